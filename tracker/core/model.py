@@ -1,0 +1,452 @@
+"""The facts and decisions of the tracker, as frozen values.
+
+Owns the vocabulary: what the broker said (executions, fees, orders, positions, notices), what the alert
+stores hold (alerts) and what the tracker decided (matches, updates). It never reads a clock, a file or a
+socket, and knows nothing of ib_insync. Quantities and prices are `Decimal`, times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final, NamedTuple, TypeAlias
+
+JsonValue: TypeAlias = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+
+ZERO: Final = Decimal(0)
+
+
+class ExecutionKey(NamedTuple):
+    """Identify an execution: one order may fill in several accounts under one execId."""
+
+    account: str
+    exec_id: str
+
+
+class OrderKey(NamedTuple):
+    """Identify an order: by permId, else by (clientId, orderId); permId 0 is never a key."""
+
+    perm_id: int
+    client_id: int
+    order_id: int
+
+    @classmethod
+    def of(cls, perm_id: int, client_id: int, order_id: int) -> OrderKey | None:
+        """Return the durable key of an order, None where the broker gave nothing to tell it by.
+
+        orderIds are unique per client only and are used again after a Gateway restart, so they count only
+        while there is no permId; manual TWS orders have orderId 0.
+        """
+        if perm_id > 0:
+            return cls(perm_id, 0, 0)
+        if order_id > 0:
+            return cls(0, client_id, order_id)
+        return None
+
+
+class AlertId(NamedTuple):
+    """Identify one record of alerts.json; a replaced record has another created_at or option_conid."""
+
+    alerter: str
+    ticker: str
+    created_at: str
+    option_conid: int | None
+
+    @property
+    def name(self) -> str:
+        """Return ALERTER/TICKER, the name people use."""
+        return f"{self.alerter}/{self.ticker}"
+
+
+class Source(StrEnum):
+    """Say where a journalled frame came from."""
+
+    BROKER = "broker"
+    SENT = "sent"
+    LINK = "link"
+    STORE = "store"
+    PERSON = "person"
+    FLEX = "flex"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Hold one journalled input, as it came: the raw fields of a TWS message, or a note of our own.
+
+    For `broker` the fields are the message's, index 0 the message id. For `sent` they are the request
+    (`positions`, or `executions`, reqId, account). For the other sources index 0 names the event and the
+    rest are its values (see `core.notes`). `session` counts the connections of this journal.
+    """
+
+    seq: int
+    received_at: datetime
+    session: int
+    source: Source
+    fields: tuple[str, ...]
+
+
+class Side(StrEnum):
+    """Name the direction as orders do; executions say BOT and SLD."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        return 1 if self is Side.BUY else -1
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Describe an instrument; con_id is its identity, the rest describes it."""
+
+    con_id: int
+    symbol: str
+    sec_type: str
+    expiry: date | None = None
+    strike: Decimal | None = None
+    right: str = ""
+    """C, P or empty."""
+    multiplier: str = ""
+    currency: str = ""
+    local_symbol: str = ""
+    trading_class: str = ""
+
+    @property
+    def is_option(self) -> bool:
+        return self.sec_type in ("OPT", "FOP")
+
+    @property
+    def is_combo(self) -> bool:
+        """A BAG execution repeats what its legs say, so it is never counted."""
+        return self.sec_type == "BAG"
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """State one fill, as the broker reported it."""
+
+    exec_id: str
+    account: str
+    contract: Contract
+    side: Side
+    quantity: Decimal
+    """Positive; may be fractional."""
+    price: Decimal
+    time: datetime
+    """Execution time; the receipt where the broker's text could not be read (`time_known` is False)."""
+    time_text: str
+    time_known: bool
+    perm_id: int
+    order_id: int
+    client_id: int
+    cum_qty: Decimal | None
+    avg_price: Decimal | None
+    order_ref: str
+    request_id: int
+    """-1 for a live push, else the reqExecutions it answers."""
+
+    @property
+    def key(self) -> ExecutionKey:
+        return ExecutionKey(self.account, self.exec_id)
+
+    @property
+    def order_key(self) -> OrderKey | None:
+        return OrderKey.of(self.perm_id, self.client_id, self.order_id)
+
+    @property
+    def signed(self) -> Decimal:
+        return self.quantity * self.side.sign
+
+
+@dataclass(frozen=True, slots=True)
+class ExecIdParts:
+    """Split an execId into the part that names the execution and its version."""
+
+    root: str
+    version: int
+
+
+def correction_parts(exec_id: str) -> ExecIdParts | None:
+    """Split a four-segment execId; None for any other form.
+
+    IBKR: a correction differs only in the digits after the last period. Five-segment ids of combo legs
+    separate genuine executions, so they are never read as corrections.
+    """
+    segments = exec_id.split(".")
+    if len(segments) != 4 or not segments[3].isdecimal():
+        return None
+    return ExecIdParts(".".join(segments[:3]), int(segments[3]))
+
+
+@dataclass(frozen=True, slots=True)
+class CommissionReport:
+    """State the fee of an execution; None where the broker has not said (pending, unset)."""
+
+    exec_id: str
+    commission: Decimal | None
+    currency: str
+    realized_pnl: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStatus:
+    """State what works at the broker; repeated freely and not guaranteed, so it moves no quantity."""
+
+    order_id: int
+    client_id: int
+    perm_id: int
+    status: str
+    filled: Decimal | None
+    remaining: Decimal | None
+
+    @property
+    def order_key(self) -> OrderKey | None:
+        return OrderKey.of(self.perm_id, self.client_id, self.order_id)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrder:
+    """State an order as openOrder or completedOrder describe it."""
+
+    order_id: int
+    client_id: int
+    perm_id: int
+    account: str
+    contract: Contract
+    side: str
+    total: Decimal | None
+    order_ref: str
+    status: str
+    legs: tuple[tuple[int, int], ...] = ()
+    """(con_id, ratio) of a combo's legs."""
+
+    @property
+    def order_key(self) -> OrderKey | None:
+        return OrderKey.of(self.perm_id, self.client_id, self.order_id)
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedOrder:
+    """Name an order that is over; lossy at the broker, so only its permId is kept."""
+
+    perm_id: int
+    account: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """State what the broker holds of one contract in one account; signed."""
+
+    account: str
+    contract: Contract
+    quantity: Decimal
+
+
+class EndOf(StrEnum):
+    """Name the answer that an End message closes."""
+
+    EXECUTIONS = "executions"
+    POSITIONS = "positions"
+    OPEN_ORDERS = "open_orders"
+    COMPLETED_ORDERS = "completed_orders"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Close an answer; `request_id` is -1 where the message carries none."""
+
+    of: EndOf
+    request_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Carry message 4: an error of a request or an order, or a system notice (request_id -1)."""
+
+    request_id: int
+    code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """Keep what could not be read, with the reason; the raw frame stays in the journal."""
+
+    kind: str
+    """execution, commission, order, position or another message's name."""
+    reason: str
+    exec_id: str = ""
+    """The execId where it could still be made out."""
+
+
+BrokerFact: TypeAlias = (
+    Execution | CommissionReport | OrderStatus | OpenOrder | CompletedOrder | Position | End | Notice | Undecodable
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Join an execution with its fee, None while that is pending."""
+
+    execution: Execution
+    fee: CommissionReport | None
+
+
+class ExpiryKind(StrEnum):
+    """Grade what an alert's expiry text could be read as."""
+
+    DAY = "day"
+    MONTH = "month"
+    """`OCT25`: a day of October or the month of October 2025; both readings are kept."""
+    NONE = "none"
+    UNUSABLE = "unusable"
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """Hold an alert's expiry as read relative to its creation."""
+
+    kind: ExpiryKind
+    day: date | None = None
+    """The day meant; under MONTH the reading as a day, None where that day does not exist."""
+    month: tuple[int, int] | None = None
+    """(year, month) under MONTH."""
+    text: str = ""
+
+    @property
+    def usable(self) -> bool:
+        return self.kind in (ExpiryKind.DAY, ExpiryKind.MONTH)
+
+
+NO_EXPIRY: Final = Expiry(ExpiryKind.NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Hold what matching needs of one record of alerts.json."""
+
+    id: AlertId
+    open: bool
+    created_at: datetime | None
+    """Aware UTC; None where the record's text could not be read."""
+    con_ids: frozenset[int]
+    """option_conid and option_conids; never the underlying's conid."""
+    symbol: str
+    is_option: bool
+    """Whether the record speaks of an option: any of strike, side or expiry, or an option conid."""
+    strike: Decimal | None = None
+    right: str = ""
+    expiry: Expiry = NO_EXPIRY
+    problems: tuple[str, ...] = ()
+    """What could not be read, in plain words."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContract:
+    """Hold an alerter's last contract from its read-only store; fills in what an alert lacks."""
+
+    alerter: str
+    """The key as that store spells it; compare by `stores.contracts.canonical_alerter`."""
+    symbol: str
+    right: str
+    strike: Decimal | None
+    expiry: Expiry
+    con_id: int | None = None
+
+
+class Rule(StrEnum):
+    """Name the reason for which a fill belongs to an alert, strongest first."""
+
+    ORDER_REF = "order_ref"
+    CON_ID = "con_id"
+    CONTRACT = "contract"
+    STRIKE = "strike"
+    SYMBOL = "symbol"
+    PERSON = "person"
+    """A person assigned the fill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Say why a candidate is not the alert of a fill."""
+
+    alert: AlertId
+    reason: str
+    near: bool = False
+    """A near miss: a person may want to look (the right contract, but for one thing)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Name the alerts a fill belongs to, each with its rule."""
+
+    alerts: tuple[tuple[AlertId, Rule], ...]
+    rejected: tuple[Rejection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """Say that no alert is meant, and why."""
+
+    reason: str
+    rejected: tuple[Rejection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """Name several alerts of which one is meant; a person decides."""
+
+    rule: Rule
+    alerts: tuple[AlertId, ...]
+    rejected: tuple[Rejection, ...] = ()
+
+
+Match: TypeAlias = Matched | Unmatched | Ambiguous
+
+
+@dataclass(frozen=True, slots=True)
+class AlertUpdate:
+    """State the absolute values that one record must show; the outbox's row.
+
+    `last_order_update` and `position` are JSON-ready and hold exactly the keys of `design.md`, in order;
+    None leaves what the record has. `remove` takes the record out instead (closing.policy = remove).
+    """
+
+    alert: AlertId
+    open: bool
+    last_order_update: Mapping[str, JsonValue] | None
+    position: Mapping[str, JsonValue] | None
+    remove: bool = False
+
+
+class Outcome(StrEnum):
+    """Say what became of an AlertUpdate in the store."""
+
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    """The record already shows exactly these values; nothing was written for it."""
+    GONE = "gone"
+    """No record of this identity is there (deleted or replaced); nothing was written for it."""
+
+
+class StoreAway(Exception):
+    """The alert store cannot be read or written right now; nothing was changed, try again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sum what is known of the fills of one order in one account and contract."""
+
+    filled: Decimal = ZERO
+    cost: Decimal = ZERO
+    """Sum of quantity times price."""
+    last_price: Decimal | None = None
+    commission: Decimal | None = None
+    realized_pnl: Decimal | None = None
+    fees_pending: int = 0
+    problems: tuple[str, ...] = field(default=())
