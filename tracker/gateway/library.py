@@ -1,0 +1,116 @@
+"""ib_insync, imported in one place and kept cheap and quiet.
+
+Owns the import (which asks for an event loop), the short texts that replace its eager ones, and the road of
+its log records into ours. It never changes what the library decodes or sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from loguru import logger
+
+
+@contextmanager
+def _loop_for_import() -> Iterator[None]:
+    """Give eventkit the event loop that it takes at import, where none is running.
+
+    Without one Python 3.12 and 3.13 warn, and after an `asyncio.run` the import fails outright. eventkit uses
+    that loop only for `emit_threadsafe`, which nobody here calls.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        try:
+            yield
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+    else:
+        yield
+
+
+with _loop_for_import():
+    from ib_insync import contract, objects, order
+    from ib_insync.client import Client
+    from ib_insync.decoder import Decoder
+    from ib_insync.ib import IB
+    from ib_insync.objects import ExecutionFilter, Fill
+    from ib_insync.order import Trade
+    from ib_insync.wrapper import Wrapper
+
+__all__ = [
+    "IB",
+    "Client",
+    "Decoder",
+    "ExecutionFilter",
+    "Fill",
+    "Trade",
+    "Wrapper",
+    "make_cheap",
+    "make_quiet",
+]
+
+MESSAGE_LIMIT: Final = 400
+"""Longest text taken over from a library log record, in characters."""
+
+
+def _short_repr(self: object) -> str:
+    return f"<{type(self).__name__}>"
+
+
+def make_cheap() -> None:
+    """Replace the library's texts by constant ones; process-wide, and the same however often it is called.
+
+    Every orderStatus and execDetails formats the whole trade, with all its fills and its whole log, into an
+    f-string even where logging is off, so the cost of a fill grows with the fills before it.
+    """
+    for cls in (
+        contract.Contract,
+        *contract.Contract.__subclasses__(),
+        contract.ComboLeg,
+        objects.Execution,
+        objects.CommissionReport,
+        objects.Fill,
+        objects.Position,
+        objects.PortfolioItem,
+        objects.TradeLogEntry,
+        order.Order,
+        order.OrderState,
+        order.OrderStatus,
+        order.Trade,
+    ):
+        target: Any = cls  # Assigning a method to a class is what mypy forbids and what is meant here.
+        target.__repr__ = _short_repr
+        target.__str__ = _short_repr
+
+
+class _LoguruRoute(logging.Handler):
+    """Hand the library's log records to loguru, at the level that they deserve here."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = "WARNING"
+        if record.name in ("ib_insync.client", "ib_insync.wrapper", "ib_insync.ib"):
+            # The session says the same in plain words, and an orderStatus of another client's order, which
+            # the library calls an error, is everyday for a tracker.
+            level = "DEBUG"
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            text = f"{text[:MESSAGE_LIMIT]} ({record.exc_info[1]!r})"
+        logger.opt(depth=6).log(level, "{}: {}", record.name, text[: 2 * MESSAGE_LIMIT])
+
+
+def make_quiet() -> None:
+    """Route the records of ib_insync and eventkit from WARNING up to loguru; safe to call again."""
+    for name in ("ib_insync", "eventkit"):
+        library_logger = logging.getLogger(name)
+        library_logger.setLevel(logging.WARNING)
+        library_logger.propagate = False
+        if not any(isinstance(handler, _LoguruRoute) for handler in library_logger.handlers):
+            library_logger.addHandler(_LoguruRoute())

@@ -1,0 +1,356 @@
+"""Raw TWS fields into the vocabulary of `core.model`.
+
+Owns every reading of a broker's field: unset spellings become None, numbers are Decimal from the text, times
+aware UTC, and the broker's camelCase ends here. It is a function of the frame and the login's zone, so a
+replay gives the same facts; it never raises for what a frame holds and never invents a value.
+
+Fields are read by index (protocol.md 4), since ib_insync rounds through float, cannot tell an unset fee from
+zero and drops a message with one field too many. Only the tail of openOrder and completedOrder, whose length
+varies, goes through the library's own Decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, tzinfo
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from tracker.core.model import (
+    BrokerFact,
+    CommissionReport,
+    CompletedOrder,
+    Contract,
+    End,
+    EndOf,
+    Execution,
+    Frame,
+    Notice,
+    OpenOrder,
+    OrderStatus,
+    Position,
+    Side,
+    Source,
+    Undecodable,
+)
+from tracker.gateway.library import Decoder
+from tracker.gateway.times import execution_time
+
+EXECUTION_FIELDS: Final = 31
+"""execDetails at server versions 136 to 177; later ones append."""
+
+_UNSET: Final = frozenset(
+    {"", "2147483647", "9223372036854775807", "1.7976931348623157e308", "1.7976931348623157e+308"}
+)
+_UNSET_INTEGERS: Final = frozenset({2147483647, 9223372036854775807})
+_INTEGER_LIMIT: Final = 2**63
+_EXPONENT_LIMIT: Final = 30
+"""Largest decimal exponent taken for a number; a wider one is garbage that arithmetic would choke on."""
+_TEXT_LIMIT: Final = 64
+"""Longest text taken for a number."""
+_PENDING_FEE: Final = Decimal(-1)
+_SIDES: Final = {"BOT": Side.BUY, "SLD": Side.SELL}
+_RIGHTS: Final = {"C": "C", "CALL": "C", "P": "P", "PUT": "P"}
+
+
+class _Unreadable(Exception):
+    """A field that a fact cannot do without holds no usable value; the text says which."""
+
+
+def normalise(frame: Frame, login_zone: tzinfo) -> BrokerFact | None:
+    """Read one journalled broker frame; None where it carries no fact for us.
+
+    `login_zone` is the zone of the TWS login, for execution times that name none. An execution whose time
+    cannot be read carries its receipt instead (`time_known` False); anything else that is needed and cannot
+    be read makes the whole frame Undecodable, with the execId where that can be made out.
+    """
+    if frame.source is not Source.BROKER or not frame.fields:
+        return None
+    reader = _READERS.get(frame.fields[0])
+    if reader is None:
+        return None
+    try:
+        return reader.read(frame, login_zone)
+    except _Unreadable as problem:
+        reason = str(problem)
+    except IndexError:
+        reason = f"only {len(frame.fields)} fields"
+    except Exception as error:
+        # Whatever else a wire can hold: the frame is counted and shown as Undecodable, the pump goes on.
+        reason = f"{type(error).__name__}: {error}"
+    exec_id = frame.fields[reader.exec_id_at] if 0 < reader.exec_id_at < len(frame.fields) else ""
+    return Undecodable(reader.kind, reason, exec_id)
+
+
+def _integer(text: str, name: str) -> int | None:
+    """Read a whole number; None where unset."""
+    if text in _UNSET:
+        return None
+    try:
+        value = int(text)
+    except ValueError:
+        raise _Unreadable(f"{name} is not a whole number: {text[:40]!r}") from None
+    if not -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
+        raise _Unreadable(f"{name} is out of range: {text[:40]!r}")
+    return None if value in _UNSET_INTEGERS else value
+
+
+def _number(text: str, name: str) -> Decimal | None:
+    """Read a decimal number exactly as written; None where unset."""
+    if text in _UNSET or text.lower() in _UNSET:
+        return None
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise _Unreadable(f"{name} is not a number: {text[:40]!r}") from None
+    if not value.is_finite() or abs(value.adjusted()) > _EXPONENT_LIMIT or len(text) > _TEXT_LIMIT:
+        raise _Unreadable(f"{name} is not a usable number: {text[:40]!r}")
+    return value
+
+
+def _needed_number(text: str, name: str) -> Decimal:
+    value = _number(text, name)
+    if value is None:
+        raise _Unreadable(f"{name} is not set")
+    return value
+
+
+def _number_if_readable(text: str) -> Decimal | None:
+    """Read a number that only describes: what cannot be read is as good as unset."""
+    try:
+        return _number(text, "")
+    except _Unreadable:
+        return None
+
+
+def _needed_text(text: str, name: str) -> str:
+    if not text:
+        raise _Unreadable(f"{name} is empty")
+    return text
+
+
+def _expiry(text: str) -> date | None:
+    """Read the date at the start of `YYYYMMDD[ time zone]`; never converted, since that shifts the day."""
+    digits = text[:8]
+    if len(digits) < 8 or not (digits.isascii() and digits.isdecimal()) or text[8:9].isdecimal():
+        return None
+    try:
+        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+    except ValueError:
+        return None
+
+
+def _contract(fields: tuple[str, ...], first: int, after_multiplier: int) -> Contract:
+    """Read a contract whose conId is at `first`; `after_multiplier` skips the exchange.
+
+    conId is the identity and needed; the rest only describes, so what cannot be read there stays empty.
+    """
+    con_id = _integer(fields[first], "conId")
+    if con_id is None or con_id <= 0:
+        raise _Unreadable(f"conId is not an instrument: {fields[first][:40]!r}")
+    sec_type = fields[first + 2]
+    strike = _number_if_readable(fields[first + 4])
+    if strike is not None and not strike and sec_type not in ("OPT", "FOP"):
+        strike = None
+    return Contract(
+        con_id=con_id,
+        symbol=fields[first + 1],
+        sec_type=sec_type,
+        expiry=_expiry(fields[first + 3]),
+        strike=strike,
+        right=_RIGHTS.get(fields[first + 5].upper(), ""),
+        multiplier=fields[first + 6],
+        currency=fields[after_multiplier],
+        local_symbol=fields[after_multiplier + 1],
+        trading_class=fields[after_multiplier + 2],
+    )
+
+
+def _execution(frame: Frame, login_zone: tzinfo) -> Execution:
+    fields = frame.fields
+    if len(fields) < EXECUTION_FIELDS:
+        raise _Unreadable(f"only {len(fields)} of {EXECUTION_FIELDS} fields")
+    side = _SIDES.get(fields[18])
+    if side is None:
+        raise _Unreadable(f"side is neither BOT nor SLD: {fields[18][:40]!r}")
+    quantity = _needed_number(fields[19], "quantity")
+    if quantity <= 0:
+        raise _Unreadable(f"quantity is not positive: {fields[19][:40]!r}")
+    request_id = _integer(fields[1], "request id")
+    time = execution_time(fields[15], login_zone)
+    return Execution(
+        exec_id=_needed_text(fields[14], "execId"),
+        account=_needed_text(fields[16], "account"),
+        contract=_contract(fields, 3, 11),
+        side=side,
+        quantity=quantity,
+        price=_needed_number(fields[20], "price"),
+        time=frame.received_at if time is None else time,
+        time_text=fields[15],
+        time_known=time is not None,
+        perm_id=_integer(fields[21], "permId") or 0,
+        order_id=_integer(fields[2], "orderId") or 0,
+        client_id=_integer(fields[22], "clientId") or 0,
+        cum_qty=_number_if_readable(fields[24]),
+        avg_price=_number_if_readable(fields[25]),
+        order_ref=fields[26],
+        request_id=-1 if request_id is None else request_id,
+    )
+
+
+def _commission(frame: Frame, login_zone: tzinfo) -> CommissionReport:
+    fields = frame.fields
+    commission = _number(fields[3], "commission")
+    return CommissionReport(
+        exec_id=_needed_text(fields[2], "execId"),
+        # -1 has been used for "not known yet"; a rebate of exactly 1.00 is the price of reading it so.
+        commission=None if commission == _PENDING_FEE else commission,
+        currency=fields[4],
+        realized_pnl=_number(fields[5], "realizedPNL"),
+    )
+
+
+def _order_status(frame: Frame, login_zone: tzinfo) -> OrderStatus:
+    fields = frame.fields
+    return OrderStatus(
+        order_id=_integer(fields[1], "orderId") or 0,
+        client_id=_integer(fields[9], "clientId") or 0,
+        perm_id=_integer(fields[6], "permId") or 0,
+        status=_needed_text(fields[2], "status"),
+        filled=_number(fields[3], "filled"),
+        remaining=_number(fields[4], "remaining"),
+    )
+
+
+def _open_order(frame: Frame, login_zone: tzinfo) -> OpenOrder | None:
+    fields = frame.fields
+    tail = _decoded_tail(fields, "openOrder")
+    if tail.what_if:
+        # An answer to a what-if question describes no order.
+        return None
+    return OpenOrder(
+        order_id=_integer(fields[1], "orderId") or 0,
+        client_id=_integer(fields[24], "clientId") or 0,
+        perm_id=_integer(fields[25], "permId") or 0,
+        account=fields[20],
+        contract=_contract(fields, 2, 10),
+        side=fields[13],
+        total=_number(fields[14], "totalQuantity"),
+        order_ref=fields[23],
+        status=tail.status,
+        legs=tail.legs,
+    )
+
+
+def _completed_order(frame: Frame, login_zone: tzinfo) -> CompletedOrder:
+    fields = frame.fields
+    perm_id = _integer(fields[23], "permId")
+    if not perm_id:
+        raise _Unreadable("permId is not set")
+    return CompletedOrder(perm_id, fields[19], _decoded_tail(fields, "completedOrder").status)
+
+
+def _position(frame: Frame, login_zone: tzinfo) -> Position:
+    fields = frame.fields
+    return Position(
+        account=_needed_text(fields[2], "account"),
+        contract=_contract(fields, 3, 11),
+        quantity=_needed_number(fields[14], "position"),
+    )
+
+
+def _notice(frame: Frame, login_zone: tzinfo) -> Notice:
+    fields = frame.fields
+    request_id = _integer(fields[2], "request id")
+    code = _integer(fields[3], "code")
+    if code is None:
+        raise _Unreadable("code is not set")
+    # Old gateways write 2147483647 where there is no request.
+    return Notice(-1 if request_id is None else request_id, code, fields[4])
+
+
+def _executions_end(frame: Frame, login_zone: tzinfo) -> End:
+    request_id = _integer(frame.fields[2], "request id")
+    if request_id is None:
+        raise _Unreadable("request id is not set")
+    return End(EndOf.EXECUTIONS, request_id)
+
+
+def _end(of: EndOf) -> Callable[[Frame, tzinfo], End]:
+    return lambda frame, login_zone: End(of, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Read one kind of message."""
+
+    kind: str
+    read: Callable[[Frame, tzinfo], BrokerFact | None]
+    exec_id_at: int = 0
+
+
+_READERS: Final[Mapping[str, _Reader]] = {
+    "3": _Reader("order_status", _order_status),
+    "4": _Reader("notice", _notice),
+    "5": _Reader("order", _open_order),
+    "11": _Reader("execution", _execution, exec_id_at=14),
+    "53": _Reader("open_orders_end", _end(EndOf.OPEN_ORDERS)),
+    "55": _Reader("executions_end", _executions_end),
+    "59": _Reader("commission", _commission, exec_id_at=2),
+    "61": _Reader("position", _position),
+    "62": _Reader("positions_end", _end(EndOf.POSITIONS)),
+    "101": _Reader("completed_order", _completed_order),
+    "102": _Reader("completed_orders_end", _end(EndOf.COMPLETED_ORDERS)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    """Hold what lies behind the fixed part of openOrder and completedOrder."""
+
+    status: str = ""
+    legs: tuple[tuple[int, int], ...] = ()
+    what_if: bool = False
+
+
+class _Recording:
+    """Stand in for ib_insync's wrapper and keep the one call that a decoded message makes."""
+
+    def __init__(self) -> None:
+        self.call: list[Any] = []
+
+    def openOrder(self, *call: Any) -> None:  # noqa: N802 (the name that the library's Decoder calls)
+        self.call = list(call)
+
+    def completedOrder(self, *call: Any) -> None:  # noqa: N802 (the name that the library's Decoder calls)
+        self.call = list(call)
+
+
+class _TextDecoder(Decoder):
+    """Cut a message up as ib_insync does, and leave every value the text it was."""
+
+    def parse(self, obj: object) -> None:
+        pass
+
+
+_recording: Final = _Recording()
+# Version 0: what later versions append lies behind everything read here, so a frame of any length fits.
+_decoder: Final = _TextDecoder(_recording, 0)  # type: ignore[arg-type]  # a stand-in, not a Wrapper
+
+
+def _decoded_tail(fields: tuple[str, ...], kind: str) -> _Tail:
+    """Cut up the variable part; empty where the Decoder cannot: the fixed part is worth having alone."""
+    _recording.call = []
+    try:
+        getattr(_decoder, kind)(list(fields))
+        contract, order, state = _recording.call[-3:]
+        return _Tail(state.status, tuple(map(_leg, contract.comboLegs)), order.whatIf == "1")
+    except (ValueError, IndexError, KeyError, TypeError):
+        return _Tail()
+
+
+def _leg(leg: Any) -> tuple[int, int]:
+    """Return (con_id, ratio); the ratio of a leg that is sold is negative, as in comboLegsDescrip."""
+    ratio = int(leg.ratio)
+    return int(leg.conId), -ratio if leg.action == "SELL" else ratio
