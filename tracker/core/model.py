@@ -14,9 +14,12 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
-JsonValue: TypeAlias = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
 
 ZERO: Final = Decimal(0)
+
+LIVE: Final = -1
+"""reqId of a push that answers no request."""
 
 
 class ExecutionKey(NamedTuple):
@@ -284,9 +287,8 @@ class Undecodable:
     """The execId where it could still be made out."""
 
 
-BrokerFact: TypeAlias = (
-    Execution | CommissionReport | OrderStatus | OpenOrder | CompletedOrder | Position | End | Notice | Undecodable
-)
+OrderFact: TypeAlias = OrderStatus | OpenOrder | CompletedOrder
+BrokerFact: TypeAlias = Execution | CommissionReport | OrderFact | Position | End | Notice | Undecodable
 
 
 @dataclass(frozen=True, slots=True)

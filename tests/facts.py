@@ -1,0 +1,174 @@
+"""Build facts and frames for tests, in the words of the core."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from tracker.core.book import Book, Booked, MemoryBook
+from tracker.core.ledger import Decide, Ledger
+from tracker.core.model import (
+    AlertId,
+    BrokerFact,
+    CommissionReport,
+    Contract,
+    End,
+    EndOf,
+    Execution,
+    Frame,
+    Matched,
+    OpenOrder,
+    OrderStatus,
+    Position,
+    Rule,
+    Side,
+    Source,
+    Unmatched,
+)
+from tracker.core.updates import ClosingPolicy, Event
+
+ACCOUNT = "DU1234567"
+START = datetime(2025, 11, 18, 15, 43, tzinfo=UTC)
+NVDA = Contract(700100200, "NVDA", "OPT", date(2025, 11, 21), Decimal("122.5"), "C", "100", "USD")
+ALERT = AlertId("robindahood-alerts", "NVDA", "2025-11-18T15:42:07.318245", 700100200)
+
+
+def execution(
+    exec_id: str,
+    signed: int | str | Decimal,
+    price: str = "2.50",
+    *,
+    at: float = 0,
+    contract: Contract = NVDA,
+    account: str = ACCOUNT,
+    perm_id: int = 188,
+    order_id: int = 42,
+    client_id: int = 7,
+    cum_qty: int | None = None,
+    order_ref: str = "",
+    request_id: int = -1,
+) -> Execution:
+    """Return a fill of `signed` contracts, `at` seconds after START."""
+    quantity = Decimal(signed)
+    return Execution(
+        exec_id=exec_id,
+        account=account,
+        contract=contract,
+        side=Side.BUY if quantity > 0 else Side.SELL,
+        quantity=abs(quantity),
+        price=Decimal(price),
+        time=START + timedelta(seconds=at),
+        time_text="",
+        time_known=True,
+        perm_id=perm_id,
+        order_id=order_id,
+        client_id=client_id,
+        cum_qty=None if cum_qty is None else Decimal(cum_qty),
+        avg_price=None,
+        order_ref=order_ref,
+        request_id=request_id,
+    )
+
+
+def exec_id(number: int, version: int = 1) -> str:
+    """Return a four-segment execId."""
+    return f"0000e0d5.{number:08x}.01.{version:02d}"
+
+
+def status(
+    name: str, filled: int, remaining: int, *, perm_id: int = 188, order_id: int = 42, client_id: int = 7
+) -> OrderStatus:
+    """Return an orderStatus of the default order."""
+    return OrderStatus(order_id, client_id, perm_id, name, Decimal(filled), Decimal(remaining))
+
+
+def open_order(total: int, *, perm_id: int = 188, contract: Contract = NVDA, account: str = ACCOUNT) -> OpenOrder:
+    """Return an openOrder of the default order."""
+    return OpenOrder(42, 7, perm_id, account, contract, "BUY", Decimal(total), "", "Submitted")
+
+
+def fee(exec_id: str, commission: str | None, realized: str | None = None) -> CommissionReport:
+    """Return a commission report; None is pending."""
+    return CommissionReport(
+        exec_id,
+        None if commission is None else Decimal(commission),
+        "USD",
+        None if realized is None else Decimal(realized),
+    )
+
+
+class Story:
+    """Tell a ledger facts, one frame each, as a link that is up would."""
+
+    def __init__(
+        self,
+        decide: Decide | None = None,
+        *,
+        book: Book | None = None,
+        policy: ClosingPolicy = ClosingPolicy.MARK,
+        up: bool = True,
+    ) -> None:
+        self.book = book if book is not None else MemoryBook()
+        self.decide = decide if decide is not None else matched(ALERT)
+        self.ledger = Ledger(self.book, lambda execution: self.decide(execution), policy=policy)
+        self.seq = 0
+        self.session = 1
+        self.now = START
+        self.events: list[Event] = []
+        if up:
+            self.note(Source.LINK, "up", ACCOUNT, "176")
+            self.snapshot()
+
+    def tell(self, *facts: BrokerFact, after: float = 0.001) -> list[Event]:
+        """Apply facts in one batch."""
+        frame = None
+        for fact in facts:
+            frame = self._frame(Source.BROKER, ("fact",), after)
+            self.ledger.apply(frame, fact)
+        assert frame is not None
+        return self._settle(frame)
+
+    def note(self, source: Source, *fields: str, after: float = 0.001) -> list[Event]:
+        """Apply one note of our own."""
+        frame = self._frame(source, fields, after)
+        self.ledger.apply(frame, None)
+        return self._settle(frame)
+
+    def snapshot(self, *positions: Position) -> None:
+        """Ask for positions and answer."""
+        self.note(Source.SENT, "positions")
+        self.tell(*positions, End(EndOf.POSITIONS, -1))
+
+    def _frame(self, source: Source, fields: tuple[str, ...], after: float) -> Frame:
+        self.seq += 1
+        self.now += timedelta(seconds=after)
+        return Frame(self.seq, self.now, self.session, source, fields)
+
+    def _settle(self, frame: Frame) -> list[Event]:
+        events = self.ledger.settle(frame)
+        self.events += events
+        return events
+
+
+def matched(*alerts: AlertId, rule: Rule = Rule.CON_ID) -> Decide:
+    """Return a decision that finds these alerts for everything."""
+    return lambda execution: Matched(tuple((alert, rule) for alert in alerts))
+
+
+def unmatched(execution: Execution) -> Unmatched:
+    """Find nothing."""
+    return Unmatched("no alert names this contract")
+
+
+def position(quantity: int, *, contract: Contract = NVDA, account: str = ACCOUNT) -> Position:
+    """Return a position row."""
+    return Position(account, contract, Decimal(quantity))
+
+
+def booked(story: Story, exec_id: str, account: str = ACCOUNT) -> Booked:
+    """Return an execution as booked."""
+    from tracker.core.book import EXECUTIONS
+
+    row = story.book.get(EXECUTIONS, f"{account} {exec_id}")
+    assert row is not None
+    return row

@@ -1,0 +1,241 @@
+"""Keep what is held of each contract: when its executions are folded, and from which base.
+
+Owns seeding and waiting. It never decides what a fill belongs to.
+
+Seeding. A contract's base is what the broker held before our first execution of it. The snapshot asked for
+before the first sweep lists it; executions from before that request are contained in what it lists, so the
+base is the listed quantity less theirs. A contract that the snapshot does not name has base zero: IBKR lists
+a position closed today with quantity zero, so one that is absent was not traded as far as the snapshot knew,
+and in doubt a fill is an opening. A live execution between request and end makes that contract wait for the
+next snapshot.
+
+Waiting. An execution that answers a sweep is folded when that answer ended, went quiet or timed out, since
+its neighbours in time may still be on the way. Nothing waits longer than the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from tracker.core.book import (
+    ALERTS,
+    DEPARTURES,
+    EXECUTIONS,
+    HOLDINGS,
+    SNAPSHOTS,
+    Attention,
+    Book,
+    Booked,
+    ContractKey,
+    Holding,
+    Moment,
+    Seed,
+    Snapshot,
+    alert_text,
+    attention_of,
+    owners_of,
+)
+from tracker.core.folding import Entry, Parts, fold, step
+from tracker.core.model import LIVE, ZERO, AlertId
+
+
+@dataclass(slots=True)
+class _Draft:
+    """Gather the answer to a request for positions."""
+
+    asked: Moment
+    rows: dict[str, Decimal] = field(default_factory=dict)
+    disturbed: set[str] = field(default_factory=set)
+
+
+class Holdings:
+    """Fold booked executions into the holdings of a book.
+
+    `touched` is told each alert whose stake may have changed, with the contract.
+    """
+
+    def __init__(self, book: Book, touched: Callable[[Iterable[AlertId], ContractKey], None]) -> None:
+        self._book = book
+        self._touched = touched
+        self._draft: _Draft | None = None
+        self._disturbed: tuple[_Draft, Moment] | None = None
+        self._snapshot_due = False
+        """From a connection's start until a snapshot of it can seed; contracts never seen wait for that."""
+        self._open_sweeps: set[int] = set()
+        self._waiting = {row.contract_key: None for row in book.find(EXECUTIONS, "waiting", "1")}
+
+    # What the broker is asked, and answers
+
+    def new_link(self, *, snapshot_due: bool) -> None:
+        """Forget what the old connection still owed; fold what waited for it."""
+        self._draft = None
+        self._disturbed = None
+        self._snapshot_due = False
+        self._open_sweeps.clear()
+        self._release(all_of_them=True)
+        self._snapshot_due = snapshot_due
+
+    def sweep_asked(self, request_id: int) -> None:
+        """Have the executions of this answer wait for its end."""
+        self._open_sweeps.add(request_id)
+
+    def sweep_over(self, request_id: int) -> None:
+        """Fold what waited for this answer: it ended, went quiet or timed out."""
+        self._open_sweeps.discard(request_id)
+        if not self._open_sweeps:
+            self._release(all_of_them=False)
+
+    def snapshot_asked(self, asked: Moment) -> None:
+        """Begin to gather an answer to a request for positions."""
+        self._draft = _Draft(asked)
+
+    def listed(self, key: ContractKey, quantity: Decimal) -> None:
+        """Take one row of that answer; a push outside an answer seeds nothing."""
+        if self._draft is not None:
+            self._draft.rows[key.text()] = quantity
+
+    def snapshot_ended(self, ended: Moment) -> None:
+        """Seed what waits, if no live execution came in between; the session asks again if one did."""
+        if self._draft is None:
+            return
+        draft, self._draft = self._draft, None
+        if not draft.disturbed:
+            self._seed_from(draft, ended)
+        elif self._snapshot_due:
+            self._disturbed = (draft, ended)
+
+    def snapshot_failed(self) -> None:
+        """Go on without an answer that never ended: unknown is not empty."""
+        self._draft = None
+        self.no_more_snapshots()
+
+    def no_more_snapshots(self) -> None:
+        """Let nothing wait for a seed any longer: take the disturbed snapshot, or go on in doubt."""
+        if self._snapshot_due and self._disturbed is not None:
+            self._seed_from(*self._disturbed)
+        self._snapshot_due = False
+        self._release(all_of_them=False)
+
+    # Folding
+
+    def add(self, booked: Booked) -> None:
+        """Fold a newly booked execution, or have it wait."""
+        key = booked.contract_key
+        live = booked.execution.request_id == LIVE
+        if live and self._draft is not None:
+            self._draft.disturbed.add(key.text())
+        holding = self._book.get(HOLDINGS, key.text())
+        swept = booked.execution.request_id in self._open_sweeps
+        if swept or key in self._waiting or (holding is None and self._snapshot_due):
+            self._waiting[key] = None
+            return
+        later = holding is not None and (holding.last is None or holding.last < booked.moment)
+        if holding is not None and later and not _in_seed(booked, holding):
+            after, parts = step(holding, self._entry(booked))
+            self._book.put(HOLDINGS, after)
+            self._keep(booked, parts)
+            self._touched(parts.touched, key)
+        else:
+            self.refold(key)
+
+    def refold(self, key: ContractKey) -> None:
+        """Fold a contract from its base."""
+        rows = [row for row in self._book.find(EXECUTIONS, "contract", key.text()) if row.counted]
+        if not rows:
+            return
+        rows.sort(key=lambda row: row.moment)
+        before = self._book.get(HOLDINGS, key.text())
+        start = self._seeded(key, rows, before)
+        departures = self._book.find(DEPARTURES, "contract", key.text())
+        entries = [(self._entry(row), row) for row in rows] + [
+            (Entry(gone.moment, "", ZERO, ZERO, departed=gone.cause), None) for gone in departures
+        ]
+        entries.sort(key=lambda pair: pair[0].moment)
+        after, parts = fold(start, (entry for entry, _ in entries))
+        self._book.put(HOLDINGS, after)
+        for (_, row), split in zip(entries, parts, strict=True):
+            if row is not None:
+                self._keep(row, split)
+        stakes = (*(before.stakes if before is not None else ()), *after.stakes)
+        self._touched((stake.alert for stake in stakes), key)
+
+    def _keep(self, booked: Booked, parts: Parts) -> None:
+        """Keep how an execution was split, for `why`, and whether it wants a person."""
+        attention = booked.attention
+        if attention is not Attention.REOPENED:
+            attention = attention_of(booked.match) if parts.opening else Attention.NONE
+        after = replace(
+            booked,
+            folded=True,
+            opening=parts.opening,
+            closing=parts.closing,
+            owners=parts.touched,
+            attention=attention,
+        )
+        if after != booked:
+            self._book.put(EXECUTIONS, after)
+
+    def _seeded(self, key: ContractKey, rows: Sequence[Booked], holding: Holding | None) -> Holding:
+        """Return the contract's holding at its base."""
+        snapshot = self._book.get(SNAPSHOTS, "last")
+        if holding is None or holding.seed is Seed.DOUBT:
+            contract = rows[0].execution.contract
+            holding = Holding(key.account, contract, base=ZERO, held=ZERO, seed=Seed.DOUBT)
+            if snapshot is not None and key.text() not in snapshot.disturbed:
+                listed = snapshot.rows.get(key.text())
+                holding = replace(holding, seed=Seed.SNAPSHOT, listed=listed, asked=snapshot.asked)
+        contained = sum((row.execution.signed for row in rows if _in_seed(row, holding)), ZERO)
+        return replace(holding, base=(holding.listed or ZERO) - contained)
+
+    def _entry(self, booked: Booked) -> Entry:
+        execution = booked.execution
+        owners = sorted({self.current(alert) for alert in owners_of(booked.match)}, key=alert_text)
+        named = execution.order_ref.removeprefix("tracker:").casefold()
+        moved = (execution.signed, execution.price)
+        return Entry(booked.moment, execution.exec_id, *moved, tuple(owners), named)
+
+    def current(self, alert: AlertId) -> AlertId:
+        """Follow a record to the newer one that took over what it owned."""
+        seen = {alert}
+        while True:
+            state = self._book.get(ALERTS, alert_text(alert))
+            if state is None or state.successor is None:
+                return alert
+            alert = state.successor
+            assert alert not in seen, "successors form a chain"
+            seen.add(alert)
+
+    def _release(self, *, all_of_them: bool) -> None:
+        """Fold what waited; without `all_of_them` only what no longer has a reason to wait."""
+        for key in list(self._waiting):
+            holding = self._book.get(HOLDINGS, key.text())
+            if not all_of_them and (self._open_sweeps or (holding is None and self._snapshot_due)):
+                continue
+            del self._waiting[key]
+            self.refold(key)
+
+    def _seed_from(self, draft: _Draft, ended: Moment) -> None:
+        self._snapshot_due = False
+        self._disturbed = None
+        disturbed = tuple(sorted(draft.disturbed))
+        self._book.put(SNAPSHOTS, Snapshot(draft.asked, ended, dict(draft.rows), disturbed))
+        for holding in self._book.find(HOLDINGS, "doubt", "1"):
+            self.refold(holding.key)
+        self._release(all_of_them=False)
+
+
+def _in_seed(booked: Booked, holding: Holding) -> bool:
+    """Tell whether the snapshot that seeded a holding already contained an execution.
+
+    Live executions count by arrival, swept ones by their own time, since they arrive after the snapshot
+    that contains them.
+    """
+    asked = holding.asked
+    if holding.listed is None or asked is None:
+        return False
+    if booked.seq < asked.seq:
+        return True
+    execution = booked.execution
+    return execution.request_id != LIVE and (not execution.time_known or execution.time < asked.time)
