@@ -1,0 +1,89 @@
+"""What the daemon asks of an alert store, whatever keeps the records.
+
+Owns the protocol that every alert store fulfils, and what a record shows of the tracker's own three fields.
+It never says how records are stored, and never reads one itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, JsonValue, Outcome
+
+
+class StoreRefused(Exception):
+    """The alert store cannot be kept as its other users need it (owner, mode, links); do not start on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Hold what a record shows in the tracker's three fields; None where a field is absent or no object."""
+
+    open: bool
+    last_order_update: Mapping[str, JsonValue] | None = None
+    position: Mapping[str, JsonValue] | None = None
+
+    def agrees(self, update: AlertUpdate) -> bool:
+        """Tell whether the record shows what the update asks for.
+
+        A field that the update leaves alone (None) agrees with anything. A removal agrees with no record.
+        """
+        return (
+            not update.remove
+            and self.open == update.open
+            and _field_agrees(self.last_order_update, update.last_order_update)
+            and _field_agrees(self.position, update.position)
+        )
+
+
+def _field_agrees(shown: Mapping[str, object] | None, asked: Mapping[str, object] | None) -> bool:
+    return asked is None or (shown is not None and same_json(shown, asked))
+
+
+def same_json(left: object, right: object) -> bool:
+    """Compare two JSON values as a reader would: 4 equals 4.0, true does not equal 1, key order is free."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(same_json(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same_json, left, right))
+    return left == right
+
+
+class AlertStore(Protocol):
+    """Keep the alerts that another program writes, and the three fields that the tracker writes in them.
+
+    Records are named by identity, never by place. `alerts`, `candidates`, `shown` and `record` read the last
+    good state, do no I/O and may be called while another thread is in `refresh` or `apply`.
+    """
+
+    def refresh(self) -> bool:
+        """Look for outside changes and take them in; True when anything changed.
+
+        Raises StoreAway when the store cannot be read; the last good state is still served then.
+        """
+
+    def alerts(self) -> Sequence[Alert]:
+        """Return every alert of the last good state."""
+
+    def candidates(self, execution: Execution) -> Sequence[Alert]:
+        """Return the alerts that a fill may belong to, near misses included, without visiting all others.
+
+        These are the alerts of its con_id, those of its symbol, and the one that its order_ref names.
+        """
+
+    def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
+        """Write all updates durably and at once; one outcome for each, in order.
+
+        An update touches exactly the record of its identity; it never makes one. Raises StoreAway when that
+        is not possible now; the same updates may be given again.
+        """
+
+    def shown(self, alert: AlertId) -> Shown | None:
+        """Return what the record shows now, None when no record of this identity is there."""
+
+    def record(self, alert: AlertId) -> str | None:
+        """Return the record's whole text, to be kept before a removal; None when it is not there."""

@@ -1,0 +1,140 @@
+"""What one record of alerts.json says, as the core's types.
+
+Owns reading a record's fields leniently: what cannot be read becomes None with a problem in plain words, so
+that one careless record hides no other. It is pure and never changes a record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from tracker.core.expiry import read_expiry
+from tracker.core.model import NO_EXPIRY, Alert, AlertId, ExpiryKind, JsonValue
+from tracker.core.ports import Shown
+
+_RIGHTS: Final = {"C": "C", "CALL": "C", "CALLS": "C", "P": "P", "PUT": "P", "PUTS": "P"}
+_CON_ID_DIGITS_MAX: Final = 18
+_QUOTED_MAX: Final = 40
+
+
+def read_id(alerter: str, ticker: str, record: Mapping[str, JsonValue]) -> AlertId:
+    """Return the identity of a record; what its two fields hold in another form is kept as text."""
+    created = record.get("created_at")
+    text = created if isinstance(created, str) else "" if created is None else json.dumps(created)
+    return AlertId(alerter, ticker, text, _con_id(record.get("option_conid")))
+
+
+def read_shown(record: Mapping[str, JsonValue]) -> Shown:
+    """Return what a record shows in the tracker's fields; only a real true is open."""
+    order, position = record.get("last_order_update"), record.get("position")
+    return Shown(
+        record.get("open") is True,
+        order if isinstance(order, dict) else None,
+        position if isinstance(position, dict) else None,
+    )
+
+
+def read_alert(alerter: str, ticker: str, record: Mapping[str, JsonValue], zone: tzinfo) -> Alert:
+    """Read a record; `zone` is the one in which a created_at without an offset was written."""
+    problems: list[str] = []
+    identity = read_id(alerter, ticker, record)
+    created = _created_at(identity.created_at, zone, problems)
+    con_ids = _con_ids(record, problems)
+    details = record.get("alert_details")
+    if not isinstance(details, dict):
+        if details is not None:
+            problems.append("alert_details is not an object")
+        details = {}
+    expiry = read_expiry(details.get("expiry"), created.astimezone(zone).date() if created else None)
+    if expiry.kind is ExpiryKind.UNUSABLE:
+        problems.append(f"expiry {_quoted(details.get('expiry'))} is no date that can be used")
+    given = any(details.get(name) not in (None, "") for name in ("strike", "side", "expiry"))
+    return Alert(
+        id=identity,
+        open=record.get("open") is True,
+        created_at=created,
+        con_ids=con_ids,
+        symbol=_symbol(details.get("ticker")) or _symbol(ticker),
+        is_option=given or bool(con_ids),
+        strike=_strike(details.get("strike"), problems),
+        right=_right(details.get("side"), problems),
+        expiry=expiry if given else NO_EXPIRY,
+        problems=tuple(problems),
+    )
+
+
+def _quoted(value: JsonValue) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _QUOTED_MAX else text[:_QUOTED_MAX] + "..."
+
+
+def _created_at(text: str, zone: tzinfo, problems: list[str]) -> datetime | None:
+    if not text:
+        problems.append("created_at is missing")
+        return None
+    try:
+        created = datetime.fromisoformat(text.strip())
+        return (created if created.tzinfo else created.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        # OverflowError: a year at the end of the calendar that the zone moves over it.
+        problems.append(f"created_at {_quoted(text)} cannot be read as a time")
+        return None
+
+
+def _con_id(value: JsonValue) -> int | None:
+    """Return an option's conId given as a number or as digits, else None."""
+    if isinstance(value, str):
+        digits = value.strip()
+        plain = digits.isascii() and digits.isdecimal() and len(digits) <= _CON_ID_DIGITS_MAX
+        value = int(digits) if plain else None
+    if isinstance(value, float):
+        value = int(value) if value.is_integer() else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 < value < 10**_CON_ID_DIGITS_MAX else None
+
+
+def _con_ids(record: Mapping[str, JsonValue], problems: list[str]) -> frozenset[int]:
+    several = record.get("option_conids")
+    values = [("option_conid", record.get("option_conid"))]
+    values += [("option_conids", each) for each in (several if isinstance(several, list) else [several])]
+    found = set()
+    for name, value in values:
+        con_id = _con_id(value)
+        if con_id is not None:
+            found.add(con_id)
+        elif value not in (None, "", 0):
+            problems.append(f"{name} {_quoted(value)} is no conId")
+    return frozenset(found)
+
+
+def _symbol(value: JsonValue) -> str:
+    return value.strip().lstrip("$").strip().upper() if isinstance(value, str) else ""
+
+
+def _strike(value: JsonValue, problems: list[str]) -> Decimal | None:
+    if value is None or value == "":
+        return None
+    # A number's shortest text is what the writer wrote: 122.5, not its binary neighbour.
+    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        strike = Decimal(text.strip().lstrip("$").replace(",", ""))
+    except InvalidOperation:
+        strike = Decimal("NaN")
+    if not strike.is_finite() or strike <= 0:
+        problems.append(f"strike {_quoted(value)} is no price")
+        return None
+    return strike
+
+
+def _right(value: JsonValue, problems: list[str]) -> str:
+    if value is None or value == "":
+        return ""
+    right = _RIGHTS.get(value.strip().upper(), "") if isinstance(value, str) else ""
+    if not right:
+        problems.append(f"side {_quoted(value)} is neither call nor put")
+    return right

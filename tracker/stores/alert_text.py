@@ -1,0 +1,323 @@
+"""The text of alerts.json, cut into pieces so that one record can change and every other byte stays.
+
+Owns reading a two-level JSON object (alerter, ticker, value) into pieces, and putting in, changing and taking
+out single values. Joined again, the pieces are the text that was read: formatting, key order, duplicate keys
+and number spellings survive. It is pure, and never rebuilds a value that it was not asked to change.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import Final, NamedTuple, TypeAlias
+
+Key: TypeAlias = tuple[str, str | None]
+"""(alerter, ticker); the ticker is None for the alerter itself."""
+
+_SPACE: Final = " \t\n\r"
+_skip: Final = re.compile(r"[ \t\n\r]*").match
+_LEAD: Final = re.compile(r'([ \t\n\r]*)"')
+_COLON: Final = re.compile(r"[ \t\n\r]*:[ \t\n\r]*\Z")
+# The parser of json.loads, which also says where a value ends.
+_scan: Final = json.JSONDecoder().raw_decode
+
+
+class Kind(Enum):
+    """Tell the pieces apart."""
+
+    GROUP = "group"
+    """An alerter's object; its text is the opening brace only, its members are pieces of their own."""
+    RECORD = "record"
+    """An object under a ticker: an alert."""
+    OTHER = "other"
+    """Anything else under an alerter or a ticker; kept, never read."""
+
+
+class Piece(NamedTuple):
+    """Hold one member's value with the text between it and the piece before it."""
+
+    kind: Kind
+    key: Key
+    before: str
+    """What closes the groups before it, the comma, the key and the colon."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """Hold the pieces of one text; changing one makes a new document that shares the others."""
+
+    pieces: tuple[Piece, ...]
+    tail: str
+    places: Mapping[Key, int] = field(repr=False)
+    """Where each key stands; of duplicate keys the last, which is the one that readers see."""
+
+    @classmethod
+    def of(cls, pieces: tuple[Piece, ...], tail: str) -> Document:
+        return cls(pieces, tail, {piece.key: place for place, piece in enumerate(pieces)})
+
+    @property
+    def text(self) -> str:
+        """Join the pieces."""
+        parts = [part for piece in self.pieces for part in (piece.before, piece.text)]
+        parts.append(self.tail)
+        return "".join(parts)
+
+    @cached_property
+    def records(self) -> Mapping[Key, int]:
+        """Return the place of each record that a reader of the file sees."""
+        return {key: place for key, place in self.values.items() if self.pieces[place].kind is Kind.RECORD}
+
+    @cached_property
+    def values(self) -> Mapping[Key, int]:
+        """Return the place of each value that a reader sees; of an alerter named twice it sees the last."""
+        places = self.places
+        if len(places) == len(self.pieces):
+            return places
+        return {key: at for key, at in places.items() if key[1] is None or at > places[(key[0], None)]}
+
+    def value(self, key: Key) -> Piece | None:
+        """Return the piece that a reader finds under this key."""
+        place = self.values.get(key)
+        return None if place is None else self.pieces[place]
+
+    def changed(self, key: Key, text: str) -> Document:
+        """Return the document with another text for one ticker's value; raises KeyError."""
+        place = self.values[key]
+        kind = _kind(text)
+        pieces = list(self.pieces)
+        same_kind = pieces[place].kind is kind
+        pieces[place] = pieces[place]._replace(kind=kind, text=text)
+        changed = Document(tuple(pieces), self.tail, self.places)
+        if same_kind:
+            # What was derived from the places is the same too, and large.
+            for derived in ("records", "values"):
+                if derived in self.__dict__:
+                    changed.__dict__[derived] = self.__dict__[derived]
+        return changed
+
+    def without(self, key: Key) -> Document:
+        """Return the document without a ticker's member, one comma gone with it; raises KeyError.
+
+        A ticker that stands twice under its alerter goes both times, else its older text would come back.
+        """
+        document = self
+        group = self.places[(key[0], None)]
+        place = self.values[key]
+        while place > group:
+            document = _take_out(document, place)
+            place = document.places.get(key, -1)
+        return document
+
+    def added(self, key: tuple[str, str], text: str) -> Document:
+        """Return the document with one more member at the end of its alerter, which is made when missing.
+
+        The spacing is that of the members beside it. Raises ValueError when the alerter is no object.
+        """
+        document = self if (key[0], None) in self.values else _add_group(self, key[0])
+        return _add_member(document, key, text)
+
+
+def parse(text: str, known: Document | None = None) -> Document:
+    """Cut a text into pieces; raises ValueError when it is not one JSON object from start to end.
+
+    Pieces of `known` that stand in the text unchanged are reused as the same objects, so a caller can tell
+    what changed by identity, and a small change to a large file costs little more than comparing it.
+    """
+    try:
+        return _Walk(text, known).document()
+    except RecursionError:
+        raise ValueError("not JSON that can be read: nested too deeply") from None
+
+
+class _Walk:
+    """Go through a text once, member by member.
+
+    Where the walk stands at the same point of the grammar as the known document stood before a piece, and the
+    text goes on with that piece, reading it again would give the same piece: it is taken over. That holds for
+    values that end by themselves (a number may go on), from any piece that both documents have.
+    """
+
+    def __init__(self, text: str, known: Document | None) -> None:
+        self.text = text
+        self.known = known.pieces if known else ()
+        self.known_places: Mapping[Key, int] = known.places if known else {}
+        self.next_known = 0
+        self.pieces: list[Piece] = []
+        self.mark = 0
+        """Where the last piece ended."""
+        self.depth = 1
+        self.alerter = ""
+        self.first = True
+        """Whether no member of the object at hand has been read yet."""
+
+    def document(self) -> Document:
+        text = self.text
+        start = self._space(0)
+        if text[start : start + 1] != "{":
+            raise ValueError(f"not a JSON object: it starts with {text[start : start + 1]!r}")
+        at = start + 1
+        while self.depth:
+            if not self.pieces or at == self.mark:
+                at = self._take_over(at)
+            at = self._space(at)
+            if text[at : at + 1] == "}":
+                at += 1
+                self.depth -= 1
+                self.first = False
+            else:
+                at = self._member(at)
+        end = self._space(at)
+        if end != len(text):
+            raise ValueError(f"not JSON: more text follows the end at character {end}")
+        return Document.of(tuple(self.pieces), text[self.mark :])
+
+    def _space(self, at: int) -> int:
+        found = _skip(self.text, at)
+        assert found is not None, "a pattern of * matches everywhere"
+        return found.end()
+
+    def _take_over(self, at: int) -> int:
+        """Take over known pieces for as long as the text goes on with them; return where it stops."""
+        starts_with, known, pieces = self.text.startswith, self.known, self.pieces
+        mark, place, last = self.mark, self.next_known, len(known)
+        begun = place
+        while place < last:
+            piece = known[place]
+            value = mark + len(piece.before)
+            if piece.kind is Kind.OTHER and piece.text[-1] not in '"]}':
+                break
+            if not (starts_with(piece.before, mark) and starts_with(piece.text, value)):
+                break
+            pieces.append(piece)
+            mark = value + len(piece.text)
+            place += 1
+        # After a difference only a piece read afresh says where to go on.
+        self.next_known = last
+        if place == begun:
+            return at
+        self.mark = mark
+        self._stand_after(pieces[-1])
+        return mark
+
+    def _stand_after(self, piece: Piece) -> None:
+        self.alerter = piece.key[0]
+        self.first = piece.kind is Kind.GROUP
+        self.depth = 1 if piece.key[1] is None and not self.first else 2
+
+    def _member(self, at: int) -> int:
+        text = self.text
+        if not self.first:
+            at = self._space(self._past(",", at))
+        self._past('"', at)
+        name, at = _scan(text, at)
+        at = self._space(self._past(":", self._space(at)))
+        if self.depth == 1 and text[at : at + 1] == "{":
+            kind, key, end = Kind.GROUP, (name, None), at + 1
+        else:
+            value, end = _scan(text, at)
+            is_record = self.depth == 2 and isinstance(value, dict)
+            kind = Kind.RECORD if is_record else Kind.OTHER
+            key = (self.alerter, name) if self.depth == 2 else (name, None)
+        piece = Piece(kind, key, text[self.mark : at], text[at:end])
+        self.pieces.append(piece)
+        self.mark = end
+        self._stand_after(piece)
+        place = self.known_places.get(key)
+        if place is not None and self.known[place].kind is kind:
+            self.next_known = place + 1
+        return end
+
+    def _past(self, sign: str, at: int) -> int:
+        if self.text[at : at + 1] != sign:
+            raise ValueError(f"not JSON: {sign!r} is missing at character {at}")
+        return at + 1
+
+
+def _kind(text: str) -> Kind:
+    return Kind.RECORD if text.startswith("{") else Kind.OTHER
+
+
+def _take_out(document: Document, place: int) -> Document:
+    """Take one ticker's member out."""
+    pieces, tail = list(document.pieces), document.tail
+    gone = pieces.pop(place)
+    if pieces[place - 1].kind is Kind.GROUP:
+        # The first of its alerter: what follows moves up, without the comma or the space before the brace.
+        after = pieces[place].before if place < len(pieces) else tail
+        bare = after.lstrip(_SPACE)
+        if bare[0] == ",":
+            space = gone.before[: len(gone.before) - len(gone.before.lstrip(_SPACE))]
+            bare = space + bare[1:].lstrip(_SPACE)
+        if place < len(pieces):
+            pieces[place] = pieces[place]._replace(before=bare)
+        else:
+            tail = bare
+    return Document.of(tuple(pieces), tail)
+
+
+def _add_group(document: Document, alerter: str) -> Document:
+    pieces, tail = document.pieces, document.tail
+    model = next((piece for piece in pieces if piece.key[1] is None and not piece.text[1:]), None)
+    lead, colon = _spacing(model) if model else ("\n  ", ": ")
+    end = tail.rindex("}")
+    head = tail[:end].rstrip(_SPACE)
+    shut = tail[len(head) : end] if pieces else "\n"
+    before = head + _comma(lead, colon, first=not pieces) + lead + json.dumps(alerter) + colon
+    group = Piece(Kind.GROUP, (alerter, None), before, "{")
+    return Document.of((*pieces, group), "}" + shut + tail[end:])
+
+
+def _add_member(document: Document, key: tuple[str, str], text: str) -> Document:
+    group = document.values[(key[0], None)]
+    pieces = list(document.pieces)
+    if pieces[group].kind is not Kind.GROUP:
+        raise ValueError(f"{key[0]} is not an object, so {key[1]} cannot stand in it")
+    end = group + 1
+    while end < len(pieces) and pieces[end].key[1] is not None:
+        end += 1
+    first = end == group + 1
+    model = (
+        pieces[end - 1] if not first else next((piece for piece in pieces if piece.key[1] is not None), None)
+    )
+    lead, colon = _spacing(model) if model else _default_spacing(pieces[group])
+    before = _comma(lead, colon, first=first) + lead + json.dumps(key[1]) + colon
+    pieces.insert(end, Piece(_kind(text), key, before, text))
+    tail = document.tail
+    if first:
+        line, indent = _split_line(lead)
+        shut = line + indent[: len(indent) // 2]
+        if end + 1 < len(pieces):
+            after = pieces[end + 1]
+            pieces[end + 1] = after._replace(before=shut + after.before.lstrip(_SPACE))
+        else:
+            tail = shut + tail.lstrip(_SPACE)
+    return Document.of(tuple(pieces), tail)
+
+
+def _default_spacing(group: Piece) -> tuple[str, str]:
+    return ("\n    " if "\n" in group.before else "", ": ")
+
+
+def _spacing(piece: Piece) -> tuple[str, str]:
+    """Return the white space before a member's key, and its colon with the space around it."""
+    lead, colon = _LEAD.search(piece.before), _COLON.search(piece.before)
+    assert lead is not None, "every member has a key"
+    assert colon is not None, "every member has a colon"
+    return lead[1], colon[0]
+
+
+def _comma(lead: str, colon: str, *, first: bool) -> str:
+    if first:
+        return ""
+    return ", " if not lead and colon != ":" else ","
+
+
+def _split_line(lead: str) -> tuple[str, str]:
+    """Split the space before a key into its line breaks and its indent."""
+    cut = lead.rfind("\n") + 1
+    return lead[:cut], lead[cut:]

@@ -1,0 +1,431 @@
+"""alerts.json: the alerts of another program, and the tracker's three fields in them.
+
+Owns reading the file when it changed, writing updates into exactly the records they name, and taking in what
+the other program wrote into a file that had just been replaced. It never writes after a failed read, never
+makes the file, never changes a byte of a record that it was not asked to change, and never brings a deleted
+record back. Local POSIX file systems only.
+
+Rules that decide the steps:
+    The other program truncates and rewrites the file in place, without lock or rename. So an empty or cut-off
+    file is one being written (or lost): it is unreadable, never "no alerts".
+    A file is replaced as a whole. Right before the rename it is read once more and compared byte for byte;
+    if it differs, all is done again on what is there now.
+    A writer that opened the file before the rename writes into the replaced inode. It is kept open for
+    KEPT_OPEN and read again, and what was written there is merged.
+    A stat that looks unchanged is trusted only once the file is older than FRESH: two writes of the same
+    size within one tick of the file system's clock look alike.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import stat
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Final, cast
+
+from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, JsonValue, Outcome, StoreAway
+from tracker.core.names import AlerterNames
+from tracker.core.ports import Shown
+from tracker.stores.alert_records import read_alert, read_id, read_shown
+from tracker.stores.alert_text import Document, Key, parse
+from tracker.stores.alert_view import AlertView, Entry, RecordKey
+from tracker.stores.disk import Disk, FileStat, RealDisk
+from tracker.stores.late_writes import LateWrites
+from tracker.stores.record_text import splice
+from tracker.stores.replacement import back_up, check_replaceable, replace_file
+
+FRESH: Final = timedelta(seconds=2)
+_TRIES: Final = 10
+_HINTS: Final = {
+    errno.ENOSPC: "free some space on that disk; it is tried again",
+    errno.EDQUOT: "free some space on that disk; it is tried again",
+    errno.EROFS: "mount that disk writable; it is tried again",
+    errno.EBUSY: "a file that is a mount of its own cannot be replaced, so mount its folder instead",
+    errno.EACCES: "give the tracker's user access; it is tried again",
+    errno.EPERM: "run the tracker as the file's owner, so that it can keep owner and mode; it is tried again",
+    errno.EMFILE: "raise the limit of open files; it is tried again",
+}
+_NOTHING: Final = Document.of((), "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Hold what stands at the path, as last read or written."""
+
+    path: Path
+    """Without symbolic links."""
+    file: int
+    """Open for reading."""
+    stat: FileStat
+    content: bytes
+    document: Document | None
+    """None where the content could not be read as alerts."""
+
+
+class AlertFile:
+    """Keep one alerts.json; fulfils `core.ports.AlertStore`.
+
+    `refresh`, `apply`, `settle`, `enrich_again` and `close` do I/O or long work and exclude one another; run
+    them in a worker thread. The rest reads the last published state and may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        zone: tzinfo,
+        now: Callable[[], datetime],
+        enrich: Callable[[Alert], Alert] = lambda alert: alert,
+        names: AlerterNames | None = None,
+        disk: Disk | None = None,
+    ) -> None:
+        """Take the path, and the zone in which created_at is written; `now` is aware UTC.
+
+        `enrich` adds to an alert what another store knows of it; it runs once per changed record. Nothing is
+        read before the first `refresh`.
+        """
+        self.path = path
+        self._zone = zone
+        self._now = now
+        self._enrich = enrich
+        self._disk = disk or RealDisk()
+        self._lock = threading.RLock()
+        self._view = AlertView(names or AlerterNames())
+        self._known = _NOTHING
+        """The last document that could be read; the view shows it."""
+        self._held: _Held | None = None
+        self._fresh = False
+        self._unsynced = True
+        """Whether the path's content may not be on the disk yet: at start, and when a folder sync failed."""
+        self._backed_up = False
+        self._late = LateWrites(self._disk)
+        self._removed: Mapping[AlertId, str] = {}
+        self._troubles: dict[str, tuple[datetime, str]] = {}
+
+    # The last published state.
+
+    def alerts(self) -> Sequence[Alert]:
+        return self._view.alerts
+
+    def candidates(self, execution: Execution) -> Sequence[Alert]:
+        return self._view.candidates(execution)
+
+    def shown(self, alert: AlertId) -> Shown | None:
+        entry = self._view.entry(alert)
+        return entry.shown if entry else None
+
+    def record(self, alert: AlertId) -> str | None:
+        entry = self._view.entry(alert)
+        return entry.text if entry else None
+
+    @property
+    def removed(self) -> Mapping[AlertId, str]:
+        """Return the text of each record that the last `apply` took out, as it stood at that instant."""
+        return self._removed
+
+    @property
+    def trouble(self) -> tuple[datetime, str] | None:
+        """Return since when the file cannot be read or written, and why; None while all is well."""
+        return min(self._troubles.values(), default=None)
+
+    @property
+    def late_writes_merged(self) -> int:
+        """Count what other programs wrote into replaced files and the tracker took over."""
+        return self._late.merged
+
+    @property
+    def late_writes_lost(self) -> int:
+        """Count what other programs wrote into replaced files and never finished."""
+        return self._late.lost
+
+    # The file.
+
+    def check(self) -> None:
+        """Prove at start that the file can be read and replaced; raises StoreRefused saying what to do."""
+        check_replaceable(self._disk, self.path)
+
+    def refresh(self) -> bool:
+        """Take in what other programs wrote; True when anything changed. Raises StoreAway.
+
+        A file that is not there is one without alerts yet; one that is empty or cut off is unreadable.
+        """
+        with self._lock:
+            return self._look()
+
+    def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
+        """Write all updates in one replacement; one outcome for each, in order.
+
+        What is APPLIED or DUPLICATE is on the disk. Raises StoreAway: nothing was written, or (if only the
+        last sync failed) all was and the next call answers DUPLICATE once the sync succeeds.
+        """
+        batch = _Batch(updates)
+        with self._lock, self._noting("written"):
+            if self._late.crowded:
+                self._settle()
+            self._rewrite(batch.edit)
+            self._removed = batch.removed
+            return batch.outcomes
+
+    def settle(self) -> bool:
+        """Merge what was written into replaced files since; True when anything was. Raises StoreAway.
+
+        Call it a few times a second after `apply`.
+        """
+        with self._lock, self._noting("written"):
+            return self._settle()
+
+    def enrich_again(self) -> None:
+        """Ask again what the other store adds to each alert, after that store changed."""
+        with self._lock:
+            changes: dict[RecordKey, Entry | None] = {}
+            for key, entry in self._view.entries.items():
+                alert = self._enrich(entry.read)
+                if alert != entry.alert:
+                    changes[key] = entry._replace(alert=alert)
+            if changes:
+                self._view = self._view.with_changes(changes)
+
+    def close(self) -> None:
+        """Look a last time at what was replaced, then let go of all files. Raises StoreAway."""
+        with self._lock:
+            try:
+                with self._noting("written"):
+                    self._settle(last=True)
+            finally:
+                self._late.close()
+                self._hold(None)
+
+    # Reading.
+
+    def _look(self) -> bool:
+        with self._noting("read"):
+            return self._read_if_changed()
+
+    def _read_if_changed(self) -> bool:
+        path = self._disk.real_path(self.path)
+        try:
+            found = self._disk.stat(path)
+        except FileNotFoundError:
+            # A folder that is gone too is a store that is away (a mount), not one without alerts.
+            self._disk.stat(path.parent)
+            self._hold(None)
+            return self._take(_NOTHING)
+        if not stat.S_ISREG(found.mode):
+            raise StoreAway(f"{self.path} is not a regular file")
+        held = self._held
+        if held is None or (held.path, held.stat) != (path, found) or self._fresh:
+            content = self._read(path, found)
+            if held is None or held.document is None or content != held.content:
+                return self._take_content(content)
+        elif held.document is None:
+            self._take_content(held.content)
+        return False
+
+    def _read(self, path: Path, found: FileStat) -> bytes:
+        """Read the path's file, and hold it."""
+        held = self._held
+        known = held is not None and held.stat[:2] == found[:2]
+        file = held.file if held is not None and known else self._disk.open(path)
+        try:
+            for _ in range(_TRIES):
+                before = self._disk.stat_open(file)
+                content = self._disk.read(file)
+                if self._disk.stat_open(file) == before:
+                    break
+            else:
+                raise StoreAway(f"{self.path} is written without a pause; it is read again in a moment")
+        except BaseException:
+            if not known:
+                self._disk.close(file)
+            raise
+        document = held.document if held is not None and held.content == content else None
+        self._hold(_Held(path, file, before, content, document))
+        age = self._now().timestamp() - before.modified_ns / 1e9
+        self._fresh = age < FRESH.total_seconds()
+        return content
+
+    def _take_content(self, content: bytes) -> bool:
+        held = self._held
+        assert held is not None, "content comes from a held file"
+        try:
+            document = parse(content.decode("utf-8"), self._known)
+        except ValueError as error:
+            what = "is empty" if not content.strip() else f"cannot be read as JSON ({error})"
+            raise StoreAway(
+                f"{self.path} {what}; it is left alone and read again until its writer has finished it"
+            ) from error
+        self._hold(_Held(held.path, held.file, held.stat, content, document))
+        return self._take(document)
+
+    def _take(self, document: Document) -> bool:
+        changed = document.pieces != self._known.pieces
+        self._known = document
+        if changed:
+            self._publish(document, document.records)
+        return changed
+
+    def _publish(self, document: Document, keys: Mapping[Key, int] | Sequence[Key]) -> None:
+        """Show the document; only these keys, and such as went, can differ from what was shown."""
+        entries = self._view.entries
+        changes: dict[RecordKey, Entry | None] = {}
+        for key in keys:
+            alerter, ticker = key
+            assert ticker is not None, "a record stands under a ticker"
+            piece = document.value(key)
+            before = entries.get((alerter, ticker))
+            if piece is not None and (before is None or before.text != piece.text):
+                changes[(alerter, ticker)] = self._entry(alerter, ticker, piece.text)
+        if len(entries) != len(document.records) or changes:
+            changes.update((key, None) for key in entries if key not in document.records)
+        if changes:
+            self._view = self._view.with_changes(changes)
+
+    def _entry(self, alerter: str, ticker: str, text: str) -> Entry | None:
+        fields = _fields(text)
+        read = read_alert(alerter, ticker, fields, self._zone)
+        try:
+            "/".join((alerter, ticker, read.id.created_at, read.symbol)).encode()
+        except UnicodeEncodeError:
+            # Half a surrogate pair (`\ud800`) is no text: such a name can be neither stored nor shown.
+            return None
+        return Entry(text, read, self._enrich(read), read_shown(fields))
+
+    def _hold(self, held: _Held | None) -> None:
+        before, self._held = self._held, held
+        if before is not None and (held is None or held.file != before.file):
+            self._disk.close(before.file)
+
+    # Writing.
+
+    def _rewrite(self, edit: Callable[[Document], Document]) -> bool:
+        """Replace the file by its edited self; False when the edit changes nothing.
+
+        The edit may run several times, each time on what stands in the file then.
+        """
+        for _ in range(_TRIES):
+            self._look()
+            held = self._held
+            if held is None or held.document is None:
+                # An absent file is never made: the edit finds no record in it.
+                edit(_NOTHING)
+                return False
+            document = edit(held.document)
+            if document is held.document:
+                self._make_sure(held)
+                return False
+            if self._replace(held, held.document, document):
+                return True
+        raise StoreAway(f"{self.path} changed {_TRIES} times while it was being written; trying again later")
+
+    def _replace(self, held: _Held, before: Document, document: Document) -> bool:
+        content = document.text.encode()
+        if not self._backed_up:
+            back_up(self._disk, held.path, held.content, held.stat)
+            self._backed_up = True
+        file = replace_file(self._disk, held.path, content, held.stat, lambda: self._stands(held))
+        if file is None:
+            return False
+        self._unsynced = True
+        self._late.watch(held.file, held.stat.same_content, before, document, self._now())
+        self._held = _Held(held.path, file, self._disk.stat_open(file), content, document)
+        self._fresh = True
+        self._take_written(before, document)
+        self._disk.sync_folder(held.path.parent)
+        self._unsynced = False
+        return True
+
+    def _take_written(self, before: Document, document: Document) -> None:
+        self._known = document
+        if document.places is before.places:
+            pairs = zip(before.pieces, document.pieces, strict=True)
+            self._publish(document, [new.key for old, new in pairs if old is not new])
+        else:
+            self._publish(document, document.records)
+
+    def _stands(self, held: _Held) -> bool:
+        """Tell whether the path still holds, byte for byte, what the edit was made from."""
+        try:
+            found = self._disk.stat(held.path)
+        except FileNotFoundError:
+            return False
+        return found.same_content == held.stat.same_content and self._disk.read(held.file) == held.content
+
+    def _make_sure(self, held: _Held) -> None:
+        """See to it that what stands is on the disk: a run that crashed may have left it in memory only."""
+        if self._unsynced:
+            self._disk.sync(held.file)
+            self._disk.sync_folder(held.path.parent)
+            self._unsynced = False
+
+    def _settle(self, *, last: bool = False) -> bool:
+        changed = False
+        for write in self._late.due(self._now(), last=last):
+            changed = self._rewrite(write.merge.into) or changed
+            self._late.done(write, self._known)
+        return changed
+
+    @contextmanager
+    def _noting(self, what: str) -> Iterator[None]:
+        """Tell every failure as StoreAway, and note since when the file cannot be read or written."""
+        try:
+            yield
+        except StoreAway as error:
+            self._note(what, str(error))
+            raise
+        except OSError as error:
+            hint = _HINTS.get(error.errno or 0, "it is tried again")
+            reason = f"{self.path} cannot be {what}: {error.strerror or error}; {hint}"
+            self._note(what, reason)
+            raise StoreAway(reason) from error
+        self._troubles.pop(what, None)
+
+    def _note(self, what: str, reason: str) -> None:
+        # What cannot be read is not written either; that is one trouble, not two.
+        if "read" not in self._troubles:
+            self._troubles[what] = (self._troubles.get(what, (self._now(),))[0], reason)
+
+
+class _Batch:
+    """Apply updates to a document; run again from the start on each new state of the file."""
+
+    def __init__(self, updates: Sequence[AlertUpdate]) -> None:
+        self._updates = updates
+        self.outcomes: list[Outcome] = []
+        self.removed: dict[AlertId, str] = {}
+
+    def edit(self, document: Document) -> Document:
+        self.outcomes, self.removed = [], {}
+        for update in self._updates:
+            document, outcome = self._one(document, update)
+            self.outcomes.append(outcome)
+        return document
+
+    def _one(self, document: Document, update: AlertUpdate) -> tuple[Document, Outcome]:
+        key = (update.alert.alerter, update.alert.ticker)
+        place = document.records.get(key)
+        if place is None:
+            return document, Outcome.GONE
+        piece = document.pieces[place]
+        fields = _fields(piece.text)
+        if read_id(*key, fields) != update.alert:
+            return document, Outcome.GONE
+        if update.remove:
+            self.removed[update.alert] = piece.text
+            return document.without(key), Outcome.APPLIED
+        if read_shown(fields).agrees(update):
+            return document, Outcome.DUPLICATE
+        values: dict[str, object] = {"open": update.open}
+        for name, value in (("last_order_update", update.last_order_update), ("position", update.position)):
+            if value is not None:
+                values[name] = dict(value)
+        return document.changed(key, splice(piece.text, values, piece.before)), Outcome.APPLIED
+
+
+def _fields(text: str) -> dict[str, JsonValue]:
+    return cast(dict[str, JsonValue], json.loads(text))

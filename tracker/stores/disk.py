@@ -1,0 +1,153 @@
+"""The few calls to the operating system with which a file is read and replaced.
+
+Owns the calls, one method each, so that a test can count them, order them and fail any of them. It decides
+nothing: what is done in which order stands in `replacement`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+_TEMP_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_PRIVATE: Final = 0o600
+_FULL_SYNC: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
+
+
+class FileStat(NamedTuple):
+    """Hold what stat says of a file; two equal ones are the same file, unchanged as far as times can tell."""
+
+    device: int
+    inode: int
+    mode: int
+    """With the bits that name the file's type."""
+    user: int
+    group: int
+    links: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+
+    @property
+    def same_content(self) -> tuple[int, int, int, int]:
+        """Return what differs when the content was written; neither links nor owner."""
+        return (self.device, self.inode, self.size, self.modified_ns)
+
+
+class Disk(Protocol):
+    """Read, write and rename; every method raises OSError."""
+
+    def real_path(self, path: Path) -> Path:
+        """Follow symbolic links."""
+
+    def stat(self, path: Path) -> FileStat: ...
+
+    def stat_open(self, file: int) -> FileStat: ...
+
+    def open(self, path: Path) -> int:
+        """Open for reading."""
+
+    def open_new(self, path: Path) -> int:
+        """Make a file that must not be there yet, for writing and reading, readable by the owner only."""
+
+    def set_owner(self, file: int, user: int, group: int, mode: int) -> None:
+        """Give the file its owner, group and permission bits."""
+
+    def read(self, file: int) -> bytes:
+        """Return the whole content."""
+
+    def write(self, file: int, content: bytes) -> None:
+        """Write all of it at the end of what was written before."""
+
+    def sync(self, file: int) -> None: ...
+
+    def sync_folder(self, path: Path) -> None: ...
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Put one file in another's place, at once."""
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; well if it is not there."""
+
+    def close(self, file: int) -> None: ...
+
+
+class RealDisk:
+    """The operating system's own."""
+
+    def real_path(self, path: Path) -> Path:
+        return Path(os.path.realpath(path))
+
+    def stat(self, path: Path) -> FileStat:
+        return _stat(os.stat(path))
+
+    def stat_open(self, file: int) -> FileStat:
+        return _stat(os.fstat(file))
+
+    def open(self, path: Path) -> int:
+        # Without O_NONBLOCK a pipe of that name would stop the tracker for ever.
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def open_new(self, path: Path) -> int:
+        return os.open(path, _TEMP_FLAGS, _PRIVATE)
+
+    def set_owner(self, file: int, user: int, group: int, mode: int) -> None:
+        now = os.fstat(file)
+        if (now.st_uid, now.st_gid) != (user, group):
+            os.fchown(file, user, group)
+        os.fchmod(file, mode)
+
+    def read(self, file: int) -> bytes:
+        parts: list[bytes] = []
+        at = 0
+        # One byte more than the size, so that one call usually sees the end.
+        while part := os.pread(file, max(os.fstat(file).st_size - at, 0) + 1, at):
+            parts.append(part)
+            at += len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def write(self, file: int, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+
+    def sync(self, file: int) -> None:
+        if _FULL_SYNC is not None:
+            # macOS: fsync leaves the data in the drive's own cache.
+            fcntl.fcntl(file, _FULL_SYNC)
+        else:
+            os.fsync(file)
+
+    def sync_folder(self, path: Path) -> None:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def rename(self, old: Path, new: Path) -> None:
+        os.rename(old, new)
+
+    def remove(self, path: Path) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+
+    def close(self, file: int) -> None:
+        os.close(file)
+
+
+def _stat(found: os.stat_result) -> FileStat:
+    return FileStat(
+        found.st_dev,
+        found.st_ino,
+        found.st_mode,
+        found.st_uid,
+        found.st_gid,
+        found.st_nlink,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    )

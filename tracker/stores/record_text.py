@@ -1,0 +1,145 @@
+"""The text of one record: put the tracker's values in, and leave every other byte as it is.
+
+Owns splicing values into a JSON object's text in the style it is written in. It is pure, knows no field by
+name, and never parses and dumps a record as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+_SPACE: Final = " \t\n\r"
+_skip: Final = re.compile(r"[ \t\n\r]*").match
+_BETWEEN: Final = re.compile(r"[ \t\n\r]*:[ \t\n\r]*").match
+_scan: Final = json.JSONDecoder().raw_decode
+
+
+class Member(NamedTuple):
+    """Locate one member of an object's text."""
+
+    name: str
+    key_start: int
+    colon: str
+    start: int
+    """Where the value starts."""
+    end: int
+
+
+class Style(NamedTuple):
+    """Describe how an object's members are spaced."""
+
+    lead: str
+    """The new line and indent in front of each key; empty where all stands in one line."""
+    comma: str
+    """Between a value and the next lead."""
+    colon: str
+    indent: str | None
+    """One level of nesting; None when all stands in one line."""
+
+
+def members(record: str) -> list[Member]:
+    """Locate the members of an object's text, in order, duplicates included; raises ValueError."""
+    found: list[Member] = []
+    at = _after_space(record, 1)
+    while record[at] != "}":
+        name, key_end = _scan(record, at)
+        between = _BETWEEN(record, key_end)
+        if between is None:
+            raise ValueError("not a JSON object: a colon is missing")
+        _, end = _scan(record, between.end())
+        found.append(Member(name, at, between[0], between.end(), end))
+        at = _after_space(record, end)
+        if record[at] == ",":
+            at = _after_space(record, at + 1)
+    return found
+
+
+def splice(record: str, values: Mapping[str, object], key_before: str = "") -> str:
+    """Return the record's text with these values: in place where present, else at its end in this order.
+
+    `key_before` is the text in front of the record; it gives the style where the record is empty. Of
+    duplicate keys the last, which readers see, gets the value. Raises ValueError for a value that JSON has
+    no form for.
+    """
+    found = members(record)
+    style = _style(record, found, key_before)
+    places = {member.name: member for member in found}
+    pieces: list[str] = []
+    done = 0
+    for member in sorted(
+        (places[name] for name in values if name in places), key=lambda member: member.start
+    ):
+        pieces += (record[done : member.start], _dump(values[member.name], style))
+        done = member.end
+    last = found[-1].end if found else 1
+    pieces.append(record[done:last])
+    empty = not found
+    for name, value in values.items():
+        if name not in places:
+            pieces += (
+                "" if empty else style.comma,
+                style.lead,
+                json.dumps(name),
+                style.colon,
+                _dump(value, style),
+            )
+            empty = False
+    rest = record[last:]
+    if not found and not empty:
+        rest = _shut(style) + rest.lstrip(_SPACE)
+    pieces.append(rest)
+    return "".join(pieces)
+
+
+def _after_space(text: str, at: int) -> int:
+    found = _skip(text, at)
+    assert found is not None, "a pattern of * matches everywhere"
+    return found.end()
+
+
+def _style(record: str, found: list[Member], key_before: str) -> Style:
+    if not found:
+        return _style_around(key_before)
+    lead = record[1 : found[0].key_start]
+    colon = found[0].colon
+    between = record[found[-2].end : found[-1].key_start] if len(found) > 1 else ""
+    if "\n" not in lead + between:
+        return Style("", between or (", " if colon.endswith(" ") else ","), colon, None)
+    comma = ","
+    if between:
+        comma = between[: between.index(",") + 1]
+        lead = between[len(comma) :]
+    inner = lead[lead.rfind("\n") + 1 :]
+    closing = record[found[-1].end : -1]
+    outer = closing[closing.rfind("\n") + 1 :]
+    nested = inner.startswith(outer) and len(inner) > len(outer)
+    return Style(lead, comma, colon, inner[len(outer) :] if nested else "  ")
+
+
+def _style_around(key_before: str) -> Style:
+    """Guess the style of an empty record from the indent of its own key, which stands two levels deep."""
+    line = key_before[: key_before.find('"')] if '"' in key_before else ""
+    cut = line.rfind("\n")
+    if cut < 0:
+        tight = key_before.endswith(":")
+        return Style("", "," if tight else ", ", ":" if tight else ": ", None)
+    start = len(line[: cut + 1].rstrip("\r\n"))
+    outer = line[cut + 1 :]
+    unit = outer[: len(outer) // 2] or "  "
+    return Style(line[start:] + unit, ",", ": ", unit)
+
+
+def _shut(style: Style) -> str:
+    return "" if style.indent is None else style.lead[: len(style.lead) - len(style.indent)]
+
+
+def _dump(value: object, style: Style) -> str:
+    if style.indent is None:
+        separators = (",", ":") if style.colon == ":" else (", ", ": ")
+        return json.dumps(value, separators=separators, allow_nan=False)
+    # Line breaks inside strings are escaped, so each one here is a new line of the value.
+    text = json.dumps(value, indent=style.indent, allow_nan=False)
+    return text.replace("\n", style.lead)
