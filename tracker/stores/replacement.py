@@ -113,8 +113,8 @@ def _try_out(disk: Disk, path: Path, real: Path, found: FileStat | None) -> None
     except OSError as error:
         assert found is not None, "only an existing file has an owner to keep"
         raise StoreRefused(
-            f"{path} belongs to user {found.user}, group {found.group}, and a file that the tracker makes cannot "
-            f"({error.strerror}), so others could lose access to it; run the tracker as user {found.user}"
+            f"{path} belongs to user {found.user}, group {found.group}, and a file made by the tracker "
+            f"cannot ({error.strerror}), so others could lose access; run the tracker as user {found.user}"
         ) from error
     finally:
         _discard(disk, file, temp)
