@@ -309,6 +309,12 @@ def _inbox(row: Booked) -> str | None:
     return row.attention.value
 
 
+def _kept(row: AlertState) -> str | None:
+    """Mark the records that the store should still show as we decided."""
+    over = row.gone or row.removed or row.successor is not None
+    return "1" if row.shown is not None and not over else None
+
+
 EXECUTIONS: Table[Booked] = Table(
     "executions",
     Booked,
@@ -344,7 +350,7 @@ ALERTS: Table[AlertState] = Table(
     key=lambda row: alert_text(row.alert),
     indexes={
         "orders": lambda row: row.order or None,
-        "open": lambda row: "1" if row.shown is not None and not row.shut and not row.successor else None,
+        "kept": _kept,
         "name": lambda row: row.alert.name,
     },
 )

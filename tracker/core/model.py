@@ -16,6 +16,9 @@ from typing import Final, NamedTuple, TypeAlias
 
 JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
 
+Value: TypeAlias = bool | int | float | str | list[str] | None
+"""What one key of an alert's news may hold."""
+
 ZERO: Final = Decimal(0)
 
 LIVE: Final = -1
@@ -421,8 +424,8 @@ class AlertUpdate:
 
     alert: AlertId
     open: bool
-    last_order_update: Mapping[str, JsonValue] | None
-    position: Mapping[str, JsonValue] | None
+    last_order_update: Mapping[str, Value] | None
+    position: Mapping[str, Value] | None
     remove: bool = False
 
 

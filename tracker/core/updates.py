@@ -32,7 +32,7 @@ from tracker.core.book import (
     alert_text,
     broker_order_text,
 )
-from tracker.core.model import LIVE, ZERO, AlertId, AlertUpdate, Execution, Frame, JsonValue, Matched, Totals
+from tracker.core.model import LIVE, ZERO, AlertId, AlertUpdate, Execution, Frame, Matched, Totals, Value
 
 
 class ClosingPolicy(StrEnum):
@@ -71,7 +71,7 @@ OWNERSHIP = "ownership"
 """`matched_by` of a fill that closed what an alert owned, where no rule was asked."""
 
 
-def number(value: Decimal | None) -> JsonValue:
+def number(value: Decimal | None) -> Value:
     """Return a JSON number: an int where the value is integral, else a float."""
     if value is None:
         return None
@@ -136,7 +136,7 @@ def _emptied(state: AlertState, updated_at: datetime) -> AlertUpdate:
     )
     if last is not None:
         last["updated_at"] = instant(updated_at)
-    position: dict[str, JsonValue] = {
+    position: dict[str, Value] = {
         "quantity": 0,
         "avg_price": None,
         "opened_at": None,
@@ -147,9 +147,7 @@ def _emptied(state: AlertState, updated_at: datetime) -> AlertUpdate:
     return AlertUpdate(state.alert, False, last, position)
 
 
-def _last_order_update(
-    book: Book, booked: Booked, alert: AlertId, updated_at: datetime
-) -> dict[str, JsonValue]:
+def _last_order_update(book: Book, booked: Booked, alert: AlertId, updated_at: datetime) -> dict[str, Value]:
     execution = booked.execution
     row = book.get(TOTALS, booked.order)
     totals = row.totals if row is not None else Totals()
@@ -185,18 +183,17 @@ def matched_by(booked: Booked, alert: AlertId) -> str:
     return OWNERSHIP
 
 
-def _remaining(order: OrderState | None, total: Decimal | None, filled: Decimal) -> JsonValue:
+def _remaining(order: OrderState | None, total: Decimal | None, filled: Decimal) -> Value:
     if order is not None and order.cancelled:
         return 0
     return None if total is None else number(max(total - filled, ZERO))
 
 
-def _position(stakes: list[Stake], shut: bool) -> dict[str, JsonValue]:
+def _position(stakes: list[Stake], shut: bool) -> dict[str, Value]:
     live = [stake for stake in stakes if stake.quantity] or [max(stakes, key=lambda stake: stake.last)]
     size = sum((abs(stake.quantity) for stake in live), ZERO)
     cost = sum((abs(stake.quantity) * stake.avg_price for stake in live), ZERO)
     closed = max(stakes, key=lambda stake: stake.last) if shut else None
-    shared_with: list[JsonValue] = [*sorted({name for stake in live for name in stake.shared_with})]
     return {
         "quantity": number(sum((stake.quantity for stake in live), ZERO)),
         "avg_price": number(cost / size if size else live[-1].avg_price),
@@ -283,7 +280,7 @@ def _same(before: AlertUpdate, after: AlertUpdate) -> bool:
     return _but_time(before) == _but_time(after)
 
 
-def _but_time(update: AlertUpdate) -> dict[str, JsonValue]:
+def _but_time(update: AlertUpdate) -> dict[str, Value]:
     return {key: value for key, value in (update.last_order_update or {}).items() if key != "updated_at"}
 
 

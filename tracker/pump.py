@@ -1,0 +1,363 @@
+"""Move what was journalled through the core into the alert store.
+
+Owns the order of things: frames after the cursor are decided and their state, outbox and cursor committed in
+one transaction; the outbox is applied to the store; what came of it is recorded. It also watches the store
+for what other programs do. It never applies what is not committed, and never forgets what is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from loguru import logger
+from pydantic import TypeAdapter
+
+from tracker.core.book import (
+    ALERTS,
+    EXECUTIONS,
+    OUTBOX,
+    AlertState,
+    Booked,
+    Delivery,
+    alert_text,
+)
+from tracker.core.ledger import Ledger
+from tracker.core.model import (
+    Alert,
+    AlertId,
+    AlertUpdate,
+    Ambiguous,
+    BrokerFact,
+    Execution,
+    Frame,
+    Match,
+    Matched,
+    Outcome,
+    Source,
+    StoreAway,
+    Undecodable,
+)
+from tracker.core.ports import AlertStore
+from tracker.core.updates import ClosingPolicy, Event, EventKind
+from tracker.stores.journal import Journal
+
+_BATCH: Final = 1000
+_WATCH_SECONDS: Final = 0.25
+_RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_UPDATE: Final[TypeAdapter[AlertUpdate]] = TypeAdapter(AlertUpdate)
+
+Answer = TypeVar("Answer")
+Normalise = Callable[[Frame], BrokerFact | None]
+MatchAlerts = Callable[[Execution, Sequence[Alert]], Match]
+
+
+@dataclass(slots=True)
+class PumpCounts:
+    """Count what was done since the start."""
+
+    fills: int = 0
+    alerts_updated: int = 0
+    reapplied: int = 0
+    last_update: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """Say since when the store is away, and why."""
+
+    since: datetime
+    reason: str
+
+
+class StoreFull(Exception):
+    """The disk of the alert store is full; nothing was half done."""
+
+
+class Pump:
+    """Drive one journal and one alert store.
+
+    `worker` runs the store's I/O, one call at a time. `on_event` is told what happened, after it is durable.
+    `want_sweep` is told why the broker should be asked for the day's executions.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: AlertStore,
+        normalise: Normalise,
+        match_alerts: MatchAlerts,
+        *,
+        now: Callable[[], datetime],
+        worker: Executor,
+        policy: ClosingPolicy,
+        accounts: Sequence[str] = (),
+        retry_for: timedelta = timedelta(minutes=15),
+        on_event: Callable[[Event], None] = lambda event: None,
+        want_sweep: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        self._journal = journal
+        self._book = journal.book
+        self._store = store
+        self._normalise = normalise
+        self._match = match_alerts
+        self._now = now
+        self._worker = worker
+        self._retry_for = retry_for
+        self._on_event = on_event
+        self._want_sweep = want_sweep
+        self._ledger = Ledger(self._book, self._decide, policy=policy, accounts=accounts)
+        self._deciding = 0
+        self._attempts = 0
+        self._wake = asyncio.Event()
+        self._look = asyncio.Event()
+        self._unanswered = {row.key: None for row in self._recent() if not isinstance(row.match, Matched)}
+        self.counts = PumpCounts()
+        self.away: dict[str, Away] = {}
+        """Why the store cannot be read, or written, and since when."""
+
+    def wake(self) -> None:
+        """Say that the journal has new frames."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Pump for ever: after each commit, each change of the store, and each wait that is over."""
+        watch = asyncio.create_task(self._watch())
+        try:
+            self._look.set()
+            while True:
+                await self.pump()
+                await self._wait()
+        finally:
+            watch.cancel()
+
+    async def pump(self) -> None:
+        """Do all there is to do now; returns when nothing is left, or the store is away."""
+        self._wake.clear()
+        while True:
+            changed = await self._refresh()
+            if changed or self._look.is_set():
+                self._look.clear()
+                self._reconsider()
+            stepped = self._step()
+            if not await self._deliver() and not stepped:
+                return
+
+    async def _wait(self) -> None:
+        timeout = None
+        if self._book.find(OUTBOX, "pending", "1"):
+            timeout = _RETRY_SECONDS[min(self._attempts, len(_RETRY_SECONDS) - 1)]
+            self._attempts += 1
+        try:
+            await asyncio.wait_for(self._wake.wait(), timeout)
+        except TimeoutError:
+            return
+
+    # Deciding
+
+    def _step(self) -> bool:
+        frames = self._journal.frames_after(self._journal.cursor, _BATCH)
+        if not frames:
+            return False
+        with self._journal.step() as advance:
+            for frame in frames:
+                self._deciding = frame.seq
+                self._ledger.apply(frame, self._fact(frame))
+            events = self._ledger.settle(frames[-1])
+            advance(frames[-1].seq)
+        for event in events:
+            self._count(event)
+            self._on_event(event)
+        for reason in self._ledger.take_sweep_reasons():
+            self._want_sweep(reason)
+        return True
+
+    def _fact(self, frame: Frame) -> BrokerFact | None:
+        if frame.source is not Source.BROKER:
+            return None
+        try:
+            return self._normalise(frame)
+        except Exception as error:
+            # A frame that breaks the decoder must not stop those behind it; it stays, counted and shown.
+            logger.exception("frame {} could not be decoded", frame.seq)
+            return Undecodable("message " + frame.fields[0], f"{type(error).__name__}: {error}")
+
+    def _decide(self, execution: Execution) -> Match:
+        candidates = self._store.candidates(execution)
+        self._journal.considered(self._deciding, execution.key, candidates)
+        return self._match(execution, candidates)
+
+    def _count(self, event: Event) -> None:
+        if event.kind in (EventKind.FILL, EventKind.CORRECTION):
+            self.counts.fills += event.kind is EventKind.FILL
+            booked = self._book.get(EXECUTIONS, f"{event.what['account']} {event.what['exec_id']}")
+            if booked is not None and not isinstance(booked.match, Matched):
+                self._unanswered[booked.key] = None
+
+    # Delivering
+
+    async def _deliver(self) -> bool:
+        """Apply the outbox; True when something was delivered."""
+        pending = sorted(self._book.find(OUTBOX, "pending", "1"), key=lambda row: row.seq)
+        if not pending:
+            self._attempts = 0
+            return False
+        updates = [row.update for row in pending]
+        removed = {
+            row.update.alert: self._store.record(row.update.alert) for row in pending if row.update.remove
+        }
+        try:
+            outcomes = await self._in_worker(self._store.apply, updates)
+        except StoreAway as error:
+            self._lost("written", error)
+            return False
+        self._found("written")
+        now = self._now()
+        with self._journal.step():
+            for row, outcome in zip(pending, outcomes, strict=True):
+                state = "gone" if outcome is Outcome.GONE else "applied"
+                self._book.put(OUTBOX, replace(row, state=state, delivered_at=now))
+            self._journal.log_store(
+                now,
+                [
+                    (alert_text(row.update.alert), outcome.value, _logged(row.update, removed))
+                    for row, outcome in zip(pending, outcomes, strict=True)
+                ],
+            )
+        self.counts.alerts_updated += sum(outcome is Outcome.APPLIED for outcome in outcomes)
+        self.counts.last_update = now
+        self._attempts = 0
+        if Outcome.GONE in outcomes:
+            self._look.set()
+        return True
+
+    async def _refresh(self) -> bool:
+        try:
+            changed = await self._in_worker(self._store.refresh)
+        except StoreAway as error:
+            self._lost("read", error)
+            return False
+        self._found("read")
+        return changed
+
+    def _lost(self, verb: str, error: StoreAway) -> None:
+        """Remember that the store is away; a full disk is not waited for."""
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(f"{error}; free space, then start the tracker again") from error
+        before = self.away.get(verb)
+        if before is None or before.reason != str(error):
+            logger.warning("the alert store cannot be {}: {}", verb, error)
+        self.away[verb] = Away(before.since if before is not None else self._now(), str(error))
+
+    def _found(self, verb: str) -> None:
+        if self.away.pop(verb, None) is not None:
+            logger.info("the alert store can be {} again", verb)
+
+    # What other programs do to the store
+
+    async def _watch(self) -> None:
+        """Look at the store a few times a second; a stat costs microseconds and works on every system."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            if await self._refresh():
+                self._look.set()
+                self._wake.set()
+
+    def _reconsider(self) -> None:
+        """Compare the store with what it should show, and decide again what found no alert."""
+        notes: list[tuple[Source, tuple[str, ...]]] = []
+        undone: list[AlertState] = []
+        for state in self._book.find(ALERTS, "kept", "1"):
+            shown = self._store.shown(state.alert)
+            assert state.shown is not None, "only records with a decided state are kept"
+            if shown is None:
+                notes.append(self._missing(state))
+            elif not shown.agrees(state.shown):
+                undone.append(state)
+        notes += self._rematches()
+        if notes:
+            self._journal.append(self._journal.last_session, self._now(), notes)
+        self._apply_again(undone)
+
+    def _missing(self, state: AlertState) -> tuple[Source, tuple[str, ...]]:
+        """Tell what became of a record that is no longer there: replaced by a like one, or gone."""
+        heir = self._heir(state)
+        if heir is None:
+            return Source.STORE, ("gone", *_fields(state.alert))
+        return Source.STORE, ("replaced", *_fields(state.alert), *_fields(heir.id))
+
+    def _heir(self, state: AlertState) -> Alert | None:
+        """Return the newer record of the same alerter, ticker and contract."""
+        for key in state.contracts:
+            executions = self._book.find(EXECUTIONS, "contract", key.text())
+            for booked in executions[:1]:
+                for alert in self._store.candidates(booked.execution):
+                    newer = alert.id[:2] == state.alert[:2] and alert.id != state.alert
+                    if newer and _same_contract(alert, booked):
+                        return alert
+        return None
+
+    def _rematches(self) -> list[tuple[Source, tuple[str, ...]]]:
+        """Return the fills whose alert has appeared."""
+        notes: list[tuple[Source, tuple[str, ...]]] = []
+        limit = self._now() - self._retry_for
+        for key in list(self._unanswered):
+            booked = self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+            if booked is None or isinstance(booked.match, Matched) or booked.received_at < limit:
+                del self._unanswered[key]
+                continue
+            match = self._match(booked.execution, self._store.candidates(booked.execution))
+            if match != booked.match and isinstance(match, Matched | Ambiguous):
+                notes.append((Source.STORE, ("rematch", *key)))
+        return notes
+
+    def _apply_again(self, undone: Sequence[AlertState]) -> None:
+        """Put back into the outbox what a stale copy has undone."""
+        rows: list[Delivery] = []
+        for state in undone:
+            row = self._book.get(OUTBOX, alert_text(state.alert))
+            if row is not None and row.state != "pending":
+                rows.append(replace(row, state="pending", delivered_at=None))
+        if not rows:
+            return
+        with self._journal.step():
+            for row in rows:
+                self._book.put(OUTBOX, row)
+        self.counts.reapplied += len(rows)
+        for row in rows:
+            logger.info("another program undid {}; applying it again", row.update.alert.name)
+
+    def _recent(self) -> list[Booked]:
+        now = self._now()
+        days = {(now - self._retry_for).date(), now.date()}
+        rows = [row for day in days for row in self._book.find(EXECUTIONS, "day", day.isoformat())]
+        return [row for row in rows if row.received_at >= now - self._retry_for]
+
+    async def _in_worker(self, call: Callable[..., Answer], *values: object) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, call, *values)
+
+
+def _same_contract(alert: Alert, booked: Booked) -> bool:
+    """Tell whether a record speaks of the contract of an execution."""
+    contract = booked.execution.contract
+    if contract.con_id in alert.con_ids:
+        return True
+    details = (alert.symbol.upper(), alert.right, alert.strike)
+    same = details == (contract.symbol.upper(), contract.right, contract.strike)
+    return same and (alert.expiry.day == contract.expiry or not contract.is_option)
+
+
+def _fields(alert: AlertId) -> tuple[str, str, str, str]:
+    con_id = "" if alert.option_conid is None else str(alert.option_conid)
+    return alert.alerter, alert.ticker, alert.created_at, con_id
+
+
+def _logged(update: AlertUpdate, removed: dict[AlertId, str | None]) -> bytes:
+    """Return what to keep of an update: its values, or the whole record that it took out."""
+    text = removed.get(update.alert)
+    return _UPDATE.dump_json(update) if text is None else text.encode()

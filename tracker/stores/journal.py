@@ -1,0 +1,317 @@
+"""Keep every input and every state row, in one SQLite file.
+
+Owns all SQL. Frames are appended before anything looks at them, and a frame is never changed. State rows are
+written only inside `step`, with the cursor, in one transaction. Durable means durable: WAL with
+synchronous=FULL, set and read back; a commit that returned survives a power cut. One connection, used on one
+thread, by the one daemon that holds the lock.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from tracker.core.book import EXECUTIONS, TABLES, Row, Table
+from tracker.core.model import Alert, ExecutionKey, Frame, Source
+from tracker.stores.schema import MIGRATIONS
+
+_ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {table.name: TypeAdapter(table.row) for table in TABLES}
+_ALERTS: Final[TypeAdapter[tuple[Alert, ...]]] = TypeAdapter(tuple[Alert, ...])
+_CACHED_ROWS: Final = 20_000
+"""Rows that one table keeps decoded; beyond that the cache begins anew."""
+
+
+class JournalFailed(Exception):
+    """The journal cannot be opened, read or written; the message names the file, the cause and what to do."""
+
+
+class Journal:
+    """Hold the journal open.
+
+    `read_only` opens an existing file for looking, beside a running daemon. Raises JournalFailed.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        try:
+            self._db = _connect(path, read_only=read_only)
+            if not read_only:
+                _migrate(self._db)
+            _check_version(self._db, path)
+        except sqlite3.Error as error:
+            raise JournalFailed(
+                f"the journal {path} cannot be opened: {error}; check its folder's permissions and free space"
+            ) from error
+        self.book = JournalBook(self._db)
+        self._captured: dict[ExecutionKey, None] = {}
+
+    def close(self) -> None:
+        """Close the file; what was committed stays."""
+        self._db.close()
+
+    # Frames
+
+    def append(
+        self, session: int, received_at: datetime, frames: Sequence[tuple[Source, tuple[str, ...]]]
+    ) -> None:
+        """Append frames in one commit, durable on return; raises JournalFailed."""
+        at = received_at.timestamp()
+        rows = [(at, session, source.value, "\0".join(fields).encode()) for source, fields in frames]
+        with self._transaction():
+            self._db.executemany(
+                "INSERT INTO frames (received_at, session, source, fields) VALUES (?, ?, ?, ?)", rows
+            )
+        for _, fields in frames:
+            if fields[0] == "11" and len(fields) > 16:
+                self._captured[ExecutionKey(fields[16], fields[14])] = None
+
+    def knows(self, account: str, exec_id: str) -> bool:
+        """Tell whether an execution is in the journal already, booked or waiting to be."""
+        if ExecutionKey(account, exec_id) in self._captured:
+            return True
+        return self.book.has(EXECUTIONS, f"{account} {exec_id}")
+
+    def frames_after(self, seq: int, limit: int) -> list[Frame]:
+        """Return the next frames in order, at most `limit`."""
+        rows = self._db.execute(
+            "SELECT seq, received_at, session, source, fields FROM frames WHERE seq > ? ORDER BY seq LIMIT ?",
+            (seq, limit),
+        )
+        return [_frame(row) for row in rows]
+
+    def frame(self, seq: int) -> Frame | None:
+        """Return one frame, None where retention has removed it."""
+        row = self._db.execute(
+            "SELECT seq, received_at, session, source, fields FROM frames WHERE seq = ?", (seq,)
+        ).fetchone()
+        return None if row is None else _frame(row)
+
+    @property
+    def cursor(self) -> int:
+        """The last frame that was applied."""
+        return int(self.meta("cursor") or 0)
+
+    @property
+    def last_session(self) -> int:
+        """The number of the last connection, 0 before the first."""
+        row = self._db.execute("SELECT session FROM frames ORDER BY seq DESC LIMIT 1").fetchone()
+        return int(row[0]) if row is not None else int(self.meta("session") or 0)
+
+    # The pump's transaction
+
+    @contextmanager
+    def step(self) -> Iterator[Callable[[int], None]]:
+        """Open the transaction in which frames change state; call what it yields with the new cursor.
+
+        Nothing is kept unless the block ends well. Raises JournalFailed when the commit fails.
+        """
+        cursor: list[int] = []
+        try:
+            with self._transaction():
+                yield cursor.append
+                self.book.flush()
+                if cursor:
+                    self._set_meta("cursor", str(cursor[-1]))
+        except BaseException:
+            self.book.forget()
+            raise
+        self.book.committed()
+        self._captured.clear()
+
+    def considered(self, seq: int, key: ExecutionKey, alerts: Sequence[Alert]) -> None:
+        """Record, inside a step, the alerts that a decision looked at."""
+        if alerts:
+            self._db.execute(
+                "INSERT OR REPLACE INTO considered (seq, execution, alerts) VALUES (?, ?, ?)",
+                (seq, f"{key.account} {key.exec_id}", _ALERTS.dump_json(tuple(alerts))),
+            )
+
+    def was_considered(self, seq: int, key: ExecutionKey) -> tuple[Alert, ...]:
+        """Return the alerts that a decision looked at."""
+        row = self._db.execute(
+            "SELECT alerts FROM considered WHERE seq = ? AND execution = ?",
+            (seq, f"{key.account} {key.exec_id}"),
+        ).fetchone()
+        return () if row is None else _ALERTS.validate_json(row[0])
+
+    # What was done to the alert store
+
+    def log_store(self, at: datetime, entries: Iterable[tuple[str, str, bytes]]) -> None:
+        """Record, inside a step, what was done to the store: (alert's row key, outcome, body)."""
+        self._db.executemany(
+            "INSERT INTO store_log (at, alert, outcome, body) VALUES (?, ?, ?, ?)",
+            [(at.timestamp(), alert, outcome, body) for alert, outcome, body in entries],
+        )
+
+    def store_log(self, alert: str, limit: int = 100) -> list[tuple[datetime, str, bytes]]:
+        """Return what was done to one record, oldest first: (when, outcome, body)."""
+        rows = self._db.execute(
+            "SELECT at, outcome, body FROM store_log WHERE alert = ? ORDER BY id DESC LIMIT ?", (alert, limit)
+        ).fetchall()
+        return [(_instant(at), outcome, body) for at, outcome, body in reversed(rows)]
+
+    # Single values
+
+    def meta(self, name: str) -> str | None:
+        """Return a single value by name."""
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, name: str, value: str) -> None:
+        """Keep a single value, in a commit of its own."""
+        with self._transaction():
+            self._set_meta(name, value)
+
+    def _set_meta(self, name: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (name, value))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise JournalFailed(
+                f"the journal {self.path} could not be written: {error}; free space or mend the disk,"
+                " then start the tracker again: nothing is half done"
+            ) from error
+
+
+class JournalBook:
+    """Keep the rows of the book in the journal; changes are written when the step commits."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._rows: dict[str, dict[str, Any]] = {table.name: {} for table in TABLES}
+        self._changed: dict[str, dict[str, None]] = {table.name: {} for table in TABLES}
+        self._tables: dict[str, Table[Any]] = {table.name: table for table in TABLES}
+        self._upserts = {table.name: _upsert(table) for table in TABLES}
+
+    def get(self, table: Table[Row], key: str) -> Row | None:
+        cached: Row | None = self._rows[table.name].get(key)
+        if cached is not None:
+            return cached
+        found = self._db.execute(f"SELECT body FROM {table.name} WHERE key = ?", (key,)).fetchone()
+        return None if found is None else self._load(table, key, found[0])
+
+    def has(self, table: Table[Row], key: str) -> bool:
+        """Tell whether a row is there, without decoding it."""
+        if key in self._rows[table.name]:
+            return True
+        return self._db.execute(f"SELECT 1 FROM {table.name} WHERE key = ?", (key,)).fetchone() is not None
+
+    def find(self, table: Table[Row], index: str, value: str) -> list[Row]:
+        assert index in table.indexes, f"{table.name} has no index {index}"
+        self._write(table.name)
+        found = self._db.execute(f"SELECT key, body FROM {table.name} WHERE {index} = ?", (value,)).fetchall()
+        return [self._load(table, key, body) for key, body in found]
+
+    def every(self, table: Table[Row]) -> Iterable[Row]:
+        self._write(table.name)
+        for key, body in self._db.execute(f"SELECT key, body FROM {table.name} ORDER BY key").fetchall():
+            yield self._load(table, key, body)
+
+    def put(self, table: Table[Row], row: Row) -> None:
+        key = table.key(row)
+        self._rows[table.name][key] = row
+        self._changed[table.name][key] = None
+
+    def flush(self) -> None:
+        """Write all changed rows into the open transaction."""
+        for name in self._changed:
+            self._write(name)
+
+    def committed(self) -> None:
+        """Let go of decoded rows beyond the bound; all of them are in the file now."""
+        for rows in self._rows.values():
+            if len(rows) > _CACHED_ROWS:
+                rows.clear()
+
+    def forget(self) -> None:
+        """Drop what a failed step changed."""
+        for name, rows in self._rows.items():
+            rows.clear()
+            self._changed[name].clear()
+
+    def _load(self, table: Table[Row], key: str, body: bytes) -> Row:
+        rows = self._rows[table.name]
+        row: Row | None = rows.get(key)
+        if row is None:
+            row = _ADAPTERS[table.name].validate_json(body)
+            rows[key] = row
+        return row
+
+    def _write(self, name: str) -> None:
+        changed = self._changed[name]
+        if not changed:
+            return
+        table, rows, dump = self._tables[name], self._rows[name], _ADAPTERS[name].dump_json
+        values = (
+            (key, *(of(rows[key]) for of in table.indexes.values()), dump(rows[key])) for key in changed
+        )
+        self._db.executemany(self._upserts[name], values)
+        changed.clear()
+
+
+def _upsert(table: Table[Any]) -> str:
+    columns = ["key", *table.indexes, "body"]
+    updates = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
+    marks = ", ".join("?" * len(columns))
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"
+        f" ON CONFLICT (key) DO UPDATE SET {updates}"
+    )
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _frame(row: tuple[int, float, int, str, bytes]) -> Frame:
+    seq, received_at, session, source, fields = row
+    return Frame(seq, _instant(received_at), session, Source(source), tuple(fields.decode().split("\0")))
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    if read_only:
+        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA busy_timeout = 5000")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    mode = db.execute("PRAGMA journal_mode").fetchone()[0]
+    synchronous = db.execute("PRAGMA synchronous").fetchone()[0]
+    if (mode, synchronous) != ("wal", 2):
+        raise JournalFailed(
+            f"the journal {path} cannot be made durable: SQLite answers journal_mode={mode},"
+            f" synchronous={synchronous}; put it on a local file system"
+        )
+    return db
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        # One transaction each, the record of it included: a crash leaves the old version or the new.
+        db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+
+
+def _check_version(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise JournalFailed(
+            f"the journal {path} has version {version}, written by a newer tracker (this one knows"
+            f" {len(MIGRATIONS)}); use that one"
+        )

@@ -1,0 +1,56 @@
+"""Own the journal's schema: one list of migrations, never edited once released, only added to."""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+def _state(name: str, *indexes: str) -> str:
+    """Return the statements for one table of state rows and its indexes."""
+    columns = "".join(f"{index} TEXT, " for index in indexes)
+    table = f"CREATE TABLE {name} (key TEXT PRIMARY KEY, {columns}body BLOB NOT NULL);"
+    of = "CREATE INDEX {0}_{1} ON {0} ({1}) WHERE {1} IS NOT NULL;"
+    return "\n".join([table, *(of.format(name, index) for index in indexes)])
+
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    "\n".join(
+        (
+            """
+            CREATE TABLE frames (
+                seq INTEGER PRIMARY KEY,
+                received_at REAL NOT NULL,  -- seconds since the epoch, UTC, to the microsecond
+                session INTEGER NOT NULL,
+                source TEXT NOT NULL,
+                fields BLOB NOT NULL        -- UTF-8, joined by NUL, as on the wire
+            );
+            CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+            CREATE TABLE considered (       -- the alerts that a decision looked at; replay reads them
+                seq INTEGER NOT NULL,
+                execution TEXT NOT NULL,
+                alerts BLOB NOT NULL,
+                PRIMARY KEY (seq, execution)
+            ) WITHOUT ROWID;
+            CREATE TABLE store_log (        -- what was done to the alert store, and what came of it
+                id INTEGER PRIMARY KEY,
+                at REAL NOT NULL,
+                alert TEXT NOT NULL,
+                outcome TEXT NOT NULL,
+                body BLOB NOT NULL
+            );
+            CREATE INDEX store_log_alert ON store_log (alert);
+            """,
+            _state("executions", "contract", "root", "orders", "exec_id", "waiting", "inbox", "day"),
+            _state("fees"),
+            _state("holdings", "doubt"),
+            _state("departures", "contract"),
+            _state("orders"),
+            _state("totals"),
+            _state("alerts", "orders", "kept", "name"),
+            _state("positions"),
+            _state("snapshots"),
+            _state("outbox", "pending"),
+            _state("undecoded", "open"),
+        )
+    ),
+)
