@@ -1,0 +1,50 @@
+"""The one clock of the tracker, and the zone of the host it runs on.
+
+Everything else is given `now` as a parameter, so that a test or a simulation can decide what time it is.
+No other module may ask the system for the date or the time of day.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tell the time as aware UTC."""
+
+    def __call__(self) -> datetime: ...
+
+
+def now() -> datetime:
+    """Return the time of day, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+class HostZone(tzinfo):
+    """Read local times as the other programs of this host write them, daylight saving included.
+
+    Asks the C library for each time, as `datetime.now()` of the neighbour does, so it follows $TZ and
+    /etc/localtime in every form they may have and needs no name of the zone.
+    """
+
+    def utcoffset(self, dt: datetime | None) -> timedelta | None:
+        return None if dt is None else dt.replace(tzinfo=None).astimezone().utcoffset()
+
+    def dst(self, dt: datetime | None) -> timedelta | None:
+        """Return None: the C library gives offset and name, not how the offset came about."""
+        return None
+
+    def tzname(self, dt: datetime | None) -> str | None:
+        return None if dt is None else dt.replace(tzinfo=None).astimezone().tzname()
+
+    def fromutc(self, dt: datetime) -> datetime:
+        """Return the local time of an instant; `fold` tells the two hours of an autumn night apart."""
+        instant = dt.replace(tzinfo=UTC)
+        local = instant.astimezone().replace(tzinfo=None)
+        if local.astimezone(UTC) != instant:
+            local = local.replace(fold=1)
+        return local.replace(tzinfo=self)
+
+    def __str__(self) -> str:
+        return "the host's time zone"
