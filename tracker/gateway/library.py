@@ -55,10 +55,20 @@ __all__ = [
     "Wrapper",
     "make_cheap",
     "make_quiet",
+    "new_ib",
 ]
 
 MESSAGE_LIMIT: Final = 400
 """Longest text taken over from a library log record, in characters."""
+
+
+def new_ib() -> IB:
+    """Return a fresh IB object, cheap and quiet; one serves one connection, since its state outlives a link."""
+    make_cheap()
+    make_quiet()
+    constructor: Any = IB  # Its __init__ carries no types.
+    made: IB = constructor()
+    return made
 
 
 def _short_repr(self: object) -> str:

@@ -1,0 +1,273 @@
+"""Frames from the socket into the journal, before anything can fail on them.
+
+Owns the taps on one ib_insync connection: the raw fields of every message, the packet boundary (one commit
+per network packet), the check of what leaves, and the cross-check that ib_insync's own events report nothing
+that was not seen here first. It never decides what a frame means, and nobody learns of a frame from here
+before it is durable.
+
+Why taps and not ib_insync's events: those are silent for a fill before its openOrder, for every answer to
+reqExecutions and for whatever its decoder cannot read, and they swallow the exceptions of their listeners.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import tzinfo
+from typing import Any, Final, Protocol
+
+from tracker.core.model import Source
+from tracker.gateway.library import IB, Fill, Trade
+from tracker.gateway.normalise import EXECUTION_FIELDS
+from tracker.gateway.outgoing import Outgoing
+from tracker.gateway.recording import Recorder
+from tracker.gateway.repeats import Fields, Repeats
+from tracker.gateway.times import execution_time
+
+FRAME_LIMIT: Final = 0xFFFFFF
+"""Longest message that the official client takes, in bytes; a larger length is not this protocol."""
+
+_SLICE: Final = 4096
+"""ib_insync copies the rest of its buffer for every message in it, so a burst is fed in small pieces."""
+
+_UNUSED_BY_LIBRARY: Final = frozenset({"53", "55", "59", "61", "62", "101", "102"})
+"""Journalled messages that need not reach ib_insync: no event of its that we hook depends on them."""
+
+_PRUNE_EVERY: Final = 2_000
+"""Messages handed to ib_insync between two prunings of what it keeps."""
+
+
+class Listener(Protocol):
+    """Hear what a connection brings; called on the loop's thread, and only about what is durable."""
+
+    def on_ready(self, accounts: tuple[str, ...], server_version: int) -> str | None:
+        """Vet the login before its first frame is journalled; a text refuses it."""
+        ...
+
+    def on_packet(self, frames: Sequence[Fields]) -> None:
+        """Learn the messages of one packet, those that were not journalled included."""
+        ...
+
+
+class Capture:
+    """Tap one IB object that is about to be connected, for the life of its connection."""
+
+    def __init__(
+        self, ib: IB, recorder: Recorder, listener: Listener, login_zone: tzinfo, *, may_bind: bool = False
+    ) -> None:
+        self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Done with the reason when the connection is over, for whatever cause."""
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the socket is closed."""
+        self.refusal = ""
+        self._ib = ib
+        self._client: Any = ib.client  # Its typing is partial, and methods of it are replaced below.
+        self._wrapper: Any = ib.wrapper
+        self._recorder = recorder
+        self._listener = listener
+        self._login_zone = login_zone
+        self._repeats = Repeats(recorder.sink.knows)
+        self._received_at = recorder.now()
+        self._packet: list[Fields] = []
+        self._to_commit: list[tuple[Source, Fields]] = []
+        self._current: Fields = ()
+        """The message that ib_insync is decoding right now."""
+        self._announced = False
+        self._stopped = False
+        self._in_packet = False
+        self._failure = ""
+        self._until_prune = _PRUNE_EVERY
+        self._install(may_bind)
+
+    def forget_orders(self) -> None:
+        """Let the next answer about open orders be journalled whole."""
+        self._repeats.forget_orders()
+
+    def close(self, reason: str) -> None:
+        """Close the connection; what comes after is not taken."""
+        self._stopped = True
+        if not self.closed.done():
+            self.closed.set_result(reason)
+        try:
+            # Not `ib.disconnect`, which raises while the login is not finished.
+            self._client.disconnect()
+        except OSError:
+            # Its write_eof found the socket broken, which nobody had noticed yet.
+            self.abort()
+
+    def abort(self) -> None:
+        """Drop the socket without waiting for a peer that takes nothing any more."""
+        transport = self._client.conn.transport
+        if transport is not None:
+            transport.abort()
+
+    def _install(self, may_bind: bool) -> None:
+        client, decoder = self._client, self._client.decoder
+        self._decode = decoder.interpret
+        decoder.interpret = self._take
+        self._decode_execution = decoder.handlers[11]
+        decoder.handlers[11] = self._hand_execution
+        client.conn.sendMsg = Outgoing(client.conn.sendMsg, self._refused_message, may_bind)
+        client.conn.hasData.clear()
+        # keep_ref: eventkit holds a bound method only weakly.
+        client.conn.hasData.connect(self._on_data, keep_ref=True)
+        client.conn.disconnected.connect(self._on_disconnected, keep_ref=True)
+        client.apiError.connect(self._on_api_error, keep_ref=True)
+        # On 1102 this handler would send an account-summary request by itself.
+        self._ib.errorEvent.disconnect(self._ib._onError)
+        self._ib.execDetailsEvent.connect(self._check_execution, keep_ref=True)
+        self._ib.orderStatusEvent.connect(self._check_order_status, keep_ref=True)
+
+    # From the socket
+
+    def _on_data(self, data: bytes) -> None:
+        if self._stopped:
+            return
+        self._received_at = self._recorder.now()
+        self._in_packet = True
+        try:
+            for start in range(0, len(data), _SLICE):
+                self._client._onSocketHasData(data[start : start + _SLICE])
+                if not self._goes_on():
+                    break
+        except Exception as error:
+            # ib_insync reads the handshake without guarding itself. That is the peer's fault, not capture's:
+            # the link ends and is made again.
+            self._unreadable(f"{type(error).__name__}: {error}")
+        finally:
+            self._in_packet = False
+            self._finish_packet()
+
+    def _goes_on(self) -> bool:
+        if self._stopped:
+            return False
+        head = self._client._data[:4]
+        if len(head) == 4 and int.from_bytes(head, "big") > FRAME_LIMIT:
+            self._unreadable(f"a message of {int.from_bytes(head, 'big')} bytes is announced")
+            return False
+        return True
+
+    def _unreadable(self, what: str) -> None:
+        self._stopped = True
+        if not self.closed.done():
+            self.closed.set_result(f"the peer does not speak the TWS protocol ({what[:120]})")
+
+    def _finish_packet(self) -> None:
+        """Commit what this packet brought, then tell of it; close where something went wrong in it."""
+        packet, self._packet = self._packet, []
+        to_commit, self._to_commit = self._to_commit, []
+        try:
+            self._recorder.commit(self._received_at, to_commit)
+            self._prune()
+            self._listener.on_packet(packet)
+        except Exception as error:
+            self._failure = self._failure or f"{type(error).__name__}: {error}"
+        if self._failure:
+            reason = str(self._recorder.fail(self._failure))
+            self.close(reason)
+        elif self._stopped:
+            self.close(self.refusal or "closed")
+
+    # Each message, in place of `decoder.interpret`
+
+    def _take(self, fields: list[str]) -> None:
+        if self._stopped:
+            return
+        frame = tuple(fields)
+        try:
+            if not self._announced and self._client.isReady() and not self._announce():
+                return
+            self._packet.append(frame)
+            news = self._repeats.is_news(frame)
+            if news:
+                self._to_commit.append((Source.BROKER, frame))
+        except Exception as error:
+            self._fail(f"{type(error).__name__}: {error}")
+            return
+        # A repeat tells ib_insync nothing either; leaving it out is what makes a sweep of known fills cheap.
+        message = frame[0] if frame else ""
+        if message in _UNUSED_BY_LIBRARY or (not news and message in ("3", "5", "11")):
+            return
+        self._until_prune -= 1
+        self._current = frame
+        self._decode(fields)
+        self._current = ()
+
+    def _announce(self) -> bool:
+        """Vet the login and journal that the link is up, ahead of its first message; False if refused."""
+        self._announced = True
+        accounts = tuple(self._client.getAccounts())
+        version = self._client.serverVersion()
+        self.refusal = self._listener.on_ready(accounts, version) or ""
+        if self.refusal:
+            self._stopped = True
+            return False
+        self._to_commit.append((Source.LINK, ("up", ",".join(accounts), str(version))))
+        return True
+
+    def _hand_execution(self, fields: list[str]) -> None:
+        """Give ib_insync an execution that its decoder cannot choke on: 31 fields and a plain epoch time."""
+        if len(fields) < EXECUTION_FIELDS:
+            return  # Journalled as it came; the normaliser says what is wrong with it.
+        time = execution_time(fields[15], self._login_zone) or self._received_at
+        self._decode_execution([*fields[:15], str(int(time.timestamp())), *fields[16:EXECUTION_FIELDS]])
+
+    # Failures
+
+    def _fail(self, reason: str) -> None:
+        """Stop for good; inside a packet only after what came before is committed."""
+        self._stopped = True
+        self._failure = self._failure or reason
+        if not self._in_packet:
+            self.close(str(self._recorder.fail(self._failure)))
+
+    def _refused_message(self, error: Exception) -> None:
+        self._fail(str(error))
+
+    def _on_disconnected(self, message: str) -> None:
+        self._stopped = True
+        if not self.closed.done():
+            self.closed.set_result(message or "the gateway closed the connection")
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def _on_api_error(self, message: str) -> None:
+        if not self.closed.done() and message.startswith("TWS/gateway version"):
+            self.closed.set_result("the gateway is too old: its API must be of version 972 (157) or later")
+
+    # Cross-check: what ib_insync's events report must come from a message that was tapped
+
+    def _check_execution(self, trade: Trade, fill: Fill) -> None:
+        execution = fill.execution
+        tapped = self._current
+        if tapped[:1] == ("11",) and (tapped[16], tapped[14]) == (execution.acctNumber, execution.execId):
+            return
+        self._fail(f"cross-check: ib_insync reports execution {execution.execId}, which was never tapped")
+
+    def _check_order_status(self, trade: Trade) -> None:
+        # 4: a message about an order makes ib_insync cancel it locally.
+        if self._current[:1] in (("3",), ("4",)):
+            return
+        self._fail(
+            f"cross-check: ib_insync reports order {trade.order.permId} as {trade.orderStatus.status} "
+            "without a message from the gateway"
+        )
+
+    def _prune(self) -> None:
+        """Drop what ib_insync keeps of the past, which would grow until the connection ends.
+
+        Nothing of ours reads it. A later message of a dropped order only makes its events silent.
+        """
+        if self._until_prune > 0:
+            return
+        self._until_prune = _PRUNE_EVERY
+        wrapper = self._wrapper
+        wrapper.fills.clear()
+        live = {key: trade for key, trade in wrapper.trades.items() if not trade.isDone()}
+        if len(live) > _PRUNE_EVERY:
+            live = {}
+        wrapper.trades = live
+        wrapper.permId2Trade = {trade.order.permId: trade for trade in live.values()}
+        for trade in live.values():
+            trade.fills.clear()
+            trade.log.clear()

@@ -1,0 +1,85 @@
+"""Which frames of a connection say something new, and so belong in the journal.
+
+Owns the memory of what this connection has already told, bounded whatever the gateway repeats. It never
+drops the first telling of anything: in doubt a frame is journalled again, which the pump bears.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+Fields: TypeAlias = tuple[str, ...]
+
+DATA_FARM_CODES: Final = frozenset({"2103", "2104", "2105", "2106", "2107", "2108", "2119", "2157", "2158"})
+"""Notices about market-data farms: they say nothing of orders, fills or the link to IBKR's order servers."""
+
+_ALWAYS: Final = frozenset({"53", "55", "61", "62", "101", "102"})
+_ORDERS_KEPT: Final = 5_000
+_EXECUTIONS_KEPT: Final = 2_000
+_FEES_KEPT: Final = 500_000
+
+
+class Repeats:
+    """Remember what one connection told; contents are kept as hashes of 61 bits, not as text."""
+
+    def __init__(self, knows: Callable[[str, str], bool]) -> None:
+        self._knows = knows
+        self._orders: OrderedDict[Fields, int] = OrderedDict()
+        """(message, ids of the order) -> the last content of that message for that order."""
+        self._executions: OrderedDict[Fields, int] = OrderedDict()
+        """(account, execId) -> the last content; for executions that the journal does not own to know."""
+        self._fees: set[int] = set()
+
+    def is_news(self, fields: Fields) -> bool:
+        """Say whether the frame is to be journalled, and remember it if so."""
+        message = fields[0] if fields else ""
+        if message == "11":
+            return self._execution_is_news(fields)
+        if message == "59":
+            return self._fee_is_news(fields)
+        if message == "3":
+            return self._order_is_news(("3", *fields[1:2], *fields[6:7], *fields[9:10]), fields)
+        if message == "5":
+            return self._order_is_news(("5", *fields[1:2], *fields[24:26]), fields)
+        if message == "4":
+            return fields[3:4] == () or fields[3] not in DATA_FARM_CODES
+        return message in _ALWAYS
+
+    def forget_orders(self) -> None:
+        """Let the next open-order answer be journalled whole, so that it can be read as a snapshot."""
+        self._orders.clear()
+
+    def _execution_is_news(self, fields: Fields) -> bool:
+        key = (*fields[16:17], *fields[14:15])
+        if len(key) == 2 and self._knows(*key):
+            return False
+        # Field 1 is the request that it answers, which is not part of what it says. Without this memory an
+        # execution that nobody can read would be journalled again by every sweep.
+        return _differs(self._executions, key, hash(fields[2:]), _EXECUTIONS_KEPT)
+
+    def _fee_is_news(self, fields: Fields) -> bool:
+        # Sweeps repeat every fee report. A report that returned to an earlier content would be taken for a
+        # repeat until the next connection; a dict per execId would cost twice the memory to tell.
+        content = hash(fields)
+        if content in self._fees:
+            return False
+        if len(self._fees) >= _FEES_KEPT:
+            self._fees.clear()
+        self._fees.add(content)
+        return True
+
+    def _order_is_news(self, key: Fields, fields: Fields) -> bool:
+        return _differs(self._orders, key, hash(fields), _ORDERS_KEPT)
+
+
+def _differs(memory: OrderedDict[Fields, int], key: Fields, content: int, limit: int) -> bool:
+    if memory.get(key) == content:
+        memory.move_to_end(key)
+        return False
+    memory[key] = content
+    memory.move_to_end(key)
+    if len(memory) > limit:
+        memory.popitem(last=False)
+    return True
