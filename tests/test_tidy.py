@@ -1,0 +1,339 @@
+"""The rules of the house: who may import whom, one clock, plain names, small pieces."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+PROJECT: Final = Path(__file__).parent.parent
+LONGEST_FUNCTION: Final = 60
+LONGEST_FILE: Final = 500
+
+LONG_FUNCTIONS: Final[dict[str, tuple[int, str]]] = {}
+"""Where a longer function reads better, `path:name` -> (its lines at most, the reason)."""
+LONG_FILES: Final[dict[str, tuple[int, str]]] = {}
+"""The same for files, `path` -> (lines, reason)."""
+
+NO_PART_OF_CORE: Final = frozenset(
+    {
+        *("asyncio", "concurrent", "multiprocessing", "select", "selectors", "signal", "threading"),
+        *("http", "io", "logging", "os", "pathlib", "shutil", "socket", "sqlite3", "ssl", "subprocess"),
+        *("sys", "tempfile", "urllib"),
+        *("random", "secrets", "time", "uuid"),
+    }
+)
+"""What reaches outside the process, or makes a second run differ from the first."""
+OUTER: Final = frozenset({"settings", "sources", "daemon", "cli", "demo"})
+MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
+    "core": frozenset({"core"}),
+    "gateway": frozenset({"core", "gateway"}),
+    "stores": frozenset({"core", "stores"}),
+    "status": frozenset({"core", "status"}),
+    "paper": frozenset({"core", "paper"}),
+    "clock": frozenset(),
+    "settings": frozenset({"core", "clock"}),
+    "sources": frozenset({"settings"}),
+}
+"""Package or module of tracker -> the others it may import; what is not named here composes them."""
+LIBRARY_HOMES: Final = {
+    "ib_insync": ("tracker/gateway/",),
+    "eventkit": ("tracker/gateway/",),
+    # The journal and the pump write their state rows with it.
+    "pydantic": ("tracker/settings.py", "tracker/sources.py", "tracker/stores/journal.py", "tracker/pump.py"),
+    "pydantic_core": ("tracker/settings.py", "tracker/sources.py"),
+    "pydantic_settings": ("tracker/settings.py", "tracker/sources.py"),
+    "tenacity": ("tracker/gateway/",),
+    "sqlite3": ("tracker/stores/",),
+    "h11": ("tracker/status/",),
+}
+CLOCK_CALLS: Final = frozenset(
+    {
+        "datetime.now",
+        "datetime.utcnow",
+        "datetime.today",
+        "date.today",
+        "time.time",
+        "time.time_ns",
+        "time.localtime",
+    }
+)
+VAGUE_NAMES: Final = re.compile(
+    r"Manager|Handler|Processor|Helper|Utils?(?![a-z])|(^|_)(manager|handler|processor|helper|utils?)s?(_|$)"
+)
+PRINTERS: Final = (
+    "tracker/cli.py",
+    "tracker/demo",
+    "tracker/status/watch",
+    "tracker/paper/cli",
+    "scripts/",
+    "tests/",
+)
+MACHINE_PATHS: Final = re.compile(r"(?<![\w.~])/(work|root|home|Users|tmp/w)/|\.pyenv")
+
+
+def listed(*endings: str) -> list[str]:
+    """Return the project's files with these endings: what git tracks or would, relative to the project."""
+    done = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=PROJECT, capture_output=True, check=False,
+    )  # fmt: skip
+    if done.returncode == 0:
+        names = done.stdout.decode().split("\0")
+    else:
+        # An unpacked source archive has no git; its folders are the project's own.
+        names = [
+            str(path.relative_to(PROJECT))
+            for folder in ("tracker", "tests", "scripts")
+            for path in (PROJECT / folder).rglob("*")
+        ]
+    return sorted(name for name in names if name.endswith(endings) and (PROJECT / name).is_file())
+
+
+MODULES: Final = listed(".py")
+OURS: Final = [name for name in MODULES if name.startswith("tracker/")]
+TREES: Final = {name: ast.parse((PROJECT / name).read_text("utf-8"), name) for name in MODULES}
+
+
+def imported(name: str) -> Iterator[tuple[str, int]]:
+    """Yield (dotted module, line) for every import of a module, those inside functions included."""
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}:{node.lineno}: write imports in full"
+            assert node.module is not None
+            yield node.module, node.lineno
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", node.lineno
+
+
+def part(dotted: str) -> str:
+    """Return the part of tracker that a module belongs to: `tracker.core.model` is of `core`."""
+    return dotted.split(".")[1] if "." in dotted else ""
+
+
+def part_of_file(name: str) -> str:
+    return part(name.removesuffix(".py").replace("/", "."))
+
+
+def dotted_name(node: ast.expr) -> str:
+    """Return the last two names of `a.b.c`, so that `datetime.datetime.now` is `datetime.now`."""
+    if isinstance(node, ast.Attribute):
+        owner = node.value
+        if isinstance(owner, ast.Attribute):
+            return f"{owner.attr}.{node.attr}"
+        if isinstance(owner, ast.Name):
+            return f"{owner.id}.{node.attr}"
+    return ""
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert {"tracker/core/model.py", "tracker/cli.py", "tests/test_tidy.py"} <= set(MODULES)
+
+
+def test_arrows_point_inwards() -> None:
+    wrong = [
+        f"{name}:{line}: {part_of_file(name)} must not import {module}"
+        for name in OURS
+        if part_of_file(name) in MAY_IMPORT
+        for module, line in imported(name)
+        if module.startswith("tracker.") and part(module) not in MAY_IMPORT[part_of_file(name)]
+    ]
+    assert wrong == []
+
+
+def test_nothing_but_the_outermost_modules_knows_them() -> None:
+    wrong = [
+        f"{name}:{line}: {module}"
+        for name in OURS
+        if part_of_file(name) not in OUTER | {"__main__"}
+        for module, line in imported(name)
+        if module.startswith("tracker.") and part(module) in OUTER
+    ]
+    assert wrong == []
+
+
+def test_the_core_is_pure() -> None:
+    wrong = []
+    for name in OURS:
+        if part_of_file(name) == "core":
+            for module, line in imported(name):
+                top = module.partition(".")[0]
+                if top != "tracker" and (top not in sys.stdlib_module_names or top in NO_PART_OF_CORE):
+                    wrong.append(f"{name}:{line}: {module}")
+    assert wrong == []
+
+
+def test_each_library_has_one_home() -> None:
+    wrong = [
+        f"{name}:{line}: {module} belongs to {LIBRARY_HOMES[top]}"
+        for name in OURS
+        for module, line in imported(name)
+        if (top := module.partition(".")[0]) in LIBRARY_HOMES and not name.startswith(LIBRARY_HOMES[top])
+    ]
+    assert wrong == []
+
+
+def test_only_the_clock_tells_the_time() -> None:
+    wrong = [
+        f"{name}:{node.lineno}: {dotted_name(node)}"
+        for name in OURS
+        if name != "tracker/clock.py"
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.Attribute) and dotted_name(node) in CLOCK_CALLS
+    ]
+    # `from time import time` would pass the search above.
+    wrong += [
+        f"{name}:{line}: {module}"
+        for name in OURS
+        for module, line in imported(name)
+        if module in ("time.time", "time.time_ns", "time.localtime")
+    ]
+    assert wrong == []
+
+
+def test_names_say_what_a_thing_is() -> None:
+    wrong = [
+        name for name in MODULES if any(VAGUE_NAMES.search(word) for word in Path(name).with_suffix("").parts)
+    ]
+    for name in MODULES:
+        wrong.extend(
+            f"{name}:{node.lineno}: {node.name}"
+            for node in ast.walk(TREES[name])
+            if isinstance(node, ast.ClassDef) and VAGUE_NAMES.search(node.name)
+        )
+    assert wrong == []
+
+
+def functions(name: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_functions_are_short() -> None:
+    wrong = []
+    for name in MODULES:
+        for node in functions(name):
+            assert node.end_lineno is not None
+            lines = node.end_lineno - node.lineno + 1
+            if lines > LONG_FUNCTIONS.get(f"{name}:{node.name}", (LONGEST_FUNCTION, ""))[0]:
+                wrong.append(f"{name}:{node.lineno}: {node.name} has {lines} lines")
+    assert wrong == []
+
+
+def test_files_are_short() -> None:
+    wrong = []
+    for name in MODULES:
+        lines = len((PROJECT / name).read_text("utf-8").splitlines())
+        if lines > LONG_FILES.get(name, (LONGEST_FILE, ""))[0]:
+            wrong.append(f"{name}: {lines} lines")
+    assert wrong == []
+
+
+def test_the_exceptions_are_still_needed_and_have_a_reason() -> None:
+    for name, (lines, reason) in LONG_FILES.items():
+        assert reason
+        assert LONGEST_FILE < len((PROJECT / name).read_text("utf-8").splitlines()) <= lines, name
+    for place, (lines, reason) in LONG_FUNCTIONS.items():
+        assert reason
+        name, _, function = place.rpartition(":")
+        longest = max(
+            (node.end_lineno or 0) - node.lineno + 1 for node in functions(name) if node.name == function
+        )
+        assert LONGEST_FUNCTION < longest <= lines, place
+
+
+def test_every_module_says_what_it_owns() -> None:
+    silent = [
+        name for name in MODULES if not name.endswith("__init__.py") and not ast.get_docstring(TREES[name])
+    ]
+    assert silent == []
+
+
+def test_packages_hold_their_code_in_named_modules() -> None:
+    wrong = [
+        name
+        for name in MODULES
+        if name.endswith("__init__.py")
+        and any(
+            not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+            for node in TREES[name].body
+        )
+    ]
+    assert wrong == []
+
+
+def test_public_functions_of_the_package_are_documented() -> None:
+    silent = [
+        f"{name}:{node.lineno}: {node.name}"
+        for name in OURS
+        for node in TREES[name].body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+def test_only_answers_are_printed() -> None:
+    wrong = [
+        f"{name}:{node.lineno}"
+        for name in MODULES
+        if not name.startswith(PRINTERS)
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert wrong == []
+
+
+def swallows(node: ast.ExceptHandler) -> bool:
+    """Tell whether a broad except does nothing at all with what it caught."""
+    names = (
+        {child.id for child in ast.walk(node.type) if isinstance(child, ast.Name)}
+        if node.type
+        else {"Exception"}
+    )
+    broad = bool(names & {"Exception", "BaseException"})
+    return broad and all(isinstance(step, ast.Pass | ast.Continue) for step in node.body)
+
+
+def test_no_broad_except_swallows() -> None:
+    wrong = [
+        f"{name}:{node.lineno}"
+        for name in MODULES
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.ExceptHandler) and swallows(node)
+    ]
+    assert wrong == []
+
+
+def test_every_ignore_gives_its_reason() -> None:
+    # mypy and ruff see to it that an ignore names its rule; here, that a reason follows.
+    bare = re.compile(r"#\s*(type: ignore(\[[\w\-, ]+\])?|noqa(: ?[A-Z0-9, ]+)?|pragma: no cover)\s*$")
+    wrong = [
+        f"{name}:{number}"
+        for name in MODULES
+        for number, line in enumerate((PROJECT / name).read_text("utf-8").splitlines(), 1)
+        if bare.search(line)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "name", listed(".py", ".toml", ".md", ".yml", ".yaml", ".service", "scripts/environment")
+)
+def test_a_file_is_finished_and_belongs_to_no_machine(name: str) -> None:
+    if name == "tests/test_tidy.py":
+        return
+    for number, line in enumerate((PROJECT / name).read_text("utf-8").splitlines(), 1):
+        assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b", line), f"{name}:{number}"
+        assert not MACHINE_PATHS.search(line), f"{name}:{number}"
