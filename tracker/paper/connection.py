@@ -1,0 +1,169 @@
+"""One client's socket: its handshake, its requests and what is sent to it.
+
+Owns the bytes in both directions and their bounds: a client that reads nothing is cut off, one that sends
+garbage is cut off, and neither holds up anybody else. It knows no book; what a request means is asked from
+the `answer` it was made with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final, TypeAlias
+
+from tracker.paper import wire
+from tracker.paper.faults import Faults
+from tracker.paper.wire import Fields
+
+MAX_BACKLOG_BYTES: Final = 16 << 20
+"""What may wait for a client that does not read; then it is cut off, as the real gateway does."""
+_CHUNK_BYTES: Final = 1 << 15
+_READ_BYTES: Final = 1 << 16
+
+_log = logging.getLogger(__name__)
+
+Answer: TypeAlias = "Callable[[Connection, Fields], Iterable[Fields]]"
+"""Take a request, act on it, return what to send back; the request may close the connection."""
+
+
+class Connection:
+    """Hold one client's link and what it has asked to be told."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        faults: Faults,
+        answer: Answer,
+        highest_version: int,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._faults = faults
+        self._answer = answer
+        self._highest = highest_version
+        self._gathered: list[bytes] | None = None
+        self._closed = False
+        self.version = 0
+        """The version agreed on; 0 before the handshake."""
+        self.client_id: int | None = None
+        """The number this client took; None before startApi."""
+        self.wants_positions = False
+        self.position_requests: dict[int, str] = {}
+        """Request id -> account of reqPositionsMulti; an empty account means all."""
+        self.account_updates = ""
+        """The account whose values are pushed; empty for none."""
+        self.binds = False
+        """Client 0 only: manual orders are given numbers and shown to it."""
+        self.hang_up = False
+        """Close once the current answer is written."""
+        self.cut_off = ""
+        """Why this side closed the connection; empty where it did not."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the client may be told things: startApi came and the link is up."""
+        return self.client_id is not None and not self._closed
+
+    async def run(self, connected_at: str) -> None:
+        """Serve the client until either side closes; `connected_at` is the handshake's second field."""
+        try:
+            rest = await self._shake_hands(connected_at)
+            if rest is not None:
+                await self._serve(rest)
+        except wire.WireError as error:
+            self.cut_off = str(error)
+            _log.info("paper gateway: client %s cut off: %s", self.client_id, error)
+        except ConnectionError as error:
+            _log.info("paper gateway: client %s is gone: %s", self.client_id, error)
+        finally:
+            self.close()
+
+    async def _shake_hands(self, connected_at: str) -> bytes | None:
+        reader = wire.HelloReader()
+        while data := await self._reader.read(_READ_BYTES):
+            found = reader.feed(data)
+            if found is None:
+                continue
+            hello, rest = found
+            version = wire.negotiate(hello, self._highest)
+            if version is None:
+                raise wire.WireError(
+                    f"no common version: the client speaks {hello.lowest}..{hello.highest}, "
+                    f"this gateway {wire.MIN_VERSION}..{self._highest}"
+                )
+            self.version = version
+            # Alone in its packet: the official client loses what is glued to it.
+            self._write(wire.frame((str(version), connected_at)))
+            return rest
+        return None
+
+    async def _serve(self, data: bytes) -> None:
+        frames = wire.FrameReader()
+        while True:
+            for fields in frames.feed(data):
+                await self._reply(fields)
+                if self.hang_up:
+                    return
+            data = await self._reader.read(_READ_BYTES)
+            if not data:
+                return
+
+    async def _reply(self, fields: Fields) -> None:
+        chunk = bytearray()
+        for message in self._answer(self, fields):
+            chunk += wire.frame(message)
+            if len(chunk) >= _CHUNK_BYTES:
+                self._write(bytes(chunk))
+                chunk.clear()
+                await self._writer.drain()
+        if chunk:
+            self._write(bytes(chunk))
+        await self._writer.drain()
+
+    def push(self, fields: Fields) -> None:
+        """Send a message nobody asked for."""
+        self.push_bytes(wire.frame(fields))
+
+    def push_bytes(self, data: bytes) -> None:
+        """Send bytes as they are, in one write or with the others of `gather`."""
+        if self._gathered is not None:
+            self._gathered.append(data)
+        else:
+            self._write(data)
+
+    def gather(self) -> None:
+        """Hold pushes back until `release`."""
+        if self._gathered is None:
+            self._gathered = []
+
+    def release(self) -> None:
+        """Send what was held back in a single write."""
+        gathered, self._gathered = self._gathered, None
+        if gathered:
+            self._write(b"".join(gathered))
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Close the link; what is written already still goes out, unless it must be closed at once."""
+        self._closed = True
+        self._writer.close()
+        if at_once and self._writer.transport.get_write_buffer_size():
+            self._writer.transport.abort()
+
+    def abort(self, reason: str) -> None:
+        """Cut the client off at once."""
+        self.cut_off = reason
+        self._closed = True
+        self._writer.transport.abort()
+
+    def _write(self, data: bytes) -> None:
+        if self._closed or self._faults.silent:
+            return
+        self._writer.write(data)
+        waiting = self._writer.transport.get_write_buffer_size()
+        if waiting > MAX_BACKLOG_BYTES:
+            _log.info(
+                "paper gateway: client %s reads nothing, %d bytes wait: cut off", self.client_id, waiting
+            )
+            self.abort("it reads nothing")

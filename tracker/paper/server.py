@@ -1,0 +1,423 @@
+"""The paper gateway: a TWS-protocol server that a test, a scenario or a person can trade on.
+
+Owns the listening socket and the Python API by which orders, fills and faults are made. It speaks the real
+protocol and imports no client library. Everything happens on the event loop that started it; the methods are
+plain functions and what they push is written before they return.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from types import TracebackType
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+from tracker.paper import notices, wire
+from tracker.paper.answers import answer
+from tracker.paper.book import Book
+from tracker.paper.connection import Connection
+from tracker.paper.contracts import PaperContract
+from tracker.paper.facts import ZERO, Fee, PaperExecution, PaperOrder, PaperPosition, Status
+from tracker.paper.faults import Faults
+from tracker.paper.floor import Floor, Rules
+from tracker.paper.forms import TIME_FORMS, TimeForm
+from tracker.paper.wire import Fields
+
+MAX_CONNECTIONS: Final = 64
+"""More clients than this are turned away at the door; the real gateway takes 32."""
+
+_log = logging.getLogger(__name__)
+
+FeeChoice = Literal[True, False] | Decimal
+"""True: the usual fee; False: none yet (see `PaperGateway.fee`); a number: this one."""
+Amount = Decimal | int | str
+
+
+class PaperGateway:
+    """Serve the TWS protocol on a socket; only this object's caller and its clients change the book."""
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        accounts: Sequence[str] = ("DU1234567",),
+        seed: int = 1,
+        now: Callable[[], datetime],
+        master_client_id: int | None = 0,
+        read_only: bool = False,
+        time_form: TimeForm = "zone",
+        zone: str = "US/Eastern",
+        max_version: int = wire.MAX_VERSION,
+    ) -> None:
+        """Prepare a gateway; `port` 0 takes a free one at start.
+
+        `now` returns the aware UTC time. `master_client_id` is the Master API client of the gateway's
+        settings: unlike a real one's it is 0 by default, so that a tracker sees everything; None for none.
+        `zone` is the login's, in which days begin and times without a zone are meant. ValueError for a
+        time form or version that there is not.
+        """
+        if isinstance(time_form, str) and time_form not in TIME_FORMS:
+            raise ValueError(f"time_form {time_form!r} is none of {', '.join(TIME_FORMS)}")
+        if not wire.MIN_VERSION <= max_version <= wire.MAX_VERSION:
+            raise ValueError(
+                f"max_version {max_version} is not within {wire.MIN_VERSION}..{wire.MAX_VERSION}"
+            )
+        self.host = host
+        self.faults = Faults()
+        self.book = Book(accounts, seed, ZoneInfo(zone))
+        self.floor = Floor(self.book, self.faults, Rules(master_client_id, read_only, time_form), now)
+        self._now = now
+        self._port = port
+        self._max_version = max_version
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # The socket.
+
+    async def start(self) -> None:
+        """Listen; OSError where the port is taken."""
+        self._server = await asyncio.start_server(self._serve, self.host, self._port, backlog=128)
+        self._port = int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Close every connection and stop listening; the port stays the same for a later start."""
+        self.floor.cancel_timers()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for connection in tuple(self.floor.connections):
+            connection.close(at_once=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def restart(self, *, reuse_order_ids: bool = False) -> None:
+        """Go away and come back on the same port; the broker's book stays, orderIds may begin anew."""
+        await self.stop()
+        if reuse_order_ids:
+            self.book.restart_order_ids()
+        await self.start()
+
+    async def __aenter__(self) -> PaperGateway:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port listened on; known once started."""
+        return self._port
+
+    @property
+    def clients(self) -> tuple[int, ...]:
+        """The ids of the clients that are in, in the order they came."""
+        return tuple(c.client_id for c in self.floor.ready() if c.client_id is not None)
+
+    @property
+    def received(self) -> list[tuple[int, Fields]]:
+        """The latest requests as (client id, fields), oldest first; client id -1 before startApi."""
+        return list(self.floor.received)
+
+    # Orders and fills.
+
+    def order(
+        self,
+        contract: PaperContract,
+        side: str,
+        quantity: Amount,
+        order_type: str = "LMT",
+        limit: Amount | None = None,
+        *,
+        client_id: int = 7,
+        order_ref: str = "",
+        account: str | None = None,
+        manual: bool = False,
+        announce: bool = True,
+        order_id: int | None = None,
+        tif: str = "DAY",
+        parent_id: int = 0,
+        push: bool = True,
+        to: Collection[int] | None = None,
+    ) -> PaperOrder:
+        """Place an order as another client or, with `manual`, by hand in TWS (orderId 0, client 0).
+
+        `announce` False: its openOrder is never sent, not even in an answer. `push` False: nothing is told
+        now. `to` names the only client ids that are told. ValueError for an order no broker takes.
+        """
+        order = self.book.add_order(
+            PaperOrder(
+                client_id,
+                account or self.book.accounts[0],
+                contract,
+                side.upper(),
+                Decimal(quantity),
+                order_id=order_id or 0,
+                order_type=order_type,
+                limit=None if limit is None else Decimal(limit),
+                tif=tif,
+                order_ref=order_ref,
+                manual=manual,
+                announced=announce,
+                parent_id=parent_id,
+                status=Status.PRE_SUBMITTED if order_type == "MKT" else Status.SUBMITTED,
+            )
+        )
+        if manual and any(c.binds for c in self.floor.ready((0,))):
+            self.floor.bind(order)
+        if push:
+            self.floor.announce(order, to)
+        return order
+
+    def fill(
+        self,
+        order: PaperOrder,
+        quantity: Amount | None = None,
+        price: Amount | None = None,
+        *,
+        push: bool = True,
+        fee: FeeChoice = True,
+        to: Collection[int] | None = None,
+        exec_id: str | None = None,
+        time: datetime | str | None = None,
+        leg_prices: Sequence[Amount] | None = None,
+    ) -> PaperExecution:
+        """Fill what is left of an order, or `quantity` of it, at its limit or `price`; return the execution.
+
+        `push` False: no message now, only an answer to executions carries it. `to` names the only client ids
+        that are told. `time` is the execution's time, or the text to write for it. A combo also executes its
+        legs, at `leg_prices` or at prices made to add up.
+        """
+        amount = order.remaining if quantity is None else Decimal(quantity)
+        paid = Decimal(price) if price is not None else order.limit or order.last_price or Decimal("1.00")
+        moment, text = (self._now(), time) if time is None or isinstance(time, str) else (time, None)
+        executions = [self.book.fill(order, amount, paid, moment, exec_id, text)]
+        if order.contract.legs:
+            prices = (
+                _leg_prices(order.contract, paid) if leg_prices is None else [Decimal(p) for p in leg_prices]
+            )
+            executions += self.book.fill_legs(order, executions[0], prices)
+        if push:
+            self.floor.tell_fill(order, executions, to)
+            self._tell_positions(executions)
+        charged = executions[1:] or executions
+        if fee is not False:
+            for execution in charged:
+                self._charge(execution, None if fee is True else fee, push, to)
+        return executions[0]
+
+    def execute(
+        self,
+        contract: PaperContract,
+        side: str,
+        quantity: Amount,
+        price: Amount,
+        *,
+        account: str | None = None,
+        client_id: int = 0,
+        order_id: int = 0,
+        perm_id: int = 0,
+        order_ref: str = "",
+        exec_id: str | None = None,
+        time: datetime | str | None = None,
+        push: bool = True,
+        fee: FeeChoice = True,
+        to: Collection[int] | None = None,
+    ) -> PaperExecution:
+        """Make an execution whose order no client ever hears of; by default one made by hand."""
+        moment, text = (self._now(), time) if time is None or isinstance(time, str) else (time, None)
+        amount, paid = Decimal(quantity), Decimal(price)
+        execution = PaperExecution(
+            exec_id or f"{self.book.next_exec_root()}.01.01",
+            perm_id or self.book.next_perm_id(),
+            order_id,
+            client_id,
+            account or self.book.accounts[0],
+            self.book.learn(contract),
+            "BOT" if side.upper() in ("BUY", "BOT") else "SLD",
+            amount,
+            paid,
+            moment,
+            contract.venue,
+            amount,
+            paid,
+            order_ref,
+            time_text=text,
+            manual=not client_id and not order_id,
+        )
+        self.book.record(execution)
+        if push:
+            self.floor.tell_executions([execution], to)
+            self._tell_positions([execution])
+        if fee is not False:
+            self._charge(execution, None if fee is True else fee, push, to)
+        return execution
+
+    def correct(
+        self,
+        execution: PaperExecution,
+        quantity: Amount | None = None,
+        price: Amount | None = None,
+        *,
+        push: bool = True,
+        to: Collection[int] | None = None,
+    ) -> PaperExecution:
+        """Correct an execution: the next version of its execId says what it should have said."""
+        corrected = self.book.correct(
+            execution,
+            execution.quantity if quantity is None else Decimal(quantity),
+            execution.price if price is None else Decimal(price),
+        )
+        if push:
+            self.floor.tell_executions([corrected], to)
+            self._tell_positions([corrected])
+        return corrected
+
+    def repeat(self, execution: PaperExecution, to: Collection[int] | None = None) -> None:
+        """Tell of an execution once more."""
+        self.floor.tell_executions([execution], to)
+
+    def fee(
+        self,
+        execution: PaperExecution,
+        commission: Amount | None = None,
+        realized_pnl: Amount | None = None,
+        *,
+        push: bool = True,
+        to: Collection[int] | None = None,
+    ) -> Fee:
+        """Set an execution's fee, the usual one unless given, and report it."""
+        fee = self.book.charge(
+            execution,
+            None if commission is None else Decimal(commission),
+            None if realized_pnl is None else Decimal(realized_pnl),
+        )
+        if push:
+            self.floor.tell_fee(execution, fee, to)
+        return fee
+
+    def cancel(self, order: PaperOrder, *, push: bool = True, reason: str = "Cancelled by Trader") -> None:
+        """Cancel what is left of an order; its owner also gets 202."""
+        self.book.finish(order, Status.CANCELLED, self._now(), reason)
+        if push:
+            self.floor.tell_cancelled(order)
+
+    def change(self, order: PaperOrder, quantity: Amount | None = None, limit: Amount | None = None) -> None:
+        """Change an order's size or limit and tell of it."""
+        if quantity is not None:
+            order.quantity = Decimal(quantity)
+        if limit is not None:
+            order.limit = Decimal(limit)
+        order.modifications += 1
+        self.floor.announce(order)
+
+    def set_position(
+        self,
+        account: str,
+        contract: PaperContract,
+        quantity: Amount,
+        cost: Amount = ZERO,
+        *,
+        push: bool = True,
+    ) -> PaperPosition:
+        """Set what an account holds, without any execution: an opening balance, an expiry, an assignment."""
+        held = self.book.set_position(account, contract, Decimal(quantity), Decimal(cost))
+        if push:
+            self.floor.tell_position(account, held.contract.con_id)
+        return held
+
+    # The link.
+
+    def notice(self, code: int, text: str | None = None, *, to: Collection[int] | None = None) -> None:
+        """Send a system notice (request id -1), in its usual text unless given."""
+        self.floor.tell_notice(code, notices.text_of(code, self.port) if text is None else text, to)
+
+    def drop_connections(self, to: Collection[int] | None = None) -> None:
+        """Close connections from this side; those still shaking hands too, unless `to` names client ids."""
+        for connection in tuple(self.floor.connections):
+            if to is None or connection.client_id in to:
+                connection.close()
+
+    def push_raw(self, *fields: str | int, to: Collection[int] | None = None) -> None:
+        """Send one well-framed message of these fields."""
+        self.push_bytes(wire.frame(str(field) for field in fields), to=to)
+
+    def push_bytes(self, data: bytes, *, to: Collection[int] | None = None) -> None:
+        """Send bytes as they are."""
+        for connection in self.floor.ready(to):
+            connection.push_bytes(data)
+
+    @contextmanager
+    def one_packet(self) -> Iterator[None]:
+        """Gather all pushes made inside into a single write to each client."""
+        gathering = list(self.floor.ready())
+        for connection in gathering:
+            connection.gather()
+        try:
+            yield
+        finally:
+            for connection in gathering:
+                connection.release()
+
+    def _charge(
+        self, execution: PaperExecution, commission: Decimal | None, push: bool, to: Collection[int] | None
+    ) -> None:
+        if self.faults.late_fee_seconds > 0 and push:
+            self.floor.later(
+                self.faults.late_fee_seconds, lambda: self._charge_now(execution, commission, push, to)
+            )
+        else:
+            self._charge_now(execution, commission, push, to)
+
+    def _charge_now(
+        self, execution: PaperExecution, commission: Decimal | None, push: bool, to: Collection[int] | None
+    ) -> None:
+        fee = self.book.charge(execution, commission, None)
+        if push:
+            self.floor.tell_fee(execution, fee, to)
+
+    def _tell_positions(self, executions: Sequence[PaperExecution]) -> None:
+        for execution in executions:
+            if execution.contract.sec_type != "BAG":
+                self.floor.tell_position(execution.account, execution.contract.con_id)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.faults.drop_on_connect or len(self.floor.connections) >= MAX_CONNECTIONS:
+            writer.close()
+            return
+        connection = Connection(reader, writer, self.faults, self._answer, self._max_version)
+        task = asyncio.current_task()
+        assert task is not None, "a stream server runs its callback in a task"
+        self._tasks.add(task)
+        self.floor.connections.append(connection)
+        local = self._now().astimezone(self.book.zone)
+        try:
+            await connection.run(f"{local:%Y%m%d %H:%M:%S} {local.tzname()}")
+        finally:
+            self.floor.connections.remove(connection)
+            self._tasks.discard(task)
+
+    def _answer(self, connection: Connection, fields: Fields) -> Iterator[Fields]:
+        return iter(answer(self.floor, connection, fields))
+
+
+def _leg_prices(contract: PaperContract, net: Decimal) -> list[Decimal]:
+    """Return prices that add up to a combo's net price: the first leg takes what the others leave at 1.00."""
+    prices = [Decimal("1.00") for _ in contract.legs]
+    signs = [Decimal(leg.ratio if leg.action == "BUY" else -leg.ratio) for leg in contract.legs]
+    others = sum((sign for sign in signs[1:]), ZERO)
+    first = (net - others) / signs[0]
+    if first <= 0:
+        # A credit spread: the leg that is bought costs little and the sold one carries the credit.
+        prices[0], prices[-1] = Decimal("1.00"), (net - signs[0] - sum(signs[1:-1], ZERO)) / signs[-1]
+    else:
+        prices[0] = first
+    return prices
