@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, JsonValue, Outcome
+from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
 
 
 class StoreRefused(Exception):
@@ -22,8 +22,8 @@ class Shown:
     """Hold what a record shows in the tracker's three fields; None where a field is absent or no object."""
 
     open: bool
-    last_order_update: Mapping[str, JsonValue] | None = None
-    position: Mapping[str, JsonValue] | None = None
+    last_order_update: Mapping[str, object] | None = None
+    position: Mapping[str, object] | None = None
 
     def agrees(self, update: AlertUpdate) -> bool:
         """Tell whether the record shows what the update asks for.

@@ -42,21 +42,21 @@ def read_alert(alerter: str, ticker: str, record: Mapping[str, JsonValue], zone:
     """Read a record; `zone` is the one in which a created_at without an offset was written."""
     problems: list[str] = []
     identity = read_id(alerter, ticker, record)
-    created = _created_at(identity.created_at, zone, problems)
+    written = _written_at(identity.created_at, zone, problems)
     con_ids = _con_ids(record, problems)
     details = record.get("alert_details")
     if not isinstance(details, dict):
         if details is not None:
             problems.append("alert_details is not an object")
         details = {}
-    expiry = read_expiry(details.get("expiry"), created.astimezone(zone).date() if created else None)
+    expiry = read_expiry(details.get("expiry"), written.date() if written else None)
     if expiry.kind is ExpiryKind.UNUSABLE:
         problems.append(f"expiry {_quoted(details.get('expiry'))} is no date that can be used")
     given = any(details.get(name) not in (None, "") for name in ("strike", "side", "expiry"))
     return Alert(
         id=identity,
         open=record.get("open") is True,
-        created_at=created,
+        created_at=written.astimezone(UTC) if written else None,
         con_ids=con_ids,
         symbol=_symbol(details.get("ticker")) or _symbol(ticker),
         is_option=given or bool(con_ids),
@@ -72,13 +72,15 @@ def _quoted(value: JsonValue) -> str:
     return text if len(text) <= _QUOTED_MAX else text[:_QUOTED_MAX] + "..."
 
 
-def _created_at(text: str, zone: tzinfo, problems: list[str]) -> datetime | None:
+def _written_at(text: str, zone: tzinfo, problems: list[str]) -> datetime | None:
+    """Return created_at as the writer's wall clock showed it."""
     if not text:
         problems.append("created_at is missing")
         return None
     try:
         created = datetime.fromisoformat(text.strip())
-        return (created if created.tzinfo else created.replace(tzinfo=zone)).astimezone(UTC)
+        utc = (created if created.tzinfo else created.replace(tzinfo=zone)).astimezone(UTC)
+        return utc.astimezone(zone)
     except (ValueError, OverflowError):
         # OverflowError: a year at the end of the calendar that the zone moves over it.
         problems.append(f"created_at {_quoted(text)} cannot be read as a time")

@@ -38,6 +38,7 @@ class LateWrite:
 
     merge: Merge
     of: _Replaced
+    seen: tuple[int, ...]
     over: bool
 
 
@@ -82,8 +83,8 @@ class LateWrites:
             return None
         # At the end the content decides: two writes within one tick of the clock leave the same stat.
         content = self._disk.read(replaced.file)
-        replaced.seen = seen
         if content == replaced.base.text.encode():
+            replaced.seen = seen
             if over:
                 self._let_go(replaced)
             return None
@@ -95,12 +96,12 @@ class LateWrites:
                 self.lost += 1
                 self._let_go(replaced)
             return None
-        return LateWrite(Merge(replaced.base, replaced.written, theirs), replaced, over)
+        return LateWrite(Merge(replaced.base, replaced.written, theirs), replaced, seen, over)
 
     def done(self, write: LateWrite, current: Document) -> None:
         """Note that a write stands in `current` now."""
         self.merged += 1
-        write.of.base, write.of.written = write.merge.theirs, current
+        write.of.seen, write.of.base, write.of.written = write.seen, write.merge.theirs, current
         if write.over:
             self._let_go(write.of)
 

@@ -1,0 +1,747 @@
+"""alerts.json is read, written and shared without losing anybody's change."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.facts import execution
+from tests.fakes import Records
+from tests.json_texts import JsonText, calm, texts
+from tests.store_cases import (
+    Clock,
+    Crash,
+    FaultyDisk,
+    dump,
+    id_of,
+    record,
+    removal,
+    shown_by,
+    some_records,
+    update,
+)
+from tracker.core.model import AlertId, AlertUpdate, Outcome, StoreAway
+from tracker.core.ports import StoreRefused
+from tracker.stores.alert_records import read_id
+from tracker.stores.alerts import AlertFile
+
+ROBIN = "robindahood-alerts"
+NVDA = id_of(some_records(), ROBIN, "NVDA")
+TSLA = id_of(some_records(), ROBIN, "TSLA")
+SPX = id_of(some_records(), "demslayer", "SPX")
+
+
+class Bench:
+    """A folder with a store in it, a clock that is moved by hand and a disk that can fail."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "alerts.json"
+        self.clock = Clock()
+        self.disk = FaultyDisk()
+        self.stores: list[AlertFile] = []
+        self.store = self.again()
+
+    def again(self) -> AlertFile:
+        """Start another run of the tracker."""
+        self.stores.append(AlertFile(self.path, zone=UTC, now=self.clock, disk=self.disk))
+        return self.stores[-1]
+
+    def put(self, records: object) -> None:
+        self.path.write_text(dump(records))
+
+    def records(self) -> Records:
+        found: Records = json.loads(self.path.read_text())
+        return found
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    made.put(some_records())
+    yield made
+    made.disk.failing.clear()
+    made.disk.crash_at = -1
+    for store in made.stores:
+        store.close()
+
+
+def expected(*updates: AlertUpdate) -> Records:
+    records = some_records()
+    for each in updates:
+        records[each.alert.alerter][each.alert.ticker].update(shown_by(each))
+    return records
+
+
+# Every byte.
+
+
+def test_a_written_file_is_what_a_dump_would_write(bench: Bench) -> None:
+    bench.store.apply([update(NVDA), update(SPX, 1)])
+    assert bench.path.read_text() == dump(expected(update(NVDA), update(SPX, 1)))
+    bench.store.apply([update(NVDA, 10)])
+    assert bench.path.read_text() == dump(expected(update(NVDA, 10), update(SPX, 1)))
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n  "])
+def test_the_end_of_the_file_is_kept(bench: Bench, ending: str) -> None:
+    bench.path.write_text(dump(some_records()) + ending)
+    bench.store.apply([update(NVDA)])
+    assert bench.path.read_text() == dump(expected(update(NVDA))) + ending
+
+
+def test_raw_utf8_and_odd_spellings_stay(bench: Bench) -> None:
+    text = '{"é": {"NVDA":{"created_at":"x","w":1.0,"v":1e5,"u":123456789012345678901234567890,"é":"😀"}}}'
+    bench.path.write_text(text)
+    bench.store.apply([AlertUpdate(AlertId("é", "NVDA", "x", None), True, None, None)])
+    assert bench.path.read_text() == text.replace('"😀"', '"😀","open":true')
+
+
+@calm
+@given(texts(), st.data())
+def test_in_any_formatting_only_the_named_record_changes(
+    tmp_path_factory: pytest.TempPathFactory, drawn: JsonText, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("store") / "alerts.json"
+    path.write_bytes(drawn.text.encode())
+    store = AlertFile(path, zone=UTC, now=Clock())
+    store.refresh()
+    try:
+        alerts = [alert.id for alert in store.alerts()]
+        if not alerts:
+            return
+        alert = data.draw(st.sampled_from(alerts))
+        slot = [slot for slot in drawn.slots if (slot.alerter, slot.ticker) == (alert.alerter, alert.ticker)][
+            -1
+        ]
+        assert list(store.apply([update(alert)])) == [Outcome.APPLIED]
+        after = path.read_bytes().decode()
+        before, end = drawn.text[: slot.start], drawn.text[slot.end :]
+        assert after.startswith(before)
+        assert after.endswith(end)
+        fields = json.loads(after[len(before) : len(after) - len(end)])
+        assert fields == {**json.loads(drawn.text[slot.start : slot.end]), **shown_by(update(alert))}
+    finally:
+        store.close()
+
+
+def test_removing_a_record_leaves_what_a_dump_would_write(bench: Bench) -> None:
+    bench.store.apply([removal(NVDA)])
+    left = some_records()
+    del left[ROBIN]["NVDA"]
+    assert bench.path.read_text() == dump(left)
+    assert {alert: json.loads(text) for alert, text in bench.store.removed.items()} == {NVDA: record()}
+    bench.store.apply([removal(SPX)])
+    left["demslayer"].clear()
+    assert bench.path.read_text() == dump(left)
+    assert list(bench.store.removed) == [SPX]
+
+
+def test_nothing_is_written_when_nothing_changes(bench: Bench) -> None:
+    bench.store.apply([update(NVDA)])
+    before = bench.path.stat()
+    other = NVDA._replace(option_conid=1)
+    assert list(bench.store.apply([update(NVDA), update(other)])) == [Outcome.DUPLICATE, Outcome.GONE]
+    assert bench.path.stat() == before
+
+
+def test_a_batch_is_one_replacement(bench: Bench) -> None:
+    bench.store.apply([update(NVDA), update(TSLA), update(SPX)])
+    assert bench.disk.calls.count("rename") == 2  # The backup's and the file's.
+    bench.store.apply([update(NVDA, 5), update(TSLA, 5), update(SPX, 5)])
+    assert bench.disk.calls.count("rename") == 3
+
+
+# What is no store.
+
+
+def test_an_absent_file_has_no_alerts_and_is_never_made(bench: Bench) -> None:
+    bench.store.refresh()
+    bench.path.unlink()
+    assert bench.store.refresh() is True
+    assert list(bench.store.alerts()) == []
+    assert list(bench.store.apply([update(NVDA), removal(NVDA)])) == [Outcome.GONE, Outcome.GONE]
+    assert not bench.path.exists()
+    bench.put(some_records())
+    assert bench.store.refresh() is True
+    assert list(bench.store.apply([update(NVDA)])) == [Outcome.APPLIED]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"  \n", dump(some_records()).encode()[:300], b"[]", b"{} x", b'{"\xff": 1}']
+)
+def test_an_empty_or_cut_off_file_is_unreadable_and_never_written(bench: Bench, content: bytes) -> None:
+    bench.store.refresh()
+    bench.path.write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(StoreAway, match="left alone and read again"):
+            bench.store.refresh()
+        with pytest.raises(StoreAway, match="left alone and read again"):
+            bench.store.apply([update(NVDA)])
+    assert bench.path.read_bytes() == content
+    assert len(bench.store.alerts()) == 3
+
+
+def test_trouble_says_since_when_and_goes_when_the_file_is_whole_again(bench: Bench) -> None:
+    bench.store.refresh()
+    bench.path.write_bytes(b"")
+    since = bench.clock.now
+    for _ in range(3):
+        with pytest.raises(StoreAway):
+            bench.store.refresh()
+        with pytest.raises(StoreAway):
+            bench.store.apply([update(NVDA)])
+        bench.clock.now += timedelta(seconds=5)
+    assert bench.store.trouble is not None
+    assert bench.store.trouble[0] == since
+    assert "is empty" in bench.store.trouble[1]
+    bench.put(some_records())
+    bench.store.refresh()
+    assert bench.store.trouble is None
+
+
+def test_trouble_with_writing_stays_while_reading_is_well(bench: Bench) -> None:
+    bench.disk.failing["write"] = OSError(errno.ENOSPC, "No space left on device")
+    since = bench.clock.now
+    with pytest.raises(StoreAway, match="cannot be written: No space left on device; free some space"):
+        bench.store.apply([update(NVDA)])
+    bench.clock.now += timedelta(seconds=5)
+    bench.store.refresh()
+    assert bench.store.trouble is not None
+    assert bench.store.trouble[0] == since
+    bench.disk.failing.clear()
+    assert list(bench.store.apply([update(NVDA)])) == [Outcome.APPLIED]
+    assert bench.store.trouble is None
+
+
+def test_a_store_whose_folder_went_away_is_not_one_without_alerts(bench: Bench) -> None:
+    bench.store.refresh()
+    bench.path.unlink()
+    bench.path.parent.rmdir()
+    with pytest.raises(StoreAway, match="cannot be read: No such file or directory"):
+        bench.store.refresh()
+    assert len(bench.store.alerts()) == 3
+
+
+def test_a_pipe_in_the_files_place_does_not_stop_the_tracker(bench: Bench) -> None:
+    bench.path.unlink()
+    os.mkfifo(bench.path)
+    with pytest.raises(StoreAway, match="not a regular file"):
+        bench.store.refresh()
+
+
+def test_records_with_names_that_are_no_text_are_kept_and_not_shown(bench: Bench) -> None:
+    text = '{"a": {"T\\ud800": {"x": 1}, "U": {"created_at": "\\udfff"}, "V": {"created_at": "v"}}}'
+    bench.path.write_text(text)
+    bench.store.refresh()
+    assert [alert.id.ticker for alert in bench.store.alerts()] == ["V"]
+    bench.store.apply([AlertUpdate(bench.store.alerts()[0].id, True, None, None)])
+    assert bench.path.read_text() == text.replace('"v"', '"v", "open": true')
+
+
+# Durable and whole.
+
+
+def test_the_steps_of_a_write_come_in_the_order_that_makes_it_durable(bench: Bench) -> None:
+    bench.store.apply([update(NVDA)])
+    bench.disk.calls.clear()
+    bench.store.apply([update(NVDA, 10)])
+    writing = bench.disk.calls[bench.disk.calls.index("open_new") :]
+    assert writing == ["open_new", "set_owner", "write", "sync", "stat", "read", "rename", "sync_folder"]
+
+
+def test_a_duplicate_after_a_restart_is_synced_before_it_is_reported(bench: Bench) -> None:
+    """The run before may have crashed between the rename and the sync of the folder."""
+    bench.put(expected(update(NVDA)))
+    assert list(bench.store.apply([update(NVDA)])) == [Outcome.DUPLICATE]
+    assert bench.disk.calls[-2:] == ["sync", "sync_folder"]
+    bench.disk.calls.clear()
+    bench.store.apply([update(NVDA)])
+    assert "sync" not in bench.disk.calls
+
+
+def test_when_the_last_sync_fails_the_next_try_makes_it_good(bench: Bench) -> None:
+    bench.store.apply([update(NVDA)])
+    bench.disk.failing["sync_folder"] = OSError(errno.EIO, "Input/output error")
+    with pytest.raises(StoreAway, match="Input/output error"):
+        bench.store.apply([update(NVDA, 10)])
+    with pytest.raises(StoreAway, match="Input/output error"):
+        bench.store.apply([update(NVDA, 10)])
+    bench.disk.failing.clear()
+    bench.disk.calls.clear()
+    assert list(bench.store.apply([update(NVDA, 10)])) == [Outcome.DUPLICATE]
+    assert bench.disk.calls[-1] == "sync_folder"
+
+
+@pytest.mark.parametrize("step", ["remove", "open_new", "set_owner", "write", "sync", "rename"])
+@pytest.mark.parametrize(
+    "code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EBUSY]
+)
+def test_an_error_before_the_rename_writes_nothing_and_the_next_try_succeeds(
+    bench: Bench, step: str, code: int
+) -> None:
+    bench.store.apply([update(SPX)])
+    before = bench.path.read_text()
+    bench.disk.failing[step] = OSError(code, os.strerror(code))
+    with pytest.raises(StoreAway, match=os.strerror(code)):
+        bench.store.apply([update(NVDA)])
+    assert bench.path.read_text() == before
+    assert bench.store.refresh() is False
+    bench.disk.failing.clear()
+    assert list(bench.store.apply([update(NVDA)])) == [Outcome.APPLIED]
+    assert bench.records() == expected(update(SPX), update(NVDA))
+
+
+def test_a_crash_at_every_step_leaves_the_old_or_the_new_file_and_the_next_run_completes(
+    tmp_path: Path,
+) -> None:
+    old, new = dump(some_records()), dump(expected(update(NVDA), update(SPX)))
+    crashes, finished = 0, False
+    while not finished:
+        folder = tmp_path / str(crashes)
+        folder.mkdir()
+        bench = Bench(folder)
+        bench.put(some_records())
+        bench.disk.crash_at = crashes
+        try:
+            bench.store.apply([update(NVDA), update(SPX)])
+            finished = True
+        except Crash:
+            crashes += 1
+            assert bench.path.read_text() in (old, new)
+        bench.disk.crash_at = -1
+        outcomes = set(bench.again().apply([update(NVDA), update(SPX)]))
+        assert outcomes <= {Outcome.APPLIED, Outcome.DUPLICATE}
+        assert len(outcomes) == 1, "all or nothing"
+        assert bench.path.read_text() == new
+        backup = folder / "alerts.json.tracker-backup"
+        # The backup is what stood before the first write that went through.
+        assert not backup.exists() or backup.read_text() in (old, new)
+        for store in bench.stores:
+            store.close()
+    assert crashes > 15
+
+
+def test_the_first_write_makes_a_backup_and_later_ones_leave_it(bench: Bench) -> None:
+    backup = bench.path.with_name("alerts.json.tracker-backup")
+    bench.store.refresh()
+    bench.store.apply([update(NVDA._replace(option_conid=1))])
+    assert not backup.exists()
+    bench.store.apply([update(NVDA)])
+    assert backup.read_text() == dump(some_records())
+    bench.again().apply([update(NVDA, 10)])
+    assert backup.read_text() == dump(some_records())
+
+
+def test_a_symbolic_link_stays_one_and_its_target_is_replaced(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    target = bench.path.rename(folder / "real.json")
+    bench.path.symlink_to(target)
+    target.chmod(0o640)
+    assert list(bench.store.apply([update(NVDA)])) == [Outcome.APPLIED]
+    assert bench.path.is_symlink()
+    assert json.loads(target.read_text()) == expected(update(NVDA))
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    bench.path.unlink()
+    bench.path.symlink_to(folder / "nowhere.json")
+    bench.store.refresh()
+    assert list(bench.store.alerts()) == []
+
+
+def test_the_check_at_start_refuses_what_cannot_be_kept(bench: Bench) -> None:
+    bench.store.check()
+    bench.disk.failing["set_owner"] = PermissionError(errno.EPERM, "Operation not permitted")
+    with pytest.raises(StoreRefused, match="run the tracker as user"):
+        bench.store.check()
+
+
+def test_no_file_stays_open(bench: Bench) -> None:
+    before = len(os.listdir("/dev/fd"))
+    store = bench.again()
+    for quantity in range(5):
+        bench.put(some_records())
+        store.apply([update(NVDA, quantity)])
+        bench.path.write_bytes(b"")
+        with pytest.raises(StoreAway):
+            store.refresh()
+        bench.path.unlink()
+        store.refresh()
+    store.close()
+    assert len(os.listdir("/dev/fd")) == before
+
+
+# The neighbour.
+
+
+def test_a_change_between_reading_and_the_rename_is_not_lost(bench: Bench) -> None:
+    changed = some_records()
+    changed["demslayer"]["SPX"]["sentiment"] = "bearish"
+    bench.store.refresh()
+    bench.disk.before["sync"] = lambda: bench.put(changed)
+    assert list(bench.store.apply([update(NVDA)])) == [Outcome.APPLIED]
+    changed[ROBIN]["NVDA"].update(shown_by(update(NVDA)))
+    assert bench.records() == changed
+
+
+def test_a_change_of_the_same_length_at_the_same_time_is_not_lost(bench: Bench) -> None:
+    """Two writes within one tick of the clock look alike to stat."""
+    bench.store.apply([update(SPX)])
+    changed = bench.path.read_text().replace('"bullish"', '"bearish"')
+    times = bench.path.stat()
+
+    def neighbour() -> None:
+        bench.path.write_text(changed)
+        os.utime(bench.path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    bench.disk.before["sync"] = neighbour
+    assert list(bench.store.apply([update(NVDA)])) == [Outcome.APPLIED]
+    assert {fields["sentiment"] for tickers in bench.records().values() for fields in tickers.values()} == {
+        "bearish"
+    }
+
+
+def test_a_fresh_file_is_read_again_even_if_its_stat_looks_the_same(bench: Bench) -> None:
+    bench.clock.now = datetime(1970, 1, 2, tzinfo=UTC)
+    bench.store.refresh()
+    seen = bench.disk.calls.count("read")
+    bench.store.refresh()
+    assert bench.disk.calls.count("read") == seen + 1
+    bench.clock.now = datetime(2100, 1, 1, tzinfo=UTC)
+    bench.store.refresh()
+    bench.store.refresh()
+    assert bench.disk.calls.count("read") == seen + 2
+
+
+def test_a_record_deleted_between_finding_and_writing_stays_deleted(bench: Bench) -> None:
+    changed = some_records()
+    del changed[ROBIN]["NVDA"]
+    bench.store.refresh()
+    bench.disk.before["sync"] = lambda: bench.put(changed)
+    assert list(bench.store.apply([update(NVDA), update(SPX)])) == [Outcome.GONE, Outcome.APPLIED]
+    assert "NVDA" not in bench.records()[ROBIN]
+
+
+@pytest.mark.parametrize("how", ["empty", "cut", "unlink"])
+def test_a_file_that_is_being_rewritten_right_before_the_rename_is_left_alone(bench: Bench, how: str) -> None:
+    def neighbour() -> None:
+        if how == "unlink":
+            bench.path.unlink()
+        else:
+            bench.path.write_text("" if how == "empty" else dump(some_records())[:99])
+
+    bench.store.refresh()
+    bench.disk.before["sync"] = neighbour
+    if how == "unlink":
+        assert list(bench.store.apply([update(NVDA)])) == [Outcome.GONE]
+        assert not bench.path.exists()
+    else:
+        with pytest.raises(StoreAway):
+            bench.store.apply([update(NVDA)])
+        assert len(bench.path.read_text()) < 100
+
+
+def test_a_file_that_never_stands_still_is_given_up_for_now(bench: Bench) -> None:
+    count = 0
+
+    class Restless(FaultyDisk):
+        def sync(self, file: int) -> None:
+            nonlocal count
+            count += 1
+            bench.put({**some_records(), "count": {"N": {"n": count}}})
+            super().sync(file)
+
+    bench.disk = Restless()
+    with pytest.raises(StoreAway, match="changed 10 times while it was being written"):
+        bench.again().apply([update(NVDA)])
+    assert "open" in bench.records()[ROBIN]["NVDA"]
+    assert bench.records()[ROBIN]["NVDA"]["open"] is False
+
+
+class Neighbour:
+    """A program that has opened the file for writing, and takes its time."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("r+")
+
+    def write(self, text: str) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(text)
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@pytest.fixture
+def neighbour(bench: Bench) -> Iterator[Neighbour]:
+    made = Neighbour(bench.path)
+    yield made
+    made.close()
+
+
+def theirs() -> Records:
+    records = some_records()
+    records["demslayer"]["SPX"]["sentiment"] = "bearish"
+    records[ROBIN]["NVDA"]["sentiment"] = "neutral"
+    records[ROBIN]["AMD"] = record("AMD", 7)
+    del records[ROBIN]["TSLA"]
+    return records
+
+
+def merged() -> Records:
+    records = theirs()
+    records[ROBIN]["NVDA"].update(shown_by(update(NVDA)))
+    return records
+
+
+def test_what_was_written_into_the_replaced_file_is_merged(bench: Bench, neighbour: Neighbour) -> None:
+    bench.store.apply([update(NVDA)])
+    assert bench.store.settle() is False
+    neighbour.write(dump(theirs()))
+    assert bench.store.settle() is True
+    assert bench.records() == merged()
+    assert {alert.id.ticker for alert in bench.store.alerts()} == {"NVDA", "SPX", "AMD"}
+    assert bench.store.late_writes_merged == 1
+    assert bench.store.settle() is False
+
+
+def test_a_late_write_in_two_pieces_is_merged_when_it_is_whole(bench: Bench, neighbour: Neighbour) -> None:
+    bench.store.apply([update(NVDA)])
+    text = dump(theirs())
+    neighbour.write(text[: len(text) // 2])
+    bench.clock.now += timedelta(seconds=3)
+    assert bench.store.settle() is False
+    neighbour.write(text)
+    assert bench.store.settle() is True
+    assert bench.records() == merged()
+
+
+def test_a_late_write_that_is_never_finished_is_counted(bench: Bench, neighbour: Neighbour) -> None:
+    bench.store.apply([update(NVDA)])
+    neighbour.write("{")
+    for seconds in (0, 3, 8):
+        bench.clock.now += timedelta(seconds=seconds)
+        bench.store.settle()
+    assert (bench.store.late_writes_lost, bench.store.late_writes_merged) == (1, 0)
+    neighbour.write(dump(theirs()))
+    assert bench.store.settle() is False
+
+
+def test_the_replaced_file_is_let_go_after_two_seconds(bench: Bench, neighbour: Neighbour) -> None:
+    bench.store.apply([update(NVDA)])
+    bench.clock.now += timedelta(seconds=2)
+    bench.store.settle()
+    neighbour.write(dump(theirs()))
+    assert bench.store.settle() is False
+    assert bench.records() == expected(update(NVDA))
+
+
+def test_closing_looks_a_last_time(bench: Bench, neighbour: Neighbour) -> None:
+    bench.store.apply([update(NVDA)])
+    neighbour.write(dump(theirs()))
+    bench.store.close()
+    assert bench.records() == merged()
+
+
+def test_of_two_late_writes_the_later_one_wins(bench: Bench) -> None:
+    first = Neighbour(bench.path)
+    bench.store.apply([update(NVDA)])
+    second = Neighbour(bench.path)
+    bench.store.apply([update(NVDA, 10)])
+    records = some_records()
+    records["demslayer"]["SPX"]["sentiment"] = "early"
+    records[ROBIN]["TSLA"]["sentiment"] = "only in the first"
+    first.write(dump(records))
+    records = expected(update(NVDA))
+    records["demslayer"]["SPX"]["sentiment"] = "late"
+    second.write(dump(records))
+    assert bench.store.settle() is True
+    found = bench.records()
+    assert found["demslayer"]["SPX"]["sentiment"] == "late"
+    assert found[ROBIN]["TSLA"]["sentiment"] == "only in the first"
+    assert found[ROBIN]["NVDA"] == record(**shown_by(update(NVDA, 10)))
+    first.close()
+    second.close()
+
+
+def test_a_late_write_of_the_same_length_and_time_is_seen_at_the_end(
+    bench: Bench, neighbour: Neighbour
+) -> None:
+    times = bench.path.stat()
+    held = os.open(bench.path, os.O_RDWR)
+    bench.store.apply([update(NVDA)])
+    neighbour.write(dump(some_records()).replace("bullish", "bearish", 1).replace("bullish", "bullisx", 1))
+    os.utime(held, ns=(times.st_atime_ns, times.st_mtime_ns))
+    os.close(held)
+    bench.clock.now += timedelta(seconds=2)
+    assert bench.store.settle() is True
+
+
+def test_many_replaced_files_are_not_all_kept_open(bench: Bench) -> None:
+    before = len(os.listdir("/dev/fd"))
+    for quantity in range(1, 251):
+        bench.store.apply([update(NVDA, quantity)])
+    assert len(os.listdir("/dev/fd")) - before <= 102
+
+
+def test_while_the_file_is_away_late_writes_wait(bench: Bench, neighbour: Neighbour) -> None:
+    bench.store.apply([update(NVDA)])
+    neighbour.write(dump(theirs()))
+    bench.path.write_text("")
+    with pytest.raises(StoreAway):
+        bench.store.settle()
+    bench.put(expected(update(NVDA)))
+    assert bench.store.settle() is True
+    assert bench.records() == merged()
+
+
+# One thread writes, another reads.
+
+
+def test_readers_never_see_half_a_batch(bench: Bench) -> None:
+    bench.store.refresh()
+    stop, torn = threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            quantities = set()
+            for alert in bench.store.alerts():
+                quantities.add(alert.open)
+            fill = execution("1.1.1.1", 1, order_ref="demslayer/SPX")
+            if len(quantities) != 1 or len(bench.store.candidates(fill)) != 2:
+                torn.append(quantities)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for number in range(20):
+            all_of_them = [update(alert, number, open=number % 2 == 0) for alert in (NVDA, TSLA, SPX)]
+            bench.store.apply(all_of_them)
+    finally:
+        stop.set()
+        reader.join(30)
+    assert torn == []
+
+
+def test_with_a_neighbour_rewriting_all_the_time_nobody_loses_a_change(bench: Bench) -> None:
+    """The neighbour loads, changes its own field and writes the file in place, as fast as it can."""
+    written: dict[str, int] = {}
+    wanted: dict[AlertId, AlertUpdate] = {}
+    done = threading.Event()
+    draw = random.Random(7)
+    again: list[AlertId] = []
+
+    def neighbour() -> None:
+        number = 0
+        while not done.is_set():
+            try:
+                records: Any = json.loads(bench.path.read_text())
+            except ValueError:  # Our own write, half done, cannot be seen: this is what the test would show.
+                torn.append(1)
+                continue
+            number += 1
+            key = draw.choice(["NVDA", "TSLA"])
+            records[ROBIN][key]["seen"] = number
+            # Until this write is over, whatever the tracker writes is written over by it.
+            bench.path.write_text(dump(records))
+            written[key] = number
+            done.wait(0.002)
+
+    torn: list[int] = []
+    thread = threading.Thread(target=neighbour)
+    thread.start()
+    try:
+        for quantity in range(1, 41):
+            for alert in (NVDA, TSLA, SPX):
+                wanted[alert] = update(alert, quantity)
+            _until_applied(bench.store, list(wanted.values()), again)
+    finally:
+        done.set()
+        thread.join(30)
+    _until_applied(bench.store, list(wanted.values()), again)
+    bench.store.settle()
+    found = bench.records()
+    assert torn == []
+    assert {key: found[ROBIN][key]["seen"] for key in written} == written
+    for alert, each in wanted.items():
+        shown = bench.store.shown(alert)
+        assert shown is not None
+        assert shown.agrees(each)
+
+
+def _until_applied(store: AlertFile, updates: list[AlertUpdate], again: list[AlertId]) -> None:
+    """Apply as the daemon does: again while the store is away; a bound stands for the test's patience."""
+    for _ in range(2000):
+        try:
+            store.apply(updates)
+            store.settle()
+        except StoreAway:
+            continue
+        return
+    raise AssertionError("the store stayed away")
+
+
+# What changed is read, and no more.
+
+
+def test_only_changed_records_are_read_again(bench: Bench) -> None:
+    read: list[str] = []
+
+    def enrich(alert: Any) -> Any:
+        read.append(alert.id.ticker)
+        return alert
+
+    store = AlertFile(bench.path, zone=UTC, now=bench.clock, enrich=enrich)
+    store.refresh()
+    read.clear()
+    changed = some_records()
+    changed[ROBIN]["TSLA"]["sentiment"] = "bearish"
+    bench.put(changed)
+    store.refresh()
+    assert read == ["TSLA"]
+    store.apply([update(NVDA)])
+    assert read == ["TSLA", "NVDA"]
+    store.close()
+
+
+def test_alerts_can_be_enriched_again(bench: Bench) -> None:
+    known: dict[str, frozenset[int]] = {}
+
+    def enrich(alert: Any) -> Any:
+        return replace(alert, con_ids=known.get(alert.id.ticker, alert.con_ids))
+
+    store = AlertFile(bench.path, zone=UTC, now=bench.clock, enrich=enrich)
+    store.refresh()
+    known["SPX"] = frozenset({99})
+    store.enrich_again()
+    fill = execution("1.1.1.1", 1)
+    assert [alert.con_ids for alert in store.alerts() if alert.id == SPX] == [frozenset({99})]
+    assert [alert.id for alert in store.candidates(fill)] == [NVDA]
+    assert store.shown(SPX) is not None
+    store.close()
+
+
+def test_a_fill_sees_few_of_many_alerts_and_one_write_does_not_read_them_all_again(bench: Bench) -> None:
+    many = {"a": {f"T{number}": record(f"T{number}", 1000 + number) for number in range(2000)}}
+    bench.put(many)
+    bench.store.refresh()
+    fill = execution("1.1.1.1", 1, order_ref="a/T7")
+    assert [alert.id.ticker for alert in bench.store.candidates(fill)] == ["T7"]
+    alert = read_id("a", "T7", many["a"]["T7"])
+    before = {id(each) for each in bench.store.alerts()}
+    bench.store.apply([update(alert)])
+    assert sum(id(each) not in before for each in bench.store.alerts()) == 1
