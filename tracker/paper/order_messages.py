@@ -219,9 +219,13 @@ def _adjusted(order: PaperOrder) -> Fields:
 
 
 def _trail_stop(order: PaperOrder) -> str:
-    """Return a trailing stop that the gateway makes up for limit orders, one away from the limit."""
-    if "trail_stop_price" in order.terms or order.limit is None:
-        return order.terms.get("trail_stop_price", UNSET)
+    """Return a trailing stop, which the gateway makes up: a stop order's stop, else one beyond the limit."""
+    if "trail_stop_price" in order.terms:
+        return order.terms["trail_stop_price"]
+    if order.order_type == "STP" and order.aux is not None:
+        return forms.double(order.aux)
+    if order.limit is None or order.contract.legs:
+        return UNSET
     return forms.double(order.limit + (1 if order.buys else -1))
 
 
