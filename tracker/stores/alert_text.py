@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from itertools import chain
 from typing import Final, NamedTuple, TypeAlias
 
 Key: TypeAlias = tuple[str, str | None]
@@ -63,9 +64,11 @@ class Document:
     @property
     def text(self) -> str:
         """Join the pieces."""
-        parts = [part for piece in self.pieces for part in (piece.before, piece.text)]
-        parts.append(self.tail)
-        return "".join(parts)
+        return "".join(self._parts)
+
+    @cached_property
+    def _parts(self) -> list[str]:
+        return [*chain.from_iterable(piece[2:] for piece in self.pieces), self.tail]
 
     @cached_property
     def records(self) -> Mapping[Key, int]:
@@ -93,11 +96,13 @@ class Document:
         same_kind = pieces[place].kind is kind
         pieces[place] = pieces[place]._replace(kind=kind, text=text)
         changed = Document(tuple(pieces), self.tail, self.places)
+        # What was derived from a large file is handed on, or it would cost more than the write.
+        derived = changed.__dict__
+        parts = derived["_parts"] = self._parts
+        parts[2 * place + 1] = text
+        del self.__dict__["_parts"]
         if same_kind:
-            # What was derived from the places is the same too, and large.
-            for derived in ("records", "values"):
-                if derived in self.__dict__:
-                    changed.__dict__[derived] = self.__dict__[derived]
+            derived.update(records=self.records, values=self.values)
         return changed
 
     def without(self, key: Key) -> Document:

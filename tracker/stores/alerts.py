@@ -22,10 +22,12 @@ import errno
 import json
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from itertools import chain, compress
+from operator import is_not
 from pathlib import Path
 from typing import Final, cast
 
@@ -267,22 +269,22 @@ class AlertFile:
         changed = document.pieces != self._known.pieces
         self._known = document
         if changed:
-            self._publish(document, document.records)
+            self._publish(document, dict.fromkeys(chain[Key](document.records, self._view.entries)))
         return changed
 
-    def _publish(self, document: Document, keys: Mapping[Key, int] | Sequence[Key]) -> None:
-        """Show the document; only these keys, and such as went, can differ from what was shown."""
+    def _publish(self, document: Document, keys: Iterable[Key]) -> None:
+        """Show these records of the document, as far as they changed; a key that has none is gone."""
         entries = self._view.entries
         changes: dict[RecordKey, Entry | None] = {}
         for key in keys:
             alerter, ticker = key
             assert ticker is not None, "a record stands under a ticker"
-            piece = document.value(key)
+            place = document.records.get(key)
             before = entries.get((alerter, ticker))
-            if piece is not None and (before is None or before.text != piece.text):
-                changes[(alerter, ticker)] = self._entry(alerter, ticker, piece.text)
-        if len(entries) != len(document.records) or changes:
-            changes.update((key, None) for key in entries if key not in document.records)
+            if place is None:
+                changes[(alerter, ticker)] = None
+            elif before is None or before.text != document.pieces[place].text:
+                changes[(alerter, ticker)] = self._entry(alerter, ticker, document.pieces[place].text)
         if changes:
             self._view = self._view.with_changes(changes)
 
@@ -341,12 +343,12 @@ class AlertFile:
         return True
 
     def _take_written(self, before: Document, document: Document) -> None:
-        self._known = document
         if document.places is before.places:
-            pairs = zip(before.pieces, document.pieces, strict=True)
-            self._publish(document, [new.key for old, new in pairs if old is not new])
+            self._known = document
+            differ = map(is_not, before.pieces, document.pieces)
+            self._publish(document, [piece.key for piece in compress(document.pieces, differ)])
         else:
-            self._publish(document, document.records)
+            self._take(document)
 
     def _stands(self, held: _Held) -> bool:
         """Tell whether the path still holds, byte for byte, what the edit was made from."""
