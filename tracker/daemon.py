@@ -1,0 +1,234 @@
+"""Run the tracker: build its parts, wire them, and end them well.
+
+Owns start, signals and exit codes. What is fatal (a failed append, a failed commit, a full disk, an order
+message that tried to leave) ends the process with a reason; everything else is retried by the part itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from loguru import logger
+
+from tracker import answers, logs, vetting
+from tracker.clock import now
+from tracker.core.matching import match_execution
+from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
+from tracker.core.names import AlerterNames
+from tracker.core.ports import Shown, StoreRefused
+from tracker.core.updates import ClosingPolicy, Event, EventKind
+from tracker.gateway.link import LinkOptions, LinkState
+from tracker.gateway.normalise import normalise
+from tracker.gateway.recording import FatalCapture
+from tracker.gateway.session import Session
+from tracker.pump import Pump, StoreFull
+from tracker.settings import Settings
+from tracker.status.protocol import Answer, Command, Request
+from tracker.status.server import CannotListen, StatusServer, make_token
+from tracker.stores.alerts import AlertFile
+from tracker.stores.contracts import AlerterStores
+from tracker.stores.journal import Journal, JournalFailed
+from tracker.stores.lock import FileLock, Locked
+
+_FAREWELL_SECONDS: Final = 5.0
+
+EXIT_WELL: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_STORE: Final = 5
+
+
+class AlertStores:
+    """Serve alerts.json with what the two read-only alerter stores add to it."""
+
+    def __init__(self, alerts: AlertFile, alerters: AlerterStores) -> None:
+        self.alerts_file = alerts
+        self._alerters = alerters
+
+    def refresh(self) -> bool:
+        added = self._alerters.refresh()
+        if added:
+            self.alerts_file.enrich_again()
+        merged = self.alerts_file.settle()
+        return self.alerts_file.refresh() or merged or added
+
+    def alerts(self) -> Sequence[Alert]:
+        return self.alerts_file.alerts()
+
+    def candidates(self, execution: Execution) -> Sequence[Alert]:
+        return self.alerts_file.candidates(execution)
+
+    def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
+        return self.alerts_file.apply(updates)
+
+    def shown(self, alert: AlertId) -> Shown | None:
+        return self.alerts_file.shown(alert)
+
+    def record(self, alert: AlertId) -> str | None:
+        return self.alerts_file.record(alert)
+
+
+class Daemon:
+    """Hold the running parts of one tracker; `settings` were checked."""
+
+    def __init__(self, settings: Settings, journal: Journal, worker: ThreadPoolExecutor) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._started_at = now()
+        names = AlerterNames((one.name, one.title, one.aliases) for one in settings.alerters)
+        stores = settings.stores
+        zone = settings.store_zone()
+        alerters = AlerterStores(stores.contracts, stores.stocks, zone=zone, names=names, now=now)
+        self._alert_file = AlertFile(stores.alerts, zone=zone, now=now, enrich=alerters.enrich, names=names)
+        early = timedelta(seconds=settings.matching.early_fill)
+        self._pump = Pump(
+            journal,
+            AlertStores(self._alert_file, alerters),
+            partial(normalise, login_zone=settings.login_zone()),
+            partial(match_execution, early_fill=early, names=names),
+            now=now,
+            worker=worker,
+            policy=ClosingPolicy(settings.closing.policy),
+            accounts=settings.gateway.accounts,
+            retry_for=timedelta(seconds=settings.matching.retry_for),
+            on_event=self._tell,
+            want_sweep=self._want_sweep,
+        )
+        gateway = settings.gateway
+        self._session = Session(
+            LinkOptions(
+                host=gateway.host,
+                port=gateway.port,
+                client_id=gateway.client_id,
+                login_zone=settings.login_zone(),
+                bind_manual_orders=gateway.bind_manual_orders,
+                connect_timeout=gateway.connect_timeout,
+                request_timeout=gateway.request_timeout,
+                probe_seconds=gateway.probe_seconds,
+                sweep_seconds=gateway.sweep_seconds,
+            ),
+            sink=journal,
+            now=now,
+            next_session=journal.last_session + 1,
+            vet=self._vet,
+            on_commit=self._pump.wake,
+            on_state=self._link_changed,
+        )
+
+    async def run(self) -> int:
+        """Run until a signal or a fatal failure; returns the exit code."""
+        self._alert_file.check()
+        if not self._journal.cursor:
+            logger.info("first start: today's earlier fills are applied too, as far as the broker lists them")
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, stop, number)
+        where = self._settings.status
+        server = StatusServer(where.host, where.port, self._commands(), make_token(where.token_file))
+        await server.start()
+        logger.info("status socket on {}:{}", where.host, server.port)
+        tasks = [
+            asyncio.create_task(self._pump.run(), name="pump"),
+            asyncio.create_task(self._session.run(), name="session"),
+        ]
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+                    raise RuntimeError(f"the {task.get_name()} ended by itself")
+            logger.info("stopping, as asked")
+            return EXIT_WELL
+        finally:
+            await self._end(server, [*tasks, stopped])
+
+    async def _end(self, server: StatusServer, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        await server.close()
+        await self._session.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if not any(task.done() and not task.cancelled() and task.exception() for task in tasks):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._pump.pump(), _FAREWELL_SECONDS)
+        self._alert_file.close()
+
+    def _signalled(self, stop: asyncio.Event, number: signal.Signals) -> None:
+        if stop.is_set():
+            # Asked twice: everything that matters is committed, so there is nothing to wait for.
+            os._exit(128 + number)
+        stop.set()
+
+    def _vet(self, accounts: tuple[str, ...]) -> str | None:
+        bound_to = self._journal.meta("mode")
+        refusal = vetting.refusal(accounts, self._settings.gateway.accounts, bound_to)
+        if refusal is None and bound_to is None:
+            self._journal.set_meta("mode", vetting.kind_of(accounts))
+        return refusal
+
+    def _want_sweep(self, reason: str) -> None:
+        logger.info("asking for the day's executions: {}", reason)
+        self._session.request_sweep(reason)
+
+    def _link_changed(self, link: LinkState) -> None:
+        logger.info("link {}: {}", link.state.value, link.reason)
+
+    def _tell(self, event: Event) -> None:
+        level = "WARNING" if event.kind in _LOUD else "INFO"
+        what = " ".join(f"{key}={value}" for key, value in event.what.items())
+        logger.log(level, "{} {}", event.kind.value, what)
+
+    def _commands(self) -> dict[str, Command]:
+        return {"status": Command(self._status, "say how the tracker is")}
+
+    async def _status(self, request: Request) -> Answer:
+        link = self._session.state
+        return answers.status(self._journal, self._pump, link, started_at=self._started_at, now=now())
+
+
+_LOUD: Final = (EventKind.NEEDS_YOU, EventKind.UNDECODABLE, EventKind.CONFLICT)
+
+
+def run(settings: Settings) -> int:
+    """Run the tracker in this process until it is told to end; returns the exit code.
+
+    Raises SettingsError for a configured folder that does not exist.
+    """
+    log = settings.log
+    logs.configure(
+        log.level,
+        file=log.file,
+        as_json=log.as_json,
+        mask_accounts=log.mask_accounts,
+        rotation=log.rotation,
+        retention=log.retention,
+    )
+    settings.require_folders()
+    holder = f"tracker run, process {os.getpid()}"
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(FileLock(settings.stores.journal, holder))
+            stack.enter_context(FileLock(settings.stores.alerts, holder))
+            journal = Journal(settings.stores.journal)
+            stack.callback(journal.close)
+            worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
+            return asyncio.run(_main(settings, journal, worker))
+    except CannotListen as error:
+        logger.error("{}", error)
+        return EXIT_FAILED
+    except (Locked, JournalFailed, StoreRefused, StoreFull, FatalCapture) as error:
+        logger.error("{}", error)
+        return EXIT_STORE
+
+
+async def _main(settings: Settings, journal: Journal, worker: ThreadPoolExecutor) -> int:
+    return await Daemon(settings, journal, worker).run()

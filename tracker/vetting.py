@@ -1,0 +1,48 @@
+"""Decide whether a login may feed a journal: paper or live, watched accounts, no advisor's master.
+
+Pure. A paper fill among live ones would open alerts for money that is not there, so a journal is bound to
+one kind of login by the first that it sees.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+_MASTER: Final = re.compile(r"D?F\d+$")
+_PAPER: Final = re.compile(r"D[A-Z]")
+
+PAPER: Final = "paper"
+LIVE: Final = "live"
+
+
+def kind_of(accounts: Sequence[str]) -> str:
+    """Return paper where every account is a paper account (IBKR numbers them DU, DF, DI), else live."""
+    return PAPER if accounts and all(_PAPER.match(account) for account in accounts) else LIVE
+
+
+def refusal(managed: Sequence[str], watched: Sequence[str], bound_to: str | None) -> str | None:
+    """Return why this login must not be used, None where it may.
+
+    `bound_to` is the kind of login that the journal knows, None before its first.
+    """
+    masters = [account for account in managed if _MASTER.match(account)]
+    if masters:
+        return (
+            f"{masters[0]} is an advisor's master account: its executions are allocated to clients later,"
+            " so fills would be counted twice; log in with a client account's own user"
+        )
+    missing = [account for account in watched if account not in managed]
+    if missing:
+        return (
+            f"gateway.accounts names {missing[0]}, which this login does not manage"
+            f" (it manages {', '.join(managed) or 'none'}); correct the setting or the login"
+        )
+    kind = kind_of(managed)
+    if bound_to is not None and kind != bound_to:
+        return (
+            f"this is a {kind} login, and the journal holds {bound_to} fills; give it a journal and an"
+            " alerts file of their own (stores.journal, stores.alerts)"
+        )
+    return None
