@@ -22,16 +22,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from decimal import Decimal
 
 from tracker.core.book import (
     ALERTS,
     EXECUTIONS,
-    FEES,
     HOLDINGS,
-    ORDERS,
     POSITIONS,
-    TOTALS,
     UNDECODED,
     AlertState,
     Attention,
@@ -40,16 +36,12 @@ from tracker.core.book import (
     BrokerPosition,
     ContractKey,
     Moment,
-    OrderState,
-    OrderTotals,
     Undecoded,
     alert_text,
     attention_of,
-    broker_order_text,
 )
 from tracker.core.holdings import Holdings
 from tracker.core.model import (
-    ZERO,
     AlertId,
     BrokerFact,
     CommissionReport,
@@ -66,12 +58,12 @@ from tracker.core.model import (
     Position,
     Rule,
     Source,
-    Totals,
     Undecodable,
     Unmatched,
     correction_parts,
 )
-from tracker.core.updates import ClosingPolicy, Event, EventKind, order_shown, show
+from tracker.core.orders import Orders
+from tracker.core.updates import ClosingPolicy, Event, EventKind, show
 
 Decide = Callable[[Execution], Match]
 """Match an execution against the alerts that the store has now."""
@@ -96,10 +88,11 @@ class Ledger:
         self._policy = policy
         self._accounts = frozenset(accounts)
         self._holdings = Holdings(book, self._touch)
+        self._orders = Orders(book, self._touch)
         self._undecoded = {row.exec_id: row for row in book.find(UNDECODED, "open", "1") if row.exec_id}
         self._dirty: dict[AlertId, dict[ContractKey, None]] = {}
         self._events: list[Event] = []
-        self._sweep_reasons: dict[str, str] = {}
+        self._sweep_reasons: list[str] = []
 
     # Facts
 
@@ -111,9 +104,9 @@ class Ledger:
             case CommissionReport():
                 self._fee(frame, fact)
             case OrderStatus():
-                self._order_status(fact)
+                self._orders.status(fact)
             case OpenOrder():
-                self._open_order(fact)
+                self._orders.open_order(fact)
             case Position():
                 self._position(frame, fact)
             case End():
@@ -137,8 +130,8 @@ class Ledger:
 
     def take_sweep_reasons(self) -> list[str]:
         """Return why the broker should be asked for the day's executions, once."""
-        reasons, self._sweep_reasons = list(self._sweep_reasons.values()), {}
-        return reasons
+        reasons, self._sweep_reasons = self._sweep_reasons, []
+        return reasons + self._orders.take_shortfalls()
 
     # Executions
 
@@ -157,9 +150,8 @@ class Ledger:
         booked = replace(booked, folded=booked.execution.contract.is_combo)
         self._book.put(EXECUTIONS, booked)
         self._tell(EventKind.FILL, frame, booked)
-        self._ask_if_behind(booked)
         if booked.counted:
-            self._sum(booked)
+            self._orders.add(booked)
             self._holdings.add(booked)
 
     def _match(self, execution: Execution) -> Match:
@@ -217,7 +209,7 @@ class Ledger:
         self._tell(EventKind.CORRECTION, frame, in_force)
         if not in_force.counted:
             return
-        self._sum_again(in_force)
+        self._orders.sum_again(in_force)
         if decided.folded:
             self._holdings.refold(in_force.contract_key)
         else:
@@ -235,97 +227,9 @@ class Ledger:
             if key is not None:
                 contracts[key] = None
 
-    # Sums of an order, and fees
-
-    def _sum(self, booked: Booked) -> None:
-        """Add one new execution to the sums of its order."""
-        row = self._book.get(TOTALS, booked.order)
-        totals = row.totals if row is not None else Totals()
-        fee = self._book.get(FEES, booked.execution.exec_id)
-        self._book.put(TOTALS, OrderTotals(booked.order, _added(totals, booked.execution, fee)))
-
-    def _sum_again(self, booked: Booked) -> None:
-        """Sum an order anew, after a correction or a changed fee."""
-        rows = [row for row in self._book.find(EXECUTIONS, "orders", booked.order) if row.counted]
-        rows.sort(key=lambda row: row.moment)
-        totals = Totals()
-        for row in rows:
-            totals = _added(totals, row.execution, self._book.get(FEES, row.execution.exec_id))
-        self._book.put(TOTALS, OrderTotals(booked.order, totals))
-        self._touch_order(booked.execution)
-
     def _fee(self, frame: Frame, fee: CommissionReport) -> None:
-        if self._book.get(FEES, fee.exec_id) == fee:
-            return
-        self._book.put(FEES, fee)
-        for booked in self._book.find(EXECUTIONS, "exec_id", fee.exec_id):
-            if booked.counted:
-                self._sum_again(booked)
-                self._tell(EventKind.FEE, frame, booked)
-
-    # Orders
-
-    def _order_status(self, status: OrderStatus) -> None:
-        key = status.order_key
-        if key is None:
-            return
-        before = self._book.get(ORDERS, broker_order_text(key)) or OrderState(key)
-        total = before.total if before.total is not None else _total_of(status)
-        after = replace(before, status=status.status, broker_filled=status.filled, total=total)
-        self._put_order(before, after)
-        if status.filled is not None and status.filled > 0:
-            self._ask_if_order_behind(key_text=broker_order_text(key), filled=status.filled)
-
-    def _open_order(self, order: OpenOrder) -> None:
-        key = order.order_key
-        if key is None:
-            return
-        before = self._book.get(ORDERS, broker_order_text(key)) or OrderState(key)
-        self._put_order(
-            before,
-            replace(
-                before,
-                account=order.account or before.account,
-                con_id=order.contract.con_id,
-                total=order.total or before.total,
-                status=order.status or before.status,
-                legs=order.legs or before.legs,
-            ),
-        )
-
-    def _put_order(self, before: OrderState, after: OrderState) -> None:
-        if after == before:
-            return
-        self._book.put(ORDERS, after)
-        self._touch(state.alert for state in self._book.find(ALERTS, "orders", broker_order_text(after.key)))
-
-    def _touch_order(self, execution: Execution) -> None:
-        self._touch(state.alert for state in self._book.find(ALERTS, "orders", order_shown(execution)))
-
-    def _ask_if_behind(self, booked: Booked) -> None:
-        """Ask for a sweep when the order's cumQty is above what we have of it."""
-        execution = booked.execution
-        if execution.cum_qty is None or not booked.counted or booked.source is not Source.BROKER:
-            return
-        row = self._book.get(TOTALS, booked.order)
-        have = (row.totals.filled if row is not None else ZERO) + execution.quantity
-        if execution.cum_qty > have:
-            self._want_sweep(
-                booked.order, f"cumQty {execution.cum_qty} is above the {have} known of its order"
-            )
-
-    def _ask_if_order_behind(self, key_text: str, filled: Decimal) -> None:
-        order = self._book.get(ORDERS, key_text)
-        assert order is not None, "the order was just put"
-        if order.legs or not order.account or not order.con_id:
-            return
-        row = self._book.get(TOTALS, f"{order.account} {order.con_id} {key_text}")
-        have = row.totals.filled if row is not None else ZERO
-        if filled > have:
-            self._want_sweep(key_text, f"the broker says {filled} filled, {have} known")
-
-    def _want_sweep(self, order: str, reason: str) -> None:
-        self._sweep_reasons[order] = reason
+        for booked in self._orders.fee(fee):
+            self._tell(EventKind.FEE, frame, booked)
 
     # Positions
 
@@ -353,7 +257,7 @@ class Ledger:
         self._events.append(Event(EventKind.UNDECODABLE, frame.received_at, what))
         if fact.exec_id and fact.exec_id not in self._undecoded:
             self._undecoded[fact.exec_id] = row
-            self._want_sweep(f"execId {fact.exec_id}", f"execution {fact.exec_id} could not be read")
+            self._sweep_reasons.append(f"execution {fact.exec_id} could not be read")
 
     def _heal(self, exec_id: str) -> None:
         if exec_id in self._undecoded:
@@ -462,33 +366,6 @@ class Ledger:
 def _version(booked: Booked) -> int:
     parts = correction_parts(booked.execution.exec_id)
     return parts.version if parts is not None else 0
-
-
-def _added(totals: Totals, execution: Execution, fee: CommissionReport | None) -> Totals:
-    """Add an execution and its fee, if known, to the sums of its order."""
-    commission, realized = totals.commission, totals.realized_pnl
-    if fee is not None and fee.commission is not None:
-        commission = (commission or ZERO) + fee.commission
-    if fee is not None and fee.realized_pnl is not None:
-        realized = (realized or ZERO) + fee.realized_pnl
-    pending = totals.fees_pending + (fee is None or fee.commission is None)
-    return Totals(
-        totals.filled + execution.quantity,
-        totals.cost + execution.quantity * execution.price,
-        execution.price,
-        commission,
-        realized,
-        pending,
-    )
-
-
-def _total_of(status: OrderStatus) -> Decimal | None:
-    """Add up an order's size; a cancelled or inactive one reports its balance as it likes."""
-    if status.status not in ("PreSubmitted", "Submitted", "Filled"):
-        return None
-    if status.filled is None or status.remaining is None:
-        return None
-    return status.filled + status.remaining or None
 
 
 def _alert_id(fields: Sequence[str]) -> AlertId:

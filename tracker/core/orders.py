@@ -1,0 +1,169 @@
+"""Sum what is known of each order, and keep what the broker says of it.
+
+Owns totals, sizes, states and fees of orders. It moves no quantity of a position: an orderStatus opens and
+closes nothing, is not guaranteed and is repeated freely. What it is good for is to show, as cumQty does, that
+a fill was missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from decimal import Decimal
+
+from tracker.core.book import (
+    ALERTS,
+    EXECUTIONS,
+    FEES,
+    ORDERS,
+    TOTALS,
+    Book,
+    Booked,
+    OrderState,
+    OrderTotals,
+    broker_order_text,
+)
+from tracker.core.model import (
+    ZERO,
+    AlertId,
+    CommissionReport,
+    Execution,
+    OpenOrder,
+    OrderStatus,
+    Source,
+    Totals,
+)
+from tracker.core.updates import order_shown
+
+
+class Orders:
+    """Keep the orders of a book; `touched` is told the alerts that show a changed one."""
+
+    def __init__(self, book: Book, touched: Callable[[Iterable[AlertId]], None]) -> None:
+        self._book = book
+        self._touched = touched
+        self._told: dict[str, Decimal] = {}
+        """Row key of totals -> the filled quantity that this batch says is the broker's."""
+        self._asked: dict[str, Decimal] = {}
+        """Row key of totals -> the missing quantity for which a sweep was asked."""
+
+    # Executions and fees
+
+    def add(self, booked: Booked) -> None:
+        """Add a new execution to the sums of its order, and note how much the broker counts."""
+        row = self._book.get(TOTALS, booked.order)
+        totals = row.totals if row is not None else Totals()
+        fee = self._book.get(FEES, booked.execution.exec_id)
+        self._book.put(TOTALS, OrderTotals(booked.order, _added(totals, booked.execution, fee)))
+        execution = booked.execution
+        if booked.source is Source.BROKER and execution.order_key is not None:
+            self._compare(booked.order, execution.cum_qty)
+
+    def sum_again(self, booked: Booked) -> None:
+        """Sum the order of an execution anew, after a correction or a changed fee."""
+        rows = [row for row in self._book.find(EXECUTIONS, "orders", booked.order) if row.counted]
+        rows.sort(key=lambda row: row.moment)
+        totals = Totals()
+        for row in rows:
+            totals = _added(totals, row.execution, self._book.get(FEES, row.execution.exec_id))
+        self._book.put(TOTALS, OrderTotals(booked.order, totals))
+        self._touch(order_shown(booked.execution))
+
+    def fee(self, fee: CommissionReport) -> list[Booked]:
+        """Keep a fee; return the executions whose order it changed."""
+        if self._book.get(FEES, fee.exec_id) == fee:
+            return []
+        self._book.put(FEES, fee)
+        changed = [row for row in self._book.find(EXECUTIONS, "exec_id", fee.exec_id) if row.counted]
+        for booked in changed:
+            self.sum_again(booked)
+        return changed
+
+    # What the broker says of an order
+
+    def status(self, status: OrderStatus) -> None:
+        """Take what works at the broker."""
+        key = status.order_key
+        if key is None:
+            return
+        before = self._book.get(ORDERS, broker_order_text(key)) or OrderState(key)
+        total = _total_of(status) or before.total
+        self._put(before, replace(before, status=status.status, broker_filled=status.filled, total=total))
+        # A combo's filled counts combos, and an order of an FA group spans accounts.
+        if before.account and before.con_id and not before.legs:
+            self._compare(f"{before.account} {before.con_id} {broker_order_text(key)}", status.filled)
+
+    def open_order(self, order: OpenOrder) -> None:
+        """Take what an order wants."""
+        key = order.order_key
+        if key is None:
+            return
+        before = self._book.get(ORDERS, broker_order_text(key)) or OrderState(key)
+        self._put(
+            before,
+            replace(
+                before,
+                account=order.account or before.account,
+                con_id=order.contract.con_id,
+                total=order.total or before.total,
+                status=order.status or before.status,
+                legs=order.legs or before.legs,
+            ),
+        )
+
+    def take_shortfalls(self) -> list[str]:
+        """Return, once each, why fills must be missing: the cheapest proof that a sweep is due.
+
+        Asked at the end of a batch, since an orderStatus often comes just before its execution. A shortfall
+        that stays the same is told once: what was filled before today cannot be swept.
+        """
+        reasons: list[str] = []
+        for order, told in self._told.items():
+            row = self._book.get(TOTALS, order)
+            have = row.totals.filled if row is not None else ZERO
+            if told <= have:
+                self._asked.pop(order, None)
+            elif self._asked.get(order) != told - have:
+                self._asked[order] = told - have
+                reasons.append(f"the broker counts {told} filled of order {order}, {have} are known")
+        self._told.clear()
+        return reasons
+
+    def _compare(self, order: str, filled: Decimal | None) -> None:
+        if filled is not None:
+            self._told[order] = max(filled, self._told.get(order, ZERO))
+
+    def _put(self, before: OrderState, after: OrderState) -> None:
+        if after != before:
+            self._book.put(ORDERS, after)
+            self._touch(broker_order_text(after.key))
+
+    def _touch(self, shown: str) -> None:
+        self._touched(state.alert for state in self._book.find(ALERTS, "orders", shown))
+
+
+def _added(totals: Totals, execution: Execution, fee: CommissionReport | None) -> Totals:
+    """Add an execution and its fee, if known, to the sums of its order."""
+    commission, realized = totals.commission, totals.realized_pnl
+    if fee is not None and fee.commission is not None:
+        commission = (commission or ZERO) + fee.commission
+    if fee is not None and fee.realized_pnl is not None:
+        realized = (realized or ZERO) + fee.realized_pnl
+    pending = totals.fees_pending + (fee is None or fee.commission is None)
+    return Totals(
+        totals.filled + execution.quantity,
+        totals.cost + execution.quantity * execution.price,
+        execution.price,
+        commission,
+        realized,
+        pending,
+    )
+
+
+def _total_of(status: OrderStatus) -> Decimal | None:
+    """Add up an order's size; a cancelled or inactive one reports its balance as it likes."""
+    if status.status not in ("PreSubmitted", "Submitted", "Filled"):
+        return None
+    if status.filled is None or status.remaining is None:
+        return None
+    return status.filled + status.remaining or None
