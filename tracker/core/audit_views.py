@@ -1,0 +1,171 @@
+"""What an audit looks at: the ledger, the alert store and the broker, each as a frozen view.
+
+Owns the shapes only. Whoever composes an audit fills them from the book, the store and a snapshot; nothing
+here knows how. A part that could not be read is None, never empty: failed is not empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from tracker.core.model import (
+    ZERO,
+    Alert,
+    AlertId,
+    AlertUpdate,
+    CompletedOrder,
+    Contract,
+    Execution,
+    OpenOrder,
+    Position,
+)
+from tracker.core.ports import Shown
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedView:
+    """Hold the part of a position that the same alerts opened together; it is there once, however many."""
+
+    owners: tuple[AlertId, ...]
+    quantity: Decimal
+    """Signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldView:
+    """Hold what the ledger thinks of one contract in one account."""
+
+    account: str
+    contract: Contract
+    quantity: Decimal
+    """Held now, signed."""
+    base: Decimal = ZERO
+    """Held before the first execution that the ledger knows, signed."""
+    executed: Decimal | None = None
+    """Signed sum of all that was folded since, departures included; None where nobody summed it."""
+    owned: tuple[OwnedView, ...] = ()
+    certain: bool = True
+    """False while no complete snapshot seeded it."""
+    departed: bool = False
+    """Whether two witnesses agree that the position went without executions."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.account, self.contract.con_id
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionView:
+    """Hold one journalled execution and what became of it."""
+
+    execution: Execution
+    superseded: bool = False
+    """Whether a correction is in force instead."""
+    folded: bool = True
+    """False while it waits to move quantities."""
+    fee_known: bool = True
+    attention: str = ""
+    """Why it waits for a person; empty where it does not, or where it was dismissed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedView:
+    """Hold the last decision about one record: what the store must show."""
+
+    update: AlertUpdate
+    pending: bool = False
+    """Whether the outbox still holds it."""
+    text_kept: bool = False
+    """Whether the journal keeps the record's whole text, so that it can be put back."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """Hold how much of one order the broker says is filled, and how much the ledger's fills sum up to.
+
+    Over all accounts and, for a combo, in lines of the combo.
+    """
+
+    perm_id: int
+    name: str
+    broker_filled: Decimal
+    filled: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class GapView:
+    """Hold a day of an account that no sweep proved complete."""
+
+    account: str
+    day: date
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UndecodedView:
+    """Hold a frame that could not be read."""
+
+    seq: int
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerView:
+    """Hold what the tracker knows."""
+
+    client_id: int
+    accounts: Collection[str] = ()
+    """The watched ones; empty: all."""
+    held: Sequence[HeldView] = ()
+    executions: Sequence[ExecutionView] = ()
+    """At least those of the time that the broker's answer covers, in every version."""
+    decided: Sequence[DecidedView] = ()
+    """Of records that were not handed on to a successor."""
+    orders: Sequence[OrderView] = ()
+    gaps: Sequence[GapView] = ()
+    undecoded: Sequence[UndecodedView] = ()
+
+    def watches(self, account: str) -> bool:
+        return not self.accounts or account in self.accounts
+
+
+@dataclass(frozen=True, slots=True)
+class RecordView:
+    """Hold one record of the alert store and what it shows."""
+
+    alert: Alert
+    shown: Shown
+
+
+@dataclass(frozen=True, slots=True)
+class StoreView:
+    """Hold the alert store as it is now."""
+
+    name: str
+    """The path, for messages."""
+    records: Sequence[RecordView] | None
+    """None where the store could not be read."""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerView:
+    """Hold one snapshot of the broker; None where something was not asked or not answered."""
+
+    asked_at: datetime
+    """When the first of its requests was sent."""
+    positions: Sequence[Position] | None = None
+    """A complete answer: a contract that it does not name is not held."""
+    disturbed: Collection[tuple[str, int]] = ()
+    """(account, con_id) with an execution while positions were asked; they are not compared."""
+    executions: Sequence[Execution] = ()
+    answered: Mapping[str, datetime] | None = None
+    """Account -> since when its executions are listed in full; an account that gave no answer is missing."""
+    open_orders: Sequence[OpenOrder] | None = None
+    completed_orders: Sequence[CompletedOrder] | None = None
+    unanswered: Sequence[str] = ()
+    """Names of the requests that were sent and not answered."""
