@@ -48,6 +48,7 @@ _STRONG: Final = (Rule.CON_ID, Rule.CONTRACT)
 _REFERENCE_PREFIX: Final = "tracker:"
 _REFERENCE_MAX: Final = 200
 _SATURDAY: Final = 5
+_BUILT_IN_NAMES: Final = AlerterNames()
 
 
 def match_execution(
@@ -65,7 +66,7 @@ def match_execution(
     if execution.contract.is_combo:
         return Unmatched("combo line; its legs are counted")
     alerts = sorted({alert.id: alert for alert in candidates}.values(), key=lambda alert: _order(alert.id))
-    reference = _read_reference(execution.order_ref, alerts, names or AlerterNames())
+    reference = _read_reference(execution.order_ref, alerts, names or _BUILT_IN_NAMES)
     if reference is not None:
         return _match_by_reference(execution, reference, alerts, early_fill)
     return _match_by_record(execution, alerts, early_fill)
