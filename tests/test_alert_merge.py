@@ -189,6 +189,14 @@ def test_values_that_are_no_records_are_merged_as_they_are(value: Any) -> None:
     assert merge(lambda records: records[ROBIN].update(TSLA=value, note=value)) == expected
 
 
+def test_values_that_are_no_records_come_back_or_go_by_their_text() -> None:
+    base = parse('{"a": {"n": 1, "m": 2, "T": {"x": 1}}}')
+    late = parse('{"a": {"n": 5, "T": 7}}')
+    assert Merge(base, base, late).into(base).text == '{"a": {"n": 5, "T": 7}}'
+    current = parse('{"a": {"m": 3, "T": {"x": 2}}}')
+    assert Merge(base, base, late).into(current).text == '{"a": {"m": 3, "T": {"x": 2}, "n": 5}}'
+
+
 def test_an_alerter_that_is_no_object_now_takes_nothing() -> None:
     """A person wrote a text over an alerter while a late write added a ticker to it."""
     base = parse('{"a": {}}')

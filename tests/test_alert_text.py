@@ -242,6 +242,17 @@ def test_in_a_text_of_one_line_changes_stay_in_that_line(separators: tuple[str, 
     assert document.text == json.dumps(records, separators=separators)
 
 
+def test_nothing_is_added_to_an_alerter_that_is_no_object() -> None:
+    with pytest.raises(ValueError, match="a is not an object, so T cannot stand in it"):
+        parse('{"a": 5}').added(("a", "T"), "{}")
+
+
+def test_a_document_that_was_changed_still_joins_to_its_own_text() -> None:
+    document = parse(PLAIN)
+    document.changed(("demslayer", "SPX"), "{}").changed(("demslayer", "SPX"), '{"x": 1}')
+    assert document.text == PLAIN
+
+
 def test_kinds_tell_alerts_from_what_is_only_kept() -> None:
     document = parse('{"a": {"T": {}, "U": [1], "V": null}, "b": 3}')
     assert [piece.kind for piece in document.pieces] == [

@@ -9,6 +9,7 @@ import random
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -249,6 +250,62 @@ def test_records_with_names_that_are_no_text_are_kept_and_not_shown(bench: Bench
     assert [alert.id.ticker for alert in bench.store.alerts()] == ["V"]
     bench.store.apply([AlertUpdate(bench.store.alerts()[0].id, True, None, None)])
     assert bench.path.read_text() == text.replace('"v"', '"v", "open": true')
+
+
+@pytest.mark.parametrize("depth", [10, 300, 600, 900, 950, 970, 980, 985, 990, 995, 1000, 2000, 200_000])
+def test_a_value_nested_deeply_is_kept_or_makes_the_file_unreadable(bench: Bench, depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    text = dump(some_records()).replace('"122.5"', deep, 1)
+    bench.path.write_text(text)
+    outcomes: list[Outcome] = []
+    with suppress(StoreAway):
+        outcomes = list(bench.store.apply([update(SPX)]))
+    if outcomes:
+        assert outcomes == [Outcome.APPLIED]
+        assert deep in bench.path.read_text()
+    else:
+        assert bench.store.trouble is not None
+        assert "nested too deeply" in bench.store.trouble[1]
+        assert bench.path.read_text() == text
+
+
+def test_a_value_that_is_too_deep_for_one_step_only_is_read_again(bench: Bench) -> None:
+    failures = [RecursionError("maximum recursion depth exceeded")]
+
+    def enrich(alert: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return alert
+
+    store = AlertFile(bench.path, zone=UTC, now=bench.clock, enrich=enrich)
+    with pytest.raises(StoreAway, match="nested too deeply; take it out"):
+        store.refresh()
+    assert store.refresh() is True
+    assert len(store.alerts()) == 3
+    store.close()
+
+
+def test_a_file_that_is_written_without_a_pause_is_not_read_in_the_middle(bench: Bench) -> None:
+    def rewrite() -> None:
+        bench.path.write_text(dump(some_records()) + " " * bench.disk.calls.count("read"))
+        bench.disk.before["read"] = rewrite
+
+    bench.disk.before["read"] = rewrite
+    with pytest.raises(StoreAway, match="written without a pause"):
+        bench.store.refresh()
+    bench.disk.before.clear()
+    assert bench.store.refresh() is True
+
+
+def test_a_read_that_fails_is_told_and_made_good(bench: Bench) -> None:
+    for _ in range(2):
+        bench.disk.failing["read"] = OSError(errno.EIO, "Input/output error")
+        bench.path.write_text(bench.path.read_text() + " ")
+        with pytest.raises(StoreAway, match="cannot be read: Input/output error; it is tried again"):
+            bench.store.refresh()
+        bench.disk.failing.clear()
+        bench.store.refresh()
+        assert len(bench.store.alerts()) == 3
 
 
 # Durable and whole.
@@ -550,6 +607,16 @@ def test_the_replaced_file_is_let_go_after_two_seconds(bench: Bench, neighbour: 
     assert bench.records() == expected(update(NVDA))
 
 
+def test_a_replaced_file_that_was_written_without_a_change_is_watched_on(
+    bench: Bench, neighbour: Neighbour
+) -> None:
+    bench.store.apply([update(NVDA)])
+    neighbour.write(dump(some_records()))
+    assert bench.store.settle() is False
+    neighbour.write(dump(theirs()))
+    assert bench.store.settle() is True
+
+
 def test_closing_looks_a_last_time(bench: Bench, neighbour: Neighbour) -> None:
     bench.store.apply([update(NVDA)])
     neighbour.write(dump(theirs()))
@@ -726,6 +793,8 @@ def test_alerts_can_be_enriched_again(bench: Bench) -> None:
 
     store = AlertFile(bench.path, zone=UTC, now=bench.clock, enrich=enrich)
     store.refresh()
+    store.enrich_again()
+    assert [alert.con_ids for alert in store.alerts() if alert.id == SPX] == [frozenset()]
     known["SPX"] = frozenset({99})
     store.enrich_again()
     fill = execution("1.1.1.1", 1)

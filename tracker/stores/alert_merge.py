@@ -114,7 +114,8 @@ def _identity(piece: Piece) -> object:
 
 def _added(current: Document, key: Key, piece: Piece) -> Document:
     alerter, ticker = key
+    assert ticker is not None, "a bare alerter is never added"
     group = current.value((alerter, None))
-    if ticker is None or (group is not None and group.kind is not Kind.GROUP):
+    if group is not None and group.kind is not Kind.GROUP:
         return current
     return current.added((alerter, ticker), piece.text)

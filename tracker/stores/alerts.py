@@ -18,6 +18,7 @@ Rules that decide the steps:
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import stat
@@ -67,7 +68,7 @@ class _Held:
     stat: FileStat
     content: bytes
     document: Document | None
-    """None where the content could not be read as alerts."""
+    """None until the content was read as alerts and published."""
 
 
 class AlertFile:
@@ -226,7 +227,7 @@ class AlertFile:
             if held is None or held.document is None or content != held.content:
                 return self._take_content(content)
         elif held.document is None:
-            self._take_content(held.content)
+            return self._take_content(held.content)
         return False
 
     def _read(self, path: Path, found: FileStat) -> bytes:
@@ -262,14 +263,15 @@ class AlertFile:
             raise StoreAway(
                 f"{self.path} {what}; it is left alone and read again until its writer has finished it"
             ) from error
-        self._hold(_Held(held.path, held.file, held.stat, content, document))
-        return self._take(document)
+        changed = self._take(document)
+        self._held = dataclasses.replace(held, document=document)
+        return changed
 
     def _take(self, document: Document) -> bool:
         changed = document.pieces != self._known.pieces
-        self._known = document
         if changed:
             self._publish(document, dict.fromkeys(chain[Key](document.records, self._view.entries)))
+        self._known = document
         return changed
 
     def _publish(self, document: Document, keys: Iterable[Key]) -> None:
@@ -335,18 +337,19 @@ class AlertFile:
             return False
         self._unsynced = True
         self._late.watch(held.file, held.stat.same_content, before, document, self._now())
-        self._held = _Held(held.path, file, self._disk.stat_open(file), content, document)
+        self._held = _Held(held.path, file, self._disk.stat_open(file), content, None)
         self._fresh = True
         self._take_written(before, document)
+        self._held = dataclasses.replace(self._held, document=document)
         self._disk.sync_folder(held.path.parent)
         self._unsynced = False
         return True
 
     def _take_written(self, before: Document, document: Document) -> None:
         if document.places is before.places:
-            self._known = document
             differ = map(is_not, before.pieces, document.pieces)
             self._publish(document, [piece.key for piece in compress(document.pieces, differ)])
+            self._known = document
         else:
             self._take(document)
 
@@ -383,6 +386,11 @@ class AlertFile:
         except OSError as error:
             hint = _HINTS.get(error.errno or 0, "it is tried again")
             reason = f"{self.path} cannot be {what}: {error.strerror or error}; {hint}"
+            self._note(what, reason)
+            raise StoreAway(reason) from error
+        except RecursionError as error:
+            # The text could be cut, but a value in it is nested deeper than the stack here allows.
+            reason = f"{self.path} cannot be {what}: a value is nested too deeply; take it out of the file"
             self._note(what, reason)
             raise StoreAway(reason) from error
         self._troubles.pop(what, None)
