@@ -17,7 +17,8 @@ import pytest
 from tracker.paper import messages, order_messages
 from tracker.paper.contracts import PaperContract, PaperLeg
 from tracker.paper.facts import Fee, PaperExecution, PaperOrder, PaperPosition
-from tracker.paper.wire import Fields
+from tracker.paper.order_requests import asked_order
+from tracker.paper.wire import MAX_VERSION, Fields
 
 CAPTURES = Path(__file__).resolve().parents[2] / "shared" / "captures"
 UNSET = "1.7976931348623157E308"
@@ -202,7 +203,7 @@ def order_status(fields: Fields, version: int) -> Fields:
         last_price=Decimal(fields[8]),
         parent_id=int(fields[7]),
     )
-    return messages.order_status(order, fields[10])
+    return messages.order_status(order)
 
 
 def commission_report(fields: Fields, version: int) -> Fields:
@@ -255,6 +256,26 @@ def test_there_are_recordings_of_every_kind() -> None:
 def test_a_recorded_message_is_rebuilt_field_for_field(version: int, fields: Fields) -> None:
     unexplained = {key: pair for key, pair in differences(version, fields).items() if key not in DIFFERENCES}
     assert unexplained == {}
+
+
+def recorded_requests(kind: str) -> list[tuple[int, Fields]]:
+    lines = (CAPTURES / "client_requests.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    found = [(int(record["server_version"]), tuple(record["fields"])) for record in records]
+    return [(version, fields) for version, fields in found if fields[0] == kind and version <= MAX_VERSION]
+
+
+def test_place_order_of_all_three_clients_is_read_to_its_end() -> None:
+    requests = recorded_requests("3")
+    assert len(requests) > 15
+    for version, fields in requests:
+        asked = asked_order(fields, version)
+        if fields[4] == "STK":
+            assert (asked.limit, asked.order_ref, asked.account) == (Decimal("150.25"), "t1", "DU9000001")
+        else:
+            assert (asked.limit, len(asked.contract.legs)) == (Decimal("-0.57"), 2)
+        # A field read out of place would be taken for a term that was asked for.
+        assert set(asked.terms) <= {"open_close"}
 
 
 def test_every_listed_difference_is_one() -> None:

@@ -10,9 +10,10 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
-from tracker.paper import messages, notices, order_messages, requests
+from tracker.paper import messages, notices, order_messages, requests, trading
 from tracker.paper.accounts import account_values
 from tracker.paper.connection import Connection
+from tracker.paper.desk import Desk
 from tracker.paper.facts import PaperOrder
 from tracker.paper.floor import Floor
 from tracker.paper.refusals import QUIET, REFUSED, refusal
@@ -22,14 +23,16 @@ from tracker.paper.wire import Fields
 _log = logging.getLogger(__name__)
 
 Handle: TypeAlias = Callable[[Floor, Connection, Fields], Iterable[Fields]]
+TradeHandle: TypeAlias = Callable[[Desk, Connection, Fields], Iterable[Fields]]
 
 MAX_CLIENT_ID: Final = 2**31 - 1
 MAX_SUBSCRIPTIONS: Final = 50
 """How many position or account subscriptions one client may hold."""
 
 
-def answer(floor: Floor, connection: Connection, fields: Fields) -> Iterable[Fields]:
-    """Return what a client gets for a request."""
+def answer(desk: Desk, connection: Connection, fields: Fields) -> Iterator[Fields]:
+    """Return what a client gets for a request, once the answer is read to its end."""
+    floor = desk.floor
     floor.heard(connection, fields)
     kind = fields[0]
     if connection.client_id is None and kind != "71":
@@ -37,14 +40,15 @@ def answer(floor: Floor, connection: Connection, fields: Fields) -> Iterable[Fie
         return
     if kind in {str(number) for number in floor.faults.ignored_requests}:
         return
-    handle = _TABLE.get(kind)
     try:
-        if handle is not None:
-            yield from handle(floor, connection, fields)
+        if kind in _TABLE:
+            yield from _TABLE[kind](floor, connection, fields)
+        elif kind in _TRADING:
+            yield from _TRADING[kind](desk, connection, fields)
         elif kind not in QUIET:
             raise refusal(fields)
     except RequestError as error:
-        floor.refused[kind if kind in _TABLE or kind in REFUSED else "?"] += 1
+        floor.refused[kind if kind in _TABLE or kind in _TRADING or kind in REFUSED else "?"] += 1
         _log.info("paper gateway: client %s: request %r refused: %s", connection.client_id, kind[:12], error)
         yield messages.error(error.request_id, error.code, error.text, connection.version)
 
@@ -271,4 +275,12 @@ _TABLE: Final[dict[str, Handle]] = {
     "75": cancel_positions_multi,
     "76": account_updates_multi,
     "99": completed_orders,
+}
+
+_TRADING: Final[dict[str, TradeHandle]] = {
+    "3": trading.place_order,
+    "4": trading.cancel_order,
+    "9": trading.contract_details,
+    "58": trading.global_cancel,
+    "81": trading.matching_symbols,
 }

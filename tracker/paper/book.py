@@ -121,6 +121,10 @@ class Book:
         """Return the orders that work, oldest first."""
         return tuple(self._open.values())
 
+    def open_orders_of(self, client_id: int) -> tuple[PaperOrder, ...]:
+        """Return a client's orders that work or wait."""
+        return tuple(order for order in self._open.values() if order.client_id == client_id)
+
     def completed_orders(self) -> tuple[PaperOrder, ...]:
         """Return today's finished orders, oldest first."""
         return tuple(order for order in self.orders.values() if order.done)

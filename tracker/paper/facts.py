@@ -60,6 +60,9 @@ class PaperOrder:
     commission: Decimal | None = None
     modifications: int = 0
     parent_id: int = 0
+    held: bool = False
+    """Works nowhere yet: not transmitted, or its parent is not filled."""
+    parent_of_others: bool = False
     completed_at: datetime | None = None
     completed_status: str = ""
     terms: Mapping[str, str] = field(default_factory=dict)

@@ -145,10 +145,10 @@ class Floor:
         else:
             self.tell_status(order, to)
 
-    def tell_cancelled(self, order: PaperOrder) -> None:
+    def tell_cancelled(self, order: PaperOrder, to: Collection[int] | None = None) -> None:
         """Tell of an order's end: orderStatus Cancelled, then 202 to whoever may cancel it."""
-        self.tell_status(order)
-        for connection in self.ready():
+        self.tell_status(order, to)
+        for connection in self.ready(to):
             if self.owns(connection, order):
                 connection.push(
                     messages.error(order.order_id, 202, "Order Canceled - reason:", connection.version)

@@ -14,6 +14,11 @@ from zoneinfo import ZoneInfo
 UNSET_DOUBLE: Final = "1.7976931348623157E308"
 UNSET_INTEGER: Final = "2147483647"
 UNSET_LONG: Final = "9223372036854775807"
+UNSET_TEXTS: Final = frozenset(
+    {"", "2147483647", "9223372036854775807", "1.7976931348623157e+308", "1.7976931348623157e308"}
+    | {"infinity", "infinite", "none"}
+)
+"""How clients spell a number they do not set, in lower case."""
 MAX_DIGITS: Final = 24
 """A number of a client with more digits than this is no quantity and no price."""
 

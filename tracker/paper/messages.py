@@ -40,8 +40,9 @@ def strike_double(contract: PaperContract) -> str:
     return "0.0" if contract.strike is None else forms.double(contract.strike)
 
 
-def order_status(order: PaperOrder, why_held: str = "") -> Fields:
+def order_status(order: PaperOrder) -> Fields:
     """Return message 3."""
+    why_held = "child" if order.held and order.parent_id else ""
     return (
         "3",
         str(order.order_id),

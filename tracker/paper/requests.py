@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from tracker.paper import forms
 from tracker.paper.facts import PaperExecution
 from tracker.paper.wire import Fields
+
+MOST_INTEGER: Final = 2**31 - 1
 
 
 class RequestError(Exception):
@@ -56,16 +59,27 @@ class Cursor:
         self.texts(count)
 
     def integer(self) -> int:
-        """Take a number that must be there."""
+        """Take a whole number of 32 bits that must be there."""
         text = self.text()
         value = forms.read_integer(text)
-        if value is None:
-            raise RequestError(
-                320,
-                f"Error reading request. Unable to parse data. {text[:40]!r} is no number.",
-                self.request_id,
-            )
+        if value is None or abs(value) > MOST_INTEGER:
+            raise self.unreadable(text)
         return value
+
+    def optional_integer(self) -> int:
+        """Take a whole number of 32 bits, 0 where it is unset."""
+        text = self.text()
+        if text.lower() in forms.UNSET_TEXTS:
+            return 0
+        value = forms.read_integer(text)
+        if value is None or abs(value) > MOST_INTEGER:
+            raise self.unreadable(text)
+        return value
+
+    def unreadable(self, text: str) -> RequestError:
+        """Return what to say to a text that is no such number."""
+        cause = f"Error reading request. Unable to parse data. {text[:40]!r} is no number."
+        return RequestError(320, cause, self.request_id)
 
     def count(self, most: int) -> int:
         """Take how many items follow; a missing number is none, too many are refused."""

@@ -22,6 +22,7 @@ from tracker.paper.answers import answer
 from tracker.paper.book import Book
 from tracker.paper.connection import Connection
 from tracker.paper.contracts import PaperContract
+from tracker.paper.desk import Desk, FillPolicy, Telling
 from tracker.paper.facts import ZERO, Fee, PaperExecution, PaperOrder, PaperPosition, Status
 from tracker.paper.faults import Faults
 from tracker.paper.floor import Floor, Rules
@@ -54,13 +55,14 @@ class PaperGateway:
         time_form: TimeForm = "zone",
         zone: str = "US/Eastern",
         max_version: int = wire.MAX_VERSION,
+        fills: FillPolicy | None = None,
     ) -> None:
         """Prepare a gateway; `port` 0 takes a free one at start.
 
         `now` returns the aware UTC time. `master_client_id` is the Master API client of the gateway's
         settings: unlike a real one's it is 0 by default, so that a tracker sees everything; None for none.
-        `zone` is the login's, in which days begin and times without a zone are meant. ValueError for a
-        time form or version that there is not.
+        `zone` is the login's, in which days begin and times without a zone are meant. `fills` says how orders
+        of clients fill. ValueError for a time form or version that there is not.
         """
         if isinstance(time_form, str) and time_form not in TIME_FORMS:
             raise ValueError(f"time_form {time_form!r} is none of {', '.join(TIME_FORMS)}")
@@ -72,6 +74,7 @@ class PaperGateway:
         self.faults = Faults()
         self.book = Book(accounts, seed, ZoneInfo(zone))
         self.floor = Floor(self.book, self.faults, Rules(master_client_id, read_only, time_form), now)
+        self.desk = Desk(self.floor, fills or FillPolicy())
         self._now = now
         self._port = port
         self._max_version = max_version
@@ -153,29 +156,23 @@ class PaperGateway:
         `announce` False: its openOrder is never sent, not even in an answer. `push` False: nothing is told
         now. `to` names the only client ids that are told. ValueError for an order no broker takes.
         """
-        order = self.book.add_order(
-            PaperOrder(
-                client_id,
-                account or self.book.accounts[0],
-                contract,
-                side.upper(),
-                Decimal(quantity),
-                order_id=order_id or 0,
-                order_type=order_type,
-                limit=None if limit is None else Decimal(limit),
-                tif=tif,
-                order_ref=order_ref,
-                manual=manual,
-                announced=announce,
-                parent_id=parent_id,
-                status=Status.PRE_SUBMITTED if order_type == "MKT" else Status.SUBMITTED,
-            )
+        order = PaperOrder(
+            client_id,
+            account or self.book.accounts[0],
+            contract,
+            side.upper(),
+            Decimal(quantity),
+            order_id=order_id or 0,
+            order_type=order_type,
+            limit=None if limit is None else Decimal(limit),
+            tif=tif,
+            order_ref=order_ref,
+            manual=manual,
+            announced=announce,
+            parent_id=parent_id,
+            status=Status.PRE_SUBMITTED if order_type == "MKT" else Status.SUBMITTED,
         )
-        if manual and any(c.binds for c in self.floor.ready((0,))):
-            self.floor.bind(order)
-        if push:
-            self.floor.announce(order, to)
-        return order
+        return self.desk.place(order, Telling(push, to))
 
     def fill(
         self,
@@ -196,23 +193,18 @@ class PaperGateway:
         that are told. `time` is the execution's time, or the text to write for it. A combo also executes its
         legs, at `leg_prices` or at prices made to add up.
         """
-        amount = order.remaining if quantity is None else Decimal(quantity)
-        paid = Decimal(price) if price is not None else order.limit or order.last_price or Decimal("1.00")
-        moment, text = (self._now(), time) if time is None or isinstance(time, str) else (time, None)
-        executions = [self.book.fill(order, amount, paid, moment, exec_id, text)]
-        if order.contract.legs:
-            prices = (
-                _leg_prices(order.contract, paid) if leg_prices is None else [Decimal(p) for p in leg_prices]
-            )
-            executions += self.book.fill_legs(order, executions[0], prices)
-        if push:
-            self.floor.tell_fill(order, executions, to)
-            self._tell_positions(executions)
-        charged = executions[1:] or executions
-        if fee is not False:
-            for execution in charged:
-                self._charge(execution, None if fee is True else fee, push, to)
-        return executions[0]
+        return self.desk.fill(
+            order,
+            _decimal(quantity),
+            _decimal(price),
+            telling=Telling(push, to),
+            charge=fee is not False,
+            commission=None if isinstance(fee, bool) else fee,
+            exec_id=exec_id,
+            time=time if isinstance(time, datetime) else None,
+            time_text=time if isinstance(time, str) else None,
+            leg_prices=None if leg_prices is None else [Decimal(leg) for leg in leg_prices],
+        )
 
     def execute(
         self,
@@ -233,7 +225,6 @@ class PaperGateway:
         to: Collection[int] | None = None,
     ) -> PaperExecution:
         """Make an execution whose order no client ever hears of; by default one made by hand."""
-        moment, text = (self._now(), time) if time is None or isinstance(time, str) else (time, None)
         amount, paid = Decimal(quantity), Decimal(price)
         execution = PaperExecution(
             exec_id or f"{self.book.next_exec_root()}.01.01",
@@ -245,21 +236,20 @@ class PaperGateway:
             "BOT" if side.upper() in ("BUY", "BOT") else "SLD",
             amount,
             paid,
-            moment,
+            time if isinstance(time, datetime) else self._now(),
             contract.venue,
             amount,
             paid,
             order_ref,
-            time_text=text,
+            time_text=time if isinstance(time, str) else None,
             manual=not client_id and not order_id,
         )
-        self.book.record(execution)
-        if push:
-            self.floor.tell_executions([execution], to)
-            self._tell_positions([execution])
-        if fee is not False:
-            self._charge(execution, None if fee is True else fee, push, to)
-        return execution
+        return self.desk.execute(
+            execution,
+            telling=Telling(push, to),
+            charge=fee is not False,
+            commission=None if isinstance(fee, bool) else fee,
+        )
 
     def correct(
         self,
@@ -271,15 +261,12 @@ class PaperGateway:
         to: Collection[int] | None = None,
     ) -> PaperExecution:
         """Correct an execution: the next version of its execId says what it should have said."""
-        corrected = self.book.correct(
+        return self.desk.correct(
             execution,
             execution.quantity if quantity is None else Decimal(quantity),
             execution.price if price is None else Decimal(price),
+            Telling(push, to),
         )
-        if push:
-            self.floor.tell_executions([corrected], to)
-            self._tell_positions([corrected])
-        return corrected
 
     def repeat(self, execution: PaperExecution, to: Collection[int] | None = None) -> None:
         """Tell of an execution once more."""
@@ -295,29 +282,15 @@ class PaperGateway:
         to: Collection[int] | None = None,
     ) -> Fee:
         """Set an execution's fee, the usual one unless given, and report it."""
-        fee = self.book.charge(
-            execution,
-            None if commission is None else Decimal(commission),
-            None if realized_pnl is None else Decimal(realized_pnl),
-        )
-        if push:
-            self.floor.tell_fee(execution, fee, to)
-        return fee
+        return self.desk.charge(execution, _decimal(commission), _decimal(realized_pnl), Telling(push, to))
 
     def cancel(self, order: PaperOrder, *, push: bool = True, reason: str = "Cancelled by Trader") -> None:
         """Cancel what is left of an order; its owner also gets 202."""
-        self.book.finish(order, Status.CANCELLED, self._now(), reason)
-        if push:
-            self.floor.tell_cancelled(order)
+        self.desk.cancel(order, Telling(push), reason)
 
     def change(self, order: PaperOrder, quantity: Amount | None = None, limit: Amount | None = None) -> None:
         """Change an order's size or limit and tell of it."""
-        if quantity is not None:
-            order.quantity = Decimal(quantity)
-        if limit is not None:
-            order.limit = Decimal(limit)
-        order.modifications += 1
-        self.floor.announce(order)
+        self.desk.change(order, _decimal(quantity), _decimal(limit))
 
     def set_position(
         self,
@@ -329,10 +302,7 @@ class PaperGateway:
         push: bool = True,
     ) -> PaperPosition:
         """Set what an account holds, without any execution: an opening balance, an expiry, an assignment."""
-        held = self.book.set_position(account, contract, Decimal(quantity), Decimal(cost))
-        if push:
-            self.floor.tell_position(account, held.contract.con_id)
-        return held
+        return self.desk.set_position(account, contract, Decimal(quantity), Decimal(cost), push=push)
 
     # The link.
 
@@ -367,28 +337,6 @@ class PaperGateway:
             for connection in gathering:
                 connection.release()
 
-    def _charge(
-        self, execution: PaperExecution, commission: Decimal | None, push: bool, to: Collection[int] | None
-    ) -> None:
-        if self.faults.late_fee_seconds > 0 and push:
-            self.floor.later(
-                self.faults.late_fee_seconds, lambda: self._charge_now(execution, commission, push, to)
-            )
-        else:
-            self._charge_now(execution, commission, push, to)
-
-    def _charge_now(
-        self, execution: PaperExecution, commission: Decimal | None, push: bool, to: Collection[int] | None
-    ) -> None:
-        fee = self.book.charge(execution, commission, None)
-        if push:
-            self.floor.tell_fee(execution, fee, to)
-
-    def _tell_positions(self, executions: Sequence[PaperExecution]) -> None:
-        for execution in executions:
-            if execution.contract.sec_type != "BAG":
-                self.floor.tell_position(execution.account, execution.contract.con_id)
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.faults.drop_on_connect or len(self.floor.connections) >= MAX_CONNECTIONS:
             writer.close()
@@ -406,18 +354,8 @@ class PaperGateway:
             self._tasks.discard(task)
 
     def _answer(self, connection: Connection, fields: Fields) -> Iterator[Fields]:
-        return iter(answer(self.floor, connection, fields))
+        return answer(self.desk, connection, fields)
 
 
-def _leg_prices(contract: PaperContract, net: Decimal) -> list[Decimal]:
-    """Return prices that add up to a combo's net price: the first leg takes what the others leave at 1.00."""
-    prices = [Decimal("1.00") for _ in contract.legs]
-    signs = [Decimal(leg.ratio if leg.action == "BUY" else -leg.ratio) for leg in contract.legs]
-    others = sum((sign for sign in signs[1:]), ZERO)
-    first = (net - others) / signs[0]
-    if first <= 0:
-        # A credit spread: the leg that is bought costs little and the sold one carries the credit.
-        prices[0], prices[-1] = Decimal("1.00"), (net - signs[0] - sum(signs[1:-1], ZERO)) / signs[-1]
-    else:
-        prices[0] = first
-    return prices
+def _decimal(amount: Amount | None) -> Decimal | None:
+    return None if amount is None else Decimal(amount)
