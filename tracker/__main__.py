@@ -1,0 +1,8 @@
+"""Let `python -m tracker` do what the `tracker` command does."""
+
+import sys
+
+from tracker.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
