@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from tracker.core.book import Book, Booked, MemoryBook
+from tracker.core.book import (
+    EXECUTIONS,
+    HOLDINGS,
+    OUTBOX,
+    Book,
+    Booked,
+    ContractKey,
+    Holding,
+    MemoryBook,
+    alert_text,
+)
 from tracker.core.ledger import Decide, Ledger
 from tracker.core.model import (
     AlertId,
+    AlertUpdate,
     BrokerFact,
     CommissionReport,
     Contract,
@@ -24,8 +36,9 @@ from tracker.core.model import (
     Side,
     Source,
     Unmatched,
+    Value,
 )
-from tracker.core.updates import ClosingPolicy, Event
+from tracker.core.updates import ClosingPolicy, Event, EventKind
 
 ACCOUNT = "DU1234567"
 START = datetime(2025, 11, 18, 15, 43, tzinfo=UTC)
@@ -82,7 +95,9 @@ def status(
     return OrderStatus(order_id, client_id, perm_id, name, Decimal(filled), Decimal(remaining))
 
 
-def open_order(total: int, *, perm_id: int = 188, contract: Contract = NVDA, account: str = ACCOUNT) -> OpenOrder:
+def open_order(
+    total: int, *, perm_id: int = 188, contract: Contract = NVDA, account: str = ACCOUNT
+) -> OpenOrder:
     """Return an openOrder of the default order."""
     return OpenOrder(42, 7, perm_id, account, contract, "BUY", Decimal(total), "", "Submitted")
 
@@ -110,7 +125,8 @@ class Story:
     ) -> None:
         self.book = book if book is not None else MemoryBook()
         self.decide = decide if decide is not None else matched(ALERT)
-        self.ledger = Ledger(self.book, lambda execution: self.decide(execution), policy=policy)
+        self.policy = policy
+        self.restart()
         self.seq = 0
         self.session = 1
         self.now = START
@@ -118,6 +134,22 @@ class Story:
         if up:
             self.note(Source.LINK, "up", ACCOUNT, "176")
             self.snapshot()
+
+    def restart(self) -> None:
+        """Go on with a new ledger over the same book, as after a crash between two batches."""
+        self.ledger = Ledger(self.book, lambda execution: self.decide(execution), policy=self.policy)
+
+    def reconnect(self, *positions: Position) -> None:
+        """Lose the link and come back, with the positions that the broker holds by then."""
+        self.note(Source.LINK, "down", "lost")
+        self.session += 1
+        self.note(Source.LINK, "up", ACCOUNT, "176")
+        self.snapshot(*positions)
+
+    def sweep(self, *facts: BrokerFact, request: int = 900, account: str = ACCOUNT) -> None:
+        """Ask for the day's executions and answer; the facts must carry that request's number."""
+        self.note(Source.SENT, "executions", str(request), account)
+        self.tell(*facts, End(EndOf.EXECUTIONS, request))
 
     def tell(self, *facts: BrokerFact, after: float = 0.001) -> list[Event]:
         """Apply facts in one batch."""
@@ -167,8 +199,55 @@ def position(quantity: int, *, contract: Contract = NVDA, account: str = ACCOUNT
 
 def booked(story: Story, exec_id: str, account: str = ACCOUNT) -> Booked:
     """Return an execution as booked."""
-    from tracker.core.book import EXECUTIONS
-
     row = story.book.get(EXECUTIONS, f"{account} {exec_id}")
     assert row is not None
     return row
+
+
+def holding(story: Story, con_id: int = NVDA.con_id, account: str = ACCOUNT) -> Holding:
+    """Return what is held of a contract."""
+    row = story.book.get(HOLDINGS, ContractKey(account, con_id).text())
+    assert row is not None
+    return row
+
+
+def held(story: Story, con_id: int = NVDA.con_id, account: str = ACCOUNT) -> float:
+    """Return how much is held of a contract."""
+    return float(holding(story, con_id, account).held)
+
+
+def kinds(story: Story) -> list[EventKind]:
+    """Return what happened so far, by kind."""
+    return [event.kind for event in story.events]
+
+
+def shown(story: Story, alert: AlertId = ALERT) -> AlertUpdate:
+    """Return what a record must show."""
+    row = story.book.get(OUTBOX, alert_text(alert))
+    assert row is not None
+    return row.update
+
+
+def untouched(story: Story, alert: AlertId = ALERT) -> bool:
+    """Tell whether nothing was ever written for a record."""
+    return story.book.get(OUTBOX, alert_text(alert)) is None
+
+
+def quantity(story: Story, alert: AlertId = ALERT) -> Value:
+    """Return the quantity that a record must show."""
+    position = shown(story, alert).position
+    assert position is not None
+    return position["quantity"]
+
+
+def news(story: Story, alert: AlertId = ALERT) -> Mapping[str, Value]:
+    """Return the `last_order_update` that a record must show."""
+    last = shown(story, alert).last_order_update
+    assert last is not None
+    return last
+
+
+def alert_fields(alert: AlertId) -> tuple[str, str, str, str]:
+    """Return an alert as our notes spell it."""
+    con_id = "" if alert.option_conid is None else str(alert.option_conid)
+    return alert.alerter, alert.ticker, alert.created_at, con_id
