@@ -151,11 +151,11 @@ class Story:
         self.note(Source.SENT, "executions", str(request), account)
         self.tell(*facts, End(EndOf.EXECUTIONS, request))
 
-    def tell(self, *facts: BrokerFact, after: float = 0.001) -> list[Event]:
+    def tell(self, *facts: BrokerFact, after: float = 0.001, source: Source = Source.BROKER) -> list[Event]:
         """Apply facts in one batch."""
         frame = None
         for fact in facts:
-            frame = self._frame(Source.BROKER, ("fact",), after)
+            frame = self._frame(source, ("fact",), after)
             self.ledger.apply(frame, fact)
         assert frame is not None
         return self._settle(frame)
