@@ -30,6 +30,8 @@ FRAME_LIMIT: Final = 0xFFFFFF
 _SLICE: Final = 4096
 """ib_insync copies the rest of its buffer for every message in it, so a burst is fed in small pieces."""
 
+PEER_CLOSED: Final = "the gateway closed the connection"
+
 _UNUSED_BY_LIBRARY: Final = frozenset({"53", "55", "59", "61", "62", "101", "102"})
 """Journalled messages that need not reach ib_insync: no event of its that we hook depends on them."""
 
@@ -227,7 +229,7 @@ class Capture:
     def _on_disconnected(self, message: str) -> None:
         self._stopped = True
         if not self.closed.done():
-            self.closed.set_result(message or "the gateway closed the connection")
+            self.closed.set_result(message or PEER_CLOSED)
         if not self.gone.done():
             self.gone.set_result(None)
 

@@ -63,7 +63,7 @@ MESSAGE_LIMIT: Final = 400
 
 
 def new_ib() -> IB:
-    """Return a fresh IB object, cheap and quiet; one serves one connection, since its state outlives a link."""
+    """Return a fresh IB object, cheap and quiet, for one connection: its state outlives a link."""
     make_cheap()
     make_quiet()
     constructor: Any = IB  # Its __init__ carries no types.

@@ -1,0 +1,347 @@
+"""One connection to the gateway, from the opening of its socket to its end.
+
+Owns the login, the start-up, the sweeps, the snapshots and the probe of one connection. It never reads a
+fact: what arrives is in the journal before anybody learns of it, and this module only asks for more. It does
+not connect again; the session does.
+
+Rules
+- Own start-up: positions, then the day's executions per account, then all open orders, each bounded. A
+  missing End delays the start by its timeout and stops nothing.
+- Positions are asked before the first sweep, and again while live executions come in between, so that the
+  first snapshot has a clean cut.
+- What is sent is journalled before it leaves; what was not answered is journalled as a timeout.
+- After 1101 and 1102 the day is fetched again; a sweep that began before them proves nothing about it.
+- `IB.connectAsync` is never used: it binds manual orders as client 0 and gives up without execDetailsEnd.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from tracker.core.model import Frame, Notice, Source
+from tracker.gateway.board import Board, Wishes
+from tracker.gateway.capture import PEER_CLOSED, Capture
+from tracker.gateway.inquiries import Inquiries
+from tracker.gateway.library import new_ib
+from tracker.gateway.link import LinkOptions, LinkPhase
+from tracker.gateway.normalise import normalise
+from tracker.gateway.notices import (
+    Effect,
+    effect_of,
+    new_port,
+    planned_reset,
+    why_not_connected,
+    words_for,
+)
+from tracker.gateway.recording import Recorder
+from tracker.gateway.repeats import Fields
+
+_SNAPSHOTS_AT_START: Final = 4
+"""Most positions requests before the first sweep, when live executions keep coming in between."""
+_GOODBYE_SECONDS: Final = 1.0
+"""How long a closing socket may take to close before it is dropped."""
+_PROBE_GAP_SECONDS: Final = 1.0
+
+
+class Connection:
+    """Make one connection and serve it; `live` until it ends, then `leave`."""
+
+    def __init__(
+        self,
+        options: LinkOptions,
+        recorder: Recorder,
+        board: Board,
+        wishes: Wishes,
+        vet: Callable[[tuple[str, ...]], str | None],
+    ) -> None:
+        self._options = options
+        self._recorder = recorder
+        self._board = board
+        self._wishes = wishes
+        self._vet = vet
+        self._loop = asyncio.get_running_loop()
+        self._ib = new_ib()
+        self._ib.wrapper.clientId = options.client_id
+        self._client: Any = self._ib.client  # Its methods carry no types.
+        self._inquiries = Inquiries(self._client, recorder, options)
+        self._accounts: tuple[str, ...] = ()
+        self._packet = asyncio.Event()
+        self._packet_time = self._loop.time()
+        self._answered = False
+        self._upstream_lost_at: float | None = None
+        self._upstream_silent = False
+        """2110 came, which no notice takes back."""
+        self._upheavals = 0
+        """Counts 1100, 1101, 1102 and 2110, so that a sweep can tell that one came in between."""
+        self._started = asyncio.Event()
+        """Set once the first sweep ended or timed out."""
+        self._orders_wanted = True
+        self._positions_asked_at = 0.0
+        self._positions_barred_until = 0.0
+        self.logged_in = False
+        self.moved_to: int | None = None
+        self.capture = Capture(
+            self._ib,
+            recorder,
+            self,
+            options.login_zone,
+            may_bind=options.bind_manual_orders,
+        )
+
+    # Life
+
+    async def live(self, host: str, port: int) -> tuple[float, str]:
+        """Connect and serve until the link ends; return how long it was logged in, and why it ended."""
+        reason = await self._log_in(host, port)
+        if reason:
+            return 0.0, reason
+        began = self._loop.time()
+        await self._serve()
+        return self._loop.time() - began, self.capture.closed.result()
+
+    async def leave(self) -> None:
+        """Close the socket, at most a moment after it was asked to, and journal the end of the link."""
+        self.capture.close("the link was given up")
+        if self._client.conn.transport is not None:
+            await asyncio.wait({self.capture.gone}, timeout=_GOODBYE_SECONDS)
+            self.capture.abort()
+        if self.logged_in and not self._recorder.fatal.done():
+            self._recorder.note(Source.LINK, "down", self.capture.closed.result())
+
+    async def _log_in(self, host: str, port: int) -> str:
+        """Connect up to the end of the login; return why not, empty when it is done."""
+        options = self._options
+        connecting = asyncio.ensure_future(
+            self._client.connectAsync(host, port, options.client_id, options.connect_timeout)
+        )
+        try:
+            # 326 and a peer's close are known long before ib_insync's timeout tells of them.
+            await asyncio.wait({connecting, self.capture.closed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sent = self._client.conn.numBytesSent > 0
+            connecting.cancel()
+            outcome = (await asyncio.gather(connecting, return_exceptions=True))[0]
+        closed = self.capture.closed.done()
+        # ib_insync closes the socket itself when its time is up, which is not the peer's doing.
+        if isinstance(outcome, TimeoutError) or (isinstance(outcome, BaseException) and not closed):
+            return why_not_connected(outcome, host, port, sent=sent, answered=self._answered)
+        if not closed:
+            return ""
+        ended = self.capture.closed.result()
+        if ended == PEER_CLOSED:
+            return (
+                f"{host}:{port} closed the connection before the login was done: is this address a "
+                "trusted one, and the client id free?"
+            )
+        return ended
+
+    async def _serve(self) -> None:
+        """Run what a live link needs until it ends; raise what a part of it raised."""
+        if self._options.bind_manual_orders and self._options.client_id == 0:
+            self._client.reqAutoOpenOrders(True)
+            self._client.reqOpenOrders()
+        parts = [self._sweeps(), self._errands(), self._probes(), self._watch_upstream()]
+        tasks = [self._loop.create_task(self._part(part)) for part in parts]
+        try:
+            ends: set[asyncio.Future[Any]] = {self.capture.closed, *tasks}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.capture.close("the link was given up")
+            for task in tasks:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _part(self, part: Coroutine[Any, Any, None]) -> None:
+        try:
+            await part
+        except ConnectionError:
+            # The link ended between two awaits and ib_insync refused to send; `closed` says why.
+            self.capture.close("the link ended")
+
+    # Hearing (Listener)
+
+    def on_ready(self, accounts: tuple[str, ...], server_version: int) -> str | None:
+        """Vet the login; called before its first frame is journalled."""
+        refusal = self._vet(accounts)
+        self._board.change(accounts=accounts, server_version=server_version)
+        if refusal:
+            return refusal
+        self.logged_in = True
+        self._accounts = accounts
+        if self._upstream_lost_at is None:
+            self._board.change(state=LinkPhase.SYNCING, reason="logged in; fetching positions and the day")
+        return None
+
+    def on_packet(self, frames: Sequence[Fields]) -> None:
+        """Learn what a packet brought, after it was committed."""
+        self._answered = True
+        self._packet_time = self._loop.time()
+        self._board.last_frame_at = self._recorder.now()
+        self._packet.set()
+        for fields in frames:
+            if fields[:1] == ("4",):
+                self._hear_notice(fields)
+            else:
+                self._inquiries.saw(fields)
+
+    def _hear_notice(self, fields: Fields) -> None:
+        frame = Frame(0, self._recorder.now(), self._recorder.session, Source.BROKER, fields)
+        notice = normalise(frame, self._options.login_zone)
+        if not isinstance(notice, Notice):
+            return
+        effect = effect_of(notice.code)
+        if effect is Effect.NONE:
+            self._inquiries.refused(notice)
+            return
+        words = words_for(notice.code, notice.text, self._options.client_id)
+        if effect is Effect.UPSTREAM_LOST:
+            self._lose_upstream(notice.code, words)
+        elif effect is Effect.UPSTREAM_BACK:
+            self._regain_upstream(words)
+        elif effect is Effect.MOVED:
+            self.moved_to = new_port(notice.text)
+            self.capture.close(words)
+        elif effect is Effect.ENDED:
+            self.capture.close(words)
+
+    def _lose_upstream(self, code: int, words: str) -> None:
+        self._upheavals += 1
+        if self._upstream_lost_at is None:
+            self._upstream_lost_at = self._loop.time()
+        self._upstream_silent = code == 2110
+        planned = planned_reset(self._recorder.now())
+        self._board.change(
+            state=LinkPhase.UPSTREAM_DOWN,
+            reason=f"{words} (planned: {planned})" if planned else words,
+            planned=bool(planned),
+            subscribed=False,
+        )
+
+    def _regain_upstream(self, words: str) -> None:
+        self._upheavals += 1
+        self._upstream_lost_at = None
+        self._upstream_silent = False
+        self._orders_wanted = True
+        if self.logged_in:
+            self._board.change(state=LinkPhase.SYNCING, reason=words, planned=False)
+            self._wishes.want_sweep()
+            self._wishes.want_positions()
+
+    # Asking
+
+    async def _sweeps(self) -> None:
+        """Start up, then ask for the day's executions on the timer and on demand."""
+        wishes, options = self._wishes, self._options
+        await self._first_positions()
+        while True:
+            await self._sweep()
+            if self._orders_wanted:
+                self._orders_wanted = False
+                self.capture.forget_orders()
+                await self._inquiries.open_orders()
+            if self._loop.time() - self._positions_asked_at >= options.snapshot_seconds:
+                wishes.want_positions()
+            await asyncio.sleep(options.gap_seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(
+                    wishes.sweep.wait(), max(0.0, options.sweep_seconds - options.gap_seconds)
+                )
+
+    async def _first_positions(self) -> None:
+        """Ask positions until no live execution came while they were answered."""
+        for _ in range(_SNAPSHOTS_AT_START):
+            before = self._inquiries.live_executions
+            if not await self._positions() or self._inquiries.live_executions == before:
+                return
+
+    async def _positions(self) -> bool:
+        self._wishes.positions = False
+        self._positions_asked_at = self._loop.time()
+        ended = await self._inquiries.positions()
+        if not ended:
+            # A late End of this request must not be taken for the end of the next one's answer.
+            self._positions_barred_until = self._loop.time() + self._options.late_positions_seconds
+        return ended
+
+    async def _sweep(self) -> None:
+        """Ask for the whole day of every account, one after the other, and show how that went."""
+        board = self._board
+        self._wishes.sweep.clear()
+        upheavals = self._upheavals
+        answers = [await self._inquiries.executions(account) for account in self._accounts]
+        if not self._started.is_set():
+            self._started.set()
+            self._recorder.note(Source.LINK, "first_sweep")
+        ended = all(answers)
+        board.change(last_sweep_timed_out=not ended)
+        if ended:
+            board.change(last_sweep_at=self._recorder.now())
+        if self._upstream_lost_at is None and upheavals == self._upheavals:
+            count = len(self._accounts)
+            board.change(
+                state=LinkPhase.UP,
+                subscribed=True,
+                reason=f"connected with {count} account{'s' if count != 1 else ''}"
+                + ("" if ended else "; the gateway did not end its last answer about the day's executions"),
+            )
+
+    async def _errands(self) -> None:
+        """Ask for positions and completed orders when somebody wants them."""
+        wishes = self._wishes
+        # The start-up asks for positions itself.
+        await self._started.wait()
+        while True:
+            await wishes.errand.wait()
+            wishes.errand.clear()
+            if wishes.positions:
+                await asyncio.sleep(max(0.0, self._positions_barred_until - self._loop.time()))
+                await self._positions()
+            if wishes.completed_orders:
+                wishes.completed_orders = False
+                await self._inquiries.completed_orders()
+            await asyncio.sleep(self._options.gap_seconds)
+
+    async def _probes(self) -> None:
+        """Ask the time of a link that went quiet, and end it when nothing at all comes back.
+
+        A silent peer stays connected for ib_insync. Any packet is an answer.
+        """
+        options = self._options
+        patience = min(options.request_timeout, options.probe_timeout)
+        while True:
+            idle = self._loop.time() - self._packet_time
+            if idle < options.probe_seconds:
+                await asyncio.sleep(options.probe_seconds - idle)
+                continue
+            self._packet.clear()
+            self._client.reqCurrentTime()
+            if not await self._packet_or(patience):
+                self.capture.close(f"the gateway is silent: no answer to a probe within {patience:g} s")
+                self.capture.abort()
+                return
+            await asyncio.sleep(_PROBE_GAP_SECONDS)
+
+    async def _packet_or(self, seconds: float) -> bool:
+        """Wait for a packet, no longer than some seconds; True if one came."""
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(self._packet.wait(), seconds)
+        return False
+
+    async def _watch_upstream(self) -> None:
+        """Make the link anew when 2110 was not followed by 1101 or 1102 for long."""
+        limit = self._options.silent_upstream_seconds
+        while True:
+            since = self._upstream_lost_at
+            if since is None or not self._upstream_silent:
+                await asyncio.sleep(limit / 10)
+            elif self._loop.time() - since < limit:
+                await asyncio.sleep(limit - (self._loop.time() - since))
+            else:
+                self.capture.close(f"no word of IBKR for {limit:g} s after 2110; connecting anew to learn")
+                return

@@ -1,0 +1,84 @@
+"""The state of the link, as the status shows it, and the options that it is made with.
+
+Owns plain values only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from enum import StrEnum
+
+
+class LinkPhase(StrEnum):
+    """Name what the link is doing."""
+
+    CONNECTING = "connecting"
+    SYNCING = "syncing"
+    """Logged in; the day's executions are being fetched."""
+    UP = "up"
+    UPSTREAM_DOWN = "upstream_down"
+    """The socket is up, but the gateway has lost IBKR."""
+    WAITING = "waiting"
+    """Down; the next attempt has a time."""
+    REFUSED = "refused"
+    """The login does not belong to this journal; tried again slowly."""
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """Say how the link stands; every time is aware UTC."""
+
+    state: LinkPhase
+    since: datetime
+    """When `state` began."""
+    reason: str
+    """Plain words, with what happens next."""
+    next_attempt_at: datetime | None = None
+    subscribed: bool = False
+    """The link is up and the first sweep of this connection was answered or timed out."""
+    planned: bool = False
+    """The trouble lies within a planned reset of IBKR, so it is no error."""
+    accounts: tuple[str, ...] = ()
+    """Managed accounts of the present or last login."""
+    server_version: int = 0
+    last_frame_at: datetime | None = None
+    last_sweep_at: datetime | None = None
+    """End of the last sweep that ended, for all accounts."""
+    last_sweep_timed_out: bool = False
+    attempts: int = 0
+    """Attempts since the last link that lasted, the present one included."""
+    session: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOptions:
+    """Hold how to connect and how patiently; durations in seconds."""
+
+    host: str
+    port: int
+    client_id: int
+    login_zone: tzinfo
+    """The zone that TWS was logged in with, for execution times that name none."""
+    bind_manual_orders: bool = False
+    connect_timeout: float = 10.0
+    request_timeout: float = 20.0
+    probe_seconds: float = 30.0
+    probe_timeout: float = 10.0
+    """Bounded by request_timeout."""
+    sweep_seconds: float = 15.0
+    snapshot_seconds: float = 180.0
+    """Least time between two position snapshots that nobody asked for."""
+    gap_seconds: float = 1.0
+    """Least time between the end of a sweep, or of a snapshot, and the next one, whoever asks."""
+    quiet_seconds: float = 2.0
+    """A sweep that brought executions and then nothing for so long is noted as quiet."""
+    late_positions_seconds: float = 60.0
+    """Time after an unanswered positions request in which a late End could be taken for the next one's."""
+    retry_first: float = 1.0
+    retry_most: float = 60.0
+    steady_seconds: float = 60.0
+    """A link that lived shorter counts as a failed attempt."""
+    silent_upstream_seconds: float = 300.0
+    """So long after 2110 the link is made anew, since no notice need ever take 2110 back."""

@@ -1,0 +1,109 @@
+"""What the gateway's notices and failures mean for the link, in plain words.
+
+Owns the table of codes that concern the link, IBKR's planned resets and the wording of why a connection
+could not be made. It never acts; the session does.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from datetime import datetime, time
+from enum import Enum, auto
+from typing import Final
+from zoneinfo import ZoneInfo
+
+_IBKR: Final = ZoneInfo("America/New_York")
+_FRIDAY: Final = 4
+_SATURDAY: Final = 5
+
+
+class Effect(Enum):
+    """Say what a notice does to the link."""
+
+    NONE = auto()
+    UPSTREAM_LOST = auto()
+    """The gateway has lost IBKR; the socket to it stays up, and fills may happen meanwhile."""
+    UPSTREAM_BACK = auto()
+    MOVED = auto()
+    ENDED = auto()
+
+
+_EFFECTS: Final = {
+    1100: Effect.UPSTREAM_LOST,
+    2110: Effect.UPSTREAM_LOST,
+    1101: Effect.UPSTREAM_BACK,
+    1102: Effect.UPSTREAM_BACK,
+    1300: Effect.MOVED,
+    326: Effect.ENDED,
+    502: Effect.ENDED,
+    504: Effect.ENDED,
+    507: Effect.ENDED,
+}
+
+_WORDS: Final = {
+    1100: "the gateway has lost IBKR (1100) and restores the link by itself; the day is fetched again then",
+    2110: "the gateway has lost IBKR (2110) and restores the link by itself; the day is fetched again then",
+    1101: "the link to IBKR is back (1101, data lost); fetching the day again",
+    1102: "the link to IBKR is back (1102); fetching the day again",
+    502: "the gateway cannot be reached (502)",
+    504: "the gateway says that it is not connected (504)",
+    507: "the gateway ended the connection over a bad message (507), often a client id that is in use",
+}
+
+
+def effect_of(code: int) -> Effect:
+    """Return what a notice's code does to the link."""
+    return _EFFECTS.get(code, Effect.NONE)
+
+
+def words_for(code: int, text: str, client_id: int) -> str:
+    """Say a link notice in plain words, without what happens next; the gateway's own text for others."""
+    if code == 326:
+        return f"client id {client_id} is in use by another session"
+    if code == 1300:
+        port = new_port(text)
+        return (
+            f"the gateway moved its API to port {port} (1300)" if port else "the gateway moved its API (1300)"
+        )
+    return _WORDS.get(code, f"{text[:200]} ({code})")
+
+
+def new_port(text: str) -> int | None:
+    """Read the port from the text of 1300; None where it names none."""
+    ports = [int(digits) for digits in re.findall(r"\d{2,5}", text, re.ASCII)]
+    return next((port for port in reversed(ports) if 0 < port < 65536), None)
+
+
+def planned_reset(now: datetime) -> str:
+    """Name the planned reset of IBKR that `now` (aware) lies in; empty outside of them."""
+    local = now.astimezone(_IBKR)
+    clock, weekday = local.time(), local.weekday()
+    if (weekday == _FRIDAY and clock >= time(23)) or (weekday == _SATURDAY and clock < time(3)):
+        return "IBKR's weekly reset, Friday 23:00 to Saturday 03:00 US/Eastern"
+    if clock >= time(23, 45) or clock < time(0, 45):
+        return "IBKR's nightly reset, 23:45 to 00:45 US/Eastern"
+    return ""
+
+
+def why_not_connected(error: BaseException, host: str, port: int, *, sent: bool, answered: bool) -> str:
+    """Say why no login came about: the cause and what to look at.
+
+    `sent`: the TCP connection was there; `answered`: the peer said something.
+    """
+    place = f"{host}:{port}"
+    if isinstance(error, ConnectionRefusedError):
+        return (
+            f"nothing listens on {place} (502): is TWS or IB Gateway running with its API port set to {port}?"
+        )
+    if isinstance(error, socket.gaierror):
+        return f"the host name {host} cannot be resolved"
+    if isinstance(error, TimeoutError):
+        if not sent:
+            return f"{place} does not answer: is the host right, and no firewall in between?"
+        if not answered:
+            return f"{place} accepts but says nothing: is it the API port, and this address a trusted one?"
+        return f"{place} does not finish the login: TWS may be asking a question, or is not logged in yet"
+    if isinstance(error, OSError):
+        return f"{place} cannot be reached: {error.strerror or error}"
+    return f"{place}: {type(error).__name__}: {error}"
