@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.json_texts import calm, records
+from tests.json_texts import calm, records, space
 from tests.store_cases import id_of, record, shown_by, some_records, update
 from tracker.stores.record_text import members, splice
 
@@ -43,10 +43,16 @@ def test_in_a_dumped_record_the_result_is_what_a_dump_would_write(
 
 
 @calm
-@given(records, st.lists(st.sampled_from(["open", "position", "last_order_update", "NVDA"]), unique=True))
-def test_every_byte_outside_the_named_values_stays(text: str, fields: list[str]) -> None:
+@given(
+    records,
+    st.lists(st.sampled_from(["open", "position", "last_order_update", "NVDA"]), unique=True),
+    st.tuples(space, space, space),
+)
+def test_every_byte_outside_the_named_values_stays(
+    text: str, fields: list[str], around: tuple[str, str, str]
+) -> None:
     values: dict[str, Any] = {name: {"new": [number]} for number, name in enumerate(fields)}
-    spliced = splice(text, values)
+    spliced = splice(text, values, f'{around[0]},{around[1]}"T"{around[2]}:')
     before, after = members(text), members(spliced)
     assert json.loads(spliced) == {**json.loads(text), **values}
     assert [member.name for member in after[: len(before)]] == [member.name for member in before]
@@ -83,6 +89,20 @@ def test_spellings_of_other_values_stay() -> None:
 def test_windows_line_ends_are_taken_over() -> None:
     text = json.dumps(record(), indent=2).replace("\n", "\r\n")
     assert splice(text, VALUES) == json.dumps(record(**VALUES), indent=2).replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "expected"),
+    [
+        ("{}", '\n,"T":', '{"a":1,"b":{}}'),
+        ("{}", '\n,\n"T":', '{\n  "a": 1,\n  "b": {}\n}'),
+        ('{"x":1\n,"y":2}', '"T":', '{"x":1\n,"y":2\n,"a":1\n,"b":{}}'),
+        ('{\n"x":1,"y":2}', '"T":', '{\n"x":1,"y":2,"a":1,"b":{}}'),
+        ('{\n"x":1}', '"T":', '{\n"x":1,\n"a":1,\n"b":{}}'),
+    ],
+)
+def test_odd_line_breaks_are_understood(text: str, before: str, expected: str) -> None:
+    assert splice(text, {"a": 1, "b": {}}, before) == expected
 
 
 @pytest.mark.parametrize("text", ["{}", "{ }", "{\n}"])

@@ -434,7 +434,10 @@ class _Batch:
         for name, value in (("last_order_update", update.last_order_update), ("position", update.position)):
             if value is not None:
                 values[name] = dict(value)
-        return document.changed(key, splice(piece.text, values, piece.before)), Outcome.APPLIED
+        text = splice(piece.text, values, piece.before)
+        # A file that its other readers cannot load would cost them every alert, so look before it is written.
+        assert read_shown(_fields(text)).agrees(update), f"{key} would not show what was asked"
+        return document.changed(key, text), Outcome.APPLIED
 
 
 def _fields(text: str) -> dict[str, JsonValue]:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 _SPACE: Final = " \t\n\r"
 _skip: Final = re.compile(r"[ \t\n\r]*").match
 _BETWEEN: Final = re.compile(r"[ \t\n\r]*:[ \t\n\r]*").match
+_LEAD: Final = re.compile(r'([ \t\n\r]*)"').search
 _scan: Final = json.JSONDecoder().raw_decode
 
 
@@ -103,15 +104,14 @@ def _after_space(text: str, at: int) -> int:
 def _style(record: str, found: list[Member], key_before: str) -> Style:
     if not found:
         return _style_around(key_before)
-    lead = record[1 : found[0].key_start]
+    lead, comma = record[1 : found[0].key_start], ","
     colon = found[0].colon
     between = record[found[-2].end : found[-1].key_start] if len(found) > 1 else ""
-    if "\n" not in lead + between:
-        return Style("", between or (", " if colon.endswith(" ") else ","), colon, None)
-    comma = ","
     if between:
         comma = between[: between.index(",") + 1]
         lead = between[len(comma) :]
+    if "\n" not in lead:
+        return Style("", between or (", " if colon.endswith(" ") else ","), colon, None)
     inner = lead[lead.rfind("\n") + 1 :]
     closing = record[found[-1].end : -1]
     outer = closing[closing.rfind("\n") + 1 :]
@@ -121,15 +121,16 @@ def _style(record: str, found: list[Member], key_before: str) -> Style:
 
 def _style_around(key_before: str) -> Style:
     """Guess the style of an empty record from the indent of its own key, which stands two levels deep."""
-    line = key_before[: key_before.find('"')] if '"' in key_before else ""
-    cut = line.rfind("\n")
-    if cut < 0:
+    found = _LEAD(key_before)
+    lead = found[1] if found else ""
+    cut = lead.rfind("\n") + 1
+    if not cut:
         tight = key_before.endswith(":")
         return Style("", "," if tight else ", ", ":" if tight else ": ", None)
-    start = len(line[: cut + 1].rstrip("\r\n"))
-    outer = line[cut + 1 :]
+    outer = lead[cut:]
     unit = outer[: len(outer) // 2] or "  "
-    return Style(line[start:] + unit, ",", ": ", unit)
+    start = cut - 2 if lead[:cut].endswith("\r\n") else cut - 1
+    return Style(lead[start:] + unit, ",", ": ", unit)
 
 
 def _shut(style: Style) -> str:
