@@ -81,7 +81,13 @@ class Rig:
         found: dict[str, Any] = json.loads(self.alerts_path.read_text())[alerter][ticker]
         return found
 
-    async def start(self, *options: str, env: Mapping[str, str] | None = None, ready: bool = True) -> None:
+    async def start(
+        self,
+        *options: str,
+        env: Mapping[str, str] | None = None,
+        ready: bool = True,
+        module: str = "tracker",
+    ) -> None:
         """Start the daemon; with `ready` wait until it receives fills."""
         arguments = {
             "gateway.port": str(self.gateway.port),
@@ -99,7 +105,7 @@ class Rig:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "tracker",
+                module,
                 "run",
                 *flags,
                 *self.options,
@@ -114,7 +120,8 @@ class Rig:
     async def _subscribed(self) -> bool:
         try:
             return bool((await self.status())["subscribed"])
-        except ConnectionError:
+        except (ConnectionError, json.JSONDecodeError):
+            # Not listening yet, or just ending.
             return False
 
     async def status(self) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from decimal import Decimal
+from typing import Final
 
 from tracker.core.book import (
     ALERTS,
@@ -38,7 +40,9 @@ from tracker.core.book import (
     owners_of,
 )
 from tracker.core.folding import Entry, Parts, fold, step
-from tracker.core.model import LIVE, ZERO, AlertId
+from tracker.core.model import LIVE, ZERO, AlertId, correction_parts
+
+_DOUBTFUL: Final = timedelta(seconds=2)
 
 
 @dataclass(slots=True)
@@ -142,12 +146,13 @@ class Holdings:
 
     def refold(self, key: ContractKey) -> None:
         """Fold a contract from its base."""
-        rows = [row for row in self._book.find(EXECUTIONS, "contract", key.text()) if row.counted]
+        everything = self._book.find(EXECUTIONS, "contract", key.text())
+        rows = [row for row in everything if row.counted]
         if not rows:
             return
         rows.sort(key=lambda row: row.moment)
         before = self._book.get(HOLDINGS, key.text())
-        start = self._seeded(key, rows, before)
+        start = self._seeded(key, everything, before)
         departures = self._book.find(DEPARTURES, "contract", key.text())
         entries = [(self._entry(row), row) for row in rows] + [
             (Entry(gone.moment, "", ZERO, ZERO, departed=gone.cause), None) for gone in departures
@@ -186,8 +191,7 @@ class Holdings:
             if snapshot is not None and key.text() not in snapshot.disturbed:
                 listed = snapshot.rows.get(key.text())
                 holding = replace(holding, seed=Seed.SNAPSHOT, listed=listed, asked=snapshot.asked)
-        contained = sum((row.execution.signed for row in rows if _in_seed(row, holding)), ZERO)
-        return replace(holding, base=(holding.listed or ZERO) - contained)
+        return replace(holding, base=(holding.listed or ZERO) - _contained(rows, holding))
 
     def _entry(self, booked: Booked) -> Entry:
         execution = booked.execution
@@ -226,11 +230,23 @@ class Holdings:
         self._release(all_of_them=False)
 
 
+def _contained(rows: Iterable[Booked], holding: Holding) -> Decimal:
+    """Sum the executions that the seeding snapshot contained, each in the version in force at that time."""
+    versions: dict[str, tuple[int, Decimal]] = {}
+    for row in rows:
+        if not row.execution.contract.is_combo and _in_seed(row, holding):
+            parts = correction_parts(row.execution.exec_id)
+            root, version = (parts.root, parts.version) if parts is not None else (row.execution.exec_id, 0)
+            versions[root] = max(versions.get(root, (-1, ZERO)), (version, row.execution.signed))
+    return sum((signed for _, signed in versions.values()), ZERO)
+
+
 def _in_seed(booked: Booked, holding: Holding) -> bool:
     """Tell whether the snapshot that seeded a holding already contained an execution.
 
     Live executions count by arrival, swept ones by their own time, since they arrive after the snapshot
-    that contains them.
+    that contains them. One of the last moments before the request is taken for not contained: its time is
+    cut to the second and the broker's clock is not ours, and in doubt a fill is an opening.
     """
     asked = holding.asked
     if holding.listed is None or asked is None:
@@ -238,4 +254,6 @@ def _in_seed(booked: Booked, holding: Holding) -> bool:
     if booked.seq < asked.seq:
         return True
     execution = booked.execution
-    return execution.request_id != LIVE and (not execution.time_known or execution.time < asked.time)
+    if execution.request_id == LIVE:
+        return False
+    return not execution.time_known or execution.time <= asked.time - _DOUBTFUL

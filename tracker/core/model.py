@@ -356,7 +356,7 @@ class StoredContract:
     """Hold an alerter's last contract from its read-only store; fills in what an alert lacks."""
 
     alerter: str
-    """The key as that store spells it; compare by `stores.contracts.canonical_alerter`."""
+    """The key as that store spells it; compare by `core.names.AlerterNames.key`."""
     symbol: str
     right: str
     strike: Decimal | None

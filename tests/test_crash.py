@@ -1,0 +1,121 @@
+"""Crash safety of the real daemon: killed at every commit point, at random instants, and with full disks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon_rig import CALL, Rig, details, record
+from tests.doomed import DEATHS
+from tests.test_end_to_end import ROBIN, play
+from tracker.paper.contracts import option
+
+
+@pytest.mark.parametrize("fate", DEATHS)
+def test_killed_at_a_commit_point_the_alert_is_opened_exactly_once(tmp_path: Path, fate: str) -> None:
+    """The daemon dies there while the fill passes; the next start makes it whole."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start(module="tests.doomed", env={"DOOM": fate})
+        order = rig.gateway.order(CALL, "BUY", 10, limit="2.51")
+        rig.gateway.fill(order, 4)
+        assert await rig.ended() == -signal.SIGKILL
+        json.loads(rig.alerts_path.read_text())
+        await rig.start()
+        await rig.until(lambda: rig.read()["open"])
+        await rig.idle()
+        assert rig.read()["last_order_update"]["filled_qty"] == 4
+        assert rig.read()["position"]["quantity"] == 4
+        rig.gateway.fill(order, 6)
+        await rig.until(lambda: rig.read()["position"]["quantity"] == 10)
+        assert sorted(path.name for path in tmp_path.iterdir() if "tmp" in path.name) == []
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("fate", ["journal_full", "commit_fails", "alerts_full"])
+def test_a_full_or_broken_disk_ends_it_with_nothing_half_done(tmp_path: Path, fate: str) -> None:
+    """Exit code 5 and a reason; the file is as it was; with room again the next start makes it whole."""
+
+    async def story(rig: Rig) -> None:
+        text = rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start(module="tests.doomed", env={"DOOM": fate})
+        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 4, limit="2.51"))
+        assert await rig.ended() == 5
+        assert "start the tracker again" in rig.log()
+        assert rig.alerts_path.read_text() == text
+        await rig.start()
+        await rig.until(lambda: rig.read()["open"])
+        await rig.idle()
+        assert rig.read()["last_order_update"]["filled_qty"] == 4
+
+    play(tmp_path, story)
+
+
+KILLS = 50
+ALERTS = 8
+
+
+def test_fifty_kills_at_random_instants_under_load(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fills come all the time, in partials, with corrections; nothing is lost and nothing doubled."""
+    seed = int(os.environ.get("CRASH_SEED") or int.from_bytes(os.urandom(4)))
+    with capsys.disabled():
+        print(f"\ncrash seed {seed} (CRASH_SEED={seed} repeats it)")
+    chance = random.Random(seed)
+    contracts = [option(f"SYM{n}", "20301220", "C", "100", con_id=700200000 + n) for n in range(ALERTS)]
+    truth = [Decimal(0)] * ALERTS
+
+    async def trade(rig: Rig, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await asyncio.sleep(chance.uniform(0, 0.02))
+            which = chance.randrange(ALERTS)
+            quantity = chance.randint(1, 9)
+            order = rig.gateway.order(contracts[which], "BUY", quantity, limit="2")
+            execution = rig.gateway.fill(order, push=chance.random() < 0.8)
+            truth[which] += quantity
+            if chance.random() < 0.1:
+                corrected = chance.randint(1, 9)
+                rig.gateway.correct(execution, quantity=corrected)
+                truth[which] += corrected - quantity
+            if chance.random() < 0.2:
+                rig.gateway.repeat(execution)
+
+    async def story(rig: Rig) -> None:
+        alerts: dict[str, Any] = {
+            contract.symbol: record(
+                option_conid=contract.con_id,
+                option_conids=[contract.con_id],
+                alert_details=details(ticker=contract.symbol, strike="100"),
+            )
+            for contract in contracts
+        }
+        rig.write({ROBIN: alerts})
+        stop = asyncio.Event()
+        trading = asyncio.create_task(trade(rig, stop))
+        for _ in range(KILLS):
+            await rig.start(ready=chance.random() < 0.7)
+            await asyncio.sleep(chance.uniform(0, 0.3))
+            await rig.stop(signal.SIGKILL)
+            json.loads(rig.alerts_path.read_text())
+        stop.set()
+        await trading
+        await rig.start()
+        await rig.idle()
+
+        def shown(which: int) -> object:
+            return rig.read(ticker=contracts[which].symbol)["position"]["quantity"]
+
+        assert [shown(which) for which in range(ALERTS)] == [int(quantity) for quantity in truth]
+
+    play(tmp_path, story)
