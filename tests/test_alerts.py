@@ -453,6 +453,22 @@ def test_a_change_between_reading_and_the_rename_is_not_lost(bench: Bench) -> No
     assert bench.records() == changed
 
 
+def test_another_file_put_in_place_right_before_the_rename_is_not_lost(bench: Bench) -> None:
+    changed = some_records()
+    changed["demslayer"]["SPX"]["sentiment"] = "bearish"
+
+    def neighbour() -> None:
+        other = bench.path.with_name("other")
+        other.write_text(dump(changed))
+        other.rename(bench.path)
+
+    bench.store.refresh()
+    bench.disk.before["sync"] = neighbour
+    assert list(bench.store.apply([update(NVDA)])) == [Outcome.APPLIED]
+    changed[ROBIN]["NVDA"].update(shown_by(update(NVDA)))
+    assert bench.records() == changed
+
+
 def test_a_change_of_the_same_length_at_the_same_time_is_not_lost(bench: Bench) -> None:
     """Two writes within one tick of the clock look alike to stat."""
     bench.store.apply([update(SPX)])
