@@ -1,20 +1,23 @@
-"""What the gateway's tests share: a journal in memory, and one tapped connection to the paper gateway."""
+"""What the gateway's tests share: a journal in memory, a tapped connection, and a running session."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.paper_clients import BOUND_SECONDS, until
+from tests.paper_clients import BOUND_SECONDS, make_gateway, until
 from tracker.core.model import Source
 from tracker.gateway.capture import Capture
 from tracker.gateway.library import new_ib
+from tracker.gateway.link import LinkOptions, LinkPhase, LinkState
 from tracker.gateway.recording import Fatal, Recorder
 from tracker.gateway.repeats import Fields
+from tracker.gateway.session import Session
 from tracker.paper.server import PaperGateway
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -116,3 +119,85 @@ async def tapped(
         link.capture.close("the test is over")
         link.capture.abort()
         await until(link.capture.gone.done, "the socket's end")
+
+
+PATIENT = LinkOptions(
+    "127.0.0.1",
+    0,
+    0,
+    NEW_YORK,
+    connect_timeout=BOUND_SECONDS,
+    request_timeout=BOUND_SECONDS,
+    sweep_seconds=60,
+    gap_seconds=0.01,
+    retry_first=0.02,
+    retry_most=0.1,
+)
+"""Quick to try again, and otherwise slower than any test."""
+
+
+class Kept:
+    """Hold a running session and everything that it told."""
+
+    def __init__(self, options: LinkOptions, *, now: Callable[[], datetime] = real_now) -> None:
+        self.sink = MemorySink()
+        self.states: list[LinkState] = []
+        self.refusal: str | None = None
+        self.session = Session(
+            options,
+            sink=self.sink,
+            now=now,
+            next_session=5,
+            vet=lambda accounts: self.refusal,
+            on_commit=lambda: None,
+            on_state=self.states.append,
+        )
+        self.task = asyncio.create_task(self.session.run())
+
+    def links(self, event: str) -> list[tuple[str, ...]]:
+        return self.sink.of(event, Source.LINK)
+
+    def sent(self) -> list[str]:
+        return [fields[0] for fields in self.sink.fields(Source.SENT)]
+
+    async def reaches(self, phase: LinkPhase, words: str = "") -> LinkState:
+        """Wait until the link was told to be in a phase for a reason that holds these words."""
+
+        def told() -> LinkState | None:
+            return next((s for s in self.states if s.state is phase and words in s.reason), None)
+
+        await until(lambda: told() or self.task.done(), f"{phase}: {words}")
+        found = told()
+        assert found is not None, (
+            f"{phase} {words!r} is not among {[(s.state, s.reason) for s in self.states]}"
+        )
+        return found
+
+    async def subscribed(self) -> None:
+        await until(lambda: self.session.state.subscribed or self.task.done(), "subscribed")
+        assert self.session.state.subscribed
+
+
+@asynccontextmanager
+async def kept(gateway: PaperGateway | int, **options: Any) -> AsyncIterator[Kept]:
+    """Run a session towards a gateway, or a port, and close it in the end."""
+    now = options.pop("now", real_now)
+    port = gateway if isinstance(gateway, int) else gateway.port
+    link = Kept(replace(PATIENT, port=port, **options), now=now)
+    try:
+        yield link
+    finally:
+        await link.session.close()
+        assert link.task.done(), "the session outlived its close"
+
+
+def with_gateway(scenario: Callable[[PaperGateway], Awaitable[None]], **gateway: Any) -> None:
+    async def play() -> None:
+        async with make_gateway(**gateway) as paper:
+            await scenario(paper)
+
+    asyncio.run(asyncio.wait_for(play(), 3 * BOUND_SECONDS))
+
+
+def requests(gateway: PaperGateway) -> list[str]:
+    return [fields[0] for _, fields in gateway.received]

@@ -229,7 +229,7 @@ class Capture:
     def _on_disconnected(self, message: str) -> None:
         self._stopped = True
         if not self.closed.done():
-            self.closed.set_result(message or PEER_CLOSED)
+            self.closed.set_result(f"{PEER_CLOSED} ({message})" if message else PEER_CLOSED)
         if not self.gone.done():
             self.gone.set_result(None)
 

@@ -131,7 +131,7 @@ class Connection:
         if not closed:
             return ""
         ended = self.capture.closed.result()
-        if ended == PEER_CLOSED:
+        if ended.startswith(PEER_CLOSED):
             return (
                 f"{host}:{port} closed the connection before the login was done: is this address a "
                 "trusted one, and the client id free?"
