@@ -152,13 +152,21 @@ class Rig:
 
     async def idle(self) -> None:
         """Wait until a sweep that began after now has ended, and all that it brought is delivered."""
-        before = (await self.status())["last_polled_at"]
+        await self.idle_sweep()
+        await self.until(self._delivered)
 
-        async def swept() -> bool:
-            status = await self.status()
-            return status["last_polled_at"] not in (None, before) and not status["store"]["undelivered"]
+    async def idle_sweep(self) -> None:
+        """Wait until a sweep has begun and ended from now on."""
+        ends = {(await self.status())["last_polled_at"]}
 
-        await self.until(swept)
+        async def another_ended() -> bool:
+            ends.add((await self.status())["last_polled_at"])
+            return len(ends - {None}) > 2
+
+        await self.until(another_ended)
+
+    async def _delivered(self) -> bool:
+        return not (await self.status())["store"]["undelivered"]
 
     async def stop(self, number: int = signal.SIGTERM) -> int:
         """Signal the daemon and return its exit code."""

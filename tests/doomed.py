@@ -154,7 +154,7 @@ def commit_fails() -> None:
             return super().execute(sql, *values)
 
     connect = sqlite3.connect
-    journals.sqlite3.connect = lambda *values, **more: connect(*values, factory=Broken, **more)  # type: ignore[attr-defined,misc]  # put in from outside
+    journals.sqlite3.connect = lambda *values, **more: connect(*values, factory=Broken, **more)  # type: ignore[attr-defined]  # put in from outside
 
 
 def alerts_full() -> None:

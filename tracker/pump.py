@@ -52,6 +52,9 @@ _WATCH_SECONDS: Final = 0.25
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _UPDATE: Final[TypeAdapter[AlertUpdate]] = TypeAdapter(AlertUpdate)
 
+REMOVING: Final = "removing"
+"""Outcome in the store's log under which a record's whole text is kept."""
+
 Answer = TypeVar("Answer")
 Normalise = Callable[[Frame], BrokerFact | None]
 MatchAlerts = Callable[[Execution, Sequence[Alert]], Match]
@@ -208,9 +211,7 @@ class Pump:
             self._attempts = 0
             return False
         updates = [row.update for row in pending]
-        removed = {
-            row.update.alert: self._store.record(row.update.alert) for row in pending if row.update.remove
-        }
+        self._keep_whole([update.alert for update in updates if update.remove])
         try:
             outcomes = await self._in_worker(self._store.apply, updates)
         except StoreAway as error:
@@ -225,7 +226,7 @@ class Pump:
             self._journal.log_store(
                 now,
                 [
-                    (alert_text(row.update.alert), outcome.value, _logged(row.update, removed))
+                    (alert_text(row.update.alert), outcome.value, _UPDATE.dump_json(row.update))
                     for row, outcome in zip(pending, outcomes, strict=True)
                 ],
             )
@@ -235,6 +236,14 @@ class Pump:
         if Outcome.GONE in outcomes:
             self._look.set()
         return True
+
+    def _keep_whole(self, alerts: Sequence[AlertId]) -> None:
+        """Journal the records that are about to be taken out, before they are."""
+        texts = [(alert, self._store.record(alert)) for alert in alerts]
+        if texts:
+            with self._journal.step():
+                entries = [(alert_text(alert), REMOVING, text.encode()) for alert, text in texts if text]
+                self._journal.log_store(self._now(), entries)
 
     async def _refresh(self) -> bool:
         try:
@@ -355,9 +364,3 @@ def _same_contract(alert: Alert, booked: Booked) -> bool:
 def _fields(alert: AlertId) -> tuple[str, str, str, str]:
     con_id = "" if alert.option_conid is None else str(alert.option_conid)
     return alert.alerter, alert.ticker, alert.created_at, con_id
-
-
-def _logged(update: AlertUpdate, removed: dict[AlertId, str | None]) -> bytes:
-    """Return what to keep of an update: its values, or the whole record that it took out."""
-    text = removed.get(update.alert)
-    return _UPDATE.dump_json(update) if text is None else text.encode()
