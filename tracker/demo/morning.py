@@ -1,0 +1,341 @@
+"""The morning that the demo plays: the stores as they are at its start, what trades, what must then be shown.
+
+Owns the story as data. It starts nothing and reads nothing: `gateway` does what the steps say, `play` checks
+what they expect.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from tracker.core.model import JsonValue
+from tracker.paper.contracts import PaperContract, option, stock
+
+A_TIME: Final = "a time"
+"""Expected of a key that must hold an ISO time, whichever it is."""
+NEWS: Final = ("open", "last_order_update", "position")
+"""The keys of a record that the tracker writes; all others belong to the alert writer."""
+
+NVDA_CON_ID: Final = 700100200
+MEMBER: Final = 7
+"""The client id of the trading program that places orders beside the tracker."""
+
+
+class AlertName(NamedTuple):
+    """Name a record of alerts.json, and the alerter as people write it."""
+
+    alerter: str
+    ticker: str
+    title: str
+
+    def __str__(self) -> str:
+        return f"{self.title}/{self.ticker}"
+
+
+AMD: Final = AlertName("real-day-trading", "AMD", "RealDayTrading")
+SPX: Final = AlertName("demslayer", "SPX", "Demslayer")
+TSLA: Final = AlertName("prof-and-kian-alerts", "TSLA", "ProfAndKian")
+NVDA: Final = AlertName("robindahood-alerts", "NVDA", "RobinDaHood")
+ALERTS: Final = (AMD, SPX, TSLA, NVDA)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An order comes into the market; `manual` means by hand in TWS, with orderId 0."""
+
+    order: str
+    contract: PaperContract
+    side: str
+    quantity: int
+    limit: str
+    manual: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """Part of an order fills; without `fee` its fee is still to come."""
+
+    order: str
+    quantity: int
+    price: str
+    fee: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """The broker reports every fee that is still to come."""
+
+
+Act: TypeAlias = Place | Deal | Fees
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Hold one moment of the morning."""
+
+    cue: str
+    words: str
+    """What happens, as a person would say it."""
+    acts: tuple[Act, ...]
+    alert: AlertName | None = None
+    """Whose record changes; None: no byte of the file may."""
+    shows: Mapping[str, JsonValue] = field(default_factory=dict)
+    """What the record must show then, by dotted key; what is not named stays."""
+    why: str = ""
+    """Why nothing changes."""
+
+    @property
+    def fills(self) -> int:
+        """How many executions it makes."""
+        return sum(isinstance(act, Deal) for act in self.acts)
+
+
+@dataclass(frozen=True, slots=True)
+class Morning:
+    """Hold the stores' first content, by file name, and the steps in their order."""
+
+    stores: Mapping[str, str]
+    steps: tuple[Step, ...]
+
+    def expected(self, alert: AlertName, steps: Sequence[Step] | None = None) -> dict[str, JsonValue]:
+        """Return what a record must show after these steps, all of them unless given, by dotted key."""
+        found: dict[str, JsonValue] = {"open": False}
+        for step in self.steps if steps is None else steps:
+            if step.alert == alert:
+                found.update(step.shows)
+        return found
+
+
+def expiry_after(day: date) -> date:
+    """Return the first Friday that is at least two weeks away."""
+    later = day + timedelta(days=14)
+    return later + timedelta(days=(4 - later.weekday()) % 7)
+
+
+def morning(moment: datetime) -> Morning:
+    """Return the morning as it is at this moment, aware; the alerts are a minute old."""
+    expiry = expiry_after(moment.date())
+    return Morning(_stores(moment - timedelta(minutes=1), expiry), _steps(expiry))
+
+
+def _stores(created: datetime, expiry: date) -> dict[str, str]:
+    """Return what the alert writer and the alerters' programs have written so far, as they write it.
+
+    The writer notes times without a zone; the demo's settings say that they are in UTC.
+    """
+    local = created.astimezone(UTC).replace(tzinfo=None).isoformat()
+    alerts = {
+        AMD.alerter: {"AMD": _alert(local, 4391, None, ticker="AMD", strike=None, side=None, expiry=None)},
+        SPX.alerter: {
+            "SPX": _alert(
+                local, 416904, None, ticker="SPX", strike="6600", side="P", expiry=f"{expiry:%m/%d}"
+            )
+        },
+        TSLA.alerter: {
+            "TSLA": _alert(
+                local, 76792991, None, ticker="TSLA", strike="450", side="C", expiry=f"{expiry:%m%d}"
+            )
+        },
+        NVDA.alerter: {
+            "NVDA": _alert(
+                local,
+                4815747,
+                NVDA_CON_ID,
+                ticker="NVDA",
+                strike="122.5",
+                side="C",
+                expiry=f"{expiry:%m/%d/%Y}",
+            )
+        },
+    }
+    contracts = {
+        "demslayer-spx-alerts": _last("SPX", "PUT", 6600.0, expiry, local),
+        "prof-and-kian-alerts": _last("TSLA", "CALL", 450.0, expiry, local),
+        "RobinDaHood": _last("NVDA", "CALL", 122.5, expiry, local),
+    }
+    shares = {"status": "ACTIVE", "first_alert_time": local, "latest_alert_data": {"entry": "$158"}}
+    stocks = {"Real Day Trading": {"AMD": shares}}
+    return {
+        "alerts.json": json.dumps(alerts, indent=2),
+        "alerter_contracts.json": json.dumps(contracts, indent=2),
+        "alerter_stocks.json": json.dumps(stocks, indent=2),
+    }
+
+
+def _alert(created: str, underlying: int, con_id: int | None, **details: Any) -> dict[str, Any]:
+    bullish = details["side"] != "P"
+    return {
+        "open": False,
+        "created_at": created,
+        "option_conids": [] if con_id is None else [con_id],
+        "option_conid": con_id,
+        "sentiment": "bullish" if bullish else "bearish",
+        "conid": underlying,
+        "alert_details": {**details, "is_bullish": bullish},
+    }
+
+
+def _last(symbol: str, side: str, strike: float, expiry: date, stored: str) -> dict[str, Any]:
+    return {
+        "strike": strike,
+        "side": side,
+        "symbol": symbol,
+        "expiry": f"{expiry:%Y%m%d}",
+        "stored_at": stored,
+    }
+
+
+def _steps(expiry: date) -> tuple[Step, ...]:
+    day = f"{expiry:%Y%m%d}"
+    call = option("NVDA", day, "C", "122.5", con_id=NVDA_CON_ID)
+    put = option("SPX", day, "P", "6600", trading_class="SPXW")
+    other = option("MSFT", day, "P", "480")
+    traded = (*_buying(call, put), *_elsewhere(other), *_selling(call))
+    fills = sum(step.fills for step in traded)
+    again = Step(
+        "asked-again",
+        f"The tracker asks for the whole day again, and gets all {fills} fills once more",
+        (),
+        why="each was counted already",
+    )
+    return (*traded, again)
+
+
+def _buying(call: PaperContract, put: PaperContract) -> tuple[Step, ...]:
+    return (
+        Step(
+            "first-part",
+            f"Another program (client {MEMBER}) buys 10 {describe(call)}: 4 fill at 2.50",
+            (Place("buy", call, "BUY", 10, "2.52"), Deal("buy", 4, "2.50", fee=False)),
+            NVDA,
+            {
+                "open": True,
+                **_order("BUY", "PARTIALLY_FILLED", 4, 6, 2.5, "con_id"),
+                **_position(4, 2.5),
+            },
+        ),
+        Step(
+            "second-part",
+            "The other 6 of that order fill at 2.52",
+            (Deal("buy", 6, "2.52", fee=False),),
+            NVDA,
+            {**_order("BUY", "FILLED", 10, 0, 2.512, "con_id"), **_position(10, 2.512)},
+        ),
+        Step(
+            "by-hand",
+            f"By hand in TWS (orderId 0): 2 {describe(put)} bought at 12.40",
+            (Place("hand", put, "BUY", 2, "12.40", manual=True), Deal("hand", 2, "12.40")),
+            SPX,
+            {
+                "open": True,
+                **_order("BUY", "FILLED", 2, 0, 12.4, "contract", commission=1.3),
+                **_position(2, 12.4),
+            },
+        ),
+        Step(
+            "late-fees",
+            "Late, the broker tells the fees of the 10 calls",
+            (Fees(),),
+            NVDA,
+            {"last_order_update.commission": 6.5},
+        ),
+    )
+
+
+def _elsewhere(other: PaperContract) -> tuple[Step, ...]:
+    return (
+        Step(
+            "shares",
+            "50 AMD shares bought at 158.20; the alert speaks of shares",
+            (Place("amd", stock("AMD", con_id=4391), "BUY", 50, "158.20"), Deal("amd", 50, "158.20")),
+            AMD,
+            {
+                "open": True,
+                **_order("BUY", "FILLED", 50, 0, 158.2, "symbol", commission=1),
+                **_position(50, 158.2),
+            },
+        ),
+        Step(
+            "shares-of-an-option-alert",
+            "100 TSLA shares bought at 428.75",
+            (Place("tsla", stock("TSLA", con_id=76792991), "BUY", 100, "429"), Deal("tsla", 100, "428.75")),
+            why=f"{TSLA} means a call, and shares open no option alert",
+        ),
+        Step(
+            "unasked",
+            f"1 {describe(other)} bought at 3.10",
+            (Place("msft", other, "BUY", 1, "3.10"), Deal("msft", 1, "3.10")),
+            why="no alert asked for it",
+        ),
+    )
+
+
+def _selling(call: PaperContract) -> tuple[Step, ...]:
+    return (
+        Step(
+            "partial-exit",
+            f"4 of the 10 {describe(call)} sold at 3.10",
+            (Place("some", call, "SELL", 4, "3.10"), Deal("some", 4, "3.10", fee=False)),
+            NVDA,
+            {**_order("SELL", "FILLED", 4, 0, 3.1, "ownership"), **_position(6, 2.512)},
+        ),
+        Step(
+            "last-sale",
+            "The last 6 sold at 3.40",
+            (Place("rest", call, "SELL", 6, "3.40"), Deal("rest", 6, "3.40", fee=False)),
+            NVDA,
+            {
+                "open": False,
+                **_order("SELL", "FILLED", 6, 0, 3.4, "ownership"),
+                **_position(0, 2.512, closed=True),
+            },
+        ),
+        Step(
+            "fees-of-the-sales",
+            "Late, the broker tells the fees of the sales, and what they earned",
+            (Fees(),),
+            NVDA,
+            {"last_order_update.commission": 3.9, "last_order_update.realized_pnl": 528.9},
+        ),
+    )
+
+
+def _order(
+    side: str,
+    status: str,
+    filled: int,
+    remaining: int,
+    price: float,
+    rule: str,
+    commission: float | None = None,
+) -> dict[str, JsonValue]:
+    return {
+        "last_order_update.status": status,
+        "last_order_update.filled_qty": filled,
+        "last_order_update.remaining_qty": remaining,
+        "last_order_update.avg_fill_price": price,
+        "last_order_update.side": side,
+        "last_order_update.matched_by": rule,
+        "last_order_update.commission": commission,
+        "last_order_update.realized_pnl": None,
+    }
+
+
+def _position(quantity: int, price: float, *, closed: bool = False) -> dict[str, JsonValue]:
+    return {
+        "position.quantity": quantity,
+        "position.avg_price": price,
+        "position.opened_at": A_TIME,
+        "position.closed_at": A_TIME if closed else None,
+    }
+
+
+def describe(contract: PaperContract) -> str:
+    """Name an option as traders do: NVDA 12/19 122.5 call."""
+    month, day = contract.expiry[4:6], contract.expiry[6:]
+    kind = "call" if contract.right == "C" else "put"
+    return f"{contract.symbol} {month}/{day} {contract.strike} {kind}s"
