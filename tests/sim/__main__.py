@@ -1,0 +1,38 @@
+"""Run lives: `python -m tests.sim 42 --trace`, `python -m tests.sim --seeds 2000 [--from 10000]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.sim.runs import run_many, run_one
+
+
+def main() -> int:
+    """Return 0 if every life came right."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
+    parser.add_argument("seed", nargs="*", type=int, help="seeds to live, one after the other")
+    parser.add_argument("--trace", action="store_true", help="tell what happens")
+    parser.add_argument("--seeds", type=int, default=0, help="so many seeds, in parallel")
+    parser.add_argument("--from", dest="first", type=int, default=0, help="the first of them")
+    options = parser.parse_args()
+    failed = 0
+    for seed in options.seed:
+        result = run_one(seed, tell=print if options.trace else None)
+        print(result.report())
+        failed += bool(result.failure)
+    if options.seeds:
+        began = time.monotonic()
+        results = run_many(range(options.first, options.first + options.seeds))
+        failures = [result for result in results if result.failure]
+        for result in failures:
+            print(result.report(short=True))
+        seconds = time.monotonic() - began
+        print(f"{len(results)} seeds run in {seconds:.0f} s, {len(failures)} failed")
+        failed += len(failures)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""The gateway between the broker and the tracker: what it knows, what it answers, what it loses.
+
+Owns the gateway's view of the day, which stands still while its link to the broker is down, and the frames on
+their way to the tracker. Everything goes over one socket, so an answer never overtakes what was pushed before
+it; the one exception are executions that a fault holds back, and those are let go before positions are told.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from decimal import Decimal
+from random import Random
+
+from tests.sim.broker import VERSION, AccountContract, Event, SimBroker
+from tests.sim.options import Options
+from tracker.paper import messages
+from tracker.paper.facts import Fee, PaperExecution
+from tracker.paper.wire import Fields
+
+
+class SimGateway:
+    """Pass on what happens, with faults; answer what is asked."""
+
+    def __init__(self, rng: Random, broker: SimBroker, options: Options) -> None:
+        self._rng = rng
+        self._broker = broker
+        self._options = options
+        self.faults = True
+        self.upstream = True
+        self.connected = False
+        self.silent = False
+        self.queue: deque[Fields] = deque()
+        """What is on its way to the tracker."""
+        self.garbled: set[Fields] = set()
+        """Frames that nobody can decode."""
+        self.listings: list[tuple[dict[AccountContract, Decimal], frozenset[str]]] = []
+        """What each answer to a positions request listed, and the executions that this contains."""
+        self._held_back: list[Fields] = []
+        self._backlog: list[Event] = []
+        self._subscribed = False
+        self._executions: dict[str, PaperExecution] = {}
+        self._fees: dict[str, Fee] = {}
+        self._foreign_fees: set[str] = set()
+        self._positions = dict(broker.positions)
+
+    # The link
+
+    def connect(self) -> None:
+        """Begin a connection; nothing of an earlier one comes any more."""
+        self.disconnect()
+        self.connected = True
+
+    def disconnect(self) -> None:
+        """Lose the connection with everything that is on its way."""
+        self.connected = self.silent = self._subscribed = False
+        self.queue.clear()
+        self._held_back.clear()
+
+    def lose_upstream(self) -> None:
+        """Lose the broker: 1100 is told, and from now on nothing is known."""
+        self.upstream = False
+        self._send(messages.error(-1, 1100, "Connectivity between IBKR and Trader Workstation has been lost.", VERSION))
+
+    def regain_upstream(self) -> None:
+        """Have the broker back: 1101 or 1102; what was missed is known, but pushed only perhaps."""
+        self.upstream = True
+        backlog, self._backlog = self._backlog, []
+        code = self._rng.choice((1101, 1102))
+        self._send(messages.error(-1, code, "Connectivity between IBKR and TWS has been restored.", VERSION))
+        for event in backlog:
+            self._learn(event)
+            if not self._happens(self._options.lost_in_storm):
+                self._push(event)
+
+    # What happens at the broker
+
+    def hear(self, events: Sequence[Event]) -> None:
+        """Learn what happened, and push it."""
+        events = list(events)
+        if self._happens(self._options.shuffles):
+            # IBKR promises no order among executions, openOrder and orderStatus.
+            self._rng.shuffle(events)
+        for event in events:
+            if self.upstream:
+                self._learn(event)
+                self._push(event)
+            else:
+                self._backlog.append(event)
+
+    def release(self) -> None:
+        """Let go of one frame that was held back."""
+        if self._held_back:
+            self._send(self._held_back.pop(self._rng.randrange(len(self._held_back))))
+
+    def _learn(self, event: Event) -> None:
+        if event.execution is not None:
+            self._executions[event.execution.exec_id] = event.execution
+        if event.fee is not None:
+            self._fees[event.fee.exec_id] = event.fee
+            if event.foreign:
+                self._foreign_fees.add(event.fee.exec_id)
+        if event.position is not None:
+            key, quantity = event.position
+            self._positions[key] = quantity
+
+    def _push(self, event: Event) -> None:
+        if event.foreign and self._happens(self._options.silent_foreign):
+            return
+        for fields in event.frames:
+            if fields[0] == "11" and self._happens(self._options.garbled):
+                fields = (*fields[:19], "?", *fields[20:])
+                self.garbled.add(fields)
+            if self._happens(self._options.delays) and fields[0] in ("11", "59", "3"):
+                self._held_back.append(fields)
+                continue
+            for _ in range(1 + self._happens(self._options.duplicates)):
+                self._send(fields)
+        if event.position is not None and self._subscribed:
+            frame = self._broker.position_frame(*event.position)
+            if self._happens(self._options.late_positions):
+                self._held_back.append(frame)
+            else:
+                self._send(frame)
+
+    # What is asked
+
+    def answer_positions(self) -> None:
+        """Answer reqPositions: what is held, zeros of today included, and every change from now on."""
+        held, self._held_back = self._held_back, []
+        for fields in held:
+            if fields[0] != "61":
+                self._send(fields)
+        self._subscribed = True
+        self.listings.append((dict(self._positions), frozenset(self._executions)))
+        frames = [self._broker.position_frame(key, quantity) for key, quantity in self._positions.items()]
+        self._answer(frames, messages.position_end())
+
+    def answer_executions(self, request_id: int, account: str) -> None:
+        """Answer reqExecutions for one account: the whole day, with the fees that are known."""
+        frames: list[Fields] = []
+        for exec_id, execution in self._executions.items():
+            if execution.account != account or self._left_out(exec_id):
+                continue
+            frames.append(self._broker.execution_frame(execution, request_id))
+        for exec_id, fee in self._fees.items():
+            if self._executions[exec_id].account == account and exec_id not in self._foreign_fees:
+                frames.append(messages.commission_report(fee))
+        self._answer(frames, messages.executions_end(request_id))
+
+    def answer_open_orders(self) -> None:
+        """Answer reqAllOpenOrders."""
+        self._answer(self._broker.open_order_frames(), messages.open_order_end())
+
+    def _left_out(self, exec_id: str) -> bool:
+        """Tell whether a sweep leaves out a version that this gateway knows to be replaced."""
+        if not self._options.corrections_only_latest or exec_id.count(".") != 3:
+            return False
+        root, _, version = exec_id.rpartition(".")
+        return f"{root}.{int(version) + 1:02d}" in self._executions
+
+    def _answer(self, frames: list[Fields], end: Fields) -> None:
+        """Send an answer; its end may be missing, or all of it."""
+        if not self._happens(self._options.missing_ends):
+            frames.append(end)
+        elif self._rng.random() < 0.5:
+            del frames[self._rng.randint(0, len(frames)) :]
+        for fields in frames:
+            self._send(fields)
+
+    def _send(self, fields: Fields) -> None:
+        if self.connected and not self.silent:
+            self.queue.append(fields)
+
+    def _happens(self, rate: float) -> bool:
+        return self.faults and rate > 0 and self._rng.random() < rate

@@ -1,0 +1,208 @@
+"""The other program: it owns the alerts and rewrites all of them each time, carelessly.
+
+Owns `own`, the fields of each record as it last wrote them, which nobody else may change. It writes from what
+stands in the store, from a copy that it read long ago, or only half of what it wanted.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from datetime import timedelta
+from random import Random
+from typing import Any, Final
+
+from tests.fakes import Records
+from tests.sim.broker import SimBroker
+from tests.sim.clock import NEW_YORK, SimClock
+from tests.sim.options import Options
+from tests.sim.stores import Medium, own_fields
+from tracker.core.model import AlertId
+from tracker.paper.contracts import PaperContract
+from tracker.stores.alert_records import read_id
+
+ALERTERS: Final = ("robindahood-alerts", "demslayer", "real-day-trading", "somebody-else")
+_COPIES: Final = 3
+_LATE: Final = timedelta(seconds=12)
+"""How long a write that went astray may take to be merged."""
+
+RecordKey = tuple[str, str]
+
+
+class Neighbour:
+    """Write alerts; `tell` is given a line for each thing it does."""
+
+    def __init__(
+        self,
+        rng: Random,
+        clock: SimClock,
+        broker: SimBroker,
+        medium: Medium,
+        options: Options,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._rng = rng
+        self._clock = clock
+        self._broker = broker
+        self._medium = medium
+        self._options = options
+        self._tell = tell
+        self._alerters = ALERTERS[: options.alerters]
+        self._copies: list[Records] = []
+        self._writing: Records | None = None
+        self._cut: Records | None = None
+        self._astray_since = clock.now()
+        self._made = 0
+        self.own: dict[RecordKey, dict[str, Any]] = {}
+        self.astray = False
+        """Whether its last write went into a replaced file and is not merged yet."""
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether the store is not whole just now, or a write of it is yet to be merged."""
+        return self._writing is not None or self._cut is not None or self.astray
+
+    def act(self) -> None:
+        """Do one thing, or go on with what was begun."""
+        if self._writing is not None:
+            self._go_on()
+        elif self._cut is not None:
+            self._write(self._cut, "restores the store")
+            self._cut = None
+        elif not self.astray:
+            self._begin()
+
+    def finish(self) -> None:
+        """Leave the store whole."""
+        while self._writing is not None or self._cut is not None:
+            self.act()
+
+    def settle(self) -> None:
+        """Look whether a write that went astray was merged; it must be, in time."""
+        if not self.astray or (records := self._medium.records()) is None:
+            return
+        there = own_fields(records)
+        # A record that the tracker opened, unseen by the other program, outlives its deletion.
+        kept = {key for key in there.keys() - self.own.keys() if records[key[0]][key[1]].get("open") is True}
+        if {key: fields for key, fields in there.items() if key not in kept} == self.own:
+            self.own = there
+            self.astray = False
+        else:
+            assert self._clock.now() - self._astray_since < _LATE, "a late write was never merged"
+
+    def lose_late_write(self) -> None:
+        """Take what stands for written: the process that would have merged the rest was killed."""
+        if self.astray and (records := self._medium.records()) is not None:
+            self.own = own_fields(records)
+            self.astray = False
+
+    def identities(self) -> dict[RecordKey, AlertId]:
+        """Return the identity of each of its records."""
+        return {key: read_id(*key, fields) for key, fields in self.own.items()}
+
+    def _begin(self) -> None:
+        rng = self._rng
+        records = self._medium.records()
+        assert records is not None, "only it leaves the store cut off"
+        if rng.random() < 0.3:
+            self._copies = [*self._copies, copy.deepcopy(records)][-_COPIES:]
+        if rng.random() < self._options.cut:
+            self._cut = records
+            self._medium.cut(rng.choice((0.0, 0.0, 0.5, 0.9)))
+            self._tell("neighbour leaves the store cut off")
+            return
+        what = ""
+        if self._copies and rng.random() < self._options.stale:
+            records = copy.deepcopy(rng.choice(self._copies))
+            what = "from a stale copy, "
+        change = rng.choice((self._add, self._add, self._replace, self._touch, self._delete, self._nothing))
+        self._write(records, "writes " + what + change(records))
+
+    def _write(self, records: Records, what: str) -> None:
+        self._tell(f"neighbour {what}")
+        self._writing = records
+        self._medium.write(records)
+        if self._medium.written:
+            self._written()
+
+    def _go_on(self) -> None:
+        self._medium.go_on()
+        if self._medium.written:
+            self._written()
+
+    def _written(self) -> None:
+        assert self._writing is not None
+        self.own = own_fields(self._writing)
+        self._writing = None
+        if self._medium.astray:
+            self._tell("neighbour's write went into a replaced file")
+            self.astray = True
+            self._astray_since = self._clock.now()
+
+    # Changes
+
+    def _nothing(self, records: Records) -> str:
+        return "what it has"
+
+    def _add(self, records: Records) -> str:
+        contract = self._rng.choice([one for one in self._broker.contracts if one.sec_type != "BAG"])
+        alerter = self._rng.choice(self._alerters)
+        records.setdefault(alerter, {})[contract.symbol] = self._record(contract)
+        return f"a record {alerter}/{contract.symbol} of {contract.local_symbol}"
+
+    def _replace(self, records: Records) -> str:
+        key = self._any(records)
+        if key is None:
+            return self._add(records)
+        alerter, ticker = key
+        before = records[alerter][ticker]
+        alike = [one for one in self._broker.contracts if one.symbol == ticker and one.sec_type != "BAG"]
+        contract = self._rng.choice(alike)
+        if self._rng.random() < 0.6:
+            contract = self._broker.contract(before["about"])
+        records[alerter][ticker] = self._record(contract)
+        return f"{alerter}/{ticker} anew, of {contract.local_symbol}"
+
+    def _touch(self, records: Records) -> str:
+        key = self._any(records)
+        if key is None:
+            return "nothing"
+        records[key[0]][key[1]]["note"] = self._rng.randint(0, 10**6)
+        return f"a note into {key[0]}/{key[1]}"
+
+    def _delete(self, records: Records) -> str:
+        key = self._any(records)
+        if key is None:
+            return "nothing"
+        del records[key[0]][key[1]]
+        return f"without {key[0]}/{key[1]}"
+
+    def _any(self, records: Records) -> RecordKey | None:
+        keys = [(alerter, ticker) for alerter, tickers in records.items() for ticker in tickers]
+        return self._rng.choice(keys) if keys else None
+
+    def _record(self, contract: PaperContract) -> dict[str, Any]:
+        rng = self._rng
+        self._made += 1
+        created = self._clock.now().astimezone(NEW_YORK).replace(tzinfo=None, microsecond=self._made)
+        record: dict[str, Any] = {
+            "open": rng.random() < 0.1,
+            "created_at": created.isoformat(timespec="microseconds"),
+            "option_conids": [],
+            "option_conid": None,
+            "about": contract.con_id,
+            "alert_details": {"ticker": contract.symbol, "strike": None, "side": None, "expiry": None},
+        }
+        if contract.sec_type != "OPT":
+            return record
+        if rng.random() < 0.6:
+            record["option_conids"], record["option_conid"] = [contract.con_id], contract.con_id
+        expiry = contract.expiry
+        record["alert_details"] |= {
+            "strike": str(contract.strike),
+            "side": contract.right,
+            "expiry": rng.choice((expiry[4:], f"{expiry[4:6]}/{expiry[6:]}", f"{expiry[4:6]}/{expiry[6:]}/{expiry[:4]}")),
+        }
+        if rng.random() < 0.1:
+            record["alert_details"]["expiry"] = None
+        return record

@@ -1,0 +1,431 @@
+"""What the alerts should show: computed anew each time from the broker's truth, apart from the ledger.
+
+Owns the expectation. It learns which frames were taken in and which alerts the tracker could see then, and
+looks everything else up at the broker: no fact of it comes from the tracker's own reading, and it keeps no
+sums. Only the rule table of `match_execution` is shared.
+
+From the design, and nothing else: a fill is matched when it is taken in, or later when an alert appears; the
+parts that open belong to the alerts that matched, together; a closing part is taken from what the order names,
+else from the oldest; a newer record of the same contract takes over what is owned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from itertools import product
+from typing import Any, Final, NamedTuple
+
+from tests.sim.broker import AccountContract, SimBroker
+from tests.sim.gateway import SimGateway
+from tracker.core.matching import match_execution
+from tracker.core.model import Alert, AlertId, Contract, Execution, Frame, Matched, Side, Source
+from tracker.paper.contracts import PaperContract
+from tracker.paper.facts import PaperExecution
+from tracker.paper.wire import Fields
+
+ZERO: Final = Decimal(0)
+EARLY_FILL: Final = timedelta(seconds=120)
+RETRY_FOR: Final = timedelta(minutes=15)
+
+Moment = tuple[datetime, int]
+Names = tuple[str, str]
+"""(account, execId)."""
+
+
+class View(NamedTuple):
+    """Hold what a record shows of its position and its order, in comparable numbers."""
+
+    quantity: float
+    avg_price: float | None
+    opened_at: str | None
+    shared_with: tuple[str, ...]
+    exec_id: str
+    account: str
+    con_id: int
+    filled_qty: float
+    avg_fill_price: float | None
+    last_fill_price: float
+    side: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Hold one execution that was taken in."""
+
+    truth: PaperExecution
+    seq: int
+    received_at: datetime
+    time: datetime
+    """As the tracker can know it: the receipt, where the text names a zone that nobody knows."""
+
+    @property
+    def root(self) -> tuple[str, ...]:
+        """Name the execution whatever its version."""
+        parts = self.truth.exec_id.split(".")
+        return (self.truth.account, *(parts[:3] if len(parts) == 4 else parts))
+
+    @property
+    def key(self) -> AccountContract:
+        return self.truth.account, self.truth.contract.con_id
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        truth = self.truth
+        return (truth.perm_id,) if truth.perm_id else (truth.client_id, truth.order_id)
+
+
+@dataclass(slots=True)
+class Lot:
+    """Hold what the same alerts opened together."""
+
+    owners: tuple[AlertId, ...]
+    quantity: Decimal
+    cost: Decimal
+    """Of the openings, whatever was sold since."""
+    opened_quantity: Decimal
+    opened: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """Hold what one alert has, or had, of one contract."""
+
+    quantity: Decimal
+    avg_price: Decimal
+    opened_at: datetime
+    last: Moment
+    by: Known
+    """The execution that touched it last."""
+    others: frozenset[str]
+
+
+@dataclass
+class Oracle:
+    """Follow one life."""
+
+    broker: SimBroker
+    gateway: SimGateway
+    watched: tuple[str, ...]
+    visible: tuple[Alert, ...] = ()
+    readable: bool = False
+    """Whether this process has read the store at all."""
+    known: dict[Names, Known] = field(default_factory=dict)
+    owners: dict[tuple[str, ...], tuple[AlertId, ...]] = field(default_factory=dict)
+    """Execution whatever its version -> the alerts that it matched."""
+    heirs: dict[AlertId, AlertId] = field(default_factory=dict)
+    allowed: dict[AlertId, set[View]] = field(default_factory=dict)
+    """Everything that a record may have shown so far."""
+
+    # Learning
+
+    def saw(self, alerts: Sequence[Alert], *, readable: bool) -> None:
+        """Learn what the tracker can see of the store."""
+        self.visible = tuple(alerts)
+        self.readable = readable
+
+    def commit(self, frames: Iterable[Frame], now: datetime) -> None:
+        """Learn which frames were taken in, in one transaction."""
+        before: dict[AccountContract, None] = {}
+        for frame in frames:
+            known = self._execution(frame)
+            if known is not None:
+                self._decide(known)
+                before[known.key] = None
+                self._allow((known.key,), doubtful=True)
+        for known in self.known.values():
+            if known.received_at >= now - RETRY_FOR:
+                self._decide(known)
+        self._take_over()
+        self._allow(self._contracts(), doubtful=True)
+
+    def _execution(self, frame: Frame) -> Known | None:
+        """Return the execution that a frame brings for the first time."""
+        fields: Fields = frame.fields
+        if frame.source is not Source.BROKER or fields[0] != "11" or fields in self.gateway.garbled:
+            return None
+        truth = self.broker.executions[fields[14]]
+        names = (truth.account, truth.exec_id)
+        if names in self.known:
+            return None
+        strange = "Olympus" in self.broker.texts[truth.exec_id]
+        known = Known(truth, frame.seq, frame.received_at, frame.received_at if strange else truth.time)
+        self.known[names] = known
+        return known
+
+    def _decide(self, known: Known) -> None:
+        """Match an execution, unless it or an earlier version of it is matched already."""
+        if known.root in self.owners or known.truth.contract.sec_type == "BAG":
+            return
+        if self.watched and known.truth.account not in self.watched:
+            return
+        match = match_execution(_core(known), self.visible, early_fill=EARLY_FILL)
+        if isinstance(match, Matched):
+            self.owners[known.root] = tuple(alert for alert, _ in match.alerts)
+
+    def _take_over(self) -> None:
+        """Hand what a vanished record owns to the record of the same contract in its place."""
+        if not self.readable:
+            return
+        there = {alert.id: alert for alert in self.visible}
+        in_place = {alert.id[:2]: alert for alert in self.visible}
+        for owner in list(self.allowed):
+            heir = in_place.get(owner[:2])
+            if owner in there or heir is None or self.current(owner) != owner:
+                continue
+            if any(self._speaks_of(heir, key) for key, _ in self.owned(owner)):
+                self.heirs.pop(heir.id, None)
+                self.heirs[owner] = heir.id
+
+    def current(self, alert: AlertId) -> AlertId:
+        """Follow a record to the one that took over from it."""
+        while alert in self.heirs:
+            alert = self.heirs[alert]
+        return alert
+
+    def _speaks_of(self, alert: Alert, key: AccountContract) -> bool:
+        contract = self.broker.contract(key[1])
+        if contract.con_id in alert.con_ids:
+            return True
+        same = (alert.symbol, alert.right, alert.strike) == (contract.symbol, contract.right, contract.strike)
+        return same and (contract.sec_type == "STK" or alert.expiry.day == _day(contract))
+
+    # Expecting
+
+    def owned(self, alert: AlertId) -> list[tuple[AccountContract, Stake]]:
+        """Return what an alert owns now, as far as the executions taken in tell."""
+        found = []
+        for key in self._contracts():
+            stake = self.fold(key, self._base(key)).get(alert)
+            if stake is not None and stake.quantity:
+                found.append((key, stake))
+        return found
+
+    def now(self, doubtful: frozenset[AccountContract] = frozenset()) -> dict[AlertId, set[View]]:
+        """Return what each alert may show now; one value each, but for contracts seeded in doubt."""
+        return self._views(self._contracts(), doubtful)
+
+    def complete(self) -> bool:
+        """Tell whether all that the broker ever executed was taken in, the replaced versions apart."""
+        latest = {self.broker.latest(exec_id) for exec_id in self.broker.executions}
+        return latest <= {exec_id for _, exec_id in self.known}
+
+    def held(self, key: AccountContract) -> Decimal:
+        """Return what the executions taken in add up to."""
+        return self._base(key) + sum((known.truth.signed for known, _ in self._entries(key)), ZERO)
+
+    def fold(self, key: AccountContract, base: Decimal) -> dict[AlertId, Stake]:
+        """Return what each alert has or had of a contract, from what was held at first."""
+        held = base
+        lots: list[Lot] = []
+        stakes: dict[AlertId, Stake] = {}
+        for known, moment in self._entries(key):
+            signed = known.truth.signed
+            closing = min(abs(signed), abs(held)) if signed * held < 0 else ZERO
+            touched = _close(lots, closing, known.truth.order_ref)
+            lots = [lot for lot in lots if lot.quantity]
+            opening = abs(signed) - closing
+            held += signed
+            mine = tuple(sorted({self.current(owner) for owner in self.owners.get(known.root, ())}))
+            if opening and mine:
+                _open(lots, mine, opening.copy_sign(signed), known.truth.price, moment)
+                touched |= set(mine)
+            for alert in touched:
+                stakes[alert] = _stake(alert, lots, stakes.get(alert), known, moment)
+        return stakes
+
+    def _entries(self, key: AccountContract) -> list[tuple[Known, Moment]]:
+        """Return the executions in force, each in the place of its first version."""
+        newest: dict[tuple[str, ...], Known] = {}
+        places: dict[tuple[str, ...], Moment] = {}
+        for known in self.known.values():
+            if known.key != key:
+                continue
+            root, moment = known.root, (known.time, known.seq)
+            places[root] = min(places.get(root, moment), moment)
+            if root not in newest or newest[root].truth.exec_id < known.truth.exec_id:
+                newest[root] = known
+        return sorted(((newest[root], places[root]) for root in newest), key=lambda entry: entry[1])
+
+    def _contracts(self) -> list[AccountContract]:
+        keys = {known.key: None for known in self.known.values() if known.truth.contract.sec_type != "BAG"}
+        return list(keys)
+
+    def _base(self, key: AccountContract) -> Decimal:
+        return self.broker.base.get(key, ZERO)
+
+    def _bases(self, key: AccountContract, *, doubtful: bool) -> set[Decimal]:
+        """Return what the tracker may take for the start: each listing less what it knows of it."""
+        bases = {self._base(key)} | ({ZERO} if doubtful else set())
+        for listed, contained in self.gateway.listings:
+            known = [entry for entry, _ in self._entries(key) if entry.truth.exec_id in contained]
+            bases.add(listed.get(key, ZERO) - sum((entry.truth.signed for entry in known), ZERO))
+        return bases
+
+    def _allow(self, keys: Iterable[AccountContract], *, doubtful: bool) -> None:
+        every = frozenset(keys) if doubtful else frozenset()
+        for alert, views in self._views(list(keys), every).items():
+            self.allowed.setdefault(alert, set()).update(views)
+
+    def _views(
+        self, keys: Sequence[AccountContract], doubtful: frozenset[AccountContract]
+    ) -> dict[AlertId, set[View]]:
+        options: dict[AccountContract, list[dict[AlertId, Stake]]] = {}
+        for key in self._contracts():
+            of_key: list[dict[AlertId, Stake]] = []
+            for base in self._bases(key, doubtful=key in doubtful):
+                stakes = self.fold(key, base)
+                if stakes not in of_key:
+                    of_key.append(stakes)
+            options[key] = of_key
+        alerts = {alert for key in keys for stakes in options[key] for alert in stakes}
+        views: dict[AlertId, set[View]] = {}
+        for alert in alerts:
+            choices = [
+                found
+                for of_key in options.values()
+                if (found := _unique(stakes.get(alert) for stakes in of_key)) != [None]
+            ]
+            for choice in product(*choices):
+                stakes_of = [stake for stake in choice if stake is not None]
+                if stakes_of:
+                    views.setdefault(alert, set()).add(self._view(stakes_of))
+        return views
+
+    def _view(self, stakes: Sequence[Stake]) -> View:
+        last = max(stakes, key=lambda stake: stake.last)
+        live = [stake for stake in stakes if stake.quantity] or [last]
+        size = sum((abs(stake.quantity) for stake in live), ZERO)
+        cost = sum((abs(stake.quantity) * stake.avg_price for stake in live), ZERO)
+        truth = last.by.truth
+        fills = [known for known, _ in self._entries(last.by.key) if known.order == last.by.order]
+        filled = sum((known.truth.quantity for known in fills), ZERO)
+        paid = sum((known.truth.quantity * known.truth.price for known in fills), ZERO)
+        return View(
+            quantity=_number(sum((stake.quantity for stake in live), ZERO)),
+            avg_price=_number(cost / size if size else last.avg_price),
+            opened_at=min(stake.opened_at for stake in live).isoformat(timespec="microseconds"),
+            shared_with=tuple(sorted({name for stake in live for name in stake.others})),
+            exec_id=truth.exec_id,
+            account=truth.account,
+            con_id=truth.contract.con_id,
+            filled_qty=_number(filled),
+            avg_fill_price=_number(paid / filled),
+            last_fill_price=_number(truth.price),
+            side="BUY" if truth.side == "BOT" else "SELL",
+        )
+
+
+def shown_view(record: Mapping[str, Any]) -> View | None:
+    """Return what a record shows; None where it shows nothing, or that it owns nothing after all."""
+    position, order = record.get("position"), record.get("last_order_update")
+    if position is None or order is None or position["opened_at"] is None:
+        return None
+    return View(
+        quantity=_number(position["quantity"]),
+        avg_price=_number(position["avg_price"]),
+        opened_at=position["opened_at"],
+        shared_with=tuple(position["shared_with"]),
+        exec_id=order["exec_id"],
+        account=order["account"],
+        con_id=order["con_id"],
+        filled_qty=_number(order["filled_qty"]),
+        avg_fill_price=_number(order["avg_fill_price"]),
+        last_fill_price=_number(order["last_fill_price"]),
+        side=order["side"],
+    )
+
+
+def _number(value: Decimal | float) -> float:
+    return round(float(value), 9)
+
+
+def _unique(values: Iterable[Stake | None]) -> list[Stake | None]:
+    found: list[Stake | None] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
+
+
+def _close(lots: list[Lot], closing: Decimal, order_ref: str) -> set[AlertId]:
+    touched: set[AlertId] = set()
+    named = order_ref.removeprefix("tracker:").lower()
+    by_age = sorted(lots, key=lambda lot: lot.opened)
+    first = [lot for lot in by_age if any(owner.name.lower() == named for owner in lot.owners)]
+    for lot in [*first, *(lot for lot in by_age if lot not in first)]:
+        taken = min(closing, abs(lot.quantity))
+        if taken:
+            closing -= taken
+            lot.quantity -= taken.copy_sign(lot.quantity)
+            touched |= set(lot.owners)
+    return touched
+
+
+def _open(lots: list[Lot], owners: tuple[AlertId, ...], signed: Decimal, price: Decimal, moment: Moment) -> None:
+    size = abs(signed)
+    for lot in lots:
+        if lot.owners == owners:
+            # What was sold went at the average, so the average of the rest is unchanged by it.
+            lot.cost = lot.cost / lot.opened_quantity * abs(lot.quantity) + size * price
+            lot.quantity += signed
+            lot.opened_quantity = abs(lot.quantity)
+            return
+    lots.append(Lot(owners, signed, size * price, size, moment))
+
+
+def _stake(alert: AlertId, lots: Sequence[Lot], before: Stake | None, by: Known, moment: Moment) -> Stake:
+    mine = [lot for lot in lots if alert in lot.owners]
+    if not mine:
+        assert before is not None
+        return Stake(ZERO, before.avg_price, before.opened_at, moment, by, before.others)
+    size = sum((abs(lot.quantity) for lot in mine), ZERO)
+    cost = sum((lot.cost / lot.opened_quantity * abs(lot.quantity) for lot in mine), ZERO)
+    return Stake(
+        sum((lot.quantity for lot in mine), ZERO),
+        cost / size,
+        min(lot.opened[0] for lot in mine),
+        moment,
+        by,
+        frozenset(owner.name for lot in mine for owner in lot.owners if owner != alert),
+    )
+
+
+def _core(known: Known) -> Execution:
+    truth = known.truth
+    return Execution(
+        exec_id=truth.exec_id,
+        account=truth.account,
+        contract=_contract(truth.contract),
+        side=Side.BUY if truth.side == "BOT" else Side.SELL,
+        quantity=truth.quantity,
+        price=truth.price,
+        time=known.time,
+        time_text="",
+        time_known=True,
+        perm_id=truth.perm_id,
+        order_id=truth.order_id,
+        client_id=truth.client_id,
+        cum_qty=None,
+        avg_price=None,
+        order_ref=truth.order_ref,
+        request_id=-1,
+    )
+
+
+def _contract(contract: PaperContract) -> Contract:
+    return Contract(
+        con_id=contract.con_id,
+        symbol=contract.symbol,
+        sec_type=contract.sec_type,
+        expiry=_day(contract),
+        strike=contract.strike,
+        right=contract.right,
+        trading_class=contract.trading_class,
+    )
+
+
+def _day(contract: PaperContract) -> date | None:
+    return datetime.strptime(contract.expiry, "%Y%m%d").date() if contract.expiry else None

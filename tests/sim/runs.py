@@ -1,0 +1,62 @@
+"""Run lives, one or many, each in a folder of its own that is gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from tests.sim.options import draw
+from tests.sim.world import live
+
+_FAST: Final = Path("/dev/shm")
+"""A folder in memory, where there is one: synchronous=FULL costs nothing there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Say how a life went."""
+
+    seed: int
+    failure: str = ""
+    last_line: str = ""
+    pumps: int = 0
+    restarts: int = 0
+    executions: int = 0
+
+    def report(self, *, short: bool = False) -> str:
+        """Return what to print, with the command that lives it again."""
+        if not self.failure:
+            return f"seed {self.seed}: {self.executions} executions, {self.restarts} restarts, {self.pumps} pumps"
+        what = self.last_line if short else self.failure
+        return f"seed {self.seed} failed: {what}\n  again: python -m tests.sim {self.seed} --trace"
+
+
+def run_one(seed: int, tell: Callable[[str], None] | None = None) -> Result:
+    """Live one seed; a failure is returned, not raised."""
+    place = _FAST if _FAST.is_dir() and os.access(_FAST, os.W_OK) else None
+    with TemporaryDirectory(prefix="tracker-sim-", dir=place) as folder:
+        try:
+            if tell is not None:
+                from random import Random
+
+                tell(draw(Random(seed)).describe())
+            world = live(seed, Path(folder), tell or (lambda line: None))
+        except Exception as error:
+            # Whatever breaks is this seed's failure; the other seeds are to be lived all the same.
+            text = "".join(traceback.format_exception(error))
+            return Result(seed, text, f"{type(error).__name__}: {error}"[:300])
+    return Result(
+        seed, pumps=world.pumps, restarts=world.restarts, executions=len(world.broker.executions)
+    )
+
+
+def run_many(seeds: Iterable[int], processes: int | None = None) -> list[Result]:
+    """Live many seeds in parallel, in the order of the seeds."""
+    with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+        return list(pool.map(run_one, seeds, chunksize=8))

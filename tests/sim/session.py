@@ -1,0 +1,172 @@
+"""The tracker's side of the link, as `tracker.gateway.connection` behaves, without sockets and tasks.
+
+Owns the order of the journalled notes: `up`, then positions (again while live executions come in between),
+the executions of each account, `first_sweep`, the open orders; timeouts and quiet answers; `down`. Every
+packet is one append, without the repeats that capture leaves out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import timedelta
+from typing import Final
+
+from tests.sim.clock import SimClock
+from tests.sim.gateway import SimGateway
+from tracker.core.model import Source
+from tracker.gateway.repeats import Fields, Repeats
+from tracker.stores.journal import Journal
+
+POSITIONS: Final = "positions"
+EXECUTIONS: Final = "executions"
+OPEN_ORDERS: Final = "open_orders"
+FIRST_SWEEP: Final = "first_sweep"
+_SNAPSHOTS_AT_START: Final = 4
+_ENDS: Final = {"62": POSITIONS, "55": EXECUTIONS, "53": OPEN_ORDERS}
+_TIMEOUT: Final = timedelta(seconds=20)
+_QUIET: Final = timedelta(seconds=2)
+_LATE_POSITIONS: Final = timedelta(seconds=60)
+_SILENCE: Final = timedelta(seconds=40)
+
+
+class SimSession:
+    """Hold one connection; a new one for each."""
+
+    def __init__(self, journal: Journal, gateway: SimGateway, clock: SimClock, accounts: tuple[str, ...]) -> None:
+        self._journal = journal
+        self._gateway = gateway
+        self._clock = clock
+        self._accounts = accounts
+        self._number = journal.last_session + 1
+        self._repeats = Repeats(journal.knows)
+        self._plan: deque[tuple[str, str]] = deque([(POSITIONS, "")])
+        self._pending: tuple[str, str] | None = None
+        self._asked_at = clock.now()
+        self._answered_at = clock.now()
+        self._heard_at = clock.now()
+        self._quiet_noted = False
+        self._live_executions = 0
+        self._live_before = 0
+        self._snapshots_left = _SNAPSHOTS_AT_START
+        self._positions_barred_until = clock.now()
+        self._next_request = 900_000_000
+        self.started = False
+        """Whether the first sweep is over."""
+        self._plan_sweep()
+        self._plan.append((FIRST_SWEEP, ""))
+        self._plan.append((OPEN_ORDERS, ""))
+        gateway.connect()
+        self._note(Source.LINK, "up", ",".join(accounts), "176")
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether nothing is asked or about to be."""
+        return self._pending is None and not self._plan
+
+    @property
+    def sweeping(self) -> bool:
+        """Tell whether an answer about executions is awaited."""
+        return self._pending is not None and self._pending[0] == EXECUTIONS
+
+    def receive(self, count: int) -> None:
+        """Take up to `count` frames off the socket as one packet."""
+        packet = [self._gateway.queue.popleft() for _ in range(min(count, len(self._gateway.queue)))]
+        if not packet:
+            return
+        self._heard_at = self._clock.now()
+        news = [(Source.BROKER, fields) for fields in packet if self._repeats.is_news(fields)]
+        if news:
+            self._journal.append(self._number, self._clock.now(), news)
+        for fields in packet:
+            self._saw(fields)
+
+    def tick(self) -> bool:
+        """Ask what is next, or give up waiting; False when the link was given up for its silence."""
+        now = self._clock.now()
+        if self._pending is not None:
+            if now - self._asked_at >= _TIMEOUT:
+                self._timeout()
+            elif self.sweeping and not self._quiet_noted and now - self._answered_at >= _QUIET:
+                self._note(Source.LINK, "quiet", self._pending[1])
+                self._quiet_noted = True
+        if now - self._heard_at >= _SILENCE and self._gateway.silent:
+            self.down()
+            return False
+        if self._pending is None and self._plan:
+            self._ask()
+        return True
+
+    def want_sweep(self) -> None:
+        """Plan the whole day once more."""
+        if not any(kind == EXECUTIONS for kind, _ in self._plan):
+            self._plan_sweep()
+
+    def want_positions(self) -> None:
+        """Plan another snapshot, once the first sweep is over."""
+        barred = self._clock.now() < self._positions_barred_until
+        if self.started and not barred and (POSITIONS, "") not in self._plan:
+            self._plan.append((POSITIONS, ""))
+
+    def down(self) -> None:
+        """End the link as one that noticed."""
+        self._gateway.disconnect()
+        self._note(Source.LINK, "down", "the gateway closed the connection")
+
+    def _plan_sweep(self) -> None:
+        self._plan.extend((EXECUTIONS, account) for account in self._accounts)
+
+    def _ask(self) -> None:
+        kind, account = self._plan.popleft()
+        self._asked_at = self._answered_at = self._clock.now()
+        if kind == FIRST_SWEEP:
+            self.started = True
+            self._note(Source.LINK, FIRST_SWEEP)
+        elif kind == POSITIONS:
+            self._pending = (kind, "-1")
+            self._live_before = self._live_executions
+            self._note(Source.SENT, POSITIONS)
+            self._gateway.answer_positions()
+        elif kind == EXECUTIONS:
+            request = self._next_request
+            self._next_request += 1
+            self._pending = (kind, str(request))
+            self._quiet_noted = False
+            self._note(Source.SENT, EXECUTIONS, str(request), account)
+            self._gateway.answer_executions(request, account)
+        else:
+            self._pending = (kind, "-1")
+            self._repeats.forget_orders()
+            self._note(Source.SENT, OPEN_ORDERS)
+            self._gateway.answer_open_orders()
+
+    def _timeout(self) -> None:
+        assert self._pending is not None
+        kind, request = self._pending
+        self._pending = None
+        if kind == POSITIONS:
+            self._positions_barred_until = self._clock.now() + _LATE_POSITIONS
+        self._note(Source.LINK, "timeout", kind, request)
+
+    def _saw(self, fields: Fields) -> None:
+        message = fields[0]
+        if message == "11" and fields[1] == "-1":
+            self._live_executions += 1
+        elif message in ("11", "59"):
+            self._answered_at = self._clock.now()
+        elif message == "4" and fields[3] in ("1101", "1102"):
+            self.want_sweep()
+            self.want_positions()
+        elif message in _ENDS and self._pending is not None:
+            kind, request = self._pending
+            if _ENDS[message] == kind and (kind != EXECUTIONS or fields[2] == request):
+                self._ended(kind)
+
+    def _ended(self, kind: str) -> None:
+        self._pending = None
+        disturbed = kind == POSITIONS and self._live_executions != self._live_before
+        if disturbed and not self.started and self._snapshots_left > 1:
+            self._snapshots_left -= 1
+            self._plan.appendleft((POSITIONS, ""))
+
+    def _note(self, source: Source, *fields: str) -> None:
+        self._journal.append(self._number, self._clock.now(), [(source, fields)])

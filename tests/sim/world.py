@@ -1,0 +1,337 @@
+"""One simulated life: everything wired, driven step by step from one seed.
+
+Owns the order of events, the crashes and restarts, and the two phases: first safety with faults on, then
+liveness with faults off, where all must come right within a bounded number of steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any, Final, TypeVar
+
+from loguru import logger
+
+from tests.sim import checks
+from tests.sim.broker import Event as BrokerEvent
+from tests.sim.broker import SimBroker
+from tests.sim.clock import NEW_YORK, SimClock
+from tests.sim.fates import Fates, SimCrash, SimJournal
+from tests.sim.gateway import SimGateway
+from tests.sim.neighbour import Neighbour
+from tests.sim.options import Options, draw
+from tests.sim.oracle import EARLY_FILL, RETRY_FOR, Oracle
+from tests.sim.session import SimSession
+from tests.sim.stores import FileMedium, Medium, MemoryMedium, SimStore
+from tracker.core.book import OUTBOX
+from tracker.core.matching import match_execution
+from tracker.core.model import AlertId
+from tracker.core.ports import AlertStore
+from tracker.core.updates import ClosingPolicy
+from tracker.gateway.normalise import normalise
+from tracker.paper.contracts import PaperContract
+from tracker.pump import Pump
+
+_CALM_ROUNDS: Final = 400
+"""Steps within which everything must come right once the faults are off."""
+
+Answer = TypeVar("Answer")
+
+
+class Inline(Executor):
+    """Run each call at once, so that a life is the same every time."""
+
+    def submit(self, call: Callable[..., Answer], /, *args: Any, **more: Any) -> Future[Answer]:
+        future: Future[Answer] = Future()
+        try:
+            future.set_result(call(*args, **more))
+        except BaseException as error:
+            # Handed to whoever awaits, crashes too, as a real executor does.
+            future.set_exception(error)
+        return future
+
+
+class World:
+    """Hold one life; `journal` is the path of its journal, in an empty folder."""
+
+    def __init__(self, seed: int, journal: Path, tell: Callable[[str], None] = lambda line: None) -> None:
+        self.rng = Random(seed)
+        self.options: Options = draw(self.rng)
+        self.clock = SimClock()
+        self._told = tell
+        options = self.options
+        self.broker = SimBroker(self.rng, self.clock, options)
+        self.gateway = SimGateway(self.rng, self.broker, options)
+        self.fates = Fates(self.rng, options.crashes, options.meddling)
+        self.medium: Medium = FileMedium(self.clock, self.fates) if options.file_store else MemoryMedium()
+        self.neighbour = Neighbour(
+            self.rng, self.clock, self.broker, self.medium, options, tell=self.tell
+        )
+        self.fates.meddle = self._meddle
+        watched = self.broker.accounts[: options.watched]
+        self.oracle = Oracle(self.broker, self.gateway, watched)
+        self.session: SimSession | None = None
+        self.restarts = 0
+        self.pumps = 0
+        self._removed: set[AlertId] = set()
+        self._meddled = False
+        self._cursor = 0
+        self._path = journal
+        self._runner = asyncio.Runner()
+        self._begin_process()
+
+    def tell(self, line: str) -> None:
+        """Write a line of the trace."""
+        self._told(f"{self.clock.now():%H:%M:%S.%f} {line}")
+
+    def run(self) -> None:
+        """Live it; raises Broken, or whatever the production code let through."""
+        try:
+            for _ in range(self.options.steps):
+                self._step()
+            self._calm()
+        finally:
+            self._runner.close()
+            self.journal.close()
+
+    # The process
+
+    def _begin_process(self) -> None:
+        self.oracle.saw((), readable=False)
+        self.journal = SimJournal(self._path, self.fates, self._committed)
+        self.store = SimStore(self.medium.start(), self.fates, self._saw, self._applying)
+        self.pump = Pump(
+            self.journal,
+            self.store,
+            partial(normalise, login_zone=NEW_YORK),
+            partial(match_execution, early_fill=EARLY_FILL),
+            now=self.clock.now,
+            worker=Inline(),
+            policy=ClosingPolicy(self.options.policy),
+            accounts=self.oracle.watched,
+            retry_for=RETRY_FOR,
+            want_sweep=self._want_sweep,
+        )
+
+    def _die(self, where: str) -> None:
+        """Lose the process: its connection, its memory, whatever it had not committed."""
+        self.tell(f"KILLED at {where}")
+        self.restarts += 1
+        self.session = None
+        self.gateway.disconnect()
+        self.journal.close()
+        self.neighbour.lose_late_write()
+        self.clock.advance(self.rng.uniform(0.1, 20))
+        self._begin_process()
+
+    def _committed(self) -> None:
+        frames = self.journal.frames_after(self._cursor, 100_000)
+        cursor = self.journal.cursor
+        self.oracle.commit([frame for frame in frames if frame.seq <= cursor], self.clock.now())
+        self._cursor = cursor
+
+    def _saw(self, store: AlertStore) -> None:
+        self.oracle.saw(store.alerts(), readable=self.oracle.readable or not self._away(store))
+
+    def _away(self, store: AlertStore) -> bool:
+        return not store.alerts() and self.medium.records() is None
+
+    def _applying(self, updates: Any) -> None:
+        self._removed |= {update.alert for update in updates if update.remove}
+        for update in updates:
+            last = update.last_order_update or {}
+            self.tell(
+                f"applies {update.alert.name} {update.alert.created_at} open={update.open}"
+                f" {'REMOVE ' if update.remove else ''}{(update.position or {}).get('quantity')}"
+                f" filled={last.get('filled_qty')} {last.get('exec_id')}"
+            )
+
+    def _want_sweep(self, reason: str) -> None:
+        if self.session is not None:
+            self.session.want_sweep()
+
+    def _meddle(self) -> None:
+        self._meddled = True
+        self.neighbour.act()
+
+    # One step
+
+    def _step(self) -> None:
+        rng, options = self.rng, self.options
+        self.clock.advance(rng.choice((0.001, 0.05, 0.4, 1.5)) if rng.random() < 0.9 else rng.uniform(2, 15))
+        if rng.random() < options.idle:
+            self.clock.advance(rng.uniform(30, 600))
+        try:
+            if rng.random() < 0.35:
+                self._trade()
+            if rng.random() < options.neighbour:
+                self.neighbour.act()
+            self._link()
+            if rng.random() < 0.6:
+                self._pump()
+            if rng.random() < options.kills:
+                self._die("a step's end")
+        except SimCrash as crash:
+            self._die(str(crash))
+        self.neighbour.settle()
+        self._check()
+
+    def _trade(self) -> None:
+        rng, broker = self.rng, self.broker
+        live = [order for order in broker.orders if order.live]
+        roll = rng.random()
+        if roll < 0.3 or not live:
+            contract = self._contract()
+            self._happen(broker.order(contract, self._order_ref(contract)))
+        elif roll < 0.75:
+            self._happen(broker.fill(rng.choice(live)))
+        elif roll < 0.8:
+            self._happen(broker.cancel(rng.choice(live)))
+        elif roll < 0.85:
+            self._happen(broker.retell(rng.choice(broker.orders)))
+        elif rng.random() < self.options.corrections:
+            self._happen(broker.correct())
+        else:
+            self._happen(broker.report_fee())
+        if self.options.reused_order_ids and rng.random() < 0.05:
+            broker.restart_order_ids()
+
+    def _happen(self, events: list[BrokerEvent]) -> None:
+        for event in events:
+            if (made := event.execution) is not None:
+                self.tell(
+                    f"broker {made.side} {made.quantity} {made.contract.local_symbol} at {made.price}"
+                    f" {made.account} {made.exec_id} perm {made.perm_id} client {made.client_id} {made.order_ref}"
+                )
+        self.gateway.hear(events)
+
+    def _contract(self) -> PaperContract:
+        """Choose what to trade: often what an alert speaks of, often what is held."""
+        rng, broker = self.rng, self.broker
+        about = [fields["about"] for fields in self.neighbour.own.values()]
+        held = [con_id for (_, con_id), quantity in broker.positions.items() if quantity]
+        roll = rng.random()
+        if about and roll < 0.5:
+            return broker.contract(rng.choice(about))
+        if held and roll < 0.8:
+            return broker.contract(rng.choice(held))
+        return rng.choice(broker.contracts)
+
+    def _order_ref(self, contract: PaperContract) -> str:
+        if self.rng.random() >= self.options.order_refs or not self.neighbour.own:
+            return ""
+        alerter, ticker = self.rng.choice(list(self.neighbour.own))
+        return self.rng.choice(("", "tracker:")) + f"{alerter}/{ticker}"
+
+    def _link(self) -> None:
+        rng, options, gateway = self.rng, self.options, self.gateway
+        if self.session is None:
+            if rng.random() < 0.3:
+                self._connect()
+            return
+        if rng.random() < options.storms:
+            if gateway.upstream:
+                self.tell("1100")
+                gateway.lose_upstream()
+            else:
+                self.tell("1101 or 1102")
+                gateway.regain_upstream()
+        if rng.random() < options.silences:
+            self.tell("the gateway falls silent")
+            gateway.silent = True
+        if rng.random() < 0.3:
+            gateway.release()
+        self.session.receive(rng.choice((0, 1, 2, 5, 50, 500)))
+        if not self.session.tick():
+            self.tell("link given up")
+            self.session = None
+            return
+        if rng.random() < options.drops:
+            self.tell("link dropped")
+            self.session.down()
+            self.session = None
+        elif rng.random() < 0.04:
+            self.session.want_sweep()
+        elif rng.random() < 0.03:
+            self.session.want_positions()
+
+    def _connect(self) -> None:
+        self.tell("link up")
+        self.session = SimSession(self.journal, self.gateway, self.clock, self.broker.accounts)
+
+    def _pump(self) -> None:
+        self.pumps += 1
+        self._meddled = False
+        self._runner.run(self.pump.pump())
+        if not self._meddled and not self.pump.away and not self.journal.book.find(OUTBOX, "pending", "1"):
+            records = self.medium.records()
+            if records is not None and self.session is not None and self._seeded():
+                checks.check_exact(records, self.oracle, self.journal.book)
+
+    def _seeded(self) -> bool:
+        """Tell whether every listing's executions were taken in, so that no base is off by some of them."""
+        taken = {exec_id for _, exec_id in self.oracle.known}
+        latest = self.broker.latest
+        listed = {latest(exec_id) for _, contained in self.gateway.listings for exec_id in contained}
+        return listed <= taken
+
+    def _check(self) -> None:
+        records = self.medium.records()
+        if records is not None and not self.neighbour.busy:
+            checks.check_neighbour(records, self.neighbour, self._removed)
+        if records is not None:
+            checks.check_possible(records, self.oracle)
+        checks.check_book(self.journal.book)
+
+    # Faults off
+
+    def _calm(self) -> None:
+        """Take the faults away; everything must come right within `_CALM_ROUNDS` steps."""
+        self.tell("faults off")
+        self.fates.on = False
+        self.gateway.faults = False
+        self.neighbour.finish()
+        if not self.gateway.upstream:
+            self.gateway.regain_upstream()
+        if self.session is not None:
+            self.session.down()
+        self._connect()
+        swept = 0
+        for _ in range(_CALM_ROUNDS):
+            self.clock.advance(0.5)
+            self.gateway.release()
+            assert self.session is not None
+            self.session.receive(500)
+            self.session.tick()
+            self._pump()
+            self.neighbour.settle()
+            if self.session.idle and not self.gateway.queue:
+                swept += 1
+                self.session.want_sweep()
+                self.session.want_positions()
+            if swept > 2 and not self.neighbour.busy:
+                with suppress(checks.Broken):
+                    self._finished()
+                    return
+        self._finished()
+
+    def _finished(self) -> None:
+        records = self.medium.records()
+        assert records is not None, "the neighbour left the store whole"
+        checks.check_neighbour(records, self.neighbour, self._removed)
+        checks.check_possible(records, self.oracle)
+        checks.check_book(self.journal.book)
+        checks.check_end(records, self.oracle, self.journal.book, self.options.policy, self._removed)
+
+
+def live(seed: int, folder: Path, tell: Callable[[str], None] = lambda line: None) -> World:
+    """Live the life of a seed in an empty folder; raises where a property breaks."""
+    logger.disable("tracker")
+    world = World(seed, folder / "journal.db", tell)
+    world.run()
+    return world
