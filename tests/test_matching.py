@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -157,7 +158,31 @@ def test_an_option_fill_opens_no_stock_alert() -> None:
 def test_a_call_fill_opens_no_put_alert() -> None:
     rejection = only_rejection(match(fill(), option_alert(right="P")))
     assert rejection.reason == "its right is P, the fill's is C"
-    assert rejection.near
+    assert not rejection.near
+
+
+@pytest.mark.parametrize(
+    ("changes", "near"),
+    [
+        ({"expires": "1128"}, True),
+        ({"created": FILLED + timedelta(hours=3)}, True),
+        ({"expires": None, "created": FILLED - timedelta(days=2)}, True),
+        ({"strike": "125"}, False),
+        ({"strike": None}, False),
+        ({"right": "P"}, False),
+        ({"right": ""}, False),
+        ({"expires": "1128", "created": FILLED + timedelta(hours=3)}, False),
+        ({"strike": "125", "expires": "1128"}, False),
+    ],
+)
+def test_only_the_right_contract_at_another_date_is_a_near_miss(changes: dict[str, Any], near: bool) -> None:
+    """A neighbouring strike or the other right is what traders of one symbol fill all day."""
+    assert only_rejection(match(fill(), option_alert(**changes))).near is near
+
+
+def test_a_conid_or_reference_that_agrees_is_near_whatever_contradicts() -> None:
+    assert only_rejection(match(fill(), option_alert(right="P", con_ids=[CON_ID]))).near
+    assert only_rejection(match(fill(ref="robindahood/NVDA"), option_alert(right="P"))).near
 
 
 @pytest.mark.parametrize(

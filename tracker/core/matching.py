@@ -151,7 +151,9 @@ def _match_by_reference(
     for alert in alerts:
         if alert.id not in reference.alerts:
             rejected.append(Rejection(alert.id, f"the order's reference names {reference.text}"))
-        elif against := _crossing(execution.contract, alert) or _written_later(execution, alert, early_fill):
+        elif against := contradiction(execution.contract, alert) or _written_later(
+            execution, alert, early_fill
+        ):
             reason = f"{against}, though the order's reference names it"
             rejected.append(Rejection(alert.id, reason, near=True))
         else:
@@ -207,11 +209,16 @@ class _Verdict:
 
 
 def _judge(execution: Execution, alert: Alert, early_fill: timedelta) -> _Verdict:
-    """Weigh one record by itself; a near miss is one that agrees in all but one thing."""
+    """Weigh one record by itself.
+
+    A near miss is worth a person's look: a conid that is right beside something that is not, or a contract
+    that is right but for its expiry or the record's age. Another strike or the other right is none, since a
+    trader of one symbol fills many of them in a day (0DTE SPX).
+    """
     contract = execution.contract
     later = _written_later(execution, alert, early_fill)
     if contract.con_id > 0 and contract.con_id in alert.con_ids:
-        if against := _crossing(contract, alert) or later:
+        if against := contradiction(contract, alert) or later:
             return _Verdict(None, f"{against}, though its conid is the fill's", near=True)
         return _Verdict(Rule.CON_ID)
     if not contract.symbol or symbol_key(alert.symbol) != symbol_key(contract.symbol):
@@ -233,6 +240,7 @@ def _judge_option(execution: Execution, alert: Alert, later: str) -> _Verdict:
         against.append(_difference("right", alert.right, contract.right))
     if alert.strike is None or alert.strike != contract.strike:
         against.append(_difference("strike", alert.strike, contract.strike))
+    elsewhere = bool(against)
     rule = _rule_of_expiry(_days_meant(contract), alert.expiry)
     if rule is None:
         meant = alert.expiry.day if alert.expiry.month is None else alert.expiry.text
@@ -241,15 +249,20 @@ def _judge_option(execution: Execution, alert: Alert, later: str) -> _Verdict:
         against.append(later)
     elif rule is Rule.STRIKE and (old := _too_old(execution, alert, rule)):
         against.append(old)
-    return _Verdict(None, "; ".join(against), near=len(against) == 1) if against else _Verdict(rule)
+    if not against:
+        return _Verdict(rule)
+    return _Verdict(None, "; ".join(against), near=len(against) == 1 and not elsewhere)
 
 
 def _difference(what: str, ours: object, theirs: object) -> str:
     return f"its {what} is {ours or 'unknown'}, the fill's is {theirs or 'unknown'}"
 
 
-def _crossing(contract: Contract, alert: Alert) -> str:
-    """Say what no rule may cross: symbol, stock or option, call or put; what is unknown crosses nothing."""
+def contradiction(contract: Contract, alert: Alert) -> str:
+    """Say what neither rule nor person may cross (symbol, stock or option, call or put); empty if nothing.
+
+    What is unknown contradicts nothing.
+    """
     ours, theirs = symbol_key(alert.symbol), symbol_key(contract.symbol)
     if ours and theirs and ours != theirs:
         return _difference("symbol", alert.symbol, contract.symbol)
