@@ -115,9 +115,10 @@ class Rig:
                 env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **(env or {})},
             )
         if ready:
-            await self.until(self._subscribed)
+            await self.until(self.subscribed)
 
-    async def _subscribed(self) -> bool:
+    async def subscribed(self) -> bool:
+        """Tell whether the daemon says that it receives fills."""
         try:
             return bool((await self.status())["subscribed"])
         except (ConnectionError, json.JSONDecodeError):
