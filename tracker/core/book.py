@@ -251,6 +251,7 @@ class Snapshot:
     """ContractKey text -> quantity; the zeros that the broker listed are in it."""
     disturbed: tuple[str, ...] = ()
     """ContractKey texts with a live execution between request and end."""
+    session: int = 0
 
 
 def alert_text(alert: AlertId) -> str:
@@ -435,6 +436,12 @@ class MemoryBook:
             if (after := of(row)) is not None:
                 self._index[(table.name, name, after)][key] = None
         self._rows[table.name][key] = row
+
+
+def correction_version(exec_id: str) -> int:
+    """Return the number by which the versions of one execution are ordered."""
+    parts = correction_parts(exec_id)
+    return 0 if parts is None else parts.version
 
 
 def owners_of(match: Match) -> tuple[AlertId, ...]:

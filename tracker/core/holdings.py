@@ -37,12 +37,14 @@ from tracker.core.book import (
     Snapshot,
     alert_text,
     attention_of,
+    correction_version,
     owners_of,
 )
 from tracker.core.folding import Entry, Parts, fold, step
-from tracker.core.model import LIVE, ZERO, AlertId, correction_parts
+from tracker.core.model import LIVE, ZERO, AlertId
 
 _DOUBTFUL: Final = timedelta(seconds=2)
+"""How far the broker's clock, cut to the second, may be from ours around a request."""
 
 
 @dataclass(slots=True)
@@ -50,6 +52,7 @@ class _Draft:
     """Gather the answer to a request for positions."""
 
     asked: Moment
+    session: int
     rows: dict[str, Decimal] = field(default_factory=dict)
     disturbed: set[str] = field(default_factory=set)
 
@@ -91,9 +94,9 @@ class Holdings:
         if not self._open_sweeps:
             self._release(all_of_them=False)
 
-    def snapshot_asked(self, asked: Moment) -> None:
+    def snapshot_asked(self, asked: Moment, session: int) -> None:
         """Begin to gather an answer to a request for positions."""
-        self._draft = _Draft(asked)
+        self._draft = _Draft(asked, session)
 
     def listed(self, key: ContractKey, quantity: Decimal) -> None:
         """Take one row of that answer; a push outside an answer seeds nothing."""
@@ -127,9 +130,7 @@ class Holdings:
     def add(self, booked: Booked) -> None:
         """Fold a newly booked execution, or have it wait."""
         key = booked.contract_key
-        live = booked.execution.request_id == LIVE
-        if live and self._draft is not None:
-            self._draft.disturbed.add(key.text())
+        self._disturb(booked)
         holding = self._book.get(HOLDINGS, key.text())
         swept = booked.execution.request_id in self._open_sweeps
         if swept or key in self._waiting or (holding is None and self._snapshot_due):
@@ -143,6 +144,16 @@ class Holdings:
             self._touched(parts.touched, key)
         else:
             self.refold(key)
+
+    def correct(self, booked: Booked) -> None:
+        """Fold a contract again, one execution of which has a new version in force."""
+        self._disturb(booked)
+        self.refold(booked.contract_key)
+
+    def _disturb(self, booked: Booked) -> None:
+        """Note a live execution while positions are being told: which of them contain it is unknown."""
+        if booked.execution.request_id == LIVE and self._draft is not None:
+            self._draft.disturbed.add(booked.contract_key.text())
 
     def refold(self, key: ContractKey) -> None:
         """Fold a contract from its base."""
@@ -190,7 +201,11 @@ class Holdings:
             holding = Holding(key.account, contract, base=ZERO, held=ZERO, seed=Seed.DOUBT)
             if snapshot is not None and key.text() not in snapshot.disturbed:
                 listed = snapshot.rows.get(key.text())
-                holding = replace(holding, seed=Seed.SNAPSHOT, listed=listed, asked=snapshot.asked)
+                holding = replace(holding, listed=listed, asked=snapshot.asked)
+                # What happened between an earlier link's snapshot and now is not known.
+                current = all(row.session <= snapshot.session for row in rows)
+                if current and not any(_at_the_request(row, holding) for row in rows):
+                    holding = replace(holding, seed=Seed.SNAPSHOT)
         return replace(holding, base=(holding.listed or ZERO) - _contained(rows, holding))
 
     def _entry(self, booked: Booked) -> Entry:
@@ -224,7 +239,7 @@ class Holdings:
         self._snapshot_due = False
         self._disturbed = None
         disturbed = tuple(sorted(draft.disturbed))
-        self._book.put(SNAPSHOTS, Snapshot(draft.asked, ended, dict(draft.rows), disturbed))
+        self._book.put(SNAPSHOTS, Snapshot(draft.asked, ended, dict(draft.rows), disturbed, draft.session))
         for holding in self._book.find(HOLDINGS, "doubt", "1"):
             self.refold(holding.key)
         self._release(all_of_them=False)
@@ -232,13 +247,36 @@ class Holdings:
 
 def _contained(rows: Iterable[Booked], holding: Holding) -> Decimal:
     """Sum the executions that the seeding snapshot contained, each in the version in force at that time."""
-    versions: dict[str, tuple[int, Decimal]] = {}
+    versions: dict[str, list[Booked]] = {}
     for row in rows:
         if not row.execution.contract.is_combo and _in_seed(row, holding):
-            parts = correction_parts(row.execution.exec_id)
-            root, version = (parts.root, parts.version) if parts is not None else (row.execution.exec_id, 0)
-            versions[root] = max(versions.get(root, (-1, ZERO)), (version, row.execution.signed))
-    return sum((signed for _, signed in versions.values()), ZERO)
+            versions.setdefault(row.superseded_by or row.execution.exec_id, []).append(row)
+    return sum((_in_force(family, holding).execution.signed for family in versions.values()), ZERO)
+
+
+def _in_force(versions: Sequence[Booked], holding: Holding) -> Booked:
+    """Return the version that a snapshot contained.
+
+    A version that came with another answer than the first known one was made after that, hence after the
+    snapshot, unless both were known when it was asked for.
+    """
+    asked = holding.asked
+    assert asked is not None, "only a snapshot contains executions"
+    first = min(versions, key=lambda row: row.seq)
+    if first.seq > asked.seq:
+        answer = (first.session, first.execution.request_id)
+        versions = [row for row in versions if (row.session, row.execution.request_id) == answer]
+    return max(versions, key=lambda row: correction_version(row.execution.exec_id))
+
+
+def _at_the_request(booked: Booked, holding: Holding) -> bool:
+    """Tell whether a swept execution is too near to the request to say if the snapshot contained it."""
+    asked = holding.asked
+    if holding.listed is None or asked is None or booked.seq < asked.seq:
+        return False
+    execution = booked.execution
+    near = abs(execution.time - asked.time) < _DOUBTFUL
+    return execution.request_id != LIVE and execution.time_known and near
 
 
 def _in_seed(booked: Booked, holding: Holding) -> bool:

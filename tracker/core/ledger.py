@@ -39,6 +39,7 @@ from tracker.core.book import (
     Undecoded,
     alert_text,
     attention_of,
+    correction_version,
 )
 from tracker.core.holdings import Holdings
 from tracker.core.model import (
@@ -188,7 +189,7 @@ class Ledger:
     def _correct(self, frame: Frame, booked: Booked, versions: Sequence[Booked]) -> None:
         """Put the highest version in force, in the place of the first; keep the decision made before."""
         everyone = [*versions, booked]
-        newest = max(everyone, key=_version)
+        newest = max(everyone, key=lambda row: correction_version(row.execution.exec_id))
         place = min(Moment(row.execution.time, row.seq) for row in everyone)
         decided = next((row for row in versions if not row.superseded_by), versions[0])
         for row in everyone:
@@ -211,7 +212,7 @@ class Ledger:
             return
         self._orders.sum_again(in_force)
         if decided.folded:
-            self._holdings.refold(in_force.contract_key)
+            self._holdings.correct(in_force)
         else:
             self._holdings.add(in_force)
 
@@ -272,7 +273,7 @@ class Ledger:
         name, *rest = frame.fields
         match (frame.source, name):
             case (Source.SENT, "positions"):
-                self._holdings.snapshot_asked(Moment(frame.received_at, frame.seq))
+                self._holdings.snapshot_asked(Moment(frame.received_at, frame.seq), frame.session)
             case (Source.SENT, "executions"):
                 self._holdings.sweep_asked(int(rest[0]))
             case (Source.LINK, "up"):
@@ -361,11 +362,6 @@ class Ledger:
         if note:
             what["note"] = note
         self._events.append(Event(kind, frame.received_at, what))
-
-
-def _version(booked: Booked) -> int:
-    parts = correction_parts(booked.execution.exec_id)
-    return parts.version if parts is not None else 0
 
 
 def _alert_id(fields: Sequence[str]) -> AlertId:
