@@ -65,6 +65,7 @@ def start_api(floor: Floor, connection: Connection, fields: Fields) -> Iterator[
         connection.hang_up = True
         raise RequestError(326, notices.CLIENT_ID_IN_USE)
     connection.client_id = client_id
+    floor.arrived.set()
     yield messages.managed_accounts(floor.book.accounts)
     yield messages.next_valid_id(floor.book.next_order_id(client_id))
     for code, text in notices.START_UP:

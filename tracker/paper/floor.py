@@ -49,6 +49,8 @@ class Floor:
         """(client id, message id) -> how often; client id -1 before startApi."""
         self.refused: Counter[str] = Counter()
         """Message id -> how many requests could not be served."""
+        self.arrived = asyncio.Event()
+        """Set once a client was let in."""
         self._timers: set[asyncio.TimerHandle] = set()
         self._held_back: set[int] = set()
         """permIds of orders whose first openOrder waits for an execution (faults.reorder)."""

@@ -1,0 +1,131 @@
+"""The control socket of a running paper gateway: fill, cancel, drop and the like from a shell.
+
+Owns the line protocol: TCP on the loopback, one JSON object or bare word per line, one JSON line back. What a
+command does is the stage's; the keys are those of a scenario's events without `at`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from decimal import Decimal
+from typing import Any, Final
+
+from tracker.paper import forms
+from tracker.paper.facts import PaperOrder
+from tracker.paper.scenario import ScenarioError, event_of
+from tracker.paper.server import PaperGateway
+from tracker.paper.stage import Stage
+
+MAX_LINE_BYTES: Final = 1 << 16
+MAX_CONNECTIONS: Final = 16
+MAX_ORDERS: Final = 1000
+"""How many orders one answer shows."""
+_log = logging.getLogger(__name__)
+_LOOPBACK: Final = "127.0.0.1"
+
+
+class ControlSocket:
+    """Serve commands for a gateway."""
+
+    def __init__(self, gateway: PaperGateway, stage: Stage, port: int) -> None:
+        self._gateway = gateway
+        self._stage = stage
+        self._port = port
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def port(self) -> int:
+        """The port listened on; known once started."""
+        return self._port
+
+    async def start(self) -> None:
+        """Listen on the loopback; OSError where the port is taken."""
+        self._server = await asyncio.start_server(self._serve, _LOOPBACK, self._port, limit=MAX_LINE_BYTES)
+        self._port = int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Stop listening and close every connection."""
+        if self._server is not None:
+            self._server.close()
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def command(self, line: str) -> dict[str, Any]:
+        """Do what one line says; return what to answer."""
+        try:
+            table = json.loads(line, parse_float=Decimal) if line.startswith("{") else {"do": line}
+            match table.get("do"):
+                case "status":
+                    return {"ok": True, **self._status()}
+                case "orders":
+                    return {
+                        "ok": True,
+                        "orders": [_shown(order) for order in self._gateway.book.open_orders()],
+                    }
+                case _:
+                    return {"ok": True, **await self._stage.perform(event_of(table, "command", timed=False))}
+        except (ScenarioError, ValueError, RecursionError) as error:
+            # ValueError also covers a line that is no JSON.
+            return _refused(str(error))
+
+    def _status(self) -> dict[str, Any]:
+        book = self._gateway.book
+        return {
+            "port": self._gateway.port,
+            "clients": list(self._gateway.clients),
+            "accounts": list(book.accounts),
+            "open_orders": len(book.open_orders()),
+            "executions": len(book.executions),
+        }
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._writers) >= MAX_CONNECTIONS:
+            writer.close()
+            return
+        task = asyncio.current_task()
+        assert task is not None, "a stream server runs its callback in a task"
+        self._tasks.add(task)
+        self._writers.add(writer)
+        try:
+            while line := await reader.readline():
+                writer.write(_encoded(await self.command(line.decode("utf-8", "replace").strip())))
+                await writer.drain()
+        except ConnectionError as error:
+            _log.info("paper gateway: a control connection went away: %s", error)
+        except ValueError:
+            writer.write(_encoded(_refused(f"a line has at most {MAX_LINE_BYTES} bytes")))
+        finally:
+            writer.close()
+            self._writers.discard(writer)
+            self._tasks.discard(task)
+
+
+def _refused(message: str) -> dict[str, Any]:
+    return {"ok": False, "error": {"code": "bad_command", "message": message}}
+
+
+def _encoded(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer).encode() + b"\n"
+
+
+def _shown(order: PaperOrder) -> dict[str, Any]:
+    contract = order.contract
+    return {
+        "perm_id": order.perm_id,
+        "client_id": order.client_id,
+        "order_id": order.order_id,
+        "account": order.account,
+        "contract": contract.local_symbol or contract.symbol,
+        "action": order.action,
+        "type": order.order_type,
+        "limit": None if order.limit is None else forms.double(order.limit),
+        "quantity": forms.plain(order.quantity),
+        "filled": forms.plain(order.filled),
+        "status": order.status,
+    }

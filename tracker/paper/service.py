@@ -1,0 +1,193 @@
+"""`tracker paper`: a gateway with its scenario and its control socket, until somebody ends it.
+
+Owns the options, how they and a scenario's own settings go together, and the run. It reads no settings file
+and no clock; the command line calls `serve`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from typing import Final, TypeVar
+from zoneinfo import ZoneInfo
+
+from tracker.paper.control import ControlSocket
+from tracker.paper.desk import FillPolicy
+from tracker.paper.scenario import GatewaySettings, Scenario, ScenarioError, parse
+from tracker.paper.server import PaperGateway
+from tracker.paper.stage import Stage, play
+
+Choice = TypeVar("Choice")
+DEFAULT_ACCOUNTS: Final = ("DU1234567",)
+MAX_SCENARIO_BYTES: Final = 1 << 20
+
+
+class OptionError(Exception):
+    """An option of `tracker paper` cannot be used; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaperOptions:
+    """Hold what the command line may say; None leaves it to the scenario, else to the default."""
+
+    port: int = 4002
+    """4002 is the real Gateway's paper port; 0 takes a free one."""
+    host: str = "127.0.0.1"
+    accounts: tuple[str, ...] | None = None
+    master_client_id: int | None = None
+    """Default 0, so that a tracker with client id 0 sees everything; -1 for none."""
+    read_only: bool | None = None
+    latency: float | None = None
+    partials: int | None = None
+    rest: bool | None = None
+    seed: int = 1
+    scenario: str = ""
+    """A file, or the name of a shipped one (see `shipped_scenarios`)."""
+    control_port: int | None = None
+    """None: no control socket; 0 takes a free port."""
+    time_form: str | None = None
+    zone: str | None = None
+
+
+def shipped_scenarios() -> tuple[str, ...]:
+    """Return the names of the scenarios that come with the package."""
+    folder = resources.files("tracker.paper") / "scenarios"
+    return tuple(sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".toml")))
+
+
+def load_scenario(name: str) -> Scenario:
+    """Read a scenario file, or a shipped scenario by its name; ScenarioError where it cannot be used."""
+    path = Path(name)
+    if name in shipped_scenarios():
+        source = (resources.files("tracker.paper") / "scenarios" / f"{name}.toml").read_text("utf-8")
+        return parse(source, name)
+    try:
+        if path.stat().st_size > MAX_SCENARIO_BYTES:
+            raise ScenarioError(f"{name}: a scenario has at most {MAX_SCENARIO_BYTES} bytes")
+        source = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ScenarioError(f"{name}: this is no UTF-8 text: {error}") from None
+    except OSError as error:
+        known = ", ".join(shipped_scenarios())
+        raise ScenarioError(f"{name}: cannot be read: {error.strerror}; shipped ones are {known}") from None
+    return parse(source, name)
+
+
+def make_gateway(
+    options: PaperOptions, scenario: Scenario | None, now: Callable[[], datetime]
+) -> PaperGateway:
+    """Return the gateway that options and scenario describe; OptionError for what cannot be."""
+    said = GatewaySettings() if scenario is None else scenario.gateway
+    usual = FillPolicy()
+    master = _first(options.master_client_id, said.master_client_id, 0)
+    zone = _first(options.zone, said.zone, "US/Eastern")
+    try:
+        _check(options, zone)
+        policy = FillPolicy(
+            _first(options.latency, said.latency, usual.latency_seconds),
+            _first(options.partials, said.partials, usual.partials),
+            _first(options.rest, said.rest, usual.rest),
+        )
+        return PaperGateway(
+            options.host,
+            options.port,
+            accounts=_first(options.accounts, said.accounts, DEFAULT_ACCOUNTS),
+            seed=options.seed,
+            now=now,
+            master_client_id=None if master < 0 else master,
+            read_only=_first(options.read_only, said.read_only, False),
+            time_form=_first(options.time_form, said.time_form, "zone"),
+            zone=zone,
+            fills=policy,
+        )
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+
+
+async def serve(
+    options: PaperOptions,
+    *,
+    now: Callable[[], datetime],
+    tell: Callable[[str], None],
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Serve until `stop` is set, by default by SIGINT or SIGTERM.
+
+    `now` returns the aware UTC time; `tell` gets one line for people at a time, the ports first. OptionError
+    and ScenarioError for what cannot be used, OSError where a port is taken. A scenario that cannot be played
+    to its end raises, too.
+    """
+    scenario = load_scenario(options.scenario) if options.scenario else None
+    gateway = make_gateway(options, scenario, now)
+    ending = _stopped_by_signals() if stop is None else stop
+    async with gateway:
+        stage = Stage(gateway, now, scenario)
+        control = None
+        if options.control_port is not None:
+            control = ControlSocket(gateway, stage, options.control_port)
+            await control.start()
+        tell(f"paper gateway on {options.host}:{gateway.port}, accounts {', '.join(gateway.book.accounts)}")
+        if control is not None:
+            tell(f"control socket on 127.0.0.1:{control.port}")
+        try:
+            await _run(scenario, gateway, stage, ending, tell)
+        finally:
+            if control is not None:
+                await control.stop()
+
+
+async def _run(
+    scenario: Scenario | None,
+    gateway: PaperGateway,
+    stage: Stage,
+    ending: asyncio.Event,
+    tell: Callable[[str], None],
+) -> None:
+    waiting = asyncio.create_task(ending.wait())
+    playing = None
+    if scenario is not None:
+        tell(f"scenario: {scenario.title}")
+        playing = asyncio.create_task(play(scenario, gateway, stage, tell))
+    try:
+        if playing is not None:
+            await asyncio.wait((waiting, playing), return_when=asyncio.FIRST_COMPLETED)
+            if playing.done():
+                playing.result()
+        await waiting
+    finally:
+        for task in (waiting, playing):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError, ScenarioError):
+                    await task
+
+
+def _stopped_by_signals() -> asyncio.Event:
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ending.set)
+    return ending
+
+
+def _first(option: Choice | None, said: Choice | None, default: Choice) -> Choice:
+    if option is not None:
+        return option
+    return default if said is None else said
+
+
+def _check(options: PaperOptions, zone: str) -> None:
+    if not 0 <= options.port <= 65535:
+        raise ValueError(f"port must be 0 to 65535, not {options.port}")
+    if options.control_port is not None and not 0 <= options.control_port <= 65535:
+        raise ValueError(f"control port must be 0 to 65535, not {options.control_port}")
+    try:
+        ZoneInfo(zone)
+    except (OSError, LookupError):
+        raise ValueError(f"zone {zone!r} is no time zone; use a name such as US/Eastern") from None
