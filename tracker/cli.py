@@ -254,7 +254,30 @@ def _status(arguments: Arguments) -> int:
     return _print_answer(answer, arguments.own.as_json, summarise)
 
 
+def _demo(arguments: Arguments) -> int:
+    given = [f"--{name}" for name in arguments.flags] + ["--settings"] * bool(arguments.own.settings)
+    if given:
+        raise Refusal(
+            BAD_USAGE, [f"tracker demo: {given[0]} does not count here; the demo makes its own settings"]
+        )
+    from pathlib import Path
+
+    from tracker.demo.play import run
+
+    keep = arguments.own.keep
+    return run(as_json=arguments.own.as_json, keep=None if keep is None else Path(keep))
+
+
+def _declare_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep", metavar="DIR", help="keep stores, journal and logs in this empty or new folder"
+    )
+
+
 COMMANDS: Final[Mapping[str, Command]] = {
     "run": Command("watch the gateway and keep the alert store true, until told to end", _run),
     "status": Command("say how the running tracker is", _status, reads=True),
+    "demo": Command(
+        "play a trading morning to a tracker of its own, and check it", _demo, _declare_demo, reads=True
+    ),
 }

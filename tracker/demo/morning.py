@@ -198,7 +198,7 @@ def _steps(expiry: date) -> tuple[Step, ...]:
     fills = sum(step.fills for step in traded)
     again = Step(
         "asked-again",
-        f"The tracker asks for the whole day again, and gets all {fills} fills once more",
+        f"Asked for the whole day, the broker sends all {fills} fills once more",
         (),
         why="each was counted already",
     )
@@ -209,7 +209,7 @@ def _buying(call: PaperContract, put: PaperContract) -> tuple[Step, ...]:
     return (
         Step(
             "first-part",
-            f"Another program (client {MEMBER}) buys 10 {describe(call)}: 4 fill at 2.50",
+            f"Another client ({MEMBER}) buys 10 {describe(call)}: 4 fill at 2.50",
             (Place("buy", call, "BUY", 10, "2.52"), Deal("buy", 4, "2.50", fee=False)),
             NVDA,
             {
@@ -263,7 +263,7 @@ def _elsewhere(other: PaperContract) -> tuple[Step, ...]:
             "shares-of-an-option-alert",
             "100 TSLA shares bought at 428.75",
             (Place("tsla", stock("TSLA", con_id=76792991), "BUY", 100, "429"), Deal("tsla", 100, "428.75")),
-            why=f"{TSLA} means a call, and shares open no option alert",
+            why=f"{TSLA} is about a call, and these are shares",
         ),
         Step(
             "unasked",

@@ -84,7 +84,7 @@ class Play:
         ):
             names = ", ".join(map(str, touched)) or "the file"
             self._outcome.problems.append(
-                f"{step.words}: changed {names}, expected {step.alert or 'nothing'}"
+                f"{step.words}: it changed {names}, and should have changed {step.alert or 'nothing'}"
             )
         after = {alert: self._news(alert) for alert in ALERTS}
         event = Shown(
