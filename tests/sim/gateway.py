@@ -50,6 +50,9 @@ class SimGateway:
         """Begin a connection; nothing of an earlier one comes any more."""
         self.disconnect()
         self.connected = True
+        if not self.upstream:
+            text = "Connectivity between TWS and server is broken. It will be restored automatically."
+            self._send(messages.error(-1, 2110, text, VERSION))
 
     def disconnect(self) -> None:
         """Lose the connection with everything that is on its way."""

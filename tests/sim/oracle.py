@@ -280,7 +280,7 @@ class Oracle:
                 if stakes not in of_key:
                     of_key.append(stakes)
             options[key] = of_key
-        alerts = {alert for key in keys for stakes in options[key] for alert in stakes}
+        alerts = {alert for key in keys for stakes in options.get(key, ()) for alert in stakes}
         views: dict[AlertId, set[View]] = {}
         for alert in alerts:
             choices = [

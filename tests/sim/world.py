@@ -37,7 +37,7 @@ from tracker.gateway.normalise import normalise
 from tracker.paper.contracts import PaperContract
 from tracker.pump import Pump
 
-_CALM_ROUNDS: Final = 400
+_CALM_ROUNDS: Final = 60
 """Steps within which everything must come right once the faults are off."""
 
 Answer = TypeVar("Answer")
@@ -312,8 +312,9 @@ class World:
             self.neighbour.settle()
             if self.session.idle and not self.gateway.queue:
                 swept += 1
-                self.session.want_sweep()
-                self.session.want_positions()
+                if swept <= 2:
+                    self.session.want_sweep()
+                    self.session.want_positions()
             if swept > 2 and not self.neighbour.busy:
                 with suppress(checks.Broken):
                     self._finished()
