@@ -94,6 +94,7 @@ def test_a_record_that_was_removed_goes_to_the_inbox_when_a_correction_reopens_i
     assert shown(story).remove
     story.tell(execution(exec_id(1, 2), 5))
     assert (shown(story).remove, shown(story).open) == (False, True)
+    assert [event.kind for event in story.events][-2:] == [EventKind.NEEDS_YOU, EventKind.OPENED]
     (row,) = story.book.find(EXECUTIONS, "inbox", "reopened")
     assert row.execution.exec_id == exec_id(2)
     story.tell(execution(exec_id(3), -1, at=20, perm_id=190))

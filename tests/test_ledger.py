@@ -220,6 +220,25 @@ def test_only_what_a_person_can_decide_needs_one(match: Match, attention: Attent
     assert booked(story, exec_id(1)).attention is attention
     found = story.book.find(EXECUTIONS, "inbox", attention.value) if attention else []
     assert len(found) == bool(attention)
+    assert kinds(story).count(EventKind.NEEDS_YOU) == bool(attention)
+
+
+def test_a_person_is_asked_once_for_each_reason() -> None:
+    story = Story(lambda execution: NEAR)
+    story.tell(execution(exec_id(2), 4, at=60))
+    story.tell(execution(exec_id(1), 1, at=30))
+    assert kinds(story).count(EventKind.NEEDS_YOU) == 2
+    story.decide = lambda execution: Ambiguous(Rule.SYMBOL, (ALERT, OTHER))
+    (event,) = story.note(Source.STORE, "rematch", ACCOUNT, exec_id(2))
+    assert (event.kind, event.what["note"]) == (EventKind.NEEDS_YOU, "ambiguous")
+
+
+def test_what_was_dismissed_is_not_asked_again() -> None:
+    story = Story(lambda execution: NEAR)
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1))
+    story.decide = lambda execution: Ambiguous(Rule.SYMBOL, (ALERT, OTHER))
+    assert story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1)) == []
 
 
 def test_a_closing_fill_needs_nobody() -> None:

@@ -107,6 +107,10 @@ class Booked:
         return not self.superseded_by and not self.execution.contract.is_combo
 
     @property
+    def wants_person(self) -> bool:
+        return self.attention is not Attention.NONE and not self.superseded_by and not self.dismissed
+
+    @property
     def order(self) -> str:
         """Name the order in this account and contract, whose fills are summed."""
         return order_text(self.execution.order_key, self.key, self.execution.contract.con_id)
@@ -230,6 +234,8 @@ class AlertState:
     """The newer record of the same contract that took over."""
     gone: bool = False
     """The store no longer has the record."""
+    doubted: bool = False
+    """All it owned is closed, but a newer position of the broker contradicts that: it stays open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,9 +311,7 @@ def _root(row: Booked) -> str | None:
 
 
 def _inbox(row: Booked) -> str | None:
-    if row.dismissed or row.superseded_by or row.attention is Attention.NONE:
-        return None
-    return row.attention.value
+    return row.attention.value if row.wants_person else None
 
 
 def _kept(row: AlertState) -> str | None:
@@ -353,6 +357,7 @@ ALERTS: Table[AlertState] = Table(
         "orders": lambda row: row.order or None,
         "kept": _kept,
         "name": lambda row: row.alert.name,
+        "doubted": lambda row: "1" if row.doubted else None,
     },
 )
 POSITIONS: Table[BrokerPosition] = Table(

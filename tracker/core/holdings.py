@@ -60,12 +60,19 @@ class _Draft:
 class Holdings:
     """Fold booked executions into the holdings of a book.
 
-    `touched` is told each alert whose stake may have changed, with the contract.
+    `touched` is told each alert whose stake may have changed, with the contract; `needs_person` each fill
+    that did not need one before.
     """
 
-    def __init__(self, book: Book, touched: Callable[[Iterable[AlertId], ContractKey], None]) -> None:
+    def __init__(
+        self,
+        book: Book,
+        touched: Callable[[Iterable[AlertId], ContractKey], None],
+        needs_person: Callable[[Booked], None],
+    ) -> None:
         self._book = book
         self._touched = touched
+        self._needs_person = needs_person
         self._draft: _Draft | None = None
         self._disturbed: tuple[_Draft, Moment] | None = None
         self._snapshot_due = False
@@ -190,8 +197,11 @@ class Holdings:
             owners=parts.touched,
             attention=attention,
         )
-        if after != booked:
-            self._book.put(EXECUTIONS, after)
+        if after == booked:
+            return
+        self._book.put(EXECUTIONS, after)
+        if attention is not booked.attention:
+            self._needs_person(after)
 
     def _seeded(self, key: ContractKey, rows: Sequence[Booked], holding: Holding | None) -> Holding:
         """Return the contract's holding at its base."""

@@ -26,7 +26,6 @@ from dataclasses import replace
 from tracker.core.book import (
     ALERTS,
     EXECUTIONS,
-    HOLDINGS,
     POSITIONS,
     UNDECODED,
     AlertState,
@@ -38,7 +37,6 @@ from tracker.core.book import (
     Moment,
     Undecoded,
     alert_text,
-    attention_of,
     correction_version,
 )
 from tracker.core.holdings import Holdings
@@ -50,6 +48,7 @@ from tracker.core.model import (
     End,
     EndOf,
     Execution,
+    ExecutionKey,
     Frame,
     Match,
     Matched,
@@ -64,7 +63,7 @@ from tracker.core.model import (
     correction_parts,
 )
 from tracker.core.orders import Orders
-from tracker.core.updates import ClosingPolicy, Event, EventKind, show
+from tracker.core.updates import ClosingPolicy, Event, EventKind, about, show
 
 Decide = Callable[[Execution], Match]
 """Match an execution against the alerts that the store has now."""
@@ -88,9 +87,11 @@ class Ledger:
         self._decide = decide
         self._policy = policy
         self._accounts = frozenset(accounts)
-        self._holdings = Holdings(book, self._touch)
+        self._holdings = Holdings(book, self._touch, self._needs_person)
         self._orders = Orders(book, self._touch)
         self._undecoded = {row.exec_id: row for row in book.find(UNDECODED, "open", "1") if row.exec_id}
+        self._undecided: dict[ExecutionKey, None] = {}
+        """The fills that this batch put before a person."""
         self._dirty: dict[AlertId, dict[ContractKey, None]] = {}
         self._events: list[Event] = []
         self._sweep_reasons: list[str] = []
@@ -121,10 +122,13 @@ class Ledger:
 
     def settle(self, frame: Frame) -> list[Event]:
         """End a batch with its last frame: put what the touched alerts must show into the outbox."""
+        for key in self._undecided:
+            booked = self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+            if booked is not None and booked.wants_person:
+                self._tell(EventKind.NEEDS_YOU, frame, booked, booked.attention.value)
+        self._undecided.clear()
         for alert, contracts in self._dirty.items():
-            shown = show(self._book, alert, contracts, self._policy, frame)
-            if shown is not None:
-                self._events.append(shown)
+            self._events += show(self._book, alert, contracts, self._policy, frame)
         self._dirty.clear()
         events, self._events = self._events, []
         return events
@@ -238,16 +242,18 @@ class Ledger:
         self._book.put(POSITIONS, BrokerPosition(position, frame.seq, frame.received_at))
         key = ContractKey(position.account, position.contract.con_id)
         self._holdings.listed(key, position.quantity)
-        holding = self._book.get(HOLDINGS, key.text())
-        if holding is not None and holding.held == position.quantity:
-            # What a newer position no longer contradicts may be shut now.
-            self._touch(stake.alert for stake in holding.stakes if not stake.quantity)
+        self._ask_again()
 
     def _end(self, frame: Frame, end: End) -> None:
         if end.of is EndOf.EXECUTIONS:
             self._holdings.sweep_over(end.request_id)
         elif end.of is EndOf.POSITIONS:
             self._holdings.snapshot_ended(Moment(frame.received_at, frame.seq))
+            self._ask_again()
+
+    def _ask_again(self) -> None:
+        """Look anew at the closed alerts that the broker's positions contradicted so far."""
+        self._touch(state.alert for state in self._book.find(ALERTS, "doubted", "1"))
 
     # What could not be read
 
@@ -301,6 +307,9 @@ class Ledger:
             case _:
                 pass
 
+    def _needs_person(self, booked: Booked) -> None:
+        self._undecided[booked.key] = None
+
     # Alerts
 
     def _rematch(self, account: str, exec_id: str) -> None:
@@ -313,8 +322,7 @@ class Ledger:
     def _set_match(self, booked: Booked, match: Match) -> None:
         if match == booked.match:
             return
-        attention = attention_of(match) if booked.opening else Attention.NONE
-        self._book.put(EXECUTIONS, replace(booked, match=match, attention=attention))
+        self._book.put(EXECUTIONS, replace(booked, match=match, attention=Attention.NONE))
         if booked.folded and booked.counted:
             self._holdings.refold(booked.contract_key)
 
@@ -349,19 +357,7 @@ class Ledger:
             self._book.put(ALERTS, replace(state, gone=True))
 
     def _tell(self, kind: EventKind, frame: Frame, booked: Booked, note: str = "") -> None:
-        execution = booked.execution
-        what: dict[str, str | int | float | None] = {
-            "account": execution.account,
-            "exec_id": execution.exec_id,
-            "symbol": execution.contract.symbol,
-            "con_id": execution.contract.con_id,
-            "side": execution.side.value,
-            "quantity": str(execution.quantity),
-            "price": str(execution.price),
-        }
-        if note:
-            what["note"] = note
-        self._events.append(Event(kind, frame.received_at, what))
+        self._events.append(about(kind, frame.received_at, booked, note))
 
 
 def _alert_id(fields: Sequence[str]) -> AlertId:

@@ -19,6 +19,7 @@ from tracker.core.book import (
     ORDERS,
     OUTBOX,
     POSITIONS,
+    SNAPSHOTS,
     TOTALS,
     AlertState,
     Attention,
@@ -65,6 +66,23 @@ class Event:
     kind: EventKind
     at: datetime
     what: Mapping[str, str | int | float | None]
+
+
+def about(kind: EventKind, at: datetime, booked: Booked, note: str = "") -> Event:
+    """Tell something that happened to an execution."""
+    execution = booked.execution
+    what: dict[str, str | int | float | None] = {
+        "account": execution.account,
+        "exec_id": execution.exec_id,
+        "symbol": execution.contract.symbol,
+        "con_id": execution.contract.con_id,
+        "side": execution.side.value,
+        "quantity": str(execution.quantity),
+        "price": str(execution.price),
+    }
+    if note:
+        what["note"] = note
+    return Event(kind, at, what)
 
 
 OWNERSHIP = "ownership"
@@ -212,18 +230,23 @@ def order_shown(execution: Execution) -> str:
 
 def show(
     book: Book, alert: AlertId, touched: Iterable[ContractKey], policy: ClosingPolicy, frame: Frame
-) -> Event | None:
-    """Put what an alert must show into the outbox; None where it shows that already.
+) -> list[Event]:
+    """Put what an alert must show into the outbox; tell nothing where it shows that already.
 
     `touched` are the contracts of this batch in which it has, or had, a stake.
     """
     state = book.get(ALERTS, alert_text(alert)) or AlertState(alert)
     if state.successor is not None:
-        return None
+        return []
+    was_open = state.shown is not None and not state.shut
     state = replace(state, contracts=tuple(dict.fromkeys((*state.contracts, *touched))))
     stakes = stakes_of(book, state)
+    if state.shown is None and not stakes:
+        return []
     over = all(not stake.quantity for _, stake in stakes)
-    shut = over and (state.shut or not any(_contradicted(book, holding, stake) for holding, stake in stakes))
+    doubted = over and not state.shut and any(_contradicted(book, *owned) for owned in stakes)
+    shut = over and not doubted
+    state = replace(state, shut=shut, doubted=doubted)
     update = compose(
         book,
         state,
@@ -234,23 +257,20 @@ def show(
     )
     before = state.shown
     if before is not None and _same(before, update):
-        book.put(ALERTS, replace(state, shut=shut))
-        return None
+        book.put(ALERTS, state)
+        return []
+    events: list[Event] = []
     if state.removed and not shut:
-        _reopened(book, stakes)
+        events.append(_reopened(book, stakes, frame))
     order = state.order
     if stakes:
         order = order_shown(_last_booked(book, stakes).execution)
-    book.put(ALERTS, replace(state, shown=update, shut=shut, order=order, removed=update.remove))
+    book.put(ALERTS, replace(state, shown=update, order=order, removed=update.remove))
     book.put(OUTBOX, Delivery(update, frame.seq, frame.received_at))
-    was_open = before is not None and not state.shut
     kind = EventKind.SHUT if shut else EventKind.CHANGED if was_open else EventKind.OPENED
     quantity = sum((stake.quantity for _, stake in stakes), ZERO)
-    return Event(
-        kind,
-        frame.received_at,
-        {"alert": alert.name, "created_at": alert.created_at, "quantity": str(quantity)},
-    )
+    what = {"alert": alert.name, "created_at": alert.created_at, "quantity": str(quantity)}
+    return [*events, Event(kind, frame.received_at, what)]
 
 
 def _last_booked(book: Book, found: Iterable[tuple[Holding, Stake]]) -> Booked:
@@ -265,6 +285,10 @@ def _contradicted(book: Book, holding: Holding, stake: Stake) -> bool:
     """Tell whether the broker, later than our last execution, still holds what we take for closed."""
     told = book.get(POSITIONS, holding.key.text())
     if told is None or told.position.quantity in (ZERO, holding.held):
+        return False
+    snapshot = book.get(SNAPSHOTS, "last")
+    if snapshot is not None and told.seq < snapshot.asked.seq:
+        # What was told before is over where a complete answer no longer lists it.
         return False
     booked = book.get(EXECUTIONS, f"{holding.account} {stake.last_exec_id}")
     assert booked is not None, "a stake names an execution of the book"
@@ -284,7 +308,8 @@ def _but_time(update: AlertUpdate) -> dict[str, Value]:
     return {key: value for key, value in (update.last_order_update or {}).items() if key != "updated_at"}
 
 
-def _reopened(book: Book, stakes: Iterable[tuple[Holding, Stake]]) -> None:
+def _reopened(book: Book, stakes: Iterable[tuple[Holding, Stake]], frame: Frame) -> Event:
     """Put the last fill of a record that had been taken out before a person."""
-    booked = _last_booked(book, stakes)
-    book.put(EXECUTIONS, replace(booked, attention=Attention.REOPENED))
+    booked = replace(_last_booked(book, stakes), attention=Attention.REOPENED)
+    book.put(EXECUTIONS, booked)
+    return about(EventKind.NEEDS_YOU, frame.received_at, booked, booked.attention.value)

@@ -24,6 +24,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
                 source TEXT NOT NULL,
                 fields BLOB NOT NULL        -- UTF-8, joined by NUL, as on the wire
             );
+            -- Few among the broker's, and asked for by `why`.
+            CREATE INDEX frames_notes ON frames (seq) WHERE source IN ('person', 'store');
             CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
             CREATE TABLE considered (       -- the alerts that a decision looked at; replay reads them
                 seq INTEGER NOT NULL,
@@ -46,7 +48,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
             _state("departures", "contract"),
             _state("orders"),
             _state("totals"),
-            _state("alerts", "orders", "kept", "name"),
+            _state("alerts", "orders", "kept", "name", "doubted"),
             _state("positions"),
             _state("snapshots"),
             _state("outbox", "pending"),
