@@ -92,6 +92,22 @@ class Journal:
         ).fetchone()
         return None if row is None else _frame(row)
 
+    def notes(self) -> list[Frame]:
+        """Return what people decided and what the alert store's other users did, in order.
+
+        Those are the frames of `person` and `store`, as far as retention keeps them.
+        """
+        rows = self._db.execute(
+            "SELECT seq, received_at, session, source, fields FROM frames"
+            " WHERE source IN ('person', 'store') ORDER BY seq"
+        )
+        return [_frame(row) for row in rows]
+
+    def days(self) -> list[str]:
+        """Return the UTC dates on which executions were received, in order; the index `day` holds them."""
+        found = self._db.execute("SELECT DISTINCT day FROM executions WHERE day IS NOT NULL ORDER BY day")
+        return [str(row[0]) for row in found]
+
     @property
     def cursor(self) -> int:
         """The last frame that was applied."""
