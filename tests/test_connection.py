@@ -201,7 +201,7 @@ def test_no_end_of_positions_or_orders_stops_nothing() -> None:
 def test_a_refused_request_ends_at_once() -> None:
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.ignored_requests = {7}
-        async with kept(gateway) as link:
+        async with kept(gateway, request_timeout=60) as link:
             await until(lambda: link.sink.of("executions", Source.SENT), "the request")
             request = link.sink.of("executions", Source.SENT)[0][1]
             gateway.push_raw("4", "2", request, "321", "Error validating request", "")
@@ -226,6 +226,8 @@ def test_connectivity_lost_and_restored_sweeps_again_and_asks_nothing_else() -> 
     async def scenario(gateway: PaperGateway) -> None:
         async with kept(gateway) as link:
             await until(lambda: link.sink.of("53"), "the end of the start")
+            gateway.order(NVDA, "BUY", 10, limit="2.52")
+            await until(lambda: link.sink.of("3"), "the order")
             before = len(gateway.received)
             gateway.notice(1100)
             state = await link.reaches(LinkPhase.UPSTREAM_DOWN, "1100")
@@ -240,6 +242,7 @@ def test_connectivity_lost_and_restored_sweeps_again_and_asks_nothing_else() -> 
             assert link.sink.executions() == [execution.exec_id, missed.exec_id]
             assert sorted(requests(gateway)[before:]) == ["16", "61", "7"]
             assert [fields[3] for fields in link.sink.of("4")] == ["1100", "1102"]
+            assert (len(link.sink.of("5")), len(link.sink.of("3"))) == (2, 2), "no whole snapshot of orders"
 
     with_gateway(scenario)
 

@@ -44,6 +44,7 @@ _SNAPSHOTS_AT_START: Final = 4
 _GOODBYE_SECONDS: Final = 1.0
 """How long a closing socket may take to close before it is dropped."""
 _PROBE_GAP_SECONDS: Final = 1.0
+_CANCEL_AGAIN_SECONDS: Final = 0.05
 
 
 class Connection:
@@ -122,7 +123,10 @@ class Connection:
             await asyncio.wait({connecting, self.capture.closed}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             sent = self._client.conn.numBytesSent > 0
-            connecting.cancel()
+            while not connecting.done():
+                # Again and again: `wait_for` of Python 3.11, which ib_insync uses, can lose a cancellation.
+                connecting.cancel()
+                await asyncio.wait({connecting}, timeout=_CANCEL_AGAIN_SECONDS)
             outcome = (await asyncio.gather(connecting, return_exceptions=True))[0]
         closed = self.capture.closed.done()
         # ib_insync closes the socket itself when its time is up, which is not the peer's doing.
@@ -249,9 +253,8 @@ class Connection:
                 wishes.want_positions()
             await asyncio.sleep(options.gap_seconds)
             with suppress(TimeoutError):
-                await asyncio.wait_for(
-                    wishes.sweep.wait(), max(0.0, options.sweep_seconds - options.gap_seconds)
-                )
+                async with asyncio.timeout(max(0.0, options.sweep_seconds - options.gap_seconds)):
+                    await wishes.sweep.wait()
 
     async def _first_positions(self) -> None:
         """Ask positions until no live execution came while they were answered."""
@@ -330,7 +333,8 @@ class Connection:
     async def _packet_or(self, seconds: float) -> bool:
         """Wait for a packet, no longer than some seconds; True if one came."""
         with suppress(TimeoutError):
-            return await asyncio.wait_for(self._packet.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                return await self._packet.wait()
         return False
 
     async def _watch_upstream(self) -> None:

@@ -107,7 +107,8 @@ class Session:
             self._capture.close(_STOPPING)
         if self._running:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._finished.wait(), _CLOSE_SECONDS)
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self._finished.wait()
 
     def request_sweep(self, reason: str) -> None:
         """Ask for the day's executions soon; requests that come meanwhile are one."""
@@ -136,7 +137,6 @@ class Session:
             state=LinkPhase.CONNECTING,
             reason=f"connecting to {options.host}:{self._port}{self._last_trouble}",
             next_attempt_at=None,
-            subscribed=False,
             attempts=board.state.attempts + 1,
             session=number,
         )
@@ -185,11 +185,11 @@ class Session:
         self._board.change(
             state=LinkPhase.REFUSED if error.refused else LinkPhase.WAITING,
             reason=f"{why}; retrying in {max(1, round(seconds))} s",
-            subscribed=False,
             planned=bool(planned) and not error.refused,
             next_attempt_at=now + timedelta(seconds=seconds),
         )
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._closing.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
