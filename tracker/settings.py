@@ -237,15 +237,18 @@ class Settings(BaseSettings):
     def require_folders(self) -> None:
         """Raise SettingsError for each file whose folder is not there.
 
-        The two alerter stores may be absent altogether, so their folder counts only where it was configured.
+        Files of our own, where no setting names them, get their default folder made. The two alerter stores
+        may be absent altogether, so their folder counts only where it was configured.
         """
         lines = []
         for section, key in PATHS:
             path = getattr(getattr(self, section), key)
-            optional = key in ("contracts", "stocks") and (section, key) not in self._origins
-            if path is None or optional:
+            configured = (section, key) in self._origins
+            if path is None or (key in ("contracts", "stocks") and not configured):
                 continue
             where = self.origin(section, key)
+            if not configured and key in ("journal", "token_file"):
+                path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
                 lines.append(f"{where}: {path} is a folder; name the file")
             elif not path.parent.is_dir():
