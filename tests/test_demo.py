@@ -9,6 +9,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -19,9 +20,10 @@ from typing import Any
 
 import pytest
 
+from tracker.core.model import JsonValue
 from tracker.demo import play, stage
 from tracker.demo.morning import A_TIME, ALERTS, AMD, NVDA, Morning, expiry_after, morning
-from tracker.demo.report import Outcome, Shown, Verdict, Words
+from tracker.demo.report import Outcome, Shown, Verdict, Words, in_short
 from tracker.stores.lock import FileLock
 
 PROJECT = Path(__file__).parent.parent
@@ -101,7 +103,7 @@ def test_it_tells_a_person_and_keeps_the_folder_when_asked(tmp_path: Path) -> No
     assert "        filled_qty      4 -> 10" in lines
     assert "    nothing changes: no alert asked for it" in lines
     assert re.search(
-        r"^RobinDaHood/NVDA +shut, 0 held, SELL FILLED 6 +shut, 0 held, .* yes$", done.stdout, re.M
+        r"^RobinDaHood/NVDA +shut, 0 held, sold 6 +shut, 0 held, sold 6 +yes$", done.stdout, re.M
     )
     assert re.search(r"^frame to file: median [\d.]+ ms, slowest [\d.]+ ms, 8 changes$", done.stdout, re.M)
     assert lines[-1] == f"stores, journal and logs are in {kept.resolve()}"
@@ -155,22 +157,29 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     assert "Not a directory" in demo(tmp_path, "--keep", str(mine / "below"), code=2).stderr
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_leaves_nothing_behind(tmp_path: Path, number: int, code: int) -> None:
-    """Both processes are gone and so is the folder, or with --keep the locks in it."""
+@pytest.mark.parametrize(
+    ("number", "code", "keep"), [(signal.SIGINT, 130, False), (signal.SIGTERM, 143, True)]
+)
+def test_a_signal_leaves_nothing_behind(tmp_path: Path, number: int, code: int, keep: bool) -> None:
+    """The processes end; the folder goes, or with --keep stays and nobody holds its locks."""
     kept = tmp_path / "kept"
-    for arguments in ([], ["--keep", str(kept)]):
-        with subprocess.Popen(
-            command(*arguments), stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment(tmp_path)
-        ) as process:
-            assert process.stdout is not None
-            assert "the tracker watches it" in process.stdout.readline()
-            process.send_signal(number)
-            process.communicate(timeout=BOUND_SECONDS)
-            assert process.returncode == code
+    arguments = ["--keep", str(kept)] if keep else []
+    with subprocess.Popen(
+        command(*arguments), stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment(tmp_path)
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(number)
+        process.communicate(timeout=BOUND_SECONDS)
+    assert process.returncode == code
     assert left_over(tmp_path) == []
-    with FileLock(kept / "journal.db", "test"):
-        assert "stopping, as asked" in (kept / "tracker.log").read_text()
+    port = re.search(r":(\d+); the tracker watches it", first)
+    assert port is not None
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(port[1])), 5)
+    if keep:
+        with FileLock(kept / "journal.db", "test"):
+            assert "stopping, as asked" in (kept / "tracker.log").read_text()
 
 
 def test_what_takes_too_long_is_named(tmp_path: Path) -> None:
@@ -229,4 +238,16 @@ def test_colour_only_where_it_is_wanted(
     outcome.verdicts.append(Verdict(AMD, {"open": False}, {"open": True}, ("open is true, expected false",)))
     words.summary(outcome)
     assert ("\x1b[" in screen.getvalue()) is coloured
-    assert "open, without a fill" in screen.getvalue()
+
+
+def test_a_record_is_told_in_short() -> None:
+    """What a table has room for."""
+    order: dict[str, JsonValue] = {
+        "last_order_update.side": "BUY",
+        "last_order_update.filled_qty": 4,
+        "position.quantity": 4,
+    }
+    part: dict[str, JsonValue] = {"open": True, "last_order_update.status": "PARTIALLY_FILLED", **order}
+    assert in_short(part) == "open, 4 held, bought 4 so far"
+    assert in_short({"open": True}) == "open, without a fill"
+    assert in_short({"open": False}) == "not open, untouched"

@@ -216,12 +216,14 @@ def as_document(outcome: Outcome) -> dict[str, JsonValue]:
 
 
 def in_short(news: Flat) -> str:
-    """Say in a few words what a record shows: `open, 2 held, BUY FILLED 2`."""
+    """Say in a few words what a record shows: `open, 4 held, bought 4 so far`."""
     if "last_order_update.status" not in news:
         return "open, without a fill" if news.get("open") else "not open, untouched"
-    state = "open" if news.get("open") else "shut"
-    last = [news.get(f"last_order_update.{key}") for key in ("side", "status", "filled_qty")]
-    return f"{state}, {_value(news.get('position.quantity'))} held, {' '.join(map(_value, last))}"
+    side, status, filled = (news.get(f"last_order_update.{key}") for key in ("side", "status", "filled_qty"))
+    return (
+        f"{'open' if news.get('open') else 'shut'}, {_value(news.get('position.quantity'))} held,"
+        f" {'bought' if side == 'BUY' else 'sold'} {_value(filled)}{'' if status == 'FILLED' else ' so far'}"
+    )
 
 
 def _value(value: JsonValue) -> str:
