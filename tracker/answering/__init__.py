@@ -1,0 +1,1 @@
+"""Answer questions about fills and alerts from what is journalled; see ANSWERS.md for the shapes."""

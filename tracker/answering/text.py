@@ -1,0 +1,319 @@
+"""Say answers in plain words, within 80 columns.
+
+Owns the text of fills, inbox, why, assign, dismiss and test. It is given the answer as JSON has it, so the
+text can never say what the JSON does not. What came from files and the broker is shown without its control
+characters, since a terminal would obey them.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, tzinfo
+from typing import Any, Final
+
+WIDTH: Final = 80
+_LABEL: Final = 12
+_INDENT: Final = "    "
+
+
+class Words:
+    """Write answers; times are shown in `zone`."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+
+    # Fills
+
+    def fills(self, answer: Mapping[str, Any]) -> str:
+        """Write a list of fills, two lines each."""
+        rows = answer["fills"]
+        of = "".join(
+            f" {word} {answer[key]}" for word, key in (("of", "alert"), ("in", "account")) if answer[key]
+        )
+        since = f" since {self._time(answer['since'])}" if answer["since"] else ""
+        head = f"{_count(answer['total'], 'fill')}{of}{since}"
+        if answer["left_out"]:
+            head += f"; the newest {len(rows)} are shown"
+        return _page([head, *self._fill_rows(rows)])
+
+    def _fill_rows(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        several = len({row["account"] for row in rows}) > 1
+        for row in rows:
+            yield from self._fill(row, with_account=several)
+
+    def _fill(
+        self, fill: Mapping[str, Any], *, with_account: bool = False, indent: str = ""
+    ) -> Iterator[str]:
+        fee = "" if fill["commission"] is None else f"  fee {fill['commission']:g}"
+        yield from _wrap(
+            f"{self._time(fill['time'], zone=False)}  {fill['side']:<4} {fill['quantity']!s:>6}"
+            f"  {fill['contract']:<25} {fill['price']!s:>8}{fee}",
+            indent,
+        )
+        where = f"  {fill['account']}" if with_account else ""
+        yield from _wrap(f"{fill['exec_id']}{where}  {fill['outcome']}", indent + _INDENT)
+
+    # Inbox
+
+    def inbox(self, answer: Mapping[str, Any]) -> str:
+        """Write what needs a person, the legs of a combo under it, and the count of the rest."""
+        items, unreadable = answer["needs_you"], answer["undecodable"]
+        combos = {(combo["account"], combo["perm_id"]): combo for combo in answer["combos"]}
+        lines = [f"Needs you: {_needs(answer['counts'])}"]
+        lines += self._items(items, combos)
+        for row in unreadable:
+            lines += _wrap(f"{self._time(row['received_at'])}  {row['kind']} cannot be read: {row['reason']}")
+            name = row["exec_id"] or f"frame {row['frame']}"
+            lines += _wrap(f"{name}  kept; a sweep or a later version of the tracker reads it", _INDENT)
+        if items:
+            lines += ["", "Decide with: tracker assign EXEC_ID ALERTER/TICKER, tracker dismiss EXEC_ID"]
+        rest = answer["not_ours"]
+        dismissed = f", {rest['dismissed']} of them dismissed" if rest["dismissed"] else ""
+        hint = "" if "others" in answer else "; --all lists them"
+        lines += ["", f"Not ours since {self._time(rest['since'])}: {rest['count']}{dismissed}{hint}"]
+        lines += self._items(answer.get("others", []), combos)
+        return _page(lines)
+
+    def _items(
+        self, items: Iterable[Mapping[str, Any]], combos: Mapping[tuple[str, int], Mapping[str, Any]]
+    ) -> Iterator[str]:
+        told: set[tuple[str, int]] = set()
+        for item in items:
+            fill = item["fill"]
+            key = (fill["account"], item["combo"])
+            if item["combo"] is None:
+                yield from self._item(item, "")
+            elif key not in told:
+                told.add(key)
+                yield from self._combo(combos[key], [each for each in items if _key(each) == key])
+
+    def _combo(self, combo: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        for line in combo["lines"]:
+            yield from self._fill(line)
+        mine = {item["fill"]["exec_id"]: item for item in items}
+        for leg in combo["legs"]:
+            item = mine.get(leg["exec_id"])
+            if item is None:
+                yield from self._fill(leg, indent=_INDENT)
+            else:
+                yield from self._item(item, _INDENT)
+
+    def _item(self, item: Mapping[str, Any], indent: str) -> Iterator[str]:
+        yield from self._fill(item["fill"], indent=indent)
+        for alert in item["alerts"] if item["decision"] == "ambiguous" else ():
+            yield from _wrap(f"- {alert['alert']} may be meant, by {alert['rule']}", indent + _INDENT)
+        for rejected in item["rejected"]:
+            if rejected["near"]:
+                yield from _wrap(f"- {rejected['alert']}: {rejected['reason']}", indent + _INDENT)
+
+    # Why
+
+    def why(self, answer: Mapping[str, Any]) -> str:
+        """Write the account of a fill or of an alert."""
+        if answer["about"] == "execution":
+            return _page(line for row in answer["executions"] for line in self._why_execution(row))
+        lines = [str(answer["alert"])]
+        if answer["store_trouble"]:
+            lines += _row("store", f"cannot be read now: {answer['store_trouble']}")
+        for record in answer["records"]:
+            lines += ["", *self._why_record(record)]
+        return _page(lines)
+
+    def _why_execution(self, row: Mapping[str, Any]) -> Iterator[str]:
+        fill = row["fill"]
+        yield from _wrap(f"{fill['side']} {fill['quantity']} {fill['contract']} at {fill['price']}")
+        yield from _row("execution", f"{fill['exec_id']} in {fill['account']}")
+        unread = "" if fill["time_known"] else " (the broker's text could not be read; this is the receipt)"
+        yield from _row("executed", self._time(fill["time"]) + unread)
+        yield from _row(
+            "received", f"{self._time(fill['received_at'])}, frame {row['frame']}, {fill['source']}"
+        )
+        yield from _row("order", _order(fill))
+        yield from _row("outcome", fill["outcome"])
+        yield from _row("split", f"{fill['opening']} opening, {fill['closing']} closing")
+        if fill["attention"]:
+            yield from _row("needs you", f"{fill['attention']}{', dismissed' if fill['dismissed'] else ''}")
+        yield from _row("decision", row["decision"] + (f": {row['reason']}" if row["reason"] else ""))
+        for alert in row["alerts"]:
+            yield from _row("", f"{alert['alert']} of {alert['created_at']} by {alert['rule']}")
+        yield from _listed("rejected", (f"{each['alert']}: {each['reason']}" for each in row["rejected"]))
+        yield from _listed("versions", (f"{each['exec_id']}: {each['outcome']}" for each in row["versions"]))
+        yield from _listed("since then", map(self._note, row["decided_again"]))
+        yield from _listed("written", map(self._written_to_alert, row["written"]))
+
+    def _why_record(self, record: Mapping[str, Any]) -> Iterator[str]:
+        con_id = record["option_conid"] or "none"
+        yield from _wrap(
+            f"Record of {record['created_at'] or 'unknown date'}, option_conid {con_id}: {record['state']}"
+        )
+        yield from _row("store", _in_store(record))
+        if record["reads_as"]:
+            yield from _row("reads as", _reads_as(record["reads_as"]))
+        yield from _listed("holds", map(self._stake, record["holds"]))
+        if record["fills"]:
+            yield from _row("fills", _count(len(record["fills"]), "fill"))
+            for fill in record["fills"]:
+                yield from self._fill(fill, indent=_INDENT)
+        yield from _listed("written", map(self._written, record["written"]))
+        yield from _listed("others did", map(self._note, record["others_did"]))
+        if record["not_given"]:
+            shown, total = len(record["not_given"]), record["not_given_count"]
+            newest = f", the newest {shown}" if shown < total else ""
+            yield from _row("not given", _count(total, "fill") + newest)
+            for each in record["not_given"]:
+                yield from self._fill({**each["fill"], "outcome": each["reason"]}, indent=_INDENT)
+
+    def _stake(self, stake: Mapping[str, Any]) -> str:
+        words = f"{stake['quantity']} {stake['contract']} at {stake['avg_price']:g} in {stake['account']}"
+        if stake["closed_at"]:
+            by = f" ({stake['closed_by']})" if stake["closed_by"] else ""
+            words += f", closed {self._time(stake['closed_at'])}{by}"
+        if stake["shared_with"]:
+            words += f", shared with {', '.join(stake['shared_with'])}"
+        return words
+
+    def _note(self, note: Mapping[str, Any]) -> str:
+        return f"{self._time(note['at'])}  {note['what']}"
+
+    def _written_to_alert(self, entry: Mapping[str, Any]) -> str:
+        return f"{self._written(entry)} to {entry['alert']}"
+
+    def _written(self, entry: Mapping[str, Any]) -> str:
+        outcome = "applied again, since another program undid it" if entry["again"] else entry["outcome"]
+        return f"{self._time(entry['at'])}  {outcome}: {_shows(entry['update'])}"
+
+    # Decisions and trials
+
+    def assigned(self, answer: Mapping[str, Any]) -> str:
+        """Write what came of assigning a fill."""
+        fill = answer["fill"]
+        verb = "is now" if answer["done"] else "was already"
+        lines = list(_wrap(f"{fill['exec_id']} {verb} assigned to {answer['alert']}"))
+        shows = answer["shows"]
+        if shows is None:
+            lines += _row("shows", f"nothing yet: {fill['outcome']}")
+        else:
+            lines += _row("shows", _shows(shows))
+            lines += _row("store", _delivery(shows["delivery"]))
+        lines += _listed("also", (f"{each['alert']} shows {_shows(each)}" for each in answer["also_changed"]))
+        return _page(lines)
+
+    def dismissed(self, answer: Mapping[str, Any]) -> str:
+        """Write what came of dismissing a fill."""
+        verb = "is now" if answer["done"] else "was already"
+        return _page(_wrap(f"{answer['fill']['exec_id']} {verb} dismissed; `tracker why` still tells of it"))
+
+    def trial(self, answer: Mapping[str, Any]) -> str:
+        """Write what a made-up fill would do."""
+        tried = answer["tried"]
+        head = {
+            "would_open": f"would open {_count(len(answer['opens']), 'alert')}",
+            "ambiguous": "is ambiguous",
+        }
+        verdict = head.get(answer["status"], "would open no alert")
+        lines = list(_wrap(f"{tried['side']} {tried['quantity']} {tried['contract']} {verdict}"))
+        for each in answer["opens"]:
+            lines += _row("opens", f"{each['alert']} by {each['rule']}: {_shows(each)}")
+        if answer["reason"]:
+            lines += _row("because", answer["reason"])
+        if answer["status"] == "ambiguous":
+            lines += _listed("one of", (f"{each['alert']} by {each['rule']}" for each in answer["alerts"]))
+        lines += _listed("rejected", (f"{each['alert']}: {each['reason']}" for each in answer["rejected"]))
+        lines += _row("assumed", answer["assumed"])
+        lines += _row("written", answer["copy"] or "nothing; --commit writes a copy beside the store")
+        return _page(lines)
+
+    def _time(self, text: str | None, *, zone: bool = True) -> str:
+        """Write an instant to the second, with the name of its zone where asked."""
+        if text is None:
+            return "unknown time"
+        local = datetime.fromisoformat(text).astimezone(self._zone)
+        return local.strftime("%Y-%m-%d %H:%M:%S") + (f" {local.tzname()}" if zone else "")
+
+
+def _key(item: Mapping[str, Any]) -> tuple[str, int]:
+    return item["fill"]["account"], item["combo"]
+
+
+def _needs(counts: Mapping[str, int]) -> str:
+    return (
+        ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count) or "nothing"
+    )
+
+
+def _order(fill: Mapping[str, Any]) -> str:
+    order = f"permId {fill['perm_id'] or 'unknown'}, order {fill['order_id']} of client {fill['client_id']}"
+    return f"{order}, reference {fill['order_ref']}" if fill["order_ref"] else order
+
+
+def _in_store(record: Mapping[str, Any]) -> str:
+    if record["in_store"] is None:
+        return "unknown"
+    if not record["in_store"]:
+        return "no such record any longer"
+    is_open = "open" if record["open_in_store"] else "not open"
+    agrees = {None: "", True: ", as decided", False: ", NOT as decided; it is applied again"}
+    return is_open + agrees[record["agrees"]]
+
+
+def _reads_as(read: Mapping[str, Any]) -> str:
+    kind = "option" if read["option"] else "stock"
+    parts = [read["symbol"], read["expiry"], read["strike"], read["right"]]
+    words = f"{kind} {' '.join(str(each) for each in parts if each is not None)}"
+    if read["con_ids"]:
+        words += f", conid {', '.join(map(str, read['con_ids']))}"
+    return "; ".join([words, *read["problems"]])
+
+
+def _shows(update: Mapping[str, Any] | None) -> str:
+    """Say what a record shows: open or shut, what is held, the state of its last order."""
+    if update is None:
+        return "the record was taken out; the journal keeps it whole"
+    parts = ["removed" if update.get("remove") else "open" if update["open"] else "not open"]
+    position, last = update["position"], update["last_order_update"]
+    if position:
+        parts.append(f"{position['quantity']} held")
+    if last:
+        parts.append(f"{last['status']} {last['filled_qty']}")
+    return ", ".join(parts)
+
+
+def _delivery(state: str) -> str:
+    words = {
+        "applied": "written",
+        "pending": "not written yet; the tracker tries until it is",
+        "gone": "the record is gone from it",
+    }
+    return words.get(state, state)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _row(label: str, text: object) -> list[str]:
+    return _wrap(str(text), " " * _LABEL, first=f"{label:<{_LABEL - 1}} ")
+
+
+def _listed(label: str, texts: Iterable[str]) -> Iterator[str]:
+    """Yield a row for each text, the label before the first."""
+    for number, text in enumerate(texts):
+        yield from _row("" if number else label, text)
+
+
+def _wrap(text: str, indent: str = "", *, first: str | None = None) -> list[str]:
+    """Wrap a text; what cannot be broken (an execId, a path) stays whole, so that it can be copied."""
+    shown = "".join(sign if sign.isprintable() else "?" for sign in text)
+    return textwrap.wrap(
+        shown,
+        WIDTH,
+        initial_indent=indent if first is None else first,
+        subsequent_indent=indent if first is not None else indent + "  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _page(lines: Iterable[str]) -> str:
+    return "\n".join(lines)
