@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn, TypeAlias
 
@@ -66,6 +66,15 @@ class Command:
     answer: Callable[[Request], Awaitable[Answer]]
     summary: str
     changes: Callable[[Request], bool] = never
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Declare a command that answers with one line after another until the client goes."""
+
+    events: Callable[[Request], AsyncGenerator[Answer, None]]
+    """Raises CommandError before its first event where the request is refused."""
+    summary: str
 
 
 def parse(line: bytes) -> Request:

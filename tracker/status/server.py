@@ -1,14 +1,12 @@
 """The status socket: one request per line over TCP, one JSON line back.
 
-Owns the listening, the bounds on strangers (connections, line length, time) and the token. It never knows
-what a command does: the daemon gives it the commands. Whatever a client does ends at its own connection.
+Owns the listening, the bounds on strangers (connections, line length, time, pace) and the token's file. It
+never knows what a command does: the daemon gives it those. Whatever a client does ends at its own connection.
 """
 
 from __future__ import annotations
 
 import asyncio
-import difflib
-import hmac
 import os
 import re
 import secrets
@@ -18,20 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from loguru import logger
-
 from tracker.core.model import JsonValue
+from tracker.status import web
+from tracker.status.dispatch import Dispatcher
 from tracker.status.protocol import (
     Answer,
     BadRequest,
     Command,
     CommandError,
     Request,
+    Stream,
     encode,
     encode_error,
     is_loopback,
     parse,
-    quoted,
 )
 
 _HTTP: Final = re.compile(rb"[A-Z]+ \S+ HTTP/")
@@ -53,7 +51,14 @@ class Limits:
     answer_seconds: float = 120.0
     """For a command to answer: an audit asks the Gateway several times."""
     closing_seconds: float = 2.0
-    """For requests under way when the daemon ends."""
+    """For requests under way when the daemon ends, and for a client to take in the end of an answer."""
+    requests_per_second: float = 200.0
+    """By all clients together, so that no crowd of them slows a fill down."""
+    burst: int = 50
+    """Requests that need not wait for their turn after a quiet time."""
+    streams: int = 16
+    heartbeat_seconds: float = 15.0
+    """The longest silence of a stream; it is how both sides notice that the other one is gone."""
 
 
 def make_token(path: Path) -> str:
@@ -82,32 +87,32 @@ class StatusServer:
         commands: Mapping[str, Command],
         token: str,
         limits: Limits | None = None,
+        streams: Mapping[str, Stream] | None = None,
     ) -> None:
         """Take what to answer; port 0 takes a free one.
 
         Requests that change something need the token, and with a host beyond loopback all do. Raises
         ValueError where such a host comes without a token.
         """
-        self._guarded = not is_loopback(host)
-        if self._guarded and not token:
+        guarded = not is_loopback(host)
+        if guarded and not token:
             raise ValueError(f"status.host {host} can be reached from elsewhere, so a token is needed")
         self._host = host
         self._port = port
-        self._token = token.encode()
         self._limits = limits or Limits()
-        self._commands = {
-            "ping": Command(_pong, "say that the daemon answers"),
-            "help": Command(self._help, "list the commands"),
-            **commands,
-        }
+        self._dispatcher = Dispatcher(
+            commands, streams or {}, token, guarded=guarded, answer_seconds=self._limits.answer_seconds
+        )
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._streams = 0
+        self._refused = 0
+        self._next_turn = 0.0
         self._under_way = 0
         self._quiet = asyncio.Event()
         """Set while no request is being answered."""
         self._quiet.set()
         self._closing = False
-        self._figures = {"requests": 0, "refused_connections": 0, "refused_requests": 0, "internal_errors": 0}
 
     @property
     def port(self) -> int:
@@ -117,14 +122,24 @@ class StatusServer:
         return int(self._server.sockets[0].getsockname()[1])
 
     def figures(self) -> dict[str, JsonValue]:
-        """Return counts since the start, and the connections of this moment."""
-        return {"connections": len(self._connections), **self._figures}
+        """Return counts since the start (`_total`), and the connections and streams of this moment."""
+        return {
+            "connections": len(self._connections),
+            "streams": self._streams,
+            "refused_connections_total": self._refused,
+            **self._dispatcher.figures(),
+        }
 
     async def start(self) -> None:
         """Listen; raises CannotListen."""
         try:
             self._server = await asyncio.start_server(
-                self._connected, self._host, self._port, limit=self._limits.line_bytes
+                self._connected,
+                self._host,
+                self._port,
+                limit=self._limits.line_bytes,
+                # asyncio takes in as many connections at one go, and a fill would wait for all of them.
+                backlog=32,
             )
         except OSError as error:
             raise CannotListen(
@@ -148,22 +163,21 @@ class StatusServer:
         task = asyncio.current_task()
         assert task is not None
         if len(self._connections) >= self._limits.connections:
-            self._figures["refused_connections"] += 1
+            self._refused += 1
             writer.write(encode_error("busy", "too many connections; close one, or try again in a moment"))
             writer.close()
             return
         self._connections.add(task)
         try:
             await self._converse(reader, writer)
-        except (ConnectionError, TimeoutError):
-            # The peer went away, or takes nothing in; there is nobody to tell.
-            writer.transport.abort()
-        except asyncio.CancelledError:
-            # Only `close` cancels; the task must end as done, or the stream's own callback would report it.
-            writer.transport.abort()
+            await self._end(writer)
+        except (ConnectionError, TimeoutError, asyncio.CancelledError):
+            # The peer went away or takes nothing in, or `close` ends everything; there is nobody to tell. The
+            # task must end as done even when cancelled, or the stream's own callback would report it.
+            pass
         finally:
+            writer.transport.abort()
             self._connections.discard(task)
-            await _end(writer, self._limits.closing_seconds)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer line after line, until the peer ends or says something that is no request."""
@@ -172,31 +186,22 @@ class StatusServer:
                 line = await self._read_line(reader)
                 if not line:
                     return
+                await self._take_turn()
                 if _HTTP.match(line):
-                    # A web page could send commands in the body of a POST: nothing after this line is read.
-                    writer.transport.abort()
+                    await self._serve_web(line, reader, writer)
                     return
                 request = parse(line)
-            except BadRequest as error:
-                self._figures["refused_requests"] += 1
-                await self._write(writer, encode_error(error.code, error.message))
+                stream = self._dispatcher.stream(request)
+            except CommandError as error:
+                await self._refuse(writer, error)
+                if isinstance(error, BadRequest):
+                    return
+                continue
+            if stream is not None:
+                await self._serve_stream(stream, request, reader, writer)
                 return
             with self._answering():
-                await self._write(writer, await self._answer(request))
-            # A client that sends a thousand requests at once waits its turn behind everything else.
-            await asyncio.sleep(0)
-
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Let `close` know that a request is under way, until its answer is written."""
-        self._under_way += 1
-        self._quiet.clear()
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._quiet.set()
+                await self._write(writer, await self._dispatcher.answer(request))
 
     async def _read_line(self, reader: asyncio.StreamReader) -> bytes:
         """Return the next line, empty at the end; raises BadRequest for one too long or too slow."""
@@ -211,72 +216,91 @@ class StatusServer:
         except TimeoutError:
             raise BadRequest(f"no whole line came within {self._limits.line_seconds:g} s") from None
 
+    async def _take_turn(self) -> None:
+        """Wait until this request keeps to the pace; at least once round the loop, so that others go on."""
+        now = asyncio.get_running_loop().time()
+        step = 1 / self._limits.requests_per_second
+        self._next_turn = max(self._next_turn, now - self._limits.burst * step) + step
+        await asyncio.sleep(max(0.0, self._next_turn - now))
+
+    async def _serve_web(
+        self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        if not web.is_read(line):
+            # A web page could send commands in the body of a POST: nothing after this line is read.
+            self._dispatcher.refused()
+            return
+        with self._answering():
+            async with asyncio.timeout(self._limits.line_seconds):
+                request = await web.read(line, reader)
+            await self._write(writer, await web.respond(request, self._dispatcher.run))
+
+    async def _serve_stream(
+        self, stream: Stream, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Write events as they come; whatever the client sends meanwhile, its end included, ends that."""
+        if self._streams >= self._limits.streams:
+            await self._refuse(writer, CommandError("busy", "too many streams; close one first"))
+            return
+        self._streams += 1
+        events = stream.events(request)
+        coming: asyncio.Task[Answer] = asyncio.ensure_future(anext(events))
+        ended = asyncio.ensure_future(reader.read(1))
+        try:
+            while not ended.done():
+                await asyncio.wait(
+                    {coming, ended},
+                    timeout=self._limits.heartbeat_seconds,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if not coming.done():
+                    line = encode({"heartbeat": True})
+                else:
+                    try:
+                        line = encode(coming.result())
+                    except StopAsyncIteration:
+                        return
+                    except Exception as error:
+                        name = str(request["command"])
+                        await self._write(writer, _refusal(self._dispatcher.refusal(name, error)))
+                        return
+                    coming = asyncio.ensure_future(anext(events))
+                if not ended.done():
+                    await self._write(writer, line)
+        finally:
+            self._streams -= 1
+            coming.cancel()
+            ended.cancel()
+            await asyncio.gather(coming, ended, return_exceptions=True)
+            await events.aclose()
+
+    async def _refuse(self, writer: asyncio.StreamWriter, error: CommandError) -> None:
+        self._dispatcher.refused()
+        await self._write(writer, _refusal(error))
+
     async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
         writer.write(data)
         async with asyncio.timeout(self._limits.line_seconds):
             await writer.drain()
 
-    async def _answer(self, request: Request) -> bytes:
-        """Return the line that answers a request, whatever becomes of it."""
-        self._figures["requests"] += 1
-        name = request["command"]
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Let `close` know that a request is under way, until its answer is written."""
+        self._under_way += 1
+        self._quiet.clear()
         try:
-            return encode(await self._run(str(name), request))
-        except CommandError as error:
-            self._figures["refused_requests"] += 1
-            return encode_error(error.code, error.message)
-        except Exception:
-            # A bug in one command must not take the socket away from the others; it is counted and shown.
-            self._figures["internal_errors"] += 1
-            logger.exception("the command {} failed", name)
-            return encode_error("internal", "the command failed; the daemon's log says why")
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._quiet.set()
 
-    async def _run(self, name: str, request: Request) -> Answer:
-        if self._guarded:
-            self._check_token(request)
-        command = self._commands.get(name)
-        if command is None:
-            near = difflib.get_close_matches(name, self._commands, n=1, cutoff=0.0)[0]
-            raise CommandError(
-                "unknown_command", f"no command {quoted(name)}; the nearest known one is {near!r}"
-            )
-        if command.changes(request):
-            self._check_token(request)
-        bound = asyncio.timeout(self._limits.answer_seconds)
-        try:
-            async with bound:
-                return await command.answer(request)
-        except TimeoutError:
-            if bound.expired():
-                raise CommandError(
-                    "timeout", f"{name} took longer than {self._limits.answer_seconds:g} s"
-                ) from None
-            raise
-
-    def _check_token(self, request: Request) -> None:
-        given = request.get("token")
-        if not isinstance(given, str):
-            raise CommandError(
-                "token_required", "this needs the token: add the content of status.token_file as token"
-            )
-        if not self._token or not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token):
-            raise CommandError(
-                "token_wrong", "the token is not this daemon's; it is new at every start: read it again"
-            )
-
-    async def _help(self, request: Request) -> Answer:
-        return {"commands": {name: command.summary for name, command in sorted(self._commands.items())}}
-
-
-async def _pong(request: Request) -> Answer:
-    return {"pong": True}
-
-
-async def _end(writer: asyncio.StreamWriter, seconds: float) -> None:
-    """Close a connection; what the peer does not take in within this time is dropped."""
-    writer.close()
-    try:
-        async with asyncio.timeout(seconds):
+    async def _end(self, writer: asyncio.StreamWriter) -> None:
+        """Close a connection; what the peer does not take in within a moment is dropped."""
+        writer.close()
+        async with asyncio.timeout(self._limits.closing_seconds):
             await writer.wait_closed()
-    except (ConnectionError, TimeoutError):
-        writer.transport.abort()
+
+
+def _refusal(error: CommandError) -> bytes:
+    return encode_error(error.code, error.message)

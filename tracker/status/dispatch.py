@@ -1,0 +1,160 @@
+"""Decide who may ask what, and run it.
+
+Owns the table of commands, the token check and the counts of what went wrong. It never touches a socket: line
+protocol, streams and HTTP all come here, so that none of them is a way around the token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import hmac
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from loguru import logger
+
+from tracker.core.model import JsonValue
+from tracker.status.protocol import (
+    Answer,
+    Command,
+    CommandError,
+    Request,
+    Stream,
+    encode,
+    encode_error,
+    quoted,
+)
+
+
+class Answered(NamedTuple):
+    """Hold an answer and the line that says it."""
+
+    answer: Answer
+    line: bytes
+
+
+class Dispatcher:
+    """Run commands for whoever may ask."""
+
+    def __init__(
+        self,
+        commands: Mapping[str, Command],
+        streams: Mapping[str, Stream],
+        token: str,
+        *,
+        guarded: bool,
+        answer_seconds: float,
+    ) -> None:
+        """Take the commands; `guarded` makes each need the token. ping, help and health are always there."""
+        self._commands = {
+            "ping": Command(_pong, "say that the daemon answers"),
+            "help": Command(self._help, "list the commands"),
+            "health": Command(_healthy, "say that the daemon's loop turns"),
+            **commands,
+        }
+        self._streams = dict(streams)
+        self._token = token.encode()
+        self._guarded = guarded
+        self._answer_seconds = answer_seconds
+        self._requests = 0
+        self._refused = 0
+        self._failed = 0
+
+    def figures(self) -> dict[str, JsonValue]:
+        """Return counts since the start."""
+        return {
+            "requests_total": self._requests,
+            "refused_requests_total": self._refused,
+            "internal_errors_total": self._failed,
+        }
+
+    def refused(self) -> None:
+        """Count a request that was refused before it came here."""
+        self._refused += 1
+
+    async def answer(self, request: Request) -> bytes:
+        """Return the line that answers a request, whatever becomes of it."""
+        try:
+            return (await self.run(request)).line
+        except CommandError as error:
+            return encode_error(error.code, error.message)
+
+    async def run(self, request: Request) -> Answered:
+        """Run a command; raises CommandError, also for a bug in the command, which is logged and counted."""
+        self._requests += 1
+        name = str(request["command"])
+        try:
+            command = self._find(name, request)
+            answer = await self._within_bounds(name, command, request)
+            return Answered(answer, encode(answer))
+        except Exception as error:
+            raise self.refusal(name, error) from None
+
+    def stream(self, request: Request) -> Stream | None:
+        """Return the stream that is asked for, None where it is none; raises CommandError."""
+        stream = self._streams.get(str(request["command"]))
+        if stream is not None:
+            self._requests += 1
+            if self._guarded:
+                self._check_token(request)
+        return stream
+
+    def refusal(self, name: str, error: Exception) -> CommandError:
+        """Count what ended a command, and return what its client is told."""
+        if isinstance(error, CommandError):
+            self._refused += 1
+            return error
+        # A bug in one command must not take the socket away from the others.
+        self._failed += 1
+        logger.opt(exception=error).error("the command {} failed", name)
+        return CommandError("internal", "the command failed; the daemon's log says why")
+
+    def _find(self, name: str, request: Request) -> Command:
+        if self._guarded:
+            self._check_token(request)
+        command = self._commands.get(name)
+        if command is None:
+            known = [*self._commands, *self._streams]
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise CommandError(
+                "unknown_command", f"no command {quoted(name)}; the nearest known one is {near!r}"
+            )
+        if command.changes(request) and not self._guarded:
+            self._check_token(request)
+        return command
+
+    async def _within_bounds(self, name: str, command: Command, request: Request) -> Answer:
+        bound = asyncio.timeout(self._answer_seconds)
+        try:
+            async with bound:
+                return await command.answer(request)
+        except TimeoutError:
+            if bound.expired():
+                raise CommandError("timeout", f"{name} took longer than {self._answer_seconds:g} s") from None
+            raise
+
+    def _check_token(self, request: Request) -> None:
+        given = request.get("token")
+        if not isinstance(given, str):
+            raise CommandError(
+                "token_required", "this needs the token: add the content of status.token_file as token"
+            )
+        # Without a token of its own a daemon lets nobody change anything.
+        if not self._token or not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token):
+            raise CommandError(
+                "token_wrong", "the token is not this daemon's; it is new at every start: read it again"
+            )
+
+    async def _help(self, request: Request) -> Answer:
+        summaries = {name: command.summary for name, command in self._commands.items()}
+        summaries |= {name: stream.summary for name, stream in self._streams.items()}
+        return {"commands": dict(sorted(summaries.items()))}
+
+
+async def _pong(request: Request) -> Answer:
+    return {"pong": True}
+
+
+async def _healthy(request: Request) -> Answer:
+    return {"healthy": True}

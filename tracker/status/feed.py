@@ -1,0 +1,78 @@
+"""Hand events on to whoever follows, without ever waiting for them.
+
+Owns the numbers of the events and the memory of the latest. Publishing costs the same however many follow
+and however slow they are: who falls behind the memory is told how much was missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from tracker.core.model import JsonValue
+from tracker.status.protocol import Answer, CommandError, Request, Stream
+
+
+class EventFeed:
+    """Number events, keep the latest, and let any number of readers follow."""
+
+    def __init__(self, capacity: int = 1000) -> None:
+        self._latest: deque[Answer] = deque(maxlen=capacity)
+        self._next = 1
+        self._news = asyncio.Event()
+
+    @property
+    def last(self) -> int:
+        """The number of the latest event, 0 before the first."""
+        return self._next - 1
+
+    def publish(self, event: dict[str, JsonValue]) -> None:
+        """Take an event; it is handed on with its number as `seq`, which begins at 1 with each start."""
+        self._latest.append({"seq": self._next, **event})
+        self._next += 1
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def follow(self, after: int | None = None) -> AsyncGenerator[Answer, None]:
+        """Yield each event with a higher number than `after`, for ever; None means those still to come.
+
+        Where events were forgotten before they could be handed on, their count comes in their place as
+        {"missed": n}. A number above the latest is one of an earlier start, so everything is handed on.
+        """
+        position = self.last if after is None else after
+        if position > self.last:
+            position = 0
+        while True:
+            news = self._news
+            oldest = self._next - len(self._latest)
+            if position + 1 < oldest:
+                yield {"missed": oldest - 1 - position}
+                position = oldest - 1
+            elif position < self.last:
+                position += 1
+                yield self._latest[position - oldest]
+            else:
+                await news.wait()
+
+
+def subscription(feed: EventFeed) -> Stream:
+    """Return the command that follows a feed: {"command": "subscribe", "after": N}, or without a number.
+
+    Its first line says the number of the latest event (`last`), so that a client can ask for `status` and
+    then go on from there.
+    """
+
+    async def events(request: Request) -> AsyncGenerator[Answer, None]:
+        after = request.get("after")
+        if not (after is None or (isinstance(after, int) and not isinstance(after, bool) and after >= 0)):
+            raise CommandError(
+                "bad_argument", "after must be the number of an event, 0 for all that are kept"
+            )
+        yield {"subscribed": True, "last": feed.last}
+        async with aclosing(feed.follow(after)) as following:
+            async for event in following:
+                yield event
+
+    return Stream(events, "follow the events, one line each; `after` N goes on behind event N")
