@@ -60,6 +60,7 @@ class RawClient:
         self.writer = writer
         self.handshake: Fields = ()
         self.frames: list[Fields] = []
+        self.bytes_read = 0
         self.closed = False
         self._unframe = FrameReader(limit=1 << 24)
         self._task: asyncio.Task[None] | None = None
@@ -77,6 +78,7 @@ class RawClient:
     async def _read(self) -> None:
         try:
             while data := await self.reader.read(65536):
+                self.bytes_read += len(data)
                 self.frames += self._unframe.feed(data)
         except ConnectionError:
             pass

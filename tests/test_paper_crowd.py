@@ -128,6 +128,23 @@ def test_a_client_without_a_common_version_is_cut_off(versions: str) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(("versions", "received"), [("v157..176", 4096), ("v100..226", 4100)])
+def test_a_write_of_exactly_4096_bytes_is_padded_for_the_official_client(
+    versions: str, received: int
+) -> None:
+    async def run() -> None:
+        async with make_gateway() as gateway, raw_client(gateway, 1, versions) as client:
+            await client.settle()
+            data = frame(["77", "x" * (4096 - 4 - 4)])
+            assert len(data) == 4096
+            before = client.bytes_read
+            gateway.push_bytes(data)
+            await until(lambda: client.bytes_read - before >= received)
+            assert client.bytes_read - before == received
+
+    asyncio.run(run())
+
+
 def test_a_large_answer_reaches_a_reader_whole_and_others_are_served_meanwhile() -> None:
     async def run() -> None:
         async with (
