@@ -30,7 +30,7 @@ NO_PART_OF_CORE: Final = frozenset(
     }
 )
 """What reaches outside the process, or makes a second run differ from the first."""
-OUTER: Final = frozenset({"settings", "sources", "daemon", "cli", "demo"})
+OUTER: Final = frozenset({"settings", "sources", "parts", "daemon", "cli", "commands", "demo"})
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "core": frozenset({"core"}),
     "gateway": frozenset({"core", "gateway"}),

@@ -12,29 +12,21 @@ import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from datetime import timedelta
-from functools import partial
 from typing import Any, Final
 
 from loguru import logger
 
-from tracker import answers, logs, vetting
+from tracker import answers, logs, parts, vetting
 from tracker.clock import now
-from tracker.core.matching import match_execution
-from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
-from tracker.core.names import AlerterNames
-from tracker.core.ports import Shown, StoreRefused
-from tracker.core.updates import ClosingPolicy, Event, EventKind
+from tracker.core.ports import StoreRefused
+from tracker.core.updates import Event, EventKind
 from tracker.gateway.link import LinkOptions, LinkState
-from tracker.gateway.normalise import normalise
 from tracker.gateway.recording import FatalCapture
 from tracker.gateway.session import Session
-from tracker.pump import Pump, StoreFull
+from tracker.pump import StoreFull
 from tracker.settings import Settings
 from tracker.status.protocol import Answer, Command, Request
 from tracker.status.server import CannotListen, StatusServer, make_token
-from tracker.stores.alerts import AlertFile
-from tracker.stores.contracts import AlerterStores
 from tracker.stores.journal import Journal, JournalFailed
 from tracker.stores.lock import FileLock, Locked
 
@@ -45,36 +37,6 @@ EXIT_FAILED: Final = 1
 EXIT_STORE: Final = 5
 
 
-class AlertStores:
-    """Serve alerts.json with what the two read-only alerter stores add to it."""
-
-    def __init__(self, alerts: AlertFile, alerters: AlerterStores) -> None:
-        self.alerts_file = alerts
-        self._alerters = alerters
-
-    def refresh(self) -> bool:
-        added = self._alerters.refresh()
-        if added:
-            self.alerts_file.enrich_again()
-        merged = self.alerts_file.settle()
-        return self.alerts_file.refresh() or merged or added
-
-    def alerts(self) -> Sequence[Alert]:
-        return self.alerts_file.alerts()
-
-    def candidates(self, execution: Execution) -> Sequence[Alert]:
-        return self.alerts_file.candidates(execution)
-
-    def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
-        return self.alerts_file.apply(updates)
-
-    def shown(self, alert: AlertId) -> Shown | None:
-        return self.alerts_file.shown(alert)
-
-    def record(self, alert: AlertId) -> str | None:
-        return self.alerts_file.record(alert)
-
-
 class Daemon:
     """Hold the running parts of one tracker; `settings` were checked."""
 
@@ -82,24 +44,10 @@ class Daemon:
         self._settings = settings
         self._journal = journal
         self._started_at = now()
-        names = AlerterNames((one.name, one.title, one.aliases) for one in settings.alerters)
-        stores = settings.stores
-        zone = settings.store_zone()
-        alerters = AlerterStores(stores.contracts, stores.stocks, zone=zone, names=names, now=now)
-        self._alert_file = AlertFile(stores.alerts, zone=zone, now=now, enrich=alerters.enrich, names=names)
-        early = timedelta(seconds=settings.matching.early_fill)
-        self._pump = Pump(
-            journal,
-            AlertStores(self._alert_file, alerters),
-            partial(normalise, login_zone=settings.login_zone()),
-            partial(match_execution, early_fill=early, names=names),
-            now=now,
-            worker=worker,
-            policy=ClosingPolicy(settings.closing.policy),
-            accounts=settings.gateway.accounts,
-            retry_for=timedelta(seconds=settings.matching.retry_for),
-            on_event=self._tell,
-            want_sweep=self._want_sweep,
+        self._names = names = parts.names_of(settings)
+        self._store = store = parts.alert_stores(settings, names)
+        self._pump = parts.make_pump(
+            settings, journal, store, names, worker, on_event=self._tell, want_sweep=self._want_sweep
         )
         gateway = settings.gateway
         self._session = Session(
@@ -124,7 +72,7 @@ class Daemon:
 
     async def run(self) -> int:
         """Run until a signal or a fatal failure; returns the exit code."""
-        self._alert_file.check()
+        self._store.alerts_file.check()
         if not self._journal.cursor:
             logger.info("first start: today's earlier fills are applied too, as far as the broker lists them")
         stop = asyncio.Event()
@@ -160,7 +108,7 @@ class Daemon:
         if not any(task.done() and not task.cancelled() and task.exception() for task in tasks):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._pump.pump(), _FAREWELL_SECONDS)
-        self._alert_file.close()
+        self._store.alerts_file.close()
 
     def _signalled(self, stop: asyncio.Event, number: signal.Signals) -> None:
         if stop.is_set():

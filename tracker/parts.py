@@ -1,0 +1,94 @@
+"""Build from settings the parts that the daemon and the commands beside it share.
+
+Owns how settings become an alert store and a pump. It starts nothing, opens no journal and reads no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from datetime import timedelta
+from functools import partial
+
+from tracker.clock import now
+from tracker.core.matching import match_execution
+from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
+from tracker.core.names import AlerterNames
+from tracker.core.ports import Shown
+from tracker.core.updates import ClosingPolicy, Event
+from tracker.gateway.normalise import normalise
+from tracker.pump import Pump
+from tracker.settings import Settings
+from tracker.stores.alerts import AlertFile
+from tracker.stores.contracts import AlerterStores
+from tracker.stores.journal import Journal
+
+
+class AlertStores:
+    """Serve alerts.json with what the two read-only alerter stores add to it."""
+
+    def __init__(self, alerts: AlertFile, alerters: AlerterStores) -> None:
+        self.alerts_file = alerts
+        self._alerters = alerters
+
+    def refresh(self) -> bool:
+        added = self._alerters.refresh()
+        if added:
+            self.alerts_file.enrich_again()
+        merged = self.alerts_file.settle()
+        return self.alerts_file.refresh() or merged or added
+
+    def alerts(self) -> Sequence[Alert]:
+        return self.alerts_file.alerts()
+
+    def candidates(self, execution: Execution) -> Sequence[Alert]:
+        return self.alerts_file.candidates(execution)
+
+    def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
+        return self.alerts_file.apply(updates)
+
+    def shown(self, alert: AlertId) -> Shown | None:
+        return self.alerts_file.shown(alert)
+
+    def record(self, alert: AlertId) -> str | None:
+        return self.alerts_file.record(alert)
+
+
+def names_of(settings: Settings) -> AlerterNames:
+    """Return the alerters: the built-in ones and those of the settings."""
+    return AlerterNames((one.name, one.title, one.aliases) for one in settings.alerters)
+
+
+def alert_stores(settings: Settings, names: AlerterNames) -> AlertStores:
+    """Return the alert store; nothing is read before its first `refresh`."""
+    stores, zone = settings.stores, settings.store_zone()
+    alerters = AlerterStores(stores.contracts, stores.stocks, zone=zone, names=names, now=now)
+    file = AlertFile(stores.alerts, zone=zone, now=now, enrich=alerters.enrich, names=names)
+    return AlertStores(file, alerters)
+
+
+def make_pump(
+    settings: Settings,
+    journal: Journal,
+    store: AlertStores,
+    names: AlerterNames,
+    worker: Executor,
+    *,
+    on_event: Callable[[Event], None] = lambda event: None,
+    want_sweep: Callable[[str], None] = lambda reason: None,
+) -> Pump:
+    """Return the pump between a journal and an alert store."""
+    early = timedelta(seconds=settings.matching.early_fill)
+    return Pump(
+        journal,
+        store,
+        partial(normalise, login_zone=settings.login_zone()),
+        partial(match_execution, early_fill=early, names=names),
+        now=now,
+        worker=worker,
+        policy=ClosingPolicy(settings.closing.policy),
+        accounts=settings.gateway.accounts,
+        retry_for=timedelta(seconds=settings.matching.retry_for),
+        on_event=on_event,
+        want_sweep=want_sweep,
+    )
