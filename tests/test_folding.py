@@ -9,9 +9,9 @@ from decimal import Decimal
 import pytest
 
 from tests.facts import ACCOUNT, NVDA, START
-from tracker.core.book import Holding, Moment, Seed, Stake
+from tracker.core.book import Holding, Seed, Stake
 from tracker.core.folding import Entry, Parts, fold
-from tracker.core.model import AlertId
+from tracker.core.model import AlertId, Moment
 
 ONE = AlertId("one", "NVDA", "2025-11-18T15:42:00", 700100200)
 TWO = AlertId("two", "NVDA", "2025-11-18T15:42:10", 700100200)

@@ -30,6 +30,8 @@ from tracker.core.model import (
     AlertId,
     Ambiguous,
     CompletedOrder,
+    End,
+    EndOf,
     Execution,
     Match,
     Matched,
@@ -303,14 +305,42 @@ def test_ownership_goes_down_a_line_of_heirs() -> None:
     assert quantity(story, last) == 5
 
 
-def test_a_record_is_not_taken_over_twice_nor_by_its_own_heir() -> None:
+def test_a_record_is_not_taken_over_twice() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))
     story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR))
     assert story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(OTHER)) == []
-    assert story.note(Source.STORE, "replaced", *alert_fields(HEIR), *alert_fields(ALERT)) == []
     assert story.note(Source.STORE, "replaced", *alert_fields(OTHER), *alert_fields(HEIR)) == []
     assert quantity(story, HEIR) == 4
+
+
+def test_a_record_that_owns_nothing_hands_nothing_on() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, at=1, perm_id=189))
+    assert story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR)) == []
+    assert untouched(story, HEIR)
+    assert story.book.find(ALERTS, "kept", "1") == []
+
+
+def test_a_record_that_a_stale_copy_brings_back_takes_back_what_it_handed_on() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR))
+    story.note(Source.STORE, "replaced", *alert_fields(HEIR), *alert_fields(ALERT))
+    story.tell(execution(exec_id(2), 1, at=9))
+    assert (quantity(story), quantity(story, HEIR)) == (5, 4)
+    (kept,) = story.book.find(ALERTS, "kept", "1")
+    assert kept.alert == ALERT
+
+
+def test_a_record_that_another_program_put_back_is_kept_again() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.STORE, "gone", *alert_fields(ALERT))
+    story.note(Source.STORE, "back", *alert_fields(ALERT))
+    story.note(Source.STORE, "back", *alert_fields(OTHER))
+    (kept,) = story.book.find(ALERTS, "kept", "1")
+    assert kept.alert == ALERT
 
 
 def test_a_record_that_is_gone_is_no_longer_kept_as_it_was() -> None:
@@ -359,6 +389,7 @@ def test_one_sweep_even_after_a_restart() -> None:
 def test_what_says_nothing_of_a_fill_changes_nothing() -> None:
     story = Story()
     assert story.tell(Notice(-1, 2104, "a data farm"), CompletedOrder(188, ACCOUNT, "Filled")) == []
+    assert story.tell(End(EndOf.OPEN_ORDERS, -1)) == []
     assert story.note(Source.LINK, "weather", "fine") == []
 
 

@@ -15,6 +15,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from tracker.core.evidence import Absences, Departure, Gap, LinkState, Proof
 from tracker.core.model import (
     ZERO,
     AlertId,
@@ -26,6 +27,7 @@ from tracker.core.model import (
     ExecutionKey,
     Match,
     Matched,
+    Moment,
     OrderKey,
     Position,
     Source,
@@ -34,13 +36,6 @@ from tracker.core.model import (
 )
 
 Row = TypeVar("Row")
-
-
-class Moment(NamedTuple):
-    """Order the entries of a contract: execution time, then arrival."""
-
-    time: datetime
-    seq: int
 
 
 class ContractKey(NamedTuple):
@@ -172,21 +167,12 @@ class Holding:
     groups: tuple[Group, ...] = ()
     stakes: tuple[Stake, ...] = ()
     last: Moment | None = None
+    departed: bool = False
+    """The last entry was a departure, which an execution after it disproves."""
 
     @property
     def key(self) -> ContractKey:
         return ContractKey(self.account, self.contract.con_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Departure:
-    """Record that a position went without executions, as two witnesses agreed."""
-
-    account: str
-    con_id: int
-    moment: Moment
-    cause: str
-    """expired, or gone."""
 
 
 def broker_order_text(order: OrderKey) -> str:
@@ -339,7 +325,10 @@ HOLDINGS: Table[Holding] = Table(
     "holdings",
     Holding,
     key=lambda row: row.key.text(),
-    indexes={"doubt": lambda row: "1" if row.seed is Seed.DOUBT else None},
+    indexes={
+        "doubt": lambda row: "1" if row.seed is Seed.DOUBT else None,
+        "held": lambda row: "1" if row.held else None,
+    },
 )
 DEPARTURES: Table[Departure] = Table(
     "departures",
@@ -366,6 +355,20 @@ POSITIONS: Table[BrokerPosition] = Table(
     key=lambda row: f"{row.position.account} {row.position.contract.con_id}",
 )
 SNAPSHOTS: Table[Snapshot] = Table("snapshots", Snapshot, key=lambda row: "last")
+ABSENCES: Table[Absences] = Table("absences", Absences, key=lambda row: "last")
+LINKS: Table[LinkState] = Table("links", LinkState, key=lambda row: "last")
+PROOFS: Table[Proof] = Table(
+    "proofs",
+    Proof,
+    key=lambda row: row.account,
+    indexes={"whole": lambda row: "1" if row.whole else None},
+)
+GAPS: Table[Gap] = Table(
+    "gaps",
+    Gap,
+    key=lambda row: row.day.isoformat(),
+    indexes={"open": lambda row: None if row.closed_how else "1"},
+)
 OUTBOX: Table[Delivery] = Table(
     "outbox",
     Delivery,
@@ -389,6 +392,10 @@ TABLES: tuple[Table[Any], ...] = (
     ALERTS,
     POSITIONS,
     SNAPSHOTS,
+    ABSENCES,
+    LINKS,
+    PROOFS,
+    GAPS,
     OUTBOX,
     UNDECODED,
 )

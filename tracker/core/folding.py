@@ -18,8 +18,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from tracker.core.book import Group, Holding, Moment, Stake
-from tracker.core.model import ZERO, AlertId
+from tracker.core.book import Group, Holding, Stake
+from tracker.core.model import ZERO, AlertId, Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,20 @@ def step(holding: Holding, entry: Entry) -> tuple[Holding, Parts]:
     owned = sum((abs(group.quantity) for group in groups), ZERO)
     assert owned <= abs(held), f"more owned ({owned}) than held ({held})"
     stakes = _stakes(holding.stakes, groups, touched, entry)
-    after = replace(holding, held=held, groups=groups, stakes=stakes, last=entry.moment)
+    after = replace(
+        holding,
+        held=held,
+        groups=groups,
+        stakes=stakes,
+        last=entry.moment,
+        departed=bool(entry.departed),
+    )
     return after, Parts(opening, closing, touched)
 
 
 def fold(start: Holding, entries: Iterable[Entry]) -> tuple[Holding, list[Parts]]:
     """Fold all entries of a contract, which must come in the order of their moments, from its base."""
-    holding = replace(start, held=start.base, groups=(), stakes=(), last=None)
+    holding = replace(start, held=start.base, groups=(), stakes=(), last=None, departed=False)
     parts: list[Parts] = []
     for entry in entries:
         assert holding.last is None or holding.last <= entry.moment, "entries out of order"

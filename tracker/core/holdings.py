@@ -32,7 +32,6 @@ from tracker.core.book import (
     Booked,
     ContractKey,
     Holding,
-    Moment,
     Seed,
     Snapshot,
     alert_text,
@@ -41,7 +40,7 @@ from tracker.core.book import (
     owners_of,
 )
 from tracker.core.folding import Entry, Parts, fold, step
-from tracker.core.model import LIVE, ZERO, AlertId
+from tracker.core.model import LIVE, ZERO, AlertId, Moment
 
 _DOUBTFUL: Final = timedelta(seconds=2)
 """How far the broker's clock, cut to the second, may be from ours around a request."""
@@ -110,15 +109,20 @@ class Holdings:
         if self._draft is not None:
             self._draft.rows[key.text()] = quantity
 
-    def snapshot_ended(self, ended: Moment) -> None:
-        """Seed what waits, if no live execution came in between; the session asks again if one did."""
+    def snapshot_ended(self, ended: Moment) -> bool:
+        """Seed what waits, if no live execution came in between; the session asks again if one did.
+
+        True when the snapshot was taken.
+        """
         if self._draft is None:
-            return
+            return False
         draft, self._draft = self._draft, None
         if not draft.disturbed:
             self._seed_from(draft, ended)
-        elif self._snapshot_due:
+            return True
+        if self._snapshot_due:
             self._disturbed = (draft, ended)
+        return False
 
     def snapshot_failed(self) -> None:
         """Go on without an answer that never ended: unknown is not empty."""
@@ -144,7 +148,7 @@ class Holdings:
             self._waiting[key] = None
             return
         later = holding is not None and (holding.last is None or holding.last < booked.moment)
-        if holding is not None and later and not _in_seed(booked, holding):
+        if holding is not None and later and not holding.departed and not _in_seed(booked, holding):
             after, parts = step(holding, self._entry(booked))
             self._book.put(HOLDINGS, after)
             self._keep(booked, parts)
@@ -166,14 +170,14 @@ class Holdings:
         """Fold a contract from its base."""
         everything = self._book.find(EXECUTIONS, "contract", key.text())
         rows = [row for row in everything if row.counted]
-        if not rows:
-            return
         rows.sort(key=lambda row: row.moment)
         before = self._book.get(HOLDINGS, key.text())
         start = self._seeded(key, everything, before)
-        departures = self._book.find(DEPARTURES, "contract", key.text())
         entries = [(self._entry(row), row) for row in rows] + [
-            (Entry(gone.moment, "", ZERO, ZERO, departed=gone.cause), None) for gone in departures
+            (Entry(gone.moment, "", ZERO, ZERO, departed=gone.cause), None)
+            for gone in self._book.find(DEPARTURES, "contract", key.text())
+            # What traded later had not gone.
+            if gone.moment > rows[-1].moment
         ]
         entries.sort(key=lambda pair: pair[0].moment)
         after, parts = fold(start, (entry for entry, _ in entries))

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, tzinfo
 
 from tracker.core.book import (
     ALERTS,
@@ -34,17 +35,16 @@ from tracker.core.book import (
     Booked,
     BrokerPosition,
     ContractKey,
-    Moment,
     Undecoded,
     alert_text,
     correction_version,
 )
+from tracker.core.departures import Departures
 from tracker.core.holdings import Holdings
 from tracker.core.model import (
     AlertId,
     BrokerFact,
     CommissionReport,
-    CompletedOrder,
     End,
     EndOf,
     Execution,
@@ -52,7 +52,7 @@ from tracker.core.model import (
     Frame,
     Match,
     Matched,
-    Notice,
+    Moment,
     OpenOrder,
     OrderStatus,
     Position,
@@ -63,7 +63,8 @@ from tracker.core.model import (
     correction_parts,
 )
 from tracker.core.orders import Orders
-from tracker.core.updates import ClosingPolicy, Event, EventKind, about, show
+from tracker.core.proving import Proving
+from tracker.core.updates import ClosingPolicy, Event, EventKind, about, show, stakes_of
 
 Decide = Callable[[Execution], Match]
 """Match an execution against the alerts that the store has now."""
@@ -72,7 +73,8 @@ Decide = Callable[[Execution], Match]
 class Ledger:
     """Apply facts to a book.
 
-    `accounts` empty watches every account. `settle` ends a batch: it puts the updates into the outbox.
+    `accounts` empty watches every account; `zone` is that of the accounts' midnight. `settle` ends a batch:
+    it puts the updates into the outbox.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Ledger:
         *,
         policy: ClosingPolicy = ClosingPolicy.MARK,
         accounts: Collection[str] = (),
+        zone: tzinfo = UTC,
     ) -> None:
         self._book = book
         self._decide = decide
@@ -89,6 +92,8 @@ class Ledger:
         self._accounts = frozenset(accounts)
         self._holdings = Holdings(book, self._touch, self._needs_person)
         self._orders = Orders(book, self._touch)
+        self._proving = Proving(book, zone)
+        self._departures = Departures(book, zone)
         self._undecoded = {row.exec_id: row for row in book.find(UNDECODED, "open", "1") if row.exec_id}
         self._undecided: dict[ExecutionKey, None] = {}
         """The fills that this batch put before a person."""
@@ -100,7 +105,11 @@ class Ledger:
 
     def apply(self, frame: Frame, fact: BrokerFact | None) -> None:
         """Apply one frame; `fact` is what a broker frame says, None for the other sources."""
+        self._events += self._proving.apply(frame, fact)
+        self._departures.apply(fact)
         match fact:
+            case None:
+                self._note(frame)
             case Execution():
                 self._execution(frame, fact)
             case CommissionReport():
@@ -115,10 +124,8 @@ class Ledger:
                 self._end(frame, fact)
             case Undecodable():
                 self._undecodable(frame, fact)
-            case CompletedOrder() | Notice():
-                pass
-            case None:
-                self._note(frame)
+            case _:
+                pass  # A completed order is kept by its permId alone; notices say nothing of a fill.
 
     def settle(self, frame: Frame) -> list[Event]:
         """End a batch with its last frame: put what the touched alerts must show into the outbox."""
@@ -248,7 +255,11 @@ class Ledger:
         if end.of is EndOf.EXECUTIONS:
             self._holdings.sweep_over(end.request_id)
         elif end.of is EndOf.POSITIONS:
-            self._holdings.snapshot_ended(Moment(frame.received_at, frame.seq))
+            if not self._holdings.snapshot_ended(Moment(frame.received_at, frame.seq)):
+                return
+            for key in self._departures.snapshot(self._proving.link):
+                self._holdings.refold(key)
+            self._events += self._proving.snapshot(frame)
             self._ask_again()
 
     def _ask_again(self) -> None:
@@ -300,6 +311,8 @@ class Ledger:
                 self._take_over(frame, _alert_id(rest[:4]), _alert_id(rest[4:8]))
             case (Source.STORE, "gone"):
                 self._gone(_alert_id(rest[:4]))
+            case (Source.STORE, "back"):
+                self._back(_alert_id(rest[:4]))
             case (Source.PERSON, "assign"):
                 self._assign(rest[0], rest[1], _alert_id(rest[2:6]))
             case (Source.PERSON, "dismiss"):
@@ -337,14 +350,22 @@ class Ledger:
             self._book.put(EXECUTIONS, replace(booked, dismissed=True))
 
     def _take_over(self, frame: Frame, old: AlertId, new: AlertId) -> None:
-        """Hand what a replaced record owned to the newer record of the same contract."""
+        """Hand what a record that is gone owns to the record of the same contract in its place.
+
+        A stale copy may bring back a record that had been replaced; then it takes back what it handed on.
+        """
+        self._gone(old)
         state = self._book.get(ALERTS, alert_text(old))
-        if state is None or state.successor is not None or self._holdings.current(new) == old:
+        if state is None or state.successor is not None:
             return
-        self._book.put(ALERTS, replace(state, successor=new, gone=True))
+        if not any(stake.quantity for _, stake in stakes_of(self._book, state)):
+            return
         heir = self._book.get(ALERTS, alert_text(new)) or AlertState(new)
+        if heir.successor is not None:
+            heir = replace(heir, successor=None, shown=None)
         contracts = tuple(dict.fromkeys((*heir.contracts, *state.contracts)))
-        self._book.put(ALERTS, replace(heir, contracts=contracts))
+        self._book.put(ALERTS, replace(state, successor=new))
+        self._book.put(ALERTS, replace(heir, contracts=contracts, gone=False))
         for key in state.contracts:
             self._holdings.refold(key)
         self._events.append(
@@ -355,6 +376,12 @@ class Ledger:
         state = self._book.get(ALERTS, alert_text(alert))
         if state is not None:
             self._book.put(ALERTS, replace(state, gone=True))
+
+    def _back(self, alert: AlertId) -> None:
+        """Keep a record again that another program put back."""
+        state = self._book.get(ALERTS, alert_text(alert))
+        if state is not None:
+            self._book.put(ALERTS, replace(state, gone=False))
 
     def _tell(self, kind: EventKind, frame: Frame, booked: Booked, note: str = "") -> None:
         self._events.append(about(kind, frame.received_at, booked, note))

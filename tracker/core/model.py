@@ -32,6 +32,13 @@ class ExecutionKey(NamedTuple):
     exec_id: str
 
 
+class Moment(NamedTuple):
+    """Order the entries of a contract: execution time, then arrival."""
+
+    time: datetime
+    seq: int
+
+
 class OrderKey(NamedTuple):
     """Identify an order: by permId, else by (clientId, orderId); permId 0 is never a key."""
 

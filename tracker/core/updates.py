@@ -57,6 +57,8 @@ class EventKind(StrEnum):
     UNDECODABLE = "undecodable"
     CONFLICT = "conflict"
     TAKEN_OVER = "taken_over"
+    GAP = "gap"
+    """A day that ended unproven, or one that is closed now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,8 @@ def stakes_of(book: Book, state: AlertState) -> list[tuple[Holding, Stake]]:
     found: list[tuple[Holding, Stake]] = []
     for key in state.contracts:
         holding = book.get(HOLDINGS, key.text())
-        if holding is not None:
-            found.extend((holding, stake) for stake in holding.stakes if stake.alert == state.alert)
+        assert holding is not None, "an alert's contract was folded"
+        found.extend((holding, stake) for stake in holding.stakes if stake.alert == state.alert)
     return found
 
 
@@ -149,11 +151,9 @@ def compose(
 def _emptied(state: AlertState, updated_at: datetime) -> AlertUpdate:
     """Say that a record owns nothing after all: its only fill was assigned or corrected away."""
     shown = state.shown
-    last = (
-        dict(shown.last_order_update) if shown is not None and shown.last_order_update is not None else None
-    )
-    if last is not None:
-        last["updated_at"] = instant(updated_at)
+    assert shown is not None, "what never showed anything is not written"
+    assert shown.last_order_update is not None, "what was shown tells of an order"
+    last = {**shown.last_order_update, "updated_at": instant(updated_at)}
     position: dict[str, Value] = {
         "quantity": 0,
         "avg_price": None,
