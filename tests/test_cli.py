@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tracker import cli
+from tracker.commands import COMMANDS
 from tracker.settings import Settings
 
 PROJECT = Path(__file__).parent.parent
@@ -170,6 +171,46 @@ def test_beyond_loopback_the_token_is_sent(capsys: pytest.CaptureFixture[str]) -
     assert "NOT receiving" in capsys.readouterr().out
 
 
+def test_paper_serves_until_it_is_told_to_end() -> None:
+    command = [sys.executable, "-m", "tracker", "paper", "--port", "0", "--accounts", "DU9000001, DU9000002"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        found = re.fullmatch(r"paper gateway on 127\.0\.0\.1:(\d+), accounts DU9000001, DU9000002\n", said)
+        assert found, said
+        with socket.create_connection(("127.0.0.1", int(found[1])), 10):
+            pass
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_paper_listens_where_the_settings_look_for_a_gateway(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = refusal(capsys, "paper", "--gateway.port", str(port), code=1)
+    assert line.startswith(f"tracker paper: cannot listen on 127.0.0.1 port {port} (")
+    assert line.endswith("choose another --port")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--port", "x"], "tracker paper: argument --port: invalid int value: 'x'"),
+        (["--scenario", "gone"], "tracker paper: gone: cannot be read"),
+        (["--time-form", "odd"], "tracker paper: "),
+    ],
+)
+def test_paper_refuses_what_it_cannot_use(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert words in refusal(capsys, "paper", *arguments)
+
+
+def test_the_demo_has_no_settings_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--gateway.port does not count here" in refusal(capsys, "demo", "--gateway.port", "1")
+
+
 def test_ctrl_c_ends_a_command_quietly(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,11 +225,11 @@ def test_ctrl_c_ends_a_command_quietly(
 def test_help_names_every_command_within_80_columns() -> None:
     overview = run("--help").stdout
     assert max(map(len, overview.splitlines())) <= 80
-    for name, command in cli.COMMANDS.items():
+    for name, command in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(command.summary)}$", overview, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", list(cli.COMMANDS))
+@pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([name, "--help"])
@@ -196,7 +237,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     text = capsys.readouterr().out
     assert f"usage: tracker {name}" in text
     assert "--settings PATH" in text
-    assert ("--json" in text) >= cli.COMMANDS[name].reads
+    assert ("--json" in text) >= COMMANDS[name].reads
 
 
 def test_the_version_is_told() -> None:

@@ -30,7 +30,9 @@ NO_PART_OF_CORE: Final = frozenset(
     }
 )
 """What reaches outside the process, or makes a second run differ from the first."""
-OUTER: Final = frozenset({"settings", "sources", "parts", "daemon", "cli", "commands", "demo"})
+OUTER: Final = frozenset(
+    {"settings", "sources", "parts", "offline", "daemon", "cli", "console", "commands", "asking", "demo"}
+)
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "core": frozenset({"core"}),
     "gateway": frozenset({"core", "gateway"}),
@@ -69,9 +71,9 @@ VAGUE_NAMES: Final = re.compile(
 )
 PRINTERS: Final = (
     "tracker/cli.py",
+    "tracker/console.py",
     "tracker/demo",
     "tracker/status/watch",
-    "tracker/paper/cli",
     "scripts/",
     "tests/",
 )

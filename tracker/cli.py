@@ -1,57 +1,23 @@
 """The command line: which commands and flags there are, and what each exit code means.
 
-Owns argparse, the words of usage errors, and what goes to standard output. It never does a command's work:
-each is one small function that imports what it needs when called, so that `tracker --help` loads nothing.
+Owns argparse and the words of usage errors. It never does a command's work: `tracker.commands` lists them,
+and loads what one needs when it is called, so that `tracker --help` loads nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from collections.abc import Iterable, Sequence
+from typing import Final, NoReturn
 
-if TYPE_CHECKING:
-    from tracker.settings import Settings
+from tracker.commands import COMMANDS
+from tracker.console import BAD_USAGE, FAILED, INTERRUPTED, WELL, Arguments, Command, Refusal, say
 
-WELL: Final = 0
-FAILED: Final = 1
-BAD_USAGE: Final = 2
-"""Bad usage or settings, or a configured folder that does not exist."""
-NOT_REACHABLE: Final = 3
-"""No daemon, or no gateway."""
-INTERRUPTED: Final = 130
-"""Ended by Ctrl-C where the command does not handle it itself, as shells count it."""
+__all__ = ["COMMANDS", "main"]
 
 _SETTING_FLAG: Final = re.compile(r"--([\w-]*\.[\w.-]*)(?:=(.*))?", re.DOTALL)
-
-
-class Refusal(Exception):
-    """End the command with this exit code, saying these lines on standard error."""
-
-    def __init__(self, code: int, lines: Iterable[str]) -> None:
-        self.code = code
-        self.lines = tuple(lines)
-        super().__init__(*self.lines)
-
-
-class Arguments(NamedTuple):
-    """Hold what was given on the command line: the command's own flags, and settings as section.key."""
-
-    own: argparse.Namespace
-    flags: Mapping[str, str]
-
-
-class Command(NamedTuple):
-    """Declare a command."""
-
-    summary: str
-    run: Callable[[Arguments], int]
-    declare: Callable[[argparse.ArgumentParser], None] = lambda parser: None
-    reads: bool = False
-    """Whether it only answers a question; such a command has --json."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,7 +27,7 @@ class _Parser(argparse.ArgumentParser):
         raise Refusal(BAD_USAGE, [f"{self.prog}: {message}; see {self.prog} --help"])
 
     def print_help(self, file: object = None) -> None:
-        _say(self.format_help().rstrip())
+        say(self.format_help().rstrip())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,18 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         code = INTERRUPTED
     return code
-
-
-def _say(text: str) -> None:
-    """Write to standard output at once, while a failure can still be told."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough, which changes nothing for the exit code. What is left in
-        # the buffer goes nowhere, or the interpreter would complain once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        raise Refusal(FAILED, [f"tracker: the answer could not be written: {error.strerror}"]) from None
 
 
 def _dispatch(argv: Sequence[str]) -> int:
@@ -105,10 +59,10 @@ def _dispatch(argv: Sequence[str]) -> int:
 
 def _without_command(argv: Sequence[str]) -> int:
     if argv and argv[0] in ("-h", "--help"):
-        _say(_overview())
+        say(_overview())
         return WELL
     if argv and argv[0] == "--version":
-        _say(f"tracker {_version()}")
+        say(f"tracker {_version()}")
         return WELL
     if argv:
         raise Refusal(
@@ -193,91 +147,3 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     return get_close_matches(word, list(known), n=1, cutoff=0.0)[0]
-
-
-def _settings(arguments: Arguments) -> Settings:
-    """Load the settings, as every command that needs them does."""
-    from tracker.settings import SettingsError
-    from tracker.sources import load
-
-    try:
-        return load(arguments.flags, arguments.own.settings)
-    except SettingsError as error:
-        raise Refusal(BAD_USAGE, error.lines) from None
-
-
-def _ask(settings: Settings, request: dict[str, Any], timeout: float = 10.0) -> dict[str, Any]:
-    """Ask the daemon; beyond loopback it answers nothing without the token."""
-    from tracker.status.client import NotReachable, ask, read_token
-    from tracker.status.protocol import is_loopback
-
-    if not is_loopback(settings.status.host):
-        request = {**request, "token": read_token(settings.status.token_file)}
-    try:
-        return ask(settings.status.host, settings.status.port, request, timeout)
-    except NotReachable as error:
-        raise Refusal(NOT_REACHABLE, [str(error)]) from None
-
-
-def _print_answer(
-    answer: Mapping[str, Any], as_json: bool, in_words: Callable[[Mapping[str, Any]], str]
-) -> int:
-    """Print what the daemon answered; a refusal goes to standard error unless programs read it."""
-    if as_json:
-        import json
-
-        _say(json.dumps(answer, indent=2))
-    elif answer.get("ok"):
-        _say(in_words(answer))
-    else:
-        error = answer.get("error")
-        message = error.get("message") if isinstance(error, dict) else error
-        raise Refusal(FAILED, [f"the daemon refused: {message}"])
-    return WELL if answer.get("ok") else FAILED
-
-
-def _run(arguments: Arguments) -> int:
-    settings = _settings(arguments)
-    from tracker import daemon
-    from tracker.settings import SettingsError
-
-    try:
-        return daemon.run(settings)
-    except SettingsError as error:
-        raise Refusal(BAD_USAGE, error.lines) from None
-
-
-def _status(arguments: Arguments) -> int:
-    from tracker.status.summary import summarise
-
-    answer = _ask(_settings(arguments), {"command": "status"})
-    return _print_answer(answer, arguments.own.as_json, summarise)
-
-
-def _demo(arguments: Arguments) -> int:
-    given = [f"--{name}" for name in arguments.flags] + ["--settings"] * bool(arguments.own.settings)
-    if given:
-        raise Refusal(
-            BAD_USAGE, [f"tracker demo: {given[0]} does not count here; the demo makes its own settings"]
-        )
-    from pathlib import Path
-
-    from tracker.demo.play import run
-
-    keep = arguments.own.keep
-    return run(as_json=arguments.own.as_json, keep=None if keep is None else Path(keep))
-
-
-def _declare_demo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--keep", metavar="DIR", help="keep stores, journal and logs in this empty or new folder"
-    )
-
-
-COMMANDS: Final[Mapping[str, Command]] = {
-    "run": Command("watch the gateway and keep the alert store true, until told to end", _run),
-    "status": Command("say how the running tracker is", _status, reads=True),
-    "demo": Command(
-        "play a trading morning to a tracker of its own, and check it", _demo, _declare_demo, reads=True
-    ),
-}

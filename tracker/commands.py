@@ -1,0 +1,121 @@
+"""The commands: one small function for each, and the table that lists them.
+
+Owns which flags a command has and how its answer becomes an exit code. It never does the work itself, and
+imports what does only inside the function, since every start of `tracker` loads this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from tracker.console import (
+    BAD_USAGE,
+    FAILED,
+    WELL,
+    Arguments,
+    Command,
+    Refusal,
+    ask_daemon,
+    print_answer,
+    say,
+    settings_of,
+)
+
+
+def _run(arguments: Arguments) -> int:
+    settings = settings_of(arguments)
+    from tracker import daemon
+    from tracker.settings import SettingsError
+
+    try:
+        return daemon.run(settings)
+    except SettingsError as error:
+        raise Refusal(BAD_USAGE, error.lines) from None
+
+
+def _status(arguments: Arguments) -> int:
+    from tracker.status.summary import summarise
+
+    answer = ask_daemon(settings_of(arguments), {"command": "status"})
+    return print_answer(answer, arguments.own.as_json, summarise)
+
+
+def _demo(arguments: Arguments) -> int:
+    given = [f"--{name}" for name in arguments.flags] + ["--settings"] * bool(arguments.own.settings)
+    if given:
+        cause = f"tracker demo: {given[0]} does not count here; the demo makes its own settings"
+        raise Refusal(BAD_USAGE, [cause])
+    from pathlib import Path
+
+    from tracker.demo.play import run
+
+    keep = arguments.own.keep
+    return run(as_json=arguments.own.as_json, keep=None if keep is None else Path(keep))
+
+
+def _declare_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep", metavar="DIR", help="keep stores, journal and logs in this empty or new folder"
+    )
+
+
+def _paper(arguments: Arguments) -> int:
+    settings = settings_of(arguments)
+    import asyncio
+
+    from tracker.clock import now
+    from tracker.paper.scenario import ScenarioError
+    from tracker.paper.service import OptionError, PaperOptions, serve
+
+    given = {
+        key: value for key, value in vars(arguments.own).items() if key != "settings" and value is not None
+    }
+    options = PaperOptions(**{"port": settings.gateway.port, **given})
+    try:
+        asyncio.run(serve(options, now=now, tell=say))
+    except (OptionError, ScenarioError) as error:
+        raise Refusal(BAD_USAGE, [f"tracker paper: {error}"]) from None
+    except OSError as error:
+        place = f"{options.host} port {options.port}"
+        cause = f"tracker paper: cannot listen on {place} ({error.strerror or error}); choose another --port"
+        raise Refusal(FAILED, [cause]) from None
+    return WELL
+
+
+def _declare_paper(parser: argparse.ArgumentParser) -> None:
+    def names(text: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+
+    def flag(name: str, kind: Callable[[str], object], metavar: str, help: str) -> None:
+        parser.add_argument(name, type=kind, metavar=metavar, help=help)
+
+    flag("--port", int, "N", "where to listen, 0 for a free one (default: gateway.port of the settings)")
+    flag("--host", str, "HOST", "the address to listen on (default: 127.0.0.1)")
+    flag("--scenario", str, "FILE", "play this scenario, a file or the name of a shipped one")
+    flag("--seed", int, "N", "what ids and prices begin with (default: 1)")
+    flag("--accounts", names, "A,B", "the accounts of the login (default: DU1234567)")
+    flag("--master-client-id", int, "N", "the Master API client id, -1 for none (default: 0)")
+    flag("--latency", float, "SECONDS", "how long a limit order waits for its fill")
+    flag("--partials", int, "N", "in how many pieces an order fills")
+    flag("--control-port", int, "N", "take commands such as `fill` there, 0 for a free port")
+    flag("--time-form", str, "FORM", "how execution times are written")
+    flag("--zone", str, "ZONE", "the time zone of the login (default: US/Eastern)")
+    for name, meaning in (
+        ("--read-only", "behave as with the Read-Only API switched on"),
+        ("--rest", "leave limit orders resting until they are told to fill"),
+    ):
+        parser.add_argument(name, action="store_true", default=None, help=meaning)
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "run": Command("watch the gateway and keep the alert store true, until told to end", _run),
+    "demo": Command(
+        "play a trading morning to a tracker of its own, and check it", _demo, _declare_demo, reads=True
+    ),
+    "paper": Command(
+        "be a paper gateway that any client of the TWS API can trade on", _paper, _declare_paper
+    ),
+    "status": Command("say how the running tracker is", _status, reads=True),
+}

@@ -1,0 +1,103 @@
+"""What every command shares: exit codes, refusals, settings, asking the daemon, and writing the answer.
+
+Owns the way a command talks to its user. It loads nothing heavy until it is called, and knows no command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from tracker.settings import Settings
+
+WELL: Final = 0
+FAILED: Final = 1
+BAD_USAGE: Final = 2
+"""Bad usage or settings, or a configured folder that does not exist."""
+NOT_REACHABLE: Final = 3
+"""No daemon, or no gateway."""
+INTERRUPTED: Final = 130
+"""Ended by Ctrl-C where the command does not handle it itself, as shells count it."""
+
+
+class Refusal(Exception):
+    """End the command with this exit code, saying these lines on standard error."""
+
+    def __init__(self, code: int, lines: Iterable[str]) -> None:
+        self.code = code
+        self.lines = tuple(lines)
+        super().__init__(*self.lines)
+
+
+class Arguments(NamedTuple):
+    """Hold what was given on the command line: the command's own flags, and settings as section.key."""
+
+    own: argparse.Namespace
+    flags: Mapping[str, str]
+
+
+class Command(NamedTuple):
+    """Declare a command."""
+
+    summary: str
+    run: Callable[[Arguments], int]
+    declare: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    reads: bool = False
+    """Whether it only answers a question; such a command has --json."""
+
+
+def say(text: str) -> None:
+    """Write to standard output at once, while a failure can still be told."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough, which changes nothing for the exit code. What is left in
+        # the buffer goes nowhere, or the interpreter would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise Refusal(FAILED, [f"tracker: the answer could not be written: {error.strerror}"]) from None
+
+
+def settings_of(arguments: Arguments) -> Settings:
+    """Load the settings, as every command that needs them does."""
+    from tracker.settings import SettingsError
+    from tracker.sources import load
+
+    try:
+        return load(arguments.flags, arguments.own.settings)
+    except SettingsError as error:
+        raise Refusal(BAD_USAGE, error.lines) from None
+
+
+def ask_daemon(settings: Settings, request: dict[str, Any], timeout: float = 10.0) -> dict[str, Any]:
+    """Ask the daemon; beyond loopback it answers nothing without the token."""
+    from tracker.status.client import NotReachable, ask, read_token
+    from tracker.status.protocol import is_loopback
+
+    if not is_loopback(settings.status.host):
+        request = {**request, "token": read_token(settings.status.token_file)}
+    try:
+        return ask(settings.status.host, settings.status.port, request, timeout)
+    except NotReachable as error:
+        raise Refusal(NOT_REACHABLE, [str(error)]) from None
+
+
+def print_answer(
+    answer: Mapping[str, Any], as_json: bool, in_words: Callable[[Mapping[str, Any]], str]
+) -> int:
+    """Print what the daemon answered; a refusal goes to standard error unless programs read it."""
+    if as_json:
+        import json
+
+        say(json.dumps(answer, indent=2))
+    elif answer.get("ok"):
+        say(in_words(answer))
+    else:
+        error = answer.get("error")
+        message = error.get("message") if isinstance(error, dict) else error
+        raise Refusal(FAILED, [f"the daemon refused: {message}"])
+    return WELL if answer.get("ok") else FAILED
