@@ -58,6 +58,40 @@ def status(
     }
 
 
+def health(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Say whether the daemon does its work; trouble that it waits out by itself is not ill health."""
+    away = status["store"]["away"]
+    return {"healthy": not away, "reasons": [f"{verb}: {why['reason']}" for verb, why in away.items()]}
+
+
+def ready(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Say whether a fill of this moment would reach its alert."""
+    reasons = list(health(status)["reasons"])
+    if not status["subscribed"]:
+        reasons.append(f"link {status['link']['state']}: {status['link']['reason']}")
+    return {"ready": not reasons, "reasons": reasons}
+
+
+def metrics(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures that a monitor draws."""
+    return {
+        "figures": {
+            "subscribed": status["subscribed"],
+            "fills_total": status["stats"]["orders_processed"],
+            "alerts_updated_total": status["stats"]["alerts_updated"],
+            "reapplied_total": status["reapplied"],
+            "fills_today": status["fills_today"],
+            "needs_you": status["needs_you"],
+            "fees_pending": status["fees_pending"],
+            "undecodable": status["undecodable"],
+            "undelivered": status["store"]["undelivered"],
+            "store_away": bool(status["store"]["away"]),
+            "link_attempts": status["link"]["attempts"],
+            "journal_bytes": status["journal"]["bytes"],
+        }
+    }
+
+
 def needs_you(book: Book) -> Mapping[str, int]:
     """Count the fills that want a person, by reason; a fill of no alert wants none."""
     reasons = [attention for attention in Attention if attention is not Attention.NONE]

@@ -17,14 +17,16 @@ from typing import Any, Final
 from loguru import logger
 
 from tracker import answers, logs, parts, vetting
+from tracker.answering.questions import Questions
 from tracker.clock import now
 from tracker.core.ports import StoreRefused
-from tracker.core.updates import Event, EventKind
+from tracker.core.updates import Event, EventKind, instant
 from tracker.gateway.link import LinkOptions, LinkState
 from tracker.gateway.recording import FatalCapture
 from tracker.gateway.session import Session
 from tracker.pump import StoreFull
 from tracker.settings import Settings
+from tracker.status.feed import EventFeed, subscription
 from tracker.status.protocol import Answer, Command, Request
 from tracker.status.server import CannotListen, StatusServer, make_token
 from tracker.stores.journal import Journal, JournalFailed
@@ -44,10 +46,17 @@ class Daemon:
         self._settings = settings
         self._journal = journal
         self._started_at = now()
-        self._names = names = parts.names_of(settings)
+        self._feed = EventFeed()
+        names = parts.names_of(settings)
         self._store = store = parts.alert_stores(settings, names)
         self._pump = parts.make_pump(
             settings, journal, store, names, worker, on_event=self._tell, want_sweep=self._want_sweep
+        )
+        self._questions = Questions(
+            journal,
+            parts.ground(settings, store, names),
+            accounts=settings.gateway.accounts,
+            wake=self._pump.wake,
         )
         gateway = settings.gateway
         self._session = Session(
@@ -80,12 +89,15 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, stop, number)
         where = self._settings.status
-        server = StatusServer(where.host, where.port, self._commands(), make_token(where.token_file))
+        token = make_token(where.token_file)
+        streams = {"subscribe": subscription(self._feed)}
+        server = StatusServer(where.host, where.port, self._commands(), token, streams=streams)
         await server.start()
         logger.info("status socket on {}:{}", where.host, server.port)
         tasks = [
             asyncio.create_task(self._pump.run(), name="pump"),
             asyncio.create_task(self._session.run(), name="session"),
+            asyncio.create_task(self._questions.failure(), name="questions"),
         ]
         stopped = asyncio.create_task(stop.wait(), name="stop")
         try:
@@ -101,6 +113,7 @@ class Daemon:
 
     async def _end(self, server: StatusServer, tasks: Sequence[asyncio.Task[Any]]) -> None:
         await server.close()
+        self._questions.close()
         await self._session.close()
         for task in tasks:
             task.cancel()
@@ -128,15 +141,38 @@ class Daemon:
         self._session.request_sweep(reason)
 
     def _link_changed(self, link: LinkState) -> None:
-        logger.info("link {}: {}", link.state.value, link.reason)
+        self._feed.publish(
+            {
+                "event": "link",
+                "at": instant(link.since),
+                "state": link.state.value,
+                "reason": link.reason,
+                "subscribed": link.subscribed,
+            }
+        )
 
     def _tell(self, event: Event) -> None:
         level = "WARNING" if event.kind in _LOUD else "INFO"
         what = " ".join(f"{key}={value}" for key, value in event.what.items())
         logger.log(level, "{} {}", event.kind.value, what)
+        self._feed.publish({"event": event.kind.value, "at": instant(event.at), **event.what})
 
     def _commands(self) -> dict[str, Command]:
-        return {"status": Command(self._status, "say how the tracker is")}
+        return {
+            "status": Command(self._status, "say how the tracker is"),
+            "health": Command(self._health, "say whether the daemon does its work"),
+            "ready": Command(self._ready, "say whether it receives fills and can write the alerts"),
+            "metrics": Command(self._metrics, "give the figures of `status` as numbers"),
+        }
+
+    async def _health(self, request: Request) -> Answer:
+        return answers.health(await self._status(request))
+
+    async def _ready(self, request: Request) -> Answer:
+        return answers.ready(await self._status(request))
+
+    async def _metrics(self, request: Request) -> Answer:
+        return answers.metrics(await self._status(request))
 
     async def _status(self, request: Request) -> Answer:
         link = self._session.state
