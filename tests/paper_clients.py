@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from tracker.paper.book import PaperContract, option, stock
 from tracker.paper.server import PaperGateway
@@ -43,12 +43,14 @@ def make_gateway(clock: Callable[[], datetime] | None = None, **settings: Any) -
     return PaperGateway(now=clock or Clock(), **settings)
 
 
-async def until(condition: Callable[[], object], what: str = "the condition") -> None:
+async def until(
+    condition: Callable[[], object], what: str = "the condition", seconds: float = BOUND_SECONDS
+) -> None:
     """Wait for a condition; AssertionError after the bound."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + BOUND_SECONDS
+    end = loop.time() + seconds
     while not condition():
-        assert loop.time() < end, f"{what} did not come true within {BOUND_SECONDS} s"
+        assert loop.time() < end, f"{what} did not come true within {seconds} s"
         await asyncio.sleep(0.002)
 
 
@@ -85,9 +87,9 @@ class RawClient:
         finally:
             self.closed = True
 
-    async def until(self, kind: str, count: int = 1) -> list[Fields]:
+    async def until(self, kind: str, count: int = 1, seconds: float = BOUND_SECONDS) -> list[Fields]:
         """Wait until so many messages of a kind have come; return them."""
-        await until(lambda: len(self.of(kind)) >= count, f"message {kind} x {count}")
+        await until(lambda: len(self.of(kind)) >= count, f"message {kind} x {count}", seconds)
         return self.of(kind)
 
     async def settle(self) -> None:
@@ -109,9 +111,19 @@ def hello(versions: str = "v157..176") -> bytes:
     return b"API\0" + struct.pack(">I", len(text)) + text
 
 
+class Address(Protocol):
+    """Say where a gateway listens."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+
 @asynccontextmanager
 async def raw_client(
-    gateway: PaperGateway, client_id: int | None = 0, versions: str = "v157..176"
+    gateway: Address, client_id: int | None = 0, versions: str = "v157..176"
 ) -> AsyncIterator[RawClient]:
     """Connect by hand; with a client id startApi is sent and answered, too."""
     reader, writer = await asyncio.open_connection(gateway.host, gateway.port)

@@ -164,7 +164,7 @@ class Connection:
         if self._closed or self._faults.silent:
             return
         if self._pads and len(data) % 4096 == 0:
-            # Its reader loses a message that ends exactly with a read of 4096 bytes; an empty frame is ignored.
+            # Its reader loses a message that ends with a read of 4096 bytes; an empty frame is ignored.
             data += b"\0\0\0\0"
         self._writer.write(data)
         waiting = self._writer.transport.get_write_buffer_size()
