@@ -324,6 +324,22 @@ def test_an_execution_event_of_another_execution_is_fatal() -> None:
     run(scenario)
 
 
+def test_both_events_of_ib_insync_are_heard_for_an_order_that_it_was_told_of() -> None:
+    heard: list[str] = []
+
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        link.ib.orderStatusEvent.connect(lambda trade: heard.append(trade.orderStatus.status))
+        link.ib.execDetailsEvent.connect(lambda trade, fill: heard.append(fill.execution.execId))
+        order = gateway.order(NVDA, "BUY", 4, limit="2.52")
+        gateway.fill(order, exec_id="a.b.01.01")
+        await link.settle()
+        assert link.ib.trades()[0].order.permId == order.perm_id
+        assert not link.fatal.done()
+
+    run(scenario)
+    assert heard == ["Submitted", "a.b.01.01", "Filled"]
+
+
 def test_a_message_about_an_order_passes_the_cross_check() -> None:
     async def scenario(gateway: PaperGateway, link: Tapped) -> None:
         order = gateway.order(NVDA, "BUY", 10, limit="2.52", client_id=0)

@@ -17,7 +17,7 @@ from datetime import tzinfo
 from typing import Any, Final, Protocol
 
 from tracker.core.model import Source
-from tracker.gateway.library import IB, Fill, Trade
+from tracker.gateway.library import IB, Contract, Fill, Order, OrderStatus, Trade
 from tracker.gateway.normalise import EXECUTION_FIELDS
 from tracker.gateway.outgoing import Outgoing
 from tracker.gateway.recording import Recorder
@@ -26,6 +26,9 @@ from tracker.gateway.times import execution_time
 
 FRAME_LIMIT: Final = 0xFFFFFF
 """Longest message that the official client takes, in bytes; a larger length is not this protocol."""
+
+ORDER_IDENTITY_FIELDS: Final = 26
+"""openOrder up to its permId."""
 
 _SLICE: Final = 4096
 """ib_insync copies the rest of its buffer for every message in it, so a burst is fed in small pieces."""
@@ -109,6 +112,7 @@ class Capture:
         decoder.interpret = self._take
         self._decode_execution = decoder.handlers[11]
         decoder.handlers[11] = self._hand_execution
+        decoder.handlers[5] = self._hand_order
         client.conn.sendMsg = Outgoing(client.conn.sendMsg, self._refused_message, may_bind)
         client.conn.hasData.clear()
         # keep_ref: eventkit holds a bound method only weakly.
@@ -213,6 +217,25 @@ class Capture:
             return  # Journalled as it came; the normaliser says what is wrong with it.
         time = execution_time(fields[15], self._login_zone) or self._received_at
         self._decode_execution([*fields[:15], str(int(time.timestamp())), *fields[16:EXECUTION_FIELDS]])
+
+    def _hand_order(self, fields: list[str]) -> None:
+        """Make an order known to ib_insync, which is all that its events need of an openOrder.
+
+        Its own way reads 136 fields into objects and copies them twice: most of the cost of a fill.
+        """
+        if len(fields) < ORDER_IDENTITY_FIELDS:
+            return  # Journalled as it came.
+        order_id, client_id, perm_id = int(fields[1]), int(fields[24] or 0), int(fields[25] or 0)
+        wrapper = self._wrapper
+        trade = wrapper.trades.get(key := wrapper.orderKey(client_id, order_id, perm_id))
+        if trade is None:
+            order = Order(orderId=order_id, clientId=client_id, permId=perm_id)
+            contract = Contract(conId=int(fields[2] or 0), symbol=fields[3], secType=fields[4])
+            trade = wrapper.trades[key] = Trade(contract, order, OrderStatus(orderId=order_id))
+        trade.order.permId = perm_id
+        if perm_id > 0:
+            # ib_insync itself takes 0 for a key, and a fill of one order for that of another.
+            wrapper.permId2Trade.setdefault(perm_id, trade)
 
     # Failures
 
