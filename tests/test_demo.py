@@ -40,6 +40,12 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(PROJECT), "TMPDIR": str(folder), **more}
 
 
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep coverage out of the processes started from now on: its data files would be cut off too."""
+    for name in [name for name in os.environ if name.startswith("COVERAGE_PROCESS")]:
+        monkeypatch.delenv(name)
+
+
 def demo(
     folder: Path, *arguments: str, code: int = 0, before: Callable[[], None] | None = None, **env: str
 ) -> subprocess.CompletedProcess[str]:
@@ -113,8 +119,9 @@ def test_it_tells_a_person_and_keeps_the_folder_when_asked(tmp_path: Path) -> No
     assert "stopping, as asked" in (kept / "tracker.log").read_text()
 
 
-def test_a_tracker_that_cannot_write_is_reported(tmp_path: Path) -> None:
+def test_a_tracker_that_cannot_write_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 1, why, and where its log is; the folder stays for a look."""
+    unmeasured(monkeypatch)
 
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (16 * 1024, 16 * 1024))

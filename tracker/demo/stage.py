@@ -191,8 +191,8 @@ class Stage:
         return process
 
     def _last_line(self) -> str:
-        lines = self.log.read_text("utf-8", errors="replace").splitlines()
-        return lines[-1] if lines else "it said nothing"
+        lines = self.log.read_text("utf-8", errors="replace").splitlines() or ["it said nothing"]
+        return next((line for line in reversed(lines) if " ERROR " in line), lines[-1])
 
 
 async def _end(process: Process) -> None:
