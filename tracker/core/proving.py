@@ -90,7 +90,7 @@ class Proving:
         """Compare the newest complete snapshot with the ledger; return the gaps that closes."""
         snapshot = self._book.get(SNAPSHOTS, "last")
         gaps = self._book.find(GAPS, "open", "1")
-        if snapshot is None or snapshot.disturbed:
+        if snapshot is None or snapshot.disturbed or self._link.severed:
             return []
         equal = [gap for gap in gaps if _equals(self._book, snapshot, gap, self._day(frame.received_at))]
         return [self._close(gap, GapEnd.POSITIONS, frame) for gap in equal]
