@@ -172,3 +172,21 @@ def test_a_file_that_is_empty_or_cut_off_is_never_written(tmp_path: Path, broken
         await rig.until(lambda: rig.read()["open"])
 
     play(tmp_path, story)
+
+
+def test_a_record_that_comes_back_shows_its_position_again(tmp_path: Path) -> None:
+    """Deleted by one stale copy, back by the next: the same identity, still owned."""
+
+    async def story(rig: Rig) -> None:
+        stale = rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start()
+        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 2, limit="2"))
+        await rig.until(lambda: rig.read()["open"])
+        empty = rig.write({ROBIN: {}})
+        await rig.idle()
+        assert rig.alerts_path.read_text() == empty
+        rig.alerts_path.write_text(stale)
+        await rig.until(lambda: rig.read()["open"])
+        assert rig.read()["position"]["quantity"] == 2
+
+    play(tmp_path, story)

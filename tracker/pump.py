@@ -288,9 +288,14 @@ class Pump:
                 notes.append(self._missing(state))
             elif not shown.agrees(state.shown):
                 undone.append(state)
+        for state in self._book.find(ALERTS, "gone", "1"):
+            if self._store.shown(state.alert) is not None:
+                notes.append((Source.STORE, ("back", *_fields(state.alert))))
         notes += self._rematches()
         if notes:
             self._journal.append(self._journal.last_session, self._now(), notes)
+            # Once they are applied, records that changed hands or came back are compared anew.
+            self._look.set()
         self._apply_again(undone)
 
     def _missing(self, state: AlertState) -> tuple[Source, tuple[str, ...]]:

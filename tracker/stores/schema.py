@@ -48,7 +48,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
             _state("departures", "contract"),
             _state("orders"),
             _state("totals"),
-            _state("alerts", "orders", "kept", "name", "doubted"),
+            _state("alerts", "orders", "kept", "gone", "name", "doubted"),
             _state("positions"),
             _state("snapshots"),
             _state("absences"),
