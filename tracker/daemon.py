@@ -12,6 +12,7 @@ import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from datetime import timedelta
 from typing import Any, Final
 
 from loguru import logger
@@ -33,6 +34,8 @@ from tracker.stores.journal import Journal, JournalFailed
 from tracker.stores.lock import FileLock, Locked
 
 _FAREWELL_SECONDS: Final = 5.0
+_HOUR: Final = 3600.0
+_BREATH: Final = 1.0
 
 EXIT_WELL: Final = 0
 EXIT_FAILED: Final = 1
@@ -122,6 +125,13 @@ class Daemon:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._pump.pump(), _FAREWELL_SECONDS)
         self._store.alerts_file.close()
+
+    async def _keep_house(self) -> None:
+        """Once an hour let go of raw frames that are older than the setting says, a piece at a time."""
+        while True:
+            before = now() - timedelta(days=self._settings.stores.frame_days)
+            dropped = self._journal.drop_frames(before)
+            await asyncio.sleep(_HOUR if not dropped else _BREATH)
 
     def _signalled(self, stop: asyncio.Event, number: signal.Signals) -> None:
         if stop.is_set():

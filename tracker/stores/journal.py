@@ -108,6 +108,25 @@ class Journal:
         found = self._db.execute("SELECT DISTINCT day FROM executions WHERE day IS NOT NULL ORDER BY day")
         return [str(row[0]) for row in found]
 
+    def drop_frames(self, before: datetime, limit: int = 5000) -> int:
+        """Remove old frames, oldest first, at most `limit`; returns how many went.
+
+        Kept, however old: what was not applied yet, what could not be decoded, and the frame at the cursor,
+        without which SQLite would give its number out again. Executions, decisions and
+        all other state are rows of their own and stay for ever, so dedup and `why` lose nothing.
+        """
+        last_session = self.last_session
+        with self._transaction():
+            self._set_meta("session", str(last_session))
+            gone = self._db.execute(
+                "DELETE FROM frames WHERE seq IN (SELECT seq FROM frames WHERE received_at < ? AND seq < ?"
+                " AND seq NOT IN (SELECT CAST(key AS INTEGER) FROM undecoded WHERE open IS NOT NULL)"
+                " ORDER BY seq LIMIT ?)",
+                (before.timestamp(), self.cursor, limit),
+            ).rowcount
+            self._db.execute("DELETE FROM considered WHERE seq < (SELECT min(seq) FROM frames)")
+        return gone
+
     @property
     def cursor(self) -> int:
         """The last frame that was applied."""
