@@ -12,7 +12,7 @@ import pytest
 from tests.gateway_rig import PATIENT, Kept, kept, real_now, requests, with_gateway
 from tests.paper_clients import ACCOUNT, NVDA, make_gateway, until
 from tracker.gateway.link import LinkPhase, LinkState
-from tracker.gateway.notices import new_port, planned_reset
+from tracker.gateway.notices import new_port, planned_reset, why_not_connected
 from tracker.gateway.recording import FatalCapture
 from tracker.paper.server import PaperGateway
 
@@ -99,16 +99,25 @@ def test_a_peer_that_accepts_and_closes_is_told_at_once_at_a_bounded_rate() -> N
     with_gateway(scenario)
 
 
-def test_a_peer_of_another_protocol_is_named() -> None:
+@pytest.mark.parametrize(
+    ("greeting", "words"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak the TWS protocol"),
+        (b"\0\0\0\x09soon\0now\0\0", "does not speak the TWS protocol"),
+        (b"\0\0\0\x08100\0now\0", "the gateway is too old"),
+    ],
+)
+def test_a_peer_of_another_protocol_is_named(greeting: bytes, words: str) -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await reader.read(4)
+        writer.write(greeting)
+        await reader.read()
         writer.close()
-        await writer.wait_closed()
 
     async def play() -> None:
         server = await asyncio.start_server(greet, "127.0.0.1", 0)
         async with server, kept(server.sockets[0].getsockname()[1]) as link:
-            await link.reaches(LinkPhase.WAITING, "does not speak the TWS protocol")
+            await link.reaches(LinkPhase.WAITING, words)
 
     asyncio.run(play())
 
@@ -289,6 +298,28 @@ def test_trouble_within_a_planned_reset_is_called_planned() -> None:
             assert state.planned
 
     with_gateway(scenario)
+
+
+@pytest.mark.parametrize(
+    ("error", "sent", "answered", "words"),
+    [
+        (
+            socket.gaierror(-2, "Name or service not known"),
+            False,
+            False,
+            "the host name gw cannot be resolved",
+        ),
+        (TimeoutError(), False, False, "gw:4002 does not answer"),
+        (TimeoutError(), True, False, "gw:4002 accepts but says nothing"),
+        (TimeoutError(), True, True, "gw:4002 does not finish the login"),
+        (OSError(113, "No route to host"), False, False, "gw:4002 cannot be reached: No route to host"),
+        (RuntimeError("odd"), True, True, "gw:4002: RuntimeError: odd"),
+    ],
+)
+def test_every_failure_to_connect_names_its_cause(
+    error: Exception, sent: bool, answered: bool, words: str
+) -> None:
+    assert why_not_connected(error, "gw", 4002, sent=sent, answered=answered).startswith(words)
 
 
 @pytest.mark.parametrize(
