@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 from datetime import timedelta
 from functools import partial
 
+from tracker.answering.questions import Ground
 from tracker.clock import now
 from tracker.core.matching import match_execution
 from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
@@ -65,6 +66,26 @@ def alert_stores(settings: Settings, names: AlerterNames) -> AlertStores:
     alerters = AlerterStores(stores.contracts, stores.stocks, zone=zone, names=names, now=now)
     file = AlertFile(stores.alerts, zone=zone, now=now, enrich=alerters.enrich, names=names)
     return AlertStores(file, alerters)
+
+
+def ground(settings: Settings, store: AlertStores, names: AlerterNames) -> Ground:
+    """Return what questions about fills and alerts are answered from."""
+
+    def trouble() -> str:
+        away = store.alerts_file.trouble
+        return away[1] if away is not None else ""
+
+    return Ground(
+        store=store,
+        trouble=trouble,
+        names=names,
+        alerts_path=settings.stores.alerts,
+        store_zone=settings.store_zone(),
+        login_zone=settings.login_zone(),
+        early_fill=timedelta(seconds=settings.matching.early_fill),
+        policy=ClosingPolicy(settings.closing.policy),
+        now=now,
+    )
 
 
 def make_pump(

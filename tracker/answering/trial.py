@@ -1,22 +1,23 @@
 """Try what a fill would do, without one: the real candidates and rules, a scratch ledger, nothing written.
 
-Owns the made-up execution and the answer to it. The live file and the journal are never touched; the copy
-that somebody may want to look at is made from the file's text, beside it.
+Owns how a fill to try is read, the made-up execution and the answer to it. The live file and the journal are
+never touched; the copy that somebody may want to look at is made from the file's text, beside it.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Final
 
 from tracker.answering.describing import Json, contract_json, decision_json, update_json
 from tracker.core.book import OUTBOX, MemoryBook
+from tracker.core.expiry import read_expiry
 from tracker.core.ledger import Ledger
 from tracker.core.matching import match_execution
 from tracker.core.model import (
@@ -26,6 +27,7 @@ from tracker.core.model import (
     Ambiguous,
     Contract,
     Execution,
+    ExpiryKind,
     Frame,
     Match,
     Matched,
@@ -34,11 +36,14 @@ from tracker.core.model import (
 )
 from tracker.core.names import AlerterNames
 from tracker.core.updates import ClosingPolicy, number
-from tracker.status.protocol import CommandError
+from tracker.status.protocol import CommandError, quoted
 from tracker.stores.alerts import AlertFile
 
 _ACCOUNT: Final = "TEST"
 _EXEC_ID: Final = "test"
+_OPTION: Final = ("strike", "right", "expiry")
+_RIGHTS: Final = {"C": "C", "CALL": "C", "P": "P", "PUT": "P"}
+_LARGEST: Final = Decimal(10) ** 15
 _STATUS: Final = {Matched: "would_open", Ambiguous: "ambiguous"}
 
 
@@ -167,3 +172,54 @@ def write_copy(
             "not_written", f"no copy of {path} could be written beside it: {error.strerror or error}"
         ) from None
     return copy
+
+
+def imagine(given: Mapping[str, object]) -> Imagined:
+    """Read what somebody typed into a fill to try; raises CommandError.
+
+    Keys: symbol; side BUY or SELL; quantity; strike, right (C or P) and expiry (as an alert's), all three or
+    none; con_id; order_ref. A key that is absent, None or empty has its default.
+    """
+    texts = {name: str(value).strip() for name, value in given.items() if value not in (None, "")}
+    if not texts.get("symbol"):
+        raise CommandError("bad_request", "no symbol is given; name one, as in --symbol TSLA")
+    option = [name for name in ("strike", "right", "expiry") if name in texts]
+    if option and len(option) < len(_OPTION):
+        missing = ", ".join(name for name in _OPTION if name not in option)
+        raise CommandError(
+            "bad_request",
+            f"{missing} is missing; an option has strike, right and expiry, a stock none of them",
+        )
+    right = _RIGHTS.get(texts.get("right", "").upper(), "")
+    if option and not right:
+        raise CommandError("bad_request", f"right {quoted(texts['right'])} is neither C nor P")
+    side = texts.get("side", "BUY").upper()
+    if side not in ("BUY", "SELL"):
+        raise CommandError("bad_request", f"side {quoted(texts['side'])} is neither BUY nor SELL")
+    return Imagined(
+        symbol=texts["symbol"].upper(),
+        side=Side(side),
+        quantity=_positive("quantity", texts.get("quantity", "1")),
+        strike=_positive("strike", texts["strike"]) if option else None,
+        right=right,
+        expiry=_day(texts["expiry"]) if option else None,
+        con_id=int(_positive("con_id", texts["con_id"])) if "con_id" in texts else 0,
+        order_ref=texts.get("order_ref", ""),
+    )
+
+
+def _positive(name: str, text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not (value.is_finite() and 0 < value < _LARGEST):
+        raise CommandError("bad_request", f"{name} {quoted(text)} is no number above 0")
+    return value
+
+
+def _day(text: str) -> date:
+    expiry = read_expiry(text, None)
+    if expiry.day is None or expiry.kind is not ExpiryKind.DAY:
+        raise CommandError("bad_request", f"expiry {quoted(text)} is no date; write YYYYMMDD, as in 20301220")
+    return expiry.day

@@ -258,6 +258,8 @@ def _about_alert(frame: Frame, alert: AlertId) -> Json | None:
     match (frame.source, name):
         case (Source.STORE, "gone") if rest[:4] == parts:
             what = "another program took it out"
+        case (Source.STORE, "back") if rest[:4] == parts:
+            what = "another program put it back"
         case (Source.STORE, "replaced") if rest[:4] == parts:
             what = f"another program replaced it; the record of {rest[6]} took over"
         case (Source.STORE, "replaced") if rest[4:8] == parts:
