@@ -102,11 +102,12 @@ def test_a_contract_that_the_snapshot_does_not_name_starts_at_zero() -> None:
     assert holding(story).seed is Seed.SNAPSHOT
 
 
-def test_a_swept_execution_without_a_time_is_taken_as_contained() -> None:
+def test_a_swept_execution_without_a_time_is_settled_by_the_next_snapshot() -> None:
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(replace(execution(exec_id(1), 4, at=60, request_id=900), time_known=False))
-    assert held(story) == 10
+    story.snapshot(position(10))
+    assert (base(story), held(story), quantity(story)) == (6, 10, 4)
 
 
 @pytest.mark.parametrize("at", [-1, 0, 1])
@@ -163,7 +164,7 @@ def test_a_disturbed_snapshot_is_taken_for_the_rest_when_no_better_one_comes() -
     story = asked()
     other = replace(NVDA, con_id=701)
     story.tell(position(10), position(7, contract=other), execution(exec_id(1), 4), POSITIONS_END)
-    story.tell(execution(exec_id(2), -7, contract=other, at=1))
+    story.tell(execution(exec_id(2), -7, contract=other, at=60))
     story.note(Source.LINK, "first_sweep")
     assert (holding(story).seed, held(story), quantity(story)) == (Seed.DOUBT, 4, 4)
     assert (holding(story, 701).seed, held(story, 701)) == (Seed.SNAPSHOT, 0)

@@ -31,6 +31,18 @@ class JournalFailed(Exception):
     """The journal cannot be opened, read or written; the message names the file, the cause and what to do."""
 
 
+def _select(db: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> list[Any]:
+    """Return the rows of a query; raises JournalFailed."""
+    try:
+        return db.execute(sql, values).fetchall()
+    except sqlite3.Error as error:
+        path = db.execute("PRAGMA database_list").fetchone()[2]
+        raise JournalFailed(
+            f"the journal {path} could not be read: {error}; restore it from a copy, or move it away and"
+            " start the tracker with a new one"
+        ) from error
+
+
 class Journal:
     """Hold the journal open.
 
@@ -40,10 +52,7 @@ class Journal:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         try:
-            self._db = _connect(path, read_only=read_only)
-            if not read_only:
-                _migrate(self._db)
-            _check_version(self._db, path)
+            self._db = _open(path, read_only=read_only)
         except sqlite3.Error as error:
             raise JournalFailed(
                 f"the journal {path} cannot be opened: {error}; check its folder's permissions and free space"
@@ -79,7 +88,8 @@ class Journal:
 
     def frames_after(self, seq: int, limit: int) -> list[Frame]:
         """Return the next frames in order, at most `limit`."""
-        rows = self._db.execute(
+        rows = _select(
+            self._db,
             "SELECT seq, received_at, session, source, fields FROM frames WHERE seq > ? ORDER BY seq LIMIT ?",
             (seq, limit),
         )
@@ -87,25 +97,26 @@ class Journal:
 
     def frame(self, seq: int) -> Frame | None:
         """Return one frame, None where retention has removed it."""
-        row = self._db.execute(
-            "SELECT seq, received_at, session, source, fields FROM frames WHERE seq = ?", (seq,)
-        ).fetchone()
-        return None if row is None else _frame(row)
+        rows = _select(
+            self._db, "SELECT seq, received_at, session, source, fields FROM frames WHERE seq = ?", (seq,)
+        )
+        return _frame(rows[0]) if rows else None
 
     def notes(self) -> list[Frame]:
         """Return what people decided and what the alert store's other users did, in order.
 
         Those are the frames of `person` and `store`, as far as retention keeps them.
         """
-        rows = self._db.execute(
+        rows = _select(
+            self._db,
             "SELECT seq, received_at, session, source, fields FROM frames"
-            " WHERE source IN ('person', 'store') ORDER BY seq"
+            " WHERE source IN ('person', 'store') ORDER BY seq",
         )
         return [_frame(row) for row in rows]
 
     def days(self) -> list[str]:
         """Return the UTC dates on which executions were received, in order; the index `day` holds them."""
-        found = self._db.execute("SELECT DISTINCT day FROM executions WHERE day IS NOT NULL ORDER BY day")
+        found = _select(self._db, "SELECT DISTINCT day FROM executions WHERE day IS NOT NULL ORDER BY day")
         return [str(row[0]) for row in found]
 
     def drop_frames(self, before: datetime, limit: int = 5000) -> int:
@@ -135,8 +146,8 @@ class Journal:
     @property
     def last_session(self) -> int:
         """The number of the last connection, 0 before the first."""
-        row = self._db.execute("SELECT session FROM frames ORDER BY seq DESC LIMIT 1").fetchone()
-        return int(row[0]) if row is not None else int(self.meta("session") or 0)
+        rows = _select(self._db, "SELECT session FROM frames ORDER BY seq DESC LIMIT 1")
+        return int(rows[0][0]) if rows else int(self.meta("session") or 0)
 
     # The pump's transaction
 
@@ -157,7 +168,8 @@ class Journal:
             self.book.forget()
             raise
         self.book.committed()
-        self._captured.clear()
+        if cursor and not self.frames_after(cursor[-1], 1):
+            self._captured.clear()
 
     def considered(self, seq: int, key: ExecutionKey, alerts: Sequence[Alert]) -> None:
         """Record, inside a step, the alerts that a decision looked at."""
@@ -169,11 +181,12 @@ class Journal:
 
     def was_considered(self, seq: int, key: ExecutionKey) -> tuple[Alert, ...]:
         """Return the alerts that a decision looked at."""
-        row = self._db.execute(
+        rows = _select(
+            self._db,
             "SELECT alerts FROM considered WHERE seq = ? AND execution = ?",
             (seq, f"{key.account} {key.exec_id}"),
-        ).fetchone()
-        return () if row is None else _ALERTS.validate_json(row[0])
+        )
+        return _ALERTS.validate_json(rows[0][0]) if rows else ()
 
     # What was done to the alert store
 
@@ -186,17 +199,19 @@ class Journal:
 
     def store_log(self, alert: str, limit: int = 100) -> list[tuple[datetime, str, bytes]]:
         """Return what was done to one record, oldest first: (when, outcome, body)."""
-        rows = self._db.execute(
-            "SELECT at, outcome, body FROM store_log WHERE alert = ? ORDER BY id DESC LIMIT ?", (alert, limit)
-        ).fetchall()
+        rows = _select(
+            self._db,
+            "SELECT at, outcome, body FROM store_log WHERE alert = ? ORDER BY id DESC LIMIT ?",
+            (alert, limit),
+        )
         return [(_instant(at), outcome, body) for at, outcome, body in reversed(rows)]
 
     # Single values
 
     def meta(self, name: str) -> str | None:
         """Return a single value by name."""
-        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
+        rows = _select(self._db, "SELECT value FROM meta WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows else None
 
     def set_meta(self, name: str, value: str) -> None:
         """Keep a single value, in a commit of its own."""
@@ -238,24 +253,24 @@ class JournalBook:
         cached: Row | None = self._rows[table.name].get(key)
         if cached is not None:
             return cached
-        found = self._db.execute(f"SELECT body FROM {table.name} WHERE key = ?", (key,)).fetchone()
-        return None if found is None else self._load(table, key, found[0])
+        found = _select(self._db, f"SELECT body FROM {table.name} WHERE key = ?", (key,))
+        return self._load(table, key, found[0][0]) if found else None
 
     def has(self, table: Table[Row], key: str) -> bool:
         """Tell whether a row is there, without decoding it."""
         if key in self._rows[table.name]:
             return True
-        return self._db.execute(f"SELECT 1 FROM {table.name} WHERE key = ?", (key,)).fetchone() is not None
+        return bool(_select(self._db, f"SELECT 1 FROM {table.name} WHERE key = ?", (key,)))
 
     def find(self, table: Table[Row], index: str, value: str) -> list[Row]:
         assert index in table.indexes, f"{table.name} has no index {index}"
         self._write(table.name)
-        found = self._db.execute(f"SELECT key, body FROM {table.name} WHERE {index} = ?", (value,)).fetchall()
+        found = _select(self._db, f"SELECT key, body FROM {table.name} WHERE {index} = ?", (value,))
         return [self._load(table, key, body) for key, body in found]
 
     def every(self, table: Table[Row]) -> Iterable[Row]:
         self._write(table.name)
-        for key, body in self._db.execute(f"SELECT key, body FROM {table.name} ORDER BY key").fetchall():
+        for key, body in _select(self._db, f"SELECT key, body FROM {table.name} ORDER BY key"):
             yield self._load(table, key, body)
 
     def put(self, table: Table[Row], row: Row) -> None:
@@ -319,10 +334,21 @@ def _frame(row: tuple[int, float, int, str, bytes]) -> Frame:
     return Frame(seq, _instant(received_at), session, Source(source), tuple(fields.decode().split("\0")))
 
 
-def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    if read_only:
-        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    db = sqlite3.connect(path, isolation_level=None)
+def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    where = f"{path.absolute().as_uri()}?mode=ro" if read_only else str(path)
+    db = sqlite3.connect(where, uri=read_only, isolation_level=None)
+    try:
+        if not read_only:
+            _make_durable(db, path)
+            _migrate(db)
+        _check_version(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _make_durable(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA busy_timeout = 5000")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
@@ -333,7 +359,6 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
             f"the journal {path} cannot be made durable: SQLite answers journal_mode={mode},"
             f" synchronous={synchronous}; put it on a local file system"
         )
-    return db
 
 
 def _migrate(db: sqlite3.Connection) -> None:
@@ -349,4 +374,9 @@ def _check_version(db: sqlite3.Connection, path: Path) -> None:
         raise JournalFailed(
             f"the journal {path} has version {version}, written by a newer tracker (this one knows"
             f" {len(MIGRATIONS)}); use that one"
+        )
+    if version < len(MIGRATIONS):
+        raise JournalFailed(
+            f"the journal {path} has version {version}, written by an older tracker or never finished;"
+            " start the tracker once to bring it up to date"
         )

@@ -20,6 +20,8 @@ class FileLock:
     """Hold `<path>.lock` while open; raises Locked at once when another process does."""
 
     def __init__(self, path: Path, holder: str) -> None:
+        # One lock for one file, by whichever of its names it is reached.
+        path = path.resolve()
         self.path = path.with_name(path.name + ".lock")
         try:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
