@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from tracker import asking
 from tracker.console import (
     BAD_USAGE,
     FAILED,
@@ -118,4 +119,5 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "be a paper gateway that any client of the TWS API can trade on", _paper, _declare_paper
     ),
     "status": Command("say how the running tracker is", _status, reads=True),
+    **asking.COMMANDS,
 }

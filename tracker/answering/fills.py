@@ -7,11 +7,12 @@ never in memory at once, and changes nothing.
 from __future__ import annotations
 
 import csv
+import io
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import IO, Final
+from typing import Final
 
 from tracker.answering.describing import Json, fill_json
 from tracker.answering.lookup import alerts_named, check_alert_name, days_since, no_such_alert, states_named
@@ -100,19 +101,21 @@ def _of_alert(book: Book, name: str, names: AlerterNames) -> list[Booked]:
     return sorted(touched, key=lambda row: row.moment)
 
 
-def write_csv(file: IO[str], book: Book, rows: Iterable[Booked]) -> int:
-    """Write fills as CSV with a heading; returns their number.
+def csv_lines(book: Book, rows: Iterable[Booked]) -> Iterator[str]:
+    """Yield fills as lines of CSV without their ends, a heading first.
 
     Numbers are written exactly as the broker gave them, times in UTC. A text that a spreadsheet would take
     for a formula gets an apostrophe in front.
     """
-    writer = csv.writer(file)
-    writer.writerow(CSV_COLUMNS)
-    count = 0
+    yield _line(CSV_COLUMNS)
     for row in rows:
-        writer.writerow(_cells(row, book.get(FEES, row.execution.exec_id)))
-        count += 1
-    return count
+        yield _line(_cells(row, book.get(FEES, row.execution.exec_id)))
+
+
+def _line(cells: Iterable[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
 
 
 def _cells(row: Booked, fee: CommissionReport | None) -> list[object]:

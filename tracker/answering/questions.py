@@ -228,14 +228,19 @@ def ask_journal(path: Path, question: Callable[[Journal], Reply]) -> Reply:
     Raises JournalFailed, and what the question raises.
     """
     if not path.exists():
-        raise JournalFailed(
-            f"the journal {path} does not exist; `tracker run` makes it, or correct stores.journal"
-        )
+        raise missing_journal(path)
     journal = Journal(path, read_only=True)
     try:
         return question(journal)
     finally:
         journal.close()
+
+
+def missing_journal(path: Path) -> JournalFailed:
+    """Return the refusal where there is nothing to read; opening it would make an empty one."""
+    return JournalFailed(
+        f"the journal {path} does not exist; `tracker run` makes it, or correct stores.journal"
+    )
 
 
 # Arguments
