@@ -189,6 +189,20 @@ def test_a_signal_leaves_nothing_behind(tmp_path: Path, number: int, code: int, 
             assert "stopping, as asked" in (kept / "tracker.log").read_text()
 
 
+def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
+    """`tracker demo | head` ends well, says nothing more and leaves nothing behind."""
+    with subprocess.Popen(
+        command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env=environment(tmp_path)
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(BOUND_SECONDS) == 0
+    assert left_over(tmp_path) == []
+
+
 def test_what_takes_too_long_is_named(tmp_path: Path) -> None:
     """No wait is without a bound."""
 

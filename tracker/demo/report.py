@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from tracker.console import say
 from tracker.core.model import JsonValue
 from tracker.demo.morning import AlertName
 
@@ -109,7 +110,7 @@ class Words:
         self._colour = terminal and not os.environ.get("NO_COLOR")
 
     def line(self, text: str = "") -> None:
-        print(text, flush=True)
+        say(text)
 
     def event(self, shown: Shown) -> None:
         """Tell of one step: what happened when, and what the file shows now."""
@@ -173,7 +174,7 @@ class Silence(Words):
 
     def summary(self, outcome: Outcome) -> None:
         """Print the document."""
-        print(json.dumps(as_document(outcome), indent=2), flush=True)
+        say(json.dumps(as_document(outcome), indent=2))
 
 
 def as_document(outcome: Outcome) -> dict[str, JsonValue]:
