@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, assert_never
 
 from tracker.core.book import FEES, Book, Booked
-from tracker.core.discrepancies import contract_words
 from tracker.core.model import (
     Alert,
     AlertId,
@@ -39,7 +38,7 @@ def alert_json(alert: AlertId) -> Json:
 def contract_json(contract: Contract) -> Json:
     """Describe a contract, first in words."""
     return {
-        "contract": contract_words(contract).removesuffix(f" ({contract.con_id})"),
+        "contract": _words(contract),
         "con_id": contract.con_id,
         "symbol": contract.symbol,
         "sec_type": contract.sec_type,
@@ -51,6 +50,13 @@ def contract_json(contract: Contract) -> Json:
         "local_symbol": contract.local_symbol or None,
         "trading_class": contract.trading_class or None,
     }
+
+
+def _words(contract: Contract) -> str:
+    if not contract.is_option:
+        return f"{contract.symbol} {contract.sec_type}"
+    parts = (contract.symbol, contract.expiry, number(contract.strike), contract.right)
+    return " ".join(str(part) for part in parts if part not in (None, ""))
 
 
 def fill_json(book: Book, row: Booked) -> Json:

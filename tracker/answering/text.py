@@ -15,6 +15,11 @@ from typing import Any, Final
 WIDTH: Final = 80
 _LABEL: Final = 12
 _INDENT: Final = "    "
+_OUTCOMES: Final = {
+    "applied": "written",
+    "duplicate": "was there already",
+    "gone": "not written, the record was gone",
+}
 
 
 class Words:
@@ -47,8 +52,8 @@ class Words:
     ) -> Iterator[str]:
         fee = "" if fill["commission"] is None else f"  fee {fill['commission']:g}"
         yield from _wrap(
-            f"{self._time(fill['time'], zone=False)}  {fill['side']:<4} {fill['quantity']!s:>6}"
-            f"  {fill['contract']:<25} {fill['price']!s:>8}{fee}",
+            f"{self._time(fill['time'], zone=False)}  {fill['side']:<4} {fill['quantity']!s:>4}"
+            f"  {fill['contract']:<23} {fill['price']!s:>8}{fee}",
             indent,
         )
         where = f"  {fill['account']}" if with_account else ""
@@ -180,7 +185,9 @@ class Words:
         return f"{self._written(entry)} to {entry['alert']}"
 
     def _written(self, entry: Mapping[str, Any]) -> str:
-        outcome = "applied again, since another program undid it" if entry["again"] else entry["outcome"]
+        outcome = _OUTCOMES.get(entry["outcome"], entry["outcome"])
+        if entry["again"]:
+            outcome = "written again, since another program undid it"
         return f"{self._time(entry['at'])}  {outcome}: {_shows(entry['update'])}"
 
     # Decisions and trials
@@ -276,6 +283,8 @@ def _shows(update: Mapping[str, Any] | None) -> str:
         parts.append(f"{position['quantity']} held")
     if last:
         parts.append(f"{last['status']} {last['filled_qty']}")
+        if last["commission"] is not None:
+            parts.append(f"fee {last['commission']:g}")
     return ", ".join(parts)
 
 
