@@ -172,7 +172,8 @@ def test_times_come_in_every_form() -> None:
     assert asyncio.run(run("zone")) == "20251118 12:00:00 US/Eastern"
     assert asyncio.run(run("utc_dash")) == "20251118-17:00:00"
     assert asyncio.run(run("naive")) == "20251118  12:00:00"
-    assert asyncio.run(run("zone", "India Standard Time")) == "20251118 12:00:00 India Standard Time"
+    assert asyncio.run(run("zone", "India Standard Time")) == "20251118 22:30:00 India Standard Time"
+    assert asyncio.run(run("zone", "Nowhere Time")) == "20251118 12:00:00 Nowhere Time"
 
 
 def test_old_versions_write_no_zone_and_a_single_time_can_be_any_text() -> None:

@@ -218,21 +218,26 @@ class Book:
     def correct(self, execution: PaperExecution, quantity: Decimal, price: Decimal) -> PaperExecution:
         """Replace an execution by its next version; the old one stays in the day's list."""
         root, version = execution.exec_id.rsplit(".", 1)
-        corrected = replace(
-            execution,
-            exec_id=f"{root}.{int(version) + 1:02d}",
-            quantity=quantity,
-            price=price,
-            cum_qty=execution.cum_qty - execution.quantity + quantity,
-            avg_price=price,
-        )
-        if corrected.exec_id in self.executions:
+        corrected_id = f"{root}.{int(version) + 1:02d}"
+        if corrected_id in self.executions:
             raise ValueError(f"execution {execution.exec_id} was corrected before; correct the later one")
-        self.executions[corrected.exec_id] = corrected
         order = self.orders.get(execution.perm_id)
+        average = price
         if order is not None and order.contract.con_id == execution.contract.con_id:
             order.filled += quantity - execution.quantity
             order.cost += quantity * price - execution.quantity * execution.price
+            if order.last_price == execution.price:
+                order.last_price = price
+            average = order.average_price
+        corrected = replace(
+            execution,
+            exec_id=corrected_id,
+            quantity=quantity,
+            price=price,
+            cum_qty=execution.cum_qty - execution.quantity + quantity,
+            avg_price=average,
+        )
+        self.executions[corrected_id] = corrected
         if execution.contract.sec_type != "BAG" and corrected.signed != execution.signed:
             self._move(corrected, corrected.signed - execution.signed)
         return corrected

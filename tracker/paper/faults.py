@@ -32,4 +32,4 @@ class Faults:
     late_fee_seconds: float = 0.0
     """How long commissionReports lag behind their execution (9.9 s have been seen)."""
     bad_zone: str = ""
-    """A zone name to put behind execution times, such as `PST` or `India Standard Time`."""
+    """A display name of a zone to write execution times in, such as `PST` or `India Standard Time`."""

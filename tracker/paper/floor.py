@@ -210,5 +210,5 @@ class Floor:
         if execution.time_text is not None:
             return execution.time_text
         if self.faults.bad_zone:
-            return f"{execution.time.astimezone(self.book.zone):%Y%m%d %H:%M:%S} {self.faults.bad_zone}"
+            return forms.named_time(execution.time, self.faults.bad_zone, self.book.zone)
         return forms.execution_time(execution.time, self.rules.time_form, self.book.zone, version)

@@ -22,6 +22,16 @@ UNSET_TEXTS: Final = frozenset(
 MAX_DIGITS: Final = 24
 """A number of a client with more digits than this is no quantity and no price."""
 
+DISPLAY_ZONES: Final = {
+    "PST": "Etc/GMT+8",
+    "CST": "Etc/GMT+6",
+    "India Standard Time": "Asia/Kolkata",
+    "Central European Standard Time": "Etc/GMT-1",
+    "Greenwich Mean Time": "Etc/GMT",
+    "British Summer Time": "Etc/GMT-1",
+}
+"""Display names seen behind times -> what they mean; no library knows them as zones."""
+
 TimeForm: TypeAlias = str | Callable[[datetime], str]
 """`zone`, `utc_dash`, `naive`, or a function of the aware time."""
 
@@ -101,6 +111,15 @@ def execution_time(moment: datetime, form: TimeForm, zone: ZoneInfo, version: in
     if form == "utc_dash":
         return f"{moment.astimezone(UTC):%Y%m%d-%H:%M:%S}"
     return f"{local:%Y%m%d %H:%M:%S} {zone.key}"
+
+
+def named_time(moment: datetime, name: str, zone: ZoneInfo) -> str:
+    """Return a time with a display name for its zone, as some set-ups of TWS write it.
+
+    The clock is that zone's where we know what the name means, else the login's.
+    """
+    known = DISPLAY_ZONES.get(name)
+    return f"{moment.astimezone(ZoneInfo(known) if known else zone):%Y%m%d %H:%M:%S} {name}"
 
 
 def read_filter_time(text: str, zone: ZoneInfo) -> datetime | None:

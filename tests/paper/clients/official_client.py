@@ -72,40 +72,15 @@ def client_class() -> Any:
 
 
 def main(port: int) -> dict[str, Any]:
-    contracts: Any = importlib.import_module("ibapi.contract")
-    orders: Any = importlib.import_module("ibapi.order")
-    cancels: Any = importlib.import_module("ibapi.order_cancel")
     executions: Any = importlib.import_module("ibapi.execution")
     kind = client_class()
     client = kind()
     assert client.enter(port), "client id 7 is taken"
     seen: dict[str, Any] = {"version": client.serverVersion()}
     seen["accounts"] = [name for name in client.of("managedAccounts")[0][0].split(",") if name]
-    option = contracts.Contract()
-    option.symbol, option.secType, option.exchange, option.currency = "NVDA", "OPT", "SMART", "USD"
-    option.lastTradeDateOrContractMonth, option.strike, option.right = "20251121", 122.5, "C"
-    client.reqContractDetails(900, option)
-    until(lambda: client.of("contractDetailsEnd"))
-    option = client.of("contractDetails")[0][1].contract
-    seen["contract"] = [option.conId, option.localSymbol]
     order_id = client.of("nextValidId")[0][0]
-    order = orders.Order()
-    order.action, order.orderType, order.totalQuantity, order.lmtPrice = "BUY", "LMT", 10, 2.5
-    order.orderRef = "conformance"
-    client.placeOrder(order_id, option, order)
-    until(lambda: any(values[1] == "Submitted" for values in client.of("orderStatus")))
-    seen["placed"] = client.of("orderStatus")[-1][1]
-    order.lmtPrice, order.totalQuantity = 2.75, 12
-    client.placeOrder(order_id, option, order)
-    until(lambda: client.of("commissionAndFeesReport"))
-    until(lambda: any(values[2] == 4 for values in client.of("orderStatus")))
-    status = client.of("orderStatus")[-1]
-    seen["partial"] = [status[1], float(status[2]), float(status[3])]
-    execution = client.of("execDetails")[0][2]
-    seen["execution"] = [float(execution.shares), execution.price]
-    seen["commission"] = client.of("commissionAndFeesReport")[0][0].commissionAndFees
-    client.cancelOrder(order_id, cancels.OrderCancel())
-    until(lambda: any(202 in values for values in client.of("error")))
+    trade(client, order_id, seen)
+    perm_id = client.of("orderStatus")[-1][5]
     client.got.pop("execDetails")
     client.reqExecutions(901, executions.ExecutionFilter())
     until(lambda: client.of("execDetailsEnd"))
@@ -114,7 +89,6 @@ def main(port: int) -> dict[str, Any]:
     client.reqCompletedOrders(False)
     until(lambda: client.of("completedOrdersEnd"))
     done = client.of("completedOrder")
-    perm_id = status[5]
     seen["completed"] = [[state.status, finished.permId == perm_id] for _, finished, state in done]
     client.reqPositions()
     until(lambda: client.of("positionEnd"))
@@ -134,6 +108,37 @@ def main(port: int) -> dict[str, Any]:
     seen["next order id grew"] = again.of("nextValidId")[0][0] > order_id
     again.leave()
     return seen
+
+
+def trade(client: Any, order_id: int, seen: dict[str, Any]) -> None:
+    """Place an order, change it, have part of it filled, cancel the rest."""
+    contracts: Any = importlib.import_module("ibapi.contract")
+    orders: Any = importlib.import_module("ibapi.order")
+    cancels: Any = importlib.import_module("ibapi.order_cancel")
+    option = contracts.Contract()
+    option.symbol, option.secType, option.exchange, option.currency = "NVDA", "OPT", "SMART", "USD"
+    option.lastTradeDateOrContractMonth, option.strike, option.right = "20251121", 122.5, "C"
+    client.reqContractDetails(900, option)
+    until(lambda: client.of("contractDetailsEnd"))
+    option = client.of("contractDetails")[0][1].contract
+    seen["contract"] = [option.conId, option.localSymbol]
+    order = orders.Order()
+    order.action, order.orderType, order.totalQuantity, order.lmtPrice = "BUY", "LMT", 10, 2.5
+    order.orderRef = "conformance"
+    client.placeOrder(order_id, option, order)
+    until(lambda: any(values[1] == "Submitted" for values in client.of("orderStatus")))
+    seen["placed"] = client.of("orderStatus")[-1][1]
+    order.lmtPrice, order.totalQuantity = 2.75, 12
+    client.placeOrder(order_id, option, order)
+    until(lambda: client.of("commissionAndFeesReport"))
+    until(lambda: any(values[2] == 4 for values in client.of("orderStatus")))
+    status = client.of("orderStatus")[-1]
+    seen["partial"] = [status[1], float(status[2]), float(status[3])]
+    execution = client.of("execDetails")[0][2]
+    seen["execution"] = [float(execution.shares), execution.price]
+    seen["commission"] = client.of("commissionAndFeesReport")[0][0].commissionAndFees
+    client.cancelOrder(order_id, cancels.OrderCancel())
+    until(lambda: any(202 in values for values in client.of("error")))
 
 
 if __name__ == "__main__":
