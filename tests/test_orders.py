@@ -25,9 +25,10 @@ from tests.facts import (
     untouched,
 )
 from tracker.core.book import ORDERS, TOTALS
-from tracker.core.model import Contract, OpenOrder, OrderStatus, Source
+from tracker.core.model import AlertId, Contract, OpenOrder, OrderStatus, Source
 from tracker.core.updates import EventKind
 
+OTHER = AlertId("real-day-trading", "NVDA", "2025-11-18T15:40:00", 700100200)
 SECOND_ACCOUNT = "DU9000001"
 
 
@@ -35,6 +36,19 @@ def opened(filled: int = 4) -> Story:
     story = Story()
     story.tell(execution(exec_id(1), filled))
     return story
+
+
+# Sums
+
+
+def test_an_alert_shows_all_of_its_order_whoever_the_rest_belongs_to() -> None:
+    story = Story(lambda fill: matched(ALERT if fill.perm_id == 188 else OTHER)(fill))
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), 6, at=1, perm_id=189))
+    story.tell(execution(exec_id(3), -4, at=2, perm_id=190))
+    assert (shown(story).open, news(story)["filled_qty"]) == (False, 4)
+    story.tell(execution(exec_id(4), -6, at=3, perm_id=190))
+    assert (news(story)["filled_qty"], news(story, OTHER)["filled_qty"]) == (10, 10)
+    assert news(story)["exec_id"] == exec_id(3)
 
 
 # Status and remaining

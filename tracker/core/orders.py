@@ -56,6 +56,8 @@ class Orders:
         fee = self._book.get(FEES, booked.execution.exec_id)
         self._book.put(TOTALS, OrderTotals(booked.order, _added(totals, booked.execution, fee)))
         execution = booked.execution
+        # A fill need not touch every alert that shows its order: the sale of several alerts' positions.
+        self._touch(order_shown(execution))
         if booked.source is Source.BROKER and execution.order_key is not None:
             self._compare(booked.order, execution.cum_qty)
 
@@ -71,13 +73,24 @@ class Orders:
 
     def fee(self, fee: CommissionReport) -> list[Booked]:
         """Keep a fee; return the executions whose order it changed."""
-        if self._book.get(FEES, fee.exec_id) == fee:
+        before = self._book.get(FEES, fee.exec_id)
+        if before == fee:
             return []
         self._book.put(FEES, fee)
         changed = [row for row in self._book.find(EXECUTIONS, "exec_id", fee.exec_id) if row.counted]
         for booked in changed:
-            self.sum_again(booked)
+            if before is None:
+                self._add_fee(booked, fee)
+            else:
+                self.sum_again(booked)
         return changed
+
+    def _add_fee(self, booked: Booked, fee: CommissionReport) -> None:
+        """Add the first report of an execution that was summed without one."""
+        row = self._book.get(TOTALS, booked.order)
+        assert row is not None, "a counted execution is in the sums of its order"
+        self._book.put(TOTALS, OrderTotals(booked.order, _with_fee(row.totals, fee)))
+        self._touch(order_shown(booked.execution))
 
     # What the broker says of an order
 
@@ -144,20 +157,26 @@ class Orders:
 
 def _added(totals: Totals, execution: Execution, fee: CommissionReport | None) -> Totals:
     """Add an execution and its fee, if known, to the sums of its order."""
-    commission, realized = totals.commission, totals.realized_pnl
-    if fee is not None and fee.commission is not None:
-        commission = (commission or ZERO) + fee.commission
-    if fee is not None and fee.realized_pnl is not None:
-        realized = (realized or ZERO) + fee.realized_pnl
-    pending = totals.fees_pending + (fee is None or fee.commission is None)
-    return Totals(
+    without = Totals(
         totals.filled + execution.quantity,
         totals.cost + execution.quantity * execution.price,
         execution.price,
-        commission,
-        realized,
-        pending,
+        totals.commission,
+        totals.realized_pnl,
+        totals.fees_pending + 1,
     )
+    return without if fee is None else _with_fee(without, fee)
+
+
+def _with_fee(totals: Totals, fee: CommissionReport) -> Totals:
+    """Add the fee of an execution whose fee was pending."""
+    commission, realized, pending = totals.commission, totals.realized_pnl, totals.fees_pending
+    if fee.commission is not None:
+        commission = (commission or ZERO) + fee.commission
+        pending -= 1
+    if fee.realized_pnl is not None:
+        realized = (realized or ZERO) + fee.realized_pnl
+    return replace(totals, commission=commission, realized_pnl=realized, fees_pending=pending)
 
 
 def _total_of(status: OrderStatus) -> Decimal | None:
