@@ -243,7 +243,7 @@ def test_many_rows_are_let_go_and_found_again(journal: Journal, monkeypatch: pyt
     with journal.step():
         for number in range(5):
             journal.book.put(FEES, fee(str(number), "1"))
-    assert journal.book._rows["fees"] == {}
+    assert journal.book._tables["fees"].rows == {}
     assert journal.book.get(FEES, "4") == fee("4", "1")
     assert len(list(journal.book.every(FEES))) == 5
 
@@ -357,7 +357,7 @@ def test_a_damaged_journal_is_told_when_it_is_read(journal: Journal) -> None:
     journal._db.execute("DROP TABLE frames")
     journal._db.execute("DROP TABLE fees")
     with pytest.raises(JournalFailed, match=r"journal\.db could not be read.*frames"):
-        journal.frames_after(0, 1)
+        journal.frame(1)
     with pytest.raises(JournalFailed, match="move it away"):
         journal.book.get(FEES, "a")
 

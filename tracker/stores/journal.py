@@ -9,22 +9,24 @@ thread, by the one daemon that holds the lock.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from tracker.core.book import EXECUTIONS, TABLES, Row, Table
-from tracker.core.model import Alert, ExecutionKey, Frame, Source
+from tracker.core.model import Alert, ExecutionKey, Frame, Source, correction_parts
 from tracker.stores.schema import MIGRATIONS
 
 _ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {table.name: TypeAdapter(table.row) for table in TABLES}
 _ALERTS: Final[TypeAdapter[tuple[Alert, ...]]] = TypeAdapter(tuple[Alert, ...])
-_CACHED_ROWS: Final = 20_000
+_CACHED_ROWS: Final = 2_000
 """Rows that one table keeps decoded; beyond that the cache begins anew."""
+_TAIL_FRAMES: Final = 20_000
+"""Frames kept as they were appended, for the pump; when there are more it reads them from the file."""
 
 
 class JournalFailed(Exception):
@@ -59,6 +61,10 @@ class Journal:
             ) from error
         self.book = JournalBook(self._db)
         self._captured: dict[ExecutionKey, None] = {}
+        self._last_seq = int(_select(self._db, "SELECT coalesce(max(seq), 0) FROM frames")[0][0])
+        self._tail: list[Frame] = []
+        """The newest frames, without a gap, as far back as the cursor or less."""
+        self._considered: list[tuple[int, str, bytes]] = []
 
     def close(self) -> None:
         """Close the file; what was committed stays."""
@@ -71,11 +77,22 @@ class Journal:
     ) -> None:
         """Append frames in one commit, durable on return; raises JournalFailed."""
         at = received_at.timestamp()
-        rows = [(at, session, source.value, "\0".join(fields).encode()) for source, fields in frames]
+        first = self._last_seq + 1
+        rows = [
+            (seq, at, session, source.value, "\0".join(fields).encode())
+            for seq, (source, fields) in enumerate(frames, first)
+        ]
         with self._transaction():
             self._db.executemany(
-                "INSERT INTO frames (received_at, session, source, fields) VALUES (?, ?, ?, ?)", rows
+                "INSERT INTO frames (seq, received_at, session, source, fields) VALUES (?, ?, ?, ?, ?)", rows
             )
+        self._last_seq += len(rows)
+        if len(self._tail) + len(rows) > _TAIL_FRAMES:
+            self._tail.clear()
+        self._tail += [
+            Frame(seq, received_at, session, source, tuple(fields))
+            for seq, (source, fields) in enumerate(frames, first)
+        ]
         for _, fields in frames:
             if fields[0] == "11" and len(fields) > 16:
                 self._captured[ExecutionKey(fields[16], fields[14])] = None
@@ -86,8 +103,25 @@ class Journal:
             return True
         return self.book.has(EXECUTIONS, f"{account} {exec_id}")
 
+    def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:
+        """Count the account's booked executions since then that an answer did not list, in any version."""
+        roots = {_root(exec_id) for exec_id in listed}
+        count = 0
+        for day in (since.date(), since.date() + timedelta(days=1), since.date() + timedelta(days=2)):
+            for key in self.book.keys(EXECUTIONS, "day", day.isoformat()):
+                of, _, exec_id = key.partition(" ")
+                if of == account and _root(exec_id) not in roots:
+                    booked = self.book.get(EXECUTIONS, key)
+                    count += booked is not None and booked.execution.time >= since
+        return count
+
     def frames_after(self, seq: int, limit: int) -> list[Frame]:
         """Return the next frames in order, at most `limit`."""
+        if seq >= self._last_seq:
+            return []
+        if self._tail and self._tail[0].seq <= seq + 1:
+            start = seq + 1 - self._tail[0].seq
+            return self._tail[start : start + limit]
         rows = _select(
             self._db,
             "SELECT seq, received_at, session, source, fields FROM frames WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -162,22 +196,37 @@ class Journal:
             with self._transaction():
                 yield cursor.append
                 self.book.flush()
+                self._flush_considered()
                 if cursor:
                     self._set_meta("cursor", str(cursor[-1]))
         except BaseException:
             self.book.forget()
+            self._considered.clear()
             raise
         self.book.committed()
-        if cursor and not self.frames_after(cursor[-1], 1):
+        if cursor:
+            self._applied(cursor[-1])
+
+    def _applied(self, cursor: int) -> None:
+        """Let go of what was kept until its frame was applied."""
+        if self._tail and self._tail[0].seq <= cursor:
+            del self._tail[: cursor + 1 - self._tail[0].seq]
+        if cursor >= self._last_seq:
             self._captured.clear()
 
     def considered(self, seq: int, key: ExecutionKey, alerts: Sequence[Alert]) -> None:
         """Record, inside a step, the alerts that a decision looked at."""
         if alerts:
-            self._db.execute(
+            body = _ALERTS.dump_json(tuple(alerts))
+            self._considered.append((seq, f"{key.account} {key.exec_id}", body))
+
+    def _flush_considered(self) -> None:
+        if self._considered:
+            self._db.executemany(
                 "INSERT OR REPLACE INTO considered (seq, execution, alerts) VALUES (?, ?, ?)",
-                (seq, f"{key.account} {key.exec_id}", _ALERTS.dump_json(tuple(alerts))),
+                self._considered,
             )
+            self._considered.clear()
 
     def was_considered(self, seq: int, key: ExecutionKey) -> tuple[Alert, ...]:
         """Return the alerts that a decision looked at."""
@@ -244,75 +293,124 @@ class JournalBook:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._rows: dict[str, dict[str, Any]] = {table.name: {} for table in TABLES}
-        self._changed: dict[str, dict[str, None]] = {table.name: {} for table in TABLES}
-        self._tables: dict[str, Table[Any]] = {table.name: table for table in TABLES}
-        self._upserts = {table.name: _upsert(table) for table in TABLES}
+        self._tables = {table.name: _Rows(table) for table in TABLES}
 
     def get(self, table: Table[Row], key: str) -> Row | None:
-        cached: Row | None = self._rows[table.name].get(key)
+        cached: Row | None = self._tables[table.name].rows.get(key)
         if cached is not None:
             return cached
-        found = _select(self._db, f"SELECT body FROM {table.name} WHERE key = ?", (key,))
-        return self._load(table, key, found[0][0]) if found else None
+        kept = self._tables[table.name]
+        found = _select(self._db, kept.by_key, (key,))
+        return kept.load(key, found[0][0]) if found else None
 
     def has(self, table: Table[Row], key: str) -> bool:
         """Tell whether a row is there, without decoding it."""
-        if key in self._rows[table.name]:
+        if key in self._tables[table.name].rows:
             return True
         return bool(_select(self._db, f"SELECT 1 FROM {table.name} WHERE key = ?", (key,)))
 
+    def keys(self, table: Table[Any], index: str, value: str) -> list[str]:
+        """Return the keys of the rows with this index value in the file, without decoding them."""
+        found = _select(self._db, f"SELECT key FROM {table.name} WHERE {index} = ?", (value,))
+        return [key for (key,) in found]
+
     def find(self, table: Table[Row], index: str, value: str) -> list[Row]:
         assert index in table.indexes, f"{table.name} has no index {index}"
-        self._write(table.name)
-        found = _select(self._db, f"SELECT key, body FROM {table.name} WHERE {index} = ?", (value,))
-        return [self._load(table, key, body) for key, body in found]
+        kept = self._tables[table.name]
+        found = _select(self._db, kept.by_index[index], (value,))
+        changed = kept.changed
+        rows: list[Row] = [kept.load(key, body) for key, body in found if key not in changed]
+        rows += [kept.rows[key] for key in kept.places.get((index, value), ())]
+        return rows
 
     def every(self, table: Table[Row]) -> Iterable[Row]:
-        self._write(table.name)
+        kept = self._tables[table.name]
+        kept.write(self._db)
         for key, body in _select(self._db, f"SELECT key, body FROM {table.name} ORDER BY key"):
-            yield self._load(table, key, body)
+            yield kept.load(key, body)
 
     def put(self, table: Table[Row], row: Row) -> None:
-        key = table.key(row)
-        self._rows[table.name][key] = row
-        self._changed[table.name][key] = None
+        self._tables[table.name].put(row)
 
     def flush(self) -> None:
         """Write all changed rows into the open transaction."""
-        for name in self._changed:
-            self._write(name)
+        for kept in self._tables.values():
+            kept.write(self._db)
 
     def committed(self) -> None:
         """Let go of decoded rows beyond the bound; all of them are in the file now."""
-        for rows in self._rows.values():
-            if len(rows) > _CACHED_ROWS:
-                rows.clear()
+        for kept in self._tables.values():
+            if len(kept.rows) > _CACHED_ROWS:
+                kept.rows.clear()
 
     def forget(self) -> None:
         """Drop what a failed step changed."""
-        for name, rows in self._rows.items():
-            rows.clear()
-            self._changed[name].clear()
+        for kept in self._tables.values():
+            kept.forget()
 
-    def _load(self, table: Table[Row], key: str, body: bytes) -> Row:
-        rows = self._rows[table.name]
-        row: Row | None = rows.get(key)
+
+class _Rows:
+    """Hold the decoded rows of one table, and those among them that are not written yet."""
+
+    def __init__(self, table: Table[Any]) -> None:
+        self.rows: dict[str, Any] = {}
+        self.changed: dict[str, tuple[str | None, ...]] = {}
+        """Key -> the row's index values, in the table's order."""
+        self.places: dict[tuple[str, str], dict[str, None]] = {}
+        """(index, value) -> the keys of changed rows."""
+        self.by_key = f"SELECT body FROM {table.name} WHERE key = ?"
+        self.by_index = {
+            index: f"SELECT key, body FROM {table.name} WHERE {index} = ?" for index in table.indexes
+        }
+        self._key = table.key
+        self._indexes = tuple(table.indexes.items())
+        self._upsert = _upsert(table)
+        self._codec = _ADAPTERS[table.name]
+
+    def put(self, row: Any) -> None:
+        """Take a changed row."""
+        key = self._key(row)
+        self.rows[key] = row
+        values = tuple([of(row) for _, of in self._indexes])
+        before = self.changed.get(key)
+        if before == values:
+            return
+        self.changed[key] = values
+        for place, (index, _) in enumerate(self._indexes):
+            old, new = before[place] if before else None, values[place]
+            if old is not None and old != new:
+                del self.places[index, old][key]
+            if new is not None:
+                self.places.setdefault((index, new), {})[key] = None
+
+    def load(self, key: str, body: bytes) -> Any:
+        """Return the row, decoded at most once while it is kept."""
+        row = self.rows.get(key)
         if row is None:
-            row = _ADAPTERS[table.name].validate_json(body)
-            rows[key] = row
+            row = self.rows[key] = self._codec.validate_json(body)
         return row
 
-    def _write(self, name: str) -> None:
-        changed = self._changed[name]
-        if not changed:
+    def write(self, db: sqlite3.Connection) -> None:
+        """Write the changed rows."""
+        if not self.changed:
             return
-        table, rows, dump = self._tables[name], self._rows[name], _ADAPTERS[name].dump_json
-        values = (
-            (key, *(of(rows[key]) for of in table.indexes.values()), dump(rows[key])) for key in changed
+        rows, dump = self.rows, self._codec.dump_json
+        db.executemany(
+            self._upsert, [(key, *values, dump(rows[key])) for key, values in self.changed.items()]
         )
-        self._db.executemany(self._upserts[name], values)
-        changed.clear()
+        self.changed.clear()
+        self.places.clear()
+
+    def forget(self) -> None:
+        """Drop everything."""
+        self.rows.clear()
+        self.changed.clear()
+        self.places.clear()
+
+
+def _root(exec_id: str) -> str:
+    parts = correction_parts(exec_id)
+    return exec_id if parts is None else parts.root
 
 
 def _upsert(table: Table[Any]) -> str:
