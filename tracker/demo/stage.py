@@ -155,7 +155,8 @@ class Stage:
         with suppress(ProcessLookupError):
             self._tracker.terminate()
         try:
-            return await asyncio.wait_for(self._tracker.wait(), END_SECONDS)
+            async with asyncio.timeout(END_SECONDS):
+                return await self._tracker.wait()
         except TimeoutError:
             raise Trouble(f"not within {END_SECONDS:g} s: the tracker ends when told to") from None
 
@@ -163,7 +164,9 @@ class Stage:
         assert self._gateway is not None, "it was started"
         assert self._gateway.stdout is not None, "it was started with a pipe"
         try:
-            line = await asyncio.wait_for(self._gateway.stdout.readline(), seconds)
+            # Not wait_for, which before Python 3.12 may swallow a Ctrl-C that comes along with the answer.
+            async with asyncio.timeout(seconds):
+                line = await self._gateway.stdout.readline()
         except TimeoutError:
             line = b""
         if not line:
@@ -201,7 +204,8 @@ async def _end(process: Process) -> None:
     with suppress(ProcessLookupError):
         process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), END_SECONDS)
+        async with asyncio.timeout(END_SECONDS):
+            await process.wait()
     except TimeoutError:
         process.kill()
         await process.wait()
