@@ -138,7 +138,7 @@ def test_executions_can_come_before_their_order() -> None:
 def test_a_fee_can_lag() -> None:
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway) as client:
-            gateway.faults.late_fee_seconds = 0.05
+            gateway.faults.late_fee_seconds = 0.5
             gateway.fill(gateway.order(NVDA, "BUY", 1, limit=2))
             await client.settle()
             assert client.of("59") == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 
+import pytest
+
 from tests.paper_clients import AAPL, ACCOUNT, NVDA, SPXW, Clock, library, make_gateway, raw_client, until
 from tracker.paper.book import bag, option
 
@@ -340,3 +342,55 @@ def test_after_a_restart_the_port_and_the_book_are_the_same_and_order_ids_may_be
                 assert len(client.of("5")) == 2
 
     asyncio.run(run())
+
+
+def test_requests_before_and_after_start_api_are_kept_apart() -> None:
+    async def run() -> None:
+        async with make_gateway() as gateway, raw_client(gateway, None) as client:
+            client.send(49, 1)
+            client.send(71, 2, 3, "")
+            await client.until("9")
+            assert client.of("49") == []
+            client.send(71, 2, 4, "")
+            client.send(8, 1, 1)
+            client.send(17, 1)
+            await client.until("15", 2)
+            assert client.of("9") == [("9", "1", "1"), ("9", "1", "1")]
+            assert client.of("4")[-1][3] == "321"
+            assert gateway.clients == (3,)
+
+    asyncio.run(run())
+
+
+def test_position_subscriptions_end_when_they_are_cancelled_and_are_limited() -> None:
+    async def run() -> None:
+        async with make_gateway() as gateway, raw_client(gateway, 3) as client:
+            client.send(61, 1)
+            for request_id in range(60):
+                client.send(74, 1, request_id, ACCOUNT, "")
+            await client.until("72", 50)
+            await client.settle()
+            assert [fields[3] for fields in client.of("4")[3:]] == ["322"] * 10
+            client.send(64, 1)
+            for request_id in range(60):
+                client.send(75, 1, request_id)
+            await client.settle()
+            gateway.set_position(ACCOUNT, AAPL, 5, "170")
+            await client.settle()
+            assert client.of("61", "71") == []
+
+    asyncio.run(run())
+
+
+def test_a_time_form_can_be_any_function_and_no_unknown_name() -> None:
+    async def run() -> None:
+        async with (
+            make_gateway(time_form=lambda moment: f"at {moment:%H}") as gateway,
+            raw_client(gateway) as client,
+        ):
+            gateway.fill(gateway.order(NVDA, "BUY", 1, limit=2))
+            assert (await client.until("11"))[0][15] == "at 17"
+
+    asyncio.run(run())
+    with pytest.raises(ValueError, match="is none of zone"):
+        make_gateway(time_form="nonsense")

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.paper_clients import (
-    AAPL,
     ACCOUNT,
     NVDA,
     SPXW,
@@ -28,7 +27,6 @@ from tracker.paper.order_requests import asked_order
 from tracker.paper.server import PaperGateway
 from tracker.paper.wire import Fields
 
-QUICK = FillPolicy(latency_seconds=0.005)
 RESTING = FillPolicy(rest=True)
 Scene = Callable[[PaperGateway, RawClient], Awaitable[None]]
 
@@ -122,7 +120,8 @@ def test_a_change_while_it_fills_starts_anew_and_nothing_is_filled_twice() -> No
         assert sum(Decimal(f[19]) for f in client.of("11")) == 20
         assert gateway.book.position(ACCOUNT, NVDA).quantity == 20
 
-    play(scene, fills=QUICK)
+    # Slow enough that the change comes while most is still to be filled.
+    play(scene, fills=FillPolicy(latency_seconds=0.08, partials=10))
 
 
 @pytest.mark.parametrize(
@@ -144,14 +143,14 @@ def test_cancelling_stops_the_filling_and_answers_status_then_202() -> None:
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         client.send(*limit_order(3))
         await client.until("11")
-        client.frames.clear()
+        await client.settle()
         client.send(4, 1, 3, "")
-        await client.until("4")
-        assert [f[0] for f in client.frames if f[0] in ("3", "4")] == ["3", "4"]
-        assert client.of("3")[0][2:5] == ("Cancelled", "5", "5")
-        assert client.of("4")[0][2:5] == ("3", "202", "Order Canceled - reason:")
+        await client.until("4", 4)
+        assert [f[0] for f in client.frames if f[0] in ("3", "4")][-2:] == ["3", "4"]
+        assert client.of("3")[-1][2:5] == ("Cancelled", "1", "9")
+        assert client.of("4")[-1][2:5] == ("3", "202", "Order Canceled - reason:")
 
-    play(scene, fills=FillPolicy(latency_seconds=0.2, partials=2))
+    play(scene, fills=FillPolicy(latency_seconds=0.3, partials=10))
 
 
 def test_a_cancel_of_an_unknown_or_finished_order_is_refused() -> None:
@@ -330,6 +329,48 @@ def test_cancelling_a_parent_cancels_its_children() -> None:
     play(scene)
 
 
+def test_orders_that_do_not_fit_their_numbers_are_refused() -> None:
+    async def scene(gateway: PaperGateway, client: RawClient) -> None:
+        client.send(*limit_order(0))
+        client.send(*limit_order(3))
+        client.send(4, 1, 3, "")
+        client.send(*limit_order(3))
+        client.send(*limit_order(4, parentId=3))
+        client.send(9, 8, 6, 0, "", "OPT", "", "", "", "", "SMART", "", "USD", "", "", "0", "", "", "")
+        client.send("4", 1, "x")
+        client.send("4", 1)
+        assert await errors(client) == [("0", "103"), ("3", "202"), ("3", "103"), ("4", "201"), ("6", "200")]
+        assert [f[3] for f in client.of("4") if f[2] == "-1"][3:] == ["320", "320"]
+
+    play(scene)
+
+
+def test_an_ambiguous_contract_is_refused() -> None:
+    async def scene(gateway: PaperGateway, client: RawClient) -> None:
+        gateway.book.learn(option("NVDA", "20251219", "C", "122.5", con_id=700100201))
+        vague = PaperContract(0, "NVDA", "OPT", strike=Decimal("122.5"), right="C")
+        client.send(*limit_order(3, contract=vague))
+        assert await errors(client) == [("3", "200")]
+        assert "ambiguous" in client.of("4")[-1][4]
+
+    play(scene)
+
+
+def test_a_held_order_works_once_it_is_transmitted_and_a_limit_can_become_a_market_order() -> None:
+    async def scene(gateway: PaperGateway, client: RawClient) -> None:
+        client.send(*limit_order(3, transmit=False))
+        client.send(*limit_order(4))
+        await client.settle()
+        assert [(f[1], f[2]) for f in client.of("3")] == [("3", "PreSubmitted"), ("4", "Submitted")]
+        client.send(*limit_order(3))
+        client.send(*limit_order(4, orderType="MKT"))
+        await client.settle()
+        assert [(f[1], f[2]) for f in client.of("3")][2:4] == [("3", "PreSubmitted"), ("3", "Submitted")]
+        assert [f[2] for f in client.of("11")] == ["4"]
+
+    play(scene)
+
+
 def test_a_combo_of_known_legs_is_traded() -> None:
     high = option("SPX", "20251118", "P", "6500", con_id=700100301, trading_class="SPXW")
 
@@ -355,77 +396,6 @@ def test_terms_come_back_in_open_order() -> None:
         await client.until("5")
         told = client.of("5")[0]
         assert (told[19], told[26], told[28], told[36]) == ("g", "1", "0.5", "20251120 10:00:00")
-
-    play(scene)
-
-
-def test_contract_details_know_the_book_and_make_up_complete_descriptions() -> None:
-    async def run() -> None:
-        ib_insync = library()
-        async with make_gateway() as gateway:
-            gateway.book.learn(NVDA)
-            ib = ib_insync.IB()
-            await ib.connectAsync("127.0.0.1", gateway.port, clientId=7, timeout=5)
-            (known,) = await ib.reqContractDetailsAsync(ib_insync.Contract(secType="OPT", symbol="NVDA"))
-            assert (known.contract.conId, known.contract.strike) == (700100200, 122.5)
-            (made,) = await ib.reqContractDetailsAsync(ib_insync.Option("TSLA", "20301220", 95, "C", "SMART"))
-            assert made.contract.localSymbol == "TSLA  301220C00095000"
-            assert await ib.reqContractDetailsAsync(ib_insync.Option("TSLA", "", 95, "C", "SMART")) == [made]
-            assert await ib.reqContractDetailsAsync(ib_insync.Option("GE", "", 95, "C", "SMART")) == []
-            assert await ib.reqContractDetailsAsync(ib_insync.Contract(secType="BAG", symbol="SPX")) == []
-            (stock,) = await ib.qualifyContractsAsync(ib_insync.Stock("AMD", "SMART", "USD"))
-            assert stock.conId
-            assert [d.contract.symbol for d in await ib.reqMatchingSymbolsAsync("am")] == ["AMD"]
-            ib.disconnect()
-
-    asyncio.run(run())
-
-
-def test_contract_details_have_the_recorded_length() -> None:
-    async def scene(gateway: PaperGateway, client: RawClient) -> None:
-        client.send(9, 8, 5, AAPL.con_id, "", "", "", "", "", "", "", "", "", "", "", "0", "", "", "")
-        client.send(9, 8, 6, 0, "AAPL", "STK", "", "", "", "", "SMART", "", "USD", "", "", "0", "", "", "")
-        await client.until("52")
-        assert [len(f) for f in client.of("10")] == [40]
-        assert await errors(client) == [("5", "321")]
-
-    play(scene)
-
-
-def test_market_data_is_refused_so_that_nobody_waits() -> None:
-    async def scene(gateway: PaperGateway, client: RawClient) -> None:
-        client.send(1, 11, 21, *["0"] * 12, 0, "", 0, 0, "")
-        client.send(20, 22, *["0"] * 12, 0, "", "1 day", "1 D", 0, "TRADES", 1, 0, "")
-        client.send(97, 23, "x")
-        client.send(2, 2, 21)
-        client.send(18, 1, 1)
-        client.send(4711, 1)
-        assert await errors(client) == [("21", "354"), ("22", "162"), ("23", "354")]
-        assert [f[3] for f in client.of("4") if f[2] == "-1"][3:] == ["321", "320"]
-
-    play(scene)
-
-
-def test_account_values_follow_the_trades() -> None:
-    async def scene(gateway: PaperGateway, client: RawClient) -> None:
-        gateway.fill(gateway.order(NVDA, "BUY", 10, limit=2))
-        client.send(62, 1, 5, "All", "TotalCashValue,NetLiquidation")
-        client.send(6, 2, 1, ACCOUNT)
-        client.send(76, 1, 6, ACCOUNT, "", 1)
-        client.send(6, 2, 1, "DU9999999")
-        client.send(74, 1, 8, ACCOUNT, "")
-        await client.until("72")
-        assert [f[3:6] for f in client.of("63")] == [
-            (ACCOUNT, "NetLiquidation", "999993.50"),
-            (ACCOUNT, "TotalCashValue", "997993.50"),
-        ]
-        assert client.of("64", "54", "74") == [("64", "1", "5"), ("54", "1", ACCOUNT), ("74", "1", "6")]
-        assert [(f[13], f[15]) for f in client.of("7")] == [("10", "2000.00")]
-        assert [len(f) for f in client.of("71")] == [18]
-        assert client.of("4")[-1][3] == "321"
-        gateway.fill(gateway.order(NVDA, "SELL", 10, limit=3))
-        await client.until("71", 2)
-        assert [(f[13], f[18]) for f in client.of("7")][-1] == ("0", "1000.00")
 
     play(scene)
 

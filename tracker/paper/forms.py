@@ -64,11 +64,6 @@ def average(cost: Decimal, quantity: Decimal, last: Decimal) -> Decimal:
     return last if value == last else value.quantize(Decimal("1e-8")).normalize()
 
 
-def flag(value: bool) -> str:
-    """Return a boolean as the wire has it."""
-    return "1" if value else "0"
-
-
 def read_number(text: str) -> Decimal | None:
     """Return the number a client wrote, None where it is unset or no usable number.
 
