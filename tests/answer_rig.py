@@ -63,10 +63,6 @@ class Desk:
         self.now = START
         self.facts: list[BrokerFact] = []
         self.worker = ThreadPoolExecutor(1)
-        self.start()
-
-    def start(self) -> None:
-        """Open the journal and the store, as a start of the tracker does."""
         self.journal = Journal(self.folder / "journal.db")
         self.store = parts.alert_stores(self.settings, self.names)
         self.pump = Pump(
@@ -81,8 +77,15 @@ class Desk:
 
     def stop(self) -> None:
         """Close the files, so that only what was committed counts."""
+        self.worker.shutdown()
         self.journal.close()
         self.store.alerts_file.close()
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
 
     def _normalise(self, frame: Frame) -> BrokerFact:
         return self.facts[int(frame.fields[1])]

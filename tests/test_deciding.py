@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -21,13 +22,14 @@ LATER = replace(NVDA, con_id=2, expiry=date(2025, 11, 28))
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def desk(tmp_path: Path) -> Iterator[Desk]:
     alerts = {
         ROBIN: {"NVDA": record(), "TSLA": loose("TSLA"), "PUT": loose(side="P")},
         "wolf": {"NVDA": loose(strike="130")},
         "shares": {"NVDA": loose(strike=None, side=None, expiry=None)},
     }
-    return Desk(tmp_path, alerts)
+    with Desk(tmp_path, alerts) as desk:
+        yield desk
 
 
 def assign(desk: Desk, of: str, alert: str = NAME, **how: Any) -> Decision:

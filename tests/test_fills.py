@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -27,12 +28,12 @@ def listed(desk: Desk, **wanted: Any) -> list[str]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path, {ROBIN: {"NVDA": record()}})
-    desk.tell(buy(1, 4), fee(exec_id(1), "2.6"))
-    desk.tell(buy(2, 3, contract=OTHER, account="DU9000001", order_ref="=cmd()"))
-    desk.tell(buy(3, -4))
-    return desk
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4), fee(exec_id(1), "2.6"))
+        desk.tell(buy(2, 3, contract=OTHER, account="DU9000001", order_ref="=cmd()"))
+        desk.tell(buy(3, -4))
+        yield desk
 
 
 def test_fills_are_listed_in_the_order_of_execution(desk: Desk) -> None:

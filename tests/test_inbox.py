@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -30,13 +31,14 @@ def needing(desk: Desk) -> dict[str, str]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def desk(tmp_path: Path) -> Iterator[Desk]:
     alerts = {
         ROBIN: {"NVDA": record()},
         "a": {"SPX": loose("SPX", strike="6600", expiry=None)},
         "b": {"SPX": loose("SPX", strike="6600", expiry=None)},
     }
-    return Desk(tmp_path, alerts)
+    with Desk(tmp_path, alerts) as desk:
+        yield desk
 
 
 def spx(number: int, strike: str = "6600", right: str = "C") -> Execution:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta, timezone
 from pathlib import Path
 
@@ -46,9 +47,7 @@ def test_just_after_midnight_utc_it_is_still_the_logins_yesterday() -> None:
     assert read_since("today", at("2025-11-19T01:00"), NEW_YORK) == at("2025-11-18T05:00")
 
 
-@pytest.mark.parametrize(
-    "text", ["yesterdy", "0 days", "", "18.11.2025", "0001-01-01T00:00+23:00"]
-)
+@pytest.mark.parametrize("text", ["yesterdy", "0 days", "", "18.11.2025", "0001-01-01T00:00+23:00"])
 def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(CommandError, match="is no time; write today") as refused:
         read_since(text, NOW, NEW_YORK)
@@ -62,10 +61,11 @@ def test_days_of_receipt_begin_a_day_before_the_moment() -> None:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def desk(tmp_path: Path) -> Iterator[Desk]:
     alerts = {ROBIN: {"NVDA": record(), "BRK/B": loose("BRK B")}, "wolf": {"X": loose("X")}}
     alerts["wolf-alerts"] = {"X": loose("X")}
-    return Desk(tmp_path, alerts)
+    with Desk(tmp_path, alerts) as desk:
+        yield desk
 
 
 def test_an_execution_of_several_accounts_must_say_which(desk: Desk) -> None:

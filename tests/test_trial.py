@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -21,10 +22,10 @@ NAME = f"{ROBIN}/NVDA"
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path, {ROBIN: {"NVDA": record()}, "wolf": {"NVDA": loose(strike="130")}})
-    desk.run_pump()
-    return desk
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}, "wolf": {"NVDA": loose(strike="130")}}) as desk:
+        desk.run_pump()
+        yield desk
 
 
 def tried(desk: Desk, *, commit: bool = False, **given: object) -> dict[str, Any]:
@@ -64,9 +65,9 @@ def test_stock_a_conid_and_a_reference_are_tried_too(desk: Desk) -> None:
 
 def test_several_weak_matches_are_ambiguous_and_open_nothing(tmp_path: Path) -> None:
     fresh = {"created_at": desk_time()}
-    desk = Desk(tmp_path, {name: {"NVDA": loose(expiry=None) | fresh} for name in ("a", "b")})
-    desk.run_pump()
-    answer = tried(desk, **OPTION)
+    with Desk(tmp_path, {name: {"NVDA": loose(expiry=None) | fresh} for name in ("a", "b")}) as desk:
+        desk.run_pump()
+        answer = tried(desk, **OPTION)
     assert (answer["status"], answer["opens"], answer["payload"]) == ("ambiguous", [], None)
     assert [each["alert"] for each in answer["alerts"]] == ["a/NVDA", "b/NVDA"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -21,8 +22,9 @@ LATER = replace(NVDA, con_id=2, expiry=date(2025, 11, 28))
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path, {ROBIN: {"NVDA": record()}, "wolf": {"NVDA": loose(strike="130")}})
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}, "wolf": {"NVDA": loose(strike="130")}}) as desk:
+        yield desk
 
 
 def why(desk: Desk, of: str) -> dict[str, Any]:
@@ -124,13 +126,13 @@ def test_an_alert_that_is_not_open_names_the_fills_it_did_not_get(desk: Desk) ->
 
 
 def test_one_of_several_is_told_as_such(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, {"a": {"NVDA": loose(expiry=None)}, "b": {"NVDA": loose(expiry=None)}})
-    desk.tell(buy(1, 1))
-    (one,) = why(desk, "a/NVDA")["records"]
+    with Desk(tmp_path, {"a": {"NVDA": loose(expiry=None)}, "b": {"NVDA": loose(expiry=None)}}) as desk:
+        desk.tell(buy(1, 1))
+        (one,) = why(desk, "a/NVDA")["records"]
+        assert of_fill(desk, exec_id(1))["decision"] == "ambiguous"
     assert [(each["reason"], each["near"]) for each in one["not_given"]] == [
         ("2 alerts agree by strike: one of them is meant", True)
     ]
-    assert of_fill(desk, exec_id(1))["decision"] == "ambiguous"
 
 
 def test_what_the_neighbour_undid_is_told_as_written_again(desk: Desk) -> None:
