@@ -173,6 +173,7 @@ class Daemon:
             "health": Command(self._health, "say whether the daemon does its work"),
             "ready": Command(self._ready, "say whether it receives fills and can write the alerts"),
             "metrics": Command(self._metrics, "give the figures of `status` as numbers"),
+            **self._questions.commands(),
         }
 
     async def _health(self, request: Request) -> Answer:
