@@ -97,7 +97,7 @@ def test_a_record_that_was_removed_goes_to_the_inbox_when_a_correction_reopens_i
     assert [event.kind for event in story.events][-2:] == [EventKind.NEEDS_YOU, EventKind.OPENED]
     (row,) = story.book.find(EXECUTIONS, "inbox", "reopened")
     assert row.execution.exec_id == exec_id(2)
-    story.tell(execution(exec_id(3), -1, at=20, perm_id=190))
+    story.tell(execution(exec_id(3), 1, at=5, perm_id=190))
     assert booked(story, exec_id(2)).attention is Attention.REOPENED
 
 

@@ -390,3 +390,50 @@ def test_looking_never_makes_or_upgrades_a_journal(tmp_path: Path) -> None:
     with pytest.raises(JournalFailed, match="start the tracker once"):
         Journal(path, read_only=True)
     assert path.stat().st_size == 0
+
+
+# What questions and proofs read
+
+
+def test_more_frames_than_are_kept_at_hand_are_read_from_the_file(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker.stores.journal._TAIL_FRAMES", 3)
+    for number in range(5):
+        journal.append(1, START, [(Source.BROKER, (str(number),))])
+    assert [frame.fields[0] for frame in journal.frames_after(0, 10)] == ["0", "1", "2", "3", "4"]
+    with journal.step() as advance:
+        advance(4)
+    assert [frame.fields[0] for frame in journal.frames_after(4, 10)] == ["4"]
+
+
+def test_the_notes_of_people_and_of_the_store_are_found(journal: Journal) -> None:
+    sources = [Source.BROKER, Source.PERSON, Source.LINK, Source.STORE, Source.SENT, Source.FLEX]
+    journal.append(1, START, [(source, (source.value,)) for source in sources])
+    assert [frame.fields for frame in journal.notes()] == [("person",), ("store",)]
+
+
+def test_the_days_with_executions_are_found(journal: Journal) -> None:
+    with journal.step():
+        story = Story(book=journal.book)
+        story.tell(execution(exec_id(1), 4))
+        story.tell(execution(exec_id(2), 4, at=86400), after=86400)
+    assert journal.days() == ["2025-11-18", "2025-11-19"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "missing"),
+    [
+        ((), 2),
+        ((exec_id(1),), 1),
+        ((exec_id(1), exec_id(2)), 0),
+        ((exec_id(1, 2), exec_id(2)), 0),
+        ((exec_id(9), exec_id(2), "0000e0d5.00000003.01.01.01"), 1),
+    ],
+)
+def test_what_an_answer_left_out_is_counted(journal: Journal, listed: tuple[str, ...], missing: int) -> None:
+    with journal.step():
+        story = Story(book=journal.book)
+        story.tell(execution(exec_id(7), 1, at=-3600), execution(exec_id(8), 1, account="DU9000001"))
+        story.tell(execution(exec_id(1), 4), execution(exec_id(2), 4, at=1))
+    assert journal.unlisted(ACCOUNT, listed, START - timedelta(seconds=1)) == missing
