@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -46,6 +46,9 @@ class MemorySink:
 
     def knows(self, account: str, exec_id: str) -> bool:
         return (account, exec_id) in self.known
+
+    def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:
+        return len({exec_id for of, exec_id in self.known if of == account} - set(listed))
 
     def fields(self, source: Source = Source.BROKER) -> list[Fields]:
         return [fields for _, _, frames in self.commits for origin, fields in frames if origin is source]

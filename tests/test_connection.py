@@ -20,7 +20,8 @@ def test_start_asks_positions_then_the_day_then_orders_and_binds_nothing() -> No
             assert link.sent() == ["positions", "executions", "open_orders"]
             assert link.sink.of("executions", Source.SENT)[0][2] == ACCOUNT
             notes = link.sink.fields(Source.LINK)
-            assert notes == [("up", ACCOUNT, "176"), ("first_sweep",)]
+            proof = ("proof", "900000000", "complete")
+            assert notes == [("up", ACCOUNT, "176"), proof, ("first_sweep",)]
             state = link.session.state
             assert (state.state, state.subscribed, state.accounts) == (LinkPhase.UP, True, (ACCOUNT,))
             assert (state.server_version, state.session, state.attempts) == (176, 5, 1)

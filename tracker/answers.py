@@ -12,7 +12,8 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
-from tracker.core.book import EXECUTIONS, OUTBOX, TOTALS, UNDECODED, Attention, Book
+from tracker.core.book import EXECUTIONS, GAPS, OUTBOX, TOTALS, UNDECODED, Attention, Book
+from tracker.core.proving import proven_until
 from tracker.core.updates import instant
 from tracker.gateway.link import LinkState
 from tracker.pump import Pump
@@ -36,6 +37,8 @@ def status(
         },
         "now": instant(now),
         "started_at": instant(started_at),
+        "proven_until": instant(proven_until(book)),
+        "gaps": [gap.day.isoformat() for gap in book.find(GAPS, "open", "1")],
         "link": _link(link),
         "store": _store(pump, book),
         "fills_today": len(book.find(EXECUTIONS, "day", now.date().isoformat())),
@@ -82,6 +85,7 @@ def metrics(status: Mapping[str, Any]) -> dict[str, Any]:
             "reapplied_total": status["reapplied"],
             "fills_today": status["fills_today"],
             "needs_you": status["needs_you"],
+            "open_gaps": len(status["gaps"]),
             "fees_pending": status["fees_pending"],
             "undecodable": status["undecodable"],
             "undelivered": status["store"]["undelivered"],

@@ -24,9 +24,12 @@ from tracker.console import (
 )
 
 if TYPE_CHECKING:
+    from tracker.answering.deciding import Decision
+    from tracker.answering.describing import Json
     from tracker.answering.fills import Selection
     from tracker.answering.text import Words
-    from tracker.offline import Take
+    from tracker.core.book import Book
+    from tracker.offline import Note, Take
     from tracker.settings import Settings
 
 STORE_FAILED: Final = 5
@@ -239,14 +242,16 @@ def _assign(arguments: Arguments) -> int:
     def take(settings: Settings) -> Take:
         from tracker.answering.deciding import assignment
 
-        return lambda book, alerts, names: assignment(
-            book,
-            alerts,
-            names,
-            exec_id=own.exec_id,
-            alert=own.alert,
-            account=own.account or "",
-            watched=settings.gateway.accounts,
+        return lambda book, alerts, names: _taken(
+            assignment(
+                book,
+                alerts,
+                names,
+                exec_id=own.exec_id,
+                alert=own.alert,
+                account=own.account or "",
+                watched=settings.gateway.accounts,
+            )
         )
 
     request = {"command": "assign", "exec_id": own.exec_id, "alert": own.alert, "account": own.account or ""}
@@ -274,11 +279,48 @@ def _dismiss(arguments: Arguments) -> int:
         from tracker.answering.deciding import dismissal
 
         request = {"command": "dismiss", "exec_id": own.exec_id, "account": own.account or ""}
+        account = own.account or ""
         return _decide(
-            settings, request, lambda book, alerts, names: dismissal(book, own.exec_id, own.account or "")
+            settings, request, lambda book, alerts, names: _taken(dismissal(book, own.exec_id, account))
         )
 
     return _answer(arguments, ask, lambda words, answer: words.dismissed(answer))
+
+
+def _taken(decision: Decision) -> tuple[Note, Callable[[Book], Json]]:
+    from tracker.answering.deciding import what_came_of_it
+
+    return decision.note, lambda book: what_came_of_it(book, decision)
+
+
+def _gaps(arguments: Arguments) -> int:
+    own = arguments.own
+
+    def ask(settings: Settings) -> dict[str, Any]:
+        from tracker import offline
+        from tracker.answering.gaps import acceptance, gaps
+
+        if own.accept is None:
+            return offline.read(settings, lambda journal, ground: gaps(journal.book, everything=own.all))
+        request = {"command": "gaps", "accept": own.day, "all": own.all}
+        return _decide(
+            settings,
+            request,
+            lambda book, alerts, names: (
+                acceptance(book, own.day),
+                lambda after: gaps(after, everything=own.all),
+            ),
+        )
+
+    if own.accept is not None and own.day is None:
+        raise Refusal(BAD_USAGE, ["tracker gaps accept: name the day, as in 2025-11-18"])
+    return _answer(arguments, ask, lambda words, answer: words.gaps(answer))
+
+
+def _declare_gaps(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("accept", nargs="?", choices=["accept"], help="close a gap by hand")
+    parser.add_argument("day", nargs="?", metavar="DAY", help="the day to accept, as in 2025-11-18")
+    parser.add_argument("--all", action="store_true", help="list the closed ones too")
 
 
 def _decide(settings: Settings, request: dict[str, Any], take: Take) -> dict[str, Any]:
@@ -323,6 +365,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "why": Command("account for a fill or an alert", _why, _declare_why, reads=True),
     "assign": Command("say which alert a fill belongs to", _assign, _declare_assign, reads=True),
     "dismiss": Command("take a fill out of the inbox", _dismiss, _declare_fill, reads=True),
+    "gaps": Command("list the days not proven complete, or accept one", _gaps, _declare_gaps, reads=True),
     "export": Command("write fills as CSV", _export, _declare_export, reads=True),
     "test": Command("say which alerts a made-up fill would open, and why", _test, _declare_test, reads=True),
 }

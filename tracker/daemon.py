@@ -18,6 +18,7 @@ from typing import Any, Final
 from loguru import logger
 
 from tracker import answers, logs, parts, vetting
+from tracker.answering import gaps
 from tracker.answering.questions import Questions
 from tracker.clock import now
 from tracker.core.ports import StoreRefused
@@ -34,8 +35,7 @@ from tracker.stores.journal import Journal, JournalFailed
 from tracker.stores.lock import FileLock, Locked
 
 _FAREWELL_SECONDS: Final = 5.0
-_HOUR: Final = 3600.0
-_BREATH: Final = 1.0
+_MINUTE: Final = 60.0
 
 EXIT_WELL: Final = 0
 EXIT_FAILED: Final = 1
@@ -101,6 +101,7 @@ class Daemon:
             asyncio.create_task(self._pump.run(), name="pump"),
             asyncio.create_task(self._session.run(), name="session"),
             asyncio.create_task(self._questions.failure(), name="questions"),
+            asyncio.create_task(self._keep_house(), name="housekeeping"),
         ]
         stopped = asyncio.create_task(stop.wait(), name="stop")
         try:
@@ -127,11 +128,16 @@ class Daemon:
         self._store.alerts_file.close()
 
     async def _keep_house(self) -> None:
-        """Once an hour let go of raw frames that are older than the setting says, a piece at a time."""
+        """Every minute: let go of raw frames past their days, and warn of a day that ends unproven."""
+        warned = ""
         while True:
-            before = now() - timedelta(days=self._settings.stores.frame_days)
-            dropped = self._journal.drop_frames(before)
-            await asyncio.sleep(_HOUR if not dropped else _BREATH)
+            self._journal.drop_frames(now() - timedelta(days=self._settings.stores.frame_days))
+            warning = gaps.warning(self._journal.book, now(), self._settings.login_zone())
+            if warning and not warned:
+                logger.warning("{}", warning)
+                self._feed.publish({"event": "unproven", "at": instant(now()), "reason": warning})
+            warned = warning
+            await asyncio.sleep(_MINUTE)
 
     def _signalled(self, stop: asyncio.Event, number: signal.Signals) -> None:
         if stop.is_set():

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from tracker import logs, parts
-from tracker.answering import deciding
 from tracker.answering.describing import Json
 from tracker.answering.fills import Selection, csv_lines, selected
 from tracker.answering.questions import Ground, ask_journal, missing_journal
@@ -29,8 +28,9 @@ from tracker.stores.journal import Journal
 from tracker.stores.lock import FileLock
 
 Reply = TypeVar("Reply")
-Take = Callable[[Book, Sequence[Alert], AlerterNames], deciding.Decision]
-"""Take a decision about what is in the book, for an alert that is in the store."""
+Note = tuple[str, ...]
+Take = Callable[[Book, Sequence[Alert], AlerterNames], tuple[Note, Callable[[Book], Json]]]
+"""Decide: the note to journal (empty: there is nothing to do), and what to answer once it is applied."""
 
 
 def read(settings: Settings, question: Callable[[Journal, Ground], Reply]) -> Reply:
@@ -135,10 +135,10 @@ async def _decide(settings: Settings, journal: Journal, worker: ThreadPoolExecut
         pump = parts.make_pump(settings, journal, store, names, worker)
         # What was journalled before the last daemon ended may change what there is to decide.
         await pump.pump()
-        decision = take(journal.book, store.alerts(), names)
-        if decision.note:
-            journal.append(journal.last_session, now(), [(Source.PERSON, decision.note)])
+        note, answer = take(journal.book, store.alerts(), names)
+        if note:
+            journal.append(journal.last_session, now(), [(Source.PERSON, note)])
             await pump.pump()
-        return deciding.what_came_of_it(journal.book, decision)
+        return answer(journal.book)
     finally:
         store.alerts_file.close()

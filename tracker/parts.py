@@ -109,6 +109,7 @@ def make_pump(
         worker=worker,
         policy=ClosingPolicy(settings.closing.policy),
         accounts=settings.gateway.accounts,
+        zone=settings.login_zone(),
         retry_for=timedelta(seconds=settings.matching.retry_for),
         on_event=on_event,
         want_sweep=want_sweep,

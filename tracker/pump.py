@@ -12,7 +12,7 @@ import errno
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, TypeVar
 
 from loguru import logger
@@ -85,8 +85,9 @@ class StoreFull(Exception):
 class Pump:
     """Drive one journal and one alert store.
 
-    `worker` runs the store's I/O, one call at a time. `on_event` is told what happened, after it is durable.
-    `want_sweep` is told why the broker should be asked for the day's executions.
+    `zone` is the accounts' own, in which days end. `worker` runs the store's I/O, one call at a time.
+    `on_event` is told what happened, after it is durable; `want_sweep` why the broker should be asked for
+    the day's executions.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Pump:
         worker: Executor,
         policy: ClosingPolicy,
         accounts: Sequence[str] = (),
+        zone: tzinfo = UTC,
         retry_for: timedelta = timedelta(minutes=15),
         on_event: Callable[[Event], None] = lambda event: None,
         want_sweep: Callable[[str], None] = lambda reason: None,
@@ -114,7 +116,7 @@ class Pump:
         self._retry_for = retry_for
         self._on_event = on_event
         self._want_sweep = want_sweep
-        self._ledger = Ledger(self._book, self._decide, policy=policy, accounts=accounts)
+        self._ledger = Ledger(self._book, self._decide, policy=policy, accounts=accounts, zone=zone)
         self._deciding = 0
         self._attempts = 0
         self._wake = asyncio.Event()
@@ -288,9 +290,8 @@ class Pump:
                 notes.append(self._missing(state))
             elif not shown.agrees(state.shown):
                 undone.append(state)
-        for state in self._book.find(ALERTS, "gone", "1"):
-            if self._store.shown(state.alert) is not None:
-                notes.append((Source.STORE, ("back", *_fields(state.alert))))
+        gone = [state.alert for state in self._book.find(ALERTS, "gone", "1")]
+        notes += [(Source.STORE, ("back", *_fields(alert))) for alert in gone if self._store.shown(alert)]
         notes += self._rematches()
         if notes:
             self._journal.append(self._journal.last_session, self._now(), notes)

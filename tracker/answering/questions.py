@@ -18,11 +18,13 @@ from typing import Any, Final, TypeVar
 from tracker.answering import deciding
 from tracker.answering.describing import Json
 from tracker.answering.fills import Selection, fills
+from tracker.answering.gaps import acceptance, gaps
 from tracker.answering.inbox import inbox
 from tracker.answering.lookup import is_alert_name, read_since
 from tracker.answering.records import alerts
 from tracker.answering.trial import imagine, trial_json, try_out, write_copy
 from tracker.answering.why import StoreNow, why_alert, why_execution
+from tracker.core.book import GAPS, Book
 from tracker.core.model import Source, StoreAway
 from tracker.core.names import AlerterNames
 from tracker.core.ports import AlertStore
@@ -108,6 +110,9 @@ class Questions:
             "alerts": Command(self._alerts, "list the alerts: alert, open, limit"),
             "test": Command(self._test, "say what a made-up fill would do", with_argument("commit")),
             "assign": Command(self._assign, "assign a fill: exec_id, alert, account", always),
+            "gaps": Command(
+                self._gaps, "list the days that are not proven: all; accept DAY", with_argument("accept")
+            ),
             "dismiss": Command(self._dismiss, "dismiss a fill: exec_id, account", always),
         }
 
@@ -201,25 +206,42 @@ class Questions:
         decision = deciding.dismissal(self._journal.book, exec_id, _text(request, "account"))
         return await self._decide(decision)
 
+    async def _gaps(self, request: Request) -> Answer:
+        _check(request, "all", "accept")
+        book, day = self._journal.book, _text(request, "accept")
+        if day:
+            await self._append(acceptance(book, day), lambda: not _is_open(book, day))
+        return gaps(book, everything=_flag(request, "all"))
+
     async def _decide(self, decision: deciding.Decision) -> Answer:
         """Journal a decision, and answer when the store shows it, or can be said not to yet."""
         book = self._journal.book
         if decision.note:
-            session, note = self._journal.last_session, (Source.PERSON, decision.note)
-            try:
-                self._journal.append(session, self._ground.now(), [note])
-            except JournalFailed as error:
-                self._broken = error
-                self._broke.set()
-                raise CommandError("journal_failed", str(error)) from None
-            self._wake()
-            loop = asyncio.get_running_loop()
-            deadline = loop.time() + _DECISION_SECONDS
-            while not (decision.taken(book) and deciding.delivered(book, decision)):
-                if loop.time() > deadline:
-                    break
-                await asyncio.sleep(_TICK)
+            await self._append(
+                decision.note, lambda: decision.taken(book) and deciding.delivered(book, decision)
+            )
         return deciding.what_came_of_it(book, decision)
+
+    async def _append(self, note: tuple[str, ...], taken: Callable[[], bool]) -> None:
+        """Journal what a person decided, and wait a while until the book shows it."""
+        try:
+            self._journal.append(self._journal.last_session, self._ground.now(), [(Source.PERSON, note)])
+        except JournalFailed as error:
+            self._broken = error
+            self._broke.set()
+            raise CommandError("journal_failed", str(error)) from None
+        self._wake()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _DECISION_SECONDS
+        while not taken():
+            if loop.time() > deadline:
+                break
+            await asyncio.sleep(_TICK)
+
+
+def _is_open(book: Book, day: str) -> bool:
+    gap = book.get(GAPS, day)
+    return gap is not None and not gap.closed_how
 
 
 def ask_journal(path: Path, question: Callable[[Journal], Reply]) -> Reply:

@@ -211,6 +211,22 @@ class Words:
         verb = "is now" if answer["done"] else "was already"
         return _page(_wrap(f"{answer['fill']['exec_id']} {verb} dismissed; `tracker why` still tells of it"))
 
+    def gaps(self, answer: Mapping[str, Any]) -> str:
+        """Write which days are not proven."""
+        until = answer["proven_until"]
+        lines = [f"proven until {self._time(until)}" if until else "nothing is proven yet"]
+        for gap in answer["gaps"]:
+            how = gap["closed_how"]
+            lines.append(f"{gap['day']}  " + (f"closed by {how}" if how else "open: fills may be missing"))
+        if answer["open"]:
+            lines += _wrap(
+                "A gap closes by itself when the broker's positions equal the ledger; else import a Flex"
+                " report of the day, or accept it: tracker gaps accept DAY"
+            )
+        elif not answer["gaps"]:
+            lines.append("no gaps")
+        return _page(lines)
+
     def trial(self, answer: Mapping[str, Any]) -> str:
         """Write what a made-up fill would do."""
         tried = answer["tried"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from tracker.core.model import Notice, Source
@@ -42,6 +43,10 @@ class Inquiries:
         self._next_request = _FIRST_REQUEST
         self._answered_at: float | None = None
         """Loop time of the last message that answered the pending executions request."""
+        self.listed: set[str] = set()
+        """execIds that the last answer about executions has named."""
+        self.forbidden: set[str] = set()
+        """Questions that the gateway's Read-Only API refuses; asking again changes nothing."""
         self.live_executions = 0
         """Executions pushed by the gateway so far, repeats included."""
 
@@ -61,17 +66,31 @@ class Inquiries:
     async def executions(self, account: str) -> bool:
         """Ask for one account's executions of the whole day; True when the answer ended.
 
-        No time filter: a zone-less one is read in TWS's zone and would make a false proof.
+        No time filter: a zone-less one is read in TWS's zone and would make a false proof. An answer that
+        ended is proof up to its request if it names all that is journalled for that day; a note says so.
         """
         request = self._next_request
         self._next_request += 1
         self._answered_at = None
+        self.listed = set()
         query = ExecutionFilter(acctCode=account)
-        return await self._ask(
+        midnight = self.midnight()
+        ended = await self._ask(
             (EXECUTIONS, request),
             (EXECUTIONS, str(request), account),
             lambda: self._client.reqExecutions(request, query),
         )
+        if ended:
+            missing = self._recorder.sink.unlisted(account, self.listed, midnight)
+            self._recorder.note(
+                Source.LINK, "proof", str(request), f"missing {missing}" if missing else "complete"
+            )
+        return ended
+
+    def midnight(self) -> datetime:
+        """Return the beginning of the account's day, to which an answer reaches back."""
+        local = self._recorder.now().astimezone(self._options.login_zone)
+        return local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
 
     def saw(self, fields: Fields) -> None:
         """Learn a message that the connection brought."""
@@ -81,6 +100,7 @@ class Inquiries:
                 self.live_executions += 1
             elif self._waits_for(EXECUTIONS, fields[1:2]):
                 self._answered_at = self._loop.time()
+                self.listed.update(fields[14:15])
         elif message == "59":
             if self._answered_at is not None:
                 self._answered_at = self._loop.time()
@@ -96,6 +116,8 @@ class Inquiries:
         self._end(EXECUTIONS, (str(notice.request_id),), ended=False)
         if notice.code == 321 and notice.request_id == _NO_REQUEST:
             # With the Read-Only API on, the refusal of completed orders names no request.
+            if any(of == COMPLETED_ORDERS for of, _ in self._pending):
+                self.forbidden.add(COMPLETED_ORDERS)
             self._end(COMPLETED_ORDERS, (str(_NO_REQUEST),), ended=False)
 
     def _waits_for(self, kind: str, request: Fields) -> bool:

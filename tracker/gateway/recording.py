@@ -7,7 +7,7 @@ that the session awaits, because ib_insync's events swallow exceptions. It never
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
@@ -26,6 +26,13 @@ class Sink(Protocol):
         """Say whether this execution is journalled in a form that could be read.
 
         False for one that was journalled but could not be decoded, so that a sweep can bring a better one.
+        """
+        ...
+
+    def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:
+        """Count the account's journalled executions since then that an answer did not list.
+
+        Any version of an execution stands for all: an answer may list only the one in force.
         """
         ...
 
