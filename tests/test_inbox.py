@@ -73,6 +73,14 @@ def test_what_is_not_ours_is_listed_on_demand_and_counted_from_a_moment(desk: De
     assert inbox(desk.journal, at("2025-11-19T00:00"), desk.names)["not_ours"]["count"] == 0
 
 
+def test_with_a_limit_the_newest_are_shown_and_all_are_counted(desk: Desk) -> None:
+    desk.tell(spx(1), spx(2), Undecodable("order", "no"), Undecodable("order", "no more"))
+    answer = asked(desk, limit=1)
+    assert [item["fill"]["exec_id"] for item in answer["needs_you"]] == [exec_id(2)]
+    assert [row["reason"] for row in answer["undecodable"]] == ["no more"]
+    assert answer["counts"] == {"ambiguous": 2, "near_miss": 0, "reopened": 0, "undecodable": 2}
+
+
 def test_a_dismissed_fill_is_gone_from_it_and_counted(desk: Desk) -> None:
     desk.tell(spx(1))
     desk.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1))

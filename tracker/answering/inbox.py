@@ -39,23 +39,24 @@ def inbox(
 ) -> Json:
     """Return what needs a person whatever its age, and count what is not ours since a moment.
 
-    With `list_all` the latter is listed too, the newest `limit` of it.
+    With `list_all` the latter is listed too. Of each list the newest `limit` are shown; counts are of all.
     """
     book = journal.book
     waiting = needing(book)
     unreadable = sorted(book.find(UNDECODED, "open", "1"), key=lambda row: row.seq)
     others = [row for row in selected(journal, Selection(since), names) if not_ours(row)]
     dismissed = sum(row.dismissed for row in others)
-    listed = (others[-limit:] if limit is not None else others) if list_all else []
-    shown = [*waiting, *listed]
+    newest = slice(None if limit is None else -limit, None)
+    listed = others[newest] if list_all else []
+    shown = [*waiting[newest], *listed]
     combos = _combos(book, shown, days_since(journal.days(), min(_days(shown), default=None)))
     answer: Json = {
         "counts": {
             **{reason.value: sum(row.attention is reason for row in waiting) for reason in REASONS},
             "undecodable": len(unreadable),
         },
-        "needs_you": [_item(book, row, combos) for row in waiting],
-        "undecodable": [_unreadable(journal, row) for row in unreadable],
+        "needs_you": [_item(book, row, combos) for row in waiting[newest]],
+        "undecodable": [_unreadable(journal, row) for row in unreadable[newest]],
         "combos": [_combo_json(book, combo, rows) for combo, rows in combos.items()],
         "not_ours": {"since": instant(since), "count": len(others), "dismissed": dismissed},
     }
