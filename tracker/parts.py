@@ -17,7 +17,6 @@ from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
 from tracker.core.names import AlerterNames
 from tracker.core.ports import Shown
 from tracker.core.updates import ClosingPolicy, Event
-from tracker.gateway.normalise import normalise
 from tracker.pump import Pump
 from tracker.settings import Settings
 from tracker.stores.alerts import AlertFile
@@ -54,6 +53,9 @@ class AlertStores:
     def record(self, alert: AlertId) -> str | None:
         return self.alerts_file.record(alert)
 
+    def restore(self, alert: AlertId, text: str) -> bool:
+        return self.alerts_file.restore(alert, text)
+
 
 def names_of(settings: Settings) -> AlerterNames:
     """Return the alerters: the built-in ones and those of the settings."""
@@ -88,6 +90,22 @@ def ground(settings: Settings, store: AlertStores, names: AlerterNames) -> Groun
     )
 
 
+def link_options(settings: Settings) -> LinkOptions:
+    """Return how to connect to the gateway."""
+    gateway = settings.gateway
+    return LinkOptions(
+        host=gateway.host,
+        port=gateway.port,
+        client_id=gateway.client_id,
+        login_zone=settings.login_zone(),
+        bind_manual_orders=gateway.bind_manual_orders,
+        connect_timeout=gateway.connect_timeout,
+        request_timeout=gateway.request_timeout,
+        probe_seconds=gateway.probe_seconds,
+        sweep_seconds=gateway.sweep_seconds,
+    )
+
+
 def make_pump(
     settings: Settings,
     journal: Journal,
@@ -99,6 +117,10 @@ def make_pump(
     want_sweep: Callable[[str], None] = lambda reason: None,
 ) -> Pump:
     """Return the pump between a journal and an alert store."""
+    # Only here: it loads ib_insync, for which a question about the journal should not wait half a second.
+    from tracker.gateway.link import LinkOptions
+from tracker.gateway.normalise import normalise
+
     early = timedelta(seconds=settings.matching.early_fill)
     return Pump(
         journal,
