@@ -23,7 +23,7 @@ def python_of(library: str) -> Path:
 
     RuntimeError where the package index cannot be reached.
     """
-    folder = PROJECT / f".venv-{library}"
+    folder = PROJECT / f".venv-{library}-{sys.version_info.major}.{sys.version_info.minor}"
     python = folder / "bin" / "python"
     wanted = "\n".join((sys.version, *REQUIREMENTS[library]))
     marker = folder / "made-for.txt"
