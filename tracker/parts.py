@@ -17,6 +17,7 @@ from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
 from tracker.core.names import AlerterNames
 from tracker.core.ports import Shown
 from tracker.core.updates import ClosingPolicy, Event
+from tracker.gateway.link import LinkOptions
 from tracker.pump import Pump
 from tracker.settings import Settings
 from tracker.stores.alerts import AlertFile
@@ -118,8 +119,7 @@ def make_pump(
 ) -> Pump:
     """Return the pump between a journal and an alert store."""
     # Only here: it loads ib_insync, for which a question about the journal should not wait half a second.
-    from tracker.gateway.link import LinkOptions
-from tracker.gateway.normalise import normalise
+    from tracker.gateway.normalise import normalise
 
     early = timedelta(seconds=settings.matching.early_fill)
     return Pump(
