@@ -128,7 +128,7 @@ def test_a_tracker_that_cannot_write_is_reported(tmp_path: Path, monkeypatch: py
 
     done = demo(tmp_path, code=1, before=small_files)
     (folder,) = left_over(tmp_path)
-    first, *_, last = done.stderr.splitlines()
+    first, last = done.stderr.splitlines()
     assert first.startswith("tracker demo: the tracker ended with exit code 5: ")
     assert "journal.db" in first
     assert f"the tracker's log is {folder.resolve() / 'tracker.log'}" in last

@@ -53,6 +53,7 @@ class Play:
                 self._outcome.problems.append(f"the tracker ended with exit code {code} when told to end")
         except Trouble as trouble:
             self._outcome.problems.append(str(trouble))
+            self._outcome.cut_short = True
         self._judge()
         self._outcome.kept |= not self._outcome.ok
         words.summary(self._outcome)

@@ -82,6 +82,8 @@ class Outcome:
     verdicts: list[Verdict] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """What went wrong, in plain words; empty where all went well."""
+    cut_short: bool = False
+    """The morning was not played to its end, so that most alerts cannot be as they should."""
 
     @property
     def ok(self) -> bool:
@@ -91,7 +93,12 @@ class Outcome:
         """Name everything that was not as it should be, and where to look; empty where all was well."""
         found = [
             *self.problems,
-            *(f"{verdict.alert}: {each}" for verdict in self.verdicts for each in verdict.differences),
+            *(
+                f"{verdict.alert}: {each}"
+                for verdict in self.verdicts
+                for each in verdict.differences
+                if not self.cut_short
+            ),
         ]
         if not found:
             return []
