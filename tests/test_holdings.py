@@ -23,7 +23,7 @@ from tests.facts import (
     untouched,
 )
 from tracker.core.book import HOLDINGS, SNAPSHOTS, Seed
-from tracker.core.model import End, EndOf, Source
+from tracker.core.model import End, EndOf, Notice, Source
 
 POSITIONS_END = End(EndOf.POSITIONS, -1)
 SWEEP_END = End(EndOf.EXECUTIONS, 900)
@@ -196,6 +196,27 @@ def test_a_live_correction_disturbs_a_snapshot_too() -> None:
     story.note(Source.SENT, "positions")
     story.tell(position(4), execution(exec_id(1, 2), 3), POSITIONS_END)
     assert story.book.get(SNAPSHOTS, "last") == before
+
+
+@pytest.mark.parametrize("code", [1100, 2110])
+def test_positions_told_while_the_gateway_had_lost_ibkr_seed_nothing(code: int) -> None:
+    story = asked()
+    story.tell(position(10), Notice(-1, code, "lost"), POSITIONS_END)
+    story.snapshot(position(10))
+    assert story.book.get(SNAPSHOTS, "last") is None
+    story.tell(Notice(-1, 1102, "restored"), Notice(-1, 2104, "a data farm"))
+    story.snapshot(position(8))
+    story.tell(execution(exec_id(1), -4, at=60))
+    assert (held(story), untouched(story)) == (4, True)
+
+
+def test_a_snapshot_that_ends_during_a_sweep_lets_the_sweep_go_on() -> None:
+    story = asked()
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.tell(execution(exec_id(1), 4, at=-60, request_id=900), position(10), POSITIONS_END)
+    assert untouched(story)
+    story.tell(SWEEP_END)
+    assert (base(story), held(story), quantity(story)) == (6, 10, 4)
 
 
 # No answer

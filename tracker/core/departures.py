@@ -45,10 +45,12 @@ class Departures:
             self._put([])
 
     def snapshot(self, link: LinkState) -> list[ContractKey]:
-        """Compare the newest complete snapshot with the ledger; return the contracts that departed."""
+        """Compare the snapshot just taken with the ledger; return the contracts that departed.
+
+        None is taken while the gateway has lost IBKR.
+        """
         snapshot = self._book.get(SNAPSHOTS, "last")
-        if snapshot is None or link.severed:
-            return []
+        assert snapshot is not None, "a snapshot was just taken"
         before = self._book.get(ABSENCES, "last") or Absences()
         known = {(row.account, row.con_id): row for row in before.rows}
         missing: list[Absence] = []
@@ -70,12 +72,10 @@ class Departures:
 
     def _is_gone(self, holding: Holding, snapshot: Snapshot, link: LinkState) -> bool:
         """Tell whether a snapshot of this login lacks a position that can expire."""
-        key = holding.key.text()
         return (
             holding.contract.expiry is not None
             and holding.account in link.accounts
-            and key not in snapshot.disturbed
-            and snapshot.rows.get(key, ZERO) == ZERO
+            and snapshot.rows.get(holding.key.text(), ZERO) == ZERO
         )
 
     def _agree(self, seen: Absence, snapshot: Snapshot, holding: Holding) -> bool:

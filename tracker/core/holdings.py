@@ -7,7 +7,8 @@ before the first sweep lists it; executions from before that request are contain
 base is the listed quantity less theirs. A contract that the snapshot does not name has base zero: IBKR lists
 a position closed today with quantity zero, so one that is absent was not traded as far as the snapshot knew,
 and in doubt a fill is an opening. A live execution between request and end makes that contract wait for the
-next snapshot.
+next snapshot. Positions told while the gateway had lost IBKR seed nothing: executions of that time come later
+with times from before the request.
 
 Waiting. An execution that answers a sweep is folded when that answer ended, went quiet or timed out, since
 its neighbours in time may still be on the way. Nothing waits longer than the connection.
@@ -52,6 +53,8 @@ class _Draft:
 
     asked: Moment
     session: int
+    stale: bool
+    """The gateway had lost IBKR meanwhile, so it told what it knew before."""
     rows: dict[str, Decimal] = field(default_factory=dict)
     disturbed: set[str] = field(default_factory=set)
 
@@ -74,6 +77,8 @@ class Holdings:
         self._needs_person = needs_person
         self._draft: _Draft | None = None
         self._disturbed: tuple[_Draft, Moment] | None = None
+        self._upstream = True
+        """Whether the gateway has IBKR, as far as it told."""
         self._snapshot_due = False
         """From a connection's start until a snapshot of it can seed; contracts never seen wait for that."""
         self._open_sweeps: set[int] = set()
@@ -85,6 +90,7 @@ class Holdings:
         """Forget what the old connection still owed; fold what waited for it."""
         self._draft = None
         self._disturbed = None
+        self._upstream = True
         self._snapshot_due = False
         self._open_sweeps.clear()
         self._release(all_of_them=True)
@@ -102,7 +108,17 @@ class Holdings:
 
     def snapshot_asked(self, asked: Moment, session: int) -> None:
         """Begin to gather an answer to a request for positions."""
-        self._draft = _Draft(asked, session)
+        self._draft = _Draft(asked, session, stale=not self._upstream)
+
+    def upstream_lost(self) -> None:
+        """Trust no positions from now on: the gateway tells what it knew before it lost IBKR."""
+        self._upstream = False
+        if self._draft is not None:
+            self._draft.stale = True
+
+    def upstream_back(self) -> None:
+        """Trust the next answer again; the session asks for one."""
+        self._upstream = True
 
     def listed(self, key: ContractKey, quantity: Decimal) -> None:
         """Take one row of that answer; a push outside an answer seeds nothing."""
@@ -117,6 +133,8 @@ class Holdings:
         if self._draft is None:
             return False
         draft, self._draft = self._draft, None
+        if draft.stale:
+            return False
         if not draft.disturbed:
             self._seed_from(draft, ended)
             return True
@@ -148,7 +166,8 @@ class Holdings:
             self._waiting[key] = None
             return
         later = holding is not None and (holding.last is None or holding.last < booked.moment)
-        if holding is not None and later and not holding.departed and not _in_seed(booked, holding):
+        placed = holding is None or _in_seed(booked, holding) or _doubtful(booked, holding)
+        if holding is not None and later and not holding.departed and not placed:
             after, parts = step(holding, self._entry(booked))
             self._book.put(HOLDINGS, after)
             self._keep(booked, parts)
@@ -210,7 +229,7 @@ class Holdings:
     def _seeded(self, key: ContractKey, rows: Sequence[Booked], holding: Holding | None) -> Holding:
         """Return the contract's holding at its base."""
         snapshot = self._book.get(SNAPSHOTS, "last")
-        if holding is None or holding.seed is Seed.DOUBT:
+        if holding is None or holding.seed is Seed.DOUBT or any(_doubtful(row, holding) for row in rows):
             contract = rows[0].execution.contract
             holding = Holding(key.account, contract, base=ZERO, held=ZERO, seed=Seed.DOUBT)
             if snapshot is not None and key.text() not in snapshot.disturbed:
@@ -218,7 +237,7 @@ class Holdings:
                 holding = replace(holding, listed=listed, asked=snapshot.asked)
                 # What happened between an earlier link's snapshot and now is not known.
                 current = all(row.session <= snapshot.session for row in rows)
-                if current and not any(_at_the_request(row, holding) for row in rows):
+                if current and not any(_doubtful(row, holding) for row in rows):
                     holding = replace(holding, seed=Seed.SNAPSHOT)
         return replace(holding, base=(holding.listed or ZERO) - _contained(rows, holding))
 
@@ -283,22 +302,31 @@ def _in_force(versions: Sequence[Booked], holding: Holding) -> Booked:
     return max(versions, key=lambda row: correction_version(row.execution.exec_id))
 
 
-def _at_the_request(booked: Booked, holding: Holding) -> bool:
-    """Tell whether a swept execution is too near to the request to say if the snapshot contained it."""
+def _doubtful(booked: Booked, holding: Holding) -> bool:
+    """Tell whether an execution may be on either side of the snapshot that seeded a holding.
+
+    So is one swept whose time is near the request or cannot be read, one that was pushed after the request
+    though it is not younger, and a version that came after it: it has the time of what it corrects.
+    """
     asked = holding.asked
     if holding.listed is None or asked is None or booked.seq < asked.seq:
         return False
     execution = booked.execution
-    near = abs(execution.time - asked.time) < _DOUBTFUL
-    return execution.request_id != LIVE and execution.time_known and near
+    if not execution.time_known:
+        return execution.request_id != LIVE
+    if execution.time >= asked.time + _DOUBTFUL:
+        return False
+    near = execution.time > asked.time - _DOUBTFUL
+    version = bool(booked.superseded_by) or correction_version(execution.exec_id) > 1
+    return near or version or execution.request_id == LIVE
 
 
 def _in_seed(booked: Booked, holding: Holding) -> bool:
     """Tell whether the snapshot that seeded a holding already contained an execution.
 
     Live executions count by arrival, swept ones by their own time, since they arrive after the snapshot
-    that contains them. One of the last moments before the request is taken for not contained: its time is
-    cut to the second and the broker's clock is not ours, and in doubt a fill is an opening.
+    that contains them. One of the last moments before the request, or of no readable time, is taken for not
+    contained: times are cut to the second, the broker's clock is not ours, and in doubt a fill is an opening.
     """
     asked = holding.asked
     if holding.listed is None or asked is None:
@@ -308,4 +336,4 @@ def _in_seed(booked: Booked, holding: Holding) -> bool:
     execution = booked.execution
     if execution.request_id == LIVE:
         return False
-    return not execution.time_known or execution.time <= asked.time - _DOUBTFUL
+    return execution.time_known and execution.time <= asked.time - _DOUBTFUL

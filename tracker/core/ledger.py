@@ -53,6 +53,7 @@ from tracker.core.model import (
     Match,
     Matched,
     Moment,
+    Notice,
     OpenOrder,
     OrderStatus,
     Position,
@@ -63,7 +64,7 @@ from tracker.core.model import (
     correction_parts,
 )
 from tracker.core.orders import Orders
-from tracker.core.proving import Proving
+from tracker.core.proving import BROKEN, RESTORED, Proving
 from tracker.core.updates import ClosingPolicy, Event, EventKind, about, show, stakes_of
 
 Decide = Callable[[Execution], Match]
@@ -124,8 +125,12 @@ class Ledger:
                 self._end(frame, fact)
             case Undecodable():
                 self._undecodable(frame, fact)
+            case Notice(_, code, _) if code in BROKEN:
+                self._holdings.upstream_lost()
+            case Notice(_, code, _) if code in RESTORED:
+                self._holdings.upstream_back()
             case _:
-                pass  # A completed order is kept by its permId alone; notices say nothing of a fill.
+                pass  # A completed order is kept by its permId alone; other notices say nothing of a fill.
 
     def settle(self, frame: Frame) -> list[Event]:
         """End a batch with its last frame: put what the touched alerts must show into the outbox."""

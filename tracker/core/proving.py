@@ -60,6 +60,8 @@ class Proving:
         self._book = book
         self._zone = zone
         self._link = book.get(LINKS, "last") or LinkState()
+        self._judge_again = datetime.min.replace(tzinfo=UTC)
+        """When the day after the last judged one ends; nothing is to be judged before."""
         self._sweeps: dict[str, _Sweep] = {}
         """account -> its newest request, of which there is one at a time; empty for all accounts at once"""
 
@@ -87,11 +89,10 @@ class Proving:
         return events
 
     def snapshot(self, frame: Frame) -> list[Event]:
-        """Compare the newest complete snapshot with the ledger; return the gaps that closes."""
+        """Compare the snapshot just taken with the ledger; return the gaps that closes."""
         snapshot = self._book.get(SNAPSHOTS, "last")
+        assert snapshot is not None, "a snapshot was just taken"
         gaps = self._book.find(GAPS, "open", "1")
-        if snapshot is None or snapshot.disturbed or self._link.severed:
-            return []
         equal = [gap for gap in gaps if _equals(self._book, snapshot, gap, self._day(frame.received_at))]
         return [self._close(gap, GapEnd.POSITIONS, frame) for gap in equal]
 
@@ -165,7 +166,7 @@ class Proving:
     def _judge(self, frame: Frame) -> list[Event]:
         """Open a gap for each day that ended unproven since the last frame."""
         judged = self._link.judged
-        if judged is None:
+        if judged is None or frame.received_at < self._judge_again:
             return []
         events: list[Event] = []
         while (day := judged + timedelta(days=1)) < self._day(frame.received_at):
@@ -173,6 +174,7 @@ class Proving:
             attended = frame.received_at - self._end_of(day) <= REACH
             if not (attended and self._covers(day)):
                 events.append(self._open(day, frame))
+        self._judge_again = self._end_of(judged + timedelta(days=1))
         if judged != self._link.judged:
             self._put(replace(self._link, judged=judged))
         return events
