@@ -1,8 +1,26 @@
-"""What all tests share: Hypothesis without a clock, since a loaded machine is no bug."""
+"""What all tests share: Hypothesis without a clock, since a loaded machine is no bug, and fixtures."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+from tests.alert_bench import Bench
+from tests.store_cases import some_records
 
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    made.put(some_records())
+    yield made
+    made.disk.failing.clear()
+    made.disk.crash_at = -1
+    for store in made.stores:
+        store.close()
