@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from datetime import datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from tracker.core.book import EXECUTIONS, GAPS, OUTBOX, TOTALS, UNDECODED, Attention, Book
@@ -53,12 +53,20 @@ def status(
         },
         "reapplied": counts.reapplied,
         "versions": {
-            "tracker": version("order-tracker"),
-            "ib_insync": version("ib_insync"),
+            "tracker": _version("order-tracker"),
+            "ib_insync": _version("ib_insync"),
             "python": platform.python_version(),
             "server": link.server_version,
         },
     }
+
+
+def _version(package: str) -> str:
+    """Return a package's version; a tracker run from its source folder has none installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def health(status: Mapping[str, Any]) -> dict[str, Any]:

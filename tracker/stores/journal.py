@@ -28,6 +28,11 @@ _CACHED_ROWS: Final = 2_000
 _TAIL_FRAMES: Final = 20_000
 """Frames kept as they were appended, for the pump; when there are more it reads them from the file."""
 
+KEPT: Final = "kept"
+"""Outcome in the store's log under which a record's text is kept beside its first update."""
+REMOVING: Final = "removing"
+"""Outcome under which a record's whole text is kept before it is taken out."""
+
 
 class JournalFailed(Exception):
     """The journal cannot be opened, read or written; the message names the file, the cause and what to do."""
@@ -156,8 +161,8 @@ class Journal:
     def drop_frames(self, before: datetime, limit: int = 5000) -> int:
         """Remove old frames, oldest first, at most `limit`; returns how many went.
 
-        Kept, however old: what was not applied yet, what could not be decoded, and the frame at the cursor,
-        without which SQLite would give its number out again. Executions, decisions and
+        Kept, however old: what was not applied yet, what could not be decoded, what people decided and
+        other programs did to records, and the frame at the cursor, without which its number would come again. Executions, decisions and
         all other state are rows of their own and stay for ever, so dedup and `why` lose nothing.
         """
         last_session = self.last_session
@@ -165,6 +170,7 @@ class Journal:
             self._set_meta("session", str(last_session))
             gone = self._db.execute(
                 "DELETE FROM frames WHERE seq IN (SELECT seq FROM frames WHERE received_at < ? AND seq < ?"
+                " AND source NOT IN ('person', 'store')"
                 " AND seq NOT IN (SELECT CAST(key AS INTEGER) FROM undecoded WHERE open IS NOT NULL)"
                 " ORDER BY seq LIMIT ?)",
                 (before.timestamp(), self.cursor, limit),
@@ -250,10 +256,21 @@ class Journal:
         """Return what was done to one record, oldest first: (when, outcome, body)."""
         rows = _select(
             self._db,
-            "SELECT at, outcome, body FROM store_log WHERE alert = ? ORDER BY id DESC LIMIT ?",
+            f"SELECT at, outcome, body FROM store_log WHERE alert = ? AND outcome != '{KEPT}'"
+            " ORDER BY id DESC LIMIT ?",
             (alert, limit),
         )
         return [(_instant(at), outcome, body) for at, outcome, body in reversed(rows)]
+
+    def kept_record(self, alert: str) -> str | None:
+        """Return the newest whole text of one record that the log keeps, None where it keeps none."""
+        rows = _select(
+            self._db,
+            f"SELECT body FROM store_log WHERE alert = ? AND outcome IN ('{KEPT}', '{REMOVING}')"
+            " ORDER BY id DESC LIMIT 1",
+            (alert,),
+        )
+        return bytes(rows[0][0]).decode() if rows else None
 
     # Single values
 
