@@ -16,7 +16,7 @@ from tracker.clock import now
 from tracker.paper.contracts import option, stock
 from tracker.paper.server import PaperGateway
 
-BOUND_SECONDS = 15.0
+BOUND_SECONDS = 60.0
 """The most that any wait takes before a test fails."""
 
 CALL = option("NVDA", "20301220", "C", "122.5", con_id=700100200)
@@ -81,14 +81,8 @@ class Rig:
         found: dict[str, Any] = json.loads(self.alerts_path.read_text())[alerter][ticker]
         return found
 
-    async def start(
-        self,
-        *options: str,
-        env: Mapping[str, str] | None = None,
-        ready: bool = True,
-        module: str = "tracker",
-    ) -> None:
-        """Start the daemon; with `ready` wait until it receives fills."""
+    def flags(self) -> list[str]:
+        """Return the settings of this rig, as flags of any command."""
         arguments = {
             "gateway.port": str(self.gateway.port),
             "stores.alerts": str(self.alerts_path),
@@ -100,14 +94,23 @@ class Rig:
             "status.token_file": str(self.folder / "status.token"),
             "gateway.sweep_seconds": "1",
         }
-        flags = [word for key, value in arguments.items() for word in (f"--{key}", value)]
+        return [word for key, value in arguments.items() for word in (f"--{key}", value)]
+
+    async def start(
+        self,
+        *options: str,
+        env: Mapping[str, str] | None = None,
+        ready: bool = True,
+        module: str = "tracker",
+    ) -> None:
+        """Start the daemon; with `ready` wait until it receives fills."""
         with (self.folder / "daemon.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 module,
                 "run",
-                *flags,
+                *self.flags(),
                 *self.options,
                 *options,
                 stderr=log,
