@@ -31,7 +31,10 @@ NO_PART_OF_CORE: Final = frozenset(
 )
 """What reaches outside the process, or makes a second run differ from the first."""
 OUTER: Final = frozenset(
-    {"settings", "sources", "parts", "offline", "daemon", "cli", "console", "commands", "asking", "demo"}
+    {
+        *("settings", "sources", "parts", "offline", "daemon", "cli", "console", "commands", "asking"),
+        *("reconciling", "demo"),
+    }
 )
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "core": frozenset({"core"}),

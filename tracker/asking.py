@@ -32,16 +32,27 @@ if TYPE_CHECKING:
     from tracker.offline import Note, Take
     from tracker.settings import Settings
 
+DISCREPANCIES: Final = 4
 STORE_FAILED: Final = 5
 """A store unreadable, locked or full, or an append failed."""
+_RECONCILE_SECONDS: Final = 90.0
+"""The most that an audit takes: the broker's answers, then reading all that is journalled."""
 _TRIAL: Final = ("symbol", "side", "quantity", "strike", "right", "expiry", "con_id", "order_ref")
 
 Ask = Callable[["Settings"], dict[str, Any]]
 Tell = Callable[["Words", Mapping[str, Any]], str]
 
 
-def _answer(arguments: Arguments, ask: Ask, tell: Tell) -> int:
-    """Print an answer; a refusal goes to standard error unless programs read it."""
+def _answer(
+    arguments: Arguments,
+    ask: Ask,
+    tell: Tell,
+    code: Callable[[Mapping[str, Any]], int] = lambda answer: WELL,
+) -> int:
+    """Print an answer; a refusal goes to standard error unless programs read it.
+
+    `code` is the exit code of an answer that is no refusal.
+    """
     settings = settings_of(arguments)
     from tracker.answering.text import Words
     from tracker.status.protocol import SCHEMA
@@ -63,7 +74,7 @@ def _answer(arguments: Arguments, ask: Ask, tell: Tell) -> int:
             say(text)
     else:
         raise Refusal(refusal[0], [str(answer["error"]["message"])])
-    return refusal[0] if refusal is not None else WELL
+    return refusal[0] if refusal is not None else code(answer)
 
 
 def _refusal_of(error: Exception) -> tuple[int, str] | None:
@@ -323,22 +334,67 @@ def _declare_gaps(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="list the closed ones too")
 
 
+def _reconcile(arguments: Arguments) -> int:
+    own = arguments.own
+
+    def ask(settings: Settings) -> dict[str, Any]:
+        def alone() -> dict[str, Any]:
+            from tracker.reconciling.alone import reconcile
+
+            return reconcile(settings, apply=own.apply)
+
+        request = {"command": "reconcile", **({"apply": True} if own.apply else {})}
+        return _through_daemon(settings, request, alone, _RECONCILE_SECONDS)
+
+    def tell(words: Words, answer: Mapping[str, Any]) -> str:
+        from tracker.reconciling.text import reconciled
+
+        return reconciled(answer)
+
+    def code(answer: Mapping[str, Any]) -> int:
+        if not answer["broker"]["reached"] and answer["by"] == "itself":
+            return NOT_REACHABLE
+        return DISCREPANCIES if answer["total"] else WELL
+
+    return _answer(arguments, ask, tell, code)
+
+
+def _declare_reconcile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--apply", action="store_true", help="repair what follows from facts; without it nothing is written"
+    )
+
+
 def _decide(settings: Settings, request: dict[str, Any], take: Take) -> dict[str, Any]:
     """Have the daemon decide, or decide here where none runs; raises Refusal and what `offline` raises."""
+
+    def alone() -> dict[str, Any]:
+        from tracker import offline
+
+        return offline.decide(settings, take, request["command"])
+
+    return _through_daemon(settings, request, alone)
+
+
+def _through_daemon(
+    settings: Settings,
+    request: dict[str, Any],
+    alone: Callable[[], dict[str, Any]],
+    timeout: float = 10.0,
+) -> dict[str, Any]:
+    """Have the daemon do it, or do it here where none runs; raises Refusal and what `alone` raises."""
     from tracker.status.client import read_token
     from tracker.status.protocol import CommandError
     from tracker.stores.lock import Locked
 
     token = read_token(settings.status.token_file)
     try:
-        answer = ask_daemon(settings, {**request, "token": token})
+        answer = ask_daemon(settings, {**request, "token": token}, timeout)
     except Refusal as unreachable:
         if unreachable.code != NOT_REACHABLE:
             raise
-        from tracker import offline
-
         try:
-            return offline.decide(settings, take, request["command"])
+            return alone()
         except Locked as locked:
             raise Locked(
                 f"{locked}; its status socket does not help: {'; '.join(unreachable.lines)}"
@@ -366,6 +422,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "assign": Command("say which alert a fill belongs to", _assign, _declare_assign, reads=True),
     "dismiss": Command("take a fill out of the inbox", _dismiss, _declare_fill, reads=True),
     "gaps": Command("list the days not proven complete, or accept one", _gaps, _declare_gaps, reads=True),
+    "reconcile": Command(
+        "compare journal, alerts and broker; --apply repairs",
+        _reconcile,
+        _declare_reconcile,
+        reads=True,
+    ),
     "export": Command("write fills as CSV", _export, _declare_export, reads=True),
     "test": Command("say which alerts a made-up fill would open, and why", _test, _declare_test, reads=True),
 }

@@ -23,10 +23,12 @@ from tracker.answering.questions import Questions
 from tracker.clock import now
 from tracker.core.ports import StoreRefused
 from tracker.core.updates import Event, EventKind, instant
-from tracker.gateway.link import LinkOptions, LinkState
+from tracker.gateway.link import LinkState
 from tracker.gateway.recording import FatalCapture
 from tracker.gateway.session import Session
 from tracker.pump import StoreFull
+from tracker.reconciling.live import Reconciling
+from tracker.reconciling.views import Watched
 from tracker.settings import Settings
 from tracker.status.feed import EventFeed, subscription
 from tracker.status.protocol import Answer, Command, Request
@@ -61,25 +63,23 @@ class Daemon:
             accounts=settings.gateway.accounts,
             wake=self._pump.wake,
         )
-        gateway = settings.gateway
         self._session = Session(
-            LinkOptions(
-                host=gateway.host,
-                port=gateway.port,
-                client_id=gateway.client_id,
-                login_zone=settings.login_zone(),
-                bind_manual_orders=gateway.bind_manual_orders,
-                connect_timeout=gateway.connect_timeout,
-                request_timeout=gateway.request_timeout,
-                probe_seconds=gateway.probe_seconds,
-                sweep_seconds=gateway.sweep_seconds,
-            ),
+            parts.link_options(settings),
             sink=journal,
             now=now,
             next_session=journal.last_session + 1,
             vet=self._vet,
             on_commit=self._pump.wake,
             on_state=self._link_changed,
+        )
+        gateway = settings.gateway
+        self._reconciling = Reconciling(
+            journal,
+            store,
+            self._pump,
+            self._session,
+            watched=Watched(gateway.client_id, tuple(gateway.accounts)),
+            now=now,
         )
 
     async def run(self) -> int:
@@ -124,7 +124,8 @@ class Daemon:
         await asyncio.gather(*tasks, return_exceptions=True)
         if not any(task.done() and not task.cancelled() and task.exception() for task in tasks):
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._pump.pump(), _FAREWELL_SECONDS)
+                async with asyncio.timeout(_FAREWELL_SECONDS):
+                    await self._pump.pump()
         self._store.alerts_file.close()
 
     async def _keep_house(self) -> None:
@@ -180,6 +181,7 @@ class Daemon:
             "ready": Command(self._ready, "say whether it receives fills and can write the alerts"),
             "metrics": Command(self._metrics, "give the figures of `status` as numbers"),
             **self._questions.commands(),
+            **self._reconciling.commands(),
         }
 
     async def _health(self, request: Request) -> Answer:

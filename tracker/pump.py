@@ -45,7 +45,7 @@ from tracker.core.model import (
 )
 from tracker.core.ports import AlertStore
 from tracker.core.updates import ClosingPolicy, Event, EventKind
-from tracker.stores.journal import Journal
+from tracker.stores.journal import KEPT, REMOVING, Journal
 
 _BATCH: Final = 1000
 _WATCH_SECONDS: Final = 0.25
@@ -119,6 +119,8 @@ class Pump:
         self._ledger = Ledger(self._book, self._decide, policy=policy, accounts=accounts, zone=zone)
         self._deciding = 0
         self._attempts = 0
+        self._kept: set[str] = set()
+        """Row keys of the alerts whose text the journal is known to keep."""
         self._wake = asyncio.Event()
         self._look = asyncio.Event()
         self._unanswered = {row.key: None for row in self._recent() if not isinstance(row.match, Matched)}
@@ -132,6 +134,13 @@ class Pump:
 
     async def run(self) -> None:
         """Pump for ever: after each commit, each change of the store, and each wait that is over."""
+    def write_again(self, alerts: Sequence[AlertId]) -> None:
+        """Have these records written as they were decided, and the whole store compared anew."""
+        states = [self._book.get(ALERTS, alert_text(alert)) for alert in alerts]
+        self._apply_again([state for state in states if state is not None])
+        self._look.set()
+        self._wake.set()
+
         watch = asyncio.create_task(self._watch())
         try:
             self._look.set()
@@ -230,7 +239,8 @@ class Pump:
                 [
                     (alert_text(row.update.alert), outcome.value, _UPDATE.dump_json(row.update))
                     for row, outcome in zip(pending, outcomes, strict=True)
-                ],
+                ]
+                + self._texts_to_keep(pending, outcomes),
             )
         self.counts.alerts_updated += sum(outcome is Outcome.APPLIED for outcome in outcomes)
         self.counts.last_update = now
@@ -261,6 +271,21 @@ class Pump:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreFull(f"{error}; free space, then start the tracker again") from error
         before = self.away.get(verb)
+    def _texts_to_keep(
+        self, rows: Sequence[Delivery], outcomes: Sequence[Outcome]
+    ) -> list[tuple[str, str, bytes]]:
+        """Return each record that was written for the first time, so that an audit can put it back."""
+        entries: list[tuple[str, str, bytes]] = []
+        for row, outcome in zip(rows, outcomes, strict=True):
+            key = alert_text(row.update.alert)
+            if outcome is Outcome.GONE or row.update.remove or key in self._kept:
+                continue
+            self._kept.add(key)
+            text = self._store.record(row.update.alert)
+            if text is not None and self._journal.kept_record(key) is None:
+                entries.append((key, KEPT, text.encode()))
+        return entries
+
         if before is None or before.reason != str(error):
             logger.warning("the alert store cannot be {}: {}", verb, error)
         self.away[verb] = Away(before.since if before is not None else self._now(), str(error))

@@ -15,6 +15,7 @@ from typing import Any
 from loguru import logger
 
 from tracker.gateway.link import LinkPhase, LinkState
+from tracker.gateway.looking import Looked
 
 _TROUBLE = (LinkPhase.WAITING, LinkPhase.REFUSED, LinkPhase.UPSTREAM_DOWN)
 
@@ -57,6 +58,15 @@ class Wishes:
         """Set while `positions` or `completed_orders` is wanted."""
         self.positions = False
         self.completed_orders = False
+        self.looks: list[asyncio.Future[Looked]] = []
+        """Who waits for a look; one look answers all of them."""
+
+    def want_look(self) -> asyncio.Future[Looked]:
+        """Return what will hold the next look that begins from now on."""
+        look: asyncio.Future[Looked] = asyncio.get_running_loop().create_future()
+        self.looks.append(look)
+        self.sweep.set()
+        return look
 
     def want_sweep(self) -> None:
         self.sweep.set()

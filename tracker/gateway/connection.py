@@ -17,16 +17,17 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 from tracker.core.model import Frame, Notice, Source
 from tracker.gateway.board import Board, Wishes
 from tracker.gateway.capture import PEER_CLOSED, Capture
-from tracker.gateway.inquiries import Inquiries
+from tracker.gateway.inquiries import COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS, Inquiries
 from tracker.gateway.library import new_ib
 from tracker.gateway.link import LinkOptions, LinkPhase
+from tracker.gateway.looking import Look
 from tracker.gateway.normalise import normalise
 from tracker.gateway.notices import (
     Effect,
@@ -82,6 +83,9 @@ class Connection:
         self._orders_wanted = True
         self._positions_asked_at = 0.0
         self._positions_barred_until = 0.0
+        self._errand = asyncio.Lock()
+        """Held while positions or completed orders are asked: one outstanding request per kind."""
+        self._look: Look | None = None
         self.logged_in = False
         self.moved_to: int | None = None
         self.capture = Capture(
@@ -189,6 +193,8 @@ class Connection:
         self._board.last_frame_at = self._recorder.now()
         self._packet.set()
         for fields in frames:
+            if self._look is not None:
+                self._look.saw(fields)
             if fields[:1] == ("4",):
                 self._hear_notice(fields)
             else:
@@ -244,7 +250,10 @@ class Connection:
         wishes, options = self._wishes, self._options
         await self._first_positions()
         while True:
-            await self._sweep()
+            if any(not look.done() for look in wishes.looks):
+                await self._look_around()
+            else:
+                await self._sweep()
             if self._orders_wanted:
                 self._orders_wanted = False
                 self.capture.forget_orders()
@@ -277,7 +286,12 @@ class Connection:
         board = self._board
         self._wishes.sweep.clear()
         upheavals = self._upheavals
-        answers = [await self._inquiries.executions(account) for account in self._accounts]
+        answers: list[bool] = []
+        for account in self._accounts:
+            since = self._inquiries.midnight()
+            answers.append(await self._inquiries.executions(account))
+            if self._look is not None:
+                self._look.swept(account, since, ended=answers[-1])
         if not self._started.is_set():
             self._started.set()
             self._recorder.note(Source.LINK, "first_sweep")
@@ -294,6 +308,38 @@ class Connection:
                 + ("" if ended else "; the gateway did not end its last answer about the day's executions"),
             )
 
+    async def _look_around(self) -> None:
+        """Ask everything once, with a look that hears all of it, and hand that to whoever waits for it."""
+        wishes, inquiries = self._wishes, self._inquiries
+        waiting, wishes.looks = wishes.looks, []
+        upheavals = self._upheavals
+        look = self._look = Look(self._recorder.now(), self._options.login_zone)
+        try:
+            if self._loop.time() >= self._positions_barred_until:
+                await self._asked(look, POSITIONS, self._positions)
+            await self._sweep()
+            self._orders_wanted = False
+            self.capture.forget_orders()
+            await self._asked(look, OPEN_ORDERS, inquiries.open_orders)
+            await self._asked(look, COMPLETED_ORDERS, inquiries.completed_orders)
+            severed = self._upstream_lost_at is not None or upheavals != self._upheavals
+            seen = look.result(self._ib, severed=severed)
+        except BaseException:
+            # The link ended meanwhile; the next one looks for them.
+            wishes.looks += [each for each in waiting if not each.done()]
+            raise
+        finally:
+            self._look = None
+        for each in waiting:
+            if not each.done():
+                each.set_result(seen)
+
+    async def _asked(self, look: Look, question: str, ask: Callable[[], Awaitable[bool]]) -> None:
+        async with self._errand:
+            look.asking(question)
+            ended = await ask()
+            look.answered(ended=ended, refused=not ended and question in self._inquiries.forbidden)
+
     async def _errands(self) -> None:
         """Ask for positions and completed orders when somebody wants them."""
         wishes = self._wishes
@@ -304,10 +350,12 @@ class Connection:
             wishes.errand.clear()
             if wishes.positions:
                 await asyncio.sleep(max(0.0, self._positions_barred_until - self._loop.time()))
-                await self._positions()
+                async with self._errand:
+                    await self._positions()
             if wishes.completed_orders:
                 wishes.completed_orders = False
-                await self._inquiries.completed_orders()
+                async with self._errand:
+                    await self._inquiries.completed_orders()
             await asyncio.sleep(self._options.gap_seconds)
 
     async def _probes(self) -> None:

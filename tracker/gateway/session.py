@@ -20,6 +20,7 @@ from tracker.gateway.board import Board, Wishes
 from tracker.gateway.capture import Capture
 from tracker.gateway.connection import Connection
 from tracker.gateway.link import LinkOptions, LinkPhase, LinkState
+from tracker.gateway.looking import Looked
 from tracker.gateway.notices import planned_reset
 from tracker.gateway.recording import Fatal, Recorder, Sink
 
@@ -124,6 +125,19 @@ class Session:
         """Ask for the day's completed orders soon, for an audit."""
         logger.debug("completed orders requested: {}", reason)
         self._wishes.want_completed_orders()
+
+    async def look(self, within: float) -> Looked | None:
+        """Ask for positions, the day's executions and all orders anew, and return what was answered.
+
+        None where that did not happen within so many seconds: the link is down, or slower than that.
+        """
+        logger.debug("look requested")
+        look = self._wishes.want_look()
+        try:
+            async with asyncio.timeout(within):
+                return await look
+        except TimeoutError:
+            return None
 
     # Attempts
 

@@ -3,7 +3,7 @@
 Owns reading the file when it changed, writing updates into exactly the records they name, and taking in what
 the other program wrote into a file that had just been replaced. It never writes after a failed read, never
 makes the file, never changes a byte of a record that it was not asked to change, and never brings a deleted
-record back. Local POSIX file systems only.
+record back by itself. Local POSIX file systems only.
 
 Rules that decide the steps:
     The other program truncates and rewrites the file in place, without lock or rename. So an empty or cut-off
@@ -36,7 +36,7 @@ from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, JsonValue
 from tracker.core.names import AlerterNames
 from tracker.core.ports import Shown
 from tracker.stores.alert_records import read_alert, read_id, read_shown
-from tracker.stores.alert_text import Document, Key, parse
+from tracker.stores.alert_text import Document, Key, Kind, parse
 from tracker.stores.alert_view import AlertView, Entry, RecordKey
 from tracker.stores.disk import Disk, FileStat, RealDisk
 from tracker.stores.late_writes import LateWrites
@@ -174,6 +174,24 @@ class AlertFile:
             self._rewrite(batch.edit)
             self._removed = batch.removed
             return batch.outcomes
+
+    def restore(self, alert: AlertId, text: str) -> bool:
+        """Put a deleted record back, as its text was kept; False where something stands in its place.
+
+        For an audit that a person asked for. Raises StoreAway.
+        """
+
+        def edit(document: Document) -> Document:
+            key = (alert.alerter, alert.ticker)
+            alerter = document.value((alert.alerter, None))
+            free = document is not _NOTHING and document.value(key) is None
+            if not free or (alerter is not None and alerter.kind is not Kind.GROUP):
+                return document
+            return document.added(key, text)
+
+        assert read_id(alert.alerter, alert.ticker, _fields(text)) == alert, "the text is another record's"
+        with self._lock, self._noting("written"):
+            return self._rewrite(edit)
 
     def settle(self) -> bool:
         """Merge what was written into replaced files since; True when anything was. Raises StoreAway.
