@@ -126,7 +126,8 @@ def order_total(order: OrderState | None, booked: Booked) -> Decimal | None:
     if not order.legs:
         return order.total
     ratios = [ratio for con_id, ratio in order.legs if con_id == execution.contract.con_id]
-    return order.total * ratios[0] if ratios else None
+    # The ratio of a leg that is sold is negative.
+    return order.total * abs(ratios[0]) if ratios else None
 
 
 def compose(
@@ -267,7 +268,10 @@ def show(
         order = order_shown(_last_booked(book, stakes).execution)
     book.put(ALERTS, replace(state, shown=update, order=order, removed=update.remove))
     book.put(OUTBOX, Delivery(update, frame.seq, frame.received_at))
-    kind = EventKind.SHUT if shut else EventKind.CHANGED if was_open else EventKind.OPENED
+    if shut:
+        kind = EventKind.SHUT if was_open or before is None else EventKind.CHANGED
+    else:
+        kind = EventKind.CHANGED if was_open else EventKind.OPENED
     quantity = sum((stake.quantity for _, stake in stakes), ZERO)
     what = {"alert": alert.name, "created_at": alert.created_at, "quantity": str(quantity)}
     return [*events, Event(kind, frame.received_at, what)]
