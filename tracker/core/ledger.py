@@ -171,12 +171,17 @@ class Ledger:
             self._orders.add(booked)
             self._holdings.add(booked)
 
-    def _match(self, execution: Execution) -> Match:
+    def passes_over(self, execution: Execution) -> str:
+        """Return why an execution is never matched, whatever the alerts are; empty where it is."""
         if execution.contract.is_combo:
-            return Unmatched("a combo's own line; its legs are counted")
+            return "a combo's own line; its legs are counted"
         if self._accounts and execution.account not in self._accounts:
-            return Unmatched(f"account {execution.account} is not watched")
-        return self._decide(execution)
+            return f"account {execution.account} is not watched"
+        return ""
+
+    def _match(self, execution: Execution) -> Match:
+        reason = self.passes_over(execution)
+        return Unmatched(reason) if reason else self._decide(execution)
 
     def _repeat(self, frame: Frame, known: Booked, execution: Execution) -> None:
         was = known.execution
@@ -317,7 +322,7 @@ class Ledger:
             case (Source.STORE, "gone"):
                 self._gone(_alert_id(rest[:4]))
             case (Source.STORE, "back"):
-                self._back(_alert_id(rest[:4]))
+                self._back(frame, _alert_id(rest[:4]))
             case (Source.PERSON, "assign"):
                 self._assign(rest[0], rest[1], _alert_id(rest[2:6]))
             case (Source.PERSON, "dismiss"):
@@ -355,38 +360,42 @@ class Ledger:
             self._book.put(EXECUTIONS, replace(booked, dismissed=True))
 
     def _take_over(self, frame: Frame, old: AlertId, new: AlertId) -> None:
-        """Hand what a record that is gone owns to the record of the same contract in its place.
-
-        A stale copy may bring back a record that had been replaced; then it takes back what it handed on.
-        """
+        """Hand what a record that is gone owns to the record of the same contract in its place."""
         self._gone(old)
+        self._back(frame, new)
         state = self._book.get(ALERTS, alert_text(old))
         if state is None or state.successor is not None:
             return
         if not any(stake.quantity for _, stake in stakes_of(self._book, state)):
             return
-        heir = self._book.get(ALERTS, alert_text(new)) or AlertState(new)
-        if heir.successor is not None:
-            heir = replace(heir, successor=None, shown=None)
+        self._hand_on(frame, state, self._book.get(ALERTS, alert_text(new)) or AlertState(new))
+
+    def _hand_on(self, frame: Frame, state: AlertState, heir: AlertState) -> None:
         contracts = tuple(dict.fromkeys((*heir.contracts, *state.contracts)))
-        self._book.put(ALERTS, replace(state, successor=new))
-        self._book.put(ALERTS, replace(heir, contracts=contracts, gone=False))
-        for key in state.contracts:
+        self._book.put(ALERTS, replace(state, successor=heir.alert))
+        self._book.put(ALERTS, replace(heir, contracts=contracts))
+        for key in contracts:
             self._holdings.refold(key)
-        self._events.append(
-            Event(EventKind.TAKEN_OVER, frame.received_at, {"alert": new.name, "created_at": new.created_at})
-        )
+        what = {"alert": heir.alert.name, "created_at": heir.alert.created_at}
+        self._events.append(Event(EventKind.TAKEN_OVER, frame.received_at, what))
 
     def _gone(self, alert: AlertId) -> None:
         state = self._book.get(ALERTS, alert_text(alert))
         if state is not None:
             self._book.put(ALERTS, replace(state, gone=True))
 
-    def _back(self, alert: AlertId) -> None:
-        """Keep a record again that another program put back."""
+    def _back(self, frame: Frame, alert: AlertId) -> None:
+        """Keep a record again that a stale copy put back; it takes back what it had handed on."""
         state = self._book.get(ALERTS, alert_text(alert))
-        if state is not None:
-            self._book.put(ALERTS, replace(state, gone=False))
+        if state is None:
+            return
+        last = self._book.get(ALERTS, alert_text(self._holdings.current(alert)))
+        assert last is not None, "a successor is in the book"
+        # What it shows is as old as the copy.
+        back = replace(state, gone=False, successor=None, shown=state.shown if last == state else None)
+        self._book.put(ALERTS, back)
+        if last != state:
+            self._hand_on(frame, last, back)
 
     def _tell(self, kind: EventKind, frame: Frame, booked: Booked, note: str = "") -> None:
         self._events.append(about(kind, frame.received_at, booked, note))
