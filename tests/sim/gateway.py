@@ -9,21 +9,34 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from random import Random
 
 from tests.sim.broker import VERSION, AccountContract, Event, SimBroker
+from tests.sim.clock import SimClock
 from tests.sim.options import Options
 from tracker.paper import messages
 from tracker.paper.facts import Fee, PaperExecution
 from tracker.paper.wire import Fields
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Hold what one answer to a positions request listed, and the executions that this contains."""
+
+    at: datetime
+    positions: dict[AccountContract, Decimal]
+    contained: frozenset[str]
+
+
 class SimGateway:
     """Pass on what happens, with faults; answer what is asked."""
 
-    def __init__(self, rng: Random, broker: SimBroker, options: Options) -> None:
+    def __init__(self, rng: Random, clock: SimClock, broker: SimBroker, options: Options) -> None:
         self._rng = rng
+        self._clock = clock
         self._broker = broker
         self._options = options
         self.faults = True
@@ -34,8 +47,8 @@ class SimGateway:
         """What is on its way to the tracker."""
         self.garbled: set[Fields] = set()
         """Frames that nobody can decode."""
-        self.listings: list[tuple[dict[AccountContract, Decimal], frozenset[str]]] = []
-        """What each answer to a positions request listed, and the executions that this contains."""
+        self.listings: list[Listing] = []
+        """The answers to positions requests."""
         self._held_back: list[Fields] = []
         self._backlog: list[Event] = []
         self._subscribed = False
@@ -63,7 +76,11 @@ class SimGateway:
     def lose_upstream(self) -> None:
         """Lose the broker: 1100 is told, and from now on nothing is known."""
         self.upstream = False
-        self._send(messages.error(-1, 1100, "Connectivity between IBKR and Trader Workstation has been lost.", VERSION))
+        self._send(
+            messages.error(
+                -1, 1100, "Connectivity between IBKR and Trader Workstation has been lost.", VERSION
+            )
+        )
 
     def regain_upstream(self) -> None:
         """Have the broker back: 1101 or 1102; what was missed is known, but pushed only perhaps."""
@@ -135,7 +152,8 @@ class SimGateway:
             if fields[0] != "61":
                 self._send(fields)
         self._subscribed = True
-        self.listings.append((dict(self._positions), frozenset(self._executions)))
+        at = self._clock.now()
+        self.listings.append(Listing(at, dict(self._positions), frozenset(self._executions)))
         frames = [self._broker.position_frame(key, quantity) for key, quantity in self._positions.items()]
         self._answer(frames, messages.position_end())
 

@@ -201,7 +201,9 @@ class Neighbour:
         record["alert_details"] |= {
             "strike": str(contract.strike),
             "side": contract.right,
-            "expiry": rng.choice((expiry[4:], f"{expiry[4:6]}/{expiry[6:]}", f"{expiry[4:6]}/{expiry[6:]}/{expiry[:4]}")),
+            "expiry": rng.choice(
+                (expiry[4:], f"{expiry[4:6]}/{expiry[6:]}", f"{expiry[4:6]}/{expiry[6:]}/{expiry[:4]}")
+            ),
         }
         if rng.random() < 0.1:
             record["alert_details"]["expiry"] = None

@@ -30,9 +30,12 @@ ZERO: Final = Decimal(0)
 EARLY_FILL: Final = timedelta(seconds=120)
 RETRY_FOR: Final = timedelta(minutes=15)
 
+_NEAR: Final = timedelta(seconds=4)
+
 Moment = tuple[datetime, int]
 Names = tuple[str, str]
 """(account, execId)."""
+OrderName = tuple[AccountContract, tuple[int, ...]]
 
 
 class View(NamedTuple):
@@ -46,7 +49,7 @@ class View(NamedTuple):
     account: str
     con_id: int
     filled_qty: float
-    avg_fill_price: float | None
+    avg_fill_price: float
     last_fill_price: float
     side: str
 
@@ -116,8 +119,11 @@ class Oracle:
     owners: dict[tuple[str, ...], tuple[AlertId, ...]] = field(default_factory=dict)
     """Execution whatever its version -> the alerts that it matched."""
     heirs: dict[AlertId, AlertId] = field(default_factory=dict)
-    allowed: dict[AlertId, set[View]] = field(default_factory=dict)
-    """Everything that a record may have shown so far."""
+    history: dict[AlertId, dict[AccountContract, list[Stake | None]]] = field(default_factory=dict)
+    """What each alert may have had of each contract so far."""
+    sums: dict[OrderName, set[tuple[float, float]]] = field(default_factory=dict)
+    """Filled quantity and average price that each order may have shown so far."""
+    _possible: set[tuple[AlertId, View]] = field(default_factory=set)
 
     # Learning
 
@@ -128,18 +134,16 @@ class Oracle:
 
     def commit(self, frames: Iterable[Frame], now: datetime) -> None:
         """Learn which frames were taken in, in one transaction."""
-        before: dict[AccountContract, None] = {}
         for frame in frames:
             known = self._execution(frame)
             if known is not None:
                 self._decide(known)
-                before[known.key] = None
-                self._allow((known.key,), doubtful=True)
+                self._remember((known.key,))
         for known in self.known.values():
             if known.received_at >= now - RETRY_FOR:
                 self._decide(known)
         self._take_over()
-        self._allow(self._contracts(), doubtful=True)
+        self._remember(self._contracts())
 
     def _execution(self, frame: Frame) -> Known | None:
         """Return the execution that a frame brings for the first time."""
@@ -170,13 +174,17 @@ class Oracle:
         if not self.readable:
             return
         there = {alert.id: alert for alert in self.visible}
+        for alert in there:
+            # A record that a stale copy brought back takes back what it had handed on.
+            if (heir := self.current(alert)) != alert:
+                del self.heirs[alert]
+                self.heirs[heir] = alert
         in_place = {alert.id[:2]: alert for alert in self.visible}
-        for owner in list(self.allowed):
+        for owner in list(self.history):
             heir = in_place.get(owner[:2])
             if owner in there or heir is None or self.current(owner) != owner:
                 continue
             if any(self._speaks_of(heir, key) for key, _ in self.owned(owner)):
-                self.heirs.pop(heir.id, None)
                 self.heirs[owner] = heir.id
 
     def current(self, alert: AlertId) -> AlertId:
@@ -203,9 +211,15 @@ class Oracle:
                 found.append((key, stake))
         return found
 
-    def now(self, doubtful: frozenset[AccountContract] = frozenset()) -> dict[AlertId, set[View]]:
+    def now(self, doubtful: frozenset[AccountContract] = frozenset()) -> dict[AlertId, set[View | None]]:
         """Return what each alert may show now; one value each, but for contracts seeded in doubt."""
-        return self._views(self._contracts(), doubtful)
+        bases = {key: self._bases(key, doubtful=key in doubtful) for key in self._contracts()}
+        return self._views(self._contracts(), bases)
+
+    def final(self) -> dict[AlertId, View]:
+        """Return what each alert must show once everything is known."""
+        views = self._views(self._contracts(), {key: {self._base(key)} for key in self._contracts()})
+        return {alert: view for alert, (view,) in views.items() if view is not None}
 
     def complete(self) -> bool:
         """Tell whether all that the broker ever executed was taken in, the replaced versions apart."""
@@ -259,29 +273,81 @@ class Oracle:
     def _bases(self, key: AccountContract, *, doubtful: bool) -> set[Decimal]:
         """Return what the tracker may take for the start: each listing less what it knows of it."""
         bases = {self._base(key)} | ({ZERO} if doubtful else set())
-        for listed, contained in self.gateway.listings:
-            known = [entry for entry, _ in self._entries(key) if entry.truth.exec_id in contained]
-            bases.add(listed.get(key, ZERO) - sum((entry.truth.signed for entry in known), ZERO))
+        for listing in self.gateway.listings:
+            known = [entry for entry, _ in self._entries(key) if entry.truth.exec_id in listing.contained]
+            # What happened about then, or at nobody knows what time, may not be taken for contained.
+            clear = [
+                entry for entry in known if entry.received_at <= listing.at or listing.at - entry.time > _NEAR
+            ]
+            for entries in (known, clear) if doubtful else (known,):
+                signed = sum((entry.truth.signed for entry in entries), ZERO)
+                bases.add(listing.positions.get(key, ZERO) - signed)
+            # A listing holds the version of its time, where a later one is in force now.
+            then = [self._version_of(entry, listing.contained) for entry, _ in self._entries(key)]
+            bases.add(listing.positions.get(key, ZERO) - sum(then, ZERO))
         return bases
 
-    def _allow(self, keys: Iterable[AccountContract], *, doubtful: bool) -> None:
-        every = frozenset(keys) if doubtful else frozenset()
-        for alert, views in self._views(list(keys), every).items():
-            self.allowed.setdefault(alert, set()).update(views)
+    def _version_of(self, known: Known, contained: frozenset[str]) -> Decimal:
+        """Return what an execution moved in the newest of the versions that a listing contains."""
+        family = [known.truth.exec_id]
+        if known.truth.exec_id.count(".") == 3:
+            head, _, last = known.truth.exec_id.rpartition(".")
+            family = [f"{head}.{version:02d}" for version in range(int(last), 0, -1)]
+        for exec_id in family:
+            if exec_id in contained:
+                return self.broker.executions[exec_id].signed
+        return ZERO
+
+    def _remember(self, keys: Iterable[AccountContract]) -> None:
+        """Add what alerts may have of these contracts now, and what their orders sum up to."""
+        for key in keys:
+            for base in self._bases(key, doubtful=True):
+                stakes = self.fold(key, base)
+                for alert in {*stakes, *(alert for alert, had in self.history.items() if key in had)}:
+                    had = self.history.setdefault(alert, {}).setdefault(key, [None])
+                    if stakes.get(alert) not in had:
+                        had.append(stakes.get(alert))
+            for known, _ in self._entries(key):
+                self.sums.setdefault((key, known.order), set()).add(self._sum(known))
+
+    def possible(self, alert: AlertId, view: View) -> bool:
+        """Tell whether some prefix of the facts, contract by contract, makes a record show this."""
+        if (alert, view) in self._possible:
+            return True
+        truth = self.broker.executions[view.exec_id]
+        order = (truth.perm_id,) if truth.perm_id else (truth.client_id, truth.order_id)
+        sums = self.sums.get(((truth.account, truth.contract.con_id), order), set())
+        if (view.filled_qty, view.avg_fill_price) not in sums:
+            return False
+        for choice in product(*self.history.get(alert, {}).values()):
+            stakes = [stake for stake in choice if stake is not None]
+            # An order's sums may be ahead of the position, whose fills wait for the end of their sweep.
+            if stakes and self._view(stakes)._replace(filled_qty=0, avg_fill_price=0) == view._replace(
+                filled_qty=0, avg_fill_price=0
+            ):
+                self._possible.add((alert, view))
+                return True
+        return False
+
+    def _sum(self, known: Known) -> tuple[float, float]:
+        """Return the filled quantity and the average price of an execution's order."""
+        fills = [one.truth for one, _ in self._entries(known.key) if one.order == known.order]
+        filled = sum((fill.quantity for fill in fills), ZERO)
+        return _number(filled), _number(sum((fill.quantity * fill.price for fill in fills), ZERO) / filled)
 
     def _views(
-        self, keys: Sequence[AccountContract], doubtful: frozenset[AccountContract]
-    ) -> dict[AlertId, set[View]]:
+        self, keys: Sequence[AccountContract], bases: Mapping[AccountContract, set[Decimal]]
+    ) -> dict[AlertId, set[View | None]]:
         options: dict[AccountContract, list[dict[AlertId, Stake]]] = {}
         for key in self._contracts():
             of_key: list[dict[AlertId, Stake]] = []
-            for base in self._bases(key, doubtful=key in doubtful):
+            for base in bases[key]:
                 stakes = self.fold(key, base)
                 if stakes not in of_key:
                     of_key.append(stakes)
             options[key] = of_key
         alerts = {alert for key in keys for stakes in options.get(key, ()) for alert in stakes}
-        views: dict[AlertId, set[View]] = {}
+        views: dict[AlertId, set[View | None]] = {}
         for alert in alerts:
             choices = [
                 found
@@ -290,8 +356,7 @@ class Oracle:
             ]
             for choice in product(*choices):
                 stakes_of = [stake for stake in choice if stake is not None]
-                if stakes_of:
-                    views.setdefault(alert, set()).add(self._view(stakes_of))
+                views.setdefault(alert, set()).add(self._view(stakes_of) if stakes_of else None)
         return views
 
     def _view(self, stakes: Sequence[Stake]) -> View:
@@ -300,9 +365,7 @@ class Oracle:
         size = sum((abs(stake.quantity) for stake in live), ZERO)
         cost = sum((abs(stake.quantity) * stake.avg_price for stake in live), ZERO)
         truth = last.by.truth
-        fills = [known for known, _ in self._entries(last.by.key) if known.order == last.by.order]
-        filled = sum((known.truth.quantity for known in fills), ZERO)
-        paid = sum((known.truth.quantity * known.truth.price for known in fills), ZERO)
+        filled, average = self._sum(last.by)
         return View(
             quantity=_number(sum((stake.quantity for stake in live), ZERO)),
             avg_price=_number(cost / size if size else last.avg_price),
@@ -311,8 +374,8 @@ class Oracle:
             exec_id=truth.exec_id,
             account=truth.account,
             con_id=truth.contract.con_id,
-            filled_qty=_number(filled),
-            avg_fill_price=_number(paid / filled),
+            filled_qty=filled,
+            avg_fill_price=average,
             last_fill_price=_number(truth.price),
             side="BUY" if truth.side == "BOT" else "SELL",
         )
@@ -364,7 +427,9 @@ def _close(lots: list[Lot], closing: Decimal, order_ref: str) -> set[AlertId]:
     return touched
 
 
-def _open(lots: list[Lot], owners: tuple[AlertId, ...], signed: Decimal, price: Decimal, moment: Moment) -> None:
+def _open(
+    lots: list[Lot], owners: tuple[AlertId, ...], signed: Decimal, price: Decimal, moment: Moment
+) -> None:
     size = abs(signed)
     for lot in lots:
         if lot.owners == owners:

@@ -51,9 +51,7 @@ def run_one(seed: int, tell: Callable[[str], None] | None = None) -> Result:
             # Whatever breaks is this seed's failure; the other seeds are to be lived all the same.
             text = "".join(traceback.format_exception(error))
             return Result(seed, text, f"{type(error).__name__}: {error}"[:300])
-    return Result(
-        seed, pumps=world.pumps, restarts=world.restarts, executions=len(world.broker.executions)
-    )
+    return Result(seed, pumps=world.pumps, restarts=world.restarts, executions=len(world.broker.executions))
 
 
 def run_many(seeds: Iterable[int], processes: int | None = None) -> list[Result]:

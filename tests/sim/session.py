@@ -32,7 +32,9 @@ _SILENCE: Final = timedelta(seconds=40)
 class SimSession:
     """Hold one connection; a new one for each."""
 
-    def __init__(self, journal: Journal, gateway: SimGateway, clock: SimClock, accounts: tuple[str, ...]) -> None:
+    def __init__(
+        self, journal: Journal, gateway: SimGateway, clock: SimClock, accounts: tuple[str, ...]
+    ) -> None:
         self._journal = journal
         self._gateway = gateway
         self._clock = clock

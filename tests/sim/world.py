@@ -39,6 +39,8 @@ from tracker.pump import Pump
 
 _CALM_ROUNDS: Final = 60
 """Steps within which everything must come right once the faults are off."""
+_LOOKS: Final = 300
+"""Looks at the store within one pump, which ends when nothing is left to do."""
 
 Answer = TypeVar("Answer")
 
@@ -66,12 +68,10 @@ class World:
         self._told = tell
         options = self.options
         self.broker = SimBroker(self.rng, self.clock, options)
-        self.gateway = SimGateway(self.rng, self.broker, options)
+        self.gateway = SimGateway(self.rng, self.clock, self.broker, options)
         self.fates = Fates(self.rng, options.crashes, options.meddling)
         self.medium: Medium = FileMedium(self.clock, self.fates) if options.file_store else MemoryMedium()
-        self.neighbour = Neighbour(
-            self.rng, self.clock, self.broker, self.medium, options, tell=self.tell
-        )
+        self.neighbour = Neighbour(self.rng, self.clock, self.broker, self.medium, options, tell=self.tell)
         self.fates.meddle = self._meddle
         watched = self.broker.accounts[: options.watched]
         self.oracle = Oracle(self.broker, self.gateway, watched)
@@ -80,6 +80,7 @@ class World:
         self.pumps = 0
         self._removed: set[AlertId] = set()
         self._meddled = False
+        self._looks = 0
         self._cursor = 0
         self._path = journal
         self._runner = asyncio.Runner()
@@ -136,6 +137,9 @@ class World:
         self._cursor = cursor
 
     def _saw(self, store: AlertStore) -> None:
+        self._looks += 1
+        if self._looks > _LOOKS:
+            raise checks.Broken("the pump does not come to rest")
         self.oracle.saw(store.alerts(), readable=self.oracle.readable or not self._away(store))
 
     def _away(self, store: AlertStore) -> bool:
@@ -267,6 +271,7 @@ class World:
     def _pump(self) -> None:
         self.pumps += 1
         self._meddled = False
+        self._looks = 0
         self._runner.run(self.pump.pump())
         if not self._meddled and not self.pump.away and not self.journal.book.find(OUTBOX, "pending", "1"):
             records = self.medium.records()
@@ -277,7 +282,7 @@ class World:
         """Tell whether every listing's executions were taken in, so that no base is off by some of them."""
         taken = {exec_id for _, exec_id in self.oracle.known}
         latest = self.broker.latest
-        listed = {latest(exec_id) for _, contained in self.gateway.listings for exec_id in contained}
+        listed = {latest(exec_id) for listing in self.gateway.listings for exec_id in listing.contained}
         return listed <= taken
 
     def _check(self) -> None:
