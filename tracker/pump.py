@@ -52,9 +52,6 @@ _WATCH_SECONDS: Final = 0.25
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _UPDATE: Final[TypeAdapter[AlertUpdate]] = TypeAdapter(AlertUpdate)
 
-REMOVING: Final = "removing"
-"""Outcome in the store's log under which a record's whole text is kept."""
-
 Answer = TypeVar("Answer")
 Normalise = Callable[[Frame], BrokerFact | None]
 MatchAlerts = Callable[[Execution, Sequence[Alert]], Match]
@@ -117,10 +114,10 @@ class Pump:
         self._on_event = on_event
         self._want_sweep = want_sweep
         self._ledger = Ledger(self._book, self._decide, policy=policy, accounts=accounts, zone=zone)
-        self._deciding = 0
-        self._attempts = 0
         self._kept: set[str] = set()
         """Row keys of the alerts whose text the journal is known to keep."""
+        self._deciding = 0
+        self._attempts = 0
         self._wake = asyncio.Event()
         self._look = asyncio.Event()
         self._unanswered = {row.key: None for row in self._recent() if not isinstance(row.match, Matched)}
@@ -132,8 +129,6 @@ class Pump:
         """Say that the journal has new frames."""
         self._wake.set()
 
-    async def run(self) -> None:
-        """Pump for ever: after each commit, each change of the store, and each wait that is over."""
     def write_again(self, alerts: Sequence[AlertId]) -> None:
         """Have these records written as they were decided, and the whole store compared anew."""
         states = [self._book.get(ALERTS, alert_text(alert)) for alert in alerts]
@@ -141,6 +136,8 @@ class Pump:
         self._look.set()
         self._wake.set()
 
+    async def run(self) -> None:
+        """Pump for ever: after each commit, each change of the store, and each wait that is over."""
         watch = asyncio.create_task(self._watch())
         try:
             self._look.set()
@@ -257,20 +254,6 @@ class Pump:
                 entries = [(alert_text(alert), REMOVING, text.encode()) for alert, text in texts if text]
                 self._journal.log_store(self._now(), entries)
 
-    async def _refresh(self) -> bool:
-        try:
-            changed = await self._in_worker(self._store.refresh)
-        except StoreAway as error:
-            self._lost("read", error)
-            return False
-        self._found("read")
-        return changed
-
-    def _lost(self, verb: str, error: StoreAway) -> None:
-        """Remember that the store is away; a full disk is not waited for."""
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(f"{error}; free space, then start the tracker again") from error
-        before = self.away.get(verb)
     def _texts_to_keep(
         self, rows: Sequence[Delivery], outcomes: Sequence[Outcome]
     ) -> list[tuple[str, str, bytes]]:
@@ -286,6 +269,20 @@ class Pump:
                 entries.append((key, KEPT, text.encode()))
         return entries
 
+    async def _refresh(self) -> bool:
+        try:
+            changed = await self._in_worker(self._store.refresh)
+        except StoreAway as error:
+            self._lost("read", error)
+            return False
+        self._found("read")
+        return changed
+
+    def _lost(self, verb: str, error: StoreAway) -> None:
+        """Remember that the store is away; a full disk is not waited for."""
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(f"{error}; free space, then start the tracker again") from error
+        before = self.away.get(verb)
         if before is None or before.reason != str(error):
             logger.warning("the alert store cannot be {}: {}", verb, error)
         self.away[verb] = Away(before.since if before is not None else self._now(), str(error))
