@@ -338,6 +338,9 @@ class Ledger:
     def _rematch(self, account: str, exec_id: str) -> None:
         """Decide an execution again, since the store has changed."""
         booked = self._book.get(EXECUTIONS, f"{account} {exec_id}")
+        if booked is not None and booked.superseded_by:
+            # It was corrected since it was found unmatched; the version in force is what is folded.
+            booked = self._book.get(EXECUTIONS, f"{account} {booked.superseded_by}")
         if booked is None or isinstance(booked.match, Matched):
             return
         self._set_match(booked, self._match(booked.execution))
