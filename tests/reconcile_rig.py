@@ -83,10 +83,10 @@ def about(ticker: str) -> str:
     return f"{ACCOUNT} {ticker} 2030-12-20 122.5 C ({CONTRACTS[ticker].con_id})"
 
 
-async def traded(rig: Rig, *tickers: str) -> dict[str, PaperExecution]:
+async def traded(rig: Rig, *tickers: str, ago: float = 0) -> dict[str, PaperExecution]:
     """Start the tracker and buy each of these contracts, which opens their alerts; returns the executions."""
     await rig.start()
-    fills = {ticker: buy(rig, CONTRACTS[ticker]) for ticker in tickers}
+    fills = {ticker: buy(rig, CONTRACTS[ticker], ago=ago) for ticker in tickers}
     await rig.until(lambda: all(rig.read(ROBIN, ticker)["open"] for ticker in tickers))
     await rig.idle()
     return fills

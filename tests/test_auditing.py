@@ -285,3 +285,9 @@ def test_the_answer_does_not_depend_on_the_order_of_the_views(random: Random) ->
     ).with_broker(executions=random.sample(broker.executions, len(broker.executions)))
     mixed = replace(mixed, store=replace(world.store, records=random.sample(records, len(records))))
     assert mixed.found() == world.found()
+
+
+def test_an_imported_execution_need_not_be_listed_by_the_broker() -> None:
+    """An expiry stands in a Flex report only."""
+    world = all_agrees().broker_lists(FIRST, STOCK)
+    assert world.with_execution(SECOND, lambda view: replace(view, imported=True)).found().discrepancies == ()

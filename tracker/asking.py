@@ -335,15 +335,19 @@ def _declare_gaps(parser: argparse.ArgumentParser) -> None:
 
 
 def _reconcile(arguments: Arguments) -> int:
+    from pathlib import Path
+
     own = arguments.own
 
     def ask(settings: Settings) -> dict[str, Any]:
         def alone() -> dict[str, Any]:
             from tracker.reconciling.alone import reconcile
 
-            return reconcile(settings, apply=own.apply)
+            return reconcile(settings, apply=own.apply, report=report)
 
-        request = {"command": "reconcile", **({"apply": True} if own.apply else {})}
+        report = None if own.flex is None else Path(own.flex).absolute()
+        flags = {"apply": own.apply, "flex": str(report) if report else None}
+        request = {"command": "reconcile", **{name: value for name, value in flags.items() if value}}
         return _through_daemon(settings, request, alone, _RECONCILE_SECONDS)
 
     def tell(words: Words, answer: Mapping[str, Any]) -> str:
@@ -362,6 +366,9 @@ def _reconcile(arguments: Arguments) -> int:
 def _declare_reconcile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--apply", action="store_true", help="repair what follows from facts; without it nothing is written"
+    )
+    parser.add_argument(
+        "--flex", metavar="FILE", help="first import a Flex report: an Activity Flex Query as XML"
     )
 
 

@@ -119,13 +119,13 @@ def make_pump(
 ) -> Pump:
     """Return the pump between a journal and an alert store."""
     # Only here: it loads ib_insync, for which a question about the journal should not wait half a second.
-    from tracker.gateway.normalise import normalise
+    from tracker.gateway.flex import fact_of
 
     early = timedelta(seconds=settings.matching.early_fill)
     return Pump(
         journal,
         store,
-        partial(normalise, login_zone=settings.login_zone()),
+        partial(fact_of, login_zone=settings.login_zone()),
         partial(match_execution, early_fill=early, names=names),
         now=now,
         worker=worker,

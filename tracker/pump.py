@@ -189,7 +189,7 @@ class Pump:
         return True
 
     def _fact(self, frame: Frame) -> BrokerFact | None:
-        if frame.source is not Source.BROKER:
+        if frame.source not in (Source.BROKER, Source.FLEX):
             return None
         try:
             return self._normalise(frame)

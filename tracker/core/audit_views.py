@@ -67,6 +67,8 @@ class ExecutionView:
     folded: bool = True
     """False while it waits to move quantities."""
     fee_known: bool = True
+    imported: bool = False
+    """From a Flex report, which also names what the API never lists: expiries, assignments, cancellations."""
     attention: str = ""
     """Why it waits for a person; empty where it does not, or where it was dismissed."""
 

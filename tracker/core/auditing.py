@@ -124,7 +124,8 @@ def _against_the_list(comparison: Comparison, broker: BrokerView) -> Iterator[Di
             )
         since = answered.get(ours.account)
         covered = since is not None and since <= ours.time < broker.asked_at and ours.time_known
-        if covered and theirs is None and not view.superseded and root(ours) not in roots:
+        expected = covered and not view.superseded and not view.imported
+        if expected and theirs is None and root(ours) not in roots:
             yield Discrepancy(
                 DiscrepancyKind.EXECUTION_UNKNOWN,
                 ours.exec_id,

@@ -42,6 +42,7 @@ with _loop_for_import():
     from ib_insync.client import Client
     from ib_insync.contract import Contract
     from ib_insync.decoder import Decoder
+    from ib_insync.flexreport import FlexReport
     from ib_insync.ib import IB
     from ib_insync.objects import ExecutionFilter, Fill
     from ib_insync.order import Order, OrderStatus, Trade
@@ -54,6 +55,7 @@ __all__ = [
     "Decoder",
     "ExecutionFilter",
     "Fill",
+    "FlexReport",
     "Order",
     "OrderStatus",
     "Trade",

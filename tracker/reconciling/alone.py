@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from tracker import logs, parts, vetting
@@ -19,14 +20,18 @@ from tracker.answering.describing import Json
 from tracker.answering.questions import missing_journal
 from tracker.clock import now
 from tracker.core.model import Source, StoreAway
+from tracker.gateway.flex import FlexUnreadable, Statement, read_report
 from tracker.gateway.link import LinkPhase, LinkState
 from tracker.gateway.looking import Looked
 from tracker.gateway.recording import Sink
 from tracker.gateway.session import Session
+from tracker.pump import Pump
 from tracker.reconciling.examining import Examined, answer, examine
+from tracker.reconciling.importing import Import, prepare
 from tracker.reconciling.repairing import repair
 from tracker.reconciling.views import Watched
 from tracker.settings import Settings
+from tracker.status.protocol import CommandError
 from tracker.stores.journal import Journal
 from tracker.stores.lock import FileLock
 
@@ -49,23 +54,28 @@ class _Nowhere:
         return 0
 
 
-def reconcile(settings: Settings, *, apply: bool) -> Json:
-    """Audit while no daemon runs.
+def reconcile(settings: Settings, *, apply: bool, report: Path | None = None) -> Json:
+    """Audit while no daemon runs; a Flex `report` is taken in before.
 
-    Raises Locked where one does, JournalFailed, StoreRefused and StoreAway for a store that cannot be
-    written, FatalCapture.
+    Raises CommandError for a report that cannot be read, Locked where a daemon runs, JournalFailed,
+    StoreRefused and StoreAway for a store that cannot be written, FatalCapture.
     """
     logs.configure("ERROR", mask_accounts=settings.log.mask_accounts)
     if not settings.stores.journal.exists():
         raise missing_journal(settings.stores.journal)
+    try:
+        statements = None if report is None else read_report(report)
+    except FlexUnreadable as error:
+        raise CommandError("bad_request", str(error)) from None
+    writes = apply or statements is not None
     holder = f"tracker reconcile, process {os.getpid()}"
     with ExitStack() as stack:
         stack.enter_context(FileLock(settings.stores.journal, holder))
         stack.enter_context(FileLock(settings.stores.alerts, holder))
-        journal = Journal(settings.stores.journal, read_only=not apply)
+        journal = Journal(settings.stores.journal, read_only=not writes)
         stack.callback(journal.close)
         worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
-        return asyncio.run(_Visit(settings, journal, worker).reconcile(apply=apply))
+        return asyncio.run(_Visit(settings, journal, worker).reconcile(statements, apply=apply))
 
 
 class _Visit:
@@ -80,15 +90,25 @@ class _Visit:
         self._store = parts.alert_stores(settings, names)
         self._watched = Watched(settings.gateway.client_id, tuple(settings.gateway.accounts))
 
-    async def reconcile(self, *, apply: bool) -> Json:
+    async def reconcile(self, statements: Sequence[Statement] | None, *, apply: bool) -> Json:
         try:
-            if apply:
+            if apply or statements is not None:
                 self._store.alerts_file.check()
+            imported = None if statements is None else await self._import(statements)
             looked, why_not = await self._look(apply=apply)
             before = after = self._examine(looked)
             if apply:
                 after = await self._repair(before, looked)
-            return answer(looked, before, after, now=now(), apply=apply, by=_BY, why_not=why_not)
+            return answer(
+                looked,
+                before,
+                after,
+                now=now(),
+                apply=apply,
+                by=_BY,
+                why_not=why_not,
+                imported=imported,
+            )
         finally:
             with suppress(StoreAway):
                 self._store.alerts_file.close()
@@ -109,10 +129,21 @@ class _Visit:
             now=now(),
         )
 
-    async def _repair(self, before: Examined, looked: Looked | None) -> Examined:
+    async def _import(self, statements: Sequence[Statement]) -> Import:
+        found = prepare(self._journal, statements)
+        if found.frames:
+            self._journal.append(self._journal.last_session, now(), found.frames)
+        await self._pumped()
+        return found
+
+    async def _pumped(self) -> Pump:
         pump = parts.make_pump(self._settings, self._journal, self._store, self._names, self._worker)
         pump.write_again(())
         await pump.pump()
+        return pump
+
+    async def _repair(self, before: Examined, looked: Looked | None) -> Examined:
+        pump = await self._pumped()
         await repair(self._journal, self._store, pump, before)
         await pump.pump()
         return self._examine(looked)

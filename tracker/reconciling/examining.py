@@ -18,6 +18,7 @@ from tracker.core.model import Position
 from tracker.core.ports import AlertStore
 from tracker.core.updates import instant, number
 from tracker.gateway.looking import Looked
+from tracker.reconciling.importing import Import
 from tracker.reconciling.views import Watched, ledger_view, moved_since, store_view
 from tracker.stores.journal import Journal
 
@@ -69,6 +70,7 @@ def answer(
     apply: bool,
     by: str,
     why_not: str = "",
+    imported: Import | None = None,
 ) -> Json:
     """Return the answer: what disagrees still, and what was repaired of what disagreed before."""
     left = after.found.discrepancies
@@ -86,6 +88,7 @@ def answer(
             "accounts": sorted(looked.view.answered or ()) if looked else [],
             "refused": list(looked.refused) if looked else [],
         },
+        "imported": None if imported is None else imported.told(),
         "executions_known": len(after.ledger.executions),
         "records": None if after.store.records is None else len(after.store.records),
         "total": len(left),

@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from tracker.answering.questions import ask_journal
 from tracker.core.book import OUTBOX
 from tracker.core.model import StoreAway
+from tracker.gateway.flex import FlexUnreadable, read_report
 from tracker.gateway.looking import Looked
 from tracker.gateway.session import Session
 from tracker.parts import AlertStores
 from tracker.pump import Pump
 from tracker.reconciling.examining import Examined, answer, examine
+from tracker.reconciling.importing import Import, prepare
 from tracker.reconciling.repairing import repair, repaired
 from tracker.reconciling.views import Watched
-from tracker.status.protocol import Answer, Command, CommandError, Request, with_argument
-from tracker.stores.journal import Journal
+from tracker.status.protocol import Answer, Command, CommandError, Request
+from tracker.stores.journal import Journal, JournalFailed
 
 LOOK_SECONDS: Final = 60.0
 """The most that the broker's answers are waited for; what is missing by then is said."""
@@ -57,26 +60,53 @@ class Reconciling:
         """Return the command by name."""
         return {
             "reconcile": Command(
-                self._reconcile, "compare ledger, store and broker: apply", with_argument("apply")
+                self._reconcile,
+                "compare ledger, store and broker: apply, flex",
+                lambda request: bool(request.get("apply") or request.get("flex")),
             )
         }
 
     async def _reconcile(self, request: Request) -> Answer:
-        unknown = [name for name in request if name not in ("command", "token", "apply")]
+        unknown = [name for name in request if name not in ("command", "token", "apply", "flex")]
         if unknown:
-            raise CommandError("bad_request", f"reconcile has no argument {unknown[0]!r}; it has apply")
-        apply = request.get("apply", False)
+            raise CommandError("bad_request", f"reconcile has no argument {unknown[0]!r}; it has apply, flex")
+        apply, path = request.get("apply", False), request.get("flex")
         if not isinstance(apply, bool):
             raise CommandError("bad_request", "apply must be true or false")
+        if path is not None and not isinstance(path, str):
+            raise CommandError("bad_request", "flex must be the path of a report")
         async with self._turn:
+            imported = None if path is None else await self._import(Path(path))
             looked, why_not = await self._look()
             await self._until(self._settled)
             before = after = await self._examine(looked)
             if apply:
                 after = await self._repair(before, looked)
         return answer(
-            looked, before, after, now=self._now(), apply=apply, by="the running tracker", why_not=why_not
+            looked,
+            before,
+            after,
+            now=self._now(),
+            apply=apply,
+            by="the running tracker",
+            why_not=why_not,
+            imported=imported,
         )
+
+    async def _import(self, path: Path) -> Import:
+        try:
+            statements = await asyncio.to_thread(read_report, path)
+        except FlexUnreadable as error:
+            raise CommandError("bad_request", str(error)) from None
+        found = prepare(self._journal, statements)
+        if found.frames:
+            try:
+                self._journal.append(self._journal.last_session, self._now(), found.frames)
+            except JournalFailed as error:
+                # What the gateway sends next cannot be journalled either, and that ends the daemon.
+                raise CommandError("journal_failed", str(error)) from None
+            self._pump.wake()
+        return found
 
     async def _look(self) -> tuple[Looked | None, str]:
         """Ask the broker, and say why not where that does not succeed."""

@@ -17,6 +17,8 @@ _INDENT: Final = "    "
 def reconciled(answer: Mapping[str, Any]) -> str:
     """Write what disagrees, what was repaired, and what is not ours."""
     lines = [*_head(answer)]
+    if answer["imported"] is not None:
+        lines += _imported(answer["imported"])
     if answer["repaired"]:
         lines += ["", f"Repaired: {len(answer['repaired'])}"]
         for each in answer["repaired"]:
@@ -51,6 +53,11 @@ def _head(answer: Mapping[str, Any]) -> Iterator[str]:
         yield from _wrap(
             f"Not compared, since the Gateway's Read-Only API refuses: {_listed(broker['refused'])}."
         )
+
+
+def _imported(imported: Mapping[str, Any]) -> list[str]:
+    days = f"; proven now: {_listed(imported['closed_gaps'])}" if imported["closed_gaps"] else ""
+    return _wrap(f"Imported {imported['new']} new of {imported['executions']} executions{days}.")
 
 
 def _discrepancy(each: Mapping[str, Any]) -> Iterator[str]:

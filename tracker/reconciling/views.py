@@ -48,7 +48,7 @@ from tracker.core.book import (
 )
 from tracker.core.departures import APART
 from tracker.core.evidence import Absences
-from tracker.core.model import LIVE, ZERO, Alert, AlertId, Execution, OrderKey
+from tracker.core.model import LIVE, ZERO, Alert, AlertId, Execution, OrderKey, Source
 from tracker.core.ports import AlertStore
 from tracker.stores.journal import Journal
 
@@ -152,6 +152,7 @@ def _execution(book: Book, row: Booked) -> ExecutionView:
         superseded=bool(row.superseded_by),
         folded=row.folded,
         fee_known=fee is not None and fee.commission is not None,
+        imported=row.source is Source.FLEX,
         attention=row.attention.value.replace("_", " ") if row.wants_person else "",
     )
 
