@@ -311,3 +311,22 @@ def test_a_second_tracker_on_the_same_files_ends_at_once(tmp_path: Path) -> None
         assert await rig.stop() == 0
 
     play(tmp_path, story)
+
+
+def test_a_fill_of_an_account_that_is_not_watched_is_left_alone(tmp_path: Path) -> None:
+    """It fits the alert, and is journalled; nothing is opened, now or when the store changes."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start("--gateway.accounts", "DU1234567")
+        order = rig.gateway.order(CALL, "BUY", 2, limit="2", account="DU9000001")
+        rig.gateway.fill(order)
+        await rig.idle()
+        text = rig.write({ROBIN: {"NVDA": record()}})
+        await rig.idle()
+        assert rig.alerts_path.read_text() == text
+        status = await rig.status()
+        assert status["stats"]["orders_processed"] == 1
+        assert status["journal"]["cursor"] < 200
+
+    play(tmp_path, story, accounts=("DU1234567", "DU9000001"))

@@ -190,3 +190,22 @@ def test_a_record_that_comes_back_shows_its_position_again(tmp_path: Path) -> No
         assert rig.read()["position"]["quantity"] == 2
 
     play(tmp_path, story)
+
+
+def test_a_record_of_the_contract_takes_over_also_after_another_contract_stood_there(tmp_path: Path) -> None:
+    """The position waited without a record; the next one of its contract shows it."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start()
+        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 2, limit="2"))
+        await rig.until(lambda: rig.read()["open"])
+        put = record(option_conid=5, option_conids=[5], alert_details=details(side="P"))
+        text = rig.write({ROBIN: {"NVDA": put}})
+        await rig.idle()
+        assert rig.alerts_path.read_text() == text
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.until(lambda: rig.read()["open"])
+        assert rig.read()["position"]["quantity"] == 2
+
+    play(tmp_path, story)

@@ -11,6 +11,7 @@ import asyncio
 import errno
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, TypeVar
@@ -44,10 +45,14 @@ from tracker.core.model import (
     Undecodable,
 )
 from tracker.core.ports import AlertStore
-from tracker.core.updates import ClosingPolicy, Event, EventKind
+from tracker.core.updates import ClosingPolicy, Event, EventKind, stakes_of
 from tracker.stores.journal import KEPT, REMOVING, Journal
 
 _BATCH: Final = 1000
+_FLOOD: Final = 50
+"""Frames in one step from which on more are likely to be on their way."""
+_GATHER_SECONDS: Final = 0.1
+"""How long a flood is decided before the alerts are written; a single fill waits for nothing."""
 _WATCH_SECONDS: Final = 0.25
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _UPDATE: Final[TypeAdapter[AlertUpdate]] = TypeAdapter(AlertUpdate)
@@ -155,7 +160,7 @@ class Pump:
             if changed or self._look.is_set():
                 self._look.clear()
                 self._reconsider()
-            stepped = self._step()
+            stepped = await self._catch_up()
             if not await self._deliver() and not stepped:
                 return
 
@@ -164,17 +169,29 @@ class Pump:
         if self._book.find(OUTBOX, "pending", "1"):
             timeout = _RETRY_SECONDS[min(self._attempts, len(_RETRY_SECONDS) - 1)]
             self._attempts += 1
-        try:
-            await asyncio.wait_for(self._wake.wait(), timeout)
-        except TimeoutError:
-            return
+        # Not `wait_for`, which can lose a cancellation in Python 3.11.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
 
     # Deciding
 
-    def _step(self) -> bool:
+    async def _catch_up(self) -> bool:
+        """Decide what is journalled; in a flood what comes meanwhile too, so that one write serves all."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _GATHER_SECONDS
+        stepped = frames = self._step()
+        while frames >= _FLOOD and loop.time() < end:
+            # Let the socket be read.
+            await asyncio.sleep(0)
+            frames = self._step()
+        return bool(stepped)
+
+    def _step(self) -> int:
+        """Apply the next frames in one transaction; returns how many."""
         frames = self._journal.frames_after(self._journal.cursor, _BATCH)
         if not frames:
-            return False
+            return 0
         with self._journal.step() as advance:
             for frame in frames:
                 self._deciding = frame.seq
@@ -186,7 +203,7 @@ class Pump:
             self._on_event(event)
         for reason in self._ledger.take_sweep_reasons():
             self._want_sweep(reason)
-        return True
+        return len(frames)
 
     def _fact(self, frame: Frame) -> BrokerFact | None:
         if frame.source not in (Source.BROKER, Source.FLEX):
@@ -312,8 +329,11 @@ class Pump:
                 notes.append(self._missing(state))
             elif not shown.agrees(state.shown):
                 undone.append(state)
-        gone = [state.alert for state in self._book.find(ALERTS, "gone", "1")]
-        notes += [(Source.STORE, ("back", *_fields(alert))) for alert in gone if self._store.shown(alert)]
+        for state in self._book.find(ALERTS, "gone", "1"):
+            if self._store.shown(state.alert) is not None:
+                notes.append((Source.STORE, ("back", *_fields(state.alert))))
+            elif not state.shut and (heir := self._heir(state)) is not None:
+                notes.append((Source.STORE, ("replaced", *_fields(state.alert), *_fields(heir.id))))
         notes += self._rematches()
         if notes:
             self._journal.append(self._journal.last_session, self._now(), notes)
@@ -330,13 +350,14 @@ class Pump:
 
     def _heir(self, state: AlertState) -> Alert | None:
         """Return the newer record of the same alerter, ticker and contract."""
-        for key in state.contracts:
-            executions = self._book.find(EXECUTIONS, "contract", key.text())
-            for booked in executions[:1]:
-                for alert in self._store.candidates(booked.execution):
-                    newer = alert.id[:2] == state.alert[:2] and alert.id != state.alert
-                    if newer and _same_contract(alert, booked):
-                        return alert
+        for holding, stake in stakes_of(self._book, state):
+            booked = self._book.get(EXECUTIONS, f"{holding.account} {stake.last_exec_id}")
+            if booked is None or not stake.quantity:
+                continue
+            for alert in self._store.candidates(booked.execution):
+                newer = alert.id[:2] == state.alert[:2] and alert.id != state.alert
+                if newer and _same_contract(alert, booked):
+                    return alert
         return None
 
     def _rematches(self) -> list[tuple[Source, tuple[str, ...]]]:
@@ -345,7 +366,8 @@ class Pump:
         limit = self._now() - self._retry_for
         for key in list(self._unanswered):
             booked = self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
-            if booked is None or isinstance(booked.match, Matched) or booked.received_at < limit:
+            over = booked is None or isinstance(booked.match, Matched) or booked.received_at < limit
+            if booked is None or over or self._ledger.passes_over(booked.execution):
                 del self._unanswered[key]
                 continue
             match = self._match(booked.execution, self._store.candidates(booked.execution))
