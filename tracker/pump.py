@@ -36,6 +36,7 @@ from tracker.core.model import (
     Ambiguous,
     BrokerFact,
     Execution,
+    ExecutionKey,
     Frame,
     Match,
     Matched,
@@ -125,7 +126,9 @@ class Pump:
         self._attempts = 0
         self._wake = asyncio.Event()
         self._look = asyncio.Event()
-        self._unanswered = {row.key: None for row in self._recent() if not isinstance(row.match, Matched)}
+        self._unanswered: dict[ExecutionKey, Match | None] = {
+            row.key: None for row in self._recent() if not isinstance(row.match, Matched)
+        }
         self.counts = PumpCounts()
         self.away: dict[str, Away] = {}
         """Why the store cannot be read, or written, and since when."""
@@ -364,14 +367,18 @@ class Pump:
         """Return the fills whose alert has appeared."""
         notes: list[tuple[Source, tuple[str, ...]]] = []
         limit = self._now() - self._retry_for
-        for key in list(self._unanswered):
+        for key, noted in list(self._unanswered.items()):
             booked = self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
             over = booked is None or isinstance(booked.match, Matched) or booked.received_at < limit
+            # A correction in force has an entry of its own.
+            over = over or bool(booked is not None and booked.superseded_by)
             if booked is None or over or self._ledger.passes_over(booked.execution):
                 del self._unanswered[key]
                 continue
             match = self._match(booked.execution, self._store.candidates(booked.execution))
-            if match != booked.match and isinstance(match, Matched | Ambiguous):
+            # What was noted once is not noted again, whatever the ledger made of it.
+            if match not in (booked.match, noted) and isinstance(match, Matched | Ambiguous):
+                self._unanswered[key] = match
                 notes.append((Source.STORE, ("rematch", *key)))
         return notes
 
