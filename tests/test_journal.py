@@ -239,7 +239,7 @@ def test_a_step_without_a_cursor_leaves_it(journal: Journal) -> None:
 
 
 def test_many_rows_are_let_go_and_found_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracker.stores.journal._CACHED_ROWS", 3)
+    monkeypatch.setattr("tracker.stores.rows._CACHED_ROWS", 3)
     with journal.step():
         for number in range(5):
             journal.book.put(FEES, fee(str(number), "1"))

@@ -51,7 +51,7 @@ LIBRARY_HOMES: Final = {
     "ib_insync": ("tracker/gateway/",),
     "eventkit": ("tracker/gateway/",),
     # The journal and the pump write their state rows with it.
-    "pydantic": ("tracker/settings.py", "tracker/sources.py", "tracker/stores/journal.py", "tracker/pump.py"),
+    "pydantic": ("tracker/settings.py", "tracker/sources.py", "tracker/stores/", "tracker/pump.py"),
     "pydantic_core": ("tracker/settings.py", "tracker/sources.py"),
     "pydantic_settings": ("tracker/settings.py", "tracker/sources.py"),
     "tenacity": ("tracker/gateway/",),

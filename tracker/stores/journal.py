@@ -13,18 +13,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import TypeAdapter
 
-from tracker.core.book import EXECUTIONS, TABLES, Row, Table
+from tracker.core.book import EXECUTIONS
 from tracker.core.model import Alert, ExecutionKey, Frame, Source, correction_parts
+from tracker.stores.rows import JournalBook, select
+from tracker.stores.rows import JournalFailed as JournalFailed  # told by everything of the journal
 from tracker.stores.schema import MIGRATIONS
 
-_ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {table.name: TypeAdapter(table.row) for table in TABLES}
 _ALERTS: Final[TypeAdapter[tuple[Alert, ...]]] = TypeAdapter(tuple[Alert, ...])
-_CACHED_ROWS: Final = 2_000
-"""Rows that one table keeps decoded; beyond that the cache begins anew."""
 _TAIL_FRAMES: Final = 20_000
 """Frames kept as they were appended, for the pump; when there are more it reads them from the file."""
 
@@ -32,22 +31,6 @@ KEPT: Final = "kept"
 """Outcome in the store's log under which a record's text is kept beside its first update."""
 REMOVING: Final = "removing"
 """Outcome under which a record's whole text is kept before it is taken out."""
-
-
-class JournalFailed(Exception):
-    """The journal cannot be opened, read or written; the message names the file, the cause and what to do."""
-
-
-def _select(db: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> list[Any]:
-    """Return the rows of a query; raises JournalFailed."""
-    try:
-        return db.execute(sql, values).fetchall()
-    except sqlite3.Error as error:
-        path = db.execute("PRAGMA database_list").fetchone()[2]
-        raise JournalFailed(
-            f"the journal {path} could not be read: {error}; restore it from a copy, or move it away and"
-            " start the tracker with a new one"
-        ) from error
 
 
 class Journal:
@@ -66,7 +49,7 @@ class Journal:
             ) from error
         self.book = JournalBook(self._db)
         self._captured: dict[ExecutionKey, None] = {}
-        self._last_seq = int(_select(self._db, "SELECT coalesce(max(seq), 0) FROM frames")[0][0])
+        self._last_seq = int(select(self._db, "SELECT coalesce(max(seq), 0) FROM frames")[0][0])
         self._tail: list[Frame] = []
         """The newest frames, without a gap, as far back as the cursor or less."""
         self._considered: list[tuple[int, str, bytes]] = []
@@ -127,7 +110,7 @@ class Journal:
         if self._tail and self._tail[0].seq <= seq + 1:
             start = seq + 1 - self._tail[0].seq
             return self._tail[start : start + limit]
-        rows = _select(
+        rows = select(
             self._db,
             "SELECT seq, received_at, session, source, fields FROM frames WHERE seq > ? ORDER BY seq LIMIT ?",
             (seq, limit),
@@ -136,7 +119,7 @@ class Journal:
 
     def frame(self, seq: int) -> Frame | None:
         """Return one frame, None where retention has removed it."""
-        rows = _select(
+        rows = select(
             self._db, "SELECT seq, received_at, session, source, fields FROM frames WHERE seq = ?", (seq,)
         )
         return _frame(rows[0]) if rows else None
@@ -146,7 +129,7 @@ class Journal:
 
         Those are the frames of `person` and `store`, as far as retention keeps them.
         """
-        rows = _select(
+        rows = select(
             self._db,
             "SELECT seq, received_at, session, source, fields FROM frames"
             " WHERE source IN ('person', 'store') ORDER BY seq",
@@ -155,7 +138,7 @@ class Journal:
 
     def days(self) -> list[str]:
         """Return the UTC dates on which executions were received, in order; the index `day` holds them."""
-        found = _select(self._db, "SELECT DISTINCT day FROM executions WHERE day IS NOT NULL ORDER BY day")
+        found = select(self._db, "SELECT DISTINCT day FROM executions WHERE day IS NOT NULL ORDER BY day")
         return [str(row[0]) for row in found]
 
     def drop_frames(self, before: datetime, limit: int = 5000) -> int:
@@ -186,7 +169,7 @@ class Journal:
     @property
     def last_session(self) -> int:
         """The number of the last connection, 0 before the first."""
-        rows = _select(self._db, "SELECT session FROM frames ORDER BY seq DESC LIMIT 1")
+        rows = select(self._db, "SELECT session FROM frames ORDER BY seq DESC LIMIT 1")
         return int(rows[0][0]) if rows else int(self.meta("session") or 0)
 
     # The pump's transaction
@@ -236,7 +219,7 @@ class Journal:
 
     def was_considered(self, seq: int, key: ExecutionKey) -> tuple[Alert, ...]:
         """Return the alerts that a decision looked at."""
-        rows = _select(
+        rows = select(
             self._db,
             "SELECT alerts FROM considered WHERE seq = ? AND execution = ?",
             (seq, f"{key.account} {key.exec_id}"),
@@ -254,7 +237,7 @@ class Journal:
 
     def store_log(self, alert: str, limit: int = 100) -> list[tuple[datetime, str, bytes]]:
         """Return what was done to one record, oldest first: (when, outcome, body)."""
-        rows = _select(
+        rows = select(
             self._db,
             f"SELECT at, outcome, body FROM store_log WHERE alert = ? AND outcome != '{KEPT}'"
             " ORDER BY id DESC LIMIT ?",
@@ -264,7 +247,7 @@ class Journal:
 
     def kept_record(self, alert: str) -> str | None:
         """Return the newest whole text of one record that the log keeps, None where it keeps none."""
-        rows = _select(
+        rows = select(
             self._db,
             f"SELECT body FROM store_log WHERE alert = ? AND outcome IN ('{KEPT}', '{REMOVING}')"
             " ORDER BY id DESC LIMIT 1",
@@ -276,7 +259,7 @@ class Journal:
 
     def meta(self, name: str) -> str | None:
         """Return a single value by name."""
-        rows = _select(self._db, "SELECT value FROM meta WHERE name = ?", (name,))
+        rows = select(self._db, "SELECT value FROM meta WHERE name = ?", (name,))
         return str(rows[0][0]) if rows else None
 
     def set_meta(self, name: str, value: str) -> None:
@@ -305,139 +288,9 @@ class Journal:
             ) from error
 
 
-class JournalBook:
-    """Keep the rows of the book in the journal; changes are written when the step commits."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        self._tables = {table.name: _Rows(table) for table in TABLES}
-
-    def get(self, table: Table[Row], key: str) -> Row | None:
-        cached: Row | None = self._tables[table.name].rows.get(key)
-        if cached is not None:
-            return cached
-        kept = self._tables[table.name]
-        found = _select(self._db, kept.by_key, (key,))
-        return kept.load(key, found[0][0]) if found else None
-
-    def has(self, table: Table[Row], key: str) -> bool:
-        """Tell whether a row is there, without decoding it."""
-        if key in self._tables[table.name].rows:
-            return True
-        return bool(_select(self._db, f"SELECT 1 FROM {table.name} WHERE key = ?", (key,)))
-
-    def keys(self, table: Table[Any], index: str, value: str) -> list[str]:
-        """Return the keys of the rows with this index value in the file, without decoding them."""
-        found = _select(self._db, f"SELECT key FROM {table.name} WHERE {index} = ?", (value,))
-        return [key for (key,) in found]
-
-    def find(self, table: Table[Row], index: str, value: str) -> list[Row]:
-        assert index in table.indexes, f"{table.name} has no index {index}"
-        kept = self._tables[table.name]
-        found = _select(self._db, kept.by_index[index], (value,))
-        changed = kept.changed
-        rows: list[Row] = [kept.load(key, body) for key, body in found if key not in changed]
-        rows += [kept.rows[key] for key in kept.places.get((index, value), ())]
-        return rows
-
-    def every(self, table: Table[Row]) -> Iterable[Row]:
-        kept = self._tables[table.name]
-        kept.write(self._db)
-        for key, body in _select(self._db, f"SELECT key, body FROM {table.name} ORDER BY key"):
-            yield kept.load(key, body)
-
-    def put(self, table: Table[Row], row: Row) -> None:
-        self._tables[table.name].put(row)
-
-    def flush(self) -> None:
-        """Write all changed rows into the open transaction."""
-        for kept in self._tables.values():
-            kept.write(self._db)
-
-    def committed(self) -> None:
-        """Let go of decoded rows beyond the bound; all of them are in the file now."""
-        for kept in self._tables.values():
-            if len(kept.rows) > _CACHED_ROWS:
-                kept.rows.clear()
-
-    def forget(self) -> None:
-        """Drop what a failed step changed."""
-        for kept in self._tables.values():
-            kept.forget()
-
-
-class _Rows:
-    """Hold the decoded rows of one table, and those among them that are not written yet."""
-
-    def __init__(self, table: Table[Any]) -> None:
-        self.rows: dict[str, Any] = {}
-        self.changed: dict[str, tuple[str | None, ...]] = {}
-        """Key -> the row's index values, in the table's order."""
-        self.places: dict[tuple[str, str], dict[str, None]] = {}
-        """(index, value) -> the keys of changed rows."""
-        self.by_key = f"SELECT body FROM {table.name} WHERE key = ?"
-        self.by_index = {
-            index: f"SELECT key, body FROM {table.name} WHERE {index} = ?" for index in table.indexes
-        }
-        self._key = table.key
-        self._indexes = tuple(table.indexes.items())
-        self._upsert = _upsert(table)
-        self._codec = _ADAPTERS[table.name]
-
-    def put(self, row: Any) -> None:
-        """Take a changed row."""
-        key = self._key(row)
-        self.rows[key] = row
-        values = tuple([of(row) for _, of in self._indexes])
-        before = self.changed.get(key)
-        if before == values:
-            return
-        self.changed[key] = values
-        for place, (index, _) in enumerate(self._indexes):
-            old, new = before[place] if before else None, values[place]
-            if old is not None and old != new:
-                del self.places[index, old][key]
-            if new is not None:
-                self.places.setdefault((index, new), {})[key] = None
-
-    def load(self, key: str, body: bytes) -> Any:
-        """Return the row, decoded at most once while it is kept."""
-        row = self.rows.get(key)
-        if row is None:
-            row = self.rows[key] = self._codec.validate_json(body)
-        return row
-
-    def write(self, db: sqlite3.Connection) -> None:
-        """Write the changed rows."""
-        if not self.changed:
-            return
-        rows, dump = self.rows, self._codec.dump_json
-        db.executemany(
-            self._upsert, [(key, *values, dump(rows[key])) for key, values in self.changed.items()]
-        )
-        self.changed.clear()
-        self.places.clear()
-
-    def forget(self) -> None:
-        """Drop everything."""
-        self.rows.clear()
-        self.changed.clear()
-        self.places.clear()
-
-
 def _root(exec_id: str) -> str:
     parts = correction_parts(exec_id)
     return exec_id if parts is None else parts.root
-
-
-def _upsert(table: Table[Any]) -> str:
-    columns = ["key", *table.indexes, "body"]
-    updates = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
-    marks = ", ".join("?" * len(columns))
-    return (
-        f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"
-        f" ON CONFLICT (key) DO UPDATE SET {updates}"
-    )
 
 
 def _instant(seconds: float) -> datetime:

@@ -1,0 +1,193 @@
+"""Keep the rows of the book in the journal's file.
+
+Owns reading, writing and finding state rows, and how much of them is kept decoded. Changed rows are written
+when the step commits, never outside one. It knows no frame and decides nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from tracker.core.book import TABLES, Row, Table
+
+_ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {table.name: TypeAdapter(table.row) for table in TABLES}
+_CACHED_ROWS: Final = 2_000
+"""Rows that one table keeps decoded; beyond that the cache begins anew."""
+
+
+class JournalFailed(Exception):
+    """The journal cannot be opened, read or written; the message names the file, the cause and what to do."""
+
+
+def select(db: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> list[Any]:
+    """Return the rows of a query; raises JournalFailed."""
+    try:
+        return db.execute(sql, values).fetchall()
+    except sqlite3.Error as error:
+        path = db.execute("PRAGMA database_list").fetchone()[2]
+        raise JournalFailed(
+            f"the journal {path} could not be read: {error}; restore it from a copy, or move it away and"
+            " start the tracker with a new one"
+        ) from error
+
+
+class JournalBook:
+    """Keep the rows of the book in the journal; changes are written when the step commits."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._tables = {table.name: _Rows(table) for table in TABLES}
+
+    def get(self, table: Table[Row], key: str) -> Row | None:
+        cached: Row | None = self._tables[table.name].rows.get(key)
+        if cached is not None:
+            return cached
+        kept = self._tables[table.name]
+        found = select(self._db, kept.by_key, (key,))
+        return kept.load(key, found[0][0]) if found else None
+
+    def has(self, table: Table[Row], key: str) -> bool:
+        """Tell whether a row is there, without decoding it."""
+        if key in self._tables[table.name].rows:
+            return True
+        return bool(select(self._db, f"SELECT 1 FROM {table.name} WHERE key = ?", (key,)))
+
+    def keys(self, table: Table[Any], index: str, value: str) -> list[str]:
+        """Return the keys of the rows with this index value in the file, without decoding them."""
+        found = select(self._db, f"SELECT key FROM {table.name} WHERE {index} = ?", (value,))
+        return [key for (key,) in found]
+
+    def find(self, table: Table[Row], index: str, value: str) -> list[Row]:
+        assert index in table.indexes, f"{table.name} has no index {index}"
+        return self._tables[table.name].find(self._db, index, value)
+
+    def every(self, table: Table[Row]) -> Iterable[Row]:
+        kept = self._tables[table.name]
+        kept.write(self._db)
+        for key, body in select(self._db, f"SELECT key, body FROM {table.name} ORDER BY key"):
+            yield kept.load(key, body)
+
+    def put(self, table: Table[Row], row: Row) -> None:
+        self._tables[table.name].put(row)
+
+    def flush(self) -> None:
+        """Write all changed rows into the open transaction."""
+        for kept in self._tables.values():
+            kept.write(self._db)
+
+    def committed(self) -> None:
+        """Let go of decoded rows beyond the bound; all of them are in the file now."""
+        for kept in self._tables.values():
+            if max(len(kept.rows), len(kept.complete)) > _CACHED_ROWS:
+                kept.forget()
+
+    def forget(self) -> None:
+        """Drop what a failed step changed."""
+        for kept in self._tables.values():
+            kept.forget()
+
+
+class _Rows:
+    """Hold the decoded rows of one table: which of them are not written yet, and by what they are found.
+
+    Only this object writes the table, so what was looked up once needs no second look.
+    """
+
+    def __init__(self, table: Table[Any]) -> None:
+        self.rows: dict[str, Any] = {}
+        self.changed: dict[str, None] = {}
+        self.complete: set[tuple[str, str]] = set()
+        """Each (index, value) whose keys are all in `places`, those of the file included."""
+        self._places: dict[tuple[str, str], dict[str, None]] = {}
+        """(index, value) -> keys."""
+        self._values: dict[str, tuple[str | None, ...]] = {}
+        """Key -> the index values of a row that was put, in the table's order."""
+        self.by_key = f"SELECT body FROM {table.name} WHERE key = ?"
+        self._by_index = {
+            index: f"SELECT key, body FROM {table.name} WHERE {index} = ?" for index in table.indexes
+        }
+        self._key = table.key
+        self._indexes = tuple(table.indexes.items())
+        self._upsert = _upsert(table)
+        self._codec = _ADAPTERS[table.name]
+
+    def put(self, row: Any) -> None:
+        """Take a changed row."""
+        key = self._key(row)
+        old = self.rows.get(key)
+        self.rows[key] = row
+        self.changed[key] = None
+        if not self._indexes:
+            return
+        values = self._values_of(row)
+        before = self._values.get(key)
+        if before is None and old is not None:
+            before = self._values_of(old)
+        self._values[key] = values
+        if before != values:
+            self._move(key, before or (None,) * len(values), values)
+
+    def _values_of(self, row: Any) -> tuple[str | None, ...]:
+        return tuple([of(row) for _, of in self._indexes])
+
+    def _move(self, key: str, before: tuple[str | None, ...], after: tuple[str | None, ...]) -> None:
+        for (index, _), old, new in zip(self._indexes, before, after, strict=True):
+            if old == new:
+                continue
+            if old is not None:
+                self._places.get((index, old), {}).pop(key, None)
+            if new is not None:
+                self._places.setdefault((index, new), {})[key] = None
+
+    def find(self, db: sqlite3.Connection, index: str, value: str) -> list[Any]:
+        """Return the rows whose index has that value."""
+        place = (index, value)
+        if place not in self.complete:
+            number = [name for name, _ in self._indexes].index(index)
+            keys = self._places.setdefault(place, {})
+            for key, body in select(db, self._by_index[index], (value,)):
+                # What was put since says for itself where it is.
+                if key not in self._values or self._values[key][number] == value:
+                    self.load(key, body)
+                    keys[key] = None
+            self.complete.add(place)
+        rows = self.rows
+        return [rows[key] for key in self._places[place]]
+
+    def load(self, key: str, body: bytes) -> Any:
+        """Return the row, decoded at most once while it is kept."""
+        row = self.rows.get(key)
+        if row is None:
+            row = self.rows[key] = self._codec.validate_json(body)
+        return row
+
+    def write(self, db: sqlite3.Connection) -> None:
+        """Write the changed rows."""
+        if not self.changed:
+            return
+        rows, dump = self.rows, self._codec.dump_json
+        if self._indexes:
+            values = self._values
+            db.executemany(self._upsert, [(key, *values[key], dump(rows[key])) for key in self.changed])
+        else:
+            db.executemany(self._upsert, [(key, dump(rows[key])) for key in self.changed])
+        self.changed.clear()
+
+    def forget(self) -> None:
+        """Drop everything."""
+        for kept in (self.rows, self.changed, self.complete, self._places, self._values):
+            kept.clear()
+
+
+def _upsert(table: Table[Any]) -> str:
+    columns = ["key", *table.indexes, "body"]
+    updates = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
+    marks = ", ".join("?" * len(columns))
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"
+        f" ON CONFLICT (key) DO UPDATE SET {updates}"
+    )
