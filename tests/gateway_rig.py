@@ -86,7 +86,7 @@ class Tapped:
         self.fatal: Fatal = asyncio.get_running_loop().create_future()
         self.wakes = 0
         recorder = Recorder(sink, 1, real_now, self._wake, self.fatal)
-        self.capture = Capture(self.ib, recorder, ear, NEW_YORK, may_bind=may_bind)
+        self.capture = Capture(self.ib, recorder, ear, may_bind=may_bind)
 
     def _wake(self) -> None:
         self.wakes += 1

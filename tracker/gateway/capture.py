@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import tzinfo
 from typing import Any, Final, Protocol
 
 from tracker.core.model import Source
-from tracker.gateway.library import IB, Contract, Fill, Order, OrderStatus, Trade
+from tracker.gateway.library import IB, Contract, Execution, Fill, Order, OrderStatus, Trade
 from tracker.gateway.normalise import EXECUTION_FIELDS
 from tracker.gateway.outgoing import Outgoing
 from tracker.gateway.recording import Recorder
 from tracker.gateway.repeats import Fields, Repeats
-from tracker.gateway.times import execution_time
 
 FRAME_LIMIT: Final = 0xFFFFFF
 """Longest message that the official client takes, in bytes; a larger length is not this protocol."""
@@ -57,9 +55,7 @@ class Listener(Protocol):
 class Capture:
     """Tap one IB object that is about to be connected, for the life of its connection."""
 
-    def __init__(
-        self, ib: IB, recorder: Recorder, listener: Listener, login_zone: tzinfo, *, may_bind: bool = False
-    ) -> None:
+    def __init__(self, ib: IB, recorder: Recorder, listener: Listener, *, may_bind: bool = False) -> None:
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Done with the reason when the connection is over, for whatever cause."""
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -70,7 +66,6 @@ class Capture:
         self._wrapper: Any = ib.wrapper
         self._recorder = recorder
         self._listener = listener
-        self._login_zone = login_zone
         self._repeats = Repeats(recorder.sink.knows)
         self._received_at = recorder.now()
         self._packet: list[Fields] = []
@@ -110,7 +105,6 @@ class Capture:
         client, decoder = self._client, self._client.decoder
         self._decode = decoder.interpret
         decoder.interpret = self._take
-        self._decode_execution = decoder.handlers[11]
         decoder.handlers[11] = self._hand_execution
         decoder.handlers[5] = self._hand_order
         client.conn.sendMsg = Outgoing(client.conn.sendMsg, self._refused_message, may_bind)
@@ -212,11 +206,21 @@ class Capture:
         return True
 
     def _hand_execution(self, fields: list[str]) -> None:
-        """Give ib_insync an execution that its decoder cannot choke on: 31 fields and a plain epoch time."""
+        """Make an execution known to ib_insync by its identity, past a decoder that chokes on its time.
+
+        Its own way reads all fields into two objects, and drops the execution where one of them surprises it.
+        """
         if len(fields) < EXECUTION_FIELDS:
             return  # Journalled as it came; the normaliser says what is wrong with it.
-        time = execution_time(fields[15], self._login_zone) or self._received_at
-        self._decode_execution([*fields[:15], str(int(time.timestamp())), *fields[16:EXECUTION_FIELDS]])
+        execution = Execution(
+            execId=fields[14],
+            time=self._received_at,
+            acctNumber=fields[16],
+            permId=int(fields[21] or 0),
+            clientId=int(fields[22] or 0),
+            orderId=int(fields[2] or 0),
+        )
+        self._wrapper.execDetails(int(fields[1]), _instrument(fields, 3), execution)
 
     def _hand_order(self, fields: list[str]) -> None:
         """Make an order known to ib_insync, which is all that its events need of an openOrder.
@@ -230,8 +234,8 @@ class Capture:
         trade = wrapper.trades.get(key := wrapper.orderKey(client_id, order_id, perm_id))
         if trade is None:
             order = Order(orderId=order_id, clientId=client_id, permId=perm_id)
-            contract = Contract(conId=int(fields[2] or 0), symbol=fields[3], secType=fields[4])
-            trade = wrapper.trades[key] = Trade(contract, order, OrderStatus(orderId=order_id))
+            status = OrderStatus(orderId=order_id)
+            trade = wrapper.trades[key] = Trade(_instrument(fields, 2), order, status)
         trade.order.permId = perm_id
         if perm_id > 0:
             # ib_insync itself takes 0 for a key, and a fill of one order for that of another.
@@ -296,3 +300,8 @@ class Capture:
         for trade in live.values():
             trade.fills.clear()
             trade.log.clear()
+
+
+def _instrument(fields: list[str], first: int) -> Contract:
+    """Name a contract for ib_insync, which only compares that of an execution with that of its order."""
+    return Contract(conId=int(fields[first] or 0), symbol=fields[first + 1], secType=fields[first + 2])

@@ -92,7 +92,6 @@ class Connection:
             self._ib,
             recorder,
             self,
-            options.login_zone,
             may_bind=options.bind_manual_orders,
         )
 

@@ -5,8 +5,8 @@ aware UTC, and the broker's camelCase ends here. It is a function of the frame a
 replay gives the same facts; it never raises for what a frame holds and never invents a value.
 
 Fields are read by index (protocol.md 4), since ib_insync rounds through float, cannot tell an unset fee from
-zero and drops a message with one field too many. Only the tail of openOrder and completedOrder, whose length
-varies, goes through the library's own Decoder.
+zero and drops a message with one field too many. The tail of openOrder and completedOrder, whose length
+varies, is walked as its Decoder walks it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, tzinfo
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Final
 
 from tracker.core.model import (
     BrokerFact,
@@ -34,7 +34,6 @@ from tracker.core.model import (
     Source,
     Undecodable,
 )
-from tracker.gateway.library import Decoder
 from tracker.gateway.times import execution_time
 
 EXECUTION_FIELDS: Final = 31
@@ -43,6 +42,7 @@ EXECUTION_FIELDS: Final = 31
 _UNSET: Final = frozenset(
     {"", "2147483647", "9223372036854775807", "1.7976931348623157e308", "1.7976931348623157e+308"}
 )
+_UNSET_DOUBLE: Final = 1.7976931348623157e308
 _UNSET_INTEGERS: Final = frozenset({2147483647, 9223372036854775807})
 _INTEGER_LIMIT: Final = 2**63
 _EXPONENT_LIMIT: Final = 30
@@ -225,7 +225,7 @@ def _order_status(frame: Frame, login_zone: tzinfo) -> OrderStatus:
 
 def _open_order(frame: Frame, login_zone: tzinfo) -> OpenOrder | None:
     fields = frame.fields
-    tail = _decoded_tail(fields, "openOrder")
+    tail = _tail(fields, _OPEN_ORDER)
     if tail.what_if:
         # An answer to a what-if question describes no order.
         return None
@@ -248,7 +248,7 @@ def _completed_order(frame: Frame, login_zone: tzinfo) -> CompletedOrder:
     perm_id = _integer(fields[23], "permId")
     if not perm_id:
         raise _Unreadable("permId is not set")
-    return CompletedOrder(perm_id, fields[19], _decoded_tail(fields, "completedOrder").status)
+    return CompletedOrder(perm_id, fields[19], _tail(fields, _COMPLETED_ORDER).status)
 
 
 def _position(frame: Frame, login_zone: tzinfo) -> Position:
@@ -306,6 +306,27 @@ _READERS: Final[Mapping[str, _Reader]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class _Layout:
+    """Say where an order message begins to vary, and how many fields stand between the parts that vary."""
+
+    neutral_at: int
+    """The delta-neutral order type; where it is set, `neutral_fields` more follow its price."""
+    neutral_fields: int
+    to_legs: int
+    """From behind those to the number of legs."""
+    to_contract: int
+    """From behind the hedge to the flag of a delta-neutral contract."""
+    to_status: int
+    """From behind the algorithm to the status."""
+
+
+_OPEN_ORDER: Final = _Layout(neutral_at=62, neutral_fields=8, to_legs=7, to_contract=4, to_status=2)
+_COMPLETED_ORDER: Final = _Layout(neutral_at=53, neutral_fields=4, to_legs=5, to_contract=3, to_status=1)
+_LEG_FIELDS: Final = 8
+_SCALE_FIELDS: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
 class _Tail:
     """Hold what lies behind the fixed part of openOrder and completedOrder."""
 
@@ -314,43 +335,41 @@ class _Tail:
     what_if: bool = False
 
 
-class _Recording:
-    """Stand in for ib_insync's wrapper and keep the one call that a decoded message makes."""
+def _tail(fields: tuple[str, ...], layout: _Layout) -> _Tail:
+    """Walk the part whose length varies; empty where that fails: the fixed part is worth having alone.
 
-    def __init__(self) -> None:
-        self.call: list[Any] = []
-
-    def openOrder(self, *call: Any) -> None:  # noqa: N802 (the name that the library's Decoder calls)
-        self.call = list(call)
-
-    def completedOrder(self, *call: Any) -> None:  # noqa: N802 (the name that the library's Decoder calls)
-        self.call = list(call)
-
-
-class _TextDecoder(Decoder):
-    """Cut a message up as ib_insync does, and leave every value the text it was."""
-
-    def parse(self, obj: object) -> None:
-        pass
-
-
-_recording: Final = _Recording()
-# Version 0: what later versions append lies behind everything read here, so a frame of any length fits.
-_decoder: Final = _TextDecoder(_recording, 0)  # type: ignore[arg-type]  # a stand-in, not a Wrapper
-
-
-def _decoded_tail(fields: tuple[str, ...], kind: str) -> _Tail:
-    """Cut up the variable part; empty where the Decoder cannot: the fixed part is worth having alone."""
-    _recording.call = []
+    What later versions append lies behind everything read here, so a frame of any length fits.
+    """
     try:
-        getattr(_decoder, kind)(list(fields))
-        contract, order, state = _recording.call[-3:]
-        return _Tail(state.status, tuple(map(_leg, contract.comboLegs)), order.whatIf == "1")
-    except (ValueError, IndexError, KeyError, TypeError):
+        at = layout.neutral_at + 2 + (layout.neutral_fields if fields[layout.neutral_at] else 0)
+        at += layout.to_legs
+        first = at + 1
+        at = first + _LEG_FIELDS * _count(fields[at])
+        legs = tuple(_leg(fields, leg) for leg in range(first, at, _LEG_FIELDS))
+        # Prices of the legs, then pairs of routing parameters.
+        at += 1 + _count(fields[at])
+        at += 1 + 2 * _count(fields[at])
+        scaled = 0 < float(fields[at + 2] or 0) < _UNSET_DOUBLE
+        at += 3 + (_SCALE_FIELDS if scaled else 0)
+        at += 2 if fields[at] else 1
+        at += layout.to_contract
+        at += 4 if int(fields[at]) else 1
+        at += 2 + 2 * _count(fields[at + 1]) if fields[at] else 1
+        status = fields[at + layout.to_status]
+        return _Tail(status, legs, layout is _OPEN_ORDER and fields[at + 1] == "1")
+    except (ValueError, IndexError):
         return _Tail()
 
 
-def _leg(leg: Any) -> tuple[int, int]:
+def _count(text: str) -> int:
+    """Read how many parts follow."""
+    count = int(text)
+    if count < 0:
+        raise ValueError(text)
+    return count
+
+
+def _leg(fields: tuple[str, ...], at: int) -> tuple[int, int]:
     """Return (con_id, ratio); the ratio of a leg that is sold is negative, as in comboLegsDescrip."""
-    ratio = int(leg.ratio)
-    return int(leg.conId), -ratio if leg.action == "SELL" else ratio
+    con_id, ratio, action = fields[at : at + 3]
+    return int(con_id), -int(ratio) if action == "SELL" else int(ratio)

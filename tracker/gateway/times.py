@@ -156,6 +156,7 @@ def zone_named(name: str) -> tzinfo | None:
         return None
 
 
+@lru_cache(maxsize=1024)
 def execution_time(text: str, login_zone: tzinfo) -> datetime | None:
     """Read an execution time into aware UTC; None where the text cannot be read.
 
