@@ -358,10 +358,19 @@ class Pump:
             if booked is None or not stake.quantity:
                 continue
             for alert in self._store.candidates(booked.execution):
-                newer = alert.id[:2] == state.alert[:2] and alert.id != state.alert
-                if newer and _same_contract(alert, booked):
+                other = alert.id[:2] == state.alert[:2] and alert.id != state.alert
+                if other and (_same_contract(alert, booked) or self._handed_on(alert.id, state.alert)):
                     return alert
         return None
+
+    def _handed_on(self, alert: AlertId, to: AlertId) -> bool:
+        """Tell whether a record, put back by a stale copy, had handed on what the other one owns."""
+        state = self._book.get(ALERTS, alert_text(alert))
+        while state is not None and state.successor is not None:
+            if state.successor == to:
+                return True
+            state = self._book.get(ALERTS, alert_text(state.successor))
+        return False
 
     def _rematches(self) -> list[tuple[Source, tuple[str, ...]]]:
         """Return the fills whose alert has appeared."""
