@@ -19,7 +19,8 @@ from tracker.core.book import OUTBOX
 from tracker.stores import journal as journals
 from tracker.stores.alerts import AlertFile
 from tracker.stores.disk import RealDisk
-from tracker.stores.journal import Journal, JournalBook
+from tracker.stores.journal import Journal
+from tracker.stores.rows import JournalBook
 
 Patch = Callable[[], None]
 

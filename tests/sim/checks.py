@@ -26,12 +26,10 @@ class Broken(AssertionError):
     """A property does not hold."""
 
 
-def check_neighbour(records: Records, neighbour: Neighbour, removed: set[AlertId]) -> None:
+def check_neighbour(records: Records, neighbour: Neighbour) -> None:
     """See to it that every record is there, and no other, with its writer's own fields untouched."""
     there = own_fields(records)
-    for key, alert in neighbour.identities().items():
-        if key not in there and alert in removed:
-            del neighbour.own[key]
+    neighbour.let_go(there)
     if there.keys() != neighbour.own.keys():
         more, less = there.keys() - neighbour.own.keys(), neighbour.own.keys() - there.keys()
         raise Broken(f"records came back: {sorted(more)}, records were lost: {sorted(less)}")
@@ -60,7 +58,7 @@ def _check_kind(key: RecordKey, record: Mapping[str, Any], contract: PaperContra
 
 
 def _check_filled(key: RecordKey, view: View, oracle: Oracle) -> None:
-    """See to it that no execution counts twice: at most what the order ever filled, versions at their largest."""
+    """See to it that no execution counts twice: at most what the order ever filled, in any version."""
     truth = oracle.broker.executions
     shown = truth[view.exec_id]
     most: dict[str, Decimal] = {}
@@ -95,10 +93,7 @@ def check_exact(records: Records, oracle: Oracle, book: Book) -> None:
     """See to it that each record shows what the facts taken in say, once nothing is on its way to it."""
     if book.find(EXECUTIONS, "waiting", "1"):
         return
-    doubtful = frozenset(
-        (row.account, row.contract.con_id) for row in book.every(HOLDINGS) if row.seed is Seed.DOUBT
-    )
-    expected = oracle.now(doubtful)
+    expected = oracle.now()
     for key, alert, record in _records(records):
         view = shown_view(record)
         right = expected.get(alert, set())
@@ -113,7 +108,7 @@ def check_exact(records: Records, oracle: Oracle, book: Book) -> None:
             raise Broken(f"{key} owns {view.quantity} and is not open")
 
 
-def check_end(records: Records, oracle: Oracle, book: Book, policy: str, removed: set[AlertId]) -> None:
+def check_end(records: Records, oracle: Oracle, book: Book, policy: str) -> None:
     """See to it that the stores equal the broker's truth."""
     if not oracle.complete():
         raise Broken("not every execution arrived")
@@ -127,15 +122,15 @@ def check_end(records: Records, oracle: Oracle, book: Book, policy: str, removed
         if oracle.held(key) != truth:
             raise Broken(f"{key}: the oracle counts {oracle.held(key)}, the broker has {truth}")
     expected = oracle.final()
-    for key, alert, record in _records(records):
+    for name, alert, record in _records(records):
         view = expected.get(alert)
         if shown_view(record) != view:
-            raise Broken(f"{key} shows {shown_view(record)}, right is {view}")
+            raise Broken(f"{name} shows {shown_view(record)}, right is {view}")
         if view is not None:
-            _check_open(key, record, view, policy)
-            _check_order(key, record, oracle)
+            _check_open(name, record, view, policy)
+            _check_order(name, record, oracle)
         elif alert not in oracle.history and "position" in record:
-            raise Broken(f"{key} was never owed anything and was written")
+            raise Broken(f"{name} was never owed anything and was written")
 
 
 def _check_open(key: RecordKey, record: Mapping[str, Any], view: View, policy: str) -> None:

@@ -7,7 +7,7 @@ stands in the store, from a copy that it read long ago, or only half of what it 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import timedelta
 from random import Random
 from typing import Any, Final
@@ -25,6 +25,7 @@ ALERTERS: Final = ("robindahood-alerts", "demslayer", "real-day-trading", "someb
 _COPIES: Final = 3
 _LATE: Final = timedelta(seconds=12)
 """How long a write that went astray may take to be merged."""
+_LOOKS: Final = 5
 
 RecordKey = tuple[str, str]
 
@@ -52,8 +53,11 @@ class Neighbour:
         self._writing: Records | None = None
         self._cut: Records | None = None
         self._astray_since = clock.now()
+        self._looks_before = 0
         self._made = 0
         self.own: dict[RecordKey, dict[str, Any]] = {}
+        self.taken_out: set[AlertId] = set()
+        """Records that the tracker removed."""
         self.astray = False
         """Whether its last write went into a replaced file and is not merged yet."""
 
@@ -77,18 +81,25 @@ class Neighbour:
         while self._writing is not None or self._cut is not None:
             self.act()
 
-    def settle(self) -> None:
-        """Look whether a write that went astray was merged; it must be, in time."""
+    def settle(self, looks: int) -> None:
+        """Look whether a write that went astray was merged; it must be, in time and a few looks.
+
+        `looks` counts the times that the tracker looked at the store.
+        """
+        if self._looks_before < 0:
+            self._looks_before = looks
         if not self.astray or (records := self._medium.records()) is None:
             return
         there = own_fields(records)
+        self.let_go(there)
         # A record that the tracker opened, unseen by the other program, outlives its deletion.
         kept = {key for key in there.keys() - self.own.keys() if records[key[0]][key[1]].get("open") is True}
         if {key: fields for key, fields in there.items() if key not in kept} == self.own:
             self.own = there
             self.astray = False
         else:
-            assert self._clock.now() - self._astray_since < _LATE, "a late write was never merged"
+            late = self._clock.now() - self._astray_since >= _LATE and looks - self._looks_before >= _LOOKS
+            assert not late, "a late write was never merged"
 
     def lose_late_write(self) -> None:
         """Take what stands for written: the process that would have merged the rest was killed."""
@@ -96,9 +107,11 @@ class Neighbour:
             self.own = own_fields(records)
             self.astray = False
 
-    def identities(self) -> dict[RecordKey, AlertId]:
-        """Return the identity of each of its records."""
-        return {key: read_id(*key, fields) for key, fields in self.own.items()}
+    def let_go(self, there: Container[RecordKey]) -> None:
+        """Forget the records that are not there since the tracker took them out, as its policy says."""
+        for key, fields in list(self.own.items()):
+            if key not in there and read_id(*key, fields) in self.taken_out:
+                del self.own[key]
 
     def _begin(self) -> None:
         rng = self._rng
@@ -138,6 +151,7 @@ class Neighbour:
             self._tell("neighbour's write went into a replaced file")
             self.astray = True
             self._astray_since = self._clock.now()
+            self._looks_before = -1
 
     # Changes
 

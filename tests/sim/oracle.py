@@ -5,13 +5,13 @@ looks everything else up at the broker: no fact of it comes from the tracker's o
 sums. Only the rule table of `match_execution` is shared.
 
 From the design, and nothing else: a fill is matched when it is taken in, or later when an alert appears; the
-parts that open belong to the alerts that matched, together; a closing part is taken from what the order names,
-else from the oldest; a newer record of the same contract takes over what is owned.
+parts that open belong to the alerts that matched, together; a closing part is taken from what the order
+names, else from the oldest; a newer record of the same contract takes over what is owned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -30,7 +30,6 @@ ZERO: Final = Decimal(0)
 EARLY_FILL: Final = timedelta(seconds=120)
 RETRY_FOR: Final = timedelta(minutes=15)
 
-_NEAR: Final = timedelta(seconds=4)
 
 Moment = tuple[datetime, int]
 Names = tuple[str, str]
@@ -118,6 +117,12 @@ class Oracle:
     known: dict[Names, Known] = field(default_factory=dict)
     owners: dict[tuple[str, ...], tuple[AlertId, ...]] = field(default_factory=dict)
     """Execution whatever its version -> the alerts that it matched."""
+    successor: Callable[[AlertId], AlertId | None] = lambda alert: None
+    """What the tracker decided, asked only where both answers are right."""
+    in_doubt: Mapping[AccountContract, Decimal] = field(default_factory=dict)
+    """The bases that the tracker itself calls doubtful."""
+    loose: frozenset[AccountContract] = frozenset()
+    """Contracts whose ownership the tracker could not settle at this commit or the one before."""
     heirs: dict[AlertId, AlertId] = field(default_factory=dict)
     history: dict[AlertId, dict[AccountContract, list[Stake | None]]] = field(default_factory=dict)
     """What each alert may have had of each contract so far."""
@@ -176,15 +181,20 @@ class Oracle:
         there = {alert.id: alert for alert in self.visible}
         for alert in there:
             # A record that a stale copy brought back takes back what it had handed on.
-            if (heir := self.current(alert)) != alert:
+            if (holder := self.current(alert)) != alert:
                 del self.heirs[alert]
-                self.heirs[heir] = alert
+                self.heirs[holder] = alert
         in_place = {alert.id[:2]: alert for alert in self.visible}
         for owner in list(self.history):
             heir = in_place.get(owner[:2])
             if owner in there or heir is None or self.current(owner) != owner:
                 continue
-            if any(self._speaks_of(heir, key) for key, _ in self.owned(owner)):
+            owned = any(self._speaks_of(heir, key) for key, _ in self.owned(owner))
+            contracts = self.history[owner].keys()
+            if self.loose & contracts or any(len(self._bases(key)) > 1 for key in contracts):
+                # What is owned hangs on a base or on a sweep that is not settled; either is right.
+                owned = self.successor(owner) == heir.id
+            if owned:
                 self.heirs[owner] = heir.id
 
     def current(self, alert: AlertId) -> AlertId:
@@ -211,9 +221,9 @@ class Oracle:
                 found.append((key, stake))
         return found
 
-    def now(self, doubtful: frozenset[AccountContract] = frozenset()) -> dict[AlertId, set[View | None]]:
+    def now(self) -> dict[AlertId, set[View | None]]:
         """Return what each alert may show now; one value each, but for contracts seeded in doubt."""
-        bases = {key: self._bases(key, doubtful=key in doubtful) for key in self._contracts()}
+        bases = {key: self._bases(key) for key in self._contracts()}
         return self._views(self._contracts(), bases)
 
     def final(self) -> dict[AlertId, View]:
@@ -270,21 +280,21 @@ class Oracle:
     def _base(self, key: AccountContract) -> Decimal:
         return self.broker.base.get(key, ZERO)
 
-    def _bases(self, key: AccountContract, *, doubtful: bool) -> set[Decimal]:
-        """Return what the tracker may take for the start: each listing less what it knows of it."""
-        bases = {self._base(key)} | ({ZERO} if doubtful else set())
+    def _bases(self, key: AccountContract) -> set[Decimal]:
+        """Return what the tracker may take for the start: each listing less what it knows of it.
+
+        A listing holds executions that are not known yet, and the version of its time where a later one is in
+        force now. Where the tracker says that it is in doubt, it may start from what it likes.
+        """
+        bases = {self._base(key)}
+        entries = [entry for entry, _ in self._entries(key)]
         for listing in self.gateway.listings:
-            known = [entry for entry, _ in self._entries(key) if entry.truth.exec_id in listing.contained]
-            # What happened about then, or at nobody knows what time, may not be taken for contained.
-            clear = [
-                entry for entry in known if entry.received_at <= listing.at or listing.at - entry.time > _NEAR
-            ]
-            for entries in (known, clear) if doubtful else (known,):
-                signed = sum((entry.truth.signed for entry in entries), ZERO)
-                bases.add(listing.positions.get(key, ZERO) - signed)
-            # A listing holds the version of its time, where a later one is in force now.
-            then = [self._version_of(entry, listing.contained) for entry, _ in self._entries(key)]
-            bases.add(listing.positions.get(key, ZERO) - sum(then, ZERO))
+            listed = listing.positions.get(key, ZERO)
+            known = [entry.truth.signed for entry in entries if entry.truth.exec_id in listing.contained]
+            then = [self._version_of(entry, listing.contained) for entry in entries]
+            bases |= {listed - sum(known, ZERO), listed - sum(then, ZERO)}
+        if key in self.in_doubt:
+            bases.add(self.in_doubt[key])
         return bases
 
     def _version_of(self, known: Known, contained: frozenset[str]) -> Decimal:
@@ -301,7 +311,7 @@ class Oracle:
     def _remember(self, keys: Iterable[AccountContract]) -> None:
         """Add what alerts may have of these contracts now, and what their orders sum up to."""
         for key in keys:
-            for base in self._bases(key, doubtful=True):
+            for base in self._bases(key):
                 stakes = self.fold(key, base)
                 for alert in {*stakes, *(alert for alert, had in self.history.items() if key in had)}:
                     had = self.history.setdefault(alert, {}).setdefault(key, [None])

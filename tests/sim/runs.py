@@ -32,7 +32,8 @@ class Result:
     def report(self, *, short: bool = False) -> str:
         """Return what to print, with the command that lives it again."""
         if not self.failure:
-            return f"seed {self.seed}: {self.executions} executions, {self.restarts} restarts, {self.pumps} pumps"
+            counts = f"{self.executions} executions, {self.restarts} restarts, {self.pumps} pumps"
+            return f"seed {self.seed}: {counts}"
         what = self.last_line if short else self.failure
         return f"seed {self.seed} failed: {what}\n  again: python -m tests.sim {self.seed} --trace"
 

@@ -119,6 +119,10 @@ class SimSession:
 
     def _ask(self) -> None:
         kind, account = self._plan.popleft()
+        if kind == POSITIONS and self._clock.now() < self._positions_barred_until:
+            # A late End of the last request must not be taken for this one's.
+            self._plan.append((kind, account))
+            return
         self._asked_at = self._answered_at = self._clock.now()
         if kind == FIRST_SWEEP:
             self.started = True

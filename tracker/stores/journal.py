@@ -145,8 +145,8 @@ class Journal:
         """Remove old frames, oldest first, at most `limit`; returns how many went.
 
         Kept, however old: what was not applied yet, what could not be decoded, what people decided and
-        other programs did to records, and the frame at the cursor, without which its number would come again. Executions, decisions and
-        all other state are rows of their own and stay for ever, so dedup and `why` lose nothing.
+        other programs did to records, and the frame at the cursor, without which its number would come
+        again. All state is in rows of its own and stays for ever, so dedup and `why` lose nothing.
         """
         last_session = self.last_session
         with self._transaction():
