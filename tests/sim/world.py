@@ -154,8 +154,11 @@ class World:
         return frozenset((key.account, key.con_id) for key in (*waiting, *doubtful))
 
     def _successor(self, alert: AlertId) -> AlertId | None:
-        state = self.journal.book.get(ALERTS, alert_text(alert))
-        return state.successor if state is not None else None
+        """Return the record that has in the end what another one owned."""
+        last = None
+        while (state := self.journal.book.get(ALERTS, alert_text(alert))) is not None and state.successor:
+            alert = last = state.successor
+        return last
 
     def _saw(self, store: AlertStore, readable: bool | None) -> None:
         self._looks += 1
