@@ -82,8 +82,6 @@ class Holdings:
         self._snapshot_due = False
         """From a connection's start until a snapshot of it can seed; contracts never seen wait for that."""
         self._open_sweeps: set[int] = set()
-        self._stale: dict[ContractKey, None] = {}
-        """Contracts to fold from their base when the batch ends: once, not once for each late execution."""
         self._waiting = {row.contract_key: None for row in book.find(EXECUTIONS, "waiting", "1")}
 
     # What the broker is asked, and answers
@@ -169,25 +167,18 @@ class Holdings:
             return
         later = holding is not None and (holding.last is None or holding.last < booked.moment)
         placed = holding is None or _in_seed(booked, holding) or _doubtful(booked, holding)
-        stale = key in self._stale
-        if holding is not None and later and not holding.departed and not placed and not stale:
+        if holding is not None and later and not holding.departed and not placed:
             after, parts = step(holding, self._entry(booked))
             self._book.put(HOLDINGS, after)
             self._keep(booked, parts)
             self._touched(parts.touched, key)
         else:
-            self._stale[key] = None
+            self.refold(key)
 
     def correct(self, booked: Booked) -> None:
         """Fold a contract again, one execution of which has a new version in force."""
         self._disturb(booked)
-        self._stale[booked.contract_key] = None
-
-    def settle(self) -> None:
-        """Fold again, once each, the contracts whose past has changed, before anything looks at them."""
-        for key in list(self._stale):
-            self.refold(key)
-        self._stale.clear()
+        self.refold(booked.contract_key)
 
     def _disturb(self, booked: Booked) -> None:
         """Note a live execution while positions are being told: which of them contain it is unknown."""
