@@ -26,7 +26,6 @@ _COPIES: Final = 3
 _LATE: Final = timedelta(seconds=12)
 """How long a write that went astray may take to be merged."""
 _LOOKS: Final = 5
-_SLOW: Final = timedelta(seconds=3)
 
 RecordKey = tuple[str, str]
 
@@ -55,7 +54,6 @@ class Neighbour:
         self._cut: Records | None = None
         self._astray_since = clock.now()
         self._looks_before = 0
-        self._began = clock.now()
         self._made = 0
         self.own: dict[RecordKey, dict[str, Any]] = {}
         self.taken_out: set[AlertId] = set()
@@ -67,16 +65,6 @@ class Neighbour:
     def busy(self) -> bool:
         """Tell whether the store is not whole just now, or a write of it is yet to be merged."""
         return self._writing is not None or self._cut is not None or self.astray
-
-    @property
-    def writing(self) -> bool:
-        """Tell whether it has begun to write and is not done."""
-        return self._writing is not None
-
-    @property
-    def slow(self) -> bool:
-        """Tell whether it has been writing for so long that it must go on now."""
-        return self.writing and self._clock.now() - self._began > _SLOW
 
     def act(self) -> None:
         """Do one thing, or go on with what was begun."""
@@ -146,7 +134,6 @@ class Neighbour:
     def _write(self, records: Records, what: str) -> None:
         self._tell(f"neighbour {what}")
         self._writing = records
-        self._began = self._clock.now()
         self._medium.write(records)
         if self._medium.written:
             self._written()

@@ -113,7 +113,7 @@ class Oracle:
     watched: tuple[str, ...]
     visible: tuple[Alert, ...] = ()
     readable: bool = False
-    """Whether the last look at the store succeeded; while it is away nothing of it is decided again."""
+    """Whether this process has read the store at all."""
     known: dict[Names, Known] = field(default_factory=dict)
     owners: dict[tuple[str, ...], tuple[AlertId, ...]] = field(default_factory=dict)
     """Execution whatever its version -> the alerts that it matched."""
@@ -132,7 +132,7 @@ class Oracle:
 
     # Learning
 
-    def saw(self, alerts: Sequence[Alert], readable: bool) -> None:
+    def saw(self, alerts: Sequence[Alert], *, readable: bool) -> None:
         """Learn what the tracker can see of the store."""
         self.visible = tuple(alerts)
         self.readable = readable
@@ -144,7 +144,7 @@ class Oracle:
             if known is not None:
                 self._decide(known)
                 self._remember((known.key,))
-        for known in self.known.values() if self.readable else ():
+        for known in self.known.values():
             if known.received_at >= now - RETRY_FOR:
                 self._decide(known)
         self._take_over()

@@ -23,8 +23,7 @@ from tracker.stores.alerts import AlertFile
 PATH: Final = Path("/sim/alerts.json")
 OUR_FIELDS: Final = ("open", "last_order_update", "position")
 
-Observe = Callable[[AlertStore, bool | None], None]
-"""Given the store, and whether it could be read; None where nothing was asked about that."""
+Observe = Callable[[AlertStore], None]
 Applying = Callable[[Sequence[AlertUpdate]], None]
 
 
@@ -167,9 +166,9 @@ class SimStore:
         try:
             changed = self._store.refresh()
         except StoreAway:
-            self._saw(self._store, False)
+            self._saw(self._store)
             raise
-        self._saw(self._store, True)
+        self._saw(self._store)
         self._fates.point("refresh.after")
         return changed
 
@@ -185,8 +184,10 @@ class SimStore:
         self._applying(updates)
         try:
             outcomes = self._store.apply(updates)
-        finally:
-            self._saw(self._store, None)
+        except StoreAway:
+            self._saw(self._store)
+            raise
+        self._saw(self._store)
         self._fates.point("apply.after")
         return outcomes
 

@@ -106,8 +106,6 @@ class Ledger:
 
     def apply(self, frame: Frame, fact: BrokerFact | None) -> None:
         """Apply one frame; `fact` is what a broker frame says, None for the other sources."""
-        if fact is None or isinstance(fact, Position | End | Notice):
-            self._holdings.settle()
         self._events += self._proving.apply(frame, fact)
         self._departures.apply(fact)
         match fact:
@@ -136,7 +134,6 @@ class Ledger:
 
     def settle(self, frame: Frame) -> list[Event]:
         """End a batch with its last frame: put what the touched alerts must show into the outbox."""
-        self._holdings.settle()
         for key in self._undecided:
             booked = self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
             if booked is not None and booked.wants_person:
@@ -372,9 +369,6 @@ class Ledger:
         state = self._book.get(ALERTS, alert_text(old))
         if state is None or state.successor is not None:
             return
-        # What this batch folded for it is not in its row before the batch ends.
-        contracts = dict.fromkeys((*state.contracts, *self._dirty.get(old, ())))
-        state = replace(state, contracts=tuple(contracts))
         if not any(stake.quantity for _, stake in stakes_of(self._book, state)):
             return
         self._hand_on(frame, state, self._book.get(ALERTS, alert_text(new)) or AlertState(new))
