@@ -10,6 +10,7 @@ import pytest
 
 from tests.facts import (
     ACCOUNT,
+    ALERT,
     NVDA,
     Story,
     booked,
@@ -29,6 +30,7 @@ from tracker.core.model import (
     AlertId,
     Contract,
     OpenOrder,
+    Source,
 )
 from tracker.core.updates import ClosingPolicy, EventKind
 
@@ -170,3 +172,13 @@ def test_a_corrected_combo_line_still_counts_nothing() -> None:
     story.tell(execution(exec_id(1), 5, contract=BAG), execution(exec_id(1, 2), 4, contract=BAG))
     assert untouched(story)
     assert booked(story, exec_id(1)).superseded_by == exec_id(1, 2)
+
+
+def test_a_fill_corrected_before_its_alert_appeared_is_matched_in_its_newest_version() -> None:
+    """The store's note names the version that was found unmatched first."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 4))
+    story.tell(execution(exec_id(1, 2), 3))
+    story.decide = matched(ALERT)
+    story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1))
+    assert booked(story, exec_id(1, 2)).owners == (ALERT,)
