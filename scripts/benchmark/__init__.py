@@ -1,1 +1,0 @@
-"""The measurements that `scripts/bench.py` runs, each with its baseline."""
