@@ -360,6 +360,10 @@ class World:
 def live(seed: int, folder: Path, tell: Callable[[str], None] = lambda line: None) -> World:
     """Live the life of a seed in an empty folder; raises where a property breaks."""
     logger.disable("tracker")
-    world = World(seed, folder / "journal.db", tell)
-    world.run()
+    try:
+        world = World(seed, folder / "journal.db", tell)
+        world.run()
+    finally:
+        # The switch is the process's own: tests behind this one listen for what is logged.
+        logger.enable("tracker")
     return world
