@@ -296,6 +296,20 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: int) -> None:
     play(tmp_path, story)
 
 
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    """It does not wait for the farewell that the first one began; both are pending before it can run."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start()
+        assert rig.process is not None
+        for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+            rig.process.send_signal(number)
+        assert await rig.ended() in (128 + signal.SIGTERM, 128 + signal.SIGINT)
+
+    play(tmp_path, story)
+
+
 def test_a_second_tracker_on_the_same_files_ends_at_once(tmp_path: Path) -> None:
     """Exit code 5, and it says who holds them."""
 
