@@ -95,9 +95,12 @@ def main(port: int) -> dict[str, Any]:
     seen["positions"] = [[values[1].conId, float(values[2])] for values in client.of("position")]
     client.leave()
     again = kind()
+    end = time.monotonic() + STEP_SECONDS
     while not again.enter(port):
         # The library's reader holds the old socket for up to a second after disconnect.
         again.leave()
+        if time.monotonic() > end:
+            raise TimeoutError("the gateway did not let the client in again")
         time.sleep(0.1)
         again = kind()
     again.reqExecutions(1, executions.ExecutionFilter())
