@@ -37,13 +37,15 @@ class MemoryAlerts:
         self._names = names or AlerterNames()
         self._seen: Records = {}
         self._alerts: tuple[Alert, ...] = ()
+        self._unreported = False
 
     def refresh(self) -> bool:
         self._reach()
-        if self._seen == self.records:
-            return False
-        self._publish()
-        return True
+        changed = self._unreported or self._seen != self.records
+        self._unreported = False
+        if self._seen != self.records:
+            self._publish()
+        return changed
 
     def alerts(self) -> Sequence[Alert]:
         return self._alerts
@@ -53,6 +55,7 @@ class MemoryAlerts:
 
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
         self._reach()
+        self._unreported |= self._seen != self.records
         # Another copy, so that a mistake in the middle of a batch leaves nothing half done.
         after = copy.deepcopy(self.records)
         outcomes = [_apply(after, update) for update in updates]

@@ -297,6 +297,7 @@ def test_when_the_last_sync_fails_the_next_try_makes_it_good(bench: Bench) -> No
 def test_an_error_before_the_rename_writes_nothing_and_the_next_try_succeeds(
     bench: Bench, step: str, code: int
 ) -> None:
+    bench.store.refresh()
     bench.store.apply([update(SPX)])
     before = bench.path.read_text()
     bench.disk.failing[step] = OSError(code, os.strerror(code))

@@ -61,9 +61,10 @@ class AlertStore(Protocol):
     """
 
     def refresh(self) -> bool:
-        """Look for outside changes and take them in; True when anything changed.
+        """Look for outside changes and take them in; True when anything changed since the last call.
 
-        Raises StoreAway when the store cannot be read; the last good state is still served then.
+        What `apply` meets and takes in is told by the next call too. Raises StoreAway when the store cannot
+        be read; the last good state is still served then.
         """
 
     def alerts(self) -> Sequence[Alert]:

@@ -103,6 +103,8 @@ class AlertFile:
         self._known = _NOTHING
         """The last document that could be read; the view shows it."""
         self._held: _Held | None = None
+        self._unreported = False
+        """Whether a look of our own, before a write, found what no `refresh` has told of."""
         self._fresh = False
         self._unsynced = True
         """Whether the path's content may not be on the disk yet: at start, and when a folder sync failed."""
@@ -154,12 +156,15 @@ class AlertFile:
         check_replaceable(self._disk, self.path)
 
     def refresh(self) -> bool:
-        """Take in what other programs wrote; True when anything changed. Raises StoreAway.
+        """Take in what other programs wrote; True when anything changed since the last call.
 
-        A file that is not there is one without alerts yet; one that is empty or cut off is unreadable.
+        What `apply` met is told here too. Raises StoreAway. A file that is not there is one without alerts
+        yet; one that is empty or cut off is unreadable.
         """
         with self._lock:
-            return self._look()
+            changed = self._look() or self._unreported
+            self._unreported = False
+            return changed
 
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
         """Write all updates in one replacement; one outcome for each, in order.
@@ -170,7 +175,7 @@ class AlertFile:
         batch = _Batch(updates)
         with self._lock, self._noting("written"):
             if self._late.crowded:
-                self._settle()
+                self._unreported |= self._settle()
             self._rewrite(batch.edit)
             self._removed = batch.removed
             return batch.outcomes
@@ -331,7 +336,7 @@ class AlertFile:
         The edit may run several times, each time on what stands in the file then.
         """
         for _ in range(_TRIES):
-            self._look()
+            self._unreported |= self._look()
             held = self._held
             if held is None or held.document is None:
                 # An absent file is never made: the edit finds no record in it.
