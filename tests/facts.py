@@ -160,6 +160,16 @@ class Story:
         assert frame is not None
         return self._settle(frame)
 
+    def batch(self, *told: BrokerFact | tuple[Source, tuple[str, ...]]) -> list[Event]:
+        """Apply facts of the broker and notes of our own in one batch, in this order."""
+        frame = None
+        for each in told:
+            source, fields = each if isinstance(each, tuple) else (Source.BROKER, ("fact",))
+            frame = self._frame(source, fields, 0.001)
+            self.ledger.apply(frame, None if isinstance(each, tuple) else each)
+        assert frame is not None
+        return self._settle(frame)
+
     def note(self, source: Source, *fields: str, after: float = 0.001) -> list[Event]:
         """Apply one note of our own."""
         frame = self._frame(source, fields, after)

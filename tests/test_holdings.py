@@ -6,12 +6,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from pytest_mock import MockerFixture
 
 from tests.facts import (
     ACCOUNT,
+    ALERT,
     NVDA,
     START,
     Story,
+    alert_fields,
     booked,
     exec_id,
     execution,
@@ -22,12 +25,14 @@ from tests.facts import (
     shown,
     untouched,
 )
+from tracker.core import holdings
 from tracker.core.book import HOLDINGS, SNAPSHOTS, Seed
 from tracker.core.model import End, EndOf, Notice, Source
 
 POSITIONS_END = End(EndOf.POSITIONS, -1)
 SWEEP_END = End(EndOf.EXECUTIONS, 900)
 SECOND_ACCOUNT = "DU9000001"
+HEIR = ALERT._replace(created_at="2025-11-18T15:50:00")
 
 
 def base(story: Story) -> float:
@@ -210,6 +215,18 @@ def test_positions_told_while_the_gateway_had_lost_ibkr_seed_nothing(code: int) 
     assert (held(story), untouched(story)) == (4, True)
 
 
+def test_a_new_process_knows_that_the_gateway_had_lost_ibkr() -> None:
+    """Found by seed 3987: a crash between the notice and the request, and the answer was believed."""
+    story = Story()
+    story.tell(Notice(-1, 1100, "Connectivity between IBKR and TWS has been lost."))
+    story.restart()
+    story.now += timedelta(seconds=60)
+    story.snapshot(position(7))
+    snapshot = story.book.get(SNAPSHOTS, "last")
+    assert snapshot is not None
+    assert snapshot.rows == {}
+
+
 def test_a_snapshot_that_ends_during_a_sweep_lets_the_sweep_go_on() -> None:
     story = asked()
     story.note(Source.SENT, "executions", "900", ACCOUNT)
@@ -297,6 +314,38 @@ def test_a_correction_that_only_a_later_sweep_brought_was_made_after_the_snapsho
     story.sweep(execution(exec_id(1), 4, at=-60, request_id=900))
     story.sweep(execution(exec_id(1, 2), 3, at=-60, request_id=901), request=901)
     assert (base(story), held(story)) == (0, 3)
+
+
+def test_a_live_correction_without_a_readable_time_leaves_doubt_until_the_next_snapshot() -> None:
+    """Found by seed 6326: what it corrects may be on either side of the snapshot."""
+    story = connecting()
+    story.now += timedelta(seconds=60)
+    story.snapshot(position(4))
+    story.tell(replace(execution(exec_id(1, 2), 3), time_known=False))
+    assert holding(story).seed is Seed.DOUBT
+    story.now += timedelta(seconds=60)
+    story.snapshot(position(3))
+    assert (holding(story).seed, base(story), held(story)) == (Seed.SNAPSHOT, 0, 3)
+
+
+def test_many_late_executions_of_a_contract_are_folded_once(mocker: MockerFixture) -> None:
+    """Each alone was folded from the base: minutes for the fills of a busy day after a crash."""
+    story = Story()
+    story.tell(execution(exec_id(0), 1, at=10_000))
+    fold = mocker.spy(holdings, "fold")
+    story.tell(*(execution(exec_id(number), 1, at=9_000 - number) for number in range(1, 300)))
+    assert (held(story), quantity(story), fold.call_count) == (300, 300, 1)
+
+
+def test_what_is_held_is_up_to_date_before_a_note_of_ours_is_applied() -> None:
+    """In one batch: late fills, then a newer record that takes over what they add up to."""
+    story = Story()
+    story.tell(execution(exec_id(1), 4, at=60))
+    story.batch(
+        execution(exec_id(2), 1, at=30, perm_id=189),
+        (Source.STORE, ("replaced", *alert_fields(ALERT), *alert_fields(HEIR))),
+    )
+    assert (held(story), quantity(story, HEIR)) == (5, 5)
 
 
 # Waiting for an answer

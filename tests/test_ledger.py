@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from tests.facts import (
     ACCOUNT,
     ALERT,
+    NVDA,
     START,
     Story,
     alert_fields,
@@ -303,6 +306,28 @@ def test_ownership_goes_down_a_line_of_heirs() -> None:
     story.note(Source.STORE, "replaced", *alert_fields(HEIR), *alert_fields(last))
     story.tell(execution(exec_id(2), 1, at=9, perm_id=189))
     assert quantity(story, last) == 5
+
+
+def test_a_record_hands_on_what_the_same_batch_gave_it() -> None:
+    """Found by seed 407: its row does not name the contract before the batch ends."""
+    story = Story()
+    other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
+    story.tell(execution(exec_id(1), 2, contract=other))
+    story.batch(
+        execution(exec_id(2), 4),
+        (Source.STORE, ("replaced", *alert_fields(ALERT), *alert_fields(HEIR))),
+    )
+    assert quantity(story, HEIR) == 6
+
+
+def test_a_record_that_comes_back_takes_back_what_the_same_batch_gave_its_heir() -> None:
+    """Found by seed 6330: fills matched the record that a stale copy had put back, before that was noted."""
+    story = Story()
+    other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
+    story.tell(execution(exec_id(1), 2))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR))
+    story.batch(execution(exec_id(2), 4, contract=other), (Source.STORE, ("back", *alert_fields(ALERT))))
+    assert quantity(story) == 6
 
 
 def test_a_record_is_not_taken_over_twice() -> None:

@@ -27,6 +27,7 @@ from tracker.core.book import (
     DEPARTURES,
     EXECUTIONS,
     HOLDINGS,
+    LINKS,
     SNAPSHOTS,
     Attention,
     Book,
@@ -77,11 +78,14 @@ class Holdings:
         self._needs_person = needs_person
         self._draft: _Draft | None = None
         self._disturbed: tuple[_Draft, Moment] | None = None
-        self._upstream = True
+        link = book.get(LINKS, "last")
+        self._upstream = link is None or not link.severed
         """Whether the gateway has IBKR, as far as it told."""
         self._snapshot_due = False
         """From a connection's start until a snapshot of it can seed; contracts never seen wait for that."""
         self._open_sweeps: set[int] = set()
+        self._stale: dict[ContractKey, None] = {}
+        """Contracts to be folded from their base: once, not once for each of many late executions."""
         self._waiting = {row.contract_key: None for row in book.find(EXECUTIONS, "waiting", "1")}
 
     # What the broker is asked, and answers
@@ -165,6 +169,8 @@ class Holdings:
         if swept or key in self._waiting or (holding is None and self._snapshot_due):
             self._waiting[key] = None
             return
+        if key in self._stale:
+            return
         later = holding is not None and (holding.last is None or holding.last < booked.moment)
         placed = holding is None or _in_seed(booked, holding) or _doubtful(booked, holding)
         if holding is not None and later and not holding.departed and not placed:
@@ -173,12 +179,21 @@ class Holdings:
             self._keep(booked, parts)
             self._touched(parts.touched, key)
         else:
-            self.refold(key)
+            self.changed(key)
 
     def correct(self, booked: Booked) -> None:
-        """Fold a contract again, one execution of which has a new version in force."""
+        """Have a contract folded again, one execution of which has a new version in force."""
         self._disturb(booked)
-        self.refold(booked.contract_key)
+        self.changed(booked.contract_key)
+
+    def changed(self, key: ContractKey) -> None:
+        """Have a contract folded from its base before anything looks at it."""
+        self._stale[key] = None
+
+    def settle(self) -> None:
+        """Fold the contracts whose past has changed, before anything looks at what is held of them."""
+        for key in list(self._stale):
+            self.refold(key)
 
     def _disturb(self, booked: Booked) -> None:
         """Note a live execution while positions are being told: which of them contain it is unknown."""
@@ -187,6 +202,7 @@ class Holdings:
 
     def refold(self, key: ContractKey) -> None:
         """Fold a contract from its base."""
+        self._stale.pop(key, None)
         everything = self._book.find(EXECUTIONS, "contract", key.text())
         rows = [row for row in everything if row.counted]
         rows.sort(key=lambda row: row.moment)
@@ -312,12 +328,12 @@ def _doubtful(booked: Booked, holding: Holding) -> bool:
     if holding.listed is None or asked is None or booked.seq < asked.seq:
         return False
     execution = booked.execution
+    version = bool(booked.superseded_by) or correction_version(execution.exec_id) > 1
     if not execution.time_known:
-        return execution.request_id != LIVE
+        return version or execution.request_id != LIVE
     if execution.time >= asked.time + _DOUBTFUL:
         return False
     near = execution.time > asked.time - _DOUBTFUL
-    version = bool(booked.superseded_by) or correction_version(execution.exec_id) > 1
     return near or version or execution.request_id == LIVE
 
 

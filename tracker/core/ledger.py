@@ -106,6 +106,8 @@ class Ledger:
 
     def apply(self, frame: Frame, fact: BrokerFact | None) -> None:
         """Apply one frame; `fact` is what a broker frame says, None for the other sources."""
+        if _looks_at_holdings(frame, fact):
+            self._holdings.settle()
         self._events += self._proving.apply(frame, fact)
         self._departures.apply(fact)
         match fact:
@@ -134,6 +136,7 @@ class Ledger:
 
     def settle(self, frame: Frame) -> list[Event]:
         """End a batch with its last frame: put what the touched alerts must show into the outbox."""
+        self._holdings.settle()
         for key in self._undecided:
             booked = self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
             if booked is not None and booked.wants_person:
@@ -350,7 +353,7 @@ class Ledger:
             return
         self._book.put(EXECUTIONS, replace(booked, match=match, attention=Attention.NONE))
         if booked.folded and booked.counted:
-            self._holdings.refold(booked.contract_key)
+            self._holdings.changed(booked.contract_key)
 
     def _assign(self, account: str, exec_id: str, alert: AlertId) -> None:
         booked = self._book.get(EXECUTIONS, f"{account} {exec_id}")
@@ -369,9 +372,15 @@ class Ledger:
         state = self._book.get(ALERTS, alert_text(old))
         if state is None or state.successor is not None:
             return
+        state = self._up_to_date(state)
         if not any(stake.quantity for _, stake in stakes_of(self._book, state)):
             return
         self._hand_on(frame, state, self._book.get(ALERTS, alert_text(new)) or AlertState(new))
+
+    def _up_to_date(self, state: AlertState) -> AlertState:
+        """Return a record's state with the contracts that this batch folded for it: its row has them later."""
+        contracts = dict.fromkeys((*state.contracts, *self._dirty.get(state.alert, ())))
+        return replace(state, contracts=tuple(contracts))
 
     def _hand_on(self, frame: Frame, state: AlertState, heir: AlertState) -> None:
         contracts = tuple(dict.fromkeys((*heir.contracts, *state.contracts)))
@@ -398,10 +407,17 @@ class Ledger:
         back = replace(state, gone=False, successor=None, shown=state.shown if last == state else None)
         self._book.put(ALERTS, back)
         if last != state:
-            self._hand_on(frame, last, back)
+            self._hand_on(frame, self._up_to_date(last), back)
 
     def _tell(self, kind: EventKind, frame: Frame, booked: Booked, note: str = "") -> None:
         self._events.append(about(kind, frame.received_at, booked, note))
+
+
+def _looks_at_holdings(frame: Frame, fact: BrokerFact | None) -> bool:
+    """Tell whether a frame needs what is held to be up to date; those that come in long runs do not."""
+    if fact is None:
+        return frame.fields[0] not in ("rematch", "assign", "dismiss")
+    return not isinstance(fact, Execution | CommissionReport | OrderStatus | OpenOrder)
 
 
 def _alert_id(fields: Sequence[str]) -> AlertId:
