@@ -52,7 +52,7 @@ def loose(ticker: str = "NVDA", **details: Any) -> dict[str, Any]:
 class Desk:
     """Hold the files; tell facts to the pump, and ask about them."""
 
-    def __init__(self, folder: Path, alerts: Records) -> None:
+    def __init__(self, folder: Path, alerts: Records, *, policy: ClosingPolicy = ClosingPolicy.MARK) -> None:
         self.folder = folder
         self.alerts_path = folder / "alerts.json"
         self.write(alerts)
@@ -72,7 +72,7 @@ class Desk:
             partial(match_execution, early_fill=timedelta(seconds=120), names=self.names),
             now=lambda: self.now,
             worker=self.worker,
-            policy=ClosingPolicy.MARK,
+            policy=policy,
         )
 
     def stop(self) -> None:

@@ -160,7 +160,8 @@ class Pump:
         self._wake.clear()
         while True:
             changed = await self._refresh()
-            if changed or self._look.is_set():
+            # A store that cannot be read is not an empty one.
+            if (changed or self._look.is_set()) and "read" not in self.away:
                 self._look.clear()
                 self._reconsider()
             stepped = await self._catch_up()
@@ -262,7 +263,8 @@ class Pump:
         self.counts.alerts_updated += sum(outcome is Outcome.APPLIED for outcome in outcomes)
         self.counts.last_update = now
         self._attempts = 0
-        if Outcome.GONE in outcomes:
+        # A fill that could have belonged to a record that was taken out, too, may be clear now.
+        if Outcome.GONE in outcomes or any(update.remove for update in updates):
             self._look.set()
         return True
 
@@ -333,9 +335,13 @@ class Pump:
             elif not shown.agrees(state.shown):
                 undone.append(state)
         for state in self._book.find(ALERTS, "gone", "1"):
-            if self._store.shown(state.alert) is not None:
+            shown = self._store.shown(state.alert)
+            if shown is not None and state.gone:
                 notes.append((Source.STORE, ("back", *_fields(state.alert))))
-            elif not state.shut and (heir := self._heir(state)) is not None:
+            elif shown is not None and state.shown is not None and not shown.agrees(state.shown):
+                # It had been taken out.
+                undone.append(state)
+            elif state.successor is None and not state.shut and (heir := self._heir(state)) is not None:
                 notes.append((Source.STORE, ("replaced", *_fields(state.alert), *_fields(heir.id))))
         notes += self._rematches()
         if notes:

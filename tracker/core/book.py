@@ -345,7 +345,7 @@ ALERTS: Table[AlertState] = Table(
     indexes={
         "orders": lambda row: row.order or None,
         "kept": _kept,
-        "gone": lambda row: "1" if row.gone and row.successor is None else None,
+        "gone": lambda row: "1" if row.gone or row.removed else None,
         "name": lambda row: row.alert.name,
         "doubted": lambda row: "1" if row.doubted else None,
     },
