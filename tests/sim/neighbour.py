@@ -26,6 +26,7 @@ _COPIES: Final = 3
 _LATE: Final = timedelta(seconds=12)
 """How long a write that went astray may take to be merged."""
 _LOOKS: Final = 5
+_SLOW: Final = timedelta(seconds=3)
 
 RecordKey = tuple[str, str]
 
@@ -54,10 +55,15 @@ class Neighbour:
         self._cut: Records | None = None
         self._astray_since = clock.now()
         self._looks_before = 0
+        self._began = clock.now()
         self._made = 0
         self.own: dict[RecordKey, dict[str, Any]] = {}
         self.taken_out: set[AlertId] = set()
         """Records that the tracker removed."""
+        self._open_before: frozenset[RecordKey] = frozenset()
+        """The records that it had seen open when it began to write."""
+        self._unwatched = False
+        """Whether what it writes now goes into a file that a killed process had replaced."""
         self.astray = False
         """Whether its last write went into a replaced file and is not merged yet."""
 
@@ -65,6 +71,16 @@ class Neighbour:
     def busy(self) -> bool:
         """Tell whether the store is not whole just now, or a write of it is yet to be merged."""
         return self._writing is not None or self._cut is not None or self.astray
+
+    @property
+    def writing(self) -> bool:
+        """Tell whether it has begun to write and is not done."""
+        return self._writing is not None
+
+    @property
+    def slow(self) -> bool:
+        """Tell whether it has been writing for so long that it must go on now."""
+        return self.writing and self._clock.now() - self._began > _SLOW
 
     def act(self) -> None:
         """Do one thing, or go on with what was begun."""
@@ -93,7 +109,8 @@ class Neighbour:
         there = own_fields(records)
         self.let_go(there)
         # A record that the tracker opened, unseen by the other program, outlives its deletion.
-        kept = {key for key in there.keys() - self.own.keys() if records[key[0]][key[1]].get("open") is True}
+        more = there.keys() - self.own.keys() - self._open_before
+        kept = {key for key in more if records[key[0]][key[1]].get("open") is True}
         if {key: fields for key, fields in there.items() if key not in kept} == self.own:
             self.own = there
             self.astray = False
@@ -103,6 +120,9 @@ class Neighbour:
 
     def lose_late_write(self) -> None:
         """Take what stands for written: the process that would have merged the rest was killed."""
+        if self._writing is not None and self._medium.astray:
+            # It goes on, into a file that nobody has open any longer.
+            self._unwatched = True
         if self.astray and (records := self._medium.records()) is not None:
             self.own = own_fields(records)
             self.astray = False
@@ -133,7 +153,9 @@ class Neighbour:
 
     def _write(self, records: Records, what: str) -> None:
         self._tell(f"neighbour {what}")
+        self._open_before = _open_in(self._medium.records() or {})
         self._writing = records
+        self._began = self._clock.now()
         self._medium.write(records)
         if self._medium.written:
             self._written()
@@ -145,9 +167,12 @@ class Neighbour:
 
     def _written(self) -> None:
         assert self._writing is not None
-        self.own = own_fields(self._writing)
+        unwatched, self._unwatched = self._unwatched, False
+        records = self._medium.records() if unwatched else self._writing
+        assert records is not None, "what replaced the file is whole"
+        self.own = own_fields(records)
         self._writing = None
-        if self._medium.astray:
+        if self._medium.astray and not unwatched:
             self._tell("neighbour's write went into a replaced file")
             self.astray = True
             self._astray_since = self._clock.now()
@@ -222,3 +247,12 @@ class Neighbour:
         if rng.random() < 0.1:
             record["alert_details"]["expiry"] = None
         return record
+
+
+def _open_in(records: Records) -> frozenset[RecordKey]:
+    return frozenset(
+        (alerter, ticker)
+        for alerter, tickers in records.items()
+        for ticker, record in tickers.items()
+        if record.get("open") is True
+    )

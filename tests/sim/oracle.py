@@ -11,7 +11,7 @@ names, else from the oldest; a newer record of the same contract takes over what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -113,7 +113,7 @@ class Oracle:
     watched: tuple[str, ...]
     visible: tuple[Alert, ...] = ()
     readable: bool = False
-    """Whether this process has read the store at all."""
+    """Whether the last look at the store succeeded; while it is away nothing of it is decided again."""
     known: dict[Names, Known] = field(default_factory=dict)
     owners: dict[tuple[str, ...], tuple[AlertId, ...]] = field(default_factory=dict)
     """Execution whatever its version -> the alerts that it matched."""
@@ -128,26 +128,37 @@ class Oracle:
     """What each alert may have had of each contract so far."""
     sums: dict[OrderName, set[tuple[float, float]]] = field(default_factory=dict)
     """Filled quantity and average price that each order may have shown so far."""
+    _last_visible: tuple[Alert, ...] = ()
+    """What could be seen at the last look that succeeded, of this process or the one before."""
     _possible: set[tuple[AlertId, View]] = field(default_factory=set)
 
     # Learning
 
-    def saw(self, alerts: Sequence[Alert], *, readable: bool) -> None:
+    def saw(self, alerts: Sequence[Alert], readable: bool) -> None:
         """Learn what the tracker can see of the store."""
         self.visible = tuple(alerts)
         self.readable = readable
+        if readable:
+            self._last_visible = self.visible
 
     def commit(self, frames: Iterable[Frame], now: datetime) -> None:
         """Learn which frames were taken in, in one transaction."""
+        noted: set[AlertId] = set()
         for frame in frames:
+            if (frame.source, frame.fields[0]) == (Source.STORE, "replaced"):
+                noted.add(_noted(frame.fields[1:5]))
             known = self._execution(frame)
             if known is not None:
-                self._decide(known)
+                if not any(one.root == known.root for one in self.known.values() if one is not known):
+                    # Another version keeps the decision; it is made again with all the others below.
+                    self._decide(known)
                 self._remember((known.key,))
-        for known in self.known.values():
+                # A record may have been handed on before this was folded, or after.
+                self.loose |= {known.key}
+        for known in self.known.values() if self.readable else ():
             if known.received_at >= now - RETRY_FOR:
                 self._decide(known)
-        self._take_over()
+        self._take_over(noted)
         self._remember(self._contracts())
 
     def _execution(self, frame: Frame) -> Known | None:
@@ -161,6 +172,8 @@ class Oracle:
             return None
         strange = "Olympus" in self.broker.texts[truth.exec_id]
         known = Known(truth, frame.seq, frame.received_at, frame.received_at if strange else truth.time)
+        # What came before it in the same batch, a snapshot say, was decided without it.
+        self._remember({known.key} & set(self._contracts()))
         self.known[names] = known
         return known
 
@@ -174,18 +187,20 @@ class Oracle:
         if isinstance(match, Matched):
             self.owners[known.root] = tuple(alert for alert, _ in match.alerts)
 
-    def _take_over(self) -> None:
-        """Hand what a vanished record owns to the record of the same contract in its place."""
-        if not self.readable:
-            return
-        there = {alert.id: alert for alert in self.visible}
-        for alert in there:
+    def _take_over(self, noted: Collection[AlertId]) -> None:
+        """Hand what a vanished record owns to the record of the same contract in its place.
+
+        While the store is away that happens only where it was `noted` before, on what was seen then.
+        """
+        visible = self.visible if self.readable else self._last_visible
+        there = {alert.id: alert for alert in visible}
+        for alert in there if self.readable else ():
             # A record that a stale copy brought back takes back what it had handed on.
             if (holder := self.current(alert)) != alert:
                 del self.heirs[alert]
                 self.heirs[holder] = alert
-        in_place = {alert.id[:2]: alert for alert in self.visible}
-        for owner in list(self.history):
+        in_place = {alert.id[:2]: alert for alert in visible}
+        for owner in [owner for owner in self.history if self.readable or owner in noted]:
             heir = in_place.get(owner[:2])
             if owner in there or heir is None or self.current(owner) != owner:
                 continue
@@ -409,6 +424,11 @@ def shown_view(record: Mapping[str, Any]) -> View | None:
         last_fill_price=_number(order["last_fill_price"]),
         side=order["side"],
     )
+
+
+def _noted(fields: Sequence[str]) -> AlertId:
+    alerter, ticker, created_at, con_id = fields
+    return AlertId(alerter, ticker, created_at, int(con_id) if con_id else None)
 
 
 def _number(value: Decimal | float) -> float:

@@ -23,7 +23,8 @@ from tracker.stores.alerts import AlertFile
 PATH: Final = Path("/sim/alerts.json")
 OUR_FIELDS: Final = ("open", "last_order_update", "position")
 
-Observe = Callable[[AlertStore], None]
+Observe = Callable[[AlertStore, bool | None], None]
+"""Given the store, and whether it could be read; None where nothing was asked about that."""
 Applying = Callable[[Sequence[AlertUpdate]], None]
 
 
@@ -166,9 +167,9 @@ class SimStore:
         try:
             changed = self._store.refresh()
         except StoreAway:
-            self._saw(self._store)
+            self._saw(self._store, False)
             raise
-        self._saw(self._store)
+        self._saw(self._store, True)
         self._fates.point("refresh.after")
         return changed
 
@@ -184,10 +185,8 @@ class SimStore:
         self._applying(updates)
         try:
             outcomes = self._store.apply(updates)
-        except StoreAway:
-            self._saw(self._store)
-            raise
-        self._saw(self._store)
+        finally:
+            self._saw(self._store, None)
         self._fates.point("apply.after")
         return outcomes
 

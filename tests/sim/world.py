@@ -103,7 +103,7 @@ class World:
     # The process
 
     def _begin_process(self) -> None:
-        self.oracle.saw((), readable=False)
+        self.oracle.saw((), False)
         self.journal = SimJournal(self._path, self.fates, self._committed)
         self.store = SimStore(self.medium.start(), self.fates, self._saw, self._applying)
         self.pump = Pump(
@@ -154,17 +154,17 @@ class World:
         return frozenset((key.account, key.con_id) for key in (*waiting, *doubtful))
 
     def _successor(self, alert: AlertId) -> AlertId | None:
-        state = self.journal.book.get(ALERTS, alert_text(alert))
-        return state.successor if state is not None else None
+        """Return the record that has in the end what another one owned."""
+        last = None
+        while (state := self.journal.book.get(ALERTS, alert_text(alert))) is not None and state.successor:
+            alert = last = state.successor
+        return last
 
-    def _saw(self, store: AlertStore) -> None:
+    def _saw(self, store: AlertStore, readable: bool | None) -> None:
         self._looks += 1
         if self._looks > _LOOKS:
             raise checks.Broken("the pump does not come to rest")
-        self.oracle.saw(store.alerts(), readable=self.oracle.readable or not self._away(store))
-
-    def _away(self, store: AlertStore) -> bool:
-        return not store.alerts() and self.medium.records() is None
+        self.oracle.saw(store.alerts(), self.oracle.readable if readable is None else readable)
 
     def _applying(self, updates: Any) -> None:
         self.neighbour.taken_out |= {update.alert for update in updates if update.remove}
@@ -188,13 +188,15 @@ class World:
 
     def _step(self) -> None:
         rng, options = self.rng, self.options
-        self.clock.advance(rng.choice((0.001, 0.05, 0.4, 1.5)) if rng.random() < 0.9 else rng.uniform(2, 15))
+        pause = rng.choice((0.001, 0.05, 0.4, 1.5)) if rng.random() < 0.9 else rng.uniform(2, 15)
         if rng.random() < options.idle:
-            self.clock.advance(rng.uniform(30, 600))
+            pause += rng.uniform(30, 600)
+        # A program that has begun to rewrite the file goes on with it.
+        self.clock.advance(min(pause, 1.5) if self.neighbour.writing else pause)
         try:
             if rng.random() < 0.35:
                 self._trade()
-            if rng.random() < options.neighbour:
+            if rng.random() < options.neighbour or self.neighbour.slow:
                 self.neighbour.act()
             self._link()
             if rng.random() < 0.6:
