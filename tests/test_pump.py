@@ -86,10 +86,10 @@ def test_what_a_write_met_is_compared_too(tmp_path: Path) -> None:
 
         def after_the_neighbour(updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
             desk.write(alerts)
-            desk.store.apply = apply  # type: ignore[method-assign]
+            desk.store.apply = apply  # type: ignore[method-assign]  # it writes once
             return apply(updates)
 
-        desk.store.apply = after_the_neighbour  # type: ignore[method-assign] # just before our write
+        desk.store.apply = after_the_neighbour  # type: ignore[method-assign]  # just before our write
         desk.tell(buy(3, 1))
         assert shown(desk)["position"]["quantity"] == 5
         assert shown(desk, "wolf")["position"]["quantity"] == 3

@@ -18,9 +18,7 @@ LONGEST_FILE: Final = 500
 
 LONG_FUNCTIONS: Final[dict[str, tuple[int, str]]] = {}
 """Where a longer function reads better, `path:name` -> (its lines at most, the reason)."""
-LONG_FILES: Final[dict[str, tuple[int, str]]] = {
-    "tests/sim/oracle.py": (520, "one expectation, to be read against the design as a whole"),
-}
+LONG_FILES: Final[dict[str, tuple[int, str]]] = {}
 """The same for files, `path` -> (lines, reason)."""
 
 NO_PART_OF_CORE: Final = frozenset(

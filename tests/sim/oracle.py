@@ -20,18 +20,16 @@ from typing import Any, Final, NamedTuple
 
 from tests.sim.broker import AccountContract, SimBroker
 from tests.sim.gateway import SimGateway
+from tests.sim.lots import ZERO, Known, Lot, Moment, Stake, close_lots, open_lot, stake_of
 from tracker.core.matching import match_execution
 from tracker.core.model import Alert, AlertId, Contract, Execution, Frame, Matched, Side, Source
 from tracker.paper.contracts import PaperContract
-from tracker.paper.facts import PaperExecution
 from tracker.paper.wire import Fields
 
-ZERO: Final = Decimal(0)
 EARLY_FILL: Final = timedelta(seconds=120)
 RETRY_FOR: Final = timedelta(minutes=15)
 
 
-Moment = tuple[datetime, int]
 Names = tuple[str, str]
 """(account, execId)."""
 OrderName = tuple[AccountContract, tuple[int, ...]]
@@ -51,57 +49,6 @@ class View(NamedTuple):
     avg_fill_price: float
     last_fill_price: float
     side: str
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """Hold one execution that was taken in."""
-
-    truth: PaperExecution
-    seq: int
-    received_at: datetime
-    time: datetime
-    """As the tracker can know it: the receipt, where the text names a zone that nobody knows."""
-
-    @property
-    def root(self) -> tuple[str, ...]:
-        """Name the execution whatever its version."""
-        parts = self.truth.exec_id.split(".")
-        return (self.truth.account, *(parts[:3] if len(parts) == 4 else parts))
-
-    @property
-    def key(self) -> AccountContract:
-        return self.truth.account, self.truth.contract.con_id
-
-    @property
-    def order(self) -> tuple[int, ...]:
-        truth = self.truth
-        return (truth.perm_id,) if truth.perm_id else (truth.client_id, truth.order_id)
-
-
-@dataclass(slots=True)
-class Lot:
-    """Hold what the same alerts opened together."""
-
-    owners: tuple[AlertId, ...]
-    quantity: Decimal
-    cost: Decimal
-    """Of the openings, whatever was sold since."""
-    opened_quantity: Decimal
-    opened: Moment
-
-
-@dataclass(frozen=True, slots=True)
-class Stake:
-    """Hold what one alert has, or had, of one contract."""
-
-    quantity: Decimal
-    avg_price: Decimal
-    opened_at: datetime
-    last: Moment
-    by: Known
-    """The execution that touched it last."""
-    others: frozenset[str]
 
 
 @dataclass
@@ -263,16 +210,16 @@ class Oracle:
         for known, moment in self._entries(key):
             signed = known.truth.signed
             closing = min(abs(signed), abs(held)) if signed * held < 0 else ZERO
-            touched = _close(lots, closing, known.truth.order_ref)
+            touched = close_lots(lots, closing, known.truth.order_ref)
             lots = [lot for lot in lots if lot.quantity]
             opening = abs(signed) - closing
             held += signed
             mine = tuple(sorted({self.current(owner) for owner in self.owners.get(known.root, ())}))
             if opening and mine:
-                _open(lots, mine, opening.copy_sign(signed), known.truth.price, moment)
+                open_lot(lots, mine, opening.copy_sign(signed), known.truth.price, moment)
                 touched |= set(mine)
             for alert in touched:
-                stakes[alert] = _stake(alert, lots, stakes.get(alert), known, moment)
+                stakes[alert] = stake_of(alert, lots, stakes.get(alert), known, moment)
         return stakes
 
     def _entries(self, key: AccountContract) -> list[tuple[Known, Moment]]:
@@ -441,51 +388,6 @@ def _unique(values: Iterable[Stake | None]) -> list[Stake | None]:
         if value not in found:
             found.append(value)
     return found
-
-
-def _close(lots: list[Lot], closing: Decimal, order_ref: str) -> set[AlertId]:
-    touched: set[AlertId] = set()
-    named = order_ref.removeprefix("tracker:").lower()
-    by_age = sorted(lots, key=lambda lot: lot.opened)
-    first = [lot for lot in by_age if any(owner.name.lower() == named for owner in lot.owners)]
-    for lot in [*first, *(lot for lot in by_age if lot not in first)]:
-        taken = min(closing, abs(lot.quantity))
-        if taken:
-            closing -= taken
-            lot.quantity -= taken.copy_sign(lot.quantity)
-            touched |= set(lot.owners)
-    return touched
-
-
-def _open(
-    lots: list[Lot], owners: tuple[AlertId, ...], signed: Decimal, price: Decimal, moment: Moment
-) -> None:
-    size = abs(signed)
-    for lot in lots:
-        if lot.owners == owners:
-            # What was sold went at the average, so the average of the rest is unchanged by it.
-            lot.cost = lot.cost / lot.opened_quantity * abs(lot.quantity) + size * price
-            lot.quantity += signed
-            lot.opened_quantity = abs(lot.quantity)
-            return
-    lots.append(Lot(owners, signed, size * price, size, moment))
-
-
-def _stake(alert: AlertId, lots: Sequence[Lot], before: Stake | None, by: Known, moment: Moment) -> Stake:
-    mine = [lot for lot in lots if alert in lot.owners]
-    if not mine:
-        assert before is not None
-        return Stake(ZERO, before.avg_price, before.opened_at, moment, by, before.others)
-    size = sum((abs(lot.quantity) for lot in mine), ZERO)
-    cost = sum((lot.cost / lot.opened_quantity * abs(lot.quantity) for lot in mine), ZERO)
-    return Stake(
-        sum((lot.quantity for lot in mine), ZERO),
-        cost / size,
-        min(lot.opened[0] for lot in mine),
-        moment,
-        by,
-        frozenset(owner.name for lot in mine for owner in lot.owners if owner != alert),
-    )
 
 
 def _core(known: Known) -> Execution:

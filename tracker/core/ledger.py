@@ -378,7 +378,7 @@ class Ledger:
         self._hand_on(frame, state, self._book.get(ALERTS, alert_text(new)) or AlertState(new))
 
     def _up_to_date(self, state: AlertState) -> AlertState:
-        """Return a record's state with the contracts that this batch folded for it: its row has them later."""
+        """Return a record's state with the contracts that this batch folded for it, which its row lacks."""
         contracts = dict.fromkeys((*state.contracts, *self._dirty.get(state.alert, ())))
         return replace(state, contracts=tuple(contracts))
 
