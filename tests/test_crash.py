@@ -81,7 +81,7 @@ def test_fifty_kills_at_random_instants_under_load(
 
     async def trade(rig: Rig, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await asyncio.sleep(chance.uniform(0, 0.3))
+            await asyncio.sleep(chance.uniform(0, 0.02))
             which = chance.randrange(ALERTS)
             quantity = chance.randint(1, 9)
             order = rig.gateway.order(contracts[which], "BUY", quantity, limit="2")

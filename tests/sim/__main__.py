@@ -1,11 +1,16 @@
-"""Run lives: `python -m tests.sim 42 --trace`, `python -m tests.sim --seeds 2000 [--from 10000]`."""
+"""Run lives: `python -m tests.sim 42 --trace`, `python -m tests.sim --seeds 2000 [--from 10000]`.
+
+With `--mutation NAME` the tracker is broken on purpose; then every failed seed has noticed it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
+from contextlib import nullcontext
 
+from tests.sim.mutations import MUTATIONS, mutated
 from tests.sim.runs import run_many, run_one
 
 
@@ -16,7 +21,14 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="tell what happens")
     parser.add_argument("--seeds", type=int, default=0, help="so many seeds, in parallel")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first of them")
+    parser.add_argument("--mutation", choices=MUTATIONS, help="break this rule of the tracker first")
     options = parser.parse_args()
+    with mutated(options.mutation) if options.mutation else nullcontext():
+        return 1 if _run(options) else 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Live what was asked for; return how many failed."""
     failed = 0
     for seed in options.seed:
         result = run_one(seed, tell=print if options.trace else None)
@@ -31,7 +43,7 @@ def main() -> int:
         seconds = time.monotonic() - began
         print(f"{len(results)} seeds run in {seconds:.0f} s, {len(failures)} failed")
         failed += len(failures)
-    return 1 if failed else 0
+    return failed
 
 
 if __name__ == "__main__":

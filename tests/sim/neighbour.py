@@ -93,9 +93,13 @@ class Neighbour:
             self._begin()
 
     def finish(self) -> None:
-        """Leave the store whole."""
+        """Leave the store whole; who writes from stale copies may do so a last time."""
         while self._writing is not None or self._cut is not None:
             self.act()
+        if self._options.stale and self._copies and not self.astray and self._rng.random() < 0.5:
+            self._write(copy.deepcopy(self._rng.choice(self._copies)), "writes a stale copy at last")
+            while self._writing is not None:
+                self.act()
 
     def settle(self, looks: int) -> None:
         """Look whether a write that went astray was merged; it must be, in time and a few looks.

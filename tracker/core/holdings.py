@@ -27,7 +27,6 @@ from tracker.core.book import (
     DEPARTURES,
     EXECUTIONS,
     HOLDINGS,
-    LINKS,
     SNAPSHOTS,
     Attention,
     Book,
@@ -56,6 +55,8 @@ class _Draft:
     session: int
     stale: bool
     """The gateway had lost IBKR meanwhile, so it told what it knew before."""
+    overdue: bool = False
+    """Nobody waits for it any longer."""
     rows: dict[str, Decimal] = field(default_factory=dict)
     disturbed: set[str] = field(default_factory=set)
 
@@ -78,8 +79,9 @@ class Holdings:
         self._needs_person = needs_person
         self._draft: _Draft | None = None
         self._disturbed: tuple[_Draft, Moment] | None = None
-        link = book.get(LINKS, "last")
-        self._upstream = link is None or not link.severed
+        self._linked = False
+        """Whether this process saw the connection begin, so that it knows what was asked on it."""
+        self._upstream = True
         """Whether the gateway has IBKR, as far as it told."""
         self._snapshot_due = False
         """From a connection's start until a snapshot of it can seed; contracts never seen wait for that."""
@@ -94,6 +96,7 @@ class Holdings:
         """Forget what the old connection still owed; fold what waited for it."""
         self._draft = None
         self._disturbed = None
+        self._linked = True
         self._upstream = True
         self._snapshot_due = False
         self._open_sweeps.clear()
@@ -111,8 +114,16 @@ class Holdings:
             self._release(all_of_them=False)
 
     def snapshot_asked(self, asked: Moment, session: int) -> None:
-        """Begin to gather an answer to a request for positions."""
-        self._draft = _Draft(asked, session, stale=not self._upstream)
+        """Begin to gather an answer to a request for positions, or go on with an earlier one's.
+
+        Neither has a number. While an earlier request is unanswered the next end may be that one's, so the
+        rows since then are gathered: a whole answer in any case.
+        """
+        stale = not (self._upstream and self._linked)
+        if self._draft is None:
+            self._draft = _Draft(asked, session, stale)
+        self._draft.stale |= stale
+        self._draft.overdue = False
 
     def upstream_lost(self) -> None:
         """Trust no positions from now on: the gateway tells what it knew before it lost IBKR."""
@@ -137,7 +148,7 @@ class Holdings:
         if self._draft is None:
             return False
         draft, self._draft = self._draft, None
-        if draft.stale:
+        if draft.stale or draft.overdue:
             return False
         if not draft.disturbed:
             self._seed_from(draft, ended)
@@ -148,7 +159,8 @@ class Holdings:
 
     def snapshot_failed(self) -> None:
         """Go on without an answer that never ended: unknown is not empty."""
-        self._draft = None
+        if self._draft is not None:
+            self._draft.overdue = True
         self.no_more_snapshots()
 
     def no_more_snapshots(self) -> None:
