@@ -1,0 +1,221 @@
+"""Figures of fills on their way: how many a second, how long one takes, how a burst fares.
+
+Owns the rows that stream fills. Each repeat starts fresh processes on fresh stores.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from benchmark import streams
+from benchmark.figures import Figure, interleaved, median_ratio, percentile
+from benchmark.floor import Floor
+from benchmark.place import Place, write_alerts
+from benchmark.processes import Gateway, Process, Tracker, running
+from benchmark.streams import Plan
+
+_PAUSE_SECONDS = 0.02
+"""Between single fills: what the tracker does behind the last one is over by then."""
+
+
+def _stream_once(place: Place, plan: Plan, *, tracked: bool) -> float:
+    """Return the seconds from the first byte sent until all is taken in: in the alert file, or by events."""
+    with place.folder() as folder, ExitStack() as stack:
+        gateway = Gateway(folder / "gateway.log")
+        stack.enter_context(running(gateway))
+        shown = gateway.prepare("stream", plan)
+        client: Process
+        if tracked:
+            write_alerts(folder, plan.alerts)
+            client = tracker = Tracker(folder, gateway.port)
+            stack.enter_context(running(client))
+            client.hear("ready")
+            tracker.expect(shown)
+        else:
+            client = Process("bare", str(gateway.port), log=folder / "bare.log")
+            stack.enter_context(running(client))
+            client.hear("ready")
+        began = gateway.send("stream")
+        return float(client.hear("done")["done"]) - began
+
+
+def _both(place: Place, plan: Plan) -> tuple[list[float], list[float]]:
+    return interleaved(
+        place.sizes.repeats,
+        lambda: _stream_once(place, plan, tracked=True),
+        lambda: _stream_once(place, plan, tracked=False),
+    )
+
+
+def _rate(place: Place, key: str, fills_per_order: int, target: float) -> Figure:
+    fills = place.sizes.fills
+    plan = Plan(fills // fills_per_order, fills_per_order, place.sizes.alerts)
+    ours, bare = _both(place, plan)
+    made = "1 fill" if fills_per_order == 1 else f"{fills_per_order} fills"
+    return Figure(
+        key,
+        f"fills/s from the wire to durable alerts, {made} per order",
+        "bare ib_insync, empty handlers",
+        "fills/s",
+        fills / statistics.median(ours),
+        fills / statistics.median(bare),
+        median_ratio(bare, ours),
+        "x",
+        target,
+        at_least=True,
+        repeats=place.sizes.repeats,
+    )
+
+
+def one_fill_per_order(place: Place) -> Iterator[Figure]:
+    """Measure a stream of orders that fill at once."""
+    yield _rate(place, "fills_1", 1, 1.2)
+
+
+def many_fills_per_order(place: Place) -> Iterator[Figure]:
+    """Measure a stream of orders that fill a hundred times each."""
+    yield _rate(place, "fills_100", 100, 8.0)
+
+
+def burst(place: Place) -> Iterator[Figure]:
+    """Measure a thousand fills in one packet train."""
+    plan = Plan(place.sizes.burst, 1, place.sizes.alerts)
+    ours, bare = _both(place, plan)
+    yield Figure(
+        "burst",
+        f"burst of {plan.orders:,} fills until all alerts are right",
+        "bare decode of the same train",
+        "ms",
+        statistics.median(ours) * 1e3,
+        statistics.median(bare) * 1e3,
+        median_ratio(ours, bare),
+        "x",
+        1.5,
+        repeats=place.sizes.repeats,
+    )
+
+
+@dataclass(slots=True)
+class _Latencies:
+    """Hold what single fills took, and the floor measured between them, in seconds."""
+
+    ours: list[float]
+    floor: list[float]
+
+
+def _latencies(place: Place, alerts: int) -> _Latencies:
+    """Measure single fills one by one, each beside the floor with the same file."""
+    found = _Latencies([], [])
+    repeats = place.sizes.repeats
+    for _ in range(repeats):
+        with place.folder() as folder, ExitStack() as stack:
+            gateway = Gateway(folder / "gateway.log")
+            stack.enter_context(running(gateway))
+            path = write_alerts(folder, alerts)
+            tracker = Tracker(folder, gateway.port)
+            stack.enter_context(running(tracker))
+            tracker.hear("ready")
+            single = _single_fills(gateway, tracker, alerts)
+            single()
+            floor = Floor(folder, path.read_bytes(), _frame())
+            stack.callback(floor.close)
+            floor.once()
+            for _ in range(max(place.sizes.latencies // repeats, 5)):
+                found.ours.append(single())
+                time.sleep(_PAUSE_SECONDS)
+                found.floor.append(floor.once())
+                time.sleep(random.uniform(0, _PAUSE_SECONDS))
+    return found
+
+
+def _frame() -> bytes:
+    made = streams.stream(Plan(1, 1, 1, alone=True), streams.SOME_DAY)
+    return "\0".join(made.parts[0]).encode()
+
+
+def _single_fills(gateway: Gateway, tracker: Tracker, alerts: int) -> Callable[[], float]:
+    """Return a function that sends the next fill and returns what it took to be in the file."""
+    numbers = iter(range(1_000_000))
+
+    def single() -> float:
+        shown = gateway.prepare("single", Plan(1, 1, alerts, first=next(numbers), alone=True))
+        tracker.expect(shown)
+        gateway.send("single")
+        done = tracker.hear("done")
+        return float(done["done"]) - float(done["received"])
+
+    return single
+
+
+def latency(place: Place) -> Iterator[Figure]:
+    """Measure a single fill, from its packet to the renamed and synced file."""
+    found = _latencies(place, place.sizes.alerts)
+    for part, name, target in ((0.5, "p50", 2.0), (0.99, "p99", 3.0)):
+        ours, floor = percentile(found.ours, part), percentile(found.floor, part)
+        yield Figure(
+            f"latency_{name}",
+            f"latency of a single fill, packet received to file renamed and synced, {name}",
+            "floor: one commit and one replaced file",
+            "ms",
+            ours * 1e3,
+            floor * 1e3,
+            ours / floor,
+            "x",
+            target,
+            repeats=len(found.ours),
+        )
+
+
+def latency_of_large_files(place: Place) -> Iterator[Figure]:
+    """Measure the same with 1,000 alerts in the file; with 10,000 for comparison."""
+    for alerts, target in ((1_000, 2.0), (10_000, None)):
+        found = _latencies(place, alerts)
+        ours, floor = statistics.median(found.ours), statistics.median(found.floor)
+        yield Figure(
+            f"latency_{alerts}_alerts",
+            f"the same with {alerts:,} alerts in the file, p50",
+            "floor with that file",
+            "ms",
+            ours * 1e3,
+            floor * 1e3,
+            ours / floor,
+            "x",
+            target,
+            repeats=len(found.ours),
+        )
+
+
+def original(place: Place) -> Iterator[Figure]:
+    """Measure the first generation's way: poll once a second, load and dump the whole file, no sync."""
+    ours = _latencies(place, place.sizes.alerts).ours
+    polled: list[float] = []
+    with place.folder() as folder, ExitStack() as stack:
+        gateway = Gateway(folder / "gateway.log")
+        stack.enter_context(running(gateway))
+        path = write_alerts(folder, place.sizes.alerts)
+        client = Process("bare", str(gateway.port), "poll", str(path), log=folder / "bare.log")
+        stack.enter_context(running(client))
+        client.hear("ready")
+        for number in range(place.sizes.polls):
+            gateway.prepare("single", Plan(1, 1, place.sizes.alerts, first=number))
+            time.sleep(random.uniform(0, 1))
+            began = gateway.send("single")
+            polled.append(float(client.hear("written")["written"]) - began)
+    yield Figure(
+        "original",
+        "latency against the original's way",
+        "poll each second, load and dump the file",
+        "ms",
+        statistics.median(ours) * 1e3,
+        statistics.median(polled) * 1e3,
+        median_ratio(polled, ours),
+        "x",
+        100.0,
+        at_least=True,
+        repeats=len(polled),
+    )

@@ -1,0 +1,123 @@
+"""Figures as people read them: a table, JSON, and a drawing in SVG.
+
+Owns the shapes of all three. It measures nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from html import escape
+from typing import Any, Final
+
+from benchmark.figures import Figure
+
+_HEADS: Final = ("figure", "ours", "baseline", "value", "target", "")
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Return lines in columns."""
+    rows = [_HEADS, *map(_cells, figures)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column in (0, 5) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _cells(figure: Figure) -> tuple[str, ...]:
+    return (
+        figure.title,
+        f"{number(figure.ours)} {figure.unit}",
+        f"{number(figure.baseline)} {figure.unit} ({figure.baseline_title})",
+        f"{number(figure.value)} {figure.measure}",
+        target(figure),
+        verdict(figure),
+    )
+
+
+def target(figure: Figure) -> str:
+    """Return what is to be reached, empty where nothing is."""
+    if figure.target is None:
+        return ""
+    return f"{'>=' if figure.at_least else '<='} {figure.target:g} {figure.measure}"
+
+
+def verdict(figure: Figure) -> str:
+    """Say whether the target is met, or by how much it is missed."""
+    if figure.target is None:
+        return "for comparison"
+    return f"missed by {figure.missed_by:.0%}" if figure.missed_by else "met"
+
+
+def number(value: float) -> str:
+    """Return three significant digits, without an exponent."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.{max(2 - math.floor(math.log10(abs(value))), 0) if value else 0}f}"
+
+
+def as_json(figures: Sequence[Figure], *, quick: bool) -> str:
+    """Return the figures with what they were measured on."""
+    answer: dict[str, Any] = {
+        "quick": quick,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "figures": [{**asdict(figure), "missed_by": figure.missed_by} for figure in figures],
+    }
+    return json.dumps(answer, indent=2)
+
+
+_ROW: Final = 30
+_LEFT: Final = 470
+_WIDTH: Final = 1000
+_TOP: Final = 50
+_REACH: Final = 4.0
+"""Powers of two that the drawing shows on either side of the target."""
+
+
+def drawing(figures: Sequence[Figure]) -> str:
+    """Return an SVG: a bar for each figure with a target, to the right of the middle where it is met.
+
+    The scale is that of ratios to the target, in powers of two.
+    """
+    judged = [figure for figure in figures if figure.target is not None]
+    height = _TOP + _ROW * len(judged) + 20
+    middle = _LEFT + (_WIDTH - _LEFT) / 2
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
+        f'viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
+        f'<text x="{middle}" y="18" text-anchor="middle" fill="#333">the target</text>',
+    ]
+    for power in range(-int(_REACH), int(_REACH) + 1):
+        x = middle + power / _REACH * (_WIDTH - _LEFT) / 2 * 0.95
+        label = f"{2**power:g} x" if power >= 0 else f"1/{2**-power} x"
+        parts.append(f'<line x1="{x:.1f}" y1="{_TOP - 8}" x2="{x:.1f}" y2="{height - 14}" stroke="#ddd"/>')
+        parts.append(f'<text x="{x:.1f}" y="{_TOP - 14}" text-anchor="middle" fill="#777">{label}</text>')
+    for place, figure in enumerate(judged):
+        parts += _bar(figure, _TOP + _ROW * place, middle)
+    parts.append(f'<line x1="{middle}" y1="{_TOP - 8}" x2="{middle}" y2="{height - 14}" stroke="#333"/>')
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _bar(figure: Figure, y: int, middle: float) -> list[str]:
+    assert figure.target is not None, "only judged figures are drawn"
+    # A growth may be nothing, or less.
+    value = max(figure.value, figure.target / 2**_REACH)
+    better = value / figure.target if figure.at_least else figure.target / value
+    power = max(-_REACH, min(_REACH, math.log2(better)))
+    length = power / _REACH * (_WIDTH - _LEFT) / 2 * 0.95
+    x, colour = (middle, "#2a7f4f") if length >= 0 else (middle + length, "#b03a2e")
+    said = escape(f"{number(figure.value)} {figure.measure} ({target(figure)})")
+    return [
+        f'<text x="{_LEFT - 10}" y="{y + 11}" text-anchor="end" fill="#333">{escape(figure.title)}</text>',
+        f'<rect x="{x:.1f}" y="{y}" width="{max(abs(length), 1):.1f}" height="16" fill="{colour}"/>',
+        f'<text x="{_LEFT - 10}" y="{y + 23}" text-anchor="end" font-size="10" fill="#777">{said}</text>',
+    ]

@@ -1,0 +1,101 @@
+"""Run the tracker as `python -m benchmark.tracked run ...`, with clocks around it.
+
+The clocks are put in from outside, around the parts that the tracker is built of; production code knows
+nothing of them. Times are printed as lines of JSON; lines on standard input say what to wait for.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from tracker.cli import main
+from tracker.core.model import AlertUpdate
+from tracker.gateway.link import LinkPhase
+
+
+class Clocks:
+    """Note when the last packet came, and tell when all expected alerts stand in the file."""
+
+    def __init__(self) -> None:
+        self.received = 0.0
+        self._expected: dict[str, tuple[str, float | None]] = {}
+
+    def listen(self) -> None:
+        """Take expectations: ticker -> execId and commission that its alert must show."""
+        for line in sys.stdin:
+            self._expected = {name: (told[0], told[1]) for name, told in json.loads(line)["expect"].items()}
+            say(expecting=len(self._expected))
+
+    def written(self, updates: Sequence[AlertUpdate]) -> None:
+        """Learn what stands in the file now, durably."""
+        if not self._expected:
+            return
+        for update in updates:
+            shows = update.last_order_update or {}
+            wanted = self._expected.get(update.alert.ticker)
+            if wanted is not None and wanted == (shows["exec_id"], shows["commission"]):
+                del self._expected[update.alert.ticker]
+        if not self._expected:
+            say(done=time.perf_counter(), received=self.received)
+
+
+CLOCKS = Clocks()
+
+
+def say(**answer: Any) -> None:
+    """Print one answer."""
+    print(json.dumps(answer), flush=True)
+
+
+def put_in_clocks() -> None:
+    """Wrap the three places at which time is taken."""
+    from tracker.daemon import Daemon
+    from tracker.gateway.capture import Capture
+    from tracker.gateway.inquiries import Inquiries
+    from tracker.stores.alerts import AlertFile
+
+    on_data: Any = Capture._on_data
+    apply: Any = AlertFile.apply
+    link_changed: Any = Daemon._link_changed
+    executions: Any = Inquiries.executions
+    ready: list[bool] = []
+
+    def timed_on_data(self: Any, data: bytes) -> None:
+        CLOCKS.received = time.perf_counter()
+        on_data(self, data)
+
+    def timed_apply(self: Any, updates: Any) -> Any:
+        outcomes = apply(self, updates)
+        CLOCKS.written(updates)
+        return outcomes
+
+    def timed_link_changed(self: Any, link: Any) -> None:
+        link_changed(self, link)
+        if link.state is LinkPhase.UP and not ready:
+            ready.append(True)
+            say(ready=time.perf_counter())
+
+    async def timed_executions(self: Any, account: str) -> Any:
+        began = time.perf_counter()
+        answer = await executions(self, account)
+        say(swept=time.perf_counter() - began)
+        return answer
+
+    for owner, name, timed in (
+        (Capture, "_on_data", timed_on_data),
+        (AlertFile, "apply", timed_apply),
+        (Daemon, "_link_changed", timed_link_changed),
+        (Inquiries, "executions", timed_executions),
+    ):
+        setattr(owner, name, timed)
+
+
+if __name__ == "__main__":
+    put_in_clocks()
+    threading.Thread(target=CLOCKS.listen, daemon=True).start()
+    sys.exit(main())
