@@ -98,7 +98,7 @@ class Neighbour:
             self.act()
         if self._options.stale and self._copies and not self.astray and self._rng.random() < 0.5:
             self._write(copy.deepcopy(self._rng.choice(self._copies)), "writes a stale copy at last")
-            while self._writing is not None:
+            while self.writing:
                 self.act()
 
     def settle(self, looks: int) -> None:
