@@ -1,6 +1,6 @@
 """One connection to the gateway, from the opening of its socket to its end.
 
-Owns the login, the start-up, the sweeps, the snapshots and the probe of one connection. It never reads a
+Owns the start-up, the sweeps, the snapshots and the probe of one connection. It never reads a
 fact: what arrives is in the journal before anybody learns of it, and this module only asks for more. It does
 not connect again; the session does.
 
@@ -23,10 +23,11 @@ from typing import Any, Final
 
 from tracker.core.model import Frame, Notice, Source
 from tracker.gateway.board import Board, Wishes
-from tracker.gateway.capture import PEER_CLOSED, Capture
+from tracker.gateway.capture import Capture
 from tracker.gateway.inquiries import COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS, Inquiries
 from tracker.gateway.library import new_ib
 from tracker.gateway.link import LinkOptions, LinkPhase
+from tracker.gateway.login import log_in
 from tracker.gateway.looking import Look
 from tracker.gateway.normalise import normalise
 from tracker.gateway.notices import (
@@ -34,7 +35,6 @@ from tracker.gateway.notices import (
     effect_of,
     new_port,
     planned_reset,
-    why_not_connected,
     words_for,
 )
 from tracker.gateway.recording import Recorder
@@ -45,7 +45,6 @@ _SNAPSHOTS_AT_START: Final = 4
 _GOODBYE_SECONDS: Final = 1.0
 """How long a closing socket may take to close before it is dropped."""
 _PROBE_GAP_SECONDS: Final = 1.0
-_CANCEL_AGAIN_SECONDS: Final = 0.05
 
 
 class Connection:
@@ -99,7 +98,9 @@ class Connection:
 
     async def live(self, host: str, port: int) -> tuple[float, str]:
         """Connect and serve until the link ends; return how long it was logged in, and why it ended."""
-        reason = await self._log_in(host, port)
+        reason = await log_in(
+            self._client, self.capture, self._options, host, port, answered=lambda: self._answered
+        )
         if reason:
             return 0.0, reason
         began = self._loop.time()
@@ -114,36 +115,6 @@ class Connection:
             self.capture.abort()
         if self.logged_in and not self._recorder.fatal.done():
             self._recorder.note(Source.LINK, "down", self.capture.closed.result())
-
-    async def _log_in(self, host: str, port: int) -> str:
-        """Connect up to the end of the login; return why not, empty when it is done."""
-        options = self._options
-        connecting = asyncio.ensure_future(
-            self._client.connectAsync(host, port, options.client_id, options.connect_timeout)
-        )
-        try:
-            # 326 and a peer's close are known long before ib_insync's timeout tells of them.
-            await asyncio.wait({connecting, self.capture.closed}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sent = self._client.conn.numBytesSent > 0
-            while not connecting.done():
-                # Again and again: `wait_for` of Python 3.11, which ib_insync uses, can lose a cancellation.
-                connecting.cancel()
-                await asyncio.wait({connecting}, timeout=_CANCEL_AGAIN_SECONDS)
-            outcome = (await asyncio.gather(connecting, return_exceptions=True))[0]
-        closed = self.capture.closed.done()
-        # ib_insync closes the socket itself when its time is up, which is not the peer's doing.
-        if isinstance(outcome, TimeoutError) or (isinstance(outcome, BaseException) and not closed):
-            return why_not_connected(outcome, host, port, sent=sent, answered=self._answered)
-        if not closed:
-            return ""
-        ended = self.capture.closed.result()
-        if ended.startswith(PEER_CLOSED):
-            return (
-                f"{host}:{port} closed the connection before the login was done: is this address a "
-                "trusted one, and the client id free?"
-            )
-        return ended
 
     async def _serve(self) -> None:
         """Run what a live link needs until it ends; raise what a part of it raised."""
