@@ -37,6 +37,19 @@ class Sink(Protocol):
         ...
 
 
+class Nowhere:
+    """Keep nothing of a connection, for a visit that must leave no trace; fulfils `Sink`."""
+
+    def append(self, session: int, received_at: datetime, frames: Sequence[tuple[Source, Fields]]) -> None:
+        """Let the frames go."""
+
+    def knows(self, account: str, exec_id: str) -> bool:
+        return False
+
+    def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:
+        return 0
+
+
 class FatalCapture(Exception):
     """What is received can no longer be made durable, or a promise was about to be broken."""
 

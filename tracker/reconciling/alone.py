@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,11 +18,11 @@ from tracker import logs, parts, vetting
 from tracker.answering.describing import Json
 from tracker.answering.questions import missing_journal
 from tracker.clock import now
-from tracker.core.model import Source, StoreAway
+from tracker.core.model import StoreAway
 from tracker.gateway.flex import FlexUnreadable, Statement, read_report
 from tracker.gateway.link import LinkPhase, LinkState
 from tracker.gateway.looking import Looked
-from tracker.gateway.recording import Sink
+from tracker.gateway.recording import Nowhere, Sink
 from tracker.gateway.session import Session
 from tracker.pump import Pump
 from tracker.reconciling.examining import Examined, answer, examine
@@ -37,21 +36,6 @@ from tracker.stores.lock import FileLock
 
 _BY: Final = "itself"
 _GIVEN_UP: Final = (LinkPhase.WAITING, LinkPhase.REFUSED, LinkPhase.STOPPED)
-
-
-class _Nowhere:
-    """Keep nothing of a connection; fulfils `gateway.recording.Sink`."""
-
-    def append(
-        self, session: int, received_at: datetime, frames: Sequence[tuple[Source, tuple[str, ...]]]
-    ) -> None:
-        """Let the frames go."""
-
-    def knows(self, account: str, exec_id: str) -> bool:
-        return False
-
-    def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:
-        return 0
 
 
 def reconcile(settings: Settings, *, apply: bool, report: Path | None = None) -> Json:
@@ -173,7 +157,7 @@ class _Visit:
             await asyncio.gather(running, looking, return_exceptions=True)
 
     def _session(self, told: Callable[[LinkState], None], *, apply: bool) -> Session:
-        sink: Sink = self._journal if apply else _Nowhere()
+        sink: Sink = self._journal if apply else Nowhere()
         return Session(
             parts.link_options(self._settings),
             sink=sink,
