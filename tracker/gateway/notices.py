@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import socket
-from datetime import datetime, time
+from datetime import UTC, datetime, time, timedelta
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 _IBKR: Final = ZoneInfo("America/New_York")
@@ -84,6 +84,31 @@ def planned_reset(now: datetime) -> str:
     if clock >= time(23, 45) or clock < time(0, 45):
         return "IBKR's nightly reset, 23:45 to 00:45 US/Eastern"
     return ""
+
+
+class Reset(NamedTuple):
+    """Hold one planned reset of IBKR; times are aware UTC."""
+
+    name: str
+    begins: datetime
+    ends: datetime
+
+
+def next_resets(now: datetime) -> tuple[Reset, Reset]:
+    """Return the nightly and the weekly reset that come next, or last now; `now` is aware."""
+    today = now.astimezone(_IBKR).replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def reset(name: str, day: datetime, begins: time, ends: time) -> Reset:
+        # By the clock on the wall, which a night of changing clocks moves.
+        first = day.replace(hour=begins.hour, minute=begins.minute).astimezone(UTC)
+        then = day + timedelta(days=1)
+        return Reset(name, first, then.replace(hour=ends.hour, minute=ends.minute).astimezone(UTC))
+
+    days = [today + timedelta(days=number) for number in range(-1, 9)]
+    nights = [reset("nightly", day, time(23, 45), time(0, 45)) for day in days]
+    weeks = [reset("weekly", day, time(23), time(3)) for day in days if day.weekday() == _FRIDAY]
+    nightly, weekly = (next(each for each in of if each.ends > now) for of in (nights, weeks))
+    return nightly, weekly
 
 
 def why_not_connected(error: BaseException, host: str, port: int, *, sent: bool, answered: bool) -> str:
