@@ -65,7 +65,7 @@ def load(flags: Mapping[str, str] | None = None, path: str | None = None) -> Set
     directory. Raises SettingsError with one line for each mistake in any of the sources.
     """
     here = Path.cwd()
-    file = _find_file(path)
+    file = find_file(path)
     sources = [_environment(here), _flags(flags or {}, here)]
     if file is not None:
         sources.insert(0, _file(file))
@@ -92,8 +92,8 @@ def load(flags: Mapping[str, str] | None = None, path: str | None = None) -> Set
     return Settings(**sections, alerters=alerters).with_origins(origins)
 
 
-def _find_file(path: str | None) -> Path | None:
-    """Return the settings file to read; a named one must be there."""
+def find_file(path: str | None) -> Path | None:
+    """Return the settings file to read, None where there is none; raises SettingsError for a named one."""
     named = path if path is not None else os.environ.get("TRACKER_SETTINGS") or None
     if named is None:
         default = Path(DEFAULT_FILE)
