@@ -14,7 +14,8 @@ import pytest
 from tests.gateway_rig import PATIENT, real_now, requests, with_gateway
 from tests.paper_clients import ACCOUNT, NVDA, raw_client, until
 from tracker.gateway.outgoing import ALLOWED
-from tracker.gateway.visit import Reach, Visited, visit
+from tracker.gateway.visit import visit
+from tracker.gateway.visited import Reach, Visited
 from tracker.paper.server import PaperGateway
 
 

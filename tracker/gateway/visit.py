@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, Final
 
 from tracker.core.model import Execution, Frame, Notice, Source
@@ -25,6 +23,7 @@ from tracker.gateway.normalise import normalise
 from tracker.gateway.notices import Effect, effect_of, words_for
 from tracker.gateway.recording import Fatal, Nowhere, Recorder
 from tracker.gateway.repeats import Fields
+from tracker.gateway.visited import Clocked, Reach, Visited
 
 _GOODBYE_SECONDS: Final = 1.0
 _FEE_SECONDS: Final = 2.0
@@ -32,54 +31,6 @@ _FEE_SECONDS: Final = 2.0
 _GREETING_LIMIT: Final = 256
 """Longest first message that is taken for the gateway's greeting, in bytes."""
 _IN_USE: Final = 326
-
-
-class Reach(StrEnum):
-    """Say how far a visit came."""
-
-    NOWHERE = "nowhere"
-    """Nothing took the connection."""
-    SILENCE = "silence"
-    """Something took it and said nothing."""
-    STRANGER = "stranger"
-    """What answered does not speak this protocol."""
-    ID_TAKEN = "id_taken"
-    """The gateway lets nobody in under this client id, since another session uses it (326)."""
-    HALFWAY = "halfway"
-    """The gateway greeted, and the login did not come to its end."""
-    IN = "in"
-
-
-@dataclass(frozen=True, slots=True)
-class Clocked:
-    """Hold the gateway's time, in whole seconds as it tells it, and ours around it; all aware UTC."""
-
-    asked_at: datetime
-    server_time: datetime
-    answered_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Visited:
-    """Hold what a visit heard; None is what was not answered."""
-
-    reach: Reach
-    reason: str = ""
-    """Why it came no further, in plain words; empty when logged in."""
-    accounts: tuple[str, ...] = ()
-    server_version: int = 0
-    greeting: str = ""
-    """The time with which the gateway greets, and the zone that it was logged in with."""
-    clocked: Clocked | None = None
-    executions_listed: bool = False
-    """Whether the answers about the day's executions ended."""
-    of_others: int = 0
-    """Executions of the day whose order came from another client, orders by hand left out."""
-    of_others_with_fee: int = 0
-    read_only: bool | None = None
-    """Whether the Read-Only API refused a question that it refuses."""
-    upstream: str = ""
-    """Why the gateway is without IBKR; empty where it has not said so."""
 
 
 async def visit(options: LinkOptions, *, now: Callable[[], datetime]) -> Visited:
