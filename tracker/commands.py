@@ -110,6 +110,19 @@ def _declare_paper(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(name, action="store_true", default=None, help=meaning)
 
 
+def _doctor(arguments: Arguments) -> int:
+    from tracker.doctor.command import run
+
+    own = arguments.own
+    return run(arguments.flags, own.settings, as_json=own.as_json, offline=own.offline)
+
+
+def _declare_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--offline", action="store_true", help="leave the gateway alone; check the rest of the set-up"
+    )
+
+
 COMMANDS: Final[Mapping[str, Command]] = {
     "run": Command("watch the gateway and keep the alert store true, until told to end", _run),
     "demo": Command(
@@ -119,5 +132,11 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "be a paper gateway that any client of the TWS API can trade on", _paper, _declare_paper
     ),
     "status": Command("say how the running tracker is", _status, reads=True),
+    "doctor": Command(
+        "check the set-up before the first trade, and say what to do",
+        _doctor,
+        _declare_doctor,
+        reads=True,
+    ),
     **asking.COMMANDS,
 }
