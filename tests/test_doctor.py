@@ -130,6 +130,7 @@ def test_an_alerts_file_that_its_writer_was_just_writing_is_no_fault(setup: Setu
 
 def test_a_missing_folder_is_found_with_the_setting_that_names_it(setup: Setup) -> None:
     setup.flags = {"stores.alerts": str(setup.folder / "gone" / "alerts.json")}
+    assert "alerts_file_system" not in setup.look().checks
     setup.look().check_only("alerts_folder", "does not exist", "flag --stores.alerts")
 
 
@@ -140,12 +141,26 @@ def test_a_folder_below_a_file_is_found(setup: Setup) -> None:
     )
 
 
+def test_a_folder_that_this_user_may_not_enter_is_found(setup: Setup) -> None:
+    disk = FaultyDisk()
+    disk.failing["stat"] = PermissionError(13, "Permission denied")
+    setup.with_probes(disk=disk)
+    found = setup.look()
+    assert "cannot be looked at (Permission denied)" in found["alerts_folder"]["found"]
+    assert {"alerts_folder", "journal_folder", "token_folder"} <= set(found.faults())
+
+
+def test_the_folder_of_the_log_is_tried_where_there_is_one(setup: Setup) -> None:
+    setup.flags = {"log.file": str(setup.folder / "gone" / "tracker.log")}
+    setup.look().check_only("log_folder", "does not exist", "flag --log.file")
+
+
 def test_an_unwritable_folder_is_found(setup: Setup) -> None:
     disk = FaultyDisk()
     disk.failing["open_new"] = PermissionError(13, "Permission denied")
     setup.with_probes(disk=disk)
     found = setup.look()
-    assert {"alerts_folder", "journal_folder", "token_folder"} == set(found.faults())
+    assert found.faults() == ["alerts_folder", "journal_folder", "token_folder"]
     assert "cannot make a file: Permission denied" in found["alerts_folder"]["found"]
     assert "write access" in found["alerts_folder"]["next_step"]
 
@@ -307,7 +322,9 @@ def test_missing_zone_data_is_found(setup: Setup) -> None:
 
 def test_the_rival_library_is_found(setup: Setup) -> None:
     setup.with_probes(machine=machine(versions={"ib_insync": "0.9.86", "aeventkit": "2.1.0"}))
-    setup.look().check_only("python", "aeventkit", "environment of its own")
+    found = setup.look(offline=False)
+    found.check_only("python", "aeventkit", "environment of its own")
+    assert "this Python is not fit" in found["gateway"]["found"]
 
 
 def test_each_mistake_in_the_settings_is_a_fault(setup: Setup) -> None:

@@ -15,6 +15,7 @@ from tests.doctor_rig import Diagnosis, Setup, command, play
 from tests.paper_clients import NVDA, raw_client
 from tracker.clock import now
 from tracker.paper.server import PaperGateway
+from tracker.stores.lock import FileLock
 
 
 @pytest.fixture(autouse=True)
@@ -129,6 +130,17 @@ def test_a_login_in_another_zone_is_warned_of(tmp_path: Path) -> None:
 
 
 # A tracker that runs
+
+
+def test_a_tracker_that_does_not_answer_keeps_its_client_id_too(tmp_path: Path) -> None:
+    async def story(setup: Setup, gateway: PaperGateway) -> None:
+        with FileLock(setup.journal, "tracker run, process 4711"):
+            found = await setup.examine()
+        found.check_only("other_tracker", "process 4711", "stop that one first")
+        assert "process 4711 may be using its client id" in found["gateway"]["found"]
+        assert not gateway.received
+
+    play(tmp_path, story)
 
 
 def test_a_running_tracker_is_asked_and_keeps_its_client_id(tmp_path: Path) -> None:

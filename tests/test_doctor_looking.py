@@ -160,6 +160,20 @@ def test_a_journal_too_large_to_copy_is_left_alone(tmp_path: Path, monkeypatch: 
     assert "not looked into" in found.unread
 
 
+def test_a_journal_that_cannot_be_copied_is_no_broken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.db"
+    Journal(path).close()
+
+    def full(*names: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    found = reading.read_journal(path, in_use=False)
+    assert (found.trouble, "No space left on device" in found.unread) == ("", True)
+
+
 def test_a_lock_is_told_by_the_name_of_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     assert reading.read_lock(path).holder == ""

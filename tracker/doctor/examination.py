@@ -45,9 +45,14 @@ def examine_machine(probes: Probes) -> Iterator[Finding]:
 
 def examine(settings: Settings, source: Path | None, probes: Probes, *, offline: bool) -> Iterator[Finding]:
     """Yield all findings; `source` is the settings file, None where there is none."""
-    yield from examine_machine(probes)
+    of_machine = list(examine_machine(probes))
+    yield from of_machine
     yield machine.judge_settings("" if source is None else str(source), _overrides(settings))
-    yield from _Examination(settings, probes).findings(offline=offline)
+    why_not_ask = "as wanted (--offline)" if offline else ""
+    if not is_well(of_machine):
+        # The client library may not even load.
+        why_not_ask = "since this Python is not fit for it"
+    yield from _Examination(settings, probes).findings(why_not_ask)
 
 
 def answer(findings: list[Finding], *, now: datetime, offline: bool) -> dict[str, Any]:
@@ -93,17 +98,19 @@ class _Examination:
             ground, f"{section}.{key}", path, origin, configured=not origin.startswith("default of ")
         )
 
-    def findings(self, *, offline: bool) -> Iterator[Finding]:
-        """Yield what the settings lead to."""
+    def findings(self, why_not_ask: str) -> Iterator[Finding]:
+        """Yield what the settings lead to; `why_not_ask` keeps from asking the gateway, if there is one."""
         yield from self._stores()
-        bound_to, journal = self._journal()
+        place = self._places["stores.journal"]
+        yield storing.judge_folder(place)
+        bound_to, journal = self._journal(place)
         yield journal
-        yield storing.judge_file_system(self._places["stores.journal"], can_tell=self._can_tell_mounts)
+        yield from self._file_system(place)
         yield machine.judge_space(list(self._places.values()))
         yield from self._around()
-        if offline:
-            step = "run it without --offline before the first trade"
-            yield Finding("gateway", Level.NOTE, "not asked, as wanted (--offline)", step)
+        if why_not_ask:
+            step = "have it asked before the first trade"
+            yield Finding("gateway", Level.NOTE, f"not asked, {why_not_ask}", step)
         else:
             yield from self._gateway(bound_to)
         zone, name = self._settings.login_zone(), self._zone_name(self._settings.gateway.timezone)
@@ -114,10 +121,11 @@ class _Examination:
         settings, probes, now = self._settings, self._probes, self._now
         alerts = self._places["stores.alerts"]
         yield storing.judge_folder(alerts)
-        records = reading.read_records(settings, alerts, probes.pause)
+        records = reading.NOTHING
+        if alerts.folder is FolderState.THERE and not alerts.is_folder:
+            records = reading.read_records(settings, alerts, probes.pause)
         yield storing.judge_alerts_file(alerts, records)
-        if alerts.folder is FolderState.THERE:
-            yield storing.judge_file_system(alerts, can_tell=self._can_tell_mounts)
+        yield from self._file_system(alerts)
         if records.count:
             yield judge_created_at(
                 records.stamps,
@@ -132,16 +140,20 @@ class _Examination:
             place = self._places[setting]
             yield storing.judge_alerter_store(place, troubles.get(place.path, ""))
 
-    def _journal(self) -> tuple[str | None, Finding]:
-        place = self._places["stores.journal"]
+    def _file_system(self, place: Place) -> Iterator[Finding]:
+        if place.folder is FolderState.THERE or place.will_be_made:
+            yield storing.judge_file_system(place, can_tell=self._can_tell_mounts)
+
+    def _journal(self, place: Place) -> tuple[str | None, Finding]:
         held = any(lock.holder for lock in self._locks[:1])
         facts = reading.read_journal(self._settings.stores.journal, in_use=held)
         return facts.bound_to, storing.judge_journal(place, facts)
 
     def _around(self) -> Iterator[Finding]:
         """Yield what stands beside the stores: folders, other trackers, the status socket."""
-        written = [place for name, place in self._places.items() if name != "stores.alerts"]
-        yield from storing.judge_places(written)
+        for setting in ("status.token_file", "log.file"):
+            if setting in self._places:
+                yield storing.judge_folder(self._places[setting])
         yield storing.judge_locks(self._locks, self._port, ours=self._ours)
         yield guarding.judge_status_port(self._port, ours=self._ours)
         token = reading.read_token_file(self._settings.status.token_file)

@@ -86,6 +86,11 @@ class Place:
     space: Space | None = None
 
     @property
+    def will_be_made(self) -> bool:
+        """Whether the daemon makes the folder at its first start: the default one of its own files."""
+        return self.folder is FolderState.MISSING and not self.configured and self.tried
+
+    @property
     def parent(self) -> Path:
         """The folder, as the setting has it."""
         return self.path.parent

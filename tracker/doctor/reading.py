@@ -31,6 +31,8 @@ _PAUSE_SECONDS: Final = 0.2
 """Between two looks at alerts.json: its writer empties it for a moment."""
 COPIED_MOST: Final = 512 * 1024 * 1024
 """Largest journal that is copied for a look into it, in bytes."""
+NOTHING: Final = Records(0, 0, (), ())
+"""What there is to read where there is no folder to read in."""
 
 
 def read_records(settings: Settings, place: Place, pause: Callable[[float], None]) -> Records:
@@ -102,7 +104,8 @@ def read_journal(path: Path, *, in_use: bool) -> JournalFacts:
                 shutil.copyfile(beside, copy.with_name(beside.name))
             return _asked(copy, instead_of=path)
     except OSError as error:
-        return JournalFacts(trouble=f"cannot be read ({error.strerror or error})")
+        # That the journal cannot be opened is known by then; what fails here is the copy.
+        return JournalFacts(unread=f"not looked into, since it cannot be copied ({error.strerror or error})")
 
 
 def _asked(path: Path, instead_of: Path | None = None) -> JournalFacts:

@@ -6,7 +6,7 @@ Pure. What ends the daemon at its start, or would make it lose what it writes, i
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from tracker.doctor.facts import FolderState, JournalFacts, Lock, Place, PortState, Records, StatusPort
@@ -46,7 +46,7 @@ def judge_folder(place: Place) -> Finding:
 
 def _no_folder(place: Place, check: str) -> Finding:
     if place.folder is FolderState.MISSING and not place.configured:
-        if place.setting in MADE_BY_DAEMON and place.stopped is None:
+        if place.will_be_made and place.stopped is None:
             return Finding(check, Level.OK, f"{place.parent} is made at the first start")
         if place.setting in READ_ONLY:
             return Finding(check, Level.OK, f"{place.parent} is not there, nor need it be")
@@ -163,6 +163,8 @@ def judge_alerter_store(place: Place, trouble: str) -> Finding:
 def judge_journal(place: Place, journal: JournalFacts) -> Finding:
     """Judge the journal: readable, for this user only, and of which kind of login."""
     check = "journal"
+    if place.is_folder or (place.folder is not FolderState.THERE and not place.will_be_made):
+        return Finding(check, Level.NOTE, "not looked at, since its folder is not well")
     if place.folder is not FolderState.THERE or (place.file is None and not place.file_reason):
         return Finding(check, Level.OK, "not there yet; made at the first start")
     reason = place.file_reason or journal.trouble
@@ -199,13 +201,6 @@ def judge_locks(locks: Sequence[Lock], port: StatusPort, *, ours: bool) -> Findi
         step = "stop that one first, or give this one other files (stores.alerts, stores.journal)"
         return Finding(check, Level.FAULT, found, step)
     return Finding(check, Level.OK, "none on these stores")
-
-
-def judge_places(places: Sequence[Place]) -> Iterator[Finding]:
-    """Yield the findings about folders that the tracker writes into."""
-    for place in places:
-        if place.setting not in READ_ONLY:
-            yield judge_folder(place)
 
 
 def _number(count: int, noun: str, plural: str = "s") -> str:
