@@ -15,7 +15,7 @@ import pytest
 
 from tests.daemon_rig import free_port, record
 from tests.doctor_rig import LOCAL_DISK, Diagnosis, Setup, command, play
-from tests.paper_clients import NVDA
+from tests.paper_clients import NVDA, until
 from tests.store_cases import FaultyDisk
 from tracker.doctor.facts import Machine, Space
 from tracker.doctor.probes import look_at_machine
@@ -52,7 +52,7 @@ def test_a_good_setup_passes_and_is_left_as_it_was(tmp_path: Path) -> None:
         assert setup.files() == before
         sent = {fields[0] for _, fields in gateway.received}
         assert {"71", "49", "7", "99"} == sent <= ALLOWED
-        assert gateway.clients == ()
+        await until(lambda: gateway.clients == (), "the visitor to be gone")
         assert "DU1234567" in found["account"]["found"]
         assert "paper" in found["account"]["found"]
 
