@@ -66,6 +66,10 @@ def test_a_full_or_broken_disk_ends_it_with_nothing_half_done(tmp_path: Path, fa
 
 KILLS = 50
 ALERTS = 8
+FAST = 0.02
+"""The longest pause between two orders, in seconds, while a life may end at any moment."""
+SLOW = 0.3
+"""The same while the next life begins: however slow the machine, the day stays of a size."""
 
 
 def test_fifty_kills_at_random_instants_under_load(
@@ -78,10 +82,11 @@ def test_fifty_kills_at_random_instants_under_load(
     chance = random.Random(seed)
     contracts = [option(f"SYM{n}", "20301220", "C", "100", con_id=700200000 + n) for n in range(ALERTS)]
     truth = [Decimal(0)] * ALERTS
+    pace = SLOW
 
     async def trade(rig: Rig, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await asyncio.sleep(chance.uniform(0, 0.02))
+            await asyncio.sleep(chance.uniform(0, pace))
             which = chance.randrange(ALERTS)
             quantity = chance.randint(1, 9)
             order = rig.gateway.order(contracts[which], "BUY", quantity, limit="2")
@@ -106,10 +111,13 @@ def test_fifty_kills_at_random_instants_under_load(
         rig.write({ROBIN: alerts})
         stop = asyncio.Event()
         trading = asyncio.create_task(trade(rig, stop))
+        nonlocal pace
         for _ in range(KILLS):
             await rig.start(ready=chance.random() < 0.7)
+            pace = FAST
             await asyncio.sleep(chance.uniform(0, 0.3))
             await rig.stop(signal.SIGKILL)
+            pace = SLOW
             json.loads(rig.alerts_path.read_text())
         stop.set()
         await trading
