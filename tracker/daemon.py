@@ -7,6 +7,7 @@ message that tried to leave) ends the process with a reason; everything else is 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Sequence
@@ -223,6 +224,8 @@ def run(settings: Settings) -> int:
             stack.enter_context(FileLock(settings.stores.alerts, holder))
             journal = Journal(settings.stores.journal)
             stack.callback(journal.close)
+            # What was loaded stays; the collector would go through it again and again while fills come.
+            gc.freeze()
             worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
             return asyncio.run(_main(settings, journal, worker))
     except CannotListen as error:

@@ -49,10 +49,10 @@ from tracker.core.ports import AlertStore
 from tracker.core.updates import ClosingPolicy, Event, EventKind, stakes_of
 from tracker.stores.journal import KEPT, REMOVING, Journal
 
-_BATCH: Final = 1000
+_BATCH: Final = 3000
 _FLOOD: Final = 50
 """Frames in one step from which on more are likely to be on their way."""
-_GATHER_SECONDS: Final = 0.1
+_GATHER_SECONDS: Final = 0.25
 """How long a flood is decided before the alerts are written; a single fill waits for nothing."""
 _WATCH_SECONDS: Final = 0.25
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)

@@ -116,7 +116,7 @@ def _open(groups: tuple[Group, ...], opening: Decimal, entry: Entry) -> tuple[Gr
         if group.owners == entry.owners:
             quantity = group.quantity + opening
             cost = abs(group.quantity) * group.avg_price + abs(opening) * entry.price
-            grown = replace(group, quantity=quantity, avg_price=cost / abs(quantity))
+            grown = Group(group.owners, quantity, cost / abs(quantity), group.opened)
             return (*groups[:at], grown, *groups[at + 1 :])
     return (*groups, Group(entry.owners, opening, entry.price, entry.moment))
 

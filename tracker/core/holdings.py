@@ -240,6 +240,9 @@ class Holdings:
         attention = booked.attention
         if attention is not Attention.REOPENED:
             attention = attention_of(booked.match) if parts.opening else Attention.NONE
+        before = (booked.folded, booked.opening, booked.closing, booked.owners, booked.attention)
+        if before == (True, parts.opening, parts.closing, parts.touched, attention):
+            return
         after = replace(
             booked,
             folded=True,
@@ -248,8 +251,6 @@ class Holdings:
             owners=parts.touched,
             attention=attention,
         )
-        if after == booked:
-            return
         self._book.put(EXECUTIONS, after)
         if attention is not booked.attention:
             self._needs_person(after)

@@ -162,12 +162,19 @@ class Ledger:
             return
         self._heal(execution.exec_id)
         match = self._match(execution)
-        booked = Booked(execution, frame.seq, frame.received_at, frame.session, match, source=frame.source)
+        booked = Booked(
+            execution,
+            frame.seq,
+            frame.received_at,
+            frame.session,
+            match,
+            source=frame.source,
+            folded=execution.contract.is_combo,
+        )
         versions = self._versions(booked)
         if versions:
             self._correct(frame, booked, versions)
             return
-        booked = replace(booked, folded=booked.execution.contract.is_combo)
         self._book.put(EXECUTIONS, booked)
         self._tell(EventKind.FILL, frame, booked)
         if booked.counted:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 AlerterEntry: TypeAlias = tuple[str, str, Sequence[str]]
@@ -24,6 +25,7 @@ _TRAILING_ALERTS: Final = re.compile("(?<=.)alerts?$")
 _ALWAYS_SPX: Final = frozenset({"demspxslayer", "demspxslayerandleaps"})
 
 
+@lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
     """Reduce an alerter's name to what its spellings share.
 
@@ -36,6 +38,7 @@ def canonical(name: str) -> str:
     return _TRAILING_ALERTS.sub("", letters)
 
 
+@lru_cache(maxsize=4096)
 def symbol_key(symbol: str) -> str:
     """Reduce a ticker to what its spellings share: `brk.b`, `BRK/B` and IBKR's `BRK B` are one."""
     return " ".join(symbol.upper().replace(".", " ").replace("/", " ").split())

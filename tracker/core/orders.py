@@ -51,15 +51,15 @@ class Orders:
 
     def add(self, booked: Booked) -> None:
         """Add a new execution to the sums of its order, and note how much the broker counts."""
-        row = self._book.get(TOTALS, booked.order)
+        execution, order = booked.execution, booked.order
+        row = self._book.get(TOTALS, order)
         totals = row.totals if row is not None else Totals()
-        fee = self._book.get(FEES, booked.execution.exec_id)
-        self._book.put(TOTALS, OrderTotals(booked.order, _added(totals, booked.execution, fee)))
-        execution = booked.execution
+        fee = self._book.get(FEES, execution.exec_id)
+        self._book.put(TOTALS, OrderTotals(order, _added(totals, execution, fee)))
         # A fill need not touch every alert that shows its order: the sale of several alerts' positions.
         self._touch(order_shown(execution))
         if booked.source is Source.BROKER and execution.order_key is not None:
-            self._compare(booked.order, execution.cum_qty)
+            self._compare(order, execution.cum_qty)
 
     def sum_again(self, booked: Booked) -> None:
         """Sum the order of an execution anew, after a correction or a changed fee."""
@@ -87,9 +87,10 @@ class Orders:
 
     def _add_fee(self, booked: Booked, fee: CommissionReport) -> None:
         """Add the first report of an execution that was summed without one."""
-        row = self._book.get(TOTALS, booked.order)
+        order = booked.order
+        row = self._book.get(TOTALS, order)
         assert row is not None, "a counted execution is in the sums of its order"
-        self._book.put(TOTALS, OrderTotals(booked.order, _with_fee(row.totals, fee)))
+        self._book.put(TOTALS, OrderTotals(order, _with_fee(row.totals, fee)))
         self._touch(order_shown(booked.execution))
 
     # What the broker says of an order
@@ -101,7 +102,10 @@ class Orders:
             return
         before = self._book.get(ORDERS, broker_order_text(key)) or OrderState(key)
         total = _total_of(status) or before.total
-        self._put(before, replace(before, status=status.status, broker_filled=status.filled, total=total))
+        after = OrderState(
+            key, before.account, before.con_id, total, status.status, status.filled, before.legs
+        )
+        self._put(before, after)
         # A combo's filled counts combos, and an order of an FA group spans accounts.
         if before.account and before.con_id and not before.legs:
             self._compare(f"{before.account} {before.con_id} {broker_order_text(key)}", status.filled)
@@ -114,13 +118,14 @@ class Orders:
         before = self._book.get(ORDERS, broker_order_text(key)) or OrderState(key)
         self._put(
             before,
-            replace(
-                before,
-                account=order.account or before.account,
-                con_id=order.contract.con_id,
-                total=order.total or before.total,
-                status=order.status or before.status,
-                legs=order.legs or before.legs,
+            OrderState(
+                key,
+                order.account or before.account,
+                order.contract.con_id,
+                order.total or before.total,
+                order.status or before.status,
+                before.broker_filled,
+                order.legs or before.legs,
             ),
         )
 

@@ -84,7 +84,7 @@ class Proving:
                 self._put(replace(self._link, severed=True))
             case Notice(_, code, _) if code in RESTORED:
                 self._put(replace(self._link, severed=False))
-            case _:
+            case _ if frame.source is not Source.BROKER:
                 events += self._note(frame)
         return events
 

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from operator import is_
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +54,8 @@ class Journal:
         self._tail: list[Frame] = []
         """The newest frames, without a gap, as far back as the cursor or less."""
         self._considered: list[tuple[int, str, bytes]] = []
+        self._dumped: tuple[Sequence[Alert], bytes] = ((), b"")
+        """What the last decision looked at, and how it is written: the fills of one order see the same."""
 
     def close(self) -> None:
         """Close the file; what was committed stays."""
@@ -206,7 +209,9 @@ class Journal:
     def considered(self, seq: int, key: ExecutionKey, alerts: Sequence[Alert]) -> None:
         """Record, inside a step, the alerts that a decision looked at."""
         if alerts:
-            body = _ALERTS.dump_json(tuple(alerts))
+            if not _same(alerts, self._dumped[0]):
+                self._dumped = (alerts, _ALERTS.dump_json(tuple(alerts)))
+            body = self._dumped[1]
             self._considered.append((seq, f"{key.account} {key.exec_id}", body))
 
     def _flush_considered(self) -> None:
@@ -291,6 +296,11 @@ class Journal:
 def _root(exec_id: str) -> str:
     parts = correction_parts(exec_id)
     return exec_id if parts is None else parts.root
+
+
+def _same(one: Sequence[object], other: Sequence[object]) -> bool:
+    """Tell whether two sequences hold the very same objects."""
+    return len(one) == len(other) and all(map(is_, one, other))
 
 
 def _instant(seconds: float) -> datetime:

@@ -43,12 +43,8 @@ class JournalBook:
         self._tables = {table.name: _Rows(table) for table in TABLES}
 
     def get(self, table: Table[Row], key: str) -> Row | None:
-        cached: Row | None = self._tables[table.name].rows.get(key)
-        if cached is not None:
-            return cached
-        kept = self._tables[table.name]
-        found = select(self._db, kept.by_key, (key,))
-        return kept.load(key, found[0][0]) if found else None
+        row: Row | None = self._tables[table.name].get(self._db, key)
+        return row
 
     def has(self, table: Table[Row], key: str) -> bool:
         """Tell whether a row is there, without decoding it."""
@@ -82,7 +78,7 @@ class JournalBook:
     def committed(self) -> None:
         """Let go of decoded rows beyond the bound; all of them are in the file now."""
         for kept in self._tables.values():
-            if max(len(kept.rows), len(kept.complete)) > _CACHED_ROWS:
+            if kept.size > _CACHED_ROWS:
                 kept.forget()
 
     def forget(self) -> None:
@@ -106,7 +102,11 @@ class _Rows:
         """(index, value) -> keys."""
         self._values: dict[str, tuple[str | None, ...]] = {}
         """Key -> the index values of a row that was put, in the table's order."""
-        self.by_key = f"SELECT body FROM {table.name} WHERE key = ?"
+        self._unplaced: dict[str, Any] = {}
+        """Key -> what stood there before the row was put, of those put since the last look at an index."""
+        self._missing: set[str] = set()
+        """Keys that are neither here nor in the file."""
+        self._by_key = f"SELECT body FROM {table.name} WHERE key = ?"
         self._by_index = {
             index: f"SELECT key, body FROM {table.name} WHERE {index} = ?" for index in table.indexes
         }
@@ -115,21 +115,31 @@ class _Rows:
         self._upsert = _upsert(table)
         self._codec = _ADAPTERS[table.name]
 
+    @property
+    def size(self) -> int:
+        """How much is kept, of whatever there is most."""
+        return max(len(self.rows), len(self.complete), len(self._missing))
+
     def put(self, row: Any) -> None:
         """Take a changed row."""
         key = self._key(row)
-        old = self.rows.get(key)
+        if self._indexes:
+            self._unplaced.setdefault(key, self.rows.get(key))
         self.rows[key] = row
         self.changed[key] = None
-        if not self._indexes:
-            return
-        values = self._values_of(row)
-        before = self._values.get(key)
-        if before is None and old is not None:
-            before = self._values_of(old)
-        self._values[key] = values
-        if before != values:
-            self._move(key, before or (None,) * len(values), values)
+        self._missing.discard(key)
+
+    def _place(self) -> None:
+        """Note where the rows are found that were put since."""
+        for key, old in self._unplaced.items():
+            values = self._values_of(self.rows[key])
+            before = self._values.get(key)
+            if before is None and old is not None:
+                before = self._values_of(old)
+            self._values[key] = values
+            if before != values:
+                self._move(key, before or (None,) * len(values), values)
+        self._unplaced.clear()
 
     def _values_of(self, row: Any) -> tuple[str | None, ...]:
         return tuple([of(row) for _, of in self._indexes])
@@ -145,6 +155,7 @@ class _Rows:
 
     def find(self, db: sqlite3.Connection, index: str, value: str) -> list[Any]:
         """Return the rows whose index has that value."""
+        self._place()
         place = (index, value)
         if place not in self.complete:
             number = [name for name, _ in self._indexes].index(index)
@@ -158,6 +169,16 @@ class _Rows:
         rows = self.rows
         return [rows[key] for key in self._places[place]]
 
+    def get(self, db: sqlite3.Connection, key: str) -> Any:
+        """Return the row of that key, None where there is none."""
+        row = self.rows.get(key)
+        if row is None and key not in self._missing:
+            found = select(db, self._by_key, (key,))
+            if found:
+                return self.load(key, found[0][0])
+            self._missing.add(key)
+        return row
+
     def load(self, key: str, body: bytes) -> Any:
         """Return the row, decoded at most once while it is kept."""
         row = self.rows.get(key)
@@ -169,6 +190,7 @@ class _Rows:
         """Write the changed rows."""
         if not self.changed:
             return
+        self._place()
         rows, dump = self.rows, self._codec.dump_json
         if self._indexes:
             values = self._values
@@ -179,8 +201,13 @@ class _Rows:
 
     def forget(self) -> None:
         """Drop everything."""
-        for kept in (self.rows, self.changed, self.complete, self._places, self._values):
-            kept.clear()
+        self.rows.clear()
+        self.changed.clear()
+        self.complete.clear()
+        self._places.clear()
+        self._values.clear()
+        self._unplaced.clear()
+        self._missing.clear()
 
 
 def _upsert(table: Table[Any]) -> str:
