@@ -68,17 +68,27 @@ def test_the_summary_puts_up_with_any_missing_field(gone: set[str]) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from([*STATUS, "new"]),
+        st.sampled_from([*STATUS, "gaps", "new"]),
         st.none()
         | st.booleans()
         | st.integers()
         | st.text()
-        | st.lists(st.text())
+        | st.lists(st.text() | st.dates().map(str))
         | st.dictionaries(st.text(), st.integers()),
     )
 )
 def test_the_summary_puts_up_with_fields_of_another_kind(answer: dict[str, Any]) -> None:
     assert summarise(answer)
+
+
+def test_unproven_days_are_named_in_words_with_the_next_step() -> None:
+    """Those that follow one another as a range, over a month's end too; none are told as none."""
+    days = ["2025-10-31", "2025-11-01", "2025-11-02", "2025-11-14", "soon"]
+    assert summarise({"subscribed": True, "gaps": days}).splitlines()[1:] == [
+        "days not proven     2025-10-31 to 2025-11-02, 2025-11-14, soon: fills may be",
+        "                    missing, see `tracker gaps`",
+    ]
+    assert summarise({"subscribed": True, "gaps": []}).splitlines()[1:] == ["days not proven     none"]
 
 
 def test_the_summary_shows_fields_it_does_not_know_by_their_name() -> None:

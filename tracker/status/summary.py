@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 WIDTH: Final = 80
@@ -25,6 +25,7 @@ _HANDLED: Final = frozenset(
         "started_at",
         "link",
         "needs_you",
+        "gaps",
     }
 )
 
@@ -64,6 +65,7 @@ def _rows(answer: Mapping[str, Any], now: datetime | None) -> Iterator[tuple[str
         )
     elif needs is not None:
         yield "needs you", str(needs or "nothing")
+    yield from _unproven(answer)
     if "last_polled_at" in answer:
         yield "last sweep", _when(answer["last_polled_at"], now)
     stats = _mapping(answer, "stats")
@@ -92,6 +94,32 @@ def _link_rows(link: Mapping[str, Any], now: datetime | None) -> Iterator[tuple[
     for name, value in link.items():
         if name not in ("state", "since", "reason", "next_attempt_at") and value not in (None, [], ""):
             yield _words(name), _plain(value, now)
+
+
+def _unproven(answer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    gaps = answer.get("gaps")
+    if isinstance(gaps, list) and gaps:
+        yield "days not proven", f"{_days(gaps)}: fills may be missing, see `tracker gaps`"
+    elif "gaps" in answer:
+        yield "days not proven", _plain(gaps, None)
+
+
+def _days(names: list[Any]) -> str:
+    """Write days in order, those that follow one another as a range."""
+    ranges: list[list[str]] = []
+    for name in map(str, names):
+        if ranges and _next_day(ranges[-1][-1]) == name:
+            ranges[-1].append(name)
+        else:
+            ranges.append([name])
+    return ", ".join(days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}" for days in ranges)
+
+
+def _next_day(name: str) -> str | None:
+    try:
+        return (date.fromisoformat(name) + timedelta(days=1)).isoformat()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _mapping(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
