@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 from tracker.console import say
 from tracker.core.model import JsonValue
 from tracker.demo.morning import AlertName
+from tracker.status.protocol import SCHEMA
 
 LOG: Final = "tracker.log"
 """What the tracker's log is called in the demo's folder."""
@@ -189,6 +190,7 @@ def as_document(outcome: Outcome) -> dict[str, JsonValue]:
     times = outcome.latencies
     return {
         "ok": outcome.ok,
+        "schema": SCHEMA,
         "folder": str(outcome.folder) if outcome.kept else None,
         "problems": list(outcome.problems),
         "events": [
