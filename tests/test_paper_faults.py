@@ -135,6 +135,28 @@ def test_executions_can_come_before_their_order() -> None:
     asyncio.run(run())
 
 
+def test_perm_ids_can_be_missing() -> None:
+    """Live and in answers, on all three messages that carry one; the execution is the same."""
+
+    async def run() -> None:
+        async with make_gateway() as gateway, raw_client(gateway) as client:
+            gateway.faults.no_perm_ids = True
+            order = gateway.order(NVDA, "BUY", 3, limit=2)
+            gateway.fill(order, 1)
+            client.send(7, 3, 1, 0, "", "", "", "", "", "")
+            client.send(16, 1)
+            await client.until("53")
+            assert {fields[25] for fields in client.of("5")} == {"0"}
+            assert {fields[6] for fields in client.of("3")} == {"0"}
+            assert [fields[21] for fields in client.of("11")] == ["0", "0"]
+            gateway.faults.no_perm_ids = False
+            gateway.fill(order)
+            await client.settle()
+            assert client.of("11")[-1][21] == client.of("3")[-1][6] == str(order.perm_id)
+
+    asyncio.run(run())
+
+
 def test_a_fee_can_lag() -> None:
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway) as client:

@@ -253,8 +253,7 @@ def _bind_all(floor: Floor) -> None:
 def _orders(floor: Floor, connection: Connection, orders: Iterable[PaperOrder]) -> Iterator[Fields]:
     for order in orders:
         if order.announced:
-            yield order_messages.open_order(order, connection.version)
-            yield messages.order_status(order)
+            yield from floor.messages_of_order(order, connection.version)
     if not floor.faults.withhold_open_order_end:
         yield messages.open_order_end()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -116,14 +116,14 @@ class Floor:
             return
         for connection in self.ready(to):
             if self.sees(connection, order):
-                connection.push(order_messages.open_order(order, connection.version))
-                connection.push(messages.order_status(order))
+                for fields in self.messages_of_order(order, connection.version):
+                    connection.push(fields)
 
     def tell_status(self, order: PaperOrder, to: Collection[int] | None = None) -> None:
         """Tell of an order's status alone."""
         for connection in self.ready(to):
             if self.sees(connection, order):
-                connection.push(messages.order_status(order))
+                connection.push(messages.order_status(self._as_told(order)))
 
     def tell_executions(
         self, executions: Sequence[PaperExecution], to: Collection[int] | None = None
@@ -163,8 +163,8 @@ class Floor:
             if not self.sees(connection, execution):
                 continue
             if order is not None and order.announced and order.status == "Filled":
-                connection.push(order_messages.open_order(order, connection.version))
-                connection.push(messages.order_status(order))
+                for fields in self.messages_of_order(order, connection.version):
+                    connection.push(fields)
             connection.push(messages.commission_report(fee))
 
     def tell_position(self, account: str, con_id: int) -> None:
@@ -190,10 +190,17 @@ class Floor:
         for connection in self.ready((0,)):
             connection.push(messages.order_bound(order.perm_id, 0, order.order_id))
 
+    def messages_of_order(self, order: PaperOrder, version: int) -> tuple[Fields, Fields]:
+        """Return an order's openOrder and orderStatus."""
+        told = self._as_told(order)
+        return order_messages.open_order(told, version), messages.order_status(told)
+
     def execution_messages(
         self, execution: PaperExecution, request_id: int, version: int
     ) -> Iterator[Fields]:
         """Return an execution's message as often as the fault `duplicate` says."""
+        if self.faults.no_perm_ids:
+            execution = replace(execution, perm_id=0)
         fields = messages.execution_details(
             execution, request_id, self._time_text(execution, version), version
         )
@@ -205,6 +212,9 @@ class Floor:
         if order.completed_at is None:
             return ""
         return f"{order.completed_at.astimezone(self.book.zone):%Y%m%d %H:%M:%S} {self.book.zone.key}"
+
+    def _as_told(self, order: PaperOrder) -> PaperOrder:
+        return replace(order, perm_id=0) if self.faults.no_perm_ids else order
 
     def _time_text(self, execution: PaperExecution, version: int) -> str:
         if execution.time_text is not None:

@@ -281,6 +281,7 @@ EVENTS: Final[dict[str, dict[str, Key]]] = {
         "reorder": Key(flag),
         "late_fee_seconds": Key(seconds),
         "bad_zone": Key(text),
+        "no_perm_ids": Key(flag),
     },
     "raw": {"fields": Key(texts, required=True), "to": Key(wholes)},
     "garbage": {"hex": Key(hexadecimal, required=True), "to": Key(wholes)},
