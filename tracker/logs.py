@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,16 @@ def mask(text: str) -> str:
     return _ACCOUNT.sub(r"\1***\2", text)
 
 
+def _with_exception(record: Record) -> str:
+    """Return the message with the exception's lines, taken out of the record: they name accounts too."""
+    error = record["exception"]
+    if error is None:
+        return record["message"]
+    record["exception"] = None
+    lines = traceback.format_exception(error.type, error.value, error.traceback)
+    return f"{record['message']}\n{''.join(lines).rstrip()}"
+
+
 def configure(
     level: str,
     *,
@@ -37,7 +48,7 @@ def configure(
 
     def patch(record: Record) -> None:
         if mask_accounts:
-            record["message"] = mask(record["message"])
+            record["message"] = mask(_with_exception(record))
 
     logger.remove()
     logger.configure(patcher=patch)
