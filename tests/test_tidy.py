@@ -41,6 +41,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "gateway": frozenset({"core", "gateway"}),
     "stores": frozenset({"core", "stores"}),
     "status": frozenset({"core", "status"}),
+    "notify": frozenset({"core", "answering", "notify"}),
     "paper": frozenset({"core", "paper"}),
     "clock": frozenset(),
     "settings": frozenset({"core", "clock"}),
@@ -54,7 +55,8 @@ LIBRARY_HOMES: Final = {
     "pydantic": ("tracker/settings.py", "tracker/sources.py", "tracker/stores/", "tracker/pump.py"),
     "pydantic_core": ("tracker/settings.py", "tracker/sources.py"),
     "pydantic_settings": ("tracker/settings.py", "tracker/sources.py"),
-    "tenacity": ("tracker/gateway/",),
+    "tenacity": ("tracker/gateway/", "tracker/notify/"),
+    "apprise": ("tracker/notify/services.py",),
     "sqlite3": ("tracker/stores/",),
     "h11": ("tracker/status/",),
 }

@@ -100,8 +100,17 @@ def metrics(status: Mapping[str, Any]) -> dict[str, Any]:
             "store_away": bool(status["store"]["away"]),
             "link_attempts": status["link"]["attempts"],
             "journal_bytes": status["journal"]["bytes"],
+            **_notify(status["notify"]),
         }
     }
+
+
+def _notify(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of the messages; none where nobody is to be told."""
+    if not figures:
+        return {}
+    counts = {f"notify_{name}_total": figures[name] for name in ("sent", "dropped", "given_up")}
+    return {**counts, "notify_waiting": figures["waiting"]}
 
 
 def needs_you(book: Book) -> Mapping[str, int]:

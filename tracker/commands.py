@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from tracker import asking
 from tracker.console import (
@@ -123,6 +123,39 @@ def _declare_doctor(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _notify(arguments: Arguments) -> int:
+    settings = settings_of(arguments)
+    import asyncio
+
+    from tracker import parts
+    from tracker.clock import now
+    from tracker.notify.sending import try_out
+    from tracker.notify.wording import trial_news
+    from tracker.settings import SettingsError
+    from tracker.status.protocol import SCHEMA
+
+    try:
+        services = parts.open_urls(settings)
+    except SettingsError as error:
+        raise Refusal(BAD_USAGE, error.lines) from None
+    if not services:
+        place = settings.origin("notify", "urls")
+        raise Refusal(
+            BAD_USAGE, [f"tracker notify: nobody to tell: {place} is empty; put an Apprise url there"]
+        )
+    results = asyncio.run(try_out(services, trial_news(now())))
+
+    def in_words(answer: Mapping[str, Any]) -> str:
+        return "\n".join(
+            f"url {one['url']}: {'sent' if one['sent'] else 'NOT sent: ' + one['reason']}"
+            for one in answer["urls"]
+        )
+
+    answer = {"ok": True, "schema": SCHEMA, "urls": results}
+    print_answer(answer, arguments.own.as_json, in_words)
+    return WELL if all(one["sent"] for one in results) else FAILED
+
+
 COMMANDS: Final[Mapping[str, Command]] = {
     "run": Command("watch the gateway and keep the alert store true, until told to end", _run),
     "demo": Command(
@@ -138,5 +171,6 @@ COMMANDS: Final[Mapping[str, Command]] = {
         _declare_doctor,
         reads=True,
     ),
+    "notify": Command("send a test message to each of notify.urls", _notify, reads=True),
     **asking.COMMANDS,
 }

@@ -27,6 +27,7 @@ from tracker.core.updates import Event, EventKind, instant
 from tracker.gateway.link import LinkState
 from tracker.gateway.recording import FatalCapture
 from tracker.gateway.session import Session
+from tracker.notify.services import Service
 from tracker.pump import StoreFull
 from tracker.reconciling.live import Reconciling
 from tracker.reconciling.views import Watched
@@ -48,7 +49,13 @@ EXIT_STORE: Final = 5
 class Daemon:
     """Hold the running parts of one tracker; `settings` were checked."""
 
-    def __init__(self, settings: Settings, journal: Journal, worker: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        worker: ThreadPoolExecutor,
+        services: Sequence[Service] = (),
+    ) -> None:
         self._settings = settings
         self._journal = journal
         self._started_at = now()
@@ -73,6 +80,7 @@ class Daemon:
             on_commit=self._pump.wake,
             on_state=self._link_changed,
         )
+        self._courier = parts.make_courier(settings, services, journal.book)
         gateway = settings.gateway
         self._reconciling = Reconciling(
             journal,
@@ -98,6 +106,7 @@ class Daemon:
         server = StatusServer(where.host, where.port, self._commands(), token, streams=streams)
         await server.start()
         logger.info("status socket on {}:{}", where.host, server.port)
+        self._courier.start(self._feed.follow(0))
         tasks = [
             asyncio.create_task(self._pump.run(), name="pump"),
             asyncio.create_task(self._session.run(), name="session"),
@@ -127,6 +136,7 @@ class Daemon:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_FAREWELL_SECONDS):
                     await self._pump.pump()
+        await self._courier.close(self._feed.last)
         self._store.alerts_file.close()
 
     async def _keep_house(self) -> None:
@@ -196,7 +206,10 @@ class Daemon:
 
     async def _status(self, request: Request) -> Answer:
         link = self._session.state
-        return answers.status(self._journal, self._pump, link, started_at=self._started_at, now=now())
+        return {
+            **answers.status(self._journal, self._pump, link, started_at=self._started_at, now=now()),
+            "notify": self._courier.figures(),
+        }
 
 
 _LOUD: Final = (EventKind.NEEDS_YOU, EventKind.UNDECODABLE, EventKind.CONFLICT)
@@ -205,7 +218,7 @@ _LOUD: Final = (EventKind.NEEDS_YOU, EventKind.UNDECODABLE, EventKind.CONFLICT)
 def run(settings: Settings) -> int:
     """Run the tracker in this process until it is told to end; returns the exit code.
 
-    Raises SettingsError for a configured folder that does not exist.
+    Raises SettingsError for a configured folder that does not exist, and for urls that cannot be told.
     """
     log = settings.log
     logs.configure(
@@ -217,6 +230,7 @@ def run(settings: Settings) -> int:
         retention=log.retention,
     )
     settings.require_folders()
+    services = parts.open_urls(settings)
     holder = f"tracker run, process {os.getpid()}"
     try:
         with ExitStack() as stack:
@@ -227,7 +241,7 @@ def run(settings: Settings) -> int:
             # What was loaded stays; the collector would go through it again and again while fills come.
             gc.freeze()
             worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
-            return asyncio.run(_main(settings, journal, worker))
+            return asyncio.run(_main(settings, journal, worker, services))
     except CannotListen as error:
         logger.error("{}", error)
         return EXIT_FAILED
@@ -236,5 +250,7 @@ def run(settings: Settings) -> int:
         return EXIT_STORE
 
 
-async def _main(settings: Settings, journal: Journal, worker: ThreadPoolExecutor) -> int:
-    return await Daemon(settings, journal, worker).run()
+async def _main(
+    settings: Settings, journal: Journal, worker: ThreadPoolExecutor, services: Sequence[Service]
+) -> int:
+    return await Daemon(settings, journal, worker, services).run()

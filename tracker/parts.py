@@ -9,20 +9,30 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
+from tracker.answering import gaps
 from tracker.answering.questions import Ground
 from tracker.clock import now
+from tracker.core.book import Book
 from tracker.core.matching import match_execution
 from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
 from tracker.core.names import AlerterNames
 from tracker.core.ports import Shown
 from tracker.core.updates import ClosingPolicy, Event
 from tracker.gateway.link import LinkOptions
+from tracker.logs import mask
+from tracker.notify.facts import Facts
+from tracker.notify.services import CannotNotify, Service, open_services
+from tracker.notify.wording import Choice
 from tracker.pump import Pump
-from tracker.settings import Settings
+from tracker.settings import Settings, SettingsError
 from tracker.stores.alerts import AlertFile
 from tracker.stores.contracts import AlerterStores
 from tracker.stores.journal import Journal
+
+if TYPE_CHECKING:
+    from tracker.notify.sending import Courier
 
 
 class AlertStores:
@@ -136,3 +146,27 @@ def make_pump(
         on_event=on_event,
         want_sweep=want_sweep,
     )
+
+
+def open_urls(settings: Settings) -> list[Service]:
+    """Open whom to tell; raises SettingsError, which never repeats a url."""
+    try:
+        return open_services(settings.notify.urls)
+    except CannotNotify as error:
+        raise SettingsError([f"{settings.origin('notify', 'urls')}: {error}"]) from None
+
+
+def make_courier(settings: Settings, services: Sequence[Service], book: Book) -> Courier:
+    """Return what tells people of the events; it does nothing before its `start`."""
+    from tracker.gateway.notices import planned_reset
+    from tracker.notify.sending import Courier
+
+    choice = Choice(
+        Facts(book),
+        started_at=now(),
+        link_down=timedelta(minutes=settings.notify.link_down_minutes),
+        unproven=lambda moment: gaps.warning(book, moment, settings.login_zone()),
+        planned=planned_reset,
+        mask=mask if settings.log.mask_accounts else str,
+    )
+    return Courier(services, choice, now=now)

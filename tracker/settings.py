@@ -163,7 +163,8 @@ class Log(Section):
 class Notify(Section):
     """Whom to tell of what a person should know."""
 
-    urls: Texts = ()
+    urls: Annotated[Texts, Field(repr=False)] = ()
+    """Secrets; only `tracker.notify.services` looks at them."""
     link_down_minutes: Annotated[float, Field(gt=0, le=1440, allow_inf_nan=False)] = 5.0
 
 

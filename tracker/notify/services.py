@@ -1,0 +1,118 @@
+"""Open the messaging services that `notify.urls` name, through Apprise.
+
+Owns what is known of Apprise: it is an optional extra, loaded only where urls are set. A url is a secret,
+so no message, log line or exception of ours ever holds one, nor what Apprise says about it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    import apprise
+
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20})://")
+_CODE: Final = re.compile(r"\berror=(\d{3})\b")
+
+
+class CannotNotify(Exception):
+    """Say why the urls cannot be used, without them, and what to do."""
+
+
+class Service(Protocol):
+    """Send a message to one of the urls."""
+
+    @property
+    def label(self) -> str:
+        """Name the url without saying it: its place in the list, and its scheme."""
+        ...
+
+    def send(self, title: str, body: str, *, grave: bool) -> str:
+        """Block until it is sent; returns why it was not, empty where it was."""
+        ...
+
+
+class _Heard(logging.Handler):
+    """Keep the HTTP status that Apprise last named on each thread; its other words may hold secrets."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._of = threading.local()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        found = _CODE.search(record.getMessage())
+        if found is not None:
+            self._of.code = found.group(1)
+
+    def take(self) -> str:
+        code: str = getattr(self._of, "code", "")
+        self._of.code = ""
+        return code
+
+
+class AppriseService:
+    """Send through Apprise; each url has an object of its own, so that one that hangs holds up no other."""
+
+    def __init__(self, label: str, service: apprise.Apprise, heard: _Heard) -> None:
+        self._label = label
+        self._service = service
+        self._heard = heard
+
+    @property
+    def label(self) -> str:
+        return self._label
+
+    def send(self, title: str, body: str, *, grave: bool) -> str:
+        self._heard.take()
+        if self._service.notify(
+            body, title=title, notify_type="warning" if grave else "info", body_format="text"
+        ):
+            return ""
+        code = self._heard.take()
+        return f"the service answered {code}" if code else "the service cannot be reached, or refused it"
+
+
+def open_services(urls: Sequence[str]) -> list[Service]:
+    """Return a service for each url; raises CannotNotify, which never repeats a url."""
+    if not urls:
+        return []
+    try:
+        import apprise
+    except ModuleNotFoundError as error:
+        raise CannotNotify(
+            f"{error.name} is not installed, and messages need it: install the extra `notify` (in the"
+            " tracker's folder: pipx install --force '.[notify]'), or take the urls out"
+        ) from None
+    heard = _listen()
+    # Without a time limit of its own it sends on the calling thread, which may hang; its pool's threads
+    # would hold up the end of the process.
+    asset = apprise.AppriseAsset(app_id="Order tracker", service_timeout=0)
+    opened: list[Service] = []
+    for place, url in enumerate(urls, 1):
+        scheme = _SCHEME.match(url)
+        label = f"{place} ({scheme.group(1).lower() if scheme else 'no scheme'})"
+        service = apprise.Apprise(asset=asset)
+        if not service.add(url):
+            raise CannotNotify(
+                f"url {label} is none that Apprise can use: compare it with the form of its service, as"
+                " `apprise --details` lists it"
+            )
+        opened.append(AppriseService(label, service, heard))
+    return opened
+
+
+def _listen() -> _Heard:
+    """Take over what Apprise logs; at lower levels it would say the urls."""
+    log = logging.getLogger("apprise")
+    log.setLevel(logging.WARNING)
+    log.propagate = False
+    for listener in log.handlers:
+        if isinstance(listener, _Heard):
+            return listener
+    heard = _Heard()
+    log.addHandler(heard)
+    return heard
