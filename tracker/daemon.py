@@ -37,6 +37,7 @@ from tracker.status.protocol import Answer, Command, Request
 from tracker.status.server import CannotListen, StatusServer, make_token
 from tracker.stores.journal import Journal, JournalFailed
 from tracker.stores.lock import FileLock, Locked
+from tracker.supervisor import Pulse, Supervisor, keep_alive
 
 _FAREWELL_SECONDS: Final = 5.0
 _MINUTE: Final = 60.0
@@ -60,6 +61,7 @@ class Daemon:
         self._journal = journal
         self._started_at = now()
         self._feed = EventFeed()
+        self._supervisor = Supervisor(os.environ, os.getpid())
         names = parts.names_of(settings)
         self._store = store = parts.alert_stores(settings, names)
         self._pump = parts.make_pump(
@@ -113,6 +115,9 @@ class Daemon:
             asyncio.create_task(self._questions.failure(), name="questions"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
         ]
+        if self._supervisor.watchdog_seconds is not None:
+            tasks.append(asyncio.create_task(keep_alive(self._supervisor, self._pulse()), name="watchdog"))
+        self._supervisor.ready()
         stopped = asyncio.create_task(stop.wait(), name="stop")
         try:
             await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -126,6 +131,7 @@ class Daemon:
             await self._end(server, [*tasks, stopped])
 
     async def _end(self, server: StatusServer, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        self._supervisor.stopping()
         await server.close()
         self._questions.close()
         await self._session.close()
@@ -151,6 +157,14 @@ class Daemon:
             warned = warning
             await asyncio.sleep(_MINUTE)
 
+    def _pulse(self) -> Pulse:
+        journal = self._journal
+        return Pulse(
+            looks=lambda: self._store.looks,
+            cursor=lambda: journal.cursor,
+            behind=lambda: bool(journal.frames_after(journal.cursor, 1)),
+        )
+
     def _signalled(self, stop: asyncio.Event, number: signal.Signals) -> None:
         if stop.is_set():
             # Asked twice: everything that matters is committed, so there is nothing to wait for.
@@ -169,6 +183,7 @@ class Daemon:
         self._session.request_sweep(reason)
 
     def _link_changed(self, link: LinkState) -> None:
+        self._supervisor.status(f"link {link.state.value}: {link.reason}")
         self._feed.publish(
             {
                 "event": "link",

@@ -41,8 +41,16 @@ class AlertStores:
     def __init__(self, alerts: AlertFile, alerters: AlerterStores) -> None:
         self.alerts_file = alerts
         self._alerters = alerters
+        self.looks = 0
+        """How often `refresh` came to an end, well or not; a thread that hangs in the disk lets it stand."""
 
     def refresh(self) -> bool:
+        try:
+            return self._refresh()
+        finally:
+            self.looks += 1
+
+    def _refresh(self) -> bool:
         added = self._alerters.refresh()
         if added:
             self.alerts_file.enrich_again()

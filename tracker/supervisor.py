@@ -1,0 +1,120 @@
+"""Tell the service manager how the tracker is: ready, alive, ending (the protocol of sd_notify(3)).
+
+Owns the datagrams to $NOTIFY_SOCKET and the judgement of whether the pump is alive. Without that variable it
+says nothing. It never waits for the manager, and never says that the tracker lives where it only idles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from loguru import logger
+
+_LONGEST_STATUS: Final = 200
+
+
+class Supervisor:
+    """Speak to the manager that started this process; `environ` and `pid` say which."""
+
+    def __init__(self, environ: Mapping[str, str], pid: int) -> None:
+        self._address = _address(environ.get("NOTIFY_SOCKET", ""))
+        self._failed = False
+        self._words = ""
+        self.watchdog_seconds = _watchdog(environ, pid) if self._address else None
+        """The longest silence that the manager takes for life; None where it does not watch."""
+
+    def ready(self) -> None:
+        """Say that the start is over: questions are answered and fills are kept."""
+        self._tell("READY=1")
+
+    def stopping(self) -> None:
+        """Say that the end has begun."""
+        self._tell("STOPPING=1")
+
+    def alive(self) -> None:
+        """Say that the work goes on."""
+        self._tell("WATCHDOG=1")
+
+    def status(self, words: str) -> None:
+        """Give the line that `systemctl status` shows; what it shows already is not said again."""
+        if words == self._words:
+            return
+        self._words = words
+        line = "".join(sign if sign.isprintable() else " " for sign in words)
+        self._tell(f"STATUS={line[:_LONGEST_STATUS]}")
+
+    def _tell(self, line: str) -> None:
+        if not self._address:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+                notify.setblocking(False)
+                notify.sendto(line.encode(), self._address)
+        except OSError as error:
+            # The manager is away or busy; the next line may get through.
+            if not self._failed:
+                logger.warning("the service manager cannot be told {}: {}", line, error)
+            self._failed = True
+        else:
+            self._failed = False
+
+
+class Pulse:
+    """Tell, from what it did since the last question, whether the pump is alive.
+
+    `looks` counts the looks at the alert store, which the pump's worker takes a few times a second; `cursor`
+    is the last frame decided; `behind` says whether a frame waits behind it. A pump that took no look, or
+    that left a frame undecided from one question to the next, is not alive.
+    """
+
+    def __init__(
+        self, *, looks: Callable[[], int], cursor: Callable[[], int], behind: Callable[[], bool]
+    ) -> None:
+        self._looks = looks
+        self._cursor = cursor
+        self._behind = behind
+        self._looks_before = -1
+        self._stuck_at: int | None = None
+
+    def beats(self) -> bool:
+        """Compare with the question before; the first one is answered well."""
+        looks, cursor = self._looks(), self._cursor()
+        looked = looks != self._looks_before
+        stuck_before, self._stuck_at = self._stuck_at, cursor if self._behind() else None
+        self._looks_before = looks
+        return looked and (self._stuck_at is None or self._stuck_at != stuck_before)
+
+
+async def keep_alive(supervisor: Supervisor, pulse: Pulse) -> None:
+    """Tell the manager that the work goes on, for ever and only while it does.
+
+    Runs on the event loop, so that a loop that hangs is not told of as alive.
+    """
+    assert supervisor.watchdog_seconds is not None, "only a manager that watches is told"
+    well = True
+    while True:
+        beats = pulse.beats()
+        if beats:
+            supervisor.alive()
+        elif well:
+            logger.error("the pump does not move; the service manager will start the tracker anew")
+        well = beats
+        # As sd_watchdog_enabled(3) advises: half of what is allowed.
+        await asyncio.sleep(supervisor.watchdog_seconds / 2)
+
+
+def _address(named: str) -> str:
+    """Return the socket's address; `@` begins the name of an abstract one (Linux). Others are no sockets."""
+    if named.startswith("@"):
+        return "\0" + named[1:]
+    return named if named.startswith("/") else ""
+
+
+def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:
+    if environ.get("WATCHDOG_PID", str(pid)) != str(pid):
+        return None
+    text = environ.get("WATCHDOG_USEC", "")
+    return int(text) / 1e6 if text.isdecimal() and int(text) > 0 else None
