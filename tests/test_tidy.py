@@ -336,7 +336,7 @@ def test_every_ignore_gives_its_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", listed(".py", ".toml", ".md", ".yml", ".yaml", ".service", "scripts/environment")
+    "name", listed(".py", ".toml", ".md", ".yml", ".yaml", ".service", "Containerfile", "scripts/environment")
 )
 def test_a_file_is_finished_and_belongs_to_no_machine(name: str) -> None:
     if name == "tests/test_tidy.py":
