@@ -24,6 +24,7 @@ from tests.reconcile_rig import ACCOUNT, CONTRACTS, OTHER, PROJECT, ROBIN, alert
 from tracker.asking import DISCREPANCIES
 from tracker.clock import now
 from tracker.commands import COMMANDS
+from tracker.console import FAILED, WELL
 from tracker.core.book import GAPS
 from tracker.core.evidence import Gap
 from tracker.core.model import Moment
@@ -34,7 +35,13 @@ WIDTH: Final = 80
 SECONDS: Final = 90.0
 PAGES: Final = [
     (PROJECT / "tracker" / page).read_text()
-    for page in ("answering/ANSWERS.md", "status/PROTOCOL.md", "core/MATCHING.md")
+    for page in (
+        "answering/ANSWERS.md",
+        "status/PROTOCOL.md",
+        "core/MATCHING.md",
+        "doctor/DOCTOR.md",
+        "notify/NOTIFICATIONS.md",
+    )
 ]
 DOCUMENTED: Final = {name for page in PAGES for name in re.findall(r"`(\w+)`", page)}
 QUESTIONS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -53,9 +60,13 @@ QUESTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "export": ("export",),
     "assign": ("assign", "UNDECIDED", f"{OTHER}/PLTR"),
     "dismiss": ("dismiss", "DISMISSED"),
+    "doctor": ("doctor",),
+    "notify": ("notify", "--notify.urls", '["json://127.0.0.1:9/"]'),
     "demo": ("demo",),
 }
 """What is asked, in this order."""
+FOUND: Final = {"reconcile": DISCREPANCIES, "doctor": FAILED, "notify": FAILED}
+"""Exit codes of commands that found something wrong, as they rightly may here."""
 
 
 class Said(NamedTuple):
@@ -120,7 +131,7 @@ async def ask(rig: Rig, command: str, *words: str) -> str:
     )  # fmt: skip
     async with asyncio.timeout(SECONDS):
         out, _ = await process.communicate()
-    assert process.returncode in (0, DISCREPANCIES if command == "reconcile" else 0)
+    assert process.returncode in (WELL, FOUND.get(command, WELL))
     return out.decode()
 
 
