@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.facts import ACCOUNT, ALERT, START, Story, exec_id, execution, fee, quantity
+from tests.facts import ACCOUNT, ALERT, NVDA, START, Story, exec_id, execution, fee, quantity
 from tracker.core.book import (
     ALERTS,
     EXECUTIONS,
     FEES,
     OUTBOX,
     TABLES,
+    TOTALS,
     Book,
     MemoryBook,
     Row,
@@ -437,3 +439,18 @@ def test_what_an_answer_left_out_is_counted(journal: Journal, listed: tuple[str,
         story.tell(execution(exec_id(7), 1, at=-3600), execution(exec_id(8), 1, account="DU9000001"))
         story.tell(execution(exec_id(1), 4), execution(exec_id(2), 4, at=1))
     assert journal.unlisted(ACCOUNT, listed, START - timedelta(seconds=1)) == missing
+
+
+def test_pending_fees_of_a_day_are_counted_as_the_sums_count_them(journal: Journal) -> None:
+    """Not those of a replaced version, nor a combo's own line; a report without a number tells no fee."""
+    bag = replace(NVDA, con_id=28812380, sec_type="BAG")
+    with journal.step():
+        story = Story(book=journal.book)
+        story.tell(execution(exec_id(1), 4), execution(exec_id(1, 2), 3), execution(exec_id(2), 1))
+        story.tell(execution(exec_id(3), 1), execution(exec_id(4), 1, contract=bag, perm_id=190))
+        story.tell(fee(exec_id(2), "1.05"), fee(exec_id(3), None))
+    day = START.date()
+    summed = sum(row.totals.fees_pending for row in journal.book.every(TOTALS))
+    assert journal.fees_pending(day) == summed == 2
+    assert journal.fees_pending(day + timedelta(days=1)) == 0
+    assert journal.book.count(EXECUTIONS, "day", day.isoformat()) == 5

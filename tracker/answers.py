@@ -12,12 +12,13 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tracker.core.book import EXECUTIONS, GAPS, OUTBOX, TOTALS, UNDECODED, Attention, Book
+from tracker.core.book import EXECUTIONS, GAPS, OUTBOX, UNDECODED, Attention, Book
 from tracker.core.proving import proven_until
 from tracker.core.updates import instant
 from tracker.gateway.link import LinkState
 from tracker.pump import Pump
 from tracker.stores.journal import Journal
+from tracker.stores.rows import JournalBook
 
 
 def status(
@@ -41,9 +42,9 @@ def status(
         "gaps": [gap.day.isoformat() for gap in book.find(GAPS, "open", "1")],
         "link": _link(link),
         "store": _store(pump, book),
-        "fills_today": len(book.find(EXECUTIONS, "day", now.date().isoformat())),
+        "fills_today": book.count(EXECUTIONS, "day", now.date().isoformat()),
         "needs_you": needs_you(book),
-        "fees_pending": sum(row.totals.fees_pending for row in _totals_of_today(book, now)),
+        "fees_pending": journal.fees_pending(now.date()),
         "undecodable": len(book.find(UNDECODED, "open", "1")),
         "journal": {
             "path": str(journal.path),
@@ -113,15 +114,10 @@ def _notify(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {**counts, "notify_waiting": figures["waiting"]}
 
 
-def needs_you(book: Book) -> Mapping[str, int]:
+def needs_you(book: JournalBook) -> Mapping[str, int]:
     """Count the fills that want a person, by reason; a fill of no alert wants none."""
     reasons = [attention for attention in Attention if attention is not Attention.NONE]
-    return {reason.value: len(book.find(EXECUTIONS, "inbox", reason.value)) for reason in reasons}
-
-
-def _totals_of_today(book: Book, now: datetime) -> list[Any]:
-    orders = {row.order for row in book.find(EXECUTIONS, "day", now.date().isoformat()) if row.counted}
-    return [row for order in orders if (row := book.get(TOTALS, order)) is not None]
+    return {reason.value: book.count(EXECUTIONS, "inbox", reason.value) for reason in reasons}
 
 
 def _link(link: LinkState) -> dict[str, Any]:

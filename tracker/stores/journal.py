@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from operator import is_
 from pathlib import Path
 from typing import Final
@@ -105,6 +105,22 @@ class Journal:
                     booked = self.book.get(EXECUTIONS, key)
                     count += booked is not None and booked.execution.time >= since
         return count
+
+    def fees_pending(self, day: date) -> int:
+        """Count the executions received on a day (UTC) whose fee is not known yet.
+
+        Asked of the file, since on a busy day decoding them all would hold up the fills that come meanwhile.
+        """
+        (found,) = select(
+            self._db,
+            "SELECT COUNT(*) FROM executions AS e WHERE e.day = ?"
+            " AND NOT EXISTS (SELECT 1 FROM fees AS f WHERE f.key = e.exec_id"
+            " AND json_extract(CAST(f.body AS TEXT), '$.commission') IS NOT NULL)"
+            " AND json_extract(CAST(e.body AS TEXT), '$.superseded_by') = ''"
+            " AND json_extract(CAST(e.body AS TEXT), '$.execution.contract.sec_type') <> 'BAG'",
+            (day.isoformat(),),
+        )
+        return int(found[0])
 
     def frames_after(self, seq: int, limit: int) -> list[Frame]:
         """Return the next frames in order, at most `limit`."""

@@ -57,6 +57,11 @@ class JournalBook:
         found = select(self._db, f"SELECT key FROM {table.name} WHERE {index} = ?", (value,))
         return [key for (key,) in found]
 
+    def count(self, table: Table[Any], index: str, value: str) -> int:
+        """Count the rows with this index value in the file, without decoding them."""
+        (found,) = select(self._db, f"SELECT COUNT(*) FROM {table.name} WHERE {index} = ?", (value,))
+        return int(found[0])
+
     def find(self, table: Table[Row], index: str, value: str) -> list[Row]:
         assert index in table.indexes, f"{table.name} has no index {index}"
         return self._tables[table.name].find(self._db, index, value)
