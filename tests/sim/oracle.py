@@ -92,8 +92,8 @@ class Oracle:
         """Learn which frames were taken in, in one transaction."""
         noted: set[AlertId] = set()
         for frame in frames:
-            if (frame.source, frame.fields[0]) == (Source.STORE, "replaced"):
-                noted.add(_noted(frame.fields[1:5]))
+            if frame.source is Source.STORE and frame.fields[0] in ("replaced", "back"):
+                noted |= {_alert_id(frame.fields[at : at + 4]) for at in range(1, len(frame.fields), 4)}
             known = self._execution(frame)
             if known is not None:
                 if not any(one.root == known.root for one in self.known.values() if one is not known):
@@ -141,7 +141,7 @@ class Oracle:
         """
         visible = self.visible if self.readable else self._last_visible
         there = {alert.id: alert for alert in visible}
-        for alert in there if self.readable else ():
+        for alert in [alert for alert in there if self.readable or alert in noted]:
             # A record that a stale copy brought back takes back what it had handed on.
             if (holder := self.current(alert)) != alert:
                 del self.heirs[alert]
@@ -373,7 +373,7 @@ def shown_view(record: Mapping[str, Any]) -> View | None:
     )
 
 
-def _noted(fields: Sequence[str]) -> AlertId:
+def _alert_id(fields: Sequence[str]) -> AlertId:
     alerter, ticker, created_at, con_id = fields
     return AlertId(alerter, ticker, created_at, int(con_id) if con_id else None)
 
