@@ -22,11 +22,13 @@ from tracker import answers, logs, parts, vetting
 from tracker.answering import gaps
 from tracker.answering.questions import Questions
 from tracker.clock import now
+from tracker.core.model import AlertUpdate, Outcome
 from tracker.core.ports import StoreRefused
 from tracker.core.updates import Event, EventKind, instant
 from tracker.gateway.link import LinkState
 from tracker.gateway.recording import FatalCapture
 from tracker.gateway.session import Session
+from tracker.latency import FrameToFile
 from tracker.notify.services import Service
 from tracker.pump import StoreFull
 from tracker.reconciling.live import Reconciling
@@ -62,8 +64,10 @@ class Daemon:
         self._started_at = now()
         self._feed = EventFeed()
         self._supervisor = Supervisor(os.environ, os.getpid())
+        self._frame_to_file = FrameToFile()
+        self._loop = asyncio.get_running_loop()
         names = parts.names_of(settings)
-        self._store = store = parts.alert_stores(settings, names)
+        self._store = store = parts.alert_stores(settings, names, self._applied)
         self._pump = parts.make_pump(
             settings, journal, store, names, worker, on_event=self._tell, want_sweep=self._want_sweep
         )
@@ -195,10 +199,21 @@ class Daemon:
         )
 
     def _tell(self, event: Event) -> None:
+        self._frame_to_file.decided(event)
         level = "WARNING" if event.kind in _LOUD else "INFO"
         what = " ".join(f"{key}={value}" for key, value in event.what.items())
         logger.log(level, "{} {}", event.kind.value, what)
         self._feed.publish({"event": event.kind.value, "at": instant(event.at), **event.what})
+
+    def _applied(self, updates: Sequence[AlertUpdate], outcomes: Sequence[Outcome]) -> None:
+        """Take what came of updates; called in the alerts' thread, as soon as the file is synced."""
+        at = now()
+
+        def tell() -> None:
+            for event in self._frame_to_file.written(updates, outcomes, at):
+                self._feed.publish(event)
+
+        self._loop.call_soon_threadsafe(tell)
 
     def _commands(self) -> dict[str, Command]:
         return {

@@ -38,11 +38,20 @@ if TYPE_CHECKING:
 class AlertStores:
     """Serve alerts.json with what the two read-only alerter stores add to it."""
 
-    def __init__(self, alerts: AlertFile, alerters: AlerterStores) -> None:
+    def __init__(
+        self,
+        alerts: AlertFile,
+        alerters: AlerterStores,
+        on_applied: Callable[[Sequence[AlertUpdate], Sequence[Outcome]], None] = lambda updates, outcomes: (
+            None
+        ),
+    ) -> None:
+        """Take the stores; `on_applied` is told what came of updates, in the thread that applied them."""
         self.alerts_file = alerts
         self._alerters = alerters
         self.looks = 0
         """How often `refresh` came to an end, well or not; a thread that hangs in the disk lets it stand."""
+        self._on_applied = on_applied
 
     def refresh(self) -> bool:
         try:
@@ -64,7 +73,9 @@ class AlertStores:
         return self.alerts_file.candidates(execution)
 
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
-        return self.alerts_file.apply(updates)
+        outcomes = self.alerts_file.apply(updates)
+        self._on_applied(updates, outcomes)
+        return outcomes
 
     def shown(self, alert: AlertId) -> Shown | None:
         return self.alerts_file.shown(alert)
@@ -81,12 +92,16 @@ def names_of(settings: Settings) -> AlerterNames:
     return AlerterNames((one.name, one.title, one.aliases) for one in settings.alerters)
 
 
-def alert_stores(settings: Settings, names: AlerterNames) -> AlertStores:
+def alert_stores(
+    settings: Settings,
+    names: AlerterNames,
+    on_applied: Callable[[Sequence[AlertUpdate], Sequence[Outcome]], None] = lambda updates, outcomes: None,
+) -> AlertStores:
     """Return the alert store; nothing is read before its first `refresh`."""
     stores, zone = settings.stores, settings.store_zone()
     alerters = AlerterStores(stores.contracts, stores.stocks, zone=zone, names=names, now=now)
     file = AlertFile(stores.alerts, zone=zone, now=now, enrich=alerters.enrich, names=names)
-    return AlertStores(file, alerters)
+    return AlertStores(file, alerters, on_applied)
 
 
 def ground(settings: Settings, store: AlertStores, names: AlerterNames) -> Ground:
