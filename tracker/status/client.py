@@ -45,18 +45,27 @@ def ask(host: str, port: int, request: Request, timeout: float = 10.0) -> dict[s
         with socket.create_connection((connect_to(host), port), timeout) as connection:
             connection.sendall(json.dumps(request).encode() + b"\n")
             line = _read_line(connection, deadline)
-    except ConnectionRefusedError:
-        raise NotReachable(
-            f"no daemon listens on {place}; start it with `tracker run`, or check [status] host and port"
-        ) from None
-    except TimeoutError:
-        raise NotReachable(
-            f"{place} gave no answer within {timeout:g} s; try again, or look at the daemon's log"
-        ) from None
     except OSError as error:
-        raise NotReachable(
-            f"{place} cannot be reached ({error.strerror or error}); check [status] host and port"
-        ) from None
+        raise unreachable(error, place, timeout) from None
+    return understood(line, place)
+
+
+def unreachable(error: OSError, place: str, timeout: float) -> NotReachable:
+    """Say why no answer came from a place, and what to do; `timeout` is what was waited, in seconds."""
+    match error:
+        case ConnectionRefusedError():
+            why = (
+                f"no daemon listens on {place}; start it with `tracker run`, or check [status] host and port"
+            )
+        case TimeoutError():
+            why = f"{place} gave no answer within {timeout:g} s; try again, or look at the daemon's log"
+        case _:
+            why = f"{place} cannot be reached ({error.strerror or error}); check [status] host and port"
+    return NotReachable(why)
+
+
+def understood(line: bytes, place: str) -> dict[str, Any]:
+    """Return the answer in a line; raises NotReachable where it is none of a tracker."""
     if not line:
         raise NotReachable(f"{place} closed the connection without an answer; look at the daemon's log")
     try:
