@@ -43,6 +43,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "status": frozenset({"core", "status"}),
     "notify": frozenset({"core", "answering", "notify"}),
     "paper": frozenset({"core", "paper"}),
+    "watch": frozenset({"answering", "status", "watch"}),
     "clock": frozenset(),
     "settings": frozenset({"core", "clock"}),
     "sources": frozenset({"settings"}),
@@ -59,6 +60,9 @@ LIBRARY_HOMES: Final = {
     "apprise": ("tracker/notify/services.py",),
     "sqlite3": ("tracker/stores/",),
     "h11": ("tracker/status/",),
+    "textual": ("tracker/watch/",),
+    # Textual's own base, for styled text.
+    "rich": ("tracker/watch/",),
 }
 CLOCK_CALLS: Final = frozenset(
     {
@@ -78,7 +82,6 @@ PRINTERS: Final = (
     "tracker/cli.py",
     "tracker/console.py",
     "tracker/demo",
-    "tracker/status/watch",
     "scripts/",
     "tests/",
 )

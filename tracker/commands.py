@@ -43,6 +43,31 @@ def _status(arguments: Arguments) -> int:
     return print_answer(answer, arguments.own.as_json, summarise)
 
 
+def _watch(arguments: Arguments) -> int:
+    settings = settings_of(arguments)
+    import sys
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        cause = (
+            "tracker watch: it needs a terminal; without one use `tracker status`, with --json for programs"
+        )
+        raise Refusal(BAD_USAGE, [cause])
+    try:
+        from tracker.watch.app import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("textual", "rich"):
+            raise
+        cause = (
+            "tracker watch: the extra `watch` (Textual) is not installed; in the project's folder run"
+            " pipx install --force '.[watch]'"
+        )
+        raise Refusal(FAILED, [cause]) from None
+    from tracker.clock import now
+
+    where = settings.status
+    return run(where.host, where.port, where.token_file, zone=settings.login_zone(), now=now)
+
+
 def _demo(arguments: Arguments) -> int:
     given = [f"--{name}" for name in arguments.flags] + ["--settings"] * bool(arguments.own.settings)
     if given:
@@ -172,5 +197,6 @@ COMMANDS: Final[Mapping[str, Command]] = {
         reads=True,
     ),
     "notify": Command("send a test message to each of notify.urls", _notify, reads=True),
+    "watch": Command("show the running tracker on a terminal screen, as it happens", _watch),
     **asking.COMMANDS,
 }
