@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 
 from tests.daemon_rig import BOUND_SECONDS, CALL, SHARES, Rig, details, free_port, record
-from tests.watch_rig import Screen, watching
+from tests.watch_rig import Screen, lines_of, watching
 from tracker import cli
 from tracker.paper.contracts import option
 
 ROBIN = "robindahood-alerts"
 PROF = "prof-and-kian-alerts"
 NO_CONID: dict[str, Any] = {"option_conid": None, "option_conids": []}
+PICTURE = Path(__file__).parent.parent / "tracker/watch/watch.svg"
 FOOTER = "Tab Next list  w Why  a Assign  d Dismiss  r Ask now  ? Help  q End"
 
 
@@ -344,3 +345,14 @@ def _read(terminal: int) -> bytes:
     except OSError:
         # Linux tells so that nobody has the other side open any longer.
         return b""
+
+
+def test_the_picture_is_small_fetches_nothing_and_shows_a_made_up_account() -> None:
+    picture = PICTURE.read_text("utf-8")
+    assert len(picture) < 50_000
+    assert "@font-face" not in picture
+    assert not re.search(r"(href|src|url)\s*[=(]\s*[\"']?http", picture)
+    lines = lines_of(picture)
+    assert lines[-1] == FOOTER
+    assert lines[0].startswith("RECEIVING FILLS")
+    assert set(re.findall(r"\bD?U\d+", picture)) == {"DU1234567"}

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Draw tracker/watch/watch.svg: the real screen beside the real tracker and a paper gateway.
+
+`scripts/picture [FILE]` plays the demo's morning, with its made-up account, up to the first sale: alerts are
+open then. One more alert nearly agrees with a fill, which therefore waits in the inbox. Nothing is drawn by
+hand, and whoever looks at it fetches nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import tempfile
+from datetime import UTC
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tracker.clock import now
+from tracker.demo.morning import SPX, TSLA, morning
+from tracker.demo.stage import Stage
+from tracker.sources import load
+from tracker.watch.app import Watch
+from tracker.watch.board import Board
+from tracker.watch.wire import Wire
+
+PLACE: Final = Path(__file__).resolve().parents[1] / "tracker/watch/watch.svg"
+LAST_STEP: Final = "partial-exit"
+FONTS: Final = "Menlo, 'DejaVu Sans Mono', Consolas, 'Courier New', monospace"
+
+
+def with_a_near_miss(alerts: str) -> str:
+    """Return the morning's alerts.json with one more alert: it wants another expiry than what is bought."""
+    records = json.loads(alerts)
+    like = records[SPX.alerter]["SPX"]
+    details = {**like["alert_details"], "ticker": "MSFT", "strike": "480", "expiry": "12/18/2030"}
+    records.setdefault(TSLA.alerter, {})["MSFT"] = {**like, "alert_details": details}
+    return json.dumps(records, indent=2)
+
+
+async def draw(folder: Path) -> str:
+    """Play the morning in an empty folder and return the picture of the screen; raises Trouble."""
+    moment = now()
+    told = morning(moment)
+    stores = {**told.stores, "alerts.json": with_a_near_miss(told.stores["alerts.json"])}
+    async with Stage(folder, stores) as stage:
+        await stage.open(moment.isoformat())
+        where = load({}, str(folder / "settings.toml")).status
+        app = Watch(Wire(where.host, where.port, where.token_file), UTC, now)
+        async with app.run_test(size=(80, 24)) as pilot:
+            fills = 0
+            for step in told.steps[: 1 + [step.cue for step in told.steps].index(LAST_STEP)]:
+                await stage.cue(step.cue)
+                fills += step.fills
+                await stage.until(partial(_shows, app.board, fills), f"the screen shows {fills} fills")
+            await stage.until(lambda: app.board.waiting, "the screen shows what needs a person")
+            await pilot.pause(1.5)
+            return without_web_fonts(app.export_screenshot(title="tracker watch"))
+
+
+def _shows(board: Board, fills: int) -> bool:
+    return board.fills_total >= fills and not board.stale
+
+
+def without_web_fonts(picture: str) -> str:
+    """Return a picture in the reader's own fonts: the export names some that a browser would fetch."""
+    picture = re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.S)
+    return picture.replace("Fira Code, monospace", FONTS)
+
+
+def main() -> None:
+    """Write the picture where it belongs, or to the file named."""
+    file = Path(sys.argv[1]) if len(sys.argv) > 1 else PLACE
+    with tempfile.TemporaryDirectory(prefix="tracker-picture-") as folder:
+        file.write_text(asyncio.run(draw(Path(folder))), "utf-8")
+    print(f"{file} is drawn")
+
+
+if __name__ == "__main__":
+    main()
