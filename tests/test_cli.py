@@ -258,7 +258,7 @@ def test_the_version_is_unknown_where_nothing_is_installed(
 def test_help_loads_none_of_the_heavy_modules() -> None:
     script = (
         "import sys; from tracker.cli import main; main(['--help'])\n"
-        "heavy = {'pydantic', 'ib_insync', 'asyncio', 'loguru', 'numpy', 'tracker.settings'}\n"
+        "heavy = {'pydantic', 'ib_insync', 'asyncio', 'loguru', 'numpy', 'textual', 'tracker.settings'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(
