@@ -6,6 +6,7 @@ import asyncio
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -162,11 +163,23 @@ def test_a_key_that_has_nothing_to_act_on_says_so(tmp_path: Path) -> None:
         for key in ("a", "w", "d"):
             await screen.press(key)
             await screen.shows("Tab changes the list")
-            screen.app.board.say(screen.app.board.heard_at or screen.app._now(), "-")
+            screen.app.board.say(screen.app._now(), "-")
         buy(rig, SHARES)
         await screen.shows("FILLS TODAY  1", "no alert")
         await screen.press("tab", "d")
         await screen.shows("choose a fill that needs you first")
+
+    play(tmp_path, story)
+
+
+def test_a_message_that_cannot_be_read_is_shown_and_leaves_nothing_to_decide(tmp_path: Path) -> None:
+    async def story(rig: Rig, screen: Screen) -> None:
+        rig.gateway.push_raw("11", "-1", "7")
+        await screen.shows("NEEDS YOU  1", "execution cannot be read")
+        for key in ("a", "d", "w"):
+            await screen.press(key)
+            await screen.shows("there is nothing to decide")
+            screen.app.board.say(screen.app._now(), "-")
 
     play(tmp_path, story)
 
@@ -308,20 +321,30 @@ def test_without_a_terminal_it_names_the_command_that_needs_none(
     assert "tracker status" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP, b"q", b"\x03"])
-def test_it_gives_the_terminal_back_however_it_is_ended(tmp_path: Path, end: signal.Signals | bytes) -> None:
-    """A real terminal, and no daemon: the screen leaves the alternate page, and ends well."""
+@pytest.mark.parametrize(
+    ("end", "more"),
+    [(signal.SIGTERM, {}), (signal.SIGHUP, {}), (b"q", {}), (b"\x03", {}), (b"q", {"NO_COLOR": "1"})],
+)
+def test_it_gives_the_terminal_back_however_it_is_ended(
+    tmp_path: Path, end: signal.Signals | bytes, more: dict[str, str]
+) -> None:
+    """A real terminal, and no daemon: the screen leaves the alternate page, and ends well.
+
+    It uses the terminal's own colours only, which read on light and dark.
+    """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "tracker", "watch", "--status.port", str(free_port())],
         stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path, start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "TERM": "xterm-256color"},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "TERM": "xterm-256color", **more},
     )  # fmt: skip
     os.close(theirs)
     said = b""
     try:
         while b"AWAY" not in said:
-            said += os.read(ours, 65536)
+            chunk = _read(ours)
+            assert chunk, f"it ended by itself: {said!r}"
+            said += chunk
         if isinstance(end, bytes):
             os.write(ours, end)
         else:
@@ -336,10 +359,13 @@ def test_it_gives_the_terminal_back_however_it_is_ended(tmp_path: Path, end: sig
     assert b"\x1b[?1049h" in said
     assert said.rindex(b"\x1b[?1049l") > said.rindex(b"AWAY")
     assert b"Traceback" not in said
+    assert not re.search(rb"\x1b\[[\d;]*[34]8;", said), "a colour that is not the terminal's own"
+    assert not (more and re.search(rb"\x1b\[(\d;)*[34][0-7][;m]", said)), "a colour in spite of NO_COLOR"
 
 
 def _read(terminal: int) -> bytes:
-    """Return what the process wrote, empty once it has ended."""
+    """Return what the process wrote, empty once it has ended; it writes at least once a second."""
+    assert select.select([terminal], [], [], BOUND_SECONDS)[0], "it wrote nothing"
     try:
         return os.read(terminal, 65536)
     except OSError:

@@ -53,7 +53,8 @@ class Watch(App[None]):
     ]
 
     def __init__(self, wire: Wire, zone: tzinfo, now: Callable[[], datetime]) -> None:
-        super().__init__()
+        # Said at once: with NO_COLOR Textual would else paint black on black.
+        super().__init__(ansi_color=True)
         self.theme = "ansi-dark"
         self.board = Board(now())
         self._wire = wire
@@ -147,7 +148,7 @@ class Watch(App[None]):
         """Account for the fill or the alert under the cursor."""
         request = self._subject()
         if request is None:
-            self._say("choose a fill or an alert first: Tab changes the list, the arrows move")
+            self._say(self._nothing_chosen("fill or alert"))
             return
         page = Page(f"Why {request['of']}", "asking ...")
         self.push_screen(page)
@@ -166,6 +167,12 @@ class Watch(App[None]):
         fill = self._fill()
         return None if fill is None else {"of": fill.exec_id, "account": fill.account}
 
+    def _nothing_chosen(self, wanted: str) -> str:
+        """Say why a key does nothing, and what to do."""
+        if self._lists["waiting"].has_focus and self._lists["waiting"].chosen:
+            return "there is nothing to decide: it is kept, and a sweep or a later version reads it"
+        return f"choose a {wanted} first: Tab changes the list, the arrows move"
+
     def _fill(self) -> Fill | None:
         """Return the fill under the cursor of the list that has the keys."""
         found: Iterable[Fill | None] = ()
@@ -182,7 +189,7 @@ class Watch(App[None]):
         """Say which alert the fill under the cursor belongs to."""
         fill = self._fill()
         if fill is None:
-            self._say("choose a fill first: Tab changes the list, the arrows move")
+            self._say(self._nothing_chosen("fill"))
             return
         try:
             candidates = await self._candidates(fill)
@@ -219,7 +226,7 @@ class Watch(App[None]):
         """Take the fill under the cursor out of the inbox."""
         fill = self._fill()
         if fill is None or not fill.needs:
-            self._say("choose a fill that needs you first: Tab changes the list, the arrows move")
+            self._say(self._nothing_chosen("fill that needs you"))
             return
         deal = f"{fill.side} {fill.quantity} {fill.contract} at {fill.price}"
         page = Confirmation(
