@@ -192,6 +192,21 @@ def test_a_rematch_that_finds_the_same_changes_nothing() -> None:
     assert story.note(Source.STORE, "rematch", ACCOUNT, "never.heard.of.01") == []
 
 
+def test_a_correction_without_a_readable_time_is_matched_by_that_of_the_first_version() -> None:
+    """Found by seed 21118: the receipt of the correction made an old fill young enough for a new alert."""
+    seen: list[Execution] = []
+
+    def decide(execution: Execution) -> Match:
+        seen.append(execution)
+        return unmatched(execution)
+
+    story = Story(decide)
+    story.tell(execution(exec_id(1), 4, at=5))
+    story.tell(replace(execution(exec_id(1, 2), 3, at=900), time_known=False))
+    story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1, 2))
+    assert (seen[-1].exec_id, seen[-1].time) == (exec_id(1, 2), START + timedelta(seconds=5))
+
+
 def test_a_fill_that_has_an_alert_is_not_matched_again() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))

@@ -390,7 +390,7 @@ class Pump:
             if booked is None or over or self._ledger.passes_over(booked.execution):
                 del self._unanswered[key]
                 continue
-            match = self._match(booked.execution, self._store.candidates(booked.execution))
+            match = self._match(booked.dated, self._store.candidates(booked.execution))
             # What was noted once is not noted again, whatever the ledger made of it.
             if match not in (booked.match, noted) and isinstance(match, Matched | Ambiguous):
                 self._unanswered[key] = match

@@ -12,7 +12,7 @@ names, else from the oldest; a newer record of the same contract takes over what
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import product
@@ -130,6 +130,10 @@ class Oracle:
             return
         if self.watched and known.truth.account not in self.watched:
             return
+        if known.time == known.received_at:
+            # Its text names no time, so that of its first version counts.
+            first = min(one.time for one in self.known.values() if one.root == known.root)
+            known = replace(known, time=first)
         match = match_execution(_core(known), self.visible, early_fill=EARLY_FILL)
         if isinstance(match, Matched):
             self.owners[known.root] = tuple(alert for alert, _ in match.alerts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -95,6 +95,13 @@ class Booked:
     @property
     def moment(self) -> Moment:
         return self.place or Moment(self.execution.time, self.seq)
+
+    @property
+    def dated(self) -> Execution:
+        """Return the execution, with the time of its first version where its own cannot be read."""
+        if self.execution.time_known or self.place is None:
+            return self.execution
+        return replace(self.execution, time=self.place.time)
 
     @property
     def counted(self) -> bool:

@@ -353,7 +353,7 @@ class Ledger:
             booked = self._book.get(EXECUTIONS, f"{account} {booked.superseded_by}")
         if booked is None or isinstance(booked.match, Matched):
             return
-        self._set_match(booked, self._match(booked.execution))
+        self._set_match(booked, self._match(booked.dated))
 
     def _set_match(self, booked: Booked, match: Match) -> None:
         if match == booked.match:
