@@ -264,7 +264,7 @@ def test_a_restart_and_a_new_connection_do_not_lose_the_first_witness() -> None:
     story.swept()
     story.restart()
     story.minutes(6)
-    story.witness()
+    story.reconnect()
     assert not shown(story).open
 
 
