@@ -269,6 +269,13 @@ def test_without_any_answer_it_goes_on_in_doubt_until_one_comes() -> None:
     assert story.book.find(HOLDINGS, "doubt", "1") == []
 
 
+def test_a_timeout_after_the_link_was_lost_changes_nothing() -> None:
+    story = asked()
+    story.note(Source.LINK, "down", "lost")
+    story.note(Source.LINK, "timeout", "positions", "-1")
+    assert story.book.get(SNAPSHOTS, "last") is None
+
+
 def test_an_answer_after_its_timeout_is_not_taken() -> None:
     story = asked()
     story.note(Source.LINK, "timeout", "positions", "-1")

@@ -280,6 +280,16 @@ def test_a_person_assigns_a_fill_and_moves_it() -> None:
     assert story.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), *alert_fields(OTHER)) == []
 
 
+def test_an_alert_that_a_person_took_the_fill_from_in_the_same_batch_is_never_written() -> None:
+    story = Story()
+    story.batch(
+        execution(exec_id(1), 4),
+        (Source.LINK, ("quiet", "900")),
+        (Source.PERSON, ("assign", ACCOUNT, exec_id(1), *alert_fields(OTHER))),
+    )
+    assert (untouched(story), quantity(story, OTHER)) == (True, 4)
+
+
 def test_a_person_dismisses_a_fill() -> None:
     story = Story(lambda execution: NEAR)
     story.tell(execution(exec_id(1), 4))
