@@ -91,6 +91,18 @@ def test_cancelled_after_a_partial_fill_leaves_nothing_to_come() -> None:
     assert (shown(story).open, quantity(story)) == (True, 4)
 
 
+def test_a_filled_order_that_is_corrected_down_has_nothing_to_come() -> None:
+    story = opened()
+    story.tell(open_order(4), status("Filled", 4, 0))
+    story.tell(execution(exec_id(1, 2), 3))
+    assert (news(story)["status"], news(story)["remaining_qty"], news(story)["filled_qty"]) == (
+        "PARTIALLY_FILLED",
+        0,
+        3,
+    )
+    assert (shown(story).open, quantity(story)) == (True, 3)
+
+
 def test_a_fill_after_the_cancel_still_counts() -> None:
     story = Story()
     story.tell(open_order(10), status("Cancelled", 0, 10), execution(exec_id(1), 4))
@@ -259,6 +271,57 @@ def test_no_sweep_where_nothing_can_be_compared(perm_id: int, cum_qty: int | Non
     fill = execution(exec_id(1), 4, perm_id=perm_id, order_id=0, cum_qty=cum_qty)
     story.tell(fill, source=source)
     assert story.ledger.take_sweep_reasons() == []
+
+
+def test_a_correction_outdates_what_the_broker_counted_before() -> None:
+    story = opened()
+    story.tell(open_order(4), status("Filled", 4, 0))
+    story.tell(execution(exec_id(1, 2), 3, cum_qty=3))
+    (order,) = story.book.every(ORDERS)
+    assert order.broker_filled is None
+    assert story.ledger.take_sweep_reasons() == []
+    story.tell(status("Submitted", 4, 0))
+    assert len(story.ledger.take_sweep_reasons()) == 1
+
+
+def test_a_correction_of_the_price_leaves_what_the_broker_counts() -> None:
+    story = opened()
+    story.tell(open_order(4), status("Filled", 4, 0), execution(exec_id(1, 2), 4, "2.60"))
+    (order,) = story.book.every(ORDERS)
+    assert order.broker_filled == 4
+
+
+def test_a_fill_missing_beside_a_correction_is_still_swept_for() -> None:
+    story = opened()
+    story.tell(open_order(10), status("Submitted", 6, 4), execution(exec_id(1, 2), 3))
+    (reason,) = story.ledger.take_sweep_reasons()
+    assert "5 filled" in reason
+    assert "3 are known" in reason
+
+
+def test_a_status_just_before_its_fill_and_a_correction_asks_for_nothing() -> None:
+    story = opened()
+    story.tell(open_order(6), status("Filled", 6, 0), execution(exec_id(2), 2, at=1))
+    story.tell(status("Filled", 6, 0), execution(exec_id(2, 2), 1, at=1))
+    assert story.ledger.take_sweep_reasons() == []
+
+
+def test_a_correction_of_a_fill_without_an_order_outdates_nothing() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4, perm_id=0, order_id=0))
+    story.tell(execution(exec_id(1, 2), 3, perm_id=0, order_id=0))
+    assert (quantity(story), list(story.book.every(ORDERS))) == (3, [])
+
+
+def test_a_combo_line_that_is_corrected_outdates_what_the_broker_counted() -> None:
+    story = Story()
+    bag = Contract(28812380, "NVDA", "BAG")
+    line = replace(execution(exec_id(1), 4), contract=bag)
+    story.tell(open_order(4), line, status("Filled", 4, 0))
+    story.tell(replace(line, exec_id=exec_id(1, 2), quantity=Decimal(3)))
+    (order,) = story.book.every(ORDERS)
+    assert order.broker_filled is None
+    assert list(story.book.every(TOTALS)) == []
 
 
 @pytest.mark.parametrize(

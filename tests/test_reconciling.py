@@ -20,6 +20,7 @@ from tests.reconcile_rig import (
     ROBIN,
     about,
     alert_of,
+    buy,
     edit,
     play,
     reconcile,
@@ -111,6 +112,22 @@ def test_a_position_that_the_broker_contradicts_is_told_and_not_repaired(tmp_pat
         applied = await reconcile(rig, "--apply")
         assert (applied.code, applied.found) == (4, [("position_differs", about("NVDA"))])
         assert rig.read()["position"]["quantity"] == 4
+
+    play(tmp_path, story)
+
+
+def test_a_filled_order_that_is_corrected_down_is_no_discrepancy(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        await rig.start()
+        fill = buy(rig, CONTRACTS["NVDA"], 4, ago=10)
+        await rig.until(lambda: rig.read()["open"])
+        rig.gateway.correct(fill, quantity=3)
+        await rig.until(lambda: rig.read()["position"]["quantity"] == 3)
+        assert rig.read()["last_order_update"]["remaining_qty"] == 0
+        await rig.idle()
+        done = await reconcile(rig)
+        assert (done.code, done.found) == (0, [])
 
     play(tmp_path, story)
 

@@ -163,8 +163,9 @@ def _check_order(key: RecordKey, record: Mapping[str, Any], oracle: Oracle) -> N
     if (shown["status"] == "FILLED") > (shown["filled_qty"] == float(total)):
         raise Broken(f"{key} is FILLED with {shown['filled_qty']} of {total}")
     left = {float(total) - shown["filled_qty"]}
-    if paper.status == "Cancelled":
-        # A cancel may have been told while nobody listened; it is not told again.
+    if paper.status in ("Cancelled", "Filled"):
+        # It is over, also where a correction lowered what it filled. The end may have been told while nobody
+        # listened; it is not told again.
         left.add(0)
     if shown["remaining_qty"] is not None and round(shown["remaining_qty"], 9) not in {
         round(one, 9) for one in left

@@ -200,8 +200,9 @@ class OrderState:
     legs: tuple[tuple[int, int], ...] = ()
 
     @property
-    def cancelled(self) -> bool:
-        return self.status in ("Cancelled", "ApiCancelled")
+    def over(self) -> bool:
+        """Whether nothing of it works any more; a correction may still lower what it filled."""
+        return self.status in ("Cancelled", "ApiCancelled", "Filled")
 
 
 @dataclass(frozen=True, slots=True)

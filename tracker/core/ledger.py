@@ -239,9 +239,9 @@ class Ledger:
             )
         in_force = self._get(newest)
         self._tell(EventKind.CORRECTION, frame, in_force)
+        self._orders.correct(decided.execution, in_force)
         if not in_force.counted:
             return
-        self._orders.sum_again(in_force)
         if decided.folded:
             self._holdings.correct(in_force)
         else:

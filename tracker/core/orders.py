@@ -71,6 +71,23 @@ class Orders:
         self._book.put(TOTALS, OrderTotals(booked.order, totals))
         self._touch(order_shown(booked.execution))
 
+    def correct(self, was: Execution, booked: Booked) -> None:
+        """Sum the order of a correction anew; `was` is the version that was in force before.
+
+        What the broker counted until now counts `was`, so it is no evidence that a fill is missing.
+        """
+        if booked.counted:
+            self.sum_again(booked)
+        change = booked.execution.quantity - was.quantity
+        if not change:
+            return
+        if booked.order in self._told:
+            self._told[booked.order] += change
+        key = booked.execution.order_key
+        order = self._book.get(ORDERS, broker_order_text(key)) if key is not None else None
+        if order is not None:
+            self._book.put(ORDERS, replace(order, broker_filled=None))
+
     def fee(self, fee: CommissionReport) -> list[Booked]:
         """Keep a fee; return the executions whose order it changed."""
         before = self._book.get(FEES, fee.exec_id)

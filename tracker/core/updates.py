@@ -203,7 +203,7 @@ def matched_by(booked: Booked, alert: AlertId) -> str:
 
 
 def _remaining(order: OrderState | None, total: Decimal | None, filled: Decimal) -> Value:
-    if order is not None and order.cancelled:
+    if order is not None and order.over:
         return 0
     return None if total is None else number(max(total - filled, ZERO))
 
