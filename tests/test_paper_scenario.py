@@ -11,9 +11,10 @@ import pytest
 
 from tests.paper_clients import Clock, make_gateway, raw_client, until
 from tracker.paper import scenario as scenarios
-from tracker.paper.scenario import EVENTS, ScenarioError, parse
+from tracker.paper.scenario import EVENTS, ScenarioError, event_of, parse
 from tracker.paper.service import load_scenario, shipped_scenarios
 from tracker.paper.stage import Stage, play
+from tracker.paper.words import words
 
 HEAD = """
 [contracts.nvda]
@@ -120,6 +121,32 @@ def test_a_missing_file_names_the_shipped_ones(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"\xff")
     with pytest.raises(ScenarioError, match="no UTF-8"):
         load_scenario(str(tmp_path / "latin.toml"))
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        (
+            {"do": "order", "contract": "x", "side": "BUY", "quantity": 4, "limit": 2.5, "name": "a"},
+            "client 0 buys 4 x at 2.5 (a)",
+        ),
+        (
+            {"do": "order", "contract": "x", "side": "SSHORT", "quantity": 1, "manual": True},
+            "by hand: sells short 1 x",
+        ),
+        (
+            {"do": "execute", "contract": "x", "side": "SELL", "quantity": 1, "price": 2, "client_id": 7},
+            "client 7 sells 1 x at 2, an execution without its order",
+        ),
+        ({"do": "fill", "order": "a", "quantity": 1, "price": 2}, "1 of a filled at 2"),
+        ({"do": "fill"}, "the rest of the oldest order filled"),
+        ({"do": "drop", "to": [7, 8]}, "drop to 7 8"),
+        ({"do": "fault", "silent": True, "bad_zone": ""}, 'fault silent true, bad_zone ""'),
+        ({"do": "restart"}, "restart"),
+    ],
+)
+def test_what_happens_is_said_in_words(table: dict[str, object], line: str) -> None:
+    assert words(event_of(table, "x", timed=False)) == line
 
 
 def test_five_scenarios_are_shipped() -> None:

@@ -140,6 +140,38 @@ def test_commands_reach_orders_and_contracts_of_the_scenario(tmp_path: Path) -> 
     asyncio.run(run())
 
 
+def test_an_instrument_can_be_made_and_the_book_be_read() -> None:
+    async def run() -> None:
+        async with served() as service, raw_client(gateway_at(service)):
+            amd = {"do": "contract", "name": "amd", "kind": "stock", "symbol": "AMD", "con_id": 4391}
+            assert await service.ask(amd) == {"ok": True, "con_id": 4391, "expiry": ""}
+            bought = {"do": "execute", "contract": "amd", "side": "BUY", "quantity": 5, "price": 158.2}
+            fill = await service.ask(bought)
+            await service.ask({"do": "correct", "execution": fill["exec_id"], "quantity": 4})
+            await service.ask({**bought, "exec_id": "a.b.c.d.01"})
+            book = await service.ask("book")
+            assert book["contracts"]["amd"]["symbol"] == "AMD"
+            assert [(one["signed"], one["in_force"]) for one in book["executions"]] == [
+                ("5", False),
+                ("4", True),
+                ("5", True),
+            ]
+            assert book["fees"][fill["exec_id"]] == "1"
+            assert [one["quantity"] for one in book["positions"]] == ["9"]
+            for line, message in (
+                ({"do": "contract", "kind": "stock", "symbol": "AMD"}, "name is missing"),
+                (
+                    {"do": "contract", "name": "x", "kind": "bag", "symbol": "SPX"},
+                    "only be made by a scenario",
+                ),
+                ({"do": "contract", "name": "x", "kind": "bond"}, "must be one of stock"),
+            ):
+                answer = await service.ask(line)
+                assert message in answer["error"]["message"]
+
+    asyncio.run(run())
+
+
 def gateway_at(service: Service) -> PaperGateway:
     """Return something that raw_client can connect to."""
     return PaperGateway(service.host, service.port, now=Clock())

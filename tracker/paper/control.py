@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from tracker.paper import forms
 from tracker.paper.facts import PaperOrder
-from tracker.paper.scenario import ScenarioError, event_of
+from tracker.paper.scenario import ScenarioError, contract_of, event_of
 from tracker.paper.server import PaperGateway
 from tracker.paper.stage import Stage
+from tracker.paper.truth import truth
 
 MAX_LINE_BYTES: Final = 1 << 16
 MAX_CONNECTIONS: Final = 16
@@ -68,6 +69,10 @@ class ControlSocket:
                         "ok": True,
                         "orders": [_shown(order) for order in self._gateway.book.open_orders()],
                     }
+                case "book":
+                    return {"ok": True, **truth(self._gateway.book, self._stage.contracts)}
+                case "contract":
+                    return {"ok": True, **self._learn(table)}
                 case _:
                     return {"ok": True, **await self._stage.perform(event_of(table, "command", timed=False))}
         except (ScenarioError, ValueError, RecursionError) as error:
@@ -83,6 +88,16 @@ class ControlSocket:
             "open_orders": len(book.open_orders()),
             "executions": len(book.executions),
         }
+
+    def _learn(self, table: dict[str, Any]) -> dict[str, Any]:
+        values = {key: value for key, value in table.items() if key not in ("do", "name")}
+        name = table.get("name")
+        if not isinstance(name, str) or not name:
+            raise ScenarioError("command (contract): name is missing: what later commands call it")
+        if values.get("kind") == "bag":
+            raise ScenarioError("command (contract): kind: a combo can only be made by a scenario")
+        contract = self._stage.learn(name, contract_of(values, "command (contract)"))
+        return {"con_id": contract.con_id, "expiry": contract.expiry}
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._writers) >= MAX_CONNECTIONS:

@@ -400,13 +400,19 @@ def _contracts(
     for key, item in tables.items():
         where = f"{name}: contracts.{key}"
         table = dict(_table(item, where))
-        kind = table.pop("kind", None)
-        if not isinstance(kind, str) or kind not in CONTRACTS:
-            raise ScenarioError(f"{where}: kind: must be one of {', '.join(CONTRACTS)}, not {kind!r}")
-        if kind == "bag":
+        if table.get("kind") == "bag":
             legs[key] = _legs(table.pop("legs", None), contracts, where)
-        contracts[key] = {"kind": kind, **_values(table, CONTRACTS[kind], where)}
+        contracts[key] = contract_of(table, where)
     return contracts, legs
+
+
+def contract_of(item: object, where: str) -> dict[str, Value]:
+    """Read what an instrument is, but for the legs of a combo."""
+    table = dict(_table(item, where))
+    kind = table.pop("kind", None)
+    if not isinstance(kind, str) or kind not in CONTRACTS:
+        raise ScenarioError(f"{where}: kind: must be one of {', '.join(CONTRACTS)}, not {kind!r}")
+    return {"kind": kind, **_values(table, CONTRACTS[kind], where)}
 
 
 def _legs(items: object, known: Mapping[str, object], where: str) -> tuple[tuple[str, int, str], ...]:

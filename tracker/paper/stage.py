@@ -7,7 +7,7 @@ nothing; what was parsed is done to a gateway.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
@@ -18,6 +18,7 @@ from tracker.paper.contracts import PaperContract, bag, future, option, stock
 from tracker.paper.facts import PaperExecution, PaperOrder
 from tracker.paper.scenario import Event, Scenario, ScenarioError, Value
 from tracker.paper.server import PaperGateway
+from tracker.paper.words import words
 
 Told = dict[str, str | int]
 MAKERS: Final[dict[str, Callable[..., PaperContract]]] = {"stock": stock, "option": option, "future": future}
@@ -31,15 +32,28 @@ class Stage:
     ) -> None:
         """Make a scenario's contracts and opening positions; `now` is for expiries such as `today+3`."""
         self._gateway = gateway
+        self._now = now
         self._orders: dict[str, PaperOrder] = {}
         self._executions: dict[str, PaperExecution] = {}
         self._contracts: dict[str, PaperContract] = {}
         if scenario is not None:
-            today = now().astimezone(gateway.book.zone)
             for name, values in scenario.contracts.items():
-                self._contracts[name] = gateway.book.learn(self._contract(name, values, scenario, today))
+                self.learn(name, values, scenario.legs.get(name, ()))
             for values in scenario.positions:
                 self._position({**values, "push": False})
+
+    @property
+    def contracts(self) -> Mapping[str, PaperContract]:
+        """The instruments by the names that events give them."""
+        return self._contracts
+
+    def learn(
+        self, name: str, values: Mapping[str, Value], legs: Iterable[tuple[str, int, str]] = ()
+    ) -> PaperContract:
+        """Make an instrument that events can name; `legs` are a combo's (name, ratio, action)."""
+        made = self._contract(values, legs, self._now().astimezone(self._gateway.book.zone))
+        self._contracts[name] = self._gateway.book.learn(made)
+        return made
 
     async def perform(self, event: Event) -> Told:
         """Do one thing; return what was made. ScenarioError where the book does not allow it."""
@@ -78,12 +92,11 @@ class Stage:
         return found
 
     def _contract(
-        self, name: str, values: Mapping[str, Value], scenario: Scenario, today: datetime
+        self, values: Mapping[str, Value], legs: Iterable[tuple[str, int, str]], today: datetime
     ) -> PaperContract:
         given: dict[str, Any] = dict(values)
         kind = given.pop("kind")
         if kind == "bag":
-            legs = scenario.legs[name]
             return bag(
                 given["symbol"], *((self._contracts[leg], ratio, action) for leg, ratio, action in legs)
             )
@@ -222,11 +235,11 @@ async def play(
         if packet:
             with gateway.one_packet():
                 for event in events:
-                    tell(f"{at} s: {event.do}")
+                    tell(f"{at} s: {words(event)}")
                     stage.perform_at_once(event)
             continue
         for event in events:
-            tell(f"{at} s: {event.do}")
+            tell(f"{at} s: {words(event)}")
             await stage.perform(event)
     tell("the scenario is over")
 
