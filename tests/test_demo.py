@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,12 @@ import pytest
 
 from tracker.core.model import JsonValue
 from tracker.demo import play, stage
+from tracker.demo.checks import differences
+from tracker.demo.expecting import Broker, Dealt, Held, expected
 from tracker.demo.morning import A_TIME, ALERTS, AMD, NVDA, Morning, expiry_after, morning
 from tracker.demo.report import Outcome, Shown, Verdict, Words, in_short
+from tracker.paper.service import shipped_scenarios
+from tracker.status.protocol import SCHEMA
 from tracker.stores.lock import FileLock
 
 PROJECT = Path(__file__).parent.parent
@@ -207,7 +212,7 @@ def test_what_takes_too_long_is_named(tmp_path: Path) -> None:
     """No wait is without a bound."""
 
     async def wait() -> None:
-        async with stage.Stage(tmp_path, {}) as empty:
+        async with stage.Stage(tmp_path) as empty:
             await empty.until(lambda: False, "the moon is blue", seconds=0.01)
 
     with pytest.raises(stage.Trouble, match=r"not within 0\.01 s: the moon is blue"):
@@ -217,13 +222,13 @@ def test_what_takes_too_long_is_named(tmp_path: Path) -> None:
 def test_differences_are_exact() -> None:
     """true is not 1, 10 is 10.0, a time is one with a zone, and a key that is not there is said to be so."""
     wanted: Mapping[str, Any] = {"open": True, "n": 10, "at": A_TIME, "gone": None}
-    assert play.differences(wanted, {"open": 1, "n": 10.0, "at": "2025-11-18T15:00:00", "other": 1}) == [
+    assert differences(wanted, {"open": 1, "n": 10.0, "at": "2025-11-18T15:00:00", "other": 1}) == [
         "open is 1, expected true",
         'at is "2025-11-18T15:00:00", expected "a time"',
         "gone is not there, expected null",
     ]
-    assert play.differences({"at": A_TIME}, {"at": "2025-11-18T15:00:00+00:00"}) == []
-    assert play.differences({"at": A_TIME}, {"at": "noon"}) == ['at is "noon", expected "a time"']
+    assert differences({"at": A_TIME}, {"at": "2025-11-18T15:00:00+00:00"}) == []
+    assert differences({"at": A_TIME}, {"at": "noon"}) == ['at is "noon", expected "a time"']
 
 
 def test_the_contracts_have_not_expired() -> None:
@@ -232,6 +237,181 @@ def test_the_contracts_have_not_expired() -> None:
         expiry = expiry_after(day)
         assert expiry.weekday() == 4
         assert 14 <= (expiry - day).days <= 20
+
+
+# Scenarios
+
+TWO_STOCKS = """
+[contracts.here]
+kind = "stock"
+symbol = "AMD"
+con_id = 4391
+
+[contracts.there]
+kind = "stock"
+symbol = "AMD"
+con_id = 4392
+
+[[events]]
+at = 0
+do = "execute"
+contract = "here"
+side = "BUY"
+quantity = 5
+price = 158.20
+"""
+"""Nothing tells which of two alerts about one symbol is meant, so that none is opened."""
+HELD_BEFORE = """
+[gateway]
+accounts = ["DU1234567", "DU9000001"]
+master_client_id = -1
+zone = "Europe/Berlin"
+
+[contracts.wheat]
+kind = "future"
+symbol = "ZW"
+expiry = "today+30"
+multiplier = "50"
+local_symbol = "ZWZ6"
+
+[[positions]]
+contract = "wheat"
+quantity = 3
+
+[[events]]
+at = 0.1
+do = "execute"
+contract = "wheat"
+side = "BUY"
+quantity = 2
+price = 510.25
+client_id = 7
+
+[[events]]
+at = 0.2
+do = "execute"
+contract = "wheat"
+side = "SELL"
+quantity = 4
+price = 512
+client_id = 7
+
+[[events]]
+at = 0.3
+do = "execute"
+contract = "wheat"
+side = "BUY"
+quantity = 1
+price = 511
+account = "DU9000001"
+"""
+
+
+def test_every_shipped_scenario_ends_with_what_the_gateways_book_says(tmp_path: Path) -> None:
+    """Five demos at once: they mostly wait. Exit code 0, and nothing is left behind."""
+    names = shipped_scenarios()
+    lived = [
+        subprocess.Popen(
+            command("--scenario", name, "--json", "--seed", "7"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env=environment(tmp_path),
+        )
+        for name in names
+    ]
+    for name, process in zip(names, lived, strict=True):
+        out, err = process.communicate(timeout=BOUND_SECONDS)
+        assert (process.returncode, err) == (0, ""), f"{name}: {out}"
+        told = json.loads(out)
+        assert (told["ok"], told["schema"], told["problems"]) == (True, SCHEMA, [])
+        assert all(verdict["ok"] for verdict in told["alerts"])
+        assert any(verdict["expected"].get("position.quantity") for verdict in told["alerts"])
+        assert {event["cue"] for event in told["events"]} > {"file"}
+        assert all(event["changes"] for event in told["events"] if event["alerter"])
+    assert left_over(tmp_path) == []
+
+
+def test_a_scenario_is_told_as_it_happens_and_kept_when_asked(tmp_path: Path) -> None:
+    """A file, named from where the user is; what was held before and a second account count apart."""
+    (tmp_path / "held.toml").write_text(HELD_BEFORE)
+    done = demo(tmp_path, "--scenario", "held.toml", "--keep", "kept")
+    assert re.search(r"^\d\d:\d\d:\d\d\.\d{3}  0\.1 s: client 7 buys 2 wheat at 510\.25", done.stdout, re.M)
+    assert re.search(r"^\d\d:\d\d:\d\d\.\d{3}  wheat/ZW$", done.stdout, re.M)
+    assert "      open              false -> true" in done.stdout.splitlines()
+    assert re.search(r"^wheat/ZW +open, 1 held, bought 1 .* yes$", done.stdout, re.M)
+    assert "every alert ended as it should" in done.stdout
+    assert 'timezone = "Europe/Berlin"' in (tmp_path / "kept" / "settings.toml").read_text()
+
+
+def test_an_alert_that_the_book_contradicts_is_named(tmp_path: Path) -> None:
+    (tmp_path / "two.toml").write_text(TWO_STOCKS)
+    done = demo(tmp_path, "--scenario", "two.toml", code=1)
+    assert "here/AMD: open is false, expected true" in done.stderr
+    assert "the tracker's log is" in done.stderr
+    assert re.search(r"^here/AMD +open, 5 held, bought 5 +not open, untouched +NO$", done.stdout, re.M)
+    assert re.search(r"^there/AMD +not open, untouched +not open, untouched +yes$", done.stdout, re.M)
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"), [("none.toml", "cannot be read"), ("bad.toml", "'atx' is no key here")]
+)
+def test_a_scenario_that_cannot_be_used_starts_nothing(tmp_path: Path, name: str, cause: str) -> None:
+    (tmp_path / "bad.toml").write_text(TWO_STOCKS.replace("at = 0", "at = 0\natx = 0"))
+    done = demo(tmp_path, "--scenario", name, code=2)
+    assert done.stderr.startswith(f"tracker demo: {name}")
+    assert cause in done.stderr
+    assert left_over(tmp_path) == []
+
+
+def test_a_scenario_that_the_gateway_cannot_play_on_is_named(tmp_path: Path) -> None:
+    text = TWO_STOCKS.replace('do = "execute"', 'do = "order"\nname = "a"').replace("price", "limit")
+    (tmp_path / "s.toml").write_text(text + "[[events]]\nat = 0.1\ndo = 'fill'\norder = 'a'\nquantity = 6\n")
+    done = demo(tmp_path, "--scenario", "s.toml", code=1)
+    assert "the paper gateway ended with exit code 2" in done.stderr
+    assert "cannot fill 6" in done.stderr
+
+
+def dealt(number: int, signed: str, price: str = "2", *, perm_id: int = 1, account: str = "DU1") -> Dealt:
+    return Dealt(f"a.b.c.{number:02d}", account, 5, perm_id, Decimal(signed), Decimal(price))
+
+
+@pytest.mark.parametrize(
+    ("before", "fills", "is_open", "quantity"),
+    [
+        ("0", ["4", "-3"], True, 1),
+        ("0", ["4", "-4"], False, 0),
+        ("0", ["4", "-6"], True, -2),
+        ("3", ["2", "-4"], False, 0),
+        ("-3", ["2"], None, None),
+        ("-3", ["5"], True, 2),
+        ("0", ["0.5"], True, 0.5),
+    ],
+)
+def test_what_was_held_before_is_no_alerts(
+    before: str, fills: list[str], is_open: bool | None, quantity: float | None
+) -> None:
+    """The alert's part is sold first, what was held before it last."""
+    broker = Broker(tuple(dealt(number, signed) for number, signed in enumerate(fills)), {})
+    found = expected(broker, 5, [Held("DU1", 5, Decimal(before)), Held("DU1", 6, Decimal(9))], {})
+    if is_open is None:
+        assert found == {"open": False}
+    else:
+        assert (found["open"], found["position.quantity"]) == (is_open, quantity)
+        assert found["position.closed_at"] == (None if is_open else A_TIME)
+
+
+def test_the_sums_are_those_of_the_order_that_is_shown() -> None:
+    fills = (dealt(1, "4"), dealt(2, "6", "3"), dealt(3, "-2", "5", perm_id=2))
+    broker = Broker(fills, {"a.b.c.01": Decimal("2.60")})
+    last = expected(broker, 5, (), {})
+    assert (last["last_order_update.side"], last["last_order_update.filled_qty"]) == ("SELL", 2)
+    assert last["last_order_update.commission"] is None
+    first = expected(broker, 5, (), {"last_order_update.exec_id": "a.b.c.01"})
+    assert (first["last_order_update.filled_qty"], first["last_order_update.avg_fill_price"]) == (10, 2.6)
+    assert first["last_order_update.commission"] == 2.6
+    assert "last_order_update.commission" not in expected(broker, 5, (), {}, fees=False)
 
 
 class Terminal(io.StringIO):

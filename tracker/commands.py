@@ -78,12 +78,23 @@ def _demo(arguments: Arguments) -> int:
     from tracker.demo.play import run
 
     keep = arguments.own.keep
-    return run(as_json=arguments.own.as_json, keep=None if keep is None else Path(keep))
+    return run(
+        as_json=arguments.own.as_json,
+        keep=None if keep is None else Path(keep),
+        scenario=arguments.own.scenario or "",
+        seed=arguments.own.seed,
+    )
 
 
 def _declare_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep", metavar="DIR", help="keep stores, journal and logs in this empty or new folder"
+    )
+    parser.add_argument(
+        "--scenario", metavar="FILE", help="live this scenario, a file or the name of a shipped one"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="what ids of its gateway begin with (default: 1)"
     )
 
 

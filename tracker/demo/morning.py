@@ -1,7 +1,7 @@
 """The morning that the demo plays: the stores as they are at its start, what trades, what must then be shown.
 
-Owns the story as data. It starts nothing and reads nothing: `gateway` does what the steps say, `play` checks
-what they expect.
+Owns the story as data. It starts nothing and reads nothing: `tracker paper` does what the steps say, `play`
+checks what they expect.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from tracker.core.model import JsonValue
-from tracker.paper.contracts import PaperContract, option, stock
 
 A_TIME: Final = "a time"
 """Expected of a key that must hold an ISO time, whichever it is."""
@@ -43,34 +42,8 @@ NVDA: Final = AlertName("robindahood-alerts", "NVDA", "RobinDaHood")
 ALERTS: Final = (AMD, SPX, TSLA, NVDA)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """An order comes into the market; `manual` means by hand in TWS, with orderId 0."""
-
-    order: str
-    contract: PaperContract
-    side: str
-    quantity: int
-    limit: str
-    manual: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Deal:
-    """Part of an order fills; without `fee` its fee is still to come."""
-
-    order: str
-    quantity: int
-    price: str
-    fee: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Fees:
-    """The broker reports every fee that is still to come."""
-
-
-Act: TypeAlias = Place | Deal | Fees
+Act: TypeAlias = Mapping[str, JsonValue]
+"""A command of the paper gateway's control socket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +64,15 @@ class Step:
     @property
     def fills(self) -> int:
         """How many executions it makes."""
-        return sum(isinstance(act, Deal) for act in self.acts)
+        return sum(act["do"] == "fill" for act in self.acts)
 
 
 @dataclass(frozen=True, slots=True)
 class Morning:
-    """Hold the stores' first content, by file name, and the steps in their order."""
+    """Hold the stores' first content, by file name, the instruments by name, and the steps in their order."""
 
     stores: Mapping[str, str]
+    contracts: Mapping[str, Act]
     steps: tuple[Step, ...]
 
     def expected(self, alert: AlertName, steps: Sequence[Step] | None = None) -> dict[str, JsonValue]:
@@ -119,29 +93,33 @@ def expiry_after(day: date) -> date:
 def morning(moment: datetime) -> Morning:
     """Return the morning as it is at this moment, aware; the alerts are a minute old."""
     expiry = expiry_after(moment.date())
-    return Morning(_stores(moment - timedelta(minutes=1), expiry), _steps(expiry))
+    return Morning(_stores(moment - timedelta(minutes=1), expiry), _contracts(expiry), _steps(expiry))
+
+
+def stamp(created: datetime) -> str:
+    """Return a time as the alert writer notes it, without a zone; the demo's settings say that it is UTC."""
+    return created.astimezone(UTC).replace(tzinfo=None).isoformat()
 
 
 def _stores(created: datetime, expiry: date) -> dict[str, str]:
-    """Return what the alert writer and the alerters' programs have written so far, as they write it.
-
-    The writer notes times without a zone; the demo's settings say that they are in UTC.
-    """
-    local = created.astimezone(UTC).replace(tzinfo=None).isoformat()
+    """Return what the alert writer and the alerters' programs have written so far, as they write it."""
+    local = stamp(created)
     alerts = {
-        AMD.alerter: {"AMD": _alert(local, 4391, None, ticker="AMD", strike=None, side=None, expiry=None)},
+        AMD.alerter: {
+            "AMD": alert_record(local, 4391, None, ticker="AMD", strike=None, side=None, expiry=None)
+        },
         SPX.alerter: {
-            "SPX": _alert(
+            "SPX": alert_record(
                 local, 416904, None, ticker="SPX", strike="6600", side="P", expiry=f"{expiry:%m/%d}"
             )
         },
         TSLA.alerter: {
-            "TSLA": _alert(
+            "TSLA": alert_record(
                 local, 76792991, None, ticker="TSLA", strike="450", side="C", expiry=f"{expiry:%m%d}"
             )
         },
         NVDA.alerter: {
-            "NVDA": _alert(
+            "NVDA": alert_record(
                 local,
                 4815747,
                 NVDA_CON_ID,
@@ -166,7 +144,8 @@ def _stores(created: datetime, expiry: date) -> dict[str, str]:
     }
 
 
-def _alert(created: str, underlying: int, con_id: int | None, **details: Any) -> dict[str, Any]:
+def alert_record(created: str, underlying: int, con_id: int | None, **details: Any) -> dict[str, Any]:
+    """Return a record as the alert writer makes it; details are ticker, strike, side and expiry."""
     bullish = details["side"] != "P"
     return {
         "open": False,
@@ -189,11 +168,44 @@ def _last(symbol: str, side: str, strike: float, expiry: date, stored: str) -> d
     }
 
 
-def _steps(expiry: date) -> tuple[Step, ...]:
+def _contracts(expiry: date) -> dict[str, Act]:
     day = f"{expiry:%Y%m%d}"
-    call = option("NVDA", day, "C", "122.5", con_id=NVDA_CON_ID)
-    put = option("SPX", day, "P", "6600", trading_class="SPXW")
-    other = option("MSFT", day, "P", "480")
+    return {
+        "call": _option("NVDA", day, "C", "122.5", con_id=NVDA_CON_ID),
+        "put": _option("SPX", day, "P", "6600", trading_class="SPXW"),
+        "other": _option("MSFT", day, "P", "480"),
+        "amd": {"kind": "stock", "symbol": "AMD", "con_id": 4391},
+        "tsla": {"kind": "stock", "symbol": "TSLA", "con_id": 76792991},
+    }
+
+
+def _option(symbol: str, expiry: str, right: str, strike: str, **more: JsonValue) -> Act:
+    return {"kind": "option", "symbol": symbol, "expiry": expiry, "right": right, "strike": strike, **more}
+
+
+def _place(name: str, contract: str, side: str, quantity: int, limit: str, *, manual: bool = False) -> Act:
+    """An order comes into the market; `manual` means by hand in TWS, with orderId 0."""
+    whose: dict[str, JsonValue] = {"manual": True} if manual else {"client_id": MEMBER}
+    return {
+        "do": "order", "name": name, "contract": contract, "side": side, "quantity": quantity, "limit": limit,
+        **whose,
+    }  # fmt: skip
+
+
+def _deal(order: str, quantity: int, price: str, *, unpaid: str = "") -> Act:
+    """Part of an order fills; with a name in `unpaid` its fee is still to come."""
+    act: dict[str, JsonValue] = {"do": "fill", "order": order, "quantity": quantity, "price": price}
+    return act | {"fee": False, "name": unpaid} if unpaid else act
+
+
+def _fees(*unpaid: str) -> tuple[Act, ...]:
+    """The broker reports fees that were still to come."""
+    return tuple({"do": "fee", "execution": name} for name in unpaid)
+
+
+def _steps(expiry: date) -> tuple[Step, ...]:
+    contracts = _contracts(expiry)
+    call, put, other = (describe(contracts[name]) for name in ("call", "put", "other"))
     traded = (*_buying(call, put), *_elsewhere(other), *_selling(call))
     fills = sum(step.fills for step in traded)
     again = Step(
@@ -205,12 +217,12 @@ def _steps(expiry: date) -> tuple[Step, ...]:
     return (*traded, again)
 
 
-def _buying(call: PaperContract, put: PaperContract) -> tuple[Step, ...]:
+def _buying(call: str, put: str) -> tuple[Step, ...]:
     return (
         Step(
             "first-part",
-            f"Another client ({MEMBER}) buys 10 {describe(call)}: 4 fill at 2.50",
-            (Place("buy", call, "BUY", 10, "2.52"), Deal("buy", 4, "2.50", fee=False)),
+            f"Another client ({MEMBER}) buys 10 {call}: 4 fill at 2.50",
+            (_place("buy", "call", "BUY", 10, "2.52"), _deal("buy", 4, "2.50", unpaid="first part")),
             NVDA,
             {
                 "open": True,
@@ -221,14 +233,14 @@ def _buying(call: PaperContract, put: PaperContract) -> tuple[Step, ...]:
         Step(
             "second-part",
             "The other 6 of that order fill at 2.52",
-            (Deal("buy", 6, "2.52", fee=False),),
+            (_deal("buy", 6, "2.52", unpaid="second part"),),
             NVDA,
             {**_order("BUY", "FILLED", 10, 0, 2.512, "con_id"), **_position(10, 2.512)},
         ),
         Step(
             "by-hand",
-            f"By hand in TWS (orderId 0): 2 {describe(put)} bought at 12.40",
-            (Place("hand", put, "BUY", 2, "12.40", manual=True), Deal("hand", 2, "12.40")),
+            f"By hand in TWS (orderId 0): 2 {put} bought at 12.40",
+            (_place("hand", "put", "BUY", 2, "12.40", manual=True), _deal("hand", 2, "12.40")),
             SPX,
             {
                 "open": True,
@@ -239,19 +251,19 @@ def _buying(call: PaperContract, put: PaperContract) -> tuple[Step, ...]:
         Step(
             "late-fees",
             "Late, the broker tells the fees of the 10 calls",
-            (Fees(),),
+            _fees("first part", "second part"),
             NVDA,
             {"last_order_update.commission": 6.5},
         ),
     )
 
 
-def _elsewhere(other: PaperContract) -> tuple[Step, ...]:
+def _elsewhere(other: str) -> tuple[Step, ...]:
     return (
         Step(
             "shares",
             "50 AMD shares bought at 158.20; the alert speaks of shares",
-            (Place("amd", stock("AMD", con_id=4391), "BUY", 50, "158.20"), Deal("amd", 50, "158.20")),
+            (_place("amd", "amd", "BUY", 50, "158.20"), _deal("amd", 50, "158.20")),
             AMD,
             {
                 "open": True,
@@ -262,31 +274,31 @@ def _elsewhere(other: PaperContract) -> tuple[Step, ...]:
         Step(
             "shares-of-an-option-alert",
             "100 TSLA shares bought at 428.75",
-            (Place("tsla", stock("TSLA", con_id=76792991), "BUY", 100, "429"), Deal("tsla", 100, "428.75")),
+            (_place("tsla", "tsla", "BUY", 100, "429"), _deal("tsla", 100, "428.75")),
             why=f"{TSLA} is about a call, and these are shares",
         ),
         Step(
             "unasked",
-            f"1 {describe(other)} bought at 3.10",
-            (Place("msft", other, "BUY", 1, "3.10"), Deal("msft", 1, "3.10")),
+            f"1 {other} bought at 3.10",
+            (_place("msft", "other", "BUY", 1, "3.10"), _deal("msft", 1, "3.10")),
             why="no alert asked for it",
         ),
     )
 
 
-def _selling(call: PaperContract) -> tuple[Step, ...]:
+def _selling(call: str) -> tuple[Step, ...]:
     return (
         Step(
             "partial-exit",
-            f"4 of the 10 {describe(call)} sold at 3.10",
-            (Place("some", call, "SELL", 4, "3.10"), Deal("some", 4, "3.10", fee=False)),
+            f"4 of the 10 {call} sold at 3.10",
+            (_place("some", "call", "SELL", 4, "3.10"), _deal("some", 4, "3.10", unpaid="exit")),
             NVDA,
             {**_order("SELL", "FILLED", 4, 0, 3.1, "ownership"), **_position(6, 2.512)},
         ),
         Step(
             "last-sale",
             "The last 6 sold at 3.40",
-            (Place("rest", call, "SELL", 6, "3.40"), Deal("rest", 6, "3.40", fee=False)),
+            (_place("rest", "call", "SELL", 6, "3.40"), _deal("rest", 6, "3.40", unpaid="last sale")),
             NVDA,
             {
                 "open": False,
@@ -297,7 +309,7 @@ def _selling(call: PaperContract) -> tuple[Step, ...]:
         Step(
             "fees-of-the-sales",
             "Late, the broker tells the fees of the sales, and what they earned",
-            (Fees(),),
+            _fees("exit", "last sale"),
             NVDA,
             {"last_order_update.commission": 3.9, "last_order_update.realized_pnl": 528.9},
         ),
@@ -334,8 +346,8 @@ def _position(quantity: int, price: float, *, closed: bool = False) -> dict[str,
     }
 
 
-def describe(contract: PaperContract) -> str:
-    """Name an option as traders do: NVDA 12/19 122.5 call."""
-    month, day = contract.expiry[4:6], contract.expiry[6:]
-    kind = "call" if contract.right == "C" else "put"
-    return f"{contract.symbol} {month}/{day} {contract.strike} {kind}s"
+def describe(contract: Act) -> str:
+    """Name an option as traders do: NVDA 12/19 122.5 calls."""
+    expiry = str(contract["expiry"])
+    kind = "call" if contract["right"] == "C" else "put"
+    return f"{contract['symbol']} {expiry[4:6]}/{expiry[6:]} {contract['strike']} {kind}s"

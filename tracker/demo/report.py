@@ -120,15 +120,26 @@ class Words:
     def line(self, text: str = "") -> None:
         say(text)
 
+    def begin(self, port: int, folder: Path, owners: Sequence[str]) -> None:
+        """Tell what runs where; `owners` are whose stores they are."""
+        self.line(f"A paper gateway listens on 127.0.0.1:{port}; the tracker watches it.")
+        self.line(f"The stores of {', '.join(owners)}")
+        self.line(f"are in {folder}")
+        self.line()
+
     def event(self, shown: Shown) -> None:
         """Tell of one step: what happened when, and what the file shows now."""
         self.line(f"{self._in(_BOLD, f'{shown.at.astimezone():%H:%M:%S.%f}'[:-3])}  {shown.words}")
+        if shown.alert is None and not shown.why:
+            # Something that happened to the gateway; what comes of it is told when the file shows it.
+            return
         if shown.alert is None:
             self.line(f"    nothing changes: {shown.why}")
             self.line()
             return
-        took = f"in the file {shown.milliseconds:.1f} ms after the frame"
-        self.line(f"    {shown.alert}, {self._in(_DIM, took)}")
+        if shown.milliseconds is not None:
+            took = f"in the file {shown.milliseconds:.1f} ms after the frame"
+            self.line(f"    {shown.alert}, {self._in(_DIM, took)}")
         self._changes(shown)
         self.line()
 
@@ -227,12 +238,13 @@ def as_document(outcome: Outcome) -> dict[str, JsonValue]:
 
 def in_short(news: Flat) -> str:
     """Say in a few words what a record shows: `open, 4 held, bought 4 so far`."""
-    if "last_order_update.status" not in news:
+    if "last_order_update.side" not in news:
         return "open, without a fill" if news.get("open") else "not open, untouched"
     side, status, filled = (news.get(f"last_order_update.{key}") for key in ("side", "status", "filled_qty"))
+    so_far = " so far" if status == "PARTIALLY_FILLED" else ""
     return (
         f"{'open' if news.get('open') else 'shut'}, {_value(news.get('position.quantity'))} held,"
-        f" {'bought' if side == 'BUY' else 'sold'} {_value(filled)}{'' if status == 'FILLED' else ' so far'}"
+        f" {'bought' if side == 'BUY' else 'sold'} {_value(filled)}{so_far}"
     )
 
 

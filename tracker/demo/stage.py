@@ -1,4 +1,4 @@
-"""The demo's folder and processes: a paper gateway, and the real tracker watching it.
+"""The demo's folder and processes: `tracker paper`, and the real tracker watching it.
 
 Owns their start, the waiting for what they do, and their end: whatever happens, no process outlives the
 stage. It knows no story and prints nothing.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 import sysconfig
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +30,7 @@ STEP_SECONDS: Final = 10.0
 START_SECONDS: Final = 30.0
 """The most that a process may take to be ready, on a machine that is busy otherwise."""
 END_SECONDS: Final = 10.0
+MAX_ANSWER_BYTES: Final = 1 << 24
 LOOK_SECONDS: Final = 0.001
 """Between two looks at the alert file."""
 
@@ -36,8 +38,12 @@ _SETTINGS: Final = """\
 # Written by `tracker demo`.
 [gateway]
 port = {gateway_port}
-# Short, so that the demo need not wait for the next time; the default suits real use.
+timezone = "{zone}"
+# Short, so that the demo need not wait for the next time; the defaults suit real use.
 sweep_seconds = 0.5
+connect_timeout = 1
+request_timeout = 1
+probe_seconds = 1
 
 [stores]
 alerts = "alerts.json"
@@ -78,17 +84,19 @@ class AlertFile:
 class Stage:
     """Hold the two processes; use it as a context manager."""
 
-    def __init__(self, folder: Path, stores: Mapping[str, str]) -> None:
-        """Take an empty folder and what to write into it, by file name."""
+    def __init__(self, folder: Path) -> None:
+        """Take an empty folder."""
         self.folder = folder
         self.log = folder / LOG
         self.file = AlertFile(folder / "alerts.json")
         self.gateway_port = 0
-        self._stores = stores
+        self.told: list[str] = []
+        """What the gateway has said so far, line by line."""
         self._status_port = _free_port()
         self._stack = AsyncExitStack()
         self._gateway: Process | None = None
         self._tracker: Process | None = None
+        self._control: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def __aenter__(self) -> Stage:
         return self
@@ -96,32 +104,57 @@ class Stage:
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
 
-    async def open(self, moment: str) -> None:
-        """Write the stores, start both processes and wait until the tracker receives fills.
-
-        `moment` is when the morning begins, in ISO form. Raises Trouble.
-        """
-        for name, text in self._stores.items():
-            (self.folder / name).write_text(text, "utf-8")
+    async def open_gateway(self, *options: str) -> None:
+        """Start `tracker paper` with these options and reach its control socket. Raises Trouble."""
         self._gateway = await self._start(
-            self.folder / "gateway.log", "tracker.demo.gateway", moment, stdin=PIPE, stdout=PIPE
+            self.folder / "gateway.log",
+            *("tracker", "paper", "--port", "0", "--control-port", "0", *options),
+            stdout=PIPE,
         )
-        self.gateway_port = int((await self._heard("listen", START_SECONDS))["port"])
+        listening = asyncio.create_task(self._listen(self._gateway))
+        self._stack.callback(listening.cancel)
+        await self.until(lambda: self._port("control socket"), "the paper gateway listens", START_SECONDS)
+        self.gateway_port = self._port("paper gateway")
+        self._control = await asyncio.open_connection(
+            "127.0.0.1", self._port("control socket"), limit=MAX_ANSWER_BYTES
+        )
+        self._stack.callback(self._control[1].close)
+
+    async def open_tracker(self, stores: Mapping[str, str], zone: str = "") -> None:
+        """Write the stores, by file name, and start the tracker; `zone` is gateway.timezone."""
+        for name, text in stores.items():
+            (self.folder / name).write_text(text, "utf-8")
         settings = self.folder / "settings.toml"
         settings.write_text(
-            _SETTINGS.format(gateway_port=self.gateway_port, status_port=self._status_port), "utf-8"
+            _SETTINGS.format(gateway_port=self.gateway_port, status_port=self._status_port, zone=zone),
+            "utf-8",
         )
         self._tracker = await self._start(self.log, "tracker", "run", "--settings", str(settings))
+
+    async def watched(self) -> None:
+        """Wait until the tracker receives fills. Raises Trouble."""
         await self.until(
             lambda: self.status().get("subscribed"), "the tracker watches the gateway", START_SECONDS
         )
 
-    async def cue(self, name: str) -> int:
-        """Let the gateway do a step; returns when it wrote the first frame, in monotonic nanoseconds."""
-        assert self._gateway is not None, "the stage is open"
-        assert self._gateway.stdin is not None, "it was started with a pipe"
-        self._gateway.stdin.write(f"{name}\n".encode())
-        return int((await self._heard(f"play {name}", STEP_SECONDS))["written_ns"])
+    async def control(self, command: Mapping[str, JsonValue]) -> dict[str, Any]:
+        """Give the gateway's control socket a command; returns its answer. Raises Trouble."""
+        assert self._control is not None, "the gateway was opened"
+        reader, writer = self._control
+        line = b""
+        try:
+            # Not wait_for, which before Python 3.12 may swallow a Ctrl-C that comes along with the answer.
+            async with asyncio.timeout(STEP_SECONDS):
+                writer.write(json.dumps(command).encode() + b"\n")
+                line = await reader.readline()
+        except (TimeoutError, ConnectionError):
+            pass  # Told below, as where the socket was closed: both are no answer.
+        if not line:
+            raise Trouble(f"the paper gateway did not do {command}; see {self.folder / 'gateway.log'}")
+        answer: dict[str, Any] = json.loads(line)
+        if not answer["ok"]:
+            raise Trouble(f"the paper gateway refused {command}: {answer['error']['message']}")
+        return answer
 
     def status(self) -> dict[str, Any]:
         """Ask the tracker how it is; empty while it does not answer."""
@@ -137,17 +170,26 @@ class Stage:
 
         Raises Trouble if the tracker ends or the time is over; `what` says what was waited for.
         """
+        if not await self.waits(condition, seconds, look):
+            raise Trouble(f"not within {seconds:g} s: {what}")
+        return time.monotonic_ns()
+
+    async def waits(self, condition: Callable[[], object], seconds: float, look: float = 0.01) -> bool:
+        """Wait until a condition holds; False if the time is over. Raises Trouble if a process ends."""
         deadline = time.monotonic() + seconds
-        while True:
-            if condition():
-                return time.monotonic_ns()
-            if self._tracker is not None and self._tracker.returncode is not None:
-                raise Trouble(
-                    f"the tracker ended with exit code {self._tracker.returncode}: {self._last_line()}"
-                )
+        while not condition():
+            for name, process, log in self._processes():
+                if process is not None and process.returncode is not None:
+                    raise Trouble(f"{name} ended with exit code {process.returncode}: {_last_line(log)}")
             if time.monotonic() > deadline:
-                raise Trouble(f"not within {seconds:g} s: {what}")
+                return False
             await asyncio.sleep(look)
+        return True
+
+    def swept(self) -> Callable[[], bool]:
+        """Return a condition: a sweep has ended since now."""
+        before = self.status().get("last_polled_at")
+        return lambda: self.status().get("last_polled_at") not in (None, before)
 
     async def end_tracker(self) -> int:
         """Tell the tracker to end as a service manager does; returns its exit code. Raises Trouble."""
@@ -160,29 +202,27 @@ class Stage:
         except TimeoutError:
             raise Trouble(f"not within {END_SECONDS:g} s: the tracker ends when told to") from None
 
-    async def _heard(self, what: str, seconds: float) -> dict[str, Any]:
-        assert self._gateway is not None, "it was started"
-        assert self._gateway.stdout is not None, "it was started with a pipe"
-        try:
-            # Not wait_for, which before Python 3.12 may swallow a Ctrl-C that comes along with the answer.
-            async with asyncio.timeout(seconds):
-                line = await self._gateway.stdout.readline()
-        except TimeoutError:
-            line = b""
-        if not line:
-            raise Trouble(f"the paper gateway did not {what}; see {self.folder / 'gateway.log'}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+    async def _listen(self, gateway: Process) -> None:
+        assert gateway.stdout is not None, "it was started with a pipe"
+        while line := await gateway.stdout.readline():
+            self.told.append(line.decode().rstrip())
 
-    async def _start(
-        self, log: Path, *module: str, stdin: int = DEVNULL, stdout: int | None = None
-    ) -> Process:
+    def _port(self, what: str) -> int:
+        """Return the port that the gateway named, 0 until it has."""
+        found = (re.match(rf"{what} on 127\.0\.0\.1:(\d+)", line) for line in self.told)
+        return next((int(match[1]) for match in found if match), 0)
+
+    def _processes(self) -> Iterator[tuple[str, Process | None, Path]]:
+        yield "the tracker", self._tracker, self.log
+        yield "the paper gateway", self._gateway, self.folder / "gateway.log"
+
+    async def _start(self, log: Path, *module: str, stdout: int | None = None) -> Process:
         with log.open("ab") as file:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 *module,
-                stdin=stdin,
+                stdin=DEVNULL,
                 stdout=file if stdout is None else stdout,
                 stderr=file,
                 cwd=self.folder,
@@ -192,10 +232,6 @@ class Stage:
             )
         self._stack.push_async_callback(_end, process)
         return process
-
-    def _last_line(self) -> str:
-        lines = self.log.read_text("utf-8", errors="replace").splitlines() or ["it said nothing"]
-        return next((line for line in reversed(lines) if " ERROR " in line), lines[-1])
 
 
 async def _end(process: Process) -> None:
@@ -209,6 +245,11 @@ async def _end(process: Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text("utf-8", errors="replace").splitlines() or ["it said nothing"]
+    return next((line for line in reversed(lines) if " ERROR " in line), lines[-1])
 
 
 def _environment() -> dict[str, str]:

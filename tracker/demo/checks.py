@@ -1,0 +1,73 @@
+"""Compare what the files show at the end with what they must show.
+
+Owns the comparison and its words. All that it compares, it reads from the files, as any other program would.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from tracker.core.model import JsonValue
+from tracker.demo.morning import A_TIME, NEWS, AlertName
+from tracker.demo.report import Flat, Outcome, Verdict, flatten
+from tracker.demo.stage import AlertFile
+
+_NOTHING_THERE: Final = object()
+
+
+def news(file: AlertFile, alert: AlertName) -> dict[str, JsonValue]:
+    """Return what a record shows of the tracker's keys, by dotted key; nothing where it is not there."""
+    return flatten(file.records.get(alert.alerter, {}).get(alert.ticker, {}), NEWS)
+
+
+def judge(
+    outcome: Outcome, file: AlertFile, stores: Mapping[str, str], wanted: Mapping[AlertName, Flat]
+) -> None:
+    """Compare every store with what it must be at the end; `stores` is what they were, by file name."""
+    try:
+        file.look()
+    except (OSError, ValueError) as error:
+        outcome.problems.append(f"alerts.json cannot be read: {error}")
+        return
+    begun = json.loads(stores["alerts.json"])
+    for alert, expected in wanted.items():
+        shown = news(file, alert)
+        found = [*differences(expected, shown)]
+        if len(expected) == 1:
+            found += [f"{key} is there, expected none" for key in shown if key not in expected]
+        record = file.records.get(alert.alerter, {}).get(alert.ticker, {})
+        if _others(record) != _others(begun[alert.alerter][alert.ticker]):
+            found.append("a key that is not the tracker's changed")
+        outcome.verdicts.append(Verdict(alert, expected, shown, tuple(found)))
+    if file.text != json.dumps(file.records, indent=2):
+        outcome.problems.append("alerts.json is not written as its writer writes it")
+    for name, text in stores.items():
+        if name != "alerts.json" and (outcome.folder / name).read_text("utf-8") != text:
+            outcome.problems.append(f"{name} changed, and nothing may write it")
+
+
+def differences(wanted: Mapping[str, JsonValue], shown: Mapping[str, JsonValue]) -> list[str]:
+    """Say where a record shows something else than wanted."""
+    return [
+        f"{key} is {json.dumps(shown[key]) if key in shown else 'not there'}, expected {json.dumps(value)}"
+        for key, value in wanted.items()
+        if not _fits(value, shown.get(key, _NOTHING_THERE))
+    ]
+
+
+def _fits(wanted: JsonValue, shown: object) -> bool:
+    if wanted == A_TIME:
+        try:
+            return isinstance(shown, str) and datetime.fromisoformat(shown).tzinfo is not None
+        except ValueError:
+            return False
+    # True == 1 in Python, and 10 == 10.0: a reader of the file sees the difference of the first.
+    return shown == wanted and isinstance(shown, bool) is isinstance(wanted, bool)
+
+
+def _others(record: Mapping[str, JsonValue]) -> str:
+    """Return what belongs to the alert writer, as text, so that the order of the keys counts."""
+    return json.dumps({key: value for key, value in record.items() if key not in NEWS})
