@@ -33,7 +33,7 @@ NO_PART_OF_CORE: Final = frozenset(
 OUTER: Final = frozenset(
     {
         *("settings", "sources", "parts", "offline", "daemon", "cli", "console", "commands", "asking"),
-        *("reconciling", "demo", "doctor", "supervisor"),
+        *("reconciling", "demo", "doctor", "supervisor", "doubts"),
     }
 )
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {

@@ -25,6 +25,7 @@ from tracker.clock import now
 from tracker.core.model import AlertUpdate, Outcome
 from tracker.core.ports import StoreRefused
 from tracker.core.updates import Event, EventKind, instant
+from tracker.doubts import settle_doubts
 from tracker.gateway.link import LinkState
 from tracker.gateway.recording import FatalCapture
 from tracker.gateway.session import Session
@@ -118,6 +119,9 @@ class Daemon:
             asyncio.create_task(self._session.run(), name="session"),
             asyncio.create_task(self._questions.failure(), name="questions"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
+            asyncio.create_task(
+                settle_doubts(self._journal.book, self._session.request_snapshot), name="doubts"
+            ),
         ]
         if self._supervisor.watchdog_seconds is not None:
             tasks.append(asyncio.create_task(keep_alive(self._supervisor, self._pulse()), name="watchdog"))
