@@ -1,18 +1,21 @@
-"""A start in doubt is settled by another answer for positions, soon and not only at the next regular one."""
+"""What is in doubt is settled by another answer for positions, soon and not only at the next regular one."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
 from tests.daemon_rig import CALL, Rig, record
-from tests.reconcile_rig import buy, play
-from tracker.core.book import HOLDINGS, Holding, MemoryBook, Seed
-from tracker.core.model import Contract
+from tests.reconcile_rig import ACCOUNT, buy, play
+from tracker.clock import now
+from tracker.core.book import ALERTS, HOLDINGS, AlertState, Holding, MemoryBook, Seed
+from tracker.core.model import AlertId, Contract
 from tracker.doubts import settle_doubts
+from tracker.paper.messages import position
 
 
 def test_fills_just_before_the_first_start_end_with_what_the_broker_holds(tmp_path: Path) -> None:
@@ -28,6 +31,40 @@ def test_fills_just_before_the_first_start_end_with_what_the_broker_holds(tmp_pa
     play(tmp_path, story)
 
 
+def test_a_sale_that_only_a_later_answer_tells_shuts_its_alert(tmp_path: Path) -> None:
+    """The position is told in the second of the sale, and the sale itself only by the next sweep."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({"robindahood-alerts": {"NVDA": record()}})
+        await rig.start()
+        order = rig.gateway.order(CALL, "BUY", 4, limit="2.5")
+        rig.gateway.fill(order)
+        await rig.until(lambda: rig.read()["open"])
+        held = position(rig.gateway.book.position(ACCOUNT, CALL))
+        rig.gateway.execute(CALL, "SELL", 4, "3.10", push=False, time=now() - timedelta(seconds=1))
+        rig.gateway.push_raw(*held)
+        await rig.until(lambda: rig.read()["position"]["quantity"] == 0)
+        await rig.until(lambda: not rig.read()["open"], seconds=20)
+
+    play(tmp_path, story)
+
+
+def test_it_asks_for_an_alert_whose_end_is_in_doubt() -> None:
+    book = MemoryBook()
+    alert = AlertId("robindahood-alerts", "NVDA", "2025-11-18T15:42:07", 5)
+    book.put(ALERTS, AlertState(alert, doubted=True))
+
+    async def asked() -> str:
+        reasons: asyncio.Queue[str] = asyncio.Queue()
+        task = asyncio.create_task(settle_doubts(book, reasons.put_nowait, first=0.01))
+        async with asyncio.timeout(60):
+            reason = await reasons.get()
+        task.cancel()
+        return reason
+
+    assert "(1 alerts)" in asyncio.run(asked())
+
+
 def test_it_asks_while_there_is_doubt_and_ever_more_rarely() -> None:
     book = MemoryBook()
     times: list[float] = []
@@ -36,7 +73,7 @@ def test_it_asks_while_there_is_doubt_and_ever_more_rarely() -> None:
         loop = asyncio.get_running_loop()
 
         def ask(reason: str) -> None:
-            assert "1 contracts" in reason
+            assert "(1 contracts)" in reason
             times.append(loop.time())
             if len(times) == count:
                 task.cancel()
