@@ -94,7 +94,7 @@ class Daemon:
             store,
             self._pump,
             self._session,
-            watched=Watched(gateway.client_id, tuple(gateway.accounts)),
+            watched=Watched(gateway.client_id, tuple(gateway.accounts), settings.login_zone()),
             now=now,
         )
 

@@ -72,7 +72,8 @@ class _Visit:
         names = parts.names_of(settings)
         self._names = names
         self._store = parts.alert_stores(settings, names)
-        self._watched = Watched(settings.gateway.client_id, tuple(settings.gateway.accounts))
+        gateway = settings.gateway
+        self._watched = Watched(gateway.client_id, tuple(gateway.accounts), settings.login_zone())
 
     async def reconcile(self, statements: Sequence[Statement] | None, *, apply: bool) -> Json:
         try:

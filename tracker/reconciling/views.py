@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Final
 
@@ -64,6 +64,8 @@ class Watched:
     client_id: int
     accounts: tuple[str, ...] = ()
     """Empty: all."""
+    zone: tzinfo = UTC
+    """That of the accounts' midnight."""
 
 
 def ledger_view(journal: Journal, watched: Watched, now: datetime) -> LedgerView:
@@ -73,7 +75,7 @@ def ledger_view(journal: Journal, watched: Watched, now: datetime) -> LedgerView
     return LedgerView(
         watched.client_id,
         watched.accounts,
-        held=tuple(_held(book, booked, now)),
+        held=tuple(_held(book, booked, now.astimezone(watched.zone))),
         executions=tuple(_execution(book, row) for row in booked),
         decided=tuple(
             _decided(journal, state)
@@ -124,7 +126,10 @@ def _held(book: Book, booked: Sequence[Booked], now: datetime) -> Iterable[HeldV
 
 
 def _departs(book: Book, holding: Holding, now: datetime) -> bool:
-    """Tell whether one more complete answer that lacks the position takes it out (`core.departures`)."""
+    """Tell whether one more complete answer that lacks the position takes it out (`core.departures`).
+
+    `now` is in the accounts' zone, whose midnight ends the expiry day.
+    """
     absences = book.get(ABSENCES, "last") or Absences()
     seen = next((row for row in absences.rows if (row.account, row.con_id) == holding.key), None)
     proof = book.get(PROOFS, holding.account)
@@ -134,15 +139,11 @@ def _departs(book: Book, holding: Holding, now: datetime) -> bool:
         and seen.held == holding.held
         and now - seen.ended.time >= APART
         and expiry is not None
-        and expiry < _today(now)
+        and expiry < now.date()
         and proof is not None
         and proof.swept is not None
         and proof.swept.seq > seen.ended.seq
     )
-
-
-def _today(now: datetime) -> date:
-    return now.astimezone(UTC).date()
 
 
 def _execution(book: Book, row: Booked) -> ExecutionView:
