@@ -192,7 +192,10 @@ def test_a_pipe_in_the_files_place_does_not_stop_the_tracker(bench: Bench) -> No
 
 
 def test_records_with_names_that_are_no_text_are_kept_and_not_shown(bench: Bench) -> None:
-    text = '{"a": {"T\\ud800": {"x": 1}, "U": {"created_at": "\\udfff"}, "V": {"created_at": "v"}}}'
+    text = (
+        '{"a": {"T\\ud800": {"x": 1}, "U": {"created_at": "\\udfff"}, "V": {"created_at": "v"},'
+        ' "W\\u001fX": {"x": 1}, "Y\\u0000": {"x": 1}}, "b\\u001f": {"Z": {"x": 1}}}'
+    )
     bench.path.write_text(text)
     bench.store.refresh()
     assert [alert.id.ticker for alert in bench.store.alerts()] == ["V"]

@@ -45,6 +45,7 @@ from tracker.stores.replacement import back_up, check_replaceable, replace_file
 
 FRESH: Final = timedelta(seconds=2)
 _TRIES: Final = 10
+_NO_NAME: Final = "\0\x1f"
 _HINTS: Final = {
     errno.ENOSPC: "free some space on that disk; it is tried again",
     errno.EDQUOT: "free some space on that disk; it is tried again",
@@ -316,8 +317,12 @@ class AlertFile:
     def _entry(self, alerter: str, ticker: str, text: str) -> Entry | None:
         fields = _fields(text)
         read = read_alert(alerter, ticker, fields, self._zone)
+        names = "/".join((alerter, ticker, read.id.created_at, read.symbol))
+        if any(sign in names for sign in _NO_NAME):
+            # The journal's row keys are joined with the one, and SQLite's texts end at the other.
+            return None
         try:
-            "/".join((alerter, ticker, read.id.created_at, read.symbol)).encode()
+            names.encode()
         except UnicodeEncodeError:
             # Half a surrogate pair (`\ud800`) is no text: such a name can be neither stored nor shown.
             return None
