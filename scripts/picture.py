@@ -47,14 +47,19 @@ async def draw(folder: Path) -> str:
     moment = now()
     told = morning(moment)
     stores = {**told.stores, "alerts.json": with_a_near_miss(told.stores["alerts.json"])}
-    async with Stage(folder, stores) as stage:
-        await stage.open(moment.isoformat())
+    async with Stage(folder) as stage:
+        await stage.open_gateway()
+        for name, contract in told.contracts.items():
+            await stage.control({"do": "contract", "name": name, **contract})
+        await stage.open_tracker(stores)
+        await stage.watched()
         where = load({}, str(folder / "settings.toml")).status
         app = Watch(Wire(where.host, where.port, where.token_file), UTC, now)
         async with app.run_test(size=(80, 24)) as pilot:
             fills = 0
             for step in told.steps[: 1 + [step.cue for step in told.steps].index(LAST_STEP)]:
-                await stage.cue(step.cue)
+                for act in step.acts:
+                    await stage.control(act)
                 fills += step.fills
                 await stage.until(partial(_shows, app.board, fills), f"the screen shows {fills} fills")
             await stage.until(lambda: app.board.waiting, "the screen shows what needs a person")
