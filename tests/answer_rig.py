@@ -19,6 +19,7 @@ from tracker.answering.why import StoreNow
 from tracker.core.book import EXECUTIONS, Booked
 from tracker.core.matching import match_execution
 from tracker.core.model import BrokerFact, Contract, Execution, Frame, Source
+from tracker.core.ports import AlertStore
 from tracker.core.updates import ClosingPolicy
 from tracker.pump import Pump
 from tracker.settings import Settings
@@ -65,14 +66,19 @@ class Desk:
         self.worker = ThreadPoolExecutor(1)
         self.journal = Journal(self.folder / "journal.db")
         self.store = parts.alert_stores(self.settings, self.names)
-        self.pump = Pump(
+        self._policy = policy
+        self.pump = self.make_pump(self.store)
+
+    def make_pump(self, store: AlertStore) -> Pump:
+        """Return a pump of this journal into a store."""
+        return Pump(
             self.journal,
-            self.store,
+            store,
             self._normalise,
             partial(match_execution, early_fill=timedelta(seconds=120), names=self.names),
             now=lambda: self.now,
             worker=self.worker,
-            policy=policy,
+            policy=self._policy,
         )
 
     def stop(self) -> None:
@@ -96,11 +102,15 @@ class Desk:
 
     def tell(self, *facts: BrokerFact, after: float = 1.0) -> None:
         """Journal facts as one packet, and pump."""
+        self.append(*facts, after=after)
+        self.run_pump()
+
+    def append(self, *facts: BrokerFact, after: float = 1.0) -> None:
+        """Journal facts as one packet."""
         self.now += timedelta(seconds=after)
         frames = [(Source.BROKER, ("fact", str(len(self.facts) + at))) for at in range(len(facts))]
         self.facts += facts
         self.journal.append(1, self.now, frames)
-        self.run_pump()
 
     def note(self, source: Source, *fields: str, after: float = 1.0) -> None:
         """Journal a note of our own, and pump."""

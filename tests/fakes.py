@@ -66,6 +66,9 @@ class MemoryAlerts:
         self._publish()
         return outcomes
 
+    def prepare(self, updates: Sequence[AlertUpdate]) -> None:
+        """Nothing can be done ahead here."""
+
     def shown(self, alert: AlertId) -> Shown | None:
         fields = _find(self._seen, alert)
         return None if fields is None else read_shown(fields)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
 from tests.facts import NVDA, exec_id, execution
+from tracker import parts
 from tracker.core.book import EXECUTIONS, OUTBOX
 from tracker.core.model import AlertUpdate, Matched, Outcome
 from tracker.core.updates import ClosingPolicy
+from tracker.stores.journal import JournalFailed
 
 NEWER = "2025-11-18T15:50:00.000001"
 
@@ -93,3 +98,65 @@ def test_what_a_write_met_is_compared_too(tmp_path: Path) -> None:
         desk.tell(buy(3, 1))
         assert shown(desk)["position"]["quantity"] == 5
         assert shown(desk, "wolf")["position"]["quantity"] == 3
+
+
+def test_a_step_that_cannot_be_committed_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    """The file is written beside the alerts while the step is committed, and put in place only then."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        before = desk.alerts_path.read_text()
+        full = (
+            "CREATE TEMP TRIGGER full BEFORE INSERT ON outbox BEGIN SELECT RAISE(FAIL, 'disk is full'); END"
+        )
+        desk.journal._db.execute(full)
+        with pytest.raises(JournalFailed, match="disk is full"):
+            desk.tell(buy(1, 4))
+        desk.worker.submit(lambda: None).result(60)
+        assert desk.alerts_path.read_text() == before
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 (the condition is the pump's own state, which sets no event)
+        await asyncio.sleep(0)
+
+
+def test_a_look_begun_when_frames_came_serves_the_step_that_decides_them(tmp_path: Path) -> None:
+    with Desk(tmp_path, {ROBIN: {}}) as desk:
+        store = Counted(desk.store)
+        desk.pump = desk.make_pump(store)
+
+        async def live() -> None:
+            running = asyncio.create_task(desk.pump.run())
+            async with asyncio.timeout(60):
+                await until(lambda: desk.pump._idle)
+                desk.write({ROBIN: {"NVDA": record()}})
+                store.calls.clear()
+                desk.pump.expect()
+                desk.pump.expect()
+                desk.append(buy(1, 4))
+                desk.pump.wake()
+                await until(lambda: bool(desk.pump.counts.alerts_updated))
+            running.cancel()
+
+        asyncio.run(live())
+        assert store.calls[:3] == ["refresh", "prepare", "apply"]
+        assert shown(desk)["open"] is True
+
+
+class Counted(parts.AlertStores):
+    """The real stores, which list what they are asked to do."""
+
+    def __init__(self, store: parts.AlertStores) -> None:
+        self.__dict__.update(vars(store))
+        self.calls: list[str] = []
+
+    def refresh(self) -> bool:
+        self.calls.append("refresh")
+        return super().refresh()
+
+    def prepare(self, updates: Sequence[AlertUpdate]) -> None:
+        self.calls.append("prepare")
+        super().prepare(updates)
+
+    def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
+        self.calls.append("apply")
+        return super().apply(updates)

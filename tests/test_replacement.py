@@ -5,13 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.store_cases import Crash, FaultyDisk
 from tracker.core.ports import StoreRefused
-from tracker.stores.replacement import back_up, backup_path, check_replaceable, replace_file, temp_path
+from tracker.stores.disk import FileStat
+from tracker.stores.replacement import (
+    back_up,
+    backup_path,
+    check_replaceable,
+    put_in_place,
+    temp_path,
+    write_beside,
+)
 
 OLD, NEW = b"old" * 1000, b"new content" * 2000
 
@@ -22,6 +31,13 @@ def path(tmp_path: Path) -> Path:
     made.write_bytes(OLD)
     made.chmod(0o664)
     return made
+
+
+def replace_file(
+    disk: FaultyDisk, path: Path, content: bytes, like: FileStat, look: Callable[[], bool]
+) -> int | None:
+    file = write_beside(disk, path, content, like)
+    return file if put_in_place(disk, path, file, look) else None
 
 
 def replaced(disk: FaultyDisk, path: Path, *, unchanged: bool = True) -> int | None:

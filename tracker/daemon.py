@@ -84,6 +84,7 @@ class Daemon:
             now=now,
             next_session=journal.last_session + 1,
             vet=self._vet,
+            on_arrival=self._pump.expect,
             on_commit=self._pump.wake,
             on_state=self._link_changed,
         )

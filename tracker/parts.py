@@ -77,6 +77,9 @@ class AlertStores:
         self._on_applied(updates, outcomes)
         return outcomes
 
+    def prepare(self, updates: Sequence[AlertUpdate]) -> None:
+        self.alerts_file.prepare(updates)
+
     def shown(self, alert: AlertId) -> Shown | None:
         return self.alerts_file.shown(alert)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -124,6 +124,10 @@ class Pump:
         """Row keys of the alerts whose text the journal is known to keep."""
         self._deciding = 0
         self._attempts = 0
+        self._idle = False
+        self._looking: asyncio.Future[bool] | None = None
+        """A look at the store that was begun while frames were made durable."""
+        self._preparing: Future[None] | None = None
         self._wake = asyncio.Event()
         self._look = asyncio.Event()
         self._unanswered: dict[ExecutionKey, Match | None] = {
@@ -132,6 +136,12 @@ class Pump:
         self.counts = PumpCounts()
         self.away: dict[str, Away] = {}
         """Why the store cannot be read, or written, and since when."""
+
+    def expect(self) -> None:
+        """Say that frames have come and are about to be journalled: the store is looked at meanwhile."""
+        if self._idle:
+            self._idle = False
+            self._looking = self._in_worker(self._store.refresh)
 
     def wake(self) -> None:
         """Say that the journal has new frames."""
@@ -174,9 +184,11 @@ class Pump:
             timeout = _RETRY_SECONDS[min(self._attempts, len(_RETRY_SECONDS) - 1)]
             self._attempts += 1
         # Not `wait_for`, which can lose a cancellation in Python 3.11.
+        self._idle = True
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
+        self._idle = False
 
     # Deciding
 
@@ -202,6 +214,8 @@ class Pump:
                 self._ledger.apply(frame, self._fact(frame))
             events = self._ledger.settle(frames[-1])
             advance(frames[-1].seq)
+            if len(frames) < _FLOOD:
+                self._prepare()
         for event in events:
             self._count(event)
             self._on_event(event)
@@ -233,19 +247,36 @@ class Pump:
 
     # Delivering
 
+    def _pending(self) -> list[Delivery]:
+        return sorted(self._book.find(OUTBOX, "pending", "1"), key=lambda row: row.seq)
+
+    def _prepare(self) -> None:
+        """Have the store write what it will put in place once the step is committed."""
+        updates = [row.update for row in self._pending()]
+        if updates:
+            self._preparing = self._worker.submit(self._store.prepare, updates)
+
+    def _look_after_prepare(self) -> None:
+        """Raise what ended a preparation, since that is a mistake in it: what it meets is told by `apply`."""
+        if self._preparing is not None and self._preparing.done():
+            preparing, self._preparing = self._preparing, None
+            preparing.result()
+
     async def _deliver(self) -> bool:
         """Apply the outbox; True when something was delivered."""
-        pending = sorted(self._book.find(OUTBOX, "pending", "1"), key=lambda row: row.seq)
+        pending = self._pending()
         if not pending:
             self._attempts = 0
             return False
         updates = [row.update for row in pending]
         self._keep_whole([update.alert for update in updates if update.remove])
+        self._look_after_prepare()
         try:
             outcomes = await self._in_worker(self._store.apply, updates)
         except StoreAway as error:
             self._lost("written", error)
             return False
+        self._look_after_prepare()
         self._found("written")
         now = self._now()
         with self._journal.step():
@@ -292,8 +323,9 @@ class Pump:
         return entries
 
     async def _refresh(self) -> bool:
+        looking, self._looking = self._looking, None
         try:
-            changed = await self._in_worker(self._store.refresh)
+            changed = await (looking or self._in_worker(self._store.refresh))
         except StoreAway as error:
             self._lost("read", error)
             return False
@@ -419,8 +451,8 @@ class Pump:
         rows = [row for day in days for row in self._book.find(EXECUTIONS, "day", day.isoformat())]
         return [row for row in rows if row.received_at >= now - self._retry_for]
 
-    async def _in_worker(self, call: Callable[..., Answer], *values: object) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, call, *values)
+    def _in_worker(self, call: Callable[..., Answer], *values: object) -> asyncio.Future[Answer]:
+        return asyncio.get_running_loop().run_in_executor(self._worker, call, *values)
 
 
 def _same_contract(alert: Alert, booked: Booked) -> bool:

@@ -145,6 +145,7 @@ class SettlingFile:
         self.alerts = file.alerts
         self.candidates = file.candidates
         self.apply = file.apply
+        self.prepare = file.prepare
         self.shown = file.shown
         self.record = file.record
 
@@ -189,6 +190,11 @@ class SimStore:
             self._saw(self._store, None)
         self._fates.point("apply.after")
         return outcomes
+
+    def prepare(self, updates: Sequence[AlertUpdate]) -> None:
+        self._fates.point("prepare.before")
+        self._store.prepare(updates)
+        self._fates.point("prepare.after")
 
     def shown(self, alert: AlertId) -> Shown | None:
         return self._store.shown(alert)

@@ -83,6 +83,12 @@ class AlertStore(Protocol):
         is not possible now; the same updates may be given again.
         """
 
+    def prepare(self, updates: Sequence[AlertUpdate]) -> None:
+        """Do ahead what of `apply` nobody can see; `apply` may follow with these updates, others or never.
+
+        Raises nothing for what goes wrong: `apply` meets it again.
+        """
+
     def shown(self, alert: AlertId) -> Shown | None:
         """Return what the record shows now, None when no record of this identity is there."""
 

@@ -20,28 +20,33 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import json
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from itertools import chain, compress
 from operator import is_not
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
-from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, JsonValue, Outcome, StoreAway
+from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome, StoreAway
 from tracker.core.names import AlerterNames
 from tracker.core.ports import Shown
+from tracker.stores.alert_batch import Batch, fields_of
 from tracker.stores.alert_records import read_alert, read_id, read_shown
 from tracker.stores.alert_text import Document, Key, Kind, parse
 from tracker.stores.alert_view import AlertView, Entry, RecordKey
 from tracker.stores.disk import Disk, FileStat, RealDisk
 from tracker.stores.late_writes import LateWrites
-from tracker.stores.record_text import splice
-from tracker.stores.replacement import back_up, check_replaceable, replace_file
+from tracker.stores.replacement import (
+    back_up,
+    check_replaceable,
+    put_in_place,
+    throw_away,
+    write_beside,
+)
 
 FRESH: Final = timedelta(seconds=2)
 _TRIES: Final = 10
@@ -70,6 +75,18 @@ class _Held:
     content: bytes
     document: Document | None
     """None until the content was read as alerts and published."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Hold what is written and synced beside the file, and what it was made from."""
+
+    held: _Held
+    before: Document
+    document: Document
+    content: bytes
+    file: int
+    """Open for reading."""
 
 
 class AlertFile:
@@ -111,6 +128,8 @@ class AlertFile:
         """Whether the path's content may not be on the disk yet: at start, and when a folder sync failed."""
         self._backed_up = False
         self._late = LateWrites(self._disk)
+        self._ahead: tuple[Batch, _Written] | None = None
+        """What `prepare` made; whatever writes beside the file, too, throws it away first."""
         self._removed: Mapping[AlertId, str] = {}
         self._troubles: dict[str, tuple[datetime, str]] = {}
 
@@ -173,13 +192,29 @@ class AlertFile:
         What is APPLIED or DUPLICATE is on the disk. Raises StoreAway: nothing was written, or (if only the
         last sync failed) all was and the next call answers DUPLICATE once the sync succeeds.
         """
-        batch = _Batch(updates)
         with self._lock, self._noting("written"):
             if self._late.crowded:
                 self._unreported |= self._settle()
-            self._rewrite(batch.edit)
+            batch = self._finish(updates)
+            if batch is None:
+                batch = Batch(updates)
+                self._rewrite(batch.edit)
             self._removed = batch.removed
             return batch.outcomes
+
+    def prepare(self, updates: Sequence[AlertUpdate]) -> None:
+        """Write the file that `apply` would put in place, beside the one that stands; nobody sees it.
+
+        It is made from what was last read, without a look: `apply` finds out whether that still stands. What
+        goes wrong here goes wrong again there, and is told.
+        """
+        batch = Batch(updates)
+        with self._lock, suppress(OSError, RecursionError):
+            held = self._held
+            if held is not None and held.document is not None:
+                document = batch.edit(held.document)
+                if document is not held.document:
+                    self._ahead = batch, self._write(held, held.document, document)
 
     def restore(self, alert: AlertId, text: str) -> bool:
         """Put a deleted record back, as its text was kept; False where something stands in its place.
@@ -195,7 +230,7 @@ class AlertFile:
                 return document
             return document.added(key, text)
 
-        assert read_id(alert.alerter, alert.ticker, _fields(text)) == alert, "the text is another record's"
+        assert read_id(alert.alerter, alert.ticker, fields_of(text)) == alert, "the text is another record's"
         with self._lock, self._noting("written"):
             return self._rewrite(edit)
 
@@ -226,6 +261,7 @@ class AlertFile:
                     self._settle(last=True)
             finally:
                 self._late.close()
+                self._drop()
                 self._hold(None)
 
     # Reading.
@@ -315,7 +351,7 @@ class AlertFile:
             self._view = self._view.with_changes(changes)
 
     def _entry(self, alerter: str, ticker: str, text: str) -> Entry | None:
-        fields = _fields(text)
+        fields = fields_of(text)
         read = read_alert(alerter, ticker, fields, self._zone)
         names = "/".join((alerter, ticker, read.id.created_at, read.symbol))
         if any(sign in names for sign in _NO_NAME):
@@ -351,21 +387,46 @@ class AlertFile:
             if document is held.document:
                 self._make_sure(held)
                 return False
-            if self._replace(held, held.document, document):
+            if self._put(self._write(held, held.document, document)):
                 return True
         raise StoreAway(f"{self.path} changed {_TRIES} times while it was being written; trying again later")
 
-    def _replace(self, held: _Held, before: Document, document: Document) -> bool:
-        content = document.text.encode()
+    def _finish(self, updates: Sequence[AlertUpdate]) -> Batch | None:
+        """Put in place what was made ahead for these updates; None where that is not to be had any more."""
+        if self._ahead is None:
+            return None
+        batch, written = self._ahead
+        held = self._held
+        if held is None or held.document is not written.before or batch.updates != updates:
+            self._drop()
+            return None
+        self._ahead = None
+        return batch if self._put(dataclasses.replace(written, held=held)) else None
+
+    def _drop(self) -> None:
+        """Throw away what was made ahead."""
+        if self._ahead is not None:
+            (_, written), self._ahead = self._ahead, None
+            throw_away(self._disk, written.held.path, written.file)
+
+    def _write(self, held: _Held, before: Document, document: Document) -> _Written:
+        """Write the document beside the file."""
+        self._drop()
         if not self._backed_up:
             back_up(self._disk, held.path, held.content, held.stat)
             self._backed_up = True
-        file = replace_file(self._disk, held.path, content, held.stat, lambda: self._stands(held))
-        if file is None:
+        content = document.text.encode()
+        file = write_beside(self._disk, held.path, content, held.stat)
+        return _Written(held, before, document, content, file)
+
+    def _put(self, written: _Written) -> bool:
+        """Put in place what was written; False where another program has written meanwhile."""
+        held, before, document, file = written.held, written.before, written.document, written.file
+        if not put_in_place(self._disk, held.path, file, lambda: self._stands(held)):
             return False
         self._unsynced = True
         self._late.watch(held.file, held.stat.same_content, before, document, self._now())
-        self._held = _Held(held.path, file, self._disk.stat_open(file), content, None)
+        self._held = _Held(held.path, file, self._disk.stat_open(file), written.content, None)
         self._fresh = True
         self._take_written(before, document)
         self._held = dataclasses.replace(self._held, document=document)
@@ -427,46 +488,3 @@ class AlertFile:
         # What cannot be read is not written either; that is one trouble, not two.
         if "read" not in self._troubles:
             self._troubles[what] = (self._troubles.get(what, (self._now(),))[0], reason)
-
-
-class _Batch:
-    """Apply updates to a document; run again from the start on each new state of the file."""
-
-    def __init__(self, updates: Sequence[AlertUpdate]) -> None:
-        self._updates = updates
-        self.outcomes: list[Outcome] = []
-        self.removed: dict[AlertId, str] = {}
-
-    def edit(self, document: Document) -> Document:
-        self.outcomes, self.removed = [], {}
-        for update in self._updates:
-            document, outcome = self._one(document, update)
-            self.outcomes.append(outcome)
-        return document
-
-    def _one(self, document: Document, update: AlertUpdate) -> tuple[Document, Outcome]:
-        key = (update.alert.alerter, update.alert.ticker)
-        place = document.records.get(key)
-        if place is None:
-            return document, Outcome.GONE
-        piece = document.pieces[place]
-        fields = _fields(piece.text)
-        if read_id(*key, fields) != update.alert:
-            return document, Outcome.GONE
-        if update.remove:
-            self.removed[update.alert] = piece.text
-            return document.without(key), Outcome.APPLIED
-        if read_shown(fields).agrees(update):
-            return document, Outcome.DUPLICATE
-        values: dict[str, object] = {"open": update.open}
-        for name, value in (("last_order_update", update.last_order_update), ("position", update.position)):
-            if value is not None:
-                values[name] = dict(value)
-        text = splice(piece.text, values, piece.before)
-        # A file that its other readers cannot load would cost them every alert, so look before it is written.
-        assert read_shown(_fields(text)).agrees(update), f"{key} would not show what was asked"
-        return document.changed(key, text), Outcome.APPLIED
-
-
-def _fields(text: str) -> dict[str, JsonValue]:
-    return cast(dict[str, JsonValue], json.loads(text))

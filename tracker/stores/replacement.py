@@ -26,25 +26,34 @@ def backup_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.tracker-backup")
 
 
-def replace_file(
-    disk: Disk, path: Path, content: bytes, like: FileStat, unchanged: Callable[[], bool]
-) -> int | None:
-    """Replace a file by one of the same owner and mode; return the new one, open for reading.
+def write_beside(disk: Disk, path: Path, content: bytes, like: FileStat) -> int:
+    """Write what is to stand at the path beside it, with its owner and mode; return that, open and synced.
 
-    `unchanged` has the last word before the rename; if it says no, None is returned and the old file stands.
-    Raises OSError, and then too the old file stands. The folder is not synced yet.
+    Nobody sees it there. It goes to `put_in_place` or `throw_away`. Raises OSError.
     """
-    temp = temp_path(path)
-    file = _write_new(disk, temp, content, like)
+    return _write_new(disk, temp_path(path), content, like)
+
+
+def put_in_place(disk: Disk, path: Path, file: int, unchanged: Callable[[], bool]) -> bool:
+    """Put what was written beside a file in its place.
+
+    `unchanged` has the last word before the rename; if it says no, the old file stands and the new one is
+    gone. Raises OSError, and then too the old file stands. The folder is not synced yet.
+    """
     renamed = False
     try:
         if unchanged():
-            disk.rename(temp, path)
+            disk.rename(temp_path(path), path)
             renamed = True
     finally:
         if not renamed:
-            _discard(disk, file, temp)
-    return file if renamed else None
+            throw_away(disk, path, file)
+    return renamed
+
+
+def throw_away(disk: Disk, path: Path, file: int) -> None:
+    """Let go of what was written beside a file."""
+    _discard(disk, file, temp_path(path))
 
 
 def back_up(disk: Disk, path: Path, content: bytes, like: FileStat) -> None:
