@@ -8,7 +8,6 @@ a fill was missed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from decimal import Decimal
 
 from tracker.core.book import (
@@ -198,7 +197,9 @@ def _with_fee(totals: Totals, fee: CommissionReport) -> Totals:
         pending -= 1
     if fee.realized_pnl is not None:
         realized = (realized or ZERO) + fee.realized_pnl
-    return replace(totals, commission=commission, realized_pnl=realized, fees_pending=pending)
+    return Totals(
+        totals.filled, totals.cost, totals.last_price, commission, realized, pending, totals.problems
+    )
 
 
 def _total_of(status: OrderStatus) -> Decimal | None:

@@ -48,9 +48,7 @@ class JournalBook:
 
     def has(self, table: Table[Row], key: str) -> bool:
         """Tell whether a row is there, without decoding it."""
-        if key in self._tables[table.name].rows:
-            return True
-        return bool(select(self._db, f"SELECT 1 FROM {table.name} WHERE key = ?", (key,)))
+        return self._tables[table.name].has(self._db, key)
 
     def keys(self, table: Table[Any], index: str, value: str) -> list[str]:
         """Return the keys of the rows with this index value in the file, without decoding them."""
@@ -183,6 +181,17 @@ class _Rows:
                 return self.load(key, found[0][0])
             self._missing.add(key)
         return row
+
+    def has(self, db: sqlite3.Connection, key: str) -> bool:
+        """Tell whether there is a row of that key."""
+        if key in self.rows:
+            return True
+        if key in self._missing:
+            return False
+        there = bool(select(db, self._by_key, (key,)))
+        if not there:
+            self._missing.add(key)
+        return there
 
     def load(self, key: str, body: bytes) -> Any:
         """Return the row, decoded at most once while it is kept."""
