@@ -22,20 +22,20 @@ _DAYS = 250
 _NUMBERS = """
     CREATE TEMP TABLE numbers AS
     WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < :last)
-    SELECT n, printf('%08x', n) AS exec, CAST(900000001 + n AS TEXT) AS perm FROM counted
+    SELECT n, printf('.%08x.', n) AS exec, CAST(900000001 + n AS TEXT) AS perm FROM counted
 """
 _MULTIPLIED = {
     "executions": """
         INSERT INTO executions (key, contract, root, orders, exec_id, waiting, inbox, day, body)
-        SELECT replace(key, '00000000', exec), contract, replace(root, '00000000', exec),
-            replace(orders, '900000001', perm), replace(exec_id, '00000000', exec), waiting, inbox,
+        SELECT replace(key, '.00000000.', exec), contract, replace(root, '.00000000.', exec),
+            replace(orders, '900000001', perm), replace(exec_id, '.00000000.', exec), waiting, inbox,
             date(day, '-' || (n % :days) || ' days'),
-            CAST(replace(replace(body, '00000000', exec), '900000001', perm) AS BLOB)
+            CAST(replace(replace(body, '.00000000.', exec), '900000001', perm) AS BLOB)
         FROM numbers, executions WHERE key = :execution
     """,
     "fees": """
         INSERT INTO fees (key, body)
-        SELECT replace(key, '00000000', exec), CAST(replace(body, '00000000', exec) AS BLOB)
+        SELECT replace(key, '.00000000.', exec), CAST(replace(body, '.00000000.', exec) AS BLOB)
         FROM numbers, fees WHERE key = :fee
     """,
     "totals": """
@@ -45,7 +45,7 @@ _MULTIPLIED = {
     """,
     "frames": """
         INSERT INTO frames (received_at, session, source, fields)
-        SELECT received_at, session, source, CAST(replace(fields, '00000000', exec) AS BLOB)
+        SELECT received_at, session, source, CAST(replace(fields, '.00000000.', exec) AS BLOB)
         FROM numbers, frames WHERE seq = 1
     """,
 }
