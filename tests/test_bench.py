@@ -21,7 +21,7 @@ def bench(tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
         "import sys; sys.argv[0] = 'bench.py'\n"
         "from benchmark import cli\n"
         "from benchmark.place import Sizes\n"
-        "cli.QUICK = Sizes(2, 200, 10, 1, 100, 500, 100, 20, 200, 1_200, 2)\n"
+        "cli.QUICK = Sizes(2, 200, 10, 1, 100, 500, 100, 20, 200, 1_200, 2, 20)\n"
         "sys.exit(cli.main())\n"
     )
     return subprocess.run(
@@ -53,6 +53,15 @@ def test_fills_are_streamed_to_the_tracker_and_to_bare_ib_insync(tmp_path: Path)
     fills = figures["fills_1"]
     assert fills["at_least"] is True
     assert fills["value"] == pytest.approx(fills["ours"] / fills["baseline"])
+
+
+def test_fills_come_while_the_status_socket_is_abused(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--markdown", "--only", "abused")
+    assert done.returncode == 0, done.stderr
+    heads, rule, row = done.stdout.splitlines()
+    assert heads.startswith("| figure | ours | baseline |")
+    assert rule.count("---") == row.count(" |") == 6
+    assert row.startswith("| latency p99 while 20 bad clients try the status socket |")
 
 
 def test_a_long_journal_is_made_and_started_on(tmp_path: Path) -> None:

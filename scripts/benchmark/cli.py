@@ -25,6 +25,7 @@ ROWS: Final[dict[str, Row]] = {
     "latency": filling.latency,
     "latency_large": filling.latency_of_large_files,
     "original": filling.original,
+    "abused": filling.abused,
     "matching": standing.matching,
     "burst": filling.burst,
     "restart": standing.restart,
@@ -42,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Measure the tracker side by side with what a user would have otherwise.",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, no limits: a smoke run")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    forms.add_argument("--markdown", action="store_true", help="print the table as the README has it")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the figures as well")
     parser.add_argument(
         "--only", action="append", choices=ROWS, metavar="ROW", help=f"one of {', '.join(ROWS)}; repeatable"
@@ -62,7 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for key in arguments.only or ROWS:
             print(f"measuring {key}", file=sys.stderr, flush=True)
             figures += ROWS[key](place)
-    print(report.as_json(figures, quick=arguments.quick) if arguments.json else report.table(figures))
+    if arguments.json:
+        print(report.as_json(figures, quick=arguments.quick))
+    else:
+        print((report.markdown if arguments.markdown else report.table)(figures))
     if arguments.plot is not None:
         arguments.plot.write_text(report.drawing(figures))
     return int(not arguments.quick and any(figure.missed_by for figure in figures))

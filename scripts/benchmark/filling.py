@@ -190,6 +190,48 @@ def latency_of_large_files(place: Place) -> Iterator[Figure]:
         )
 
 
+def abused(place: Place) -> Iterator[Figure]:
+    """Measure single fills while the status socket is abused, beside fills in peace on the same tracker."""
+    sizes = place.sizes
+    quiet: list[float] = []
+    beset: list[float] = []
+    for _ in range(sizes.repeats):
+        with place.folder() as folder, ExitStack() as stack:
+            gateway = Gateway(folder / "gateway.log")
+            stack.enter_context(running(gateway))
+            write_alerts(folder, sizes.alerts)
+            tracker = Tracker(folder, gateway.port)
+            stack.enter_context(running(tracker))
+            tracker.hear("ready")
+            port, crowd = str(tracker.status_port), str(sizes.connections)
+            clients = Process("abuse", port, crowd, log=folder / "abuse.log")
+            stack.enter_context(running(clients))
+            clients.hear("ready")
+            single = _single_fills(gateway, tracker, sizes.alerts)
+            single()
+            for _ in range(sizes.latencies // sizes.repeats):
+                quiet.append(single())
+                time.sleep(random.uniform(0, _PAUSE_SECONDS))
+            clients.tell({"go": True})
+            clients.hear("begun")
+            while not clients.has_said("tried"):
+                beset.append(single())
+                time.sleep(random.uniform(0, _PAUSE_SECONDS))
+    ours, baseline = percentile(beset, 0.99), percentile(quiet, 0.99)
+    yield Figure(
+        "abused",
+        f"latency p99 while {sizes.connections:,} bad clients try the status socket",
+        "p99 in peace",
+        "ms",
+        ours * 1e3,
+        baseline * 1e3,
+        ours / baseline,
+        "x",
+        2.0,
+        repeats=len(beset),
+    )
+
+
 def original(place: Place) -> Iterator[Figure]:
     """Measure the first generation's way: poll once a second, load and dump the whole file, no sync."""
     ours = _latencies(place, place.sizes.alerts).ours

@@ -69,6 +69,18 @@ class Process:
                 found: dict[str, Any] = answer
                 return found
 
+    def has_said(self, name: str) -> bool:
+        """Tell whether there is an answer that has `name`, without waiting; others before it are dropped."""
+        while True:
+            try:
+                answer = json.loads(self._lines.get_nowait())
+            except queue.Empty:
+                return False
+            if answer is None:
+                raise RuntimeError(f"it ended before it said {name!r}; see {self.log}")
+            if name in answer:
+                return True
+
     def memory(self) -> float:
         """Return the resident memory in MiB."""
         return resident(self._process.pid)

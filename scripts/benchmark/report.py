@@ -31,6 +31,12 @@ def table(figures: Sequence[Figure]) -> str:
     )
 
 
+def markdown(figures: Sequence[Figure]) -> str:
+    """Return the table as the README has it."""
+    rows = [_HEADS, ("---",) * len(_HEADS), *map(_cells, figures)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def _cells(figure: Figure) -> tuple[str, ...]:
     return (
         figure.title,
