@@ -8,6 +8,7 @@ a fill was missed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from decimal import Decimal
 
 from tracker.core.book import (
