@@ -88,18 +88,24 @@ class ScenarioPlay:
         """Wait until the alerts agree with the book, and still do after two more sweeps."""
         stage = self._stage
         deadline = time.monotonic() + REST_SECONDS
+        # Not the first moment at which they agree: what a sweep brings next may be in doubt for seconds.
+        await self._two_sweeps()
         for _ in range(MOST_SWEEPS):
             # Fees may still be coming.
             self._broker = Broker.read(await stage.control(_BOOK))
             await stage.waits(self._agrees_or(stage.swept()), deadline - time.monotonic())
             if self._agrees():
                 break
-        for _ in range(2):
-            await stage.waits(stage.swept(), SWEEP_SECONDS)
+        await self._two_sweeps()
         await stage.waits(self._delivered, SWEEP_SECONDS)
         self._broker = Broker.read(await stage.control(_BOOK))
         self._tell()
         self._words.line()
+
+    async def _two_sweeps(self) -> None:
+        """Wait until two more answers ended: the second was asked for after now."""
+        for _ in range(2):
+            await self._stage.waits(self._stage.swept(), SWEEP_SECONDS)
 
     def _over(self) -> bool:
         self._tell()
