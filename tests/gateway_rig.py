@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.paper_clients import BOUND_SECONDS, make_gateway, until
-from tracker.core.model import Source
+from tracker.core.model import CommissionReport, Source
 from tracker.gateway.capture import Capture
 from tracker.gateway.library import new_ib
 from tracker.gateway.link import LinkOptions, LinkPhase, LinkState
@@ -46,6 +46,9 @@ class MemorySink:
 
     def knows(self, account: str, exec_id: str) -> bool:
         return (account, exec_id) in self.known
+
+    def knows_fee(self, fee: CommissionReport) -> bool:
+        return False
 
     def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:
         return len({exec_id for of, exec_id in self.known if of == account} - set(listed))

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from tracker.core.book import (
     Table,
     alert_text,
 )
-from tracker.core.model import Alert, ExecutionKey, Source
+from tracker.core.model import Alert, CommissionReport, ExecutionKey, Source
 from tracker.stores.journal import Journal, JournalFailed
 from tracker.stores.schema import MIGRATIONS
 
@@ -184,6 +185,17 @@ def test_an_execution_is_known_from_its_frame_on(journal: Journal) -> None:
     assert journal.knows(*KEY)
     other = again(journal)
     assert other.knows(*KEY)
+    other.close()
+
+
+def test_a_fee_is_known_as_it_was_applied_last(journal: Journal) -> None:
+    told = CommissionReport(KEY.exec_id, Decimal("0.65"), "USD", None)
+    assert not journal.knows_fee(told)
+    with journal.step():
+        journal.book.put(FEES, told)
+    other = again(journal)
+    assert other.knows_fee(replace(told, commission=Decimal("0.650")))
+    assert not other.knows_fee(replace(told, realized_pnl=Decimal(1)))
     other.close()
 
 

@@ -40,7 +40,7 @@ class SimSession:
         self._clock = clock
         self._accounts = accounts
         self._number = journal.last_session + 1
-        self._repeats = Repeats(journal.knows)
+        self._repeats = Repeats(journal.knows, journal.knows_fee)
         self._plan: deque[tuple[str, str]] = deque([(POSITIONS, "")])
         self._pending: tuple[str, str] | None = None
         self._asked_at = clock.now()

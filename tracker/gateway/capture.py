@@ -66,7 +66,7 @@ class Capture:
         self._wrapper: Any = ib.wrapper
         self._recorder = recorder
         self._listener = listener
-        self._repeats = Repeats(recorder.sink.knows)
+        self._repeats = Repeats(recorder.sink.knows, recorder.sink.knows_fee)
         self._received_at = recorder.now()
         self._packet: list[Fields] = []
         self._to_commit: list[tuple[Source, Fields]] = []

@@ -199,8 +199,19 @@ def _execution(frame: Frame, login_zone: tzinfo) -> Execution:
     )
 
 
+def read_fee(fields: tuple[str, ...]) -> CommissionReport | None:
+    """Read a commissionReport's fields; None where they cannot be read."""
+    try:
+        return _fee(fields)
+    except (_Unreadable, IndexError):
+        return None
+
+
 def _commission(frame: Frame, login_zone: tzinfo) -> CommissionReport:
-    fields = frame.fields
+    return _fee(frame.fields)
+
+
+def _fee(fields: tuple[str, ...]) -> CommissionReport:
     commission = _number(fields[3], "commission")
     return CommissionReport(
         exec_id=_needed_text(fields[2], "execId"),

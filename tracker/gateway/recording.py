@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
-from tracker.core.model import Source
+from tracker.core.model import CommissionReport, Source
 from tracker.gateway.repeats import Fields
 
 
@@ -29,6 +29,10 @@ class Sink(Protocol):
         """
         ...
 
+    def knows_fee(self, fee: CommissionReport) -> bool:
+        """Say whether the newest report of that execution says the same."""
+        ...
+
     def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:
         """Count the account's journalled executions since then that an answer did not list.
 
@@ -44,6 +48,9 @@ class Nowhere:
         """Let the frames go."""
 
     def knows(self, account: str, exec_id: str) -> bool:
+        return False
+
+    def knows_fee(self, fee: CommissionReport) -> bool:
         return False
 
     def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:

@@ -10,6 +10,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from tracker.core.model import CommissionReport
+from tracker.gateway.normalise import read_fee
+
 Fields: TypeAlias = tuple[str, ...]
 
 DATA_FARM_CODES: Final = frozenset({"2103", "2104", "2105", "2106", "2107", "2108", "2119", "2157", "2158"})
@@ -24,8 +27,13 @@ _FEES_KEPT: Final = 500_000
 class Repeats:
     """Remember what one connection told; contents are kept as hashes of 61 bits, not as text."""
 
-    def __init__(self, knows: Callable[[str, str], bool]) -> None:
+    def __init__(
+        self,
+        knows: Callable[[str, str], bool],
+        knows_fee: Callable[[CommissionReport], bool] = lambda fee: False,
+    ) -> None:
         self._knows = knows
+        self._knows_fee = knows_fee
         self._orders: OrderedDict[Fields, int] = OrderedDict()
         """(message, ids of the order) -> the last content of that message for that order."""
         self._executions: OrderedDict[Fields, int] = OrderedDict()
@@ -68,7 +76,9 @@ class Repeats:
         if len(self._fees) >= _FEES_KEPT:
             self._fees.clear()
         self._fees.add(content)
-        return True
+        # What an earlier start was told is in the journal, not in this memory.
+        fee = read_fee(fields)
+        return fee is None or not self._knows_fee(fee)
 
     def _order_is_news(self, key: Fields, fields: Fields) -> bool:
         return _differs(self._orders, key, hash(fields), _ORDERS_KEPT)

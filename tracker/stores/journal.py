@@ -18,8 +18,8 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from tracker.core.book import EXECUTIONS
-from tracker.core.model import Alert, ExecutionKey, Frame, Source, correction_parts
+from tracker.core.book import EXECUTIONS, FEES
+from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
 from tracker.stores.rows import JournalBook, select
 from tracker.stores.rows import JournalFailed as JournalFailed  # told by everything of the journal
 from tracker.stores.schema import MIGRATIONS
@@ -93,6 +93,10 @@ class Journal:
         if ExecutionKey(account, exec_id) in self._captured:
             return True
         return self.book.has(EXECUTIONS, f"{account} {exec_id}")
+
+    def knows_fee(self, fee: CommissionReport) -> bool:
+        """Tell whether the report of an execution that was applied last says the same."""
+        return self.book.get(FEES, fee.exec_id) == fee
 
     def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:
         """Count the account's booked executions since then that an answer did not list, in any version."""
