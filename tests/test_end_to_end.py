@@ -220,7 +220,9 @@ def test_a_fill_while_the_gateway_had_lost_ibkr(tmp_path: Path) -> None:
 
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": record()}})
-        await rig.start("--gateway.sweep_seconds", "240")
+        await rig.start("--gateway.sweep_seconds", "3600")
+        log = await asyncio.to_thread((rig.folder / "daemon.log").read_text)
+        assert "gateway.sweep_seconds is 3600: only a sweep of a day's last 5 minutes proves it" in log
         rig.gateway.notice(1100)
         await rig.until(lambda: _unsubscribed(rig), seconds=2)
         rig.gateway.fill(rig.gateway.order(CALL, "BUY", 2, limit="2", push=False), push=False)

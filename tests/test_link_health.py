@@ -112,7 +112,7 @@ def test_a_peer_that_never_sends_end(tmp_path: Path) -> None:
         rig.gateway.faults.withhold_exec_end = True
         order = rig.gateway.order(CALL, "BUY", 10, limit="2")
         rig.gateway.fill(order, 3)
-        await rig.start("--gateway.request_timeout", "2", "--gateway.sweep_seconds", "240")
+        await rig.start("--gateway.request_timeout", "2", "--gateway.sweep_seconds", "3600")
         await rig.until(lambda: rig.read()["open"])
         status = await rig.status()
         assert status["link"]["last_sweep_timed_out"]

@@ -61,7 +61,7 @@ def test_a_fill_that_was_pushed_to_nobody_is_taken_in_before_the_audit(tmp_path:
 
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
-        await rig.start("--gateway.sweep_seconds", "240")
+        await rig.start("--gateway.sweep_seconds", "3600")
         order = rig.gateway.order(CONTRACTS["NVDA"], "BUY", 2, limit="2", push=False)
         # Long enough ago for the positions that are asked next to contain it without doubt.
         rig.gateway.fill(order, time=now() - timedelta(seconds=10), push=False)

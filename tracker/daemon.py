@@ -24,6 +24,7 @@ from tracker.answering.questions import Questions
 from tracker.clock import now
 from tracker.core.model import AlertUpdate, Outcome
 from tracker.core.ports import StoreRefused
+from tracker.core.proving import REACH
 from tracker.core.updates import Event, EventKind, instant
 from tracker.doubts import settle_doubts
 from tracker.gateway.link import LinkState
@@ -105,6 +106,13 @@ class Daemon:
         self._store.alerts_file.check()
         if not self._journal.cursor:
             logger.info("first start: today's earlier fills are applied too, as far as the broker lists them")
+        pause = self._settings.gateway.sweep_seconds
+        if pause >= REACH.total_seconds():
+            logger.warning(
+                "gateway.sweep_seconds is {:g}: only a sweep of a day's last {:g} minutes proves it complete;"
+                " set it lower, or days may be listed by `tracker gaps`",
+                *(pause, REACH.total_seconds() / 60),
+            )
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

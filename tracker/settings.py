@@ -10,7 +10,7 @@ import difflib
 import re
 import zoneinfo
 from collections.abc import Iterable, Mapping
-from datetime import timedelta, tzinfo
+from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -33,7 +33,6 @@ from pydantic_settings import (
 
 from tracker.clock import HostZone
 from tracker.core.names import AlerterNames
-from tracker.core.proving import REACH
 
 PREFIX: Final = "TRACKER_"
 
@@ -81,8 +80,6 @@ def _empty_is_none(value: object) -> object:
 
 
 Texts = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], NoDecode, BeforeValidator(_split_commas)]
-_MOST_BETWEEN_SWEEPS: Final = (REACH - timedelta(minutes=1)).total_seconds()
-"""A minute is left for the answer, and for one that has to be asked again."""
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 Host = Annotated[str, AfterValidator(_host_name)]
 
@@ -118,16 +115,6 @@ class Gateway(Section):
     probe_seconds: Seconds = 30.0
     sweep_seconds: Seconds = 15.0
     bind_manual_orders: bool = False
-
-    @field_validator("sweep_seconds", mode="after")
-    @classmethod
-    def _proves_a_day(cls, value: float) -> float:
-        if value > _MOST_BETWEEN_SWEEPS:
-            raise ValueError(
-                f"it must be at most {_MOST_BETWEEN_SWEEPS:g}, not {value:g}: only a sweep in a day's last"
-                f" {REACH.total_seconds() / 60:g} minutes proves it complete"
-            )
-        return value
 
 
 class Stores(Section):
