@@ -8,12 +8,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tracker.clock import now
-from tracker.paper.contracts import option, stock
+from tracker.paper.contracts import PaperContract, option, stock
 from tracker.paper.server import PaperGateway
 
 BOUND_SECONDS = 60.0
@@ -47,6 +47,18 @@ def record(**changes: Any) -> dict[str, Any]:
 def details(**changes: Any) -> dict[str, Any]:
     """Return alert_details with changes."""
     return dict(record()["alert_details"]) | changes
+
+
+def records_of(contracts: Iterable[PaperContract]) -> dict[str, Any]:
+    """Return a record for each of these calls of strike 100, by symbol."""
+    return {
+        contract.symbol: record(
+            option_conid=contract.con_id,
+            option_conids=[contract.con_id],
+            alert_details=details(ticker=contract.symbol, strike="100"),
+        )
+        for contract in contracts
+    }
 
 
 class Rig:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemon_rig import CALL, Rig, details, record
+from tests.daemon_rig import CALL, Rig, record, records_of
 from tests.doomed import DEATHS
 from tests.test_end_to_end import ROBIN, play
 from tracker.paper.contracts import option
@@ -100,14 +100,7 @@ def test_fifty_kills_at_random_instants_under_load(
                 rig.gateway.repeat(execution)
 
     async def story(rig: Rig) -> None:
-        alerts: dict[str, Any] = {
-            contract.symbol: record(
-                option_conid=contract.con_id,
-                option_conids=[contract.con_id],
-                alert_details=details(ticker=contract.symbol, strike="100"),
-            )
-            for contract in contracts
-        }
+        alerts: dict[str, Any] = records_of(contracts)
         rig.write({ROBIN: alerts})
         stop = asyncio.Event()
         trading = asyncio.create_task(trade(rig, stop))

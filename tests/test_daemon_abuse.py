@@ -7,7 +7,7 @@ import os
 import random
 from pathlib import Path
 
-from tests.daemon_rig import BOUND_SECONDS, Rig, details, record
+from tests.daemon_rig import BOUND_SECONDS, Rig, records_of
 from tests.test_end_to_end import ROBIN, play
 from tests.test_status_abuse import AT_ONCE, ATTEMPTS, FILLS, misbehave
 from tracker.paper.contracts import option
@@ -33,18 +33,7 @@ def test_every_fill_is_applied_through_a_thousand_bad_connections(tmp_path: Path
             await asyncio.sleep(0 if attack.done() else 0.005)
 
     async def story(rig: Rig) -> None:
-        rig.write(
-            {
-                ROBIN: {
-                    contract.symbol: record(
-                        option_conid=contract.con_id,
-                        option_conids=[contract.con_id],
-                        alert_details=details(ticker=contract.symbol, strike="100"),
-                    )
-                    for contract in contracts
-                }
-            }
-        )
+        rig.write({ROBIN: records_of(contracts)})
         await rig.start()
         chance = random.Random(1)
         turns = asyncio.Semaphore(AT_ONCE)

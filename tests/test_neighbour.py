@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemon_rig import CALL, Rig, details, record
+from tests.daemon_rig import CALL, Rig, details, record, records_of
 from tests.test_end_to_end import ROBIN, play
 from tracker.clock import now
 from tracker.paper.contracts import option
@@ -88,18 +88,7 @@ def test_every_fill_is_applied_and_nothing_of_the_neighbours_is_lost(
     truth = [0] * ALERTS
 
     async def story(rig: Rig) -> None:
-        rig.write(
-            {
-                ROBIN: {
-                    contract.symbol: record(
-                        option_conid=contract.con_id,
-                        option_conids=[contract.con_id],
-                        alert_details=details(ticker=contract.symbol, strike="100"),
-                    )
-                    for contract in contracts
-                }
-            }
-        )
+        rig.write({ROBIN: records_of(contracts)})
         await rig.start()
         neighbour = Neighbour(rig.alerts_path, seed)
         neighbour.start()

@@ -61,6 +61,7 @@ def _answer(
     try:
         answer = {"ok": True, "schema": SCHEMA, **ask(settings)}
     except Exception as error:
+        # What is no refusal is a mistake of ours and goes on as it is.
         refusal = _refusal_of(error)
         if refusal is None:
             raise

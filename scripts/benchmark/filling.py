@@ -9,10 +9,11 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from benchmark import streams
+from benchmark.beside import beside
 from benchmark.figures import Figure, interleaved, median_ratio, percentile
 from benchmark.floor import Floor
 from benchmark.place import Place, write_alerts
@@ -113,24 +114,23 @@ def _latencies(place: Place, alerts: int) -> _Latencies:
     found = _Latencies([], [])
     repeats = place.sizes.repeats
     for _ in range(repeats):
-        with place.folder() as folder, ExitStack() as stack:
-            gateway = Gateway(folder / "gateway.log")
-            stack.enter_context(running(gateway))
-            path = write_alerts(folder, alerts)
-            tracker = Tracker(folder, gateway.port)
-            stack.enter_context(running(tracker))
-            tracker.hear("ready")
+        with beside(place, alerts) as (folder, path, gateway, tracker):
             single = _single_fills(gateway, tracker, alerts)
             single()
-            floor = Floor(folder, path.read_bytes(), _frame())
-            stack.callback(floor.close)
-            floor.once()
-            for _ in range(max(place.sizes.latencies // repeats, 5)):
-                found.ours.append(single())
-                time.sleep(_PAUSE_SECONDS)
-                found.floor.append(floor.once())
-                time.sleep(random.uniform(0, _PAUSE_SECONDS))
+            with closing(Floor(folder, path.read_bytes(), _frame())) as floor:
+                floor.once()
+                for _ in range(max(place.sizes.latencies // repeats, 5)):
+                    found.ours.append(single())
+                    # What the tracker does behind a fill would burden the floor.
+                    time.sleep(_PAUSE_SECONDS)
+                    found.floor.append(floor.once())
+                    _come_at_any_moment()
     return found
+
+
+def _come_at_any_moment() -> None:
+    """Keep fills from falling into step with the tracker's own rounds, which would flatter or slander it."""
+    time.sleep(random.uniform(0, _PAUSE_SECONDS))
 
 
 def _frame() -> bytes:
@@ -152,42 +152,30 @@ def _single_fills(gateway: Gateway, tracker: Tracker, alerts: int) -> Callable[[
     return single
 
 
+def _beside_floor(
+    found: _Latencies, part: float, key: str, name: str, baseline: str, target: float | None
+) -> Figure:
+    ours, floor = percentile(found.ours, part), percentile(found.floor, part)
+    return Figure(
+        key, name, baseline, "ms", ours * 1e3, floor * 1e3, ours / floor, "x", target, repeats=len(found.ours)
+    )
+
+
 def latency(place: Place) -> Iterator[Figure]:
     """Measure a single fill, from its packet to the renamed and synced file."""
     found = _latencies(place, place.sizes.alerts)
+    words = "latency of a single fill, packet received to file renamed and synced"
+    baseline = "floor: one commit and one replaced file"
     for part, name, target in ((0.5, "p50", 2.0), (0.99, "p99", 3.0)):
-        ours, floor = percentile(found.ours, part), percentile(found.floor, part)
-        yield Figure(
-            f"latency_{name}",
-            f"latency of a single fill, packet received to file renamed and synced, {name}",
-            "floor: one commit and one replaced file",
-            "ms",
-            ours * 1e3,
-            floor * 1e3,
-            ours / floor,
-            "x",
-            target,
-            repeats=len(found.ours),
-        )
+        yield _beside_floor(found, part, f"latency_{name}", f"{words}, {name}", baseline, target)
 
 
 def latency_of_large_files(place: Place) -> Iterator[Figure]:
     """Measure the same with 1,000 alerts in the file; with 10,000 for comparison."""
     for alerts, target in ((1_000, 2.0), (10_000, None)):
+        name = f"the same with {alerts:,} alerts in the file, p50"
         found = _latencies(place, alerts)
-        ours, floor = statistics.median(found.ours), statistics.median(found.floor)
-        yield Figure(
-            f"latency_{alerts}_alerts",
-            f"the same with {alerts:,} alerts in the file, p50",
-            "floor with that file",
-            "ms",
-            ours * 1e3,
-            floor * 1e3,
-            ours / floor,
-            "x",
-            target,
-            repeats=len(found.ours),
-        )
+        yield _beside_floor(found, 0.5, f"latency_{alerts}_alerts", name, "floor with that file", target)
 
 
 def abused(place: Place) -> Iterator[Figure]:
@@ -196,27 +184,21 @@ def abused(place: Place) -> Iterator[Figure]:
     quiet: list[float] = []
     beset: list[float] = []
     for _ in range(sizes.repeats):
-        with place.folder() as folder, ExitStack() as stack:
-            gateway = Gateway(folder / "gateway.log")
-            stack.enter_context(running(gateway))
-            write_alerts(folder, sizes.alerts)
-            tracker = Tracker(folder, gateway.port)
-            stack.enter_context(running(tracker))
-            tracker.hear("ready")
+        with beside(place, sizes.alerts) as (folder, _, gateway, tracker):
             port, crowd = str(tracker.status_port), str(sizes.connections)
             clients = Process("abuse", port, crowd, log=folder / "abuse.log")
-            stack.enter_context(running(clients))
-            clients.hear("ready")
-            single = _single_fills(gateway, tracker, sizes.alerts)
-            single()
-            for _ in range(sizes.latencies // sizes.repeats):
-                quiet.append(single())
-                time.sleep(random.uniform(0, _PAUSE_SECONDS))
-            clients.tell({"go": True})
-            clients.hear("begun")
-            while not clients.has_said("tried"):
-                beset.append(single())
-                time.sleep(random.uniform(0, _PAUSE_SECONDS))
+            with running(clients):
+                clients.hear("ready")
+                single = _single_fills(gateway, tracker, sizes.alerts)
+                single()
+                for _ in range(sizes.latencies // sizes.repeats):
+                    quiet.append(single())
+                    _come_at_any_moment()
+                clients.tell({"go": True})
+                clients.hear("begun")
+                while not clients.has_said("tried"):
+                    beset.append(single())
+                    _come_at_any_moment()
     ours, baseline = percentile(beset, 0.99), percentile(quiet, 0.99)
     yield Figure(
         "abused",
@@ -245,6 +227,7 @@ def original(place: Place) -> Iterator[Figure]:
         client.hear("ready")
         for number in range(place.sizes.polls):
             gateway.prepare("single", Plan(1, 1, place.sizes.alerts, first=number))
+            # A fill comes at any moment of the poll's second.
             time.sleep(random.uniform(0, 1))
             began = gateway.send("single")
             polled.append(float(client.hear("written")["written"]) - began)

@@ -16,6 +16,7 @@ from datetime import UTC, timedelta
 from pathlib import Path
 
 from benchmark import history, streams
+from benchmark.beside import beside
 from benchmark.figures import Figure, interleaved, median_ratio
 from benchmark.place import Place, write_alerts
 from benchmark.processes import PROJECT, Gateway, Process, Tracker, running
@@ -107,19 +108,19 @@ def sweep(place: Place) -> Iterator[Figure]:
     )
 
 
+def _settled_memory(process: Process) -> float:
+    """Read a process's memory once it has nothing left to do: no answer of it would say when that is."""
+    time.sleep(_SETTLED_SECONDS)
+    return process.memory()
+
+
 def memory(place: Place) -> Iterator[Figure]:
     """Measure what a long session adds to the tracker's memory."""
     sizes = place.sizes
     early: list[float] = []
     late: list[float] = []
     for _ in range(sizes.repeats):
-        with place.folder() as folder, ExitStack() as stack:
-            gateway = Gateway(folder / "gateway.log")
-            stack.enter_context(running(gateway))
-            write_alerts(folder, sizes.alerts)
-            tracker = Tracker(folder, gateway.port)
-            stack.enter_context(running(tracker))
-            tracker.hear("ready")
+        with beside(place, sizes.alerts) as (_, _, gateway, tracker):
             sent = 0
             while sent < sizes.session:
                 fills = min(_CHUNK, sizes.session - sent) if sent else 1_000
@@ -128,10 +129,8 @@ def memory(place: Place) -> Iterator[Figure]:
                 tracker.hear("done")
                 sent += fills
                 if sent == 1_000:
-                    time.sleep(_SETTLED_SECONDS)
-                    early.append(tracker.memory())
-            time.sleep(_SETTLED_SECONDS)
-            late.append(tracker.memory())
+                    early.append(_settled_memory(tracker))
+            late.append(_settled_memory(tracker))
     ours, baseline = statistics.median(late), statistics.median(early)
     yield Figure(
         "memory",
@@ -161,8 +160,7 @@ def idle(place: Place) -> Iterator[Figure]:
                 client = Tracker(folder, gateway.port)
             stack.enter_context(running(client))
             client.hear("ready")
-            time.sleep(_SETTLED_SECONDS)
-            return client.memory()
+            return _settled_memory(client)
 
     ours, bare = interleaved(place.sizes.repeats, lambda: memory_of("ours"), lambda: memory_of("bare"))
     yield Figure(

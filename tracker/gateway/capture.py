@@ -161,6 +161,7 @@ class Capture:
             self._prune()
             self._listener.on_packet(packet)
         except Exception as error:
+            # Whatever it is ends capture for good, with this reason; the next start asks for the day again.
             self._failure = self._failure or f"{type(error).__name__}: {error}"
         if self._failure:
             reason = str(self._recorder.fail(self._failure))
@@ -182,6 +183,7 @@ class Capture:
             if news:
                 self._to_commit.append((Source.BROKER, frame))
         except Exception as error:
+            # A mistake of ours: capture ends with this reason rather than go on without a frame.
             self._fail(f"{type(error).__name__}: {error}")
             return
         # A repeat tells ib_insync nothing either; leaving it out is what makes a sweep of known fills cheap.

@@ -95,6 +95,7 @@ class Recorder:
             self.sink.append(self.session, received_at, frames)
             self._on_commit()
         except Exception as error:
+            # Nothing may be decided, or sent, of which the journal does not know.
             raise self.fail(f"the journal did not take {len(frames)} frames: {error}") from error
 
     def note(self, source: Source, *fields: str) -> None:

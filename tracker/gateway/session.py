@@ -98,6 +98,7 @@ class Session:
                     before_sleep=self._tell_delay,
                 )(self._attempt, fatal)
         except Exception as error:
+            # Only for the state's reason; the daemon is told by the exception itself.
             ending = str(error)
             raise
         finally:

@@ -21,6 +21,7 @@ def until(condition: Callable[[], Any]) -> None:
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError("a step did not come true")
+        # The client's own thread takes the answers; nothing of the library wakes this one.
         time.sleep(0.005)
 
 
@@ -101,6 +102,7 @@ def main(port: int) -> dict[str, Any]:
         again.leave()
         if time.monotonic() > end:
             raise TimeoutError("the gateway did not let the client in again")
+        # Between two attempts, not a wait for something to come true; the loop has the bound.
         time.sleep(0.1)
         again = kind()
     again.reqExecutions(1, executions.ExecutionFilter())
