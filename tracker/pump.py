@@ -19,34 +19,30 @@ from typing import Final, TypeVar
 from loguru import logger
 from pydantic import TypeAdapter
 
+from tracker.comparing import Comparison, MatchAlerts
 from tracker.core.book import (
     ALERTS,
     EXECUTIONS,
     OUTBOX,
     AlertState,
-    Booked,
     Delivery,
     alert_text,
 )
 from tracker.core.ledger import Ledger
 from tracker.core.model import (
-    Alert,
     AlertId,
     AlertUpdate,
-    Ambiguous,
     BrokerFact,
     Execution,
-    ExecutionKey,
     Frame,
     Match,
-    Matched,
     Outcome,
     Source,
     StoreAway,
     Undecodable,
 )
 from tracker.core.ports import AlertStore
-from tracker.core.updates import ClosingPolicy, Event, EventKind, stakes_of
+from tracker.core.updates import ClosingPolicy, Event, EventKind
 from tracker.stores.journal import KEPT, REMOVING, Journal
 
 _BATCH: Final = 3000
@@ -60,7 +56,6 @@ _UPDATE: Final[TypeAdapter[AlertUpdate]] = TypeAdapter(AlertUpdate)
 
 Answer = TypeVar("Answer")
 Normalise = Callable[[Frame], BrokerFact | None]
-MatchAlerts = Callable[[Execution, Sequence[Alert]], Match]
 
 
 @dataclass(slots=True)
@@ -116,10 +111,12 @@ class Pump:
         self._match = match_alerts
         self._now = now
         self._worker = worker
-        self._retry_for = retry_for
         self._on_event = on_event
         self._want_sweep = want_sweep
         self._ledger = Ledger(self._book, self._decide, policy=policy, accounts=accounts, zone=zone)
+        self._comparison = Comparison(
+            self._book, store, match_alerts, self._ledger.passes_over, now=now, retry_for=retry_for
+        )
         self._kept: set[str] = set()
         """Row keys of the alerts whose text the journal is known to keep."""
         self._deciding = 0
@@ -130,9 +127,6 @@ class Pump:
         self._preparing: Future[None] | None = None
         self._wake = asyncio.Event()
         self._look = asyncio.Event()
-        self._unanswered: dict[ExecutionKey, Match | None] = {
-            row.key: None for row in self._recent() if not isinstance(row.match, Matched)
-        }
         self.counts = PumpCounts()
         self.away: dict[str, Away] = {}
         """Why the store cannot be read, or written, and since when."""
@@ -242,8 +236,8 @@ class Pump:
         if event.kind in (EventKind.FILL, EventKind.CORRECTION):
             self.counts.fills += event.kind is EventKind.FILL
             booked = self._book.get(EXECUTIONS, f"{event.what['account']} {event.what['exec_id']}")
-            if booked is not None and not isinstance(booked.match, Matched):
-                self._unanswered[booked.key] = None
+            if booked is not None:
+                self._comparison.unanswered(booked)
 
     # Delivering
 
@@ -357,77 +351,12 @@ class Pump:
 
     def _reconsider(self) -> None:
         """Compare the store with what it should show, and decide again what found no alert."""
-        notes: list[tuple[Source, tuple[str, ...]]] = []
-        undone: list[AlertState] = []
-        for state in self._book.find(ALERTS, "kept", "1"):
-            shown = self._store.shown(state.alert)
-            assert state.shown is not None, "only records with a decided state are kept"
-            if shown is None:
-                notes.append(self._missing(state))
-            elif not shown.agrees(state.shown):
-                undone.append(state)
-        for state in self._book.find(ALERTS, "gone", "1"):
-            shown = self._store.shown(state.alert)
-            if shown is not None and state.gone:
-                notes.append((Source.STORE, ("back", *_fields(state.alert))))
-            elif shown is not None and state.shown is not None and not shown.agrees(state.shown):
-                # It had been taken out.
-                undone.append(state)
-            elif state.successor is None and not state.shut and (heir := self._heir(state)) is not None:
-                notes.append((Source.STORE, ("replaced", *_fields(state.alert), *_fields(heir.id))))
-        notes += self._rematches()
-        if notes:
-            self._journal.append(self._journal.last_session, self._now(), notes)
+        found = self._comparison.find()
+        if found.notes:
+            self._journal.append(self._journal.last_session, self._now(), found.notes)
             # Once they are applied, records that changed hands or came back are compared anew.
             self._look.set()
-        self._apply_again(undone)
-
-    def _missing(self, state: AlertState) -> tuple[Source, tuple[str, ...]]:
-        """Tell what became of a record that is no longer there: replaced by a like one, or gone."""
-        heir = self._heir(state)
-        if heir is None:
-            return Source.STORE, ("gone", *_fields(state.alert))
-        return Source.STORE, ("replaced", *_fields(state.alert), *_fields(heir.id))
-
-    def _heir(self, state: AlertState) -> Alert | None:
-        """Return the newer record of the same alerter, ticker and contract."""
-        for holding, stake in stakes_of(self._book, state):
-            booked = self._book.get(EXECUTIONS, f"{holding.account} {stake.last_exec_id}")
-            if booked is None or not stake.quantity:
-                continue
-            for alert in self._store.candidates(booked.execution):
-                other = alert.id[:2] == state.alert[:2] and alert.id != state.alert
-                if other and (_same_contract(alert, booked) or self._handed_on(alert.id, state.alert)):
-                    return alert
-        return None
-
-    def _handed_on(self, alert: AlertId, to: AlertId) -> bool:
-        """Tell whether a record, put back by a stale copy, had handed on what the other one owns."""
-        state = self._book.get(ALERTS, alert_text(alert))
-        while state is not None and state.successor is not None:
-            if state.successor == to:
-                return True
-            state = self._book.get(ALERTS, alert_text(state.successor))
-        return False
-
-    def _rematches(self) -> list[tuple[Source, tuple[str, ...]]]:
-        """Return the fills whose alert has appeared."""
-        notes: list[tuple[Source, tuple[str, ...]]] = []
-        limit = self._now() - self._retry_for
-        for key, noted in list(self._unanswered.items()):
-            booked = self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
-            over = booked is None or isinstance(booked.match, Matched) or booked.received_at < limit
-            # A correction in force has an entry of its own.
-            over = over or bool(booked is not None and booked.superseded_by)
-            if booked is None or over or self._ledger.passes_over(booked.execution):
-                del self._unanswered[key]
-                continue
-            match = self._match(booked.dated, self._store.candidates(booked.execution))
-            # What was noted once is not noted again, whatever the ledger made of it.
-            if match not in (booked.match, noted) and isinstance(match, Matched | Ambiguous):
-                self._unanswered[key] = match
-                notes.append((Source.STORE, ("rematch", *key)))
-        return notes
+        self._apply_again(found.undone)
 
     def _apply_again(self, undone: Sequence[AlertState]) -> None:
         """Put back into the outbox what a stale copy has undone."""
@@ -445,26 +374,5 @@ class Pump:
         for row in rows:
             logger.info("another program undid {}; applying it again", row.update.alert.name)
 
-    def _recent(self) -> list[Booked]:
-        now = self._now()
-        days = {(now - self._retry_for).date(), now.date()}
-        rows = [row for day in days for row in self._book.find(EXECUTIONS, "day", day.isoformat())]
-        return [row for row in rows if row.received_at >= now - self._retry_for]
-
     def _in_worker(self, call: Callable[..., Answer], *values: object) -> asyncio.Future[Answer]:
         return asyncio.get_running_loop().run_in_executor(self._worker, call, *values)
-
-
-def _same_contract(alert: Alert, booked: Booked) -> bool:
-    """Tell whether a record speaks of the contract of an execution."""
-    contract = booked.execution.contract
-    if contract.con_id in alert.con_ids:
-        return True
-    details = (alert.symbol.upper(), alert.right, alert.strike)
-    same = details == (contract.symbol.upper(), contract.right, contract.strike)
-    return same and (alert.expiry.day == contract.expiry or not contract.is_option)
-
-
-def _fields(alert: AlertId) -> tuple[str, str, str, str]:
-    con_id = "" if alert.option_conid is None else str(alert.option_conid)
-    return alert.alerter, alert.ticker, alert.created_at, con_id
