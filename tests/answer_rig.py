@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,7 +24,7 @@ from tracker.core.updates import ClosingPolicy
 from tracker.pump import Pump
 from tracker.settings import Settings
 from tracker.sources import load
-from tracker.stores.journal import Journal
+from tracker.stores.journal import Arriving, Journal
 
 ROBIN = "robindahood-alerts"
 CREATED = "2025-11-18T15:42:07.318245"
@@ -107,10 +107,17 @@ class Desk:
 
     def append(self, *facts: BrokerFact, after: float = 1.0) -> None:
         """Journal facts as one packet."""
+        self.journal.append(1, *self._packet(facts, after))
+
+    def take(self, *facts: BrokerFact, after: float = 1.0) -> None:
+        """Have the pump take facts as one packet, as they come from the session."""
+        self.pump.take(1, *self._packet(facts, after))
+
+    def _packet(self, facts: Sequence[BrokerFact], after: float) -> tuple[datetime, Arriving]:
         self.now += timedelta(seconds=after)
         frames = [(Source.BROKER, ("fact", str(len(self.facts) + at))) for at in range(len(facts))]
         self.facts += facts
-        self.journal.append(1, self.now, frames)
+        return self.now, frames
 
     def note(self, source: Source, *fields: str, after: float = 1.0) -> None:
         """Journal a note of our own, and pump."""

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from tracker.cli import main
 from tracker.core.book import OUTBOX
+from tracker.pump import Pump
 from tracker.stores import journal as journals
 from tracker.stores.alerts import AlertFile
 from tracker.stores.disk import RealDisk
@@ -35,16 +36,26 @@ def _carries_fill(frames: Sequence[tuple[Any, tuple[str, ...]]]) -> bool:
     return any(fields[0] == "11" for _, fields in frames)
 
 
+def _in_turn(patch: Patch) -> Patch:
+    """Have no frame decided in the commit that journals it, as while much comes."""
+
+    def patch_both() -> None:
+        setattr(Pump, "_can_decide_now", lambda self: False)  # noqa: B010  # put in from outside
+        patch()
+
+    return patch_both
+
+
 def before_append() -> None:
     """Read from the socket, not journalled."""
-    append = Journal.append
+    insert = Journal._insert
 
     def doomed(self: Journal, session: int, received_at: Any, frames: Any) -> None:
         if _carries_fill(frames):
             die()
-        append(self, session, received_at, frames)
+        insert(self, session, received_at, frames)
 
-    Journal.append = doomed  # type: ignore[method-assign]  # the fate is put in from outside
+    Journal._insert = doomed  # type: ignore[method-assign]  # the fate is put in from outside
 
 
 def after_append() -> None:
@@ -130,17 +141,17 @@ def after_mark() -> None:
 
 def journal_full() -> None:
     """SQLite finds no room for the fill's frames."""
-    append = Journal.append
+    insert = Journal._insert
 
     def doomed(self: Journal, session: int, received_at: Any, frames: Any) -> None:
         if _carries_fill(frames):
             pages = self._db.execute("PRAGMA page_count").fetchone()[0]
             self._db.execute(f"PRAGMA max_page_count = {pages}")
             padding = ("x" * 100_000,)
-            append(self, session, received_at, [*frames, *[(frames[0][0], ("0", *padding))] * 50])
-        append(self, session, received_at, frames)
+            frames = [*frames, *[(frames[0][0], ("0", *padding))] * 50]
+        insert(self, session, received_at, frames)
 
-    Journal.append = doomed  # type: ignore[method-assign]  # the fate is put in from outside
+    Journal._insert = doomed  # type: ignore[method-assign]  # the fate is put in from outside
 
 
 def commit_fails() -> None:
@@ -169,9 +180,11 @@ def alerts_full() -> None:
 
 FATES: dict[str, Patch] = {
     "before_append": before_append,
-    "after_append": after_append,
+    "after_append": _in_turn(after_append),
     "before_step_commit": _at_flush("before"),
     "after_step_commit": _at_flush("after"),
+    "before_step_commit_in_turn": _in_turn(_at_flush("before")),
+    "after_step_commit_in_turn": _in_turn(_at_flush("after")),
     "before_write": _at_disk("write", "before"),
     "after_write": _at_disk("write", "after"),
     "before_rename": _at_disk("rename", "before"),

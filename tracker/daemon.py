@@ -30,6 +30,7 @@ from tracker.doubts import settle_doubts
 from tracker.gateway.link import LinkState
 from tracker.gateway.recording import FatalCapture
 from tracker.gateway.session import Session
+from tracker.intake import Intake
 from tracker.latency import FrameToFile
 from tracker.notify.services import Service
 from tracker.pump import StoreFull
@@ -82,11 +83,10 @@ class Daemon:
         )
         self._session = Session(
             parts.link_options(settings),
-            sink=journal,
+            sink=Intake(journal, self._pump),
             now=now,
             next_session=journal.last_session + 1,
             vet=self._vet,
-            on_arrival=self._pump.expect,
             on_commit=self._pump.wake,
             on_state=self._link_changed,
         )

@@ -43,7 +43,7 @@ from tracker.core.model import (
 )
 from tracker.core.ports import AlertStore
 from tracker.core.updates import ClosingPolicy, Event, EventKind
-from tracker.stores.journal import KEPT, REMOVING, Journal
+from tracker.stores.journal import KEPT, REMOVING, Arriving, Journal, JournalFailed
 
 _BATCH: Final = 3000
 _FLOOD: Final = 50
@@ -51,6 +51,8 @@ _FLOOD: Final = 50
 _GATHER_SECONDS: Final = 0.25
 """How long a flood is decided before the alerts are written; a single fill waits for nothing."""
 _WATCH_SECONDS: Final = 0.25
+_LOOK_SECONDS: Final = 0.05
+"""How long a look at the store is waited for while nothing is received; a disk may hang."""
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _UPDATE: Final[TypeAdapter[AlertUpdate]] = TypeAdapter(AlertUpdate)
 
@@ -121,21 +123,56 @@ class Pump:
         """Row keys of the alerts whose text the journal is known to keep."""
         self._deciding = 0
         self._attempts = 0
-        self._idle = False
-        self._looking: asyncio.Future[bool] | None = None
-        """A look at the store that was begun while frames were made durable."""
+        self._at_rest = False
+        """Whether nothing is under way, and nothing was left to do."""
+        self._looking: Future[bool] | None = None
+        """A look at the store that was begun when frames came."""
         self._preparing: Future[None] | None = None
+        self._decided = False
+        """Whether frames were decided as they came, and the outbox waits to be delivered."""
+        self._untold: list[Event] = []
+        self._failure: Exception | None = None
         self._wake = asyncio.Event()
         self._look = asyncio.Event()
         self.counts = PumpCounts()
         self.away: dict[str, Away] = {}
         """Why the store cannot be read, or written, and since when."""
 
-    def expect(self) -> None:
-        """Say that frames have come and are about to be journalled: the store is looked at meanwhile."""
-        if self._idle:
-            self._idle = False
-            self._looking = self._in_worker(self._store.refresh)
+    def take(self, session: int, received_at: datetime, frames: Arriving) -> None:
+        """Journal frames that came; while nothing else is under way they are decided in the same commit.
+
+        A fill that comes alone waits for one commit less that way. Durable on return; `wake` has the rest
+        done. Raises JournalFailed.
+        """
+        if not self._can_decide_now() or len(frames) >= _FLOOD:
+            self._journal.append(session, received_at, frames)
+            return
+        self._at_rest = False
+        try:
+            with self._journal.append_and_step(session, received_at, frames) as (arrived, advance):
+                events = self._decide_all(arrived, advance)
+            self._untold += events
+            self._decided = True
+        except JournalFailed:
+            raise
+        except Exception as error:
+            # The frames are durable. What is wrong with the decision ends the pump, not the capture.
+            self._failure = error
+
+    def _can_decide_now(self) -> bool:
+        """Look at the store, and tell whether what comes now can be decided on what it shows."""
+        if not self._at_rest or self.away or self._look.is_set() or self._journal.waiting:
+            return False
+        looking = self._worker.submit(self._store.refresh)
+        try:
+            changed = looking.result(_LOOK_SECONDS)
+        except (TimeoutError, StoreAway):
+            # The pump awaits it, or tells of it.
+            self._looking = looking
+            return False
+        if changed:
+            self._look.set()
+        return not changed
 
     def wake(self) -> None:
         """Say that the journal has new frames."""
@@ -162,6 +199,12 @@ class Pump:
     async def pump(self) -> None:
         """Do all there is to do now; returns when nothing is left, or the store is away."""
         self._wake.clear()
+        self._at_rest = False
+        if self._failure is not None:
+            raise self._failure
+        if self._decided:
+            self._decided = False
+            await self._deliver()
         while True:
             changed = await self._refresh()
             # A store that cannot be read is not an empty one.
@@ -170,6 +213,7 @@ class Pump:
                 self._reconsider()
             stepped = await self._catch_up()
             if not await self._deliver() and not stepped:
+                self._at_rest = True
                 return
 
     async def _wait(self) -> None:
@@ -178,11 +222,9 @@ class Pump:
             timeout = _RETRY_SECONDS[min(self._attempts, len(_RETRY_SECONDS) - 1)]
             self._attempts += 1
         # Not `wait_for`, which can lose a cancellation in Python 3.11.
-        self._idle = True
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
-        self._idle = False
 
     # Deciding
 
@@ -203,19 +245,29 @@ class Pump:
         if not frames:
             return 0
         with self._journal.step() as advance:
-            for frame in frames:
-                self._deciding = frame.seq
-                self._ledger.apply(frame, self._fact(frame))
-            events = self._ledger.settle(frames[-1])
-            advance(frames[-1].seq)
-            if len(frames) < _FLOOD:
-                self._prepare()
+            events = self._decide_all(frames, advance)
+        self._untold += events
+        return len(frames)
+
+    def _decide_all(self, frames: Sequence[Frame], advance: Callable[[int], None]) -> list[Event]:
+        """Apply frames in an open step; returns what is to be told once it is committed."""
+        for frame in frames:
+            self._deciding = frame.seq
+            self._ledger.apply(frame, self._fact(frame))
+        events = self._ledger.settle(frames[-1])
+        advance(frames[-1].seq)
+        if len(frames) < _FLOOD:
+            self._prepare()
+        return events
+
+    def _tell(self) -> None:
+        """Tell what was decided since, all of it committed."""
+        events, self._untold = self._untold, []
         for event in events:
             self._count(event)
             self._on_event(event)
         for reason in self._ledger.take_sweep_reasons():
             self._want_sweep(reason)
-        return len(frames)
 
     def _fact(self, frame: Frame) -> BrokerFact | None:
         if frame.source not in (Source.BROKER, Source.FLEX):
@@ -260,13 +312,16 @@ class Pump:
         """Apply the outbox; True when something was delivered."""
         pending = self._pending()
         if not pending:
+            self._tell()
             self._attempts = 0
             return False
         updates = [row.update for row in pending]
         self._keep_whole([update.alert for update in updates if update.remove])
         self._look_after_prepare()
+        applying = self._in_worker(self._store.apply, updates)
+        self._tell()
         try:
-            outcomes = await self._in_worker(self._store.apply, updates)
+            outcomes = await applying
         except StoreAway as error:
             self._lost("written", error)
             return False
@@ -317,9 +372,9 @@ class Pump:
         return entries
 
     async def _refresh(self) -> bool:
-        looking, self._looking = self._looking, None
+        looking, self._looking = self._looking or self._worker.submit(self._store.refresh), None
         try:
-            changed = await (looking or self._in_worker(self._store.refresh))
+            changed = await asyncio.wrap_future(looking)
         except StoreAway as error:
             self._lost("read", error)
             return False

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from random import Random
 
-from tracker.core.model import Source
-from tracker.stores.journal import Journal
+from tracker.core.model import Frame
+from tracker.stores.journal import Arriving, Journal
 
 
 class SimCrash(BaseException):
@@ -53,12 +53,21 @@ class SimJournal(Journal):
         self._on_commit = on_commit
         super().__init__(path)
 
-    def append(
-        self, session: int, received_at: datetime, frames: Sequence[tuple[Source, tuple[str, ...]]]
-    ) -> None:
+    def append(self, session: int, received_at: datetime, frames: Arriving) -> None:
         self._fates.point("append.before")
         super().append(session, received_at, frames)
         self._fates.point("append.after")
+
+    @contextmanager
+    def append_and_step(
+        self, session: int, received_at: datetime, frames: Arriving
+    ) -> Iterator[tuple[Sequence[Frame], Callable[[int], None]]]:
+        self._fates.point("append_and_step.before")
+        with super().append_and_step(session, received_at, frames) as opened:
+            yield opened
+            self._fates.point("append_and_step.inside")
+        self._on_commit()
+        self._fates.point("append_and_step.after")
 
     @contextmanager
     def step(self) -> Iterator[Callable[[int], None]]:

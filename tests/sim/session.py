@@ -14,8 +14,8 @@ from typing import Final
 from tests.sim.clock import SimClock
 from tests.sim.gateway import SimGateway
 from tracker.core.model import Source
+from tracker.gateway.recording import Sink
 from tracker.gateway.repeats import Fields, Repeats
-from tracker.stores.journal import Journal
 
 POSITIONS: Final = "positions"
 EXECUTIONS: Final = "executions"
@@ -33,14 +33,14 @@ class SimSession:
     """Hold one connection; a new one for each."""
 
     def __init__(
-        self, journal: Journal, gateway: SimGateway, clock: SimClock, accounts: tuple[str, ...]
+        self, number: int, sink: Sink, gateway: SimGateway, clock: SimClock, accounts: tuple[str, ...]
     ) -> None:
-        self._journal = journal
+        self._sink = sink
         self._gateway = gateway
         self._clock = clock
         self._accounts = accounts
-        self._number = journal.last_session + 1
-        self._repeats = Repeats(journal.knows, journal.knows_fee)
+        self._number = number
+        self._repeats = Repeats(sink.knows, sink.knows_fee)
         self._plan: deque[tuple[str, str]] = deque([(POSITIONS, "")])
         self._pending: tuple[str, str] | None = None
         self._asked_at = clock.now()
@@ -78,7 +78,7 @@ class SimSession:
         self._heard_at = self._clock.now()
         news = [(Source.BROKER, fields) for fields in packet if self._repeats.is_news(fields)]
         if news:
-            self._journal.append(self._number, self._clock.now(), news)
+            self._sink.append(self._number, self._clock.now(), news)
         for fields in packet:
             self._saw(fields)
 
@@ -175,4 +175,4 @@ class SimSession:
             self._plan.appendleft((POSITIONS, ""))
 
     def _note(self, source: Source, *fields: str) -> None:
-        self._journal.append(self._number, self._clock.now(), [(source, fields)])
+        self._sink.append(self._number, self._clock.now(), [(source, fields)])

@@ -34,6 +34,7 @@ from tracker.core.model import AlertId
 from tracker.core.ports import AlertStore
 from tracker.core.updates import ClosingPolicy
 from tracker.gateway.normalise import normalise
+from tracker.intake import Intake
 from tracker.paper.contracts import PaperContract
 from tracker.pump import Pump
 
@@ -290,7 +291,8 @@ class World:
 
     def _connect(self) -> None:
         self.tell("link up")
-        self.session = SimSession(self.journal, self.gateway, self.clock, self.broker.accounts)
+        number, sink = self.journal.last_session + 1, Intake(self.journal, self.pump)
+        self.session = SimSession(number, sink, self.gateway, self.clock, self.broker.accounts)
 
     def _pump(self) -> None:
         self.pumps += 1

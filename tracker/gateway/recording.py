@@ -75,14 +75,12 @@ class Recorder:
         now: Callable[[], datetime],
         on_commit: Callable[[], None],
         fatal: Fatal,
-        on_arrival: Callable[[], None] = lambda: None,
     ) -> None:
         self.sink = sink
         self.session = session
         self.now = now
         self.fatal = fatal
         self._on_commit = on_commit
-        self._on_arrival = on_arrival
 
     def commit(self, received_at: datetime, frames: Sequence[tuple[Source, Fields]]) -> None:
         """Append frames in one commit; raise FatalCapture, now and ever after, if that fails."""
@@ -91,7 +89,6 @@ class Recorder:
         if not frames:
             return
         try:
-            self._on_arrival()
             self.sink.append(self.session, received_at, frames)
             self._on_commit()
         except Exception as error:

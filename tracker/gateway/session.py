@@ -51,15 +51,13 @@ class Session:
         vet: Callable[[tuple[str, ...]], str | None],
         on_commit: Callable[[], None],
         on_state: Callable[[LinkState], None],
-        on_arrival: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare a session; nothing is sent before `run`.
 
         `next_session` numbers the first connection, one above the journal's last. `vet` gets the managed
-        accounts of a login and returns a text to refuse it. `on_arrival` is called before each commit,
-        `on_commit` after it, `on_state` at each change of `state` that a person would care for (not at each
-        frame). Callbacks are called on the loop's thread, may not block, and an exception of theirs ends
-        capture.
+        accounts of a login and returns a text to refuse it. `on_commit` is called after each commit,
+        `on_state` at each change of `state` that a person would care for (not at each frame). Callbacks are
+        called on the loop's thread, may not block, and an exception of theirs ends capture.
         """
         self._options = options
         self._sink = sink
@@ -67,7 +65,6 @@ class Session:
         self._next_session = next_session
         self._vet = vet
         self._on_commit = on_commit
-        self._on_arrival = on_arrival
         self._board = Board(now, on_state)
         self._wishes = Wishes()
         self._port = options.port
@@ -158,7 +155,7 @@ class Session:
             attempts=board.state.attempts + 1,
             session=number,
         )
-        recorder = Recorder(self._sink, number, self._now, self._on_commit, fatal, self._on_arrival)
+        recorder = Recorder(self._sink, number, self._now, self._on_commit, fatal)
         link = Connection(options, recorder, board, self._wishes, self._vet)
         self._capture = link.capture
         try:

@@ -28,6 +28,9 @@ _ALERTS: Final[TypeAdapter[tuple[Alert, ...]]] = TypeAdapter(tuple[Alert, ...])
 _TAIL_FRAMES: Final = 20_000
 """Frames kept as they were appended, for the pump; when there are more it reads them from the file."""
 
+Arriving = Sequence[tuple[Source, tuple[str, ...]]]
+"""Frames that have no number yet."""
+
 KEPT: Final = "kept"
 """Outcome in the store's log under which a record's text is kept beside its first update."""
 REMOVING: Final = "removing"
@@ -63,30 +66,74 @@ class Journal:
 
     # Frames
 
-    def append(
-        self, session: int, received_at: datetime, frames: Sequence[tuple[Source, tuple[str, ...]]]
-    ) -> None:
+    def append(self, session: int, received_at: datetime, frames: Arriving) -> None:
         """Append frames in one commit, durable on return; raises JournalFailed."""
-        at = received_at.timestamp()
-        first = self._last_seq + 1
-        rows = [
-            (seq, at, session, source.value, "\0".join(fields).encode())
-            for seq, (source, fields) in enumerate(frames, first)
-        ]
         with self._transaction():
-            self._db.executemany(
-                "INSERT INTO frames (seq, received_at, session, source, fields) VALUES (?, ?, ?, ?, ?)", rows
-            )
-        self._last_seq += len(rows)
-        if len(self._tail) + len(rows) > _TAIL_FRAMES:
-            self._tail.clear()
-        self._tail += [
+            self._insert(session, received_at, frames)
+        self._keep(self._numbered(session, received_at, frames))
+
+    @contextmanager
+    def append_and_step(
+        self, session: int, received_at: datetime, frames: Arriving
+    ) -> Iterator[tuple[Sequence[Frame], Callable[[int], None]]]:
+        """Append frames and open a step over them, all in one commit; nothing else may wait to be applied.
+
+        Yields the frames, and what `step` yields. A block that fails takes back what it changed and nothing
+        else: the frames are durable when its error goes on. Raises JournalFailed, and then nothing is kept.
+        """
+        assert not self.waiting, "frames are applied in their order"
+        arrived = self._numbered(session, received_at, frames)
+        failed: Exception | None = None
+        with self._changing_rows() as cursor:
+            self._insert(session, received_at, frames)
+            self._db.execute("SAVEPOINT step")
+            try:
+                yield arrived, cursor.append
+                self._write_rows(cursor)
+            except (sqlite3.Error, JournalFailed):
+                raise
+            except Exception as error:
+                self._db.execute("ROLLBACK TO step")
+                cursor.clear()
+                self._forget_rows()
+                failed = error
+        if failed is not None:
+            self._keep(arrived)
+            raise failed
+        self._last_seq = arrived[-1].seq
+
+    def _numbered(self, session: int, received_at: datetime, frames: Arriving) -> list[Frame]:
+        first = self._last_seq + 1
+        return [
             Frame(seq, received_at, session, source, tuple(fields))
             for seq, (source, fields) in enumerate(frames, first)
         ]
-        for _, fields in frames:
+
+    def _insert(self, session: int, received_at: datetime, frames: Arriving) -> None:
+        at = received_at.timestamp()
+        self._db.executemany(
+            "INSERT INTO frames (seq, received_at, session, source, fields) VALUES (?, ?, ?, ?, ?)",
+            [
+                (seq, at, session, source.value, "\0".join(fields).encode())
+                for seq, (source, fields) in enumerate(frames, self._last_seq + 1)
+            ],
+        )
+
+    def _keep(self, frames: Sequence[Frame]) -> None:
+        """Keep appended frames until they are applied."""
+        self._last_seq += len(frames)
+        if len(self._tail) + len(frames) > _TAIL_FRAMES:
+            self._tail.clear()
+        self._tail += frames
+        for frame in frames:
+            fields = frame.fields
             if fields[0] == "11" and len(fields) > 16:
                 self._captured[ExecutionKey(fields[16], fields[14])] = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether frames wait to be applied."""
+        return self._last_seq > self.cursor
 
     def knows(self, account: str, exec_id: str) -> bool:
         """Tell whether an execution is in the journal already, booked or waiting to be."""
@@ -203,21 +250,33 @@ class Journal:
 
         Nothing is kept unless the block ends well. Raises JournalFailed when the commit fails.
         """
+        with self._changing_rows() as cursor:
+            yield cursor.append
+            self._write_rows(cursor)
+
+    @contextmanager
+    def _changing_rows(self) -> Iterator[list[int]]:
+        """Open a transaction; take what is put into the list for the new cursor."""
         cursor: list[int] = []
         try:
             with self._transaction():
-                yield cursor.append
-                self.book.flush()
-                self._flush_considered()
-                if cursor:
-                    self._set_meta("cursor", str(cursor[-1]))
+                yield cursor
         except BaseException:
-            self.book.forget()
-            self._considered.clear()
+            self._forget_rows()
             raise
         self.book.committed()
         if cursor:
             self._applied(cursor[-1])
+
+    def _write_rows(self, cursor: Sequence[int]) -> None:
+        self.book.flush()
+        self._flush_considered()
+        if cursor:
+            self._set_meta("cursor", str(cursor[-1]))
+
+    def _forget_rows(self) -> None:
+        self.book.forget()
+        self._considered.clear()
 
     def _applied(self, cursor: int) -> None:
         """Let go of what was kept until its frame was applied."""
