@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -166,14 +167,29 @@ def test_a_fill_is_journalled_while_the_store_cannot_be_read(tmp_path: Path) -> 
 
 def test_a_store_that_hangs_holds_no_frame_up(tmp_path: Path) -> None:
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
-        desk.run_pump()
-        freed = threading.Event()
-        desk.worker.submit(freed.wait)
-        desk.take(buy(1, 4))
-        assert len(desk.journal.frames_after(0, 10)) == 1
-        freed.set()
-        desk.run_pump()
+        store = Hanging(desk.store)
+        desk.pump = desk.make_pump(store)
+
+        async def live() -> None:
+            running = asyncio.create_task(desk.pump.run())
+            async with asyncio.timeout(60):
+                await until(lambda: desk.pump._at_rest)
+                store.freed.clear()
+                await until(store.hangs.is_set)
+                desk.take(buy(1, 4))
+                assert desk.journal.waiting
+                store.freed.set()
+                desk.pump.wake()
+                await until(lambda: bool(desk.pump.counts.alerts_updated))
+            running.cancel()
+
+        asyncio.run(live())
         assert shown(desk)["position"]["quantity"] == 4
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 (the condition is the pump's own state, which sets no event)
+        await asyncio.sleep(0)
 
 
 def test_a_decision_that_fails_ends_the_pump_and_costs_no_frame(tmp_path: Path) -> None:
@@ -197,6 +213,22 @@ def test_what_could_not_be_committed_is_told_to_nobody(tmp_path: Path) -> None:
         desk.run_pump()
         assert desk.pump.counts.fills == 0
         assert shown(desk)["open"] is False
+
+
+class Hanging(parts.AlertStores):
+    """The real stores, on a disk that hangs until it is freed."""
+
+    def __init__(self, store: parts.AlertStores) -> None:
+        self.__dict__.update(vars(store))
+        self.freed = threading.Event()
+        self.freed.set()
+        self.hangs = threading.Event()
+
+    def refresh(self) -> bool:
+        if not self.freed.is_set():
+            self.hangs.set()
+            assert self.freed.wait(60)
+        return super().refresh()
 
 
 class Watched(parts.AlertStores):

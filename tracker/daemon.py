@@ -13,7 +13,7 @@ import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from loguru import logger
@@ -69,11 +69,17 @@ class Daemon:
         self._feed = EventFeed()
         self._supervisor = Supervisor(os.environ, os.getpid())
         self._frame_to_file = FrameToFile()
-        self._loop = asyncio.get_running_loop()
         names = parts.names_of(settings)
-        self._store = store = parts.alert_stores(settings, names, self._applied)
+        self._store = store = parts.alert_stores(settings, names)
         self._pump = parts.make_pump(
-            settings, journal, store, names, worker, on_event=self._tell, want_sweep=self._want_sweep
+            settings,
+            journal,
+            store,
+            names,
+            worker,
+            on_event=self._tell,
+            on_written=self._written,
+            want_sweep=self._want_sweep,
         )
         self._questions = Questions(
             journal,
@@ -218,15 +224,9 @@ class Daemon:
         _LAZY.log(level, "{} {}", lambda: event.kind.value, lambda: _in_words(event))
         self._feed.publish({"event": event.kind.value, "at": instant(event.at), **event.what})
 
-    def _applied(self, updates: Sequence[AlertUpdate], outcomes: Sequence[Outcome]) -> None:
-        """Take what came of updates; called in the alerts' thread, as soon as the file is synced."""
-        at = now()
-
-        def tell() -> None:
-            for event in self._frame_to_file.written(updates, outcomes, at):
-                self._feed.publish(event)
-
-        self._loop.call_soon_threadsafe(tell)
+    def _written(self, updates: Sequence[AlertUpdate], outcomes: Sequence[Outcome], at: datetime) -> None:
+        for event in self._frame_to_file.written(updates, outcomes, at):
+            self._feed.publish(event)
 
     def _commands(self) -> dict[str, Command]:
         return {

@@ -25,7 +25,7 @@ from tracker.logs import mask
 from tracker.notify.facts import Facts
 from tracker.notify.services import CannotNotify, Service, open_services
 from tracker.notify.wording import Choice
-from tracker.pump import Pump
+from tracker.pump import OnWritten, Pump
 from tracker.settings import Settings, SettingsError
 from tracker.stores.alerts import AlertFile
 from tracker.stores.contracts import AlerterStores
@@ -42,16 +42,11 @@ class AlertStores:
         self,
         alerts: AlertFile,
         alerters: AlerterStores,
-        on_applied: Callable[[Sequence[AlertUpdate], Sequence[Outcome]], None] = lambda updates, outcomes: (
-            None
-        ),
     ) -> None:
-        """Take the stores; `on_applied` is told what came of updates, in the thread that applied them."""
         self.alerts_file = alerts
         self._alerters = alerters
         self.looks = 0
         """How often `refresh` came to an end, well or not; a thread that hangs in the disk lets it stand."""
-        self._on_applied = on_applied
 
     def refresh(self) -> bool:
         try:
@@ -73,9 +68,7 @@ class AlertStores:
         return self.alerts_file.candidates(execution)
 
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
-        outcomes = self.alerts_file.apply(updates)
-        self._on_applied(updates, outcomes)
-        return outcomes
+        return self.alerts_file.apply(updates)
 
     def prepare(self, updates: Sequence[AlertUpdate]) -> None:
         self.alerts_file.prepare(updates)
@@ -98,13 +91,12 @@ def names_of(settings: Settings) -> AlerterNames:
 def alert_stores(
     settings: Settings,
     names: AlerterNames,
-    on_applied: Callable[[Sequence[AlertUpdate], Sequence[Outcome]], None] = lambda updates, outcomes: None,
 ) -> AlertStores:
     """Return the alert store; nothing is read before its first `refresh`."""
     stores, zone = settings.stores, settings.store_zone()
     alerters = AlerterStores(stores.contracts, stores.stocks, zone=zone, names=names, now=now)
     file = AlertFile(stores.alerts, zone=zone, now=now, enrich=alerters.enrich, names=names)
-    return AlertStores(file, alerters, on_applied)
+    return AlertStores(file, alerters)
 
 
 def ground(settings: Settings, store: AlertStores, names: AlerterNames) -> Ground:
@@ -151,6 +143,7 @@ def make_pump(
     worker: Executor,
     *,
     on_event: Callable[[Event], None] = lambda event: None,
+    on_written: OnWritten = lambda updates, outcomes, at: None,
     want_sweep: Callable[[str], None] = lambda reason: None,
 ) -> Pump:
     """Return the pump between a journal and an alert store."""
@@ -170,6 +163,7 @@ def make_pump(
         zone=settings.login_zone(),
         retry_for=timedelta(seconds=settings.matching.retry_for),
         on_event=on_event,
+        on_written=on_written,
         want_sweep=want_sweep,
     )
 

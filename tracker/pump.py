@@ -14,7 +14,7 @@ from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from loguru import logger
 from pydantic import TypeAdapter
@@ -51,13 +51,16 @@ _FLOOD: Final = 50
 _GATHER_SECONDS: Final = 0.25
 """How long a flood is decided before the alerts are written; a single fill waits for nothing."""
 _WATCH_SECONDS: Final = 0.25
-_LOOK_SECONDS: Final = 0.05
-"""How long a look at the store is waited for while nothing is received; a disk may hang."""
+_TELL_SECONDS: Final = 0.05
+"""How long a write is waited for before people are told what it is about."""
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _UPDATE: Final[TypeAdapter[AlertUpdate]] = TypeAdapter(AlertUpdate)
 
 Answer = TypeVar("Answer")
 Normalise = Callable[[Frame], BrokerFact | None]
+
+
+OnWritten = Callable[[Sequence[AlertUpdate], Sequence[Outcome], datetime], None]
 
 
 @dataclass(slots=True)
@@ -78,6 +81,13 @@ class Away:
     reason: str
 
 
+class _Writing(NamedTuple):
+    """Hold what of the outbox is being put in place."""
+
+    rows: list[Delivery]
+    under_way: Future[tuple[Sequence[Outcome], datetime]]
+
+
 class StoreFull(Exception):
     """The disk of the alert store is full; nothing was half done."""
 
@@ -86,8 +96,9 @@ class Pump:
     """Drive one journal and one alert store.
 
     `zone` is the accounts' own, in which days end. `worker` runs the store's I/O, one call at a time.
-    `on_event` is told what happened, after it is durable; `want_sweep` why the broker should be asked for
-    the day's executions.
+    `on_event` is told what happened, after it is durable; `on_written` what came of updates, and when the
+    file was synced, after the events that led to them; `want_sweep` why the broker should be asked for the
+    day's executions.
     """
 
     def __init__(
@@ -104,6 +115,7 @@ class Pump:
         zone: tzinfo = UTC,
         retry_for: timedelta = timedelta(minutes=15),
         on_event: Callable[[Event], None] = lambda event: None,
+        on_written: OnWritten = lambda updates, outcomes, at: None,
         want_sweep: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._journal = journal
@@ -114,6 +126,7 @@ class Pump:
         self._now = now
         self._worker = worker
         self._on_event = on_event
+        self._on_written = on_written
         self._want_sweep = want_sweep
         self._ledger = Ledger(self._book, self._decide, policy=policy, accounts=accounts, zone=zone)
         self._comparison = Comparison(
@@ -125,11 +138,11 @@ class Pump:
         self._attempts = 0
         self._at_rest = False
         """Whether nothing is under way, and nothing was left to do."""
-        self._looking: Future[bool] | None = None
-        """A look at the store that was begun when frames came."""
+        self._looks = 0
+        """Looks at the store that are under way in the worker."""
         self._preparing: Future[None] | None = None
-        self._decided = False
-        """Whether frames were decided as they came, and the outbox waits to be delivered."""
+        self._writing: _Writing | None = None
+        """What was begun to be put in place when frames were decided as they came."""
         self._untold: list[Event] = []
         self._failure: Exception | None = None
         self._wake = asyncio.Event()
@@ -144,31 +157,34 @@ class Pump:
         A fill that comes alone waits for one commit less that way. Durable on return; `wake` has the rest
         done. Raises JournalFailed.
         """
-        if not self._can_decide_now() or len(frames) >= _FLOOD:
+        if len(frames) >= _FLOOD or not self._can_decide_now():
             self._journal.append(session, received_at, frames)
             return
         self._at_rest = False
         try:
             with self._journal.append_and_step(session, received_at, frames) as (arrived, advance):
                 events = self._decide_all(arrived, advance)
-            self._untold += events
-            self._decided = True
         except JournalFailed:
             raise
         except Exception as error:
             # The frames are durable. What is wrong with the decision ends the pump, not the capture.
             self._failure = error
+            return
+        self._untold += events
+        self._writing = self._begin_to_write()
 
     def _can_decide_now(self) -> bool:
-        """Look at the store, and tell whether what comes now can be decided on what it shows."""
-        if not self._at_rest or self.away or self._look.is_set() or self._journal.waiting:
+        """Look at the store, and tell whether what comes now can be decided on what it shows.
+
+        The look is not the worker's, whose awakening costs more than it. While one of the worker's is under
+        way nothing is looked at here, so that a disk that hangs holds up no frames.
+        """
+        if not self._at_rest or self._looks or self.away or self._look.is_set() or self._journal.waiting:
             return False
-        looking = self._worker.submit(self._store.refresh)
         try:
-            changed = looking.result(_LOOK_SECONDS)
-        except (TimeoutError, StoreAway):
-            # The pump awaits it, or tells of it.
-            self._looking = looking
+            changed = self._store.refresh()
+        except StoreAway:
+            # The pump meets it, too, and tells of it.
             return False
         if changed:
             self._look.set()
@@ -202,8 +218,7 @@ class Pump:
         self._at_rest = False
         if self._failure is not None:
             raise self._failure
-        if self._decided:
-            self._decided = False
+        if self._writing is not None:
             await self._deliver()
         while True:
             changed = await self._refresh()
@@ -302,32 +317,40 @@ class Pump:
         if updates:
             self._preparing = self._worker.submit(self._store.prepare, updates)
 
-    def _look_after_prepare(self) -> None:
-        """Raise what ended a preparation, since that is a mistake in it: what it meets is told by `apply`."""
-        if self._preparing is not None and self._preparing.done():
-            preparing, self._preparing = self._preparing, None
-            preparing.result()
+    def _begin_to_write(self) -> _Writing | None:
+        """Have the store put in place what the outbox holds; None if it holds nothing."""
+        rows = self._pending()
+        if not rows:
+            return None
+        updates = [row.update for row in rows]
+        self._keep_whole([update.alert for update in updates if update.remove])
+        return _Writing(rows, self._worker.submit(self._put_in_place, updates))
+
+    def _put_in_place(self, updates: Sequence[AlertUpdate]) -> tuple[Sequence[Outcome], datetime]:
+        return self._store.apply(updates), self._now()
 
     async def _deliver(self) -> bool:
         """Apply the outbox; True when something was delivered."""
-        pending = self._pending()
-        if not pending:
+        writing, self._writing = self._writing or self._begin_to_write(), None
+        if writing is None:
             self._tell()
             self._attempts = 0
             return False
-        updates = [row.update for row in pending]
-        self._keep_whole([update.alert for update in updates if update.remove])
-        self._look_after_prepare()
-        applying = self._in_worker(self._store.apply, updates)
+        pending, under_way = writing.rows, asyncio.wrap_future(writing.under_way)
+        # Telling at once would hold up the thread that writes; a disk that hangs must not hold that up.
+        await asyncio.wait([under_way], timeout=_TELL_SECONDS)
         self._tell()
         try:
-            outcomes = await applying
+            outcomes, now = await under_way
         except StoreAway as error:
             self._lost("written", error)
             return False
-        self._look_after_prepare()
+        preparing, self._preparing = self._preparing, None
+        if preparing is not None:
+            # What a preparation meets is told by `apply`; what is raised here is a mistake in it.
+            preparing.result()
         self._found("written")
-        now = self._now()
+        self._on_written([row.update for row in pending], outcomes, now)
         with self._journal.step():
             for row, outcome in zip(pending, outcomes, strict=True):
                 state = "gone" if outcome is Outcome.GONE else "applied"
@@ -344,7 +367,7 @@ class Pump:
         self.counts.last_update = now
         self._attempts = 0
         # A fill that could have belonged to a record that was taken out, too, may be clear now.
-        if Outcome.GONE in outcomes or any(update.remove for update in updates):
+        if Outcome.GONE in outcomes or any(row.update.remove for row in pending):
             self._look.set()
         return True
 
@@ -372,12 +395,14 @@ class Pump:
         return entries
 
     async def _refresh(self) -> bool:
-        looking, self._looking = self._looking or self._worker.submit(self._store.refresh), None
+        self._looks += 1
         try:
-            changed = await asyncio.wrap_future(looking)
+            changed = await self._in_worker(self._store.refresh)
         except StoreAway as error:
             self._lost("read", error)
             return False
+        finally:
+            self._looks -= 1
         self._found("read")
         return changed
 
