@@ -10,6 +10,7 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -46,6 +47,7 @@ from tracker.supervisor import Pulse, Supervisor, keep_alive
 
 _FAREWELL_SECONDS: Final = 5.0
 _COLLECT_AFTER: Final = 20_000
+_SWITCH_SECONDS: Final = 0.0005
 _MINUTE: Final = 60.0
 
 EXIT_WELL: Final = 0
@@ -291,6 +293,9 @@ def run(settings: Settings) -> int:
             gc.freeze()
             # Rows are not cyclic: looking for cycles after every 700 objects took a tenth of a fill's time.
             gc.set_threshold(_COLLECT_AFTER)
+            # The thread that writes the alerts returns from each call to the disk only when it is let: while
+            # many clients ask, after 5 ms each time by default, and a fill waits for a dozen such calls.
+            sys.setswitchinterval(_SWITCH_SECONDS)
             worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
             return asyncio.run(_main(settings, journal, worker, services))
     except CannotListen as error:

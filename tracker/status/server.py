@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 import secrets
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ _HTTP: Final = re.compile(rb"[A-Z]+ \S+ HTTP/")
 """The first line of an HTTP request; no command looks like it."""
 
 
+_WAITING: Final = 128
+"""Connections that the kernel keeps until they are taken in, one at a time."""
+
+
 class CannotListen(Exception):
     """The socket cannot be opened; the message says why and what to do."""
 
@@ -52,7 +57,7 @@ class Limits:
     """For a command to answer: an audit asks the Gateway several times."""
     closing_seconds: float = 2.0
     """For requests under way when the daemon ends, and for a client to take in the end of an answer."""
-    requests_per_second: float = 200.0
+    requests_per_second: float = 100.0
     """By all clients together, so that no crowd of them slows a fill down."""
     burst: int = 50
     """Requests that need not wait for their turn after a quiet time."""
@@ -139,8 +144,12 @@ class StatusServer:
                 self._port,
                 limit=self._limits.line_bytes,
                 # asyncio takes in as many connections at one go, and a fill would wait for all of them.
-                backlog=32,
+                backlog=1,
             )
+            for listening in self._server.sockets:
+                # The kernel may well keep more of them waiting.
+                with socket.socket(fileno=os.dup(listening.fileno())) as twin:
+                    twin.listen(_WAITING)
         except OSError as error:
             raise CannotListen(
                 f"status.host {self._host}, status.port {self._port}: {error.strerror or error};"
