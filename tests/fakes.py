@@ -47,6 +47,9 @@ class MemoryAlerts:
             self._publish()
         return changed
 
+    def unchanged(self) -> bool:
+        return not self.away and not self._unreported and self._seen == self.records
+
     def alerts(self) -> Sequence[Alert]:
         return self._alerts
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 
@@ -67,3 +69,56 @@ def test_what_was_prepared_and_never_applied_goes_at_the_end(bench: Bench) -> No
     assert len(os.listdir("/dev/fd")) == before
     assert bench.records() == some_records()
     assert not [name for name in os.listdir(bench.path.parent) if name.endswith("temp")]
+
+
+def test_a_file_stands_unchanged_until_somebody_writes(bench: Bench) -> None:
+    assert not bench.store.unchanged(), "nothing was taken in yet"
+    bench.store.refresh()
+    assert bench.store.unchanged()
+    bench.put({})
+    assert not bench.store.unchanged()
+    bench.store.refresh()
+    assert bench.store.unchanged()
+    bench.path.unlink()
+    assert not bench.store.unchanged()
+
+
+def test_a_write_of_our_own_changes_nothing(bench: Bench) -> None:
+    bench.store.refresh()
+    bench.store.apply([update(NVDA)])
+    assert bench.store.unchanged()
+
+
+def test_a_change_that_a_write_met_is_one_until_it_was_told(bench: Bench) -> None:
+    bench.store.refresh()
+    theirs = some_records()
+    theirs["demslayer"]["SPX"]["note"] = "theirs"
+    bench.put(theirs)
+    bench.store.apply([update(NVDA)])
+    assert not bench.store.unchanged()
+    assert bench.store.refresh()
+    assert bench.store.unchanged()
+
+
+def test_a_change_that_the_stat_does_not_show_is_seen_while_the_file_is_young(bench: Bench) -> None:
+    bench.clock.now = datetime.now(UTC)
+    bench.store.refresh()
+    before = bench.disk.stat(bench.path)
+    bench.path.write_bytes(bench.path.read_bytes().replace(b"SPX", b"SPY"))
+    bench.disk.stat = lambda path: before  # type: ignore[method-assign]  # a clock that is too coarse
+    assert not bench.store.unchanged()
+
+
+def test_what_cannot_be_read_is_not_said_to_stand(bench: Bench) -> None:
+    bench.store.refresh()
+    bench.disk.failing["stat"] = OSError(errno.EIO, "Input/output error")
+    assert not bench.store.unchanged()
+    assert bench.store.trouble is None
+
+
+def test_nothing_is_said_to_stand_while_another_thread_works(bench: Bench) -> None:
+    bench.store.refresh()
+    with ThreadPoolExecutor(1) as other:
+        with bench.store._lock:
+            assert not other.submit(bench.store.unchanged).result(60)
+        assert other.submit(bench.store.unchanged).result(60)

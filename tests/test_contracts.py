@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from datetime import UTC, date, datetime, timedelta
@@ -337,6 +338,32 @@ def test_a_change_that_the_stat_does_not_show_is_seen_while_the_file_is_young(st
     stores.contracts_path.write_text("{}")
     assert blind.refresh()
     assert blind.stored_contract("robindahood", "NVDA") == ()
+
+
+def test_a_look_that_takes_nothing_in_tells_whether_the_files_stand(stores: Stores) -> None:
+    assert stores.stores.unchanged(), "absent stores are empty"
+    stores.write_contracts(CONTRACTS)
+    assert not stores.stores.unchanged()
+    stores.stores.refresh()
+    assert not stores.stores.unchanged(), "the file is young"
+    stores.grow_old()
+    stores.stores.refresh()
+    assert stores.stores.unchanged()
+    stores.contracts_path.unlink()
+    assert not stores.stores.unchanged()
+    stores.stores.refresh()
+    assert stores.stores.unchanged()
+
+
+def test_a_store_that_cannot_be_looked_at_is_not_said_to_stand(stores: Stores) -> None:
+    class BrokenDisk(CountingDisk):
+        def stat(self, path: Path) -> FileStat:
+            raise OSError(errno.EIO, "Input/output error")
+
+    broken = AlerterStores(
+        stores.contracts_path, None, zone=NEW_YORK, names=AlerterNames(), now=stores.clock, disk=BrokenDisk()
+    )
+    assert not broken.unchanged()
 
 
 def test_the_stores_are_never_written(stores: Stores) -> None:

@@ -130,14 +130,16 @@ def test_a_fill_that_comes_alone_is_decided_in_the_commit_that_journals_it(tmp_p
         desk.pump = desk.make_pump(store)
         desk.run_pump()
         seen = commits(desk)
+        store.calls.clear()
         desk.take(buy(1, 4))
         assert len(seen) == 1
         assert desk.journal.cursor == 1
-        store.calls.clear()
-        desk.run_pump()
-        assert store.calls[:2] == ["apply", "refresh"]
+        assert store.calls == ["apply"]
         assert store.pending_at_apply == 1, "what is put in place was committed before"
         assert shown(desk)["open"] is True
+        assert desk.pump.counts.fills == 0
+        desk.run_pump()
+        assert desk.pump.counts.fills == desk.pump.counts.alerts_updated == 1
 
 
 def test_what_another_program_changed_is_compared_before_the_next_fill_is_decided(tmp_path: Path) -> None:
@@ -224,11 +226,11 @@ class Hanging(parts.AlertStores):
         self.freed.set()
         self.hangs = threading.Event()
 
-    def refresh(self) -> bool:
+    def _refresh(self) -> bool:
         if not self.freed.is_set():
             self.hangs.set()
             assert self.freed.wait(60)
-        return super().refresh()
+        return super()._refresh()
 
 
 class Watched(parts.AlertStores):

@@ -18,10 +18,10 @@ FOUND = (150, 381, 407, 506, 757, 1382, 1396, 1418, 1450, 1585, 2537, 3987, 4683
 FRESH = 40
 CATCHES = {
     "dedup": (0, 3, 5),
-    "outbox": (0, 5, 8),
-    "corrections": (0, 10, 11),
-    "ownership": (4, 5, 7),
-    "reapply": (19, 60, 73),
+    "outbox": (0, 3, 5),
+    "corrections": (0, 11, 25),
+    "ownership": (0, 3, 5),
+    "reapply": (24, 48, 54),
 }
 """Mutation -> seeds of which each notices it."""
 

@@ -47,12 +47,19 @@ class AlertStores:
         self._alerters = alerters
         self.looks = 0
         """How often `refresh` came to an end, well or not; a thread that hangs in the disk lets it stand."""
+        self._looking = False
 
     def refresh(self) -> bool:
+        self._looking = True
         try:
             return self._refresh()
         finally:
+            self._looking = False
             self.looks += 1
+
+    def unchanged(self) -> bool:
+        # A look that does not end tells of a disk that hangs, and this one would hang with it.
+        return not self._looking and self._alerters.unchanged() and self.alerts_file.unchanged()
 
     def _refresh(self) -> bool:
         added = self._alerters.refresh()

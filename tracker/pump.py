@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -51,8 +51,8 @@ _FLOOD: Final = 50
 _GATHER_SECONDS: Final = 0.25
 """How long a flood is decided before the alerts are written; a single fill waits for nothing."""
 _WATCH_SECONDS: Final = 0.25
-_TELL_SECONDS: Final = 0.05
-"""How long a write is waited for before people are told what it is about."""
+_WRITE_SECONDS: Final = 0.05
+"""How long other things wait for a write; a disk may hang."""
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _UPDATE: Final[TypeAdapter[AlertUpdate]] = TypeAdapter(AlertUpdate)
 
@@ -138,8 +138,6 @@ class Pump:
         self._attempts = 0
         self._at_rest = False
         """Whether nothing is under way, and nothing was left to do."""
-        self._looks = 0
-        """Looks at the store that are under way in the worker."""
         self._preparing: Future[None] | None = None
         self._writing: _Writing | None = None
         """What was begun to be put in place when frames were decided as they came."""
@@ -172,23 +170,15 @@ class Pump:
             return
         self._untold += events
         self._writing = self._begin_to_write()
+        if self._writing is not None:
+            # The loop has nothing better to do, and would only hold up the thread that writes.
+            wait([self._writing.under_way], _WRITE_SECONDS)
 
     def _can_decide_now(self) -> bool:
-        """Look at the store, and tell whether what comes now can be decided on what it shows.
-
-        The look is not the worker's, whose awakening costs more than it. While one of the worker's is under
-        way nothing is looked at here, so that a disk that hangs holds up no frames.
-        """
-        if not self._at_rest or self._looks or self.away or self._look.is_set() or self._journal.waiting:
+        """Tell whether what comes now can be decided on what the store was last seen to show."""
+        if not self._at_rest or self.away or self._look.is_set() or self._journal.waiting:
             return False
-        try:
-            changed = self._store.refresh()
-        except StoreAway:
-            # The pump meets it, too, and tells of it.
-            return False
-        if changed:
-            self._look.set()
-        return not changed
+        return self._store.unchanged()
 
     def wake(self) -> None:
         """Say that the journal has new frames."""
@@ -338,7 +328,7 @@ class Pump:
             return False
         pending, under_way = writing.rows, asyncio.wrap_future(writing.under_way)
         # Telling at once would hold up the thread that writes; a disk that hangs must not hold that up.
-        await asyncio.wait([under_way], timeout=_TELL_SECONDS)
+        await asyncio.wait([under_way], timeout=_WRITE_SECONDS)
         self._tell()
         try:
             outcomes, now = await under_way
@@ -395,14 +385,11 @@ class Pump:
         return entries
 
     async def _refresh(self) -> bool:
-        self._looks += 1
         try:
             changed = await self._in_worker(self._store.refresh)
         except StoreAway as error:
             self._lost("read", error)
             return False
-        finally:
-            self._looks -= 1
         self._found("read")
         return changed
 

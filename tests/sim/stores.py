@@ -147,6 +147,7 @@ class SettlingFile:
         self.apply = file.apply
         self.prepare = file.prepare
         self.shown = file.shown
+        self.unchanged = file.unchanged
         self.record = file.record
 
     def refresh(self) -> bool:
@@ -173,6 +174,10 @@ class SimStore:
         self._saw(self._store, True)
         self._fates.point("refresh.after")
         return changed
+
+    def unchanged(self) -> bool:
+        self._fates.point("unchanged")
+        return self._store.unchanged()
 
     def alerts(self) -> Sequence[Alert]:
         return self._store.alerts()

@@ -47,14 +47,14 @@ Answer = TypeVar("Answer")
 
 
 class Inline(Executor):
-    """Run each call at once, so that a life is the same every time."""
+    """Run each call at once, so that a life is the same every time; a crash is one of the whole process."""
 
     def submit(self, call: Callable[..., Answer], /, *args: Any, **more: Any) -> Future[Answer]:
         future: Future[Answer] = Future()
         try:
             future.set_result(call(*args, **more))
-        except BaseException as error:
-            # Handed to whoever awaits, crashes too, as a real executor does.
+        except Exception as error:
+            # Handed to whoever awaits, as a real executor does.
             future.set_exception(error)
         return future
 

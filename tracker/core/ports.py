@@ -67,6 +67,12 @@ class AlertStore(Protocol):
         be read; the last good state is still served then.
         """
 
+    def unchanged(self) -> bool:
+        """Tell whether what was last taken in still stands; in doubt, or while another thread looks, no.
+
+        It takes nothing in, raises nothing, and waits for no other thread.
+        """
+
     def alerts(self) -> Sequence[Alert]:
         """Return every alert of the last good state."""
 

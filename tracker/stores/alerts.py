@@ -19,7 +19,6 @@ Rules that decide the steps:
 from __future__ import annotations
 
 import dataclasses
-import errno
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,7 +37,7 @@ from tracker.stores.alert_batch import Batch, fields_of
 from tracker.stores.alert_records import read_alert, read_id, read_shown
 from tracker.stores.alert_text import Document, Key, Kind, parse
 from tracker.stores.alert_view import AlertView, Entry, RecordKey
-from tracker.stores.disk import Disk, FileStat, RealDisk
+from tracker.stores.disk import Disk, FileStat, RealDisk, advice
 from tracker.stores.late_writes import LateWrites
 from tracker.stores.replacement import (
     back_up,
@@ -51,15 +50,6 @@ from tracker.stores.replacement import (
 FRESH: Final = timedelta(seconds=2)
 _TRIES: Final = 10
 _NO_NAME: Final = "\0\x1f"
-_HINTS: Final = {
-    errno.ENOSPC: "free some space on that disk; it is tried again",
-    errno.EDQUOT: "free some space on that disk; it is tried again",
-    errno.EROFS: "mount that disk writable; it is tried again",
-    errno.EBUSY: "a file that is a mount of its own cannot be replaced, so mount its folder instead",
-    errno.EACCES: "give the tracker's user access; it is tried again",
-    errno.EPERM: "run the tracker as the file's owner, so that it can keep owner and mode; it is tried again",
-    errno.EMFILE: "raise the limit of open files; it is tried again",
-}
 _NOTHING: Final = Document.of((), "")
 
 
@@ -185,6 +175,22 @@ class AlertFile:
             changed = self._look() or self._unreported
             self._unreported = False
             return changed
+
+    def unchanged(self) -> bool:
+        """Tell whether the file stands as it was last taken in; no in doubt, or while another works."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            held = self._held
+            if held is None or held.document is None or self._unreported or self._troubles:
+                return False
+            path = self._disk.real_path(self.path)
+            same = (path, self._disk.stat(path)) == (held.path, held.stat)
+            return same and (not self._fresh or self._disk.read(held.file) == held.content)
+        except OSError:
+            return False
+        finally:
+            self._lock.release()
 
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
         """Write all updates in one replacement; one outcome for each, in order.
@@ -473,8 +479,7 @@ class AlertFile:
             self._note(what, str(error))
             raise
         except OSError as error:
-            hint = _HINTS.get(error.errno or 0, "it is tried again")
-            reason = f"{self.path} cannot be {what}: {error.strerror or error}; {hint}"
+            reason = f"{self.path} cannot be {what}: {error.strerror or error}; {advice(error)}"
             self._note(what, reason)
             raise StoreAway(reason) from error
         except RecursionError as error:

@@ -87,6 +87,10 @@ class AlerterStores:
         self._contracts = found
         return True
 
+    def unchanged(self) -> bool:
+        """Tell whether both files stand as they were last read; in doubt no. Raises nothing."""
+        return all(file.unchanged() for file in self._files)
+
     @property
     def troubles(self) -> Mapping[Path, tuple[datetime, str]]:
         """Return for each store that cannot be read since when, and why with the next step."""
@@ -128,6 +132,15 @@ class _StoreFile:
             since = self.trouble[0] if self.trouble else self._now()
             self.trouble = (since, f"{self.path} {_why(error)}; its last good content still counts")
         return self.contracts != before
+
+    def unchanged(self) -> bool:
+        """Tell whether the file stands as it was last read."""
+        try:
+            return self._disk.stat(self.path) == self._stat
+        except FileNotFoundError:
+            return self._stat is None and self._content is None and self.trouble is None
+        except OSError:
+            return False
 
     def _look(self) -> None:
         try:

@@ -6,6 +6,7 @@ nothing: what is done in which order stands in `replacement`.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -15,6 +16,16 @@ from typing import Final, NamedTuple, Protocol
 _TEMP_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _PRIVATE: Final = 0o600
 _FULL_SYNC: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
+
+_ADVICE: Final = {
+    errno.ENOSPC: "free some space on that disk; it is tried again",
+    errno.EDQUOT: "free some space on that disk; it is tried again",
+    errno.EROFS: "mount that disk writable; it is tried again",
+    errno.EBUSY: "a file that is a mount of its own cannot be replaced, so mount its folder instead",
+    errno.EACCES: "give the tracker's user access; it is tried again",
+    errno.EPERM: "run the tracker as the file's owner, so that it can keep owner and mode; it is tried again",
+    errno.EMFILE: "raise the limit of open files; it is tried again",
+}
 
 
 class FileStat(NamedTuple):
@@ -137,6 +148,11 @@ class RealDisk:
 
     def close(self, file: int) -> None:
         os.close(file)
+
+
+def advice(error: OSError) -> str:
+    """Return the next step for a person after a call failed that will be tried again."""
+    return _ADVICE.get(error.errno or 0, "it is tried again")
 
 
 def _stat(found: os.stat_result) -> FileStat:
