@@ -44,6 +44,31 @@ def test_status_health_ready_and_metrics_are_served_to_curl(tmp_path: Path) -> N
     play(tmp_path, story)
 
 
+def test_what_a_neighbour_wrote_late_is_counted_in_status_and_metrics(tmp_path: Path) -> None:
+    """It had the file open from before it was replaced, and its own record is kept."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start()
+        with rig.alerts_path.open("r+") as neighbour:
+            rig.gateway.fill(rig.gateway.order(CALL, "BUY", 2, limit="2"))
+            await rig.until(lambda: rig.read()["open"])
+            neighbour.write(json.dumps({ROBIN: {"NVDA": record(), "AMD": record()}}))
+            neighbour.truncate()
+        await rig.until(lambda: "AMD" in json.loads(rig.alerts_path.read_text())[ROBIN])
+        await rig.until(lambda: _merged(rig))
+        figures = (await _get(rig, "/metrics"))[1].splitlines()
+        assert "tracker_late_writes_merged_total 1" in figures
+        assert "tracker_late_writes_lost_total 0" in figures
+
+    play(tmp_path, story)
+
+
+async def _merged(rig: Rig) -> bool:
+    store = (await rig.status())["store"]
+    return (store["late_writes_merged"], store["late_writes_lost"]) == (1, 0)
+
+
 async def _unready(rig: Rig) -> bool:
     code, body = await _get(rig, "/ready")
     return code == 503 and "upstream" in body

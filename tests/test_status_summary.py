@@ -28,7 +28,7 @@ STATUS: dict[str, Any] = {
         "last_frame_at": None,
     },
     "needs_you": {"ambiguous": 2, "near_miss": 0, "undecodable": 1},
-    "store": {"away": {}, "undelivered": 0},
+    "store": {"away": {}, "undelivered": 0, "late_writes_merged": 2, "late_writes_lost": 0},
     "fees_pending": 3,
 }
 
@@ -48,6 +48,15 @@ def test_the_summary_says_what_matters_first_and_in_words() -> None:
         "started             2025-11-17 12:00:00 UTC (1 d ago)",
         "store               away none, undelivered 0",
         "fees pending        3",
+    ]
+
+
+def test_what_a_neighbour_wrote_and_was_lost_is_told_with_what_it_means() -> None:
+    store = {"away": {}, "undelivered": 0, "late_writes_merged": 2, "late_writes_lost": 1}
+    assert summarise({"subscribed": True, "store": store}).splitlines()[1:] == [
+        "store               away none, undelivered 0",
+        "late writes lost    1: another program began to write alerts.json and never",
+        "                    finished; see that its records are there",
     ]
 
 

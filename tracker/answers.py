@@ -17,12 +17,19 @@ from tracker.core.proving import proven_until
 from tracker.core.updates import instant
 from tracker.gateway.link import LinkState
 from tracker.pump import Pump
+from tracker.stores.alerts import AlertFile
 from tracker.stores.journal import Journal
 from tracker.stores.rows import JournalBook
 
 
 def status(
-    journal: Journal, pump: Pump, link: LinkState, *, started_at: datetime, now: datetime
+    journal: Journal,
+    pump: Pump,
+    file: AlertFile,
+    link: LinkState,
+    *,
+    started_at: datetime,
+    now: datetime,
 ) -> dict[str, Any]:
     """Return how the tracker is, as the status socket tells it."""
     book = journal.book
@@ -41,7 +48,7 @@ def status(
         "proven_until": instant(proven_until(book)),
         "gaps": [gap.day.isoformat() for gap in book.find(GAPS, "open", "1")],
         "link": _link(link),
-        "store": _store(pump, book),
+        "store": _store(pump, file, book),
         "fills_today": book.count(EXECUTIONS, "day", now.date().isoformat()),
         "needs_you": needs_you(book),
         "fees_pending": journal.fees_pending(now.date()),
@@ -99,6 +106,8 @@ def metrics(status: Mapping[str, Any]) -> dict[str, Any]:
             "undecodable": status["undecodable"],
             "undelivered": status["store"]["undelivered"],
             "store_away": bool(status["store"]["away"]),
+            "late_writes_merged_total": status["store"]["late_writes_merged"],
+            "late_writes_lost_total": status["store"]["late_writes_lost"],
             "link_attempts": status["link"]["attempts"],
             "journal_bytes": status["journal"]["bytes"],
             **_notify(status["notify"]),
@@ -133,6 +142,11 @@ def _link(link: LinkState) -> dict[str, Any]:
     }
 
 
-def _store(pump: Pump, book: Book) -> dict[str, Any]:
+def _store(pump: Pump, file: AlertFile, book: Book) -> dict[str, Any]:
     away = {verb: {"since": instant(each.since), "reason": each.reason} for verb, each in pump.away.items()}
-    return {"away": away, "undelivered": len(book.find(OUTBOX, "pending", "1"))}
+    return {
+        "away": away,
+        "undelivered": len(book.find(OUTBOX, "pending", "1")),
+        "late_writes_merged": file.late_writes_merged,
+        "late_writes_lost": file.late_writes_lost,
+    }

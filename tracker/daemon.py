@@ -252,7 +252,14 @@ class Daemon:
     async def _status(self, request: Request) -> Answer:
         link = self._session.state
         return {
-            **answers.status(self._journal, self._pump, link, started_at=self._started_at, now=now()),
+            **answers.status(
+                self._journal,
+                self._pump,
+                self._store.alerts_file,
+                link,
+                started_at=self._started_at,
+                now=now(),
+            ),
             "notify": self._courier.figures(),
         }
 

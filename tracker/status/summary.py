@@ -26,8 +26,10 @@ _HANDLED: Final = frozenset(
         "link",
         "needs_you",
         "gaps",
+        "store",
     }
 )
+_LATE_WRITES: Final = ("late_writes_merged", "late_writes_lost")
 
 
 def summarise(answer: Mapping[str, Any]) -> str:
@@ -77,9 +79,26 @@ def _rows(answer: Mapping[str, Any], now: datetime | None) -> Iterator[tuple[str
         )
     if "started_at" in answer:
         yield "started", _when(answer["started_at"], now)
+    yield from _store_rows(answer, now)
     for name, value in answer.items():
         if name not in _HANDLED:
             yield _words(name), _plain(value, now)
+
+
+def _store_rows(answer: Mapping[str, Any], now: datetime | None) -> Iterator[tuple[str, str]]:
+    """Tell of other programs' late writes only where one was lost: a merged one is as it should be."""
+    store = answer.get("store")
+    if isinstance(store, Mapping):
+        shown = {name: value for name, value in store.items() if name not in _LATE_WRITES}
+        yield "store", _plain(shown, now)
+        if lost := store.get("late_writes_lost"):
+            yield (
+                "late writes lost",
+                f"{lost}: another program began to write alerts.json and never finished; see that its"
+                " records are there",
+            )
+    elif "store" in answer:
+        yield "store", _plain(store, now)
 
 
 def _link_rows(link: Mapping[str, Any], now: datetime | None) -> Iterator[tuple[str, str]]:
