@@ -180,6 +180,7 @@ def test_a_later_snapshot_settles_the_doubt() -> None:
     story.tell(position(10), execution(exec_id(1), -4), POSITIONS_END)
     story.note(Source.LINK, "first_sweep")
     assert quantity(story) == -4
+    story.sweep()
     story.snapshot(position(6))
     assert (holding(story).seed, base(story), held(story)) == (Seed.SNAPSHOT, 10, 6)
     assert (shown(story).open, quantity(story)) == (False, 0)
@@ -265,6 +266,7 @@ def test_without_any_answer_it_goes_on_in_doubt_until_one_comes() -> None:
     assert (holding(story).seed, quantity(story)) == (Seed.DOUBT, -4)
     story.tell(execution(exec_id(2), -1, at=60))
     story.reconnect(position(5))
+    story.sweep()
     assert (base(story), held(story), quantity(story), shown(story).open) == (10, 5, 0, False)
     assert story.book.find(HOLDINGS, "doubt", "1") == []
 
@@ -293,6 +295,7 @@ def test_a_snapshot_of_an_earlier_link_seeds_only_in_doubt() -> None:
     story.note(Source.LINK, "timeout", "positions", "-1")
     story.tell(execution(exec_id(1), -4, at=86400))
     assert (holding(story).seed, held(story), untouched(story)) == (Seed.DOUBT, 6, True)
+    story.sweep()
     # This end may be that of the request that timed out, so the fill may be on either side of it.
     story.snapshot(position(8))
     assert holding(story).seed is Seed.DOUBT
@@ -349,6 +352,7 @@ def test_a_live_correction_without_a_readable_time_leaves_doubt_until_the_next_s
     story = connecting()
     story.now += timedelta(seconds=60)
     story.snapshot(position(4))
+    story.sweep()
     story.tell(replace(execution(exec_id(1, 2), 3), time_known=False))
     assert holding(story).seed is Seed.DOUBT
     story.now += timedelta(seconds=60)

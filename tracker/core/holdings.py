@@ -10,6 +10,10 @@ and in doubt a fill is an opening. A live execution between request and end make
 next snapshot. Positions told while the gateway had lost IBKR seed nothing: executions of that time come later
 with times from before the request.
 
+Doubt. A base in doubt is taken anew from a later snapshot, but after a break of the connection or of its
+link to IBKR only once a sweep asked since then is over: the snapshot contains what was missed, and until the
+sweep tells that, the base would be off by it.
+
 Waiting. An execution that answers a sweep is folded when that answer ended, went quiet or timed out, since
 its neighbours in time may still be on the way. Nothing waits longer than the connection.
 """
@@ -85,7 +89,10 @@ class Holdings:
         """Whether the gateway has IBKR, as far as it told."""
         self._snapshot_due = False
         """From a connection's start until a snapshot of it can seed; contracts never seen wait for that."""
-        self._open_sweeps: set[int] = set()
+        self._open_sweeps: dict[int, str] = {}
+        """request -> account; empty where it was asked before the last break, so that it tells too little."""
+        self._caught_up: set[str] = set()
+        """Accounts of which a sweep asked since the last break is over."""
         self._stale: dict[ContractKey, None] = {}
         """Contracts to be folded from their base: once, not once for each of many late executions."""
         self._waiting = {row.contract_key: None for row in book.find(EXECUTIONS, "waiting", "1")}
@@ -100,18 +107,24 @@ class Holdings:
         self._upstream = True
         self._snapshot_due = False
         self._open_sweeps.clear()
+        self._caught_up.clear()
         self._release(all_of_them=True)
         self._snapshot_due = snapshot_due
 
-    def sweep_asked(self, request_id: int) -> None:
+    def sweep_asked(self, request_id: int, account: str) -> None:
         """Have the executions of this answer wait for its end."""
-        self._open_sweeps.add(request_id)
+        self._open_sweeps[request_id] = account
 
     def sweep_over(self, request_id: int) -> None:
         """Fold what waited for this answer: it ended, went quiet or timed out."""
-        self._open_sweeps.discard(request_id)
+        account = self._open_sweeps.pop(request_id, "")
+        behind = bool(account) and account not in self._caught_up
+        if behind:
+            self._caught_up.add(account)
         if not self._open_sweeps:
             self._release(all_of_them=False)
+        if behind:
+            self._fold_doubts()
 
     def snapshot_asked(self, asked: Moment, session: int) -> None:
         """Begin to gather an answer to a request for positions, or go on with an earlier one's.
@@ -132,8 +145,10 @@ class Holdings:
             self._draft.stale = True
 
     def upstream_back(self) -> None:
-        """Trust the next answer again; the session asks for one."""
+        """Trust the next answer again; the session asks for one, and for a sweep."""
         self._upstream = True
+        self._caught_up.clear()
+        self._open_sweeps = dict.fromkeys(self._open_sweeps, "")
 
     def listed(self, key: ContractKey, quantity: Decimal) -> None:
         """Take one row of that answer; a push outside an answer seeds nothing."""
@@ -257,17 +272,21 @@ class Holdings:
 
     def _seeded(self, key: ContractKey, rows: Sequence[Booked], holding: Holding | None) -> Holding:
         """Return the contract's holding at its base."""
-        snapshot = self._book.get(SNAPSHOTS, "last")
-        if holding is None or holding.seed is Seed.DOUBT or any(_doubtful(row, holding) for row in rows):
+        anew = holding is None or key.account in self._caught_up
+        if holding is None:
             contract = rows[0].execution.contract
             holding = Holding(key.account, contract, base=ZERO, held=ZERO, seed=Seed.DOUBT)
-            if snapshot is not None and key.text() not in snapshot.disturbed:
-                listed = snapshot.rows.get(key.text())
-                holding = replace(holding, listed=listed, asked=snapshot.asked)
-                # What happened between an earlier link's snapshot and now is not known.
-                current = all(row.session <= snapshot.session for row in rows)
-                if current and not any(_doubtful(row, holding) for row in rows):
-                    holding = replace(holding, seed=Seed.SNAPSHOT)
+        elif any(_doubtful(row, holding) for row in rows):
+            holding = replace(holding, seed=Seed.DOUBT)
+        snapshot = self._book.get(SNAPSHOTS, "last")
+        told = snapshot is not None and key.text() not in snapshot.disturbed
+        if snapshot is not None and told and anew and holding.seed is Seed.DOUBT:
+            listed = snapshot.rows.get(key.text())
+            holding = replace(holding, listed=listed, asked=snapshot.asked)
+            # What happened between an earlier link's snapshot and now is not known.
+            current = all(row.session <= snapshot.session for row in rows)
+            if current and not any(_doubtful(row, holding) for row in rows):
+                holding = replace(holding, seed=Seed.SNAPSHOT)
         return replace(holding, base=(holding.listed or ZERO) - _contained(rows, holding))
 
     def _entry(self, booked: Booked) -> Entry:
@@ -302,9 +321,12 @@ class Holdings:
         self._disturbed = None
         disturbed = tuple(sorted(draft.disturbed))
         self._book.put(SNAPSHOTS, Snapshot(draft.asked, ended, dict(draft.rows), disturbed, draft.session))
+        self._fold_doubts()
+        self._release(all_of_them=False)
+
+    def _fold_doubts(self) -> None:
         for holding in self._book.find(HOLDINGS, "doubt", "1"):
             self.refold(holding.key)
-        self._release(all_of_them=False)
 
 
 def _contained(rows: Iterable[Booked], holding: Holding) -> Decimal:

@@ -15,7 +15,7 @@ Rules
 | fee | the sums of its order; never holds a fill |
 | orderStatus, openOrder | total, status and remaining; no quantity, no opening, no closing |
 | position | compared; seeds a contract only as part of a complete snapshot |
-| end of positions | seeds the contracts that wait for it, and those seeded in doubt |
+| end of positions | seeds the contracts that wait for it, and those in doubt (after a break once swept) |
 """
 
 from __future__ import annotations
@@ -312,7 +312,7 @@ class Ledger:
             case (Source.SENT, "positions"):
                 self._holdings.snapshot_asked(Moment(frame.received_at, frame.seq), frame.session)
             case (Source.SENT, "executions"):
-                self._holdings.sweep_asked(int(rest[0]))
+                self._holdings.sweep_asked(int(rest[0]), rest[1])
             case (Source.LINK, "up"):
                 self._holdings.new_link(snapshot_due=True)
             case (Source.LINK, "down"):

@@ -1,0 +1,87 @@
+"""A base in doubt, after the connection or its link to IBKR was lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.facts import (
+    ACCOUNT,
+    ALERT,
+    Story,
+    exec_id,
+    execution,
+    held,
+    holding,
+    matched,
+    position,
+    quantity,
+    unmatched,
+)
+from tracker.core.book import Seed
+from tracker.core.model import End, EndOf, Notice, Source
+
+POSITIONS_END = End(EndOf.POSITIONS, -1)
+
+
+def base(story: Story) -> float:
+    return float(holding(story).base)
+
+
+def asked() -> Story:
+    """Return a story that has asked for positions and waits."""
+    story = Story(up=False)
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.note(Source.SENT, "positions")
+    return story
+
+
+@pytest.mark.parametrize("way", ["reconnected", "IBKR was lost"])
+def test_a_base_in_doubt_stands_until_the_sweep_after_a_break_is_over(way: str) -> None:
+    """What was sold meanwhile is in the positions already, and is told only by the sweep."""
+    story = asked()
+    story.decide = lambda execution: (unmatched if execution.signed < 0 else matched(ALERT))(execution)
+    story.tell(position(4), POSITIONS_END)
+    story.sweep(execution(exec_id(1), 4, at=-1, request_id=900))
+    assert (holding(story).seed, quantity(story)) == (Seed.DOUBT, 4)
+    story.now += timedelta(seconds=60)
+    if way == "reconnected":
+        story.reconnect(position(-2))
+    else:
+        story.tell(Notice(-1, 1100, "lost"), Notice(-1, 1102, "restored"))
+        story.snapshot(position(-2))
+    story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1))
+    assert (holding(story).seed, quantity(story)) == (Seed.DOUBT, 4)
+    story.note(Source.SENT, "executions", "901", ACCOUNT)
+    story.tell(execution(exec_id(2), -6, at=30, request_id=901, perm_id=189))
+    assert quantity(story) == 4
+    story.tell(End(EndOf.EXECUTIONS, 901))
+    assert (holding(story).seed, base(story), held(story), quantity(story)) == (Seed.SNAPSHOT, 0, -2, 0)
+
+
+def test_a_sweep_asked_before_a_break_settles_no_doubt_behind_it() -> None:
+    story = asked()
+    story.tell(position(4), POSITIONS_END)
+    story.sweep(execution(exec_id(1), 4, at=-1, request_id=900))
+    story.now += timedelta(seconds=60)
+    story.note(Source.SENT, "executions", "901", ACCOUNT)
+    story.tell(Notice(-1, 1100, "lost"), Notice(-1, 1102, "restored"))
+    story.snapshot(position(-2))
+    story.tell(End(EndOf.EXECUTIONS, 901))
+    assert (holding(story).seed, quantity(story)) == (Seed.DOUBT, 4)
+
+
+def test_an_answer_that_a_fill_of_the_contract_disturbed_leaves_its_base_as_it_was() -> None:
+    story = asked()
+    story.tell(position(10), POSITIONS_END)
+    story.sweep(execution(exec_id(1), 4, at=-1, request_id=900))
+    story.note(Source.LINK, "down", "lost")
+    story.session += 1
+    story.now += timedelta(seconds=60)
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.note(Source.SENT, "positions")
+    story.tell(position(10), execution(exec_id(2), 1, at=60), POSITIONS_END)
+    story.note(Source.LINK, "first_sweep")
+    story.sweep(request=901)
+    assert (holding(story).seed, base(story), held(story)) == (Seed.DOUBT, 10, 15)
