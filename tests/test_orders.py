@@ -103,6 +103,37 @@ def test_a_filled_order_that_is_corrected_down_has_nothing_to_come() -> None:
     assert (shown(story).open, quantity(story)) == (True, 3)
 
 
+def test_an_order_that_all_was_filled_of_has_nothing_to_come_though_no_status_said_so() -> None:
+    """A status is not guaranteed; a fee that comes later changes nothing of it."""
+    story = opened()
+    story.tell(open_order(4))
+    story.tell(execution(exec_id(1, 2), 3), fee(exec_id(1, 2), "2.60"))
+    story.tell(fee(exec_id(1, 2), "2.70"))
+    assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", 0)
+    story.tell(execution(exec_id(1, 3), 2))
+    assert (news(story)["filled_qty"], news(story)["remaining_qty"]) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [(status("Submitted", 3, 1), 1), (open_order(5), 2)],
+    ids=["the broker works it again", "it was made larger"],
+)
+def test_what_works_after_a_correction_is_still_to_come(told: OrderStatus | OpenOrder, expected: int) -> None:
+    story = opened()
+    story.tell(open_order(4))
+    story.tell(execution(exec_id(1, 2), 3))
+    story.tell(told)
+    assert news(story)["remaining_qty"] == expected
+
+
+def test_a_part_that_is_corrected_down_leaves_the_rest_to_come() -> None:
+    story = opened()
+    story.tell(open_order(10))
+    story.tell(execution(exec_id(1, 2), 3))
+    assert news(story)["remaining_qty"] == 7
+
+
 def test_a_fill_after_the_cancel_still_counts() -> None:
     story = Story()
     story.tell(open_order(10), status("Cancelled", 0, 10), execution(exec_id(1), 4))

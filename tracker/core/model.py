@@ -462,3 +462,5 @@ class Totals:
     realized_pnl: Decimal | None = None
     fees_pending: int = 0
     problems: tuple[str, ...] = field(default=())
+    most: Decimal = ZERO
+    """What they summed to before a correction took some back."""

@@ -65,7 +65,8 @@ class Orders:
         """Sum the order of an execution anew, after a correction or a changed fee."""
         rows = [row for row in self._book.find(EXECUTIONS, "orders", booked.order) if row.counted]
         rows.sort(key=lambda row: row.moment)
-        totals = Totals()
+        before = self._book.get(TOTALS, booked.order)
+        totals = Totals() if before is None else Totals(most=max(before.totals.most, before.totals.filled))
         for row in rows:
             totals = _added(totals, row.execution, self._book.get(FEES, row.execution.exec_id))
         self._book.put(TOTALS, OrderTotals(booked.order, totals))
@@ -186,6 +187,7 @@ def _added(totals: Totals, execution: Execution, fee: CommissionReport | None) -
         totals.commission,
         totals.realized_pnl,
         totals.fees_pending + 1,
+        most=totals.most,
     )
     return without if fee is None else _with_fee(without, fee)
 
@@ -199,7 +201,14 @@ def _with_fee(totals: Totals, fee: CommissionReport) -> Totals:
     if fee.realized_pnl is not None:
         realized = (realized or ZERO) + fee.realized_pnl
     return Totals(
-        totals.filled, totals.cost, totals.last_price, commission, realized, pending, totals.problems
+        totals.filled,
+        totals.cost,
+        totals.last_price,
+        commission,
+        realized,
+        pending,
+        totals.problems,
+        totals.most,
     )
 
 

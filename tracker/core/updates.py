@@ -179,7 +179,7 @@ def _last_order_update(book: Book, booked: Booked, alert: AlertId, updated_at: d
         "status": "FILLED" if total is not None and filled == total else "PARTIALLY_FILLED",
         "filled_qty": number(filled),
         "updated_at": instant(updated_at),
-        "remaining_qty": _remaining(order, total, filled),
+        "remaining_qty": _remaining(order, total, totals),
         "avg_fill_price": number(totals.cost / filled) if filled else None,
         "last_fill_price": number(execution.price),
         "side": execution.side.value,
@@ -202,10 +202,15 @@ def matched_by(booked: Booked, alert: AlertId) -> str:
     return OWNERSHIP
 
 
-def _remaining(order: OrderState | None, total: Decimal | None, filled: Decimal) -> Value:
+def _remaining(order: OrderState | None, total: Decimal | None, totals: Totals) -> Value:
     if order is not None and order.over:
         return 0
-    return None if total is None else number(max(total - filled, ZERO))
+    if order is None or total is None:
+        return None
+    if totals.most >= total and order.broker_filled is None:
+        # All of it was filled, though no status said so; only one since then could say that it works again.
+        return 0
+    return number(max(total - totals.filled, ZERO))
 
 
 def _position(stakes: list[Stake], shut: bool) -> dict[str, Value]:
