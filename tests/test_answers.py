@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from tests.daemon_rig import CALL, Rig, record
 from tests.test_end_to_end import ROBIN, play
+from tracker.clock import now
 
 
 async def _get(rig: Rig, path: str) -> tuple[int, str]:
@@ -64,6 +66,10 @@ def test_what_a_neighbour_wrote_late_is_counted_in_status_and_metrics(tmp_path: 
     play(tmp_path, story)
 
 
+async def _counted(rig: Rig, fills: int) -> bool:
+    return bool((await rig.status())["stats"]["orders_processed"] == fills)
+
+
 async def _merged(rig: Rig) -> bool:
     store = (await rig.status())["store"]
     return (store["late_writes_merged"], store["late_writes_lost"]) == (1, 0)
@@ -72,6 +78,27 @@ async def _merged(rig: Rig) -> bool:
 async def _unready(rig: Rig) -> bool:
     code, body = await _get(rig, "/ready")
     return code == 503 and "upstream" in body
+
+
+def test_fills_of_today_are_those_since_the_accounts_midnight(tmp_path: Path) -> None:
+    """Midnight was one to two hours ago there, whatever the UTC date is."""
+
+    async def story(rig: Rig) -> None:
+        ahead = (1 - now().hour) % 24
+        rig.options = [
+            "--gateway.timezone",
+            f"Etc/GMT{-ahead:+d}" if ahead <= 14 else f"Etc/GMT+{24 - ahead}",
+        ]
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start()
+        for hours in (0, 3):
+            at = now() - timedelta(hours=hours)
+            rig.gateway.execute(CALL, "BUY", 1, "2", time=at, fee=False)
+        await rig.until(lambda: _counted(rig, 2))
+        status = await rig.status()
+        assert (status["fills_today"], status["fees_pending"]) == (1, 1)
+
+    play(tmp_path, story)
 
 
 def test_a_subscriber_hears_of_a_fill_and_of_its_alert(tmp_path: Path) -> None:

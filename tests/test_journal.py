@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -453,7 +454,7 @@ def test_what_an_answer_left_out_is_counted(journal: Journal, listed: tuple[str,
     assert journal.unlisted(ACCOUNT, listed, START - timedelta(seconds=1)) == missing
 
 
-def test_pending_fees_of_a_day_are_counted_as_the_sums_count_them(journal: Journal) -> None:
+def test_fills_and_their_pending_fees_are_counted_as_the_sums_count_them(journal: Journal) -> None:
     """Not those of a replaced version, nor a combo's own line; a report without a number tells no fee."""
     bag = replace(NVDA, con_id=28812380, sec_type="BAG")
     with journal.step():
@@ -461,8 +462,18 @@ def test_pending_fees_of_a_day_are_counted_as_the_sums_count_them(journal: Journ
         story.tell(execution(exec_id(1), 4), execution(exec_id(1, 2), 3), execution(exec_id(2), 1))
         story.tell(execution(exec_id(3), 1), execution(exec_id(4), 1, contract=bag, perm_id=190))
         story.tell(fee(exec_id(2), "1.05"), fee(exec_id(3), None))
-    day = START.date()
     summed = sum(row.totals.fees_pending for row in journal.book.every(TOTALS))
-    assert journal.fees_pending(day) == summed == 2
-    assert journal.fees_pending(day + timedelta(days=1)) == 0
-    assert journal.book.count(EXECUTIONS, "day", day.isoformat()) == 5
+    assert journal.fills_since(START) == (3, summed) == (3, 2)
+    assert journal.fills_since(START + timedelta(seconds=1)) == (0, 0)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
+def test_fills_are_counted_from_the_moment_of_any_zone_on(journal: Journal, zone: str) -> None:
+    """By the time of execution; one that a sweep brought late counts for its own day."""
+    midnight = datetime(2025, 11, 18, tzinfo=ZoneInfo(zone))
+    with journal.step():
+        story = Story(book=journal.book)
+        for number, seconds in enumerate((-7200, -0.5, 0, 0.5, 3600), 1):
+            at = (midnight - START).total_seconds() + seconds
+            story.tell(execution(exec_id(number), 1, at=at), after=3600)
+    assert journal.fills_since(midnight) == (3, 3)

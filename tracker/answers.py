@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, tzinfo
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from tracker.answering.lookup import read_since
 from tracker.core.book import EXECUTIONS, GAPS, OUTBOX, UNDECODED, Attention, Book
 from tracker.core.proving import proven_until
 from tracker.core.updates import instant
@@ -30,9 +31,11 @@ def status(
     *,
     started_at: datetime,
     now: datetime,
+    zone: tzinfo,
 ) -> dict[str, Any]:
-    """Return how the tracker is, as the status socket tells it."""
+    """Return how the tracker is, as the status socket tells it; `zone` is that of the accounts' midnight."""
     book = journal.book
+    fills, unpaid = journal.fills_since(read_since("today", now, zone))
     counts = pump.counts
     return {
         "running": True,
@@ -49,9 +52,9 @@ def status(
         "gaps": [gap.day.isoformat() for gap in book.find(GAPS, "open", "1")],
         "link": _link(link),
         "store": _store(pump, file, book),
-        "fills_today": book.count(EXECUTIONS, "day", now.date().isoformat()),
+        "fills_today": fills,
         "needs_you": needs_you(book),
-        "fees_pending": journal.fees_pending(now.date()),
+        "fees_pending": unpaid,
         "undecodable": len(book.find(UNDECODED, "open", "1")),
         "journal": {
             "path": str(journal.path),

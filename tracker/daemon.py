@@ -259,6 +259,7 @@ class Daemon:
                 link,
                 started_at=self._started_at,
                 now=now(),
+                zone=self._settings.login_zone(),
             ),
             "notify": self._courier.figures(),
         }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from operator import is_
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,8 @@ from tracker.stores.schema import MIGRATIONS
 _ALERTS: Final[TypeAdapter[tuple[Alert, ...]]] = TypeAdapter(tuple[Alert, ...])
 _TAIL_FRAMES: Final = 20_000
 """Frames kept as they were appended, for the pump; when there are more it reads them from the file."""
+_CLOCKS_APART: Final = timedelta(hours=1)
+"""More than the broker's clock and ours can differ by."""
 
 Arriving = Sequence[tuple[Source, tuple[str, ...]]]
 """Frames that have no number yet."""
@@ -157,21 +159,26 @@ class Journal:
                     count += booked is not None and booked.execution.time >= since
         return count
 
-    def fees_pending(self, day: date) -> int:
-        """Count the executions received on a day (UTC) whose fee is not known yet.
+    def fills_since(self, since: datetime) -> tuple[int, int]:
+        """Count the fills executed since then (aware), and those of them whose fee is not known yet.
 
-        Asked of the file, since on a busy day decoding them all would hold up the fills that come meanwhile.
+        Neither a replaced version nor a combo's own line is one. Asked of the file, since on a busy day
+        decoding them all would hold up the fills that come meanwhile.
         """
+        since = since.astimezone(UTC)
         (found,) = select(
             self._db,
-            "SELECT COUNT(*) FROM executions AS e WHERE e.day = ?"
-            " AND NOT EXISTS (SELECT 1 FROM fees AS f WHERE f.key = e.exec_id"
-            " AND json_extract(CAST(f.body AS TEXT), '$.commission') IS NOT NULL)"
+            "SELECT COUNT(*), TOTAL(NOT EXISTS (SELECT 1 FROM fees AS f WHERE f.key = e.exec_id"
+            " AND json_extract(CAST(f.body AS TEXT), '$.commission') IS NOT NULL))"
+            " FROM executions AS e WHERE e.day >= ?"
+            " AND json_extract(CAST(e.body AS TEXT), '$.execution.time') >= ?"
             " AND json_extract(CAST(e.body AS TEXT), '$.superseded_by') = ''"
             " AND json_extract(CAST(e.body AS TEXT), '$.execution.contract.sec_type') <> 'BAG'",
-            (day.isoformat(),),
+            # The day is that of the receipt, which comes after the execution but for the clocks' difference.
+            # Times are texts in UTC: what follows the seconds is greater than nothing.
+            ((since - _CLOCKS_APART).date().isoformat(), f"{since:%Y-%m-%dT%H:%M:%S}"),
         )
-        return int(found[0])
+        return int(found[0]), int(found[1])
 
     def frames_after(self, seq: int, limit: int) -> list[Frame]:
         """Return the next frames in order, at most `limit`."""
