@@ -37,6 +37,7 @@ def test_status_health_ready_and_metrics_are_served_to_curl(tmp_path: Path) -> N
         assert status["stats"]["orders_processed"] == 1
         assert status["stats"]["alerts_updated"] >= 1
         assert status["last_polled_at"] is not None
+        assert status["journal"]["bytes"] > (rig.folder / "journal.db").stat().st_size
         assert (await _get(rig, "/health"))[0] == 200
         assert (await _get(rig, "/ready"))[0] == 200
         assert "tracker_fills_total 1" in (await _get(rig, "/metrics"))[1].splitlines()

@@ -27,7 +27,7 @@ from tracker.core.book import (
     alert_text,
 )
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Source
-from tracker.stores.journal import Journal, JournalFailed
+from tracker.stores.journal import Journal, JournalFailed, size_of
 from tracker.stores.schema import MIGRATIONS
 
 KEY = ExecutionKey(ACCOUNT, exec_id(1))
@@ -426,6 +426,16 @@ def test_the_notes_of_people_and_of_the_store_are_found(journal: Journal) -> Non
     sources = [Source.BROKER, Source.PERSON, Source.LINK, Source.STORE, Source.SENT, Source.FLEX]
     journal.append(1, START, [(source, (source.value,)) for source in sources])
     assert [frame.fields for frame in journal.notes()] == [("person",), ("store",)]
+
+
+def test_what_was_written_ahead_counts_to_its_size(journal: Journal) -> None:
+    """Beside a busy daemon that is megabytes before they come into the file itself."""
+    before = size_of(journal.path)
+    for _ in range(50):
+        journal.append(1, START, [(Source.BROKER, ("4", "x" * 10_000))])
+    assert size_of(journal.path) - before > 500_000
+    journal.close()
+    assert size_of(journal.path) == journal.path.stat().st_size > 500_000
 
 
 def test_the_days_with_executions_are_found(journal: Journal) -> None:

@@ -19,7 +19,7 @@ from tracker.core.updates import instant
 from tracker.gateway.link import LinkState
 from tracker.pump import Pump
 from tracker.stores.alerts import AlertFile
-from tracker.stores.journal import Journal
+from tracker.stores.journal import Journal, size_of
 from tracker.stores.rows import JournalBook
 
 
@@ -58,7 +58,7 @@ def status(
         "undecodable": len(book.find(UNDECODED, "open", "1")),
         "journal": {
             "path": str(journal.path),
-            "bytes": journal.path.stat().st_size,
+            "bytes": size_of(journal.path),
             "mode": journal.meta("mode"),
             "cursor": journal.cursor,
         },

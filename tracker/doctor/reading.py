@@ -24,7 +24,7 @@ from tracker.doctor.facts import JournalFacts, Lock, Place, Records, Stamp, Toke
 from tracker.parts import AlertStores
 from tracker.settings import Settings
 from tracker.stores.contracts import AlerterStores
-from tracker.stores.journal import JournalFailed
+from tracker.stores.journal import JournalFailed, size_of
 
 _TRIES: Final = 6
 _PAUSE_SECONDS: Final = 0.2
@@ -93,13 +93,13 @@ def read_journal(path: Path, *, in_use: bool) -> JournalFacts:
     try:
         if in_use:
             return _asked(path)
-        beside = path.with_name(f"{path.name}-wal")
-        size = sum(each.stat().st_size for each in (path, beside) if each.exists())
+        size = size_of(path)
         if size > COPIED_MOST:
             return JournalFacts(unread=f"not looked into, being {size >> 20} MB; `tracker status` tells")
         with TemporaryDirectory(prefix="tracker-doctor-") as folder:
             copy = Path(folder) / path.name
             shutil.copyfile(path, copy)
+            beside = path.with_name(f"{path.name}-wal")
             if beside.exists():
                 shutil.copyfile(beside, copy.with_name(beside.name))
             return _asked(copy, instead_of=path)

@@ -379,6 +379,12 @@ class Journal:
             ) from error
 
 
+def size_of(path: Path) -> int:
+    """Return the bytes of a journal, with those that SQLite keeps beside it for a while."""
+    beside = path.with_name(f"{path.name}-wal")
+    return sum(each.stat().st_size for each in (path, beside) if each.exists())
+
+
 def _root(exec_id: str) -> str:
     parts = correction_parts(exec_id)
     return exec_id if parts is None else parts.root
