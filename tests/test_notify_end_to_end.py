@@ -66,6 +66,21 @@ def test_an_alert_that_opens_and_shuts_is_told_with_what_price_and_why(tmp_path:
     assert len(hook.lines()) == 2
 
 
+def test_a_round_trip_that_one_sweep_brings_is_told_as_opened_and_as_shut(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await trade(rig, "BUY", 4, "2.5")
+        await trade(rig, "SELL", 4, "3")
+        await rig.start("--notify.urls", hook.url)
+        await rig.until(lambda: hook.said("SHUT"))
+
+    with Webhook() as hook:
+        play(tmp_path, story)
+    assert of(hook, "OPENED") == ["OPENED robindahood-alerts/NVDA: and it is shut again by now"]
+    (shut,) = of(hook, "SHUT")
+    assert shut.startswith("SHUT robindahood-alerts/NVDA: SELL 4 NVDA 2030-12-20 122.5 C at 3, by ownership")
+
+
 def test_what_happened_while_the_tracker_was_down_is_told_at_its_next_start(tmp_path: Path) -> None:
     """The fill comes with the first sweep; an alert that opened before the stop is not told again."""
 

@@ -15,7 +15,7 @@ from tracker.notify.wording import LONGEST_LINE, Choice, News, letter, trial_new
 NOON = datetime(2025, 11, 18, 17, 0, 5, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 FILL = FillFacts("BUY 4 NVDA 2025-11-21 122.5 C at 2.5", NOON, "it may belong to a/NVDA or b/NVDA")
-ALERT = AlertFacts(FILL, "con_id", "4", "2.5", closed_by="", realized="", emptied=False)
+ALERT = AlertFacts(FILL, "con_id", "4", "2.5", over=False, closed_by="", realized="", emptied=False)
 
 
 class Known:
@@ -100,6 +100,11 @@ def test_a_shut_alert_is_told_with_what_shut_it(facts: AlertFacts | None, words:
 
 def test_an_alert_that_the_book_does_not_show_is_told_all_the_same() -> None:
     assert said(choice(alert=None).hear(opened(), NOON)) == "17:00:05 UTC OPENED robin/NVDA: holds 4"
+
+
+def test_an_alert_that_is_over_by_the_time_it_is_told_is_not_told_with_what_shut_it() -> None:
+    text = said(choice(replace(ALERT, over=True, held="0")).hear(opened(), NOON))
+    assert text == "17:00:05 UTC OPENED robin/NVDA: and it is shut again by now"
 
 
 def test_a_fill_that_needs_a_person_is_grave_and_says_what_to_do() -> None:

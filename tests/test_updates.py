@@ -225,6 +225,25 @@ def test_opened_anew_it_shows_no_close() -> None:
     assert story.events[-1].kind is EventKind.OPENED
 
 
+def test_what_opens_and_shuts_within_one_batch_is_told_as_both() -> None:
+    """As when a first sweep brings a whole round trip, and again when a later one does."""
+    story = Story()
+    first = story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, at=10, perm_id=189))
+    later = story.tell(
+        execution(exec_id(3), 2, at=20, perm_id=190), execution(exec_id(4), -2, at=30, perm_id=191)
+    )
+    for events in (first, later):
+        told = [EventKind.FILL, EventKind.FILL, EventKind.OPENED, EventKind.SHUT]
+        assert [event.kind for event in events] == told
+        assert events[-1].what["alert"] == events[-2].what["alert"] == ALERT.name
+
+
+def test_a_corrected_price_of_a_shut_alert_opens_nothing() -> None:
+    story = closed_story()
+    events = story.tell(execution(exec_id(1, 2), 4, "2.75", at=20))
+    assert [event.kind for event in events] == [EventKind.CORRECTION, EventKind.CHANGED]
+
+
 @pytest.mark.parametrize("policy", list(ClosingPolicy))
 def test_a_record_that_owns_nothing_after_all_is_shut_whatever_the_policy(policy: ClosingPolicy) -> None:
     story = Story(policy=policy)

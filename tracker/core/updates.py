@@ -274,12 +274,25 @@ def show(
     book.put(ALERTS, replace(state, shown=update, order=order, removed=update.remove))
     book.put(OUTBOX, Delivery(update, frame.seq, frame.received_at))
     if shut:
-        kind = EventKind.SHUT if was_open or before is None else EventKind.CHANGED
+        kind = EventKind.SHUT if was_open else EventKind.CHANGED
     else:
         kind = EventKind.CHANGED if was_open else EventKind.OPENED
     quantity = sum((stake.quantity for _, stake in stakes), ZERO)
     what = {"alert": alert.name, "created_at": alert.created_at, "quantity": str(quantity)}
+    if shut and not was_open and _opened_since(before, update):
+        return [
+            *events,
+            Event(EventKind.OPENED, frame.received_at, what),
+            Event(EventKind.SHUT, frame.received_at, what),
+        ]
     return [*events, Event(kind, frame.received_at, what)]
+
+
+def _opened_since(before: AlertUpdate | None, after: AlertUpdate) -> bool:
+    """Tell whether a record that shows no open position had one since it was last shown."""
+    opened = (after.position or {}).get("opened_at")
+    closed = (before.position or {}).get("closed_at") if before is not None else None
+    return opened is not None and (closed is None or str(opened) > str(closed))
 
 
 def _last_booked(book: Book, found: Iterable[tuple[Holding, Stake]]) -> Booked:

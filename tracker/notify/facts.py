@@ -34,6 +34,8 @@ class AlertFacts:
     """The rule by which that fill belongs to the alert, `ownership` for one that closed."""
     held: str
     average: str
+    over: bool
+    """It is shut by now, so that fill is not the one that opened it."""
     closed_by: str
     """`expired` where no fill shut it; empty otherwise."""
     realized: str
@@ -64,6 +66,7 @@ class Facts:
                 rule=str(last.get("matched_by")),
                 held=str(position.get("quantity")),
                 average=_plain(position.get("avg_price")),
+                over=position.get("closed_at") is not None or position.get("opened_at") is None,
                 closed_by=str(position.get("closed_by") or ""),
                 realized="" if realized is None else _plain(realized),
                 emptied=position.get("opened_at") is None,

@@ -128,6 +128,8 @@ class Choice:
         facts, name = self._alert(event)
         if facts is None:
             return f"OPENED {name}: holds {event.get('quantity')}"
+        if facts.over:
+            return f"OPENED {name}: and it is shut again by now"
         words = f"{facts.fill.what}, by {facts.rule}; holds {facts.held} at {facts.average}"
         return f"OPENED {name}: {words}{_late(facts.fill, now)}"
 
