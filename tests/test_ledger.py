@@ -272,7 +272,9 @@ def test_a_closing_fill_needs_nobody() -> None:
 def test_a_person_assigns_a_fill_and_moves_it() -> None:
     story = Story(lambda execution: Ambiguous(Rule.SYMBOL, (ALERT, OTHER)))
     story.tell(execution(exec_id(1), 4))
-    story.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), *alert_fields(ALERT))
+    events = story.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), *alert_fields(ALERT))
+    assert [event.kind for event in events] == [EventKind.SETTLED, EventKind.OPENED]
+    assert events[0].what["note"] == f"assigned to {ALERT.name}"
     assert (quantity(story), news(story)["matched_by"]) == (4, "person")
     assert booked(story, exec_id(1)).attention is Attention.NONE
     story.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), *alert_fields(OTHER))
@@ -293,8 +295,14 @@ def test_an_alert_that_a_person_took_the_fill_from_in_the_same_batch_is_never_wr
 def test_a_person_dismisses_a_fill() -> None:
     story = Story(lambda execution: NEAR)
     story.tell(execution(exec_id(1), 4))
-    story.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1))
+    (event,) = story.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1))
     assert story.book.find(EXECUTIONS, "inbox", "near_miss") == []
+    assert (event.kind, event.what["exec_id"], event.what["note"]) == (
+        EventKind.SETTLED,
+        exec_id(1),
+        "dismissed",
+    )
+    assert story.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1)) == []
 
 
 def test_what_a_person_says_of_an_unknown_fill_changes_nothing() -> None:

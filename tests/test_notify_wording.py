@@ -127,7 +127,9 @@ def test_a_fill_of_earlier_is_told_with_its_time() -> None:
     assert " (filled 2025-11-18 17:00:05 UTC)" in said(choice().hear(needs_you(), late))
 
 
-@pytest.mark.parametrize("kind", ["fill", "fee", "correction", "changed", "taken_over", "gap", "conflict"])
+@pytest.mark.parametrize(
+    "kind", ["fill", "fee", "correction", "changed", "settled", "taken_over", "gap", "conflict"]
+)
 def test_other_events_are_nobodys_news(kind: str) -> None:
     assert choice().hear(event(kind), NOON) == []
 

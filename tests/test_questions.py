@@ -12,7 +12,7 @@ import pytest
 
 from tests.answer_rig import ROBIN, Desk, buy
 from tests.answer_rig import record as old_record
-from tests.daemon_rig import CALL, SHARES, Rig, details, record
+from tests.daemon_rig import BOUND_SECONDS, CALL, SHARES, Rig, details, record
 from tests.facts import exec_id
 from tracker import cli
 from tracker.answering.questions import Questions
@@ -109,6 +109,28 @@ def test_an_assignment_over_the_socket_needs_the_token_and_opens_the_alert(tmp_p
         assert (await ask(rig, "inbox"))["needs_you"] == []
         again = await ask(rig, "assign", exec_id=near, alert=NAME, token=token(rig))
         assert again["done"] is False
+
+    play(tmp_path, story)
+
+
+def test_what_one_program_decides_is_told_to_all_that_follow(tmp_path: Path) -> None:
+    """So that another screen shows it at once; a decision taken before is no news."""
+
+    async def story(rig: Rig) -> None:
+        near, other = await fill(rig, LATER), await fill(rig, LATER)
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.status_port)
+        writer.write(b"subscribe\n")
+        await reader.readline()
+        for _ in range(2):
+            await ask(rig, "dismiss", exec_id=other, token=token(rig))
+        await ask(rig, "assign", exec_id=near, alert=NAME, token=token(rig))
+        told: list[dict[str, Any]] = []
+        while not told or told[-1].get("event") != "opened":
+            async with asyncio.timeout(BOUND_SECONDS):
+                told.append(json.loads(await reader.readline()))
+        writer.close()
+        settled = [(each["exec_id"], each["note"]) for each in told if each.get("event") == "settled"]
+        assert settled == [(other, "dismissed"), (near, f"assigned to {NAME}")]
 
     play(tmp_path, story)
 

@@ -152,6 +152,9 @@ def test_events_make_the_answers_old_that_they_change() -> None:
         board.happened({"seq": 1, "event": kind}, START)
         assert board.stale, kind
     assert board.stale == set(QUESTIONS), "what is not known may change anything"
+    board = greeted()
+    board.happened({"seq": 1, "event": "settled"}, START)
+    assert board.stale == {"inbox", "fills"}
 
 
 def test_a_heartbeat_changes_nothing_but_when_the_daemon_was_heard() -> None:

@@ -334,9 +334,9 @@ class Ledger:
             case (Source.STORE, "back"):
                 self._back(frame, _alert_id(rest[:4]))
             case (Source.PERSON, "assign"):
-                self._assign(rest[0], rest[1], _alert_id(rest[2:6]))
+                self._assign(frame, rest[0], rest[1], _alert_id(rest[2:6]))
             case (Source.PERSON, "dismiss"):
-                self._dismiss(rest[0], rest[1])
+                self._dismiss(frame, rest[0], rest[1])
             case _:
                 pass
 
@@ -362,14 +362,19 @@ class Ledger:
         if booked.folded and booked.counted:
             self._holdings.changed(booked.contract_key)
 
-    def _assign(self, account: str, exec_id: str, alert: AlertId) -> None:
+    def _assign(self, frame: Frame, account: str, exec_id: str, alert: AlertId) -> None:
         booked = self._book.get(EXECUTIONS, f"{account} {exec_id}")
-        if booked is not None:
-            self._set_match(booked, Matched(((alert, Rule.PERSON),), booked.match.rejected))
+        if booked is None:
+            return
+        match = Matched(((alert, Rule.PERSON),), booked.match.rejected)
+        if match != booked.match:
+            self._tell(EventKind.SETTLED, frame, booked, f"assigned to {alert.name}")
+            self._set_match(booked, match)
 
-    def _dismiss(self, account: str, exec_id: str) -> None:
+    def _dismiss(self, frame: Frame, account: str, exec_id: str) -> None:
         booked = self._book.get(EXECUTIONS, f"{account} {exec_id}")
-        if booked is not None:
+        if booked is not None and not booked.dismissed:
+            self._tell(EventKind.SETTLED, frame, booked, "dismissed")
             self._book.put(EXECUTIONS, replace(booked, dismissed=True))
 
     def _take_over(self, frame: Frame, old: AlertId, new: AlertId) -> None:

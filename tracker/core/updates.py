@@ -54,6 +54,8 @@ class EventKind(StrEnum):
     CHANGED = "changed"
     SHUT = "shut"
     NEEDS_YOU = "needs_you"
+    SETTLED = "settled"
+    """A person assigned or dismissed a fill."""
     UNDECODABLE = "undecodable"
     CONFLICT = "conflict"
     TAKEN_OVER = "taken_over"

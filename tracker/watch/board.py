@@ -35,6 +35,7 @@ _NEWS_FOR: Final[Mapping[str, frozenset[str]]] = {
     "written": frozenset({"alerts"}),
     "taken_over": frozenset({"alerts"}),
     "needs_you": frozenset({"inbox", "fills"}),
+    "settled": frozenset({"inbox", "fills"}),
     "undecodable": frozenset({"inbox"}),
     "link": frozenset({"status"}),
     "gap": frozenset({"status"}),
