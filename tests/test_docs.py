@@ -223,9 +223,17 @@ def test_every_rule_is_explained() -> None:
     assert re.findall(r"^\| `(\w+)` \| (?:the|symbol,)", MATCHING, re.M)[: len(rules)] == rules
 
 
-def test_every_event_is_explained() -> None:
-    events = PROTOCOL.partition("| event | when |")[2].partition("\n\n")[0]
-    assert set(re.findall(r"`(\w+)`", events)) >= {kind.value for kind in EventKind}
+def test_every_event_is_explained_and_no_other() -> None:
+    """Those of the core, and those that the daemon itself publishes."""
+    published = {
+        name
+        for path in (PROJECT / "tracker").rglob("*.py")
+        for name in re.findall(r'"event": "(\w+)"', path.read_text("utf-8"))
+    }
+    assert {"link", "written", "unproven"} <= published
+    rows = PROTOCOL.partition("| event | when |")[2].partition("\n\n")[0]
+    explained = re.findall(r"\w+", " ".join(re.findall(r"^\| (`[^|]+`) \|", rows, re.M)))
+    assert sorted(explained) == sorted(published | {kind.value for kind in EventKind})
 
 
 def test_expiries_are_read_as_the_page_says() -> None:

@@ -346,4 +346,5 @@ def test_a_file_is_finished_and_belongs_to_no_machine(name: str) -> None:
         return
     for number, line in enumerate((PROJECT / name).read_text("utf-8").splitlines(), 1):
         assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b", line), f"{name}:{number}"
+        assert not re.match(r"(<{7}|={7}|>{7})( |$)", line), f"{name}:{number}: a merge that was not finished"
         assert not MACHINE_PATHS.search(line), f"{name}:{number}"
