@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.gateway_rig import kept, requests, with_gateway
-from tests.paper_clients import ACCOUNT, NVDA, until
+from tests.paper_clients import ACCOUNT, BOUND_SECONDS, NVDA, until
 from tracker.core.model import Source
 from tracker.gateway.link import LinkPhase
 from tracker.gateway.recording import FatalCapture
@@ -124,25 +124,20 @@ def test_sweeps_come_on_the_timer_and_equal_wishes_are_one() -> None:
             for _ in range(10):
                 link.session.request_sweep("test")
             await until(lambda: len(link.sink.of("55")) == 2, "the sweep")
-            link.session.request_completed_orders("a request behind it")
-            await until(lambda: link.sink.of("102"), "the completed orders")
+            link.session.request_snapshot("a request behind it")
+            await until(lambda: len(link.sink.of("62")) == 2, "the positions")
             assert requests(gateway).count("7") == count + 1
 
     with_gateway(scenario)
 
 
-def test_snapshots_and_completed_orders_come_on_demand() -> None:
+def test_snapshots_come_on_demand() -> None:
     async def scenario(gateway: PaperGateway) -> None:
         async with kept(gateway) as link:
             await link.subscribed()
             link.session.request_snapshot("test")
-            link.session.request_completed_orders("test")
-            await until(lambda: len(link.sink.of("62")) == 2 and link.sink.of("102"), "both answers")
-            assert [kind for kind in link.sent() if kind not in ("executions", "open_orders")] == [
-                "positions",
-                "positions",
-                "completed_orders",
-            ]
+            await until(lambda: len(link.sink.of("62")) == 2, "the answer")
+            assert link.sent().count("positions") == 2
 
     with_gateway(scenario)
 
@@ -221,8 +216,7 @@ def test_read_only_mode_refuses_completed_orders_at_once() -> None:
     async def scenario(gateway: PaperGateway) -> None:
         async with kept(gateway) as link:
             await link.subscribed()
-            link.session.request_completed_orders("test")
-            await until(lambda: link.links("timeout"), "the refusal")
+            assert await link.session.look(BOUND_SECONDS) is not None
             assert link.links("timeout") == [("timeout", "completed_orders", "-1")]
 
     with_gateway(scenario, read_only=True)

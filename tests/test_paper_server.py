@@ -331,7 +331,9 @@ def test_after_a_restart_the_port_and_the_book_are_the_same_and_order_ids_may_be
         async with make_gateway() as gateway:
             port = gateway.port
             order = gateway.order(NVDA, "BUY", 5, limit="2", client_id=7)
-            await gateway.restart(reuse_order_ids=True)
+            await gateway.stop()
+            gateway.book.restart_order_ids()
+            await gateway.start()
             assert gateway.port == port
             again = gateway.order(NVDA, "BUY", 5, limit="2", client_id=7)
             assert again.order_id == order.order_id

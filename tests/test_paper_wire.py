@@ -30,7 +30,7 @@ def test_messages_come_out_as_they_went_in_however_they_are_sliced(
     reader = FrameReader()
     got = [fields for piece in sliced(b"".join(map(frame, sent)), sizes) for fields in reader.feed(piece)]
     assert got == sent
-    assert reader.pending_bytes == 0
+    assert reader.feed(frame(["49", "1"])) == [("49", "1")], "nothing was left over"
 
 
 def test_an_empty_frame_is_passed_over() -> None:
@@ -47,11 +47,11 @@ def test_a_frame_over_the_limit_is_refused_before_it_is_read() -> None:
         reader.feed(struct.pack(">I", 101))
 
 
-def test_an_unfinished_frame_waits_within_the_limit() -> None:
+def test_a_frame_of_the_limit_waits_until_it_is_whole() -> None:
     reader = FrameReader(limit=100)
-    for _ in range(25):
-        assert reader.feed(struct.pack(">I", 100) if not reader.pending_bytes else b"aaaa") == []
-    assert reader.pending_bytes == 100
+    for piece in (struct.pack(">I", 100), *[b"aaaa"] * 24):
+        assert reader.feed(piece) == []
+    assert reader.feed(b"aaaa") == [("a" * 100,)]
 
 
 def test_invalid_utf8_does_not_stop_the_stream() -> None:

@@ -7,13 +7,6 @@ No other module may ask the system for the date or the time of day.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Protocol
-
-
-class Clock(Protocol):
-    """Tell the time as aware UTC."""
-
-    def __call__(self) -> datetime: ...
 
 
 def now() -> datetime:

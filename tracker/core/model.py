@@ -8,7 +8,7 @@ socket, and knows nothing of ib_insync. Quantities and prices are `Decimal`, tim
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -461,6 +461,5 @@ class Totals:
     commission: Decimal | None = None
     realized_pnl: Decimal | None = None
     fees_pending: int = 0
-    problems: tuple[str, ...] = field(default=())
     most: Decimal = ZERO
     """What they summed to before a correction took some back."""

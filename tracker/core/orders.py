@@ -207,7 +207,6 @@ def _with_fee(totals: Totals, fee: CommissionReport) -> Totals:
         commission,
         realized,
         pending,
-        totals.problems,
         totals.most,
     )
 

@@ -55,9 +55,8 @@ class Wishes:
     def __init__(self) -> None:
         self.sweep = asyncio.Event()
         self.errand = asyncio.Event()
-        """Set while `positions` or `completed_orders` is wanted."""
+        """Set when `positions` becomes wanted."""
         self.positions = False
-        self.completed_orders = False
         self.looks: list[asyncio.Future[Looked]] = []
         """Who waits for a look; one look answers all of them."""
 
@@ -73,8 +72,4 @@ class Wishes:
 
     def want_positions(self) -> None:
         self.positions = True
-        self.errand.set()
-
-    def want_completed_orders(self) -> None:
-        self.completed_orders = True
         self.errand.set()

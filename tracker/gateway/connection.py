@@ -311,7 +311,7 @@ class Connection:
             look.answered(ended=ended, refused=not ended and question in self._inquiries.forbidden)
 
     async def _errands(self) -> None:
-        """Ask for positions and completed orders when somebody wants them."""
+        """Ask for positions when somebody wants them."""
         wishes = self._wishes
         # The start-up asks for positions itself.
         await self._started.wait()
@@ -322,10 +322,6 @@ class Connection:
                 await asyncio.sleep(max(0.0, self._positions_barred_until - self._loop.time()))
                 async with self._errand:
                     await self._positions()
-            if wishes.completed_orders:
-                wishes.completed_orders = False
-                async with self._errand:
-                    await self._inquiries.completed_orders()
             await asyncio.sleep(self._options.gap_seconds)
 
     async def _probes(self) -> None:

@@ -122,11 +122,6 @@ class Session:
         logger.debug("position snapshot requested: {}", reason)
         self._wishes.want_positions()
 
-    def request_completed_orders(self, reason: str) -> None:
-        """Ask for the day's completed orders soon, for an audit."""
-        logger.debug("completed orders requested: {}", reason)
-        self._wishes.want_completed_orders()
-
     async def look(self, within: float) -> Looked | None:
         """Ask for positions, the day's executions and all orders anew, and return what was answered.
 

@@ -60,8 +60,6 @@ class Connection:
         """Client 0 only: manual orders are given numbers and shown to it."""
         self.hang_up = False
         """Close once the current answer is written."""
-        self.cut_off = ""
-        """Why this side closed the connection; empty where it did not."""
 
     @property
     def ready(self) -> bool:
@@ -75,7 +73,6 @@ class Connection:
             if rest is not None:
                 await self._serve(rest)
         except wire.WireError as error:
-            self.cut_off = str(error)
             _log.info("paper gateway: client %s cut off: %s", self.client_id, error)
         except ConnectionError as error:
             _log.info("paper gateway: client %s is gone: %s", self.client_id, error)
@@ -154,9 +151,8 @@ class Connection:
         if at_once and self._writer.transport.get_write_buffer_size():
             self._writer.transport.abort()
 
-    def abort(self, reason: str) -> None:
+    def abort(self) -> None:
         """Cut the client off at once."""
-        self.cut_off = reason
         self._closed = True
         self._writer.transport.abort()
 
@@ -172,4 +168,4 @@ class Connection:
             _log.info(
                 "paper gateway: client %s reads nothing, %d bytes wait: cut off", self.client_id, waiting
             )
-            self.abort("it reads nothing")
+            self.abort()

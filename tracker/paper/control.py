@@ -21,8 +21,6 @@ from tracker.paper.truth import truth
 
 MAX_LINE_BYTES: Final = 1 << 16
 MAX_CONNECTIONS: Final = 16
-MAX_ORDERS: Final = 1000
-"""How many orders one answer shows."""
 _log = logging.getLogger(__name__)
 _LOOPBACK: Final = "127.0.0.1"
 

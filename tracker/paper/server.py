@@ -99,13 +99,6 @@ class PaperGateway:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def restart(self, *, reuse_order_ids: bool = False) -> None:
-        """Go away and come back on the same port; the broker's book stays, orderIds may begin anew."""
-        await self.stop()
-        if reuse_order_ids:
-            self.book.restart_order_ids()
-        await self.start()
-
     async def __aenter__(self) -> PaperGateway:
         await self.start()
         return self

@@ -55,11 +55,6 @@ class FrameReader:
         self._limit = limit
         self._buffer = bytearray()
 
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes of an unfinished frame; at most the limit and four."""
-        return len(self._buffer)
-
     def feed(self, data: bytes) -> list[Fields]:
         """Return the messages that `data` completes; empty frames are skipped, as real servers do.
 
