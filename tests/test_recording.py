@@ -14,21 +14,17 @@ from tracker.gateway.recording import Fatal, FatalCapture, Recorder
 Hear = Callable[[], None]
 
 
-def nothing() -> None:
-    """Hear of frames and do nothing."""
-
-
 def broken() -> None:
     """Fail as a worker does that was shut down."""
     raise RuntimeError("cannot schedule new futures after shutdown")
 
 
-def reason_of(sink: MemorySink, on_arrival: Hear, on_commit: Hear) -> str:
+def reason_of(sink: MemorySink, on_commit: Hear) -> str:
     """Commit one note and return why capture ended; it stays ended."""
 
     async def commit() -> str:
         fatal: Fatal = asyncio.get_running_loop().create_future()
-        recorder = Recorder(sink, 1, real_now, on_commit, fatal, on_arrival)
+        recorder = Recorder(sink, 1, real_now, on_commit, fatal)
         with pytest.raises(FatalCapture) as first:
             recorder.note(Source.LINK, "first_sweep")
         with pytest.raises(FatalCapture, match="capture stopped"):
@@ -39,29 +35,19 @@ def reason_of(sink: MemorySink, on_arrival: Hear, on_commit: Hear) -> str:
     return asyncio.run(commit())
 
 
-@pytest.mark.parametrize(("on_arrival", "on_commit"), [(broken, nothing), (nothing, broken)])
-def test_a_hearer_that_fails_costs_no_frame_and_is_not_taken_for_the_journal(
-    on_arrival: Hear, on_commit: Hear
-) -> None:
+def test_a_hearer_that_fails_costs_no_frame_and_is_not_taken_for_the_journal() -> None:
     sink = MemorySink()
-    reason = reason_of(sink, on_arrival, on_commit)
+    reason = reason_of(sink, broken)
     assert sink.fields(Source.LINK) == [("first_sweep",)]
     assert "cannot schedule new futures" in reason
     assert "did not take" not in reason
     assert "1 frame is in the journal" in reason
 
 
-def test_the_pump_learns_of_a_frame_whose_arrival_could_not_be_told() -> None:
-    woken: list[str] = []
-    reason_of(MemorySink(), broken, lambda: woken.append("pump"))
-    assert woken == ["pump"]
-
-
-@pytest.mark.parametrize("on_arrival", [nothing, broken])
-def test_a_journal_that_takes_nothing_is_named(on_arrival: Hear) -> None:
+def test_a_journal_that_takes_nothing_is_named() -> None:
     sink = MemorySink()
     sink.broken = "disk I/O error"
     woken: list[str] = []
-    reason = reason_of(sink, on_arrival, lambda: woken.append("pump"))
+    reason = reason_of(sink, lambda: woken.append("pump"))
     assert "the journal did not take 1 frame: disk I/O error" in reason
     assert woken == []

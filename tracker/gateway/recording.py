@@ -88,7 +88,6 @@ class Recorder:
             raise self.fatal.result()
         if not frames:
             return
-        early = self._tell_arrival()
         try:
             self.sink.append(self.session, received_at, frames)
         except Exception as error:
@@ -96,22 +95,12 @@ class Recorder:
             raise self.fail(f"the journal did not take {_count(frames)}: {error}") from error
         try:
             self._on_commit()
-            if early is not None:
-                raise early
         except Exception as error:
             verb = "is" if len(frames) == 1 else "are"
             raise self.fail(
                 f"{_count(frames)} {verb} in the journal, and what hears of them failed,"
                 f" {type(error).__name__}: {error}"
             ) from error
-
-    def _tell_arrival(self) -> Exception | None:
-        """Tell that frames have come; what goes wrong there is raised once they are in the journal."""
-        try:
-            self._on_arrival()
-        except Exception as error:
-            return error
-        return None
 
     def note(self, source: Source, *fields: str) -> None:
         """Journal a note of our own: what is about to be sent, or what became of the link."""
