@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from tracker import cli
 from tracker.answering.questions import Questions
 from tracker.paper.contracts import option
 from tracker.status.protocol import CommandError
-from tracker.stores.journal import JournalFailed
+from tracker.stores.journal import Journal, JournalFailed
 
 NAME = f"{ROBIN}/NVDA"
 LATER = option("NVDA", "20301227", "C", "122.5", con_id=700100299)
@@ -257,3 +260,31 @@ def test_a_store_that_cannot_be_read_is_said_by_a_trial(tmp_path: Path) -> None:
         desk.run_pump()
         desk.alerts_path.write_text('{"a"')
         asyncio.run(main(desk))
+
+
+def test_the_fills_of_today_are_counted_aside_and_once_for_each_cursor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy day the count takes longer than a fill may wait."""
+    threads: list[str] = []
+    count = Journal.fills_since
+
+    def counted(self: Journal, since: datetime) -> tuple[int, int]:
+        threads.append(threading.current_thread().name)
+        return count(self, since)
+
+    monkeypatch.setattr(Journal, "fills_since", counted)
+    with Desk(tmp_path, {ROBIN: {"NVDA": old_record()}}) as desk:
+        ground = replace(desk.ground(), now=lambda: desk.now)
+        asked = Questions(desk.journal, ground, accounts=(), wake=lambda: None)
+
+        async def today() -> tuple[int, int]:
+            return await asked.fills_today()
+
+        desk.tell(buy(1, 4))
+        assert asyncio.run(today()) == asyncio.run(today()) == (1, 1)
+        desk.tell(buy(2, 1))
+        assert asyncio.run(today()) == (2, 2)
+        asked.close()
+    assert len(threads) == 2
+    assert all(name.startswith("questions") for name in threads)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from datetime import datetime, tzinfo
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tracker.answering.lookup import read_since
 from tracker.core.book import EXECUTIONS, GAPS, OUTBOX, UNDECODED, Attention, Book
 from tracker.core.proving import proven_until
 from tracker.core.updates import instant
@@ -29,13 +28,16 @@ def status(
     file: AlertFile,
     link: LinkState,
     *,
+    fills: tuple[int, int],
     started_at: datetime,
     now: datetime,
-    zone: tzinfo,
 ) -> dict[str, Any]:
-    """Return how the tracker is, as the status socket tells it; `zone` is that of the accounts' midnight."""
+    """Return how the tracker is, as the status socket tells it.
+
+    `fills` are those of the accounts' day, and how many of their fees are pending.
+    """
     book = journal.book
-    fills, unpaid = journal.fills_since(read_since("today", now, zone))
+    today, unpaid = fills
     counts = pump.counts
     return {
         "running": True,
@@ -52,7 +54,7 @@ def status(
         "gaps": [gap.day.isoformat() for gap in book.find(GAPS, "open", "1")],
         "link": _link(link),
         "store": _store(pump, file, book),
-        "fills_today": fills,
+        "fills_today": today,
         "needs_you": needs_you(book),
         "fees_pending": unpaid,
         "undecodable": len(book.find(UNDECODED, "open", "1")),
@@ -80,17 +82,17 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def health(status: Mapping[str, Any]) -> dict[str, Any]:
+def health(pump: Pump) -> dict[str, Any]:
     """Say whether the daemon does its work; trouble that it waits out by itself is not ill health."""
-    away = status["store"]["away"]
-    return {"healthy": not away, "reasons": [f"{verb}: {why['reason']}" for verb, why in away.items()]}
+    away = pump.away
+    return {"healthy": not away, "reasons": [f"{verb}: {why.reason}" for verb, why in away.items()]}
 
 
-def ready(status: Mapping[str, Any]) -> dict[str, Any]:
+def ready(pump: Pump, link: LinkState) -> dict[str, Any]:
     """Say whether a fill of this moment would reach its alert."""
-    reasons = list(health(status)["reasons"])
-    if not status["subscribed"]:
-        reasons.append(f"link {status['link']['state']}: {status['link']['reason']}")
+    reasons = list(health(pump)["reasons"])
+    if not link.subscribed:
+        reasons.append(f"link {link.state.value}: {link.reason}")
     return {"ready": not reasons, "reasons": reasons}
 
 

@@ -241,25 +241,25 @@ class Daemon:
         }
 
     async def _health(self, request: Request) -> Answer:
-        return answers.health(await self._status(request))
+        return answers.health(self._pump)
 
     async def _ready(self, request: Request) -> Answer:
-        return answers.ready(await self._status(request))
+        return answers.ready(self._pump, self._session.state)
 
     async def _metrics(self, request: Request) -> Answer:
         return answers.metrics(await self._status(request))
 
     async def _status(self, request: Request) -> Answer:
-        link = self._session.state
+        fills = await self._questions.fills_today()
         return {
             **answers.status(
                 self._journal,
                 self._pump,
                 self._store.alerts_file,
-                link,
+                self._session.state,
+                fills=fills,
                 started_at=self._started_at,
                 now=now(),
-                zone=self._settings.login_zone(),
             ),
             "notify": self._courier.figures(),
         }

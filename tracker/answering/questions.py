@@ -97,6 +97,8 @@ class Questions:
         self._ground = ground
         self._accounts = accounts
         self._wake = wake
+        self._counted: tuple[tuple[int, datetime], tuple[int, int]] | None = None
+        """The cursor and the midnight for which the day's fills were counted, and how many there were."""
         self._broken: JournalFailed | None = None
         self._broke = asyncio.Event()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="questions")
@@ -177,6 +179,18 @@ class Questions:
     def _since(self, request: Request, default: str) -> datetime | None:
         text = _text(request, "since") or default
         return read_since(text, self._ground.now(), self._ground.login_zone) if text else None
+
+    async def fills_today(self) -> tuple[int, int]:
+        """Count the fills of the accounts' day, and those whose fee is pending.
+
+        Counted aside, since late on a busy day that takes longer than a fill may wait, and not again before
+        something was applied.
+        """
+        asked = (self._journal.cursor, read_since("today", self._ground.now(), self._ground.login_zone))
+        if self._counted is None or self._counted[0] != asked:
+            found = await self._read(lambda journal: journal.fills_since(asked[1]))
+            self._counted = asked, found
+        return self._counted[1]
 
     async def _read(self, question: Callable[[Journal], Reply]) -> Reply:
         """Ask a journal opened for this question, in the thread that it must stay in."""
