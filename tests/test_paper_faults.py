@@ -290,6 +290,21 @@ def test_connections_can_be_dropped() -> None:
     asyncio.run(run())
 
 
+def test_connections_can_be_reset() -> None:
+    async def run() -> None:
+        async with make_gateway() as gateway:
+            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+            await until(lambda: len(gateway.floor.connections) == 1)
+            gateway.drop_connections(reset=True)
+            async with asyncio.timeout(BOUND_SECONDS):
+                with pytest.raises(ConnectionResetError):
+                    await reader.read()
+            writer.close()
+            await until(lambda: not gateway.floor.connections)
+
+    asyncio.run(run())
+
+
 def test_any_message_and_any_bytes_can_be_sent() -> None:
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway) as client:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
@@ -155,6 +157,13 @@ class Connection:
         """Cut the client off at once."""
         self._closed = True
         self._writer.transport.abort()
+
+    def reset(self) -> None:
+        """End the link by RST, whatever waits in either direction."""
+        link: socket.socket = self._writer.get_extra_info("socket")
+        # Lingering for no time at all: closing sends RST in place of FIN.
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort("reset")
 
     def _write(self, data: bytes) -> None:
         if self._closed or self._faults.silent:

@@ -303,11 +303,17 @@ class PaperGateway:
         """Send a system notice (request id -1), in its usual text unless given."""
         self.floor.tell_notice(code, notices.text_of(code, self.port) if text is None else text, to)
 
-    def drop_connections(self, to: Collection[int] | None = None) -> None:
-        """Close connections from this side; those still shaking hands too, unless `to` names client ids."""
+    def drop_connections(self, to: Collection[int] | None = None, *, reset: bool = False) -> None:
+        """Close connections from this side; those still shaking hands too, unless `to` names client ids.
+
+        With `reset` they end as where a machine on the way forgot them: RST, and what was on its way is lost.
+        """
         for connection in tuple(self.floor.connections):
             if to is None or connection.client_id in to:
-                connection.close()
+                if reset:
+                    connection.reset()
+                else:
+                    connection.close()
 
     def push_raw(self, *fields: str | int, to: Collection[int] | None = None) -> None:
         """Send one well-framed message of these fields."""
