@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from benchmark.streams import Plan
 
@@ -28,11 +28,14 @@ _END: Final = "null"
 class Process:
     """Run one of this package's modules and exchange lines of JSON with it."""
 
+    package: ClassVar[str] = "benchmark."
+    """What goes before the module's name."""
+
     def __init__(self, module: str, *arguments: str, log: Path) -> None:
         self.log = log
         with log.open("ab") as told:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"benchmark.{module}", *arguments],
+                [sys.executable, "-m", f"{self.package}{module}", *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=told,
@@ -80,6 +83,16 @@ class Process:
                 raise RuntimeError(f"it ended before it said {name!r}; see {self.log}")
             if name in answer:
                 return True
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._process.poll()
 
     def memory(self) -> float:
         """Return the resident memory in MiB."""
@@ -130,26 +143,37 @@ class Tracker(Process):
     """Run the tracker with clocks around it, over the stores of one folder."""
 
     def __init__(self, folder: Path, port: int, *flags: str, sweep_seconds: float = 3600) -> None:
+        self.status_port = free_port()
         settings = {
+            **stores(folder),
             "gateway.port": port,
             "gateway.sweep_seconds": sweep_seconds,
-            "stores.alerts": folder / "alerts.json",
-            "stores.contracts": folder / "alerter_contracts.json",
-            "stores.stocks": folder / "alerter_stocks.json",
-            "stores.journal": folder / "journal.db",
-            "stores.timezone": "UTC",
-            "status.port": free_port(),
+            "status.port": self.status_port,
             "status.token_file": folder / "status.token",
             "log.level": "WARNING",
         }
-        self.status_port = int(str(settings["status.port"]))
-        words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
-        super().__init__("tracked", "run", *words, *flags, log=folder / "tracker.log")
+        super().__init__("tracked", "run", *words(settings), *flags, log=folder / "tracker.log")
 
     def expect(self, shown: Mapping[str, Sequence[Any]]) -> None:
         """Have it tell when these alerts stand in the file."""
         self.tell({"expect": shown})
         self.hear("expecting")
+
+
+def stores(folder: Path) -> dict[str, object]:
+    """Return the settings that name the stores of one folder."""
+    return {
+        "stores.alerts": folder / "alerts.json",
+        "stores.contracts": folder / "alerter_contracts.json",
+        "stores.stocks": folder / "alerter_stocks.json",
+        "stores.journal": folder / "journal.db",
+        "stores.timezone": "UTC",
+    }
+
+
+def words(settings: Mapping[str, object]) -> list[str]:
+    """Return settings as flags of any command."""
+    return [word for key, value in settings.items() for word in (f"--{key}", str(value))]
 
 
 @contextmanager

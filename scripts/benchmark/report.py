@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from html import escape
 from typing import Any, Final
@@ -20,11 +20,15 @@ _HEADS: Final = ("figure", "ours", "baseline", "value", "target", "")
 
 def table(figures: Sequence[Figure]) -> str:
     """Return lines in columns."""
-    rows = [_HEADS, *map(_cells, figures)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
+    return columns([_HEADS, *map(_cells, figures)], left=(0, 5))
+
+
+def columns(rows: Sequence[Sequence[str]], left: Collection[int]) -> str:
+    """Return rows of equally many cells as lines; the columns `left` begin, the others end at one place."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if column in (0, 5) else cell.rjust(width)
+            cell.ljust(width) if column in left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
@@ -96,12 +100,7 @@ def drawing(figures: Sequence[Figure]) -> str:
     judged = [figure for figure in figures if figure.target is not None]
     height = _TOP + _ROW * len(judged) + 20
     middle = _LEFT + (_WIDTH - _LEFT) / 2
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
-        f'viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" font-size="12">',
-        f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
-        f'<text x="{middle}" y="18" text-anchor="middle" fill="#333">the target</text>',
-    ]
+    parts = [f'<text x="{middle}" y="18" text-anchor="middle" fill="#333">the target</text>']
     for power in range(-int(_REACH), int(_REACH) + 1):
         x = middle + power / _REACH * (_WIDTH - _LEFT) / 2 * 0.95
         label = f"{2**power:g} x" if power >= 0 else f"1/{2**-power} x"
@@ -110,7 +109,17 @@ def drawing(figures: Sequence[Figure]) -> str:
     for place, figure in enumerate(judged):
         parts += _bar(figure, _TOP + _ROW * place, middle)
     parts.append(f'<line x1="{middle}" y1="{_TOP - 8}" x2="{middle}" y2="{height - 14}" stroke="#333"/>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return svg(_WIDTH, height, parts)
+
+
+def svg(width: int, height: int, parts: Sequence[str]) -> str:
+    """Return a drawing of these parts on white."""
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+    )
+    return "\n".join([*head, *parts, "</svg>"]) + "\n"
 
 
 def _bar(figure: Figure, y: int, middle: float) -> list[str]:
