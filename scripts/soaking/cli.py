@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     number("--rate", default.rate, "fills a second")
     number("--fault-every", default.fault_every, "seconds from one fault to the next")
     number("--sweep-seconds", default.sweep_seconds, "the tracker's gateway.sweep_seconds")
+    number("--earlier", default.earlier, "fills of the day before the tracker starts", int)
     number("--seed", default.seed, "what the chances of trades and writes begin with", int)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw memory and latency as well")
@@ -48,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     if given.plot is not None and given.plot.suffix != ".svg":
         parser.error(f"--plot writes SVG only: name a file that ends in .svg, not {given.plot}")
-    options = Options(given.minutes, given.rate, given.seed, given.fault_every, given.sweep_seconds)
+    options = Options(
+        given.minutes, given.rate, given.seed, given.fault_every, given.sweep_seconds, given.earlier
+    )
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir=given.folder)).resolve()
     kept = True
     try:

@@ -47,6 +47,8 @@ _SAMPLE_SECONDS: Final = 10.0
 _LONGEST_FAULT: Final = 5.0
 _SETTLE_SECONDS: Final = 90.0
 _START_SECONDS: Final = 60.0
+_SLOWEST: Final = 100.0
+"""Fills a second that the tracker takes in at least."""
 
 
 _NOTHING_TOLD: Final[Neighbour] = {
@@ -70,6 +72,8 @@ class Options:
     """Seconds."""
     sweep_seconds: float = 15.0
     """The tracker's own default."""
+    earlier: int = 0
+    """Fills of the day before the tracker starts."""
 
     @property
     def alerts(self) -> int:
@@ -142,6 +146,10 @@ class Daemon(Process):
         answer = self.ask("ready")
         return answer is not None and bool(answer.get("ready"))
 
+    def counted(self) -> int:
+        """Return how many fills it says it counted."""
+        return int((self.ask("status") or {}).get("stats", {}).get("orders_processed", 0))
+
     def sample(self, seconds: float) -> Sample:
         """Measure what it takes now."""
         held = Path(f"/proc/{self.pid}/fd")
@@ -174,9 +182,13 @@ class Soak:
         stack.enter_context(running(self._trading))
         port = int(self._trading.hear("port")["port"])
         self._alerts = write_alerts(folder, options.alerts)
+        self._trading.tell({"earlier": options.earlier})
+        self._trading.hear("earlier")
         self._daemon = Daemon(folder, port, options.sweep_seconds)
         stack.enter_context(running(self._daemon))
-        _wait(self._daemon.is_ready, _START_SECONDS, "the tracker is ready")
+        patience = _START_SECONDS + options.earlier / _SLOWEST
+        _wait(self._daemon.is_ready, patience, "the tracker is ready")
+        _wait(lambda: self._daemon.counted() >= options.earlier, patience, "it has the day's earlier fills")
         self._neighbour = Part("neighbour", str(self._alerts), seed, log=folder / "neighbour.log")
         stack.enter_context(running(self._neighbour))
         crowd = str(options.crowd)

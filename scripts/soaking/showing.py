@@ -36,11 +36,12 @@ class Told:
     def __init__(self, outcome: Outcome, options: Options) -> None:
         self._outcome = outcome
         self._options = options
-        self._fills = outcome.record.fills()
+        everything = outcome.record.fills()
+        self._fills = [sent for sent in everything if sent.at >= 0]
         judging.close_windows(outcome.faults, self._fills)
         self._calm = judging.apart(self._fills, outcome.faults)
         self._minutes = judging.minutes(self._fills, outcome.faults, outcome.samples)
-        self.verdicts = list(verdicts(outcome, self._fills))
+        self.verdicts = list(verdicts(outcome, len(everything), self._fills))
 
     @property
     def broken(self) -> bool:
@@ -159,11 +160,11 @@ class Told:
 _WORDS: Final = {True: "kept", False: "BROKEN", None: "not judged"}
 
 
-def verdicts(outcome: Outcome, fills: Sequence[Sent]) -> Iterable[Verdict]:
-    """Judge every promise."""
+def verdicts(outcome: Outcome, count: int, fills: Sequence[Sent]) -> Iterable[Verdict]:
+    """Judge every promise; `count` are all fills, `fills` those that the tracker was there to see."""
     yield from judging.judge_journal(outcome.record, outcome.rows)
     counted = outcome.status.get("stats", {}).get("orders_processed")
-    yield Verdict("status counts each fill once", counted == len(fills), f"{counted} of {len(fills)}")
+    yield Verdict("status counts each fill once", counted == count, f"{counted} of {count}")
     yield judging.judge_alerts(outcome.record, outcome.alerts)
     yield from judging.judge_neighbour(outcome.neighbour)
     yield judging.judge_memory(outcome.samples)

@@ -1,8 +1,9 @@
 """A paper gateway that never stops trading, and what goes wrong with it.
 
-Runs as `python -m soaking.trading RATE ALERTS SEED` with lines of JSON: `trade` opens or shuts the market,
-`fault` begins one, `report` tells the executions and the faults that are over since the last report. Owns the
-truth of what was executed and when; it never looks at what the tracker makes of it.
+Runs as `python -m soaking.trading RATE ALERTS SEED` with lines of JSON: `earlier` makes fills of the day
+before anyone listens, `trade` opens or shuts the market, `fault` begins one, `report` tells the executions
+and the faults that are over since the last report. Owns the truth of what was executed and when; it never
+looks at what the tracker makes of it.
 """
 
 from __future__ import annotations
@@ -134,6 +135,13 @@ class Market:
             if self.open.is_set():
                 self.trader.trade()
 
+    def trade_before(self, fills: int) -> None:
+        """Make so many fills at once that clients learn of only by asking for the day."""
+        self.trader.told = False
+        for _ in range(fills):
+            self.trader.trade()
+        self.trader.told = True
+
     def begin(self, name: str, seconds: float) -> None:
         """Let it go wrong in one way, for so long where that is a matter of time."""
 
@@ -203,6 +211,9 @@ async def main(rate: float, alerts: int, seed: int) -> None:
                 market.begin(command["fault"], command["seconds"])
             elif "report" in command:
                 say(**market.report())
+            elif "earlier" in command:
+                market.trade_before(command["earlier"])
+                say(earlier=True)
             elif command["trade"]:
                 market.open.set()
             else:

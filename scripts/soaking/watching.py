@@ -13,10 +13,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from soaking.judging import Sighting
 from tracker.clock import now
+
+_QUIET_SECONDS: Final = 0.05
+"""Without an event for so long the file is read again: what is written anew over a stale copy is no event."""
 
 
 class Watcher:
@@ -25,9 +28,11 @@ class Watcher:
     def __init__(self, port: int, alerts: Path) -> None:
         self._alerts = alerts
         self._socket = socket.create_connection(("127.0.0.1", port), 10)
-        self._socket.settimeout(None)
+        self._socket.settimeout(_QUIET_SECONDS)
         self._socket.sendall(b"subscribe\n")
         self._shown: dict[str, str] = {}
+        self._read = (0, 0, 0)
+        """Inode, time and size of the file that was read last."""
         self._news: list[Sighting] = []
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -54,9 +59,16 @@ class Watcher:
         self._socket.close()
 
     def _follow(self) -> None:
+        rest = b""
         try:
-            rest = b""
-            while data := self._socket.recv(1 << 16):
+            while True:
+                try:
+                    data = self._socket.recv(1 << 16)
+                except TimeoutError:
+                    self._look({})
+                    continue
+                if not data:
+                    break
                 *lines, rest = (rest + data).split(b"\n")
                 self._take(map(json.loads, lines))
             if not self._closing:
@@ -76,13 +88,17 @@ class Watcher:
             self._look(written)
 
     def _look(self, written: dict[str, datetime]) -> None:
-        """Read the file and note which alerts show another execution than before."""
+        """Read the file, if it is another, and note which alerts show another execution than before."""
         try:
+            found = self._alerts.stat()
+            if (found.st_ino, found.st_mtime_ns, found.st_size) == self._read:
+                return
             alerts = json.loads(self._alerts.read_bytes())
         except (OSError, ValueError):
-            # The neighbour is writing it or has taken it away; the next event is a new occasion.
+            # The neighbour is writing it or has taken it away; it is read again soon.
             return
         moment = now()
+        self._read = (found.st_ino, found.st_mtime_ns, found.st_size)
         with self._lock:
             for records in alerts.values():
                 for ticker, record in records.items():
