@@ -189,3 +189,24 @@ def test_what_is_remembered_of_requests_is_bounded() -> None:
             assert len(gateway.floor.received_counts) < 1000
 
     asyncio.run(run())
+
+
+def test_a_long_answer_holds_up_nobody() -> None:
+    async def run() -> None:
+        async with make_gateway() as gateway, raw_client(gateway) as client:
+            for _ in range(2_000):
+                gateway.fill(gateway.order(NVDA, "BUY", 1, limit=2, push=False), push=False)
+
+            async def notices() -> None:
+                while True:
+                    gateway.notice(2103)
+                    await asyncio.sleep(0)
+
+            told = asyncio.create_task(notices())
+            client.send(7, 3, 1, 0, "", "", "", "", "", "")
+            await client.until("55")
+            told.cancel()
+            kinds = [fields[0] for fields in client.frames]
+            assert "4" in kinds[kinds.index("11") : kinds.index("55")]
+
+    asyncio.run(run())

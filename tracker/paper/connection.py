@@ -120,6 +120,8 @@ class Connection:
                 self._write(bytes(chunk))
                 chunk.clear()
                 await self._writer.drain()
+                # A client that reads fast is never waited for, and others want their turn.
+                await asyncio.sleep(0)
         if chunk:
             self._write(bytes(chunk))
         await self._writer.drain()
