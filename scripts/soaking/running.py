@@ -44,6 +44,8 @@ MEANINGS: Final[Mapping[str, str]] = {
 _NEIGHBOURS: Final = ("half", "stale", "folder")
 _TICK_SECONDS: Final = 0.25
 _SAMPLE_SECONDS: Final = 10.0
+_ASK_SECONDS: Final = 1.0
+"""Between two questions whether it is well: late on a busy day it holds up fills for 0.3 s to answer one."""
 _LONGEST_FAULT: Final = 5.0
 _SETTLE_SECONDS: Final = 90.0
 _START_SECONDS: Final = 60.0
@@ -146,9 +148,13 @@ class Daemon(Process):
         answer = self.ask("ready")
         return answer is not None and bool(answer.get("ready"))
 
-    def counted(self) -> int:
-        """Return how many fills it says it counted."""
-        return int((self.ask("status") or {}).get("stats", {}).get("orders_processed", 0))
+    def has_settled(self, fills: int) -> bool:
+        """Tell whether it says that it counted so many fills, with their fees, and owes no alert anything."""
+        status = self.ask("status")
+        if status is None:
+            return False
+        pending = status["fees_pending"] or status["store"]["undelivered"]
+        return bool(status["stats"]["orders_processed"] >= fills and not pending)
 
     def sample(self, seconds: float) -> Sample:
         """Measure what it takes now."""
@@ -188,7 +194,7 @@ class Soak:
         stack.enter_context(running(self._daemon))
         patience = _START_SECONDS + options.earlier / _SLOWEST
         _wait(self._daemon.is_ready, patience, "the tracker is ready")
-        _wait(lambda: self._daemon.counted() >= options.earlier, patience, "it has the day's earlier fills")
+        _wait(lambda: self._daemon.has_settled(options.earlier), patience, "it has the day's earlier fills")
         self._neighbour = Part("neighbour", str(self._alerts), seed, log=folder / "neighbour.log")
         stack.enter_context(running(self._neighbour))
         crowd = str(options.crowd)
@@ -203,6 +209,7 @@ class Soak:
         self._outcome = Outcome(Record(self._began), _NOTHING_TOLD)
         self._over: set[str] = set()
         self._sampled = 0.0
+        self._asked = 0.0
 
     @property
     def _seconds(self) -> float:
@@ -280,6 +287,9 @@ class Soak:
             if not said:
                 return False
             self._over.add(fault.name)
+        if self._seconds < self._asked + _ASK_SECONDS:
+            return False
+        self._asked = self._seconds
         if not self._daemon.is_ready():
             return False
         self._over.discard(fault.name)
@@ -315,4 +325,4 @@ def _wait(is_so: Callable[[], bool], seconds: float, what: str) -> None:
     while not is_so():
         if time.monotonic() > deadline:
             raise RuntimeError(f"it took over {seconds:g} s until {what}")
-        time.sleep(_TICK_SECONDS)
+        time.sleep(_ASK_SECONDS)
