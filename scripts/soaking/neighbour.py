@@ -72,7 +72,8 @@ class Neighbour:
     async def _round(self) -> None:
         """Read, think, and write all of it; between reading and writing others may write too."""
         alerts = self._look()
-        if alerts is None:
+        if alerts is None or self._missed:
+            # Work out of sight is missing in this copy, too, and would be lost by its own hand.
             return
         careless = self._chance.random() < _CARELESS
         await asyncio.sleep(self._chance.uniform(0.1, 0.4) if careless else self._chance.uniform(0, 0.02))
@@ -89,11 +90,9 @@ class Neighbour:
 
     def _change(self, alerts: Alerts) -> str:
         """Change one record of all, or make or delete one of its own; returns its ticker."""
-        ticker = self._chance.choice(sorted(self._tickers.keys() - self._missed.keys()))
+        ticker = self._chance.choice(sorted(self._tickers))
         extras = [
-            each
-            for each, number in self._wanted.items()
-            if each not in self._tickers and number is not None and each not in self._missed
+            each for each, number in self._wanted.items() if each not in self._tickers and number is not None
         ]
         if self._chance.random() < _EXTRA:
             fresh = len(extras) < _MOST_EXTRAS and self._chance.random() < 0.5
