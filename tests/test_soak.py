@@ -209,6 +209,9 @@ def test_a_row_tells_its_minute() -> None:
         (1, 1, 52, ()),
     ]
     assert rows[0].calm_p99 is None
+    assert rows[0].disk is None
+    timed = minutes(sent, faults, [], [(5.0, 0.01), (6.0, 0.4), (61.0, 0.02)])
+    assert [row.disk for row in timed] == [0.4, 0.02]
     assert rows[1].calm_p99 == pytest.approx(0.1)
 
 

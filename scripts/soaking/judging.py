@@ -174,11 +174,18 @@ class Minute:
     memory: float | None
     files: int | None
     journal: float | None
+    disk: float | None
+    """The longest that one commit and one replaced file took: what any tracker would have waited."""
     faults: tuple[str, ...]
 
 
-def minutes(fills: Sequence[Sent], faults: Sequence[Fault], samples: Sequence[Sample]) -> list[Minute]:
-    """Return a row for each minute; of its samples the last counts."""
+def minutes(
+    fills: Sequence[Sent],
+    faults: Sequence[Fault],
+    samples: Sequence[Sample],
+    floor: Sequence[tuple[float, float]] = (),
+) -> list[Minute]:
+    """Return a row for each minute; of its samples the last counts. `floor` are (moment, length)."""
     by_minute: defaultdict[int, list[Sent]] = defaultdict(list)
     for sent in fills:
         by_minute[int(sent.at // 60)].append(sent)
@@ -199,6 +206,7 @@ def minutes(fills: Sequence[Sent], faults: Sequence[Fault], samples: Sequence[Sa
                 last and last.memory,
                 last and last.files,
                 last and last.journal,
+                max((took for at, took in floor if at // 60 == number), default=None),
                 tuple(fault.name for fault in faults if fault.began // 60 == number),
             )
         )

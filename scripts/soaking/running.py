@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from benchmark.floor import Floor
 from benchmark.place import write_alerts
 from benchmark.processes import PROJECT, Process, free_port, resident, running, stores, words
 
@@ -44,6 +45,7 @@ MEANINGS: Final[Mapping[str, str]] = {
 _NEIGHBOURS: Final = ("half", "stale", "folder")
 _TICK_SECONDS: Final = 0.25
 _SAMPLE_SECONDS: Final = 10.0
+_FLOOR_SECONDS: Final = 1.0
 _ASK_SECONDS: Final = 1.0
 """Between two questions whether it is well: late on a busy day it holds up fills for 0.3 s to answer one."""
 _LONGEST_FAULT: Final = 5.0
@@ -103,6 +105,8 @@ class Outcome:
     """How long fills were made."""
     faults: list[Fault] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    floor: list[tuple[float, float]] = field(default_factory=list)
+    """(seconds since the start, seconds that one commit and one replaced file took on the same disk)."""
     late: float = 0.0
     """The most seconds by which the gateway made a fill after its turn."""
     missed_events: int = 0
@@ -202,6 +206,8 @@ class Soak:
         stack.enter_context(running(self._crowd))
         for process in (self._neighbour, self._crowd):
             process.hear("ready")
+        self._floor = Floor(folder, self._alerts.read_bytes(), b"")
+        stack.callback(self._floor.close)
         self._watcher = Watcher(self._daemon.status_port, self._alerts)
         stack.callback(self._watcher.close)
         self._turn = 0
@@ -253,6 +259,8 @@ class Soak:
         outcome.record.see(seen)
         outcome.late = max(outcome.late, answer["late"])
         self._over.update(answer["over"])
+        if not outcome.floor or self._seconds >= outcome.floor[-1][0] + _FLOOR_SECONDS:
+            outcome.floor.append((self._seconds, self._floor.once()))
         if self._seconds >= self._sampled + _SAMPLE_SECONDS:
             self._measure()
 

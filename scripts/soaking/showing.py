@@ -40,7 +40,7 @@ class Told:
         self._fills = [sent for sent in everything if sent.at >= 0]
         judging.close_windows(outcome.faults, self._fills)
         self._calm = judging.apart(self._fills, outcome.faults)
-        self._minutes = judging.minutes(self._fills, outcome.faults, outcome.samples)
+        self._minutes = judging.minutes(self._fills, outcome.faults, outcome.samples, outcome.floor)
         self.verdicts = list(verdicts(outcome, len(everything), self._fills))
 
     @property
@@ -53,9 +53,9 @@ class Told:
         return "\n\n".join([self._by_minute(), self._by_fault(), "\n".join(self._over_all()), self._judged()])
 
     def _by_minute(self) -> str:
-        heads = ("minute", "fills", "p50", "p99", "p99 calm", "memory", "files", "journal", "faults")
+        heads = ("minute", "fills", "p50", "p99", "p99 calm", "memory", "files", "journal", "disk", "faults")
         rows = [heads, *(_minute_cells(minute) for minute in self._minutes)]
-        return columns(rows, left=(8,))
+        return columns(rows, left=(9,))
 
     def _by_fault(self) -> str:
         rows: list[Sequence[str]] = [("fault", "at", "window", "fills", "slowest", "")]
@@ -79,6 +79,10 @@ class Told:
                 f"{title}: {len(fills):,}, from the gateway's sending to the renamed and synced file"
                 f" p50 {milliseconds(p50)}, p99 {milliseconds(p99)}"
             )
+        yield (
+            "disk: the longest that one commit and one replaced file of that size took beside the tracker,"
+            " tried once a second"
+        )
         yield (
             f"{outcome.status.get('reapplied', '?')} updates written again over the neighbour's stale copies;"
             f" the gateway made no fill later than {outcome.late:.2f} s after its turn"
@@ -190,6 +194,7 @@ def _minute_cells(minute: Minute) -> tuple[str, ...]:
         "" if minute.memory is None else f"{minute.memory:.1f} MiB",
         "" if minute.files is None else str(minute.files),
         "" if minute.journal is None else f"{minute.journal:.1f} MiB",
+        milliseconds(minute.disk),
         ", ".join(minute.faults),
     )
 
