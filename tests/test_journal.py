@@ -446,24 +446,6 @@ def test_the_days_with_executions_are_found(journal: Journal) -> None:
     assert journal.days() == ["2025-11-18", "2025-11-19"]
 
 
-@pytest.mark.parametrize(
-    ("listed", "missing"),
-    [
-        ((), 2),
-        ((exec_id(1),), 1),
-        ((exec_id(1), exec_id(2)), 0),
-        ((exec_id(1, 2), exec_id(2)), 0),
-        ((exec_id(9), exec_id(2), "0000e0d5.00000003.01.01.01"), 1),
-    ],
-)
-def test_what_an_answer_left_out_is_counted(journal: Journal, listed: tuple[str, ...], missing: int) -> None:
-    with journal.step():
-        story = Story(book=journal.book)
-        story.tell(execution(exec_id(7), 1, at=-3600), execution(exec_id(8), 1, account="DU9000001"))
-        story.tell(execution(exec_id(1), 4), execution(exec_id(2), 4, at=1))
-    assert journal.unlisted(ACCOUNT, listed, START - timedelta(seconds=1)) == missing
-
-
 def test_fills_and_their_pending_fees_are_counted_as_the_sums_count_them(journal: Journal) -> None:
     """Not those of a replaced version, nor a combo's own line; a report without a number tells no fee."""
     bag = replace(NVDA, con_id=28812380, sec_type="BAG")

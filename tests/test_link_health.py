@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from tests.daemon_rig import CALL, Rig, record
 from tests.test_end_to_end import ROBIN, play
+from tracker.gateway.link import LinkOptions
 
 SOON = 2.0
 """Seconds from the moment a trouble can be known to the moment that status tells it."""
@@ -41,6 +44,12 @@ async def _says(rig: Rig, state: str, *words: str, seconds: float = SOON) -> dic
     except AssertionError as error:
         raise AssertionError(f"status says {last}") from error
     return last
+
+
+def test_a_sweep_pauses_longer_on_a_busy_day_but_never_too_long_for_a_proof() -> None:
+    options = LinkOptions("127.0.0.1", 4002, 0, UTC)
+    assert [options.sweep_pause(listed) for listed in (0, 3_000, 20_000, 90_000)] == [15, 15, 100, 240]
+    assert replace(options, sweep_seconds=250).sweep_pause(90_000) == 250
 
 
 def test_a_refused_port(tmp_path: Path) -> None:

@@ -152,6 +152,16 @@ def test_what_another_program_changed_is_compared_before_the_next_fill_is_decide
         assert (shown(desk)["created_at"], shown(desk)["position"]["quantity"]) == (NEWER, 5)
 
 
+def test_a_fill_whose_alert_comes_before_the_pump_has_its_turn_is_decided_again(tmp_path: Path) -> None:
+    """Found by seed 1799: the fill was not yet known to be without an alert when the store was compared."""
+    with Desk(tmp_path, {ROBIN: {}}) as desk:
+        desk.run_pump()
+        desk.take(buy(1, 4))
+        desk.write({ROBIN: {"NVDA": record()}})
+        desk.run_pump()
+        assert shown(desk)["position"]["quantity"] == 4
+
+
 def test_a_fill_is_journalled_while_the_store_cannot_be_read(tmp_path: Path) -> None:
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         desk.run_pump()

@@ -13,7 +13,27 @@ from tests.sim.mutations import MUTATIONS, mutated
 from tests.sim.runs import run_many, run_one
 
 FIXED = range(100)
-FOUND = (150, 381, 407, 506, 757, 1382, 1396, 1418, 1450, 1585, 2537, 3987, 4683, 6326, 6330, 6344, 7434)
+FOUND = (
+    150,
+    381,
+    407,
+    506,
+    757,
+    1382,
+    1396,
+    1418,
+    1450,
+    1585,
+    1799,
+    1867,
+    2537,
+    3987,
+    4683,
+    6326,
+    6330,
+    6344,
+    7434,
+)
 """Seeds that found a bug, of the tracker or of what was expected of it; each is mended."""
 FRESH = 40
 CATCHES = {

@@ -210,6 +210,8 @@ class Pump:
             raise self._failure
         if self._writing is not None:
             await self._deliver()
+        # What was decided as it came counts before the store is compared: a fill may have found no alert.
+        self._tell()
         while True:
             changed = await self._refresh()
             # A store that cannot be read is not an empty one.

@@ -158,8 +158,10 @@ class Oracle:
             owned = any(self._speaks_of(heir, key) for key, _ in self.owned(owner))
             contracts = self.history[owner].keys()
             if self.loose & contracts or any(len(self._bases(key)) > 1 for key in contracts):
-                # What is owned hangs on a base or on a sweep that is not settled; either is right.
-                owned = self.successor(owner) == heir.id
+                # What is owned hangs on a base or on a sweep that is not settled; either is right. After a
+                # crash the tracker may have handed on by way of another record than was seen here.
+                line = [one for one in self.history if self.current(one) == owner]
+                owned = any(self.successor(one) == heir.id for one in line)
             if owned:
                 self.heirs[owner] = heir.id
 

@@ -76,6 +76,8 @@ class Connection:
         self._upstream_silent = False
         """2110 came, which no notice takes back."""
         self._upheavals = 0
+        self._listed = 0
+        """How many executions the last sweep listed."""
         """Counts 1100, 1101, 1102 and 2110, so that a sweep can tell that one came in between."""
         self._started = asyncio.Event()
         """Set once the first sweep ended or timed out."""
@@ -232,7 +234,8 @@ class Connection:
                 wishes.want_positions()
             await asyncio.sleep(options.gap_seconds)
             with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, options.sweep_seconds - options.gap_seconds)):
+                pause = options.sweep_pause(self._listed)
+                async with asyncio.timeout(max(0.0, pause - options.gap_seconds)):
                     await wishes.sweep.wait()
 
     async def _first_positions(self) -> None:
@@ -257,14 +260,17 @@ class Connection:
         self._wishes.sweep.clear()
         upheavals = self._upheavals
         answers: list[bool] = []
+        listed = 0
         for account in self._accounts:
             since = self._inquiries.midnight()
             answers.append(await self._inquiries.executions(account))
+            listed += len(self._inquiries.listed)
             if self._look is not None:
                 self._look.swept(account, since, ended=answers[-1])
         if not self._started.is_set():
             self._started.set()
             self._recorder.note(Source.LINK, "first_sweep")
+        self._listed = listed
         ended = all(answers)
         board.change(last_sweep_timed_out=not ended)
         if ended:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from enum import StrEnum
+from typing import Final
 
 
 class LinkPhase(StrEnum):
@@ -52,6 +53,12 @@ class LinkState:
     session: int = 0
 
 
+_SECONDS_PER_EXECUTION: Final = 0.005
+"""Two hundred times what it takes to find an execution known, so that sweeps take little of a busy day."""
+_LONGEST_PAUSE: Final = 240.0
+"""A sweep proves the end of a day only in its last five minutes."""
+
+
 @dataclass(frozen=True, slots=True)
 class LinkOptions:
     """Hold how to connect and how patiently; durations in seconds."""
@@ -82,3 +89,7 @@ class LinkOptions:
     """A link that lived shorter counts as a failed attempt."""
     silent_upstream_seconds: float = 300.0
     """So long after 2110 the link is made anew, since no notice need ever take 2110 back."""
+
+    def sweep_pause(self, listed: int) -> float:
+        """Return the seconds until the next sweep that nobody asks for, after one that listed so many."""
+        return max(self.sweep_seconds, min(_LONGEST_PAUSE, listed * _SECONDS_PER_EXECUTION))

@@ -165,7 +165,7 @@ class Connection:
         link: socket.socket = self._writer.get_extra_info("socket")
         # Lingering for no time at all: closing sends RST in place of FIN.
         link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.abort("reset")
+        self.abort()
 
     def _write(self, data: bytes) -> None:
         if self._closed or self._faults.silent:

@@ -149,15 +149,18 @@ class Journal:
 
     def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:
         """Count the account's booked executions since then that an answer did not list, in any version."""
-        roots = {_root(exec_id) for exec_id in listed}
-        count = 0
+        start = f"{account} "
+        absent: list[str] = []
         for day in (since.date(), since.date() + timedelta(days=1), since.date() + timedelta(days=2)):
-            for key in self.book.keys(EXECUTIONS, "day", day.isoformat()):
-                of, _, exec_id = key.partition(" ")
-                if of == account and _root(exec_id) not in roots:
-                    booked = self.book.get(EXECUTIONS, key)
-                    count += booked is not None and booked.execution.time >= since
-        return count
+            keys = self.book.keys(EXECUTIONS, "day", day.isoformat())
+            absent += [key for key in keys if key.startswith(start) and key[len(start) :] not in listed]
+        rows = [booked for key in absent if (booked := self.book.get(EXECUTIONS, key)) is not None]
+        # An answer names the version in force.
+        replaced = {row.superseded_by for row in rows if row.superseded_by}.intersection(listed)
+        rows = [row for row in rows if row.execution.time >= since and row.superseded_by not in replaced]
+        # On a busy day the roots of all that it names are dear; seldom anything is left to ask them for.
+        roots = {_root(exec_id) for exec_id in listed} if rows else set()
+        return sum(_root(row.execution.exec_id) not in roots for row in rows)
 
     def fills_since(self, since: datetime) -> tuple[int, int]:
         """Count the fills executed since then (aware), and those of them whose fee is not known yet.

@@ -1,0 +1,50 @@
+"""Which booked executions an answer about the day left out; without any it is a proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.facts import ACCOUNT, START, Story, exec_id, execution
+from tracker.stores.journal import Journal
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(tmp_path / "journal.db")
+    yield journal
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    ("listed", "missing"),
+    [
+        ((), 2),
+        ((exec_id(1),), 1),
+        ((exec_id(1), exec_id(2)), 0),
+        ((exec_id(1, 2), exec_id(2)), 0),
+        ((exec_id(9), exec_id(2), "0000e0d5.00000003.01.01.01"), 1),
+    ],
+)
+def test_what_an_answer_left_out_is_counted(journal: Journal, listed: tuple[str, ...], missing: int) -> None:
+    with journal.step():
+        story = Story(book=journal.book)
+        story.tell(execution(exec_id(7), 1, at=-3600), execution(exec_id(8), 1, account="DU9000001"))
+        story.tell(execution(exec_id(1), 4), execution(exec_id(2), 4, at=1))
+    assert journal.unlisted(ACCOUNT, listed, START - timedelta(seconds=1)) == missing
+
+
+@pytest.mark.parametrize(
+    ("listed", "missing"),
+    [((exec_id(1, 2), exec_id(2)), 0), ((exec_id(1, 2),), 1), ((exec_id(1), exec_id(2)), 0), (("",), 3)],
+)
+def test_an_answer_that_names_one_version_leaves_out_none(
+    journal: Journal, listed: tuple[str, ...], missing: int
+) -> None:
+    with journal.step():
+        story = Story(book=journal.book)
+        story.tell(execution(exec_id(1), 4), execution(exec_id(2), 4, at=1), execution(exec_id(1, 2), 3))
+    assert journal.unlisted(ACCOUNT, listed, START - timedelta(seconds=1)) == missing
