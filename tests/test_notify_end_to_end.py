@@ -48,6 +48,8 @@ def test_an_alert_that_opens_and_shuts_is_told_with_what_price_and_why(tmp_path:
         await rig.idle()
         await trade(rig, "SELL", 3, "3.25")
         await rig.until(lambda: hook.said("SHUT"))
+        # The webhook has the message a moment before the daemon has its answer.
+        await rig.until(partial(told, rig, 1))
         figures = (await rig.status())["notify"]
         assert (figures["urls"], figures["sent"], figures["waiting"], figures["trouble"]) == (1, 1, 0, {})
         figures_drawn = await asyncio.to_thread(metrics, rig.status_port)
@@ -184,6 +186,10 @@ def test_a_webhook_that_fails_costs_nothing(tmp_path: Path, fault: str) -> None:
 def holds(rig: Rig, quantity: int) -> bool:
     # The first message may be there before the file is written.
     return bool(rig.read().get("position", {}).get("quantity") == quantity)
+
+
+async def told(rig: Rig, count: int) -> bool:
+    return bool((await rig.status())["notify"]["sent"] == count)
 
 
 async def troubled(rig: Rig) -> bool:
