@@ -6,12 +6,12 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.free_ports import free_port
 from tracker.clock import now
 from tracker.paper.contracts import PaperContract, option, stock
 from tracker.paper.server import PaperGateway
@@ -198,11 +198,3 @@ class Rig:
     def log(self) -> str:
         """Return what the daemon logged."""
         return (self.folder / "daemon.log").read_text()
-
-
-def free_port() -> int:
-    """Return a port of the loopback that is free now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port

@@ -14,7 +14,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.daemon_rig import BOUND_SECONDS, free_port, record
+from tests.daemon_rig import BOUND_SECONDS, record
+from tests.free_ports import free_port
 from tracker.clock import now
 from tracker.doctor.command import diagnose
 from tracker.doctor.facts import Space

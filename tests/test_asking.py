@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tests.answer_rig import ROBIN, Desk, buy, loose, record
-from tests.daemon_rig import free_port
 from tests.facts import ACCOUNT, NVDA, exec_id, execution, fee
 from tests.fakes import Records
+from tests.free_ports import free_port
 from tracker import cli
 from tracker.core.model import Contract, Source, Undecodable
 from tracker.stores.lock import FileLock

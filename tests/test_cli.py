@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.free_ports import free_port
 from tracker import cli
 from tracker.commands import COMMANDS
 from tracker.settings import Settings
@@ -70,11 +71,6 @@ def listener(*lines: bytes) -> Iterator[tuple[int, list[bytes]]]:
         thread.start()
         yield server.getsockname()[1], requests
         thread.join(10)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.daemon_rig import Rig, free_port
+from tests.daemon_rig import Rig
+from tests.free_ports import free_port
 from tests.test_end_to_end import play
 from tracker import cli
 from tracker.commands import COMMANDS

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.daemon_rig import free_port, record
+from tests.daemon_rig import record
 from tests.doctor_rig import LOCAL_DISK, Diagnosis, Setup, command, play
+from tests.free_ports import free_port
 from tests.paper_clients import NVDA, until
 from tests.store_cases import FaultyDisk
 from tracker.doctor.facts import Machine, Space

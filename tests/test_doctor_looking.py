@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.daemon_rig import free_port
 from tests.doctor_rig import PLENTY
+from tests.free_ports import free_port
 from tests.store_cases import FaultyDisk
 from tracker.doctor import reading
 from tracker.doctor.facts import FolderState, PortState, Stopped

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.daemon_rig import CALL, Rig, details, free_port, record
+from tests.daemon_rig import CALL, Rig, details, record
+from tests.free_ports import free_port
 from tests.test_end_to_end import ROBIN, play
 from tests.webhook import Webhook
 

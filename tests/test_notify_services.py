@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon_rig import free_port
+from tests.free_ports import free_port
 from tests.webhook import Webhook
 from tracker.notify.services import CannotNotify, open_services
 from tracker.settings import Notify

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.daemon_rig import BOUND_SECONDS, CALL, SHARES, Rig, details, free_port, record
+from tests.daemon_rig import BOUND_SECONDS, CALL, SHARES, Rig, details, record
+from tests.free_ports import free_port
 from tests.watch_rig import Screen, lines_of, watching
 from tracker import cli
 from tracker.paper.contracts import option

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.daemon_rig import free_port
 from tests.facts import ACCOUNT
+from tests.free_ports import free_port
 from tests.test_status import until
 from tracker.clock import now
 from tracker.status.client import NotReachable
