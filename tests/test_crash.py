@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import signal
 from decimal import Decimal
@@ -15,6 +14,7 @@ import pytest
 
 from tests.daemon_rig import CALL, Rig, record, records_of
 from tests.doomed import DEATHS
+from tests.seeds import fresh_seed
 from tests.test_end_to_end import ROBIN, play
 from tracker.paper.contracts import option
 
@@ -76,10 +76,7 @@ def test_fifty_kills_at_random_instants_under_load(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Fills come all the time, in partials, with corrections; nothing is lost and nothing doubled."""
-    seed = int(os.environ.get("CRASH_SEED") or int.from_bytes(os.urandom(4)))
-    with capsys.disabled():
-        print(f"\ncrash seed {seed} (CRASH_SEED={seed} repeats it)")
-    chance = random.Random(seed)
+    chance = random.Random(fresh_seed("crash", "CRASH_SEED", capsys))
     contracts = [option(f"SYM{n}", "20301220", "C", "100", con_id=700200000 + n) for n in range(ALERTS)]
     truth = [Decimal(0)] * ALERTS
     pace = SLOW

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.daemon_rig import CALL, Rig, details, record, records_of
+from tests.seeds import fresh_seed
 from tests.test_end_to_end import ROBIN, play
 from tracker.clock import now
 from tracker.paper.contracts import option
@@ -81,9 +82,7 @@ def test_every_fill_is_applied_and_nothing_of_the_neighbours_is_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """200 fills while the neighbour rewrites the file from stale copies all the time."""
-    seed = int(os.environ.get("NEIGHBOUR_SEED") or int.from_bytes(os.urandom(4)))
-    with capsys.disabled():
-        print(f"\nneighbour seed {seed} (NEIGHBOUR_SEED={seed} repeats it)")
+    seed = fresh_seed("neighbour", "NEIGHBOUR_SEED", capsys)
     contracts = [option(f"SYM{n}", "20301220", "C", "100", con_id=700200000 + n) for n in range(ALERTS)]
     truth = [0] * ALERTS
 

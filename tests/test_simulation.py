@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
+from tests.seeds import fresh_seed
 from tests.sim.mutations import MUTATIONS, mutated
 from tests.sim.runs import run_many, run_one
 
@@ -46,18 +45,14 @@ CATCHES = {
 """Mutation -> seeds of which each notices it."""
 
 
-def test_fixed_seeds_come_right(capsys: pytest.CaptureFixture[str]) -> None:
+def test_fixed_seeds_come_right() -> None:
     """Safety while the faults are on, the broker's truth in every alert when they are off."""
     results = run_many([*FIXED, *FOUND])
-    with capsys.disabled():
-        print(f"\n{len(results)} simulated lives")
     assert [result.report() for result in results if result.failure] == []
 
 
 def test_fresh_seeds_come_right(capsys: pytest.CaptureFixture[str]) -> None:
-    first = int(os.environ.get("SIMULATION_SEED") or int.from_bytes(os.urandom(4)))
-    with capsys.disabled():
-        print(f"\n{FRESH} simulated lives from seed {first} (SIMULATION_SEED={first} repeats them)")
+    first = fresh_seed(f"{FRESH} simulated lives' first", "SIMULATION_SEED", capsys)
     results = run_many(range(first, first + FRESH))
     assert [result.report() for result in results if result.failure] == []
 
