@@ -16,6 +16,16 @@ settings.load_profile("house")
 
 
 @pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not measure coverage in the processes that a test starts, since it doubles what they do.
+
+    For lives that end by SIGKILL, which leave no data, and for many that only repeat what a few in the test's
+    own process do.
+    """
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
+@pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     made.put(some_records())

@@ -72,6 +72,7 @@ SLOW = 0.3
 """The same while the next life begins: however slow the machine, the day stays of a size."""
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_fifty_kills_at_random_instants_under_load(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,12 +45,14 @@ CATCHES = {
 """Mutation -> seeds of which each notices it."""
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_fixed_seeds_come_right() -> None:
     """Safety while the faults are on, the broker's truth in every alert when they are off."""
     results = run_many([*FIXED, *FOUND])
     assert [result.report() for result in results if result.failure] == []
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_fresh_seeds_come_right(capsys: pytest.CaptureFixture[str]) -> None:
     first = fresh_seed(f"{FRESH} simulated lives' first", "SIMULATION_SEED", capsys)
     results = run_many(range(first, first + FRESH))

@@ -36,7 +36,9 @@ def _run(options: argparse.Namespace) -> int:
         failed += bool(result.failure)
     if options.seeds:
         began = time.monotonic()
-        results = run_many(range(options.first, options.first + options.seeds))
+        seeds = range(options.first, options.first + options.seeds)
+        # The other processes do not share what is broken in this one.
+        results = run_many(seeds, prepare=MUTATIONS[options.mutation] if options.mutation else None)
         failures = [result for result in results if result.failure]
         for result in failures:
             print(result.report(short=True))

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -55,7 +56,11 @@ def run_one(seed: int, tell: Callable[[str], None] | None = None) -> Result:
     return Result(seed, pumps=world.pumps, restarts=world.restarts, executions=len(world.broker.executions))
 
 
-def run_many(seeds: Iterable[int], processes: int | None = None) -> list[Result]:
-    """Live many seeds in parallel, in the order of the seeds."""
-    with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+def run_many(
+    seeds: Iterable[int], processes: int | None = None, prepare: Callable[[], object] | None = None
+) -> list[Result]:
+    """Live many seeds in parallel, in the order of the seeds; each process begins with `prepare`."""
+    # New processes, no forks: a test process may have threads, and a fork would keep the locks they hold.
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(processes or os.cpu_count(), spawn, prepare) as pool:
         return list(pool.map(run_one, seeds, chunksize=8))
