@@ -7,12 +7,11 @@ import io
 import json
 import os
 import re
-import resource
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -45,24 +44,17 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(PROJECT), "TMPDIR": str(folder), **more}
 
 
-def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep coverage out of the processes started from now on: its data files would be cut off too."""
-    for name in [name for name in os.environ if name.startswith("COVERAGE_PROCESS")]:
-        monkeypatch.delenv(name)
-
-
 def demo(
-    folder: Path, *arguments: str, code: int = 0, before: Callable[[], None] | None = None, **env: str
+    folder: Path, *arguments: str, code: int = 0, through: Sequence[str] = (), **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the demo as a person does and check its exit code."""
     done = subprocess.run(
-        command(*arguments),
+        [*through, *command(*arguments)],
         capture_output=True,
         text=True,
         timeout=BOUND_SECONDS,
         cwd=folder,
         env=environment(folder, **env),
-        preexec_fn=before,
         check=False,
     )
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
@@ -124,14 +116,15 @@ def test_it_tells_a_person_and_keeps_the_folder_when_asked(tmp_path: Path) -> No
     assert "stopping, as asked" in (kept / "tracker.log").read_text()
 
 
-def test_a_tracker_that_cannot_write_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("unmeasured")  # The data files of coverage would be cut off too.
+def test_a_tracker_that_cannot_write_is_reported(tmp_path: Path) -> None:
     """Exit code 1, why, and where its log is; the folder stays for a look."""
-    unmeasured(monkeypatch)
-
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (16 * 1024, 16 * 1024))
-
-    done = demo(tmp_path, code=1, before=small_files)
+    small_files = (
+        "import os, resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (16 * 1024, 16 * 1024))\n"
+        "os.execv(sys.argv[1], sys.argv[1:])\n"
+    )
+    done = demo(tmp_path, code=1, through=(sys.executable, "-c", small_files))
     (folder,) = left_over(tmp_path)
     first, last = done.stderr.splitlines()
     assert first.startswith("tracker demo: the tracker ended with exit code 5: ")
