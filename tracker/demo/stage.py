@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import re
 import socket
 import sys
@@ -33,6 +34,8 @@ END_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 1 << 24
 LOOK_SECONDS: Final = 0.001
 """Between two looks at the alert file."""
+_PORTS: Final = range(22_000, 32_768)
+"""None that systems give away by themselves, since the tracker starts more than once on the same one."""
 
 _SETTINGS: Final = """\
 # Written by `tracker demo`.
@@ -263,6 +266,8 @@ def _environment() -> dict[str, str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    while True:
+        port = random.choice(_PORTS)
+        with socket.socket() as one, suppress(OSError):  # Raised where somebody listens there.
+            one.bind(("127.0.0.1", port))
+            return port
