@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 import queue
+import random
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -23,6 +24,8 @@ from benchmark.streams import Plan
 PROJECT: Final = Path(__file__).parents[2]
 BOUND_SECONDS: Final = 300.0
 _END: Final = "null"
+_PORTS: Final = range(22_000, 32_768)
+"""None that systems give away by themselves, to another process before the tracker listens there."""
 
 
 class Process:
@@ -187,7 +190,8 @@ def running(process: Process) -> Iterator[None]:
 
 def free_port() -> int:
     """Return a port of the loopback that is free now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+    while True:
+        port = random.choice(_PORTS)
+        with socket.socket() as one, suppress(OSError):  # Raised where somebody listens there.
+            one.bind(("127.0.0.1", port))
+            return port
