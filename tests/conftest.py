@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from tests.store_cases import some_records
 
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would every process that they
+# start to press it there.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
