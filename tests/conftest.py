@@ -1,10 +1,16 @@
-"""What all tests share: Hypothesis without a clock, since a loaded machine is no bug, and fixtures."""
+"""What all tests share: Hypothesis without a clock, since a loaded machine is no bug; fixtures; processes.
+
+The whole suite runs in several processes (scripts/test), file by file: tests of one file never run beside
+each other, and share what is costly to make.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -19,6 +25,29 @@ settings.load_profile("house")
 # start to press it there.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+LONGEST: Final = (
+    *("crash", "neighbour", "demo", "scenarios", "reconciling", "tables", "end_to_end", "watch"),
+    *("simulation", "bench", "replay", "paper_conformance", "downtime", "reconcile_script"),
+    *("notify_end_to_end", "packaging", "paper_tracked", "link_health", "random_mornings"),
+    *("paper_crowd", "supervisor", "flex"),
+)
+"""Files that take more than ten seconds, the longest first: nobody shall wait for one of them at the end."""
+MOST_PROCESSES: Final = 6
+"""With more of them the longest file alone sets the time."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one more than there are processors, since many tests wait for what takes its time by design."""
+    return min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the longest files where others run beside them."""
+    ranks = {f"test_{name}": rank for rank, name in enumerate(LONGEST)}
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from typing import Final
 
 import pytest
 
+from tests.conftest import LONGEST
+
 PROJECT: Final = Path(__file__).parent.parent
 LONGEST_FUNCTION: Final = 60
 LONGEST_FILE: Final = 500
@@ -348,3 +350,7 @@ def test_a_file_is_finished_and_belongs_to_no_machine(name: str) -> None:
         assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b", line), f"{name}:{number}"
         assert not re.match(r"(<{7}|={7}|>{7})( |$)", line), f"{name}:{number}: a merge that was not finished"
         assert not MACHINE_PATHS.search(line), f"{name}:{number}"
+
+
+def test_the_files_that_are_begun_first_are_there() -> None:
+    assert [name for name in LONGEST if f"tests/test_{name}.py" not in MODULES] == []
