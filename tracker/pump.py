@@ -169,10 +169,10 @@ class Pump:
             self._failure = error
             return
         self._untold += events
-        self._writing = self._begin_to_write()
-        if self._writing is not None:
+        if self._preparing is not None:
             # The loop has nothing better to do, and would only hold up the thread that writes.
-            wait([self._writing.under_way], _WRITE_SECONDS)
+            wait([self._preparing], _WRITE_SECONDS)
+        self._writing = self._begin_to_write()
 
     def _can_decide_now(self) -> bool:
         """Tell whether what comes now can be decided on what the store was last seen to show."""
@@ -316,7 +316,15 @@ class Pump:
             return None
         updates = [row.update for row in rows]
         self._keep_whole([update.alert for update in updates if update.remove])
-        return _Writing(rows, self._worker.submit(self._put_in_place, updates))
+        if self._preparing is None or not self._preparing.done():
+            return _Writing(rows, self._worker.submit(self._put_in_place, updates))
+        # A rename is all that is left to do: less than to wake the worker.
+        done: Future[tuple[Sequence[Outcome], datetime]] = Future()
+        try:
+            done.set_result(self._put_in_place(updates))
+        except StoreAway as error:
+            done.set_exception(error)
+        return _Writing(rows, done)
 
     def _put_in_place(self, updates: Sequence[AlertUpdate]) -> tuple[Sequence[Outcome], datetime]:
         return self._store.apply(updates), self._now()

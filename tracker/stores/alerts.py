@@ -77,6 +77,9 @@ class _Written:
     content: bytes
     file: int
     """Open for reading."""
+    shown: AlertView
+    """What was shown then."""
+    view: AlertView
 
 
 class AlertFile:
@@ -184,8 +187,8 @@ class AlertFile:
             held = self._held
             if held is None or held.document is None or self._unreported or self._troubles:
                 return False
-            path = self._disk.real_path(self.path)
-            same = (path, self._disk.stat(path)) == (held.path, held.stat)
+            # Where a link leads to is told by the inode, too.
+            same = self._disk.stat(self.path) == held.stat
             return same and (not self._fresh or self._disk.read(held.file) == held.content)
         except OSError:
             return False
@@ -336,11 +339,11 @@ class AlertFile:
     def _take(self, document: Document) -> bool:
         changed = document.pieces != self._known.pieces
         if changed:
-            self._publish(document, dict.fromkeys(chain[Key](document.records, self._view.entries)))
+            self._view = self._view_after(self._known, document)
         self._known = document
         return changed
 
-    def _publish(self, document: Document, keys: Iterable[Key]) -> None:
+    def _view_of(self, document: Document, keys: Iterable[Key]) -> AlertView:
         """Show these records of the document, as far as they changed; a key that has none is gone."""
         entries = self._view.entries
         changes: dict[RecordKey, Entry | None] = {}
@@ -353,8 +356,7 @@ class AlertFile:
                 changes[(alerter, ticker)] = None
             elif before is None or before.text != document.pieces[place].text:
                 changes[(alerter, ticker)] = self._entry(alerter, ticker, document.pieces[place].text)
-        if changes:
-            self._view = self._view.with_changes(changes)
+        return self._view.with_changes(changes) if changes else self._view
 
     def _entry(self, alerter: str, ticker: str, text: str) -> Entry | None:
         fields = fields_of(text)
@@ -423,7 +425,7 @@ class AlertFile:
             self._backed_up = True
         content = document.text.encode()
         file = write_beside(self._disk, held.path, content, held.stat)
-        return _Written(held, before, document, content, file)
+        return _Written(held, before, document, content, file, self._view, self._view_after(before, document))
 
     def _put(self, written: _Written) -> bool:
         """Put in place what was written; False where another program has written meanwhile."""
@@ -434,19 +436,22 @@ class AlertFile:
         self._late.watch(held.file, held.stat.same_content, before, document, self._now())
         self._held = _Held(held.path, file, self._disk.stat_open(file), written.content, None)
         self._fresh = True
-        self._take_written(before, document)
+        if self._view is written.shown:
+            self._view = written.view
+        else:
+            self._view = self._view_after(before, document)
+        self._known = document
         self._held = dataclasses.replace(self._held, document=document)
         self._disk.sync_folder(held.path.parent)
         self._unsynced = False
         return True
 
-    def _take_written(self, before: Document, document: Document) -> None:
+    def _view_after(self, before: Document, document: Document) -> AlertView:
+        """Return what is to be shown once the document stands in the place of the one before."""
         if document.places is before.places:
             differ = map(is_not, before.pieces, document.pieces)
-            self._publish(document, [piece.key for piece in compress(document.pieces, differ)])
-            self._known = document
-        else:
-            self._take(document)
+            return self._view_of(document, [piece.key for piece in compress(document.pieces, differ)])
+        return self._view_of(document, dict.fromkeys(chain[Key](document.records, self._view.entries)))
 
     def _stands(self, held: _Held) -> bool:
         """Tell whether the path still holds, byte for byte, what the edit was made from."""
