@@ -19,7 +19,7 @@ from tests.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
 from tests.facts import NVDA, exec_id, execution
 from tracker import parts
 from tracker.core.book import EXECUTIONS, OUTBOX
-from tracker.core.model import AlertUpdate, Matched, Outcome
+from tracker.core.model import AlertUpdate, Matched, Outcome, StoreAway
 from tracker.core.updates import ClosingPolicy
 from tracker.stores.journal import Journal, JournalFailed
 
@@ -134,6 +134,8 @@ def test_a_fill_that_comes_alone_is_decided_in_the_commit_that_journals_it(tmp_p
         desk.take(buy(1, 4))
         assert len(seen) == 1
         assert desk.journal.cursor == 1
+        assert desk.pump._writing is not None
+        desk.pump._writing.under_way.result(60)
         assert store.calls == ["apply"]
         assert store.pending_at_apply == 1, "what is put in place was committed before"
         assert shown(desk)["open"] is True
@@ -204,6 +206,23 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
+def test_only_what_was_made_ahead_is_put_in_place_by_the_loop_itself(tmp_path: Path) -> None:
+    """A store that was away is tried again by the worker: its disk may hang."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        store = Watched(desk.store, desk)
+        desk.pump = desk.make_pump(store)
+        desk.run_pump()
+        store.away = 2
+        desk.take(buy(1, 4))
+        desk.run_pump()
+        assert "written" in desk.pump.away
+        desk.run_pump()
+        desk.run_pump()
+        assert shown(desk)["open"] is True
+        assert len(store.threads) == 3
+        assert threading.current_thread() not in store.threads[1:]
+
+
 def test_a_decision_that_fails_ends_the_pump_and_costs_no_frame(tmp_path: Path) -> None:
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         desk.run_pump()
@@ -252,6 +271,9 @@ class Watched(parts.AlertStores):
         self.pending_at_apply = 0
         """Rows that another reader of the journal finds undelivered when the file is about to be replaced."""
         self._path = desk.journal.path
+        self.away = 0
+        """How often it cannot be written before it can."""
+        self.threads: list[threading.Thread] = []
 
     def refresh(self) -> bool:
         self.calls.append("refresh")
@@ -259,6 +281,10 @@ class Watched(parts.AlertStores):
 
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
         self.calls.append("apply")
+        self.threads.append(threading.current_thread())
+        if self.away:
+            self.away -= 1
+            raise StoreAway("the disk is away")
         with closing(Journal(self._path, read_only=True)) as seen:
             self.pending_at_apply = seen.book.count(OUTBOX, "pending", "1")
         return super().apply(updates)

@@ -86,6 +86,8 @@ class _Writing(NamedTuple):
 
     rows: list[Delivery]
     under_way: Future[tuple[Sequence[Outcome], datetime]]
+    preparing: Future[None] | None
+    """What was done ahead of it."""
 
 
 class StoreFull(Exception):
@@ -316,15 +318,17 @@ class Pump:
             return None
         updates = [row.update for row in rows]
         self._keep_whole([update.alert for update in updates if update.remove])
-        if self._preparing is None or not self._preparing.done():
-            return _Writing(rows, self._worker.submit(self._put_in_place, updates))
+        preparing, self._preparing = self._preparing, None
+        if preparing is None or not preparing.done():
+            return _Writing(rows, self._worker.submit(self._put_in_place, updates), preparing)
         # A rename is all that is left to do: less than to wake the worker.
         done: Future[tuple[Sequence[Outcome], datetime]] = Future()
         try:
             done.set_result(self._put_in_place(updates))
-        except StoreAway as error:
+        except Exception as error:
+            # Handed to whoever awaits it, as by the worker.
             done.set_exception(error)
-        return _Writing(rows, done)
+        return _Writing(rows, done, preparing)
 
     def _put_in_place(self, updates: Sequence[AlertUpdate]) -> tuple[Sequence[Outcome], datetime]:
         return self._store.apply(updates), self._now()
@@ -345,10 +349,9 @@ class Pump:
         except StoreAway as error:
             self._lost("written", error)
             return False
-        preparing, self._preparing = self._preparing, None
-        if preparing is not None:
+        if writing.preparing is not None:
             # What a preparation meets is told by `apply`; what is raised here is a mistake in it.
-            preparing.result()
+            writing.preparing.result()
         self._found("written")
         self._on_written([row.update for row in pending], outcomes, now)
         with self._journal.step():
