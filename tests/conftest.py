@@ -30,7 +30,7 @@ LONGEST: Final = (
     *("crash", "neighbour", "demo", "scenarios", "reconciling", "tables", "end_to_end", "watch"),
     *("simulation", "bench", "replay", "paper_conformance", "downtime", "reconcile_script"),
     *("notify_end_to_end", "packaging", "paper_tracked", "link_health", "random_mornings"),
-    *("paper_crowd", "supervisor", "flex"),
+    *("soak", "paper_crowd", "supervisor", "flex"),
 )
 """Files that take more than ten seconds, the longest first: nobody shall wait for one of them at the end."""
 MOST_PROCESSES: Final = 6

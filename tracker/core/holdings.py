@@ -196,6 +196,11 @@ class Holdings:
         if swept or key in self._waiting or (holding is None and self._snapshot_due):
             self._waiting[key] = None
             return
+        self._fold_on(booked, holding)
+
+    def _fold_on(self, booked: Booked, holding: Holding | None) -> None:
+        """Fold an execution on top of what is held, or have its contract folded from the base."""
+        key = booked.contract_key
         if key in self._stale:
             return
         later = holding is not None and (holding.last is None or holding.last < booked.moment)
@@ -308,13 +313,26 @@ class Holdings:
             seen.add(alert)
 
     def _release(self, *, all_of_them: bool) -> None:
-        """Fold what waited; without `all_of_them` only what no longer has a reason to wait."""
+        """Fold what waited; without `all_of_them` only what no longer has a reason to wait.
+
+        With all its past, which a busy day makes long, a contract is folded only where it must be.
+        """
+        if not self._waiting:
+            return
+        waited: dict[ContractKey, list[Booked]] = {}
+        for row in sorted(self._book.find(EXECUTIONS, "waiting", "1"), key=lambda row: row.moment):
+            waited.setdefault(row.contract_key, []).append(row)
         for key in list(self._waiting):
             holding = self._book.get(HOLDINGS, key.text())
             if not all_of_them and (self._open_sweeps or (holding is None and self._snapshot_due)):
                 continue
             del self._waiting[key]
-            self.refold(key)
+            if holding is None or holding.seed is Seed.DOUBT:
+                self.changed(key)
+            for row in waited.get(key, ()):
+                self._fold_on(row, self._book.get(HOLDINGS, key.text()))
+            if key in self._stale:
+                self.refold(key)
 
     def _seed_from(self, draft: _Draft, ended: Moment) -> None:
         self._snapshot_due = False
