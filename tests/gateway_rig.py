@@ -50,7 +50,7 @@ class MemorySink:
     def knows_fee(self, fee: CommissionReport) -> bool:
         return False
 
-    def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:
+    def unlisted(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
         return len({exec_id for of, exec_id in self.known if of == account} - set(listed))
 
     def fields(self, source: Source = Source.BROKER) -> list[Fields]:

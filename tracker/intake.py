@@ -29,5 +29,5 @@ class Intake:
     def knows_fee(self, fee: CommissionReport) -> bool:
         return self._journal.knows_fee(fee)
 
-    def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:
-        return self._journal.unlisted(account, listed, since)
+    def unlisted(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
+        return self._journal.unlisted(account, listed, since, asked)

@@ -74,14 +74,14 @@ class Inquiries:
         self._answered_at = None
         self.listed = set()
         query = ExecutionFilter(acctCode=account)
-        midnight = self.midnight()
+        midnight, asked = self.midnight(), self._recorder.now()
         ended = await self._ask(
             (EXECUTIONS, request),
             (EXECUTIONS, str(request), account),
             lambda: self._client.reqExecutions(request, query),
         )
         if ended:
-            missing = self._recorder.sink.unlisted(account, self.listed, midnight)
+            missing = self._recorder.sink.unlisted(account, self.listed, midnight, asked)
             self._recorder.note(
                 Source.LINK, "proof", str(request), f"missing {missing}" if missing else "complete"
             )

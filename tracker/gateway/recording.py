@@ -33,10 +33,11 @@ class Sink(Protocol):
         """Say whether the newest report of that execution says the same."""
         ...
 
-    def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:
-        """Count the account's journalled executions since then that an answer did not list.
+    def unlisted(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
+        """Count the account's executions since then that an answer should have listed and did not.
 
-        Any version of an execution stands for all: an answer may list only the one in force.
+        Those that were received after it was asked for are none of its. Any version of an execution stands
+        for all: an answer may list only the one in force.
         """
         ...
 
@@ -53,7 +54,7 @@ class Nowhere:
     def knows_fee(self, fee: CommissionReport) -> bool:
         return False
 
-    def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:
+    def unlisted(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
         return 0
 
 

@@ -147,14 +147,18 @@ class Journal:
         """Tell whether the report of an execution that was applied last says the same."""
         return self.book.get(FEES, fee.exec_id) == fee
 
-    def unlisted(self, account: str, listed: Collection[str], since: datetime) -> int:
-        """Count the account's booked executions since then that an answer did not list, in any version."""
+    def unlisted(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
+        """Count the account's executions since then that an answer did not list, in any version.
+
+        Those received after it was asked for need not be in it. Times are aware.
+        """
         start = f"{account} "
         absent: list[str] = []
         for day in (since.date(), since.date() + timedelta(days=1), since.date() + timedelta(days=2)):
             keys = self.book.keys(EXECUTIONS, "day", day.isoformat())
             absent += [key for key in keys if key.startswith(start) and key[len(start) :] not in listed]
         rows = [booked for key in absent if (booked := self.book.get(EXECUTIONS, key)) is not None]
+        rows = [row for row in rows if row.received_at < asked]
         # An answer names the version in force.
         replaced = {row.superseded_by for row in rows if row.superseded_by}.intersection(listed)
         rows = [row for row in rows if row.execution.time >= since and row.superseded_by not in replaced]
