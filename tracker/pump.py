@@ -1,8 +1,9 @@
 """Move what was journalled through the core into the alert store.
 
 Owns the order of things: frames after the cursor are decided and their state, outbox and cursor committed in
-one transaction; the outbox is applied to the store; what came of it is recorded. It also watches the store
-for what other programs do. It never applies what is not committed, and never forgets what is.
+one transaction, that of the frames themselves where they come alone; the outbox is applied to the store;
+what came of it is recorded. It also watches the store for what other programs do. It never applies what is
+not committed, and never forgets what is.
 """
 
 from __future__ import annotations
@@ -58,8 +59,6 @@ _UPDATE: Final[TypeAdapter[AlertUpdate]] = TypeAdapter(AlertUpdate)
 
 Answer = TypeVar("Answer")
 Normalise = Callable[[Frame], BrokerFact | None]
-
-
 OnWritten = Callable[[Sequence[AlertUpdate], Sequence[Outcome], datetime], None]
 
 

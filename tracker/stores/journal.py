@@ -1,9 +1,9 @@
 """Keep every input and every state row, in one SQLite file.
 
-Owns all SQL. Frames are appended before anything looks at them, and a frame is never changed. State rows are
-written only inside `step`, with the cursor, in one transaction. Durable means durable: WAL with
-synchronous=FULL, set and read back; a commit that returned survives a power cut. One connection, used on one
-thread, by the one daemon that holds the lock.
+Owns all SQL. Frames are appended before anything looks at them, or in one commit with what they mean, which
+costs none of them if it fails; a frame is never changed. State rows are written only inside a step, with the
+cursor, in one transaction. Durable means durable: WAL with synchronous=FULL, set and read back; a commit that
+returned survives a power cut. One connection, used on one thread, by the one daemon that holds the lock.
 """
 
 from __future__ import annotations
