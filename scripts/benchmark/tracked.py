@@ -53,10 +53,11 @@ def say(**answer: Any) -> None:
 
 
 def put_in_clocks() -> None:
-    """Wrap the three places at which time is taken."""
+    """Wrap the places at which time is taken, and have sweeps pause as they are told to, however long."""
     from tracker.daemon import Daemon
     from tracker.gateway.capture import Capture
     from tracker.gateway.inquiries import Inquiries
+    from tracker.gateway.link import LinkOptions
     from tracker.stores.alerts import AlertFile
 
     on_data: Any = Capture._on_data
@@ -86,11 +87,15 @@ def put_in_clocks() -> None:
         say(swept=time.perf_counter() - began)
         return answer
 
+    def pause(self: Any, listed: int) -> float:
+        return float(self.sweep_seconds)
+
     for owner, name, timed in (
         (Capture, "_on_data", timed_on_data),
         (AlertFile, "apply", timed_apply),
         (Daemon, "_link_changed", timed_link_changed),
         (Inquiries, "executions", timed_executions),
+        (LinkOptions, "sweep_pause", pause),
     ):
         setattr(owner, name, timed)
 
