@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from hypothesis import settings
 
 from tests.alert_bench import Bench
 from tests.store_cases import some_records
+from tracker.stores.journal import Journal
 
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
@@ -69,3 +71,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.disk.crash_at = -1
     for store in made.stores:
         store.close()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with closing(Journal(tmp_path / "journal.db")) as journal:
+        yield journal

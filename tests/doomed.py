@@ -12,10 +12,12 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from tracker.cli import main
 from tracker.core.book import OUTBOX
+from tracker.core.model import Frame
 from tracker.pump import Pump
 from tracker.stores import journal as journals
 from tracker.stores.alerts import AlertFile
@@ -32,8 +34,8 @@ def die() -> NoReturn:
     raise AssertionError("SIGKILL returns to nobody")
 
 
-def _carries_fill(frames: Sequence[tuple[Any, tuple[str, ...]]]) -> bool:
-    return any(fields[0] == "11" for _, fields in frames)
+def _carries_fill(frames: Sequence[Frame]) -> bool:
+    return any(frame.fields[0] == "11" for frame in frames)
 
 
 def _in_turn(patch: Patch) -> Patch:
@@ -50,24 +52,24 @@ def before_append() -> None:
     """Read from the socket, not journalled."""
     insert = Journal._insert
 
-    def doomed(self: Journal, session: int, received_at: Any, frames: Any) -> None:
+    def doomed(self: Journal, frames: Sequence[Frame]) -> None:
         if _carries_fill(frames):
             die()
-        insert(self, session, received_at, frames)
+        insert(self, frames)
 
     Journal._insert = doomed  # type: ignore[method-assign]  # the fate is put in from outside
 
 
 def after_append() -> None:
     """Journalled, not decided."""
-    append = Journal.append
+    keep = Journal._keep
 
-    def doomed(self: Journal, session: int, received_at: Any, frames: Any) -> None:
-        append(self, session, received_at, frames)
+    def doomed(self: Journal, frames: Sequence[Frame]) -> None:
+        keep(self, frames)
         if _carries_fill(frames):
             die()
 
-    Journal.append = doomed  # type: ignore[method-assign]  # the fate is put in from outside
+    Journal._keep = doomed  # type: ignore[method-assign]  # the fate is put in from outside
 
 
 def _at_flush(moment: str) -> Patch:
@@ -143,13 +145,13 @@ def journal_full() -> None:
     """SQLite finds no room for the fill's frames."""
     insert = Journal._insert
 
-    def doomed(self: Journal, session: int, received_at: Any, frames: Any) -> None:
+    def doomed(self: Journal, frames: Sequence[Frame]) -> None:
         if _carries_fill(frames):
             pages = self._db.execute("PRAGMA page_count").fetchone()[0]
             self._db.execute(f"PRAGMA max_page_count = {pages}")
-            padding = ("x" * 100_000,)
-            frames = [*frames, *[(frames[0][0], ("0", *padding))] * 50]
-        insert(self, session, received_at, frames)
+            more = range(frames[-1].seq + 1, frames[-1].seq + 51)
+            frames = [*frames, *(replace(frames[0], seq=seq, fields=("0", "x" * 100_000)) for seq in more)]
+        insert(self, frames)
 
     Journal._insert = doomed  # type: ignore[method-assign]  # the fate is put in from outside
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.facts import ACCOUNT, START, exec_id, fee
@@ -14,13 +11,6 @@ from tracker.core.model import ExecutionKey, Source
 from tracker.stores.journal import Journal, JournalFailed
 
 KEY = ExecutionKey(ACCOUNT, exec_id(1))
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = Journal(tmp_path / "journal.db")
-    yield journal
-    journal.close()
 
 
 def test_frames_and_what_they_change_are_kept_in_one_commit(journal: Journal) -> None:

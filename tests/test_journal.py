@@ -33,13 +33,6 @@ from tracker.stores.schema import MIGRATIONS
 KEY = ExecutionKey(ACCOUNT, exec_id(1))
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = Journal(tmp_path / "journal.db")
-    yield journal
-    journal.close()
-
-
 def again(journal: Journal) -> Journal:
     """Open the same file as another process would."""
     return Journal(journal.path)

@@ -235,6 +235,22 @@ def test_a_decision_that_fails_ends_the_pump_and_costs_no_frame(tmp_path: Path) 
         assert shown(desk)["position"]["quantity"] == 4
 
 
+def test_what_fails_behind_the_commit_ends_the_pump_and_not_the_capture(tmp_path: Path) -> None:
+    """The frames are in the journal, so nobody may say that it did not take them."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}, policy=ClosingPolicy.REMOVE) as desk:
+        desk.tell(buy(1, 4))
+        desk.journal._db.execute(FULL.replace("outbox", "store_log"))
+        desk.take(sell(2, 4, at=9))
+        assert desk.journal.cursor == 2
+        with pytest.raises(JournalFailed, match="disk is full"):
+            desk.run_pump()
+        assert shown(desk)["open"] is True
+        desk.journal._db.execute("DROP TRIGGER full")
+        desk.pump = desk.make_pump(desk.store)
+        desk.run_pump()
+        assert json.loads(desk.alerts_path.read_text()) == {ROBIN: {}}
+
+
 def test_what_could_not_be_committed_is_told_to_nobody(tmp_path: Path) -> None:
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         desk.run_pump()

@@ -173,7 +173,11 @@ class Pump:
         if self._preparing is not None:
             # The loop has nothing better to do, and would only hold up the thread that writes.
             wait([self._preparing], _WRITE_SECONDS)
-        self._writing = self._begin_to_write()
+        try:
+            self._writing = self._begin_to_write()
+        except Exception as error:
+            # The frames are durable here, too: the capture has nothing to tell of, the pump ends with it.
+            self._failure = error
 
     def _can_decide_now(self) -> bool:
         """Tell whether what comes now can be decided on what the store was last seen to show."""

@@ -245,6 +245,7 @@ class Soak:
 
     def _tick(self) -> None:
         """Learn what was sent and seen, and measure where it is time."""
+        # The soak's own pace: it waits for nothing, the fills go on in other processes.
         time.sleep(_TICK_SECONDS)
         outcome = self._outcome
         if self._watcher.failure is not None:
@@ -333,4 +334,5 @@ def _wait(is_so: Callable[[], bool], seconds: float, what: str) -> None:
     while not is_so():
         if time.monotonic() > deadline:
             raise RuntimeError(f"it took over {seconds:g} s until {what}")
+        # Only a question over the socket tells, and each one burdens what is soaked.
         time.sleep(_ASK_SECONDS)

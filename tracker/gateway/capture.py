@@ -15,11 +15,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
+from loguru import logger
+
 from tracker.core.model import Source
 from tracker.gateway.library import IB, Contract, Execution, Fill, Order, OrderStatus, Trade
 from tracker.gateway.normalise import EXECUTION_FIELDS
 from tracker.gateway.outgoing import Outgoing
-from tracker.gateway.recording import Recorder
+from tracker.gateway.recording import FatalCapture, Recorder
 from tracker.gateway.repeats import Fields, Repeats
 
 FRAME_LIMIT: Final = 0xFFFFFF
@@ -162,6 +164,8 @@ class Capture:
             self._listener.on_packet(packet)
         except Exception as error:
             # Whatever it is ends capture for good, with this reason; the next start asks for the day again.
+            if not isinstance(error, FatalCapture):
+                logger.exception("capture ends at a mistake of ours, once its packet was journalled")
             self._failure = self._failure or f"{type(error).__name__}: {error}"
         if self._failure:
             reason = str(self._recorder.fail(self._failure))
@@ -184,6 +188,7 @@ class Capture:
                 self._to_commit.append((Source.BROKER, frame))
         except Exception as error:
             # A mistake of ours: capture ends with this reason rather than go on without a frame.
+            logger.exception("capture ends at a mistake of ours, with what came before it journalled")
             self._fail(f"{type(error).__name__}: {error}")
             return
         # A repeat tells ib_insync nothing either; leaving it out is what makes a sweep of known fills cheap.

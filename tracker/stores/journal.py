@@ -70,9 +70,10 @@ class Journal:
 
     def append(self, session: int, received_at: datetime, frames: Arriving) -> None:
         """Append frames in one commit, durable on return; raises JournalFailed."""
+        arrived = self._numbered(session, received_at, frames)
         with self._transaction():
-            self._insert(session, received_at, frames)
-        self._keep(self._numbered(session, received_at, frames))
+            self._insert(arrived)
+        self._keep(arrived)
 
     @contextmanager
     def append_and_step(
@@ -87,7 +88,7 @@ class Journal:
         arrived = self._numbered(session, received_at, frames)
         failed: Exception | None = None
         with self._changing_rows() as cursor:
-            self._insert(session, received_at, frames)
+            self._insert(arrived)
             self._db.execute("SAVEPOINT step")
             try:
                 yield arrived, cursor.append
@@ -111,13 +112,12 @@ class Journal:
             for seq, (source, fields) in enumerate(frames, first)
         ]
 
-    def _insert(self, session: int, received_at: datetime, frames: Arriving) -> None:
-        at = received_at.timestamp()
+    def _insert(self, frames: Sequence[Frame]) -> None:
         self._db.executemany(
             "INSERT INTO frames (seq, received_at, session, source, fields) VALUES (?, ?, ?, ?, ?)",
             [
-                (seq, at, session, source.value, "\0".join(fields).encode())
-                for seq, (source, fields) in enumerate(frames, self._last_seq + 1)
+                (one.seq, one.received_at.timestamp(), one.session, one.source.value, _text(one).encode())
+                for one in frames
             ],
         )
 
@@ -390,6 +390,10 @@ def size_of(path: Path) -> int:
     """Return the bytes of a journal, with those that SQLite keeps beside it for a while."""
     beside = path.with_name(f"{path.name}-wal")
     return sum(each.stat().st_size for each in (path, beside) if each.exists())
+
+
+def _text(frame: Frame) -> str:
+    return "\0".join(frame.fields)
 
 
 def _root(exec_id: str) -> str:
