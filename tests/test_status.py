@@ -142,7 +142,7 @@ def code(answer: dict[str, Any]) -> str:
 @contextmanager
 def logged() -> Iterator[list[str]]:
     lines: list[str] = []
-    sink = logger.add(lambda message: lines.append(str(message)), level="ERROR")
+    sink = logger.add(lambda message: lines.append(str(message)), level="WARNING")
     try:
         yield lines
     finally:

@@ -96,7 +96,9 @@ def test_the_work_goes_on_through_a_thousand_bad_connections(seed: int) -> None:
             "big": Command(big, ""),
             "assign": Command(change, "", COMMANDS["assign"].changes),
         }
-        limits = Limits(line_seconds=0.3, closing_seconds=0.3, requests_per_second=1000)
+        limits = Limits(
+            line_seconds=0.3, closing_seconds=0.3, connections_per_second=1000, requests_per_second=1000
+        )
         server = StatusServer("127.0.0.1", 0, commands, TOKEN, limits, {"subscribe": subscription(feed)})
         await server.start()
         work = await asyncio.start_server(echo, "127.0.0.1", 0)

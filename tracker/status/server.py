@@ -10,7 +10,6 @@ import asyncio
 import os
 import re
 import secrets
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Final
 from tracker.core.model import JsonValue
 from tracker.status import web
 from tracker.status.dispatch import Dispatcher
+from tracker.status.listening import Acceptor, Pace
 from tracker.status.protocol import (
     Answer,
     BadRequest,
@@ -35,10 +35,6 @@ from tracker.status.protocol import (
 
 _HTTP: Final = re.compile(rb"[A-Z]+ \S+ HTTP/")
 """The first line of an HTTP request; no command looks like it."""
-
-
-_WAITING: Final = 128
-"""Connections that the kernel keeps until they are taken in, one at a time."""
 
 
 class CannotListen(Exception):
@@ -57,10 +53,11 @@ class Limits:
     """For a command to answer: an audit asks the Gateway several times."""
     closing_seconds: float = 2.0
     """For requests under way when the daemon ends, and for a client to take in the end of an answer."""
+    connections_per_second: float = 100.0
     requests_per_second: float = 100.0
-    """By all clients together, so that no crowd of them slows a fill down."""
+    """Both by all clients together, so that no crowd of them slows a fill down."""
     burst: int = 50
-    """Requests that need not wait for their turn after a quiet time."""
+    """Connections, and requests, that need not wait for their turn after a quiet time."""
     streams: int = 16
     heartbeat_seconds: float = 15.0
     """The longest silence of a stream; it is how both sides notice that the other one is gone."""
@@ -108,11 +105,15 @@ class StatusServer:
         self._dispatcher = Dispatcher(
             commands, streams or {}, token, guarded=guarded, answer_seconds=self._limits.answer_seconds
         )
-        self._server: asyncio.Server | None = None
+        self._pace = Pace(self._limits.requests_per_second, self._limits.burst)
+        self._acceptor = Acceptor(
+            self._connected,
+            Pace(self._limits.connections_per_second, self._limits.burst),
+            self._limits.line_bytes,
+        )
         self._connections: set[asyncio.Task[None]] = set()
         self._streams = 0
         self._refused = 0
-        self._next_turn = 0.0
         self._under_way = 0
         self._quiet = asyncio.Event()
         """Set while no request is being answered."""
@@ -122,9 +123,7 @@ class StatusServer:
     @property
     def port(self) -> int:
         """The port in use, once started."""
-        if self._server is None or not self._server.sockets:
-            return self._port
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._acceptor.port or self._port
 
     def figures(self) -> dict[str, JsonValue]:
         """Return counts since the start (`_total`), and the connections and streams of this moment."""
@@ -138,18 +137,7 @@ class StatusServer:
     async def start(self) -> None:
         """Listen; raises CannotListen."""
         try:
-            self._server = await asyncio.start_server(
-                self._connected,
-                self._host,
-                self._port,
-                limit=self._limits.line_bytes,
-                # asyncio takes in as many connections at one go, and a fill would wait for all of them.
-                backlog=1,
-            )
-            for listening in self._server.sockets:
-                # The kernel may well keep more of them waiting.
-                with socket.socket(fileno=os.dup(listening.fileno())) as twin:
-                    twin.listen(_WAITING)
+            await self._acceptor.listen(self._host, self._port)
         except OSError as error:
             raise CannotListen(
                 f"status.host {self._host}, status.port {self._port}: {error.strerror or error};"
@@ -158,9 +146,8 @@ class StatusServer:
 
     async def close(self) -> None:
         """Stop listening, let requests under way end for a moment, and close all connections."""
-        if self._server is not None:
-            self._server.close()
         self._closing = True
+        await self._acceptor.close()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._quiet.wait(), self._limits.closing_seconds)
         left = tuple(self._connections)
@@ -195,7 +182,7 @@ class StatusServer:
                 line = await self._read_line(reader)
                 if not line:
                     return
-                await self._take_turn()
+                await self._pace.turn()
                 if _HTTP.match(line):
                     await self._serve_web(line, reader, writer)
                     return
@@ -224,13 +211,6 @@ class StatusServer:
             raise BadRequest(f"the line is longer than {self._limits.line_bytes} bytes") from None
         except TimeoutError:
             raise BadRequest(f"no whole line came within {self._limits.line_seconds:g} s") from None
-
-    async def _take_turn(self) -> None:
-        """Wait until this request keeps to the pace; at least once round the loop, so that others go on."""
-        now = asyncio.get_running_loop().time()
-        step = 1 / self._limits.requests_per_second
-        self._next_turn = max(self._next_turn, now - self._limits.burst * step) + step
-        await asyncio.sleep(max(0.0, self._next_turn - now))
 
     async def _serve_web(
         self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

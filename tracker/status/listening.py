@@ -1,0 +1,101 @@
+"""Take in connections one at a time and at a bounded pace.
+
+Owns the listening sockets and the pace. It never learns what a connection is for. What comes faster waits in
+the kernel, where it costs nobody anything.
+
+Why not `asyncio.start_server`: it takes in whatever is there at once, and everything else of the loop waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from loguru import logger
+
+_WAITING: Final = 128
+"""Connections that the kernel keeps until they are taken in."""
+_PAUSE_SECONDS: Final = 1.0
+"""Until accepting is tried again once it has failed: file descriptors or memory have run out."""
+
+OnConnection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Pace:
+    """Space out what comes at once: `burst` need not wait after a quiet time, then so many a second."""
+
+    def __init__(self, per_second: float, burst: int) -> None:
+        self._step = 1 / per_second
+        self._burst = burst
+        self._next = 0.0
+
+    async def turn(self) -> None:
+        """Wait for the next turn; at least once round the loop, so that others go on."""
+        now = asyncio.get_running_loop().time()
+        self._next = max(self._next, now - self._burst * self._step) + self._step
+        await asyncio.sleep(max(0.0, self._next - now))
+
+
+class Acceptor:
+    """Listen at one address, and hand each connection on as a pair of streams."""
+
+    def __init__(self, on_connection: OnConnection, pace: Pace, line_bytes: int) -> None:
+        """Take whom to call for each connection, and the longest line that its reader will return."""
+        self._on_connection = on_connection
+        self._pace = pace
+        self._line_bytes = line_bytes
+        self._sockets: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
+
+    @property
+    def port(self) -> int | None:
+        """The port in use, None while it is closed."""
+        return int(self._sockets[0].getsockname()[1]) if self._sockets else None
+
+    async def listen(self, host: str, port: int) -> None:
+        """Listen at each address of the host; port 0 takes a free one. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        # It looks up the host and binds; accepting is ours.
+        bound = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+        self._sockets = [listening.dup() for listening in bound.sockets]
+        bound.close()
+        try:
+            for listening in self._sockets:
+                listening.setblocking(False)
+                listening.listen(_WAITING)
+        except OSError:
+            await self.close()
+            raise
+        self._accepting = [loop.create_task(self._accept(listening)) for listening in self._sockets]
+
+    async def close(self) -> None:
+        """Stop listening; connections taken in go on."""
+        accepting, self._accepting = self._accepting, []
+        for task in accepting:
+            task.cancel()
+        await asyncio.gather(*accepting, return_exceptions=True)
+        sockets, self._sockets = self._sockets, []
+        for listening in sockets:
+            listening.close()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listening)
+                await self._hand_on(connection)
+            except OSError as error:
+                logger.warning(
+                    "the status socket cannot take in a connection ({}); it tries again in {:g} s",
+                    error.strerror or error,
+                    _PAUSE_SECONDS,
+                )
+                await asyncio.sleep(_PAUSE_SECONDS)
+            await self._pace.turn()
+
+    async def _hand_on(self, connection: socket.socket) -> None:
+        reader = asyncio.StreamReader(limit=self._line_bytes)
+        streams = asyncio.StreamReaderProtocol(reader, self._on_connection)
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: streams, connection)
