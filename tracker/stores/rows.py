@@ -1,7 +1,8 @@
 """Keep the rows of the book in the journal's file.
 
 Owns reading, writing and finding state rows, and how much of them is kept decoded. Changed rows are written
-when the step commits, never outside one. It knows no frame and decides nothing.
+when the step commits, or before that where there are many, never outside one. It knows no frame and decides
+nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def select(db: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> l
 
 
 class JournalBook:
-    """Keep the rows of the book in the journal; changes are written when the step commits."""
+    """Keep the rows of the book in the journal; changes are written within the step that makes them."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -161,6 +162,10 @@ class _Rows:
         self._place()
         place = (index, value)
         if place not in self.complete:
+            if len(self.rows) > _CACHED_ROWS:
+                # One step may look at the whole past of many contracts, one after the other, and change it.
+                self.write(db)
+                self.forget()
             number = [name for name, _ in self._indexes].index(index)
             keys = self._places.setdefault(place, {})
             for key, body in select(db, self._by_index[index], (value,)):
