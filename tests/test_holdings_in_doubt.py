@@ -9,6 +9,7 @@ import pytest
 from tests.facts import (
     ACCOUNT,
     ALERT,
+    START,
     Story,
     exec_id,
     execution,
@@ -85,3 +86,48 @@ def test_an_answer_that_a_fill_of_the_contract_disturbed_leaves_its_base_as_it_w
     story.note(Source.LINK, "first_sweep")
     story.sweep(request=901)
     assert (holding(story).seed, base(story), held(story)) == (Seed.DOUBT, 10, 15)
+
+
+def corrected_behind_its_snapshot() -> Story:
+    """Return a story whose base of 6 is in doubt, since what its snapshot contained was corrected later."""
+    story = asked()
+    story.tell(position(10), POSITIONS_END)
+    story.sweep(execution(exec_id(1), 4, at=-60, request_id=900))
+    assert (holding(story).seed, base(story), held(story)) == (Seed.SNAPSHOT, 6, 10)
+    story.now += timedelta(seconds=60)
+    story.tell(execution(exec_id(1, 2), 5, at=-60))
+    assert (holding(story).seed, base(story), held(story)) == (Seed.DOUBT, 6, 11)
+    return story
+
+
+@pytest.mark.parametrize(
+    ("signed", "listed"),
+    [(1, 12), (1, 11), (-1, 10), (-1, 11)],
+    ids=["in it", "not", "sold, in it", "not sold"],
+)
+def test_an_answer_in_doubt_that_agrees_leaves_the_base_as_it_was(signed: int, listed: int) -> None:
+    """Somebody traded in the second of the request: whether the answer contains it, the base tells."""
+    story = corrected_behind_its_snapshot()
+    story.now += timedelta(seconds=60)
+    story.reconnect(position(listed))
+    second = (story.now - timedelta(milliseconds=100)).replace(microsecond=0)
+    told = execution(exec_id(2), signed, at=(second - START).total_seconds(), request_id=901, perm_id=189)
+    story.sweep(told, request=901)
+    assert (holding(story).seed, base(story), held(story)) == (Seed.DOUBT, 6, 11 + signed)
+
+
+def test_an_answer_in_doubt_that_contradicts_an_earlier_one_takes_its_place() -> None:
+    story = corrected_behind_its_snapshot()
+    story.now += timedelta(seconds=60)
+    story.reconnect(position(30))
+    told = execution(exec_id(2), 1, at=(story.now - START).total_seconds(), request_id=901, perm_id=189)
+    story.sweep(told, request=901)
+    assert (holding(story).seed, base(story), held(story)) == (Seed.DOUBT, 25, 31)
+
+
+def test_a_clear_answer_ends_the_doubt() -> None:
+    story = corrected_behind_its_snapshot()
+    story.now += timedelta(seconds=60)
+    story.reconnect(position(11))
+    story.sweep(request=901)
+    assert (holding(story).seed, base(story), held(story)) == (Seed.SNAPSHOT, 6, 11)

@@ -12,7 +12,8 @@ with times from before the request.
 
 Doubt. A base in doubt is taken anew from a later snapshot, but after a break of the connection or of its
 link to IBKR only once a sweep asked since then is over: the snapshot contains what was missed, and until the
-sweep tells that, the base would be off by it.
+sweep tells that, the base would be off by it. A snapshot that is in doubt itself, since the contract traded
+in its very second, takes the place of an earlier one only where it contradicts that.
 
 Waiting. An execution that answers a sweep is folded when that answer ended, went quiet or timed out, since
 its neighbours in time may still be on the way. Nothing waits longer than the connection.
@@ -287,12 +288,14 @@ class Holdings:
         told = snapshot is not None and key.text() not in snapshot.disturbed
         if snapshot is not None and told and anew and holding.seed is Seed.DOUBT:
             listed = snapshot.rows.get(key.text())
-            holding = replace(holding, listed=listed, asked=snapshot.asked)
+            seeded = replace(holding, listed=listed, asked=snapshot.asked)
+            doubtful = any(_doubtful(row, seeded) for row in rows)
+            if holding.asked is None or not (doubtful and _may_begin_at(_base(rows, holding), rows, seeded)):
+                holding = seeded
             # What happened between an earlier link's snapshot and now is not known.
-            current = all(row.session <= snapshot.session for row in rows)
-            if current and not any(_doubtful(row, holding) for row in rows):
+            if not doubtful and all(row.session <= snapshot.session for row in rows):
                 holding = replace(holding, seed=Seed.SNAPSHOT)
-        return replace(holding, base=(holding.listed or ZERO) - _contained(rows, holding))
+        return replace(holding, base=_base(rows, holding))
 
     def _entry(self, booked: Booked) -> Entry:
         execution = booked.execution
@@ -317,19 +320,25 @@ class Holdings:
 
         With all its past, which a busy day makes long, a contract is folded only where it must be.
         """
-        if not self._waiting:
-            return
-        waited: dict[ContractKey, list[Booked]] = {}
-        for row in sorted(self._book.find(EXECUTIONS, "waiting", "1"), key=lambda row: row.moment):
-            waited.setdefault(row.contract_key, []).append(row)
+        seeded: list[ContractKey] = []
         for key in list(self._waiting):
             holding = self._book.get(HOLDINGS, key.text())
             if not all_of_them and (self._open_sweeps or (holding is None and self._snapshot_due)):
                 continue
             del self._waiting[key]
-            if holding is None or holding.seed is Seed.DOUBT:
-                self.changed(key)
-            for row in waited.get(key, ()):
+            if holding is None or holding.seed is Seed.DOUBT or key in self._stale:
+                self.refold(key)
+            else:
+                seeded.append(key)
+        if not seeded:
+            # A first start meets the whole day at once, and has none.
+            return
+        waited: dict[ContractKey, list[Booked]] = {key: [] for key in seeded}
+        for row in self._book.find(EXECUTIONS, "waiting", "1"):
+            if row.contract_key in waited:
+                waited[row.contract_key].append(row)
+        for key, rows in waited.items():
+            for row in sorted(rows, key=lambda row: row.moment):
                 self._fold_on(row, self._book.get(HOLDINGS, key.text()))
             if key in self._stale:
                 self.refold(key)
@@ -347,13 +356,38 @@ class Holdings:
             self.refold(holding.key)
 
 
-def _contained(rows: Iterable[Booked], holding: Holding) -> Decimal:
-    """Sum the executions that the seeding snapshot contained, each in the version in force at that time."""
-    versions: dict[str, list[Booked]] = {}
+def _base(rows: Iterable[Booked], holding: Holding) -> Decimal:
+    """Return what the broker held before all of these, as the seeding snapshot tells it."""
+    families = _families(rows)
+    return (holding.listed or ZERO) - sum((_contained(family, holding) for family in families), ZERO)
+
+
+def _may_begin_at(base: Decimal, rows: Iterable[Booked], holding: Holding) -> bool:
+    """Tell whether the seeding snapshot allows for this base, whichever doubtful executions it contained."""
+    least = most = holding.listed or ZERO
+    for family in _families(rows):
+        known = _contained(family, holding)
+        options = [known, *(row.execution.signed for row in family if _doubtful(row, holding))]
+        if not any(_in_seed(row, holding) for row in family):
+            options.append(ZERO)
+        least -= max(options)
+        most -= min(options)
+    return least <= base <= most
+
+
+def _families(rows: Iterable[Booked]) -> Iterable[list[Booked]]:
+    """Gather the versions of each execution."""
+    families: dict[str, list[Booked]] = {}
     for row in rows:
-        if not row.execution.contract.is_combo and _in_seed(row, holding):
-            versions.setdefault(row.superseded_by or row.execution.exec_id, []).append(row)
-    return sum((_in_force(family, holding).execution.signed for family in versions.values()), ZERO)
+        if not row.execution.contract.is_combo:
+            families.setdefault(row.superseded_by or row.execution.exec_id, []).append(row)
+    return families.values()
+
+
+def _contained(versions: Iterable[Booked], holding: Holding) -> Decimal:
+    """Return what the seeding snapshot contained of an execution, in the version in force at that time."""
+    contained = [row for row in versions if _in_seed(row, holding)]
+    return _in_force(contained, holding).execution.signed if contained else ZERO
 
 
 def _in_force(versions: Sequence[Booked], holding: Holding) -> Booked:
