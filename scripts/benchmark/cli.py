@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.plot is not None and arguments.plot.suffix != ".svg":
         parser.error(f"--plot writes SVG only: name a file that ends in .svg, not {arguments.plot}")
+    arguments.folder.mkdir(parents=True, exist_ok=True)
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.folder) as folder:
         place = Place(Path(folder).resolve(), QUICK if arguments.quick else Sizes())

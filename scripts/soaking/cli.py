@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = Options(
         given.minutes, given.rate, given.seed, given.fault_every, given.sweep_seconds, given.earlier
     )
+    given.folder.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir=given.folder)).resolve()
     kept = True
     try:

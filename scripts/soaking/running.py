@@ -141,7 +141,12 @@ class Daemon(Process):
         super().__init__("tracker", "run", *words(self._settings), log=folder / "tracker.log")
 
     def ask(self, command: str) -> dict[str, Any] | None:
-        """Return its answer; None where it cannot be reached now, as in a crowd."""
+        """Return its answer; None where it cannot be reached now, as in a crowd.
+
+        Raises RuntimeError where it has ended.
+        """
+        if self.exit_code is not None:
+            raise RuntimeError(f"the tracker ended; its log ends with:\n{self.log.read_text()[-2000:]}")
         try:
             return ask("127.0.0.1", self.status_port, {"command": command})
         except NotReachable:
