@@ -1,4 +1,4 @@
-"""Run the tracker as `python -m tests.backdated run ...`, so many days ago as DAYS_BACK says.
+"""Run the tracker as `python -m tests.backdated run ...`, so many hours ago as HOURS_BACK says.
 
 Only the time of day is another one; what is waited for takes as long as ever.
 """
@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 
 from tracker import clock
 
-_BACK = timedelta(days=int(os.environ["DAYS_BACK"]))
+_BACK = timedelta(hours=int(os.environ["HOURS_BACK"]))
 _real = clock.now
 
 
 def earlier() -> datetime:
-    """Return the time of day, DAYS_BACK days ago."""
+    """Return the time of day, HOURS_BACK hours ago."""
     return _real() - _BACK
 
 

@@ -93,7 +93,7 @@ async def trade_a_week_ago(rig: Rig, week: Week) -> None:
     written = {ticker: alert_of(ticker, created_at=first) for ticker in ("NVDA", "META", "PLTR")}
     late = {ticker: alert_of(ticker, created_at=later) for ticker in ("AMD", "COIN")}
     rig.write({ROBIN: {**written, "QQQ": qqq}})
-    await rig.start(module="tests.backdated", env={"DAYS_BACK": str(WEEK)})
+    await rig.start(module="tests.backdated", env={"HOURS_BACK": str(24 * WEEK)})
     back = WEEK * 86_400
     buy(rig, CONTRACTS["NVDA"], 4, ago=back)
     buy(rig, CONTRACTS["META"], 2, ago=back)

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.gateway_rig import PATIENT, Kept, kept, real_now, requests, with_gateway
-from tests.paper_clients import ACCOUNT, NVDA, make_gateway, until
+from tests.gateway_rig import PATIENT, Kept, kept, requests, with_gateway
+from tests.paper_clients import ACCOUNT, NOON, NVDA, Clock, make_gateway, until
 from tracker.gateway.link import LinkPhase, LinkState
 from tracker.gateway.notices import new_port, planned_reset, why_not_connected
 from tracker.gateway.recording import FatalCapture
@@ -47,13 +47,14 @@ def test_a_client_id_in_use_is_told_at_once() -> None:
         gateway.faults.refuse_client_id = True
         loop = asyncio.get_running_loop()
         began = loop.time()
-        async with kept(gateway, retry_first=8.0, retry_most=60.0) as link:
+        # At noon: in the hour of IBKR's reset the reason tells of that, too.
+        async with kept(gateway, now=Clock(), retry_first=8.0, retry_most=60.0) as link:
             state = await link.reaches(
                 LinkPhase.WAITING, "client id 0 is in use by another session; retrying"
             )
             assert loop.time() - began < 2.0
             assert state.next_attempt_at is not None
-            assert 7.0 < (state.next_attempt_at - real_now()).total_seconds() < 17.0
+            assert 8.0 <= (state.next_attempt_at - NOON).total_seconds() < 17.0
             assert state.reason.endswith(" s")
             assert not state.subscribed
             assert link.links("down") == []
