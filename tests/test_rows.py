@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from tests.facts import ACCOUNT, NVDA, START, exec_id, execution
-from tracker.core.book import EXECUTIONS, Booked, MemoryBook
+from tests.facts import ACCOUNT, NVDA, START, exec_id, execution, fee
+from tracker.core.book import EXECUTIONS, FEES, Booked, MemoryBook
 from tracker.core.model import Unmatched
 from tracker.stores import rows
 from tracker.stores.journal import Journal
@@ -109,3 +109,14 @@ def test_one_step_that_looks_at_the_past_of_many_contracts_keeps_little_of_it(
             assert len(kept) <= 4 * each + 1
             kept = journal.book._tables["executions"].rows
     assert len(journal.book.find(EXECUTIONS, "waiting", "1")) == contracts
+
+
+def test_a_sweep_that_looks_at_each_fee_of_the_day_keeps_few_of_them(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "_CACHED_ROWS", 5)
+    with journal.step():
+        for number in range(50):
+            journal.book.put(FEES, fee(str(number), "1.5"))
+    assert all(journal.knows_fee(fee(str(number), "1.5")) for number in range(50))
+    assert len(journal.book._tables["fees"].rows) <= 6

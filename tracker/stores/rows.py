@@ -8,7 +8,7 @@ nothing.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -29,11 +29,23 @@ def select(db: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> l
     try:
         return db.execute(sql, values).fetchall()
     except sqlite3.Error as error:
-        path = db.execute("PRAGMA database_list").fetchone()[2]
-        raise JournalFailed(
-            f"the journal {path} could not be read: {error}; restore it from a copy, or move it away and"
-            " start the tracker with a new one"
-        ) from error
+        raise _unreadable(db, error) from error
+
+
+def select_each(db: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> Iterator[Any]:
+    """Yield the rows of a query that may have very many; raises JournalFailed."""
+    try:
+        yield from db.execute(sql, values)
+    except sqlite3.Error as error:
+        raise _unreadable(db, error) from error
+
+
+def _unreadable(db: sqlite3.Connection, error: sqlite3.Error) -> JournalFailed:
+    path = db.execute("PRAGMA database_list").fetchone()[2]
+    return JournalFailed(
+        f"the journal {path} could not be read: {error}; restore it from a copy, or move it away and"
+        " start the tracker with a new one"
+    )
 
 
 class JournalBook:
@@ -51,10 +63,10 @@ class JournalBook:
         """Tell whether a row is there, without decoding it."""
         return self._tables[table.name].has(self._db, key)
 
-    def keys(self, table: Table[Any], index: str, value: str) -> list[str]:
-        """Return the keys of the rows with this index value in the file, without decoding them."""
-        found = select(self._db, f"SELECT key FROM {table.name} WHERE {index} = ?", (value,))
-        return [key for (key,) in found]
+    def keys(self, table: Table[Any], index: str, value: str) -> Iterator[str]:
+        """Yield the keys of the rows with this index value in the file, without decoding them."""
+        for (key,) in select_each(self._db, f"SELECT key FROM {table.name} WHERE {index} = ?", (value,)):
+            yield key
 
     def count(self, table: Table[Any], index: str, value: str) -> int:
         """Count the rows with this index value in the file, without decoding them."""
@@ -162,10 +174,7 @@ class _Rows:
         self._place()
         place = (index, value)
         if place not in self.complete:
-            if len(self.rows) > _CACHED_ROWS:
-                # One step may look at the whole past of many contracts, one after the other, and change it.
-                self.write(db)
-                self.forget()
+            self._make_room(db)
             number = [name for name, _ in self._indexes].index(index)
             keys = self._places.setdefault(place, {})
             for key, body in select(db, self._by_index[index], (value,)):
@@ -181,6 +190,7 @@ class _Rows:
         """Return the row of that key, None where there is none."""
         row = self.rows.get(key)
         if row is None and key not in self._missing:
+            self._make_room(db)
             found = select(db, self._by_key, (key,))
             if found:
                 return self.load(key, found[0][0])
@@ -217,6 +227,15 @@ class _Rows:
         else:
             db.executemany(self._upsert, [(key, dump(rows[key])) for key in self.changed])
         self.changed.clear()
+
+    def _make_room(self, db: sqlite3.Connection) -> None:
+        """Begin anew where much is kept already, before more is read.
+
+        A sweep looks at each fee of the day, and a step behind a break at the past of many contracts.
+        """
+        if len(self.rows) > _CACHED_ROWS:
+            self.write(db)
+            self.forget()
 
     def forget(self) -> None:
         """Drop everything."""
