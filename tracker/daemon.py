@@ -28,7 +28,7 @@ from tracker.core.ports import StoreRefused
 from tracker.core.proving import REACH
 from tracker.core.updates import Event, EventKind, instant
 from tracker.doubts import settle_doubts
-from tracker.gateway.link import LinkState
+from tracker.gateway.link import LinkPhase, LinkState
 from tracker.gateway.recording import FatalCapture
 from tracker.gateway.session import Session
 from tracker.intake import Intake
@@ -209,6 +209,10 @@ class Daemon:
         self._session.request_sweep(reason)
 
     def _link_changed(self, link: LinkState) -> None:
+        if link.state is LinkPhase.CONNECTING:
+            # What the last connection knew of the day hangs together in circles, and the next one learns it
+            # anew. Nothing is received now that would have to wait.
+            gc.collect()
         self._supervisor.status(f"link {link.state.value}: {link.reason}")
         self._feed.publish(
             {
