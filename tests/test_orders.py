@@ -25,7 +25,7 @@ from tests.facts import (
     untouched,
 )
 from tracker.core.book import ORDERS, TOTALS
-from tracker.core.model import AlertId, Contract, OpenOrder, OrderStatus, Source
+from tracker.core.model import AlertId, Contract, End, EndOf, OpenOrder, OrderStatus, Source
 from tracker.core.updates import EventKind
 
 OTHER = AlertId("real-day-trading", "NVDA", "2025-11-18T15:40:00", 700100200)
@@ -280,6 +280,27 @@ def test_cum_qty_ahead_of_us_asks_for_one_sweep() -> None:
     assert len(story.ledger.take_sweep_reasons()) == 1
     story.tell(execution(exec_id(3), 2, cum_qty=12, at=1))
     assert story.ledger.take_sweep_reasons() == []
+
+
+@pytest.mark.parametrize("brought", [True, False], ids=["the answer brings it", "it does not"])
+def test_a_shortfall_waits_for_the_answer_under_way(brought: bool) -> None:
+    """After a break the order's next status comes while the day is asked for anyway."""
+    story = opened()
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.tell(open_order(10), status("Submitted", 6, 4))
+    assert story.ledger.take_sweep_reasons() == []
+    missed = [execution(exec_id(2), 2, at=1, request_id=900)] if brought else []
+    story.tell(*missed, End(EndOf.EXECUTIONS, 900))
+    assert len(story.ledger.take_sweep_reasons()) == (0 if brought else 1)
+
+
+@pytest.mark.parametrize("ending", [("timeout", "executions", "900"), ("down", "lost")], ids=["late", "lost"])
+def test_an_answer_that_never_ends_holds_up_no_shortfall(ending: tuple[str, ...]) -> None:
+    story = opened()
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.tell(open_order(10), status("Submitted", 6, 4))
+    story.note(Source.LINK, *ending)
+    assert len(story.ledger.take_sweep_reasons()) == 1
 
 
 def test_a_shortfall_that_comes_back_asks_again() -> None:

@@ -100,6 +100,11 @@ class Holdings:
 
     # What the broker is asked, and answers
 
+    @property
+    def sweeping(self) -> bool:
+        """Whether an answer about the day's executions is under way."""
+        return bool(self._open_sweeps)
+
     def new_link(self, *, snapshot_due: bool) -> None:
         """Forget what the old connection still owed; fold what waited for it."""
         self._draft = None

@@ -149,9 +149,12 @@ class Ledger:
         return events
 
     def take_sweep_reasons(self) -> list[str]:
-        """Return why the broker should be asked for the day's executions, once."""
+        """Return why the broker should be asked for the day's executions, once.
+
+        An order that lacks fills is none while an answer is under way, which may bring them.
+        """
         reasons, self._sweep_reasons = self._sweep_reasons, []
-        return reasons + self._orders.take_shortfalls()
+        return reasons if self._holdings.sweeping else reasons + self._orders.take_shortfalls()
 
     # Executions
 
