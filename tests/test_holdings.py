@@ -411,6 +411,21 @@ def test_it_waits_for_the_answers_of_all_accounts() -> None:
     assert quantity(story) == 4
 
 
+def test_a_contract_that_waits_for_positions_holds_up_no_other() -> None:
+    story, other = Story(), replace(NVDA, con_id=701)
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.LINK, "down", "lost")
+    story.session += 1
+    story.now += timedelta(seconds=60)
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.note(Source.SENT, "positions")
+    missed = execution(exec_id(2), 2, at=30, request_id=901)
+    story.sweep(missed, execution(exec_id(3), 5, at=30, contract=other, request_id=901), request=901)
+    assert (held(story), booked(story, exec_id(3)).folded) == (6, False)
+    story.tell(POSITIONS_END)
+    assert (held(story), held(story, 701)) == (6, 5)
+
+
 def test_a_live_fill_waits_behind_a_swept_one_of_its_contract() -> None:
     story = Story()
     story.note(Source.SENT, "executions", "900", ACCOUNT)

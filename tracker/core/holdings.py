@@ -340,10 +340,9 @@ class Holdings:
             return
         waited: dict[ContractKey, list[Booked]] = {key: [] for key in seeded}
         for row in self._book.find(EXECUTIONS, "waiting", "1"):
-            if row.contract_key in waited:
-                waited[row.contract_key].append(row)
-        for key, rows in waited.items():
-            for row in sorted(rows, key=lambda row: row.moment):
+            waited.setdefault(row.contract_key, []).append(row)
+        for key in seeded:
+            for row in sorted(waited[key], key=lambda row: row.moment):
                 self._fold_on(row, self._book.get(HOLDINGS, key.text()))
             if key in self._stale:
                 self.refold(key)
@@ -383,9 +382,8 @@ def _may_begin_at(base: Decimal, rows: Iterable[Booked], holding: Holding) -> bo
 def _families(rows: Iterable[Booked]) -> Iterable[list[Booked]]:
     """Gather the versions of each execution."""
     families: dict[str, list[Booked]] = {}
-    for row in rows:
-        if not row.execution.contract.is_combo:
-            families.setdefault(row.superseded_by or row.execution.exec_id, []).append(row)
+    for row in [row for row in rows if not row.execution.contract.is_combo]:
+        families.setdefault(row.superseded_by or row.execution.exec_id, []).append(row)
     return families.values()
 
 
