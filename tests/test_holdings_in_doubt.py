@@ -88,6 +88,19 @@ def test_an_answer_that_a_fill_of_the_contract_disturbed_leaves_its_base_as_it_w
     assert (holding(story).seed, base(story), held(story)) == (Seed.DOUBT, 10, 15)
 
 
+@pytest.mark.parametrize("listed", [3, 6], ids=["in it", "not"])
+def test_a_fill_between_request_and_end_that_only_a_sweep_tells_is_in_doubt(listed: int) -> None:
+    """The gateway took 15 seconds, and pushes no fill of another client."""
+    story = asked()
+    story.now += timedelta(seconds=15)
+    story.tell(position(3), POSITIONS_END)
+    story.sweep(execution(exec_id(1), 3, at=10, request_id=900))
+    assert (holding(story).seed, held(story)) == (Seed.DOUBT, 6)
+    story.now += timedelta(seconds=60)
+    story.snapshot(position(listed))
+    assert (holding(story).seed, base(story), held(story)) == (Seed.SNAPSHOT, listed - 3, listed)
+
+
 def corrected_behind_its_snapshot() -> Story:
     """Return a story whose base of 6 is in doubt, since what its snapshot contained was corrected later."""
     story = asked()

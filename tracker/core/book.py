@@ -171,6 +171,8 @@ class Holding:
     """What the seeding snapshot listed, None where it did not name the contract."""
     asked: Moment | None = None
     """When that snapshot was asked for."""
+    ended: Moment | None = None
+    """When its answer ended; None in a journal from before this was kept."""
     groups: tuple[Group, ...] = ()
     stakes: tuple[Stake, ...] = ()
     last: Moment | None = None

@@ -293,7 +293,7 @@ class Holdings:
         told = snapshot is not None and key.text() not in snapshot.disturbed
         if snapshot is not None and told and anew and holding.seed is Seed.DOUBT:
             listed = snapshot.rows.get(key.text())
-            seeded = replace(holding, listed=listed, asked=snapshot.asked)
+            seeded = replace(holding, listed=listed, asked=snapshot.asked, ended=snapshot.ended)
             doubtful = any(_doubtful(row, seeded) for row in rows)
             if holding.asked is None or not (doubtful and _may_begin_at(_base(rows, holding), rows, seeded)):
                 holding = seeded
@@ -411,8 +411,9 @@ def _in_force(versions: Sequence[Booked], holding: Holding) -> Booked:
 def _doubtful(booked: Booked, holding: Holding) -> bool:
     """Tell whether an execution may be on either side of the snapshot that seeded a holding.
 
-    So is one swept whose time is near the request or cannot be read, one that was pushed after the request
-    though it is not younger, and a version that came after it: it has the time of what it corrects.
+    So is one swept whose time is between request and end, or near them, or cannot be read, one that was
+    pushed after the request though it is not younger, and a version that came after it: it has the time of
+    what it corrects.
     """
     asked = holding.asked
     if holding.listed is None or asked is None or booked.seq < asked.seq:
@@ -421,7 +422,7 @@ def _doubtful(booked: Booked, holding: Holding) -> bool:
     version = bool(booked.superseded_by) or correction_version(execution.exec_id) > 1
     if not execution.time_known:
         return version or execution.request_id != LIVE
-    if execution.time >= asked.time + _DOUBTFUL:
+    if execution.time >= (holding.ended or asked).time + _DOUBTFUL:
         return False
     near = execution.time > asked.time - _DOUBTFUL
     return near or version or execution.request_id == LIVE
