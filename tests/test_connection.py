@@ -190,11 +190,52 @@ def test_no_end_of_positions_or_orders_stops_nothing() -> None:
             await until(lambda: len(link.links("timeout")) == 2, "both timeouts")
             assert link.links("timeout") == [("timeout", "positions", "-1"), ("timeout", "open_orders", "-1")]
             assert link.session.state.subscribed
-            # The End of the lost request comes late; the next snapshot must not be taken for ended by it.
-            link.session.request_snapshot("test")
+
+    with_gateway(scenario)
+
+
+def test_positions_without_an_end_are_asked_again_at_once() -> None:
+    async def scenario(gateway: PaperGateway) -> None:
+        gateway.faults.withhold_position_end = True
+        async with kept(gateway, request_timeout=0.1) as link:
+            for number in range(1, 4):
+                await until(lambda n=number: len(link.links("timeout")) == n, "a timeout")  # type: ignore[misc]  # mypy infers no lambda with a default
+                link.session.request_snapshot("test")
+            await until(lambda: link.sent().count("positions") == 4, "one more request")
+
+    with_gateway(scenario)
+
+
+def test_an_end_that_is_still_owed_never_ends_the_next_answer() -> None:
+    """Of two requests one End came, and a third is asked only when the other's came too."""
+
+    async def scenario(gateway: PaperGateway) -> None:
+        gateway.faults.withhold_position_end = True
+        async with kept(gateway, request_timeout=1, sweep_seconds=0.05) as link:
+            await until(lambda: link.links("timeout"), "a timeout")
+            link.session.request_snapshot("after a timeout")
+            await until(lambda: link.sent().count("positions") == 2, "the second request")
             gateway.push_raw("62", "1")
-            await until(lambda: link.sink.of("62"), "the late End")
-            assert link.sent().count("positions") == 1
+            await until(lambda: len(link.sink.of("62")) == 1, "one End")
+            link.session.request_snapshot("after one End")
+            swept = len(link.sink.of("55"))
+            await until(lambda: len(link.sink.of("55")) > swept + 3, "some sweeps")
+            assert link.sent().count("positions") == 2
+            gateway.push_raw("62", "1")
+            await until(lambda: link.sent().count("positions") == 3, "the third request")
+
+    with_gateway(scenario)
+
+
+def test_an_end_that_never_comes_does_not_bar_positions_for_ever() -> None:
+    async def scenario(gateway: PaperGateway) -> None:
+        gateway.faults.withhold_position_end = True
+        async with kept(gateway, request_timeout=0.1) as link:
+            await until(lambda: link.links("timeout"), "a timeout")
+            gateway.faults.withhold_position_end = False
+            for number in range(1, 4):
+                link.session.request_snapshot("test")
+                await until(lambda n=number: len(link.sink.of("62")) == n, "an answer")  # type: ignore[misc]  # mypy infers no lambda with a default
 
     with_gateway(scenario)
 

@@ -8,7 +8,7 @@ packet is one append, without the repeats that capture leaves out.
 from __future__ import annotations
 
 from collections import deque
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from tests.sim.clock import SimClock
@@ -25,7 +25,7 @@ _SNAPSHOTS_AT_START: Final = 4
 _ENDS: Final = {"62": POSITIONS, "55": EXECUTIONS, "53": OPEN_ORDERS}
 _TIMEOUT: Final = timedelta(seconds=20)
 _QUIET: Final = timedelta(seconds=2)
-_LATE_POSITIONS: Final = timedelta(seconds=60)
+_LATEST_END: Final = 3 * _TIMEOUT
 _SILENCE: Final = timedelta(seconds=40)
 
 
@@ -50,7 +50,8 @@ class SimSession:
         self._live_executions = 0
         self._live_before = 0
         self._snapshots_left = _SNAPSHOTS_AT_START
-        self._positions_barred_until = clock.now()
+        self._position_ends_owed = 0
+        self._positions_barred_until: datetime | None = None
         self._next_request = 900_000_000
         self.started = False
         """Whether the first sweep is over."""
@@ -98,6 +99,12 @@ class SimSession:
             self._ask()
         return True
 
+    @property
+    def _barred(self) -> bool:
+        """Tell whether a late End could be taken for that of a new request for positions."""
+        until = self._positions_barred_until
+        return until is not None and self._clock.now() < until
+
     def want_sweep(self) -> None:
         """Plan the whole day once more."""
         if not any(kind == EXECUTIONS for kind, _ in self._plan):
@@ -105,8 +112,7 @@ class SimSession:
 
     def want_positions(self) -> None:
         """Plan another snapshot, once the first sweep is over."""
-        barred = self._clock.now() < self._positions_barred_until
-        if self.started and not barred and (POSITIONS, "") not in self._plan:
+        if self.started and not self._barred and (POSITIONS, "") not in self._plan:
             self._plan.append((POSITIONS, ""))
 
     def down(self) -> None:
@@ -119,8 +125,8 @@ class SimSession:
 
     def _ask(self) -> None:
         kind, account = self._plan.popleft()
-        if kind == POSITIONS and self._clock.now() < self._positions_barred_until:
-            # A late End of the last request must not be taken for this one's.
+        if kind == POSITIONS and self._barred:
+            # A late End of an earlier request must not be taken for this one's.
             self._plan.append((kind, account))
             return
         self._asked_at = self._answered_at = self._clock.now()
@@ -129,6 +135,10 @@ class SimSession:
             self._note(Source.LINK, FIRST_SWEEP)
         elif kind == POSITIONS:
             self._pending = (kind, "-1")
+            if self._positions_barred_until is not None:
+                self._positions_barred_until = None
+                self._position_ends_owed = 0
+            self._position_ends_owed += 1
             self._live_before = self._live_executions
             self._note(Source.SENT, POSITIONS)
             self._gateway.answer_positions()
@@ -149,8 +159,6 @@ class SimSession:
         assert self._pending is not None
         kind, request = self._pending
         self._pending = None
-        if kind == POSITIONS:
-            self._positions_barred_until = self._clock.now() + _LATE_POSITIONS
         self._note(Source.LINK, "timeout", kind, request)
 
     def _saw(self, fields: Fields) -> None:
@@ -162,7 +170,11 @@ class SimSession:
         elif message == "4" and fields[3] in ("1101", "1102"):
             self.want_sweep()
             self.want_positions()
-        elif message in _ENDS and self._pending is not None:
+        if _ENDS.get(message) == POSITIONS:
+            self._position_ends_owed = max(0, self._position_ends_owed - 1)
+            owed = self._position_ends_owed > 0
+            self._positions_barred_until = self._clock.now() + _LATEST_END if owed else None
+        if message in _ENDS and self._pending is not None:
             kind, request = self._pending
             if _ENDS[message] == kind and (kind != EXECUTIONS or fields[2] == request):
                 self._ended(kind)

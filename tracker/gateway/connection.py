@@ -83,7 +83,6 @@ class Connection:
         """Set once the first sweep ended or timed out."""
         self._orders_wanted = True
         self._positions_asked_at = 0.0
-        self._positions_barred_until = 0.0
         self._errand = asyncio.Lock()
         """Held while positions or completed orders are asked: one outstanding request per kind."""
         self._look: Look | None = None
@@ -248,11 +247,7 @@ class Connection:
     async def _positions(self) -> bool:
         self._wishes.positions = False
         self._positions_asked_at = self._loop.time()
-        ended = await self._inquiries.positions()
-        if not ended:
-            # A late End of this request must not be taken for the end of the next one's answer.
-            self._positions_barred_until = self._loop.time() + self._options.late_positions_seconds
-        return ended
+        return await self._inquiries.positions()
 
     async def _sweep(self) -> None:
         """Ask for the whole day of every account, one after the other, and show how that went."""
@@ -291,8 +286,7 @@ class Connection:
         upheavals = self._upheavals
         look = self._look = Look(self._recorder.now(), self._options.login_zone)
         try:
-            if self._loop.time() >= self._positions_barred_until:
-                await self._asked(look, POSITIONS, self._positions)
+            await self._asked(look, POSITIONS, self._positions)
             await self._sweep()
             self._orders_wanted = False
             self.capture.forget_orders()
@@ -312,6 +306,8 @@ class Connection:
 
     async def _asked(self, look: Look, question: str, ask: Callable[[], Awaitable[bool]]) -> None:
         async with self._errand:
+            if question == POSITIONS and self._inquiries.positions_barred:
+                return
             look.asking(question)
             ended = await ask()
             look.answered(ended=ended, refused=not ended and question in self._inquiries.forbidden)
@@ -324,10 +320,12 @@ class Connection:
         while True:
             await wishes.errand.wait()
             wishes.errand.clear()
-            if wishes.positions:
-                await asyncio.sleep(max(0.0, self._positions_barred_until - self._loop.time()))
+            while wishes.positions:
                 async with self._errand:
-                    await self._positions()
+                    barred = self._inquiries.positions_barred
+                    if not barred:
+                        await self._positions()
+                await asyncio.sleep(barred)
             await asyncio.sleep(self._options.gap_seconds)
 
     async def _probes(self) -> None:

@@ -3,6 +3,10 @@
 Owns the pending requests of a connection and the notes about them; each note is durable before its request
 leaves. It never uses ib_insync's own futures: a request that times out there stays behind and silences an
 event for the rest of the session, and of two concurrent ones one never ends. A late End finds nothing here.
+
+Positions carry no number, so whose End came is not always known. After a request without one the next may be
+asked at once: whichever of the two ends first, the rows since the first make a whole answer. Only then, with
+the other's End perhaps still on its way, are they barred: it would end a third before its rows.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ _ENDS: Final = {"53": OPEN_ORDERS, "62": POSITIONS, "102": COMPLETED_ORDERS}
 _FIRST_REQUEST: Final = 900_000_000
 """Far from order ids, since a notice names either kind of id in one field."""
 _NO_REQUEST: Final = -1
+_LATEST_END: Final = 3
+"""An End that has not come after so many times the patience for it never will."""
 
 _Question: TypeAlias = tuple[str, int]
 
@@ -47,12 +53,28 @@ class Inquiries:
         """execIds that the last answer about executions has named."""
         self.forbidden: set[str] = set()
         """Questions that the gateway's Read-Only API refuses; asking again changes nothing."""
+        self._ends_owed = 0
+        """Positions requests whose End was not seen."""
+        self._ambiguous_at: float | None = None
+        """Loop time of an End that left others owed."""
         self.live_executions = 0
         """Executions pushed by the gateway so far, repeats included."""
 
     async def positions(self) -> bool:
         """Ask what is held; True when the answer ended, False when it timed out."""
+        assert not self.positions_barred, "an earlier End would be taken for this one's"
+        if self._ambiguous_at is not None:
+            self._ambiguous_at = None
+            self._ends_owed = 0
+        self._ends_owed += 1
         return await self._ask((POSITIONS, _NO_REQUEST), (POSITIONS,), self._client.reqPositions)
+
+    @property
+    def positions_barred(self) -> float:
+        """Return for how many seconds a late End could be taken for that of a new request for positions."""
+        if self._ambiguous_at is None:
+            return 0.0
+        return max(0.0, self._ambiguous_at + _LATEST_END * self._options.request_timeout - self._loop.time())
 
     async def open_orders(self) -> bool:
         """Ask for the open orders of all clients, which binds none; True when the answer ended."""
@@ -107,6 +129,9 @@ class Inquiries:
         elif message == "55":
             self._end(EXECUTIONS, fields[2:3], ended=True)
         elif message in _ENDS:
+            if _ENDS[message] == POSITIONS:
+                self._ends_owed = max(0, self._ends_owed - 1)
+                self._ambiguous_at = self._loop.time() if self._ends_owed else None
             self._end(_ENDS[message], (str(_NO_REQUEST),), ended=True)
 
     def refused(self, notice: Notice) -> None:

@@ -81,8 +81,6 @@ class LinkOptions:
     """Least time between the end of a sweep, or of a snapshot, and the next one, whoever asks."""
     quiet_seconds: float = 2.0
     """A sweep that brought executions and then nothing for so long is noted as quiet."""
-    late_positions_seconds: float = 60.0
-    """Time after an unanswered positions request in which a late End could be taken for the next one's."""
     retry_first: float = 1.0
     retry_most: float = 60.0
     steady_seconds: float = 60.0
