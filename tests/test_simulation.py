@@ -37,7 +37,7 @@ FOUND = (
 FRESH = 40
 CATCHES = {
     "dedup": (0, 3, 5),
-    "outbox": (0, 3, 5),
+    "outbox": (3, 5, 8),
     "corrections": (0, 11, 25),
     "ownership": (0, 3, 5),
     "reapply": (24, 48, 54),
