@@ -23,6 +23,8 @@ class Clocks:
 
     def __init__(self) -> None:
         self.received = 0.0
+        self.synced = 0.0
+        """When the last folder was, behind a rename."""
         self._expected: dict[str, tuple[str, float | None]] = {}
 
     def listen(self) -> None:
@@ -41,7 +43,7 @@ class Clocks:
             if wanted is not None and wanted == (shows["exec_id"], shows["commission"]):
                 del self._expected[update.alert.ticker]
         if not self._expected:
-            say(done=time.perf_counter(), received=self.received)
+            say(done=self.synced, received=self.received)
 
 
 CLOCKS = Clocks()
@@ -59,9 +61,11 @@ def put_in_clocks() -> None:
     from tracker.gateway.inquiries import Inquiries
     from tracker.gateway.link import LinkOptions
     from tracker.stores.alerts import AlertFile
+    from tracker.stores.disk import RealDisk
 
     on_data: Any = Capture._on_data
     apply: Any = AlertFile.apply
+    sync_folder: Any = RealDisk.sync_folder
     link_changed: Any = Daemon._link_changed
     executions: Any = Inquiries.executions
     ready: list[bool] = []
@@ -69,6 +73,10 @@ def put_in_clocks() -> None:
     def timed_on_data(self: Any, data: bytes) -> None:
         CLOCKS.received = time.perf_counter()
         on_data(self, data)
+
+    def timed_sync_folder(self: Any, path: Any) -> None:
+        sync_folder(self, path)
+        CLOCKS.synced = time.perf_counter()
 
     def timed_apply(self: Any, updates: Any) -> Any:
         outcomes = apply(self, updates)
@@ -93,6 +101,7 @@ def put_in_clocks() -> None:
     for owner, name, timed in (
         (Capture, "_on_data", timed_on_data),
         (AlertFile, "apply", timed_apply),
+        (RealDisk, "sync_folder", timed_sync_folder),
         (Daemon, "_link_changed", timed_link_changed),
         (Inquiries, "executions", timed_executions),
         (LinkOptions, "sweep_pause", pause),

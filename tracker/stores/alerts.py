@@ -77,9 +77,6 @@ class _Written:
     content: bytes
     file: int
     """Open for reading."""
-    shown: AlertView
-    """What was shown then."""
-    view: AlertView
 
 
 class AlertFile:
@@ -425,7 +422,7 @@ class AlertFile:
             self._backed_up = True
         content = document.text.encode()
         file = write_beside(self._disk, held.path, content, held.stat)
-        return _Written(held, before, document, content, file, self._view, self._view_after(before, document))
+        return _Written(held, before, document, content, file)
 
     def _put(self, written: _Written) -> bool:
         """Put in place what was written; False where another program has written meanwhile."""
@@ -436,14 +433,13 @@ class AlertFile:
         self._late.watch(held.file, held.stat.same_content, before, document, self._now())
         self._held = _Held(held.path, file, self._disk.stat_open(file), written.content, None)
         self._fresh = True
-        if self._view is written.shown:
-            self._view = written.view
-        else:
+        try:
+            self._disk.sync_folder(held.path.parent)
+            self._unsynced = False
+        finally:
             self._view = self._view_after(before, document)
-        self._known = document
-        self._held = dataclasses.replace(self._held, document=document)
-        self._disk.sync_folder(held.path.parent)
-        self._unsynced = False
+            self._known = document
+            self._held = dataclasses.replace(self._held, document=document)
         return True
 
     def _view_after(self, before: Document, document: Document) -> AlertView:
