@@ -141,6 +141,15 @@ def _dump(value: object, style: Style) -> str:
     if style.indent is None:
         separators = (",", ":") if style.colon == ":" else (", ", ": ")
         return json.dumps(value, separators=separators, allow_nan=False)
+    if isinstance(value, dict) and value and not any(map(_nests, value.values())):
+        # With an indent json writes in Python, which costs a fill more than its write. C can do one level.
+        inner = style.lead + style.indent
+        text = json.dumps(value, separators=("," + inner, ": "), allow_nan=False)
+        return f"{{{inner}{text[1:-1]}{style.lead}}}"
     # Line breaks inside strings are escaped, so each one here is a new line of the value.
     text = json.dumps(value, indent=style.indent, allow_nan=False)
     return text.replace("\n", style.lead)
+
+
+def _nests(value: object) -> bool:
+    return isinstance(value, dict | list | tuple) and bool(value)
