@@ -269,6 +269,7 @@ class Pump:
         events = self._ledger.settle(frames[-1])
         advance(frames[-1].seq)
         if len(frames) < _FLOOD:
+            # Behind the rows: the worker would only wait for the interpreter while they are written.
             self._prepare()
         return events
 

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from operator import is_
 from pathlib import Path
 from typing import Final
@@ -91,8 +92,8 @@ class Journal:
             self._insert(arrived)
             self._db.execute("SAVEPOINT step")
             try:
-                yield arrived, cursor.append
-                self._write_rows(cursor)
+                yield arrived, partial(self._advance, cursor)
+                self._write_rows()
             except (sqlite3.Error, JournalFailed):
                 raise
             except Exception as error:
@@ -262,11 +263,12 @@ class Journal:
     def step(self) -> Iterator[Callable[[int], None]]:
         """Open the transaction in which frames change state; call what it yields with the new cursor.
 
+        With that call all changed rows are written; the commit is what the end of the block still does.
         Nothing is kept unless the block ends well. Raises JournalFailed when the commit fails.
         """
         with self._changing_rows() as cursor:
-            yield cursor.append
-            self._write_rows(cursor)
+            yield partial(self._advance, cursor)
+            self._write_rows()
 
     @contextmanager
     def _changing_rows(self) -> Iterator[list[int]]:
@@ -282,11 +284,14 @@ class Journal:
         if cursor:
             self._applied(cursor[-1])
 
-    def _write_rows(self, cursor: Sequence[int]) -> None:
+    def _advance(self, cursor: list[int], seq: int) -> None:
+        cursor.append(seq)
+        self._write_rows()
+        self._set_meta("cursor", str(seq))
+
+    def _write_rows(self) -> None:
         self.book.flush()
         self._flush_considered()
-        if cursor:
-            self._set_meta("cursor", str(cursor[-1]))
 
     def _forget_rows(self) -> None:
         self.book.forget()
