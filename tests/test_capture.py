@@ -10,7 +10,7 @@ from functools import partial
 from operator import eq
 
 import pytest
-from ib_insync import LimitOrder, Stock
+from ib_insync import Fill, LimitOrder, Stock, Trade
 
 from tests.gateway_rig import Ear, MemorySink, Tapped, tapped
 from tests.paper_clients import ACCOUNT, BOUND_SECONDS, NVDA, make_gateway, until
@@ -354,6 +354,23 @@ def test_both_events_of_ib_insync_are_heard_for_an_order_that_it_was_told_of() -
 
     run(scenario)
     assert heard == ["Submitted", "a.b.01.01", "Filled"]
+
+
+def test_ib_insync_hears_of_a_fill_when_it_is_durable() -> None:
+    durable: list[bool] = []
+
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        def heard(trade: Trade, fill: Fill) -> None:
+            durable.append(fill.execution.execId in link.sink.executions())
+
+        link.ib.execDetailsEvent.connect(heard, keep_ref=True)
+        order = gateway.order(NVDA, "BUY", 10, limit="2.52")
+        gateway.fill(order, 4)
+        gateway.fill(order, 6)
+        await link.settle()
+
+    run(scenario)
+    assert durable == [True, True]
 
 
 def test_a_message_about_an_order_passes_the_cross_check() -> None:

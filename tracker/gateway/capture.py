@@ -3,7 +3,7 @@
 Owns the taps on one ib_insync connection: the raw fields of every message, the packet boundary (one commit
 per network packet), the check of what leaves, and the cross-check that ib_insync's own events report nothing
 that was not seen here first. It never decides what a frame means, and nobody learns of a frame from here
-before it is durable.
+before it is durable, ib_insync included.
 
 Why taps and not ib_insync's events: those are silent for a fill before its openOrder, for every answer to
 reqExecutions and for whatever its decoder cannot read, and they swallow the exceptions of their listeners.
@@ -72,6 +72,7 @@ class Capture:
         self._received_at = recorder.now()
         self._packet: list[Fields] = []
         self._to_commit: list[tuple[Source, Fields]] = []
+        self._to_decode: list[Fields] = []
         self._current: Fields = ()
         """The message that ib_insync is decoding right now."""
         self._announced = False
@@ -137,8 +138,8 @@ class Capture:
             # the link ends and is made again.
             self._unreadable(f"{type(error).__name__}: {error}")
         finally:
-            self._in_packet = False
             self._finish_packet()
+            self._in_packet = False
 
     def _goes_on(self) -> bool:
         if self._stopped:
@@ -160,6 +161,7 @@ class Capture:
         to_commit, self._to_commit = self._to_commit, []
         try:
             self._recorder.commit(self._received_at, to_commit)
+            self._hand_on()
             self._prune()
             self._listener.on_packet(packet)
         except Exception as error:
@@ -195,9 +197,17 @@ class Capture:
         message = frame[0] if frame else ""
         if message in _UNUSED_BY_LIBRARY or (not news and message in ("3", "5", "11")):
             return
-        self._until_prune -= 1
-        self._current = frame
-        self._decode(fields)
+        self._to_decode.append(frame)
+
+    def _hand_on(self) -> None:
+        """Have ib_insync decode what is durable now."""
+        to_decode, self._to_decode = self._to_decode, []
+        self._until_prune -= len(to_decode)
+        for frame in to_decode:
+            if self._stopped:
+                break
+            self._current = frame
+            self._decode(list(frame))
         self._current = ()
 
     def _announce(self) -> bool:
