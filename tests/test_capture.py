@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -11,6 +11,7 @@ from operator import eq
 
 import pytest
 from ib_insync import Fill, LimitOrder, Stock, Trade
+from pytest_mock import MockerFixture
 
 from tests.gateway_rig import Ear, MemorySink, Tapped, tapped
 from tests.paper_clients import ACCOUNT, BOUND_SECONDS, NVDA, make_gateway, until
@@ -18,7 +19,11 @@ from tracker.core.model import CommissionReport, Source
 from tracker.gateway.outgoing import RefusedMessage
 from tracker.gateway.recording import FatalCapture
 from tracker.gateway.repeats import Repeats
+from tracker.paper import answers, messages
+from tracker.paper.connection import Connection
+from tracker.paper.floor import Floor
 from tracker.paper.server import PaperGateway
+from tracker.paper.wire import Fields
 
 
 def run(scenario: Callable[[PaperGateway, Tapped], Awaitable[None]]) -> MemorySink:
@@ -48,6 +53,38 @@ def test_the_link_is_announced_before_its_first_frame() -> None:
     sink = run(scenario)
     assert sink.commits[0][2][0] == (Source.LINK, ("up", ACCOUNT, "176"))
     assert sink.executions() == ["a.b.01.01"]
+
+
+def test_what_came_before_the_login_was_over_stands_behind_its_announcement(mocker: MockerFixture) -> None:
+    """A gateway that has lost IBKR may say so first, and it is true of this link."""
+
+    def lost_first(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+        yield messages.error(-1, 2110, "Connectivity is broken.", connection.version)
+        yield from answers.start_api(floor, connection, fields)
+
+    mocker.patch.dict(answers._TABLE, {"71": lost_first})
+
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        await link.settle()
+
+    frames = [fields for _, _, frames in run(scenario).commits for _, fields in frames]
+    assert [(fields[0], fields[-3]) for fields in frames[:2]] == [("up", "up"), ("4", "2110")]
+
+
+def test_a_link_that_is_never_announced_leaves_what_it_was_told() -> None:
+    async def play() -> MemorySink:
+        async with make_gateway() as gateway:
+            gateway.faults.refuse_client_id = True
+            link = Tapped(MemorySink(), Ear())
+            connecting = asyncio.create_task(link.connect(gateway.port))
+            await until(link.capture.gone.done, "the socket's end")
+            connecting.cancel()
+            await asyncio.wait({connecting})
+            return link.sink
+
+    sink = asyncio.run(play())
+    assert [fields[3] for fields in sink.of("4")] == ["326"]
+    assert not sink.of("up", Source.LINK)
 
 
 def test_partial_fills_in_one_packet_are_one_commit() -> None:

@@ -72,6 +72,8 @@ class Capture:
         self._received_at = recorder.now()
         self._packet: list[Fields] = []
         self._to_commit: list[tuple[Source, Fields]] = []
+        self._early: list[tuple[Source, Fields]] = []
+        """What came before the login was over; it is journalled behind its announcement."""
         self._to_decode: list[Fields] = []
         self._current: Fields = ()
         """The message that ib_insync is decoding right now."""
@@ -159,6 +161,8 @@ class Capture:
         """Commit what this packet brought, then tell of it; close where something went wrong in it."""
         packet, self._packet = self._packet, []
         to_commit, self._to_commit = self._to_commit, []
+        if self._stopped:
+            to_commit, self._early = self._early + to_commit, []
         try:
             self._recorder.commit(self._received_at, to_commit)
             self._hand_on()
@@ -187,7 +191,7 @@ class Capture:
             self._packet.append(frame)
             news = self._repeats.is_news(frame)
             if news:
-                self._to_commit.append((Source.BROKER, frame))
+                (self._to_commit if self._announced else self._early).append((Source.BROKER, frame))
         except Exception as error:
             # A mistake of ours: capture ends with this reason rather than go on without a frame.
             logger.exception("capture ends at a mistake of ours, with what came before it journalled")
@@ -216,10 +220,12 @@ class Capture:
         accounts = tuple(self._client.getAccounts())
         version = self._client.serverVersion()
         self.refusal = self._listener.on_ready(accounts, version) or ""
+        early, self._early = self._early, []
         if self.refusal:
             self._stopped = True
             return False
-        self._to_commit.append((Source.LINK, ("up", ",".join(accounts), str(version))))
+        # A loss of IBKR that was told ahead of it would otherwise be taken for that of an earlier link.
+        self._to_commit += [(Source.LINK, ("up", ",".join(accounts), str(version))), *early]
         return True
 
     def _hand_execution(self, fields: list[str]) -> None:
@@ -274,6 +280,8 @@ class Capture:
         self._stopped = True
         if not self.closed.done():
             self.closed.set_result(f"{PEER_CLOSED} ({message})" if message else PEER_CLOSED)
+        if self._early and not self._in_packet:
+            self._finish_packet()
         if not self.gone.done():
             self.gone.set_result(None)
 
