@@ -20,7 +20,7 @@ from tests.facts import (
     quantity,
     unmatched,
 )
-from tracker.core.book import Seed
+from tracker.core.book import SNAPSHOTS, Seed
 from tracker.core.model import End, EndOf, Notice, Source
 
 POSITIONS_END = End(EndOf.POSITIONS, -1)
@@ -144,3 +144,36 @@ def test_a_clear_answer_ends_the_doubt() -> None:
     story.reconnect(position(11))
     story.sweep(request=901)
     assert (holding(story).seed, base(story), held(story)) == (Seed.SNAPSHOT, 6, 11)
+
+
+@pytest.mark.parametrize("code", [1101, 1102])
+def test_positions_told_in_a_loss_of_ibkr_that_nobody_told_of_are_a_guess(code: int) -> None:
+    """The gateway had lost IBKR before the connection began: what was sold meanwhile is not in them."""
+    story = asked()
+    story.tell(position(10), POSITIONS_END)
+    story.sweep(execution(exec_id(1), 4, at=-300, request_id=900))
+    assert (holding(story).seed, base(story), held(story)) == (Seed.SNAPSHOT, 6, 10)
+    story.now += timedelta(seconds=60)
+    story.tell(Notice(-1, code, "restored"))
+    assert holding(story).seed is Seed.DOUBT
+    story.sweep(execution(exec_id(2), -6, at=-60, request_id=901), request=901)
+    assert holding(story).seed is Seed.DOUBT
+    story.snapshot(position(4))
+    assert (holding(story).seed, base(story), held(story)) == (Seed.SNAPSHOT, 6, 4)
+
+
+def test_an_answer_that_was_under_way_then_is_not_taken() -> None:
+    story = asked()
+    story.tell(position(10), Notice(-1, 1101, "restored"), POSITIONS_END)
+    assert story.book.get(SNAPSHOTS, "last") is None
+
+
+def test_what_an_earlier_connection_was_told_stays_true_then() -> None:
+    story = asked()
+    story.tell(position(10), POSITIONS_END)
+    story.sweep(execution(exec_id(1), 4, at=-60, request_id=900))
+    story.note(Source.LINK, "down", "lost")
+    story.session += 1
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.tell(Notice(-1, 1102, "restored"))
+    assert (holding(story).seed, base(story)) == (Seed.SNAPSHOT, 6)

@@ -156,6 +156,20 @@ def test_a_sweep_after_the_link_is_back_proves_again(code: int) -> None:
     assert proven_until(story.book) == NOON + 60 * SECOND
 
 
+@pytest.mark.parametrize("code", [1101, 1102])
+def test_answers_in_a_loss_that_nobody_told_of_prove_nothing_more(code: int) -> None:
+    story = Watch()
+    story.prove(NOON + SECOND)
+    request = story.ask(NOON + 60 * SECOND)
+    story.tell(Notice(-1, code, "restored"))
+    story.end(request)
+    proof = story.book.get(PROOFS, ACCOUNT)
+    assert proof is not None
+    assert not proof.whole
+    story.prove(NOON + 90 * SECOND)
+    assert proven_until(story.book) == NOON + 90 * SECOND
+
+
 def test_a_new_connection_heals_a_loss_that_no_notice_took_back() -> None:
     story = Watch()
     story.tell(Notice(-1, 2110, "lost"))

@@ -50,6 +50,8 @@ from tracker.core.model import LIVE, ZERO, AlertId, Moment
 
 _DOUBTFUL: Final = timedelta(seconds=2)
 """How far the broker's clock, cut to the second, may be from ours around a request."""
+_NO_SESSION: Final = 0
+"""Older than every connection, so that no execution is as old as what is of it."""
 
 
 @dataclass(slots=True)
@@ -84,10 +86,11 @@ class Holdings:
         self._needs_person = needs_person
         self._draft: _Draft | None = None
         self._disturbed: tuple[_Draft, Moment] | None = None
-        self._linked = False
-        """Whether this process saw the connection begin, so that it knows what was asked on it."""
         self._upstream = True
         """Whether the gateway has IBKR, as far as it told."""
+        self._began: int | None = None
+        """The frame with which the connection began, where this process saw it; else what was asked on it
+        is not known."""
         self._snapshot_due = False
         """From a connection's start until a snapshot of it can seed; contracts never seen wait for that."""
         self._open_sweeps: dict[int, str] = {}
@@ -105,11 +108,11 @@ class Holdings:
         """Whether an answer about the day's executions is under way."""
         return bool(self._open_sweeps)
 
-    def new_link(self, *, snapshot_due: bool) -> None:
+    def new_link(self, began: int, *, snapshot_due: bool) -> None:
         """Forget what the old connection still owed; fold what waited for it."""
         self._draft = None
         self._disturbed = None
-        self._linked = True
+        self._began = began
         self._upstream = True
         self._snapshot_due = False
         self._open_sweeps.clear()
@@ -138,7 +141,7 @@ class Holdings:
         Neither has a number. While an earlier request is unanswered the next end may be that one's, so the
         rows since then are gathered: a whole answer in any case.
         """
-        stale = not (self._upstream and self._linked)
+        stale = not (self._upstream and self._began is not None)
         if self._draft is None:
             self._draft = _Draft(asked, session, stale)
         self._draft.stale |= stale
@@ -151,10 +154,26 @@ class Holdings:
             self._draft.stale = True
 
     def upstream_back(self) -> None:
-        """Trust the next answer again; the session asks for one, and for a sweep."""
+        """Trust the next answer again; the session asks for one, and for a sweep.
+
+        Where nobody told of the loss it was before this connection, all of whose answers are old then.
+        """
+        if self._upstream and self._began is not None:
+            self._mistrust(self._began)
         self._upstream = True
         self._caught_up.clear()
         self._open_sweeps = dict.fromkeys(self._open_sweeps, "")
+
+    def _mistrust(self, began: int) -> None:
+        """Take what was told since the connection began for a guess."""
+        if self._draft is not None:
+            self._draft.stale = True
+        snapshot = self._book.get(SNAPSHOTS, "last")
+        if snapshot is not None and snapshot.asked.seq > began:
+            self._book.put(SNAPSHOTS, replace(snapshot, session=_NO_SESSION))
+        for holding in list(self._book.every(HOLDINGS)):
+            if holding.asked is not None and holding.asked.seq > began:
+                self._book.put(HOLDINGS, replace(holding, seed=Seed.DOUBT))
 
     def listed(self, key: ContractKey, quantity: Decimal) -> None:
         """Take one row of that answer; a push outside an answer seeds nothing."""

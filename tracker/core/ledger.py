@@ -317,9 +317,9 @@ class Ledger:
             case (Source.SENT, "executions"):
                 self._holdings.sweep_asked(int(rest[0]), rest[1])
             case (Source.LINK, "up"):
-                self._holdings.new_link(snapshot_due=True)
+                self._holdings.new_link(frame.seq, snapshot_due=True)
             case (Source.LINK, "down"):
-                self._holdings.new_link(snapshot_due=False)
+                self._holdings.new_link(frame.seq, snapshot_due=False)
             case (Source.LINK, "timeout") if rest[0] == "positions":
                 self._holdings.snapshot_failed()
             case (Source.LINK, "timeout") if rest[0] == "executions":

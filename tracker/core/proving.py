@@ -83,6 +83,9 @@ class Proving:
                 self._broke()
                 self._put(replace(self._link, severed=True))
             case Notice(_, code, _) if code in RESTORED:
+                if not self._link.severed:
+                    # It was lost before this link began, and nobody told: what was answered so far is old.
+                    self._broke()
                 self._put(replace(self._link, severed=False))
             case _ if frame.source is not Source.BROKER:
                 events += self._note(frame)
