@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
+from pytest_mock import MockerFixture
 
 from tests.test_status import logged, until
 from tracker.status.listening import Acceptor, Pace
@@ -85,6 +86,28 @@ def test_what_comes_while_file_descriptors_have_run_out_is_taken_in_later() -> N
 
     (line,) = asyncio.run(run())
     assert "cannot take in a connection (Too many open files)" in line
+
+
+def test_a_mistake_with_one_connection_does_not_end_the_taking_in(mocker: MockerFixture) -> None:
+    async def run() -> list[str]:
+        taken = Taken()
+        hand_on = Acceptor._hand_on
+        mistakes = [TypeError("a mistake")]
+
+        async def mistaken_once(self: Acceptor, connection: socket.socket) -> None:
+            if mistakes:
+                connection.close()
+                raise mistakes.pop()
+            await hand_on(self, connection)
+
+        mocker.patch.object(Acceptor, "_hand_on", mistaken_once)
+        async with accepting(taken, Pace(1000, burst=1000)) as acceptor:
+            with logged() as lines, clients(acceptor, 2):
+                await until(lambda: taken.count == 1)
+        return lines
+
+    (line,) = asyncio.run(run())
+    assert "a mistake of ours" in line
 
 
 def test_what_cannot_be_listened_at_leaves_nothing_open() -> None:

@@ -93,6 +93,9 @@ class Acceptor:
                     _PAUSE_SECONDS,
                 )
                 await asyncio.sleep(_PAUSE_SECONDS)
+            except Exception:
+                # Whatever it is, the connections behind this one must not wait for ever.
+                logger.exception("the status socket dropped a connection at a mistake of ours")
             await self._pace.turn()
 
     async def _hand_on(self, connection: socket.socket) -> None:
