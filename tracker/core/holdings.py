@@ -103,10 +103,9 @@ class Holdings:
 
     # What the broker is asked, and answers
 
-    @property
-    def sweeping(self) -> bool:
-        """Whether an answer about the day's executions is under way."""
-        return bool(self._open_sweeps)
+    def awaits_sweep(self, accounts: Iterable[str]) -> bool:
+        """Tell whether an answer about the day is under way, or will be asked for since the last break."""
+        return bool(self._open_sweeps) or not self._caught_up.issuperset(accounts)
 
     def new_link(self, began: int, *, snapshot_due: bool) -> None:
         """Forget what the old connection still owed; fold what waited for it."""

@@ -151,10 +151,12 @@ class Ledger:
     def take_sweep_reasons(self) -> list[str]:
         """Return why the broker should be asked for the day's executions, once.
 
-        An order that lacks fills is none while an answer is under way, which may bring them.
+        An order that lacks fills is none while an answer is awaited, which may bring them.
         """
         reasons, self._sweep_reasons = self._sweep_reasons, []
-        return reasons if self._holdings.sweeping else reasons + self._orders.take_shortfalls()
+        if self._holdings.awaits_sweep(self._proving.link.accounts):
+            return reasons
+        return reasons + self._orders.take_shortfalls()
 
     # Executions
 
