@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from pytest_mock import MockerFixture
 from soaking.judging import (
     Fault,
     Neighbour,
@@ -31,7 +32,7 @@ from soaking.judging import (
     minutes,
     slope,
 )
-from soaking.running import Options, Outcome
+from soaking.running import Options, Outcome, Part, Soak
 from soaking.showing import Told
 
 PROJECT = Path(__file__).parents[1]
@@ -197,6 +198,33 @@ def test_a_sighting_shows_all_that_its_alert_was_sent_before() -> None:
     # What the tracker said came before it was sent, so only the reading is believed.
     made.see([Sighting("NVDA", "0001.03.01.01", after(2.9), after(3.2))])
     assert made.sent[2].seconds == pytest.approx(0.2)
+
+
+class LastMoment:
+    """A market that makes one more fill before it hears that it is over."""
+
+    def __init__(self) -> None:
+        self.news = [reported(FIRST, 2, 1)]
+
+    def tell(self, what: dict[str, Any]) -> None:
+        if what == {"trade": False}:
+            self.news.append(reported(SECOND, 1, 2))
+
+    def hear(self, what: str) -> dict[str, Any]:
+        news, self.news = self.news, []
+        return {"report": news, "over": [], "late": 0.0}
+
+
+def test_a_fill_made_before_the_market_hears_of_its_end_is_known(mocker: MockerFixture) -> None:
+    """Found by a soak that had seen all when trading was to end: its last fill was called unsent."""
+    soak = Soak.__new__(Soak)
+    soak._trading, soak._began, soak._over = cast(Part, LastMoment()), datetime.now(UTC), set()
+    soak._watcher = mocker.Mock(failure=None, news=list)
+    soak._outcome = Outcome(Record(BEGAN), mocker.Mock())
+    soak._floor, soak._sampled = mocker.Mock(once=float), math.inf
+    soak._tick()
+    soak._close_market()
+    assert [sent.exec_id for sent in soak._outcome.record.sent] == [FIRST, SECOND]
 
 
 def test_a_row_tells_its_minute() -> None:

@@ -242,11 +242,16 @@ class Soak:
             elif next_fault <= self._seconds < last_fault:
                 fault = self._begin()
                 next_fault += options.fault_every
-        self._trading.tell({"trade": False})
+        self._close_market()
         outcome.seconds = self._seconds
         self._measure()
         self._settle(fault)
         return outcome
+
+    def _close_market(self) -> None:
+        """End the fills, and learn of those made since the last look, of which nothing else would tell."""
+        self._trading.tell({"trade": False})
+        self._tick()
 
     def _tick(self) -> None:
         """Learn what was sent and seen, and measure where it is time."""
