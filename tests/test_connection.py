@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.gateway_rig import kept, requests, with_gateway
@@ -138,6 +140,23 @@ def test_snapshots_come_on_demand() -> None:
             link.session.request_snapshot("test")
             await until(lambda: len(link.sink.of("62")) == 2, "the answer")
             assert link.sent().count("positions") == 2
+
+    with_gateway(scenario)
+
+
+def test_positions_wanted_during_an_answer_are_asked_after_the_gap() -> None:
+    async def scenario(gateway: PaperGateway) -> None:
+        loop, gap = asyncio.get_running_loop(), 0.5
+        async with kept(gateway, gap_seconds=gap) as link:
+            await link.subscribed()
+            gateway.faults.withhold_position_end = True
+            link.session.request_snapshot("one")
+            await until(lambda: requests(gateway).count("61") == 2, "the request")
+            link.session.request_snapshot("another, meanwhile")
+            gateway.push_raw("62", "1")
+            ended = loop.time()
+            await until(lambda: requests(gateway).count("61") == 3, "the next request")
+            assert loop.time() - ended > 0.9 * gap
 
     with_gateway(scenario)
 

@@ -172,8 +172,6 @@ def test_what_an_earlier_connection_was_told_stays_true_then() -> None:
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=-60, request_id=900))
-    story.note(Source.LINK, "down", "lost")
-    story.session += 1
-    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.reconnect(position(10))
     story.tell(Notice(-1, 1102, "restored"))
     assert (holding(story).seed, base(story)) == (Seed.SNAPSHOT, 6)

@@ -141,7 +141,6 @@ class Capture:
             self._unreadable(f"{type(error).__name__}: {error}")
         finally:
             self._finish_packet()
-            self._in_packet = False
 
     def _goes_on(self) -> bool:
         if self._stopped:
@@ -173,6 +172,7 @@ class Capture:
             if not isinstance(error, FatalCapture):
                 logger.exception("capture ends at a mistake of ours, once its packet was journalled")
             self._failure = self._failure or f"{type(error).__name__}: {error}"
+        self._in_packet = False
         if self._failure:
             reason = str(self._recorder.fail(self._failure))
             self.close(reason)

@@ -76,9 +76,9 @@ class Connection:
         self._upstream_silent = False
         """2110 came, which no notice takes back."""
         self._upheavals = 0
+        """Counts 1100, 1101, 1102 and 2110, so that a sweep can tell that one came in between."""
         self._listed = 0
         """How many executions the last sweep listed."""
-        """Counts 1100, 1101, 1102 and 2110, so that a sweep can tell that one came in between."""
         self._started = asyncio.Event()
         """Set once the first sweep ended or timed out."""
         self._orders_wanted = True
@@ -325,8 +325,7 @@ class Connection:
                     barred = self._inquiries.positions_barred
                     if not barred:
                         await self._positions()
-                await asyncio.sleep(barred)
-            await asyncio.sleep(self._options.gap_seconds)
+                await asyncio.sleep(barred or self._options.gap_seconds)
 
     async def _probes(self) -> None:
         """Ask the time of a link that went quiet, and end it when nothing at all comes back.
