@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tracker.core.audit_views import (
     BrokerView,
@@ -101,8 +103,7 @@ def shows(decision: AlertUpdate) -> Shown:
     return Shown(decision.open, decision.last_order_update, decision.position)
 
 
-@dataclass(frozen=True)
-class World:
+class World(Struct, frozen=True):
     """Hold the three views of one moment; `found` audits them."""
 
     ledger: LedgerView
@@ -148,10 +149,10 @@ class World:
 
     def with_broker(self, **changes: object) -> World:
         assert self.broker is not None
-        return replace(self, broker=replace(self.broker, **changes))  # type: ignore[arg-type]  # any of its fields
+        return replace(self, broker=replace(self.broker, **changes))
 
     def with_ledger(self, **changes: object) -> World:
-        return replace(self, ledger=replace(self.ledger, **changes))  # type: ignore[arg-type]  # any of its fields
+        return replace(self, ledger=replace(self.ledger, **changes))
 
 
 def all_agrees() -> World:

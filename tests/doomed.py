@@ -12,8 +12,9 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, NoReturn
+
+from msgspec.structs import replace
 
 from tracker.cli import main
 from tracker.core.book import OUTBOX

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from tests.daemon_rig import Rig, details, record
 from tracker.clock import now
@@ -162,7 +164,7 @@ def plant_at_broker(rig: Rig, fills: dict[str, PaperExecution]) -> tuple[PaperEx
     gateway.set_position(ACCOUNT, CONTRACTS["INTC"], 3)
     known = gateway.book.executions
     del known[fills["F"].exec_id]
-    known[fills["GOOG"].exec_id] = replace(known[fills["GOOG"].exec_id], price=Decimal("2.75"))
+    known[fills["GOOG"].exec_id] = dataclasses.replace(known[fills["GOOG"].exec_id], price=Decimal("2.75"))
     unlisted = buy(rig, CONTRACTS["QCOM"])
     del known[unlisted.exec_id]
     del gateway.book.fees[fills["MSFT"].exec_id]

@@ -7,7 +7,6 @@ import json
 import os
 import stat
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.alert_bench import NVDA, ROBIN, SPX, TSLA, Bench, expected
 from tests.facts import execution

@@ -6,13 +6,13 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.answer_rig import ROBIN, Desk, buy, loose, record
 from tests.facts import ACCOUNT, NVDA, exec_id, execution, fee

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from operator import eq
 
 import pytest
 from ib_insync import Fill, LimitOrder, Stock, Trade
+from msgspec.structs import replace
 from pytest_mock import MockerFixture
 
 from tests.gateway_rig import Ear, MemorySink, Tapped, tapped

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
 from tests.facts import ACCOUNT, NVDA, exec_id, execution

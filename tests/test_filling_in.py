@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
+from msgspec.structs import replace
 
 from tests.matching_cases import CON_ID, fill, match, option_alert, stock_alert, stored
 from tracker.core.matching import fill_in

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.answer_rig import ROBIN, Desk, at, buy, loose, record
 from tests.facts import ACCOUNT, NVDA, exec_id

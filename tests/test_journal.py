@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from tests.facts import ACCOUNT, ALERT, NVDA, START, Story, exec_id, execution, fee, quantity
 from tracker.core.book import (
@@ -21,12 +21,24 @@ from tracker.core.book import (
     TABLES,
     TOTALS,
     Book,
+    Booked,
     MemoryBook,
     Row,
     Table,
     alert_text,
 )
-from tracker.core.model import Alert, CommissionReport, ExecutionKey, Source
+from tracker.core.model import (
+    Alert,
+    Ambiguous,
+    CommissionReport,
+    ExecutionKey,
+    Match,
+    Matched,
+    Rejection,
+    Rule,
+    Source,
+    Unmatched,
+)
 from tracker.stores.journal import Journal, JournalFailed, size_of
 from tracker.stores.schema import MIGRATIONS
 
@@ -398,6 +410,29 @@ def test_looking_never_makes_or_upgrades_a_journal(tmp_path: Path) -> None:
     with pytest.raises(JournalFailed, match="start the tracker once"):
         Journal(path, read_only=True)
     assert path.stat().st_size == 0
+
+
+DECISIONS: tuple[Match, ...] = (
+    Matched(((ALERT, Rule.CON_ID),)),
+    Unmatched("no alert speaks of this contract", (Rejection(ALERT, "another strike"),)),
+    Ambiguous(Rule.STRIKE, (ALERT, ALERT._replace(ticker="AMD"))),
+)
+
+
+def test_decisions_of_the_first_version_are_read(journal: Journal) -> None:
+    rows = [
+        Booked(execution(exec_id(number), 1), number, START, 1, decision)
+        for number, decision in enumerate(DECISIONS, 1)
+    ]
+    with journal.step():
+        for row in rows:
+            journal.book.put(EXECUTIONS, row)
+    # They did not name their kind.
+    journal._db.execute(
+        "UPDATE executions SET body = CAST(json_remove(CAST(body AS TEXT), '$.match.type') AS BLOB)"
+    )
+    journal._db.execute("PRAGMA user_version = 1")
+    assert list(again(journal).book.every(EXECUTIONS)) == rows
 
 
 # What questions and proofs read

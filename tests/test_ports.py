@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tests.store_cases import id_of, removal, some_records, update
 from tracker.core.ports import Shown, same_json

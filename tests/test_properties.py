@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.facts import ACCOUNT, NVDA, Story, execution, fee, open_order, position, status
 from tracker.core.book import ALERTS, EXECUTIONS, HOLDINGS, TABLES, Book, MemoryBook
@@ -233,7 +235,7 @@ def test_a_new_process_at_every_batch_equals_the_clean_run(
     story = begun(before)
     for number, delivery in enumerate(arrival):
         story.restart()
-        play(story, [delivery] if number % 2 else [replace(delivery, over="live")])
+        play(story, [delivery] if number % 2 else [dataclasses.replace(delivery, over="live")])
     story.restart()
     story.note(Source.LINK, "down", "the end")
     assert_same(story, clean(before, drawn))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from tests.facts import ACCOUNT, NVDA, Story, exec_id, execution, position
 from tracker.core.book import GAPS, LINKS, PROOFS, MemoryBook

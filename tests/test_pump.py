@@ -7,13 +7,13 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
 from tests.facts import NVDA, exec_id, execution

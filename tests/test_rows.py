@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from msgspec.structs import replace
 
 from tests.facts import ACCOUNT, NVDA, START, exec_id, execution, fee
 from tracker.core.book import EXECUTIONS, FEES, Booked, MemoryBook

@@ -13,12 +13,13 @@ import errno
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, NamedTuple, TypeVar
 
+import msgspec
 from loguru import logger
-from pydantic import TypeAdapter
+from msgspec.structs import replace
 
 from tracker.comparing import Comparison, MatchAlerts
 from tracker.core.book import (
@@ -55,7 +56,6 @@ _WATCH_SECONDS: Final = 0.25
 _WRITE_SECONDS: Final = 0.05
 """How long other things wait for a write; a disk may hang."""
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-_UPDATE: Final[TypeAdapter[AlertUpdate]] = TypeAdapter(AlertUpdate)
 
 Answer = TypeVar("Answer")
 Normalise = Callable[[Frame], BrokerFact | None]
@@ -365,7 +365,7 @@ class Pump:
             self._journal.log_store(
                 now,
                 [
-                    (alert_text(row.update.alert), outcome.value, _UPDATE.dump_json(row.update))
+                    (alert_text(row.update.alert), outcome.value, msgspec.json.encode(row.update))
                     for row, outcome in zip(pending, outcomes, strict=True)
                 ]
                 + self._texts_to_keep(pending, outcomes),

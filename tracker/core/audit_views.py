@@ -7,9 +7,10 @@ here knows how. A part that could not be read is None, never empty: failed is no
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+
+from msgspec import Struct
 
 from tracker.core.model import (
     ZERO,
@@ -25,8 +26,7 @@ from tracker.core.model import (
 from tracker.core.ports import Shown
 
 
-@dataclass(frozen=True, slots=True)
-class OwnedView:
+class OwnedView(Struct, frozen=True):
     """Hold the part of a position that the same alerts opened together; it is there once, however many."""
 
     owners: tuple[AlertId, ...]
@@ -34,8 +34,7 @@ class OwnedView:
     """Signed."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeldView:
+class HeldView(Struct, frozen=True):
     """Hold what the ledger thinks of one contract in one account."""
 
     account: str
@@ -57,8 +56,7 @@ class HeldView:
         return self.account, self.contract.con_id
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionView:
+class ExecutionView(Struct, frozen=True):
     """Hold one journalled execution and what became of it."""
 
     execution: Execution
@@ -73,8 +71,7 @@ class ExecutionView:
     """Why it waits for a person; empty where it does not, or where it was dismissed."""
 
 
-@dataclass(frozen=True, slots=True)
-class DecidedView:
+class DecidedView(Struct, frozen=True):
     """Hold the last decision about one record: what the store must show."""
 
     update: AlertUpdate
@@ -84,8 +81,7 @@ class DecidedView:
     """Whether the journal keeps the record's whole text, so that it can be put back."""
 
 
-@dataclass(frozen=True, slots=True)
-class OrderView:
+class OrderView(Struct, frozen=True):
     """Hold how much of one order the broker says is filled, and how much the ledger's fills sum up to.
 
     Over all accounts and, for a combo, in lines of the combo.
@@ -97,8 +93,7 @@ class OrderView:
     filled: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class GapView:
+class GapView(Struct, frozen=True):
     """Hold a day of an account that no sweep proved complete."""
 
     account: str
@@ -106,8 +101,7 @@ class GapView:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class UndecodedView:
+class UndecodedView(Struct, frozen=True):
     """Hold a frame that could not be read."""
 
     seq: int
@@ -115,8 +109,7 @@ class UndecodedView:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerView:
+class LedgerView(Struct, frozen=True):
     """Hold what the tracker knows."""
 
     client_id: int
@@ -135,16 +128,14 @@ class LedgerView:
         return not self.accounts or account in self.accounts
 
 
-@dataclass(frozen=True, slots=True)
-class RecordView:
+class RecordView(Struct, frozen=True):
     """Hold one record of the alert store and what it shows."""
 
     alert: Alert
     shown: Shown
 
 
-@dataclass(frozen=True, slots=True)
-class StoreView:
+class StoreView(Struct, frozen=True):
     """Hold the alert store as it is now."""
 
     name: str
@@ -154,8 +145,7 @@ class StoreView:
     trouble: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerView:
+class BrokerView(Struct, frozen=True):
     """Hold one snapshot of the broker; None where something was not asked or not answered."""
 
     asked_at: datetime

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tracker.core.evidence import Absences, Departure, Gap, LinkState, Proof
 from tracker.core.model import (
@@ -58,8 +60,7 @@ class Attention(StrEnum):
     """Its alert had been taken out of the store when a correction opened it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Booked:
+class Booked(Struct, frozen=True):
     """Hold one execution with the tracker's decision about it."""
 
     execution: Execution
@@ -125,8 +126,7 @@ def order_text(order: OrderKey | None, key: ExecutionKey, con_id: int) -> str:
     return f"{key.account} {con_id} {broker_order_text(order)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Hold the part of a position that the same alerts opened together."""
 
     owners: tuple[AlertId, ...]
@@ -135,8 +135,7 @@ class Group:
     opened: Moment
 
 
-@dataclass(frozen=True, slots=True)
-class Stake:
+class Stake(Struct, frozen=True):
     """Hold what one alert has, or had, of one contract in one account."""
 
     alert: AlertId
@@ -158,8 +157,7 @@ class Seed(StrEnum):
     """No complete snapshot was to be had; the next one seeds it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(Struct, frozen=True):
     """Hold one contract in one account: `base` before our first execution, `held` now."""
 
     account: str
@@ -189,8 +187,7 @@ def broker_order_text(order: OrderKey) -> str:
     return f"{order.perm_id}/{order.client_id}/{order.order_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class OrderState:
+class OrderState(Struct, frozen=True):
     """Hold what the broker says of an order."""
 
     key: OrderKey
@@ -207,16 +204,14 @@ class OrderState:
         return self.status in ("Cancelled", "ApiCancelled", "Filled")
 
 
-@dataclass(frozen=True, slots=True)
-class OrderTotals:
+class OrderTotals(Struct, frozen=True):
     """Hold the sums over one order, account and contract; corrections replace."""
 
     order: str
     totals: Totals
 
 
-@dataclass(frozen=True, slots=True)
-class AlertState:
+class AlertState(Struct, frozen=True):
     """Hold what the tracker knows of one record, and the values it last decided to show."""
 
     alert: AlertId
@@ -234,8 +229,7 @@ class AlertState:
     """All it owned is closed, but a newer position of the broker contradicts that: it stays open."""
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerPosition:
+class BrokerPosition(Struct, frozen=True):
     """Hold the newest position the broker told; `snapshot` numbers the complete answer that listed it."""
 
     position: Position
@@ -243,8 +237,7 @@ class BrokerPosition:
     received_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Hold the last complete answer to a request for positions."""
 
     asked: Moment
@@ -267,8 +260,7 @@ def alert_text(alert: AlertId) -> str:
     return "\x1f".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """Hold one row of the outbox: the newest values for a record and whether the store has them."""
 
     update: AlertUpdate
@@ -280,8 +272,7 @@ class Delivery:
     delivered_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Undecoded:
+class Undecoded(Struct, frozen=True):
     """Hold a frame that could not be read, until a later version or a sweep heals it."""
 
     seq: int
@@ -291,8 +282,7 @@ class Undecoded:
     healed: bool = False
 
 
-@dataclass(frozen=True)
-class Table(Generic[Row]):
+class Table(Struct, Generic[Row], frozen=True):
     """Declare a kind of row: its key, and the values by which it is found."""
 
     name: str

@@ -5,8 +5,9 @@ Owns the kinds of discrepancy and how contracts and fills are named in messages.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from tracker.core.model import Contract, Execution, Position
 
@@ -42,8 +43,7 @@ class DiscrepancyKind(StrEnum):
     FEE_MISSING = "fee_missing"
 
 
-@dataclass(frozen=True, slots=True)
-class Discrepancy:
+class Discrepancy(Struct, frozen=True):
     """Name one thing that disagrees, in words that a person can act on."""
 
     kind: DiscrepancyKind
@@ -54,8 +54,7 @@ class Discrepancy:
     repairable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
+class Audit(Struct, frozen=True):
     """Hold what an audit found, sorted by kind and subject."""
 
     discrepancies: tuple[Discrepancy, ...]

@@ -7,16 +7,16 @@ decide nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from msgspec import Struct, field
+
 from tracker.core.model import Moment
 
 
-@dataclass(frozen=True, slots=True)
-class Departure:
+class Departure(Struct, frozen=True):
     """Record that a position went without executions, as two witnesses agreed."""
 
     account: str
@@ -26,8 +26,7 @@ class Departure:
     """expired, or gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Absence:
+class Absence(Struct, frozen=True):
     """Record the first snapshot that lacked a position which the ledger holds."""
 
     account: str
@@ -36,15 +35,13 @@ class Absence:
     ended: Moment
 
 
-@dataclass(frozen=True, slots=True)
-class Absences:
+class Absences(Struct, frozen=True):
     """Hold all first witnesses; the link to IBKR has not broken since any of them."""
 
     rows: tuple[Absence, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LinkState:
+class LinkState(Struct, frozen=True):
     """Hold what is known of the connection and of the days behind it."""
 
     accounts: tuple[str, ...] = ()
@@ -55,8 +52,7 @@ class LinkState:
     """The last day of which it was decided whether it is a gap."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """Hold up to when an account's fills are known to be complete."""
 
     account: str
@@ -77,8 +73,7 @@ class GapEnd(StrEnum):
     PERSON = "person"
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(Struct, frozen=True):
     """Hold a day for which it is not proven that no fill was missed."""
 
     day: date

@@ -15,15 +15,16 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tracker.core.book import Group, Holding, Stake
 from tracker.core.model import ZERO, AlertId, Moment
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """State one movement of a contract: an execution, or a departure without one."""
 
     moment: Moment
@@ -38,8 +39,7 @@ class Entry:
     """Why the whole position went; `signed` and `price` mean nothing then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """Say how an entry was split, and whom it touched."""
 
     opening: Decimal

@@ -22,10 +22,12 @@ its neighbours in time may still be on the way. Nothing waits longer than the co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final
+
+from msgspec.structs import replace
 
 from tracker.core.book import (
     ALERTS,

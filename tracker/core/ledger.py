@@ -21,8 +21,9 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, tzinfo
+
+from msgspec.structs import replace
 
 from tracker.core.book import (
     ALERTS,

@@ -22,9 +22,11 @@ weak ones do not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tracker.core.model import (
     Alert,
@@ -110,8 +112,7 @@ def _agrees(alert: Alert, stored: StoredContract) -> bool:
     return _rule_of_expiry((day,), alert.expiry) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _Reference:
+class _Reference(Struct, frozen=True):
     """Hold what an order's reference names; no alert where the named record is not there."""
 
     text: str
@@ -199,8 +200,7 @@ def _match_by_record(execution: Execution, alerts: Sequence[Alert], early_fill: 
     return Unmatched(f"no alert agrees; {nearest.alert.name} nearly: {nearest.reason}", tuple(rejected))
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Verdict(Struct, frozen=True):
     """Hold the rule by which one record agrees, else why it does not."""
 
     rule: Rule | None

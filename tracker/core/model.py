@@ -8,11 +8,12 @@ socket, and knows nothing of ib_insync. Quantities and prices are `Decimal`, tim
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
+
+from msgspec import Struct
 
 JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
 
@@ -85,8 +86,7 @@ class Source(StrEnum):
     FLEX = "flex"
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """Hold one journalled input, as it came: the raw fields of a TWS message, or a note of our own.
 
     For `broker` the fields are the message's, index 0 the message id. For `sent` they are the request
@@ -112,8 +112,7 @@ class Side(StrEnum):
         return 1 if self is Side.BUY else -1
 
 
-@dataclass(frozen=True, slots=True)
-class Contract:
+class Contract(Struct, frozen=True):
     """Describe an instrument; con_id is its identity, the rest describes it."""
 
     con_id: int
@@ -138,8 +137,7 @@ class Contract:
         return self.sec_type == "BAG"
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(Struct, frozen=True):
     """State one fill, as the broker reported it."""
 
     exec_id: str
@@ -175,8 +173,7 @@ class Execution:
         return self.quantity * self.side.sign
 
 
-@dataclass(frozen=True, slots=True)
-class ExecIdParts:
+class ExecIdParts(Struct, frozen=True):
     """Split an execId into the part that names the execution and its version."""
 
     root: str
@@ -195,8 +192,7 @@ def correction_parts(exec_id: str) -> ExecIdParts | None:
     return ExecIdParts(".".join(segments[:3]), int(segments[3]))
 
 
-@dataclass(frozen=True, slots=True)
-class CommissionReport:
+class CommissionReport(Struct, frozen=True):
     """State the fee of an execution; None where the broker has not said (pending, unset)."""
 
     exec_id: str
@@ -205,8 +201,7 @@ class CommissionReport:
     realized_pnl: Decimal | None
 
 
-@dataclass(frozen=True, slots=True)
-class OrderStatus:
+class OrderStatus(Struct, frozen=True):
     """State what works at the broker; repeated freely and not guaranteed, so it moves no quantity."""
 
     order_id: int
@@ -221,8 +216,7 @@ class OrderStatus:
         return OrderKey.of(self.perm_id, self.client_id, self.order_id)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenOrder:
+class OpenOrder(Struct, frozen=True):
     """State an order as openOrder or completedOrder describe it."""
 
     order_id: int
@@ -242,8 +236,7 @@ class OpenOrder:
         return OrderKey.of(self.perm_id, self.client_id, self.order_id)
 
 
-@dataclass(frozen=True, slots=True)
-class CompletedOrder:
+class CompletedOrder(Struct, frozen=True):
     """Name an order that is over; lossy at the broker, so only its permId is kept."""
 
     perm_id: int
@@ -251,8 +244,7 @@ class CompletedOrder:
     status: str
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """State what the broker holds of one contract in one account; signed."""
 
     account: str
@@ -269,16 +261,14 @@ class EndOf(StrEnum):
     COMPLETED_ORDERS = "completed_orders"
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """Close an answer; `request_id` is -1 where the message carries none."""
 
     of: EndOf
     request_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """Carry message 4: an error of a request or an order, or a system notice (request_id -1)."""
 
     request_id: int
@@ -286,8 +276,7 @@ class Notice:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Undecodable:
+class Undecodable(Struct, frozen=True):
     """Keep what could not be read, with the reason; the raw frame stays in the journal."""
 
     kind: str
@@ -301,8 +290,7 @@ OrderFact: TypeAlias = OrderStatus | OpenOrder | CompletedOrder
 BrokerFact: TypeAlias = Execution | CommissionReport | OrderFact | Position | End | Notice | Undecodable
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(Struct, frozen=True):
     """Join an execution with its fee, None while that is pending."""
 
     execution: Execution
@@ -319,8 +307,7 @@ class ExpiryKind(StrEnum):
     UNUSABLE = "unusable"
 
 
-@dataclass(frozen=True, slots=True)
-class Expiry:
+class Expiry(Struct, frozen=True):
     """Hold an alert's expiry as read relative to its creation."""
 
     kind: ExpiryKind
@@ -338,8 +325,7 @@ class Expiry:
 NO_EXPIRY: Final = Expiry(ExpiryKind.NONE)
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Struct, frozen=True):
     """Hold what matching needs of one record of alerts.json."""
 
     id: AlertId
@@ -358,8 +344,7 @@ class Alert:
     """What could not be read, in plain words."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredContract:
+class StoredContract(Struct, frozen=True):
     """Hold an alerter's last contract from its read-only store; fills in what an alert lacks."""
 
     alerter: str
@@ -383,8 +368,7 @@ class Rule(StrEnum):
     """A person assigned the fill."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(Struct, frozen=True):
     """Say why a candidate is not the alert of a fill."""
 
     alert: AlertId
@@ -393,24 +377,21 @@ class Rejection:
     """A near miss: a person may want to look (the right contract, but for one thing)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Matched:
+class Matched(Struct, frozen=True, tag="matched"):
     """Name the alerts a fill belongs to, each with its rule."""
 
     alerts: tuple[tuple[AlertId, Rule], ...]
     rejected: tuple[Rejection, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Unmatched:
+class Unmatched(Struct, frozen=True, tag="unmatched"):
     """Say that no alert is meant, and why."""
 
     reason: str
     rejected: tuple[Rejection, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Ambiguous:
+class Ambiguous(Struct, frozen=True, tag="ambiguous"):
     """Name several alerts of which one is meant; a person decides."""
 
     rule: Rule
@@ -421,8 +402,7 @@ class Ambiguous:
 Match: TypeAlias = Matched | Unmatched | Ambiguous
 
 
-@dataclass(frozen=True, slots=True)
-class AlertUpdate:
+class AlertUpdate(Struct, frozen=True):
     """State the absolute values that one record must show; the outbox's row.
 
     `last_order_update` and `position` are JSON-ready and hold exactly the keys of `design.md`, in order;
@@ -450,8 +430,7 @@ class StoreAway(Exception):
     """The alert store cannot be read or written right now; nothing was changed, try again later."""
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """Sum what is known of the fills of one order in one account and contract."""
 
     filled: Decimal = ZERO

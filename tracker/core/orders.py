@@ -8,8 +8,9 @@ a fill was missed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from tracker.core.book import (
     ALERTS,

@@ -7,8 +7,9 @@ It never says how records are stored, and never reads one itself.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
 
@@ -17,8 +18,7 @@ class StoreRefused(Exception):
     """The alert store cannot be kept as its other users need it (owner, mode, links); do not start on it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """Hold what a record shows in the tracker's three fields; None where a field is absent or no object."""
 
     open: bool

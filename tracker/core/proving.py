@@ -17,10 +17,12 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from typing import Final
+
+from msgspec.structs import replace
 
 from tracker.core.book import (
     GAPS,

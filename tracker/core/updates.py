@@ -7,10 +7,12 @@ never computes a quantity from what a file says.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tracker.core.book import (
     ALERTS,
@@ -63,8 +65,7 @@ class EventKind(StrEnum):
     """A day that ended unproven, or one that is closed now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Tell one thing that happened; `what` is JSON-ready."""
 
     kind: EventKind

@@ -17,6 +17,8 @@ from datetime import date, tzinfo
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
+from msgspec import Struct
+
 from tracker.core.model import (
     BrokerFact,
     CommissionReport,
@@ -337,8 +339,7 @@ _LEG_FIELDS: Final = 8
 _SCALE_FIELDS: Final = 7
 
 
-@dataclass(frozen=True, slots=True)
-class _Tail:
+class _Tail(Struct, frozen=True):
     """Hold what lies behind the fixed part of openOrder and completedOrder."""
 
     status: str = ""

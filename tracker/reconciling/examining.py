@@ -6,9 +6,11 @@ Owns the answer of `reconcile` (ANSWERS.md documents it). It repairs nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+from msgspec.structs import replace
 
 from tracker.answering.describing import Json, contract_json
 from tracker.core.audit_views import BrokerView, LedgerView, StoreView

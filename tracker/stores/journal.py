@@ -17,7 +17,7 @@ from operator import is_
 from pathlib import Path
 from typing import Final
 
-from pydantic import TypeAdapter
+import msgspec
 
 from tracker.core.book import EXECUTIONS, FEES
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
@@ -25,7 +25,7 @@ from tracker.stores.rows import JournalBook, select
 from tracker.stores.rows import JournalFailed as JournalFailed  # told by everything of the journal
 from tracker.stores.schema import MIGRATIONS
 
-_ALERTS: Final[TypeAdapter[tuple[Alert, ...]]] = TypeAdapter(tuple[Alert, ...])
+_ALERTS: Final = msgspec.json.Decoder(tuple[Alert, ...])
 _TAIL_FRAMES: Final = 20_000
 """Frames kept as they were appended, for the pump; when there are more it reads them from the file."""
 _CLOCKS_APART: Final = timedelta(hours=1)
@@ -308,7 +308,7 @@ class Journal:
         """Record, inside a step, the alerts that a decision looked at."""
         if alerts:
             if not _same(alerts, self._dumped[0]):
-                self._dumped = (alerts, _ALERTS.dump_json(tuple(alerts)))
+                self._dumped = (alerts, msgspec.json.encode(alerts))
             body = self._dumped[1]
             self._considered.append((seq, f"{key.account} {key.exec_id}", body))
 
@@ -327,7 +327,7 @@ class Journal:
             "SELECT alerts FROM considered WHERE seq = ? AND execution = ?",
             (seq, f"{key.account} {key.exec_id}"),
         )
-        return _ALERTS.validate_json(rows[0][0]) if rows else ()
+        return _ALERTS.decode(rows[0][0]) if rows else ()
 
     # What was done to the alert store
 

@@ -11,11 +11,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from pydantic import TypeAdapter
+import msgspec
 
 from tracker.core.book import TABLES, Row, Table
 
-_ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {table.name: TypeAdapter(table.row) for table in TABLES}
+_ENCODE: Final = msgspec.json.Encoder().encode
 _CACHED_ROWS: Final = 2_000
 """Rows that one table keeps decoded; beyond that the cache begins anew."""
 
@@ -129,7 +129,7 @@ class _Rows:
         self._key = table.key
         self._indexes = tuple(table.indexes.items())
         self._upsert = _upsert(table)
-        self._codec = _ADAPTERS[table.name]
+        self._decode = msgspec.json.Decoder(table.row).decode
 
     @property
     def size(self) -> int:
@@ -212,7 +212,7 @@ class _Rows:
         """Return the row, decoded at most once while it is kept."""
         row = self.rows.get(key)
         if row is None:
-            row = self.rows[key] = self._codec.validate_json(body)
+            row = self.rows[key] = self._decode(body)
         return row
 
     def write(self, db: sqlite3.Connection) -> None:
@@ -220,12 +220,12 @@ class _Rows:
         if not self.changed:
             return
         self._place()
-        rows, dump = self.rows, self._codec.dump_json
+        rows = self.rows
         if self._indexes:
             values = self._values
-            db.executemany(self._upsert, [(key, *values[key], dump(rows[key])) for key in self.changed])
+            db.executemany(self._upsert, [(key, *values[key], _ENCODE(rows[key])) for key in self.changed])
         else:
-            db.executemany(self._upsert, [(key, dump(rows[key])) for key in self.changed])
+            db.executemany(self._upsert, [(key, _ENCODE(rows[key])) for key in self.changed])
         self.changed.clear()
 
     def _make_room(self, db: sqlite3.Connection) -> None:

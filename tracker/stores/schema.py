@@ -59,4 +59,11 @@ MIGRATIONS: Final[tuple[str, ...]] = (
             _state("undecoded", "open"),
         )
     ),
+    # A decision names its kind; before, that was told by the keys that it has.
+    """
+    UPDATE executions SET body = CAST(json_set(CAST(body AS TEXT), '$.match.type', CASE
+        WHEN json_type(CAST(body AS TEXT), '$.match.rule') IS NOT NULL THEN 'ambiguous'
+        WHEN json_type(CAST(body AS TEXT), '$.match.reason') IS NOT NULL THEN 'unmatched'
+        ELSE 'matched' END) AS BLOB);
+    """,
 )
