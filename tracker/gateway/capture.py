@@ -18,20 +18,15 @@ from typing import Any, Final, Protocol
 from loguru import logger
 
 from tracker.core.model import Source
+from tracker.gateway.framing import Framing, TooLong, announced
 from tracker.gateway.library import IB, Contract, Execution, Fill, Order, OrderStatus, Trade
 from tracker.gateway.normalise import EXECUTION_FIELDS
 from tracker.gateway.outgoing import Outgoing
 from tracker.gateway.recording import FatalCapture, Recorder
 from tracker.gateway.repeats import Fields, Repeats
 
-FRAME_LIMIT: Final = 0xFFFFFF
-"""Longest message that the official client takes, in bytes; a larger length is not this protocol."""
-
 ORDER_IDENTITY_FIELDS: Final = 26
 """openOrder up to its permId."""
-
-_SLICE: Final = 4096
-"""ib_insync copies the rest of its buffer for every message in it, so a burst is fed in small pieces."""
 
 PEER_CLOSED: Final = "the gateway closed the connection"
 
@@ -82,6 +77,8 @@ class Capture:
         self._in_packet = False
         self._failure = ""
         self._until_prune = _PRUNE_EVERY
+        self._framing: Framing | None = None
+        """What reads the socket once ib_insync is logged in."""
         self._install(may_bind)
 
     def forget_orders(self) -> None:
@@ -131,10 +128,12 @@ class Capture:
         self._received_at = self._recorder.now()
         self._in_packet = True
         try:
-            for start in range(0, len(data), _SLICE):
-                self._client._onSocketHasData(data[start : start + _SLICE])
-                if not self._goes_on():
-                    break
+            if self._framing is None:
+                self._log_in(data)
+            else:
+                self._read(self._framing, data)
+        except TooLong as error:
+            self._unreadable(str(error))
         except Exception as error:
             # ib_insync reads the handshake without guarding itself. That is the peer's fault, not capture's:
             # the link ends and is made again.
@@ -142,14 +141,20 @@ class Capture:
         finally:
             self._finish_packet()
 
-    def _goes_on(self) -> bool:
-        if self._stopped:
-            return False
-        head = self._client._data[:4]
-        if len(head) == 4 and int.from_bytes(head, "big") > FRAME_LIMIT:
-            self._unreadable(f"a message of {int.from_bytes(head, 'big')} bytes is announced")
-            return False
-        return True
+    def _log_in(self, data: bytes) -> None:
+        """Have ib_insync read the handshake, and the messages that it needs for the login."""
+        client = self._client
+        client._onSocketHasData(data)
+        announced(client._data)
+        if client.isReady():
+            self._framing, client._data = Framing(client._data), b""
+
+    def _read(self, framing: Framing, data: bytes) -> None:
+        """Take each message of a connection that is logged in."""
+        for fields in framing.feed(data):
+            self._take(fields)
+            if self._stopped:
+                break
 
     def _unreadable(self, what: str) -> None:
         self._stopped = True
@@ -181,7 +186,7 @@ class Capture:
 
     # Each message, in place of `decoder.interpret`
 
-    def _take(self, fields: list[str]) -> None:
+    def _take(self, fields: Sequence[str]) -> None:
         if self._stopped:
             return
         frame = tuple(fields)
@@ -207,6 +212,8 @@ class Capture:
         """Have ib_insync decode what is durable now."""
         to_decode, self._to_decode = self._to_decode, []
         self._until_prune -= len(to_decode)
+        # The time of what it is handed now.
+        self._wrapper.tcpDataArrived()
         for frame in to_decode:
             if self._stopped:
                 break

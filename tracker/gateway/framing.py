@@ -1,0 +1,71 @@
+"""The bytes of one connection, once it is logged in, as messages and their fields.
+
+Owns the length prefix and the split at NUL; a message that has not come whole waits for its rest. It reads
+nothing into a field. ib_insync does the same until the login is over; beyond that it copies what is left of
+its buffer for every message, and splits the 150 fields of an order anew each time they are repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from tracker.gateway.repeats import Fields
+
+FRAME_LIMIT: Final = 0xFFFFFF
+"""Longest message that the official client takes, in bytes; a larger length is not this protocol."""
+
+_LENGTH: Final = 4
+_OPEN_ORDER: Final = b"5\0"
+_ORDERS_KEPT: Final = 64
+
+
+class TooLong(Exception):
+    """A message is announced that no gateway sends."""
+
+
+def announced(data: bytes, at: int = 0) -> int | None:
+    """Return the length of the message that begins there, None where too little has come; raises TooLong."""
+    head = data[at : at + _LENGTH]
+    if len(head) < _LENGTH:
+        return None
+    length = int.from_bytes(head, "big")
+    if length > FRAME_LIMIT:
+        raise TooLong(f"a message of {length} bytes is announced")
+    return length
+
+
+class Framing:
+    """Read a stream of messages that begins with `rest`, whole or not."""
+
+    def __init__(self, rest: bytes) -> None:
+        self._rest = rest
+        self._orders: dict[bytes, Fields] = {}
+        """Descriptions of orders as they came: a gateway repeats that of an order with each of its fills."""
+
+    def feed(self, data: bytes) -> Iterator[Fields]:
+        """Yield the messages that are whole now; raises TooLong."""
+        data = self._rest + data
+        start = 0
+        while (length := announced(data, start)) is not None:
+            begin = start + _LENGTH
+            if begin + length > len(data):
+                break
+            start = begin + length
+            yield self._fields(data[begin:start])
+        self._rest = data[start:]
+
+    def _fields(self, body: bytes) -> Fields:
+        if not body.startswith(_OPEN_ORDER):
+            return _split(body)
+        fields = self._orders.get(body)
+        if fields is None:
+            if len(self._orders) >= _ORDERS_KEPT:
+                self._orders.clear()
+            fields = self._orders[body] = _split(body)
+        return fields
+
+
+def _split(body: bytes) -> Fields:
+    """Split as ib_insync does: what is no UTF-8 is spelled out, what follows the last NUL is no field."""
+    return tuple(body.decode(errors="backslashreplace").split("\0")[:-1])
