@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.gateway.framing import FRAME_LIMIT, Framing, TooLong
+from tracker.gateway.framing import FRAME_LIMIT, Framing
 from tracker.paper.wire import frame
 
 ORDER = ("5", "42", "700100200", "NVDA", *map(str, range(140)))
@@ -69,5 +68,8 @@ def test_a_message_without_fields_is_one() -> None:
 
 def test_a_length_that_no_gateway_sends_is_told_as_soon_as_it_stands_there() -> None:
     framing = Framing(b"")
-    with pytest.raises(TooLong, match="a message of 16777216 bytes is announced"):
-        read(framing, frame(STATUS) + (FRAME_LIMIT + 1).to_bytes(4, "big"))
+    assert read(framing, frame(STATUS) + FRAME_LIMIT.to_bytes(4, "big")) == [STATUS]
+    assert framing.broken == ""
+    framing = Framing(b"")
+    assert read(framing, frame(STATUS) + (FRAME_LIMIT + 1).to_bytes(4, "big")) == [STATUS]
+    assert framing.broken == "a message of 16777216 bytes is announced"

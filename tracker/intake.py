@@ -5,10 +5,11 @@ Owns nothing but the connection of both; fulfils `gateway.recording.Sink`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from tracker.core.model import CommissionReport
+from tracker.gateway.repeats import Fields
 from tracker.pump import Pump
 from tracker.stores.journal import Arriving, Journal
 
@@ -22,6 +23,9 @@ class Intake:
 
     def append(self, session: int, received_at: datetime, frames: Arriving) -> None:
         self._pump.take(session, received_at, frames)
+
+    def expect(self, messages: Sequence[Fields]) -> None:
+        self._journal.expect(messages)
 
     def knows(self, account: str, exec_id: str) -> bool:
         return self._journal.knows(account, exec_id)

@@ -289,11 +289,14 @@ class Table(Struct, Generic[Row], frozen=True):
     row: type[Row]
     key: Callable[[Row], str]
     indexes: Mapping[str, Callable[[Row], str | None]] = field(default_factory=dict)
+    lasting: frozenset[str] = frozenset()
+    """The indexes whose value stays the same for a key, whatever row is put."""
 
 
-def _root(row: Booked) -> str | None:
-    parts = correction_parts(row.execution.exec_id)
-    return None if parts is None else f"{row.execution.account} {parts.root}"
+def root_text(account: str, exec_id: str) -> str | None:
+    """Return what the versions of an execution have in common, None where it can have no other."""
+    parts = correction_parts(exec_id)
+    return None if parts is None else f"{account} {parts.root}"
 
 
 def _inbox(row: Booked) -> str | None:
@@ -311,14 +314,15 @@ EXECUTIONS: Table[Booked] = Table(
     Booked,
     key=lambda row: f"{row.execution.account} {row.execution.exec_id}",
     indexes={
-        "contract": lambda row: row.contract_key.text(),
-        "root": _root,
+        "contract": lambda row: f"{row.execution.account} {row.execution.contract.con_id}",
+        "root": lambda row: root_text(row.execution.account, row.execution.exec_id),
         "orders": lambda row: row.order,
         "exec_id": lambda row: row.execution.exec_id,
         "waiting": lambda row: None if row.folded else "1",
         "inbox": _inbox,
         "day": lambda row: row.received_at.date().isoformat(),
     },
+    lasting=frozenset({"contract", "root", "orders", "exec_id", "day"}),
 )
 FEES: Table[CommissionReport] = Table("fees", CommissionReport, key=lambda row: row.exec_id)
 HOLDINGS: Table[Holding] = Table(

@@ -229,9 +229,13 @@ class Holdings:
         key = booked.contract_key
         if key in self._stale:
             return
-        later = holding is not None and (holding.last is None or holding.last < booked.moment)
-        placed = holding is None or _in_seed(booked, holding) or _doubtful(booked, holding)
-        if holding is not None and later and not holding.departed and not placed:
+        if holding is None:
+            # It has no past that would have to be read.
+            self.refold(key)
+            return
+        later = holding.last is None or holding.last < booked.moment
+        placed = _in_seed(booked, holding) or _doubtful(booked, holding)
+        if later and not holding.departed and not placed:
             after, parts = step(holding, self._entry(booked))
             self._book.put(HOLDINGS, after)
             self._keep(booked, parts)

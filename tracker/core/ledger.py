@@ -39,6 +39,7 @@ from tracker.core.book import (
     Undecoded,
     alert_text,
     correction_version,
+    root_text,
 )
 from tracker.core.departures import Departures
 from tracker.core.holdings import Holdings
@@ -62,7 +63,6 @@ from tracker.core.model import (
     Source,
     Undecodable,
     Unmatched,
-    correction_parts,
 )
 from tracker.core.orders import Orders
 from tracker.core.proving import BROKEN, RESTORED, Proving
@@ -212,12 +212,12 @@ class Ledger:
     def _versions(self, booked: Booked) -> list[Booked]:
         """Return the other versions of the same execution: four segments, alike but for the last."""
         execution = booked.execution
-        parts = correction_parts(execution.exec_id)
-        if parts is None:
+        root = root_text(execution.account, execution.exec_id)
+        if root is None:
             return []
         return [
             row
-            for row in self._book.find(EXECUTIONS, "root", f"{execution.account} {parts.root}")
+            for row in self._book.find(EXECUTIONS, "root", root)
             if row.execution.perm_id == execution.perm_id
             and row.execution.contract.con_id == execution.contract.con_id
             and row.execution.side is execution.side

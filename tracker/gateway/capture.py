@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from loguru import logger
 
 from tracker.core.model import Source
-from tracker.gateway.framing import Framing, TooLong, announced
+from tracker.gateway.framing import Framing, announced, objection
 from tracker.gateway.library import IB, Contract, Execution, Fill, Order, OrderStatus, Trade
 from tracker.gateway.normalise import EXECUTION_FIELDS
 from tracker.gateway.outgoing import Outgoing
@@ -132,8 +132,6 @@ class Capture:
                 self._log_in(data)
             else:
                 self._read(self._framing, data)
-        except TooLong as error:
-            self._unreadable(str(error))
         except Exception as error:
             # ib_insync reads the handshake without guarding itself. That is the peer's fault, not capture's:
             # the link ends and is made again.
@@ -145,16 +143,28 @@ class Capture:
         """Have ib_insync read the handshake, and the messages that it needs for the login."""
         client = self._client
         client._onSocketHasData(data)
-        announced(client._data)
-        if client.isReady():
+        if wrong := objection(announced(client._data)):
+            self._unreadable(wrong)
+        elif client.isReady():
             self._framing, client._data = Framing(client._data), b""
 
     def _read(self, framing: Framing, data: bytes) -> None:
         """Take each message of a connection that is logged in."""
-        for fields in framing.feed(data):
+        messages = framing.feed(data)
+        try:
+            self._recorder.sink.expect(messages)
+        except Exception as error:
+            # Whatever it is: nothing of this packet is journalled.
+            self._mistaken(error)
+        for fields in messages:
             self._take(fields)
-            if self._stopped:
-                break
+        if framing.broken:
+            self._unreadable(framing.broken)
+
+    def _mistaken(self, error: Exception) -> None:
+        """End capture at a mistake of ours, with this reason, rather than go on without a frame."""
+        logger.exception("capture ends at a mistake of ours, with what came before it journalled")
+        self._fail(f"{type(error).__name__}: {error}")
 
     def _unreadable(self, what: str) -> None:
         self._stopped = True
@@ -198,9 +208,8 @@ class Capture:
             if news:
                 (self._to_commit if self._announced else self._early).append((Source.BROKER, frame))
         except Exception as error:
-            # A mistake of ours: capture ends with this reason rather than go on without a frame.
-            logger.exception("capture ends at a mistake of ours, with what came before it journalled")
-            self._fail(f"{type(error).__name__}: {error}")
+            # Whatever it is: the frame is not journalled.
+            self._mistaken(error)
             return
         # A repeat tells ib_insync nothing either; leaving it out is what makes a sweep of known fills cheap.
         message = frame[0] if frame else ""

@@ -7,7 +7,6 @@ its buffer for every message, and splits the 150 fields of an order anew each ti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from tracker.gateway.repeats import Fields
@@ -20,40 +19,41 @@ _OPEN_ORDER: Final = b"5\0"
 _ORDERS_KEPT: Final = 64
 
 
-class TooLong(Exception):
-    """A message is announced that no gateway sends."""
-
-
 def announced(data: bytes, at: int = 0) -> int | None:
-    """Return the length of the message that begins there, None where too little has come; raises TooLong."""
+    """Return the length of the message that begins there, None where too little of it has come."""
     head = data[at : at + _LENGTH]
-    if len(head) < _LENGTH:
-        return None
-    length = int.from_bytes(head, "big")
-    if length > FRAME_LIMIT:
-        raise TooLong(f"a message of {length} bytes is announced")
-    return length
+    return int.from_bytes(head, "big") if len(head) == _LENGTH else None
+
+
+def objection(length: int | None) -> str:
+    """Say what is wrong with a length that no gateway sends; empty for any other."""
+    return f"a message of {length} bytes is announced" if length and length > FRAME_LIMIT else ""
 
 
 class Framing:
     """Read a stream of messages that begins with `rest`, whole or not."""
 
     def __init__(self, rest: bytes) -> None:
+        self.broken = ""
+        """Why nothing more can be read; empty as long as something can."""
         self._rest = rest
         self._orders: dict[bytes, Fields] = {}
         """Descriptions of orders as they came: a gateway repeats that of an order with each of its fills."""
 
-    def feed(self, data: bytes) -> Iterator[Fields]:
-        """Yield the messages that are whole now; raises TooLong."""
+    def feed(self, data: bytes) -> list[Fields]:
+        """Return the messages that are whole now."""
+        messages: list[Fields] = []
         data = self._rest + data
         start = 0
         while (length := announced(data, start)) is not None:
             begin = start + _LENGTH
             if begin + length > len(data):
+                self.broken = objection(length)
                 break
             start = begin + length
-            yield self._fields(data[begin:start])
+            messages.append(self._fields(data[begin:start]))
         self._rest = data[start:]
+        return messages
 
     def _fields(self, body: bytes) -> Fields:
         if not body.startswith(_OPEN_ORDER):

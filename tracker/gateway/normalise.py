@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, tzinfo
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -51,6 +52,7 @@ _EXPONENT_LIMIT: Final = 30
 """Largest decimal exponent taken for a number; a wider one is garbage that arithmetic would choke on."""
 _TEXT_LIMIT: Final = 64
 """Longest text taken for a number."""
+_CONTRACTS_KEPT: Final = 256
 _PENDING_FEE: Final = Decimal(-1)
 _SIDES: Final = {"BOT": Side.BUY, "SLD": Side.SELL}
 _RIGHTS: Final = {"C": "C", "CALL": "C", "P": "P", "PUT": "P"}
@@ -144,28 +146,34 @@ def _expiry(text: str) -> date | None:
 
 
 def _contract(fields: tuple[str, ...], first: int, after_multiplier: int) -> Contract:
-    """Read a contract whose conId is at `first`; `after_multiplier` skips the exchange.
+    """Read a contract whose conId is at `first`; `after_multiplier` skips the exchange."""
+    return _described(fields[first : first + 7] + fields[after_multiplier : after_multiplier + 3])
+
+
+@lru_cache(_CONTRACTS_KEPT)
+def _described(fields: tuple[str, ...]) -> Contract:
+    """Read the ten fields of a contract, which every message about its orders and fills repeats.
 
     conId is the identity and needed; the rest only describes, so what cannot be read there stays empty.
     """
-    con_id = _integer(fields[first], "conId")
+    con_id = _integer(fields[0], "conId")
     if con_id is None or con_id <= 0:
-        raise _Unreadable(f"conId is not an instrument: {fields[first][:40]!r}")
-    sec_type = fields[first + 2]
-    strike = _number_if_readable(fields[first + 4])
+        raise _Unreadable(f"conId is not an instrument: {fields[0][:40]!r}")
+    sec_type = fields[2]
+    strike = _number_if_readable(fields[4])
     if strike is not None and not strike and sec_type not in ("OPT", "FOP"):
         strike = None
     return Contract(
         con_id=con_id,
-        symbol=fields[first + 1],
+        symbol=fields[1],
         sec_type=sec_type,
-        expiry=_expiry(fields[first + 3]),
+        expiry=_expiry(fields[3]),
         strike=strike,
-        right=_RIGHTS.get(fields[first + 5].upper(), ""),
-        multiplier=fields[first + 6],
-        currency=fields[after_multiplier],
-        local_symbol=fields[after_multiplier + 1],
-        trading_class=fields[after_multiplier + 2],
+        right=_RIGHTS.get(fields[5].upper(), ""),
+        multiplier=fields[6],
+        currency=fields[7],
+        local_symbol=fields[8],
+        trading_class=fields[9],
     )
 
 

@@ -22,6 +22,10 @@ class Sink(Protocol):
         """Make the frames durable, all in one commit, before returning; raise if that failed."""
         ...
 
+    def expect(self, messages: Sequence[Fields]) -> None:
+        """Learn what came in one packet, ahead of what is asked about each message."""
+        ...
+
     def knows(self, account: str, exec_id: str) -> bool:
         """Say whether this execution is journalled in a form that could be read.
 
@@ -47,6 +51,9 @@ class Nowhere:
 
     def append(self, session: int, received_at: datetime, frames: Sequence[tuple[Source, Fields]]) -> None:
         """Let the frames go."""
+
+    def expect(self, messages: Sequence[Fields]) -> None:
+        """Let them come."""
 
     def knows(self, account: str, exec_id: str) -> bool:
         return False

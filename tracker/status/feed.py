@@ -21,7 +21,8 @@ class EventFeed:
     def __init__(self, capacity: int = 1000) -> None:
         self._latest: deque[Answer] = deque(maxlen=capacity)
         self._next = 1
-        self._news = asyncio.Event()
+        self._news: asyncio.Event | None = None
+        """What those wait for who follow, where any do."""
 
     @property
     def last(self) -> int:
@@ -32,8 +33,9 @@ class EventFeed:
         """Take an event; it is handed on with its number as `seq`, which begins at 1 with each start."""
         self._latest.append({"seq": self._next, **event})
         self._next += 1
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        if self._news is not None:
+            self._news.set()
+            self._news = None
 
     async def follow(self, after: int | None = None) -> AsyncGenerator[Answer, None]:
         """Yield each event with a higher number than `after`, for ever; None means those still to come.
@@ -45,7 +47,6 @@ class EventFeed:
         if position > self.last:
             position = 0
         while True:
-            news = self._news
             oldest = self._next - len(self._latest)
             if position + 1 < oldest:
                 yield {"missed": oldest - 1 - position}
@@ -54,7 +55,9 @@ class EventFeed:
                 position += 1
                 yield self._latest[position - oldest]
             else:
-                await news.wait()
+                if self._news is None:
+                    self._news = asyncio.Event()
+                await self._news.wait()
 
 
 def subscription(feed: EventFeed) -> Stream:

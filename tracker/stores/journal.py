@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from tracker.core.book import EXECUTIONS, FEES
+from tracker.core.book import EXECUTIONS, FEES, root_text
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
 from tracker.stores.rows import JournalBook, select
 from tracker.stores.rows import JournalFailed as JournalFailed  # told by everything of the journal
@@ -28,6 +28,8 @@ from tracker.stores.schema import MIGRATIONS
 _ALERTS: Final = msgspec.json.Decoder(tuple[Alert, ...])
 _TAIL_FRAMES: Final = 20_000
 """Frames kept as they were appended, for the pump; when there are more it reads them from the file."""
+_MANY: Final = 8
+"""Messages about fills from which on they are looked up together."""
 _CLOCKS_APART: Final = timedelta(hours=1)
 """More than the broker's clock and ours can differ by."""
 
@@ -143,6 +145,24 @@ class Journal:
         if ExecutionKey(account, exec_id) in self._captured:
             return True
         return self.book.has(EXECUTIONS, f"{account} {exec_id}")
+
+    def expect(self, messages: Sequence[Sequence[str]]) -> None:
+        """Look up at once what is asked of many messages one by one: what is new in them.
+
+        Outside a transaction each single look costs SQLite its locks, and in a stream of fills hardly
+        anything is there yet.
+        """
+        executions = [fields for fields in messages if fields[:1] == ("11",) and len(fields) > 16]
+        fees = {fields[2] for fields in messages if fields[:1] == ("59",) and len(fields) > 2}
+        if len(executions) + len(fees) < _MANY:
+            return
+        exec_ids = {fields[14] for fields in executions}
+        roots = {root_text(fields[16], fields[14]) for fields in executions}
+        look_up = self.book.look_up
+        look_up(EXECUTIONS, {f"{fields[16]} {fields[14]}" for fields in executions})
+        look_up(EXECUTIONS, [root for root in roots if root is not None], "root")
+        look_up(EXECUTIONS, exec_ids | fees, "exec_id")
+        look_up(FEES, exec_ids | fees)
 
     def knows_fee(self, fee: CommissionReport) -> bool:
         """Tell whether the report of an execution that was applied last says the same."""

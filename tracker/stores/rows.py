@@ -8,7 +8,7 @@ nothing.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +18,8 @@ from tracker.core.book import TABLES, Row, Table
 _ENCODE: Final = msgspec.json.Encoder().encode
 _CACHED_ROWS: Final = 2_000
 """Rows that one table keeps decoded; beyond that the cache begins anew."""
+_ABSENT_KEPT: Final = 20_000
+"""Keys and index values that one table is known to have no row of."""
 
 
 class JournalFailed(Exception):
@@ -68,6 +70,10 @@ class JournalBook:
         for (key,) in select_each(self._db, f"SELECT key FROM {table.name} WHERE {index} = ?", (value,)):
             yield key
 
+    def look_up(self, table: Table[Any], values: Collection[str], index: str = "key") -> None:
+        """Learn at once of which of these the file has no row, which is dear to ask one by one."""
+        self._tables[table.name].look_up(self._db, values, index)
+
     def count(self, table: Table[Any], index: str, value: str) -> int:
         """Count the rows with this index value in the file, without decoding them."""
         (found,) = select(self._db, f"SELECT COUNT(*) FROM {table.name} WHERE {index} = ?", (value,))
@@ -96,6 +102,7 @@ class JournalBook:
         for kept in self._tables.values():
             if kept.size > _CACHED_ROWS:
                 kept.forget()
+            kept.bound_absent()
 
     def forget(self) -> None:
         """Drop what a failed step changed."""
@@ -122,19 +129,29 @@ class _Rows:
         """Key -> what stood there before the row was put, of those put since the last look at an index."""
         self._missing: set[str] = set()
         """Keys that are neither here nor in the file."""
+        self._empty: set[tuple[str, str]] = set()
+        """Each (index, value) of which nothing is here or in the file."""
+        self._there: set[str] = set()
+        """Keys that were found in the file when many were looked up last; no row is ever taken out."""
         self._by_key = f"SELECT body FROM {table.name} WHERE key = ?"
         self._by_index = {
             index: f"SELECT key, body FROM {table.name} WHERE {index} = ?" for index in table.indexes
         }
+        self._among = {
+            column: f"SELECT {column} FROM {table.name} WHERE {column} IN (SELECT value FROM json_each(?))"
+            for column in ("key", *table.indexes)
+        }
         self._key = table.key
-        self._indexes = tuple(table.indexes.items())
+        self._indexes = tuple(table.indexes)
+        self._of = tuple(table.indexes.values())
+        self._changing = tuple(index not in table.lasting for index in table.indexes)
         self._upsert = _upsert(table)
         self._decode = msgspec.json.Decoder(table.row).decode
 
     @property
     def size(self) -> int:
         """How much is kept, of whatever there is most."""
-        return max(len(self.rows), len(self.complete), len(self._missing))
+        return max(len(self.rows), len(self.complete))
 
     def put(self, row: Any) -> None:
         """Take a changed row."""
@@ -148,34 +165,49 @@ class _Rows:
     def _place(self) -> None:
         """Note where the rows are found that were put since."""
         for key, old in self._unplaced.items():
-            values = self._values_of(self.rows[key])
+            row = self.rows[key]
             before = self._values.get(key)
             if before is None and old is not None:
                 before = self._values_of(old)
+            if before is None:
+                values = self._values_of(row)
+            else:
+                values = tuple(
+                    [
+                        of(row) if changes else was
+                        for of, changes, was in zip(self._of, self._changing, before, strict=True)
+                    ]
+                )
             self._values[key] = values
             if before != values:
                 self._move(key, before or (None,) * len(values), values)
         self._unplaced.clear()
 
     def _values_of(self, row: Any) -> tuple[str | None, ...]:
-        return tuple([of(row) for _, of in self._indexes])
+        return tuple([of(row) for of in self._of])
 
     def _move(self, key: str, before: tuple[str | None, ...], after: tuple[str | None, ...]) -> None:
-        for (index, _), old, new in zip(self._indexes, before, after, strict=True):
+        for index, old, new in zip(self._indexes, before, after, strict=True):
             if old == new:
                 continue
             if old is not None:
                 self._places.get((index, old), {}).pop(key, None)
             if new is not None:
-                self._places.setdefault((index, new), {})[key] = None
+                place = (index, new)
+                self._places.setdefault(place, {})[key] = None
+                if place in self._empty:
+                    self._empty.discard(place)
+                    self.complete.add(place)
 
     def find(self, db: sqlite3.Connection, index: str, value: str) -> list[Any]:
         """Return the rows whose index has that value."""
         self._place()
         place = (index, value)
+        if place in self._empty:
+            return []
         if place not in self.complete:
             self._make_room(db)
-            number = [name for name, _ in self._indexes].index(index)
+            number = self._indexes.index(index)
             keys = self._places.setdefault(place, {})
             for key, body in select(db, self._by_index[index], (value,)):
                 # What was put since says for itself where it is.
@@ -199,7 +231,7 @@ class _Rows:
 
     def has(self, db: sqlite3.Connection, key: str) -> bool:
         """Tell whether there is a row of that key."""
-        if key in self.rows:
+        if key in self.rows or key in self._there:
             return True
         if key in self._missing:
             return False
@@ -207,6 +239,29 @@ class _Rows:
         if not there:
             self._missing.add(key)
         return there
+
+    def look_up(self, db: sqlite3.Connection, values: Collection[str], index: str) -> None:
+        """Learn which of these keys, or index values, there is nothing of, here or in the file."""
+        self._place()
+        asked = [value for value in values if not self._knows_of(index, value)]
+        if not asked:
+            return
+        rows = select(db, self._among[index], (_ENCODE(asked).decode(),))
+        there = {value for (value,) in rows}
+        absent = [value for value in asked if value not in there]
+        if index == "key":
+            self._there = there
+            self._missing.update(absent)
+        else:
+            self._empty.update((index, value) for value in absent)
+
+    def _knows_of(self, index: str, value: str) -> bool:
+        """Tell whether it is known already if there is a row of this key, or with this index value."""
+        if index == "key":
+            return value in self.rows or value in self._missing
+        place = (index, value)
+        # What was put and not yet written is in the places alone.
+        return place in self._empty or place in self.complete or bool(self._places.get(place))
 
     def load(self, key: str, body: bytes) -> Any:
         """Return the row, decoded at most once while it is kept."""
@@ -237,15 +292,22 @@ class _Rows:
             self.write(db)
             self.forget()
 
+    def bound_absent(self) -> None:
+        """Begin anew where very much is known to be absent."""
+        if len(self._missing) + len(self._empty) > _ABSENT_KEPT:
+            self._missing.clear()
+            self._empty.clear()
+
     def forget(self) -> None:
-        """Drop everything."""
+        """Drop all rows; that there is none of something stays true."""
         self.rows.clear()
         self.changed.clear()
         self.complete.clear()
         self._places.clear()
         self._values.clear()
         self._unplaced.clear()
-        self._missing.clear()
+        # Some may have been written by a step that is taken back.
+        self._there.clear()
 
 
 def _upsert(table: Table[Any]) -> str:
