@@ -52,7 +52,7 @@ def step(holding: Holding, entry: Entry) -> tuple[Holding, Parts]:
     signed = -holding.held if entry.departed else entry.signed
     closing = _toward_zero(holding.held, signed)
     opening = signed - closing
-    groups, touched = _close(holding.groups, abs(closing), entry)
+    groups, touched = _close(holding.groups, abs(closing), entry) if closing else (holding.groups, ())
     if opening and entry.owners:
         groups = _open(groups, opening, entry)
         touched = (*touched, *(owner for owner in entry.owners if owner not in touched))

@@ -259,7 +259,7 @@ class Connection:
         for account in self._accounts:
             since = self._inquiries.midnight()
             answers.append(await self._inquiries.executions(account))
-            listed += len(self._inquiries.listed)
+            listed += self._inquiries.listed
             if self._look is not None:
                 self._look.swept(account, since, ended=answers[-1])
         if not self._started.is_set():

@@ -49,8 +49,10 @@ class Inquiries:
         self._next_request = _FIRST_REQUEST
         self._answered_at: float | None = None
         """Loop time of the last message that answered the pending executions request."""
-        self.listed: set[str] = set()
-        """execIds that the last answer about executions has named."""
+        self._named: set[str] = set()
+        """execIds that the answer under way about executions has named."""
+        self.listed = 0
+        """How many executions the last answer named."""
         self.forbidden: set[str] = set()
         """Questions that the gateway's Read-Only API refuses; asking again changes nothing."""
         self._ends_owed = 0
@@ -94,7 +96,7 @@ class Inquiries:
         request = self._next_request
         self._next_request += 1
         self._answered_at = None
-        self.listed = set()
+        self._named = set()
         query = ExecutionFilter(acctCode=account)
         midnight, asked = self.midnight(), self._recorder.now()
         ended = await self._ask(
@@ -102,8 +104,11 @@ class Inquiries:
             (EXECUTIONS, str(request), account),
             lambda: self._client.reqExecutions(request, query),
         )
+        # On a busy day they are megabytes.
+        named, self._named = self._named, set()
+        self.listed = len(named)
         if ended:
-            missing = self._recorder.sink.unlisted(account, self.listed, midnight, asked)
+            missing = self._recorder.sink.unlisted(account, named, midnight, asked)
             self._recorder.note(
                 Source.LINK, "proof", str(request), f"missing {missing}" if missing else "complete"
             )
@@ -122,7 +127,7 @@ class Inquiries:
                 self.live_executions += 1
             elif self._waits_for(EXECUTIONS, fields[1:2]):
                 self._answered_at = self._loop.time()
-                self.listed.update(fields[14:15])
+                self._named.update(fields[14:15])
         elif message == "59":
             if self._answered_at is not None:
                 self._answered_at = self._loop.time()

@@ -18,7 +18,7 @@ from tracker.core.book import TABLES, Row, Table
 _ENCODE: Final = msgspec.json.Encoder().encode
 _CACHED_ROWS: Final = 2_000
 """Rows that one table keeps decoded; beyond that the cache begins anew."""
-_ABSENT_KEPT: Final = 20_000
+_ABSENT_KEPT: Final = 5_000
 """Keys and index values that one table is known to have no row of."""
 
 
