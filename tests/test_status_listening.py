@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import socket
@@ -108,6 +109,23 @@ def test_a_mistake_with_one_connection_does_not_end_the_taking_in(mocker: Mocker
 
     (line,) = asyncio.run(run())
     assert "a mistake of ours" in line
+
+
+@pytest.mark.parametrize("rounds", range(6))
+def test_a_connection_that_comes_as_it_closes_is_not_left_open(rounds: int) -> None:
+    async def run() -> None:
+        acceptor = Acceptor(Taken(), Pace(100, burst=10), 1000)
+        await acceptor.listen("127.0.0.1", 0)
+        # It waits for somebody.
+        await asyncio.sleep(0)
+        with clients(acceptor, 1):
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            await acceptor.close()
+
+    asyncio.run(run())
+    # A socket that nobody owns is told of here, which fails the test.
+    gc.collect()
 
 
 def test_what_cannot_be_listened_at_leaves_nothing_open() -> None:

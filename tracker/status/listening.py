@@ -81,11 +81,15 @@ class Acceptor:
             listening.close()
 
     async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, _ = await loop.sock_accept(listening)
+                await _readable(listening)
+                # Not `loop.sock_accept`: a connection that it has just taken in is lost when it is cancelled.
+                connection, _ = listening.accept()
+                connection.setblocking(False)
                 await self._hand_on(connection)
+            except BlockingIOError:
+                pass  # Whoever came has gone again.
             except OSError as error:
                 logger.warning(
                     "the status socket cannot take in a connection ({}); it tries again in {:g} s",
@@ -102,3 +106,19 @@ class Acceptor:
         reader = asyncio.StreamReader(limit=self._line_bytes)
         streams = asyncio.StreamReaderProtocol(reader, self._on_connection)
         await asyncio.get_running_loop().connect_accepted_socket(lambda: streams, connection)
+
+
+async def _readable(listening: socket.socket) -> None:
+    """Wait until somebody has come."""
+    loop = asyncio.get_running_loop()
+    come: asyncio.Future[None] = loop.create_future()
+
+    def tell() -> None:
+        if not come.done():
+            come.set_result(None)
+
+    loop.add_reader(listening, tell)
+    try:
+        await come
+    finally:
+        loop.remove_reader(listening)
