@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct, field
@@ -182,6 +183,7 @@ class Holding(Struct, frozen=True):
         return ContractKey(self.account, self.contract.con_id)
 
 
+@lru_cache(1024)
 def broker_order_text(order: OrderKey) -> str:
     """Return the row key of an order as the broker knows it, over all accounts and legs."""
     return f"{order.perm_id}/{order.client_id}/{order.order_id}"

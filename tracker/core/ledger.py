@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, tzinfo
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -68,6 +69,9 @@ from tracker.core.orders import Orders
 from tracker.core.proving import BROKEN, RESTORED, Proving
 from tracker.core.updates import ClosingPolicy, Event, EventKind, about, show, stakes_of
 
+_IN_RUNS: Final = (Execution, CommissionReport, OrderStatus, OpenOrder)
+"""The facts of which a stream of fills is made."""
+
 Decide = Callable[[Execution], Match]
 """Match an execution against the alerts that the store has now."""
 
@@ -107,13 +111,15 @@ class Ledger:
 
     def apply(self, frame: Frame, fact: BrokerFact | None) -> None:
         """Apply one frame; `fact` is what a broker frame says, None for the other sources."""
-        if _looks_at_holdings(frame, fact):
-            self._holdings.settle()
-        self._events += self._proving.apply(frame, fact)
-        self._departures.apply(fact)
+        if isinstance(fact, _IN_RUNS):
+            # They look neither at what is held nor at what is proven.
+            self._events += self._proving.judge(frame)
+        else:
+            if fact is not None or frame.fields[0] not in ("rematch", "assign", "dismiss"):
+                self._holdings.settle()
+            self._events += self._proving.apply(frame, fact)
+            self._departures.apply(fact)
         match fact:
-            case None:
-                self._note(frame)
             case Execution():
                 self._execution(frame, fact)
             case CommissionReport():
@@ -122,6 +128,8 @@ class Ledger:
                 self._orders.status(fact)
             case OpenOrder():
                 self._orders.open_order(fact)
+            case None:
+                self._note(frame)
             case Position():
                 self._position(frame, fact)
             case End():
@@ -429,13 +437,6 @@ class Ledger:
 
     def _tell(self, kind: EventKind, frame: Frame, booked: Booked, note: str = "") -> None:
         self._events.append(about(kind, frame.received_at, booked, note))
-
-
-def _looks_at_holdings(frame: Frame, fact: BrokerFact | None) -> bool:
-    """Tell whether a frame needs what is held to be up to date; those that come in long runs do not."""
-    if fact is None:
-        return frame.fields[0] not in ("rematch", "assign", "dismiss")
-    return not isinstance(fact, Execution | CommissionReport | OrderStatus | OpenOrder)
 
 
 def _alert_id(fields: Sequence[str]) -> AlertId:

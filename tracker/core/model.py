@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from msgspec import Struct
@@ -180,6 +181,7 @@ class ExecIdParts(Struct, frozen=True):
     version: int
 
 
+@lru_cache(1024)
 def correction_parts(exec_id: str) -> ExecIdParts | None:
     """Split a four-segment execId; None for any other form.
 

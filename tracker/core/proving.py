@@ -77,7 +77,7 @@ class Proving:
         if frame.source is Source.LINK and frame.fields[0] in ("up", "down"):
             # Nobody was there to see since when; so this comes ahead of judging the days before.
             self._broke()
-        events = self._judge(frame)
+        events = self.judge(frame)
         match fact:
             case End(EndOf.EXECUTIONS, request):
                 events += self._end(frame, request, ended=True)
@@ -168,8 +168,11 @@ class Proving:
 
     # Days
 
-    def _judge(self, frame: Frame) -> list[Event]:
-        """Open a gap for each day that ended unproven since the last frame."""
+    def judge(self, frame: Frame) -> list[Event]:
+        """Open a gap for each day that ended unproven since the last frame.
+
+        That is all that an execution, a fee or an order's news does here.
+        """
         judged = self._link.judged
         if judged is None or frame.received_at < self._judge_again:
             return []

@@ -251,15 +251,19 @@ class Capture:
         """
         if len(fields) < EXECUTION_FIELDS:
             return  # Journalled as it came; the normaliser says what is wrong with it.
+        perm_id = int(fields[21] or 0)
         execution = Execution(
             execId=fields[14],
             time=self._received_at,
             acctNumber=fields[16],
-            permId=int(fields[21] or 0),
+            permId=perm_id,
             clientId=int(fields[22] or 0),
             orderId=int(fields[2] or 0),
         )
-        self._wrapper.execDetails(int(fields[1]), _instrument(fields, 3), execution)
+        trade = self._wrapper.permId2Trade.get(perm_id)
+        of_order = trade is not None and str(trade.contract.conId) == fields[3]
+        instrument = trade.contract if of_order else _instrument(fields, 3)
+        self._wrapper.execDetails(int(fields[1]), instrument, execution)
 
     def _hand_order(self, fields: list[str]) -> None:
         """Make an order known to ib_insync, which is all that its events need of an openOrder.

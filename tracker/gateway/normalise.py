@@ -53,6 +53,7 @@ _EXPONENT_LIMIT: Final = 30
 _TEXT_LIMIT: Final = 64
 """Longest text taken for a number."""
 _CONTRACTS_KEPT: Final = 256
+_NUMBERS_KEPT: Final = 1024
 _PENDING_FEE: Final = Decimal(-1)
 _SIDES: Final = {"BOT": Side.BUY, "SLD": Side.SELL}
 _RIGHTS: Final = {"C": "C", "CALL": "C", "P": "P", "PUT": "P"}
@@ -100,6 +101,7 @@ def _integer(text: str, name: str) -> int | None:
     return None if value in _UNSET_INTEGERS else value
 
 
+@lru_cache(_NUMBERS_KEPT)
 def _number(text: str, name: str) -> Decimal | None:
     """Read a decimal number exactly as written; None where unset."""
     if text in _UNSET or text.lower() in _UNSET:

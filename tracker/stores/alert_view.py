@@ -22,6 +22,7 @@ Term: TypeAlias = tuple[str, object]
 
 _REFERENCE_PREFIX: Final = "tracker:"
 _REFERENCE_MAX: Final = 200
+_ANSWERS_KEPT: Final = 256
 
 
 class Entry(NamedTuple):
@@ -42,6 +43,10 @@ class AlertView:
     names: AlerterNames = field(default_factory=AlerterNames)
     entries: Mapping[RecordKey, Entry] = field(default_factory=dict)
     index: Mapping[Term, tuple[RecordKey, ...]] = field(default_factory=dict)
+    _found: dict[tuple[int, str, str], tuple[Alert, ...]] = field(
+        default_factory=dict, init=False, compare=False
+    )
+    """What was answered: the fills of one order ask the same."""
 
     def with_changes(self, changes: Mapping[RecordKey, Entry | None]) -> AlertView:
         """Return the state after these records changed, came, or (None) went."""
@@ -88,13 +93,18 @@ class AlertView:
 
     def candidates(self, execution: Execution) -> tuple[Alert, ...]:
         """Return the alerts of the execution's con_id, of its symbol, and those its order_ref may name."""
-        terms: list[Term] = [
-            ("con_id", execution.contract.con_id),
-            ("symbol", symbol_key(execution.contract.symbol)),
-        ]
-        terms += self._named(execution.order_ref)
-        keys = dict.fromkeys(key for term in terms for key in self.index.get(term, ()))
-        return tuple(self.entries[key].alert for key in keys)
+        contract = execution.contract
+        asked = (contract.con_id, contract.symbol, execution.order_ref)
+        found = self._found.get(asked)
+        if found is None:
+            terms: list[Term] = [("con_id", contract.con_id), ("symbol", symbol_key(contract.symbol))]
+            terms += self._named(execution.order_ref)
+            keys = dict.fromkeys(key for term in terms for key in self.index.get(term, ()))
+            found = tuple(self.entries[key].alert for key in keys)
+            if len(self._found) >= _ANSWERS_KEPT:
+                self._found.clear()
+            self._found[asked] = found
+        return found
 
     def _named(self, order_ref: str) -> Iterator[Term]:
         """Read ALERTER/TICKER at every slash, since a ticker may hold one (`BRK/B`)."""
