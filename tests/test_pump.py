@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -221,6 +222,28 @@ def test_only_what_was_made_ahead_is_put_in_place_by_the_loop_itself(tmp_path: P
         assert shown(desk)["open"] is True
         assert len(store.threads) == 3
         assert threading.current_thread() not in store.threads[1:]
+
+
+def test_a_store_that_stays_away_leaves_nothing_in_memory(tmp_path: Path) -> None:
+    """Found by a soak: what was read in vain of a half-written file stayed until the collector came by."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        store = Watched(desk.store, desk)
+        desk.pump = desk.make_pump(store)
+        desk.run_pump()
+        store.away = 100
+        desk.take(buy(1, 4))
+        desk.run_pump()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                desk.run_pump()
+            left = [each for each in gc.get_objects() if isinstance(each, StoreAway)]
+        finally:
+            gc.enable()
+        assert "written" in desk.pump.away
+        # The worker may be about to let go of the last one.
+        assert len(left) <= 1
 
 
 def test_a_decision_that_fails_ends_the_pump_and_costs_no_frame(tmp_path: Path) -> None:

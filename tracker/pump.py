@@ -352,6 +352,9 @@ class Pump:
             outcomes, now = await under_way
         except StoreAway as error:
             self._lost("written", error)
+            # Its traceback leads to this frame. Would that lead back to it, all that was read of the file in
+            # vain would stay in memory until the collector comes by: megabytes while a file is away.
+            del writing, under_way
             return False
         if writing.preparing is not None:
             # What a preparation meets is told by `apply`; what is raised here is a mistake in it.
