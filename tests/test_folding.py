@@ -10,7 +10,7 @@ import pytest
 
 from tests.facts import ACCOUNT, NVDA, START
 from tracker.core.book import Holding, Seed, Stake
-from tracker.core.folding import Entry, Parts, fold
+from tracker.core.folding import Entry, Parts, at_base, fold
 from tracker.core.model import AlertId, Moment
 
 ONE = AlertId("one", "NVDA", "2025-11-18T15:42:00", 700100200)
@@ -177,8 +177,14 @@ def test_alerts_that_share_a_fill_name_each_other() -> None:
 
 def test_folding_starts_from_the_base_whatever_was_held() -> None:
     once, _ = folded(2, (4, "1"))
-    again, _ = fold(once, [entry(1, 4, "1")])
+    again, _ = fold(at_base(once), [entry(1, 4, "1")])
     assert again == once
+
+
+def test_folding_in_two_parts_is_folding_at_once() -> None:
+    moves = [entry(1, 4, "1"), entry(2, -1, "1"), entry(3, 2, "12"), entry(4, -3)]
+    first, _ = fold(start(2), moves[:2])
+    assert fold(first, moves[2:])[0] == fold(start(2), moves)[0]
 
 
 def test_entries_out_of_order_are_refused() -> None:

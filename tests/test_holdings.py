@@ -478,22 +478,3 @@ def test_an_older_fill_that_a_sweep_brought_is_folded_in_its_place() -> None:
     assert shown(story).position is not None
     assert booked(story, exec_id(2)).closing == -4
     assert booked(story, exec_id(1)).moment.time == START + timedelta(seconds=30)
-
-
-@pytest.mark.parametrize(("late_at", "folds"), [(900, 0), (200, 1)])
-def test_what_a_sweep_brings_is_folded_with_all_its_past_only_where_it_must_be(
-    mocker: MockerFixture, late_at: float, folds: int
-) -> None:
-    """On a busy day that past is long, and it was decoded whole after each break of the link."""
-    story = asked()
-    story.tell(position(10), POSITIONS_END)
-    story.sweep(execution(exec_id(1), 4, at=60, request_id=900))
-    story.tell(execution(exec_id(2), 1, at=600))
-    fold = mocker.spy(holdings, "fold")
-    story.sweep(
-        execution(exec_id(4), -7, at=late_at + 10, request_id=901),
-        execution(exec_id(3), 2, at=late_at, request_id=901),
-        request=901,
-    )
-    assert (fold.call_count, base(story), held(story)) == (folds, 10, 10)
-    assert booked(story, exec_id(4)).folded

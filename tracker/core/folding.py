@@ -71,9 +71,13 @@ def step(holding: Holding, entry: Entry) -> tuple[Holding, Parts]:
     return after, Parts(opening, closing, touched)
 
 
-def fold(start: Holding, entries: Iterable[Entry]) -> tuple[Holding, list[Parts]]:
-    """Fold all entries of a contract, which must come in the order of their moments, from its base."""
-    holding = replace(start, held=start.base, groups=(), stakes=(), last=None, departed=False)
+def at_base(holding: Holding) -> Holding:
+    """Return what was held before the first entry."""
+    return replace(holding, held=holding.base, groups=(), stakes=(), last=None, departed=False)
+
+
+def fold(holding: Holding, entries: Iterable[Entry]) -> tuple[Holding, list[Parts]]:
+    """Add entries that are later than all folded so far, and in the order of their moments."""
     parts: list[Parts] = []
     for entry in entries:
         assert holding.last is None or holding.last <= entry.moment, "entries out of order"

@@ -17,6 +17,11 @@ in its very second, takes the place of an earlier one only where it contradicts 
 
 Waiting. An execution that answers a sweep is folded when that answer ended, went quiet or timed out, since
 its neighbours in time may still be on the way. Nothing waits longer than the connection.
+
+Lateness. What a break withheld comes with the sweep behind it, after younger live executions of the same
+contract. So while a sweep is due, what was held before the first of these is kept with their names: a late
+execution has only them folded again. One that belongs before them, or that changes the base, has the contract
+folded from its base.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -45,10 +50,12 @@ from tracker.core.book import (
     attention_of,
     owners_of,
 )
-from tracker.core.folding import Entry, Parts, fold, step
+from tracker.core.folding import Entry, Parts, at_base, fold, step
 from tracker.core.model import LIVE, ZERO, AlertId, Moment
 from tracker.core.seeding import base_of, is_doubtful, is_in_seed, may_begin_at
 
+_RUN: Final = 1_000
+"""Executions of one contract that are folded again for a late one, at most."""
 _NO_SESSION: Final = 0
 """Older than every connection, so that no execution is as old as what is of it."""
 
@@ -65,6 +72,14 @@ class _Draft:
     """Nobody waits for it any longer."""
     rows: dict[str, Decimal] = field(default_factory=dict)
     disturbed: set[str] = field(default_factory=set)
+
+
+class _Run(NamedTuple):
+    """Hold what a contract's latest executions were folded onto, one upon the other."""
+
+    before: Holding
+    names: dict[str, None]
+    """Their row keys."""
 
 
 class Holdings:
@@ -97,7 +112,11 @@ class Holdings:
         self._caught_up: set[str] = set()
         """Accounts of which a sweep asked since the last break is over."""
         self._stale: dict[ContractKey, None] = {}
-        """Contracts to be folded from their base: once, not once for each of many late executions."""
+        """Contracts to be folded from their base, once for all that changed."""
+        self._runs: dict[ContractKey, _Run] = {}
+        """What was folded since a sweep is due, which may bring something older."""
+        self._late: dict[ContractKey, list[Booked]] = {}
+        """What is older than the last that was folded of its contract, and not folded yet."""
         self._waiting = {row.contract_key: None for row in book.find(EXECUTIONS, "waiting", "1")}
 
     # What the broker is asked, and answers
@@ -130,6 +149,7 @@ class Holdings:
             self._caught_up.add(account)
         if not self._open_sweeps:
             self._release(all_of_them=False)
+            self._runs = {key: run for key, run in self._runs.items() if self._sweep_due(key)}
         if behind:
             self._fold_doubts()
 
@@ -222,23 +242,34 @@ class Holdings:
         self._fold_on(booked, holding)
 
     def _fold_on(self, booked: Booked, holding: Holding | None) -> None:
-        """Fold an execution on top of what is held, or have its contract folded from the base."""
+        """Fold an execution on top of what is held, or have it folded in its place when the batch ends."""
         key = booked.contract_key
         if key in self._stale:
             return
         if holding is None:
             # It has no past that would have to be read.
             self.refold(key)
-            return
-        later = holding.last is None or holding.last < booked.moment
-        placed = is_in_seed(booked, holding) or is_doubtful(booked, holding)
-        if later and not holding.departed and not placed:
+        elif holding.departed or is_in_seed(booked, holding) or is_doubtful(booked, holding):
+            self.changed(key)
+        elif not _is_later(booked, holding):
+            self._late.setdefault(key, []).append(booked)
+        else:
+            if key in self._runs or self._sweep_due(key):
+                self._note_run(booked, holding)
             after, parts = step(holding, self._entry(booked))
             self._book.put(HOLDINGS, after)
             self._keep(booked, parts)
             self._touched(parts.touched, key)
-        else:
-            self.changed(key)
+
+    def _sweep_due(self, key: ContractKey) -> bool:
+        """Tell whether an answer about the day may still bring something of this contract."""
+        return bool(self._open_sweeps) or key.account not in self._caught_up
+
+    def _note_run(self, booked: Booked, holding: Holding) -> None:
+        run = self._runs.get(booked.contract_key)
+        if run is None or len(run.names) >= _RUN:
+            run = self._runs[booked.contract_key] = _Run(holding, {})
+        run.names[EXECUTIONS.key(booked)] = None
 
     def correct(self, booked: Booked) -> None:
         """Have a contract folded again, one execution of which has a new version in force."""
@@ -250,9 +281,26 @@ class Holdings:
         self._stale[key] = None
 
     def settle(self) -> None:
-        """Fold the contracts whose past has changed, before anything looks at what is held of them."""
+        """Fold what is late, and the contracts whose past has changed, before anything looks at them."""
         for key in list(self._stale):
             self.refold(key)
+        for key in list(self._late):
+            self._fold_late(key)
+
+    def _fold_late(self, key: ContractKey) -> None:
+        """Fold late executions in their places: with the run that they belong to, else from the base."""
+        run = self._runs.get(key)
+        now = self._book.get(HOLDINGS, key.text())
+        assert now is not None, "late is what something was folded before"
+        late = self._late[key]
+        if run is None or now.seed is Seed.DOUBT or not all(_is_later(row, run.before) for row in late):
+            self.refold(key)
+            return
+        del self._late[key]
+        run.names.update((EXECUTIONS.key(row), None) for row in late)
+        # As they are now: one may have been corrected or decided anew since it came.
+        rows = [row for name in run.names if (row := self._book.get(EXECUTIONS, name)) and row.counted]
+        self._fold_onto(run.before, [(self._entry(row), row) for row in rows], now)
 
     def _disturb(self, booked: Booked) -> None:
         """Note a live execution while positions are being told: which of them contain it is unknown."""
@@ -262,17 +310,26 @@ class Holdings:
     def refold(self, key: ContractKey) -> None:
         """Fold a contract from its base."""
         self._stale.pop(key, None)
+        self._late.pop(key, None)
+        self._runs.pop(key, None)
         everything = self._book.find(EXECUTIONS, "contract", key.text())
         rows = [row for row in everything if row.counted]
         rows.sort(key=lambda row: row.moment)
         before = self._book.get(HOLDINGS, key.text())
         start = self._seeded(key, everything, before)
-        entries = [(self._entry(row), row) for row in rows] + [
+        entries: list[tuple[Entry, Booked | None]] = [(self._entry(row), row) for row in rows]
+        entries += [
             (Entry(gone.moment, "", ZERO, ZERO, departed=gone.cause), None)
             for gone in self._book.find(DEPARTURES, "contract", key.text())
             # What traded later had not gone.
             if gone.moment > rows[-1].moment
         ]
+        self._fold_onto(at_base(start), entries, before)
+
+    def _fold_onto(
+        self, start: Holding, entries: list[tuple[Entry, Booked | None]], before: Holding | None
+    ) -> None:
+        """Fold what is not in `start`, in its order, in the place of what was held `before`."""
         entries.sort(key=lambda pair: pair[0].moment)
         after, parts = fold(start, (entry for entry, _ in entries))
         self._book.put(HOLDINGS, after)
@@ -280,7 +337,7 @@ class Holdings:
             if row is not None:
                 self._keep(row, split)
         stakes = (*(before.stakes if before is not None else ()), *after.stakes)
-        self._touched((stake.alert for stake in stakes), key)
+        self._touched((stake.alert for stake in stakes), after.key)
 
     def _keep(self, booked: Booked, parts: Parts) -> None:
         """Keep how an execution was split, for `why`, and whether it wants a person."""
@@ -365,8 +422,7 @@ class Holdings:
         for key in seeded:
             for row in sorted(waited[key], key=lambda row: row.moment):
                 self._fold_on(row, self._book.get(HOLDINGS, key.text()))
-            if key in self._stale:
-                self.refold(key)
+        self.settle()
 
     def _seed_from(self, draft: _Draft, ended: Moment) -> None:
         self._snapshot_due = False
@@ -379,3 +435,7 @@ class Holdings:
     def _fold_doubts(self) -> None:
         for holding in self._book.find(HOLDINGS, "doubt", "1"):
             self.refold(holding.key)
+
+
+def _is_later(booked: Booked, holding: Holding) -> bool:
+    return holding.last is None or holding.last < booked.moment
