@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from decimal import Decimal
-from functools import partial
-from operator import eq
 
 import pytest
 from ib_insync import Fill, LimitOrder, Stock, Trade
-from msgspec.structs import replace
 from pytest_mock import MockerFixture
 
 from tests.gateway_rig import Ear, MemorySink, Tapped, tapped
 from tests.paper_clients import ACCOUNT, BOUND_SECONDS, NVDA, make_gateway, until
-from tracker.core.model import CommissionReport, Source
+from tracker.core.model import Source
+from tracker.gateway.framing import Framing
 from tracker.gateway.outgoing import RefusedMessage
 from tracker.gateway.recording import FatalCapture
-from tracker.gateway.repeats import Repeats
 from tracker.paper import answers, messages
 from tracker.paper.connection import Connection
 from tracker.paper.floor import Floor
@@ -342,15 +338,19 @@ def test_a_journal_that_cannot_answer_is_fatal_and_what_came_before_is_committed
     assert run(scenario).executions() == ["a.b.01.01"]
 
 
-def test_a_fee_that_an_earlier_start_was_told_is_no_news() -> None:
-    told = ("59", "1", "a.b.01.01", "0.65", "USD", "1.7976931348623157E308", "", "")
-    applied = CommissionReport("a.b.01.01", Decimal("0.65"), "USD", None)
-    for known, news in ((applied, False), (replace(applied, realized_pnl=Decimal(1)), True), (None, True)):
-        repeats = Repeats(lambda account, exec_id: False, partial(eq, known))
-        assert repeats.is_news(told) is news
-        assert not repeats.is_news(told)
-    # What cannot be read is kept, whatever the journal has.
-    assert Repeats(lambda account, exec_id: False, lambda fee: True).is_news(("59", "1", "a.b.01.01", "x"))
+@pytest.mark.parametrize("part", ["framing", "looking up"])
+def test_a_mistake_of_ours_in_reading_a_packet_is_fatal_and_not_the_peers(
+    mocker: MockerFixture, part: str
+) -> None:
+    """It was told as a peer that does not speak the protocol, and the link was made again for ever."""
+
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        owner, name = (Framing, "feed") if part == "framing" else (MemorySink, "expect")
+        mocker.patch.object(owner, name, side_effect=KeyError("ours"))
+        gateway.push_raw(*execution_fields("a.b.01.01"))
+        assert "KeyError: 'ours'" in str(await link.fatal)
+
+    assert run(scenario).executions() == []
 
 
 def test_an_event_without_a_tapped_message_is_fatal() -> None:

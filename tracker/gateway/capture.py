@@ -133,16 +133,21 @@ class Capture:
             else:
                 self._read(self._framing, data)
         except Exception as error:
-            # ib_insync reads the handshake without guarding itself. That is the peer's fault, not capture's:
-            # the link ends and is made again.
-            self._unreadable(f"{type(error).__name__}: {error}")
+            # Whatever it is: not all of this packet is journalled.
+            self._mistaken(error)
         finally:
             self._finish_packet()
 
     def _log_in(self, data: bytes) -> None:
         """Have ib_insync read the handshake, and the messages that it needs for the login."""
         client = self._client
-        client._onSocketHasData(data)
+        try:
+            client._onSocketHasData(data)
+        except Exception as error:
+            # It reads the handshake without guarding itself. That is the peer's fault, not capture's:
+            # the link ends and is made again.
+            self._unreadable(f"{type(error).__name__}: {error}")
+            return
         if wrong := objection(announced(client._data)):
             self._unreadable(wrong)
         elif client.isReady():
@@ -151,11 +156,7 @@ class Capture:
     def _read(self, framing: Framing, data: bytes) -> None:
         """Take each message of a connection that is logged in."""
         messages = framing.feed(data)
-        try:
-            self._recorder.sink.expect(messages)
-        except Exception as error:
-            # Whatever it is: nothing of this packet is journalled.
-            self._mistaken(error)
+        self._recorder.sink.expect(messages)
         for fields in messages:
             self._take(fields)
         if framing.broken:
