@@ -21,7 +21,7 @@ DATA_FARM_CODES: Final = frozenset({"2103", "2104", "2105", "2106", "2107", "210
 _ALWAYS: Final = frozenset({"53", "55", "61", "62", "101", "102"})
 _ORDERS_KEPT: Final = 5_000
 _EXECUTIONS_KEPT: Final = 2_000
-_FEES_KEPT: Final = 5_000
+_FEES_KEPT: Final = 500_000
 
 
 class Repeats:
@@ -38,8 +38,7 @@ class Repeats:
         """(message, ids of the order) -> the last content of that message for that order."""
         self._executions: OrderedDict[Fields, int] = OrderedDict()
         """(account, execId) -> the last content; for executions that the journal does not own to know."""
-        self._fees: OrderedDict[Fields, int] = OrderedDict()
-        """(execId,) -> the last content of its fee report."""
+        self._fees: set[int] = set()
 
     def is_news(self, fields: Fields) -> bool:
         """Say whether the frame is to be journalled, and remember it if so."""
@@ -69,10 +68,15 @@ class Repeats:
         return _differs(self._executions, key, hash(fields[2:]), _EXECUTIONS_KEPT)
 
     def _fee_is_news(self, fields: Fields) -> bool:
-        # The journal knows what was applied; this memory is for what is on the way there, and for what nobody
-        # can read.
-        if not _differs(self._fees, fields[2:3], hash(fields), _FEES_KEPT):
+        # Sweeps repeat every fee report. A report that returned to an earlier content would be taken for a
+        # repeat until the next connection; a dict per execId would cost twice the memory to tell.
+        content = hash(fields)
+        if content in self._fees:
             return False
+        if len(self._fees) >= _FEES_KEPT:
+            self._fees.clear()
+        self._fees.add(content)
+        # What an earlier start was told is in the journal, not in this memory.
         fee = read_fee(fields)
         return fee is None or not self._knows_fee(fee)
 
