@@ -32,7 +32,7 @@ from soaking.judging import (
     minutes,
     slope,
 )
-from soaking.running import Options, Outcome, Part, Soak
+from soaking.running import Daemon, Options, Outcome, Part, Soak
 from soaking.showing import Told
 
 PROJECT = Path(__file__).parents[1]
@@ -225,6 +225,22 @@ def test_a_fill_made_before_the_market_hears_of_its_end_is_known(mocker: MockerF
     soak._tick()
     soak._close_market()
     assert [sent.exec_id for sent in soak._outcome.record.sent] == [FIRST, SECOND]
+
+
+@pytest.mark.parametrize(
+    ("name", "proven", "over"),
+    [("silent", 8.9, False), ("silent", 9.0, True), ("silent", None, False), ("stale", None, True)],
+)
+def test_a_fault_that_kept_executions_from_the_tracker_is_over_once_they_are_fetched(
+    mocker: MockerFixture, name: str, proven: float | None, over: bool
+) -> None:
+    """It said that it was well before it could know of them; the answer that brought them was called calm."""
+    soak, daemon = Soak.__new__(Soak), Daemon.__new__(Daemon)
+    soak._options, soak._daemon = Options(fault_every=60), daemon
+    soak._began, soak._over, soak._asked = datetime.now(UTC), {name}, -math.inf
+    told = None if proven is None else (soak._began + timedelta(seconds=proven)).isoformat()
+    mocker.patch.object(daemon, "ask", return_value={"ready": True, "proven_until": told})
+    assert soak._is_over(Fault(name, 4.0)) is over
 
 
 def test_a_row_tells_its_minute() -> None:

@@ -80,7 +80,7 @@ class Fault:
     name: str
     began: float
     over: float = math.inf
-    """When all it did was undone and the tracker said that it was well again."""
+    """When all it did was undone, and the tracker said that it was well again and had fetched all of it."""
     until: float = math.inf
     """When all that was sent before was shown, too: the end of its window."""
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -43,6 +44,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     "corrections": "executions are corrected",
 }
 _NEIGHBOURS: Final = ("half", "stale", "folder")
+_WITHHOLDING: Final = ("cut", "silent", "upstream")
+"""They keep executions from the tracker, for as long as a fault lasts; it must fetch them behind that."""
 _TICK_SECONDS: Final = 0.25
 _SAMPLE_SECONDS: Final = 10.0
 _FLOOR_SECONDS: Final = 1.0
@@ -164,6 +167,12 @@ class Daemon(Process):
             return False
         pending = status["fees_pending"] or status["store"]["undelivered"]
         return bool(status["stats"]["orders_processed"] >= fills and not pending)
+
+    def has_proven(self, moment: datetime) -> bool:
+        """Tell whether it says that it missed nothing up to then."""
+        status = self.ask("status")
+        proven = None if status is None else status["proven_until"]
+        return proven is not None and datetime.fromisoformat(proven) >= moment
 
     def sample(self, seconds: float) -> Sample:
         """Measure what it takes now."""
@@ -297,7 +306,11 @@ class Soak:
         return fault
 
     def _is_over(self, fault: Fault) -> bool:
-        """Tell whether what was done is undone, and the tracker says that it is well again."""
+        """Tell whether what was done is undone, and the tracker says that it is well again.
+
+        Where executions were kept from it, it is well once it has proven that it fetched them. That it does
+        not know of any yet says nothing.
+        """
         if fault.name not in self._over:
             if fault.name == "crowd":
                 said = self._crowd.has_said("tried")
@@ -311,6 +324,10 @@ class Soak:
         self._asked = self._seconds
         if not self._daemon.is_ready():
             return False
+        if fault.name in _WITHHOLDING:
+            undone = self._began + timedelta(seconds=fault.began + self._options.fault_seconds)
+            if not self._daemon.has_proven(undone):
+                return False
         self._over.discard(fault.name)
         return True
 
