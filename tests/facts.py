@@ -44,6 +44,8 @@ ACCOUNT = "DU1234567"
 START = datetime(2025, 11, 18, 15, 43, tzinfo=UTC)
 NVDA = Contract(700100200, "NVDA", "OPT", date(2025, 11, 21), Decimal("122.5"), "C", "100", "USD")
 ALERT = AlertId("robindahood-alerts", "NVDA", "2025-11-18T15:42:07.318245", 700100200)
+HEIR = ALERT._replace(created_at="2025-11-18T15:50:00")
+"""A newer record of the same name."""
 
 
 def execution(
@@ -219,6 +221,11 @@ def holding(story: Story, con_id: int = NVDA.con_id, account: str = ACCOUNT) -> 
     row = story.book.get(HOLDINGS, ContractKey(account, con_id).text())
     assert row is not None
     return row
+
+
+def base(story: Story) -> float:
+    """Return what was held of the usual contract before the first execution."""
+    return float(holding(story).base)
 
 
 def held(story: Story, con_id: int = NVDA.con_id, account: str = ACCOUNT) -> float:

@@ -11,10 +11,12 @@ from pytest_mock import MockerFixture
 from tests.facts import (
     ACCOUNT,
     ALERT,
+    HEIR,
     NVDA,
     START,
     Story,
     alert_fields,
+    base,
     booked,
     exec_id,
     execution,
@@ -32,11 +34,6 @@ from tracker.core.model import End, EndOf, Notice, Source
 POSITIONS_END = End(EndOf.POSITIONS, -1)
 SWEEP_END = End(EndOf.EXECUTIONS, 900)
 SECOND_ACCOUNT = "DU9000001"
-HEIR = ALERT._replace(created_at="2025-11-18T15:50:00")
-
-
-def base(story: Story) -> float:
-    return float(holding(story).base)
 
 
 def connecting() -> Story:

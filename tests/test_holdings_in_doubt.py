@@ -11,6 +11,7 @@ from tests.facts import (
     ALERT,
     START,
     Story,
+    base,
     exec_id,
     execution,
     held,
@@ -24,10 +25,6 @@ from tracker.core.book import SNAPSHOTS, Seed
 from tracker.core.model import End, EndOf, Notice, Source
 
 POSITIONS_END = End(EndOf.POSITIONS, -1)
-
-
-def base(story: Story) -> float:
-    return float(holding(story).base)
 
 
 def asked() -> Story:

@@ -10,9 +10,10 @@ from pytest_mock import MockerFixture
 
 from tests.facts import (
     ACCOUNT,
-    ALERT,
+    HEIR,
     Story,
     alert_fields,
+    base,
     booked,
     exec_id,
     execution,
@@ -26,12 +27,6 @@ from tracker.core.book import Holding, Seed
 from tracker.core.folding import Entry, Parts, fold
 from tracker.core.holdings import Holdings
 from tracker.core.model import End, EndOf, Execution, Notice, Source
-
-HEIR = ALERT._replace(created_at="2025-11-18T15:50:00")
-
-
-def base(story: Story) -> float:
-    return float(holding(story).base)
 
 
 def busy_day(story: Story) -> Story:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tests.facts import (
     ACCOUNT,
     ALERT,
+    HEIR,
     NVDA,
     START,
     Story,
@@ -312,8 +313,6 @@ def test_what_a_person_says_of_an_unknown_fill_changes_nothing() -> None:
 
 
 # A record that another one replaced
-
-HEIR = ALERT._replace(created_at="2025-11-18T15:50:00")
 
 
 def test_a_newer_record_of_the_same_contract_takes_over() -> None:
