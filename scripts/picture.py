@@ -21,12 +21,12 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tracker.clock import now
-from tracker.demo.morning import SPX, TSLA, morning
-from tracker.demo.stage import Stage
-from tracker.sources import load
+from tracker.config.loader import load
+from tracker.demo.morning_script import SPX, TSLA, morning
+from tracker.demo.processes import Stage
 from tracker.watch.app import Watch
-from tracker.watch.board import Board
-from tracker.watch.wire import Wire
+from tracker.watch.connection_to_daemon import Wire
+from tracker.watch.screen_model import Board
 
 PLACE: Final = Path(__file__).resolve().parents[1] / "tracker/watch/watch.svg"
 LAST_STEP: Final = "partial-exit"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tracker.cli import main
+from tracker.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["reconcile", *sys.argv[1:]]))

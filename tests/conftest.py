@@ -16,9 +16,9 @@ from typing import Final
 import pytest
 from hypothesis import settings
 
-from tests.alert_bench import Bench
-from tests.store_cases import some_records
-from tracker.stores.journal import Journal
+from tests.support.alert_bench import Bench
+from tests.support.store_cases import some_records
+from tracker.journal.journal import Journal
 
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
@@ -29,14 +29,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST: Final = (
-    *("crash", "neighbour", "demo", "scenarios", "reconciling", "tables", "end_to_end", "watch"),
-    *("simulation", "bench", "replay", "paper_conformance", "downtime", "reconcile_script"),
-    *("notify_end_to_end", "packaging", "paper_tracked", "link_health", "random_mornings"),
-    *("soak", "paper_crowd", "supervisor", "flex"),
+    *("daemon/crash", "daemon/neighbour", "demo/demo", "daemon/scenarios", "reconcile/in_daemon"),
+    *("cli/tables", "daemon/end_to_end", "watch/app", "sim/simulation", "scripts/bench", "sim/replay"),
+    *("paper/conformance", "daemon/downtime", "reconcile/standalone", "notify/end_to_end", "packaging"),
+    *("paper/tracked", "daemon/link_health", "daemon/random_mornings", "scripts/soak", "paper/crowd"),
+    *("daemon/systemd", "gateway/flex"),
 )
 """Files that take more than ten seconds, the longest first: nobody shall wait for one of them at the end."""
 MOST_PROCESSES: Final = 6
 """With more of them the longest file alone sets the time."""
+
+
+def file_of_tests(name: str) -> Path:
+    """Return the file of `package/module` (or `module`) under tests/."""
+    folder, _, module = name.rpartition("/")
+    return Path(__file__).parent / folder / f"test_{module}.py"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -47,9 +54,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the longest files where others run beside them."""
-    ranks = {f"test_{name}": rank for rank, name in enumerate(LONGEST)}
+    ranks = {file_of_tests(name): rank for rank, name in enumerate(LONGEST)}
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+        items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.fixture

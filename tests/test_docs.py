@@ -18,16 +18,16 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from tests.daemon_rig import Rig, record
-from tracker import cli
-from tracker.commands import COMMANDS
+from tests.support.daemon_rig import Rig, record
+from tests.support.project import PROJECT
+from tracker.cli import main
+from tracker.cli.commands import COMMANDS
+from tracker.config.loader import load
+from tracker.config.settings import KEYS
+from tracker.core.alert_updates import EventKind
 from tracker.core.expiry import read_expiry
 from tracker.core.model import Rule
-from tracker.core.updates import EventKind
-from tracker.settings import KEYS
-from tracker.sources import load
 
-PROJECT: Final = Path(__file__).parent.parent
 PAGES: Final = sorted(
     path
     for path in (*PROJECT.glob("*.md"), *(PROJECT / "tracker").rglob("*.md"))
@@ -177,7 +177,7 @@ def test_commands_in_the_pages_can_be_given(session: Session, tmp_path: Path) ->
     program, *arguments = shlex.split(session.command)
     if program == "tracker":
         name, *rest = arguments
-        given = cli._parse(name, COMMANDS[name], rest)
+        given = main._parse(name, COMMANDS[name], rest)
         empty = tmp_path / "settings.toml"
         empty.touch()
         load(given.flags, str(empty))

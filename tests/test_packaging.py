@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-PROJECT = Path(__file__).parents[1]
+from tests.support.project import PROJECT
 
 
 class Built(NamedTuple):

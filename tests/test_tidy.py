@@ -12,9 +12,9 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import LONGEST
+from tests.conftest import LONGEST, file_of_tests
+from tests.support.project import PROJECT
 
-PROJECT: Final = Path(__file__).parent.parent
 LONGEST_FUNCTION: Final = 60
 LONGEST_FILE: Final = 500
 
@@ -37,22 +37,19 @@ VALUES_OF_CORE: Final = frozenset(
 )
 """What the core's values are made of; nothing of it reaches outside the process."""
 OUTER: Final = frozenset(
-    {
-        *("settings", "sources", "parts", "offline", "daemon", "cli", "console", "commands", "asking"),
-        *("reconciling", "demo", "doctor", "supervisor", "doubts"),
-    }
+    {"cli", "config", "console", "daemon", "demo", "doctor", "reconcile", "terminal", "wiring"}
 )
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "core": frozenset({"core"}),
     "gateway": frozenset({"core", "gateway"}),
+    "journal": frozenset({"core", "journal"}),
     "stores": frozenset({"core", "stores"}),
     "status": frozenset({"core", "status"}),
-    "notify": frozenset({"core", "answering", "notify"}),
+    "notify": frozenset({"core", "queries", "notify"}),
     "paper": frozenset({"core", "paper"}),
-    "watch": frozenset({"answering", "status", "watch"}),
+    "watch": frozenset({"queries", "status", "watch"}),
     "clock": frozenset(),
-    "settings": frozenset({"core", "clock"}),
-    "sources": frozenset({"settings"}),
+    "config": frozenset({"config", "core", "clock"}),
 }
 """Package or module of tracker -> the others it may import; what is not named here composes them."""
 LIBRARY_HOMES: Final = {
@@ -60,15 +57,15 @@ LIBRARY_HOMES: Final = {
     "eventkit": ("tracker/gateway/",),
     # What is kept as rows is made of it, and written with it.
     "msgspec": (
-        *("tracker/core/", "tracker/stores/", "tracker/gateway/normalise.py"),
-        *("tracker/pump.py", "tracker/reconciling/examining.py"),
+        *("tracker/core/", "tracker/journal/", "tracker/stores/", "tracker/gateway/normalise.py"),
+        *("tracker/pipeline/", "tracker/reconcile/audit.py"),
     ),
-    "pydantic": ("tracker/settings.py", "tracker/sources.py"),
-    "pydantic_core": ("tracker/settings.py", "tracker/sources.py"),
-    "pydantic_settings": ("tracker/settings.py", "tracker/sources.py"),
+    "pydantic": ("tracker/config/",),
+    "pydantic_core": ("tracker/config/",),
+    "pydantic_settings": ("tracker/config/",),
     "tenacity": ("tracker/gateway/", "tracker/notify/"),
-    "apprise": ("tracker/notify/services.py",),
-    "sqlite3": ("tracker/stores/",),
+    "apprise": ("tracker/notify/apprise_services.py",),
+    "sqlite3": ("tracker/journal/",),
     "h11": ("tracker/status/",),
     "textual": ("tracker/watch/",),
     # Textual's own base, for styled text.
@@ -89,7 +86,7 @@ VAGUE_NAMES: Final = re.compile(
     r"Manager|Handler|Processor|Helper|Utils?(?![a-z])|(^|_)(manager|handler|processor|helper|utils?)s?(_|$)"
 )
 PRINTERS: Final = (
-    "tracker/cli.py",
+    "tracker/cli/main.py",
     "tracker/console.py",
     "tracker/demo",
     "scripts/",
@@ -156,7 +153,7 @@ def dotted_name(node: ast.expr) -> str:
 
 
 def test_there_is_something_to_look_at() -> None:
-    assert {"tracker/core/model.py", "tracker/cli.py", "tests/test_tidy.py"} <= set(MODULES)
+    assert {"tracker/core/model.py", "tracker/cli/main.py", "tests/test_tidy.py"} <= set(MODULES)
 
 
 def test_arrows_point_inwards() -> None:
@@ -363,4 +360,4 @@ def test_a_file_is_finished_and_belongs_to_no_machine(name: str) -> None:
 
 
 def test_the_files_that_are_begun_first_are_there() -> None:
-    assert [name for name in LONGEST if f"tests/test_{name}.py" not in MODULES] == []
+    assert [name for name in LONGEST if not file_of_tests(name).is_file()] == []

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from tracker.settings import Settings
+    from tracker.config.settings import Settings
 
 WELL: Final = 0
 FAILED: Final = 1
@@ -64,8 +64,8 @@ def say(text: str) -> None:
 
 def settings_of(arguments: Arguments) -> Settings:
     """Load the settings, as every command that needs them does."""
-    from tracker.settings import SettingsError
-    from tracker.sources import load
+    from tracker.config.loader import load
+    from tracker.config.settings import SettingsError
 
     try:
         return load(arguments.flags, arguments.own.settings)

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from benchmark import streams
 from tracker.clock import now
-from tracker.paper import messages, wire
-from tracker.paper.wire import Fields
+from tracker.paper import encode_messages, framing
+from tracker.paper.framing import Fields
 
 _REQUEST_DIGITS: Final = range(1, 11)
 """How long a request's number may be; the day's answer is encoded once for each."""
@@ -41,15 +41,15 @@ class Client:
             self._peer.sendall(data)
 
     def _serve(self) -> None:
-        hello: tuple[wire.Hello, bytes] | None = None
-        greeting = wire.HelloReader()
+        hello: tuple[framing.Hello, bytes] | None = None
+        greeting = framing.HelloReader()
         while hello is None:
             data = self._peer.recv(1 << 16)
             if not data:
                 return
             hello = greeting.feed(data)
-        self.send(wire.frame((str(streams.VERSION), "20301220 09:30:00 UTC")))
-        frames, rest = wire.FrameReader(), hello[1]
+        self.send(framing.frame((str(streams.VERSION), "20301220 09:30:00 UTC")))
+        frames, rest = framing.FrameReader(), hello[1]
         while True:
             for fields in frames.feed(rest):
                 self.send(self._gateway.answer(fields))
@@ -86,24 +86,24 @@ class Gateway:
             request = fields[2]
             day = self._day.get(len(request), b"")
             placed = day.replace(_place(len(request)), b"\0%b\0" % request.encode())
-            return placed + wire.frame(messages.executions_end(int(request)))
+            return placed + framing.frame(encode_messages.executions_end(int(request)))
         return streams.encode(self._messages(fields))
 
     def _messages(self, fields: Fields) -> Iterator[Fields]:
         kind = fields[0]
         if kind == "71":
-            yield messages.managed_accounts([streams.ACCOUNT])
-            yield messages.next_valid_id(1)
+            yield encode_messages.managed_accounts([streams.ACCOUNT])
+            yield encode_messages.next_valid_id(1)
         elif kind in ("5", "16"):
-            yield messages.open_order_end()
+            yield encode_messages.open_order_end()
         elif kind == "61":
-            yield messages.position_end()
+            yield encode_messages.position_end()
         elif kind == "99":
-            yield messages.completed_orders_end()
+            yield encode_messages.completed_orders_end()
         elif kind == "6":
-            yield messages.account_download_end(streams.ACCOUNT)
+            yield encode_messages.account_download_end(streams.ACCOUNT)
         elif kind == "49":
-            yield messages.current_time(int(now().timestamp()))
+            yield encode_messages.current_time(int(now().timestamp()))
 
     def prepare(self, name: str, plan: streams.Plan) -> dict[str, Any]:
         """Encode a stream; returns what the alerts show in the end, and its size in bytes."""

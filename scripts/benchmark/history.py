@@ -12,10 +12,10 @@ from pathlib import Path
 from benchmark import streams
 from benchmark.streams import Plan
 from tracker.clock import now
-from tracker.core.book import EXECUTIONS, FEES, TOTALS, Booked, OrderTotals
 from tracker.core.model import CommissionReport, Execution, Frame, Source, Totals, Unmatched
+from tracker.core.state import EXECUTIONS, FEES, TOTALS, Booked, OrderTotals
 from tracker.gateway.normalise import normalise
-from tracker.stores.journal import Journal
+from tracker.journal.journal import Journal
 
 _DAYS = 250
 

@@ -22,11 +22,11 @@ from benchmark.place import Place, write_alerts
 from benchmark.processes import PROJECT, Gateway, Process, Tracker, running
 from benchmark.streams import Plan
 from tracker.clock import now
+from tracker.core.alerters import AlerterNames
 from tracker.core.matching import match_execution
 from tracker.core.model import Execution, Frame, Source
-from tracker.core.names import AlerterNames
 from tracker.gateway.normalise import normalise
-from tracker.stores.alerts import AlertFile
+from tracker.stores.alert_file import AlertFile
 
 _SETTLED_SECONDS = 2.0
 """How long a process is left alone before its memory is read."""

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from tracker.paper import messages, order_messages
+from tracker.paper import encode_messages, encode_orders
 from tracker.paper.contracts import PaperContract, option
-from tracker.paper.facts import Fee, PaperExecution, PaperOrder, Status
-from tracker.paper.wire import Fields, frame
+from tracker.paper.framing import Fields, frame
+from tracker.paper.model import Fee, PaperExecution, PaperOrder, Status
 
 VERSION: Final = 176
 """The server version that ib_insync agrees on."""
@@ -88,7 +88,9 @@ class Stream:
 
     def encoded(self, *, marked: bool = True) -> bytes:
         """Return the bytes; with `marked` a notice follows, by which a client knows the end."""
-        ending = [messages.error(-1, MARK_CODE, "end of the measured stream", VERSION)] if marked else []
+        ending = (
+            [encode_messages.error(-1, MARK_CODE, "end of the measured stream", VERSION)] if marked else []
+        )
         return encode([*self.parts, *ending])
 
 
@@ -133,7 +135,9 @@ def _order(made: Stream, traded: PaperContract, number: int, plan: Plan, at: dat
         order.last_price = execution.price
         if order.filled == order.quantity:
             order.status = Status.FILLED
-        details = messages.execution_details(execution, messages.LIVE, f"{at:%Y%m%d-%H:%M:%S}", VERSION)
+        details = encode_messages.execution_details(
+            execution, encode_messages.LIVE, f"{at:%Y%m%d-%H:%M:%S}", VERSION
+        )
         made.parts.append(details)
         made.executions.append(details)
         if not plan.alone:
@@ -143,7 +147,7 @@ def _order(made: Stream, traded: PaperContract, number: int, plan: Plan, at: dat
 
 
 def _state(order: PaperOrder) -> Sequence[Fields]:
-    return [order_messages.open_order(order, VERSION), messages.order_status(order)]
+    return [encode_orders.open_order(order, VERSION), encode_messages.order_status(order)]
 
 
 def _after_fill(order: PaperOrder, execution: PaperExecution) -> Iterator[Fields]:
@@ -151,7 +155,7 @@ def _after_fill(order: PaperOrder, execution: PaperExecution) -> Iterator[Fields
     yield from _state(order)
     if order.done:
         yield from _state(order)
-    yield messages.commission_report(Fee(execution.exec_id, _COMMISSION, "USD"))
+    yield encode_messages.commission_report(Fee(execution.exec_id, _COMMISSION, "USD"))
 
 
 def _execution(order: PaperOrder, number: int, at: datetime) -> PaperExecution:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from tracker.cli import main
+from tracker.cli.main import main
 from tracker.core.model import AlertUpdate
 from tracker.gateway.link import LinkPhase
 
@@ -56,12 +56,12 @@ def say(**answer: Any) -> None:
 
 def put_in_clocks() -> None:
     """Wrap the places at which time is taken, and have sweeps pause as they are told to, however long."""
-    from tracker.daemon import Daemon
+    from tracker.daemon.run import Daemon
     from tracker.gateway.capture import Capture
-    from tracker.gateway.inquiries import Inquiries
     from tracker.gateway.link import LinkOptions
-    from tracker.stores.alerts import AlertFile
-    from tracker.stores.disk import RealDisk
+    from tracker.gateway.requests import Inquiries
+    from tracker.stores.alert_file import AlertFile
+    from tracker.stores.filesystem import RealDisk
 
     on_data: Any = Capture._on_data
     apply: Any = AlertFile.apply

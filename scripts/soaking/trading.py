@@ -20,7 +20,7 @@ from typing import Any, Final
 from benchmark import streams
 
 from tracker.clock import now
-from tracker.paper.facts import PaperExecution, PaperOrder
+from tracker.paper.model import PaperExecution, PaperOrder
 from tracker.paper.server import PaperGateway
 
 _REPEATED: Final = 200

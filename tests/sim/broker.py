@@ -13,10 +13,10 @@ from typing import Final
 
 from tests.sim.clock import NEW_YORK, SimClock
 from tests.sim.options import CLIENT, OTHER_CLIENTS, Options
-from tracker.paper import forms, messages, order_messages
+from tracker.paper import encode_messages, encode_orders, formats
 from tracker.paper.contracts import PaperContract, bag, option, stock
-from tracker.paper.facts import Fee, PaperExecution, PaperOrder, PaperPosition
-from tracker.paper.wire import Fields
+from tracker.paper.framing import Fields
+from tracker.paper.model import Fee, PaperExecution, PaperOrder, PaperPosition
 
 VERSION: Final = 176
 SYMBOLS: Final = (("NVDA", Decimal("122.5")), ("TSLA", Decimal(400)), ("SPX", Decimal(6600)))
@@ -113,7 +113,7 @@ class SimBroker:
         if rng.random() >= self._options.late_perm_ids:
             paper.perm_id = order.perm_id
         self.orders.append(order)
-        return [Event((self._open_order(order), messages.order_status(paper)), foreign=order.foreign)]
+        return [Event((self._open_order(order), encode_messages.order_status(paper)), foreign=order.foreign)]
 
     def fill(self, order: SimOrder) -> list[Event]:
         """Fill part of an order, or the rest of it."""
@@ -128,7 +128,7 @@ class SimBroker:
         if not paper.remaining:
             paper.status = "Filled"
         events = [self._executed(order, execution) for execution in made]
-        tail = [messages.order_status(paper)]
+        tail = [encode_messages.order_status(paper)]
         if rng.random() < 0.5:
             tail.insert(0, self._open_order(order))
         return [*events, Event(tuple(tail), foreign=order.foreign)]
@@ -168,12 +168,12 @@ class SimBroker:
         """Cancel the rest of an order."""
         order.paper.perm_id = order.perm_id
         order.paper.status = "Cancelled"
-        return [Event((messages.order_status(order.paper),), foreign=order.foreign)]
+        return [Event((encode_messages.order_status(order.paper),), foreign=order.foreign)]
 
     def retell(self, order: SimOrder) -> list[Event]:
         """Repeat an order's status, as TWS freely does."""
         order.paper.perm_id = order.perm_id
-        frames = (self._open_order(order), messages.order_status(order.paper))
+        frames = (self._open_order(order), encode_messages.order_status(order.paper))
         return [Event(frames[self._rng.randint(0, 1) :], foreign=order.foreign)]
 
     def report_fee(self) -> list[Event]:
@@ -195,7 +195,7 @@ class SimBroker:
         for order in self.orders:
             if order.live:
                 order.paper.perm_id = order.perm_id
-                frames += (self._open_order(order), messages.order_status(order.paper))
+                frames += (self._open_order(order), encode_messages.order_status(order.paper))
         return frames
 
     def contract(self, con_id: int) -> PaperContract:
@@ -208,12 +208,14 @@ class SimBroker:
 
     def execution_frame(self, execution: PaperExecution, request_id: int) -> Fields:
         """Return an execution as a push (-1) or as part of an answer."""
-        return messages.execution_details(execution, request_id, self.texts[execution.exec_id], VERSION)
+        return encode_messages.execution_details(
+            execution, request_id, self.texts[execution.exec_id], VERSION
+        )
 
     def position_frame(self, key: AccountContract, quantity: Decimal) -> Fields:
         """Return one position."""
         account, con_id = key
-        return messages.position(PaperPosition(account, self.contract(con_id), quantity))
+        return encode_messages.position(PaperPosition(account, self.contract(con_id), quantity))
 
     # How it is done
 
@@ -265,7 +267,7 @@ class SimBroker:
         self.executions[execution.exec_id] = execution
         self._latest[self._root(execution.exec_id)] = execution.exec_id
         position = None
-        frames = [self.execution_frame(execution, messages.LIVE)]
+        frames = [self.execution_frame(execution, encode_messages.LIVE)]
         fee = None
         if execution.contract.sec_type != "BAG":
             position = self._move(execution, execution.signed)
@@ -288,14 +290,14 @@ class SimBroker:
             # "Not known yet" comes first, and the fee is due still.
             self.due_fees.append((exec_id, foreign))
             pending = Fee(exec_id, Decimal(-1), "USD")
-            return Event((messages.commission_report(pending),), fee=pending, foreign=foreign)
+            return Event((encode_messages.commission_report(pending),), fee=pending, foreign=foreign)
         realized = Decimal(rng.randint(-500, 500)) / 10 if rng.random() < 0.5 else None
         self.fees[exec_id] = Fee(exec_id, Decimal(rng.randint(10, 300)) / 100, "USD", realized)
-        frames = (messages.commission_report(self.fees[exec_id]),)
+        frames = (encode_messages.commission_report(self.fees[exec_id]),)
         return Event(frames, fee=self.fees[exec_id], foreign=foreign)
 
     def _open_order(self, order: SimOrder) -> Fields:
-        return order_messages.open_order(order.paper, VERSION)
+        return encode_orders.open_order(order.paper, VERSION)
 
     @staticmethod
     def _root(exec_id: str) -> str:
@@ -331,7 +333,7 @@ class SimBroker:
         moment = self._clock.now()
         if self._rng.random() < self._options.strange_times:
             return f"{moment.astimezone(NEW_YORK):%Y%m%d %H:%M:%S} Olympus Mons Time"
-        return forms.execution_time(moment, self._options.time_form, NEW_YORK, VERSION)
+        return formats.execution_time(moment, self._options.time_form, NEW_YORK, VERSION)
 
 
 def _contracts(options: Options) -> list[PaperContract]:

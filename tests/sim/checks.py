@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from tests.fakes import Records
 from tests.sim.neighbour import Neighbour, RecordKey
 from tests.sim.oracle import Oracle, View, shown_view
 from tests.sim.stores import own_fields
-from tracker.core.book import EXECUTIONS, HOLDINGS, Book, Seed
+from tests.support.fakes import Records
 from tracker.core.model import AlertId
+from tracker.core.state import EXECUTIONS, HOLDINGS, Book, Seed
 from tracker.paper.contracts import PaperContract
-from tracker.stores.alert_records import read_id
+from tracker.stores.alert_reader import read_id
 
 ZERO = Decimal(0)
 

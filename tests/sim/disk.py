@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.sim.clock import SimClock
 from tests.sim.fates import Fates
-from tracker.stores.disk import FileStat
+from tracker.stores.filesystem import FileStat
 
 _DEVICE: Final = 7
 _USER: Final = 1000
@@ -33,7 +33,7 @@ class Inode:
 
 
 class MemoryDisk:
-    """Keep files in memory; fulfils `tracker.stores.disk.Disk`."""
+    """Keep files in memory; fulfils `tracker.stores.filesystem.Disk`."""
 
     def __init__(self, clock: SimClock, fates: Fates) -> None:
         self._clock = clock

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from tracker.core.model import Frame
-from tracker.stores.journal import Arriving, Journal
+from tracker.journal.journal import Arriving, Journal
 
 
 class SimCrash(BaseException):

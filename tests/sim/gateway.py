@@ -17,9 +17,9 @@ from random import Random
 from tests.sim.broker import VERSION, AccountContract, Event, SimBroker
 from tests.sim.clock import SimClock
 from tests.sim.options import Options
-from tracker.paper import messages
-from tracker.paper.facts import Fee, PaperExecution
-from tracker.paper.wire import Fields
+from tracker.paper import encode_messages
+from tracker.paper.framing import Fields
+from tracker.paper.model import Fee, PaperExecution
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class SimGateway:
         self.connected = True
         if not self.upstream:
             text = "Connectivity between TWS and server is broken. It will be restored automatically."
-            self._send(messages.error(-1, 2110, text, VERSION))
+            self._send(encode_messages.error(-1, 2110, text, VERSION))
 
     def disconnect(self) -> None:
         """Lose the connection with everything that is on its way."""
@@ -77,7 +77,7 @@ class SimGateway:
         """Lose the broker: 1100 is told, and from now on nothing is known."""
         self.upstream = False
         self._send(
-            messages.error(
+            encode_messages.error(
                 -1, 1100, "Connectivity between IBKR and Trader Workstation has been lost.", VERSION
             )
         )
@@ -87,7 +87,9 @@ class SimGateway:
         self.upstream = True
         backlog, self._backlog = self._backlog, []
         code = self._rng.choice((1101, 1102))
-        self._send(messages.error(-1, code, "Connectivity between IBKR and TWS has been restored.", VERSION))
+        self._send(
+            encode_messages.error(-1, code, "Connectivity between IBKR and TWS has been restored.", VERSION)
+        )
         for event in backlog:
             self._learn(event)
             if not self._happens(self._options.lost_in_storm):
@@ -155,7 +157,7 @@ class SimGateway:
         at = self._clock.now()
         self.listings.append(Listing(at, dict(self._positions), frozenset(self._executions)))
         frames = [self._broker.position_frame(key, quantity) for key, quantity in self._positions.items()]
-        self._answer(frames, messages.position_end())
+        self._answer(frames, encode_messages.position_end())
 
     def answer_executions(self, request_id: int, account: str) -> None:
         """Answer reqExecutions for one account: the whole day, with the fees that are known."""
@@ -166,12 +168,12 @@ class SimGateway:
             frames.append(self._broker.execution_frame(execution, request_id))
         for exec_id, fee in self._fees.items():
             if self._executions[exec_id].account == account and exec_id not in self._foreign_fees:
-                frames.append(messages.commission_report(fee))
-        self._answer(frames, messages.executions_end(request_id))
+                frames.append(encode_messages.commission_report(fee))
+        self._answer(frames, encode_messages.executions_end(request_id))
 
     def answer_open_orders(self) -> None:
         """Answer reqAllOpenOrders."""
-        self._answer(self._broker.open_order_frames(), messages.open_order_end())
+        self._answer(self._broker.open_order_frames(), encode_messages.open_order_end())
 
     def _left_out(self, exec_id: str) -> bool:
         """Tell whether a sweep leaves out a version that this gateway knows to be replaced."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from tests.sim.broker import AccountContract
 from tracker.core.model import AlertId
-from tracker.paper.facts import PaperExecution
+from tracker.paper.model import PaperExecution
 
 ZERO: Final = Decimal(0)
 

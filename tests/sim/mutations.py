@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from tracker.core import folding
-from tracker.core.book import OUTBOX
+from tracker.core import lots
 from tracker.core.ledger import Ledger
-from tracker.pump import Pump
-from tracker.stores.journal import Journal
-from tracker.stores.rows import JournalBook
+from tracker.core.state import OUTBOX
+from tracker.journal.journal import Journal
+from tracker.journal.rows import JournalBook
+from tracker.pipeline.pump import Pump
 
 Undo = Callable[[], None]
 
@@ -58,7 +58,7 @@ def _without_corrections() -> Undo:
 
 def _without_ownership() -> Undo:
     """A closing sale takes nothing from whoever opened."""
-    return _put(folding, "_close", lambda groups, quantity, entry: (tuple(groups), ()))
+    return _put(lots, "_close", lambda groups, quantity, entry: (tuple(groups), ()))
 
 
 def _without_reapply() -> Undo:

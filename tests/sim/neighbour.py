@@ -12,14 +12,14 @@ from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
-from tests.fakes import Records
 from tests.sim.broker import SimBroker
 from tests.sim.clock import NEW_YORK, SimClock
 from tests.sim.options import Options
 from tests.sim.stores import Medium, own_fields
+from tests.support.fakes import Records
 from tracker.core.model import AlertId
 from tracker.paper.contracts import PaperContract
-from tracker.stores.alert_records import read_id
+from tracker.stores.alert_reader import read_id
 
 ALERTERS: Final = ("robindahood-alerts", "demslayer", "real-day-trading", "somebody-else")
 _COPIES: Final = 3

@@ -24,7 +24,7 @@ from tests.sim.lots import ZERO, Known, Lot, Moment, Stake, close_lots, open_lot
 from tracker.core.matching import match_execution
 from tracker.core.model import Alert, AlertId, Contract, Execution, Frame, Matched, Side, Source
 from tracker.paper.contracts import PaperContract
-from tracker.paper.wire import Fields
+from tracker.paper.framing import Fields
 
 EARLY_FILL: Final = timedelta(seconds=120)
 RETRY_FOR: Final = timedelta(minutes=15)

@@ -14,8 +14,8 @@ from typing import Final
 from tests.sim.clock import SimClock
 from tests.sim.gateway import SimGateway
 from tracker.core.model import Source
-from tracker.gateway.recording import Sink
-from tracker.gateway.repeats import Fields, Repeats
+from tracker.gateway.capture_sink import Sink
+from tracker.gateway.dedup import Fields, Repeats
 
 POSITIONS: Final = "positions"
 EXECUTIONS: Final = "executions"

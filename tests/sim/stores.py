@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from tests.fakes import MemoryAlerts, Records
 from tests.sim.clock import NEW_YORK, SimClock
 from tests.sim.disk import Inode, MemoryDisk
 from tests.sim.fates import Fates
+from tests.support.fakes import MemoryAlerts, Records
 from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome, StoreAway
 from tracker.core.ports import AlertStore, Shown
-from tracker.stores.alerts import AlertFile
+from tracker.stores.alert_file import AlertFile
 
 PATH: Final = Path("/sim/alerts.json")
 OUR_FIELDS: Final = ("open", "last_order_update", "position")

@@ -28,15 +28,15 @@ from tests.sim.options import Options, draw
 from tests.sim.oracle import EARLY_FILL, RETRY_FOR, Oracle
 from tests.sim.session import SimSession
 from tests.sim.stores import FileMedium, Medium, MemoryMedium, SimStore
-from tracker.core.book import ALERTS, EXECUTIONS, HOLDINGS, OUTBOX, alert_text
+from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.matching import match_execution
 from tracker.core.model import AlertId
 from tracker.core.ports import AlertStore
-from tracker.core.updates import ClosingPolicy
+from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OUTBOX, alert_text
+from tracker.daemon.journal_sink import Intake
 from tracker.gateway.normalise import normalise
-from tracker.intake import Intake
 from tracker.paper.contracts import PaperContract
-from tracker.pump import Pump
+from tracker.pipeline.pump import Pump
 
 _CALM_ROUNDS: Final = 60
 """Steps within which everything must come right once the faults are off."""

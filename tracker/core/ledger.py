@@ -26,24 +26,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from tracker.core.book import (
-    ALERTS,
-    EXECUTIONS,
-    POSITIONS,
-    UNDECODED,
-    AlertState,
-    Attention,
-    Book,
-    Booked,
-    BrokerPosition,
-    ContractKey,
-    Undecoded,
-    alert_text,
-    correction_version,
-    root_text,
-)
-from tracker.core.departures import Departures
-from tracker.core.holdings import Holdings
+from tracker.core.alert_updates import ClosingPolicy, Event, EventKind, about, show, stakes_of
+from tracker.core.completeness import BROKEN, RESTORED, Proving
+from tracker.core.expirations import Departures
 from tracker.core.model import (
     AlertId,
     BrokerFact,
@@ -66,8 +51,23 @@ from tracker.core.model import (
     Unmatched,
 )
 from tracker.core.orders import Orders
-from tracker.core.proving import BROKEN, RESTORED, Proving
-from tracker.core.updates import ClosingPolicy, Event, EventKind, about, show, stakes_of
+from tracker.core.positions import Holdings
+from tracker.core.state import (
+    ALERTS,
+    EXECUTIONS,
+    POSITIONS,
+    UNDECODED,
+    AlertState,
+    Attention,
+    Book,
+    Booked,
+    BrokerPosition,
+    ContractKey,
+    Undecoded,
+    alert_text,
+    correction_version,
+    root_text,
+)
 
 _IN_RUNS: Final = (Execution, CommissionReport, OrderStatus, OpenOrder)
 """The facts of which a stream of fills is made."""

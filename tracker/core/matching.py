@@ -28,6 +28,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.model import (
     Alert,
     AlertId,
@@ -43,7 +44,6 @@ from tracker.core.model import (
     StoredContract,
     Unmatched,
 )
-from tracker.core.names import AlerterNames, symbol_key
 
 _DAY: Final = timedelta(days=1)
 _STRONG: Final = (Rule.CON_ID, Rule.CONTRACT)

@@ -12,7 +12,18 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from tracker.core.book import (
+from tracker.core.alert_updates import order_shown
+from tracker.core.model import (
+    ZERO,
+    AlertId,
+    CommissionReport,
+    Execution,
+    OpenOrder,
+    OrderStatus,
+    Source,
+    Totals,
+)
+from tracker.core.state import (
     ALERTS,
     EXECUTIONS,
     FEES,
@@ -24,17 +35,6 @@ from tracker.core.book import (
     OrderTotals,
     broker_order_text,
 )
-from tracker.core.model import (
-    ZERO,
-    AlertId,
-    CommissionReport,
-    Execution,
-    OpenOrder,
-    OrderStatus,
-    Source,
-    Totals,
-)
-from tracker.core.updates import order_shown
 
 
 class Orders:

@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Final
 
 from tracker.core.model import JsonValue
-from tracker.demo.morning import A_TIME, NEWS, AlertName
+from tracker.demo.morning_script import A_TIME, NEWS, AlertName
+from tracker.demo.processes import AlertFile
 from tracker.demo.report import Flat, Outcome, Verdict, flatten
-from tracker.demo.stage import AlertFile
 
 _NOTHING_THERE: Final = object()
 

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 from tracker.console import say
 from tracker.core.model import JsonValue
-from tracker.demo.morning import AlertName
+from tracker.demo.morning_script import AlertName
 from tracker.status.protocol import SCHEMA
 
 LOG: Final = "tracker.log"

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracker import logs
+from tracker.config.loader import find_file, load
+from tracker.config.settings import SettingsError
 from tracker.console import FAILED, WELL, say
-from tracker.doctor.examination import answer, examine, examine_machine
+from tracker.doctor.check_machine import refused_settings
+from tracker.doctor.examine import answer, examine, examine_machine
 from tracker.doctor.findings import Finding
-from tracker.doctor.machine import refused_settings
 from tracker.doctor.probes import Probes
 from tracker.doctor.text import in_words
-from tracker.settings import SettingsError
-from tracker.sources import find_file, load
 from tracker.status.protocol import SCHEMA
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from tracker.doctor.findings import Finding, Level
 from tracker.doctor.spans import clock, span
-from tracker.gateway.notices import Reset, next_resets
+from tracker.gateway.error_codes import Reset, next_resets
 
 
 def next_midnight(zone: tzinfo, now: datetime) -> datetime:

@@ -16,13 +16,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tracker import clock
-from tracker.doctor.facts import Machine, Space, StatusPort
-from tracker.doctor.machine import LIBRARY, RIVALS, ZONES
-from tracker.doctor.places import read_mountinfo, space_at
+from tracker.doctor.check_machine import LIBRARY, RIVALS, ZONES
+from tracker.doctor.filesystems import read_mountinfo, space_at
+from tracker.doctor.finding import Machine, Space, StatusPort
 from tracker.doctor.sockets import look_at_port
 from tracker.gateway.link import LinkOptions
-from tracker.gateway.visited import Visited
-from tracker.stores.disk import Disk, RealDisk
+from tracker.gateway.preflight_result import Visited
+from tracker.stores.filesystem import Disk, RealDisk
 
 
 def look_at_machine() -> Machine:
@@ -52,7 +52,7 @@ def _is_known(name: str) -> bool:
 def visit_gateway(options: LinkOptions, now: Callable[[], datetime]) -> Visited:
     """Visit the gateway in an event loop of its own."""
     # Only here: it loads ib_insync, which a look at the files does not need.
-    from tracker.gateway.visit import visit
+    from tracker.gateway.preflight import visit
 
     return asyncio.run(visit(options, now=now))
 

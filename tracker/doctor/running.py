@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tracker.doctor.check_gateway import judge_account, judge_manual_orders
 from tracker.doctor.findings import Finding, Level
-from tracker.doctor.linking import judge_account, judge_manual_orders
 
 
 def judge_running(

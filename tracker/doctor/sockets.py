@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
-from tracker.doctor.facts import PortState, StatusPort
+from tracker.doctor.finding import PortState, StatusPort
 from tracker.status.client import NotReachable, ask
 from tracker.status.protocol import is_loopback
 

@@ -18,12 +18,12 @@ from typing import Any, Final, Protocol
 from loguru import logger
 
 from tracker.core.model import Source
+from tracker.gateway.allowlist import Outgoing
+from tracker.gateway.capture_sink import FatalCapture, Recorder
+from tracker.gateway.dedup import Fields, Repeats
 from tracker.gateway.framing import Framing, announced, objection
-from tracker.gateway.library import IB, Contract, Execution, Fill, Order, OrderStatus, Trade
+from tracker.gateway.ib_insync_compat import IB, Contract, Execution, Fill, Order, OrderStatus, Trade
 from tracker.gateway.normalise import EXECUTION_FIELDS
-from tracker.gateway.outgoing import Outgoing
-from tracker.gateway.recording import FatalCapture, Recorder
-from tracker.gateway.repeats import Fields, Repeats
 
 ORDER_IDENTITY_FIELDS: Final = 26
 """openOrder up to its permId."""

@@ -22,23 +22,17 @@ from contextlib import suppress
 from typing import Any, Final
 
 from tracker.core.model import Frame, Notice, Source
-from tracker.gateway.board import Board, Wishes
+from tracker.gateway.broker_snapshot import Look
 from tracker.gateway.capture import Capture
-from tracker.gateway.inquiries import COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS, Inquiries
-from tracker.gateway.library import new_ib
+from tracker.gateway.capture_sink import Recorder
+from tracker.gateway.dedup import Fields
+from tracker.gateway.error_codes import Effect, effect_of, new_port, planned_reset, words_for
+from tracker.gateway.ib_insync_compat import new_ib
 from tracker.gateway.link import LinkOptions, LinkPhase
+from tracker.gateway.link_monitor import Board, Wishes
 from tracker.gateway.login import log_in
-from tracker.gateway.looking import Look
 from tracker.gateway.normalise import normalise
-from tracker.gateway.notices import (
-    Effect,
-    effect_of,
-    new_port,
-    planned_reset,
-    words_for,
-)
-from tracker.gateway.recording import Recorder
-from tracker.gateway.repeats import Fields
+from tracker.gateway.requests import COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS, Inquiries
 
 _SNAPSHOTS_AT_START: Final = 4
 """Most positions requests before the first sweep, when live executions keep coming in between."""

@@ -34,7 +34,7 @@ from tracker.core.model import (
     Source,
     Undecodable,
 )
-from tracker.gateway.library import FlexReport
+from tracker.gateway.ib_insync_compat import FlexReport
 from tracker.gateway.normalise import normalise
 
 TRADE: Final = "trade"

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tracker.gateway.capture import PEER_CLOSED, Capture
+from tracker.gateway.error_codes import why_not_connected
 from tracker.gateway.link import LinkOptions
-from tracker.gateway.notices import why_not_connected
 
 _CANCEL_AGAIN_SECONDS: Final = 0.05
 

@@ -14,9 +14,9 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from tracker.paper import forms
+from tracker.paper import formats
 from tracker.paper.contracts import PaperContract, PaperLeg, bag, future, numbered, option, stock
-from tracker.paper.facts import ZERO, Fee, PaperExecution, PaperOrder, PaperPosition, Status
+from tracker.paper.model import ZERO, Fee, PaperExecution, PaperOrder, PaperPosition, Status
 
 __all__ = [
     "Book", "Fee", "PaperContract", "PaperExecution", "PaperLeg", "PaperOrder", "PaperPosition", "Status",
@@ -157,7 +157,7 @@ class Book:
         order.cost += quantity * price
         order.last_price = price
         if not order.remaining:
-            self.finish(order, Status.FILLED, now, f"Filled Size: {forms.plain(order.filled)}")
+            self.finish(order, Status.FILLED, now, f"Filled Size: {formats.plain(order.filled)}")
         elif order.status == Status.PRE_SUBMITTED:
             order.status = Status.SUBMITTED
         execution = PaperExecution(

@@ -14,9 +14,9 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
-from tracker.paper import wire
+from tracker.paper import framing
 from tracker.paper.faults import Faults
-from tracker.paper.wire import Fields
+from tracker.paper.framing import Fields
 
 MAX_BACKLOG_BYTES: Final = 16 << 20
 """What may wait for a client that does not read; then it is cut off, as the real gateway does."""
@@ -74,7 +74,7 @@ class Connection:
             rest = await self._shake_hands(connected_at)
             if rest is not None:
                 await self._serve(rest)
-        except wire.WireError as error:
+        except framing.WireError as error:
             _log.info("paper gateway: client %s cut off: %s", self.client_id, error)
         except ConnectionError as error:
             _log.info("paper gateway: client %s is gone: %s", self.client_id, error)
@@ -82,27 +82,27 @@ class Connection:
             self.close()
 
     async def _shake_hands(self, connected_at: str) -> bytes | None:
-        reader = wire.HelloReader()
+        reader = framing.HelloReader()
         while data := await self._reader.read(_READ_BYTES):
             found = reader.feed(data)
             if found is None:
                 continue
             hello, rest = found
-            version = wire.negotiate(hello, self._highest)
+            version = framing.negotiate(hello, self._highest)
             if version is None:
-                raise wire.WireError(
+                raise framing.WireError(
                     f"no common version: the client speaks {hello.lowest}..{hello.highest}, "
-                    f"this gateway {wire.MIN_VERSION}..{self._highest}"
+                    f"this gateway {framing.MIN_VERSION}..{self._highest}"
                 )
             self.version = version
-            self._pads = hello.highest > wire.MAX_VERSION
+            self._pads = hello.highest > framing.MAX_VERSION
             # Alone in its packet: the official client loses what is glued to it.
-            self._write(wire.frame((str(version), connected_at)))
+            self._write(framing.frame((str(version), connected_at)))
             return rest
         return None
 
     async def _serve(self, data: bytes) -> None:
-        frames = wire.FrameReader()
+        frames = framing.FrameReader()
         while True:
             for fields in frames.feed(data):
                 await self._reply(fields)
@@ -115,7 +115,7 @@ class Connection:
     async def _reply(self, fields: Fields) -> None:
         chunk = bytearray()
         for message in self._answer(self, fields):
-            chunk += wire.frame(message)
+            chunk += framing.frame(message)
             if len(chunk) >= _CHUNK_BYTES:
                 self._write(bytes(chunk))
                 chunk.clear()
@@ -128,7 +128,7 @@ class Connection:
 
     def push(self, fields: Fields) -> None:
         """Send a message nobody asked for."""
-        self.push_bytes(wire.frame(fields))
+        self.push_bytes(framing.frame(fields))
 
     def push_bytes(self, data: bytes) -> None:
         """Send bytes as they are, in one write or with the others of `gather`."""

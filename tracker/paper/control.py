@@ -12,12 +12,12 @@ import logging
 from decimal import Decimal
 from typing import Any, Final
 
-from tracker.paper import forms
-from tracker.paper.facts import PaperOrder
+from tracker.paper import formats
+from tracker.paper.book_report import truth
+from tracker.paper.model import PaperOrder
 from tracker.paper.scenario import ScenarioError, contract_of, event_of
+from tracker.paper.scenario_player import Stage
 from tracker.paper.server import PaperGateway
-from tracker.paper.stage import Stage
-from tracker.paper.truth import truth
 
 MAX_LINE_BYTES: Final = 1 << 16
 MAX_CONNECTIONS: Final = 16
@@ -137,8 +137,8 @@ def _shown(order: PaperOrder) -> dict[str, Any]:
         "contract": contract.local_symbol or contract.symbol,
         "action": order.action,
         "type": order.order_type,
-        "limit": None if order.limit is None else forms.double(order.limit),
-        "quantity": forms.plain(order.quantity),
-        "filled": forms.plain(order.filled),
+        "limit": None if order.limit is None else formats.double(order.limit),
+        "quantity": formats.plain(order.quantity),
+        "filled": formats.plain(order.filled),
         "status": order.status,
     }

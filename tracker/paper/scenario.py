@@ -16,7 +16,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeAlias
 
-from tracker.paper.forms import TIME_FORMS
+from tracker.paper.formats import TIME_FORMS
 
 Value: TypeAlias = str | int | bool | Decimal | tuple[int, ...] | tuple[str, ...]
 Reading: TypeAlias = Callable[[object], Value]

@@ -17,17 +17,17 @@ from types import TracebackType
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-from tracker.paper import notices, wire
-from tracker.paper.answers import answer
+from tracker.paper import framing, notices
 from tracker.paper.book import Book
+from tracker.paper.broadcast import Floor, Rules
 from tracker.paper.connection import Connection
 from tracker.paper.contracts import PaperContract
-from tracker.paper.desk import Desk, FillPolicy, Telling
-from tracker.paper.facts import ZERO, Fee, PaperExecution, PaperOrder, PaperPosition, Status
 from tracker.paper.faults import Faults
-from tracker.paper.floor import Floor, Rules
-from tracker.paper.forms import TIME_FORMS, TimeForm
-from tracker.paper.wire import Fields
+from tracker.paper.formats import TIME_FORMS, TimeForm
+from tracker.paper.framing import Fields
+from tracker.paper.model import ZERO, Fee, PaperExecution, PaperOrder, PaperPosition, Status
+from tracker.paper.order_engine import Desk, FillPolicy, Telling
+from tracker.paper.responses import answer
 
 MAX_CONNECTIONS: Final = 64
 """More clients than this are turned away at the door; the real gateway takes 32."""
@@ -54,7 +54,7 @@ class PaperGateway:
         read_only: bool = False,
         time_form: TimeForm = "zone",
         zone: str = "US/Eastern",
-        max_version: int = wire.MAX_VERSION,
+        max_version: int = framing.MAX_VERSION,
         fills: FillPolicy | None = None,
     ) -> None:
         """Prepare a gateway; `port` 0 takes a free one at start.
@@ -66,9 +66,9 @@ class PaperGateway:
         """
         if isinstance(time_form, str) and time_form not in TIME_FORMS:
             raise ValueError(f"time_form {time_form!r} is none of {', '.join(TIME_FORMS)}")
-        if not wire.MIN_VERSION <= max_version <= wire.MAX_VERSION:
+        if not framing.MIN_VERSION <= max_version <= framing.MAX_VERSION:
             raise ValueError(
-                f"max_version {max_version} is not within {wire.MIN_VERSION}..{wire.MAX_VERSION}"
+                f"max_version {max_version} is not within {framing.MIN_VERSION}..{framing.MAX_VERSION}"
             )
         self.host = host
         self.faults = Faults()
@@ -317,7 +317,7 @@ class PaperGateway:
 
     def push_raw(self, *fields: str | int, to: Collection[int] | None = None) -> None:
         """Send one well-framed message of these fields."""
-        self.push_bytes(wire.frame(str(field) for field in fields), to=to)
+        self.push_bytes(framing.frame(str(field) for field in fields), to=to)
 
     def push_bytes(self, data: bytes, *, to: Collection[int] | None = None) -> None:
         """Send bytes as they are."""

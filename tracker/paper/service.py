@@ -18,10 +18,10 @@ from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from tracker.paper.control import ControlSocket
-from tracker.paper.desk import FillPolicy
+from tracker.paper.order_engine import FillPolicy
 from tracker.paper.scenario import GatewaySettings, Scenario, ScenarioError, parse
+from tracker.paper.scenario_player import Stage, play
 from tracker.paper.server import PaperGateway
-from tracker.paper.stage import Stage, play
 
 Choice = TypeVar("Choice")
 DEFAULT_ACCOUNTS: Final = ("DU1234567",)

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from tracker.core.model import JsonValue
-from tracker.status import web
-from tracker.status.dispatch import Dispatcher
-from tracker.status.listening import Acceptor, Pace
+from tracker.status import http_api
+from tracker.status.acceptor import Acceptor, Pace
+from tracker.status.dispatcher import Dispatcher
 from tracker.status.protocol import (
     Answer,
     BadRequest,
@@ -215,14 +215,14 @@ class StatusServer:
     async def _serve_web(
         self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        if not web.is_read(line):
+        if not http_api.is_read(line):
             # A web page could send commands in the body of a POST: nothing after this line is read.
             self._dispatcher.refused()
             return
         with self._answering():
             async with asyncio.timeout(self._limits.line_seconds):
-                request = await web.read(line, reader)
-            await self._write(writer, await web.respond(request, self._dispatcher.run))
+                request = await http_api.read(line, reader)
+            await self._write(writer, await http_api.respond(request, self._dispatcher.run))
 
     async def _serve_stream(
         self, stream: Stream, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

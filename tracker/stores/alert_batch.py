@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import cast
 
 from tracker.core.model import AlertId, AlertUpdate, JsonValue, Outcome
-from tracker.stores.alert_records import read_id, read_shown
-from tracker.stores.alert_text import Document
-from tracker.stores.record_text import splice
+from tracker.stores.alert_reader import read_id, read_shown
+from tracker.stores.json_document import Document
+from tracker.stores.json_splice import splice
 
 
 class Batch:

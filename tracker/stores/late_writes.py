@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from tracker.stores.alert_merge import Merge
-from tracker.stores.alert_text import Document, parse
-from tracker.stores.disk import Disk
+from tracker.stores.filesystem import Disk
+from tracker.stores.json_document import Document, parse
+from tracker.stores.three_way_merge import Merge
 
 KEPT_OPEN: Final = timedelta(seconds=2)
 GIVEN_UP: Final = timedelta(seconds=10)

@@ -19,16 +19,16 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Footer, OptionList, Static
 
-from tracker.answering.text import Words
+from tracker.queries.text import Words
 from tracker.status.client import NotReachable
 from tracker.status.protocol import CommandError
-from tracker.watch.board import Board, Candidate, Fill, meaning
-from tracker.watch.conversation import Conversation
+from tracker.watch.connection_to_daemon import Wire
+from tracker.watch.dialogs import Choice, Confirmation, Page
 from tracker.watch.help import HELP
-from tracker.watch.lines import Line, Lines
-from tracker.watch.pages import Choice, Confirmation, Page
-from tracker.watch.rows import Rows, styled
-from tracker.watch.wire import Wire
+from tracker.watch.list_view import Rows, styled
+from tracker.watch.render import Line, Lines
+from tracker.watch.screen_model import Board, Candidate, Fill, meaning
+from tracker.watch.sync import Conversation
 
 _PAINT_SECONDS: Final = 0.1
 """Between two paints at most; a slow line to the terminal gets no more than the latest."""

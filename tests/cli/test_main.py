@@ -1,0 +1,286 @@
+"""The command line: usage errors in one line, settings flags, exit codes, and a quick start."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+
+from tests.support.free_ports import free_port
+from tests.support.project import PROJECT
+from tracker.cli import main
+from tracker.cli.commands import COMMANDS
+from tracker.config.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.upper().startswith("TRACKER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the real command in a process of its own and check its exit code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tracker", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) -> str:
+    """Return the one line on standard error with which this is refused."""
+    assert main.main(arguments) == code
+    answer = capsys.readouterr()
+    assert answer.out == ""
+    assert answer.err.count("\n") == 1, answer.err
+    return answer.err.strip()
+
+
+@contextmanager
+def listener(*lines: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """Answer one connection after another, each with one of these lines; yields the port and the requests."""
+    requests: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for line in lines:
+                connection, _ = server.accept()
+                with connection:
+                    requests.append(connection.makefile("rb").readline())
+                    connection.sendall(line)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1], requests
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "tracker: name a command (run, "),
+        (["runn"], "tracker: no command 'runn'; the nearest known one is 'run'"),
+        (["--settings", "x", "run"], "tracker: --settings before a command; flags follow it"),
+        (["status", "--jsn"], "tracker status: unknown flag --jsn; the nearest known one is --json; see"),
+        (["status", "--js"], "unknown flag --js; the nearest known one is --json"),
+        (["run", "--setings=x"], "tracker run: unknown flag --setings; the nearest known one is --settings"),
+        (["status", "now"], "tracker status: unexpected argument 'now'"),
+        (["run", "--settings"], "tracker run: argument --settings: expected one argument"),
+        (["run", "--gateway.port"], "tracker run: --gateway.port needs a value"),
+        (["run", "--gateway.port", "--log.json=true"], "tracker run: --gateway.port needs a value"),
+        (
+            ["run", "--gateway.prot", "1"],
+            "flag --gateway.prot: unknown key; the nearest known one is --gateway.port",
+        ),
+        (["run", "--gateway.port=99999"], "flag --gateway.port: it must be at most 65535, not '99999'"),
+        (["run", "--settings", "gone.toml"], "flag --settings: the file 'gone.toml' does not exist"),
+    ],
+)
+def test_bad_usage_is_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert words in refusal(capsys, *arguments)
+
+
+def test_each_mistake_in_the_settings_has_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("settings.toml").write_text("[gateway]\nport = 'x'\nprot = 1\n")
+    assert main.main(["status"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("settings.toml: [gateway] ") for line in lines)
+
+
+def test_a_folder_that_is_missing_ends_run_with_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("settings.toml").write_text(
+        "[stores]\nalerts = 'gone/alerts.json'\njournal = 'j'\n[status]\ntoken_file = 't'\n"
+    )
+    line = refusal(capsys, "run", "--log.level", "ERROR")
+    assert line.startswith("settings.toml: [stores] alerts: the folder ")
+
+
+def test_flags_reach_the_settings_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Settings] = []
+
+    def observe(settings: Settings) -> int:
+        seen.append(settings)
+        return 5
+
+    monkeypatch.setattr("tracker.daemon.run.run", observe)
+    Path("other.toml").write_text("[gateway]\nhost = 'box'\n")
+    flags = ["--gateway.port", "7497", "--settings", "other.toml", "--log.file=a=b.log"]
+    assert main.main(["run", *flags]) == 5, "the daemon's own exit code is passed on"
+    assert (seen[0].gateway.port, seen[0].gateway.host) == (7497, "box")
+    assert seen[0].log.file == Path.cwd() / "a=b.log"
+
+
+def test_status_says_in_words_how_the_daemon_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with listener(b'{"ok": true, "schema": 1, "running": true, "subscribed": true}\n') as (port, requests):
+        assert main.main(["status", "--status.port", str(port)]) == 0
+    assert capsys.readouterr().out == "Running, and receiving fills.\n"
+    assert json.loads(requests[0]) == {"command": "status"}, "on loopback the token stays at home"
+
+
+def test_status_as_json_is_the_answer_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = {"ok": True, "schema": 1, "running": True, "unheard_of": [1, None]}
+    with listener(json.dumps(answer).encode() + b"\n") as (port, _):
+        assert main.main(["status", "--json", "--status.port", str(port)]) == 0
+    assert json.loads(capsys.readouterr().out) == answer
+
+
+def test_a_refusal_of_the_daemon_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    line = b'{"ok": false, "error": {"code": "busy", "message": "too many connections"}}\n'
+    with listener(line, line) as (port, _):
+        assert refusal(capsys, "status", f"--status.port={port}", code=1).endswith("too many connections")
+        assert main.main(["status", "--json", f"--status.port={port}"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "busy"
+
+
+def test_a_daemon_that_is_not_there_is_exit_code_3(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, "status", f"--status.port={free_port()}", code=3)
+    assert "start it with `tracker run`" in line
+
+
+def test_beyond_loopback_the_token_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("token").write_text("secret\n")
+    with listener(b'{"ok": true}\n') as (port, requests):
+        flags = [f"--status.port={port}", "--status.host=0.0.0.0", "--status.token_file=token"]
+        assert main.main(["status", *flags]) == 0
+    assert json.loads(requests[0]) == {"command": "status", "token": "secret"}
+    assert "NOT receiving" in capsys.readouterr().out
+
+
+def test_paper_serves_until_it_is_told_to_end() -> None:
+    command = [sys.executable, "-m", "tracker", "paper", "--port", "0", "--accounts", "DU9000001, DU9000002"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        found = re.fullmatch(r"paper gateway on 127\.0\.0\.1:(\d+), accounts DU9000001, DU9000002\n", said)
+        assert found, said
+        with socket.create_connection(("127.0.0.1", int(found[1])), 10):
+            pass
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_paper_listens_where_the_settings_look_for_a_gateway(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = refusal(capsys, "paper", "--gateway.port", str(port), code=1)
+    assert line.startswith(f"tracker paper: cannot listen on 127.0.0.1 port {port} (")
+    assert line.endswith("choose another --port")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--port", "x"], "tracker paper: argument --port: invalid int value: 'x'"),
+        (["--scenario", "gone"], "tracker paper: gone: cannot be read"),
+        (["--time-form", "odd"], "tracker paper: "),
+    ],
+)
+def test_paper_refuses_what_it_cannot_use(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert words in refusal(capsys, "paper", *arguments)
+
+
+def test_the_demo_has_no_settings_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--gateway.port does not count here" in refusal(capsys, "demo", "--gateway.port", "1")
+
+
+def test_ctrl_c_ends_a_command_quietly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(settings: Settings) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tracker.daemon.run.run", interrupt)
+    assert main.main(["run"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_help_names_every_command_within_80_columns() -> None:
+    overview = run("--help").stdout
+    assert max(map(len, overview.splitlines())) <= 80
+    for name, command in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(command.summary)}$", overview, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main.main([name, "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert f"usage: tracker {name}" in text
+    assert "--settings PATH" in text
+    assert ("--json" in text) >= COMMANDS[name].reads
+
+
+def test_the_version_is_told() -> None:
+    assert re.fullmatch(r"tracker \S.*\n", run("--version").stdout)
+
+
+def test_the_version_is_unknown_where_nothing_is_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    assert main.main(["--version"]) == 0
+    assert "not installed" in capsys.readouterr().out
+
+
+def test_help_loads_none_of_the_heavy_modules() -> None:
+    script = (
+        "import sys; from tracker.cli.main import main; main(['--help'])\n"
+        "heavy = {'pydantic', 'ib_insync', 'asyncio', 'loguru', 'numpy', 'textual', 'tracker.config'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=PROJECT, check=True
+    )
+    assert done.stderr.strip() == "[]"
+
+
+def test_a_reader_that_leaves_early_changes_nothing() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tracker", "--help"],
+            stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, cwd=PROJECT, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_an_answer_that_cannot_be_written_is_a_failure() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tracker", "--help"],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, cwd=PROJECT, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("tracker: the answer could not be written: ")

@@ -1,0 +1,303 @@
+"""The commands about fills and alerts: tables of 80 columns, documented JSON, exit codes, daemon or none."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.answer_rig import ROBIN, Desk, buy, loose, record
+from tests.support.facts import ACCOUNT, NVDA, exec_id, execution, fee
+from tests.support.fakes import Records
+from tests.support.free_ports import free_port
+from tests.support.project import PROJECT
+from tracker.cli import main
+from tracker.core.model import Contract, Source, Undecodable
+from tracker.stores.lock import FileLock
+
+PAGE = (PROJECT / "tracker/queries/ANSWERS.md").read_text()
+NAME = f"{ROBIN}/NVDA"
+LATER = replace(NVDA, con_id=2, expiry=date(2025, 11, 28))
+SINCE = ("--since", "2025-11-01")
+
+
+def rich(folder: Path) -> Desk:
+    """Return a desk that has met everything that an answer can tell of."""
+    alerts: Records = {
+        ROBIN: {"NVDA": record()},
+        "prof-and-kian-alerts": {"NVDA": loose(), "GOOGL": loose("GOOGL", strike="1222.5")},
+        "a": {"SPX": loose("SPX", strike="6600", expiry=None)},
+        "b": {"SPX": loose("SPX", strike="6600", expiry=None)},
+    }
+    desk = Desk(folder, alerts)
+    spx = Contract(40, "SPX", "OPT", date(2025, 11, 18), Decimal("6600.0"), "C", "100", "USD")
+    before = desk.alerts_path.read_text()
+    desk.tell(buy(1, 4), fee(exec_id(1), "2.6"))
+    desk.alerts_path.write_text(before)
+    desk.run_pump()
+    desk.tell(buy(2, 1, contract=spx, order_ref="swing \x1b[31mred"))
+    desk.tell(buy(3, 1, contract=Contract(6, "NVDA", "BAG"), perm_id=77))
+    desk.tell(buy(4, 12345, contract=LATER, perm_id=77, price="1234.5678"), buy(5, -3))
+    desk.tell(buy(6, 1, contract=Contract(7, "TSLA", "STK"), account="DU9000001"))
+    desk.tell(execution(exec_id(7), 3, at=7, perm_id=300), execution(exec_id(7, 2), 2, at=7, perm_id=300))
+    desk.tell(buy(8, 1, contract=LATER))
+    desk.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(8))
+    desk.tell(Undecodable("execution", "the quantity 'x' is no number", exec_id(9)))
+
+    def replaced(alerts: Records) -> None:
+        alerts["prof-and-kian-alerts"]["NVDA"] = loose() | {"created_at": "2025-11-18T16:00:00"}
+
+    desk.change(replaced)
+    return desk
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rich")
+    rich(folder).stop()
+    return folder
+
+
+@pytest.fixture
+def folder(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRACKER_STATUS__PORT", str(free_port()))
+    monkeypatch.delenv("TRACKER_SETTINGS", raising=False)
+    return tmp_path
+
+
+def ask(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    """Run a command; returns its answer, or where it is refused the line that says why."""
+    assert main.main(arguments) == code
+    said = capsys.readouterr()
+    assert (said.err == "") is (code == 0), said.err
+    return said.out if code == 0 else said.err
+
+
+QUESTIONS: tuple[tuple[str, ...], ...] = (
+    ("fills", *SINCE),
+    ("fills", *SINCE, "--all"),
+    ("fills", "--alert", NAME),
+    ("inbox", *SINCE),
+    ("inbox", *SINCE, "--all"),
+    ("why", exec_id(1)),
+    ("why", exec_id(2)),
+    ("why", exec_id(7, 2)),
+    ("why", exec_id(8)),
+    ("why", NAME),
+    ("why", "prof-and-kian/NVDA"),
+    ("why", "prof-and-kian/GOOGL"),
+    ("test", "--symbol", "NVDA", "--strike", "122.5", "--right", "C", "--expiry", "20251121"),
+    ("test", "--symbol", "NVDA"),
+    ("assign", exec_id(4), NAME),
+    ("dismiss", exec_id(2)),
+)
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=" ".join)
+def test_its_table_has_80_columns_and_no_control_characters(
+    folder: Path, capsys: pytest.CaptureFixture[str], question: tuple[str, ...]
+) -> None:
+    lines = ask(capsys, *question).splitlines()
+    assert lines
+    assert [line for line in lines if len(line) > 80] == []
+    assert [line for line in lines if not line.isprintable() or line != line.rstrip()] == []
+
+
+def keys_of(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield str(key)
+            yield from keys_of(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from keys_of(each)
+
+
+DESIGN_KEYS = {
+    *("order_id", "status", "filled_qty", "updated_at", "remaining_qty", "avg_fill_price", "last_fill_price"),
+    *("matched_by", "commission"),
+}
+"""Keys of last_order_update, which the page on alerts documents."""
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=" ".join)
+def test_its_json_is_numbered_and_documented(
+    folder: Path, capsys: pytest.CaptureFixture[str], question: tuple[str, ...]
+) -> None:
+    answer = json.loads(ask(capsys, *question, "--json"))
+    assert list(answer)[:2] == ["ok", "schema"]
+    assert (answer["ok"], answer["schema"]) == (True, 1)
+    documented = set(re.findall(r"`(\w+)`", PAGE))
+    assert {key for key in keys_of(answer) if key not in documented | DESIGN_KEYS} == set()
+
+
+def test_the_inbox_reads_well(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = ask(capsys, "inbox", *SINCE)
+    assert text.startswith("Needs you: 1 ambiguous, 1 near miss, 1 undecodable\n")
+    assert "- a/SPX may be meant, by strike" in text
+    assert f"- {NAME}: its expiry is 2025-11-21, the fill's is 2025-11-28" in " ".join(text.split())
+    lines = text.splitlines()
+    combo = next(at for at, line in enumerate(lines) if "NVDA BAG" in line)
+    assert lines[combo + 2].startswith("    2025-11-18 15:43:04  BUY")
+    assert "Decide with: tracker assign EXEC_ID ALERTER/TICKER, tracker dismiss EXEC_ID" in lines
+    assert lines[-1] == "Not ours since 2025-11-01 00:00:00 UTC: 2, 1 of them dismissed; --all lists them"
+
+
+def test_why_reads_well(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = ask(capsys, "why", NAME)
+    assert "store       open, as decided\n" in text
+    assert "written again, since another program undid it: open, 4 held" in " ".join(text.split())
+    assert "shared with prof-and-kian-alerts/NVDA" in " ".join(text.split())
+    text = ask(capsys, "why", exec_id(2))
+    assert "reference swing ?[31mred" in " ".join(text.split())
+    assert "decision    ambiguous: 2 alerts agree by strike: one of them is meant\n" in text
+    text = ask(capsys, "why", "prof-and-kian/NVDA")
+    assert "another program replaced it; the record of 2025-11-18T16:00:00 took over" in " ".join(
+        text.split()
+    )
+
+
+def test_a_fills_table_reads_well(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ask(capsys, "fills", "--alert", "robindahood/NVDA").splitlines()
+    assert lines[0] == "3 fills of robindahood/NVDA"
+    assert lines[1] == "2025-11-18 15:43:01  BUY     4  NVDA 2025-11-21 122.5 C      2.5  fee 2.6"
+    assert lines[2] == f"    {exec_id(1)}  opened prof-and-kian-alerts/NVDA,"
+    assert "DU9000001" in ask(capsys, "fills", *SINCE)
+
+
+def test_csv_goes_to_standard_output_or_whole_into_a_file(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = ask(capsys, "export")
+    assert text.startswith("time,account,exec_id,")
+    assert ask(capsys, "export", "--csv") == text
+    assert text.count("\n") == 1 + 7
+    assert ask(capsys, "export", "--csv", "fills.csv") == "7 fills are in fills.csv\n"
+    assert (folder / "fills.csv").read_text() == text
+    assert (
+        ask(capsys, "export", "--csv", "fills.csv", "--since", "2025-12-01") == "0 fills are in fills.csv\n"
+    )
+    assert len(json.loads(ask(capsys, "export", "--json"))["fills"]) == 7
+    assert [path.name for path in folder.iterdir() if "export" in path.name] == []
+
+
+@pytest.mark.parametrize(
+    ("question", "code", "words"),
+    [
+        (("why", "0.0.0.0"), 1, "no execution '0.0.0.0' is in the journal"),
+        (("why", "nobody/XX"), 1, "no alert 'nobody/XX' is in the alert store or the journal"),
+        (("fills", "--since", "soon"), 2, "since 'soon' is no time"),
+        (("fills", "--alert", "NVDA"), 2, "names no alert"),
+        (("assign", exec_id(6), NAME), 1, "its symbol is NVDA, the fill's is TSLA"),
+        (("assign", exec_id(4), "x/Y"), 1, "no alert 'x/Y' is in the alert store"),
+        (("dismiss", exec_id(1)), 1, "needs nobody"),
+        (("test", "--symbol", "X", "--strike", "1"), 2, "right, expiry is missing"),
+        (("export", "--csv", "alerts.json"), 2, "is one of the tracker's own files"),
+        (("export", "--csv", "gone/x.csv"), 1, "gone/x.csv cannot be written: No such file"),
+        (("export", "--csv", "x.csv", "--json"), 2, "choose one of --csv and --json"),
+        (
+            ("why", exec_id(1), "--stores.journal", "other.db"),
+            5,
+            "other.db does not exist; `tracker run` makes it",
+        ),
+        (("assign", exec_id(1), NAME, "--stores.journal", "other.db"), 5, "other.db does not exist"),
+    ],
+)
+def test_what_cannot_be_answered_is_one_line_and_an_exit_code(
+    folder: Path, capsys: pytest.CaptureFixture[str], question: tuple[str, ...], code: int, words: str
+) -> None:
+    line = ask(capsys, *question, code=code)
+    assert words in line
+    assert line.count("\n") == 1
+    assert not (folder / "other.db").exists()
+
+
+def test_a_refusal_for_programs_is_json_on_standard_output(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["why", "0.0.0.0", "--json"]) == 1
+    said = capsys.readouterr()
+    assert said.err == ""
+    answer = json.loads(said.out)
+    assert (answer["ok"], answer["schema"], answer["error"]["code"]) == (False, 1, "not_found")
+
+
+def test_a_journal_that_is_none_and_a_store_that_is_cut_off_end_with_5(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "broken.db").write_text("no database at all")
+    assert "broken.db" in ask(capsys, "fills", "--stores.journal", "broken.db", code=5)
+    (folder / "alerts.json").write_text('{"a"')
+    assert "cannot be read as JSON" in ask(capsys, "test", "--symbol", "X", code=5)
+    assert "cannot be read as JSON" in ask(capsys, "assign", exec_id(4), NAME, code=5)
+    assert "cannot be read now" in ask(capsys, "why", NAME)
+
+
+def test_without_a_daemon_an_assignment_is_journalled_and_brought_into_the_store(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def googl() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((folder / "alerts.json").read_text())["a"]["SPX"]
+        return found
+
+    assert googl()["open"] is False
+    text = ask(capsys, "assign", exec_id(2), "a/SPX")
+    assert text.splitlines() == [
+        f"{exec_id(2)} is now assigned to a/SPX",
+        "shows       open, 1 held, PARTIALLY_FILLED 1",
+        "store       written",
+    ]
+    assert googl()["position"]["quantity"] == 1
+    assert f"{exec_id(2)} was already assigned" in ask(capsys, "assign", exec_id(2), "a/SPX")
+    assert "is now dismissed" in ask(capsys, "dismiss", exec_id(4))
+    assert ask(capsys, "inbox", *SINCE).startswith("Needs you: 1 undecodable\n")
+    assert "a person assigned it to a/SPX" in " ".join(ask(capsys, "why", exec_id(2)).split())
+
+
+def test_where_another_holds_the_locks_but_does_not_answer_nothing_is_done(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (folder / "alerts.json").read_bytes()
+    for name in ("journal.db", "alerts.json"):
+        with FileLock(folder / name, "tracker run, process 1"):
+            line = ask(capsys, "assign", exec_id(2), "a/SPX", code=5)
+        assert f"{name} is in use by tracker run, process 1" in line
+        assert "no daemon listens on 127.0.0.1:" in line
+    assert (folder / "alerts.json").read_bytes() == before
+
+
+def test_a_trial_leaves_every_file_alone_and_commit_names_its_copy(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option = ("test", "--symbol", "NVDA", "--strike", "122.5", "--right", "C", "--expiry", "20251121")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert "would open 2 alerts" in ask(capsys, *option)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    copy = json.loads(ask(capsys, *option, "--commit", "--json"))["copy"]
+    assert Path(copy).parent == folder
+    assert copy in "".join(str(path) for path in folder.iterdir())
+    assert "would open no alert" in ask(capsys, "test", "--symbol", "NVDA")
+
+
+def test_questions_work_while_the_journal_is_open_for_writing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As beside a daemon: what it committed is seen, what it is in the middle of is not."""
+    monkeypatch.chdir(tmp_path)
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        assert ask(capsys, "fills", *SINCE).startswith("1 fill since")
+        with desk.journal.step():
+            assert ask(capsys, "fills", *SINCE).startswith("1 fill since")
+        desk.tell(buy(2, 4))
+        assert ask(capsys, "fills", *SINCE).startswith("2 fills since")

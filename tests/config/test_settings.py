@@ -1,0 +1,365 @@
+"""Settings: three sources in rising order, paths, zones, and one clear line for each mistake."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.project import PROJECT
+from tracker.clock import HostZone, now
+from tracker.config.loader import load
+from tracker.config.settings import KEYS, SECTIONS, Settings, SettingsError, key_of
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Start in an empty folder, without any variable of ours."""
+    for name in [name for name in os.environ if name.upper().startswith("TRACKER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def local_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put the host into New York for one test."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def write(text: str, path: str = "settings.toml") -> Path:
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, "utf-8")
+    return file
+
+
+def refusal(
+    file: str = "", flags: dict[str, str] | None = None, environment: dict[str, str] | None = None
+) -> str:
+    """Return the single line with which these settings are refused."""
+    write(file)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (environment or {}).items():
+            patch.setenv(name, value)
+        with pytest.raises(SettingsError) as caught:
+            load(flags)
+    (line,) = caught.value.lines
+    assert "\n" not in line
+    return line
+
+
+def test_without_any_source_the_defaults_hold() -> None:
+    settings = load()
+    assert (settings.gateway.host, settings.gateway.port, settings.gateway.client_id) == (
+        "127.0.0.1",
+        4002,
+        0,
+    )
+    assert settings.gateway.accounts == ()
+    assert (settings.status.host, settings.status.port) == ("127.0.0.1", 8765)
+    assert (settings.matching.early_fill, settings.matching.retry_for) == (120, 900)
+    assert settings.closing.policy == "mark"
+    assert settings.stores.alerts == Path.cwd() / "data/alerts/alerts.json"
+    assert settings.origin("stores", "alerts") == "default of [stores] alerts"
+
+
+def test_flags_override_environment_and_environment_overrides_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("[gateway]\nport = 1\nclient_id = 1\nhost = 'file'\n")
+    monkeypatch.setenv("TRACKER_GATEWAY__PORT", "2")
+    monkeypatch.setenv("tracker_gateway__client_id", "2")
+    settings = load({"gateway.port": "3"})
+    assert (settings.gateway.port, settings.gateway.client_id, settings.gateway.host) == (3, 2, "file")
+    assert settings.origin("gateway", "port") == "flag --gateway.port"
+    assert settings.origin("gateway", "client_id") == "environment variable TRACKER_GATEWAY__CLIENT_ID"
+    assert settings.origin("gateway", "host") == "settings.toml: [gateway] host"
+
+
+def test_text_from_environment_and_flags_becomes_lists_and_switches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_GATEWAY__ACCOUNTS", "DU1234567, DU9000001")
+    monkeypatch.setenv("TRACKER_LOG__JSON", "true")
+    monkeypatch.setenv("TRACKER_NOTIFY__URLS", "")
+    settings = load({"log.mask_accounts": "no", "notify.link_down_minutes": "0.5"})
+    assert settings.gateway.accounts == ("DU1234567", "DU9000001")
+    assert settings.log.as_json
+    assert not settings.log.mask_accounts
+    assert settings.notify.urls == ()
+    assert settings.notify.link_down_minutes == 0.5
+
+
+def test_relative_paths_start_at_the_folder_of_their_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write("[stores]\nalerts = 'a.json'\n", "etc/tracker.toml")
+    monkeypatch.setenv("TRACKER_STORES__CONTRACTS", "c.json")
+    settings = load({"stores.stocks": "s.json", "log.file": "~/t.log"}, str(file))
+    here = Path.cwd()
+    assert settings.stores.alerts == here / "etc/a.json"
+    assert settings.stores.contracts == here / "c.json"
+    assert settings.stores.stocks == here / "s.json"
+    assert settings.stores.journal == here / "etc/data/journal.db", "a default goes with the settings file"
+    assert settings.log.file == Path.home() / "t.log"
+
+
+def test_the_named_file_goes_before_the_variable_before_the_folder_s_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write("[gateway]\nport = 1\n")
+    write("[gateway]\nport = 2\n", "variable.toml")
+    write("[gateway]\nport = 3\n", "named.toml")
+    assert load().gateway.port == 1
+    monkeypatch.setenv("TRACKER_SETTINGS", "variable.toml")
+    assert load().gateway.port == 2
+    assert load(path="named.toml").gateway.port == 3
+    monkeypatch.setenv("TRACKER_SETTINGS", "")
+    assert load().gateway.port == 1, "an empty variable names nothing"
+
+
+def test_a_named_file_that_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match=r"^flag --settings: the file 'gone.toml' does not exist; "):
+        load(path="gone.toml")
+    monkeypatch.setenv("TRACKER_SETTINGS", "lost.toml")
+    with pytest.raises(SettingsError, match=r"^environment variable TRACKER_SETTINGS: the file 'lost.toml'"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[gateway]\nprot = 1", "[gateway] prot: unknown key; the nearest known one is [gateway] port; "),
+        ("[gatway]\nport = 1", "[gatway]: unknown section; the nearest known one is [gateway]; "),
+        (
+            "[matching]\npolicy = 'mark'",
+            "[matching] policy: unknown key; the nearest known one is [closing] policy",
+        ),
+        ("port = 1", "settings.toml: port: unknown key; the nearest known one is [gateway] port"),
+        ("[[alerter]]\nname = 'x'", "[alerter]: unknown section; the nearest known one is [alerters]"),
+        ("gateway = 5", "[gateway]: it must be a section with keys, not 5; remove it"),
+        (
+            "[gateway]\nport = '4002'",
+            "[gateway] port: it must be a whole number, not '4002'; correct it, or remove it",
+        ),
+        ("[gateway]\nport = true", "[gateway] port: it must be a whole number, not True"),
+        ("[gateway]\nport = 4002.5", "[gateway] port: it must be a whole number, not 4002.5"),
+        ("[gateway]\nport = 65536", "[gateway] port: it must be at most 65535, not 65536"),
+        ("[gateway]\nport = 0", "[gateway] port: it must be at least 1, not 0"),
+        ("[status]\nport = -1", "[status] port: it must be at least 0, not -1"),
+        ("[gateway]\nhost = 'a b'", "[gateway] host: it must be a host name or an address, not 'a b'"),
+        ("[gateway]\nhost = 7", "[gateway] host: it must be text, not 7"),
+        ("[gateway]\naccounts = 7", "[gateway] accounts: it must be a list, not 7"),
+        ("[gateway]\naccounts = ['']", "[gateway] accounts: it must not be empty, not ''"),
+        ("[gateway]\nconnect_timeout = 0", "[gateway] connect_timeout: it must be more than 0, not 0"),
+        ("[gateway]\nsweep_seconds = nan", "[gateway] sweep_seconds: it must be a finite number, not nan"),
+        ("[gateway]\nbind_manual_orders = 'no'", "bind_manual_orders: it must be true or false, not 'no'"),
+        (
+            "[gateway]\ntimezone = 'us/estern'",
+            "a known time zone (the nearest one is 'US/Eastern'), not 'us/estern'",
+        ),
+        ("[stores]\ntimezone = 'America'", "[stores] timezone: it must be a known time zone"),
+        ("[stores]\ntimezone = '../x'", "[stores] timezone: it must be a known time zone"),
+        ("[stores]\nalerts = ''", "[stores] alerts: it must name a file, not ''"),
+        ("[stores]\nalerts = 5", "[stores] alerts: it must be text, not 5"),
+        ("[closing]\npolicy = 'marc'", "it must be 'mark', 'remove' or 'keep' (the nearest one is 'mark')"),
+        ("[log]\nrotation = 'lots'", "[log] rotation: it must be a size such as 10 MB, not 'lots'"),
+        ("[[alerters]]\ntitle = 'x'", "[[alerters]] 1 name: it is missing; correct it"),
+        (
+            "[[alerters]]\nname = 'x'\ntitel = 'x'",
+            "[[alerters]] 1 titel: unknown key; the nearest known one is title",
+        ),
+        (
+            "[[alerters]]\nname = 'x'\naliases = ['robindahood']",
+            "[[alerters]]: alias 'robindahood' of alerter",
+        ),
+        ("[gateway\nport = 1", "settings.toml: not valid TOML: "),
+        ("a = " + "[" * 20_000, "settings.toml: "),
+    ],
+)
+def test_a_wrong_file_is_refused_with_place_cause_and_nearest_key(text: str, words: str) -> None:
+    line = refusal(text)
+    assert line.startswith("settings.toml: ")
+    assert words in line
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SettingsError, match=r"^folder: cannot be read \(.+\); name a file"):
+        load(path="folder")
+    (tmp_path / "latin").write_bytes(b"# caf\xe9\n")
+    with pytest.raises(SettingsError, match=r"^latin: not UTF-8 text \(at byte 5\); save it as UTF-8"):
+        load(path="latin")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        (
+            "TRACKER_GATEWAY__PROT",
+            "1",
+            "TRACKER_GATEWAY__PROT: unknown key; the nearest known one is TRACKER_GATEWAY__PORT",
+        ),
+        ("TRACKER_GATEWAY_PORT", "1", "unknown key; the nearest known one is TRACKER_GATEWAY__PORT"),
+        ("TRACKER_GATEWAY", "{}", "unknown key; the nearest known one is TRACKER_GATEWAY__"),
+        ("TRACKER_", "1", "environment variable TRACKER_: unknown key; "),
+        ("TRACKER_ALERTERS", "[]", "alerters are listed in the file only, as [[alerters]]; unset it"),
+        (
+            "TRACKER_STATUS__PORT",
+            "",
+            "TRACKER_STATUS__PORT: it must be a whole number, not ''; correct it, or unset it",
+        ),
+        ("TRACKER_STATUS__PORT", "80x", "for the default 8765"),
+        ("TRACKER_LOG__JSON", "maybe", "TRACKER_LOG__JSON: it must be true or false, not 'maybe'"),
+        (
+            "TRACKER_MATCHING__EARLY_FILL",
+            "soon",
+            "it must be a number, not 'soon'; correct it, or unset it for the default 120",
+        ),
+    ],
+)
+def test_a_wrong_variable_is_refused(name: str, value: str, words: str) -> None:
+    line = refusal(environment={name: value})
+    assert line.startswith("environment variable TRACKER_")
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "words"),
+    [
+        ("gateway.prot", "1", "flag --gateway.prot: unknown key; the nearest known one is --gateway.port; "),
+        ("gatway.port", "1", "the nearest known one is --gateway.port; correct it or leave it out"),
+        ("gateway.port", "99999", "flag --gateway.port: it must be at most 65535, not '99999'"),
+        ("log.file", " ", "flag --log.file"),
+    ],
+)
+def test_a_wrong_flag_is_refused(flag: str, value: str, words: str) -> None:
+    assert words in refusal(flags={flag: value})
+
+
+def test_variables_with_another_meaning_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_PAPER_GATEWAY", "127.0.0.1:4002")
+    monkeypatch.setenv("OTHER_TRACKER_X", "1")
+    assert load() == Settings(**{name: getattr(load(), name) for name in SECTIONS})
+
+
+def test_every_mistake_of_every_source_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("[gateway]\nport = 'x'\nprot = 1\n[gatway]\n")
+    monkeypatch.setenv("TRACKER_STATUS__PORT", "x")
+    with pytest.raises(SettingsError) as caught:
+        load({"closing.policy": "no"})
+    assert len(caught.value.lines) == 5
+
+
+def test_a_secret_is_never_repeated() -> None:
+    line = refusal("[notify]\nurls = [5, 'tgram://secret']\n")
+    assert "secret" not in line
+    assert "it must be text; correct it" in line
+
+
+def test_a_long_value_is_shown_cut_off() -> None:
+    assert len(refusal(f"[gateway]\nport = '{'x' * 5000}'")) < 200
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(load().gateway, "port", 1)  # noqa: B010 (a plain assignment is refused by mypy already)
+
+
+def test_a_folder_that_is_missing_is_refused_with_its_source(tmp_path: Path) -> None:
+    (tmp_path / "data/alerts").mkdir(parents=True)
+    load().require_folders()
+    write("[stores]\nalerts = 'gone/alerts.json'\nstocks = 'away/s.json'\n[log]\nfile = 'data'\n")
+    with pytest.raises(SettingsError) as caught:
+        load({"status.token_file": "run/token"}).require_folders()
+    gone, away, token, log = caught.value.lines
+    assert gone == (
+        f"settings.toml: [stores] alerts: the folder {tmp_path}/gone does not exist;"
+        " create it or correct the path"
+    )
+    assert away.startswith("settings.toml: [stores] stocks: the folder ")
+    assert token.startswith("flag --status.token_file: the folder ")
+    assert log == f"settings.toml: [log] file: {tmp_path}/data is a folder; name the file"
+
+
+def test_the_read_only_stores_folder_counts_only_where_it_was_configured(tmp_path: Path) -> None:
+    (tmp_path / "alerts").mkdir()
+    flags = {"stores.alerts": "alerts/a.json", "stores.journal": "j.db", "status.token_file": "t"}
+    load(flags).require_folders()
+    with pytest.raises(SettingsError, match=r"^flag --stores\.contracts: "):
+        load(flags | {"stores.contracts": "data/c.json"}).require_folders()
+
+
+def test_zones_are_the_named_ones_or_the_host_s() -> None:
+    settings = load({"stores.timezone": "Europe/Berlin", "gateway.timezone": "US/Eastern"})
+    assert settings.store_zone() == ZoneInfo("Europe/Berlin")
+    assert settings.login_zone() == ZoneInfo("US/Eastern")
+    assert isinstance(load().store_zone(), HostZone)
+    assert isinstance(load().login_zone(), HostZone)
+
+
+@given(seconds=st.integers(0, 3 * 365 * 86400), fold=st.sampled_from([0, 1]))
+@pytest.mark.usefixtures("local_time")
+def test_the_host_s_zone_agrees_with_the_zone_of_that_name(seconds: int, fold: int) -> None:
+    named, host = ZoneInfo("America/New_York"), HostZone()
+    instant = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    there, here = instant.astimezone(named), instant.astimezone(host)
+    assert (here.replace(tzinfo=None), here.fold) == (there.replace(tzinfo=None), there.fold)
+    assert (here.utcoffset(), here.tzname()) == (there.utcoffset(), there.tzname())
+    written = instant.replace(tzinfo=None, fold=fold)
+    assert written.replace(tzinfo=host).astimezone(UTC) == written.replace(tzinfo=named).astimezone(UTC)
+
+
+@pytest.mark.usefixtures("local_time")
+def test_the_host_s_zone_tells_the_two_hours_of_an_autumn_night_apart() -> None:
+    summer = datetime(2025, 11, 2, 5, 30, tzinfo=UTC).astimezone(HostZone())
+    winter = datetime(2025, 11, 2, 6, 30, tzinfo=UTC).astimezone(HostZone())
+    assert summer.replace(tzinfo=None) == winter.replace(tzinfo=None) == datetime(2025, 11, 2, 1, 30)
+    assert (summer.fold, winter.fold) == (0, 1)
+    assert (summer.tzname(), winter.tzname()) == ("EDT", "EST")
+    assert summer.dst() is None
+    assert str(HostZone()) == "the host's time zone"
+
+
+def test_the_clock_gives_aware_utc() -> None:
+    before = datetime.now(UTC)
+    assert before <= now() <= datetime.now(UTC)
+    assert now().tzinfo is UTC
+
+
+def test_the_reference_file_names_every_setting_with_its_default() -> None:
+    reference = tomllib.loads((PROJECT / "settings.toml").read_text())
+    assert {section: set(values) for section, values in reference.items()} == {
+        section: set(keys) for section, keys in KEYS.items()
+    }
+    for section, model in SECTIONS.items():
+        for name, info in model.model_fields.items():
+            written = reference[section][key_of(name, info)]
+            default = {None: "", (): []}.get(info.default, info.default)
+            assert written == (str(default) if isinstance(default, Path) else default), (section, name)
+
+
+def test_the_reference_file_loads_to_the_defaults(tmp_path: Path) -> None:
+    text = (PROJECT / "settings.toml").read_text()
+    default = load()
+    write(text)
+    assert load().model_dump() == default.model_dump()
+
+
+def test_the_example_in_the_reference_file_is_valid() -> None:
+    text = (PROJECT / "settings.toml").read_text()
+    example = text[text.index("# [[alerters]]") :]
+    write(re.sub("^# ", "", example, flags=re.MULTILINE))
+    (alerter,) = load().alerters
+    assert (alerter.name, alerter.title, alerter.aliases) == (
+        "my-alerts",
+        "My alerts",
+        ("mine", "my-spx-alerts"),
+    )

@@ -1,0 +1,286 @@
+"""An audit lists each thing that disagrees once, with the next step, and nothing where all agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tests.support.audit_plants import APART, MISSED, PLANTED, UNOWNED, corrected, plant_apart, remaining
+from tests.support.audit_world import (
+    AAPL,
+    ACCOUNT,
+    ASKED,
+    FIRST,
+    MORNING,
+    NOW,
+    NVDA,
+    OTHER_ACCOUNT,
+    SECOND,
+    STOCK,
+    TSLA,
+    World,
+    alert_id,
+    all_agrees,
+    fill,
+    update,
+)
+from tracker.core.audit.discrepancies import Audit, Discrepancy, DiscrepancyKind
+from tracker.core.audit.inputs import BrokerView, DecidedView, ExecutionView, HeldView, OrderView, StoreView
+from tracker.core.model import (
+    AlertUpdate,
+    CompletedOrder,
+    Execution,
+    OpenOrder,
+    Position,
+)
+
+
+def only(world: World) -> Discrepancy:
+    found = world.found().discrepancies
+    assert len(found) == 1, [f"{each.kind}: {each.subject}: {each.message}" for each in found]
+    return found[0]
+
+
+def test_where_all_agrees_nothing_is_found_and_what_is_not_ours_stands_apart() -> None:
+    found = all_agrees().found()
+    assert found.discrepancies == ()
+    assert [position.contract for position in found.not_ours] == [AAPL]
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_each_planted_discrepancy_is_found_alone_with_a_next_step(name: str) -> None:
+    kind, repairable, plant = PLANTED[name]
+    found = only(plant(all_agrees()))
+    assert (found.kind, found.repairable) == (kind, repairable)
+    assert found.subject
+    assert found.message
+    assert found.next_step
+    assert ("--apply" in found.next_step) == repairable
+
+
+def test_every_kind_is_planted_or_has_a_test_of_its_own() -> None:
+    assert {kind for kind, _, _ in PLANTED.values()} == set(DiscrepancyKind) - {
+        DiscrepancyKind.STORE_UNREADABLE
+    }
+
+
+def test_many_at_once_are_each_found_once_in_the_order_of_kinds() -> None:
+    found = plant_apart(all_agrees()).found().discrepancies
+    expected = [PLANTED[name][0] for name in APART]
+    kinds = list(DiscrepancyKind)
+    assert [each.kind for each in found] == sorted(expected, key=kinds.index)
+
+
+def test_an_unreadable_store_is_told_and_nothing_is_concluded_from_it() -> None:
+    world = all_agrees()
+    found = only(replace(world, store=StoreView("alerts.json", None, "it is empty")))
+    assert found.kind is DiscrepancyKind.STORE_UNREADABLE
+    assert found.message == "the alerts could not be read: it is empty"
+    assert not found.repairable
+    assert "no reason is known" in only(replace(world, store=StoreView("alerts.json", None))).message
+
+
+def test_an_unanswered_broker_leads_to_no_conclusion() -> None:
+    world = all_agrees()
+    silent = BrokerView(ASKED, unanswered=("positions", f"executions of {ACCOUNT}"))
+    found = replace(world, broker=silent).found()
+    assert [each.kind for each in found.discrepancies] == [DiscrepancyKind.NOT_ANSWERED] * 2
+    assert found.not_ours == ()
+    assert replace(world, broker=None).found() == Audit(())
+
+
+def test_an_open_alert_without_positions_to_compare_is_not_called_without_position() -> None:
+    _, _, plant = PLANTED["an open alert whose contract the broker does not hold"]
+    assert only(plant(all_agrees()).with_broker(positions=None)).kind is DiscrepancyKind.OPEN_WITHOUT_FILLS
+
+
+def test_a_shared_position_is_compared_once_and_names_its_alerts() -> None:
+    found = only(all_agrees().broker_holds(NVDA, 20))
+    assert found.subject == "DU1234567 NVDA 2025-11-21 122.5 C (700100200)"
+    assert found.message == (
+        "the broker holds 20, the fills make 10; it belongs to demslayer/NVDA, robindahood-alerts/NVDA"
+    )
+
+
+def test_a_position_that_no_alert_depends_on_needs_nothing_when_it_goes() -> None:
+    unowned = HeldView(ACCOUNT, AAPL, Decimal(50), base=Decimal(50))
+    world = all_agrees().with_ledger(held=[*all_agrees().ledger.held, unowned])
+    assert world.found().discrepancies == ()
+    assert only(world.broker_holds(AAPL, 0)).next_step == "nothing to do: no alert depends on it"
+
+
+def test_a_contract_that_traded_while_positions_were_asked_is_not_compared() -> None:
+    disturbed = all_agrees().broker_holds(NVDA, 20).with_broker(disturbed=[(ACCOUNT, NVDA.con_id)])
+    assert disturbed.found().discrepancies == ()
+
+
+def test_a_missing_correction_tells_that_it_is_one() -> None:
+    _, _, plant = PLANTED["a correction that the journal lacks"]
+    assert "as a correction" in only(plant(all_agrees())).message
+
+
+def test_an_older_version_at_the_broker_of_a_known_correction_is_no_discrepancy() -> None:
+    newer = corrected(SECOND, "0000e0d5.6596b0d9.01.02", 6)
+    world = all_agrees().with_execution(SECOND, lambda view: replace(view, execution=newer))
+    assert world.found().discrepancies == ()
+
+
+def test_a_version_that_a_correction_replaced_may_be_gone_at_the_broker() -> None:
+    world = all_agrees()
+    older = ExecutionView(corrected(SECOND, "0000e0d5.6596b0d9.01.00", 2), superseded=True, fee_known=False)
+    waiting = replace(older, folded=False, attention="ambiguous")
+    for view in (older, waiting):
+        assert world.with_ledger(executions=[*world.ledger.executions, view]).found().discrepancies == ()
+
+
+@pytest.mark.parametrize(
+    "unlisted",
+    [
+        replace(SECOND, time=MORNING - timedelta(seconds=1)),
+        replace(SECOND, time=ASKED),
+        replace(SECOND, time_known=False),
+        replace(SECOND, account=OTHER_ACCOUNT),
+    ],
+)
+def test_an_execution_that_the_answer_does_not_cover_may_be_unlisted(unlisted: Execution) -> None:
+    world = all_agrees().with_execution(SECOND, lambda view: replace(view, execution=unlisted))
+    assert world.broker_lists(FIRST, STOCK).found().discrepancies == ()
+
+
+def test_what_happens_in_an_account_that_is_not_watched_is_no_discrepancy() -> None:
+    foreign = replace(MISSED, account=OTHER_ACCOUNT)
+    world = all_agrees().with_ledger(accounts=[ACCOUNT])
+    assert world.broker is not None
+    listed = world.broker_lists(FIRST, SECOND, STOCK, foreign).with_broker(
+        positions=[*(world.broker.positions or ()), Position(OTHER_ACCOUNT, NVDA, Decimal(7))],
+        completed_orders=[CompletedOrder(777, OTHER_ACCOUNT, "Filled")],
+    )
+    unpaid = ExecutionView(replace(MISSED, account=OTHER_ACCOUNT), fee_known=False, attention="ambiguous")
+    held = HeldView(OTHER_ACCOUNT, TSLA, Decimal(3))
+    listed = listed.with_ledger(
+        executions=[*world.ledger.executions, unpaid], held=[*world.ledger.held, held]
+    )
+    found = listed.found()
+    assert found.discrepancies == ()
+    assert [position.account for position in found.not_ours] == [ACCOUNT]
+
+
+def test_an_order_explained_by_a_missing_execution_is_not_listed_beside_it() -> None:
+    _, _, plant = PLANTED["an execution that the journal lacks"]
+    ahead = OrderView(MISSED.perm_id, "order 191", Decimal(5), Decimal(0))
+    world = plant(all_agrees()).with_ledger(orders=[ahead])
+    assert only(world).kind is DiscrepancyKind.EXECUTION_MISSING
+    completed = world.with_broker(completed_orders=[CompletedOrder(MISSED.perm_id, ACCOUNT, "Filled")])
+    assert only(completed).kind is DiscrepancyKind.EXECUTION_MISSING
+    without_list = completed.broker_lists(FIRST, SECOND, STOCK).broker_holds(NVDA, 10)
+    assert only(without_list).kind is DiscrepancyKind.ORDER_AHEAD
+
+
+def test_a_waiting_combo_line_moves_nothing() -> None:
+    combo = fill("0000e0d5.6596b0dc.01.01", replace(NVDA, sec_type="BAG"), 1)
+    world = all_agrees()
+    waiting = ExecutionView(combo, folded=False, fee_known=False)
+    listed = world.with_ledger(executions=[*world.ledger.executions, waiting]).broker_lists(
+        FIRST, SECOND, STOCK, combo
+    )
+    assert only(listed).kind is DiscrepancyKind.EXECUTION_WAITING
+    assert {each.kind for each in listed.broker_holds(NVDA, 11).found().discrepancies} == {
+        DiscrepancyKind.EXECUTION_WAITING,
+        DiscrepancyKind.POSITION_DIFFERS,
+    }
+
+
+@pytest.mark.parametrize(
+    "unowned",
+    [
+        replace(UNOWNED, base=Decimal(8)),
+        replace(UNOWNED, quantity=Decimal(0)),
+        replace(UNOWNED, quantity=Decimal(2)),
+    ],
+)
+def test_a_position_from_before_belongs_to_no_alert(unowned: HeldView) -> None:
+    _, _, plant = PLANTED["a position without an open alert"]
+    world = plant(all_agrees()).broker_holds(unowned.contract, int(unowned.quantity))
+    world = world.with_held(unowned.contract, lambda _: unowned)
+    assert world.found().discrepancies == ()
+
+
+def test_a_base_of_the_other_direction_explains_nothing() -> None:
+    _, _, plant = PLANTED["a position without an open alert"]
+    world = plant(all_agrees()).with_held(UNOWNED.contract, lambda held: replace(held, base=Decimal(-9)))
+    assert (
+        only(world).message == "8 of it belong to no alert, and wolf/AAPL names the contract but is not open"
+    )
+
+
+def test_a_rest_that_still_works_is_well() -> None:
+    world = remaining(all_agrees(), 6)
+    working = OpenOrder(1, 7, 189, ACCOUNT, TSLA, "BUY", Decimal(106), "", "Submitted")
+    assert world.with_broker(open_orders=[working]).found().discrepancies == ()
+    assert world.with_broker(open_orders=None).found().discrepancies == ()
+    assert replace(world, broker=None).found().discrepancies == ()
+
+
+def test_a_shut_record_that_the_store_deleted_is_no_discrepancy() -> None:
+    world = all_agrees()
+    over = DecidedView(update(alert_id("wolf", "AMD"), 0, 9, is_open=False))
+    silent = DecidedView(AlertUpdate(alert_id("wolf", "F"), False, None, None))
+    assert world.with_ledger(decided=[*world.ledger.decided, over, silent]).found().discrepancies == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "subject", "why"),
+    [
+        (lambda fill: fill, "DU1234567 order 189", "set Master API client ID to 0"),
+        (lambda fill: replace(fill, client_id=0), "DU1234567 order 189", "nothing to do"),
+        (lambda fill: replace(fill, perm_id=0), "DU1234567 order 42 of client 7", "set Master API client ID"),
+        (
+            lambda fill: replace(fill, perm_id=0, order_id=0),
+            "DU1234567 fill 0000e0d5.6596b0da.01.01",
+            "set Master API client ID",
+        ),
+    ],
+)
+def test_a_missing_fee_names_its_order_and_the_likely_cause(
+    change: Callable[[Execution], Execution], subject: str, why: str
+) -> None:
+    execution = change(STOCK)
+    world = all_agrees().with_execution(STOCK, lambda view: ExecutionView(execution, fee_known=False))
+    found = only(world.broker_lists(FIRST, SECOND, execution))
+    assert found.kind is DiscrepancyKind.FEE_MISSING
+    assert found.subject == subject
+    assert why in found.next_step
+
+
+def test_a_fee_may_take_a_moment() -> None:
+    young = replace(STOCK, time=NOW - timedelta(minutes=10))
+    world = all_agrees().with_execution(STOCK, lambda view: ExecutionView(young, fee_known=False))
+    assert world.broker_lists(FIRST, SECOND, young).found().discrepancies == ()
+
+
+@given(st.randoms(use_true_random=False))
+def test_the_answer_does_not_depend_on_the_order_of_the_views(random: Random) -> None:
+    world = plant_apart(all_agrees())
+    ledger, records, broker = world.ledger, world.store.records, world.broker
+    assert broker is not None
+    assert records is not None
+    mixed = world.with_ledger(
+        held=random.sample(ledger.held, len(ledger.held)),
+        executions=random.sample(ledger.executions, len(ledger.executions)),
+        decided=random.sample(ledger.decided, len(ledger.decided)),
+    ).with_broker(executions=random.sample(broker.executions, len(broker.executions)))
+    mixed = replace(mixed, store=replace(world.store, records=random.sample(records, len(records))))
+    assert mixed.found() == world.found()
+
+
+def test_an_imported_execution_need_not_be_listed_by_the_broker() -> None:
+    """An expiry stands in a Flex report only."""
+    world = all_agrees().broker_lists(FIRST, STOCK)
+    assert world.with_execution(SECOND, lambda view: replace(view, imported=True)).found().discrepancies == ()

@@ -1,0 +1,363 @@
+"""What a record must show, and what becomes of it when its position is over."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.facts import (
+    ACCOUNT,
+    ALERT,
+    NVDA,
+    Story,
+    alert_fields,
+    exec_id,
+    execution,
+    fee,
+    matched,
+    news,
+    open_order,
+    position,
+    quantity,
+    shown,
+    untouched,
+)
+from tracker.core.alert_updates import ClosingPolicy, EventKind, number
+from tracker.core.model import AlertId, End, EndOf, Matched, OpenOrder, Rule, Source
+from tracker.core.state import ALERTS, alert_text
+
+OTHER = AlertId("real-day-trading", "NVDA", "2025-11-18T15:40:00", 700100200)
+SECOND_ACCOUNT = "DU9000001"
+LATER = replace(NVDA, con_id=700100201)
+
+
+def where(story: Story, alert: AlertId = ALERT) -> dict[str, object]:
+    told = shown(story, alert).position
+    assert told is not None
+    return dict(told)
+
+
+def closed_story(policy: ClosingPolicy = ClosingPolicy.MARK) -> Story:
+    story = Story(policy=policy)
+    story.tell(execution(exec_id(1), 4))
+    story.tell(execution(exec_id(2), -4, at=10, perm_id=189))
+    return story
+
+
+def test_everything_that_a_record_shows() -> None:
+    story = Story()
+    story.tell(
+        open_order(10),
+        execution(exec_id(1), 1, "2.50"),
+        execution(exec_id(2), 3, "2.54", at=60),
+        fee(exec_id(1), "1.30"),
+        fee(exec_id(2), "1.30"),
+    )
+    assert shown(story).alert == ALERT
+    assert list(news(story).items()) == [
+        ("order_id", "42"),
+        ("status", "PARTIALLY_FILLED"),
+        ("filled_qty", 4),
+        ("updated_at", "2025-11-18T15:43:00.008000+00:00"),
+        ("remaining_qty", 6),
+        ("avg_fill_price", 2.53),
+        ("last_fill_price", 2.54),
+        ("side", "BUY"),
+        ("account", ACCOUNT),
+        ("perm_id", 188),
+        ("con_id", 700100200),
+        ("exec_id", exec_id(2)),
+        ("matched_by", "con_id"),
+        ("commission", 2.6),
+        ("realized_pnl", None),
+    ]
+    assert list(where(story).items()) == [
+        ("quantity", 4),
+        ("avg_price", 2.53),
+        ("opened_at", "2025-11-18T15:43:00.000000+00:00"),
+        ("closed_at", None),
+        ("closed_by", None),
+        ("shared_with", []),
+    ]
+    assert json.dumps(where(story))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("4", "4"), ("4.0", "4"), ("0.25", "0.25"), ("1E+2", "100"), ("-3", "-3"), ("0", "0"), (None, "null")],
+)
+def test_integral_numbers_are_ints(text: str | None, expected: str) -> None:
+    assert json.dumps(number(None if text is None else Decimal(text))) == expected
+
+
+@pytest.mark.parametrize(("order_id", "expected"), [(42, "42"), (0, "188"), (-7, "188")])
+def test_a_manual_order_is_named_by_its_perm_id(order_id: int, expected: str) -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4, order_id=order_id))
+    assert news(story)["order_id"] == expected
+
+
+@pytest.mark.parametrize("rule", list(Rule))
+def test_the_rule_is_named(rule: Rule) -> None:
+    story = Story(matched(ALERT, rule=rule))
+    story.tell(execution(exec_id(1), 4))
+    assert news(story)["matched_by"] == rule.value
+
+
+def test_a_closing_fill_follows_ownership() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), -1, at=1, perm_id=189))
+    assert (news(story)["matched_by"], news(story)["side"]) == ("ownership", "SELL")
+
+
+def test_each_of_several_alerts_names_its_own_rule() -> None:
+    both = Matched(((ALERT, Rule.CON_ID), (OTHER, Rule.CONTRACT)))
+    story = Story(lambda execution: both)
+    story.tell(execution(exec_id(1), 4))
+    assert (news(story)["matched_by"], news(story, OTHER)["matched_by"]) == ("con_id", "contract")
+    assert where(story)["shared_with"] == ["real-day-trading/NVDA"]
+
+
+def test_a_flip_into_another_alert_is_ownership_for_the_one_it_closed() -> None:
+    story = Story(lambda execution: matched(ALERT if execution.signed > 0 else OTHER)(execution))
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), -6, at=1, perm_id=189))
+    assert (news(story)["matched_by"], news(story, OTHER)["matched_by"]) == ("ownership", "con_id")
+
+
+def test_a_combo_leg_counts_what_its_ratio_wants() -> None:
+    story = Story()
+    bag = replace(NVDA, con_id=28812380, sec_type="BAG")
+    legs = ((NVDA.con_id, 2), (LATER.con_id, 1))
+    story.tell(
+        OpenOrder(42, 7, 188, ACCOUNT, bag, "BUY", open_order(5).total, "", "Submitted", legs),
+        execution(exec_id(1), 4),
+    )
+    assert (news(story)["filled_qty"], news(story)["remaining_qty"]) == (4, 6)
+
+
+# Several contracts and accounts under one record
+
+
+def test_contracts_are_never_netted_against_each_other() -> None:
+    story = Story()
+    story.tell(
+        execution(exec_id(1), 4, "2"), execution(exec_id(2), -4, "3", contract=LATER, perm_id=189, at=1)
+    )
+    assert (shown(story).open, where(story)["quantity"], where(story)["avg_price"]) == (True, 0, 2.5)
+    assert news(story)["con_id"] == LATER.con_id
+
+
+def test_it_shuts_when_the_last_of_its_contracts_is_over() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), 2, contract=LATER, perm_id=189, at=1))
+    story.tell(execution(exec_id(3), -2, contract=LATER, perm_id=190, at=2))
+    assert (shown(story).open, quantity(story)) == (True, 4)
+    story.tell(execution(exec_id(4), -4, perm_id=191, at=3))
+    assert (shown(story).open, quantity(story)) == (False, 0)
+    assert where(story)["closed_at"] == "2025-11-18T15:43:03.000000+00:00"
+
+
+def test_one_account_may_be_over_while_another_is_not() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), 3, account=SECOND_ACCOUNT, at=1))
+    story.tell(execution(exec_id(3), -4, at=2, perm_id=189))
+    assert (shown(story).open, quantity(story)) == (True, 3)
+
+
+# Who is closed by a sale
+
+
+def test_mirrored_alerts_are_closed_together() -> None:
+    story = Story(matched(ALERT, OTHER))
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, at=1, perm_id=189))
+    assert (shown(story).open, shown(story, OTHER).open) == (False, False)
+
+
+def test_the_oldest_is_closed_first() -> None:
+    story = Story(lambda execution: matched(ALERT if execution.perm_id == 188 else OTHER)(execution))
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), 4, perm_id=189, at=1))
+    story.tell(execution(exec_id(3), -4, perm_id=190, at=2))
+    assert (shown(story).open, shown(story, OTHER).open) == (False, True)
+
+
+@pytest.mark.parametrize("reference", ["real-day-trading/NVDA", "tracker:REAL-DAY-TRADING/NVDA"])
+def test_the_alert_that_the_order_names_is_closed_first(reference: str) -> None:
+    story = Story(lambda execution: matched(ALERT if execution.perm_id == 188 else OTHER)(execution))
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), 4, perm_id=189, at=1))
+    story.tell(execution(exec_id(3), -4, perm_id=190, at=2, order_ref=reference))
+    assert (shown(story).open, shown(story, OTHER).open) == (True, False)
+
+
+# Policies
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_open", "removed"),
+    [
+        (ClosingPolicy.MARK, False, False),
+        (ClosingPolicy.KEEP, True, False),
+        (ClosingPolicy.REMOVE, False, True),
+    ],
+)
+def test_the_policy_says_what_becomes_of_a_closed_alert(
+    policy: ClosingPolicy, is_open: bool, removed: bool
+) -> None:
+    story = closed_story(policy)
+    assert (shown(story).open, shown(story).remove) == (is_open, removed)
+    assert (where(story)["quantity"], where(story)["avg_price"]) == (0, 2.5)
+    assert where(story)["closed_at"] == "2025-11-18T15:43:10.000000+00:00"
+    assert where(story)["closed_by"] is None
+
+
+def test_a_removed_record_is_not_kept_in_the_store() -> None:
+    story = closed_story(ClosingPolicy.REMOVE)
+    assert story.book.find(ALERTS, "kept", "1") == []
+
+
+def test_opened_anew_it_shows_no_close() -> None:
+    story = closed_story()
+    story.tell(execution(exec_id(3), 2, "9", at=20, perm_id=190))
+    assert (shown(story).open, quantity(story), where(story)["closed_at"]) == (True, 2, None)
+    assert where(story)["opened_at"] == "2025-11-18T15:43:20.000000+00:00"
+    assert story.events[-1].kind is EventKind.OPENED
+
+
+def test_what_opens_and_shuts_within_one_batch_is_told_as_both() -> None:
+    """As when a first sweep brings a whole round trip, and again when a later one does."""
+    story = Story()
+    first = story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, at=10, perm_id=189))
+    later = story.tell(
+        execution(exec_id(3), 2, at=20, perm_id=190), execution(exec_id(4), -2, at=30, perm_id=191)
+    )
+    for events in (first, later):
+        told = [EventKind.FILL, EventKind.FILL, EventKind.OPENED, EventKind.SHUT]
+        assert [event.kind for event in events] == told
+        assert events[-1].what["alert"] == events[-2].what["alert"] == ALERT.name
+
+
+def test_a_corrected_price_of_a_shut_alert_opens_nothing() -> None:
+    story = closed_story()
+    events = story.tell(execution(exec_id(1, 2), 4, "2.75", at=20))
+    assert [event.kind for event in events] == [EventKind.CORRECTION, EventKind.CHANGED]
+
+
+@pytest.mark.parametrize("policy", list(ClosingPolicy))
+def test_a_record_that_owns_nothing_after_all_is_shut_whatever_the_policy(policy: ClosingPolicy) -> None:
+    story = Story(policy=policy)
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), *alert_fields(OTHER))
+    assert (shown(story).open, shown(story).remove, quantity(story)) == (False, False, 0)
+    assert news(story)["exec_id"] == exec_id(1)
+
+
+def test_a_record_that_never_showed_anything_is_not_written_for_nothing() -> None:
+    story = Story()
+    frame = story._frame(Source.BROKER, ("fact",), 0.1)
+    story.ledger.apply(frame, execution(exec_id(1), 4))
+    frame = story._frame(Source.PERSON, ("assign", ACCOUNT, exec_id(1), *alert_fields(OTHER)), 0.1)
+    story.ledger.apply(frame, None)
+    story.ledger.settle(frame)
+    assert untouched(story)
+    assert quantity(story, OTHER) == 4
+
+
+# A close that the broker contradicts
+
+
+def sold_but_contradicted() -> Story:
+    """Return a story whose alert is sold out, while a newer position says that 4 are still held."""
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    story.tell(execution(exec_id(2), -4, at=10, perm_id=189), position(4))
+    return story
+
+
+def test_a_newer_position_of_the_broker_keeps_it_open() -> None:
+    story = sold_but_contradicted()
+    assert (shown(story).open, quantity(story), where(story)["closed_at"]) == (True, 0, None)
+
+
+@pytest.mark.parametrize("told", [0, -1])
+def test_it_shuts_as_soon_as_a_position_agrees(told: int) -> None:
+    story = sold_but_contradicted()
+    if told < 0:
+        # We know of one more sale, of no alert, so that what is held is not zero.
+        story.decide = lambda execution: matched()(execution)
+        story.tell(execution(exec_id(3), -1, at=20, perm_id=190))
+    story.tell(position(told))
+    assert (shown(story).open, quantity(story)) == (False, 0)
+
+
+def test_a_position_of_zero_contradicts_no_close() -> None:
+    story = Story(
+        lambda execution: matched(ALERT)(execution) if execution.signed > 0 else matched()(execution)
+    )
+    story.tell(execution(exec_id(1), 4))
+    story.tell(execution(exec_id(2), -6, at=10, perm_id=189), position(0))
+    assert not shown(story).open
+
+
+def test_it_shuts_when_a_complete_answer_no_longer_lists_the_position() -> None:
+    story = sold_but_contradicted()
+    story.snapshot()
+    assert not shown(story).open
+
+
+def test_it_stays_open_while_a_complete_answer_lists_the_position() -> None:
+    story = sold_but_contradicted()
+    story.snapshot(position(4))
+    assert shown(story).open
+    story.restart()
+    story.snapshot(position(0))
+    assert not shown(story).open
+
+
+def test_an_older_position_contradicts_nothing() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4), position(4))
+    story.tell(execution(exec_id(2), -4, at=10, perm_id=189))
+    assert not shown(story).open
+
+
+@pytest.mark.parametrize(("at", "is_open"), [(-60, True), (60, False)])
+def test_a_swept_close_is_compared_by_its_time(at: float, is_open: bool) -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4, at=-90))
+    story.tell(position(4))
+    story.sweep(execution(exec_id(2), -4, at=at, perm_id=189, request_id=900))
+    assert shown(story).open is is_open
+
+
+def test_once_shut_a_later_position_does_not_open_it() -> None:
+    story = closed_story()
+    story.tell(position(4))
+    story.snapshot(position(4))
+    assert not shown(story).open
+
+
+# When there is nothing to say
+
+
+def test_what_a_record_shows_already_is_not_written_again() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    before = shown(story)
+    assert story.tell(execution(exec_id(1), 4), End(EndOf.EXECUTIONS, 900), position(4)) == []
+    assert shown(story) is before
+
+
+def test_several_fills_of_one_batch_are_one_piece_of_news() -> None:
+    story = Story()
+    events = story.tell(execution(exec_id(1), 4), execution(exec_id(2), 6, at=1))
+    assert [event.kind for event in events] == [EventKind.FILL, EventKind.FILL, EventKind.OPENED]
+
+
+def test_the_state_names_what_its_record_shows() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    state = story.book.get(ALERTS, alert_text(ALERT))
+    assert state is not None
+    assert (state.shown, state.order) == (shown(story), "188/0/0")

@@ -1,0 +1,486 @@
+"""What the ledger makes of executions: identity, decisions and the hands of a person."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.facts import (
+    ACCOUNT,
+    ALERT,
+    HEIR,
+    NVDA,
+    START,
+    Story,
+    alert_fields,
+    booked,
+    exec_id,
+    execution,
+    held,
+    kinds,
+    matched,
+    news,
+    quantity,
+    shown,
+    unmatched,
+    untouched,
+)
+from tracker.core.alert_updates import EventKind
+from tracker.core.ledger import Ledger
+from tracker.core.model import (
+    AlertId,
+    Ambiguous,
+    CompletedOrder,
+    End,
+    EndOf,
+    Execution,
+    Match,
+    Matched,
+    Notice,
+    Rejection,
+    Rule,
+    Source,
+    Undecodable,
+    Unmatched,
+)
+from tracker.core.state import ALERTS, EXECUTIONS, UNDECODED, Attention, alert_text
+
+OTHER = AlertId("real-day-trading", "NVDA", "2025-11-18T15:40:00", 700100200)
+SECOND_ACCOUNT = "DU9000001"
+NEAR = Unmatched("no alert names this contract", (Rejection(ALERT, "another strike", near=True),))
+
+
+# Opening and closing
+
+
+def test_a_partial_fill_opens_and_the_rest_adds() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    assert (shown(story).open, quantity(story)) == (True, 4)
+    story.tell(execution(exec_id(2), 6, at=1))
+    assert (shown(story).open, quantity(story), news(story)["filled_qty"]) == (True, 10, 10)
+    assert kinds(story) == [EventKind.FILL, EventKind.OPENED, EventKind.FILL, EventKind.CHANGED]
+
+
+def test_a_partial_exit_keeps_it_open_and_the_last_sale_shuts_it() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 10))
+    story.tell(execution(exec_id(2), -4, at=1, perm_id=189))
+    assert (shown(story).open, quantity(story)) == (True, 6)
+    story.tell(execution(exec_id(3), -6, at=2, perm_id=189))
+    assert (shown(story).open, quantity(story)) == (False, 0)
+    assert kinds(story)[-1] is EventKind.SHUT
+
+
+def test_selling_to_open_shows_a_negative_quantity() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), -3))
+    assert (shown(story).open, quantity(story)) == (True, -3)
+
+
+def test_a_flip_shuts_the_one_and_opens_the_other() -> None:
+    story = Story(lambda execution: matched(ALERT if execution.signed > 0 else OTHER)(execution))
+    story.tell(execution(exec_id(1), 4))
+    story.tell(execution(exec_id(2), -6, at=1, perm_id=189))
+    assert (shown(story).open, quantity(story)) == (False, 0)
+    assert (shown(story, OTHER).open, quantity(story, OTHER)) == (True, -2)
+
+
+def test_a_fill_of_no_alert_touches_nothing() -> None:
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 4))
+    assert untouched(story)
+    assert held(story) == 4
+    assert booked(story, exec_id(1)).attention is Attention.NONE
+
+
+# Identity
+
+
+def test_five_deliveries_count_once() -> None:
+    story = Story()
+    for at in range(5):
+        story.tell(execution(exec_id(1), 4, request_id=-1 if at % 2 else 900 + at))
+    assert (quantity(story), news(story)["filled_qty"], held(story)) == (4, 4, 4)
+    assert kinds(story).count(EventKind.FILL) == 1
+
+
+def test_a_repeat_with_other_values_is_reported_and_changes_nothing() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    (event,) = story.tell(execution(exec_id(1), 5))
+    assert event.kind is EventKind.CONFLICT
+    assert event.what["exec_id"] == exec_id(1)
+    assert "other values" in str(event.what["note"])
+    assert quantity(story) == 4
+
+
+def test_one_exec_id_in_two_accounts_is_two_fills() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4), execution(exec_id(1), 6, account=SECOND_ACCOUNT))
+    assert quantity(story) == 10
+    assert (held(story), held(story, account=SECOND_ACCOUNT)) == (4, 6)
+
+
+def test_long_in_one_account_and_short_in_another_is_open() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, account=SECOND_ACCOUNT))
+    assert (shown(story).open, quantity(story)) == (True, 0)
+
+
+def test_five_segment_ids_are_separate_fills() -> None:
+    story = Story()
+    story.tell(execution("0000e0d5.00000001.01.01.01", 4), execution("0000e0d5.00000001.01.01.02", 6, at=1))
+    assert quantity(story) == 10
+    assert EventKind.CORRECTION not in kinds(story)
+
+
+def test_orders_without_a_perm_id_are_apart() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4, perm_id=0, order_id=5))
+    story.tell(execution(exec_id(2), 6, perm_id=0, order_id=6, at=1))
+    assert (news(story)["filled_qty"], news(story)["order_id"], quantity(story)) == (6, "6", 10)
+
+
+def test_executions_that_name_no_order_stand_for_themselves() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4, perm_id=0, order_id=0))
+    story.tell(execution(exec_id(2), 6, perm_id=0, order_id=0, at=1))
+    assert (news(story)["filled_qty"], quantity(story)) == (6, 10)
+
+
+def test_one_order_id_with_two_perm_ids_is_two_orders() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4, perm_id=188), execution(exec_id(2), 6, perm_id=189, at=1))
+    assert (news(story)["filled_qty"], news(story)["perm_id"], quantity(story)) == (6, 189, 10)
+
+
+def test_an_order_id_that_is_used_again_is_another_order() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4, order_id=3, perm_id=188))
+    story.reconnect()
+    story.tell(execution(exec_id(9), 2, order_id=3, perm_id=477, at=3600))
+    assert (news(story)["filled_qty"], quantity(story)) == (2, 6)
+
+
+def test_an_account_that_is_not_watched_is_booked_and_opens_nothing() -> None:
+    story = Story()
+    story.ledger = Ledger(story.book, matched(ALERT), accounts=[ACCOUNT])
+    story.tell(execution(exec_id(1), 4, account=SECOND_ACCOUNT))
+    assert untouched(story)
+    assert held(story, account=SECOND_ACCOUNT) == 4
+    assert "not watched" in str(booked(story, exec_id(1), SECOND_ACCOUNT).match)
+
+
+# Decisions that come later
+
+
+def test_a_fill_before_its_alert_is_matched_when_the_alert_appears() -> None:
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 4))
+    story.decide = matched(ALERT)
+    story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1))
+    assert (shown(story).open, quantity(story)) == (True, 4)
+
+
+def test_a_rematch_that_finds_the_same_changes_nothing() -> None:
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 4))
+    assert story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1)) == []
+    assert story.note(Source.STORE, "rematch", ACCOUNT, "never.heard.of.01") == []
+
+
+def test_a_correction_without_a_readable_time_is_matched_by_that_of_the_first_version() -> None:
+    """Found by seed 21118: the receipt of the correction made an old fill young enough for a new alert."""
+    seen: list[Execution] = []
+
+    def decide(execution: Execution) -> Match:
+        seen.append(execution)
+        return unmatched(execution)
+
+    story = Story(decide)
+    story.tell(execution(exec_id(1), 4, at=5))
+    story.tell(replace(execution(exec_id(1, 2), 3, at=900), time_known=False))
+    story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1, 2))
+    assert (seen[-1].exec_id, seen[-1].time) == (exec_id(1, 2), START + timedelta(seconds=5))
+
+
+def test_a_fill_that_has_an_alert_is_not_matched_again() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    story.decide = matched(OTHER)
+    assert story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1)) == []
+
+
+def test_a_decision_before_the_fold_is_used_by_it() -> None:
+    story = Story(unmatched)
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.tell(execution(exec_id(1), 4, request_id=900))
+    story.decide = matched(ALERT)
+    story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1))
+    assert untouched(story)
+    story.note(Source.LINK, "timeout", "executions", "900")
+    assert quantity(story) == 4
+
+
+@pytest.mark.parametrize(
+    ("match", "attention"),
+    [
+        (Ambiguous(Rule.SYMBOL, (ALERT, OTHER)), Attention.AMBIGUOUS),
+        (NEAR, Attention.NEAR_MISS),
+        (Unmatched("nothing"), Attention.NONE),
+        (Matched(((ALERT, Rule.CON_ID),)), Attention.NONE),
+    ],
+)
+def test_only_what_a_person_can_decide_needs_one(match: Match, attention: Attention) -> None:
+    story = Story(lambda execution: match)
+    story.tell(execution(exec_id(1), 4))
+    assert booked(story, exec_id(1)).attention is attention
+    found = story.book.find(EXECUTIONS, "inbox", attention.value) if attention else []
+    assert len(found) == bool(attention)
+    assert kinds(story).count(EventKind.NEEDS_YOU) == bool(attention)
+
+
+def test_a_person_is_asked_once_for_each_reason() -> None:
+    story = Story(lambda execution: NEAR)
+    story.tell(execution(exec_id(2), 4, at=60))
+    story.tell(execution(exec_id(1), 1, at=30))
+    assert kinds(story).count(EventKind.NEEDS_YOU) == 2
+    story.decide = lambda execution: Ambiguous(Rule.SYMBOL, (ALERT, OTHER))
+    (event,) = story.note(Source.STORE, "rematch", ACCOUNT, exec_id(2))
+    assert (event.kind, event.what["note"]) == (EventKind.NEEDS_YOU, "ambiguous")
+
+
+def test_what_was_dismissed_is_not_asked_again() -> None:
+    story = Story(lambda execution: NEAR)
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1))
+    story.decide = lambda execution: Ambiguous(Rule.SYMBOL, (ALERT, OTHER))
+    assert story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1)) == []
+
+
+def test_a_closing_fill_needs_nobody() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    story.decide = lambda execution: NEAR
+    story.tell(execution(exec_id(2), -4, at=1, perm_id=189))
+    assert booked(story, exec_id(2)).attention is Attention.NONE
+
+
+def test_a_person_assigns_a_fill_and_moves_it() -> None:
+    story = Story(lambda execution: Ambiguous(Rule.SYMBOL, (ALERT, OTHER)))
+    story.tell(execution(exec_id(1), 4))
+    events = story.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), *alert_fields(ALERT))
+    assert [event.kind for event in events] == [EventKind.SETTLED, EventKind.OPENED]
+    assert events[0].what["note"] == f"assigned to {ALERT.name}"
+    assert (quantity(story), news(story)["matched_by"]) == (4, "person")
+    assert booked(story, exec_id(1)).attention is Attention.NONE
+    story.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), *alert_fields(OTHER))
+    assert (quantity(story), shown(story).open, quantity(story, OTHER)) == (0, False, 4)
+    assert story.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), *alert_fields(OTHER)) == []
+
+
+def test_an_alert_that_a_person_took_the_fill_from_in_the_same_batch_is_never_written() -> None:
+    story = Story()
+    story.batch(
+        execution(exec_id(1), 4),
+        (Source.LINK, ("quiet", "900")),
+        (Source.PERSON, ("assign", ACCOUNT, exec_id(1), *alert_fields(OTHER))),
+    )
+    assert (untouched(story), quantity(story, OTHER)) == (True, 4)
+
+
+def test_a_person_dismisses_a_fill() -> None:
+    story = Story(lambda execution: NEAR)
+    story.tell(execution(exec_id(1), 4))
+    (event,) = story.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1))
+    assert story.book.find(EXECUTIONS, "inbox", "near_miss") == []
+    assert (event.kind, event.what["exec_id"], event.what["note"]) == (
+        EventKind.SETTLED,
+        exec_id(1),
+        "dismissed",
+    )
+    assert story.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1)) == []
+
+
+def test_what_a_person_says_of_an_unknown_fill_changes_nothing() -> None:
+    story = Story()
+    assert story.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), *alert_fields(ALERT)) == []
+    assert story.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1)) == []
+
+
+# A record that another one replaced
+
+
+def test_a_newer_record_of_the_same_contract_takes_over() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    events = story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR))
+    assert EventKind.TAKEN_OVER in [event.kind for event in events]
+    assert (shown(story, HEIR).open, quantity(story, HEIR), news(story, HEIR)["matched_by"]) == (
+        True,
+        4,
+        "con_id",
+    )
+    story.tell(execution(exec_id(2), -4, at=9, perm_id=189))
+    assert (shown(story, HEIR).open, quantity(story)) == (False, 4)
+    assert story.book.find(ALERTS, "kept", "1") == [story.book.get(ALERTS, alert_text(HEIR))]
+
+
+def test_ownership_goes_down_a_line_of_heirs() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    last = ALERT._replace(created_at="2025-11-18T15:59:00")
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR))
+    story.note(Source.STORE, "replaced", *alert_fields(HEIR), *alert_fields(last))
+    story.tell(execution(exec_id(2), 1, at=9, perm_id=189))
+    assert quantity(story, last) == 5
+
+
+def test_a_record_hands_on_what_the_same_batch_gave_it() -> None:
+    """Found by seed 407: its row does not name the contract before the batch ends."""
+    story = Story()
+    other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
+    story.tell(execution(exec_id(1), 2, contract=other))
+    story.batch(
+        execution(exec_id(2), 4),
+        (Source.STORE, ("replaced", *alert_fields(ALERT), *alert_fields(HEIR))),
+    )
+    assert quantity(story, HEIR) == 6
+
+
+def test_a_record_that_comes_back_takes_back_what_the_same_batch_gave_its_heir() -> None:
+    """Found by seed 6330: fills matched the record that a stale copy had put back, before that was noted."""
+    story = Story()
+    other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
+    story.tell(execution(exec_id(1), 2))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR))
+    story.batch(execution(exec_id(2), 4, contract=other), (Source.STORE, ("back", *alert_fields(ALERT))))
+    assert quantity(story) == 6
+
+
+def test_a_record_is_not_taken_over_twice() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR))
+    assert story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(OTHER)) == []
+    assert story.note(Source.STORE, "replaced", *alert_fields(OTHER), *alert_fields(HEIR)) == []
+    assert quantity(story, HEIR) == 4
+
+
+def test_a_record_that_owns_nothing_hands_nothing_on() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, at=1, perm_id=189))
+    assert story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR)) == []
+    assert untouched(story, HEIR)
+    assert story.book.find(ALERTS, "kept", "1") == []
+
+
+def test_a_record_that_a_stale_copy_brings_back_takes_back_what_it_handed_on() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR))
+    story.note(Source.STORE, "replaced", *alert_fields(HEIR), *alert_fields(ALERT))
+    story.tell(execution(exec_id(2), 1, at=9))
+    assert (quantity(story), quantity(story, HEIR)) == (5, 4)
+    (kept,) = story.book.find(ALERTS, "kept", "1")
+    assert kept.alert == ALERT
+
+
+def test_a_record_that_another_program_put_back_is_kept_again() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.STORE, "gone", *alert_fields(ALERT))
+    story.note(Source.STORE, "back", *alert_fields(ALERT))
+    story.note(Source.STORE, "back", *alert_fields(OTHER))
+    (kept,) = story.book.find(ALERTS, "kept", "1")
+    assert kept.alert == ALERT
+
+
+def test_a_record_that_is_gone_is_no_longer_kept_as_it_was() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.STORE, "gone", *alert_fields(ALERT))
+    assert story.book.find(ALERTS, "kept", "1") == []
+    story.note(Source.STORE, "gone", *alert_fields(OTHER))
+    assert story.book.get(ALERTS, alert_text(OTHER)) is None
+
+
+def test_a_record_without_a_contract_can_be_named() -> None:
+    bare = AlertId("real-day-trading", "TSLA", "2025-11-18T15:40:00", None)
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), *alert_fields(bare))
+    assert quantity(story, bare) == 4
+
+
+# What could not be read, and what says nothing
+
+
+def test_an_execution_that_cannot_be_read_asks_for_one_sweep_and_is_healed_by_it() -> None:
+    story = Story()
+    (event,) = story.tell(Undecodable("execution", "no such time zone", exec_id(1)))
+    assert (event.kind, event.what["reason"]) == (EventKind.UNDECODABLE, "no such time zone")
+    assert story.ledger.take_sweep_reasons() == [f"execution {exec_id(1)} could not be read"]
+    story.tell(Undecodable("execution", "no such time zone", exec_id(1)))
+    assert story.ledger.take_sweep_reasons() == []
+    story.sweep(execution(exec_id(1), 4, request_id=900))
+    assert story.book.find(UNDECODED, "open", "1") == []
+    assert quantity(story) == 4
+
+
+def test_one_sweep_even_after_a_restart() -> None:
+    story = Story()
+    story.tell(Undecodable("execution", "no such time zone", exec_id(1)))
+    story.tell(Undecodable("order", "too short"))
+    story.restart()
+    story.tell(Undecodable("execution", "no such time zone", exec_id(1)))
+    assert story.ledger.take_sweep_reasons() == []
+    story.tell(execution(exec_id(1), 4))
+    assert [row.kind for row in story.book.find(UNDECODED, "open", "1")] == ["order"]
+
+
+def test_what_says_nothing_of_a_fill_changes_nothing() -> None:
+    story = Story()
+    assert story.tell(Notice(-1, 2104, "a data farm"), CompletedOrder(188, ACCOUNT, "Filled")) == []
+    assert story.tell(End(EndOf.OPEN_ORDERS, -1)) == []
+    assert story.note(Source.LINK, "weather", "fine") == []
+
+
+# Times
+
+
+def test_fills_fold_by_execution_time_and_not_by_arrival() -> None:
+    story = Story()
+    story.tell(execution(exec_id(2), -4, at=10, perm_id=189))
+    assert quantity(story) == -4
+    story.tell(execution(exec_id(1), 4, at=5))
+    assert (shown(story).open, quantity(story)) == (False, 0)
+    position = shown(story).position
+    assert position is not None
+    assert position["opened_at"] == (START + timedelta(seconds=5)).isoformat(timespec="microseconds")
+
+
+def test_an_execution_decides_with_the_alerts_of_its_arrival() -> None:
+    asked: list[Execution] = []
+
+    def decide(execution: Execution) -> Match:
+        asked.append(execution)
+        return Unmatched("none yet")
+
+    story = Story(decide)
+    story.tell(execution(exec_id(1), 4), execution(exec_id(1), 4))
+    assert [one.exec_id for one in asked] == [exec_id(1)]
+
+
+def test_a_new_ledger_over_the_same_book_goes_on() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    story.restart()
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), 6, at=1))
+    story.restart()
+    story.tell(execution(exec_id(3), -10, at=2, perm_id=189))
+    assert (shown(story).open, quantity(story)) == (False, 0)

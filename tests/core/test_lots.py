@@ -1,0 +1,192 @@
+"""How one contract's entries become what is held and who owns it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from tests.support.facts import ACCOUNT, NVDA, START
+from tracker.core.lots import Entry, Parts, at_base, fold
+from tracker.core.model import AlertId, Moment
+from tracker.core.state import Holding, Seed, Stake
+
+ONE = AlertId("one", "NVDA", "2025-11-18T15:42:00", 700100200)
+TWO = AlertId("two", "NVDA", "2025-11-18T15:42:10", 700100200)
+OWNERS = {"": (), "1": (ONE,), "2": (TWO,), "12": (ONE, TWO)}
+
+
+def start(base: str | int = 0) -> Holding:
+    return Holding(ACCOUNT, NVDA, Decimal(base), Decimal(base), Seed.SNAPSHOT)
+
+
+def entry(
+    at: int, signed: str | int, owners: str = "", price: str = "2", *, named: str = "", departed: str = ""
+) -> Entry:
+    moment = Moment(START + timedelta(seconds=at), at)
+    return Entry(moment, f"e{at}", Decimal(signed), Decimal(price), OWNERS[owners], named, departed)
+
+
+def folded(base: str | int, *moves: tuple[str | int, str]) -> tuple[Holding, list[Parts]]:
+    """Fold movements a second apart, each (signed, owners)."""
+    return fold(start(base), [entry(at, *move) for at, move in enumerate(moves, 1)])
+
+
+def quantities(holding: Holding) -> dict[str, str]:
+    return {stake.alert.alerter: str(stake.quantity) for stake in holding.stakes}
+
+
+def stake(holding: Holding, alert: AlertId) -> Stake:
+    return next(stake for stake in holding.stakes if stake.alert == alert)
+
+
+@pytest.mark.parametrize(
+    ("base", "moves", "held", "owned"),
+    [
+        pytest.param(0, [(4, "1"), (6, "1")], "10", {"one": "10"}, id="two partial fills"),
+        pytest.param(0, [(4, "1"), (-3, "")], "1", {"one": "1"}, id="a partial exit keeps the rest"),
+        pytest.param(0, [(4, "1"), (-4, "")], "0", {"one": "0"}, id="the last sale closes"),
+        pytest.param(10, [(-4, "1")], "6", {}, id="what was held before belongs to nobody"),
+        pytest.param(10, [(4, "1"), (-4, "")], "10", {"one": "0"}, id="an owner is closed before the rest"),
+        pytest.param(10, [(4, "1"), (-9, "")], "5", {"one": "0"}, id="beyond the owner it takes the rest"),
+        pytest.param(0, [(-3, "1")], "-3", {"one": "-3"}, id="selling to open is negative"),
+        pytest.param(0, [(-3, "1"), (2, "")], "-1", {"one": "-1"}, id="buying to cover closes"),
+        pytest.param(-5, [(2, "1")], "-3", {}, id="covering an old short opens nothing"),
+        pytest.param(0, [(4, "1"), (-6, "2")], "-2", {"one": "0", "two": "-2"}, id="a flip does both"),
+        pytest.param(0, [(4, "1"), (-6, "1")], "-2", {"one": "-2"}, id="a flip of one alert"),
+        pytest.param(2, [(-5, "1")], "-3", {"one": "-3"}, id="a flip of what was held before"),
+        pytest.param(0, [(4, "12")], "4", {"one": "4", "two": "4"}, id="two alerts mirror one fill"),
+        pytest.param(0, [(4, "12"), (-4, "")], "0", {"one": "0", "two": "0"}, id="and are closed together"),
+        pytest.param(
+            0, [(2, "1"), (3, "2"), (-2, "")], "3", {"one": "0", "two": "3"}, id="the oldest closes first"
+        ),
+        pytest.param(
+            0, [(2, "1"), (3, "2"), (-4, "")], "1", {"one": "0", "two": "1"}, id="then the next oldest"
+        ),
+        pytest.param(
+            0, [(2, "1"), (3, "12"), (-3, "")], "2", {"one": "2", "two": "2"}, id="a sale spans two groups"
+        ),
+        pytest.param(0, [("0.25", "1"), ("0.5", "1")], "0.75", {"one": "0.75"}, id="fractions of a share"),
+        pytest.param(
+            0, [("0.3", "1"), ("-0.1", ""), ("-0.2", "")], "0.0", {"one": "0"}, id="down to nothing"
+        ),
+        pytest.param(0, [(4, "")], "4", {}, id="a fill of no alert has no owner"),
+        pytest.param(0, [(4, ""), (2, "1"), (-6, "")], "0", {"one": "0"}, id="owned and not owned"),
+        pytest.param(3, [(0, "1")], "3", {}, id="a bust to nothing touches nobody"),
+    ],
+)
+def test_movements_become_held_and_owned(
+    base: int, moves: Sequence[tuple[str | int, str]], held: str, owned: dict[str, str]
+) -> None:
+    holding, _ = folded(base, *moves)
+    assert str(holding.held) == held
+    assert quantities(holding) == owned
+
+
+@pytest.mark.parametrize(
+    ("base", "signed", "opening", "closing"),
+    [
+        (0, 4, 4, 0),
+        (3, 4, 4, 0),
+        (3, -2, 0, -2),
+        (3, -5, -2, -3),
+        (-3, 5, 2, 3),
+        (-3, -1, -1, 0),
+        (3, 0, 0, 0),
+    ],
+)
+def test_an_entry_splits_at_zero(base: int, signed: int, opening: int, closing: int) -> None:
+    _, (parts,) = folded(base, (signed, ""))
+    assert parts == Parts(Decimal(opening), Decimal(closing), ())
+
+
+def test_each_part_says_whom_it_touched() -> None:
+    _, parts = folded(0, (4, "1"), (-6, "2"), (1, "1"))
+    assert [part.touched for part in parts] == [(ONE,), (ONE, TWO), (TWO,)]
+
+
+def test_the_group_that_the_order_names_closes_first() -> None:
+    entries = [entry(1, 2, "1"), entry(2, 3, "2"), entry(3, -3, named="two/nvda")]
+    holding, _ = fold(start(), entries)
+    assert quantities(holding) == {"one": "2", "two": "0"}
+
+
+def test_naming_an_alert_that_owns_nothing_falls_back_to_the_oldest() -> None:
+    entries = [entry(1, 2, "1"), entry(2, 3, "2"), entry(3, -2, named="else/nvda")]
+    holding, _ = fold(start(), entries)
+    assert quantities(holding) == {"one": "0", "two": "3"}
+
+
+def test_a_group_that_grew_keeps_its_age() -> None:
+    holding, _ = folded(0, (2, "1"), (3, "2"), (1, "1"), (-3, ""))
+    assert quantities(holding) == {"one": "0", "two": "3"}
+
+
+def test_the_average_is_that_of_the_openings() -> None:
+    entries = [entry(1, 4, "1", "2.50"), entry(2, -3), entry(3, 1, "1", "3.50"), entry(4, -1)]
+    holding, _ = fold(start(), entries)
+    mine = stake(holding, ONE)
+    assert mine.quantity == 1
+    assert mine.avg_price == 3
+    assert mine.opened_at == entries[0].moment.time
+    assert mine.closed_at is None
+
+
+def test_opened_anew_after_a_close_it_begins_anew() -> None:
+    entries = [entry(1, 4, "1", "2.50"), entry(2, -4), entry(3, 2, "1", "9")]
+    holding, _ = fold(start(), entries)
+    mine = stake(holding, ONE)
+    assert mine.quantity == 2
+    assert mine.avg_price == 9
+    assert mine.opened_at == entries[2].moment.time
+    assert mine.closed_at is None
+
+
+def test_a_closed_stake_remembers_when_and_by_what() -> None:
+    entries = [entry(1, 4, "1"), entry(2, -4)]
+    mine = stake(fold(start(), entries)[0], ONE)
+    assert (mine.closed_at, mine.closed_by, mine.last_exec_id) == (entries[1].moment.time, None, "e2")
+
+
+def test_a_departure_closes_every_owner_and_names_no_execution() -> None:
+    gone = Entry(Moment(START + timedelta(days=4), 9), "", Decimal(0), Decimal(0), departed="expired")
+    holding, parts = fold(start(3), [entry(1, 4, "1"), entry(2, 1, "2"), gone])
+    assert holding.held == 0
+    assert holding.groups == ()
+    assert parts[-1] == Parts(Decimal(0), Decimal(-8), (ONE, TWO))
+    mine = stake(holding, ONE)
+    assert mine.quantity == 0
+    assert (mine.closed_by, mine.last_exec_id) == ("expired", "e1")
+    assert mine.closed_at == gone.moment.time
+
+
+def test_a_departure_of_nothing_touches_nobody() -> None:
+    holding, parts = fold(start(), [entry(1, 4, "1"), entry(2, -4), entry(3, 0, departed="expired")])
+    assert holding.held == 0
+    assert parts[-1].touched == ()
+    assert stake(holding, ONE).closed_by is None
+
+
+def test_alerts_that_share_a_fill_name_each_other() -> None:
+    holding, _ = folded(0, (4, "12"), (1, "1"))
+    assert stake(holding, ONE).shared_with == ("two/NVDA",)
+    assert stake(holding, TWO).shared_with == ("one/NVDA",)
+
+
+def test_folding_starts_from_the_base_whatever_was_held() -> None:
+    once, _ = folded(2, (4, "1"))
+    again, _ = fold(at_base(once), [entry(1, 4, "1")])
+    assert again == once
+
+
+def test_folding_in_two_parts_is_folding_at_once() -> None:
+    moves = [entry(1, 4, "1"), entry(2, -1, "1"), entry(3, 2, "12"), entry(4, -3)]
+    first, _ = fold(start(2), moves[:2])
+    assert fold(first, moves[2:])[0] == fold(start(2), moves)[0]
+
+
+def test_entries_out_of_order_are_refused() -> None:
+    with pytest.raises(AssertionError, match="out of order"):
+        fold(start(), [entry(2, 1), entry(1, 1)])

@@ -1,0 +1,350 @@
+"""Whatever the order, the repeats and the roads by which facts come, the same facts give the same state."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tests.support.facts import ACCOUNT, NVDA, Story, execution, fee, open_order, position, status
+from tracker.core.model import (
+    ZERO,
+    AlertId,
+    AlertUpdate,
+    BrokerFact,
+    End,
+    EndOf,
+    Execution,
+    Match,
+    Matched,
+    Position,
+    Rule,
+    Source,
+    Unmatched,
+)
+from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, TABLES, Book, MemoryBook
+from tracker.journal.journal import Journal
+
+ACCOUNTS = (ACCOUNT, "DU9000001")
+CONTRACTS = (NVDA, replace(NVDA, con_id=701, symbol="SPX"))
+ALERTS_OF = tuple(AlertId(name, "NVDA", "2025-11-18T15:42:00", 700100200) for name in ("one", "two"))
+OWNERS: tuple[tuple[AlertId, ...], ...] = ((), ALERTS_OF[:1], ALERTS_OF[1:], ALERTS_OF)
+REFERENCES = ("", "one/NVDA", "tracker:two/NVDA")
+
+EXAMPLES = settings(max_examples=50, deadline=None)
+
+
+def decide(execution: Execution) -> Match:
+    """Match by the order's number, which the strategies choose."""
+    owners = OWNERS[execution.order_id % len(OWNERS)]
+    return Matched(tuple((owner, Rule.CON_ID) for owner in owners)) if owners else Unmatched("none")
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Hold one execution with its versions, the last of which is in force."""
+
+    versions: tuple[Execution, ...]
+
+    @property
+    def in_force(self) -> Execution:
+        return self.versions[-1]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Hold facts that come together: pushed, or as the answer to a sweep."""
+
+    facts: tuple[Execution, ...]
+    over: str
+    """`live`, or how the answer was over."""
+
+
+prices = st.integers(1, 400).map(lambda cents: cents / Decimal(100))
+
+
+@st.composite
+def fills(draw: st.DrawFn, *, corrected: bool = False) -> list[Fill]:
+    """Draw a day's fills, ten seconds apart."""
+    drawn: list[Fill] = []
+    for number in range(draw(st.integers(1, 8))):
+        signed = draw(st.integers(-5, 5).filter(bool))
+        first = execution(
+            f"0000e0d5.{number:08x}.01.01",
+            signed,
+            str(draw(prices)),
+            at=10 + 10 * number,
+            contract=draw(st.sampled_from(CONTRACTS)),
+            account=draw(st.sampled_from(ACCOUNTS)),
+            perm_id=draw(st.integers(188, 190)) * 10 + (signed > 0),
+            order_id=draw(st.integers(0, 3)),
+            order_ref=draw(st.sampled_from(REFERENCES)),
+        )
+        changes = draw(st.lists(st.tuples(st.integers(0, 5), prices), max_size=2)) if corrected else []
+        later = (
+            replace(
+                first,
+                exec_id=f"0000e0d5.{number:08x}.01.{version:02d}",
+                quantity=Decimal(quantity),
+                price=price,
+            )
+            for version, (quantity, price) in enumerate(changes, 2)
+        )
+        drawn.append(Fill((first, *later)))
+    return drawn
+
+
+@st.composite
+def deliveries(draw: st.DrawFn, facts: Sequence[Execution]) -> list[Delivery]:
+    """Draw an arrival of these facts: in any order, some of them repeated, pushed and swept."""
+    repeats = draw(st.lists(st.sampled_from(facts), max_size=4))
+    arrival = draw(st.permutations([*facts, *repeats]))
+    drawn: list[Delivery] = []
+    while arrival:
+        size = draw(st.integers(1, len(arrival)))
+        over = draw(st.sampled_from(("live", "live", "ended", "quiet", "timeout")))
+        drawn.append(Delivery(tuple(arrival[:size]), over))
+        arrival = arrival[size:]
+    return drawn
+
+
+held_before = st.dictionaries(
+    st.tuples(st.sampled_from(ACCOUNTS), st.sampled_from(CONTRACTS)), st.integers(-6, 6), max_size=4
+)
+
+
+def begun(before: dict[tuple[str, object], int], book: Book | None = None) -> Story:
+    """Return a story whose link is up, with what was held before."""
+    story = Story(decide, book=book, up=False)
+    story.note(Source.LINK, "up", ",".join(ACCOUNTS), "176")
+    rows: list[Position] = [
+        position(number, contract=contract, account=account)
+        for account in ACCOUNTS
+        for contract in CONTRACTS
+        if (number := before.get((account, contract))) is not None
+    ]
+    story.snapshot(*rows)
+    return story
+
+
+def play(story: Story, arrival: Sequence[Delivery]) -> Story:
+    for number, delivery in enumerate(arrival):
+        if delivery.over == "live":
+            story.tell(*delivery.facts)
+            continue
+        request = 900 + number
+        story.note(Source.SENT, "executions", str(request), "")
+        story.tell(*(replace(fact, request_id=request) for fact in delivery.facts))
+        if delivery.over == "ended":
+            story.tell(End(EndOf.EXECUTIONS, request))
+        elif delivery.over == "quiet":
+            story.note(Source.LINK, "quiet", str(request))
+        else:
+            story.note(Source.LINK, "timeout", "executions", str(request))
+    return story
+
+
+def clean(before: dict[tuple[str, object], int], drawn: Sequence[Fill]) -> Story:
+    """Return the story of the same day as it would be told best: once each, in order, as in force."""
+    story = begun(before)
+    for fill in drawn:
+        story.tell(fill.in_force)
+    return story
+
+
+def holdings(story: Story) -> dict[str, object]:
+    """Return what is held and owned, without the numbers of frames."""
+    return {
+        row.key.text(): (
+            row.base,
+            row.held,
+            [(group.owners, group.quantity, group.avg_price, group.opened.time) for group in row.groups],
+            sorted(
+                (stake.alert, stake.quantity, stake.avg_price, stake.opened_at, stake.last_exec_id)
+                for stake in row.stakes
+            ),
+        )
+        for row in story.book.every(HOLDINGS)
+    }
+
+
+def shown(story: Story) -> dict[AlertId, AlertUpdate]:
+    """Return what each record must show, but for the moment of the news."""
+    updates: dict[AlertId, AlertUpdate] = {}
+    for state in story.book.every(ALERTS):
+        assert state.shown is not None
+        assert state.shown.last_order_update is not None
+        last = {**state.shown.last_order_update, "updated_at": None}
+        updates[state.alert] = replace(state.shown, last_order_update=last)
+    return updates
+
+
+def owned(story: Story) -> set[AlertId]:
+    """Return the alerts that own or owned anything."""
+    return {stake.alert for row in story.book.every(HOLDINGS) for stake in row.stakes}
+
+
+def assert_same(story: Story, best: Story) -> None:
+    assert holdings(story) == holdings(best)
+    ours, theirs = shown(story), shown(best)
+    for alert in owned(best):
+        assert ours[alert] == theirs[alert]
+    for alert in ours.keys() - owned(best):
+        # It was taken for the owner of something until an earlier fill arrived.
+        told = ours[alert].position
+        assert told is not None
+        assert (ours[alert].open, told["quantity"]) == (False, 0)
+
+
+def rows(book: Book) -> dict[str, list[object]]:
+    """Return every row of a book."""
+    return {table.name: sorted(book.every(table), key=table.key) for table in TABLES}
+
+
+@EXAMPLES
+@given(st.data(), held_before, fills())
+def test_shuffled_repeated_and_swept_equals_the_clean_run(
+    data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
+) -> None:
+    arrival = data.draw(deliveries([fill.in_force for fill in drawn]))
+    assert_same(play(begun(before), arrival), clean(before, drawn))
+
+
+@EXAMPLES
+@given(st.data(), held_before, fills(corrected=True))
+def test_corrections_in_any_order_equal_the_corrected_stream(
+    data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
+) -> None:
+    arrival = data.draw(deliveries([version for fill in drawn for version in fill.versions]))
+    assert_same(play(begun(before), arrival), clean(before, drawn))
+
+
+@EXAMPLES
+@given(st.data(), held_before, fills(corrected=True))
+def test_a_new_process_at_every_batch_equals_the_clean_run(
+    data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
+) -> None:
+    arrival = data.draw(deliveries([version for fill in drawn for version in fill.versions]))
+    story = begun(before)
+    for number, delivery in enumerate(arrival):
+        story.restart()
+        play(story, [delivery] if number % 2 else [dataclasses.replace(delivery, over="live")])
+    story.restart()
+    story.note(Source.LINK, "down", "the end")
+    assert_same(story, clean(before, drawn))
+
+
+@EXAMPLES
+@given(st.data(), held_before, fills(corrected=True))
+def test_everything_told_twice_changes_nothing_the_second_time(
+    data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
+) -> None:
+    arrival = data.draw(deliveries([version for fill in drawn for version in fill.versions]))
+    story = play(begun(before), arrival)
+    after = rows(story.book)
+    for delivery in arrival:
+        assert story.tell(*delivery.facts) == []
+    assert rows(story.book) == after
+
+
+@EXAMPLES
+@given(st.data(), held_before, fills(corrected=True))
+def test_quantities_are_sums_and_nobody_owns_more_than_is_held(
+    data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
+) -> None:
+    arrival = data.draw(deliveries([version for fill in drawn for version in fill.versions]))
+    story = begun(before)
+    for delivery in arrival:
+        play(story, [delivery])
+        for row in story.book.every(HOLDINGS):
+            booked = [one for one in story.book.find(EXECUTIONS, "contract", row.key.text()) if one.counted]
+            assert row.held == row.base + sum((one.execution.signed for one in booked), ZERO)
+            assert all(one.opening + one.closing == one.execution.signed for one in booked)
+            assert sum((abs(group.quantity) for group in row.groups), ZERO) <= abs(row.held)
+            assert all((group.quantity > 0) == (row.held > 0) for group in row.groups)
+            for stake in row.stakes:
+                mine = [group.quantity for group in row.groups if stake.alert in group.owners]
+                assert stake.quantity == sum(mine, ZERO)
+                assert (stake.closed_at is None) == bool(stake.quantity)
+
+
+def other_facts(drawn: Sequence[Fill]) -> st.SearchStrategy[list[BrokerFact]]:
+    """Draw what the broker says beside executions."""
+    ids = st.sampled_from([fill.versions[0].exec_id for fill in drawn])
+    perm_ids = st.sampled_from([fill.versions[0].perm_id for fill in drawn])
+    amounts = st.integers(0, 6)
+    return st.lists(
+        st.one_of(
+            st.builds(fee, ids, st.sampled_from([None, "1.25", "2"]), st.sampled_from([None, "-3"])),
+            st.builds(lambda perm_id, total: open_order(total, perm_id=perm_id), perm_ids, amounts),
+            st.builds(
+                lambda name, filled, rest, perm_id: status(name, filled, rest, perm_id=perm_id),
+                st.sampled_from(["Submitted", "Filled", "Cancelled", "Inactive"]),
+                amounts,
+                amounts,
+                perm_ids,
+            ),
+            st.builds(position, st.integers(-6, 6)),
+        ),
+        max_size=6,
+    )
+
+
+def check_columns(journal: Journal) -> None:
+    """Check that each row is found by what it says, also by values that were computed for an earlier one."""
+    for table in TABLES:
+        columns = ", ".join(["key", *table.indexes])
+        found = {key: values for key, *values in journal._db.execute(f"SELECT {columns} FROM {table.name}")}
+        for row in journal.book.every(table):
+            assert found[table.key(row)] == [of(row) for of in table.indexes.values()]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data(), held_before, fills(corrected=True))
+def test_the_same_frames_give_the_same_rows_in_every_book(
+    data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
+) -> None:
+    arrival = data.draw(deliveries([version for fill in drawn for version in fill.versions]))
+    beside = data.draw(other_facts(drawn))
+
+    def tell(book: Book) -> dict[str, list[object]]:
+        story = play(begun(before, book), arrival)
+        for fact in beside:
+            story.tell(fact)
+        return rows(book)
+
+    first = tell(MemoryBook())
+    assert tell(MemoryBook()) == first
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Path(folder) / "journal.db")
+        with journal.step() as advance:
+            assert tell(journal.book) == first
+            advance(1)
+        journal.close()
+        reopened = Journal(Path(folder) / "journal.db")
+        assert rows(reopened.book) == first
+        check_columns(reopened)
+        reopened.close()
+
+
+@EXAMPLES
+@given(st.data(), held_before, fills())
+def test_what_is_told_beside_executions_moves_no_quantity(
+    data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
+) -> None:
+    beside = data.draw(other_facts(drawn))
+    story = begun(before)
+    for fact in beside[::2]:
+        story.tell(fact)
+    for fill in drawn:
+        story.tell(fill.in_force)
+    for fact in beside[1::2]:
+        story.tell(fact)
+    assert holdings(story) == holdings(clean(before, drawn))

@@ -1,0 +1,75 @@
+"""The read-only alerter stores add to an alert what it lacks, and override nothing that it says."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.matching_cases import CON_ID, fill, match, option_alert, stock_alert, stored
+from tracker.core.matching import fill_in
+from tracker.core.model import NO_EXPIRY, Alert, Matched, Rule, StoredContract
+
+
+def test_a_stored_contract_fills_in_the_expiry_and_the_conid() -> None:
+    alert = option_alert(expires=None)
+    filled = fill_in(alert, [stored(con_id=CON_ID)])
+    assert filled == replace(alert, expiry=stored().expiry, con_ids=frozenset([CON_ID]))
+    assert match(fill(), filled) == Matched(((alert.id, Rule.CON_ID),))
+    assert match(fill(), fill_in(alert, [stored()])) == Matched(((alert.id, Rule.CONTRACT),))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        stored(symbol="TSLA", con_id=CON_ID),
+        stored(right="P", con_id=CON_ID),
+        stored(right="", con_id=CON_ID),
+        stored(strike="95", con_id=CON_ID),
+        stored(strike=None, con_id=CON_ID),
+        stored(date(2025, 11, 16), con_id=CON_ID),
+        stored(date(2024, 11, 21), con_id=CON_ID),
+        stored(None),
+    ],
+)
+def test_a_stored_contract_that_does_not_agree_adds_nothing(other: StoredContract) -> None:
+    alert = option_alert(expires=None)
+    assert fill_in(alert, [other]) == alert
+    assert fill_in(alert, []) == alert
+
+
+@pytest.mark.parametrize(
+    "alert",
+    [
+        stock_alert(),
+        option_alert(strike=None, expires=None),
+        option_alert(right="", expires=None),
+    ],
+)
+def test_an_alert_without_right_and_strike_gains_nothing(alert: Alert) -> None:
+    assert fill_in(alert, [stored(con_id=CON_ID), stored(strike=None), stored(right="")]) == alert
+
+
+def test_what_the_alert_says_is_never_overridden() -> None:
+    other_day = option_alert(expires="1219")
+    assert fill_in(other_day, [stored(con_id=CON_ID)]) == other_day
+    own_con_id = option_alert(expires=None, con_ids=[1])
+    assert fill_in(own_con_id, [stored(con_id=CON_ID)]).con_ids == {1}
+    unusable = option_alert(expires="02/30")
+    assert fill_in(unusable, [stored(con_id=CON_ID)]) == replace(unusable, con_ids=frozenset([CON_ID]))
+    month = option_alert(expires="NOV25")
+    assert fill_in(month, [stored(con_id=CON_ID)]) == replace(month, con_ids=frozenset([CON_ID]))
+
+
+def test_stored_contracts_of_several_expiries_add_nothing() -> None:
+    contracts = [stored(con_id=CON_ID), stored(date(2025, 12, 19), con_id=2)]
+    for alert in (option_alert(expires=None), option_alert(expires="02/30")):
+        assert fill_in(alert, contracts) == alert
+
+
+def test_a_stored_contract_counts_where_its_expiry_or_the_alerts_age_is_unknown() -> None:
+    alert = option_alert(created=None)
+    assert fill_in(alert, [stored(None, con_id=CON_ID)]).con_ids == {CON_ID}
+    long_gone = stored(date(2020, 11, 21), con_id=CON_ID)
+    assert fill_in(replace(alert, expiry=NO_EXPIRY), [long_gone]).con_ids == {CON_ID}

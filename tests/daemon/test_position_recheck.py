@@ -1,0 +1,106 @@
+"""What is in doubt is settled by another answer for positions, soon and not only at the next regular one."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+
+from tests.support.daemon_rig import CALL, Rig, record
+from tests.support.reconcile_rig import ACCOUNT, buy, play
+from tracker.clock import now
+from tracker.core.model import AlertId, Contract
+from tracker.core.state import ALERTS, HOLDINGS, AlertState, Holding, MemoryBook, Seed
+from tracker.daemon.position_recheck import settle_doubts
+from tracker.paper.encode_messages import position
+
+
+def test_fills_just_before_the_first_start_end_with_what_the_broker_holds(tmp_path: Path) -> None:
+    """4 bought long ago and 2 sold just now: the first answer leaves open whether it contains the sale."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({"robindahood-alerts": {"NVDA": record()}})
+        buy(rig, CALL, 4, ago=10)
+        rig.gateway.execute(CALL, "SELL", 2, "3.10")
+        await rig.start()
+        await rig.until(lambda: rig.read()["open"] and rig.read()["position"]["quantity"] == 2, seconds=20)
+
+    play(tmp_path, story)
+
+
+def test_a_sale_that_only_a_later_answer_tells_shuts_its_alert(tmp_path: Path) -> None:
+    """The position is told in the second of the sale, and the sale itself only by the next sweep."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({"robindahood-alerts": {"NVDA": record()}})
+        await rig.start()
+        order = rig.gateway.order(CALL, "BUY", 4, limit="2.5")
+        rig.gateway.fill(order)
+        await rig.until(lambda: rig.read()["open"])
+        held = position(rig.gateway.book.position(ACCOUNT, CALL))
+        rig.gateway.execute(CALL, "SELL", 4, "3.10", push=False, time=now() - timedelta(seconds=1))
+        rig.gateway.push_raw(*held)
+        await rig.until(lambda: rig.read()["position"]["quantity"] == 0)
+        await rig.until(lambda: not rig.read()["open"], seconds=20)
+
+    play(tmp_path, story)
+
+
+def test_it_asks_for_an_alert_whose_end_is_in_doubt() -> None:
+    book = MemoryBook()
+    alert = AlertId("robindahood-alerts", "NVDA", "2025-11-18T15:42:07", 5)
+    book.put(ALERTS, AlertState(alert, doubted=True))
+
+    async def asked() -> str:
+        reasons: asyncio.Queue[str] = asyncio.Queue()
+        task = asyncio.create_task(settle_doubts(book, reasons.put_nowait, first=0.01))
+        async with asyncio.timeout(60):
+            reason = await reasons.get()
+        task.cancel()
+        return reason
+
+    assert "(1 alerts)" in asyncio.run(asked())
+
+
+def test_it_asks_while_there_is_doubt_and_ever_more_rarely() -> None:
+    book = MemoryBook()
+    times: list[float] = []
+
+    async def asked(count: int) -> None:
+        loop = asyncio.get_running_loop()
+
+        def ask(reason: str) -> None:
+            assert "(1 contracts)" in reason
+            times.append(loop.time())
+            if len(times) == count:
+                task.cancel()
+
+        task = asyncio.create_task(settle_doubts(book, ask, first=0.02, most=0.08))
+        with suppress(asyncio.CancelledError):
+            async with asyncio.timeout(60):
+                await task
+
+    contract = Contract(5, "NVDA", "OPT")
+    book.put(HOLDINGS, Holding("DU1", contract, Decimal(0), Decimal(2), Seed.DOUBT))
+    asyncio.run(asked(4))
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    assert pauses[0] >= 0.04
+    assert min(pauses[1:]) >= 0.08
+
+
+def test_it_leaves_the_broker_alone_where_nothing_is_in_doubt() -> None:
+    book = MemoryBook()
+    contract = Contract(5, "NVDA", "OPT")
+    book.put(HOLDINGS, Holding("DU1", contract, Decimal(0), Decimal(2), Seed.SNAPSHOT))
+    asked: list[str] = []
+
+    async def wait() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await settle_doubts(book, asked.append, first=0.01)
+
+    asyncio.run(wait())
+    assert asked == []

@@ -1,0 +1,249 @@
+"""Each judgement of doctor about the gateway, from what a visit heard or a running tracker says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.doctor.test_checks import NEW_YORK, NOW, check
+from tracker.doctor import check_gateway, running
+from tracker.doctor.findings import Finding, Level
+from tracker.gateway.preflight_result import Clocked, Reach, Visited
+
+IN = Visited(
+    Reach.IN,
+    accounts=("DU1234567",),
+    server_version=176,
+    greeting="20251118 12:00:00 EST",
+    executions_listed=True,
+    read_only=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("reach", "level", "words"),
+    [
+        (Reach.NOWHERE, Level.FAULT, "start TWS or IB Gateway"),
+        (Reach.SILENCE, Level.FAULT, "trust this address"),
+        (Reach.STRANGER, Level.FAULT, "no TWS and no Gateway"),
+        (Reach.ID_TAKEN, Level.OK, "is open"),
+        (Reach.HALFWAY, Level.OK, "is open"),
+        (Reach.IN, Level.OK, "server version 176"),
+    ],
+)
+def test_the_port(reach: Reach, level: Level, words: str) -> None:
+    visited = replace(IN, reach=reach, reason="as it was told")
+    check(check_gateway.judge_port(visited, "127.0.0.1", 4002, now=NOW), level, words)
+
+
+def test_a_port_that_is_closed_during_a_reset_says_so() -> None:
+    night = datetime(2025, 11, 18, 5, 0, tzinfo=UTC)
+    visited = Visited(Reach.NOWHERE, "nothing listens there")
+    check(check_gateway.judge_port(visited, "h", 4002, now=night), Level.FAULT, "now is IBKR's nightly reset")
+
+
+def test_the_login() -> None:
+    check(check_gateway.judge_login(IN, 3), Level.OK, "client id 3")
+    taken = Visited(Reach.ID_TAKEN, "in use")
+    check(
+        check_gateway.judge_login(taken, 3),
+        Level.FAULT,
+        "another session uses client id 3",
+        "gateway.client_id",
+    )
+    check(check_gateway.judge_login(Visited(Reach.HALFWAY, "no end"), 3), Level.FAULT, "no end", "window")
+    check(check_gateway.judge_login(replace(IN, reason="closed"), 3), Level.WARNING, "closed")
+
+
+@pytest.mark.parametrize(
+    ("accounts", "watched", "bound_to", "port", "level", "words"),
+    [
+        (["DU1234567"], [], "paper", 4002, Level.OK, "guarded by the journal (paper fills)"),
+        (["DU1234567"], ["DU1234567"], None, 4002, Level.OK, "guarded by gateway.accounts"),
+        (["DU1234567"], [], None, 4002, Level.NOTE, "nothing guards that yet"),
+        (["U1234567"], [], "live", 4001, Level.OK, "live login: U1234567"),
+        (["U1234567"], [], None, 4002, Level.WARNING, "customarily paper"),
+        (["U1234567"], [], None, 7497, Level.WARNING, "customarily paper"),
+        (["DU1234567"], [], None, 4001, Level.WARNING, "customarily live"),
+        (["U1234567"], [], "paper", 4002, Level.FAULT, "the journal holds paper fills"),
+        (["U1234567"], ["DU1234567"], None, 4002, Level.FAULT, "DU1234567, which this login does not manage"),
+        (["F1234567", "U1234567"], [], None, 4001, Level.FAULT, "advisor's master"),
+        (["U1234567"], ["U1234567"], None, 12345, Level.OK, "live login"),
+    ],
+)
+def test_the_account(
+    accounts: list[str], watched: list[str], bound_to: str | None, port: int, level: Level, words: str
+) -> None:
+    check(check_gateway.judge_account(accounts, watched, bound_to, port), level, words)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "trip", "level", "words"),
+    [
+        (0.0, 0.01, Level.OK, "within"),
+        (4.0, 0.01, Level.OK, "within"),
+        (-20.0, 0.01, Level.WARNING, "20 s behind"),
+        (20.0, 0.01, Level.WARNING, "20 s ahead"),
+        (20.0, 40.0, Level.OK, "within"),
+        (600.0, 0.01, Level.FAULT, "10 min ahead of"),
+        (-600.0, 0.01, Level.FAULT, "10 min behind"),
+    ],
+)
+def test_clocks(ahead: float, trip: float, level: Level, words: str) -> None:
+    """The gateway tells whole seconds, and a slow answer says little."""
+    middle = NOW + timedelta(seconds=trip / 2 + ahead - 0.5)
+    clocked = Clocked(NOW, middle, NOW + timedelta(seconds=trip))
+    check(check_gateway.judge_clock(clocked, timedelta(seconds=120)), level, words)
+
+
+def test_clocks_are_judged_by_how_early_a_fill_may_be() -> None:
+    clocked = Clocked(NOW, NOW + timedelta(seconds=15), NOW)
+    check(check_gateway.judge_clock(clocked, timedelta(seconds=10)), Level.FAULT, "miss their alerts")
+    check(check_gateway.judge_clock(clocked, timedelta(0)), Level.WARNING, "15 s ahead")
+    check(check_gateway.judge_clock(None, timedelta(0)), Level.NOTE, "did not tell its time")
+
+
+def test_the_gateways_own_link() -> None:
+    check(check_gateway.judge_upstream(IN, now=NOW), Level.OK, "no trouble")
+    lost = replace(IN, upstream="the gateway has lost IBKR (1100)")
+    check(check_gateway.judge_upstream(lost, now=NOW), Level.WARNING, "1100")
+    check(
+        check_gateway.judge_upstream(lost, now=datetime(2025, 11, 18, 5, tzinfo=UTC)),
+        Level.NOTE,
+        "nightly reset",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "master", "fees"),
+    [
+        ({"of_others": 3, "of_others_with_fee": 2}, Level.OK, Level.OK),
+        ({"of_others": 1}, Level.WARNING, Level.NOTE),
+        ({}, Level.NOTE, Level.NOTE),
+        ({"of_others": 3, "executions_listed": False}, Level.NOTE, Level.NOTE),
+    ],
+)
+def test_the_master_and_the_fees(changes: dict[str, Any], master: Level, fees: Level) -> None:
+    visited = replace(IN, **changes)
+    check(
+        check_gateway.judge_master(visited, 4),
+        master,
+        "4" if master is not Level.OK else "fees of other clients",
+    )
+    check(check_gateway.judge_fees(visited, 4), fees)
+
+
+def test_the_read_only_api() -> None:
+    check(check_gateway.judge_read_only(IN, binds=False), Level.OK, "on")
+    check(check_gateway.judge_read_only(IN, binds=True), Level.WARNING, "bind_manual_orders")
+    check(check_gateway.judge_read_only(replace(IN, read_only=False), binds=True), Level.NOTE, "off")
+    check(
+        check_gateway.judge_read_only(replace(IN, read_only=None), binds=False), Level.NOTE, "cannot be told"
+    )
+
+
+def test_orders_by_hand() -> None:
+    check(check_gateway.judge_manual_orders(0, binds=False), Level.OK, "none is bound")
+    check(check_gateway.judge_manual_orders(0, binds=True), Level.NOTE, "bound to client 0")
+    check(check_gateway.judge_manual_orders(5, binds=False), Level.NOTE, "by the sweeps only")
+
+
+@pytest.mark.parametrize(
+    ("greeting", "level", "words"),
+    [
+        ("20251118 12:00:00 EST", Level.OK, "agrees with US/Eastern"),
+        ("20251118 12:00:00 Eastern Standard Time", Level.OK, "agrees"),
+        ("20251118 18:00:00 CET", Level.WARNING, 'gateway.timezone = "Europe/Berlin"'),
+        ("20251118 12:00:00 Middle Earth Time", Level.NOTE, "unknown"),
+        ("20251118 12:00:00", Level.NOTE, "not told"),
+        ("", Level.NOTE, "not told"),
+    ],
+)
+def test_the_zone_of_the_login(greeting: str, level: Level, words: str) -> None:
+    check(check_gateway.judge_login_zone(greeting, NEW_YORK, "US/Eastern", now=NOW), level, words)
+
+
+def test_zones_that_agree_in_winter_only_do_not_agree() -> None:
+    found = check_gateway.judge_login_zone(
+        "20251118 12:00:00 EST", ZoneInfo("Etc/GMT+5"), "Etc/GMT+5", now=NOW
+    )
+    check(found, Level.WARNING, "America/New_York")
+
+
+def visit_findings(visited: Visited) -> dict[str, Level]:
+    found = check_gateway.judge_visit(
+        visited,
+        host="127.0.0.1",
+        port=4002,
+        client_id=0,
+        watched=["DU1234567"],
+        binds=False,
+        bound_to="paper",
+        early_fill=timedelta(seconds=120),
+        zone=NEW_YORK,
+        zone_name="US/Eastern",
+        now=NOW,
+    )
+    return {finding.check: finding.level for finding in found}
+
+
+def test_what_a_visit_did_not_come_to_is_one_note() -> None:
+    assert visit_findings(Visited(Reach.NOWHERE, "closed")) == {
+        "gateway_port": Level.FAULT,
+        "not_known": Level.NOTE,
+    }
+    assert visit_findings(Visited(Reach.ID_TAKEN, "in use")) == {
+        "gateway_port": Level.OK,
+        "login": Level.FAULT,
+        "not_known": Level.NOTE,
+    }
+    assert len(visit_findings(IN)) == 10
+
+
+# A running tracker
+
+
+STATUS = {
+    "subscribed": True,
+    "link": {"state": "up", "reason": "connected with 1 account", "accounts": ["DU1234567"]},
+    "journal": {"mode": "paper"},
+    "fills_today": 4,
+    "fees_pending": 1,
+    "store": {"away": {}},
+}
+
+
+def running_findings(status: dict[str, Any]) -> dict[str, Finding]:
+    found = running.judge_running(status, client_id=0, watched=[], binds=False, port=4002)
+    return {finding.check: finding for finding in found}
+
+
+def test_a_running_tracker_that_is_well() -> None:
+    found = running_findings(STATUS)
+    check(found["login"], Level.OK, "receives fills")
+    check(found["account"], Level.OK, "paper login: DU1234567")
+    check(found["fees"], Level.OK, "of 4 fills today 1 still wait")
+    check(found["not_known"], Level.NOTE, "holds client id 0")
+    assert "store" not in found
+
+
+def test_a_running_tracker_in_trouble() -> None:
+    down = {"state": "waiting", "reason": "client id 0 is in use; retrying in 4 s", "accounts": []}
+    found = running_findings({**STATUS, "subscribed": False, "link": down, "fees_pending": 4})
+    check(found["login"], Level.FAULT, "client id 0 is in use")
+    check(found["fees"], Level.WARNING, "none came for the 4 fills")
+    assert "account" not in found
+    coming = {**STATUS, "subscribed": False, "link": {"state": "syncing", "reason": "logged in"}}
+    check(running_findings(coming)["login"], Level.NOTE, "syncing")
+    away = {**STATUS, "store": {"away": {"written": {"since": "", "reason": "disk full"}}}}
+    check(running_findings(away)["store"], Level.FAULT, "cannot be written: disk full")
+
+
+def test_an_answer_of_another_version_is_judged_by_what_it_has() -> None:
+    found = running_findings({"subscribed": True, "link": None, "store": 3, "fills_today": "many"})
+    assert found["login"].level is Level.OK
+    assert found["fees"].level is Level.NOTE

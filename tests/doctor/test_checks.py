@@ -1,0 +1,394 @@
+"""Each judgement of doctor, from facts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tracker.doctor import check_files, check_machine, check_status_socket, days
+from tracker.doctor.check_time_zones import judge_created_at
+from tracker.doctor.finding import (
+    FolderState,
+    JournalFacts,
+    Lock,
+    Machine,
+    Place,
+    PortState,
+    Records,
+    Space,
+    Stamp,
+    StatusPort,
+    Stopped,
+    Token,
+)
+from tracker.doctor.findings import Finding, Level, counted, is_well
+from tracker.doctor.mounts import Mount
+from tracker.gateway.error_codes import next_resets
+from tracker.stores.filesystem import FileStat
+
+NOW = datetime(2025, 11, 18, 17, 0, tzinfo=UTC)
+"""12:00 in New York, on a Tuesday."""
+NEW_YORK = ZoneInfo("America/New_York")
+BERLIN = ZoneInfo("Europe/Berlin")
+FILE = FileStat(1, 2, 0o100644, 1000, 1000, 1, 4096, 0, 0)
+ALERTS = Path("/data/alerts/alerts.json")
+PLACE = Place("stores.alerts", "flag --stores.alerts", ALERTS, True, FolderState.THERE, file=FILE, tried=True)
+RECORDS = Records(2, 1, (), ())
+PORT = StatusPort("127.0.0.1", 8765, True, PortState.FREE)
+
+
+def check(finding: Finding, level: Level, *words: str) -> None:
+    """Check a level, that the words are there, and that what is wrong comes with what to do."""
+    assert finding.level is level, finding
+    for word in words:
+        assert word in f"{finding.found} {finding.next_step}", finding
+    assert finding.found
+    if level in (Level.WARNING, Level.FAULT):
+        assert finding.next_step, finding
+
+
+def place(**changes: Any) -> Place:
+    return replace(PLACE, **changes)
+
+
+# The machine
+
+
+MACHINE = Machine((3, 12, 4), {"ib_insync": "0.9.86", "order-tracker": "0.1.0"}, (), 599)
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "words"),
+    [
+        ({}, Level.OK, "Python 3.12.4, ib_insync 0.9.86, tracker 0.1.0"),
+        ({"versions": {"ib_insync": "0.9.86"}}, Level.OK, "run from its source"),
+        ({"python": (3, 10, 1)}, Level.FAULT, "3.11, 3.12 or 3.13"),
+        ({"python": (3, 14, 0)}, Level.FAULT, "3.11, 3.12 or 3.13"),
+        ({"versions": {}}, Level.FAULT, "not installed"),
+        ({"versions": {"ib_insync": "0.9.85"}}, Level.FAULT, "install ib_insync 0.9.86"),
+        ({"versions": {"ib_insync": "0.9.86", "ib_async": "2.1.0"}}, Level.FAULT, "ib_async"),
+    ],
+)
+def test_python_and_its_libraries(changes: dict[str, Any], level: Level, words: str) -> None:
+    check(check_machine.judge_python(replace(MACHINE, **changes)), level, words)
+
+
+def test_zone_data() -> None:
+    check(check_machine.judge_zones(MACHINE), Level.OK, "599")
+    check(
+        check_machine.judge_zones(replace(MACHINE, missing_zones=("MET", "EST"))),
+        Level.FAULT,
+        "MET, EST",
+        "tzdata",
+    )
+
+
+def test_where_settings_came_from() -> None:
+    overrides = {"environment variable": 1, "flag": 2}
+    found = check_machine.judge_settings("settings.toml", overrides)
+    assert found.found == "settings.toml; 1 by environment variable, 2 by flag"
+    check(check_machine.judge_settings("", {"flag": 0}), Level.NOTE, "the defaults count", "--settings PATH")
+    check(check_machine.judge_settings("", {"flag": 1}), Level.OK, "the defaults count; 1 by flag")
+
+
+def test_a_refused_setting_keeps_cause_and_step_apart() -> None:
+    (found,) = check_machine.refused_settings(
+        ["settings.toml: [gateway] prot: unknown key; near is port; correct it"]
+    )
+    assert (found.level, found.next_step) == (Level.FAULT, "correct it")
+    assert found.found.endswith("near is port")
+    (found,) = check_machine.refused_settings(["nothing to split"])
+    assert (found.found, found.next_step) == ("nothing to split", "")
+
+
+@pytest.mark.parametrize(
+    ("spaces", "level", "words"),
+    [
+        ([Space(1, 2 << 30, 5000)], Level.OK, "2.0 GB free"),
+        ([Space(1, 2 << 40, None)], Level.OK, "2.0 TB free"),
+        ([Space(1, 800 << 20, None)], Level.WARNING, "800.0 MB free"),
+        ([Space(1, 20 << 20, None)], Level.FAULT, "20.0 MB free"),
+        ([Space(1, 5000, None)], Level.FAULT, "4 KB free"),
+        ([Space(1, 2 << 30, None), Space(2, 20 << 20, None)], Level.FAULT, "20.0 MB"),
+        ([Space(1, 2 << 30, 900)], Level.WARNING, "room for 900 more files"),
+        ([Space(1, 2 << 30, 3)], Level.FAULT, "room for 3 more files"),
+        ([Space(1, 800 << 20, 3)], Level.FAULT, "room for 3 more files"),
+        ([None], Level.NOTE, "cannot be told"),
+    ],
+)
+def test_disk_space_by_the_fullest(spaces: Sequence[Space | None], level: Level, words: str) -> None:
+    check(check_machine.judge_space([place(space=space) for space in spaces]), level, words)
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "words"),
+    [
+        ({}, Level.OK, "takes new files"),
+        ({"is_folder": True}, Level.FAULT, "name the file (flag --stores.alerts)"),
+        ({"folder": FolderState.MISSING}, Level.FAULT, "does not exist"),
+        ({"folder": FolderState.NO_FOLDER, "folder_reason": "a file"}, Level.FAULT, "is no folder (a file)"),
+        (
+            {"folder": FolderState.UNREACHABLE, "folder_reason": "Permission denied"},
+            Level.FAULT,
+            "Permission",
+        ),
+        ({"stopped": Stopped("make a file", "Read-only file system")}, Level.FAULT, "Read-only file system"),
+        ({"setting": "stores.contracts", "tried": False}, Level.OK, "is there"),
+        ({"setting": "stores.contracts", "folder": FolderState.MISSING}, Level.FAULT, "does not exist"),
+        (
+            {
+                "setting": "stores.contracts",
+                "folder": FolderState.MISSING,
+                "configured": False,
+                "tried": False,
+            },
+            Level.OK,
+            "nor need it be",
+        ),
+        (
+            {"setting": "stores.journal", "folder": FolderState.MISSING, "configured": False},
+            Level.OK,
+            "is made at the first start",
+        ),
+        (
+            {
+                "setting": "stores.journal",
+                "folder": FolderState.MISSING,
+                "configured": False,
+                "stopped": Stopped("make a file", "Permission denied"),
+            },
+            Level.FAULT,
+            "cannot be made: Permission denied",
+        ),
+    ],
+)
+def test_folders(changes: dict[str, Any], level: Level, words: str) -> None:
+    check(check_files.judge_folder(place(**changes)), level, words)
+
+
+@pytest.mark.parametrize(
+    ("kind", "level"),
+    [
+        ("ext4", Level.OK),
+        ("apfs", Level.OK),
+        ("fuseblk", Level.OK),
+        ("nfs4", Level.FAULT),
+        ("cifs", Level.FAULT),
+        ("9p", Level.FAULT),
+        ("fuse.sshfs", Level.FAULT),
+        ("fuse", Level.FAULT),
+        ("virtiofs", Level.FAULT),
+        ("tmpfs", Level.WARNING),
+        ("overlay", Level.NOTE),
+    ],
+)
+def test_file_systems(kind: str, level: Level) -> None:
+    check(check_files.judge_file_system(place(mount=Mount(Path("/data"), kind)), can_tell=True), level, kind)
+
+
+@pytest.mark.parametrize(
+    ("changes", "records", "level", "words"),
+    [
+        ({}, {}, Level.OK, "2 records, 1 open; mode 0644, user 1000, group 1000"),
+        ({"file": None}, {}, Level.NOTE, "no alerts yet"),
+        ({"folder": FolderState.MISSING, "file": None}, {}, Level.NOTE, "not looked at"),
+        ({"file_reason": "Permission denied"}, {}, Level.FAULT, "Permission denied"),
+        ({"file": FILE._replace(mode=0o010644)}, {}, Level.FAULT, "not a regular file"),
+        ({"file": FILE._replace(links=3)}, {}, Level.FAULT, "3 hard links"),
+        ({}, {"trouble": "it is empty"}, Level.FAULT, "it is empty"),
+        ({"file": FILE._replace(mode=0o100666)}, {}, Level.WARNING, "chmod o-w"),
+        (
+            {},
+            {"problems": (("a/B", "no time"),)},
+            Level.WARNING,
+            "1 of them cannot be read in full (a/B: no time)",
+        ),
+    ],
+)
+def test_the_alerts_file(changes: dict[str, Any], records: dict[str, Any], level: Level, words: str) -> None:
+    check(check_files.judge_alerts_file(place(**changes), replace(RECORDS, **records)), level, words)
+
+
+def test_the_two_alerter_stores_may_be_absent() -> None:
+    store = place(setting="stores.stocks", tried=False)
+    check(check_files.judge_alerter_store(store, ""), Level.OK, "can be read")
+    check(
+        check_files.judge_alerter_store(replace(store, file=None), ""), Level.OK, "not there, which is well"
+    )
+    check(check_files.judge_alerter_store(store, "not JSON"), Level.WARNING, "not JSON")
+    check(check_files.judge_alerter_store(replace(store, file_reason="denied"), ""), Level.WARNING, "denied")
+    missing = replace(store, folder=FolderState.MISSING)
+    check(check_files.judge_alerter_store(missing, ""), Level.FAULT, "does not exist")
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts", "level", "words"),
+    [
+        ({}, JournalFacts("paper"), Level.OK, "of paper fills; mode 0644"),
+        ({}, JournalFacts(), Level.OK, "without a login so far"),
+        ({"file": None}, JournalFacts(), Level.OK, "made at the first start"),
+        ({"folder": FolderState.MISSING, "file": None}, JournalFacts(), Level.NOTE, "folder is not well"),
+        (
+            {"folder": FolderState.MISSING, "configured": False, "file": None},
+            JournalFacts(),
+            Level.OK,
+            "made at the first start",
+        ),
+        ({}, JournalFacts(trouble="is locked"), Level.FAULT, "is locked"),
+        ({"file_reason": "denied"}, JournalFacts(), Level.FAULT, "denied"),
+        ({}, JournalFacts(unread="too large"), Level.NOTE, "too large"),
+        ({"file": FILE._replace(mode=0o100666)}, JournalFacts("live"), Level.WARNING, "chmod o-w"),
+    ],
+)
+def test_the_journal(changes: dict[str, Any], facts: JournalFacts, level: Level, words: str) -> None:
+    check(check_files.judge_journal(place(setting="stores.journal", **changes), facts), level, words)
+
+
+def test_locks() -> None:
+    free, held = Lock(ALERTS, ""), Lock(ALERTS, "tracker run, process 7")
+    check(check_files.judge_locks([free, free], PORT, ours=False), Level.OK, "none")
+    check(check_files.judge_locks([free, held], PORT, ours=False), Level.FAULT, "process 7", "stop that one")
+    check(check_files.judge_locks([held, held], PORT, ours=True), Level.OK, "process 7 runs on these stores")
+    check(check_files.judge_locks([free, free], PORT, ours=True), Level.OK, "a tracker runs on these stores")
+    refused = replace(PORT, state=PortState.REFUSED)
+    check(check_files.judge_locks([held], refused, ours=False), Level.FAULT, "did not answer this user")
+    check(
+        check_files.judge_locks([Lock(ALERTS, "", "cannot be opened")], PORT, ours=False),
+        Level.FAULT,
+        "opened",
+    )
+
+
+# The stores' time zone
+
+
+ZONES = {"UTC": UTC, "America/New_York": NEW_YORK, "Europe/Berlin": BERLIN}
+
+
+def created(text: str, zone: Any = UTC, *, ago: float = 0) -> Finding:
+    """Judge one record, of a file that was last written so many seconds ago."""
+    return judge_created_at(
+        [Stamp("old/OLD", "2025-11-01T10:00:00"), Stamp("a/NEW", text)],
+        zone,
+        "the configured zone",
+        ZONES,
+        now=NOW,
+        written_at=NOW - timedelta(seconds=ago),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "ago", "level", "words"),
+    [
+        ("2025-11-18T16:59:30.118245", UTC, 30, Level.OK, "a/NEW, is 29 s old"),
+        ("2025-11-18T17:04:00", UTC, 0, Level.OK, "0 s old"),
+        ("2025-11-18T11:59:30", NEW_YORK, 30, Level.OK, "30 s old"),
+        ("2025-11-18T16:59:30", NEW_YORK, 30, Level.FAULT, "after the last write of its file"),
+        ("2025-11-18T16:59:30", NEW_YORK, 30, Level.FAULT, "UTC would fit"),
+        ("2025-11-18T17:59:30", UTC, 0, Level.FAULT, "Europe/Berlin would fit"),
+        ("2025-11-18T20:17:00", UTC, 0, Level.FAULT, "the zone of the alert writer's clock"),
+        ("2025-11-18T11:59:30", UTC, 30, Level.WARNING, "America/New_York"),
+        ("2025-11-18T11:20:00", UTC, 30, Level.OK, "5 h 40 min old"),
+        ("2025-11-18T13:00:00", UTC, 3600 * 4, Level.OK, "4 h old"),
+        ("2025-11-18T18:30:00+01:00", UTC, 0, Level.FAULT, "set the clock of the alert writer's machine"),
+        ("2025-11-18T11:59:30-05:00", UTC, 30, Level.OK, "30 s old"),
+    ],
+)
+def test_created_at_against_the_zone(text: str, zone: Any, ago: float, level: Level, words: str) -> None:
+    check(created(text, zone, ago=ago), level, words)
+
+
+def test_created_at_of_a_file_without_a_time_is_compared_with_now() -> None:
+    stamps = [Stamp("a/NEW", "2025-11-18T18:00:00")]
+    found = judge_created_at(stamps, UTC, "UTC", ZONES, now=NOW, written_at=None)
+    check(found, Level.FAULT, "1 h after now")
+    check(judge_created_at([], UTC, "UTC", ZONES, now=NOW, written_at=NOW), Level.NOTE, "no record")
+    unreadable = [Stamp("a/NEW", "soon")]
+    check(judge_created_at(unreadable, UTC, "UTC", ZONES, now=NOW, written_at=NOW), Level.NOTE, "no record")
+
+
+# The status socket
+
+
+@pytest.mark.parametrize(
+    ("changes", "ours", "level", "words"),
+    [
+        ({}, False, Level.OK, "127.0.0.1:8765 is free"),
+        ({"loopback": False, "host": "0.0.0.0"}, False, Level.WARNING, "SSH tunnel"),
+        ({"state": PortState.ANY, "port": 0}, False, Level.NOTE, "set status.port"),
+        ({"state": PortState.TRACKER, "journal": Path("/x/j.db")}, False, Level.FAULT, "/x/j.db"),
+        ({"state": PortState.TRACKER}, True, Level.OK, "the tracker answers"),
+        ({"state": PortState.REFUSED, "reason": "no token"}, False, Level.FAULT, "no token"),
+        ({"state": PortState.STRANGER, "reason": "a web server"}, False, Level.FAULT, "a web server"),
+        ({"state": PortState.UNUSABLE, "reason": "denied"}, False, Level.FAULT, "denied"),
+    ],
+)
+def test_the_status_port(changes: dict[str, Any], ours: bool, level: Level, words: str) -> None:
+    check(check_status_socket.judge_status_port(replace(PORT, **changes), ours=ours), level, words)
+
+
+def test_the_token() -> None:
+    path = Path("/data/status.token")
+
+    def judge(mode: int | None, *, readable: bool = True, running: bool = False) -> Finding:
+        return check_status_socket.judge_token(Token(path, mode, readable), PORT, running=running)
+
+    check(judge(None), Level.OK, "written at the start")
+    check(judge(None, running=True), Level.WARNING, "start the tracker again")
+    check(judge(0o600), Level.OK, "mode 0600, for requests that change something")
+    check(judge(0o640), Level.WARNING, "chmod 600")
+    check(judge(0o600, readable=False), Level.WARNING, "as the tracker's user")
+    away = replace(PORT, loopback=False)
+    check(
+        check_status_socket.judge_token(Token(path, 0o600, True), away, running=False),
+        Level.OK,
+        "every request",
+    )
+
+
+# Days and resets
+
+
+def test_the_end_of_the_accounts_day_is_told_in_this_machines_time() -> None:
+    check(days.tell_day(NEW_YORK, "US/Eastern", BERLIN, NOW), Level.OK, "US/Eastern: Wed 06:00 here, in 12 h")
+    # The night of 2025-11-02 has an hour more.
+    before = datetime(2025, 11, 2, 4, 30, tzinfo=UTC)
+    check(days.tell_day(NEW_YORK, "US/Eastern", UTC, before), Level.OK, "Mon 05:00 here, in 1 d")
+
+
+def test_resets_are_told_in_this_machines_time() -> None:
+    found = days.tell_resets(BERLIN, NOW)
+    check(found, Level.OK, "nightly Wed 05:45 to Wed 06:45 here, in 11 h 45 min")
+    check(found, Level.OK, "weekly Sat 05:00 to Sat 09:00 here, in 3 d 11 h")
+    night = datetime(2025, 11, 18, 5, 0, tzinfo=UTC)
+    check(days.tell_resets(UTC, night), Level.NOTE, "nightly reset is now, until 05:45 here")
+    weekend = datetime(2025, 11, 22, 7, 0, tzinfo=UTC)
+    check(days.tell_resets(UTC, weekend), Level.NOTE, "weekly reset is now, until 08:00 here")
+
+
+def test_next_resets_keep_to_the_clock_on_the_wall() -> None:
+    """New York changes its clocks on 2025-11-02 at 2:00, within the week's reset of nobody."""
+    nightly, weekly = next_resets(datetime(2025, 11, 1, 12, tzinfo=UTC))
+    assert nightly.begins == datetime(2025, 11, 2, 3, 45, tzinfo=UTC)
+    assert nightly.ends == datetime(2025, 11, 2, 4, 45, tzinfo=UTC)
+    assert weekly.begins == datetime(2025, 11, 8, 4, 0, tzinfo=UTC)
+    assert weekly.ends == datetime(2025, 11, 8, 8, 0, tzinfo=UTC)
+
+
+# The sum
+
+
+def test_only_a_fault_keeps_from_trading() -> None:
+    findings = [Finding("x", level, "") for level in (Level.OK, Level.NOTE, Level.WARNING, Level.WARNING)]
+    assert is_well(findings)
+    assert counted(findings) == {"ok": 1, "note": 1, "warning": 2, "fault": 0}
+    assert not is_well([*findings, Finding("y", Level.FAULT, "")])

@@ -1,0 +1,494 @@
+"""Every frame is durable before anything can fail on it, and no order message can leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+from ib_insync import Fill, LimitOrder, Stock, Trade
+from pytest_mock import MockerFixture
+
+from tests.support.gateway_rig import Ear, MemorySink, Tapped, tapped
+from tests.support.paper_clients import ACCOUNT, BOUND_SECONDS, NVDA, make_gateway, until
+from tracker.core.model import Source
+from tracker.gateway.allowlist import RefusedMessage
+from tracker.gateway.capture_sink import FatalCapture
+from tracker.gateway.framing import Framing
+from tracker.paper import encode_messages, responses
+from tracker.paper.broadcast import Floor
+from tracker.paper.connection import Connection
+from tracker.paper.framing import Fields
+from tracker.paper.server import PaperGateway
+
+
+def run(scenario: Callable[[PaperGateway, Tapped], Awaitable[None]]) -> MemorySink:
+    """Play a scenario on a tapped connection; return what was journalled."""
+
+    async def play() -> MemorySink:
+        async with make_gateway() as gateway, tapped(gateway) as link:
+            await scenario(gateway, link)
+            return link.sink
+
+    return asyncio.run(asyncio.wait_for(play(), 3 * BOUND_SECONDS))
+
+
+def execution_fields(
+    exec_id: str, request: str = "-1", time: str = "20251118 10:43:10 US/Eastern"
+) -> list[str]:
+    head = f"11|{request}|7|700100200|NVDA|OPT|20251121|122.5|C|100|CBOE|USD|NVDA  251121C00122500|NVDA"
+    tail = f"{exec_id}|{time}|{ACCOUNT}|CBOE|BOT|4|2.51|188|5|0|4|2.51|||||2"
+    return f"{head}|{tail}".split("|")
+
+
+def test_the_link_is_announced_before_its_first_frame() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        gateway.push_raw(*execution_fields("a.b.01.01"))
+        await link.heard("11")
+
+    sink = run(scenario)
+    assert sink.commits[0][2][0] == (Source.LINK, ("up", ACCOUNT, "176"))
+    assert sink.executions() == ["a.b.01.01"]
+
+
+def test_what_came_before_the_login_was_over_stands_behind_its_announcement(mocker: MockerFixture) -> None:
+    """A gateway that has lost IBKR may say so first, and it is true of this link."""
+
+    def lost_first(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+        yield encode_messages.error(-1, 2110, "Connectivity is broken.", connection.version)
+        yield from responses.start_api(floor, connection, fields)
+
+    mocker.patch.dict(responses._TABLE, {"71": lost_first})
+
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        await link.settle()
+
+    frames = [fields for _, _, frames in run(scenario).commits for _, fields in frames]
+    assert [(fields[0], fields[-3]) for fields in frames[:2]] == [("up", "up"), ("4", "2110")]
+
+
+def test_a_link_that_is_never_announced_leaves_what_it_was_told() -> None:
+    async def play() -> MemorySink:
+        async with make_gateway() as gateway:
+            gateway.faults.refuse_client_id = True
+            link = Tapped(MemorySink(), Ear())
+            connecting = asyncio.create_task(link.connect(gateway.port))
+            await until(link.capture.gone.done, "the socket's end")
+            connecting.cancel()
+            await asyncio.wait({connecting})
+            return link.sink
+
+    sink = asyncio.run(play())
+    assert [fields[3] for fields in sink.of("4")] == ["326"]
+    assert not sink.of("up", Source.LINK)
+
+
+def test_partial_fills_in_one_packet_are_one_commit() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        order = gateway.order(NVDA, "BUY", 10, limit="2.52")
+        await link.settle()
+        commits = len(link.sink.commits)
+        with gateway.one_packet():
+            gateway.fill(order, 4)
+            gateway.fill(order, 6)
+        await link.settle()
+        assert len(link.sink.commits) == commits + 1
+        assert link.wakes == len(link.sink.commits)
+
+    assert len(run(scenario).executions()) == 2
+
+
+def test_three_hundred_frames_in_one_packet_are_one_commit() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        commits = len(link.sink.commits)
+        with gateway.one_packet():
+            for number in range(300):
+                gateway.push_raw("4", "2", "-1", "2109", f"notice {number}", "")
+        await link.settle()
+        # The kernel may cut 300 frames in two; a commit per frame would be 300.
+        assert len(link.sink.commits) - commits <= 3
+
+    assert [fields[4] for fields in run(scenario).of("4")] == [f"notice {number}" for number in range(300)]
+
+
+@pytest.mark.parametrize("time", ["20251118 10:43:10 Mars/Olympus", "", "20251118", "20251118 10:43:10 PST"])
+def test_no_time_text_costs_a_fill_or_its_event(time: str) -> None:
+    seen: list[str] = []
+
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        order = gateway.order(NVDA, "BUY", 10, limit="2.52")
+        link.ib.execDetailsEvent.connect(lambda trade, fill: seen.append(fill.execution.execId))
+        gateway.fill(order, 4, time=time, exec_id="a.b.01.01")
+        await link.settle()
+        assert not link.fatal.done()
+
+    sink = run(scenario)
+    assert sink.executions() == ["a.b.01.01"]
+    assert sink.of("11")[0][15] == time
+    assert seen == ["a.b.01.01"]
+
+
+def test_appended_fields_cost_neither_fill_nor_event() -> None:
+    seen: list[str] = []
+
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        order = gateway.order(NVDA, "BUY", 10, limit="2.52")
+        await link.settle()
+        fields = execution_fields("a.b.01.01")
+        fields[21] = str(order.perm_id)
+        link.ib.execDetailsEvent.connect(lambda trade, fill: seen.append(fill.execution.execId))
+        gateway.push_raw(*fields, "0")
+        await link.settle()
+
+    assert len(run(scenario).of("11")[0]) == 32
+    assert seen == ["a.b.01.01"]
+
+
+def test_short_and_strange_frames_are_journalled_and_harm_nothing() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        gateway.push_raw(*execution_fields("a.b.01.01")[:20])
+        gateway.push_raw("11")
+        gateway.push_raw("5", "7")
+        gateway.push_raw("999", "x")
+        gateway.push_raw("word")
+        gateway.push_bytes(b"\0\0\0\0")
+        gateway.push_raw(*execution_fields("a.b.02.01"))
+        await link.settle()
+        assert not link.fatal.done()
+
+    sink = run(scenario)
+    assert [len(fields) for fields in sink.of("11")] == [20, 1, 31]
+    assert sink.of("5") == [("5", "7")]
+    assert sink.of("999") == []
+
+
+def test_fill_before_its_open_order_is_journalled() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        gateway.faults.reorder = True
+        order = gateway.order(NVDA, "BUY", 4, limit="2.52")
+        gateway.fill(order)
+        await link.settle()
+        assert not link.fatal.done()
+
+    sink = run(scenario)
+    kinds = [fields[0] for fields in sink.fields() if fields[0] in ("5", "11")]
+    assert kinds[0] == "11"
+    assert "5" in kinds
+
+
+def test_five_copies_are_one_frame() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        gateway.faults.duplicate = 5
+        order = gateway.order(NVDA, "BUY", 4, limit="2.52")
+        execution = gateway.fill(order)
+        await link.heard("11", 5)
+        gateway.repeat(execution)
+        await link.heard("11", 10)
+
+    assert len(run(scenario).of("11")) == 1
+
+
+def test_a_sweep_brings_the_unknown_fill_and_repeats_no_known_one() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        gateway.execute(NVDA, "BUY", 1, "2.50", exec_id="a.b.01.01")
+        gateway.execute(NVDA, "BUY", 2, "2.50", exec_id="a.b.02.01", push=False)
+        await link.settle()
+        for request in (11, 12, 13):
+            link.ib.client.send(7, 3, request, 0, ACCOUNT, "", "", "", "", "")
+        await link.heard("55", 3)
+        assert sum(fields[0] == "11" for fields in link.ear.frames) == 7
+
+    sink = run(scenario)
+    assert [(fields[14], fields[1]) for fields in sink.of("11")] == [("a.b.01.01", "-1"), ("a.b.02.01", "11")]
+    assert [fields[2] for fields in sink.of("55")] == ["11", "12", "13"]
+    assert len({fields[2] for fields in sink.of("59")}) == len(sink.of("59")) == 2
+
+
+def test_an_execution_that_stays_unread_is_journalled_once_and_its_better_form_again() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        link.sink.known = KnowsNothing()
+        broken = execution_fields("a.b.01.01")
+        broken[19] = "many"
+        gateway.push_raw(*broken)
+        for request in ("11", "12"):
+            gateway.push_raw(*[broken[0], request, *broken[2:]])
+        gateway.push_raw(*execution_fields("a.b.01.01", request="13"))
+        await link.settle()
+
+    assert [(fields[1], fields[19]) for fields in run(scenario).of("11")] == [("-1", "many"), ("13", "4")]
+
+
+class KnowsNothing(set[tuple[str, str]]):
+    """Stand for a journal that could read none of its executions."""
+
+    def __contains__(self, key: object) -> bool:
+        return False
+
+
+def test_identical_repeats_of_an_order_are_journalled_once_unless_asked_for() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        gateway.order(NVDA, "BUY", 10, limit="2.52")
+        for _ in range(2):
+            link.ib.client.reqAllOpenOrders()
+        await link.heard("53", 2)
+        assert (len(link.sink.of("5")), len(link.sink.of("3"))) == (1, 1)
+        link.capture.forget_orders()
+        link.ib.client.reqAllOpenOrders()
+        await link.heard("53", 3)
+        assert (len(link.sink.of("5")), len(link.sink.of("3"))) == (2, 2)
+
+    assert len(run(scenario).of("53")) == 3
+
+
+def test_a_status_that_returns_to_an_earlier_one_is_journalled() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        for status in ("Submitted", "PreSubmitted", "Submitted", "Submitted"):
+            gateway.push_raw("3", "7", status, "0", "10", "0", "188", "0", "0", "5", "", "0")
+        await link.settle()
+
+    assert [fields[2] for fields in run(scenario).of("3")] == ["Submitted", "PreSubmitted", "Submitted"]
+
+
+def test_data_farm_notices_are_not_journalled_and_others_are() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        for code in (2103, 2104, 2105, 2106, 2107, 2108, 2119, 2157, 2158, 2109, 1100, 2110):
+            gateway.push_raw("4", "2", "-1", code, "text", "")
+        await link.settle()
+
+    assert [fields[3] for fields in run(scenario).of("4")] == ["2109", "1100", "2110"]
+
+
+def test_a_packet_that_ends_in_garbage_is_committed_up_to_there_and_ends_the_link() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        with gateway.one_packet():
+            gateway.push_raw(*execution_fields("a.b.01.01"))
+            gateway.push_bytes(b"HTTP/1.1 400 Bad Request\r\n")
+        reason = await link.capture.closed
+        assert "does not speak the TWS protocol" in reason
+        assert not link.fatal.done()
+
+    assert run(scenario).executions() == ["a.b.01.01"]
+
+
+def test_a_frame_cut_over_packets_is_taken_whole() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        body = "\0".join([*execution_fields("a.b.01.01"), ""]).encode()
+        data = len(body).to_bytes(4, "big") + body
+        for start in range(0, len(data), 7):
+            gateway.push_bytes(data[start : start + 7])
+            await asyncio.sleep(0)
+        await link.settle()
+
+    assert run(scenario).executions() == ["a.b.01.01"]
+
+
+def test_the_peers_close_is_told_with_everything_before_it_committed() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        gateway.push_raw(*execution_fields("a.b.01.01"))
+        gateway.drop_connections()
+        assert (await link.capture.closed).startswith("the gateway closed the connection")
+
+    assert run(scenario).executions() == ["a.b.01.01"]
+
+
+def test_a_refused_login_journals_nothing() -> None:
+    async def play() -> MemorySink:
+        async with make_gateway() as gateway:
+            link = Tapped(MemorySink(), Ear("this journal is for live accounts"))
+            await link.connect(gateway.port)
+            assert await link.capture.closed == "this journal is for live accounts"
+            assert link.ear.accounts == (ACCOUNT,)
+            assert not link.fatal.done()
+            await until(link.capture.gone.done, "the socket's end")
+            return link.sink
+
+    assert asyncio.run(play()).commits == []
+
+
+def test_a_failed_append_is_fatal_and_nothing_is_journalled_after_it() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        link.sink.broken = "database or disk is full"
+        gateway.push_raw(*execution_fields("a.b.01.01"))
+        error = await link.fatal
+        assert "database or disk is full" in str(error)
+        link.sink.broken = ""
+        gateway.push_raw(*execution_fields("a.b.02.01"))
+        await until(link.capture.gone.done, "the socket's end")
+        with pytest.raises(FatalCapture, match="disk is full"):
+            link.capture._recorder.note(Source.LINK, "down", "late")
+
+    sink = run(scenario)
+    assert sink.executions() == []
+    assert sink.of("down", Source.LINK) == []
+
+
+def test_a_journal_that_cannot_answer_is_fatal_and_what_came_before_is_committed() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        def knows(account: str, exec_id: str) -> bool:
+            if exec_id == "a.b.02.01":
+                raise OSError("disk I/O error")
+            return False
+
+        link.capture._repeats._knows = knows
+        with gateway.one_packet():
+            for number in ("01", "02", "03"):
+                gateway.push_raw(*execution_fields(f"a.b.{number}.01"))
+        assert "disk I/O error" in str(await link.fatal)
+
+    assert run(scenario).executions() == ["a.b.01.01"]
+
+
+@pytest.mark.parametrize("part", ["framing", "looking up"])
+def test_a_mistake_of_ours_in_reading_a_packet_is_fatal_and_not_the_peers(
+    mocker: MockerFixture, part: str
+) -> None:
+    """It was told as a peer that does not speak the protocol, and the link was made again for ever."""
+
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        owner, name = (Framing, "feed") if part == "framing" else (MemorySink, "expect")
+        mocker.patch.object(owner, name, side_effect=KeyError("ours"))
+        gateway.push_raw(*execution_fields("a.b.01.01"))
+        assert "KeyError: 'ours'" in str(await link.fatal)
+
+    assert run(scenario).executions() == []
+
+
+def test_an_event_without_a_tapped_message_is_fatal() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        gateway.order(NVDA, "BUY", 10, limit="2.52")
+        await link.settle()
+        trade = link.ib.trades()[0]
+        link.ib.orderStatusEvent.emit(trade)
+        assert "cross-check" in str(await link.fatal)
+
+    run(scenario)
+
+
+def test_an_execution_event_of_another_execution_is_fatal() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        order = gateway.order(NVDA, "BUY", 10, limit="2.52")
+        gateway.fill(order, 4)
+        await link.settle()
+        trade = link.ib.trades()[0]
+        assert trade.fills
+        link.ib.execDetailsEvent.emit(trade, trade.fills[0])
+        assert "which was never tapped" in str(await link.fatal)
+
+    run(scenario)
+
+
+def test_both_events_of_ib_insync_are_heard_for_an_order_that_it_was_told_of() -> None:
+    heard: list[str] = []
+
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        link.ib.orderStatusEvent.connect(lambda trade: heard.append(trade.orderStatus.status))
+        link.ib.execDetailsEvent.connect(lambda trade, fill: heard.append(fill.execution.execId))
+        order = gateway.order(NVDA, "BUY", 4, limit="2.52")
+        gateway.fill(order, exec_id="a.b.01.01")
+        await link.settle()
+        assert link.ib.trades()[0].order.permId == order.perm_id
+        assert not link.fatal.done()
+
+    run(scenario)
+    assert heard == ["Submitted", "a.b.01.01", "Filled"]
+
+
+def test_ib_insync_hears_of_a_fill_when_it_is_durable() -> None:
+    durable: list[bool] = []
+
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        def heard(trade: Trade, fill: Fill) -> None:
+            durable.append(fill.execution.execId in link.sink.executions())
+
+        link.ib.execDetailsEvent.connect(heard, keep_ref=True)
+        order = gateway.order(NVDA, "BUY", 10, limit="2.52")
+        gateway.fill(order, 4)
+        gateway.fill(order, 6)
+        await link.settle()
+
+    run(scenario)
+    assert durable == [True, True]
+
+
+def test_a_message_about_an_order_passes_the_cross_check() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        order = gateway.order(NVDA, "BUY", 10, limit="2.52", client_id=0)
+        await link.settle()
+        gateway.push_raw("4", "2", order.order_id, "10349", "Order TIF was set to DAY", "")
+        await link.settle()
+        assert not link.fatal.done()
+
+    assert [fields[3] for fields in run(scenario).of("4")] == ["10349"]
+
+
+FORBIDDEN: list[Callable[[Tapped], object]] = [
+    lambda link: link.ib.placeOrder(Stock("AAPL", "SMART", "USD"), LimitOrder("BUY", 1, 1.0)),
+    lambda link: link.ib.cancelOrder(LimitOrder("BUY", 1, 1.0, orderId=7)),
+    lambda link: link.ib.reqGlobalCancel(),
+    lambda link: link.ib.reqAutoOpenOrders(True),
+    lambda link: link.ib.client.reqOpenOrders(),
+    lambda link: link.ib.client.reqAccountSummary(1, "All", "NetLiquidation"),
+    lambda link: link.ib.client.send("  3", 1),
+    lambda link: link.ib.client.conn.sendMsg(b"\0\0\0\x025\0"),
+    lambda link: link.ib.client.conn.sendMsg(b"\0\0\0\x0449\x001\0\0\0\0\x043\x007\0"),
+    lambda link: link.ib.client.conn.sendMsg(b"\0\0\0\x0949\0"),
+    lambda link: link.ib.client.conn.sendMsg(b""),
+    lambda link: link.ib.client.conn.sendMsg(b"API\0\0\0\0\x09v157..176"),
+]
+
+
+@pytest.mark.parametrize("attempt", range(len(FORBIDDEN)))
+def test_no_forbidden_message_leaves_and_the_attempt_is_fatal(attempt: int) -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        received = len(gateway.received)
+        with pytest.raises(RefusedMessage):
+            FORBIDDEN[attempt](link)
+        assert "the tracker never sends it" in str(await link.fatal)
+        await until(link.capture.gone.done, "the socket's end")
+        assert gateway.received[received:] == []
+
+    run(scenario)
+
+
+def test_binding_is_let_through_only_where_it_was_asked_for() -> None:
+    async def play() -> list[str]:
+        async with make_gateway() as gateway:
+            link = Tapped(MemorySink(), Ear(), may_bind=True)
+            await link.connect(gateway.port)
+            link.ib.client.reqAutoOpenOrders(True)
+            link.ib.client.reqOpenOrders()
+            await link.heard("53")
+            link.capture.close("over")
+            await until(link.capture.gone.done, "the socket's end")
+            return [fields[0] for _, fields in gateway.received]
+
+    assert asyncio.run(play()) == ["71", "15", "5"]
+
+
+def test_connectivity_restored_sends_nothing_by_itself() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        gateway.notice(1102)
+        await link.settle()
+        assert [fields[0] for _, fields in gateway.received] == ["71", "49"]
+        assert not link.fatal.done()
+
+    assert [fields[3] for fields in run(scenario).of("4")] == ["1102"]
+
+
+def test_what_ib_insync_keeps_is_bounded() -> None:
+    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+        order = gateway.order(NVDA, "BUY", 10, limit="2.52")
+        await link.settle()
+        trade = link.ib.trades()[0]
+        for _ in range(20):
+            with gateway.one_packet():
+                for _ in range(500):
+                    fields = execution_fields(f"a.{len(link.sink.known)}.{gateway.book.next_exec_root()}.01")
+                    fields[21] = str(order.perm_id)
+                    gateway.push_raw(*fields)
+            await link.settle()
+            assert len(link.ib.wrapper.fills) <= 3_000
+            assert max(len(trade.fills), len(trade.log)) <= 3_000
+        assert not link.fatal.done()
+
+    assert len(run(scenario).of("11")) == 10_000

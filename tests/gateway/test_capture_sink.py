@@ -1,0 +1,53 @@
+"""Frames reach the journal whatever their hearers do, and what ends capture is named for what it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.gateway_rig import MemorySink, real_now
+from tracker.core.model import Source
+from tracker.gateway.capture_sink import Fatal, FatalCapture, Recorder
+
+Hear = Callable[[], None]
+
+
+def broken() -> None:
+    """Fail as a worker does that was shut down."""
+    raise RuntimeError("cannot schedule new futures after shutdown")
+
+
+def reason_of(sink: MemorySink, on_commit: Hear) -> str:
+    """Commit one note and return why capture ended; it stays ended."""
+
+    async def commit() -> str:
+        fatal: Fatal = asyncio.get_running_loop().create_future()
+        recorder = Recorder(sink, 1, real_now, on_commit, fatal)
+        with pytest.raises(FatalCapture) as first:
+            recorder.note(Source.LINK, "first_sweep")
+        with pytest.raises(FatalCapture, match="capture stopped"):
+            recorder.note(Source.LINK, "quiet", "900")
+        assert fatal.result() is first.value
+        return str(first.value)
+
+    return asyncio.run(commit())
+
+
+def test_a_hearer_that_fails_costs_no_frame_and_is_not_taken_for_the_journal() -> None:
+    sink = MemorySink()
+    reason = reason_of(sink, broken)
+    assert sink.fields(Source.LINK) == [("first_sweep",)]
+    assert "cannot schedule new futures" in reason
+    assert "did not take" not in reason
+    assert "1 frame is in the journal" in reason
+
+
+def test_a_journal_that_takes_nothing_is_named() -> None:
+    sink = MemorySink()
+    sink.broken = "disk I/O error"
+    woken: list[str] = []
+    reason = reason_of(sink, lambda: woken.append("pump"))
+    assert "the journal did not take 1 frame: disk I/O error" in reason
+    assert woken == []

@@ -1,0 +1,238 @@
+"""Flex reports: read as text, imported like any other fact, and never twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.support.daemon_rig import Rig
+from tests.support.flex_report import ACCOUNT, statement, trade, write_report
+from tests.support.reconcile_rig import CONTRACTS, ROBIN, alert_of, play, reconcile, traded
+from tracker.clock import now
+from tracker.core.model import BrokerFact, CommissionReport, Execution, Frame, Moment, Side, Undecodable
+from tracker.core.state import GAPS
+from tracker.core.state_rows import Gap
+from tracker.gateway.flex import FlexUnreadable, fact_of, frames_of, read_report
+from tracker.journal.journal import Journal
+
+EASTERN = ZoneInfo("US/Eastern")
+DAY = date(2025, 11, 18)
+ZONE = ("--gateway.timezone", "US/Eastern")
+
+
+def facts(row: Mapping[str, str]) -> list[BrokerFact | None]:
+    """Return what a row says, through the frames that are journalled for it."""
+    at = datetime(2025, 11, 25, tzinfo=UTC)
+    return [fact_of(Frame(1, at, 1, source, fields), EASTERN) for source, fields in frames_of(row)]
+
+
+def executed(**changes: str) -> Execution:
+    found = facts(trade(**changes))[0]
+    assert isinstance(found, Execution), found
+    return found
+
+
+def test_a_row_is_an_execution_with_its_fee() -> None:
+    execution, fee = facts(trade())
+    assert isinstance(execution, Execution)
+    contract = execution.contract
+    assert (execution.exec_id, execution.account, execution.side) == (
+        "0000e0d5.6596b0d8.01.01",
+        ACCOUNT,
+        Side.BUY,
+    )
+    assert (execution.quantity, execution.price, execution.perm_id) == (Decimal(4), Decimal("2.51"), 188)
+    assert execution.time == datetime(2025, 11, 18, 15, 43, 10, tzinfo=UTC)
+    assert (contract.con_id, contract.symbol, contract.right) == (700100200, "NVDA", "C")
+    assert (contract.strike, contract.expiry) == (Decimal("122.5"), date(2025, 11, 21))
+    assert fee == CommissionReport("0000e0d5.6596b0d8.01.01", Decimal("2.6"), "USD", None)
+
+
+def test_text_that_looks_like_a_number_stays_text() -> None:
+    """Float parsing would make infinity of the symbol INF, and 100000.0 of a reference."""
+    read = executed(assetCategory="STK", symbol="INF", underlyingSymbol="", orderReference="1e5", strike="")
+    assert (read.contract.symbol, read.order_ref) == ("INF", "1e5")
+    assert executed(quantity="0.1").quantity == Decimal("0.1")
+    assert executed(tradePrice="2.5100000001").price == Decimal("2.5100000001")
+
+
+@pytest.mark.parametrize("text", ["20251118;104310", "2025-11-18;10:43:10", "20251118, 104310"])
+def test_the_date_forms_that_a_query_offers(text: str) -> None:
+    assert executed(dateTime=text).time == datetime(2025, 11, 18, 15, 43, 10, tzinfo=UTC)
+
+
+def test_a_time_that_cannot_be_read_stops_no_fill() -> None:
+    read = executed(dateTime="yesterday")
+    assert (read.time_known, read.time) == (False, datetime(2025, 11, 25, tzinfo=UTC))
+
+
+def test_an_expiry_is_a_closing_execution_named_by_its_trade() -> None:
+    read = executed(
+        transactionType="BookTrade", ibExecID="", tradeID="7009", tradePrice="0", quantity="-4", notes="Ep"
+    )
+    assert (read.exec_id, read.side, read.quantity, read.price) == (
+        "flex-7009",
+        Side.SELL,
+        Decimal(4),
+        Decimal(0),
+    )
+
+
+def test_a_cancelled_trade_takes_back_what_it_cancels_and_swells_no_order() -> None:
+    read = executed(buySell="BUY (Ca.)", quantity="-4", ibExecID="", notes="Ca")
+    assert (read.side, read.quantity, read.order_key) == (Side.SELL, Decimal(4), None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"quantity": "many"}, "quantity"),
+        ({"quantity": "0"}, "quantity"),
+        ({"conid": ""}, "conid"),
+        ({"tradePrice": ""}, "tradePrice"),
+        ({"strike": "NaN"}, "strike"),
+    ],
+)
+def test_a_row_that_lacks_something_is_kept_and_said(changes: dict[str, str], word: str) -> None:
+    found = facts(trade(**changes))[0]
+    assert isinstance(found, Undecodable)
+    assert word in found.reason
+    assert found.exec_id == "0000e0d5.6596b0d8.01.01"
+
+
+def test_only_executions_of_the_statement_count(tmp_path: Path) -> None:
+    order = trade(levelOfDetail="ORDER", ibExecID="")
+    other = trade(accountId="DU9000001", ibExecID="a.b.c.01")
+    report = write_report(
+        tmp_path / "flex.xml",
+        statement(trade(), order, first=DAY, last=DAY),
+        statement(other, first=DAY, last=DAY, account="DU9000001"),
+    )
+    mine, theirs = read_report(report)
+    assert [row["ibExecID"] for row in mine.rows] == ["0000e0d5.6596b0d8.01.01"]
+    assert [row["ibExecID"] for row in theirs.rows] == ["a.b.c.01"]
+
+
+def test_a_day_that_was_not_over_is_not_covered(tmp_path: Path) -> None:
+    last = DAY + timedelta(days=2)
+    report = write_report(tmp_path / "flex.xml", statement(first=DAY, last=last, made=last))
+    assert read_report(report)[0].days == (DAY, DAY + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("no xml", "no Flex report"),
+        ("<FlexQueryResponse/>", "no FlexStatement"),
+        ('<a><FlexStatement accountId="DU1" fromDate="20251118" toDate="20251118"/></a>', "has no Trades"),
+        ('<a><FlexStatement accountId="DU1"><Trades/></FlexStatement></a>', "which days"),
+        (
+            '<a><FlexStatement><Trades><Trade levelOfDetail="ORDER"/></Trades></FlexStatement></a>',
+            "Executions",
+        ),
+    ],
+)
+def test_what_is_no_usable_report_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "flex.xml"
+    path.write_text(text)
+    with pytest.raises(FlexUnreadable, match=words):
+        read_report(path)
+
+
+def test_a_report_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FlexUnreadable, match="cannot be read"):
+        read_report(tmp_path / "flex.xml")
+
+
+def moved(ticker: str, quantity: int, *, ago: float, number: int, **changes: str) -> dict[str, str]:
+    """Return a row that moves one of the rig's contracts, some seconds ago."""
+    contract = CONTRACTS[ticker]
+    return trade(
+        conid=str(contract.con_id),
+        underlyingSymbol=ticker,
+        expiry="20301220",
+        quantity=str(quantity),
+        buySell="BUY" if quantity > 0 else "SELL",
+        dateTime=(now() - timedelta(seconds=ago)).astimezone(EASTERN).strftime("%Y%m%d;%H%M%S"),
+        ibExecID=f"0000aaaa.{number:08x}.01.01",
+        ibOrderID=str(900 + number),
+        **changes,
+    )
+
+
+def gap_today(rig: Rig) -> date:
+    """Plant a gap while the tracker is stopped."""
+    day = (now() - timedelta(seconds=30)).astimezone(EASTERN).date()
+    journal = Journal(rig.folder / "journal.db")
+    with journal.step():
+        journal.book.put(GAPS, Gap(day, Moment(now(), 1)))
+    journal.close()
+    return day
+
+
+def shown(rig: Rig, ticker: str) -> tuple[Any, ...]:
+    record = rig.read(ROBIN, ticker)
+    return record["open"], record["position"]["quantity"], record["last_order_update"]["commission"]
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_report_shuts_and_opens_the_right_alerts_and_closes_the_gap(tmp_path: Path, running: bool) -> None:
+    """NVDA was sold, AMD was bought while nobody watched; a second import changes nothing."""
+
+    async def story(rig: Rig) -> None:
+        rig.options = [*ZONE]
+        rig.write(
+            {
+                ROBIN: {
+                    "NVDA": alert_of("NVDA", created_at=_earlier()),
+                    "AMD": alert_of("AMD", created_at=_earlier()),
+                }
+            }
+        )
+        await traded(rig, "NVDA", ago=60)
+        assert await rig.stop() == 0
+        day = gap_today(rig)
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["NVDA"], 0, push=False)
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["AMD"], 3, push=False)
+        # What the tracker knows of the broker's positions is from before these in the one case, and the
+        # positions that it asks when it starts are from behind them in the other.
+        ago = 30 if running else -2
+        rows = [moved("NVDA", -4, ago=ago, number=1), moved("AMD", 3, ago=ago, number=2)]
+        report = write_report(rig.folder / "flex.xml", statement(*rows, first=day, last=day))
+        if running:
+            await rig.start()
+        done = await reconcile(rig, "--flex", str(report), *ZONE)
+        assert done.answer["imported"] == {"executions": 2, "new": 2, "closed_gaps": [day.isoformat()]}
+        assert shown(rig, "NVDA") == (False, 0, 2.6)
+        assert shown(rig, "AMD") == (True, 3, 2.6)
+        assert "gap" not in [kind for kind, _ in done.found]
+        text = rig.alerts_path.read_text()
+        again = await reconcile(rig, "--flex", str(report), *ZONE)
+        assert again.answer["imported"] == {"executions": 2, "new": 0, "closed_gaps": []}
+        assert again.found == done.found
+        assert rig.alerts_path.read_text() == text
+
+    play(tmp_path, story)
+
+
+def _earlier() -> str:
+    """Return when an alert was written that fills of a minute ago may belong to."""
+    return (now() - timedelta(minutes=10)).replace(tzinfo=None).isoformat()
+
+
+def test_a_report_of_another_kind_of_login_is_refused(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        await rig.start()
+        live = statement(trade(accountId="U9000001"), first=DAY, last=DAY, account="U9000001")
+        done = await reconcile(rig, "--flex", str(write_report(rig.folder / "flex.xml", live)))
+        assert done.code == 1
+        assert done.answer["error"]["code"] == "refused"
+
+    play(tmp_path, story)

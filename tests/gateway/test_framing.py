@@ -1,0 +1,75 @@
+"""Framing gives each message once it is whole, however the network sliced the bytes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracker.gateway.framing import FRAME_LIMIT, Framing
+from tracker.paper.framing import frame
+
+ORDER = ("5", "42", "700100200", "NVDA", *map(str, range(140)))
+STATUS = ("3", "42", "Submitted", "0", "10")
+
+messages = st.lists(
+    st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1).map(
+        tuple
+    )
+)
+
+
+def read(framing: Framing, *slices: bytes) -> list[tuple[str, ...]]:
+    return [fields for each in slices for fields in framing.feed(each)]
+
+
+@given(told=messages, cuts=st.lists(st.integers(0, 400)))
+def test_messages_come_whole_wherever_the_bytes_were_cut(
+    told: list[tuple[str, ...]], cuts: list[int]
+) -> None:
+    data = b"".join(map(frame, told))
+    places = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    slices = [data[start:end] for start, end in pairwise(places)]
+    assert read(Framing(b""), *slices) == told
+    assert read(Framing(b""), *(data[at : at + 1] for at in range(len(data)))) == told
+
+
+def test_what_the_login_left_comes_first() -> None:
+    data = frame(STATUS) + frame(ORDER)
+    assert read(Framing(data[:30]), data[30:]) == [STATUS, ORDER]
+    assert read(Framing(data), b"") == [STATUS, ORDER]
+
+
+def test_a_repeated_order_is_split_once() -> None:
+    first, other, second = read(Framing(b""), frame(ORDER), frame((*ORDER, "Filled")), frame(ORDER))
+    assert second is first
+    assert other == (*ORDER, "Filled")
+
+
+def test_many_orders_are_read_and_few_kept() -> None:
+    framing = Framing(b"")
+    told = [("5", str(number), "NVDA") for number in range(1000)]
+    assert read(framing, *map(frame, told)) == told
+    assert len(framing._orders) <= 64
+
+
+def test_bytes_that_are_no_text_are_spelled_out() -> None:
+    assert read(Framing(b""), b"\x00\x00\x00\x04a\0\xff\0") == [("a", "\\xff")]
+
+
+def test_what_follows_the_last_nul_is_no_field() -> None:
+    assert read(Framing(b""), b"\x00\x00\x00\x05a\0b\0c") == [("a", "b")]
+
+
+def test_a_message_without_fields_is_one() -> None:
+    assert read(Framing(b""), b"\x00\x00\x00\x00" + frame(STATUS)) == [(), STATUS]
+
+
+def test_a_length_that_no_gateway_sends_is_told_as_soon_as_it_stands_there() -> None:
+    framing = Framing(b"")
+    assert read(framing, frame(STATUS) + FRAME_LIMIT.to_bytes(4, "big")) == [STATUS]
+    assert framing.broken == ""
+    framing = Framing(b"")
+    assert read(framing, frame(STATUS) + (FRAME_LIMIT + 1).to_bytes(4, "big")) == [STATUS]
+    assert framing.broken == "a message of 16777216 bytes is announced"

@@ -1,0 +1,66 @@
+"""Frames decided in the commit that journals them: all is kept, or the frames alone, or nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.journal.test_journal import again, executed, full
+from tests.support.facts import ACCOUNT, START, exec_id, fee
+from tracker.core.model import ExecutionKey, Source
+from tracker.core.state import FEES
+from tracker.journal.journal import Journal, JournalFailed
+
+KEY = ExecutionKey(ACCOUNT, exec_id(1))
+
+
+def test_frames_and_what_they_change_are_kept_in_one_commit(journal: Journal) -> None:
+    with journal.append_and_step(1, START, [executed(KEY)]) as (frames, advance):
+        assert [frame.seq for frame in frames] == [1]
+        journal.book.put(FEES, fee("a", "1"))
+        advance(1)
+        assert again(journal).frame(1) is None
+    assert (journal.cursor, journal.waiting, journal.frames_after(0, 10)) == (1, False, list(frames))
+    assert again(journal).book.get(FEES, "a") == fee("a", "1")
+
+
+def test_a_decision_that_fails_takes_back_no_frame(journal: Journal) -> None:
+    with pytest.raises(ZeroDivisionError):
+        _decide_wrongly(journal)
+    for seen in (journal, again(journal)):
+        assert (seen.cursor, seen.waiting) == (0, True)
+        assert [frame.fields for frame in seen.frames_after(0, 10)] == [executed(KEY)[1]]
+        assert list(seen.book.every(FEES)) == []
+    assert journal.knows(*KEY)
+    journal.append(1, START, [(Source.BROKER, ("next",))])
+    assert [frame.seq for frame in journal.frames_after(0, 10)] == [1, 2]
+
+
+def test_a_decision_that_does_not_fit_leaves_nothing(journal: Journal) -> None:
+    full(journal)
+    with pytest.raises(JournalFailed, match="free space"):
+        _decide_too_much(journal)
+    assert (journal.cursor, journal.waiting, journal.frames_after(0, 10)) == (0, False, [])
+    assert not journal.knows(*KEY)
+
+
+def _decide_wrongly(journal: Journal) -> None:
+    with journal.append_and_step(1, START, [executed(KEY)]) as (_, advance):
+        journal.book.put(FEES, fee("a", "1"))
+        journal.book.flush()
+        advance(1)
+        raise ZeroDivisionError
+
+
+def _decide_too_much(journal: Journal) -> None:
+    with journal.append_and_step(1, START, [executed(KEY)]) as (_, advance):
+        journal.book.put(FEES, fee("x" * 100_000, "1"))
+        advance(1)
+
+
+def test_frames_are_not_decided_before_those_that_wait(journal: Journal) -> None:
+    journal.append(1, START, [executed(KEY)])
+    with (
+        pytest.raises(AssertionError, match="in their order"),
+        journal.append_and_step(1, START, [(Source.BROKER, ("next",))]),
+    ):
+        pytest.fail("the block is never run")

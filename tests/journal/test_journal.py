@@ -1,0 +1,499 @@
+"""The journal keeps frames and rows durably, or says that it could not."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.facts import ACCOUNT, ALERT, NVDA, START, Story, exec_id, execution, fee, quantity
+from tracker.core.model import (
+    Alert,
+    Ambiguous,
+    CommissionReport,
+    ExecutionKey,
+    Match,
+    Matched,
+    Rejection,
+    Rule,
+    Source,
+    Unmatched,
+)
+from tracker.core.state import (
+    ALERTS,
+    EXECUTIONS,
+    FEES,
+    OUTBOX,
+    TABLES,
+    TOTALS,
+    Book,
+    Booked,
+    MemoryBook,
+    Row,
+    Table,
+    alert_text,
+)
+from tracker.journal.journal import Journal, JournalFailed, size_of
+from tracker.journal.migrations import MIGRATIONS
+
+KEY = ExecutionKey(ACCOUNT, exec_id(1))
+
+
+def again(journal: Journal) -> Journal:
+    """Open the same file as another process would."""
+    return Journal(journal.path)
+
+
+# The contract of a book, for each that there is
+
+
+@pytest.fixture(params=["memory", "journal"])
+def book(request: pytest.FixtureRequest, journal: Journal) -> Iterator[Book]:
+    if request.param == "memory":
+        yield MemoryBook()
+        return
+    with journal.step():
+        yield journal.book
+
+
+def test_a_row_is_found_by_its_key(book: Book) -> None:
+    assert book.get(FEES, "a") is None
+    book.put(FEES, fee("a", "1.5"))
+    assert book.get(FEES, "a") == fee("a", "1.5")
+
+
+def test_a_row_takes_the_place_of_the_one_with_its_key(book: Book) -> None:
+    book.put(FEES, fee("a", None))
+    book.put(FEES, fee("b", "2"))
+    book.put(FEES, fee("a", "1.5"))
+    assert sorted(book.every(FEES), key=FEES.key) == [fee("a", "1.5"), fee("b", "2")]
+
+
+def test_rows_are_found_by_their_indexes(book: Book) -> None:
+    story = Story(book=book)
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), 6, perm_id=189, at=1))
+    found = book.find(EXECUTIONS, "contract", f"{ACCOUNT} 700100200")
+    assert {row.execution.exec_id for row in found} == {exec_id(1), exec_id(2)}
+    assert book.find(EXECUTIONS, "waiting", "1") == []
+    assert book.find(EXECUTIONS, "contract", "nobody 1") == []
+
+
+def test_a_row_is_no_longer_found_by_what_it_was(book: Book) -> None:
+    story = Story(book=book)
+    story.tell(execution(exec_id(1), 4))
+    assert len(book.find(OUTBOX, "pending", "1")) == 1
+    (row,) = book.find(ALERTS, "kept", "1")
+    story.note(Source.STORE, "gone", *row.alert[:3], str(row.alert.option_conid))
+    assert book.find(ALERTS, "kept", "1") == []
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_kind_of_row_can_be_asked_for(book: Book, table: Table[Row]) -> None:
+    assert list(book.every(table)) == []
+    for index in table.indexes:
+        assert book.find(table, index, "1") == []
+
+
+# The schema
+
+
+def test_the_columns_are_the_indexes_of_the_tables(journal: Journal) -> None:
+    db = sqlite3.connect(journal.path)
+    for table in TABLES:
+        columns = [row[1] for row in db.execute(f"PRAGMA table_info({table.name})")]
+        assert columns == ["key", *table.indexes, "body"]
+        indexed = {row[1] for row in db.execute(f"PRAGMA index_list({table.name})")}
+        assert {f"{table.name}_{name}" for name in table.indexes} <= indexed
+    assert db.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
+    db.close()
+
+
+def test_a_file_on_disk_is_written_ahead_and_synchronously(journal: Journal) -> None:
+    other = sqlite3.connect(journal.path)
+    assert other.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    other.close()
+    assert journal._db.execute("PRAGMA synchronous").fetchone()[0] == 2
+
+
+def test_what_cannot_be_made_durable_is_refused() -> None:
+    with pytest.raises(JournalFailed, match=r"journal_mode=memory.*local file system"):
+        Journal(Path(":memory:"))
+
+
+# Frames
+
+
+def test_frames_come_back_as_they_were(journal: Journal) -> None:
+    texts: list[tuple[str, ...]] = [
+        ("11", "", "", "Zürich", "\\xff", "日本", " ", "a\nb"),
+        ("",),
+        ("4", "2", "-1", "1100", "lost", ""),
+    ]
+    at = START + timedelta(microseconds=123457)
+    journal.append(3, at, [(Source.BROKER, text) for text in texts])
+    other = again(journal)
+    frames = other.frames_after(0, 10)
+    assert [frame.fields for frame in frames] == texts
+    assert {(frame.received_at, frame.session, frame.source) for frame in frames} == {(at, 3, Source.BROKER)}
+    assert [frame.seq for frame in frames] == [1, 2, 3]
+    assert other.frame(2) == frames[1]
+    assert other.frame(9) is None
+    other.close()
+
+
+def test_frames_are_read_in_pages(journal: Journal) -> None:
+    journal.append(1, START, [(Source.BROKER, (str(number),)) for number in range(5)])
+    assert [frame.fields[0] for frame in journal.frames_after(1, 2)] == ["1", "2"]
+
+
+@pytest.mark.parametrize("micro", [0, 1, 333333, 499999, 999999])
+def test_a_receipt_keeps_its_microseconds(journal: Journal, micro: int) -> None:
+    at = START + timedelta(microseconds=micro)
+    journal.append(1, at, [(Source.LINK, ("up",))])
+    assert journal.frames_after(0, 1)[0].received_at == at
+
+
+def test_the_last_session_outlives_the_frames(journal: Journal) -> None:
+    assert journal.last_session == 0
+    journal.set_meta("session", "4")
+    assert journal.last_session == 4
+    journal.append(5, START, [(Source.LINK, ("up",))])
+    assert again_closed(journal) == 5
+
+
+def again_closed(journal: Journal) -> int:
+    other = again(journal)
+    session = other.last_session
+    other.close()
+    return session
+
+
+def executed(identity: ExecutionKey) -> tuple[Source, tuple[str, ...]]:
+    """Return the frame of an execution, as far as the journal looks at it."""
+    fields = ["11"] + [""] * 30
+    fields[14], fields[16] = identity.exec_id, identity.account
+    return Source.BROKER, tuple(fields)
+
+
+def test_an_execution_is_known_from_its_frame_on(journal: Journal) -> None:
+    assert not journal.knows(*KEY)
+    journal.append(1, START, [executed(KEY), (Source.BROKER, ("11", "short"))])
+    assert journal.knows(*KEY)
+    with journal.step() as advance:
+        Story(book=journal.book, up=False).tell(execution(KEY.exec_id, 4))
+        advance(2)
+    assert journal.knows(*KEY)
+    other = again(journal)
+    assert other.knows(*KEY)
+    other.close()
+
+
+def test_a_fee_is_known_as_it_was_applied_last(journal: Journal) -> None:
+    told = CommissionReport(KEY.exec_id, Decimal("0.65"), "USD", None)
+    assert not journal.knows_fee(told)
+    with journal.step():
+        journal.book.put(FEES, told)
+    other = again(journal)
+    assert other.knows_fee(replace(told, commission=Decimal("0.650")))
+    assert not other.knows_fee(replace(told, realized_pnl=Decimal(1)))
+    other.close()
+
+
+def test_an_execution_stays_known_while_its_frame_waits_behind_a_step(journal: Journal) -> None:
+    journal.append(1, START, [(Source.LINK, ("up", ACCOUNT, "176")), executed(KEY)])
+    with journal.step() as advance:
+        advance(1)
+    with journal.step():
+        pass
+    assert journal.knows(*KEY)
+
+
+# The pump's step
+
+
+def test_a_step_keeps_its_rows_and_the_cursor(journal: Journal) -> None:
+    assert journal.cursor == 0
+    with journal.step() as advance:
+        journal.book.put(FEES, fee("a", "1"))
+        advance(7)
+    other = again(journal)
+    assert other.cursor == 7
+    assert other.book.get(FEES, "a") == fee("a", "1")
+    assert other.book.has(FEES, "a")
+    assert not other.book.has(FEES, "b")
+    other.close()
+
+
+def test_a_step_that_fails_keeps_and_remembers_nothing(journal: Journal) -> None:
+    with journal.step() as advance:
+        journal.book.put(FEES, fee("a", "1"))
+        advance(1)
+    with pytest.raises(ZeroDivisionError):
+        _break_off(journal)
+    assert journal.cursor == 1
+    assert journal.book.get(FEES, "a") == fee("a", "1")
+    assert journal.book.get(FEES, "b") is None
+
+
+def _break_off(journal: Journal) -> None:
+    with journal.step() as advance:
+        journal.book.put(FEES, fee("a", "2"))
+        journal.book.put(FEES, fee("b", "2"))
+        assert len(list(journal.book.every(FEES))) == 2
+        advance(2)
+        raise ZeroDivisionError
+
+
+def test_a_step_without_a_cursor_leaves_it(journal: Journal) -> None:
+    with journal.step() as advance:
+        advance(3)
+    with journal.step():
+        journal.book.put(FEES, fee("a", "1"))
+    assert journal.cursor == 3
+
+
+def test_many_rows_are_let_go_and_found_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracker.journal.rows._CACHED_ROWS", 3)
+    with journal.step():
+        for number in range(5):
+            journal.book.put(FEES, fee(str(number), "1"))
+    assert journal.book._tables["fees"].rows == {}
+    assert journal.book.get(FEES, "4") == fee("4", "1")
+    assert len(list(journal.book.every(FEES))) == 5
+
+
+def test_an_index_that_is_not_declared_is_refused(journal: Journal) -> None:
+    with pytest.raises(AssertionError, match="no index colour"):
+        journal.book.find(FEES, "colour", "red")
+
+
+def test_a_story_goes_on_in_the_next_process(journal: Journal) -> None:
+    with journal.step():
+        Story(book=journal.book).tell(execution(exec_id(1), 4))
+    other = again(journal)
+    with other.step():
+        story = Story(book=other.book, up=False)
+        story.seq = 50
+        story.note(Source.LINK, "up", ACCOUNT, "176")
+        story.tell(execution(exec_id(1), 4), execution(exec_id(2), 6, at=1))
+        assert quantity(story) == 10
+    other.close()
+
+
+def test_what_a_decision_looked_at_is_kept(journal: Journal) -> None:
+    alert = Alert(ALERT, False, START, frozenset({700100200}), "NVDA", True)
+    with journal.step():
+        journal.considered(7, KEY, [alert])
+        journal.considered(8, KEY, [])
+    assert journal.was_considered(7, KEY) == (alert,)
+    assert journal.was_considered(8, KEY) == ()
+
+
+def test_what_was_done_to_the_store_is_kept_oldest_first(journal: Journal) -> None:
+    with journal.step():
+        for number in range(3):
+            at = START + timedelta(seconds=number)
+            journal.log_store(at, [(alert_text(ALERT), "applied", b"%d" % number), ("another", "gone", b"")])
+    assert journal.store_log(alert_text(ALERT), 2) == [
+        (START + timedelta(seconds=1), "applied", b"1"),
+        (START + timedelta(seconds=2), "applied", b"2"),
+    ]
+
+
+def test_a_value_is_kept_by_its_name(journal: Journal) -> None:
+    assert journal.meta("mode") is None
+    journal.set_meta("mode", "paper")
+    journal.set_meta("mode", "live")
+    assert journal.meta("mode") == "live"
+
+
+# A journal that fails
+
+
+def full(journal: Journal) -> None:
+    """Let the file grow no further, as on a full disk."""
+    pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+    journal._db.execute(f"PRAGMA max_page_count = {pages}")
+
+
+BIG = ("x" * 100_000,)
+
+
+def test_an_append_that_does_not_fit_is_told_and_leaves_nothing(journal: Journal) -> None:
+    full(journal)
+    with pytest.raises(JournalFailed, match=r"journal\.db could not be written.*full.*nothing is half done"):
+        journal.append(1, START, [executed(KEY), (Source.BROKER, BIG)])
+    assert journal.frames_after(0, 10) == []
+    assert not journal.knows(*KEY)
+
+
+def test_a_step_that_does_not_fit_leaves_nothing(journal: Journal) -> None:
+    full(journal)
+    with pytest.raises(JournalFailed, match="free space"):
+        _put_too_much(journal)
+    assert journal.cursor == 0
+    assert list(journal.book.every(FEES)) == []
+
+
+def _put_too_much(journal: Journal) -> None:
+    with journal.step() as advance:
+        journal.book.put(FEES, fee("x" * 100_000, "1"))
+        advance(5)
+
+
+def test_a_commit_that_fails_takes_nothing(journal: Journal) -> None:
+    other = sqlite3.connect(journal.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    journal._db.execute("PRAGMA busy_timeout = 1")
+    with pytest.raises(JournalFailed, match="locked"):
+        journal.append(1, START, [executed(KEY)])
+    other.execute("ROLLBACK")
+    other.close()
+    assert not journal.knows(*KEY)
+    journal.append(1, START, [executed(KEY)])
+    assert journal.knows(*KEY)
+
+
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_text("not a database, but long enough to be read as one" * 50)
+    with pytest.raises(JournalFailed, match=r"journal\.db cannot be opened"):
+        Journal(path)
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(JournalFailed, match="folder's permissions"):
+        Journal(tmp_path / "nowhere" / "journal.db")
+
+
+def test_a_damaged_journal_is_told_when_it_is_read(journal: Journal) -> None:
+    journal.append(1, START, [(Source.BROKER, ("11",))])
+    journal._db.execute("DROP TABLE frames")
+    journal._db.execute("DROP TABLE fees")
+    with pytest.raises(JournalFailed, match=r"journal\.db could not be read.*frames"):
+        journal.frame(1)
+    with pytest.raises(JournalFailed, match="move it away"):
+        journal.book.get(FEES, "a")
+
+
+def test_a_journal_of_a_newer_tracker_is_refused(journal: Journal) -> None:
+    journal._db.execute("PRAGMA user_version = 99")
+    for read_only in (False, True):
+        with pytest.raises(JournalFailed, match="version 99, written by a newer tracker"):
+            Journal(journal.path, read_only=read_only)
+
+
+def test_looking_at_a_journal_changes_nothing(journal: Journal) -> None:
+    with journal.step() as advance:
+        journal.book.put(FEES, fee("a", "1"))
+        advance(4)
+    looking = Journal(journal.path, read_only=True)
+    assert looking.cursor == 4
+    assert looking.book.get(FEES, "a") == fee("a", "1")
+    with pytest.raises(JournalFailed, match="readonly"):
+        looking.set_meta("mode", "paper")
+    looking.close()
+
+
+def test_looking_never_makes_or_upgrades_a_journal(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with pytest.raises(JournalFailed, match="cannot be opened"):
+        Journal(path, read_only=True)
+    assert not path.exists()
+    path.touch()
+    with pytest.raises(JournalFailed, match="start the tracker once"):
+        Journal(path, read_only=True)
+    assert path.stat().st_size == 0
+
+
+DECISIONS: tuple[Match, ...] = (
+    Matched(((ALERT, Rule.CON_ID),)),
+    Unmatched("no alert speaks of this contract", (Rejection(ALERT, "another strike"),)),
+    Ambiguous(Rule.STRIKE, (ALERT, ALERT._replace(ticker="AMD"))),
+)
+
+
+def test_decisions_of_the_first_version_are_read(journal: Journal) -> None:
+    rows = [
+        Booked(execution(exec_id(number), 1), number, START, 1, decision)
+        for number, decision in enumerate(DECISIONS, 1)
+    ]
+    with journal.step():
+        for row in rows:
+            journal.book.put(EXECUTIONS, row)
+    # They did not name their kind.
+    journal._db.execute(
+        "UPDATE executions SET body = CAST(json_remove(CAST(body AS TEXT), '$.match.type') AS BLOB)"
+    )
+    journal._db.execute("PRAGMA user_version = 1")
+    assert list(again(journal).book.every(EXECUTIONS)) == rows
+
+
+# What questions and proofs read
+
+
+def test_more_frames_than_are_kept_at_hand_are_read_from_the_file(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker.journal.journal._TAIL_FRAMES", 3)
+    for number in range(5):
+        journal.append(1, START, [(Source.BROKER, (str(number),))])
+    assert [frame.fields[0] for frame in journal.frames_after(0, 10)] == ["0", "1", "2", "3", "4"]
+    with journal.step() as advance:
+        advance(4)
+    assert [frame.fields[0] for frame in journal.frames_after(4, 10)] == ["4"]
+
+
+def test_the_notes_of_people_and_of_the_store_are_found(journal: Journal) -> None:
+    sources = [Source.BROKER, Source.PERSON, Source.LINK, Source.STORE, Source.SENT, Source.FLEX]
+    journal.append(1, START, [(source, (source.value,)) for source in sources])
+    assert [frame.fields for frame in journal.notes()] == [("person",), ("store",)]
+
+
+def test_what_was_written_ahead_counts_to_its_size(journal: Journal) -> None:
+    """Beside a busy daemon that is megabytes before they come into the file itself."""
+    before = size_of(journal.path)
+    for _ in range(50):
+        journal.append(1, START, [(Source.BROKER, ("4", "x" * 10_000))])
+    assert size_of(journal.path) - before > 500_000
+    journal.close()
+    assert size_of(journal.path) == journal.path.stat().st_size > 500_000
+
+
+def test_the_days_with_executions_are_found(journal: Journal) -> None:
+    with journal.step():
+        story = Story(book=journal.book)
+        story.tell(execution(exec_id(1), 4))
+        story.tell(execution(exec_id(2), 4, at=86400), after=86400)
+    assert journal.days() == ["2025-11-18", "2025-11-19"]
+
+
+def test_fills_and_their_pending_fees_are_counted_as_the_sums_count_them(journal: Journal) -> None:
+    """Not those of a replaced version, nor a combo's own line; a report without a number tells no fee."""
+    bag = replace(NVDA, con_id=28812380, sec_type="BAG")
+    with journal.step():
+        story = Story(book=journal.book)
+        story.tell(execution(exec_id(1), 4), execution(exec_id(1, 2), 3), execution(exec_id(2), 1))
+        story.tell(execution(exec_id(3), 1), execution(exec_id(4), 1, contract=bag, perm_id=190))
+        story.tell(fee(exec_id(2), "1.05"), fee(exec_id(3), None))
+    summed = sum(row.totals.fees_pending for row in journal.book.every(TOTALS))
+    assert journal.fills_since(START) == (3, summed) == (3, 2)
+    assert journal.fills_since(START + timedelta(seconds=1)) == (0, 0)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
+def test_fills_are_counted_from_the_moment_of_any_zone_on(journal: Journal, zone: str) -> None:
+    """By the time of execution; one that a sweep brought late counts for its own day."""
+    midnight = datetime(2025, 11, 18, tzinfo=ZoneInfo(zone))
+    with journal.step():
+        story = Story(book=journal.book)
+        for number, seconds in enumerate((-7200, -0.5, 0, 0.5, 3600), 1):
+            at = (midnight - START).total_seconds() + seconds
+            story.tell(execution(exec_id(number), 1, at=at), after=3600)
+    assert journal.fills_since(midnight) == (3, 3)

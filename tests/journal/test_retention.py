@@ -1,0 +1,46 @@
+"""Raw frames go after their days; nothing that state, dedup or an answer needs goes with them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from tests.support.facts import START
+from tracker.core.model import Source
+from tracker.core.state import UNDECODED, Undecoded
+from tracker.journal.journal import Journal
+
+
+def test_old_frames_go_but_not_the_unapplied_nor_the_undecoded(tmp_path: Path) -> None:
+    """Frames 1 to 4 are old; 2 could not be read, 4 was not applied yet."""
+    journal = Journal(tmp_path / "journal.db")
+    for number in range(1, 5):
+        journal.append(7, START + timedelta(seconds=number), [(Source.BROKER, ("3", str(number)))])
+    with journal.step() as advance:
+        journal.book.put(UNDECODED, Undecoded(2, "execution", "too short", ""))
+        advance(3)
+    assert journal.drop_frames(START + timedelta(days=1)) == 1
+    assert [frame.seq for frame in journal.frames_after(0, 10)] == [2, 3, 4]
+    assert journal.cursor == 3
+
+
+def test_sessions_and_sequence_go_on_when_the_past_is_gone(tmp_path: Path) -> None:
+    """A number is never used twice: state rows point at frames by it."""
+    journal = Journal(tmp_path / "journal.db")
+    journal.append(7, START, [(Source.BROKER, ("3", "1")), (Source.BROKER, ("3", "2"))])
+    with journal.step() as advance:
+        advance(2)
+    assert journal.drop_frames(START + timedelta(days=1)) == 1
+    assert journal.drop_frames(START + timedelta(days=1)) == 0
+    assert journal.last_session == 7
+    journal.append(8, START, [(Source.BROKER, ("3", "3"))])
+    assert [frame.seq for frame in journal.frames_after(journal.cursor, 10)] == [3]
+
+
+def test_frames_within_the_days_stay(tmp_path: Path) -> None:
+    """Nothing younger than the limit is touched."""
+    journal = Journal(tmp_path / "journal.db")
+    journal.append(7, START, [(Source.BROKER, ("3", "1"))])
+    with journal.step() as advance:
+        advance(1)
+    assert journal.drop_frames(START) == 0

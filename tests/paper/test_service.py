@@ -1,0 +1,255 @@
+"""`tracker paper` as the command line calls it: options, ports, signals, and the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.paper.test_scenario import HEAD, ORDER, event
+from tests.support.paper_clients import BOUND_SECONDS, Clock, fields_of_order, library, raw_client, until
+from tracker.paper.book import stock
+from tracker.paper.order_engine import FillPolicy
+from tracker.paper.scenario import ScenarioError
+from tracker.paper.server import PaperGateway
+from tracker.paper.service import OptionError, PaperOptions, load_scenario, make_gateway, serve
+
+
+class Service:
+    """Hold a served gateway's ports and what it told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.host = "127.0.0.1"
+        self.reader: asyncio.StreamReader
+        self.writer: asyncio.StreamWriter
+
+    def number(self, start: str) -> int:
+        """Return the port in the line that begins so."""
+        line = next(line for line in self.told if line.startswith(start))
+        found = re.search(r":(\d+)", line)
+        assert found is not None
+        return int(found[1])
+
+    @property
+    def port(self) -> int:
+        return self.number("paper gateway")
+
+    async def ask(self, line: str | dict[str, Any]) -> dict[str, Any]:
+        text = line if isinstance(line, str) else json.dumps(line)
+        self.writer.write(text.encode() + b"\n")
+        answer: dict[str, Any] = json.loads(await asyncio.wait_for(self.reader.readline(), BOUND_SECONDS))
+        return answer
+
+
+@asynccontextmanager
+async def served(**options: Any) -> AsyncIterator[Service]:
+    service, stop = Service(), asyncio.Event()
+    wanted = PaperOptions(port=0, control_port=0, **options)
+    task = asyncio.create_task(serve(wanted, now=Clock(), tell=service.told.append, stop=stop))
+    await until(lambda: len(service.told) >= 2 or task.done())
+    service.reader, service.writer = await asyncio.open_connection("127.0.0.1", service.number("control"))
+    try:
+        yield service
+    finally:
+        service.writer.transport.abort()
+        stop.set()
+        await asyncio.wait_for(task, BOUND_SECONDS)
+
+
+def test_ib_insync_trades_on_a_served_gateway_and_a_shell_fills_its_order() -> None:
+    async def run() -> None:
+        ib_insync = library()
+        async with served(rest=True, accounts=("DU9000001",)) as service:
+            ib = ib_insync.IB()
+            await ib.connectAsync("127.0.0.1", service.port, clientId=5, timeout=5)
+            trade = ib.placeOrder(
+                ib_insync.Stock("AAPL", "SMART", "USD"), ib_insync.LimitOrder("BUY", 10, 200)
+            )
+            await until(lambda: trade.orderStatus.status == "Submitted")
+            (order,) = (await service.ask("orders"))["orders"]
+            assert (order["client_id"], order["account"], order["limit"]) == (5, "DU9000001", "200.0")
+            assert (await service.ask({"do": "fill", "order": order["perm_id"], "quantity": 4}))[
+                "quantity"
+            ] == "4"
+            await until(lambda: trade.filled() == 4)
+            assert (await service.ask("fill"))["ok"]
+            await until(lambda: trade.orderStatus.status == "Filled")
+            assert (await service.ask("status"))["executions"] == 2
+            ib.disconnect()
+
+    asyncio.run(run())
+
+
+def test_bad_commands_are_answered_and_the_next_one_works() -> None:
+    async def run() -> None:
+        async with served() as service:
+            for line, message in (
+                ("fill", "no order works"),
+                ("nonsense", "is nothing that can be done"),
+                ("{", "Expecting"),
+                ('{"do": "fill", "order": 5}', "there is no order 5"),
+                ('{"do": "fill", "at": 5}', "'at' is no key here"),
+                ('{"do": "repeat", "execution": "x"}', "there is no execution 'x'"),
+                (
+                    '{"do": "order", "contract": "x", "side": "BUY", "quantity": 1}',
+                    "there is no contract 'x'",
+                ),
+                ('{"do": 5}', "is nothing that can be done"),
+            ):
+                answer = await service.ask(line)
+                assert answer["ok"] is False
+                assert message in answer["error"]["message"], line
+            assert (await service.ask({"do": "notice", "code": 1100}))["ok"]
+            answer = await service.ask("x" * 70_000)
+            assert answer["error"]["message"] == "a line has at most 65536 bytes"
+
+    asyncio.run(run())
+
+
+def test_commands_reach_orders_and_contracts_of_the_scenario(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('begins = "start"\n' + HEAD + ORDER.replace("0.1", "0"))
+
+    async def run() -> None:
+        async with (
+            served(scenario=str(tmp_path / "s.toml")) as service,
+            raw_client(gateway_at(service)) as client,
+        ):
+            await until(lambda: "the scenario is over" in service.told)
+            filled = await service.ask({"do": "fill", "order": "a", "quantity": 4, "name": "f"})
+            corrected = await service.ask({"do": "correct", "execution": filled["exec_id"], "quantity": 3})
+            assert corrected["exec_id"][-2:] == "02"
+            assert (await service.ask({"do": "change", "order": "a", "limit": 2.6}))["ok"]
+            assert (await service.ask({"do": "cancel", "order": "a"}))["ok"]
+            assert not (await service.ask({"do": "cancel", "order": "a"}))["ok"]
+            assert (await service.ask({"do": "position", "contract": "nvda", "quantity": 0}))[
+                "con_id"
+            ] == 700100200
+            await client.settle()
+            assert [f[19] for f in client.of("11")] == ["4", "3"]
+            assert client.of("3")[-1][2] == "Cancelled"
+
+    asyncio.run(run())
+
+
+def test_an_instrument_can_be_made_and_the_book_be_read() -> None:
+    async def run() -> None:
+        async with served() as service, raw_client(gateway_at(service)):
+            amd = {"do": "contract", "name": "amd", "kind": "stock", "symbol": "AMD", "con_id": 4391}
+            assert await service.ask(amd) == {"ok": True, "con_id": 4391, "expiry": ""}
+            bought = {"do": "execute", "contract": "amd", "side": "BUY", "quantity": 5, "price": 158.2}
+            fill = await service.ask(bought)
+            await service.ask({"do": "correct", "execution": fill["exec_id"], "quantity": 4})
+            await service.ask({**bought, "exec_id": "a.b.c.d.01"})
+            book = await service.ask("book")
+            assert book["contracts"]["amd"]["symbol"] == "AMD"
+            assert [(one["signed"], one["in_force"]) for one in book["executions"]] == [
+                ("5", False),
+                ("4", True),
+                ("5", True),
+            ]
+            assert book["fees"][fill["exec_id"]] == "1"
+            assert [one["quantity"] for one in book["positions"]] == ["9"]
+            for line, message in (
+                ({"do": "contract", "kind": "stock", "symbol": "AMD"}, "name is missing"),
+                (
+                    {"do": "contract", "name": "x", "kind": "bag", "symbol": "SPX"},
+                    "only be made by a scenario",
+                ),
+                ({"do": "contract", "name": "x", "kind": "bond"}, "must be one of stock"),
+            ):
+                answer = await service.ask(line)
+                assert message in answer["error"]["message"]
+
+    asyncio.run(run())
+
+
+def gateway_at(service: Service) -> PaperGateway:
+    """Return something that raw_client can connect to."""
+    return PaperGateway(service.host, service.port, now=Clock())
+
+
+def test_the_policy_of_the_options_fills_orders() -> None:
+    async def run() -> None:
+        async with served(latency=0.005, partials=3) as service, raw_client(gateway_at(service), 7) as client:
+            aapl = stock("AAPL", con_id=265598)
+            client.send(
+                *fields_of_order(1, aapl, action="BUY", totalQuantity=9, orderType="LMT", lmtPrice=200)
+            )
+            await client.until("59", 3)
+            assert [f[19] for f in client.of("11")] == ["3", "3", "3"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"port": 70_000}, "port must be 0 to 65535, not 70000"),
+        ({"control_port": -1}, "control port must be 0 to 65535"),
+        ({"latency": -1.0}, "latency must be 0 or more"),
+        ({"partials": 0}, "partials must be 1 to 1000"),
+        ({"time_form": "x"}, "time_form 'x' is none of zone"),
+        ({"zone": "Mars"}, "zone 'Mars' is no time zone"),
+        ({"accounts": ()}, "at least one account"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        make_gateway(PaperOptions(**options), None, Clock())
+
+
+def test_the_command_line_wins_over_the_scenario_and_that_over_the_default(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(
+        '[gateway]\naccounts = ["DU9000001"]\nmaster_client_id = -1\n'
+        "partials = 5\nlatency = 2\nread_only = true\n"
+        + HEAD + ORDER
+    )  # fmt: skip
+    scenario = load_scenario(str(tmp_path / "s.toml"))
+    gateway = make_gateway(PaperOptions(port=0, partials=3), scenario, Clock())
+    assert gateway.book.accounts == ("DU9000001",)
+    assert gateway.floor.rules.master_client_id is None
+    assert gateway.floor.rules.read_only
+    assert gateway.desk.policy == FillPolicy(2.0, 3, False)
+
+
+def test_a_scenario_that_cannot_be_played_ends_the_service(tmp_path: Path) -> None:
+    bad = 'begins = "start"\n' + HEAD + ORDER + event("do = 'fill'; order = 'a'; quantity = 11")
+    (tmp_path / "s.toml").write_text(bad)
+
+    async def run() -> None:
+        options = PaperOptions(port=0, scenario=str(tmp_path / "s.toml"))
+        with pytest.raises(ScenarioError, match="cannot fill 11"):
+            await asyncio.wait_for(serve(options, now=Clock(), tell=lambda line: None), BOUND_SECONDS)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_service_cleanly(number: signal.Signals) -> None:
+    async def run() -> None:
+        told: list[str] = []
+        options = PaperOptions(port=0, scenario="trading-morning")
+        task = asyncio.create_task(serve(options, now=Clock(), tell=told.append))
+        await until(lambda: len(told) == 2)
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(task, BOUND_SECONDS)
+
+    asyncio.run(run())
+
+
+def test_a_taken_port_is_an_os_error() -> None:
+    async def run() -> None:
+        async with served() as service:
+            with pytest.raises(OSError, match="address already in use"):
+                await serve(PaperOptions(port=service.port), now=Clock(), tell=lambda line: None)
+
+    asyncio.run(run())

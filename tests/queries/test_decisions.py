@@ -1,0 +1,166 @@
+"""A person's decision is taken where it makes sense, refused with the reason where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
+from tests.support.facts import ACCOUNT, NVDA, exec_id, execution
+from tracker.core.alerters import AlerterNames
+from tracker.core.model import Contract, Source, StoreAway
+from tracker.queries.decisions import Decision, assignment, delivered, dismissal, what_came_of_it
+from tracker.status.protocol import CommandError
+
+NAME = f"{ROBIN}/NVDA"
+LATER = replace(NVDA, con_id=2, expiry=date(2025, 11, 28))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    alerts = {
+        ROBIN: {"NVDA": record(), "TSLA": loose("TSLA"), "PUT": loose(side="P")},
+        "wolf": {"NVDA": loose(strike="130")},
+        "shares": {"NVDA": loose(strike=None, side=None, expiry=None)},
+    }
+    with Desk(tmp_path, alerts) as desk:
+        yield desk
+
+
+def assign(desk: Desk, of: str, alert: str = NAME, **how: Any) -> Decision:
+    desk.run_pump()
+    return assignment(desk.journal.book, desk.store.alerts(), desk.names, exec_id=of, alert=alert, **how)
+
+
+def carry_out(desk: Desk, decision: Decision) -> dict[str, Any]:
+    if decision.note:
+        desk.note(Source.PERSON, *decision.note)
+    assert decision.taken(desk.journal.book)
+    assert delivered(desk.journal.book, decision)
+    return what_came_of_it(desk.journal.book, decision)
+
+
+def test_an_assigned_fill_opens_its_alert(desk: Desk) -> None:
+    desk.tell(buy(1, 4, contract=LATER))
+    decision = assign(desk, exec_id(1), "RobinDaHood/nvda")
+    assert decision.note == ("assign", ACCOUNT, exec_id(1), ROBIN, "NVDA", CREATED, "700100200")
+    assert not decision.taken(desk.journal.book)
+    came = carry_out(desk, decision)
+    assert (came["done"], came["alert"], came["also_changed"]) == (True, NAME, [])
+    assert came["shows"]["open"] is True
+    assert came["shows"]["position"]["quantity"] == 4
+    assert came["shows"]["last_order_update"]["matched_by"] == "person"
+    assert came["shows"]["delivery"] == "applied"
+    assert came["fill"]["attention"] is None
+
+
+def test_an_assignment_moves_a_fill_from_one_alert_to_another(desk: Desk) -> None:
+    desk.tell(buy(1, 4))
+    came = carry_out(desk, assign(desk, exec_id(1), "wolf/NVDA"))
+    assert came["shows"]["position"]["quantity"] == 4
+    assert [(each["alert"], each["open"], each["position"]["quantity"]) for each in came["also_changed"]] == [
+        (NAME, False, 0)
+    ]
+
+
+def test_what_was_assigned_before_is_not_done_twice(desk: Desk) -> None:
+    desk.tell(buy(1, 4, contract=LATER))
+    carry_out(desk, assign(desk, exec_id(1)))
+    again = assign(desk, exec_id(1))
+    assert again.note == ()
+    came = carry_out(desk, again)
+    assert (came["done"], came["shows"]["open"]) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("alert", "reason"),
+    [
+        (f"{ROBIN}/TSLA", "its symbol is TSLA, the fill's is NVDA"),
+        (f"{ROBIN}/PUT", "its right is P, the fill's is C"),
+        ("shares/NVDA", "it speaks of no option, the fill is one"),
+    ],
+)
+def test_another_symbol_kind_or_right_is_refused(desk: Desk, alert: str, reason: str) -> None:
+    desk.tell(buy(1, 4))
+    with pytest.raises(CommandError, match=f"{alert} cannot have {exec_id(1)}: {reason}"):
+        assign(desk, exec_id(1), alert)
+
+
+def test_a_share_goes_to_no_option_alert(desk: Desk) -> None:
+    desk.tell(buy(1, 4, contract=Contract(5, "NVDA", "STK")))
+    with pytest.raises(CommandError, match="it speaks of an option, the fill is stock"):
+        assign(desk, exec_id(1))
+
+
+def test_a_closing_fill_is_refused_since_it_follows_who_opened(desk: Desk) -> None:
+    desk.tell(buy(1, 4), buy(2, -4))
+    with pytest.raises(
+        CommandError, match=rf"only closed a position, .*\({NAME}\); assign the fill that opened"
+    ):
+        assign(desk, exec_id(2), "wolf/NVDA")
+
+
+def test_a_corrected_version_a_combo_and_an_unwatched_account_are_refused(desk: Desk) -> None:
+    desk.tell(execution(exec_id(1), 4), execution(exec_id(1, 2), 3))
+    desk.tell(buy(2, 1, contract=Contract(6, "NVDA", "BAG")))
+    with pytest.raises(CommandError, match=f"was corrected by {exec_id(1, 2)}; name that one"):
+        assign(desk, exec_id(1))
+    with pytest.raises(CommandError, match="a combo's own line and moves nothing; name its legs"):
+        assign(desk, exec_id(2))
+    with pytest.raises(CommandError, match=f"account {ACCOUNT} is not watched; add it to gateway.accounts"):
+        assign(desk, exec_id(1, 2), watched=("DU9000001",))
+
+
+def test_an_execution_of_several_accounts_and_an_unknown_alert_are_refused(desk: Desk) -> None:
+    desk.tell(buy(1, 4), buy(1, 6, account="DU9000001"))
+    with pytest.raises(CommandError, match="several accounts"):
+        assign(desk, exec_id(1))
+    assert assign(desk, exec_id(1), "wolf/NVDA", account="DU9000001").key.account == "DU9000001"
+    with pytest.raises(CommandError, match="no alert 'wolf/AMD' is in the alert store"):
+        assign(desk, exec_id(1), "wolf/AMD", account=ACCOUNT)
+
+
+def test_a_dismissed_fill_needs_nobody(desk: Desk) -> None:
+    desk.tell(buy(1, 4, contract=LATER))
+    came = carry_out(desk, dismissal(desk.journal.book, exec_id(1)))
+    assert (came["done"], came["fill"]["dismissed"]) == (True, True)
+    again = dismissal(desk.journal.book, exec_id(1))
+    assert carry_out(desk, again)["done"] is False
+
+
+def test_a_fill_that_needs_nobody_is_not_dismissed(desk: Desk) -> None:
+    desk.tell(buy(1, 4))
+    with pytest.raises(CommandError, match=rf"needs nobody \(opened {NAME} by con_id\)"):
+        dismissal(desk.journal.book, exec_id(1))
+
+
+def test_while_the_store_is_away_the_answer_says_pending(desk: Desk) -> None:
+    desk.tell(buy(1, 4, contract=LATER))
+    decision = assign(desk, exec_id(1))
+    desk.alerts_path.write_text("")
+    desk.note(Source.PERSON, *decision.note)
+    assert not delivered(desk.journal.book, decision)
+    assert what_came_of_it(desk.journal.book, decision)["shows"]["delivery"] == "pending"
+    with pytest.raises(StoreAway):
+        desk.store.refresh()
+
+
+def test_a_fill_that_still_waits_may_be_assigned_and_shows_nothing_yet(desk: Desk) -> None:
+    desk.note(Source.SENT, "executions", "7", ACCOUNT)
+    desk.tell(buy(1, 4, contract=LATER, request_id=7))
+    came = carry_out(desk, assign(desk, exec_id(1)))
+    assert (came["shows"], came["fill"]["waiting"]) == (None, True)
+
+
+def test_names_in_the_settings_count(desk: Desk) -> None:
+    desk.tell(buy(1, 4, contract=LATER))
+    names = AlerterNames([("wolf", "Wolf Pack", ("wp",))])
+    desk.run_pump()
+    decision = assignment(desk.journal.book, desk.store.alerts(), names, exec_id=exec_id(1), alert="wp/nvda")
+    assert decision.alert is not None
+    assert decision.alert.name == "wolf/NVDA"

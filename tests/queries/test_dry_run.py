@@ -1,0 +1,153 @@
+"""A made-up fill goes through the real matching; nothing live is ever written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.answer_rig import ROBIN, Desk, buy, loose, record
+from tests.support.facts import exec_id
+from tracker.core.model import Side, StoreAway
+from tracker.queries.dry_run import imagine
+from tracker.status.protocol import CommandError
+
+OPTION: dict[str, Any] = {"symbol": "nvda", "strike": "122.5", "right": "call", "expiry": "20251121"}
+NAME = f"{ROBIN}/NVDA"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}, "wolf": {"NVDA": loose(strike="130")}}) as desk:
+        desk.run_pump()
+        yield desk
+
+
+def tried(desk: Desk, *, commit: bool = False, **given: object) -> dict[str, Any]:
+    return desk.ground().trial(given, commit=commit)
+
+
+def files(desk: Desk) -> dict[str, bytes]:
+    """Return every file that a trial must leave alone."""
+    return {path.name: path.read_bytes() for path in desk.folder.iterdir() if ".test-" not in path.name}
+
+
+def test_it_says_what_would_open_and_why_and_what_was_rejected(desk: Desk) -> None:
+    answer = tried(desk, **OPTION, quantity=2)
+    assert answer["status"] == "would_open"
+    payload = answer["payload"]
+    assert (payload["alert"], payload["open"], payload["rule"]) == (NAME, True, "contract")
+    assert payload["position"]["quantity"] == 2
+    assert payload["last_order_update"]["filled_qty"] == 2
+    assert answer["opens"] == [payload]
+    assert [each["alert"] for each in answer["rejected"]] == ["wolf/NVDA"]
+    assert answer["tried"]["contract"] == "NVDA 2025-11-21 122.5 C"
+
+
+def test_every_alert_of_the_contract_is_named(desk: Desk) -> None:
+    desk.change(lambda alerts: alerts["wolf"].update(NVDA=loose()))
+    assert [each["alert"] for each in tried(desk, **OPTION)["opens"]] == [NAME, "wolf/NVDA"]
+
+
+def test_stock_a_conid_and_a_reference_are_tried_too(desk: Desk) -> None:
+    assert tried(desk, symbol="NVDA")["status"] == "no_match"
+    assert tried(desk, symbol="NVDA")["payload"] is None
+    other = OPTION | {"expiry": "20251128"}
+    assert tried(desk, **other)["status"] == "no_match"
+    assert tried(desk, **other, con_id=700100200)["payload"]["rule"] == "con_id"
+    assert tried(desk, **other, order_ref="wolf/NVDA")["payload"]["alert"] == "wolf/NVDA"
+
+
+def test_several_weak_matches_are_ambiguous_and_open_nothing(tmp_path: Path) -> None:
+    fresh = {"created_at": desk_time()}
+    with Desk(tmp_path, {name: {"NVDA": loose(expiry=None) | fresh} for name in ("a", "b")}) as desk:
+        desk.run_pump()
+        answer = tried(desk, **OPTION)
+    assert (answer["status"], answer["opens"], answer["payload"]) == ("ambiguous", [], None)
+    assert [each["alert"] for each in answer["alerts"]] == ["a/NVDA", "b/NVDA"]
+
+
+def desk_time() -> str:
+    """Return a created_at of now, since a trial happens now."""
+    from tracker.clock import now
+
+    return now().replace(tzinfo=None).isoformat()
+
+
+def test_selling_opens_short(desk: Desk) -> None:
+    assert tried(desk, **OPTION, side="sell")["payload"]["position"]["quantity"] == -1
+
+
+def test_without_commit_no_file_changes_and_none_is_made(desk: Desk) -> None:
+    desk.tell(buy(1, 1))
+    before = files(desk)
+    tried(desk, **OPTION)
+    assert files(desk) == before
+    assert not list(desk.folder.glob("*.test-*"))
+    assert desk.booked(exec_id(1)).execution.quantity == 1
+
+
+def test_with_commit_only_a_copy_beside_the_store_shows_it(desk: Desk) -> None:
+    before = files(desk)
+    answer = tried(desk, **OPTION, commit=True)
+    assert files(desk) == before
+    copy = Path(answer["copy"])
+    assert copy.parent == desk.folder
+    assert copy.name.startswith("alerts.json.test-")
+    shown, live = json.loads(copy.read_text()), json.loads(desk.alerts_path.read_text())
+    assert shown[ROBIN]["NVDA"]["open"] is True
+    assert shown[ROBIN]["NVDA"]["position"] == answer["payload"]["position"]
+    assert shown["wolf"] == live["wolf"]
+    assert live[ROBIN]["NVDA"]["open"] is False
+
+
+def test_with_commit_and_no_match_there_is_no_copy(desk: Desk) -> None:
+    assert tried(desk, symbol="TSLA", commit=True)["copy"] is None
+    assert not list(desk.folder.glob("*.test-*"))
+
+
+def test_a_store_that_is_being_written_is_not_copied(desk: Desk) -> None:
+    desk.alerts_path.write_text('{"a": {')
+    with pytest.raises(StoreAway, match="cannot be read as JSON"):
+        tried(desk, **OPTION, commit=True)
+    assert not list(desk.folder.glob("*.test-*"))
+
+
+def test_a_store_that_is_gone_cannot_be_copied(desk: Desk) -> None:
+    desk.alerts_path.unlink()
+    with pytest.raises(CommandError, match=r"no copy of .*alerts\.json could be written beside it"):
+        tried(desk, **OPTION, commit=True)
+
+
+def test_what_is_typed_is_read_leniently() -> None:
+    found = imagine(OPTION | {"side": "sell", "quantity": "0.5", "con_id": 7, "order_ref": ""})
+    assert (found.symbol, found.side, found.quantity) == ("NVDA", Side.SELL, Decimal("0.5"))
+    assert (found.strike, found.right, found.expiry) == (Decimal("122.5"), "C", date(2025, 11, 21))
+    assert (found.con_id, found.order_ref) == (7, "")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "no symbol is given; name one, as in --symbol TSLA"),
+        ({"symbol": "X", "strike": "95"}, "right, expiry is missing; an option has strike, right and expiry"),
+        (OPTION | {"right": "X"}, "right 'X' is neither C nor P"),
+        (OPTION | {"side": "HOLD"}, "side 'HOLD' is neither BUY nor SELL"),
+        (OPTION | {"strike": "x"}, "strike 'x' is no number above 0"),
+        (OPTION | {"quantity": "-1"}, "quantity '-1' is no number above 0"),
+        (OPTION | {"quantity": "NaN"}, "quantity 'NaN' is no number above 0"),
+        (OPTION | {"con_id": "1e400"}, "con_id '1e400' is no number above 0"),
+        (OPTION | {"expiry": "soon"}, "expiry 'soon' is no date; write YYYYMMDD"),
+        (OPTION | {"expiry": "1121"}, "expiry '1121' is no date; write YYYYMMDD"),
+    ],
+)
+def test_what_makes_no_fill_is_refused(given: dict[str, object], words: str) -> None:
+    with pytest.raises(CommandError) as refused:
+        imagine(given)
+    assert words in refused.value.message
+    assert refused.value.code == "bad_request"

@@ -1,0 +1,121 @@
+"""The inbox holds what a person can decide; what is nobody's alert is counted apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.answer_rig import ROBIN, Desk, at, buy, loose, record
+from tests.support.facts import ACCOUNT, NVDA, exec_id
+from tracker.core.model import Contract, Execution, Source, Undecodable
+from tracker.queries.inbox import inbox
+
+SINCE = at("2025-11-18T00:00")
+LATER = replace(NVDA, con_id=2, expiry=date(2025, 11, 28))
+STRANGER = Contract(5, "TSLA", "STK", currency="USD")
+BAG = Contract(6, "NVDA", "BAG")
+
+
+def asked(desk: Desk, **how: Any) -> dict[str, Any]:
+    return inbox(desk.journal, SINCE, desk.names, **how)
+
+
+def needing(desk: Desk) -> dict[str, str]:
+    return {item["fill"]["exec_id"]: item["needs"] for item in asked(desk)["needs_you"]}
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    alerts = {
+        ROBIN: {"NVDA": record()},
+        "a": {"SPX": loose("SPX", strike="6600", expiry=None)},
+        "b": {"SPX": loose("SPX", strike="6600", expiry=None)},
+    }
+    with Desk(tmp_path, alerts) as desk:
+        yield desk
+
+
+def spx(number: int, strike: str = "6600", right: str = "C") -> Execution:
+    contract = Contract(40 + number, "SPX", "OPT", date(2025, 11, 18), Decimal(strike), right, "100", "USD")
+    return buy(number, 1, contract=contract)
+
+
+def test_an_ambiguous_fill_and_a_near_miss_need_you(desk: Desk) -> None:
+    desk.tell(buy(1, 4), spx(2), buy(3, 1, contract=LATER), buy(4, 5, contract=STRANGER))
+    answer = asked(desk)
+    assert needing(desk) == {exec_id(2): "ambiguous", exec_id(3): "near_miss"}
+    assert answer["counts"] == {"ambiguous": 1, "near_miss": 1, "reopened": 0, "undecodable": 0}
+    assert answer["not_ours"]["count"] == 1
+    ambiguous, near = answer["needs_you"]
+    assert [alert["alert"] for alert in ambiguous["alerts"]] == ["a/SPX", "b/SPX"]
+    assert [(each["alert"], each["near"]) for each in near["rejected"]] == [(f"{ROBIN}/NVDA", True)]
+
+
+def test_a_neighbouring_strike_needs_nobody(desk: Desk) -> None:
+    desk.tell(spx(1, strike="6610"), spx(2, right="P"))
+    assert needing(desk) == {}
+    assert asked(desk)["not_ours"]["count"] == 2
+
+
+def test_what_is_not_ours_is_listed_on_demand_and_counted_from_a_moment(desk: Desk) -> None:
+    desk.tell(buy(1, 1, contract=STRANGER), buy(2, 1, contract=STRANGER), buy(3, 4))
+    assert "others" not in asked(desk)
+    others = asked(desk, list_all=True)["others"]
+    assert [item["fill"]["exec_id"] for item in others] == [exec_id(1), exec_id(2)]
+    assert [item["needs"] for item in others] == [None, None]
+    assert [item["fill"]["exec_id"] for item in asked(desk, list_all=True, limit=1)["others"]] == [exec_id(2)]
+    assert inbox(desk.journal, at("2025-11-19T00:00"), desk.names)["not_ours"]["count"] == 0
+
+
+def test_with_a_limit_the_newest_are_shown_and_all_are_counted(desk: Desk) -> None:
+    desk.tell(spx(1), spx(2), Undecodable("order", "no"), Undecodable("order", "no more"))
+    answer = asked(desk, limit=1)
+    assert [item["fill"]["exec_id"] for item in answer["needs_you"]] == [exec_id(2)]
+    assert [row["reason"] for row in answer["undecodable"]] == ["no more"]
+    assert answer["counts"] == {"ambiguous": 2, "near_miss": 0, "reopened": 0, "undecodable": 2}
+
+
+def test_a_dismissed_fill_is_gone_from_it_and_counted(desk: Desk) -> None:
+    desk.tell(spx(1))
+    desk.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1))
+    answer = asked(desk)
+    assert answer["needs_you"] == []
+    assert (answer["not_ours"]["count"], answer["not_ours"]["dismissed"]) == (1, 1)
+
+
+def test_a_message_that_cannot_be_read_is_listed_until_it_is(desk: Desk) -> None:
+    desk.tell(Undecodable("execution", "the quantity 'x' is no number", exec_id(7)))
+    (row,) = asked(desk)["undecodable"]
+    assert (row["kind"], row["exec_id"]) == ("execution", exec_id(7))
+    assert row["received_at"] == "2025-11-18T15:43:01.000000+00:00"
+    assert asked(desk)["counts"]["undecodable"] == 1
+    desk.tell(buy(7, 1))
+    assert asked(desk)["undecodable"] == []
+
+
+def test_legs_stand_under_their_combo_and_only_those_of_its_order(desk: Desk) -> None:
+    """All executions of the combo's order, in its account; an order of legs alone is no combo."""
+    leg = replace(NVDA, con_id=3, strike=Decimal(125))
+    desk.tell(
+        buy(1, 1, contract=BAG, perm_id=77),
+        buy(2, 1, contract=LATER, perm_id=77),
+        buy(3, -1, contract=leg, perm_id=77),
+        buy(4, 1, contract=LATER, perm_id=77, account="DU9000001"),
+        buy(5, 1, contract=LATER, perm_id=78),
+    )
+    answer = asked(desk)
+    assert {item["fill"]["exec_id"]: item["combo"] for item in answer["needs_you"]} == {
+        exec_id(2): 77,
+        exec_id(4): None,
+        exec_id(5): None,
+    }
+    (combo,) = answer["combos"]
+    assert (combo["account"], combo["perm_id"]) == (ACCOUNT, 77)
+    assert [line["exec_id"] for line in combo["lines"]] == [exec_id(1)]
+    assert [leg["exec_id"] for leg in combo["legs"]] == [exec_id(2), exec_id(3)]

@@ -1,0 +1,208 @@
+"""Why a fill went where it went, and why an alert looks as it does, from what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
+from tests.support.facts import ACCOUNT, NVDA, exec_id, execution
+from tests.support.fakes import Records
+from tracker.core.model import AlertId, Source
+from tracker.queries.why import StoreNow, why_alert, why_execution, written_to
+from tracker.status.protocol import CommandError
+
+NAME = f"{ROBIN}/NVDA"
+LATER = replace(NVDA, con_id=2, expiry=date(2025, 11, 28))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}, "wolf": {"NVDA": loose(strike="130")}}) as desk:
+        yield desk
+
+
+def why(desk: Desk, of: str) -> dict[str, Any]:
+    return why_alert(desk.journal, of, desk.names, desk.store_now(), desk.now)
+
+
+def of_fill(desk: Desk, of: str) -> dict[str, Any]:
+    (row,) = why_execution(desk.journal, of)["executions"]
+    assert isinstance(row, dict)
+    return row
+
+
+def test_a_fill_names_its_rule_the_rejected_and_what_was_written(desk: Desk) -> None:
+    desk.tell(buy(1, 4))
+    row = of_fill(desk, exec_id(1))
+    assert row["decision"] == "matched"
+    assert [(each["alert"], each["rule"]) for each in row["alerts"]] == [(NAME, "con_id")]
+    assert [(each["alert"], each["reason"]) for each in row["rejected"]] == [
+        ("wolf/NVDA", "its strike is 130, the fill's is 122.5")
+    ]
+    assert row["looked_at"] == 2
+    (written,) = row["written"]
+    assert (written["alert"], written["outcome"], written["again"]) == (NAME, "applied", False)
+    assert written["update"]["position"]["quantity"] == 4
+
+
+def test_a_fill_of_no_alert_names_the_reason(desk: Desk) -> None:
+    desk.tell(buy(1, 1, contract=LATER))
+    row = of_fill(desk, exec_id(1))
+    assert row["decision"] == "unmatched"
+    assert row["reason"].startswith(f"no alert agrees; {NAME} nearly: its expiry is 2025-11-21")
+    assert row["fill"]["attention"] == "near_miss"
+    assert row["written"] == []
+
+
+def test_a_correction_names_the_other_versions(desk: Desk) -> None:
+    desk.tell(execution(exec_id(1), 4))
+    desk.tell(execution(exec_id(1, 2), 3))
+    old, new = of_fill(desk, exec_id(1)), of_fill(desk, exec_id(1, 2))
+    assert [each["exec_id"] for each in old["versions"]] == [exec_id(1, 2)]
+    assert old["fill"]["superseded_by"] == exec_id(1, 2)
+    assert [each["outcome"] for each in new["versions"]] == [f"corrected by {exec_id(1, 2)}"]
+    five_segments = "0000e0d5.00000009.01.01.01"
+    desk.tell(execution(five_segments, 1, at=9))
+    assert of_fill(desk, five_segments)["versions"] == []
+
+
+def test_each_account_of_an_execution_is_accounted_for(desk: Desk) -> None:
+    desk.tell(buy(1, 4), buy(1, 6, account="DU9000001"))
+    assert len(why_execution(desk.journal, exec_id(1))["executions"]) == 2
+    (row,) = why_execution(desk.journal, exec_id(1), "DU9000001")["executions"]
+    assert row["fill"]["quantity"] == 6
+
+
+def test_what_was_decided_again_and_by_whom_is_told(desk: Desk) -> None:
+    desk.tell(buy(1, 1, contract=LATER))
+    desk.change(lambda alerts: alerts["wolf"].update(NVDA=loose(expiry="11/28/2025")))
+    desk.tell(buy(2, 1, contract=replace(NVDA, con_id=9, symbol="AMD")))
+    desk.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(2))
+    desk.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), ROBIN, "NVDA", CREATED, "700100200")
+    first = of_fill(desk, exec_id(1))
+    assert [note["what"] for note in first["decided_again"]] == [
+        "the alert store had changed, so it was decided again",
+        f"a person assigned it to {NAME}",
+    ]
+    assert [note["what"] for note in of_fill(desk, exec_id(2))["decided_again"]] == ["a person dismissed it"]
+    assert [each["rule"] for each in first["alerts"]] == ["person"]
+    (mine,) = why(desk, NAME)["records"]
+    assert f"a person assigned {exec_id(1)} to it" in [note["what"] for note in mine["others_did"]]
+
+
+def test_an_alert_tells_holdings_fills_and_writes(desk: Desk) -> None:
+    desk.tell(buy(1, 4))
+    desk.tell(buy(2, -1))
+    answer = why(desk, "RobinDaHood/nvda")
+    assert (answer["about"], answer["alert"], answer["store_trouble"]) == ("alert", NAME, None)
+    (mine,) = answer["records"]
+    assert (mine["state"], mine["in_store"], mine["open_in_store"], mine["agrees"]) == (
+        "open",
+        True,
+        True,
+        True,
+    )
+    assert [(each["quantity"], each["held_in_all"]) for each in mine["holds"]] == [(3, 3)]
+    assert [each["exec_id"] for each in mine["fills"]] == [exec_id(1), exec_id(2)]
+    assert [each["update"]["position"]["quantity"] for each in mine["written"]] == [4, 3]
+    assert mine["shows"]["open"] is True
+    assert mine["not_given"] == []
+
+
+def test_an_alert_that_is_not_open_names_the_fills_it_did_not_get(desk: Desk) -> None:
+    for number in range(1, 13):
+        desk.tell(buy(number, 1))
+    (wolf,) = why(desk, "wolf/NVDA")["records"]
+    assert (wolf["state"], wolf["shows"], wolf["agrees"]) == ("never filled", None, None)
+    assert wolf["not_given_count"] == 12
+    assert [each["fill"]["exec_id"] for each in wolf["not_given"]] == [exec_id(each) for each in range(3, 13)]
+    assert {each["reason"] for each in wolf["not_given"]} == {"its strike is 130, the fill's is 122.5"}
+
+
+def test_one_of_several_is_told_as_such(tmp_path: Path) -> None:
+    with Desk(tmp_path, {"a": {"NVDA": loose(expiry=None)}, "b": {"NVDA": loose(expiry=None)}}) as desk:
+        desk.tell(buy(1, 1))
+        (one,) = why(desk, "a/NVDA")["records"]
+        assert of_fill(desk, exec_id(1))["decision"] == "ambiguous"
+    assert [(each["reason"], each["near"]) for each in one["not_given"]] == [
+        ("2 alerts agree by strike: one of them is meant", True)
+    ]
+
+
+def test_what_the_neighbour_undid_is_told_as_written_again(desk: Desk) -> None:
+    before = desk.alerts_path.read_text()
+    desk.tell(buy(1, 4))
+    desk.alerts_path.write_text(before)
+    desk.now += timedelta(seconds=30)
+    desk.run_pump()
+    (mine,) = why(desk, NAME)["records"]
+    assert [(each["outcome"], each["again"]) for each in mine["written"]] == [
+        ("applied", False),
+        ("applied", True),
+    ]
+    assert mine["agrees"] is True
+
+
+def test_what_stands_against_the_decision_is_told(desk: Desk) -> None:
+    before = desk.alerts_path.read_text()
+    desk.tell(buy(1, 4))
+    desk.alerts_path.write_text(before)
+    desk.store.refresh()
+    (mine,) = why(desk, NAME)["records"]
+    assert (mine["open_in_store"], mine["agrees"]) == (False, False)
+
+
+def test_a_record_that_went_or_was_replaced_is_told(desk: Desk) -> None:
+    def replaced(alerts: Records) -> None:
+        alerts[ROBIN]["NVDA"] = record(created_at="2025-11-18T16:00:00")
+
+    desk.tell(buy(1, 4))
+    desk.change(replaced)
+    old, new = why(desk, NAME)["records"]
+    assert (old["state"], old["successor"], old["in_store"]) == ("replaced", "2025-11-18T16:00:00", False)
+    assert [note["what"] for note in old["others_did"]] == [
+        "another program replaced it; the record of 2025-11-18T16:00:00 took over"
+    ]
+    assert (new["state"], new["in_store"]) == ("open", True)
+    assert [note["what"] for note in new["others_did"]] == [f"it took over from the record of {CREATED}"]
+    saved = desk.alerts_path.read_text()
+    desk.change(lambda alerts: alerts.pop(ROBIN))
+    _, gone = why(desk, NAME)["records"]
+    assert (gone["state"], gone["others_did"][-1]["what"]) == ("gone", "another program took it out")
+    desk.alerts_path.write_text(saved)
+    desk.run_pump()
+    _, back = why(desk, NAME)["records"]
+    assert (back["state"], back["others_did"][-1]["what"]) == ("open", "another program put it back")
+
+
+def test_a_store_that_cannot_be_read_is_said_and_nothing_is_guessed(desk: Desk) -> None:
+    desk.tell(buy(1, 4))
+    away = StoreNow((), lambda alert: None, "alerts.json is empty")
+    answer = why_alert(desk.journal, NAME, desk.names, away, desk.now)
+    assert answer["store_trouble"] == "alerts.json is empty"
+    (mine,) = answer["records"]
+    assert (mine["in_store"], mine["open_in_store"], mine["agrees"]) == (None, None, None)
+    with pytest.raises(CommandError, match=r"no alert 'x/Y' is in the journal, and alerts\.json is empty"):
+        why_alert(desk.journal, "x/Y", desk.names, away, desk.now)
+
+
+def test_an_unknown_alert_is_refused_with_the_nearest(desk: Desk) -> None:
+    desk.run_pump()
+    with pytest.raises(CommandError, match=f"in the alert store or the journal; the nearest is {NAME}"):
+        why(desk, f"{ROBIN}/NVD")
+
+
+def test_a_record_taken_out_is_told_without_values(desk: Desk) -> None:
+    alert = AlertId(ROBIN, "NVDA", CREATED, 700100200)
+    with desk.journal.step():
+        body = b'{"open": true, "alert_details": {}}'
+        desk.journal.log_store(
+            desk.now, [("\x1f".join((ROBIN, "NVDA", CREATED, "700100200")), "applied", body)]
+        )
+    assert [each["update"] for each in written_to(desk.journal, alert)] == [None]

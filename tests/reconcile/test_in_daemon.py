@@ -1,0 +1,187 @@
+"""`reconcile` beside a running tracker, over its socket and from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemon_rig import Rig
+from tests.support.project import PROJECT
+from tests.support.reconcile_rig import (
+    ACCOUNT,
+    CONTRACTS,
+    ROBIN,
+    about,
+    alert_of,
+    buy,
+    edit,
+    play,
+    reconcile,
+    traded,
+)
+from tracker.clock import now
+
+
+async def ask(rig: Rig, **request: Any) -> dict[str, Any]:
+    """Ask the status socket."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.status_port)
+    try:
+        writer.write(json.dumps(request).encode() + b"\n")
+        answer: dict[str, Any] = json.loads(await reader.readline())
+        return answer
+    finally:
+        writer.close()
+
+
+def test_the_socket_says_what_it_compared_and_changes_nothing(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA"), "AMD": alert_of("AMD")}})
+        await traded(rig, "NVDA", "AMD")
+        text = rig.alerts_path.read_text()
+        answer = await ask(rig, command="reconcile")
+        assert answer["ok"]
+        assert (answer["orders_examined"], answer["fill_events_processed"]) == (2, 2)
+        assert answer["discrepancies"] == []
+        assert answer["timestamp"].endswith("+00:00")
+        assert answer["broker"]["accounts"] == [ACCOUNT]
+        assert rig.alerts_path.read_text() == text
+
+    play(tmp_path, story)
+
+
+def test_a_fill_that_was_pushed_to_nobody_is_taken_in_before_the_audit(tmp_path: Path) -> None:
+    """The answer to the audit's own questions is journalled and applied like any other."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        await rig.start("--gateway.sweep_seconds", "3600")
+        order = rig.gateway.order(CONTRACTS["NVDA"], "BUY", 2, limit="2", push=False)
+        # Long enough ago for the positions that are asked next to contain it without doubt.
+        rig.gateway.fill(order, time=now() - timedelta(seconds=10), push=False)
+        answer = await ask(rig, command="reconcile")
+        assert answer["discrepancies"] == []
+        assert rig.read()["position"]["quantity"] == 2
+
+    play(tmp_path, story)
+
+
+def test_apply_puts_back_a_vanished_record_and_needs_the_token(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA", note="keep me")}})
+        await traded(rig, "NVDA")
+        before = rig.read()
+        edit(rig, lambda alerts: alerts[ROBIN].pop("NVDA"))
+        refused = await ask(rig, command="reconcile", apply=True)
+        assert refused["error"]["code"] == "token_required"
+        dry = await reconcile(rig, script=False)
+        assert (dry.code, dry.found) == (4, [("vanished_while_owned", f"{ROBIN}/NVDA")])
+        applied = await reconcile(rig, "--apply", script=False)
+        assert (applied.code, applied.found) == (0, [])
+        assert applied.repaired == [("vanished_while_owned", f"{ROBIN}/NVDA")]
+        assert applied.answer["by"] == "the running tracker"
+        assert rig.read() == before
+
+    play(tmp_path, story)
+
+
+def test_a_record_that_took_the_place_of_a_vanished_one_is_left_alone(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        await traded(rig, "NVDA")
+        edit(rig, lambda alerts: alerts[ROBIN].update(NVDA=alert_of("AMD")))
+        text = rig.alerts_path.read_text()
+        applied = await reconcile(rig, "--apply")
+        assert applied.found == [("replaced_while_owned", f"{ROBIN}/NVDA")]
+        assert rig.alerts_path.read_text() == text
+
+    play(tmp_path, story)
+
+
+def test_a_position_that_the_broker_contradicts_is_told_and_not_repaired(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        await traded(rig, "NVDA")
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["NVDA"], 9, push=False)
+        applied = await reconcile(rig, "--apply")
+        assert (applied.code, applied.found) == (4, [("position_differs", about("NVDA"))])
+        assert rig.read()["position"]["quantity"] == 4
+
+    play(tmp_path, story)
+
+
+def test_a_filled_order_that_is_corrected_down_is_no_discrepancy(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        await rig.start()
+        fill = buy(rig, CONTRACTS["NVDA"], 4, ago=10)
+        await rig.until(lambda: rig.read()["open"])
+        rig.gateway.correct(fill, quantity=3)
+        await rig.until(lambda: rig.read()["position"]["quantity"] == 3)
+        assert rig.read()["last_order_update"]["remaining_qty"] == 0
+        await rig.idle()
+        done = await reconcile(rig)
+        assert (done.code, done.found) == (0, [])
+
+    play(tmp_path, story)
+
+
+def test_while_the_link_is_down_the_running_tracker_says_so_at_once(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        await traded(rig, "NVDA")
+        await rig.gateway.stop()
+        await rig.until(lambda: _down(rig))
+        done = await reconcile(rig)
+        assert (done.code, done.found) == (4, [("not_answered", "the gateway")])
+        assert done.answer["broker"]["reason"].startswith("link ")
+
+    play(tmp_path, story)
+
+
+async def _down(rig: Rig) -> bool:
+    return not (await rig.status())["subscribed"]
+
+
+@pytest.mark.parametrize("request_", [{"aply": True}, {"apply": "yes"}])
+def test_a_misspelt_request_is_refused(tmp_path: Path, request_: dict[str, Any]) -> None:
+    async def story(rig: Rig) -> None:
+        rig.write({})
+        await rig.start()
+        token = (rig.folder / "status.token").read_text().strip()
+        answer = await ask(rig, command="reconcile", token=token, **request_)
+        assert answer["error"]["code"] == "bad_request"
+
+    play(tmp_path, story)
+
+
+def test_the_table_fits_80_columns_and_says_each_next_step(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        await traded(rig, "NVDA")
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["NVDA"], 9, push=False)
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["DIS"], 5, push=False)
+        assert await rig.stop() == 0
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "tracker", "reconcile", *rig.flags()],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=PROJECT,
+        )
+        assert done.returncode == 4, done.stderr
+        lines = done.stdout.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert lines[0].startswith("Compared 1 known executions, 1 records, and 1 fills of 1 orders")
+        assert "Discrepancies: 1, 0 of them repairable" in lines
+        assert any(line.startswith("    -> import the missing day") for line in lines)
+        assert "  DU1234567  5 DIS 2030-12-20 122.5 C" in lines
+
+    play(tmp_path, story)

@@ -1,0 +1,159 @@
+"""scripts/reconcile.py on a broken set of stores: each planted thing once, nothing else, honest repairs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.daemon_rig import Rig
+from tests.support.reconcile_rig import (
+    ACCOUNT,
+    CONTRACTS,
+    OTHER,
+    ROBIN,
+    UNREADABLE,
+    about,
+    alert_of,
+    buy,
+    edit,
+    frame_of,
+    loose,
+    plant_at_broker,
+    plant_in_journal,
+    plant_in_store,
+    play,
+    reconcile,
+    traded,
+    unreadable,
+)
+
+OPENED = ("AAPL", "AMD", "AMZN", "COIN", "DIS", "F", "GOOG", "META", "MSFT", "NVDA")
+"""Contracts that the tracker sees bought before its stores are broken."""
+
+
+Named = tuple[str, str]
+"""Kind and subject of a discrepancy."""
+
+
+class Broken(NamedTuple):
+    """Hold a broken set of stores: what is planted, and what the files looked like before and after."""
+
+    repairable: list[Named]
+    rest: list[Named]
+    clean: str
+    broken: str
+
+
+async def break_stores(rig: Rig) -> Broken:
+    """Trade, stop the tracker, and plant seventeen discrepancies."""
+    alerts = {ticker: alert_of(ticker) for ticker in CONTRACTS if ticker not in ("PLTR", "QCOM")}
+    rig.write({ROBIN: {**alerts, "PLTR": loose("PLTR")}, OTHER: {"PLTR": loose("PLTR")}})
+    fills = await traded(rig, *OPENED)
+    undecided = buy(rig, CONTRACTS["PLTR"])
+    rig.gateway.push_raw(*unreadable())
+    await rig.idle()
+    assert await rig.stop() == 0
+    clean = rig.alerts_path.read_text()
+    missed, unlisted = plant_at_broker(rig, fills)
+    plant_in_store(rig)
+    plant_in_journal(rig, fills)
+    repairable = [
+        ("execution_missing", missed.exec_id),
+        ("vanished_while_owned", f"{ROBIN}/AAPL"),
+        ("store_differs", f"{ROBIN}/AMD"),
+        ("delivery_pending", f"{ROBIN}/META"),
+    ]
+    rest = [
+        ("gap", f"{ACCOUNT} 2025-11-17"),
+        ("undecoded", frame_of(rig, UNREADABLE)),
+        ("execution_unknown", fills["F"].exec_id),
+        ("execution_differs", fills["GOOG"].exec_id),
+        ("order_ahead", "order 77"),
+        ("completed_without_fills", f"order {unlisted.perm_id}"),
+        ("position_gone", about("DIS")),
+        ("position_differs", about("COIN")),
+        ("open_without_position", f"{ROBIN}/HOOD"),
+        ("open_without_fills", f"{ROBIN}/INTC"),
+        ("replaced_while_owned", f"{ROBIN}/AMZN"),
+        ("fill_undecided", undecided.exec_id),
+        ("fee_missing", f"{ACCOUNT} order {fills['MSFT'].perm_id}"),
+    ]
+    return Broken(repairable, rest, clean, rig.alerts_path.read_text())
+
+
+def test_a_broken_set_of_stores(tmp_path: Path) -> None:
+    """List each planted discrepancy and nothing else; repair what facts allow; change nothing after that."""
+
+    async def story(rig: Rig) -> None:
+        planted = await break_stores(rig)
+        dry = await reconcile(rig)
+        assert sorted(dry.found) == sorted(planted.repairable + planted.rest)
+        assert sorted(dry.repairable) == sorted(planted.repairable)
+        assert dry.code == 4
+        assert rig.alerts_path.read_text() == planted.broken, "a dry run writes nothing"
+
+        applied = await reconcile(rig, "--apply")
+        assert sorted(applied.found) == sorted(planted.rest)
+        assert sorted(applied.repaired) == sorted(planted.repairable)
+        assert applied.code == 4
+        mended = rig.alerts_path.read_text()
+        assert json.loads(mended)[ROBIN]["AAPL"] == json.loads(planted.clean)[ROBIN]["AAPL"]
+        assert rig.read(ROBIN, "BABA")["position"]["quantity"] == 2
+
+        again = await reconcile(rig, "--apply")
+        assert sorted(again.found) == sorted(planted.rest)
+        assert again.repaired == []
+        assert rig.alerts_path.read_text() == mended
+
+    play(tmp_path, story)
+
+
+def test_where_all_agrees_it_exits_with_zero_and_names_what_is_not_ours(tmp_path: Path) -> None:
+    """Fills and orders are counted; a position from before any alert is no discrepancy."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["DIS"], 5)
+        await traded(rig, "NVDA")
+        assert await rig.stop() == 0
+        done = await reconcile(rig)
+        assert (done.code, done.found) == (0, [])
+        assert (done.answer["orders_examined"], done.answer["fill_events_processed"]) == (1, 1)
+        assert [(row["symbol"], row["quantity"]) for row in done.answer["not_ours"]] == [("DIS", 5)]
+        sent = {fields[0] for _, fields in rig.gateway.received}
+        assert sent <= {"71", "61", "64", "7", "16", "17", "49", "99"}
+
+    play(tmp_path, story)
+
+
+def test_without_a_gateway_the_broker_is_unknown_and_the_rest_is_told(tmp_path: Path) -> None:
+    """Exit code 3, and no conclusion from what nobody answered."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        await traded(rig, "NVDA")
+        assert await rig.stop() == 0
+        edit(rig, lambda alerts: alerts[ROBIN]["NVDA"].pop("position"))
+        await rig.gateway.stop()
+        done = await reconcile(rig)
+        assert done.code == 3
+        assert done.found == [("not_answered", "the gateway"), ("store_differs", f"{ROBIN}/NVDA")]
+        assert done.answer["broker"]["reached"] is False
+        assert str(rig.gateway.port) in done.answer["broker"]["reason"]
+
+    play(tmp_path, story)
+
+
+def test_a_read_only_gateway_refuses_completed_orders_and_that_is_no_discrepancy(tmp_path: Path) -> None:
+    """The refusal is told apart from a request that nobody answered."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        await traded(rig, "NVDA")
+        assert await rig.stop() == 0
+        done = await reconcile(rig)
+        assert (done.code, done.found) == (0, [])
+        assert done.answer["broker"]["refused"] == ["completed orders"]
+
+    play(tmp_path, story, read_only=True)

@@ -1,0 +1,98 @@
+"""The bench runs, and what it tells has the shape that others read."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.project import PROJECT
+
+SECONDS = 120.0
+
+
+def bench(tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Run the bench with sizes that only show that it runs."""
+    tiny = (
+        "import sys; sys.argv[0] = 'bench.py'\n"
+        "from benchmark import cli\n"
+        "from benchmark.place import Sizes\n"
+        "cli.QUICK = Sizes(2, 200, 10, 1, 100, 500, 100, 20, 200, 1_200, 2, 20)\n"
+        "sys.exit(cli.main())\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", tiny, "--quick", "--folder", str(tmp_path), *flags],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'scripts'}"},
+        check=False,
+    )
+
+
+def measured(tmp_path: Path, *rows: str) -> dict[str, dict[str, Any]]:
+    """Return the figures of some rows by key."""
+    done = bench(tmp_path, "--json", *(word for row in rows for word in ("--only", row)))
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["quick"] is True
+    return {figure["key"]: figure for figure in answer["figures"]}
+
+
+def test_fills_are_streamed_to_the_tracker_and_to_bare_ib_insync(tmp_path: Path) -> None:
+    figures = measured(tmp_path, "fills_1", "latency")
+    assert set(figures) == {"fills_1", "latency_p50", "latency_p99"}
+    for figure in figures.values():
+        assert figure["ours"] > 0
+        assert figure["baseline"] > 0
+    fills = figures["fills_1"]
+    assert fills["at_least"] is True
+    assert fills["value"] == pytest.approx(fills["ours"] / fills["baseline"])
+
+
+def test_fills_come_while_the_status_socket_is_abused(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--markdown", "--only", "abused")
+    assert done.returncode == 0, done.stderr
+    heads, rule, row = done.stdout.splitlines()
+    assert heads.startswith("| figure | ours | baseline |")
+    assert rule.count("---") == row.count(" |") == 6
+    assert row.startswith("| latency p99 while 20 bad clients try the status socket |")
+
+
+def test_a_long_journal_is_made_and_started_on(tmp_path: Path) -> None:
+    figures = measured(tmp_path, "restart", "sweep", "matching")
+    assert set(figures) == {"restart", "restart_seconds", "sweep", "matching"}
+    assert figures["restart_seconds"]["value"] == figures["restart"]["ours"]
+
+
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    assert measured(tmp_path, "matching")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_and_a_drawing_name_every_figure(tmp_path: Path) -> None:
+    drawn = tmp_path / "bench.svg"
+    done = bench(tmp_path, "--only", "matching", "--plot", str(drawn))
+    assert done.returncode == 0, done.stderr
+    for text in (done.stdout, drawn.read_text()):
+        assert "match time per fill with 200 alerts" in text
+    assert "<= 1.5 x" in done.stdout
+
+
+def test_another_kind_of_drawing_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--plot", "bench.png")
+    assert done.returncode == 2
+    assert "name a file that ends in .svg" in done.stderr
+    assert "measuring" not in done.stderr
+
+
+def test_a_row_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--only", "speed")
+    assert done.returncode == 2
+    assert "fills_1" in done.stderr

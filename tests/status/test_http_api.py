@@ -1,0 +1,267 @@
+"""HTTP on the status port: for curl, health checks and Prometheus, and for no web page."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.status.test_server import QUICK, connected, serving
+from tracker.status.prometheus import exposition
+from tracker.status.protocol import Answer, Command, CommandError, Request
+from tracker.status.server import Limits, StatusServer
+
+
+async def ready(request: Request) -> Answer:
+    return {"ready": True}
+
+
+async def not_ready(request: Request) -> Answer:
+    return {"ready": False, "why": "the first sweep is not answered"}
+
+
+async def figures(request: Request) -> Answer:
+    return {"figures": {"fills_total": 5, "link": {"up": True, "state": "up", "since": None}}}
+
+
+async def sick(request: Request) -> Answer:
+    return {"healthy": False}
+
+
+async def away(request: Request) -> Answer:
+    raise CommandError("store_away", "the store is away")
+
+
+PAGES = {"ready": Command(ready, ""), "metrics": Command(figures, "")}
+
+
+def get(
+    path: str, headers: dict[str, str] | None = None, method: str = "GET", **commands: Command
+) -> tuple[int, dict[str, str], bytes]:
+    """Ask with the standard library's own HTTP client; returns status, headers and body."""
+
+    def ask(port: int) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request(method, path, headers=headers or {})
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, body
+
+    async def talk() -> tuple[int, dict[str, str], bytes]:
+        async with serving(None, **{**PAGES, **commands}) as server:
+            return await asyncio.to_thread(ask, server.port)
+
+    return asyncio.run(talk())
+
+
+def raw(data: bytes, limits: Limits | None = None) -> bytes:
+    """Return every byte that the server sends for these, until it closes."""
+
+    async def talk() -> bytes:
+        async with serving(limits, **PAGES) as server, connected(server) as client:
+            await client.say(data)
+            try:
+                return await asyncio.wait_for(client.reader.read(), 10)
+            except ConnectionError:
+                return b""
+
+    return asyncio.run(talk())
+
+
+def code_of(body: bytes) -> str:
+    answer = json.loads(body)
+    assert answer["ok"] is False
+    assert answer["error"]["message"]
+    return str(answer["error"]["code"])
+
+
+def test_status_is_the_same_over_http() -> None:
+    status, headers, body = get("/status")
+    assert status == 200
+    assert headers["content-type"] == "application/json"
+    assert headers["connection"] == "close"
+    assert headers["cache-control"] == "no-store"
+    assert json.loads(body) == {"ok": True, "schema": 1, "request": {"command": "status"}}
+
+
+def test_health_and_readiness_are_told_by_the_status_code() -> None:
+    assert get("/health")[0] == 200
+    assert get("/health", health=Command(sick, ""))[0] == 503
+    assert get("/ready")[0] == 200
+    status, _, body = get("/ready", ready=Command(not_ready, ""))
+    assert status == 503
+    assert json.loads(body)["why"] == "the first sweep is not answered"
+
+
+def test_metrics_are_in_the_form_of_prometheus() -> None:
+    status, headers, body = get("/metrics")
+    assert status == 200
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert body.decode().splitlines() == [
+        "# TYPE tracker_fills_total counter",
+        "tracker_fills_total 5",
+        "# TYPE tracker_link_up gauge",
+        "tracker_link_up 1",
+    ]
+
+
+def test_figures_of_any_name_make_lines_that_can_be_read() -> None:
+    assert (
+        exposition({"figures": {"a-b": {"c d": 1.5}}})
+        == "# TYPE tracker_a_b_c_d gauge\ntracker_a_b_c_d 1.5\n"
+    )
+    assert exposition({}) == ""
+
+
+def test_head_has_the_same_head_and_no_body() -> None:
+    status, headers, body = get("/health", method="HEAD")
+    assert (status, body) == (200, b"")
+    assert int(headers["content-length"]) > 0
+
+
+def test_a_query_is_no_part_of_the_page() -> None:
+    assert get("/health?x=1")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/assign", "/reconcile?apply=1", "/status/", "//status", "/../status"])
+def test_there_are_no_other_pages(path: str) -> None:
+    status, _, body = get(path)
+    assert status == 404
+    assert code_of(body) == "unknown_page"
+
+
+def test_a_page_whose_command_is_not_there_is_not_found() -> None:
+    async def talk() -> bytes:
+        async with serving() as server, connected(server) as client:
+            await client.say(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return await asyncio.wait_for(client.reader.read(), 10)
+
+    assert asyncio.run(talk()).startswith(b"HTTP/1.1 404 ")
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.1:8765", "localhost:8765", "LOCALHOST", "[::1]:8765", "127.9.9.9"]
+)
+def test_every_loopback_name_is_served(host: str) -> None:
+    assert get("/health", {"Host": host})[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8765",
+        "localhost.evil.example",
+        "192.168.1.5",
+        "0.0.0.0",
+        "",
+        "[::1",
+        "[evil]",
+        "a@b:c@127.0.0.1x",
+    ],
+)
+def test_a_name_that_somebody_points_at_this_machine_is_refused(host: str) -> None:
+    status, _, body = get("/status", {"Host": host})
+    assert status == 403
+    assert code_of(body) == "forbidden"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_a_web_page_is_refused(headers: dict[str, str]) -> None:
+    status, _, body = get("/status", headers)
+    assert status == 403
+    assert code_of(body) == "forbidden"
+
+
+def test_a_person_s_own_browser_is_served() -> None:
+    assert get("/status", {"Sec-Fetch-Site": "none"})[0] == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "CONNECT"])
+def test_any_other_method_is_closed_unread(method: str) -> None:
+    request = f"{method} /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\nstatus\n"
+    assert raw(request.encode()) == b""
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"GET /status HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /status HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", b"400"),
+        (b"GET /status HTTP/1.1\r\nHost: localhost\r\nOrigin: a\r\nOrigin: b\r\n\r\n", b"400"),
+        (b"GET /status HTTP/1.1\r\nno colon\r\n\r\n", b"400"),
+        (b"GET /status HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 40_000 + b"\r\n\r\n", b"431"),
+        (b"GET /status HTTP/1.0\r\n\r\n", b"403"),
+        (b"GET /status HTTP/1.0\r\nHost: localhost\r\n\r\n", b"200"),
+        (b"GET /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\nstatus\n", b"200"),
+    ],
+)
+def test_what_is_hardly_http_has_a_clear_answer(data: bytes, status: bytes) -> None:
+    answer = raw(data)
+    assert answer.startswith(b"HTTP/1.1 " + status + b" ")
+    assert answer.count(b"HTTP/1.1 ") == 1, "one request per connection, whatever follows it"
+
+
+def test_a_request_that_is_never_finished_is_closed() -> None:
+    assert raw(b"GET /status HTTP/1.1\r\nHost: localhost\r\n", QUICK) == b""
+
+
+def test_a_command_s_refusal_and_a_bug_have_their_status() -> None:
+    async def fail(request: Request) -> Answer:
+        raise RuntimeError("a bug")
+
+    assert get("/status", status=Command(away, ""))[0] == 503
+    assert get("/status", status=Command(fail, ""))[0] == 500
+
+
+def test_beyond_loopback_http_needs_the_token_too() -> None:
+    def ask(port: int, headers: dict[str, str]) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/health", headers=headers)
+        return connection.getresponse().status
+
+    async def talk() -> list[int]:
+        server = StatusServer("0.0.0.0", 0, PAGES, "secret")
+        await server.start()
+        try:
+            return [
+                await asyncio.to_thread(ask, server.port, headers)
+                for headers in (
+                    {},
+                    {"Authorization": "Basic secret"},
+                    {"Authorization": "Bearer guess"},
+                    {"Authorization": "bearer secret"},
+                )
+            ]
+        finally:
+            await server.close()
+
+    assert asyncio.run(talk()) == [401, 401, 401, 200]
+
+
+@given(st.lists(st.binary(max_size=60), max_size=4), st.sampled_from([b"\r\n", b"\n"]))
+def test_any_header_bytes_end_in_an_answer_or_a_close(lines: list[bytes], end: bytes) -> None:
+    # Long enough that a loaded machine reads the whole line in it, short enough for a body that never comes.
+    patient = Limits(line_seconds=5.0)
+    answer = raw(b"GET /status HTTP/1.1" + end + end.join(lines) + end + end, patient)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 ")
+
+
+def test_any_json_is_a_figure_or_no_figure() -> None:
+    strange: dict[str, Any] = {"list": [1], "text": "x", "none": None, "deep": {"er": {"est": 7}}}
+    assert exposition({"figures": strange}) == "# TYPE tracker_deep_er_est gauge\ntracker_deep_er_est 7\n"

@@ -1,0 +1,206 @@
+"""A file is replaced whole or not at all, with the owner and the mode it had."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.store_cases import Crash, FaultyDisk
+from tracker.core.ports import StoreRefused
+from tracker.stores.atomic_replace import (
+    back_up,
+    backup_path,
+    check_replaceable,
+    put_in_place,
+    temp_path,
+    write_beside,
+)
+from tracker.stores.filesystem import FileStat
+
+OLD, NEW = b"old" * 1000, b"new content" * 2000
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "alerts.json"
+    made.write_bytes(OLD)
+    made.chmod(0o664)
+    return made
+
+
+def replace_file(
+    disk: FaultyDisk, path: Path, content: bytes, like: FileStat, look: Callable[[], bool]
+) -> int | None:
+    file = write_beside(disk, path, content, like)
+    return file if put_in_place(disk, path, file, look) else None
+
+
+def replaced(disk: FaultyDisk, path: Path, *, unchanged: bool = True) -> int | None:
+    return replace_file(disk, path, NEW, disk.stat(path), lambda: unchanged)
+
+
+def test_steps_come_in_the_order_that_keeps_the_file_whole(path: Path) -> None:
+    disk = FaultyDisk()
+
+    def look() -> bool:
+        disk.calls.append("look")
+        return True
+
+    file = replace_file(disk, path, NEW, disk.stat(path), look)
+    assert file is not None
+    assert disk.read(file) == NEW == path.read_bytes()
+    os.close(file)
+    order = ["remove", "open_new", "set_owner", "write", "sync", "look", "rename", "read"]
+    assert disk.calls == ["stat", *order]
+
+
+def test_the_mode_is_kept_whatever_the_umask(path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        file = replaced(FaultyDisk(), path)
+    finally:
+        os.umask(before)
+    assert file is not None
+    os.close(file)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
+
+
+def test_the_new_file_is_given_the_owner_of_the_old_one(path: Path) -> None:
+    """Giving a file away is for root only, so here the call is what counts."""
+    given: list[tuple[int, int, int]] = []
+
+    class Recording(FaultyDisk):
+        def set_owner(self, file: int, user: int, group: int, mode: int) -> None:
+            given.append((user, group, mode))
+
+    disk = Recording()
+    like = disk.stat(path)._replace(user=12345, group=23456)
+    file = replace_file(disk, path, NEW, like, lambda: True)
+    assert file is not None
+    os.close(file)
+    assert given == [(12345, 23456, 0o664)]
+
+
+def test_a_last_look_that_says_no_leaves_all_as_it_was(path: Path) -> None:
+    assert replaced(FaultyDisk(), path, unchanged=False) is None
+    assert path.read_bytes() == OLD
+    assert os.listdir(path.parent) == ["alerts.json"]
+
+
+@pytest.mark.parametrize("step", ["remove", "open_new", "set_owner", "write", "sync", "rename"])
+def test_an_error_at_any_step_leaves_the_old_file_and_nothing_beside_it(path: Path, step: str) -> None:
+    disk = FaultyDisk()
+    like = disk.stat(path)
+    disk.failing[step] = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space"):
+        replace_file(disk, path, NEW, like, lambda: True)
+    assert path.read_bytes() == OLD
+    assert os.listdir(path.parent) == ["alerts.json"]
+
+
+@pytest.mark.parametrize("at", range(7))
+def test_a_crash_at_any_step_leaves_the_old_or_the_new_file_and_the_next_write_clears_up(
+    path: Path, at: int
+) -> None:
+    disk = FaultyDisk()
+    like = disk.stat(path)
+    disk.crash_at = at
+    try:
+        replace_file(disk, path, NEW, like, lambda: True)
+    except Crash:
+        assert path.read_bytes() in (OLD, NEW)
+    else:
+        assert at == 6, "no step is left to crash at"
+    file = replaced(FaultyDisk(), path)
+    assert file is not None
+    os.close(file)
+    assert path.read_bytes() == NEW
+    assert os.listdir(path.parent) == ["alerts.json"]
+
+
+def test_a_backup_is_made_once_and_never_touched_again(path: Path) -> None:
+    disk = FaultyDisk()
+    back_up(disk, path, OLD, disk.stat(path))
+    back_up(disk, path, NEW, disk.stat(path))
+    assert backup_path(path).read_bytes() == OLD
+    assert stat.S_IMODE(backup_path(path).stat().st_mode) == 0o664
+    assert sorted(os.listdir(path.parent)) == ["alerts.json", "alerts.json.tracker-backup"]
+
+
+@pytest.mark.parametrize("at", range(8))
+def test_a_crash_during_the_backup_never_leaves_half_of_it(path: Path, at: int) -> None:
+    disk = FaultyDisk()
+    like = disk.stat(path)
+    disk.crash_at = at
+    try:
+        back_up(disk, path, OLD, like)
+    except Crash:
+        assert not backup_path(path).exists() or backup_path(path).read_bytes() == OLD
+    else:
+        assert at == 7, "no step is left to crash at"
+    back_up(FaultyDisk(), path, OLD, like)
+    assert backup_path(path).read_bytes() == OLD
+
+
+def test_a_file_that_can_be_replaced_passes_the_check_and_nothing_stays(path: Path) -> None:
+    check_replaceable(FaultyDisk(), path)
+    assert os.listdir(path.parent) == ["alerts.json"]
+    assert path.read_bytes() == OLD
+
+
+def test_a_file_that_is_not_there_yet_passes_the_check(tmp_path: Path) -> None:
+    check_replaceable(FaultyDisk(), tmp_path / "alerts.json")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        StoreRefused, match=r"folder .*/gone cannot be used \(No such file.*set stores.alerts"
+    ):
+        check_replaceable(FaultyDisk(), tmp_path / "gone" / "alerts.json")
+
+
+def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreRefused, match="not a regular file"):
+        check_replaceable(FaultyDisk(), tmp_path)
+    (tmp_path / "plain").write_text("")
+    with pytest.raises(StoreRefused, match="is not a folder"):
+        check_replaceable(FaultyDisk(), tmp_path / "plain" / "alerts.json")
+
+
+def test_hard_links_are_refused(path: Path) -> None:
+    os.link(path, path.with_name("other"))
+    with pytest.raises(StoreRefused, match=r"2 hard links.*symbolic link"):
+        check_replaceable(FaultyDisk(), path)
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("open", "cannot be read .*give the tracker's user access"),
+        ("open_new", "no file can be made beside it .*write access to the folder"),
+        ("set_owner", "belongs to user .*run the tracker as user"),
+    ],
+)
+def test_what_is_not_permitted_is_refused_with_the_next_step(path: Path, step: str, words: str) -> None:
+    disk = FaultyDisk()
+    disk.failing[step] = PermissionError(errno.EPERM, "Operation not permitted")
+    with pytest.raises(StoreRefused, match=words):
+        check_replaceable(disk, path)
+    assert os.listdir(path.parent) == ["alerts.json"]
+
+
+def test_a_symbolic_link_is_checked_where_it_leads(path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "links"
+    folder.mkdir()
+    link = folder / "alerts.json"
+    link.symlink_to(path)
+    disk = FaultyDisk()
+    check_replaceable(disk, link)
+    assert temp_path(path).parent == tmp_path
+    assert os.listdir(folder) == ["alerts.json"]

@@ -1,0 +1,84 @@
+"""Only one tracker holds a file, and its end, however it comes, lets go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import PROJECT
+from tracker.stores.lock import FileLock, Locked
+
+HOLD = """
+import sys
+from pathlib import Path
+from tracker.stores.lock import FileLock
+
+lock = FileLock(Path(sys.argv[1]), "tracker with pid 4711")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def holder(path: Path) -> subprocess.Popen[str]:
+    """Start a process that holds the lock of a file."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_process_is_told_who_holds_it_and_gets_it_when_that_one_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with holder(path) as process:
+        with pytest.raises(Locked, match=r"journal\.db is in use by tracker with pid 4711; stop that one"):
+            FileLock(path, "second")
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+    with FileLock(path, "second") as lock:
+        assert lock.path.read_text() == "second"
+
+
+def test_one_process_does_not_hold_it_twice(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.json"
+    with FileLock(path, "first"), pytest.raises(Locked, match="first"):
+        FileLock(path, "second")
+    FileLock(path, "third").close()
+
+
+def test_a_file_is_locked_under_all_its_names(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    path = tmp_path / "real" / "alerts.json"
+    path.write_text("{}")
+    link = tmp_path / "alerts.json"
+    link.symlink_to(path)
+    with FileLock(path, "first"), pytest.raises(Locked, match="first"):
+        FileLock(link, "second")
+
+
+def test_a_shorter_name_leaves_nothing_of_the_longer_one(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    FileLock(path, "a very long name of a holder").close()
+    with FileLock(path, "short") as lock:
+        assert lock.path.read_text() == "short"
+
+
+def test_a_lock_that_says_nothing_is_held_by_another_process(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with FileLock(path, ""), pytest.raises(Locked, match="in use by another process"):
+        FileLock(path, "second")
+
+
+def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Locked, match=r"journal\.db\.lock cannot be made: No such file"):
+        FileLock(tmp_path / "nowhere" / "journal.db", "first")

@@ -1,0 +1,175 @@
+"""A folder with journal, stores and settings, filled through the real pump, for questions about them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.support.facts import ACCOUNT, START, execution
+from tests.support.fakes import Records
+from tracker import wiring
+from tracker.config.loader import load
+from tracker.config.settings import Settings
+from tracker.core.alert_updates import ClosingPolicy
+from tracker.core.matching import match_execution
+from tracker.core.model import BrokerFact, Contract, Execution, Frame, Source
+from tracker.core.ports import AlertStore
+from tracker.core.state import EXECUTIONS, Booked
+from tracker.journal.journal import Arriving, Journal
+from tracker.pipeline.pump import Pump
+from tracker.queries.socket_commands import Ground
+from tracker.queries.why import StoreNow
+
+ROBIN = "robindahood-alerts"
+CREATED = "2025-11-18T15:42:07.318245"
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    """Return a record that means facts.NVDA, written a minute before facts.START."""
+    base: dict[str, Any] = {
+        "open": False,
+        "created_at": CREATED,
+        "option_conids": [700100200],
+        "option_conid": 700100200,
+        "sentiment": "bullish",
+        "conid": 4815747,
+        "alert_details": {"ticker": "NVDA", "strike": "122.5", "side": "C", "expiry": "11/21/2025"},
+    }
+    return base | changes
+
+
+def loose(ticker: str = "NVDA", **details: Any) -> dict[str, Any]:
+    """Return a record without conid; `details` change its alert_details."""
+    wanted = {"ticker": ticker, "strike": "122.5", "side": "C", "expiry": "11/21/2025"} | details
+    return record(option_conid=None, option_conids=[], alert_details=wanted)
+
+
+class Desk:
+    """Hold the files; tell facts to the pump, and ask about them."""
+
+    def __init__(self, folder: Path, alerts: Records, *, policy: ClosingPolicy = ClosingPolicy.MARK) -> None:
+        self.folder = folder
+        self.alerts_path = folder / "alerts.json"
+        self.write(alerts)
+        self.settings_path = folder / "settings.toml"
+        self.settings_path.write_text(SETTINGS)
+        self.settings: Settings = load({}, str(self.settings_path))
+        self.names = wiring.names_of(self.settings)
+        self.now = START
+        self.facts: list[BrokerFact] = []
+        self.worker = ThreadPoolExecutor(1)
+        self.journal = Journal(self.folder / "journal.db")
+        self.store = wiring.alert_stores(self.settings, self.names)
+        self._policy = policy
+        self.pump = self.make_pump(self.store)
+
+    def make_pump(self, store: AlertStore) -> Pump:
+        """Return a pump of this journal into a store."""
+        return Pump(
+            self.journal,
+            store,
+            self._normalise,
+            partial(match_execution, early_fill=timedelta(seconds=120), names=self.names),
+            now=lambda: self.now,
+            worker=self.worker,
+            policy=self._policy,
+        )
+
+    def stop(self) -> None:
+        """Close the files, so that only what was committed counts."""
+        self.worker.shutdown()
+        self.journal.close()
+        self.store.alerts_file.close()
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def _normalise(self, frame: Frame) -> BrokerFact:
+        return self.facts[int(frame.fields[1])]
+
+    def write(self, alerts: Records) -> None:
+        """Write alerts.json as its other program does."""
+        self.alerts_path.write_text(json.dumps(alerts, indent=2))
+
+    def tell(self, *facts: BrokerFact, after: float = 1.0) -> None:
+        """Journal facts as one packet, and pump."""
+        self.append(*facts, after=after)
+        self.run_pump()
+
+    def append(self, *facts: BrokerFact, after: float = 1.0) -> None:
+        """Journal facts as one packet."""
+        self.journal.append(1, *self._packet(facts, after))
+
+    def take(self, *facts: BrokerFact, after: float = 1.0) -> None:
+        """Have the pump take facts as one packet, as they come from the session."""
+        self.pump.take(1, *self._packet(facts, after))
+
+    def _packet(self, facts: Sequence[BrokerFact], after: float) -> tuple[datetime, Arriving]:
+        self.now += timedelta(seconds=after)
+        frames = [(Source.BROKER, ("fact", str(len(self.facts) + at))) for at in range(len(facts))]
+        self.facts += facts
+        return self.now, frames
+
+    def note(self, source: Source, *fields: str, after: float = 1.0) -> None:
+        """Journal a note of our own, and pump."""
+        self.now += timedelta(seconds=after)
+        self.journal.append(1, self.now, [(source, fields)])
+        self.run_pump()
+
+    def run_pump(self) -> None:
+        asyncio.run(self.pump.pump())
+
+    def change(self, edit: Callable[[Records], object]) -> None:
+        """Change alerts.json as its other program does, and let the pump see it."""
+        alerts = json.loads(self.alerts_path.read_text())
+        edit(alerts)
+        self.write(alerts)
+        self.now += timedelta(seconds=1)
+        self.run_pump()
+
+    def ground(self) -> Ground:
+        return wiring.ground(self.settings, self.store, self.names)
+
+    def store_now(self) -> StoreNow:
+        return self.ground().store_now()
+
+    def booked(self, exec_id: str, account: str = ACCOUNT) -> Booked:
+        row = self.journal.book.get(EXECUTIONS, f"{account} {exec_id}")
+        assert row is not None
+        return row
+
+
+SETTINGS = """
+[gateway]
+timezone = "UTC"
+[stores]
+alerts = "alerts.json"
+contracts = "alerter_contracts.json"
+stocks = "alerter_stocks.json"
+journal = "journal.db"
+timezone = "UTC"
+[status]
+token_file = "status.token"
+"""
+
+
+def at(text: str) -> datetime:
+    """Return an instant in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def buy(number: int, quantity: int, *, contract: Contract | None = None, **changes: Any) -> Execution:
+    """Return a fill `number` seconds after START, of an order of its own."""
+    given = {} if contract is None else {"contract": contract}
+    return execution(
+        f"0000e0d5.{number:08x}.01.01", quantity, at=number, **{"perm_id": 188 + number, **given, **changes}
+    )

@@ -1,0 +1,388 @@
+"""`tracker watch` beside the real daemon and a paper gateway, by keyboard alone, on 80x24."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemon_rig import BOUND_SECONDS, CALL, SHARES, Rig, details, record
+from tests.support.free_ports import free_port
+from tests.support.project import PROJECT
+from tests.support.watch_rig import Screen, lines_of, watching
+from tracker.cli import main
+from tracker.paper.contracts import option
+
+ROBIN = "robindahood-alerts"
+PROF = "prof-and-kian-alerts"
+NO_CONID: dict[str, Any] = {"option_conid": None, "option_conids": []}
+PICTURE = PROJECT / "tracker/watch/watch.svg"
+FOOTER = "Tab Next list  w Why  a Assign  d Dismiss  r Ask now  ? Help  q End"
+
+
+def play(
+    folder: Path, story: Callable[[Rig, Screen], Awaitable[None]], size: tuple[int, int] = (80, 24)
+) -> None:
+    """Run a story with a daemon that receives fills, and a screen that watches it."""
+
+    async def main() -> None:
+        async with Rig(folder) as rig:
+            loose = record(**NO_CONID, alert_details=details(expiry=None))
+            other = record(**NO_CONID, alert_details=details(ticker="TSLA"))
+            rig.write({ROBIN: {"NVDA": loose}, PROF: {"NVDA": loose}, "swing": {"TSLA": other}})
+            await rig.start()
+            async with watching(rig.status_port, rig.folder / "status.token", size) as screen:
+                await screen.shows("RECEIVING FILLS")
+                await story(rig, screen)
+
+    asyncio.run(main())
+
+
+def buy(rig: Rig, contract: Any = CALL, quantity: int = 4) -> None:
+    rig.gateway.fill(rig.gateway.order(contract, "BUY", quantity, limit="2.51", client_id=7))
+
+
+def part(screen: Screen, title: str) -> str:
+    """Return the text of one list."""
+    lines = screen.lines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith(title))
+    titles = ("OPEN ALERTS", "NEEDS YOU", "FILLS TODAY", "FRAME TO FILE")
+    end = next(number for number in range(begin + 1, len(lines)) if lines[number].startswith(titles))
+    return "\n".join(lines[begin:end])
+
+
+def test_an_ambiguous_fill_is_assigned_by_keyboard_and_its_alert_opens(tmp_path: Path) -> None:
+    async def story(rig: Rig, screen: Screen) -> None:
+        buy(rig)
+        await screen.shows("NEEDS YOU  1", "ambiguous:")
+        assert not rig.read(ROBIN)["open"]
+        assert not rig.read(PROF)["open"]
+        await screen.press("a")
+        await screen.shows("Which alert does this fill belong to?", f"1 {PROF}/NVDA", f"2 {ROBIN}/NVDA")
+        await screen.press("down", "enter")
+        await screen.shows(
+            "NEEDS YOU  0", "OPEN ALERTS  1", f"assigned to {ROBIN}/NVDA, and written: BUY 4 NVDA"
+        )
+        assert rig.read(ROBIN)["open"]
+        assert rig.read(ROBIN)["position"]["quantity"] == 4
+        assert rig.read(ROBIN)["last_order_update"]["matched_by"] == "person"
+        assert not rig.read(PROF)["open"]
+        row = next(line for line in screen.lines() if line.startswith(f"{ROBIN}/NVDA"))
+        assert re.search(r"NVDA.* 4 +2\.51 +(\d\d:\d\d)$", row), row
+        await screen.shows(f"opened {ROBIN}/", "FRAME TO FILE  p50", "of 1  █")
+
+    play(tmp_path, story)
+
+
+def test_an_alert_can_be_picked_by_its_number_or_typed(tmp_path: Path) -> None:
+    async def story(rig: Rig, screen: Screen) -> None:
+        buy(rig)
+        await screen.shows("NEEDS YOU  1")
+        await screen.press("a")
+        await screen.shows("3 another alert")
+        await screen.press("3", *"nobody/X", "enter")
+        await screen.shows("Nothing was assigned", "nobody/X")
+        await screen.press("escape")
+        await screen.shows("NEEDS YOU  1")
+        await screen.press("a")
+        await screen.shows("3 another alert")
+        await screen.press("3", *"robindahood/NVDA", "enter")
+        await screen.until(lambda: rig.read(ROBIN)["open"])
+        await screen.shows("NEEDS YOU  0")
+        buy(rig, option("NVDA", "20301227", "C", "122.5", con_id=700100209))
+        await screen.shows("NEEDS YOU  1")
+        await screen.press("a")
+        await screen.shows(f"1 {PROF}/NVDA")
+        await screen.press("1")
+        await screen.until(lambda: rig.read(PROF)["open"])
+
+    play(tmp_path, story)
+
+
+def test_a_choice_can_be_left_without_choosing(tmp_path: Path) -> None:
+    async def story(rig: Rig, screen: Screen) -> None:
+        buy(rig)
+        await screen.shows("NEEDS YOU  1")
+        text = rig.alerts_path.read_text()
+        await screen.press("a")
+        await screen.shows("Which alert")
+        await screen.press("escape")
+        await screen.shows("NEEDS YOU  1")
+        await screen.press("d")
+        await screen.shows("Dismiss BUY 4 NVDA")
+        await screen.press("n")
+        await screen.shows("NEEDS YOU  1")
+        assert rig.alerts_path.read_text() == text
+
+    play(tmp_path, story)
+
+
+def test_a_fill_is_dismissed_after_a_yes(tmp_path: Path) -> None:
+    async def story(rig: Rig, screen: Screen) -> None:
+        text = rig.alerts_path.read_text()
+        buy(rig)
+        await screen.shows("NEEDS YOU  1")
+        await screen.press("d")
+        await screen.shows("Dismiss BUY 4 NVDA 2030-12-20 122.5 C at 2.51?")
+        await screen.press("y")
+        await screen.shows("NEEDS YOU  0", "dismissed: BUY 4 NVDA 2030-12-20 122.5 C at 2.51", "no alert")
+        assert (await rig.status())["needs_you"]["ambiguous"] == 0
+        assert rig.alerts_path.read_text() == text
+
+    play(tmp_path, story)
+
+
+def test_why_accounts_for_a_fill_and_for_an_alert(tmp_path: Path) -> None:
+    async def story(rig: Rig, screen: Screen) -> None:
+        buy(rig)
+        await screen.shows("NEEDS YOU  1")
+        await screen.press("w")
+        await screen.shows("Why ", "decision    ambiguous", f"{ROBIN}/NVDA")
+        await screen.press("escape", "a")
+        await screen.shows(f"1 {PROF}/NVDA")
+        await screen.press("1")
+        await screen.shows("OPEN ALERTS  1")
+        await screen.press("shift+tab", "enter")
+        await screen.shows(f"Why {PROF}/NVDA", "by person", "written: open, 4 held")
+        await screen.press("q")
+        await screen.shows("OPEN ALERTS  1")
+
+    play(tmp_path, story)
+
+
+def test_a_key_that_has_nothing_to_act_on_says_so(tmp_path: Path) -> None:
+    async def story(rig: Rig, screen: Screen) -> None:
+        for key in ("a", "w", "d"):
+            await screen.press(key)
+            await screen.shows("Tab changes the list")
+            screen.app.board.say(screen.app._now(), "-")
+        buy(rig, SHARES)
+        await screen.shows("FILLS TODAY  1", "no alert")
+        await screen.press("tab", "d")
+        await screen.shows("choose a fill that needs you first")
+
+    play(tmp_path, story)
+
+
+def test_a_message_that_cannot_be_read_is_shown_and_leaves_nothing_to_decide(tmp_path: Path) -> None:
+    async def story(rig: Rig, screen: Screen) -> None:
+        rig.gateway.push_raw("11", "-1", "7")
+        await screen.shows("NEEDS YOU  1", "execution cannot be read")
+        for key in ("a", "d", "w"):
+            await screen.press(key)
+            await screen.shows("there is nothing to decide")
+            screen.app.board.say(screen.app._now(), "-")
+
+    play(tmp_path, story)
+
+
+def test_a_daemon_that_is_killed_is_away_and_its_successor_is_followed(tmp_path: Path) -> None:
+    async def story(rig: Rig, screen: Screen) -> None:
+        buy(rig, SHARES)
+        await screen.shows("FILLS TODAY  1")
+        assert rig.process is not None
+        rig.process.kill()
+        await screen.shows("TRACKER AWAY since", "start it with `tracker run`")
+        await screen.shows("(1 s)")
+        assert "FILLS TODAY  1" in screen.text(), "what was known stays"
+        await screen.press("w")
+        await screen.press("tab", "w")
+        await screen.shows("There is no answer: no daemon listens")
+        await screen.press("escape")
+        buy(rig, SHARES, 7)
+        await rig.process.wait()
+        await rig.start()
+        await screen.shows("RECEIVING FILLS", "started again", "FILLS TODAY  2")
+
+    play(tmp_path, story)
+
+
+def test_a_lost_gateway_is_said_with_what_happens_next(tmp_path: Path) -> None:
+    async def story(rig: Rig, screen: Screen) -> None:
+        await rig.gateway.stop()
+        await screen.shows("NOT RECEIVING FILLS  link waiting since", "retrying in")
+        await rig.gateway.start()
+        await screen.shows("RECEIVING FILLS  link up since")
+
+    play(tmp_path, story)
+
+
+def test_nothing_that_matters_is_cut_off_at_80_by_24(tmp_path: Path) -> None:
+    """With more of everything than there is room for."""
+
+    async def story(rig: Rig, screen: Screen) -> None:
+        for number in range(9):
+            buy(rig, option("NVDA", "20301220", "C", str(100 + number), con_id=700200000 + number))
+            buy(rig)
+        await screen.shows("FILLS TODAY  18", "NEEDS YOU  9")
+        # The columns get their width a moment after the first rows.
+        whole = re.compile(r"^\d\d:\d\d:\d\d BUY +4 NVDA 2030-12-20 122\.5 C +2\.51 ", re.M)
+        for title in ("NEEDS YOU", "FILLS TODAY"):
+            await screen.until(partial(lambda title: whole.search(part(screen, title)), title))
+        lines = screen.lines()
+        assert len(lines) == 24
+        assert max(map(len, lines)) <= 80
+        assert lines[0].startswith("RECEIVING FILLS  link up since")
+        assert re.search(r"last frame \d+ s ago$", lines[0])
+        assert lines[1].startswith("DU1234567, paper.")
+        assert lines[4].endswith("held  avg price  since")
+        assert lines[-1] == FOOTER
+        assert lines[-2].startswith("FRAME TO FILE")
+        for title in ("OPEN ALERTS", "NEEDS YOU", "FILLS TODAY"):
+            assert len(part(screen, title).splitlines()) >= 5, "the heading and at least four rows"
+        await screen.press("question_mark")
+        await screen.shows(
+            "r               ask for everything now", "at its next start. This screen tries by itself"
+        )
+
+    play(tmp_path, story)
+
+
+def test_the_cursor_stays_on_its_row_while_others_come(tmp_path: Path) -> None:
+    async def story(rig: Rig, screen: Screen) -> None:
+        for quantity in (1, 2, 3):
+            buy(rig, SHARES, quantity)
+        await screen.shows("FILLS TODAY  3")
+        await screen.press("tab", "down")
+        fills = screen.app._lists["fills"]
+        chosen = fills.chosen
+        buy(rig, SHARES, 4)
+        await screen.shows("FILLS TODAY  4")
+        assert fills.chosen == chosen
+        assert fills.highlighted == 2
+
+    play(tmp_path, story)
+
+
+def test_a_text_longer_than_the_terminal_scrolls_and_says_where_it_is(tmp_path: Path) -> None:
+    async def story(rig: Rig, screen: Screen) -> None:
+        await screen.press("question_mark")
+        await screen.shows("lines 1-12 of 19")
+        await screen.press("pagedown")
+        await screen.shows("lines 8-19 of 19", "This screen tries by itself")
+        await screen.press("up")
+        await screen.shows("lines 7-18 of 19")
+
+    play(tmp_path, story, (80, 14))
+
+
+def test_a_larger_terminal_shows_more_rows_and_longer_lines(tmp_path: Path) -> None:
+    async def story(rig: Rig, screen: Screen) -> None:
+        for _ in range(9):
+            buy(rig, SHARES)
+        await screen.shows("FILLS TODAY  9")
+        await screen.until(lambda: part(screen, "FILLS TODAY").count("NVDA STK") == 9)
+        assert max(map(len, screen.lines())) > 100
+        await screen.pilot.resize_terminal(80, 24)
+        await screen.until(lambda: max(map(len, screen.lines())) <= 80)
+
+    play(tmp_path, story, (132, 50))
+
+
+def test_the_tracker_goes_on_when_the_screen_ends(tmp_path: Path) -> None:
+    async def story(rig: Rig, screen: Screen) -> None:
+        await screen.press("q")
+        await screen.until(lambda: not screen.app.is_running)
+        assert (await rig.status())["subscribed"]
+
+    play(tmp_path, story)
+
+
+# The command
+
+
+def test_without_textual_it_says_in_one_line_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(getattr(sys, stream), "isatty", lambda: True)
+    for name in [name for name in sys.modules if name.startswith("tracker.watch.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "textual", None)
+    assert main.main(["watch"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "pipx install --force '.[watch]'" in said
+
+
+def test_without_a_terminal_it_names_the_command_that_needs_none(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main.main(["watch"]) == 2
+    assert "tracker status" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("end", "more"),
+    [(signal.SIGTERM, {}), (signal.SIGHUP, {}), (b"q", {}), (b"\x03", {}), (b"q", {"NO_COLOR": "1"})],
+)
+def test_it_gives_the_terminal_back_however_it_is_ended(
+    tmp_path: Path, end: signal.Signals | bytes, more: dict[str, str]
+) -> None:
+    """A real terminal, and no daemon: the screen leaves the alternate page, and ends well.
+
+    It uses the terminal's own colours only, which read on light and dark.
+    """
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracker", "watch", "--status.port", str(free_port())],
+        stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "TERM": "xterm-256color", **more},
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    try:
+        while b"AWAY" not in said:
+            chunk = _read(ours)
+            assert chunk, f"it ended by itself: {said!r}"
+            said += chunk
+        if isinstance(end, bytes):
+            os.write(ours, end)
+        else:
+            process.send_signal(end)
+        while chunk := _read(ours):
+            said += chunk
+        assert process.wait(BOUND_SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert b"\x1b[?1049h" in said
+    assert said.rindex(b"\x1b[?1049l") > said.rindex(b"AWAY")
+    assert b"Traceback" not in said
+    assert not re.search(rb"\x1b\[[\d;]*[34]8;", said), "a colour that is not the terminal's own"
+    assert not (more and re.search(rb"\x1b\[(\d;)*[34][0-7][;m]", said)), "a colour in spite of NO_COLOR"
+
+
+def _read(terminal: int) -> bytes:
+    """Return what the process wrote, empty once it has ended; it writes at least once a second."""
+    assert select.select([terminal], [], [], BOUND_SECONDS)[0], "it wrote nothing"
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        # Linux tells so that nobody has the other side open any longer.
+        return b""
+
+
+def test_the_picture_is_small_fetches_nothing_and_shows_a_made_up_account() -> None:
+    picture = PICTURE.read_text("utf-8")
+    assert len(picture) < 50_000
+    assert "@font-face" not in picture
+    assert not re.search(r"(href|src|url)\s*[=(]\s*[\"']?http", picture)
+    lines = lines_of(picture)
+    assert lines[-1] == FOOTER
+    assert lines[0].startswith("RECEIVING FILLS")
+    assert set(re.findall(r"\bD?U\d+", picture)) == {"DU1234567"}

@@ -1,0 +1,213 @@
+"""The lines of the screen: whole within 80 columns, in words, and without what a terminal would obey."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.facts import ACCOUNT, exec_id
+from tracker.watch.help import HELP
+from tracker.watch.render import HEAD_LINES, Lines, Tone, bars, cut, duration, spread
+from tracker.watch.screen_model import Away, Board, Fill, OpenAlert, Waiting
+
+NOW = datetime(2025, 11, 18, 15, 43, 10, tzinfo=UTC)
+WIDTH = 80
+LINES = Lines(UTC)
+FILL = Fill(
+    ACCOUNT, exec_id(1), NOW, "BUY", "10", "NVDA 2025-11-21 122.5 C", "2.512", "NVDA", "opened a/NVDA"
+)
+ALERT = OpenAlert("prof-and-kian-alerts/GOOGL", "x", "GOOGL 2025-11-21 1222.5 C", "-12", "1234.56", NOW)
+
+
+def ago(seconds: float) -> str:
+    return (NOW - timedelta(seconds=seconds)).isoformat()
+
+
+def board(**status: Any) -> Board:
+    link: dict[str, Any] = {"state": "up", "since": ago(240), "reason": "connected", "last_frame_at": ago(3)}
+    link |= {"accounts": [ACCOUNT], "next_attempt_at": None}
+    made = Board(NOW)
+    answer = {
+        "started_at": ago(300),
+        "now": NOW.isoformat(),
+        "subscribed": True,
+        "link": link,
+        "journal": {"mode": "paper"},
+        "proven_until": ago(5),
+    }
+    made.greeted({**answer, **status, "link": {**link, **status.get("link", {})}}, NOW)
+    return made
+
+
+def head(shown: Board) -> list[str]:
+    lines = LINES.head(shown, "127.0.0.1:8765", NOW, WIDTH)
+    assert len(lines) == HEAD_LINES
+    assert all(len(line.text) <= WIDTH for line in lines)
+    return [line.text for line in lines]
+
+
+def tone(shown: Board) -> Tone:
+    return LINES.head(shown, "127.0.0.1:8765", NOW, WIDTH)[0].tone
+
+
+def test_a_good_link_says_since_when_and_how_old_the_last_frame_is() -> None:
+    first, second, _ = head(board())
+    assert first.startswith("RECEIVING FILLS  link up since 15:39:10 (4 min)")
+    assert first.endswith("last frame 3 s ago")
+    assert len(first) == WIDTH
+    assert second == "DU1234567, paper. Proven until 15:43:05."
+    assert tone(board()) is Tone.WELL
+
+
+def test_a_bad_link_says_why_and_what_happens_next() -> None:
+    link = {"state": "waiting", "reason": "nothing listens; retrying in 3 s", "next_attempt_at": ago(-3)}
+    shown = board(subscribed=False, link=link)
+    first, second, third = head(shown)
+    assert first.startswith("NOT RECEIVING FILLS  link waiting since")
+    assert "nothing listens; retrying in 3 s; next attempt at 15:43:13." in f"{second} {third}"
+    assert tone(shown) is Tone.TROUBLE
+
+
+def test_a_store_that_cannot_be_written_comes_first() -> None:
+    store = {"away": {"written": {"since": ago(60), "reason": "alerts.json is cut off"}}, "undelivered": 2}
+    _, second, third = head(board(store=store, gaps=["2025-11-17"], fees_pending=1, undecodable=2))
+    said = f"{second} {third}"
+    assert said.startswith("The alerts cannot be written since 15:42:10: alerts.json is cut off.")
+    assert "1 day not proven complete: tracker gaps." in said
+
+
+def test_what_has_no_room_is_cut_and_shows_that_it_is() -> None:
+    _, second, third = head(board(subscribed=False, link={"reason": "a long reason " * 40}))
+    assert second.startswith("a long reason")
+    assert third.endswith("…")
+
+
+def test_a_daemon_that_is_away_is_said_with_since_and_what_to_do() -> None:
+    shown = board()
+    shown.away = Away(NOW - timedelta(minutes=2), "no daemon listens on X; start it with `tracker run`")
+    first, second, _ = head(shown)
+    assert first.startswith("TRACKER AWAY since 15:41:10 (2 min)")
+    assert first.endswith("what is below is as it was then")
+    assert "start it with `tracker run`" in second
+    assert tone(shown) is Tone.TROUBLE
+
+
+def test_before_the_first_answer_it_says_whom_it_asks() -> None:
+    assert head(Board(NOW))[0] == "Asking 127.0.0.1:8765 ..."
+
+
+def test_a_daemon_that_tells_little_is_shown_as_far_as_it_goes() -> None:
+    shown = Board(NOW)
+    shown.greeted({"subscribed": False}, NOW)
+    first, second, _ = head(shown)
+    assert first.startswith("NOT RECEIVING FILLS  link unknown")
+    assert first.endswith("no frame yet")
+    assert second.startswith("no reason given.")
+
+
+def test_rows_keep_their_columns_at_80_and_use_what_a_wider_terminal_has() -> None:
+    alert = LINES.alert(ALERT, NOW, WIDTH)
+    assert len(alert) == WIDTH
+    assert alert.startswith("prof-and-kian-alerts/GOOGL ")
+    assert alert.endswith("     -12    1234.56  15:43")
+    assert LINES.alerts_title(board(), WIDTH).endswith("    held  avg price  since")
+    fill = LINES.fill(FILL, NOW, WIDTH)
+    assert fill == f"{'15:43:10 BUY    10 NVDA 2025-11-21 122.5 C   2.512 opened a/NVDA':<80}"
+    long = replace(FILL, outcome="opened prof-and-kian-alerts/GOOGL")
+    assert LINES.fill(long, NOW, WIDTH).endswith("…")
+    assert LINES.fill(long, NOW, 100).rstrip().endswith("opened prof-and-kian-alerts/GOOGL")
+
+
+def test_an_alert_that_was_open_before_any_fill_says_so() -> None:
+    assert " no fill " in LINES.alert(replace(ALERT, quantity="", price="", opened_at=None), NOW, WIDTH)
+
+
+def test_times_are_in_the_zone_asked_for_and_other_days_show_their_date() -> None:
+    eastern = Lines(ZoneInfo("US/Eastern"))
+    assert eastern.time(NOW, NOW) == "10:43:10"
+    assert eastern.time(NOW, NOW, seconds=False) == "10:43"
+    assert eastern.time(NOW - timedelta(days=1), NOW) == "Nov 17"
+    assert eastern.time(None, NOW) == "an unknown time"
+
+
+def test_headings_count_what_there_is_and_what_is_left_out() -> None:
+    shown = board()
+    shown.alerts, shown.alerts_total, shown.store_trouble = (ALERT,), 2, "it is cut off"
+    assert LINES.alerts_title(shown, 120).startswith("OPEN ALERTS  2, 1 shown  as last read: it is cut off")
+    assert LINES.waiting_title(shown, WIDTH).rstrip() == "NEEDS YOU  0"
+    shown.waiting, shown.waiting_total = (Waiting("k", FILL, "near miss: a/NVDA"),), 1
+    assert LINES.waiting_title(shown, WIDTH).endswith("w why  a assign  d dismiss")
+
+
+def test_a_message_that_could_not_be_read_is_one_line() -> None:
+    line = LINES.waiting(Waiting("frame 7", None, "execution cannot be read: " + "x" * 99), NOW, WIDTH)
+    assert len(line) == WIDTH
+
+
+@given(st.text(max_size=30), st.text(max_size=200), st.integers(80, 200))
+def test_no_text_of_a_stranger_reaches_the_terminal_as_a_command(name: str, text: str, width: int) -> None:
+    shown = board(link={"reason": text, "accounts": [name]}, subscribed=False)
+    shown.store_trouble = text
+    shown.say(NOW, text)
+    fill = replace(FILL, contract=name, outcome=text, side="\x1b[31m")
+    lines = [
+        LINES.alert(replace(ALERT, name=name, contract=text), NOW, width),
+        LINES.fill(fill, NOW, width),
+        LINES.waiting(Waiting("k", fill, text), NOW, width),
+        LINES.notice(shown, NOW, width),
+        LINES.alerts_title(shown, width),
+        *(line.text for line in LINES.head(shown, "x", NOW, width)),
+    ]
+    assert all(len(line) <= width and line.isprintable() for line in lines)
+
+
+def test_latency_has_its_numbers_and_a_plot_that_fits() -> None:
+    shown = board()
+    assert LINES.latency(shown, WIDTH) == "FRAME TO FILE  nothing written since the tracker's start"
+    shown.samples.extend([0.004, 0.008] * 100)
+    line = LINES.latency(shown, WIDTH)
+    assert line.startswith("FRAME TO FILE  p50 4.0 ms  p99 8.0 ms  max 8.0 ms  of 200  ")
+    assert line.endswith("▄█▄█")
+    assert len(line) == WIDTH
+
+
+@pytest.mark.parametrize(
+    ("samples", "width", "drawn"),
+    [
+        ([], 5, ""),
+        ([1, 2, 4, 8], 4, "▁▂▄█"),
+        ([1, 2, 4, 8], 2, "▄█"),
+        ([0, 0], 5, "▁▁"),
+        ([0.001, 8], 5, "▁█"),
+        ([1], 0, ""),
+        ([1], -3, ""),
+    ],
+)
+def test_bars_stand_on_zero_and_every_sample_is_seen(samples: list[float], width: int, drawn: str) -> None:
+    assert bars(samples, width) == drawn
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0042, "4.2 ms"), (0.0146, "15 ms"), (0.5, "500 ms"), (12.34, "12.3 s"), (7300, "2 h")],
+)
+def test_durations_have_the_unit_that_reads_best(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_where_both_ends_have_no_room_the_right_one_stays_whole() -> None:
+    assert spread("left side", "right", 10) == "lef… right"
+    assert spread("left", "far too long", 6) == "left  "
+    assert cut("abc", 0) == "…"
+
+
+def test_the_help_fits_on_one_screen() -> None:
+    lines = HELP.splitlines()
+    assert len(lines) <= 22
+    assert max(map(len, lines)) <= WIDTH

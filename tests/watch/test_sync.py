@@ -1,0 +1,332 @@
+"""The talk with the daemon: it follows, misses nothing unsaid, comes back by itself, and asks sparingly."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.status.test_server import until
+from tests.support.facts import ACCOUNT
+from tests.support.free_ports import free_port
+from tracker.clock import now
+from tracker.status.client import NotReachable
+from tracker.status.events import EventFeed, subscription
+from tracker.status.protocol import Answer, Command, CommandError, Request, always
+from tracker.status.server import Limits, StatusServer
+from tracker.watch.connection_to_daemon import Wire
+from tracker.watch.screen_model import Board
+from tracker.watch.sync import Conversation
+
+TOKEN = "the-token"
+LIFE = datetime(2025, 11, 18, 14, 0, tzinfo=UTC).isoformat()
+LATER_LIFE = datetime(2025, 11, 18, 15, 0, tzinfo=UTC).isoformat()
+
+
+class Backend:
+    """Stand for the daemon behind its real socket: made-up answers, a real feed."""
+
+    def __init__(self, port: int, life: str = LIFE, capacity: int = 1000, host: str = "127.0.0.1") -> None:
+        self.feed = EventFeed(capacity)
+        self.asked: Counter[str] = Counter()
+        self.life = life
+        self.fills: list[dict[str, Any]] = []
+        self._host = host
+        self._port = port
+        self.server = self._make()
+
+    def _make(self) -> StatusServer:
+        commands = {
+            "status": Command(self._answer(lambda: {"started_at": self.life, "subscribed": True}), ""),
+            "alerts": Command(self._answer(lambda: {"alerts": [], "total": 0}), ""),
+            "inbox": Command(self._answer(lambda: {"counts": {}, "needs_you": [], "undecodable": []}), ""),
+            "fills": Command(self._answer(lambda: {"fills": list(self.fills), "total": len(self.fills)}), ""),
+            "assign": Command(self._answer(lambda: {"done": True}), "", always),
+        }
+        streams = {"subscribe": subscription(self.feed)}
+        return StatusServer(self._host, self._port, commands, TOKEN, Limits(closing_seconds=0.2), streams)
+
+    def _answer(self, answer: Callable[[], Answer]) -> Callable[[Request], Any]:
+        async def run(request: Request) -> Answer:
+            self.asked[str(request["command"])] += 1
+            return answer()
+
+        return run
+
+    def fill(self, number: int) -> None:
+        """Let a fill happen: it is in the answers, and told."""
+        row = {"exec_id": f"e{number}", "account": ACCOUNT, "symbol": "NVDA", "side": "BUY"}
+        self.fills.append(row)
+        self.feed.publish({"event": "fill", **row})
+
+    async def __aenter__(self) -> Backend:
+        await self.server.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.server.close()
+
+    async def drop(self) -> None:
+        """End all connections and listen again, with the same life and events."""
+        await self.server.close()
+        self.server = self._make()
+        await self.server.start()
+
+
+@asynccontextmanager
+async def talking(port: int) -> AsyncIterator[tuple[Board, Conversation]]:
+    board = Board(now())
+    wire = Wire("127.0.0.1", port, Path("there-is-none"))
+    conversation = Conversation(wire, board, now=now, changed=lambda: None)
+    task = asyncio.create_task(conversation.run())
+    try:
+        yield board, conversation
+        assert not task.done(), "it talks for as long as the screen is there"
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def rows(board: Board) -> set[str]:
+    return {fill.exec_id for fill in board.fills}
+
+
+def notice(board: Board) -> str:
+    said = board.notice(now())
+    return "" if said is None else said.text
+
+
+def current(board: Board) -> bool:
+    return bool(board.status) and not board.stale and board.away is None
+
+
+def test_it_reads_everything_and_then_follows() -> None:
+    async def story() -> None:
+        port = free_port()
+        async with Backend(port) as daemon, talking(port) as (board, _):
+            daemon.fill(1)
+            await until(lambda: current(board) and rows(board) == {"e1"})
+            daemon.fill(2)
+            await until(lambda: current(board) and rows(board) == {"e1", "e2"})
+            assert notice(board) == ""
+
+    asyncio.run(story())
+
+
+def test_a_daemon_that_is_not_there_yet_is_waited_for() -> None:
+    async def story() -> None:
+        port = free_port()
+        async with talking(port) as (board, _):
+            await until(lambda: board.away is not None)
+            assert board.away is not None
+            assert "start it with `tracker run`" in board.away.reason
+            async with Backend(port):
+                await until(lambda: current(board))
+
+    asyncio.run(story())
+
+
+def test_after_a_lost_connection_it_goes_on_behind_the_last_event() -> None:
+    async def story() -> None:
+        port = free_port()
+        async with Backend(port) as daemon, talking(port) as (board, conversation):
+            daemon.fill(1)
+            await until(lambda: current(board) and board.last_seq == 1)
+            daemon.feed.publish({"event": "written", "seconds": 0.5})
+            await until(lambda: len(board.samples) == 1)
+            await daemon.server.close()
+            await until(lambda: board.away is not None)
+            daemon.feed.publish({"event": "written", "seconds": 0.7})
+            daemon.fill(2)
+            await daemon.drop()
+            conversation.hurry()
+            await until(lambda: current(board) and rows(board) == {"e1", "e2"})
+            assert list(board.samples) == [0.5, 0.7], "none is told twice, none is left out"
+            assert "is back" in notice(board)
+            assert "missed" not in notice(board)
+
+    asyncio.run(story())
+
+
+def test_events_that_were_forgotten_meanwhile_are_said_and_everything_is_read_anew() -> None:
+    async def story() -> None:
+        port = free_port()
+        async with Backend(port, capacity=3) as daemon, talking(port) as (board, conversation):
+            daemon.fill(1)
+            await until(lambda: current(board) and board.last_seq == 1)
+            await daemon.server.close()
+            await until(lambda: board.away is not None)
+            for number in range(2, 10):
+                daemon.fill(number)
+            await daemon.drop()
+            conversation.hurry()
+            await until(lambda: current(board) and len(board.fills) == 9)
+            assert notice(board).startswith("missed 5 events")
+
+    asyncio.run(story())
+
+
+def test_a_daemon_that_was_started_again_is_followed_from_its_first_event() -> None:
+    async def story() -> None:
+        port = free_port()
+        async with talking(port) as (board, conversation):
+            async with Backend(port) as daemon:
+                for number in range(5):
+                    daemon.fill(number)
+                await until(lambda: current(board) and board.last_seq == 5)
+            await until(lambda: board.away is not None)
+            async with Backend(port, LATER_LIFE) as daemon:
+                # More events than the earlier life had, so that its number alone shows nothing.
+                for number in range(9):
+                    daemon.feed.publish({"event": "written", "seconds": number})
+                conversation.hurry()
+                await until(lambda: current(board) and len(board.samples) == 9)
+                assert not board.fills
+                assert "started again" in notice(board)
+
+    asyncio.run(story())
+
+
+def test_another_life_behind_an_open_stream_is_noticed_by_its_status() -> None:
+    """A proxy, such as an SSH tunnel, may keep a dead stream open."""
+
+    async def story() -> None:
+        port = free_port()
+        async with Backend(port) as daemon, talking(port) as (board, conversation):
+            await until(lambda: current(board))
+            daemon.life = LATER_LIFE
+            conversation.hurry()
+            await until(lambda: "started again" in notice(board))
+
+    asyncio.run(story())
+
+
+def test_a_refusal_is_shown_and_tried_again() -> None:
+    async def story() -> None:
+        port = free_port()
+        async with Backend(port) as daemon, talking(port) as (board, conversation):
+            await until(lambda: current(board))
+            await daemon.server.close()
+            commands = {"status": Command(refuse, "")}
+            closed = StatusServer("127.0.0.1", port, commands, TOKEN)
+            await closed.start()
+            conversation.hurry()
+            await until(lambda: board.away is not None and "the daemon refuses: busy" in board.away.reason)
+            await closed.close()
+
+    asyncio.run(story())
+
+
+async def refuse(request: Request) -> Answer:
+    raise CommandError("busy", "busy; try again")
+
+
+def test_a_flood_of_events_asks_few_questions() -> None:
+    async def story() -> None:
+        port = free_port()
+        async with Backend(port) as daemon, talking(port) as (board, _):
+            await until(lambda: current(board))
+            before = daemon.asked["fills"]
+            begun = asyncio.get_running_loop().time()
+            for number in range(2000):
+                daemon.fill(number)
+                await asyncio.sleep(0)
+            await until(lambda: current(board) and board.last_seq == 2000)
+            took = asyncio.get_running_loop().time() - begun
+            assert len(board.fills) == 200
+            assert daemon.asked["fills"] - before <= 2 + took / 0.1
+
+    asyncio.run(story())
+
+
+@asynccontextmanager
+async def saying(sent: bytes | None) -> AsyncIterator[Wire]:
+    """Listen as something else than a tracker: it answers these bytes and closes, None keeps silent."""
+    ended = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if sent is None:
+                await reader.read()
+            else:
+                await reader.readline()
+                writer.write(sent)
+                writer.close()
+                await writer.wait_closed()
+        except ConnectionError:
+            # The client gave up, as it should.
+            return
+        finally:
+            writer.transport.abort()
+            ended.set()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield Wire("127.0.0.1", server.sockets[0].getsockname()[1], Path("there-is-none"))
+        await ended.wait()
+    finally:
+        server.close()
+
+
+def test_a_silent_daemon_is_given_up_after_a_while() -> None:
+    async def story() -> None:
+        async with saying(None) as wire:
+            with pytest.raises(NotReachable, match=r"gave no answer within 0\.1 s"):
+                await wire.ask({"command": "status"}, 0.1)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        (b"", "closed the connection without an answer"),
+        (b"SSH-2.0-OpenSSH\r\n", "is not the tracker"),
+        (b'{"ok": false, "error": "old"}\n', "old"),
+    ],
+)
+def test_what_is_no_answer_is_said_in_words(sent: bytes, message: str) -> None:
+    async def story() -> None:
+        async with saying(sent) as wire:
+            with pytest.raises((NotReachable, CommandError), match=message):
+                await wire.ask({"command": "status"})
+
+    asyncio.run(story())
+
+
+def test_a_change_carries_the_token_as_it_is_now(tmp_path: Path) -> None:
+    async def story() -> None:
+        port = free_port()
+        file = tmp_path / "status.token"
+        wire = Wire("127.0.0.1", port, file)
+        async with Backend(port):
+            with pytest.raises(CommandError, match="cannot be read; run this as its user"):
+                await wire.change({"command": "assign"})
+            file.write_text("another\n")
+            with pytest.raises(CommandError, match="new at every start"):
+                await wire.change({"command": "assign"})
+            file.write_text(f"{TOKEN}\n")
+            assert (await wire.change({"command": "assign"}))["done"]
+
+    asyncio.run(story())
+
+
+def test_beyond_loopback_every_request_carries_the_token(tmp_path: Path) -> None:
+    async def story() -> None:
+        port = free_port()
+        file = tmp_path / "status.token"
+        file.write_text(TOKEN)
+        wire = Wire("0.0.0.0", port, file)
+        async with Backend(port, host="0.0.0.0") as daemon:
+            assert (await wire.ask({"command": "status"}))["started_at"] == LIFE
+            async with wire.follow(0) as events:
+                daemon.fill(1)
+                assert (await anext(events))["exec_id"] == "e1"
+
+    asyncio.run(story())

@@ -1,0 +1,213 @@
+"""The commands: one small function for each, and the table that lists them.
+
+Owns which flags a command has and how its answer becomes an exit code. It never does the work itself, and
+imports what does only inside the function, since every start of `tracker` loads this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from tracker.cli import query_commands
+from tracker.console import (
+    BAD_USAGE,
+    FAILED,
+    WELL,
+    Arguments,
+    Command,
+    Refusal,
+    ask_daemon,
+    print_answer,
+    say,
+    settings_of,
+)
+
+
+def _run(arguments: Arguments) -> int:
+    settings = settings_of(arguments)
+    from tracker.config.settings import SettingsError
+    from tracker.daemon import run
+
+    try:
+        return run.run(settings)
+    except SettingsError as error:
+        raise Refusal(BAD_USAGE, error.lines) from None
+
+
+def _status(arguments: Arguments) -> int:
+    from tracker.status.text import summarise
+
+    answer = ask_daemon(settings_of(arguments), {"command": "status"})
+    return print_answer(answer, arguments.own.as_json, summarise)
+
+
+def _watch(arguments: Arguments) -> int:
+    settings = settings_of(arguments)
+    import sys
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        cause = (
+            "tracker watch: it needs a terminal; without one use `tracker status`, with --json for programs"
+        )
+        raise Refusal(BAD_USAGE, [cause])
+    try:
+        from tracker.watch.app import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("textual", "rich"):
+            raise
+        cause = (
+            "tracker watch: the extra `watch` (Textual) is not installed; in the project's folder run"
+            " pipx install --force '.[watch]'"
+        )
+        raise Refusal(FAILED, [cause]) from None
+    from tracker.clock import now
+
+    where = settings.status
+    return run(where.host, where.port, where.token_file, zone=settings.login_zone(), now=now)
+
+
+def _demo(arguments: Arguments) -> int:
+    given = [f"--{name}" for name in arguments.flags] + ["--settings"] * bool(arguments.own.settings)
+    if given:
+        cause = f"tracker demo: {given[0]} does not count here; the demo makes its own settings"
+        raise Refusal(BAD_USAGE, [cause])
+    from pathlib import Path
+
+    from tracker.demo.command import run
+
+    keep = arguments.own.keep
+    return run(
+        as_json=arguments.own.as_json,
+        keep=None if keep is None else Path(keep),
+        scenario=arguments.own.scenario or "",
+        seed=arguments.own.seed,
+    )
+
+
+def _declare_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep", metavar="DIR", help="keep stores, journal and logs in this empty or new folder"
+    )
+    parser.add_argument(
+        "--scenario", metavar="FILE", help="live this scenario, a file or the name of a shipped one"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="what ids of its gateway begin with (default: 1)"
+    )
+
+
+def _paper(arguments: Arguments) -> int:
+    settings = settings_of(arguments)
+    import asyncio
+
+    from tracker.clock import now
+    from tracker.paper.scenario import ScenarioError
+    from tracker.paper.service import OptionError, PaperOptions, serve
+
+    given = {
+        key: value for key, value in vars(arguments.own).items() if key != "settings" and value is not None
+    }
+    options = PaperOptions(**{"port": settings.gateway.port, **given})
+    try:
+        asyncio.run(serve(options, now=now, tell=say))
+    except (OptionError, ScenarioError) as error:
+        raise Refusal(BAD_USAGE, [f"tracker paper: {error}"]) from None
+    except OSError as error:
+        place = f"{options.host} port {options.port}"
+        cause = f"tracker paper: cannot listen on {place} ({error.strerror or error}); choose another --port"
+        raise Refusal(FAILED, [cause]) from None
+    return WELL
+
+
+def _declare_paper(parser: argparse.ArgumentParser) -> None:
+    def names(text: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+
+    def flag(name: str, kind: Callable[[str], object], metavar: str, help: str) -> None:
+        parser.add_argument(name, type=kind, metavar=metavar, help=help)
+
+    flag("--port", int, "N", "where to listen, 0 for a free one (default: gateway.port of the settings)")
+    flag("--host", str, "HOST", "the address to listen on (default: 127.0.0.1)")
+    flag("--scenario", str, "FILE", "play this scenario, a file or the name of a shipped one")
+    flag("--seed", int, "N", "what ids and prices begin with (default: 1)")
+    flag("--accounts", names, "A,B", "the accounts of the login (default: DU1234567)")
+    flag("--master-client-id", int, "N", "the Master API client id, -1 for none (default: 0)")
+    flag("--latency", float, "SECONDS", "how long a limit order waits for its fill")
+    flag("--partials", int, "N", "in how many pieces an order fills")
+    flag("--control-port", int, "N", "take commands such as `fill` there, 0 for a free port")
+    flag("--time-form", str, "FORM", "how execution times are written")
+    flag("--zone", str, "ZONE", "the time zone of the login (default: US/Eastern)")
+    for name, meaning in (
+        ("--read-only", "behave as with the Read-Only API switched on"),
+        ("--rest", "leave limit orders resting until they are told to fill"),
+    ):
+        parser.add_argument(name, action="store_true", default=None, help=meaning)
+
+
+def _doctor(arguments: Arguments) -> int:
+    from tracker.doctor.command import run
+
+    own = arguments.own
+    return run(arguments.flags, own.settings, as_json=own.as_json, offline=own.offline)
+
+
+def _declare_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--offline", action="store_true", help="leave the gateway alone; check the rest of the set-up"
+    )
+
+
+def _notify(arguments: Arguments) -> int:
+    settings = settings_of(arguments)
+    import asyncio
+
+    from tracker import wiring
+    from tracker.clock import now
+    from tracker.config.settings import SettingsError
+    from tracker.notify.messages import trial_news
+    from tracker.notify.sender import try_out
+    from tracker.status.protocol import SCHEMA
+
+    try:
+        services = wiring.open_urls(settings)
+    except SettingsError as error:
+        raise Refusal(BAD_USAGE, error.lines) from None
+    if not services:
+        place = settings.origin("notify", "urls")
+        raise Refusal(
+            BAD_USAGE, [f"tracker notify: nobody to tell: {place} is empty; put an Apprise url there"]
+        )
+    results = asyncio.run(try_out(services, trial_news(now())))
+
+    def in_words(answer: Mapping[str, Any]) -> str:
+        return "\n".join(
+            f"url {one['url']}: {'sent' if one['sent'] else 'NOT sent: ' + one['reason']}"
+            for one in answer["urls"]
+        )
+
+    answer = {"ok": True, "schema": SCHEMA, "urls": results}
+    print_answer(answer, arguments.own.as_json, in_words)
+    return WELL if all(one["sent"] for one in results) else FAILED
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "run": Command("watch the gateway and keep the alert store true, until told to end", _run),
+    "demo": Command(
+        "play a trading morning to a tracker of its own, and check it", _demo, _declare_demo, reads=True
+    ),
+    "paper": Command(
+        "be a paper gateway that any client of the TWS API can trade on", _paper, _declare_paper
+    ),
+    "status": Command("say how the running tracker is", _status, reads=True),
+    "doctor": Command(
+        "check the set-up before the first trade, and say what to do",
+        _doctor,
+        _declare_doctor,
+        reads=True,
+    ),
+    "notify": Command("send a test message to each of notify.urls", _notify, reads=True),
+    "watch": Command("show the running tracker on a terminal screen, as it happens", _watch),
+    **query_commands.COMMANDS,
+}

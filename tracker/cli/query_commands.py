@@ -1,0 +1,441 @@
+"""The commands about fills and alerts: fills, inbox, why, export, test, assign, dismiss.
+
+Owns their flags and how each answer becomes text and an exit code. All but assign and dismiss read the files
+themselves, whether a daemon runs or not; those two go through the daemon, else they take both locks.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from tracker.console import (
+    BAD_USAGE,
+    FAILED,
+    NOT_REACHABLE,
+    WELL,
+    Arguments,
+    Command,
+    Refusal,
+    ask_daemon,
+    say,
+    settings_of,
+)
+
+if TYPE_CHECKING:
+    from tracker.cli.offline import Note, Take
+    from tracker.config.settings import Settings
+    from tracker.core.state import Book
+    from tracker.queries.as_json import Json
+    from tracker.queries.decisions import Decision
+    from tracker.queries.fills import Selection
+    from tracker.queries.text import Words
+
+DISCREPANCIES: Final = 4
+STORE_FAILED: Final = 5
+"""A store unreadable, locked or full, or an append failed."""
+_RECONCILE_SECONDS: Final = 90.0
+"""The most that an audit takes: the broker's answers, then reading all that is journalled."""
+_TRIAL: Final = ("symbol", "side", "quantity", "strike", "right", "expiry", "con_id", "order_ref")
+
+Ask = Callable[["Settings"], dict[str, Any]]
+Tell = Callable[["Words", Mapping[str, Any]], str]
+
+
+def _answer(
+    arguments: Arguments,
+    ask: Ask,
+    tell: Tell,
+    code: Callable[[Mapping[str, Any]], int] = lambda answer: WELL,
+) -> int:
+    """Print an answer; a refusal goes to standard error unless programs read it.
+
+    `code` is the exit code of an answer that is no refusal.
+    """
+    settings = settings_of(arguments)
+    from tracker.queries.text import Words
+    from tracker.status.protocol import SCHEMA
+
+    refusal = None
+    try:
+        answer = {"ok": True, "schema": SCHEMA, **ask(settings)}
+    except Exception as error:
+        # What is no refusal is a mistake of ours and goes on as it is.
+        refusal = _refusal_of(error)
+        if refusal is None:
+            raise
+        answer = {"ok": False, "schema": SCHEMA, "error": {"code": refusal[1], "message": str(error)}}
+    if arguments.own.as_json:
+        import json
+
+        say(json.dumps(answer, indent=2))
+    elif refusal is None:
+        if text := tell(Words(settings.login_zone()), answer):
+            say(text)
+    else:
+        raise Refusal(refusal[0], [str(answer["error"]["message"])])
+    return refusal[0] if refusal is not None else code(answer)
+
+
+def _refusal_of(error: Exception) -> tuple[int, str] | None:
+    """Return the exit code and the word for an error that a user can meet; None for a bug."""
+    from tracker.core.model import StoreAway
+    from tracker.core.ports import StoreRefused
+    from tracker.journal.journal import JournalFailed
+    from tracker.pipeline.pump import StoreFull
+    from tracker.status.protocol import CommandError
+    from tracker.stores.lock import Locked
+
+    match error:
+        case CommandError(code="bad_request"):
+            return BAD_USAGE, error.code
+        case CommandError():
+            return FAILED, error.code
+        case Locked():
+            return STORE_FAILED, "locked"
+        case JournalFailed():
+            return STORE_FAILED, "journal_failed"
+        case StoreAway() | StoreRefused() | StoreFull():
+            return STORE_FAILED, "store_away"
+    return None
+
+
+# Reading
+
+
+def _fills(arguments: Arguments, default: str = "today") -> int:
+    def ask(settings: Settings) -> dict[str, Any]:
+        from tracker.cli import offline
+        from tracker.queries.fills import fills
+
+        wanted = _selection(arguments, settings, "" if arguments.own.alert else default)
+        return offline.read(settings, lambda journal, ground: fills(journal, wanted, ground.names))
+
+    return _answer(arguments, ask, lambda words, answer: words.fills(answer))
+
+
+def _selection(arguments: Arguments, settings: Settings, default: str) -> Selection:
+    from tracker.clock import now
+    from tracker.queries.fills import Selection
+    from tracker.queries.lookup import read_since
+
+    own = arguments.own
+    text = " ".join(own.since or ()) or default
+    since = read_since(text, now(), settings.login_zone()) if text else None
+    return Selection(since, own.alert or "", own.account or "", everything=own.all)
+
+
+def _declare_fills(parser: argparse.ArgumentParser) -> None:
+    _declare_since(parser, "today, or everything with --alert")
+    parser.add_argument("--alert", metavar="ALERTER/TICKER", help="only fills that touched this alert")
+    parser.add_argument("--account", metavar="A", help="only fills of this account")
+    parser.add_argument("--all", action="store_true", help="corrected versions and combos' own lines too")
+
+
+def _declare_since(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--since",
+        nargs="+",
+        metavar="WHEN",
+        help=f"an ISO date or time, today, or N days (default: {default})",
+    )
+
+
+def _inbox(arguments: Arguments) -> int:
+    def ask(settings: Settings) -> dict[str, Any]:
+        from tracker.cli import offline
+        from tracker.clock import now
+        from tracker.queries.inbox import inbox
+        from tracker.queries.lookup import read_since
+
+        since = read_since(" ".join(arguments.own.since or ("today",)), now(), settings.login_zone())
+        everything = arguments.own.all
+        return offline.read(
+            settings, lambda journal, ground: inbox(journal, since, ground.names, list_all=everything)
+        )
+
+    return _answer(arguments, ask, lambda words, answer: words.inbox(answer))
+
+
+def _declare_inbox(parser: argparse.ArgumentParser) -> None:
+    _declare_since(parser, "today; what needs you is listed whatever its age")
+    parser.add_argument("--all", action="store_true", help="list the fills of no alert too")
+
+
+def _why(arguments: Arguments) -> int:
+    def ask(settings: Settings) -> dict[str, Any]:
+        from tracker.cli import offline
+        from tracker.clock import now
+        from tracker.queries.lookup import is_alert_name
+        from tracker.queries.why import why_alert, why_execution
+
+        of, account = arguments.own.of, arguments.own.account or ""
+        if not is_alert_name(of):
+            return offline.read(settings, lambda journal, ground: why_execution(journal, of, account))
+        return offline.read(
+            settings, lambda journal, ground: why_alert(journal, of, ground.names, ground.store_now(), now())
+        )
+
+    return _answer(arguments, ask, lambda words, answer: words.why(answer))
+
+
+def _declare_why(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("of", metavar="EXEC_ID or ALERTER/TICKER", help="the fill or the alert in doubt")
+    parser.add_argument("--account", metavar="A", help="only the execution in this account")
+
+
+def _export(arguments: Arguments) -> int:
+    if arguments.own.as_json and arguments.own.csv is not None:
+        raise Refusal(BAD_USAGE, ["tracker export: choose one of --csv and --json"])
+    if arguments.own.as_json:
+        return _fills(arguments, default="")
+    from pathlib import Path
+
+    place = None if arguments.own.csv in (None, "-") else Path(arguments.own.csv)
+
+    def ask(settings: Settings) -> dict[str, Any]:
+        from tracker.cli import offline
+
+        return {"count": offline.export(settings, _selection(arguments, settings, ""), place, say)}
+
+    return _answer(
+        arguments, ask, lambda words, answer: f"{answer['count']} fills are in {place}" if place else ""
+    )
+
+
+def _declare_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--csv",
+        nargs="?",
+        metavar="FILE",
+        help="where to write the CSV, in place of what is there (default: standard output)",
+    )
+    _declare_since(parser, "everything")
+    parser.add_argument("--alert", metavar="ALERTER/TICKER", help="only fills that touched this alert")
+    parser.add_argument("--account", metavar="A", help="only fills of this account")
+    parser.add_argument("--all", action="store_true", help="corrected versions and combos' own lines too")
+
+
+def _test(arguments: Arguments) -> int:
+    own = vars(arguments.own)
+
+    def ask(settings: Settings) -> dict[str, Any]:
+        from tracker.cli import offline
+
+        return offline.try_fill(settings, {name: own[name] for name in _TRIAL}, commit=own["commit"])
+
+    return _answer(arguments, ask, lambda words, answer: words.trial(answer))
+
+
+def _declare_test(parser: argparse.ArgumentParser) -> None:
+    def flag(name: str, metavar: str, help: str, *, required: bool = False) -> None:
+        parser.add_argument(name, metavar=metavar, help=help, required=required)
+
+    flag("--symbol", "TSLA", "the underlying, or the stock itself", required=True)
+    flag("--strike", "95", "an option's strike; right and expiry belong to it")
+    flag("--right", "C", "C or P")
+    flag("--expiry", "YYYYMMDD", "the option's expiry")
+    flag("--side", "BUY", "BUY or SELL (default: BUY)")
+    flag("--quantity", "1", "how many (default: 1)")
+    flag("--con-id", "N", "the contract's conid, to try the rule con_id")
+    flag("--order-ref", "REF", "the order's reference, to try the rule order_ref")
+    parser.add_argument(
+        "--commit", action="store_true", help="write a copy of the alerts with the update, beside them"
+    )
+
+
+# Deciding
+
+
+def _assign(arguments: Arguments) -> int:
+    own = arguments.own
+
+    def take(settings: Settings) -> Take:
+        from tracker.queries.decisions import assignment
+
+        return lambda book, alerts, names: _taken(
+            assignment(
+                book,
+                alerts,
+                names,
+                exec_id=own.exec_id,
+                alert=own.alert,
+                account=own.account or "",
+                watched=settings.gateway.accounts,
+            )
+        )
+
+    request = {"command": "assign", "exec_id": own.exec_id, "alert": own.alert, "account": own.account or ""}
+    return _answer(
+        arguments,
+        lambda settings: _decide(settings, request, take(settings)),
+        lambda words, answer: words.assigned(answer),
+    )
+
+
+def _declare_assign(parser: argparse.ArgumentParser) -> None:
+    _declare_fill(parser)
+    parser.add_argument("alert", metavar="ALERTER/TICKER", help="the alert that it belongs to")
+
+
+def _declare_fill(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("exec_id", metavar="EXEC_ID", help="the fill, as `tracker inbox` names it")
+    parser.add_argument("--account", metavar="A", help="which one, where several accounts have the execution")
+
+
+def _dismiss(arguments: Arguments) -> int:
+    own = arguments.own
+
+    def ask(settings: Settings) -> dict[str, Any]:
+        from tracker.queries.decisions import dismissal
+
+        request = {"command": "dismiss", "exec_id": own.exec_id, "account": own.account or ""}
+        account = own.account or ""
+        return _decide(
+            settings, request, lambda book, alerts, names: _taken(dismissal(book, own.exec_id, account))
+        )
+
+    return _answer(arguments, ask, lambda words, answer: words.dismissed(answer))
+
+
+def _taken(decision: Decision) -> tuple[Note, Callable[[Book], Json]]:
+    from tracker.queries.decisions import what_came_of_it
+
+    return decision.note, lambda book: what_came_of_it(book, decision)
+
+
+def _gaps(arguments: Arguments) -> int:
+    own = arguments.own
+
+    def ask(settings: Settings) -> dict[str, Any]:
+        from tracker.cli import offline
+        from tracker.queries.gaps import acceptance, gaps
+
+        if own.accept is None:
+            return offline.read(settings, lambda journal, ground: gaps(journal.book, everything=own.all))
+        request = {"command": "gaps", "accept": own.day, "all": own.all}
+        return _decide(
+            settings,
+            request,
+            lambda book, alerts, names: (
+                acceptance(book, own.day),
+                lambda after: gaps(after, everything=own.all),
+            ),
+        )
+
+    if own.accept is not None and own.day is None:
+        raise Refusal(BAD_USAGE, ["tracker gaps accept: name the day, as in 2025-11-18"])
+    return _answer(arguments, ask, lambda words, answer: words.gaps(answer))
+
+
+def _declare_gaps(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("accept", nargs="?", choices=["accept"], help="close a gap by hand")
+    parser.add_argument("day", nargs="?", metavar="DAY", help="the day to accept, as in 2025-11-18")
+    parser.add_argument("--all", action="store_true", help="list the closed ones too")
+
+
+def _reconcile(arguments: Arguments) -> int:
+    from pathlib import Path
+
+    own = arguments.own
+
+    def ask(settings: Settings) -> dict[str, Any]:
+        def alone() -> dict[str, Any]:
+            from tracker.reconcile.standalone import reconcile
+
+            return reconcile(settings, apply=own.apply, report=report)
+
+        report = None if own.flex is None else Path(own.flex).absolute()
+        flags = {"apply": own.apply, "flex": str(report) if report else None}
+        request = {"command": "reconcile", **{name: value for name, value in flags.items() if value}}
+        return _through_daemon(settings, request, alone, _RECONCILE_SECONDS)
+
+    def tell(words: Words, answer: Mapping[str, Any]) -> str:
+        from tracker.reconcile.text import reconciled
+
+        return reconciled(answer)
+
+    def code(answer: Mapping[str, Any]) -> int:
+        if not answer["broker"]["reached"] and answer["by"] == "itself":
+            return NOT_REACHABLE
+        return DISCREPANCIES if answer["total"] else WELL
+
+    return _answer(arguments, ask, tell, code)
+
+
+def _declare_reconcile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--apply", action="store_true", help="repair what follows from facts; without it nothing is written"
+    )
+    parser.add_argument(
+        "--flex", metavar="FILE", help="first import a Flex report: an Activity Flex Query as XML"
+    )
+
+
+def _decide(settings: Settings, request: dict[str, Any], take: Take) -> dict[str, Any]:
+    """Have the daemon decide, or decide here where none runs; raises Refusal and what `offline` raises."""
+
+    def alone() -> dict[str, Any]:
+        from tracker.cli import offline
+
+        return offline.decide(settings, take, request["command"])
+
+    return _through_daemon(settings, request, alone)
+
+
+def _through_daemon(
+    settings: Settings,
+    request: dict[str, Any],
+    alone: Callable[[], dict[str, Any]],
+    timeout: float = 10.0,
+) -> dict[str, Any]:
+    """Have the daemon do it, or do it here where none runs; raises Refusal and what `alone` raises."""
+    from tracker.status.client import read_token
+    from tracker.status.protocol import CommandError
+    from tracker.stores.lock import Locked
+
+    token = read_token(settings.status.token_file)
+    try:
+        answer = ask_daemon(settings, {**request, "token": token}, timeout)
+    except Refusal as unreachable:
+        if unreachable.code != NOT_REACHABLE:
+            raise
+        try:
+            return alone()
+        except Locked as locked:
+            raise Locked(
+                f"{locked}; its status socket does not help: {'; '.join(unreachable.lines)}"
+            ) from None
+    if answer.get("ok"):
+        return answer
+    error = answer.get("error")
+    if not isinstance(error, dict):
+        raise Refusal(FAILED, [f"the daemon refused: {error}"])
+    if token is None:
+        raise CommandError(
+            "token_required",
+            f"a daemon runs, and its token in {settings.status.token_file} cannot be read;"
+            " run this as its user",
+        )
+    raise CommandError(str(error.get("code")), str(error.get("message")))
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "fills": Command("list the fills of a time, an alert or an account", _fills, _declare_fills, reads=True),
+    "inbox": Command(
+        "list the fills that need you, and count those not ours", _inbox, _declare_inbox, reads=True
+    ),
+    "why": Command("account for a fill or an alert", _why, _declare_why, reads=True),
+    "assign": Command("say which alert a fill belongs to", _assign, _declare_assign, reads=True),
+    "dismiss": Command("take a fill out of the inbox", _dismiss, _declare_fill, reads=True),
+    "gaps": Command("list the days not proven complete, or accept one", _gaps, _declare_gaps, reads=True),
+    "reconcile": Command(
+        "compare journal, alerts and broker; --apply repairs",
+        _reconcile,
+        _declare_reconcile,
+        reads=True,
+    ),
+    "export": Command("write fills as CSV", _export, _declare_export, reads=True),
+    "test": Command("say which alerts a made-up fill would open, and why", _test, _declare_test, reads=True),
+}

@@ -1,0 +1,314 @@
+"""Every setting with its default, and where each value came from.
+
+Owns the models and what a valid value is; `tracker.config.loader` fills them. It reads no file, and no module
+below the daemon and the command line imports it: they are given plain values.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import zoneinfo
+from collections.abc import Iterable, Mapping
+from datetime import tzinfo
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from tracker.clock import HostZone
+from tracker.core.alerters import AlerterNames
+
+PREFIX: Final = "TRACKER_"
+
+
+class SettingsError(Exception):
+    """Refuse settings; `lines` says for each mistake where it is, what it is and what to do."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = tuple(lines)
+        super().__init__("\n".join(self.lines))
+
+
+def _split_commas(value: object) -> object:
+    """Read `a,b` as environment and flags write a list, and a list as the tuple it is kept as."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _known_zone(name: str) -> str:
+    if name == "":
+        return name
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        near = nearest(name, zoneinfo.available_timezones())
+        raise ValueError(f"it must be a known time zone (the nearest one is {near!r})") from None
+    return name
+
+
+def _host_name(value: str) -> str:
+    if not value or value.split() != [value]:
+        raise ValueError("it must be a host name or an address")
+    return value
+
+
+def _size(value: str) -> str:
+    if not re.fullmatch("[1-9][0-9]* (KB|MB|GB)", value):
+        raise ValueError("it must be a size such as 10 MB")
+    return value
+
+
+def _empty_is_none(value: object) -> object:
+    return None if value == "" else value
+
+
+Texts = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], NoDecode, BeforeValidator(_split_commas)]
+Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
+Host = Annotated[str, AfterValidator(_host_name)]
+
+
+class Section(BaseModel):
+    """Hold what all sections share: no unknown keys, no changes, files and zones that make sense."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _names_a_file(cls, value: object) -> object:
+        if isinstance(value, Path) and not str(value).strip(" ."):
+            raise ValueError("it must name a file")
+        return value
+
+    @field_validator("timezone", mode="after", check_fields=False)
+    @classmethod
+    def _check_zone(cls, value: str) -> str:
+        return _known_zone(value)
+
+
+class Gateway(Section):
+    """Where TWS or IB Gateway listens, and how patient to be with it; times in seconds."""
+
+    host: Host = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 4002
+    client_id: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    accounts: Texts = ()
+    timezone: str = ""
+    connect_timeout: Seconds = 10.0
+    request_timeout: Seconds = 20.0
+    probe_seconds: Seconds = 30.0
+    sweep_seconds: Seconds = 15.0
+    bind_manual_orders: bool = False
+
+
+class Stores(Section):
+    """The files: the alerts, the two read-only alerter stores, and the journal."""
+
+    alerts: Path = Path("data/alerts/alerts.json")
+    contracts: Path = Path("data/alerter_contracts.json")
+    stocks: Path = Path("data/alerter_stocks.json")
+    journal: Path = Path("data/journal.db")
+    timezone: str = ""
+    frame_days: Annotated[int, Field(ge=1, le=36500)] = 30
+
+
+class Status(Section):
+    """Where the daemon answers questions; port 0 takes a free one."""
+
+    host: Host = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8765
+    token_file: Path = Path("data/status.token")
+
+
+class Matching(Section):
+    """How far apart in time a fill and its alert may be, in seconds."""
+
+    early_fill: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = 120.0
+    retry_for: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = 900.0
+
+
+class Closing(Section):
+    """What becomes of a record whose position went to zero."""
+
+    policy: Literal["mark", "remove", "keep"] = "mark"
+
+
+class Log(Section):
+    """What is logged, and where besides standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    file: Annotated[Path | None, BeforeValidator(_empty_is_none)] = None
+    as_json: Annotated[bool, Field(alias="json")] = False
+    mask_accounts: bool = True
+    rotation: Annotated[str, AfterValidator(_size)] = "10 MB"
+    retention: Annotated[int, Field(ge=1, le=1000)] = 5
+
+
+class Notify(Section):
+    """Whom to tell of what a person should know."""
+
+    urls: Annotated[Texts, Field(repr=False)] = ()
+    """Secrets; only `tracker.notify.apprise_services` looks at them."""
+    link_down_minutes: Annotated[float, Field(gt=0, le=1440, allow_inf_nan=False)] = 5.0
+
+
+class Alerter(Section):
+    """One source of alerts: its key in alerts.json, the name people use, and how else stores spell it."""
+
+    name: Annotated[str, Field(min_length=1)]
+    title: str = ""
+    aliases: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+
+
+class Alerters(BaseModel):
+    """Check the alerters as a whole; they add to the built-in ones of `core.names`."""
+
+    alerters: tuple[Alerter, ...]
+
+    @field_validator("alerters", mode="after")
+    @classmethod
+    def _no_alias_has_two_owners(cls, alerters: tuple[Alerter, ...]) -> tuple[Alerter, ...]:
+        AlerterNames((alerter.name, alerter.title, alerter.aliases) for alerter in alerters)
+        return alerters
+
+
+class Settings(BaseSettings):
+    """All settings; `load` is the way to one."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    gateway: Gateway = Gateway()
+    stores: Stores = Stores()
+    status: Status = Status()
+    matching: Matching = Matching()
+    closing: Closing = Closing()
+    log: Log = Log()
+    notify: Notify = Notify()
+    alerters: tuple[Alerter, ...] = ()
+
+    _origins: dict[tuple[str, str], str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what `load` merged: each source is checked by itself there, so that a mistake has a place."""
+        return (init_settings,)
+
+    def store_zone(self) -> tzinfo:
+        """Return the zone in which the stores write times without one."""
+        return _zone(self.stores.timezone)
+
+    def login_zone(self) -> tzinfo:
+        """Return the zone of the broker login's times without one, which is also the account's day."""
+        return _zone(self.gateway.timezone)
+
+    def with_origins(self, origins: Mapping[tuple[str, str], str]) -> Settings:
+        """Note where each configured value came from; `load` alone calls it."""
+        self._origins.update(origins)
+        return self
+
+    def origin(self, section: str, key: str) -> str:
+        """Say where a value came from, in the words its source spells it."""
+        return self._origins.get((section, key), f"default of [{section}] {key}")
+
+    def require_folders(self) -> None:
+        """Raise SettingsError for each file whose folder is not there.
+
+        Files of our own, where no setting names them, get their default folder made. The two alerter stores
+        may be absent altogether, so their folder counts only where it was configured.
+        """
+        lines = []
+        for section, key in PATHS:
+            path = getattr(getattr(self, section), key)
+            configured = (section, key) in self._origins
+            if path is None or (key in ("contracts", "stocks") and not configured):
+                continue
+            where = self.origin(section, key)
+            if not configured and key in ("journal", "token_file"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                lines.append(f"{where}: {path} is a folder; name the file")
+            elif not path.parent.is_dir():
+                lines.append(
+                    f"{where}: the folder {path.parent} does not exist; create it or correct the path"
+                )
+        if lines:
+            raise SettingsError(lines)
+
+
+def _zone(name: str) -> tzinfo:
+    return zoneinfo.ZoneInfo(name) if name else HostZone()
+
+
+SECTIONS: Final[Mapping[str, type[Section]]] = {
+    name: info.annotation
+    for name, info in Settings.model_fields.items()
+    if isinstance(info.annotation, type) and issubclass(info.annotation, Section)
+}
+
+
+def key_of(name: str, info: FieldInfo) -> str:
+    """Return the key under which people write a field."""
+    return info.alias or name
+
+
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    section: tuple(key_of(name, info) for name, info in model.model_fields.items())
+    for section, model in SECTIONS.items()
+}
+PATHS: Final = (
+    ("stores", "alerts"),
+    ("stores", "contracts"),
+    ("stores", "stocks"),
+    ("stores", "journal"),
+    ("status", "token_file"),
+    ("log", "file"),
+)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that looks most like this one, whatever its case."""
+    folded = {name.casefold(): name for name in sorted(known)}
+    return folded[difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.0)[0]]
+
+
+def nearest_key(section: str, key: str) -> tuple[str, str]:
+    """Return the known (section, key) that was most likely meant; either may be empty.
+
+    A key that exists elsewhere was written into the wrong section; else its spelling is wrong.
+    """
+    homes = [known for known, keys in KEYS.items() if (key or section) in keys]
+    if homes:
+        return max(homes, key=lambda known: _likeness(section, known)), key or section
+    known = [name for name in KEYS if name == section] or list(KEYS)
+    names = [f"{name}.{each}" for name in known for each in KEYS[name]]
+    section, _, key = nearest(f"{section}.{key}", names).partition(".")
+    return section, key
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()

@@ -1,0 +1,340 @@
+"""Compose the values that a record must show, from the rows of the book.
+
+Owns the shape of `last_order_update` and `position` (see "What is written to an alert" in the design). It
+never computes a quantity from what a file says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tracker.core.model import LIVE, ZERO, AlertId, AlertUpdate, Execution, Frame, Matched, Totals, Value
+from tracker.core.state import (
+    ALERTS,
+    EXECUTIONS,
+    HOLDINGS,
+    ORDERS,
+    OUTBOX,
+    POSITIONS,
+    SNAPSHOTS,
+    TOTALS,
+    AlertState,
+    Attention,
+    Book,
+    Booked,
+    ContractKey,
+    Delivery,
+    Holding,
+    OrderState,
+    Stake,
+    alert_text,
+    broker_order_text,
+)
+
+
+class ClosingPolicy(StrEnum):
+    """Say what becomes of an alert whose position is over."""
+
+    MARK = "mark"
+    REMOVE = "remove"
+    KEEP = "keep"
+
+
+class EventKind(StrEnum):
+    """Name what happened, for logs, streams and notifications."""
+
+    FILL = "fill"
+    CORRECTION = "correction"
+    FEE = "fee"
+    OPENED = "opened"
+    CHANGED = "changed"
+    SHUT = "shut"
+    NEEDS_YOU = "needs_you"
+    SETTLED = "settled"
+    """A person assigned or dismissed a fill."""
+    UNDECODABLE = "undecodable"
+    CONFLICT = "conflict"
+    TAKEN_OVER = "taken_over"
+    GAP = "gap"
+    """A day that ended unproven, or one that is closed now."""
+
+
+class Event(Struct, frozen=True):
+    """Tell one thing that happened; `what` is JSON-ready."""
+
+    kind: EventKind
+    at: datetime
+    what: Mapping[str, str | int | float | None]
+
+
+def about(kind: EventKind, at: datetime, booked: Booked, note: str = "") -> Event:
+    """Tell something that happened to an execution."""
+    execution = booked.execution
+    what: dict[str, str | int | float | None] = {
+        "account": execution.account,
+        "exec_id": execution.exec_id,
+        "symbol": execution.contract.symbol,
+        "con_id": execution.contract.con_id,
+        "side": execution.side.value,
+        "quantity": str(execution.quantity),
+        "price": str(execution.price),
+    }
+    if note:
+        what["note"] = note
+    return Event(kind, at, what)
+
+
+OWNERSHIP = "ownership"
+"""`matched_by` of a fill that closed what an alert owned, where no rule was asked."""
+
+
+def number(value: Decimal | None) -> Value:
+    """Return a JSON number: an int where the value is integral, else a float."""
+    if value is None:
+        return None
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def instant(value: datetime | None) -> str | None:
+    """Return an ISO time with microseconds, None for None."""
+    return None if value is None else value.isoformat(timespec="microseconds")
+
+
+def stakes_of(book: Book, state: AlertState) -> list[tuple[Holding, Stake]]:
+    """Return what an alert has or had, contract by contract."""
+    found: list[tuple[Holding, Stake]] = []
+    for key in state.contracts:
+        holding = book.get(HOLDINGS, key.text())
+        assert holding is not None, "an alert's contract was folded"
+        found.extend((holding, stake) for stake in holding.stakes if stake.alert == state.alert)
+    return found
+
+
+def order_total(order: OrderState | None, booked: Booked) -> Decimal | None:
+    """Return how much the order wants of this contract in this account, None where that is unknown.
+
+    An order for an FA group names no account, and its total spans several, so it says nothing of one.
+    """
+    if order is None or order.total is None:
+        return None
+    execution = booked.execution
+    if order.account and order.account != execution.account:
+        return None
+    if not order.legs:
+        return order.total
+    ratios = [ratio for con_id, ratio in order.legs if con_id == execution.contract.con_id]
+    # The ratio of a leg that is sold is negative.
+    return order.total * abs(ratios[0]) if ratios else None
+
+
+def compose(
+    book: Book, state: AlertState, *, keep_open: bool, remove: bool, shut: bool, updated_at: datetime
+) -> AlertUpdate:
+    """Return the absolute values for a record; `shut` says that its position is over.
+
+    `keep_open` and `remove` are the closing policies `keep` and `remove`.
+    """
+    found = stakes_of(book, state)
+    if not found:
+        return _emptied(state, updated_at)
+    return AlertUpdate(
+        state.alert,
+        keep_open or not shut,
+        _last_order_update(book, _last_booked(book, found), state.alert, updated_at),
+        _position([stake for _, stake in found], shut),
+        remove=remove and shut,
+    )
+
+
+def _emptied(state: AlertState, updated_at: datetime) -> AlertUpdate:
+    """Say that a record owns nothing after all: its only fill was assigned or corrected away."""
+    shown = state.shown
+    assert shown is not None, "what never showed anything is not written"
+    assert shown.last_order_update is not None, "what was shown tells of an order"
+    last = {**shown.last_order_update, "updated_at": instant(updated_at)}
+    position: dict[str, Value] = {
+        "quantity": 0,
+        "avg_price": None,
+        "opened_at": None,
+        "closed_at": None,
+        "closed_by": None,
+        "shared_with": [],
+    }
+    return AlertUpdate(state.alert, False, last, position)
+
+
+def _last_order_update(book: Book, booked: Booked, alert: AlertId, updated_at: datetime) -> dict[str, Value]:
+    execution = booked.execution
+    row = book.get(TOTALS, booked.order)
+    totals = row.totals if row is not None else Totals()
+    key = execution.order_key
+    order = book.get(ORDERS, broker_order_text(key)) if key is not None else None
+    total = order_total(order, booked)
+    filled = totals.filled
+    return {
+        "order_id": str(execution.order_id if execution.order_id > 0 else execution.perm_id),
+        "status": "FILLED" if total is not None and filled == total else "PARTIALLY_FILLED",
+        "filled_qty": number(filled),
+        "updated_at": instant(updated_at),
+        "remaining_qty": _remaining(order, total, totals),
+        "avg_fill_price": number(totals.cost / filled) if filled else None,
+        "last_fill_price": number(execution.price),
+        "side": execution.side.value,
+        "account": execution.account,
+        "perm_id": execution.perm_id,
+        "con_id": execution.contract.con_id,
+        "exec_id": execution.exec_id,
+        "matched_by": matched_by(booked, alert),
+        "commission": number(totals.commission),
+        "realized_pnl": number(totals.realized_pnl),
+    }
+
+
+def matched_by(booked: Booked, alert: AlertId) -> str:
+    """Name the rule that bound a fill to an alert; a closing fill follows ownership."""
+    if booked.opening and isinstance(booked.match, Matched):
+        for owner, rule in booked.match.alerts:
+            if owner[:2] == alert[:2]:
+                return rule.value
+    return OWNERSHIP
+
+
+def _remaining(order: OrderState | None, total: Decimal | None, totals: Totals) -> Value:
+    if order is not None and order.over:
+        return 0
+    if order is None or total is None:
+        return None
+    if totals.most >= total and order.broker_filled is None:
+        # All of it was filled, though no status said so; only one since then could say that it works again.
+        return 0
+    return number(max(total - totals.filled, ZERO))
+
+
+def _position(stakes: list[Stake], shut: bool) -> dict[str, Value]:
+    live = [stake for stake in stakes if stake.quantity] or [max(stakes, key=lambda stake: stake.last)]
+    size = sum((abs(stake.quantity) for stake in live), ZERO)
+    cost = sum((abs(stake.quantity) * stake.avg_price for stake in live), ZERO)
+    closed = max(stakes, key=lambda stake: stake.last) if shut else None
+    return {
+        "quantity": number(sum((stake.quantity for stake in live), ZERO)),
+        "avg_price": number(cost / size if size else live[-1].avg_price),
+        "opened_at": instant(min(stake.opened_at for stake in live)),
+        "closed_at": instant(closed.closed_at) if closed is not None else None,
+        "closed_by": closed.closed_by if closed is not None else None,
+        "shared_with": sorted({name for stake in live for name in stake.shared_with}),
+    }
+
+
+def order_shown(execution: Execution) -> str:
+    """Name the order whose news changes what an alert shows after this execution."""
+    key = execution.order_key
+    return broker_order_text(key) if key is not None else f"{execution.account} {execution.exec_id}"
+
+
+def show(
+    book: Book, alert: AlertId, touched: Iterable[ContractKey], policy: ClosingPolicy, frame: Frame
+) -> list[Event]:
+    """Put what an alert must show into the outbox; tell nothing where it shows that already.
+
+    `touched` are the contracts of this batch in which it has, or had, a stake.
+    """
+    state = book.get(ALERTS, alert_text(alert)) or AlertState(alert)
+    if state.successor is not None:
+        return []
+    was_open = state.shown is not None and not state.shut
+    state = replace(state, contracts=tuple(dict.fromkeys((*state.contracts, *touched))))
+    stakes = stakes_of(book, state)
+    if state.shown is None and not stakes:
+        return []
+    over = all(not stake.quantity for _, stake in stakes)
+    doubted = over and not state.shut and any(_contradicted(book, *owned) for owned in stakes)
+    shut = over and not doubted
+    state = replace(state, shut=shut, doubted=doubted)
+    update = compose(
+        book,
+        state,
+        keep_open=policy is ClosingPolicy.KEEP and bool(stakes),
+        remove=policy is ClosingPolicy.REMOVE,
+        shut=shut,
+        updated_at=frame.received_at,
+    )
+    before = state.shown
+    if before is not None and _same(before, update):
+        book.put(ALERTS, state)
+        return []
+    events: list[Event] = []
+    if state.removed and not shut:
+        events.append(_reopened(book, stakes, frame))
+    order = state.order
+    if stakes:
+        order = order_shown(_last_booked(book, stakes).execution)
+    book.put(ALERTS, replace(state, shown=update, order=order, removed=update.remove))
+    book.put(OUTBOX, Delivery(update, frame.seq, frame.received_at))
+    if shut:
+        kind = EventKind.SHUT if was_open else EventKind.CHANGED
+    else:
+        kind = EventKind.CHANGED if was_open else EventKind.OPENED
+    quantity = sum((stake.quantity for _, stake in stakes), ZERO)
+    what = {"alert": alert.name, "created_at": alert.created_at, "quantity": str(quantity)}
+    if shut and not was_open and _opened_since(before, update):
+        return [
+            *events,
+            Event(EventKind.OPENED, frame.received_at, what),
+            Event(EventKind.SHUT, frame.received_at, what),
+        ]
+    return [*events, Event(kind, frame.received_at, what)]
+
+
+def _opened_since(before: AlertUpdate | None, after: AlertUpdate) -> bool:
+    """Tell whether a record that shows no open position had one since it was last shown."""
+    opened = (after.position or {}).get("opened_at")
+    closed = (before.position or {}).get("closed_at") if before is not None else None
+    return opened is not None and (closed is None or str(opened) > str(closed))
+
+
+def _last_booked(book: Book, found: Iterable[tuple[Holding, Stake]]) -> Booked:
+    """Return the execution that an alert's news tells of: the last that touched it."""
+    holding, last = max(found, key=lambda pair: pair[1].last)
+    booked = book.get(EXECUTIONS, f"{holding.account} {last.last_exec_id}")
+    assert booked is not None, "a stake names an execution of the book"
+    return booked
+
+
+def _contradicted(book: Book, holding: Holding, stake: Stake) -> bool:
+    """Tell whether the broker, later than our last execution, still holds what we take for closed."""
+    told = book.get(POSITIONS, holding.key.text())
+    if told is None or told.position.quantity in (ZERO, holding.held):
+        return False
+    snapshot = book.get(SNAPSHOTS, "last")
+    if snapshot is not None and told.seq < snapshot.asked.seq:
+        # What was told before is over where a complete answer no longer lists it.
+        return False
+    booked = book.get(EXECUTIONS, f"{holding.account} {stake.last_exec_id}")
+    assert booked is not None, "a stake names an execution of the book"
+    if booked.execution.request_id == LIVE:
+        return told.seq > booked.seq
+    return told.received_at > booked.execution.time
+
+
+def _same(before: AlertUpdate, after: AlertUpdate) -> bool:
+    """Compare what two updates show, but for the moment of the news."""
+    if (before.open, before.remove, before.position) != (after.open, after.remove, after.position):
+        return False
+    return _but_time(before) == _but_time(after)
+
+
+def _but_time(update: AlertUpdate) -> dict[str, Value]:
+    return {key: value for key, value in (update.last_order_update or {}).items() if key != "updated_at"}
+
+
+def _reopened(book: Book, stakes: Iterable[tuple[Holding, Stake]], frame: Frame) -> Event:
+    """Put the last fill of a record that had been taken out before a person."""
+    booked = replace(_last_booked(book, stakes), attention=Attention.REOPENED)
+    book.put(EXECUTIONS, booked)
+    return about(EventKind.NEEDS_YOU, frame.received_at, booked, booked.attention.value)

@@ -1,0 +1,419 @@
+"""Compares the ledger, the alert store and a snapshot of the broker, and lists where they disagree.
+
+Owns what it takes to find each kind of discrepancy. Pure. It never invents a fill and repairs nothing;
+`repairable` says that a repair follows from facts alone, everything else waits for a person.
+
+Rules:
+    What was not answered is said, and nothing is concluded from it.
+    A contract is compared once per account, however many alerts share it.
+    One cause is one discrepancy: an execution that the journal lacks is listed itself, and the position and
+    the order that it explains are not listed beside it.
+    A position that no alert owns is not ours; it is listed apart, and is no discrepancy.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from tracker.core.audit.discrepancies import Audit, Discrepancy, DiscrepancyKind, contract_words, fill_words
+from tracker.core.audit.inputs import BrokerView, DecidedView, HeldView, LedgerView, RecordView, StoreView
+from tracker.core.audit.side_by_side import Comparison, root
+from tracker.core.model import ZERO, AlertId, Execution
+
+_APPLY: Final = "`tracker reconcile --apply`"
+_KINDS: Final = list(DiscrepancyKind)
+
+
+def audit(
+    ledger: LedgerView, store: StoreView, broker: BrokerView | None, *, now: datetime, fee_grace: timedelta
+) -> Audit:
+    """Compare all three; `broker` None compares ledger and store only.
+
+    `fee_grace` is how long a fee may take before it counts as missing.
+    """
+    comparison = Comparison(ledger, store, broker)
+    found = [
+        *_unknown(ledger, store, broker),
+        *_executions(comparison),
+        *_orders(comparison),
+        *_positions(comparison),
+        *_alerts(comparison),
+        *_fills(comparison, now, fee_grace),
+    ]
+    order = sorted(found, key=lambda each: (_KINDS.index(each.kind), each.subject, each.message))
+    return Audit(tuple(order), comparison.not_ours())
+
+
+def _unknown(ledger: LedgerView, store: StoreView, broker: BrokerView | None) -> Iterator[Discrepancy]:
+    for what in broker.unanswered if broker else ():
+        yield Discrepancy(
+            DiscrepancyKind.NOT_ANSWERED,
+            what,
+            "the broker did not answer, so nothing was compared with it",
+            "run `tracker reconcile` again; if it stays so, run `tracker doctor`",
+        )
+    if store.records is None:
+        yield Discrepancy(
+            DiscrepancyKind.STORE_UNREADABLE,
+            store.name,
+            f"the alerts could not be read: {store.trouble or 'no reason is known'}",
+            "make the file readable and valid, then run `tracker reconcile` again",
+        )
+    for gap in ledger.gaps:
+        yield Discrepancy(
+            DiscrepancyKind.GAP,
+            f"{gap.account} {gap.day}",
+            f"no sweep proved this day complete: {gap.reason}",
+            "import the day with `tracker reconcile --flex FILE`, or accept it with `tracker gaps accept`",
+        )
+    for frame in ledger.undecoded:
+        yield Discrepancy(
+            DiscrepancyKind.UNDECODED,
+            f"frame {frame.seq}",
+            f"a message of kind {frame.kind} could not be read: {frame.reason}",
+            "it stays in the journal and is read again by a later version; compare the position meanwhile",
+        )
+
+
+def _executions(comparison: Comparison) -> Iterator[Discrepancy]:
+    for execution in comparison.missing:
+        correction = " as a correction" if root(execution) in comparison.in_force else ""
+        yield Discrepancy(
+            DiscrepancyKind.EXECUTION_MISSING,
+            execution.exec_id,
+            f"the broker lists {fill_words(execution)}{correction}, the journal does not have it",
+            f"{_APPLY} takes it in",
+            repairable=True,
+        )
+    for view in comparison.ledger.executions:
+        if not view.folded and not view.superseded:
+            yield Discrepancy(
+                DiscrepancyKind.EXECUTION_WAITING,
+                view.execution.exec_id,
+                f"{fill_words(view.execution)} is journalled and moves nothing yet",
+                "it is counted at the next complete answer of the broker; ask again then",
+            )
+    if comparison.broker is not None:
+        yield from _against_the_list(comparison, comparison.broker)
+
+
+def _against_the_list(comparison: Comparison, broker: BrokerView) -> Iterator[Discrepancy]:
+    """Compare journalled executions with those that the broker lists, in the time that its answer covers."""
+    listed = {execution.key: execution for execution in broker.executions}
+    roots = {root(execution) for execution in broker.executions}
+    answered = broker.answered or {}
+    for view in comparison.ledger.executions:
+        ours, theirs = view.execution, listed.get(view.execution.key)
+        if theirs is not None and _substance(ours) != _substance(theirs):
+            yield Discrepancy(
+                DiscrepancyKind.EXECUTION_DIFFERS,
+                ours.exec_id,
+                f"the journal has {fill_words(ours)}, the broker lists {fill_words(theirs)}",
+                "compare with the account's statement; the journal keeps what came first",
+            )
+        since = answered.get(ours.account)
+        covered = since is not None and since <= ours.time < broker.asked_at and ours.time_known
+        expected = covered and not view.superseded and not view.imported
+        if expected and theirs is None and root(ours) not in roots:
+            yield Discrepancy(
+                DiscrepancyKind.EXECUTION_UNKNOWN,
+                ours.exec_id,
+                f"the journal has {fill_words(ours)}, the broker no longer lists it",
+                "it may have been cancelled as a mistake; compare with the account's statement",
+            )
+
+
+def _substance(execution: Execution) -> tuple[object, ...]:
+    return (execution.contract.con_id, execution.side, execution.quantity, execution.price)
+
+
+def _orders(comparison: Comparison) -> Iterator[Discrepancy]:
+    explained = {execution.perm_id for execution in comparison.missing}
+    for order in comparison.ledger.orders:
+        if order.broker_filled > order.filled and order.perm_id not in explained:
+            yield Discrepancy(
+                DiscrepancyKind.ORDER_AHEAD,
+                order.name,
+                f"the broker says {order.broker_filled} are filled, the known fills sum up to {order.filled}",
+                "run `tracker reconcile` again after the next sweep; if it stays so, import the day by Flex",
+            )
+    broker, executions = comparison.broker, comparison.ledger.executions
+    known = {view.execution.perm_id for view in executions} | explained
+    known |= {order.perm_id for order in comparison.ledger.orders if order.broker_filled}
+    for completed in (broker.completed_orders if broker else None) or ():
+        filled = completed.status == "Filled" and comparison.ledger.watches(completed.account)
+        if filled and completed.perm_id > 0 and completed.perm_id not in known:
+            yield Discrepancy(
+                DiscrepancyKind.COMPLETED_WITHOUT_FILLS,
+                f"order {completed.perm_id}",
+                f"the broker lists it as filled in {completed.account}, and no fill of it is known",
+                "run `tracker reconcile` again; if it stays so, import the day by Flex",
+            )
+
+
+def _positions(comparison: Comparison) -> Iterator[Discrepancy]:
+    for held in comparison.held:
+        yield from _within_ledger(held)
+        told = comparison.positions
+        disturbed = comparison.broker is not None and held.key in comparison.broker.disturbed
+        if held.certain and told is not None and not disturbed:
+            row = told.get(held.key)
+            quantity = row.quantity if row else ZERO
+            if quantity not in (held.quantity, held.quantity + comparison.moves.get(held.key, ZERO)):
+                yield _position_differs(held, quantity)
+        if held.key not in comparison.undecided:
+            yield from _without_alert(held, comparison.records or ())
+
+
+def _within_ledger(held: HeldView) -> Iterator[Discrepancy]:
+    if not held.certain:
+        yield Discrepancy(
+            DiscrepancyKind.SEED_IN_DOUBT,
+            _subject(held),
+            f"what was held before the first fill is not known; {held.quantity} is a guess",
+            "the next complete answer for positions settles it; run `tracker reconcile` again then",
+        )
+    if held.executed is not None and held.base + held.executed != held.quantity:
+        yield Discrepancy(
+            DiscrepancyKind.SUM_DIFFERS,
+            _subject(held),
+            f"{held.base} before the first fill and {held.executed} since are not the {held.quantity} held",
+            "replay the journal; if it stays so, report it with the journal",
+        )
+    owned = _owned(held)
+    if owned * held.quantity < 0 or abs(owned) > abs(held.quantity):
+        yield Discrepancy(
+            DiscrepancyKind.OWNED_EXCEEDS_HELD,
+            _subject(held),
+            f"alerts own {owned} of the {held.quantity} held ({_names(held)})",
+            "compare with the positions in TWS; a correction may be missing",
+        )
+
+
+def _position_differs(held: HeldView, quantity: Decimal) -> Discrepancy:
+    whose = f"; it belongs to {_names(held)}" if held.owned else ""
+    if quantity:
+        return Discrepancy(
+            DiscrepancyKind.POSITION_DIFFERS,
+            _subject(held),
+            f"the broker holds {quantity}, the fills make {held.quantity}{whose}",
+            "import the missing day with `tracker reconcile --flex FILE`, or compare with the statement",
+        )
+    step = f"{_APPLY} closes its alerts" if held.departed else "it is closed once a second look agrees"
+    return Discrepancy(
+        DiscrepancyKind.POSITION_GONE,
+        _subject(held),
+        f"the broker holds none, the fills make {held.quantity}{whose}",
+        step if held.owned else "nothing to do: no alert depends on it",
+        repairable=held.departed,
+    )
+
+
+def _without_alert(held: HeldView, records: Sequence[RecordView]) -> Iterator[Discrepancy]:
+    """Find what was opened since and belongs to no alert although a shut one names the contract."""
+    free = held.quantity - _owned(held)
+    before = held.base if held.base * held.quantity > 0 else ZERO
+    if free * held.quantity <= 0 or abs(free) <= abs(before):
+        return
+    owners = {owner for part in held.owned for owner in part.owners}
+    named = sorted(
+        record.alert.id.name
+        for record in records
+        if held.contract.con_id in record.alert.con_ids
+        and not record.shown.open
+        and record.alert.id not in owners
+    )
+    if named:
+        yield Discrepancy(
+            DiscrepancyKind.POSITION_WITHOUT_OPEN_ALERT,
+            _subject(held),
+            f"{free} of it belong to no alert, and {', '.join(named)} names the contract but is not open",
+            "`tracker fills` lists its fills; `tracker assign EXEC_ID ALERTER/TICKER` gives one to an alert",
+        )
+
+
+def _alerts(comparison: Comparison) -> Iterator[Discrepancy]:
+    if comparison.records is None:
+        return
+    records = {record.alert.id: record for record in comparison.records}
+    names = {(record.alert.id.alerter, record.alert.id.ticker) for record in comparison.records}
+    live = comparison.live()
+    decided = {view.update.alert: view for view in comparison.ledger.decided}
+    for alert, view in decided.items():
+        yield from _quantity(alert, view, live.get(alert, ()))
+    for alert, held in live.items():
+        if alert not in records:
+            yield _lost(alert, decided.get(alert), held, replaced=(alert.alerter, alert.ticker) in names)
+    for alert, record in records.items():
+        if alert in decided:
+            yield from _against_decision(record, decided[alert], comparison)
+        elif record.shown.open and alert not in live:
+            yield _open_without(record, comparison)
+        elif alert in live and not record.shown.open:
+            yield _shut_with(record, live[alert])
+
+
+def _quantity(alert: AlertId, view: DecidedView, held: Sequence[HeldView]) -> Iterator[Discrepancy]:
+    shown = (view.update.position or {}).get("quantity")
+    owned = sum((part.quantity for each in held for part in each.owned if alert in part.owners), ZERO)
+    if isinstance(shown, int | float) and float(shown) != float(owned):
+        yield Discrepancy(
+            DiscrepancyKind.QUANTITY_DIFFERS,
+            alert.name,
+            f"the last decision shows {shown}, and it owns {owned}",
+            "replay the journal; if it stays so, report it with the journal",
+        )
+
+
+def _lost(
+    alert: AlertId, view: DecidedView | None, held: Sequence[HeldView], *, replaced: bool
+) -> Discrepancy:
+    what = ", ".join(sorted(_subject(each) for each in held))
+    if replaced:
+        return Discrepancy(
+            DiscrepancyKind.REPLACED_WHILE_OWNED,
+            alert.name,
+            f"its record of {alert.created_at} owns a part of {what}, and a newer record took its place",
+            "nothing to do if that is meant: the position stays without an alert until it is closed",
+        )
+    kept = view is not None and view.text_kept
+    return Discrepancy(
+        DiscrepancyKind.VANISHED_WHILE_OWNED,
+        alert.name,
+        f"its record of {alert.created_at} owns a part of {what}, and the store no longer has it",
+        f"{_APPLY} puts it back as it was"
+        if kept
+        else "write the record again; the journal has no copy of it",
+        repairable=kept,
+    )
+
+
+def _against_decision(record: RecordView, view: DecidedView, comparison: Comparison) -> Iterator[Discrepancy]:
+    alert, update = record.alert.id, view.update
+    if view.pending:
+        yield Discrepancy(
+            DiscrepancyKind.DELIVERY_PENDING,
+            alert.name,
+            "a decision about it is not written into the store yet",
+            f"the daemon writes it; with the daemon stopped {_APPLY} does",
+            repairable=True,
+        )
+    elif not record.shown.agrees(update):
+        wants = (
+            "be gone" if update.remove else f"show open {str(update.open).lower()} and the last fill's values"
+        )
+        yield Discrepancy(
+            DiscrepancyKind.STORE_DIFFERS,
+            alert.name,
+            f"it should {wants}; another program wrote it since",
+            f"{_APPLY} writes it again",
+            repairable=True,
+        )
+    yield from _remaining(record, view, comparison)
+
+
+def _remaining(record: RecordView, view: DecidedView, comparison: Comparison) -> Iterator[Discrepancy]:
+    order = view.update.last_order_update or {}
+    remaining, perm_id = order.get("remaining_qty"), order.get("perm_id")
+    working = comparison.broker.open_orders if comparison.broker else None
+    if working is None or not view.update.open or not remaining or not perm_id:
+        return
+    known = {each.perm_id for each in working} | {each.perm_id for each in comparison.missing}
+    if perm_id not in known:
+        yield Discrepancy(
+            DiscrepancyKind.REMAINING_NOT_WORKING,
+            record.alert.id.name,
+            f"it shows {remaining} of order {perm_id} as working, and the broker has no such open order",
+            "look at the order in TWS; its position is not affected",
+        )
+
+
+def _open_without(record: RecordView, comparison: Comparison) -> Discrepancy:
+    alert, positions = record.alert, comparison.positions
+    rows = [
+        row for row in (positions or {}).values() if row.contract.con_id in alert.con_ids and row.quantity
+    ]
+    if positions is not None and alert.con_ids and not rows:
+        return Discrepancy(
+            DiscrepancyKind.OPEN_WITHOUT_POSITION,
+            alert.id.name,
+            "it shows open, no known fill opened it, and the broker holds none of its contract",
+            "set open to false in the alert store if the position is over",
+        )
+    holds = (
+        "; the broker holds " + ", ".join(f"{row.quantity} in {row.account}" for row in rows) if rows else ""
+    )
+    return Discrepancy(
+        DiscrepancyKind.OPEN_WITHOUT_FILLS,
+        alert.id.name,
+        f"it shows open, and no known fill opened it{holds}",
+        "if it has a position, give it the fill with `tracker assign`; else set open to false in the store",
+    )
+
+
+def _shut_with(record: RecordView, held: Sequence[HeldView]) -> Discrepancy:
+    return Discrepancy(
+        DiscrepancyKind.POSITION_WITHOUT_OPEN_ALERT,
+        record.alert.id.name,
+        f"it owns a part of {', '.join(map(_subject, held))} and is not open",
+        "replay the journal; if it stays so, report it with the journal",
+    )
+
+
+def _fills(comparison: Comparison, now: datetime, fee_grace: timedelta) -> Iterator[Discrepancy]:
+    unpaid: dict[tuple[str, str, bool], list[Execution]] = defaultdict(list)
+    for view in comparison.ledger.executions:
+        execution = view.execution
+        if view.superseded or not comparison.ledger.watches(execution.account):
+            continue
+        if view.attention:
+            yield Discrepancy(
+                DiscrepancyKind.FILL_UNDECIDED,
+                execution.exec_id,
+                f"{fill_words(execution)} waits for a person: {view.attention}",
+                f"`tracker why {execution.exec_id}`, then `tracker assign` or `tracker dismiss`",
+            )
+        if not view.fee_known and not execution.contract.is_combo and now - execution.time > fee_grace:
+            foreign = execution.client_id != comparison.ledger.client_id
+            unpaid[(execution.account, _order_name(execution), foreign)].append(execution)
+    for (account, order, foreign), executions in unpaid.items():
+        yield _fee_missing(account, order, len(executions), comparison.ledger.client_id if foreign else None)
+
+
+def _fee_missing(account: str, order: str, count: int, master: int | None) -> Discrepancy:
+    why = "the broker has not sent them"
+    step = "nothing to do: they are filled in when they come, at the latest by Flex"
+    if master is not None:
+        why = "fees of another client's orders come only to the Master API client id"
+        step = (
+            f"set Master API client ID to {master} in the Gateway's API settings, or import the day by Flex"
+        )
+    return Discrepancy(
+        DiscrepancyKind.FEE_MISSING,
+        f"{account} {order}",
+        f"the fees of {count} fills are not known; {why}",
+        step,
+    )
+
+
+def _order_name(execution: Execution) -> str:
+    key = execution.order_key
+    if key is None:
+        return f"fill {execution.exec_id}"
+    return f"order {key.perm_id}" if key.perm_id else f"order {key.order_id} of client {key.client_id}"
+
+
+def _owned(held: HeldView) -> Decimal:
+    return sum((part.quantity for part in held.owned), ZERO)
+
+
+def _names(held: HeldView) -> str:
+    return ", ".join(sorted({owner.name for part in held.owned for owner in part.owners}))
+
+
+def _subject(held: HeldView) -> str:
+    return f"{held.account} {contract_words(held.contract)}"

@@ -1,0 +1,259 @@
+"""Prove, day by day, that no fill was missed; name the days for which that could not be done.
+
+Owns proofs and gaps. It follows what was asked of the broker, what ended and when the link to IBKR broke; it
+changes no quantity, and never takes silence for an answer.
+
+Rules
+- A sweep of an account is proof up to the moment of its request, when it ended, contained every execution
+  already journalled for that day (the note `proof`, before or behind the End), and neither the connection
+  nor the link to IBKR broke between request and end, nor was that link broken when it was asked.
+- A sweep reaches back to midnight only, so a day is proven when, for every managed account, its last proof
+  lies at most `REACH` before the day's end and nothing broke between the two. Else the day is a gap.
+- A gap closes by a sweep asked before the day's end that ended behind it; by positions, when a complete
+  snapshot equals the ledger everywhere; by a Flex report that covers the day; or by a person.
+- Days count from the journal's first connection on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from decimal import Decimal
+from typing import Final
+
+from msgspec.structs import replace
+
+from tracker.core.alert_updates import Event, EventKind
+from tracker.core.model import ZERO, BrokerFact, End, EndOf, Frame, Moment, Notice, Source
+from tracker.core.state import GAPS, HOLDINGS, LINKS, POSITIONS, PROOFS, SNAPSHOTS, Book, Snapshot
+from tracker.core.state_rows import Gap, GapEnd, LinkState, Proof
+
+REACH: Final = timedelta(minutes=5)
+"""How long before a day's end its last proof may lie: the link was up since, and sweeps come on a timer."""
+
+BROKEN: Final = frozenset({1100, 2110})
+RESTORED: Final = frozenset({1101, 1102})
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """Follow one request for an account's executions, as long as it may still prove something."""
+
+    request: int
+    asked: Moment
+    ended: bool = False
+    contained: bool = False
+
+
+class Proving:
+    """Fold frames into the proofs and gaps of a book; `zone` says where the accounts' midnight is."""
+
+    def __init__(self, book: Book, zone: tzinfo) -> None:
+        self._book = book
+        self._zone = zone
+        self._link = book.get(LINKS, "last") or LinkState()
+        self._judge_again = datetime.min.replace(tzinfo=UTC)
+        """When the day after the last judged one ends; nothing is to be judged before."""
+        self._sweeps: dict[str, _Sweep] = {}
+        """account -> its newest request, of which there is one at a time; empty for all accounts at once"""
+
+    @property
+    def link(self) -> LinkState:
+        """What is known of the connection."""
+        return self._link
+
+    def apply(self, frame: Frame, fact: BrokerFact | None) -> list[Event]:
+        """Take one frame; return the gaps that it opened or closed."""
+        if frame.source is Source.LINK and frame.fields[0] in ("up", "down"):
+            # Nobody was there to see since when; so this comes ahead of judging the days before.
+            self._broke()
+        events = self.judge(frame)
+        match fact:
+            case End(EndOf.EXECUTIONS, request):
+                events += self._end(frame, request, ended=True)
+            case Notice(_, code, _) if code in BROKEN:
+                self._broke()
+                self._put(replace(self._link, severed=True))
+            case Notice(_, code, _) if code in RESTORED:
+                if not self._link.severed:
+                    # It was lost before this link began, and nobody told: what was answered so far is old.
+                    self._broke()
+                self._put(replace(self._link, severed=False))
+            case _ if frame.source is not Source.BROKER:
+                events += self._note(frame)
+        return events
+
+    def snapshot(self, frame: Frame) -> list[Event]:
+        """Compare the snapshot just taken with the ledger; return the gaps that closes."""
+        snapshot = self._book.get(SNAPSHOTS, "last")
+        assert snapshot is not None, "a snapshot was just taken"
+        gaps = self._book.find(GAPS, "open", "1")
+        equal = [gap for gap in gaps if _equals(self._book, snapshot, gap, self._day(frame.received_at))]
+        return [self._close(gap, GapEnd.POSITIONS, frame) for gap in equal]
+
+    # What was asked and answered
+
+    def _note(self, frame: Frame) -> list[Event]:
+        name, *rest = frame.fields
+        match (frame.source, name):
+            case (Source.LINK, "up"):
+                self._up(frame, tuple(account for account in rest[0].split(",") if account))
+            case (Source.SENT, "executions") if not self._link.severed:
+                asked = Moment(frame.received_at, frame.seq)
+                self._sweeps[rest[1]] = _Sweep(int(rest[0]), asked)
+            case (Source.LINK, "timeout") if rest[0] == "executions":
+                self._forget(int(rest[1]))
+            case (Source.LINK, "proof") if rest[1] == "complete":
+                return self._end(frame, int(rest[0]), contained=True)
+            case (Source.PERSON, "gap_accepted"):
+                return self._closed_by_hand(frame, rest[0], GapEnd.PERSON)
+            case (Source.FLEX, "covered"):
+                return self._closed_by_hand(frame, rest[0], GapEnd.FLEX)
+            case _:
+                pass
+        return []
+
+    def _up(self, frame: Frame, accounts: tuple[str, ...]) -> None:
+        """Begin a connection; the first one of a journal begins the count of days."""
+        judged = self._link.judged or self._day(frame.received_at) - timedelta(days=1)
+        self._put(LinkState(accounts, severed=False, judged=judged))
+
+    def _end(
+        self, frame: Frame, request: int, *, ended: bool = False, contained: bool = False
+    ) -> list[Event]:
+        """Take one of the two halves of a proof, its end or its content."""
+        account = self._account(request)
+        if account is None:
+            return []
+        sweep = self._sweeps[account]
+        sweep.ended |= ended
+        sweep.contained |= contained
+        proven = sweep.ended and sweep.contained
+        for name in (account,) if account else self._link.accounts:
+            proof = self._book.get(PROOFS, name) or Proof(name)
+            if ended:
+                proof = replace(proof, swept=sweep.asked)
+            if proven:
+                proof = replace(proof, until=sweep.asked, whole=True)
+            self._book.put(PROOFS, proof)
+        if not proven:
+            return []
+        del self._sweeps[account]
+        closed = [gap for gap in self._book.find(GAPS, "open", "1") if self._covers(gap.day)]
+        return [self._close(gap, GapEnd.SWEEP, frame) for gap in closed]
+
+    def _account(self, request: int) -> str | None:
+        return next((name for name, sweep in self._sweeps.items() if sweep.request == request), None)
+
+    def _forget(self, request: int) -> None:
+        account = self._account(request)
+        if account is not None:
+            del self._sweeps[account]
+
+    def _broke(self) -> None:
+        """Let nothing that is under way prove anything."""
+        self._sweeps.clear()
+        for proof in self._book.find(PROOFS, "whole", "1"):
+            self._book.put(PROOFS, replace(proof, whole=False))
+
+    # Days
+
+    def judge(self, frame: Frame) -> list[Event]:
+        """Open a gap for each day that ended unproven since the last frame.
+
+        That is all that an execution, a fee or an order's news does here.
+        """
+        judged = self._link.judged
+        if judged is None or frame.received_at < self._judge_again:
+            return []
+        events: list[Event] = []
+        while (day := judged + timedelta(days=1)) < self._day(frame.received_at):
+            judged = day
+            attended = frame.received_at - self._end_of(day) <= REACH
+            if not (attended and self._covers(day)):
+                events.append(self._open(day, frame))
+        self._judge_again = self._end_of(judged + timedelta(days=1))
+        if judged != self._link.judged:
+            self._put(replace(self._link, judged=judged))
+        return events
+
+    def _covers(self, day: date) -> bool:
+        end = self._end_of(day)
+        proofs = [self._book.get(PROOFS, account) for account in self._link.accounts]
+        return bool(proofs) and all(
+            proof is not None
+            and proof.whole
+            and proof.until is not None
+            and end - REACH <= proof.until.time < end
+            for proof in proofs
+        )
+
+    def _open(self, day: date, frame: Frame) -> Event:
+        snapshot = self._book.get(SNAPSHOTS, "last")
+        baseline = snapshot.rows if snapshot is not None else {}
+        self._book.put(GAPS, Gap(day, Moment(frame.received_at, frame.seq), baseline))
+        return Event(EventKind.GAP, frame.received_at, {"day": day.isoformat(), "state": "open"})
+
+    def _closed_by_hand(self, frame: Frame, day: str, how: GapEnd) -> list[Event]:
+        gap = self._book.get(GAPS, day)
+        return [] if gap is None or gap.closed_how else [self._close(gap, how, frame)]
+
+    def _close(self, gap: Gap, how: GapEnd, frame: Frame) -> Event:
+        self._book.put(GAPS, replace(gap, baseline={}, closed_at=frame.received_at, closed_how=how.value))
+        what = {"day": gap.day.isoformat(), "state": "closed", "how": how.value}
+        return Event(EventKind.GAP, frame.received_at, what)
+
+    def _day(self, moment: datetime) -> date:
+        return moment.astimezone(self._zone).date()
+
+    def _end_of(self, day: date) -> datetime:
+        return datetime.combine(day + timedelta(days=1), time(), self._zone).astimezone(UTC)
+
+    def _put(self, link: LinkState) -> None:
+        self._link = link
+        self._book.put(LINKS, link)
+
+
+def proven_until(book: Book, accounts: Collection[str] = ()) -> datetime | None:
+    """Return up to when every managed account is proven, None where one of them never was.
+
+    `accounts` empty means those of the newest connection.
+    """
+    link = book.get(LINKS, "last")
+    wanted = accounts or (link.accounts if link is not None else ())
+    times = [
+        proof.until.time
+        for account in wanted
+        if (proof := book.get(PROOFS, account)) is not None and proof.until is not None
+    ]
+    return min(times) if times and len(times) == len(wanted) else None
+
+
+def _equals(book: Book, snapshot: Snapshot, gap: Gap, today: date) -> bool:
+    """Tell whether the broker holds what the ledger has, had nothing been missed in a gap.
+
+    What a contract held before our first execution of it is taken from before the gap, since a seed from
+    behind it contains what was missed. An expired contract that is no longer held tells nothing.
+    """
+    expected: dict[str, Decimal] = dict(gap.baseline)
+    expired: set[str] = set()
+    for row in book.every(POSITIONS):
+        if row.position.contract.expiry is not None and row.position.contract.expiry < today:
+            expired.add(POSITIONS.key(row))
+    for holding in book.every(HOLDINGS):
+        key = holding.key.text()
+        seeded_later = holding.asked is None or holding.asked.seq > gap.opened.seq
+        expected[key] = (
+            holding.held - holding.base + gap.baseline.get(key, ZERO) if seeded_later else holding.held
+        )
+        if holding.contract.expiry is not None and holding.contract.expiry < today:
+            expired.add(key)
+    return _same(expected, snapshot.rows, expired)
+
+
+def _same(expected: Mapping[str, Decimal], listed: Mapping[str, Decimal], expired: Collection[str]) -> bool:
+    return all(
+        listed.get(key, ZERO) == expected.get(key, ZERO) or (key in expired and not listed.get(key))
+        for key in {*expected, *listed}
+    )

@@ -1,0 +1,93 @@
+"""Take a position out of the ledger that went without executions: expired, exercised or assigned.
+
+Owns the two-witness rule. The broker sends no execution for these (a BookTrade is only in the Flex report),
+so the position is missing from its answers and nothing says why. It is believed when two complete snapshots
+at least `APART` from one another lack it, the ledger held the same at both, a sweep asked between them
+ended, the link to IBKR broke at no time from the first to the second, and the contract's expiry day is over.
+A contract without an expiry never departs by this rule: that is a discrepancy, for a person. What was taken
+out comes back when the contract trades later than that, or when an execution explains it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta, tzinfo
+from typing import Final
+
+from tracker.core.completeness import BROKEN
+from tracker.core.model import ZERO, BrokerFact, Notice
+from tracker.core.state import (
+    ABSENCES,
+    DEPARTURES,
+    HOLDINGS,
+    PROOFS,
+    SNAPSHOTS,
+    Book,
+    ContractKey,
+    Holding,
+    Snapshot,
+)
+from tracker.core.state_rows import Absence, Absences, Departure, LinkState
+
+APART: Final = timedelta(minutes=5)
+
+
+class Departures:
+    """Watch complete snapshots for positions that are gone; `zone` says when an expiry day is over."""
+
+    def __init__(self, book: Book, zone: tzinfo) -> None:
+        self._book = book
+        self._zone = zone
+
+    def apply(self, fact: BrokerFact | None) -> None:
+        """Forget every first witness when the link to IBKR breaks."""
+        if isinstance(fact, Notice) and fact.code in BROKEN:
+            self._put([])
+
+    def snapshot(self, link: LinkState) -> list[ContractKey]:
+        """Compare the snapshot just taken with the ledger; return the contracts that departed.
+
+        None is taken while the gateway has lost IBKR.
+        """
+        snapshot = self._book.get(SNAPSHOTS, "last")
+        assert snapshot is not None, "a snapshot was just taken"
+        before = self._book.get(ABSENCES, "last") or Absences()
+        known = {(row.account, row.con_id): row for row in before.rows}
+        missing: list[Absence] = []
+        departed: list[ContractKey] = []
+        for holding in self._book.find(HOLDINGS, "held", "1"):
+            if not self._is_gone(holding, snapshot, link):
+                continue
+            seen = known.get(holding.key)
+            if seen is None or seen.held != holding.held:
+                missing.append(Absence(*holding.key, holding.held, snapshot.ended))
+            elif self._agree(seen, snapshot, holding):
+                cause = "expired" if holding.contract.is_option else "gone"
+                self._book.put(DEPARTURES, Departure(*holding.key, seen.ended, cause))
+                departed.append(holding.key)
+            else:
+                missing.append(seen)
+        self._put(missing)
+        return departed
+
+    def _is_gone(self, holding: Holding, snapshot: Snapshot, link: LinkState) -> bool:
+        """Tell whether a snapshot of this login lacks a position that can expire."""
+        return (
+            holding.contract.expiry is not None
+            and holding.account in link.accounts
+            and snapshot.rows.get(holding.key.text(), ZERO) == ZERO
+        )
+
+    def _agree(self, seen: Absence, snapshot: Snapshot, holding: Holding) -> bool:
+        """Tell whether a second witness stands, with a sweep between the two and the expiry day over."""
+        proof = self._book.get(PROOFS, holding.account)
+        swept = proof is not None and proof.swept is not None and proof.swept.seq > seen.ended.seq
+        today = snapshot.asked.time.astimezone(self._zone).date()
+        expiry = holding.contract.expiry
+        over = expiry is not None and expiry < today
+        return swept and over and snapshot.asked.time - seen.ended.time >= APART
+
+    def _put(self, rows: Iterable[Absence]) -> None:
+        after = Absences(tuple(sorted(rows, key=lambda row: (row.account, row.con_id))))
+        if after != (self._book.get(ABSENCES, "last") or Absences()):
+            self._book.put(ABSENCES, after)

@@ -1,0 +1,104 @@
+"""Tell what of a contract's executions the snapshot that seeds its holding contained.
+
+Owns the arithmetic of the base: pure functions of booked executions and of the holding that a snapshot of
+positions seeded. When a contract is seeded, and from which snapshot, `holdings` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final
+
+from tracker.core.model import LIVE, ZERO
+from tracker.core.state import Booked, Holding, correction_version
+
+_DOUBTFUL: Final = timedelta(seconds=2)
+"""How far the broker's clock, cut to the second, may be from ours around a request."""
+
+
+def base_of(rows: Iterable[Booked], holding: Holding) -> Decimal:
+    """Return what the broker held before all of these, as the seeding snapshot tells it."""
+    families = _families(rows)
+    return (holding.listed or ZERO) - sum((_contained(family, holding) for family in families), ZERO)
+
+
+def may_begin_at(base: Decimal, rows: Iterable[Booked], holding: Holding) -> bool:
+    """Tell whether the seeding snapshot allows for this base, whichever doubtful executions it contained."""
+    least = most = holding.listed or ZERO
+    for family in _families(rows):
+        known = _contained(family, holding)
+        options = [known, *(row.execution.signed for row in family if is_doubtful(row, holding))]
+        if not any(is_in_seed(row, holding) for row in family):
+            options.append(ZERO)
+        least -= max(options)
+        most -= min(options)
+    return least <= base <= most
+
+
+def _families(rows: Iterable[Booked]) -> Iterable[list[Booked]]:
+    """Gather the versions of each execution."""
+    families: dict[str, list[Booked]] = {}
+    for row in [row for row in rows if not row.execution.contract.is_combo]:
+        families.setdefault(row.superseded_by or row.execution.exec_id, []).append(row)
+    return families.values()
+
+
+def _contained(versions: Iterable[Booked], holding: Holding) -> Decimal:
+    """Return what the seeding snapshot contained of an execution, in the version in force at that time."""
+    contained = [row for row in versions if is_in_seed(row, holding)]
+    return _in_force(contained, holding).execution.signed if contained else ZERO
+
+
+def _in_force(versions: Sequence[Booked], holding: Holding) -> Booked:
+    """Return the version that a snapshot contained.
+
+    A version that came with another answer than the first known one was made after that, hence after the
+    snapshot, unless both were known when it was asked for.
+    """
+    asked = holding.asked
+    assert asked is not None, "only a snapshot contains executions"
+    first = min(versions, key=lambda row: row.seq)
+    if first.seq > asked.seq:
+        answer = (first.session, first.execution.request_id)
+        versions = [row for row in versions if (row.session, row.execution.request_id) == answer]
+    return max(versions, key=lambda row: correction_version(row.execution.exec_id))
+
+
+def is_doubtful(booked: Booked, holding: Holding) -> bool:
+    """Tell whether an execution may be on either side of the snapshot that seeded a holding.
+
+    So is one swept whose time is between request and end, or near them, or cannot be read, one that was
+    pushed after the request though it is not younger, and a version that came after it: it has the time of
+    what it corrects.
+    """
+    asked = holding.asked
+    if holding.listed is None or asked is None or booked.seq < asked.seq:
+        return False
+    execution = booked.execution
+    version = bool(booked.superseded_by) or correction_version(execution.exec_id) > 1
+    if not execution.time_known:
+        return version or execution.request_id != LIVE
+    if execution.time >= (holding.ended or asked).time + _DOUBTFUL:
+        return False
+    near = execution.time > asked.time - _DOUBTFUL
+    return near or version or execution.request_id == LIVE
+
+
+def is_in_seed(booked: Booked, holding: Holding) -> bool:
+    """Tell whether the snapshot that seeded a holding already contained an execution.
+
+    Live executions count by arrival, swept ones by their own time, since they arrive after the snapshot
+    that contains them. One of the last moments before the request, or of no readable time, is taken for not
+    contained: times are cut to the second, the broker's clock is not ours, and in doubt a fill is an opening.
+    """
+    asked = holding.asked
+    if holding.listed is None or asked is None:
+        return False
+    if booked.seq < asked.seq:
+        return True
+    execution = booked.execution
+    if execution.request_id == LIVE:
+        return False
+    return execution.time_known and execution.time <= asked.time - _DOUBTFUL

@@ -1,0 +1,37 @@
+"""What the gateway session sees of the journal: a sink that decides what it can in the same commit.
+
+Owns nothing but the connection of both; fulfils `gateway.recording.Sink`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from tracker.core.model import CommissionReport
+from tracker.gateway.dedup import Fields
+from tracker.journal.journal import Arriving, Journal
+from tracker.pipeline.pump import Pump
+
+
+class Intake:
+    """Take frames for one pump; what is known of them is in its journal."""
+
+    def __init__(self, journal: Journal, pump: Pump) -> None:
+        self._journal = journal
+        self._pump = pump
+
+    def append(self, session: int, received_at: datetime, frames: Arriving) -> None:
+        self._pump.take(session, received_at, frames)
+
+    def expect(self, messages: Sequence[Fields]) -> None:
+        self._journal.expect(messages)
+
+    def knows(self, account: str, exec_id: str) -> bool:
+        return self._journal.knows(account, exec_id)
+
+    def knows_fee(self, fee: CommissionReport) -> bool:
+        return self._journal.knows_fee(fee)
+
+    def unlisted(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
+        return self._journal.unlisted(account, listed, since, asked)

@@ -1,0 +1,35 @@
+"""Have what is in doubt about positions settled by another answer of the broker.
+
+A fill of the last seconds before the first request for positions may or may not be in its answer
+(`core.holdings`), and a position told in the second of the last sale may or may not contain it, so that its
+alert stays open (`core.updates`). Any later complete answer settles both, so one is asked for. Owns when; it
+decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from tracker.core.state import ALERTS, HOLDINGS, Book
+
+FIRST_SECONDS: Final = 3.0
+"""Longer than the time around a request in which a fill is in doubt."""
+MOST_SECONDS: Final = 300.0
+
+
+async def settle_doubts(
+    book: Book, ask: Callable[[str], None], *, first: float = FIRST_SECONDS, most: float = MOST_SECONDS
+) -> None:
+    """Ask for the positions while something is in doubt, ever more rarely where it stays so."""
+    pause = first
+    while True:
+        await asyncio.sleep(pause)
+        starts = len(list(book.find(HOLDINGS, "doubt", "1")))
+        ends = len(list(book.find(ALERTS, "doubted", "1")))
+        if not starts and not ends:
+            pause = first
+            continue
+        ask(f"in doubt: what was held at first ({starts} contracts), whether it is over ({ends} alerts)")
+        pause = min(2 * pause, most)

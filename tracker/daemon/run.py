@@ -1,0 +1,326 @@
+"""Run the tracker: build its parts, wire them, and end them well.
+
+Owns start, signals and exit codes. What is fatal (a failed append, a failed commit, a full disk, an order
+message that tried to leave) ends the process with a reason; everything else is retried by the part itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from loguru import logger
+
+from tracker import logs, wiring
+from tracker.clock import now
+from tracker.config.settings import Settings
+from tracker.core import login_policy
+from tracker.core.alert_updates import Event, EventKind, instant
+from tracker.core.completeness import REACH
+from tracker.core.model import AlertUpdate, Outcome
+from tracker.core.ports import StoreRefused
+from tracker.daemon import status_report
+from tracker.daemon.journal_sink import Intake
+from tracker.daemon.latency import FrameToFile
+from tracker.daemon.position_recheck import settle_doubts
+from tracker.daemon.systemd import Pulse, Supervisor, keep_alive
+from tracker.gateway.capture_sink import FatalCapture
+from tracker.gateway.link import LinkPhase, LinkState
+from tracker.gateway.reconnect import Session
+from tracker.journal.journal import Journal, JournalFailed
+from tracker.notify.apprise_services import Service
+from tracker.pipeline.pump import StoreFull
+from tracker.queries import gaps
+from tracker.queries.socket_commands import Questions
+from tracker.reconcile.in_daemon import Reconciling
+from tracker.reconcile.views import Watched
+from tracker.status.events import EventFeed, subscription
+from tracker.status.protocol import Answer, Command, Request
+from tracker.status.server import CannotListen, StatusServer, make_token
+from tracker.stores.lock import FileLock, Locked
+
+_FAREWELL_SECONDS: Final = 5.0
+_COLLECT_AFTER: Final = 20_000
+_SWITCH_SECONDS: Final = 0.0005
+_MINUTE: Final = 60.0
+
+EXIT_WELL: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_STORE: Final = 5
+
+
+class Daemon:
+    """Hold the running parts of one tracker; `settings` were checked."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        worker: ThreadPoolExecutor,
+        services: Sequence[Service] = (),
+    ) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._started_at = now()
+        self._feed = EventFeed()
+        self._supervisor = Supervisor(os.environ, os.getpid())
+        self._frame_to_file = FrameToFile()
+        names = wiring.names_of(settings)
+        self._store = store = wiring.alert_stores(settings, names)
+        self._pump = wiring.make_pump(
+            settings,
+            journal,
+            store,
+            names,
+            worker,
+            on_event=self._tell,
+            on_written=self._written,
+            want_sweep=self._want_sweep,
+        )
+        self._questions = Questions(
+            journal,
+            wiring.ground(settings, store, names),
+            accounts=settings.gateway.accounts,
+            wake=self._pump.wake,
+        )
+        self._session = Session(
+            wiring.link_options(settings),
+            sink=Intake(journal, self._pump),
+            now=now,
+            next_session=journal.last_session + 1,
+            vet=self._vet,
+            on_commit=self._pump.wake,
+            on_state=self._link_changed,
+        )
+        self._courier = wiring.make_courier(settings, services, journal.book)
+        gateway = settings.gateway
+        self._reconciling = Reconciling(
+            journal,
+            store,
+            self._pump,
+            self._session,
+            watched=Watched(gateway.client_id, tuple(gateway.accounts), settings.login_zone()),
+            now=now,
+        )
+
+    async def run(self) -> int:
+        """Run until a signal or a fatal failure; returns the exit code."""
+        self._store.alerts_file.check()
+        if not self._journal.cursor:
+            logger.info("first start: today's earlier fills are applied too, as far as the broker lists them")
+        pause = self._settings.gateway.sweep_seconds
+        if pause >= REACH.total_seconds():
+            logger.warning(
+                "gateway.sweep_seconds is {:g}: only a sweep of a day's last {:g} minutes proves it complete;"
+                " set it lower, or days may be listed by `tracker gaps`",
+                *(pause, REACH.total_seconds() / 60),
+            )
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, stop, number)
+        where = self._settings.status
+        token = make_token(where.token_file)
+        streams = {"subscribe": subscription(self._feed)}
+        server = StatusServer(where.host, where.port, self._commands(), token, streams=streams)
+        await server.start()
+        logger.info("status socket on {}:{}", where.host, server.port)
+        self._courier.start(self._feed.follow(0))
+        tasks = [
+            asyncio.create_task(self._pump.run(), name="pump"),
+            asyncio.create_task(self._session.run(), name="session"),
+            asyncio.create_task(self._questions.failure(), name="questions"),
+            asyncio.create_task(self._keep_house(), name="housekeeping"),
+            asyncio.create_task(
+                settle_doubts(self._journal.book, self._session.request_snapshot), name="doubts"
+            ),
+        ]
+        if self._supervisor.watchdog_seconds is not None:
+            tasks.append(asyncio.create_task(keep_alive(self._supervisor, self._pulse()), name="watchdog"))
+        self._supervisor.ready()
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+                    raise RuntimeError(f"the {task.get_name()} ended by itself")
+            logger.info("stopping, as asked")
+            return EXIT_WELL
+        finally:
+            await self._end(server, [*tasks, stopped])
+
+    async def _end(self, server: StatusServer, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        self._supervisor.stopping()
+        await server.close()
+        self._questions.close()
+        await self._session.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if not any(task.done() and not task.cancelled() and task.exception() for task in tasks):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FAREWELL_SECONDS):
+                    await self._pump.pump()
+        await self._courier.close(self._feed.last)
+        self._store.alerts_file.close()
+
+    async def _keep_house(self) -> None:
+        """Every minute: let go of raw frames past their days, and warn of a day that ends unproven."""
+        warned = ""
+        while True:
+            self._journal.drop_frames(now() - timedelta(days=self._settings.stores.frame_days))
+            warning = gaps.warning(self._journal.book, now(), self._settings.login_zone())
+            if warning and not warned:
+                logger.warning("{}", warning)
+                self._feed.publish({"event": "unproven", "at": instant(now()), "reason": warning})
+            warned = warning
+            await asyncio.sleep(_MINUTE)
+
+    def _pulse(self) -> Pulse:
+        journal = self._journal
+        return Pulse(
+            looks=lambda: self._store.looks,
+            cursor=lambda: journal.cursor,
+            behind=lambda: bool(journal.frames_after(journal.cursor, 1)),
+        )
+
+    def _signalled(self, stop: asyncio.Event, number: signal.Signals) -> None:
+        if stop.is_set():
+            # Asked twice: everything that matters is committed, so there is nothing to wait for.
+            os._exit(128 + number)
+        stop.set()
+
+    def _vet(self, accounts: tuple[str, ...]) -> str | None:
+        bound_to = self._journal.meta("mode")
+        refusal = login_policy.refusal(accounts, self._settings.gateway.accounts, bound_to)
+        if refusal is None and bound_to is None:
+            self._journal.set_meta("mode", login_policy.kind_of(accounts))
+        return refusal
+
+    def _want_sweep(self, reason: str) -> None:
+        logger.info("asking for the day's executions: {}", reason)
+        self._session.request_sweep(reason)
+
+    def _link_changed(self, link: LinkState) -> None:
+        if link.state is LinkPhase.CONNECTING:
+            # What the last connection knew of the day hangs together in circles, and the next one learns it
+            # anew. Nothing is received now that would have to wait.
+            gc.collect()
+        self._supervisor.status(f"link {link.state.value}: {link.reason}")
+        self._feed.publish(
+            {
+                "event": "link",
+                "at": instant(link.since),
+                "state": link.state.value,
+                "reason": link.reason,
+                "subscribed": link.subscribed,
+            }
+        )
+
+    def _tell(self, event: Event) -> None:
+        self._frame_to_file.decided(event)
+        level = "WARNING" if event.kind in _LOUD else "INFO"
+        _LAZY.log(level, "{} {}", lambda: event.kind.value, lambda: _in_words(event))
+        self._feed.publish({"event": event.kind.value, "at": instant(event.at), **event.what})
+
+    def _written(self, updates: Sequence[AlertUpdate], outcomes: Sequence[Outcome], at: datetime) -> None:
+        for event in self._frame_to_file.written(updates, outcomes, at):
+            self._feed.publish(event)
+
+    def _commands(self) -> dict[str, Command]:
+        return {
+            "status": Command(self._status, "say how the tracker is"),
+            "health": Command(self._health, "say whether the daemon does its work"),
+            "ready": Command(self._ready, "say whether it receives fills and can write the alerts"),
+            "metrics": Command(self._metrics, "give the figures of `status` as numbers"),
+            **self._questions.commands(),
+            **self._reconciling.commands(),
+        }
+
+    async def _health(self, request: Request) -> Answer:
+        return status_report.health(self._pump)
+
+    async def _ready(self, request: Request) -> Answer:
+        return status_report.ready(self._pump, self._session.state)
+
+    async def _metrics(self, request: Request) -> Answer:
+        return status_report.metrics(await self._status(request))
+
+    async def _status(self, request: Request) -> Answer:
+        fills = await self._questions.fills_today()
+        return {
+            **status_report.status(
+                self._journal,
+                self._pump,
+                self._store.alerts_file,
+                self._session.state,
+                fills=fills,
+                started_at=self._started_at,
+                now=now(),
+            ),
+            "notify": self._courier.figures(),
+        }
+
+
+def _in_words(event: Event) -> str:
+    return " ".join(f"{key}={value}" for key, value in event.what.items())
+
+
+_LAZY: Final = logger.opt(lazy=True)
+"""What a level leaves out is not put into words."""
+_LOUD: Final = (EventKind.NEEDS_YOU, EventKind.UNDECODABLE, EventKind.CONFLICT)
+
+
+def run(settings: Settings) -> int:
+    """Run the tracker in this process until it is told to end; returns the exit code.
+
+    Raises SettingsError for a configured folder that does not exist, and for urls that cannot be told.
+    """
+    log = settings.log
+    logs.configure(
+        log.level,
+        file=log.file,
+        as_json=log.as_json,
+        mask_accounts=log.mask_accounts,
+        rotation=log.rotation,
+        retention=log.retention,
+    )
+    settings.require_folders()
+    services = wiring.open_urls(settings)
+    holder = f"tracker run, process {os.getpid()}"
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(FileLock(settings.stores.journal, holder))
+            stack.enter_context(FileLock(settings.stores.alerts, holder))
+            journal = Journal(settings.stores.journal)
+            stack.callback(journal.close)
+            # What was loaded stays; the collector would go through it again and again while fills come.
+            gc.freeze()
+            # Rows are not cyclic: looking for cycles after every 700 objects took a tenth of a fill's time.
+            gc.set_threshold(_COLLECT_AFTER)
+            # The thread that writes the alerts returns from each call to the disk only when it is let: while
+            # many clients ask, after 5 ms each time by default, and a fill waits for a dozen such calls.
+            sys.setswitchinterval(_SWITCH_SECONDS)
+            worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
+            return asyncio.run(_main(settings, journal, worker, services))
+    except CannotListen as error:
+        logger.error("{}", error)
+        return EXIT_FAILED
+    except (Locked, JournalFailed, StoreRefused, StoreFull, FatalCapture) as error:
+        logger.error("{}", error)
+        return EXIT_STORE
+
+
+async def _main(
+    settings: Settings, journal: Journal, worker: ThreadPoolExecutor, services: Sequence[Service]
+) -> int:
+    return await Daemon(settings, journal, worker, services).run()

@@ -1,0 +1,157 @@
+"""Answer questions about the running tracker, from what is already known.
+
+Owns the shape of `status`. It reads the book, the pump and the link, changes none of them, and never asks
+the broker.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from tracker.core.alert_updates import instant
+from tracker.core.completeness import proven_until
+from tracker.core.state import EXECUTIONS, GAPS, OUTBOX, UNDECODED, Attention, Book
+from tracker.gateway.link import LinkState
+from tracker.journal.journal import Journal, size_of
+from tracker.journal.rows import JournalBook
+from tracker.pipeline.pump import Pump
+from tracker.stores.alert_file import AlertFile
+
+
+def status(
+    journal: Journal,
+    pump: Pump,
+    file: AlertFile,
+    link: LinkState,
+    *,
+    fills: tuple[int, int],
+    started_at: datetime,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return how the tracker is, as the status socket tells it.
+
+    `fills` are those of the accounts' day, and how many of their fees are pending.
+    """
+    book = journal.book
+    today, unpaid = fills
+    counts = pump.counts
+    return {
+        "running": True,
+        "subscribed": link.subscribed,
+        "last_polled_at": instant(link.last_sweep_at),
+        "stats": {
+            "orders_processed": counts.fills,
+            "alerts_updated": counts.alerts_updated,
+            "last_update": instant(counts.last_update),
+        },
+        "now": instant(now),
+        "started_at": instant(started_at),
+        "proven_until": instant(proven_until(book)),
+        "gaps": [gap.day.isoformat() for gap in book.find(GAPS, "open", "1")],
+        "link": _link(link),
+        "store": _store(pump, file, book),
+        "fills_today": today,
+        "needs_you": needs_you(book),
+        "fees_pending": unpaid,
+        "undecodable": len(book.find(UNDECODED, "open", "1")),
+        "journal": {
+            "path": str(journal.path),
+            "bytes": size_of(journal.path),
+            "mode": journal.meta("mode"),
+            "cursor": journal.cursor,
+        },
+        "reapplied": counts.reapplied,
+        "versions": {
+            "tracker": _version("order-tracker"),
+            "ib_insync": _version("ib_insync"),
+            "python": platform.python_version(),
+            "server": link.server_version,
+        },
+    }
+
+
+def _version(package: str) -> str:
+    """Return a package's version; a tracker run from its source folder has none installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def health(pump: Pump) -> dict[str, Any]:
+    """Say whether the daemon does its work; trouble that it waits out by itself is not ill health."""
+    away = pump.away
+    return {"healthy": not away, "reasons": [f"{verb}: {why.reason}" for verb, why in away.items()]}
+
+
+def ready(pump: Pump, link: LinkState) -> dict[str, Any]:
+    """Say whether a fill of this moment would reach its alert."""
+    reasons = list(health(pump)["reasons"])
+    if not link.subscribed:
+        reasons.append(f"link {link.state.value}: {link.reason}")
+    return {"ready": not reasons, "reasons": reasons}
+
+
+def metrics(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures that a monitor draws."""
+    return {
+        "figures": {
+            "subscribed": status["subscribed"],
+            "fills_total": status["stats"]["orders_processed"],
+            "alerts_updated_total": status["stats"]["alerts_updated"],
+            "reapplied_total": status["reapplied"],
+            "fills_today": status["fills_today"],
+            "needs_you": status["needs_you"],
+            "open_gaps": len(status["gaps"]),
+            "fees_pending": status["fees_pending"],
+            "undecodable": status["undecodable"],
+            "undelivered": status["store"]["undelivered"],
+            "store_away": bool(status["store"]["away"]),
+            "late_writes_merged_total": status["store"]["late_writes_merged"],
+            "late_writes_lost_total": status["store"]["late_writes_lost"],
+            "link_attempts": status["link"]["attempts"],
+            "journal_bytes": status["journal"]["bytes"],
+            **_notify(status["notify"]),
+        }
+    }
+
+
+def _notify(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of the messages; none where nobody is to be told."""
+    if not figures:
+        return {}
+    counts = {f"notify_{name}_total": figures[name] for name in ("sent", "dropped", "given_up")}
+    return {**counts, "notify_waiting": figures["waiting"]}
+
+
+def needs_you(book: JournalBook) -> Mapping[str, int]:
+    """Count the fills that want a person, by reason; a fill of no alert wants none."""
+    reasons = [attention for attention in Attention if attention is not Attention.NONE]
+    return {reason.value: book.count(EXECUTIONS, "inbox", reason.value) for reason in reasons}
+
+
+def _link(link: LinkState) -> dict[str, Any]:
+    return {
+        "state": link.state.value,
+        "since": instant(link.since),
+        "reason": link.reason,
+        "next_attempt_at": instant(link.next_attempt_at),
+        "last_frame_at": instant(link.last_frame_at),
+        "accounts": list(link.accounts),
+        "attempts": link.attempts,
+        "last_sweep_timed_out": link.last_sweep_timed_out,
+    }
+
+
+def _store(pump: Pump, file: AlertFile, book: Book) -> dict[str, Any]:
+    away = {verb: {"since": instant(each.since), "reason": each.reason} for verb, each in pump.away.items()}
+    return {
+        "away": away,
+        "undelivered": len(book.find(OUTBOX, "pending", "1")),
+        "late_writes_merged": file.late_writes_merged,
+        "late_writes_lost": file.late_writes_lost,
+    }

@@ -1,0 +1,207 @@
+"""Judge the files: folders, owners, contents, file systems, and who else uses them.
+
+Pure. What ends the daemon at its start, or would make it lose what it writes, is a fault.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Sequence
+from typing import Final
+
+from tracker.doctor.finding import FolderState, JournalFacts, Lock, Place, PortState, Records, StatusPort
+from tracker.doctor.findings import Finding, Level
+from tracker.doctor.mounts import Kind
+
+READ_ONLY: Final = ("stores.contracts", "stores.stocks")
+"""Stores that the tracker never writes; they may be absent, their folder too unless it was configured."""
+MADE_BY_DAEMON: Final = ("stores.journal", "status.token_file")
+"""Their default folder is made at the first start."""
+
+_KINDS: Final = {
+    Kind.NETWORK: (
+        Level.FAULT,
+        "a rename, a lock or a sync may not hold there; use a folder of a local disk",
+    ),
+    Kind.FLEETING: (Level.WARNING, "it is in memory and gone with the next start; use a folder of a disk"),
+    Kind.LAYER: (Level.NOTE, "it is the container's own, gone with it; mount a folder of the host"),
+}
+
+
+def judge_folder(place: Place) -> Finding:
+    """Judge whether a file can be made, synced and put in place where this one is."""
+    check = f"{check_name(place)}_folder"
+    if place.is_folder:
+        return Finding(check, Level.FAULT, f"{place.path} is a folder", _correct(place, "name the file"))
+    if place.folder is not FolderState.THERE:
+        return _no_folder(place, check)
+    if place.setting in READ_ONLY or (place.stopped is None and not place.tried):
+        return Finding(check, Level.OK, f"{place.parent} is there")
+    if place.stopped is not None:
+        found = f"in {place.parent} the tracker cannot {place.stopped.step}: {place.stopped.reason}"
+        step = "give the tracker's user write access to the folder; files are replaced, never changed"
+        return Finding(check, Level.FAULT, found, step)
+    return Finding(check, Level.OK, f"{place.parent} takes new files: made, synced, renamed, removed")
+
+
+def _no_folder(place: Place, check: str) -> Finding:
+    if place.folder is FolderState.MISSING and not place.configured:
+        if place.will_be_made and place.stopped is None:
+            return Finding(check, Level.OK, f"{place.parent} is made at the first start")
+        if place.setting in READ_ONLY:
+            return Finding(check, Level.OK, f"{place.parent} is not there, nor need it be")
+    what = {
+        FolderState.MISSING: "does not exist",
+        FolderState.NO_FOLDER: "is no folder",
+        FolderState.UNREACHABLE: "cannot be looked at",
+        FolderState.THERE: "",
+    }[place.folder]
+    reason = f" ({place.folder_reason})" if place.folder_reason else ""
+    if place.stopped is not None:
+        reason += f" and cannot be made: {place.stopped.reason}"
+    found = f"the folder {place.parent} {what}{reason}"
+    return Finding(check, Level.FAULT, found, _correct(place, "create it, or correct the path"))
+
+
+def _correct(place: Place, step: str) -> str:
+    return f"{step} ({place.origin})"
+
+
+def check_name(place: Place) -> str:
+    """Return the word under which findings about a file go."""
+    return {"status.token_file": "token", "log.file": "log"}.get(
+        place.setting, place.setting.partition(".")[2]
+    )
+
+
+def judge_file_system(place: Place, *, can_tell: bool) -> Finding:
+    """Judge what a store lies on; `can_tell` is false where the system names no mounts."""
+    check = f"{check_name(place)}_file_system"
+    if place.is_mount:
+        return Finding(
+            check,
+            Level.FAULT,
+            f"{place.path} is a mount of its own, and such a file cannot be replaced",
+            "mount the folder that it lies in, not the file",
+        )
+    if place.mount is None:
+        why = "it could not be told which" if can_tell else "cannot tell which on this system"
+        return Finding(check, Level.NOTE, why, "make sure that it is a local disk, no network share")
+    found = f"{place.mount.kind_name}, mounted on {place.mount.point}"
+    if place.mount.kind is Kind.LOCAL:
+        return Finding(check, Level.OK, found)
+    level, step = _KINDS[place.mount.kind]
+    return Finding(check, level, found, step)
+
+
+def judge_alerts_file(place: Place, records: Records) -> Finding:
+    """Judge alerts.json itself: whether it can be read, and replaced as its other users need it."""
+    check = "alerts_file"
+    file = place.file
+    if place.is_folder or place.folder is not FolderState.THERE:
+        return Finding(check, Level.NOTE, "not looked at, since its folder is not well")
+    if place.file_reason:
+        step = "give the tracker's user access"
+        return Finding(check, Level.FAULT, f"{place.path} cannot be read: {place.file_reason}", step)
+    if file is None:
+        return Finding(
+            check,
+            Level.NOTE,
+            f"{place.path} is not there: no alerts yet",
+            "nothing, if the alert writer has not run yet; else correct stores.alerts",
+        )
+    if not stat.S_ISREG(file.mode):
+        step = "set stores.alerts to the file itself"
+        return Finding(check, Level.FAULT, f"{place.path} is not a regular file", step)
+    if file.links > 1:
+        return Finding(
+            check,
+            Level.FAULT,
+            f"{place.path} has {file.links} hard links, whose others would keep the old content",
+            "use a symbolic link instead",
+        )
+    if records.trouble:
+        step = "if that lasts, have the alert writer write it anew, or restore it from a backup"
+        return Finding(check, Level.FAULT, records.trouble, step)
+    return _mode_and_content(check, place, records)
+
+
+def _mode_and_content(check: str, place: Place, records: Records) -> Finding:
+    assert place.file is not None, "only a file has a mode"
+    mode = stat.S_IMODE(place.file.mode)
+    found = (
+        f"{_number(records.count, 'record')}, {records.open} open;"
+        f" mode {mode:04o}, user {place.file.user}, group {place.file.group}"
+    )
+    if mode & stat.S_IWOTH:
+        step = f"chmod o-w {place.path}: now every user of this machine may change it"
+        return Finding(check, Level.WARNING, found, step)
+    if records.problems:
+        name, problem = records.problems[0]
+        count = len(records.problems)
+        found += f"; {count} of them cannot be read in full ({name}: {problem})"
+        step = "look at what the alert writer wrote there: such a record may match no fill"
+        return Finding(check, Level.WARNING, found, step)
+    return Finding(check, Level.OK, found)
+
+
+def judge_alerter_store(place: Place, trouble: str) -> Finding:
+    """Judge one of the two read-only stores; it may be absent."""
+    check = f"{check_name(place)}_store"
+    folder = judge_folder(place)
+    if folder.level is Level.FAULT:
+        return Finding(check, Level.FAULT, folder.found, folder.next_step)
+    reason = place.file_reason or trouble
+    if reason:
+        step = "mend it: until then it fills in nothing that an alert lacks"
+        return Finding(check, Level.WARNING, f"{place.path} cannot be read: {reason}", step)
+    if place.file is None:
+        return Finding(check, Level.OK, "not there, which is well: it only fills in what alerts lack")
+    return Finding(check, Level.OK, f"{place.path} can be read")
+
+
+def judge_journal(place: Place, journal: JournalFacts) -> Finding:
+    """Judge the journal: readable, for this user only, and of which kind of login."""
+    check = "journal"
+    if place.is_folder or (place.folder is not FolderState.THERE and not place.will_be_made):
+        return Finding(check, Level.NOTE, "not looked at, since its folder is not well")
+    if place.folder is not FolderState.THERE or (place.file is None and not place.file_reason):
+        return Finding(check, Level.OK, "not there yet; made at the first start")
+    reason = place.file_reason or journal.trouble
+    if reason:
+        step = "see that the tracker's user can read and write it; a broken one needs its backup"
+        return Finding(check, Level.FAULT, f"{place.path}: {reason}", step)
+    assert place.file is not None, "a file without a reason was looked at"
+    if journal.unread:
+        return Finding(check, Level.NOTE, journal.unread)
+    bound = f"of {journal.bound_to} fills" if journal.bound_to else "without a login so far"
+    mode = stat.S_IMODE(place.file.mode)
+    found = f"{_number(place.file.size // 1024, 'KB', '')}, {bound}; mode {mode:04o}"
+    if mode & stat.S_IWOTH:
+        step = f"chmod o-w {place.path}: now every user of this machine may change it"
+        return Finding(check, Level.WARNING, found, step)
+    return Finding(check, Level.OK, found)
+
+
+def judge_locks(locks: Sequence[Lock], port: StatusPort, *, ours: bool) -> Finding:
+    """Judge whether another tracker uses these files; `ours` says that it answers as the one of them."""
+    check = "other_tracker"
+    troubled = [lock for lock in locks if lock.trouble]
+    if troubled:
+        step = "see that the tracker's user can read and write it, or remove it while no tracker runs"
+        return Finding(check, Level.FAULT, f"{troubled[0].path}: {troubled[0].trouble}", step)
+    held = [lock for lock in locks if lock.holder]
+    if ours:
+        who = held[0].holder if held else "a tracker"
+        return Finding(check, Level.OK, f"{who} runs on these stores, and answers on its status socket")
+    if held:
+        found = f"{held[0].path.name} is in use by {held[0].holder}"
+        if port.state is PortState.REFUSED:
+            found += ", which did not answer this user"
+        step = "stop that one first, or give this one other files (stores.alerts, stores.journal)"
+        return Finding(check, Level.FAULT, found, step)
+    return Finding(check, Level.OK, "none on these stores")
+
+
+def _number(count: int, noun: str, plural: str = "s") -> str:
+    return f"{count} {noun}" + (plural if count != 1 else "")

@@ -1,0 +1,122 @@
+"""Judge the machine: Python and its libraries, zone data, the settings' source, disk space.
+
+Pure: it is given facts and returns findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from tracker.doctor.finding import Machine, Place, Space
+from tracker.doctor.findings import Finding, Level
+
+FIRST_PYTHON: Final = (3, 11)
+LAST_PYTHON: Final = (3, 13)
+LIBRARY: Final = "ib_insync"
+LIBRARY_VERSION: Final = "0.9.86"
+"""The one whose decoder the capture taps; pyproject.toml pins it."""
+RIVALS: Final = ("ib_async", "aeventkit")
+"""They write into the folder of eventkit, on which ib_insync stands."""
+ZONES: Final = ("America/New_York", "US/Eastern", "EST", "MET", "Europe/Berlin", "Asia/Tokyo")
+"""Of those that the broker writes; slim images lack some."""
+
+SPACE_FAULT: Final = 50 * 1024 * 1024
+"""A day's frames and a new copy of the alerts may need so much."""
+SPACE_WARNING: Final = 1024 * 1024 * 1024
+FILES_FAULT: Final = 50
+FILES_WARNING: Final = 1000
+
+
+def judge_python(machine: Machine) -> Finding:
+    """Judge the Python and the libraries that it loads."""
+    shown = ".".join(str(part) for part in machine.python)
+    minor = machine.python[:2]
+    if not FIRST_PYTHON <= minor <= LAST_PYTHON:
+        wanted = "3.11, 3.12 or 3.13"
+        return Finding("python", Level.FAULT, f"Python {shown}", f"run the tracker with Python {wanted}")
+    rivals = [name for name in RIVALS if name in machine.versions]
+    if rivals:
+        return Finding(
+            "python",
+            Level.FAULT,
+            f"Python {shown}, with {' and '.join(rivals)} beside {LIBRARY}: they overwrite one another",
+            "give the tracker an environment of its own, as `pipx install` does",
+        )
+    library = machine.versions.get(LIBRARY, "")
+    if library != LIBRARY_VERSION:
+        return Finding(
+            "python",
+            Level.FAULT,
+            f"Python {shown}, {LIBRARY} {library or 'not installed'}",
+            f"install {LIBRARY} {LIBRARY_VERSION}, as installing the tracker does",
+        )
+    ours = machine.versions.get("order-tracker", "run from its source")
+    return Finding("python", Level.OK, f"Python {shown}, {LIBRARY} {library}, tracker {ours}")
+
+
+def judge_zones(machine: Machine) -> Finding:
+    """Judge whether the zones that the broker names are known; an unknown one costs a fill its time."""
+    if machine.missing_zones:
+        return Finding(
+            "zone_data",
+            Level.FAULT,
+            f"unknown: {', '.join(machine.missing_zones)}",
+            "install the package tzdata beside the tracker",
+        )
+    return Finding("zone_data", Level.OK, f"{machine.zones} time zones known")
+
+
+def judge_settings(source: str, overrides: Mapping[str, int]) -> Finding:
+    """Say where the settings came from; `source` is the file, empty where there is none.
+
+    `overrides` counts the values of environment and flags.
+    """
+    found = source or "no settings file, so the defaults count"
+    extra = [f"{count} by {name}" for name, count in overrides.items() if count]
+    if extra:
+        found += f"; {', '.join(extra)}"
+    if source or extra:
+        return Finding("settings", Level.OK, found)
+    step = "name one with --settings PATH, or start in the folder of settings.toml, unless that is meant"
+    return Finding("settings", Level.NOTE, found, step)
+
+
+def refused_settings(lines: Sequence[str]) -> Iterator[Finding]:
+    """Yield a fault for each mistake in the settings; each line says itself what to do."""
+    for line in lines:
+        place, _, step = line.rpartition("; ")
+        yield Finding("settings", Level.FAULT, place or line, step if place else "")
+
+
+def judge_space(places: Sequence[Place]) -> Finding:
+    """Judge what is free where the tracker writes, by the fullest of the file systems."""
+    known: dict[int, tuple[Space, Place]] = {}
+    for place in places:
+        if place.space is not None:
+            known.setdefault(place.space.device, (place.space, place))
+    if not known:
+        return Finding("disk_space", Level.NOTE, "cannot be told, since no folder is there yet")
+    space, place = min(known.values(), key=lambda each: each[0].free_bytes)
+    files, scarce = min(
+        ((each.free_files, at) for each, at in known.values() if each.free_files is not None),
+        key=lambda each: each[0],
+        default=(None, place),
+    )
+    found = f"{_size(space.free_bytes)} free at {place.parent}"
+    step = "make room: a full disk ends the tracker, and its fills wait for the next start"
+    if files is not None and files < FILES_WARNING:
+        level = Level.FAULT if files < FILES_FAULT else Level.WARNING
+        if space.free_bytes >= SPACE_WARNING or level is Level.FAULT:
+            return Finding("disk_space", level, f"room for {files} more files at {scarce.parent}", step)
+    if space.free_bytes < SPACE_WARNING:
+        level = Level.FAULT if space.free_bytes < SPACE_FAULT else Level.WARNING
+        return Finding("disk_space", level, found, step)
+    return Finding("disk_space", Level.OK, found)
+
+
+def _size(count: int) -> str:
+    for unit, size in (("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count // 1024} KB"

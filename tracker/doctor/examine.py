@@ -1,0 +1,217 @@
+"""The whole examination: gather, judge, and hand back the findings in the order in which they are read.
+
+Owns which checks there are and what each is given. It writes to no store, sends no order, and leaves nothing
+behind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from tracker import wiring
+from tracker.clock import HostZone
+from tracker.config.settings import KEYS, PATHS, Settings
+from tracker.core.alert_updates import instant
+from tracker.doctor import check_files, check_machine, check_status_socket, days, filesystems, read_stores
+from tracker.doctor.check_gateway import judge_visit
+from tracker.doctor.check_time_zones import judge_created_at
+from tracker.doctor.finding import FolderState, Place, PortState, StatusPort
+from tracker.doctor.findings import Finding, Level, as_json, counted, is_well
+from tracker.doctor.probes import Probes
+from tracker.doctor.running import judge_running
+from tracker.doctor.spans import offset
+from tracker.status.client import read_token
+
+PATIENCE_SECONDS: Final = 10.0
+"""The most that one answer of the gateway is waited for."""
+_LIKELY_ZONES: Final = (
+    *("UTC", "America/New_York", "America/Chicago", "America/Los_Angeles"),
+    *("Europe/London", "Europe/Berlin", "Asia/Kolkata", "Asia/Tokyo", "Australia/Sydney"),
+)
+_SOURCES: Final = ("environment variable", "flag")
+
+
+def examine_machine(probes: Probes) -> Iterator[Finding]:
+    """Yield what can be told without settings."""
+    found = probes.machine()
+    yield check_machine.judge_python(found)
+    yield check_machine.judge_zones(found)
+
+
+def examine(settings: Settings, source: Path | None, probes: Probes, *, offline: bool) -> Iterator[Finding]:
+    """Yield all findings; `source` is the settings file, None where there is none."""
+    of_machine = list(examine_machine(probes))
+    yield from of_machine
+    yield check_machine.judge_settings("" if source is None else str(source), _overrides(settings))
+    why_not_ask = "as wanted (--offline)" if offline else ""
+    if not is_well(of_machine):
+        # The client library may not even load.
+        why_not_ask = "since this Python is not fit for it"
+    yield from _Examination(settings, probes).findings(why_not_ask)
+
+
+def answer(findings: list[Finding], *, now: datetime, offline: bool) -> dict[str, Any]:
+    """Return the findings as programs read them; `ok` and `schema` come before."""
+    return {
+        "checked_at": instant(now),
+        "offline": offline,
+        "well": is_well(findings),
+        "counts": counted(findings),
+        "findings": [as_json(finding) for finding in findings],
+    }
+
+
+def _overrides(settings: Settings) -> Mapping[str, int]:
+    origins = [settings.origin(section, key) for section, keys in KEYS.items() for key in keys]
+    return {name: sum(origin.startswith(f"{name} ") for origin in origins) for name in _SOURCES}
+
+
+class _Examination:
+    """Hold what several checks share."""
+
+    def __init__(self, settings: Settings, probes: Probes) -> None:
+        self._settings = settings
+        self._probes = probes
+        self._now = probes.now()
+        self._here = HostZone()
+        mountinfo = probes.mountinfo()
+        self._can_tell_mounts = mountinfo is not None
+        ground = filesystems.Ground(probes.disk, mountinfo, probes.space)
+        self._places = {
+            f"{section}.{key}": self._look(ground, section, key, path)
+            for section, key in PATHS
+            if (path := getattr(getattr(settings, section), key)) is not None
+        }
+        status = settings.status
+        self._port = probes.port(status.host, status.port, read_token(status.token_file))
+        self._locks = [
+            read_stores.read_lock(path) for path in (settings.stores.journal, settings.stores.alerts)
+        ]
+        self._ours = _is_ours(self._port, settings.stores.journal)
+
+    def _look(self, ground: filesystems.Ground, section: str, key: str, path: Path) -> Place:
+        origin = self._settings.origin(section, key)
+        return filesystems.look_at(
+            ground, f"{section}.{key}", path, origin, configured=not origin.startswith("default of ")
+        )
+
+    def findings(self, why_not_ask: str) -> Iterator[Finding]:
+        """Yield what the settings lead to; `why_not_ask` keeps from asking the gateway, if there is one."""
+        yield from self._stores()
+        place = self._places["stores.journal"]
+        yield check_files.judge_folder(place)
+        bound_to, journal = self._journal(place)
+        yield journal
+        yield from self._file_system(place)
+        yield check_machine.judge_space(list(self._places.values()))
+        yield from self._around()
+        if why_not_ask:
+            step = "have it asked before the first trade"
+            yield Finding("gateway", Level.NOTE, f"not asked, {why_not_ask}", step)
+        else:
+            yield from self._gateway(bound_to)
+        zone, name = self._settings.login_zone(), self._zone_name(self._settings.gateway.timezone)
+        yield days.tell_day(zone, name, self._here, self._now)
+        yield days.tell_resets(self._here, self._now)
+
+    def _stores(self) -> Iterator[Finding]:
+        settings, probes, now = self._settings, self._probes, self._now
+        alerts = self._places["stores.alerts"]
+        yield check_files.judge_folder(alerts)
+        records = read_stores.NOTHING
+        if alerts.folder is FolderState.THERE and not alerts.is_folder:
+            records = read_stores.read_records(settings, alerts, probes.pause)
+        yield check_files.judge_alerts_file(alerts, records)
+        yield from self._file_system(alerts)
+        if records.count:
+            yield judge_created_at(
+                records.stamps,
+                settings.store_zone(),
+                self._zone_name(settings.stores.timezone),
+                self._other_zones(),
+                now=now,
+                written_at=records.written_at,
+            )
+        troubles = read_stores.read_alerter_stores(settings, probes.now)
+        for setting in check_files.READ_ONLY:
+            place = self._places[setting]
+            yield check_files.judge_alerter_store(place, troubles.get(place.path, ""))
+
+    def _file_system(self, place: Place) -> Iterator[Finding]:
+        if place.folder is FolderState.THERE or place.will_be_made:
+            yield check_files.judge_file_system(place, can_tell=self._can_tell_mounts)
+
+    def _journal(self, place: Place) -> tuple[str | None, Finding]:
+        held = any(lock.holder for lock in self._locks[:1])
+        facts = read_stores.read_journal(self._settings.stores.journal, in_use=held)
+        return facts.bound_to, check_files.judge_journal(place, facts)
+
+    def _around(self) -> Iterator[Finding]:
+        """Yield what stands beside the stores: folders, other trackers, the status socket."""
+        for setting in ("status.token_file", "log.file"):
+            if setting in self._places:
+                yield check_files.judge_folder(self._places[setting])
+        yield check_files.judge_locks(self._locks, self._port, ours=self._ours)
+        yield check_status_socket.judge_status_port(self._port, ours=self._ours)
+        token = read_stores.read_token_file(self._settings.status.token_file)
+        yield check_status_socket.judge_token(token, self._port, running=self._ours)
+
+    def _gateway(self, bound_to: str | None) -> Iterator[Finding]:
+        settings, gateway = self._settings, self._settings.gateway
+        if self._ours and self._port.status is not None:
+            yield from judge_running(
+                self._port.status,
+                client_id=gateway.client_id,
+                watched=gateway.accounts,
+                binds=gateway.bind_manual_orders,
+                port=gateway.port,
+            )
+            return
+        holder = next((lock.holder for lock in self._locks if lock.holder), "")
+        if holder:
+            yield self._not_disturbed(holder)
+            return
+        options = wiring.link_options(settings)
+        patience = min(gateway.request_timeout, PATIENCE_SECONDS)
+        visited = self._probes.visit(dataclasses.replace(options, request_timeout=patience), self._probes.now)
+        yield from judge_visit(
+            visited,
+            host=gateway.host,
+            port=gateway.port,
+            client_id=gateway.client_id,
+            watched=gateway.accounts,
+            binds=gateway.bind_manual_orders,
+            bound_to=bound_to,
+            early_fill=timedelta(seconds=settings.matching.early_fill),
+            zone=settings.login_zone(),
+            zone_name=self._zone_name(gateway.timezone),
+            now=self._probes.now(),
+        )
+
+    def _not_disturbed(self, holder: str) -> Finding:
+        """Leave the client id to the tracker that has the stores: taking it would cut its link."""
+        found = f"not asked, since {holder} may be using its client id"
+        return Finding("gateway", Level.NOTE, found, "see other_tracker")
+
+    def _zone_name(self, configured: str) -> str:
+        return configured or f"the host's time zone ({offset(self._here, self._now)})"
+
+    def _other_zones(self) -> Mapping[str, tzinfo]:
+        """Return the zones that might be meant instead, by what to set."""
+        configured = self._settings.stores.timezone
+        zones: dict[str, tzinfo] = {'"" (the host\'s)': self._here} if configured else {}
+        return zones | {name: ZoneInfo(name) for name in _LIKELY_ZONES if name != configured}
+
+
+def _is_ours(port: StatusPort, journal: Path) -> bool:
+    """Tell whether the tracker on the status port is the one of these stores."""
+    return (
+        port.state is PortState.TRACKER
+        and port.journal is not None
+        and port.journal.resolve() == journal.resolve()
+    )

@@ -1,0 +1,145 @@
+"""Read the stores, the journal, the locks and the token, as far as that leaves no trace.
+
+Owns how each is looked at without changing it. It never creates a file beside a store, and a lock that it
+tests is let go at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from tracker import wiring
+from tracker.config.settings import Settings
+from tracker.core.model import StoreAway
+from tracker.doctor.finding import JournalFacts, Lock, Place, Records, Stamp, Token
+from tracker.journal.journal import JournalFailed, size_of
+from tracker.queries.socket_commands import ask_journal
+from tracker.stores.alerter_stores import AlerterStores
+from tracker.wiring import AlertStores
+
+_TRIES: Final = 6
+_PAUSE_SECONDS: Final = 0.2
+"""Between two looks at alerts.json: its writer empties it for a moment."""
+COPIED_MOST: Final = 512 * 1024 * 1024
+"""Largest journal that is copied for a look into it, in bytes."""
+NOTHING: Final = Records(0, 0, (), ())
+"""What there is to read where there is no folder to read in."""
+
+
+def read_records(settings: Settings, place: Place, pause: Callable[[float], None]) -> Records:
+    """Read alerts.json, several times where its writer seems to be at it."""
+    store = wiring.alert_stores(settings, wiring.names_of(settings))
+    trouble = ""
+    try:
+        for attempt in range(_TRIES):
+            if attempt:
+                pause(_PAUSE_SECONDS)
+            try:
+                store.refresh()
+                trouble = ""
+                break
+            except StoreAway as error:
+                trouble = str(error)
+        return _records(store, place, trouble)
+    finally:
+        # Nothing was replaced, so there is nothing late to merge.
+        with suppress(StoreAway):
+            store.alerts_file.close()
+
+
+def _records(store: AlertStores, place: Place, trouble: str) -> Records:
+    alerts = store.alerts()
+    named = [(f"{alert.id.alerter}/{alert.id.ticker}", alert) for alert in alerts]
+    return Records(
+        count=len(alerts),
+        open=sum(alert.open for alert in alerts),
+        stamps=tuple(Stamp(name, alert.id.created_at) for name, alert in named if alert.created_at),
+        problems=tuple((name, alert.problems[0]) for name, alert in named if alert.problems),
+        trouble=trouble,
+        written_at=None if place.file is None else datetime.fromtimestamp(place.file.modified_ns / 1e9, UTC),
+    )
+
+
+def read_alerter_stores(settings: Settings, now: Callable[[], datetime]) -> Mapping[Path, str]:
+    """Return for each of the two read-only stores why it cannot be read; without those that can."""
+    stores = AlerterStores(
+        settings.stores.contracts,
+        settings.stores.stocks,
+        zone=settings.store_zone(),
+        names=wiring.names_of(settings),
+        now=now,
+    )
+    stores.refresh()
+    return {path: why for path, (_, why) in stores.troubles.items()}
+
+
+def read_journal(path: Path, *, in_use: bool) -> JournalFacts:
+    """Ask the journal what it is bound to; `in_use` says that a process has it open.
+
+    SQLite makes two files beside a journal that it opens, even for reading, and a reader leaves them there.
+    A journal in use has them; of any other one a copy is opened.
+    """
+    if not path.exists():
+        return JournalFacts()
+    try:
+        if in_use:
+            return _asked(path)
+        size = size_of(path)
+        if size > COPIED_MOST:
+            return JournalFacts(unread=f"not looked into, being {size >> 20} MB; `tracker status` tells")
+        with TemporaryDirectory(prefix="tracker-doctor-") as folder:
+            copy = Path(folder) / path.name
+            shutil.copyfile(path, copy)
+            beside = path.with_name(f"{path.name}-wal")
+            if beside.exists():
+                shutil.copyfile(beside, copy.with_name(beside.name))
+            return _asked(copy, instead_of=path)
+    except OSError as error:
+        # That the journal cannot be opened is known by then; what fails here is the copy.
+        return JournalFacts(unread=f"not looked into, since it cannot be copied ({error.strerror or error})")
+
+
+def _asked(path: Path, instead_of: Path | None = None) -> JournalFacts:
+    try:
+        return JournalFacts(bound_to=ask_journal(path, lambda journal: journal.meta("mode")))
+    except JournalFailed as error:
+        text = str(error)
+        return JournalFacts(trouble=text if instead_of is None else text.replace(str(path), str(instead_of)))
+
+
+def read_lock(path: Path) -> Lock:
+    """Tell who holds the lock of a file, as `stores.lock` places it; takes it for an instant, shared."""
+    path = path.resolve()
+    place = path.with_name(path.name + ".lock")
+    try:
+        descriptor = os.open(place, os.O_RDWR | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return Lock(path, "")
+    except OSError as error:
+        return Lock(place, "", f"cannot be opened: {error.strerror or error}")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        who = os.pread(descriptor, 500, 0).decode(errors="replace").strip()
+        return Lock(path, who or "another process")
+    finally:
+        os.close(descriptor)
+    return Lock(path, "")
+
+
+def read_token_file(path: Path) -> Token:
+    """Look at the token's file, without reading it out."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return Token(path, None, False)
+    return Token(path, mode, os.access(path, os.R_OK))

@@ -1,0 +1,150 @@
+"""One look at all that the gateway tells of an account, for an audit.
+
+Owns what is overheard while positions, the day's executions and orders are asked, repeats of what is
+journalled included, and its reading into a `BrokerView`. It sends nothing and journals nothing: what is
+overheard goes its usual way too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Final, TypeVar
+
+from tracker.core.audit.inputs import BrokerView
+from tracker.core.model import BrokerFact, CompletedOrder, Execution, Frame, OpenOrder, Position, Source
+from tracker.gateway.dedup import Fields
+from tracker.gateway.ib_insync_compat import IB
+from tracker.gateway.normalise import normalise
+from tracker.gateway.requests import COMPLETED_ORDERS, EXECUTIONS, OPEN_ORDERS, POSITIONS
+
+_WANTED: Final = {"5": OPEN_ORDERS, "61": POSITIONS, "101": COMPLETED_ORDERS}
+"""Message -> the question that it answers; outside of that answer it is a push, which lists nothing."""
+_PUSHED: Final = "-1"
+
+Fact = TypeVar("Fact", bound=BrokerFact)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Hold what one look saw."""
+
+    view: BrokerView
+    orders: frozenset[int]
+    """permIds of every order that any answer, or `ib.trades()`, named."""
+    fills: int
+    """Executions in the answers and in `ib.fills()`, each once."""
+    refused: tuple[str, ...] = ()
+    """Questions that the gateway's settings forbid; they are no fault and nothing is concluded."""
+
+
+class Look:
+    """Listen during one round of questions; `asking` and `answered` bracket each of them."""
+
+    def __init__(self, asked_at: datetime, login_zone: tzinfo) -> None:
+        self._asked_at = asked_at
+        self._login_zone = login_zone
+        self._question = ""
+        self._heard: dict[str, list[Fields]] = {POSITIONS: [], OPEN_ORDERS: [], COMPLETED_ORDERS: []}
+        self._listed: list[Fields] = []
+        self._live_between: list[Fields] = []
+        self._answers: dict[str, bool] = {}
+        self._refused: list[str] = []
+        self._since: dict[str, datetime] = {}
+        self._silent_accounts: list[str] = []
+
+    def asking(self, question: str) -> None:
+        """Begin to hear the answer to one of the questions of `inquiries`."""
+        self._question = question
+
+    def answered(self, *, ended: bool, refused: bool = False) -> None:
+        """End it; `refused` says that the gateway does not allow the question."""
+        if refused:
+            self._refused.append(self._question)
+        self._answers[self._question] = ended
+        self._question = ""
+
+    def swept(self, account: str, since: datetime, *, ended: bool) -> None:
+        """Learn how the sweep of one account went; `since` is how far back it reaches."""
+        if ended:
+            self._since[account] = since
+        else:
+            self._silent_accounts.append(account)
+
+    def saw(self, fields: Fields) -> None:
+        """Hear one message."""
+        message = fields[0] if fields else ""
+        if message == "11":
+            if fields[1:2] != (_PUSHED,):
+                self._listed.append(fields)
+            elif self._question == POSITIONS:
+                self._live_between.append(fields)
+        elif message in _WANTED and _WANTED[message] == self._question:
+            self._heard[self._question].append(fields)
+
+    def result(self, ib: IB, *, severed: bool) -> Looked:
+        """Read what was heard, beside the trades and fills that ib_insync has gathered by itself.
+
+        `severed`: the gateway had lost IBKR meanwhile, so that it told what it knew before. Then nothing
+        counts as answered.
+        """
+        executions = list({each.key: each for each in self._facts(self._listed, Execution)}.values())
+        positions = self._facts_of(POSITIONS, Position)
+        open_orders = self._facts_of(OPEN_ORDERS, OpenOrder)
+        completed = self._facts_of(COMPLETED_ORDERS, CompletedOrder)
+        disturbed = {
+            (each.account, each.contract.con_id) for each in self._facts(self._live_between, Execution)
+        }
+        view = BrokerView(
+            self._asked_at,
+            None if positions is None else _last_of_each(positions),
+            frozenset(disturbed),
+            tuple(executions),
+            dict(self._since),
+            open_orders,
+            completed,
+            tuple(self._unanswered()),
+        )
+        if severed:
+            view = BrokerView(self._asked_at, unanswered=("IBKR, which the gateway has lost",))
+        known = {(fill.execution.acctNumber, fill.execution.execId) for fill in ib.fills()}
+        orders = {
+            *(trade.order.permId for trade in ib.trades()),
+            *(execution.perm_id for execution in executions),
+            *(order.perm_id for order in open_orders or ()),
+            *(order.perm_id for order in completed or ()),
+        }
+        return Looked(
+            view,
+            frozenset(perm_id for perm_id in orders if perm_id > 0),
+            len(known | {(each.account, each.exec_id) for each in executions}),
+            tuple(_words(question) for question in self._refused),
+        )
+
+    def _unanswered(self) -> Iterator[str]:
+        for question in (POSITIONS, OPEN_ORDERS, COMPLETED_ORDERS):
+            if not self._answers.get(question) and question not in self._refused:
+                yield _words(question)
+        for account in self._silent_accounts:
+            yield f"{EXECUTIONS} of {account}"
+
+    def _facts_of(self, question: str, kind: type[Fact]) -> tuple[Fact, ...] | None:
+        """Return the facts of an answer that ended; None where it did not: failed is not empty."""
+        return tuple(self._facts(self._heard[question], kind)) if self._answers.get(question) else None
+
+    def _facts(self, heard: Collection[Fields], kind: type[Fact]) -> Iterator[Fact]:
+        for fields in heard:
+            fact = normalise(Frame(0, self._asked_at, 0, Source.BROKER, fields), self._login_zone)
+            # What cannot be read is in the journal, counted and shown; here it is as good as not listed.
+            if isinstance(fact, kind):
+                yield fact
+
+
+def _last_of_each(positions: Collection[Position]) -> tuple[Position, ...]:
+    """Return one row for each contract: a push during the answer comes behind the row that it replaces."""
+    return tuple({(row.account, row.contract.con_id): row for row in positions}.values())
+
+
+def _words(question: str) -> str:
+    return question.replace("_", " ")

@@ -1,0 +1,193 @@
+"""The questions that one connection asks: sent raw, ended by what the tap sees.
+
+Owns the pending requests of a connection and the notes about them; each note is durable before its request
+leaves. It never uses ib_insync's own futures: a request that times out there stays behind and silences an
+event for the rest of the session, and of two concurrent ones one never ends. A late End finds nothing here.
+
+Positions carry no number, so whose End came is not always known. After a request without one the next may be
+asked at once: whichever of the two ends first, the rows since the first make a whole answer. Only then, with
+the other's End perhaps still on its way, are they barred: it would end a third before its rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
+
+from tracker.core.model import Notice, Source
+from tracker.gateway.capture_sink import Recorder
+from tracker.gateway.dedup import Fields
+from tracker.gateway.ib_insync_compat import ExecutionFilter
+from tracker.gateway.link import LinkOptions
+
+POSITIONS: Final = "positions"
+EXECUTIONS: Final = "executions"
+OPEN_ORDERS: Final = "open_orders"
+COMPLETED_ORDERS: Final = "completed_orders"
+
+_ENDS: Final = {"53": OPEN_ORDERS, "62": POSITIONS, "102": COMPLETED_ORDERS}
+_FIRST_REQUEST: Final = 900_000_000
+"""Far from order ids, since a notice names either kind of id in one field."""
+_NO_REQUEST: Final = -1
+_LATEST_END: Final = 3
+"""An End that has not come after so many times the patience for it never will."""
+
+_Question: TypeAlias = tuple[str, int]
+
+
+class Inquiries:
+    """Ask positions, executions and orders over one connection; one of each kind at a time."""
+
+    def __init__(self, client: Any, recorder: Recorder, options: LinkOptions) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._options = options
+        self._loop = asyncio.get_running_loop()
+        self._pending: dict[_Question, asyncio.Future[bool]] = {}
+        self._next_request = _FIRST_REQUEST
+        self._answered_at: float | None = None
+        """Loop time of the last message that answered the pending executions request."""
+        self._named: set[str] = set()
+        """execIds that the answer under way about executions has named."""
+        self.listed = 0
+        """How many executions the last answer named."""
+        self.forbidden: set[str] = set()
+        """Questions that the gateway's Read-Only API refuses; asking again changes nothing."""
+        self._ends_owed = 0
+        """Positions requests whose End was not seen."""
+        self._ambiguous_at: float | None = None
+        """Loop time of an End that left others owed."""
+        self.live_executions = 0
+        """Executions pushed by the gateway so far, repeats included."""
+
+    async def positions(self) -> bool:
+        """Ask what is held; True when the answer ended, False when it timed out."""
+        assert not self.positions_barred, "an earlier End would be taken for this one's"
+        if self._ambiguous_at is not None:
+            self._ambiguous_at = None
+            self._ends_owed = 0
+        self._ends_owed += 1
+        return await self._ask((POSITIONS, _NO_REQUEST), (POSITIONS,), self._client.reqPositions)
+
+    @property
+    def positions_barred(self) -> float:
+        """Return for how many seconds a late End could be taken for that of a new request for positions."""
+        if self._ambiguous_at is None:
+            return 0.0
+        return max(0.0, self._ambiguous_at + _LATEST_END * self._options.request_timeout - self._loop.time())
+
+    async def open_orders(self) -> bool:
+        """Ask for the open orders of all clients, which binds none; True when the answer ended."""
+        return await self._ask((OPEN_ORDERS, _NO_REQUEST), (OPEN_ORDERS,), self._client.reqAllOpenOrders)
+
+    async def completed_orders(self) -> bool:
+        """Ask for the day's completed orders; True when the answer ended."""
+        question = (COMPLETED_ORDERS, _NO_REQUEST)
+        return await self._ask(question, (COMPLETED_ORDERS,), lambda: self._client.reqCompletedOrders(False))
+
+    async def executions(self, account: str) -> bool:
+        """Ask for one account's executions of the whole day; True when the answer ended.
+
+        No time filter: a zone-less one is read in TWS's zone and would make a false proof. An answer that
+        ended is proof up to its request if it names all that is journalled for that day; a note says so.
+        """
+        request = self._next_request
+        self._next_request += 1
+        self._answered_at = None
+        self._named = set()
+        query = ExecutionFilter(acctCode=account)
+        midnight, asked = self.midnight(), self._recorder.now()
+        ended = await self._ask(
+            (EXECUTIONS, request),
+            (EXECUTIONS, str(request), account),
+            lambda: self._client.reqExecutions(request, query),
+        )
+        # On a busy day they are megabytes.
+        named, self._named = self._named, set()
+        self.listed = len(named)
+        if ended:
+            missing = self._recorder.sink.unlisted(account, named, midnight, asked)
+            self._recorder.note(
+                Source.LINK, "proof", str(request), f"missing {missing}" if missing else "complete"
+            )
+        return ended
+
+    def midnight(self) -> datetime:
+        """Return the beginning of the account's day, to which an answer reaches back."""
+        local = self._recorder.now().astimezone(self._options.login_zone)
+        return local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+
+    def saw(self, fields: Fields) -> None:
+        """Learn a message that the connection brought."""
+        message = fields[0] if fields else ""
+        if message == "11":
+            if fields[1:2] == ("-1",):
+                self.live_executions += 1
+            elif self._waits_for(EXECUTIONS, fields[1:2]):
+                self._answered_at = self._loop.time()
+                self._named.update(fields[14:15])
+        elif message == "59":
+            if self._answered_at is not None:
+                self._answered_at = self._loop.time()
+        elif message == "55":
+            self._end(EXECUTIONS, fields[2:3], ended=True)
+        elif message in _ENDS:
+            if _ENDS[message] == POSITIONS:
+                self._ends_owed = max(0, self._ends_owed - 1)
+                self._ambiguous_at = self._loop.time() if self._ends_owed else None
+            self._end(_ENDS[message], (str(_NO_REQUEST),), ended=True)
+
+    def refused(self, notice: Notice) -> None:
+        """Learn an error; one that names a pending request ends it without an answer."""
+        if 2100 <= notice.code < 2200:
+            return
+        self._end(EXECUTIONS, (str(notice.request_id),), ended=False)
+        if notice.code == 321 and notice.request_id == _NO_REQUEST:
+            # With the Read-Only API on, the refusal of completed orders names no request.
+            if any(of == COMPLETED_ORDERS for of, _ in self._pending):
+                self.forbidden.add(COMPLETED_ORDERS)
+            self._end(COMPLETED_ORDERS, (str(_NO_REQUEST),), ended=False)
+
+    def _waits_for(self, kind: str, request: Fields) -> bool:
+        return any((kind, str(number)) == (of, *request) for of, number in self._pending)
+
+    def _end(self, kind: str, request: Fields, *, ended: bool) -> None:
+        for (of, number), future in self._pending.items():
+            if (of, str(number)) == (kind, *request) and not future.done():
+                future.set_result(ended)
+
+    async def _ask(self, question: _Question, sent: Fields, send: Callable[[], None]) -> bool:
+        answer: asyncio.Future[bool] = self._loop.create_future()
+        assert question[0] not in {kind for kind, _ in self._pending}, f"two {question[0]} requests at once"
+        self._pending[question] = answer
+        try:
+            self._recorder.note(Source.SENT, *sent)
+            send()
+            ended = await self._answer(question, answer)
+        finally:
+            del self._pending[question]
+        if not ended:
+            self._recorder.note(Source.LINK, "timeout", question[0], str(question[1]))
+        return ended
+
+    async def _answer(self, question: _Question, answer: asyncio.Future[bool]) -> bool:
+        """Wait for the End, no longer than request_timeout; note a sweep that fell quiet without one."""
+        deadline = self._loop.time() + self._options.request_timeout
+        quiet = self._options.quiet_seconds
+        may_fall_quiet = question[0] == EXECUTIONS
+        while not answer.done():
+            now = self._loop.time()
+            if now >= deadline:
+                return False
+            patience = deadline - now
+            if may_fall_quiet:
+                since = now if self._answered_at is None else self._answered_at
+                if now - since >= quiet:
+                    self._recorder.note(Source.LINK, "quiet", str(question[1]))
+                    may_fall_quiet = False
+                else:
+                    patience = min(patience, since + quiet - now)
+            await asyncio.wait({answer}, timeout=patience)
+        return answer.result()

@@ -1,0 +1,488 @@
+"""Keep every input and every state row, in one SQLite file.
+
+Owns all SQL. Frames are appended before anything looks at them, or in one commit with what they mean, which
+costs none of them if it fails; a frame is never changed. State rows are written only inside a step, with the
+cursor, in one transaction. Durable means durable: WAL with synchronous=FULL, set and read back; a commit that
+returned survives a power cut. One connection, used on one thread, by the one daemon that holds the lock.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from operator import is_
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
+from tracker.core.state import EXECUTIONS, FEES, root_text
+from tracker.journal.migrations import MIGRATIONS
+from tracker.journal.rows import JournalBook, select
+from tracker.journal.rows import JournalFailed as JournalFailed
+
+_ALERTS: Final = msgspec.json.Decoder(tuple[Alert, ...])
+_TAIL_FRAMES: Final = 20_000
+"""Frames kept as they were appended, for the pump; when there are more it reads them from the file."""
+_MANY: Final = 8
+"""Messages about fills from which on they are looked up together."""
+_CLOCKS_APART: Final = timedelta(hours=1)
+"""More than the broker's clock and ours can differ by."""
+
+Arriving = Sequence[tuple[Source, tuple[str, ...]]]
+"""Frames that have no number yet."""
+
+KEPT: Final = "kept"
+"""Outcome in the store's log under which a record's text is kept beside its first update."""
+REMOVING: Final = "removing"
+"""Outcome under which a record's whole text is kept before it is taken out."""
+
+
+class Journal:
+    """Hold the journal open.
+
+    `read_only` opens an existing file for looking, beside a running daemon. Raises JournalFailed.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        try:
+            self._db = _open(path, read_only=read_only)
+        except sqlite3.Error as error:
+            raise JournalFailed(
+                f"the journal {path} cannot be opened: {error}; check its folder's permissions and free space"
+            ) from error
+        self.book = JournalBook(self._db)
+        self._captured: dict[ExecutionKey, None] = {}
+        self._last_seq = int(select(self._db, "SELECT coalesce(max(seq), 0) FROM frames")[0][0])
+        self._tail: list[Frame] = []
+        """The newest frames, without a gap, as far back as the cursor or less."""
+        self._considered: list[tuple[int, str, bytes]] = []
+        self._dumped: tuple[Sequence[Alert], bytes] = ((), b"")
+        """What the last decision looked at, and how it is written: the fills of one order see the same."""
+
+    def close(self) -> None:
+        """Close the file; what was committed stays."""
+        self._db.close()
+
+    # Frames
+
+    def append(self, session: int, received_at: datetime, frames: Arriving) -> None:
+        """Append frames in one commit, durable on return; raises JournalFailed."""
+        arrived = self._numbered(session, received_at, frames)
+        with self._transaction():
+            self._insert(arrived)
+        self._keep(arrived)
+
+    @contextmanager
+    def append_and_step(
+        self, session: int, received_at: datetime, frames: Arriving
+    ) -> Iterator[tuple[Sequence[Frame], Callable[[int], None]]]:
+        """Append frames and open a step over them, all in one commit; nothing else may wait to be applied.
+
+        Yields the frames, and what `step` yields. A block that fails takes back what it changed and nothing
+        else: the frames are durable when its error goes on. Raises JournalFailed, and then nothing is kept.
+        """
+        assert not self.waiting, "frames are applied in their order"
+        arrived = self._numbered(session, received_at, frames)
+        failed: Exception | None = None
+        with self._changing_rows() as cursor:
+            self._insert(arrived)
+            self._db.execute("SAVEPOINT step")
+            try:
+                yield arrived, partial(self._advance, cursor)
+                self._write_rows()
+            except (sqlite3.Error, JournalFailed):
+                raise
+            except Exception as error:
+                self._db.execute("ROLLBACK TO step")
+                cursor.clear()
+                self._forget_rows()
+                failed = error
+        if failed is not None:
+            self._keep(arrived)
+            raise failed
+        self._last_seq = arrived[-1].seq
+
+    def _numbered(self, session: int, received_at: datetime, frames: Arriving) -> list[Frame]:
+        first = self._last_seq + 1
+        return [
+            Frame(seq, received_at, session, source, tuple(fields))
+            for seq, (source, fields) in enumerate(frames, first)
+        ]
+
+    def _insert(self, frames: Sequence[Frame]) -> None:
+        self._db.executemany(
+            "INSERT INTO frames (seq, received_at, session, source, fields) VALUES (?, ?, ?, ?, ?)",
+            [
+                (one.seq, one.received_at.timestamp(), one.session, one.source.value, _text(one).encode())
+                for one in frames
+            ],
+        )
+
+    def _keep(self, frames: Sequence[Frame]) -> None:
+        """Keep appended frames until they are applied."""
+        self._last_seq += len(frames)
+        if len(self._tail) + len(frames) > _TAIL_FRAMES:
+            self._tail.clear()
+        self._tail += frames
+        for frame in frames:
+            fields = frame.fields
+            if fields[0] == "11" and len(fields) > 16:
+                self._captured[ExecutionKey(fields[16], fields[14])] = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether frames wait to be applied."""
+        return self._last_seq > self.cursor
+
+    def knows(self, account: str, exec_id: str) -> bool:
+        """Tell whether an execution is in the journal already, booked or waiting to be."""
+        if ExecutionKey(account, exec_id) in self._captured:
+            return True
+        return self.book.has(EXECUTIONS, f"{account} {exec_id}")
+
+    def expect(self, messages: Sequence[Sequence[str]]) -> None:
+        """Look up at once what is asked of many messages one by one: what is new in them.
+
+        Outside a transaction each single look costs SQLite its locks, and in a stream of fills hardly
+        anything is there yet.
+        """
+        executions = [fields for fields in messages if fields[:1] == ("11",) and len(fields) > 16]
+        fees = {fields[2] for fields in messages if fields[:1] == ("59",) and len(fields) > 2}
+        if len(executions) + len(fees) < _MANY:
+            return
+        exec_ids = {fields[14] for fields in executions}
+        roots = {root_text(fields[16], fields[14]) for fields in executions}
+        look_up = self.book.look_up
+        look_up(EXECUTIONS, {f"{fields[16]} {fields[14]}" for fields in executions})
+        look_up(EXECUTIONS, [root for root in roots if root is not None], "root")
+        look_up(EXECUTIONS, exec_ids | fees, "exec_id")
+        look_up(FEES, exec_ids | fees)
+
+    def knows_fee(self, fee: CommissionReport) -> bool:
+        """Tell whether the report of an execution that was applied last says the same."""
+        return self.book.get(FEES, fee.exec_id) == fee
+
+    def unlisted(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
+        """Count the account's executions since then that an answer did not list, in any version.
+
+        Those received after it was asked for need not be in it. Times are aware.
+        """
+        start = f"{account} "
+        absent: list[str] = []
+        for day in (since.date(), since.date() + timedelta(days=1), since.date() + timedelta(days=2)):
+            keys = self.book.keys(EXECUTIONS, "day", day.isoformat())
+            absent += [key for key in keys if key.startswith(start) and key[len(start) :] not in listed]
+        rows = [booked for key in absent if (booked := self.book.get(EXECUTIONS, key)) is not None]
+        rows = [row for row in rows if row.received_at < asked]
+        # An answer names the version in force.
+        replaced = {row.superseded_by for row in rows if row.superseded_by}.intersection(listed)
+        rows = [row for row in rows if row.execution.time >= since and row.superseded_by not in replaced]
+        # On a busy day the roots of all that it names are dear; seldom anything is left to ask them for.
+        roots = {_root(exec_id) for exec_id in listed} if rows else set()
+        return sum(_root(row.execution.exec_id) not in roots for row in rows)
+
+    def fills_since(self, since: datetime) -> tuple[int, int]:
+        """Count the fills executed since then (aware), and those of them whose fee is not known yet.
+
+        Neither a replaced version nor a combo's own line is one. Asked of the file, since on a busy day
+        decoding them all would hold up the fills that come meanwhile.
+        """
+        since = since.astimezone(UTC)
+        (found,) = select(
+            self._db,
+            "SELECT COUNT(*), TOTAL(NOT EXISTS (SELECT 1 FROM fees AS f WHERE f.key = e.exec_id"
+            " AND json_extract(CAST(f.body AS TEXT), '$.commission') IS NOT NULL))"
+            " FROM executions AS e WHERE e.day >= ?"
+            " AND json_extract(CAST(e.body AS TEXT), '$.execution.time') >= ?"
+            " AND json_extract(CAST(e.body AS TEXT), '$.superseded_by') = ''"
+            " AND json_extract(CAST(e.body AS TEXT), '$.execution.contract.sec_type') <> 'BAG'",
+            # The day is that of the receipt, which comes after the execution but for the clocks' difference.
+            # Times are texts in UTC: what follows the seconds is greater than nothing.
+            ((since - _CLOCKS_APART).date().isoformat(), f"{since:%Y-%m-%dT%H:%M:%S}"),
+        )
+        return int(found[0]), int(found[1])
+
+    def frames_after(self, seq: int, limit: int) -> list[Frame]:
+        """Return the next frames in order, at most `limit`."""
+        if seq >= self._last_seq:
+            return []
+        if self._tail and self._tail[0].seq <= seq + 1:
+            start = seq + 1 - self._tail[0].seq
+            return self._tail[start : start + limit]
+        rows = select(
+            self._db,
+            "SELECT seq, received_at, session, source, fields FROM frames WHERE seq > ? ORDER BY seq LIMIT ?",
+            (seq, limit),
+        )
+        return [_frame(row) for row in rows]
+
+    def frame(self, seq: int) -> Frame | None:
+        """Return one frame, None where retention has removed it."""
+        rows = select(
+            self._db, "SELECT seq, received_at, session, source, fields FROM frames WHERE seq = ?", (seq,)
+        )
+        return _frame(rows[0]) if rows else None
+
+    def notes(self) -> list[Frame]:
+        """Return what people decided and what the alert store's other users did, in order.
+
+        Those are the frames of `person` and `store`, as far as retention keeps them.
+        """
+        rows = select(
+            self._db,
+            "SELECT seq, received_at, session, source, fields FROM frames"
+            " WHERE source IN ('person', 'store') ORDER BY seq",
+        )
+        return [_frame(row) for row in rows]
+
+    def days(self) -> list[str]:
+        """Return the UTC dates on which executions were received, in order; the index `day` holds them."""
+        found = select(self._db, "SELECT DISTINCT day FROM executions WHERE day IS NOT NULL ORDER BY day")
+        return [str(row[0]) for row in found]
+
+    def drop_frames(self, before: datetime, limit: int = 5000) -> int:
+        """Remove old frames, oldest first, at most `limit`; returns how many went.
+
+        Kept, however old: what was not applied yet, what could not be decoded, what people decided and
+        other programs did to records, and the frame at the cursor, without which its number would come
+        again. All state is in rows of its own and stays for ever, so dedup and `why` lose nothing.
+        """
+        last_session = self.last_session
+        with self._transaction():
+            self._set_meta("session", str(last_session))
+            gone = self._db.execute(
+                "DELETE FROM frames WHERE seq IN (SELECT seq FROM frames WHERE received_at < ? AND seq < ?"
+                " AND source NOT IN ('person', 'store')"
+                " AND seq NOT IN (SELECT CAST(key AS INTEGER) FROM undecoded WHERE open IS NOT NULL)"
+                " ORDER BY seq LIMIT ?)",
+                (before.timestamp(), self.cursor, limit),
+            ).rowcount
+            self._db.execute("DELETE FROM considered WHERE seq < (SELECT min(seq) FROM frames)")
+        return gone
+
+    @property
+    def cursor(self) -> int:
+        """The last frame that was applied."""
+        return int(self.meta("cursor") or 0)
+
+    @property
+    def last_session(self) -> int:
+        """The number of the last connection, 0 before the first."""
+        rows = select(self._db, "SELECT session FROM frames ORDER BY seq DESC LIMIT 1")
+        return int(rows[0][0]) if rows else int(self.meta("session") or 0)
+
+    # The pump's transaction
+
+    @contextmanager
+    def step(self) -> Iterator[Callable[[int], None]]:
+        """Open the transaction in which frames change state; call what it yields with the new cursor.
+
+        With that call all changed rows are written; the commit is what the end of the block still does.
+        Nothing is kept unless the block ends well. Raises JournalFailed when the commit fails.
+        """
+        with self._changing_rows() as cursor:
+            yield partial(self._advance, cursor)
+            self._write_rows()
+
+    @contextmanager
+    def _changing_rows(self) -> Iterator[list[int]]:
+        """Open a transaction; take what is put into the list for the new cursor."""
+        cursor: list[int] = []
+        try:
+            with self._transaction():
+                yield cursor
+        except BaseException:
+            self._forget_rows()
+            raise
+        self.book.committed()
+        if cursor:
+            self._applied(cursor[-1])
+
+    def _advance(self, cursor: list[int], seq: int) -> None:
+        cursor.append(seq)
+        self._write_rows()
+        self._set_meta("cursor", str(seq))
+
+    def _write_rows(self) -> None:
+        self.book.flush()
+        self._flush_considered()
+
+    def _forget_rows(self) -> None:
+        self.book.forget()
+        self._considered.clear()
+
+    def _applied(self, cursor: int) -> None:
+        """Let go of what was kept until its frame was applied."""
+        if self._tail and self._tail[0].seq <= cursor:
+            del self._tail[: cursor + 1 - self._tail[0].seq]
+        if cursor >= self._last_seq:
+            self._captured.clear()
+
+    def considered(self, seq: int, key: ExecutionKey, alerts: Sequence[Alert]) -> None:
+        """Record, inside a step, the alerts that a decision looked at."""
+        if alerts:
+            if not _same(alerts, self._dumped[0]):
+                self._dumped = (alerts, msgspec.json.encode(alerts))
+            body = self._dumped[1]
+            self._considered.append((seq, f"{key.account} {key.exec_id}", body))
+
+    def _flush_considered(self) -> None:
+        if self._considered:
+            self._db.executemany(
+                "INSERT OR REPLACE INTO considered (seq, execution, alerts) VALUES (?, ?, ?)",
+                self._considered,
+            )
+            self._considered.clear()
+
+    def was_considered(self, seq: int, key: ExecutionKey) -> tuple[Alert, ...]:
+        """Return the alerts that a decision looked at."""
+        rows = select(
+            self._db,
+            "SELECT alerts FROM considered WHERE seq = ? AND execution = ?",
+            (seq, f"{key.account} {key.exec_id}"),
+        )
+        return _ALERTS.decode(rows[0][0]) if rows else ()
+
+    # What was done to the alert store
+
+    def log_store(self, at: datetime, entries: Iterable[tuple[str, str, bytes]]) -> None:
+        """Record, inside a step, what was done to the store: (alert's row key, outcome, body)."""
+        self._db.executemany(
+            "INSERT INTO store_log (at, alert, outcome, body) VALUES (?, ?, ?, ?)",
+            [(at.timestamp(), alert, outcome, body) for alert, outcome, body in entries],
+        )
+
+    def store_log(self, alert: str, limit: int = 100) -> list[tuple[datetime, str, bytes]]:
+        """Return what was done to one record, oldest first: (when, outcome, body)."""
+        rows = select(
+            self._db,
+            f"SELECT at, outcome, body FROM store_log WHERE alert = ? AND outcome != '{KEPT}'"
+            " ORDER BY id DESC LIMIT ?",
+            (alert, limit),
+        )
+        return [(_instant(at), outcome, body) for at, outcome, body in reversed(rows)]
+
+    def kept_record(self, alert: str) -> str | None:
+        """Return the newest whole text of one record that the log keeps, None where it keeps none."""
+        rows = select(
+            self._db,
+            f"SELECT body FROM store_log WHERE alert = ? AND outcome IN ('{KEPT}', '{REMOVING}')"
+            " ORDER BY id DESC LIMIT 1",
+            (alert,),
+        )
+        return bytes(rows[0][0]).decode() if rows else None
+
+    # Single values
+
+    def meta(self, name: str) -> str | None:
+        """Return a single value by name."""
+        rows = select(self._db, "SELECT value FROM meta WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows else None
+
+    def set_meta(self, name: str, value: str) -> None:
+        """Keep a single value, in a commit of its own."""
+        with self._transaction():
+            self._set_meta(name, value)
+
+    def _set_meta(self, name: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (name, value))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise JournalFailed(
+                f"the journal {self.path} could not be written: {error}; free space or mend the disk,"
+                " then start the tracker again: nothing is half done"
+            ) from error
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a journal, with those that SQLite keeps beside it for a while."""
+    beside = path.with_name(f"{path.name}-wal")
+    return sum(each.stat().st_size for each in (path, beside) if each.exists())
+
+
+def _text(frame: Frame) -> str:
+    return "\0".join(frame.fields)
+
+
+def _root(exec_id: str) -> str:
+    parts = correction_parts(exec_id)
+    return exec_id if parts is None else parts.root
+
+
+def _same(one: Sequence[object], other: Sequence[object]) -> bool:
+    """Tell whether two sequences hold the very same objects."""
+    return len(one) == len(other) and all(map(is_, one, other))
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _frame(row: tuple[int, float, int, str, bytes]) -> Frame:
+    seq, received_at, session, source, fields = row
+    return Frame(seq, _instant(received_at), session, Source(source), tuple(fields.decode().split("\0")))
+
+
+def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    where = f"{path.absolute().as_uri()}?mode=ro" if read_only else str(path)
+    db = sqlite3.connect(where, uri=read_only, isolation_level=None)
+    try:
+        if not read_only:
+            _make_durable(db, path)
+            _migrate(db)
+        _check_version(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _make_durable(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("PRAGMA busy_timeout = 5000")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    mode = db.execute("PRAGMA journal_mode").fetchone()[0]
+    synchronous = db.execute("PRAGMA synchronous").fetchone()[0]
+    if (mode, synchronous) != ("wal", 2):
+        raise JournalFailed(
+            f"the journal {path} cannot be made durable: SQLite answers journal_mode={mode},"
+            f" synchronous={synchronous}; put it on a local file system"
+        )
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        # One transaction each, the record of it included: a crash leaves the old version or the new.
+        db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+
+
+def _check_version(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise JournalFailed(
+            f"the journal {path} has version {version}, written by a newer tracker (this one knows"
+            f" {len(MIGRATIONS)}); use that one"
+        )
+    if version < len(MIGRATIONS):
+        raise JournalFailed(
+            f"the journal {path} has version {version}, written by an older tracker or never finished;"
+            " start the tracker once to bring it up to date"
+        )

@@ -1,0 +1,320 @@
+"""Keep the rows of the book in the journal's file.
+
+Owns reading, writing and finding state rows, and how much of them is kept decoded. Changed rows are written
+when the step commits, or before that where there are many, never outside one. It knows no frame and decides
+nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tracker.core.state import TABLES, Row, Table
+
+_ENCODE: Final = msgspec.json.Encoder().encode
+_CACHED_ROWS: Final = 2_000
+"""Rows that one table keeps decoded; beyond that the cache begins anew."""
+_ABSENT_KEPT: Final = 5_000
+"""Keys and index values that one table is known to have no row of."""
+
+
+class JournalFailed(Exception):
+    """The journal cannot be opened, read or written; the message names the file, the cause and what to do."""
+
+
+def select(db: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> list[Any]:
+    """Return the rows of a query; raises JournalFailed."""
+    try:
+        return db.execute(sql, values).fetchall()
+    except sqlite3.Error as error:
+        raise _unreadable(db, error) from error
+
+
+def select_each(db: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> Iterator[Any]:
+    """Yield the rows of a query that may have very many; raises JournalFailed."""
+    try:
+        yield from db.execute(sql, values)
+    except sqlite3.Error as error:
+        raise _unreadable(db, error) from error
+
+
+def _unreadable(db: sqlite3.Connection, error: sqlite3.Error) -> JournalFailed:
+    path = db.execute("PRAGMA database_list").fetchone()[2]
+    return JournalFailed(
+        f"the journal {path} could not be read: {error}; restore it from a copy, or move it away and"
+        " start the tracker with a new one"
+    )
+
+
+class JournalBook:
+    """Keep the rows of the book in the journal; changes are written within the step that makes them."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._tables = {table.name: _Rows(table) for table in TABLES}
+
+    def get(self, table: Table[Row], key: str) -> Row | None:
+        row: Row | None = self._tables[table.name].get(self._db, key)
+        return row
+
+    def has(self, table: Table[Row], key: str) -> bool:
+        """Tell whether a row is there, without decoding it."""
+        return self._tables[table.name].has(self._db, key)
+
+    def keys(self, table: Table[Any], index: str, value: str) -> Iterator[str]:
+        """Yield the keys of the rows with this index value in the file, without decoding them."""
+        for (key,) in select_each(self._db, f"SELECT key FROM {table.name} WHERE {index} = ?", (value,)):
+            yield key
+
+    def look_up(self, table: Table[Any], values: Collection[str], index: str = "key") -> None:
+        """Learn at once of which of these the file has no row, which is dear to ask one by one."""
+        self._tables[table.name].look_up(self._db, values, index)
+
+    def count(self, table: Table[Any], index: str, value: str) -> int:
+        """Count the rows with this index value in the file, without decoding them."""
+        (found,) = select(self._db, f"SELECT COUNT(*) FROM {table.name} WHERE {index} = ?", (value,))
+        return int(found[0])
+
+    def find(self, table: Table[Row], index: str, value: str) -> list[Row]:
+        assert index in table.indexes, f"{table.name} has no index {index}"
+        return self._tables[table.name].find(self._db, index, value)
+
+    def every(self, table: Table[Row]) -> Iterable[Row]:
+        kept = self._tables[table.name]
+        kept.write(self._db)
+        for key, body in select(self._db, f"SELECT key, body FROM {table.name} ORDER BY key"):
+            yield kept.load(key, body)
+
+    def put(self, table: Table[Row], row: Row) -> None:
+        self._tables[table.name].put(row)
+
+    def flush(self) -> None:
+        """Write all changed rows into the open transaction."""
+        for kept in self._tables.values():
+            kept.write(self._db)
+
+    def committed(self) -> None:
+        """Let go of decoded rows beyond the bound; all of them are in the file now."""
+        for kept in self._tables.values():
+            if kept.size > _CACHED_ROWS:
+                kept.forget()
+            kept.bound_absent()
+
+    def forget(self) -> None:
+        """Drop what a failed step changed."""
+        for kept in self._tables.values():
+            kept.forget()
+
+
+class _Rows:
+    """Hold the decoded rows of one table: which of them are not written yet, and by what they are found.
+
+    Only this object writes the table, so what was looked up once needs no second look.
+    """
+
+    def __init__(self, table: Table[Any]) -> None:
+        self.rows: dict[str, Any] = {}
+        self.changed: dict[str, None] = {}
+        self.complete: set[tuple[str, str]] = set()
+        """Each (index, value) whose keys are all in `places`, those of the file included."""
+        self._places: dict[tuple[str, str], dict[str, None]] = {}
+        """(index, value) -> keys."""
+        self._values: dict[str, tuple[str | None, ...]] = {}
+        """Key -> the index values of a row that was put, in the table's order."""
+        self._unplaced: dict[str, Any] = {}
+        """Key -> what stood there before the row was put, of those put since the last look at an index."""
+        self._missing: set[str] = set()
+        """Keys that are neither here nor in the file."""
+        self._empty: set[tuple[str, str]] = set()
+        """Each (index, value) of which nothing is here or in the file."""
+        self._there: set[str] = set()
+        """Keys that were found in the file when many were looked up last; no row is ever taken out."""
+        self._by_key = f"SELECT body FROM {table.name} WHERE key = ?"
+        self._by_index = {
+            index: f"SELECT key, body FROM {table.name} WHERE {index} = ?" for index in table.indexes
+        }
+        self._among = {
+            column: f"SELECT {column} FROM {table.name} WHERE {column} IN (SELECT value FROM json_each(?))"
+            for column in ("key", *table.indexes)
+        }
+        self._key = table.key
+        self._indexes = tuple(table.indexes)
+        self._of = tuple(table.indexes.values())
+        self._changing = tuple(index not in table.lasting for index in table.indexes)
+        self._upsert = _upsert(table)
+        self._decode = msgspec.json.Decoder(table.row).decode
+
+    @property
+    def size(self) -> int:
+        """How much is kept, of whatever there is most."""
+        return max(len(self.rows), len(self.complete))
+
+    def put(self, row: Any) -> None:
+        """Take a changed row."""
+        key = self._key(row)
+        if self._indexes:
+            self._unplaced.setdefault(key, self.rows.get(key))
+        self.rows[key] = row
+        self.changed[key] = None
+        self._missing.discard(key)
+
+    def _place(self) -> None:
+        """Note where the rows are found that were put since."""
+        for key, old in self._unplaced.items():
+            row = self.rows[key]
+            before = self._values.get(key)
+            if before is None and old is not None:
+                before = self._values_of(old)
+            if before is None:
+                values = self._values_of(row)
+            else:
+                values = tuple(
+                    [
+                        of(row) if changes else was
+                        for of, changes, was in zip(self._of, self._changing, before, strict=True)
+                    ]
+                )
+            self._values[key] = values
+            if before != values:
+                self._move(key, before or (None,) * len(values), values)
+        self._unplaced.clear()
+
+    def _values_of(self, row: Any) -> tuple[str | None, ...]:
+        return tuple([of(row) for of in self._of])
+
+    def _move(self, key: str, before: tuple[str | None, ...], after: tuple[str | None, ...]) -> None:
+        for index, old, new in zip(self._indexes, before, after, strict=True):
+            if old == new:
+                continue
+            if old is not None:
+                self._places.get((index, old), {}).pop(key, None)
+            if new is not None:
+                place = (index, new)
+                self._places.setdefault(place, {})[key] = None
+                if place in self._empty:
+                    self._empty.discard(place)
+                    self.complete.add(place)
+
+    def find(self, db: sqlite3.Connection, index: str, value: str) -> list[Any]:
+        """Return the rows whose index has that value."""
+        self._place()
+        place = (index, value)
+        if place in self._empty:
+            return []
+        if place not in self.complete:
+            self._make_room(db)
+            number = self._indexes.index(index)
+            keys = self._places.setdefault(place, {})
+            for key, body in select(db, self._by_index[index], (value,)):
+                # What was put since says for itself where it is.
+                if key not in self._values or self._values[key][number] == value:
+                    self.load(key, body)
+                    keys[key] = None
+            self.complete.add(place)
+        rows = self.rows
+        return [rows[key] for key in self._places[place]]
+
+    def get(self, db: sqlite3.Connection, key: str) -> Any:
+        """Return the row of that key, None where there is none."""
+        row = self.rows.get(key)
+        if row is None and key not in self._missing:
+            self._make_room(db)
+            found = select(db, self._by_key, (key,))
+            if found:
+                return self.load(key, found[0][0])
+            self._missing.add(key)
+        return row
+
+    def has(self, db: sqlite3.Connection, key: str) -> bool:
+        """Tell whether there is a row of that key."""
+        if key in self.rows or key in self._there:
+            return True
+        if key in self._missing:
+            return False
+        there = bool(select(db, self._by_key, (key,)))
+        if not there:
+            self._missing.add(key)
+        return there
+
+    def look_up(self, db: sqlite3.Connection, values: Collection[str], index: str) -> None:
+        """Learn which of these keys, or index values, there is nothing of, here or in the file."""
+        self._place()
+        asked = [value for value in values if not self._knows_of(index, value)]
+        if not asked:
+            return
+        rows = select(db, self._among[index], (_ENCODE(asked).decode(),))
+        there = {value for (value,) in rows}
+        absent = [value for value in asked if value not in there]
+        if index == "key":
+            self._there = there
+            self._missing.update(absent)
+        else:
+            self._empty.update((index, value) for value in absent)
+
+    def _knows_of(self, index: str, value: str) -> bool:
+        """Tell whether it is known already if there is a row of this key, or with this index value."""
+        if index == "key":
+            return value in self.rows or value in self._missing
+        place = (index, value)
+        # What was put and not yet written is in the places alone.
+        return place in self._empty or place in self.complete or bool(self._places.get(place))
+
+    def load(self, key: str, body: bytes) -> Any:
+        """Return the row, decoded at most once while it is kept."""
+        row = self.rows.get(key)
+        if row is None:
+            row = self.rows[key] = self._decode(body)
+        return row
+
+    def write(self, db: sqlite3.Connection) -> None:
+        """Write the changed rows."""
+        if not self.changed:
+            return
+        self._place()
+        rows = self.rows
+        if self._indexes:
+            values = self._values
+            db.executemany(self._upsert, [(key, *values[key], _ENCODE(rows[key])) for key in self.changed])
+        else:
+            db.executemany(self._upsert, [(key, _ENCODE(rows[key])) for key in self.changed])
+        self.changed.clear()
+
+    def _make_room(self, db: sqlite3.Connection) -> None:
+        """Begin anew where much is kept already, before more is read.
+
+        A sweep looks at each fee of the day, and a step behind a break at the past of many contracts.
+        """
+        if len(self.rows) > _CACHED_ROWS:
+            self.write(db)
+            self.forget()
+
+    def bound_absent(self) -> None:
+        """Begin anew where very much is known to be absent."""
+        if len(self._missing) + len(self._empty) > _ABSENT_KEPT:
+            self._missing.clear()
+            self._empty.clear()
+
+    def forget(self) -> None:
+        """Drop all rows; that there is none of something stays true."""
+        self.rows.clear()
+        self.changed.clear()
+        self.complete.clear()
+        self._places.clear()
+        self._values.clear()
+        self._unplaced.clear()
+        # Some may have been written by a step that is taken back.
+        self._there.clear()
+
+
+def _upsert(table: Table[Any]) -> str:
+    columns = ["key", *table.indexes, "body"]
+    updates = ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
+    marks = ", ".join("?" * len(columns))
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})"
+        f" ON CONFLICT (key) DO UPDATE SET {updates}"
+    )

@@ -1,0 +1,103 @@
+"""Look up what a message says of an alert or a fill, beyond what the event itself carries.
+
+Owns the way from the book's rows to plain values. It reads and changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tracker.core.alert_updates import number
+from tracker.core.model import Ambiguous
+from tracker.core.state import ALERTS, EXECUTIONS, Attention, Book, Booked
+from tracker.queries.as_json import contract_json, why_not
+
+
+@dataclass(frozen=True, slots=True)
+class FillFacts:
+    """Hold one fill in words."""
+
+    what: str
+    """As in `BUY 4 NVDA 2030-12-20 122.5 C at 2.5`."""
+    time: datetime
+    why: str
+    """Why it needs a person; empty where it needs none."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFacts:
+    """Hold what an alert shows by now, and the fill that its news tells of."""
+
+    fill: FillFacts
+    rule: str
+    """The rule by which that fill belongs to the alert, `ownership` for one that closed."""
+    held: str
+    average: str
+    over: bool
+    """It is shut by now, so that fill is not the one that opened it."""
+    closed_by: str
+    """`expired` where no fill shut it; empty otherwise."""
+    realized: str
+    """Profit of the order as far as the broker has told it; empty before."""
+    emptied: bool
+    """Its only fill was assigned or corrected away."""
+
+
+class Facts:
+    """Answer from a book."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+
+    def alert(self, name: str, created_at: str) -> AlertFacts | None:
+        """Return what the record of that name and creation shows; None where that is not known."""
+        for state in self._book.find(ALERTS, "name", name):
+            shown = state.shown
+            if state.alert.created_at != created_at or shown is None:
+                continue
+            last, position = shown.last_order_update or {}, shown.position or {}
+            fill = self.fill(str(last.get("account")), str(last.get("exec_id")))
+            if fill is None:
+                return None
+            realized = last.get("realized_pnl")
+            return AlertFacts(
+                fill,
+                rule=str(last.get("matched_by")),
+                held=str(position.get("quantity")),
+                average=_plain(position.get("avg_price")),
+                over=position.get("closed_at") is not None or position.get("opened_at") is None,
+                closed_by=str(position.get("closed_by") or ""),
+                realized="" if realized is None else _plain(realized),
+                emptied=position.get("opened_at") is None,
+            )
+        return None
+
+    def fill(self, account: str, exec_id: str) -> FillFacts | None:
+        """Return an execution in words; None where the book does not have it."""
+        booked = self._book.get(EXECUTIONS, f"{account} {exec_id}")
+        if booked is None:
+            return None
+        execution = booked.execution
+        contract = contract_json(execution.contract)["contract"]
+        quantity, price = number(execution.quantity), number(execution.price)
+        return FillFacts(
+            f"{execution.side.value} {quantity} {contract} at {price}", execution.time, _why(booked)
+        )
+
+
+def _plain(value: object) -> str:
+    """Write a number without the tail that binary fractions have."""
+    return f"{value:.10g}" if isinstance(value, int | float) else str(value)
+
+
+def _why(booked: Booked) -> str:
+    match = booked.match
+    if booked.attention is Attention.REOPENED:
+        return "a correction opened its alert again, which had been taken out of the file"
+    if isinstance(match, Ambiguous):
+        return f"it may belong to {' or '.join(alert.name for alert in match.alerts)}"
+    near = [rejection for rejection in match.rejected if rejection.near]
+    if near:
+        return "; ".join(f"nearly {each.alert.name}, but: {each.reason}" for each in near[:3])
+    return why_not(match) if booked.attention is not Attention.NONE else ""

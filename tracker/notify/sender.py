@@ -1,0 +1,293 @@
+"""Send messages without ever holding anything else up.
+
+Owns one queue and one task for each url, the bounds on both, and the threads in which a send may block. It
+never raises what a service does: a message that cannot be sent is tried again, then given up, counted and
+logged. Nothing is kept on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from loguru import logger
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_exponential,
+    wait_random,
+)
+
+from tracker.core.model import JsonValue
+from tracker.notify.apprise_services import Service
+from tracker.notify.messages import Choice, News, letter
+
+_TICK_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Bound what is kept and how long it is tried; times in seconds."""
+
+    queue: int = 100
+    """Messages that wait for one url; of more the oldest are dropped."""
+    lines: int = 20
+    """Messages sent together, where several wait."""
+    attempt: float = 30.0
+    retry_first: float = 2.0
+    retry_most: float = 60.0
+    give_up: float = 3600.0
+    farewell: float = 2.0
+    """How long the end of the tracker waits for what is still to be sent."""
+
+
+class NotTaken(Exception):
+    """Say why a service did not take a message."""
+
+
+class Carrier:
+    """Call one service, in a thread that nobody waits for at the end: it may hang for ever."""
+
+    def __init__(self, service: Service, seconds: float) -> None:
+        self._service = service
+        self._seconds = seconds
+        self._thread: threading.Thread | None = None
+
+    async def carry(self, title: str, body: str, *, grave: bool) -> None:
+        """Send one message; raises NotTaken. While an attempt hangs no other is begun."""
+        if self._thread is not None and self._thread.is_alive():
+            raise NotTaken("the attempt before this one still has no answer")
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[str] = loop.create_future()
+
+        def answer(reason: str) -> None:
+            if not answered.done():
+                answered.set_result(reason)
+
+        def send() -> None:
+            try:
+                reason = self._service.send(title, body, grave=grave)
+            except Exception as error:
+                # A plugin's bug is a failed attempt; its text may hold the url, so only its kind is said.
+                reason = f"the service's plugin failed with {type(error).__name__}"
+            # The loop is closed where the tracker ended meanwhile.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(answer, reason)
+
+        self._thread = threading.Thread(target=send, name=f"notify {self._service.label}", daemon=True)
+        self._thread.start()
+        try:
+            async with asyncio.timeout(self._seconds):
+                reason = await answered
+        except TimeoutError:
+            raise NotTaken(f"no answer within {self._seconds:g} s") from None
+        if reason:
+            raise NotTaken(reason)
+
+
+class Outlet:
+    """Send to one url what it is given, oldest first, for ever."""
+
+    def __init__(self, service: Service, patience: Patience, now: Callable[[], datetime]) -> None:
+        self.label = service.label
+        self._carrier = Carrier(service, patience.attempt)
+        self._patience = patience
+        self._now = now
+        self._waiting: deque[News] = deque()
+        self._under_way = 0
+        self._dropped_before = 0
+        self._news = asyncio.Event()
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.sent = self.given_up = self.dropped = 0
+        self.last_sent_at: datetime | None = None
+        self.trouble = ""
+        """Why the last attempt failed; empty once one went well."""
+
+    @property
+    def waiting(self) -> int:
+        """Count what is not sent yet."""
+        return len(self._waiting) + self._under_way
+
+    def put(self, news: News) -> None:
+        """Take a message; never waits, never raises."""
+        if len(self._waiting) >= self._patience.queue:
+            self._waiting.popleft()
+            if not self.dropped:
+                logger.warning("notify url {}: too many messages wait, the oldest are dropped", self.label)
+            self.dropped += 1
+            self._dropped_before += 1
+        self._waiting.append(news)
+        self.idle.clear()
+        self._news.set()
+
+    async def run(self) -> None:
+        """Send for ever."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._waiting:
+                await self._send_some()
+            self.idle.set()
+
+    async def _send_some(self) -> None:
+        """Send what waits, up to so many lines at once; try until it is taken or it is time to give up."""
+        count = min(len(self._waiting), self._patience.lines)
+        batch = [self._waiting.popleft() for _ in range(count)]
+        dropped, self._dropped_before = self._dropped_before, 0
+        title, body = letter(batch, dropped)
+        grave = any(news.grave for news in batch)
+        patience = self._patience
+        self._under_way = count
+        try:
+            await AsyncRetrying(
+                retry=retry_if_exception_type(NotTaken),
+                stop=stop_after_delay(patience.give_up),
+                wait=wait_exponential(multiplier=patience.retry_first, max=patience.retry_most)
+                + wait_random(0, patience.retry_first),
+                before_sleep=self._failed,
+                reraise=True,
+            )(self._carrier.carry, title, body, grave=grave)
+        except NotTaken as error:
+            self.trouble = str(error)
+            self.given_up += count
+            logger.error("notify url {}: {} given up: {}", self.label, _messages(count), error)
+            return
+        finally:
+            self._under_way = 0
+        if self.trouble:
+            logger.info("notify url {}: messages are taken again", self.label)
+        self.trouble = ""
+        self.sent += count
+        self.last_sent_at = self._now()
+
+    def _failed(self, retry: RetryCallState) -> None:
+        error = retry.outcome.exception() if retry.outcome is not None else None
+        if not self.trouble:
+            logger.warning("notify url {}: not sent, and tried again: {}", self.label, error)
+        self.trouble = str(error)
+
+
+class Courier:
+    """Follow the events of a feed and tell every url what `choice` finds worth telling."""
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        choice: Choice,
+        *,
+        now: Callable[[], datetime],
+        patience: Patience | None = None,
+    ) -> None:
+        self._patience = patience or Patience()
+        self._outlets = [Outlet(service, self._patience, now) for service in services]
+        self._choice = choice
+        self._now = now
+        self._heard = 0
+        self._hearing = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, events: AsyncIterator[Mapping[str, JsonValue]]) -> None:
+        """Begin to follow; `events` carry their number as `seq`."""
+        self._tasks = [
+            asyncio.create_task(self._follow(events), name="notify"),
+            asyncio.create_task(self._watch(), name="notify-watch"),
+            *(asyncio.create_task(one.run(), name=f"notify-{one.label}") for one in self._outlets),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(_mourn)
+
+    async def close(self, last: int) -> None:
+        """Send what is left of the events up to `last`, within a short bound, and end.
+
+        What does not go out by then is lost: it is counted in the log, and a later start does not repeat it.
+        """
+        if not self._tasks:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._patience.farewell):
+                while self._heard < last:
+                    self._hearing.clear()
+                    await self._hearing.wait()
+                for outlet in self._outlets:
+                    # One that has just failed is not worth the wait.
+                    if not outlet.trouble:
+                        await outlet.idle.wait()
+        for task in self._tasks:
+            task.cancel()
+        unsent = {outlet.label: outlet.waiting for outlet in self._outlets if outlet.waiting}
+        for label, count in unsent.items():
+            logger.warning("notify url {}: {} not sent before the end", label, _messages(count))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def figures(self) -> dict[str, Any]:
+        """Return counts since the start, summed over the urls; empty where there are none."""
+        if not self._outlets:
+            return {}
+        last = [outlet.last_sent_at for outlet in self._outlets if outlet.last_sent_at is not None]
+        return {
+            "urls": len(self._outlets),
+            "sent": sum(outlet.sent for outlet in self._outlets),
+            "waiting": sum(outlet.waiting for outlet in self._outlets),
+            "dropped": sum(outlet.dropped for outlet in self._outlets),
+            "given_up": sum(outlet.given_up for outlet in self._outlets),
+            "last_sent_at": max(last).isoformat(timespec="microseconds") if last else None,
+            "trouble": {outlet.label: outlet.trouble for outlet in self._outlets if outlet.trouble},
+        }
+
+    async def _follow(self, events: AsyncIterator[Mapping[str, JsonValue]]) -> None:
+        async for event in events:
+            self._tell(partial(self._choice.hear, event))
+            seq = event.get("seq")
+            self._heard = seq if isinstance(seq, int) else self._heard
+            self._hearing.set()
+
+    async def _watch(self) -> None:
+        while True:
+            self._tell(self._choice.due)
+            await asyncio.sleep(_TICK_SECONDS)
+
+    def _tell(self, choose: Callable[[datetime], list[News]]) -> None:
+        try:
+            chosen = choose(self._now())
+        except Exception:
+            # A bug in the words must not end the messages that come after.
+            logger.exception("an event could not be put in words for a message")
+            return
+        for news in chosen:
+            for outlet in self._outlets:
+                outlet.put(news)
+
+
+def _messages(count: int) -> str:
+    return f"{count} message{'' if count == 1 else 's'}"
+
+
+def _mourn(task: asyncio.Task[None]) -> None:
+    """Say that a task ended by a bug: the fills go on without messages."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.opt(exception=error).error("{} ended, no more messages are sent by it", task.get_name())
+
+
+async def try_out(services: Sequence[Service], news: News, *, seconds: float = 30.0) -> list[dict[str, Any]]:
+    """Send one message to each service, once and at the same time; returns what came of it, in order."""
+
+    async def one(service: Service) -> dict[str, Any]:
+        reason = ""
+        title, body = letter([news])
+        try:
+            await Carrier(service, seconds).carry(title, body, grave=news.grave)
+        except NotTaken as error:
+            reason = str(error)
+        return {"url": service.label, "sent": not reason, "reason": reason or None}
+
+    return list(await asyncio.gather(*(one(service) for service in services)))

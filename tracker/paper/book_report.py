@@ -1,0 +1,61 @@
+"""What the paper broker knows to be true, as plain values: to compare a tracker with.
+
+Owns the form. It changes nothing and leaves nothing out: an execution that a correction replaced stays
+listed, and is not in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tracker.paper import formats
+from tracker.paper.book import Book
+from tracker.paper.contracts import PaperContract
+
+
+def truth(book: Book, contracts: Mapping[str, PaperContract]) -> dict[str, Any]:
+    """Return contracts by their names, the day's executions, oldest first, fees and positions.
+
+    JSON-ready; numbers are exact texts, `signed` is below 0 for a sale, `time` ISO in UTC.
+    """
+    return {
+        "contracts": {
+            name: {
+                "con_id": one.con_id,
+                "symbol": one.symbol,
+                "sec_type": one.sec_type,
+                "expiry": one.expiry,
+                "right": one.right,
+                "strike": "" if one.strike is None else formats.plain(one.strike),
+            }
+            for name, one in contracts.items()
+        },
+        "executions": [
+            {
+                "exec_id": one.exec_id,
+                "account": one.account,
+                "con_id": one.contract.con_id,
+                "perm_id": one.perm_id,
+                "signed": formats.plain(one.signed),
+                "price": formats.plain(one.price),
+                "time": one.time.isoformat(),
+                "in_force": one.contract.sec_type != "BAG"
+                and _next_version(one.exec_id) not in book.executions,
+            }
+            for one in book.executions.values()
+        ],
+        "fees": {fee.exec_id: formats.plain(fee.commission) for fee in book.fees.values()},
+        "positions": [
+            {"account": one.account, "con_id": one.contract.con_id, "quantity": formats.plain(one.quantity)}
+            for one in book.positions.values()
+        ],
+    }
+
+
+def _next_version(exec_id: str) -> str:
+    """Return the execId of its correction; empty for ids of five segments, which are never corrected."""
+    root, _, version = exec_id.rpartition(".")
+    if exec_id.count(".") != 3 or not version.isdecimal():
+        return ""
+    return f"{root}.{int(version) + 1:02d}"

@@ -1,0 +1,146 @@
+"""Reading what clients send.
+
+Owns how a request's fields are taken apart and what is wrong with a bad one. It answers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from tracker.paper import formats
+from tracker.paper.framing import Fields
+from tracker.paper.model import PaperExecution
+
+MOST_INTEGER: Final = 2**31 - 1
+
+
+class RequestError(Exception):
+    """A request cannot be served; carries the code and text of the error to answer with."""
+
+    def __init__(self, code: int, text: str, request_id: int = -1) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+        self.request_id = request_id
+
+
+class Cursor:
+    """Take a request's fields one after another; RequestError where one is missing or no number."""
+
+    def __init__(self, fields: Fields, start: int = 1) -> None:
+        self._fields = fields
+        self._at = start
+        self.request_id = -1
+        """Whom errors are for, once known."""
+
+    @property
+    def left(self) -> int:
+        return max(len(self._fields) - self._at, 0)
+
+    def text(self) -> str:
+        """Take a text."""
+        if not self.left:
+            kind = self._fields[0][:12]
+            raise RequestError(320, f"Error reading request. Request {kind} ends too early.", self.request_id)
+        self._at += 1
+        return self._fields[self._at - 1]
+
+    def texts(self, count: int) -> Sequence[str]:
+        """Take several texts."""
+        return [self.text() for _ in range(count)]
+
+    def skip(self, count: int) -> None:
+        """Pass over fields."""
+        self.texts(count)
+
+    def integer(self) -> int:
+        """Take a whole number of 32 bits that must be there."""
+        text = self.text()
+        value = formats.read_integer(text)
+        if value is None or abs(value) > MOST_INTEGER:
+            raise self.unreadable(text)
+        return value
+
+    def optional_integer(self) -> int:
+        """Take a whole number of 32 bits, 0 where it is unset."""
+        text = self.text()
+        if text.lower() in formats.UNSET_TEXTS:
+            return 0
+        value = formats.read_integer(text)
+        if value is None or abs(value) > MOST_INTEGER:
+            raise self.unreadable(text)
+        return value
+
+    def unreadable(self, text: str) -> RequestError:
+        """Return what to say to a text that is no such number."""
+        cause = f"Error reading request. Unable to parse data. {text[:40]!r} is no number."
+        return RequestError(320, cause, self.request_id)
+
+    def count(self, most: int) -> int:
+        """Take how many items follow; a missing number is none, too many are refused."""
+        value = formats.read_integer(self.text()) or 0
+        if not 0 <= value <= most:
+            raise RequestError(
+                320, f"Error reading request. {value} items are not possible here.", self.request_id
+            )
+        return value
+
+    def number(self) -> Decimal | None:
+        """Take a number that may be unset."""
+        return formats.read_number(self.text())
+
+    def flag(self) -> bool:
+        """Take a boolean."""
+        return formats.read_flag(self.text())
+
+    def for_request(self) -> int:
+        """Take the request id that errors will name."""
+        self.request_id = self.integer()
+        return self.request_id
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFilter:
+    """Hold what a client wants of the day's executions; empty means any."""
+
+    request_id: int
+    client_id: int
+    account: str
+    since: datetime | None
+    symbol: str
+    sec_type: str
+    exchange: str
+    side: str
+
+    def takes(self, execution: PaperExecution) -> bool:
+        """Return whether the execution is asked for; client id 0 means any, as in the library's default."""
+        contract = execution.contract
+        return (
+            (not self.client_id or execution.client_id == self.client_id)
+            and (not self.account or execution.account == self.account)
+            and (self.since is None or execution.time >= self.since)
+            and (not self.symbol or contract.symbol == self.symbol)
+            and (not self.sec_type or contract.sec_type == self.sec_type)
+            and (not self.exchange or execution.exchange == self.exchange)
+            and (not self.side or execution.side == self.side)
+        )
+
+
+def execution_filter(fields: Fields, zone: ZoneInfo) -> ExecutionFilter:
+    """Read reqExecutions (7); `zone` is the login's, for a time without one."""
+    cursor = Cursor(fields)
+    cursor.skip(1)
+    request_id = cursor.for_request()
+    client_id = formats.read_integer(cursor.text()) or 0
+    account, since, symbol, sec_type, exchange, side = cursor.texts(6)
+    try:
+        moment = formats.read_filter_time(since, zone)
+    except ValueError as error:
+        raise RequestError(321, f"Error validating request.-'bx' : cause - {error}", request_id) from error
+    side = {"BUY": "BOT", "SELL": "SLD", "SSHORT": "SLD"}.get(side.upper(), side.upper())
+    return ExecutionFilter(request_id, client_id, account, moment, symbol, sec_type.upper(), exchange, side)

@@ -1,0 +1,280 @@
+"""What happens to orders: placing, filling, correcting, cancelling, and filling by itself.
+
+Owns each change of the book together with what is told of it, and the policy by which orders of clients fill
+without anybody's doing. It parses no request and reads no socket.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_CEILING, Decimal
+from typing import Final
+
+from tracker.paper.broadcast import Floor
+from tracker.paper.contracts import PaperContract
+from tracker.paper.model import ZERO, Fee, PaperExecution, PaperOrder, PaperPosition, Status
+
+MOST_PARTIALS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class FillPolicy:
+    """Say how orders of clients fill; orders made by the Python API or a scenario fill only when told to."""
+
+    latency_seconds: float = 0.05
+    """How long a limit order rests before its first piece fills, and between pieces."""
+    partials: int = 2
+    """In how many pieces a limit order fills."""
+    rest: bool = False
+    """Leave limit orders resting until something fills them."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.latency_seconds) and self.latency_seconds >= 0):
+            raise ValueError(f"latency must be 0 or more seconds, not {self.latency_seconds}")
+        if not 1 <= self.partials <= MOST_PARTIALS:
+            raise ValueError(f"partials must be 1 to {MOST_PARTIALS}, not {self.partials}")
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Say who is told of a change."""
+
+    push: bool = True
+    """False: nobody, as if the frames were lost; answers to requests still have it."""
+    to: Collection[int] | None = None
+    """Only these client ids."""
+
+
+EVERYBODY: Final = Telling()
+
+
+class Desk:
+    """Change the book and tell of it."""
+
+    def __init__(self, floor: Floor, policy: FillPolicy) -> None:
+        self.floor = floor
+        self.book = floor.book
+        self.policy = policy
+
+    def place(self, order: PaperOrder, telling: Telling = EVERYBODY) -> PaperOrder:
+        """Take in an order; ValueError for one that no broker takes."""
+        self.book.roll(self.floor.now())
+        self.book.add_order(order)
+        if order.manual and any(connection.binds for connection in self.floor.ready((0,))):
+            self.floor.bind(order)
+        if telling.push:
+            self.floor.announce(order, telling.to)
+        return order
+
+    def change(self, order: PaperOrder, quantity: Decimal | None, limit: Decimal | None) -> None:
+        """Change an order's size or limit; ValueError for a size that is filled already."""
+        if quantity is not None:
+            if quantity <= order.filled:
+                raise ValueError(
+                    f"order {order.perm_id} cannot shrink to {quantity}: {order.filled} is filled"
+                )
+            order.quantity = quantity
+        if limit is not None:
+            order.limit = limit
+        order.modifications += 1
+        self.floor.announce(order)
+
+    def fill(
+        self,
+        order: PaperOrder,
+        quantity: Decimal | None = None,
+        price: Decimal | None = None,
+        *,
+        telling: Telling = EVERYBODY,
+        charge: bool = True,
+        commission: Decimal | None = None,
+        exec_id: str | None = None,
+        time: datetime | None = None,
+        time_text: str | None = None,
+        leg_prices: Sequence[Decimal] | None = None,
+    ) -> PaperExecution:
+        """Fill what is left of an order, or part of it; a combo also executes its legs, which bear fees."""
+        amount = order.remaining if quantity is None else quantity
+        paid = self.price_of(order) if price is None else price
+        moment = self.floor.now() if time is None else time
+        executions = [self.book.fill(order, amount, paid, moment, exec_id, time_text)]
+        if order.contract.legs:
+            prices = made_up_leg_prices(order.contract, paid) if leg_prices is None else leg_prices
+            executions += self.book.fill_legs(order, executions[0], prices)
+        if telling.push:
+            self.floor.tell_fill(order, executions, telling.to)
+            self._tell_positions(executions)
+        if charge:
+            for execution in executions[1:] or executions:
+                self._charge(execution, commission, telling)
+        self._settle_family(order)
+        return executions[0]
+
+    def execute(
+        self, execution: PaperExecution, *, telling: Telling, charge: bool, commission: Decimal | None
+    ) -> PaperExecution:
+        """Take in an execution of an order that no client ever hears of."""
+        self.book.record(execution)
+        if telling.push:
+            self.floor.tell_executions([execution], telling.to)
+            self._tell_positions([execution])
+        if charge:
+            self._charge(execution, commission, telling)
+        return execution
+
+    def correct(
+        self, execution: PaperExecution, quantity: Decimal, price: Decimal, telling: Telling = EVERYBODY
+    ) -> PaperExecution:
+        """Correct an execution by the next version of its execId."""
+        corrected = self.book.correct(execution, quantity, price)
+        if telling.push:
+            self.floor.tell_executions([corrected], telling.to)
+            self._tell_positions([corrected])
+        return corrected
+
+    def charge(
+        self,
+        execution: PaperExecution,
+        commission: Decimal | None = None,
+        realized: Decimal | None = None,
+        telling: Telling = EVERYBODY,
+    ) -> Fee:
+        """Set an execution's fee, the usual one unless given, and report it."""
+        fee = self.book.charge(execution, commission, realized)
+        if telling.push:
+            self.floor.tell_fee(execution, fee, telling.to)
+        return fee
+
+    def cancel(
+        self, order: PaperOrder, telling: Telling = EVERYBODY, reason: str = "Cancelled by Trader"
+    ) -> None:
+        """Cancel what is left of an order and its children; their owner also gets 202."""
+        if order.done:
+            raise ValueError(f"order {order.perm_id} cannot be cancelled, it is {order.status}")
+        self.book.finish(order, Status.CANCELLED, self.floor.now(), reason)
+        if telling.push:
+            self.floor.tell_cancelled(order, telling.to)
+        for child in self._children(order):
+            self.cancel(child, telling, reason)
+
+    def set_position(
+        self, account: str, contract: PaperContract, quantity: Decimal, cost: Decimal, *, push: bool
+    ) -> PaperPosition:
+        """Set what an account holds, without any execution."""
+        held = self.book.set_position(account, contract, quantity, cost)
+        if push:
+            self.floor.tell_position(account, held.contract.con_id)
+        return held
+
+    # Orders of clients fill by themselves.
+
+    def work(self, order: PaperOrder) -> None:
+        """Let a client's order meet the market: MKT at once, LMT by the policy; others rest."""
+        if order.done or order.held:
+            return
+        if order.order_type == "MKT":
+            self.fill(order)
+        elif order.order_type == "LMT" and not self.policy.rest:
+            self._piece_later(order, self.policy.partials, order.modifications)
+
+    def release(self, order: PaperOrder) -> None:
+        """Let an order that was held meet the market."""
+        if order.held and not order.done:
+            order.held = False
+            order.status = Status.PRE_SUBMITTED if order.order_type == "MKT" else Status.SUBMITTED
+            self.floor.announce(order)
+            self.work(order)
+
+    def price_of(self, order: PaperOrder) -> Decimal:
+        """Return at what price an order fills: its limit, else the last one known, else one made up."""
+        if order.limit is not None:
+            return order.limit
+        held = self.book.positions.get((order.account, order.contract.con_id))
+        if held is not None and held.last_price > 0:
+            return held.last_price
+        return _made_up_price(order.contract)
+
+    def _piece_later(self, order: PaperOrder, pieces: int, modifications: int) -> None:
+        def fill_piece() -> None:
+            # A change of the order starts its filling anew, with timers of its own.
+            if order.done or order.modifications != modifications:
+                return
+            self.fill(order, piece_of(order.remaining, pieces))
+            if not order.done:
+                self._piece_later(order, max(pieces - 1, 1), modifications)
+
+        self.floor.later(self.policy.latency_seconds, fill_piece)
+
+    def _children(self, order: PaperOrder) -> list[PaperOrder]:
+        if not order.parent_of_others:
+            return []
+        return [
+            child
+            for child in self.book.open_orders_of(order.client_id)
+            if child.parent_id == order.order_id and child.order_id != order.order_id
+        ]
+
+    def _settle_family(self, order: PaperOrder) -> None:
+        if order.remaining:
+            return
+        for child in self._children(order):
+            self.release(child)
+        parent = self.book.find_order(order.client_id, order.parent_id) if order.parent_id else None
+        if parent is not None:
+            # The children of one order cancel each other, as in a bracket.
+            for sibling in self._children(parent):
+                self.cancel(sibling)
+
+    def _charge(self, execution: PaperExecution, commission: Decimal | None, telling: Telling) -> None:
+        seconds = self.floor.faults.late_fee_seconds
+        if seconds > 0 and telling.push:
+            self.floor.later(seconds, lambda: self._charge_now(execution, commission, telling))
+        else:
+            self._charge_now(execution, commission, telling)
+
+    def _charge_now(self, execution: PaperExecution, commission: Decimal | None, telling: Telling) -> None:
+        self.charge(execution, commission, None, telling)
+
+    def _tell_positions(self, executions: Sequence[PaperExecution]) -> None:
+        for execution in executions:
+            if execution.contract.sec_type != "BAG":
+                self.floor.tell_position(execution.account, execution.contract.con_id)
+
+
+def piece_of(remaining: Decimal, pieces: int) -> Decimal:
+    """Return the size of the next of so many pieces, whole where what remains is whole."""
+    if pieces <= 1:
+        return remaining
+    piece = remaining / pieces
+    if remaining == remaining.to_integral_value():
+        return piece.to_integral_value(ROUND_CEILING)
+    return min(piece.quantize(Decimal("0.0001"), ROUND_CEILING), remaining)
+
+
+def made_up_leg_prices(contract: PaperContract, net: Decimal) -> list[Decimal]:
+    """Return prices that add up to a combo's net price: the first leg takes what the others leave at 1.00."""
+    prices = [Decimal("1.00") for _ in contract.legs]
+    signs = [Decimal(leg.ratio if leg.action == "BUY" else -leg.ratio) for leg in contract.legs]
+    first = (net - sum(signs[1:], ZERO)) / signs[0]
+    if first <= 0:
+        # A credit spread: the leg that is bought costs little and the sold one carries the credit.
+        prices[-1] = _rounded((net - sum(signs[:-1], ZERO)) / signs[-1])
+    else:
+        prices[0] = _rounded(first)
+    return prices
+
+
+def _rounded(price: Decimal) -> Decimal:
+    return price.quantize(Decimal("0.000001")).normalize()
+
+
+def _made_up_price(contract: PaperContract) -> Decimal:
+    """Return a price for an instrument nobody traded yet, always the same one."""
+    cents = zlib.crc32(str(contract.con_id).encode()) % 10_000
+    base = Decimal(50) if contract.sec_type == "STK" else Decimal(1)
+    scale = Decimal("0.01") if contract.sec_type == "STK" else Decimal("0.001")
+    return (base + cents * scale).quantize(Decimal("0.01"))

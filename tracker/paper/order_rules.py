@@ -1,0 +1,233 @@
+"""What clients do to orders: placing, changing, cancelling; and asking for contracts.
+
+Owns the rules by which a request is taken or refused, with the codes and texts of the real gateway. It reads
+requests with `order_requests` and acts through the desk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from tracker.paper import contract_search, encode_messages, encode_orders, notices
+from tracker.paper.connection import Connection
+from tracker.paper.contracts import PaperContract
+from tracker.paper.decode_orders import AskedContract, AskedOrder, asked_contract, asked_order
+from tracker.paper.decode_requests import Cursor, RequestError
+from tracker.paper.framing import Fields
+from tracker.paper.model import PaperOrder, Status
+from tracker.paper.order_engine import Desk
+
+MOST_QUANTITY: Final = Decimal(1_000_000_000)
+LEAST_QUANTITY: Final = Decimal("0.0001")
+MOST_PRICE: Final = Decimal(100_000_000)
+MOST_MATCHES: Final = 16
+
+_UNKNOWN_CONTRACT: Final = "No security definition has been found for the request"
+
+
+def place_order(desk: Desk, connection: Connection, fields: Fields) -> Iterator[Fields]:
+    """Take placeOrder (3): a new order, or the change of one that this client placed or bound."""
+    asked = asked_order(fields, connection.version)
+    _refuse_read_only(desk, asked.order_id)
+    _check(asked)
+    client_id = connection.client_id or 0
+    known = desk.book.find_order(client_id, asked.order_id)
+    if asked.what_if:
+        yield from _what_if(desk, connection, asked)
+    elif known is None:
+        _place_new(desk, client_id, asked)
+    else:
+        _change(desk, known, asked)
+
+
+def cancel_order(desk: Desk, connection: Connection, fields: Fields) -> Iterator[Fields]:
+    """Take cancelOrder (4): 10147 for an order that is not this client's, 10148 for one that is over."""
+    cursor = Cursor(fields)
+    cursor.skip(1)
+    order_id = cursor.for_request()
+    _refuse_read_only(desk, order_id)
+    order = desk.book.find_order(connection.client_id or 0, order_id)
+    if order is None:
+        raise RequestError(10147, f"OrderId {order_id} that needs to be cancelled is not found.", order_id)
+    if order.done:
+        text = f"OrderId {order_id} that needs to be cancelled can not be cancelled, state: {order.status}."
+        raise RequestError(10148, text, order_id)
+    desk.cancel(order)
+    return iter(())
+
+
+def global_cancel(desk: Desk, connection: Connection, fields: Fields) -> Iterator[Fields]:
+    """Take reqGlobalCancel (58): everybody's orders, those made by hand too."""
+    _refuse_read_only(desk, -1)
+    for order in desk.book.open_orders():
+        if not order.done:
+            desk.cancel(order)
+    return iter(())
+
+
+def contract_details(desk: Desk, connection: Connection, fields: Fields) -> Iterator[Fields]:
+    """Answer reqContractDetails (9): what fits of the known, else one made up; 200 where nothing can be."""
+    cursor = Cursor(fields)
+    cursor.skip(1)
+    request_id = cursor.for_request()
+    asked = asked_contract(cursor)
+    if asked.sec_type == "BAG" or not asked.sec_type:
+        text = "Error validating request.-'bQ' : cause - Please enter a valid security type"
+        raise RequestError(321, text, request_id)
+    found = contract_search.find(desk.book.contracts, asked)
+    if not found:
+        found = [_resolve(desk, asked, request_id)]
+    for contract in found:
+        yield encode_messages.contract_data(request_id, contract, connection.version)
+    yield encode_messages.contract_data_end(request_id)
+
+
+def matching_symbols(desk: Desk, connection: Connection, fields: Fields) -> Iterator[Fields]:
+    """Answer reqMatchingSymbols (81)."""
+    cursor = Cursor(fields)
+    request_id = cursor.for_request()
+    found = contract_search.matching(desk.book.contracts.values(), cursor.text(), MOST_MATCHES)
+    yield encode_messages.symbol_samples(request_id, found, connection.version)
+
+
+def _place_new(desk: Desk, client_id: int, asked: AskedOrder) -> None:
+    if asked.order_id <= 0:
+        raise RequestError(103, "Duplicate order id", asked.order_id)
+    order = PaperOrder(
+        client_id,
+        _account(desk, asked),
+        _resolve(desk, asked.contract, asked.order_id),
+        asked.action,
+        _quantity(asked),
+        order_id=asked.order_id,
+        order_type=asked.order_type,
+        limit=asked.limit if asked.order_type not in ("MKT", "STP") else None,
+        aux=asked.aux,
+        tif=asked.tif,
+        order_ref=asked.order_ref,
+        parent_id=asked.parent_id,
+        terms=asked.terms,
+        conditions=asked.conditions,
+    )
+    parent = desk.book.find_order(client_id, asked.parent_id) if asked.parent_id > 0 else None
+    if asked.parent_id > 0 and (parent is None or parent.order_id == asked.order_id):
+        raise RequestError(135, f"Can't find order with id ={asked.parent_id}", asked.order_id)
+    if parent is not None:
+        if parent.done and parent.status != Status.FILLED:
+            raise RequestError(201, "Order rejected - reason:The parent order is cancelled.", asked.order_id)
+        parent.parent_of_others = True
+    order.held = not asked.transmit or (parent is not None and not parent.done)
+    works_at_once = order.order_type == "LMT" and not order.held
+    order.status = Status.SUBMITTED if works_at_once else Status.PRE_SUBMITTED
+    desk.place(order)
+    if asked.transmit and parent is not None and not parent.parent_id:
+        # The last child transmits its parent, too.
+        desk.release(parent)
+    desk.work(order)
+
+
+def _change(desk: Desk, order: PaperOrder, asked: AskedOrder) -> None:
+    if order.status == Status.FILLED:
+        raise RequestError(104, "Cannot modify a filled order.", asked.order_id)
+    if order.done:
+        raise RequestError(103, "Duplicate order id", asked.order_id)
+    named = asked.contract.con_id
+    same = named in (0, order.contract.con_id) and asked.contract.sec_type in ("", order.contract.sec_type)
+    if not same or (asked.action == "BUY") is not order.buys:
+        raise RequestError(105, "Order being modified does not match original order.", asked.order_id)
+    quantity = _quantity(asked)
+    if quantity <= order.filled:
+        text = "Order rejected - reason:The new quantity is not above what is filled already."
+        raise RequestError(201, text, asked.order_id)
+    order.order_type = asked.order_type
+    order.aux = asked.aux
+    order.tif = asked.tif
+    order.terms = asked.terms
+    order.conditions = asked.conditions
+    if asked.order_type in ("MKT", "STP"):
+        order.limit = None
+    released = order.held and asked.transmit and not order.parent_id
+    desk.change(order, quantity, asked.limit if asked.order_type not in ("MKT", "STP") else None)
+    if released:
+        desk.release(order)
+    else:
+        desk.work(order)
+
+
+def _what_if(desk: Desk, connection: Connection, asked: AskedOrder) -> Iterator[Fields]:
+    order = PaperOrder(
+        connection.client_id or 0,
+        _account(desk, asked),
+        _resolve(desk, asked.contract, asked.order_id),
+        asked.action,
+        _quantity(asked),
+        order_id=asked.order_id,
+        order_type=asked.order_type,
+        limit=asked.limit,
+        tif=asked.tif,
+        status=Status.PRE_SUBMITTED,
+        terms={**asked.terms, "what_if": "1"},
+    )
+    yield encode_orders.open_order(order, connection.version)
+
+
+def _check(asked: AskedOrder) -> None:
+    if asked.action not in ("BUY", "SELL", "SSHORT"):
+        text = f"Error validating request.-'bz' : cause - Invalid action {asked.action[:20]!r}."
+        raise RequestError(321, text, asked.order_id)
+    if not asked.order_type:
+        raise RequestError(
+            321, "Error validating request.-'bz' : cause - Missing order type.", asked.order_id
+        )
+    if asked.order_type == "LMT" and asked.limit is None:
+        raise RequestError(
+            321, "Error validating request.-'bz' : cause - Missing limit price.", asked.order_id
+        )
+    for price in (asked.limit, asked.aux):
+        if price is not None and (abs(price) > MOST_PRICE or price != round(price, 8)):
+            raise RequestError(
+                110,
+                "The price does not conform to the minimum price variation for this contract.",
+                asked.order_id,
+            )
+
+
+def _quantity(asked: AskedOrder) -> Decimal:
+    quantity = asked.quantity
+    if not quantity:
+        raise RequestError(434, "The order size cannot be zero.", asked.order_id)
+    if not LEAST_QUANTITY <= quantity <= MOST_QUANTITY:
+        raise RequestError(201, "Order rejected - reason:Invalid order size.", asked.order_id)
+    whole = asked.contract.sec_type not in ("STK", "CASH")
+    if quantity != (quantity.to_integral_value() if whole else round(quantity, 4)):
+        raise RequestError(10318, "This order doesn't support fractional quantity trading", asked.order_id)
+    return quantity
+
+
+def _account(desk: Desk, asked: AskedOrder) -> str:
+    if not asked.account and len(desk.book.accounts) > 1:
+        text = "Error validating request.-'bz' : cause - You must specify an account."
+        raise RequestError(321, text, asked.order_id)
+    account = asked.account or desk.book.accounts[0]
+    if account not in desk.book.accounts:
+        raise RequestError(201, "Order rejected - reason:Invalid account number.", asked.order_id)
+    return account
+
+
+def _resolve(desk: Desk, asked: AskedContract, request_id: int) -> PaperContract:
+    found = contract_search.find(desk.book.contracts, asked)
+    if len(found) > 1:
+        text = f"The contract description specified for {asked.symbol[:20]} is ambiguous."
+        raise RequestError(200, text, request_id)
+    made = found[0] if found else contract_search.make_up(asked)
+    if made is None:
+        raise RequestError(200, _UNKNOWN_CONTRACT, request_id)
+    desk.book.learn(made)
+    return made
+
+
+def _refuse_read_only(desk: Desk, request_id: int) -> None:
+    if desk.floor.rules.read_only:
+        raise RequestError(321, notices.READ_ONLY, request_id)

@@ -1,0 +1,258 @@
+"""Doing what a scenario's events and the control socket's commands say.
+
+Owns the names that events give to orders and executions, and the player that keeps the time. It parses
+nothing; what was parsed is done to a gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import groupby
+from typing import Any, Final
+
+from tracker.paper import formats
+from tracker.paper.contracts import PaperContract, bag, future, option, stock
+from tracker.paper.model import PaperExecution, PaperOrder
+from tracker.paper.scenario import Event, Scenario, ScenarioError, Value
+from tracker.paper.scenario_text import words
+from tracker.paper.server import PaperGateway
+
+Told = dict[str, str | int]
+MAKERS: Final[dict[str, Callable[..., PaperContract]]] = {"stock": stock, "option": option, "future": future}
+
+
+class Stage:
+    """Hold a gateway and the names of what was made on it."""
+
+    def __init__(
+        self, gateway: PaperGateway, now: Callable[[], datetime], scenario: Scenario | None = None
+    ) -> None:
+        """Make a scenario's contracts and opening positions; `now` is for expiries such as `today+3`."""
+        self._gateway = gateway
+        self._now = now
+        self._orders: dict[str, PaperOrder] = {}
+        self._executions: dict[str, PaperExecution] = {}
+        self._contracts: dict[str, PaperContract] = {}
+        if scenario is not None:
+            for name, values in scenario.contracts.items():
+                self.learn(name, values, scenario.legs.get(name, ()))
+            for values in scenario.positions:
+                self._position({**values, "push": False})
+
+    @property
+    def contracts(self) -> Mapping[str, PaperContract]:
+        """The instruments by the names that events give them."""
+        return self._contracts
+
+    def learn(
+        self, name: str, values: Mapping[str, Value], legs: Iterable[tuple[str, int, str]] = ()
+    ) -> PaperContract:
+        """Make an instrument that events can name; `legs` are a combo's (name, ratio, action)."""
+        made = self._contract(values, legs, self._now().astimezone(self._gateway.book.zone))
+        self._contracts[name] = self._gateway.book.learn(made)
+        return made
+
+    async def perform(self, event: Event) -> Told:
+        """Do one thing; return what was made. ScenarioError where the book does not allow it."""
+        if event.do == "restart":
+            await self._restart(event.values)
+            return {}
+        return self.perform_at_once(event)
+
+    def perform_at_once(self, event: Event) -> Told:
+        """Do one thing that takes no time, which is any but a restart."""
+        try:
+            return _DO[event.do](self, dict(event.values))
+        except ValueError as error:
+            raise ScenarioError(f"{event.where}: {error}") from error
+
+    def find_order(self, reference: Value | None) -> PaperOrder:
+        """Return an order by name or permId, for None the oldest that works; ValueError for none."""
+        book = self._gateway.book
+        if reference is None:
+            for order in book.open_orders():
+                return order
+            raise ValueError("no order works")
+        found = self._orders.get(reference) if isinstance(reference, str) else None
+        if found is None and str(reference).isdecimal():
+            found = book.orders.get(int(str(reference)))
+        if found is None:
+            raise ValueError(f"there is no order {reference!r}")
+        return found
+
+    def find_execution(self, reference: Value) -> PaperExecution:
+        """Return an execution by its name or execId; ValueError for none."""
+        name = str(reference)
+        found = self._executions.get(name) or self._gateway.book.executions.get(name)
+        if found is None:
+            raise ValueError(f"there is no execution {reference!r}")
+        return found
+
+    def _contract(
+        self, values: Mapping[str, Value], legs: Iterable[tuple[str, int, str]], today: datetime
+    ) -> PaperContract:
+        given: dict[str, Any] = dict(values)
+        kind = given.pop("kind")
+        if kind == "bag":
+            return bag(
+                given["symbol"], *((self._contracts[leg], ratio, action) for leg, ratio, action in legs)
+            )
+        if "expiry" in given:
+            given["expiry"] = expiry_of(given["expiry"], today)
+        return MAKERS[kind](**given)
+
+    def _order(self, values: dict[str, Any]) -> Told:
+        name = values.pop("name", "")
+        contract = self._named_contract(values.pop("contract"))
+        side, quantity = values.pop("side"), values.pop("quantity")
+        order = self._gateway.order(
+            contract, side, quantity, values.pop("type", "LMT"), values.pop("limit", None), **values
+        )
+        if name:
+            self._orders[name] = order
+        return {"perm_id": order.perm_id, "order_id": order.order_id}
+
+    def _fill(self, values: dict[str, Any]) -> Told:
+        name = values.pop("name", "")
+        order = self.find_order(values.pop("order", None))
+        execution = self._gateway.fill(order, **_spending(values))
+        return self._remember(name, execution)
+
+    def _execute(self, values: dict[str, Any]) -> Told:
+        name = values.pop("name", "")
+        contract = self._named_contract(values.pop("contract"))
+        side, quantity, price = (values.pop(key) for key in ("side", "quantity", "price"))
+        return self._remember(
+            name, self._gateway.execute(contract, side, quantity, price, **_spending(values))
+        )
+
+    def _correct(self, values: dict[str, Any]) -> Told:
+        name = values.pop("name", "")
+        execution = self.find_execution(values.pop("execution"))
+        return self._remember(name, self._gateway.correct(execution, **values))
+
+    def _repeat(self, values: dict[str, Any]) -> Told:
+        execution = self.find_execution(values["execution"])
+        for _ in range(values.get("times", 1)):
+            self._gateway.repeat(execution, values.get("to"))
+        return {"exec_id": execution.exec_id}
+
+    def _fee(self, values: dict[str, Any]) -> Told:
+        execution = self.find_execution(values.pop("execution"))
+        fee = self._gateway.fee(execution, **values)
+        return {"exec_id": fee.exec_id, "commission": str(fee.commission)}
+
+    def _change(self, values: dict[str, Any]) -> Told:
+        order = self.find_order(values.pop("order"))
+        self._gateway.change(order, **values)
+        return {"perm_id": order.perm_id}
+
+    def _cancel(self, values: dict[str, Any]) -> Told:
+        order = self.find_order(values.pop("order"))
+        self._gateway.cancel(order, **values)
+        return {"perm_id": order.perm_id}
+
+    def _position(self, values: dict[str, Any]) -> Told:
+        contract = self._named_contract(values["contract"])
+        account = values.get("account") or self._gateway.book.accounts[0]
+        if account not in self._gateway.book.accounts:
+            raise ValueError(f"{account} is none of the accounts")
+        push = values.get("push", True)
+        self._gateway.set_position(account, contract, values["quantity"], values.get("cost", 0), push=push)
+        return {"con_id": contract.con_id}
+
+    def _notice(self, values: dict[str, Any]) -> Told:
+        self._gateway.notice(values["code"], values.get("text"), to=values.get("to"))
+        return {}
+
+    def _drop(self, values: dict[str, Any]) -> Told:
+        self._gateway.drop_connections(values.get("to"))
+        return {}
+
+    def _fault(self, values: dict[str, Any]) -> Told:
+        for name, value in values.items():
+            wanted = {"ignored_requests": set, "late_fee_seconds": float}.get(name)
+            setattr(self._gateway.faults, name, value if wanted is None else wanted(value))
+        return {}
+
+    def _raw(self, values: dict[str, Any]) -> Told:
+        self._gateway.push_raw(*values["fields"], to=values.get("to"))
+        return {}
+
+    def _garbage(self, values: dict[str, Any]) -> Told:
+        self._gateway.push_bytes(bytes.fromhex(values["hex"]), to=values.get("to"))
+        return {}
+
+    async def _restart(self, values: Mapping[str, Value]) -> None:
+        await self._gateway.stop()
+        if values.get("reuse_order_ids"):
+            self._gateway.book.restart_order_ids()
+        await asyncio.sleep(float(str(values.get("down_seconds", 0))))
+        await self._gateway.start()
+
+    def _named_contract(self, name: str) -> PaperContract:
+        if name not in self._contracts:
+            raise ValueError(f"there is no contract {name!r}")
+        return self._contracts[name]
+
+    def _remember(self, name: str, execution: PaperExecution) -> Told:
+        if name:
+            self._executions[name] = execution
+        return {"exec_id": execution.exec_id, "quantity": formats.plain(execution.quantity)}
+
+
+_DO: Final[dict[str, Callable[[Stage, dict[str, Any]], Told]]] = {
+    "order": Stage._order,
+    "fill": Stage._fill,
+    "execute": Stage._execute,
+    "correct": Stage._correct,
+    "repeat": Stage._repeat,
+    "fee": Stage._fee,
+    "change": Stage._change,
+    "cancel": Stage._cancel,
+    "position": Stage._position,
+    "notice": Stage._notice,
+    "drop": Stage._drop,
+    "fault": Stage._fault,
+    "raw": Stage._raw,
+    "garbage": Stage._garbage,
+}
+
+
+async def play(
+    scenario: Scenario, gateway: PaperGateway, stage: Stage, tell: Callable[[str], None], speed: float = 1.0
+) -> None:
+    """Do a scenario's events, `speed` times as fast; ScenarioError where one cannot be done."""
+    loop = asyncio.get_running_loop()
+    if scenario.begins_with_client:
+        await gateway.floor.arrived.wait()
+    begin = loop.time()
+    for (at, packet), events in groupby(scenario.events, key=lambda event: (event.at, event.packet)):
+        await asyncio.sleep(max(begin + float(at) / speed - loop.time(), 0))
+        if packet:
+            with gateway.one_packet():
+                for event in events:
+                    tell(f"{at} s: {words(event)}")
+                    stage.perform_at_once(event)
+            continue
+        for event in events:
+            tell(f"{at} s: {words(event)}")
+            await stage.perform(event)
+    tell("the scenario is over")
+
+
+def expiry_of(written: str, today: datetime) -> str:
+    """Return YYYYMMDD for `today`, `today+N` or a day as it is."""
+    start, _, days = written.partition("+")
+    return f"{today + timedelta(days=int(days or 0)):%Y%m%d}" if start == "today" else written
+
+
+def _spending(values: dict[str, Any]) -> dict[str, Any]:
+    """Turn the keys of an execution into those of the gateway's methods."""
+    fee: bool | Decimal = values.pop("fee", True)
+    commission = values.pop("commission", None)
+    time_text = values.pop("time_text", None)
+    return {**values, "fee": fee if commission is None else commission, "time": time_text}

@@ -1,0 +1,152 @@
+"""What other programs did to the alert store, found by comparing it with what the book says.
+
+Owns the questions of each comparison: which records no longer show what was decided, which are gone, came
+back or were replaced by a newer one, and which fills have found their alert since. It writes nothing and
+decides nothing: what it finds is journalled and applied by the pump.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from tracker.core.alert_updates import stakes_of
+from tracker.core.model import Alert, AlertId, Ambiguous, Execution, ExecutionKey, Match, Matched, Source
+from tracker.core.ports import AlertStore
+from tracker.core.state import ALERTS, EXECUTIONS, AlertState, Book, Booked, alert_text
+
+MatchAlerts = Callable[[Execution, Sequence[Alert]], Match]
+Note = tuple[Source, tuple[str, ...]]
+"""A frame of our own that is to be journalled."""
+
+
+class Found(NamedTuple):
+    """Hold what a comparison found."""
+
+    notes: list[Note]
+    undone: list[AlertState]
+    """The records that show something else than was decided."""
+
+
+class Comparison:
+    """Compare one store with one book, again and again.
+
+    `passes_over` says why an execution is never matched, empty where it may be. A fill is decided again for
+    `retry_for` after its receipt.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        store: AlertStore,
+        match_alerts: MatchAlerts,
+        passes_over: Callable[[Execution], str],
+        *,
+        now: Callable[[], datetime],
+        retry_for: timedelta,
+    ) -> None:
+        self._book = book
+        self._store = store
+        self._match = match_alerts
+        self._passes_over = passes_over
+        self._now = now
+        self._retry_for = retry_for
+        self._unanswered: dict[ExecutionKey, Match | None] = {
+            row.key: None for row in self._recent() if not isinstance(row.match, Matched)
+        }
+        """The fills without an alert, and what was noted of each last."""
+
+    def unanswered(self, booked: Booked) -> None:
+        """Take a fill that was decided just now; without an alert it is decided again for a while."""
+        if not isinstance(booked.match, Matched):
+            self._unanswered[booked.key] = None
+
+    def find(self) -> Found:
+        """Compare every record that was ever written, and decide again what found no alert."""
+        notes: list[Note] = []
+        undone: list[AlertState] = []
+        for state in self._book.find(ALERTS, "kept", "1"):
+            shown = self._store.shown(state.alert)
+            assert state.shown is not None, "only records with a decided state are kept"
+            if shown is None:
+                notes.append(self._missing(state))
+            elif not shown.agrees(state.shown):
+                undone.append(state)
+        for state in self._book.find(ALERTS, "gone", "1"):
+            shown = self._store.shown(state.alert)
+            if shown is not None and state.gone:
+                notes.append((Source.STORE, ("back", *_fields(state.alert))))
+            elif shown is not None and state.shown is not None and not shown.agrees(state.shown):
+                # It had been taken out.
+                undone.append(state)
+            elif state.successor is None and not state.shut and (heir := self._heir(state)) is not None:
+                notes.append((Source.STORE, ("replaced", *_fields(state.alert), *_fields(heir.id))))
+        notes += self._rematches()
+        return Found(notes, undone)
+
+    def _missing(self, state: AlertState) -> Note:
+        """Tell what became of a record that is no longer there: replaced by a like one, or gone."""
+        heir = self._heir(state)
+        if heir is None:
+            return Source.STORE, ("gone", *_fields(state.alert))
+        return Source.STORE, ("replaced", *_fields(state.alert), *_fields(heir.id))
+
+    def _heir(self, state: AlertState) -> Alert | None:
+        """Return the newer record of the same alerter, ticker and contract."""
+        for holding, stake in stakes_of(self._book, state):
+            booked = self._book.get(EXECUTIONS, f"{holding.account} {stake.last_exec_id}")
+            if booked is None or not stake.quantity:
+                continue
+            for alert in self._store.candidates(booked.execution):
+                other = alert.id[:2] == state.alert[:2] and alert.id != state.alert
+                if other and (_same_contract(alert, booked) or self._handed_on(alert.id, state.alert)):
+                    return alert
+        return None
+
+    def _handed_on(self, alert: AlertId, to: AlertId) -> bool:
+        """Tell whether a record, put back by a stale copy, had handed on what the other one owns."""
+        state = self._book.get(ALERTS, alert_text(alert))
+        while state is not None and state.successor is not None:
+            if state.successor == to:
+                return True
+            state = self._book.get(ALERTS, alert_text(state.successor))
+        return False
+
+    def _rematches(self) -> Iterator[Note]:
+        """Yield the fills whose alert has appeared."""
+        limit = self._now() - self._retry_for
+        for key, noted in list(self._unanswered.items()):
+            booked = self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+            over = booked is None or isinstance(booked.match, Matched) or booked.received_at < limit
+            # A correction in force has an entry of its own.
+            over = over or bool(booked is not None and booked.superseded_by)
+            if booked is None or over or self._passes_over(booked.execution):
+                del self._unanswered[key]
+                continue
+            match = self._match(booked.dated, self._store.candidates(booked.execution))
+            # What was noted once is not noted again, whatever the ledger made of it.
+            if match not in (booked.match, noted) and isinstance(match, Matched | Ambiguous):
+                self._unanswered[key] = match
+                yield Source.STORE, ("rematch", *key)
+
+    def _recent(self) -> list[Booked]:
+        now = self._now()
+        days = {(now - self._retry_for).date(), now.date()}
+        rows = [row for day in days for row in self._book.find(EXECUTIONS, "day", day.isoformat())]
+        return [row for row in rows if row.received_at >= now - self._retry_for]
+
+
+def _same_contract(alert: Alert, booked: Booked) -> bool:
+    """Tell whether a record speaks of the contract of an execution."""
+    contract = booked.execution.contract
+    if contract.con_id in alert.con_ids:
+        return True
+    details = (alert.symbol.upper(), alert.right, alert.strike)
+    same = details == (contract.symbol.upper(), contract.right, contract.strike)
+    return same and (alert.expiry.day == contract.expiry or not contract.is_option)
+
+
+def _fields(alert: AlertId) -> tuple[str, str, str, str]:
+    con_id = "" if alert.option_conid is None else str(alert.option_conid)
+    return alert.alerter, alert.ticker, alert.created_at, con_id

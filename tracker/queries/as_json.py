@@ -1,0 +1,187 @@
+"""Turn rows of the book into the JSON that every answer shares: fills, decisions, what an alert shows.
+
+Owns those shapes (ANSWERS.md documents them). Numbers are JSON numbers, times ISO in UTC, alerts named
+ALERTER/TICKER with what tells their records apart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, assert_never
+
+from tracker.core.alert_updates import instant, matched_by, number
+from tracker.core.model import (
+    Alert,
+    AlertId,
+    AlertUpdate,
+    Ambiguous,
+    Contract,
+    JsonValue,
+    Match,
+    Matched,
+    Rejection,
+    Rule,
+    Unmatched,
+)
+from tracker.core.state import FEES, Book, Booked
+
+Json: TypeAlias = dict[str, Any]
+"""An object of an answer; JSON-ready."""
+
+
+def alert_json(alert: AlertId) -> Json:
+    """Name one record: its name, and what tells it from another one under the same name."""
+    return {"alert": alert.name, "created_at": alert.created_at, "option_conid": alert.option_conid}
+
+
+def contract_json(contract: Contract) -> Json:
+    """Describe a contract, first in words."""
+    return {
+        "contract": _words(contract),
+        "con_id": contract.con_id,
+        "symbol": contract.symbol,
+        "sec_type": contract.sec_type,
+        "expiry": None if contract.expiry is None else contract.expiry.isoformat(),
+        "strike": number(contract.strike),
+        "right": contract.right or None,
+        "multiplier": contract.multiplier or None,
+        "currency": contract.currency or None,
+        "local_symbol": contract.local_symbol or None,
+        "trading_class": contract.trading_class or None,
+    }
+
+
+def _words(contract: Contract) -> str:
+    if not contract.is_option:
+        return f"{contract.symbol} {contract.sec_type}"
+    parts = (contract.symbol, contract.expiry, number(contract.strike), contract.right)
+    return " ".join(str(part) for part in parts if part not in (None, ""))
+
+
+def fill_json(book: Book, row: Booked) -> Json:
+    """Describe one fill: what the broker said, and in short what the tracker made of it."""
+    execution = row.execution
+    fee = book.get(FEES, execution.exec_id)
+    return {
+        "exec_id": execution.exec_id,
+        "account": execution.account,
+        "time": instant(execution.time),
+        "time_known": execution.time_known,
+        "received_at": instant(row.received_at),
+        **contract_json(execution.contract),
+        "side": execution.side.value,
+        "quantity": number(execution.quantity),
+        "price": number(execution.price),
+        "commission": None if fee is None else number(fee.commission),
+        "commission_currency": None if fee is None else fee.currency or None,
+        "realized_pnl": None if fee is None else number(fee.realized_pnl),
+        "perm_id": execution.perm_id,
+        "order_id": execution.order_id,
+        "client_id": execution.client_id,
+        "order_ref": execution.order_ref or None,
+        "source": row.source.value,
+        "counted": row.counted,
+        "superseded_by": row.superseded_by or None,
+        "waiting": not row.folded,
+        "opening": number(row.opening),
+        "closing": number(row.closing),
+        "alerts": [{"alert": owner.name, "matched_by": matched_by(row, owner)} for owner in row.owners],
+        "attention": row.attention.value or None,
+        "dismissed": row.dismissed,
+        "outcome": outcome(row),
+    }
+
+
+def outcome(row: Booked) -> str:
+    """Say in one line what became of a fill."""
+    touched = ", ".join(owner.name for owner in row.owners)
+    if row.superseded_by:
+        return f"corrected by {row.superseded_by}"
+    if row.execution.contract.is_combo:
+        return "a combo's own line; its legs are counted"
+    if not row.folded:
+        return "waiting for the answer that it came in, or for the account's positions"
+    if row.opening and row.closing:
+        split = f"closed {number(abs(row.closing))} and opened {number(abs(row.opening))}"
+        return f"{split}: {touched or 'no alert'}"
+    if row.closing:
+        return f"closed for {touched}" if touched else "closed what no alert opened"
+    if touched:
+        return f"opened {touched} by {', '.join(_rules(row))}"
+    return why_not(row.match)
+
+
+def _rules(row: Booked) -> list[str]:
+    return list(dict.fromkeys(matched_by(row, owner) for owner in row.owners))
+
+
+def why_not(match: Match) -> str:
+    """Say in one line why a fill opened no alert."""
+    match match:
+        case Unmatched():
+            return match.reason
+        case Ambiguous():
+            return f"{len(match.alerts)} alerts agree by {match.rule.value}: one of them is meant"
+        case Matched():
+            return "its alert is named, but it opened nothing"
+    assert_never(match)
+
+
+def decision_json(match: Match) -> Json:
+    """Describe a decision: the alerts with their rules, and every rejected candidate with its reason."""
+    kind, alerts, reason = _parts(match)
+    return {
+        "decision": kind,
+        "reason": reason,
+        "alerts": [{**alert_json(alert), "rule": rule.value} for alert, rule in alerts],
+        "rejected": [rejection_json(each) for each in match.rejected],
+    }
+
+
+def _parts(match: Match) -> tuple[str, Sequence[tuple[AlertId, Rule]], str | None]:
+    match match:
+        case Matched():
+            return "matched", match.alerts, None
+        case Ambiguous():
+            return "ambiguous", [(alert, match.rule) for alert in match.alerts], why_not(match)
+        case Unmatched():
+            return "unmatched", (), match.reason
+    assert_never(match)
+
+
+def rejection_json(rejection: Rejection) -> Json:
+    """Describe a candidate that is not meant."""
+    return {**alert_json(rejection.alert), "reason": rejection.reason, "near": rejection.near}
+
+
+def reads_as(alert: Alert) -> Json:
+    """Return what matching understands of a record of the store, and what it could not read."""
+    return {
+        "symbol": alert.symbol,
+        "option": alert.is_option,
+        "right": alert.right or None,
+        "strike": number(alert.strike),
+        "expiry": alert.expiry.day.isoformat() if alert.expiry.day else alert.expiry.text or None,
+        "con_ids": sorted(alert.con_ids),
+        "problems": list(alert.problems),
+    }
+
+
+def update_json(update: AlertUpdate) -> Json:
+    """Describe what a record must show, under the keys that it has in alerts.json."""
+    return {
+        **alert_json(update.alert),
+        "open": update.open,
+        "last_order_update": plain_json(update.last_order_update),
+        "position": plain_json(update.position),
+        "remove": update.remove,
+    }
+
+
+def plain_json(value: Mapping[str, object] | None) -> JsonValue:
+    """Return a copy that is certain to be JSON."""
+    if value is None:
+        return None
+    plain: JsonValue = json.loads(json.dumps(value))
+    return plain

@@ -1,0 +1,148 @@
+"""What a person decides about a fill: assign it to an alert, or dismiss it.
+
+Owns which decisions make sense, and the note by which each is journalled (`core.ledger` reads it). It
+writes nothing itself: whoever holds the journal appends the note and has it pumped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from tracker.core.alerters import AlerterNames
+from tracker.core.matching import contradiction
+from tracker.core.model import Alert, AlertId, ExecutionKey, Matched, Rule
+from tracker.core.state import EXECUTIONS, OUTBOX, Attention, Book, Booked, Delivery, alert_text
+from tracker.queries.as_json import Json, alert_json, fill_json, outcome, update_json
+from tracker.queries.lookup import alert_named, execution_named
+from tracker.status.protocol import CommandError, quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Hold a decision that makes sense, and what it touches."""
+
+    key: ExecutionKey
+    note: tuple[str, ...]
+    """The fields of the frame; empty where the decision was taken before and nothing is to be done."""
+    alert: AlertId | None = None
+    """The record that the fill is assigned to."""
+    before: tuple[AlertId, ...] = ()
+    """The records that it touched until now."""
+
+    def taken(self, book: Book) -> bool:
+        """Tell whether the book shows the decision."""
+        row = _row(book, self.key)
+        return row.dismissed if self.alert is None else _is_assigned(row, self.alert)
+
+
+def assignment(
+    book: Book,
+    alerts: Sequence[Alert],
+    names: AlerterNames,
+    *,
+    exec_id: str,
+    alert: str,
+    account: str = "",
+    watched: Collection[str] = (),
+) -> Decision:
+    """Decide that a fill belongs to an alert of the store; raises CommandError where it cannot.
+
+    `watched` are the accounts of the settings, empty for all. Another strike or expiry may be assigned;
+    another symbol, kind or right may not, as no rule crosses them either.
+    """
+    row = execution_named(book, exec_id, account)
+    execution = row.execution
+    _check_counted(row)
+    if watched and execution.account not in watched:
+        raise CommandError(
+            "refused", f"account {execution.account} is not watched; add it to gateway.accounts first"
+        )
+    if row.folded and not row.opening:
+        owners = ", ".join(owner.name for owner in row.owners) or "no alert"
+        raise CommandError(
+            "refused",
+            f"{execution.exec_id} only closed a position, and closing follows who opened it ({owners});"
+            " assign the fill that opened it",
+        )
+    found = alert_named(alert, alerts, names)
+    if against := contradiction(execution.contract, found):
+        raise CommandError(
+            "refused", f"{found.id.name} cannot have {execution.exec_id}: {against}; choose another alert"
+        )
+    note = () if _is_assigned(row, found.id) else ("assign", *row.key, *_fields(found.id))
+    return Decision(row.key, note, found.id, row.owners)
+
+
+def dismissal(book: Book, exec_id: str, account: str = "") -> Decision:
+    """Decide that a fill needs nobody any longer; raises CommandError where it needs nobody now."""
+    row = execution_named(book, exec_id, account)
+    if row.dismissed:
+        return Decision(row.key, ())
+    _check_counted(row)
+    if row.attention is Attention.NONE:
+        raise CommandError(
+            "refused",
+            f"{row.execution.exec_id} needs nobody ({outcome(row)}), so there is nothing to dismiss",
+        )
+    return Decision(row.key, ("dismiss", *row.key))
+
+
+def _check_counted(row: Booked) -> None:
+    exec_id = row.execution.exec_id
+    if row.superseded_by:
+        raise CommandError(
+            "refused", f"{exec_id} was corrected by {row.superseded_by}; name that one instead"
+        )
+    if row.execution.contract.is_combo:
+        raise CommandError(
+            "refused",
+            f"{exec_id} is a combo's own line and moves nothing; name its legs, which `tracker inbox` lists"
+            " under it",
+        )
+
+
+def _is_assigned(row: Booked, alert: AlertId) -> bool:
+    return isinstance(row.match, Matched) and row.match.alerts == ((alert, Rule.PERSON),)
+
+
+def _row(book: Book, key: ExecutionKey) -> Booked:
+    row = book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+    if row is None:
+        raise CommandError("not_found", f"no execution {quoted(key.exec_id)} is in the journal any longer")
+    return row
+
+
+def delivered(book: Book, decision: Decision) -> bool:
+    """Tell whether the store was given, or refused, all that a decision changed."""
+    return all(delivery.state != "pending" for delivery in _deliveries(book, decision))
+
+
+def _deliveries(book: Book, decision: Decision) -> list[Delivery]:
+    touched = dict.fromkeys((*(() if decision.alert is None else (decision.alert,)), *decision.before))
+    rows = (book.get(OUTBOX, alert_text(alert)) for alert in touched)
+    return [row for row in rows if row is not None]
+
+
+def what_came_of_it(book: Book, decision: Decision) -> Json:
+    """Return the fill as it stands now, and what each alert that the decision touched will show."""
+    row = _row(book, decision.key)
+    answer: Json = {"done": bool(decision.note), "fill": fill_json(book, row)}
+    if decision.alert is None:
+        return answer
+    shows = [
+        {**update_json(delivery.update), "delivery": delivery.state}
+        for delivery in _deliveries(book, decision)
+    ]
+    mine = [each for each in shows if each["alert"] == decision.alert.name]
+    return {
+        **answer,
+        **alert_json(decision.alert),
+        "shows": mine[0] if mine else None,
+        "also_changed": [each for each in shows if each["alert"] != decision.alert.name],
+    }
+
+
+def _fields(alert: AlertId) -> tuple[str, str, str, str]:
+    con_id = "" if alert.option_conid is None else str(alert.option_conid)
+    return alert.alerter, alert.ticker, alert.created_at, con_id

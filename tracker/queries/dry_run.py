@@ -1,0 +1,225 @@
+"""Try what a fill would do, without one: the real candidates and rules, a scratch ledger, nothing written.
+
+Owns how a fill to try is read, the made-up execution and the answer to it. The live file and the journal are
+never touched; the copy that somebody may want to look at is made from the file's text, beside it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Final
+
+from tracker.core.alert_updates import ClosingPolicy, number
+from tracker.core.alerters import AlerterNames
+from tracker.core.expiry import read_expiry
+from tracker.core.ledger import Ledger
+from tracker.core.matching import match_execution
+from tracker.core.model import (
+    LIVE,
+    Alert,
+    AlertUpdate,
+    Ambiguous,
+    Contract,
+    Execution,
+    ExpiryKind,
+    Frame,
+    Match,
+    Matched,
+    Side,
+    Source,
+)
+from tracker.core.state import OUTBOX, MemoryBook
+from tracker.queries.as_json import Json, contract_json, decision_json, update_json
+from tracker.status.protocol import CommandError, quoted
+from tracker.stores.alert_file import AlertFile
+
+_ACCOUNT: Final = "TEST"
+_EXEC_ID: Final = "test"
+_OPTION: Final = ("strike", "right", "expiry")
+_RIGHTS: Final = {"C": "C", "CALL": "C", "P": "P", "PUT": "P"}
+_LARGEST: Final = Decimal(10) ** 15
+_STATUS: Final = {Matched: "would_open", Ambiguous: "ambiguous"}
+
+
+@dataclass(frozen=True, slots=True)
+class Imagined:
+    """Describe the fill to try: a stock's, or with strike, right and expiry an option's."""
+
+    symbol: str
+    side: Side = Side.BUY
+    quantity: Decimal = Decimal(1)
+    strike: Decimal | None = None
+    right: str = ""
+    expiry: date | None = None
+    con_id: int = 0
+    order_ref: str = ""
+
+    def execution(self, now: datetime) -> Execution:
+        """Return the execution as the broker would report it; it costs 1.00."""
+        is_option = self.strike is not None
+        contract = Contract(
+            self.con_id,
+            self.symbol,
+            "OPT" if is_option else "STK",
+            self.expiry,
+            self.strike,
+            self.right,
+            "100" if is_option else "",
+            trading_class=self.symbol,
+        )
+        return Execution(
+            exec_id=_EXEC_ID,
+            account=_ACCOUNT,
+            contract=contract,
+            side=self.side,
+            quantity=self.quantity,
+            price=Decimal(1),
+            time=now,
+            time_text="",
+            time_known=True,
+            perm_id=1,
+            order_id=1,
+            client_id=0,
+            cum_qty=self.quantity,
+            avg_price=Decimal(1),
+            order_ref=self.order_ref,
+            request_id=LIVE,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Hold what a fill would do: the decision, and what each record would show."""
+
+    execution: Execution
+    match: Match
+    updates: tuple[AlertUpdate, ...]
+
+
+def try_out(
+    imagined: Imagined,
+    candidates: Callable[[Execution], Sequence[Alert]],
+    *,
+    names: AlerterNames,
+    early_fill: timedelta,
+    policy: ClosingPolicy,
+    now: datetime,
+) -> Trial:
+    """Match a made-up fill against the store's candidates, and apply it to an empty ledger."""
+    execution = imagined.execution(now)
+    match = match_execution(execution, candidates(execution), early_fill=early_fill, names=names)
+    book = MemoryBook()
+    ledger = Ledger(book, lambda execution: match, policy=policy)
+    frame = Frame(1, now, 1, Source.BROKER, ("11",))
+    ledger.apply(frame, execution)
+    ledger.settle(frame)
+    updates = sorted((row.update for row in book.every(OUTBOX)), key=lambda update: update.alert.name)
+    return Trial(execution, match, tuple(updates))
+
+
+def trial_json(trial: Trial, copy: Path | None) -> Json:
+    """Return the answer; `payload` is what the first alert would show, `opens` says it for each."""
+    execution = trial.execution
+    rules = dict(trial.match.alerts) if isinstance(trial.match, Matched) else {}
+    opens = [
+        {**update_json(update), "rule": rules[update.alert].value if update.alert in rules else None}
+        for update in trial.updates
+    ]
+    return {
+        "status": _STATUS.get(type(trial.match), "no_match"),
+        "payload": opens[0] if opens else None,
+        "opens": opens,
+        **decision_json(trial.match),
+        "tried": {
+            **contract_json(execution.contract),
+            "side": execution.side.value,
+            "quantity": number(execution.quantity),
+            "price": number(execution.price),
+            "order_ref": execution.order_ref or None,
+        },
+        "assumed": "an opening fill: what the account holds already is not looked at",
+        "copy": None if copy is None else str(copy),
+    }
+
+
+def write_copy(
+    path: Path, updates: Sequence[AlertUpdate], *, zone: tzinfo, now: Callable[[], datetime]
+) -> Path:
+    """Write a copy of alerts.json with the updates applied, beside it; returns its path.
+
+    Raises CommandError where there is nothing to copy or nowhere to write, StoreAway where the file cannot be
+    read as alerts right now. Each copy has a name of its own.
+    """
+    copy = path.with_name(f"{path.name}.test-{now():%Y%m%dT%H%M%S%f}Z")
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tracker-test-") as folder:
+            scratch = Path(folder) / path.name
+            shutil.copy(path, scratch)
+            store = AlertFile(scratch, zone=zone, now=now)
+            try:
+                store.apply(updates)
+            finally:
+                store.close()
+            scratch.rename(copy)
+    except OSError as error:
+        raise CommandError(
+            "not_written", f"no copy of {path} could be written beside it: {error.strerror or error}"
+        ) from None
+    return copy
+
+
+def imagine(given: Mapping[str, object]) -> Imagined:
+    """Read what somebody typed into a fill to try; raises CommandError.
+
+    Keys: symbol; side BUY or SELL; quantity; strike, right (C or P) and expiry (as an alert's), all three or
+    none; con_id; order_ref. A key that is absent, None or empty has its default.
+    """
+    texts = {name: str(value).strip() for name, value in given.items() if value not in (None, "")}
+    if not texts.get("symbol"):
+        raise CommandError("bad_request", "no symbol is given; name one, as in --symbol TSLA")
+    option = [name for name in ("strike", "right", "expiry") if name in texts]
+    if option and len(option) < len(_OPTION):
+        missing = ", ".join(name for name in _OPTION if name not in option)
+        raise CommandError(
+            "bad_request",
+            f"{missing} is missing; an option has strike, right and expiry, a stock none of them",
+        )
+    right = _RIGHTS.get(texts.get("right", "").upper(), "")
+    if option and not right:
+        raise CommandError("bad_request", f"right {quoted(texts['right'])} is neither C nor P")
+    side = texts.get("side", "BUY").upper()
+    if side not in ("BUY", "SELL"):
+        raise CommandError("bad_request", f"side {quoted(texts['side'])} is neither BUY nor SELL")
+    return Imagined(
+        symbol=texts["symbol"].upper(),
+        side=Side(side),
+        quantity=_positive("quantity", texts.get("quantity", "1")),
+        strike=_positive("strike", texts["strike"]) if option else None,
+        right=right,
+        expiry=_day(texts["expiry"]) if option else None,
+        con_id=int(_positive("con_id", texts["con_id"])) if "con_id" in texts else 0,
+        order_ref=texts.get("order_ref", ""),
+    )
+
+
+def _positive(name: str, text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not (value.is_finite() and 0 < value < _LARGEST):
+        raise CommandError("bad_request", f"{name} {quoted(text)} is no number above 0")
+    return value
+
+
+def _day(text: str) -> date:
+    expiry = read_expiry(text, None)
+    if expiry.day is None or expiry.kind is not ExpiryKind.DAY:
+        raise CommandError("bad_request", f"expiry {quoted(text)} is no date; write YYYYMMDD, as in 20301220")
+    return expiry.day

@@ -1,0 +1,156 @@
+"""List the fills of a time, an alert or an account, and write them as CSV.
+
+Owns which rows are listed and in which order. It reads the journal day by day, so that a long history is
+never in memory at once, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from tracker.core.alert_updates import instant
+from tracker.core.alerters import AlerterNames
+from tracker.core.model import CommissionReport
+from tracker.core.state import ALERTS, EXECUTIONS, FEES, Book, Booked
+from tracker.journal.journal import Journal
+from tracker.queries.as_json import Json, fill_json
+from tracker.queries.lookup import alerts_named, check_alert_name, days_since, no_such_alert, states_named
+
+CSV_COLUMNS: Final = (
+    *("time", "account", "exec_id", "symbol", "sec_type", "expiry", "strike", "right", "con_id"),
+    *("multiplier", "currency", "side", "quantity", "price", "commission", "commission_currency"),
+    *("realized_pnl", "perm_id", "order_id", "client_id", "order_ref", "opening", "closing", "alerts"),
+    *("decision", "counted", "superseded_by", "received_at"),
+)
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Say which fills are meant; empty fields select everything."""
+
+    since: datetime | None = None
+    """Executed at or after this; aware."""
+    alert: str = ""
+    """ALERTER/TICKER, in any spelling."""
+    account: str = ""
+    everything: bool = False
+    """Corrected versions and combos' own lines too, which are not counted."""
+
+
+def fills(journal: Journal, selection: Selection, names: AlerterNames, limit: int | None = None) -> Json:
+    """Return the fills selected, in the order of their execution; with `limit` the newest of them.
+
+    Raises CommandError for an alert that never had a fill.
+    """
+    kept: deque[Booked] = deque(maxlen=limit)
+    total = 0
+    for row in selected(journal, selection, names):
+        kept.append(row)
+        total += 1
+    rows = sorted(kept, key=lambda row: row.moment)
+    return {
+        "since": instant(selection.since),
+        "alert": selection.alert or None,
+        "account": selection.account or None,
+        "total": total,
+        "left_out": total - len(rows),
+        "fills": [fill_json(journal.book, row) for row in rows],
+    }
+
+
+def selected(journal: Journal, selection: Selection, names: AlerterNames) -> Iterator[Booked]:
+    """Yield the fills selected, day of receipt by day of receipt; raises CommandError."""
+    wanted = _filter(selection)
+    if selection.alert:
+        yield from filter(wanted, _of_alert(journal.book, selection.alert, names))
+        return
+    for day in days_since(journal.days(), selection.since):
+        rows = journal.book.find(EXECUTIONS, "day", day)
+        yield from sorted(filter(wanted, rows), key=lambda row: row.moment)
+        journal.book.committed()
+
+
+def _filter(selection: Selection) -> Callable[[Booked], bool]:
+    def wanted(row: Booked) -> bool:
+        return (
+            (selection.since is None or row.execution.time >= selection.since)
+            and selection.account in ("", row.execution.account)
+            and (selection.everything or row.counted)
+        )
+
+    return wanted
+
+
+def _of_alert(book: Book, name: str, names: AlerterNames) -> list[Booked]:
+    """Return the fills that touched an alert of this name, now or before a record replaced another."""
+    check_alert_name(name)
+    states = states_named(book, name, names)
+    if not states:
+        known = {row.alert.name for row in book.every(ALERTS)}
+        raise no_such_alert(name, known, "known to have a fill")
+    keys = dict.fromkeys(key for state in states for key in state.contracts)
+    rows = [row for key in keys for row in book.find(EXECUTIONS, "contract", key.text())]
+    touched = [row for row in rows if alerts_named(name, row.owners, names)]
+    return sorted(touched, key=lambda row: row.moment)
+
+
+def csv_lines(book: Book, rows: Iterable[Booked]) -> Iterator[str]:
+    """Yield fills as lines of CSV without their ends, a heading first.
+
+    Numbers are written exactly as the broker gave them, times in UTC. A text that a spreadsheet would take
+    for a formula gets an apostrophe in front.
+    """
+    yield _line(CSV_COLUMNS)
+    for row in rows:
+        yield _line(_cells(row, book.get(FEES, row.execution.exec_id)))
+
+
+def _line(cells: Iterable[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
+
+
+def _cells(row: Booked, fee: CommissionReport | None) -> list[object]:
+    execution, contract = row.execution, row.execution.contract
+    return [
+        instant(execution.time),
+        execution.account,
+        execution.exec_id,
+        _text(contract.symbol),
+        contract.sec_type,
+        contract.expiry,
+        contract.strike,
+        contract.right,
+        contract.con_id,
+        contract.multiplier,
+        contract.currency,
+        execution.side.value,
+        execution.quantity,
+        execution.price,
+        None if fee is None else fee.commission,
+        None if fee is None else fee.currency,
+        None if fee is None else fee.realized_pnl,
+        execution.perm_id,
+        execution.order_id,
+        execution.client_id,
+        _text(execution.order_ref),
+        row.opening,
+        row.closing,
+        _text(", ".join(owner.name for owner in row.owners)),
+        type(row.match).__name__.lower(),
+        "yes" if row.counted else "no",
+        row.superseded_by,
+        instant(row.received_at),
+    ]
+
+
+def _text(value: str) -> str:
+    return f"'{value}" if value.startswith(_FORMULA_STARTS) else value

@@ -1,0 +1,133 @@
+"""Tell which fills need a person, apart from those that belong to no alert.
+
+Owns what is in the inbox and how a combo's legs are gathered under it. It reads the journal and changes
+nothing. Most fills of a trader are not ours: those are counted, and listed only on demand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from tracker.core.alert_updates import instant
+from tracker.core.alerters import AlerterNames
+from tracker.core.model import JsonValue
+from tracker.core.state import EXECUTIONS, UNDECODED, Attention, Book, Booked, Undecoded
+from tracker.journal.journal import Journal
+from tracker.queries.as_json import Json, decision_json, fill_json
+from tracker.queries.fills import Selection, selected
+from tracker.queries.lookup import days_since
+
+REASONS = tuple(attention for attention in Attention if attention is not Attention.NONE)
+
+
+class Combo(NamedTuple):
+    """Name a combo order in one account; its legs share the permId."""
+
+    account: str
+    perm_id: int
+
+
+def inbox(
+    journal: Journal,
+    since: datetime,
+    names: AlerterNames,
+    *,
+    list_all: bool = False,
+    limit: int | None = None,
+) -> Json:
+    """Return what needs a person whatever its age, and count what is not ours since a moment.
+
+    With `list_all` the latter is listed too. Of each list the newest `limit` are shown; counts are of all.
+    """
+    book = journal.book
+    waiting = needing(book)
+    unreadable = sorted(book.find(UNDECODED, "open", "1"), key=lambda row: row.seq)
+    others = [row for row in selected(journal, Selection(since), names) if not_ours(row)]
+    dismissed = sum(row.dismissed for row in others)
+    newest = slice(None if limit is None else -limit, None)
+    listed = others[newest] if list_all else []
+    shown = [*waiting[newest], *listed]
+    combos = _combos(book, shown, days_since(journal.days(), min(_days(shown), default=None)))
+    answer: Json = {
+        "counts": {
+            **{reason.value: sum(row.attention is reason for row in waiting) for reason in REASONS},
+            "undecodable": len(unreadable),
+        },
+        "needs_you": [_item(book, row, combos) for row in waiting[newest]],
+        "undecodable": [_unreadable(journal, row) for row in unreadable[newest]],
+        "combos": [_combo_json(book, combo, rows) for combo, rows in combos.items()],
+        "not_ours": {"since": instant(since), "count": len(others), "dismissed": dismissed},
+    }
+    if list_all:
+        answer["others"] = [_item(book, row, combos) for row in listed]
+    return answer
+
+
+def needing(book: Book) -> list[Booked]:
+    """Return the fills that need a person, oldest first."""
+    rows = [row for reason in REASONS for row in book.find(EXECUTIONS, "inbox", reason.value)]
+    return sorted(rows, key=lambda row: row.moment)
+
+
+def not_ours(row: Booked) -> bool:
+    """Tell whether a fill touched no alert and needs nobody, or a person said that it does not."""
+    return row.folded and not row.owners and (row.attention is Attention.NONE or row.dismissed)
+
+
+def _days(rows: Iterable[Booked]) -> list[datetime]:
+    return [row.received_at for row in rows]
+
+
+def _combo_of(row: Booked) -> Combo:
+    return Combo(row.execution.account, row.execution.perm_id)
+
+
+def _combos(book: Book, shown: Sequence[Booked], days: Iterable[str]) -> Mapping[Combo, list[Booked]]:
+    """Return the executions of each combo order that a fill shown is a leg of, its own line first.
+
+    Lines and legs share the permId; they are looked for on the days of receipt of what is shown.
+    """
+    wanted = {_combo_of(row) for row in shown if row.execution.perm_id > 0}
+    last = max((row.received_at for row in shown), default=None)
+    found: dict[Combo, list[Booked]] = {}
+    for day in days:
+        if last is None or day > last.date().isoformat():
+            break
+        for row in book.find(EXECUTIONS, "day", day):
+            if _combo_of(row) in wanted and not row.superseded_by:
+                found.setdefault(_combo_of(row), []).append(row)
+    return {
+        combo: sorted(rows, key=lambda row: (not row.execution.contract.is_combo, row.moment))
+        for combo, rows in found.items()
+        if any(row.execution.contract.is_combo for row in rows)
+    }
+
+
+def _item(book: Book, row: Booked, combos: Mapping[Combo, object]) -> Json:
+    return {
+        "needs": row.attention.value or None,
+        "combo": row.execution.perm_id if _combo_of(row) in combos else None,
+        "fill": fill_json(book, row),
+        **decision_json(row.match),
+    }
+
+
+def _combo_json(book: Book, combo: Combo, rows: Iterable[Booked]) -> Json:
+    lines: list[JsonValue] = []
+    legs: list[JsonValue] = []
+    for row in rows:
+        (lines if row.execution.contract.is_combo else legs).append(fill_json(book, row))
+    return {"account": combo.account, "perm_id": combo.perm_id, "lines": lines, "legs": legs}
+
+
+def _unreadable(journal: Journal, row: Undecoded) -> Json:
+    frame = journal.frame(row.seq)
+    return {
+        "frame": row.seq,
+        "kind": row.kind,
+        "reason": row.reason,
+        "exec_id": row.exec_id or None,
+        "received_at": None if frame is None else instant(frame.received_at),
+    }

@@ -1,0 +1,149 @@
+"""Find the execution, the alert or the moment that a person means.
+
+Owns how what somebody typed is read, and the words when it names nothing or too much. It decides nothing
+and changes nothing. All refusals are CommandError, with a message that says what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+
+from tracker.core.alerters import AlerterNames, symbol_key
+from tracker.core.model import Alert, AlertId
+from tracker.core.state import ALERTS, EXECUTIONS, AlertState, Book, Booked
+from tracker.status.protocol import CommandError, quoted
+
+_DAYS: Final = re.compile(r"(\d{1,5})\s*d(ays?)?")
+_DAY: Final = timedelta(days=1)
+
+
+def read_since(text: str, now: datetime, zone: tzinfo) -> datetime:
+    """Return the moment from which on fills are meant, aware UTC.
+
+    `today`, `N days` (today and the N-1 days before it), or an ISO date or time; one without an offset is
+    in `zone`, whose midnight begins a day. Raises CommandError.
+    """
+    words = " ".join(text.lower().split())
+    local = now.astimezone(zone)
+    found = _DAYS.fullmatch(words)
+    try:
+        if words == "today" or (found is not None and int(found[1]) > 0):
+            back = int(found[1]) - 1 if found is not None else 0
+            midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+            since = midnight - timedelta(days=back)
+        else:
+            since = datetime.fromisoformat(text.strip())
+        return (since if since.tzinfo is not None else since.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise CommandError(
+            "bad_request",
+            f"since {quoted(text)} is no time; write today, a number of days as in '7 days', or an ISO date"
+            " or time as in 2025-11-18T09:30",
+        ) from None
+
+
+def days_since(days: Iterable[str], since: datetime | None) -> list[str]:
+    """Return those of the UTC days of receipt that can hold a fill executed since then.
+
+    A fill is received after it happened, but for the difference between two clocks.
+    """
+    first = "" if since is None else (since.astimezone(UTC) - _DAY).date().isoformat()
+    return [day for day in days if day >= first]
+
+
+def executions_named(book: Book, exec_id: str, account: str = "") -> list[Booked]:
+    """Return what is booked under an execId, one row per account; raises CommandError where nothing is."""
+    rows = [
+        row
+        for row in book.find(EXECUTIONS, "exec_id", exec_id.strip())
+        if account in ("", row.execution.account)
+    ]
+    if not rows:
+        where = f" in account {quoted(account)}" if account else ""
+        raise CommandError(
+            "not_found",
+            f"no execution {quoted(exec_id)}{where} is in the journal; `tracker fills --since '7 days'` lists"
+            " what is there",
+        )
+    return sorted(rows, key=lambda row: row.execution.account)
+
+
+def execution_named(book: Book, exec_id: str, account: str = "") -> Booked:
+    """Return the one execution that is meant; raises CommandError where several accounts have it."""
+    rows = executions_named(book, exec_id, account)
+    if len(rows) > 1:
+        accounts = ", ".join(row.execution.account for row in rows)
+        raise CommandError(
+            "several_accounts",
+            f"execution {quoted(exec_id)} filled in several accounts ({accounts}); say which: --account"
+            f" {rows[0].execution.account}",
+        )
+    return rows[0]
+
+
+def is_alert_name(text: str) -> bool:
+    """Tell a name of an alert from an execId, which holds no slash."""
+    return "/" in text
+
+
+def same_name(alert: AlertId, text: str, names: AlerterNames) -> bool:
+    """Tell whether ALERTER/TICKER, in any spelling, names this record."""
+    key = (names.key(alert.alerter), symbol_key(alert.ticker))
+    return any((names.key(alerter), symbol_key(ticker)) == key for alerter, ticker in _splits(text))
+
+
+def alerts_named(text: str, alerts: Iterable[AlertId], names: AlerterNames) -> list[AlertId]:
+    """Return the records that ALERTER/TICKER names: those so written, else those in another spelling."""
+    everything = list(alerts)
+    exact = [alert for alert in everything if alert.name == text]
+    return exact or [alert for alert in everything if same_name(alert, text, names)]
+
+
+def alert_named(text: str, alerts: Sequence[Alert], names: AlerterNames) -> Alert:
+    """Return the one alert of the store that is meant; raises CommandError."""
+    check_alert_name(text)
+    found = alerts_named(text, (alert.id for alert in alerts), names)
+    if not found:
+        raise no_such_alert(text, (alert.id.name for alert in alerts), "in the alert store")
+    if len(found) > 1:
+        shown = ", ".join(alert.name for alert in found)
+        raise CommandError(
+            "several_alerts", f"{quoted(text)} may mean {shown}; write it as the store spells it"
+        )
+    return next(alert for alert in alerts if alert.id == found[0])
+
+
+def check_alert_name(text: str) -> None:
+    """Raise CommandError where this cannot name an alert."""
+    if not any(True for _ in _splits(text)):
+        raise CommandError(
+            "bad_request", f"{quoted(text)} names no alert; write ALERTER/TICKER, as in robindahood/NVDA"
+        )
+
+
+def no_such_alert(text: str, known: Iterable[str], where: str) -> CommandError:
+    """Return the refusal for a name that nothing has, with the nearest one that something has."""
+    folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(text.casefold(), folded, n=1, cutoff=0.4)
+    hint = f"; the nearest is {folded[near[0]]}" if near else ""
+    return CommandError("not_found", f"no alert {quoted(text)} is {where}{hint}")
+
+
+def states_named(book: Book, text: str, names: AlerterNames) -> list[AlertState]:
+    """Return what the tracker knows of the records of that name, oldest first."""
+    found = book.find(ALERTS, "name", text)
+    if not found:
+        found = [row for row in book.every(ALERTS) if same_name(row.alert, text, names)]
+    return sorted(found, key=lambda row: row.alert.created_at)
+
+
+def _splits(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each reading of ALERTER/TICKER, since a ticker may hold a slash (`BRK/B`)."""
+    for at, sign in enumerate(text):
+        alerter, ticker = text[:at].strip(), text[at + 1 :].strip()
+        if sign == "/" and alerter and ticker:
+            yield alerter, ticker

@@ -1,0 +1,286 @@
+"""Account for one fill or one alert: which rule, what was rejected, what was written, what others did since.
+
+Owns the gathering of evidence from the journal and the store. It decides nothing anew and changes nothing:
+what it tells is what was recorded when it was decided.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from tracker.core.alert_updates import instant, number, stakes_of
+from tracker.core.alerters import AlerterNames, symbol_key
+from tracker.core.model import Alert, AlertId, Ambiguous, Frame, JsonValue, Source, correction_parts
+from tracker.core.ports import Shown
+from tracker.core.state import ALERTS, EXECUTIONS, AlertState, Book, Booked, alert_text, owners_of
+from tracker.journal.journal import Journal
+from tracker.queries.as_json import (
+    Json,
+    alert_json,
+    contract_json,
+    decision_json,
+    fill_json,
+    reads_as,
+    update_json,
+    why_not,
+)
+from tracker.queries.lookup import (
+    alerts_named,
+    check_alert_name,
+    days_since,
+    executions_named,
+    no_such_alert,
+    states_named,
+)
+
+_LOOK_BACK: Final = timedelta(days=30)
+_REJECTED_SHOWN: Final = 10
+
+
+class StoreNow(NamedTuple):
+    """Hold the alert store as it is now; `trouble` says why it could not be read, empty where it was."""
+
+    alerts: Sequence[Alert]
+    shown: Callable[[AlertId], Shown | None]
+    trouble: str = ""
+
+
+# One fill
+
+
+def why_execution(journal: Journal, exec_id: str, account: str = "") -> Json:
+    """Account for an execution, in each account that has it; raises CommandError."""
+    rows = executions_named(journal.book, exec_id, account)
+    notes = journal.notes()
+    return {
+        "about": "execution",
+        "exec_id": rows[0].execution.exec_id,
+        "executions": [_execution(journal, row, notes) for row in rows],
+    }
+
+
+def _execution(journal: Journal, row: Booked, notes: Sequence[Frame]) -> Json:
+    written = [
+        {**alert_json(alert), **entry}
+        for alert in dict.fromkeys((*row.owners, *owners_of(row.match)))
+        for entry in written_to(journal, alert)
+        if _tells_of(entry, row.execution.exec_id)
+    ]
+    others = _versions(journal.book, row)
+    return {
+        "fill": fill_json(journal.book, row),
+        **decision_json(row.match),
+        "frame": row.seq,
+        "looked_at": len(journal.was_considered(row.seq, row.key)),
+        "versions": [fill_json(journal.book, other) for other in others],
+        "decided_again": [note for frame in notes if (note := _about_execution(frame, row)) is not None],
+        "written": written,
+    }
+
+
+def _tells_of(entry: Json, exec_id: str) -> bool:
+    update = entry["update"]
+    last = update.get("last_order_update") if isinstance(update, dict) else None
+    return isinstance(last, dict) and last.get("exec_id") == exec_id
+
+
+def _versions(book: Book, row: Booked) -> list[Booked]:
+    """Return the other versions of an execution, which a correction replaced or which replaced it."""
+    execution = row.execution
+    parts = correction_parts(execution.exec_id)
+    if parts is None:
+        return []
+    rows = book.find(EXECUTIONS, "root", f"{execution.account} {parts.root}")
+    like = [
+        other
+        for other in rows
+        if other.key != row.key
+        and other.execution.perm_id == execution.perm_id
+        and other.execution.contract.con_id == execution.contract.con_id
+        and other.execution.side is execution.side
+    ]
+    return sorted(like, key=lambda other: other.execution.exec_id)
+
+
+def _about_execution(frame: Frame, row: Booked) -> Json | None:
+    """Say what a note of ours did to the decision about a fill, None where it speaks of another."""
+    name, *rest = frame.fields
+    if tuple(rest[:2]) != tuple(row.key):
+        return None
+    match (frame.source, name):
+        case (Source.PERSON, "assign"):
+            what = f"a person assigned it to {rest[2]}/{rest[3]}"
+        case (Source.PERSON, "dismiss"):
+            what = "a person dismissed it"
+        case (Source.STORE, "rematch"):
+            what = "the alert store had changed, so it was decided again"
+        case _:
+            return None
+    return {"at": instant(frame.received_at), "what": what}
+
+
+# One alert
+
+
+def why_alert(journal: Journal, name: str, names: AlerterNames, store: StoreNow, now: datetime) -> Json:
+    """Account for the records of that name, those that are gone included; raises CommandError."""
+    check_alert_name(name)
+    book = journal.book
+    states = {state.alert: state for state in states_named(book, name, names)}
+    there = {alert.id: alert for alert in store.alerts}
+    found = {alert: there[alert] for alert in alerts_named(name, there, names)}
+    everyone = sorted({*states, *found}, key=lambda alert: (alert.created_at, alert.option_conid or 0))
+    if not everyone:
+        if store.trouble:
+            raise no_such_alert(name, (), f"in the journal, and {store.trouble}")
+        known = {*(alert.name for alert in there), *(row.alert.name for row in book.every(ALERTS))}
+        raise no_such_alert(name, known, "in the alert store or the journal")
+    notes = journal.notes()
+    return {
+        "about": "alert",
+        "alert": everyone[-1].name,
+        "store_trouble": store.trouble or None,
+        "records": [
+            {
+                **_record(journal, alert, states.get(alert), notes),
+                **_in_store(found.get(alert), states.get(alert), store),
+                **_not_given(journal, alert, found.get(alert), now),
+            }
+            for alert in everyone
+        ],
+    }
+
+
+def _record(journal: Journal, alert: AlertId, state: AlertState | None, notes: Iterable[Frame]) -> Json:
+    book = journal.book
+    stakes = stakes_of(book, state) if state is not None else []
+    keys = state.contracts if state is not None else ()
+    rows = [row for key in keys for row in book.find(EXECUTIONS, "contract", key.text())]
+    touched = sorted((row for row in rows if alert in row.owners), key=lambda row: row.moment)
+    return {
+        **alert_json(alert),
+        "state": _state(state),
+        "successor": state.successor.created_at if state is not None and state.successor else None,
+        "shows": update_json(state.shown) if state is not None and state.shown is not None else None,
+        "holds": [
+            {
+                "account": holding.account,
+                **contract_json(holding.contract),
+                "quantity": number(stake.quantity),
+                "avg_price": number(stake.avg_price),
+                "opened_at": instant(stake.opened_at),
+                "closed_at": instant(stake.closed_at),
+                "closed_by": stake.closed_by,
+                "held_in_all": number(holding.held),
+                "shared_with": list(stake.shared_with),
+            }
+            for holding, stake in stakes
+        ],
+        "fills": [fill_json(book, row) for row in touched],
+        "written": [*written_to(journal, alert)],
+        "others_did": [note for frame in notes if (note := _about_alert(frame, alert)) is not None],
+    }
+
+
+def _state(state: AlertState | None) -> str:
+    if state is None or state.shown is None:
+        return "never filled"
+    if state.successor is not None:
+        return "replaced"
+    if state.removed:
+        return "removed"
+    if state.gone:
+        return "gone"
+    return "shut" if state.shut else "open"
+
+
+def _in_store(alert: Alert | None, state: AlertState | None, store: StoreNow) -> Json:
+    """Say what stands in the store now, and whether that is what was decided; null where it is not known."""
+    if alert is None:
+        return {
+            "in_store": None if store.trouble else False,
+            "open_in_store": None,
+            "agrees": None,
+            "reads_as": None,
+        }
+    shown = store.shown(alert.id)
+    decided = state.shown if state is not None else None
+    return {
+        "in_store": True,
+        "open_in_store": alert.open,
+        "agrees": shown.agrees(decided) if shown is not None and decided is not None else None,
+        "reads_as": reads_as(alert),
+    }
+
+
+def _not_given(journal: Journal, alert: AlertId, read: Alert | None, now: datetime) -> Json:
+    """Return the newest fills that this record was considered for and did not get, with the reason."""
+    created = read.created_at if read is not None and read.created_at is not None else now - _LOOK_BACK
+    since = max(created, now - _LOOK_BACK)
+    symbol = symbol_key(read.symbol if read is not None else alert.ticker)
+    found: list[tuple[Booked, str, bool]] = []
+    for day in days_since(journal.days(), since):
+        for row in journal.book.find(EXECUTIONS, "day", day):
+            if symbol_key(row.execution.contract.symbol) == symbol and row.counted:
+                found.extend((row, *why) for why in _against(row, alert))
+        journal.book.committed()
+    found.sort(key=lambda each: each[0].moment)
+    rejected: list[JsonValue] = [
+        {"fill": fill_json(journal.book, row), "reason": reason, "near": near}
+        for row, reason, near in found[-_REJECTED_SHOWN:]
+    ]
+    return {"not_given": rejected, "not_given_count": len(found)}
+
+
+def _against(row: Booked, alert: AlertId) -> list[tuple[str, bool]]:
+    if alert in row.owners:
+        return []
+    if isinstance(row.match, Ambiguous) and alert in row.match.alerts:
+        return [(why_not(row.match), True)]
+    return [(each.reason, each.near) for each in row.match.rejected if each.alert == alert]
+
+
+def _about_alert(frame: Frame, alert: AlertId) -> Json | None:
+    """Say what became of a record in the store, None where a note speaks of another."""
+    name, *rest = frame.fields
+    parts = [*alert[:3], "" if alert.option_conid is None else str(alert.option_conid)]
+    match (frame.source, name):
+        case (Source.STORE, "gone") if rest[:4] == parts:
+            what = "another program took it out"
+        case (Source.STORE, "back") if rest[:4] == parts:
+            what = "another program put it back"
+        case (Source.STORE, "replaced") if rest[:4] == parts:
+            what = f"another program replaced it; the record of {rest[6]} took over"
+        case (Source.STORE, "replaced") if rest[4:8] == parts:
+            what = f"it took over from the record of {rest[2]}"
+        case (Source.PERSON, "assign") if rest[2:6] == parts:
+            what = f"a person assigned {rest[1]} to it"
+        case _:
+            return None
+    return {"at": instant(frame.received_at), "what": what}
+
+
+def written_to(journal: Journal, alert: AlertId) -> list[Json]:
+    """Return what was done to a record in the store, oldest first.
+
+    `again` marks values that had been applied before: another program had undone them.
+    """
+    entries: list[Json] = []
+    before: object = None
+    for at, outcome, body in journal.store_log(alert_text(alert)):
+        update = _update_of(body)
+        again = outcome == "applied" and update is not None and update == before
+        entries.append({"at": instant(at), "outcome": outcome, "again": again, "update": update})
+        before = update if outcome != "gone" else None
+    return entries
+
+
+def _update_of(body: bytes) -> JsonValue:
+    """Return the values that were written; null where the entry keeps a record that was taken out."""
+    value = json.loads(body)
+    if not (isinstance(value, dict) and isinstance(value.get("alert"), list)):
+        return None
+    return {key: value.get(key) for key in ("open", "last_order_update", "position", "remove")}

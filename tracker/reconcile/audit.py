@@ -1,0 +1,125 @@
+"""Audit a journal against the store and what the broker told, and say the result as JSON.
+
+Owns the answer of `reconcile` (ANSWERS.md documents it). It repairs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec.structs import replace
+
+from tracker.core.alert_updates import instant, number
+from tracker.core.audit.discrepancies import Audit, Discrepancy
+from tracker.core.audit.inputs import BrokerView, LedgerView, StoreView
+from tracker.core.audit.rules import audit
+from tracker.core.model import Position
+from tracker.core.ports import AlertStore
+from tracker.gateway.broker_snapshot import Looked
+from tracker.journal.journal import Journal
+from tracker.queries.as_json import Json, contract_json
+from tracker.reconcile.flex_import import Import
+from tracker.reconcile.views import Watched, ledger_view, moved_since, store_view
+
+FEE_GRACE: Final = timedelta(minutes=10)
+"""How long a fee may take before it counts as missing; IBKR sends most within seconds."""
+GATEWAY: Final = "the gateway"
+"""Named as unanswered where it could not be asked at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """Hold one audit with the views that it compared."""
+
+    ledger: LedgerView
+    store: StoreView
+    found: Audit
+
+
+def examine(
+    journal: Journal,
+    store: AlertStore,
+    trouble: str,
+    store_name: str,
+    looked: Looked | None,
+    *,
+    watched: Watched,
+    now: datetime,
+) -> Examined:
+    """Audit what is committed now; `looked` None says that the broker could not be asked.
+
+    `trouble` says why the store cannot be read, empty where it can. Raises JournalFailed.
+    """
+    ledger = ledger_view(journal, watched, now)
+    seen = store_view(store, trouble, store_name)
+    if looked is None:
+        broker = BrokerView(now, unanswered=(GATEWAY,))
+    else:
+        moving = {*looked.view.disturbed, *moved_since(journal.book, looked.view.asked_at, now)}
+        broker = replace(looked.view, disturbed=moving)
+    return Examined(ledger, seen, audit(ledger, seen, broker, now=now, fee_grace=FEE_GRACE))
+
+
+def answer(
+    looked: Looked | None,
+    before: Examined,
+    after: Examined,
+    *,
+    now: datetime,
+    apply: bool,
+    by: str,
+    why_not: str = "",
+    imported: Import | None = None,
+) -> Json:
+    """Return the answer: what disagrees still, and what was repaired of what disagreed before."""
+    left = after.found.discrepancies
+    fixed = [each for each in before.found.discrepancies if not _among(each, left)] if apply else []
+    return {
+        "timestamp": instant(now),
+        "by": by,
+        "applied": apply,
+        "orders_examined": len(looked.orders) if looked else 0,
+        "fill_events_processed": looked.fills if looked else 0,
+        "broker": {
+            "reached": looked is not None,
+            "reason": why_not or None,
+            "asked_at": instant(looked.view.asked_at) if looked else None,
+            "accounts": sorted(looked.view.answered or ()) if looked else [],
+            "refused": list(looked.refused) if looked else [],
+        },
+        "imported": None if imported is None else imported.told(),
+        "executions_known": len(after.ledger.executions),
+        "records": None if after.store.records is None else len(after.store.records),
+        "total": len(left),
+        "repairable": sum(each.repairable for each in left),
+        "discrepancies": [discrepancy_json(each) for each in left],
+        "repaired": [discrepancy_json(each) for each in fixed],
+        "not_ours": [_position_json(each) for each in after.found.not_ours],
+    }
+
+
+def _among(one: Discrepancy, others: Sequence[Discrepancy]) -> bool:
+    """Tell whether the same thing still disagrees, in whatever words."""
+    return any((one.kind, one.subject) == (each.kind, each.subject) for each in others)
+
+
+def discrepancy_json(found: Discrepancy) -> Json:
+    """Describe one discrepancy."""
+    return {
+        "kind": found.kind.value,
+        "subject": found.subject,
+        "message": found.message,
+        "next_step": found.next_step,
+        "repairable": found.repairable,
+    }
+
+
+def _position_json(position: Position) -> Json:
+    return {
+        "account": position.account,
+        **contract_json(position.contract),
+        "quantity": number(position.quantity),
+    }

@@ -1,0 +1,155 @@
+"""The socket's `reconcile`: audit beside the running pump, with the daemon's own link.
+
+Owns the order of the steps and their bounds. The audit itself is read in a thread of its own, from the
+journal as it is committed, so that it never holds up a fill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from tracker.core.model import StoreAway
+from tracker.core.state import OUTBOX
+from tracker.gateway.broker_snapshot import Looked
+from tracker.gateway.flex import FlexUnreadable, read_report
+from tracker.gateway.reconnect import Session
+from tracker.journal.journal import Journal, JournalFailed
+from tracker.pipeline.pump import Pump
+from tracker.queries.socket_commands import ask_journal
+from tracker.reconcile.audit import Examined, answer, examine
+from tracker.reconcile.flex_import import Import, prepare
+from tracker.reconcile.repair import repair, repaired
+from tracker.reconcile.views import Watched
+from tracker.status.protocol import Answer, Command, CommandError, Request
+from tracker.wiring import AlertStores
+
+LOOK_SECONDS: Final = 60.0
+"""The most that the broker's answers are waited for; what is missing by then is said."""
+_SETTLE_SECONDS: Final = 5.0
+_TICK: Final = 0.02
+
+
+class Reconciling:
+    """Answer `reconcile`, one at a time."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: AlertStores,
+        pump: Pump,
+        session: Session,
+        *,
+        watched: Watched,
+        now: Callable[[], datetime],
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        self._journal = journal
+        self._store = store
+        self._pump = pump
+        self._session = session
+        self._watched = watched
+        self._now = now
+        self._look_seconds = look_seconds
+        self._turn = asyncio.Lock()
+
+    def commands(self) -> dict[str, Command]:
+        """Return the command by name."""
+        return {
+            "reconcile": Command(
+                self._reconcile,
+                "compare ledger, store and broker: apply, flex",
+                lambda request: bool(request.get("apply") or request.get("flex")),
+            )
+        }
+
+    async def _reconcile(self, request: Request) -> Answer:
+        unknown = [name for name in request if name not in ("command", "token", "apply", "flex")]
+        if unknown:
+            raise CommandError("bad_request", f"reconcile has no argument {unknown[0]!r}; it has apply, flex")
+        apply, path = request.get("apply", False), request.get("flex")
+        if not isinstance(apply, bool):
+            raise CommandError("bad_request", "apply must be true or false")
+        if path is not None and not isinstance(path, str):
+            raise CommandError("bad_request", "flex must be the path of a report")
+        async with self._turn:
+            imported = None if path is None else await self._import(Path(path))
+            looked, why_not = await self._look()
+            await self._until(self._settled)
+            before = after = await self._examine(looked)
+            if apply:
+                after = await self._repair(before, looked)
+        return answer(
+            looked,
+            before,
+            after,
+            now=self._now(),
+            apply=apply,
+            by="the running tracker",
+            why_not=why_not,
+            imported=imported,
+        )
+
+    async def _import(self, path: Path) -> Import:
+        try:
+            statements = await asyncio.to_thread(read_report, path)
+        except FlexUnreadable as error:
+            raise CommandError("bad_request", str(error)) from None
+        found = prepare(self._journal, statements)
+        if found.frames:
+            try:
+                self._journal.append(self._journal.last_session, self._now(), found.frames)
+            except JournalFailed as error:
+                # What the gateway sends next cannot be journalled either, and that ends the daemon.
+                raise CommandError("journal_failed", str(error)) from None
+            self._pump.wake()
+        return found
+
+    async def _look(self) -> tuple[Looked | None, str]:
+        """Ask the broker, and say why not where that does not succeed."""
+        before = self._session.state
+        # A link that is down is not waited for: the audit says so at once.
+        looked = await self._session.look(self._look_seconds) if before.subscribed else None
+        state = self._session.state
+        return looked, "" if looked is not None else f"link {state.state.value}: {state.reason}"
+
+    async def _repair(self, before: Examined, looked: Looked | None) -> Examined:
+        try:
+            alerts = await repair(self._journal, self._store, self._pump, before)
+        except StoreAway as error:
+            raise CommandError("store_away", str(error)) from None
+        await self._until(lambda: self._settled() and repaired(self._journal, self._store, alerts))
+        return await self._examine(looked)
+
+    async def _examine(self, looked: Looked | None) -> Examined:
+        trouble = self._pump.away.get("read")
+        return await asyncio.to_thread(
+            ask_journal,
+            self._journal.path,
+            lambda journal: examine(
+                journal,
+                self._store,
+                trouble.reason if trouble is not None else "",
+                str(self._store.alerts_file.path),
+                looked,
+                watched=self._watched,
+                now=self._now(),
+            ),
+        )
+
+    def _settled(self) -> bool:
+        """Tell whether all that was journalled is decided, and all that was decided is written."""
+        behind = self._journal.frames_after(self._journal.cursor, 1)
+        return not behind and not self._journal.book.find(OUTBOX, "pending", "1")
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition, but not for long: what is not so by then is part of the audit."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _SETTLE_SECONDS
+        while not condition():
+            if loop.time() > deadline:
+                break
+            await asyncio.sleep(_TICK)

@@ -1,0 +1,49 @@
+"""Repair what follows from facts alone: write again what was undone, put back what vanished while owned.
+
+Owns which repairs there are. Executions that the journal lacked need none: they were journalled when the
+broker listed them. It never invents a fill, and never touches a record that took another one's place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from tracker.core.model import AlertId
+from tracker.core.state import ALERTS, alert_text
+from tracker.journal.journal import Journal
+from tracker.pipeline.pump import Pump
+from tracker.reconcile.audit import Examined
+from tracker.reconcile.views import undone, vanished
+from tracker.wiring import AlertStores
+
+
+async def repair(journal: Journal, store: AlertStores, pump: Pump, found: Examined) -> list[AlertId]:
+    """Begin the repairs that an audit allows; the pump ends them. Returns the records concerned.
+
+    Raises StoreAway.
+    """
+    restored = [
+        alert
+        for alert in vanished(found.ledger, found.store)
+        if await _put_back(store, alert, journal.kept_record(alert_text(alert)))
+    ]
+    again = undone(found.ledger, found.store)
+    pump.write_again(again)
+    return [*restored, *again]
+
+
+async def _put_back(store: AlertStores, alert: AlertId, text: str | None) -> bool:
+    return text is not None and await asyncio.to_thread(store.restore, alert, text)
+
+
+def repaired(journal: Journal, store: AlertStores, alerts: Sequence[AlertId]) -> bool:
+    """Tell whether the store shows all of these as they were decided."""
+    for alert in alerts:
+        state = journal.book.get(ALERTS, alert_text(alert))
+        if state is None or state.gone or state.shown is None:
+            return False
+        shown = store.shown(alert)
+        if (shown is None) != state.shown.remove or (shown is not None and not shown.agrees(state.shown)):
+            return False
+    return True

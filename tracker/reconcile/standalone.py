@@ -1,0 +1,188 @@
+"""`reconcile` while no tracker runs: take both locks, connect to the gateway, audit, let go.
+
+Owns that one visit. Without `apply` nothing is written: what the gateway tells goes into no journal. With it
+the visit is journalled and pumped like any other connection, so that what it brought is taken in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from tracker import logs, wiring
+from tracker.clock import now
+from tracker.config.settings import Settings
+from tracker.core import login_policy
+from tracker.core.model import StoreAway
+from tracker.gateway.broker_snapshot import Looked
+from tracker.gateway.capture_sink import Nowhere, Sink
+from tracker.gateway.flex import FlexUnreadable, Statement, read_report
+from tracker.gateway.link import LinkPhase, LinkState
+from tracker.gateway.reconnect import Session
+from tracker.journal.journal import Journal
+from tracker.pipeline.pump import Pump
+from tracker.queries.as_json import Json
+from tracker.queries.socket_commands import missing_journal
+from tracker.reconcile.audit import Examined, answer, examine
+from tracker.reconcile.flex_import import Import, prepare
+from tracker.reconcile.repair import repair
+from tracker.reconcile.views import Watched
+from tracker.status.protocol import CommandError
+from tracker.stores.lock import FileLock
+
+_BY: Final = "itself"
+_GIVEN_UP: Final = (LinkPhase.WAITING, LinkPhase.REFUSED, LinkPhase.STOPPED)
+
+
+def reconcile(settings: Settings, *, apply: bool, report: Path | None = None) -> Json:
+    """Audit while no daemon runs; a Flex `report` is taken in before.
+
+    Raises CommandError for a report that cannot be read, Locked where a daemon runs, JournalFailed,
+    StoreRefused and StoreAway for a store that cannot be written, FatalCapture.
+    """
+    logs.configure("ERROR", mask_accounts=settings.log.mask_accounts)
+    if not settings.stores.journal.exists():
+        raise missing_journal(settings.stores.journal)
+    try:
+        statements = None if report is None else read_report(report)
+    except FlexUnreadable as error:
+        raise CommandError("bad_request", str(error)) from None
+    writes = apply or statements is not None
+    holder = f"tracker reconcile, process {os.getpid()}"
+    with ExitStack() as stack:
+        stack.enter_context(FileLock(settings.stores.journal, holder))
+        stack.enter_context(FileLock(settings.stores.alerts, holder))
+        journal = Journal(settings.stores.journal, read_only=not writes)
+        stack.callback(journal.close)
+        worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
+        return asyncio.run(_Visit(settings, journal, worker).reconcile(statements, apply=apply))
+
+
+class _Visit:
+    """Hold what one visit works with."""
+
+    def __init__(self, settings: Settings, journal: Journal, worker: ThreadPoolExecutor) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._worker = worker
+        names = wiring.names_of(settings)
+        self._names = names
+        self._store = wiring.alert_stores(settings, names)
+        gateway = settings.gateway
+        self._watched = Watched(gateway.client_id, tuple(gateway.accounts), settings.login_zone())
+
+    async def reconcile(self, statements: Sequence[Statement] | None, *, apply: bool) -> Json:
+        try:
+            if apply or statements is not None:
+                self._store.alerts_file.check()
+            imported = None if statements is None else await self._import(statements)
+            looked, why_not = await self._look(apply=apply)
+            before = after = self._examine(looked)
+            if apply:
+                after = await self._repair(before, looked)
+            return answer(
+                looked,
+                before,
+                after,
+                now=now(),
+                apply=apply,
+                by=_BY,
+                why_not=why_not,
+                imported=imported,
+            )
+        finally:
+            with suppress(StoreAway):
+                self._store.alerts_file.close()
+
+    def _examine(self, looked: Looked | None) -> Examined:
+        trouble = ""
+        try:
+            self._store.refresh()
+        except StoreAway as error:
+            trouble = str(error)
+        return examine(
+            self._journal,
+            self._store,
+            trouble,
+            str(self._settings.stores.alerts),
+            looked,
+            watched=self._watched,
+            now=now(),
+        )
+
+    async def _import(self, statements: Sequence[Statement]) -> Import:
+        found = prepare(self._journal, statements)
+        if found.frames:
+            self._journal.append(self._journal.last_session, now(), found.frames)
+        await self._pumped()
+        return found
+
+    async def _pumped(self) -> Pump:
+        pump = wiring.make_pump(self._settings, self._journal, self._store, self._names, self._worker)
+        pump.write_again(())
+        await pump.pump()
+        return pump
+
+    async def _repair(self, before: Examined, looked: Looked | None) -> Examined:
+        pump = await self._pumped()
+        await repair(self._journal, self._store, pump, before)
+        await pump.pump()
+        return self._examine(looked)
+
+    async def _look(self, *, apply: bool) -> tuple[Looked | None, str]:
+        """Connect, look once, and leave; where the link cannot be made, say why."""
+        trouble: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def told(state: LinkState) -> None:
+            if state.state in _GIVEN_UP and not trouble.done():
+                trouble.set_result(state.reason)
+
+        session = self._session(told, apply=apply)
+        running = asyncio.create_task(session.run(), name="session")
+        looking = asyncio.create_task(session.look(self._patience()), name="look")
+        try:
+            any_of: set[asyncio.Future[Any]] = {running, looking, trouble}
+            await asyncio.wait(any_of, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+            if looking.done() and (looked := looking.result()) is not None:
+                return looked, ""
+            return None, _first_try(trouble.result()) if trouble.done() else session.state.reason
+        finally:
+            looking.cancel()
+            await session.close()
+            await asyncio.gather(running, looking, return_exceptions=True)
+
+    def _session(self, told: Callable[[LinkState], None], *, apply: bool) -> Session:
+        sink: Sink = self._journal if apply else Nowhere()
+        return Session(
+            wiring.link_options(self._settings),
+            sink=sink,
+            now=now,
+            next_session=self._journal.last_session + 1,
+            vet=lambda accounts: self._vet(accounts, bind=apply),
+            on_commit=lambda: None,
+            on_state=told,
+        )
+
+    def _vet(self, accounts: tuple[str, ...], *, bind: bool) -> str | None:
+        bound_to = self._journal.meta("mode")
+        refusal = login_policy.refusal(accounts, self._settings.gateway.accounts, bound_to)
+        if refusal is None and bound_to is None and bind:
+            self._journal.set_meta("mode", login_policy.kind_of(accounts))
+        return refusal
+
+    def _patience(self) -> float:
+        """Return how long a whole visit may take: a login and the answers, each within its own bound."""
+        gateway = self._settings.gateway
+        return gateway.connect_timeout + 6 * gateway.request_timeout
+
+
+def _first_try(reason: str) -> str:
+    """Leave out when the session would try again, since this one does not."""
+    return reason.rpartition("; retrying in")[0] or reason

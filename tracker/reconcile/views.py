@@ -1,0 +1,245 @@
+"""Fill the frozen views of an audit from the book and the alert store.
+
+Owns how rows become views. It reads everything that was ever journalled, so it never runs on the fill path,
+and it changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
+from typing import Final
+
+from tracker.core.audit.inputs import (
+    DecidedView,
+    ExecutionView,
+    GapView,
+    HeldView,
+    LedgerView,
+    OrderView,
+    OwnedView,
+    RecordView,
+    StoreView,
+    UndecodedView,
+)
+from tracker.core.expirations import APART
+from tracker.core.model import LIVE, ZERO, Alert, AlertId, Execution, OrderKey, Source
+from tracker.core.ports import AlertStore
+from tracker.core.state import (
+    ABSENCES,
+    ALERTS,
+    DEPARTURES,
+    EXECUTIONS,
+    FEES,
+    GAPS,
+    HOLDINGS,
+    LINKS,
+    ORDERS,
+    OUTBOX,
+    PROOFS,
+    UNDECODED,
+    AlertState,
+    Book,
+    Booked,
+    Holding,
+    OrderState,
+    Seed,
+    alert_text,
+)
+from tracker.core.state_rows import Absences
+from tracker.journal.journal import Journal
+
+_DOUBTFUL: Final = timedelta(seconds=2)
+"""How far the broker's clock, cut to the second, may be from ours around a request."""
+_UNPROVEN: Final = "the tracker was not connected through its end, so a fill may have been missed"
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Say what an audit is of: the settings that decide it."""
+
+    client_id: int
+    accounts: tuple[str, ...] = ()
+    """Empty: all."""
+    zone: tzinfo = UTC
+    """That of the accounts' midnight."""
+
+
+def ledger_view(journal: Journal, watched: Watched, now: datetime) -> LedgerView:
+    """Return what the tracker knows; raises JournalFailed."""
+    book = journal.book
+    booked = list(book.every(EXECUTIONS))
+    return LedgerView(
+        watched.client_id,
+        watched.accounts,
+        held=tuple(_held(book, booked, now.astimezone(watched.zone))),
+        executions=tuple(_execution(book, row) for row in booked),
+        decided=tuple(
+            _decided(journal, state)
+            for state in book.every(ALERTS)
+            if state.shown is not None and state.successor is None
+        ),
+        orders=tuple(_orders(book, booked)),
+        gaps=tuple(_gaps(book)),
+        undecoded=tuple(
+            UndecodedView(row.seq, row.kind, row.reason) for row in book.find(UNDECODED, "open", "1")
+        ),
+    )
+
+
+def store_view(store: AlertStore, trouble: str, name: str) -> StoreView:
+    """Return the alert store's last good state; no records while it cannot be read."""
+    if trouble:
+        return StoreView(name, None, trouble)
+    return StoreView(name, tuple(_records(store, store.alerts())))
+
+
+def _records(store: AlertStore, alerts: Iterable[Alert]) -> Iterable[RecordView]:
+    for alert in alerts:
+        shown = store.shown(alert.id)
+        # The store may have been read anew between the two; then the record is gone.
+        if shown is not None:
+            yield RecordView(alert, shown)
+
+
+def _held(book: Book, booked: Sequence[Booked], now: datetime) -> Iterable[HeldView]:
+    moved: dict[tuple[str, int], Decimal] = defaultdict(lambda: ZERO)
+    for row in booked:
+        if row.counted and row.folded:
+            moved[row.contract_key] += row.execution.signed
+    departed = {(row.account, row.con_id) for row in book.every(DEPARTURES)}
+    for holding in book.every(HOLDINGS):
+        yield HeldView(
+            holding.account,
+            holding.contract,
+            holding.held,
+            holding.base,
+            # A departure moves what no execution says, so there the sum proves nothing.
+            None if holding.key in departed else moved[holding.key],
+            tuple(OwnedView(group.owners, group.quantity) for group in holding.groups),
+            certain=holding.seed is Seed.SNAPSHOT,
+            departed=_departs(book, holding, now),
+        )
+
+
+def _departs(book: Book, holding: Holding, now: datetime) -> bool:
+    """Tell whether one more complete answer that lacks the position takes it out (`core.departures`).
+
+    `now` is in the accounts' zone, whose midnight ends the expiry day.
+    """
+    absences = book.get(ABSENCES, "last") or Absences()
+    seen = next((row for row in absences.rows if (row.account, row.con_id) == holding.key), None)
+    proof = book.get(PROOFS, holding.account)
+    expiry = holding.contract.expiry
+    return (
+        seen is not None
+        and seen.held == holding.held
+        and now - seen.ended.time >= APART
+        and expiry is not None
+        and expiry < now.date()
+        and proof is not None
+        and proof.swept is not None
+        and proof.swept.seq > seen.ended.seq
+    )
+
+
+def _execution(book: Book, row: Booked) -> ExecutionView:
+    fee = book.get(FEES, row.execution.exec_id)
+    return ExecutionView(
+        row.execution,
+        superseded=bool(row.superseded_by),
+        folded=row.folded,
+        fee_known=fee is not None and fee.commission is not None,
+        imported=row.source is Source.FLEX,
+        attention=row.attention.value.replace("_", " ") if row.wants_person else "",
+    )
+
+
+def _decided(journal: Journal, state: AlertState) -> DecidedView:
+    assert state.shown is not None, "only states that show something are asked"
+    delivery = journal.book.get(OUTBOX, alert_text(state.alert))
+    return DecidedView(
+        state.shown,
+        pending=delivery is not None and delivery.state == "pending",
+        text_kept=journal.kept_record(alert_text(state.alert)) is not None,
+    )
+
+
+def _orders(book: Book, booked: Sequence[Booked]) -> Iterable[OrderView]:
+    fills: dict[OrderKey, list[Execution]] = defaultdict(list)
+    for row in booked:
+        key = row.execution.order_key
+        if key is not None and not row.superseded_by:
+            fills[key].append(row.execution)
+    for state in book.every(ORDERS):
+        if state.broker_filled:
+            yield OrderView(
+                state.key.perm_id, _order_name(state), state.broker_filled, _filled(state, fills[state.key])
+            )
+
+
+def _filled(state: OrderState, fills: Collection[Execution]) -> Decimal:
+    """Sum up an order's fills; for a combo in combos, by its own lines or by what its legs make."""
+    lines = [each.quantity for each in fills if each.contract.is_combo]
+    if not lines and not state.legs:
+        return sum((each.quantity for each in fills), ZERO)
+    by_leg = [
+        sum((each.quantity for each in fills if each.contract.con_id == con_id), ZERO) / abs(ratio)
+        for con_id, ratio in state.legs
+        if ratio
+    ]
+    return max(sum(lines, ZERO), min(by_leg, default=ZERO))
+
+
+def _order_name(state: OrderState) -> str:
+    key = state.key
+    return f"order {key.perm_id}" if key.perm_id else f"order {key.order_id} of client {key.client_id}"
+
+
+def _gaps(book: Book) -> Iterable[GapView]:
+    link = book.get(LINKS, "last")
+    accounts = ", ".join(link.accounts) if link is not None else ""
+    for gap in book.find(GAPS, "open", "1"):
+        yield GapView(accounts or "all accounts", gap.day, _UNPROVEN)
+
+
+def moved_since(book: Book, asked_at: datetime, now: datetime) -> set[tuple[str, int]]:
+    """Return the contracts that the positions asked then need not show as they are now."""
+    days = {asked_at.date(), now.date()}
+    rows = [row for day in days for row in book.find(EXECUTIONS, "day", day.isoformat())]
+    return {
+        (row.execution.account, row.execution.contract.con_id)
+        for row in rows
+        if row.execution.time >= asked_at - _DOUBTFUL
+        or (row.execution.request_id == LIVE and row.received_at >= asked_at)
+    }
+
+
+def vanished(ledger: LedgerView, store: StoreView) -> list[AlertId]:
+    """Return the records that own something, are no longer in the store, and whose text the journal keeps.
+
+    One whose place a newer record has taken is not among them: that one is never overwritten.
+    """
+    if store.records is None:
+        return []
+    taken = {record.alert.id[:2] for record in store.records}
+    owners = {owner for held in ledger.held for part in held.owned if part.quantity for owner in part.owners}
+    kept = {view.update.alert for view in ledger.decided if view.text_kept}
+    return sorted(
+        (alert for alert in owners & kept if alert[:2] not in taken), key=lambda alert: alert_text(alert)
+    )
+
+
+def undone(ledger: LedgerView, store: StoreView) -> list[AlertId]:
+    """Return the records that do not show what was decided and is not waiting to be written."""
+    shown = {record.alert.id: record.shown for record in store.records or ()}
+    return [
+        view.update.alert
+        for view in ledger.decided
+        if not view.pending
+        and view.update.alert in shown
+        and not shown[view.update.alert].agrees(view.update)
+    ]

@@ -1,0 +1,490 @@
+"""alerts.json: the alerts of another program, and the tracker's three fields in them.
+
+Owns reading the file when it changed, writing updates into exactly the records they name, and taking in what
+the other program wrote into a file that had just been replaced. It never writes after a failed read, never
+makes the file, never changes a byte of a record that it was not asked to change, and never brings a deleted
+record back by itself. Local POSIX file systems only.
+
+Rules that decide the steps:
+    The other program truncates and rewrites the file in place, without lock or rename. So an empty or cut-off
+    file is one being written (or lost): it is unreadable, never "no alerts".
+    A file is replaced as a whole. Right before the rename it is read once more and compared byte for byte;
+    if it differs, all is done again on what is there now.
+    A writer that opened the file before the rename writes into the replaced inode. It is kept open for
+    KEPT_OPEN and read again, and what was written there is merged.
+    A stat that looks unchanged is trusted only once the file is older than FRESH: two writes of the same
+    size within one tick of the file system's clock look alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import stat
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from itertools import chain, compress
+from operator import is_not
+from pathlib import Path
+from typing import Final
+
+from tracker.core.alerters import AlerterNames
+from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome, StoreAway
+from tracker.core.ports import Shown
+from tracker.stores.alert_batch import Batch, fields_of
+from tracker.stores.alert_index import AlertView, Entry, RecordKey
+from tracker.stores.alert_reader import read_alert, read_id, read_shown
+from tracker.stores.atomic_replace import back_up, check_replaceable, put_in_place, throw_away, write_beside
+from tracker.stores.filesystem import Disk, FileStat, RealDisk, advice
+from tracker.stores.json_document import Document, Key, Kind, parse
+from tracker.stores.late_writes import LateWrites
+
+FRESH: Final = timedelta(seconds=2)
+_TRIES: Final = 10
+_NO_NAME: Final = "\0\x1f"
+_NOTHING: Final = Document.of((), "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Hold what stands at the path, as last read or written."""
+
+    path: Path
+    """Without symbolic links."""
+    file: int
+    """Open for reading."""
+    stat: FileStat
+    content: bytes
+    document: Document | None
+    """None until the content was read as alerts and published."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Hold what is written and synced beside the file, and what it was made from."""
+
+    held: _Held
+    before: Document
+    document: Document
+    content: bytes
+    file: int
+    """Open for reading."""
+
+
+class AlertFile:
+    """Keep one alerts.json; fulfils `core.ports.AlertStore`.
+
+    `refresh`, `apply`, `settle`, `enrich_again` and `close` do I/O or long work and exclude one another; run
+    them in a worker thread. The rest reads the last published state and may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        zone: tzinfo,
+        now: Callable[[], datetime],
+        enrich: Callable[[Alert], Alert] = lambda alert: alert,
+        names: AlerterNames | None = None,
+        disk: Disk | None = None,
+    ) -> None:
+        """Take the path, and the zone in which created_at is written; `now` is aware UTC.
+
+        `enrich` adds to an alert what another store knows of it; it runs once per changed record. Nothing is
+        read before the first `refresh`.
+        """
+        self.path = path
+        self._zone = zone
+        self._now = now
+        self._enrich = enrich
+        self._disk = disk or RealDisk()
+        self._lock = threading.RLock()
+        self._view = AlertView(names or AlerterNames())
+        self._known = _NOTHING
+        """The last document that could be read; the view shows it."""
+        self._held: _Held | None = None
+        self._unreported = False
+        """Whether a look of our own, before a write, found what no `refresh` has told of."""
+        self._fresh = False
+        self._unsynced = True
+        """Whether the path's content may not be on the disk yet: at start, and when a folder sync failed."""
+        self._backed_up = False
+        self._late = LateWrites(self._disk)
+        self._ahead: tuple[Batch, _Written] | None = None
+        """What `prepare` made; whatever writes beside the file, too, throws it away first."""
+        self._removed: Mapping[AlertId, str] = {}
+        self._troubles: dict[str, tuple[datetime, str]] = {}
+
+    # The last published state.
+
+    def alerts(self) -> Sequence[Alert]:
+        return self._view.alerts
+
+    def candidates(self, execution: Execution) -> Sequence[Alert]:
+        return self._view.candidates(execution)
+
+    def shown(self, alert: AlertId) -> Shown | None:
+        entry = self._view.entry(alert)
+        return entry.shown if entry else None
+
+    def record(self, alert: AlertId) -> str | None:
+        entry = self._view.entry(alert)
+        return entry.text if entry else None
+
+    @property
+    def removed(self) -> Mapping[AlertId, str]:
+        """Return the text of each record that the last `apply` took out, as it stood at that instant."""
+        return self._removed
+
+    @property
+    def trouble(self) -> tuple[datetime, str] | None:
+        """Return since when the file cannot be read or written, and why; None while all is well."""
+        return min(self._troubles.values(), default=None)
+
+    @property
+    def late_writes_merged(self) -> int:
+        """Count what other programs wrote into replaced files and the tracker took over."""
+        return self._late.merged
+
+    @property
+    def late_writes_lost(self) -> int:
+        """Count what other programs wrote into replaced files and never finished."""
+        return self._late.lost
+
+    # The file.
+
+    def check(self) -> None:
+        """Prove at start that the file can be read and replaced; raises StoreRefused saying what to do."""
+        check_replaceable(self._disk, self.path)
+
+    def refresh(self) -> bool:
+        """Take in what other programs wrote; True when anything changed since the last call.
+
+        What `apply` met is told here too. Raises StoreAway. A file that is not there is one without alerts
+        yet; one that is empty or cut off is unreadable.
+        """
+        with self._lock:
+            changed = self._look() or self._unreported
+            self._unreported = False
+            return changed
+
+    def unchanged(self) -> bool:
+        """Tell whether the file stands as it was last taken in; no in doubt, or while another works."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            held = self._held
+            if held is None or held.document is None or self._unreported or self._troubles:
+                return False
+            # Where a link leads to is told by the inode, too.
+            same = self._disk.stat(self.path) == held.stat
+            return same and (not self._fresh or self._disk.read(held.file) == held.content)
+        except OSError:
+            return False
+        finally:
+            self._lock.release()
+
+    def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
+        """Write all updates in one replacement; one outcome for each, in order.
+
+        What is APPLIED or DUPLICATE is on the disk. Raises StoreAway: nothing was written, or (if only the
+        last sync failed) all was and the next call answers DUPLICATE once the sync succeeds.
+        """
+        with self._lock, self._noting("written"):
+            if self._late.crowded:
+                self._unreported |= self._settle()
+            batch = self._finish(updates)
+            if batch is None:
+                batch = Batch(updates)
+                self._rewrite(batch.edit)
+            self._removed = batch.removed
+            return batch.outcomes
+
+    def prepare(self, updates: Sequence[AlertUpdate]) -> None:
+        """Write the file that `apply` would put in place, beside the one that stands; nobody sees it.
+
+        It is made from what was last read, without a look: `apply` finds out whether that still stands. What
+        goes wrong here goes wrong again there, and is told.
+        """
+        batch = Batch(updates)
+        with self._lock, suppress(OSError, RecursionError):
+            held = self._held
+            if held is not None and held.document is not None:
+                document = batch.edit(held.document)
+                if document is not held.document:
+                    self._ahead = batch, self._write(held, held.document, document)
+
+    def restore(self, alert: AlertId, text: str) -> bool:
+        """Put a deleted record back, as its text was kept; False where something stands in its place.
+
+        For an audit that a person asked for. Raises StoreAway.
+        """
+
+        def edit(document: Document) -> Document:
+            key = (alert.alerter, alert.ticker)
+            alerter = document.value((alert.alerter, None))
+            free = document is not _NOTHING and document.value(key) is None
+            if not free or (alerter is not None and alerter.kind is not Kind.GROUP):
+                return document
+            return document.added(key, text)
+
+        assert read_id(alert.alerter, alert.ticker, fields_of(text)) == alert, "the text is another record's"
+        with self._lock, self._noting("written"):
+            return self._rewrite(edit)
+
+    def settle(self) -> bool:
+        """Merge what was written into replaced files since; True when anything was. Raises StoreAway.
+
+        Call it a few times a second after `apply`.
+        """
+        with self._lock, self._noting("written"):
+            return self._settle()
+
+    def enrich_again(self) -> None:
+        """Ask again what the other store adds to each alert, after that store changed."""
+        with self._lock:
+            changes: dict[RecordKey, Entry | None] = {}
+            for key, entry in self._view.entries.items():
+                alert = self._enrich(entry.read)
+                if alert != entry.alert:
+                    changes[key] = entry._replace(alert=alert)
+            if changes:
+                self._view = self._view.with_changes(changes)
+
+    def close(self) -> None:
+        """Look a last time at what was replaced, then let go of all files. Raises StoreAway."""
+        with self._lock:
+            try:
+                with self._noting("written"):
+                    self._settle(last=True)
+            finally:
+                self._late.close()
+                self._drop()
+                self._hold(None)
+
+    # Reading.
+
+    def _look(self) -> bool:
+        with self._noting("read"):
+            return self._read_if_changed()
+
+    def _read_if_changed(self) -> bool:
+        path = self._disk.real_path(self.path)
+        try:
+            found = self._disk.stat(path)
+        except FileNotFoundError:
+            # A folder that is gone too is a store that is away (a mount), not one without alerts.
+            self._disk.stat(path.parent)
+            self._hold(None)
+            return self._take(_NOTHING)
+        if not stat.S_ISREG(found.mode):
+            raise StoreAway(f"{self.path} is not a regular file")
+        held = self._held
+        if held is None or (held.path, held.stat) != (path, found) or self._fresh:
+            content = self._read(path, found)
+            if held is None or held.document is None or content != held.content:
+                return self._take_content(content)
+        elif held.document is None:
+            return self._take_content(held.content)
+        return False
+
+    def _read(self, path: Path, found: FileStat) -> bytes:
+        """Read the path's file, and hold it."""
+        held = self._held
+        known = held is not None and held.stat[:2] == found[:2]
+        file = held.file if held is not None and known else self._disk.open(path)
+        try:
+            for _ in range(_TRIES):
+                before = self._disk.stat_open(file)
+                content = self._disk.read(file)
+                if self._disk.stat_open(file) == before:
+                    break
+            else:
+                raise StoreAway(f"{self.path} is written without a pause; it is read again in a moment")
+        except BaseException:
+            if not known:
+                self._disk.close(file)
+            raise
+        document = held.document if held is not None and held.content == content else None
+        self._hold(_Held(path, file, before, content, document))
+        age = self._now().timestamp() - before.modified_ns / 1e9
+        self._fresh = age < FRESH.total_seconds()
+        return content
+
+    def _take_content(self, content: bytes) -> bool:
+        held = self._held
+        assert held is not None, "content comes from a held file"
+        try:
+            document = parse(content.decode("utf-8"), self._known)
+        except ValueError as error:
+            what = "is empty" if not content.strip() else f"cannot be read as JSON ({error})"
+            raise StoreAway(
+                f"{self.path} {what}; it is left alone and read again until its writer has finished it"
+            ) from error
+        changed = self._take(document)
+        self._held = dataclasses.replace(held, document=document)
+        return changed
+
+    def _take(self, document: Document) -> bool:
+        changed = document.pieces != self._known.pieces
+        if changed:
+            self._view = self._view_after(self._known, document)
+        self._known = document
+        return changed
+
+    def _view_of(self, document: Document, keys: Iterable[Key]) -> AlertView:
+        """Show these records of the document, as far as they changed; a key that has none is gone."""
+        entries = self._view.entries
+        changes: dict[RecordKey, Entry | None] = {}
+        for key in keys:
+            alerter, ticker = key
+            assert ticker is not None, "a record stands under a ticker"
+            place = document.records.get(key)
+            before = entries.get((alerter, ticker))
+            if place is None:
+                changes[(alerter, ticker)] = None
+            elif before is None or before.text != document.pieces[place].text:
+                changes[(alerter, ticker)] = self._entry(alerter, ticker, document.pieces[place].text)
+        return self._view.with_changes(changes) if changes else self._view
+
+    def _entry(self, alerter: str, ticker: str, text: str) -> Entry | None:
+        fields = fields_of(text)
+        read = read_alert(alerter, ticker, fields, self._zone)
+        names = "/".join((alerter, ticker, read.id.created_at, read.symbol))
+        if any(sign in names for sign in _NO_NAME):
+            # The journal's row keys are joined with the one, and SQLite's texts end at the other.
+            return None
+        try:
+            names.encode()
+        except UnicodeEncodeError:
+            # Half a surrogate pair (`\ud800`) is no text: such a name can be neither stored nor shown.
+            return None
+        return Entry(text, read, self._enrich(read), read_shown(fields))
+
+    def _hold(self, held: _Held | None) -> None:
+        before, self._held = self._held, held
+        if before is not None and (held is None or held.file != before.file):
+            self._disk.close(before.file)
+
+    # Writing.
+
+    def _rewrite(self, edit: Callable[[Document], Document]) -> bool:
+        """Replace the file by its edited self; False when the edit changes nothing.
+
+        The edit may run several times, each time on what stands in the file then.
+        """
+        for _ in range(_TRIES):
+            self._unreported |= self._look()
+            held = self._held
+            if held is None or held.document is None:
+                # An absent file is never made: the edit finds no record in it.
+                edit(_NOTHING)
+                return False
+            document = edit(held.document)
+            if document is held.document:
+                self._make_sure(held)
+                return False
+            if self._put(self._write(held, held.document, document)):
+                return True
+        raise StoreAway(f"{self.path} changed {_TRIES} times while it was being written; trying again later")
+
+    def _finish(self, updates: Sequence[AlertUpdate]) -> Batch | None:
+        """Put in place what was made ahead for these updates; None where that is not to be had any more."""
+        if self._ahead is None:
+            return None
+        batch, written = self._ahead
+        held = self._held
+        if held is None or held.document is not written.before or batch.updates != updates:
+            self._drop()
+            return None
+        self._ahead = None
+        return batch if self._put(dataclasses.replace(written, held=held)) else None
+
+    def _drop(self) -> None:
+        """Throw away what was made ahead."""
+        if self._ahead is not None:
+            (_, written), self._ahead = self._ahead, None
+            throw_away(self._disk, written.held.path, written.file)
+
+    def _write(self, held: _Held, before: Document, document: Document) -> _Written:
+        """Write the document beside the file."""
+        self._drop()
+        if not self._backed_up:
+            back_up(self._disk, held.path, held.content, held.stat)
+            self._backed_up = True
+        content = document.text.encode()
+        file = write_beside(self._disk, held.path, content, held.stat)
+        return _Written(held, before, document, content, file)
+
+    def _put(self, written: _Written) -> bool:
+        """Put in place what was written; False where another program has written meanwhile."""
+        held, before, document, file = written.held, written.before, written.document, written.file
+        if not put_in_place(self._disk, held.path, file, lambda: self._stands(held)):
+            return False
+        self._unsynced = True
+        self._late.watch(held.file, held.stat.same_content, before, document, self._now())
+        self._held = _Held(held.path, file, self._disk.stat_open(file), written.content, None)
+        self._fresh = True
+        try:
+            self._disk.sync_folder(held.path.parent)
+            self._unsynced = False
+        finally:
+            self._view = self._view_after(before, document)
+            self._known = document
+            self._held = dataclasses.replace(self._held, document=document)
+        return True
+
+    def _view_after(self, before: Document, document: Document) -> AlertView:
+        """Return what is to be shown once the document stands in the place of the one before."""
+        if document.places is before.places:
+            differ = map(is_not, before.pieces, document.pieces)
+            return self._view_of(document, [piece.key for piece in compress(document.pieces, differ)])
+        return self._view_of(document, dict.fromkeys(chain[Key](document.records, self._view.entries)))
+
+    def _stands(self, held: _Held) -> bool:
+        """Tell whether the path still holds, byte for byte, what the edit was made from."""
+        try:
+            found = self._disk.stat(held.path)
+        except FileNotFoundError:
+            return False
+        return found.same_content == held.stat.same_content and self._disk.read(held.file) == held.content
+
+    def _make_sure(self, held: _Held) -> None:
+        """See to it that what stands is on the disk: a run that crashed may have left it in memory only."""
+        if self._unsynced:
+            self._disk.sync(held.file)
+            self._disk.sync_folder(held.path.parent)
+            self._unsynced = False
+
+    def _settle(self, *, last: bool = False) -> bool:
+        changed = False
+        for write in self._late.due(self._now(), last=last):
+            changed = self._rewrite(write.merge.into) or changed
+            self._late.done(write, self._known)
+        return changed
+
+    @contextmanager
+    def _noting(self, what: str) -> Iterator[None]:
+        """Tell every failure as StoreAway, and note since when the file cannot be read or written."""
+        try:
+            yield
+        except StoreAway as error:
+            self._note(what, str(error))
+            raise
+        except OSError as error:
+            reason = f"{self.path} cannot be {what}: {error.strerror or error}; {advice(error)}"
+            self._note(what, reason)
+            raise StoreAway(reason) from error
+        except RecursionError as error:
+            # The text could be cut, but a value in it is nested deeper than the stack here allows.
+            reason = f"{self.path} cannot be {what}: a value is nested too deeply; take it out of the file"
+            self._note(what, reason)
+            raise StoreAway(reason) from error
+        self._troubles.pop(what, None)
+
+    def _note(self, what: str, reason: str) -> None:
+        # What cannot be read is not written either; that is one trouble, not two.
+        if "read" not in self._troubles:
+            self._troubles[what] = (self._troubles.get(what, (self._now(),))[0], reason)

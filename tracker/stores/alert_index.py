@@ -1,0 +1,121 @@
+"""One state of the alerts, with the indexes by which a fill finds those it may belong to.
+
+Owns the entries and their indexes, all immutable once published: a reader holds one view and is never
+disturbed by the next. It never does I/O and never looks at all entries to answer for one fill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final, NamedTuple, TypeAlias
+
+from tracker.core.alerters import AlerterNames, symbol_key
+from tracker.core.model import Alert, AlertId, Execution
+from tracker.core.ports import Shown
+
+RecordKey: TypeAlias = tuple[str, str]
+"""(alerter, ticker) as the store spells them."""
+Term: TypeAlias = tuple[str, object]
+"""One thing an alert is found by: its kind, and the con_id, the symbol or the name."""
+
+_REFERENCE_PREFIX: Final = "tracker:"
+_REFERENCE_MAX: Final = 200
+_ANSWERS_KEPT: Final = 256
+
+
+class Entry(NamedTuple):
+    """Hold one record as read."""
+
+    text: str
+    read: Alert
+    """As the record says."""
+    alert: Alert
+    """With what another store adds."""
+    shown: Shown
+
+
+@dataclass(frozen=True)
+class AlertView:
+    """Hold one state; made by `with_changes`, starting from an empty one."""
+
+    names: AlerterNames = field(default_factory=AlerterNames)
+    entries: Mapping[RecordKey, Entry] = field(default_factory=dict)
+    index: Mapping[Term, tuple[RecordKey, ...]] = field(default_factory=dict)
+    _found: dict[tuple[int, str, str], tuple[Alert, ...]] = field(
+        default_factory=dict, init=False, compare=False
+    )
+    """What was answered: the fills of one order ask the same."""
+
+    def with_changes(self, changes: Mapping[RecordKey, Entry | None]) -> AlertView:
+        """Return the state after these records changed, came, or (None) went."""
+        entries = dict(self.entries)
+        gone: dict[Term, set[RecordKey]] = {}
+        come: dict[Term, list[RecordKey]] = {}
+        for key, entry in changes.items():
+            before = entries.get(key)
+            old = set(self._terms(before.alert)) if before else set()
+            new = set(self._terms(entry.alert)) if entry else set()
+            for term in old - new:
+                gone.setdefault(term, set()).add(key)
+            for term in new - old:
+                come.setdefault(term, []).append(key)
+            if entry:
+                entries[key] = entry
+            else:
+                entries.pop(key, None)
+        return AlertView(self.names, entries, self._index_with(gone, come) if gone or come else self.index)
+
+    def _index_with(
+        self, gone: Mapping[Term, set[RecordKey]], come: Mapping[Term, list[RecordKey]]
+    ) -> dict[Term, tuple[RecordKey, ...]]:
+        index = dict(self.index)
+        for term in {**gone, **come}:
+            left = gone.get(term, ())
+            keys = [key for key in index.get(term, ()) if key not in left] + come.get(term, [])
+            if keys:
+                index[term] = tuple(keys)
+            else:
+                del index[term]
+        return index
+
+    def _terms(self, alert: Alert) -> Iterator[Term]:
+        yield ("symbol", symbol_key(alert.symbol))
+        yield ("name", (self.names.key(alert.id.alerter), symbol_key(alert.id.ticker)))
+        for con_id in alert.con_ids:
+            yield ("con_id", con_id)
+
+    @cached_property
+    def alerts(self) -> tuple[Alert, ...]:
+        """Return all alerts."""
+        return tuple(entry.alert for entry in self.entries.values())
+
+    def candidates(self, execution: Execution) -> tuple[Alert, ...]:
+        """Return the alerts of the execution's con_id, of its symbol, and those its order_ref may name."""
+        contract = execution.contract
+        asked = (contract.con_id, contract.symbol, execution.order_ref)
+        found = self._found.get(asked)
+        if found is None:
+            terms: list[Term] = [("con_id", contract.con_id), ("symbol", symbol_key(contract.symbol))]
+            terms += self._named(execution.order_ref)
+            keys = dict.fromkeys(key for term in terms for key in self.index.get(term, ()))
+            found = tuple(self.entries[key].alert for key in keys)
+            if len(self._found) >= _ANSWERS_KEPT:
+                self._found.clear()
+            self._found[asked] = found
+        return found
+
+    def _named(self, order_ref: str) -> Iterator[Term]:
+        """Read ALERTER/TICKER at every slash, since a ticker may hold one (`BRK/B`)."""
+        text = order_ref.strip()[:_REFERENCE_MAX]
+        if text.lower().startswith(_REFERENCE_PREFIX):
+            text = text[len(_REFERENCE_PREFIX) :]
+        for at, sign in enumerate(text):
+            if sign == "/":
+                yield ("name", (self.names.key(text[:at]), symbol_key(text[at + 1 :])))
+
+    def entry(self, alert: AlertId) -> Entry | None:
+        """Return the record of exactly this identity."""
+        found = self.entries.get((alert.alerter, alert.ticker))
+        return found if found and found.read.id == alert else None

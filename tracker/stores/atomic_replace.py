@@ -1,0 +1,151 @@
+"""Putting a new file in an old one's place, so that every reader finds the old one or the new one, whole.
+
+Owns the order of the steps: temp file beside the old one, same owner and mode, write, sync, last look,
+rename; the caller syncs the folder once it has taken note. Owns the backup before the first write and the
+test at start that all of this can be done. It never looks into the content.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from tracker.core.ports import StoreRefused
+from tracker.stores.filesystem import Disk, FileStat
+
+
+def temp_path(path: Path) -> Path:
+    """Return where the next content is written; a crash may leave it, the next write clears it."""
+    return path.with_name(f".{path.name}.tracker-temp")
+
+
+def backup_path(path: Path) -> Path:
+    """Return where the content from before the tracker's first write is kept."""
+    return path.with_name(f"{path.name}.tracker-backup")
+
+
+def write_beside(disk: Disk, path: Path, content: bytes, like: FileStat) -> int:
+    """Write what is to stand at the path beside it, with its owner and mode; return that, open and synced.
+
+    Nobody sees it there. It goes to `put_in_place` or `throw_away`. Raises OSError.
+    """
+    return _write_new(disk, temp_path(path), content, like)
+
+
+def put_in_place(disk: Disk, path: Path, file: int, unchanged: Callable[[], bool]) -> bool:
+    """Put what was written beside a file in its place.
+
+    `unchanged` has the last word before the rename; if it says no, the old file stands and the new one is
+    gone. Raises OSError, and then too the old file stands. The folder is not synced yet.
+    """
+    renamed = False
+    try:
+        if unchanged():
+            disk.rename(temp_path(path), path)
+            renamed = True
+    finally:
+        if not renamed:
+            throw_away(disk, path, file)
+    return renamed
+
+
+def throw_away(disk: Disk, path: Path, file: int) -> None:
+    """Let go of what was written beside a file."""
+    _discard(disk, file, temp_path(path))
+
+
+def back_up(disk: Disk, path: Path, content: bytes, like: FileStat) -> None:
+    """Keep the content beside the file, once; a backup that is there already is never touched."""
+    backup = backup_path(path)
+    try:
+        disk.stat(backup)
+    except FileNotFoundError:
+        temp = temp_path(backup)
+        file = _write_new(disk, temp, content, like)
+        try:
+            disk.rename(temp, backup)
+            disk.sync_folder(path.parent)
+        finally:
+            disk.close(file)
+
+
+def check_replaceable(disk: Disk, path: Path) -> None:
+    """Prove that the file can be replaced as its other users need it; raises StoreRefused.
+
+    A file that is not there yet is well. A scratch file is made beside it and removed.
+    """
+    real = disk.real_path(path)
+    try:
+        if not stat.S_ISDIR(disk.stat(real.parent).mode):
+            raise StoreRefused(
+                f"{path}: {real.parent} is not a folder; set stores.alerts to a file in a folder"
+            )
+    except OSError as error:
+        raise StoreRefused(
+            f"{path}: its folder {real.parent} cannot be used ({error.strerror}); "
+            "make it, or set stores.alerts"
+        ) from error
+    try:
+        found = disk.stat(real)
+        disk.close(disk.open(real))
+    except FileNotFoundError:
+        found = None
+    except OSError as error:
+        raise StoreRefused(
+            f"{path} cannot be read ({error.strerror}); give the tracker's user access"
+        ) from error
+    if found is not None and not stat.S_ISREG(found.mode):
+        raise StoreRefused(f"{path} is not a regular file; set stores.alerts to the file itself")
+    if found is not None and found.links > 1:
+        raise StoreRefused(
+            f"{path} has {found.links} hard links, of which the others would keep the old content; "
+            "use a symbolic link instead"
+        )
+    _try_out(disk, path, real, found)
+
+
+def _try_out(disk: Disk, path: Path, real: Path, found: FileStat | None) -> None:
+    temp = temp_path(real)
+    try:
+        disk.remove(temp)
+        file = disk.open_new(temp)
+    except OSError as error:
+        raise StoreRefused(
+            f"{path}: no file can be made beside it in {real.parent} ({error.strerror}), and it is replaced "
+            "as a whole, never written in place; give the tracker's user write access to the folder"
+        ) from error
+    try:
+        if found is not None:
+            disk.set_owner(file, found.user, found.group, stat.S_IMODE(found.mode))
+    except OSError as error:
+        assert found is not None, "only an existing file has an owner to keep"
+        raise StoreRefused(
+            f"{path} belongs to user {found.user}, group {found.group}, and a file made by the tracker "
+            f"cannot ({error.strerror}), so others could lose access; run the tracker as user {found.user}"
+        ) from error
+    finally:
+        _discard(disk, file, temp)
+
+
+def _write_new(disk: Disk, path: Path, content: bytes, like: FileStat) -> int:
+    disk.remove(path)
+    file = disk.open_new(path)
+    written = False
+    try:
+        disk.set_owner(file, like.user, like.group, stat.S_IMODE(like.mode))
+        disk.write(file, content)
+        disk.sync(file)
+        written = True
+    finally:
+        if not written:
+            _discard(disk, file, path)
+    return file
+
+
+def _discard(disk: Disk, file: int, path: Path) -> None:
+    disk.close(file)
+    # What stays behind is cleared by the next write; the error that led here is the one to tell.
+    with suppress(OSError):
+        disk.remove(path)

@@ -1,0 +1,159 @@
+"""The pages that lie over the main screen: a text to read, a choice of alerts, a yes or no.
+
+Owns their layout and keys. A page asks nothing and changes nothing: it returns what was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Footer, Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from tracker.watch.list_view import Choices
+from tracker.watch.render import plain, spread
+from tracker.watch.screen_model import Candidate
+
+_CLOSE: Final[tuple[BindingType, ...]] = (Binding("escape", "close", "Back"),)
+_ANOTHER: Final = "another"
+
+
+class _Reading(VerticalScroll):
+    """A text that scrolls; its keys are those of any scrolling area, named in the footer."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pagedown,space", "page_down", "Further", key_display="PgDn"),
+        Binding("pageup", "page_up", "Back up", key_display="PgUp"),
+    ]
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Have the title say how far the text is read."""
+        super().watch_scroll_y(old_value, new_value)
+        self.screen.query_one(_Title).refresh()
+
+
+class _Title(Static):
+    """The title of a page, and which of its lines are shown where they are not all."""
+
+    def render(self) -> Text:
+        """Write the line for the present width."""
+        text = self.screen.query_one(_Reading)
+        total, height, top = text.virtual_size.height, text.size.height, round(text.scroll_y)
+        shown = f"lines {top + 1}-{min(top + height, total)} of {total}" if total > height > 0 else ""
+        return Text(spread(self.name or "", shown, self.size.width))
+
+
+class Page(ModalScreen[None]):
+    """Show a text; it scrolls with the arrow keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*_CLOSE, Binding("q,enter", "close", show=False)]
+
+    def __init__(self, title: str, text: str) -> None:
+        self._title = title
+        self._body = Static(Text(text))
+        super().__init__()
+
+    def compose(self) -> ComposeResult:
+        """Lay the page out."""
+        yield _Title(name=plain(self._title), classes="title")
+        yield _Reading(self._body)
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_resize(self) -> None:
+        """Count the lines anew, once they are laid out."""
+        self.call_after_refresh(self.query_one(_Title).refresh)
+
+    def show(self, text: str) -> None:
+        """Put another text in place of the one that is shown."""
+        self._body.update(Text(text))
+        self.on_resize()
+
+    def action_close(self) -> None:
+        """Go back."""
+        self.dismiss(None)
+
+
+class Choice(ModalScreen[str | None]):
+    """Choose the alert that a fill belongs to; returns its name, None for none."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *_CLOSE,
+        *(Binding(str(number), f"pick({number})", show=False) for number in range(1, 10)),
+    ]
+
+    def __init__(self, fill: str, candidates: Sequence[Candidate]) -> None:
+        self._fill = fill
+        self._candidates = tuple(candidates)
+        super().__init__()
+
+    def compose(self) -> ComposeResult:
+        """Lay the page out: the fill, the alerts that may be meant, and a line to type another name."""
+        yield Static(Text(f"Which alert does this fill belong to?\n{plain(self._fill)}"), classes="title")
+        options = [
+            Option(Text(f"{number} {plain(each.alert)}\n  {plain(each.why)}"), id=each.alert)
+            for number, each in enumerate(self._candidates, 1)
+        ]
+        last = Option(Text(f"{len(options) + 1} another alert"), id=_ANOTHER)
+        yield Choices(*options, last, compact=True)
+        name = Input(placeholder="ALERTER/TICKER", compact=True)
+        name.display = False
+        yield name
+        yield Static(
+            "Enter, or its number, assigns the fill. That opens the alert, in alerts.json too.", id="hint"
+        )
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Take the alert under the cursor, or the name that is typed next."""
+        if event.option_id != _ANOTHER:
+            self.dismiss(event.option_id)
+            return
+        name = self.query_one(Input)
+        name.display = True
+        name.focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take the name that was typed."""
+        if event.value.strip():
+            self.dismiss(event.value.strip())
+
+    def action_pick(self, number: int) -> None:
+        """Take the alert of this number."""
+        options = self.query_one(Choices)
+        if number <= options.option_count:
+            options.highlighted = number - 1
+            options.action_select()
+
+    def action_close(self) -> None:
+        """Go back without a choice."""
+        self.dismiss(None)
+
+
+class Confirmation(ModalScreen[bool]):
+    """Ask whether something is meant."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "answer(True)", "Yes"),
+        Binding("n,escape", "answer(False)", "No", key_display="n"),
+    ]
+
+    def __init__(self, question: str, consequence: str) -> None:
+        self._question = question
+        self._consequence = consequence
+        super().__init__()
+
+    def compose(self) -> ComposeResult:
+        """Lay the page out."""
+        yield Static(Text(plain(self._question)), classes="title")
+        yield Static(Text(self._consequence), id="hint")
+        yield Footer(show_command_palette=False, compact=True)
+
+    def action_answer(self, meant: bool) -> None:
+        """Go back with the answer."""
+        self.dismiss(meant)

@@ -1,0 +1,236 @@
+"""Write the board as lines of text for a width, 80 columns or more.
+
+Owns the columns, the headlines and what is left out where there is no room. It styles nothing: a line's tone
+says how loud it is, in words it says so anyway. What came from files and the broker is shown without its
+control characters, since a terminal would obey them.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from tracker.watch.screen_model import Board, Fill, OpenAlert, Waiting, counted, instant, span
+
+HEAD_LINES: Final = 3
+_BARS: Final = " ▁▂▃▄▅▆▇█"
+_CUT: Final = "…"
+
+
+class Tone(StrEnum):
+    """Say how loud a line is."""
+
+    PLAIN = "plain"
+    WELL = "well"
+    TROUBLE = "trouble"
+
+
+class Line(NamedTuple):
+    """Hold one line and its tone."""
+
+    text: str
+    tone: Tone = Tone.PLAIN
+
+
+class Lines:
+    """Write lines; times are shown in `zone`, as the other commands show them."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+
+    # The head
+
+    def head(self, board: Board, place: str, now: datetime, width: int) -> list[Line]:
+        """Write how the tracker is: HEAD_LINES lines."""
+        if board.away is not None:
+            first = Line(self._away(board, now, width), Tone.TROUBLE)
+            rest = self._fitted([board.away.reason], width)
+        elif not board.status:
+            first, rest = Line(f"Asking {place} ..."), []
+        else:
+            good = bool(board.status.get("subscribed"))
+            first = Line(self._link(board, now, width), Tone.WELL if good else Tone.TROUBLE)
+            rest = self._fitted([*self._troubles(board, now), *self._facts(board)], width)
+        lines = [first, *rest][:HEAD_LINES]
+        return [*lines, *[Line("")] * (HEAD_LINES - len(lines))]
+
+    def _away(self, board: Board, now: datetime, width: int) -> str:
+        assert board.away is not None, "the caller saw that it is"
+        length = span(now - board.away.since)
+        then = "what is below is as it was then" if board.status else "r tries now"
+        return spread(f"TRACKER AWAY since {self.time(board.away.since, now)} ({length})", then, width)
+
+    def _link(self, board: Board, now: datetime, width: int) -> str:
+        link, there = _mapping(board.status, "link"), board.daemon_time(now)
+        words = "RECEIVING FILLS" if board.status.get("subscribed") else "NOT RECEIVING FILLS"
+        state = str(link.get("state") or "unknown").replace("_", " ")
+        since = instant(link.get("since"))
+        if since is not None:
+            state += f" since {self.time(since, there)} ({span(there - since)})"
+        frame = instant(link.get("last_frame_at"))
+        last = "no frame yet" if frame is None else f"last frame {span(there - frame)} ago"
+        return spread(f"{words}  link {state}", last, width)
+
+    def _troubles(self, board: Board, now: datetime) -> Iterable[str]:
+        """Say what is wrong, worst first."""
+        status = board.status
+        for verb, why in _mapping(_mapping(status, "store"), "away").items():
+            since = instant(why.get("since"))
+            yield f"The alerts cannot be {verb} since {self.time(since, now)}: {why.get('reason')}."
+        link = _mapping(status, "link")
+        if not status.get("subscribed") or link.get("state") != "up":
+            next_at = instant(link.get("next_attempt_at"))
+            when = "" if next_at is None else f"; next attempt at {self.time(next_at, now)}"
+            yield f"{link.get('reason') or 'no reason given'}{when}."
+        if gaps := status.get("gaps"):
+            yield f"{counted(len(gaps), 'day')} not proven complete: tracker gaps."
+        if waiting := _mapping(status, "store").get("undelivered"):
+            yield f"{counted(waiting, 'update')} not written yet."
+
+    def _facts(self, board: Board) -> Iterable[str]:
+        status, link = board.status, _mapping(board.status, "link")
+        accounts = ", ".join(map(str, link.get("accounts") or ()))
+        mode = _mapping(status, "journal").get("mode")
+        proven = instant(status.get("proven_until"))
+        if accounts:
+            yield f"{accounts}, {mode}." if mode else f"{accounts}."
+        yield "Nothing is proven yet." if proven is None else f"Proven until {self.time(proven, proven)}."
+        if pending := status.get("fees_pending"):
+            yield f"{counted(pending, 'fee')} to come."
+        if unread := status.get("undecodable"):
+            yield f"{counted(unread, 'message')} could not be read."
+
+    def _fitted(self, sentences: Sequence[str], width: int) -> list[Line]:
+        text = plain(" ".join(sentences))
+        return [
+            Line(line)
+            for line in textwrap.wrap(
+                text, width, max_lines=HEAD_LINES - 1, placeholder=_CUT, break_on_hyphens=False
+            )
+        ]
+
+    def notice(self, board: Board, now: datetime, width: int) -> str:
+        """Write what the screen itself has to say, empty where that is nothing."""
+        notice = board.notice(now)
+        return "" if notice is None else cut(f"{self.time(notice.at, now)} {plain(notice.text)}", width)
+
+    # The lists
+
+    def alerts_title(self, board: Board, width: int) -> str:
+        """Write the heading of the open alerts."""
+        return spread(
+            _headed("OPEN ALERTS", board.alerts_total, len(board.alerts), board.store_trouble),
+            _held("held", "avg price", "since"),
+            width,
+        )
+
+    def alert(self, alert: OpenAlert, now: datetime, width: int) -> str:
+        """Write one open alert."""
+        opened = "" if alert.opened_at is None else self.time(alert.opened_at, now, seconds=False)
+        tail = _held(alert.quantity or "no fill", alert.price, opened)
+        room = width - len(tail) - 1
+        contract = min(24, room // 2)
+        return f"{fit(alert.name, room - contract - 1)} {fit(alert.contract, contract)} {tail}"
+
+    def waiting_title(self, board: Board, width: int) -> str:
+        """Write the heading of the inbox."""
+        keys = "w why  a assign  d dismiss" if board.waiting else ""
+        return spread(_headed("NEEDS YOU", board.waiting_total, len(board.waiting)), keys, width)
+
+    def waiting(self, waiting: Waiting, now: datetime, width: int) -> str:
+        """Write one thing of the inbox."""
+        if waiting.fill is None:
+            return cut(plain(waiting.reason), width)
+        return fit(f"{self._deal(waiting.fill, now)} {plain(waiting.reason)}", width)
+
+    def fills_title(self, board: Board, width: int) -> str:
+        """Write the heading of the fills."""
+        return spread(_headed("FILLS TODAY", board.fills_total, len(board.fills)), "newest first", width)
+
+    def fill(self, fill: Fill, now: datetime, width: int) -> str:
+        """Write one fill."""
+        return fit(f"{self._deal(fill, now)} {plain(fill.outcome)}", width)
+
+    def _deal(self, fill: Fill, now: datetime) -> str:
+        at = "" if fill.at is None else self.time(fill.at, now)
+        return f"{at:>8} {fill.side:<4} {fill.quantity:>4} {plain(fill.contract):<23} {fill.price:>7}"
+
+    # Latency
+
+    def latency(self, board: Board, width: int) -> str:
+        """Write how long changes took from the frame to the file, and draw the latest."""
+        found = board.latency()
+        if found is None:
+            return cut("FRAME TO FILE  nothing written since the tracker's start", width)
+        words = (
+            f"FRAME TO FILE  p50 {duration(found.p50)}  p99 {duration(found.p99)}"
+            f"  max {duration(found.most)}  of {found.samples}  "
+        )
+        return words + bars(list(board.samples), width - len(words))
+
+    def time(self, at: datetime | None, now: datetime, *, seconds: bool = True) -> str:
+        """Write an instant: its time if that is today, else its day."""
+        if at is None:
+            return "an unknown time"
+        local = at.astimezone(self._zone)
+        if local.date() != now.astimezone(self._zone).date():
+            return local.strftime("%b %d")
+        return local.strftime("%H:%M:%S" if seconds else "%H:%M")
+
+
+def bars(samples: Sequence[float], width: int) -> str:
+    """Draw the latest samples, one column each, on a scale from 0 to the largest that is drawn."""
+    latest = samples[max(0, len(samples) - width) :] if width > 0 else ()
+    most = max(latest, default=0.0)
+    steps = len(_BARS) - 1
+    # The least step is drawn even for 0: a sample is there.
+    return "".join(_BARS[max(1, round(sample / most * steps)) if most > 0 else 1] for sample in latest)
+
+
+def duration(seconds: float) -> str:
+    """Write a latency with the unit that reads best."""
+    if seconds < 0.01:
+        return f"{seconds * 1000:.1f} ms"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 100 else span(timedelta(seconds=seconds))
+
+
+def plain(text: str) -> str:
+    """Return a text without what a terminal would obey."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def cut(text: str, width: int) -> str:
+    """Shorten a text to a width, and show that it was."""
+    return text if len(text) <= width else text[: max(0, width - 1)] + _CUT
+
+
+def fit(text: str, width: int) -> str:
+    """Make a text exactly so wide."""
+    return f"{cut(plain(text), width):<{width}}"
+
+
+def spread(left: str, right: str, width: int) -> str:
+    """Put two texts at the two ends of a line; where there is no room for both the right one stays whole."""
+    room = width - len(right) - 1
+    return f"{fit(left, room)} {right}" if right and room > 0 else fit(left, width)
+
+
+def _headed(name: str, total: int, shown: int, trouble: str = "") -> str:
+    title = f"{name}  {total}"
+    if shown < total:
+        title += f", {shown} shown"
+    return f"{title}  as last read: {trouble}" if trouble else title
+
+
+def _held(quantity: str, price: str, since: str) -> str:
+    return f"{quantity:>8} {price:>10} {since:>6}"
+
+
+def _mapping(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = answer.get(name)
+    return value if isinstance(value, Mapping) else {}
