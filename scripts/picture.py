@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tracker.clock import now
 from tracker.config.loader import load
 from tracker.demo.morning_script import SPX, TSLA, morning
-from tracker.demo.processes import Stage
+from tracker.demo.processes import DemoProcesses
 from tracker.watch.app import Watch
-from tracker.watch.connection_to_daemon import Wire
-from tracker.watch.screen_model import Board
+from tracker.watch.connection_to_daemon import DaemonConnection
+from tracker.watch.screen_model import ScreenModel
 
 PLACE: Final = Path(__file__).resolve().parents[1] / "tracker/watch/watch.svg"
 LAST_STEP: Final = "partial-exit"
@@ -47,14 +47,14 @@ async def draw(folder: Path) -> str:
     moment = now()
     told = morning(moment)
     stores = {**told.stores, "alerts.json": with_a_near_miss(told.stores["alerts.json"])}
-    async with Stage(folder) as stage:
+    async with DemoProcesses(folder) as stage:
         await stage.open_gateway()
         for name, contract in told.contracts.items():
             await stage.control({"do": "contract", "name": name, **contract})
         await stage.open_tracker(stores)
         await stage.watched()
         where = load({}, str(folder / "settings.toml")).status
-        app = Watch(Wire(where.host, where.port, where.token_file), UTC, now)
+        app = Watch(DaemonConnection(where.host, where.port, where.token_file), UTC, now)
         async with app.run_test(size=(80, 24)) as pilot:
             fills = 0
             for step in told.steps[: 1 + [step.cue for step in told.steps].index(LAST_STEP)]:
@@ -67,7 +67,7 @@ async def draw(folder: Path) -> str:
             return without_web_fonts(app.export_screenshot(title="tracker watch"))
 
 
-def _shows(board: Board, fills: int) -> bool:
+def _shows(board: ScreenModel, fills: int) -> bool:
     return board.fills_total >= fills and not board.stale
 
 

@@ -13,26 +13,26 @@ from typing import TYPE_CHECKING
 
 from tracker.clock import now
 from tracker.config.settings import Settings, SettingsError
-from tracker.core.alert_updates import ClosingPolicy, Event
+from tracker.core.alert_updates import ClosingPolicy, TrackerEvent
 from tracker.core.alerters import AlerterNames
 from tracker.core.matching import match_execution
 from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
 from tracker.core.ports import Shown
-from tracker.core.state import Book
+from tracker.core.state import LedgerState
 from tracker.gateway.link import LinkOptions
 from tracker.journal.journal import Journal
 from tracker.logs import mask
 from tracker.notify.apprise_services import CannotNotify, Service, open_services
-from tracker.notify.details import Facts
+from tracker.notify.details import Details
 from tracker.notify.messages import Choice
 from tracker.pipeline.pump import OnWritten, Pump
 from tracker.queries import gaps
-from tracker.queries.socket_commands import Ground
+from tracker.queries.socket_commands import QueryContext
 from tracker.stores.alert_file import AlertFile
 from tracker.stores.alerter_stores import AlerterStores
 
 if TYPE_CHECKING:
-    from tracker.notify.sender import Courier
+    from tracker.notify.sender import Notifier
 
 
 class AlertStores:
@@ -106,14 +106,14 @@ def alert_stores(
     return AlertStores(file, alerters)
 
 
-def ground(settings: Settings, store: AlertStores, names: AlerterNames) -> Ground:
+def ground(settings: Settings, store: AlertStores, names: AlerterNames) -> QueryContext:
     """Return what questions about fills and alerts are answered from."""
 
     def trouble() -> str:
         away = store.alerts_file.trouble
         return away[1] if away is not None else ""
 
-    return Ground(
+    return QueryContext(
         store=store,
         trouble=trouble,
         names=names,
@@ -149,7 +149,7 @@ def make_pump(
     names: AlerterNames,
     worker: Executor,
     *,
-    on_event: Callable[[Event], None] = lambda event: None,
+    on_event: Callable[[TrackerEvent], None] = lambda event: None,
     on_written: OnWritten = lambda updates, outcomes, at: None,
     want_sweep: Callable[[str], None] = lambda reason: None,
 ) -> Pump:
@@ -183,17 +183,17 @@ def open_urls(settings: Settings) -> list[Service]:
         raise SettingsError([f"{settings.origin('notify', 'urls')}: {error}"]) from None
 
 
-def make_courier(settings: Settings, services: Sequence[Service], book: Book) -> Courier:
+def make_courier(settings: Settings, services: Sequence[Service], book: LedgerState) -> Notifier:
     """Return what tells people of the events; it does nothing before its `start`."""
     from tracker.gateway.error_codes import planned_reset
-    from tracker.notify.sender import Courier
+    from tracker.notify.sender import Notifier
 
     choice = Choice(
-        Facts(book),
+        Details(book),
         started_at=now(),
         link_down=timedelta(minutes=settings.notify.link_down_minutes),
         unproven=lambda moment: gaps.warning(book, moment, settings.login_zone()),
         planned=planned_reset,
         mask=mask if settings.log.mask_accounts else str,
     )
-    return Courier(services, choice, now=now)
+    return Notifier(services, choice, now=now)

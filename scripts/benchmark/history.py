@@ -13,7 +13,7 @@ from benchmark import streams
 from benchmark.streams import Plan
 from tracker.clock import now
 from tracker.core.model import CommissionReport, Execution, Frame, Source, Totals, Unmatched
-from tracker.core.state import EXECUTIONS, FEES, TOTALS, Booked, OrderTotals
+from tracker.core.state import EXECUTIONS, FEES, TOTALS, BookedExecution, OrderTotals
 from tracker.gateway.normalise import normalise
 from tracker.journal.journal import Journal
 
@@ -58,7 +58,9 @@ def make(path: Path, executions: int) -> None:
     frame = Frame(1, yesterday, 1, Source.BROKER, fields)
     execution = normalise(frame, UTC)
     assert isinstance(execution, Execution), "a stream holds executions"
-    row = Booked(execution, 1, yesterday, 1, Unmatched("no alert speaks of this contract"), folded=True)
+    row = BookedExecution(
+        execution, 1, yesterday, 1, Unmatched("no alert speaks of this contract"), folded=True
+    )
     journal = Journal(path)
     journal.append(1, yesterday, [(Source.BROKER, fields)])
     with journal.step() as advance:

@@ -59,7 +59,7 @@ def put_in_clocks() -> None:
     from tracker.daemon.run import Daemon
     from tracker.gateway.capture import Capture
     from tracker.gateway.link import LinkOptions
-    from tracker.gateway.requests import Inquiries
+    from tracker.gateway.requests import Requests
     from tracker.stores.alert_file import AlertFile
     from tracker.stores.filesystem import RealDisk
 
@@ -67,7 +67,7 @@ def put_in_clocks() -> None:
     apply: Any = AlertFile.apply
     sync_folder: Any = RealDisk.sync_folder
     link_changed: Any = Daemon._link_changed
-    executions: Any = Inquiries.executions
+    executions: Any = Requests.executions
     ready: list[bool] = []
 
     def timed_on_data(self: Any, data: bytes) -> None:
@@ -103,7 +103,7 @@ def put_in_clocks() -> None:
         (AlertFile, "apply", timed_apply),
         (RealDisk, "sync_folder", timed_sync_folder),
         (Daemon, "_link_changed", timed_link_changed),
-        (Inquiries, "executions", timed_executions),
+        (Requests, "executions", timed_executions),
         (LinkOptions, "sweep_pause", pause),
     ):
         setattr(owner, name, timed)

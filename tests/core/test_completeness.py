@@ -14,7 +14,7 @@ from tracker.core.alert_updates import EventKind
 from tracker.core.completeness import REACH, proven_until
 from tracker.core.ledger import Ledger
 from tracker.core.model import End, EndOf, Notice, Source
-from tracker.core.state import GAPS, LINKS, PROOFS, MemoryBook
+from tracker.core.state import GAPS, LINKS, PROOFS, MemoryLedgerState
 from tracker.core.state_rows import Gap, GapEnd
 
 EASTERN = ZoneInfo("US/Eastern")
@@ -196,7 +196,7 @@ def test_a_sweep_of_all_accounts_at_once_proves_each() -> None:
 
 
 def test_nothing_is_proven_before_the_first_connection() -> None:
-    assert proven_until(MemoryBook()) is None
+    assert proven_until(MemoryLedgerState()) is None
 
 
 # Days and gaps

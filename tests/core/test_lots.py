@@ -9,9 +9,9 @@ from decimal import Decimal
 import pytest
 
 from tests.support.facts import ACCOUNT, NVDA, START
-from tracker.core.lots import Entry, Parts, at_base, fold
+from tracker.core.lots import Movement, Split, at_base, fold
 from tracker.core.model import AlertId, Moment
-from tracker.core.state import Holding, Seed, Stake
+from tracker.core.state import AlertPosition, Baseline, Holding
 
 ONE = AlertId("one", "NVDA", "2025-11-18T15:42:00", 700100200)
 TWO = AlertId("two", "NVDA", "2025-11-18T15:42:10", 700100200)
@@ -19,17 +19,17 @@ OWNERS = {"": (), "1": (ONE,), "2": (TWO,), "12": (ONE, TWO)}
 
 
 def start(base: str | int = 0) -> Holding:
-    return Holding(ACCOUNT, NVDA, Decimal(base), Decimal(base), Seed.SNAPSHOT)
+    return Holding(ACCOUNT, NVDA, Decimal(base), Decimal(base), Baseline.SNAPSHOT)
 
 
 def entry(
     at: int, signed: str | int, owners: str = "", price: str = "2", *, named: str = "", departed: str = ""
-) -> Entry:
+) -> Movement:
     moment = Moment(START + timedelta(seconds=at), at)
-    return Entry(moment, f"e{at}", Decimal(signed), Decimal(price), OWNERS[owners], named, departed)
+    return Movement(moment, f"e{at}", Decimal(signed), Decimal(price), OWNERS[owners], named, departed)
 
 
-def folded(base: str | int, *moves: tuple[str | int, str]) -> tuple[Holding, list[Parts]]:
+def folded(base: str | int, *moves: tuple[str | int, str]) -> tuple[Holding, list[Split]]:
     """Fold movements a second apart, each (signed, owners)."""
     return fold(start(base), [entry(at, *move) for at, move in enumerate(moves, 1)])
 
@@ -38,7 +38,7 @@ def quantities(holding: Holding) -> dict[str, str]:
     return {stake.alert.alerter: str(stake.quantity) for stake in holding.stakes}
 
 
-def stake(holding: Holding, alert: AlertId) -> Stake:
+def stake(holding: Holding, alert: AlertId) -> AlertPosition:
     return next(stake for stake in holding.stakes if stake.alert == alert)
 
 
@@ -99,7 +99,7 @@ def test_movements_become_held_and_owned(
 )
 def test_an_entry_splits_at_zero(base: int, signed: int, opening: int, closing: int) -> None:
     _, (parts,) = folded(base, (signed, ""))
-    assert parts == Parts(Decimal(opening), Decimal(closing), ())
+    assert parts == Split(Decimal(opening), Decimal(closing), ())
 
 
 def test_each_part_says_whom_it_touched() -> None:
@@ -151,11 +151,11 @@ def test_a_closed_stake_remembers_when_and_by_what() -> None:
 
 
 def test_a_departure_closes_every_owner_and_names_no_execution() -> None:
-    gone = Entry(Moment(START + timedelta(days=4), 9), "", Decimal(0), Decimal(0), departed="expired")
+    gone = Movement(Moment(START + timedelta(days=4), 9), "", Decimal(0), Decimal(0), departed="expired")
     holding, parts = fold(start(3), [entry(1, 4, "1"), entry(2, 1, "2"), gone])
     assert holding.held == 0
     assert holding.groups == ()
-    assert parts[-1] == Parts(Decimal(0), Decimal(-8), (ONE, TWO))
+    assert parts[-1] == Split(Decimal(0), Decimal(-8), (ONE, TWO))
     mine = stake(holding, ONE)
     assert mine.quantity == 0
     assert (mine.closed_by, mine.last_exec_id) == ("expired", "e1")

@@ -29,7 +29,7 @@ from tests.support.facts import (
 )
 from tracker.core import positions
 from tracker.core.model import End, EndOf, Notice, Source
-from tracker.core.state import HOLDINGS, SNAPSHOTS, Seed
+from tracker.core.state import HOLDINGS, SNAPSHOTS, Baseline
 
 POSITIONS_END = End(EndOf.POSITIONS, -1)
 SWEEP_END = End(EndOf.EXECUTIONS, 900)
@@ -101,7 +101,7 @@ def test_a_contract_that_the_snapshot_does_not_name_starts_at_zero() -> None:
     story.tell(POSITIONS_END)
     story.sweep(execution(exec_id(1), -4, at=-60, request_id=900))
     assert (base(story), held(story), quantity(story)) == (0, -4, -4)
-    assert holding(story).seed is Seed.SNAPSHOT
+    assert holding(story).seed is Baseline.SNAPSHOT
 
 
 def test_a_swept_execution_without_a_time_is_settled_by_the_next_snapshot() -> None:
@@ -117,17 +117,17 @@ def test_a_swept_execution_at_the_moment_of_the_request_leaves_doubt_until_the_n
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=at, request_id=900))
-    assert (holding(story).seed, quantity(story)) == (Seed.DOUBT, 4)
+    assert (holding(story).seed, quantity(story)) == (Baseline.DOUBT, 4)
     story.now += timedelta(seconds=60)
     story.snapshot(position(10))
-    assert (holding(story).seed, base(story), held(story), quantity(story)) == (Seed.SNAPSHOT, 6, 10, 4)
+    assert (holding(story).seed, base(story), held(story), quantity(story)) == (Baseline.SNAPSHOT, 6, 10, 4)
 
 
 def test_a_contract_first_traded_months_later_starts_from_the_last_snapshot() -> None:
     story = Story()
     story.reconnect(position(10))
     story.tell(execution(exec_id(1), -4, at=90 * 86400), after=90 * 86400)
-    assert (held(story), untouched(story), holding(story).seed) == (6, True, Seed.SNAPSHOT)
+    assert (held(story), untouched(story), holding(story).seed) == (6, True, Baseline.SNAPSHOT)
 
 
 def test_later_snapshots_seed_nothing_anew() -> None:
@@ -168,8 +168,8 @@ def test_a_disturbed_snapshot_is_taken_for_the_rest_when_no_better_one_comes() -
     story.tell(position(10), position(7, contract=other), execution(exec_id(1), 4), POSITIONS_END)
     story.tell(execution(exec_id(2), -7, contract=other, at=60))
     story.note(Source.LINK, "first_sweep")
-    assert (holding(story).seed, held(story), quantity(story)) == (Seed.DOUBT, 4, 4)
-    assert (holding(story, 701).seed, held(story, 701)) == (Seed.SNAPSHOT, 0)
+    assert (holding(story).seed, held(story), quantity(story)) == (Baseline.DOUBT, 4, 4)
+    assert (holding(story, 701).seed, held(story, 701)) == (Baseline.SNAPSHOT, 0)
 
 
 def test_a_later_snapshot_settles_the_doubt() -> None:
@@ -179,7 +179,7 @@ def test_a_later_snapshot_settles_the_doubt() -> None:
     assert quantity(story) == -4
     story.sweep()
     story.snapshot(position(6))
-    assert (holding(story).seed, base(story), held(story)) == (Seed.SNAPSHOT, 10, 6)
+    assert (holding(story).seed, base(story), held(story)) == (Baseline.SNAPSHOT, 10, 6)
     assert (shown(story).open, quantity(story)) == (False, 0)
 
 
@@ -260,7 +260,7 @@ def test_without_any_answer_it_goes_on_in_doubt_until_one_comes() -> None:
     story.tell(execution(exec_id(1), -4))
     assert untouched(story)
     story.note(Source.LINK, "timeout", "positions", "-1")
-    assert (holding(story).seed, quantity(story)) == (Seed.DOUBT, -4)
+    assert (holding(story).seed, quantity(story)) == (Baseline.DOUBT, -4)
     story.tell(execution(exec_id(2), -1, at=60))
     story.reconnect(position(5))
     story.sweep()
@@ -291,13 +291,13 @@ def test_a_snapshot_of_an_earlier_link_seeds_only_in_doubt() -> None:
     story.note(Source.SENT, "positions")
     story.note(Source.LINK, "timeout", "positions", "-1")
     story.tell(execution(exec_id(1), -4, at=86400))
-    assert (holding(story).seed, held(story), untouched(story)) == (Seed.DOUBT, 6, True)
+    assert (holding(story).seed, held(story), untouched(story)) == (Baseline.DOUBT, 6, True)
     story.sweep()
     # This end may be that of the request that timed out, so the fill may be on either side of it.
     story.snapshot(position(8))
-    assert holding(story).seed is Seed.DOUBT
+    assert holding(story).seed is Baseline.DOUBT
     story.snapshot(position(8))
-    assert (holding(story).seed, base(story), held(story)) == (Seed.SNAPSHOT, 12, 8)
+    assert (holding(story).seed, base(story), held(story)) == (Baseline.SNAPSHOT, 12, 8)
 
 
 @pytest.mark.parametrize("end", [("down", "lost"), ("up", ACCOUNT, "176")])
@@ -351,10 +351,10 @@ def test_a_live_correction_without_a_readable_time_leaves_doubt_until_the_next_s
     story.snapshot(position(4))
     story.sweep()
     story.tell(replace(execution(exec_id(1, 2), 3), time_known=False))
-    assert holding(story).seed is Seed.DOUBT
+    assert holding(story).seed is Baseline.DOUBT
     story.now += timedelta(seconds=60)
     story.snapshot(position(3))
-    assert (holding(story).seed, base(story), held(story)) == (Seed.SNAPSHOT, 0, 3)
+    assert (holding(story).seed, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 3)
 
 
 def test_many_late_executions_of_a_contract_are_folded_once(mocker: MockerFixture) -> None:

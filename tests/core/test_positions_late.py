@@ -23,10 +23,10 @@ from tests.support.facts import (
     quantity,
 )
 from tracker.core import positions
-from tracker.core.lots import Entry, Parts, fold
+from tracker.core.lots import Movement, Split, fold
 from tracker.core.model import End, EndOf, Execution, Notice, Source
-from tracker.core.positions import Holdings
-from tracker.core.state import Holding, Seed
+from tracker.core.positions import Positions
+from tracker.core.state import Baseline, Holding
 
 
 def busy_day(story: Story) -> Story:
@@ -46,7 +46,7 @@ def swept(story: Story, *facts: Execution, request: int = 901) -> list[int]:
     """End the sweep behind that break; return how many entries each fold took."""
     taken: list[int] = []
 
-    def counting(before: Holding, entries: Iterable[Entry]) -> tuple[Holding, list[Parts]]:
+    def counting(before: Holding, entries: Iterable[Movement]) -> tuple[Holding, list[Split]]:
         counted = list(entries)
         taken.append(len(counted))
         return fold(before, counted)
@@ -77,7 +77,7 @@ def test_what_a_break_withheld_is_folded_with_no_more_of_the_past_than_it_change
     story = busy_day(Story())
     assert swept(story, *late) == taken
     assert (base(story), held(story)) == (10, 10 + 5 - 3 + 3 - 7 + 2)
-    again = Holdings(story.book, lambda alerts, key: None, lambda fill: None)
+    again = Positions(story.book, lambda alerts, key: None, lambda fill: None)
     before = (holding(story), [booked(story, exec_id(number)) for number in (1, 5, 7, 8, 9, 10)])
     again.refold(holding(story).key)
     assert before == (holding(story), [booked(story, exec_id(number)) for number in (1, 5, 7, 8, 9, 10)])
@@ -88,9 +88,9 @@ def test_a_late_fill_behind_positions_that_became_a_guess_does_not_restore_them(
     story.snapshot(position(10))
     story.tell(execution(exec_id(1), 1, at=60), execution(exec_id(3), 1, at=180))
     story.tell(Notice(-1, 1102, "restored"))
-    assert holding(story).seed is Seed.DOUBT
+    assert holding(story).seed is Baseline.DOUBT
     story.tell(execution(exec_id(2), 1, at=120))
-    assert (held(story), holding(story).seed) == (13, Seed.DOUBT)
+    assert (held(story), holding(story).seed) == (13, Baseline.DOUBT)
 
 
 def test_a_late_fill_leaves_what_a_person_decided_of_the_past_meanwhile() -> None:
@@ -127,7 +127,7 @@ def test_a_fill_later_than_the_sweep_behind_the_break_has_the_past_folded(mocker
     """What came since is kept only until then."""
     story = busy_day(Story())
     story.tell(End(EndOf.EXECUTIONS, 901))
-    refold = mocker.spy(Holdings, "refold")
+    refold = mocker.spy(Positions, "refold")
     story.tell(execution(exec_id(8), 2, at=610))
     assert not refold.called
     story.tell(execution(exec_id(7), 2, at=500))

@@ -29,7 +29,7 @@ from tracker.core.model import (
     Source,
     Unmatched,
 )
-from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, TABLES, Book, MemoryBook
+from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, TABLES, LedgerState, MemoryLedgerState
 from tracker.journal.journal import Journal
 
 ACCOUNTS = (ACCOUNT, "DU9000001")
@@ -120,7 +120,7 @@ held_before = st.dictionaries(
 )
 
 
-def begun(before: dict[tuple[str, object], int], book: Book | None = None) -> Story:
+def begun(before: dict[tuple[str, object], int], book: LedgerState | None = None) -> Story:
     """Return a story whose link is up, with what was held before."""
     story = Story(decide, book=book, up=False)
     story.note(Source.LINK, "up", ",".join(ACCOUNTS), "176")
@@ -203,7 +203,7 @@ def assert_same(story: Story, best: Story) -> None:
         assert (ours[alert].open, told["quantity"]) == (False, 0)
 
 
-def rows(book: Book) -> dict[str, list[object]]:
+def rows(book: LedgerState) -> dict[str, list[object]]:
     """Return every row of a book."""
     return {table.name: sorted(book.every(table), key=table.key) for table in TABLES}
 
@@ -314,14 +314,14 @@ def test_the_same_frames_give_the_same_rows_in_every_book(
     arrival = data.draw(deliveries([version for fill in drawn for version in fill.versions]))
     beside = data.draw(other_facts(drawn))
 
-    def tell(book: Book) -> dict[str, list[object]]:
+    def tell(book: LedgerState) -> dict[str, list[object]]:
         story = play(begun(before, book), arrival)
         for fact in beside:
             story.tell(fact)
         return rows(book)
 
-    first = tell(MemoryBook())
-    assert tell(MemoryBook()) == first
+    first = tell(MemoryLedgerState())
+    assert tell(MemoryLedgerState()) == first
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "journal.db")
         with journal.step() as advance:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from tracker.core.alert_updates import Event, EventKind, instant
+from tracker.core.alert_updates import EventKind, TrackerEvent, instant
 from tracker.core.model import AlertId, AlertUpdate, Outcome
 from tracker.daemon.latency import FrameToFile
 
@@ -13,9 +13,9 @@ NVDA = AlertId("robindahood-alerts", "NVDA", "2025-11-18T14:59:00", 700100200)
 TSLA = AlertId("robindahood-alerts", "TSLA", "2025-11-18T14:59:00", None)
 
 
-def changed(alert: AlertId, seconds: float, kind: EventKind = EventKind.CHANGED) -> Event:
+def changed(alert: AlertId, seconds: float, kind: EventKind = EventKind.CHANGED) -> TrackerEvent:
     what = {"alert": alert.name, "created_at": alert.created_at, "quantity": "1"}
-    return Event(kind, RECEIVED + timedelta(seconds=seconds), what)
+    return TrackerEvent(kind, RECEIVED + timedelta(seconds=seconds), what)
 
 
 def update(alert: AlertId) -> AlertUpdate:

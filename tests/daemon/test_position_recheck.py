@@ -13,7 +13,7 @@ from tests.support.daemon_rig import CALL, Rig, record
 from tests.support.reconcile_rig import ACCOUNT, buy, play
 from tracker.clock import now
 from tracker.core.model import AlertId, Contract
-from tracker.core.state import ALERTS, HOLDINGS, AlertState, Holding, MemoryBook, Seed
+from tracker.core.state import ALERTS, HOLDINGS, AlertState, Baseline, Holding, MemoryLedgerState
 from tracker.daemon.position_recheck import settle_doubts
 from tracker.paper.encode_messages import position
 
@@ -50,7 +50,7 @@ def test_a_sale_that_only_a_later_answer_tells_shuts_its_alert(tmp_path: Path) -
 
 
 def test_it_asks_for_an_alert_whose_end_is_in_doubt() -> None:
-    book = MemoryBook()
+    book = MemoryLedgerState()
     alert = AlertId("robindahood-alerts", "NVDA", "2025-11-18T15:42:07", 5)
     book.put(ALERTS, AlertState(alert, doubted=True))
 
@@ -66,7 +66,7 @@ def test_it_asks_for_an_alert_whose_end_is_in_doubt() -> None:
 
 
 def test_it_asks_while_there_is_doubt_and_ever_more_rarely() -> None:
-    book = MemoryBook()
+    book = MemoryLedgerState()
     times: list[float] = []
 
     async def asked(count: int) -> None:
@@ -84,7 +84,7 @@ def test_it_asks_while_there_is_doubt_and_ever_more_rarely() -> None:
                 await task
 
     contract = Contract(5, "NVDA", "OPT")
-    book.put(HOLDINGS, Holding("DU1", contract, Decimal(0), Decimal(2), Seed.DOUBT))
+    book.put(HOLDINGS, Holding("DU1", contract, Decimal(0), Decimal(2), Baseline.DOUBT))
     asyncio.run(asked(4))
     pauses = [later - earlier for earlier, later in pairwise(times)]
     assert pauses[0] >= 0.04
@@ -92,9 +92,9 @@ def test_it_asks_while_there_is_doubt_and_ever_more_rarely() -> None:
 
 
 def test_it_leaves_the_broker_alone_where_nothing_is_in_doubt() -> None:
-    book = MemoryBook()
+    book = MemoryLedgerState()
     contract = Contract(5, "NVDA", "OPT")
-    book.put(HOLDINGS, Holding("DU1", contract, Decimal(0), Decimal(2), Seed.SNAPSHOT))
+    book.put(HOLDINGS, Holding("DU1", contract, Decimal(0), Decimal(2), Baseline.SNAPSHOT))
     asked: list[str] = []
 
     async def wait() -> None:

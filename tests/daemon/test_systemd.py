@@ -14,7 +14,7 @@ import pytest
 
 from tests.daemon.test_end_to_end import play
 from tests.support.daemon_rig import Rig
-from tracker.daemon.systemd import Pulse, Supervisor
+from tracker.daemon.systemd import Pulse, SystemdNotifier
 
 
 class Listener:
@@ -115,7 +115,7 @@ def test_a_manager_that_is_gone_is_no_matter(tmp_path: Path) -> None:
 def test_an_abstract_socket_is_told_too() -> None:
     name = f"order-tracker-test-{os.getpid()}"
     with manager(f"\0{name}") as listening:
-        Supervisor({"NOTIFY_SOCKET": f"@{name}"}, 1).status("one\nREADY=1")
+        SystemdNotifier({"NOTIFY_SOCKET": f"@{name}"}, 1).status("one\nREADY=1")
         assert listening.hear() == ["STATUS=one READY=1"]
 
 
@@ -134,7 +134,7 @@ def test_an_abstract_socket_is_told_too() -> None:
 def test_a_watchdog_counts_only_where_this_process_is_watched(
     environ: dict[str, str], seconds: float | None
 ) -> None:
-    assert Supervisor(environ, 7).watchdog_seconds == seconds
+    assert SystemdNotifier(environ, 7).watchdog_seconds == seconds
 
 
 def test_a_pump_is_alive_while_it_looks_and_decides() -> None:

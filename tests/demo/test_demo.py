@@ -26,7 +26,7 @@ from tracker.demo import command, processes
 from tracker.demo.checks import differences
 from tracker.demo.expectations import Broker, Dealt, Held, expected
 from tracker.demo.morning_script import A_TIME, ALERTS, AMD, NVDA, Morning, expiry_after, morning
-from tracker.demo.report import Outcome, Shown, Verdict, Words, in_short
+from tracker.demo.report import ReportText, RunOutcome, ShownAlert, Verdict, in_short
 from tracker.paper.service import shipped_scenarios
 from tracker.status.protocol import SCHEMA
 from tracker.stores.lock import FileLock
@@ -209,7 +209,7 @@ def test_what_takes_too_long_is_named(tmp_path: Path) -> None:
     """No wait is without a bound."""
 
     async def wait() -> None:
-        async with processes.Stage(tmp_path) as empty:
+        async with processes.DemoProcesses(tmp_path) as empty:
             await empty.until(lambda: False, "the moon is blue", seconds=0.01)
 
     with pytest.raises(processes.Trouble, match=r"not within 0\.01 s: the moon is blue"):
@@ -430,9 +430,9 @@ def test_colour_only_where_it_is_wanted(
         monkeypatch.setenv(name, value)
     screen = Terminal()
     monkeypatch.setattr("sys.stdout", screen)
-    words = Words()
-    words.event(Shown(MOMENT, "cue", "what happened", "", NVDA, {"open": False}, {"open": True}, 1.0))
-    outcome = Outcome(Path("folder"), kept=False)
+    words = ReportText()
+    words.event(ShownAlert(MOMENT, "cue", "what happened", "", NVDA, {"open": False}, {"open": True}, 1.0))
+    outcome = RunOutcome(Path("folder"), kept=False)
     outcome.verdicts.append(Verdict(AMD, {"open": False}, {"open": True}, ("open is true, expected false",)))
     words.summary(outcome)
     assert ("\x1b[" in screen.getvalue()) is coloured

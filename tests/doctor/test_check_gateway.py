@@ -12,9 +12,9 @@ import pytest
 from tests.doctor.test_checks import NEW_YORK, NOW, check
 from tracker.doctor import check_gateway, running
 from tracker.doctor.findings import Finding, Level
-from tracker.gateway.preflight_result import Clocked, Reach, Visited
+from tracker.gateway.preflight_result import Clocked, PreflightResult, Reach
 
-IN = Visited(
+IN = PreflightResult(
     Reach.IN,
     accounts=("DU1234567",),
     server_version=176,
@@ -42,20 +42,25 @@ def test_the_port(reach: Reach, level: Level, words: str) -> None:
 
 def test_a_port_that_is_closed_during_a_reset_says_so() -> None:
     night = datetime(2025, 11, 18, 5, 0, tzinfo=UTC)
-    visited = Visited(Reach.NOWHERE, "nothing listens there")
+    visited = PreflightResult(Reach.NOWHERE, "nothing listens there")
     check(check_gateway.judge_port(visited, "h", 4002, now=night), Level.FAULT, "now is IBKR's nightly reset")
 
 
 def test_the_login() -> None:
     check(check_gateway.judge_login(IN, 3), Level.OK, "client id 3")
-    taken = Visited(Reach.ID_TAKEN, "in use")
+    taken = PreflightResult(Reach.ID_TAKEN, "in use")
     check(
         check_gateway.judge_login(taken, 3),
         Level.FAULT,
         "another session uses client id 3",
         "gateway.client_id",
     )
-    check(check_gateway.judge_login(Visited(Reach.HALFWAY, "no end"), 3), Level.FAULT, "no end", "window")
+    check(
+        check_gateway.judge_login(PreflightResult(Reach.HALFWAY, "no end"), 3),
+        Level.FAULT,
+        "no end",
+        "window",
+    )
     check(check_gateway.judge_login(replace(IN, reason="closed"), 3), Level.WARNING, "closed")
 
 
@@ -174,7 +179,7 @@ def test_zones_that_agree_in_winter_only_do_not_agree() -> None:
     check(found, Level.WARNING, "America/New_York")
 
 
-def visit_findings(visited: Visited) -> dict[str, Level]:
+def visit_findings(visited: PreflightResult) -> dict[str, Level]:
     found = check_gateway.judge_visit(
         visited,
         host="127.0.0.1",
@@ -192,11 +197,11 @@ def visit_findings(visited: Visited) -> dict[str, Level]:
 
 
 def test_what_a_visit_did_not_come_to_is_one_note() -> None:
-    assert visit_findings(Visited(Reach.NOWHERE, "closed")) == {
+    assert visit_findings(PreflightResult(Reach.NOWHERE, "closed")) == {
         "gateway_port": Level.FAULT,
         "not_known": Level.NOTE,
     }
-    assert visit_findings(Visited(Reach.ID_TAKEN, "in use")) == {
+    assert visit_findings(PreflightResult(Reach.ID_TAKEN, "in use")) == {
         "gateway_port": Level.OK,
         "login": Level.FAULT,
         "not_known": Level.NOTE,

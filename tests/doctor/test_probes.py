@@ -14,13 +14,13 @@ from tests.support.doctor_rig import PLENTY
 from tests.support.free_ports import free_port
 from tests.support.store_cases import FaultyDisk
 from tracker.doctor import read_stores
-from tracker.doctor.filesystems import Ground, look_at, read_mountinfo, space_at, try_out
+from tracker.doctor.filesystems import PathFilesystem, look_at, read_mountinfo, space_at, try_out
 from tracker.doctor.finding import FolderState, PortState, Stopped
-from tracker.doctor.mounts import Kind, Mount, mount_of
+from tracker.doctor.mounts import FilesystemKind, Mount, mount_of
 from tracker.doctor.sockets import look_at_port
 from tracker.doctor.text import in_words
 from tracker.journal.journal import Journal
-from tracker.status.protocol import Answer, Command, Request
+from tracker.status.protocol import Answer, Request, SocketCommand
 from tracker.status.server import StatusServer
 from tracker.stores.filesystem import RealDisk
 from tracker.stores.lock import FileLock
@@ -55,8 +55,8 @@ def test_a_text_without_mounts_gives_none() -> None:
 
 
 def test_kinds_of_file_systems() -> None:
-    assert Mount(Path("/"), "nfs").kind is Kind.NETWORK
-    assert Mount(Path("/"), "btrfs").kind is Kind.LOCAL
+    assert Mount(Path("/"), "nfs").kind is FilesystemKind.NETWORK
+    assert Mount(Path("/"), "btrfs").kind is FilesystemKind.LOCAL
 
 
 def test_the_real_mountinfo_names_the_file_system_of_a_file(tmp_path: Path) -> None:
@@ -115,7 +115,9 @@ def test_a_store_behind_a_link_is_looked_at_where_it_lies(tmp_path: Path) -> Non
     link = tmp_path / "alerts.json"
     link.symlink_to(real / "alerts.json")
     text = f"1 0 0:1 / / rw - ext4 a rw\n2 1 0:2 / {real.resolve()} rw - cifs b rw\n"
-    found = look_at(Ground(RealDisk(), text, lambda path: PLENTY), "stores.alerts", link, "", configured=True)
+    found = look_at(
+        PathFilesystem(RealDisk(), text, lambda path: PLENTY), "stores.alerts", link, "", configured=True
+    )
     assert found.folder is FolderState.THERE
     assert found.mount == Mount(real.resolve(), "cifs")
     assert found.stopped is None
@@ -124,7 +126,7 @@ def test_a_store_behind_a_link_is_looked_at_where_it_lies(tmp_path: Path) -> Non
 def test_a_link_into_nowhere_is_found(tmp_path: Path) -> None:
     link = tmp_path / "alerts.json"
     link.symlink_to(tmp_path / "gone" / "alerts.json")
-    found = look_at(Ground(RealDisk(), None, space_at), "stores.alerts", link, "", configured=True)
+    found = look_at(PathFilesystem(RealDisk(), None, space_at), "stores.alerts", link, "", configured=True)
     assert found.stopped == Stopped("make a file", "No such file or directory")
 
 
@@ -209,7 +211,7 @@ def answering(answer: dict[str, Any], host: str = "127.0.0.1", token: str = "sec
     async def status(request: Request) -> Answer:
         return answer
 
-    return StatusServer(host, 0, {"status": Command(status, "say how it is")}, token)
+    return StatusServer(host, 0, {"status": SocketCommand(status, "say how it is")}, token)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.support.gateway_rig import Ear, MemorySink, Tapped, tapped
 from tests.support.paper_clients import ACCOUNT, BOUND_SECONDS, NVDA, make_gateway, until
 from tracker.core.model import Source
 from tracker.gateway.allowlist import RefusedMessage
-from tracker.gateway.capture_sink import FatalCapture
+from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.framing import Framing
 from tracker.paper import encode_messages, responses
 from tracker.paper.broadcast import Floor
@@ -314,7 +314,7 @@ def test_a_failed_append_is_fatal_and_nothing_is_journalled_after_it() -> None:
         link.sink.broken = ""
         gateway.push_raw(*execution_fields("a.b.02.01"))
         await until(link.capture.gone.done, "the socket's end")
-        with pytest.raises(FatalCapture, match="disk is full"):
+        with pytest.raises(CaptureFailed, match="disk is full"):
             link.capture._recorder.note(Source.LINK, "down", "late")
 
     sink = run(scenario)

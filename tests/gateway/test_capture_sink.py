@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.gateway_rig import MemorySink, real_now
 from tracker.core.model import Source
-from tracker.gateway.capture_sink import Fatal, FatalCapture, Recorder
+from tracker.gateway.capture_sink import CaptureFailed, CaptureSink, Fatal
 
 Hear = Callable[[], None]
 
@@ -24,10 +24,10 @@ def reason_of(sink: MemorySink, on_commit: Hear) -> str:
 
     async def commit() -> str:
         fatal: Fatal = asyncio.get_running_loop().create_future()
-        recorder = Recorder(sink, 1, real_now, on_commit, fatal)
-        with pytest.raises(FatalCapture) as first:
+        recorder = CaptureSink(sink, 1, real_now, on_commit, fatal)
+        with pytest.raises(CaptureFailed) as first:
             recorder.note(Source.LINK, "first_sweep")
-        with pytest.raises(FatalCapture, match="capture stopped"):
+        with pytest.raises(CaptureFailed, match="capture stopped"):
             recorder.note(Source.LINK, "quiet", "900")
         assert fatal.result() is first.value
         return str(first.value)

@@ -9,7 +9,7 @@ import pytest
 from tests.support.gateway_rig import kept, requests, with_gateway
 from tests.support.paper_clients import ACCOUNT, BOUND_SECONDS, NVDA, until
 from tracker.core.model import Source
-from tracker.gateway.capture_sink import FatalCapture
+from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.link import LinkPhase
 from tracker.paper.server import PaperGateway
 
@@ -53,7 +53,7 @@ def test_a_request_is_journalled_before_it_leaves() -> None:
             link.sink.broken = "disk full"
             before = _sweeps(gateway)
             link.session.request_sweep("test")
-            with pytest.raises(FatalCapture, match="disk full"):
+            with pytest.raises(CaptureFailed, match="disk full"):
                 await link.task
             assert _sweeps(gateway) == before
 

@@ -9,15 +9,17 @@ from operator import eq
 from msgspec.structs import replace
 
 from tracker.core.model import CommissionReport
-from tracker.gateway.dedup import Repeats
+from tracker.gateway.dedup import Deduplicator
 
 
 def test_a_fee_that_an_earlier_start_was_told_is_no_news() -> None:
     told = ("59", "1", "a.b.01.01", "0.65", "USD", "1.7976931348623157E308", "", "")
     applied = CommissionReport("a.b.01.01", Decimal("0.65"), "USD", None)
     for known, news in ((applied, False), (replace(applied, realized_pnl=Decimal(1)), True), (None, True)):
-        repeats = Repeats(lambda account, exec_id: False, partial(eq, known))
+        repeats = Deduplicator(lambda account, exec_id: False, partial(eq, known))
         assert repeats.is_news(told) is news
         assert not repeats.is_news(told)
     # What cannot be read is kept, whatever the journal has.
-    assert Repeats(lambda account, exec_id: False, lambda fee: True).is_news(("59", "1", "a.b.01.01", "x"))
+    assert Deduplicator(lambda account, exec_id: False, lambda fee: True).is_news(
+        ("59", "1", "a.b.01.01", "x")
+    )

@@ -15,11 +15,11 @@ from tests.support.gateway_rig import PATIENT, real_now, requests, with_gateway
 from tests.support.paper_clients import ACCOUNT, NVDA, raw_client, until
 from tracker.gateway.allowlist import ALLOWED
 from tracker.gateway.preflight import visit
-from tracker.gateway.preflight_result import Reach, Visited
+from tracker.gateway.preflight_result import PreflightResult, Reach
 from tracker.paper.server import PaperGateway
 
 
-async def visited(port: int, **options: Any) -> Visited:
+async def visited(port: int, **options: Any) -> PreflightResult:
     return await visit(replace(PATIENT, port=port, **options), now=real_now)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.gateway_rig import PATIENT, Kept, kept, requests, with_gateway
 from tests.support.paper_clients import ACCOUNT, NOON, NVDA, Clock, make_gateway, until
-from tracker.gateway.capture_sink import FatalCapture
+from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.error_codes import new_port, planned_reset, why_not_connected
 from tracker.gateway.link import LinkPhase, LinkState
 from tracker.paper.server import PaperGateway
@@ -210,7 +210,7 @@ def test_a_failed_append_ends_the_session() -> None:
             await link.subscribed()
             link.sink.broken = "database or disk is full"
             gateway.execute(NVDA, "BUY", 1, "2.50")
-            with pytest.raises(FatalCapture, match="disk is full"):
+            with pytest.raises(CaptureFailed, match="disk is full"):
                 await link.task
             assert link.session.state.state is LinkPhase.STOPPED
             assert "disk is full" in link.session.state.reason
@@ -224,7 +224,7 @@ def test_a_callback_that_fails_ends_the_session() -> None:
         async with kept(gateway) as link:
             link.states = Broken()
             link.session._board._on_state = link.states.append
-            with pytest.raises(FatalCapture, match="cannot show"):
+            with pytest.raises(CaptureFailed, match="cannot show"):
                 await link.task
 
     with_gateway(scenario)

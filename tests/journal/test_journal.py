@@ -32,9 +32,9 @@ from tracker.core.state import (
     OUTBOX,
     TABLES,
     TOTALS,
-    Book,
-    Booked,
-    MemoryBook,
+    BookedExecution,
+    LedgerState,
+    MemoryLedgerState,
     Row,
     Table,
     alert_text,
@@ -54,28 +54,28 @@ def again(journal: Journal) -> Journal:
 
 
 @pytest.fixture(params=["memory", "journal"])
-def book(request: pytest.FixtureRequest, journal: Journal) -> Iterator[Book]:
+def book(request: pytest.FixtureRequest, journal: Journal) -> Iterator[LedgerState]:
     if request.param == "memory":
-        yield MemoryBook()
+        yield MemoryLedgerState()
         return
     with journal.step():
         yield journal.book
 
 
-def test_a_row_is_found_by_its_key(book: Book) -> None:
+def test_a_row_is_found_by_its_key(book: LedgerState) -> None:
     assert book.get(FEES, "a") is None
     book.put(FEES, fee("a", "1.5"))
     assert book.get(FEES, "a") == fee("a", "1.5")
 
 
-def test_a_row_takes_the_place_of_the_one_with_its_key(book: Book) -> None:
+def test_a_row_takes_the_place_of_the_one_with_its_key(book: LedgerState) -> None:
     book.put(FEES, fee("a", None))
     book.put(FEES, fee("b", "2"))
     book.put(FEES, fee("a", "1.5"))
     assert sorted(book.every(FEES), key=FEES.key) == [fee("a", "1.5"), fee("b", "2")]
 
 
-def test_rows_are_found_by_their_indexes(book: Book) -> None:
+def test_rows_are_found_by_their_indexes(book: LedgerState) -> None:
     story = Story(book=book)
     story.tell(execution(exec_id(1), 4), execution(exec_id(2), 6, perm_id=189, at=1))
     found = book.find(EXECUTIONS, "contract", f"{ACCOUNT} 700100200")
@@ -84,7 +84,7 @@ def test_rows_are_found_by_their_indexes(book: Book) -> None:
     assert book.find(EXECUTIONS, "contract", "nobody 1") == []
 
 
-def test_a_row_is_no_longer_found_by_what_it_was(book: Book) -> None:
+def test_a_row_is_no_longer_found_by_what_it_was(book: LedgerState) -> None:
     story = Story(book=book)
     story.tell(execution(exec_id(1), 4))
     assert len(book.find(OUTBOX, "pending", "1")) == 1
@@ -94,7 +94,7 @@ def test_a_row_is_no_longer_found_by_what_it_was(book: Book) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_kind_of_row_can_be_asked_for(book: Book, table: Table[Row]) -> None:
+def test_every_kind_of_row_can_be_asked_for(book: LedgerState, table: Table[Row]) -> None:
     assert list(book.every(table)) == []
     for index in table.indexes:
         assert book.find(table, index, "1") == []
@@ -421,7 +421,7 @@ DECISIONS: tuple[Match, ...] = (
 
 def test_decisions_of_the_first_version_are_read(journal: Journal) -> None:
     rows = [
-        Booked(execution(exec_id(number), 1), number, START, 1, decision)
+        BookedExecution(execution(exec_id(number), 1), number, START, 1, decision)
         for number, decision in enumerate(DECISIONS, 1)
     ]
     with journal.step():

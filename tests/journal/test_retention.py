@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.support.facts import START
 from tracker.core.model import Source
-from tracker.core.state import UNDECODED, Undecoded
+from tracker.core.state import UNDECODED, UndecodableFrame
 from tracker.journal.journal import Journal
 
 
@@ -17,7 +17,7 @@ def test_old_frames_go_but_not_the_unapplied_nor_the_undecoded(tmp_path: Path) -
     for number in range(1, 5):
         journal.append(7, START + timedelta(seconds=number), [(Source.BROKER, ("3", str(number)))])
     with journal.step() as advance:
-        journal.book.put(UNDECODED, Undecoded(2, "execution", "too short", ""))
+        journal.book.put(UNDECODED, UndecodableFrame(2, "execution", "too short", ""))
         advance(3)
     assert journal.drop_frames(START + timedelta(days=1)) == 1
     assert [frame.seq for frame in journal.frames_after(0, 10)] == [2, 3, 4]

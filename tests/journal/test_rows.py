@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from tests.support.facts import ACCOUNT, NVDA, START, exec_id, execution, fee
 from tracker.core.model import Execution, Unmatched
-from tracker.core.state import EXECUTIONS, FEES, Attention, Booked, MemoryBook, root_text
+from tracker.core.state import EXECUTIONS, FEES, Attention, BookedExecution, MemoryLedgerState, root_text
 from tracker.journal import rows
 from tracker.journal.journal import Journal
 
@@ -28,9 +28,9 @@ ABSENT_KEPT = 8
 
 def booked(
     number: int, con_id: int, seq: int, *, folded: bool, attention: Attention = Attention.NONE
-) -> Booked:
+) -> BookedExecution:
     told = execution(exec_id(number), 1, contract=replace(NVDA, con_id=con_id))
-    return Booked(told, seq, START, 1, Unmatched("none of them"), folded=folded, attention=attention)
+    return BookedExecution(told, seq, START, 1, Unmatched("none of them"), folded=folded, attention=attention)
 
 
 def wire_execution(told: Execution) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ class Books(RuleBasedStateMachine):
         self.journal = self.stack.enter_context(closing(Journal(Path(folder) / "journal.db")))
         self.step = ExitStack()
         self.open = False
-        self.memory = MemoryBook()
+        self.memory = MemoryLedgerState()
         self.seq = 0
 
     def teardown(self) -> None:

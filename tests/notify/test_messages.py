@@ -9,30 +9,30 @@ from typing import Any
 import pytest
 
 from tracker.core.model import JsonValue
-from tracker.notify.details import AlertFacts, FillFacts
-from tracker.notify.messages import LONGEST_LINE, Choice, News, letter, trial_news
+from tracker.notify.details import AlertDetails, FillDetails
+from tracker.notify.messages import LONGEST_LINE, Choice, Notification, letter, trial_news
 
 NOON = datetime(2025, 11, 18, 17, 0, 5, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-FILL = FillFacts("BUY 4 NVDA 2025-11-21 122.5 C at 2.5", NOON, "it may belong to a/NVDA or b/NVDA")
-ALERT = AlertFacts(FILL, "con_id", "4", "2.5", over=False, closed_by="", realized="", emptied=False)
+FILL = FillDetails("BUY 4 NVDA 2025-11-21 122.5 C at 2.5", NOON, "it may belong to a/NVDA or b/NVDA")
+ALERT = AlertDetails(FILL, "con_id", "4", "2.5", over=False, closed_by="", realized="", emptied=False)
 
 
 class Known:
     """Know one alert and one fill."""
 
-    def __init__(self, alert: AlertFacts | None, fill: FillFacts | None) -> None:
+    def __init__(self, alert: AlertDetails | None, fill: FillDetails | None) -> None:
         self._alert = alert
         self._fill = fill
 
-    def alert(self, name: str, created_at: str) -> AlertFacts | None:
+    def alert(self, name: str, created_at: str) -> AlertDetails | None:
         return self._alert
 
-    def fill(self, account: str, exec_id: str) -> FillFacts | None:
+    def fill(self, account: str, exec_id: str) -> FillDetails | None:
         return self._fill
 
 
-def choice(alert: AlertFacts | None = ALERT, fill: FillFacts | None = FILL, **changes: Any) -> Choice:
+def choice(alert: AlertDetails | None = ALERT, fill: FillDetails | None = FILL, **changes: Any) -> Choice:
     options: dict[str, Any] = {
         "started_at": NOON,
         "link_down": 5 * MINUTE,
@@ -71,14 +71,14 @@ def link(subscribed: bool, reason: str = "nothing listens") -> dict[str, JsonVal
     return event("link", state="up" if subscribed else "waiting", reason=reason, subscribed=subscribed)
 
 
-def said(news: list[News]) -> str:
+def said(news: list[Notification]) -> str:
     (one,) = news
     return one.text
 
 
 def test_an_opened_alert_is_told_with_fill_rule_and_holding() -> None:
     assert choice().hear(opened(), NOON) == [
-        News(
+        Notification(
             "17:00:05 UTC OPENED robin/NVDA: BUY 4 NVDA 2025-11-21 122.5 C at 2.5, by con_id; holds 4 at 2.5"
         )
     ]
@@ -94,7 +94,7 @@ def test_an_opened_alert_is_told_with_fill_rule_and_holding() -> None:
         (None, "SHUT robin/NVDA: holds 0"),
     ],
 )
-def test_a_shut_alert_is_told_with_what_shut_it(facts: AlertFacts | None, words: str) -> None:
+def test_a_shut_alert_is_told_with_what_shut_it(facts: AlertDetails | None, words: str) -> None:
     assert said(choice(facts).hear(shut(), NOON)).endswith(words)
 
 
@@ -109,7 +109,7 @@ def test_an_alert_that_is_over_by_the_time_it_is_told_is_not_told_with_what_shut
 
 def test_a_fill_that_needs_a_person_is_grave_and_says_what_to_do() -> None:
     (news,) = choice().hear(needs_you(), NOON)
-    assert news == News(
+    assert news == Notification(
         "17:00:05 UTC NEEDS YOU (near miss): BUY 4 NVDA 2025-11-21 122.5 C at 2.5;"
         " it may belong to a/NVDA or b/NVDA; settle it: tracker inbox (0000e0d5.6596b0d8.01.01)",
         grave=True,
@@ -208,8 +208,8 @@ def test_a_line_is_one_line_of_bounded_length_and_masked() -> None:
 
 
 def test_a_letter_holds_a_line_for_each_and_says_what_was_dropped() -> None:
-    assert letter([News("a"), News("b")]) == ("Order tracker", "a\nb")
-    title, body = letter([News("a"), News("b", grave=True)], dropped=3)
+    assert letter([Notification("a"), Notification("b")]) == ("Order tracker", "a\nb")
+    title, body = letter([Notification("a"), Notification("b", grave=True)], dropped=3)
     assert title == "Order tracker: look at this"
     assert body.splitlines() == ["3 older messages could not be sent; see tracker status", "a", "b"]
 

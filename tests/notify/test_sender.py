@@ -14,11 +14,11 @@ from loguru import logger
 
 from tests.notify.test_messages import NOON, Known, event, opened
 from tracker.core.model import JsonValue
-from tracker.notify.messages import Choice, News
-from tracker.notify.sender import Courier, Outlet, Patience, try_out
+from tracker.notify.messages import Choice, Notification
+from tracker.notify.sender import Channel, Notifier, RetryLimits, try_out
 from tracker.status.events import EventFeed
 
-QUICK = Patience(retry_first=0.001, retry_most=0.002, farewell=5)
+QUICK = RetryLimits(retry_first=0.001, retry_most=0.002, farewell=5)
 
 
 class Post:
@@ -72,12 +72,12 @@ async def until(condition: Callable[[], Any]) -> None:
 
 
 def with_outlet(
-    post: Post, patience: Patience, story: Callable[[Outlet], Awaitable[None]]
-) -> tuple[Outlet, list[str]]:
+    post: Post, patience: RetryLimits, story: Callable[[Channel], Awaitable[None]]
+) -> tuple[Channel, list[str]]:
     """Run a story beside an outlet; returns it with what was logged."""
 
-    async def main() -> Outlet:
-        outlet = Outlet(post, patience, lambda: NOON)
+    async def main() -> Channel:
+        outlet = Channel(post, patience, lambda: NOON)
         task = asyncio.create_task(outlet.run())
         try:
             await story(outlet)
@@ -94,8 +94,8 @@ def with_outlet(
 def test_what_is_refused_is_tried_again() -> None:
     post = Post("the service answered 503", "the service answered 503")
 
-    async def story(outlet: Outlet) -> None:
-        outlet.put(News("a"))
+    async def story(outlet: Channel) -> None:
+        outlet.put(Notification("a"))
         await outlet.idle.wait()
 
     outlet, lines = with_outlet(post, QUICK, story)
@@ -109,11 +109,11 @@ def test_what_is_refused_is_tried_again() -> None:
 def test_what_is_refused_for_too_long_is_given_up_and_counted() -> None:
     post = Post(*["no"] * 10_000)
 
-    async def story(outlet: Outlet) -> None:
-        outlet.put(News("a"))
+    async def story(outlet: Channel) -> None:
+        outlet.put(Notification("a"))
         await outlet.idle.wait()
         post.reasons.clear()
-        outlet.put(News("b"))
+        outlet.put(Notification("b"))
         await outlet.idle.wait()
 
     outlet, lines = with_outlet(post, replace(QUICK, give_up=0.05), story)
@@ -126,11 +126,11 @@ def test_the_oldest_are_dropped_where_too_many_wait_and_that_is_said() -> None:
     post = Post()
     post.gate.clear()
 
-    async def story(outlet: Outlet) -> None:
-        outlet.put(News("first"))
+    async def story(outlet: Channel) -> None:
+        outlet.put(Notification("first"))
         await until(lambda: post.attempts)
         for number in range(10):
-            outlet.put(News(str(number)))
+            outlet.put(Notification(str(number)))
         assert (outlet.dropped, outlet.waiting) == (6, 5)
         post.gate.set()
         await outlet.idle.wait()
@@ -146,8 +146,8 @@ def test_a_service_that_hangs_gets_one_thread_and_no_more() -> None:
     post = Post()
     post.gate.clear()
 
-    async def story(outlet: Outlet) -> None:
-        outlet.put(News("a"))
+    async def story(outlet: Channel) -> None:
+        outlet.put(Notification("a"))
         await until(lambda: "still has no answer" in outlet.trouble)
         assert post.attempts == 1
         post.gate.set()
@@ -159,8 +159,8 @@ def test_a_service_that_hangs_gets_one_thread_and_no_more() -> None:
 
 
 def test_a_bug_in_a_plugin_is_a_failed_attempt_that_tells_no_secret() -> None:
-    async def story(outlet: Outlet) -> None:
-        outlet.put(News("a"))
+    async def story(outlet: Channel) -> None:
+        outlet.put(Notification("a"))
         await until(lambda: outlet.trouble)
 
     outlet, lines = with_outlet(Broken(), QUICK, story)
@@ -193,7 +193,7 @@ def test_what_was_published_before_the_end_still_goes_out() -> None:
 
     async def main() -> dict[str, Any]:
         feed = EventFeed()
-        courier = Courier(posts, choice(), now=lambda: NOON, patience=QUICK)
+        courier = Notifier(posts, choice(), now=lambda: NOON, patience=QUICK)
         courier.start(feed.follow(0))
         for number in range(50):
             feed.publish(alert(f"a/{number}"))
@@ -213,7 +213,7 @@ def test_the_end_waits_for_a_service_that_hangs_only_so_long_and_says_what_is_lo
     async def main() -> float:
         feed = EventFeed()
         loop = asyncio.get_running_loop()
-        courier = Courier([hanging, good], choice(), now=lambda: NOON, patience=replace(QUICK, farewell=0.2))
+        courier = Notifier([hanging, good], choice(), now=lambda: NOON, patience=replace(QUICK, farewell=0.2))
         courier.start(feed.follow(0))
         feed.publish(alert("a/1"))
         began = loop.time()
@@ -238,7 +238,7 @@ def test_a_bug_in_the_words_ends_nothing() -> None:
 
     async def main() -> None:
         feed = EventFeed()
-        courier = Courier([post], choice(mask=broken), now=lambda: NOON, patience=QUICK)
+        courier = Notifier([post], choice(mask=broken), now=lambda: NOON, patience=QUICK)
         courier.start(feed.follow(0))
         feed.publish(alert("a/1"))
         feed.publish(alert("a/2"))
@@ -255,7 +255,7 @@ def test_events_that_the_feed_forgot_are_told_as_a_number() -> None:
 
     async def main() -> None:
         feed = EventFeed(capacity=2)
-        courier = Courier([post], choice(), now=lambda: NOON, patience=QUICK)
+        courier = Notifier([post], choice(), now=lambda: NOON, patience=QUICK)
         for _ in range(9):
             feed.publish(unnumbered(event("fee")))
         courier.start(feed.follow(0))
@@ -268,7 +268,7 @@ def test_events_that_the_feed_forgot_are_told_as_a_number() -> None:
 def test_without_urls_there_are_no_figures_and_nothing_waits() -> None:
     async def main() -> dict[str, Any]:
         feed = EventFeed()
-        courier = Courier([], choice(), now=lambda: NOON, patience=QUICK)
+        courier = Notifier([], choice(), now=lambda: NOON, patience=QUICK)
         courier.start(feed.follow(0))
         feed.publish(alert("a/1"))
         await courier.close(feed.last)
@@ -280,7 +280,7 @@ def test_without_urls_there_are_no_figures_and_nothing_waits() -> None:
 def test_a_trial_says_for_each_url_what_came_of_it() -> None:
     posts = [Post(), Post("the service answered 404", label="2 (post)"), Post(label="3 (post)")]
     posts[2].gate.clear()
-    results = asyncio.run(try_out(posts, News("hello"), seconds=0.3))
+    results = asyncio.run(try_out(posts, Notification("hello"), seconds=0.3))
     posts[2].gate.set()
     assert results == [
         {"url": "1 (post)", "sent": True, "reason": None},

@@ -20,7 +20,7 @@ from tests.support.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
 from tests.support.facts import NVDA, exec_id, execution
 from tracker import wiring
 from tracker.core.alert_updates import ClosingPolicy
-from tracker.core.model import AlertUpdate, Matched, Outcome, StoreAway
+from tracker.core.model import AlertUpdate, Matched, Outcome, StoreUnavailable
 from tracker.core.state import EXECUTIONS, OUTBOX
 from tracker.journal.journal import Journal, JournalFailed
 
@@ -238,7 +238,7 @@ def test_a_store_that_stays_away_leaves_nothing_in_memory(tmp_path: Path) -> Non
         try:
             for _ in range(20):
                 desk.run_pump()
-            left = [each for each in gc.get_objects() if isinstance(each, StoreAway)]
+            left = [each for each in gc.get_objects() if isinstance(each, StoreUnavailable)]
         finally:
             gc.enable()
         assert "written" in desk.pump.away
@@ -323,7 +323,7 @@ class Watched(wiring.AlertStores):
         self.threads.append(threading.current_thread())
         if self.away:
             self.away -= 1
-            raise StoreAway("the disk is away")
+            raise StoreUnavailable("the disk is away")
         with closing(Journal(self._path, read_only=True)) as seen:
             self.pending_at_apply = seen.book.count(OUTBOX, "pending", "1")
         return super().apply(updates)

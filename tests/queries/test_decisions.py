@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tests.support.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
 from tests.support.facts import ACCOUNT, NVDA, exec_id, execution
 from tracker.core.alerters import AlerterNames
-from tracker.core.model import Contract, Source, StoreAway
+from tracker.core.model import Contract, Source, StoreUnavailable
 from tracker.queries.decisions import Decision, assignment, delivered, dismissal, what_came_of_it
 from tracker.status.protocol import CommandError
 
@@ -146,7 +146,7 @@ def test_while_the_store_is_away_the_answer_says_pending(desk: Desk) -> None:
     desk.note(Source.PERSON, *decision.note)
     assert not delivered(desk.journal.book, decision)
     assert what_came_of_it(desk.journal.book, decision)["shows"]["delivery"] == "pending"
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         desk.store.refresh()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.answer_rig import ROBIN, Desk, buy, loose, record
 from tests.support.facts import exec_id
-from tracker.core.model import Side, StoreAway
+from tracker.core.model import Side, StoreUnavailable
 from tracker.queries.dry_run import imagine
 from tracker.status.protocol import CommandError
 
@@ -113,7 +113,7 @@ def test_with_commit_and_no_match_there_is_no_copy(desk: Desk) -> None:
 
 def test_a_store_that_is_being_written_is_not_copied(desk: Desk) -> None:
     desk.alerts_path.write_text('{"a": {')
-    with pytest.raises(StoreAway, match="cannot be read as JSON"):
+    with pytest.raises(StoreUnavailable, match="cannot be read as JSON"):
         tried(desk, **OPTION, commit=True)
     assert not list(desk.folder.glob("*.test-*"))
 

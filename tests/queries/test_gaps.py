@@ -16,19 +16,19 @@ from tests.support.daemon_rig import Rig, record
 from tests.support.facts import START
 from tests.support.project import PROJECT
 from tracker.core.model import Moment
-from tracker.core.state import GAPS, LINKS, PROOFS, MemoryBook
-from tracker.core.state_rows import Gap, LinkState, Proof
+from tracker.core.state import GAPS, LINKS, PROOFS, MemoryLedgerState
+from tracker.core.state_rows import Gap, LoginState, VerifiedUntil
 from tracker.queries.gaps import acceptance, gaps, warning
 from tracker.status.protocol import CommandError
 
 DAY = date(2025, 11, 17)
 
 
-def _book(until: datetime | None = None) -> MemoryBook:
-    book = MemoryBook()
-    book.put(LINKS, LinkState(("DU1234567",)))
+def _book(until: datetime | None = None) -> MemoryLedgerState:
+    book = MemoryLedgerState()
+    book.put(LINKS, LoginState(("DU1234567",)))
     if until is not None:
-        book.put(PROOFS, Proof("DU1234567", Moment(until, 1), whole=True))
+        book.put(PROOFS, VerifiedUntil("DU1234567", Moment(until, 1), whole=True))
     book.put(GAPS, Gap(DAY, Moment(START, 1)))
     book.put(GAPS, Gap(DAY - timedelta(days=1), Moment(START, 1), closed_at=START, closed_how="flex"))
     return book

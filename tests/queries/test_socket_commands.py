@@ -20,7 +20,7 @@ from tests.support.facts import exec_id
 from tracker.cli import main
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.paper.contracts import option
-from tracker.queries.socket_commands import Questions
+from tracker.queries.socket_commands import SocketCommands
 from tracker.status.protocol import CommandError
 
 NAME = f"{ROBIN}/NVDA"
@@ -188,8 +188,8 @@ def test_a_trial_over_the_socket_changes_nothing_and_commit_needs_the_token(tmp_
 # Without a socket: arguments, and what is fatal.
 
 
-def questions(desk: Desk) -> Questions:
-    return Questions(desk.journal, desk.ground(), accounts=(), wake=lambda: None)
+def questions(desk: Desk) -> SocketCommands:
+    return SocketCommands(desk.journal, desk.ground(), accounts=(), wake=lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_the_fills_of_today_are_counted_aside_and_once_for_each_cursor(
     monkeypatch.setattr(Journal, "fills_since", counted)
     with Desk(tmp_path, {ROBIN: {"NVDA": old_record()}}) as desk:
         ground = replace(desk.ground(), now=lambda: desk.now)
-        asked = Questions(desk.journal, ground, accounts=(), wake=lambda: None)
+        asked = SocketCommands(desk.journal, ground, accounts=(), wake=lambda: None)
 
         async def today() -> tuple[int, int]:
             return await asked.fills_today()

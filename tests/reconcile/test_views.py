@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tracker.core.model import Contract, Moment
-from tracker.core.state import ABSENCES, HOLDINGS, PROOFS, Holding, Seed
-from tracker.core.state_rows import Absence, Absences, Proof
+from tracker.core.state import ABSENCES, HOLDINGS, PROOFS, Baseline, Holding
+from tracker.core.state_rows import MissingPosition, MissingPositions, VerifiedUntil
 from tracker.journal.journal import Journal
 from tracker.reconcile.views import Watched, ledger_view
 
@@ -33,10 +33,10 @@ def test_the_accounts_midnight_ends_the_expiry_day(tmp_path: Path, now: datetime
     journal = Journal(tmp_path / "journal.db")
     held = Decimal(4)
     with journal.step():
-        journal.book.put(HOLDINGS, Holding(ACCOUNT, option, Decimal(0), held, Seed.SNAPSHOT))
-        absence = Absence(ACCOUNT, 5, held, Moment(LOOKED, 10))
-        journal.book.put(ABSENCES, Absences((absence,)))
-        journal.book.put(PROOFS, Proof(ACCOUNT, swept=Moment(LOOKED + timedelta(minutes=1), 11)))
+        journal.book.put(HOLDINGS, Holding(ACCOUNT, option, Decimal(0), held, Baseline.SNAPSHOT))
+        absence = MissingPosition(ACCOUNT, 5, held, Moment(LOOKED, 10))
+        journal.book.put(ABSENCES, MissingPositions((absence,)))
+        journal.book.put(PROOFS, VerifiedUntil(ACCOUNT, swept=Moment(LOOKED + timedelta(minutes=1), 11)))
     (view,) = ledger_view(journal, Watched(0, zone=ZoneInfo("America/New_York")), now).held
     journal.close()
     assert view.departed is departed

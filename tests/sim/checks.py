@@ -15,7 +15,7 @@ from tests.sim.oracle import Oracle, View, shown_view
 from tests.sim.stores import own_fields
 from tests.support.fakes import Records
 from tracker.core.model import AlertId
-from tracker.core.state import EXECUTIONS, HOLDINGS, Book, Seed
+from tracker.core.state import EXECUTIONS, HOLDINGS, Baseline, LedgerState
 from tracker.paper.contracts import PaperContract
 from tracker.stores.alert_reader import read_id
 
@@ -79,7 +79,7 @@ def _check_filled(key: RecordKey, view: View, oracle: Oracle) -> None:
         raise Broken(f"{key} shows {view.filled_qty} filled of {sum(most.values())}")
 
 
-def check_book(book: Book) -> None:
+def check_book(book: LedgerState) -> None:
     """See to it that nobody owns more than is held, nor against it."""
     for holding in book.every(HOLDINGS):
         owned = sum((abs(group.quantity) for group in holding.groups), ZERO)
@@ -89,7 +89,7 @@ def check_book(book: Book) -> None:
             raise Broken(f"{holding.key}: {holding.groups} owned against {holding.held} held")
 
 
-def check_exact(records: Records, oracle: Oracle, book: Book) -> None:
+def check_exact(records: Records, oracle: Oracle, book: LedgerState) -> None:
     """See to it that each record shows what the facts taken in say, once nothing is on its way to it."""
     if book.find(EXECUTIONS, "waiting", "1"):
         return
@@ -108,7 +108,7 @@ def check_exact(records: Records, oracle: Oracle, book: Book) -> None:
             raise Broken(f"{key} owns {view.quantity} and is not open")
 
 
-def check_end(records: Records, oracle: Oracle, book: Book, policy: str) -> None:
+def check_end(records: Records, oracle: Oracle, book: LedgerState, policy: str) -> None:
     """See to it that the stores equal the broker's truth."""
     if not oracle.complete():
         raise Broken("not every execution arrived")
@@ -117,7 +117,7 @@ def check_end(records: Records, oracle: Oracle, book: Book, policy: str) -> None
     for holding in book.every(HOLDINGS):
         key = (holding.account, holding.contract.con_id)
         truth = oracle.broker.positions.get(key, ZERO)
-        if (holding.held, holding.seed) != (truth, Seed.SNAPSHOT):
+        if (holding.held, holding.seed) != (truth, Baseline.SNAPSHOT):
             raise Broken(f"{key}: {holding.held} held ({holding.seed}), the broker has {truth}")
         if oracle.held(key) != truth:
             raise Broken(f"{key}: the oracle counts {oracle.held(key)}, the broker has {truth}")

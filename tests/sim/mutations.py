@@ -13,7 +13,7 @@ from tracker.core import lots
 from tracker.core.ledger import Ledger
 from tracker.core.state import OUTBOX
 from tracker.journal.journal import Journal
-from tracker.journal.rows import JournalBook
+from tracker.journal.rows import JournalState
 from tracker.pipeline.pump import Pump
 
 Undo = Callable[[], None]
@@ -38,17 +38,17 @@ def _without_dedup() -> Undo:
 
 def _without_outbox() -> Undo:
     """The cursor is committed, every third row of the outbox is not."""
-    real = JournalBook.put
+    real = JournalState.put
     count = [0]
 
-    def put(self: JournalBook, table: Any, row: Any) -> None:
+    def put(self: JournalState, table: Any, row: Any) -> None:
         if table is OUTBOX and row.state == "pending":
             count[0] += 1
             if count[0] % 3 == 0:
                 return
         real(self, table, row)
 
-    return _put(JournalBook, "put", put)
+    return _put(JournalState, "put", put)
 
 
 def _without_corrections() -> Undo:

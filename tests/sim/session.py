@@ -15,7 +15,7 @@ from tests.sim.clock import SimClock
 from tests.sim.gateway import SimGateway
 from tracker.core.model import Source
 from tracker.gateway.capture_sink import Sink
-from tracker.gateway.dedup import Fields, Repeats
+from tracker.gateway.dedup import Deduplicator, Fields
 
 POSITIONS: Final = "positions"
 EXECUTIONS: Final = "executions"
@@ -40,7 +40,7 @@ class SimSession:
         self._clock = clock
         self._accounts = accounts
         self._number = number
-        self._repeats = Repeats(sink.knows, sink.knows_fee)
+        self._repeats = Deduplicator(sink.knows, sink.knows_fee)
         self._plan: deque[tuple[str, str]] = deque([(POSITIONS, "")])
         self._pending: tuple[str, str] | None = None
         self._asked_at = clock.now()

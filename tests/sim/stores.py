@@ -16,7 +16,7 @@ from tests.sim.clock import NEW_YORK, SimClock
 from tests.sim.disk import Inode, MemoryDisk
 from tests.sim.fates import Fates
 from tests.support.fakes import MemoryAlerts, Records
-from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome, StoreAway
+from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome, StoreUnavailable
 from tracker.core.ports import AlertStore, Shown
 from tracker.stores.alert_file import AlertFile
 
@@ -168,7 +168,7 @@ class SimStore:
         self._fates.point("refresh.before")
         try:
             changed = self._store.refresh()
-        except StoreAway:
+        except StoreUnavailable:
             self._saw(self._store, False)
             raise
         self._saw(self._store, True)

@@ -40,14 +40,14 @@ from tracker.core.ledger import Ledger
 from tracker.core.matching import match_execution
 from tracker.core.model import Execution, Frame, Match, Rule, Source
 from tracker.core.ports import AlertStore
-from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OUTBOX, TABLES, Booked
+from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OUTBOX, TABLES, BookedExecution
 from tracker.gateway.flex import fact_of
 from tracker.journal.journal import Journal
 from tracker.pipeline.pump import Pump
 from tracker.queries.fills import Selection, fills
 from tracker.queries.gaps import gaps
 from tracker.queries.inbox import inbox
-from tracker.queries.text import Words
+from tracker.queries.text import TextTable
 from tracker.queries.why import StoreNow, why_alert, why_execution
 from tracker.stores.alert_file import AlertFile
 
@@ -166,7 +166,7 @@ def test_why_names_a_rule_or_a_reason_for_every_fill(life: Life) -> None:
             assert row["fill"]["outcome"]
             assert not row["fill"]["waiting"]
             assert all(each["reason"] for each in row["rejected"])
-        text = Words(NEW_YORK).why(answer)
+        text = TextTable(NEW_YORK).why(answer)
         assert exec_id in text
     journal.close()
 
@@ -305,7 +305,7 @@ def play(world: World, frames: Sequence[Frame], journal: Journal, store: AlertSt
             runner.run(pump.pump())
 
 
-def decisions(journal: Journal) -> dict[str, Booked]:
+def decisions(journal: Journal) -> dict[str, BookedExecution]:
     """Return every execution with what was decided about it."""
     return {EXECUTIONS.key(row): row for row in journal.book.every(EXECUTIONS)}
 

@@ -33,7 +33,7 @@ from tracker.core.matching import match_execution
 from tracker.core.model import AlertId
 from tracker.core.ports import AlertStore
 from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OUTBOX, alert_text
-from tracker.daemon.journal_sink import Intake
+from tracker.daemon.journal_sink import JournalSink
 from tracker.gateway.normalise import normalise
 from tracker.paper.contracts import PaperContract
 from tracker.pipeline.pump import Pump
@@ -291,7 +291,7 @@ class World:
 
     def _connect(self) -> None:
         self.tell("link up")
-        number, sink = self.journal.last_session + 1, Intake(self.journal, self.pump)
+        number, sink = self.journal.last_session + 1, JournalSink(self.journal, self.pump)
         self.session = SimSession(number, sink, self.gateway, self.clock, self.broker.accounts)
 
     def _pump(self) -> None:

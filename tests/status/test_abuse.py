@@ -11,7 +11,7 @@ import pytest
 
 from tests.status.test_server import COMMANDS, TOKEN, connected, until
 from tracker.status.events import EventFeed, subscription
-from tracker.status.protocol import Answer, Command, Request
+from tracker.status.protocol import Answer, Request, SocketCommand
 from tracker.status.server import Limits, StatusServer
 
 ATTEMPTS = 1000
@@ -93,8 +93,8 @@ def test_the_work_goes_on_through_a_thousand_bad_connections(seed: int) -> None:
         feed = EventFeed()
         commands = {
             **COMMANDS,
-            "big": Command(big, ""),
-            "assign": Command(change, "", COMMANDS["assign"].changes),
+            "big": SocketCommand(big, ""),
+            "assign": SocketCommand(change, "", COMMANDS["assign"].changes),
         }
         limits = Limits(
             line_seconds=0.3, closing_seconds=0.3, connections_per_second=1000, requests_per_second=1000

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.status.test_server import QUICK, connected, serving
 from tracker.status.prometheus import exposition
-from tracker.status.protocol import Answer, Command, CommandError, Request
+from tracker.status.protocol import Answer, CommandError, Request, SocketCommand
 from tracker.status.server import Limits, StatusServer
 
 
@@ -37,11 +37,11 @@ async def away(request: Request) -> Answer:
     raise CommandError("store_away", "the store is away")
 
 
-PAGES = {"ready": Command(ready, ""), "metrics": Command(figures, "")}
+PAGES = {"ready": SocketCommand(ready, ""), "metrics": SocketCommand(figures, "")}
 
 
 def get(
-    path: str, headers: dict[str, str] | None = None, method: str = "GET", **commands: Command
+    path: str, headers: dict[str, str] | None = None, method: str = "GET", **commands: SocketCommand
 ) -> tuple[int, dict[str, str], bytes]:
     """Ask with the standard library's own HTTP client; returns status, headers and body."""
 
@@ -92,9 +92,9 @@ def test_status_is_the_same_over_http() -> None:
 
 def test_health_and_readiness_are_told_by_the_status_code() -> None:
     assert get("/health")[0] == 200
-    assert get("/health", health=Command(sick, ""))[0] == 503
+    assert get("/health", health=SocketCommand(sick, ""))[0] == 503
     assert get("/ready")[0] == 200
-    status, _, body = get("/ready", ready=Command(not_ready, ""))
+    status, _, body = get("/ready", ready=SocketCommand(not_ready, ""))
     assert status == 503
     assert json.loads(body)["why"] == "the first sweep is not answered"
 
@@ -225,8 +225,8 @@ def test_a_command_s_refusal_and_a_bug_have_their_status() -> None:
     async def fail(request: Request) -> Answer:
         raise RuntimeError("a bug")
 
-    assert get("/status", status=Command(away, ""))[0] == 503
-    assert get("/status", status=Command(fail, ""))[0] == 500
+    assert get("/status", status=SocketCommand(away, ""))[0] == 503
+    assert get("/status", status=SocketCommand(fail, ""))[0] == 500
 
 
 def test_beyond_loopback_http_needs_the_token_too() -> None:

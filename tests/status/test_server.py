@@ -14,9 +14,9 @@ from loguru import logger
 
 from tracker.status.protocol import (
     Answer,
-    Command,
     CommandError,
     Request,
+    SocketCommand,
     always,
     is_loopback,
     with_argument,
@@ -44,17 +44,17 @@ async def no_json(request: Request) -> Answer:
 
 
 COMMANDS = {
-    "status": Command(echo, "say how the tracker is"),
-    "refuse": Command(refuse, "refuse"),
-    "fail": Command(fail, "fail"),
-    "no_json": Command(no_json, "answer what JSON cannot say"),
-    "assign": Command(echo, "assign a fill", always),
-    "reconcile": Command(echo, "compare", with_argument("apply")),
+    "status": SocketCommand(echo, "say how the tracker is"),
+    "refuse": SocketCommand(refuse, "refuse"),
+    "fail": SocketCommand(fail, "fail"),
+    "no_json": SocketCommand(no_json, "answer what JSON cannot say"),
+    "assign": SocketCommand(echo, "assign a fill", always),
+    "reconcile": SocketCommand(echo, "compare", with_argument("apply")),
 }
 
 
 @asynccontextmanager
-async def serving(limits: Limits | None = None, **commands: Command) -> AsyncIterator[StatusServer]:
+async def serving(limits: Limits | None = None, **commands: SocketCommand) -> AsyncIterator[StatusServer]:
     server = StatusServer("127.0.0.1", 0, {**COMMANDS, **commands}, TOKEN, limits)
     await server.start()
     try:
@@ -338,7 +338,7 @@ def test_a_browser_cannot_smuggle_a_command_in(method: str) -> None:
         return {}
 
     async def talk() -> None:
-        async with serving(status=Command(observe, "")) as server, connected(server) as client:
+        async with serving(status=SocketCommand(observe, "")) as server, connected(server) as client:
             body = b"\r\n\r\nstatus\n" + b'{"command": "status"}\n'
             await client.say(method.encode() + b" / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 30" + body)
             assert await client.ended()
@@ -370,7 +370,7 @@ def test_a_client_that_reads_nothing_is_dropped() -> None:
         return {"text": "x" * 20_000_000}
 
     async def talk() -> None:
-        async with serving(QUICK, much=Command(much, "")) as server:
+        async with serving(QUICK, much=SocketCommand(much, "")) as server:
             with socket.create_connection(("127.0.0.1", server.port)) as client:
                 client.sendall(b"much\n")
                 await until(lambda: server.figures()["requests_total"] == 1)
@@ -388,7 +388,7 @@ def test_a_client_that_leaves_while_its_command_runs_changes_nothing_for_others(
             await go.wait()
             return {"text": "x" * 1_000_000}
 
-        async with serving(slow=Command(slow, "")) as server:
+        async with serving(slow=SocketCommand(slow, "")) as server:
             async with connected(server) as leaving:
                 await leaving.say(b"slow\n")
                 await entered.wait()
@@ -422,7 +422,7 @@ def test_a_command_that_takes_too_long_is_cut_off() -> None:
 
     async def talk() -> list[dict[str, Any]]:
         limits = Limits(answer_seconds=0.05)
-        async with serving(limits, hang=Command(hang, "")) as server, connected(server) as client:
+        async with serving(limits, hang=SocketCommand(hang, "")) as server, connected(server) as client:
             return [await client.asks(b"hang\n"), await client.asks(b"ping\n")]
 
     cut, after = asyncio.run(talk())
@@ -435,7 +435,7 @@ def test_a_timeout_inside_a_command_is_not_taken_for_its_own() -> None:
         raise TimeoutError
 
     async def talk() -> dict[str, Any]:
-        async with serving(late=Command(late, "")) as server, connected(server) as client:
+        async with serving(late=SocketCommand(late, "")) as server, connected(server) as client:
             return await client.asks(b"late\n")
 
     with logged() as lines:
@@ -452,7 +452,7 @@ def test_closing_lets_a_command_under_way_end_and_drops_the_idle() -> None:
             await go.wait()
             return {"done": True}
 
-        server = StatusServer("127.0.0.1", 0, {"slow": Command(slow, "")}, TOKEN)
+        server = StatusServer("127.0.0.1", 0, {"slow": SocketCommand(slow, "")}, TOKEN)
         await server.start()
         async with connected(server) as idle, connected(server) as busy:
             assert (await idle.asks(b"ping\n"))["pong"]
@@ -478,7 +478,7 @@ def test_a_command_that_does_not_end_does_not_hold_up_closing() -> None:
             await asyncio.Event().wait()
             return {}
 
-        async with serving(QUICK, hang=Command(hang, "")) as server, connected(server) as client:
+        async with serving(QUICK, hang=SocketCommand(hang, "")) as server, connected(server) as client:
             await client.say(b"hang\n")
             await entered.wait()
             await asyncio.wait_for(server.close(), 10)

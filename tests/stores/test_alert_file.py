@@ -20,7 +20,7 @@ from tests.support.alert_bench import NVDA, ROBIN, SPX, TSLA, Bench, expected
 from tests.support.facts import execution
 from tests.support.json_texts import JsonText, calm, texts
 from tests.support.store_cases import Clock, Crash, dump, record, removal, shown_by, some_records, update
-from tracker.core.model import AlertId, AlertUpdate, Outcome, StoreAway
+from tracker.core.model import AlertId, AlertUpdate, Outcome, StoreUnavailable
 from tracker.core.ports import StoreRefused
 from tracker.stores.alert_file import AlertFile
 from tracker.stores.alert_reader import read_id
@@ -126,9 +126,9 @@ def test_an_empty_or_cut_off_file_is_unreadable_and_never_written(bench: Bench, 
     bench.store.refresh()
     bench.path.write_bytes(content)
     for _ in range(2):
-        with pytest.raises(StoreAway, match="left alone and read again"):
+        with pytest.raises(StoreUnavailable, match="left alone and read again"):
             bench.store.refresh()
-        with pytest.raises(StoreAway, match="left alone and read again"):
+        with pytest.raises(StoreUnavailable, match="left alone and read again"):
             bench.store.apply([update(NVDA)])
     assert bench.path.read_bytes() == content
     assert len(bench.store.alerts()) == 3
@@ -139,9 +139,9 @@ def test_trouble_says_since_when_and_goes_when_the_file_is_whole_again(bench: Be
     bench.path.write_bytes(b"")
     since = bench.clock.now
     for _ in range(3):
-        with pytest.raises(StoreAway):
+        with pytest.raises(StoreUnavailable):
             bench.store.refresh()
-        with pytest.raises(StoreAway):
+        with pytest.raises(StoreUnavailable):
             bench.store.apply([update(NVDA)])
         bench.clock.now += timedelta(seconds=5)
     assert bench.store.trouble is not None
@@ -155,7 +155,7 @@ def test_trouble_says_since_when_and_goes_when_the_file_is_whole_again(bench: Be
 def test_trouble_with_writing_stays_while_reading_is_well(bench: Bench) -> None:
     bench.disk.failing["write"] = OSError(errno.ENOSPC, "No space left on device")
     since = bench.clock.now
-    with pytest.raises(StoreAway, match="cannot be written: No space left on device; free some space"):
+    with pytest.raises(StoreUnavailable, match="cannot be written: No space left on device; free some space"):
         bench.store.apply([update(NVDA)])
     bench.clock.now += timedelta(seconds=5)
     bench.store.refresh()
@@ -170,7 +170,7 @@ def test_a_store_whose_folder_went_away_is_not_one_without_alerts(bench: Bench) 
     bench.store.refresh()
     bench.path.unlink()
     bench.path.parent.rmdir()
-    with pytest.raises(StoreAway, match="cannot be read: No such file or directory"):
+    with pytest.raises(StoreUnavailable, match="cannot be read: No such file or directory"):
         bench.store.refresh()
     assert len(bench.store.alerts()) == 3
 
@@ -178,7 +178,7 @@ def test_a_store_whose_folder_went_away_is_not_one_without_alerts(bench: Bench) 
 def test_a_pipe_in_the_files_place_does_not_stop_the_tracker(bench: Bench) -> None:
     bench.path.unlink()
     os.mkfifo(bench.path)
-    with pytest.raises(StoreAway, match="not a regular file"):
+    with pytest.raises(StoreUnavailable, match="not a regular file"):
         bench.store.refresh()
 
 
@@ -200,7 +200,7 @@ def test_a_value_nested_deeply_is_kept_or_makes_the_file_unreadable(bench: Bench
     text = dump(some_records()).replace('"122.5"', deep, 1)
     bench.path.write_text(text)
     outcomes: list[Outcome] = []
-    with suppress(StoreAway):
+    with suppress(StoreUnavailable):
         outcomes = list(bench.store.apply([update(SPX)]))
     if outcomes:
         assert outcomes == [Outcome.APPLIED]
@@ -220,7 +220,7 @@ def test_a_value_that_is_too_deep_for_one_step_only_is_read_again(bench: Bench) 
         return alert
 
     store = AlertFile(bench.path, zone=UTC, now=bench.clock, enrich=enrich)
-    with pytest.raises(StoreAway, match="nested too deeply; take it out"):
+    with pytest.raises(StoreUnavailable, match="nested too deeply; take it out"):
         store.refresh()
     assert store.refresh() is True
     assert len(store.alerts()) == 3
@@ -233,7 +233,7 @@ def test_a_file_that_is_written_without_a_pause_is_not_read_in_the_middle(bench:
         bench.disk.before["read"] = rewrite
 
     bench.disk.before["read"] = rewrite
-    with pytest.raises(StoreAway, match="written without a pause"):
+    with pytest.raises(StoreUnavailable, match="written without a pause"):
         bench.store.refresh()
     bench.disk.before.clear()
     assert bench.store.refresh() is True
@@ -243,7 +243,7 @@ def test_a_read_that_fails_is_told_and_made_good(bench: Bench) -> None:
     for _ in range(2):
         bench.disk.failing["read"] = OSError(errno.EIO, "Input/output error")
         bench.path.write_text(bench.path.read_text() + " ")
-        with pytest.raises(StoreAway, match="cannot be read: Input/output error; it is tried again"):
+        with pytest.raises(StoreUnavailable, match="cannot be read: Input/output error; it is tried again"):
             bench.store.refresh()
         bench.disk.failing.clear()
         bench.store.refresh()
@@ -274,9 +274,9 @@ def test_a_duplicate_after_a_restart_is_synced_before_it_is_reported(bench: Benc
 def test_when_the_last_sync_fails_the_next_try_makes_it_good(bench: Bench) -> None:
     bench.store.apply([update(NVDA)])
     bench.disk.failing["sync_folder"] = OSError(errno.EIO, "Input/output error")
-    with pytest.raises(StoreAway, match="Input/output error"):
+    with pytest.raises(StoreUnavailable, match="Input/output error"):
         bench.store.apply([update(NVDA, 10)])
-    with pytest.raises(StoreAway, match="Input/output error"):
+    with pytest.raises(StoreUnavailable, match="Input/output error"):
         bench.store.apply([update(NVDA, 10)])
     bench.disk.failing.clear()
     bench.disk.calls.clear()
@@ -295,7 +295,7 @@ def test_an_error_before_the_rename_writes_nothing_and_the_next_try_succeeds(
     bench.store.apply([update(SPX)])
     before = bench.path.read_text()
     bench.disk.failing[step] = OSError(code, os.strerror(code))
-    with pytest.raises(StoreAway, match=os.strerror(code)):
+    with pytest.raises(StoreUnavailable, match=os.strerror(code)):
         bench.store.apply([update(NVDA)])
     assert bench.path.read_text() == before
     assert bench.store.refresh() is False
@@ -375,7 +375,7 @@ def test_no_file_stays_open(bench: Bench) -> None:
         bench.put(some_records())
         store.apply([update(NVDA, quantity)])
         bench.path.write_bytes(b"")
-        with pytest.raises(StoreAway):
+        with pytest.raises(StoreUnavailable):
             store.refresh()
         bench.path.unlink()
         store.refresh()

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.alert_bench import NVDA, TSLA, Bench, expected
 from tests.support.store_cases import some_records, update
-from tracker.core.model import AlertUpdate, Outcome, StoreAway
+from tracker.core.model import AlertUpdate, Outcome, StoreUnavailable
 
 
 def test_what_was_prepared_is_seen_by_nobody_until_it_is_applied(bench: Bench) -> None:
@@ -54,7 +54,7 @@ def test_what_cannot_be_prepared_is_told_when_it_is_applied(bench: Bench) -> Non
     bench.disk.failing["write"] = OSError(errno.ENOSPC, "No space left on device")
     bench.store.prepare([update(NVDA)])
     assert bench.store.trouble is None
-    with pytest.raises(StoreAway, match="free some space"):
+    with pytest.raises(StoreUnavailable, match="free some space"):
         bench.store.apply([update(NVDA)])
     bench.disk.failing.clear()
     assert list(bench.store.apply([update(NVDA)])) == [Outcome.APPLIED]

@@ -18,7 +18,7 @@ from tests.support.alert_bench import NVDA, ROBIN, SPX, TSLA, Bench, expected
 from tests.support.facts import execution
 from tests.support.fakes import Records
 from tests.support.store_cases import FaultyDisk, dump, record, shown_by, some_records, update
-from tracker.core.model import AlertId, AlertUpdate, Outcome, StoreAway
+from tracker.core.model import AlertId, AlertUpdate, Outcome, StoreUnavailable
 from tracker.stores.alert_file import AlertFile
 
 
@@ -100,7 +100,7 @@ def test_a_file_that_is_being_rewritten_right_before_the_rename_is_left_alone(be
         assert list(bench.store.apply([update(NVDA)])) == [Outcome.GONE]
         assert not bench.path.exists()
     else:
-        with pytest.raises(StoreAway):
+        with pytest.raises(StoreUnavailable):
             bench.store.apply([update(NVDA)])
         assert len(bench.path.read_text()) < 100
 
@@ -116,7 +116,7 @@ def test_a_file_that_never_stands_still_is_given_up_for_now(bench: Bench) -> Non
             super().sync(file)
 
     bench.disk = Restless()
-    with pytest.raises(StoreAway, match="changed 10 times while it was being written"):
+    with pytest.raises(StoreUnavailable, match="changed 10 times while it was being written"):
         bench.again().apply([update(NVDA)])
     assert "open" in bench.records()[ROBIN]["NVDA"]
     assert bench.records()[ROBIN]["NVDA"]["open"] is False
@@ -264,7 +264,7 @@ def test_while_the_file_is_away_late_writes_wait(bench: Bench, neighbour: Neighb
     bench.store.apply([update(NVDA)])
     neighbour.write(dump(theirs()))
     bench.path.write_text("")
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         bench.store.settle()
     bench.put(expected(update(NVDA)))
     assert bench.store.settle() is True
@@ -352,7 +352,7 @@ def _until_applied(store: AlertFile, updates: list[AlertUpdate], again: list[Ale
         try:
             store.apply(updates)
             store.settle()
-        except StoreAway as error:
+        except StoreUnavailable as error:
             if time.monotonic() > deadline:
                 raise AssertionError("the store stayed away") from error
             continue

@@ -12,16 +12,16 @@ from tests.support.facts import execution
 from tests.support.json_texts import calm
 from tests.support.store_cases import record
 from tracker.core.model import Contract
-from tracker.stores.alert_index import AlertView, Entry, RecordKey
+from tracker.stores.alert_index import AlertIndex, IndexedRecord, RecordKey
 from tracker.stores.alert_reader import read_alert, read_shown
 
 keys = st.tuples(st.sampled_from(["a", "A-alerts", "b"]), st.sampled_from(["T", "BRK.B", "U"]))
 fields = st.builds(record, st.sampled_from(["T", "U", "BRK B"]), st.none() | st.integers(1, 3))
 
 
-def entry(key: RecordKey, made: dict[str, Any]) -> Entry:
+def entry(key: RecordKey, made: dict[str, Any]) -> IndexedRecord:
     alert = read_alert(*key, made, UTC)
-    return Entry(repr(made), alert, alert, read_shown(made))
+    return IndexedRecord(repr(made), alert, alert, read_shown(made))
 
 
 @calm
@@ -29,13 +29,13 @@ def entry(key: RecordKey, made: dict[str, Any]) -> Entry:
 def test_changing_a_view_step_by_step_gives_what_making_it_at_once_gives(
     steps: list[dict[RecordKey, dict[str, Any] | None]],
 ) -> None:
-    view, all_fields = AlertView(), dict[RecordKey, dict[str, Any]]()
+    view, all_fields = AlertIndex(), dict[RecordKey, dict[str, Any]]()
     for step in steps:
         view = view.with_changes({key: entry(key, made) if made else None for key, made in step.items()})
         all_fields.update({key: made for key, made in step.items() if made})
         for key in [key for key, made in step.items() if made is None]:
             all_fields.pop(key, None)
-    at_once = AlertView().with_changes({key: entry(key, made) for key, made in all_fields.items()})
+    at_once = AlertIndex().with_changes({key: entry(key, made) for key, made in all_fields.items()})
     assert dict(view.entries) == dict(at_once.entries)
     assert {term: set(found) for term, found in view.index.items()} == {
         term: set(found) for term, found in at_once.index.items()
@@ -43,7 +43,7 @@ def test_changing_a_view_step_by_step_gives_what_making_it_at_once_gives(
 
 
 def test_a_view_that_is_held_does_not_change() -> None:
-    first = AlertView().with_changes({("a", "T"): entry(("a", "T"), record("T", 1))})
+    first = AlertIndex().with_changes({("a", "T"): entry(("a", "T"), record("T", 1))})
     first.with_changes({("a", "T"): None, ("a", "U"): entry(("a", "U"), record("U", 2))})
     assert [alert.id.ticker for alert in first.alerts] == ["T"]
     fill = execution("1.1.1.1", 1, contract=Contract(1, "X", "OPT"))
@@ -51,21 +51,21 @@ def test_a_view_that_is_held_does_not_change() -> None:
 
 
 def test_among_many_alerts_a_fill_sees_few() -> None:
-    changes: dict[RecordKey, Entry | None] = {
+    changes: dict[RecordKey, IndexedRecord | None] = {
         ("a", f"T{number}"): entry(("a", f"T{number}"), record(f"T{number}", 1000 + number))
         for number in range(5000)
     }
-    view = AlertView().with_changes(changes)
+    view = AlertIndex().with_changes(changes)
     fill = execution("1.1.1.1", 1, contract=Contract(1007, "T9", "OPT"), order_ref="tracker:a/T11")
     assert [alert.id.ticker for alert in view.candidates(fill)] == ["T7", "T9", "T11"]
 
 
 def test_a_long_reference_costs_little() -> None:
     fill = execution("1.1.1.1", 1, order_ref="/" * 1_000_000)
-    assert AlertView().candidates(fill) == ()
+    assert AlertIndex().candidates(fill) == ()
 
 
 def test_a_reference_may_name_a_ticker_with_a_slash() -> None:
-    view = AlertView().with_changes({("a", "BRK.B"): entry(("a", "BRK.B"), record("BRK B", 5))})
+    view = AlertIndex().with_changes({("a", "BRK.B"): entry(("a", "BRK.B"), record("BRK B", 5))})
     fill = execution("1.1.1.1", 1, contract=Contract(1, "X", "OPT"), order_ref="a/BRK/B")
     assert [alert.id.ticker for alert in view.candidates(fill)] == ["BRK.B"]

@@ -16,7 +16,7 @@ from tests.support.facts import execution
 from tests.support.fakes import MemoryAlerts, Records
 from tests.support.store_cases import Clock, dump, id_of, record, removal, shown_by, some_records, update
 from tracker.core.alerters import AlerterNames
-from tracker.core.model import Alert, AlertId, Contract, Outcome, StoreAway
+from tracker.core.model import Alert, AlertId, Contract, Outcome, StoreUnavailable
 from tracker.core.ports import AlertStore
 from tracker.stores.alert_file import AlertFile
 
@@ -181,9 +181,9 @@ def test_a_store_that_is_away_serves_its_last_good_state_and_is_not_written(case
     case.put(some_records())
     case.store.refresh()
     case.break_off()
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         case.store.refresh()
-    with pytest.raises(StoreAway):
+    with pytest.raises(StoreUnavailable):
         case.store.apply([update(NVDA_ID)])
     assert len(case.store.alerts()) == 3
     shown = case.store.shown(NVDA_ID)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.json_texts import JsonText, calm, texts
 from tests.support.store_cases import dump, record, some_records
-from tracker.stores.json_document import Document, Kind, parse
+from tracker.stores.json_document import Document, PieceKind, parse
 
 PLAIN = dump(some_records())
 
@@ -256,9 +256,9 @@ def test_a_document_that_was_changed_still_joins_to_its_own_text() -> None:
 def test_kinds_tell_alerts_from_what_is_only_kept() -> None:
     document = parse('{"a": {"T": {}, "U": [1], "V": null}, "b": 3}')
     assert [piece.kind for piece in document.pieces] == [
-        Kind.GROUP,
-        Kind.RECORD,
-        Kind.OTHER,
-        Kind.OTHER,
-        Kind.OTHER,
+        PieceKind.GROUP,
+        PieceKind.RECORD,
+        PieceKind.OTHER,
+        PieceKind.OTHER,
+        PieceKind.OTHER,
     ]

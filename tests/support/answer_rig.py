@@ -20,10 +20,10 @@ from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.matching import match_execution
 from tracker.core.model import BrokerFact, Contract, Execution, Frame, Source
 from tracker.core.ports import AlertStore
-from tracker.core.state import EXECUTIONS, Booked
+from tracker.core.state import EXECUTIONS, BookedExecution
 from tracker.journal.journal import Arriving, Journal
 from tracker.pipeline.pump import Pump
-from tracker.queries.socket_commands import Ground
+from tracker.queries.socket_commands import QueryContext
 from tracker.queries.why import StoreNow
 
 ROBIN = "robindahood-alerts"
@@ -136,13 +136,13 @@ class Desk:
         self.now += timedelta(seconds=1)
         self.run_pump()
 
-    def ground(self) -> Ground:
+    def ground(self) -> QueryContext:
         return wiring.ground(self.settings, self.store, self.names)
 
     def store_now(self) -> StoreNow:
         return self.ground().store_now()
 
-    def booked(self, exec_id: str, account: str = ACCOUNT) -> Booked:
+    def booked(self, exec_id: str, account: str = ACCOUNT) -> BookedExecution:
         row = self.journal.book.get(EXECUTIONS, f"{account} {exec_id}")
         assert row is not None
         return row

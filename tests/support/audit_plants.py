@@ -35,7 +35,7 @@ from tracker.core.audit.inputs import (
     HeldView,
     OrderView,
     RecordView,
-    UndecodedView,
+    UndecodableView,
 )
 from tracker.core.model import (
     CompletedOrder,
@@ -75,7 +75,7 @@ PLANTED: dict[str, tuple[DiscrepancyKind, bool, Callable[[World], World]]] = {
     "a frame that could not be read": (
         DiscrepancyKind.UNDECODED,
         False,
-        lambda world: world.with_ledger(undecoded=[UndecodedView(17, "execution", "a field too many")]),
+        lambda world: world.with_ledger(undecoded=[UndecodableView(17, "execution", "a field too many")]),
     ),
     "an execution that the journal lacks": (
         DiscrepancyKind.EXECUTION_MISSING,

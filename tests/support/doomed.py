@@ -21,7 +21,7 @@ from tracker.core.model import Frame
 from tracker.core.state import OUTBOX
 from tracker.journal import journal as journals
 from tracker.journal.journal import Journal
-from tracker.journal.rows import JournalBook
+from tracker.journal.rows import JournalState
 from tracker.pipeline.pump import Pump
 from tracker.stores.alert_file import AlertFile
 from tracker.stores.filesystem import RealDisk
@@ -75,21 +75,21 @@ def after_append() -> None:
 
 def _at_flush(moment: str) -> Patch:
     def patch() -> None:
-        flush, committed = JournalBook.flush, JournalBook.committed
+        flush, committed = JournalState.flush, JournalState.committed
 
-        def doomed_flush(self: JournalBook) -> None:
+        def doomed_flush(self: JournalState) -> None:
             pending = bool(self.find(OUTBOX, "pending", "1"))
             flush(self)
             if moment == "before" and pending:
                 die()
 
-        def doomed_committed(self: JournalBook) -> None:
+        def doomed_committed(self: JournalState) -> None:
             if moment == "after" and self.find(OUTBOX, "pending", "1"):
                 die()
             committed(self)
 
-        JournalBook.flush = doomed_flush  # type: ignore[method-assign]  # the fate is put in from outside
-        JournalBook.committed = doomed_committed  # type: ignore[method-assign]  # the same
+        JournalState.flush = doomed_flush  # type: ignore[method-assign]  # the fate is put in from outside
+        JournalState.committed = doomed_committed  # type: ignore[method-assign]  # the same
 
     return patch
 
@@ -126,20 +126,20 @@ def after_apply() -> None:
 
 def after_mark() -> None:
     """Marked as delivered, just now."""
-    log_store, committed = Journal.log_store, JournalBook.committed
+    log_store, committed = Journal.log_store, JournalState.committed
     logged: list[bool] = []
 
     def doomed_log(self: Journal, at: Any, entries: Any) -> None:
         log_store(self, at, entries)
         logged.append(True)
 
-    def doomed_committed(self: JournalBook) -> None:
+    def doomed_committed(self: JournalState) -> None:
         if logged:
             die()
         committed(self)
 
     Journal.log_store = doomed_log  # type: ignore[method-assign]  # the fate is put in from outside
-    JournalBook.committed = doomed_committed  # type: ignore[method-assign]  # the same
+    JournalState.committed = doomed_committed  # type: ignore[method-assign]  # the same
 
 
 def journal_full() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from tracker.core.alert_updates import ClosingPolicy, Event, EventKind
+from tracker.core.alert_updates import ClosingPolicy, EventKind, TrackerEvent
 from tracker.core.ledger import Decide, Ledger
 from tracker.core.model import (
     AlertId,
@@ -32,11 +32,11 @@ from tracker.core.state import (
     EXECUTIONS,
     HOLDINGS,
     OUTBOX,
-    Book,
-    Booked,
+    BookedExecution,
     ContractKey,
     Holding,
-    MemoryBook,
+    LedgerState,
+    MemoryLedgerState,
     alert_text,
 )
 
@@ -121,18 +121,18 @@ class Story:
         self,
         decide: Decide | None = None,
         *,
-        book: Book | None = None,
+        book: LedgerState | None = None,
         policy: ClosingPolicy = ClosingPolicy.MARK,
         up: bool = True,
     ) -> None:
-        self.book = book if book is not None else MemoryBook()
+        self.book = book if book is not None else MemoryLedgerState()
         self.decide = decide if decide is not None else matched(ALERT)
         self.policy = policy
         self.restart()
         self.seq = 0
         self.session = 1
         self.now = START
-        self.events: list[Event] = []
+        self.events: list[TrackerEvent] = []
         if up:
             self.note(Source.LINK, "up", ACCOUNT, "176")
             self.snapshot()
@@ -153,7 +153,9 @@ class Story:
         self.note(Source.SENT, "executions", str(request), account)
         self.tell(*facts, End(EndOf.EXECUTIONS, request))
 
-    def tell(self, *facts: BrokerFact, after: float = 0.001, source: Source = Source.BROKER) -> list[Event]:
+    def tell(
+        self, *facts: BrokerFact, after: float = 0.001, source: Source = Source.BROKER
+    ) -> list[TrackerEvent]:
         """Apply facts in one batch."""
         frame = None
         for fact in facts:
@@ -162,7 +164,7 @@ class Story:
         assert frame is not None
         return self._settle(frame)
 
-    def batch(self, *told: BrokerFact | tuple[Source, tuple[str, ...]]) -> list[Event]:
+    def batch(self, *told: BrokerFact | tuple[Source, tuple[str, ...]]) -> list[TrackerEvent]:
         """Apply facts of the broker and notes of our own in one batch, in this order."""
         frame = None
         for each in told:
@@ -172,7 +174,7 @@ class Story:
         assert frame is not None
         return self._settle(frame)
 
-    def note(self, source: Source, *fields: str, after: float = 0.001) -> list[Event]:
+    def note(self, source: Source, *fields: str, after: float = 0.001) -> list[TrackerEvent]:
         """Apply one note of our own."""
         frame = self._frame(source, fields, after)
         self.ledger.apply(frame, None)
@@ -188,7 +190,7 @@ class Story:
         self.now += timedelta(seconds=after)
         return Frame(self.seq, self.now, self.session, source, fields)
 
-    def _settle(self, frame: Frame) -> list[Event]:
+    def _settle(self, frame: Frame) -> list[TrackerEvent]:
         events = self.ledger.settle(frame)
         self.events += events
         return events
@@ -209,7 +211,7 @@ def position(quantity: int, *, contract: Contract = NVDA, account: str = ACCOUNT
     return Position(account, contract, Decimal(quantity))
 
 
-def booked(story: Story, exec_id: str, account: str = ACCOUNT) -> Booked:
+def booked(story: Story, exec_id: str, account: str = ACCOUNT) -> BookedExecution:
     """Return an execution as booked."""
     row = story.book.get(EXECUTIONS, f"{account} {exec_id}")
     assert row is not None

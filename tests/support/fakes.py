@@ -9,7 +9,7 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from tracker.core.alerters import AlerterNames, symbol_key
-from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome, StoreAway
+from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome, StoreUnavailable
 from tracker.core.ports import Shown
 from tracker.stores.alert_reader import read_alert, read_id, read_shown
 
@@ -82,7 +82,7 @@ class MemoryAlerts:
 
     def _reach(self) -> None:
         if self.away:
-            raise StoreAway(self.away)
+            raise StoreUnavailable(self.away)
 
     def _publish(self) -> None:
         self._seen = copy.deepcopy(self.records)

@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 from tests.support.paper_clients import BOUND_SECONDS, make_gateway, until
 from tracker.core.model import CommissionReport, Source
 from tracker.gateway.capture import Capture
-from tracker.gateway.capture_sink import Fatal, Recorder
+from tracker.gateway.capture_sink import CaptureSink, Fatal
 from tracker.gateway.dedup import Fields
 from tracker.gateway.ib_insync_compat import new_ib
 from tracker.gateway.link import LinkOptions, LinkPhase, LinkState
-from tracker.gateway.reconnect import Session
+from tracker.gateway.reconnect import ReconnectingLink
 from tracker.paper.server import PaperGateway
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -91,7 +91,7 @@ class Tapped:
         self.ear = ear
         self.fatal: Fatal = asyncio.get_running_loop().create_future()
         self.wakes = 0
-        recorder = Recorder(sink, 1, real_now, self._wake, self.fatal)
+        recorder = CaptureSink(sink, 1, real_now, self._wake, self.fatal)
         self.capture = Capture(self.ib, recorder, ear, may_bind=may_bind)
 
     def _wake(self) -> None:
@@ -152,7 +152,7 @@ class Kept:
         self.sink = MemorySink()
         self.states: list[LinkState] = []
         self.refusal: str | None = None
-        self.session = Session(
+        self.session = ReconnectingLink(
             options,
             sink=self.sink,
             now=now,

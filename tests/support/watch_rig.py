@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 from tests.support.daemon_rig import BOUND_SECONDS
 from tracker.clock import now
 from tracker.watch.app import Watch
-from tracker.watch.connection_to_daemon import Wire
+from tracker.watch.connection_to_daemon import DaemonConnection
 
 _CELL = re.compile(r'<text [^>]*?x="([\d.]+)"[^>]*?clip-path="url\(#[^)]*-line-(\d+)\)">(.*?)</text>')
 _CELL_WIDTH = 12.2
@@ -69,6 +69,6 @@ class Screen:
 @asynccontextmanager
 async def watching(port: int, token_file: Path, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Screen]:
     """Run the screen on a terminal of this size, against whatever listens on a port of the loopback."""
-    app = Watch(Wire("127.0.0.1", port, token_file), UTC, now)
+    app = Watch(DaemonConnection("127.0.0.1", port, token_file), UTC, now)
     async with app.run_test(size=size) as pilot:
         yield Screen(app, pilot)

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from tests.support.facts import ACCOUNT, exec_id
 from tracker.watch.help import HELP
 from tracker.watch.render import HEAD_LINES, Lines, Tone, bars, cut, duration, spread
-from tracker.watch.screen_model import Away, Board, Fill, OpenAlert, Waiting
+from tracker.watch.screen_model import FillRow, OpenAlert, ScreenModel, TrackerAway, Waiting
 
 NOW = datetime(2025, 11, 18, 15, 43, 10, tzinfo=UTC)
 WIDTH = 80
 LINES = Lines(UTC)
-FILL = Fill(
+FILL = FillRow(
     ACCOUNT, exec_id(1), NOW, "BUY", "10", "NVDA 2025-11-21 122.5 C", "2.512", "NVDA", "opened a/NVDA"
 )
 ALERT = OpenAlert("prof-and-kian-alerts/GOOGL", "x", "GOOGL 2025-11-21 1222.5 C", "-12", "1234.56", NOW)
@@ -29,10 +29,10 @@ def ago(seconds: float) -> str:
     return (NOW - timedelta(seconds=seconds)).isoformat()
 
 
-def board(**status: Any) -> Board:
+def board(**status: Any) -> ScreenModel:
     link: dict[str, Any] = {"state": "up", "since": ago(240), "reason": "connected", "last_frame_at": ago(3)}
     link |= {"accounts": [ACCOUNT], "next_attempt_at": None}
-    made = Board(NOW)
+    made = ScreenModel(NOW)
     answer = {
         "started_at": ago(300),
         "now": NOW.isoformat(),
@@ -45,14 +45,14 @@ def board(**status: Any) -> Board:
     return made
 
 
-def head(shown: Board) -> list[str]:
+def head(shown: ScreenModel) -> list[str]:
     lines = LINES.head(shown, "127.0.0.1:8765", NOW, WIDTH)
     assert len(lines) == HEAD_LINES
     assert all(len(line.text) <= WIDTH for line in lines)
     return [line.text for line in lines]
 
 
-def tone(shown: Board) -> Tone:
+def tone(shown: ScreenModel) -> Tone:
     return LINES.head(shown, "127.0.0.1:8765", NOW, WIDTH)[0].tone
 
 
@@ -90,7 +90,9 @@ def test_what_has_no_room_is_cut_and_shows_that_it_is() -> None:
 
 def test_a_daemon_that_is_away_is_said_with_since_and_what_to_do() -> None:
     shown = board()
-    shown.away = Away(NOW - timedelta(minutes=2), "no daemon listens on X; start it with `tracker run`")
+    shown.away = TrackerAway(
+        NOW - timedelta(minutes=2), "no daemon listens on X; start it with `tracker run`"
+    )
     first, second, _ = head(shown)
     assert first.startswith("TRACKER AWAY since 15:41:10 (2 min)")
     assert first.endswith("what is below is as it was then")
@@ -99,11 +101,11 @@ def test_a_daemon_that_is_away_is_said_with_since_and_what_to_do() -> None:
 
 
 def test_before_the_first_answer_it_says_whom_it_asks() -> None:
-    assert head(Board(NOW))[0] == "Asking 127.0.0.1:8765 ..."
+    assert head(ScreenModel(NOW))[0] == "Asking 127.0.0.1:8765 ..."
 
 
 def test_a_daemon_that_tells_little_is_shown_as_far_as_it_goes() -> None:
-    shown = Board(NOW)
+    shown = ScreenModel(NOW)
     shown.greeted({"subscribed": False}, NOW)
     first, second, _ = head(shown)
     assert first.startswith("NOT RECEIVING FILLS  link unknown")

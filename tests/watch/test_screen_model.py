@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from tests.support.facts import ACCOUNT, exec_id
 from tracker.core.alert_updates import EventKind
-from tracker.watch.screen_model import FILLS_KEPT, QUESTIONS, SAMPLES_KEPT, Away, Board, Candidate
+from tracker.watch.screen_model import (
+    FILLS_KEPT,
+    QUESTIONS,
+    SAMPLES_KEPT,
+    Candidate,
+    ScreenModel,
+    TrackerAway,
+)
 
 START = datetime(2025, 11, 18, 15, 0, tzinfo=UTC)
 LIFE = "2025-11-18T14:00:00.000000+00:00"
@@ -64,26 +71,26 @@ def told(seq: int, number: int) -> dict[str, Any]:
     }
 
 
-def greeted(life: str = LIFE) -> Board:
+def greeted(life: str = LIFE) -> ScreenModel:
     """Return a board that a daemon has answered everything."""
-    board = Board(START)
+    board = ScreenModel(START)
     board.greeted(status(life), START)
     for command in QUESTIONS:
         board.asking(command)
     return board
 
 
-def shown(board: Board) -> list[str]:
+def shown(board: ScreenModel) -> list[str]:
     return [each.exec_id for each in board.fills]
 
 
-def text(board: Board) -> str:
+def text(board: ScreenModel) -> str:
     notice = board.notice(START)
     return "" if notice is None else notice.text
 
 
 def test_at_first_everything_is_to_be_asked_and_the_kept_events_are_followed_from_the_oldest() -> None:
-    board = Board(START)
+    board = ScreenModel(START)
     assert board.stale == set(QUESTIONS)
     assert board.greeted(status(), START) == 0
     assert board.stale == set(QUESTIONS) - {"status"}
@@ -189,14 +196,14 @@ def test_what_happened_before_the_screen_came_was_not_missed() -> None:
 
 
 def test_away_counts_from_when_the_daemon_was_heard_last() -> None:
-    board = Board(START)
+    board = ScreenModel(START)
     board.lost("no daemon listens")
-    assert board.away == Away(START, "no daemon listens")
+    assert board.away == TrackerAway(START, "no daemon listens")
     board = greeted()
     board.happened({"heartbeat": True}, after(10))
     board.lost("gone")
     board.lost("still gone")
-    assert board.away == Away(after(10), "still gone")
+    assert board.away == TrackerAway(after(10), "still gone")
 
 
 def test_after_a_pause_the_events_go_on_behind_the_last_one_and_everything_is_asked_again() -> None:
@@ -283,7 +290,7 @@ def test_latency_is_ranked_over_the_latest_changes_only() -> None:
 
 
 def test_ages_are_those_of_the_daemons_clock() -> None:
-    board = Board(START)
+    board = ScreenModel(START)
     board.greeted(status(now=after(90).isoformat()), START)
     assert board.daemon_time(after(1)) == after(91)
     board.answered("status", {"started_at": LIFE}, START, 0)
@@ -291,7 +298,7 @@ def test_ages_are_those_of_the_daemons_clock() -> None:
 
 
 def test_a_notice_is_news_for_ten_minutes() -> None:
-    board = Board(START)
+    board = ScreenModel(START)
     board.say(START, "done")
     assert board.notice(after(599)) == (START, "done")
     assert board.notice(after(601)) is None

@@ -18,11 +18,11 @@ from tests.support.free_ports import free_port
 from tracker.clock import now
 from tracker.status.client import NotReachable
 from tracker.status.events import EventFeed, subscription
-from tracker.status.protocol import Answer, Command, CommandError, Request, always
+from tracker.status.protocol import Answer, CommandError, Request, SocketCommand, always
 from tracker.status.server import Limits, StatusServer
-from tracker.watch.connection_to_daemon import Wire
-from tracker.watch.screen_model import Board
-from tracker.watch.sync import Conversation
+from tracker.watch.connection_to_daemon import DaemonConnection
+from tracker.watch.screen_model import ScreenModel
+from tracker.watch.sync import DaemonSync
 
 TOKEN = "the-token"
 LIFE = datetime(2025, 11, 18, 14, 0, tzinfo=UTC).isoformat()
@@ -43,11 +43,15 @@ class Backend:
 
     def _make(self) -> StatusServer:
         commands = {
-            "status": Command(self._answer(lambda: {"started_at": self.life, "subscribed": True}), ""),
-            "alerts": Command(self._answer(lambda: {"alerts": [], "total": 0}), ""),
-            "inbox": Command(self._answer(lambda: {"counts": {}, "needs_you": [], "undecodable": []}), ""),
-            "fills": Command(self._answer(lambda: {"fills": list(self.fills), "total": len(self.fills)}), ""),
-            "assign": Command(self._answer(lambda: {"done": True}), "", always),
+            "status": SocketCommand(self._answer(lambda: {"started_at": self.life, "subscribed": True}), ""),
+            "alerts": SocketCommand(self._answer(lambda: {"alerts": [], "total": 0}), ""),
+            "inbox": SocketCommand(
+                self._answer(lambda: {"counts": {}, "needs_you": [], "undecodable": []}), ""
+            ),
+            "fills": SocketCommand(
+                self._answer(lambda: {"fills": list(self.fills), "total": len(self.fills)}), ""
+            ),
+            "assign": SocketCommand(self._answer(lambda: {"done": True}), "", always),
         }
         streams = {"subscribe": subscription(self.feed)}
         return StatusServer(self._host, self._port, commands, TOKEN, Limits(closing_seconds=0.2), streams)
@@ -80,10 +84,10 @@ class Backend:
 
 
 @asynccontextmanager
-async def talking(port: int) -> AsyncIterator[tuple[Board, Conversation]]:
-    board = Board(now())
-    wire = Wire("127.0.0.1", port, Path("there-is-none"))
-    conversation = Conversation(wire, board, now=now, changed=lambda: None)
+async def talking(port: int) -> AsyncIterator[tuple[ScreenModel, DaemonSync]]:
+    board = ScreenModel(now())
+    wire = DaemonConnection("127.0.0.1", port, Path("there-is-none"))
+    conversation = DaemonSync(wire, board, now=now, changed=lambda: None)
     task = asyncio.create_task(conversation.run())
     try:
         yield board, conversation
@@ -93,16 +97,16 @@ async def talking(port: int) -> AsyncIterator[tuple[Board, Conversation]]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def rows(board: Board) -> set[str]:
+def rows(board: ScreenModel) -> set[str]:
     return {fill.exec_id for fill in board.fills}
 
 
-def notice(board: Board) -> str:
+def notice(board: ScreenModel) -> str:
     said = board.notice(now())
     return "" if said is None else said.text
 
 
-def current(board: Board) -> bool:
+def current(board: ScreenModel) -> bool:
     return bool(board.status) and not board.stale and board.away is None
 
 
@@ -213,7 +217,7 @@ def test_a_refusal_is_shown_and_tried_again() -> None:
         async with Backend(port) as daemon, talking(port) as (board, conversation):
             await until(lambda: current(board))
             await daemon.server.close()
-            commands = {"status": Command(refuse, "")}
+            commands = {"status": SocketCommand(refuse, "")}
             closed = StatusServer("127.0.0.1", port, commands, TOKEN)
             await closed.start()
             conversation.hurry()
@@ -246,7 +250,7 @@ def test_a_flood_of_events_asks_few_questions() -> None:
 
 
 @asynccontextmanager
-async def saying(sent: bytes | None) -> AsyncIterator[Wire]:
+async def saying(sent: bytes | None) -> AsyncIterator[DaemonConnection]:
     """Listen as something else than a tracker: it answers these bytes and closes, None keeps silent."""
     ended = asyncio.Event()
 
@@ -268,7 +272,7 @@ async def saying(sent: bytes | None) -> AsyncIterator[Wire]:
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     try:
-        yield Wire("127.0.0.1", server.sockets[0].getsockname()[1], Path("there-is-none"))
+        yield DaemonConnection("127.0.0.1", server.sockets[0].getsockname()[1], Path("there-is-none"))
         await ended.wait()
     finally:
         server.close()
@@ -304,7 +308,7 @@ def test_a_change_carries_the_token_as_it_is_now(tmp_path: Path) -> None:
     async def story() -> None:
         port = free_port()
         file = tmp_path / "status.token"
-        wire = Wire("127.0.0.1", port, file)
+        wire = DaemonConnection("127.0.0.1", port, file)
         async with Backend(port):
             with pytest.raises(CommandError, match="cannot be read; run this as its user"):
                 await wire.change({"command": "assign"})
@@ -322,7 +326,7 @@ def test_beyond_loopback_every_request_carries_the_token(tmp_path: Path) -> None
         port = free_port()
         file = tmp_path / "status.token"
         file.write_text(TOKEN)
-        wire = Wire("0.0.0.0", port, file)
+        wire = DaemonConnection("0.0.0.0", port, file)
         async with Backend(port, host="0.0.0.0") as daemon:
             assert (await wire.ask({"command": "status"}))["started_at"] == LIFE
             async with wire.follow(0) as events:

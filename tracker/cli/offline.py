@@ -18,22 +18,22 @@ from tracker import logs, wiring
 from tracker.clock import now
 from tracker.config.settings import Settings
 from tracker.core.alerters import AlerterNames
-from tracker.core.model import Alert, Source, StoreAway
-from tracker.core.state import Book
+from tracker.core.model import Alert, Source, StoreUnavailable
+from tracker.core.state import LedgerState
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json
 from tracker.queries.fills import Selection, csv_lines, selected
-from tracker.queries.socket_commands import Ground, ask_journal, missing_journal
+from tracker.queries.socket_commands import QueryContext, ask_journal, missing_journal
 from tracker.status.protocol import CommandError
 from tracker.stores.lock import FileLock
 
 Reply = TypeVar("Reply")
 Note = tuple[str, ...]
-Take = Callable[[Book, Sequence[Alert], AlerterNames], tuple[Note, Callable[[Book], Json]]]
+Take = Callable[[LedgerState, Sequence[Alert], AlerterNames], tuple[Note, Callable[[LedgerState], Json]]]
 """Decide: the note to journal (empty: there is nothing to do), and what to answer once it is applied."""
 
 
-def read(settings: Settings, question: Callable[[Journal, Ground], Reply]) -> Reply:
+def read(settings: Settings, question: Callable[[Journal, QueryContext], Reply]) -> Reply:
     """Answer a question from journal and store; raises JournalFailed, and what the question raises.
 
     A store that cannot be read is part of the answer where the question asks for it.
@@ -52,10 +52,10 @@ def export(settings: Settings, wanted: Selection, path: Path | None, say: Callab
     if path is not None and path.resolve() in [each.resolve() for each in own]:
         raise CommandError("bad_request", f"{path} is one of the tracker's own files; name another")
 
-    def lines(journal: Journal, ground: Ground) -> Iterator[str]:
+    def lines(journal: Journal, ground: QueryContext) -> Iterator[str]:
         return csv_lines(journal.book, selected(journal, wanted, ground.names))
 
-    def write(journal: Journal, ground: Ground) -> int:
+    def write(journal: Journal, ground: QueryContext) -> int:
         if path is None:
             return _count(say, lines(journal, ground))
         beside = path.with_name(f".{path.name}.tracker-export")
@@ -95,12 +95,12 @@ def try_fill(settings: Settings, given: dict[str, object], *, commit: bool) -> J
 
 
 @contextmanager
-def _ground(settings: Settings, *, must_read: bool) -> Iterator[Ground]:
+def _ground(settings: Settings, *, must_read: bool) -> Iterator[QueryContext]:
     names = wiring.names_of(settings)
     store = wiring.alert_stores(settings, names)
     try:
         # The ground itself tells why a store could not be read.
-        with suppress(*(() if must_read else (StoreAway,))):
+        with suppress(*(() if must_read else (StoreUnavailable,))):
             store.refresh()
         yield wiring.ground(settings, store, names)
     finally:

@@ -26,11 +26,11 @@ from tracker.console import (
 if TYPE_CHECKING:
     from tracker.cli.offline import Note, Take
     from tracker.config.settings import Settings
-    from tracker.core.state import Book
+    from tracker.core.state import LedgerState
     from tracker.queries.as_json import Json
     from tracker.queries.decisions import Decision
     from tracker.queries.fills import Selection
-    from tracker.queries.text import Words
+    from tracker.queries.text import TextTable
 
 DISCREPANCIES: Final = 4
 STORE_FAILED: Final = 5
@@ -40,7 +40,7 @@ _RECONCILE_SECONDS: Final = 90.0
 _TRIAL: Final = ("symbol", "side", "quantity", "strike", "right", "expiry", "con_id", "order_ref")
 
 Ask = Callable[["Settings"], dict[str, Any]]
-Tell = Callable[["Words", Mapping[str, Any]], str]
+Tell = Callable[["TextTable", Mapping[str, Any]], str]
 
 
 def _answer(
@@ -54,7 +54,7 @@ def _answer(
     `code` is the exit code of an answer that is no refusal.
     """
     settings = settings_of(arguments)
-    from tracker.queries.text import Words
+    from tracker.queries.text import TextTable
     from tracker.status.protocol import SCHEMA
 
     refusal = None
@@ -71,7 +71,7 @@ def _answer(
 
         say(json.dumps(answer, indent=2))
     elif refusal is None:
-        if text := tell(Words(settings.login_zone()), answer):
+        if text := tell(TextTable(settings.login_zone()), answer):
             say(text)
     else:
         raise Refusal(refusal[0], [str(answer["error"]["message"])])
@@ -80,7 +80,7 @@ def _answer(
 
 def _refusal_of(error: Exception) -> tuple[int, str] | None:
     """Return the exit code and the word for an error that a user can meet; None for a bug."""
-    from tracker.core.model import StoreAway
+    from tracker.core.model import StoreUnavailable
     from tracker.core.ports import StoreRefused
     from tracker.journal.journal import JournalFailed
     from tracker.pipeline.pump import StoreFull
@@ -96,7 +96,7 @@ def _refusal_of(error: Exception) -> tuple[int, str] | None:
             return STORE_FAILED, "locked"
         case JournalFailed():
             return STORE_FAILED, "journal_failed"
-        case StoreAway() | StoreRefused() | StoreFull():
+        case StoreUnavailable() | StoreRefused() | StoreFull():
             return STORE_FAILED, "store_away"
     return None
 
@@ -299,7 +299,7 @@ def _dismiss(arguments: Arguments) -> int:
     return _answer(arguments, ask, lambda words, answer: words.dismissed(answer))
 
 
-def _taken(decision: Decision) -> tuple[Note, Callable[[Book], Json]]:
+def _taken(decision: Decision) -> tuple[Note, Callable[[LedgerState], Json]]:
     from tracker.queries.decisions import what_came_of_it
 
     return decision.note, lambda book: what_came_of_it(book, decision)
@@ -351,7 +351,7 @@ def _reconcile(arguments: Arguments) -> int:
         request = {"command": "reconcile", **{name: value for name, value in flags.items() if value}}
         return _through_daemon(settings, request, alone, _RECONCILE_SECONDS)
 
-    def tell(words: Words, answer: Mapping[str, Any]) -> str:
+    def tell(words: TextTable, answer: Mapping[str, Any]) -> str:
         from tracker.reconcile.text import reconciled
 
         return reconciled(answer)

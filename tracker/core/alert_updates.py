@@ -24,15 +24,15 @@ from tracker.core.state import (
     POSITIONS,
     SNAPSHOTS,
     TOTALS,
+    AlertPosition,
     AlertState,
     Attention,
-    Book,
-    Booked,
+    BookedExecution,
     ContractKey,
     Delivery,
     Holding,
+    LedgerState,
     OrderState,
-    Stake,
     alert_text,
     broker_order_text,
 )
@@ -65,7 +65,7 @@ class EventKind(StrEnum):
     """A day that ended unproven, or one that is closed now."""
 
 
-class Event(Struct, frozen=True):
+class TrackerEvent(Struct, frozen=True):
     """Tell one thing that happened; `what` is JSON-ready."""
 
     kind: EventKind
@@ -73,7 +73,7 @@ class Event(Struct, frozen=True):
     what: Mapping[str, str | int | float | None]
 
 
-def about(kind: EventKind, at: datetime, booked: Booked, note: str = "") -> Event:
+def about(kind: EventKind, at: datetime, booked: BookedExecution, note: str = "") -> TrackerEvent:
     """Tell something that happened to an execution."""
     execution = booked.execution
     what: dict[str, str | int | float | None] = {
@@ -87,7 +87,7 @@ def about(kind: EventKind, at: datetime, booked: Booked, note: str = "") -> Even
     }
     if note:
         what["note"] = note
-    return Event(kind, at, what)
+    return TrackerEvent(kind, at, what)
 
 
 OWNERSHIP = "ownership"
@@ -106,9 +106,9 @@ def instant(value: datetime | None) -> str | None:
     return None if value is None else value.isoformat(timespec="microseconds")
 
 
-def stakes_of(book: Book, state: AlertState) -> list[tuple[Holding, Stake]]:
+def stakes_of(book: LedgerState, state: AlertState) -> list[tuple[Holding, AlertPosition]]:
     """Return what an alert has or had, contract by contract."""
-    found: list[tuple[Holding, Stake]] = []
+    found: list[tuple[Holding, AlertPosition]] = []
     for key in state.contracts:
         holding = book.get(HOLDINGS, key.text())
         assert holding is not None, "an alert's contract was folded"
@@ -116,7 +116,7 @@ def stakes_of(book: Book, state: AlertState) -> list[tuple[Holding, Stake]]:
     return found
 
 
-def order_total(order: OrderState | None, booked: Booked) -> Decimal | None:
+def order_total(order: OrderState | None, booked: BookedExecution) -> Decimal | None:
     """Return how much the order wants of this contract in this account, None where that is unknown.
 
     An order for an FA group names no account, and its total spans several, so it says nothing of one.
@@ -134,7 +134,7 @@ def order_total(order: OrderState | None, booked: Booked) -> Decimal | None:
 
 
 def compose(
-    book: Book, state: AlertState, *, keep_open: bool, remove: bool, shut: bool, updated_at: datetime
+    book: LedgerState, state: AlertState, *, keep_open: bool, remove: bool, shut: bool, updated_at: datetime
 ) -> AlertUpdate:
     """Return the absolute values for a record; `shut` says that its position is over.
 
@@ -169,7 +169,9 @@ def _emptied(state: AlertState, updated_at: datetime) -> AlertUpdate:
     return AlertUpdate(state.alert, False, last, position)
 
 
-def _last_order_update(book: Book, booked: Booked, alert: AlertId, updated_at: datetime) -> dict[str, Value]:
+def _last_order_update(
+    book: LedgerState, booked: BookedExecution, alert: AlertId, updated_at: datetime
+) -> dict[str, Value]:
     execution = booked.execution
     row = book.get(TOTALS, booked.order)
     totals = row.totals if row is not None else Totals()
@@ -196,7 +198,7 @@ def _last_order_update(book: Book, booked: Booked, alert: AlertId, updated_at: d
     }
 
 
-def matched_by(booked: Booked, alert: AlertId) -> str:
+def matched_by(booked: BookedExecution, alert: AlertId) -> str:
     """Name the rule that bound a fill to an alert; a closing fill follows ownership."""
     if booked.opening and isinstance(booked.match, Matched):
         for owner, rule in booked.match.alerts:
@@ -216,7 +218,7 @@ def _remaining(order: OrderState | None, total: Decimal | None, totals: Totals) 
     return number(max(total - totals.filled, ZERO))
 
 
-def _position(stakes: list[Stake], shut: bool) -> dict[str, Value]:
+def _position(stakes: list[AlertPosition], shut: bool) -> dict[str, Value]:
     live = [stake for stake in stakes if stake.quantity] or [max(stakes, key=lambda stake: stake.last)]
     size = sum((abs(stake.quantity) for stake in live), ZERO)
     cost = sum((abs(stake.quantity) * stake.avg_price for stake in live), ZERO)
@@ -238,8 +240,8 @@ def order_shown(execution: Execution) -> str:
 
 
 def show(
-    book: Book, alert: AlertId, touched: Iterable[ContractKey], policy: ClosingPolicy, frame: Frame
-) -> list[Event]:
+    book: LedgerState, alert: AlertId, touched: Iterable[ContractKey], policy: ClosingPolicy, frame: Frame
+) -> list[TrackerEvent]:
     """Put what an alert must show into the outbox; tell nothing where it shows that already.
 
     `touched` are the contracts of this batch in which it has, or had, a stake.
@@ -268,7 +270,7 @@ def show(
     if before is not None and _same(before, update):
         book.put(ALERTS, state)
         return []
-    events: list[Event] = []
+    events: list[TrackerEvent] = []
     if state.removed and not shut:
         events.append(_reopened(book, stakes, frame))
     order = state.order
@@ -285,10 +287,10 @@ def show(
     if shut and not was_open and _opened_since(before, update):
         return [
             *events,
-            Event(EventKind.OPENED, frame.received_at, what),
-            Event(EventKind.SHUT, frame.received_at, what),
+            TrackerEvent(EventKind.OPENED, frame.received_at, what),
+            TrackerEvent(EventKind.SHUT, frame.received_at, what),
         ]
-    return [*events, Event(kind, frame.received_at, what)]
+    return [*events, TrackerEvent(kind, frame.received_at, what)]
 
 
 def _opened_since(before: AlertUpdate | None, after: AlertUpdate) -> bool:
@@ -298,7 +300,7 @@ def _opened_since(before: AlertUpdate | None, after: AlertUpdate) -> bool:
     return opened is not None and (closed is None or str(opened) > str(closed))
 
 
-def _last_booked(book: Book, found: Iterable[tuple[Holding, Stake]]) -> Booked:
+def _last_booked(book: LedgerState, found: Iterable[tuple[Holding, AlertPosition]]) -> BookedExecution:
     """Return the execution that an alert's news tells of: the last that touched it."""
     holding, last = max(found, key=lambda pair: pair[1].last)
     booked = book.get(EXECUTIONS, f"{holding.account} {last.last_exec_id}")
@@ -306,7 +308,7 @@ def _last_booked(book: Book, found: Iterable[tuple[Holding, Stake]]) -> Booked:
     return booked
 
 
-def _contradicted(book: Book, holding: Holding, stake: Stake) -> bool:
+def _contradicted(book: LedgerState, holding: Holding, stake: AlertPosition) -> bool:
     """Tell whether the broker, later than our last execution, still holds what we take for closed."""
     told = book.get(POSITIONS, holding.key.text())
     if told is None or told.position.quantity in (ZERO, holding.held):
@@ -333,7 +335,9 @@ def _but_time(update: AlertUpdate) -> dict[str, Value]:
     return {key: value for key, value in (update.last_order_update or {}).items() if key != "updated_at"}
 
 
-def _reopened(book: Book, stakes: Iterable[tuple[Holding, Stake]], frame: Frame) -> Event:
+def _reopened(
+    book: LedgerState, stakes: Iterable[tuple[Holding, AlertPosition]], frame: Frame
+) -> TrackerEvent:
     """Put the last fill of a record that had been taken out before a person."""
     booked = replace(_last_booked(book, stakes), attention=Attention.REOPENED)
     book.put(EXECUTIONS, booked)

@@ -24,10 +24,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from tracker.core.alert_updates import Event, EventKind
+from tracker.core.alert_updates import EventKind, TrackerEvent
 from tracker.core.model import ZERO, BrokerFact, End, EndOf, Frame, Moment, Notice, Source
-from tracker.core.state import GAPS, HOLDINGS, LINKS, POSITIONS, PROOFS, SNAPSHOTS, Book, Snapshot
-from tracker.core.state_rows import Gap, GapEnd, LinkState, Proof
+from tracker.core.state import GAPS, HOLDINGS, LINKS, POSITIONS, PROOFS, SNAPSHOTS, LedgerState, Snapshot
+from tracker.core.state_rows import Gap, GapEnd, LoginState, VerifiedUntil
 
 REACH: Final = timedelta(minutes=5)
 """How long before a day's end its last proof may lie: the link was up since, and sweeps come on a timer."""
@@ -46,24 +46,24 @@ class _Sweep:
     contained: bool = False
 
 
-class Proving:
+class Completeness:
     """Fold frames into the proofs and gaps of a book; `zone` says where the accounts' midnight is."""
 
-    def __init__(self, book: Book, zone: tzinfo) -> None:
+    def __init__(self, book: LedgerState, zone: tzinfo) -> None:
         self._book = book
         self._zone = zone
-        self._link = book.get(LINKS, "last") or LinkState()
+        self._link = book.get(LINKS, "last") or LoginState()
         self._judge_again = datetime.min.replace(tzinfo=UTC)
         """When the day after the last judged one ends; nothing is to be judged before."""
         self._sweeps: dict[str, _Sweep] = {}
         """account -> its newest request, of which there is one at a time; empty for all accounts at once"""
 
     @property
-    def link(self) -> LinkState:
+    def link(self) -> LoginState:
         """What is known of the connection."""
         return self._link
 
-    def apply(self, frame: Frame, fact: BrokerFact | None) -> list[Event]:
+    def apply(self, frame: Frame, fact: BrokerFact | None) -> list[TrackerEvent]:
         """Take one frame; return the gaps that it opened or closed."""
         if frame.source is Source.LINK and frame.fields[0] in ("up", "down"):
             # Nobody was there to see since when; so this comes ahead of judging the days before.
@@ -84,7 +84,7 @@ class Proving:
                 events += self._note(frame)
         return events
 
-    def snapshot(self, frame: Frame) -> list[Event]:
+    def snapshot(self, frame: Frame) -> list[TrackerEvent]:
         """Compare the snapshot just taken with the ledger; return the gaps that closes."""
         snapshot = self._book.get(SNAPSHOTS, "last")
         assert snapshot is not None, "a snapshot was just taken"
@@ -94,7 +94,7 @@ class Proving:
 
     # What was asked and answered
 
-    def _note(self, frame: Frame) -> list[Event]:
+    def _note(self, frame: Frame) -> list[TrackerEvent]:
         name, *rest = frame.fields
         match (frame.source, name):
             case (Source.LINK, "up"):
@@ -117,11 +117,11 @@ class Proving:
     def _up(self, frame: Frame, accounts: tuple[str, ...]) -> None:
         """Begin a connection; the first one of a journal begins the count of days."""
         judged = self._link.judged or self._day(frame.received_at) - timedelta(days=1)
-        self._put(LinkState(accounts, severed=False, judged=judged))
+        self._put(LoginState(accounts, severed=False, judged=judged))
 
     def _end(
         self, frame: Frame, request: int, *, ended: bool = False, contained: bool = False
-    ) -> list[Event]:
+    ) -> list[TrackerEvent]:
         """Take one of the two halves of a proof, its end or its content."""
         account = self._account(request)
         if account is None:
@@ -131,7 +131,7 @@ class Proving:
         sweep.contained |= contained
         proven = sweep.ended and sweep.contained
         for name in (account,) if account else self._link.accounts:
-            proof = self._book.get(PROOFS, name) or Proof(name)
+            proof = self._book.get(PROOFS, name) or VerifiedUntil(name)
             if ended:
                 proof = replace(proof, swept=sweep.asked)
             if proven:
@@ -159,7 +159,7 @@ class Proving:
 
     # Days
 
-    def judge(self, frame: Frame) -> list[Event]:
+    def judge(self, frame: Frame) -> list[TrackerEvent]:
         """Open a gap for each day that ended unproven since the last frame.
 
         That is all that an execution, a fee or an order's news does here.
@@ -167,7 +167,7 @@ class Proving:
         judged = self._link.judged
         if judged is None or frame.received_at < self._judge_again:
             return []
-        events: list[Event] = []
+        events: list[TrackerEvent] = []
         while (day := judged + timedelta(days=1)) < self._day(frame.received_at):
             judged = day
             attended = frame.received_at - self._end_of(day) <= REACH
@@ -189,20 +189,20 @@ class Proving:
             for proof in proofs
         )
 
-    def _open(self, day: date, frame: Frame) -> Event:
+    def _open(self, day: date, frame: Frame) -> TrackerEvent:
         snapshot = self._book.get(SNAPSHOTS, "last")
         baseline = snapshot.rows if snapshot is not None else {}
         self._book.put(GAPS, Gap(day, Moment(frame.received_at, frame.seq), baseline))
-        return Event(EventKind.GAP, frame.received_at, {"day": day.isoformat(), "state": "open"})
+        return TrackerEvent(EventKind.GAP, frame.received_at, {"day": day.isoformat(), "state": "open"})
 
-    def _closed_by_hand(self, frame: Frame, day: str, how: GapEnd) -> list[Event]:
+    def _closed_by_hand(self, frame: Frame, day: str, how: GapEnd) -> list[TrackerEvent]:
         gap = self._book.get(GAPS, day)
         return [] if gap is None or gap.closed_how else [self._close(gap, how, frame)]
 
-    def _close(self, gap: Gap, how: GapEnd, frame: Frame) -> Event:
+    def _close(self, gap: Gap, how: GapEnd, frame: Frame) -> TrackerEvent:
         self._book.put(GAPS, replace(gap, baseline={}, closed_at=frame.received_at, closed_how=how.value))
         what = {"day": gap.day.isoformat(), "state": "closed", "how": how.value}
-        return Event(EventKind.GAP, frame.received_at, what)
+        return TrackerEvent(EventKind.GAP, frame.received_at, what)
 
     def _day(self, moment: datetime) -> date:
         return moment.astimezone(self._zone).date()
@@ -210,12 +210,12 @@ class Proving:
     def _end_of(self, day: date) -> datetime:
         return datetime.combine(day + timedelta(days=1), time(), self._zone).astimezone(UTC)
 
-    def _put(self, link: LinkState) -> None:
+    def _put(self, link: LoginState) -> None:
         self._link = link
         self._book.put(LINKS, link)
 
 
-def proven_until(book: Book, accounts: Collection[str] = ()) -> datetime | None:
+def proven_until(book: LedgerState, accounts: Collection[str] = ()) -> datetime | None:
     """Return up to when every managed account is proven, None where one of them never was.
 
     `accounts` empty means those of the newest connection.
@@ -230,7 +230,7 @@ def proven_until(book: Book, accounts: Collection[str] = ()) -> datetime | None:
     return min(times) if times and len(times) == len(wanted) else None
 
 
-def _equals(book: Book, snapshot: Snapshot, gap: Gap, today: date) -> bool:
+def _equals(book: LedgerState, snapshot: Snapshot, gap: Gap, today: date) -> bool:
     """Tell whether the broker holds what the ledger has, had nothing been missed in a gap.
 
     What a contract held before our first execution of it is taken from before the gap, since a seed from

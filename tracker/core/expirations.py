@@ -22,20 +22,20 @@ from tracker.core.state import (
     HOLDINGS,
     PROOFS,
     SNAPSHOTS,
-    Book,
     ContractKey,
     Holding,
+    LedgerState,
     Snapshot,
 )
-from tracker.core.state_rows import Absence, Absences, Departure, LinkState
+from tracker.core.state_rows import Expiration, LoginState, MissingPosition, MissingPositions
 
 APART: Final = timedelta(minutes=5)
 
 
-class Departures:
+class Expirations:
     """Watch complete snapshots for positions that are gone; `zone` says when an expiry day is over."""
 
-    def __init__(self, book: Book, zone: tzinfo) -> None:
+    def __init__(self, book: LedgerState, zone: tzinfo) -> None:
         self._book = book
         self._zone = zone
 
@@ -44,33 +44,33 @@ class Departures:
         if isinstance(fact, Notice) and fact.code in BROKEN:
             self._put([])
 
-    def snapshot(self, link: LinkState) -> list[ContractKey]:
+    def snapshot(self, link: LoginState) -> list[ContractKey]:
         """Compare the snapshot just taken with the ledger; return the contracts that departed.
 
         None is taken while the gateway has lost IBKR.
         """
         snapshot = self._book.get(SNAPSHOTS, "last")
         assert snapshot is not None, "a snapshot was just taken"
-        before = self._book.get(ABSENCES, "last") or Absences()
+        before = self._book.get(ABSENCES, "last") or MissingPositions()
         known = {(row.account, row.con_id): row for row in before.rows}
-        missing: list[Absence] = []
+        missing: list[MissingPosition] = []
         departed: list[ContractKey] = []
         for holding in self._book.find(HOLDINGS, "held", "1"):
             if not self._is_gone(holding, snapshot, link):
                 continue
             seen = known.get(holding.key)
             if seen is None or seen.held != holding.held:
-                missing.append(Absence(*holding.key, holding.held, snapshot.ended))
+                missing.append(MissingPosition(*holding.key, holding.held, snapshot.ended))
             elif self._agree(seen, snapshot, holding):
                 cause = "expired" if holding.contract.is_option else "gone"
-                self._book.put(DEPARTURES, Departure(*holding.key, seen.ended, cause))
+                self._book.put(DEPARTURES, Expiration(*holding.key, seen.ended, cause))
                 departed.append(holding.key)
             else:
                 missing.append(seen)
         self._put(missing)
         return departed
 
-    def _is_gone(self, holding: Holding, snapshot: Snapshot, link: LinkState) -> bool:
+    def _is_gone(self, holding: Holding, snapshot: Snapshot, link: LoginState) -> bool:
         """Tell whether a snapshot of this login lacks a position that can expire."""
         return (
             holding.contract.expiry is not None
@@ -78,7 +78,7 @@ class Departures:
             and snapshot.rows.get(holding.key.text(), ZERO) == ZERO
         )
 
-    def _agree(self, seen: Absence, snapshot: Snapshot, holding: Holding) -> bool:
+    def _agree(self, seen: MissingPosition, snapshot: Snapshot, holding: Holding) -> bool:
         """Tell whether a second witness stands, with a sweep between the two and the expiry day over."""
         proof = self._book.get(PROOFS, holding.account)
         swept = proof is not None and proof.swept is not None and proof.swept.seq > seen.ended.seq
@@ -87,7 +87,7 @@ class Departures:
         over = expiry is not None and expiry < today
         return swept and over and snapshot.asked.time - seen.ended.time >= APART
 
-    def _put(self, rows: Iterable[Absence]) -> None:
-        after = Absences(tuple(sorted(rows, key=lambda row: (row.account, row.con_id))))
-        if after != (self._book.get(ABSENCES, "last") or Absences()):
+    def _put(self, rows: Iterable[MissingPosition]) -> None:
+        after = MissingPositions(tuple(sorted(rows, key=lambda row: (row.account, row.con_id))))
+        if after != (self._book.get(ABSENCES, "last") or MissingPositions()):
             self._book.put(ABSENCES, after)

@@ -26,9 +26,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from tracker.core.alert_updates import ClosingPolicy, Event, EventKind, about, show, stakes_of
-from tracker.core.completeness import BROKEN, RESTORED, Proving
-from tracker.core.expirations import Departures
+from tracker.core.alert_updates import ClosingPolicy, EventKind, TrackerEvent, about, show, stakes_of
+from tracker.core.completeness import BROKEN, RESTORED, Completeness
+from tracker.core.expirations import Expirations
 from tracker.core.model import (
     AlertId,
     BrokerFact,
@@ -51,7 +51,7 @@ from tracker.core.model import (
     Unmatched,
 )
 from tracker.core.orders import Orders
-from tracker.core.positions import Holdings
+from tracker.core.positions import Positions
 from tracker.core.state import (
     ALERTS,
     EXECUTIONS,
@@ -59,11 +59,11 @@ from tracker.core.state import (
     UNDECODED,
     AlertState,
     Attention,
-    Book,
-    Booked,
+    BookedExecution,
     BrokerPosition,
     ContractKey,
-    Undecoded,
+    LedgerState,
+    UndecodableFrame,
     alert_text,
     correction_version,
     root_text,
@@ -85,7 +85,7 @@ class Ledger:
 
     def __init__(
         self,
-        book: Book,
+        book: LedgerState,
         decide: Decide,
         *,
         policy: ClosingPolicy = ClosingPolicy.MARK,
@@ -96,15 +96,15 @@ class Ledger:
         self._decide = decide
         self._policy = policy
         self._accounts = frozenset(accounts)
-        self._holdings = Holdings(book, self._touch, self._needs_person)
+        self._holdings = Positions(book, self._touch, self._needs_person)
         self._orders = Orders(book, self._touch)
-        self._proving = Proving(book, zone)
-        self._departures = Departures(book, zone)
+        self._proving = Completeness(book, zone)
+        self._departures = Expirations(book, zone)
         self._undecoded = {row.exec_id: row for row in book.find(UNDECODED, "open", "1") if row.exec_id}
         self._undecided: dict[ExecutionKey, None] = {}
         """The fills that this batch put before a person."""
         self._dirty: dict[AlertId, dict[ContractKey, None]] = {}
-        self._events: list[Event] = []
+        self._events: list[TrackerEvent] = []
         self._sweep_reasons: list[str] = []
 
     # Facts
@@ -143,7 +143,7 @@ class Ledger:
             case _:
                 pass  # A completed order is kept by its permId alone; other notices say nothing of a fill.
 
-    def settle(self, frame: Frame) -> list[Event]:
+    def settle(self, frame: Frame) -> list[TrackerEvent]:
         """End a batch with its last frame: put what the touched alerts must show into the outbox."""
         self._holdings.settle()
         for key in self._undecided:
@@ -176,7 +176,7 @@ class Ledger:
             return
         self._heal(execution.exec_id)
         match = self._match(execution)
-        booked = Booked(
+        booked = BookedExecution(
             execution,
             frame.seq,
             frame.received_at,
@@ -207,7 +207,7 @@ class Ledger:
         reason = self.passes_over(execution)
         return Unmatched(reason) if reason else self._decide(execution)
 
-    def _repeat(self, frame: Frame, known: Booked, execution: Execution) -> None:
+    def _repeat(self, frame: Frame, known: BookedExecution, execution: Execution) -> None:
         was = known.execution
         if (was.quantity, was.price, was.side, was.contract.con_id) != (
             execution.quantity,
@@ -217,7 +217,7 @@ class Ledger:
         ):
             self._tell(EventKind.CONFLICT, frame, known, note="the broker repeats it with other values")
 
-    def _versions(self, booked: Booked) -> list[Booked]:
+    def _versions(self, booked: BookedExecution) -> list[BookedExecution]:
         """Return the other versions of the same execution: four segments, alike but for the last."""
         execution = booked.execution
         root = root_text(execution.account, execution.exec_id)
@@ -231,7 +231,7 @@ class Ledger:
             and row.execution.side is execution.side
         ]
 
-    def _correct(self, frame: Frame, booked: Booked, versions: Sequence[Booked]) -> None:
+    def _correct(self, frame: Frame, booked: BookedExecution, versions: Sequence[BookedExecution]) -> None:
         """Put the highest version in force, in the place of the first; keep the decision made before."""
         everyone = [*versions, booked]
         newest = max(everyone, key=lambda row: correction_version(row.execution.exec_id))
@@ -261,7 +261,7 @@ class Ledger:
         else:
             self._holdings.add(in_force)
 
-    def _get(self, booked: Booked) -> Booked:
+    def _get(self, booked: BookedExecution) -> BookedExecution:
         row = self._book.get(EXECUTIONS, EXECUTIONS.key(booked))
         assert row is not None, "a booked execution stays in the book"
         return row
@@ -303,10 +303,10 @@ class Ledger:
     # What could not be read
 
     def _undecodable(self, frame: Frame, fact: Undecodable) -> None:
-        row = Undecoded(frame.seq, fact.kind, fact.reason, fact.exec_id)
+        row = UndecodableFrame(frame.seq, fact.kind, fact.reason, fact.exec_id)
         self._book.put(UNDECODED, row)
         what = {"kind": fact.kind, "reason": fact.reason}
-        self._events.append(Event(EventKind.UNDECODABLE, frame.received_at, what))
+        self._events.append(TrackerEvent(EventKind.UNDECODABLE, frame.received_at, what))
         if fact.exec_id and fact.exec_id not in self._undecoded:
             self._undecoded[fact.exec_id] = row
             self._sweep_reasons.append(f"execution {fact.exec_id} could not be read")
@@ -354,7 +354,7 @@ class Ledger:
             case _:
                 pass
 
-    def _needs_person(self, booked: Booked) -> None:
+    def _needs_person(self, booked: BookedExecution) -> None:
         self._undecided[booked.key] = None
 
     # Alerts
@@ -369,7 +369,7 @@ class Ledger:
             return
         self._set_match(booked, self._match(booked.dated))
 
-    def _set_match(self, booked: Booked, match: Match) -> None:
+    def _set_match(self, booked: BookedExecution, match: Match) -> None:
         if match == booked.match:
             return
         self._book.put(EXECUTIONS, replace(booked, match=match, attention=Attention.NONE))
@@ -415,7 +415,7 @@ class Ledger:
         for key in contracts:
             self._holdings.refold(key)
         what = {"alert": heir.alert.name, "created_at": heir.alert.created_at}
-        self._events.append(Event(EventKind.TAKEN_OVER, frame.received_at, what))
+        self._events.append(TrackerEvent(EventKind.TAKEN_OVER, frame.received_at, what))
 
     def _gone(self, alert: AlertId) -> None:
         state = self._book.get(ALERTS, alert_text(alert))
@@ -435,7 +435,7 @@ class Ledger:
         if last != state:
             self._hand_on(frame, self._up_to_date(last), back)
 
-    def _tell(self, kind: EventKind, frame: Frame, booked: Booked, note: str = "") -> None:
+    def _tell(self, kind: EventKind, frame: Frame, booked: BookedExecution, note: str = "") -> None:
         self._events.append(about(kind, frame.received_at, booked, note))
 
 

@@ -21,10 +21,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tracker.core.model import ZERO, AlertId, Moment
-from tracker.core.state import Group, Holding, Stake
+from tracker.core.state import AlertPosition, Holding, Lot
 
 
-class Entry(Struct, frozen=True):
+class Movement(Struct, frozen=True):
     """State one movement of a contract: an execution, or a departure without one."""
 
     moment: Moment
@@ -39,7 +39,7 @@ class Entry(Struct, frozen=True):
     """Why the whole position went; `signed` and `price` mean nothing then."""
 
 
-class Parts(Struct, frozen=True):
+class Split(Struct, frozen=True):
     """Say how an entry was split, and whom it touched."""
 
     opening: Decimal
@@ -47,7 +47,7 @@ class Parts(Struct, frozen=True):
     touched: tuple[AlertId, ...]
 
 
-def step(holding: Holding, entry: Entry) -> tuple[Holding, Parts]:
+def step(holding: Holding, entry: Movement) -> tuple[Holding, Split]:
     """Add one entry that is later than all folded so far."""
     signed = -holding.held if entry.departed else entry.signed
     closing = _toward_zero(holding.held, signed)
@@ -68,7 +68,7 @@ def step(holding: Holding, entry: Entry) -> tuple[Holding, Parts]:
         last=entry.moment,
         departed=bool(entry.departed),
     )
-    return after, Parts(opening, closing, touched)
+    return after, Split(opening, closing, touched)
 
 
 def at_base(holding: Holding) -> Holding:
@@ -76,9 +76,9 @@ def at_base(holding: Holding) -> Holding:
     return replace(holding, held=holding.base, groups=(), stakes=(), last=None, departed=False)
 
 
-def fold(holding: Holding, entries: Iterable[Entry]) -> tuple[Holding, list[Parts]]:
+def fold(holding: Holding, entries: Iterable[Movement]) -> tuple[Holding, list[Split]]:
     """Add entries that are later than all folded so far, and in the order of their moments."""
-    parts: list[Parts] = []
+    parts: list[Split] = []
     for entry in entries:
         assert holding.last is None or holding.last <= entry.moment, "entries out of order"
         holding, split = step(holding, entry)
@@ -93,12 +93,12 @@ def _toward_zero(held: Decimal, signed: Decimal) -> Decimal:
 
 
 def _close(
-    groups: Sequence[Group], quantity: Decimal, entry: Entry
-) -> tuple[tuple[Group, ...], tuple[AlertId, ...]]:
+    groups: Sequence[Lot], quantity: Decimal, entry: Movement
+) -> tuple[tuple[Lot, ...], tuple[AlertId, ...]]:
     """Take `quantity` (positive) from the groups, those that the order names first, then the oldest."""
     left = quantity
     touched: dict[AlertId, None] = {}
-    remaining: dict[tuple[AlertId, ...], Group | None] = {}
+    remaining: dict[tuple[AlertId, ...], Lot | None] = {}
     for group in sorted(groups, key=lambda group: (not _names(group, entry.named), group.opened)):
         taken = min(abs(group.quantity), left)
         if not taken:
@@ -111,23 +111,23 @@ def _close(
     return tuple(group for group in kept if group is not None), tuple(touched)
 
 
-def _names(group: Group, named: str) -> bool:
+def _names(group: Lot, named: str) -> bool:
     return bool(named) and any(owner.name.casefold() == named for owner in group.owners)
 
 
-def _open(groups: tuple[Group, ...], opening: Decimal, entry: Entry) -> tuple[Group, ...]:
+def _open(groups: tuple[Lot, ...], opening: Decimal, entry: Movement) -> tuple[Lot, ...]:
     for at, group in enumerate(groups):
         if group.owners == entry.owners:
             quantity = group.quantity + opening
             cost = abs(group.quantity) * group.avg_price + abs(opening) * entry.price
-            grown = Group(group.owners, quantity, cost / abs(quantity), group.opened)
+            grown = Lot(group.owners, quantity, cost / abs(quantity), group.opened)
             return (*groups[:at], grown, *groups[at + 1 :])
-    return (*groups, Group(entry.owners, opening, entry.price, entry.moment))
+    return (*groups, Lot(entry.owners, opening, entry.price, entry.moment))
 
 
 def _stakes(
-    before: tuple[Stake, ...], groups: Sequence[Group], touched: Sequence[AlertId], entry: Entry
-) -> tuple[Stake, ...]:
+    before: tuple[AlertPosition, ...], groups: Sequence[Lot], touched: Sequence[AlertId], entry: Movement
+) -> tuple[AlertPosition, ...]:
     if not touched:
         return before
     stakes = {stake.alert: stake for stake in before}
@@ -140,7 +140,7 @@ def _stakes(
             cost = sum((abs(group.quantity) * group.avg_price for group in mine), ZERO)
             others = {owner.name for group in mine for owner in group.owners if owner != alert}
             opened = min(group.opened.time for group in mine)
-            stakes[alert] = Stake(
+            stakes[alert] = AlertPosition(
                 alert,
                 quantity,
                 cost / size,

@@ -428,7 +428,7 @@ class Outcome(StrEnum):
     """No record of this identity is there (deleted or replaced); nothing was written for it."""
 
 
-class StoreAway(Exception):
+class StoreUnavailable(Exception):
     """The alert store cannot be read or written right now; nothing was changed, try again later."""
 
 

@@ -12,19 +12,19 @@ from decimal import Decimal
 from typing import Final
 
 from tracker.core.model import LIVE, ZERO
-from tracker.core.state import Booked, Holding, correction_version
+from tracker.core.state import BookedExecution, Holding, correction_version
 
 _DOUBTFUL: Final = timedelta(seconds=2)
 """How far the broker's clock, cut to the second, may be from ours around a request."""
 
 
-def base_of(rows: Iterable[Booked], holding: Holding) -> Decimal:
+def base_of(rows: Iterable[BookedExecution], holding: Holding) -> Decimal:
     """Return what the broker held before all of these, as the seeding snapshot tells it."""
     families = _families(rows)
     return (holding.listed or ZERO) - sum((_contained(family, holding) for family in families), ZERO)
 
 
-def may_begin_at(base: Decimal, rows: Iterable[Booked], holding: Holding) -> bool:
+def may_begin_at(base: Decimal, rows: Iterable[BookedExecution], holding: Holding) -> bool:
     """Tell whether the seeding snapshot allows for this base, whichever doubtful executions it contained."""
     least = most = holding.listed or ZERO
     for family in _families(rows):
@@ -37,21 +37,21 @@ def may_begin_at(base: Decimal, rows: Iterable[Booked], holding: Holding) -> boo
     return least <= base <= most
 
 
-def _families(rows: Iterable[Booked]) -> Iterable[list[Booked]]:
+def _families(rows: Iterable[BookedExecution]) -> Iterable[list[BookedExecution]]:
     """Gather the versions of each execution."""
-    families: dict[str, list[Booked]] = {}
+    families: dict[str, list[BookedExecution]] = {}
     for row in [row for row in rows if not row.execution.contract.is_combo]:
         families.setdefault(row.superseded_by or row.execution.exec_id, []).append(row)
     return families.values()
 
 
-def _contained(versions: Iterable[Booked], holding: Holding) -> Decimal:
+def _contained(versions: Iterable[BookedExecution], holding: Holding) -> Decimal:
     """Return what the seeding snapshot contained of an execution, in the version in force at that time."""
     contained = [row for row in versions if is_in_seed(row, holding)]
     return _in_force(contained, holding).execution.signed if contained else ZERO
 
 
-def _in_force(versions: Sequence[Booked], holding: Holding) -> Booked:
+def _in_force(versions: Sequence[BookedExecution], holding: Holding) -> BookedExecution:
     """Return the version that a snapshot contained.
 
     A version that came with another answer than the first known one was made after that, hence after the
@@ -66,7 +66,7 @@ def _in_force(versions: Sequence[Booked], holding: Holding) -> Booked:
     return max(versions, key=lambda row: correction_version(row.execution.exec_id))
 
 
-def is_doubtful(booked: Booked, holding: Holding) -> bool:
+def is_doubtful(booked: BookedExecution, holding: Holding) -> bool:
     """Tell whether an execution may be on either side of the snapshot that seeded a holding.
 
     So is one swept whose time is between request and end, or near them, or cannot be read, one that was
@@ -86,7 +86,7 @@ def is_doubtful(booked: Booked, holding: Holding) -> bool:
     return near or version or execution.request_id == LIVE
 
 
-def is_in_seed(booked: Booked, holding: Holding) -> bool:
+def is_in_seed(booked: BookedExecution, holding: Holding) -> bool:
     """Tell whether the snapshot that seeded a holding already contained an execution.
 
     Live executions count by arrival, swept ones by their own time, since they arrive after the snapshot

@@ -29,8 +29,8 @@ from tracker.core.state import (
     FEES,
     ORDERS,
     TOTALS,
-    Book,
-    Booked,
+    BookedExecution,
+    LedgerState,
     OrderState,
     OrderTotals,
     broker_order_text,
@@ -40,7 +40,7 @@ from tracker.core.state import (
 class Orders:
     """Keep the orders of a book; `touched` is told the alerts that show a changed one."""
 
-    def __init__(self, book: Book, touched: Callable[[Iterable[AlertId]], None]) -> None:
+    def __init__(self, book: LedgerState, touched: Callable[[Iterable[AlertId]], None]) -> None:
         self._book = book
         self._touched = touched
         self._told: dict[str, Decimal] = {}
@@ -50,7 +50,7 @@ class Orders:
 
     # Executions and fees
 
-    def add(self, booked: Booked) -> None:
+    def add(self, booked: BookedExecution) -> None:
         """Add a new execution to the sums of its order, and note how much the broker counts."""
         execution, order = booked.execution, booked.order
         row = self._book.get(TOTALS, order)
@@ -62,7 +62,7 @@ class Orders:
         if booked.source is Source.BROKER and execution.order_key is not None:
             self._compare(order, execution.cum_qty)
 
-    def sum_again(self, booked: Booked) -> None:
+    def sum_again(self, booked: BookedExecution) -> None:
         """Sum the order of an execution anew, after a correction or a changed fee."""
         rows = [row for row in self._book.find(EXECUTIONS, "orders", booked.order) if row.counted]
         rows.sort(key=lambda row: row.moment)
@@ -73,7 +73,7 @@ class Orders:
         self._book.put(TOTALS, OrderTotals(booked.order, totals))
         self._touch(order_shown(booked.execution))
 
-    def correct(self, was: Execution, booked: Booked) -> None:
+    def correct(self, was: Execution, booked: BookedExecution) -> None:
         """Sum the order of a correction anew; `was` is the version that was in force before.
 
         What the broker counted until now counts `was`, so it is no evidence that a fill is missing.
@@ -90,7 +90,7 @@ class Orders:
         if order is not None:
             self._book.put(ORDERS, replace(order, broker_filled=None))
 
-    def fee(self, fee: CommissionReport) -> list[Booked]:
+    def fee(self, fee: CommissionReport) -> list[BookedExecution]:
         """Keep a fee; return the executions whose order it changed."""
         before = self._book.get(FEES, fee.exec_id)
         if before == fee:
@@ -104,7 +104,7 @@ class Orders:
                 self.sum_again(booked)
         return changed
 
-    def _add_fee(self, booked: Booked, fee: CommissionReport) -> None:
+    def _add_fee(self, booked: BookedExecution, fee: CommissionReport) -> None:
         """Add the first report of an execution that was summed without one."""
         order = booked.order
         row = self._book.get(TOTALS, order)

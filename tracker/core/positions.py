@@ -33,7 +33,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from tracker.core.lots import Entry, Parts, at_base, fold, step
+from tracker.core.lots import Movement, Split, at_base, fold, step
 from tracker.core.model import LIVE, ZERO, AlertId, Moment
 from tracker.core.opening_balance import base_of, is_doubtful, is_in_seed, may_begin_at
 from tracker.core.state import (
@@ -43,11 +43,11 @@ from tracker.core.state import (
     HOLDINGS,
     SNAPSHOTS,
     Attention,
-    Book,
-    Booked,
+    Baseline,
+    BookedExecution,
     ContractKey,
     Holding,
-    Seed,
+    LedgerState,
     Snapshot,
     alert_text,
     attention_of,
@@ -82,7 +82,7 @@ class _Run(NamedTuple):
     """Their row keys."""
 
 
-class Holdings:
+class Positions:
     """Fold booked executions into the holdings of a book.
 
     `touched` is told each alert whose stake may have changed, with the contract; `needs_person` each fill
@@ -91,9 +91,9 @@ class Holdings:
 
     def __init__(
         self,
-        book: Book,
+        book: LedgerState,
         touched: Callable[[Iterable[AlertId], ContractKey], None],
-        needs_person: Callable[[Booked], None],
+        needs_person: Callable[[BookedExecution], None],
     ) -> None:
         self._book = book
         self._touched = touched
@@ -115,7 +115,7 @@ class Holdings:
         """Contracts to be folded from their base, once for all that changed."""
         self._runs: dict[ContractKey, _Run] = {}
         """What was folded since a sweep is due, which may bring something older."""
-        self._late: dict[ContractKey, list[Booked]] = {}
+        self._late: dict[ContractKey, list[BookedExecution]] = {}
         """What is older than the last that was folded of its contract, and not folded yet."""
         self._waiting = {row.contract_key: None for row in book.find(EXECUTIONS, "waiting", "1")}
 
@@ -191,7 +191,7 @@ class Holdings:
             self._book.put(SNAPSHOTS, replace(snapshot, session=_NO_SESSION))
         for holding in list(self._book.every(HOLDINGS)):
             if holding.asked is not None and holding.asked.seq > began:
-                self._book.put(HOLDINGS, replace(holding, seed=Seed.DOUBT))
+                self._book.put(HOLDINGS, replace(holding, seed=Baseline.DOUBT))
 
     def listed(self, key: ContractKey, quantity: Decimal) -> None:
         """Take one row of that answer; a push outside an answer seeds nothing."""
@@ -230,7 +230,7 @@ class Holdings:
 
     # Folding
 
-    def add(self, booked: Booked) -> None:
+    def add(self, booked: BookedExecution) -> None:
         """Fold a newly booked execution, or have it wait."""
         key = booked.contract_key
         self._disturb(booked)
@@ -241,7 +241,7 @@ class Holdings:
             return
         self._fold_on(booked, holding)
 
-    def _fold_on(self, booked: Booked, holding: Holding | None) -> None:
+    def _fold_on(self, booked: BookedExecution, holding: Holding | None) -> None:
         """Fold an execution on top of what is held, or have it folded in its place when the batch ends."""
         key = booked.contract_key
         if key in self._stale:
@@ -265,13 +265,13 @@ class Holdings:
         """Tell whether an answer about the day may still bring something of this contract."""
         return bool(self._open_sweeps) or key.account not in self._caught_up
 
-    def _note_run(self, booked: Booked, holding: Holding) -> None:
+    def _note_run(self, booked: BookedExecution, holding: Holding) -> None:
         run = self._runs.get(booked.contract_key)
         if run is None or len(run.names) >= _RUN:
             run = self._runs[booked.contract_key] = _Run(holding, {})
         run.names[EXECUTIONS.key(booked)] = None
 
-    def correct(self, booked: Booked) -> None:
+    def correct(self, booked: BookedExecution) -> None:
         """Have a contract folded again, one execution of which has a new version in force."""
         self._disturb(booked)
         self.changed(booked.contract_key)
@@ -293,7 +293,7 @@ class Holdings:
         now = self._book.get(HOLDINGS, key.text())
         assert now is not None, "late is what something was folded before"
         late = self._late[key]
-        if run is None or now.seed is Seed.DOUBT or not all(_is_later(row, run.before) for row in late):
+        if run is None or now.seed is Baseline.DOUBT or not all(_is_later(row, run.before) for row in late):
             self.refold(key)
             return
         del self._late[key]
@@ -302,7 +302,7 @@ class Holdings:
         rows = [row for name in run.names if (row := self._book.get(EXECUTIONS, name)) and row.counted]
         self._fold_onto(run.before, [(self._entry(row), row) for row in rows], now)
 
-    def _disturb(self, booked: Booked) -> None:
+    def _disturb(self, booked: BookedExecution) -> None:
         """Note a live execution while positions are being told: which of them contain it is unknown."""
         if booked.execution.request_id == LIVE and self._draft is not None:
             self._draft.disturbed.add(booked.contract_key.text())
@@ -317,9 +317,9 @@ class Holdings:
         rows.sort(key=lambda row: row.moment)
         before = self._book.get(HOLDINGS, key.text())
         start = self._seeded(key, everything, before)
-        entries: list[tuple[Entry, Booked | None]] = [(self._entry(row), row) for row in rows]
+        entries: list[tuple[Movement, BookedExecution | None]] = [(self._entry(row), row) for row in rows]
         entries += [
-            (Entry(gone.moment, "", ZERO, ZERO, departed=gone.cause), None)
+            (Movement(gone.moment, "", ZERO, ZERO, departed=gone.cause), None)
             for gone in self._book.find(DEPARTURES, "contract", key.text())
             # What traded later had not gone.
             if gone.moment > rows[-1].moment
@@ -327,7 +327,7 @@ class Holdings:
         self._fold_onto(at_base(start), entries, before)
 
     def _fold_onto(
-        self, start: Holding, entries: list[tuple[Entry, Booked | None]], before: Holding | None
+        self, start: Holding, entries: list[tuple[Movement, BookedExecution | None]], before: Holding | None
     ) -> None:
         """Fold what is not in `start`, in its order, in the place of what was held `before`."""
         entries.sort(key=lambda pair: pair[0].moment)
@@ -339,7 +339,7 @@ class Holdings:
         stakes = (*(before.stakes if before is not None else ()), *after.stakes)
         self._touched((stake.alert for stake in stakes), after.key)
 
-    def _keep(self, booked: Booked, parts: Parts) -> None:
+    def _keep(self, booked: BookedExecution, parts: Split) -> None:
         """Keep how an execution was split, for `why`, and whether it wants a person."""
         attention = booked.attention
         if attention is not Attention.REOPENED:
@@ -359,17 +359,17 @@ class Holdings:
         if attention is not booked.attention:
             self._needs_person(after)
 
-    def _seeded(self, key: ContractKey, rows: Sequence[Booked], holding: Holding | None) -> Holding:
+    def _seeded(self, key: ContractKey, rows: Sequence[BookedExecution], holding: Holding | None) -> Holding:
         """Return the contract's holding at its base."""
         anew = holding is None or key.account in self._caught_up
         if holding is None:
             contract = rows[0].execution.contract
-            holding = Holding(key.account, contract, base=ZERO, held=ZERO, seed=Seed.DOUBT)
+            holding = Holding(key.account, contract, base=ZERO, held=ZERO, seed=Baseline.DOUBT)
         elif any(is_doubtful(row, holding) for row in rows):
-            holding = replace(holding, seed=Seed.DOUBT)
+            holding = replace(holding, seed=Baseline.DOUBT)
         snapshot = self._book.get(SNAPSHOTS, "last")
         told = snapshot is not None and key.text() not in snapshot.disturbed
-        if snapshot is not None and told and anew and holding.seed is Seed.DOUBT:
+        if snapshot is not None and told and anew and holding.seed is Baseline.DOUBT:
             listed = snapshot.rows.get(key.text())
             seeded = replace(holding, listed=listed, asked=snapshot.asked, ended=snapshot.ended)
             doubtful = any(is_doubtful(row, seeded) for row in rows)
@@ -377,15 +377,15 @@ class Holdings:
                 holding = seeded
             # What happened between an earlier link's snapshot and now is not known.
             if not doubtful and all(row.session <= snapshot.session for row in rows):
-                holding = replace(holding, seed=Seed.SNAPSHOT)
+                holding = replace(holding, seed=Baseline.SNAPSHOT)
         return replace(holding, base=base_of(rows, holding))
 
-    def _entry(self, booked: Booked) -> Entry:
+    def _entry(self, booked: BookedExecution) -> Movement:
         execution = booked.execution
         owners = sorted({self.current(alert) for alert in owners_of(booked.match)}, key=alert_text)
         named = execution.order_ref.removeprefix("tracker:").casefold()
         moved = (execution.signed, execution.price)
-        return Entry(booked.moment, execution.exec_id, *moved, tuple(owners), named)
+        return Movement(booked.moment, execution.exec_id, *moved, tuple(owners), named)
 
     def current(self, alert: AlertId) -> AlertId:
         """Follow a record to the newer one that took over what it owned."""
@@ -409,14 +409,14 @@ class Holdings:
             if not all_of_them and (self._open_sweeps or (holding is None and self._snapshot_due)):
                 continue
             del self._waiting[key]
-            if holding is None or holding.seed is Seed.DOUBT or key in self._stale:
+            if holding is None or holding.seed is Baseline.DOUBT or key in self._stale:
                 self.refold(key)
             else:
                 seeded.append(key)
         if not seeded:
             # A first start meets the whole day at once, and has none.
             return
-        waited: dict[ContractKey, list[Booked]] = {key: [] for key in seeded}
+        waited: dict[ContractKey, list[BookedExecution]] = {key: [] for key in seeded}
         for row in self._book.find(EXECUTIONS, "waiting", "1"):
             waited.setdefault(row.contract_key, []).append(row)
         for key in seeded:
@@ -437,5 +437,5 @@ class Holdings:
             self.refold(holding.key)
 
 
-def _is_later(booked: Booked, holding: Holding) -> bool:
+def _is_later(booked: BookedExecution, holding: Holding) -> bool:
     return holding.last is None or holding.last < booked.moment

@@ -1,8 +1,8 @@
 """The rows of state that outlive a day, and the one way to reach them.
 
-Owns what is remembered between facts: booked executions, holdings, orders, alert states. A `Book` keeps the
-rows; the journal's book writes them in the pump's transaction, `MemoryBook` keeps them for tests and for
-trials. Rows are frozen: a change is a `put` of a new row. Nothing here decides anything.
+Owns what is kept between facts: booked executions, holdings, orders, alert states. A `LedgerState` keeps the
+rows: the journal's writes them in the pump's transaction, `MemoryLedgerState` keeps them in memory for tests
+and dry runs. Rows are frozen: a change is a `put` of a new row. Nothing here decides anything.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tracker.core.model import (
     Totals,
     correction_parts,
 )
-from tracker.core.state_rows import Absences, Departure, Gap, LinkState, Proof
+from tracker.core.state_rows import Expiration, Gap, LoginState, MissingPositions, VerifiedUntil
 
 Row = TypeVar("Row")
 
@@ -61,7 +61,7 @@ class Attention(StrEnum):
     """Its alert had been taken out of the store when a correction opened it again."""
 
 
-class Booked(Struct, frozen=True):
+class BookedExecution(Struct, frozen=True):
     """Hold one execution with the tracker's decision about it."""
 
     execution: Execution
@@ -127,7 +127,7 @@ def order_text(order: OrderKey | None, key: ExecutionKey, con_id: int) -> str:
     return f"{key.account} {con_id} {broker_order_text(order)}"
 
 
-class Group(Struct, frozen=True):
+class Lot(Struct, frozen=True):
     """Hold the part of a position that the same alerts opened together."""
 
     owners: tuple[AlertId, ...]
@@ -136,7 +136,7 @@ class Group(Struct, frozen=True):
     opened: Moment
 
 
-class Stake(Struct, frozen=True):
+class AlertPosition(Struct, frozen=True):
     """Hold what one alert has, or had, of one contract in one account."""
 
     alert: AlertId
@@ -150,7 +150,7 @@ class Stake(Struct, frozen=True):
     shared_with: tuple[str, ...]
 
 
-class Seed(StrEnum):
+class Baseline(StrEnum):
     """Say how much the starting quantity of a holding is worth."""
 
     SNAPSHOT = "snapshot"
@@ -165,15 +165,15 @@ class Holding(Struct, frozen=True):
     contract: Contract
     base: Decimal
     held: Decimal
-    seed: Seed
+    seed: Baseline
     listed: Decimal | None = None
     """What the seeding snapshot listed, None where it did not name the contract."""
     asked: Moment | None = None
     """When that snapshot was asked for."""
     ended: Moment | None = None
     """When its answer ended; None in a journal from before this was kept."""
-    groups: tuple[Group, ...] = ()
-    stakes: tuple[Stake, ...] = ()
+    groups: tuple[Lot, ...] = ()
+    stakes: tuple[AlertPosition, ...] = ()
     last: Moment | None = None
     departed: bool = False
     """The last entry was a departure, which an execution after it disproves."""
@@ -274,7 +274,7 @@ class Delivery(Struct, frozen=True):
     delivered_at: datetime | None = None
 
 
-class Undecoded(Struct, frozen=True):
+class UndecodableFrame(Struct, frozen=True):
     """Hold a frame that could not be read, until a later version or a sweep heals it."""
 
     seq: int
@@ -301,7 +301,7 @@ def root_text(account: str, exec_id: str) -> str | None:
     return None if parts is None else f"{account} {parts.root}"
 
 
-def _inbox(row: Booked) -> str | None:
+def _inbox(row: BookedExecution) -> str | None:
     return row.attention.value if row.wants_person else None
 
 
@@ -311,9 +311,9 @@ def _kept(row: AlertState) -> str | None:
     return "1" if row.shown is not None and not over else None
 
 
-EXECUTIONS: Table[Booked] = Table(
+EXECUTIONS: Table[BookedExecution] = Table(
     "executions",
-    Booked,
+    BookedExecution,
     key=lambda row: f"{row.execution.account} {row.execution.exec_id}",
     indexes={
         "contract": lambda row: f"{row.execution.account} {row.execution.contract.con_id}",
@@ -332,13 +332,13 @@ HOLDINGS: Table[Holding] = Table(
     Holding,
     key=lambda row: row.key.text(),
     indexes={
-        "doubt": lambda row: "1" if row.seed is Seed.DOUBT else None,
+        "doubt": lambda row: "1" if row.seed is Baseline.DOUBT else None,
         "held": lambda row: "1" if row.held else None,
     },
 )
-DEPARTURES: Table[Departure] = Table(
+DEPARTURES: Table[Expiration] = Table(
     "departures",
-    Departure,
+    Expiration,
     key=lambda row: f"{row.account} {row.con_id} {row.moment.seq}",
     indexes={"contract": lambda row: f"{row.account} {row.con_id}"},
 )
@@ -362,11 +362,11 @@ POSITIONS: Table[BrokerPosition] = Table(
     key=lambda row: f"{row.position.account} {row.position.contract.con_id}",
 )
 SNAPSHOTS: Table[Snapshot] = Table("snapshots", Snapshot, key=lambda row: "last")
-ABSENCES: Table[Absences] = Table("absences", Absences, key=lambda row: "last")
-LINKS: Table[LinkState] = Table("links", LinkState, key=lambda row: "last")
-PROOFS: Table[Proof] = Table(
+ABSENCES: Table[MissingPositions] = Table("absences", MissingPositions, key=lambda row: "last")
+LINKS: Table[LoginState] = Table("links", LoginState, key=lambda row: "last")
+PROOFS: Table[VerifiedUntil] = Table(
     "proofs",
-    Proof,
+    VerifiedUntil,
     key=lambda row: row.account,
     indexes={"whole": lambda row: "1" if row.whole else None},
 )
@@ -382,9 +382,9 @@ OUTBOX: Table[Delivery] = Table(
     key=lambda row: alert_text(row.update.alert),
     indexes={"pending": lambda row: "1" if row.state == "pending" else None},
 )
-UNDECODED: Table[Undecoded] = Table(
+UNDECODED: Table[UndecodableFrame] = Table(
     "undecoded",
-    Undecoded,
+    UndecodableFrame,
     key=lambda row: str(row.seq),
     indexes={"open": lambda row: None if row.healed else "1"},
 )
@@ -408,7 +408,7 @@ TABLES: tuple[Table[Any], ...] = (
 )
 
 
-class Book(Protocol):
+class LedgerState(Protocol):
     """Keep rows; what was put is found at once, and lasts when the caller's transaction commits."""
 
     def get(self, table: Table[Row], key: str) -> Row | None:
@@ -428,7 +428,7 @@ class Book(Protocol):
         ...
 
 
-class MemoryBook:
+class MemoryLedgerState:
     """Keep rows in memory."""
 
     def __init__(self) -> None:

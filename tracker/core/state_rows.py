@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from tracker.core.model import Moment
 
 
-class Departure(Struct, frozen=True):
+class Expiration(Struct, frozen=True):
     """Record that a position went without executions, as two witnesses agreed."""
 
     account: str
@@ -26,7 +26,7 @@ class Departure(Struct, frozen=True):
     """expired, or gone."""
 
 
-class Absence(Struct, frozen=True):
+class MissingPosition(Struct, frozen=True):
     """Record the first snapshot that lacked a position which the ledger holds."""
 
     account: str
@@ -35,13 +35,13 @@ class Absence(Struct, frozen=True):
     ended: Moment
 
 
-class Absences(Struct, frozen=True):
+class MissingPositions(Struct, frozen=True):
     """Hold all first witnesses; the link to IBKR has not broken since any of them."""
 
-    rows: tuple[Absence, ...] = ()
+    rows: tuple[MissingPosition, ...] = ()
 
 
-class LinkState(Struct, frozen=True):
+class LoginState(Struct, frozen=True):
     """Hold what is known of the connection and of the days behind it."""
 
     accounts: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class LinkState(Struct, frozen=True):
     """The last day of which it was decided whether it is a gap."""
 
 
-class Proof(Struct, frozen=True):
+class VerifiedUntil(Struct, frozen=True):
     """Hold up to when an account's fills are known to be complete."""
 
     account: str

@@ -14,7 +14,7 @@ from tracker.journal.journal import Arriving, Journal
 from tracker.pipeline.pump import Pump
 
 
-class Intake:
+class JournalSink:
     """Take frames for one pump; what is known of them is in its journal."""
 
     def __init__(self, journal: Journal, pump: Pump) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from tracker.core.alert_updates import Event, EventKind, instant
+from tracker.core.alert_updates import EventKind, TrackerEvent, instant
 from tracker.core.model import AlertUpdate, JsonValue, Outcome
 
 _NEWS = (EventKind.OPENED, EventKind.CHANGED, EventKind.SHUT)
@@ -22,7 +22,7 @@ class FrameToFile:
         self._since: dict[tuple[str, str], datetime] = {}
         """(ALERTER/TICKER, created_at) -> receipt of the oldest frame whose news is not written yet."""
 
-    def decided(self, event: Event) -> None:
+    def decided(self, event: TrackerEvent) -> None:
         """Take an event; those that change what an alert shows begin a measurement."""
         if event.kind in _NEWS:
             self._since.setdefault((str(event.what["alert"]), str(event.what["created_at"])), event.at)

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from tracker.core.state import ALERTS, HOLDINGS, Book
+from tracker.core.state import ALERTS, HOLDINGS, LedgerState
 
 FIRST_SECONDS: Final = 3.0
 """Longer than the time around a request in which a fill is in doubt."""
@@ -20,7 +20,7 @@ MOST_SECONDS: Final = 300.0
 
 
 async def settle_doubts(
-    book: Book, ask: Callable[[str], None], *, first: float = FIRST_SECONDS, most: float = MOST_SECONDS
+    book: LedgerState, ask: Callable[[str], None], *, first: float = FIRST_SECONDS, most: float = MOST_SECONDS
 ) -> None:
     """Ask for the positions while something is in doubt, ever more rarely where it stays so."""
     pause = first

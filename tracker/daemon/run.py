@@ -23,27 +23,27 @@ from tracker import logs, wiring
 from tracker.clock import now
 from tracker.config.settings import Settings
 from tracker.core import login_policy
-from tracker.core.alert_updates import Event, EventKind, instant
+from tracker.core.alert_updates import EventKind, TrackerEvent, instant
 from tracker.core.completeness import REACH
 from tracker.core.model import AlertUpdate, Outcome
 from tracker.core.ports import StoreRefused
 from tracker.daemon import status_report
-from tracker.daemon.journal_sink import Intake
+from tracker.daemon.journal_sink import JournalSink
 from tracker.daemon.latency import FrameToFile
 from tracker.daemon.position_recheck import settle_doubts
-from tracker.daemon.systemd import Pulse, Supervisor, keep_alive
-from tracker.gateway.capture_sink import FatalCapture
+from tracker.daemon.systemd import Pulse, SystemdNotifier, keep_alive
+from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.link import LinkPhase, LinkState
-from tracker.gateway.reconnect import Session
+from tracker.gateway.reconnect import ReconnectingLink
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.notify.apprise_services import Service
 from tracker.pipeline.pump import StoreFull
 from tracker.queries import gaps
-from tracker.queries.socket_commands import Questions
+from tracker.queries.socket_commands import SocketCommands
 from tracker.reconcile.in_daemon import Reconciling
 from tracker.reconcile.views import Watched
 from tracker.status.events import EventFeed, subscription
-from tracker.status.protocol import Answer, Command, Request
+from tracker.status.protocol import Answer, Request, SocketCommand
 from tracker.status.server import CannotListen, StatusServer, make_token
 from tracker.stores.lock import FileLock, Locked
 
@@ -71,7 +71,7 @@ class Daemon:
         self._journal = journal
         self._started_at = now()
         self._feed = EventFeed()
-        self._supervisor = Supervisor(os.environ, os.getpid())
+        self._supervisor = SystemdNotifier(os.environ, os.getpid())
         self._frame_to_file = FrameToFile()
         names = wiring.names_of(settings)
         self._store = store = wiring.alert_stores(settings, names)
@@ -85,15 +85,15 @@ class Daemon:
             on_written=self._written,
             want_sweep=self._want_sweep,
         )
-        self._questions = Questions(
+        self._questions = SocketCommands(
             journal,
             wiring.ground(settings, store, names),
             accounts=settings.gateway.accounts,
             wake=self._pump.wake,
         )
-        self._session = Session(
+        self._session = ReconnectingLink(
             wiring.link_options(settings),
-            sink=Intake(journal, self._pump),
+            sink=JournalSink(journal, self._pump),
             now=now,
             next_session=journal.last_session + 1,
             vet=self._vet,
@@ -226,7 +226,7 @@ class Daemon:
             }
         )
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: TrackerEvent) -> None:
         self._frame_to_file.decided(event)
         level = "WARNING" if event.kind in _LOUD else "INFO"
         _LAZY.log(level, "{} {}", lambda: event.kind.value, lambda: _in_words(event))
@@ -236,12 +236,12 @@ class Daemon:
         for event in self._frame_to_file.written(updates, outcomes, at):
             self._feed.publish(event)
 
-    def _commands(self) -> dict[str, Command]:
+    def _commands(self) -> dict[str, SocketCommand]:
         return {
-            "status": Command(self._status, "say how the tracker is"),
-            "health": Command(self._health, "say whether the daemon does its work"),
-            "ready": Command(self._ready, "say whether it receives fills and can write the alerts"),
-            "metrics": Command(self._metrics, "give the figures of `status` as numbers"),
+            "status": SocketCommand(self._status, "say how the tracker is"),
+            "health": SocketCommand(self._health, "say whether the daemon does its work"),
+            "ready": SocketCommand(self._ready, "say whether it receives fills and can write the alerts"),
+            "metrics": SocketCommand(self._metrics, "give the figures of `status` as numbers"),
             **self._questions.commands(),
             **self._reconciling.commands(),
         }
@@ -271,7 +271,7 @@ class Daemon:
         }
 
 
-def _in_words(event: Event) -> str:
+def _in_words(event: TrackerEvent) -> str:
     return " ".join(f"{key}={value}" for key, value in event.what.items())
 
 
@@ -315,7 +315,7 @@ def run(settings: Settings) -> int:
     except CannotListen as error:
         logger.error("{}", error)
         return EXIT_FAILED
-    except (Locked, JournalFailed, StoreRefused, StoreFull, FatalCapture) as error:
+    except (Locked, JournalFailed, StoreRefused, StoreFull, CaptureFailed) as error:
         logger.error("{}", error)
         return EXIT_STORE
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from tracker.core.alert_updates import instant
 from tracker.core.completeness import proven_until
-from tracker.core.state import EXECUTIONS, GAPS, OUTBOX, UNDECODED, Attention, Book
+from tracker.core.state import EXECUTIONS, GAPS, OUTBOX, UNDECODED, Attention, LedgerState
 from tracker.gateway.link import LinkState
 from tracker.journal.journal import Journal, size_of
-from tracker.journal.rows import JournalBook
+from tracker.journal.rows import JournalState
 from tracker.pipeline.pump import Pump
 from tracker.stores.alert_file import AlertFile
 
@@ -128,7 +128,7 @@ def _notify(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {**counts, "notify_waiting": figures["waiting"]}
 
 
-def needs_you(book: JournalBook) -> Mapping[str, int]:
+def needs_you(book: JournalState) -> Mapping[str, int]:
     """Count the fills that want a person, by reason; a fill of no alert wants none."""
     reasons = [attention for attention in Attention if attention is not Attention.NONE]
     return {reason.value: book.count(EXECUTIONS, "inbox", reason.value) for reason in reasons}
@@ -147,7 +147,7 @@ def _link(link: LinkState) -> dict[str, Any]:
     }
 
 
-def _store(pump: Pump, file: AlertFile, book: Book) -> dict[str, Any]:
+def _store(pump: Pump, file: AlertFile, book: LedgerState) -> dict[str, Any]:
     away = {verb: {"since": instant(each.since), "reason": each.reason} for verb, each in pump.away.items()}
     return {
         "away": away,

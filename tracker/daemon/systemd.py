@@ -16,7 +16,7 @@ from loguru import logger
 _LONGEST_STATUS: Final = 200
 
 
-class Supervisor:
+class SystemdNotifier:
     """Speak to the manager that started this process; `environ` and `pid` say which."""
 
     def __init__(self, environ: Mapping[str, str], pid: int) -> None:
@@ -88,7 +88,7 @@ class Pulse:
         return looked and (self._stuck_at is None or self._stuck_at != stuck_before)
 
 
-async def keep_alive(supervisor: Supervisor, pulse: Pulse) -> None:
+async def keep_alive(supervisor: SystemdNotifier, pulse: Pulse) -> None:
     """Tell the manager that the work goes on, for ever and only while it does.
 
     Runs on the event loop, so that a loop that hangs is not told of as alive.

@@ -12,19 +12,19 @@ from typing import Final
 
 from tracker.core.model import JsonValue
 from tracker.demo.morning_script import A_TIME, NEWS, AlertName
-from tracker.demo.processes import AlertFile
-from tracker.demo.report import Flat, Outcome, Verdict, flatten
+from tracker.demo.processes import DemoAlertFile
+from tracker.demo.report import Flat, RunOutcome, Verdict, flatten
 
 _NOTHING_THERE: Final = object()
 
 
-def news(file: AlertFile, alert: AlertName) -> dict[str, JsonValue]:
+def news(file: DemoAlertFile, alert: AlertName) -> dict[str, JsonValue]:
     """Return what a record shows of the tracker's keys, by dotted key; nothing where it is not there."""
     return flatten(file.records.get(alert.alerter, {}).get(alert.ticker, {}), NEWS)
 
 
 def judge(
-    outcome: Outcome, file: AlertFile, stores: Mapping[str, str], wanted: Mapping[AlertName, Flat]
+    outcome: RunOutcome, file: DemoAlertFile, stores: Mapping[str, str], wanted: Mapping[AlertName, Flat]
 ) -> None:
     """Compare every store with what it must be at the end; `stores` is what they were, by file name."""
     try:

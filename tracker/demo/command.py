@@ -19,8 +19,8 @@ from typing import Protocol
 from tracker.clock import now
 from tracker.demo.morning_run import MorningPlay
 from tracker.demo.morning_script import Morning, morning
-from tracker.demo.processes import Stage, Trouble
-from tracker.demo.report import Outcome, Silence, Words
+from tracker.demo.processes import DemoProcesses, Trouble
+from tracker.demo.report import ReportText, RunOutcome, Silence
 from tracker.demo.scenario_run import Played, ScenarioPlay
 from tracker.paper.scenario import ScenarioError
 from tracker.paper.service import load_scenario
@@ -60,10 +60,10 @@ def run(
     except OSError as error:
         print(f"tracker demo: --keep {keep}: {error.strerror or error}", file=sys.stderr)
         return 2
-    outcome = Outcome(folder, kept=keep is not None)
-    words = Silence() if as_json else Words()
+    outcome = RunOutcome(folder, kept=keep is not None)
+    words = Silence() if as_json else ReportText()
 
-    def play_on(stage: Stage) -> Player:
+    def play_on(stage: DemoProcesses) -> Player:
         if read is None:
             return MorningPlay(stage, tell(now()), outcome, words)
         return ScenarioPlay(stage, Played(read, scenario, seed), outcome, words)
@@ -75,11 +75,11 @@ def run(
             shutil.rmtree(folder)
 
 
-async def _play(outcome: Outcome, play_on: Callable[[Stage], Player], words: Words) -> int:
+async def _play(outcome: RunOutcome, play_on: Callable[[DemoProcesses], Player], words: ReportText) -> int:
     """Play until the end or a signal; returns the exit code. Ctrl-C raises KeyboardInterrupt, as anywhere."""
     ended_by: list[signal.Signals] = []
     loop = asyncio.get_running_loop()
-    async with Stage(outcome.folder) as stage:
+    async with DemoProcesses(outcome.folder) as stage:
         play = asyncio.create_task(_through(play_on(stage), stage, outcome, words))
 
         def end(number: signal.Signals) -> None:
@@ -99,7 +99,7 @@ async def _play(outcome: Outcome, play_on: Callable[[Stage], Player], words: Wor
     return 0 if outcome.ok else 1
 
 
-async def _through(player: Player, stage: Stage, outcome: Outcome, words: Words) -> None:
+async def _through(player: Player, stage: DemoProcesses, outcome: RunOutcome, words: ReportText) -> None:
     """Play, let the tracker end, and compare; what was found is in the outcome."""
     try:
         await player.run()

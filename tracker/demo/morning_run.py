@@ -13,14 +13,14 @@ from tracker.clock import now
 from tracker.core.model import JsonValue
 from tracker.demo.checks import differences, judge, news
 from tracker.demo.morning_script import ALERTS, AlertName, Morning, Step
-from tracker.demo.processes import LOOK_SECONDS, Stage
-from tracker.demo.report import Outcome, Shown, Words
+from tracker.demo.processes import LOOK_SECONDS, DemoProcesses
+from tracker.demo.report import ReportText, RunOutcome, ShownAlert
 
 
 class MorningPlay:
     """Play a morning on a stage, and tell it as it happens."""
 
-    def __init__(self, stage: Stage, story: Morning, outcome: Outcome, words: Words) -> None:
+    def __init__(self, stage: DemoProcesses, story: Morning, outcome: RunOutcome, words: ReportText) -> None:
         self._stage = stage
         self._story = story
         self._outcome = outcome
@@ -73,7 +73,7 @@ class MorningPlay:
                 f"{step.words}: it changed {names}, and should have changed {step.alert or 'nothing'}"
             )
         after = {alert: news(stage.file, alert) for alert in ALERTS}
-        event = Shown(
+        event = ShownAlert(
             at,
             step.cue,
             step.words,

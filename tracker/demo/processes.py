@@ -65,7 +65,7 @@ class Trouble(Exception):
     """The demo cannot go on; the message says what did not happen."""
 
 
-class AlertFile:
+class DemoAlertFile:
     """Look at alerts.json as any other program does."""
 
     def __init__(self, path: Path) -> None:
@@ -84,14 +84,14 @@ class AlertFile:
             self._seen = seen
 
 
-class Stage:
+class DemoProcesses:
     """Hold the two processes; use it as a context manager."""
 
     def __init__(self, folder: Path) -> None:
         """Take an empty folder."""
         self.folder = folder
         self.log = folder / LOG
-        self.file = AlertFile(folder / "alerts.json")
+        self.file = DemoAlertFile(folder / "alerts.json")
         self.gateway_port = 0
         self.told: list[str] = []
         """What the gateway has said so far, line by line."""
@@ -101,7 +101,7 @@ class Stage:
         self._tracker: Process | None = None
         self._control: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def __aenter__(self) -> Stage:
+    async def __aenter__(self) -> DemoProcesses:
         return self
 
     async def __aexit__(self, *error: object) -> None:

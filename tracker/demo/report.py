@@ -34,7 +34,7 @@ _BOLD, _DIM, _GREEN, _RED, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m"
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownAlert:
     """Hold what one step did to the file."""
 
     at: datetime
@@ -74,12 +74,12 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class Outcome:
+class RunOutcome:
     """Gather what happened."""
 
     folder: Path
     kept: bool
-    events: list[Shown] = field(default_factory=list)
+    events: list[ShownAlert] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """What went wrong, in plain words; empty where all went well."""
@@ -110,7 +110,7 @@ class Outcome:
         return [event.milliseconds for event in self.events if event.milliseconds is not None]
 
 
-class Words:
+class ReportText:
     """Tell a person, line by line as it happens."""
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class Words:
         self.line(f"are in {folder}")
         self.line()
 
-    def event(self, shown: Shown) -> None:
+    def event(self, shown: ShownAlert) -> None:
         """Tell of one step: what happened when, and what the file shows now."""
         self.line(f"{self._in(_BOLD, f'{shown.at.astimezone():%H:%M:%S.%f}'[:-3])}  {shown.words}")
         if shown.alert is None and not shown.why:
@@ -143,7 +143,7 @@ class Words:
         self._changes(shown)
         self.line()
 
-    def _changes(self, shown: Shown) -> None:
+    def _changes(self, shown: ShownAlert) -> None:
         rows = []
         for key, (before, after) in shown.changes.items():
             if key not in _LEFT_OUT and (before, after) != (None, None):
@@ -158,7 +158,7 @@ class Words:
             name = f"  {key}" if group else key
             self.line(f"      {name:<{widest}}  {self._in(_DIM, was)} -> {self._in(_GREEN, now_is)}")
 
-    def summary(self, outcome: Outcome) -> None:
+    def summary(self, outcome: RunOutcome) -> None:
         """Tell how every alert ended, and how long files took."""
         rows = [("alert", "expected", "shown", "ok")]
         for verdict in outcome.verdicts:
@@ -185,18 +185,18 @@ class Words:
         return f"{code}{text}{_PLAIN}" if self._colour else text
 
 
-class Silence(Words):
+class Silence(ReportText):
     """Tell nothing before the end, then all as one JSON document."""
 
     def line(self, text: str = "") -> None:
         """Say nothing."""
 
-    def summary(self, outcome: Outcome) -> None:
+    def summary(self, outcome: RunOutcome) -> None:
         """Print the document."""
         say(json.dumps(as_document(outcome), indent=2))
 
 
-def as_document(outcome: Outcome) -> dict[str, JsonValue]:
+def as_document(outcome: RunOutcome) -> dict[str, JsonValue]:
     """Return everything for programs; `changes` is dotted key -> [before, after]."""
     times = outcome.latencies
     return {

@@ -16,8 +16,8 @@ from tracker.clock import now
 from tracker.demo.checks import differences, judge, news
 from tracker.demo.expectations import Broker, Held, alerts_for, expected, stores_for
 from tracker.demo.morning_script import AlertName
-from tracker.demo.processes import LOOK_SECONDS, START_SECONDS, Stage
-from tracker.demo.report import Flat, Outcome, Shown, Words
+from tracker.demo.processes import LOOK_SECONDS, START_SECONDS, DemoProcesses
+from tracker.demo.report import Flat, ReportText, RunOutcome, ShownAlert
 from tracker.paper.scenario import Scenario
 from tracker.paper.service import shipped_scenarios
 
@@ -48,7 +48,7 @@ class Played(NamedTuple):
 class ScenarioPlay:
     """Live one scenario on a stage, and tell it as it happens."""
 
-    def __init__(self, stage: Stage, played: Played, outcome: Outcome, words: Words) -> None:
+    def __init__(self, stage: DemoProcesses, played: Played, outcome: RunOutcome, words: ReportText) -> None:
         self._stage = stage
         self._played = played
         self._outcome = outcome
@@ -130,15 +130,15 @@ class ScenarioPlay:
         self._read += len(lines)
         for line in lines:
             if re.match(r"[\d.]+ s: ", line):
-                self._show(Shown(now(), next(self._events).do, line, "", None, {}, {}, None))
+                self._show(ShownAlert(now(), next(self._events).do, line, "", None, {}, {}, None))
         self._stage.file.look()
         for alert in self._alerts:
             shown, before = news(self._stage.file, alert), self._shown[alert]
             if shown != before:
                 self._shown[alert] = shown
-                self._show(Shown(now(), "file", str(alert), "", alert, before, shown, None))
+                self._show(ShownAlert(now(), "file", str(alert), "", alert, before, shown, None))
 
-    def _show(self, shown: Shown) -> None:
+    def _show(self, shown: ShownAlert) -> None:
         self._outcome.events.append(shown)
         self._words.event(shown)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from tracker.doctor.finding import FolderState, JournalFacts, Lock, Place, PortState, Records, StatusPort
 from tracker.doctor.findings import Finding, Level
-from tracker.doctor.mounts import Kind
+from tracker.doctor.mounts import FilesystemKind
 
 READ_ONLY: Final = ("stores.contracts", "stores.stocks")
 """Stores that the tracker never writes; they may be absent, their folder too unless it was configured."""
@@ -19,12 +19,15 @@ MADE_BY_DAEMON: Final = ("stores.journal", "status.token_file")
 """Their default folder is made at the first start."""
 
 _KINDS: Final = {
-    Kind.NETWORK: (
+    FilesystemKind.NETWORK: (
         Level.FAULT,
         "a rename, a lock or a sync may not hold there; use a folder of a local disk",
     ),
-    Kind.FLEETING: (Level.WARNING, "it is in memory and gone with the next start; use a folder of a disk"),
-    Kind.LAYER: (Level.NOTE, "it is the container's own, gone with it; mount a folder of the host"),
+    FilesystemKind.FLEETING: (
+        Level.WARNING,
+        "it is in memory and gone with the next start; use a folder of a disk",
+    ),
+    FilesystemKind.LAYER: (Level.NOTE, "it is the container's own, gone with it; mount a folder of the host"),
 }
 
 
@@ -88,7 +91,7 @@ def judge_file_system(place: Place, *, can_tell: bool) -> Finding:
         why = "it could not be told which" if can_tell else "cannot tell which on this system"
         return Finding(check, Level.NOTE, why, "make sure that it is a local disk, no network share")
     found = f"{place.mount.kind_name}, mounted on {place.mount.point}"
-    if place.mount.kind is Kind.LOCAL:
+    if place.mount.kind is FilesystemKind.LOCAL:
         return Finding(check, Level.OK, found)
     level, step = _KINDS[place.mount.kind]
     return Finding(check, level, found, step)

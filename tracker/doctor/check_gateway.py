@@ -10,7 +10,7 @@ from tracker.core.login_policy import LIVE, PAPER, kind_of, refusal
 from tracker.doctor.findings import Finding, Level
 from tracker.doctor.spans import span
 from tracker.gateway.error_codes import planned_reset
-from tracker.gateway.preflight_result import Clocked, Reach, Visited
+from tracker.gateway.preflight_result import Clocked, PreflightResult, Reach
 from tracker.gateway.times import zone_named
 
 CUSTOMARY: Final = {4001: LIVE, 7496: LIVE, 4002: PAPER, 7497: PAPER}
@@ -21,7 +21,7 @@ _TOLD_IN: Final = timedelta(seconds=1)
 """The gateway tells whole seconds."""
 
 
-def judge_port(visited: Visited, host: str, port: int, *, now: datetime) -> Finding:
+def judge_port(visited: PreflightResult, host: str, port: int, *, now: datetime) -> Finding:
     """Judge whether a TWS or Gateway listens where the settings say."""
     check, place = "gateway_port", f"{host}:{port}"
     match visited.reach:
@@ -43,7 +43,7 @@ def _with_reset(reason: str, now: datetime) -> str:
     return f"{reason} (now is {reset})" if reset else reason
 
 
-def judge_login(visited: Visited, client_id: int) -> Finding:
+def judge_login(visited: PreflightResult, client_id: int) -> Finding:
     """Judge the login under the configured client id, where the gateway answered at all."""
     check = "login"
     if visited.reach is Reach.ID_TAKEN:
@@ -126,7 +126,7 @@ def judge_clock(clocked: Clocked | None, early_fill: timedelta) -> Finding:
     return Finding(check, level, found, step)
 
 
-def judge_upstream(visited: Visited, *, now: datetime) -> Finding:
+def judge_upstream(visited: PreflightResult, *, now: datetime) -> Finding:
     """Judge the gateway's own link to IBKR."""
     check = "ibkr_link"
     if not visited.upstream:
@@ -136,7 +136,7 @@ def judge_upstream(visited: Visited, *, now: datetime) -> Finding:
     return Finding(check, level, _with_reset(visited.upstream, now), step)
 
 
-def judge_master(visited: Visited, client_id: int) -> Finding:
+def judge_master(visited: PreflightResult, client_id: int) -> Finding:
     """Judge whether this client id is the Master API client id, which the gateway tells nobody.
 
     Fees of other clients' orders come to the master only, so a fee that came proves it; orders by hand prove
@@ -155,7 +155,7 @@ def judge_master(visited: Visited, client_id: int) -> Finding:
     return Finding(check, Level.NOTE, found, see)
 
 
-def judge_fees(visited: Visited, client_id: int) -> Finding:
+def judge_fees(visited: PreflightResult, client_id: int) -> Finding:
     """Say whether fees will be seen."""
     check = "fees"
     count, paid = visited.of_others, visited.of_others_with_fee
@@ -172,7 +172,7 @@ def _fills(count: int) -> str:
     return f"{count} fill" if count == 1 else f"{count} fills"
 
 
-def judge_read_only(visited: Visited, *, binds: bool) -> Finding:
+def judge_read_only(visited: PreflightResult, *, binds: bool) -> Finding:
     """Judge the Read-Only API, which shows by what it refuses."""
     check = "read_only_api"
     if visited.read_only is None:
@@ -220,7 +220,7 @@ def judge_login_zone(greeting: str, zone: tzinfo, zone_name: str, *, now: dateti
 
 
 def judge_visit(
-    visited: Visited,
+    visited: PreflightResult,
     *,
     host: str,
     port: int,

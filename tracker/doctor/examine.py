@@ -81,7 +81,7 @@ class _Examination:
         self._here = HostZone()
         mountinfo = probes.mountinfo()
         self._can_tell_mounts = mountinfo is not None
-        ground = filesystems.Ground(probes.disk, mountinfo, probes.space)
+        ground = filesystems.PathFilesystem(probes.disk, mountinfo, probes.space)
         self._places = {
             f"{section}.{key}": self._look(ground, section, key, path)
             for section, key in PATHS
@@ -94,7 +94,7 @@ class _Examination:
         ]
         self._ours = _is_ours(self._port, settings.stores.journal)
 
-    def _look(self, ground: filesystems.Ground, section: str, key: str, path: Path) -> Place:
+    def _look(self, ground: filesystems.PathFilesystem, section: str, key: str, path: Path) -> Place:
         origin = self._settings.origin(section, key)
         return filesystems.look_at(
             ground, f"{section}.{key}", path, origin, configured=not origin.startswith("default of ")

@@ -40,7 +40,7 @@ def space_at(folder: Path) -> Space:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class PathFilesystem:
     """Hold by which means places are looked at."""
 
     disk: Disk
@@ -48,7 +48,7 @@ class Ground:
     space: Callable[[Path], Space]
 
 
-def look_at(ground: Ground, setting: str, path: Path, origin: str, *, configured: bool) -> Place:
+def look_at(ground: PathFilesystem, setting: str, path: Path, origin: str, *, configured: bool) -> Place:
     """Look at one file's place; its folder is tried out unless the store is one that is never written."""
     disk = ground.disk
     state, reason = _folder_state(disk, path.parent)
@@ -110,13 +110,13 @@ def _look_at_file(disk: Disk, path: Path) -> tuple[FileStat | None, str]:
     return found, ""
 
 
-def _mount(ground: Ground, path: Path) -> Mount | None:
+def _mount(ground: PathFilesystem, path: Path) -> Mount | None:
     if ground.mountinfo is None:
         return None
     return mount_of(ground.disk.real_path(path), ground.mountinfo)
 
 
-def _space(ground: Ground, folder: Path) -> Space | None:
+def _space(ground: PathFilesystem, folder: Path) -> Space | None:
     try:
         return ground.space(folder)
     except OSError:

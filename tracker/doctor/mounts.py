@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 
-class Kind(StrEnum):
+class FilesystemKind(StrEnum):
     """Say what a file system is, as far as a store cares."""
 
     LOCAL = "local"
@@ -32,14 +32,14 @@ class Mount(NamedTuple):
     """As mountinfo has it: ext4, nfs4, fuse.sshfs."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> FilesystemKind:
         """Judge by the name of the file system's type."""
         name = self.kind_name
         if name in _NETWORK or name.partition(".")[0] in ("fuse", "nfs"):
-            return Kind.NETWORK
+            return FilesystemKind.NETWORK
         if name in ("tmpfs", "ramfs"):
-            return Kind.FLEETING
-        return Kind.LAYER if name in ("overlay", "aufs") else Kind.LOCAL
+            return FilesystemKind.FLEETING
+        return FilesystemKind.LAYER if name in ("overlay", "aufs") else FilesystemKind.LOCAL
 
 
 _NETWORK: Final = frozenset(

@@ -21,7 +21,7 @@ from tracker.doctor.filesystems import read_mountinfo, space_at
 from tracker.doctor.finding import Machine, Space, StatusPort
 from tracker.doctor.sockets import look_at_port
 from tracker.gateway.link import LinkOptions
-from tracker.gateway.preflight_result import Visited
+from tracker.gateway.preflight_result import PreflightResult
 from tracker.stores.filesystem import Disk, RealDisk
 
 
@@ -49,7 +49,7 @@ def _is_known(name: str) -> bool:
     return True
 
 
-def visit_gateway(options: LinkOptions, now: Callable[[], datetime]) -> Visited:
+def visit_gateway(options: LinkOptions, now: Callable[[], datetime]) -> PreflightResult:
     """Visit the gateway in an event loop of its own."""
     # Only here: it loads ib_insync, which a look at the files does not need.
     from tracker.gateway.preflight import visit
@@ -68,4 +68,4 @@ class Probes:
     disk: Disk = field(default_factory=RealDisk)
     pause: Callable[[float], None] = time.sleep
     port: Callable[[str, int, str | None], StatusPort] = look_at_port
-    visit: Callable[[LinkOptions, Callable[[], datetime]], Visited] = visit_gateway
+    visit: Callable[[LinkOptions, Callable[[], datetime]], PreflightResult] = visit_gateway

@@ -19,7 +19,7 @@ from typing import Final
 
 from tracker import wiring
 from tracker.config.settings import Settings
-from tracker.core.model import StoreAway
+from tracker.core.model import StoreUnavailable
 from tracker.doctor.finding import JournalFacts, Lock, Place, Records, Stamp, Token
 from tracker.journal.journal import JournalFailed, size_of
 from tracker.queries.socket_commands import ask_journal
@@ -47,12 +47,12 @@ def read_records(settings: Settings, place: Place, pause: Callable[[float], None
                 store.refresh()
                 trouble = ""
                 break
-            except StoreAway as error:
+            except StoreUnavailable as error:
                 trouble = str(error)
         return _records(store, place, trouble)
     finally:
         # Nothing was replaced, so there is nothing late to merge.
-        with suppress(StoreAway):
+        with suppress(StoreUnavailable):
             store.alerts_file.close()
 
 

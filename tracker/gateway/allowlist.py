@@ -24,7 +24,7 @@ class RefusedMessage(Exception):
     """A message that is not on the allow-list was about to leave; it was not sent."""
 
 
-class Outgoing:
+class AllowList:
     """Stand in for a connection's `sendMsg`: check, then send."""
 
     def __init__(

@@ -27,7 +27,7 @@ Fact = TypeVar("Fact", bound=BrokerFact)
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class BrokerSnapshot:
     """Hold what one look saw."""
 
     view: BrokerView
@@ -39,7 +39,7 @@ class Looked:
     """Questions that the gateway's settings forbid; they are no fault and nothing is concluded."""
 
 
-class Look:
+class SnapshotReader:
     """Listen during one round of questions; `asking` and `answered` bracket each of them."""
 
     def __init__(self, asked_at: datetime, login_zone: tzinfo) -> None:
@@ -83,7 +83,7 @@ class Look:
         elif message in _WANTED and _WANTED[message] == self._question:
             self._heard[self._question].append(fields)
 
-    def result(self, ib: IB, *, severed: bool) -> Looked:
+    def result(self, ib: IB, *, severed: bool) -> BrokerSnapshot:
         """Read what was heard, beside the trades and fills that ib_insync has gathered by itself.
 
         `severed`: the gateway had lost IBKR meanwhile, so that it told what it knew before. Then nothing
@@ -115,7 +115,7 @@ class Look:
             *(order.perm_id for order in open_orders or ()),
             *(order.perm_id for order in completed or ()),
         }
-        return Looked(
+        return BrokerSnapshot(
             view,
             frozenset(perm_id for perm_id in orders if perm_id > 0),
             len(known | {(each.account, each.exec_id) for each in executions}),

@@ -18,9 +18,9 @@ from typing import Any, Final, Protocol
 from loguru import logger
 
 from tracker.core.model import Source
-from tracker.gateway.allowlist import Outgoing
-from tracker.gateway.capture_sink import FatalCapture, Recorder
-from tracker.gateway.dedup import Fields, Repeats
+from tracker.gateway.allowlist import AllowList
+from tracker.gateway.capture_sink import CaptureFailed, CaptureSink
+from tracker.gateway.dedup import Deduplicator, Fields
 from tracker.gateway.framing import Framing, announced, objection
 from tracker.gateway.ib_insync_compat import IB, Contract, Execution, Fill, Order, OrderStatus, Trade
 from tracker.gateway.normalise import EXECUTION_FIELDS
@@ -52,7 +52,7 @@ class Listener(Protocol):
 class Capture:
     """Tap one IB object that is about to be connected, for the life of its connection."""
 
-    def __init__(self, ib: IB, recorder: Recorder, listener: Listener, *, may_bind: bool = False) -> None:
+    def __init__(self, ib: IB, recorder: CaptureSink, listener: Listener, *, may_bind: bool = False) -> None:
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Done with the reason when the connection is over, for whatever cause."""
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -63,7 +63,7 @@ class Capture:
         self._wrapper: Any = ib.wrapper
         self._recorder = recorder
         self._listener = listener
-        self._repeats = Repeats(recorder.sink.knows, recorder.sink.knows_fee)
+        self._repeats = Deduplicator(recorder.sink.knows, recorder.sink.knows_fee)
         self._received_at = recorder.now()
         self._packet: list[Fields] = []
         self._to_commit: list[tuple[Source, Fields]] = []
@@ -109,7 +109,7 @@ class Capture:
         decoder.interpret = self._take
         decoder.handlers[11] = self._hand_execution
         decoder.handlers[5] = self._hand_order
-        client.conn.sendMsg = Outgoing(client.conn.sendMsg, self._refused_message, may_bind)
+        client.conn.sendMsg = AllowList(client.conn.sendMsg, self._refused_message, may_bind)
         client.conn.hasData.clear()
         # keep_ref: eventkit holds a bound method only weakly.
         client.conn.hasData.connect(self._on_data, keep_ref=True)
@@ -185,7 +185,7 @@ class Capture:
             self._listener.on_packet(packet)
         except Exception as error:
             # Whatever it is ends capture for good, with this reason; the next start asks for the day again.
-            if not isinstance(error, FatalCapture):
+            if not isinstance(error, CaptureFailed):
                 logger.exception("capture ends at a mistake of ours, once its packet was journalled")
             self._failure = self._failure or f"{type(error).__name__}: {error}"
         self._in_packet = False

@@ -46,7 +46,7 @@ class Sink(Protocol):
         ...
 
 
-class Nowhere:
+class NullSink:
     """Keep nothing of a connection, for a visit that must leave no trace; fulfils `Sink`."""
 
     def append(self, session: int, received_at: datetime, frames: Sequence[tuple[Source, Fields]]) -> None:
@@ -65,15 +65,15 @@ class Nowhere:
         return 0
 
 
-class FatalCapture(Exception):
+class CaptureFailed(Exception):
     """What is received can no longer be made durable, or a promise was about to be broken."""
 
 
-Fatal: TypeAlias = asyncio.Future[FatalCapture]
+Fatal: TypeAlias = asyncio.Future[CaptureFailed]
 """Done when capture has failed for good; nothing is journalled after that."""
 
 
-class Recorder:
+class CaptureSink:
     """Commit what one connection received and what we say about it, under its session number."""
 
     def __init__(
@@ -114,11 +114,11 @@ class Recorder:
         """Journal a note of our own: what is about to be sent, or what became of the link."""
         self.commit(self.now(), ((source, fields),))
 
-    def fail(self, reason: str) -> FatalCapture:
+    def fail(self, reason: str) -> CaptureFailed:
         """End capture for good; return the error that says why, the first one if there were several."""
         if not self.fatal.done():
             self.fatal.set_result(
-                FatalCapture(
+                CaptureFailed(
                     f"capture stopped: {reason}. Nothing received after this is acted on; the next start "
                     "fetches it again from the gateway"
                 )

@@ -22,17 +22,17 @@ from contextlib import suppress
 from typing import Any, Final
 
 from tracker.core.model import Frame, Notice, Source
-from tracker.gateway.broker_snapshot import Look
+from tracker.gateway.broker_snapshot import SnapshotReader
 from tracker.gateway.capture import Capture
-from tracker.gateway.capture_sink import Recorder
+from tracker.gateway.capture_sink import CaptureSink
 from tracker.gateway.dedup import Fields
 from tracker.gateway.error_codes import Effect, effect_of, new_port, planned_reset, words_for
 from tracker.gateway.ib_insync_compat import new_ib
 from tracker.gateway.link import LinkOptions, LinkPhase
-from tracker.gateway.link_monitor import Board, Wishes
+from tracker.gateway.link_monitor import LinkMonitor, PendingRequests
 from tracker.gateway.login import log_in
 from tracker.gateway.normalise import normalise
-from tracker.gateway.requests import COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS, Inquiries
+from tracker.gateway.requests import COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS, Requests
 
 _SNAPSHOTS_AT_START: Final = 4
 """Most positions requests before the first sweep, when live executions keep coming in between."""
@@ -41,15 +41,15 @@ _GOODBYE_SECONDS: Final = 1.0
 _PROBE_GAP_SECONDS: Final = 1.0
 
 
-class Connection:
+class BrokerConnection:
     """Make one connection and serve it; `live` until it ends, then `leave`."""
 
     def __init__(
         self,
         options: LinkOptions,
-        recorder: Recorder,
-        board: Board,
-        wishes: Wishes,
+        recorder: CaptureSink,
+        board: LinkMonitor,
+        wishes: PendingRequests,
         vet: Callable[[tuple[str, ...]], str | None],
     ) -> None:
         self._options = options
@@ -61,7 +61,7 @@ class Connection:
         self._ib = new_ib()
         self._ib.wrapper.clientId = options.client_id
         self._client: Any = self._ib.client  # Its methods carry no types.
-        self._inquiries = Inquiries(self._client, recorder, options)
+        self._inquiries = Requests(self._client, recorder, options)
         self._accounts: tuple[str, ...] = ()
         self._packet = asyncio.Event()
         self._packet_time = self._loop.time()
@@ -79,7 +79,7 @@ class Connection:
         self._positions_asked_at = 0.0
         self._errand = asyncio.Lock()
         """Held while positions or completed orders are asked: one outstanding request per kind."""
-        self._look: Look | None = None
+        self._look: SnapshotReader | None = None
         self.logged_in = False
         self.moved_to: int | None = None
         self.capture = Capture(
@@ -278,7 +278,7 @@ class Connection:
         wishes, inquiries = self._wishes, self._inquiries
         waiting, wishes.looks = wishes.looks, []
         upheavals = self._upheavals
-        look = self._look = Look(self._recorder.now(), self._options.login_zone)
+        look = self._look = SnapshotReader(self._recorder.now(), self._options.login_zone)
         try:
             await self._asked(look, POSITIONS, self._positions)
             await self._sweep()
@@ -298,7 +298,7 @@ class Connection:
             if not each.done():
                 each.set_result(seen)
 
-    async def _asked(self, look: Look, question: str, ask: Callable[[], Awaitable[bool]]) -> None:
+    async def _asked(self, look: SnapshotReader, question: str, ask: Callable[[], Awaitable[bool]]) -> None:
         async with self._errand:
             if question == POSITIONS and self._inquiries.positions_barred:
                 return

@@ -24,7 +24,7 @@ _EXECUTIONS_KEPT: Final = 2_000
 _FEES_KEPT: Final = 500_000
 
 
-class Repeats:
+class Deduplicator:
     """Remember what one connection told; contents are kept as hashes of 61 bits, not as text."""
 
     def __init__(

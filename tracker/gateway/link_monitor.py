@@ -14,13 +14,13 @@ from typing import Any
 
 from loguru import logger
 
-from tracker.gateway.broker_snapshot import Looked
+from tracker.gateway.broker_snapshot import BrokerSnapshot
 from tracker.gateway.link import LinkPhase, LinkState
 
 _TROUBLE = (LinkPhase.WAITING, LinkPhase.REFUSED, LinkPhase.UPSTREAM_DOWN)
 
 
-class Board:
+class LinkMonitor:
     """Hold the state of the link and tell of its changes."""
 
     def __init__(self, now: Callable[[], datetime], on_state: Callable[[LinkState], None]) -> None:
@@ -49,7 +49,7 @@ class Board:
         self._on_state(self.state)
 
 
-class Wishes:
+class PendingRequests:
     """Hold what was asked of the link and not yet done; equal wishes are one."""
 
     def __init__(self) -> None:
@@ -57,12 +57,12 @@ class Wishes:
         self.errand = asyncio.Event()
         """Set when `positions` becomes wanted."""
         self.positions = False
-        self.looks: list[asyncio.Future[Looked]] = []
+        self.looks: list[asyncio.Future[BrokerSnapshot]] = []
         """Who waits for a look; one look answers all of them."""
 
-    def want_look(self) -> asyncio.Future[Looked]:
+    def want_look(self) -> asyncio.Future[BrokerSnapshot]:
         """Return what will hold the next look that begins from now on."""
-        look: asyncio.Future[Looked] = asyncio.get_running_loop().create_future()
+        look: asyncio.Future[BrokerSnapshot] = asyncio.get_running_loop().create_future()
         self.looks.append(look)
         self.sweep.set()
         return look

@@ -15,15 +15,15 @@ from typing import Any, Final
 
 from tracker.core.model import Execution, Frame, Notice, Source
 from tracker.gateway.capture import Capture
-from tracker.gateway.capture_sink import Fatal, Nowhere, Recorder
+from tracker.gateway.capture_sink import CaptureSink, Fatal, NullSink
 from tracker.gateway.dedup import Fields
 from tracker.gateway.error_codes import Effect, effect_of, words_for
 from tracker.gateway.ib_insync_compat import new_ib
 from tracker.gateway.link import LinkOptions
 from tracker.gateway.login import log_in
 from tracker.gateway.normalise import normalise
-from tracker.gateway.preflight_result import Clocked, Reach, Visited
-from tracker.gateway.requests import COMPLETED_ORDERS, Inquiries
+from tracker.gateway.preflight_result import Clocked, PreflightResult, Reach
+from tracker.gateway.requests import COMPLETED_ORDERS, Requests
 
 _GOODBYE_SECONDS: Final = 1.0
 _FEE_SECONDS: Final = 2.0
@@ -33,15 +33,15 @@ _GREETING_LIMIT: Final = 256
 _IN_USE: Final = 326
 
 
-async def visit(options: LinkOptions, *, now: Callable[[], datetime]) -> Visited:
+async def visit(options: LinkOptions, *, now: Callable[[], datetime]) -> PreflightResult:
     """Log in, ask, and leave; raises nothing that the gateway could cause.
 
     Each answer is waited for at most `options.request_timeout`.
     """
-    return await _Visit(options, now).made()
+    return await _Preflight(options, now).made()
 
 
-class _Visit:
+class _Preflight:
     """Hold one visit; fulfils `capture.Listener`."""
 
     def __init__(self, options: LinkOptions, now: Callable[[], datetime]) -> None:
@@ -49,12 +49,12 @@ class _Visit:
         self._options = options
         self._now = now
         self._fatal: Fatal = loop.create_future()
-        recorder = Recorder(Nowhere(), 0, now, lambda: None, self._fatal)
+        recorder = CaptureSink(NullSink(), 0, now, lambda: None, self._fatal)
         ib = new_ib()
         ib.wrapper.clientId = options.client_id
         self._client: Any = ib.client  # Its methods carry no types.
         self._capture = Capture(ib, recorder, self)
-        self._inquiries = Inquiries(self._client, recorder, options)
+        self._inquiries = Requests(self._client, recorder, options)
         # ib_insync drops the text of the greeting; keep_ref, since eventkit holds a bound method only weakly.
         self._client.conn.hasData.connect(self._take_greeting, keep_ref=True)
         self._first = b""
@@ -69,7 +69,7 @@ class _Visit:
         self._fee_came = asyncio.Event()
         self._upstream = ""
 
-    async def made(self) -> Visited:
+    async def made(self) -> PreflightResult:
         options = self._options
         try:
             reason = await log_in(
@@ -82,7 +82,7 @@ class _Visit:
             )
             if not reason:
                 return await self._ask()
-            return Visited(self._reach(), reason, greeting=self._greeting())
+            return PreflightResult(self._reach(), reason, greeting=self._greeting())
         finally:
             await self._leave()
 
@@ -101,7 +101,7 @@ class _Visit:
 
     # Asking
 
-    async def _ask(self) -> Visited:
+    async def _ask(self) -> PreflightResult:
         """Ask everything; a link that ends in between leaves the rest unanswered."""
         clocked: Clocked | None = None
         listed = False
@@ -114,7 +114,7 @@ class _Visit:
                 read_only = not ended
             if self._others and not self._others & self._paid:
                 await self._fee_of_another()
-        return Visited(
+        return PreflightResult(
             Reach.IN,
             self._ending(),
             accounts=self._accounts,

@@ -36,7 +36,7 @@ class Clocked:
 
 
 @dataclass(frozen=True, slots=True)
-class Visited:
+class PreflightResult:
     """Hold what a visit heard; None is what was not answered."""
 
     reach: Reach

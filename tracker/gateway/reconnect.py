@@ -16,13 +16,13 @@ from typing import Final
 from loguru import logger
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential, wait_random
 
-from tracker.gateway.broker_snapshot import Looked
+from tracker.gateway.broker_snapshot import BrokerSnapshot
 from tracker.gateway.capture import Capture
-from tracker.gateway.capture_sink import Fatal, Recorder, Sink
-from tracker.gateway.connection import Connection
+from tracker.gateway.capture_sink import CaptureSink, Fatal, Sink
+from tracker.gateway.connection import BrokerConnection
 from tracker.gateway.error_codes import planned_reset
 from tracker.gateway.link import LinkOptions, LinkPhase, LinkState
-from tracker.gateway.link_monitor import Board, Wishes
+from tracker.gateway.link_monitor import LinkMonitor, PendingRequests
 
 _CLOSE_SECONDS: Final = 3.0
 """How long `close` waits for `run` to end."""
@@ -38,7 +38,7 @@ class LinkLost(Exception):
         self.refused = refused
 
 
-class Session:
+class ReconnectingLink:
     """Keep one link to the gateway; `run` it in a task and `close` it when done."""
 
     def __init__(
@@ -65,8 +65,8 @@ class Session:
         self._next_session = next_session
         self._vet = vet
         self._on_commit = on_commit
-        self._board = Board(now, on_state)
-        self._wishes = Wishes()
+        self._board = LinkMonitor(now, on_state)
+        self._wishes = PendingRequests()
         self._port = options.port
         self._closing = asyncio.Event()
         self._finished = asyncio.Event()
@@ -122,7 +122,7 @@ class Session:
         logger.debug("position snapshot requested: {}", reason)
         self._wishes.want_positions()
 
-    async def look(self, within: float) -> Looked | None:
+    async def look(self, within: float) -> BrokerSnapshot | None:
         """Ask for positions, the day's executions and all orders anew, and return what was answered.
 
         None where that did not happen within so many seconds: the link is down, or slower than that.
@@ -150,8 +150,8 @@ class Session:
             attempts=board.state.attempts + 1,
             session=number,
         )
-        recorder = Recorder(self._sink, number, self._now, self._on_commit, fatal)
-        link = Connection(options, recorder, board, self._wishes, self._vet)
+        recorder = CaptureSink(self._sink, number, self._now, self._on_commit, fatal)
+        link = BrokerConnection(options, recorder, board, self._wishes, self._vet)
         self._capture = link.capture
         try:
             lived, reason = await link.live(options.host, self._port)
@@ -169,7 +169,7 @@ class Session:
             raise LinkLost(reason, refused=bool(link.capture.refusal))
         logger.log("INFO" if planned_reset(self._now()) else "WARNING", "link lost: {}", reason)
 
-    def _choose_port(self, link: Connection) -> None:
+    def _choose_port(self, link: BrokerConnection) -> None:
         """Choose the port of the next attempt: where 1300 pointed, or back where the settings say."""
         if link.moved_to is not None:
             self._port = link.moved_to

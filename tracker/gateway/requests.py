@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from tracker.core.model import Notice, Source
-from tracker.gateway.capture_sink import Recorder
+from tracker.gateway.capture_sink import CaptureSink
 from tracker.gateway.dedup import Fields
 from tracker.gateway.ib_insync_compat import ExecutionFilter
 from tracker.gateway.link import LinkOptions
@@ -37,10 +37,10 @@ _LATEST_END: Final = 3
 _Question: TypeAlias = tuple[str, int]
 
 
-class Inquiries:
+class Requests:
     """Ask positions, executions and orders over one connection; one of each kind at a time."""
 
-    def __init__(self, client: Any, recorder: Recorder, options: LinkOptions) -> None:
+    def __init__(self, client: Any, recorder: CaptureSink, options: LinkOptions) -> None:
         self._client = client
         self._recorder = recorder
         self._options = options

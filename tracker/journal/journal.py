@@ -22,8 +22,8 @@ import msgspec
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
 from tracker.core.state import EXECUTIONS, FEES, root_text
 from tracker.journal.migrations import MIGRATIONS
-from tracker.journal.rows import JournalBook, select
 from tracker.journal.rows import JournalFailed as JournalFailed
+from tracker.journal.rows import JournalState, select
 
 _ALERTS: Final = msgspec.json.Decoder(tuple[Alert, ...])
 _TAIL_FRAMES: Final = 20_000
@@ -56,7 +56,7 @@ class Journal:
             raise JournalFailed(
                 f"the journal {path} cannot be opened: {error}; check its folder's permissions and free space"
             ) from error
-        self.book = JournalBook(self._db)
+        self.book = JournalState(self._db)
         self._captured: dict[ExecutionKey, None] = {}
         self._last_seq = int(select(self._db, "SELECT coalesce(max(seq), 0) FROM frames")[0][0])
         self._tail: list[Frame] = []

@@ -50,7 +50,7 @@ def _unreadable(db: sqlite3.Connection, error: sqlite3.Error) -> JournalFailed:
     )
 
 
-class JournalBook:
+class JournalState:
     """Keep the rows of the book in the journal; changes are written within the step that makes them."""
 
     def __init__(self, db: sqlite3.Connection) -> None:

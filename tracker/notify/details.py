@@ -10,12 +10,12 @@ from datetime import datetime
 
 from tracker.core.alert_updates import number
 from tracker.core.model import Ambiguous
-from tracker.core.state import ALERTS, EXECUTIONS, Attention, Book, Booked
+from tracker.core.state import ALERTS, EXECUTIONS, Attention, BookedExecution, LedgerState
 from tracker.queries.as_json import contract_json, why_not
 
 
 @dataclass(frozen=True, slots=True)
-class FillFacts:
+class FillDetails:
     """Hold one fill in words."""
 
     what: str
@@ -26,10 +26,10 @@ class FillFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class AlertFacts:
+class AlertDetails:
     """Hold what an alert shows by now, and the fill that its news tells of."""
 
-    fill: FillFacts
+    fill: FillDetails
     rule: str
     """The rule by which that fill belongs to the alert, `ownership` for one that closed."""
     held: str
@@ -44,13 +44,13 @@ class AlertFacts:
     """Its only fill was assigned or corrected away."""
 
 
-class Facts:
+class Details:
     """Answer from a book."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: LedgerState) -> None:
         self._book = book
 
-    def alert(self, name: str, created_at: str) -> AlertFacts | None:
+    def alert(self, name: str, created_at: str) -> AlertDetails | None:
         """Return what the record of that name and creation shows; None where that is not known."""
         for state in self._book.find(ALERTS, "name", name):
             shown = state.shown
@@ -61,7 +61,7 @@ class Facts:
             if fill is None:
                 return None
             realized = last.get("realized_pnl")
-            return AlertFacts(
+            return AlertDetails(
                 fill,
                 rule=str(last.get("matched_by")),
                 held=str(position.get("quantity")),
@@ -73,7 +73,7 @@ class Facts:
             )
         return None
 
-    def fill(self, account: str, exec_id: str) -> FillFacts | None:
+    def fill(self, account: str, exec_id: str) -> FillDetails | None:
         """Return an execution in words; None where the book does not have it."""
         booked = self._book.get(EXECUTIONS, f"{account} {exec_id}")
         if booked is None:
@@ -81,7 +81,7 @@ class Facts:
         execution = booked.execution
         contract = contract_json(execution.contract)["contract"]
         quantity, price = number(execution.quantity), number(execution.price)
-        return FillFacts(
+        return FillDetails(
             f"{execution.side.value} {quantity} {contract} at {price}", execution.time, _why(booked)
         )
 
@@ -91,7 +91,7 @@ def _plain(value: object) -> str:
     return f"{value:.10g}" if isinstance(value, int | float) else str(value)
 
 
-def _why(booked: Booked) -> str:
+def _why(booked: BookedExecution) -> str:
     match = booked.match
     if booked.attention is Attention.REOPENED:
         return "a correction opened its alert again, which had been taken out of the file"

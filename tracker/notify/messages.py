@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from tracker.core.model import JsonValue
-from tracker.notify.details import AlertFacts, FillFacts
+from tracker.notify.details import AlertDetails, FillDetails
 
 LATE: Final = timedelta(minutes=2)
 """A fill that is told so long after it happened is told with its time."""
@@ -26,7 +26,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class Notification:
     """Hold one message; `grave` where a person should do something."""
 
     text: str
@@ -36,9 +36,9 @@ class News:
 class Lookup(Protocol):
     """Know more of an alert or a fill than the event does."""
 
-    def alert(self, name: str, created_at: str) -> AlertFacts | None: ...
+    def alert(self, name: str, created_at: str) -> AlertDetails | None: ...
 
-    def fill(self, account: str, exec_id: str) -> FillFacts | None: ...
+    def fill(self, account: str, exec_id: str) -> FillDetails | None: ...
 
 
 class Choice:
@@ -69,7 +69,7 @@ class Choice:
         self._reason = "not connected yet"
         self._unproven_since: datetime | None = None
 
-    def hear(self, event: Mapping[str, JsonValue], now: datetime) -> list[News]:
+    def hear(self, event: Mapping[str, JsonValue], now: datetime) -> list[Notification]:
         """Return what an event is worth saying; most are worth nothing."""
         kind = event.get("event")
         if "missed" in event:
@@ -87,13 +87,13 @@ class Choice:
             return [self._news(now, self._needs_you(event, now), grave=True)]
         return []
 
-    def due(self, now: datetime) -> list[News]:
+    def due(self, now: datetime) -> list[Notification]:
         """Return what has become worth saying by the mere passing of time."""
         return [*self._down_too_long(now), *self._still_unproven(now)]
 
     # The link
 
-    def _link(self, event: Mapping[str, JsonValue], now: datetime) -> list[News]:
+    def _link(self, event: Mapping[str, JsonValue], now: datetime) -> list[Notification]:
         self._reason = str(event.get("reason"))
         if not event.get("subscribed"):
             if self._down_since is None:
@@ -105,7 +105,7 @@ class Choice:
             return []
         return [self._news(now, f"LINK UP again, after {_span(now - since)} without fills")]
 
-    def _down_too_long(self, now: datetime) -> list[News]:
+    def _down_too_long(self, now: datetime) -> list[Notification]:
         since = self._down_since
         if since is None or self._down_told or now - since < self._link_down or self._planned(now):
             return []
@@ -115,7 +115,7 @@ class Choice:
 
     # The day
 
-    def _still_unproven(self, now: datetime) -> list[News]:
+    def _still_unproven(self, now: datetime) -> list[Notification]:
         if self._unproven_since is None or now - self._unproven_since < SETTLING:
             return []
         self._unproven_since = None
@@ -144,7 +144,7 @@ class Choice:
         realized = f"; realized {facts.realized}" if facts.realized else ""
         return f"SHUT {name}: {facts.fill.what}, by {facts.rule}{realized}{_late(facts.fill, now)}"
 
-    def _alert(self, event: Mapping[str, JsonValue]) -> tuple[AlertFacts | None, str]:
+    def _alert(self, event: Mapping[str, JsonValue]) -> tuple[AlertDetails | None, str]:
         name = str(event.get("alert"))
         return self._lookup.alert(name, str(event.get("created_at"))), name
 
@@ -159,13 +159,13 @@ class Choice:
         late = _late(facts, now)
         return f"NEEDS YOU ({note}): {facts.what}{late}{why}; settle it: tracker inbox ({exec_id})"
 
-    def _news(self, now: datetime, text: str, *, grave: bool = False) -> News:
+    def _news(self, now: datetime, text: str, *, grave: bool = False) -> Notification:
         """Make one line of it, with its time, since it may arrive late."""
         line = _cut(_CONTROL.sub(" ", self._mask(text)), LONGEST_LINE)
-        return News(f"{now.astimezone(UTC):%H:%M:%S} UTC {line}", grave)
+        return Notification(f"{now.astimezone(UTC):%H:%M:%S} UTC {line}", grave)
 
 
-def letter(news: Sequence[News], dropped: int = 0) -> tuple[str, str]:
+def letter(news: Sequence[Notification], dropped: int = 0) -> tuple[str, str]:
     """Return title and body for several messages; `dropped` ones before them were never sent."""
     grave = any(each.grave for each in news)
     lines = [each.text for each in news]
@@ -174,14 +174,14 @@ def letter(news: Sequence[News], dropped: int = 0) -> tuple[str, str]:
     return "Order tracker: look at this" if grave else "Order tracker", "\n".join(lines)
 
 
-def trial_news(now: datetime) -> News:
+def trial_news(now: datetime) -> Notification:
     """Return what `tracker notify` sends."""
-    return News(
+    return Notification(
         f"{now.astimezone(UTC):%H:%M:%S} UTC This is a test of the order tracker: messages arrive here"
     )
 
 
-def _late(fill: FillFacts, now: datetime) -> str:
+def _late(fill: FillDetails, now: datetime) -> str:
     if now - fill.time < LATE:
         return ""
     return f" (filled {fill.time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC)"

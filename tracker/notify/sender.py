@@ -29,13 +29,13 @@ from tenacity import (
 
 from tracker.core.model import JsonValue
 from tracker.notify.apprise_services import Service
-from tracker.notify.messages import Choice, News, letter
+from tracker.notify.messages import Choice, Notification, letter
 
 _TICK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryLimits:
     """Bound what is kept and how long it is tried; times in seconds."""
 
     queue: int = 100
@@ -54,7 +54,7 @@ class NotTaken(Exception):
     """Say why a service did not take a message."""
 
 
-class Carrier:
+class Sender:
     """Call one service, in a thread that nobody waits for at the end: it may hang for ever."""
 
     def __init__(self, service: Service, seconds: float) -> None:
@@ -94,15 +94,15 @@ class Carrier:
             raise NotTaken(reason)
 
 
-class Outlet:
+class Channel:
     """Send to one url what it is given, oldest first, for ever."""
 
-    def __init__(self, service: Service, patience: Patience, now: Callable[[], datetime]) -> None:
+    def __init__(self, service: Service, patience: RetryLimits, now: Callable[[], datetime]) -> None:
         self.label = service.label
-        self._carrier = Carrier(service, patience.attempt)
+        self._carrier = Sender(service, patience.attempt)
         self._patience = patience
         self._now = now
-        self._waiting: deque[News] = deque()
+        self._waiting: deque[Notification] = deque()
         self._under_way = 0
         self._dropped_before = 0
         self._news = asyncio.Event()
@@ -118,7 +118,7 @@ class Outlet:
         """Count what is not sent yet."""
         return len(self._waiting) + self._under_way
 
-    def put(self, news: News) -> None:
+    def put(self, news: Notification) -> None:
         """Take a message; never waits, never raises."""
         if len(self._waiting) >= self._patience.queue:
             self._waiting.popleft()
@@ -177,7 +177,7 @@ class Outlet:
         self.trouble = str(error)
 
 
-class Courier:
+class Notifier:
     """Follow the events of a feed and tell every url what `choice` finds worth telling."""
 
     def __init__(
@@ -186,10 +186,10 @@ class Courier:
         choice: Choice,
         *,
         now: Callable[[], datetime],
-        patience: Patience | None = None,
+        patience: RetryLimits | None = None,
     ) -> None:
-        self._patience = patience or Patience()
-        self._outlets = [Outlet(service, self._patience, now) for service in services]
+        self._patience = patience or RetryLimits()
+        self._outlets = [Channel(service, self._patience, now) for service in services]
         self._choice = choice
         self._now = now
         self._heard = 0
@@ -256,7 +256,7 @@ class Courier:
             self._tell(self._choice.due)
             await asyncio.sleep(_TICK_SECONDS)
 
-    def _tell(self, choose: Callable[[datetime], list[News]]) -> None:
+    def _tell(self, choose: Callable[[datetime], list[Notification]]) -> None:
         try:
             chosen = choose(self._now())
         except Exception:
@@ -278,14 +278,16 @@ def _mourn(task: asyncio.Task[None]) -> None:
         logger.opt(exception=error).error("{} ended, no more messages are sent by it", task.get_name())
 
 
-async def try_out(services: Sequence[Service], news: News, *, seconds: float = 30.0) -> list[dict[str, Any]]:
+async def try_out(
+    services: Sequence[Service], news: Notification, *, seconds: float = 30.0
+) -> list[dict[str, Any]]:
     """Send one message to each service, once and at the same time; returns what came of it, in order."""
 
     async def one(service: Service) -> dict[str, Any]:
         reason = ""
         title, body = letter([news])
         try:
-            await Carrier(service, seconds).carry(title, body, grave=news.grave)
+            await Sender(service, seconds).carry(title, body, grave=news.grave)
         except NotTaken as error:
             reason = str(error)
         return {"url": service.label, "sent": not reason, "reason": reason or None}

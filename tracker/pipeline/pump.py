@@ -21,7 +21,7 @@ import msgspec
 from loguru import logger
 from msgspec.structs import replace
 
-from tracker.core.alert_updates import ClosingPolicy, Event, EventKind
+from tracker.core.alert_updates import ClosingPolicy, EventKind, TrackerEvent
 from tracker.core.ledger import Ledger
 from tracker.core.model import (
     AlertId,
@@ -32,13 +32,13 @@ from tracker.core.model import (
     Match,
     Outcome,
     Source,
-    StoreAway,
+    StoreUnavailable,
     Undecodable,
 )
 from tracker.core.ports import AlertStore
 from tracker.core.state import ALERTS, EXECUTIONS, OUTBOX, AlertState, Delivery, alert_text
 from tracker.journal.journal import KEPT, REMOVING, Arriving, Journal, JournalFailed
-from tracker.pipeline.store_changes import Comparison, MatchAlerts
+from tracker.pipeline.store_changes import MatchAlerts, StoreChanges
 
 _BATCH: Final = 3000
 _FLOOD: Final = 50
@@ -66,7 +66,7 @@ class PumpCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Away:
+class StoreOutage:
     """Say since when the store is away, and why."""
 
     since: datetime
@@ -108,7 +108,7 @@ class Pump:
         accounts: Sequence[str] = (),
         zone: tzinfo = UTC,
         retry_for: timedelta = timedelta(minutes=15),
-        on_event: Callable[[Event], None] = lambda event: None,
+        on_event: Callable[[TrackerEvent], None] = lambda event: None,
         on_written: OnWritten = lambda updates, outcomes, at: None,
         want_sweep: Callable[[str], None] = lambda reason: None,
     ) -> None:
@@ -123,7 +123,7 @@ class Pump:
         self._on_written = on_written
         self._want_sweep = want_sweep
         self._ledger = Ledger(self._book, self._decide, policy=policy, accounts=accounts, zone=zone)
-        self._comparison = Comparison(
+        self._comparison = StoreChanges(
             self._book, store, match_alerts, self._ledger.passes_over, now=now, retry_for=retry_for
         )
         self._kept: set[str] = set()
@@ -135,12 +135,12 @@ class Pump:
         self._preparing: Future[None] | None = None
         self._writing: _Writing | None = None
         """What was begun to be put in place when frames were decided as they came."""
-        self._untold: list[Event] = []
+        self._untold: list[TrackerEvent] = []
         self._failure: Exception | None = None
         self._wake = asyncio.Event()
         self._look = asyncio.Event()
         self.counts = PumpCounts()
-        self.away: dict[str, Away] = {}
+        self.away: dict[str, StoreOutage] = {}
         """Why the store cannot be read, or written, and since when."""
 
     def take(self, session: int, received_at: datetime, frames: Arriving) -> None:
@@ -254,7 +254,7 @@ class Pump:
         self._untold += events
         return len(frames)
 
-    def _decide_all(self, frames: Sequence[Frame], advance: Callable[[int], None]) -> list[Event]:
+    def _decide_all(self, frames: Sequence[Frame], advance: Callable[[int], None]) -> list[TrackerEvent]:
         """Apply frames in an open step; returns what is to be told once it is committed."""
         for frame in frames:
             self._deciding = frame.seq
@@ -290,7 +290,7 @@ class Pump:
         self._journal.considered(self._deciding, execution.key, candidates)
         return self._match(execution, candidates)
 
-    def _count(self, event: Event) -> None:
+    def _count(self, event: TrackerEvent) -> None:
         if event.kind in (EventKind.FILL, EventKind.CORRECTION):
             self.counts.fills += event.kind is EventKind.FILL
             booked = self._book.get(EXECUTIONS, f"{event.what['account']} {event.what['exec_id']}")
@@ -343,7 +343,7 @@ class Pump:
         self._tell()
         try:
             outcomes, now = await under_way
-        except StoreAway as error:
+        except StoreUnavailable as error:
             self._lost("written", error)
             # Its traceback leads to this frame. Would that lead back to it, all that was read of the file in
             # vain would stay in memory until the collector comes by: megabytes while a file is away.
@@ -400,20 +400,20 @@ class Pump:
     async def _refresh(self) -> bool:
         try:
             changed = await self._in_worker(self._store.refresh)
-        except StoreAway as error:
+        except StoreUnavailable as error:
             self._lost("read", error)
             return False
         self._found("read")
         return changed
 
-    def _lost(self, verb: str, error: StoreAway) -> None:
+    def _lost(self, verb: str, error: StoreUnavailable) -> None:
         """Remember that the store is away; a full disk is not waited for."""
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreFull(f"{error}; free space, then start the tracker again") from error
         before = self.away.get(verb)
         if before is None or before.reason != str(error):
             logger.warning("the alert store cannot be {}: {}", verb, error)
-        self.away[verb] = Away(before.since if before is not None else self._now(), str(error))
+        self.away[verb] = StoreOutage(before.since if before is not None else self._now(), str(error))
 
     def _found(self, verb: str) -> None:
         if self.away.pop(verb, None) is not None:

@@ -14,14 +14,14 @@ from typing import NamedTuple
 from tracker.core.alert_updates import stakes_of
 from tracker.core.model import Alert, AlertId, Ambiguous, Execution, ExecutionKey, Match, Matched, Source
 from tracker.core.ports import AlertStore
-from tracker.core.state import ALERTS, EXECUTIONS, AlertState, Book, Booked, alert_text
+from tracker.core.state import ALERTS, EXECUTIONS, AlertState, BookedExecution, LedgerState, alert_text
 
 MatchAlerts = Callable[[Execution, Sequence[Alert]], Match]
 Note = tuple[Source, tuple[str, ...]]
 """A frame of our own that is to be journalled."""
 
 
-class Found(NamedTuple):
+class StoreDifferences(NamedTuple):
     """Hold what a comparison found."""
 
     notes: list[Note]
@@ -29,7 +29,7 @@ class Found(NamedTuple):
     """The records that show something else than was decided."""
 
 
-class Comparison:
+class StoreChanges:
     """Compare one store with one book, again and again.
 
     `passes_over` says why an execution is never matched, empty where it may be. A fill is decided again for
@@ -38,7 +38,7 @@ class Comparison:
 
     def __init__(
         self,
-        book: Book,
+        book: LedgerState,
         store: AlertStore,
         match_alerts: MatchAlerts,
         passes_over: Callable[[Execution], str],
@@ -57,12 +57,12 @@ class Comparison:
         }
         """The fills without an alert, and what was noted of each last."""
 
-    def unanswered(self, booked: Booked) -> None:
+    def unanswered(self, booked: BookedExecution) -> None:
         """Take a fill that was decided just now; without an alert it is decided again for a while."""
         if not isinstance(booked.match, Matched):
             self._unanswered[booked.key] = None
 
-    def find(self) -> Found:
+    def find(self) -> StoreDifferences:
         """Compare every record that was ever written, and decide again what found no alert."""
         notes: list[Note] = []
         undone: list[AlertState] = []
@@ -83,7 +83,7 @@ class Comparison:
             elif state.successor is None and not state.shut and (heir := self._heir(state)) is not None:
                 notes.append((Source.STORE, ("replaced", *_fields(state.alert), *_fields(heir.id))))
         notes += self._rematches()
-        return Found(notes, undone)
+        return StoreDifferences(notes, undone)
 
     def _missing(self, state: AlertState) -> Note:
         """Tell what became of a record that is no longer there: replaced by a like one, or gone."""
@@ -130,14 +130,14 @@ class Comparison:
                 self._unanswered[key] = match
                 yield Source.STORE, ("rematch", *key)
 
-    def _recent(self) -> list[Booked]:
+    def _recent(self) -> list[BookedExecution]:
         now = self._now()
         days = {(now - self._retry_for).date(), now.date()}
         rows = [row for day in days for row in self._book.find(EXECUTIONS, "day", day.isoformat())]
         return [row for row in rows if row.received_at >= now - self._retry_for]
 
 
-def _same_contract(alert: Alert, booked: Booked) -> bool:
+def _same_contract(alert: Alert, booked: BookedExecution) -> bool:
     """Tell whether a record speaks of the contract of an execution."""
     contract = booked.execution.contract
     if contract.con_id in alert.con_ids:

@@ -24,7 +24,7 @@ from tracker.core.model import (
     Rule,
     Unmatched,
 )
-from tracker.core.state import FEES, Book, Booked
+from tracker.core.state import FEES, BookedExecution, LedgerState
 
 Json: TypeAlias = dict[str, Any]
 """An object of an answer; JSON-ready."""
@@ -59,7 +59,7 @@ def _words(contract: Contract) -> str:
     return " ".join(str(part) for part in parts if part not in (None, ""))
 
 
-def fill_json(book: Book, row: Booked) -> Json:
+def fill_json(book: LedgerState, row: BookedExecution) -> Json:
     """Describe one fill: what the broker said, and in short what the tracker made of it."""
     execution = row.execution
     fee = book.get(FEES, execution.exec_id)
@@ -93,7 +93,7 @@ def fill_json(book: Book, row: Booked) -> Json:
     }
 
 
-def outcome(row: Booked) -> str:
+def outcome(row: BookedExecution) -> str:
     """Say in one line what became of a fill."""
     touched = ", ".join(owner.name for owner in row.owners)
     if row.superseded_by:
@@ -112,7 +112,7 @@ def outcome(row: Booked) -> str:
     return why_not(row.match)
 
 
-def _rules(row: Booked) -> list[str]:
+def _rules(row: BookedExecution) -> list[str]:
     return list(dict.fromkeys(matched_by(row, owner) for owner in row.owners))
 
 

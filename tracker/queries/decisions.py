@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from tracker.core.alerters import AlerterNames
 from tracker.core.matching import contradiction
 from tracker.core.model import Alert, AlertId, ExecutionKey, Matched, Rule
-from tracker.core.state import EXECUTIONS, OUTBOX, Attention, Book, Booked, Delivery, alert_text
+from tracker.core.state import (
+    EXECUTIONS,
+    OUTBOX,
+    Attention,
+    BookedExecution,
+    Delivery,
+    LedgerState,
+    alert_text,
+)
 from tracker.queries.as_json import Json, alert_json, fill_json, outcome, update_json
 from tracker.queries.lookup import alert_named, execution_named
 from tracker.status.protocol import CommandError, quoted
@@ -30,14 +38,14 @@ class Decision:
     before: tuple[AlertId, ...] = ()
     """The records that it touched until now."""
 
-    def taken(self, book: Book) -> bool:
+    def taken(self, book: LedgerState) -> bool:
         """Tell whether the book shows the decision."""
         row = _row(book, self.key)
         return row.dismissed if self.alert is None else _is_assigned(row, self.alert)
 
 
 def assignment(
-    book: Book,
+    book: LedgerState,
     alerts: Sequence[Alert],
     names: AlerterNames,
     *,
@@ -74,7 +82,7 @@ def assignment(
     return Decision(row.key, note, found.id, row.owners)
 
 
-def dismissal(book: Book, exec_id: str, account: str = "") -> Decision:
+def dismissal(book: LedgerState, exec_id: str, account: str = "") -> Decision:
     """Decide that a fill needs nobody any longer; raises CommandError where it needs nobody now."""
     row = execution_named(book, exec_id, account)
     if row.dismissed:
@@ -88,7 +96,7 @@ def dismissal(book: Book, exec_id: str, account: str = "") -> Decision:
     return Decision(row.key, ("dismiss", *row.key))
 
 
-def _check_counted(row: Booked) -> None:
+def _check_counted(row: BookedExecution) -> None:
     exec_id = row.execution.exec_id
     if row.superseded_by:
         raise CommandError(
@@ -102,29 +110,29 @@ def _check_counted(row: Booked) -> None:
         )
 
 
-def _is_assigned(row: Booked, alert: AlertId) -> bool:
+def _is_assigned(row: BookedExecution, alert: AlertId) -> bool:
     return isinstance(row.match, Matched) and row.match.alerts == ((alert, Rule.PERSON),)
 
 
-def _row(book: Book, key: ExecutionKey) -> Booked:
+def _row(book: LedgerState, key: ExecutionKey) -> BookedExecution:
     row = book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
     if row is None:
         raise CommandError("not_found", f"no execution {quoted(key.exec_id)} is in the journal any longer")
     return row
 
 
-def delivered(book: Book, decision: Decision) -> bool:
+def delivered(book: LedgerState, decision: Decision) -> bool:
     """Tell whether the store was given, or refused, all that a decision changed."""
     return all(delivery.state != "pending" for delivery in _deliveries(book, decision))
 
 
-def _deliveries(book: Book, decision: Decision) -> list[Delivery]:
+def _deliveries(book: LedgerState, decision: Decision) -> list[Delivery]:
     touched = dict.fromkeys((*(() if decision.alert is None else (decision.alert,)), *decision.before))
     rows = (book.get(OUTBOX, alert_text(alert)) for alert in touched)
     return [row for row in rows if row is not None]
 
 
-def what_came_of_it(book: Book, decision: Decision) -> Json:
+def what_came_of_it(book: LedgerState, decision: Decision) -> Json:
     """Return the fill as it stands now, and what each alert that the decision touched will show."""
     row = _row(book, decision.key)
     answer: Json = {"done": bool(decision.note), "fill": fill_json(book, row)}

@@ -34,7 +34,7 @@ from tracker.core.model import (
     Side,
     Source,
 )
-from tracker.core.state import OUTBOX, MemoryBook
+from tracker.core.state import OUTBOX, MemoryLedgerState
 from tracker.queries.as_json import Json, contract_json, decision_json, update_json
 from tracker.status.protocol import CommandError, quoted
 from tracker.stores.alert_file import AlertFile
@@ -48,7 +48,7 @@ _STATUS: Final = {Matched: "would_open", Ambiguous: "ambiguous"}
 
 
 @dataclass(frozen=True, slots=True)
-class Imagined:
+class MadeUpFill:
     """Describe the fill to try: a stock's, or with strike, right and expiry an option's."""
 
     symbol: str
@@ -94,7 +94,7 @@ class Imagined:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class DryRun:
     """Hold what a fill would do: the decision, and what each record would show."""
 
     execution: Execution
@@ -103,27 +103,27 @@ class Trial:
 
 
 def try_out(
-    imagined: Imagined,
+    imagined: MadeUpFill,
     candidates: Callable[[Execution], Sequence[Alert]],
     *,
     names: AlerterNames,
     early_fill: timedelta,
     policy: ClosingPolicy,
     now: datetime,
-) -> Trial:
+) -> DryRun:
     """Match a made-up fill against the store's candidates, and apply it to an empty ledger."""
     execution = imagined.execution(now)
     match = match_execution(execution, candidates(execution), early_fill=early_fill, names=names)
-    book = MemoryBook()
+    book = MemoryLedgerState()
     ledger = Ledger(book, lambda execution: match, policy=policy)
     frame = Frame(1, now, 1, Source.BROKER, ("11",))
     ledger.apply(frame, execution)
     ledger.settle(frame)
     updates = sorted((row.update for row in book.every(OUTBOX)), key=lambda update: update.alert.name)
-    return Trial(execution, match, tuple(updates))
+    return DryRun(execution, match, tuple(updates))
 
 
-def trial_json(trial: Trial, copy: Path | None) -> Json:
+def trial_json(trial: DryRun, copy: Path | None) -> Json:
     """Return the answer; `payload` is what the first alert would show, `opens` says it for each."""
     execution = trial.execution
     rules = dict(trial.match.alerts) if isinstance(trial.match, Matched) else {}
@@ -174,7 +174,7 @@ def write_copy(
     return copy
 
 
-def imagine(given: Mapping[str, object]) -> Imagined:
+def imagine(given: Mapping[str, object]) -> MadeUpFill:
     """Read what somebody typed into a fill to try; raises CommandError.
 
     Keys: symbol; side BUY or SELL; quantity; strike, right (C or P) and expiry (as an alert's), all three or
@@ -196,7 +196,7 @@ def imagine(given: Mapping[str, object]) -> Imagined:
     side = texts.get("side", "BUY").upper()
     if side not in ("BUY", "SELL"):
         raise CommandError("bad_request", f"side {quoted(texts['side'])} is neither BUY nor SELL")
-    return Imagined(
+    return MadeUpFill(
         symbol=texts["symbol"].upper(),
         side=Side(side),
         quantity=_positive("quantity", texts.get("quantity", "1")),

@@ -17,7 +17,7 @@ from typing import Final
 from tracker.core.alert_updates import instant
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import CommissionReport
-from tracker.core.state import ALERTS, EXECUTIONS, FEES, Book, Booked
+from tracker.core.state import ALERTS, EXECUTIONS, FEES, BookedExecution, LedgerState
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, fill_json
 from tracker.queries.lookup import alerts_named, check_alert_name, days_since, no_such_alert, states_named
@@ -49,7 +49,7 @@ def fills(journal: Journal, selection: Selection, names: AlerterNames, limit: in
 
     Raises CommandError for an alert that never had a fill.
     """
-    kept: deque[Booked] = deque(maxlen=limit)
+    kept: deque[BookedExecution] = deque(maxlen=limit)
     total = 0
     for row in selected(journal, selection, names):
         kept.append(row)
@@ -65,7 +65,7 @@ def fills(journal: Journal, selection: Selection, names: AlerterNames, limit: in
     }
 
 
-def selected(journal: Journal, selection: Selection, names: AlerterNames) -> Iterator[Booked]:
+def selected(journal: Journal, selection: Selection, names: AlerterNames) -> Iterator[BookedExecution]:
     """Yield the fills selected, day of receipt by day of receipt; raises CommandError."""
     wanted = _filter(selection)
     if selection.alert:
@@ -77,8 +77,8 @@ def selected(journal: Journal, selection: Selection, names: AlerterNames) -> Ite
         journal.book.committed()
 
 
-def _filter(selection: Selection) -> Callable[[Booked], bool]:
-    def wanted(row: Booked) -> bool:
+def _filter(selection: Selection) -> Callable[[BookedExecution], bool]:
+    def wanted(row: BookedExecution) -> bool:
         return (
             (selection.since is None or row.execution.time >= selection.since)
             and selection.account in ("", row.execution.account)
@@ -88,7 +88,7 @@ def _filter(selection: Selection) -> Callable[[Booked], bool]:
     return wanted
 
 
-def _of_alert(book: Book, name: str, names: AlerterNames) -> list[Booked]:
+def _of_alert(book: LedgerState, name: str, names: AlerterNames) -> list[BookedExecution]:
     """Return the fills that touched an alert of this name, now or before a record replaced another."""
     check_alert_name(name)
     states = states_named(book, name, names)
@@ -101,7 +101,7 @@ def _of_alert(book: Book, name: str, names: AlerterNames) -> list[Booked]:
     return sorted(touched, key=lambda row: row.moment)
 
 
-def csv_lines(book: Book, rows: Iterable[Booked]) -> Iterator[str]:
+def csv_lines(book: LedgerState, rows: Iterable[BookedExecution]) -> Iterator[str]:
     """Yield fills as lines of CSV without their ends, a heading first.
 
     Numbers are written exactly as the broker gave them, times in UTC. A text that a spreadsheet would take
@@ -118,7 +118,7 @@ def _line(cells: Iterable[object]) -> str:
     return text.getvalue()
 
 
-def _cells(row: Booked, fee: CommissionReport | None) -> list[object]:
+def _cells(row: BookedExecution, fee: CommissionReport | None) -> list[object]:
     execution, contract = row.execution, row.execution.contract
     return [
         instant(execution.time),

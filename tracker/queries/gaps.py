@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tracker.core.alert_updates import instant
 from tracker.core.completeness import REACH, proven_until
-from tracker.core.state import GAPS, Book
+from tracker.core.state import GAPS, LedgerState
 from tracker.core.state_rows import Gap
 from tracker.status.protocol import CommandError, quoted
 
@@ -19,7 +19,7 @@ WARN_BEFORE: Final = timedelta(minutes=30)
 """How long before midnight an unproven day is worth a warning."""
 
 
-def gaps(book: Book, *, everything: bool = False) -> dict[str, Any]:
+def gaps(book: LedgerState, *, everything: bool = False) -> dict[str, Any]:
     """Return the open gaps, with `everything` the closed ones too, oldest first."""
     rows = book.every(GAPS) if everything else book.find(GAPS, "open", "1")
     found = sorted(rows, key=lambda gap: gap.day)
@@ -30,7 +30,7 @@ def gaps(book: Book, *, everything: bool = False) -> dict[str, Any]:
     }
 
 
-def acceptance(book: Book, day: str) -> tuple[str, ...]:
+def acceptance(book: LedgerState, day: str) -> tuple[str, ...]:
     """Return the note by which a person closes a gap; raises CommandError where there is none that day."""
     try:
         wanted = date.fromisoformat(day)
@@ -42,7 +42,7 @@ def acceptance(book: Book, day: str) -> tuple[str, ...]:
     return "gap_accepted", wanted.isoformat()
 
 
-def warning(book: Book, now: datetime, zone: tzinfo) -> str:
+def warning(book: LedgerState, now: datetime, zone: tzinfo) -> str:
     """Return what to say before midnight while today is unproven; empty while there is no need."""
     local = now.astimezone(zone)
     midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)

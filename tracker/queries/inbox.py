@@ -13,7 +13,14 @@ from typing import NamedTuple
 from tracker.core.alert_updates import instant
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import JsonValue
-from tracker.core.state import EXECUTIONS, UNDECODED, Attention, Book, Booked, Undecoded
+from tracker.core.state import (
+    EXECUTIONS,
+    UNDECODED,
+    Attention,
+    BookedExecution,
+    LedgerState,
+    UndecodableFrame,
+)
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, decision_json, fill_json
 from tracker.queries.fills import Selection, selected
@@ -65,33 +72,35 @@ def inbox(
     return answer
 
 
-def needing(book: Book) -> list[Booked]:
+def needing(book: LedgerState) -> list[BookedExecution]:
     """Return the fills that need a person, oldest first."""
     rows = [row for reason in REASONS for row in book.find(EXECUTIONS, "inbox", reason.value)]
     return sorted(rows, key=lambda row: row.moment)
 
 
-def not_ours(row: Booked) -> bool:
+def not_ours(row: BookedExecution) -> bool:
     """Tell whether a fill touched no alert and needs nobody, or a person said that it does not."""
     return row.folded and not row.owners and (row.attention is Attention.NONE or row.dismissed)
 
 
-def _days(rows: Iterable[Booked]) -> list[datetime]:
+def _days(rows: Iterable[BookedExecution]) -> list[datetime]:
     return [row.received_at for row in rows]
 
 
-def _combo_of(row: Booked) -> Combo:
+def _combo_of(row: BookedExecution) -> Combo:
     return Combo(row.execution.account, row.execution.perm_id)
 
 
-def _combos(book: Book, shown: Sequence[Booked], days: Iterable[str]) -> Mapping[Combo, list[Booked]]:
+def _combos(
+    book: LedgerState, shown: Sequence[BookedExecution], days: Iterable[str]
+) -> Mapping[Combo, list[BookedExecution]]:
     """Return the executions of each combo order that a fill shown is a leg of, its own line first.
 
     Lines and legs share the permId; they are looked for on the days of receipt of what is shown.
     """
     wanted = {_combo_of(row) for row in shown if row.execution.perm_id > 0}
     last = max((row.received_at for row in shown), default=None)
-    found: dict[Combo, list[Booked]] = {}
+    found: dict[Combo, list[BookedExecution]] = {}
     for day in days:
         if last is None or day > last.date().isoformat():
             break
@@ -105,7 +114,7 @@ def _combos(book: Book, shown: Sequence[Booked], days: Iterable[str]) -> Mapping
     }
 
 
-def _item(book: Book, row: Booked, combos: Mapping[Combo, object]) -> Json:
+def _item(book: LedgerState, row: BookedExecution, combos: Mapping[Combo, object]) -> Json:
     return {
         "needs": row.attention.value or None,
         "combo": row.execution.perm_id if _combo_of(row) in combos else None,
@@ -114,7 +123,7 @@ def _item(book: Book, row: Booked, combos: Mapping[Combo, object]) -> Json:
     }
 
 
-def _combo_json(book: Book, combo: Combo, rows: Iterable[Booked]) -> Json:
+def _combo_json(book: LedgerState, combo: Combo, rows: Iterable[BookedExecution]) -> Json:
     lines: list[JsonValue] = []
     legs: list[JsonValue] = []
     for row in rows:
@@ -122,7 +131,7 @@ def _combo_json(book: Book, combo: Combo, rows: Iterable[Booked]) -> Json:
     return {"account": combo.account, "perm_id": combo.perm_id, "lines": lines, "legs": legs}
 
 
-def _unreadable(journal: Journal, row: Undecoded) -> Json:
+def _unreadable(journal: Journal, row: UndecodableFrame) -> Json:
     frame = journal.frame(row.seq)
     return {
         "frame": row.seq,

@@ -14,7 +14,7 @@ from typing import Final
 
 from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.model import Alert, AlertId
-from tracker.core.state import ALERTS, EXECUTIONS, AlertState, Book, Booked
+from tracker.core.state import ALERTS, EXECUTIONS, AlertState, BookedExecution, LedgerState
 from tracker.status.protocol import CommandError, quoted
 
 _DAYS: Final = re.compile(r"(\d{1,5})\s*d(ays?)?")
@@ -55,7 +55,7 @@ def days_since(days: Iterable[str], since: datetime | None) -> list[str]:
     return [day for day in days if day >= first]
 
 
-def executions_named(book: Book, exec_id: str, account: str = "") -> list[Booked]:
+def executions_named(book: LedgerState, exec_id: str, account: str = "") -> list[BookedExecution]:
     """Return what is booked under an execId, one row per account; raises CommandError where nothing is."""
     rows = [
         row
@@ -72,7 +72,7 @@ def executions_named(book: Book, exec_id: str, account: str = "") -> list[Booked
     return sorted(rows, key=lambda row: row.execution.account)
 
 
-def execution_named(book: Book, exec_id: str, account: str = "") -> Booked:
+def execution_named(book: LedgerState, exec_id: str, account: str = "") -> BookedExecution:
     """Return the one execution that is meant; raises CommandError where several accounts have it."""
     rows = executions_named(book, exec_id, account)
     if len(rows) > 1:
@@ -133,7 +133,7 @@ def no_such_alert(text: str, known: Iterable[str], where: str) -> CommandError:
     return CommandError("not_found", f"no alert {quoted(text)} is {where}{hint}")
 
 
-def states_named(book: Book, text: str, names: AlerterNames) -> list[AlertState]:
+def states_named(book: LedgerState, text: str, names: AlerterNames) -> list[AlertState]:
     """Return what the tracker knows of the records of that name, oldest first."""
     found = book.find(ALERTS, "name", text)
     if not found:

@@ -17,9 +17,9 @@ from typing import Any, Final, TypeVar
 
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.alerters import AlerterNames
-from tracker.core.model import Source, StoreAway
+from tracker.core.model import Source, StoreUnavailable
 from tracker.core.ports import AlertStore
-from tracker.core.state import GAPS, Book
+from tracker.core.state import GAPS, LedgerState
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.queries import decisions
 from tracker.queries.alerts import alerts
@@ -30,7 +30,15 @@ from tracker.queries.gaps import acceptance, gaps
 from tracker.queries.inbox import inbox
 from tracker.queries.lookup import is_alert_name, read_since
 from tracker.queries.why import StoreNow, why_alert, why_execution
-from tracker.status.protocol import Answer, Command, CommandError, Request, always, quoted, with_argument
+from tracker.status.protocol import (
+    Answer,
+    CommandError,
+    Request,
+    SocketCommand,
+    always,
+    quoted,
+    with_argument,
+)
 
 MOST: Final = 1000
 """The most rows of one answer, and its default."""
@@ -43,7 +51,7 @@ Reply = TypeVar("Reply")
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class QueryContext:
     """Hold what the answers are about; plain values and read-only views."""
 
     store: AlertStore
@@ -79,7 +87,7 @@ class Ground:
         return trial_json(found, copy)
 
 
-class Questions:
+class SocketCommands:
     """Answer them beside a running pump.
 
     `wake` tells the pump of new frames. Whoever runs this runs `failure` beside it.
@@ -88,7 +96,7 @@ class Questions:
     def __init__(
         self,
         journal: Journal,
-        ground: Ground,
+        ground: QueryContext,
         *,
         accounts: Collection[str],
         wake: Callable[[], None],
@@ -103,19 +111,19 @@ class Questions:
         self._broke = asyncio.Event()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="questions")
 
-    def commands(self) -> dict[str, Command]:
+    def commands(self) -> dict[str, SocketCommand]:
         """Return the commands by name."""
         return {
-            "fills": Command(self._fills, "list fills: since, alert, account, limit"),
-            "inbox": Command(self._inbox, "list what needs a person: since, all, limit"),
-            "why": Command(self._why, "account for an execution or an alert: of, account"),
-            "alerts": Command(self._alerts, "list the alerts: alert, open, limit"),
-            "test": Command(self._test, "say what a made-up fill would do", with_argument("commit")),
-            "assign": Command(self._assign, "assign a fill: exec_id, alert, account", always),
-            "gaps": Command(
+            "fills": SocketCommand(self._fills, "list fills: since, alert, account, limit"),
+            "inbox": SocketCommand(self._inbox, "list what needs a person: since, all, limit"),
+            "why": SocketCommand(self._why, "account for an execution or an alert: of, account"),
+            "alerts": SocketCommand(self._alerts, "list the alerts: alert, open, limit"),
+            "test": SocketCommand(self._test, "say what a made-up fill would do", with_argument("commit")),
+            "assign": SocketCommand(self._assign, "assign a fill: exec_id, alert, account", always),
+            "gaps": SocketCommand(
                 self._gaps, "list the days that are not proven: all; accept DAY", with_argument("accept")
             ),
-            "dismiss": Command(self._dismiss, "dismiss a fill: exec_id, account", always),
+            "dismiss": SocketCommand(self._dismiss, "dismiss a fill: exec_id, account", always),
         }
 
     async def failure(self) -> None:
@@ -173,7 +181,7 @@ class Questions:
         commit = _flag(request, "commit")
         try:
             return await self._in_worker(lambda: self._ground.trial(given, commit=commit))
-        except StoreAway as error:
+        except StoreUnavailable as error:
             raise CommandError("store_away", str(error)) from None
 
     def _since(self, request: Request, default: str) -> datetime | None:
@@ -253,7 +261,7 @@ class Questions:
             await asyncio.sleep(_TICK)
 
 
-def _is_open(book: Book, day: str) -> bool:
+def _is_open(book: LedgerState, day: str) -> bool:
     gap = book.get(GAPS, day)
     return gap is not None and not gap.closed_how
 

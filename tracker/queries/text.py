@@ -22,7 +22,7 @@ _OUTCOMES: Final = {
 }
 
 
-class Words:
+class TextTable:
     """Write answers; times are shown in `zone`."""
 
     def __init__(self, zone: tzinfo) -> None:

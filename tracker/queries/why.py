@@ -15,7 +15,15 @@ from tracker.core.alert_updates import instant, number, stakes_of
 from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.model import Alert, AlertId, Ambiguous, Frame, JsonValue, Source, correction_parts
 from tracker.core.ports import Shown
-from tracker.core.state import ALERTS, EXECUTIONS, AlertState, Book, Booked, alert_text, owners_of
+from tracker.core.state import (
+    ALERTS,
+    EXECUTIONS,
+    AlertState,
+    BookedExecution,
+    LedgerState,
+    alert_text,
+    owners_of,
+)
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import (
     Json,
@@ -62,7 +70,7 @@ def why_execution(journal: Journal, exec_id: str, account: str = "") -> Json:
     }
 
 
-def _execution(journal: Journal, row: Booked, notes: Sequence[Frame]) -> Json:
+def _execution(journal: Journal, row: BookedExecution, notes: Sequence[Frame]) -> Json:
     written = [
         {**alert_json(alert), **entry}
         for alert in dict.fromkeys((*row.owners, *owners_of(row.match)))
@@ -87,7 +95,7 @@ def _tells_of(entry: Json, exec_id: str) -> bool:
     return isinstance(last, dict) and last.get("exec_id") == exec_id
 
 
-def _versions(book: Book, row: Booked) -> list[Booked]:
+def _versions(book: LedgerState, row: BookedExecution) -> list[BookedExecution]:
     """Return the other versions of an execution, which a correction replaced or which replaced it."""
     execution = row.execution
     parts = correction_parts(execution.exec_id)
@@ -105,7 +113,7 @@ def _versions(book: Book, row: Booked) -> list[Booked]:
     return sorted(like, key=lambda other: other.execution.exec_id)
 
 
-def _about_execution(frame: Frame, row: Booked) -> Json | None:
+def _about_execution(frame: Frame, row: BookedExecution) -> Json | None:
     """Say what a note of ours did to the decision about a fill, None where it speaks of another."""
     name, *rest = frame.fields
     if tuple(rest[:2]) != tuple(row.key):
@@ -221,7 +229,7 @@ def _not_given(journal: Journal, alert: AlertId, read: Alert | None, now: dateti
     created = read.created_at if read is not None and read.created_at is not None else now - _LOOK_BACK
     since = max(created, now - _LOOK_BACK)
     symbol = symbol_key(read.symbol if read is not None else alert.ticker)
-    found: list[tuple[Booked, str, bool]] = []
+    found: list[tuple[BookedExecution, str, bool]] = []
     for day in days_since(journal.days(), since):
         for row in journal.book.find(EXECUTIONS, "day", day):
             if symbol_key(row.execution.contract.symbol) == symbol and row.counted:
@@ -235,7 +243,7 @@ def _not_given(journal: Journal, alert: AlertId, read: Alert | None, now: dateti
     return {"not_given": rejected, "not_given_count": len(found)}
 
 
-def _against(row: Booked, alert: AlertId) -> list[tuple[str, bool]]:
+def _against(row: BookedExecution, alert: AlertId) -> list[tuple[str, bool]]:
     if alert in row.owners:
         return []
     if isinstance(row.match, Ambiguous) and alert in row.match.alerts:

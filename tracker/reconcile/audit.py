@@ -18,10 +18,10 @@ from tracker.core.audit.inputs import BrokerView, LedgerView, StoreView
 from tracker.core.audit.rules import audit
 from tracker.core.model import Position
 from tracker.core.ports import AlertStore
-from tracker.gateway.broker_snapshot import Looked
+from tracker.gateway.broker_snapshot import BrokerSnapshot
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, contract_json
-from tracker.reconcile.flex_import import Import
+from tracker.reconcile.flex_import import FlexImport
 from tracker.reconcile.views import Watched, ledger_view, moved_since, store_view
 
 FEE_GRACE: Final = timedelta(minutes=10)
@@ -31,7 +31,7 @@ GATEWAY: Final = "the gateway"
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class AuditResult:
     """Hold one audit with the views that it compared."""
 
     ledger: LedgerView
@@ -44,11 +44,11 @@ def examine(
     store: AlertStore,
     trouble: str,
     store_name: str,
-    looked: Looked | None,
+    looked: BrokerSnapshot | None,
     *,
     watched: Watched,
     now: datetime,
-) -> Examined:
+) -> AuditResult:
     """Audit what is committed now; `looked` None says that the broker could not be asked.
 
     `trouble` says why the store cannot be read, empty where it can. Raises JournalFailed.
@@ -60,19 +60,19 @@ def examine(
     else:
         moving = {*looked.view.disturbed, *moved_since(journal.book, looked.view.asked_at, now)}
         broker = replace(looked.view, disturbed=moving)
-    return Examined(ledger, seen, audit(ledger, seen, broker, now=now, fee_grace=FEE_GRACE))
+    return AuditResult(ledger, seen, audit(ledger, seen, broker, now=now, fee_grace=FEE_GRACE))
 
 
 def answer(
-    looked: Looked | None,
-    before: Examined,
-    after: Examined,
+    looked: BrokerSnapshot | None,
+    before: AuditResult,
+    after: AuditResult,
     *,
     now: datetime,
     apply: bool,
     by: str,
     why_not: str = "",
-    imported: Import | None = None,
+    imported: FlexImport | None = None,
 ) -> Json:
     """Return the answer: what disagrees still, and what was repaired of what disagreed before."""
     left = after.found.discrepancies

@@ -20,7 +20,7 @@ from tracker.status.protocol import CommandError
 
 
 @dataclass(frozen=True, slots=True)
-class Import:
+class FlexImport:
     """Hold what a report brings."""
 
     frames: tuple[tuple[Source, tuple[str, ...]], ...]
@@ -39,7 +39,7 @@ class Import:
         }
 
 
-def prepare(journal: Journal, statements: Sequence[Statement]) -> Import:
+def prepare(journal: Journal, statements: Sequence[Statement]) -> FlexImport:
     """Return what a report adds to a journal; raises CommandError where it is another login's."""
     accounts = [statement.account for statement in statements]
     bound_to = journal.meta("mode")
@@ -53,7 +53,7 @@ def prepare(journal: Journal, statements: Sequence[Statement]) -> Import:
     wanted = [frame for row in rows for frame in frames_of(row) if not _known(journal, row, frame[1][0])]
     closes = _closes(journal, statements)
     new = sum(fields[0] == TRADE for _, fields in wanted)
-    return Import((*wanted, *map(covered, closes)), len(rows), new, tuple(closes))
+    return FlexImport((*wanted, *map(covered, closes)), len(rows), new, tuple(closes))
 
 
 def _known(journal: Journal, row: Row, kind: str) -> bool:

@@ -12,19 +12,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from tracker.core.model import StoreAway
+from tracker.core.model import StoreUnavailable
 from tracker.core.state import OUTBOX
-from tracker.gateway.broker_snapshot import Looked
+from tracker.gateway.broker_snapshot import BrokerSnapshot
 from tracker.gateway.flex import FlexUnreadable, read_report
-from tracker.gateway.reconnect import Session
+from tracker.gateway.reconnect import ReconnectingLink
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.pipeline.pump import Pump
 from tracker.queries.socket_commands import ask_journal
-from tracker.reconcile.audit import Examined, answer, examine
-from tracker.reconcile.flex_import import Import, prepare
+from tracker.reconcile.audit import AuditResult, answer, examine
+from tracker.reconcile.flex_import import FlexImport, prepare
 from tracker.reconcile.repair import repair, repaired
 from tracker.reconcile.views import Watched
-from tracker.status.protocol import Answer, Command, CommandError, Request
+from tracker.status.protocol import Answer, CommandError, Request, SocketCommand
 from tracker.wiring import AlertStores
 
 LOOK_SECONDS: Final = 60.0
@@ -41,7 +41,7 @@ class Reconciling:
         journal: Journal,
         store: AlertStores,
         pump: Pump,
-        session: Session,
+        session: ReconnectingLink,
         *,
         watched: Watched,
         now: Callable[[], datetime],
@@ -56,10 +56,10 @@ class Reconciling:
         self._look_seconds = look_seconds
         self._turn = asyncio.Lock()
 
-    def commands(self) -> dict[str, Command]:
+    def commands(self) -> dict[str, SocketCommand]:
         """Return the command by name."""
         return {
-            "reconcile": Command(
+            "reconcile": SocketCommand(
                 self._reconcile,
                 "compare ledger, store and broker: apply, flex",
                 lambda request: bool(request.get("apply") or request.get("flex")),
@@ -93,7 +93,7 @@ class Reconciling:
             imported=imported,
         )
 
-    async def _import(self, path: Path) -> Import:
+    async def _import(self, path: Path) -> FlexImport:
         try:
             statements = await asyncio.to_thread(read_report, path)
         except FlexUnreadable as error:
@@ -108,7 +108,7 @@ class Reconciling:
             self._pump.wake()
         return found
 
-    async def _look(self) -> tuple[Looked | None, str]:
+    async def _look(self) -> tuple[BrokerSnapshot | None, str]:
         """Ask the broker, and say why not where that does not succeed."""
         before = self._session.state
         # A link that is down is not waited for: the audit says so at once.
@@ -116,15 +116,15 @@ class Reconciling:
         state = self._session.state
         return looked, "" if looked is not None else f"link {state.state.value}: {state.reason}"
 
-    async def _repair(self, before: Examined, looked: Looked | None) -> Examined:
+    async def _repair(self, before: AuditResult, looked: BrokerSnapshot | None) -> AuditResult:
         try:
             alerts = await repair(self._journal, self._store, self._pump, before)
-        except StoreAway as error:
+        except StoreUnavailable as error:
             raise CommandError("store_away", str(error)) from None
         await self._until(lambda: self._settled() and repaired(self._journal, self._store, alerts))
         return await self._examine(looked)
 
-    async def _examine(self, looked: Looked | None) -> Examined:
+    async def _examine(self, looked: BrokerSnapshot | None) -> AuditResult:
         trouble = self._pump.away.get("read")
         return await asyncio.to_thread(
             ask_journal,

@@ -13,12 +13,12 @@ from tracker.core.model import AlertId
 from tracker.core.state import ALERTS, alert_text
 from tracker.journal.journal import Journal
 from tracker.pipeline.pump import Pump
-from tracker.reconcile.audit import Examined
+from tracker.reconcile.audit import AuditResult
 from tracker.reconcile.views import undone, vanished
 from tracker.wiring import AlertStores
 
 
-async def repair(journal: Journal, store: AlertStores, pump: Pump, found: Examined) -> list[AlertId]:
+async def repair(journal: Journal, store: AlertStores, pump: Pump, found: AuditResult) -> list[AlertId]:
     """Begin the repairs that an audit allows; the pump ends them. Returns the records concerned.
 
     Raises StoreAway.

@@ -18,18 +18,18 @@ from tracker import logs, wiring
 from tracker.clock import now
 from tracker.config.settings import Settings
 from tracker.core import login_policy
-from tracker.core.model import StoreAway
-from tracker.gateway.broker_snapshot import Looked
-from tracker.gateway.capture_sink import Nowhere, Sink
+from tracker.core.model import StoreUnavailable
+from tracker.gateway.broker_snapshot import BrokerSnapshot
+from tracker.gateway.capture_sink import NullSink, Sink
 from tracker.gateway.flex import FlexUnreadable, Statement, read_report
 from tracker.gateway.link import LinkPhase, LinkState
-from tracker.gateway.reconnect import Session
+from tracker.gateway.reconnect import ReconnectingLink
 from tracker.journal.journal import Journal
 from tracker.pipeline.pump import Pump
 from tracker.queries.as_json import Json
 from tracker.queries.socket_commands import missing_journal
-from tracker.reconcile.audit import Examined, answer, examine
-from tracker.reconcile.flex_import import Import, prepare
+from tracker.reconcile.audit import AuditResult, answer, examine
+from tracker.reconcile.flex_import import FlexImport, prepare
 from tracker.reconcile.repair import repair
 from tracker.reconcile.views import Watched
 from tracker.status.protocol import CommandError
@@ -60,10 +60,10 @@ def reconcile(settings: Settings, *, apply: bool, report: Path | None = None) ->
         journal = Journal(settings.stores.journal, read_only=not writes)
         stack.callback(journal.close)
         worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
-        return asyncio.run(_Visit(settings, journal, worker).reconcile(statements, apply=apply))
+        return asyncio.run(_StandaloneRun(settings, journal, worker).reconcile(statements, apply=apply))
 
 
-class _Visit:
+class _StandaloneRun:
     """Hold what one visit works with."""
 
     def __init__(self, settings: Settings, journal: Journal, worker: ThreadPoolExecutor) -> None:
@@ -96,14 +96,14 @@ class _Visit:
                 imported=imported,
             )
         finally:
-            with suppress(StoreAway):
+            with suppress(StoreUnavailable):
                 self._store.alerts_file.close()
 
-    def _examine(self, looked: Looked | None) -> Examined:
+    def _examine(self, looked: BrokerSnapshot | None) -> AuditResult:
         trouble = ""
         try:
             self._store.refresh()
-        except StoreAway as error:
+        except StoreUnavailable as error:
             trouble = str(error)
         return examine(
             self._journal,
@@ -115,7 +115,7 @@ class _Visit:
             now=now(),
         )
 
-    async def _import(self, statements: Sequence[Statement]) -> Import:
+    async def _import(self, statements: Sequence[Statement]) -> FlexImport:
         found = prepare(self._journal, statements)
         if found.frames:
             self._journal.append(self._journal.last_session, now(), found.frames)
@@ -128,13 +128,13 @@ class _Visit:
         await pump.pump()
         return pump
 
-    async def _repair(self, before: Examined, looked: Looked | None) -> Examined:
+    async def _repair(self, before: AuditResult, looked: BrokerSnapshot | None) -> AuditResult:
         pump = await self._pumped()
         await repair(self._journal, self._store, pump, before)
         await pump.pump()
         return self._examine(looked)
 
-    async def _look(self, *, apply: bool) -> tuple[Looked | None, str]:
+    async def _look(self, *, apply: bool) -> tuple[BrokerSnapshot | None, str]:
         """Connect, look once, and leave; where the link cannot be made, say why."""
         trouble: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -158,9 +158,9 @@ class _Visit:
             await session.close()
             await asyncio.gather(running, looking, return_exceptions=True)
 
-    def _session(self, told: Callable[[LinkState], None], *, apply: bool) -> Session:
-        sink: Sink = self._journal if apply else Nowhere()
-        return Session(
+    def _session(self, told: Callable[[LinkState], None], *, apply: bool) -> ReconnectingLink:
+        sink: Sink = self._journal if apply else NullSink()
+        return ReconnectingLink(
             wiring.link_options(self._settings),
             sink=sink,
             now=now,

@@ -23,7 +23,7 @@ from tracker.core.audit.inputs import (
     OwnedView,
     RecordView,
     StoreView,
-    UndecodedView,
+    UndecodableView,
 )
 from tracker.core.expirations import APART
 from tracker.core.model import LIVE, ZERO, Alert, AlertId, Execution, OrderKey, Source
@@ -42,14 +42,14 @@ from tracker.core.state import (
     PROOFS,
     UNDECODED,
     AlertState,
-    Book,
-    Booked,
+    Baseline,
+    BookedExecution,
     Holding,
+    LedgerState,
     OrderState,
-    Seed,
     alert_text,
 )
-from tracker.core.state_rows import Absences
+from tracker.core.state_rows import MissingPositions
 from tracker.journal.journal import Journal
 
 _DOUBTFUL: Final = timedelta(seconds=2)
@@ -85,7 +85,7 @@ def ledger_view(journal: Journal, watched: Watched, now: datetime) -> LedgerView
         orders=tuple(_orders(book, booked)),
         gaps=tuple(_gaps(book)),
         undecoded=tuple(
-            UndecodedView(row.seq, row.kind, row.reason) for row in book.find(UNDECODED, "open", "1")
+            UndecodableView(row.seq, row.kind, row.reason) for row in book.find(UNDECODED, "open", "1")
         ),
     )
 
@@ -105,7 +105,7 @@ def _records(store: AlertStore, alerts: Iterable[Alert]) -> Iterable[RecordView]
             yield RecordView(alert, shown)
 
 
-def _held(book: Book, booked: Sequence[Booked], now: datetime) -> Iterable[HeldView]:
+def _held(book: LedgerState, booked: Sequence[BookedExecution], now: datetime) -> Iterable[HeldView]:
     moved: dict[tuple[str, int], Decimal] = defaultdict(lambda: ZERO)
     for row in booked:
         if row.counted and row.folded:
@@ -120,17 +120,17 @@ def _held(book: Book, booked: Sequence[Booked], now: datetime) -> Iterable[HeldV
             # A departure moves what no execution says, so there the sum proves nothing.
             None if holding.key in departed else moved[holding.key],
             tuple(OwnedView(group.owners, group.quantity) for group in holding.groups),
-            certain=holding.seed is Seed.SNAPSHOT,
+            certain=holding.seed is Baseline.SNAPSHOT,
             departed=_departs(book, holding, now),
         )
 
 
-def _departs(book: Book, holding: Holding, now: datetime) -> bool:
+def _departs(book: LedgerState, holding: Holding, now: datetime) -> bool:
     """Tell whether one more complete answer that lacks the position takes it out (`core.departures`).
 
     `now` is in the accounts' zone, whose midnight ends the expiry day.
     """
-    absences = book.get(ABSENCES, "last") or Absences()
+    absences = book.get(ABSENCES, "last") or MissingPositions()
     seen = next((row for row in absences.rows if (row.account, row.con_id) == holding.key), None)
     proof = book.get(PROOFS, holding.account)
     expiry = holding.contract.expiry
@@ -146,7 +146,7 @@ def _departs(book: Book, holding: Holding, now: datetime) -> bool:
     )
 
 
-def _execution(book: Book, row: Booked) -> ExecutionView:
+def _execution(book: LedgerState, row: BookedExecution) -> ExecutionView:
     fee = book.get(FEES, row.execution.exec_id)
     return ExecutionView(
         row.execution,
@@ -168,7 +168,7 @@ def _decided(journal: Journal, state: AlertState) -> DecidedView:
     )
 
 
-def _orders(book: Book, booked: Sequence[Booked]) -> Iterable[OrderView]:
+def _orders(book: LedgerState, booked: Sequence[BookedExecution]) -> Iterable[OrderView]:
     fills: dict[OrderKey, list[Execution]] = defaultdict(list)
     for row in booked:
         key = row.execution.order_key
@@ -199,14 +199,14 @@ def _order_name(state: OrderState) -> str:
     return f"order {key.perm_id}" if key.perm_id else f"order {key.order_id} of client {key.client_id}"
 
 
-def _gaps(book: Book) -> Iterable[GapView]:
+def _gaps(book: LedgerState) -> Iterable[GapView]:
     link = book.get(LINKS, "last")
     accounts = ", ".join(link.accounts) if link is not None else ""
     for gap in book.find(GAPS, "open", "1"):
         yield GapView(accounts or "all accounts", gap.day, _UNPROVEN)
 
 
-def moved_since(book: Book, asked_at: datetime, now: datetime) -> set[tuple[str, int]]:
+def moved_since(book: LedgerState, asked_at: datetime, now: datetime) -> set[tuple[str, int]]:
     """Return the contracts that the positions asked then need not show as they are now."""
     days = {asked_at.date(), now.date()}
     rows = [row for day in days for row in book.find(EXECUTIONS, "day", day.isoformat())]

@@ -17,9 +17,9 @@ from loguru import logger
 from tracker.core.model import JsonValue
 from tracker.status.protocol import (
     Answer,
-    Command,
     CommandError,
     Request,
+    SocketCommand,
     Stream,
     encode,
     encode_error,
@@ -39,7 +39,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        commands: Mapping[str, Command],
+        commands: Mapping[str, SocketCommand],
         streams: Mapping[str, Stream],
         token: str,
         *,
@@ -48,9 +48,9 @@ class Dispatcher:
     ) -> None:
         """Take the commands; `guarded` makes each need the token. ping, help and health are always there."""
         self._commands = {
-            "ping": Command(_pong, "say that the daemon answers"),
-            "help": Command(self._help, "list the commands"),
-            "health": Command(_healthy, "say that the daemon's loop turns"),
+            "ping": SocketCommand(_pong, "say that the daemon answers"),
+            "help": SocketCommand(self._help, "list the commands"),
+            "health": SocketCommand(_healthy, "say that the daemon's loop turns"),
             **commands,
         }
         self._streams = dict(streams)
@@ -110,7 +110,7 @@ class Dispatcher:
         logger.opt(exception=error).error("the command {} failed", name)
         return CommandError("internal", "the command failed; the daemon's log says why")
 
-    def _find(self, name: str, request: Request) -> Command:
+    def _find(self, name: str, request: Request) -> SocketCommand:
         if self._guarded:
             self._check_token(request)
         command = self._commands.get(name)
@@ -124,7 +124,7 @@ class Dispatcher:
             self._check_token(request)
         return command
 
-    async def _within_bounds(self, name: str, command: Command, request: Request) -> Answer:
+    async def _within_bounds(self, name: str, command: SocketCommand, request: Request) -> Answer:
         bound = asyncio.timeout(self._answer_seconds)
         try:
             async with bound:

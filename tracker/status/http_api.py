@@ -42,7 +42,7 @@ _PAGES: Final[Mapping[str, _Page]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpResponse:
     """Hold what is sent back."""
 
     status: HTTPStatus
@@ -52,7 +52,7 @@ class Reply:
 
 class _Refused(Exception):
     def __init__(self, status: HTTPStatus, code: str, message: str) -> None:
-        self.reply = Reply(status, encode_error(code, message))
+        self.reply = HttpResponse(status, encode_error(code, message))
         super().__init__(message)
 
 
@@ -62,21 +62,21 @@ def is_read(first_line: bytes) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class HttpRequest:
     """Hold a request whose head was read, or the refusal of what makes no sense as one."""
 
     connection: h11.Connection
-    what: h11.Request | Reply
+    what: h11.Request | HttpResponse
     head_only: bool
 
 
-async def read(first_line: bytes, reader: asyncio.StreamReader) -> Asked:
+async def read(first_line: bytes, reader: asyncio.StreamReader) -> HttpRequest:
     """Read the rest of a request's head; there is one request per connection.
 
     Raises ConnectionError where the peer ends before its request does. The caller bounds the time.
     """
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=LONGEST_HEAD)
-    what: h11.Request | Reply
+    what: h11.Request | HttpResponse
     try:
         connection.receive_data(first_line)
         while (event := connection.next_event()) is h11.NEED_DATA:
@@ -85,19 +85,19 @@ async def read(first_line: bytes, reader: asyncio.StreamReader) -> Asked:
                 raise ConnectionResetError("the peer ended within its request")
             connection.receive_data(data)
     except h11.RemoteProtocolError as error:
-        what = Reply(HTTPStatus(error.error_status_hint), encode_error("bad_request", str(error)))
+        what = HttpResponse(HTTPStatus(error.error_status_hint), encode_error("bad_request", str(error)))
     else:
         assert isinstance(event, h11.Request), "a server's first event is a request"
         what = event
-    return Asked(connection, what, first_line.startswith(b"HEAD "))
+    return HttpRequest(connection, what, first_line.startswith(b"HEAD "))
 
 
-async def respond(asked: Asked, run: Callable[[Request], Awaitable[Answered]]) -> bytes:
+async def respond(asked: HttpRequest, run: Callable[[Request], Awaitable[Answered]]) -> bytes:
     """Return the bytes of the response.
 
     `run` answers a command, the token included as `token` if the request had one; raises CommandError.
     """
-    if isinstance(asked.what, Reply):
+    if isinstance(asked.what, HttpResponse):
         reply = asked.what
     else:
         try:
@@ -107,7 +107,7 @@ async def respond(asked: Asked, run: Callable[[Request], Awaitable[Answered]]) -
     return _encode(asked.connection, reply, asked.head_only)
 
 
-async def _reply(request: h11.Request, run: Callable[[Request], Awaitable[Answered]]) -> Reply:
+async def _reply(request: h11.Request, run: Callable[[Request], Awaitable[Answered]]) -> HttpResponse:
     headers = _headers(request)
     _check_sender(headers)
     path = urlsplit(request.target).path.decode("ascii", "replace")
@@ -125,8 +125,8 @@ async def _reply(request: h11.Request, run: Callable[[Request], Awaitable[Answer
         raise _Refused(status, error.code, error.message) from None
     status = HTTPStatus.OK if page.well(answer) else HTTPStatus.SERVICE_UNAVAILABLE
     if page.command == "metrics":
-        return Reply(status, exposition(answer).encode(), _TEXT)
-    return Reply(status, line)
+        return HttpResponse(status, exposition(answer).encode(), _TEXT)
+    return HttpResponse(status, line)
 
 
 _STATUS: Final = {
@@ -169,7 +169,7 @@ def _names_loopback(host: str) -> bool:
     return name is not None and is_loopback(name)
 
 
-def _encode(connection: h11.Connection, reply: Reply, head_only: bool) -> bytes:
+def _encode(connection: h11.Connection, reply: HttpResponse, head_only: bool) -> bytes:
     headers = [
         ("Content-Type", reply.content_type),
         ("Content-Length", str(len(reply.body))),

@@ -60,7 +60,7 @@ def with_argument(name: str) -> Callable[[Request], bool]:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class SocketCommand:
     """Declare a command: what answers it, in one line what it does, and when it changes something."""
 
     answer: Callable[[Request], Awaitable[Answer]]

@@ -31,14 +31,14 @@ from pathlib import Path
 from typing import Final
 
 from tracker.core.alerters import AlerterNames
-from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome, StoreAway
+from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome, StoreUnavailable
 from tracker.core.ports import Shown
 from tracker.stores.alert_batch import Batch, fields_of
-from tracker.stores.alert_index import AlertView, Entry, RecordKey
+from tracker.stores.alert_index import AlertIndex, IndexedRecord, RecordKey
 from tracker.stores.alert_reader import read_alert, read_id, read_shown
 from tracker.stores.atomic_replace import back_up, check_replaceable, put_in_place, throw_away, write_beside
 from tracker.stores.filesystem import Disk, FileStat, RealDisk, advice
-from tracker.stores.json_document import Document, Key, Kind, parse
+from tracker.stores.json_document import Document, Key, PieceKind, parse
 from tracker.stores.late_writes import LateWrites
 
 FRESH: Final = timedelta(seconds=2)
@@ -101,7 +101,7 @@ class AlertFile:
         self._enrich = enrich
         self._disk = disk or RealDisk()
         self._lock = threading.RLock()
-        self._view = AlertView(names or AlerterNames())
+        self._view = AlertIndex(names or AlerterNames())
         self._known = _NOTHING
         """The last document that could be read; the view shows it."""
         self._held: _Held | None = None
@@ -226,7 +226,7 @@ class AlertFile:
             key = (alert.alerter, alert.ticker)
             alerter = document.value((alert.alerter, None))
             free = document is not _NOTHING and document.value(key) is None
-            if not free or (alerter is not None and alerter.kind is not Kind.GROUP):
+            if not free or (alerter is not None and alerter.kind is not PieceKind.GROUP):
                 return document
             return document.added(key, text)
 
@@ -245,7 +245,7 @@ class AlertFile:
     def enrich_again(self) -> None:
         """Ask again what the other store adds to each alert, after that store changed."""
         with self._lock:
-            changes: dict[RecordKey, Entry | None] = {}
+            changes: dict[RecordKey, IndexedRecord | None] = {}
             for key, entry in self._view.entries.items():
                 alert = self._enrich(entry.read)
                 if alert != entry.alert:
@@ -280,7 +280,7 @@ class AlertFile:
             self._hold(None)
             return self._take(_NOTHING)
         if not stat.S_ISREG(found.mode):
-            raise StoreAway(f"{self.path} is not a regular file")
+            raise StoreUnavailable(f"{self.path} is not a regular file")
         held = self._held
         if held is None or (held.path, held.stat) != (path, found) or self._fresh:
             content = self._read(path, found)
@@ -302,7 +302,9 @@ class AlertFile:
                 if self._disk.stat_open(file) == before:
                     break
             else:
-                raise StoreAway(f"{self.path} is written without a pause; it is read again in a moment")
+                raise StoreUnavailable(
+                    f"{self.path} is written without a pause; it is read again in a moment"
+                )
         except BaseException:
             if not known:
                 self._disk.close(file)
@@ -320,7 +322,7 @@ class AlertFile:
             document = parse(content.decode("utf-8"), self._known)
         except ValueError as error:
             what = "is empty" if not content.strip() else f"cannot be read as JSON ({error})"
-            raise StoreAway(
+            raise StoreUnavailable(
                 f"{self.path} {what}; it is left alone and read again until its writer has finished it"
             ) from error
         changed = self._take(document)
@@ -334,10 +336,10 @@ class AlertFile:
         self._known = document
         return changed
 
-    def _view_of(self, document: Document, keys: Iterable[Key]) -> AlertView:
+    def _view_of(self, document: Document, keys: Iterable[Key]) -> AlertIndex:
         """Show these records of the document, as far as they changed; a key that has none is gone."""
         entries = self._view.entries
-        changes: dict[RecordKey, Entry | None] = {}
+        changes: dict[RecordKey, IndexedRecord | None] = {}
         for key in keys:
             alerter, ticker = key
             assert ticker is not None, "a record stands under a ticker"
@@ -349,7 +351,7 @@ class AlertFile:
                 changes[(alerter, ticker)] = self._entry(alerter, ticker, document.pieces[place].text)
         return self._view.with_changes(changes) if changes else self._view
 
-    def _entry(self, alerter: str, ticker: str, text: str) -> Entry | None:
+    def _entry(self, alerter: str, ticker: str, text: str) -> IndexedRecord | None:
         fields = fields_of(text)
         read = read_alert(alerter, ticker, fields, self._zone)
         names = "/".join((alerter, ticker, read.id.created_at, read.symbol))
@@ -361,7 +363,7 @@ class AlertFile:
         except UnicodeEncodeError:
             # Half a surrogate pair (`\ud800`) is no text: such a name can be neither stored nor shown.
             return None
-        return Entry(text, read, self._enrich(read), read_shown(fields))
+        return IndexedRecord(text, read, self._enrich(read), read_shown(fields))
 
     def _hold(self, held: _Held | None) -> None:
         before, self._held = self._held, held
@@ -388,7 +390,9 @@ class AlertFile:
                 return False
             if self._put(self._write(held, held.document, document)):
                 return True
-        raise StoreAway(f"{self.path} changed {_TRIES} times while it was being written; trying again later")
+        raise StoreUnavailable(
+            f"{self.path} changed {_TRIES} times while it was being written; trying again later"
+        )
 
     def _finish(self, updates: Sequence[AlertUpdate]) -> Batch | None:
         """Put in place what was made ahead for these updates; None where that is not to be had any more."""
@@ -436,7 +440,7 @@ class AlertFile:
             self._held = dataclasses.replace(self._held, document=document)
         return True
 
-    def _view_after(self, before: Document, document: Document) -> AlertView:
+    def _view_after(self, before: Document, document: Document) -> AlertIndex:
         """Return what is to be shown once the document stands in the place of the one before."""
         if document.places is before.places:
             differ = map(is_not, before.pieces, document.pieces)
@@ -470,18 +474,18 @@ class AlertFile:
         """Tell every failure as StoreAway, and note since when the file cannot be read or written."""
         try:
             yield
-        except StoreAway as error:
+        except StoreUnavailable as error:
             self._note(what, str(error))
             raise
         except OSError as error:
             reason = f"{self.path} cannot be {what}: {error.strerror or error}; {advice(error)}"
             self._note(what, reason)
-            raise StoreAway(reason) from error
+            raise StoreUnavailable(reason) from error
         except RecursionError as error:
             # The text could be cut, but a value in it is nested deeper than the stack here allows.
             reason = f"{self.path} cannot be {what}: a value is nested too deeply; take it out of the file"
             self._note(what, reason)
-            raise StoreAway(reason) from error
+            raise StoreUnavailable(reason) from error
         self._troubles.pop(what, None)
 
     def _note(self, what: str, reason: str) -> None:

@@ -25,7 +25,7 @@ _REFERENCE_MAX: Final = 200
 _ANSWERS_KEPT: Final = 256
 
 
-class Entry(NamedTuple):
+class IndexedRecord(NamedTuple):
     """Hold one record as read."""
 
     text: str
@@ -37,18 +37,18 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AlertView:
+class AlertIndex:
     """Hold one state; made by `with_changes`, starting from an empty one."""
 
     names: AlerterNames = field(default_factory=AlerterNames)
-    entries: Mapping[RecordKey, Entry] = field(default_factory=dict)
+    entries: Mapping[RecordKey, IndexedRecord] = field(default_factory=dict)
     index: Mapping[Term, tuple[RecordKey, ...]] = field(default_factory=dict)
     _found: dict[tuple[int, str, str], tuple[Alert, ...]] = field(
         default_factory=dict, init=False, compare=False
     )
     """What was answered: the fills of one order ask the same."""
 
-    def with_changes(self, changes: Mapping[RecordKey, Entry | None]) -> AlertView:
+    def with_changes(self, changes: Mapping[RecordKey, IndexedRecord | None]) -> AlertIndex:
         """Return the state after these records changed, came, or (None) went."""
         entries = dict(self.entries)
         gone: dict[Term, set[RecordKey]] = {}
@@ -65,7 +65,7 @@ class AlertView:
                 entries[key] = entry
             else:
                 entries.pop(key, None)
-        return AlertView(self.names, entries, self._index_with(gone, come) if gone or come else self.index)
+        return AlertIndex(self.names, entries, self._index_with(gone, come) if gone or come else self.index)
 
     def _index_with(
         self, gone: Mapping[Term, set[RecordKey]], come: Mapping[Term, list[RecordKey]]
@@ -115,7 +115,7 @@ class AlertView:
             if sign == "/":
                 yield ("name", (self.names.key(text[:at]), symbol_key(text[at + 1 :])))
 
-    def entry(self, alert: AlertId) -> Entry | None:
+    def entry(self, alert: AlertId) -> IndexedRecord | None:
         """Return the record of exactly this identity."""
         found = self.entries.get((alert.alerter, alert.ticker))
         return found if found and found.read.id == alert else None

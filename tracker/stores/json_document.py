@@ -27,7 +27,7 @@ _COLON: Final = re.compile(r"[ \t\n\r]*:[ \t\n\r]*\Z")
 _scan: Final = json.JSONDecoder().raw_decode
 
 
-class Kind(Enum):
+class PieceKind(Enum):
     """Tell the pieces apart."""
 
     GROUP = "group"
@@ -41,7 +41,7 @@ class Kind(Enum):
 class Piece(NamedTuple):
     """Hold one member's value with the text between it and the piece before it."""
 
-    kind: Kind
+    kind: PieceKind
     key: Key
     before: str
     """What closes the groups before it, the comma, the key and the colon."""
@@ -73,7 +73,9 @@ class Document:
     @cached_property
     def records(self) -> Mapping[Key, int]:
         """Return the place of each record that a reader of the file sees."""
-        return {key: place for key, place in self.values.items() if self.pieces[place].kind is Kind.RECORD}
+        return {
+            key: place for key, place in self.values.items() if self.pieces[place].kind is PieceKind.RECORD
+        }
 
     @cached_property
     def values(self) -> Mapping[Key, int]:
@@ -194,7 +196,7 @@ class _Walk:
         while place < last:
             piece = known[place]
             value = mark + len(piece.before)
-            if piece.kind is Kind.OTHER and piece.text[-1] not in '"]}':
+            if piece.kind is PieceKind.OTHER and piece.text[-1] not in '"]}':
                 break
             if not (starts_with(piece.before, mark) and starts_with(piece.text, value)):
                 break
@@ -211,7 +213,7 @@ class _Walk:
 
     def _stand_after(self, piece: Piece) -> None:
         self.alerter = piece.key[0]
-        self.first = piece.kind is Kind.GROUP
+        self.first = piece.kind is PieceKind.GROUP
         self.depth = 1 if piece.key[1] is None and not self.first else 2
 
     def _member(self, at: int) -> int:
@@ -222,11 +224,11 @@ class _Walk:
         name, at = _scan(text, at)
         at = self._space(self._past(":", self._space(at)))
         if self.depth == 1 and text[at : at + 1] == "{":
-            kind, key, end = Kind.GROUP, (name, None), at + 1
+            kind, key, end = PieceKind.GROUP, (name, None), at + 1
         else:
             value, end = _scan(text, at)
             is_record = self.depth == 2 and isinstance(value, dict)
-            kind = Kind.RECORD if is_record else Kind.OTHER
+            kind = PieceKind.RECORD if is_record else PieceKind.OTHER
             key = (self.alerter, name) if self.depth == 2 else (name, None)
         piece = Piece(kind, key, text[self.mark : at], text[at:end])
         self.pieces.append(piece)
@@ -243,15 +245,15 @@ class _Walk:
         return at + 1
 
 
-def _kind(text: str) -> Kind:
-    return Kind.RECORD if text.startswith("{") else Kind.OTHER
+def _kind(text: str) -> PieceKind:
+    return PieceKind.RECORD if text.startswith("{") else PieceKind.OTHER
 
 
 def _take_out(document: Document, place: int) -> Document:
     """Take one ticker's member out."""
     pieces, tail = list(document.pieces), document.tail
     gone = pieces.pop(place)
-    if pieces[place - 1].kind is Kind.GROUP:
+    if pieces[place - 1].kind is PieceKind.GROUP:
         # The first of its alerter: what follows moves up, without the comma or the space before the brace.
         after = pieces[place].before if place < len(pieces) else tail
         bare = after.lstrip(_SPACE)
@@ -273,14 +275,14 @@ def _add_group(document: Document, alerter: str) -> Document:
     head = tail[:end].rstrip(_SPACE)
     shut = tail[len(head) : end] if pieces else "\n"
     before = head + _comma(lead, colon, first=not pieces) + lead + json.dumps(alerter) + colon
-    group = Piece(Kind.GROUP, (alerter, None), before, "{")
+    group = Piece(PieceKind.GROUP, (alerter, None), before, "{")
     return Document.of((*pieces, group), "}" + shut + tail[end:])
 
 
 def _add_member(document: Document, key: tuple[str, str], text: str) -> Document:
     group = document.values[(key[0], None)]
     pieces = list(document.pieces)
-    if pieces[group].kind is not Kind.GROUP:
+    if pieces[group].kind is not PieceKind.GROUP:
         raise ValueError(f"{key[0]} is not an object, so {key[1]} cannot stand in it")
     end = group + 1
     while end < len(pieces) and pieces[end].key[1] is not None:

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from tracker.core.model import JsonValue
 from tracker.core.ports import same_json
 from tracker.stores.alert_reader import read_id
-from tracker.stores.json_document import Document, Key, Kind, Piece
+from tracker.stores.json_document import Document, Key, Piece, PieceKind
 from tracker.stores.json_splice import splice
 
 OUR_FIELDS: Final = ("open", "last_order_update", "position")
@@ -60,7 +60,7 @@ class Merge:
         return not (_fields(now).get("open") is True and _fields(before).get("open") is not True)
 
     def _changed_text(self, key: Key, before: Piece | None, after: Piece, now: Piece) -> str | None:
-        if after.kind is not Kind.RECORD or now.kind is not Kind.RECORD:
+        if after.kind is not PieceKind.RECORD or now.kind is not PieceKind.RECORD:
             return after.text if _text(self.written.value(key)) == now.text else None
         if _identity(after) != _identity(now):
             # They put another alert there; what stands is either still the one it replaces, or newer.
@@ -88,14 +88,14 @@ def _text(piece: Piece | None) -> str | None:
 
 
 def _fields(piece: Piece | None) -> _Fields:
-    if piece is None or piece.kind is not Kind.RECORD:
+    if piece is None or piece.kind is not PieceKind.RECORD:
         return {}
     fields: _Fields = json.loads(piece.text)
     return fields
 
 
 def _rest(piece: Piece | None) -> JsonValue:
-    if piece is not None and piece.kind is not Kind.RECORD:
+    if piece is not None and piece.kind is not PieceKind.RECORD:
         other: JsonValue = json.loads(piece.text)
         return [other]
     return {name: value for name, value in _fields(piece).items() if name not in OUR_FIELDS}
@@ -106,7 +106,7 @@ def _same(one: Mapping[str, JsonValue], other: Mapping[str, JsonValue], name: st
 
 
 def _identity(piece: Piece) -> object:
-    if piece.kind is not Kind.RECORD:
+    if piece.kind is not PieceKind.RECORD:
         return piece.text
     alerter, ticker = piece.key
     return read_id(alerter, ticker or "", _fields(piece))
@@ -116,6 +116,6 @@ def _added(current: Document, key: Key, piece: Piece) -> Document:
     alerter, ticker = key
     assert ticker is not None, "a bare alerter is never added"
     group = current.value((alerter, None))
-    if group is not None and group.kind is not Kind.GROUP:
+    if group is not None and group.kind is not PieceKind.GROUP:
         return current
     return current.added((alerter, ticker), piece.text)

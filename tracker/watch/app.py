@@ -19,16 +19,16 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Footer, OptionList, Static
 
-from tracker.queries.text import Words
+from tracker.queries.text import TextTable
 from tracker.status.client import NotReachable
 from tracker.status.protocol import CommandError
-from tracker.watch.connection_to_daemon import Wire
-from tracker.watch.dialogs import Choice, Confirmation, Page
+from tracker.watch.connection_to_daemon import DaemonConnection
+from tracker.watch.dialogs import ChoiceDialog, Confirmation, Page
 from tracker.watch.help import HELP
-from tracker.watch.list_view import Rows, styled
+from tracker.watch.list_view import ListView, styled
 from tracker.watch.render import Line, Lines
-from tracker.watch.screen_model import Board, Candidate, Fill, meaning
-from tracker.watch.sync import Conversation
+from tracker.watch.screen_model import Candidate, FillRow, ScreenModel, meaning
+from tracker.watch.sync import DaemonSync
 
 _PAINT_SECONDS: Final = 0.1
 """Between two paints at most; a slow line to the terminal gets no more than the latest."""
@@ -52,16 +52,16 @@ class Watch(App[None]):
         Binding("ctrl+c", "quit", show=False, priority=True),
     ]
 
-    def __init__(self, wire: Wire, zone: tzinfo, now: Callable[[], datetime]) -> None:
+    def __init__(self, wire: DaemonConnection, zone: tzinfo, now: Callable[[], datetime]) -> None:
         # Said at once: with NO_COLOR Textual would else paint black on black.
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"
-        self.board = Board(now())
+        self.board = ScreenModel(now())
         self._wire = wire
         self._now = now
         self._lines = Lines(zone)
-        self._words = Words(zone)
-        self._conversation = Conversation(wire, self.board, now=now, changed=self._changed)
+        self._words = TextTable(zone)
+        self._conversation = DaemonSync(wire, self.board, now=now, changed=self._changed)
         self._dirty = True
         self._painted_at = 0
         self._painted: dict[str, Sequence[Line]] = {}
@@ -70,9 +70,9 @@ class Watch(App[None]):
             name: Static(id=name, classes="title" if name.endswith("title") else None) for name in names
         }
         self._lists = {
-            "alerts": Rows("alerts", "no alert is open"),
-            "waiting": Rows("waiting", "nothing"),
-            "fills": Rows("fills", "none yet"),
+            "alerts": ListView("alerts", "no alert is open"),
+            "waiting": ListView("waiting", "nothing"),
+            "fills": ListView("fills", "none yet"),
         }
 
     def compose(self) -> ComposeResult:
@@ -132,7 +132,7 @@ class Watch(App[None]):
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Enter on a row asks why; what is chosen on a page is the page's."""
-        if isinstance(event.option_list, Rows):
+        if isinstance(event.option_list, ListView):
             self.action_why()
 
     def action_help(self) -> None:
@@ -173,9 +173,9 @@ class Watch(App[None]):
             return "there is nothing to decide: it is kept, and a sweep or a later version reads it"
         return f"choose a {wanted} first: Tab changes the list, the arrows move"
 
-    def _fill(self) -> Fill | None:
+    def _fill(self) -> FillRow | None:
         """Return the fill under the cursor of the list that has the keys."""
-        found: Iterable[Fill | None] = ()
+        found: Iterable[FillRow | None] = ()
         if self._lists["waiting"].has_focus:
             chosen = self._lists["waiting"].chosen
             found = (each.fill for each in self.board.waiting if each.key == chosen)
@@ -197,7 +197,7 @@ class Watch(App[None]):
             self._refused("Nothing was assigned", error)
             return
         shown = self._lines.fill(fill, self.board.daemon_time(self._now()), self.size.width)
-        alert = await self.push_screen_wait(Choice(shown.rstrip(), candidates))
+        alert = await self.push_screen_wait(ChoiceDialog(shown.rstrip(), candidates))
         if alert is not None:
             answer = await self._change("assign", fill, {"alert": alert}, "Nothing was assigned")
             if answer is not None:
@@ -208,7 +208,7 @@ class Watch(App[None]):
                     f" {fill.side} {fill.quantity} {fill.contract}"
                 )
 
-    async def _candidates(self, fill: Fill) -> list[Candidate]:
+    async def _candidates(self, fill: FillRow) -> list[Candidate]:
         """Return the alerts that the decision named, then those of the same symbol; raises as `ask` does."""
         waiting = next((each for each in self.board.waiting if each.key == fill.key), None)
         found = list(waiting.candidates) if waiting is not None else []
@@ -238,7 +238,7 @@ class Watch(App[None]):
                 self._say(f"dismissed: {deal}")
 
     async def _change(
-        self, command: str, fill: Fill, more: dict[str, str], failed: str
+        self, command: str, fill: FillRow, more: dict[str, str], failed: str
     ) -> dict[str, Any] | None:
         """Have the daemon decide about a fill; None where it did not, which is then shown."""
         request = {"command": command, "exec_id": fill.exec_id, "account": fill.account, **more}
@@ -262,7 +262,7 @@ def run(host: str, port: int, token_file: Path, *, zone: tzinfo, now: Callable[[
     """Show the screen until it is told to end; returns the exit code."""
 
     async def main() -> int:
-        app = Watch(Wire(host, port, token_file), zone, now)
+        app = Watch(DaemonConnection(host, port, token_file), zone, now)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             # The terminal must be given back as it was.

@@ -29,7 +29,7 @@ SILENCE_SECONDS: Final = 40.0
 """The longest silence of a stream that lives: its heartbeat comes every 15 s."""
 
 
-class Wire:
+class DaemonConnection:
     """Reach one daemon; every question has a connection of its own."""
 
     def __init__(self, host: str, port: int, token_file: Path) -> None:

@@ -79,7 +79,7 @@ class Page(ModalScreen[None]):
         self.dismiss(None)
 
 
-class Choice(ModalScreen[str | None]):
+class ChoiceDialog(ModalScreen[str | None]):
     """Choose the alert that a fill belongs to; returns its name, None for none."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

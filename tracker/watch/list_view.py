@@ -33,7 +33,7 @@ class Choices(OptionList):
         return style
 
 
-class Rows(Choices):
+class ListView(Choices):
     """A list with a cursor that stays on its row while others come and go."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from tracker.watch.screen_model import Board, Fill, OpenAlert, Waiting, counted, instant, span
+from tracker.watch.screen_model import FillRow, OpenAlert, ScreenModel, Waiting, counted, instant, span
 
 HEAD_LINES: Final = 3
 _BARS: Final = " ▁▂▃▄▅▆▇█"
@@ -43,7 +43,7 @@ class Lines:
 
     # The head
 
-    def head(self, board: Board, place: str, now: datetime, width: int) -> list[Line]:
+    def head(self, board: ScreenModel, place: str, now: datetime, width: int) -> list[Line]:
         """Write how the tracker is: HEAD_LINES lines."""
         if board.away is not None:
             first = Line(self._away(board, now, width), Tone.TROUBLE)
@@ -57,13 +57,13 @@ class Lines:
         lines = [first, *rest][:HEAD_LINES]
         return [*lines, *[Line("")] * (HEAD_LINES - len(lines))]
 
-    def _away(self, board: Board, now: datetime, width: int) -> str:
+    def _away(self, board: ScreenModel, now: datetime, width: int) -> str:
         assert board.away is not None, "the caller saw that it is"
         length = span(now - board.away.since)
         then = "what is below is as it was then" if board.status else "r tries now"
         return spread(f"TRACKER AWAY since {self.time(board.away.since, now)} ({length})", then, width)
 
-    def _link(self, board: Board, now: datetime, width: int) -> str:
+    def _link(self, board: ScreenModel, now: datetime, width: int) -> str:
         link, there = _mapping(board.status, "link"), board.daemon_time(now)
         words = "RECEIVING FILLS" if board.status.get("subscribed") else "NOT RECEIVING FILLS"
         state = str(link.get("state") or "unknown").replace("_", " ")
@@ -74,7 +74,7 @@ class Lines:
         last = "no frame yet" if frame is None else f"last frame {span(there - frame)} ago"
         return spread(f"{words}  link {state}", last, width)
 
-    def _troubles(self, board: Board, now: datetime) -> Iterable[str]:
+    def _troubles(self, board: ScreenModel, now: datetime) -> Iterable[str]:
         """Say what is wrong, worst first."""
         status = board.status
         for verb, why in _mapping(_mapping(status, "store"), "away").items():
@@ -90,7 +90,7 @@ class Lines:
         if waiting := _mapping(status, "store").get("undelivered"):
             yield f"{counted(waiting, 'update')} not written yet."
 
-    def _facts(self, board: Board) -> Iterable[str]:
+    def _facts(self, board: ScreenModel) -> Iterable[str]:
         status, link = board.status, _mapping(board.status, "link")
         accounts = ", ".join(map(str, link.get("accounts") or ()))
         mode = _mapping(status, "journal").get("mode")
@@ -112,14 +112,14 @@ class Lines:
             )
         ]
 
-    def notice(self, board: Board, now: datetime, width: int) -> str:
+    def notice(self, board: ScreenModel, now: datetime, width: int) -> str:
         """Write what the screen itself has to say, empty where that is nothing."""
         notice = board.notice(now)
         return "" if notice is None else cut(f"{self.time(notice.at, now)} {plain(notice.text)}", width)
 
     # The lists
 
-    def alerts_title(self, board: Board, width: int) -> str:
+    def alerts_title(self, board: ScreenModel, width: int) -> str:
         """Write the heading of the open alerts."""
         return spread(
             _headed("OPEN ALERTS", board.alerts_total, len(board.alerts), board.store_trouble),
@@ -135,7 +135,7 @@ class Lines:
         contract = min(24, room // 2)
         return f"{fit(alert.name, room - contract - 1)} {fit(alert.contract, contract)} {tail}"
 
-    def waiting_title(self, board: Board, width: int) -> str:
+    def waiting_title(self, board: ScreenModel, width: int) -> str:
         """Write the heading of the inbox."""
         keys = "w why  a assign  d dismiss" if board.waiting else ""
         return spread(_headed("NEEDS YOU", board.waiting_total, len(board.waiting)), keys, width)
@@ -146,21 +146,21 @@ class Lines:
             return cut(plain(waiting.reason), width)
         return fit(f"{self._deal(waiting.fill, now)} {plain(waiting.reason)}", width)
 
-    def fills_title(self, board: Board, width: int) -> str:
+    def fills_title(self, board: ScreenModel, width: int) -> str:
         """Write the heading of the fills."""
         return spread(_headed("FILLS TODAY", board.fills_total, len(board.fills)), "newest first", width)
 
-    def fill(self, fill: Fill, now: datetime, width: int) -> str:
+    def fill(self, fill: FillRow, now: datetime, width: int) -> str:
         """Write one fill."""
         return fit(f"{self._deal(fill, now)} {plain(fill.outcome)}", width)
 
-    def _deal(self, fill: Fill, now: datetime) -> str:
+    def _deal(self, fill: FillRow, now: datetime) -> str:
         at = "" if fill.at is None else self.time(fill.at, now)
         return f"{at:>8} {fill.side:<4} {fill.quantity:>4} {plain(fill.contract):<23} {fill.price:>7}"
 
     # Latency
 
-    def latency(self, board: Board, width: int) -> str:
+    def latency(self, board: ScreenModel, width: int) -> str:
         """Write how long changes took from the frame to the file, and draw the latest."""
         found = board.latency()
         if found is None:

@@ -45,7 +45,7 @@ _NOTICE_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Fill:
+class FillRow:
     """Hold one fill; what only the answer knows is empty while just the event came."""
 
     account: str
@@ -96,14 +96,14 @@ class Waiting:
     """Hold one thing of the inbox; `fill` is None for a message that could not be read."""
 
     key: str
-    fill: Fill | None
+    fill: FillRow | None
     reason: str
     """In words."""
     candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Away:
+class TrackerAway:
     """Say that the daemon does not answer; the reason says what to do."""
 
     since: datetime
@@ -119,19 +119,19 @@ class Latency(NamedTuple):
     most: float
 
 
-class Notice(NamedTuple):
+class NoticeRow(NamedTuple):
     """Hold the latest thing that the screen itself has to say."""
 
     at: datetime
     text: str
 
 
-class Board:
+class ScreenModel:
     """Hold what is shown."""
 
     def __init__(self, started_at: datetime) -> None:
         """Take the time at which the screen began; the daemon counts as not heard of before."""
-        self.away: Away | None = None
+        self.away: TrackerAway | None = None
         self.heard_at: datetime | None = None
         self.status: Answer = {}
         self.alerts: tuple[OpenAlert, ...] = ()
@@ -139,7 +139,7 @@ class Board:
         self.store_trouble = ""
         self.waiting: tuple[Waiting, ...] = ()
         self.waiting_total = 0
-        self.fills: tuple[Fill, ...] = ()
+        self.fills: tuple[FillRow, ...] = ()
         """Newest first."""
         self.fills_total = 0
         self.samples: deque[float] = deque(maxlen=SAMPLES_KEPT)
@@ -148,11 +148,11 @@ class Board:
         self.last_seq = 0
         self._started_at = started_at
         self._life = ""
-        self._told: deque[Fill] = deque(maxlen=FILLS_KEPT)
+        self._told: deque[FillRow] = deque(maxlen=FILLS_KEPT)
         """Fills that only an event told of, oldest first."""
         self._ahead = timedelta(0)
         """How far the daemon's clock is ahead of ours."""
-        self._notice: Notice | None = None
+        self._notice: NoticeRow | None = None
         self._skips_are_news = False
 
     # The daemon comes and goes
@@ -185,7 +185,7 @@ class Board:
     def lost(self, reason: str) -> None:
         """Take that the daemon does not answer; it is away since it was last heard."""
         since = self.away.since if self.away is not None else self.heard_at or self._started_at
-        self.away = Away(since, reason)
+        self.away = TrackerAway(since, reason)
 
     def is_another_life(self, status: Answer) -> bool:
         """Tell whether a daemon answers that was started after the one whose events are followed."""
@@ -267,9 +267,9 @@ class Board:
 
     def say(self, now: datetime, text: str) -> None:
         """Show a line of our own, in place of the one before."""
-        self._notice = Notice(now, text)
+        self._notice = NoticeRow(now, text)
 
-    def notice(self, now: datetime) -> Notice | None:
+    def notice(self, now: datetime) -> NoticeRow | None:
         """Return what there is to say, None when it is no news any longer."""
         if self._notice is None or (now - self._notice.at).total_seconds() > _NOTICE_SECONDS:
             return None
@@ -328,9 +328,9 @@ def _number(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _fill(row: Answer) -> Fill:
+def _fill(row: Answer) -> FillRow:
     waits = "" if row.get("dismissed") else str(row.get("attention") or "")
-    return Fill(
+    return FillRow(
         account=str(row["account"]),
         exec_id=str(row["exec_id"]),
         at=instant(row.get("time")),
@@ -356,8 +356,8 @@ def _outcome(row: Answer, waits: str) -> str:
     return "waiting" if row.get("waiting") else "no alert"
 
 
-def _told(event: Answer) -> Fill:
-    return Fill(
+def _told(event: Answer) -> FillRow:
+    return FillRow(
         account=str(event.get("account", "")),
         exec_id=str(event.get("exec_id", "")),
         at=instant(event.get("at")),

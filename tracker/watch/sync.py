@@ -13,8 +13,8 @@ from typing import Final, NoReturn
 
 from tracker.status.client import NotReachable
 from tracker.status.protocol import CommandError
-from tracker.watch.connection_to_daemon import Wire
-from tracker.watch.screen_model import QUESTIONS, Answer, Board
+from tracker.watch.connection_to_daemon import DaemonConnection
+from tracker.watch.screen_model import QUESTIONS, Answer, ScreenModel
 
 _GATHER_SECONDS: Final = 0.1
 """How long events gather before what they made old is asked for."""
@@ -29,14 +29,19 @@ _ANEW_SHARE: Final = 50.0
 _RETRY_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 5.0)
 
 
-class Conversation:
+class DaemonSync:
     """Talk with one daemon for as long as the screen is there.
 
     `changed` is called after each change of the board; it must return at once.
     """
 
     def __init__(
-        self, wire: Wire, board: Board, *, now: Callable[[], datetime], changed: Callable[[], None]
+        self,
+        wire: DaemonConnection,
+        board: ScreenModel,
+        *,
+        now: Callable[[], datetime],
+        changed: Callable[[], None],
     ) -> None:
         self._wire = wire
         self._board = board

@@ -101,7 +101,7 @@ class GapView(Struct, frozen=True):
     reason: str
 
 
-class UndecodedView(Struct, frozen=True):
+class UndecodableView(Struct, frozen=True):
     """Hold a frame that could not be read."""
 
     seq: int
@@ -122,7 +122,7 @@ class LedgerView(Struct, frozen=True):
     """Of records that were not handed on to a successor."""
     orders: Sequence[OrderView] = ()
     gaps: Sequence[GapView] = ()
-    undecoded: Sequence[UndecodedView] = ()
+    undecoded: Sequence[UndecodableView] = ()
 
     def watches(self, account: str) -> bool:
         return not self.accounts or account in self.accounts

@@ -21,7 +21,7 @@ from typing import Final
 
 from tracker.core.audit.discrepancies import Audit, Discrepancy, DiscrepancyKind, contract_words, fill_words
 from tracker.core.audit.inputs import BrokerView, DecidedView, HeldView, LedgerView, RecordView, StoreView
-from tracker.core.audit.side_by_side import Comparison, root
+from tracker.core.audit.side_by_side import SideBySide, root
 from tracker.core.model import ZERO, AlertId, Execution
 
 _APPLY: Final = "`tracker reconcile --apply`"
@@ -35,7 +35,7 @@ def audit(
 
     `fee_grace` is how long a fee may take before it counts as missing.
     """
-    comparison = Comparison(ledger, store, broker)
+    comparison = SideBySide(ledger, store, broker)
     found = [
         *_unknown(ledger, store, broker),
         *_executions(comparison),
@@ -79,7 +79,7 @@ def _unknown(ledger: LedgerView, store: StoreView, broker: BrokerView | None) ->
         )
 
 
-def _executions(comparison: Comparison) -> Iterator[Discrepancy]:
+def _executions(comparison: SideBySide) -> Iterator[Discrepancy]:
     for execution in comparison.missing:
         correction = " as a correction" if root(execution) in comparison.in_force else ""
         yield Discrepancy(
@@ -101,7 +101,7 @@ def _executions(comparison: Comparison) -> Iterator[Discrepancy]:
         yield from _against_the_list(comparison, comparison.broker)
 
 
-def _against_the_list(comparison: Comparison, broker: BrokerView) -> Iterator[Discrepancy]:
+def _against_the_list(comparison: SideBySide, broker: BrokerView) -> Iterator[Discrepancy]:
     """Compare journalled executions with those that the broker lists, in the time that its answer covers."""
     listed = {execution.key: execution for execution in broker.executions}
     roots = {root(execution) for execution in broker.executions}
@@ -131,7 +131,7 @@ def _substance(execution: Execution) -> tuple[object, ...]:
     return (execution.contract.con_id, execution.side, execution.quantity, execution.price)
 
 
-def _orders(comparison: Comparison) -> Iterator[Discrepancy]:
+def _orders(comparison: SideBySide) -> Iterator[Discrepancy]:
     explained = {execution.perm_id for execution in comparison.missing}
     for order in comparison.ledger.orders:
         if order.broker_filled > order.filled and order.perm_id not in explained:
@@ -155,7 +155,7 @@ def _orders(comparison: Comparison) -> Iterator[Discrepancy]:
             )
 
 
-def _positions(comparison: Comparison) -> Iterator[Discrepancy]:
+def _positions(comparison: SideBySide) -> Iterator[Discrepancy]:
     for held in comparison.held:
         yield from _within_ledger(held)
         told = comparison.positions
@@ -236,7 +236,7 @@ def _without_alert(held: HeldView, records: Sequence[RecordView]) -> Iterator[Di
         )
 
 
-def _alerts(comparison: Comparison) -> Iterator[Discrepancy]:
+def _alerts(comparison: SideBySide) -> Iterator[Discrepancy]:
     if comparison.records is None:
         return
     records = {record.alert.id: record for record in comparison.records}
@@ -292,7 +292,7 @@ def _lost(
     )
 
 
-def _against_decision(record: RecordView, view: DecidedView, comparison: Comparison) -> Iterator[Discrepancy]:
+def _against_decision(record: RecordView, view: DecidedView, comparison: SideBySide) -> Iterator[Discrepancy]:
     alert, update = record.alert.id, view.update
     if view.pending:
         yield Discrepancy(
@@ -316,7 +316,7 @@ def _against_decision(record: RecordView, view: DecidedView, comparison: Compari
     yield from _remaining(record, view, comparison)
 
 
-def _remaining(record: RecordView, view: DecidedView, comparison: Comparison) -> Iterator[Discrepancy]:
+def _remaining(record: RecordView, view: DecidedView, comparison: SideBySide) -> Iterator[Discrepancy]:
     order = view.update.last_order_update or {}
     remaining, perm_id = order.get("remaining_qty"), order.get("perm_id")
     working = comparison.broker.open_orders if comparison.broker else None
@@ -332,7 +332,7 @@ def _remaining(record: RecordView, view: DecidedView, comparison: Comparison) ->
         )
 
 
-def _open_without(record: RecordView, comparison: Comparison) -> Discrepancy:
+def _open_without(record: RecordView, comparison: SideBySide) -> Discrepancy:
     alert, positions = record.alert, comparison.positions
     rows = [
         row for row in (positions or {}).values() if row.contract.con_id in alert.con_ids and row.quantity
@@ -364,7 +364,7 @@ def _shut_with(record: RecordView, held: Sequence[HeldView]) -> Discrepancy:
     )
 
 
-def _fills(comparison: Comparison, now: datetime, fee_grace: timedelta) -> Iterator[Discrepancy]:
+def _fills(comparison: SideBySide, now: datetime, fee_grace: timedelta) -> Iterator[Discrepancy]:
     unpaid: dict[tuple[str, str, bool], list[Execution]] = defaultdict(list)
     for view in comparison.ledger.executions:
         execution = view.execution

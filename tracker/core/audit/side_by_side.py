@@ -13,7 +13,7 @@ from tracker.core.audit.inputs import BrokerView, ExecutionView, HeldView, Ledge
 from tracker.core.model import ZERO, AlertId, Execution, Position, correction_parts
 
 
-class Comparison:
+class SideBySide:
     """Hold the three views, with what several comparisons look up."""
 
     def __init__(self, ledger: LedgerView, store: StoreView, broker: BrokerView | None) -> None:
