@@ -36,20 +36,19 @@ VALUES_OF_CORE: Final = frozenset(
     {"msgspec", "msgspec.Struct", "msgspec.field", "msgspec.structs", "msgspec.structs.replace"}
 )
 """What the core's values are made of; nothing of it reaches outside the process."""
-OUTER: Final = frozenset(
-    {"cli", "config", "console", "daemon", "demo", "doctor", "reconcile", "terminal", "wiring"}
-)
+OUTER: Final = frozenset({"cli", "config", "console", "daemon", "demo", "doctor", "reconcile", "wiring"})
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "core": frozenset({"core"}),
     "gateway": frozenset({"core", "gateway"}),
     "journal": frozenset({"core", "journal"}),
     "stores": frozenset({"core", "stores"}),
-    "status": frozenset({"core", "status"}),
-    "notify": frozenset({"core", "queries", "notify"}),
+    "status": frozenset({"core", "status", "terminal"}),
+    "notify": frozenset({"core", "notify", "queries", "terminal"}),
     "paper": frozenset({"core", "paper"}),
-    "watch": frozenset({"queries", "status", "watch"}),
+    "watch": frozenset({"queries", "status", "terminal", "watch"}),
     "clock": frozenset(),
-    "config": frozenset({"config", "core", "clock"}),
+    "terminal": frozenset(),
+    "config": frozenset({"clock", "config", "core", "terminal"}),
 }
 """Package or module of tracker -> the others it may import; what is not named here composes them."""
 LIBRARY_HOMES: Final = {

@@ -46,7 +46,7 @@ SECONDS: Final = 90.0
 PAGES: Final = [
     (PROJECT / "tracker" / page).read_text()
     for page in (
-        "answering/ANSWERS.md",
+        "queries/ANSWERS.md",
         "status/PROTOCOL.md",
         "core/MATCHING.md",
         "doctor/DOCTOR.md",

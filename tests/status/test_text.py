@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.status.text import WIDTH, summarise
+from tracker.status.text import summarise
+from tracker.terminal import WIDTH
 
 STATUS: dict[str, Any] = {
     "ok": True,

@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from tracker.cli.commands import COMMANDS
 from tracker.console import BAD_USAGE, FAILED, INTERRUPTED, WELL, Arguments, Command, Refusal, say
+from tracker.terminal import nearest
 
 __all__ = ["COMMANDS", "main"]
 
@@ -52,7 +53,7 @@ def _dispatch(argv: Sequence[str]) -> int:
     if command is None:
         raise Refusal(
             BAD_USAGE,
-            [f"tracker: no command {name!r}; the nearest known one is {_nearest(name, COMMANDS)!r}"],
+            [f"tracker: no command {name!r}; the nearest known one is {nearest(name, COMMANDS)!r}"],
         )
     return command.run(_parse(name, command, rest))
 
@@ -120,7 +121,7 @@ def _parse(name: str, command: Command, argv: Sequence[str]) -> Arguments:
         if not first.startswith("-"):
             parser.error(f"unexpected argument {first!r}")
         known = [text for action in parser._actions for text in action.option_strings]
-        parser.error(f"unknown flag {first}; the nearest known one is {_nearest(first, known)}")
+        parser.error(f"unknown flag {first}; the nearest known one is {nearest(first, known)}")
     return Arguments(own, flags)
 
 
@@ -141,9 +142,3 @@ def _take_settings(parser: _Parser, argv: Sequence[str]) -> tuple[dict[str, str]
                 parser.error(f"--{name} needs a value")
             flags[name] = value
     return flags, others
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    return get_close_matches(word, list(known), n=1, cutoff=0.0)[0]

@@ -28,9 +28,9 @@ from tracker.config.settings import (
     Settings,
     SettingsError,
     key_of,
-    nearest,
     nearest_key,
 )
+from tracker.terminal import nearest
 
 DEFAULT_FILE: Final = "settings.toml"
 NOT_SETTINGS: Final = frozenset({"TRACKER_SETTINGS", "TRACKER_PAPER_GATEWAY"})

@@ -33,6 +33,7 @@ from pydantic_settings import (
 
 from tracker.clock import HostZone
 from tracker.core.alerters import AlerterNames
+from tracker.terminal import nearest
 
 PREFIX: Final = "TRACKER_"
 
@@ -288,12 +289,6 @@ PATHS: Final = (
     ("status", "token_file"),
     ("log", "file"),
 )
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the known word that looks most like this one, whatever its case."""
-    folded = {name.casefold(): name for name in sorted(known)}
-    return folded[difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.0)[0]]
 
 
 def nearest_key(section: str, key: str) -> tuple[str, str]:

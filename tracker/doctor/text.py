@@ -5,11 +5,11 @@ Owns the form. It is given the answer as JSON has it, so the text can never say 
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-WIDTH: Final = 80
+from tracker.terminal import wrap
+
 _LEVELS: Final = {"ok": "ok", "note": "note", "warning": "WARNING", "fault": "FAULT"}
 _INDENT: Final = " " * 30
 
@@ -22,23 +22,9 @@ def in_words(answer: Mapping[str, Any]) -> str:
 def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
     for finding in answer["findings"]:
         label = finding["check"].replace("_", " ")
-        yield from _wrapped(f"{_LEVELS[finding['level']]:<9}{label:<20} ", finding["found"])
+        yield from wrap(finding["found"], f"{_LEVELS[finding['level']]:<9}{label:<20} ", _INDENT)
         if finding["next_step"]:
-            yield from _wrapped(f"{_INDENT}-> ", finding["next_step"])
-
-
-def _wrapped(first: str, text: str) -> list[str]:
-    """Wrap a text; what cannot be broken (a path) stays whole, so that it can be copied."""
-    # Names of files and accounts come from elsewhere, and a terminal would obey control characters.
-    shown = "".join(sign if sign.isprintable() else "?" for sign in text)
-    return textwrap.wrap(
-        shown,
-        WIDTH,
-        initial_indent=first,
-        subsequent_indent=_INDENT,
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [first.rstrip()]
+            yield from wrap(finding["next_step"], f"{_INDENT}-> ", _INDENT)
 
 
 def _sum(counts: Mapping[str, int], *, offline: bool) -> str:

@@ -6,7 +6,6 @@ and changes nothing. All refusals are CommandError, with a message that says wha
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -16,6 +15,7 @@ from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.model import Alert, AlertId
 from tracker.core.state import ALERTS, EXECUTIONS, AlertState, BookedExecution, LedgerState
 from tracker.status.protocol import CommandError, quoted
+from tracker.terminal import nearest
 
 _DAYS: Final = re.compile(r"(\d{1,5})\s*d(ays?)?")
 _DAY: Final = timedelta(days=1)
@@ -127,9 +127,8 @@ def check_alert_name(text: str) -> None:
 
 def no_such_alert(text: str, known: Iterable[str], where: str) -> CommandError:
     """Return the refusal for a name that nothing has, with the nearest one that something has."""
-    folded = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(text.casefold(), folded, n=1, cutoff=0.4)
-    hint = f"; the nearest is {folded[near[0]]}" if near else ""
+    near = nearest(text, known, likeness=0.4)
+    hint = f"; the nearest is {near}" if near else ""
     return CommandError("not_found", f"no alert {quoted(text)} is {where}{hint}")
 
 

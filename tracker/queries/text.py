@@ -7,12 +7,12 @@ characters, since a terminal would obey them.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-WIDTH: Final = 80
+from tracker.terminal import labelled, wrap
+
 _LABEL: Final = 12
 _INDENT: Final = "    "
 _OUTCOMES: Final = {
@@ -51,13 +51,13 @@ class TextTable:
         self, fill: Mapping[str, Any], *, with_account: bool = False, indent: str = ""
     ) -> Iterator[str]:
         fee = "" if fill["commission"] is None else f"  fee {fill['commission']:g}"
-        yield from _wrap(
+        yield from wrap(
             f"{self._time(fill['time'], zone=False)}  {fill['side']:<4} {fill['quantity']!s:>4}"
             f"  {fill['contract']:<23} {fill['price']!s:>8}{fee}",
             indent,
         )
         where = f"  {fill['account']}" if with_account else ""
-        yield from _wrap(f"{fill['exec_id']}{where}  {fill['outcome']}", indent + _INDENT)
+        yield from wrap(f"{fill['exec_id']}{where}  {fill['outcome']}", indent + _INDENT)
 
     # Inbox
 
@@ -68,9 +68,9 @@ class TextTable:
         lines = [f"Needs you: {_needs(answer['counts'])}"]
         lines += self._items(items, combos)
         for row in unreadable:
-            lines += _wrap(f"{self._time(row['received_at'])}  {row['kind']} cannot be read: {row['reason']}")
+            lines += wrap(f"{self._time(row['received_at'])}  {row['kind']} cannot be read: {row['reason']}")
             name = row["exec_id"] or f"frame {row['frame']}"
-            lines += _wrap(f"{name}  kept; a sweep or a later version of the tracker reads it", _INDENT)
+            lines += wrap(f"{name}  kept; a sweep or a later version of the tracker reads it", _INDENT)
         if items:
             lines += ["", "Decide with: tracker assign EXEC_ID ALERTER/TICKER, tracker dismiss EXEC_ID"]
         rest = answer["not_ours"]
@@ -107,10 +107,10 @@ class TextTable:
     def _item(self, item: Mapping[str, Any], indent: str) -> Iterator[str]:
         yield from self._fill(item["fill"], indent=indent)
         for alert in item["alerts"] if item["decision"] == "ambiguous" else ():
-            yield from _wrap(f"- {alert['alert']} may be meant, by {alert['rule']}", indent + _INDENT)
+            yield from wrap(f"- {alert['alert']} may be meant, by {alert['rule']}", indent + _INDENT)
         for rejected in item["rejected"]:
             if rejected["near"]:
-                yield from _wrap(f"- {rejected['alert']}: {rejected['reason']}", indent + _INDENT)
+                yield from wrap(f"- {rejected['alert']}: {rejected['reason']}", indent + _INDENT)
 
     # Why
 
@@ -127,7 +127,7 @@ class TextTable:
 
     def _why_execution(self, row: Mapping[str, Any]) -> Iterator[str]:
         fill = row["fill"]
-        yield from _wrap(f"{fill['side']} {fill['quantity']} {fill['contract']} at {fill['price']}")
+        yield from wrap(f"{fill['side']} {fill['quantity']} {fill['contract']} at {fill['price']}")
         yield from _row("execution", f"{fill['exec_id']} in {fill['account']}")
         unread = "" if fill["time_known"] else " (the broker's text could not be read; this is the receipt)"
         yield from _row("executed", self._time(fill["time"]) + unread)
@@ -149,7 +149,7 @@ class TextTable:
 
     def _why_record(self, record: Mapping[str, Any]) -> Iterator[str]:
         con_id = record["option_conid"] or "none"
-        yield from _wrap(
+        yield from wrap(
             f"Record of {record['created_at'] or 'unknown date'}, option_conid {con_id}: {record['state']}"
         )
         yield from _row("store", _in_store(record))
@@ -196,7 +196,7 @@ class TextTable:
         """Write what came of assigning a fill."""
         fill = answer["fill"]
         verb = "is now" if answer["done"] else "was already"
-        lines = list(_wrap(f"{fill['exec_id']} {verb} assigned to {answer['alert']}"))
+        lines = list(wrap(f"{fill['exec_id']} {verb} assigned to {answer['alert']}"))
         shows = answer["shows"]
         if shows is None:
             lines += _row("shows", f"nothing yet: {fill['outcome']}")
@@ -209,7 +209,7 @@ class TextTable:
     def dismissed(self, answer: Mapping[str, Any]) -> str:
         """Write what came of dismissing a fill."""
         verb = "is now" if answer["done"] else "was already"
-        return _page(_wrap(f"{answer['fill']['exec_id']} {verb} dismissed; `tracker why` still tells of it"))
+        return _page(wrap(f"{answer['fill']['exec_id']} {verb} dismissed; `tracker why` still tells of it"))
 
     def gaps(self, answer: Mapping[str, Any]) -> str:
         """Write which days are not proven."""
@@ -219,7 +219,7 @@ class TextTable:
             how = gap["closed_how"]
             lines.append(f"{gap['day']}  " + (f"closed by {how}" if how else "open: fills may be missing"))
         if answer["open"]:
-            lines += _wrap(
+            lines += wrap(
                 "A gap closes by itself when the broker's positions equal the ledger; else import a Flex"
                 " report of the day, or accept it: tracker gaps accept DAY"
             )
@@ -235,7 +235,7 @@ class TextTable:
             "ambiguous": "is ambiguous",
         }
         verdict = head.get(answer["status"], "would open no alert")
-        lines = list(_wrap(f"{tried['side']} {tried['quantity']} {tried['contract']} {verdict}"))
+        lines = list(wrap(f"{tried['side']} {tried['quantity']} {tried['contract']} {verdict}"))
         for each in answer["opens"]:
             lines += _row("opens", f"{each['alert']} by {each['rule']}: {_shows(each)}")
         if answer["reason"]:
@@ -318,26 +318,13 @@ def _count(number: int, noun: str) -> str:
 
 
 def _row(label: str, text: object) -> list[str]:
-    return _wrap(str(text), " " * _LABEL, first=f"{label:<{_LABEL - 1}} ")
+    return labelled(label, text, _LABEL)
 
 
 def _listed(label: str, texts: Iterable[str]) -> Iterator[str]:
     """Yield a row for each text, the label before the first."""
     for number, text in enumerate(texts):
         yield from _row("" if number else label, text)
-
-
-def _wrap(text: str, indent: str = "", *, first: str | None = None) -> list[str]:
-    """Wrap a text; what cannot be broken (an execId, a path) stays whole, so that it can be copied."""
-    shown = "".join(sign if sign.isprintable() else "?" for sign in text)
-    return textwrap.wrap(
-        shown,
-        WIDTH,
-        initial_indent=indent if first is None else first,
-        subsequent_indent=indent if first is not None else indent + "  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def _page(lines: Iterable[str]) -> str:

@@ -6,11 +6,11 @@ the JSON does not.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-WIDTH: Final = 80
+from tracker.terminal import wrap
+
 _INDENT: Final = "    "
 
 
@@ -22,7 +22,7 @@ def reconciled(answer: Mapping[str, Any]) -> str:
     if answer["repaired"]:
         lines += ["", f"Repaired: {len(answer['repaired'])}"]
         for each in answer["repaired"]:
-            lines += _wrap(f"{_kind(each)}: {each['subject']}", "  ")
+            lines += wrap(f"{_kind(each)}: {each['subject']}", "  ")
     found = answer["discrepancies"]
     if found:
         lines += ["", f"Discrepancies: {answer['total']}, {answer['repairable']} of them repairable"]
@@ -33,7 +33,7 @@ def reconciled(answer: Mapping[str, Any]) -> str:
     if answer["not_ours"]:
         lines += ["", f"Held and not opened by any alert: {len(answer['not_ours'])}"]
         for row in answer["not_ours"]:
-            lines += _wrap(f"{row['account']}  {row['quantity']} {row['contract']}", "  ")
+            lines += wrap(f"{row['account']}  {row['quantity']} {row['contract']}", "  ")
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -43,28 +43,28 @@ def _head(answer: Mapping[str, Any]) -> Iterator[str]:
     known = f"{answer['executions_known']} known executions, {records}"
     if broker["reached"]:
         accounts = _listed(broker["accounts"])
-        yield from _wrap(
+        yield from wrap(
             f"Compared {known}, and {answer['fill_events_processed']} fills of {answer['orders_examined']}"
             f" orders that the broker lists for {accounts}."
         )
     else:
-        yield from _wrap(f"Compared {known}. The broker was not asked: {broker['reason']}.")
+        yield from wrap(f"Compared {known}. The broker was not asked: {broker['reason']}.")
     if broker["refused"]:
-        yield from _wrap(
+        yield from wrap(
             f"Not compared, since the Gateway's Read-Only API refuses: {_listed(broker['refused'])}."
         )
 
 
 def _imported(imported: Mapping[str, Any]) -> list[str]:
     days = f"; proven now: {_listed(imported['closed_gaps'])}" if imported["closed_gaps"] else ""
-    return _wrap(f"Imported {imported['new']} new of {imported['executions']} executions{days}.")
+    return wrap(f"Imported {imported['new']} new of {imported['executions']} executions{days}.")
 
 
 def _discrepancy(each: Mapping[str, Any]) -> Iterator[str]:
     mark = "  [repairable]" if each["repairable"] else ""
-    yield from _wrap(f"{_kind(each)}: {each['subject']}{mark}", "  ")
-    yield from _wrap(each["message"], _INDENT)
-    yield from _wrap(f"-> {each['next_step']}", _INDENT)
+    yield from wrap(f"{_kind(each)}: {each['subject']}{mark}", "  ")
+    yield from wrap(each["message"], _INDENT)
+    yield from wrap(f"-> {each['next_step']}", _INDENT)
 
 
 def _kind(each: Mapping[str, Any]) -> str:
@@ -73,16 +73,3 @@ def _kind(each: Mapping[str, Any]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "no account"
-
-
-def _wrap(text: str, indent: str = "") -> list[str]:
-    """Wrap a text; what cannot be broken (an execId, a path) stays whole, so that it can be copied."""
-    shown = "".join(sign if sign.isprintable() else "?" for sign in text)
-    return textwrap.wrap(
-        shown,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent + "  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

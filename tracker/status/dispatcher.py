@@ -7,7 +7,6 @@ protocol, streams and HTTP all come here, so that none of them is a way around t
 from __future__ import annotations
 
 import asyncio
-import difflib
 import hmac
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from tracker.status.protocol import (
     encode_error,
     quoted,
 )
+from tracker.terminal import nearest
 
 
 class Answered(NamedTuple):
@@ -116,9 +116,9 @@ class Dispatcher:
         command = self._commands.get(name)
         if command is None:
             known = [*self._commands, *self._streams]
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
             raise CommandError(
-                "unknown_command", f"no command {quoted(name)}; the nearest known one is {near!r}"
+                "unknown_command",
+                f"no command {quoted(name)}; the nearest known one is {nearest(name, known)!r}",
             )
         if command.changes(request) and not self._guarded:
             self._check_token(request)

@@ -6,12 +6,12 @@ or a newer daemon: a field that is absent is left out, one that is not known her
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-WIDTH: Final = 80
+from tracker.terminal import labelled
+
 _LABEL: Final = 20
 _HANDLED: Final = frozenset(
     {
@@ -37,15 +37,7 @@ def summarise(answer: Mapping[str, Any]) -> str:
     now = _time(answer.get("now"))
     lines = [_headline(answer)]
     for label, text in _rows(answer, now):
-        lines.extend(
-            textwrap.wrap(
-                text,
-                WIDTH,
-                initial_indent=f"{label:<{_LABEL - 1}} ",
-                subsequent_indent=" " * _LABEL,
-                break_on_hyphens=False,
-            )
-        )
+        lines += labelled(label, text, _LABEL)
     return "\n".join(lines)
 
 
