@@ -19,6 +19,7 @@ from tracker.core.matching import match_execution
 from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
 from tracker.core.ports import Shown
 from tracker.core.state import LedgerState
+from tracker.gateway.decode import fact_of
 from tracker.gateway.link import LinkOptions
 from tracker.journal.journal import Journal
 from tracker.logs import mask
@@ -154,9 +155,6 @@ def make_pump(
     want_sweep: Callable[[str], None] = lambda reason: None,
 ) -> Pump:
     """Return the pump between a journal and an alert store."""
-    # Only here: it loads ib_insync, for which a question about the journal should not wait half a second.
-    from tracker.gateway.flex import fact_of
-
     early = timedelta(seconds=settings.matching.early_fill)
     return Pump(
         journal,

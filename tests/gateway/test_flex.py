@@ -18,7 +18,9 @@ from tracker.clock import now
 from tracker.core.model import BrokerFact, CommissionReport, Execution, Frame, Moment, Side, Undecodable
 from tracker.core.state import GAPS
 from tracker.core.state_rows import Gap
-from tracker.gateway.flex import FlexUnreadable, fact_of, frames_of, read_report
+from tracker.gateway.decode import fact_of
+from tracker.gateway.flex import FlexUnreadable, read_report
+from tracker.gateway.flex_rows import frames_of
 from tracker.journal.journal import Journal
 
 EASTERN = ZoneInfo("US/Eastern")
@@ -104,6 +106,37 @@ def test_a_row_that_lacks_something_is_kept_and_said(changes: dict[str, str], wo
     assert isinstance(found, Undecodable)
     assert word in found.reason
     assert found.exec_id == "0000e0d5.6596b0d8.01.01"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"quantity": "1e600000"}, "quantity is not a number"),
+        ({"tradePrice": "1e25"}, "tradePrice has more than 12 digits"),
+        ({"ibExecID": "a.b.c." + "1" * 5000}, "ibExecID is longer than 100 characters"),
+        ({"conid": "9" * 5000}, "conid is not an instrument"),
+    ],
+)
+def test_row_beyond_its_bounds_is_undecodable(changes: dict[str, str], reason: str) -> None:
+    """The reason names the column, and is short however long the text is."""
+    found = facts(trade(**changes))[0]
+    assert isinstance(found, Undecodable)
+    assert found.reason.startswith(reason)
+    assert len(found.reason) < 200
+
+
+def test_endless_fee_is_undecodable() -> None:
+    """The execution of the same row counts."""
+    execution, fee = facts(trade(ibCommission="-1e999999"))
+    assert isinstance(execution, Execution)
+    assert isinstance(fee, Undecodable)
+    assert fee.reason.startswith("ibCommission is not a number")
+
+
+def test_endless_description_costs_no_row() -> None:
+    """Order number, expiry and time only describe; what cannot be read there stays empty."""
+    read = executed(ibOrderID="9" * 5000, expiry="99991231", dateTime="99991231;235959")
+    assert (read.perm_id, read.contract.expiry, read.time_known) == (0, None, False)
 
 
 def test_only_executions_of_the_statement_count(tmp_path: Path) -> None:

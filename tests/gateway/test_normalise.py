@@ -200,6 +200,56 @@ def test_unreadable_execution_says_what_and_which(changes: dict[str, str], reaso
     assert reason in fact.reason
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"f19": "100000000000000000000"}, "quantity has more than 12 digits before the point"),
+        ({"f19": "0.0000000000004"}, "quantity has more than 12 digits behind the point"),
+        ({"f20": "1e25"}, "price has more than 12 digits before the point"),
+        ({"f20": "1e-400"}, "price has more than 24 digits behind the point"),
+        ({"f19": "1_0"}, "quantity is not a number"),
+        ({"f19": "٣"}, "quantity is not a number"),
+        ({"f3": "7٣"}, "conId is not a whole number"),
+        ({"f21": "9" * 5000}, "permId is not a whole number of 64 bits"),
+        ({"f14": "a.b.c." + "1" * 5000}, "execId is longer than 100 characters"),
+        ({"f16": "D" * 101}, "account is longer than 100 characters"),
+    ],
+)
+def test_value_beyond_its_bound_is_undecodable(changes: dict[str, str], reason: str) -> None:
+    """The reason names the field, and is short however long the field is."""
+    fact = execution(**changes)
+    assert isinstance(fact, Undecodable)
+    assert fact.reason.startswith(reason)
+    assert len(fact.reason) < 200
+    assert len(fact.exec_id) <= 200
+
+
+def test_long_description_costs_no_execution() -> None:
+    """Symbol and reference only describe: they are cut, and the fill counts."""
+    fact = known_execution(f4="S" * 10_000_000, f26="/" * 65536)
+    assert (len(fact.contract.symbol), len(fact.order_ref)) == (200, 200)
+
+
+@pytest.mark.parametrize("text", ["00010101-00:00:00", "99991231-23:59:59", "9999999999", "9999999999999"])
+def test_impossible_year_counts_as_unreadable(text: str) -> None:
+    """It could not be printed in every zone; the receipt is taken instead."""
+    fact = known_execution(f15=text)
+    assert (fact.time, fact.time_known, fact.time_text) == (RECEIVED, False, text)
+
+
+@pytest.mark.parametrize("text", ["99991231", "00010101"])
+def test_impossible_expiry_is_none(text: str) -> None:
+    """The trading day behind it could not be computed."""
+    assert known_execution(f6=text).contract.expiry is None
+
+
+def test_endless_leg_makes_an_order_without_legs() -> None:
+    """A number that no row of the journal can hold is not taken for a leg's."""
+    fact = read(open_order(legs=("9" * 4000 + ",1,BUY,SMART,0,0,,-1",)))
+    assert isinstance(fact, OpenOrder)
+    assert (fact.legs, fact.total) == ((), Decimal(10))
+
+
 def test_cut_off_execution_still_names_its_id() -> None:
     fact = read(EXECUTION[:20])
     assert fact == Undecodable("execution", "only 20 of 31 fields", "0000e0d5.6596b0d8.01.01")

@@ -41,7 +41,7 @@ from tracker.core.matching import match_execution
 from tracker.core.model import Execution, Frame, Match, Rule, Source
 from tracker.core.ports import AlertStore
 from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OUTBOX, TABLES, BookedExecution
-from tracker.gateway.flex import fact_of
+from tracker.gateway.decode import fact_of
 from tracker.journal.journal import Journal
 from tracker.pipeline.pump import Pump
 from tracker.queries.fills import Selection, fills

@@ -7,6 +7,7 @@ socket, and knows nothing of ib_insync. Quantities and prices are `Decimal`, tim
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -174,6 +175,9 @@ class Execution(Struct, frozen=True):
         return self.quantity * self.side.sign
 
 
+_VERSION: Final = re.compile(r"\d{1,9}", re.ASCII)
+
+
 class ExecIdParts(Struct, frozen=True):
     """Split an execId into the part that names the execution and its version."""
 
@@ -189,7 +193,7 @@ def correction_parts(exec_id: str) -> ExecIdParts | None:
     separate genuine executions, so they are never read as corrections.
     """
     segments = exec_id.split(".")
-    if len(segments) != 4 or not segments[3].isdecimal():
+    if len(segments) != 4 or not _VERSION.fullmatch(segments[3]):
         return None
     return ExecIdParts(".".join(segments[:3]), int(segments[3]))
 

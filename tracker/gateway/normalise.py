@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, tzinfo
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
 
+from tracker.core import limits
 from tracker.core.model import (
     BrokerFact,
     CommissionReport,
@@ -47,11 +48,8 @@ _UNSET: Final = frozenset(
 )
 _UNSET_DOUBLE: Final = 1.7976931348623157e308
 _UNSET_INTEGERS: Final = frozenset({2147483647, 9223372036854775807})
-_INTEGER_LIMIT: Final = 2**63
-_EXPONENT_LIMIT: Final = 30
-"""Largest decimal exponent taken for a number; a wider one is garbage that arithmetic would choke on."""
-_TEXT_LIMIT: Final = 64
-"""Longest text taken for a number."""
+_NOTICE_LENGTH: Final = 1_000
+"""Longest text of a notice that is kept, in characters."""
 _CONTRACTS_KEPT: Final = 256
 _NUMBERS_KEPT: Final = 1024
 _PENDING_FEE: Final = Decimal(-1)
@@ -85,7 +83,7 @@ def normalise(frame: Frame, login_zone: tzinfo) -> BrokerFact | None:
         # Whatever else a wire can hold: the frame is counted and shown as Undecodable, the pump goes on.
         reason = f"{type(error).__name__}: {error}"
     exec_id = frame.fields[reader.exec_id_at] if 0 < reader.exec_id_at < len(frame.fields) else ""
-    return Undecodable(reader.kind, reason, exec_id)
+    return Undecodable(reader.kind, reason, limits.clean_text(exec_id))
 
 
 def _integer(text: str, name: str) -> int | None:
@@ -93,30 +91,25 @@ def _integer(text: str, name: str) -> int | None:
     if text in _UNSET:
         return None
     try:
-        value = int(text)
-    except ValueError:
-        raise _Unreadable(f"{name} is not a whole number: {text[:40]!r}") from None
-    if not -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
-        raise _Unreadable(f"{name} is out of range: {text[:40]!r}")
+        value = limits.read_integer(text)
+    except limits.OutOfBounds as error:
+        raise _Unreadable(f"{name} {error}") from None
     return None if value in _UNSET_INTEGERS else value
 
 
 @lru_cache(_NUMBERS_KEPT)
-def _number(text: str, name: str) -> Decimal | None:
+def _number(text: str, name: str, decimals: int = limits.DECIMALS) -> Decimal | None:
     """Read a decimal number exactly as written; None where unset."""
     if text in _UNSET or text.lower() in _UNSET:
         return None
     try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise _Unreadable(f"{name} is not a number: {text[:40]!r}") from None
-    if not value.is_finite() or abs(value.adjusted()) > _EXPONENT_LIMIT or len(text) > _TEXT_LIMIT:
-        raise _Unreadable(f"{name} is not a usable number: {text[:40]!r}")
-    return value
+        return limits.read_number(text, decimals)
+    except limits.OutOfBounds as error:
+        raise _Unreadable(f"{name} {error}") from None
 
 
-def _needed_number(text: str, name: str) -> Decimal:
-    value = _number(text, name)
+def _needed_number(text: str, name: str, decimals: int = limits.DECIMALS) -> Decimal:
+    value = _number(text, name, decimals)
     if value is None:
         raise _Unreadable(f"{name} is not set")
     return value
@@ -130,10 +123,11 @@ def _number_if_readable(text: str) -> Decimal | None:
         return None
 
 
-def _needed_text(text: str, name: str) -> str:
-    if not text:
-        raise _Unreadable(f"{name} is empty")
-    return text
+def _id(text: str, name: str) -> str:
+    try:
+        return limits.read_id(text)
+    except limits.OutOfBounds as error:
+        raise _Unreadable(f"{name} {error}") from None
 
 
 def _expiry(text: str) -> date | None:
@@ -142,9 +136,10 @@ def _expiry(text: str) -> date | None:
     if len(digits) < 8 or not (digits.isascii() and digits.isdecimal()) or text[8:9].isdecimal():
         return None
     try:
-        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+        day = date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
     except ValueError:
         return None
+    return day if limits.is_plausible(day) else None
 
 
 def _contract(fields: tuple[str, ...], first: int, after_multiplier: int) -> Contract:
@@ -160,22 +155,23 @@ def _described(fields: tuple[str, ...]) -> Contract:
     """
     con_id = _integer(fields[0], "conId")
     if con_id is None or con_id <= 0:
-        raise _Unreadable(f"conId is not an instrument: {fields[0][:40]!r}")
-    sec_type = fields[2]
+        raise _Unreadable(f"conId is not an instrument: {limits.quoted(fields[0])}")
+    text = limits.clean_text
+    sec_type = text(fields[2])
     strike = _number_if_readable(fields[4])
     if strike is not None and not strike and sec_type not in ("OPT", "FOP"):
         strike = None
     return Contract(
         con_id=con_id,
-        symbol=fields[1],
+        symbol=text(fields[1]),
         sec_type=sec_type,
         expiry=_expiry(fields[3]),
         strike=strike,
         right=_RIGHTS.get(fields[5].upper(), ""),
-        multiplier=fields[6],
-        currency=fields[7],
-        local_symbol=fields[8],
-        trading_class=fields[9],
+        multiplier=text(fields[6]),
+        currency=text(fields[7]),
+        local_symbol=text(fields[8]),
+        trading_class=text(fields[9]),
     )
 
 
@@ -185,28 +181,28 @@ def _execution(frame: Frame, login_zone: tzinfo) -> Execution:
         raise _Unreadable(f"only {len(fields)} of {EXECUTION_FIELDS} fields")
     side = _SIDES.get(fields[18])
     if side is None:
-        raise _Unreadable(f"side is neither BOT nor SLD: {fields[18][:40]!r}")
-    quantity = _needed_number(fields[19], "quantity")
+        raise _Unreadable(f"side is neither BOT nor SLD: {limits.quoted(fields[18])}")
+    quantity = _needed_number(fields[19], "quantity", limits.QUANTITY_DECIMALS)
     if quantity <= 0:
-        raise _Unreadable(f"quantity is not positive: {fields[19][:40]!r}")
+        raise _Unreadable(f"quantity is not positive: {limits.quoted(fields[19])}")
     request_id = _integer(fields[1], "request id")
     time = execution_time(fields[15], login_zone)
     return Execution(
-        exec_id=_needed_text(fields[14], "execId"),
-        account=_needed_text(fields[16], "account"),
+        exec_id=_id(fields[14], "execId"),
+        account=_id(fields[16], "account"),
         contract=_contract(fields, 3, 11),
         side=side,
         quantity=quantity,
         price=_needed_number(fields[20], "price"),
         time=frame.received_at if time is None else time,
-        time_text=fields[15],
+        time_text=limits.clean_text(fields[15]),
         time_known=time is not None,
         perm_id=_integer(fields[21], "permId") or 0,
         order_id=_integer(fields[2], "orderId") or 0,
         client_id=_integer(fields[22], "clientId") or 0,
         cum_qty=_number_if_readable(fields[24]),
         avg_price=_number_if_readable(fields[25]),
-        order_ref=fields[26],
+        order_ref=limits.clean_text(fields[26]),
         request_id=-1 if request_id is None else request_id,
     )
 
@@ -226,10 +222,10 @@ def _commission(frame: Frame, login_zone: tzinfo) -> CommissionReport:
 def _fee(fields: tuple[str, ...]) -> CommissionReport:
     commission = _number(fields[3], "commission")
     return CommissionReport(
-        exec_id=_needed_text(fields[2], "execId"),
+        exec_id=_id(fields[2], "execId"),
         # -1 has been used for "not known yet"; a rebate of exactly 1.00 is the price of reading it so.
         commission=None if commission == _PENDING_FEE else commission,
-        currency=fields[4],
+        currency=limits.clean_text(fields[4]),
         realized_pnl=_number(fields[5], "realizedPNL"),
     )
 
@@ -240,9 +236,9 @@ def _order_status(frame: Frame, login_zone: tzinfo) -> OrderStatus:
         order_id=_integer(fields[1], "orderId") or 0,
         client_id=_integer(fields[9], "clientId") or 0,
         perm_id=_integer(fields[6], "permId") or 0,
-        status=_needed_text(fields[2], "status"),
-        filled=_number(fields[3], "filled"),
-        remaining=_number(fields[4], "remaining"),
+        status=_id(fields[2], "status"),
+        filled=_number(fields[3], "filled", limits.QUANTITY_DECIMALS),
+        remaining=_number(fields[4], "remaining", limits.QUANTITY_DECIMALS),
     )
 
 
@@ -256,11 +252,11 @@ def _open_order(frame: Frame, login_zone: tzinfo) -> OpenOrder | None:
         order_id=_integer(fields[1], "orderId") or 0,
         client_id=_integer(fields[24], "clientId") or 0,
         perm_id=_integer(fields[25], "permId") or 0,
-        account=fields[20],
+        account=limits.clean_text(fields[20]),
         contract=_contract(fields, 2, 10),
-        side=fields[13],
-        total=_number(fields[14], "totalQuantity"),
-        order_ref=fields[23],
+        side=limits.clean_text(fields[13]),
+        total=_number(fields[14], "totalQuantity", limits.QUANTITY_DECIMALS),
+        order_ref=limits.clean_text(fields[23]),
         status=tail.status,
         legs=tail.legs,
     )
@@ -271,15 +267,15 @@ def _completed_order(frame: Frame, login_zone: tzinfo) -> CompletedOrder:
     perm_id = _integer(fields[23], "permId")
     if not perm_id:
         raise _Unreadable("permId is not set")
-    return CompletedOrder(perm_id, fields[19], _tail(fields, _COMPLETED_ORDER).status)
+    return CompletedOrder(perm_id, limits.clean_text(fields[19]), _tail(fields, _COMPLETED_ORDER).status)
 
 
 def _position(frame: Frame, login_zone: tzinfo) -> Position:
     fields = frame.fields
     return Position(
-        account=_needed_text(fields[2], "account"),
+        account=_id(fields[2], "account"),
         contract=_contract(fields, 3, 11),
-        quantity=_needed_number(fields[14], "position"),
+        quantity=_needed_number(fields[14], "position", limits.QUANTITY_DECIMALS),
     )
 
 
@@ -290,7 +286,9 @@ def _notice(frame: Frame, login_zone: tzinfo) -> Notice:
     if code is None:
         raise _Unreadable("code is not set")
     # Old gateways write 2147483647 where there is no request.
-    return Notice(-1 if request_id is None else request_id, code, fields[4])
+    return Notice(
+        -1 if request_id is None else request_id, code, limits.clean_text(fields[4], _NOTICE_LENGTH)
+    )
 
 
 def _executions_end(frame: Frame, login_zone: tzinfo) -> End:
@@ -377,7 +375,7 @@ def _tail(fields: tuple[str, ...], layout: _Layout) -> _Tail:
         at += layout.to_contract
         at += 4 if int(fields[at]) else 1
         at += 2 + 2 * _count(fields[at + 1]) if fields[at] else 1
-        status = fields[at + layout.to_status]
+        status = limits.clean_text(fields[at + layout.to_status])
         return _Tail(status, legs, layout is _OPEN_ORDER and fields[at + 1] == "1")
     except (ValueError, IndexError):
         return _Tail()
@@ -385,7 +383,7 @@ def _tail(fields: tuple[str, ...], layout: _Layout) -> _Tail:
 
 def _count(text: str) -> int:
     """Read how many parts follow."""
-    count = int(text)
+    count = limits.read_integer(text)
     if count < 0:
         raise ValueError(text)
     return count
@@ -393,5 +391,5 @@ def _count(text: str) -> int:
 
 def _leg(fields: tuple[str, ...], at: int) -> tuple[int, int]:
     """Return (con_id, ratio); the ratio of a leg that is sold is negative, as in comboLegsDescrip."""
-    con_id, ratio, action = fields[at : at + 3]
-    return int(con_id), -int(ratio) if action == "SELL" else int(ratio)
+    con_id, ratio = limits.read_integer(fields[at]), limits.read_integer(fields[at + 1])
+    return con_id, -ratio if fields[at + 2] == "SELL" else ratio

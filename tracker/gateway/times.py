@@ -13,6 +13,8 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from tracker.core.limits import is_plausible
+
 # Names that are not IANA keys, in lower case, and the zone whose wall clock they stand for. TWS writes the
 # same short name in summer (`20200427-13:00:03 PST` is recorded), so a US abbreviation means the region's
 # clock, not a fixed offset; that is also why the table comes before the IANA database, which knows EST and
@@ -176,9 +178,10 @@ def execution_time(text: str, login_zone: tzinfo) -> datetime | None:
         local = datetime(
             int(year), int(month), int(day), int(hour), int(minute), int(second), microsecond, zone
         )
-        return local.astimezone(UTC)
+        moment = local.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+    return moment if is_plausible(moment) else None
 
 
 def _epoch_time(text: str) -> datetime | None:
@@ -186,7 +189,9 @@ def _epoch_time(text: str) -> datetime | None:
     if not (text.isascii() and text.isdecimal()):
         return None
     if len(text) in _EPOCH_SECONDS_DIGITS:
-        return datetime.fromtimestamp(int(text), UTC)
-    if len(text) in _EPOCH_MILLISECONDS_DIGITS:
-        return datetime.fromtimestamp(int(text) // 1000, UTC) + timedelta(milliseconds=int(text) % 1000)
-    return None
+        moment = datetime.fromtimestamp(int(text), UTC)
+    elif len(text) in _EPOCH_MILLISECONDS_DIGITS:
+        moment = datetime.fromtimestamp(int(text) // 1000, UTC) + timedelta(milliseconds=int(text) % 1000)
+    else:
+        return None
+    return moment if is_plausible(moment) else None

@@ -13,7 +13,8 @@ from datetime import date
 from tracker.core.login_policy import kind_of
 from tracker.core.model import Source
 from tracker.core.state import EXECUTIONS, FEES, GAPS, LINKS
-from tracker.gateway.flex import FEE, TRADE, Row, Statement, covered, exec_id_of, frames_of
+from tracker.gateway.flex import Statement
+from tracker.gateway.flex_rows import FEE, TRADE, Row, covered, exec_id_of, frames_of
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json
 from tracker.status.protocol import CommandError
