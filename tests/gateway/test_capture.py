@@ -11,6 +11,7 @@ from pytest_mock import MockerFixture
 
 from tests.support.gateway_rig import Ear, MemorySink, Tapped, tapped
 from tests.support.paper_clients import ACCOUNT, BOUND_SECONDS, NVDA, make_gateway, until
+from tracker.core.journal_entries import LinkDown
 from tracker.core.model import Source
 from tracker.gateway.allowlist import RefusedMessage
 from tracker.gateway.capture_sink import CaptureFailed
@@ -315,7 +316,7 @@ def test_a_failed_append_is_fatal_and_nothing_is_journalled_after_it() -> None:
         gateway.push_raw(*execution_fields("a.b.02.01"))
         await until(link.capture.gone.done, "the socket's end")
         with pytest.raises(CaptureFailed, match="disk is full"):
-            link.capture._recorder.note(Source.LINK, "down", "late")
+            link.capture._recorder.note(LinkDown("late"))
 
     sink = run(scenario)
     assert sink.executions() == []

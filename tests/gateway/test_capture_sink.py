@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.gateway_rig import MemorySink, real_now
+from tracker.core.journal_entries import FirstSweepOver, SweepQuiet
 from tracker.core.model import Source
 from tracker.gateway.capture_sink import CaptureFailed, CaptureSink, Fatal
 
@@ -26,9 +27,9 @@ def reason_of(sink: MemorySink, on_commit: Hear) -> str:
         fatal: Fatal = asyncio.get_running_loop().create_future()
         recorder = CaptureSink(sink, 1, real_now, on_commit, fatal)
         with pytest.raises(CaptureFailed) as first:
-            recorder.note(Source.LINK, "first_sweep")
+            recorder.note(FirstSweepOver())
         with pytest.raises(CaptureFailed, match="capture stopped"):
-            recorder.note(Source.LINK, "quiet", "900")
+            recorder.note(SweepQuiet(900))
         assert fatal.result() is first.value
         return str(first.value)
 

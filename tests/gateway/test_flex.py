@@ -31,7 +31,7 @@ ZONE = ("--gateway.timezone", "US/Eastern")
 def facts(row: Mapping[str, str]) -> list[BrokerFact | None]:
     """Return what a row says, through the frames that are journalled for it."""
     at = datetime(2025, 11, 25, tzinfo=UTC)
-    return [fact_of(Frame(1, at, 1, source, fields), EASTERN) for source, fields in frames_of(row)]
+    return [fact_of(Frame(1, at, 1, *entry.arriving), EASTERN) for entry in frames_of(row)]
 
 
 def executed(**changes: str) -> Execution:

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from tests.support.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
 from tests.support.facts import ACCOUNT, NVDA, exec_id, execution
 from tracker.core.alerters import AlerterNames
-from tracker.core.model import Contract, Source, StoreUnavailable
+from tracker.core.journal_entries import Assigned
+from tracker.core.model import AlertId, Contract, ExecutionKey, Source, StoreUnavailable
 from tracker.queries.decisions import Decision, assignment, delivered, dismissal, what_came_of_it
 from tracker.status.protocol import CommandError
 
@@ -38,8 +39,8 @@ def assign(desk: Desk, of: str, alert: str = NAME, **how: Any) -> Decision:
 
 
 def carry_out(desk: Desk, decision: Decision) -> dict[str, Any]:
-    if decision.note:
-        desk.note(Source.PERSON, *decision.note)
+    if decision.entry is not None:
+        desk.note(Source.PERSON, *decision.entry.fields)
     assert decision.taken(desk.journal.book)
     assert delivered(desk.journal.book, decision)
     return what_came_of_it(desk.journal.book, decision)
@@ -48,7 +49,9 @@ def carry_out(desk: Desk, decision: Decision) -> dict[str, Any]:
 def test_an_assigned_fill_opens_its_alert(desk: Desk) -> None:
     desk.tell(buy(1, 4, contract=LATER))
     decision = assign(desk, exec_id(1), "RobinDaHood/nvda")
-    assert decision.note == ("assign", ACCOUNT, exec_id(1), ROBIN, "NVDA", CREATED, "700100200")
+    assert decision.entry == Assigned(
+        ExecutionKey(ACCOUNT, exec_id(1)), AlertId(ROBIN, "NVDA", CREATED, 700100200)
+    )
     assert not decision.taken(desk.journal.book)
     came = carry_out(desk, decision)
     assert (came["done"], came["alert"], came["also_changed"]) == (True, NAME, [])
@@ -72,7 +75,7 @@ def test_what_was_assigned_before_is_not_done_twice(desk: Desk) -> None:
     desk.tell(buy(1, 4, contract=LATER))
     carry_out(desk, assign(desk, exec_id(1)))
     again = assign(desk, exec_id(1))
-    assert again.note == ()
+    assert again.entry is None
     came = carry_out(desk, again)
     assert (came["done"], came["shows"]["open"]) == (False, True)
 
@@ -143,7 +146,8 @@ def test_while_the_store_is_away_the_answer_says_pending(desk: Desk) -> None:
     desk.tell(buy(1, 4, contract=LATER))
     decision = assign(desk, exec_id(1))
     desk.alerts_path.write_text("")
-    desk.note(Source.PERSON, *decision.note)
+    assert decision.entry is not None
+    desk.note(Source.PERSON, *decision.entry.fields)
     assert not delivered(desk.journal.book, decision)
     assert what_came_of_it(desk.journal.book, decision)["shows"]["delivery"] == "pending"
     with pytest.raises(StoreUnavailable):

@@ -15,6 +15,7 @@ from tests.daemon.test_end_to_end import ROBIN, play
 from tests.support.daemon_rig import Rig, record
 from tests.support.facts import START
 from tests.support.project import PROJECT
+from tracker.core.journal_entries import GapAccepted
 from tracker.core.model import Moment
 from tracker.core.state import GAPS, LINKS, PROOFS, MemoryLedgerState
 from tracker.core.state_rows import Gap, LoginState, VerifiedUntil
@@ -52,7 +53,7 @@ def test_only_an_open_gap_is_accepted(day: str, code: str) -> None:
     with pytest.raises(CommandError) as refused:
         acceptance(_book(), day)
     assert refused.value.code == code
-    assert acceptance(_book(), "2025-11-17") == ("gap_accepted", "2025-11-17")
+    assert acceptance(_book(), "2025-11-17") == GapAccepted(date(2025, 11, 17))
 
 
 def test_a_warning_comes_before_midnight_while_the_day_is_unproven() -> None:

@@ -13,9 +13,10 @@ from typing import Final
 
 from tests.sim.clock import SimClock
 from tests.sim.gateway import SimGateway
+from tracker.core.journal_entries import Fields
 from tracker.core.model import Source
 from tracker.gateway.capture_sink import Sink
-from tracker.gateway.dedup import Deduplicator, Fields
+from tracker.gateway.dedup import Deduplicator
 
 POSITIONS: Final = "positions"
 EXECUTIONS: Final = "executions"

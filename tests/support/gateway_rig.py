@@ -11,10 +11,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.support.paper_clients import BOUND_SECONDS, make_gateway, until
+from tracker.core.journal_entries import Fields
 from tracker.core.model import CommissionReport, Source
 from tracker.gateway.capture import Capture
 from tracker.gateway.capture_sink import CaptureSink, Fatal
-from tracker.gateway.dedup import Fields
 from tracker.gateway.ib_insync_compat import new_ib
 from tracker.gateway.link import LinkOptions, LinkPhase, LinkState
 from tracker.gateway.reconnect import ReconnectingLink

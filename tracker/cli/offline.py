@@ -18,7 +18,8 @@ from tracker import logs, wiring
 from tracker.clock import now
 from tracker.config.settings import Settings
 from tracker.core.alerters import AlerterNames
-from tracker.core.model import Alert, Source, StoreUnavailable
+from tracker.core.journal_entries import Entry
+from tracker.core.model import Alert, StoreUnavailable
 from tracker.core.state import LedgerState
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json
@@ -28,9 +29,9 @@ from tracker.status.protocol import CommandError
 from tracker.stores.lock import FileLock
 
 Reply = TypeVar("Reply")
-Note = tuple[str, ...]
-Take = Callable[[LedgerState, Sequence[Alert], AlerterNames], tuple[Note, Callable[[LedgerState], Json]]]
-"""Decide: the note to journal (empty: there is nothing to do), and what to answer once it is applied."""
+Taken = tuple[Entry | None, Callable[[LedgerState], Json]]
+Take = Callable[[LedgerState, Sequence[Alert], AlerterNames], Taken]
+"""Decide: the entry to journal (None: there is nothing to do), and what to answer once it is applied."""
 
 
 def read(settings: Settings, question: Callable[[Journal, QueryContext], Reply]) -> Reply:
@@ -135,9 +136,9 @@ async def _decide(settings: Settings, journal: Journal, worker: ThreadPoolExecut
         pump = wiring.make_pump(settings, journal, store, names, worker)
         # What was journalled before the last daemon ended may change what there is to decide.
         await pump.pump()
-        note, answer = take(journal.book, store.alerts(), names)
-        if note:
-            journal.append(journal.last_session, now(), [(Source.PERSON, note)])
+        entry, answer = take(journal.book, store.alerts(), names)
+        if entry is not None:
+            journal.append(journal.last_session, now(), [entry.arriving])
             await pump.pump()
         return answer(journal.book)
     finally:

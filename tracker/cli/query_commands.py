@@ -24,8 +24,9 @@ from tracker.console import (
 )
 
 if TYPE_CHECKING:
-    from tracker.cli.offline import Note, Take
+    from tracker.cli.offline import Take
     from tracker.config.settings import Settings
+    from tracker.core.journal_entries import Entry
     from tracker.core.state import LedgerState
     from tracker.queries.as_json import Json
     from tracker.queries.decisions import Decision
@@ -299,10 +300,10 @@ def _dismiss(arguments: Arguments) -> int:
     return _answer(arguments, ask, lambda words, answer: words.dismissed(answer))
 
 
-def _taken(decision: Decision) -> tuple[Note, Callable[[LedgerState], Json]]:
+def _taken(decision: Decision) -> tuple[Entry | None, Callable[[LedgerState], Json]]:
     from tracker.queries.decisions import what_came_of_it
 
-    return decision.note, lambda book: what_came_of_it(book, decision)
+    return decision.entry, lambda book: what_came_of_it(book, decision)
 
 
 def _gaps(arguments: Arguments) -> int:

@@ -25,7 +25,17 @@ from typing import Final
 from msgspec.structs import replace
 
 from tracker.core.alert_updates import EventKind, TrackerEvent
-from tracker.core.model import ZERO, BrokerFact, End, EndOf, Frame, Moment, Notice, Source
+from tracker.core.journal_entries import (
+    DayCovered,
+    Entry,
+    ExecutionsAsked,
+    GapAccepted,
+    LinkDown,
+    LinkUp,
+    RequestTimedOut,
+    SweepChecked,
+)
+from tracker.core.model import ZERO, BrokerFact, End, EndOf, Frame, Moment, Notice
 from tracker.core.state import GAPS, HOLDINGS, LINKS, POSITIONS, PROOFS, SNAPSHOTS, LedgerState, Snapshot
 from tracker.core.state_rows import Gap, GapEnd, LoginState, VerifiedUntil
 
@@ -63,9 +73,9 @@ class Completeness:
         """What is known of the connection."""
         return self._link
 
-    def apply(self, frame: Frame, fact: BrokerFact | None) -> list[TrackerEvent]:
-        """Take one frame; return the gaps that it opened or closed."""
-        if frame.source is Source.LINK and frame.fields[0] in ("up", "down"):
+    def apply(self, frame: Frame, fact: BrokerFact | None, entry: Entry | None) -> list[TrackerEvent]:
+        """Take one frame, a fact or a note of our own; return the gaps that it opened or closed."""
+        if isinstance(entry, LinkUp | LinkDown):
             # Nobody was there to see since when; so this comes ahead of judging the days before.
             self._broke()
         events = self.judge(frame)
@@ -80,8 +90,10 @@ class Completeness:
                     # It was lost before this link began, and nobody told: what was answered so far is old.
                     self._broke()
                 self._put(replace(self._link, severed=False))
-            case _ if frame.source is not Source.BROKER:
-                events += self._note(frame)
+            case None:
+                events += self._note(frame, entry)
+            case _:
+                pass
         return events
 
     def snapshot(self, frame: Frame) -> list[TrackerEvent]:
@@ -94,22 +106,20 @@ class Completeness:
 
     # What was asked and answered
 
-    def _note(self, frame: Frame) -> list[TrackerEvent]:
-        name, *rest = frame.fields
-        match (frame.source, name):
-            case (Source.LINK, "up"):
-                self._up(frame, tuple(account for account in rest[0].split(",") if account))
-            case (Source.SENT, "executions") if not self._link.severed:
-                asked = Moment(frame.received_at, frame.seq)
-                self._sweeps[rest[1]] = _Sweep(int(rest[0]), asked)
-            case (Source.LINK, "timeout") if rest[0] == "executions":
-                self._forget(int(rest[1]))
-            case (Source.LINK, "proof") if rest[1] == "complete":
-                return self._end(frame, int(rest[0]), contained=True)
-            case (Source.PERSON, "gap_accepted"):
-                return self._closed_by_hand(frame, rest[0], GapEnd.PERSON)
-            case (Source.FLEX, "covered"):
-                return self._closed_by_hand(frame, rest[0], GapEnd.FLEX)
+    def _note(self, frame: Frame, entry: Entry | None) -> list[TrackerEvent]:
+        match entry:
+            case LinkUp(accounts):
+                self._up(frame, accounts)
+            case ExecutionsAsked(request, account) if not self._link.severed:
+                self._sweeps[account] = _Sweep(request, Moment(frame.received_at, frame.seq))
+            case RequestTimedOut(EndOf.EXECUTIONS, request):
+                self._forget(request)
+            case SweepChecked(request) if entry.complete:
+                return self._end(frame, request, contained=True)
+            case GapAccepted(day):
+                return self._closed_by_hand(frame, day, GapEnd.PERSON)
+            case DayCovered(day):
+                return self._closed_by_hand(frame, day, GapEnd.FLEX)
             case _:
                 pass
         return []
@@ -195,8 +205,8 @@ class Completeness:
         self._book.put(GAPS, Gap(day, Moment(frame.received_at, frame.seq), baseline))
         return TrackerEvent(EventKind.GAP, frame.received_at, {"day": day.isoformat(), "state": "open"})
 
-    def _closed_by_hand(self, frame: Frame, day: str, how: GapEnd) -> list[TrackerEvent]:
-        gap = self._book.get(GAPS, day)
+    def _closed_by_hand(self, frame: Frame, day: date, how: GapEnd) -> list[TrackerEvent]:
+        gap = self._book.get(GAPS, day.isoformat())
         return [] if gap is None or gap.closed_how else [self._close(gap, how, frame)]
 
     def _close(self, gap: Gap, how: GapEnd, frame: Frame) -> TrackerEvent:

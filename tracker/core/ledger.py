@@ -29,6 +29,23 @@ from msgspec.structs import replace
 from tracker.core.alert_updates import ClosingPolicy, EventKind, TrackerEvent, about, show, stakes_of
 from tracker.core.completeness import BROKEN, RESTORED, Completeness
 from tracker.core.expirations import Expirations
+from tracker.core.journal_entries import (
+    Assigned,
+    Dismissed,
+    Entry,
+    ExecutionsAsked,
+    FirstSweepOver,
+    LinkDown,
+    LinkUp,
+    PositionsAsked,
+    RecordBack,
+    RecordGone,
+    RecordReplaced,
+    Rematched,
+    RequestTimedOut,
+    SweepQuiet,
+    read_entry,
+)
 from tracker.core.model import (
     AlertId,
     BrokerFact,
@@ -46,7 +63,6 @@ from tracker.core.model import (
     OrderStatus,
     Position,
     Rule,
-    Source,
     Undecodable,
     Unmatched,
 )
@@ -111,13 +127,15 @@ class Ledger:
 
     def apply(self, frame: Frame, fact: BrokerFact | None) -> None:
         """Apply one frame; `fact` is what a broker frame says, None for the other sources."""
+        entry = None
         if isinstance(fact, _IN_RUNS):
             # They look neither at what is held nor at what is proven.
             self._events += self._proving.judge(frame)
         else:
-            if fact is not None or frame.fields[0] not in ("rematch", "assign", "dismiss"):
+            entry = read_entry(frame)
+            if not isinstance(entry, Rematched | Assigned | Dismissed):
                 self._holdings.settle()
-            self._events += self._proving.apply(frame, fact)
+            self._events += self._proving.apply(frame, fact, entry)
             self._departures.apply(fact)
         match fact:
             case Execution():
@@ -129,7 +147,7 @@ class Ledger:
             case OpenOrder():
                 self._orders.open_order(fact)
             case None:
-                self._note(frame)
+                self._note(frame, entry)
             case Position():
                 self._position(frame, fact)
             case End():
@@ -147,7 +165,7 @@ class Ledger:
         """End a batch with its last frame: put what the touched alerts must show into the outbox."""
         self._holdings.settle()
         for key in self._undecided:
-            booked = self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+            booked = self._booked(key)
             if booked is not None and booked.wants_person:
                 self._tell(EventKind.NEEDS_YOU, frame, booked, booked.attention.value)
         self._undecided.clear()
@@ -170,7 +188,7 @@ class Ledger:
     # Executions
 
     def _execution(self, frame: Frame, execution: Execution) -> None:
-        known = self._book.get(EXECUTIONS, f"{execution.account} {execution.exec_id}")
+        known = self._booked(execution.key)
         if known is not None:
             self._repeat(frame, known, execution)
             return
@@ -261,6 +279,9 @@ class Ledger:
         else:
             self._holdings.add(in_force)
 
+    def _booked(self, key: ExecutionKey) -> BookedExecution | None:
+        return self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+
     def _get(self, booked: BookedExecution) -> BookedExecution:
         row = self._book.get(EXECUTIONS, EXECUTIONS.key(booked))
         assert row is not None, "a booked execution stays in the book"
@@ -320,37 +341,34 @@ class Ledger:
 
     # Notes of our own
 
-    def _note(self, frame: Frame) -> None:
-        name, *rest = frame.fields
-        match (frame.source, name):
-            case (Source.SENT, "positions"):
+    def _note(self, frame: Frame, entry: Entry | None) -> None:
+        match entry:
+            case PositionsAsked():
                 self._holdings.snapshot_asked(Moment(frame.received_at, frame.seq), frame.session)
-            case (Source.SENT, "executions"):
-                self._holdings.sweep_asked(int(rest[0]), rest[1])
-            case (Source.LINK, "up"):
+            case ExecutionsAsked(request, account):
+                self._holdings.sweep_asked(request, account)
+            case LinkUp():
                 self._holdings.new_link(frame.seq, snapshot_due=True)
-            case (Source.LINK, "down"):
+            case LinkDown():
                 self._holdings.new_link(frame.seq, snapshot_due=False)
-            case (Source.LINK, "timeout") if rest[0] == "positions":
+            case RequestTimedOut(EndOf.POSITIONS, _):
                 self._holdings.snapshot_failed()
-            case (Source.LINK, "timeout") if rest[0] == "executions":
-                self._holdings.sweep_over(int(rest[1]))
-            case (Source.LINK, "quiet"):
-                self._holdings.sweep_over(int(rest[0]))
-            case (Source.LINK, "first_sweep"):
+            case RequestTimedOut(EndOf.EXECUTIONS, request) | SweepQuiet(request):
+                self._holdings.sweep_over(request)
+            case FirstSweepOver():
                 self._holdings.no_more_snapshots()
-            case (Source.STORE, "rematch"):
-                self._rematch(rest[0], rest[1])
-            case (Source.STORE, "replaced"):
-                self._take_over(frame, _alert_id(rest[:4]), _alert_id(rest[4:8]))
-            case (Source.STORE, "gone"):
-                self._gone(_alert_id(rest[:4]))
-            case (Source.STORE, "back"):
-                self._back(frame, _alert_id(rest[:4]))
-            case (Source.PERSON, "assign"):
-                self._assign(frame, rest[0], rest[1], _alert_id(rest[2:6]))
-            case (Source.PERSON, "dismiss"):
-                self._dismiss(frame, rest[0], rest[1])
+            case Rematched(execution):
+                self._rematch(execution)
+            case RecordReplaced(old, new):
+                self._take_over(frame, old, new)
+            case RecordGone(alert):
+                self._gone(alert)
+            case RecordBack(alert):
+                self._back(frame, alert)
+            case Assigned(execution, alert):
+                self._assign(frame, execution, alert)
+            case Dismissed(execution):
+                self._dismiss(frame, execution)
             case _:
                 pass
 
@@ -359,12 +377,12 @@ class Ledger:
 
     # Alerts
 
-    def _rematch(self, account: str, exec_id: str) -> None:
+    def _rematch(self, execution: ExecutionKey) -> None:
         """Decide an execution again, since the store has changed."""
-        booked = self._book.get(EXECUTIONS, f"{account} {exec_id}")
+        booked = self._booked(execution)
         if booked is not None and booked.superseded_by:
             # It was corrected since it was found unmatched; the version in force is what is folded.
-            booked = self._book.get(EXECUTIONS, f"{account} {booked.superseded_by}")
+            booked = self._booked(execution._replace(exec_id=booked.superseded_by))
         if booked is None or isinstance(booked.match, Matched):
             return
         self._set_match(booked, self._match(booked.dated))
@@ -376,8 +394,8 @@ class Ledger:
         if booked.folded and booked.counted:
             self._holdings.changed(booked.contract_key)
 
-    def _assign(self, frame: Frame, account: str, exec_id: str, alert: AlertId) -> None:
-        booked = self._book.get(EXECUTIONS, f"{account} {exec_id}")
+    def _assign(self, frame: Frame, execution: ExecutionKey, alert: AlertId) -> None:
+        booked = self._booked(execution)
         if booked is None:
             return
         match = Matched(((alert, Rule.PERSON),), booked.match.rejected)
@@ -385,8 +403,8 @@ class Ledger:
             self._tell(EventKind.SETTLED, frame, booked, f"assigned to {alert.name}")
             self._set_match(booked, match)
 
-    def _dismiss(self, frame: Frame, account: str, exec_id: str) -> None:
-        booked = self._book.get(EXECUTIONS, f"{account} {exec_id}")
+    def _dismiss(self, frame: Frame, execution: ExecutionKey) -> None:
+        booked = self._booked(execution)
         if booked is not None and not booked.dismissed:
             self._tell(EventKind.SETTLED, frame, booked, "dismissed")
             self._book.put(EXECUTIONS, replace(booked, dismissed=True))
@@ -437,8 +455,3 @@ class Ledger:
 
     def _tell(self, kind: EventKind, frame: Frame, booked: BookedExecution, note: str = "") -> None:
         self._events.append(about(kind, frame.received_at, booked, note))
-
-
-def _alert_id(fields: Sequence[str]) -> AlertId:
-    alerter, ticker, created_at, con_id = fields
-    return AlertId(alerter, ticker, created_at, int(con_id) if con_id else None)

@@ -93,7 +93,7 @@ class Frame(Struct, frozen=True):
 
     For `broker` the fields are the message's, index 0 the message id. For `sent` they are the request
     (`positions`, or `executions`, reqId, account). For the other sources index 0 names the event and the
-    rest are its values (see `core.notes`). `session` counts the connections of this journal.
+    rest are its values (see `core.journal_entries`). `session` counts the connections of this journal.
     """
 
     seq: int
@@ -354,7 +354,7 @@ class StoredContract(Struct, frozen=True):
     """Hold an alerter's last contract from its read-only store; fills in what an alert lacks."""
 
     alerter: str
-    """The key as that store spells it; compare by `core.names.AlerterNames.key`."""
+    """The key as that store spells it; compare by `core.alerters.AlerterNames.key`."""
     symbol: str
     right: str
     strike: Decimal | None

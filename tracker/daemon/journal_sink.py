@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from tracker.core.journal_entries import Fields
 from tracker.core.model import CommissionReport
-from tracker.gateway.dedup import Fields
 from tracker.journal.journal import Arriving, Journal
 from tracker.pipeline.pump import Pump
 

@@ -13,13 +13,17 @@ from datetime import datetime, tzinfo
 from typing import Final, TypeVar
 
 from tracker.core.audit.inputs import BrokerView
+from tracker.core.journal_entries import PUSHED, ExecutionAt, Fields, Message, field_at
 from tracker.core.model import BrokerFact, CompletedOrder, Execution, Frame, OpenOrder, Position, Source
-from tracker.gateway.dedup import Fields
 from tracker.gateway.ib_insync_compat import IB
 from tracker.gateway.normalise import normalise
 from tracker.gateway.requests import COMPLETED_ORDERS, EXECUTIONS, OPEN_ORDERS, POSITIONS
 
-_WANTED: Final = {"5": OPEN_ORDERS, "61": POSITIONS, "101": COMPLETED_ORDERS}
+_WANTED: Final = {
+    Message.OPEN_ORDER: OPEN_ORDERS,
+    Message.POSITION: POSITIONS,
+    Message.COMPLETED_ORDER: COMPLETED_ORDERS,
+}
 """Message -> the question that it answers; outside of that answer it is a push, which lists nothing."""
 _PUSHED: Final = "-1"
 
@@ -75,8 +79,8 @@ class SnapshotReader:
     def saw(self, fields: Fields) -> None:
         """Hear one message."""
         message = fields[0] if fields else ""
-        if message == "11":
-            if fields[1:2] != (_PUSHED,):
+        if message == Message.EXECUTION:
+            if field_at(fields, ExecutionAt.REQUEST) != PUSHED:
                 self._listed.append(fields)
             elif self._question == POSITIONS:
                 self._live_between.append(fields)

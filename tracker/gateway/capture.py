@@ -17,10 +17,11 @@ from typing import Any, Final, Protocol
 
 from loguru import logger
 
+from tracker.core.journal_entries import ExecutionAt, Fields, LinkUp, Message, OpenOrderAt, execution_key
 from tracker.core.model import Source
 from tracker.gateway.allowlist import AllowList
 from tracker.gateway.capture_sink import CaptureFailed, CaptureSink
-from tracker.gateway.dedup import Deduplicator, Fields
+from tracker.gateway.dedup import Deduplicator
 from tracker.gateway.framing import Framing, announced, objection
 from tracker.gateway.ib_insync_compat import IB, Contract, Execution, Fill, Order, OrderStatus, Trade
 from tracker.gateway.normalise import EXECUTION_FIELDS
@@ -30,7 +31,13 @@ ORDER_IDENTITY_FIELDS: Final = 26
 
 PEER_CLOSED: Final = "the gateway closed the connection"
 
-_UNUSED_BY_LIBRARY: Final = frozenset({"53", "55", "59", "61", "62", "101", "102"})
+_REPEATED: Final = (Message.ORDER_STATUS, Message.OPEN_ORDER, Message.EXECUTION)
+_UNUSED_BY_LIBRARY: Final = frozenset(
+    {
+        *(Message.OPEN_ORDERS_END, Message.EXECUTIONS_END, Message.FEE, Message.POSITION),
+        *(Message.POSITIONS_END, Message.COMPLETED_ORDER, Message.COMPLETED_ORDERS_END),
+    }
+)
 """Journalled messages that need not reach ib_insync: no event of its that we hook depends on them."""
 
 _PRUNE_EVERY: Final = 2_000
@@ -214,7 +221,7 @@ class Capture:
             return
         # A repeat tells ib_insync nothing either; leaving it out is what makes a sweep of known fills cheap.
         message = frame[0] if frame else ""
-        if message in _UNUSED_BY_LIBRARY or (not news and message in ("3", "5", "11")):
+        if message in _UNUSED_BY_LIBRARY or (not news and message in _REPEATED):
             return
         self._to_decode.append(frame)
 
@@ -242,7 +249,7 @@ class Capture:
             self._stopped = True
             return False
         # A loss of IBKR that was told ahead of it would otherwise be taken for that of an earlier link.
-        self._to_commit += [(Source.LINK, ("up", ",".join(accounts), str(version))), *early]
+        self._to_commit += [LinkUp(accounts, str(version)).arriving, *early]
         return True
 
     def _hand_execution(self, fields: list[str]) -> None:
@@ -252,19 +259,19 @@ class Capture:
         """
         if len(fields) < EXECUTION_FIELDS:
             return  # Journalled as it came; the normaliser says what is wrong with it.
-        perm_id = int(fields[21] or 0)
+        perm_id = int(fields[ExecutionAt.PERM_ID] or 0)
         execution = Execution(
-            execId=fields[14],
+            execId=fields[ExecutionAt.EXEC_ID],
             time=self._received_at,
-            acctNumber=fields[16],
+            acctNumber=fields[ExecutionAt.ACCOUNT],
             permId=perm_id,
-            clientId=int(fields[22] or 0),
-            orderId=int(fields[2] or 0),
+            clientId=int(fields[ExecutionAt.CLIENT_ID] or 0),
+            orderId=int(fields[ExecutionAt.ORDER_ID] or 0),
         )
         trade = self._wrapper.permId2Trade.get(perm_id)
-        of_order = trade is not None and str(trade.contract.conId) == fields[3]
-        instrument = trade.contract if of_order else _instrument(fields, 3)
-        self._wrapper.execDetails(int(fields[1]), instrument, execution)
+        of_order = trade is not None and str(trade.contract.conId) == fields[ExecutionAt.CON_ID]
+        instrument = trade.contract if of_order else _instrument(fields, ExecutionAt.CON_ID)
+        self._wrapper.execDetails(int(fields[ExecutionAt.REQUEST]), instrument, execution)
 
     def _hand_order(self, fields: list[str]) -> None:
         """Make an order known to ib_insync, which is all that its events need of an openOrder.
@@ -273,13 +280,15 @@ class Capture:
         """
         if len(fields) < ORDER_IDENTITY_FIELDS:
             return  # Journalled as it came.
-        order_id, client_id, perm_id = int(fields[1]), int(fields[24] or 0), int(fields[25] or 0)
+        order_id = int(fields[OpenOrderAt.ORDER_ID])
+        client_id = int(fields[OpenOrderAt.CLIENT_ID] or 0)
+        perm_id = int(fields[OpenOrderAt.PERM_ID] or 0)
         wrapper = self._wrapper
         trade = wrapper.trades.get(key := wrapper.orderKey(client_id, order_id, perm_id))
         if trade is None:
             order = Order(orderId=order_id, clientId=client_id, permId=perm_id)
             status = OrderStatus(orderId=order_id)
-            trade = wrapper.trades[key] = Trade(_instrument(fields, 2), order, status)
+            trade = wrapper.trades[key] = Trade(_instrument(fields, OpenOrderAt.CON_ID), order, status)
         trade.order.permId = perm_id
         if perm_id > 0:
             # ib_insync itself takes 0 for a key, and a fill of one order for that of another.
@@ -315,13 +324,16 @@ class Capture:
     def _check_execution(self, trade: Trade, fill: Fill) -> None:
         execution = fill.execution
         tapped = self._current
-        if tapped[:1] == ("11",) and (tapped[16], tapped[14]) == (execution.acctNumber, execution.execId):
+        if tapped[:1] == (Message.EXECUTION,) and execution_key(tapped) == (
+            execution.acctNumber,
+            execution.execId,
+        ):
             return
         self._fail(f"cross-check: ib_insync reports execution {execution.execId}, which was never tapped")
 
     def _check_order_status(self, trade: Trade) -> None:
         # 4: a message about an order makes ib_insync cancel it locally.
-        if self._current[:1] in (("3",), ("4",)):
+        if self._current[:1] in ((Message.ORDER_STATUS,), (Message.NOTICE,)):
             return
         self._fail(
             f"cross-check: ib_insync reports order {trade.order.permId} as {trade.orderStatus.status} "

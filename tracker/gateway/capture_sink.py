@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
+from tracker.core.journal_entries import Entry, Fields
 from tracker.core.model import CommissionReport, Source
-from tracker.gateway.dedup import Fields
 
 
 class Sink(Protocol):
@@ -110,9 +110,9 @@ class CaptureSink:
                 f" {type(error).__name__}: {error}"
             ) from error
 
-    def note(self, source: Source, *fields: str) -> None:
+    def note(self, entry: Entry) -> None:
         """Journal a note of our own: what is about to be sent, or what became of the link."""
-        self.commit(self.now(), ((source, fields),))
+        self.commit(self.now(), (entry.arriving,))
 
     def fail(self, reason: str) -> CaptureFailed:
         """End capture for good; return the error that says why, the first one if there were several."""

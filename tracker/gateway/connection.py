@@ -21,11 +21,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+from tracker.core.journal_entries import Fields, FirstSweepOver, LinkDown, Message
 from tracker.core.model import Frame, Notice, Source
 from tracker.gateway.broker_snapshot import SnapshotReader
 from tracker.gateway.capture import Capture
 from tracker.gateway.capture_sink import CaptureSink
-from tracker.gateway.dedup import Fields
 from tracker.gateway.error_codes import Effect, effect_of, new_port, planned_reset, words_for
 from tracker.gateway.ib_insync_compat import new_ib
 from tracker.gateway.link import LinkOptions, LinkPhase
@@ -109,7 +109,7 @@ class BrokerConnection:
             await asyncio.wait({self.capture.gone}, timeout=_GOODBYE_SECONDS)
             self.capture.abort()
         if self.logged_in and not self._recorder.fatal.done():
-            self._recorder.note(Source.LINK, "down", self.capture.closed.result())
+            self._recorder.note(LinkDown(self.capture.closed.result()))
 
     async def _serve(self) -> None:
         """Run what a live link needs until it ends; raise what a part of it raised."""
@@ -160,7 +160,7 @@ class BrokerConnection:
         for fields in frames:
             if self._look is not None:
                 self._look.saw(fields)
-            if fields[:1] == ("4",):
+            if fields[:1] == (Message.NOTICE,):
                 self._hear_notice(fields)
             else:
                 self._inquiries.saw(fields)
@@ -258,7 +258,7 @@ class BrokerConnection:
                 self._look.swept(account, since, ended=answers[-1])
         if not self._started.is_set():
             self._started.set()
-            self._recorder.note(Source.LINK, "first_sweep")
+            self._recorder.note(FirstSweepOver())
         self._listed = listed
         ended = all(answers)
         board.change(last_sweep_timed_out=not ended)

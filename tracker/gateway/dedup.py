@@ -8,17 +8,34 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
+from tracker.core.journal_entries import (
+    ExecutionAt,
+    Fields,
+    Message,
+    NoticeAt,
+    OpenOrderAt,
+    OrderStatusAt,
+    execution_key,
+    field_at,
+)
 from tracker.core.model import CommissionReport
 from tracker.gateway.normalise import read_fee
-
-Fields: TypeAlias = tuple[str, ...]
 
 DATA_FARM_CODES: Final = frozenset({"2103", "2104", "2105", "2106", "2107", "2108", "2119", "2157", "2158"})
 """Notices about market-data farms: they say nothing of orders, fills or the link to IBKR's order servers."""
 
-_ALWAYS: Final = frozenset({"53", "55", "61", "62", "101", "102"})
+_ALWAYS: Final = frozenset(
+    {
+        *(Message.OPEN_ORDERS_END, Message.EXECUTIONS_END, Message.POSITION, Message.POSITIONS_END),
+        *(Message.COMPLETED_ORDER, Message.COMPLETED_ORDERS_END),
+    }
+)
+_ORDER_NAMED_BY: Final = {
+    Message.ORDER_STATUS: (OrderStatusAt.ORDER_ID, OrderStatusAt.PERM_ID, OrderStatusAt.CLIENT_ID),
+    Message.OPEN_ORDER: (OpenOrderAt.ORDER_ID, OpenOrderAt.CLIENT_ID, OpenOrderAt.PERM_ID),
+}
 _ORDERS_KEPT: Final = 5_000
 _EXECUTIONS_KEPT: Final = 2_000
 _FEES_KEPT: Final = 500_000
@@ -43,16 +60,15 @@ class Deduplicator:
     def is_news(self, fields: Fields) -> bool:
         """Say whether the frame is to be journalled, and remember it if so."""
         message = fields[0] if fields else ""
-        if message == "11":
+        if message == Message.EXECUTION:
             return self._execution_is_news(fields)
-        if message == "59":
+        if message == Message.FEE:
             return self._fee_is_news(fields)
-        if message == "3":
-            return self._order_is_news(("3", *fields[1:2], *fields[6:7], *fields[9:10]), fields)
-        if message == "5":
-            return self._order_is_news(("5", *fields[1:2], *fields[24:26]), fields)
-        if message == "4":
-            return fields[3:4] == () or fields[3] not in DATA_FARM_CODES
+        if message in _ORDER_NAMED_BY:
+            names = tuple(field_at(fields, place) or "" for place in _ORDER_NAMED_BY[message])
+            return self._order_is_news((message, *names), fields)
+        if message == Message.NOTICE:
+            return field_at(fields, NoticeAt.CODE) not in DATA_FARM_CODES
         return message in _ALWAYS
 
     def forget_orders(self) -> None:
@@ -60,12 +76,13 @@ class Deduplicator:
         self._orders.clear()
 
     def _execution_is_news(self, fields: Fields) -> bool:
-        key = (*fields[16:17], *fields[14:15])
-        if len(key) == 2 and self._knows(*key):
+        key = execution_key(fields)
+        if key is not None and self._knows(*key):
             return False
         # Field 1 is the request that it answers, which is not part of what it says. Without this memory an
         # execution that nobody can read would be journalled again by every sweep.
-        return _differs(self._executions, key, hash(fields[2:]), _EXECUTIONS_KEPT)
+        said = fields[ExecutionAt.REQUEST + 1 :]
+        return _differs(self._executions, key or said, hash(said), _EXECUTIONS_KEPT)
 
     def _fee_is_news(self, fields: Fields) -> bool:
         # Sweeps repeat every fee report. A report that returned to an earlier content would be taken for a

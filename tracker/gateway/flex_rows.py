@@ -21,6 +21,7 @@ from decimal import Decimal
 from typing import Final
 
 from tracker.core import limits
+from tracker.core.journal_entries import FlexFee, FlexTrade, read_entry
 from tracker.core.model import (
     BrokerFact,
     CommissionReport,
@@ -28,13 +29,9 @@ from tracker.core.model import (
     Execution,
     Frame,
     Side,
-    Source,
     Undecodable,
 )
 
-TRADE: Final = "trade"
-FEE: Final = "trade_fee"
-COVERED: Final = "covered"
 IMPORTED: Final = 0
 """Request number of an imported execution: neither a live push nor the answer to a sweep."""
 
@@ -50,17 +47,12 @@ class _BadRow(Exception):
     """A row lacks what a fact cannot do without; the text says what."""
 
 
-def frames_of(row: Row) -> Iterator[tuple[Source, tuple[str, ...]]]:
-    """Yield the frames of one row: the execution, and its fee where the row has one."""
+def frames_of(row: Row) -> Iterator[FlexTrade | FlexFee]:
+    """Yield the entries of one row: the execution, and its fee where the row has one."""
     text = json.dumps(dict(row), sort_keys=True)
-    yield Source.FLEX, (TRADE, text)
+    yield FlexTrade(text)
     if row.get("ibCommission"):
-        yield Source.FLEX, (FEE, text)
-
-
-def covered(day: date) -> tuple[Source, tuple[str, ...]]:
-    """Return the note that closes a day's gap."""
-    return Source.FLEX, (COVERED, day.isoformat())
+        yield FlexFee(text)
 
 
 def exec_id_of(row: Row) -> str:
@@ -70,13 +62,14 @@ def exec_id_of(row: Row) -> str:
 
 def fact_of_row(frame: Frame, login_zone: tzinfo) -> BrokerFact | None:
     """Read the journalled frame of a row; None where it is a note about days."""
-    if frame.fields[0] not in (TRADE, FEE):
+    entry = read_entry(frame)
+    if not isinstance(entry, FlexTrade | FlexFee):
         return None
-    row: Row = json.loads(frame.fields[1])
+    row: Row = json.loads(entry.row)
     try:
-        return _execution(frame, row, login_zone) if frame.fields[0] == TRADE else _fee(row)
+        return _execution(frame, row, login_zone) if isinstance(entry, FlexTrade) else _fee(row)
     except _BadRow as problem:
-        return Undecodable(f"flex {frame.fields[0]}", str(problem), limits.clean_text(exec_id_of(row)))
+        return Undecodable(f"flex {entry.NAME}", str(problem), limits.clean_text(exec_id_of(row)))
 
 
 def _execution(frame: Frame, row: Row, login_zone: tzinfo) -> Execution:

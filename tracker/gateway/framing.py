@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tracker.gateway.dedup import Fields
+from tracker.core.journal_entries import Fields
 
 FRAME_LIMIT: Final = 0xFFFFFF
 """Longest message that the official client takes, in bytes; a larger length is not this protocol."""

@@ -21,6 +21,15 @@ from typing import Final
 from msgspec import Struct
 
 from tracker.core import limits
+from tracker.core.journal_entries import (
+    ExecutionAt,
+    ExecutionsEndAt,
+    FeeAt,
+    Message,
+    NoticeAt,
+    OpenOrderAt,
+    OrderStatusAt,
+)
 from tracker.core.model import (
     BrokerFact,
     CommissionReport,
@@ -185,21 +194,21 @@ def _execution(frame: Frame, login_zone: tzinfo) -> Execution:
     quantity = _needed_number(fields[19], "quantity", limits.QUANTITY_DECIMALS)
     if quantity <= 0:
         raise _Unreadable(f"quantity is not positive: {limits.quoted(fields[19])}")
-    request_id = _integer(fields[1], "request id")
-    time = execution_time(fields[15], login_zone)
+    request_id = _integer(fields[ExecutionAt.REQUEST], "request id")
+    time = execution_time(fields[ExecutionAt.TIME], login_zone)
     return Execution(
-        exec_id=_id(fields[14], "execId"),
-        account=_id(fields[16], "account"),
+        exec_id=_id(fields[ExecutionAt.EXEC_ID], "execId"),
+        account=_id(fields[ExecutionAt.ACCOUNT], "account"),
         contract=_contract(fields, 3, 11),
         side=side,
         quantity=quantity,
         price=_needed_number(fields[20], "price"),
         time=frame.received_at if time is None else time,
-        time_text=limits.clean_text(fields[15]),
+        time_text=limits.clean_text(fields[ExecutionAt.TIME]),
         time_known=time is not None,
-        perm_id=_integer(fields[21], "permId") or 0,
-        order_id=_integer(fields[2], "orderId") or 0,
-        client_id=_integer(fields[22], "clientId") or 0,
+        perm_id=_integer(fields[ExecutionAt.PERM_ID], "permId") or 0,
+        order_id=_integer(fields[ExecutionAt.ORDER_ID], "orderId") or 0,
+        client_id=_integer(fields[ExecutionAt.CLIENT_ID], "clientId") or 0,
         cum_qty=_number_if_readable(fields[24]),
         avg_price=_number_if_readable(fields[25]),
         order_ref=limits.clean_text(fields[26]),
@@ -222,7 +231,7 @@ def _commission(frame: Frame, login_zone: tzinfo) -> CommissionReport:
 def _fee(fields: tuple[str, ...]) -> CommissionReport:
     commission = _number(fields[3], "commission")
     return CommissionReport(
-        exec_id=_id(fields[2], "execId"),
+        exec_id=_id(fields[FeeAt.EXEC_ID], "execId"),
         # -1 has been used for "not known yet"; a rebate of exactly 1.00 is the price of reading it so.
         commission=None if commission == _PENDING_FEE else commission,
         currency=limits.clean_text(fields[4]),
@@ -234,8 +243,8 @@ def _order_status(frame: Frame, login_zone: tzinfo) -> OrderStatus:
     fields = frame.fields
     return OrderStatus(
         order_id=_integer(fields[1], "orderId") or 0,
-        client_id=_integer(fields[9], "clientId") or 0,
-        perm_id=_integer(fields[6], "permId") or 0,
+        client_id=_integer(fields[OrderStatusAt.CLIENT_ID], "clientId") or 0,
+        perm_id=_integer(fields[OrderStatusAt.PERM_ID], "permId") or 0,
         status=_id(fields[2], "status"),
         filled=_number(fields[3], "filled", limits.QUANTITY_DECIMALS),
         remaining=_number(fields[4], "remaining", limits.QUANTITY_DECIMALS),
@@ -250,8 +259,8 @@ def _open_order(frame: Frame, login_zone: tzinfo) -> OpenOrder | None:
         return None
     return OpenOrder(
         order_id=_integer(fields[1], "orderId") or 0,
-        client_id=_integer(fields[24], "clientId") or 0,
-        perm_id=_integer(fields[25], "permId") or 0,
+        client_id=_integer(fields[OpenOrderAt.CLIENT_ID], "clientId") or 0,
+        perm_id=_integer(fields[OpenOrderAt.PERM_ID], "permId") or 0,
         account=limits.clean_text(fields[20]),
         contract=_contract(fields, 2, 10),
         side=limits.clean_text(fields[13]),
@@ -281,8 +290,8 @@ def _position(frame: Frame, login_zone: tzinfo) -> Position:
 
 def _notice(frame: Frame, login_zone: tzinfo) -> Notice:
     fields = frame.fields
-    request_id = _integer(fields[2], "request id")
-    code = _integer(fields[3], "code")
+    request_id = _integer(fields[NoticeAt.REQUEST], "request id")
+    code = _integer(fields[NoticeAt.CODE], "code")
     if code is None:
         raise _Unreadable("code is not set")
     # Old gateways write 2147483647 where there is no request.
@@ -292,7 +301,7 @@ def _notice(frame: Frame, login_zone: tzinfo) -> Notice:
 
 
 def _executions_end(frame: Frame, login_zone: tzinfo) -> End:
-    request_id = _integer(frame.fields[2], "request id")
+    request_id = _integer(frame.fields[ExecutionsEndAt.REQUEST], "request id")
     if request_id is None:
         raise _Unreadable("request id is not set")
     return End(EndOf.EXECUTIONS, request_id)
@@ -312,17 +321,17 @@ class _Reader:
 
 
 _READERS: Final[Mapping[str, _Reader]] = {
-    "3": _Reader("order_status", _order_status),
-    "4": _Reader("notice", _notice),
-    "5": _Reader("order", _open_order),
-    "11": _Reader("execution", _execution, exec_id_at=14),
-    "53": _Reader("open_orders_end", _end(EndOf.OPEN_ORDERS)),
-    "55": _Reader("executions_end", _executions_end),
-    "59": _Reader("commission", _commission, exec_id_at=2),
-    "61": _Reader("position", _position),
-    "62": _Reader("positions_end", _end(EndOf.POSITIONS)),
-    "101": _Reader("completed_order", _completed_order),
-    "102": _Reader("completed_orders_end", _end(EndOf.COMPLETED_ORDERS)),
+    Message.ORDER_STATUS: _Reader("order_status", _order_status),
+    Message.NOTICE: _Reader("notice", _notice),
+    Message.OPEN_ORDER: _Reader("order", _open_order),
+    Message.EXECUTION: _Reader("execution", _execution, exec_id_at=ExecutionAt.EXEC_ID),
+    Message.OPEN_ORDERS_END: _Reader("open_orders_end", _end(EndOf.OPEN_ORDERS)),
+    Message.EXECUTIONS_END: _Reader("executions_end", _executions_end),
+    Message.FEE: _Reader("commission", _commission, exec_id_at=FeeAt.EXEC_ID),
+    Message.POSITION: _Reader("position", _position),
+    Message.POSITIONS_END: _Reader("positions_end", _end(EndOf.POSITIONS)),
+    Message.COMPLETED_ORDER: _Reader("completed_order", _completed_order),
+    Message.COMPLETED_ORDERS_END: _Reader("completed_orders_end", _end(EndOf.COMPLETED_ORDERS)),
 }
 
 

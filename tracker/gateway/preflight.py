@@ -13,10 +13,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from tracker.core.journal_entries import FeeAt, Fields, Message, field_at
 from tracker.core.model import Execution, Frame, Notice, Source
 from tracker.gateway.capture import Capture
 from tracker.gateway.capture_sink import CaptureSink, Fatal, NullSink
-from tracker.gateway.dedup import Fields
 from tracker.gateway.error_codes import Effect, effect_of, words_for
 from tracker.gateway.ib_insync_compat import new_ib
 from tracker.gateway.link import LinkOptions
@@ -163,16 +163,17 @@ class _Preflight:
         self._answered = True
         for fields in frames:
             match fields[:1]:
-                case ("4",):
+                case (Message.NOTICE,):
                     self._hear_notice(fields)
-                case ("49",):
+                case (Message.CURRENT_TIME,):
                     self._hear_time(fields)
-                case ("59",):
-                    self._paid.update(fields[2:3])
+                case (Message.FEE,):
+                    if (exec_id := field_at(fields, FeeAt.EXEC_ID)) is not None:
+                        self._paid.add(exec_id)
                     self._fee_came.set()
-                case ("11",):
+                case (Message.EXECUTION,):
                     self._hear_execution(fields)
-            if fields[:1] != ("4",):
+            if fields[:1] != (Message.NOTICE,):
                 self._inquiries.saw(fields)
 
     def _hear_execution(self, fields: Fields) -> None:

@@ -16,18 +16,37 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
-from tracker.core.model import Notice, Source
+from tracker.core.journal_entries import (
+    PUSHED,
+    CompletedOrdersAsked,
+    Entry,
+    ExecutionAt,
+    ExecutionsAsked,
+    ExecutionsEndAt,
+    Fields,
+    Message,
+    OpenOrdersAsked,
+    PositionsAsked,
+    RequestTimedOut,
+    SweepChecked,
+    SweepQuiet,
+    field_at,
+)
+from tracker.core.model import EndOf, Notice
 from tracker.gateway.capture_sink import CaptureSink
-from tracker.gateway.dedup import Fields
 from tracker.gateway.ib_insync_compat import ExecutionFilter
 from tracker.gateway.link import LinkOptions
 
-POSITIONS: Final = "positions"
-EXECUTIONS: Final = "executions"
-OPEN_ORDERS: Final = "open_orders"
-COMPLETED_ORDERS: Final = "completed_orders"
+POSITIONS: Final = EndOf.POSITIONS.value
+EXECUTIONS: Final = EndOf.EXECUTIONS.value
+OPEN_ORDERS: Final = EndOf.OPEN_ORDERS.value
+COMPLETED_ORDERS: Final = EndOf.COMPLETED_ORDERS.value
 
-_ENDS: Final = {"53": OPEN_ORDERS, "62": POSITIONS, "102": COMPLETED_ORDERS}
+_ENDS: Final = {
+    Message.OPEN_ORDERS_END: OPEN_ORDERS,
+    Message.POSITIONS_END: POSITIONS,
+    Message.COMPLETED_ORDERS_END: COMPLETED_ORDERS,
+}
 _FIRST_REQUEST: Final = 900_000_000
 """Far from order ids, since a notice names either kind of id in one field."""
 _NO_REQUEST: Final = -1
@@ -69,7 +88,7 @@ class Requests:
             self._ambiguous_at = None
             self._ends_owed = 0
         self._ends_owed += 1
-        return await self._ask((POSITIONS, _NO_REQUEST), (POSITIONS,), self._client.reqPositions)
+        return await self._ask((POSITIONS, _NO_REQUEST), PositionsAsked(), self._client.reqPositions)
 
     @property
     def positions_barred(self) -> float:
@@ -80,12 +99,14 @@ class Requests:
 
     async def open_orders(self) -> bool:
         """Ask for the open orders of all clients, which binds none; True when the answer ended."""
-        return await self._ask((OPEN_ORDERS, _NO_REQUEST), (OPEN_ORDERS,), self._client.reqAllOpenOrders)
+        return await self._ask((OPEN_ORDERS, _NO_REQUEST), OpenOrdersAsked(), self._client.reqAllOpenOrders)
 
     async def completed_orders(self) -> bool:
         """Ask for the day's completed orders; True when the answer ended."""
         question = (COMPLETED_ORDERS, _NO_REQUEST)
-        return await self._ask(question, (COMPLETED_ORDERS,), lambda: self._client.reqCompletedOrders(False))
+        return await self._ask(
+            question, CompletedOrdersAsked(), lambda: self._client.reqCompletedOrders(False)
+        )
 
     async def executions(self, account: str) -> bool:
         """Ask for one account's executions of the whole day; True when the answer ended.
@@ -101,7 +122,7 @@ class Requests:
         midnight, asked = self.midnight(), self._recorder.now()
         ended = await self._ask(
             (EXECUTIONS, request),
-            (EXECUTIONS, str(request), account),
+            ExecutionsAsked(request, account),
             lambda: self._client.reqExecutions(request, query),
         )
         # On a busy day they are megabytes.
@@ -109,9 +130,7 @@ class Requests:
         self.listed = len(named)
         if ended:
             missing = self._recorder.sink.unlisted(account, named, midnight, asked)
-            self._recorder.note(
-                Source.LINK, "proof", str(request), f"missing {missing}" if missing else "complete"
-            )
+            self._recorder.note(SweepChecked.of(request, missing))
         return ended
 
     def midnight(self) -> datetime:
@@ -122,54 +141,56 @@ class Requests:
     def saw(self, fields: Fields) -> None:
         """Learn a message that the connection brought."""
         message = fields[0] if fields else ""
-        if message == "11":
-            if fields[1:2] == ("-1",):
+        if message == Message.EXECUTION:
+            request = field_at(fields, ExecutionAt.REQUEST)
+            if request == PUSHED:
                 self.live_executions += 1
-            elif self._waits_for(EXECUTIONS, fields[1:2]):
+            elif self._waits_for(EXECUTIONS, request):
                 self._answered_at = self._loop.time()
-                self._named.update(fields[14:15])
-        elif message == "59":
+                if (exec_id := field_at(fields, ExecutionAt.EXEC_ID)) is not None:
+                    self._named.add(exec_id)
+        elif message == Message.FEE:
             if self._answered_at is not None:
                 self._answered_at = self._loop.time()
-        elif message == "55":
-            self._end(EXECUTIONS, fields[2:3], ended=True)
+        elif message == Message.EXECUTIONS_END:
+            self._end(EXECUTIONS, field_at(fields, ExecutionsEndAt.REQUEST), ended=True)
         elif message in _ENDS:
             if _ENDS[message] == POSITIONS:
                 self._ends_owed = max(0, self._ends_owed - 1)
                 self._ambiguous_at = self._loop.time() if self._ends_owed else None
-            self._end(_ENDS[message], (str(_NO_REQUEST),), ended=True)
+            self._end(_ENDS[message], str(_NO_REQUEST), ended=True)
 
     def refused(self, notice: Notice) -> None:
         """Learn an error; one that names a pending request ends it without an answer."""
         if 2100 <= notice.code < 2200:
             return
-        self._end(EXECUTIONS, (str(notice.request_id),), ended=False)
+        self._end(EXECUTIONS, str(notice.request_id), ended=False)
         if notice.code == 321 and notice.request_id == _NO_REQUEST:
             # With the Read-Only API on, the refusal of completed orders names no request.
             if any(of == COMPLETED_ORDERS for of, _ in self._pending):
                 self.forbidden.add(COMPLETED_ORDERS)
-            self._end(COMPLETED_ORDERS, (str(_NO_REQUEST),), ended=False)
+            self._end(COMPLETED_ORDERS, str(_NO_REQUEST), ended=False)
 
-    def _waits_for(self, kind: str, request: Fields) -> bool:
-        return any((kind, str(number)) == (of, *request) for of, number in self._pending)
+    def _waits_for(self, kind: str, request: str | None) -> bool:
+        return any((kind, str(number)) == (of, request) for of, number in self._pending)
 
-    def _end(self, kind: str, request: Fields, *, ended: bool) -> None:
+    def _end(self, kind: str, request: str | None, *, ended: bool) -> None:
         for (of, number), future in self._pending.items():
-            if (of, str(number)) == (kind, *request) and not future.done():
+            if (of, str(number)) == (kind, request) and not future.done():
                 future.set_result(ended)
 
-    async def _ask(self, question: _Question, sent: Fields, send: Callable[[], None]) -> bool:
+    async def _ask(self, question: _Question, sent: Entry, send: Callable[[], None]) -> bool:
         answer: asyncio.Future[bool] = self._loop.create_future()
         assert question[0] not in {kind for kind, _ in self._pending}, f"two {question[0]} requests at once"
         self._pending[question] = answer
         try:
-            self._recorder.note(Source.SENT, *sent)
+            self._recorder.note(sent)
             send()
             ended = await self._answer(question, answer)
         finally:
             del self._pending[question]
         if not ended:
-            self._recorder.note(Source.LINK, "timeout", question[0], str(question[1]))
+            self._recorder.note(RequestTimedOut(*question))
         return ended
 
     async def _answer(self, question: _Question, answer: asyncio.Future[bool]) -> bool:
@@ -185,7 +206,7 @@ class Requests:
             if may_fall_quiet:
                 since = now if self._answered_at is None else self._answered_at
                 if now - since >= quiet:
-                    self._recorder.note(Source.LINK, "quiet", str(question[1]))
+                    self._recorder.note(SweepQuiet(question[1]))
                     may_fall_quiet = False
                 else:
                     patience = min(patience, since + quiet - now)

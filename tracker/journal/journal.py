@@ -19,6 +19,8 @@ from typing import Final
 
 import msgspec
 
+from tracker.core.journal_entries import Arriving as ArrivingFrame
+from tracker.core.journal_entries import FeeAt, Message, execution_key
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
 from tracker.core.state import EXECUTIONS, FEES, root_text
 from tracker.journal.migrations import MIGRATIONS
@@ -33,7 +35,7 @@ _MANY: Final = 8
 _CLOCKS_APART: Final = timedelta(hours=1)
 """More than the broker's clock and ours can differ by."""
 
-Arriving = Sequence[tuple[Source, tuple[str, ...]]]
+Arriving = Sequence[ArrivingFrame]
 """Frames that have no number yet."""
 
 KEPT: Final = "kept"
@@ -132,8 +134,8 @@ class Journal:
         self._tail += frames
         for frame in frames:
             fields = frame.fields
-            if fields[0] == "11" and len(fields) > 16:
-                self._captured[ExecutionKey(fields[16], fields[14])] = None
+            if fields[0] == Message.EXECUTION and (key := execution_key(fields)) is not None:
+                self._captured[key] = None
 
     @property
     def waiting(self) -> bool:
@@ -152,14 +154,22 @@ class Journal:
         Outside a transaction each single look costs SQLite its locks, and in a stream of fills hardly
         anything is there yet.
         """
-        executions = [fields for fields in messages if fields[:1] == ("11",) and len(fields) > 16]
-        fees = {fields[2] for fields in messages if fields[:1] == ("59",) and len(fields) > 2}
+        executions = [
+            key
+            for fields in messages
+            if fields and fields[0] == Message.EXECUTION and (key := execution_key(fields)) is not None
+        ]
+        fees = {
+            fields[FeeAt.EXEC_ID]
+            for fields in messages
+            if fields and fields[0] == Message.FEE and len(fields) > FeeAt.EXEC_ID
+        }
         if len(executions) + len(fees) < _MANY:
             return
-        exec_ids = {fields[14] for fields in executions}
-        roots = {root_text(fields[16], fields[14]) for fields in executions}
+        exec_ids = {key.exec_id for key in executions}
+        roots = {root_text(*key) for key in executions}
         look_up = self.book.look_up
-        look_up(EXECUTIONS, {f"{fields[16]} {fields[14]}" for fields in executions})
+        look_up(EXECUTIONS, {f"{key.account} {key.exec_id}" for key in executions})
         look_up(EXECUTIONS, [root for root in roots if root is not None], "root")
         look_up(EXECUTIONS, exec_ids | fees, "exec_id")
         look_up(FEES, exec_ids | fees)

@@ -433,7 +433,8 @@ class Pump:
         """Compare the store with what it should show, and decide again what found no alert."""
         found = self._comparison.find()
         if found.notes:
-            self._journal.append(self._journal.last_session, self._now(), found.notes)
+            notes = [entry.arriving for entry in found.notes]
+            self._journal.append(self._journal.last_session, self._now(), notes)
             # Once they are applied, records that changed hands or came back are compared anew.
             self._look.set()
         self._apply_again(found.undone)

@@ -12,19 +12,18 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from tracker.core.alert_updates import stakes_of
-from tracker.core.model import Alert, AlertId, Ambiguous, Execution, ExecutionKey, Match, Matched, Source
+from tracker.core.journal_entries import Entry, RecordBack, RecordGone, RecordReplaced, Rematched
+from tracker.core.model import Alert, AlertId, Ambiguous, Execution, ExecutionKey, Match, Matched
 from tracker.core.ports import AlertStore
 from tracker.core.state import ALERTS, EXECUTIONS, AlertState, BookedExecution, LedgerState, alert_text
 
 MatchAlerts = Callable[[Execution, Sequence[Alert]], Match]
-Note = tuple[Source, tuple[str, ...]]
-"""A frame of our own that is to be journalled."""
 
 
 class StoreDifferences(NamedTuple):
     """Hold what a comparison found."""
 
-    notes: list[Note]
+    notes: list[Entry]
     undone: list[AlertState]
     """The records that show something else than was decided."""
 
@@ -64,7 +63,7 @@ class StoreChanges:
 
     def find(self) -> StoreDifferences:
         """Compare every record that was ever written, and decide again what found no alert."""
-        notes: list[Note] = []
+        notes: list[Entry] = []
         undone: list[AlertState] = []
         for state in self._book.find(ALERTS, "kept", "1"):
             shown = self._store.shown(state.alert)
@@ -76,21 +75,21 @@ class StoreChanges:
         for state in self._book.find(ALERTS, "gone", "1"):
             shown = self._store.shown(state.alert)
             if shown is not None and state.gone:
-                notes.append((Source.STORE, ("back", *_fields(state.alert))))
+                notes.append(RecordBack(state.alert))
             elif shown is not None and state.shown is not None and not shown.agrees(state.shown):
                 # It had been taken out.
                 undone.append(state)
             elif state.successor is None and not state.shut and (heir := self._heir(state)) is not None:
-                notes.append((Source.STORE, ("replaced", *_fields(state.alert), *_fields(heir.id))))
+                notes.append(RecordReplaced(state.alert, heir.id))
         notes += self._rematches()
         return StoreDifferences(notes, undone)
 
-    def _missing(self, state: AlertState) -> Note:
+    def _missing(self, state: AlertState) -> Entry:
         """Tell what became of a record that is no longer there: replaced by a like one, or gone."""
         heir = self._heir(state)
         if heir is None:
-            return Source.STORE, ("gone", *_fields(state.alert))
-        return Source.STORE, ("replaced", *_fields(state.alert), *_fields(heir.id))
+            return RecordGone(state.alert)
+        return RecordReplaced(state.alert, heir.id)
 
     def _heir(self, state: AlertState) -> Alert | None:
         """Return the newer record of the same alerter, ticker and contract."""
@@ -113,7 +112,7 @@ class StoreChanges:
             state = self._book.get(ALERTS, alert_text(state.successor))
         return False
 
-    def _rematches(self) -> Iterator[Note]:
+    def _rematches(self) -> Iterator[Entry]:
         """Yield the fills whose alert has appeared."""
         limit = self._now() - self._retry_for
         for key, noted in list(self._unanswered.items()):
@@ -128,7 +127,7 @@ class StoreChanges:
             # What was noted once is not noted again, whatever the ledger made of it.
             if match not in (booked.match, noted) and isinstance(match, Matched | Ambiguous):
                 self._unanswered[key] = match
-                yield Source.STORE, ("rematch", *key)
+                yield Rematched(key)
 
     def _recent(self) -> list[BookedExecution]:
         now = self._now()
@@ -145,8 +144,3 @@ def _same_contract(alert: Alert, booked: BookedExecution) -> bool:
     details = (alert.symbol.upper(), alert.right, alert.strike)
     same = details == (contract.symbol.upper(), contract.right, contract.strike)
     return same and (alert.expiry.day == contract.expiry or not contract.is_option)
-
-
-def _fields(alert: AlertId) -> tuple[str, str, str, str]:
-    con_id = "" if alert.option_conid is None else str(alert.option_conid)
-    return alert.alerter, alert.ticker, alert.created_at, con_id

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tracker.core.alerters import AlerterNames
+from tracker.core.journal_entries import Assigned, Dismissed
 from tracker.core.matching import contradiction
 from tracker.core.model import Alert, AlertId, ExecutionKey, Matched, Rule
 from tracker.core.state import (
@@ -31,8 +32,8 @@ class Decision:
     """Hold a decision that makes sense, and what it touches."""
 
     key: ExecutionKey
-    note: tuple[str, ...]
-    """The fields of the frame; empty where the decision was taken before and nothing is to be done."""
+    entry: Assigned | Dismissed | None
+    """What is to be journalled; None where the decision was taken before and nothing is to be done."""
     alert: AlertId | None = None
     """The record that the fill is assigned to."""
     before: tuple[AlertId, ...] = ()
@@ -78,22 +79,22 @@ def assignment(
         raise CommandError(
             "refused", f"{found.id.name} cannot have {execution.exec_id}: {against}; choose another alert"
         )
-    note = () if _is_assigned(row, found.id) else ("assign", *row.key, *_fields(found.id))
-    return Decision(row.key, note, found.id, row.owners)
+    entry = None if _is_assigned(row, found.id) else Assigned(row.key, found.id)
+    return Decision(row.key, entry, found.id, row.owners)
 
 
 def dismissal(book: LedgerState, exec_id: str, account: str = "") -> Decision:
     """Decide that a fill needs nobody any longer; raises CommandError where it needs nobody now."""
     row = execution_named(book, exec_id, account)
     if row.dismissed:
-        return Decision(row.key, ())
+        return Decision(row.key, None)
     _check_counted(row)
     if row.attention is Attention.NONE:
         raise CommandError(
             "refused",
             f"{row.execution.exec_id} needs nobody ({outcome(row)}), so there is nothing to dismiss",
         )
-    return Decision(row.key, ("dismiss", *row.key))
+    return Decision(row.key, Dismissed(row.key))
 
 
 def _check_counted(row: BookedExecution) -> None:
@@ -135,7 +136,7 @@ def _deliveries(book: LedgerState, decision: Decision) -> list[Delivery]:
 def what_came_of_it(book: LedgerState, decision: Decision) -> Json:
     """Return the fill as it stands now, and what each alert that the decision touched will show."""
     row = _row(book, decision.key)
-    answer: Json = {"done": bool(decision.note), "fill": fill_json(book, row)}
+    answer: Json = {"done": decision.entry is not None, "fill": fill_json(book, row)}
     if decision.alert is None:
         return answer
     shows = [
@@ -149,8 +150,3 @@ def what_came_of_it(book: LedgerState, decision: Decision) -> Json:
         "shows": mine[0] if mine else None,
         "also_changed": [each for each in shows if each["alert"] != decision.alert.name],
     }
-
-
-def _fields(alert: AlertId) -> tuple[str, str, str, str]:
-    con_id = "" if alert.option_conid is None else str(alert.option_conid)
-    return alert.alerter, alert.ticker, alert.created_at, con_id

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tracker.core.alert_updates import instant
 from tracker.core.completeness import REACH, proven_until
+from tracker.core.journal_entries import GapAccepted
 from tracker.core.state import GAPS, LedgerState
 from tracker.core.state_rows import Gap
 from tracker.status.protocol import CommandError, quoted
@@ -30,7 +31,7 @@ def gaps(book: LedgerState, *, everything: bool = False) -> dict[str, Any]:
     }
 
 
-def acceptance(book: LedgerState, day: str) -> tuple[str, ...]:
+def acceptance(book: LedgerState, day: str) -> GapAccepted:
     """Return the note by which a person closes a gap; raises CommandError where there is none that day."""
     try:
         wanted = date.fromisoformat(day)
@@ -39,7 +40,7 @@ def acceptance(book: LedgerState, day: str) -> tuple[str, ...]:
     gap = book.get(GAPS, wanted.isoformat())
     if gap is None or gap.closed_how:
         raise CommandError("not_found", f"{wanted} is no open gap; `tracker gaps` lists them")
-    return "gap_accepted", wanted.isoformat()
+    return GapAccepted(wanted)
 
 
 def warning(book: LedgerState, now: datetime, zone: tzinfo) -> str:

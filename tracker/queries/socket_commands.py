@@ -17,7 +17,8 @@ from typing import Any, Final, TypeVar
 
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.alerters import AlerterNames
-from tracker.core.model import Source, StoreUnavailable
+from tracker.core.journal_entries import Entry
+from tracker.core.model import StoreUnavailable
 from tracker.core.ports import AlertStore
 from tracker.core.state import GAPS, LedgerState
 from tracker.journal.journal import Journal, JournalFailed
@@ -238,16 +239,16 @@ class SocketCommands:
     async def _decide(self, decision: decisions.Decision) -> Answer:
         """Journal a decision, and answer when the store shows it, or can be said not to yet."""
         book = self._journal.book
-        if decision.note:
+        if decision.entry is not None:
             await self._append(
-                decision.note, lambda: decision.taken(book) and decisions.delivered(book, decision)
+                decision.entry, lambda: decision.taken(book) and decisions.delivered(book, decision)
             )
         return decisions.what_came_of_it(book, decision)
 
-    async def _append(self, note: tuple[str, ...], taken: Callable[[], bool]) -> None:
+    async def _append(self, entry: Entry, taken: Callable[[], bool]) -> None:
         """Journal what a person decided, and wait a while until the book shows it."""
         try:
-            self._journal.append(self._journal.last_session, self._ground.now(), [(Source.PERSON, note)])
+            self._journal.append(self._journal.last_session, self._ground.now(), [entry.arriving])
         except JournalFailed as error:
             self._broken = error
             self._broke.set()

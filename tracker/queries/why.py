@@ -13,7 +13,16 @@ from typing import Final, NamedTuple
 
 from tracker.core.alert_updates import instant, number, stakes_of
 from tracker.core.alerters import AlerterNames, symbol_key
-from tracker.core.model import Alert, AlertId, Ambiguous, Frame, JsonValue, Source, correction_parts
+from tracker.core.journal_entries import (
+    Assigned,
+    Dismissed,
+    RecordBack,
+    RecordGone,
+    RecordReplaced,
+    Rematched,
+    read_entry,
+)
+from tracker.core.model import Alert, AlertId, Ambiguous, Frame, JsonValue, correction_parts
 from tracker.core.ports import Shown
 from tracker.core.state import (
     ALERTS,
@@ -115,15 +124,12 @@ def _versions(book: LedgerState, row: BookedExecution) -> list[BookedExecution]:
 
 def _about_execution(frame: Frame, row: BookedExecution) -> Json | None:
     """Say what a note of ours did to the decision about a fill, None where it speaks of another."""
-    name, *rest = frame.fields
-    if tuple(rest[:2]) != tuple(row.key):
-        return None
-    match (frame.source, name):
-        case (Source.PERSON, "assign"):
-            what = f"a person assigned it to {rest[2]}/{rest[3]}"
-        case (Source.PERSON, "dismiss"):
+    match read_entry(frame):
+        case Assigned(key, alert) if key == row.key:
+            what = f"a person assigned it to {alert.name}"
+        case Dismissed(key) if key == row.key:
             what = "a person dismissed it"
-        case (Source.STORE, "rematch"):
+        case Rematched(key) if key == row.key:
             what = "the alert store had changed, so it was decided again"
         case _:
             return None
@@ -253,19 +259,17 @@ def _against(row: BookedExecution, alert: AlertId) -> list[tuple[str, bool]]:
 
 def _about_alert(frame: Frame, alert: AlertId) -> Json | None:
     """Say what became of a record in the store, None where a note speaks of another."""
-    name, *rest = frame.fields
-    parts = [*alert[:3], "" if alert.option_conid is None else str(alert.option_conid)]
-    match (frame.source, name):
-        case (Source.STORE, "gone") if rest[:4] == parts:
+    match read_entry(frame):
+        case RecordGone(gone) if gone == alert:
             what = "another program took it out"
-        case (Source.STORE, "back") if rest[:4] == parts:
+        case RecordBack(back) if back == alert:
             what = "another program put it back"
-        case (Source.STORE, "replaced") if rest[:4] == parts:
-            what = f"another program replaced it; the record of {rest[6]} took over"
-        case (Source.STORE, "replaced") if rest[4:8] == parts:
-            what = f"it took over from the record of {rest[2]}"
-        case (Source.PERSON, "assign") if rest[2:6] == parts:
-            what = f"a person assigned {rest[1]} to it"
+        case RecordReplaced(old, new) if old == alert:
+            what = f"another program replaced it; the record of {new.created_at} took over"
+        case RecordReplaced(old, new) if new == alert:
+            what = f"it took over from the record of {old.created_at}"
+        case Assigned(key, to) if to == alert:
+            what = f"a person assigned {key.exec_id} to it"
         case _:
             return None
     return {"at": instant(frame.received_at), "what": what}

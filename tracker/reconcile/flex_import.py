@@ -10,11 +10,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from tracker.core.journal_entries import DayCovered, FlexFee, FlexTrade
 from tracker.core.login_policy import kind_of
 from tracker.core.model import Source
 from tracker.core.state import EXECUTIONS, FEES, GAPS, LINKS
 from tracker.gateway.flex import Statement
-from tracker.gateway.flex_rows import FEE, TRADE, Row, covered, exec_id_of, frames_of
+from tracker.gateway.flex_rows import Row, exec_id_of, frames_of
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json
 from tracker.status.protocol import CommandError
@@ -51,14 +52,15 @@ def prepare(journal: Journal, statements: Sequence[Statement]) -> FlexImport:
             f" {bound_to} fills; import it into that login's own journal",
         )
     rows = [row for statement in statements for row in statement.rows]
-    wanted = [frame for row in rows for frame in frames_of(row) if not _known(journal, row, frame[1][0])]
+    wanted = [entry for row in rows for entry in frames_of(row) if not _known(journal, row, entry)]
     closes = _closes(journal, statements)
-    new = sum(fields[0] == TRADE for _, fields in wanted)
-    return FlexImport((*wanted, *map(covered, closes)), len(rows), new, tuple(closes))
+    new = sum(isinstance(entry, FlexTrade) for entry in wanted)
+    entries = [*wanted, *map(DayCovered, closes)]
+    return FlexImport(tuple(entry.arriving for entry in entries), len(rows), new, tuple(closes))
 
 
-def _known(journal: Journal, row: Row, kind: str) -> bool:
-    if kind == FEE:
+def _known(journal: Journal, row: Row, entry: FlexTrade | FlexFee) -> bool:
+    if isinstance(entry, FlexFee):
         fee = journal.book.get(FEES, exec_id_of(row))
         return fee is not None and fee.commission is not None
     return journal.book.has(EXECUTIONS, f"{row.get('accountId')} {exec_id_of(row)}")

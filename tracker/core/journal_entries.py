@@ -1,0 +1,374 @@
+"""The entries of the journal: the notes that are our own, and where a TWS message names what it is about.
+
+Owns the text of every note (one frozen type each, to and from the fields of a frame) and the places of the
+fields by which executions, fees and orders are told apart before a message is decoded. It decides nothing.
+What is stored stays readable: a note's name and the order of its values never change, new values are added
+at the end with a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, ClassVar, Final, TypeAlias, get_type_hints
+
+from msgspec import Struct
+
+from tracker.core.model import AlertId, ExecutionKey, Frame, Source
+
+Fields: TypeAlias = tuple[str, ...]
+Arriving: TypeAlias = tuple[Source, Fields]
+"""A frame that has no number yet."""
+
+
+class Message:
+    """Name the TWS messages that the tracker reads, by field 0."""
+
+    ORDER_STATUS: Final = "3"
+    NOTICE: Final = "4"
+    OPEN_ORDER: Final = "5"
+    EXECUTION: Final = "11"
+    CURRENT_TIME: Final = "49"
+    OPEN_ORDERS_END: Final = "53"
+    EXECUTIONS_END: Final = "55"
+    FEE: Final = "59"
+    POSITION: Final = "61"
+    POSITIONS_END: Final = "62"
+    COMPLETED_ORDER: Final = "101"
+    COMPLETED_ORDERS_END: Final = "102"
+
+
+class ExecutionAt:
+    """Place the fields of message 11 that identify an execution, its order and what it answers."""
+
+    REQUEST: Final = 1
+    ORDER_ID: Final = 2
+    CON_ID: Final = 3
+    EXEC_ID: Final = 14
+    TIME: Final = 15
+    ACCOUNT: Final = 16
+    PERM_ID: Final = 21
+    CLIENT_ID: Final = 22
+
+
+class FeeAt:
+    """Place the field of message 59 that names the execution."""
+
+    EXEC_ID: Final = 2
+
+
+class OrderStatusAt:
+    """Place the fields of message 3 that identify an order."""
+
+    ORDER_ID: Final = 1
+    PERM_ID: Final = 6
+    CLIENT_ID: Final = 9
+
+
+class OpenOrderAt:
+    """Place the fields of message 5 that identify an order."""
+
+    ORDER_ID: Final = 1
+    CON_ID: Final = 2
+    CLIENT_ID: Final = 24
+    PERM_ID: Final = 25
+
+
+class NoticeAt:
+    """Place the fields of message 4."""
+
+    REQUEST: Final = 2
+    CODE: Final = 3
+
+
+class ExecutionsEndAt:
+    """Place the field of message 55 that names the request."""
+
+    REQUEST: Final = 2
+
+
+PUSHED: Final = "-1"
+"""The request of an execution that answers none."""
+
+
+def field_at(fields: Sequence[str], place: int) -> str | None:
+    """Return one field of a message, None where the message is too short to have it."""
+    return fields[place] if place < len(fields) else None
+
+
+def execution_key(fields: Sequence[str]) -> ExecutionKey | None:
+    """Return what identifies the execution of a message 11, None where the message is too short."""
+    if len(fields) <= ExecutionAt.ACCOUNT:
+        return None
+    return ExecutionKey(fields[ExecutionAt.ACCOUNT], fields[ExecutionAt.EXEC_ID])
+
+
+class Entry(Struct, frozen=True):
+    """Be one note of our own; subclasses name their source and their text, and hold the values."""
+
+    SOURCE: ClassVar[Source]
+    NAME: ClassVar[str]
+
+    @property
+    def fields(self) -> Fields:
+        """Return the frame's fields: the name, then the values in their order."""
+        kinds = _kinds(type(self))
+        parts = [part for name, kind in kinds.items() for part in _written(kind, getattr(self, name))]
+        return (self.NAME, *parts)
+
+    @property
+    def arriving(self) -> Arriving:
+        """Return the frame to be appended."""
+        return self.SOURCE, self.fields
+
+
+class LinkUp(Entry, frozen=True):
+    """A connection began, with the accounts that its login manages."""
+
+    SOURCE = Source.LINK
+    NAME = "up"
+    accounts: tuple[str, ...] = ()
+    server_version: str = ""
+
+
+class LinkDown(Entry, frozen=True):
+    """A connection ended."""
+
+    SOURCE = Source.LINK
+    NAME = "down"
+    reason: str = ""
+
+
+class FirstSweepOver(Entry, frozen=True):
+    """The first sweep of a connection was answered, or timed out."""
+
+    SOURCE = Source.LINK
+    NAME = "first_sweep"
+
+
+class RequestTimedOut(Entry, frozen=True):
+    """A request was not answered in time; `of` is an `EndOf`, `request` -1 where it had no number."""
+
+    SOURCE = Source.LINK
+    NAME = "timeout"
+    of: str
+    request: int = -1
+
+
+class SweepQuiet(Entry, frozen=True):
+    """A sweep brings nothing any more, and its end has not come."""
+
+    SOURCE = Source.LINK
+    NAME = "quiet"
+    request: int
+
+
+class SweepChecked(Entry, frozen=True):
+    """A sweep's answer was compared with what was journalled of its day before."""
+
+    SOURCE = Source.LINK
+    NAME = "proof"
+    request: int
+    result: str
+    """`complete`, or `missing` and how many it lacks."""
+
+    @property
+    def complete(self) -> bool:
+        return self.result == "complete"
+
+    @classmethod
+    def of(cls, request: int, missing: int) -> SweepChecked:
+        """Return the note about an answer that lacks so many executions."""
+        return cls(request, f"missing {missing}" if missing else "complete")
+
+
+class PositionsAsked(Entry, frozen=True):
+    """Positions are about to be asked for."""
+
+    SOURCE = Source.SENT
+    NAME = "positions"
+
+
+class ExecutionsAsked(Entry, frozen=True):
+    """A sweep is about to be sent; `account` is empty for all at once."""
+
+    SOURCE = Source.SENT
+    NAME = "executions"
+    request: int
+    account: str = ""
+
+
+class OpenOrdersAsked(Entry, frozen=True):
+    """The open orders of all clients are about to be asked for."""
+
+    SOURCE = Source.SENT
+    NAME = "open_orders"
+
+
+class CompletedOrdersAsked(Entry, frozen=True):
+    """The day's completed orders are about to be asked for."""
+
+    SOURCE = Source.SENT
+    NAME = "completed_orders"
+
+
+class RecordReplaced(Entry, frozen=True):
+    """A record of the store is gone, and another one is its successor."""
+
+    SOURCE = Source.STORE
+    NAME = "replaced"
+    old: AlertId
+    new: AlertId
+
+
+class RecordGone(Entry, frozen=True):
+    """A record that was written is no longer in the store."""
+
+    SOURCE = Source.STORE
+    NAME = "gone"
+    alert: AlertId
+
+
+class RecordBack(Entry, frozen=True):
+    """A record that was gone is in the store again."""
+
+    SOURCE = Source.STORE
+    NAME = "back"
+    alert: AlertId
+
+
+class Rematched(Entry, frozen=True):
+    """An execution is to be matched again, since the store has changed."""
+
+    SOURCE = Source.STORE
+    NAME = "rematch"
+    execution: ExecutionKey
+
+
+class Assigned(Entry, frozen=True):
+    """A person says which alert an execution belongs to."""
+
+    SOURCE = Source.PERSON
+    NAME = "assign"
+    execution: ExecutionKey
+    alert: AlertId
+
+
+class Dismissed(Entry, frozen=True):
+    """A person says that an execution needs nobody any longer."""
+
+    SOURCE = Source.PERSON
+    NAME = "dismiss"
+    execution: ExecutionKey
+
+
+class GapAccepted(Entry, frozen=True):
+    """A person closes a day's gap."""
+
+    SOURCE = Source.PERSON
+    NAME = "gap_accepted"
+    day: date
+
+
+class DayCovered(Entry, frozen=True):
+    """A Flex report closes a day's gap."""
+
+    SOURCE = Source.FLEX
+    NAME = "covered"
+    day: date
+
+
+class FlexTrade(Entry, frozen=True):
+    """A row of a Flex report that states an execution, as JSON."""
+
+    SOURCE = Source.FLEX
+    NAME = "trade"
+    row: str
+
+
+class FlexFee(Entry, frozen=True):
+    """The same row, for the fee that it states."""
+
+    SOURCE = Source.FLEX
+    NAME = "trade_fee"
+    row: str
+
+
+ENTRIES: Final[tuple[type[Entry], ...]] = (
+    *(LinkUp, LinkDown, FirstSweepOver, RequestTimedOut, SweepQuiet, SweepChecked),
+    *(PositionsAsked, ExecutionsAsked, OpenOrdersAsked, CompletedOrdersAsked),
+    *(RecordReplaced, RecordGone, RecordBack, Rematched),
+    *(Assigned, Dismissed, GapAccepted),
+    *(DayCovered, FlexTrade, FlexFee),
+)
+
+
+def read_entry(frame: Frame) -> Entry | None:
+    """Read a note of our own; None for a message of the broker, and for a note that nobody reads any more."""
+    kind = _BY_NAME.get((frame.source, frame.fields[0])) if frame.fields else None
+    return None if kind is None else _read(kind, frame.fields[1:])
+
+
+def entry_of(source: Source, fields: Fields) -> Entry | None:
+    """Read the fields of a note that is not journalled yet."""
+    kind = _BY_NAME.get((source, fields[0])) if fields else None
+    return None if kind is None else _read(kind, fields[1:])
+
+
+def alert_fields(alert: AlertId) -> tuple[str, str, str, str]:
+    """Return an identity as a note spells it."""
+    con_id = "" if alert.option_conid is None else str(alert.option_conid)
+    return alert.alerter, alert.ticker, alert.created_at, con_id
+
+
+def _read(kind: type[Entry], parts: Fields) -> Entry:
+    values: dict[str, Any] = {}
+    for name, of in _kinds(kind).items():
+        width = _WIDTHS.get(of, 1)
+        if len(parts) < width:
+            # Written before there was such a value: its default holds.
+            break
+        values[name] = _value(of, parts[:width])
+        parts = parts[width:]
+    return kind(**values)
+
+
+def _written(kind: Any, value: Any) -> Fields:
+    if kind is AlertId:
+        return alert_fields(value)
+    if kind is ExecutionKey:
+        return tuple(value)
+    if kind is date:
+        return (value.isoformat(),)
+    return (",".join(value),) if kind == _NAMES else (str(value),)
+
+
+def _value(kind: Any, parts: Fields) -> Any:
+    if kind is AlertId:
+        alerter, ticker, created_at, con_id = parts
+        return AlertId(alerter, ticker, created_at, int(con_id) if con_id else None)
+    if kind is ExecutionKey:
+        return ExecutionKey(*parts)
+    if kind is date:
+        return date.fromisoformat(parts[0])
+    if kind == _NAMES:
+        return tuple(name for name in parts[0].split(",") if name)
+    return kind(parts[0])
+
+
+_NAMES: Final = tuple[str, ...]
+_WIDTHS: Final[Mapping[Any, int]] = {AlertId: 4, ExecutionKey: 2}
+"""How many fields a value takes, where that is not one."""
+_KINDS: Final[dict[type[Entry], Mapping[str, Any]]] = {}
+
+
+def _kinds(entry: type[Entry]) -> Mapping[str, Any]:
+    """Return the type of each value of an entry, in order."""
+    known = _KINDS.get(entry)
+    if known is None:
+        hints = get_type_hints(entry)
+        known = _KINDS[entry] = {name: hints[name] for name in entry.__struct_fields__}
+    return known
+
+
+_BY_NAME: Final = {(entry.SOURCE, entry.NAME): entry for entry in ENTRIES}
