@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.doctor.test_checks import NEW_YORK, NOW, check
-from tracker.doctor import check_gateway, running
-from tracker.doctor.findings import Finding, Level
+from tracker.doctor import check_gateway
+from tracker.doctor.finding import Finding, Level
 from tracker.gateway.preflight_result import Clocked, PreflightResult, Reach
 
 IN = PreflightResult(
@@ -29,39 +29,42 @@ IN = PreflightResult(
     [
         (Reach.NOWHERE, Level.FAULT, "start TWS or IB Gateway"),
         (Reach.SILENCE, Level.FAULT, "trust this address"),
-        (Reach.STRANGER, Level.FAULT, "no TWS and no Gateway"),
+        (Reach.STRANGER, Level.FAULT, "is not TWS or IB Gateway"),
         (Reach.ID_TAKEN, Level.OK, "is open"),
         (Reach.HALFWAY, Level.OK, "is open"),
         (Reach.IN, Level.OK, "server version 176"),
     ],
 )
 def test_the_port(reach: Reach, level: Level, words: str) -> None:
-    visited = replace(IN, reach=reach, reason="as it was told")
-    check(check_gateway.judge_port(visited, "127.0.0.1", 4002, now=NOW), level, words)
+    preflight = replace(IN, reach=reach, reason="as it was told")
+    check(check_gateway.check_port(preflight, "127.0.0.1", 4002, now=NOW), level, words)
 
 
-def test_a_port_that_is_closed_during_a_reset_says_so() -> None:
+def test_closed_port_during_reset() -> None:
+    """A port that is closed during a reset says so."""
     night = datetime(2025, 11, 18, 5, 0, tzinfo=UTC)
-    visited = PreflightResult(Reach.NOWHERE, "nothing listens there")
-    check(check_gateway.judge_port(visited, "h", 4002, now=night), Level.FAULT, "now is IBKR's nightly reset")
+    preflight = PreflightResult(Reach.NOWHERE, "nothing listens there")
+    check(
+        check_gateway.check_port(preflight, "h", 4002, now=night), Level.FAULT, "now is IBKR's nightly reset"
+    )
 
 
 def test_the_login() -> None:
-    check(check_gateway.judge_login(IN, 3), Level.OK, "client id 3")
+    check(check_gateway.check_login(IN, 3), Level.OK, "client id 3")
     taken = PreflightResult(Reach.ID_TAKEN, "in use")
     check(
-        check_gateway.judge_login(taken, 3),
+        check_gateway.check_login(taken, 3),
         Level.FAULT,
         "another session uses client id 3",
         "gateway.client_id",
     )
     check(
-        check_gateway.judge_login(PreflightResult(Reach.HALFWAY, "no end"), 3),
+        check_gateway.check_login(PreflightResult(Reach.HALFWAY, "no end"), 3),
         Level.FAULT,
         "no end",
         "window",
     )
-    check(check_gateway.judge_login(replace(IN, reason="closed"), 3), Level.WARNING, "closed")
+    check(check_gateway.check_login(replace(IN, reason="closed"), 3), Level.WARNING, "closed")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +86,7 @@ def test_the_login() -> None:
 def test_the_account(
     accounts: list[str], watched: list[str], bound_to: str | None, port: int, level: Level, words: str
 ) -> None:
-    check(check_gateway.judge_account(accounts, watched, bound_to, port), level, words)
+    check(check_gateway.check_account(accounts, watched, bound_to, port), level, words)
 
 
 @pytest.mark.parametrize(
@@ -102,22 +105,23 @@ def test_clocks(ahead: float, trip: float, level: Level, words: str) -> None:
     """The gateway tells whole seconds, and a slow answer says little."""
     middle = NOW + timedelta(seconds=trip / 2 + ahead - 0.5)
     clocked = Clocked(NOW, middle, NOW + timedelta(seconds=trip))
-    check(check_gateway.judge_clock(clocked, timedelta(seconds=120)), level, words)
+    check(check_gateway.check_clock(clocked, timedelta(seconds=120)), level, words)
 
 
-def test_clocks_are_judged_by_how_early_a_fill_may_be() -> None:
+def test_clock_skew_against_early_fill() -> None:
+    """Clocks are judged by how early a fill may be."""
     clocked = Clocked(NOW, NOW + timedelta(seconds=15), NOW)
-    check(check_gateway.judge_clock(clocked, timedelta(seconds=10)), Level.FAULT, "miss their alerts")
-    check(check_gateway.judge_clock(clocked, timedelta(0)), Level.WARNING, "15 s ahead")
-    check(check_gateway.judge_clock(None, timedelta(0)), Level.NOTE, "did not tell its time")
+    check(check_gateway.check_clock(clocked, timedelta(seconds=10)), Level.FAULT, "miss their alerts")
+    check(check_gateway.check_clock(clocked, timedelta(0)), Level.WARNING, "15 s ahead")
+    check(check_gateway.check_clock(None, timedelta(0)), Level.NOTE, "did not answer with its time")
 
 
 def test_the_gateways_own_link() -> None:
-    check(check_gateway.judge_upstream(IN, now=NOW), Level.OK, "no trouble")
+    check(check_gateway.check_upstream(IN, now=NOW), Level.OK, "no trouble")
     lost = replace(IN, upstream="the gateway has lost IBKR (1100)")
-    check(check_gateway.judge_upstream(lost, now=NOW), Level.WARNING, "1100")
+    check(check_gateway.check_upstream(lost, now=NOW), Level.WARNING, "1100")
     check(
-        check_gateway.judge_upstream(lost, now=datetime(2025, 11, 18, 5, tzinfo=UTC)),
+        check_gateway.check_upstream(lost, now=datetime(2025, 11, 18, 5, tzinfo=UTC)),
         Level.NOTE,
         "nightly reset",
     )
@@ -133,28 +137,26 @@ def test_the_gateways_own_link() -> None:
     ],
 )
 def test_the_master_and_the_fees(changes: dict[str, Any], master: Level, fees: Level) -> None:
-    visited = replace(IN, **changes)
+    preflight = replace(IN, **changes)
     check(
-        check_gateway.judge_master(visited, 4),
+        check_gateway.check_master(preflight, 4),
         master,
         "4" if master is not Level.OK else "fees of other clients",
     )
-    check(check_gateway.judge_fees(visited, 4), fees)
+    check(check_gateway.check_fees(preflight, 4), fees)
 
 
 def test_the_read_only_api() -> None:
-    check(check_gateway.judge_read_only(IN, binds=False), Level.OK, "on")
-    check(check_gateway.judge_read_only(IN, binds=True), Level.WARNING, "bind_manual_orders")
-    check(check_gateway.judge_read_only(replace(IN, read_only=False), binds=True), Level.NOTE, "off")
-    check(
-        check_gateway.judge_read_only(replace(IN, read_only=None), binds=False), Level.NOTE, "cannot be told"
-    )
+    check(check_gateway.check_read_only(IN, binds=False), Level.OK, "on")
+    check(check_gateway.check_read_only(IN, binds=True), Level.WARNING, "bind_manual_orders")
+    check(check_gateway.check_read_only(replace(IN, read_only=False), binds=True), Level.NOTE, "off")
+    check(check_gateway.check_read_only(replace(IN, read_only=None), binds=False), Level.NOTE, "unknown")
 
 
 def test_orders_by_hand() -> None:
-    check(check_gateway.judge_manual_orders(0, binds=False), Level.OK, "none is bound")
-    check(check_gateway.judge_manual_orders(0, binds=True), Level.NOTE, "bound to client 0")
-    check(check_gateway.judge_manual_orders(5, binds=False), Level.NOTE, "by the sweeps only")
+    check(check_gateway.check_manual_orders(0, binds=False), Level.OK, "none is bound")
+    check(check_gateway.check_manual_orders(0, binds=True), Level.NOTE, "bound to client 0")
+    check(check_gateway.check_manual_orders(5, binds=False), Level.NOTE, "by the sweeps only")
 
 
 @pytest.mark.parametrize(
@@ -164,24 +166,25 @@ def test_orders_by_hand() -> None:
         ("20251118 12:00:00 Eastern Standard Time", Level.OK, "agrees"),
         ("20251118 18:00:00 CET", Level.WARNING, 'gateway.timezone = "Europe/Berlin"'),
         ("20251118 12:00:00 Middle Earth Time", Level.NOTE, "unknown"),
-        ("20251118 12:00:00", Level.NOTE, "not told"),
-        ("", Level.NOTE, "not told"),
+        ("20251118 12:00:00", Level.NOTE, "names no time zone"),
+        ("", Level.NOTE, "names no time zone"),
     ],
 )
 def test_the_zone_of_the_login(greeting: str, level: Level, words: str) -> None:
-    check(check_gateway.judge_login_zone(greeting, NEW_YORK, "US/Eastern", now=NOW), level, words)
+    check(check_gateway.check_login_zone(greeting, NEW_YORK, "US/Eastern", now=NOW), level, words)
 
 
-def test_zones_that_agree_in_winter_only_do_not_agree() -> None:
-    found = check_gateway.judge_login_zone(
+def test_zones_must_agree_in_summer_and_winter() -> None:
+    """Zones that agree in winter only do not agree."""
+    found = check_gateway.check_login_zone(
         "20251118 12:00:00 EST", ZoneInfo("Etc/GMT+5"), "Etc/GMT+5", now=NOW
     )
     check(found, Level.WARNING, "America/New_York")
 
 
-def visit_findings(visited: PreflightResult) -> dict[str, Level]:
-    found = check_gateway.judge_visit(
-        visited,
+def visit_findings(preflight: PreflightResult) -> dict[str, Level]:
+    found = check_gateway.check_preflight(
+        preflight,
         host="127.0.0.1",
         port=4002,
         client_id=0,
@@ -196,7 +199,8 @@ def visit_findings(visited: PreflightResult) -> dict[str, Level]:
     return {finding.check: finding.level for finding in found}
 
 
-def test_what_a_visit_did_not_come_to_is_one_note() -> None:
+def test_unreached_checks_are_one_note() -> None:
+    """What a visit did not come to is one note."""
     assert visit_findings(PreflightResult(Reach.NOWHERE, "closed")) == {
         "gateway_port": Level.FAULT,
         "not_known": Level.NOTE,
@@ -223,16 +227,17 @@ STATUS = {
 
 
 def running_findings(status: dict[str, Any]) -> dict[str, Finding]:
-    found = running.judge_running(status, client_id=0, watched=[], binds=False, port=4002)
+    found = check_gateway.check_running_tracker(status, client_id=0, watched=[], binds=False, port=4002)
     return {finding.check: finding for finding in found}
 
 
-def test_a_running_tracker_that_is_well() -> None:
+def test_healthy_running_tracker() -> None:
+    """A running tracker that has no fault."""
     found = running_findings(STATUS)
     check(found["login"], Level.OK, "receives fills")
     check(found["account"], Level.OK, "paper login: DU1234567")
     check(found["fees"], Level.OK, "of 4 fills today 1 still wait")
-    check(found["not_known"], Level.NOTE, "holds client id 0")
+    check(found["not_known"], Level.NOTE, "uses client id 0")
     assert "store" not in found
 
 
@@ -248,7 +253,8 @@ def test_a_running_tracker_in_trouble() -> None:
     check(running_findings(away)["store"], Level.FAULT, "cannot be written: disk full")
 
 
-def test_an_answer_of_another_version_is_judged_by_what_it_has() -> None:
+def test_status_without_fields_is_read() -> None:
+    """An answer of another version is judged by what it has."""
     found = running_findings({"subscribed": True, "link": None, "store": 3, "fills_today": "many"})
     assert found["login"].level is Level.OK
     assert found["fees"].level is Level.NOTE

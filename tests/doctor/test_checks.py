@@ -11,24 +11,27 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tracker.doctor import check_files, check_machine, check_status_socket, days
-from tracker.doctor.check_time_zones import judge_created_at
+from tracker.doctor import check_files, check_machine, check_schedule, check_status_socket
+from tracker.doctor.check_time_zones import check_created_at
 from tracker.doctor.finding import (
+    FailedStep,
+    Finding,
     FolderState,
     JournalFacts,
+    Level,
     Lock,
     Machine,
+    Mount,
     Place,
     PortState,
     Records,
     Space,
     Stamp,
     StatusPort,
-    Stopped,
     Token,
+    counted,
+    has_no_fault,
 )
-from tracker.doctor.findings import Finding, Level, counted, is_well
-from tracker.doctor.mounts import Mount
 from tracker.gateway.error_codes import next_resets
 from tracker.stores.filesystem import FileStat
 
@@ -38,7 +41,9 @@ NEW_YORK = ZoneInfo("America/New_York")
 BERLIN = ZoneInfo("Europe/Berlin")
 FILE = FileStat(1, 2, 0o100644, 1000, 1000, 1, 4096, 0, 0)
 ALERTS = Path("/data/alerts/alerts.json")
-PLACE = Place("stores.alerts", "flag --stores.alerts", ALERTS, True, FolderState.THERE, file=FILE, tried=True)
+PLACE = Place(
+    "stores.alerts", "flag --stores.alerts", ALERTS, True, FolderState.EXISTS, file=FILE, tried=True
+)
 RECORDS = Records(2, 1, (), ())
 PORT = StatusPort("127.0.0.1", 8765, True, PortState.FREE)
 
@@ -76,13 +81,13 @@ MACHINE = Machine((3, 12, 4), {"ib_insync": "0.9.86", "order-tracker": "0.1.0"},
     ],
 )
 def test_python_and_its_libraries(changes: dict[str, Any], level: Level, words: str) -> None:
-    check(check_machine.judge_python(replace(MACHINE, **changes)), level, words)
+    check(check_machine.check_python(replace(MACHINE, **changes)), level, words)
 
 
 def test_zone_data() -> None:
-    check(check_machine.judge_zones(MACHINE), Level.OK, "599")
+    check(check_machine.check_zones(MACHINE), Level.OK, "599")
     check(
-        check_machine.judge_zones(replace(MACHINE, missing_zones=("MET", "EST"))),
+        check_machine.check_zones(replace(MACHINE, missing_zones=("MET", "EST"))),
         Level.FAULT,
         "MET, EST",
         "tzdata",
@@ -91,19 +96,20 @@ def test_zone_data() -> None:
 
 def test_where_settings_came_from() -> None:
     overrides = {"environment variable": 1, "flag": 2}
-    found = check_machine.judge_settings("settings.toml", overrides)
+    found = check_machine.check_settings("settings.toml", overrides)
     assert found.found == "settings.toml; 1 by environment variable, 2 by flag"
-    check(check_machine.judge_settings("", {"flag": 0}), Level.NOTE, "the defaults count", "--settings PATH")
-    check(check_machine.judge_settings("", {"flag": 1}), Level.OK, "the defaults count; 1 by flag")
+    check(check_machine.check_settings("", {"flag": 0}), Level.NOTE, "defaults apply", "--settings PATH")
+    check(check_machine.check_settings("", {"flag": 1}), Level.OK, "defaults apply; 1 by flag")
 
 
-def test_a_refused_setting_keeps_cause_and_step_apart() -> None:
-    (found,) = check_machine.refused_settings(
+def test_refused_setting_has_cause_and_step() -> None:
+    """A refused setting keeps cause and step apart."""
+    (found,) = check_machine.settings_errors(
         ["settings.toml: [gateway] prot: unknown key; near is port; correct it"]
     )
     assert (found.level, found.next_step) == (Level.FAULT, "correct it")
     assert found.found.endswith("near is port")
-    (found,) = check_machine.refused_settings(["nothing to split"])
+    (found,) = check_machine.settings_errors(["nothing to split"])
     assert (found.found, found.next_step) == ("nothing to split", "")
 
 
@@ -119,11 +125,11 @@ def test_a_refused_setting_keeps_cause_and_step_apart() -> None:
         ([Space(1, 2 << 30, 900)], Level.WARNING, "room for 900 more files"),
         ([Space(1, 2 << 30, 3)], Level.FAULT, "room for 3 more files"),
         ([Space(1, 800 << 20, 3)], Level.FAULT, "room for 3 more files"),
-        ([None], Level.NOTE, "cannot be told"),
+        ([None], Level.NOTE, "unknown"),
     ],
 )
 def test_disk_space_by_the_fullest(spaces: Sequence[Space | None], level: Level, words: str) -> None:
-    check(check_machine.judge_space([place(space=space) for space in spaces]), level, words)
+    check(check_machine.check_space([place(space=space) for space in spaces]), level, words)
 
 
 # Files
@@ -132,16 +138,24 @@ def test_disk_space_by_the_fullest(spaces: Sequence[Space | None], level: Level,
 @pytest.mark.parametrize(
     ("changes", "level", "words"),
     [
-        ({}, Level.OK, "takes new files"),
+        ({}, Level.OK, "is writable"),
         ({"is_folder": True}, Level.FAULT, "name the file (flag --stores.alerts)"),
         ({"folder": FolderState.MISSING}, Level.FAULT, "does not exist"),
-        ({"folder": FolderState.NO_FOLDER, "folder_reason": "a file"}, Level.FAULT, "is no folder (a file)"),
+        (
+            {"folder": FolderState.NOT_A_FOLDER, "folder_reason": "a file"},
+            Level.FAULT,
+            "is not a folder (a file)",
+        ),
         (
             {"folder": FolderState.UNREACHABLE, "folder_reason": "Permission denied"},
             Level.FAULT,
             "Permission",
         ),
-        ({"stopped": Stopped("make a file", "Read-only file system")}, Level.FAULT, "Read-only file system"),
+        (
+            {"failed": FailedStep("make a file", "Read-only file system")},
+            Level.FAULT,
+            "Read-only file system",
+        ),
         ({"setting": "stores.contracts", "tried": False}, Level.OK, "is there"),
         ({"setting": "stores.contracts", "folder": FolderState.MISSING}, Level.FAULT, "does not exist"),
         (
@@ -152,19 +166,19 @@ def test_disk_space_by_the_fullest(spaces: Sequence[Space | None], level: Level,
                 "tried": False,
             },
             Level.OK,
-            "nor need it be",
+            "which is fine",
         ),
         (
             {"setting": "stores.journal", "folder": FolderState.MISSING, "configured": False},
             Level.OK,
-            "is made at the first start",
+            "will be made at the first start",
         ),
         (
             {
                 "setting": "stores.journal",
                 "folder": FolderState.MISSING,
                 "configured": False,
-                "stopped": Stopped("make a file", "Permission denied"),
+                "failed": FailedStep("make a file", "Permission denied"),
             },
             Level.FAULT,
             "cannot be made: Permission denied",
@@ -172,7 +186,7 @@ def test_disk_space_by_the_fullest(spaces: Sequence[Space | None], level: Level,
     ],
 )
 def test_folders(changes: dict[str, Any], level: Level, words: str) -> None:
-    check(check_files.judge_folder(place(**changes)), level, words)
+    check(check_files.check_folder(place(**changes)), level, words)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +206,9 @@ def test_folders(changes: dict[str, Any], level: Level, words: str) -> None:
     ],
 )
 def test_file_systems(kind: str, level: Level) -> None:
-    check(check_files.judge_file_system(place(mount=Mount(Path("/data"), kind)), can_tell=True), level, kind)
+    check(
+        check_files.check_file_system(place(mount=Mount(Path("/data"), kind)), mounts_known=True), level, kind
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,7 +216,7 @@ def test_file_systems(kind: str, level: Level) -> None:
     [
         ({}, {}, Level.OK, "2 records, 1 open; mode 0644, user 1000, group 1000"),
         ({"file": None}, {}, Level.NOTE, "no alerts yet"),
-        ({"folder": FolderState.MISSING, "file": None}, {}, Level.NOTE, "not looked at"),
+        ({"folder": FolderState.MISSING, "file": None}, {}, Level.NOTE, "not checked"),
         ({"file_reason": "Permission denied"}, {}, Level.FAULT, "Permission denied"),
         ({"file": FILE._replace(mode=0o010644)}, {}, Level.FAULT, "not a regular file"),
         ({"file": FILE._replace(links=3)}, {}, Level.FAULT, "3 hard links"),
@@ -215,19 +231,18 @@ def test_file_systems(kind: str, level: Level) -> None:
     ],
 )
 def test_the_alerts_file(changes: dict[str, Any], records: dict[str, Any], level: Level, words: str) -> None:
-    check(check_files.judge_alerts_file(place(**changes), replace(RECORDS, **records)), level, words)
+    check(check_files.check_alerts_file(place(**changes), replace(RECORDS, **records)), level, words)
 
 
-def test_the_two_alerter_stores_may_be_absent() -> None:
+def test_alerter_stores_may_be_absent() -> None:
+    """The two alerter stores may be absent."""
     store = place(setting="stores.stocks", tried=False)
-    check(check_files.judge_alerter_store(store, ""), Level.OK, "can be read")
-    check(
-        check_files.judge_alerter_store(replace(store, file=None), ""), Level.OK, "not there, which is well"
-    )
-    check(check_files.judge_alerter_store(store, "not JSON"), Level.WARNING, "not JSON")
-    check(check_files.judge_alerter_store(replace(store, file_reason="denied"), ""), Level.WARNING, "denied")
+    check(check_files.check_alerter_store(store, ""), Level.OK, "can be read")
+    check(check_files.check_alerter_store(replace(store, file=None), ""), Level.OK, "which is fine")
+    check(check_files.check_alerter_store(store, "not JSON"), Level.WARNING, "not JSON")
+    check(check_files.check_alerter_store(replace(store, file_reason="denied"), ""), Level.WARNING, "denied")
     missing = replace(store, folder=FolderState.MISSING)
-    check(check_files.judge_alerter_store(missing, ""), Level.FAULT, "does not exist")
+    check(check_files.check_alerter_store(missing, ""), Level.FAULT, "does not exist")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +251,7 @@ def test_the_two_alerter_stores_may_be_absent() -> None:
         ({}, JournalFacts("paper"), Level.OK, "of paper fills; mode 0644"),
         ({}, JournalFacts(), Level.OK, "without a login so far"),
         ({"file": None}, JournalFacts(), Level.OK, "made at the first start"),
-        ({"folder": FolderState.MISSING, "file": None}, JournalFacts(), Level.NOTE, "folder is not well"),
+        ({"folder": FolderState.MISSING, "file": None}, JournalFacts(), Level.NOTE, "its folder has a fault"),
         (
             {"folder": FolderState.MISSING, "configured": False, "file": None},
             JournalFacts(),
@@ -250,19 +265,19 @@ def test_the_two_alerter_stores_may_be_absent() -> None:
     ],
 )
 def test_the_journal(changes: dict[str, Any], facts: JournalFacts, level: Level, words: str) -> None:
-    check(check_files.judge_journal(place(setting="stores.journal", **changes), facts), level, words)
+    check(check_files.check_journal(place(setting="stores.journal", **changes), facts), level, words)
 
 
 def test_locks() -> None:
     free, held = Lock(ALERTS, ""), Lock(ALERTS, "tracker run, process 7")
-    check(check_files.judge_locks([free, free], PORT, ours=False), Level.OK, "none")
-    check(check_files.judge_locks([free, held], PORT, ours=False), Level.FAULT, "process 7", "stop that one")
-    check(check_files.judge_locks([held, held], PORT, ours=True), Level.OK, "process 7 runs on these stores")
-    check(check_files.judge_locks([free, free], PORT, ours=True), Level.OK, "a tracker runs on these stores")
+    check(check_files.check_locks([free, free], PORT, ours=False), Level.OK, "none")
+    check(check_files.check_locks([free, held], PORT, ours=False), Level.FAULT, "process 7", "stop that one")
+    check(check_files.check_locks([held, held], PORT, ours=True), Level.OK, "process 7 runs on these stores")
+    check(check_files.check_locks([free, free], PORT, ours=True), Level.OK, "a tracker runs on these stores")
     refused = replace(PORT, state=PortState.REFUSED)
-    check(check_files.judge_locks([held], refused, ours=False), Level.FAULT, "did not answer this user")
+    check(check_files.check_locks([held], refused, ours=False), Level.FAULT, "did not answer this user")
     check(
-        check_files.judge_locks([Lock(ALERTS, "", "cannot be opened")], PORT, ours=False),
+        check_files.check_locks([Lock(ALERTS, "", "cannot be opened")], PORT, ours=False),
         Level.FAULT,
         "opened",
     )
@@ -276,7 +291,7 @@ ZONES = {"UTC": UTC, "America/New_York": NEW_YORK, "Europe/Berlin": BERLIN}
 
 def created(text: str, zone: Any = UTC, *, ago: float = 0) -> Finding:
     """Judge one record, of a file that was last written so many seconds ago."""
-    return judge_created_at(
+    return check_created_at(
         [Stamp("old/OLD", "2025-11-01T10:00:00"), Stamp("a/NEW", text)],
         zone,
         "the configured zone",
@@ -307,13 +322,14 @@ def test_created_at_against_the_zone(text: str, zone: Any, ago: float, level: Le
     check(created(text, zone, ago=ago), level, words)
 
 
-def test_created_at_of_a_file_without_a_time_is_compared_with_now() -> None:
+def test_created_at_without_file_time() -> None:
+    """Created at of a file without a time is compared with now."""
     stamps = [Stamp("a/NEW", "2025-11-18T18:00:00")]
-    found = judge_created_at(stamps, UTC, "UTC", ZONES, now=NOW, written_at=None)
+    found = check_created_at(stamps, UTC, "UTC", ZONES, now=NOW, written_at=None)
     check(found, Level.FAULT, "1 h after now")
-    check(judge_created_at([], UTC, "UTC", ZONES, now=NOW, written_at=NOW), Level.NOTE, "no record")
+    check(check_created_at([], UTC, "UTC", ZONES, now=NOW, written_at=NOW), Level.NOTE, "no record")
     unreadable = [Stamp("a/NEW", "soon")]
-    check(judge_created_at(unreadable, UTC, "UTC", ZONES, now=NOW, written_at=NOW), Level.NOTE, "no record")
+    check(check_created_at(unreadable, UTC, "UTC", ZONES, now=NOW, written_at=NOW), Level.NOTE, "no record")
 
 
 # The status socket
@@ -324,32 +340,32 @@ def test_created_at_of_a_file_without_a_time_is_compared_with_now() -> None:
     [
         ({}, False, Level.OK, "127.0.0.1:8765 is free"),
         ({"loopback": False, "host": "0.0.0.0"}, False, Level.WARNING, "SSH tunnel"),
-        ({"state": PortState.ANY, "port": 0}, False, Level.NOTE, "set status.port"),
+        ({"state": PortState.ANY_FREE, "port": 0}, False, Level.NOTE, "set status.port"),
         ({"state": PortState.TRACKER, "journal": Path("/x/j.db")}, False, Level.FAULT, "/x/j.db"),
         ({"state": PortState.TRACKER}, True, Level.OK, "the tracker answers"),
         ({"state": PortState.REFUSED, "reason": "no token"}, False, Level.FAULT, "no token"),
-        ({"state": PortState.STRANGER, "reason": "a web server"}, False, Level.FAULT, "a web server"),
+        ({"state": PortState.OTHER_PROGRAM, "reason": "a web server"}, False, Level.FAULT, "a web server"),
         ({"state": PortState.UNUSABLE, "reason": "denied"}, False, Level.FAULT, "denied"),
     ],
 )
 def test_the_status_port(changes: dict[str, Any], ours: bool, level: Level, words: str) -> None:
-    check(check_status_socket.judge_status_port(replace(PORT, **changes), ours=ours), level, words)
+    check(check_status_socket.check_status_port(replace(PORT, **changes), ours=ours), level, words)
 
 
 def test_the_token() -> None:
     path = Path("/data/status.token")
 
     def judge(mode: int | None, *, readable: bool = True, running: bool = False) -> Finding:
-        return check_status_socket.judge_token(Token(path, mode, readable), PORT, running=running)
+        return check_status_socket.check_token(Token(path, mode, readable), PORT, running=running)
 
     check(judge(None), Level.OK, "written at the start")
-    check(judge(None, running=True), Level.WARNING, "start the tracker again")
+    check(judge(None, running=True), Level.WARNING, "restart the tracker")
     check(judge(0o600), Level.OK, "mode 0600, for requests that change something")
     check(judge(0o640), Level.WARNING, "chmod 600")
     check(judge(0o600, readable=False), Level.WARNING, "as the tracker's user")
     away = replace(PORT, loopback=False)
     check(
-        check_status_socket.judge_token(Token(path, 0o600, True), away, running=False),
+        check_status_socket.check_token(Token(path, 0o600, True), away, running=False),
         Level.OK,
         "every request",
     )
@@ -358,24 +374,38 @@ def test_the_token() -> None:
 # Days and resets
 
 
-def test_the_end_of_the_accounts_day_is_told_in_this_machines_time() -> None:
-    check(days.tell_day(NEW_YORK, "US/Eastern", BERLIN, NOW), Level.OK, "US/Eastern: Wed 06:00 here, in 12 h")
+def test_account_day_end_in_local_time() -> None:
+    """The end of the accounts day is told in this machines time."""
+    check(
+        check_schedule.check_account_day(NEW_YORK, "US/Eastern", BERLIN, NOW),
+        Level.OK,
+        "US/Eastern: Wed 06:00 here, in 12 h",
+    )
     # The night of 2025-11-02 has an hour more.
     before = datetime(2025, 11, 2, 4, 30, tzinfo=UTC)
-    check(days.tell_day(NEW_YORK, "US/Eastern", UTC, before), Level.OK, "Mon 05:00 here, in 1 d")
+    check(
+        check_schedule.check_account_day(NEW_YORK, "US/Eastern", UTC, before),
+        Level.OK,
+        "Mon 05:00 here, in 1 d",
+    )
 
 
-def test_resets_are_told_in_this_machines_time() -> None:
-    found = days.tell_resets(BERLIN, NOW)
+def test_resets_in_local_time() -> None:
+    """Resets are told in this machines time."""
+    found = check_schedule.check_planned_resets(BERLIN, NOW)
     check(found, Level.OK, "nightly Wed 05:45 to Wed 06:45 here, in 11 h 45 min")
     check(found, Level.OK, "weekly Sat 05:00 to Sat 09:00 here, in 3 d 11 h")
     night = datetime(2025, 11, 18, 5, 0, tzinfo=UTC)
-    check(days.tell_resets(UTC, night), Level.NOTE, "nightly reset is now, until 05:45 here")
+    check(
+        check_schedule.check_planned_resets(UTC, night), Level.NOTE, "nightly reset is now, until 05:45 here"
+    )
     weekend = datetime(2025, 11, 22, 7, 0, tzinfo=UTC)
-    check(days.tell_resets(UTC, weekend), Level.NOTE, "weekly reset is now, until 08:00 here")
+    check(
+        check_schedule.check_planned_resets(UTC, weekend), Level.NOTE, "weekly reset is now, until 08:00 here"
+    )
 
 
-def test_next_resets_keep_to_the_clock_on_the_wall() -> None:
+def test_next_resets_follow_wall_clock() -> None:
     """New York changes its clocks on 2025-11-02 at 2:00, within the week's reset of nobody."""
     nightly, weekly = next_resets(datetime(2025, 11, 1, 12, tzinfo=UTC))
     assert nightly.begins == datetime(2025, 11, 2, 3, 45, tzinfo=UTC)
@@ -389,6 +419,6 @@ def test_next_resets_keep_to_the_clock_on_the_wall() -> None:
 
 def test_only_a_fault_keeps_from_trading() -> None:
     findings = [Finding("x", level, "") for level in (Level.OK, Level.NOTE, Level.WARNING, Level.WARNING)]
-    assert is_well(findings)
+    assert has_no_fault(findings)
     assert counted(findings) == {"ok": 1, "note": 1, "warning": 2, "fault": 0}
-    assert not is_well([*findings, Finding("y", Level.FAULT, "")])
+    assert not has_no_fault([*findings, Finding("y", Level.FAULT, "")])

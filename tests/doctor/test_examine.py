@@ -20,7 +20,7 @@ from tests.support.paper_clients import NVDA, until
 from tests.support.project import PROJECT
 from tests.support.store_cases import FaultyDisk
 from tracker.doctor.finding import Machine, Space
-from tracker.doctor.probes import look_at_machine
+from tracker.doctor.probes import inspect_machine
 from tracker.gateway.allowlist import ALLOWED
 from tracker.paper.server import PaperGateway
 from tracker.stores.lock import FileLock
@@ -41,7 +41,9 @@ def setup(tmp_path: Path) -> Setup:
 # The good set-up
 
 
-def test_a_good_setup_passes_and_is_left_as_it_was(tmp_path: Path) -> None:
+def test_good_setup_passes_unchanged(tmp_path: Path) -> None:
+    """A good setup passes and is left as it was."""
+
     async def story(setup: Setup, gateway: PaperGateway) -> None:
         gateway.fill(gateway.order(NVDA, "BUY", 2, limit="2.51"))
         setup.bind_journal("paper")
@@ -59,7 +61,7 @@ def test_a_good_setup_passes_and_is_left_as_it_was(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_the_command_passes_a_new_setup_with_exit_code_0(tmp_path: Path) -> None:
+def test_command_exits_0_for_new_setup(tmp_path: Path) -> None:
     """In a process of its own; what file system and space the tests have is theirs."""
 
     async def story(setup: Setup, gateway: PaperGateway) -> None:
@@ -77,12 +79,13 @@ def test_the_command_passes_a_new_setup_with_exit_code_0(tmp_path: Path) -> None
     play(tmp_path, story)
 
 
-def test_the_command_says_in_80_columns_what_is_wrong_and_exits_1(setup: Setup) -> None:
+def test_command_names_fault_and_exits_1(setup: Setup) -> None:
+    """The command says in 80 columns what is wrong and exits 1."""
     setup.alerts.write_text("{")
     done = command(setup.folder, "--offline")
     assert done.returncode == 1
     assert "FAULT    alerts file" in done.stdout
-    assert done.stdout.rstrip().endswith("Mend the faults first.")
+    assert done.stdout.rstrip().endswith("Fix the faults first.")
     broken = [line for line in done.stdout.splitlines() if len(line) > 80]
     assert [line for line in broken if str(setup.folder) not in line] == [], "only paths may be longer"
 
@@ -98,14 +101,14 @@ def test_offline_leaves_the_gateway_alone(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_setup_before_its_first_start_is_well(setup: Setup) -> None:
+def test_setup_before_first_start(setup: Setup) -> None:
     """No journal, no token and no alerts yet; the default folder is made at the start, not by doctor."""
     setup.settings.write_text("[stores]\nalerts = 'alerts/alerts.json'\n")
     setup.flags = {"status.port": str(setup.status_port)}
     setup.alerts.unlink()
     found = setup.look()
     assert found.well, found.answer
-    assert "is made at the first start" in found["journal_folder"]["found"]
+    assert "will be made at the first start" in found["journal_folder"]["found"]
     assert found["alerts_file"]["level"] == "note"
     assert not (setup.folder / "data").exists()
 
@@ -121,36 +124,41 @@ def test_a_corrupt_alerts_file_is_found(setup: Setup) -> None:
     assert len(pauses) == 5, "its writer may be at it, so it is looked at again"
 
 
-def test_an_alerts_file_that_its_writer_was_just_writing_is_no_fault(setup: Setup) -> None:
+def test_alerts_file_being_written(setup: Setup) -> None:
+    """An alerts file that its writer was just writing is no fault."""
     text = setup.alerts.read_text()
     setup.alerts.write_text("")
     setup.with_probes(pause=lambda seconds: setup.alerts.write_text(text))
     assert setup.look()["alerts_file"]["level"] == "ok"
 
 
-def test_a_missing_folder_is_found_with_the_setting_that_names_it(setup: Setup) -> None:
+def test_missing_folder_names_its_setting(setup: Setup) -> None:
+    """A missing folder is found with the setting that names it."""
     setup.flags = {"stores.alerts": str(setup.folder / "gone" / "alerts.json")}
     assert "alerts_file_system" not in setup.look().checks
     setup.look().check_only("alerts_folder", "does not exist", "flag --stores.alerts")
 
 
-def test_a_folder_below_a_file_is_found(setup: Setup) -> None:
+def test_folder_below_a_file(setup: Setup) -> None:
+    """A folder below a file is found."""
     setup.flags = {"stores.journal": str(setup.alerts / "below" / "journal.db")}
     setup.look().check_only(
-        "journal_folder", "is no folder (something above it is a file)", "correct the path"
+        "journal_folder", "is not a folder (something above it is a file)", "correct the path"
     )
 
 
-def test_a_folder_that_this_user_may_not_enter_is_found(setup: Setup) -> None:
+def test_folder_without_permission(setup: Setup) -> None:
+    """A folder that this user may not enter is found."""
     disk = FaultyDisk()
     disk.failing["stat"] = PermissionError(13, "Permission denied")
     setup.with_probes(disk=disk)
     found = setup.look()
-    assert "cannot be looked at (Permission denied)" in found["alerts_folder"]["found"]
+    assert "cannot be read (Permission denied)" in found["alerts_folder"]["found"]
     assert {"alerts_folder", "journal_folder", "token_folder"} <= set(found.faults())
 
 
-def test_the_folder_of_the_log_is_tried_where_there_is_one(setup: Setup) -> None:
+def test_log_folder_is_tried(setup: Setup) -> None:
+    """The folder of the log is tried where there is one."""
     setup.flags = {"log.file": str(setup.folder / "gone" / "tracker.log")}
     setup.look().check_only("log_folder", "does not exist", "flag --log.file")
 
@@ -169,7 +177,8 @@ def test_an_unwritable_folder_is_found(setup: Setup) -> None:
     ("call", "words"),
     [("sync", "cannot sync a file"), ("rename", "cannot rename"), ("sync_folder", "cannot sync the folder")],
 )
-def test_a_folder_where_a_step_of_replacing_fails_is_found(setup: Setup, call: str, words: str) -> None:
+def test_folder_where_replacing_fails(setup: Setup, call: str, words: str) -> None:
+    """A folder where a step of replacing fails is found."""
     disk = FaultyDisk()
     disk.failing[call] = OSError(5, "Input/output error")
     setup.with_probes(disk=disk)
@@ -178,14 +187,16 @@ def test_a_folder_where_a_step_of_replacing_fails_is_found(setup: Setup, call: s
     assert set(setup.files()) == before, "what was made is removed all the same"
 
 
-def test_an_owner_that_cannot_be_kept_is_found(setup: Setup) -> None:
+def test_owner_that_cannot_be_kept(setup: Setup) -> None:
+    """An owner that cannot be kept is found."""
     disk = FaultyDisk()
     disk.failing["set_owner"] = PermissionError(1, "Operation not permitted")
     setup.with_probes(disk=disk)
     setup.look().check_only("alerts_folder", "cannot give a file to user", "write access")
 
 
-def test_an_alerts_file_that_this_user_may_not_read_is_found(setup: Setup) -> None:
+def test_unreadable_alerts_file(setup: Setup) -> None:
+    """An alerts file that this user may not read is found."""
     disk = FaultyDisk()
     disk.failing["open"] = PermissionError(13, "Permission denied")
     setup.with_probes(disk=disk)
@@ -199,26 +210,30 @@ def test_hard_links_are_found(setup: Setup) -> None:
     setup.look().check_only("alerts_file", "2 hard links", "symbolic link")
 
 
-def test_a_folder_in_the_place_of_the_file_is_found(setup: Setup) -> None:
+def test_folder_instead_of_file(setup: Setup) -> None:
+    """A folder in the place of the file is found."""
     setup.flags = {"stores.alerts": str(setup.alerts.parent)}
     setup.look().check_only("alerts_folder", "is a folder", "name the file")
 
 
-def test_a_file_that_everybody_may_write_is_warned_of(setup: Setup) -> None:
+def test_world_writable_file(setup: Setup) -> None:
+    """A file that everybody may write is warned of."""
     setup.alerts.chmod(0o666)
     found = setup.look()
     assert found.of("warning") == ["alerts_file"]
     assert "mode 0666" in found["alerts_file"]["found"]
 
 
-def test_a_record_that_cannot_be_read_in_full_is_warned_of(setup: Setup) -> None:
+def test_record_with_unreadable_part(setup: Setup) -> None:
+    """A record that cannot be read in full is warned of."""
     setup.write({"robindahood-alerts": {"NVDA": record(option_conid="soon")}})
     found = setup.look()
     assert found["alerts_file"]["level"] == "warning"
     assert "robindahood-alerts/NVDA: option_conid" in found["alerts_file"]["found"]
 
 
-def test_a_corrupt_alerter_store_is_warned_of(setup: Setup) -> None:
+def test_corrupt_alerter_store(setup: Setup) -> None:
+    """A corrupt alerter store is warned of."""
     (setup.folder / "alerter_contracts.json").write_text("[1, 2")
     found = setup.look()
     assert found.of("warning") == ["contracts_store"]
@@ -234,22 +249,24 @@ def test_a_network_file_system_is_found(setup: Setup) -> None:
     assert "local disk" in found["alerts_file_system"]["next_step"]
 
 
-def test_a_file_that_is_a_mount_of_its_own_is_found(setup: Setup) -> None:
+def test_file_that_is_a_mount(setup: Setup) -> None:
+    """A file that is a mount of its own is found."""
     mounted = f"90 27 254:0 /x {setup.alerts} rw - ext4 /dev/vda rw\n"
     setup.with_probes(mountinfo=lambda: LOCAL_DISK + mounted)
     setup.look().check_only("alerts_file_system", "a mount of its own", "mount the folder")
 
 
-def test_a_system_that_names_no_mounts_is_told_as_such(setup: Setup) -> None:
+def test_system_without_mount_list(setup: Setup) -> None:
+    """A system that names no mounts is told as such."""
     setup.with_probes(mountinfo=lambda: None)
     found = setup.look()
     assert found.well
-    assert "cannot tell" in found["alerts_file_system"]["found"]
+    assert "unknown" in found["alerts_file_system"]["found"]
 
 
 def test_a_full_disk_is_found(setup: Setup) -> None:
     setup.with_probes(space=lambda path: Space(1, 3 * 1024 * 1024, None))
-    setup.look().check_only("disk_space", "3.0 MB free", "make room")
+    setup.look().check_only("disk_space", "3.0 MB free", "free disk space")
 
 
 def test_a_corrupt_journal_is_found(setup: Setup) -> None:
@@ -261,7 +278,8 @@ def test_a_corrupt_journal_is_found(setup: Setup) -> None:
     assert set(setup.files()) == before
 
 
-def test_created_at_in_another_zone_is_found(setup: Setup) -> None:
+def test_created_at_in_another_zone(setup: Setup) -> None:
+    """Created at in another zone is found."""
     setup.write_created(hours=-9)
     found = setup.look()
     found.check_only("created_at", "reads as created", "set stores.timezone")
@@ -279,7 +297,9 @@ def test_another_trackers_lock_is_found(setup: Setup) -> None:
     assert setup.look().well, "a lock file that nobody holds is no tracker"
 
 
-def test_something_else_on_the_status_port_is_found(tmp_path: Path) -> None:
+def test_other_program_on_status_port(tmp_path: Path) -> None:
+    """Something else on the status port is found."""
+
     async def story(setup: Setup, gateway: PaperGateway) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readline()
@@ -293,13 +313,15 @@ def test_something_else_on_the_status_port_is_found(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_status_host_that_is_not_this_machines_is_found(setup: Setup) -> None:
+def test_foreign_status_host(setup: Setup) -> None:
+    """A status host that is not this machines is found."""
     setup.flags = {"status.host": "192.0.2.1"}
     found = setup.look()
     found.check_only("status_socket", "cannot be listened on", "correct status.host")
 
 
-def test_a_token_that_others_can_read_is_warned_of(setup: Setup) -> None:
+def test_token_readable_by_others(setup: Setup) -> None:
+    """A token that others can read is warned of."""
     token = setup.folder / "status.token"
     token.write_text("secret\n")
     token.chmod(0o644)
@@ -312,7 +334,7 @@ def test_a_token_that_others_can_read_is_warned_of(setup: Setup) -> None:
 
 
 def machine(**changes: Any) -> Callable[[], Machine]:
-    return lambda: replace(look_at_machine(), **changes)
+    return lambda: replace(inspect_machine(), **changes)
 
 
 def test_missing_zone_data_is_found(setup: Setup) -> None:
@@ -324,10 +346,11 @@ def test_the_rival_library_is_found(setup: Setup) -> None:
     setup.with_probes(machine=machine(versions={"ib_insync": "0.9.86", "aeventkit": "2.1.0"}))
     found = setup.look(offline=False)
     found.check_only("python", "aeventkit", "environment of its own")
-    assert "this Python is not fit" in found["gateway"]["found"]
+    assert "this Python may not" in found["gateway"]["found"]
 
 
-def test_each_mistake_in_the_settings_is_a_fault(setup: Setup) -> None:
+def test_each_settings_mistake_is_a_fault(setup: Setup) -> None:
+    """Each mistake in the settings is a fault."""
     setup.settings.write_text("[gateway]\nport = 99999\nclinet_id = 1\n")
     found = setup.look()
     assert found.faults() == ["settings", "settings"]
@@ -338,7 +361,8 @@ def test_each_mistake_in_the_settings_is_a_fault(setup: Setup) -> None:
 # The page
 
 
-def test_every_check_is_on_its_page_and_no_other() -> None:
+def test_documented_checks_are_the_real_ones() -> None:
+    """Every check is on its page and no other."""
     page = (PROJECT / "tracker" / "doctor" / "DOCTOR.md").read_text("utf-8")
     table = page.partition("## The checks")[2].partition("## JSON")[0]
     listed = {

@@ -34,7 +34,9 @@ def test_a_closed_port_is_found(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_what_is_no_gateway_on_the_port_is_found(tmp_path: Path) -> None:
+def test_other_program_on_gateway_port(tmp_path: Path) -> None:
+    """What is no gateway on the port is found."""
+
     async def story(setup: Setup, gateway: PaperGateway) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"SSH-2.0-OpenSSH_9.6\r\n")
@@ -44,12 +46,14 @@ def test_what_is_no_gateway_on_the_port_is_found(tmp_path: Path) -> None:
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             setup.flags = {"gateway.port": str(server.sockets[0].getsockname()[1])}
             found = await setup.examine()
-        found.check_only("gateway_port", "is no TWS and no Gateway", "gateway.port")
+        found.check_only("gateway_port", "is not TWS or IB Gateway", "gateway.port")
 
     play(tmp_path, story)
 
 
-def test_a_client_id_in_use_is_found(tmp_path: Path) -> None:
+def test_client_id_in_use(tmp_path: Path) -> None:
+    """A client id in use is found."""
+
     async def story(setup: Setup, gateway: PaperGateway) -> None:
         async with raw_client(gateway, client_id=0):
             found = await setup.examine()
@@ -68,7 +72,9 @@ def test_clocks_that_differ_are_found(tmp_path: Path) -> None:
     play(tmp_path, story, now=lambda: now() - timedelta(minutes=9, seconds=30))
 
 
-def test_a_live_login_where_the_journal_holds_paper_fills_is_found(tmp_path: Path) -> None:
+def test_live_login_with_paper_journal(tmp_path: Path) -> None:
+    """A live login where the journal holds paper fills is found."""
+
     async def story(setup: Setup, gateway: PaperGateway) -> None:
         setup.bind_journal("paper")
         setup.flags = {"gateway.accounts": ""}
@@ -78,7 +84,9 @@ def test_a_live_login_where_the_journal_holds_paper_fills_is_found(tmp_path: Pat
     play(tmp_path, story, accounts=("U1234567",))
 
 
-def test_a_login_without_the_watched_account_is_found(tmp_path: Path) -> None:
+def test_login_without_watched_account(tmp_path: Path) -> None:
+    """A login without the watched account is found."""
+
     async def story(setup: Setup, gateway: PaperGateway) -> None:
         found = await setup.examine()
         found.check_only(
@@ -88,30 +96,36 @@ def test_a_login_without_the_watched_account_is_found(tmp_path: Path) -> None:
     play(tmp_path, story, accounts=("U1234567",))
 
 
-def test_a_tracker_that_is_not_the_master_is_warned(tmp_path: Path) -> None:
+def test_tracker_is_not_the_master(tmp_path: Path) -> None:
+    """A tracker that is not the master is warned."""
+
     async def story(setup: Setup, gateway: PaperGateway) -> None:
         gateway.fill(gateway.order(NVDA, "BUY", 2, limit="2.51"))
         found = await setup.examine()
         assert found.well
         assert found.of("warning") == ["master_client_id"]
-        assert "will not be seen" in found["fees"]["found"]
+        assert "only the Master API client receives" in found["fees"]["found"]
 
     play(tmp_path, story, master_client_id=None)
 
 
-def test_what_cannot_be_told_is_a_note(tmp_path: Path) -> None:
+def test_unknown_things_are_notes(tmp_path: Path) -> None:
+    """What cannot be told is a note."""
+
     async def story(setup: Setup, gateway: PaperGateway) -> None:
         gateway.faults.ignored_requests |= {49, 99}
         setup.flags = {"gateway.request_timeout": "0.2"}
         found = await setup.examine()
         assert found.well
         assert found.of("note") == ["clock", "master_client_id", "fees", "read_only_api"]
-        assert "cannot be told" in found["read_only_api"]["found"]
+        assert "unknown" in found["read_only_api"]["found"]
 
     play(tmp_path, story)
 
 
-def test_the_read_only_api_that_is_off_is_noted(tmp_path: Path) -> None:
+def test_read_only_api_off(tmp_path: Path) -> None:
+    """The read only api that is off is noted."""
+
     async def story(setup: Setup, gateway: PaperGateway) -> None:
         found = await setup.examine()
         assert found["read_only_api"]["level"] == "note"
@@ -120,7 +134,9 @@ def test_the_read_only_api_that_is_off_is_noted(tmp_path: Path) -> None:
     play(tmp_path, story, read_only=False)
 
 
-def test_a_login_in_another_zone_is_warned_of(tmp_path: Path) -> None:
+def test_login_in_another_zone(tmp_path: Path) -> None:
+    """A login in another zone is warned of."""
+
     async def story(setup: Setup, gateway: PaperGateway) -> None:
         found = await setup.examine()
         assert found.of("warning") == ["login_zone"]
@@ -132,7 +148,9 @@ def test_a_login_in_another_zone_is_warned_of(tmp_path: Path) -> None:
 # A tracker that runs
 
 
-def test_a_tracker_that_does_not_answer_keeps_its_client_id_too(tmp_path: Path) -> None:
+def test_silent_tracker_keeps_its_client_id(tmp_path: Path) -> None:
+    """A tracker that does not answer keeps its client id too."""
+
     async def story(setup: Setup, gateway: PaperGateway) -> None:
         with FileLock(setup.journal, "tracker run, process 4711"):
             found = await setup.examine()
@@ -143,7 +161,9 @@ def test_a_tracker_that_does_not_answer_keeps_its_client_id_too(tmp_path: Path) 
     play(tmp_path, story)
 
 
-def test_a_running_tracker_is_asked_and_keeps_its_client_id(tmp_path: Path) -> None:
+def test_running_tracker_keeps_its_client_id(tmp_path: Path) -> None:
+    """A running tracker is asked and keeps its client id."""
+
     async def story() -> None:
         async with Rig(tmp_path) as rig:
             rig.write({"robindahood-alerts": {"NVDA": record()}})
@@ -161,7 +181,9 @@ def test_a_running_tracker_is_asked_and_keeps_its_client_id(tmp_path: Path) -> N
     asyncio.run(story())
 
 
-def test_a_tracker_of_another_journal_on_the_status_port_is_found(tmp_path: Path) -> None:
+def test_other_journal_on_status_port(tmp_path: Path) -> None:
+    """A tracker of another journal on the status port is found."""
+
     async def story() -> None:
         ours = tmp_path / "ours"
         ours.mkdir()

@@ -14,11 +14,17 @@ from tests.support.doctor_rig import PLENTY
 from tests.support.free_ports import free_port
 from tests.support.store_cases import FaultyDisk
 from tracker.doctor import read_stores
-from tracker.doctor.filesystems import PathFilesystem, look_at, read_mountinfo, space_at, try_out
-from tracker.doctor.finding import FolderState, PortState, Stopped
-from tracker.doctor.mounts import FilesystemKind, Mount, mount_of
-from tracker.doctor.sockets import look_at_port
-from tracker.doctor.text import in_words
+from tracker.doctor.command import as_text
+from tracker.doctor.filesystems import (
+    DiskAccess,
+    inspect_place,
+    mount_of,
+    read_mountinfo,
+    space_at,
+    try_replace,
+)
+from tracker.doctor.finding import FailedStep, FilesystemKind, FolderState, Mount, PortState
+from tracker.doctor.probes import inspect_port
 from tracker.journal.journal import Journal
 from tracker.status.protocol import Answer, Request, SocketCommand
 from tracker.status.server import StatusServer
@@ -59,7 +65,8 @@ def test_kinds_of_file_systems() -> None:
     assert Mount(Path("/"), "btrfs").kind is FilesystemKind.LOCAL
 
 
-def test_the_real_mountinfo_names_the_file_system_of_a_file(tmp_path: Path) -> None:
+def test_real_mountinfo_names_file_system(tmp_path: Path) -> None:
+    """The real mountinfo names the file system of a file."""
     text = read_mountinfo()
     if not Path("/proc/self/mountinfo").exists():
         assert text is None
@@ -73,7 +80,9 @@ def test_the_real_mountinfo_names_the_file_system_of_a_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "call", ["open_new", "set_owner", "write", "sync", "rename", "sync_folder", "remove"]
 )
-def test_a_folder_is_tried_without_a_trace_whatever_fails(tmp_path: Path, call: str) -> None:
+def test_folder_trial_leaves_no_trace(tmp_path: Path, call: str) -> None:
+    """A folder is tried without a trace whatever fails."""
+
     class Failing(FaultyDisk):
         def _call(self, name: str) -> None:
             # Only once: what is left behind can be removed afterwards.
@@ -88,49 +97,53 @@ def test_a_folder_is_tried_without_a_trace_whatever_fails(tmp_path: Path, call: 
     disk = Failing()
     disk.failing[call] = OSError(28, "No space left on device")
     like = RealDisk().stat(tmp_path)
-    stopped = try_out(disk, tmp_path, like)
-    assert stopped is not None
-    assert stopped.reason == "No space left on device"
+    failed = try_replace(disk, tmp_path, like)
+    assert failed is not None
+    assert failed.reason == "No space left on device"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_well_is_tried_in_the_order_of_a_replacement(tmp_path: Path) -> None:
+def test_folder_trial_order(tmp_path: Path) -> None:
+    """A folder that has no fault is tried in the order of a replacement."""
     disk = FaultyDisk()
-    assert try_out(disk, tmp_path, None) is None
+    assert try_replace(disk, tmp_path, None) is None
     steps = [call for call in disk.calls if call in ("open_new", "write", "sync", "rename", "sync_folder")]
     assert steps == ["open_new", "write", "sync", "rename", "sync_folder"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_doctor_left_is_no_hindrance(tmp_path: Path) -> None:
+def test_leftover_of_killed_doctor(tmp_path: Path) -> None:
+    """What a killed doctor left is no hindrance."""
     (tmp_path / f".tracker-doctor-{os.getpid()}.new").touch()
-    assert try_out(RealDisk(), tmp_path, None) is None
+    assert try_replace(RealDisk(), tmp_path, None) is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_store_behind_a_link_is_looked_at_where_it_lies(tmp_path: Path) -> None:
+def test_linked_store_is_followed(tmp_path: Path) -> None:
+    """A store behind a link is looked at where it lies."""
     real = tmp_path / "real"
     real.mkdir()
     (real / "alerts.json").write_text("{}")
     link = tmp_path / "alerts.json"
     link.symlink_to(real / "alerts.json")
     text = f"1 0 0:1 / / rw - ext4 a rw\n2 1 0:2 / {real.resolve()} rw - cifs b rw\n"
-    found = look_at(
-        PathFilesystem(RealDisk(), text, lambda path: PLENTY), "stores.alerts", link, "", configured=True
+    found = inspect_place(
+        DiskAccess(RealDisk(), text, lambda path: PLENTY), "stores.alerts", link, "", configured=True
     )
-    assert found.folder is FolderState.THERE
+    assert found.folder is FolderState.EXISTS
     assert found.mount == Mount(real.resolve(), "cifs")
-    assert found.stopped is None
+    assert found.failed is None
 
 
 def test_a_link_into_nowhere_is_found(tmp_path: Path) -> None:
     link = tmp_path / "alerts.json"
     link.symlink_to(tmp_path / "gone" / "alerts.json")
-    found = look_at(PathFilesystem(RealDisk(), None, space_at), "stores.alerts", link, "", configured=True)
-    assert found.stopped == Stopped("make a file", "No such file or directory")
+    found = inspect_place(DiskAccess(RealDisk(), None, space_at), "stores.alerts", link, "", configured=True)
+    assert found.failed == FailedStep("make a file", "No such file or directory")
 
 
-def test_the_space_of_a_folder_is_told(tmp_path: Path) -> None:
+def test_free_space_of_folder(tmp_path: Path) -> None:
+    """The space of a folder is told."""
     space = space_at(tmp_path)
     assert space.free_bytes > 0
     assert space.device == tmp_path.stat().st_dev
@@ -139,7 +152,8 @@ def test_the_space_of_a_folder_is_told(tmp_path: Path) -> None:
 # Reading
 
 
-def test_a_journal_is_looked_into_without_a_trace(tmp_path: Path) -> None:
+def test_reading_journal_leaves_no_trace(tmp_path: Path) -> None:
+    """A journal is looked into without a trace."""
     path = tmp_path / "journal.db"
     assert read_stores.read_journal(path, in_use=False).bound_to is None
     assert not path.exists()
@@ -154,17 +168,17 @@ def test_a_journal_is_looked_into_without_a_trace(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_journal_too_large_to_copy_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_journal_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal too large to copy is left alone."""
     path = tmp_path / "journal.db"
     Journal(path).close()
-    monkeypatch.setattr(read_stores, "COPIED_MOST", 100)
+    monkeypatch.setattr(read_stores, "MAX_COPIED_BYTES", 100)
     found = read_stores.read_journal(path, in_use=False)
-    assert "not looked into" in found.unread
+    assert "not read" in found.unread
 
 
-def test_a_journal_that_cannot_be_copied_is_no_broken_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_uncopyable_journal_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that cannot be copied is no broken one."""
     path = tmp_path / "journal.db"
     Journal(path).close()
 
@@ -176,7 +190,8 @@ def test_a_journal_that_cannot_be_copied_is_no_broken_one(
     assert (found.trouble, "No space left on device" in found.unread) == ("", True)
 
 
-def test_a_lock_is_told_by_the_name_of_its_holder(tmp_path: Path) -> None:
+def test_lock_names_its_holder(tmp_path: Path) -> None:
+    """A lock is told by the name of its holder."""
     path = tmp_path / "journal.db"
     assert read_stores.read_lock(path).holder == ""
     assert list(tmp_path.iterdir()) == [], "looking at a lock makes none"
@@ -187,7 +202,8 @@ def test_a_lock_is_told_by_the_name_of_its_holder(tmp_path: Path) -> None:
         pass
 
 
-def test_a_lock_that_is_no_file_is_trouble(tmp_path: Path) -> None:
+def test_unusable_lock_is_a_fault(tmp_path: Path) -> None:
+    """A lock that is no file is trouble."""
     (tmp_path / "journal.db.lock").mkdir()
     assert "Is a directory" in read_stores.read_lock(tmp_path / "journal.db").trouble
 
@@ -197,14 +213,15 @@ def test_a_lock_that_is_no_file_is_trouble(tmp_path: Path) -> None:
 
 def test_a_free_port_stays_free() -> None:
     port = free_port()
-    assert look_at_port("127.0.0.1", port, None).state is PortState.FREE
+    assert inspect_port("127.0.0.1", port, None).state is PortState.FREE
     with socket.create_server(("127.0.0.1", port)):
         pass
 
 
-def test_port_0_and_hosts_that_are_nowhere() -> None:
-    assert look_at_port("127.0.0.1", 0, None).state is PortState.ANY
-    assert look_at_port("192.0.2.1", 8765, None).state is PortState.UNUSABLE
+def test_port_0_and_unknown_hosts() -> None:
+    """Port 0 and hosts that are nowhere."""
+    assert inspect_port("127.0.0.1", 0, None).state is PortState.ANY_FREE
+    assert inspect_port("192.0.2.1", 8765, None).state is PortState.UNUSABLE
 
 
 def answering(answer: dict[str, Any], host: str = "127.0.0.1", token: str = "secret") -> StatusServer:
@@ -218,15 +235,17 @@ def answering(answer: dict[str, Any], host: str = "127.0.0.1", token: str = "sec
     ("answer", "state"),
     [
         ({"journal": {"path": "/data/journal.db"}}, PortState.TRACKER),
-        ({"journal": {}}, PortState.STRANGER),
-        ({}, PortState.STRANGER),
+        ({"journal": {}}, PortState.OTHER_PROGRAM),
+        ({}, PortState.OTHER_PROGRAM),
     ],
 )
-def test_a_tracker_on_the_port_is_told_by_its_journal(answer: dict[str, Any], state: PortState) -> None:
+def test_tracker_on_port_names_its_journal(answer: dict[str, Any], state: PortState) -> None:
+    """A tracker on the port is told by its journal."""
+
     async def story() -> None:
         server = answering(answer)
         await server.start()
-        found = await asyncio.to_thread(look_at_port, "127.0.0.1", server.port, None)
+        found = await asyncio.to_thread(inspect_port, "127.0.0.1", server.port, None)
         await server.close()
         assert found.state is state
         assert found.journal == (Path("/data/journal.db") if state is PortState.TRACKER else None)
@@ -235,11 +254,13 @@ def test_a_tracker_on_the_port_is_told_by_its_journal(answer: dict[str, Any], st
 
 
 @pytest.mark.parametrize(("token", "state"), [("secret", PortState.TRACKER), (None, PortState.REFUSED)])
-def test_beyond_loopback_a_tracker_is_asked_with_the_token(token: str | None, state: PortState) -> None:
+def test_token_is_sent_beyond_loopback(token: str | None, state: PortState) -> None:
+    """Beyond loopback a tracker is asked with the token."""
+
     async def story() -> None:
         server = answering({"journal": {"path": "/j.db"}}, "0.0.0.0")
         await server.start()
-        found = await asyncio.to_thread(look_at_port, "0.0.0.0", server.port, token)
+        found = await asyncio.to_thread(inspect_port, "0.0.0.0", server.port, token)
         await server.close()
         assert found.state is state
 
@@ -254,10 +275,11 @@ def told(*findings: tuple[str, str, str, str], offline: bool = False) -> str:
     counts = {
         level: sum(row["level"] == level for row in rows) for level in ("ok", "note", "warning", "fault")
     }
-    return in_words({"findings": rows, "counts": counts, "offline": offline})
+    return as_text({"findings": rows, "counts": counts, "offline": offline})
 
 
-def test_words_fit_80_columns_and_say_what_to_do() -> None:
+def test_text_fits_80_columns() -> None:
+    """Words fit 80 columns and say what to do."""
     text = told(
         ("alerts_folder", "fault", "it is not there, " * 12, "make it, " * 15), ("clock", "ok", "", "")
     )
@@ -265,10 +287,11 @@ def test_words_fit_80_columns_and_say_what_to_do() -> None:
     assert text.startswith("FAULT    alerts folder        it is not there")
     assert "-> make it" in text
     assert "ok       clock" in text
-    assert text.endswith("Not fit to trade with: 1 fault. Mend the faults first.")
+    assert text.endswith("Not ready to trade: 1 fault. Fix the faults first.")
 
 
-def test_a_path_stays_whole_and_control_characters_do_not_reach_the_terminal() -> None:
+def test_paths_whole_and_control_characters_replaced() -> None:
+    """A path stays whole and control characters do not reach the terminal."""
     path = "/srv/" + "x" * 90
     text = told(("alerts_folder", "ok", f"in {path}\x1b[2J", ""))
     assert path in text
@@ -278,11 +301,11 @@ def test_a_path_stays_whole_and_control_characters_do_not_reach_the_terminal() -
 @pytest.mark.parametrize(
     ("levels", "offline", "last"),
     [
-        (["ok"], False, "All is well."),
-        (["ok", "note", "note"], False, "Fit to trade with (2 notes)."),
-        (["warning", "warning", "note"], False, "Fit to trade with (2 warnings, 1 note)."),
-        (["fault", "warning"], False, "Not fit to trade with: 1 fault, 1 warning. Mend the faults first."),
-        (["ok", "note"], True, "No fault in what was checked (1 note); the gateway was not asked."),
+        (["ok"], False, "Ready to trade."),
+        (["ok", "note", "note"], False, "Ready to trade (2 notes)."),
+        (["warning", "warning", "note"], False, "Ready to trade (2 warnings, 1 note)."),
+        (["fault", "warning"], False, "Not ready to trade: 1 fault, 1 warning. Fix the faults first."),
+        (["ok", "note"], True, "No fault found (1 note); the gateway was not checked."),
     ],
 )
 def test_the_last_line_sums_up(levels: list[str], offline: bool, last: str) -> None:

@@ -1,4 +1,4 @@
-"""Judge the files: folders, owners, contents, file systems, and who else uses them.
+"""Check the files: folders, owners, contents, file systems, and who else uses them.
 
 Pure. What ends the daemon at its start, or would make it lose what it writes, is a fault.
 """
@@ -9,9 +9,18 @@ import stat
 from collections.abc import Sequence
 from typing import Final
 
-from tracker.doctor.finding import FolderState, JournalFacts, Lock, Place, PortState, Records, StatusPort
-from tracker.doctor.findings import Finding, Level
-from tracker.doctor.mounts import FilesystemKind
+from tracker.doctor.finding import (
+    FilesystemKind,
+    Finding,
+    FolderState,
+    JournalFacts,
+    Level,
+    Lock,
+    Place,
+    PortState,
+    Records,
+    StatusPort,
+)
 
 READ_ONLY: Final = ("stores.contracts", "stores.stocks")
 """Stores that the tracker never writes; they may be absent, their folder too unless it was configured."""
@@ -23,45 +32,50 @@ _KINDS: Final = {
         Level.FAULT,
         "a rename, a lock or a sync may not hold there; use a folder of a local disk",
     ),
-    FilesystemKind.FLEETING: (
+    FilesystemKind.MEMORY: (
         Level.WARNING,
         "it is in memory and gone with the next start; use a folder of a disk",
     ),
-    FilesystemKind.LAYER: (Level.NOTE, "it is the container's own, gone with it; mount a folder of the host"),
+    FilesystemKind.CONTAINER: (
+        Level.NOTE,
+        "it is the container's own, gone with it; mount a folder of the host",
+    ),
 }
 
 
-def judge_folder(place: Place) -> Finding:
-    """Judge whether a file can be made, synced and put in place where this one is."""
+def check_folder(place: Place) -> Finding:
+    """Check whether a file can be made, synced and put in place where this one is."""
     check = f"{check_name(place)}_folder"
     if place.is_folder:
         return Finding(check, Level.FAULT, f"{place.path} is a folder", _correct(place, "name the file"))
-    if place.folder is not FolderState.THERE:
+    if place.folder is not FolderState.EXISTS:
         return _no_folder(place, check)
-    if place.setting in READ_ONLY or (place.stopped is None and not place.tried):
+    if place.setting in READ_ONLY or (place.failed is None and not place.tried):
         return Finding(check, Level.OK, f"{place.parent} is there")
-    if place.stopped is not None:
-        found = f"in {place.parent} the tracker cannot {place.stopped.step}: {place.stopped.reason}"
+    if place.failed is not None:
+        found = f"in {place.parent} the tracker cannot {place.failed.step}: {place.failed.reason}"
         step = "give the tracker's user write access to the folder; files are replaced, never changed"
         return Finding(check, Level.FAULT, found, step)
-    return Finding(check, Level.OK, f"{place.parent} takes new files: made, synced, renamed, removed")
+    return Finding(
+        check, Level.OK, f"{place.parent} is writable: a file was made, synced, renamed and removed"
+    )
 
 
 def _no_folder(place: Place, check: str) -> Finding:
     if place.folder is FolderState.MISSING and not place.configured:
-        if place.will_be_made and place.stopped is None:
-            return Finding(check, Level.OK, f"{place.parent} is made at the first start")
+        if place.made_at_start and place.failed is None:
+            return Finding(check, Level.OK, f"{place.parent} will be made at the first start")
         if place.setting in READ_ONLY:
-            return Finding(check, Level.OK, f"{place.parent} is not there, nor need it be")
+            return Finding(check, Level.OK, f"{place.parent} does not exist, which is fine")
     what = {
         FolderState.MISSING: "does not exist",
-        FolderState.NO_FOLDER: "is no folder",
-        FolderState.UNREACHABLE: "cannot be looked at",
-        FolderState.THERE: "",
+        FolderState.NOT_A_FOLDER: "is not a folder",
+        FolderState.UNREACHABLE: "cannot be read",
+        FolderState.EXISTS: "",
     }[place.folder]
     reason = f" ({place.folder_reason})" if place.folder_reason else ""
-    if place.stopped is not None:
-        reason += f" and cannot be made: {place.stopped.reason}"
+    if place.failed is not None:
+        reason += f" and cannot be made: {place.failed.reason}"
     found = f"the folder {place.parent} {what}{reason}"
     return Finding(check, Level.FAULT, found, _correct(place, "create it, or correct the path"))
 
@@ -77,8 +91,8 @@ def check_name(place: Place) -> str:
     )
 
 
-def judge_file_system(place: Place, *, can_tell: bool) -> Finding:
-    """Judge what a store lies on; `can_tell` is false where the system names no mounts."""
+def check_file_system(place: Place, *, mounts_known: bool) -> Finding:
+    """Check what a store lies on; `mounts_known` is false where the system names no mounts."""
     check = f"{check_name(place)}_file_system"
     if place.is_mount:
         return Finding(
@@ -88,7 +102,7 @@ def judge_file_system(place: Place, *, can_tell: bool) -> Finding:
             "mount the folder that it lies in, not the file",
         )
     if place.mount is None:
-        why = "it could not be told which" if can_tell else "cannot tell which on this system"
+        why = "the file system is unknown" if mounts_known else "unknown on this system"
         return Finding(check, Level.NOTE, why, "make sure that it is a local disk, no network share")
     found = f"{place.mount.kind_name}, mounted on {place.mount.point}"
     if place.mount.kind is FilesystemKind.LOCAL:
@@ -97,12 +111,12 @@ def judge_file_system(place: Place, *, can_tell: bool) -> Finding:
     return Finding(check, level, found, step)
 
 
-def judge_alerts_file(place: Place, records: Records) -> Finding:
-    """Judge alerts.json itself: whether it can be read, and replaced as its other users need it."""
+def check_alerts_file(place: Place, records: Records) -> Finding:
+    """Check alerts.json itself: whether it can be read, and replaced as its other users need it."""
     check = "alerts_file"
     file = place.file
-    if place.is_folder or place.folder is not FolderState.THERE:
-        return Finding(check, Level.NOTE, "not looked at, since its folder is not well")
+    if place.is_folder or place.folder is not FolderState.EXISTS:
+        return Finding(check, Level.NOTE, "not checked: its folder has a fault")
     if place.file_reason:
         step = "give the tracker's user access"
         return Finding(check, Level.FAULT, f"{place.path} cannot be read: {place.file_reason}", step)
@@ -148,31 +162,31 @@ def _mode_and_content(check: str, place: Place, records: Records) -> Finding:
     return Finding(check, Level.OK, found)
 
 
-def judge_alerter_store(place: Place, trouble: str) -> Finding:
-    """Judge one of the two read-only stores; it may be absent."""
+def check_alerter_store(place: Place, trouble: str) -> Finding:
+    """Check one of the two read-only stores; it may be absent."""
     check = f"{check_name(place)}_store"
-    folder = judge_folder(place)
+    folder = check_folder(place)
     if folder.level is Level.FAULT:
         return Finding(check, Level.FAULT, folder.found, folder.next_step)
     reason = place.file_reason or trouble
     if reason:
-        step = "mend it: until then it fills in nothing that an alert lacks"
+        step = "fix the file: until then it cannot fill in what an alert lacks"
         return Finding(check, Level.WARNING, f"{place.path} cannot be read: {reason}", step)
     if place.file is None:
-        return Finding(check, Level.OK, "not there, which is well: it only fills in what alerts lack")
+        return Finding(check, Level.OK, "does not exist, which is fine: it only fills in what alerts lack")
     return Finding(check, Level.OK, f"{place.path} can be read")
 
 
-def judge_journal(place: Place, journal: JournalFacts) -> Finding:
-    """Judge the journal: readable, for this user only, and of which kind of login."""
+def check_journal(place: Place, journal: JournalFacts) -> Finding:
+    """Check the journal: readable, for this user only, and of which kind of login."""
     check = "journal"
-    if place.is_folder or (place.folder is not FolderState.THERE and not place.will_be_made):
-        return Finding(check, Level.NOTE, "not looked at, since its folder is not well")
-    if place.folder is not FolderState.THERE or (place.file is None and not place.file_reason):
+    if place.is_folder or (place.folder is not FolderState.EXISTS and not place.made_at_start):
+        return Finding(check, Level.NOTE, "not checked: its folder has a fault")
+    if place.folder is not FolderState.EXISTS or (place.file is None and not place.file_reason):
         return Finding(check, Level.OK, "not there yet; made at the first start")
     reason = place.file_reason or journal.trouble
     if reason:
-        step = "see that the tracker's user can read and write it; a broken one needs its backup"
+        step = "make sure that the tracker's user can read and write it; a broken one needs its backup"
         return Finding(check, Level.FAULT, f"{place.path}: {reason}", step)
     assert place.file is not None, "a file without a reason was looked at"
     if journal.unread:
@@ -186,12 +200,12 @@ def judge_journal(place: Place, journal: JournalFacts) -> Finding:
     return Finding(check, Level.OK, found)
 
 
-def judge_locks(locks: Sequence[Lock], port: StatusPort, *, ours: bool) -> Finding:
-    """Judge whether another tracker uses these files; `ours` says that it answers as the one of them."""
+def check_locks(locks: Sequence[Lock], port: StatusPort, *, ours: bool) -> Finding:
+    """Check whether another tracker uses these files; `ours` says that it answers as the one of them."""
     check = "other_tracker"
     troubled = [lock for lock in locks if lock.trouble]
     if troubled:
-        step = "see that the tracker's user can read and write it, or remove it while no tracker runs"
+        step = "make sure that the tracker's user can read and write it, or remove it while no tracker runs"
         return Finding(check, Level.FAULT, f"{troubled[0].path}: {troubled[0].trouble}", step)
     held = [lock for lock in locks if lock.holder]
     if ours:

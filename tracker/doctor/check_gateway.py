@@ -1,40 +1,43 @@
-"""Judge what a visit to the gateway heard. Pure."""
+"""Check the gateway: by a login of our own, or by what the running tracker says of its own.
+
+Pure. A tracker that runs holds the client id, so that a second login would cut its link; it is asked instead.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
-from typing import Final
+from typing import Any, Final
 
 from tracker.core.login_policy import LIVE, PAPER, kind_of, refusal
-from tracker.doctor.findings import Finding, Level
+from tracker.doctor.finding import Finding, Level
 from tracker.doctor.spans import span
 from tracker.gateway.error_codes import planned_reset
 from tracker.gateway.preflight_result import Clocked, PreflightResult, Reach
 from tracker.gateway.times import zone_named
 
-CUSTOMARY: Final = {4001: LIVE, 7496: LIVE, 4002: PAPER, 7497: PAPER}
-"""Ports as TWS and IB Gateway propose them."""
+DEFAULT_PORTS: Final = {4001: LIVE, 7496: LIVE, 4002: PAPER, 7497: PAPER}
+"""The ports that TWS and IB Gateway use unless they are told otherwise."""
 SKEW_WARNING: Final = timedelta(seconds=5)
 SKEW_FAULT: Final = timedelta(seconds=60)
-_TOLD_IN: Final = timedelta(seconds=1)
-"""The gateway tells whole seconds."""
+_SERVER_TIME_STEP: Final = timedelta(seconds=1)
+"""The gateway answers in whole seconds."""
 
 
-def judge_port(visited: PreflightResult, host: str, port: int, *, now: datetime) -> Finding:
-    """Judge whether a TWS or Gateway listens where the settings say."""
+def check_port(preflight: PreflightResult, host: str, port: int, *, now: datetime) -> Finding:
+    """Check whether a TWS or Gateway listens where the settings say."""
     check, place = "gateway_port", f"{host}:{port}"
-    match visited.reach:
+    match preflight.reach:
         case Reach.NOWHERE | Reach.SILENCE:
             step = "start TWS or IB Gateway and log in, or correct gateway.host and gateway.port"
-            if visited.reach is Reach.SILENCE:
+            if preflight.reach is Reach.SILENCE:
                 step = f"{step}; its API settings must trust this address"
-            return Finding(check, Level.FAULT, _with_reset(visited.reason, now), step)
+            return Finding(check, Level.FAULT, _with_reset(preflight.reason, now), step)
         case Reach.STRANGER:
-            found = f"what listens on {place} is no TWS and no Gateway: {visited.reason}"
+            found = f"what listens on {place} is not TWS or IB Gateway: {preflight.reason}"
             return Finding(check, Level.FAULT, found, "correct gateway.host and gateway.port")
         case _:
-            version = f", server version {visited.server_version}" if visited.server_version else ""
+            version = f", server version {preflight.server_version}" if preflight.server_version else ""
             return Finding(check, Level.OK, f"{place} is open and speaks the TWS protocol{version}")
 
 
@@ -43,10 +46,10 @@ def _with_reset(reason: str, now: datetime) -> str:
     return f"{reason} (now is {reset})" if reset else reason
 
 
-def judge_login(visited: PreflightResult, client_id: int) -> Finding:
-    """Judge the login under the configured client id, where the gateway answered at all."""
+def check_login(preflight: PreflightResult, client_id: int) -> Finding:
+    """Check the login under the configured client id, where the gateway answered at all."""
     check = "login"
-    if visited.reach is Reach.ID_TAKEN:
+    if preflight.reach is Reach.ID_TAKEN:
         return Finding(
             check,
             Level.FAULT,
@@ -54,19 +57,20 @@ def judge_login(visited: PreflightResult, client_id: int) -> Finding:
             "end that program, or give one of the two another id (gateway.client_id, and with it the Master"
             " API client ID); after a dropped link the Gateway may hold an id for a minute",
         )
-    if visited.reach is not Reach.IN:
+    if preflight.reach is not Reach.IN:
         step = "look at the Gateway's window: it may ask a question, or wait for its login"
-        return Finding(check, Level.FAULT, visited.reason, step)
-    if visited.reason:
+        return Finding(check, Level.FAULT, preflight.reason, step)
+    if preflight.reason:
         step = "run this again; if that lasts, look at the Gateway's own log"
-        return Finding(check, Level.WARNING, f"the link ended during the questions: {visited.reason}", step)
+        found = f"the connection ended during the check: {preflight.reason}"
+        return Finding(check, Level.WARNING, found, step)
     return Finding(check, Level.OK, f"logged in as client id {client_id}, and out again")
 
 
-def judge_account(
+def check_account(
     accounts: Sequence[str], watched: Sequence[str], bound_to: str | None, port: int
 ) -> Finding:
-    """Judge whether this is the login that was meant: which accounts, paper or live, and what guards it."""
+    """Check whether this is the login that was meant: which accounts, paper or live, and what guards it."""
     check = "account"
     kind = kind_of(accounts)
     refused = refusal(accounts, watched, bound_to)
@@ -74,7 +78,7 @@ def judge_account(
         found, _, step = refused.partition("; ")
         return Finding(check, Level.FAULT, found, step)
     names = ", ".join(accounts)
-    custom = CUSTOMARY.get(port, kind)
+    custom = DEFAULT_PORTS.get(port, kind)
     if custom != kind:
         return Finding(
             check,
@@ -99,19 +103,19 @@ def judge_account(
 def skew(clocked: Clocked) -> tuple[timedelta, timedelta]:
     """Return how far the gateway's clock is ahead of ours, and how exactly that is known."""
     trip = clocked.answered_at - clocked.asked_at
-    ahead = clocked.server_time + _TOLD_IN / 2 - (clocked.asked_at + trip / 2)
-    return ahead, _TOLD_IN / 2 + trip / 2
+    ahead = clocked.server_time + _SERVER_TIME_STEP / 2 - (clocked.asked_at + trip / 2)
+    return ahead, _SERVER_TIME_STEP / 2 + trip / 2
 
 
-def judge_clock(clocked: Clocked | None, early_fill: timedelta) -> Finding:
-    """Judge the clocks' difference: alerts are dated by this machine's, fills by the broker's.
+def check_clock(clocked: Clocked | None, early_fill: timedelta) -> Finding:
+    """Check the clocks' difference: alerts are dated by this machine's, fills by the broker's.
 
     A fill may be `early_fill` older than its alert; a clock that goes ahead of the broker's eats that up.
     """
     check = "clock"
     if clocked is None:
         step = "compare this machine's clock with a time server"
-        return Finding(check, Level.NOTE, "the gateway did not tell its time", step)
+        return Finding(check, Level.NOTE, "the gateway did not answer with its time", step)
     ahead, within = skew(clocked)
     surely = abs(ahead) - within
     if surely <= SKEW_WARNING:
@@ -126,59 +130,59 @@ def judge_clock(clocked: Clocked | None, early_fill: timedelta) -> Finding:
     return Finding(check, level, found, step)
 
 
-def judge_upstream(visited: PreflightResult, *, now: datetime) -> Finding:
-    """Judge the gateway's own link to IBKR."""
+def check_upstream(preflight: PreflightResult, *, now: datetime) -> Finding:
+    """Check the gateway's own link to IBKR."""
     check = "ibkr_link"
-    if not visited.upstream:
+    if not preflight.upstream:
         return Finding(check, Level.OK, "the gateway reports no trouble with IBKR")
     step = "wait, or look at the Gateway: fills of meanwhile come when the link is back"
     level = Level.NOTE if planned_reset(now) else Level.WARNING
-    return Finding(check, level, _with_reset(visited.upstream, now), step)
+    return Finding(check, level, _with_reset(preflight.upstream, now), step)
 
 
-def judge_master(visited: PreflightResult, client_id: int) -> Finding:
-    """Judge whether this client id is the Master API client id, which the gateway tells nobody.
+def check_master(preflight: PreflightResult, client_id: int) -> Finding:
+    """Check whether this client id is the Master API client id, which the gateway tells to no client.
 
-    Fees of other clients' orders come to the master only, so a fee that came proves it; orders by hand prove
-    nothing, since client 0 may be told of them anyway.
+    Fees of other clients' orders come to the master only, so such a fee proves it. Manual orders prove
+    nothing, since client 0 may receive them anyway.
     """
     check = "master_client_id"
-    see = f"see that Master API client ID is {client_id} in the Gateway's API settings"
-    if visited.of_others_with_fee:
+    see = f"check that Master API client ID is {client_id} in the Gateway's API settings"
+    if preflight.of_others_with_fee:
         return Finding(check, Level.OK, f"it is {client_id}: fees of other clients' orders came")
-    if visited.of_others and visited.executions_listed:
-        found = f"it is not {client_id}: no fee came with {_fills(visited.of_others)} of other clients"
+    if preflight.of_others and preflight.executions_listed:
+        found = f"it is not {client_id}: no fee came with {_fills(preflight.of_others)} of other clients"
         return Finding(check, Level.WARNING, found, f"set Master API client ID to {client_id} in the Gateway")
-    found = "cannot be told before another client's first fill of the day"
-    if not visited.executions_listed:
-        found = "cannot be told: the gateway did not end its answer about the day's executions"
+    found = "unknown until another client's first fill of the day"
+    if not preflight.executions_listed:
+        found = "unknown: the gateway did not end its answer about the day's executions"
     return Finding(check, Level.NOTE, found, see)
 
 
-def judge_fees(visited: PreflightResult, client_id: int) -> Finding:
-    """Say whether fees will be seen."""
+def check_fees(preflight: PreflightResult, client_id: int) -> Finding:
+    """Say whether fees will arrive."""
     check = "fees"
-    count, paid = visited.of_others, visited.of_others_with_fee
+    count, paid = preflight.of_others, preflight.of_others_with_fee
     if paid:
-        return Finding(check, Level.OK, f"seen: {paid} of {_fills(count)} of other clients have theirs")
-    if count and visited.executions_listed:
-        found = "of other programs' orders will not be seen: only the Master API client is told them"
+        return Finding(check, Level.OK, f"received for {paid} of {_fills(count)} of other clients")
+    if count and preflight.executions_listed:
+        found = "missing for other programs' orders: only the Master API client receives them"
         return Finding(check, Level.NOTE, found, "see master_client_id above")
-    step = f"they come if Master API client ID is {client_id}; else `commission` stays null"
-    return Finding(check, Level.NOTE, "whether they come cannot be told before a fill", step)
+    step = f"set Master API client ID to {client_id} in the Gateway; otherwise `commission` stays null"
+    return Finding(check, Level.NOTE, "unknown until the first fill", step)
 
 
 def _fills(count: int) -> str:
     return f"{count} fill" if count == 1 else f"{count} fills"
 
 
-def judge_read_only(visited: PreflightResult, *, binds: bool) -> Finding:
-    """Judge the Read-Only API, which shows by what it refuses."""
+def check_read_only(preflight: PreflightResult, *, binds: bool) -> Finding:
+    """Check the Read-Only API, which shows by what it refuses."""
     check = "read_only_api"
-    if visited.read_only is None:
-        found = "cannot be told: the gateway did not answer about completed orders"
-        return Finding(check, Level.NOTE, found, "see that Read-Only API is on in its API settings")
-    if not visited.read_only:
+    if preflight.read_only is None:
+        found = "unknown: the gateway did not answer about completed orders"
+        return Finding(check, Level.NOTE, found, "check that Read-Only API is on in its API settings")
+    if not preflight.read_only:
         step = "switch it on, unless another program trades through this Gateway; the tracker never does"
         return Finding(check, Level.NOTE, "off: other programs may trade through this Gateway", step)
     if binds:
@@ -187,20 +191,20 @@ def judge_read_only(visited: PreflightResult, *, binds: bool) -> Finding:
     return Finding(check, Level.OK, "on: no program can trade through this Gateway")
 
 
-def judge_manual_orders(client_id: int, *, binds: bool) -> Finding:
-    """Say how orders made by hand in TWS are seen."""
+def check_manual_orders(client_id: int, *, binds: bool) -> Finding:
+    """Say how orders made by hand in TWS arrive."""
     check = "manual_orders"
     if client_id != 0:
-        step = "gateway.client_id = 0 is told of them as they come"
+        step = "set gateway.client_id = 0 to receive them live"
         return Finding(check, Level.NOTE, f"client id {client_id} finds their fills by the sweeps only", step)
     if binds:
         step = "switch gateway.bind_manual_orders off, unless their order ids are needed"
         return Finding(check, Level.NOTE, "they are bound to client 0, which shows in TWS", step)
-    return Finding(check, Level.OK, "client id 0 may be told of them as they come; none is bound")
+    return Finding(check, Level.OK, "client id 0 may receive them live; none is bound")
 
 
-def judge_login_zone(greeting: str, zone: tzinfo, zone_name: str, *, now: datetime) -> Finding:
-    """Judge gateway.timezone by the zone in which the gateway greets, as `20251118 12:00:00 EST`.
+def check_login_zone(greeting: str, zone: tzinfo, zone_name: str, *, now: datetime) -> Finding:
+    """Check gateway.timezone by the zone in which the gateway greets, as `20251118 12:00:00 EST`.
 
     It says where the account's day ends, and how execution times without a zone are read.
     """
@@ -208,19 +212,23 @@ def judge_login_zone(greeting: str, zone: tzinfo, zone_name: str, *, now: dateti
     name = " ".join(greeting.split()[2:])
     theirs = zone_named(name) if name else None
     if theirs is None:
-        found = f"the gateway greets in the zone {name!r}, which is unknown" if name else "not told"
-        step = "see that gateway.timezone is the zone that TWS was logged in with"
+        found = (
+            f"the gateway greets in the zone {name!r}, which is unknown"
+            if name
+            else "the gateway names no time zone"
+        )
+        step = "check that gateway.timezone is the zone that TWS was logged in with"
         return Finding(check, Level.NOTE, found, step)
     half_a_year = (now, now + timedelta(days=182))
     if all(at.astimezone(theirs).utcoffset() == at.astimezone(zone).utcoffset() for at in half_a_year):
         return Finding(check, Level.OK, f"{name}, which agrees with {zone_name}")
-    found = f"the gateway was logged in with {name}, and is read in {zone_name}"
+    found = f"the gateway was logged in with {name}; the settings read its times in {zone_name}"
     step = f'set gateway.timezone = "{theirs}": the day ends there, and times without a zone are its own'
     return Finding(check, Level.WARNING, found, step)
 
 
-def judge_visit(
-    visited: PreflightResult,
+def check_preflight(
+    preflight: PreflightResult,
     *,
     host: str,
     port: int,
@@ -233,24 +241,84 @@ def judge_visit(
     zone_name: str,
     now: datetime,
 ) -> Iterator[Finding]:
-    """Yield all that one visit tells; what it did not come to is one note."""
-    yield judge_port(visited, host, port, now=now)
-    if visited.reach in (Reach.NOWHERE, Reach.SILENCE, Reach.STRANGER):
+    """Yield a finding for each thing that the login shows; what it did not reach is one note."""
+    yield check_port(preflight, host, port, now=now)
+    if preflight.reach in (Reach.NOWHERE, Reach.SILENCE, Reach.STRANGER):
         yield _unknown("login, account, clock, IBKR, Master API client id, Read-Only API, fees")
         return
-    yield judge_login(visited, client_id)
-    if visited.reach is not Reach.IN:
+    yield check_login(preflight, client_id)
+    if preflight.reach is not Reach.IN:
         yield _unknown("account, clock, IBKR, Master API client id, Read-Only API, fees")
         return
-    yield judge_account(visited.accounts, watched, bound_to, port)
-    yield judge_clock(visited.clocked, early_fill)
-    yield judge_login_zone(visited.greeting, zone, zone_name, now=now)
-    yield judge_upstream(visited, now=now)
-    yield judge_master(visited, client_id)
-    yield judge_fees(visited, client_id)
-    yield judge_manual_orders(client_id, binds=binds)
-    yield judge_read_only(visited, binds=binds)
+    yield check_account(preflight.accounts, watched, bound_to, port)
+    yield check_clock(preflight.clocked, early_fill)
+    yield check_login_zone(preflight.greeting, zone, zone_name, now=now)
+    yield check_upstream(preflight, now=now)
+    yield check_master(preflight, client_id)
+    yield check_fees(preflight, client_id)
+    yield check_manual_orders(client_id, binds=binds)
+    yield check_read_only(preflight, binds=binds)
 
 
 def _unknown(what: str) -> Finding:
-    return Finding("not_known", Level.NOTE, f"{what}: not known before a login", "mend the fault above")
+    return Finding("not_known", Level.NOTE, f"{what}: not known before a login", "fix the fault above")
+
+
+def check_running_tracker(
+    status: Mapping[str, Any], *, client_id: int, watched: Sequence[str], binds: bool, port: int
+) -> Iterator[Finding]:
+    """Yield what the answer to `status` says of the link; fields that are missing raise nothing."""
+    link = _mapping(status, "link")
+    yield _link(link, subscribed=bool(status.get("subscribed")))
+    accounts = [str(account) for account in link.get("accounts") or ()]
+    if accounts:
+        bound_to = _mapping(status, "journal").get("mode")
+        yield check_account(accounts, watched, None if bound_to is None else str(bound_to), port)
+    yield _fees(status, client_id)
+    yield check_manual_orders(client_id, binds=binds)
+    yield from _store_outage(status)
+    yield Finding(
+        "not_known",
+        Level.NOTE,
+        f"clock, login zone, Read-Only API: not checked: the running tracker uses client id {client_id}",
+        "to check them, stop the tracker and run this again",
+    )
+
+
+def _link(link: Mapping[str, Any], *, subscribed: bool) -> Finding:
+    check = "login"
+    state, reason = link.get("state", "unknown"), link.get("reason", "")
+    if subscribed:
+        return Finding(check, Level.OK, f"the running tracker receives fills: {reason}")
+    if state in ("connecting", "syncing"):
+        step = "run this again in a moment"
+        return Finding(check, Level.NOTE, f"the running tracker is {state}: {reason}", step)
+    step = "fix what the reason names; the tracker tries again by itself"
+    return Finding(check, Level.FAULT, f"the running tracker receives no fills: {reason}", step)
+
+
+def _fees(status: Mapping[str, Any], client_id: int) -> Finding:
+    check = "fees"
+    fills, pending = status.get("fills_today"), status.get("fees_pending")
+    if not isinstance(fills, int) or not isinstance(pending, int) or not fills:
+        step = f"set Master API client ID to {client_id} in the Gateway; otherwise `commission` stays null"
+        return Finding(check, Level.NOTE, "unknown until the first fill", step)
+    if pending >= fills:
+        found = f"none came for the {fills} fills of today"
+        step = f"set Master API client ID to {client_id} in the Gateway, unless the fills came moments ago"
+        return Finding(check, Level.WARNING, found, step)
+    return Finding(check, Level.OK, f"received; of {fills} fills today {pending} still wait for theirs")
+
+
+def _store_outage(status: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield a fault for each thing that the tracker cannot do with the store right now."""
+    away = _mapping(_mapping(status, "store"), "away")
+    for verb, trouble in away.items():
+        reason = trouble.get("reason", "") if isinstance(trouble, Mapping) else trouble
+        step = "fix what the reason names; no fill is lost meanwhile"
+        yield Finding("store", Level.FAULT, f"the alerts cannot be {verb}: {reason}", step)
+
+
+def _mapping(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = answer.get(name)
+    return value if isinstance(value, Mapping) else {}

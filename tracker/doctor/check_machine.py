@@ -1,6 +1,6 @@
-"""Judge the machine: Python and its libraries, zone data, the settings' source, disk space.
+"""Check the machine: Python and its libraries, zone data, the settings' source, disk space.
 
-Pure: it is given facts and returns findings.
+Pure: facts in, findings out.
 """
 
 from __future__ import annotations
@@ -8,39 +8,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from tracker.doctor.finding import Machine, Place, Space
-from tracker.doctor.findings import Finding, Level
+from tracker.doctor.finding import Finding, Level, Machine, Place, Space
 
 FIRST_PYTHON: Final = (3, 11)
 LAST_PYTHON: Final = (3, 13)
 LIBRARY: Final = "ib_insync"
 LIBRARY_VERSION: Final = "0.9.86"
-"""The one whose decoder the capture taps; pyproject.toml pins it."""
-RIVALS: Final = ("ib_async", "aeventkit")
-"""They write into the folder of eventkit, on which ib_insync stands."""
+"""The capture depends on its decoder; pyproject.toml pins it."""
+CONFLICTING: Final = ("ib_async", "aeventkit")
+"""They install files into the folder of eventkit, which ib_insync needs."""
 ZONES: Final = ("America/New_York", "US/Eastern", "EST", "MET", "Europe/Berlin", "Asia/Tokyo")
-"""Of those that the broker writes; slim images lack some."""
+"""Zones that the broker writes; slim container images lack some."""
 
 SPACE_FAULT: Final = 50 * 1024 * 1024
-"""A day's frames and a new copy of the alerts may need so much."""
+"""What a day's frames and a new copy of the alerts may need."""
 SPACE_WARNING: Final = 1024 * 1024 * 1024
 FILES_FAULT: Final = 50
 FILES_WARNING: Final = 1000
 
 
-def judge_python(machine: Machine) -> Finding:
-    """Judge the Python and the libraries that it loads."""
+def check_python(machine: Machine) -> Finding:
+    """Check the Python and the libraries that it loads."""
     shown = ".".join(str(part) for part in machine.python)
     minor = machine.python[:2]
     if not FIRST_PYTHON <= minor <= LAST_PYTHON:
         wanted = "3.11, 3.12 or 3.13"
         return Finding("python", Level.FAULT, f"Python {shown}", f"run the tracker with Python {wanted}")
-    rivals = [name for name in RIVALS if name in machine.versions]
-    if rivals:
+    conflicting = [name for name in CONFLICTING if name in machine.versions]
+    if conflicting:
         return Finding(
             "python",
             Level.FAULT,
-            f"Python {shown}, with {' and '.join(rivals)} beside {LIBRARY}: they overwrite one another",
+            f"Python {shown}, with {' and '.join(conflicting)} beside {LIBRARY}: they overwrite one another",
             "give the tracker an environment of its own, as `pipx install` does",
         )
     library = machine.versions.get(LIBRARY, "")
@@ -55,8 +54,8 @@ def judge_python(machine: Machine) -> Finding:
     return Finding("python", Level.OK, f"Python {shown}, {LIBRARY} {library}, tracker {ours}")
 
 
-def judge_zones(machine: Machine) -> Finding:
-    """Judge whether the zones that the broker names are known; an unknown one costs a fill its time."""
+def check_zones(machine: Machine) -> Finding:
+    """Check whether the zones that the broker names are known; without its zone a fill has no time."""
     if machine.missing_zones:
         return Finding(
             "zone_data",
@@ -67,12 +66,12 @@ def judge_zones(machine: Machine) -> Finding:
     return Finding("zone_data", Level.OK, f"{machine.zones} time zones known")
 
 
-def judge_settings(source: str, overrides: Mapping[str, int]) -> Finding:
+def check_settings(source: str, overrides: Mapping[str, int]) -> Finding:
     """Say where the settings came from; `source` is the file, empty where there is none.
 
     `overrides` counts the values of environment and flags.
     """
-    found = source or "no settings file, so the defaults count"
+    found = source or "no settings file; defaults apply"
     extra = [f"{count} by {name}" for name, count in overrides.items() if count]
     if extra:
         found += f"; {', '.join(extra)}"
@@ -82,21 +81,21 @@ def judge_settings(source: str, overrides: Mapping[str, int]) -> Finding:
     return Finding("settings", Level.NOTE, found, step)
 
 
-def refused_settings(lines: Sequence[str]) -> Iterator[Finding]:
-    """Yield a fault for each mistake in the settings; each line says itself what to do."""
+def settings_errors(lines: Sequence[str]) -> Iterator[Finding]:
+    """Yield a fault for each mistake in the settings; what follows its last semicolon is the step."""
     for line in lines:
         place, _, step = line.rpartition("; ")
         yield Finding("settings", Level.FAULT, place or line, step if place else "")
 
 
-def judge_space(places: Sequence[Place]) -> Finding:
-    """Judge what is free where the tracker writes, by the fullest of the file systems."""
+def check_space(places: Sequence[Place]) -> Finding:
+    """Check the free space where the tracker writes; the fullest file system counts."""
     known: dict[int, tuple[Space, Place]] = {}
     for place in places:
         if place.space is not None:
             known.setdefault(place.space.device, (place.space, place))
     if not known:
-        return Finding("disk_space", Level.NOTE, "cannot be told, since no folder is there yet")
+        return Finding("disk_space", Level.NOTE, "unknown: no folder exists yet")
     space, place = min(known.values(), key=lambda each: each[0].free_bytes)
     files, scarce = min(
         ((each.free_files, at) for each, at in known.values() if each.free_files is not None),
@@ -104,7 +103,7 @@ def judge_space(places: Sequence[Place]) -> Finding:
         default=(None, place),
     )
     found = f"{_size(space.free_bytes)} free at {place.parent}"
-    step = "make room: a full disk ends the tracker, and its fills wait for the next start"
+    step = "free disk space: the tracker stops on a full disk, and fills wait for its next start"
     if files is not None and files < FILES_WARNING:
         level = Level.FAULT if files < FILES_FAULT else Level.WARNING
         if space.free_bytes >= SPACE_WARNING or level is Level.FAULT:

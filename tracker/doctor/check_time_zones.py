@@ -1,7 +1,8 @@
-"""Judge the stores' time zone by what the records say of their creation.
+"""Check the stores' time zone by what the records say of their creation.
 
 Pure. The stores write local times without a zone (`stores.timezone`). Read in a wrong one, an alert looks
-hours away from its fill: a fill older than its alert is never its own, and a year-less expiry may slip.
+hours away from its fill: a fill older than its alert is not matched to it, and an expiry without a year may
+be read as another year's.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
-from tracker.doctor.finding import Stamp
-from tracker.doctor.findings import Finding, Level
+from tracker.doctor.finding import Finding, Level, Stamp
 from tracker.doctor.spans import span
 
 CHECK: Final = "created_at"
@@ -23,7 +23,7 @@ APART: Final = timedelta(minutes=20)
 """Less than any two zones differ."""
 
 
-def judge_created_at(
+def check_created_at(
     stamps: Sequence[Stamp],
     zone: tzinfo,
     zone_name: str,
@@ -32,7 +32,7 @@ def judge_created_at(
     now: datetime,
     written_at: datetime | None,
 ) -> Finding:
-    """Judge whether the records' times fit the zone in which they are read.
+    """Check whether the records' times fit the zone in which they are read.
 
     `others` are zones that might be meant instead, by the name to set; `written_at` is when the file was
     last written, by whomever.
@@ -49,9 +49,9 @@ def judge_created_at(
         found = f"{newest.alert} reads as created {span(at - latest)} after {what} (in {zone_name})"
         if own_offset:
             return Finding(CHECK, Level.FAULT, found, "set the clock of the alert writer's machine")
-        return Finding(CHECK, Level.FAULT, found, _advice(newest, others, written_at or now))
+        return Finding(CHECK, Level.FAULT, found, _zone_step(newest, others, written_at or now))
     if written_at is not None and not own_offset and written_at - at >= APART:
-        fitting = _fitting(newest, others, written_at)
+        fitting = _zone_that_fits(newest, others, written_at)
         if fitting:
             found = (
                 f"{newest.alert} reads as {span(written_at - at)} older than the last write of its file"
@@ -64,7 +64,7 @@ def judge_created_at(
 
 
 def read_stamp(text: str, zone: tzinfo) -> datetime | None:
-    """Read a created_at as aware UTC, None where it is no time; its own offset rules if it has one."""
+    """Read a created_at as aware UTC, by its own offset if it has one; None where it is not a time."""
     try:
         created = datetime.fromisoformat(text.strip())
         return (created if created.tzinfo else created.replace(tzinfo=zone)).astimezone(UTC)
@@ -76,14 +76,14 @@ def _has_offset(text: str) -> bool:
     return datetime.fromisoformat(text.strip()).tzinfo is not None
 
 
-def _advice(stamp: Stamp, others: Mapping[str, tzinfo], written_at: datetime) -> str:
-    fitting = _fitting(stamp, others, written_at)
+def _zone_step(stamp: Stamp, others: Mapping[str, tzinfo], written_at: datetime) -> str:
+    fitting = _zone_that_fits(stamp, others, written_at)
     step = "set stores.timezone to the zone of the alert writer's clock"
     return f"{step}; {fitting} would fit" if fitting else step
 
 
-def _fitting(stamp: Stamp, others: Mapping[str, tzinfo], written_at: datetime) -> str:
-    """Name the zone in which the record was created just before its file was written; empty for none."""
+def _zone_that_fits(stamp: Stamp, others: Mapping[str, tzinfo], written_at: datetime) -> str:
+    """Name the zone in which the record was created just before the file was written; empty for none."""
     for name, zone in others.items():
         at = read_stamp(stamp.text, zone)
         if at is not None and -PROMPT <= written_at - at <= PROMPT:

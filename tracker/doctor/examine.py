@@ -1,4 +1,4 @@
-"""The whole examination: gather, judge, and hand back the findings in the order in which they are read.
+"""All checks in the order in which their findings are read.
 
 Owns which checks there are and what each is given. It writes to no store, sends no order, and leaves nothing
 behind.
@@ -17,18 +17,33 @@ from tracker import wiring
 from tracker.clock import HostZone
 from tracker.config.settings import KEYS, PATHS, Settings
 from tracker.core.alert_updates import instant
-from tracker.doctor import check_files, check_machine, check_status_socket, days, filesystems, read_stores
-from tracker.doctor.check_gateway import judge_visit
-from tracker.doctor.check_time_zones import judge_created_at
-from tracker.doctor.finding import FolderState, Place, PortState, StatusPort
-from tracker.doctor.findings import Finding, Level, as_json, counted, is_well
+from tracker.doctor import (
+    check_files,
+    check_machine,
+    check_schedule,
+    check_status_socket,
+    filesystems,
+    read_stores,
+)
+from tracker.doctor.check_gateway import check_preflight, check_running_tracker
+from tracker.doctor.check_time_zones import check_created_at
+from tracker.doctor.finding import (
+    Finding,
+    FolderState,
+    Level,
+    Place,
+    PortState,
+    StatusPort,
+    as_json,
+    counted,
+    has_no_fault,
+)
 from tracker.doctor.probes import Probes
-from tracker.doctor.running import judge_running
 from tracker.doctor.spans import offset
 from tracker.status.client import read_token
 
 PATIENCE_SECONDS: Final = 10.0
-"""The most that one answer of the gateway is waited for."""
+"""How long one answer of the gateway is waited for."""
 _LIKELY_ZONES: Final = (
     *("UTC", "America/New_York", "America/Chicago", "America/Los_Angeles"),
     *("Europe/London", "Europe/Berlin", "Asia/Kolkata", "Asia/Tokyo", "Australia/Sydney"),
@@ -37,22 +52,22 @@ _SOURCES: Final = ("environment variable", "flag")
 
 
 def examine_machine(probes: Probes) -> Iterator[Finding]:
-    """Yield what can be told without settings."""
+    """Yield the findings that need no settings."""
     found = probes.machine()
-    yield check_machine.judge_python(found)
-    yield check_machine.judge_zones(found)
+    yield check_machine.check_python(found)
+    yield check_machine.check_zones(found)
 
 
 def examine(settings: Settings, source: Path | None, probes: Probes, *, offline: bool) -> Iterator[Finding]:
     """Yield all findings; `source` is the settings file, None where there is none."""
     of_machine = list(examine_machine(probes))
     yield from of_machine
-    yield check_machine.judge_settings("" if source is None else str(source), _overrides(settings))
-    why_not_ask = "as wanted (--offline)" if offline else ""
-    if not is_well(of_machine):
+    yield check_machine.check_settings("" if source is None else str(source), _overrides(settings))
+    skip = "--offline" if offline else ""
+    if not has_no_fault(of_machine):
         # The client library may not even load.
-        why_not_ask = "since this Python is not fit for it"
-    yield from _Examination(settings, probes).findings(why_not_ask)
+        skip = "this Python may not be able to load the client library"
+    yield from _Examination(settings, probes).findings(skip)
 
 
 def answer(findings: list[Finding], *, now: datetime, offline: bool) -> dict[str, Any]:
@@ -60,7 +75,7 @@ def answer(findings: list[Finding], *, now: datetime, offline: bool) -> dict[str
     return {
         "checked_at": instant(now),
         "offline": offline,
-        "well": is_well(findings),
+        "well": has_no_fault(findings),
         "counts": counted(findings),
         "findings": [as_json(finding) for finding in findings],
     }
@@ -80,10 +95,10 @@ class _Examination:
         self._now = probes.now()
         self._here = HostZone()
         mountinfo = probes.mountinfo()
-        self._can_tell_mounts = mountinfo is not None
-        ground = filesystems.PathFilesystem(probes.disk, mountinfo, probes.space)
+        self._mounts_known = mountinfo is not None
+        access = filesystems.DiskAccess(probes.disk, mountinfo, probes.space)
         self._places = {
-            f"{section}.{key}": self._look(ground, section, key, path)
+            f"{section}.{key}": self._inspect(access, section, key, path)
             for section, key in PATHS
             if (path := getattr(getattr(settings, section), key)) is not None
         }
@@ -94,42 +109,42 @@ class _Examination:
         ]
         self._ours = _is_ours(self._port, settings.stores.journal)
 
-    def _look(self, ground: filesystems.PathFilesystem, section: str, key: str, path: Path) -> Place:
+    def _inspect(self, access: filesystems.DiskAccess, section: str, key: str, path: Path) -> Place:
         origin = self._settings.origin(section, key)
-        return filesystems.look_at(
-            ground, f"{section}.{key}", path, origin, configured=not origin.startswith("default of ")
+        return filesystems.inspect_place(
+            access, f"{section}.{key}", path, origin, configured=not origin.startswith("default of ")
         )
 
-    def findings(self, why_not_ask: str) -> Iterator[Finding]:
-        """Yield what the settings lead to; `why_not_ask` keeps from asking the gateway, if there is one."""
+    def findings(self, skip_gateway: str) -> Iterator[Finding]:
+        """Yield the findings about these settings; `skip_gateway` says why the gateway is not asked."""
         yield from self._stores()
         place = self._places["stores.journal"]
-        yield check_files.judge_folder(place)
+        yield check_files.check_folder(place)
         bound_to, journal = self._journal(place)
         yield journal
         yield from self._file_system(place)
-        yield check_machine.judge_space(list(self._places.values()))
-        yield from self._around()
-        if why_not_ask:
-            step = "have it asked before the first trade"
-            yield Finding("gateway", Level.NOTE, f"not asked, {why_not_ask}", step)
+        yield check_machine.check_space(list(self._places.values()))
+        yield from self._neighbours()
+        if skip_gateway:
+            step = "run `tracker doctor` with the gateway before the first trade"
+            yield Finding("gateway", Level.NOTE, f"not checked ({skip_gateway})", step)
         else:
             yield from self._gateway(bound_to)
         zone, name = self._settings.login_zone(), self._zone_name(self._settings.gateway.timezone)
-        yield days.tell_day(zone, name, self._here, self._now)
-        yield days.tell_resets(self._here, self._now)
+        yield check_schedule.check_account_day(zone, name, self._here, self._now)
+        yield check_schedule.check_planned_resets(self._here, self._now)
 
     def _stores(self) -> Iterator[Finding]:
         settings, probes, now = self._settings, self._probes, self._now
         alerts = self._places["stores.alerts"]
-        yield check_files.judge_folder(alerts)
-        records = read_stores.NOTHING
-        if alerts.folder is FolderState.THERE and not alerts.is_folder:
+        yield check_files.check_folder(alerts)
+        records = read_stores.NO_RECORDS
+        if alerts.folder is FolderState.EXISTS and not alerts.is_folder:
             records = read_stores.read_records(settings, alerts, probes.pause)
-        yield check_files.judge_alerts_file(alerts, records)
+        yield check_files.check_alerts_file(alerts, records)
         yield from self._file_system(alerts)
         if records.count:
-            yield judge_created_at(
+            yield check_created_at(
                 records.stamps,
                 settings.store_zone(),
                 self._zone_name(settings.stores.timezone),
@@ -140,31 +155,31 @@ class _Examination:
         troubles = read_stores.read_alerter_stores(settings, probes.now)
         for setting in check_files.READ_ONLY:
             place = self._places[setting]
-            yield check_files.judge_alerter_store(place, troubles.get(place.path, ""))
+            yield check_files.check_alerter_store(place, troubles.get(place.path, ""))
 
     def _file_system(self, place: Place) -> Iterator[Finding]:
-        if place.folder is FolderState.THERE or place.will_be_made:
-            yield check_files.judge_file_system(place, can_tell=self._can_tell_mounts)
+        if place.folder is FolderState.EXISTS or place.made_at_start:
+            yield check_files.check_file_system(place, mounts_known=self._mounts_known)
 
     def _journal(self, place: Place) -> tuple[str | None, Finding]:
         held = any(lock.holder for lock in self._locks[:1])
         facts = read_stores.read_journal(self._settings.stores.journal, in_use=held)
-        return facts.bound_to, check_files.judge_journal(place, facts)
+        return facts.bound_to, check_files.check_journal(place, facts)
 
-    def _around(self) -> Iterator[Finding]:
-        """Yield what stands beside the stores: folders, other trackers, the status socket."""
+    def _neighbours(self) -> Iterator[Finding]:
+        """Yield the findings about other folders, other trackers and the status socket."""
         for setting in ("status.token_file", "log.file"):
             if setting in self._places:
-                yield check_files.judge_folder(self._places[setting])
-        yield check_files.judge_locks(self._locks, self._port, ours=self._ours)
-        yield check_status_socket.judge_status_port(self._port, ours=self._ours)
+                yield check_files.check_folder(self._places[setting])
+        yield check_files.check_locks(self._locks, self._port, ours=self._ours)
+        yield check_status_socket.check_status_port(self._port, ours=self._ours)
         token = read_stores.read_token_file(self._settings.status.token_file)
-        yield check_status_socket.judge_token(token, self._port, running=self._ours)
+        yield check_status_socket.check_token(token, self._port, running=self._ours)
 
     def _gateway(self, bound_to: str | None) -> Iterator[Finding]:
         settings, gateway = self._settings, self._settings.gateway
         if self._ours and self._port.status is not None:
-            yield from judge_running(
+            yield from check_running_tracker(
                 self._port.status,
                 client_id=gateway.client_id,
                 watched=gateway.accounts,
@@ -174,13 +189,15 @@ class _Examination:
             return
         holder = next((lock.holder for lock in self._locks if lock.holder), "")
         if holder:
-            yield self._not_disturbed(holder)
+            yield self._skipped_for(holder)
             return
         options = wiring.link_options(settings)
         patience = min(gateway.request_timeout, PATIENCE_SECONDS)
-        visited = self._probes.visit(dataclasses.replace(options, request_timeout=patience), self._probes.now)
-        yield from judge_visit(
-            visited,
+        preflight = self._probes.preflight(
+            dataclasses.replace(options, request_timeout=patience), self._probes.now
+        )
+        yield from check_preflight(
+            preflight,
             host=gateway.host,
             port=gateway.port,
             client_id=gateway.client_id,
@@ -193,16 +210,16 @@ class _Examination:
             now=self._probes.now(),
         )
 
-    def _not_disturbed(self, holder: str) -> Finding:
-        """Leave the client id to the tracker that has the stores: taking it would cut its link."""
-        found = f"not asked, since {holder} may be using its client id"
+    def _skipped_for(self, holder: str) -> Finding:
+        """Leave the client id to the tracker that holds the stores: a second login would cut its link."""
+        found = f"not checked: {holder} may be using its client id"
         return Finding("gateway", Level.NOTE, found, "see other_tracker")
 
     def _zone_name(self, configured: str) -> str:
         return configured or f"the host's time zone ({offset(self._here, self._now)})"
 
     def _other_zones(self) -> Mapping[str, tzinfo]:
-        """Return the zones that might be meant instead, by what to set."""
+        """Return the zones that might be meant instead, by the value to set."""
         configured = self._settings.stores.timezone
         zones: dict[str, tzinfo] = {'"" (the host\'s)': self._here} if configured else {}
         return zones | {name: ZoneInfo(name) for name in _LIKELY_ZONES if name != configured}

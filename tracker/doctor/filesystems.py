@@ -1,24 +1,26 @@
-"""Look at the places of the tracker's files, and try out what it will do there.
+"""Look at the folders of the tracker's files, and try there what the tracker will do.
 
-Owns the scratch file with which a folder is tried: made, owned, synced, renamed and removed again, under a
-name that nobody else uses. It never opens a store for writing and leaves nothing behind.
+Owns the scratch file with which a folder is tried (made, owned, synced, renamed, removed, under a name that
+nobody else uses) and reading Linux's mountinfo (proc(5)). It never opens a store for writing and leaves
+nothing behind.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from tracker.doctor.check_files import MADE_BY_DAEMON, READ_ONLY
-from tracker.doctor.finding import FolderState, Place, Space, Stopped
-from tracker.doctor.mounts import Mount, mount_of
+from tracker.doctor.finding import FailedStep, FolderState, Mount, Place, Space
 from tracker.stores.filesystem import Disk, FileStat
 
+_OCTAL: Final = re.compile(r"\\([0-7]{3})")
 MOUNTINFO: Final = Path("/proc/self/mountinfo")
 _SCRATCH: Final = b"tracker doctor tries whether a file can be replaced here\n"
 
@@ -40,35 +42,35 @@ def space_at(folder: Path) -> Space:
 
 
 @dataclass(frozen=True, slots=True)
-class PathFilesystem:
-    """Hold by which means places are looked at."""
+class DiskAccess:
+    """Hold how files, mounts and free space are read."""
 
     disk: Disk
     mountinfo: str | None
     space: Callable[[Path], Space]
 
 
-def look_at(ground: PathFilesystem, setting: str, path: Path, origin: str, *, configured: bool) -> Place:
-    """Look at one file's place; its folder is tried out unless the store is one that is never written."""
-    disk = ground.disk
+def inspect_place(access: DiskAccess, setting: str, path: Path, origin: str, *, configured: bool) -> Place:
+    """Return what is where a file is or will be; its folder is tried unless the store is never written."""
+    disk = access.disk
     state, reason = _folder_state(disk, path.parent)
     place = Place(setting, origin, path, configured, state, reason)
-    if state is not FolderState.THERE:
-        will_be_made = state is FolderState.MISSING and not configured and setting in MADE_BY_DAEMON
-        if not will_be_made:
+    if state is not FolderState.EXISTS:
+        made_at_start = state is FolderState.MISSING and not configured and setting in MADE_BY_DAEMON
+        if not made_at_start:
             return place
         above = next(each for each in path.parent.parents if os.path.exists(each))
         return replace(
             place,
-            stopped=try_out(disk, above, None),
+            failed=try_replace(disk, above, None),
             tried=True,
-            mount=_mount(ground, above),
-            space=_space(ground, above),
+            mount=_mount(access, above),
+            space=_space(access, above),
         )
     real = disk.real_path(path)
-    file, file_reason = _look_at_file(disk, real)
+    file, file_reason = _inspect_file(disk, real)
     is_folder = file is not None and stat.S_ISDIR(file.mode)
-    mount = _mount(ground, real)
+    mount = _mount(access, real)
     tried = setting not in READ_ONLY and not is_folder
     # Only the alerts are replaced by a file of the same owner.
     like = file if setting == "stores.alerts" else None
@@ -78,10 +80,10 @@ def look_at(ground: PathFilesystem, setting: str, path: Path, origin: str, *, co
         file=file,
         file_reason="" if is_folder else file_reason,
         tried=tried,
-        stopped=try_out(disk, real.parent, like) if tried else None,
+        failed=try_replace(disk, real.parent, like) if tried else None,
         mount=mount,
         is_mount=mount is not None and mount.point == real,
-        space=_space(ground, real.parent),
+        space=_space(access, real.parent),
     )
 
 
@@ -91,13 +93,13 @@ def _folder_state(disk: Disk, folder: Path) -> tuple[FolderState, str]:
     except FileNotFoundError:
         return FolderState.MISSING, ""
     except NotADirectoryError:
-        return FolderState.NO_FOLDER, "something above it is a file"
+        return FolderState.NOT_A_FOLDER, "something above it is a file"
     except OSError as error:
         return FolderState.UNREACHABLE, error.strerror or str(error)
-    return (FolderState.THERE, "") if stat.S_ISDIR(found.mode) else (FolderState.NO_FOLDER, "")
+    return (FolderState.EXISTS, "") if stat.S_ISDIR(found.mode) else (FolderState.NOT_A_FOLDER, "")
 
 
-def _look_at_file(disk: Disk, path: Path) -> tuple[FileStat | None, str]:
+def _inspect_file(disk: Disk, path: Path) -> tuple[FileStat | None, str]:
     """Return what the file is, and why it cannot be read; (None, "") where there is none."""
     found = None
     try:
@@ -110,21 +112,21 @@ def _look_at_file(disk: Disk, path: Path) -> tuple[FileStat | None, str]:
     return found, ""
 
 
-def _mount(ground: PathFilesystem, path: Path) -> Mount | None:
-    if ground.mountinfo is None:
+def _mount(access: DiskAccess, path: Path) -> Mount | None:
+    if access.mountinfo is None:
         return None
-    return mount_of(ground.disk.real_path(path), ground.mountinfo)
+    return mount_of(access.disk.real_path(path), access.mountinfo)
 
 
-def _space(ground: PathFilesystem, folder: Path) -> Space | None:
+def _space(access: DiskAccess, folder: Path) -> Space | None:
     try:
-        return ground.space(folder)
+        return access.space(folder)
     except OSError:
         # The folder's own finding says that it cannot be used.
         return None
 
 
-def try_out(disk: Disk, folder: Path, like: FileStat | None) -> Stopped | None:
+def try_replace(disk: Disk, folder: Path, like: FileStat | None) -> FailedStep | None:
     """Replace a scratch file as a store is replaced; return the step that failed, None where all went well.
 
     `like` is the file whose owner and mode the new one must be given.
@@ -151,12 +153,38 @@ def try_out(disk: Disk, folder: Path, like: FileStat | None) -> Stopped | None:
         step = "remove a file"
         disk.remove(second)
     except OSError as error:
-        return Stopped(step, error.strerror or str(error))
+        return FailedStep(step, error.strerror or str(error))
     finally:
         if file is not None:
             disk.close(file)
             for left in (first, second):
-                # The step that failed is told; what can still be removed is.
+                # The failed step is reported; what can still be removed is removed.
                 with suppress(OSError):
                     disk.remove(left)
     return None
+
+
+def mount_of(path: Path, mountinfo: str) -> Mount | None:
+    """Return the mount that an absolute path without symbolic links lies on; None where the text has none.
+
+    The last one counts where several are on one point, since it hides the others.
+    """
+    found: Mount | None = None
+    for mount in _mounts(mountinfo):
+        within = mount.point in (path, *path.parents)
+        if within and (found is None or len(mount.point.parts) >= len(found.point.parts)):
+            found = mount
+    return found
+
+
+def _mounts(mountinfo: str) -> Iterator[Mount]:
+    for line in mountinfo.splitlines():
+        before, dash, after = line.partition(" - ")
+        fields, kinds = before.split(" "), after.split(" ")
+        if dash and len(fields) > 4 and kinds[0]:
+            yield Mount(Path(_unescaped(fields[4])), kinds[0])
+
+
+def _unescaped(text: str) -> str:
+    """Read what mountinfo escapes: space, tab, newline and backslash, as octal."""
+    return _OCTAL.sub(lambda found: chr(int(found[1], 8)), text)

@@ -1,24 +1,109 @@
-"""What the probes gather and the judges judge.
+"""One finding of `tracker doctor`, and the plain values that the checks are given.
 
-Owns plain frozen values only, so that every judgement can be tested without a disk or a socket.
+Owns the levels, how they become an exit code, and what the probes hand to the checks: frozen values only, so
+that every check can be tested without a disk or a socket. It checks nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from tracker.doctor.mounts import Mount
 from tracker.stores.filesystem import FileStat
+
+
+class Level(StrEnum):
+    """Say how much a finding matters."""
+
+    OK = "ok"
+    NOTE = "note"
+    """Good to know, or unknown; nothing is wrong."""
+    WARNING = "warning"
+    """The tracker works, and less well than it could or with a danger ahead."""
+    FAULT = "fault"
+    """The tracker would not start, not log in, or not record fills."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Hold the outcome of one check."""
+
+    check: str
+    """The name of the check, for programs: one or two snake_case words, never renamed."""
+    level: Level
+    found: str
+    next_step: str = ""
+    """What to do, empty where nothing is to be done."""
+
+
+def counted(findings: Iterable[Finding]) -> dict[str, int]:
+    """Count the findings of each level, those with none included."""
+    counts = Counter(finding.level for finding in findings)
+    return {level.value: counts[level] for level in Level}
+
+
+def has_no_fault(findings: Iterable[Finding]) -> bool:
+    """Return whether no finding is a fault; with warnings the tracker works."""
+    return all(finding.level is not Level.FAULT for finding in findings)
+
+
+def as_json(finding: Finding) -> dict[str, Any]:
+    """Return a finding as programs read it."""
+    return {
+        "check": finding.check,
+        "level": finding.level.value,
+        "found": finding.found,
+        "next_step": finding.next_step,
+    }
+
+
+class FilesystemKind(StrEnum):
+    """Say how far a file system can be trusted with a store."""
+
+    LOCAL = "local"
+    NETWORK = "network"
+    """Shared with other machines, or served by a daemon: rename, locks or syncs may not hold."""
+    MEMORY = "memory"
+    """In memory: gone with the next start of the machine."""
+    CONTAINER = "container"
+    """A container's own: gone with the container."""
+
+
+class Mount(NamedTuple):
+    """Hold the mount that a path lies on."""
+
+    point: Path
+    kind_name: str
+    """As mountinfo has it: ext4, nfs4, fuse.sshfs."""
+
+    @property
+    def kind(self) -> FilesystemKind:
+        """Check by the name of the file system's type."""
+        name = self.kind_name
+        if name in _NETWORK or name.partition(".")[0] in ("fuse", "nfs"):
+            return FilesystemKind.NETWORK
+        if name in ("tmpfs", "ramfs"):
+            return FilesystemKind.MEMORY
+        return FilesystemKind.CONTAINER if name in ("overlay", "aufs") else FilesystemKind.LOCAL
+
+
+_NETWORK: Final = frozenset(
+    {
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "9p", "virtiofs", "vboxsf", "vmhgfs", "prl_fs"),
+        *("afs", "coda", "ceph", "glusterfs", "lustre", "beegfs", "gfs2", "ocfs2", "gpfs", "davfs", "drvfs"),
+    }
+)
+"""fuseblk is not among them: that is a local disk by way of FUSE (NTFS, exFAT)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Hold what this Python is."""
+    """Hold what Python runs this, and with which packages."""
 
     python: tuple[int, int, int]
     versions: Mapping[str, str]
@@ -31,7 +116,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Hold what is free on one file system, for users without privileges."""
+    """Hold the free space of one file system, for users without privileges."""
 
     device: int
     free_bytes: int
@@ -42,18 +127,18 @@ class Space:
 class FolderState(StrEnum):
     """Say what is where a folder should be."""
 
-    THERE = "there"
+    EXISTS = "exists"
     MISSING = "missing"
-    NO_FOLDER = "no folder"
+    NOT_A_FOLDER = "not a folder"
     UNREACHABLE = "unreachable"
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
-    """Say at which step of replacing a file it failed, and why."""
+class FailedStep:
+    """Hold the step of replacing a file that failed, and why."""
 
     step: str
-    """In the words of `cannot ...`: make a file, sync it, rename it."""
+    """Completes `cannot ...`: make a file, sync a file, rename a file."""
     reason: str
 
 
@@ -62,12 +147,12 @@ class Place:
     """Hold what was found where one of the tracker's files is or will be."""
 
     setting: str
-    """stores.alerts, or another one of its kind."""
+    """The name of the setting: stores.alerts."""
     origin: str
-    """Where the path was configured, in the words of its source."""
+    """Where the path was configured: flag, file or default."""
     path: Path
     configured: bool
-    """Whether some source names it, as opposed to the default."""
+    """Whether it was configured, as opposed to the default."""
     folder: FolderState
     folder_reason: str = ""
     is_folder: bool = False
@@ -76,17 +161,17 @@ class Place:
     """Of the file itself, symbolic links followed; None where there is none."""
     file_reason: str = ""
     """Why the file could not be looked at or read."""
-    stopped: Stopped | None = None
+    failed: FailedStep | None = None
     """None where a file like this one could be made, synced and renamed beside it."""
     tried: bool = False
     mount: Mount | None = None
-    """None where this system does not tell."""
+    """None where the system has no list of mounts."""
     is_mount: bool = False
     """Whether the file itself is a mount."""
     space: Space | None = None
 
     @property
-    def will_be_made(self) -> bool:
+    def made_at_start(self) -> bool:
         """Whether the daemon makes the folder at its first start: the default one of its own files."""
         return self.folder is FolderState.MISSING and not self.configured and self.tried
 
@@ -98,7 +183,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Hold when one record says that it was created."""
+    """Hold the creation time of one record, as written."""
 
     alert: str
     text: str
@@ -121,13 +206,13 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class JournalFacts:
-    """Hold what the journal says of itself; None where that was not looked at."""
+    """Hold what the journal says of itself."""
 
     bound_to: str | None = None
     """paper or live, None before the first login."""
     trouble: str = ""
     unread: str = ""
-    """Why it was not looked into, where that is no trouble."""
+    """Why it was not read, where that is no trouble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,22 +221,22 @@ class Lock:
 
     path: Path
     holder: str
-    """In the holder's own words; empty where nobody does."""
+    """As the holder wrote it into the lock file; empty where nobody holds it."""
     trouble: str = ""
-    """Why that could not be told."""
+    """Why the lock could not be tested."""
 
 
 class PortState(StrEnum):
     """Say what is on the port of the status socket."""
 
     FREE = "free"
-    ANY = "any"
+    ANY_FREE = "any free"
     """Port 0: the daemon takes a free one."""
     UNUSABLE = "unusable"
     """Nothing is there, and it cannot be listened on."""
     TRACKER = "tracker"
-    STRANGER = "stranger"
-    """Taken by what does not answer as a tracker does."""
+    OTHER_PROGRAM = "stranger"
+    """Taken by another program."""
     REFUSED = "refused"
     """A tracker is there, and did not answer this user."""
 

@@ -1,12 +1,15 @@
-"""The means by which doctor looks at the world, gathered so that a test can plant a fault in each.
+"""What doctor reads outside its own process, in one place so that a test can plant a fault in each.
 
-Owns the real ones, and what is asked of Python itself.
+Owns the real probes: Python and its packages, the port of the status socket (one bind that listens to
+nothing, one question to whatever is there), and the login at the gateway.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import platform
+import socket
 import time
 import zoneinfo
 from collections.abc import Callable
@@ -14,23 +17,28 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Final
 
 from tracker import clock
-from tracker.doctor.check_machine import LIBRARY, RIVALS, ZONES
+from tracker.doctor.check_machine import CONFLICTING, LIBRARY, ZONES
 from tracker.doctor.filesystems import read_mountinfo, space_at
-from tracker.doctor.finding import Machine, Space, StatusPort
-from tracker.doctor.sockets import look_at_port
+from tracker.doctor.finding import Machine, PortState, Space, StatusPort
 from tracker.gateway.link import LinkOptions
 from tracker.gateway.preflight_result import PreflightResult
+from tracker.status.client import NotReachable, ask
+from tracker.status.protocol import is_loopback
 from tracker.stores.filesystem import Disk, RealDisk
 
+_PATIENCE_SECONDS: Final = 5.0
+"""The most that an answer on the port of the status socket is waited for."""
 
-def look_at_machine() -> Machine:
+
+def inspect_machine() -> Machine:
     """Return what this Python is and what it has."""
     major, minor, patch = platform.python_version_tuple()
     digits = "".join(sign for sign in patch if sign.isdigit())
     versions = {}
-    for package in ("order-tracker", LIBRARY, *RIVALS):
+    for package in ("order-tracker", LIBRARY, *CONFLICTING):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
@@ -49,8 +57,56 @@ def _is_known(name: str) -> bool:
     return True
 
 
-def visit_gateway(options: LinkOptions, now: Callable[[], datetime]) -> PreflightResult:
-    """Visit the gateway in an event loop of its own."""
+def inspect_port(host: str, port: int, token: str | None) -> StatusPort:
+    """Tell whether the port is free, a tracker's, or taken by something else.
+
+    `token` is sent beyond loopback only, where a tracker answers nothing without it.
+    """
+    loopback = is_loopback(host)
+    if port == 0:
+        return StatusPort(host, port, loopback, PortState.ANY_FREE)
+    try:
+        _try_to_bind(host, port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            reason = error.strerror or str(error)
+            return StatusPort(host, port, loopback, PortState.UNUSABLE, reason)
+        return _ask(host, port, token if not loopback else None)
+    return StatusPort(host, port, loopback, PortState.FREE)
+
+
+def _try_to_bind(host: str, port: int) -> None:
+    """Bind as a server would, and let go; raises OSError."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, kind, protocol) as probe:
+        # As asyncio's servers do, so that a port that was just let go is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+
+
+def _ask(host: str, port: int, token: str | None) -> StatusPort:
+    loopback = is_loopback(host)
+    request = {"command": "status", **({"token": token} if token else {})}
+    try:
+        answer = ask(host, port, request, _PATIENCE_SECONDS)
+    except NotReachable as error:
+        return StatusPort(host, port, loopback, PortState.OTHER_PROGRAM, str(error))
+    if not answer.get("ok"):
+        error_of = answer.get("error")
+        reason = error_of.get("message") if isinstance(error_of, dict) else error_of
+        return StatusPort(host, port, loopback, PortState.REFUSED, str(reason))
+    journal = answer.get("journal")
+    path = journal.get("path") if isinstance(journal, dict) else None
+    if not isinstance(path, str):
+        reason = "it answers like a tracker but names no journal"
+        return StatusPort(host, port, loopback, PortState.OTHER_PROGRAM, reason)
+    return StatusPort(host, port, loopback, PortState.TRACKER, status=answer, journal=Path(path))
+
+
+def run_preflight(options: LinkOptions, now: Callable[[], datetime]) -> PreflightResult:
+    """Log in to the gateway and out again, in an event loop of its own."""
     # Only here: it loads ib_insync, which a look at the files does not need.
     from tracker.gateway.preflight import visit
 
@@ -59,13 +115,13 @@ def visit_gateway(options: LinkOptions, now: Callable[[], datetime]) -> Prefligh
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """Hold the means; the defaults are the real ones."""
+    """Hold the probes; the defaults are the real ones."""
 
     now: Callable[[], datetime] = clock.now
-    machine: Callable[[], Machine] = look_at_machine
+    machine: Callable[[], Machine] = inspect_machine
     mountinfo: Callable[[], str | None] = read_mountinfo
     space: Callable[[Path], Space] = space_at
     disk: Disk = field(default_factory=RealDisk)
     pause: Callable[[float], None] = time.sleep
-    port: Callable[[str, int, str | None], StatusPort] = look_at_port
-    visit: Callable[[LinkOptions, Callable[[], datetime]], PreflightResult] = visit_gateway
+    port: Callable[[str, int, str | None], StatusPort] = inspect_port
+    preflight: Callable[[LinkOptions, Callable[[], datetime]], PreflightResult] = run_preflight

@@ -1,7 +1,7 @@
-"""Read the stores, the journal, the locks and the token, as far as that leaves no trace.
+"""Read the stores, the journal, the locks and the token without leaving a trace.
 
-Owns how each is looked at without changing it. It never creates a file beside a store, and a lock that it
-tests is let go at once.
+Owns how each is read without changing it. It never creates a file beside a store, and a lock that it tests is
+released at once.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from tracker.wiring import AlertStores
 
 _TRIES: Final = 6
 _PAUSE_SECONDS: Final = 0.2
-"""Between two looks at alerts.json: its writer empties it for a moment."""
-COPIED_MOST: Final = 512 * 1024 * 1024
-"""Largest journal that is copied for a look into it, in bytes."""
-NOTHING: Final = Records(0, 0, (), ())
-"""What there is to read where there is no folder to read in."""
+"""Between two readings of alerts.json: its writer empties it for a moment."""
+MAX_COPIED_BYTES: Final = 512 * 1024 * 1024
+"""The largest journal that is copied in order to read it, in bytes."""
+NO_RECORDS: Final = Records(0, 0, (), ())
+"""What there is to read where there is not a folder to read in."""
 
 
 def read_records(settings: Settings, place: Place, pause: Callable[[float], None]) -> Records:
@@ -70,7 +70,7 @@ def _records(store: AlertStores, place: Place, trouble: str) -> Records:
 
 
 def read_alerter_stores(settings: Settings, now: Callable[[], datetime]) -> Mapping[Path, str]:
-    """Return for each of the two read-only stores why it cannot be read; without those that can."""
+    """Return path -> reason for those of the two read-only stores that cannot be read."""
     stores = AlerterStores(
         settings.stores.contracts,
         settings.stores.stocks,
@@ -92,23 +92,25 @@ def read_journal(path: Path, *, in_use: bool) -> JournalFacts:
         return JournalFacts()
     try:
         if in_use:
-            return _asked(path)
+            return _ask_mode(path)
         size = size_of(path)
-        if size > COPIED_MOST:
-            return JournalFacts(unread=f"not looked into, being {size >> 20} MB; `tracker status` tells")
+        if size > MAX_COPIED_BYTES:
+            return JournalFacts(
+                unread=f"not read: {size >> 20} MB is too much to copy; `tracker status` shows its login"
+            )
         with TemporaryDirectory(prefix="tracker-doctor-") as folder:
             copy = Path(folder) / path.name
             shutil.copyfile(path, copy)
             beside = path.with_name(f"{path.name}-wal")
             if beside.exists():
                 shutil.copyfile(beside, copy.with_name(beside.name))
-            return _asked(copy, instead_of=path)
+            return _ask_mode(copy, instead_of=path)
     except OSError as error:
         # That the journal cannot be opened is known by then; what fails here is the copy.
-        return JournalFacts(unread=f"not looked into, since it cannot be copied ({error.strerror or error})")
+        return JournalFacts(unread=f"not read: it cannot be copied ({error.strerror or error})")
 
 
-def _asked(path: Path, instead_of: Path | None = None) -> JournalFacts:
+def _ask_mode(path: Path, instead_of: Path | None = None) -> JournalFacts:
     try:
         return JournalFacts(bound_to=ask_journal(path, lambda journal: journal.meta("mode")))
     except JournalFailed as error:
@@ -117,7 +119,7 @@ def _asked(path: Path, instead_of: Path | None = None) -> JournalFacts:
 
 
 def read_lock(path: Path) -> Lock:
-    """Tell who holds the lock of a file, as `stores.lock` places it; takes it for an instant, shared."""
+    """Return who holds the lock of a file, as `stores.lock` places it; takes it for an instant, shared."""
     path = path.resolve()
     place = path.with_name(path.name + ".lock")
     try:
@@ -137,7 +139,7 @@ def read_lock(path: Path) -> Lock:
 
 
 def read_token_file(path: Path) -> Token:
-    """Look at the token's file, without reading it out."""
+    """Return the mode of the token's file; the token itself is not read."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError:

@@ -1,4 +1,4 @@
-"""Say times and spans as people do. Pure."""
+"""Write times and spans as people do. Pure."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
-from tracker.doctor.findings import Finding, Level
+from tracker.doctor.finding import Finding, Level
 from tracker.doctor.spans import clock, span
 from tracker.gateway.error_codes import Reset, next_resets
 
@@ -15,29 +15,29 @@ def next_midnight(zone: tzinfo, now: datetime) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
-def tell_day(zone: tzinfo, zone_name: str, here: tzinfo, now: datetime) -> Finding:
-    """Say when the account's day ends; fills of a day that ended are listed by the Gateway no more."""
+def check_account_day(zone: tzinfo, zone_name: str, here: tzinfo, now: datetime) -> Finding:
+    """Say when the account's day ends; the Gateway lists no fills of days that ended."""
     ends = next_midnight(zone, now)
     return Finding(
         "account_day",
         Level.OK,
         f"ends at midnight in {zone_name}: {clock(ends, here, now)} here, in {span(ends - now)};"
-        " a tracker that is down then cannot fetch the day's fills any more",
+        " a tracker that does not run then cannot fetch that day's fills later",
     )
 
 
-def tell_resets(here: tzinfo, now: datetime) -> Finding:
-    """Say when IBKR's servers go away by plan; links drop then, and come back by themselves."""
+def check_planned_resets(here: tzinfo, now: datetime) -> Finding:
+    """Say when IBKR's servers go away by plan; links drop then, and are made again."""
     check = "planned_resets"
     nightly, weekly = next_resets(now)
     under_way = [reset for reset in (weekly, nightly) if reset.begins <= now]
     if under_way:
         reset = under_way[0]
         found = f"IBKR's {reset.name} reset is now, until {clock(reset.ends, here, now)} here"
-        return Finding(check, Level.NOTE, found, "the link may drop; it is made again by itself")
+        return Finding(check, Level.NOTE, found, "the link may drop; the tracker reconnects by itself")
     shown = "; ".join(_shown(reset, here, now) for reset in (nightly, weekly))
     return Finding(
-        check, Level.OK, f"IBKR's next: {shown}; after the weekly one the Gateway may want a login"
+        check, Level.OK, f"IBKR's next: {shown}; after the weekly one the Gateway may need a login"
     )
 
 
