@@ -95,7 +95,7 @@ def test_every_alert_ends_as_it_should(tmp_path: Path) -> None:
     assert all(0 < each <= told["frame_to_file_ms"]["slowest"] for each in times)
 
 
-def test_it_tells_a_person_and_keeps_the_folder_when_asked(tmp_path: Path) -> None:
+def test_text_report_and_kept_folder(tmp_path: Path) -> None:
     """The events with their clock time, before and after, a table; narrow, and plain where no terminal is."""
     kept = tmp_path / "new" / "kept"
     done = demo(tmp_path, "--keep", str(kept))
@@ -117,7 +117,7 @@ def test_it_tells_a_person_and_keeps_the_folder_when_asked(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("unmeasured")  # The data files of coverage would be cut off too.
-def test_a_tracker_that_cannot_write_is_reported(tmp_path: Path) -> None:
+def test_unwritable_store_is_reported(tmp_path: Path) -> None:
     """Exit code 1, why, and where its log is; the folder stays for a look."""
     small_files = (
         "import os, resource, sys\n"
@@ -133,7 +133,7 @@ def test_a_tracker_that_cannot_write_is_reported(tmp_path: Path) -> None:
     assert (folder / "tracker.log").stat().st_size
 
 
-def test_an_alert_that_ends_otherwise_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unexpected_alert_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Told that shares open no alert of shares, the demo finds that they do."""
 
     def told_otherwise(moment: datetime) -> Morning:
@@ -187,7 +187,7 @@ def test_a_signal_leaves_nothing_behind(tmp_path: Path, number: int, code: int, 
             assert "stopping, as asked" in (kept / "tracker.log").read_text()
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
+def test_closed_pipe_is_no_failure(tmp_path: Path) -> None:
     """`tracker demo | head` ends well, says nothing more and leaves nothing behind."""
     with subprocess.Popen(
         demo_command(),
@@ -304,7 +304,7 @@ account = "DU9000001"
 """
 
 
-def test_every_shipped_scenario_ends_with_what_the_gateways_book_says(tmp_path: Path) -> None:
+def test_shipped_scenarios_match_gateway_book(tmp_path: Path) -> None:
     """Five demos at once: they mostly wait. Exit code 0, and nothing is left behind."""
     names = shipped_scenarios()
     lived = [
@@ -330,7 +330,7 @@ def test_every_shipped_scenario_ends_with_what_the_gateways_book_says(tmp_path: 
     assert left_over(tmp_path) == []
 
 
-def test_a_scenario_is_told_as_it_happens_and_kept_when_asked(tmp_path: Path) -> None:
+def test_scenario_report_and_kept_folder(tmp_path: Path) -> None:
     """A file, named from where the user is; what was held before and a second account count apart."""
     (tmp_path / "held.toml").write_text(HELD_BEFORE)
     done = demo(tmp_path, "--scenario", "held.toml", "--keep", "kept")
@@ -342,7 +342,8 @@ def test_a_scenario_is_told_as_it_happens_and_kept_when_asked(tmp_path: Path) ->
     assert 'timezone = "Europe/Berlin"' in (tmp_path / "kept" / "settings.toml").read_text()
 
 
-def test_an_alert_that_the_book_contradicts_is_named(tmp_path: Path) -> None:
+def test_alert_that_contradicts_book(tmp_path: Path) -> None:
+    """An alert that the book contradicts is named."""
     (tmp_path / "two.toml").write_text(TWO_STOCKS)
     done = demo(tmp_path, "--scenario", "two.toml", code=1)
     assert "here/AMD: open is false, expected true" in done.stderr
@@ -354,7 +355,8 @@ def test_an_alert_that_the_book_contradicts_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "cause"), [("none.toml", "cannot be read"), ("bad.toml", "'atx' is no key here")]
 )
-def test_a_scenario_that_cannot_be_used_starts_nothing(tmp_path: Path, name: str, cause: str) -> None:
+def test_unusable_scenario_starts_nothing(tmp_path: Path, name: str, cause: str) -> None:
+    """A scenario that cannot be used starts nothing."""
     (tmp_path / "bad.toml").write_text(TWO_STOCKS.replace("at = 0", "at = 0\natx = 0"))
     done = demo(tmp_path, "--scenario", name, code=2)
     assert done.stderr.startswith(f"tracker demo: {name}")
@@ -362,7 +364,8 @@ def test_a_scenario_that_cannot_be_used_starts_nothing(tmp_path: Path, name: str
     assert left_over(tmp_path) == []
 
 
-def test_a_scenario_that_the_gateway_cannot_play_on_is_named(tmp_path: Path) -> None:
+def test_unplayable_event_is_named(tmp_path: Path) -> None:
+    """A scenario that the gateway cannot play on is named."""
     text = TWO_STOCKS.replace('do = "execute"', 'do = "order"\nname = "a"').replace("price", "limit")
     (tmp_path / "s.toml").write_text(text + "[[events]]\nat = 0.1\ndo = 'fill'\norder = 'a'\nquantity = 6\n")
     done = demo(tmp_path, "--scenario", "s.toml", code=1)
@@ -386,7 +389,7 @@ def dealt(number: int, signed: str, price: str = "2", *, perm_id: int = 1, accou
         ("0", ["0.5"], True, 0.5),
     ],
 )
-def test_what_was_held_before_is_no_alerts(
+def test_opening_balance_belongs_to_no_alert(
     before: str, fills: list[str], is_open: bool | None, quantity: float | None
 ) -> None:
     """The alert's part is sold first, what was held before it last."""
@@ -399,7 +402,8 @@ def test_what_was_held_before_is_no_alerts(
         assert found["position.closed_at"] == (None if is_open else A_TIME)
 
 
-def test_the_sums_are_those_of_the_order_that_is_shown() -> None:
+def test_sums_are_of_the_shown_order() -> None:
+    """The sums are those of the order that is shown."""
     fills = (dealt(1, "4"), dealt(2, "6", "3"), dealt(3, "-2", "5", perm_id=2))
     broker = Broker(fills, {"a.b.c.01": Decimal("2.60")})
     last = expected(broker, 5, (), {})

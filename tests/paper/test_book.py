@@ -29,7 +29,8 @@ def asked(**given: object) -> AskedContract:
 
 
 @given(st.lists(st.tuples(st.integers(-9, 9).filter(bool), st.integers(1, 500)), min_size=1, max_size=12))
-def test_cash_positions_and_realized_gains_add_up(fills: list[tuple[int, int]]) -> None:
+def test_cash_positions_and_gains_add_up(fills: list[tuple[int, int]]) -> None:
+    """Cash positions and realized gains add up."""
     made = book()
     start = made.cash[ACCOUNT]
     for signed, cents in fills:
@@ -44,7 +45,8 @@ def test_cash_positions_and_realized_gains_add_up(fills: list[tuple[int, int]]) 
     assert held.average_cost == 0 or held.quantity != 0
 
 
-def test_an_order_that_no_broker_takes_is_refused() -> None:
+def test_impossible_order_is_refused() -> None:
+    """An order that no broker takes is refused."""
     made = book()
     with pytest.raises(ValueError, match="positive"):
         made.add_order(PaperOrder(7, ACCOUNT, NVDA, "BUY", Decimal(0)))
@@ -57,7 +59,8 @@ def test_an_order_that_no_broker_takes_is_refused() -> None:
         made.fill(order, Decimal(2), Decimal(1), NOON)
 
 
-def test_an_exec_id_is_used_once_and_only_the_latest_version_is_corrected() -> None:
+def test_exec_ids_and_corrections() -> None:
+    """An exec id is used once and only the latest version is corrected."""
     made = book()
     order = made.add_order(PaperOrder(7, ACCOUNT, NVDA, "BUY", Decimal(5)))
     first = made.fill(order, Decimal(2), Decimal(1), NOON)
@@ -69,7 +72,8 @@ def test_an_exec_id_is_used_once_and_only_the_latest_version_is_corrected() -> N
     assert made.correct(second, Decimal(3), Decimal(1)).exec_id.endswith(".03")
 
 
-def test_a_fee_said_again_replaces_the_earlier_one() -> None:
+def test_repeated_fee_replaces_earlier() -> None:
+    """A fee said again replaces the earlier one."""
     made = book()
     order = made.add_order(PaperOrder(7, ACCOUNT, NVDA, "BUY", Decimal(2)))
     execution = made.fill(order, Decimal(2), Decimal(1), NOON)
@@ -79,7 +83,8 @@ def test_a_fee_said_again_replaces_the_earlier_one() -> None:
     assert (order.commission, before - made.cash[ACCOUNT]) == (Decimal("2.3"), Decimal("1.0"))
 
 
-def test_the_gateway_refuses_what_it_cannot_do() -> None:
+def test_gateway_refuses_impossible_settings() -> None:
+    """The gateway refuses what it cannot do."""
     gateway = make_gateway()
     order = gateway.order(NVDA, "BUY", 5, limit=2)
     gateway.fill(order, 2)
@@ -92,7 +97,8 @@ def test_the_gateway_refuses_what_it_cannot_do() -> None:
         make_gateway(max_version=200)
 
 
-def test_an_order_without_a_limit_fills_at_a_known_or_a_made_up_price() -> None:
+def test_price_of_order_without_limit() -> None:
+    """An order without a limit fills at a known or a made up price."""
     gateway = make_gateway()
     made_up = gateway.fill(gateway.order(AAPL, "BUY", 1, "MKT")).price
     assert gateway.fill(gateway.order(AAPL, "BUY", 1, "MKT")).price == made_up
@@ -102,7 +108,8 @@ def test_an_order_without_a_limit_fills_at_a_known_or_a_made_up_price() -> None:
     assert fee.commission == Decimal("0.65")
 
 
-def test_what_is_described_completely_is_made_up_and_nothing_else() -> None:
+def test_complete_descriptions_make_contracts() -> None:
+    """What is described completely is made up and nothing else."""
     whole = {"symbol": "ES", "expiry": "20301220", "strike": Decimal(95), "right": "C"}
     assert contract_search.make_up(asked(symbol="EUR", sec_type="CASH", currency="USD")) is not None
     made = contract_search.make_up(
@@ -125,7 +132,8 @@ def test_what_is_described_completely_is_made_up_and_nothing_else() -> None:
     assert contract_search.make_up(asked(**whole, sec_type="OPT")) is not None
 
 
-def test_known_contracts_are_found_by_what_is_said() -> None:
+def test_known_contracts_are_found() -> None:
+    """Known contracts are found by what is said."""
     known = {contract.con_id: contract for contract in (NVDA, SPXW, AAPL)}
     assert (
         contract_search.find(known, asked(con_id=AAPL.con_id, sec_type="STK", exchange="IEX"))[0].exchange
@@ -142,7 +150,8 @@ def test_known_contracts_are_found_by_what_is_said() -> None:
     assert contract_search.find(known, asked(sec_type="BAG", legs=())) == []
 
 
-def test_made_up_con_ids_depend_on_what_the_contract_is_alone() -> None:
+def test_made_up_con_ids_are_stable() -> None:
+    """Made up con ids depend on what the contract is alone."""
     assert stock("AMD").con_id == stock("AMD").con_id != stock("AMDX").con_id
     assert future("ES", "20301220", "50", "ESZ0").con_id != future("ES", "20310320", "50", "ESH1").con_id
     assert numbered(AAPL, 7).con_id == 7
@@ -158,7 +167,8 @@ def test_made_up_con_ids_depend_on_what_the_contract_is_alone() -> None:
         ("20251118 17:00:00 UTC", NOON),
     ],
 )
-def test_filter_times_are_read_in_every_documented_form(text: str, moment: datetime | None) -> None:
+def test_filter_times_in_every_form(text: str, moment: datetime | None) -> None:
+    """Filter times are read in every documented form."""
     assert formats.read_filter_time(text, EASTERN) == moment
 
 
@@ -177,17 +187,20 @@ def test_other_filter_times_are_refused(text: str) -> None:
         *(("Infinity", None), ("2147483647", None), ("9" * 40, None), ("1e-30", None), ("five", None)),
     ],
 )
-def test_numbers_of_clients_are_read_or_unset(text: str, number: str | None) -> None:
+def test_numbers_read_or_unset(text: str, number: str | None) -> None:
+    """Numbers of clients are read or unset."""
     assert formats.read_number(text) == (None if number is None else Decimal(number))
 
 
-def test_numbers_are_written_as_the_gateway_does() -> None:
+def test_numbers_written_as_by_gateway() -> None:
+    """Numbers are written as the gateway does."""
     assert [formats.plain(Decimal(text)) for text in ("100", "1E+2", "0.71430")] == ["100", "100", "0.7143"]
     assert [formats.price(Decimal(text)) for text in ("96.90", "0.00", "-0.55")] == ["96.90", "0", "-0.55"]
     assert [formats.double(Decimal(text)) for text in ("5800", "87.160")] == ["5800.0", "87.16"]
 
 
-def test_a_day_ends_at_the_logins_midnight_for_orders_too() -> None:
+def test_day_ends_at_login_midnight() -> None:
+    """A day ends at the logins midnight for orders too."""
     clock = Clock(datetime(2025, 11, 19, 4, 59, tzinfo=UTC))
     gateway = make_gateway(clock)
     done = gateway.order(NVDA, "BUY", 5, limit=2)

@@ -255,7 +255,8 @@ def test_there_are_recordings_of_every_kind() -> None:
 @pytest.mark.parametrize(
     ("version", "fields"), RECORDED, ids=[f"{v}-{f[0]}-{n}" for n, (v, f) in enumerate(RECORDED)]
 )
-def test_a_recorded_message_is_rebuilt_field_for_field(version: int, fields: Fields) -> None:
+def test_recorded_messages_are_rebuilt(version: int, fields: Fields) -> None:
+    """A recorded message is rebuilt field for field."""
     unexplained = {key: pair for key, pair in differences(version, fields).items() if key not in DIFFERENCES}
     assert unexplained == {}
 
@@ -267,7 +268,8 @@ def recorded_requests(kind: str) -> list[tuple[int, Fields]]:
     return [(version, fields) for version, fields in found if fields[0] == kind and version <= MAX_VERSION]
 
 
-def test_place_order_of_all_three_clients_is_read_to_its_end() -> None:
+def test_place_order_of_three_clients() -> None:
+    """Place order of all three clients is read to its end."""
     requests = recorded_requests("3")
     assert len(requests) > 15
     for version, fields in requests:

@@ -109,9 +109,8 @@ async def drive(program: str, library: str) -> dict[str, Any]:
     ],
     ids=("ib_insync", "ib_async", "ibapi"),
 )
-def test_a_client_places_changes_fills_cancels_asks_and_reconnects(
-    program: str, library: str, version: int, time: str
-) -> None:
+def test_conformance_of_each_client(program: str, library: str, version: int, time: str) -> None:
+    """A client places changes fills cancels asks and reconnects."""
     seen = asyncio.run(drive(program, library))
     assert re.fullmatch(time, seen["executions"][0].pop())
     assert seen == {

@@ -38,9 +38,10 @@ async def silent_reader(gateway: PaperGateway) -> asyncio.StreamWriter:
     return writer
 
 
-def test_twenty_clients_trade_while_one_sends_garbage_one_reads_nothing_and_one_closes_mid_message(
+def test_twenty_clients_among_hostile_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Twenty clients trade while one sends garbage one reads nothing and one closes mid message."""
     # Smaller than in earnest, so that the slow client meets its bound within a test.
     monkeypatch.setattr(connections, "MAX_BACKLOG_BYTES", 1 << 19)
 
@@ -91,7 +92,9 @@ def test_twenty_clients_trade_while_one_sends_garbage_one_reads_nothing_and_one_
     asyncio.run(run())
 
 
-def test_an_id_in_use_is_refused_and_its_holder_stays() -> None:
+def test_used_client_id_is_refused() -> None:
+    """An id in use is refused and its holder stays."""
+
     async def run() -> None:
         async with (
             make_gateway() as gateway,
@@ -110,7 +113,9 @@ def test_an_id_in_use_is_refused_and_its_holder_stays() -> None:
     asyncio.run(run())
 
 
-def test_more_clients_than_there_is_room_for_are_turned_away() -> None:
+def test_too_many_clients_are_refused() -> None:
+    """More clients than there is room for are turned away."""
+
     async def run() -> None:
         async with make_gateway() as gateway, AsyncExitStack() as stack:
             for client_id in range(MAX_CONNECTIONS):
@@ -124,7 +129,9 @@ def test_more_clients_than_there_is_room_for_are_turned_away() -> None:
 
 
 @pytest.mark.parametrize("versions", ["v100..156", "v179..226"])
-def test_a_client_without_a_common_version_is_cut_off(versions: str) -> None:
+def test_client_without_common_version(versions: str) -> None:
+    """A client without a common version is cut off."""
+
     async def run() -> None:
         async with make_gateway() as gateway:
             reader, writer = await asyncio.open_connection(gateway.host, gateway.port)
@@ -136,9 +143,9 @@ def test_a_client_without_a_common_version_is_cut_off(versions: str) -> None:
 
 
 @pytest.mark.parametrize(("versions", "received"), [("v157..176", 4096), ("v100..226", 4100)])
-def test_a_write_of_exactly_4096_bytes_is_padded_for_the_official_client(
-    versions: str, received: int
-) -> None:
+def test_padding_for_the_official_client(versions: str, received: int) -> None:
+    """A write of exactly 4096 bytes is padded for the official client."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway, 1, versions) as client:
             await client.settle()
@@ -152,7 +159,9 @@ def test_a_write_of_exactly_4096_bytes_is_padded_for_the_official_client(
     asyncio.run(run())
 
 
-def test_a_large_answer_reaches_a_reader_whole_and_others_are_served_meanwhile() -> None:
+def test_large_answer_blocks_nobody() -> None:
+    """A large answer reaches a reader whole and others are served meanwhile."""
+
     async def run() -> None:
         async with (
             make_gateway() as gateway,
@@ -169,7 +178,8 @@ def test_a_large_answer_reaches_a_reader_whole_and_others_are_served_meanwhile()
     asyncio.run(run())
 
 
-def test_memory_per_order_is_bounded_over_a_hundred_thousand_orders() -> None:
+def test_memory_per_order_is_bounded() -> None:
+    """Memory per order is bounded over a hundred thousand orders."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.paper_memory", "100000"],
         cwd=PROJECT,
@@ -185,7 +195,9 @@ def test_memory_per_order_is_bounded_over_a_hundred_thousand_orders() -> None:
     assert measured["left_after_midnight"] == 0
 
 
-def test_what_is_remembered_of_requests_is_bounded() -> None:
+def test_remembered_requests_are_bounded() -> None:
+    """What is remembered of requests is bounded."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway, 3) as client:
             for number in range(25_000):

@@ -38,7 +38,9 @@ def test_ends_are_withheld_on_demand() -> None:
     asyncio.run(run())
 
 
-def test_ib_insync_cannot_connect_without_the_executions_end() -> None:
+def test_missing_executions_end_blocks_ib_insync() -> None:
+    """Ib insync cannot connect without the executions end."""
+
     async def run() -> None:
         async with make_gateway() as gateway:
             gateway.faults.withhold_exec_end = True
@@ -49,7 +51,9 @@ def test_ib_insync_cannot_connect_without_the_executions_end() -> None:
     asyncio.run(run())
 
 
-def test_a_silent_gateway_answers_nothing_and_stays_connected() -> None:
+def test_silent_gateway_stays_connected() -> None:
+    """A silent gateway answers nothing and stays connected."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway) as client:
             gateway.faults.silent = True
@@ -65,7 +69,9 @@ def test_a_silent_gateway_answers_nothing_and_stays_connected() -> None:
     asyncio.run(run())
 
 
-def test_a_silent_gateway_does_not_even_shake_hands() -> None:
+def test_silent_gateway_skips_handshake() -> None:
+    """A silent gateway does not even shake hands."""
+
     async def run() -> None:
         async with make_gateway() as gateway:
             gateway.faults.silent = True
@@ -86,7 +92,9 @@ def test_single_requests_can_be_ignored() -> None:
     asyncio.run(run())
 
 
-def test_a_client_id_is_refused_with_326_and_the_end() -> None:
+def test_client_id_refused_with_326() -> None:
+    """A client id is refused with 326 and the end."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway, None) as client:
             gateway.faults.refuse_client_id = True
@@ -98,7 +106,9 @@ def test_a_client_id_is_refused_with_326_and_the_end() -> None:
     asyncio.run(run())
 
 
-def test_a_connection_can_be_dropped_at_the_door() -> None:
+def test_connection_dropped_on_connect() -> None:
+    """A connection can be dropped at the door."""
+
     async def run() -> None:
         async with make_gateway() as gateway:
             gateway.faults.drop_on_connect = True
@@ -171,7 +181,9 @@ def test_a_fee_can_lag() -> None:
     asyncio.run(run())
 
 
-def test_a_fee_can_stay_out_and_be_given_later() -> None:
+def test_fee_given_later() -> None:
+    """A fee can stay out and be given later."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway) as client:
             execution = gateway.fill(gateway.order(NVDA, "BUY", 1, limit=2), fee=False)
@@ -198,7 +210,9 @@ def test_times_come_in_every_form() -> None:
     assert asyncio.run(run("zone", "Nowhere Time")) == "20251118 12:00:00 Nowhere Time"
 
 
-def test_old_versions_write_no_zone_and_a_single_time_can_be_any_text() -> None:
+def test_time_texts_of_old_versions() -> None:
+    """Old versions write no zone and a single time can be any text."""
+
     async def run() -> None:
         async with (
             make_gateway() as gateway,
@@ -215,7 +229,9 @@ def test_old_versions_write_no_zone_and_a_single_time_can_be_any_text() -> None:
     asyncio.run(run())
 
 
-def test_a_fill_can_be_missing_from_the_live_stream() -> None:
+def test_fill_missing_from_live_stream() -> None:
+    """A fill can be missing from the live stream."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway) as client:
             client.send(61, 1)
@@ -305,7 +321,9 @@ def test_connections_can_be_reset() -> None:
     asyncio.run(run())
 
 
-def test_any_message_and_any_bytes_can_be_sent() -> None:
+def test_raw_messages_and_bytes() -> None:
+    """Any message and any bytes can be sent."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway) as client:
             data = frame(["49", "1", "5"])
@@ -318,7 +336,9 @@ def test_any_message_and_any_bytes_can_be_sent() -> None:
     asyncio.run(run())
 
 
-def test_pushes_can_be_gathered_into_one_packet() -> None:
+def test_pushes_in_one_packet() -> None:
+    """Pushes can be gathered into one packet."""
+
     async def read_once(gateway: PaperGateway) -> int:
         reader, writer = await asyncio.open_connection(gateway.host, gateway.port)
         try:

@@ -24,9 +24,8 @@ def sliced(data: bytes, sizes: list[int]) -> list[bytes]:
 
 
 @given(messages, st.lists(st.integers(0, 30), max_size=30))
-def test_messages_come_out_as_they_went_in_however_they_are_sliced(
-    sent: list[tuple[str, ...]], sizes: list[int]
-) -> None:
+def test_round_trip_however_sliced(sent: list[tuple[str, ...]], sizes: list[int]) -> None:
+    """Messages come out as they went in however they are sliced."""
     reader = FrameReader()
     got = [fields for piece in sliced(b"".join(map(frame, sent)), sizes) for fields in reader.feed(piece)]
     assert got == sent
@@ -37,35 +36,41 @@ def test_an_empty_frame_is_passed_over() -> None:
     assert FrameReader().feed(b"\0\0\0\0" + frame(["49", "1"])) == [("49", "1")]
 
 
-def test_a_last_field_without_nul_is_kept() -> None:
+def test_last_field_without_nul() -> None:
+    """A last field without nul is kept."""
     assert FrameReader().feed(struct.pack(">I", 5) + b"49\x001x") == [("49", "1x")]
 
 
-def test_a_frame_over_the_limit_is_refused_before_it_is_read() -> None:
+def test_frame_over_the_limit() -> None:
+    """A frame over the limit is refused before it is read."""
     reader = FrameReader(limit=100)
     with pytest.raises(WireError, match="101 bytes"):
         reader.feed(struct.pack(">I", 101))
 
 
-def test_a_frame_of_the_limit_waits_until_it_is_whole() -> None:
+def test_frame_of_the_limit() -> None:
+    """A frame of the limit waits until it is whole."""
     reader = FrameReader(limit=100)
     for piece in (struct.pack(">I", 100), *[b"aaaa"] * 24):
         assert reader.feed(piece) == []
     assert reader.feed(b"aaaa") == [("a" * 100,)]
 
 
-def test_invalid_utf8_does_not_stop_the_stream() -> None:
+def test_invalid_utf8_keeps_the_stream() -> None:
+    """Invalid utf8 does not stop the stream."""
     body = b"7\0\xff\xfe\0"
     assert FrameReader().feed(struct.pack(">I", len(body)) + body) == [("7", "\ufffd\ufffd")]
 
 
-def test_a_field_with_nul_cannot_be_framed() -> None:
+def test_field_with_nul_is_refused() -> None:
+    """A field with nul cannot be framed."""
     with pytest.raises(ValueError, match="NUL"):
         frame(["3", "a\0b"])
 
 
 @given(st.lists(st.integers(0, 5), max_size=30))
-def test_the_hello_is_read_however_it_is_sliced(sizes: list[int]) -> None:
+def test_hello_however_sliced(sizes: list[int]) -> None:
+    """The hello is read however it is sliced."""
     text = b"v157..176 +PACEAPI"
     data = b"API\0" + struct.pack(">I", len(text)) + text + b"rest"
     reader = HelloReader()
@@ -97,7 +102,8 @@ def test_other_beginnings_are_refused(data: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_arbitrary_bytes_raise_nothing_but_a_wire_error(data: bytes) -> None:
+def test_arbitrary_bytes_raise_wire_error(data: bytes) -> None:
+    """Arbitrary bytes raise nothing but a wire error."""
     for reader in (HelloReader(), FrameReader(limit=50)):
         feed: Any = reader.feed
         try:
@@ -110,5 +116,6 @@ def test_arbitrary_bytes_raise_nothing_but_a_wire_error(data: bytes) -> None:
     ("lowest", "highest", "version"),
     [(157, 176, 176), (157, 178, 178), (100, 226, 178), (157, 157, 157), (100, 156, None), (179, 226, None)],
 )
-def test_the_lower_of_both_highest_versions_is_agreed(lowest: int, highest: int, version: int | None) -> None:
+def test_version_negotiation(lowest: int, highest: int, version: int | None) -> None:
+    """The lower of both highest versions is agreed."""
     assert negotiate(Hello(lowest, highest)) == version

@@ -127,7 +127,9 @@ async def served(act: Act) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.one_of(ANY_FIELDS, spoiled()), max_size=12))
-def test_arbitrary_field_lists_are_answered_or_refused_and_never_crash(requests: list[Fields]) -> None:
+def test_arbitrary_fields_never_crash(requests: list[Fields]) -> None:
+    """Arbitrary field lists are answered or refused and never crash."""
+
     async def act(gateway: PaperGateway) -> None:
         async with raw_client(gateway, 7) as client:
             for fields in requests:

@@ -9,7 +9,9 @@ from tests.support.paper_clients import AAPL, ACCOUNT, NVDA, RawClient, library,
 from tracker.paper.server import PaperGateway
 
 
-def test_contract_details_know_the_book_and_make_up_complete_descriptions() -> None:
+def test_contract_details_from_book_or_description() -> None:
+    """Contract details know the book and make up complete descriptions."""
+
     async def run() -> None:
         ib_insync = library()
         async with make_gateway() as gateway:
@@ -42,7 +44,9 @@ def test_contract_details_have_the_recorded_length() -> None:
     play(scene)
 
 
-def test_market_data_is_refused_so_that_nobody_waits() -> None:
+def test_market_data_is_refused() -> None:
+    """Market data is refused so that nobody waits."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         client.send(1, 11, 21, *["0"] * 12, 0, "", 0, 0, "")
         client.send(20, 22, *["0"] * 12, 0, "", "1 day", "1 D", 0, "TRADES", 1, 0, "")

@@ -48,7 +48,8 @@ def test_a_scenario_is_read_exactly() -> None:
     assert str(read.events[1].values["price"]) == "2.50"
 
 
-def test_events_are_sorted_by_time_and_otherwise_stay_in_order() -> None:
+def test_events_sorted_by_time() -> None:
+    """Events are sorted by time and otherwise stay in order."""
     text = (
         HEAD
         + event('do = "drop"', "2")
@@ -109,13 +110,15 @@ def test_events_are_sorted_by_time_and_otherwise_stay_in_order() -> None:
         ),
     ],
 )
-def test_mistakes_are_named_with_file_event_and_key(text: str, message: str) -> None:
+def test_mistakes_name_file_event_key(text: str, message: str) -> None:
+    """Mistakes are named with file event and key."""
     with pytest.raises(ScenarioError) as caught:
         parse(text, "x.toml")
     assert message in str(caught.value)
 
 
-def test_a_missing_file_names_the_shipped_ones(tmp_path: Path) -> None:
+def test_missing_file_names_shipped_scenarios(tmp_path: Path) -> None:
+    """A missing file names the shipped ones."""
     with pytest.raises(ScenarioError, match="shipped ones are closed-door, disorder"):
         load_scenario(str(tmp_path / "none.toml"))
     (tmp_path / "latin.toml").write_bytes(b"\xff")
@@ -164,7 +167,9 @@ def test_every_event_and_key_is_documented() -> None:
 @pytest.mark.parametrize(
     "name", ["trading-morning", "lost-and-found", "second-thoughts", "disorder", "closed-door"]
 )
-def test_a_shipped_scenario_plays_to_its_end(name: str) -> None:
+def test_shipped_scenario_plays_to_end(name: str) -> None:
+    """A shipped scenario plays to its end."""
+
     async def run() -> None:
         clock = Clock()
         read = load_scenario(name)
@@ -185,7 +190,9 @@ def test_a_shipped_scenario_plays_to_its_end(name: str) -> None:
     asyncio.run(run())
 
 
-def test_a_scenario_alone_reproduces_what_it_says_over_the_socket() -> None:
+def test_scenario_reproduces_over_the_socket() -> None:
+    """A scenario alone reproduces what it says over the socket."""
+
     async def run() -> None:
         clock = Clock()
         read = load_scenario("disorder")
@@ -207,7 +214,9 @@ def test_a_scenario_alone_reproduces_what_it_says_over_the_socket() -> None:
     asyncio.run(run())
 
 
-def test_an_event_that_the_book_refuses_ends_the_scenario_with_its_place() -> None:
+def test_refused_event_ends_the_scenario() -> None:
+    """An event that the book refuses ends the scenario with its place."""
+
     async def run() -> None:
         clock = Clock()
         read = parse(
@@ -220,7 +229,8 @@ def test_an_event_that_the_book_refuses_ends_the_scenario_with_its_place() -> No
     asyncio.run(run())
 
 
-def test_opening_positions_and_relative_expiries_are_set() -> None:
+def test_opening_positions_and_relative_expiries() -> None:
+    """Opening positions and relative expiries are set."""
     clock = Clock()
     read = parse(HEAD + "[[positions]]\ncontract = 'nvda'\nquantity = 4\ncost = 250\n" + ORDER, "x")
     gateway = make_gateway(clock)

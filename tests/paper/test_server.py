@@ -21,7 +21,9 @@ from tests.support.paper_clients import (
 from tracker.paper.book import bag, option
 
 
-def test_ib_insync_connects_and_syncs_as_another_client() -> None:
+def test_ib_insync_connects_and_syncs() -> None:
+    """Ib insync connects and syncs as another client."""
+
     async def run() -> None:
         async with make_gateway() as gateway:
             gateway.set_position(ACCOUNT, AAPL, 100, "170.5")
@@ -41,7 +43,9 @@ def test_ib_insync_connects_and_syncs_as_another_client() -> None:
     asyncio.run(run())
 
 
-def test_ib_insync_as_master_hears_an_order_and_its_fills_of_another_client() -> None:
+def test_ib_insync_as_master() -> None:
+    """Ib insync as master hears an order and its fills of another client."""
+
     async def run() -> None:
         async with make_gateway() as gateway:
             ib = library().IB()
@@ -66,7 +70,9 @@ def test_ib_insync_as_master_hears_an_order_and_its_fills_of_another_client() ->
     asyncio.run(run())
 
 
-def test_ib_insync_asks_for_executions_and_completed_orders_it_missed() -> None:
+def test_ib_insync_fetches_missed_orders() -> None:
+    """Ib insync asks for executions and completed orders it missed."""
+
     async def run() -> None:
         async with make_gateway() as gateway:
             order = gateway.order(NVDA, "BUY", 2, limit=3)
@@ -84,7 +90,9 @@ def test_ib_insync_asks_for_executions_and_completed_orders_it_missed() -> None:
     asyncio.run(run())
 
 
-def test_a_fill_is_told_in_the_recorded_order() -> None:
+def test_order_of_messages_of_a_fill() -> None:
+    """A fill is told in the recorded order."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway) as client:
             order = gateway.order(AAPL, "BUY", 100, "MKT")
@@ -99,7 +107,9 @@ def test_a_fill_is_told_in_the_recorded_order() -> None:
     asyncio.run(run())
 
 
-def test_a_partial_fill_leaves_the_order_submitted() -> None:
+def test_partial_fill_leaves_order_submitted() -> None:
+    """A partial fill leaves the order submitted."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway) as client:
             order = gateway.order(NVDA, "BUY", 10, limit="2.51")
@@ -112,7 +122,9 @@ def test_a_partial_fill_leaves_the_order_submitted() -> None:
     asyncio.run(run())
 
 
-def test_only_the_owner_and_the_master_hear_of_an_order() -> None:
+def test_owner_and_master_see_an_order() -> None:
+    """Only the owner and the master hear of an order."""
+
     async def run() -> None:
         async with (
             make_gateway() as gateway,
@@ -129,7 +141,9 @@ def test_only_the_owner_and_the_master_hear_of_an_order() -> None:
     asyncio.run(run())
 
 
-def test_a_foreign_client_is_answered_all_executions_but_only_its_own_fees() -> None:
+def test_foreign_client_sees_own_fees_only() -> None:
+    """A foreign client is answered all executions but only its own fees."""
+
     async def run() -> None:
         async with make_gateway(master_client_id=None) as gateway:
             mine = gateway.fill(gateway.order(NVDA, "BUY", 1, limit=2, client_id=8))
@@ -175,7 +189,9 @@ def test_executions_are_filtered() -> None:
     asyncio.run(run())
 
 
-def test_the_days_executions_survive_a_reconnect_and_end_at_the_logins_midnight() -> None:
+def test_executions_survive_reconnect_until_midnight() -> None:
+    """The days executions survive a reconnect and end at the logins midnight."""
+
     async def run() -> None:
         clock = Clock()
         async with make_gateway(clock) as gateway:
@@ -191,7 +207,9 @@ def test_the_days_executions_survive_a_reconnect_and_end_at_the_logins_midnight(
     asyncio.run(run())
 
 
-def test_a_manual_order_has_no_number_until_client_0_binds_it() -> None:
+def test_manual_order_bound_by_client_0() -> None:
+    """A manual order has no number until client 0 binds it."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway, 0) as client:
             order = gateway.order(SPXW, "BUY", 1, limit="3.2", manual=True)
@@ -211,7 +229,9 @@ def test_a_manual_order_has_no_number_until_client_0_binds_it() -> None:
     asyncio.run(run())
 
 
-def test_manual_orders_reach_an_unbound_client_0_only_as_the_master() -> None:
+def test_manual_orders_and_unbound_client_0() -> None:
+    """Manual orders reach an unbound client 0 only as the master."""
+
     async def run() -> None:
         async with make_gateway(master_client_id=5) as gateway, raw_client(gateway, 0) as client:
             gateway.order(SPXW, "BUY", 1, limit="3.2", manual=True)
@@ -235,7 +255,9 @@ def test_only_client_0_may_bind() -> None:
     asyncio.run(run())
 
 
-def test_a_combo_executes_its_legs_and_moves_only_their_positions() -> None:
+def test_combo_moves_positions_of_legs() -> None:
+    """A combo executes its legs and moves only their positions."""
+
     async def run() -> None:
         high = option("SPX", "20251118", "P", "6500", con_id=700100301, trading_class="SPXW")
         spread = bag("SPX", (SPXW, 1, "BUY"), (high, 1, "SELL"))
@@ -257,7 +279,9 @@ def test_a_combo_executes_its_legs_and_moves_only_their_positions() -> None:
     asyncio.run(run())
 
 
-def test_made_up_leg_prices_add_up_to_the_net_price() -> None:
+def test_leg_prices_add_up() -> None:
+    """Made up leg prices add up to the net price."""
+
     async def run() -> None:
         high = option("SPX", "20251118", "P", "6500", con_id=700100301, trading_class="SPXW")
         spread = bag("SPX", (SPXW, 1, "BUY"), (high, 2, "SELL"))
@@ -271,7 +295,9 @@ def test_made_up_leg_prices_add_up_to_the_net_price() -> None:
     asyncio.run(run())
 
 
-def test_a_correction_raises_the_version_and_moves_the_position() -> None:
+def test_correction_raises_version() -> None:
+    """A correction raises the version and moves the position."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway) as client:
             client.send(61, 1)
@@ -290,7 +316,9 @@ def test_a_correction_raises_the_version_and_moves_the_position() -> None:
     asyncio.run(run())
 
 
-def test_a_closing_fill_reports_what_it_realized_and_an_opening_one_does_not() -> None:
+def test_realized_gain_of_closing_fill() -> None:
+    """A closing fill reports what it realized and an opening one does not."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway) as client:
             gateway.fill(gateway.order(NVDA, "BUY", 2, limit="2"))
@@ -301,7 +329,9 @@ def test_a_closing_fill_reports_what_it_realized_and_an_opening_one_does_not() -
     asyncio.run(run())
 
 
-def test_an_execution_can_come_without_any_order() -> None:
+def test_execution_without_order() -> None:
+    """An execution can come without any order."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway) as client:
             gateway.execute(NVDA, "SELL", "1.5", "2.5", exec_id="0000e0d5.6596b0d8.01.01")
@@ -313,7 +343,9 @@ def test_an_execution_can_come_without_any_order() -> None:
     asyncio.run(run())
 
 
-def test_two_gateways_of_one_seed_tell_the_same_story() -> None:
+def test_same_seed_same_story() -> None:
+    """Two gateways of one seed tell the same story."""
+
     async def story(seed: int) -> list[tuple[str, ...]]:
         async with make_gateway(seed=seed) as gateway, raw_client(gateway) as client:
             gateway.fill(gateway.order(NVDA, "BUY", 5, limit="2"), 2)
@@ -325,7 +357,9 @@ def test_two_gateways_of_one_seed_tell_the_same_story() -> None:
     assert first != other
 
 
-def test_what_clients_sent_is_kept_as_proof() -> None:
+def test_received_requests_are_kept() -> None:
+    """What clients sent is kept as proof."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway, 3) as client:
             client.send(61, 1)
@@ -336,7 +370,9 @@ def test_what_clients_sent_is_kept_as_proof() -> None:
     asyncio.run(run())
 
 
-def test_after_a_restart_the_port_and_the_book_are_the_same_and_order_ids_may_begin_anew() -> None:
+def test_restart_keeps_port_and_book() -> None:
+    """After a restart the port and the book are the same and order ids may begin anew."""
+
     async def run() -> None:
         async with make_gateway() as gateway:
             port = gateway.port
@@ -356,7 +392,9 @@ def test_after_a_restart_the_port_and_the_book_are_the_same_and_order_ids_may_be
     asyncio.run(run())
 
 
-def test_requests_before_and_after_start_api_are_kept_apart() -> None:
+def test_requests_around_start_api() -> None:
+    """Requests before and after start api are kept apart."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway, None) as client:
             client.send(49, 1)
@@ -374,7 +412,9 @@ def test_requests_before_and_after_start_api_are_kept_apart() -> None:
     asyncio.run(run())
 
 
-def test_position_subscriptions_end_when_they_are_cancelled_and_are_limited() -> None:
+def test_position_subscriptions_end_and_are_limited() -> None:
+    """Position subscriptions end when they are cancelled and are limited."""
+
     async def run() -> None:
         async with make_gateway() as gateway, raw_client(gateway, 3) as client:
             client.send(61, 1)
@@ -394,7 +434,9 @@ def test_position_subscriptions_end_when_they_are_cancelled_and_are_limited() ->
     asyncio.run(run())
 
 
-def test_a_time_form_can_be_any_function_and_no_unknown_name() -> None:
+def test_time_form_function_and_unknown_name() -> None:
+    """A time form can be any function and no unknown name."""
+
     async def run() -> None:
         async with (
             make_gateway(time_form=lambda moment: f"at {moment:%H}") as gateway,

@@ -65,7 +65,9 @@ async def served(**options: Any) -> AsyncIterator[Service]:
         await asyncio.wait_for(task, BOUND_SECONDS)
 
 
-def test_ib_insync_trades_on_a_served_gateway_and_a_shell_fills_its_order() -> None:
+def test_ib_insync_and_control_socket_together() -> None:
+    """Ib insync trades on a served gateway and a shell fills its order."""
+
     async def run() -> None:
         ib_insync = library()
         async with served(rest=True, accounts=("DU9000001",)) as service:
@@ -89,7 +91,9 @@ def test_ib_insync_trades_on_a_served_gateway_and_a_shell_fills_its_order() -> N
     asyncio.run(run())
 
 
-def test_bad_commands_are_answered_and_the_next_one_works() -> None:
+def test_bad_command_keeps_the_connection() -> None:
+    """Bad commands are answered and the next one works."""
+
     async def run() -> None:
         async with served() as service:
             for line, message in (
@@ -115,7 +119,8 @@ def test_bad_commands_are_answered_and_the_next_one_works() -> None:
     asyncio.run(run())
 
 
-def test_commands_reach_orders_and_contracts_of_the_scenario(tmp_path: Path) -> None:
+def test_commands_use_scenario_names(tmp_path: Path) -> None:
+    """Commands reach orders and contracts of the scenario."""
     (tmp_path / "s.toml").write_text('begins = "start"\n' + HEAD + ORDER.replace("0.1", "0"))
 
     async def run() -> None:
@@ -140,7 +145,9 @@ def test_commands_reach_orders_and_contracts_of_the_scenario(tmp_path: Path) -> 
     asyncio.run(run())
 
 
-def test_an_instrument_can_be_made_and_the_book_be_read() -> None:
+def test_contract_and_book_commands() -> None:
+    """An instrument can be made and the book be read."""
+
     async def run() -> None:
         async with served() as service, raw_client(gateway_at(service)):
             amd = {"do": "contract", "name": "amd", "kind": "stock", "symbol": "AMD", "con_id": 4391}
@@ -177,7 +184,9 @@ def gateway_at(service: Service) -> PaperGateway:
     return PaperGateway(service.host, service.port, now=Clock())
 
 
-def test_the_policy_of_the_options_fills_orders() -> None:
+def test_options_set_the_fill_policy() -> None:
+    """The policy of the options fills orders."""
+
     async def run() -> None:
         async with served(latency=0.005, partials=3) as service, raw_client(gateway_at(service), 7) as client:
             aapl = stock("AAPL", con_id=265598)
@@ -202,12 +211,14 @@ def test_the_policy_of_the_options_fills_orders() -> None:
         ({"accounts": ()}, "at least one account"),
     ],
 )
-def test_an_option_that_cannot_be_used_is_named(options: dict[str, Any], message: str) -> None:
+def test_unusable_option_is_named(options: dict[str, Any], message: str) -> None:
+    """An option that cannot be used is named."""
     with pytest.raises(OptionError, match=message):
         make_gateway(PaperOptions(**options), None, Clock())
 
 
-def test_the_command_line_wins_over_the_scenario_and_that_over_the_default(tmp_path: Path) -> None:
+def test_command_line_over_scenario(tmp_path: Path) -> None:
+    """The command line wins over the scenario and that over the default."""
     (tmp_path / "s.toml").write_text(
         '[gateway]\naccounts = ["DU9000001"]\nmaster_client_id = -1\n'
         "partials = 5\nlatency = 2\nread_only = true\n"
@@ -221,7 +232,8 @@ def test_the_command_line_wins_over_the_scenario_and_that_over_the_default(tmp_p
     assert gateway.desk.policy == FillPolicy(2.0, 3, False)
 
 
-def test_a_scenario_that_cannot_be_played_ends_the_service(tmp_path: Path) -> None:
+def test_unplayable_scenario_ends_the_service(tmp_path: Path) -> None:
+    """A scenario that cannot be played ends the service."""
     bad = 'begins = "start"\n' + HEAD + ORDER + event("do = 'fill'; order = 'a'; quantity = 11")
     (tmp_path / "s.toml").write_text(bad)
 
@@ -246,7 +258,9 @@ def test_a_signal_ends_the_service_cleanly(number: signal.Signals) -> None:
     asyncio.run(run())
 
 
-def test_a_taken_port_is_an_os_error() -> None:
+def test_taken_port_is_os_error() -> None:
+    """A taken port is an os error."""
+
     async def run() -> None:
         async with served() as service:
             with pytest.raises(OSError, match="address already in use"):

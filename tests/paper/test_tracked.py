@@ -19,7 +19,9 @@ HELD = {"trading-morning": 0, "lost-and-found": 11, "second-thoughts": 3, "disor
 
 
 @pytest.mark.parametrize("name", sorted(HELD))
-def test_the_tracker_ends_a_scenario_with_what_the_broker_holds(name: str, tmp_path: Path) -> None:
+def test_tracker_ends_with_broker_positions(name: str, tmp_path: Path) -> None:
+    """The tracker ends a scenario with what the broker holds."""
+
     async def run() -> None:
         scenario = load_scenario(name)
         async with Rig(tmp_path) as rig:

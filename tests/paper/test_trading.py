@@ -56,7 +56,9 @@ async def errors(client: RawClient) -> list[tuple[str, str]]:
     return [(fields[2], fields[3]) for fields in client.of("4") if fields[2] != "-1"]
 
 
-def test_ib_insync_trades_places_changes_and_cancels() -> None:
+def test_ib_insync_places_changes_cancels() -> None:
+    """Ib insync trades places changes and cancels."""
+
     async def run() -> None:
         ib_insync = library()
         async with make_gateway(fills=RESTING) as gateway:
@@ -83,7 +85,9 @@ def test_ib_insync_trades_places_changes_and_cancels() -> None:
     asyncio.run(run())
 
 
-def test_a_market_order_fills_at_once_in_one_piece() -> None:
+def test_market_order_fills_at_once() -> None:
+    """A market order fills at once in one piece."""
+
     async def run() -> None:
         ib_insync = library()
         async with make_gateway(fills=RESTING) as gateway:
@@ -99,7 +103,9 @@ def test_a_market_order_fills_at_once_in_one_piece() -> None:
 
 
 @pytest.mark.parametrize("partials", [1, 2, 3])
-def test_a_limit_order_fills_at_its_limit_in_pieces(partials: int) -> None:
+def test_limit_order_fills_in_pieces(partials: int) -> None:
+    """A limit order fills at its limit in pieces."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         client.send(*limit_order(3))
         fills = await client.until("59", partials)
@@ -110,7 +116,9 @@ def test_a_limit_order_fills_at_its_limit_in_pieces(partials: int) -> None:
     play(scene, fills=FillPolicy(latency_seconds=0.005, partials=partials))
 
 
-def test_a_change_while_it_fills_starts_anew_and_nothing_is_filled_twice() -> None:
+def test_change_while_filling() -> None:
+    """A change while it fills starts anew and nothing is filled twice."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         client.send(*limit_order(3))
         await client.until("11")
@@ -135,11 +143,14 @@ def test_a_change_while_it_fills_starts_anew_and_nothing_is_filled_twice() -> No
         ("7", 1, "7"),
     ],
 )
-def test_pieces_are_whole_where_the_order_is(remaining: str, pieces: int, piece: str) -> None:
+def test_pieces_of_whole_orders(remaining: str, pieces: int, piece: str) -> None:
+    """Pieces are whole where the order is."""
     assert piece_of(Decimal(remaining), pieces) == Decimal(piece)
 
 
-def test_cancelling_stops_the_filling_and_answers_status_then_202() -> None:
+def test_cancel_answers_status_then_202() -> None:
+    """Cancelling stops the filling and answers status then 202."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         client.send(*limit_order(3))
         await client.until("11")
@@ -153,7 +164,9 @@ def test_cancelling_stops_the_filling_and_answers_status_then_202() -> None:
     play(scene, fills=FillPolicy(latency_seconds=0.3, partials=10))
 
 
-def test_a_cancel_of_an_unknown_or_finished_order_is_refused() -> None:
+def test_cancel_of_unknown_or_finished() -> None:
+    """A cancel of an unknown or finished order is refused."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         client.send(4, 1, 99, "")
         client.send(*limit_order(3))
@@ -175,7 +188,9 @@ def test_only_the_owner_may_cancel() -> None:
     play(scene)
 
 
-def test_client_0_cancels_a_manual_order_once_it_is_bound() -> None:
+def test_client_0_cancels_bound_order() -> None:
+    """Client 0 cancels a manual order once it is bound."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         order = gateway.order(NVDA, "BUY", 1, limit=2, manual=True)
         client.send(5, 1)
@@ -199,7 +214,9 @@ def test_a_global_cancel_ends_everybodys_orders() -> None:
     play(scene)
 
 
-def test_a_change_shows_the_new_values_and_counts() -> None:
+def test_change_shows_new_values() -> None:
+    """A change shows the new values and counts."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         client.send(*limit_order(3))
         client.send(*limit_order(3, lmtPrice=2.75, totalQuantity=12))
@@ -214,7 +231,8 @@ def test_a_change_shows_the_new_values_and_counts() -> None:
     play(scene)
 
 
-def test_what_no_gateway_takes_is_refused_with_its_code() -> None:
+def test_refused_orders_have_codes() -> None:
+    """What no gateway takes is refused with its code."""
     cases: list[tuple[dict[str, Any], str]] = [
         ({"totalQuantity": 0}, "434"),
         ({"totalQuantity": -5}, "201"),
@@ -239,7 +257,9 @@ def test_what_no_gateway_takes_is_refused_with_its_code() -> None:
     play(scene)
 
 
-def test_changes_that_do_not_fit_the_order_are_refused_and_it_lives_on() -> None:
+def test_refused_change_keeps_the_order() -> None:
+    """Changes that do not fit the order are refused and it lives on."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         client.send(*limit_order(3))
         await client.until("3")
@@ -258,7 +278,9 @@ def test_changes_that_do_not_fit_the_order_are_refused_and_it_lives_on() -> None
     play(scene)
 
 
-def test_with_several_accounts_one_must_be_named() -> None:
+def test_account_named_among_several() -> None:
+    """With several accounts one must be named."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         client.send(*limit_order(3))
         client.send(*limit_order(4, account="DU9000001"))
@@ -268,7 +290,9 @@ def test_with_several_accounts_one_must_be_named() -> None:
     play(scene, accounts=("DU1234567", "DU9000001"))
 
 
-def test_a_read_only_gateway_refuses_what_the_real_one_does() -> None:
+def test_read_only_gateway_refuses_orders() -> None:
+    """A read only gateway refuses what the real one does."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         gateway.order(NVDA, "BUY", 1, limit=2, client_id=8)
         client.send(*limit_order(3))
@@ -286,7 +310,9 @@ def test_a_read_only_gateway_refuses_what_the_real_one_does() -> None:
     play(scene, read_only=True)
 
 
-def test_what_if_shows_an_order_and_places_none() -> None:
+def test_what_if_places_nothing() -> None:
+    """What if shows an order and places none."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         client.send(*limit_order(3, whatIf=True))
         await client.settle()
@@ -296,7 +322,9 @@ def test_what_if_shows_an_order_and_places_none() -> None:
     play(scene)
 
 
-def test_a_bracket_waits_for_its_parent_and_its_children_cancel_each_other() -> None:
+def test_bracket_and_its_children() -> None:
+    """A bracket waits for its parent and its children cancel each other."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         client.send(*limit_order(3, transmit=False))
         client.send(*limit_order(4, action="SELL", lmtPrice=3.0, parentId=3, transmit=False))
@@ -329,7 +357,9 @@ def test_cancelling_a_parent_cancels_its_children() -> None:
     play(scene)
 
 
-def test_orders_that_do_not_fit_their_numbers_are_refused() -> None:
+def test_mismatched_ids_are_refused() -> None:
+    """Orders that do not fit their numbers are refused."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         client.send(*limit_order(0))
         client.send(*limit_order(3))
@@ -356,7 +386,9 @@ def test_an_ambiguous_contract_is_refused() -> None:
     play(scene)
 
 
-def test_a_held_order_works_once_it_is_transmitted_and_a_limit_can_become_a_market_order() -> None:
+def test_held_order_works_once_transmitted() -> None:
+    """A held order works once it is transmitted and a limit can become a market order."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         client.send(*limit_order(3, transmit=False))
         client.send(*limit_order(4))
@@ -371,7 +403,8 @@ def test_a_held_order_works_once_it_is_transmitted_and_a_limit_can_become_a_mark
     play(scene)
 
 
-def test_a_combo_of_known_legs_is_traded() -> None:
+def test_combo_of_known_legs() -> None:
+    """A combo of known legs is traded."""
     high = option("SPX", "20251118", "P", "6500", con_id=700100301, trading_class="SPXW")
 
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
@@ -400,7 +433,9 @@ def test_terms_come_back_in_open_order() -> None:
     play(scene)
 
 
-def test_every_optional_block_of_place_order_is_read() -> None:
+def test_every_optional_block_is_read() -> None:
+    """Every optional block of place order is read."""
+
     async def run() -> None:
         ib_insync = library()
         conditions = [

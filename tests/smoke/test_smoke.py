@@ -73,14 +73,16 @@ class Trader:
         )
 
 
-def test_a_login_with_a_live_account_is_refused() -> None:
+def test_live_account_is_refused() -> None:
+    """A login with a live account is refused."""
     for accounts in (["DU1234567", "U0000000"], ["F0000000"], [""], []):
         with pytest.raises(NoPaperLogin):
             refuse_live_accounts(accounts)
     refuse_live_accounts(["DU1234567", "DF9000001", ""])
 
 
-def test_the_address_of_a_real_login_is_checked() -> None:
+def test_login_address_is_checked() -> None:
+    """The address of a real login is checked."""
     assert address({}) is None
     assert address({"TRACKER_PAPER_GATEWAY": "127.0.0.1:4002"}) == ("127.0.0.1", 4002)
     with pytest.raises(ValueError, match="must be host:port"):
@@ -100,7 +102,9 @@ def test_forms_of_times_are_told_apart(text: str, form: str) -> None:
     assert time_form(text) == form
 
 
-def test_a_resting_order_of_another_client_is_seen_and_cancelled() -> None:
+def test_resting_order_seen_and_cancelled() -> None:
+    """A resting order of another client is seen and cancelled."""
+
     async def scene(found: Login) -> None:
         async with found.client(OBSERVER) as observer, found.client(TRADER + 1) as client:
             trader = Trader(client, found)
@@ -128,7 +132,9 @@ def test_a_resting_order_of_another_client_is_seen_and_cancelled() -> None:
     run(scene)
 
 
-def test_a_fill_opens_an_alert_and_its_sale_shuts_it(tmp_path: Path) -> None:
+def test_fill_opens_and_sale_closes(tmp_path: Path) -> None:
+    """A fill opens an alert and its sale shuts it."""
+
     async def scene(found: Login) -> None:
         rig = Rig(tmp_path)
         try:
@@ -155,7 +161,8 @@ def test_a_fill_opens_an_alert_and_its_sale_shuts_it(tmp_path: Path) -> None:
     run(scene)
 
 
-def test_what_only_a_login_can_tell_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+def test_login_only_facts_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    """What only a login can tell is reported."""
     reports: list[dict[str, str]] = []
 
     async def scene(found: Login) -> None:

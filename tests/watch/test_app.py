@@ -62,7 +62,9 @@ def part(screen: Screen, title: str) -> str:
     return "\n".join(lines[begin:end])
 
 
-def test_an_ambiguous_fill_is_assigned_by_keyboard_and_its_alert_opens(tmp_path: Path) -> None:
+def test_ambiguous_fill_assigned_by_keyboard(tmp_path: Path) -> None:
+    """An ambiguous fill is assigned by keyboard and its alert opens."""
+
     async def story(rig: Rig, screen: Screen) -> None:
         buy(rig)
         await screen.shows("NEEDS YOU  1", "ambiguous:")
@@ -85,7 +87,9 @@ def test_an_ambiguous_fill_is_assigned_by_keyboard_and_its_alert_opens(tmp_path:
     play(tmp_path, story)
 
 
-def test_an_alert_can_be_picked_by_its_number_or_typed(tmp_path: Path) -> None:
+def test_alert_picked_by_number_or_typed(tmp_path: Path) -> None:
+    """An alert can be picked by its number or typed."""
+
     async def story(rig: Rig, screen: Screen) -> None:
         buy(rig)
         await screen.shows("NEEDS YOU  1")
@@ -110,7 +114,9 @@ def test_an_alert_can_be_picked_by_its_number_or_typed(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_choice_can_be_left_without_choosing(tmp_path: Path) -> None:
+def test_choice_left_without_choosing(tmp_path: Path) -> None:
+    """A choice can be left without choosing."""
+
     async def story(rig: Rig, screen: Screen) -> None:
         buy(rig)
         await screen.shows("NEEDS YOU  1")
@@ -128,7 +134,9 @@ def test_a_choice_can_be_left_without_choosing(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_fill_is_dismissed_after_a_yes(tmp_path: Path) -> None:
+def test_fill_dismissed_after_yes(tmp_path: Path) -> None:
+    """A fill is dismissed after a yes."""
+
     async def story(rig: Rig, screen: Screen) -> None:
         text = rig.alerts_path.read_text()
         buy(rig)
@@ -143,7 +151,9 @@ def test_a_fill_is_dismissed_after_a_yes(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_why_accounts_for_a_fill_and_for_an_alert(tmp_path: Path) -> None:
+def test_why_for_fill_and_alert(tmp_path: Path) -> None:
+    """Why accounts for a fill and for an alert."""
+
     async def story(rig: Rig, screen: Screen) -> None:
         buy(rig)
         await screen.shows("NEEDS YOU  1")
@@ -161,7 +171,9 @@ def test_why_accounts_for_a_fill_and_for_an_alert(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_key_that_has_nothing_to_act_on_says_so(tmp_path: Path) -> None:
+def test_key_without_selection_says_so(tmp_path: Path) -> None:
+    """A key that has nothing to act on says so."""
+
     async def story(rig: Rig, screen: Screen) -> None:
         for key in ("a", "w", "d"):
             await screen.press(key)
@@ -175,7 +187,9 @@ def test_a_key_that_has_nothing_to_act_on_says_so(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_message_that_cannot_be_read_is_shown_and_leaves_nothing_to_decide(tmp_path: Path) -> None:
+def test_undecodable_message_needs_no_decision(tmp_path: Path) -> None:
+    """A message that cannot be read is shown and leaves nothing to decide."""
+
     async def story(rig: Rig, screen: Screen) -> None:
         rig.gateway.push_raw("11", "-1", "7")
         await screen.shows("NEEDS YOU  1", "execution cannot be read")
@@ -187,7 +201,9 @@ def test_a_message_that_cannot_be_read_is_shown_and_leaves_nothing_to_decide(tmp
     play(tmp_path, story)
 
 
-def test_a_daemon_that_is_killed_is_away_and_its_successor_is_followed(tmp_path: Path) -> None:
+def test_killed_daemon_and_its_successor(tmp_path: Path) -> None:
+    """A daemon that is killed is away and its successor is followed."""
+
     async def story(rig: Rig, screen: Screen) -> None:
         buy(rig, SHARES)
         await screen.shows("FILLS TODAY  1")
@@ -208,7 +224,9 @@ def test_a_daemon_that_is_killed_is_away_and_its_successor_is_followed(tmp_path:
     play(tmp_path, story)
 
 
-def test_a_lost_gateway_is_said_with_what_happens_next(tmp_path: Path) -> None:
+def test_lost_gateway_names_next_attempt(tmp_path: Path) -> None:
+    """A lost gateway is said with what happens next."""
+
     async def story(rig: Rig, screen: Screen) -> None:
         await rig.gateway.stop()
         await screen.shows("NOT RECEIVING FILLS  link waiting since", "retrying in")
@@ -218,7 +236,7 @@ def test_a_lost_gateway_is_said_with_what_happens_next(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_nothing_that_matters_is_cut_off_at_80_by_24(tmp_path: Path) -> None:
+def test_nothing_cut_at_80_by_24(tmp_path: Path) -> None:
     """With more of everything than there is room for."""
 
     async def story(rig: Rig, screen: Screen) -> None:
@@ -249,7 +267,9 @@ def test_nothing_that_matters_is_cut_off_at_80_by_24(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_the_cursor_stays_on_its_row_while_others_come(tmp_path: Path) -> None:
+def test_cursor_stays_on_its_row(tmp_path: Path) -> None:
+    """The cursor stays on its row while others come."""
+
     async def story(rig: Rig, screen: Screen) -> None:
         for quantity in (1, 2, 3):
             buy(rig, SHARES, quantity)
@@ -265,7 +285,9 @@ def test_the_cursor_stays_on_its_row_while_others_come(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_text_longer_than_the_terminal_scrolls_and_says_where_it_is(tmp_path: Path) -> None:
+def test_long_text_scrolls(tmp_path: Path) -> None:
+    """A text longer than the terminal scrolls and says where it is."""
+
     async def story(rig: Rig, screen: Screen) -> None:
         await screen.press("question_mark")
         await screen.shows("lines 1-12 of 19")
@@ -277,7 +299,9 @@ def test_a_text_longer_than_the_terminal_scrolls_and_says_where_it_is(tmp_path: 
     play(tmp_path, story, (80, 14))
 
 
-def test_a_larger_terminal_shows_more_rows_and_longer_lines(tmp_path: Path) -> None:
+def test_larger_terminal_shows_more(tmp_path: Path) -> None:
+    """A larger terminal shows more rows and longer lines."""
+
     async def story(rig: Rig, screen: Screen) -> None:
         for _ in range(9):
             buy(rig, SHARES)
@@ -290,7 +314,9 @@ def test_a_larger_terminal_shows_more_rows_and_longer_lines(tmp_path: Path) -> N
     play(tmp_path, story, (132, 50))
 
 
-def test_the_tracker_goes_on_when_the_screen_ends(tmp_path: Path) -> None:
+def test_tracker_outlives_the_screen(tmp_path: Path) -> None:
+    """The tracker goes on when the screen ends."""
+
     async def story(rig: Rig, screen: Screen) -> None:
         await screen.press("q")
         await screen.until(lambda: not screen.app.is_running)
@@ -302,9 +328,10 @@ def test_the_tracker_goes_on_when_the_screen_ends(tmp_path: Path) -> None:
 # The command
 
 
-def test_without_textual_it_says_in_one_line_what_to_install(
+def test_without_textual(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    """Without textual it says in one line what to install."""
     monkeypatch.chdir(tmp_path)
     for stream in ("stdin", "stdout"):
         monkeypatch.setattr(getattr(sys, stream), "isatty", lambda: True)
@@ -317,9 +344,10 @@ def test_without_textual_it_says_in_one_line_what_to_install(
     assert "pipx install --force '.[watch]'" in said
 
 
-def test_without_a_terminal_it_names_the_command_that_needs_none(
+def test_without_terminal(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Without a terminal it names the command that needs none."""
     monkeypatch.chdir(tmp_path)
     assert main.main(["watch"]) == 2
     assert "tracker status" in capsys.readouterr().err
@@ -329,9 +357,7 @@ def test_without_a_terminal_it_names_the_command_that_needs_none(
     ("end", "more"),
     [(signal.SIGTERM, {}), (signal.SIGHUP, {}), (b"q", {}), (b"\x03", {}), (b"q", {"NO_COLOR": "1"})],
 )
-def test_it_gives_the_terminal_back_however_it_is_ended(
-    tmp_path: Path, end: signal.Signals | bytes, more: dict[str, str]
-) -> None:
+def test_terminal_is_restored(tmp_path: Path, end: signal.Signals | bytes, more: dict[str, str]) -> None:
     """A real terminal, and no daemon: the screen leaves the alternate page, and ends well.
 
     It uses the terminal's own colours only, which read on light and dark.
@@ -377,7 +403,8 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-def test_the_picture_is_small_fetches_nothing_and_shows_a_made_up_account() -> None:
+def test_picture_is_small_and_safe() -> None:
+    """The picture is small fetches nothing and shows a made up account."""
     picture = PICTURE.read_text("utf-8")
     assert len(picture) < 50_000
     assert "@font-face" not in picture

@@ -56,7 +56,8 @@ def tone(shown: ScreenModel) -> Tone:
     return LINES.head(shown, "127.0.0.1:8765", NOW, WIDTH)[0].tone
 
 
-def test_a_good_link_says_since_when_and_how_old_the_last_frame_is() -> None:
+def test_head_of_good_link() -> None:
+    """A good link says since when and how old the last frame is."""
     first, second, _ = head(board())
     assert first.startswith("RECEIVING FILLS  link up since 15:39:10 (4 min)")
     assert first.endswith("last frame 3 s ago")
@@ -65,7 +66,8 @@ def test_a_good_link_says_since_when_and_how_old_the_last_frame_is() -> None:
     assert tone(board()) is Tone.WELL
 
 
-def test_a_bad_link_says_why_and_what_happens_next() -> None:
+def test_head_of_bad_link() -> None:
+    """A bad link says why and what happens next."""
     link = {"state": "waiting", "reason": "nothing listens; retrying in 3 s", "next_attempt_at": ago(-3)}
     shown = board(subscribed=False, link=link)
     first, second, third = head(shown)
@@ -74,7 +76,8 @@ def test_a_bad_link_says_why_and_what_happens_next() -> None:
     assert tone(shown) is Tone.TROUBLE
 
 
-def test_a_store_that_cannot_be_written_comes_first() -> None:
+def test_unwritable_store_comes_first() -> None:
+    """A store that cannot be written comes first."""
     store = {"away": {"written": {"since": ago(60), "reason": "alerts.json is cut off"}}, "undelivered": 2}
     _, second, third = head(board(store=store, gaps=["2025-11-17"], fees_pending=1, undecodable=2))
     said = f"{second} {third}"
@@ -82,13 +85,15 @@ def test_a_store_that_cannot_be_written_comes_first() -> None:
     assert "1 day not proven complete: tracker gaps." in said
 
 
-def test_what_has_no_room_is_cut_and_shows_that_it_is() -> None:
+def test_long_text_is_cut_visibly() -> None:
+    """What has no room is cut and shows that it is."""
     _, second, third = head(board(subscribed=False, link={"reason": "a long reason " * 40}))
     assert second.startswith("a long reason")
     assert third.endswith("…")
 
 
-def test_a_daemon_that_is_away_is_said_with_since_and_what_to_do() -> None:
+def test_head_while_daemon_is_away() -> None:
+    """A daemon that is away is said with since and what to do."""
     shown = board()
     shown.away = TrackerAway(
         NOW - timedelta(minutes=2), "no daemon listens on X; start it with `tracker run`"
@@ -100,11 +105,13 @@ def test_a_daemon_that_is_away_is_said_with_since_and_what_to_do() -> None:
     assert tone(shown) is Tone.TROUBLE
 
 
-def test_before_the_first_answer_it_says_whom_it_asks() -> None:
+def test_head_before_first_answer() -> None:
+    """Before the first answer it says whom it asks."""
     assert head(ScreenModel(NOW))[0] == "Asking 127.0.0.1:8765 ..."
 
 
-def test_a_daemon_that_tells_little_is_shown_as_far_as_it_goes() -> None:
+def test_head_of_sparse_status() -> None:
+    """A daemon that tells little is shown as far as it goes."""
     shown = ScreenModel(NOW)
     shown.greeted({"subscribed": False}, NOW)
     first, second, _ = head(shown)
@@ -113,7 +120,8 @@ def test_a_daemon_that_tells_little_is_shown_as_far_as_it_goes() -> None:
     assert second.startswith("no reason given.")
 
 
-def test_rows_keep_their_columns_at_80_and_use_what_a_wider_terminal_has() -> None:
+def test_rows_keep_their_columns() -> None:
+    """Rows keep their columns at 80 and use what a wider terminal has."""
     alert = LINES.alert(ALERT, NOW, WIDTH)
     assert len(alert) == WIDTH
     assert alert.startswith("prof-and-kian-alerts/GOOGL ")
@@ -126,11 +134,13 @@ def test_rows_keep_their_columns_at_80_and_use_what_a_wider_terminal_has() -> No
     assert LINES.fill(long, NOW, 100).rstrip().endswith("opened prof-and-kian-alerts/GOOGL")
 
 
-def test_an_alert_that_was_open_before_any_fill_says_so() -> None:
+def test_alert_open_before_any_fill() -> None:
+    """An alert that was open before any fill says so."""
     assert " no fill " in LINES.alert(replace(ALERT, quantity="", price="", opened_at=None), NOW, WIDTH)
 
 
-def test_times_are_in_the_zone_asked_for_and_other_days_show_their_date() -> None:
+def test_times_in_wanted_zone() -> None:
+    """Times are in the zone asked for and other days show their date."""
     eastern = Lines(ZoneInfo("US/Eastern"))
     assert eastern.time(NOW, NOW) == "10:43:10"
     assert eastern.time(NOW, NOW, seconds=False) == "10:43"
@@ -138,7 +148,8 @@ def test_times_are_in_the_zone_asked_for_and_other_days_show_their_date() -> Non
     assert eastern.time(None, NOW) == "an unknown time"
 
 
-def test_headings_count_what_there_is_and_what_is_left_out() -> None:
+def test_headings_count_shown_and_hidden() -> None:
+    """Headings count what there is and what is left out."""
     shown = board()
     shown.alerts, shown.alerts_total, shown.store_trouble = (ALERT,), 2, "it is cut off"
     assert LINES.alerts_title(shown, 120).startswith("OPEN ALERTS  2, 1 shown  as last read: it is cut off")
@@ -147,13 +158,15 @@ def test_headings_count_what_there_is_and_what_is_left_out() -> None:
     assert LINES.waiting_title(shown, WIDTH).endswith("w why  a assign  d dismiss")
 
 
-def test_a_message_that_could_not_be_read_is_one_line() -> None:
+def test_undecodable_message_is_one_line() -> None:
+    """A message that could not be read is one line."""
     line = LINES.waiting(Waiting("frame 7", None, "execution cannot be read: " + "x" * 99), NOW, WIDTH)
     assert len(line) == WIDTH
 
 
 @given(st.text(max_size=30), st.text(max_size=200), st.integers(80, 200))
-def test_no_text_of_a_stranger_reaches_the_terminal_as_a_command(name: str, text: str, width: int) -> None:
+def test_control_characters_are_replaced(name: str, text: str, width: int) -> None:
+    """No text of a stranger reaches the terminal as a command."""
     shown = board(link={"reason": text, "accounts": [name]}, subscribed=False)
     shown.store_trouble = text
     shown.say(NOW, text)
@@ -169,7 +182,8 @@ def test_no_text_of_a_stranger_reaches_the_terminal_as_a_command(name: str, text
     assert all(len(line) <= width and line.isprintable() for line in lines)
 
 
-def test_latency_has_its_numbers_and_a_plot_that_fits() -> None:
+def test_latency_line_fits() -> None:
+    """Latency has its numbers and a plot that fits."""
     shown = board()
     assert LINES.latency(shown, WIDTH) == "FRAME TO FILE  nothing written since the tracker's start"
     shown.samples.extend([0.004, 0.008] * 100)
@@ -191,7 +205,8 @@ def test_latency_has_its_numbers_and_a_plot_that_fits() -> None:
         ([1], -3, ""),
     ],
 )
-def test_bars_stand_on_zero_and_every_sample_is_seen(samples: list[float], width: int, drawn: str) -> None:
+def test_bars_start_at_zero(samples: list[float], width: int, drawn: str) -> None:
+    """Bars stand on zero and every sample is seen."""
     assert bars(samples, width) == drawn
 
 
@@ -199,11 +214,13 @@ def test_bars_stand_on_zero_and_every_sample_is_seen(samples: list[float], width
     ("seconds", "text"),
     [(0.0042, "4.2 ms"), (0.0146, "15 ms"), (0.5, "500 ms"), (12.34, "12.3 s"), (7300, "2 h")],
 )
-def test_durations_have_the_unit_that_reads_best(seconds: float, text: str) -> None:
+def test_duration_units(seconds: float, text: str) -> None:
+    """Durations have the unit that reads best."""
     assert duration(seconds) == text
 
 
-def test_where_both_ends_have_no_room_the_right_one_stays_whole() -> None:
+def test_right_end_stays_whole() -> None:
+    """Where both ends have no room the right one stays whole."""
     assert spread("left side", "right", 10) == "lef… right"
     assert spread("left", "far too long", 6) == "left  "
     assert cut("abc", 0) == "…"

@@ -89,7 +89,8 @@ def text(board: ScreenModel) -> str:
     return "" if notice is None else notice.text
 
 
-def test_at_first_everything_is_to_be_asked_and_the_kept_events_are_followed_from_the_oldest() -> None:
+def test_everything_is_stale_at_first() -> None:
+    """At first everything is to be asked and the kept events are followed from the oldest."""
     board = ScreenModel(START)
     assert board.stale == set(QUESTIONS)
     assert board.greeted(status(), START) == 0
@@ -97,7 +98,8 @@ def test_at_first_everything_is_to_be_asked_and_the_kept_events_are_followed_fro
     assert text(board) == ""
 
 
-def test_a_fill_is_shown_by_its_event_alone_and_then_as_the_answer_tells_it() -> None:
+def test_fill_from_event_then_answer() -> None:
+    """A fill is shown by its event alone and then as the answer tells it."""
     board = greeted()
     board.happened(told(1, 1), START)
     (first,) = board.fills
@@ -110,7 +112,8 @@ def test_a_fill_is_shown_by_its_event_alone_and_then_as_the_answer_tells_it() ->
     assert not board.stale
 
 
-def test_a_fill_that_came_while_the_answer_was_on_its_way_stays() -> None:
+def test_fill_during_question_stays() -> None:
+    """A fill that came while the answer was on its way stays."""
     board = greeted()
     board.happened(told(1, 1), START)
     asked = board.asking("fills")
@@ -123,7 +126,8 @@ def test_a_fill_that_came_while_the_answer_was_on_its_way_stays() -> None:
     assert shown(board) == [exec_id(2)], "an answer that knows of the event has the last word"
 
 
-def test_a_fill_that_is_told_twice_is_one_row() -> None:
+def test_repeated_fill_is_one_row() -> None:
+    """A fill that is told twice is one row."""
     board = greeted()
     board.answered("fills", fills(1), START, board.asking("fills"))
     for seq in (1, 2):
@@ -147,13 +151,15 @@ def test_a_fill_that_is_told_twice_is_one_row() -> None:
         ({"waiting": True}, "waiting"),
     ],
 )
-def test_what_became_of_a_fill_is_said_in_few_words(fields: dict[str, Any], outcome: str) -> None:
+def test_outcome_of_fill_in_short(fields: dict[str, Any], outcome: str) -> None:
+    """What became of a fill is said in few words."""
     board = greeted()
     board.answered("fills", {"fills": [fill(1, **fields)]}, START, 0)
     assert board.fills[0].outcome == outcome
 
 
-def test_events_make_the_answers_old_that_they_change() -> None:
+def test_events_make_answers_stale() -> None:
+    """Events make the answers old that they change."""
     for kind in (*(kind.value for kind in EventKind), "written", "link", "one of a newer daemon"):
         board = greeted()
         board.happened({"seq": 1, "event": kind}, START)
@@ -164,7 +170,8 @@ def test_events_make_the_answers_old_that_they_change() -> None:
     assert board.stale == {"inbox", "fills"}
 
 
-def test_a_heartbeat_changes_nothing_but_when_the_daemon_was_heard() -> None:
+def test_heartbeat_only_updates_heard_at() -> None:
+    """A heartbeat changes nothing but when the daemon was heard."""
     board = greeted()
     board.happened({"heartbeat": True}, after(15))
     assert board.heard_at == after(15)
@@ -172,7 +179,8 @@ def test_a_heartbeat_changes_nothing_but_when_the_daemon_was_heard() -> None:
     assert board.last_seq == 0
 
 
-def test_the_state_of_the_link_is_shown_as_soon_as_it_is_told() -> None:
+def test_link_event_shows_at_once() -> None:
+    """The state of the link is shown as soon as it is told."""
     board = greeted()
     event = {"seq": 1, "event": "link", "at": LIFE, "state": "waiting", "reason": "no route"}
     board.happened({**event, "subscribed": False}, START)
@@ -181,7 +189,8 @@ def test_the_state_of_the_link_is_shown_as_soon_as_it_is_told() -> None:
     assert board.status["link"]["reason"] == "no route"
 
 
-def test_missed_events_are_said_and_everything_is_asked_again() -> None:
+def test_missed_events_refresh_everything() -> None:
+    """Missed events are said and everything is asked again."""
     board = greeted()
     board.happened(told(1, 1), START)
     board.happened({"missed": 7}, START)
@@ -189,13 +198,15 @@ def test_missed_events_are_said_and_everything_is_asked_again() -> None:
     assert "missed 7 events" in text(board)
 
 
-def test_what_happened_before_the_screen_came_was_not_missed() -> None:
+def test_events_before_start_are_not_missed() -> None:
+    """What happened before the screen came was not missed."""
     board = greeted()
     board.happened({"missed": 7}, START)
     assert text(board) == ""
 
 
-def test_away_counts_from_when_the_daemon_was_heard_last() -> None:
+def test_away_since_last_heard() -> None:
+    """Away counts from when the daemon was heard last."""
     board = ScreenModel(START)
     board.lost("no daemon listens")
     assert board.away == TrackerAway(START, "no daemon listens")
@@ -206,7 +217,8 @@ def test_away_counts_from_when_the_daemon_was_heard_last() -> None:
     assert board.away == TrackerAway(after(10), "still gone")
 
 
-def test_after_a_pause_the_events_go_on_behind_the_last_one_and_everything_is_asked_again() -> None:
+def test_events_resume_after_pause() -> None:
+    """After a pause the events go on behind the last one and everything is asked again."""
     board = greeted()
     board.happened(told(41, 1), START)
     board.lost("gone")
@@ -216,7 +228,8 @@ def test_after_a_pause_the_events_go_on_behind_the_last_one_and_everything_is_as
     assert "away for 12 s" in text(board)
 
 
-def test_a_daemon_that_was_started_again_begins_its_events_anew() -> None:
+def test_restarted_daemon_resets_events() -> None:
+    """A daemon that was started again begins its events anew."""
     board = greeted()
     board.happened(told(41, 1), START)
     board.happened({"seq": 42, "event": "written", "seconds": 0.01}, START)
@@ -230,7 +243,8 @@ def test_a_daemon_that_was_started_again_begins_its_events_anew() -> None:
     assert not board.is_another_life(status(LATER_LIFE))
 
 
-def test_open_alerts_show_position_and_average_price() -> None:
+def test_open_alerts_show_position() -> None:
+    """Open alerts show position and average price."""
     rows = [
         {
             "alert": "robindahood-alerts/NVDA",
@@ -252,7 +266,8 @@ def test_open_alerts_show_position_and_average_price() -> None:
     assert board.alerts_total == 3
 
 
-def test_the_inbox_names_the_alerts_that_may_be_meant_and_no_others() -> None:
+def test_inbox_names_possible_alerts() -> None:
+    """The inbox names the alerts that may be meant and no others."""
     item = {
         "needs": "near_miss",
         "combo": None,
@@ -276,7 +291,8 @@ def test_the_inbox_names_the_alerts_that_may_be_meant_and_no_others() -> None:
     assert board.waiting_total == 2
 
 
-def test_latency_is_ranked_over_the_latest_changes_only() -> None:
+def test_latency_over_latest_changes() -> None:
+    """Latency is ranked over the latest changes only."""
     board = greeted()
     assert board.latency() is None
     for seq in range(SAMPLES_KEPT):
@@ -289,7 +305,8 @@ def test_latency_is_ranked_over_the_latest_changes_only() -> None:
     assert board.latency() == (1, 0.5, 0.5, 0.5)
 
 
-def test_ages_are_those_of_the_daemons_clock() -> None:
+def test_ages_use_daemon_clock() -> None:
+    """Ages are those of the daemons clock."""
     board = ScreenModel(START)
     board.greeted(status(now=after(90).isoformat()), START)
     assert board.daemon_time(after(1)) == after(91)
@@ -297,7 +314,8 @@ def test_ages_are_those_of_the_daemons_clock() -> None:
     assert board.daemon_time(START) == START, "an older daemon does not say"
 
 
-def test_a_notice_is_news_for_ten_minutes() -> None:
+def test_notice_expires_after_ten_minutes() -> None:
+    """A notice is news for ten minutes."""
     board = ScreenModel(START)
     board.say(START, "done")
     assert board.notice(after(599)) == (START, "done")
@@ -305,7 +323,8 @@ def test_a_notice_is_news_for_ten_minutes() -> None:
 
 
 @given(st.lists(st.integers(1, 3 * FILLS_KEPT), max_size=40), st.booleans())
-def test_memory_is_bounded_and_each_fill_is_shown_once(numbers: list[int], answered: bool) -> None:
+def test_memory_is_bounded(numbers: list[int], answered: bool) -> None:
+    """Memory is bounded and each fill is shown once."""
     board = greeted()
     flood = [*numbers, *range(FILLS_KEPT + 20)]
     for seq, number in enumerate(flood, 1):

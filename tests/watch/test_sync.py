@@ -123,7 +123,9 @@ def test_it_reads_everything_and_then_follows() -> None:
     asyncio.run(story())
 
 
-def test_a_daemon_that_is_not_there_yet_is_waited_for() -> None:
+def test_waits_for_missing_daemon() -> None:
+    """A daemon that is not there yet is waited for."""
+
     async def story() -> None:
         port = free_port()
         async with talking(port) as (board, _):
@@ -136,7 +138,9 @@ def test_a_daemon_that_is_not_there_yet_is_waited_for() -> None:
     asyncio.run(story())
 
 
-def test_after_a_lost_connection_it_goes_on_behind_the_last_event() -> None:
+def test_resumes_behind_last_event() -> None:
+    """After a lost connection it goes on behind the last event."""
+
     async def story() -> None:
         port = free_port()
         async with Backend(port) as daemon, talking(port) as (board, conversation):
@@ -158,7 +162,9 @@ def test_after_a_lost_connection_it_goes_on_behind_the_last_event() -> None:
     asyncio.run(story())
 
 
-def test_events_that_were_forgotten_meanwhile_are_said_and_everything_is_read_anew() -> None:
+def test_forgotten_events_are_reported() -> None:
+    """Events that were forgotten meanwhile are said and everything is read anew."""
+
     async def story() -> None:
         port = free_port()
         async with Backend(port, capacity=3) as daemon, talking(port) as (board, conversation):
@@ -176,7 +182,9 @@ def test_events_that_were_forgotten_meanwhile_are_said_and_everything_is_read_an
     asyncio.run(story())
 
 
-def test_a_daemon_that_was_started_again_is_followed_from_its_first_event() -> None:
+def test_restarted_daemon_from_first_event() -> None:
+    """A daemon that was started again is followed from its first event."""
+
     async def story() -> None:
         port = free_port()
         async with talking(port) as (board, conversation):
@@ -197,7 +205,7 @@ def test_a_daemon_that_was_started_again_is_followed_from_its_first_event() -> N
     asyncio.run(story())
 
 
-def test_another_life_behind_an_open_stream_is_noticed_by_its_status() -> None:
+def test_restart_behind_open_stream() -> None:
     """A proxy, such as an SSH tunnel, may keep a dead stream open."""
 
     async def story() -> None:
@@ -211,7 +219,9 @@ def test_another_life_behind_an_open_stream_is_noticed_by_its_status() -> None:
     asyncio.run(story())
 
 
-def test_a_refusal_is_shown_and_tried_again() -> None:
+def test_refusal_is_shown_and_retried() -> None:
+    """A refusal is shown and tried again."""
+
     async def story() -> None:
         port = free_port()
         async with Backend(port) as daemon, talking(port) as (board, conversation):
@@ -231,7 +241,9 @@ async def refuse(request: Request) -> Answer:
     raise CommandError("busy", "busy; try again")
 
 
-def test_a_flood_of_events_asks_few_questions() -> None:
+def test_event_flood_asks_few_questions() -> None:
+    """A flood of events asks few questions."""
+
     async def story() -> None:
         port = free_port()
         async with Backend(port) as daemon, talking(port) as (board, _):
@@ -278,7 +290,9 @@ async def saying(sent: bytes | None) -> AsyncIterator[DaemonConnection]:
         server.close()
 
 
-def test_a_silent_daemon_is_given_up_after_a_while() -> None:
+def test_silent_daemon_times_out() -> None:
+    """A silent daemon is given up after a while."""
+
     async def story() -> None:
         async with saying(None) as wire:
             with pytest.raises(NotReachable, match=r"gave no answer within 0\.1 s"):
@@ -295,7 +309,9 @@ def test_a_silent_daemon_is_given_up_after_a_while() -> None:
         (b'{"ok": false, "error": "old"}\n', "old"),
     ],
 )
-def test_what_is_no_answer_is_said_in_words(sent: bytes, message: str) -> None:
+def test_malformed_answer_is_explained(sent: bytes, message: str) -> None:
+    """What is no answer is said in words."""
+
     async def story() -> None:
         async with saying(sent) as wire:
             with pytest.raises((NotReachable, CommandError), match=message):
@@ -304,7 +320,9 @@ def test_what_is_no_answer_is_said_in_words(sent: bytes, message: str) -> None:
     asyncio.run(story())
 
 
-def test_a_change_carries_the_token_as_it_is_now(tmp_path: Path) -> None:
+def test_change_sends_current_token(tmp_path: Path) -> None:
+    """A change carries the token as it is now."""
+
     async def story() -> None:
         port = free_port()
         file = tmp_path / "status.token"
@@ -321,7 +339,9 @@ def test_a_change_carries_the_token_as_it_is_now(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_beyond_loopback_every_request_carries_the_token(tmp_path: Path) -> None:
+def test_token_on_every_remote_request(tmp_path: Path) -> None:
+    """Beyond loopback every request carries the token."""
+
     async def story() -> None:
         port = free_port()
         file = tmp_path / "status.token"
