@@ -1,4 +1,4 @@
-"""The rules of the house: who may import whom, one clock, plain names, small pieces."""
+"""The rules for all code here: who may import whom, one clock, one name for one thing, short files."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ from tests.support.project import PROJECT
 
 LONGEST_FUNCTION: Final = 60
 LONGEST_FILE: Final = 500
+MOST_TOP_MODULES: Final = 8
+"""Modules directly under tracker/, `__init__.py` included."""
+SHARED_FILE_NAMES: Final = frozenset({"__init__.py", "text.py", "command.py"})
+"""File names that several packages may have, since the package says whose it is."""
 
 LONG_FUNCTIONS: Final[dict[str, tuple[int, str]]] = {}
 """Where a longer function reads better, `path:name` -> (its lines at most, the reason)."""
@@ -44,7 +48,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "stores": frozenset({"core", "stores"}),
     "status": frozenset({"core", "status", "terminal"}),
     "notify": frozenset({"core", "notify", "queries", "terminal"}),
-    "paper": frozenset({"core", "paper"}),
+    "paper": frozenset({"paper"}),
     "watch": frozenset({"queries", "status", "terminal", "watch"}),
     "clock": frozenset(),
     "terminal": frozenset(),
@@ -59,7 +63,7 @@ LIBRARY_HOMES: Final = {
         *("tracker/core/", "tracker/journal/", "tracker/stores/", "tracker/gateway/normalise.py"),
         *("tracker/pipeline/", "tracker/reconcile/audit.py"),
     ),
-    "pydantic": ("tracker/config/",),
+    "pydantic": ("tracker/config/", "tracker/paper/scenario.py"),
     "pydantic_core": ("tracker/config/",),
     "pydantic_settings": ("tracker/config/",),
     "tenacity": ("tracker/gateway/", "tracker/notify/"),
@@ -151,7 +155,7 @@ def dotted_name(node: ast.expr) -> str:
     return ""
 
 
-def test_there_is_something_to_look_at() -> None:
+def test_modules_are_found() -> None:
     assert {"tracker/core/model.py", "tracker/cli/main.py", "tests/test_tidy.py"} <= set(MODULES)
 
 
@@ -166,7 +170,7 @@ def test_arrows_point_inwards() -> None:
     assert wrong == []
 
 
-def test_nothing_but_the_outermost_modules_knows_them() -> None:
+def test_only_outer_modules_import_outer() -> None:
     wrong = [
         f"{name}:{line}: {module}"
         for name in OURS
@@ -200,7 +204,7 @@ def test_each_library_has_one_home() -> None:
     assert wrong == []
 
 
-def test_only_the_clock_tells_the_time() -> None:
+def test_only_clock_reads_time() -> None:
     wrong = [
         f"{name}:{node.lineno}: {dotted_name(node)}"
         for name in OURS
@@ -218,7 +222,7 @@ def test_only_the_clock_tells_the_time() -> None:
     assert wrong == []
 
 
-def test_names_say_what_a_thing_is() -> None:
+def test_no_vague_names() -> None:
     wrong = [
         name for name in MODULES if any(VAGUE_NAMES.search(word) for word in Path(name).with_suffix("").parts)
     ]
@@ -229,6 +233,40 @@ def test_names_say_what_a_thing_is() -> None:
             if isinstance(node, ast.ClassDef) and VAGUE_NAMES.search(node.name)
         )
     assert wrong == []
+
+
+def beside_paper() -> list[str]:
+    """Return the modules among which names are unique; paper/ stands alone and may repeat them."""
+    return [name for name in OURS if part_of_file(name) != "paper"]
+
+
+def repeated(places: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {name: found for name, found in places.items() if len(found) > 1}
+
+
+def test_class_names_are_unique() -> None:
+    """A class name stands for one thing in all of tracker/, outside of paper/."""
+    places: dict[str, list[str]] = {}
+    for name in beside_paper():
+        for node in ast.walk(TREES[name]):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{name}:{node.lineno}")
+    assert repeated(places) == {}
+
+
+def test_file_names_are_unique() -> None:
+    """A file name stands for one thing in all of tracker/, outside of paper/."""
+    places: dict[str, list[str]] = {}
+    for name in beside_paper():
+        if Path(name).name not in SHARED_FILE_NAMES:
+            places.setdefault(Path(name).name, []).append(name)
+    assert repeated(places) == {}
+
+
+def test_few_modules_outside_packages() -> None:
+    """What is directly under tracker/ is what every package may need; all else has a package."""
+    top = [name for name in OURS if name.count("/") == 1]
+    assert len(top) <= MOST_TOP_MODULES, top
 
 
 def functions(name: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -257,7 +295,7 @@ def test_files_are_short() -> None:
     assert wrong == []
 
 
-def test_the_exceptions_are_still_needed_and_have_a_reason() -> None:
+def test_exceptions_are_needed_and_explained() -> None:
     for name, (lines, reason) in LONG_FILES.items():
         assert reason
         assert LONGEST_FILE < len((PROJECT / name).read_text("utf-8").splitlines()) <= lines, name
@@ -270,14 +308,14 @@ def test_the_exceptions_are_still_needed_and_have_a_reason() -> None:
         assert LONGEST_FUNCTION < longest <= lines, place
 
 
-def test_every_module_says_what_it_owns() -> None:
+def test_modules_have_docstrings() -> None:
     silent = [
         name for name in MODULES if not name.endswith("__init__.py") and not ast.get_docstring(TREES[name])
     ]
     assert silent == []
 
 
-def test_packages_hold_their_code_in_named_modules() -> None:
+def test_init_files_hold_no_code() -> None:
     wrong = [
         name
         for name in MODULES
@@ -290,7 +328,7 @@ def test_packages_hold_their_code_in_named_modules() -> None:
     assert wrong == []
 
 
-def test_public_functions_of_the_package_are_documented() -> None:
+def test_public_names_have_docstrings() -> None:
     silent = [
         f"{name}:{node.lineno}: {node.name}"
         for name in OURS
@@ -334,7 +372,7 @@ def test_no_broad_except_swallows() -> None:
     assert wrong == []
 
 
-def test_every_ignore_gives_its_reason() -> None:
+def test_ignores_have_reasons() -> None:
     # mypy and ruff see to it that an ignore names its rule; here, that a reason follows.
     bare = re.compile(r"#\s*(type: ignore(\[[\w\-, ]+\])?|noqa(: ?[A-Z0-9, ]+)?|pragma: no cover)\s*$")
     wrong = [
@@ -349,7 +387,7 @@ def test_every_ignore_gives_its_reason() -> None:
 @pytest.mark.parametrize(
     "name", listed(".py", ".toml", ".md", ".yml", ".yaml", ".service", "Containerfile", "scripts/environment")
 )
-def test_a_file_is_finished_and_belongs_to_no_machine(name: str) -> None:
+def test_file_is_finished(name: str) -> None:
     if name == "tests/test_tidy.py":
         return
     for number, line in enumerate((PROJECT / name).read_text("utf-8").splitlines(), 1):
@@ -358,5 +396,5 @@ def test_a_file_is_finished_and_belongs_to_no_machine(name: str) -> None:
         assert not MACHINE_PATHS.search(line), f"{name}:{number}"
 
 
-def test_the_files_that_are_begun_first_are_there() -> None:
+def test_longest_files_exist() -> None:
     assert [name for name in LONGEST if not file_of_tests(name).is_file()] == []
