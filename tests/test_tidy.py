@@ -62,6 +62,7 @@ LIBRARY_HOMES: Final = {
     "msgspec": (
         *("tracker/core/", "tracker/journal/", "tracker/stores/", "tracker/gateway/normalise.py"),
         *("tracker/pipeline/", "tracker/reconcile/audit.py"),
+        *("tracker/status/arguments.py", "tracker/queries/socket_commands.py"),
     ),
     "pydantic": ("tracker/config/", "tracker/paper/scenario.py"),
     "pydantic_core": ("tracker/config/",),

@@ -125,7 +125,7 @@ def test_a_number_that_is_none_is_refused(after: JsonValue) -> None:
             assert await client.ended()
             return answer
 
-    assert code(asyncio.run(talk())) == "bad_argument"
+    assert code(asyncio.run(talk())) == "bad_request"
 
 
 def test_a_silent_stream_shows_that_it_lives() -> None:

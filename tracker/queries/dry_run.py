@@ -43,7 +43,8 @@ _ACCOUNT: Final = "TEST"
 _EXEC_ID: Final = "test"
 _OPTION: Final = ("strike", "right", "expiry")
 _RIGHTS: Final = {"C": "C", "CALL": "C", "P": "P", "PUT": "P"}
-_LARGEST: Final = Decimal(10) ** 15
+_DIGITS: Final = 15
+"""Digits that a number may have before and after its point; beyond them arithmetic could take for ever."""
 _STATUS: Final = {Matched: "would_open", Ambiguous: "ambiguous"}
 
 
@@ -213,13 +214,15 @@ def _positive(name: str, text: str) -> Decimal:
         value = Decimal(text)
     except InvalidOperation:
         value = Decimal("NaN")
-    if not (value.is_finite() and 0 < value < _LARGEST):
-        raise CommandError("bad_request", f"{name} {quoted(text)} is no number above 0")
+    if not (value.is_finite() and value > 0 and -_DIGITS <= value.adjusted() < _DIGITS):
+        raise CommandError("bad_request", f"{name} {quoted(text)} is not a number above 0")
     return value
 
 
 def _day(text: str) -> date:
     expiry = read_expiry(text, None)
     if expiry.day is None or expiry.kind is not ExpiryKind.DAY:
-        raise CommandError("bad_request", f"expiry {quoted(text)} is no date; write YYYYMMDD, as in 20301220")
+        raise CommandError(
+            "bad_request", f"expiry {quoted(text)} is not a date; write YYYYMMDD, as in 20301220"
+        )
     return expiry.day

@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
+
+from msgspec.structs import asdict
 
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.alerters import AlerterNames
@@ -31,24 +33,98 @@ from tracker.queries.gaps import acceptance, gaps
 from tracker.queries.inbox import inbox
 from tracker.queries.lookup import is_alert_name, read_since
 from tracker.queries.why import StoreNow, why_alert, why_execution
+from tracker.status.arguments import (
+    MOST_ROWS,
+    AlertName,
+    Arguments,
+    ExecId,
+    ExecIdOrAlertName,
+    Flag,
+    Limit,
+    Number,
+    Text,
+    read_arguments,
+)
 from tracker.status.protocol import (
     Answer,
     CommandError,
     Request,
     SocketCommand,
     always,
-    quoted,
     with_argument,
 )
 
-MOST: Final = 1000
-"""The most rows of one answer, and its default."""
 _DECISION_SECONDS: Final = 5.0
 _TICK: Final = 0.01
-_ENVELOPE: Final = ("command", "token")
-_TRIAL: Final = ("symbol", "side", "quantity", "strike", "right", "expiry", "con_id", "order_ref")
-
 Reply = TypeVar("Reply")
+
+
+class FillsArguments(Arguments, frozen=True):
+    """Say which fills to list."""
+
+    since: Text = ""
+    alert: AlertName = ""
+    account: Text = ""
+    limit: Limit = MOST_ROWS
+
+
+class InboxArguments(Arguments, frozen=True):
+    """Say from when on fills of no alert are counted, and whether they are listed."""
+
+    since: Text = "today"
+    all: Flag = False
+    limit: Limit = MOST_ROWS
+
+
+class WhyArguments(Arguments, frozen=True):
+    """Name what to explain."""
+
+    of: ExecIdOrAlertName
+    account: Text = ""
+
+
+class AlertsArguments(Arguments, frozen=True):
+    """Say which alerts to list."""
+
+    alert: AlertName = ""
+    open: Flag = False
+    limit: Limit = MOST_ROWS
+
+
+class TestArguments(Arguments, frozen=True):
+    """Describe a made-up fill; numbers may be given as texts."""
+
+    symbol: Text = ""
+    side: Text = ""
+    quantity: Number = None
+    strike: Number = None
+    right: Text = ""
+    expiry: Number = None
+    con_id: Number = None
+    order_ref: Text = ""
+    commit: Flag = False
+
+
+class AssignArguments(Arguments, frozen=True):
+    """Name a fill and the alert that it belongs to."""
+
+    exec_id: ExecId
+    alert: AlertName
+    account: Text = ""
+
+
+class DismissArguments(Arguments, frozen=True):
+    """Name a fill that needs nobody any longer."""
+
+    exec_id: ExecId
+    account: Text = ""
+
+
+class GapsArguments(Arguments, frozen=True):
+    """Say whether closed gaps are listed too, and the day of one to accept."""
+
+    all: Flag = False
+    accept: Text = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,54 +216,46 @@ class SocketCommands:
     # Reading
 
     async def _fills(self, request: Request) -> Answer:
-        _check(request, "since", "alert", "account", "limit")
-        selection = Selection(
-            self._since(request, "" if request.get("alert") else "today"),
-            _text(request, "alert"),
-            _text(request, "account"),
-        )
-        limit = _limit(request)
-        return await self._read(lambda journal: fills(journal, selection, self._ground.names, limit))
+        asked = read_arguments(FillsArguments, request)
+        since = asked.since or ("" if asked.alert else "today")
+        selection = Selection(self._time(since) if since else None, asked.alert, asked.account)
+        return await self._read(lambda journal: fills(journal, selection, self._ground.names, asked.limit))
 
     async def _inbox(self, request: Request) -> Answer:
-        _check(request, "since", "all", "limit")
-        since = self._since(request, "today")
-        assert since is not None, "today is a time"
-        list_all, limit = _flag(request, "all"), _limit(request)
+        asked = read_arguments(InboxArguments, request)
+        since = self._time(asked.since)
         return await self._read(
-            lambda journal: inbox(journal, since, self._ground.names, list_all=list_all, limit=limit)
+            lambda journal: inbox(journal, since, self._ground.names, list_all=asked.all, limit=asked.limit)
         )
 
     async def _why(self, request: Request) -> Answer:
-        _check(request, "of", "account")
-        of, account = _needed(request, "of", "an execId or ALERTER/TICKER"), _text(request, "account")
-        if not is_alert_name(of):
-            return await self._read(lambda journal: why_execution(journal, of, account))
+        asked = read_arguments(WhyArguments, request)
+        if not is_alert_name(asked.of):
+            return await self._read(lambda journal: why_execution(journal, asked.of, asked.account))
         ground = self._ground
         return await self._read(
-            lambda journal: why_alert(journal, of, ground.names, ground.store_now(), ground.now())
+            lambda journal: why_alert(journal, asked.of, ground.names, ground.store_now(), ground.now())
         )
 
     async def _alerts(self, request: Request) -> Answer:
-        _check(request, "alert", "open", "limit")
-        name, only_open, limit = _text(request, "alert"), _flag(request, "open"), _limit(request)
+        asked = read_arguments(AlertsArguments, request)
         ground = self._ground
         return await self._in_worker(
-            lambda: alerts(ground.store_now(), ground.names, name=name, only_open=only_open, limit=limit)
+            lambda: alerts(
+                ground.store_now(), ground.names, name=asked.alert, only_open=asked.open, limit=asked.limit
+            )
         )
 
     async def _test(self, request: Request) -> Answer:
-        _check(request, *_TRIAL, "commit")
-        given = {name: request.get(name) for name in _TRIAL}
-        commit = _flag(request, "commit")
+        asked = read_arguments(TestArguments, request)
+        given = {name: value for name, value in asdict(asked).items() if name != "commit"}
         try:
-            return await self._in_worker(lambda: self._ground.trial(given, commit=commit))
+            return await self._in_worker(lambda: self._ground.trial(given, commit=asked.commit))
         except StoreUnavailable as error:
             raise CommandError("store_away", str(error)) from None
 
-    def _since(self, request: Request, default: str) -> datetime | None:
-        text = _text(request, "since") or default
-        return read_since(text, self._ground.now(), self._ground.login_zone) if text else None
+    def _time(self, since: str) -> datetime:
+        return read_since(since, self._ground.now(), self._ground.login_zone)
 
     async def fills_today(self) -> tuple[int, int]:
         """Count the fills of the accounts' day, and those whose fee is pending.
@@ -211,30 +279,28 @@ class SocketCommands:
     # Deciding
 
     async def _assign(self, request: Request) -> Answer:
-        _check(request, "exec_id", "alert", "account")
+        asked = read_arguments(AssignArguments, request)
         decision = decisions.assignment(
             self._journal.book,
             self._ground.store.alerts(),
             self._ground.names,
-            exec_id=_needed(request, "exec_id", "an execId"),
-            alert=_needed(request, "alert", "ALERTER/TICKER"),
-            account=_text(request, "account"),
+            exec_id=asked.exec_id,
+            alert=asked.alert,
+            account=asked.account,
             watched=self._accounts,
         )
         return await self._decide(decision)
 
     async def _dismiss(self, request: Request) -> Answer:
-        _check(request, "exec_id", "account")
-        exec_id = _needed(request, "exec_id", "an execId")
-        decision = decisions.dismissal(self._journal.book, exec_id, _text(request, "account"))
-        return await self._decide(decision)
+        asked = read_arguments(DismissArguments, request)
+        return await self._decide(decisions.dismissal(self._journal.book, asked.exec_id, asked.account))
 
     async def _gaps(self, request: Request) -> Answer:
-        _check(request, "all", "accept")
-        book, day = self._journal.book, _text(request, "accept")
+        asked = read_arguments(GapsArguments, request)
+        book, day = self._journal.book, asked.accept
         if day:
             await self._append(acceptance(book, day), lambda: not _is_open(book, day))
-        return gaps(book, everything=_flag(request, "all"))
+        return gaps(book, everything=asked.all)
 
     async def _decide(self, decision: decisions.Decision) -> Answer:
         """Journal a decision, and answer when the store shows it, or can be said not to yet."""
@@ -286,46 +352,3 @@ def missing_journal(path: Path) -> JournalFailed:
     return JournalFailed(
         f"the journal {path} does not exist; `tracker run` makes it, or correct stores.journal"
     )
-
-
-# Arguments
-
-
-def _check(request: Request, *known: str) -> None:
-    """Refuse an argument that does not exist: a misspelt filter would answer with everything."""
-    for name in request:
-        if name not in known and name not in _ENVELOPE:
-            raise CommandError(
-                "bad_request",
-                f"{request['command']} has no argument {quoted(name)}; it has {', '.join(known)}",
-            )
-
-
-def _text(request: Request, name: str) -> str:
-    value: Any = request.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise CommandError("bad_request", f"{name} must be a text")
-    return value.strip()
-
-
-def _needed(request: Request, name: str, what: str) -> str:
-    text = _text(request, name)
-    if not text:
-        raise CommandError("bad_request", f"{name} is missing: {what}")
-    return text
-
-
-def _flag(request: Request, name: str) -> bool:
-    value = request.get(name, False)
-    if not isinstance(value, bool):
-        raise CommandError("bad_request", f"{name} must be true or false")
-    return value
-
-
-def _limit(request: Request) -> int:
-    value = request.get("limit", MOST)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MOST:
-        raise CommandError("bad_request", f"limit must be a whole number from 1 to {MOST}")
-    return value

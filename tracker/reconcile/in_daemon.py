@@ -24,6 +24,7 @@ from tracker.reconcile.audit import AuditResult, answer, examine
 from tracker.reconcile.flex_import import FlexImport, prepare
 from tracker.reconcile.repair import repair, repaired
 from tracker.reconcile.views import Watched
+from tracker.status.arguments import Arguments, FilePath, Flag, read_arguments
 from tracker.status.protocol import Answer, CommandError, Request, SocketCommand
 from tracker.wiring import AlertStores
 
@@ -31,6 +32,13 @@ LOOK_SECONDS: Final = 60.0
 """The most that the broker's answers are waited for; what is missing by then is said."""
 _SETTLE_SECONDS: Final = 5.0
 _TICK: Final = 0.02
+
+
+class ReconcileArguments(Arguments, frozen=True):
+    """Say whether to repair, and which Flex report to import before."""
+
+    apply: Flag = False
+    flex: FilePath = ""
 
 
 class Reconciling:
@@ -67,27 +75,20 @@ class Reconciling:
         }
 
     async def _reconcile(self, request: Request) -> Answer:
-        unknown = [name for name in request if name not in ("command", "token", "apply", "flex")]
-        if unknown:
-            raise CommandError("bad_request", f"reconcile has no argument {unknown[0]!r}; it has apply, flex")
-        apply, path = request.get("apply", False), request.get("flex")
-        if not isinstance(apply, bool):
-            raise CommandError("bad_request", "apply must be true or false")
-        if path is not None and not isinstance(path, str):
-            raise CommandError("bad_request", "flex must be the path of a report")
+        asked = read_arguments(ReconcileArguments, request)
         async with self._turn:
-            imported = None if path is None else await self._import(Path(path))
+            imported = await self._import(Path(asked.flex)) if asked.flex else None
             looked, why_not = await self._look()
             await self._until(self._settled)
             before = after = await self._examine(looked)
-            if apply:
+            if asked.apply:
                 after = await self._repair(before, looked)
         return answer(
             looked,
             before,
             after,
             now=self._now(),
-            apply=apply,
+            apply=asked.apply,
             by="the running tracker",
             why_not=why_not,
             imported=imported,

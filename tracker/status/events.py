@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from tracker.core.model import JsonValue
-from tracker.status.protocol import Answer, CommandError, Request, Stream
+from tracker.status.arguments import Arguments, EventNumber, read_arguments
+from tracker.status.protocol import Answer, Request, Stream
 
 
 class EventFeed:
@@ -60,6 +61,12 @@ class EventFeed:
                 await self._news.wait()
 
 
+class SubscribeArguments(Arguments, frozen=True):
+    """Say where to begin: behind this event, or with what comes from now on."""
+
+    after: EventNumber | None = None
+
+
 def subscription(feed: EventFeed) -> Stream:
     """Return the command that follows a feed: {"command": "subscribe", "after": N}, or without a number.
 
@@ -68,13 +75,9 @@ def subscription(feed: EventFeed) -> Stream:
     """
 
     async def events(request: Request) -> AsyncGenerator[Answer, None]:
-        after = request.get("after")
-        if not (after is None or (isinstance(after, int) and not isinstance(after, bool) and after >= 0)):
-            raise CommandError(
-                "bad_argument", "after must be the number of an event, 0 for all that are kept"
-            )
+        asked = read_arguments(SubscribeArguments, request)
         yield {"subscribed": True, "last": feed.last}
-        async with aclosing(feed.follow(after)) as following:
+        async with aclosing(feed.follow(asked.after)) as following:
             async for event in following:
                 yield event
 
