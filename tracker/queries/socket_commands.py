@@ -36,7 +36,7 @@ from tracker.queries.why import StoreNow, why_alert, why_execution
 from tracker.status.arguments import (
     MOST_ROWS,
     AlertName,
-    Arguments,
+    CommandArguments,
     ExecId,
     ExecIdOrAlertName,
     Flag,
@@ -59,7 +59,7 @@ _TICK: Final = 0.01
 Reply = TypeVar("Reply")
 
 
-class FillsArguments(Arguments, frozen=True):
+class FillsArguments(CommandArguments, frozen=True):
     """Say which fills to list."""
 
     since: Text = ""
@@ -68,7 +68,7 @@ class FillsArguments(Arguments, frozen=True):
     limit: Limit = MOST_ROWS
 
 
-class InboxArguments(Arguments, frozen=True):
+class InboxArguments(CommandArguments, frozen=True):
     """Say from when on fills of no alert are counted, and whether they are listed."""
 
     since: Text = "today"
@@ -76,14 +76,14 @@ class InboxArguments(Arguments, frozen=True):
     limit: Limit = MOST_ROWS
 
 
-class WhyArguments(Arguments, frozen=True):
+class WhyArguments(CommandArguments, frozen=True):
     """Name what to explain."""
 
     of: ExecIdOrAlertName
     account: Text = ""
 
 
-class AlertsArguments(Arguments, frozen=True):
+class AlertsArguments(CommandArguments, frozen=True):
     """Say which alerts to list."""
 
     alert: AlertName = ""
@@ -91,7 +91,7 @@ class AlertsArguments(Arguments, frozen=True):
     limit: Limit = MOST_ROWS
 
 
-class TestArguments(Arguments, frozen=True):
+class TestArguments(CommandArguments, frozen=True):
     """Describe a made-up fill; numbers may be given as texts."""
 
     symbol: Text = ""
@@ -105,7 +105,7 @@ class TestArguments(Arguments, frozen=True):
     commit: Flag = False
 
 
-class AssignArguments(Arguments, frozen=True):
+class AssignArguments(CommandArguments, frozen=True):
     """Name a fill and the alert that it belongs to."""
 
     exec_id: ExecId
@@ -113,14 +113,14 @@ class AssignArguments(Arguments, frozen=True):
     account: Text = ""
 
 
-class DismissArguments(Arguments, frozen=True):
+class DismissArguments(CommandArguments, frozen=True):
     """Name a fill that needs nobody any longer."""
 
     exec_id: ExecId
     account: Text = ""
 
 
-class GapsArguments(Arguments, frozen=True):
+class GapsArguments(CommandArguments, frozen=True):
     """Say whether closed gaps are listed too, and the day of one to accept."""
 
     all: Flag = False

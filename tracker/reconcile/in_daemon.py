@@ -24,7 +24,7 @@ from tracker.reconcile.audit import AuditResult, answer, examine
 from tracker.reconcile.flex_import import FlexImport, prepare
 from tracker.reconcile.repair import repair, repaired
 from tracker.reconcile.views import Watched
-from tracker.status.arguments import Arguments, FilePath, Flag, read_arguments
+from tracker.status.arguments import CommandArguments, FilePath, Flag, read_arguments
 from tracker.status.protocol import Answer, CommandError, Request, SocketCommand
 from tracker.wiring import AlertStores
 
@@ -34,7 +34,7 @@ _SETTLE_SECONDS: Final = 5.0
 _TICK: Final = 0.02
 
 
-class ReconcileArguments(Arguments, frozen=True):
+class ReconcileArguments(CommandArguments, frozen=True):
     """Say whether to repair, and which Flex report to import before."""
 
     apply: Flag = False

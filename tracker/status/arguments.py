@@ -1,7 +1,7 @@
 """Read the arguments of a socket command: one frozen type for each, checked before the command runs.
 
 Owns the bounds of what a client may send and the words by which a wrong argument is refused. It knows no
-command: those define a subclass of Arguments.
+command: those define a subclass of CommandArguments.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ENVELOPE: Final = ("command", "token")
 _NAMED: Final = re.compile(r"`\$\.(\w+)|required field `(\w+)`")
 
 
-class Arguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class CommandArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Hold the arguments of one command; every field is one of the types below, each with a description."""
 
 
@@ -44,7 +44,7 @@ Flag = Annotated[bool, Meta(description="true or false")]
 Limit = Annotated[int, Meta(ge=1, le=MOST_ROWS, description=f"a whole number from 1 to {MOST_ROWS}")]
 EventNumber = Annotated[int, Meta(ge=0, description="the number of an event, 0 for all that are kept")]
 
-Kind = TypeVar("Kind", bound=Arguments)
+Kind = TypeVar("Kind", bound=CommandArguments)
 
 
 def read_arguments(kind: type[Kind], request: Request) -> Kind:
@@ -69,7 +69,7 @@ def read_arguments(kind: type[Kind], request: Request) -> Kind:
     raise CommandError("bad_request", f"{name} must be {allowed}")
 
 
-def _given(kind: type[Arguments], request: Request) -> Iterator[tuple[str, JsonValue]]:
+def _given(kind: type[CommandArguments], request: Request) -> Iterator[tuple[str, JsonValue]]:
     """Yield what is given; raises CommandError for an argument that does not exist and for broken text.
 
     A misspelt filter must not answer with everything.
@@ -103,7 +103,7 @@ def _is_text(value: str) -> bool:
 
 
 @cache
-def _descriptions(kind: type[Arguments]) -> dict[str, str]:
+def _descriptions(kind: type[CommandArguments]) -> dict[str, str]:
     """Return what each argument may be, in words."""
     hints = get_type_hints(kind, include_extras=True)
     return {name: _description(hints[name]) for name in kind.__struct_fields__}

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from tracker.core.model import JsonValue
-from tracker.status.arguments import Arguments, EventNumber, read_arguments
+from tracker.status.arguments import CommandArguments, EventNumber, read_arguments
 from tracker.status.protocol import Answer, Request, Stream
 
 
@@ -61,7 +61,7 @@ class EventFeed:
                 await self._news.wait()
 
 
-class SubscribeArguments(Arguments, frozen=True):
+class SubscribeArguments(CommandArguments, frozen=True):
     """Say where to begin: behind this event, or with what comes from now on."""
 
     after: EventNumber | None = None
