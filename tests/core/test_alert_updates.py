@@ -233,7 +233,7 @@ def test_what_opens_and_shuts_within_one_batch_is_told_as_both() -> None:
         execution(exec_id(3), 2, at=20, perm_id=190), execution(exec_id(4), -2, at=30, perm_id=191)
     )
     for events in (first, later):
-        told = [EventKind.FILL, EventKind.FILL, EventKind.OPENED, EventKind.SHUT]
+        told = [EventKind.FILL, EventKind.FILL, EventKind.OPENED, EventKind.CLOSED]
         assert [event.kind for event in events] == told
         assert events[-1].what["alert"] == events[-2].what["alert"] == ALERT.name
 

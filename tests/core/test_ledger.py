@@ -72,7 +72,7 @@ def test_a_partial_exit_keeps_it_open_and_the_last_sale_shuts_it() -> None:
     assert (shown(story).open, quantity(story)) == (True, 6)
     story.tell(execution(exec_id(3), -6, at=2, perm_id=189))
     assert (shown(story).open, quantity(story)) == (False, 0)
-    assert kinds(story)[-1] is EventKind.SHUT
+    assert kinds(story)[-1] is EventKind.CLOSED
 
 
 def test_selling_to_open_shows_a_negative_quantity() -> None:

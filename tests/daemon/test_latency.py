@@ -42,7 +42,7 @@ def test_a_change_is_measured_from_its_oldest_frame_to_the_synced_file() -> None
 
 def test_what_is_written_again_is_not_measured() -> None:
     measured = FrameToFile()
-    measured.decided(changed(NVDA, 0, EventKind.SHUT))
+    measured.decided(changed(NVDA, 0, EventKind.CLOSED))
     assert len(measured.written([update(NVDA)], [Outcome.APPLIED], after(1))) == 1
     assert measured.written([update(NVDA)], [Outcome.APPLIED], after(60)) == []
 

@@ -51,7 +51,7 @@ def test_an_alert_that_opens_and_shuts_is_told_with_what_price_and_why(tmp_path:
         await rig.start("--notify.urls", hook.url)
         await rig.idle()
         await trade(rig, "SELL", 3, "3.25")
-        await rig.until(lambda: hook.said("SHUT"))
+        await rig.until(lambda: hook.said("CLOSED"))
         # The webhook has the message a moment before the daemon has its answer.
         await rig.until(partial(told, rig, 1))
         figures = (await rig.status())["notify"]
@@ -65,9 +65,9 @@ def test_an_alert_that_opens_and_shuts_is_told_with_what_price_and_why(tmp_path:
     assert of(hook, "OPENED") == [
         "OPENED robindahood-alerts/NVDA: BUY 4 NVDA 2030-12-20 122.5 C at 2.5, by con_id; holds 4 at 2.5"
     ]
-    (shut,) = of(hook, "SHUT")
-    assert shut.startswith(
-        "SHUT robindahood-alerts/NVDA: SELL 3 NVDA 2030-12-20 122.5 C at 3.25, by ownership"
+    (closed,) = of(hook, "CLOSED")
+    assert closed.startswith(
+        "CLOSED robindahood-alerts/NVDA: SELL 3 NVDA 2030-12-20 122.5 C at 3.25, by ownership"
     )
     assert len(hook.lines()) == 2
 
@@ -78,13 +78,15 @@ def test_a_round_trip_that_one_sweep_brings_is_told_as_opened_and_as_shut(tmp_pa
         await trade(rig, "BUY", 4, "2.5")
         await trade(rig, "SELL", 4, "3")
         await rig.start("--notify.urls", hook.url)
-        await rig.until(lambda: hook.said("SHUT"))
+        await rig.until(lambda: hook.said("CLOSED"))
 
     with Webhook() as hook:
         play(tmp_path, story)
-    assert of(hook, "OPENED") == ["OPENED robindahood-alerts/NVDA: and it is shut again by now"]
-    (shut,) = of(hook, "SHUT")
-    assert shut.startswith("SHUT robindahood-alerts/NVDA: SELL 4 NVDA 2030-12-20 122.5 C at 3, by ownership")
+    assert of(hook, "OPENED") == ["OPENED robindahood-alerts/NVDA: and it is closed again by now"]
+    (closed,) = of(hook, "CLOSED")
+    assert closed.startswith(
+        "CLOSED robindahood-alerts/NVDA: SELL 4 NVDA 2030-12-20 122.5 C at 3, by ownership"
+    )
 
 
 def test_what_happened_while_the_tracker_was_down_is_told_at_its_next_start(tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ def opened() -> dict[str, JsonValue]:
     return event("opened", alert="robin/NVDA", created_at="2025-11-18T11:59:00", quantity="4")
 
 
-def shut() -> dict[str, JsonValue]:
-    return event("shut", alert="robin/NVDA", created_at="2025-11-18T11:59:00", quantity="0")
+def closed() -> dict[str, JsonValue]:
+    return event("closed", alert="robin/NVDA", created_at="2025-11-18T11:59:00", quantity="0")
 
 
 def needs_you() -> dict[str, JsonValue]:
@@ -87,15 +87,18 @@ def test_an_opened_alert_is_told_with_fill_rule_and_holding() -> None:
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        (ALERT, "SHUT robin/NVDA: BUY 4 NVDA 2025-11-21 122.5 C at 2.5, by con_id"),
+        (ALERT, "CLOSED robin/NVDA: BUY 4 NVDA 2025-11-21 122.5 C at 2.5, by con_id"),
         (replace(ALERT, realized="-120.5"), "by con_id; realized -120.5"),
-        (replace(ALERT, closed_by="expired"), "SHUT robin/NVDA: its position went without a fill (expired)"),
-        (replace(ALERT, emptied=True), "SHUT robin/NVDA: its fill was assigned or corrected away"),
-        (None, "SHUT robin/NVDA: holds 0"),
+        (
+            replace(ALERT, closed_by="expired"),
+            "CLOSED robin/NVDA: its position went without a fill (expired)",
+        ),
+        (replace(ALERT, emptied=True), "CLOSED robin/NVDA: its fill was assigned or corrected away"),
+        (None, "CLOSED robin/NVDA: holds 0"),
     ],
 )
 def test_a_shut_alert_is_told_with_what_shut_it(facts: AlertDetails | None, words: str) -> None:
-    assert said(choice(facts).hear(shut(), NOON)).endswith(words)
+    assert said(choice(facts).hear(closed(), NOON)).endswith(words)
 
 
 def test_an_alert_that_the_book_does_not_show_is_told_all_the_same() -> None:
@@ -104,7 +107,7 @@ def test_an_alert_that_the_book_does_not_show_is_told_all_the_same() -> None:
 
 def test_an_alert_that_is_over_by_the_time_it_is_told_is_not_told_with_what_shut_it() -> None:
     text = said(choice(replace(ALERT, over=True, held="0")).hear(opened(), NOON))
-    assert text == "17:00:05 UTC OPENED robin/NVDA: and it is shut again by now"
+    assert text == "17:00:05 UTC OPENED robin/NVDA: and it is closed again by now"
 
 
 def test_a_fill_that_needs_a_person_is_grave_and_says_what_to_do() -> None:

@@ -54,7 +54,7 @@ class EventKind(StrEnum):
     FEE = "fee"
     OPENED = "opened"
     CHANGED = "changed"
-    SHUT = "shut"
+    CLOSED = "closed"
     NEEDS_YOU = "needs_you"
     SETTLED = "settled"
     """A person assigned or dismissed a fill."""
@@ -134,9 +134,9 @@ def order_total(order: OrderState | None, booked: BookedExecution) -> Decimal | 
 
 
 def compose(
-    book: LedgerState, state: AlertState, *, keep_open: bool, remove: bool, shut: bool, updated_at: datetime
+    book: LedgerState, state: AlertState, *, keep_open: bool, remove: bool, closed: bool, updated_at: datetime
 ) -> AlertUpdate:
-    """Return the absolute values for a record; `shut` says that its position is over.
+    """Return the absolute values for a record; `closed` says that its position is over.
 
     `keep_open` and `remove` are the closing policies `keep` and `remove`.
     """
@@ -145,10 +145,10 @@ def compose(
         return _emptied(state, updated_at)
     return AlertUpdate(
         state.alert,
-        keep_open or not shut,
+        keep_open or not closed,
         _last_order_update(book, _last_booked(book, found), state.alert, updated_at),
-        _position([stake for _, stake in found], shut),
-        remove=remove and shut,
+        _position([stake for _, stake in found], closed),
+        remove=remove and closed,
     )
 
 
@@ -218,17 +218,17 @@ def _remaining(order: OrderState | None, total: Decimal | None, totals: Totals) 
     return number(max(total - totals.filled, ZERO))
 
 
-def _position(stakes: list[AlertPosition], shut: bool) -> dict[str, Value]:
+def _position(stakes: list[AlertPosition], closed: bool) -> dict[str, Value]:
     live = [stake for stake in stakes if stake.quantity] or [max(stakes, key=lambda stake: stake.last)]
     size = sum((abs(stake.quantity) for stake in live), ZERO)
     cost = sum((abs(stake.quantity) * stake.avg_price for stake in live), ZERO)
-    closed = max(stakes, key=lambda stake: stake.last) if shut else None
+    end = max(stakes, key=lambda stake: stake.last) if closed else None
     return {
         "quantity": number(sum((stake.quantity for stake in live), ZERO)),
         "avg_price": number(cost / size if size else live[-1].avg_price),
         "opened_at": instant(min(stake.opened_at for stake in live)),
-        "closed_at": instant(closed.closed_at) if closed is not None else None,
-        "closed_by": closed.closed_by if closed is not None else None,
+        "closed_at": instant(end.closed_at) if end is not None else None,
+        "closed_by": end.closed_by if end is not None else None,
         "shared_with": sorted({name for stake in live for name in stake.shared_with}),
     }
 
@@ -239,7 +239,7 @@ def order_shown(execution: Execution) -> str:
     return broker_order_text(key) if key is not None else f"{execution.account} {execution.exec_id}"
 
 
-def show(
+def queue_update(
     book: LedgerState, alert: AlertId, touched: Iterable[ContractKey], policy: ClosingPolicy, frame: Frame
 ) -> list[TrackerEvent]:
     """Put what an alert must show into the outbox; tell nothing where it shows that already.
@@ -249,21 +249,21 @@ def show(
     state = book.get(ALERTS, alert_text(alert)) or AlertState(alert)
     if state.successor is not None:
         return []
-    was_open = state.shown is not None and not state.shut
+    was_open = state.shown is not None and not state.closed
     state = replace(state, contracts=tuple(dict.fromkeys((*state.contracts, *touched))))
     stakes = stakes_of(book, state)
     if state.shown is None and not stakes:
         return []
     over = all(not stake.quantity for _, stake in stakes)
-    doubted = over and not state.shut and any(_contradicted(book, *owned) for owned in stakes)
-    shut = over and not doubted
-    state = replace(state, shut=shut, doubted=doubted)
+    doubted = over and not state.closed and any(_contradicted(book, *owned) for owned in stakes)
+    closed = over and not doubted
+    state = replace(state, closed=closed, doubted=doubted)
     update = compose(
         book,
         state,
         keep_open=policy is ClosingPolicy.KEEP and bool(stakes),
         remove=policy is ClosingPolicy.REMOVE,
-        shut=shut,
+        closed=closed,
         updated_at=frame.received_at,
     )
     before = state.shown
@@ -271,24 +271,24 @@ def show(
         book.put(ALERTS, state)
         return []
     events: list[TrackerEvent] = []
-    if state.removed and not shut:
+    if state.removed and not closed:
         events.append(_reopened(book, stakes, frame))
     order = state.order
     if stakes:
         order = order_shown(_last_booked(book, stakes).execution)
     book.put(ALERTS, replace(state, shown=update, order=order, removed=update.remove))
     book.put(OUTBOX, Delivery(update, frame.seq, frame.received_at))
-    if shut:
-        kind = EventKind.SHUT if was_open else EventKind.CHANGED
+    if closed:
+        kind = EventKind.CLOSED if was_open else EventKind.CHANGED
     else:
         kind = EventKind.CHANGED if was_open else EventKind.OPENED
     quantity = sum((stake.quantity for _, stake in stakes), ZERO)
     what = {"alert": alert.name, "created_at": alert.created_at, "quantity": str(quantity)}
-    if shut and not was_open and _opened_since(before, update):
+    if closed and not was_open and _opened_since(before, update):
         return [
             *events,
             TrackerEvent(EventKind.OPENED, frame.received_at, what),
-            TrackerEvent(EventKind.SHUT, frame.received_at, what),
+            TrackerEvent(EventKind.CLOSED, frame.received_at, what),
         ]
     return [*events, TrackerEvent(kind, frame.received_at, what)]
 

@@ -26,7 +26,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from tracker.core.alert_updates import ClosingPolicy, EventKind, TrackerEvent, about, show, stakes_of
+from tracker.core.alert_updates import ClosingPolicy, EventKind, TrackerEvent, about, queue_update, stakes_of
 from tracker.core.completeness import BROKEN, RESTORED, Completeness
 from tracker.core.expirations import Expirations
 from tracker.core.journal_entries import (
@@ -170,7 +170,7 @@ class Ledger:
                 self._tell(EventKind.NEEDS_YOU, frame, booked, booked.attention.value)
         self._undecided.clear()
         for alert, contracts in self._dirty.items():
-            self._events += show(self._book, alert, contracts, self._policy, frame)
+            self._events += queue_update(self._book, alert, contracts, self._policy, frame)
         self._dirty.clear()
         events, self._events = self._events, []
         return events
@@ -426,13 +426,13 @@ class Ledger:
         contracts = dict.fromkeys((*state.contracts, *self._dirty.get(state.alert, ())))
         return replace(state, contracts=tuple(contracts))
 
-    def _hand_on(self, frame: Frame, state: AlertState, heir: AlertState) -> None:
-        contracts = tuple(dict.fromkeys((*heir.contracts, *state.contracts)))
-        self._book.put(ALERTS, replace(state, successor=heir.alert))
-        self._book.put(ALERTS, replace(heir, contracts=contracts))
+    def _hand_on(self, frame: Frame, state: AlertState, successor: AlertState) -> None:
+        contracts = tuple(dict.fromkeys((*successor.contracts, *state.contracts)))
+        self._book.put(ALERTS, replace(state, successor=successor.alert))
+        self._book.put(ALERTS, replace(successor, contracts=contracts))
         for key in contracts:
             self._holdings.refold(key)
-        what = {"alert": heir.alert.name, "created_at": heir.alert.created_at}
+        what = {"alert": successor.alert.name, "created_at": successor.alert.created_at}
         self._events.append(TrackerEvent(EventKind.TAKEN_OVER, frame.received_at, what))
 
     def _gone(self, alert: AlertId) -> None:

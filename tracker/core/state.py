@@ -221,7 +221,7 @@ class AlertState(Struct, frozen=True):
     shown: AlertUpdate | None = None
     order: str = ""
     """The order that `shown` tells of, as `broker_order_text`; empty where it has no key."""
-    shut: bool = False
+    closed: bool = field(default=False, name="shut")
     removed: bool = False
     successor: AlertId | None = None
     """The newer record of the same contract that took over."""

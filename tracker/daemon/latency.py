@@ -12,7 +12,7 @@ from datetime import datetime
 from tracker.core.alert_updates import EventKind, TrackerEvent, instant
 from tracker.core.model import AlertUpdate, JsonValue, Outcome
 
-_NEWS = (EventKind.OPENED, EventKind.CHANGED, EventKind.SHUT)
+_NEWS = (EventKind.OPENED, EventKind.CHANGED, EventKind.CLOSED)
 
 
 class FrameToFile:

@@ -243,7 +243,7 @@ def in_short(news: Flat) -> str:
     side, status, filled = (news.get(f"last_order_update.{key}") for key in ("side", "status", "filled_qty"))
     so_far = " so far" if status == "PARTIALLY_FILLED" else ""
     return (
-        f"{'open' if news.get('open') else 'shut'}, {_value(news.get('position.quantity'))} held,"
+        f"{'open' if news.get('open') else 'closed'}, {_value(news.get('position.quantity'))} held,"
         f" {'bought' if side == 'BUY' else 'sold'} {_value(filled)}{so_far}"
     )
 

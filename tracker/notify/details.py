@@ -35,9 +35,9 @@ class AlertDetails:
     held: str
     average: str
     over: bool
-    """It is shut by now, so that fill is not the one that opened it."""
+    """It is closed by now, so that fill is not the one that opened it."""
     closed_by: str
-    """`expired` where no fill shut it; empty otherwise."""
+    """`expired` where no fill closed it; empty otherwise."""
     realized: str
     """Profit of the order as far as the broker has told it; empty before."""
     emptied: bool

@@ -81,8 +81,8 @@ class Choice:
             self._unproven_since = now
         if kind == "opened":
             return [self._news(now, self._opened(event, now))]
-        if kind == "shut":
-            return [self._news(now, self._shut(event, now))]
+        if kind == "closed":
+            return [self._news(now, self._closed(event, now))]
         if kind == "needs_you":
             return [self._news(now, self._needs_you(event, now), grave=True)]
         return []
@@ -129,20 +129,20 @@ class Choice:
         if facts is None:
             return f"OPENED {name}: holds {event.get('quantity')}"
         if facts.over:
-            return f"OPENED {name}: and it is shut again by now"
+            return f"OPENED {name}: and it is closed again by now"
         words = f"{facts.fill.what}, by {facts.rule}; holds {facts.held} at {facts.average}"
         return f"OPENED {name}: {words}{_late(facts.fill, now)}"
 
-    def _shut(self, event: Mapping[str, JsonValue], now: datetime) -> str:
+    def _closed(self, event: Mapping[str, JsonValue], now: datetime) -> str:
         facts, name = self._alert(event)
         if facts is None:
-            return f"SHUT {name}: holds {event.get('quantity')}"
+            return f"CLOSED {name}: holds {event.get('quantity')}"
         if facts.emptied:
-            return f"SHUT {name}: its fill was assigned or corrected away"
+            return f"CLOSED {name}: its fill was assigned or corrected away"
         if facts.closed_by:
-            return f"SHUT {name}: its position went without a fill ({facts.closed_by})"
+            return f"CLOSED {name}: its position went without a fill ({facts.closed_by})"
         realized = f"; realized {facts.realized}" if facts.realized else ""
-        return f"SHUT {name}: {facts.fill.what}, by {facts.rule}{realized}{_late(facts.fill, now)}"
+        return f"CLOSED {name}: {facts.fill.what}, by {facts.rule}{realized}{_late(facts.fill, now)}"
 
     def _alert(self, event: Mapping[str, JsonValue]) -> tuple[AlertDetails | None, str]:
         name = str(event.get("alert"))

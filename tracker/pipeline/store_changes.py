@@ -79,19 +79,23 @@ class StoreChanges:
             elif shown is not None and state.shown is not None and not shown.agrees(state.shown):
                 # It had been taken out.
                 undone.append(state)
-            elif state.successor is None and not state.shut and (heir := self._heir(state)) is not None:
-                notes.append(RecordReplaced(state.alert, heir.id))
+            elif (
+                state.successor is None
+                and not state.closed
+                and (successor := self._successor(state)) is not None
+            ):
+                notes.append(RecordReplaced(state.alert, successor.id))
         notes += self._rematches()
         return StoreDifferences(notes, undone)
 
     def _missing(self, state: AlertState) -> Entry:
         """Tell what became of a record that is no longer there: replaced by a like one, or gone."""
-        heir = self._heir(state)
-        if heir is None:
+        successor = self._successor(state)
+        if successor is None:
             return RecordGone(state.alert)
-        return RecordReplaced(state.alert, heir.id)
+        return RecordReplaced(state.alert, successor.id)
 
-    def _heir(self, state: AlertState) -> Alert | None:
+    def _successor(self, state: AlertState) -> Alert | None:
         """Return the newer record of the same alerter, ticker and contract."""
         for holding, stake in stakes_of(self._book, state):
             booked = self._book.get(EXECUTIONS, f"{holding.account} {stake.last_exec_id}")

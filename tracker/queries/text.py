@@ -290,7 +290,7 @@ def _reads_as(read: Mapping[str, Any]) -> str:
 
 
 def _shows(update: Mapping[str, Any] | None) -> str:
-    """Say what a record shows: open or shut, what is held, the state of its last order."""
+    """Say what a record shows: open or closed, what is held, the state of its last order."""
     if update is None:
         return "the record was taken out; the journal keeps it whole"
     parts = ["removed" if update.get("remove") else "open" if update["open"] else "not open"]

@@ -208,7 +208,7 @@ def _state(state: AlertState | None) -> str:
         return "removed"
     if state.gone:
         return "gone"
-    return "shut" if state.shut else "open"
+    return "closed" if state.closed else "open"
 
 
 def _in_store(alert: Alert | None, state: AlertState | None, store: StoreNow) -> Json:

@@ -31,7 +31,7 @@ _NEWS_FOR: Final[Mapping[str, frozenset[str]]] = {
     "fee": frozenset({"fills"}),
     "opened": frozenset({"alerts", "fills", "inbox"}),
     "changed": frozenset({"alerts", "fills", "inbox"}),
-    "shut": frozenset({"alerts", "fills", "inbox"}),
+    "closed": frozenset({"alerts", "fills", "inbox"}),
     "written": frozenset({"alerts"}),
     "taken_over": frozenset({"alerts"}),
     "needs_you": frozenset({"inbox", "fills"}),

@@ -214,7 +214,7 @@ def _position_differs(held: HeldView, quantity: Decimal) -> Discrepancy:
 
 
 def _without_alert(held: HeldView, records: Sequence[RecordView]) -> Iterator[Discrepancy]:
-    """Find what was opened since and belongs to no alert although a shut one names the contract."""
+    """Find what was opened since and belongs to no alert although a closed one names the contract."""
     free = held.quantity - _owned(held)
     before = held.base if held.base * held.quantity > 0 else ZERO
     if free * held.quantity <= 0 or abs(free) <= abs(before):
@@ -254,7 +254,7 @@ def _alerts(comparison: SideBySide) -> Iterator[Discrepancy]:
         elif record.shown.open and alert not in live:
             yield _open_without(record, comparison)
         elif alert in live and not record.shown.open:
-            yield _shut_with(record, live[alert])
+            yield _closed_but_owning(record, live[alert])
 
 
 def _quantity(alert: AlertId, view: DecidedView, held: Sequence[HeldView]) -> Iterator[Discrepancy]:
@@ -355,7 +355,7 @@ def _open_without(record: RecordView, comparison: SideBySide) -> Discrepancy:
     )
 
 
-def _shut_with(record: RecordView, held: Sequence[HeldView]) -> Discrepancy:
+def _closed_but_owning(record: RecordView, held: Sequence[HeldView]) -> Discrepancy:
     return Discrepancy(
         DiscrepancyKind.POSITION_WITHOUT_OPEN_ALERT,
         record.alert.id.name,
