@@ -4,7 +4,7 @@ Owns the expectation. It learns which frames were taken in and which alerts the 
 looks everything else up at the broker: no fact of it comes from the tracker's own reading, and it keeps no
 sums. Only the rule table of `match_execution` is shared.
 
-From the design, and nothing else: a fill is matched when it is taken in, or later when an alert appears; the
+From the rules, and nothing else: a fill is matched when it is taken in, or later when an alert appears; the
 parts that open belong to the alerts that matched, together; a closing part is taken from what the order
 names, else from the oldest; a newer record of the same contract takes over what is owned.
 """

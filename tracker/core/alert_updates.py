@@ -1,7 +1,7 @@
 """Compose the values that a record must show, from the rows of the book.
 
-Owns the shape of `last_order_update` and `position` (see "What is written to an alert" in the design). It
-never computes a quantity from what a file says.
+Owns the shape of `last_order_update` and `position`; "What a record shows" in MATCHING.md explains each key.
+It never computes a quantity from what a file says.
 """
 
 from __future__ import annotations

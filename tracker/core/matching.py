@@ -4,7 +4,7 @@ Owns the rules below and the reason for every candidate that is not meant. Pure:
 clock, and its answer does not depend on the order of the candidates. It never lets a fill cross into
 another symbol, from stock to option or from call to put, whatever an order's reference or a conid says.
 
-Rules, strongest first (`design.md`, "Matching"):
+Rules, strongest first:
 
     order_ref  the order's reference is ALERTER/TICKER: exclusive, whatever the record's age
     con_id     the fill's conId is one of the record's option conids

@@ -411,7 +411,7 @@ Match: TypeAlias = Matched | Unmatched | Ambiguous
 class AlertUpdate(Struct, frozen=True):
     """State the absolute values that one record must show; the outbox's row.
 
-    `last_order_update` and `position` are JSON-ready and hold exactly the keys of `design.md`, in order;
+    `last_order_update` and `position` are JSON-ready, their keys in the order of `core.alert_updates`;
     None leaves what the record has. `remove` takes the record out instead (closing.policy = remove).
     """
 

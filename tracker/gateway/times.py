@@ -162,8 +162,8 @@ def zone_named(name: str) -> tzinfo | None:
 def execution_time(text: str, login_zone: tzinfo) -> datetime | None:
     """Read an execution time into aware UTC; None where the text cannot be read.
 
-    Forms (protocol.md 8.3): `20230224  12:04:56` is in the zone of the TWS login, which only the caller
-    knows; `20231116-12:15:35` is UTC; a zone behind either form rules; a bare number counts from the epoch.
+    Forms, as recorded: `20230224  12:04:56` is in the zone of the TWS login, which only the caller knows;
+    `20231116-12:15:35` is UTC; a zone behind either form rules; a bare number counts from the epoch.
     """
     match = _TIME.fullmatch(text.strip())
     if match is None:
