@@ -7,11 +7,13 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -19,7 +21,9 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from tests.support.daemon_rig import Rig, record
+from tests.support.free_ports import free_port
 from tests.support.project import PROJECT
+from tests.test_tidy import MAY_IMPORT, OUTER
 from tracker.cli import main
 from tracker.cli.commands import COMMANDS
 from tracker.config.loader import load
@@ -29,16 +33,21 @@ from tracker.core.expiry import read_expiry
 from tracker.core.model import Rule
 
 PAGES: Final = sorted(
-    path
-    for path in (*PROJECT.glob("*.md"), *(PROJECT / "tracker").rglob("*.md"))
-    if path.name != "LICENSE.md"
+    (*PROJECT.glob("*.md"), *(PROJECT / "tracker").rglob("*.md"), *(PROJECT / "scripts").rglob("*.md"))
 )
 TEXTS: Final = {path.relative_to(PROJECT).as_posix(): path.read_text("utf-8") for path in PAGES}
 README: Final = TEXTS["README.md"]
+ARCHITECTURE: Final = TEXTS["ARCHITECTURE.md"]
 MATCHING: Final = TEXTS["tracker/core/MATCHING.md"]
 PROTOCOL: Final = TEXTS["tracker/status/PROTOCOL.md"]
 LEFT_OUT: Final = "..."
 """A line that stands for any number of lines."""
+LONGEST_README: Final = 1_500
+"""Words, those of samples and tables included."""
+INSTALL: Final = "~/order-tracker/venv/bin/pip install --quiet '.[watch]'"
+"""The one command of the README's way that is not run here but in test_packaging, since it takes long."""
+SHELL: Final = ("alert", "cd", "cp", "curl", "mkdir", "printf", "python3")
+"""What the pages' commands begin with beside `tracker` and the project's own scripts."""
 
 
 class Session(NamedTuple):
@@ -116,32 +125,132 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     return Played(kept, printed.splitlines()[:-1], json.loads((kept / "alerts.json").read_text()))
 
 
-def test_the_readme_shows_the_demo_as_it_is(played: Played) -> None:
+def test_readme_shows_the_demo(played: Played) -> None:
     check_shown(output_of("scripts/demo"), played.lines)
 
 
-def test_the_readme_shows_an_account_as_it_is(played: Played) -> None:
-    command = "tracker why robindahood-alerts/NVDA"
-    printed = run_tracker(played.folder, *command.split()[1:], "--settings", "settings.toml")
-    check_shown(output_of(command), printed.splitlines())
+def test_readme_is_short() -> None:
+    assert len(README.split()) <= LONGEST_README
 
 
-def test_both_one_command_scripts_are_in_the_readme() -> None:
-    for script in ("scripts/demo", "scripts/test"):
-        assert [one.page for one in SESSIONS if one.command == script] == ["README.md"]
-        assert os.access(PROJECT / script, os.X_OK)
+class Terminal:
+    """A shell that somebody opens beside the README and pastes one block of it into."""
+
+    def __init__(self, commands: str, environment: Mapping[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                ["bash", "-ec", commands],
+                cwd=PROJECT,
+                env=dict(environment),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def said(self) -> str:
+        return self._log.read_text("utf-8")
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Return once it holds; AssertionError with what was printed where it does not within a minute."""
+        end = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < end, self.said()
+            assert self._process.poll() is None, self.said()
+            time.sleep(0.05)
+
+    def finish(self) -> str:
+        """Wait for the last command; returns what all of them printed."""
+        assert self._process.wait(timeout=60) == 0, self.said()
+        return self.said()
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C and wait for the end."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGINT)
+        self._process.wait(timeout=30)
 
 
-def test_the_readme_shows_the_status_as_it_is(tmp_path: Path) -> None:
-    """Also: every word that the status socket answers to is documented, and no other, and so is HTTP."""
+def blocks_of(heading: str) -> list[list[str]]:
+    """Return the commands of each console block below a heading of the README."""
+    text = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```console\n(.*?)^```", text, re.M | re.S)
+    return [re.findall(r"^\$ (.+)$", block, re.M) for block in blocks]
 
-    async def story() -> tuple[str, dict[str, Any]]:
+
+def newcomers_environment(folder: Path, port: int) -> dict[str, str]:
+    """Return the variables of somebody with an empty home and a `python3`, beside whom other tests run."""
+    programs = folder / "programs"
+    programs.mkdir()
+    (programs / "python3").symlink_to(sys.executable)
+    home = folder / "home"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL"))}
+    return {
+        **kept,
+        "HOME": str(home),
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "TRACKER_GATEWAY__PORT": str(port),
+        "TRACKER_STATUS__PORT": str(free_port()),
+    }
+
+
+def install_here(home: Path) -> None:
+    """Give the new environment this project's `tracker` in place of an installed one."""
+    program = home / "order-tracker/venv/bin/tracker"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{PROJECT}" exec "{sys.executable}" -m tracker "$@"\n')
+    program.chmod(0o755)
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_readme_can_be_followed(tmp_path: Path) -> None:
+    """Every command of "Run it" works as it stands, one terminal for each block, and prints what is shown."""
+    install, gateway, run, ask = blocks_of("Run it")
+    port = free_port()
+    environment = newcomers_environment(tmp_path, port)
+    home = Path(environment["HOME"])
+
+    def terminal(name: str, commands: list[str]) -> Terminal:
+        return Terminal("\n".join(commands), environment, tmp_path / f"{name}.txt")
+
+    assert INSTALL in install
+    terminal("install", [line for line in install if line != INSTALL]).finish()
+    install_here(home)
+    last = gateway.pop()
+    assert "--port 4002 " in last
+    paper = terminal("gateway", [*gateway, "exec " + last.replace("4002", str(port))])
+    paper.wait_for(lambda: "paper gateway on" in paper.said())
+    tracker = terminal("run", [*run[:-1], "exec " + run[-1]])
+    paper.wait_for(lambda: "scenario is over" in paper.said())
+    written = home / "order-tracker/data/alerts/alerts.json"
+    tracker.wait_for(lambda: '"realized_pnl": 5' in written.read_text("utf-8"))
+    printed = terminal("ask", ask).finish().splitlines()
+    tracker.interrupt()
+    paper.interrupt()
+
+    second = printed.index("robindahood-alerts/NVDA")
+    check_shown(output_of("tracker status"), printed[:second])
+    check_shown(output_of("tracker why robindahood-alerts/NVDA"), printed[second:])
+
+
+def test_one_command_scripts_are_shown() -> None:
+    """The demo for who looks at it, checks and tests for who changes it."""
+    shown = {one.command: one.page for one in SESSIONS if one.command.startswith("scripts/")}
+    assert shown == {
+        "scripts/demo": "README.md",
+        "scripts/check": "CONTRIBUTING.md",
+        "scripts/test": "CONTRIBUTING.md",
+    }
+
+
+def test_status_socket_is_documented(tmp_path: Path) -> None:
+    """Every word that it answers to and no other, every field of `status`, and HTTP."""
+
+    async def story() -> dict[str, Any]:
         async with Rig(tmp_path) as rig:
             rig.write({"robindahood-alerts": {"NVDA": record()}})
             await rig.start()
             await rig.idle()
-            port = str(rig.status_port)
-            printed = await asyncio.to_thread(run_tracker, tmp_path, "status", "--status.port", port)
             reader, writer = await asyncio.open_connection("127.0.0.1", rig.status_port)
             writer.write(b"help\n")
             answer = json.loads(await reader.readline())
@@ -151,14 +260,9 @@ def test_the_readme_shows_the_status_as_it_is(tmp_path: Path) -> None:
                 fetched = await asyncio.to_thread(urllib.request.urlopen, url, timeout=10)
                 assert json.loads(fetched.read())["ok"] is True
                 fetched.close()
-            return printed, {**answer, "status": await rig.status()}
+            return {**answer, "status": await rig.status()}
 
-    printed, answer = asyncio.run(story())
-    shown = output_of("tracker status")
-    assert shown[0] == printed.splitlines()[0]
-    labels = [line[:20].rstrip() for line in printed.splitlines()[1:] if not line.startswith(" ")]
-    for line in shown[1:]:
-        assert line == LEFT_OUT or line[:20].rstrip() in labels
+    answer = asyncio.run(story())
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", PROTOCOL.partition("\n## ")[0], re.M)
     table = re.findall(r"\w+", " ".join(rows))
     assert sorted(table) == sorted(answer["commands"])
@@ -166,13 +270,13 @@ def test_the_readme_shows_the_status_as_it_is(tmp_path: Path) -> None:
         assert f"`{field}`" in PROTOCOL
 
 
-def test_every_command_is_in_the_readme_and_no_other() -> None:
+def test_readme_lists_every_command() -> None:
     table = re.findall(r"^\| `tracker (\w+)` \|", README, re.M)
     assert sorted(table) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda one: one.command)
-def test_commands_in_the_pages_can_be_given(session: Session, tmp_path: Path) -> None:
+def test_commands_shown_are_accepted(session: Session, tmp_path: Path) -> None:
     """The command is there, and knows the flags and settings it is given."""
     program, *arguments = shlex.split(session.command)
     if program == "tracker":
@@ -181,10 +285,11 @@ def test_commands_in_the_pages_can_be_given(session: Session, tmp_path: Path) ->
         empty = tmp_path / "settings.toml"
         empty.touch()
         load(given.flags, str(empty))
-    elif "/" in program:
+    elif program.startswith("scripts/"):
         assert os.access(PROJECT / program, os.X_OK)
     else:
-        assert program in ("pipx", "printf", "curl"), "a page names a program that this test knows nothing of"
+        installing = re.fullmatch(rf"{re.escape(INSTALL).replace('watch', '[a-z]+')}", session.command)
+        assert installing or program.partition("=")[0] in SHELL
 
 
 def test_settings_toml_names_every_setting() -> None:
@@ -195,7 +300,7 @@ def test_settings_toml_names_every_setting() -> None:
     assert "settings.toml](settings.toml)" in README
 
 
-def test_pages_name_no_setting_that_is_not_there() -> None:
+def test_settings_named_in_pages_exist() -> None:
     known = {f"{section}.{key}" for section, keys in KEYS.items() for key in keys}
     named = {
         (page, name)
@@ -207,7 +312,7 @@ def test_pages_name_no_setting_that_is_not_there() -> None:
     assert {(page, name) for page, name in named if name not in known} == set()
 
 
-def test_every_key_that_is_written_is_explained(played: Played) -> None:
+def test_every_written_key_is_explained(played: Played) -> None:
     """From a file that the tracker wrote."""
     shown = played.alerts["robindahood-alerts"]["NVDA"]
     for key in ("open", "last_order_update", "position", *shown["last_order_update"], *shown["position"]):
@@ -223,7 +328,7 @@ def test_every_rule_is_explained() -> None:
     assert re.findall(r"^\| `(\w+)` \| (?:the|symbol,)", MATCHING, re.M)[: len(rules)] == rules
 
 
-def test_every_event_is_explained_and_no_other() -> None:
+def test_every_event_is_explained() -> None:
     """Those of the core, and those that the daemon itself publishes."""
     published = {
         name
@@ -236,7 +341,7 @@ def test_every_event_is_explained_and_no_other() -> None:
     assert sorted(explained) == sorted(published | {kind.value for kind in EventKind})
 
 
-def test_expiries_are_read_as_the_page_says() -> None:
+def test_expiries_are_read_as_shown() -> None:
     (sentence,) = re.findall(r"^(`1121`.*?) are one day", MATCHING, re.M | re.S)
     forms = re.findall(r"`([^`]+)`", sentence)
     assert len(forms) >= 5
@@ -269,6 +374,40 @@ def test_every_page_is_linked() -> None:
         for target in re.findall(r"\]\(([^)\s]+)\)", text)
     }
     assert [page for page in TEXTS if page != "README.md" and (PROJECT / page).resolve() not in linked] == []
+
+
+def test_packages_are_in_the_architecture() -> None:
+    """Each with what it may import, as the tidy test enforces it."""
+    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*?) *\|$", ARCHITECTURE, re.M))
+    parts = {path.stem for path in (PROJECT / "tracker").iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert set(rows) == parts - {"__init__", "__main__", "__pycache__"}
+    for name, cell in rows.items():
+        if name in OUTER and name not in MAY_IMPORT:
+            assert cell == "outermost"
+        elif name in MAY_IMPORT:
+            assert set(re.findall(r"`(\w+)`", cell)) == MAY_IMPORT[name] - {name}, name
+        else:
+            assert cell == "any but the outermost"
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_named_files_exist(page: str) -> None:
+    named = re.findall(r"`((?:tracker|tests|scripts|\.ci)/[\w./]*)", TEXTS[page])
+    assert named
+    assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+def test_no_page_outside_is_referred_to() -> None:
+    """What code and pages call by its file's name is in the repository."""
+    here = {path.name for path in PAGES}
+    wrong = [
+        (path.relative_to(PROJECT).as_posix(), name)
+        for folder in ("tracker", "tests", "scripts")
+        for path in (PROJECT / folder).rglob("*.py")
+        for name in re.findall(r"\b\w+\.md\b", path.read_text("utf-8"))
+        if name not in here
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("page", TEXTS)

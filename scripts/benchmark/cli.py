@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="small sizes, no limits: a smoke run")
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    forms.add_argument("--markdown", action="store_true", help="print the table as the README has it")
+    forms.add_argument("--markdown", action="store_true", help="print the table as BENCH.md has it")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the figures as well")
     parser.add_argument(
         "--only", action="append", choices=ROWS, metavar="ROW", help=f"one of {', '.join(ROWS)}; repeatable"

@@ -36,7 +36,7 @@ def columns(rows: Sequence[Sequence[str]], left: Collection[int]) -> str:
 
 
 def markdown(figures: Sequence[Figure]) -> str:
-    """Return the table as the README has it."""
+    """Return the table as BENCH.md has it."""
     rows = [_HEADS, ("---",) * len(_HEADS), *map(_cells, figures)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
