@@ -1,23 +1,27 @@
-"""Build from settings the parts that the daemon and the commands beside it share.
+"""Build from settings what the daemon and the commands beside it share.
 
-Owns how settings become an alert store and a pump. It starts nothing, opens no journal and reads no file.
+Owns how settings become locks, journal, alert store and pump, and in which order they are opened and closed.
+It starts no task, and decides nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
+
+from loguru import logger
 
 from tracker.clock import now
 from tracker.config.settings import Settings, SettingsError
 from tracker.core.alert_updates import ClosingPolicy, TrackerEvent
 from tracker.core.alerters import AlerterNames
 from tracker.core.matching import match_execution
-from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
-from tracker.core.ports import Shown
+from tracker.core.model import StoreUnavailable
 from tracker.core.state import LedgerState
 from tracker.gateway.decode import fact_of
 from tracker.gateway.link import LinkOptions
@@ -26,69 +30,57 @@ from tracker.logs import mask
 from tracker.notify.apprise_services import CannotNotify, Service, open_services
 from tracker.notify.details import Details
 from tracker.notify.messages import Choice
-from tracker.pipeline.pump import OnWritten, Pump
+from tracker.pipeline.delivery import OnWritten
+from tracker.pipeline.pump import Pump
 from tracker.queries import gaps
 from tracker.queries.socket_commands import QueryContext
 from tracker.stores.alert_file import AlertFile
+from tracker.stores.alert_stores import AlertStores, StorePort
 from tracker.stores.alerter_stores import AlerterStores
+from tracker.stores.lock import FileLock
 
 if TYPE_CHECKING:
     from tracker.notify.sender import Notifier
 
 
-class AlertStores:
-    """Serve alerts.json with what the two read-only alerter stores add to it."""
+@dataclass(frozen=True, slots=True)
+class OpenedFiles:
+    """Hold what one process keeps open, its locks included."""
 
-    def __init__(
-        self,
-        alerts: AlertFile,
-        alerters: AlerterStores,
-    ) -> None:
-        self.alerts_file = alerts
-        self._alerters = alerters
-        self.looks = 0
-        """How often `refresh` came to an end, well or not; a thread that hangs in the disk lets it stand."""
-        self._looking = False
+    settings: Settings
+    names: AlerterNames
+    store: StorePort
+    journal: Journal
+    worker: ThreadPoolExecutor
+    """One thread, for the store's I/O."""
 
-    def refresh(self) -> bool:
-        self._looking = True
-        try:
-            return self._refresh()
-        finally:
-            self._looking = False
-            self.looks += 1
 
-    def unchanged(self) -> bool:
-        # A look that does not end tells of a disk that hangs, and this one would hang with it.
-        return not self._looking and self._alerters.unchanged() and self.alerts_file.unchanged()
+@contextmanager
+def opened(settings: Settings, holder: str, *, writes: bool = True) -> Iterator[OpenedFiles]:
+    """Take both locks and open journal and store; all is closed, in order, when the block ends.
 
-    def _refresh(self) -> bool:
-        added = self._alerters.refresh()
-        if added:
-            self.alerts_file.enrich_again()
-        merged = self.alerts_file.settle()
-        return self.alerts_file.refresh() or merged or added
+    `holder` tells others who has the locks. Without `writes` the journal is opened for reading and the store
+    is not tested. Raises Locked, StoreRefused, JournalFailed.
+    """
+    names = names_of(settings)
+    store = alert_stores(settings, names)
+    with ExitStack() as stack:
+        stack.enter_context(FileLock(settings.stores.journal, holder))
+        stack.enter_context(store.hold(holder))
+        if writes:
+            store.check()
+        journal = Journal(settings.stores.journal, read_only=not writes)
+        stack.callback(journal.close)
+        stack.callback(_close, store)
+        worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
+        yield OpenedFiles(settings, names, store, journal, worker)
 
-    def alerts(self) -> Sequence[Alert]:
-        return self.alerts_file.alerts()
 
-    def candidates(self, execution: Execution) -> Sequence[Alert]:
-        return self.alerts_file.candidates(execution)
-
-    def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
-        return self.alerts_file.apply(updates)
-
-    def prepare(self, updates: Sequence[AlertUpdate]) -> None:
-        self.alerts_file.prepare(updates)
-
-    def shown(self, alert: AlertId) -> Shown | None:
-        return self.alerts_file.shown(alert)
-
-    def record(self, alert: AlertId) -> str | None:
-        return self.alerts_file.record(alert)
-
-    def restore(self, alert: AlertId, text: str) -> bool:
-        return self.alerts_file.restore(alert, text)
+def _close(store: StorePort) -> None:
+    try:
+        store.close()
+    except StoreUnavailable as error:
+        logger.warning("the alert store could not be closed well: {}", error)
 
 
 def names_of(settings: Settings) -> AlerterNames:
@@ -96,10 +88,7 @@ def names_of(settings: Settings) -> AlerterNames:
     return AlerterNames((one.name, one.title, one.aliases) for one in settings.alerters)
 
 
-def alert_stores(
-    settings: Settings,
-    names: AlerterNames,
-) -> AlertStores:
+def alert_stores(settings: Settings, names: AlerterNames) -> StorePort:
     """Return the alert store; nothing is read before its first `refresh`."""
     stores, zone = settings.stores, settings.store_zone()
     alerters = AlerterStores(stores.contracts, stores.stocks, zone=zone, names=names, now=now)
@@ -107,11 +96,11 @@ def alert_stores(
     return AlertStores(file, alerters)
 
 
-def ground(settings: Settings, store: AlertStores, names: AlerterNames) -> QueryContext:
+def query_context(settings: Settings, store: StorePort, names: AlerterNames) -> QueryContext:
     """Return what questions about fills and alerts are answered from."""
 
     def trouble() -> str:
-        away = store.alerts_file.trouble
+        away = store.trouble
         return away[1] if away is not None else ""
 
     return QueryContext(
@@ -144,25 +133,22 @@ def link_options(settings: Settings) -> LinkOptions:
 
 
 def make_pump(
-    settings: Settings,
-    journal: Journal,
-    store: AlertStores,
-    names: AlerterNames,
-    worker: Executor,
+    files: OpenedFiles,
     *,
     on_event: Callable[[TrackerEvent], None] = lambda event: None,
     on_written: OnWritten = lambda updates, outcomes, at: None,
     want_sweep: Callable[[str], None] = lambda reason: None,
 ) -> Pump:
-    """Return the pump between a journal and an alert store."""
+    """Return the pump between the journal and the alert store."""
+    settings = files.settings
     early = timedelta(seconds=settings.matching.early_fill)
     return Pump(
-        journal,
-        store,
+        files.journal,
+        files.store,
         partial(fact_of, login_zone=settings.login_zone()),
-        partial(match_execution, early_fill=early, names=names),
+        partial(match_execution, early_fill=early, names=files.names),
         now=now,
-        worker=worker,
+        worker=files.worker,
         policy=ClosingPolicy(settings.closing.policy),
         accounts=settings.gateway.accounts,
         zone=settings.login_zone(),
@@ -174,15 +160,15 @@ def make_pump(
 
 
 def open_urls(settings: Settings) -> list[Service]:
-    """Open whom to tell; raises SettingsError, which never repeats a url."""
+    """Open the services that are notified; raises SettingsError, which never repeats a url."""
     try:
         return open_services(settings.notify.urls)
     except CannotNotify as error:
         raise SettingsError([f"{settings.origin('notify', 'urls')}: {error}"]) from None
 
 
-def make_courier(settings: Settings, services: Sequence[Service], book: LedgerState) -> Notifier:
-    """Return what tells people of the events; it does nothing before its `start`."""
+def make_notifier(settings: Settings, services: Sequence[Service], book: LedgerState) -> Notifier:
+    """Return what notifies people of events; it does nothing before its `start`."""
     from tracker.gateway.error_codes import planned_reset
     from tracker.notify.sender import Notifier
 

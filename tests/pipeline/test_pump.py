@@ -18,11 +18,11 @@ from msgspec.structs import replace
 
 from tests.support.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
 from tests.support.facts import NVDA, exec_id, execution
-from tracker import wiring
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.model import AlertUpdate, Matched, Outcome, StoreUnavailable
 from tracker.core.state import EXECUTIONS, OUTBOX
 from tracker.journal.journal import Journal, JournalFailed
+from tracker.stores.alert_stores import AlertStores, StorePort
 
 NEWER = "2025-11-18T15:50:00.000001"
 FULL = "CREATE TEMP TRIGGER full BEFORE INSERT ON outbox BEGIN SELECT RAISE(FAIL, 'disk is full'); END"
@@ -135,8 +135,8 @@ def test_a_fill_that_comes_alone_is_decided_in_the_commit_that_journals_it(tmp_p
         desk.take(buy(1, 4))
         assert len(seen) == 1
         assert desk.journal.cursor == 1
-        assert desk.pump._writing is not None
-        desk.pump._writing.under_way.result(60)
+        assert desk.pump._delivery._writing is not None
+        desk.pump._delivery._writing.under_way.result(60)
         assert store.calls == ["apply"]
         assert store.pending_at_apply == 1, "what is put in place was committed before"
         assert shown(desk)["open"] is True
@@ -285,10 +285,10 @@ def test_what_could_not_be_committed_is_told_to_nobody(tmp_path: Path) -> None:
         assert shown(desk)["open"] is False
 
 
-class Hanging(wiring.AlertStores):
+class Hanging(AlertStores):
     """The real stores, on a disk that hangs until it is freed."""
 
-    def __init__(self, store: wiring.AlertStores) -> None:
+    def __init__(self, store: StorePort) -> None:
         self.__dict__.update(vars(store))
         self.freed = threading.Event()
         self.freed.set()
@@ -301,10 +301,10 @@ class Hanging(wiring.AlertStores):
         return super()._refresh()
 
 
-class Watched(wiring.AlertStores):
+class Watched(AlertStores):
     """The real stores, which list what they are asked to do."""
 
-    def __init__(self, store: wiring.AlertStores, desk: Desk) -> None:
+    def __init__(self, store: StorePort, desk: Desk) -> None:
         self.__dict__.update(vars(store))
         self.calls: list[str] = []
         self.pending_at_apply = 0

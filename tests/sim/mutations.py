@@ -14,7 +14,7 @@ from tracker.core.ledger import Ledger
 from tracker.core.state import OUTBOX
 from tracker.journal.journal import Journal
 from tracker.journal.rows import JournalState
-from tracker.pipeline.pump import Pump
+from tracker.pipeline.delivery import OutboxDelivery
 
 Undo = Callable[[], None]
 
@@ -63,7 +63,7 @@ def _without_ownership() -> Undo:
 
 def _without_reapply() -> Undo:
     """What a stale copy undid stays undone."""
-    return _put(Pump, "_apply_again", lambda self, undone: None)
+    return _put(OutboxDelivery, "apply_again", lambda self, undone: None)
 
 
 MUTATIONS: Final[Mapping[str, Callable[[], Undo]]] = {

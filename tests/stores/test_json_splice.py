@@ -119,5 +119,5 @@ def test_values_that_json_has_no_form_for_are_refused() -> None:
 
 
 def test_a_text_that_is_no_object_is_refused() -> None:
-    with pytest.raises(ValueError, match="colon"):
+    with pytest.raises(ValueError, match="':' is missing"):
         members('{"a" 1}')

@@ -85,7 +85,7 @@ class Desk:
         """Close the files, so that only what was committed counts."""
         self.worker.shutdown()
         self.journal.close()
-        self.store.alerts_file.close()
+        self.store.close()
 
     def __enter__(self) -> Desk:
         return self
@@ -111,7 +111,7 @@ class Desk:
 
     def take(self, *facts: BrokerFact, after: float = 1.0) -> None:
         """Have the pump take facts as one packet, as they come from the session."""
-        self.pump.take(1, *self._packet(facts, after))
+        self.pump.append(1, *self._packet(facts, after))
 
     def _packet(self, facts: Sequence[BrokerFact], after: float) -> tuple[datetime, Arriving]:
         self.now += timedelta(seconds=after)
@@ -137,7 +137,7 @@ class Desk:
         self.run_pump()
 
     def ground(self) -> QueryContext:
-        return wiring.ground(self.settings, self.store, self.names)
+        return wiring.query_context(self.settings, self.store, self.names)
 
     def store_now(self) -> StoreNow:
         return self.ground().store_now()

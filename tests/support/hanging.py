@@ -6,20 +6,23 @@ import sys
 import threading
 from pathlib import Path
 
-from tracker import wiring
 from tracker.cli.main import main
+from tracker.stores.alert_stores import AlertStores
 
 
-class Hanging(wiring.AlertStores):
-    """Look at the stores, but never come back once the file is there."""
+def hang_on_request() -> None:
+    """Have every refresh of the stores hang for ever once the file is there."""
+    refresh = AlertStores._refresh
 
-    def _refresh(self) -> bool:
+    def hanging(self: AlertStores) -> bool:
         if Path("hang").exists():
             # The thread of a stalled network disk cannot be ended either.
             threading.Event().wait()
-        return super()._refresh()
+        return refresh(self)
+
+    AlertStores._refresh = hanging  # type: ignore[method-assign]  # put in from outside
 
 
 if __name__ == "__main__":
-    wiring.AlertStores = Hanging  # type: ignore[misc]  # The class is named only there.
+    hang_on_request()
     sys.exit(main())

@@ -1,7 +1,7 @@
-"""Do without the daemon what a command asks: read its journal, read the store, take a decision.
+"""Answer and decide without the daemon: read its journal and the store, or take a decision beside nobody.
 
-Owns which files a command opens beside a running daemon (for reading), and the two locks that it takes where
-there is none (for a decision). It never talks to the gateway.
+Owns which files a command opens for reading beside a running daemon. A decision takes both locks. It never
+connects to the gateway.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -26,12 +25,12 @@ from tracker.queries.as_json import Json
 from tracker.queries.fills import Selection, csv_lines, selected
 from tracker.queries.socket_commands import QueryContext, ask_journal, missing_journal
 from tracker.status.protocol import CommandError
-from tracker.stores.lock import FileLock
+from tracker.wiring import OpenedFiles
 
 Reply = TypeVar("Reply")
 Taken = tuple[Entry | None, Callable[[LedgerState], Json]]
 Take = Callable[[LedgerState, Sequence[Alert], AlerterNames], Taken]
-"""Decide: the entry to journal (None: there is nothing to do), and what to answer once it is applied."""
+"""Return the entry to journal (None: nothing to do), and what to answer once it is applied."""
 
 
 def read(settings: Settings, question: Callable[[Journal, QueryContext], Reply]) -> Reply:
@@ -39,8 +38,8 @@ def read(settings: Settings, question: Callable[[Journal, QueryContext], Reply])
 
     A store that cannot be read is part of the answer where the question asks for it.
     """
-    with _ground(settings, must_read=False) as ground:
-        return ask_journal(settings.stores.journal, lambda journal: question(journal, ground))
+    with _query_context(settings, must_read=False) as context:
+        return ask_journal(settings.stores.journal, lambda journal: question(journal, context))
 
 
 def export(settings: Settings, wanted: Selection, path: Path | None, say: Callable[[str], None]) -> int:
@@ -49,20 +48,20 @@ def export(settings: Settings, wanted: Selection, path: Path | None, say: Callab
     Raises CommandError where the file cannot be written, JournalFailed.
     """
     stores = settings.stores
-    own = (stores.alerts, stores.contracts, stores.stocks, stores.journal)
-    if path is not None and path.resolve() in [each.resolve() for each in own]:
+    own_files = (stores.alerts, stores.contracts, stores.stocks, stores.journal)
+    if path is not None and path.resolve() in [each.resolve() for each in own_files]:
         raise CommandError("bad_request", f"{path} is one of the tracker's own files; name another")
 
-    def lines(journal: Journal, ground: QueryContext) -> Iterator[str]:
-        return csv_lines(journal.book, selected(journal, wanted, ground.names))
+    def lines(journal: Journal, context: QueryContext) -> Iterator[str]:
+        return csv_lines(journal.book, selected(journal, wanted, context.names))
 
-    def write(journal: Journal, ground: QueryContext) -> int:
+    def write(journal: Journal, context: QueryContext) -> int:
         if path is None:
-            return _count(say, lines(journal, ground))
+            return _count(say, lines(journal, context))
         beside = path.with_name(f".{path.name}.tracker-export")
         try:
             with beside.open("w", encoding="utf-8") as file:
-                count = _count(lambda line: _write(file, line), lines(journal, ground))
+                count = _count(lambda line: _write(file, line), lines(journal, context))
             beside.replace(path)
         except OSError as error:
             raise CommandError(
@@ -90,56 +89,45 @@ def _write(file: IO[str], line: str) -> None:
 
 
 def try_fill(settings: Settings, given: dict[str, object], *, commit: bool) -> Json:
-    """Say what a made-up fill would do; raises CommandError, StoreAway."""
-    with _ground(settings, must_read=True) as ground:
-        return ground.trial(given, commit=commit)
+    """Say what a made-up fill would do; raises CommandError, StoreUnavailable."""
+    with _query_context(settings, must_read=True) as context:
+        return context.trial(given, commit=commit)
 
 
 @contextmanager
-def _ground(settings: Settings, *, must_read: bool) -> Iterator[QueryContext]:
+def _query_context(settings: Settings, *, must_read: bool) -> Iterator[QueryContext]:
     names = wiring.names_of(settings)
     store = wiring.alert_stores(settings, names)
     try:
-        # The ground itself tells why a store could not be read.
+        # The context itself says why a store could not be read.
         with suppress(*(() if must_read else (StoreUnavailable,))):
             store.refresh()
-        yield wiring.ground(settings, store, names)
+        yield wiring.query_context(settings, store, names)
     finally:
-        store.alerts_file.close()
+        store.close()
 
 
 def decide(settings: Settings, take: Take, command: str) -> Json:
     """Take a decision while no daemon runs, and bring it into the alert store.
 
     `command` tells others who holds the locks. Raises Locked where a daemon runs after all, StoreRefused,
-    StoreAway and StoreFull for the alert store, JournalFailed, and what `take` raises.
+    StoreUnavailable and StoreFull for the alert store, JournalFailed, and what `take` raises.
     """
     logs.configure("WARNING", mask_accounts=settings.log.mask_accounts)
     if not settings.stores.journal.exists():
         raise missing_journal(settings.stores.journal)
-    holder = f"tracker {command}, process {os.getpid()}"
-    with ExitStack() as stack:
-        stack.enter_context(FileLock(settings.stores.journal, holder))
-        stack.enter_context(FileLock(settings.stores.alerts, holder))
-        journal = Journal(settings.stores.journal)
-        stack.callback(journal.close)
-        worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
-        return asyncio.run(_decide(settings, journal, worker, take))
+    with wiring.opened(settings, f"tracker {command}, process {os.getpid()}") as files:
+        return asyncio.run(_decide(files, take))
 
 
-async def _decide(settings: Settings, journal: Journal, worker: ThreadPoolExecutor, take: Take) -> Json:
-    names = wiring.names_of(settings)
-    store = wiring.alert_stores(settings, names)
-    try:
-        store.alerts_file.check()
-        store.refresh()
-        pump = wiring.make_pump(settings, journal, store, names, worker)
-        # What was journalled before the last daemon ended may change what there is to decide.
+async def _decide(files: OpenedFiles, take: Take) -> Json:
+    files.store.refresh()
+    pump = wiring.make_pump(files)
+    # What was journalled before the last daemon ended may change what there is to decide.
+    await pump.pump()
+    journal = files.journal
+    entry, answer = take(journal.book, files.store.alerts(), files.names)
+    if entry is not None:
+        journal.append(journal.last_session, now(), [entry.arriving])
         await pump.pump()
-        entry, answer = take(journal.book, store.alerts(), names)
-        if entry is not None:
-            journal.append(journal.last_session, now(), [entry.arriving])
-            await pump.pump()
-        return answer(journal.book)
-    finally:
-        store.alerts_file.close()
+    return answer(journal.book)

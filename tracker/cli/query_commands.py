@@ -84,7 +84,7 @@ def _refusal_of(error: Exception) -> tuple[int, str] | None:
     from tracker.core.model import StoreUnavailable
     from tracker.core.ports import StoreRefused
     from tracker.journal.journal import JournalFailed
-    from tracker.pipeline.pump import StoreFull
+    from tracker.pipeline.store_watch import StoreFull
     from tracker.status.protocol import CommandError
     from tracker.stores.lock import Locked
 

@@ -1,6 +1,6 @@
-"""What the gateway session sees of the journal: a sink that decides what it can in the same commit.
+"""Where the gateway's frames go: into the journal, decided in the same commit where the pump can.
 
-Owns nothing but the connection of both; fulfils `gateway.recording.Sink`.
+Owns only the connection of journal and pump; fulfils `gateway.capture_sink.Sink`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from tracker.pipeline.pump import Pump
 
 
 class JournalSink:
-    """Take frames for one pump; what is known of them is in its journal."""
+    """Append frames through one pump; what is known of them is in its journal."""
 
     def __init__(self, journal: Journal, pump: Pump) -> None:
         self._journal = journal
         self._pump = pump
 
     def append(self, session: int, received_at: datetime, frames: Arriving) -> None:
-        self._pump.take(session, received_at, frames)
+        self._pump.append(session, received_at, frames)
 
     def expect(self, messages: Sequence[Fields]) -> None:
         self._journal.expect(messages)

@@ -12,8 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -35,9 +34,9 @@ from tracker.daemon.systemd import Pulse, SystemdNotifier, keep_alive
 from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.link import LinkPhase, LinkState
 from tracker.gateway.reconnect import ReconnectingLink
-from tracker.journal.journal import Journal, JournalFailed
+from tracker.journal.journal import JournalFailed
 from tracker.notify.apprise_services import Service
-from tracker.pipeline.pump import StoreFull
+from tracker.pipeline.store_watch import StoreFull
 from tracker.queries import gaps
 from tracker.queries.socket_commands import SocketCommands
 from tracker.reconcile.in_daemon import Reconciling
@@ -45,7 +44,8 @@ from tracker.reconcile.views import Watched
 from tracker.status.events import EventFeed, subscription
 from tracker.status.protocol import Answer, Request, SocketCommand
 from tracker.status.server import CannotListen, StatusServer, make_token
-from tracker.stores.lock import FileLock, Locked
+from tracker.stores.lock import Locked
+from tracker.wiring import OpenedFiles
 
 _FAREWELL_SECONDS: Final = 5.0
 _COLLECT_AFTER: Final = 20_000
@@ -60,34 +60,20 @@ EXIT_STORE: Final = 5
 class Daemon:
     """Hold the running parts of one tracker; `settings` were checked."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        journal: Journal,
-        worker: ThreadPoolExecutor,
-        services: Sequence[Service] = (),
-    ) -> None:
-        self._settings = settings
-        self._journal = journal
+    def __init__(self, files: OpenedFiles, services: Sequence[Service] = ()) -> None:
+        self._settings = settings = files.settings
+        self._journal = journal = files.journal
+        self._store = files.store
         self._started_at = now()
         self._feed = EventFeed()
-        self._supervisor = SystemdNotifier(os.environ, os.getpid())
+        self._systemd = SystemdNotifier(os.environ, os.getpid())
         self._frame_to_file = FrameToFile()
-        names = wiring.names_of(settings)
-        self._store = store = wiring.alert_stores(settings, names)
         self._pump = wiring.make_pump(
-            settings,
-            journal,
-            store,
-            names,
-            worker,
-            on_event=self._tell,
-            on_written=self._written,
-            want_sweep=self._want_sweep,
+            files, on_event=self._publish, on_written=self._written, want_sweep=self._want_sweep
         )
         self._questions = SocketCommands(
             journal,
-            wiring.ground(settings, store, names),
+            wiring.query_context(settings, files.store, files.names),
             accounts=settings.gateway.accounts,
             wake=self._pump.wake,
         )
@@ -100,11 +86,11 @@ class Daemon:
             on_commit=self._pump.wake,
             on_state=self._link_changed,
         )
-        self._courier = wiring.make_courier(settings, services, journal.book)
+        self._notifier = wiring.make_notifier(settings, services, journal.book)
         gateway = settings.gateway
         self._reconciling = Reconciling(
             journal,
-            store,
+            files.store,
             self._pump,
             self._session,
             watched=Watched(gateway.client_id, tuple(gateway.accounts), settings.login_zone()),
@@ -113,7 +99,6 @@ class Daemon:
 
     async def run(self) -> int:
         """Run until a signal or a fatal failure; returns the exit code."""
-        self._store.alerts_file.check()
         if not self._journal.cursor:
             logger.info("first start: today's earlier fills are applied too, as far as the broker lists them")
         pause = self._settings.gateway.sweep_seconds
@@ -133,7 +118,7 @@ class Daemon:
         server = StatusServer(where.host, where.port, self._commands(), token, streams=streams)
         await server.start()
         logger.info("status socket on {}:{}", where.host, server.port)
-        self._courier.start(self._feed.follow(0))
+        self._notifier.start(self._feed.follow(0))
         tasks = [
             asyncio.create_task(self._pump.run(), name="pump"),
             asyncio.create_task(self._session.run(), name="session"),
@@ -143,9 +128,9 @@ class Daemon:
                 settle_doubts(self._journal.book, self._session.request_snapshot), name="doubts"
             ),
         ]
-        if self._supervisor.watchdog_seconds is not None:
-            tasks.append(asyncio.create_task(keep_alive(self._supervisor, self._pulse()), name="watchdog"))
-        self._supervisor.ready()
+        if self._systemd.watchdog_seconds is not None:
+            tasks.append(asyncio.create_task(keep_alive(self._systemd, self._pulse()), name="watchdog"))
+        self._systemd.ready()
         stopped = asyncio.create_task(stop.wait(), name="stop")
         try:
             await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -159,7 +144,7 @@ class Daemon:
             await self._end(server, [*tasks, stopped])
 
     async def _end(self, server: StatusServer, tasks: Sequence[asyncio.Task[Any]]) -> None:
-        self._supervisor.stopping()
+        self._systemd.stopping()
         await server.close()
         self._questions.close()
         await self._session.close()
@@ -170,8 +155,7 @@ class Daemon:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_FAREWELL_SECONDS):
                     await self._pump.pump()
-        await self._courier.close(self._feed.last)
-        self._store.alerts_file.close()
+        await self._notifier.close(self._feed.last)
 
     async def _keep_house(self) -> None:
         """Every minute: let go of raw frames past their days, and warn of a day that ends unproven."""
@@ -215,7 +199,7 @@ class Daemon:
             # What the last connection knew of the day hangs together in circles, and the next one learns it
             # anew. Nothing is received now that would have to wait.
             gc.collect()
-        self._supervisor.status(f"link {link.state.value}: {link.reason}")
+        self._systemd.status(f"link {link.state.value}: {link.reason}")
         self._feed.publish(
             {
                 "event": "link",
@@ -226,7 +210,7 @@ class Daemon:
             }
         )
 
-    def _tell(self, event: TrackerEvent) -> None:
+    def _publish(self, event: TrackerEvent) -> None:
         self._frame_to_file.decided(event)
         level = "WARNING" if event.kind in _LOUD else "INFO"
         _LAZY.log(level, "{} {}", lambda: event.kind.value, lambda: _in_words(event))
@@ -261,13 +245,13 @@ class Daemon:
             **status_report.status(
                 self._journal,
                 self._pump,
-                self._store.alerts_file,
+                self._store,
                 self._session.state,
                 fills=fills,
                 started_at=self._started_at,
                 now=now(),
             ),
-            "notify": self._courier.figures(),
+            "notify": self._notifier.figures(),
         }
 
 
@@ -298,20 +282,9 @@ def run(settings: Settings) -> int:
     services = wiring.open_urls(settings)
     holder = f"tracker run, process {os.getpid()}"
     try:
-        with ExitStack() as stack:
-            stack.enter_context(FileLock(settings.stores.journal, holder))
-            stack.enter_context(FileLock(settings.stores.alerts, holder))
-            journal = Journal(settings.stores.journal)
-            stack.callback(journal.close)
-            # What was loaded stays; the collector would go through it again and again while fills come.
-            gc.freeze()
-            # Rows are not cyclic: looking for cycles after every 700 objects took a tenth of a fill's time.
-            gc.set_threshold(_COLLECT_AFTER)
-            # The thread that writes the alerts returns from each call to the disk only when it is let: while
-            # many clients ask, after 5 ms each time by default, and a fill waits for a dozen such calls.
-            sys.setswitchinterval(_SWITCH_SECONDS)
-            worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
-            return asyncio.run(_main(settings, journal, worker, services))
+        with wiring.opened(settings, holder) as files:
+            _tune()
+            return asyncio.run(_main(files, services))
     except CannotListen as error:
         logger.error("{}", error)
         return EXIT_FAILED
@@ -320,7 +293,16 @@ def run(settings: Settings) -> int:
         return EXIT_STORE
 
 
-async def _main(
-    settings: Settings, journal: Journal, worker: ThreadPoolExecutor, services: Sequence[Service]
-) -> int:
-    return await Daemon(settings, journal, worker, services).run()
+def _tune() -> None:
+    """Set the interpreter up for fills; each was measured on the bench."""
+    # What was loaded stays; the collector would go through it again and again while fills come.
+    gc.freeze()
+    # Rows are not cyclic: looking for cycles after every 700 objects took a tenth of a fill's time.
+    gc.set_threshold(_COLLECT_AFTER)
+    # The thread that writes the alerts returns from each call to the disk only when it is let: while many
+    # clients ask, after 5 ms each time by default, and a fill waits for a dozen such calls.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+
+
+async def _main(files: OpenedFiles, services: Sequence[Service]) -> int:
+    return await Daemon(files, services).run()

@@ -1,7 +1,7 @@
-"""Answer questions about the running tracker, from what is already known.
+"""Report how the running tracker is, from what is already known.
 
-Owns the shape of `status`. It reads the book, the pump and the link, changes none of them, and never asks
-the broker.
+Owns the fields of `status`, `health`, `ready` and `metrics`. It reads the ledger's state, the pump and the
+link, changes none of them, and never asks the broker.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from tracker.gateway.link import LinkState
 from tracker.journal.journal import Journal, size_of
 from tracker.journal.rows import JournalState
 from tracker.pipeline.pump import Pump
-from tracker.stores.alert_file import AlertFile
+from tracker.stores.alert_stores import StorePort
 
 
 def status(
     journal: Journal,
     pump: Pump,
-    file: AlertFile,
+    store: StorePort,
     link: LinkState,
     *,
     fills: tuple[int, int],
     started_at: datetime,
     now: datetime,
 ) -> dict[str, Any]:
-    """Return how the tracker is, as the status socket tells it.
+    """Return how the tracker is, as the status socket answers it.
 
     `fills` are those of the accounts' day, and how many of their fees are pending.
     """
@@ -53,7 +53,7 @@ def status(
         "proven_until": instant(proven_until(book)),
         "gaps": [gap.day.isoformat() for gap in book.find(GAPS, "open", "1")],
         "link": _link(link),
-        "store": _store(pump, file, book),
+        "store": _store(pump, store, book),
         "fills_today": today,
         "needs_you": needs_you(book),
         "fees_pending": unpaid,
@@ -147,11 +147,10 @@ def _link(link: LinkState) -> dict[str, Any]:
     }
 
 
-def _store(pump: Pump, file: AlertFile, book: LedgerState) -> dict[str, Any]:
+def _store(pump: Pump, store: StorePort, book: LedgerState) -> dict[str, Any]:
     away = {verb: {"since": instant(each.since), "reason": each.reason} for verb, each in pump.away.items()}
     return {
         "away": away,
         "undelivered": len(book.find(OUTBOX, "pending", "1")),
-        "late_writes_merged": file.late_writes_merged,
-        "late_writes_lost": file.late_writes_lost,
+        **store.figures,
     }

@@ -23,8 +23,8 @@ from tracker.core.model import StoreUnavailable
 from tracker.doctor.finding import JournalFacts, Lock, Place, Records, Stamp, Token
 from tracker.journal.journal import JournalFailed, size_of
 from tracker.queries.socket_commands import ask_journal
+from tracker.stores.alert_stores import StorePort
 from tracker.stores.alerter_stores import AlerterStores
-from tracker.wiring import AlertStores
 
 _TRIES: Final = 6
 _PAUSE_SECONDS: Final = 0.2
@@ -53,10 +53,10 @@ def read_records(settings: Settings, place: Place, pause: Callable[[float], None
     finally:
         # Nothing was replaced, so there is nothing late to merge.
         with suppress(StoreUnavailable):
-            store.alerts_file.close()
+            store.close()
 
 
-def _records(store: AlertStores, place: Place, trouble: str) -> Records:
+def _records(store: StorePort, place: Place, trouble: str) -> Records:
     alerts = store.alerts()
     named = [(f"{alert.id.alerter}/{alert.id.ticker}", alert) for alert in alerts]
     return Records(

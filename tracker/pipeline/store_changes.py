@@ -1,8 +1,8 @@
-"""What other programs did to the alert store, found by comparing it with what the book says.
+"""What other programs did to the alert store, found by comparing it with the ledger's state.
 
-Owns the questions of each comparison: which records no longer show what was decided, which are gone, came
-back or were replaced by a newer one, and which fills have found their alert since. It writes nothing and
-decides nothing: what it finds is journalled and applied by the pump.
+Owns what each comparison looks for: records that no longer show what was decided, records that are gone, came
+back or were replaced by a newer one, and fills whose alert has appeared since. It writes nothing and decides
+nothing: what it finds is journalled and applied by the pump.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StoreDifferences(NamedTuple):
 
 
 class StoreChanges:
-    """Compare one store with one book, again and again.
+    """Compare one store with one ledger's state, each time it changed.
 
     `passes_over` says why an execution is never matched, empty where it may be. A fill is decided again for
     `retry_for` after its receipt.
@@ -77,7 +77,7 @@ class StoreChanges:
             if shown is not None and state.gone:
                 notes.append(RecordBack(state.alert))
             elif shown is not None and state.shown is not None and not shown.agrees(state.shown):
-                # It had been taken out.
+                # It had been removed, and a stale copy put it back.
                 undone.append(state)
             elif (
                 state.successor is None
@@ -89,7 +89,7 @@ class StoreChanges:
         return StoreDifferences(notes, undone)
 
     def _missing(self, state: AlertState) -> Entry:
-        """Tell what became of a record that is no longer there: replaced by a like one, or gone."""
+        """Return what became of a record that is no longer there: replaced by a newer one, or gone."""
         successor = self._successor(state)
         if successor is None:
             return RecordGone(state.alert)
@@ -141,7 +141,7 @@ class StoreChanges:
 
 
 def _same_contract(alert: Alert, booked: BookedExecution) -> bool:
-    """Tell whether a record speaks of the contract of an execution."""
+    """Whether a record speaks of the contract of an execution."""
     contract = booked.execution.contract
     if contract.con_id in alert.con_ids:
         return True

@@ -26,7 +26,7 @@ from tracker.reconcile.repair import repair, repaired
 from tracker.reconcile.views import Watched
 from tracker.status.arguments import CommandArguments, FilePath, Flag, read_arguments
 from tracker.status.protocol import Answer, CommandError, Request, SocketCommand
-from tracker.wiring import AlertStores
+from tracker.stores.alert_stores import StorePort
 
 LOOK_SECONDS: Final = 60.0
 """The most that the broker's answers are waited for; what is missing by then is said."""
@@ -47,7 +47,7 @@ class Reconciling:
     def __init__(
         self,
         journal: Journal,
-        store: AlertStores,
+        store: StorePort,
         pump: Pump,
         session: ReconnectingLink,
         *,
@@ -134,7 +134,7 @@ class Reconciling:
                 journal,
                 self._store,
                 trouble.reason if trouble is not None else "",
-                str(self._store.alerts_file.path),
+                self._store.name,
                 looked,
                 watched=self._watched,
                 now=self._now(),

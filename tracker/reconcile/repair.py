@@ -15,10 +15,10 @@ from tracker.journal.journal import Journal
 from tracker.pipeline.pump import Pump
 from tracker.reconcile.audit import AuditResult
 from tracker.reconcile.views import undone, vanished
-from tracker.wiring import AlertStores
+from tracker.stores.alert_stores import StorePort
 
 
-async def repair(journal: Journal, store: AlertStores, pump: Pump, found: AuditResult) -> list[AlertId]:
+async def repair(journal: Journal, store: StorePort, pump: Pump, found: AuditResult) -> list[AlertId]:
     """Begin the repairs that an audit allows; the pump ends them. Returns the records concerned.
 
     Raises StoreAway.
@@ -33,11 +33,11 @@ async def repair(journal: Journal, store: AlertStores, pump: Pump, found: AuditR
     return [*restored, *again]
 
 
-async def _put_back(store: AlertStores, alert: AlertId, text: str | None) -> bool:
+async def _put_back(store: StorePort, alert: AlertId, text: str | None) -> bool:
     return text is not None and await asyncio.to_thread(store.restore, alert, text)
 
 
-def repaired(journal: Journal, store: AlertStores, alerts: Sequence[AlertId]) -> bool:
+def repaired(journal: Journal, store: StorePort, alerts: Sequence[AlertId]) -> bool:
     """Tell whether the store shows all of these as they were decided."""
     for alert in alerts:
         state = journal.book.get(ALERTS, alert_text(alert))

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +22,6 @@ from tracker.gateway.capture_sink import NullSink, Sink
 from tracker.gateway.flex import FlexUnreadable, Statement, read_report
 from tracker.gateway.link import LinkPhase, LinkState
 from tracker.gateway.reconnect import ReconnectingLink
-from tracker.journal.journal import Journal
 from tracker.pipeline.pump import Pump
 from tracker.queries.as_json import Json
 from tracker.queries.socket_commands import missing_journal
@@ -33,7 +30,7 @@ from tracker.reconcile.flex_import import FlexImport, prepare
 from tracker.reconcile.repair import repair
 from tracker.reconcile.views import Watched
 from tracker.status.protocol import CommandError
-from tracker.stores.lock import FileLock
+from tracker.wiring import OpenedFiles
 
 _BY: Final = "itself"
 _GIVEN_UP: Final = (LinkPhase.WAITING, LinkPhase.REFUSED, LinkPhase.STOPPED)
@@ -54,50 +51,37 @@ def reconcile(settings: Settings, *, apply: bool, report: Path | None = None) ->
         raise CommandError("bad_request", str(error)) from None
     writes = apply or statements is not None
     holder = f"tracker reconcile, process {os.getpid()}"
-    with ExitStack() as stack:
-        stack.enter_context(FileLock(settings.stores.journal, holder))
-        stack.enter_context(FileLock(settings.stores.alerts, holder))
-        journal = Journal(settings.stores.journal, read_only=not writes)
-        stack.callback(journal.close)
-        worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
-        return asyncio.run(_StandaloneRun(settings, journal, worker).reconcile(statements, apply=apply))
+    with wiring.opened(settings, holder, writes=writes) as files:
+        return asyncio.run(_StandaloneRun(files).reconcile(statements, apply=apply))
 
 
 class _StandaloneRun:
     """Hold what one visit works with."""
 
-    def __init__(self, settings: Settings, journal: Journal, worker: ThreadPoolExecutor) -> None:
-        self._settings = settings
-        self._journal = journal
-        self._worker = worker
-        names = wiring.names_of(settings)
-        self._names = names
-        self._store = wiring.alert_stores(settings, names)
+    def __init__(self, files: OpenedFiles) -> None:
+        self._files = files
+        self._settings = settings = files.settings
+        self._journal = files.journal
+        self._store = files.store
         gateway = settings.gateway
         self._watched = Watched(gateway.client_id, tuple(gateway.accounts), settings.login_zone())
 
     async def reconcile(self, statements: Sequence[Statement] | None, *, apply: bool) -> Json:
-        try:
-            if apply or statements is not None:
-                self._store.alerts_file.check()
-            imported = None if statements is None else await self._import(statements)
-            looked, why_not = await self._look(apply=apply)
-            before = after = self._examine(looked)
-            if apply:
-                after = await self._repair(before, looked)
-            return answer(
-                looked,
-                before,
-                after,
-                now=now(),
-                apply=apply,
-                by=_BY,
-                why_not=why_not,
-                imported=imported,
-            )
-        finally:
-            with suppress(StoreUnavailable):
-                self._store.alerts_file.close()
+        imported = None if statements is None else await self._import(statements)
+        looked, why_not = await self._look(apply=apply)
+        before = after = self._examine(looked)
+        if apply:
+            after = await self._repair(before, looked)
+        return answer(
+            looked,
+            before,
+            after,
+            now=now(),
+            apply=apply,
+            by=_BY,
+            why_not=why_not,
+            imported=imported,
+        )
 
     def _examine(self, looked: BrokerSnapshot | None) -> AuditResult:
         trouble = ""
@@ -123,7 +107,7 @@ class _StandaloneRun:
         return found
 
     async def _pumped(self) -> Pump:
-        pump = wiring.make_pump(self._settings, self._journal, self._store, self._names, self._worker)
+        pump = wiring.make_pump(self._files)
         pump.write_again(())
         await pump.pump()
         return pump

@@ -16,15 +16,13 @@ from functools import cached_property
 from itertools import chain
 from typing import Final, NamedTuple, TypeAlias
 
+from tracker.stores.json_scan import SPACE, after_sign, after_space, scan_key, scan_value
+
 Key: TypeAlias = tuple[str, str | None]
 """(alerter, ticker); the ticker is None for the alerter itself."""
 
-_SPACE: Final = " \t\n\r"
-_skip: Final = re.compile(r"[ \t\n\r]*").match
 _LEAD: Final = re.compile(r'([ \t\n\r]*)"')
 _COLON: Final = re.compile(r"[ \t\n\r]*:[ \t\n\r]*\Z")
-# The parser of json.loads, which also says where a value ends.
-_scan: Final = json.JSONDecoder().raw_decode
 
 
 class PieceKind(Enum):
@@ -164,29 +162,24 @@ class _Walk:
 
     def document(self) -> Document:
         text = self.text
-        start = self._space(0)
+        start = after_space(text, 0)
         if text[start : start + 1] != "{":
             raise ValueError(f"not a JSON object: it starts with {text[start : start + 1]!r}")
         at = start + 1
         while self.depth:
             if not self.pieces or at == self.mark:
                 at = self._take_over(at)
-            at = self._space(at)
+            at = after_space(text, at)
             if text[at : at + 1] == "}":
                 at += 1
                 self.depth -= 1
                 self.first = False
             else:
                 at = self._member(at)
-        end = self._space(at)
+        end = after_space(text, at)
         if end != len(text):
             raise ValueError(f"not JSON: more text follows the end at character {end}")
         return Document.of(tuple(self.pieces), text[self.mark :])
-
-    def _space(self, at: int) -> int:
-        found = _skip(self.text, at)
-        assert found is not None, "a pattern of * matches everywhere"
-        return found.end()
 
     def _take_over(self, at: int) -> int:
         """Take over known pieces for as long as the text goes on with them; return where it stops."""
@@ -219,14 +212,13 @@ class _Walk:
     def _member(self, at: int) -> int:
         text = self.text
         if not self.first:
-            at = self._space(self._past(",", at))
-        self._past('"', at)
-        name, at = _scan(text, at)
-        at = self._space(self._past(":", self._space(at)))
+            at = after_space(text, after_sign(",", text, at))
+        name, _, at = scan_key(text, at)
         if self.depth == 1 and text[at : at + 1] == "{":
-            kind, key, end = PieceKind.GROUP, (name, None), at + 1
+            kind, end = PieceKind.GROUP, at + 1
+            key: Key = (name, None)
         else:
-            value, end = _scan(text, at)
+            value, end = scan_value(text, at)
             is_record = self.depth == 2 and isinstance(value, dict)
             kind = PieceKind.RECORD if is_record else PieceKind.OTHER
             key = (self.alerter, name) if self.depth == 2 else (name, None)
@@ -238,11 +230,6 @@ class _Walk:
         if place is not None and self.known[place].kind is kind:
             self.next_known = place + 1
         return end
-
-    def _past(self, sign: str, at: int) -> int:
-        if self.text[at : at + 1] != sign:
-            raise ValueError(f"not JSON: {sign!r} is missing at character {at}")
-        return at + 1
 
 
 def _kind(text: str) -> PieceKind:
@@ -256,10 +243,10 @@ def _take_out(document: Document, place: int) -> Document:
     if pieces[place - 1].kind is PieceKind.GROUP:
         # The first of its alerter: what follows moves up, without the comma or the space before the brace.
         after = pieces[place].before if place < len(pieces) else tail
-        bare = after.lstrip(_SPACE)
+        bare = after.lstrip(SPACE)
         if bare[0] == ",":
-            space = gone.before[: len(gone.before) - len(gone.before.lstrip(_SPACE))]
-            bare = space + bare[1:].lstrip(_SPACE)
+            space = gone.before[: len(gone.before) - len(gone.before.lstrip(SPACE))]
+            bare = space + bare[1:].lstrip(SPACE)
         if place < len(pieces):
             pieces[place] = pieces[place]._replace(before=bare)
         else:
@@ -272,11 +259,11 @@ def _add_group(document: Document, alerter: str) -> Document:
     model = next((piece for piece in pieces if piece.key[1] is None and not piece.text[1:]), None)
     lead, colon = _spacing(model) if model else ("\n  ", ": ")
     end = tail.rindex("}")
-    head = tail[:end].rstrip(_SPACE)
-    shut = tail[len(head) : end] if pieces else "\n"
+    head = tail[:end].rstrip(SPACE)
+    closing = tail[len(head) : end] if pieces else "\n"
     before = head + _comma(lead, colon, first=not pieces) + lead + json.dumps(alerter) + colon
     group = Piece(PieceKind.GROUP, (alerter, None), before, "{")
-    return Document.of((*pieces, group), "}" + shut + tail[end:])
+    return Document.of((*pieces, group), "}" + closing + tail[end:])
 
 
 def _add_member(document: Document, key: tuple[str, str], text: str) -> Document:
@@ -297,12 +284,12 @@ def _add_member(document: Document, key: tuple[str, str], text: str) -> Document
     tail = document.tail
     if first:
         line, indent = _split_line(lead)
-        shut = line + indent[: len(indent) // 2]
+        closing = line + indent[: len(indent) // 2]
         if end + 1 < len(pieces):
             after = pieces[end + 1]
-            pieces[end + 1] = after._replace(before=shut + after.before.lstrip(_SPACE))
+            pieces[end + 1] = after._replace(before=closing + after.before.lstrip(SPACE))
         else:
-            tail = shut + tail.lstrip(_SPACE)
+            tail = closing + tail.lstrip(SPACE)
     return Document.of(tuple(pieces), tail)
 
 

@@ -11,11 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-_SPACE: Final = " \t\n\r"
-_skip: Final = re.compile(r"[ \t\n\r]*").match
-_BETWEEN: Final = re.compile(r"[ \t\n\r]*:[ \t\n\r]*").match
+from tracker.stores.json_scan import SPACE, after_space, scan_key, scan_value
+
 _LEAD: Final = re.compile(r'([ \t\n\r]*)"').search
-_scan: Final = json.JSONDecoder().raw_decode
 
 
 class Member(NamedTuple):
@@ -44,17 +42,14 @@ class Style(NamedTuple):
 def members(record: str) -> list[Member]:
     """Locate the members of an object's text, in order, duplicates included; raises ValueError."""
     found: list[Member] = []
-    at = _after_space(record, 1)
+    at = after_space(record, 1)
     while record[at] != "}":
-        name, key_end = _scan(record, at)
-        between = _BETWEEN(record, key_end)
-        if between is None:
-            raise ValueError("not a JSON object: a colon is missing")
-        _, end = _scan(record, between.end())
-        found.append(Member(name, at, between[0], between.end(), end))
-        at = _after_space(record, end)
+        name, key_end, start = scan_key(record, at)
+        _, end = scan_value(record, start)
+        found.append(Member(name, at, record[key_end:start], start, end))
+        at = after_space(record, end)
         if record[at] == ",":
-            at = _after_space(record, at + 1)
+            at = after_space(record, at + 1)
     return found
 
 
@@ -90,15 +85,9 @@ def splice(record: str, values: Mapping[str, object], key_before: str = "") -> s
             empty = False
     rest = record[last:]
     if not found and not empty:
-        rest = _shut(style) + rest.lstrip(_SPACE)
+        rest = _closing_lead(style) + rest.lstrip(SPACE)
     pieces.append(rest)
     return "".join(pieces)
-
-
-def _after_space(text: str, at: int) -> int:
-    found = _skip(text, at)
-    assert found is not None, "a pattern of * matches everywhere"
-    return found.end()
 
 
 def _style(record: str, found: list[Member], key_before: str) -> Style:
@@ -133,7 +122,7 @@ def _style_around(key_before: str) -> Style:
     return Style(lead[start:] + unit, ",", ": ", unit)
 
 
-def _shut(style: Style) -> str:
+def _closing_lead(style: Style) -> str:
     return "" if style.indent is None else style.lead[: len(style.lead) - len(style.indent)]
 
 

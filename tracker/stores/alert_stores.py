@@ -1,0 +1,138 @@
+"""The alert store as one thing: alerts.json, with what the two alerter stores add to its records.
+
+Owns what a process needs of its alert store besides reading and writing alerts: the lock, the test at start,
+its name, its trouble, its figures, its end. It never decides what is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
+from tracker.core.ports import AlertStore, Shown
+from tracker.stores.alert_file import AlertFile
+from tracker.stores.alerter_stores import AlerterStores
+from tracker.stores.lock import FileLock
+
+
+class StorePort(AlertStore, Protocol):
+    """What a process asks of its alert store, whatever keeps the records.
+
+    `refresh`, `apply`, `restore` and `close` do I/O and belong in a worker thread while others wait.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return what people call the store: a path, or an address without its password."""
+        ...
+
+    @property
+    def trouble(self) -> tuple[datetime, str] | None:
+        """Return since when the store cannot be read or written, and why; None while all is well."""
+        ...
+
+    @property
+    def figures(self) -> Mapping[str, int]:
+        """Return what `status` counts of the store, by field name."""
+        ...
+
+    @property
+    def looks(self) -> int:
+        """Return how often `refresh` has ended, well or not; a disk that hangs lets it stand."""
+        ...
+
+    def hold(self, holder: str) -> AbstractContextManager[object]:
+        """Keep other trackers off the store; raises Locked at once when another process holds it."""
+        ...
+
+    def check(self) -> None:
+        """Prove at start that the store can be kept; raises StoreRefused saying what to do."""
+        ...
+
+    def restore(self, alert: AlertId, text: str) -> bool:
+        """Put a deleted record back as its text was kept; False where something stands in its place.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+    def close(self) -> None:
+        """Take in what is late, and let go of everything. Raises StoreUnavailable."""
+        ...
+
+
+class AlertStores:
+    """Serve alerts.json with what the two read-only alerter stores add to it; fulfils `StorePort`."""
+
+    def __init__(self, alerts: AlertFile, alerters: AlerterStores) -> None:
+        self._alerts = alerts
+        self._alerters = alerters
+        self.looks = 0
+        self._looking = False
+
+    @property
+    def name(self) -> str:
+        return str(self._alerts.path)
+
+    @property
+    def trouble(self) -> tuple[datetime, str] | None:
+        return self._alerts.trouble
+
+    @property
+    def figures(self) -> Mapping[str, int]:
+        return {
+            "late_writes_merged": self._alerts.late_writes_merged,
+            "late_writes_lost": self._alerts.late_writes_lost,
+        }
+
+    def hold(self, holder: str) -> FileLock:
+        return FileLock(self._alerts.path, holder)
+
+    def check(self) -> None:
+        self._alerts.check()
+
+    def refresh(self) -> bool:
+        self._looking = True
+        try:
+            return self._refresh()
+        finally:
+            self._looking = False
+            self.looks += 1
+
+    def _refresh(self) -> bool:
+        added = self._alerters.refresh()
+        if added:
+            self._alerts.enrich_again()
+        merged = self._alerts.settle()
+        return self._alerts.refresh() or merged or added
+
+    def unchanged(self) -> bool:
+        # A refresh that does not end means that the disk hangs, and this call would hang with it.
+        return not self._looking and self._alerters.unchanged() and self._alerts.unchanged()
+
+    def alerts(self) -> Sequence[Alert]:
+        return self._alerts.alerts()
+
+    def candidates(self, execution: Execution) -> Sequence[Alert]:
+        return self._alerts.candidates(execution)
+
+    def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
+        return self._alerts.apply(updates)
+
+    def prepare(self, updates: Sequence[AlertUpdate]) -> None:
+        self._alerts.prepare(updates)
+
+    def shown(self, alert: AlertId) -> Shown | None:
+        return self._alerts.shown(alert)
+
+    def record(self, alert: AlertId) -> str | None:
+        return self._alerts.record(alert)
+
+    def restore(self, alert: AlertId, text: str) -> bool:
+        return self._alerts.restore(alert, text)
+
+    def close(self) -> None:
+        self._alerts.close()
