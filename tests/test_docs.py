@@ -397,6 +397,20 @@ def test_named_files_exist(page: str) -> None:
     assert [name for name in named if not (PROJECT / name).exists()] == []
 
 
+def test_quoted_messages_exist() -> None:
+    """What TROUBLESHOOTING quotes is what the code says, values aside."""
+    code = "\n".join(path.read_text("utf-8") for path in (PROJECT / "tracker").rglob("*.py"))
+    rows = re.findall(r"^\| (.+?) \|", TEXTS["tracker/TROUBLESHOOTING.md"], re.M)
+    quotes = re.findall(r'"([^"]+)"', "\n".join(rows))
+    assert len(quotes) >= 5
+    missing = [
+        quote
+        for quote in quotes
+        if not re.search(r"\{[^}]+\}".join(map(re.escape, re.split(r"\d+", quote))), code)
+    ]
+    assert missing == []
+
+
 def test_no_page_outside_is_referred_to() -> None:
     """What code and pages call by its file's name is in the repository."""
     here = {path.name for path in PAGES}
