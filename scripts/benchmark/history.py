@@ -13,7 +13,8 @@ from benchmark import streams
 from benchmark.streams import Plan
 from tracker.clock import now
 from tracker.core.model import CommissionReport, Execution, Frame, Source, Totals, Unmatched
-from tracker.core.state import EXECUTIONS, FEES, TOTALS, BookedExecution, OrderTotals
+from tracker.core.state import EXECUTIONS, FEES, TOTALS
+from tracker.core.state_rows import BookedExecution, OrderTotals
 from tracker.gateway.normalise import normalise
 from tracker.journal.journal import Journal
 

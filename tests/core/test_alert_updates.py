@@ -27,7 +27,8 @@ from tests.support.facts import (
 )
 from tracker.core.alert_updates import ClosingPolicy, EventKind, number
 from tracker.core.model import AlertId, End, EndOf, Matched, OpenOrder, Rule, Source
-from tracker.core.state import ALERTS, alert_text
+from tracker.core.state import ALERTS
+from tracker.core.state_rows import alert_text
 
 OTHER = AlertId("real-day-trading", "NVDA", "2025-11-18T15:40:00", 700100200)
 SECOND_ACCOUNT = "DU9000001"

@@ -33,7 +33,8 @@ from tracker.core.model import (
     Source,
     correction_parts,
 )
-from tracker.core.state import EXECUTIONS, Attention
+from tracker.core.state import EXECUTIONS
+from tracker.core.state_rows import Attention
 
 OTHER = AlertId("real-day-trading", "NVDA", "2025-11-18T15:40:00", 700100200)
 SECOND_ACCOUNT = "DU9000001"

@@ -46,7 +46,8 @@ from tracker.core.model import (
     Undecodable,
     Unmatched,
 )
-from tracker.core.state import ALERTS, EXECUTIONS, UNDECODED, Attention, alert_text
+from tracker.core.state import ALERTS, EXECUTIONS, UNDECODED
+from tracker.core.state_rows import Attention, alert_text
 
 OTHER = AlertId("real-day-trading", "NVDA", "2025-11-18T15:40:00", 700100200)
 SECOND_ACCOUNT = "DU9000001"

@@ -11,7 +11,7 @@ import pytest
 from tests.support.facts import ACCOUNT, NVDA, START
 from tracker.core.lots import Movement, Split, at_base, fold
 from tracker.core.model import AlertId, Moment
-from tracker.core.state import AlertPosition, Baseline, Holding
+from tracker.core.state_rows import AlertPosition, Baseline, Holding
 
 ONE = AlertId("one", "NVDA", "2025-11-18T15:42:00", 700100200)
 TWO = AlertId("two", "NVDA", "2025-11-18T15:42:10", 700100200)

@@ -29,7 +29,8 @@ from tests.support.facts import (
 )
 from tracker.core import positions
 from tracker.core.model import End, EndOf, Notice, Source
-from tracker.core.state import HOLDINGS, SNAPSHOTS, Baseline
+from tracker.core.state import HOLDINGS, SNAPSHOTS
+from tracker.core.state_rows import Baseline
 
 POSITIONS_END = End(EndOf.POSITIONS, -1)
 SWEEP_END = End(EndOf.EXECUTIONS, 900)

@@ -26,7 +26,7 @@ from tracker.core import positions
 from tracker.core.lots import Movement, Split, fold
 from tracker.core.model import End, EndOf, Execution, Notice, Source
 from tracker.core.positions import Positions
-from tracker.core.state import Baseline, Holding
+from tracker.core.state_rows import Baseline, Holding
 
 
 def busy_day(story: Story) -> Story:

@@ -22,7 +22,8 @@ from tests.support.facts import (
     unmatched,
 )
 from tracker.core.model import End, EndOf, Notice, Source
-from tracker.core.state import SNAPSHOTS, Baseline
+from tracker.core.state import SNAPSHOTS
+from tracker.core.state_rows import Baseline
 
 POSITIONS_END = End(EndOf.POSITIONS, -1)
 

@@ -13,7 +13,8 @@ from tests.support.daemon_rig import CALL, Rig, record
 from tests.support.reconcile_rig import ACCOUNT, buy, play
 from tracker.clock import now
 from tracker.core.model import AlertId, Contract
-from tracker.core.state import ALERTS, HOLDINGS, AlertState, Baseline, Holding, MemoryLedgerState
+from tracker.core.state import ALERTS, HOLDINGS, MemoryLedgerState
+from tracker.core.state_rows import AlertState, Baseline, Holding
 from tracker.daemon.position_recheck import settle_doubts
 from tracker.paper.encode_messages import position
 

@@ -32,13 +32,12 @@ from tracker.core.state import (
     OUTBOX,
     TABLES,
     TOTALS,
-    BookedExecution,
     LedgerState,
     MemoryLedgerState,
     Row,
     Table,
-    alert_text,
 )
+from tracker.core.state_rows import BookedExecution, alert_text
 from tracker.journal.journal import Journal, JournalFailed, size_of
 from tracker.journal.migrations import MIGRATIONS
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tests.support.facts import START
 from tracker.core.model import Source
-from tracker.core.state import UNDECODED, UndecodableFrame
+from tracker.core.state import UNDECODED
+from tracker.core.state_rows import UndecodableFrame
 from tracker.journal.journal import Journal
 
 

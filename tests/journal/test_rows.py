@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from tests.support.facts import ACCOUNT, NVDA, START, exec_id, execution, fee
 from tracker.core.model import Execution, Unmatched
-from tracker.core.state import EXECUTIONS, FEES, Attention, BookedExecution, MemoryLedgerState, root_text
+from tracker.core.state import EXECUTIONS, FEES, MemoryLedgerState
+from tracker.core.state_rows import Attention, BookedExecution, root_text
 from tracker.journal import rows
 from tracker.journal.journal import Journal
 

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tracker.core.model import Contract, Moment
-from tracker.core.state import ABSENCES, HOLDINGS, PROOFS, Baseline, Holding
-from tracker.core.state_rows import MissingPosition, MissingPositions, VerifiedUntil
+from tracker.core.state import ABSENCES, HOLDINGS, PROOFS
+from tracker.core.state_rows import Baseline, Holding, MissingPosition, MissingPositions, VerifiedUntil
 from tracker.journal.journal import Journal
 from tracker.reconcile.views import Watched, ledger_view
 

@@ -15,7 +15,8 @@ from tests.sim.oracle import Oracle, View, shown_view
 from tests.sim.stores import own_fields
 from tests.support.fakes import Records
 from tracker.core.model import AlertId
-from tracker.core.state import EXECUTIONS, HOLDINGS, Baseline, LedgerState
+from tracker.core.state import EXECUTIONS, HOLDINGS, LedgerState
+from tracker.core.state_rows import Baseline
 from tracker.paper.contracts import PaperContract
 from tracker.stores.alert_reader import read_id
 

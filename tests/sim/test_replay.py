@@ -40,7 +40,8 @@ from tracker.core.ledger import Ledger
 from tracker.core.matching import match_execution
 from tracker.core.model import Execution, Frame, Match, Rule, Source
 from tracker.core.ports import AlertStore
-from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OUTBOX, TABLES, BookedExecution
+from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OUTBOX, TABLES
+from tracker.core.state_rows import BookedExecution
 from tracker.gateway.decode import fact_of
 from tracker.journal.journal import Journal
 from tracker.pipeline.pump import Pump

@@ -32,7 +32,8 @@ from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.matching import match_execution
 from tracker.core.model import AlertId
 from tracker.core.ports import AlertStore
-from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OUTBOX, alert_text
+from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OUTBOX
+from tracker.core.state_rows import alert_text
 from tracker.daemon.journal_sink import JournalSink
 from tracker.gateway.normalise import normalise
 from tracker.paper.contracts import PaperContract

@@ -20,7 +20,8 @@ from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.matching import match_execution
 from tracker.core.model import BrokerFact, Contract, Execution, Frame, Source
 from tracker.core.ports import AlertStore
-from tracker.core.state import EXECUTIONS, BookedExecution
+from tracker.core.state import EXECUTIONS
+from tracker.core.state_rows import BookedExecution
 from tracker.journal.journal import Arriving, Journal
 from tracker.pipeline.pump import Pump
 from tracker.queries.socket_commands import QueryContext

@@ -28,17 +28,8 @@ from tracker.core.model import (
     Unmatched,
     Value,
 )
-from tracker.core.state import (
-    EXECUTIONS,
-    HOLDINGS,
-    OUTBOX,
-    BookedExecution,
-    ContractKey,
-    Holding,
-    LedgerState,
-    MemoryLedgerState,
-    alert_text,
-)
+from tracker.core.state import EXECUTIONS, HOLDINGS, OUTBOX, LedgerState, MemoryLedgerState
+from tracker.core.state_rows import BookedExecution, ContractKey, Holding, alert_text
 
 ACCOUNT = "DU1234567"
 START = datetime(2025, 11, 18, 15, 43, tzinfo=UTC)

@@ -19,8 +19,8 @@ from tests.support.daemon_rig import Rig, details, record
 from tests.support.project import PROJECT
 from tracker.clock import now
 from tracker.core.model import CommissionReport, Moment, OrderKey
-from tracker.core.state import EXECUTIONS, FEES, GAPS, ORDERS, OUTBOX, UNDECODED, OrderState
-from tracker.core.state_rows import Gap
+from tracker.core.state import EXECUTIONS, FEES, GAPS, ORDERS, OUTBOX, UNDECODED
+from tracker.core.state_rows import Gap, OrderState
 from tracker.journal.journal import Journal
 from tracker.paper.contracts import PaperContract, option
 from tracker.paper.model import PaperExecution

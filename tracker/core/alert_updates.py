@@ -24,6 +24,9 @@ from tracker.core.state import (
     POSITIONS,
     SNAPSHOTS,
     TOTALS,
+    LedgerState,
+)
+from tracker.core.state_rows import (
     AlertPosition,
     AlertState,
     Attention,
@@ -31,7 +34,6 @@ from tracker.core.state import (
     ContractKey,
     Delivery,
     Holding,
-    LedgerState,
     OrderState,
     alert_text,
     broker_order_text,

@@ -36,8 +36,8 @@ from tracker.core.journal_entries import (
     SweepChecked,
 )
 from tracker.core.model import ZERO, BrokerFact, End, EndOf, Frame, Moment, Notice
-from tracker.core.state import GAPS, HOLDINGS, LINKS, POSITIONS, PROOFS, SNAPSHOTS, LedgerState, Snapshot
-from tracker.core.state_rows import Gap, GapEnd, LoginState, VerifiedUntil
+from tracker.core.state import GAPS, HOLDINGS, LINKS, POSITIONS, PROOFS, SNAPSHOTS, LedgerState
+from tracker.core.state_rows import Gap, GapEnd, LoginState, Snapshot, VerifiedUntil
 
 REACH: Final = timedelta(minutes=5)
 """How long before a day's end its last proof may lie: the link was up since, and sweeps come on a timer."""

@@ -16,18 +16,16 @@ from typing import Final
 
 from tracker.core.completeness import BROKEN
 from tracker.core.model import ZERO, BrokerFact, Notice
-from tracker.core.state import (
-    ABSENCES,
-    DEPARTURES,
-    HOLDINGS,
-    PROOFS,
-    SNAPSHOTS,
+from tracker.core.state import ABSENCES, DEPARTURES, HOLDINGS, PROOFS, SNAPSHOTS, LedgerState
+from tracker.core.state_rows import (
     ContractKey,
+    Expiration,
     Holding,
-    LedgerState,
+    LoginState,
+    MissingPosition,
+    MissingPositions,
     Snapshot,
 )
-from tracker.core.state_rows import Expiration, LoginState, MissingPosition, MissingPositions
 
 APART: Final = timedelta(minutes=5)
 

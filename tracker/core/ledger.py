@@ -68,17 +68,13 @@ from tracker.core.model import (
 )
 from tracker.core.orders import Orders
 from tracker.core.positions import Positions
-from tracker.core.state import (
-    ALERTS,
-    EXECUTIONS,
-    POSITIONS,
-    UNDECODED,
+from tracker.core.state import ALERTS, EXECUTIONS, POSITIONS, UNDECODED, LedgerState
+from tracker.core.state_rows import (
     AlertState,
     Attention,
     BookedExecution,
     BrokerPosition,
     ContractKey,
-    LedgerState,
     UndecodableFrame,
     alert_text,
     correction_version,

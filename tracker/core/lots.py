@@ -21,7 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tracker.core.model import ZERO, AlertId, Moment
-from tracker.core.state import AlertPosition, Holding, Lot
+from tracker.core.state_rows import AlertPosition, Holding, Lot
 
 
 class Movement(Struct, frozen=True):

@@ -23,18 +23,8 @@ from tracker.core.model import (
     Source,
     Totals,
 )
-from tracker.core.state import (
-    ALERTS,
-    EXECUTIONS,
-    FEES,
-    ORDERS,
-    TOTALS,
-    BookedExecution,
-    LedgerState,
-    OrderState,
-    OrderTotals,
-    broker_order_text,
-)
+from tracker.core.state import ALERTS, EXECUTIONS, FEES, ORDERS, TOTALS, LedgerState
+from tracker.core.state_rows import BookedExecution, OrderState, OrderTotals, broker_order_text
 
 
 class Orders:

@@ -36,18 +36,13 @@ from msgspec.structs import replace
 from tracker.core.lots import Movement, Split, at_base, fold, step
 from tracker.core.model import LIVE, ZERO, AlertId, Moment
 from tracker.core.opening_balance import base_of, is_doubtful, is_in_seed, may_begin_at
-from tracker.core.state import (
-    ALERTS,
-    DEPARTURES,
-    EXECUTIONS,
-    HOLDINGS,
-    SNAPSHOTS,
+from tracker.core.state import ALERTS, DEPARTURES, EXECUTIONS, HOLDINGS, SNAPSHOTS, LedgerState
+from tracker.core.state_rows import (
     Attention,
     Baseline,
     BookedExecution,
     ContractKey,
     Holding,
-    LedgerState,
     Snapshot,
     alert_text,
     attention_of,

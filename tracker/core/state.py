@@ -1,287 +1,43 @@
-"""The rows of state that outlive a day, and the one way to reach them.
+"""The tables of state, and the one way to reach their rows.
 
-Owns what is kept between facts: booked executions, holdings, orders, alert states. A `LedgerState` keeps the
-rows: the journal's writes them in the pump's transaction, `MemoryLedgerState` keeps them in memory for tests
-and dry runs. Rows are frozen: a change is a `put` of a new row. Nothing here decides anything.
+Owns the tables, their keys and indexes, and the protocol `LedgerState` by which rows are kept: the journal's
+writes them in the pump's transaction, `MemoryLedgerState` keeps them in memory for tests and dry runs.
+Nothing here decides anything.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from decimal import Decimal
-from enum import StrEnum
-from functools import lru_cache
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from tracker.core.model import (
-    ZERO,
-    AlertId,
-    AlertUpdate,
-    Ambiguous,
     CommissionReport,
-    Contract,
-    Execution,
-    ExecutionKey,
-    Match,
-    Matched,
-    Moment,
-    OrderKey,
-    Position,
-    Source,
-    Totals,
-    correction_parts,
 )
-from tracker.core.state_rows import Expiration, Gap, LoginState, MissingPositions, VerifiedUntil
+from tracker.core.state_rows import (
+    AlertState,
+    Baseline,
+    BookedExecution,
+    BrokerPosition,
+    Delivery,
+    Expiration,
+    Gap,
+    Holding,
+    LoginState,
+    MissingPositions,
+    OrderState,
+    OrderTotals,
+    Snapshot,
+    UndecodableFrame,
+    VerifiedUntil,
+    alert_text,
+    broker_order_text,
+    root_text,
+)
 
 Row = TypeVar("Row")
-
-
-class ContractKey(NamedTuple):
-    """Name what is held: one contract in one account."""
-
-    account: str
-    con_id: int
-
-    def text(self) -> str:
-        return f"{self.account} {self.con_id}"
-
-
-class Attention(StrEnum):
-    """Say why a fill needs a person; a fill of no alert needs none."""
-
-    NONE = ""
-    AMBIGUOUS = "ambiguous"
-    NEAR_MISS = "near_miss"
-    REOPENED = "reopened"
-    """Its alert had been taken out of the store when a correction opened it again."""
-
-
-class BookedExecution(Struct, frozen=True):
-    """Hold one execution with the tracker's decision about it."""
-
-    execution: Execution
-    seq: int
-    """The frame that brought it first."""
-    received_at: datetime
-    session: int
-    match: Match
-    place: Moment | None = None
-    """Where it stands among the contract's entries: a correction stands where the first version stood."""
-    source: Source = Source.BROKER
-    superseded_by: str = ""
-    """execId of the correction in force instead of this one."""
-    folded: bool = False
-    """False while it waits for the answer it came in, or for the snapshot that seeds its contract."""
-    opening: Decimal = ZERO
-    """Signed part that moved the position away from zero."""
-    closing: Decimal = ZERO
-    """Signed part that moved the position toward zero."""
-    owners: tuple[AlertId, ...] = ()
-    """The alerts that this execution touched."""
-    attention: Attention = Attention.NONE
-    dismissed: bool = False
-
-    @property
-    def key(self) -> ExecutionKey:
-        return self.execution.key
-
-    @property
-    def contract_key(self) -> ContractKey:
-        return ContractKey(self.execution.account, self.execution.contract.con_id)
-
-    @property
-    def moment(self) -> Moment:
-        return self.place or Moment(self.execution.time, self.seq)
-
-    @property
-    def dated(self) -> Execution:
-        """Return the execution, with the time of its first version where its own cannot be read."""
-        if self.execution.time_known or self.place is None:
-            return self.execution
-        return replace(self.execution, time=self.place.time)
-
-    @property
-    def counted(self) -> bool:
-        """Whether it moves quantities: not when a correction replaced it, nor a combo's own line."""
-        return not self.superseded_by and not self.execution.contract.is_combo
-
-    @property
-    def wants_person(self) -> bool:
-        return self.attention is not Attention.NONE and not self.superseded_by and not self.dismissed
-
-    @property
-    def order(self) -> str:
-        """Name the order in this account and contract, whose fills are summed."""
-        return order_text(self.execution.order_key, self.key, self.execution.contract.con_id)
-
-
-def order_text(order: OrderKey | None, key: ExecutionKey, con_id: int) -> str:
-    """Return the row key of an order's totals; an execution without any order stands for itself."""
-    if order is None:
-        return f"{key.account} {con_id} {key.exec_id}"
-    return f"{key.account} {con_id} {broker_order_text(order)}"
-
-
-class Lot(Struct, frozen=True):
-    """Hold the part of a position that the same alerts opened together."""
-
-    owners: tuple[AlertId, ...]
-    quantity: Decimal
-    avg_price: Decimal
-    opened: Moment
-
-
-class AlertPosition(Struct, frozen=True):
-    """Hold what one alert has, or had, of one contract in one account."""
-
-    alert: AlertId
-    quantity: Decimal
-    avg_price: Decimal
-    opened_at: datetime
-    closed_at: datetime | None
-    closed_by: str | None
-    last_exec_id: str
-    last: Moment
-    shared_with: tuple[str, ...]
-
-
-class Baseline(StrEnum):
-    """Say how much the starting quantity of a holding is worth."""
-
-    SNAPSHOT = "snapshot"
-    DOUBT = "doubt"
-    """No complete snapshot was to be had; the next one seeds it."""
-
-
-class Holding(Struct, frozen=True):
-    """Hold one contract in one account: `base` before our first execution, `held` now."""
-
-    account: str
-    contract: Contract
-    base: Decimal
-    held: Decimal
-    seed: Baseline
-    listed: Decimal | None = None
-    """What the seeding snapshot listed, None where it did not name the contract."""
-    asked: Moment | None = None
-    """When that snapshot was asked for."""
-    ended: Moment | None = None
-    """When its answer ended; None in a journal from before this was kept."""
-    groups: tuple[Lot, ...] = ()
-    stakes: tuple[AlertPosition, ...] = ()
-    last: Moment | None = None
-    departed: bool = False
-    """The last entry was a departure, which an execution after it disproves."""
-
-    @property
-    def key(self) -> ContractKey:
-        return ContractKey(self.account, self.contract.con_id)
-
-
-@lru_cache(1024)
-def broker_order_text(order: OrderKey) -> str:
-    """Return the row key of an order as the broker knows it, over all accounts and legs."""
-    return f"{order.perm_id}/{order.client_id}/{order.order_id}"
-
-
-class OrderState(Struct, frozen=True):
-    """Hold what the broker says of an order."""
-
-    key: OrderKey
-    account: str = ""
-    con_id: int = 0
-    total: Decimal | None = None
-    status: str = ""
-    broker_filled: Decimal | None = None
-    legs: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing of it works any more; a correction may still lower what it filled."""
-        return self.status in ("Cancelled", "ApiCancelled", "Filled")
-
-
-class OrderTotals(Struct, frozen=True):
-    """Hold the sums over one order, account and contract; corrections replace."""
-
-    order: str
-    totals: Totals
-
-
-class AlertState(Struct, frozen=True):
-    """Hold what the tracker knows of one record, and the values it last decided to show."""
-
-    alert: AlertId
-    contracts: tuple[ContractKey, ...] = ()
-    shown: AlertUpdate | None = None
-    order: str = ""
-    """The order that `shown` tells of, as `broker_order_text`; empty where it has no key."""
-    closed: bool = field(default=False, name="shut")
-    removed: bool = False
-    successor: AlertId | None = None
-    """The newer record of the same contract that took over."""
-    gone: bool = False
-    """The store no longer has the record."""
-    doubted: bool = False
-    """All it owned is closed, but a newer position of the broker contradicts that: it stays open."""
-
-
-class BrokerPosition(Struct, frozen=True):
-    """Hold the newest position the broker told; `snapshot` numbers the complete answer that listed it."""
-
-    position: Position
-    seq: int
-    received_at: datetime
-
-
-class Snapshot(Struct, frozen=True):
-    """Hold the last complete answer to a request for positions."""
-
-    asked: Moment
-    ended: Moment
-    rows: Mapping[str, Decimal] = field(default_factory=dict)
-    """ContractKey text -> quantity; the zeros that the broker listed are in it."""
-    disturbed: tuple[str, ...] = ()
-    """ContractKey texts with a live execution between request and end."""
-    session: int = 0
-
-
-def alert_text(alert: AlertId) -> str:
-    """Return the row key of an alert; unambiguous, since the parts of a JSON key may hold any character."""
-    parts = (
-        alert.alerter,
-        alert.ticker,
-        alert.created_at,
-        "" if alert.option_conid is None else str(alert.option_conid),
-    )
-    return "\x1f".join(parts)
-
-
-class Delivery(Struct, frozen=True):
-    """Hold one row of the outbox: the newest values for a record and whether the store has them."""
-
-    update: AlertUpdate
-    seq: int
-    """The frame that made it."""
-    received_at: datetime
-    state: str = "pending"
-    """pending, applied or gone."""
-    delivered_at: datetime | None = None
-
-
-class UndecodableFrame(Struct, frozen=True):
-    """Hold a frame that could not be read, until a later version or a sweep heals it."""
-
-    seq: int
-    kind: str
-    reason: str
-    exec_id: str
-    healed: bool = False
 
 
 class Table(Struct, Generic[Row], frozen=True):
@@ -293,12 +49,6 @@ class Table(Struct, Generic[Row], frozen=True):
     indexes: Mapping[str, Callable[[Row], str | None]] = field(default_factory=dict)
     lasting: frozenset[str] = frozenset()
     """The indexes whose value stays the same for a key, whatever row is put."""
-
-
-def root_text(account: str, exec_id: str) -> str | None:
-    """Return what the versions of an execution have in common, None where it can have no other."""
-    parts = correction_parts(exec_id)
-    return None if parts is None else f"{account} {parts.root}"
 
 
 def _inbox(row: BookedExecution) -> str | None:
@@ -455,23 +205,3 @@ class MemoryLedgerState:
             if (after := of(row)) is not None:
                 self._index[(table.name, name, after)][key] = None
         self._rows[table.name][key] = row
-
-
-def correction_version(exec_id: str) -> int:
-    """Return the number by which the versions of one execution are ordered."""
-    parts = correction_parts(exec_id)
-    return 0 if parts is None else parts.version
-
-
-def owners_of(match: Match) -> tuple[AlertId, ...]:
-    """Return the alerts that an opening fill belongs to."""
-    return tuple(alert for alert, _ in match.alerts) if isinstance(match, Matched) else ()
-
-
-def attention_of(match: Match) -> Attention:
-    """Tell whether a decision needs a person: several alerts, or one that missed by a single thing."""
-    if isinstance(match, Ambiguous):
-        return Attention.AMBIGUOUS
-    if not isinstance(match, Matched) and any(rejection.near for rejection in match.rejected):
-        return Attention.NEAR_MISS
-    return Attention.NONE

@@ -14,7 +14,8 @@ from typing import Any
 
 from tracker.core.alert_updates import instant
 from tracker.core.completeness import proven_until
-from tracker.core.state import EXECUTIONS, GAPS, OUTBOX, UNDECODED, Attention, LedgerState
+from tracker.core.state import EXECUTIONS, GAPS, OUTBOX, UNDECODED, LedgerState
+from tracker.core.state_rows import Attention
 from tracker.gateway.link import LinkState
 from tracker.journal.journal import Journal, size_of
 from tracker.journal.rows import JournalState

@@ -22,7 +22,8 @@ import msgspec
 from tracker.core.journal_entries import Arriving as ArrivingFrame
 from tracker.core.journal_entries import FeeAt, Message, execution_key
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
-from tracker.core.state import EXECUTIONS, FEES, root_text
+from tracker.core.state import EXECUTIONS, FEES
+from tracker.core.state_rows import root_text
 from tracker.journal.migrations import MIGRATIONS
 from tracker.journal.rows import JournalFailed as JournalFailed
 from tracker.journal.rows import JournalState, select

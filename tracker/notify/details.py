@@ -10,7 +10,8 @@ from datetime import datetime
 
 from tracker.core.alert_updates import number
 from tracker.core.model import Ambiguous
-from tracker.core.state import ALERTS, EXECUTIONS, Attention, BookedExecution, LedgerState
+from tracker.core.state import ALERTS, EXECUTIONS, LedgerState
+from tracker.core.state_rows import Attention, BookedExecution
 from tracker.queries.as_json import contract_json, why_not
 
 

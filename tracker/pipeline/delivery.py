@@ -19,7 +19,8 @@ from msgspec.structs import replace
 
 from tracker.core.model import AlertId, AlertUpdate, Outcome, StoreUnavailable
 from tracker.core.ports import AlertStore
-from tracker.core.state import OUTBOX, AlertState, Delivery, alert_text
+from tracker.core.state import OUTBOX
+from tracker.core.state_rows import AlertState, Delivery, alert_text
 from tracker.journal.journal import KEPT, REMOVING, Journal
 from tracker.pipeline.store_watch import StoreWatch
 

@@ -29,7 +29,8 @@ from tracker.core.model import (
     Undecodable,
 )
 from tracker.core.ports import AlertStore
-from tracker.core.state import ALERTS, EXECUTIONS, alert_text
+from tracker.core.state import ALERTS, EXECUTIONS
+from tracker.core.state_rows import alert_text
 from tracker.journal.journal import Arriving, Journal, JournalFailed
 from tracker.pipeline.delivery import OnWritten, OutboxDelivery
 from tracker.pipeline.store_changes import MatchAlerts, StoreChanges

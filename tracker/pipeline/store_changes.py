@@ -15,7 +15,8 @@ from tracker.core.alert_updates import stakes_of
 from tracker.core.journal_entries import Entry, RecordBack, RecordGone, RecordReplaced, Rematched
 from tracker.core.model import Alert, AlertId, Ambiguous, Execution, ExecutionKey, Match, Matched
 from tracker.core.ports import AlertStore
-from tracker.core.state import ALERTS, EXECUTIONS, AlertState, BookedExecution, LedgerState, alert_text
+from tracker.core.state import ALERTS, EXECUTIONS, LedgerState
+from tracker.core.state_rows import AlertState, BookedExecution, alert_text
 
 MatchAlerts = Callable[[Execution, Sequence[Alert]], Match]
 

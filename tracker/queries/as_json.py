@@ -24,7 +24,8 @@ from tracker.core.model import (
     Rule,
     Unmatched,
 )
-from tracker.core.state import FEES, BookedExecution, LedgerState
+from tracker.core.state import FEES, LedgerState
+from tracker.core.state_rows import BookedExecution
 
 Json: TypeAlias = dict[str, Any]
 """An object of an answer; JSON-ready."""

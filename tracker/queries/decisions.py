@@ -13,15 +13,8 @@ from tracker.core.alerters import AlerterNames
 from tracker.core.journal_entries import Assigned, Dismissed
 from tracker.core.matching import contradiction
 from tracker.core.model import Alert, AlertId, ExecutionKey, Matched, Rule
-from tracker.core.state import (
-    EXECUTIONS,
-    OUTBOX,
-    Attention,
-    BookedExecution,
-    Delivery,
-    LedgerState,
-    alert_text,
-)
+from tracker.core.state import EXECUTIONS, OUTBOX, LedgerState
+from tracker.core.state_rows import Attention, BookedExecution, Delivery, alert_text
 from tracker.queries.as_json import Json, alert_json, fill_json, outcome, update_json
 from tracker.queries.lookup import alert_named, execution_named
 from tracker.status.protocol import CommandError, quoted

@@ -17,7 +17,8 @@ from typing import Final
 from tracker.core.alert_updates import instant
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import CommissionReport
-from tracker.core.state import ALERTS, EXECUTIONS, FEES, BookedExecution, LedgerState
+from tracker.core.state import ALERTS, EXECUTIONS, FEES, LedgerState
+from tracker.core.state_rows import BookedExecution
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, fill_json
 from tracker.queries.lookup import alerts_named, check_alert_name, days_since, no_such_alert, states_named

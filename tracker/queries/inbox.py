@@ -13,14 +13,8 @@ from typing import NamedTuple
 from tracker.core.alert_updates import instant
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import JsonValue
-from tracker.core.state import (
-    EXECUTIONS,
-    UNDECODED,
-    Attention,
-    BookedExecution,
-    LedgerState,
-    UndecodableFrame,
-)
+from tracker.core.state import EXECUTIONS, UNDECODED, LedgerState
+from tracker.core.state_rows import Attention, BookedExecution, UndecodableFrame
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, decision_json, fill_json
 from tracker.queries.fills import Selection, selected

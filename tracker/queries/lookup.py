@@ -13,7 +13,8 @@ from typing import Final
 
 from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.model import Alert, AlertId
-from tracker.core.state import ALERTS, EXECUTIONS, AlertState, BookedExecution, LedgerState
+from tracker.core.state import ALERTS, EXECUTIONS, LedgerState
+from tracker.core.state_rows import AlertState, BookedExecution
 from tracker.status.protocol import CommandError, quoted
 from tracker.terminal import nearest
 

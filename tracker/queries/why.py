@@ -24,15 +24,8 @@ from tracker.core.journal_entries import (
 )
 from tracker.core.model import Alert, AlertId, Ambiguous, Frame, JsonValue, correction_parts
 from tracker.core.ports import Shown
-from tracker.core.state import (
-    ALERTS,
-    EXECUTIONS,
-    AlertState,
-    BookedExecution,
-    LedgerState,
-    alert_text,
-    owners_of,
-)
+from tracker.core.state import ALERTS, EXECUTIONS, LedgerState
+from tracker.core.state_rows import AlertState, BookedExecution, alert_text, owners_of
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import (
     Json,

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Sequence
 
 from tracker.core.model import AlertId
-from tracker.core.state import ALERTS, alert_text
+from tracker.core.state import ALERTS
+from tracker.core.state_rows import alert_text
 from tracker.journal.journal import Journal
 from tracker.pipeline.pump import Pump
 from tracker.reconcile.audit import AuditResult

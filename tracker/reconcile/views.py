@@ -41,15 +41,17 @@ from tracker.core.state import (
     OUTBOX,
     PROOFS,
     UNDECODED,
+    LedgerState,
+)
+from tracker.core.state_rows import (
     AlertState,
     Baseline,
     BookedExecution,
     Holding,
-    LedgerState,
+    MissingPositions,
     OrderState,
     alert_text,
 )
-from tracker.core.state_rows import MissingPositions
 from tracker.journal.journal import Journal
 
 _DOUBTFUL: Final = timedelta(seconds=2)
