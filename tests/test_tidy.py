@@ -56,8 +56,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
 }
 """Package or module of tracker -> the others it may import; what is not named here composes them."""
 LIBRARY_HOMES: Final = {
-    "ib_insync": ("tracker/gateway/",),
-    "eventkit": ("tracker/gateway/",),
+    # Their import asks for an event loop in a way that newer Pythons refuse.
+    "ib_insync": ("tracker/gateway/ib_insync_compat.py",),
+    "eventkit": ("tracker/gateway/ib_insync_compat.py",),
     # What is kept as rows is made of it, and written with it.
     "msgspec": (
         *("tracker/core/", "tracker/journal/", "tracker/stores/", "tracker/gateway/normalise.py"),
@@ -201,6 +202,14 @@ def test_each_library_has_one_home() -> None:
         for name in OURS
         for module, line in imported(name)
         if (top := module.partition(".")[0]) in LIBRARY_HOMES and not name.startswith(LIBRARY_HOMES[top])
+    ]
+    # Tests and scripts may use what they like, but import these as the tracker does.
+    wrong += [
+        f"{name}:{line}: import what you need of {module} from {LIBRARY_HOMES[top][0]}"
+        for name in MODULES
+        if name not in OURS
+        for module, line in imported(name)
+        if (top := module.partition(".")[0]) in ("ib_insync", "eventkit")
     ]
     assert wrong == []
 

@@ -13,9 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ib_insync import IB, Fill, Trade
-
 from benchmark.streams import MARK_CODE
+from tracker.gateway.ib_insync_compat import IB, Fill, Trade
 
 
 def say(**answer: Any) -> None:

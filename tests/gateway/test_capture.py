@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
-from ib_insync import Fill, LimitOrder, Stock, Trade
 from pytest_mock import MockerFixture
 
 from tests.support.gateway_rig import Ear, MemorySink, Tapped, tapped
@@ -16,6 +15,7 @@ from tracker.core.model import Source
 from tracker.gateway.allowlist import RefusedMessage
 from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.framing import Framing
+from tracker.gateway.ib_insync_compat import Fill, Trade, ib_insync
 from tracker.paper import encode_messages, responses
 from tracker.paper.broadcast import Floor
 from tracker.paper.connection import Connection
@@ -422,9 +422,10 @@ def test_a_message_about_an_order_passes_the_cross_check() -> None:
     assert [fields[3] for fields in run(scenario).of("4")] == ["10349"]
 
 
+LIMIT_ORDER = ib_insync.LimitOrder("BUY", 1, 1.0, orderId=7)
 FORBIDDEN: list[Callable[[Tapped], object]] = [
-    lambda link: link.ib.placeOrder(Stock("AAPL", "SMART", "USD"), LimitOrder("BUY", 1, 1.0)),
-    lambda link: link.ib.cancelOrder(LimitOrder("BUY", 1, 1.0, orderId=7)),
+    lambda link: link.ib.placeOrder(ib_insync.Stock("AAPL", "SMART", "USD"), LIMIT_ORDER),
+    lambda link: link.ib.cancelOrder(LIMIT_ORDER),
     lambda link: link.ib.reqGlobalCancel(),
     lambda link: link.ib.reqAutoOpenOrders(True),
     lambda link: link.ib.client.reqOpenOrders(),

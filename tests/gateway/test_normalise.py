@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ib_insync.decoder import Decoder
 
 from tracker.core.model import (
     BrokerFact,
@@ -26,6 +25,7 @@ from tracker.core.model import (
     Source,
     Undecodable,
 )
+from tracker.gateway.ib_insync_compat import Decoder
 from tracker.gateway.normalise import normalise
 
 NEW_YORK = ZoneInfo("America/New_York")

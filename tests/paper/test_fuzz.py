@@ -47,25 +47,20 @@ Act: TypeAlias = Callable[[PaperGateway], Awaitable[None]]
 @cache
 def templates() -> tuple[Fields, ...]:
     """Return well-formed requests to spoil."""
-
-    async def make() -> tuple[Fields, ...]:
-        # ib_insync wants a running loop when it is imported.
-        return (
-            fields_of_order(1, NVDA, action="BUY", totalQuantity=2, orderType="LMT", lmtPrice=2.5),
-            fields_of_order(2, NVDA, action="SELL", totalQuantity=2, orderType="MKT", parentId=1),
-            ("4", "1", "1", ""),
-            ("7", "3", "9", "0", "", "", "", "", "", ""),
-            tuple("9 8 9 0 NVDA OPT 20251121 122.5 C - SMART - USD - - 0 - - -".replace("-", "").split(" ")),
-            ("62", "1", "9", "All", "NetLiquidation"),
-            ("6", "2", "1", ""),
-            ("74", "1", "9", "", ""),
-            ("76", "1", "9", "", "", "1"),
-            ("99", "0"),
-            ("1", "11", "9"),
-            ("15", "1", "1"),
-        )
-
-    return asyncio.run(make())
+    return (
+        fields_of_order(1, NVDA, action="BUY", totalQuantity=2, orderType="LMT", lmtPrice=2.5),
+        fields_of_order(2, NVDA, action="SELL", totalQuantity=2, orderType="MKT", parentId=1),
+        ("4", "1", "1", ""),
+        ("7", "3", "9", "0", "", "", "", "", "", ""),
+        tuple("9 8 9 0 NVDA OPT 20251121 122.5 C - SMART - USD - - 0 - - -".replace("-", "").split(" ")),
+        ("62", "1", "9", "All", "NetLiquidation"),
+        ("6", "2", "1", ""),
+        ("74", "1", "9", "", ""),
+        ("76", "1", "9", "", "", "1"),
+        ("99", "0"),
+        ("1", "11", "9"),
+        ("15", "1", "1"),
+    )
 
 
 @st.composite

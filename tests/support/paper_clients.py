@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
+from tracker.gateway.ib_insync_compat import ib_insync
 from tracker.paper.book import PaperContract, option, stock
 from tracker.paper.framing import Fields, FrameReader, frame
 from tracker.paper.server import PaperGateway
@@ -143,27 +143,27 @@ async def raw_client(
 
 
 def library() -> Any:
-    """Return ib_insync, untyped as it is; call it in a running loop, outside one its import warns."""
-    return importlib.import_module("ib_insync")
+    """Return ib_insync, untyped as it is."""
+    return ib_insync
 
 
 def fields_of_order(order_id: int, contract: PaperContract, **terms: Any) -> Fields:
     """Return placeOrder as ib_insync writes it at 176; keyword arguments are attributes of its Order."""
-    ib_insync = library()
+    its = library()
     sent: list[Any] = []
-    client = ib_insync.Client(ib_insync.wrapper.Wrapper(ib_insync.IB()))
+    client = its.Client(its.wrapper.Wrapper(its.IB()))
     client._serverVersion = 176
     client.connState = client.CONNECTED
     client.sendMsg = lambda text: sent.append(text)
-    order = ib_insync.Order(**terms)
+    order = its.Order(**terms)
     client.placeOrder(order_id, library_contract(contract), order)
     return tuple(sent[0].split("\0")[:-1])
 
 
 def library_contract(contract: PaperContract) -> Any:
     """Return ib_insync's object for a contract."""
-    ib_insync = library()
-    return ib_insync.Contract(
+    its = library()
+    return its.Contract(
         secType=contract.sec_type,
         conId=contract.con_id,
         symbol=contract.symbol,
@@ -176,7 +176,7 @@ def library_contract(contract: PaperContract) -> Any:
         localSymbol=contract.local_symbol,
         tradingClass=contract.trading_class,
         comboLegs=[
-            ib_insync.ComboLeg(conId=leg.con_id, ratio=leg.ratio, action=leg.action, exchange=leg.exchange)
+            its.ComboLeg(conId=leg.con_id, ratio=leg.ratio, action=leg.action, exchange=leg.exchange)
             for leg in contract.legs
         ],
     )

@@ -1,7 +1,8 @@
 """ib_insync, imported in one place and kept cheap and quiet.
 
-Owns the import (which asks for an event loop), the short texts that replace its eager ones, and the road of
-its log records into ours. It never changes what the library decodes or sends.
+Owns the import (which asks for an event loop), the loop that the library works on, the short texts that
+replace its eager ones, and the road of its log records into ours. It never changes what the library decodes
+or sends. Tests and scripts import the library through it, too.
 """
 
 from __future__ import annotations
@@ -15,41 +16,69 @@ from typing import Any, Final
 from loguru import logger
 
 
+class _NoPolicy:
+    """Stand in for the event-loop policy while eventkit is imported."""
+
+    def get_event_loop(self) -> None:
+        """Return no loop: eventkit keeps it only for `emit_threadsafe`, which nobody here calls."""
+
+
 @contextmanager
-def _loop_for_import() -> Iterator[None]:
-    """Give eventkit the event loop that it takes at import, where none is running.
+def _loopless_import() -> Iterator[None]:
+    """Let eventkit ask for an event loop at import, where none is running.
 
-    Without one Python 3.12 and 3.13 warn, and after an `asyncio.run` the import fails outright. eventkit uses
-    that loop only for `emit_threadsafe`, which nobody here calls.
+    It asks the policy. Without a current loop Python 3.12 and 3.13 warn, 3.14 raises, and 3.16 has no
+    policies any more.
     """
+    name = "get_event_loop_policy"
+    absent = object()
+    before = getattr(asyncio, name, absent)
+    setattr(asyncio, name, _NoPolicy)
     try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
-        try:
-            yield
-        finally:
-            asyncio.set_event_loop(None)
-            loop.close()
-    else:
         yield
+    finally:
+        if before is absent:
+            delattr(asyncio, name)
+        else:
+            setattr(asyncio, name, before)
 
 
-with _loop_for_import():
+with _loopless_import():
+    import eventkit
+    import ib_insync
     from eventkit import Event
-    from ib_insync import contract, objects, order, wrapper
+    from eventkit.ops import create, timing, transform
+    from ib_insync import client, connection, contract, objects, order, util, wrapper
     from ib_insync.client import Client
     from ib_insync.contract import Contract
+    from ib_insync.decoder import Decoder
     from ib_insync.flexreport import FlexReport
     from ib_insync.ib import IB
     from ib_insync.objects import Execution, ExecutionFilter, Fill
     from ib_insync.order import Order, OrderStatus, Trade
 
+
+def _use_running_loop() -> None:
+    """Have both libraries take the running loop, whose name for it is their own function in each module.
+
+    Their functions ask the event-loop policy, which Python 3.14 deprecates and 3.16 removes. Here they are
+    only called while a loop runs, so it is the same loop.
+    """
+    asking_modules: tuple[Any, ...] = (util, client, connection, wrapper)
+    for module in asking_modules:
+        module.getLoop = asyncio.get_running_loop
+    asking_modules = (eventkit.util, eventkit.event, create, timing, transform)
+    for module in asking_modules:
+        module.get_event_loop = asyncio.get_running_loop
+
+
+_use_running_loop()
+
 __all__ = [
     "IB",
     "Client",
     "Contract",
+    "Decoder",
     "Execution",
     "ExecutionFilter",
     "Fill",
@@ -57,6 +86,7 @@ __all__ = [
     "Order",
     "OrderStatus",
     "Trade",
+    "ib_insync",
     "make_cheap",
     "make_quiet",
     "new_ib",
