@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from tests.journal.test_journal import again, executed, full
@@ -18,18 +20,21 @@ def test_frames_and_what_they_change_are_kept_in_one_commit(journal: Journal) ->
         assert [frame.seq for frame in frames] == [1]
         journal.book.put(FEES, fee("a", "1"))
         advance(1)
-        assert again(journal).frame(1) is None
+        with closing(again(journal)) as other:
+            assert other.frame(1) is None
     assert (journal.cursor, journal.waiting, journal.frames_after(0, 10)) == (1, False, list(frames))
-    assert again(journal).book.get(FEES, "a") == fee("a", "1")
+    with closing(again(journal)) as other:
+        assert other.book.get(FEES, "a") == fee("a", "1")
 
 
 def test_a_decision_that_fails_takes_back_no_frame(journal: Journal) -> None:
     with pytest.raises(ZeroDivisionError):
         _decide_wrongly(journal)
-    for seen in (journal, again(journal)):
-        assert (seen.cursor, seen.waiting) == (0, True)
-        assert [frame.fields for frame in seen.frames_after(0, 10)] == [executed(KEY)[1]]
-        assert list(seen.book.every(FEES)) == []
+    with closing(again(journal)) as other:
+        for seen in (journal, other):
+            assert (seen.cursor, seen.waiting) == (0, True)
+            assert [frame.fields for frame in seen.frames_after(0, 10)] == [executed(KEY)[1]]
+            assert list(seen.book.every(FEES)) == []
     assert journal.knows(*KEY)
     journal.append(1, START, [(Source.BROKER, ("next",))])
     assert [frame.seq for frame in journal.frames_after(0, 10)] == [1, 2]

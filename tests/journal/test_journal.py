@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -163,14 +164,8 @@ def test_the_last_session_outlives_the_frames(journal: Journal) -> None:
     journal.set_meta("session", "4")
     assert journal.last_session == 4
     journal.append(5, START, [(Source.LINK, ("up",))])
-    assert again_closed(journal) == 5
-
-
-def again_closed(journal: Journal) -> int:
-    other = again(journal)
-    session = other.last_session
-    other.close()
-    return session
+    with closing(again(journal)) as other:
+        assert other.last_session == 5
 
 
 def executed(identity: ExecutionKey) -> tuple[Source, tuple[str, ...]]:
@@ -431,7 +426,8 @@ def test_decisions_of_the_first_version_are_read(journal: Journal) -> None:
         "UPDATE executions SET body = CAST(json_remove(CAST(body AS TEXT), '$.match.type') AS BLOB)"
     )
     journal._db.execute("PRAGMA user_version = 1")
-    assert list(again(journal).book.every(EXECUTIONS)) == rows
+    with closing(again(journal)) as other:
+        assert list(other.book.every(EXECUTIONS)) == rows
 
 
 # What questions and proofs read

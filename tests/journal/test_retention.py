@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 from tests.support.facts import START
 from tracker.core.model import Source
@@ -12,9 +11,8 @@ from tracker.core.state_rows import UndecodableFrame
 from tracker.journal.journal import Journal
 
 
-def test_old_frames_go_but_not_the_unapplied_nor_the_undecoded(tmp_path: Path) -> None:
+def test_old_frames_go_but_not_the_unapplied_nor_the_undecoded(journal: Journal) -> None:
     """Frames 1 to 4 are old; 2 could not be read, 4 was not applied yet."""
-    journal = Journal(tmp_path / "journal.db")
     for number in range(1, 5):
         journal.append(7, START + timedelta(seconds=number), [(Source.BROKER, ("3", str(number)))])
     with journal.step() as advance:
@@ -25,9 +23,8 @@ def test_old_frames_go_but_not_the_unapplied_nor_the_undecoded(tmp_path: Path) -
     assert journal.cursor == 3
 
 
-def test_sessions_and_sequence_go_on_when_the_past_is_gone(tmp_path: Path) -> None:
+def test_sessions_and_sequence_go_on_when_the_past_is_gone(journal: Journal) -> None:
     """A number is never used twice: state rows point at frames by it."""
-    journal = Journal(tmp_path / "journal.db")
     journal.append(7, START, [(Source.BROKER, ("3", "1")), (Source.BROKER, ("3", "2"))])
     with journal.step() as advance:
         advance(2)
@@ -38,9 +35,8 @@ def test_sessions_and_sequence_go_on_when_the_past_is_gone(tmp_path: Path) -> No
     assert [frame.seq for frame in journal.frames_after(journal.cursor, 10)] == [3]
 
 
-def test_frames_within_the_days_stay(tmp_path: Path) -> None:
+def test_frames_within_the_days_stay(journal: Journal) -> None:
     """Nothing younger than the limit is touched."""
-    journal = Journal(tmp_path / "journal.db")
     journal.append(7, START, [(Source.BROKER, ("3", "1"))])
     with journal.step() as advance:
         advance(1)
