@@ -52,9 +52,19 @@ def pytest_xdist_auto_num_workers() -> int:
     return min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option by which `scripts/test --pythons` leaves out what takes long."""
+    parser.addoption(
+        "--quick", action="store_true", help="leave out the files that take more than ten seconds"
+    )
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the longest files where others run beside them."""
+    """Begin with the longest files where others run beside them; leave them out of a quick run."""
     ranks = {file_of_tests(name): rank for rank, name in enumerate(LONGEST)}
+    if config.getoption("quick"):
+        config.hook.pytest_deselected(items=[item for item in items if item.path in ranks])
+        items[:] = [item for item in items if item.path not in ranks]
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 

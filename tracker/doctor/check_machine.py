@@ -11,7 +11,7 @@ from typing import Final
 from tracker.doctor.finding import Finding, Level, Machine, Place, Space
 
 FIRST_PYTHON: Final = (3, 11)
-LAST_PYTHON: Final = (3, 13)
+LAST_TESTED_PYTHON: Final = (3, 15)
 LIBRARY: Final = "ib_insync"
 LIBRARY_VERSION: Final = "0.9.86"
 """The capture depends on its decoder; pyproject.toml pins it."""
@@ -31,9 +31,8 @@ def check_python(machine: Machine) -> Finding:
     """Check the Python and the libraries that it loads."""
     shown = ".".join(str(part) for part in machine.python)
     minor = machine.python[:2]
-    if not FIRST_PYTHON <= minor <= LAST_PYTHON:
-        wanted = "3.11, 3.12 or 3.13"
-        return Finding("python", Level.FAULT, f"Python {shown}", f"run the tracker with Python {wanted}")
+    if minor < FIRST_PYTHON:
+        return Finding("python", Level.FAULT, f"Python {shown}", "run the tracker with Python 3.11 or later")
     conflicting = [name for name in CONFLICTING if name in machine.versions]
     if conflicting:
         return Finding(
@@ -51,7 +50,12 @@ def check_python(machine: Machine) -> Finding:
             f"install {LIBRARY} {LIBRARY_VERSION}, as installing the tracker does",
         )
     ours = machine.versions.get("order-tracker", "run from its source")
-    return Finding("python", Level.OK, f"Python {shown}, {LIBRARY} {library}, tracker {ours}")
+    found = f"Python {shown}, {LIBRARY} {library}, tracker {ours}"
+    if minor > LAST_TESTED_PYTHON:
+        tested = ".".join(map(str, LAST_TESTED_PYTHON))
+        step = f"run `tracker demo` with it once: this tracker was tested with Python 3.11 to {tested}"
+        return Finding("python", Level.NOTE, found, step)
+    return Finding("python", Level.OK, found)
 
 
 def check_zones(machine: Machine) -> Finding:
