@@ -61,14 +61,14 @@ async def draw(folder: Path) -> str:
                 for act in step.acts:
                     await stage.control(act)
                 fills += step.fills
-                await stage.until(partial(_shows, app.board, fills), f"the screen shows {fills} fills")
-            await stage.until(lambda: app.board.waiting, "the screen shows what needs a person")
+                await stage.until(partial(_shows, app.model, fills), f"the screen shows {fills} fills")
+            await stage.until(lambda: app.model.waiting, "the screen shows what needs a person")
             await pilot.pause(1.5)
             return without_web_fonts(app.export_screenshot(title="tracker watch"))
 
 
-def _shows(board: ScreenModel, fills: int) -> bool:
-    return board.fills_total >= fills and not board.stale
+def _shows(model: ScreenModel, fills: int) -> bool:
+    return model.fills_total >= fills and not model.stale
 
 
 def without_web_fonts(picture: str) -> str:

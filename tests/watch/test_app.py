@@ -28,7 +28,7 @@ ROBIN = "robindahood-alerts"
 PROF = "prof-and-kian-alerts"
 NO_CONID: dict[str, Any] = {"option_conid": None, "option_conids": []}
 PICTURE = PROJECT / "tracker/watch/watch.svg"
-FOOTER = "Tab Next list  w Why  a Assign  d Dismiss  r Ask now  ? Help  q End"
+FOOTER = "Tab Next list  w Why  a Assign  d Dismiss  r Refresh  ? Help  q Quit"
 
 
 def play(
@@ -178,7 +178,7 @@ def test_key_without_selection_says_so(tmp_path: Path) -> None:
         for key in ("a", "w", "d"):
             await screen.press(key)
             await screen.shows("Tab changes the list")
-            screen.app.board.say(screen.app._now(), "-")
+            screen.app.model.show_notice(screen.app._now(), "-")
         buy(rig, SHARES)
         await screen.shows("FILLS TODAY  1", "no alert")
         await screen.press("tab", "d")
@@ -195,8 +195,46 @@ def test_undecodable_message_needs_no_decision(tmp_path: Path) -> None:
         await screen.shows("NEEDS YOU  1", "execution cannot be read")
         for key in ("a", "d", "w"):
             await screen.press(key)
-            await screen.shows("there is nothing to decide")
-            screen.app.board.say(screen.app._now(), "-")
+            await screen.shows("nothing to decide")
+            screen.app.model.show_notice(screen.app._now(), "-")
+
+    play(tmp_path, story)
+
+
+def test_records_that_print_alike(tmp_path: Path) -> None:
+    """Two records whose names print alike are two rows, and one candidate of a fill."""
+
+    async def main() -> None:
+        async with Rig(tmp_path) as rig:
+            loose = record(**NO_CONID, alert_details=details(expiry=None))
+            shown = record(**NO_CONID, open=True)
+            rig.write({"a/b": {"NVDA": shown, "c": loose}, "a": {"b/NVDA": shown, "b/c": loose}})
+            await rig.start()
+            async with watching(rig.status_port, rig.folder / "status.token") as screen:
+                await screen.shows("RECEIVING FILLS", "OPEN ALERTS  2")
+                assert part(screen, "OPEN ALERTS").count("a/b/NVDA") == 2
+                buy(rig)
+                await screen.shows("FILLS TODAY  1", "BUY")
+                await screen.press("tab", "a")
+                await screen.shows("Which alert does this fill belong to?", "another alert")
+                assert screen.text().count("a/b/c") <= 1
+
+    asyncio.run(main())
+
+
+def test_control_characters_of_the_wire(tmp_path: Path) -> None:
+    """An execId with an escape sequence, a bell and a newline is shown with question marks."""
+
+    async def story(rig: Rig, screen: Screen) -> None:
+        order = rig.gateway.order(CALL, "BUY", 4, limit="2.51", client_id=7)
+        rig.gateway.fill(order, exec_id="0000e0d5.\x1b]0;owned\x07\n.01.01")
+        await screen.shows("NEEDS YOU  1")
+        for key, title in (("d", "Dismiss BUY 4 NVDA"), ("w", "Why ")):
+            await screen.press(key)
+            await screen.shows(title, "?]0;owned??")
+            assert not set("\x1b\x07") & set(screen.app.export_screenshot())
+            await screen.press("escape")
+            await screen.shows("NEEDS YOU  1")
 
     play(tmp_path, story)
 
@@ -214,12 +252,12 @@ def test_killed_daemon_and_its_successor(tmp_path: Path) -> None:
         assert "FILLS TODAY  1" in screen.text(), "what was known stays"
         await screen.press("w")
         await screen.press("tab", "w")
-        await screen.shows("There is no answer: no daemon listens")
+        await screen.shows("No answer: no daemon listens")
         await screen.press("escape")
         buy(rig, SHARES, 7)
         await rig.process.wait()
         await rig.start()
-        await screen.shows("RECEIVING FILLS", "started again", "FILLS TODAY  2")
+        await screen.shows("RECEIVING FILLS", "restarted", "FILLS TODAY  2")
 
     play(tmp_path, story)
 
@@ -261,7 +299,7 @@ def test_nothing_cut_at_80_by_24(tmp_path: Path) -> None:
             assert len(part(screen, title).splitlines()) >= 5, "the heading and at least four rows"
         await screen.press("question_mark")
         await screen.shows(
-            "r               ask for everything now", "at its next start. This screen tries by itself"
+            "r               refresh everything now", "at its next start. This screen tries again"
         )
 
     play(tmp_path, story)
@@ -292,7 +330,7 @@ def test_long_text_scrolls(tmp_path: Path) -> None:
         await screen.press("question_mark")
         await screen.shows("lines 1-12 of 19")
         await screen.press("pagedown")
-        await screen.shows("lines 8-19 of 19", "This screen tries by itself")
+        await screen.shows("lines 8-19 of 19", "This screen tries again")
         await screen.press("up")
         await screen.shows("lines 7-18 of 19")
 

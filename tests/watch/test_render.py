@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.facts import ACCOUNT, exec_id
-from tracker.watch.help import HELP
+from tracker.watch.dialogs import HELP
 from tracker.watch.render import HEAD_LINES, Lines, Tone, bars, cut, duration, spread
 from tracker.watch.screen_model import FillRow, OpenAlert, ScreenModel, TrackerAway, Waiting
 
@@ -41,7 +41,7 @@ def board(**status: Any) -> ScreenModel:
         "journal": {"mode": "paper"},
         "proven_until": ago(5),
     }
-    made.greeted({**answer, **status, "link": {**link, **status.get("link", {})}}, NOW)
+    made.on_connected({**answer, **status, "link": {**link, **status.get("link", {})}}, NOW)
     return made
 
 
@@ -62,8 +62,8 @@ def test_head_of_good_link() -> None:
     assert first.startswith("RECEIVING FILLS  link up since 15:39:10 (4 min)")
     assert first.endswith("last frame 3 s ago")
     assert len(first) == WIDTH
-    assert second == "DU1234567, paper. Proven until 15:43:05."
-    assert tone(board()) is Tone.WELL
+    assert second == "DU1234567, paper. Verified until 15:43:05."
+    assert tone(board()) is Tone.GOOD
 
 
 def test_head_of_bad_link() -> None:
@@ -82,7 +82,7 @@ def test_unwritable_store_comes_first() -> None:
     _, second, third = head(board(store=store, gaps=["2025-11-17"], fees_pending=1, undecodable=2))
     said = f"{second} {third}"
     assert said.startswith("The alerts cannot be written since 15:42:10: alerts.json is cut off.")
-    assert "1 day not proven complete: tracker gaps." in said
+    assert "1 day not verified complete: see `tracker gaps`." in said
 
 
 def test_long_text_is_cut_visibly() -> None:
@@ -100,20 +100,20 @@ def test_head_while_daemon_is_away() -> None:
     )
     first, second, _ = head(shown)
     assert first.startswith("TRACKER AWAY since 15:41:10 (2 min)")
-    assert first.endswith("what is below is as it was then")
+    assert first.endswith("the lists are as of then")
     assert "start it with `tracker run`" in second
     assert tone(shown) is Tone.TROUBLE
 
 
 def test_head_before_first_answer() -> None:
     """Before the first answer it says whom it asks."""
-    assert head(ScreenModel(NOW))[0] == "Asking 127.0.0.1:8765 ..."
+    assert head(ScreenModel(NOW))[0] == "Connecting to 127.0.0.1:8765 ..."
 
 
 def test_head_of_sparse_status() -> None:
     """A daemon that tells little is shown as far as it goes."""
     shown = ScreenModel(NOW)
-    shown.greeted({"subscribed": False}, NOW)
+    shown.on_connected({"subscribed": False}, NOW)
     first, second, _ = head(shown)
     assert first.startswith("NOT RECEIVING FILLS  link unknown")
     assert first.endswith("no frame yet")
@@ -169,7 +169,7 @@ def test_control_characters_are_replaced(name: str, text: str, width: int) -> No
     """No text of a stranger reaches the terminal as a command."""
     shown = board(link={"reason": text, "accounts": [name]}, subscribed=False)
     shown.store_trouble = text
-    shown.say(NOW, text)
+    shown.show_notice(NOW, text)
     fill = replace(FILL, contract=name, outcome=text, side="\x1b[31m")
     lines = [
         LINES.alert(replace(ALERT, name=name, contract=text), NOW, width),
@@ -185,7 +185,7 @@ def test_control_characters_are_replaced(name: str, text: str, width: int) -> No
 def test_latency_line_fits() -> None:
     """Latency has its numbers and a plot that fits."""
     shown = board()
-    assert LINES.latency(shown, WIDTH) == "FRAME TO FILE  nothing written since the tracker's start"
+    assert LINES.latency(shown, WIDTH) == "FRAME TO FILE  nothing written since the tracker started"
     shown.samples.extend([0.004, 0.008] * 100)
     line = LINES.latency(shown, WIDTH)
     assert line.startswith("FRAME TO FILE  p50 4.0 ms  p99 8.0 ms  max 8.0 ms  of 200  ")

@@ -18,6 +18,7 @@ from tracker.watch.screen_model import (
     Candidate,
     ScreenModel,
     TrackerAway,
+    distinct,
 )
 
 START = datetime(2025, 11, 18, 15, 0, tzinfo=UTC)
@@ -71,69 +72,69 @@ def told(seq: int, number: int) -> dict[str, Any]:
     }
 
 
-def greeted(life: str = LIFE) -> ScreenModel:
+def on_connected(life: str = LIFE) -> ScreenModel:
     """Return a board that a daemon has answered everything."""
-    board = ScreenModel(START)
-    board.greeted(status(life), START)
+    model = ScreenModel(START)
+    model.on_connected(status(life), START)
     for command in QUESTIONS:
-        board.asking(command)
-    return board
+        model.before_question(command)
+    return model
 
 
-def shown(board: ScreenModel) -> list[str]:
-    return [each.exec_id for each in board.fills]
+def shown(model: ScreenModel) -> list[str]:
+    return [each.exec_id for each in model.fills]
 
 
-def text(board: ScreenModel) -> str:
-    notice = board.notice(START)
+def text(model: ScreenModel) -> str:
+    notice = model.notice(START)
     return "" if notice is None else notice.text
 
 
 def test_everything_is_stale_at_first() -> None:
     """At first everything is to be asked and the kept events are followed from the oldest."""
-    board = ScreenModel(START)
-    assert board.stale == set(QUESTIONS)
-    assert board.greeted(status(), START) == 0
-    assert board.stale == set(QUESTIONS) - {"status"}
-    assert text(board) == ""
+    model = ScreenModel(START)
+    assert model.stale == set(QUESTIONS)
+    assert model.on_connected(status(), START) == 0
+    assert model.stale == set(QUESTIONS) - {"status"}
+    assert text(model) == ""
 
 
 def test_fill_from_event_then_answer() -> None:
     """A fill is shown by its event alone and then as the answer tells it."""
-    board = greeted()
-    board.happened(told(1, 1), START)
-    (first,) = board.fills
+    model = on_connected()
+    model.on_event(told(1, 1), START)
+    (first,) = model.fills
     assert (first.contract, first.price, first.outcome) == ("NVDA", "2.50", "")
-    assert board.stale == {"fills"}
-    board.answered("fills", fills(1), START, board.asking("fills"))
-    (first,) = board.fills
+    assert model.stale == {"fills"}
+    model.on_answer("fills", fills(1), START, model.before_question("fills"))
+    (first,) = model.fills
     assert (first.contract, first.outcome) == ("NVDA 2025-11-21 122.5 C", "no alert")
-    assert board.fills_total == 1
-    assert not board.stale
+    assert model.fills_total == 1
+    assert not model.stale
 
 
 def test_fill_during_question_stays() -> None:
     """A fill that came while the answer was on its way stays."""
-    board = greeted()
-    board.happened(told(1, 1), START)
-    asked = board.asking("fills")
-    board.happened(told(2, 2), START)
-    board.answered("fills", fills(1), START, asked)
-    assert shown(board) == [exec_id(2), exec_id(1)]
-    assert board.fills_total == 2
-    assert board.stale == {"fills"}, "the answer is older than the event"
-    board.answered("fills", fills(2), START, board.asking("fills"))
-    assert shown(board) == [exec_id(2)], "an answer that knows of the event has the last word"
+    model = on_connected()
+    model.on_event(told(1, 1), START)
+    asked = model.before_question("fills")
+    model.on_event(told(2, 2), START)
+    model.on_answer("fills", fills(1), START, asked)
+    assert shown(model) == [exec_id(2), exec_id(1)]
+    assert model.fills_total == 2
+    assert model.stale == {"fills"}, "the answer is older than the event"
+    model.on_answer("fills", fills(2), START, model.before_question("fills"))
+    assert shown(model) == [exec_id(2)], "an answer that knows of the event has the last word"
 
 
 def test_repeated_fill_is_one_row() -> None:
     """A fill that is told twice is one row."""
-    board = greeted()
-    board.answered("fills", fills(1), START, board.asking("fills"))
+    model = on_connected()
+    model.on_answer("fills", fills(1), START, model.before_question("fills"))
     for seq in (1, 2):
-        board.happened(told(seq, 1), START)
-    assert shown(board) == [exec_id(1)]
-    assert board.fills_total == 1
+        model.on_event(told(seq, 1), START)
+    assert shown(model) == [exec_id(1)]
+    assert model.fills_total == 1
 
 
 @pytest.mark.parametrize(
@@ -153,94 +154,94 @@ def test_repeated_fill_is_one_row() -> None:
 )
 def test_outcome_of_fill_in_short(fields: dict[str, Any], outcome: str) -> None:
     """What became of a fill is said in few words."""
-    board = greeted()
-    board.answered("fills", {"fills": [fill(1, **fields)]}, START, 0)
-    assert board.fills[0].outcome == outcome
+    model = on_connected()
+    model.on_answer("fills", {"fills": [fill(1, **fields)]}, START, 0)
+    assert model.fills[0].outcome == outcome
 
 
 def test_events_make_answers_stale() -> None:
     """Events make the answers old that they change."""
     for kind in (*(kind.value for kind in EventKind), "written", "link", "one of a newer daemon"):
-        board = greeted()
-        board.happened({"seq": 1, "event": kind}, START)
-        assert board.stale, kind
-    assert board.stale == set(QUESTIONS), "what is not known may change anything"
-    board = greeted()
-    board.happened({"seq": 1, "event": "settled"}, START)
-    assert board.stale == {"inbox", "fills"}
+        model = on_connected()
+        model.on_event({"seq": 1, "event": kind}, START)
+        assert model.stale, kind
+    assert model.stale == set(QUESTIONS), "what is not known may change anything"
+    model = on_connected()
+    model.on_event({"seq": 1, "event": "settled"}, START)
+    assert model.stale == {"inbox", "fills"}
 
 
 def test_heartbeat_only_updates_heard_at() -> None:
     """A heartbeat changes nothing but when the daemon was heard."""
-    board = greeted()
-    board.happened({"heartbeat": True}, after(15))
-    assert board.heard_at == after(15)
-    assert not board.stale
-    assert board.last_seq == 0
+    model = on_connected()
+    model.on_event({"heartbeat": True}, after(15))
+    assert model.heard_at == after(15)
+    assert not model.stale
+    assert model.last_seq == 0
 
 
 def test_link_event_shows_at_once() -> None:
     """The state of the link is shown as soon as it is told."""
-    board = greeted()
+    model = on_connected()
     event = {"seq": 1, "event": "link", "at": LIFE, "state": "waiting", "reason": "no route"}
-    board.happened({**event, "subscribed": False}, START)
-    assert board.status["subscribed"] is False
-    assert board.status["link"]["state"] == "waiting"
-    assert board.status["link"]["reason"] == "no route"
+    model.on_event({**event, "subscribed": False}, START)
+    assert model.status["subscribed"] is False
+    assert model.status["link"]["state"] == "waiting"
+    assert model.status["link"]["reason"] == "no route"
 
 
 def test_missed_events_refresh_everything() -> None:
     """Missed events are said and everything is asked again."""
-    board = greeted()
-    board.happened(told(1, 1), START)
-    board.happened({"missed": 7}, START)
-    assert board.stale == set(QUESTIONS)
-    assert "missed 7 events" in text(board)
+    model = on_connected()
+    model.on_event(told(1, 1), START)
+    model.on_event({"missed": 7}, START)
+    assert model.stale == set(QUESTIONS)
+    assert "missed 7 events" in text(model)
 
 
 def test_events_before_start_are_not_missed() -> None:
     """What happened before the screen came was not missed."""
-    board = greeted()
-    board.happened({"missed": 7}, START)
-    assert text(board) == ""
+    model = on_connected()
+    model.on_event({"missed": 7}, START)
+    assert text(model) == ""
 
 
 def test_away_since_last_heard() -> None:
     """Away counts from when the daemon was heard last."""
-    board = ScreenModel(START)
-    board.lost("no daemon listens")
-    assert board.away == TrackerAway(START, "no daemon listens")
-    board = greeted()
-    board.happened({"heartbeat": True}, after(10))
-    board.lost("gone")
-    board.lost("still gone")
-    assert board.away == TrackerAway(after(10), "still gone")
+    model = ScreenModel(START)
+    model.on_lost("no daemon listens")
+    assert model.away == TrackerAway(START, "no daemon listens")
+    model = on_connected()
+    model.on_event({"heartbeat": True}, after(10))
+    model.on_lost("gone")
+    model.on_lost("still gone")
+    assert model.away == TrackerAway(after(10), "still gone")
 
 
 def test_events_resume_after_pause() -> None:
     """After a pause the events go on behind the last one and everything is asked again."""
-    board = greeted()
-    board.happened(told(41, 1), START)
-    board.lost("gone")
-    assert board.greeted(status(), after(12)) == 41
-    assert board.away is None
-    assert board.stale == set(QUESTIONS) - {"status"}
-    assert "away for 12 s" in text(board)
+    model = on_connected()
+    model.on_event(told(41, 1), START)
+    model.on_lost("gone")
+    assert model.on_connected(status(), after(12)) == 41
+    assert model.away is None
+    assert model.stale == set(QUESTIONS) - {"status"}
+    assert "away for 12 s" in text(model)
 
 
 def test_restarted_daemon_resets_events() -> None:
     """A daemon that was started again begins its events anew."""
-    board = greeted()
-    board.happened(told(41, 1), START)
-    board.happened({"seq": 42, "event": "written", "seconds": 0.01}, START)
-    assert board.is_another_life(status(LATER_LIFE))
-    board.lost("gone")
-    assert board.greeted(status(LATER_LIFE), after(12)) == 0
-    assert "started again" in text(board)
-    assert board.latency() is None
-    board.happened({"missed": 3}, after(13))
-    assert "started again" in text(board), "what its memory forgot was read anew"
-    assert not board.is_another_life(status(LATER_LIFE))
+    model = on_connected()
+    model.on_event(told(41, 1), START)
+    model.on_event({"seq": 42, "event": "written", "seconds": 0.01}, START)
+    assert model.is_restarted_daemon(status(LATER_LIFE))
+    model.on_lost("gone")
+    assert model.on_connected(status(LATER_LIFE), after(12)) == 0
+    assert "restarted" in text(model)
+    assert model.latency() is None
+    model.on_event({"missed": 3}, after(13))
+    assert "restarted" in text(model), "what its memory forgot was read anew"
+    assert not model.is_restarted_daemon(status(LATER_LIFE))
 
 
 def test_open_alerts_show_position() -> None:
@@ -257,13 +258,13 @@ def test_open_alerts_show_position() -> None:
         },
         {"alert": "b/TSLA", "created_at": "x", "symbol": "TSLA", "position": None, "strike": None},
     ]
-    board = greeted()
-    board.answered("alerts", {"total": 3, "alerts": rows, "store_trouble": None}, START, 0)
-    first, second = board.alerts
+    model = on_connected()
+    model.on_answer("alerts", {"total": 3, "alerts": rows, "store_trouble": None}, START, 0)
+    first, second = model.alerts
     assert (first.contract, first.quantity, first.price) == ("NVDA 2025-11-21 122.5 C", "10", "2.512")
     assert first.opened_at == datetime.fromisoformat(LIFE)
     assert (second.contract, second.quantity, second.price) == ("TSLA", "", "")
-    assert board.alerts_total == 3
+    assert model.alerts_total == 3
 
 
 def test_inbox_names_possible_alerts() -> None:
@@ -281,55 +282,72 @@ def test_inbox_names_possible_alerts() -> None:
     }
     unread = {"frame": 7, "kind": "execution", "reason": "no number", "exec_id": None, "received_at": LIFE}
     answer = {"counts": {"near_miss": 1, "undecodable": 1}, "needs_you": [item], "undecodable": [unread]}
-    board = greeted()
-    board.answered("inbox", answer, START, 0)
-    fill_row, unread_row = board.waiting
+    model = on_connected()
+    model.on_answer("inbox", answer, START, 0)
+    fill_row, unread_row = model.waiting
     assert fill_row.candidates == (Candidate("a/X", "by strike"), Candidate("b/X", "its expiry is another"))
     assert fill_row.reason == "near miss: a/X, b/X"
     assert unread_row.fill is None
     assert unread_row.reason == "execution cannot be read: no number"
-    assert board.waiting_total == 2
+    assert model.waiting_total == 2
 
 
 def test_latency_over_latest_changes() -> None:
     """Latency is ranked over the latest changes only."""
-    board = greeted()
-    assert board.latency() is None
+    model = on_connected()
+    assert model.latency() is None
     for seq in range(SAMPLES_KEPT):
-        board.happened({"seq": seq, "event": "written", "seconds": 100.0}, START)
+        model.on_event({"seq": seq, "event": "written", "seconds": 100.0}, START)
     for seq in range(SAMPLES_KEPT):
-        board.happened({"seq": seq, "event": "written", "seconds": (seq + 1) / 1000}, START)
-    assert board.latency() == (SAMPLES_KEPT, 0.120, 0.238, 0.240)
-    board.samples.clear()
-    board.happened({"seq": 999, "event": "written", "seconds": 0.5}, START)
-    assert board.latency() == (1, 0.5, 0.5, 0.5)
+        model.on_event({"seq": seq, "event": "written", "seconds": (seq + 1) / 1000}, START)
+    assert model.latency() == (SAMPLES_KEPT, 0.120, 0.238, 0.240)
+    model.samples.clear()
+    model.on_event({"seq": 999, "event": "written", "seconds": 0.5}, START)
+    assert model.latency() == (1, 0.5, 0.5, 0.5)
 
 
 def test_ages_use_daemon_clock() -> None:
     """Ages are those of the daemons clock."""
-    board = ScreenModel(START)
-    board.greeted(status(now=after(90).isoformat()), START)
-    assert board.daemon_time(after(1)) == after(91)
-    board.answered("status", {"started_at": LIFE}, START, 0)
-    assert board.daemon_time(START) == START, "an older daemon does not say"
+    model = ScreenModel(START)
+    model.on_connected(status(now=after(90).isoformat()), START)
+    assert model.daemon_time(after(1)) == after(91)
+    model.on_answer("status", {"started_at": LIFE}, START, 0)
+    assert model.daemon_time(START) == START, "an older daemon does not say"
 
 
 def test_notice_expires_after_ten_minutes() -> None:
     """A notice is news for ten minutes."""
-    board = ScreenModel(START)
-    board.say(START, "done")
-    assert board.notice(after(599)) == (START, "done")
-    assert board.notice(after(601)) is None
+    model = ScreenModel(START)
+    model.show_notice(START, "done")
+    assert model.notice(after(599)) == (START, "done")
+    assert model.notice(after(601)) is None
 
 
 @given(st.lists(st.integers(1, 3 * FILLS_KEPT), max_size=40), st.booleans())
 def test_memory_is_bounded(numbers: list[int], answered: bool) -> None:
     """Memory is bounded and each fill is shown once."""
-    board = greeted()
+    model = on_connected()
     flood = [*numbers, *range(FILLS_KEPT + 20)]
     for seq, number in enumerate(flood, 1):
-        board.happened(told(seq, number), START)
+        model.on_event(told(seq, number), START)
     if answered:
-        board.answered("fills", fills(*range(FILLS_KEPT)), START, len(flood) // 2)
-    assert len(board.fills) == len(set(shown(board))) <= FILLS_KEPT
-    assert len(board._told) <= FILLS_KEPT
+        model.on_answer("fills", fills(*range(FILLS_KEPT)), START, len(flood) // 2)
+    assert len(model.fills) == len(set(shown(model))) <= FILLS_KEPT
+    assert len(model._event_fills) <= FILLS_KEPT
+
+
+def test_alerts_that_print_alike() -> None:
+    """Two records with one printed name and creation time are two rows with keys of their own."""
+    row = {"alert": "a/b/c", "created_at": "2025-11-18T11:59:00"}
+    model = ScreenModel(START)
+    model.on_answer("alerts", {"alerts": [row, row, {**row, "alert": "d/e"}]}, START, 0)
+    assert [alert.name for alert in model.alerts] == ["a/b/c", "a/b/c", "d/e"]
+    assert len({alert.key for alert in model.alerts}) == 3
+
+
+def test_distinct_candidates_by_name() -> None:
+    """An alert is offered once, for the first reason given."""
+    offered = distinct(
+        [Candidate("a/b/c", "by rule"), Candidate("a/b/c", "same symbol"), Candidate("d/e", "")]
+    )
+    assert offered == (Candidate("a/b/c", "by rule"), Candidate("d/e", ""))

@@ -85,40 +85,40 @@ class Backend:
 
 @asynccontextmanager
 async def talking(port: int) -> AsyncIterator[tuple[ScreenModel, DaemonSync]]:
-    board = ScreenModel(now())
-    wire = DaemonConnection("127.0.0.1", port, Path("there-is-none"))
-    conversation = DaemonSync(wire, board, now=now, changed=lambda: None)
+    model = ScreenModel(now())
+    connection = DaemonConnection("127.0.0.1", port, Path("there-is-none"))
+    conversation = DaemonSync(connection, model, now=now, changed=lambda: None)
     task = asyncio.create_task(conversation.run())
     try:
-        yield board, conversation
+        yield model, conversation
         assert not task.done(), "it talks for as long as the screen is there"
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-def rows(board: ScreenModel) -> set[str]:
-    return {fill.exec_id for fill in board.fills}
+def rows(model: ScreenModel) -> set[str]:
+    return {fill.exec_id for fill in model.fills}
 
 
-def notice(board: ScreenModel) -> str:
-    said = board.notice(now())
+def notice(model: ScreenModel) -> str:
+    said = model.notice(now())
     return "" if said is None else said.text
 
 
-def current(board: ScreenModel) -> bool:
-    return bool(board.status) and not board.stale and board.away is None
+def current(model: ScreenModel) -> bool:
+    return bool(model.status) and not model.stale and model.away is None
 
 
 def test_it_reads_everything_and_then_follows() -> None:
     async def story() -> None:
         port = free_port()
-        async with Backend(port) as daemon, talking(port) as (board, _):
+        async with Backend(port) as daemon, talking(port) as (model, _):
             daemon.fill(1)
-            await until(lambda: current(board) and rows(board) == {"e1"})
+            await until(lambda: current(model) and rows(model) == {"e1"})
             daemon.fill(2)
-            await until(lambda: current(board) and rows(board) == {"e1", "e2"})
-            assert notice(board) == ""
+            await until(lambda: current(model) and rows(model) == {"e1", "e2"})
+            assert notice(model) == ""
 
     asyncio.run(story())
 
@@ -128,12 +128,12 @@ def test_waits_for_missing_daemon() -> None:
 
     async def story() -> None:
         port = free_port()
-        async with talking(port) as (board, _):
-            await until(lambda: board.away is not None)
-            assert board.away is not None
-            assert "start it with `tracker run`" in board.away.reason
+        async with talking(port) as (model, _):
+            await until(lambda: model.away is not None)
+            assert model.away is not None
+            assert "start it with `tracker run`" in model.away.reason
             async with Backend(port):
-                await until(lambda: current(board))
+                await until(lambda: current(model))
 
     asyncio.run(story())
 
@@ -143,21 +143,21 @@ def test_resumes_behind_last_event() -> None:
 
     async def story() -> None:
         port = free_port()
-        async with Backend(port) as daemon, talking(port) as (board, conversation):
+        async with Backend(port) as daemon, talking(port) as (model, conversation):
             daemon.fill(1)
-            await until(lambda: current(board) and board.last_seq == 1)
+            await until(lambda: current(model) and model.last_seq == 1)
             daemon.feed.publish({"event": "written", "seconds": 0.5})
-            await until(lambda: len(board.samples) == 1)
+            await until(lambda: len(model.samples) == 1)
             await daemon.server.close()
-            await until(lambda: board.away is not None)
+            await until(lambda: model.away is not None)
             daemon.feed.publish({"event": "written", "seconds": 0.7})
             daemon.fill(2)
             await daemon.drop()
-            conversation.hurry()
-            await until(lambda: current(board) and rows(board) == {"e1", "e2"})
-            assert list(board.samples) == [0.5, 0.7], "none is told twice, none is left out"
-            assert "is back" in notice(board)
-            assert "missed" not in notice(board)
+            conversation.refresh()
+            await until(lambda: current(model) and rows(model) == {"e1", "e2"})
+            assert list(model.samples) == [0.5, 0.7], "none is told twice, none is left out"
+            assert "is back" in notice(model)
+            assert "missed" not in notice(model)
 
     asyncio.run(story())
 
@@ -167,17 +167,17 @@ def test_forgotten_events_are_reported() -> None:
 
     async def story() -> None:
         port = free_port()
-        async with Backend(port, capacity=3) as daemon, talking(port) as (board, conversation):
+        async with Backend(port, capacity=3) as daemon, talking(port) as (model, conversation):
             daemon.fill(1)
-            await until(lambda: current(board) and board.last_seq == 1)
+            await until(lambda: current(model) and model.last_seq == 1)
             await daemon.server.close()
-            await until(lambda: board.away is not None)
+            await until(lambda: model.away is not None)
             for number in range(2, 10):
                 daemon.fill(number)
             await daemon.drop()
-            conversation.hurry()
-            await until(lambda: current(board) and len(board.fills) == 9)
-            assert notice(board).startswith("missed 5 events")
+            conversation.refresh()
+            await until(lambda: current(model) and len(model.fills) == 9)
+            assert notice(model).startswith("missed 5 events")
 
     asyncio.run(story())
 
@@ -187,20 +187,20 @@ def test_restarted_daemon_from_first_event() -> None:
 
     async def story() -> None:
         port = free_port()
-        async with talking(port) as (board, conversation):
+        async with talking(port) as (model, conversation):
             async with Backend(port) as daemon:
                 for number in range(5):
                     daemon.fill(number)
-                await until(lambda: current(board) and board.last_seq == 5)
-            await until(lambda: board.away is not None)
+                await until(lambda: current(model) and model.last_seq == 5)
+            await until(lambda: model.away is not None)
             async with Backend(port, LATER_LIFE) as daemon:
                 # More events than the earlier life had, so that its number alone shows nothing.
                 for number in range(9):
                     daemon.feed.publish({"event": "written", "seconds": number})
-                conversation.hurry()
-                await until(lambda: current(board) and len(board.samples) == 9)
-                assert not board.fills
-                assert "started again" in notice(board)
+                conversation.refresh()
+                await until(lambda: current(model) and len(model.samples) == 9)
+                assert not model.fills
+                assert "restarted" in notice(model)
 
     asyncio.run(story())
 
@@ -210,11 +210,11 @@ def test_restart_behind_open_stream() -> None:
 
     async def story() -> None:
         port = free_port()
-        async with Backend(port) as daemon, talking(port) as (board, conversation):
-            await until(lambda: current(board))
+        async with Backend(port) as daemon, talking(port) as (model, conversation):
+            await until(lambda: current(model))
             daemon.life = LATER_LIFE
-            conversation.hurry()
-            await until(lambda: "started again" in notice(board))
+            conversation.refresh()
+            await until(lambda: "restarted" in notice(model))
 
     asyncio.run(story())
 
@@ -224,14 +224,14 @@ def test_refusal_is_shown_and_retried() -> None:
 
     async def story() -> None:
         port = free_port()
-        async with Backend(port) as daemon, talking(port) as (board, conversation):
-            await until(lambda: current(board))
+        async with Backend(port) as daemon, talking(port) as (model, conversation):
+            await until(lambda: current(model))
             await daemon.server.close()
             commands = {"status": SocketCommand(refuse, "")}
             closed = StatusServer("127.0.0.1", port, commands, TOKEN)
             await closed.start()
-            conversation.hurry()
-            await until(lambda: board.away is not None and "the daemon refuses: busy" in board.away.reason)
+            conversation.refresh()
+            await until(lambda: model.away is not None and "the tracker refused: busy" in model.away.reason)
             await closed.close()
 
     asyncio.run(story())
@@ -246,16 +246,16 @@ def test_event_flood_asks_few_questions() -> None:
 
     async def story() -> None:
         port = free_port()
-        async with Backend(port) as daemon, talking(port) as (board, _):
-            await until(lambda: current(board))
+        async with Backend(port) as daemon, talking(port) as (model, _):
+            await until(lambda: current(model))
             before = daemon.asked["fills"]
             begun = asyncio.get_running_loop().time()
             for number in range(2000):
                 daemon.fill(number)
                 await asyncio.sleep(0)
-            await until(lambda: current(board) and board.last_seq == 2000)
+            await until(lambda: current(model) and model.last_seq == 2000)
             took = asyncio.get_running_loop().time() - begun
-            assert len(board.fills) == 200
+            assert len(model.fills) == 200
             assert daemon.asked["fills"] - before <= 2 + took / 0.1
 
     asyncio.run(story())
@@ -294,9 +294,9 @@ def test_silent_daemon_times_out() -> None:
     """A silent daemon is given up after a while."""
 
     async def story() -> None:
-        async with saying(None) as wire:
+        async with saying(None) as connection:
             with pytest.raises(NotReachable, match=r"gave no answer within 0\.1 s"):
-                await wire.ask({"command": "status"}, 0.1)
+                await connection.ask({"command": "status"}, 0.1)
 
     asyncio.run(story())
 
@@ -313,9 +313,9 @@ def test_malformed_answer_is_explained(sent: bytes, message: str) -> None:
     """What is no answer is said in words."""
 
     async def story() -> None:
-        async with saying(sent) as wire:
+        async with saying(sent) as connection:
             with pytest.raises((NotReachable, CommandError), match=message):
-                await wire.ask({"command": "status"})
+                await connection.ask({"command": "status"})
 
     asyncio.run(story())
 
@@ -326,15 +326,15 @@ def test_change_sends_current_token(tmp_path: Path) -> None:
     async def story() -> None:
         port = free_port()
         file = tmp_path / "status.token"
-        wire = DaemonConnection("127.0.0.1", port, file)
+        connection = DaemonConnection("127.0.0.1", port, file)
         async with Backend(port):
-            with pytest.raises(CommandError, match="cannot be read; run this as its user"):
-                await wire.change({"command": "assign"})
+            with pytest.raises(CommandError, match="cannot be read; run `tracker watch` as"):
+                await connection.change({"command": "assign"})
             file.write_text("another\n")
             with pytest.raises(CommandError, match="new at every start"):
-                await wire.change({"command": "assign"})
+                await connection.change({"command": "assign"})
             file.write_text(f"{TOKEN}\n")
-            assert (await wire.change({"command": "assign"}))["done"]
+            assert (await connection.change({"command": "assign"}))["done"]
 
     asyncio.run(story())
 
@@ -346,10 +346,10 @@ def test_token_on_every_remote_request(tmp_path: Path) -> None:
         port = free_port()
         file = tmp_path / "status.token"
         file.write_text(TOKEN)
-        wire = DaemonConnection("0.0.0.0", port, file)
+        connection = DaemonConnection("0.0.0.0", port, file)
         async with Backend(port, host="0.0.0.0") as daemon:
-            assert (await wire.ask({"command": "status"}))["started_at"] == LIFE
-            async with wire.follow(0) as events:
+            assert (await connection.ask({"command": "status"}))["started_at"] == LIFE
+            async with connection.follow(0) as events:
                 daemon.fill(1)
                 assert (await anext(events))["exec_id"] == "e1"
 

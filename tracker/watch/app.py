@@ -1,7 +1,7 @@
-"""The terminal screen of `tracker watch`: the board as lines, and the keys.
+"""The terminal screen of `tracker watch`: its layout and its keys.
 
 Owns the layout, the colours (the terminal's own, so that they read on light and dark) and what a key does.
-Nothing here waits for the daemon: questions run as tasks, and what is painted is what the board holds.
+Nothing here waits for the daemon: questions run as tasks, and what is painted is what the model holds.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from textual.widgets import Footer, OptionList, Static
 from tracker.queries.text import TextTable
 from tracker.status.client import NotReachable
 from tracker.status.protocol import CommandError
+from tracker.terminal import printable
 from tracker.watch.connection_to_daemon import DaemonConnection
-from tracker.watch.dialogs import ChoiceDialog, Confirmation, Page
-from tracker.watch.help import HELP
+from tracker.watch.dialogs import HELP, ChoiceDialog, Confirmation, Page
 from tracker.watch.list_view import ListView, styled
 from tracker.watch.render import Line, Lines
-from tracker.watch.screen_model import Candidate, FillRow, ScreenModel, meaning
+from tracker.watch.screen_model import Candidate, FillRow, ScreenModel, contract_text, distinct
 from tracker.watch.sync import DaemonSync
 
 _PAINT_SECONDS: Final = 0.1
-"""Between two paints at most; a slow line to the terminal gets no more than the latest."""
+"""The shortest pause between two paints; a slow terminal line is sent the latest state only."""
 _MOST_RECORDS: Final = 1000
 
 
 class Watch(App[None]):
-    """Show a board, and let a person decide about fills."""
+    """Show the state of the tracker, and let a person decide about fills."""
 
     ENABLE_COMMAND_PALETTE = False
     TITLE = "tracker watch"
@@ -45,23 +45,23 @@ class Watch(App[None]):
         Binding("w,enter", "why", "Why", key_display="w"),
         Binding("a", "assign", "Assign"),
         Binding("d", "dismiss_fill", "Dismiss"),
-        Binding("r", "refresh_all", "Ask now"),
+        Binding("r", "refresh_all", "Refresh"),
         Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("q", "quit", "End"),
-        # In a panic a person presses what ends everything else.
+        Binding("q", "quit", "Quit"),
+        # Ctrl+C ends every other program, so it ends this one.
         Binding("ctrl+c", "quit", show=False, priority=True),
     ]
 
-    def __init__(self, wire: DaemonConnection, zone: tzinfo, now: Callable[[], datetime]) -> None:
-        # Said at once: with NO_COLOR Textual would else paint black on black.
+    def __init__(self, connection: DaemonConnection, zone: tzinfo, now: Callable[[], datetime]) -> None:
+        # Set before anything is drawn: with NO_COLOR Textual would otherwise paint black on black.
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"
-        self.board = ScreenModel(now())
-        self._wire = wire
+        self.model = ScreenModel(now())
+        self._connection = connection
         self._now = now
         self._lines = Lines(zone)
         self._words = TextTable(zone)
-        self._conversation = DaemonSync(wire, self.board, now=now, changed=self._changed)
+        self._sync = DaemonSync(connection, self.model, now=now, changed=self._changed)
         self._dirty = True
         self._painted_at = 0
         self._painted: dict[str, Sequence[Line]] = {}
@@ -86,13 +86,13 @@ class Watch(App[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        """Begin to talk with the daemon, and to paint."""
+        """Start following the daemon, and painting."""
         self.set_interval(_PAINT_SECONDS, self._paint)
         self._lists["waiting"].focus()
-        self.run_worker(self._conversation.run(), name="conversation")
+        self.run_worker(self._sync.run(), name="sync")
 
     def on_resize(self) -> None:
-        """Write every line for the new width."""
+        """Write every line anew for the new width."""
         self._changed()
 
     def _changed(self) -> None:
@@ -109,19 +109,21 @@ class Watch(App[None]):
         if painted or not self._places["head"].is_attached:
             return
         self._dirty, self._painted_at = False, second
-        board, lines, width = self.board, self._lines, self.size.width
-        there = board.daemon_time(now)
-        self._put("head", lines.head(board, self._wire.place, now, width))
-        self._put("notice", [Line(lines.notice(board, now, width))])
-        self._put("alerts-title", [Line(lines.alerts_title(board, width))])
-        self._put("waiting-title", [Line(lines.waiting_title(board, width))])
-        self._put("fills-title", [Line(lines.fills_title(board, width))])
-        self._put("latency", [Line(lines.latency(board, width))])
-        alerts = [(alert.key, Line(lines.alert(alert, there, width))) for alert in board.alerts]
-        waiting = [(each.key, Line(lines.waiting(each, there, width))) for each in board.waiting]
+        model, lines, width = self.model, self._lines, self.size.width
+        daemon_now = model.daemon_time(now)
+        self._put("head", lines.head(model, self._connection.place, now, width))
+        self._put("notice", [Line(lines.notice(model, now, width))])
+        self._put("alerts-title", [Line(lines.alerts_title(model, width))])
+        self._put("waiting-title", [Line(lines.waiting_title(model, width))])
+        self._put("fills-title", [Line(lines.fills_title(model, width))])
+        self._put("latency", [Line(lines.latency(model, width))])
+        alerts = [(alert.key, Line(lines.alert(alert, daemon_now, width))) for alert in model.alerts]
+        waiting = [(each.key, Line(lines.waiting(each, daemon_now, width))) for each in model.waiting]
         self._lists["alerts"].show(alerts)
         self._lists["waiting"].show(waiting)
-        self._lists["fills"].show([(fill.key, Line(lines.fill(fill, there, width))) for fill in board.fills])
+        self._lists["fills"].show(
+            [(fill.key, Line(lines.fill(fill, daemon_now, width))) for fill in model.fills]
+        )
 
     def _put(self, name: str, lines: Sequence[Line]) -> None:
         if self._painted.get(name) != lines:
@@ -131,7 +133,7 @@ class Watch(App[None]):
     # Keys
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter on a row asks why; what is chosen on a page is the page's."""
+        """Ask why for the row on which Enter was pressed; dialogs handle their own lists."""
         if isinstance(event.option_list, ListView):
             self.action_why()
 
@@ -141,131 +143,129 @@ class Watch(App[None]):
 
     def action_refresh_all(self) -> None:
         """Ask for everything now."""
-        self._conversation.hurry()
+        self._sync.refresh()
 
     @work
     async def action_why(self) -> None:
-        """Account for the fill or the alert under the cursor."""
+        """Explain the fill or the alert under the cursor."""
         request = self._subject()
         if request is None:
-            self._say(self._nothing_chosen("fill or alert"))
+            self._show_notice(self._nothing_chosen("fill or alert"))
             return
-        page = Page(f"Why {request['of']}", "asking ...")
+        page = Page(f"Why {request['of']}", "waiting for the answer ...")
         self.push_screen(page)
         try:
-            answer = await self._wire.ask({"command": "why", **request})
+            answer = await self._connection.ask({"command": "why", **request})
             text = self._words.why(answer)
         except (NotReachable, CommandError) as error:
-            text = f"There is no answer: {error}"
+            text = f"No answer: {error}"
         page.show(text)
 
     def _subject(self) -> dict[str, str] | None:
-        """Return what `why` is to be asked of, None where the cursor is on nothing."""
+        """Return what `why` is about, None where the cursor is on nothing."""
         if self._lists["alerts"].has_focus:
             chosen = self._lists["alerts"].chosen
-            return next(({"of": each.name} for each in self.board.alerts if each.key == chosen), None)
+            return next(({"of": each.name} for each in self.model.alerts if each.key == chosen), None)
         fill = self._fill()
         return None if fill is None else {"of": fill.exec_id, "account": fill.account}
 
     def _nothing_chosen(self, wanted: str) -> str:
-        """Say why a key does nothing, and what to do."""
+        """Return why a key does nothing, and what to do."""
         if self._lists["waiting"].has_focus and self._lists["waiting"].chosen:
-            return "there is nothing to decide: it is kept, and a sweep or a later version reads it"
-        return f"choose a {wanted} first: Tab changes the list, the arrows move"
+            return "nothing to decide; a sweep or a later version may read this message"
+        return f"choose a {wanted} first: Tab changes the list, the arrow keys move in it"
 
     def _fill(self) -> FillRow | None:
         """Return the fill under the cursor of the list that has the keys."""
         found: Iterable[FillRow | None] = ()
         if self._lists["waiting"].has_focus:
             chosen = self._lists["waiting"].chosen
-            found = (each.fill for each in self.board.waiting if each.key == chosen)
+            found = (each.fill for each in self.model.waiting if each.key == chosen)
         elif self._lists["fills"].has_focus:
             chosen = self._lists["fills"].chosen
-            found = (fill for fill in self.board.fills if fill.key == chosen)
+            found = (fill for fill in self.model.fills if fill.key == chosen)
         return next(iter(found), None)
 
     @work
     async def action_assign(self) -> None:
-        """Say which alert the fill under the cursor belongs to."""
+        """Ask which alert the fill under the cursor belongs to, and assign it."""
         fill = self._fill()
         if fill is None:
-            self._say(self._nothing_chosen("fill"))
+            self._show_notice(self._nothing_chosen("fill"))
             return
         try:
             candidates = await self._candidates(fill)
         except (NotReachable, CommandError) as error:
             self._refused("Nothing was assigned", error)
             return
-        shown = self._lines.fill(fill, self.board.daemon_time(self._now()), self.size.width)
+        shown = self._lines.fill(fill, self.model.daemon_time(self._now()), self.size.width)
         alert = await self.push_screen_wait(ChoiceDialog(shown.rstrip(), candidates))
         if alert is not None:
             answer = await self._change("assign", fill, {"alert": alert}, "Nothing was assigned")
             if answer is not None:
                 delivery = (answer.get("shows") or {}).get("delivery", "")
-                written = {"applied": "and written", "gone": "but its record is gone"}
-                self._say(
+                written = {"applied": "and written", "gone": "but its record is no longer in alerts.json"}
+                self._show_notice(
                     f"assigned to {answer['alert']}, {written.get(delivery, 'not written yet')}:"
                     f" {fill.side} {fill.quantity} {fill.contract}"
                 )
 
-    async def _candidates(self, fill: FillRow) -> list[Candidate]:
+    async def _candidates(self, fill: FillRow) -> tuple[Candidate, ...]:
         """Return the alerts that the decision named, then those of the same symbol; raises as `ask` does."""
-        waiting = next((each for each in self.board.waiting if each.key == fill.key), None)
+        waiting = next((each for each in self.model.waiting if each.key == fill.key), None)
         found = list(waiting.candidates) if waiting is not None else []
-        answer = await self._wire.ask({"command": "alerts", "limit": _MOST_RECORDS})
-        named = {candidate.alert for candidate in found}
-        found += [
-            Candidate(str(row["alert"]), f"same symbol: {meaning(row)}")
+        answer = await self._connection.ask({"command": "alerts", "limit": _MOST_RECORDS})
+        same_symbol = [
+            Candidate(str(row["alert"]), f"same symbol: {contract_text(row)}")
             for row in answer["alerts"]
-            if row.get("symbol") == fill.symbol and row["alert"] not in named
+            if row.get("symbol") == fill.symbol
         ]
-        return found
+        return distinct([*found, *same_symbol])
 
     @work
     async def action_dismiss_fill(self) -> None:
         """Take the fill under the cursor out of the inbox."""
         fill = self._fill()
         if fill is None or not fill.needs:
-            self._say(self._nothing_chosen("fill that needs you"))
+            self._show_notice(self._nothing_chosen("fill that needs you"))
             return
         deal = f"{fill.side} {fill.quantity} {fill.contract} at {fill.price}"
-        page = Confirmation(
-            f"Dismiss {deal}?", f"It then belongs to no alert and asks for nobody.\n{fill.exec_id}"
-        )
+        consequence = f"It then belongs to no alert and leaves this list.\n{printable(fill.exec_id)}"
+        page = Confirmation(f"Dismiss {deal}?", consequence)
         if await self.push_screen_wait(page):
             answer = await self._change("dismiss", fill, {}, "Nothing was dismissed")
             if answer is not None:
-                self._say(f"dismissed: {deal}")
+                self._show_notice(f"dismissed: {deal}")
 
     async def _change(
         self, command: str, fill: FillRow, more: dict[str, str], failed: str
     ) -> dict[str, Any] | None:
-        """Have the daemon decide about a fill; None where it did not, which is then shown."""
+        """Send a decision about a fill; a refusal is shown, and None returned."""
         request = {"command": command, "exec_id": fill.exec_id, "account": fill.account, **more}
         try:
-            answer = await self._wire.change(request)
+            answer = await self._connection.change(request)
         except (NotReachable, CommandError) as error:
             self._refused(failed, error)
             return None
-        self._conversation.hurry()
+        self._sync.refresh()
         return answer
 
     def _refused(self, title: str, error: Exception) -> None:
         self.push_screen(Page(title, str(error)))
 
-    def _say(self, text: str) -> None:
-        self.board.say(self._now(), text)
+    def _show_notice(self, text: str) -> None:
+        self.model.show_notice(self._now(), text)
         self._changed()
 
 
 def run(host: str, port: int, token_file: Path, *, zone: tzinfo, now: Callable[[], datetime]) -> int:
-    """Show the screen until it is told to end; returns the exit code."""
+    """Show the screen until it is closed; returns the exit code."""
 
     async def main() -> int:
         app = Watch(DaemonConnection(host, port, token_file), zone, now)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
-            # The terminal must be given back as it was.
+            # The terminal must be restored before the process ends.
             loop.add_signal_handler(number, app.exit)
         # Without the mouse the terminal's own selection works, to copy an execId.
         await app.run_async(mouse=False)

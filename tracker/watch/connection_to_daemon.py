@@ -1,6 +1,7 @@
-"""Ask the daemon one question, or follow its events, without holding up the screen.
+"""Ask the daemon one question, or follow its events, without blocking the screen.
 
-Owns the asyncio side of the status socket's client. It never retries and understands no answer but a refusal.
+Owns the asyncio side of the status socket's client. It never retries, and of an answer it reads only whether
+it is a refusal.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Answer = dict[str, Any]
 
 ANSWER_SECONDS: Final = 10.0
 SILENCE_SECONDS: Final = 40.0
-"""The longest silence of a stream that lives: its heartbeat comes every 15 s."""
+"""After this silence a stream has ended: its heartbeat comes every 15 s."""
 
 
 class DaemonConnection:
@@ -50,19 +51,19 @@ class DaemonConnection:
     async def change(self, request: Mapping[str, Any]) -> Answer:
         """Ask for something that needs the token; raises as `ask` does.
 
-        The token is read anew each time, since every start of the daemon makes another one.
+        The token is read each time, since every start of the daemon writes a new one.
         """
         token = read_token(self._token_file)
         if token is None:
             raise CommandError(
                 "token_required",
-                f"the daemon's token in {self._token_file} cannot be read; run this as its user",
+                f"the token in {self._token_file} cannot be read; run `tracker watch` as the tracker's user",
             )
         return await self.ask({**request, "token": token})
 
     @asynccontextmanager
     async def follow(self, after: int) -> AsyncIterator[AsyncGenerator[Answer, None]]:
-        """Give the events behind number `after`, as they come; raises as `ask` does, also while they come."""
+        """Yield the events after number `after` as they come; raises as `ask` does, also while they come."""
         request = {"command": "subscribe", "after": after}
         async with self._connected(ANSWER_SECONDS) as (reader, writer):
             await self._exchange(reader, writer, request, ANSWER_SECONDS)

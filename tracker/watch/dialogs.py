@@ -1,6 +1,7 @@
-"""The pages that lie over the main screen: a text to read, a choice of alerts, a yes or no.
+"""The dialogs over the main screen: a text to read, a choice of alerts, a yes or no; and the help text.
 
-Owns their layout and keys. A page asks nothing and changes nothing: it returns what was chosen.
+Owns their layout and keys. A dialog asks the daemon nothing and changes nothing: it returns what was chosen.
+Texts of the broker and of files lose their control characters here, since a terminal would obey them.
 """
 
 from __future__ import annotations
@@ -16,12 +17,35 @@ from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from tracker.terminal import printable, printable_lines
 from tracker.watch.list_view import Choices
-from tracker.watch.render import plain, spread
+from tracker.watch.render import spread
 from tracker.watch.screen_model import Candidate
 
 _CLOSE: Final[tuple[BindingType, ...]] = (Binding("escape", "close", "Back"),)
 _ANOTHER: Final = "another"
+
+HELP: Final = """\
+Tab, Shift+Tab  the next list, the one before     arrows, PgUp, PgDn  move in it
+w or Enter      why: where this fill went, or why this alert looks as it does
+a               assign the fill under the cursor to an alert
+d               dismiss the fill: it belongs to no alert
+r               refresh everything now; while the tracker is away, try now
+? help          q quit the screen; the tracker goes on         Esc back
+
+OPEN ALERTS     open in alerts.json, with the position the tracker holds for
+                them; "no fill": opened by another program, no fill matched
+NEEDS YOU       fills that could belong to several alerts (ambiguous) or nearly
+                to one (near miss). They opened nothing until you decide
+FILLS TODAY     every fill as it arrives, and what was done with it
+last frame      when the gateway last sent anything; the tracker asks it at
+                least every gateway.sweep_seconds
+FRAME TO FILE   from the broker's message to alerts.json, synced: half of the
+                changes took p50 or less, 99 of 100 took p99 or less
+
+TRACKER AWAY    the daemon does not answer. Fills are not lost: the tracker
+                fetches today's at its next start. This screen tries again"""
+"""Within 80 columns and one screen of 24 lines."""
 
 
 class _Reading(VerticalScroll):
@@ -33,13 +57,13 @@ class _Reading(VerticalScroll):
     ]
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Have the title say how far the text is read."""
+        """Update the line numbers in the title."""
         super().watch_scroll_y(old_value, new_value)
         self.screen.query_one(_Title).refresh()
 
 
 class _Title(Static):
-    """The title of a page, and which of its lines are shown where they are not all."""
+    """The title of a page, with the numbers of the lines shown where not all are."""
 
     def render(self) -> Text:
         """Write the line for the present width."""
@@ -56,22 +80,22 @@ class Page(ModalScreen[None]):
 
     def __init__(self, title: str, text: str) -> None:
         self._title = title
-        self._body = Static(Text(text))
+        self._body = Static(Text(printable_lines(text)))
         super().__init__()
 
     def compose(self) -> ComposeResult:
         """Lay the page out."""
-        yield _Title(name=plain(self._title), classes="title")
+        yield _Title(name=printable(self._title), classes="title")
         yield _Reading(self._body)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_resize(self) -> None:
-        """Count the lines anew, once they are laid out."""
+        """Count the lines again, once they are laid out."""
         self.call_after_refresh(self.query_one(_Title).refresh)
 
     def show(self, text: str) -> None:
-        """Put another text in place of the one that is shown."""
-        self._body.update(Text(text))
+        """Replace the text."""
+        self._body.update(Text(printable_lines(text)))
         self.on_resize()
 
     def action_close(self) -> None:
@@ -94,9 +118,9 @@ class ChoiceDialog(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         """Lay the page out: the fill, the alerts that may be meant, and a line to type another name."""
-        yield Static(Text(f"Which alert does this fill belong to?\n{plain(self._fill)}"), classes="title")
+        yield Static(Text(f"Which alert does this fill belong to?\n{printable(self._fill)}"), classes="title")
         options = [
-            Option(Text(f"{number} {plain(each.alert)}\n  {plain(each.why)}"), id=each.alert)
+            Option(Text(f"{number} {printable(each.alert)}\n  {printable(each.why)}"), id=each.alert)
             for number, each in enumerate(self._candidates, 1)
         ]
         last = Option(Text(f"{len(options) + 1} another alert"), id=_ANOTHER)
@@ -150,8 +174,8 @@ class Confirmation(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         """Lay the page out."""
-        yield Static(Text(plain(self._question)), classes="title")
-        yield Static(Text(self._consequence), id="hint")
+        yield Static(Text(printable(self._question)), classes="title")
+        yield Static(Text(printable_lines(self._consequence)), id="hint")
         yield Footer(show_command_palette=False, compact=True)
 
     def action_answer(self, meant: bool) -> None:

@@ -1,6 +1,6 @@
-"""Lists on the screen: rows that keep the cursor where it is while others come and go.
+"""Lists whose cursor stays on its row while other rows come and go.
 
-Owns how rows are replaced and how a tone looks. It knows nothing of what a row is about.
+Owns how rows are replaced and how a tone looks. It does not know what a row is about.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from textual.widgets.option_list import Option
 
 from tracker.watch.render import Line, Tone
 
-_STYLES: Final = {Tone.PLAIN: "", Tone.WELL: "bold green", Tone.TROUBLE: "bold red reverse"}
+_STYLES: Final = {Tone.PLAIN: "", Tone.GOOD: "bold green", Tone.TROUBLE: "bold red reverse"}
 
 Row = tuple[str, Line]
-"""What identifies it, and its line."""
+"""(key, unique in its list; line)."""
 
 
 class Choices(OptionList):
-    """A list whose cursor reads on any terminal: the colours change places, as without any colours."""
+    """A list whose cursor is readable on any terminal, since it reverses the colours."""
 
     def get_visual_style(self, *component_classes: str, partial: bool = False) -> Style:
         """Return the style of a part; Textual leaves `reverse` out of what its style sheets say."""

@@ -1,8 +1,8 @@
-"""Write the board as lines of text for a width, 80 columns or more.
+"""Write the model as lines of text for a width, 80 columns or more.
 
-Owns the columns, the headlines and what is left out where there is no room. It styles nothing: a line's tone
-says how loud it is, in words it says so anyway. What came from files and the broker is shown without its
-control characters, since a terminal would obey them.
+Owns the columns, the headlines and what is left out where there is no room. It styles nothing: a line has a
+tone, and its words say the same. Texts of files and of the broker lose their control characters, since a
+terminal would obey them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from tracker.terminal import printable
 from tracker.watch.screen_model import FillRow, OpenAlert, ScreenModel, Waiting, counted, instant, span
 
 HEAD_LINES: Final = 3
@@ -21,10 +22,10 @@ _CUT: Final = "…"
 
 
 class Tone(StrEnum):
-    """Say how loud a line is."""
+    """Say how a line is to stand out."""
 
     PLAIN = "plain"
-    WELL = "well"
+    GOOD = "good"
     TROUBLE = "trouble"
 
 
@@ -43,40 +44,40 @@ class Lines:
 
     # The head
 
-    def head(self, board: ScreenModel, place: str, now: datetime, width: int) -> list[Line]:
-        """Write how the tracker is: HEAD_LINES lines."""
-        if board.away is not None:
-            first = Line(self._away(board, now, width), Tone.TROUBLE)
-            rest = self._fitted([board.away.reason], width)
-        elif not board.status:
-            first, rest = Line(f"Asking {place} ..."), []
+    def head(self, model: ScreenModel, place: str, now: datetime, width: int) -> list[Line]:
+        """Write the state of the tracker: HEAD_LINES lines."""
+        if model.away is not None:
+            first = Line(self._away(model, now, width), Tone.TROUBLE)
+            rest = self._fitted([model.away.reason], width)
+        elif not model.status:
+            first, rest = Line(f"Connecting to {place} ..."), []
         else:
-            good = bool(board.status.get("subscribed"))
-            first = Line(self._link(board, now, width), Tone.WELL if good else Tone.TROUBLE)
-            rest = self._fitted([*self._troubles(board, now), *self._facts(board)], width)
+            good = bool(model.status.get("subscribed"))
+            first = Line(self._link(model, now, width), Tone.GOOD if good else Tone.TROUBLE)
+            rest = self._fitted([*self._troubles(model, now), *self._facts(model)], width)
         lines = [first, *rest][:HEAD_LINES]
         return [*lines, *[Line("")] * (HEAD_LINES - len(lines))]
 
-    def _away(self, board: ScreenModel, now: datetime, width: int) -> str:
-        assert board.away is not None, "the caller saw that it is"
-        length = span(now - board.away.since)
-        then = "what is below is as it was then" if board.status else "r tries now"
-        return spread(f"TRACKER AWAY since {self.time(board.away.since, now)} ({length})", then, width)
+    def _away(self, model: ScreenModel, now: datetime, width: int) -> str:
+        assert model.away is not None, "the caller saw that it is"
+        length = span(now - model.away.since)
+        then = "the lists are as of then" if model.status else "press r to try now"
+        return spread(f"TRACKER AWAY since {self.time(model.away.since, now)} ({length})", then, width)
 
-    def _link(self, board: ScreenModel, now: datetime, width: int) -> str:
-        link, there = _mapping(board.status, "link"), board.daemon_time(now)
-        words = "RECEIVING FILLS" if board.status.get("subscribed") else "NOT RECEIVING FILLS"
+    def _link(self, model: ScreenModel, now: datetime, width: int) -> str:
+        link, daemon_now = _mapping(model.status, "link"), model.daemon_time(now)
+        words = "RECEIVING FILLS" if model.status.get("subscribed") else "NOT RECEIVING FILLS"
         state = str(link.get("state") or "unknown").replace("_", " ")
         since = instant(link.get("since"))
         if since is not None:
-            state += f" since {self.time(since, there)} ({span(there - since)})"
+            state += f" since {self.time(since, daemon_now)} ({span(daemon_now - since)})"
         frame = instant(link.get("last_frame_at"))
-        last = "no frame yet" if frame is None else f"last frame {span(there - frame)} ago"
+        last = "no frame yet" if frame is None else f"last frame {span(daemon_now - frame)} ago"
         return spread(f"{words}  link {state}", last, width)
 
-    def _troubles(self, board: ScreenModel, now: datetime) -> Iterable[str]:
-        """Say what is wrong, worst first."""
-        status = board.status
+    def _troubles(self, model: ScreenModel, now: datetime) -> Iterable[str]:
+        """Yield what is wrong, worst first."""
+        status = model.status
         for verb, why in _mapping(_mapping(status, "store"), "away").items():
             since = instant(why.get("since"))
             yield f"The alerts cannot be {verb} since {self.time(since, now)}: {why.get('reason')}."
@@ -86,25 +87,25 @@ class Lines:
             when = "" if next_at is None else f"; next attempt at {self.time(next_at, now)}"
             yield f"{link.get('reason') or 'no reason given'}{when}."
         if gaps := status.get("gaps"):
-            yield f"{counted(len(gaps), 'day')} not proven complete: tracker gaps."
+            yield f"{counted(len(gaps), 'day')} not verified complete: see `tracker gaps`."
         if waiting := _mapping(status, "store").get("undelivered"):
             yield f"{counted(waiting, 'update')} not written yet."
 
-    def _facts(self, board: ScreenModel) -> Iterable[str]:
-        status, link = board.status, _mapping(board.status, "link")
+    def _facts(self, model: ScreenModel) -> Iterable[str]:
+        status, link = model.status, _mapping(model.status, "link")
         accounts = ", ".join(map(str, link.get("accounts") or ()))
         mode = _mapping(status, "journal").get("mode")
         proven = instant(status.get("proven_until"))
         if accounts:
             yield f"{accounts}, {mode}." if mode else f"{accounts}."
-        yield "Nothing is proven yet." if proven is None else f"Proven until {self.time(proven, proven)}."
+        yield "No day verified yet." if proven is None else f"Verified until {self.time(proven, proven)}."
         if pending := status.get("fees_pending"):
-            yield f"{counted(pending, 'fee')} to come."
+            yield f"{counted(pending, 'fee')} pending."
         if unread := status.get("undecodable"):
             yield f"{counted(unread, 'message')} could not be read."
 
     def _fitted(self, sentences: Sequence[str], width: int) -> list[Line]:
-        text = plain(" ".join(sentences))
+        text = printable(" ".join(sentences))
         return [
             Line(line)
             for line in textwrap.wrap(
@@ -112,17 +113,17 @@ class Lines:
             )
         ]
 
-    def notice(self, board: ScreenModel, now: datetime, width: int) -> str:
-        """Write what the screen itself has to say, empty where that is nothing."""
-        notice = board.notice(now)
-        return "" if notice is None else cut(f"{self.time(notice.at, now)} {plain(notice.text)}", width)
+    def notice(self, model: ScreenModel, now: datetime, width: int) -> str:
+        """Write the latest notice of the screen itself, empty where there is none."""
+        notice = model.notice(now)
+        return "" if notice is None else cut(f"{self.time(notice.at, now)} {printable(notice.text)}", width)
 
     # The lists
 
-    def alerts_title(self, board: ScreenModel, width: int) -> str:
+    def alerts_title(self, model: ScreenModel, width: int) -> str:
         """Write the heading of the open alerts."""
         return spread(
-            _headed("OPEN ALERTS", board.alerts_total, len(board.alerts), board.store_trouble),
+            _headed("OPEN ALERTS", model.alerts_total, len(model.alerts), model.store_trouble),
             _held("held", "avg price", "since"),
             width,
         )
@@ -135,41 +136,41 @@ class Lines:
         contract = min(24, room // 2)
         return f"{fit(alert.name, room - contract - 1)} {fit(alert.contract, contract)} {tail}"
 
-    def waiting_title(self, board: ScreenModel, width: int) -> str:
+    def waiting_title(self, model: ScreenModel, width: int) -> str:
         """Write the heading of the inbox."""
-        keys = "w why  a assign  d dismiss" if board.waiting else ""
-        return spread(_headed("NEEDS YOU", board.waiting_total, len(board.waiting)), keys, width)
+        keys = "w why  a assign  d dismiss" if model.waiting else ""
+        return spread(_headed("NEEDS YOU", model.waiting_total, len(model.waiting)), keys, width)
 
     def waiting(self, waiting: Waiting, now: datetime, width: int) -> str:
-        """Write one thing of the inbox."""
+        """Write one item of the inbox."""
         if waiting.fill is None:
-            return cut(plain(waiting.reason), width)
-        return fit(f"{self._deal(waiting.fill, now)} {plain(waiting.reason)}", width)
+            return cut(printable(waiting.reason), width)
+        return fit(f"{self._trade(waiting.fill, now)} {printable(waiting.reason)}", width)
 
-    def fills_title(self, board: ScreenModel, width: int) -> str:
+    def fills_title(self, model: ScreenModel, width: int) -> str:
         """Write the heading of the fills."""
-        return spread(_headed("FILLS TODAY", board.fills_total, len(board.fills)), "newest first", width)
+        return spread(_headed("FILLS TODAY", model.fills_total, len(model.fills)), "newest first", width)
 
     def fill(self, fill: FillRow, now: datetime, width: int) -> str:
         """Write one fill."""
-        return fit(f"{self._deal(fill, now)} {plain(fill.outcome)}", width)
+        return fit(f"{self._trade(fill, now)} {printable(fill.outcome)}", width)
 
-    def _deal(self, fill: FillRow, now: datetime) -> str:
+    def _trade(self, fill: FillRow, now: datetime) -> str:
         at = "" if fill.at is None else self.time(fill.at, now)
-        return f"{at:>8} {fill.side:<4} {fill.quantity:>4} {plain(fill.contract):<23} {fill.price:>7}"
+        return f"{at:>8} {fill.side:<4} {fill.quantity:>4} {printable(fill.contract):<23} {fill.price:>7}"
 
     # Latency
 
-    def latency(self, board: ScreenModel, width: int) -> str:
+    def latency(self, model: ScreenModel, width: int) -> str:
         """Write how long changes took from the frame to the file, and draw the latest."""
-        found = board.latency()
+        found = model.latency()
         if found is None:
-            return cut("FRAME TO FILE  nothing written since the tracker's start", width)
+            return cut("FRAME TO FILE  nothing written since the tracker started", width)
         words = (
             f"FRAME TO FILE  p50 {duration(found.p50)}  p99 {duration(found.p99)}"
             f"  max {duration(found.most)}  of {found.samples}  "
         )
-        return words + bars(list(board.samples), width - len(words))
+        return words + bars(list(model.samples), width - len(words))
 
     def time(self, at: datetime | None, now: datetime, *, seconds: bool = True) -> str:
         """Write an instant: its time if that is today, else its day."""
@@ -186,7 +187,7 @@ def bars(samples: Sequence[float], width: int) -> str:
     latest = samples[max(0, len(samples) - width) :] if width > 0 else ()
     most = max(latest, default=0.0)
     steps = len(_BARS) - 1
-    # The least step is drawn even for 0: a sample is there.
+    # A sample of 0 gets the lowest bar, so that it is seen.
     return "".join(_BARS[max(1, round(sample / most * steps)) if most > 0 else 1] for sample in latest)
 
 
@@ -199,11 +200,6 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 100 else span(timedelta(seconds=seconds))
 
 
-def plain(text: str) -> str:
-    """Return a text without what a terminal would obey."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
-
-
 def cut(text: str, width: int) -> str:
     """Shorten a text to a width, and show that it was."""
     return text if len(text) <= width else text[: max(0, width - 1)] + _CUT
@@ -211,11 +207,11 @@ def cut(text: str, width: int) -> str:
 
 def fit(text: str, width: int) -> str:
     """Make a text exactly so wide."""
-    return f"{cut(plain(text), width):<{width}}"
+    return f"{cut(printable(text), width):<{width}}"
 
 
 def spread(left: str, right: str, width: int) -> str:
-    """Put two texts at the two ends of a line; where there is no room for both the right one stays whole."""
+    """Put two texts at the ends of a line; without room for both the right one stays whole."""
     room = width - len(right) - 1
     return f"{fit(left, room)} {right}" if right and room > 0 else fit(left, width)
 

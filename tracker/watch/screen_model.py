@@ -1,16 +1,15 @@
 """What the screen shows, folded from the daemon's answers and events.
 
-Owns the rows, the numbers and how they follow from what was heard; memory is bounded whatever comes. It reads
-no clock and no socket, draws nothing, and takes answers of older and newer daemons: a field that is absent
-shows as unknown.
+Owns the rows and the numbers; memory is bounded whatever comes. It reads no clock and no socket, draws
+nothing, and takes answers of older and newer daemons: a field that is absent shows as unknown.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -25,7 +24,7 @@ QUESTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "fills": {"limit": FILLS_KEPT},
 }
 """What the screen asks, by command."""
-_NEWS_FOR: Final[Mapping[str, frozenset[str]]] = {
+_STALE_AFTER: Final[Mapping[str, frozenset[str]]] = {
     "fill": frozenset({"fills"}),
     "correction": frozenset({"fills", "alerts", "inbox"}),
     "fee": frozenset({"fills"}),
@@ -40,13 +39,13 @@ _NEWS_FOR: Final[Mapping[str, frozenset[str]]] = {
     "link": frozenset({"status"}),
     "gap": frozenset({"status"}),
 }
-"""Which answers an event makes old; an event that is not listed, a newer daemon's, makes all of them old."""
+"""Event -> the answers that are stale after it; after an event that is not listed, all of them are."""
 _NOTICE_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class FillRow:
-    """Hold one fill; what only the answer knows is empty while just the event came."""
+    """Hold one fill; until an answer lists it, what only answers contain is empty."""
 
     account: str
     exec_id: str
@@ -60,7 +59,7 @@ class FillRow:
     needs: str = ""
     """ambiguous, near_miss or reopened while it waits for a person, else empty."""
     seq: int = 0
-    """The number of the event that told of it; 0 where an answer did."""
+    """The number of the event that brought it; 0 for one from an answer."""
 
     @property
     def key(self) -> str:
@@ -78,14 +77,16 @@ class OpenAlert:
     """Empty where the tracker knows of no position."""
     price: str
     opened_at: datetime | None
+    copy: int = 0
+    """How many rows of the same name and creation time come before: two records may print alike."""
 
     @property
     def key(self) -> str:
-        return f"{self.name} {self.created_at}"
+        return f"{self.name} {self.created_at} {self.copy}"
 
 
 class Candidate(NamedTuple):
-    """Name an alert that a fill may belong to, and say why."""
+    """Hold an alert that a fill may belong to, and why."""
 
     alert: str
     why: str
@@ -93,7 +94,7 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Hold one thing of the inbox; `fill` is None for a message that could not be read."""
+    """Hold one item of the inbox; `fill` is None for a message that could not be read."""
 
     key: str
     fill: FillRow | None
@@ -104,7 +105,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class TrackerAway:
-    """Say that the daemon does not answer; the reason says what to do."""
+    """Hold since when the daemon does not answer; the reason includes the next step."""
 
     since: datetime
     reason: str
@@ -120,7 +121,7 @@ class Latency(NamedTuple):
 
 
 class NoticeRow(NamedTuple):
-    """Hold the latest thing that the screen itself has to say."""
+    """Hold the latest notice of the screen itself."""
 
     at: datetime
     text: str
@@ -130,7 +131,7 @@ class ScreenModel:
     """Hold what is shown."""
 
     def __init__(self, started_at: datetime) -> None:
-        """Take the time at which the screen began; the daemon counts as not heard of before."""
+        """Start empty; `started_at` is when the screen was opened."""
         self.away: TrackerAway | None = None
         self.heard_at: datetime | None = None
         self.status: Answer = {}
@@ -144,64 +145,64 @@ class ScreenModel:
         self.fills_total = 0
         self.samples: deque[float] = deque(maxlen=SAMPLES_KEPT)
         self.stale: set[str] = set(QUESTIONS)
-        """The answers that are older than the latest event."""
+        """The commands whose answers are older than the latest event."""
         self.last_seq = 0
         self._started_at = started_at
-        self._life = ""
-        self._told: deque[FillRow] = deque(maxlen=FILLS_KEPT)
-        """Fills that only an event told of, oldest first."""
+        self._daemon_started_at = ""
+        self._event_fills: deque[FillRow] = deque(maxlen=FILLS_KEPT)
+        """Fills that only events brought so far, oldest first."""
         self._ahead = timedelta(0)
         """How far the daemon's clock is ahead of ours."""
         self._notice: NoticeRow | None = None
-        self._skips_are_news = False
+        self._count_missed = False
 
     # The daemon comes and goes
 
-    def greeted(self, status: Answer, now: datetime) -> int:
-        """Take the first answer of a connection; returns the event behind which to go on, 0 for the oldest.
+    def on_connected(self, status: Answer, now: datetime) -> int:
+        """Take the first answer of a connection; returns the event after which to follow, 0 for the oldest.
 
-        All answers count as old from here on. A daemon that was started anew counts its events from 1.
+        All answers are stale from here on. A daemon that was restarted counts its events from 1.
         """
         life = str(status.get("started_at", ""))
-        again = bool(self._life) and life != self._life
-        if life != self._life:
+        again = bool(self._daemon_started_at) and life != self._daemon_started_at
+        if life != self._daemon_started_at:
             self.last_seq = 0
             self.samples.clear()
-            self._told.clear()
-        # Before this screen's first word nothing can have been missed.
-        self._skips_are_news = bool(self._life) and not again
+            self._event_fills.clear()
+        # What happened before this screen was opened was not missed.
+        self._count_missed = bool(self._daemon_started_at) and not again
         if again:
-            self.say(now, "the tracker was started again; everything was read anew")
+            self.show_notice(now, "the tracker was restarted; everything was read again")
         elif self.away is not None and self.heard_at is not None:
-            self.say(
-                now, f"the tracker is back, away for {span(now - self.away.since)}; everything was read anew"
+            self.show_notice(
+                now, f"the tracker is back, away for {span(now - self.away.since)}; everything was read again"
             )
-        self._life = life
+        self._daemon_started_at = life
         self.away = None
-        self.answered("status", status, now, self.last_seq)
+        self.on_answer("status", status, now, self.last_seq)
         self.stale = set(QUESTIONS) - {"status"}
         return self.last_seq
 
-    def lost(self, reason: str) -> None:
-        """Take that the daemon does not answer; it is away since it was last heard."""
+    def on_lost(self, reason: str) -> None:
+        """Note that the daemon does not answer, since it was last heard."""
         since = self.away.since if self.away is not None else self.heard_at or self._started_at
         self.away = TrackerAway(since, reason)
 
-    def is_another_life(self, status: Answer) -> bool:
-        """Tell whether a daemon answers that was started after the one whose events are followed."""
-        return str(status.get("started_at", "")) != self._life
+    def is_restarted_daemon(self, status: Answer) -> bool:
+        """Return whether this is not the daemon whose events are followed."""
+        return str(status.get("started_at", "")) != self._daemon_started_at
 
     # Answers
 
-    def asking(self, command: str) -> int:
-        """Take that a question is about to be asked, so that what happens from now on makes it old again.
+    def before_question(self, command: str) -> int:
+        """Note that a question is asked now, so that later events make its answer stale again.
 
-        Returns the number of the latest event heard, for `answered`.
+        Returns the number of the latest event heard, for `on_answer`.
         """
         self.stale.discard(command)
         return self.last_seq
 
-    def answered(self, command: str, answer: Answer, now: datetime, asked_at_seq: int) -> None:
+    def on_answer(self, command: str, answer: Answer, now: datetime, asked_at_seq: int) -> None:
         """Take the answer to one of QUESTIONS; events up to `asked_at_seq` were heard when it was asked."""
         self.heard_at = now
         match command:
@@ -210,7 +211,7 @@ class ScreenModel:
                 told = instant(answer.get("now"))
                 self._ahead = timedelta(0) if told is None else told - now
             case "alerts":
-                self.alerts = tuple(map(_open_alert, answer.get("alerts", ())))
+                self.alerts = _open_alerts(answer.get("alerts", ()))
                 self.alerts_total = int(answer.get("total", len(self.alerts)))
                 self.store_trouble = str(answer.get("store_trouble") or "")
             case "inbox":
@@ -222,38 +223,38 @@ class ScreenModel:
     def _list_fills(self, answer: Answer, asked_at_seq: int) -> None:
         listed = [_fill(row) for row in reversed(answer["fills"])]
         known = {fill.key for fill in listed}
-        later = [fill for fill in self._told if fill.seq > asked_at_seq and fill.key not in known]
-        self._told = deque(later, maxlen=FILLS_KEPT)
+        later = [fill for fill in self._event_fills if fill.seq > asked_at_seq and fill.key not in known]
+        self._event_fills = deque(later, maxlen=FILLS_KEPT)
         self.fills = (*reversed(later), *listed)[:FILLS_KEPT]
         self.fills_total = int(answer.get("total", len(listed))) + len(later)
 
     # Events
 
-    def happened(self, event: Answer, now: datetime) -> None:
-        """Take one line of the stream."""
+    def on_event(self, event: Answer, now: datetime) -> None:
+        """Take one line of the stream of events."""
         self.heard_at = now
         if event.get("heartbeat"):
             return
         if (missed := event.get("missed")) is not None:
             self.stale |= set(QUESTIONS)
-            if self._skips_are_news:
-                self.say(now, f"missed {counted(int(missed), 'event')}; everything was read anew")
+            if self._count_missed:
+                self.show_notice(now, f"missed {counted(int(missed), 'event')}; everything was read again")
             return
-        self._skips_are_news = True
+        self._count_missed = True
         self.last_seq = max(self.last_seq, int(event.get("seq", 0)))
         kind = str(event.get("event", ""))
-        self.stale |= _NEWS_FOR.get(kind, frozenset(QUESTIONS))
+        self.stale |= _STALE_AFTER.get(kind, frozenset(QUESTIONS))
         if kind == "fill":
-            self._tell_fill(event)
+            self._add_fill(event)
         elif kind == "written" and isinstance(event.get("seconds"), int | float):
             self.samples.append(float(event["seconds"]))
         elif kind == "link":
             self._link_changed(event)
 
-    def _tell_fill(self, event: Answer) -> None:
-        fill = _told(event)
+    def _add_fill(self, event: Answer) -> None:
+        fill = _fill_of_event(event)
         if all(fill.key != known.key for known in self.fills):
-            self._told.append(fill)
+            self._event_fills.append(fill)
             self.fills = (fill, *self.fills)[:FILLS_KEPT]
             self.fills_total += 1
 
@@ -263,14 +264,14 @@ class ScreenModel:
         link["next_attempt_at"] = None
         self.status = {**self.status, "link": link, "subscribed": bool(event.get("subscribed"))}
 
-    # What the screen itself says
+    # Notices of the screen itself
 
-    def say(self, now: datetime, text: str) -> None:
-        """Show a line of our own, in place of the one before."""
+    def show_notice(self, now: datetime, text: str) -> None:
+        """Show a notice, in place of the one before."""
         self._notice = NoticeRow(now, text)
 
     def notice(self, now: datetime) -> NoticeRow | None:
-        """Return what there is to say, None when it is no news any longer."""
+        """Return the notice, None when it is too old."""
         if self._notice is None or (now - self._notice.at).total_seconds() > _NOTICE_SECONDS:
             return None
         return self._notice
@@ -282,7 +283,7 @@ class ScreenModel:
         return now + self._ahead
 
     def latency(self) -> Latency | None:
-        """Sum up how long changes took from the broker's frame to the synced file; None before the first."""
+        """Summarise the times from the broker's frame to the synced file; None before the first."""
         if not self.samples:
             return None
         ranked = sorted(self.samples)
@@ -345,7 +346,7 @@ def _fill(row: Answer) -> FillRow:
 
 
 def _outcome(row: Answer, waits: str) -> str:
-    """Say what became of a fill in fewer words than the answer has: the column is narrow."""
+    """Return what became of a fill in a few words: the column is narrow."""
     if waits:
         return f"NEEDS YOU: {waits.replace('_', ' ')}"
     names = ", ".join(str(each["alert"]) for each in row.get("alerts", ()))
@@ -356,7 +357,7 @@ def _outcome(row: Answer, waits: str) -> str:
     return "waiting" if row.get("waiting") else "no alert"
 
 
-def _told(event: Answer) -> FillRow:
+def _fill_of_event(event: Answer) -> FillRow:
     return FillRow(
         account=str(event.get("account", "")),
         exec_id=str(event.get("exec_id", "")),
@@ -375,15 +376,25 @@ def _open_alert(row: Answer) -> OpenAlert:
     return OpenAlert(
         name=str(row["alert"]),
         created_at=str(row.get("created_at", "")),
-        contract=meaning(row),
+        contract=contract_text(row),
         quantity=_number(position.get("quantity")),
         price=_price(position.get("avg_price")),
         opened_at=instant(position.get("opened_at")),
     )
 
 
-def meaning(row: Answer) -> str:
-    """Write what a record of the store is about, as matching reads it."""
+def _open_alerts(rows: Iterable[Answer]) -> tuple[OpenAlert, ...]:
+    seen: Counter[tuple[str, str]] = Counter()
+    alerts = []
+    for row in rows:
+        alert = _open_alert(row)
+        alerts.append(replace(alert, copy=seen[alert.name, alert.created_at]))
+        seen[alert.name, alert.created_at] += 1
+    return tuple(alerts)
+
+
+def contract_text(row: Answer) -> str:
+    """Write the contract of a record, as matching reads it."""
     parts = (row.get("symbol"), row.get("expiry"), _number(row.get("strike")), row.get("right"))
     return " ".join(str(part) for part in parts if part)
 
@@ -400,14 +411,14 @@ def _waiting(item: Answer) -> Waiting:
         for each in item.get("rejected", ())
         if each["near"]
     ]
-    candidates = _once([*meant, *near])
+    candidates = distinct([*meant, *near])
     reason = str(item.get("needs") or "").replace("_", " ")
     names = ", ".join(candidate.alert for candidate in candidates)
     return Waiting(fill.key, fill, f"{reason}: {names}" if names else reason, candidates)
 
 
-def _once(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Return the first candidate of each name; the daemon tells records of one name apart."""
+def distinct(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Return the first candidate of each name; which record of that name is meant, the daemon decides."""
     found: dict[str, Candidate] = {}
     for candidate in candidates:
         found.setdefault(candidate.alert, candidate)
