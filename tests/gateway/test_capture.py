@@ -17,7 +17,7 @@ from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.framing import Framing
 from tracker.gateway.ib_insync_compat import Fill, Trade, ib_insync
 from tracker.paper import encode_messages, responses
-from tracker.paper.broadcast import Floor
+from tracker.paper.broadcast import Broadcaster
 from tracker.paper.connection import Connection
 from tracker.paper.framing import Fields
 from tracker.paper.server import PaperGateway
@@ -55,9 +55,9 @@ def test_the_link_is_announced_before_its_first_frame() -> None:
 def test_what_came_before_the_login_was_over_stands_behind_its_announcement(mocker: MockerFixture) -> None:
     """A gateway that has lost IBKR may say so first, and it is true of this link."""
 
-    def lost_first(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+    def lost_first(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
         yield encode_messages.error(-1, 2110, "Connectivity is broken.", connection.version)
-        yield from responses.start_api(floor, connection, fields)
+        yield from responses.start_api(hub, connection, fields)
 
     mocker.patch.dict(responses._TABLE, {"71": lost_first})
 

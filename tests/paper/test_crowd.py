@@ -204,8 +204,8 @@ def test_remembered_requests_are_bounded() -> None:
                 client.send(f"1{number}", "x")
             await client.settle()
             assert len(gateway.received) == 20_000
-            assert gateway.floor.received_counts[3, "?"] > 20_000
-            assert len(gateway.floor.received_counts) < 1000
+            assert gateway.broadcast.received_counts[3, "?"] > 20_000
+            assert len(gateway.broadcast.received_counts) < 1000
 
     asyncio.run(run())
 

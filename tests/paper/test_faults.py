@@ -59,7 +59,7 @@ def test_silent_gateway_stays_connected() -> None:
             gateway.faults.silent = True
             had = len(client.frames)
             client.send(49, 1)
-            await until(lambda: gateway.floor.received_counts[0, "49"])
+            await until(lambda: gateway.broadcast.received_counts[0, "49"])
             gateway.order(NVDA, "BUY", 1, limit=2)
             gateway.faults.silent = False
             await client.settle()
@@ -310,13 +310,13 @@ def test_connections_can_be_reset() -> None:
     async def run() -> None:
         async with make_gateway() as gateway:
             reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-            await until(lambda: len(gateway.floor.connections) == 1)
+            await until(lambda: len(gateway.broadcast.connections) == 1)
             gateway.drop_connections(reset=True)
             async with asyncio.timeout(BOUND_SECONDS):
                 with pytest.raises(ConnectionResetError):
                     await reader.read()
             writer.close()
-            await until(lambda: not gateway.floor.connections)
+            await until(lambda: not gateway.broadcast.connections)
 
     asyncio.run(run())
 

@@ -12,8 +12,8 @@ import pytest
 from tests.support.paper_clients import Clock, make_gateway, raw_client, until
 from tracker.paper import scenario as scenarios
 from tracker.paper.scenario import EVENTS, ScenarioError, event_of, parse
-from tracker.paper.scenario_player import Stage, play
-from tracker.paper.scenario_text import words
+from tracker.paper.scenario_player import ScenarioPlayer, play
+from tracker.paper.scenario_text import event_text
 from tracker.paper.service import load_scenario, shipped_scenarios
 
 HEAD = """
@@ -149,7 +149,7 @@ def test_missing_file_names_shipped_scenarios(tmp_path: Path) -> None:
     ],
 )
 def test_what_happens_is_said_in_words(table: dict[str, object], line: str) -> None:
-    assert words(event_of(table, "x", timed=False)) == line
+    assert event_text(event_of(table, "x", timed=False)) == line
 
 
 def test_five_scenarios_are_shipped() -> None:
@@ -176,7 +176,7 @@ def test_shipped_scenario_plays_to_end(name: str) -> None:
         async with make_gateway(clock) as gateway:
             told: list[str] = []
             playing = asyncio.create_task(
-                play(read, gateway, Stage(gateway, clock, read), told.append, speed=60)
+                play(read, gateway, ScenarioPlayer(gateway, clock, read), told.append, speed=60)
             )
             if read.begins_with_client:
                 async with raw_client(gateway):
@@ -198,7 +198,7 @@ def test_scenario_reproduces_over_the_socket() -> None:
         read = load_scenario("disorder")
         async with make_gateway(clock) as gateway:
             playing = asyncio.create_task(
-                play(read, gateway, Stage(gateway, clock, read), lambda line: None, 60)
+                play(read, gateway, ScenarioPlayer(gateway, clock, read), lambda line: None, 60)
             )
             async with raw_client(gateway) as client:
                 await until(lambda: client.closed or playing.done())
@@ -224,7 +224,7 @@ def test_refused_event_ends_the_scenario() -> None:
         )
         async with make_gateway(clock) as gateway:
             with pytest.raises(ScenarioError, match=r"x: events\[1\] \(fill\): cannot fill 11"):
-                await play(read, gateway, Stage(gateway, clock, read), lambda line: None, speed=60)
+                await play(read, gateway, ScenarioPlayer(gateway, clock, read), lambda line: None, speed=60)
 
     asyncio.run(run())
 
@@ -234,6 +234,6 @@ def test_opening_positions_and_relative_expiries() -> None:
     clock = Clock()
     read = parse(HEAD + "[[positions]]\ncontract = 'nvda'\nquantity = 4\ncost = 250\n" + ORDER, "x")
     gateway = make_gateway(clock)
-    Stage(gateway, clock, read)
+    ScenarioPlayer(gateway, clock, read)
     (held,) = gateway.book.positions.values()
     assert (held.contract.expiry, held.quantity, held.average_cost) == ("20251121", Decimal(4), Decimal(250))

@@ -365,7 +365,7 @@ def test_received_requests_are_kept() -> None:
             client.send(61, 1)
             await client.until("62")
             assert gateway.received == [(-1, ("71", "2", "3", "")), (3, ("61", "1"))]
-            assert gateway.floor.received_counts[3, "61"] == 1
+            assert gateway.broadcast.received_counts[3, "61"] == 1
 
     asyncio.run(run())
 

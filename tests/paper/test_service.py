@@ -227,9 +227,9 @@ def test_command_line_over_scenario(tmp_path: Path) -> None:
     scenario = load_scenario(str(tmp_path / "s.toml"))
     gateway = make_gateway(PaperOptions(port=0, partials=3), scenario, Clock())
     assert gateway.book.accounts == ("DU9000001",)
-    assert gateway.floor.rules.master_client_id is None
-    assert gateway.floor.rules.read_only
-    assert gateway.desk.policy == FillPolicy(2.0, 3, False)
+    assert gateway.broadcast.rules.master_client_id is None
+    assert gateway.broadcast.rules.read_only
+    assert gateway.engine.policy == FillPolicy(2.0, 3, False)
 
 
 def test_unplayable_scenario_ends_the_service(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.daemon_rig import Rig, record
 from tracker.clock import now
-from tracker.paper.scenario_player import Stage, play
+from tracker.paper.scenario_player import ScenarioPlayer, play
 from tracker.paper.service import load_scenario
 
 SPEED = 2.0
@@ -26,8 +26,8 @@ def test_tracker_ends_with_broker_positions(name: str, tmp_path: Path) -> None:
         scenario = load_scenario(name)
         async with Rig(tmp_path) as rig:
             rig.write({"robindahood-alerts": {"NVDA": record()}})
-            stage = Stage(rig.gateway, now, scenario)
-            playing = asyncio.create_task(play(scenario, rig.gateway, stage, lambda line: None, SPEED))
+            player = ScenarioPlayer(rig.gateway, now, scenario)
+            playing = asyncio.create_task(play(scenario, rig.gateway, player, lambda line: None, SPEED))
             try:
                 await rig.start(
                     "--gateway.request_timeout", "1", "--gateway.connect_timeout", "1",

@@ -16,7 +16,7 @@ from tracker.paper.book import Book
 from tracker.paper.contracts import PaperContract
 from tracker.paper.model import ZERO, PaperExecution
 from tracker.paper.scenario import Scenario
-from tracker.paper.scenario_player import Stage, play
+from tracker.paper.scenario_player import ScenarioPlayer, play
 from tracker.paper.service import PaperOptions, make_gateway
 
 PATIENCE: Final = [
@@ -42,10 +42,10 @@ async def live(scenario: Scenario, folder: Path, stops: Sequence[Stop] = ()) -> 
     rig = Rig(folder)
     rig.gateway = make_gateway(PaperOptions(port=0), scenario, now)
     rig.options = PATIENCE
-    stage = Stage(rig.gateway, now, scenario)
+    player = ScenarioPlayer(rig.gateway, now, scenario)
     rig.write(alerts_for(rig.gateway.book))
     async with rig:
-        playing = asyncio.create_task(play(scenario, rig.gateway, stage, lambda line: None))
+        playing = asyncio.create_task(play(scenario, rig.gateway, player, lambda line: None))
         try:
             await rig.start(ready=False)
             await stop_and_start(rig, stops)
@@ -67,7 +67,7 @@ async def stop_and_start(rig: Rig, stops: Sequence[Stop]) -> None:
     """End the daemon by each signal at its time, and start it again."""
     if not stops:
         return
-    await rig.gateway.floor.arrived.wait()
+    await rig.gateway.broadcast.arrived.wait()
     loop = asyncio.get_running_loop()
     begin = loop.time()
     for stop in stops:
@@ -98,7 +98,7 @@ def alert_for(contract: PaperContract) -> dict[str, Any]:
 
 async def two_more_sweeps(rig: Rig) -> None:
     """Wait until the broker was asked for everything twice more, whether the answers end or not."""
-    counts = rig.gateway.floor.received_counts
+    counts = rig.gateway.broadcast.received_counts
     goal = counts[0, "7"] + 2
     await rig.until(lambda: counts[0, "7"] >= goal)
     await rig.until(lambda: delivered(rig))
@@ -108,7 +108,7 @@ async def delivered(rig: Rig) -> bool:
     return not (await rig.status())["store"]["undelivered"]
 
 
-# The broker's truth
+# The broker's book_report
 
 
 def in_force(book: Book) -> Iterator[PaperExecution]:

@@ -1,8 +1,9 @@
 """What the paper broker knows, and the only place where it changes.
 
-Owns the truth that every answer is made from, and its ids, all from one seed. It never reads a clock (the
-moment is passed in), never touches a socket and writes no message. An order costs a bounded amount of memory;
-executions and finished orders of an earlier day are dropped, as the real gateway forgets them at midnight.
+Owns the orders, executions and positions that every answer is made from, and their ids, all from one seed. It
+never reads a clock (the moment is passed in), never touches a socket and writes no message. An order costs a
+bounded amount of memory; executions and finished orders of an earlier day are dropped, as the real gateway
+forgets them at midnight.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from tracker.paper.book import Book
 from tracker.paper.contracts import PaperContract
 
 
-def truth(book: Book, contracts: Mapping[str, PaperContract]) -> dict[str, Any]:
+def book_report(book: Book, contracts: Mapping[str, PaperContract]) -> dict[str, Any]:
     """Return contracts by their names, the day's executions, oldest first, fees and positions.
 
     JSON-ready; numbers are exact texts, `signed` is below 0 for a sale, `time` ISO in UTC.

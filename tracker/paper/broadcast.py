@@ -1,6 +1,6 @@
-"""Who is connected to the paper gateway, who sees what, and the order in which a fill is told.
+"""Who is connected to the paper gateway, who sees what, and the order of the messages of a fill.
 
-Owns the connections' list and every push. It reads no socket and parses no request. Who sees an order's
+Owns the list of connections and every push. It reads no socket and parses no request. Who sees an order's
 openOrder, orderStatus, execDetails and commissionReport live: the client that placed it; the Master API
 client, all of them; client 0 those manual orders that it has bound. Positions go to whoever asked for them.
 """
@@ -35,8 +35,8 @@ class Rules:
     time_form: TimeForm = "zone"
 
 
-class Floor:
-    """Hold the connections and tell them what happens."""
+class Broadcaster:
+    """Hold the connections and push what happens to them."""
 
     def __init__(self, book: Book, faults: Faults, rules: Rules, now: Callable[[], datetime]) -> None:
         self.book = book
@@ -63,7 +63,7 @@ class Floor:
             if connection.ready and (to is None or connection.client_id in to):
                 yield connection
 
-    def heard(self, connection: Connection, fields: Fields) -> None:
+    def on_request(self, connection: Connection, fields: Fields) -> None:
         """Remember a request."""
         client_id = -1 if connection.client_id is None else connection.client_id
         self.received.append((client_id, fields))
@@ -76,7 +76,7 @@ class Floor:
         master = self.rules.master_client_id
         return master is not None and connection.client_id == master
 
-    def sees(self, connection: Connection, fact: PaperOrder | PaperExecution) -> bool:
+    def may_see(self, connection: Connection, fact: PaperOrder | PaperExecution) -> bool:
         """Return whether a client is told of this order's events as they come."""
         if self.is_master(connection):
             return True
@@ -88,7 +88,7 @@ class Floor:
         """Return whether a client placed the order, or is client 0 and has bound it."""
         return connection.client_id == fact.client_id and (not fact.manual or fact.order_id != 0)
 
-    def later(self, seconds: float, act: Callable[[], None]) -> None:
+    def call_later(self, seconds: float, act: Callable[[], None]) -> None:
         """Act after a delay, unless the gateway stops before."""
         handle: asyncio.TimerHandle
 
@@ -105,72 +105,72 @@ class Floor:
             handle.cancel()
         self._timers.clear()
 
-    # What is told.
+    # What is pushed.
 
-    def announce(self, order: PaperOrder, to: Collection[int] | None = None) -> None:
-        """Tell of an order or of its change: openOrder, then orderStatus."""
+    def push_order(self, order: PaperOrder, to: Collection[int] | None = None) -> None:
+        """Push an order or its change: openOrder, then orderStatus."""
         if not order.announced:
             return
         if self.faults.reorder and not order.filled and not order.done:
             self._held_back.add(order.perm_id)
             return
         for connection in self.ready(to):
-            if self.sees(connection, order):
+            if self.may_see(connection, order):
                 for fields in self.messages_of_order(order, connection.version):
                     connection.push(fields)
 
-    def tell_status(self, order: PaperOrder, to: Collection[int] | None = None) -> None:
-        """Tell of an order's status alone."""
+    def push_status(self, order: PaperOrder, to: Collection[int] | None = None) -> None:
+        """Push the status of an order alone."""
         for connection in self.ready(to):
-            if self.sees(connection, order):
-                connection.push(encode_messages.order_status(self._as_told(order)))
+            if self.may_see(connection, order):
+                connection.push(encode_messages.order_status(self._with_faults(order)))
 
-    def tell_executions(
+    def push_executions(
         self, executions: Sequence[PaperExecution], to: Collection[int] | None = None
     ) -> None:
-        """Tell of executions as they happen, each as often as the fault `duplicate` says."""
+        """Push executions as they happen, each as often as the fault `duplicate` says."""
         for connection in self.ready(to):
             for execution in executions:
-                if self.sees(connection, execution):
+                if self.may_see(connection, execution):
                     for fields in self.execution_messages(
                         execution, encode_messages.LIVE, connection.version
                     ):
                         connection.push(fields)
 
-    def tell_fill(
+    def push_fill(
         self, order: PaperOrder, executions: Sequence[PaperExecution], to: Collection[int] | None = None
     ) -> None:
-        """Tell of a fill in the recorded order: execDetails, then openOrder and orderStatus."""
-        self.tell_executions(executions, to)
+        """Push a fill in the recorded order: execDetails, then openOrder and orderStatus."""
+        self.push_executions(executions, to)
         if order.perm_id in self._held_back:
             self._held_back.discard(order.perm_id)
         if order.announced:
-            self.announce(order, to)
+            self.push_order(order, to)
         else:
-            self.tell_status(order, to)
+            self.push_status(order, to)
 
-    def tell_cancelled(self, order: PaperOrder, to: Collection[int] | None = None) -> None:
-        """Tell of an order's end: orderStatus Cancelled, then 202 to whoever may cancel it."""
-        self.tell_status(order, to)
+    def push_cancelled(self, order: PaperOrder, to: Collection[int] | None = None) -> None:
+        """Push the end of an order: orderStatus Cancelled, then 202 to whoever may cancel it."""
+        self.push_status(order, to)
         for connection in self.ready(to):
             if self.owns(connection, order):
                 connection.push(
                     encode_messages.error(order.order_id, 202, "Order Canceled - reason:", connection.version)
                 )
 
-    def tell_fee(self, execution: PaperExecution, fee: Fee, to: Collection[int] | None = None) -> None:
-        """Tell of a fee; once the order is filled, its last openOrder and orderStatus come again with it."""
+    def push_fee(self, execution: PaperExecution, fee: Fee, to: Collection[int] | None = None) -> None:
+        """Push a fee; of a filled order the last openOrder and orderStatus come again with it."""
         order = self.book.orders.get(execution.perm_id)
         for connection in self.ready(to):
-            if not self.sees(connection, execution):
+            if not self.may_see(connection, execution):
                 continue
             if order is not None and order.announced and order.status == "Filled":
                 for fields in self.messages_of_order(order, connection.version):
                     connection.push(fields)
             connection.push(encode_messages.commission_report(fee))
 
-    def tell_position(self, account: str, con_id: int) -> None:
-        """Tell whoever asked for positions of this one."""
+    def push_position(self, account: str, con_id: int) -> None:
+        """Push one position to each client that asked for positions."""
         held = self.book.positions[account, con_id]
         for connection in self.ready():
             if connection.wants_positions:
@@ -181,21 +181,21 @@ class Floor:
             if connection.account_updates == account:
                 connection.push(encode_messages.portfolio_value(held, held.last_price))
 
-    def tell_notice(self, code: int, text: str, to: Collection[int] | None = None) -> None:
-        """Tell everybody of a system notice."""
+    def push_notice(self, code: int, text: str, to: Collection[int] | None = None) -> None:
+        """Push a system notice to every client."""
         for connection in self.ready(to):
             connection.push(encode_messages.error(-1, code, text, connection.version))
 
     def bind(self, order: PaperOrder) -> None:
-        """Give a manual order a number and tell client 0 of it."""
+        """Give a manual order a number and push it to client 0."""
         self.book.bind(order)
         for connection in self.ready((0,)):
             connection.push(encode_messages.order_bound(order.perm_id, 0, order.order_id))
 
     def messages_of_order(self, order: PaperOrder, version: int) -> tuple[Fields, Fields]:
         """Return an order's openOrder and orderStatus."""
-        told = self._as_told(order)
-        return encode_orders.open_order(told, version), encode_messages.order_status(told)
+        shown = self._with_faults(order)
+        return encode_orders.open_order(shown, version), encode_messages.order_status(shown)
 
     def execution_messages(
         self, execution: PaperExecution, request_id: int, version: int
@@ -215,7 +215,7 @@ class Floor:
             return ""
         return f"{order.completed_at.astimezone(self.book.zone):%Y%m%d %H:%M:%S} {self.book.zone.key}"
 
-    def _as_told(self, order: PaperOrder) -> PaperOrder:
+    def _with_faults(self, order: PaperOrder) -> PaperOrder:
         return replace(order, perm_id=0) if self.faults.no_perm_ids else order
 
     def _time_text(self, execution: PaperExecution, version: int) -> str:

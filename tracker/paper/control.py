@@ -1,7 +1,7 @@
 """The control socket of a running paper gateway: fill, cancel, drop and the like from a shell.
 
 Owns the line protocol: TCP on the loopback, one JSON object or bare word per line, one JSON line back. What a
-command does is the stage's; the keys are those of a scenario's events without `at`.
+command does is the player's; the keys are those of a scenario's events without `at`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from tracker.paper import formats
-from tracker.paper.book_report import truth
+from tracker.paper.book_report import book_report
 from tracker.paper.model import PaperOrder
 from tracker.paper.scenario import ScenarioError, contract_of, event_of
-from tracker.paper.scenario_player import Stage
+from tracker.paper.scenario_player import ScenarioPlayer
 from tracker.paper.server import PaperGateway
 
 MAX_LINE_BYTES: Final = 1 << 16
@@ -28,9 +28,9 @@ _LOOPBACK: Final = "127.0.0.1"
 class ControlSocket:
     """Serve commands for a gateway."""
 
-    def __init__(self, gateway: PaperGateway, stage: Stage, port: int) -> None:
+    def __init__(self, gateway: PaperGateway, player: ScenarioPlayer, port: int) -> None:
         self._gateway = gateway
-        self._stage = stage
+        self._stage = player
         self._port = port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -68,7 +68,7 @@ class ControlSocket:
                         "orders": [_shown(order) for order in self._gateway.book.open_orders()],
                     }
                 case "book":
-                    return {"ok": True, **truth(self._gateway.book, self._stage.contracts)}
+                    return {"ok": True, **book_report(self._gateway.book, self._stage.contracts)}
                 case "contract":
                     return {"ok": True, **self._learn(table)}
                 case _:

@@ -1,6 +1,6 @@
 """The faults that a test or a scenario can switch on.
 
-Owns only the switches and what each means; the floor and the connections obey them. It never acts itself.
+Owns the switches and what each means; the broadcaster and the connections obey them. It never acts itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What happens to orders: placing, filling, correcting, cancelling, and filling by itself.
 
-Owns each change of the book together with what is told of it, and the policy by which orders of clients fill
-without anybody's doing. It parses no request and reads no socket.
+Owns each change of the book together with what is pushed for it, and the policy by which orders of clients
+fill by themselves. It parses no request and reads no socket.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
-from tracker.paper.broadcast import Floor
+from tracker.paper.broadcast import Broadcaster
 from tracker.paper.contracts import PaperContract
 from tracker.paper.model import ZERO, Fee, PaperExecution, PaperOrder, PaperPosition, Status
 
@@ -40,34 +40,34 @@ class FillPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
-    """Say who is told of a change."""
+class Audience:
+    """Say which clients a change is pushed to."""
 
     push: bool = True
-    """False: nobody, as if the frames were lost; answers to requests still have it."""
+    """False: to none, as if the frames were lost; answers to requests still have it."""
     to: Collection[int] | None = None
     """Only these client ids."""
 
 
-EVERYBODY: Final = Telling()
+EVERYBODY: Final = Audience()
 
 
-class Desk:
-    """Change the book and tell of it."""
+class OrderEngine:
+    """Change the book and push the change."""
 
-    def __init__(self, floor: Floor, policy: FillPolicy) -> None:
-        self.floor = floor
-        self.book = floor.book
+    def __init__(self, broadcast: Broadcaster, policy: FillPolicy) -> None:
+        self.broadcast = broadcast
+        self.book = broadcast.book
         self.policy = policy
 
-    def place(self, order: PaperOrder, telling: Telling = EVERYBODY) -> PaperOrder:
+    def place(self, order: PaperOrder, audience: Audience = EVERYBODY) -> PaperOrder:
         """Take in an order; ValueError for one that no broker takes."""
-        self.book.roll(self.floor.now())
+        self.book.roll(self.broadcast.now())
         self.book.add_order(order)
-        if order.manual and any(connection.binds for connection in self.floor.ready((0,))):
-            self.floor.bind(order)
-        if telling.push:
-            self.floor.announce(order, telling.to)
+        if order.manual and any(connection.binds for connection in self.broadcast.ready((0,))):
+            self.broadcast.bind(order)
+        if audience.push:
+            self.broadcast.push_order(order, audience.to)
         return order
 
     def change(self, order: PaperOrder, quantity: Decimal | None, limit: Decimal | None) -> None:
@@ -81,7 +81,7 @@ class Desk:
         if limit is not None:
             order.limit = limit
         order.modifications += 1
-        self.floor.announce(order)
+        self.broadcast.push_order(order)
 
     def fill(
         self,
@@ -89,7 +89,7 @@ class Desk:
         quantity: Decimal | None = None,
         price: Decimal | None = None,
         *,
-        telling: Telling = EVERYBODY,
+        audience: Audience = EVERYBODY,
         charge: bool = True,
         commission: Decimal | None = None,
         exec_id: str | None = None,
@@ -100,40 +100,40 @@ class Desk:
         """Fill what is left of an order, or part of it; a combo also executes its legs, which bear fees."""
         amount = order.remaining if quantity is None else quantity
         paid = self.price_of(order) if price is None else price
-        moment = self.floor.now() if time is None else time
+        moment = self.broadcast.now() if time is None else time
         executions = [self.book.fill(order, amount, paid, moment, exec_id, time_text)]
         if order.contract.legs:
             prices = made_up_leg_prices(order.contract, paid) if leg_prices is None else leg_prices
             executions += self.book.fill_legs(order, executions[0], prices)
-        if telling.push:
-            self.floor.tell_fill(order, executions, telling.to)
-            self._tell_positions(executions)
+        if audience.push:
+            self.broadcast.push_fill(order, executions, audience.to)
+            self._push_positions(executions)
         if charge:
             for execution in executions[1:] or executions:
-                self._charge(execution, commission, telling)
-        self._settle_family(order)
+                self._charge(execution, commission, audience)
+        self._settle_relatives(order)
         return executions[0]
 
     def execute(
-        self, execution: PaperExecution, *, telling: Telling, charge: bool, commission: Decimal | None
+        self, execution: PaperExecution, *, audience: Audience, charge: bool, commission: Decimal | None
     ) -> PaperExecution:
         """Take in an execution of an order that no client ever hears of."""
         self.book.record(execution)
-        if telling.push:
-            self.floor.tell_executions([execution], telling.to)
-            self._tell_positions([execution])
+        if audience.push:
+            self.broadcast.push_executions([execution], audience.to)
+            self._push_positions([execution])
         if charge:
-            self._charge(execution, commission, telling)
+            self._charge(execution, commission, audience)
         return execution
 
     def correct(
-        self, execution: PaperExecution, quantity: Decimal, price: Decimal, telling: Telling = EVERYBODY
+        self, execution: PaperExecution, quantity: Decimal, price: Decimal, audience: Audience = EVERYBODY
     ) -> PaperExecution:
         """Correct an execution by the next version of its execId."""
         corrected = self.book.correct(execution, quantity, price)
-        if telling.push:
-            self.floor.tell_executions([corrected], telling.to)
-            self._tell_positions([corrected])
+        if audience.push:
+            self.broadcast.push_executions([corrected], audience.to)
+            self._push_positions([corrected])
         return corrected
 
     def charge(
@@ -141,25 +141,25 @@ class Desk:
         execution: PaperExecution,
         commission: Decimal | None = None,
         realized: Decimal | None = None,
-        telling: Telling = EVERYBODY,
+        audience: Audience = EVERYBODY,
     ) -> Fee:
         """Set an execution's fee, the usual one unless given, and report it."""
         fee = self.book.charge(execution, commission, realized)
-        if telling.push:
-            self.floor.tell_fee(execution, fee, telling.to)
+        if audience.push:
+            self.broadcast.push_fee(execution, fee, audience.to)
         return fee
 
     def cancel(
-        self, order: PaperOrder, telling: Telling = EVERYBODY, reason: str = "Cancelled by Trader"
+        self, order: PaperOrder, audience: Audience = EVERYBODY, reason: str = "Cancelled by Trader"
     ) -> None:
         """Cancel what is left of an order and its children; their owner also gets 202."""
         if order.done:
             raise ValueError(f"order {order.perm_id} cannot be cancelled, it is {order.status}")
-        self.book.finish(order, Status.CANCELLED, self.floor.now(), reason)
-        if telling.push:
-            self.floor.tell_cancelled(order, telling.to)
+        self.book.finish(order, Status.CANCELLED, self.broadcast.now(), reason)
+        if audience.push:
+            self.broadcast.push_cancelled(order, audience.to)
         for child in self._children(order):
-            self.cancel(child, telling, reason)
+            self.cancel(child, audience, reason)
 
     def set_position(
         self, account: str, contract: PaperContract, quantity: Decimal, cost: Decimal, *, push: bool
@@ -167,7 +167,7 @@ class Desk:
         """Set what an account holds, without any execution."""
         held = self.book.set_position(account, contract, quantity, cost)
         if push:
-            self.floor.tell_position(account, held.contract.con_id)
+            self.broadcast.push_position(account, held.contract.con_id)
         return held
 
     # Orders of clients fill by themselves.
@@ -186,7 +186,7 @@ class Desk:
         if order.held and not order.done:
             order.held = False
             order.status = Status.PRE_SUBMITTED if order.order_type == "MKT" else Status.SUBMITTED
-            self.floor.announce(order)
+            self.broadcast.push_order(order)
             self.work(order)
 
     def price_of(self, order: PaperOrder) -> Decimal:
@@ -207,7 +207,7 @@ class Desk:
             if not order.done:
                 self._piece_later(order, max(pieces - 1, 1), modifications)
 
-        self.floor.later(self.policy.latency_seconds, fill_piece)
+        self.broadcast.call_later(self.policy.latency_seconds, fill_piece)
 
     def _children(self, order: PaperOrder) -> list[PaperOrder]:
         if not order.parent_of_others:
@@ -218,7 +218,7 @@ class Desk:
             if child.parent_id == order.order_id and child.order_id != order.order_id
         ]
 
-    def _settle_family(self, order: PaperOrder) -> None:
+    def _settle_relatives(self, order: PaperOrder) -> None:
         if order.remaining:
             return
         for child in self._children(order):
@@ -229,20 +229,20 @@ class Desk:
             for sibling in self._children(parent):
                 self.cancel(sibling)
 
-    def _charge(self, execution: PaperExecution, commission: Decimal | None, telling: Telling) -> None:
-        seconds = self.floor.faults.late_fee_seconds
-        if seconds > 0 and telling.push:
-            self.floor.later(seconds, lambda: self._charge_now(execution, commission, telling))
+    def _charge(self, execution: PaperExecution, commission: Decimal | None, audience: Audience) -> None:
+        seconds = self.broadcast.faults.late_fee_seconds
+        if seconds > 0 and audience.push:
+            self.broadcast.call_later(seconds, lambda: self._charge_now(execution, commission, audience))
         else:
-            self._charge_now(execution, commission, telling)
+            self._charge_now(execution, commission, audience)
 
-    def _charge_now(self, execution: PaperExecution, commission: Decimal | None, telling: Telling) -> None:
-        self.charge(execution, commission, None, telling)
+    def _charge_now(self, execution: PaperExecution, commission: Decimal | None, audience: Audience) -> None:
+        self.charge(execution, commission, None, audience)
 
-    def _tell_positions(self, executions: Sequence[PaperExecution]) -> None:
+    def _push_positions(self, executions: Sequence[PaperExecution]) -> None:
         for execution in executions:
             if execution.contract.sec_type != "BAG":
-                self.floor.tell_position(execution.account, execution.contract.con_id)
+                self.broadcast.push_position(execution.account, execution.contract.con_id)
 
 
 def piece_of(remaining: Decimal, pieces: int) -> Decimal:

@@ -1,7 +1,7 @@
 """What clients do to orders: placing, changing, cancelling; and asking for contracts.
 
 Owns the rules by which a request is taken or refused, with the codes and texts of the real gateway. It reads
-requests with `order_requests` and acts through the desk.
+requests with `order_requests` and acts through the engine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tracker.paper.decode_orders import AskedContract, AskedOrder, asked_contrac
 from tracker.paper.decode_requests import Cursor, RequestError
 from tracker.paper.framing import Fields
 from tracker.paper.model import PaperOrder, Status
-from tracker.paper.order_engine import Desk
+from tracker.paper.order_engine import OrderEngine
 
 MOST_QUANTITY: Final = Decimal(1_000_000_000)
 LEAST_QUANTITY: Final = Decimal("0.0001")
@@ -27,47 +27,47 @@ MOST_MATCHES: Final = 16
 _UNKNOWN_CONTRACT: Final = "No security definition has been found for the request"
 
 
-def place_order(desk: Desk, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def place_order(engine: OrderEngine, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Take placeOrder (3): a new order, or the change of one that this client placed or bound."""
     asked = asked_order(fields, connection.version)
-    _refuse_read_only(desk, asked.order_id)
+    _refuse_read_only(engine, asked.order_id)
     _check(asked)
     client_id = connection.client_id or 0
-    known = desk.book.find_order(client_id, asked.order_id)
+    known = engine.book.find_order(client_id, asked.order_id)
     if asked.what_if:
-        yield from _what_if(desk, connection, asked)
+        yield from _what_if(engine, connection, asked)
     elif known is None:
-        _place_new(desk, client_id, asked)
+        _place_new(engine, client_id, asked)
     else:
-        _change(desk, known, asked)
+        _change(engine, known, asked)
 
 
-def cancel_order(desk: Desk, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def cancel_order(engine: OrderEngine, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Take cancelOrder (4): 10147 for an order that is not this client's, 10148 for one that is over."""
     cursor = Cursor(fields)
     cursor.skip(1)
     order_id = cursor.for_request()
-    _refuse_read_only(desk, order_id)
-    order = desk.book.find_order(connection.client_id or 0, order_id)
+    _refuse_read_only(engine, order_id)
+    order = engine.book.find_order(connection.client_id or 0, order_id)
     if order is None:
         raise RequestError(10147, f"OrderId {order_id} that needs to be cancelled is not found.", order_id)
     if order.done:
         text = f"OrderId {order_id} that needs to be cancelled can not be cancelled, state: {order.status}."
         raise RequestError(10148, text, order_id)
-    desk.cancel(order)
+    engine.cancel(order)
     return iter(())
 
 
-def global_cancel(desk: Desk, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def global_cancel(engine: OrderEngine, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Take reqGlobalCancel (58): everybody's orders, those made by hand too."""
-    _refuse_read_only(desk, -1)
-    for order in desk.book.open_orders():
+    _refuse_read_only(engine, -1)
+    for order in engine.book.open_orders():
         if not order.done:
-            desk.cancel(order)
+            engine.cancel(order)
     return iter(())
 
 
-def contract_details(desk: Desk, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def contract_details(engine: OrderEngine, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Answer reqContractDetails (9): what fits of the known, else one made up; 200 where nothing can be."""
     cursor = Cursor(fields)
     cursor.skip(1)
@@ -76,29 +76,29 @@ def contract_details(desk: Desk, connection: Connection, fields: Fields) -> Iter
     if asked.sec_type == "BAG" or not asked.sec_type:
         text = "Error validating request.-'bQ' : cause - Please enter a valid security type"
         raise RequestError(321, text, request_id)
-    found = contract_search.find(desk.book.contracts, asked)
+    found = contract_search.find(engine.book.contracts, asked)
     if not found:
-        found = [_resolve(desk, asked, request_id)]
+        found = [_resolve(engine, asked, request_id)]
     for contract in found:
         yield encode_messages.contract_data(request_id, contract, connection.version)
     yield encode_messages.contract_data_end(request_id)
 
 
-def matching_symbols(desk: Desk, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def matching_symbols(engine: OrderEngine, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Answer reqMatchingSymbols (81)."""
     cursor = Cursor(fields)
     request_id = cursor.for_request()
-    found = contract_search.matching(desk.book.contracts.values(), cursor.text(), MOST_MATCHES)
+    found = contract_search.matching(engine.book.contracts.values(), cursor.text(), MOST_MATCHES)
     yield encode_messages.symbol_samples(request_id, found, connection.version)
 
 
-def _place_new(desk: Desk, client_id: int, asked: AskedOrder) -> None:
+def _place_new(engine: OrderEngine, client_id: int, asked: AskedOrder) -> None:
     if asked.order_id <= 0:
         raise RequestError(103, "Duplicate order id", asked.order_id)
     order = PaperOrder(
         client_id,
-        _account(desk, asked),
-        _resolve(desk, asked.contract, asked.order_id),
+        _account(engine, asked),
+        _resolve(engine, asked.contract, asked.order_id),
         asked.action,
         _quantity(asked),
         order_id=asked.order_id,
@@ -111,7 +111,7 @@ def _place_new(desk: Desk, client_id: int, asked: AskedOrder) -> None:
         terms=asked.terms,
         conditions=asked.conditions,
     )
-    parent = desk.book.find_order(client_id, asked.parent_id) if asked.parent_id > 0 else None
+    parent = engine.book.find_order(client_id, asked.parent_id) if asked.parent_id > 0 else None
     if asked.parent_id > 0 and (parent is None or parent.order_id == asked.order_id):
         raise RequestError(135, f"Can't find order with id ={asked.parent_id}", asked.order_id)
     if parent is not None:
@@ -121,14 +121,14 @@ def _place_new(desk: Desk, client_id: int, asked: AskedOrder) -> None:
     order.held = not asked.transmit or (parent is not None and not parent.done)
     works_at_once = order.order_type == "LMT" and not order.held
     order.status = Status.SUBMITTED if works_at_once else Status.PRE_SUBMITTED
-    desk.place(order)
+    engine.place(order)
     if asked.transmit and parent is not None and not parent.parent_id:
         # The last child transmits its parent, too.
-        desk.release(parent)
-    desk.work(order)
+        engine.release(parent)
+    engine.work(order)
 
 
-def _change(desk: Desk, order: PaperOrder, asked: AskedOrder) -> None:
+def _change(engine: OrderEngine, order: PaperOrder, asked: AskedOrder) -> None:
     if order.status == Status.FILLED:
         raise RequestError(104, "Cannot modify a filled order.", asked.order_id)
     if order.done:
@@ -149,18 +149,18 @@ def _change(desk: Desk, order: PaperOrder, asked: AskedOrder) -> None:
     if asked.order_type in ("MKT", "STP"):
         order.limit = None
     released = order.held and asked.transmit and not order.parent_id
-    desk.change(order, quantity, asked.limit if asked.order_type not in ("MKT", "STP") else None)
+    engine.change(order, quantity, asked.limit if asked.order_type not in ("MKT", "STP") else None)
     if released:
-        desk.release(order)
+        engine.release(order)
     else:
-        desk.work(order)
+        engine.work(order)
 
 
-def _what_if(desk: Desk, connection: Connection, asked: AskedOrder) -> Iterator[Fields]:
+def _what_if(engine: OrderEngine, connection: Connection, asked: AskedOrder) -> Iterator[Fields]:
     order = PaperOrder(
         connection.client_id or 0,
-        _account(desk, asked),
-        _resolve(desk, asked.contract, asked.order_id),
+        _account(engine, asked),
+        _resolve(engine, asked.contract, asked.order_id),
         asked.action,
         _quantity(asked),
         order_id=asked.order_id,
@@ -206,28 +206,28 @@ def _quantity(asked: AskedOrder) -> Decimal:
     return quantity
 
 
-def _account(desk: Desk, asked: AskedOrder) -> str:
-    if not asked.account and len(desk.book.accounts) > 1:
+def _account(engine: OrderEngine, asked: AskedOrder) -> str:
+    if not asked.account and len(engine.book.accounts) > 1:
         text = "Error validating request.-'bz' : cause - You must specify an account."
         raise RequestError(321, text, asked.order_id)
-    account = asked.account or desk.book.accounts[0]
-    if account not in desk.book.accounts:
+    account = asked.account or engine.book.accounts[0]
+    if account not in engine.book.accounts:
         raise RequestError(201, "Order rejected - reason:Invalid account number.", asked.order_id)
     return account
 
 
-def _resolve(desk: Desk, asked: AskedContract, request_id: int) -> PaperContract:
-    found = contract_search.find(desk.book.contracts, asked)
+def _resolve(engine: OrderEngine, asked: AskedContract, request_id: int) -> PaperContract:
+    found = contract_search.find(engine.book.contracts, asked)
     if len(found) > 1:
         text = f"The contract description specified for {asked.symbol[:20]} is ambiguous."
         raise RequestError(200, text, request_id)
     made = found[0] if found else contract_search.make_up(asked)
     if made is None:
         raise RequestError(200, _UNKNOWN_CONTRACT, request_id)
-    desk.book.learn(made)
+    engine.book.learn(made)
     return made
 
 
-def _refuse_read_only(desk: Desk, request_id: int) -> None:
-    if desk.floor.rules.read_only:
+def _refuse_read_only(engine: OrderEngine, request_id: int) -> None:
+    if engine.broadcast.rules.read_only:
         raise RequestError(321, notices.READ_ONLY, request_id)

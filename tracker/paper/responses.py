@@ -12,95 +12,95 @@ from typing import Final, TypeAlias
 
 from tracker.paper import decode_requests, encode_messages, encode_orders, notices, order_rules
 from tracker.paper.account_values import account_values
-from tracker.paper.broadcast import Floor
+from tracker.paper.broadcast import Broadcaster
 from tracker.paper.connection import Connection
 from tracker.paper.decode_requests import Cursor, RequestError
 from tracker.paper.framing import Fields
 from tracker.paper.model import PaperOrder
-from tracker.paper.order_engine import Desk
+from tracker.paper.order_engine import OrderEngine
 from tracker.paper.unsupported import QUIET, REFUSED, refusal
 
 _log = logging.getLogger(__name__)
 
-Handle: TypeAlias = Callable[[Floor, Connection, Fields], Iterable[Fields]]
-TradeHandle: TypeAlias = Callable[[Desk, Connection, Fields], Iterable[Fields]]
+Handle: TypeAlias = Callable[[Broadcaster, Connection, Fields], Iterable[Fields]]
+TradeHandle: TypeAlias = Callable[[OrderEngine, Connection, Fields], Iterable[Fields]]
 
 MAX_CLIENT_ID: Final = 2**31 - 1
 MAX_SUBSCRIPTIONS: Final = 50
 """How many position or account subscriptions one client may hold."""
 
 
-def answer(desk: Desk, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def answer(engine: OrderEngine, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Return what a client gets for a request, once the answer is read to its end."""
-    floor = desk.floor
-    floor.heard(connection, fields)
+    hub = engine.broadcast
+    hub.on_request(connection, fields)
     kind = fields[0]
     if connection.client_id is None and kind != "71":
         _log.info("paper gateway: a request %r came before startApi and is ignored", kind[:12])
         return
-    if kind in {str(number) for number in floor.faults.ignored_requests}:
+    if kind in {str(number) for number in hub.faults.ignored_requests}:
         return
     try:
         if kind in _TABLE:
-            yield from _TABLE[kind](floor, connection, fields)
+            yield from _TABLE[kind](hub, connection, fields)
         elif kind in _TRADING:
-            yield from _TRADING[kind](desk, connection, fields)
+            yield from _TRADING[kind](engine, connection, fields)
         elif kind not in QUIET:
             raise refusal(fields)
     except RequestError as error:
-        floor.refused[kind if kind in _TABLE or kind in _TRADING or kind in REFUSED else "?"] += 1
+        hub.refused[kind if kind in _TABLE or kind in _TRADING or kind in REFUSED else "?"] += 1
         _log.info("paper gateway: client %s: request %r refused: %s", connection.client_id, kind[:12], error)
         yield encode_messages.error(error.request_id, error.code, error.text, connection.version)
 
 
-def start_api(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def start_api(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Let a client in (71): 15, 9 and the farm notices; 326 and the end where its id is taken."""
     cursor = Cursor(fields)
     cursor.skip(1)
     client_id = cursor.integer()
     if connection.client_id is not None:
         raise RequestError(321, "Error validating request.-'b' : cause - The API was started already.")
-    taken = any(other.client_id == client_id for other in floor.ready() if other is not connection)
-    if not 0 <= client_id <= MAX_CLIENT_ID or taken or floor.faults.refuse_client_id:
+    taken = any(other.client_id == client_id for other in hub.ready() if other is not connection)
+    if not 0 <= client_id <= MAX_CLIENT_ID or taken or hub.faults.refuse_client_id:
         connection.hang_up = True
         raise RequestError(326, notices.CLIENT_ID_IN_USE)
     connection.client_id = client_id
-    floor.arrived.set()
-    yield encode_messages.managed_accounts(floor.book.accounts)
-    yield encode_messages.next_valid_id(floor.book.next_order_id(client_id))
+    hub.arrived.set()
+    yield encode_messages.managed_accounts(hub.book.accounts)
+    yield encode_messages.next_valid_id(hub.book.next_order_id(client_id))
     for code, text in notices.START_UP:
         yield encode_messages.error(-1, code, text, connection.version)
 
 
-def next_id(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def next_id(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Answer reqIds (8)."""
-    yield encode_messages.next_valid_id(floor.book.next_order_id(connection.client_id or 0))
+    yield encode_messages.next_valid_id(hub.book.next_order_id(connection.client_id or 0))
 
 
-def current_time(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def current_time(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Answer reqCurrentTime (49)."""
-    yield encode_messages.current_time(int(floor.now().timestamp()))
+    yield encode_messages.current_time(int(hub.now().timestamp()))
 
 
-def managed_accounts(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def managed_accounts(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Answer reqManagedAccts (17)."""
-    yield encode_messages.managed_accounts(floor.book.accounts)
+    yield encode_messages.managed_accounts(hub.book.accounts)
 
 
-def open_orders(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def open_orders(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Answer reqOpenOrders (5): the client's own; client 0 also has the manual ones bound."""
-    _refuse_read_only(floor)
+    _refuse_read_only(hub)
     if connection.client_id == 0:
-        _bind_all(floor)
-    yield from _orders(floor, connection, [o for o in floor.book.open_orders() if floor.owns(connection, o)])
+        _bind_all(hub)
+    yield from _orders(hub, connection, [o for o in hub.book.open_orders() if hub.owns(connection, o)])
 
 
-def all_open_orders(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def all_open_orders(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Answer reqAllOpenOrders (16): everybody's, once; it binds nothing."""
-    yield from _orders(floor, connection, floor.book.open_orders())
+    yield from _orders(hub, connection, hub.book.open_orders())
 
 
-def auto_open_orders(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def auto_open_orders(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Take reqAutoOpenOrders (15): only client 0 may have manual orders bound; there is no answer."""
     cursor = Cursor(fields)
     cursor.skip(1)
@@ -109,71 +109,71 @@ def auto_open_orders(floor: Floor, connection: Connection, fields: Fields) -> It
         raise RequestError(
             321, "Error validating request.-'ck' : cause - Only client 0 may bind manual orders."
         )
-    _refuse_read_only(floor)
+    _refuse_read_only(hub)
     connection.binds = wanted
     if wanted:
-        _bind_all(floor)
+        _bind_all(hub)
     return iter(())
 
 
-def executions(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def executions(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Answer reqExecutions (7): the day's, of all clients; fees only of its own, the master gets all."""
-    wanted = decode_requests.execution_filter(fields, floor.book.zone)
-    found = [execution for execution in floor.book.today(floor.now()) if wanted.takes(execution)]
+    wanted = decode_requests.execution_filter(fields, hub.book.zone)
+    found = [execution for execution in hub.book.today(hub.now()) if wanted.takes(execution)]
     for execution in found:
-        yield from floor.execution_messages(execution, wanted.request_id, connection.version)
+        yield from hub.execution_messages(execution, wanted.request_id, connection.version)
     for execution in found:
-        fee = floor.book.fees.get(execution.exec_id)
-        if fee is not None and (floor.is_master(connection) or floor.owns(connection, execution)):
+        fee = hub.book.fees.get(execution.exec_id)
+        if fee is not None and (hub.is_master(connection) or hub.owns(connection, execution)):
             yield encode_messages.commission_report(fee)
-    if not floor.faults.withhold_exec_end:
+    if not hub.faults.withhold_exec_end:
         yield encode_messages.executions_end(wanted.request_id)
 
 
-def completed_orders(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def completed_orders(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Answer reqCompletedOrders (99): the day's; apiOnly leaves out manual ones."""
-    _refuse_read_only(floor)
+    _refuse_read_only(hub)
     api_only = Cursor(fields).flag()
-    floor.book.roll(floor.now())
-    for order in floor.book.completed_orders():
+    hub.book.roll(hub.now())
+    for order in hub.book.completed_orders():
         if not (api_only and order.manual):
-            yield encode_orders.completed_order(order, floor.completed_time(order), connection.version)
-    if not floor.faults.withhold_completed_end:
+            yield encode_orders.completed_order(order, hub.completed_time(order), connection.version)
+    if not hub.faults.withhold_completed_end:
         yield encode_messages.completed_orders_end()
 
 
-def positions(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Answer reqPositions (61) and go on telling."""
+def positions(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
+    """Answer reqPositions (61) and go on audience."""
     connection.wants_positions = True
-    for held in tuple(floor.book.positions.values()):
+    for held in tuple(hub.book.positions.values()):
         if held.quantity:
             yield encode_messages.position(held)
-    if not floor.faults.withhold_position_end:
+    if not hub.faults.withhold_position_end:
         yield encode_messages.position_end()
 
 
-def cancel_positions(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def cancel_positions(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Take cancelPositions (64)."""
     connection.wants_positions = False
     return iter(())
 
 
-def positions_multi(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Answer reqPositionsMulti (74) and go on telling."""
+def positions_multi(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
+    """Answer reqPositionsMulti (74) and go on audience."""
     cursor = Cursor(fields)
     cursor.skip(1)
     request_id = cursor.for_request()
-    account = _account(floor, cursor, request_id)
+    account = _account(hub, cursor, request_id)
     if len(connection.position_requests) >= MAX_SUBSCRIPTIONS:
         raise RequestError(322, "Error processing request. Too many position requests.", request_id)
     connection.position_requests[request_id] = account
-    for held in tuple(floor.book.positions.values()):
+    for held in tuple(hub.book.positions.values()):
         if held.quantity and account in ("", held.account):
             yield encode_messages.position_multi(held, request_id)
     yield encode_messages.position_multi_end(request_id)
 
 
-def cancel_positions_multi(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def cancel_positions_multi(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Take cancelPositionsMulti (75)."""
     cursor = Cursor(fields)
     cursor.skip(1)
@@ -181,40 +181,40 @@ def cancel_positions_multi(floor: Floor, connection: Connection, fields: Fields)
     return iter(())
 
 
-def account_updates(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def account_updates(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Answer reqAccountUpdates (6); changes of positions are told until it is switched off."""
     cursor = Cursor(fields)
     cursor.skip(1)
     subscribe = cursor.flag()
-    account = _account(floor, cursor, -1) or floor.book.accounts[0]
+    account = _account(hub, cursor, -1) or hub.book.accounts[0]
     connection.account_updates = account if subscribe else ""
     if not subscribe:
         return
-    for line in account_values(floor.book, account):
+    for line in account_values(hub.book, account):
         yield encode_messages.account_value(account, line.tag, line.value, line.currency)
-    for held in tuple(floor.book.positions.values()):
+    for held in tuple(hub.book.positions.values()):
         if held.account == account and held.quantity:
             yield encode_messages.portfolio_value(held, held.last_price)
-    yield encode_messages.account_update_time(f"{floor.now().astimezone(floor.book.zone):%H:%M}")
+    yield encode_messages.account_update_time(f"{hub.now().astimezone(hub.book.zone):%H:%M}")
     yield encode_messages.account_download_end(account)
 
 
-def account_updates_multi(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def account_updates_multi(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Answer reqAccountUpdatesMulti (76)."""
     cursor = Cursor(fields)
     cursor.skip(1)
     request_id = cursor.for_request()
-    account = _account(floor, cursor, request_id)
+    account = _account(hub, cursor, request_id)
     model = cursor.text()
-    for name in (account,) if account else floor.book.accounts:
-        for line in account_values(floor.book, name):
+    for name in (account,) if account else hub.book.accounts:
+        for line in account_values(hub.book, name):
             yield encode_messages.account_update_multi(
                 request_id, name, model, line.tag, line.value, line.currency
             )
     yield encode_messages.account_update_multi_end(request_id)
 
 
-def account_summary(floor: Floor, connection: Connection, fields: Fields) -> Iterator[Fields]:
+def account_summary(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Answer reqAccountSummary (62); an unknown group is refused, `All` is every account."""
     cursor = Cursor(fields)
     cursor.skip(1)
@@ -225,8 +225,8 @@ def account_summary(floor: Floor, connection: Connection, fields: Fields) -> Ite
             321, f"Error validating request.-'cd' : cause - No group {group[:40]}.", request_id
         )
     everything = any(tag.startswith("$LEDGER") for tag in tags)
-    for account in floor.book.accounts:
-        for line in account_values(floor.book, account):
+    for account in hub.book.accounts:
+        for line in account_values(hub.book, account):
             if everything or line.tag in tags:
                 yield encode_messages.account_summary(
                     request_id, account, line.tag, line.value, line.currency
@@ -234,31 +234,31 @@ def account_summary(floor: Floor, connection: Connection, fields: Fields) -> Ite
     yield encode_messages.account_summary_end(request_id)
 
 
-def _account(floor: Floor, cursor: Cursor, request_id: int) -> str:
+def _account(hub: Broadcaster, cursor: Cursor, request_id: int) -> str:
     account = cursor.text()
-    if account and account not in floor.book.accounts:
+    if account and account not in hub.book.accounts:
         raise RequestError(
             321, f"Error validating request.-'b' : cause - Invalid account {account[:20]}.", request_id
         )
     return account
 
 
-def _refuse_read_only(floor: Floor, request_id: int = -1) -> None:
-    if floor.rules.read_only:
+def _refuse_read_only(hub: Broadcaster, request_id: int = -1) -> None:
+    if hub.rules.read_only:
         raise RequestError(321, notices.READ_ONLY, request_id)
 
 
-def _bind_all(floor: Floor) -> None:
-    for order in floor.book.open_orders():
+def _bind_all(hub: Broadcaster) -> None:
+    for order in hub.book.open_orders():
         if order.manual and not order.order_id:
-            floor.bind(order)
+            hub.bind(order)
 
 
-def _orders(floor: Floor, connection: Connection, orders: Iterable[PaperOrder]) -> Iterator[Fields]:
+def _orders(hub: Broadcaster, connection: Connection, orders: Iterable[PaperOrder]) -> Iterator[Fields]:
     for order in orders:
         if order.announced:
-            yield from floor.messages_of_order(order, connection.version)
-    if not floor.faults.withhold_open_order_end:
+            yield from hub.messages_of_order(order, connection.version)
+    if not hub.faults.withhold_open_order_end:
         yield encode_messages.open_order_end()
 
 

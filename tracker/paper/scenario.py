@@ -1,7 +1,7 @@
 """Scenarios: a morning on the paper gateway, written down as timed events in TOML.
 
 Owns the format and its errors, each of which names the file, the event and the key. It is pure: it reads no
-file, no clock and no gateway; `stage` does what an event says. `SCENARIOS.md` beside the shipped ones
+file, no clock and no gateway; `player` does what an event says. `SCENARIOS.md` beside the shipped ones
 documents the format for people.
 """
 
@@ -203,7 +203,7 @@ def reference(value: object) -> str | int:
     return value if isinstance(value, str) else whole(value)
 
 
-_TELLING: Final = {"push": Key(flag), "to": Key(wholes)}
+_PUSH: Final = {"push": Key(flag), "to": Key(wholes)}
 _PLACING: Final = {
     "name": Key(text),
     "contract": Key(text, required=True),
@@ -213,7 +213,7 @@ _PLACING: Final = {
     "order_id": Key(whole),
     "order_ref": Key(text),
     "account": Key(text),
-    **_TELLING,
+    **_PUSH,
 }
 _FEE: Final = {"fee": Key(flag), "commission": Key(number)}
 EVENTS: Final[dict[str, dict[str, Key]]] = {
@@ -233,7 +233,7 @@ EVENTS: Final[dict[str, dict[str, Key]]] = {
         "time_text": Key(text),
         "leg_prices": Key(numbers),
         **_FEE,
-        **_TELLING,
+        **_PUSH,
     },
     "execute": {
         **_PLACING,
@@ -247,14 +247,14 @@ EVENTS: Final[dict[str, dict[str, Key]]] = {
         "name": Key(text),
         "quantity": Key(positive),
         "price": Key(number),
-        **_TELLING,
+        **_PUSH,
     },
     "repeat": {"execution": Key(reference, required=True), "times": Key(times), "to": Key(wholes)},
     "fee": {
         "execution": Key(reference, required=True),
         "commission": Key(number),
         "realized_pnl": Key(number),
-        **_TELLING,
+        **_PUSH,
     },
     "change": {"order": Key(reference, required=True), "quantity": Key(positive), "limit": Key(number)},
     "cancel": {"order": Key(reference, required=True), "push": Key(flag)},

@@ -17,14 +17,14 @@ from tracker.paper import formats
 from tracker.paper.contracts import PaperContract, bag, future, option, stock
 from tracker.paper.model import PaperExecution, PaperOrder
 from tracker.paper.scenario import Event, Scenario, ScenarioError, Value
-from tracker.paper.scenario_text import words
+from tracker.paper.scenario_text import event_text
 from tracker.paper.server import PaperGateway
 
-Told = dict[str, str | int]
+Answer = dict[str, str | int]
 MAKERS: Final[dict[str, Callable[..., PaperContract]]] = {"stock": stock, "option": option, "future": future}
 
 
-class Stage:
+class ScenarioPlayer:
     """Hold a gateway and the names of what was made on it."""
 
     def __init__(
@@ -55,14 +55,14 @@ class Stage:
         self._contracts[name] = self._gateway.book.learn(made)
         return made
 
-    async def perform(self, event: Event) -> Told:
+    async def perform(self, event: Event) -> Answer:
         """Do one thing; return what was made. ScenarioError where the book does not allow it."""
         if event.do == "restart":
             await self._restart(event.values)
             return {}
         return self.perform_at_once(event)
 
-    def perform_at_once(self, event: Event) -> Told:
+    def perform_at_once(self, event: Event) -> Answer:
         """Do one thing that takes no time, which is any but a restart."""
         try:
             return _DO[event.do](self, dict(event.values))
@@ -104,7 +104,7 @@ class Stage:
             given["expiry"] = expiry_of(given["expiry"], today)
         return MAKERS[kind](**given)
 
-    def _order(self, values: dict[str, Any]) -> Told:
+    def _order(self, values: dict[str, Any]) -> Answer:
         name = values.pop("name", "")
         contract = self._named_contract(values.pop("contract"))
         side, quantity = values.pop("side"), values.pop("quantity")
@@ -115,47 +115,47 @@ class Stage:
             self._orders[name] = order
         return {"perm_id": order.perm_id, "order_id": order.order_id}
 
-    def _fill(self, values: dict[str, Any]) -> Told:
+    def _fill(self, values: dict[str, Any]) -> Answer:
         name = values.pop("name", "")
         order = self.find_order(values.pop("order", None))
-        execution = self._gateway.fill(order, **_spending(values))
+        execution = self._gateway.fill(order, **_fee_arguments(values))
         return self._remember(name, execution)
 
-    def _execute(self, values: dict[str, Any]) -> Told:
+    def _execute(self, values: dict[str, Any]) -> Answer:
         name = values.pop("name", "")
         contract = self._named_contract(values.pop("contract"))
         side, quantity, price = (values.pop(key) for key in ("side", "quantity", "price"))
         return self._remember(
-            name, self._gateway.execute(contract, side, quantity, price, **_spending(values))
+            name, self._gateway.execute(contract, side, quantity, price, **_fee_arguments(values))
         )
 
-    def _correct(self, values: dict[str, Any]) -> Told:
+    def _correct(self, values: dict[str, Any]) -> Answer:
         name = values.pop("name", "")
         execution = self.find_execution(values.pop("execution"))
         return self._remember(name, self._gateway.correct(execution, **values))
 
-    def _repeat(self, values: dict[str, Any]) -> Told:
+    def _repeat(self, values: dict[str, Any]) -> Answer:
         execution = self.find_execution(values["execution"])
         for _ in range(values.get("times", 1)):
             self._gateway.repeat(execution, values.get("to"))
         return {"exec_id": execution.exec_id}
 
-    def _fee(self, values: dict[str, Any]) -> Told:
+    def _fee(self, values: dict[str, Any]) -> Answer:
         execution = self.find_execution(values.pop("execution"))
         fee = self._gateway.fee(execution, **values)
         return {"exec_id": fee.exec_id, "commission": str(fee.commission)}
 
-    def _change(self, values: dict[str, Any]) -> Told:
+    def _change(self, values: dict[str, Any]) -> Answer:
         order = self.find_order(values.pop("order"))
         self._gateway.change(order, **values)
         return {"perm_id": order.perm_id}
 
-    def _cancel(self, values: dict[str, Any]) -> Told:
+    def _cancel(self, values: dict[str, Any]) -> Answer:
         order = self.find_order(values.pop("order"))
         self._gateway.cancel(order, **values)
         return {"perm_id": order.perm_id}
 
-    def _position(self, values: dict[str, Any]) -> Told:
+    def _position(self, values: dict[str, Any]) -> Answer:
         contract = self._named_contract(values["contract"])
         account = values.get("account") or self._gateway.book.accounts[0]
         if account not in self._gateway.book.accounts:
@@ -164,25 +164,25 @@ class Stage:
         self._gateway.set_position(account, contract, values["quantity"], values.get("cost", 0), push=push)
         return {"con_id": contract.con_id}
 
-    def _notice(self, values: dict[str, Any]) -> Told:
+    def _notice(self, values: dict[str, Any]) -> Answer:
         self._gateway.notice(values["code"], values.get("text"), to=values.get("to"))
         return {}
 
-    def _drop(self, values: dict[str, Any]) -> Told:
+    def _drop(self, values: dict[str, Any]) -> Answer:
         self._gateway.drop_connections(values.get("to"))
         return {}
 
-    def _fault(self, values: dict[str, Any]) -> Told:
+    def _fault(self, values: dict[str, Any]) -> Answer:
         for name, value in values.items():
             wanted = {"ignored_requests": set, "late_fee_seconds": float}.get(name)
             setattr(self._gateway.faults, name, value if wanted is None else wanted(value))
         return {}
 
-    def _raw(self, values: dict[str, Any]) -> Told:
+    def _raw(self, values: dict[str, Any]) -> Answer:
         self._gateway.push_raw(*values["fields"], to=values.get("to"))
         return {}
 
-    def _garbage(self, values: dict[str, Any]) -> Told:
+    def _garbage(self, values: dict[str, Any]) -> Answer:
         self._gateway.push_bytes(bytes.fromhex(values["hex"]), to=values.get("to"))
         return {}
 
@@ -198,49 +198,53 @@ class Stage:
             raise ValueError(f"there is no contract {name!r}")
         return self._contracts[name]
 
-    def _remember(self, name: str, execution: PaperExecution) -> Told:
+    def _remember(self, name: str, execution: PaperExecution) -> Answer:
         if name:
             self._executions[name] = execution
         return {"exec_id": execution.exec_id, "quantity": formats.plain(execution.quantity)}
 
 
-_DO: Final[dict[str, Callable[[Stage, dict[str, Any]], Told]]] = {
-    "order": Stage._order,
-    "fill": Stage._fill,
-    "execute": Stage._execute,
-    "correct": Stage._correct,
-    "repeat": Stage._repeat,
-    "fee": Stage._fee,
-    "change": Stage._change,
-    "cancel": Stage._cancel,
-    "position": Stage._position,
-    "notice": Stage._notice,
-    "drop": Stage._drop,
-    "fault": Stage._fault,
-    "raw": Stage._raw,
-    "garbage": Stage._garbage,
+_DO: Final[dict[str, Callable[[ScenarioPlayer, dict[str, Any]], Answer]]] = {
+    "order": ScenarioPlayer._order,
+    "fill": ScenarioPlayer._fill,
+    "execute": ScenarioPlayer._execute,
+    "correct": ScenarioPlayer._correct,
+    "repeat": ScenarioPlayer._repeat,
+    "fee": ScenarioPlayer._fee,
+    "change": ScenarioPlayer._change,
+    "cancel": ScenarioPlayer._cancel,
+    "position": ScenarioPlayer._position,
+    "notice": ScenarioPlayer._notice,
+    "drop": ScenarioPlayer._drop,
+    "fault": ScenarioPlayer._fault,
+    "raw": ScenarioPlayer._raw,
+    "garbage": ScenarioPlayer._garbage,
 }
 
 
 async def play(
-    scenario: Scenario, gateway: PaperGateway, stage: Stage, tell: Callable[[str], None], speed: float = 1.0
+    scenario: Scenario,
+    gateway: PaperGateway,
+    player: ScenarioPlayer,
+    tell: Callable[[str], None],
+    speed: float = 1.0,
 ) -> None:
     """Do a scenario's events, `speed` times as fast; ScenarioError where one cannot be done."""
     loop = asyncio.get_running_loop()
     if scenario.begins_with_client:
-        await gateway.floor.arrived.wait()
+        await gateway.broadcast.arrived.wait()
     begin = loop.time()
     for (at, packet), events in groupby(scenario.events, key=lambda event: (event.at, event.packet)):
         await asyncio.sleep(max(begin + float(at) / speed - loop.time(), 0))
         if packet:
             with gateway.one_packet():
                 for event in events:
-                    tell(f"{at} s: {words(event)}")
-                    stage.perform_at_once(event)
+                    tell(f"{at} s: {event_text(event)}")
+                    player.perform_at_once(event)
             continue
         for event in events:
-            tell(f"{at} s: {words(event)}")
-            await stage.perform(event)
+            tell(f"{at} s: {event_text(event)}")
+            await player.perform(event)
     tell("the scenario is over")
 
 
@@ -250,7 +254,7 @@ def expiry_of(written: str, today: datetime) -> str:
     return f"{today + timedelta(days=int(days or 0)):%Y%m%d}" if start == "today" else written
 
 
-def _spending(values: dict[str, Any]) -> dict[str, Any]:
+def _fee_arguments(values: dict[str, Any]) -> dict[str, Any]:
     """Turn the keys of an execution into those of the gateway's methods."""
     fee: bool | Decimal = values.pop("fee", True)
     commission = values.pop("commission", None)

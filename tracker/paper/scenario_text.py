@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from tracker.paper.scenario import Event, Value
 
 
-def words(event: Event) -> str:
+def event_text(event: Event) -> str:
     """Return one line about an event, `client 7 buys 10 nvda-call at 2.51 (calls)`."""
     values = event.values
     match event.do:

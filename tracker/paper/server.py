@@ -19,14 +19,14 @@ from zoneinfo import ZoneInfo
 
 from tracker.paper import framing, notices
 from tracker.paper.book import Book
-from tracker.paper.broadcast import Floor, Rules
+from tracker.paper.broadcast import Broadcaster, Rules
 from tracker.paper.connection import Connection
 from tracker.paper.contracts import PaperContract
 from tracker.paper.faults import Faults
 from tracker.paper.formats import TIME_FORMS, TimeForm
 from tracker.paper.framing import Fields
 from tracker.paper.model import ZERO, Fee, PaperExecution, PaperOrder, PaperPosition, Status
-from tracker.paper.order_engine import Desk, FillPolicy, Telling
+from tracker.paper.order_engine import Audience, FillPolicy, OrderEngine
 from tracker.paper.responses import answer
 
 MAX_CONNECTIONS: Final = 64
@@ -73,8 +73,10 @@ class PaperGateway:
         self.host = host
         self.faults = Faults()
         self.book = Book(accounts, seed, ZoneInfo(zone))
-        self.floor = Floor(self.book, self.faults, Rules(master_client_id, read_only, time_form), now)
-        self.desk = Desk(self.floor, fills or FillPolicy())
+        self.broadcast = Broadcaster(
+            self.book, self.faults, Rules(master_client_id, read_only, time_form), now
+        )
+        self.engine = OrderEngine(self.broadcast, fills or FillPolicy())
         self._now = now
         self._port = port
         self._max_version = max_version
@@ -90,11 +92,11 @@ class PaperGateway:
 
     async def stop(self) -> None:
         """Close every connection and stop listening; the port stays the same for a later start."""
-        self.floor.cancel_timers()
+        self.broadcast.cancel_timers()
         if self._server is not None:
             self._server.close()
             self._server = None
-        for connection in tuple(self.floor.connections):
+        for connection in tuple(self.broadcast.connections):
             connection.close(at_once=True)
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -116,12 +118,12 @@ class PaperGateway:
     @property
     def clients(self) -> tuple[int, ...]:
         """The ids of the clients that are in, in the order they came."""
-        return tuple(c.client_id for c in self.floor.ready() if c.client_id is not None)
+        return tuple(c.client_id for c in self.broadcast.ready() if c.client_id is not None)
 
     @property
     def received(self) -> list[tuple[int, Fields]]:
         """The latest requests as (client id, fields), oldest first; client id -1 before startApi."""
-        return list(self.floor.received)
+        return list(self.broadcast.received)
 
     # Orders and fills.
 
@@ -165,7 +167,7 @@ class PaperGateway:
             parent_id=parent_id,
             status=Status.PRE_SUBMITTED if order_type == "MKT" else Status.SUBMITTED,
         )
-        return self.desk.place(order, Telling(push, to))
+        return self.engine.place(order, Audience(push, to))
 
     def fill(
         self,
@@ -186,11 +188,11 @@ class PaperGateway:
         that are told. `time` is the execution's time, or the text to write for it. A combo also executes its
         legs, at `leg_prices` or at prices made to add up.
         """
-        return self.desk.fill(
+        return self.engine.fill(
             order,
             _decimal(quantity),
             _decimal(price),
-            telling=Telling(push, to),
+            audience=Audience(push, to),
             charge=fee is not False,
             commission=None if isinstance(fee, bool) else fee,
             exec_id=exec_id,
@@ -237,9 +239,9 @@ class PaperGateway:
             time_text=time if isinstance(time, str) else None,
             manual=not client_id and not order_id,
         )
-        return self.desk.execute(
+        return self.engine.execute(
             execution,
-            telling=Telling(push, to),
+            audience=Audience(push, to),
             charge=fee is not False,
             commission=None if isinstance(fee, bool) else fee,
         )
@@ -254,16 +256,16 @@ class PaperGateway:
         to: Collection[int] | None = None,
     ) -> PaperExecution:
         """Correct an execution: the next version of its execId says what it should have said."""
-        return self.desk.correct(
+        return self.engine.correct(
             execution,
             execution.quantity if quantity is None else Decimal(quantity),
             execution.price if price is None else Decimal(price),
-            Telling(push, to),
+            Audience(push, to),
         )
 
     def repeat(self, execution: PaperExecution, to: Collection[int] | None = None) -> None:
         """Tell of an execution once more."""
-        self.floor.tell_executions([execution], to)
+        self.broadcast.push_executions([execution], to)
 
     def fee(
         self,
@@ -275,15 +277,15 @@ class PaperGateway:
         to: Collection[int] | None = None,
     ) -> Fee:
         """Set an execution's fee, the usual one unless given, and report it."""
-        return self.desk.charge(execution, _decimal(commission), _decimal(realized_pnl), Telling(push, to))
+        return self.engine.charge(execution, _decimal(commission), _decimal(realized_pnl), Audience(push, to))
 
     def cancel(self, order: PaperOrder, *, push: bool = True, reason: str = "Cancelled by Trader") -> None:
         """Cancel what is left of an order; its owner also gets 202."""
-        self.desk.cancel(order, Telling(push), reason)
+        self.engine.cancel(order, Audience(push), reason)
 
     def change(self, order: PaperOrder, quantity: Amount | None = None, limit: Amount | None = None) -> None:
         """Change an order's size or limit and tell of it."""
-        self.desk.change(order, _decimal(quantity), _decimal(limit))
+        self.engine.change(order, _decimal(quantity), _decimal(limit))
 
     def set_position(
         self,
@@ -295,20 +297,20 @@ class PaperGateway:
         push: bool = True,
     ) -> PaperPosition:
         """Set what an account holds, without any execution: an opening balance, an expiry, an assignment."""
-        return self.desk.set_position(account, contract, Decimal(quantity), Decimal(cost), push=push)
+        return self.engine.set_position(account, contract, Decimal(quantity), Decimal(cost), push=push)
 
     # The link.
 
     def notice(self, code: int, text: str | None = None, *, to: Collection[int] | None = None) -> None:
         """Send a system notice (request id -1), in its usual text unless given."""
-        self.floor.tell_notice(code, notices.text_of(code, self.port) if text is None else text, to)
+        self.broadcast.push_notice(code, notices.text_of(code, self.port) if text is None else text, to)
 
     def drop_connections(self, to: Collection[int] | None = None, *, reset: bool = False) -> None:
         """Close connections from this side; those still shaking hands too, unless `to` names client ids.
 
         With `reset` they end as where a machine on the way forgot them: RST, and what was on its way is lost.
         """
-        for connection in tuple(self.floor.connections):
+        for connection in tuple(self.broadcast.connections):
             if to is None or connection.client_id in to:
                 if reset:
                     connection.reset()
@@ -321,13 +323,13 @@ class PaperGateway:
 
     def push_bytes(self, data: bytes, *, to: Collection[int] | None = None) -> None:
         """Send bytes as they are."""
-        for connection in self.floor.ready(to):
+        for connection in self.broadcast.ready(to):
             connection.push_bytes(data)
 
     @contextmanager
     def one_packet(self) -> Iterator[None]:
         """Gather all pushes made inside into a single write to each client."""
-        gathering = list(self.floor.ready())
+        gathering = list(self.broadcast.ready())
         for connection in gathering:
             connection.gather()
         try:
@@ -337,23 +339,23 @@ class PaperGateway:
                 connection.release()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.faults.drop_on_connect or len(self.floor.connections) >= MAX_CONNECTIONS:
+        if self.faults.drop_on_connect or len(self.broadcast.connections) >= MAX_CONNECTIONS:
             writer.close()
             return
         connection = Connection(reader, writer, self.faults, self._answer, self._max_version)
         task = asyncio.current_task()
         assert task is not None, "a stream server runs its callback in a task"
         self._tasks.add(task)
-        self.floor.connections.append(connection)
+        self.broadcast.connections.append(connection)
         local = self._now().astimezone(self.book.zone)
         try:
             await connection.run(f"{local:%Y%m%d %H:%M:%S} {local.tzname()}")
         finally:
-            self.floor.connections.remove(connection)
+            self.broadcast.connections.remove(connection)
             self._tasks.discard(task)
 
     def _answer(self, connection: Connection, fields: Fields) -> Iterator[Fields]:
-        return answer(self.desk, connection, fields)
+        return answer(self.engine, connection, fields)
 
 
 def _decimal(amount: Amount | None) -> Decimal | None:

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from tracker.paper.control import ControlSocket
 from tracker.paper.order_engine import FillPolicy
 from tracker.paper.scenario import GatewaySettings, Scenario, ScenarioError, parse
-from tracker.paper.scenario_player import Stage, play
+from tracker.paper.scenario_player import ScenarioPlayer, play
 from tracker.paper.server import PaperGateway
 
 Choice = TypeVar("Choice")
@@ -127,16 +127,16 @@ async def serve(
     gateway = make_gateway(options, scenario, now)
     ending = _stopped_by_signals() if stop is None else stop
     async with gateway:
-        stage = Stage(gateway, now, scenario)
+        player = ScenarioPlayer(gateway, now, scenario)
         control = None
         if options.control_port is not None:
-            control = ControlSocket(gateway, stage, options.control_port)
+            control = ControlSocket(gateway, player, options.control_port)
             await control.start()
         tell(f"paper gateway on {options.host}:{gateway.port}, accounts {', '.join(gateway.book.accounts)}")
         if control is not None:
             tell(f"control socket on 127.0.0.1:{control.port}")
         try:
-            await _run(scenario, gateway, stage, ending, tell)
+            await _run(scenario, gateway, player, ending, tell)
         finally:
             if control is not None:
                 await control.stop()
@@ -145,7 +145,7 @@ async def serve(
 async def _run(
     scenario: Scenario | None,
     gateway: PaperGateway,
-    stage: Stage,
+    player: ScenarioPlayer,
     ending: asyncio.Event,
     tell: Callable[[str], None],
 ) -> None:
@@ -153,7 +153,7 @@ async def _run(
     playing = None
     if scenario is not None:
         tell(f"scenario: {scenario.title}")
-        playing = asyncio.create_task(play(scenario, gateway, stage, tell))
+        playing = asyncio.create_task(play(scenario, gateway, player, tell))
     try:
         if playing is not None:
             await asyncio.wait((waiting, playing), return_when=asyncio.FIRST_COMPLETED)
