@@ -74,12 +74,15 @@ def settings_of(arguments: Arguments) -> Settings:
 
 
 def ask_daemon(settings: Settings, request: dict[str, Any], timeout: float = 10.0) -> dict[str, Any]:
-    """Ask the daemon; beyond loopback it answers nothing without the token."""
-    from tracker.status.client import NotReachable, ask, read_token
-    from tracker.status.protocol import is_loopback
+    """Ask the daemon, with the token where this user can read it: who has it is answered before others.
 
-    if not is_loopback(settings.status.host):
-        request = {**request, "token": read_token(settings.status.token_file)}
+    Beyond loopback the daemon answers nothing without it.
+    """
+    from tracker.status.client import NotReachable, ask, read_token
+
+    token = read_token(settings.status.token_file)
+    if token is not None:
+        request = {**request, "token": token}
     try:
         return ask(settings.status.host, settings.status.port, request, timeout)
     except NotReachable as error:

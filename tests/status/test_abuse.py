@@ -26,7 +26,7 @@ async def big(request: Request) -> Answer:
 UNKIND = (
     b"",
     b'{"command": ',
-    b'{"command": ' + b"[" * 60_000 + b"\n",
+    b'{"command": ' + b"[" * 15_000 + b"\n",
     b"\xff\xfe\x00\n",
     b"x" * 200_000,
     b"status\n" * 50,

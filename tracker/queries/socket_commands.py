@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
@@ -32,6 +31,7 @@ from tracker.queries.fills import Selection, fills
 from tracker.queries.gaps import acceptance, gaps
 from tracker.queries.inbox import inbox
 from tracker.queries.lookup import is_alert_name, read_since
+from tracker.queries.question_thread import QuestionThread
 from tracker.queries.why import StoreNow, why_alert, why_execution
 from tracker.status.arguments import (
     MOST_ROWS,
@@ -52,6 +52,7 @@ from tracker.status.protocol import (
     SocketCommand,
     always,
     with_argument,
+    with_token,
 )
 
 _DECISION_SECONDS: Final = 5.0
@@ -186,7 +187,9 @@ class SocketCommands:
         """The cursor and the midnight for which the day's fills were counted, and how many there were."""
         self._broken: JournalFailed | None = None
         self._broke = asyncio.Event()
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="questions")
+        self._thread = QuestionThread("questions")
+        self._counting = QuestionThread("status")
+        """`status` must never wait behind other questions."""
 
     def commands(self) -> dict[str, SocketCommand]:
         """Return the commands by name."""
@@ -211,7 +214,8 @@ class SocketCommands:
 
     def close(self) -> None:
         """Drop the questions that wait; one that is being read ends by itself."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._thread.close()
+        self._counting.close()
 
     # Reading
 
@@ -240,7 +244,7 @@ class SocketCommands:
     async def _alerts(self, request: Request) -> Answer:
         asked = read_arguments(AlertsArguments, request)
         ground = self._ground
-        return await self._in_worker(
+        return await self._answered(
             lambda: alerts(
                 ground.store_now(), ground.names, name=asked.alert, only_open=asked.open, limit=asked.limit
             )
@@ -250,7 +254,7 @@ class SocketCommands:
         asked = read_arguments(TestArguments, request)
         given = {name: value for name, value in asdict(asked).items() if name != "commit"}
         try:
-            return await self._in_worker(lambda: self._ground.trial(given, commit=asked.commit))
+            return await self._answered(lambda: self._ground.trial(given, commit=asked.commit))
         except StoreUnavailable as error:
             raise CommandError("store_away", str(error)) from None
 
@@ -265,16 +269,19 @@ class SocketCommands:
         """
         asked = (self._journal.cursor, read_since("today", self._ground.now(), self._ground.login_zone))
         if self._counted is None or self._counted[0] != asked:
-            found = await self._read(lambda journal: journal.fills_since(asked[1]))
+            found = await self._counting.run(
+                lambda: ask_journal(self._journal.path, lambda journal: journal.fills_since(asked[1]))
+            )
             self._counted = asked, found
         return self._counted[1]
 
     async def _read(self, question: Callable[[Journal], Reply]) -> Reply:
         """Ask a journal opened for this question, in the thread that it must stay in."""
-        return await self._in_worker(lambda: ask_journal(self._journal.path, question))
+        return await self._answered(lambda: ask_journal(self._journal.path, question))
 
-    async def _in_worker(self, question: Callable[[], Reply]) -> Reply:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, question)
+    async def _answered(self, question: Callable[[], Reply]) -> Reply:
+        """Answer in the thread of questions, those of clients with the token first."""
+        return await self._thread.run(question, urgent=with_token.get())
 
     # Deciding
 

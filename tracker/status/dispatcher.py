@@ -134,14 +134,21 @@ class Dispatcher:
                 raise CommandError("timeout", f"{name} took longer than {self._answer_seconds:g} s") from None
             raise
 
-    def _check_token(self, request: Request) -> None:
+    def has_token(self, request: Request) -> bool:
+        """Tell whether a request carries this daemon's token; without one of its own nobody has it."""
         given = request.get("token")
-        if not isinstance(given, str):
+        return (
+            isinstance(given, str)
+            and bool(self._token)
+            and hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token)
+        )
+
+    def _check_token(self, request: Request) -> None:
+        if not isinstance(request.get("token"), str):
             raise CommandError(
                 "token_required", "this needs the token: add the content of status.token_file as token"
             )
-        # Without a token of its own a daemon lets nobody change anything.
-        if not self._token or not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token):
+        if not self.has_token(request):
             raise CommandError(
                 "token_wrong", "the token is not this daemon's; it is new at every start: read it again"
             )

@@ -9,6 +9,7 @@ import ipaddress
 import json
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, NoReturn, TypeAlias
 
@@ -20,6 +21,9 @@ SCHEMA: Final = 1
 Request: TypeAlias = Mapping[str, JsonValue]
 """The command under `command`, and its arguments beside it."""
 Answer: TypeAlias = Mapping[str, JsonValue]
+
+with_token: ContextVar[bool] = ContextVar("with_token", default=False)
+"""Whether the client that is being answered has shown the token; what it asks goes before what others ask."""
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z_]*")
 

@@ -19,7 +19,8 @@ from typing import Final
 from tracker.core.model import JsonValue
 from tracker.status import http_api
 from tracker.status.acceptor import Acceptor, Pace
-from tracker.status.dispatcher import Dispatcher
+from tracker.status.dispatcher import Answered, Dispatcher
+from tracker.status.places import ConnectionPlace, Places
 from tracker.status.protocol import (
     Answer,
     BadRequest,
@@ -31,10 +32,23 @@ from tracker.status.protocol import (
     encode_error,
     is_loopback,
     parse,
+    with_token,
 )
 
 _HTTP: Final = re.compile(rb"[A-Z]+ \S+ HTTP/")
 """The first line of an HTTP request; no command looks like it."""
+
+
+_HEALTH: Final = ("health", "ping")
+"""Commands that are answered in a reserved place without the token."""
+_BUSY: Final = "too many connections; close one, send the token, or try again in a moment"
+
+
+class _Busy(CommandError):
+    """Refuse what may not stay in a reserved place; its connection ends."""
+
+    def __init__(self) -> None:
+        super().__init__("busy", _BUSY)
 
 
 class CannotListen(Exception):
@@ -46,19 +60,24 @@ class Limits:
     """Bound what a client may take; times in seconds, sizes in bytes."""
 
     connections: int = 64
-    line_bytes: int = 64 * 1024
+    reserved_connections: int = 16
+    """More places, kept only by clients with the token or asking for health."""
+    line_bytes: int = 16 * 1024
     line_seconds: float = 10.0
     """To send a whole line, and to take in an answer."""
     answer_seconds: float = 120.0
     """For a command to answer: an audit asks the Gateway several times."""
-    closing_seconds: float = 2.0
+    closing_seconds: float = 1.0
     """For requests under way when the daemon ends, and for a client to take in the end of an answer."""
-    connections_per_second: float = 100.0
+    connections_per_second: float = 250.0
     requests_per_second: float = 100.0
-    """Both by all clients together, so that no crowd of them slows a fill down."""
+    """Both by all clients together, so that no crowd of them slows a fill down. A client with the token need
+    not wait, and requests for health have as many turns of their own."""
     burst: int = 50
     """Connections, and requests, that need not wait for their turn after a quiet time."""
     streams: int = 16
+    reserved_streams: int = 8
+    """More streams, only for clients with the token."""
     heartbeat_seconds: float = 15.0
     """The longest silence of a stream; it is how both sides notice that the other one is gone."""
 
@@ -106,12 +125,13 @@ class StatusServer:
             commands, streams or {}, token, guarded=guarded, answer_seconds=self._limits.answer_seconds
         )
         self._pace = Pace(self._limits.requests_per_second, self._limits.burst)
+        self._health_pace = Pace(self._limits.requests_per_second, self._limits.burst)
         self._acceptor = Acceptor(
             self._connected,
             Pace(self._limits.connections_per_second, self._limits.burst),
             self._limits.line_bytes,
         )
-        self._connections: set[asyncio.Task[None]] = set()
+        self._places = Places(self._limits.connections, self._limits.reserved_connections)
         self._streams = 0
         self._refused = 0
         self._under_way = 0
@@ -128,9 +148,9 @@ class StatusServer:
     def figures(self) -> dict[str, JsonValue]:
         """Return counts since the start (`_total`), and the connections and streams of this moment."""
         return {
-            "connections": len(self._connections),
+            "connections": len(self._places),
             "streams": self._streams,
-            "refused_connections_total": self._refused,
+            "refused_connections_total": self._refused + self._places.sent_away,
             **self._dispatcher.figures(),
         }
 
@@ -150,7 +170,7 @@ class StatusServer:
         await self._acceptor.close()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._quiet.wait(), self._limits.closing_seconds)
-        left = tuple(self._connections)
+        left = self._places.connections()
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -158,14 +178,14 @@ class StatusServer:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if len(self._connections) >= self._limits.connections:
+        place = self._places.enter(task)
+        if place is None:
             self._refused += 1
-            writer.write(encode_error("busy", "too many connections; close one, or try again in a moment"))
+            writer.write(encode_error("busy", _BUSY))
             writer.close()
             return
-        self._connections.add(task)
         try:
-            await self._converse(reader, writer)
+            await self._converse(place, reader, writer)
             await self._end(writer)
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
             # The peer went away or takes nothing in, or `close` ends everything; there is nobody to tell. The
@@ -173,31 +193,49 @@ class StatusServer:
             pass
         finally:
             writer.transport.abort()
-            self._connections.discard(task)
+            self._places.leave(task)
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(
+        self, place: ConnectionPlace, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """Answer line after line, until the peer ends or says something that is no request."""
         while not self._closing:
             try:
-                line = await self._read_line(reader)
+                with place.waiting():
+                    line = await self._read_line(reader)
                 if not line:
                     return
-                await self._pace.turn()
                 if _HTTP.match(line):
-                    await self._serve_web(line, reader, writer)
+                    await self._serve_web(place, line, reader, writer)
                     return
                 request = parse(line)
+                await self._admit(place, request)
                 stream = self._dispatcher.stream(request)
             except CommandError as error:
-                await self._refuse(writer, error)
-                if isinstance(error, BadRequest):
+                await self._refuse(place, writer, error)
+                if isinstance(error, BadRequest | _Busy):
                     return
                 continue
             if stream is not None:
-                await self._serve_stream(stream, request, reader, writer)
+                await self._serve_stream(stream, request, place, reader, writer)
                 return
             with self._answering():
-                await self._write(writer, await self._dispatcher.answer(request))
+                await self._write(place, writer, await self._dispatcher.answer(request))
+
+    async def _admit(self, place: ConnectionPlace, request: Request) -> None:
+        """Wait for this request's turn; raises _Busy where its client only has a reserved place."""
+        if self._dispatcher.has_token(request):
+            place.trusted = True
+        with_token.set(place.trusted)
+        if place.trusted:
+            return
+        if request["command"] in _HEALTH:
+            await self._health_pace.turn()
+        elif place.reserved:
+            self._refused += 1
+            raise _Busy
+        else:
+            await self._pace.turn()
 
     async def _read_line(self, reader: asyncio.StreamReader) -> bytes:
         """Return the next line, empty at the end; raises BadRequest for one too long or too slow."""
@@ -213,23 +251,37 @@ class StatusServer:
             raise BadRequest(f"no whole line came within {self._limits.line_seconds:g} s") from None
 
     async def _serve_web(
-        self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, place: ConnectionPlace, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         if not http_api.is_read(line):
             # A web page could send commands in the body of a POST: nothing after this line is read.
             self._dispatcher.refused()
             return
+
+        async def run(request: Request) -> Answered:
+            await self._admit(place, request)
+            return await self._dispatcher.run(request)
+
         with self._answering():
-            async with asyncio.timeout(self._limits.line_seconds):
-                request = await http_api.read(line, reader)
-            await self._write(writer, await http_api.respond(request, self._dispatcher.run))
+            with place.waiting():
+                async with asyncio.timeout(self._limits.line_seconds):
+                    request = await http_api.read(line, reader)
+            await self._write(place, writer, await http_api.respond(request, run))
 
     async def _serve_stream(
-        self, stream: Stream, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        stream: Stream,
+        request: Request,
+        place: ConnectionPlace,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         """Write events as they come; whatever the client sends meanwhile, its end included, ends that."""
-        if self._streams >= self._limits.streams:
-            await self._refuse(writer, CommandError("busy", "too many streams; close one first"))
+        most = self._limits.streams + (self._limits.reserved_streams if place.trusted else 0)
+        if self._streams >= most:
+            await self._refuse(
+                place, writer, CommandError("busy", "too many streams; close one, or send the token")
+            )
             return
         self._streams += 1
         events = stream.events(request)
@@ -251,11 +303,11 @@ class StatusServer:
                         return
                     except Exception as error:
                         name = str(request["command"])
-                        await self._write(writer, _refusal(self._dispatcher.refusal(name, error)))
+                        await self._write(place, writer, _refusal(self._dispatcher.refusal(name, error)))
                         return
                     coming = asyncio.ensure_future(anext(events))
                 if not ended.done():
-                    await self._write(writer, line)
+                    await self._write(place, writer, line)
         finally:
             self._streams -= 1
             coming.cancel()
@@ -263,14 +315,17 @@ class StatusServer:
             await asyncio.gather(coming, ended, return_exceptions=True)
             await events.aclose()
 
-    async def _refuse(self, writer: asyncio.StreamWriter, error: CommandError) -> None:
+    async def _refuse(
+        self, place: ConnectionPlace, writer: asyncio.StreamWriter, error: CommandError
+    ) -> None:
         self._dispatcher.refused()
-        await self._write(writer, _refusal(error))
+        await self._write(place, writer, _refusal(error))
 
-    async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+    async def _write(self, place: ConnectionPlace, writer: asyncio.StreamWriter, data: bytes) -> None:
         writer.write(data)
-        async with asyncio.timeout(self._limits.line_seconds):
-            await writer.drain()
+        with place.waiting():
+            async with asyncio.timeout(self._limits.line_seconds):
+                await writer.drain()
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

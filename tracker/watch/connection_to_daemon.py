@@ -21,7 +21,7 @@ from tracker.status.client import (
     understood,
     unreachable,
 )
-from tracker.status.protocol import CommandError, is_loopback
+from tracker.status.protocol import CommandError
 
 Answer = dict[str, Any]
 
@@ -38,7 +38,6 @@ class DaemonConnection:
         self._host = host
         self._port = port
         self._token_file = token_file
-        self._open_to_all = is_loopback(host)
 
     async def ask(self, request: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> Answer:
         """Return the answer to a request; raises NotReachable, and CommandError for a refusal.
@@ -100,9 +99,9 @@ class DaemonConnection:
         request: Mapping[str, Any],
         seconds: float,
     ) -> Answer:
-        """Send one line and return the answer to it."""
-        if not self._open_to_all and "token" not in request:
-            request = {**request, "token": read_token(self._token_file)}
+        """Send one line and return the answer to it; who has the token is answered before others."""
+        if "token" not in request and (token := read_token(self._token_file)) is not None:
+            request = {**request, "token": token}
         writer.write(json.dumps(request).encode() + b"\n")
         return await self._answer(reader, seconds)
 
