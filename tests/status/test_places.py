@@ -98,6 +98,9 @@ def test_reserved_place_serves_health_and_token(line: bytes, served: bool) -> No
             assert answer["ok"] is served
             if not served:
                 assert code(answer) == "busy"
+            if b"the-token" in line:
+                assert (await client.asks(b"status\n"))["ok"]
+            else:
                 assert await client.ended()
 
     asyncio.run(talk())

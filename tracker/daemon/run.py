@@ -47,7 +47,8 @@ from tracker.status.server import CannotListen, StatusServer, make_token
 from tracker.stores.lock import Locked
 from tracker.wiring import OpenedFiles
 
-_FAREWELL_SECONDS: Final = 5.0
+_FAREWELL_SECONDS: Final = 1.5
+"""For the pump to write what is decided; with the socket's and the messages' own bounds a stop takes 5 s."""
 _COLLECT_AFTER: Final = 20_000
 _SWITCH_SECONDS: Final = 0.0005
 _MINUTE: Final = 60.0

@@ -19,6 +19,7 @@ from tracker.gateway.flex import FlexUnreadable, read_report
 from tracker.gateway.reconnect import ReconnectingLink
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.pipeline.pump import Pump
+from tracker.queries.question_thread import QuestionThread
 from tracker.queries.socket_commands import ask_journal
 from tracker.reconcile.audit import AuditResult, answer, examine
 from tracker.reconcile.flex_import import FlexImport, prepare
@@ -63,6 +64,7 @@ class Reconciling:
         self._now = now
         self._look_seconds = look_seconds
         self._turn = asyncio.Lock()
+        self._thread = QuestionThread("reconcile")
 
     def commands(self) -> dict[str, SocketCommand]:
         """Return the command by name."""
@@ -96,7 +98,7 @@ class Reconciling:
 
     async def _import(self, path: Path) -> FlexImport:
         try:
-            statements = await asyncio.to_thread(read_report, path)
+            statements = await self._thread.run(lambda: read_report(path))
         except FlexUnreadable as error:
             raise CommandError("bad_request", str(error)) from None
         found = prepare(self._journal, statements)
@@ -127,10 +129,9 @@ class Reconciling:
 
     async def _examine(self, looked: BrokerSnapshot | None) -> AuditResult:
         trouble = self._pump.away.get("read")
-        return await asyncio.to_thread(
-            ask_journal,
-            self._journal.path,
-            lambda journal: examine(
+
+        def question(journal: Journal) -> AuditResult:
+            return examine(
                 journal,
                 self._store,
                 trouble.reason if trouble is not None else "",
@@ -138,8 +139,9 @@ class Reconciling:
                 looked,
                 watched=self._watched,
                 now=self._now(),
-            ),
-        )
+            )
+
+        return await self._thread.run(lambda: ask_journal(self._journal.path, question))
 
     def _settled(self) -> bool:
         """Tell whether all that was journalled is decided, and all that was decided is written."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from loguru import logger
 
-_WAITING: Final = 128
+_WAITING: Final = 512
 """Connections that the kernel keeps until they are taken in."""
 _PAUSE_SECONDS: Final = 1.0
 """Until accepting is tried again once it has failed: file descriptors or memory have run out."""

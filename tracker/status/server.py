@@ -40,7 +40,7 @@ _HTTP: Final = re.compile(rb"[A-Z]+ \S+ HTTP/")
 
 
 _HEALTH: Final = ("health", "ping")
-"""Commands that are answered in a reserved place without the token."""
+"""Commands of which one is answered in a reserved place without the token."""
 _BUSY: Final = "too many connections; close one, send the token, or try again in a moment"
 
 
@@ -60,7 +60,7 @@ class Limits:
     """Bound what a client may take; times in seconds, sizes in bytes."""
 
     connections: int = 64
-    reserved_connections: int = 16
+    reserved_connections: int = 100
     """More places, kept only by clients with the token or asking for health."""
     line_bytes: int = 16 * 1024
     line_seconds: float = 10.0
@@ -186,7 +186,8 @@ class StatusServer:
             return
         try:
             await self._converse(place, reader, writer)
-            await self._end(writer)
+            with place.waiting():
+                await self._end(writer)
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
             # The peer went away or takes nothing in, or `close` ends everything; there is nobody to tell. The
             # task must end as done even when cancelled, or the stream's own callback would report it.
@@ -221,21 +222,26 @@ class StatusServer:
                 return
             with self._answering():
                 await self._write(place, writer, await self._dispatcher.answer(request))
+            if place.reserved and not place.trusted:
+                return
 
     async def _admit(self, place: ConnectionPlace, request: Request) -> None:
-        """Wait for this request's turn; raises _Busy where its client only has a reserved place."""
+        """Wait for this request's turn; raises _Busy where its client only has a reserved place.
+
+        There a question for health has no turn to wait for: it is the only one of its connection, and those
+        come at a bounded pace.
+        """
         if self._dispatcher.has_token(request):
             place.trusted = True
         with_token.set(place.trusted)
         if place.trusted:
             return
-        if request["command"] in _HEALTH:
-            await self._health_pace.turn()
-        elif place.reserved:
+        is_health = request["command"] in _HEALTH
+        if not place.reserved:
+            await (self._health_pace if is_health else self._pace).turn()
+        elif not is_health:
             self._refused += 1
             raise _Busy
-        else:
-            await self._pace.turn()
 
     async def _read_line(self, reader: asyncio.StreamReader) -> bytes:
         """Return the next line, empty at the end; raises BadRequest for one too long or too slow."""
