@@ -49,8 +49,11 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "status": frozenset({"core", "status", "terminal"}),
     "notify": frozenset({"core", "notify", "queries", "terminal"}),
     "paper": frozenset({"paper"}),
+    "pipeline": frozenset({"core", "journal", "pipeline"}),
+    "queries": frozenset({"core", "journal", "queries", "status", "stores", "terminal"}),
     "watch": frozenset({"queries", "status", "terminal", "watch"}),
     "clock": frozenset(),
+    "logs": frozenset(),
     "terminal": frozenset(),
     "config": frozenset({"clock", "config", "core", "terminal"}),
 }
