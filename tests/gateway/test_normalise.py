@@ -303,10 +303,57 @@ def test_what_if_answer_is_no_order() -> None:
     assert read(open_order(what_if="1")) is None
 
 
+@pytest.mark.parametrize(
+    ("conditions", "order_type"),
+    [
+        (("0",), "LMT"),
+        (("1", "1", "a", "1", "2.55", "700100200", "SMART", "0", "0", "1"), "LMT"),
+        (("2", "3", "a", "1", "20251118 10:43:10", "5", "o", "OPT", "SMART", "NVDA", "0", "1"), "LMT"),
+        (("0",), "PEG BENCH"),
+    ],
+    ids=["none", "a price", "a time or an execution", "pegged to a benchmark"],
+)
+def test_completed_order_tells_what_it_filled(conditions: tuple[str, ...], order_type: str) -> None:
+    """filledQuantity stands behind a part whose length depends on conditions and order type."""
+    fields = completed_order()
+    fields[14] = order_type
+    if order_type == "PEG BENCH":
+        fields[80:81] = ["1", "0", "0.5", "1", "2.5", "0"]
+    else:
+        fields[80:81] = conditions
+    fact = read(fields)
+    assert isinstance(fact, CompletedOrder)
+    assert fact.filled == Decimal(10)
+
+
+def test_completed_order_of_unknown_form_keeps_its_status() -> None:
+    fields = completed_order()
+    fields[80] = "1"
+    fact = read(fields)
+    assert isinstance(fact, CompletedOrder)
+    assert (fact.status, fact.filled) == ("Filled", None)
+
+
+def test_correction_to_no_quantity_is_a_void() -> None:
+    assert known_execution(f14="0000e0d5.6596b0d8.01.02", f19="0").quantity == 0
+
+
+@pytest.mark.parametrize(("exec_id", "quantity"), [("0000e0d5.6596b0d8.01.01", "0"), ("a.b.c.02", "-1")])
+def test_no_quantity_without_correction_is_unreadable(exec_id: str, quantity: str) -> None:
+    assert isinstance(execution(f14=exec_id, f19=quantity), Undecodable)
+
+
+@pytest.mark.parametrize("profit", ["nan", "NaN", "inf", "much"])
+def test_unreadable_profit_keeps_the_fee(profit: str) -> None:
+    assert read(["59", "1", "a.b.01.01", "1.3", "USD", profit, "", ""]) == CommissionReport(
+        "a.b.01.01", Decimal("1.3"), "USD", None
+    )
+
+
 def test_completed_order_is_a_perm_id() -> None:
     fields = completed_order()
     assert len(fields) == 101
-    assert read(fields) == CompletedOrder(188, "DU1234567", "Filled")
+    assert read(fields) == CompletedOrder(188, "DU1234567", "Filled", 700100200, Decimal(10), Decimal(10))
     fields[23] = "0"
     assert read(fields) == Undecodable("completed_order", "permId is not set")
 

@@ -144,7 +144,7 @@ def compose(
     """
     found = stakes_of(book, state)
     if not found:
-        return _emptied(state, updated_at)
+        return _emptied(book, state, updated_at)
     return AlertUpdate(
         state.alert,
         keep_open or not closed,
@@ -154,12 +154,16 @@ def compose(
     )
 
 
-def _emptied(state: AlertState, updated_at: datetime) -> AlertUpdate:
-    """Say that a record owns nothing after all: its only fill was assigned or corrected away."""
+def _emptied(book: LedgerState, state: AlertState, updated_at: datetime) -> AlertUpdate:
+    """Say that a record owns nothing after all: its only fill was assigned away or voided."""
     shown = state.shown
     assert shown is not None, "what never showed anything is not written"
     assert shown.last_order_update is not None, "what was shown tells of an order"
-    last = {**shown.last_order_update, "updated_at": instant(updated_at)}
+    last = {
+        **shown.last_order_update,
+        **_sums(book, shown.last_order_update),
+        "updated_at": instant(updated_at),
+    }
     position: dict[str, Value] = {
         "quantity": 0,
         "avg_price": None,
@@ -169,6 +173,20 @@ def _emptied(state: AlertState, updated_at: datetime) -> AlertUpdate:
         "shared_with": [],
     }
     return AlertUpdate(state.alert, False, last, position)
+
+
+def _sums(book: LedgerState, last: Mapping[str, Value]) -> dict[str, Value]:
+    """Return what the order that a record last showed has filled by now; a void lowers it."""
+    booked = book.get(EXECUTIONS, f"{last['account']} {last['exec_id']}")
+    row = book.get(TOTALS, booked.order) if booked is not None else None
+    if row is None:
+        return {}
+    filled = row.totals.filled
+    return {
+        "status": last["status"] if filled else "PARTIALLY_FILLED",
+        "filled_qty": number(filled),
+        "avg_fill_price": number(row.totals.cost / filled) if filled else None,
+    }
 
 
 def _last_order_update(

@@ -37,6 +37,7 @@ from tracker.core.journal_entries import (
     FirstSweepOver,
     LinkDown,
     LinkUp,
+    OpenOrdersAsked,
     PositionsAsked,
     RecordBack,
     RecordGone,
@@ -50,6 +51,7 @@ from tracker.core.model import (
     AlertId,
     BrokerFact,
     CommissionReport,
+    CompletedOrder,
     End,
     EndOf,
     Execution,
@@ -65,6 +67,7 @@ from tracker.core.model import (
     Rule,
     Undecodable,
     Unmatched,
+    correction_version,
 )
 from tracker.core.orders import Orders
 from tracker.core.positions import Positions
@@ -77,7 +80,6 @@ from tracker.core.state_rows import (
     ContractKey,
     UndecodableFrame,
     alert_text,
-    correction_version,
     root_text,
 )
 
@@ -150,12 +152,16 @@ class Ledger:
                 self._end(frame, fact)
             case Undecodable():
                 self._undecodable(frame, fact)
+            case CompletedOrder():
+                self._orders.completed(fact)
             case Notice(_, code, _) if code in BROKEN:
                 self._holdings.upstream_lost()
+                self._orders.upstream(connected=False)
             case Notice(_, code, _) if code in RESTORED:
                 self._holdings.upstream_back()
+                self._orders.upstream(connected=True)
             case _:
-                pass  # A completed order is kept by its permId alone; other notices say nothing of a fill.
+                pass  # Other notices say nothing of a fill.
 
     def settle(self, frame: Frame) -> list[TrackerEvent]:
         """End a batch with its last frame: put what the touched alerts must show into the outbox."""
@@ -312,6 +318,8 @@ class Ledger:
                 self._holdings.refold(key)
             self._events += self._proving.snapshot(frame)
             self._ask_again()
+        elif end.of is EndOf.OPEN_ORDERS:
+            self._orders.open_orders_ended()
 
     def _ask_again(self) -> None:
         """Look anew at the closed alerts that the broker's positions contradicted so far."""
@@ -345,8 +353,14 @@ class Ledger:
                 self._holdings.sweep_asked(request, account)
             case LinkUp():
                 self._holdings.new_link(frame.seq, snapshot_due=True)
+                self._orders.new_link()
             case LinkDown():
                 self._holdings.new_link(frame.seq, snapshot_due=False)
+                self._orders.new_link()
+            case OpenOrdersAsked():
+                self._orders.open_orders_asked()
+            case RequestTimedOut(EndOf.OPEN_ORDERS, _):
+                self._orders.open_orders_failed()
             case RequestTimedOut(EndOf.POSITIONS, _):
                 self._holdings.snapshot_failed()
             case RequestTimedOut(EndOf.EXECUTIONS, request) | SweepQuiet(request):

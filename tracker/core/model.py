@@ -198,6 +198,12 @@ def correction_parts(exec_id: str) -> ExecIdParts | None:
     return ExecIdParts(".".join(segments[:3]), int(segments[3]))
 
 
+def correction_version(exec_id: str) -> int:
+    """Return the number by which the versions of one execution are ordered; 0 where it can have no other."""
+    parts = correction_parts(exec_id)
+    return 0 if parts is None else parts.version
+
+
 class CommissionReport(Struct, frozen=True):
     """State the fee of an execution; None where the broker has not said (pending, unset)."""
 
@@ -243,11 +249,21 @@ class OpenOrder(Struct, frozen=True):
 
 
 class CompletedOrder(Struct, frozen=True):
-    """Name an order that is over; lossy at the broker, so only its permId is kept."""
+    """State an order that ended today, as completedOrder describes it: neither orderId nor clientId."""
 
     perm_id: int
     account: str
     status: str
+    con_id: int = 0
+    total: Decimal | None = None
+    """The order's size; None where the broker leaves it out, as it does for a filled order."""
+    filled: Decimal | None = None
+    legs: tuple[tuple[int, int], ...] = ()
+    """(con_id, ratio) of each leg of a combo."""
+
+    @property
+    def order_key(self) -> OrderKey | None:
+        return OrderKey.of(self.perm_id, 0, 0)
 
 
 class Position(Struct, frozen=True):

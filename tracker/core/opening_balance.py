@@ -11,8 +11,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
-from tracker.core.model import LIVE, ZERO
-from tracker.core.state_rows import BookedExecution, Holding, correction_version
+from tracker.core.model import LIVE, ZERO, correction_version
+from tracker.core.state_rows import BookedExecution, Holding
 
 _DOUBTFUL: Final = timedelta(seconds=2)
 """How far the broker's clock, cut to the second, may be from ours around a request."""

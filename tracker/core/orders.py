@@ -14,11 +14,14 @@ from msgspec.structs import replace
 
 from tracker.core.alert_updates import order_shown
 from tracker.core.model import (
+    LIVE,
     ZERO,
     AlertId,
     CommissionReport,
+    CompletedOrder,
     Execution,
     OpenOrder,
+    OrderKey,
     OrderStatus,
     Source,
     Totals,
@@ -37,6 +40,12 @@ class Orders:
         """Row key of totals -> the filled quantity that this batch says is the broker's."""
         self._asked: dict[str, Decimal] = {}
         """Row key of totals -> the missing quantity for which a sweep was asked."""
+        self._answer: set[str] | None = None
+        """Row keys of the orders heard of since all open orders were asked for; None while nobody waits."""
+        self._answers_owed = 0
+        """Answers about open orders that this connection has not ended yet."""
+        self._upstream = True
+        """Whether the gateway has IBKR, as far as it said."""
 
     # Executions and fees
 
@@ -49,6 +58,8 @@ class Orders:
         self._book.put(TOTALS, OrderTotals(order, _added(totals, execution, fee)))
         # A fill need not touch every alert that shows its order: the sale of several alerts' positions.
         self._touch(order_shown(execution))
+        if execution.request_id == LIVE and execution.order_key is not None:
+            self._works(execution.order_key)
         if booked.source is Source.BROKER and execution.order_key is not None:
             self._compare(order, execution.cum_qty)
 
@@ -109,6 +120,7 @@ class Orders:
         key = status.order_key
         if key is None:
             return
+        self._heard(key)
         before = self._book.get(ORDERS, broker_order_text(key)) or OrderState(key)
         total = _total_of(status) or before.total
         after = OrderState(
@@ -124,6 +136,7 @@ class Orders:
         key = order.order_key
         if key is None:
             return
+        self._heard(key)
         before = self._book.get(ORDERS, broker_order_text(key)) or OrderState(key)
         self._put(
             before,
@@ -137,6 +150,69 @@ class Orders:
                 order.legs or before.legs,
             ),
         )
+
+    def completed(self, order: CompletedOrder) -> None:
+        """Take how an order ended: its status and what it filled, also where nobody here saw it work.
+
+        The broker leaves the size of a filled order out: then it is what was filled.
+        """
+        key = order.order_key
+        if key is None:
+            return
+        before = self._book.get(ORDERS, broker_order_text(key)) or OrderState(key)
+        filled = order.filled or before.broker_filled
+        total = before.total or order.total or (order.filled or None if order.status == "Filled" else None)
+        account, con_id = order.account or before.account, order.con_id or before.con_id
+        legs = order.legs or before.legs
+        self._put(before, OrderState(key, account, con_id, total, order.status, filled, legs, ended=True))
+        if account and con_id and not legs:
+            self._compare(f"{account} {con_id} {broker_order_text(key)}", order.filled)
+
+    # Which orders work
+
+    def open_orders_asked(self) -> None:
+        """Begin to gather the answer about all open orders."""
+        self._answer = set() if self._upstream else None
+        self._answers_owed += 1
+
+    def open_orders_ended(self) -> None:
+        """Take the orders that a complete answer lacks for ended: nothing of them works any more.
+
+        An End may be that of an earlier request that timed out; then the answer proves nothing.
+        """
+        heard, owed = self._answer, self._answers_owed
+        self._answer, self._answers_owed = None, max(0, owed - 1)
+        if heard is None or owed != 1:
+            return
+        for order in self._book.find(ORDERS, "working", "1"):
+            if broker_order_text(order.key) not in heard:
+                self._put(order, replace(order, ended=True))
+
+    def open_orders_failed(self) -> None:
+        """Go on without an answer that timed out; its End may still come and is then not the next one's."""
+        self._answer = None
+
+    def upstream(self, *, connected: bool) -> None:
+        """Trust no answer about open orders that was asked for, or given, while the gateway had lost IBKR."""
+        self._upstream = connected
+        self._answer = None
+
+    def new_link(self) -> None:
+        """Forget what the old connection still owed."""
+        self._upstream = True
+        self._answer = None
+        self._answers_owed = 0
+
+    def _heard(self, key: OrderKey) -> None:
+        if self._answer is not None:
+            self._answer.add(broker_order_text(key))
+
+    def _works(self, key: OrderKey) -> None:
+        """Take a live execution for newer news than the answer that lacked its order."""
+        self._heard(key)
+        order = self._book.get(ORDERS, broker_order_text(key))
+        if order is not None and order.ended:
+            self._put(order, replace(order, ended=False))
 
     def take_shortfalls(self) -> list[str]:
         """Return, once each, why fills must be missing: the cheapest proof that a sweep is due.

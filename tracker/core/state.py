@@ -92,7 +92,12 @@ DEPARTURES: Table[Expiration] = Table(
     key=lambda row: f"{row.account} {row.con_id} {row.moment.seq}",
     indexes={"contract": lambda row: f"{row.account} {row.con_id}"},
 )
-ORDERS: Table[OrderState] = Table("orders", OrderState, key=lambda row: broker_order_text(row.key))
+ORDERS: Table[OrderState] = Table(
+    "orders",
+    OrderState,
+    key=lambda row: broker_order_text(row.key),
+    indexes={"working": lambda row: None if row.over else "1"},
+)
 TOTALS: Table[OrderTotals] = Table("totals", OrderTotals, key=lambda row: row.order)
 ALERTS: Table[AlertState] = Table(
     "alerts",

@@ -194,11 +194,13 @@ class OrderState(Struct, frozen=True):
     status: str = ""
     broker_filled: Decimal | None = None
     legs: tuple[tuple[int, int], ...] = ()
+    ended: bool = False
+    """The broker lists it as completed, or a complete answer about all open orders lacked it."""
 
     @property
     def over(self) -> bool:
         """Whether nothing of it works any more; a correction may still lower what it filled."""
-        return self.status in ("Cancelled", "ApiCancelled", "Filled")
+        return self.ended or self.status in ("Cancelled", "ApiCancelled", "Filled")
 
 
 class OrderTotals(Struct, frozen=True):
@@ -283,12 +285,6 @@ def root_text(account: str, exec_id: str) -> str | None:
     """Return what the versions of an execution have in common, None where it can have no other."""
     parts = correction_parts(exec_id)
     return None if parts is None else f"{account} {parts.root}"
-
-
-def correction_version(exec_id: str) -> int:
-    """Return the number by which the versions of one execution are ordered."""
-    parts = correction_parts(exec_id)
-    return 0 if parts is None else parts.version
 
 
 def owners_of(match: Match) -> tuple[AlertId, ...]:

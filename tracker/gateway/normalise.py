@@ -48,6 +48,7 @@ from tracker.core.model import (
     Side,
     Source,
     Undecodable,
+    correction_version,
 )
 from tracker.gateway.times import execution_time
 
@@ -193,13 +194,15 @@ def _execution(frame: Frame, login_zone: tzinfo) -> Execution:
     side = _SIDES.get(fields[18])
     if side is None:
         raise _Unreadable(f"side is neither BOT nor SLD: {limits.quoted(fields[18])}")
+    exec_id = _id(fields[ExecutionAt.EXEC_ID], "execId")
     quantity = _needed_number(fields[19], "quantity", limits.QUANTITY_DECIMALS)
-    if quantity <= 0:
+    # A correction to no quantity voids the execution (a bust); a first version of no quantity is no trade.
+    if quantity < 0 or (quantity == 0 and correction_version(exec_id) <= 1):
         raise _Unreadable(f"quantity is not positive: {limits.quoted(fields[19])}")
     request_id = _integer(fields[ExecutionAt.REQUEST], "request id")
     time = execution_time(fields[ExecutionAt.TIME], login_zone)
     return Execution(
-        exec_id=_id(fields[ExecutionAt.EXEC_ID], "execId"),
+        exec_id=exec_id,
         account=_id(fields[ExecutionAt.ACCOUNT], "account"),
         contract=_contract(fields, 3, 11),
         side=side,
@@ -237,7 +240,8 @@ def _fee(fields: tuple[str, ...]) -> CommissionReport:
         # -1 has been used for "not known yet"; a rebate of exactly 1.00 is the price of reading it so.
         commission=None if commission == _PENDING_FEE else commission,
         currency=limits.clean_text(fields[4]),
-        realized_pnl=_number(fields[5], "realizedPNL"),
+        # A profit that cannot be read (NaN has been seen) must not cost the fee.
+        realized_pnl=_number_if_readable(fields[5]),
     )
 
 
@@ -278,7 +282,16 @@ def _completed_order(frame: Frame, login_zone: tzinfo) -> CompletedOrder:
     perm_id = _integer(fields[23], "permId")
     if not perm_id:
         raise _Unreadable("permId is not set")
-    return CompletedOrder(perm_id, limits.clean_text(fields[19]), _tail(fields, _COMPLETED_ORDER).status)
+    tail = _tail(fields, _COMPLETED_ORDER)
+    return CompletedOrder(
+        perm_id,
+        limits.clean_text(fields[19]),
+        tail.status,
+        con_id=_integer(fields[1], "conId") or 0,
+        total=_number_if_readable(fields[13]) or None,
+        filled=tail.filled,
+        legs=tail.legs,
+    )
 
 
 def _position(frame: Frame, login_zone: tzinfo) -> Position:
@@ -356,6 +369,13 @@ _OPEN_ORDER: Final = _Layout(neutral_at=62, neutral_fields=8, to_legs=7, to_cont
 _COMPLETED_ORDER: Final = _Layout(neutral_at=53, neutral_fields=4, to_legs=5, to_contract=3, to_status=1)
 _LEG_FIELDS: Final = 8
 _SCALE_FIELDS: Final = 7
+_STATUS_TO_CONDITIONS: Final = 3
+"""From a completed order's status to the number of its conditions; two flags stand between."""
+_PEG_BENCH_FIELDS: Final = 5
+_CONDITION_FIELDS: Final = {"1": 6, "3": 3, "4": 3, "5": 4, "6": 5, "7": 5}
+"""Type of a condition (price, time, margin, execution, volume, percent change) -> the fields behind it."""
+_CONDITIONS_TO_FILLED: Final = 6
+"""From behind the conditions to filledQuantity: two prices, cashQty, two flags and autoCancelDate."""
 
 
 class _Tail(Struct, frozen=True):
@@ -364,6 +384,8 @@ class _Tail(Struct, frozen=True):
     status: str = ""
     legs: tuple[tuple[int, int], ...] = ()
     what_if: bool = False
+    filled: Decimal | None = None
+    """What a completed order filled; None for an open one, and where it cannot be read."""
 
 
 def _tail(fields: tuple[str, ...], layout: _Layout) -> _Tail:
@@ -387,9 +409,25 @@ def _tail(fields: tuple[str, ...], layout: _Layout) -> _Tail:
         at += 4 if int(fields[at]) else 1
         at += 2 + 2 * _count(fields[at + 1]) if fields[at] else 1
         status = limits.clean_text(fields[at + layout.to_status])
-        return _Tail(status, legs, layout is _OPEN_ORDER and fields[at + 1] == "1")
+        if layout is _OPEN_ORDER:
+            return _Tail(status, legs, what_if=fields[at + layout.to_status - 1] == "1")
+        return _Tail(status, legs, filled=_filled(fields, at + layout.to_status))
     except (ValueError, IndexError):
         return _Tail()
+
+
+def _filled(fields: tuple[str, ...], status_at: int) -> Decimal | None:
+    """Read filledQuantity of a completed order; None where what precedes it cannot be walked."""
+    try:
+        at = status_at + _STATUS_TO_CONDITIONS + (_PEG_BENCH_FIELDS if fields[14] == "PEG BENCH" else 0)
+        conditions = _count(fields[at])
+        at += 1
+        for _ in range(conditions):
+            at += 1 + _CONDITION_FIELDS[fields[at]]
+        at += 2 if conditions else 0
+        return _number_if_readable(fields[at + _CONDITIONS_TO_FILLED])
+    except (ValueError, KeyError, IndexError):
+        return None
 
 
 def _count(text: str) -> int:

@@ -66,4 +66,14 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         WHEN json_type(CAST(body AS TEXT), '$.match.reason') IS NOT NULL THEN 'unmatched'
         ELSE 'matched' END) AS BLOB);
     """,
+    # Orders that still work are found without reading all: an answer about open orders ends the others.
+    """
+    ALTER TABLE orders RENAME TO orders_before;
+    CREATE TABLE orders (key TEXT PRIMARY KEY, working TEXT, body BLOB NOT NULL);
+    INSERT INTO orders SELECT key, CASE
+        WHEN json_extract(CAST(body AS TEXT), '$.status') IN ('Cancelled', 'ApiCancelled', 'Filled') THEN NULL
+        ELSE '1' END, body FROM orders_before;
+    DROP TABLE orders_before;
+    CREATE INDEX orders_working ON orders (working) WHERE working IS NOT NULL;
+    """,
 )
