@@ -27,7 +27,7 @@ def test_what_an_answer_left_out_is_counted(journal: Journal, listed: tuple[str,
         story = Story(book=journal.book)
         story.tell(execution(exec_id(7), 1, at=-3600), execution(exec_id(8), 1, account="DU9000001"))
         story.tell(execution(exec_id(1), 4), execution(exec_id(2), 4, at=1))
-    assert journal.unlisted(ACCOUNT, listed, START - timedelta(seconds=1), LATER) == missing
+    assert journal.count_missing(ACCOUNT, listed, START - timedelta(seconds=1), LATER) == missing
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_an_answer_that_names_one_version_leaves_out_none(
     with journal.step():
         story = Story(book=journal.book)
         story.tell(execution(exec_id(1), 4), execution(exec_id(2), 4, at=1), execution(exec_id(1, 2), 3))
-    assert journal.unlisted(ACCOUNT, listed, START - timedelta(seconds=1), LATER) == missing
+    assert journal.count_missing(ACCOUNT, listed, START - timedelta(seconds=1), LATER) == missing
 
 
 def test_what_came_after_the_request_need_not_be_in_its_answer(journal: Journal) -> None:
@@ -51,5 +51,5 @@ def test_what_came_after_the_request_need_not_be_in_its_answer(journal: Journal)
         asked = story.now + timedelta(seconds=0.5)
         story.tell(execution(exec_id(2), 4, at=1), after=1)
     since = START - timedelta(seconds=1)
-    assert journal.unlisted(ACCOUNT, (exec_id(1),), since, asked) == 0
-    assert journal.unlisted(ACCOUNT, (exec_id(2),), since, asked) == 1
+    assert journal.count_missing(ACCOUNT, (exec_id(1),), since, asked) == 0
+    assert journal.count_missing(ACCOUNT, (exec_id(2),), since, asked) == 1

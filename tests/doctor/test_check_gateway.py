@@ -12,7 +12,7 @@ import pytest
 from tests.doctor.test_checks import NEW_YORK, NOW, check
 from tracker.doctor import check_gateway
 from tracker.doctor.finding import Finding, Level
-from tracker.gateway.preflight_result import Clocked, PreflightResult, Reach
+from tracker.gateway.preflight_result import ClockReading, PreflightResult, Reach
 
 IN = PreflightResult(
     Reach.IN,
@@ -104,13 +104,13 @@ def test_the_account(
 def test_clocks(ahead: float, trip: float, level: Level, words: str) -> None:
     """The gateway tells whole seconds, and a slow answer says little."""
     middle = NOW + timedelta(seconds=trip / 2 + ahead - 0.5)
-    clocked = Clocked(NOW, middle, NOW + timedelta(seconds=trip))
+    clocked = ClockReading(NOW, middle, NOW + timedelta(seconds=trip))
     check(check_gateway.check_clock(clocked, timedelta(seconds=120)), level, words)
 
 
 def test_clock_skew_against_early_fill() -> None:
     """Clocks are judged by how early a fill may be."""
-    clocked = Clocked(NOW, NOW + timedelta(seconds=15), NOW)
+    clocked = ClockReading(NOW, NOW + timedelta(seconds=15), NOW)
     check(check_gateway.check_clock(clocked, timedelta(seconds=10)), Level.FAULT, "miss their alerts")
     check(check_gateway.check_clock(clocked, timedelta(0)), Level.WARNING, "15 s ahead")
     check(check_gateway.check_clock(None, timedelta(0)), Level.NOTE, "did not answer with its time")

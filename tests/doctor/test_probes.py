@@ -158,7 +158,7 @@ def test_reading_journal_leaves_no_trace(tmp_path: Path) -> None:
     assert read_stores.read_journal(path, in_use=False).bound_to is None
     assert not path.exists()
     journal = Journal(path)
-    journal.set_meta("mode", "live")
+    journal.bind_login_kind("live")
     assert read_stores.read_journal(path, in_use=True).bound_to == "live"
     beside = sorted(tmp_path.iterdir())
     assert read_stores.read_journal(path, in_use=False).bound_to == "live", "what stands in -wal counts too"

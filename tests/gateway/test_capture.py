@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 from pytest_mock import MockerFixture
 
-from tests.support.gateway_rig import Ear, MemorySink, Tapped, tapped
+from tests.support.gateway_rig import CapturedConnection, FakeListener, MemorySink, captured
 from tests.support.paper_clients import ACCOUNT, BOUND_SECONDS, NVDA, make_gateway, until
 from tracker.core.journal_entries import LinkDown
 from tracker.core.model import Source
@@ -23,11 +23,11 @@ from tracker.paper.framing import Fields
 from tracker.paper.server import PaperGateway
 
 
-def run(scenario: Callable[[PaperGateway, Tapped], Awaitable[None]]) -> MemorySink:
+def run(scenario: Callable[[PaperGateway, CapturedConnection], Awaitable[None]]) -> MemorySink:
     """Play a scenario on a tapped connection; return what was journalled."""
 
     async def play() -> MemorySink:
-        async with make_gateway() as gateway, tapped(gateway) as link:
+        async with make_gateway() as gateway, captured(gateway) as link:
             await scenario(gateway, link)
             return link.sink
 
@@ -42,17 +42,17 @@ def execution_fields(
     return f"{head}|{tail}".split("|")
 
 
-def test_the_link_is_announced_before_its_first_frame() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_link_up_precedes_first_frame() -> None:
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         gateway.push_raw(*execution_fields("a.b.01.01"))
-        await link.heard("11")
+        await link.received("11")
 
     sink = run(scenario)
     assert sink.commits[0][2][0] == (Source.LINK, ("up", ACCOUNT, "176"))
     assert sink.executions() == ["a.b.01.01"]
 
 
-def test_what_came_before_the_login_was_over_stands_behind_its_announcement(mocker: MockerFixture) -> None:
+def test_early_notice_follows_link_up(mocker: MockerFixture) -> None:
     """A gateway that has lost IBKR may say so first, and it is true of this link."""
 
     def lost_first(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
@@ -61,18 +61,20 @@ def test_what_came_before_the_login_was_over_stands_behind_its_announcement(mock
 
     mocker.patch.dict(responses._TABLE, {"71": lost_first})
 
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         await link.settle()
 
     frames = [fields for _, _, frames in run(scenario).commits for _, fields in frames]
     assert [(fields[0], fields[-3]) for fields in frames[:2]] == [("up", "up"), ("4", "2110")]
 
 
-def test_a_link_that_is_never_announced_leaves_what_it_was_told() -> None:
+def test_failed_login_keeps_early_notices() -> None:
+    """What came before a login that never finished is journalled, without a link that is up."""
+
     async def play() -> MemorySink:
         async with make_gateway() as gateway:
             gateway.faults.refuse_client_id = True
-            link = Tapped(MemorySink(), Ear())
+            link = CapturedConnection(MemorySink(), FakeListener())
             connecting = asyncio.create_task(link.connect(gateway.port))
             await until(link.capture.gone.done, "the socket's end")
             connecting.cancel()
@@ -84,8 +86,10 @@ def test_a_link_that_is_never_announced_leaves_what_it_was_told() -> None:
     assert not sink.of("up", Source.LINK)
 
 
-def test_partial_fills_in_one_packet_are_one_commit() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_partial_fills_are_one_commit() -> None:
+    """Partial fills in one packet are one commit."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         order = gateway.order(NVDA, "BUY", 10, limit="2.52")
         await link.settle()
         commits = len(link.sink.commits)
@@ -99,8 +103,10 @@ def test_partial_fills_in_one_packet_are_one_commit() -> None:
     assert len(run(scenario).executions()) == 2
 
 
-def test_three_hundred_frames_in_one_packet_are_one_commit() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_large_packet_is_one_commit() -> None:
+    """Three hundred frames in one packet are one commit."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         commits = len(link.sink.commits)
         with gateway.one_packet():
             for number in range(300):
@@ -113,10 +119,11 @@ def test_three_hundred_frames_in_one_packet_are_one_commit() -> None:
 
 
 @pytest.mark.parametrize("time", ["20251118 10:43:10 Mars/Olympus", "", "20251118", "20251118 10:43:10 PST"])
-def test_no_time_text_costs_a_fill_or_its_event(time: str) -> None:
+def test_odd_time_costs_no_fill(time: str) -> None:
+    """No text of a time costs a fill, or the event that ib_insync makes of it."""
     seen: list[str] = []
 
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         order = gateway.order(NVDA, "BUY", 10, limit="2.52")
         link.ib.execDetailsEvent.connect(lambda trade, fill: seen.append(fill.execution.execId))
         gateway.fill(order, 4, time=time, exec_id="a.b.01.01")
@@ -129,10 +136,11 @@ def test_no_time_text_costs_a_fill_or_its_event(time: str) -> None:
     assert seen == ["a.b.01.01"]
 
 
-def test_appended_fields_cost_neither_fill_nor_event() -> None:
+def test_appended_fields_cost_no_fill() -> None:
+    """Fields that later servers append cost neither the fill nor its event."""
     seen: list[str] = []
 
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         order = gateway.order(NVDA, "BUY", 10, limit="2.52")
         await link.settle()
         fields = execution_fields("a.b.01.01")
@@ -145,8 +153,10 @@ def test_appended_fields_cost_neither_fill_nor_event() -> None:
     assert seen == ["a.b.01.01"]
 
 
-def test_short_and_strange_frames_are_journalled_and_harm_nothing() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_malformed_frames_are_journalled() -> None:
+    """Short and strange frames are journalled and harm nothing."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         gateway.push_raw(*execution_fields("a.b.01.01")[:20])
         gateway.push_raw("11")
         gateway.push_raw("5", "7")
@@ -163,8 +173,10 @@ def test_short_and_strange_frames_are_journalled_and_harm_nothing() -> None:
     assert sink.of("999") == []
 
 
-def test_fill_before_its_open_order_is_journalled() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_fill_before_order_is_journalled() -> None:
+    """A fill that comes before its openOrder is journalled."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         gateway.faults.reorder = True
         order = gateway.order(NVDA, "BUY", 4, limit="2.52")
         gateway.fill(order)
@@ -178,26 +190,28 @@ def test_fill_before_its_open_order_is_journalled() -> None:
 
 
 def test_five_copies_are_one_frame() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         gateway.faults.duplicate = 5
         order = gateway.order(NVDA, "BUY", 4, limit="2.52")
         execution = gateway.fill(order)
-        await link.heard("11", 5)
+        await link.received("11", 5)
         gateway.repeat(execution)
-        await link.heard("11", 10)
+        await link.received("11", 10)
 
     assert len(run(scenario).of("11")) == 1
 
 
-def test_a_sweep_brings_the_unknown_fill_and_repeats_no_known_one() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_sweep_brings_only_unknown_fills() -> None:
+    """A sweep adds the fill that was missed, and no duplicate of a known one."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         gateway.execute(NVDA, "BUY", 1, "2.50", exec_id="a.b.01.01")
         gateway.execute(NVDA, "BUY", 2, "2.50", exec_id="a.b.02.01", push=False)
         await link.settle()
         for request in (11, 12, 13):
             link.ib.client.send(7, 3, request, 0, ACCOUNT, "", "", "", "", "")
-        await link.heard("55", 3)
-        assert sum(fields[0] == "11" for fields in link.ear.frames) == 7
+        await link.received("55", 3)
+        assert sum(fields[0] == "11" for fields in link.listener.frames) == 7
 
     sink = run(scenario)
     assert [(fields[14], fields[1]) for fields in sink.of("11")] == [("a.b.01.01", "-1"), ("a.b.02.01", "11")]
@@ -205,8 +219,10 @@ def test_a_sweep_brings_the_unknown_fill_and_repeats_no_known_one() -> None:
     assert len({fields[2] for fields in sink.of("59")}) == len(sink.of("59")) == 2
 
 
-def test_an_execution_that_stays_unread_is_journalled_once_and_its_better_form_again() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_unreadable_execution_is_journalled_once() -> None:
+    """An execution that cannot be read is journalled once, and its readable form again."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         link.sink.known = KnowsNothing()
         broken = execution_fields("a.b.01.01")
         broken[19] = "many"
@@ -226,23 +242,27 @@ class KnowsNothing(set[tuple[str, str]]):
         return False
 
 
-def test_identical_repeats_of_an_order_are_journalled_once_unless_asked_for() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_duplicate_order_is_journalled_once() -> None:
+    """Identical copies of an order are journalled once, unless all orders were asked for anew."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         gateway.order(NVDA, "BUY", 10, limit="2.52")
         for _ in range(2):
             link.ib.client.reqAllOpenOrders()
-        await link.heard("53", 2)
+        await link.received("53", 2)
         assert (len(link.sink.of("5")), len(link.sink.of("3"))) == (1, 1)
         link.capture.forget_orders()
         link.ib.client.reqAllOpenOrders()
-        await link.heard("53", 3)
+        await link.received("53", 3)
         assert (len(link.sink.of("5")), len(link.sink.of("3"))) == (2, 2)
 
     assert len(run(scenario).of("53")) == 3
 
 
-def test_a_status_that_returns_to_an_earlier_one_is_journalled() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_status_that_returns_is_journalled() -> None:
+    """A status that returns to an earlier one is journalled."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         for status in ("Submitted", "PreSubmitted", "Submitted", "Submitted"):
             gateway.push_raw("3", "7", status, "0", "10", "0", "188", "0", "0", "5", "", "0")
         await link.settle()
@@ -250,8 +270,10 @@ def test_a_status_that_returns_to_an_earlier_one_is_journalled() -> None:
     assert [fields[2] for fields in run(scenario).of("3")] == ["Submitted", "PreSubmitted", "Submitted"]
 
 
-def test_data_farm_notices_are_not_journalled_and_others_are() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_data_farm_notices_are_skipped() -> None:
+    """Notices about data farms are not journalled, all others are."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         for code in (2103, 2104, 2105, 2106, 2107, 2108, 2119, 2157, 2158, 2109, 1100, 2110):
             gateway.push_raw("4", "2", "-1", code, "text", "")
         await link.settle()
@@ -259,8 +281,10 @@ def test_data_farm_notices_are_not_journalled_and_others_are() -> None:
     assert [fields[3] for fields in run(scenario).of("4")] == ["2109", "1100", "2110"]
 
 
-def test_a_packet_that_ends_in_garbage_is_committed_up_to_there_and_ends_the_link() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_garbage_ends_the_link() -> None:
+    """A packet that ends in garbage is committed up to there, and ends the link."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         with gateway.one_packet():
             gateway.push_raw(*execution_fields("a.b.01.01"))
             gateway.push_bytes(b"HTTP/1.1 400 Bad Request\r\n")
@@ -271,8 +295,10 @@ def test_a_packet_that_ends_in_garbage_is_committed_up_to_there_and_ends_the_lin
     assert run(scenario).executions() == ["a.b.01.01"]
 
 
-def test_a_frame_cut_over_packets_is_taken_whole() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_split_frame_is_captured_whole() -> None:
+    """A frame that is cut over several packets is captured whole."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         body = "\0".join([*execution_fields("a.b.01.01"), ""]).encode()
         data = len(body).to_bytes(4, "big") + body
         for start in range(0, len(data), 7):
@@ -283,8 +309,10 @@ def test_a_frame_cut_over_packets_is_taken_whole() -> None:
     assert run(scenario).executions() == ["a.b.01.01"]
 
 
-def test_the_peers_close_is_told_with_everything_before_it_committed() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_close_by_peer_keeps_frames() -> None:
+    """The peer's close is shown, with everything before it committed."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         gateway.push_raw(*execution_fields("a.b.01.01"))
         gateway.drop_connections()
         assert (await link.capture.closed).startswith("the gateway closed the connection")
@@ -292,13 +320,13 @@ def test_the_peers_close_is_told_with_everything_before_it_committed() -> None:
     assert run(scenario).executions() == ["a.b.01.01"]
 
 
-def test_a_refused_login_journals_nothing() -> None:
+def test_refused_login_journals_nothing() -> None:
     async def play() -> MemorySink:
         async with make_gateway() as gateway:
-            link = Tapped(MemorySink(), Ear("this journal is for live accounts"))
+            link = CapturedConnection(MemorySink(), FakeListener("this journal is for live accounts"))
             await link.connect(gateway.port)
             assert await link.capture.closed == "this journal is for live accounts"
-            assert link.ear.accounts == (ACCOUNT,)
+            assert link.listener.accounts == (ACCOUNT,)
             assert not link.fatal.done()
             await until(link.capture.gone.done, "the socket's end")
             return link.sink
@@ -306,8 +334,10 @@ def test_a_refused_login_journals_nothing() -> None:
     assert asyncio.run(play()).commits == []
 
 
-def test_a_failed_append_is_fatal_and_nothing_is_journalled_after_it() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_failed_append_is_fatal() -> None:
+    """A failed append is fatal, and nothing is journalled after it."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         link.sink.broken = "database or disk is full"
         gateway.push_raw(*execution_fields("a.b.01.01"))
         error = await link.fatal
@@ -316,21 +346,23 @@ def test_a_failed_append_is_fatal_and_nothing_is_journalled_after_it() -> None:
         gateway.push_raw(*execution_fields("a.b.02.01"))
         await until(link.capture.gone.done, "the socket's end")
         with pytest.raises(CaptureFailed, match="disk is full"):
-            link.capture._recorder.note(LinkDown("late"))
+            link.capture._sink.append_entry(LinkDown("late"))
 
     sink = run(scenario)
     assert sink.executions() == []
     assert sink.of("down", Source.LINK) == []
 
 
-def test_a_journal_that_cannot_answer_is_fatal_and_what_came_before_is_committed() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
-        def knows(account: str, exec_id: str) -> bool:
+def test_unreadable_journal_is_fatal() -> None:
+    """A journal that cannot be asked ends capture, with what came before committed."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
+        def contains(account: str, exec_id: str) -> bool:
             if exec_id == "a.b.02.01":
                 raise OSError("disk I/O error")
             return False
 
-        link.capture._repeats._knows = knows
+        link.capture._dedup._contains = contains
         with gateway.one_packet():
             for number in ("01", "02", "03"):
                 gateway.push_raw(*execution_fields(f"a.b.{number}.01"))
@@ -340,13 +372,11 @@ def test_a_journal_that_cannot_answer_is_fatal_and_what_came_before_is_committed
 
 
 @pytest.mark.parametrize("part", ["framing", "looking up"])
-def test_a_mistake_of_ours_in_reading_a_packet_is_fatal_and_not_the_peers(
-    mocker: MockerFixture, part: str
-) -> None:
+def test_programming_error_is_fatal(mocker: MockerFixture, part: str) -> None:
     """It was told as a peer that does not speak the protocol, and the link was made again for ever."""
 
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
-        owner, name = (Framing, "feed") if part == "framing" else (MemorySink, "expect")
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
+        owner, name = (Framing, "feed") if part == "framing" else (MemorySink, "prefetch")
         mocker.patch.object(owner, name, side_effect=KeyError("ours"))
         gateway.push_raw(*execution_fields("a.b.01.01"))
         assert "KeyError: 'ours'" in str(await link.fatal)
@@ -354,8 +384,10 @@ def test_a_mistake_of_ours_in_reading_a_packet_is_fatal_and_not_the_peers(
     assert run(scenario).executions() == []
 
 
-def test_an_event_without_a_tapped_message_is_fatal() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_event_without_message_is_fatal() -> None:
+    """An event of ib_insync without a captured message is fatal."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         gateway.order(NVDA, "BUY", 10, limit="2.52")
         await link.settle()
         trade = link.ib.trades()[0]
@@ -365,23 +397,26 @@ def test_an_event_without_a_tapped_message_is_fatal() -> None:
     run(scenario)
 
 
-def test_an_execution_event_of_another_execution_is_fatal() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_event_of_other_execution_is_fatal() -> None:
+    """An event about another execution than the captured one is fatal."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         order = gateway.order(NVDA, "BUY", 10, limit="2.52")
         gateway.fill(order, 4)
         await link.settle()
         trade = link.ib.trades()[0]
         assert trade.fills
         link.ib.execDetailsEvent.emit(trade, trade.fills[0])
-        assert "which was never tapped" in str(await link.fatal)
+        assert "which was never captured" in str(await link.fatal)
 
     run(scenario)
 
 
-def test_both_events_of_ib_insync_are_heard_for_an_order_that_it_was_told_of() -> None:
+def test_known_order_emits_both_events() -> None:
+    """ib_insync emits both events for an order that was passed on to it."""
     heard: list[str] = []
 
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         link.ib.orderStatusEvent.connect(lambda trade: heard.append(trade.orderStatus.status))
         link.ib.execDetailsEvent.connect(lambda trade, fill: heard.append(fill.execution.execId))
         order = gateway.order(NVDA, "BUY", 4, limit="2.52")
@@ -394,10 +429,11 @@ def test_both_events_of_ib_insync_are_heard_for_an_order_that_it_was_told_of() -
     assert heard == ["Submitted", "a.b.01.01", "Filled"]
 
 
-def test_ib_insync_hears_of_a_fill_when_it_is_durable() -> None:
+def test_ib_insync_gets_durable_fills_only() -> None:
+    """A fill is passed on to ib_insync once it is durable."""
     durable: list[bool] = []
 
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         def heard(trade: Trade, fill: Fill) -> None:
             durable.append(fill.execution.execId in link.sink.executions())
 
@@ -411,8 +447,10 @@ def test_ib_insync_hears_of_a_fill_when_it_is_durable() -> None:
     assert durable == [True, True]
 
 
-def test_a_message_about_an_order_passes_the_cross_check() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_order_message_passes_cross_check() -> None:
+    """A message about an order, by which ib_insync cancels it locally, passes the cross-check."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         order = gateway.order(NVDA, "BUY", 10, limit="2.52", client_id=0)
         await link.settle()
         gateway.push_raw("4", "2", order.order_id, "10349", "Order TIF was set to DAY", "")
@@ -423,7 +461,7 @@ def test_a_message_about_an_order_passes_the_cross_check() -> None:
 
 
 LIMIT_ORDER = ib_insync.LimitOrder("BUY", 1, 1.0, orderId=7)
-FORBIDDEN: list[Callable[[Tapped], object]] = [
+FORBIDDEN: list[Callable[[CapturedConnection], object]] = [
     lambda link: link.ib.placeOrder(ib_insync.Stock("AAPL", "SMART", "USD"), LIMIT_ORDER),
     lambda link: link.ib.cancelOrder(LIMIT_ORDER),
     lambda link: link.ib.reqGlobalCancel(),
@@ -440,8 +478,10 @@ FORBIDDEN: list[Callable[[Tapped], object]] = [
 
 
 @pytest.mark.parametrize("attempt", range(len(FORBIDDEN)))
-def test_no_forbidden_message_leaves_and_the_attempt_is_fatal(attempt: int) -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+def test_forbidden_message_is_fatal(attempt: int) -> None:
+    """No message beside the allow-list leaves, and the attempt is fatal."""
+
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         received = len(gateway.received)
         with pytest.raises(RefusedMessage):
             FORBIDDEN[attempt](link)
@@ -452,14 +492,16 @@ def test_no_forbidden_message_leaves_and_the_attempt_is_fatal(attempt: int) -> N
     run(scenario)
 
 
-def test_binding_is_let_through_only_where_it_was_asked_for() -> None:
+def test_binding_needs_its_setting() -> None:
+    """Requests that bind manual orders leave only where the setting allows it."""
+
     async def play() -> list[str]:
         async with make_gateway() as gateway:
-            link = Tapped(MemorySink(), Ear(), may_bind=True)
+            link = CapturedConnection(MemorySink(), FakeListener(), may_bind=True)
             await link.connect(gateway.port)
             link.ib.client.reqAutoOpenOrders(True)
             link.ib.client.reqOpenOrders()
-            await link.heard("53")
+            await link.received("53")
             link.capture.close("over")
             await until(link.capture.gone.done, "the socket's end")
             return [fields[0] for _, fields in gateway.received]
@@ -468,7 +510,7 @@ def test_binding_is_let_through_only_where_it_was_asked_for() -> None:
 
 
 def test_connectivity_restored_sends_nothing_by_itself() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         gateway.notice(1102)
         await link.settle()
         assert [fields[0] for _, fields in gateway.received] == ["71", "49"]
@@ -478,7 +520,7 @@ def test_connectivity_restored_sends_nothing_by_itself() -> None:
 
 
 def test_what_ib_insync_keeps_is_bounded() -> None:
-    async def scenario(gateway: PaperGateway, link: Tapped) -> None:
+    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         order = gateway.order(NVDA, "BUY", 10, limit="2.52")
         await link.settle()
         trade = link.ib.trades()[0]

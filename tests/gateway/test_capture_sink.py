@@ -27,16 +27,17 @@ def reason_of(sink: MemorySink, on_commit: Hear) -> str:
         fatal: Fatal = asyncio.get_running_loop().create_future()
         recorder = CaptureSink(sink, 1, real_now, on_commit, fatal)
         with pytest.raises(CaptureFailed) as first:
-            recorder.note(FirstSweepOver())
+            recorder.append_entry(FirstSweepOver())
         with pytest.raises(CaptureFailed, match="capture stopped"):
-            recorder.note(SweepQuiet(900))
+            recorder.append_entry(SweepQuiet(900))
         assert fatal.result() is first.value
         return str(first.value)
 
     return asyncio.run(commit())
 
 
-def test_a_hearer_that_fails_costs_no_frame_and_is_not_taken_for_the_journal() -> None:
+def test_failed_callback_is_not_the_journal() -> None:
+    """A callback that fails costs no frame, and is not taken for a failure of the journal."""
     sink = MemorySink()
     reason = reason_of(sink, broken)
     assert sink.fields(Source.LINK) == [("first_sweep",)]
@@ -45,7 +46,8 @@ def test_a_hearer_that_fails_costs_no_frame_and_is_not_taken_for_the_journal() -
     assert "1 frame is in the journal" in reason
 
 
-def test_a_journal_that_takes_nothing_is_named() -> None:
+def test_failed_journal_is_named() -> None:
+    """A journal that cannot be written is named as the cause."""
     sink = MemorySink()
     sink.broken = "disk I/O error"
     woken: list[str] = []

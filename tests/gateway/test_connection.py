@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.support.gateway_rig import kept, requests, with_gateway
+from tests.support.gateway_rig import requests, running_link, with_gateway
 from tests.support.paper_clients import ACCOUNT, BOUND_SECONDS, NVDA, until
 from tracker.core.model import Source
 from tracker.gateway.capture_sink import CaptureFailed
@@ -14,9 +14,11 @@ from tracker.gateway.link import LinkPhase
 from tracker.paper.server import PaperGateway
 
 
-def test_start_asks_positions_then_the_day_then_orders_and_binds_nothing() -> None:
+def test_start_up_order_of_requests() -> None:
+    """The start asks positions, then the day's executions, then orders, and binds nothing."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway) as link:
+        async with running_link(gateway) as link:
             await until(lambda: link.sink.of("53"), "the open orders")
             assert requests(gateway) == ["71", "61", "7", "16"]
             assert link.sent() == ["positions", "executions", "open_orders"]
@@ -24,13 +26,13 @@ def test_start_asks_positions_then_the_day_then_orders_and_binds_nothing() -> No
             notes = link.sink.fields(Source.LINK)
             proof = ("proof", "900000000", "complete")
             assert notes == [("up", ACCOUNT, "176"), proof, ("first_sweep",)]
-            state = link.session.state
+            state = link.link.state
             assert (state.state, state.subscribed, state.accounts) == (LinkPhase.UP, True, (ACCOUNT,))
-            assert (state.server_version, state.session, state.attempts) == (176, 5, 1)
+            assert (state.server_version, state.connection_no, state.attempts) == (176, 5, 1)
             assert state.last_sweep_at is not None
             assert state.last_frame_at is not None
         assert link.links("down") == [("down", "the tracker is stopping")]
-        assert link.session.state.state is LinkPhase.STOPPED
+        assert link.link.state.state is LinkPhase.STOPPED
 
     with_gateway(scenario)
 
@@ -40,9 +42,11 @@ def _sweeps(gateway: PaperGateway) -> int:
     return sum(fields[0] == "7" for _, fields in gateway.received)
 
 
-def test_a_request_is_journalled_before_it_leaves() -> None:
+def test_request_is_journalled_before_sending() -> None:
+    """A request is journalled before it leaves."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway) as link:
+        async with running_link(gateway) as link:
             await link.subscribed()
             order = [
                 fields[0]
@@ -52,7 +56,7 @@ def test_a_request_is_journalled_before_it_leaves() -> None:
             assert order == ["positions", "62"]
             link.sink.broken = "disk full"
             before = _sweeps(gateway)
-            link.session.request_sweep("test")
+            link.link.request_sweep("test")
             with pytest.raises(CaptureFailed, match="disk full"):
                 await link.task
             assert _sweeps(gateway) == before
@@ -60,9 +64,11 @@ def test_a_request_is_journalled_before_it_leaves() -> None:
     with_gateway(scenario)
 
 
-def test_each_account_is_asked_with_its_code() -> None:
+def test_each_account_is_swept() -> None:
+    """Each account is asked with its own code."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway) as link:
+        async with running_link(gateway) as link:
             await link.subscribed()
             asked = [(fields[2], fields[4]) for _, fields in gateway.received if fields[0] == "7"]
             assert [account for _, account in asked] == ["DU9000001", "DU9000002"]
@@ -72,10 +78,12 @@ def test_each_account_is_asked_with_its_code() -> None:
     with_gateway(scenario, accounts=("DU9000001", "DU9000002"))
 
 
-def test_positions_are_asked_again_while_live_executions_come_in_between() -> None:
+def test_disturbed_positions_are_asked_again() -> None:
+    """Positions are asked again while live executions come in between."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.withhold_position_end = True
-        async with kept(gateway) as link:
+        async with running_link(gateway) as link:
             await until(lambda: "61" in requests(gateway), "the positions request")
             gateway.execute(NVDA, "BUY", 1, "2.50")
             gateway.push_raw("62", "1")
@@ -88,10 +96,12 @@ def test_positions_are_asked_again_while_live_executions_come_in_between() -> No
     with_gateway(scenario)
 
 
-def test_endless_executions_do_not_keep_the_day_from_being_asked() -> None:
+def test_busy_start_still_sweeps() -> None:
+    """Endless executions do not keep the day from being asked."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.withhold_position_end = True
-        async with kept(gateway) as link:
+        async with running_link(gateway) as link:
             for number in range(1, 5):
                 await until(lambda n=number: requests(gateway).count("61") == n, "a positions request")  # type: ignore[misc]  # mypy infers no lambda with a default
                 gateway.execute(NVDA, "BUY", 1, "2.50")
@@ -102,31 +112,35 @@ def test_endless_executions_do_not_keep_the_day_from_being_asked() -> None:
     with_gateway(scenario)
 
 
-def test_a_fill_that_only_a_sweep_carries_is_journalled() -> None:
+def test_fill_of_sweep_is_journalled() -> None:
+    """A fill that only a sweep brings is journalled."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway) as link:
+        async with running_link(gateway) as link:
             await link.subscribed()
             execution = gateway.execute(NVDA, "BUY", 1, "2.50", push=False)
-            link.session.request_sweep("test")
+            link.link.request_sweep("test")
             await until(lambda: link.sink.executions(), "the execution")
             assert link.sink.executions() == [execution.exec_id]
 
     with_gateway(scenario)
 
 
-def test_sweeps_come_on_the_timer_and_equal_wishes_are_one() -> None:
+def test_sweeps_on_timer_and_demand() -> None:
+    """Sweeps come on the timer, and equal requests are one."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway, sweep_seconds=0.05) as link:
+        async with running_link(gateway, sweep_seconds=0.05) as link:
             await until(lambda: requests(gateway).count("7") >= 4, "four sweeps")
-            assert link.session.state.last_sweep_timed_out is False
-        async with kept(gateway) as link:
+            assert link.link.state.last_sweep_timed_out is False
+        async with running_link(gateway) as link:
             await link.subscribed()
             await until(lambda: link.sink.of("53"), "the end of the start")
             count = requests(gateway).count("7")
             for _ in range(10):
-                link.session.request_sweep("test")
+                link.link.request_sweep("test")
             await until(lambda: len(link.sink.of("55")) == 2, "the sweep")
-            link.session.request_snapshot("a request behind it")
+            link.link.request_positions("a request behind it")
             await until(lambda: len(link.sink.of("62")) == 2, "the positions")
             assert requests(gateway).count("7") == count + 1
 
@@ -135,24 +149,26 @@ def test_sweeps_come_on_the_timer_and_equal_wishes_are_one() -> None:
 
 def test_snapshots_come_on_demand() -> None:
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway) as link:
+        async with running_link(gateway) as link:
             await link.subscribed()
-            link.session.request_snapshot("test")
+            link.link.request_positions("test")
             await until(lambda: len(link.sink.of("62")) == 2, "the answer")
             assert link.sent().count("positions") == 2
 
     with_gateway(scenario)
 
 
-def test_positions_wanted_during_an_answer_are_asked_after_the_gap() -> None:
+def test_positions_requested_during_answer() -> None:
+    """Positions that are requested during an answer are asked for after the least pause."""
+
     async def scenario(gateway: PaperGateway) -> None:
         loop, gap = asyncio.get_running_loop(), 0.5
-        async with kept(gateway, gap_seconds=gap) as link:
+        async with running_link(gateway, gap_seconds=gap) as link:
             await link.subscribed()
             gateway.faults.withhold_position_end = True
-            link.session.request_snapshot("one")
+            link.link.request_positions("one")
             await until(lambda: requests(gateway).count("61") == 2, "the request")
-            link.session.request_snapshot("another, meanwhile")
+            link.link.request_positions("another, meanwhile")
             gateway.push_raw("62", "1")
             ended = loop.time()
             await until(lambda: requests(gateway).count("61") == 3, "the next request")
@@ -161,82 +177,92 @@ def test_positions_wanted_during_an_answer_are_asked_after_the_gap() -> None:
     with_gateway(scenario)
 
 
-def test_positions_follow_a_sweep_when_the_last_ones_are_old() -> None:
+def test_old_positions_are_asked_again() -> None:
+    """Positions follow a sweep when the last ones are old."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway, sweep_seconds=0.02, snapshot_seconds=0.05) as link:
+        async with running_link(gateway, sweep_seconds=0.02, snapshot_seconds=0.05) as link:
             await until(lambda: len(link.sink.of("62")) >= 3, "three snapshots")
 
     with_gateway(scenario)
 
 
-def test_no_end_of_executions_is_shown_and_stops_nothing() -> None:
+def test_sweep_without_end_stops_nothing() -> None:
+    """A sweep without an End is shown, and stops nothing."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.withhold_exec_end = True
         execution = gateway.execute(NVDA, "BUY", 1, "2.50")
-        async with kept(gateway, request_timeout=0.4, quiet_seconds=0.1) as link:
+        async with running_link(gateway, request_timeout=0.4, quiet_seconds=0.1) as link:
             await link.subscribed()
             request = link.sink.of("executions", Source.SENT)[0][1]
             assert link.sink.executions() == [execution.exec_id]
             assert link.links("quiet")[0] == ("quiet", request)
             assert link.links("timeout")[0] == ("timeout", "executions", request)
             assert link.links("first_sweep") == [("first_sweep",)]
-            state = link.session.state
+            state = link.link.state
             assert (state.last_sweep_at, state.last_sweep_timed_out) == (None, True)
             assert "did not end" in state.reason
             gateway.faults.withhold_exec_end = False
-            link.session.request_sweep("test")
-            await until(lambda: link.session.state.last_sweep_at, "a sweep that ended")
-            assert link.session.state.last_sweep_timed_out is False
+            link.link.request_sweep("test")
+            await until(lambda: link.link.state.last_sweep_at, "a sweep that ended")
+            assert link.link.state.last_sweep_timed_out is False
 
     with_gateway(scenario)
 
 
-def test_an_empty_answer_is_not_called_quiet() -> None:
+def test_empty_answer_is_not_quiet() -> None:
+    """An empty answer is not called quiet."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.withhold_exec_end = True
-        async with kept(gateway, request_timeout=0.3, quiet_seconds=0.05) as link:
+        async with running_link(gateway, request_timeout=0.3, quiet_seconds=0.05) as link:
             await link.subscribed()
             assert link.links("quiet") == []
 
     with_gateway(scenario)
 
 
-def test_no_end_of_positions_or_orders_stops_nothing() -> None:
+def test_missing_ends_stop_nothing() -> None:
+    """Positions and orders without an End stop nothing."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.withhold_position_end = True
         gateway.faults.withhold_open_order_end = True
-        async with kept(gateway, request_timeout=0.1) as link:
+        async with running_link(gateway, request_timeout=0.1) as link:
             await until(lambda: len(link.links("timeout")) == 2, "both timeouts")
             assert link.links("timeout") == [("timeout", "positions", "-1"), ("timeout", "open_orders", "-1")]
-            assert link.session.state.subscribed
+            assert link.link.state.subscribed
 
     with_gateway(scenario)
 
 
-def test_positions_without_an_end_are_asked_again_at_once() -> None:
+def test_positions_without_end_asked_again() -> None:
+    """Positions without an End are asked for again at once."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.withhold_position_end = True
-        async with kept(gateway, request_timeout=0.1) as link:
+        async with running_link(gateway, request_timeout=0.1) as link:
             for number in range(1, 4):
                 await until(lambda n=number: len(link.links("timeout")) == n, "a timeout")  # type: ignore[misc]  # mypy infers no lambda with a default
-                link.session.request_snapshot("test")
+                link.link.request_positions("test")
             await until(lambda: link.sent().count("positions") == 4, "one more request")
 
     with_gateway(scenario)
 
 
-def test_an_end_that_is_still_owed_never_ends_the_next_answer() -> None:
+def test_owed_end_delays_positions() -> None:
     """Of two requests one End came, and a third is asked only when the other's came too."""
 
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.withhold_position_end = True
-        async with kept(gateway, request_timeout=1, sweep_seconds=0.05) as link:
+        async with running_link(gateway, request_timeout=1, sweep_seconds=0.05) as link:
             await until(lambda: link.links("timeout"), "a timeout")
-            link.session.request_snapshot("after a timeout")
+            link.link.request_positions("after a timeout")
             await until(lambda: link.sent().count("positions") == 2, "the second request")
             gateway.push_raw("62", "1")
             await until(lambda: len(link.sink.of("62")) == 1, "one End")
-            link.session.request_snapshot("after one End")
+            link.link.request_positions("after one End")
             swept = len(link.sink.of("55"))
             await until(lambda: len(link.sink.of("55")) > swept + 3, "some sweeps")
             assert link.sent().count("positions") == 2
@@ -246,14 +272,16 @@ def test_an_end_that_is_still_owed_never_ends_the_next_answer() -> None:
     with_gateway(scenario)
 
 
-def test_an_end_that_never_comes_does_not_bar_positions_for_ever() -> None:
+def test_lost_end_delays_only_so_long() -> None:
+    """An End that never comes does not keep positions from being asked for ever."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.withhold_position_end = True
-        async with kept(gateway, request_timeout=0.1) as link:
+        async with running_link(gateway, request_timeout=0.1) as link:
             await until(lambda: link.links("timeout"), "a timeout")
             gateway.faults.withhold_position_end = False
             for number in range(1, 4):
-                link.session.request_snapshot("test")
+                link.link.request_positions("test")
                 await until(lambda n=number: len(link.sink.of("62")) == n, "an answer")  # type: ignore[misc]  # mypy infers no lambda with a default
 
     with_gateway(scenario)
@@ -262,7 +290,7 @@ def test_an_end_that_never_comes_does_not_bar_positions_for_ever() -> None:
 def test_a_refused_request_ends_at_once() -> None:
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.ignored_requests = {7}
-        async with kept(gateway, request_timeout=60) as link:
+        async with running_link(gateway, request_timeout=60) as link:
             await until(lambda: link.sink.of("executions", Source.SENT), "the request")
             request = link.sink.of("executions", Source.SENT)[0][1]
             gateway.push_raw("4", "2", request, "321", "Error validating request", "")
@@ -272,19 +300,23 @@ def test_a_refused_request_ends_at_once() -> None:
     with_gateway(scenario)
 
 
-def test_read_only_mode_refuses_completed_orders_at_once() -> None:
+def test_read_only_refuses_completed_orders() -> None:
+    """The Read-Only API refuses completed orders at once."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway) as link:
+        async with running_link(gateway) as link:
             await link.subscribed()
-            assert await link.session.look(BOUND_SECONDS) is not None
+            assert await link.link.broker_snapshot(BOUND_SECONDS) is not None
             assert link.links("timeout") == [("timeout", "completed_orders", "-1")]
 
     with_gateway(scenario, read_only=True)
 
 
-def test_connectivity_lost_and_restored_sweeps_again_and_asks_nothing_else() -> None:
+def test_restored_link_is_swept() -> None:
+    """After 1100 and 1102 the day is asked for again, and nothing else."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway) as link:
+        async with running_link(gateway) as link:
             await until(lambda: link.sink.of("53"), "the end of the start")
             gateway.order(NVDA, "BUY", 10, limit="2.52")
             await until(lambda: link.sink.of("3"), "the order")
@@ -307,12 +339,14 @@ def test_connectivity_lost_and_restored_sweeps_again_and_asks_nothing_else() -> 
     with_gateway(scenario)
 
 
-def test_a_sweep_that_began_before_the_restoration_proves_nothing() -> None:
+def test_interrupted_sweep_proves_nothing() -> None:
+    """A sweep that began before IBKR was back does not make the link subscribed."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway) as link:
+        async with running_link(gateway) as link:
             await link.subscribed()
             gateway.faults.withhold_exec_end = True
-            link.session.request_sweep("test")
+            link.link.request_sweep("test")
             await until(lambda: link.sent().count("executions") == 2, "the second sweep")
             gateway.notice(1100)
             gateway.notice(1101)
@@ -320,16 +354,18 @@ def test_a_sweep_that_began_before_the_restoration_proves_nothing() -> None:
             request = link.sink.of("executions", Source.SENT)[1][1]
             gateway.push_raw("55", "1", request)
             await until(lambda: link.sent().count("executions") == 3, "the third sweep")
-            assert not link.session.state.subscribed
+            assert not link.link.state.subscribed
             gateway.push_raw("55", "1", link.sink.of("executions", Source.SENT)[2][1])
             await link.subscribed()
 
     with_gateway(scenario)
 
 
-def test_manual_orders_are_bound_only_where_that_was_asked_for() -> None:
+def test_manual_orders_bound_by_setting() -> None:
+    """Manual orders are bound only where the setting asks for it."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway, bind_manual_orders=True) as link:
+        async with running_link(gateway, bind_manual_orders=True) as link:
             await link.subscribed()
             assert requests(gateway)[:3] == ["71", "15", "5"]
 

@@ -12,14 +12,15 @@ from tracker.core.model import CommissionReport
 from tracker.gateway.dedup import Deduplicator
 
 
-def test_a_fee_that_an_earlier_start_was_told_is_no_news() -> None:
+def test_journalled_fee_is_a_duplicate() -> None:
+    """A fee that an earlier start has journalled is a duplicate."""
     told = ("59", "1", "a.b.01.01", "0.65", "USD", "1.7976931348623157E308", "", "")
     applied = CommissionReport("a.b.01.01", Decimal("0.65"), "USD", None)
     for known, news in ((applied, False), (replace(applied, realized_pnl=Decimal(1)), True), (None, True)):
         repeats = Deduplicator(lambda account, exec_id: False, partial(eq, known))
-        assert repeats.is_news(told) is news
-        assert not repeats.is_news(told)
+        assert repeats.is_new(told) is news
+        assert not repeats.is_new(told)
     # What cannot be read is kept, whatever the journal has.
-    assert Deduplicator(lambda account, exec_id: False, lambda fee: True).is_news(
+    assert Deduplicator(lambda account, exec_id: False, lambda fee: True).is_new(
         ("59", "1", "a.b.01.01", "x")
     )

@@ -40,7 +40,8 @@ def executed(**changes: str) -> Execution:
     return found
 
 
-def test_a_row_is_an_execution_with_its_fee() -> None:
+def test_row_is_execution_and_fee() -> None:
+    """A row is an execution with its fee."""
     execution, fee = facts(trade())
     assert isinstance(execution, Execution)
     contract = execution.contract
@@ -56,7 +57,7 @@ def test_a_row_is_an_execution_with_its_fee() -> None:
     assert fee == CommissionReport("0000e0d5.6596b0d8.01.01", Decimal("2.6"), "USD", None)
 
 
-def test_text_that_looks_like_a_number_stays_text() -> None:
+def test_numeric_text_stays_text() -> None:
     """Float parsing would make infinity of the symbol INF, and 100000.0 of a reference."""
     read = executed(assetCategory="STK", symbol="INF", underlyingSymbol="", orderReference="1e5", strike="")
     assert (read.contract.symbol, read.order_ref) == ("INF", "1e5")
@@ -65,16 +66,19 @@ def test_text_that_looks_like_a_number_stays_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["20251118;104310", "2025-11-18;10:43:10", "20251118, 104310"])
-def test_the_date_forms_that_a_query_offers(text: str) -> None:
+def test_date_forms_of_a_query(text: str) -> None:
+    """The forms of date and time that a query offers are read."""
     assert executed(dateTime=text).time == datetime(2025, 11, 18, 15, 43, 10, tzinfo=UTC)
 
 
-def test_a_time_that_cannot_be_read_stops_no_fill() -> None:
+def test_unreadable_row_time_costs_nothing() -> None:
+    """A time that cannot be read stops no fill."""
     read = executed(dateTime="yesterday")
     assert (read.time_known, read.time) == (False, datetime(2025, 11, 25, tzinfo=UTC))
 
 
-def test_an_expiry_is_a_closing_execution_named_by_its_trade() -> None:
+def test_expiry_row_is_named_by_trade() -> None:
+    """An expiry is a closing execution, named by its tradeID."""
     read = executed(
         transactionType="BookTrade", ibExecID="", tradeID="7009", tradePrice="0", quantity="-4", notes="Ep"
     )
@@ -86,7 +90,8 @@ def test_an_expiry_is_a_closing_execution_named_by_its_trade() -> None:
     )
 
 
-def test_a_cancelled_trade_takes_back_what_it_cancels_and_swells_no_order() -> None:
+def test_cancelled_trade_is_taken_back() -> None:
+    """A cancelled trade takes back what it cancels, and adds to no order."""
     read = executed(buySell="BUY (Ca.)", quantity="-4", ibExecID="", notes="Ca")
     assert (read.side, read.quantity, read.order_key) == (Side.SELL, Decimal(4), None)
 
@@ -101,7 +106,8 @@ def test_a_cancelled_trade_takes_back_what_it_cancels_and_swells_no_order() -> N
         ({"strike": "NaN"}, "strike"),
     ],
 )
-def test_a_row_that_lacks_something_is_kept_and_said(changes: dict[str, str], word: str) -> None:
+def test_incomplete_row_is_undecodable(changes: dict[str, str], word: str) -> None:
+    """A row that lacks something is kept, with the column that it lacks."""
     found = facts(trade(**changes))[0]
     assert isinstance(found, Undecodable)
     assert word in found.reason
@@ -152,7 +158,8 @@ def test_only_executions_of_the_statement_count(tmp_path: Path) -> None:
     assert [row["ibExecID"] for row in theirs.rows] == ["a.b.c.01"]
 
 
-def test_a_day_that_was_not_over_is_not_covered(tmp_path: Path) -> None:
+def test_unfinished_day_is_not_covered(tmp_path: Path) -> None:
+    """A day that was not over when the report was made is not covered."""
     last = DAY + timedelta(days=2)
     report = write_report(tmp_path / "flex.xml", statement(first=DAY, last=last, made=last))
     assert read_report(report)[0].days == (DAY, DAY + timedelta(days=1))
@@ -171,7 +178,8 @@ def test_a_day_that_was_not_over_is_not_covered(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_usable_report_is_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_unusable_report_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    """A file that is no usable report is refused, with what to change in the query."""
     path = tmp_path / "flex.xml"
     path.write_text(text)
     with pytest.raises(FlexUnreadable, match=words):
@@ -215,7 +223,7 @@ def shown(rig: Rig, ticker: str) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("running", [True, False])
-def test_a_report_shuts_and_opens_the_right_alerts_and_closes_the_gap(tmp_path: Path, running: bool) -> None:
+def test_report_updates_alerts_and_gap(tmp_path: Path, running: bool) -> None:
     """NVDA was sold, AMD was bought while nobody watched; a second import changes nothing."""
 
     async def story(rig: Rig) -> None:
@@ -259,7 +267,9 @@ def _earlier() -> str:
     return (now() - timedelta(minutes=10)).replace(tzinfo=None).isoformat()
 
 
-def test_a_report_of_another_kind_of_login_is_refused(tmp_path: Path) -> None:
+def test_report_of_other_login_is_refused(tmp_path: Path) -> None:
+    """A report of a paper account is refused by a journal of live ones."""
+
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
         await rig.start()

@@ -25,9 +25,8 @@ def read(framing: Framing, *slices: bytes) -> list[tuple[str, ...]]:
 
 
 @given(told=messages, cuts=st.lists(st.integers(0, 400)))
-def test_messages_come_whole_wherever_the_bytes_were_cut(
-    told: list[tuple[str, ...]], cuts: list[int]
-) -> None:
+def test_messages_survive_any_cut(told: list[tuple[str, ...]], cuts: list[int]) -> None:
+    """Messages come whole wherever the bytes were cut."""
     data = b"".join(map(frame, told))
     places = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
     slices = [data[start:end] for start, end in pairwise(places)]
@@ -47,26 +46,31 @@ def test_a_repeated_order_is_split_once() -> None:
     assert other == (*ORDER, "Filled")
 
 
-def test_many_orders_are_read_and_few_kept() -> None:
+def test_few_orders_are_kept() -> None:
+    """Many orders are read, and few kept."""
     framing = Framing(b"")
     told = [("5", str(number), "NVDA") for number in range(1000)]
     assert read(framing, *map(frame, told)) == told
     assert len(framing._orders) <= 64
 
 
-def test_bytes_that_are_no_text_are_spelled_out() -> None:
+def test_invalid_utf8_is_escaped() -> None:
+    """Bytes that are no UTF-8 are spelled out."""
     assert read(Framing(b""), b"\x00\x00\x00\x04a\0\xff\0") == [("a", "\\xff")]
 
 
-def test_what_follows_the_last_nul_is_no_field() -> None:
+def test_rest_behind_last_nul_dropped() -> None:
+    """What follows the last NUL is no field."""
     assert read(Framing(b""), b"\x00\x00\x00\x05a\0b\0c") == [("a", "b")]
 
 
-def test_a_message_without_fields_is_one() -> None:
-    assert read(Framing(b""), b"\x00\x00\x00\x00" + frame(STATUS)) == [(), STATUS]
+def test_empty_message_is_left_out() -> None:
+    """A message without a field says nothing and is left out."""
+    assert read(Framing(b""), b"\x00\x00\x00\x00" + frame(STATUS)) == [STATUS]
 
 
-def test_a_length_that_no_gateway_sends_is_told_as_soon_as_it_stands_there() -> None:
+def test_absurd_length_breaks_at_once() -> None:
+    """A length that no gateway sends is refused as soon as its four bytes are there."""
     framing = Framing(b"")
     assert read(framing, frame(STATUS) + FRAME_LIMIT.to_bytes(4, "big")) == [STATUS]
     assert framing.broken == ""

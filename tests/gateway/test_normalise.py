@@ -111,12 +111,14 @@ def test_appended_fields_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "20251118", "20251118 10:43:10 Mars/Olympus"])
-def test_unreadable_time_keeps_the_execution_at_its_receipt(text: str) -> None:
+def test_unreadable_time_becomes_receipt(text: str) -> None:
+    """An execution with an unreadable time is kept, at its receipt."""
     fact = known_execution(f15=text)
     assert (fact.time, fact.time_known, fact.time_text) == (RECEIVED, False, text)
 
 
-def test_time_without_zone_is_in_the_login_zone() -> None:
+def test_time_without_zone() -> None:
+    """A time without a zone is in the zone of the login."""
     assert known_execution(f15="20251118  10:43:10").time == datetime(2025, 11, 18, 15, 43, 10, tzinfo=UTC)
 
 
@@ -141,7 +143,8 @@ def test_unset_ids_are_zero(unset: str) -> None:
     assert fact.order_key is None
 
 
-def test_description_that_cannot_be_read_does_not_cost_the_execution() -> None:
+def test_unreadable_description_costs_nothing() -> None:
+    """A description that cannot be read does not cost the execution."""
     fact = known_execution(f6="20251399", f7="dear", f8="?", f24="many", f25="nan")
     assert (fact.contract.expiry, fact.contract.strike, fact.contract.right) == (None, None, "")
     assert (fact.cum_qty, fact.avg_price) == (None, None)
@@ -158,7 +161,8 @@ def test_description_that_cannot_be_read_does_not_cost_the_execution() -> None:
         ("", None),
     ],
 )
-def test_expiry_is_the_written_day_and_never_shifted(text: str, expected: date | None) -> None:
+def test_expiry_is_never_shifted(text: str, expected: date | None) -> None:
+    """The expiry is the written day, whatever zone stands behind it."""
     assert known_execution(f6=text).contract.expiry == expected
 
 
@@ -243,20 +247,23 @@ def test_impossible_expiry_is_none(text: str) -> None:
     assert known_execution(f6=text).contract.expiry is None
 
 
-def test_endless_leg_makes_an_order_without_legs() -> None:
+def test_endless_leg_is_dropped() -> None:
     """A number that no row of the journal can hold is not taken for a leg's."""
     fact = read(open_order(legs=("9" * 4000 + ",1,BUY,SMART,0,0,,-1",)))
     assert isinstance(fact, OpenOrder)
     assert (fact.legs, fact.total) == ((), Decimal(10))
 
 
-def test_cut_off_execution_still_names_its_id() -> None:
+def test_short_execution_names_its_id() -> None:
+    """An execution that is cut off still names its execId."""
     fact = read(EXECUTION[:20])
     assert fact == Undecodable("execution", "only 20 of 31 fields", "0000e0d5.6596b0d8.01.01")
     assert read(EXECUTION[:9]) == Undecodable("execution", "only 9 of 31 fields", "")
 
 
-def test_pending_fee_is_none_and_a_rebate_is_not() -> None:
+def test_pending_fee_is_none() -> None:
+    """A fee of -1 is pending, a rebate is not."""
+
     def report(commission: str) -> BrokerFact | None:
         return read(["59", "1", "0000e0d5.6596b0d8.01.01", commission, "USD", "-165.814684", "", ""])
 
@@ -273,7 +280,8 @@ def test_order_status_is_read() -> None:
     assert fact == OrderStatus(7, 5, 188, "Submitted", Decimal(4), Decimal(6))
 
 
-def test_open_order_is_read_with_its_status() -> None:
+def test_open_order_is_read() -> None:
+    """An open order is read with its status."""
     fields = open_order()
     assert len(fields) == 136
     fact = read(fields)
@@ -283,14 +291,16 @@ def test_open_order_is_read_with_its_status() -> None:
     assert (fact.status, fact.legs, fact.contract.con_id) == ("Submitted", (), 700100200)
 
 
-def test_combo_legs_are_read_with_the_sold_leg_negative() -> None:
+def test_combo_legs_are_signed() -> None:
+    """The legs of a combo are read, the sold one with a negative ratio."""
     fact = read(open_order(legs=("810118027,1,BUY,SMART,0,0,,-1", "810118051,2,SELL,SMART,0,0,,-1")))
     assert isinstance(fact, OpenOrder)
     assert fact.legs == ((810118027, 1), (810118051, -2))
     assert fact.status == "Submitted"
 
 
-def test_open_order_of_another_length_keeps_its_fixed_part() -> None:
+def test_open_order_of_other_length() -> None:
+    """An open order of another length keeps its fixed part."""
     fields = open_order()
     longer = read([*fields, "more", "fields"])
     assert longer == read(fields)
@@ -447,9 +457,8 @@ ALGO = st.one_of(st.just([""]), several(2).map(lambda params: ["Vwap", *params])
 
 
 @given(st.booleans(), st.data())
-def test_the_part_of_an_order_that_varies_is_cut_as_ib_insync_cuts_it(
-    completed: bool, data: st.DataObject
-) -> None:
+def test_order_tail_agrees_with_ib_insync(completed: bool, data: st.DataObject) -> None:
+    """The part of an order whose length varies is read as ib_insync reads it."""
     begins = (completed_order() if completed else open_order())[: 53 if completed else 62]
     neutral = data.draw(st.sampled_from([["", "0"], ["LMT", "0", *["0"] * (4 if completed else 8)]]))
     middle = ["0"] * (4 if completed else 6) + ["11|1,12|-2"]

@@ -11,19 +11,21 @@ from typing import Any
 
 import pytest
 
-from tests.support.gateway_rig import PATIENT, real_now, requests, with_gateway
+from tests.support.gateway_rig import SLOW_LINK, real_now, requests, with_gateway
 from tests.support.paper_clients import ACCOUNT, NVDA, raw_client, until
 from tracker.gateway.allowlist import ALLOWED
-from tracker.gateway.preflight import visit
+from tracker.gateway.preflight import run_preflight
 from tracker.gateway.preflight_result import PreflightResult, Reach
 from tracker.paper.server import PaperGateway
 
 
 async def visited(port: int, **options: Any) -> PreflightResult:
-    return await visit(replace(PATIENT, port=port, **options), now=real_now)
+    return await run_preflight(replace(SLOW_LINK, port=port, **options), now=real_now)
 
 
-def test_a_visit_asks_with_allowed_messages_only_and_leaves() -> None:
+def test_preflight_sends_allowed_messages() -> None:
+    """A preflight sends allowed messages only, and disconnects."""
+
     async def scenario(gateway: PaperGateway) -> None:
         found = await visited(gateway.port)
         assert (found.reach, found.reason) == (Reach.IN, "")
@@ -37,14 +39,18 @@ def test_a_visit_asks_with_allowed_messages_only_and_leaves() -> None:
     with_gateway(scenario, clock=real_now)
 
 
-def test_the_greeting_names_the_zone_of_the_login() -> None:
+def test_greeting_names_the_zone() -> None:
+    """The greeting names the zone of the login."""
+
     async def scenario(gateway: PaperGateway) -> None:
         assert (await visited(gateway.port)).greeting == "20251118 18:00:00 CET"
 
     with_gateway(scenario, zone="Europe/Berlin")
 
 
-def test_the_time_of_the_gateway_is_told_with_ours_around_it() -> None:
+def test_gateway_time_is_bracketed() -> None:
+    """The gateway's time is given with ours before and after it."""
+
     async def scenario(gateway: PaperGateway) -> None:
         clocked = (await visited(gateway.port)).clocked
         assert clocked is not None
@@ -55,7 +61,9 @@ def test_the_time_of_the_gateway_is_told_with_ours_around_it() -> None:
     with_gateway(scenario, clock=lambda: real_now() + timedelta(minutes=10))
 
 
-def test_fees_of_other_clients_are_counted_for_the_master_only() -> None:
+def test_fees_reach_the_master_only() -> None:
+    """Fees of other clients reach the master client only."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.fill(gateway.order(NVDA, "BUY", 2, limit="2.51"))
         gateway.fill(gateway.order(NVDA, "BUY", 1, limit="2.51", manual=True))
@@ -68,7 +76,9 @@ def test_fees_of_other_clients_are_counted_for_the_master_only() -> None:
 
 
 @pytest.mark.parametrize("read_only", [True, False])
-def test_the_read_only_api_shows_by_what_it_refuses(read_only: bool) -> None:
+def test_read_only_api_is_seen(read_only: bool) -> None:
+    """The Read-Only API shows by the request that it refuses."""
+
     async def scenario(gateway: PaperGateway) -> None:
         assert (await visited(gateway.port)).read_only is read_only
 
@@ -85,7 +95,9 @@ def test_what_is_not_answered_stays_unknown() -> None:
     with_gateway(scenario)
 
 
-def test_a_link_that_ends_in_between_is_told() -> None:
+def test_lost_link_is_reported() -> None:
+    """A link that ends in between is reported, and leaves the rest unanswered."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.ignored_requests.add(49)
         visiting = asyncio.create_task(visited(gateway.port))
@@ -99,7 +111,9 @@ def test_a_link_that_ends_in_between_is_told() -> None:
     with_gateway(scenario)
 
 
-def test_a_gateway_that_has_lost_ibkr_is_told() -> None:
+def test_lost_ibkr_is_reported() -> None:
+    """A gateway that has lost IBKR is reported."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.ignored_requests.add(49)
         visiting = asyncio.create_task(visited(gateway.port))
@@ -111,7 +125,9 @@ def test_a_gateway_that_has_lost_ibkr_is_told() -> None:
     with_gateway(scenario)
 
 
-def test_a_client_id_in_use_is_told_apart() -> None:
+def test_client_id_in_use_is_distinct() -> None:
+    """A client id that is in use has a result of its own."""
+
     async def scenario(gateway: PaperGateway) -> None:
         async with raw_client(gateway, client_id=0):
             found = await visited(gateway.port)
@@ -153,7 +169,9 @@ async def listening(talk: Talk) -> AsyncIterator[int]:
 @pytest.mark.parametrize(
     "says", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00\x00\x00\x05a\x00b\x00c"]
 )
-def test_what_is_no_gateway_is_a_stranger(says: bytes) -> None:
+def test_other_protocol_is_a_stranger(says: bytes) -> None:
+    """A peer that is no gateway is a stranger."""
+
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(says)
 
@@ -166,7 +184,9 @@ def test_what_is_no_gateway_is_a_stranger(says: bytes) -> None:
     asyncio.run(scenario())
 
 
-def test_a_port_that_says_nothing_is_silence() -> None:
+def test_mute_port_is_silence() -> None:
+    """A port that accepts and sends nothing is silence."""
+
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         return None
 
@@ -179,7 +199,9 @@ def test_a_port_that_says_nothing_is_silence() -> None:
     asyncio.run(scenario())
 
 
-def test_a_gateway_that_greets_and_goes_no_further_is_halfway() -> None:
+def test_unfinished_login_is_halfway() -> None:
+    """A gateway that greets and goes no further is halfway."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.ignored_requests.add(71)
         found = await visited(gateway.port, connect_timeout=0.5)

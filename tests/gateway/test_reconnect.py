@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.support.gateway_rig import PATIENT, Kept, kept, requests, with_gateway
+from tests.support.gateway_rig import SLOW_LINK, RunningLink, requests, running_link, with_gateway
 from tests.support.paper_clients import ACCOUNT, NOON, NVDA, Clock, make_gateway, until
 from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.error_codes import new_port, planned_reset, why_not_connected
@@ -17,9 +17,11 @@ from tracker.gateway.link import LinkPhase, LinkState
 from tracker.paper.server import PaperGateway
 
 
-def test_a_silent_peer_is_dropped_and_connected_anew() -> None:
+def test_silent_peer_is_reconnected() -> None:
+    """A silent peer is dropped, and connected anew."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway, probe_seconds=0.1, probe_timeout=0.1) as link:
+        async with running_link(gateway, probe_seconds=0.1, probe_timeout=0.1) as link:
             await until(lambda: link.sink.of("53"), "the end of the start")
             gateway.faults.silent = True
             await until(lambda: link.links("down"), "the drop")
@@ -32,9 +34,11 @@ def test_a_silent_peer_is_dropped_and_connected_anew() -> None:
     with_gateway(scenario)
 
 
-def test_a_quiet_peer_that_answers_the_probe_is_kept() -> None:
+def test_answered_probe_keeps_the_link() -> None:
+    """A quiet peer that answers the probe is kept."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway, probe_seconds=0.05, probe_timeout=5.0) as link:
+        async with running_link(gateway, probe_seconds=0.05, probe_timeout=5.0) as link:
             await until(lambda: requests(gateway).count("49") >= 2, "two probes")
             assert link.links("down") == []
             assert link.sink.of("49") == []
@@ -42,13 +46,15 @@ def test_a_quiet_peer_that_answers_the_probe_is_kept() -> None:
     with_gateway(scenario)
 
 
-def test_a_client_id_in_use_is_told_at_once() -> None:
+def test_client_id_in_use() -> None:
+    """A client id that is in use is shown at once, and tried again."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.refuse_client_id = True
         loop = asyncio.get_running_loop()
         began = loop.time()
         # At noon: in the hour of IBKR's reset the reason tells of that, too.
-        async with kept(gateway, now=Clock(), retry_first=8.0, retry_most=60.0) as link:
+        async with running_link(gateway, now=Clock(), retry_first=8.0, retry_most=60.0) as link:
             state = await link.reaches(
                 LinkPhase.WAITING, "client id 0 is in use by another session; retrying"
             )
@@ -62,39 +68,45 @@ def test_a_client_id_in_use_is_told_at_once() -> None:
     with_gateway(scenario)
 
 
-def test_a_client_id_that_becomes_free_is_taken() -> None:
+def test_client_id_becomes_free() -> None:
+    """A client id that becomes free is taken."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.refuse_client_id = True
-        async with kept(gateway) as link:
-            await until(lambda: link.session.state.attempts >= 3, "three attempts")
+        async with running_link(gateway) as link:
+            await until(lambda: link.link.state.attempts >= 3, "three attempts")
             gateway.faults.refuse_client_id = False
             await link.subscribed()
 
     with_gateway(scenario)
 
 
-def test_a_refused_port_is_told_at_once_and_tried_for_ever() -> None:
+def test_refused_port_is_retried_for_ever() -> None:
+    """A refused port is shown at once, and tried for ever."""
+
     async def play() -> None:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             port = unused.getsockname()[1]
-            async with kept(port) as link:
+            async with running_link(port) as link:
                 state = await link.reaches(LinkPhase.WAITING, f"nothing listens on 127.0.0.1:{port} (502)")
                 assert state.state is LinkPhase.WAITING
-                await until(lambda: link.session.state.attempts >= 4, "four attempts")
+                await until(lambda: link.link.state.attempts >= 4, "four attempts")
                 assert link.sink.commits == []
 
     asyncio.run(play())
 
 
-def test_a_peer_that_accepts_and_closes_is_told_at_once_at_a_bounded_rate() -> None:
+def test_closing_peer_is_retried_slowly() -> None:
+    """A peer that accepts and closes is shown at once, and tried at a bounded rate."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.drop_on_connect = True
-        async with kept(gateway, retry_first=0.2, retry_most=1.0) as link:
+        async with running_link(gateway, retry_first=0.2, retry_most=1.0) as link:
             await link.reaches(LinkPhase.WAITING, "closed the connection before the login was done")
             loop = asyncio.get_running_loop()
             began = loop.time()
-            await until(lambda: link.session.state.attempts >= 3, "three attempts")
+            await until(lambda: link.link.state.attempts >= 3, "three attempts")
             assert loop.time() - began >= 0.3
 
     with_gateway(scenario)
@@ -108,7 +120,9 @@ def test_a_peer_that_accepts_and_closes_is_told_at_once_at_a_bounded_rate() -> N
         (b"\0\0\0\x08100\0now\0", "the gateway is too old"),
     ],
 )
-def test_a_peer_of_another_protocol_is_named(greeting: bytes, words: str) -> None:
+def test_other_protocol_is_named(greeting: bytes, words: str) -> None:
+    """A peer of another protocol is named as such."""
+
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(4)
         writer.write(greeting)
@@ -117,51 +131,59 @@ def test_a_peer_of_another_protocol_is_named(greeting: bytes, words: str) -> Non
 
     async def play() -> None:
         server = await asyncio.start_server(greet, "127.0.0.1", 0)
-        async with server, kept(server.sockets[0].getsockname()[1]) as link:
+        async with server, running_link(server.sockets[0].getsockname()[1]) as link:
             await link.reaches(LinkPhase.WAITING, words)
 
     asyncio.run(play())
 
 
-def test_a_peer_that_says_nothing_is_named() -> None:
+def test_mute_peer_is_named() -> None:
+    """A peer that sends nothing is named as such."""
+
     async def play() -> None:
         with socket.create_server(("127.0.0.1", 0)) as mute:
-            async with kept(mute.getsockname()[1], connect_timeout=0.1) as link:
+            async with running_link(mute.getsockname()[1], connect_timeout=0.1) as link:
                 await link.reaches(LinkPhase.WAITING, "accepts but says nothing")
 
     asyncio.run(play())
 
 
-def test_a_short_link_counts_as_a_failed_attempt() -> None:
+def test_short_link_is_a_failed_attempt() -> None:
+    """A link that was soon lost counts as a failed attempt."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway) as link:
+        async with running_link(gateway) as link:
             await link.subscribed()
             gateway.drop_connections()
             await link.reaches(LinkPhase.WAITING, "the gateway closed the connection")
             await until(lambda: len(link.links("up")) == 2, "the new link")
-            assert link.session.state.attempts == 2
-            assert link.session.state.session == 6
+            assert link.link.state.attempts == 2
+            assert link.link.state.connection_no == 6
 
     with_gateway(scenario)
 
 
-def test_a_link_that_lasted_is_made_again_without_delay() -> None:
+def test_lasting_link_reconnects_at_once() -> None:
+    """A link that lasted is made again without delay."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway, steady_seconds=0.0, retry_first=30.0, retry_most=60.0) as link:
+        async with running_link(gateway, steady_seconds=0.0, retry_first=30.0, retry_most=60.0) as link:
             await link.subscribed()
             gateway.drop_connections()
             await until(lambda: len(link.links("up")) == 2, "the new link")
-            assert link.session.state.attempts == 1
+            assert link.link.state.attempts == 1
             assert any("after: the gateway closed the connection" in state.reason for state in link.states)
-            lost = [state for state in link.states if state.session == 5 and not state.subscribed]
+            lost = [state for state in link.states if state.connection_no == 5 and not state.subscribed]
             assert lost
 
     with_gateway(scenario)
 
 
-def test_a_broken_server_link_without_a_word_after_it_is_made_anew() -> None:
+def test_silent_upstream_is_reconnected() -> None:
+    """A link that stays at 2110 is made anew."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway, silent_upstream_seconds=0.2) as link:
+        async with running_link(gateway, silent_upstream_seconds=0.2) as link:
             await link.subscribed()
             gateway.notice(2110)
             await link.reaches(LinkPhase.UPSTREAM_DOWN, "2110")
@@ -171,9 +193,11 @@ def test_a_broken_server_link_without_a_word_after_it_is_made_anew() -> None:
     with_gateway(scenario)
 
 
-def test_a_moved_port_is_followed_and_given_up_when_nobody_is_there() -> None:
+def test_moved_port_is_followed() -> None:
+    """A port that 1300 names is followed, and given up when nobody is there."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with make_gateway() as other, kept(gateway) as link:
+        async with make_gateway() as other, running_link(gateway) as link:
             await link.subscribed()
             gateway.notice(
                 1300, f"TWS socket port has been reset. Please reconnect on the new port - {other.port}"
@@ -188,10 +212,12 @@ def test_a_moved_port_is_followed_and_given_up_when_nobody_is_there() -> None:
     with_gateway(scenario)
 
 
-def test_a_refused_login_is_told_journals_nothing_and_is_tried_slowly() -> None:
+def test_refused_login_is_retried_slowly() -> None:
+    """A refused login is shown, journals nothing, and is tried slowly."""
+
     async def scenario(gateway: PaperGateway) -> None:
         async with make_gateway() as paper:
-            link = Kept(replace(PATIENT, port=paper.port, retry_most=30.0))
+            link = RunningLink(replace(SLOW_LINK, port=paper.port, retry_most=30.0))
             link.refusal = "the journal holds live accounts, this login is a paper one"
             try:
                 state = await link.reaches(LinkPhase.REFUSED, "the journal holds live accounts")
@@ -199,31 +225,35 @@ def test_a_refused_login_is_told_journals_nothing_and_is_tried_slowly() -> None:
                 assert state.accounts == (ACCOUNT,)
                 assert link.sink.commits == []
             finally:
-                await link.session.close()
+                await link.link.close()
 
     with_gateway(scenario)
 
 
-def test_a_failed_append_ends_the_session() -> None:
+def test_failed_append_ends_the_link() -> None:
+    """A failed append ends the link for good."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway) as link:
+        async with running_link(gateway) as link:
             await link.subscribed()
             link.sink.broken = "database or disk is full"
             gateway.execute(NVDA, "BUY", 1, "2.50")
             with pytest.raises(CaptureFailed, match="disk is full"):
                 await link.task
-            assert link.session.state.state is LinkPhase.STOPPED
-            assert "disk is full" in link.session.state.reason
+            assert link.link.state.state is LinkPhase.STOPPED
+            assert "disk is full" in link.link.state.reason
             assert link.links("down") == []
 
     with_gateway(scenario)
 
 
-def test_a_callback_that_fails_ends_the_session() -> None:
+def test_failed_callback_ends_the_link() -> None:
+    """A callback that fails ends the link for good."""
+
     async def scenario(gateway: PaperGateway) -> None:
-        async with kept(gateway) as link:
+        async with running_link(gateway) as link:
             link.states = Broken()
-            link.session._board._on_state = link.states.append
+            link.link._monitor._on_state = link.states.append
             with pytest.raises(CaptureFailed, match="cannot show"):
                 await link.task
 
@@ -245,7 +275,7 @@ def test_close_is_quick_at_any_moment(moment: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as mute:
             gateway.faults.refuse_client_id = moment == "waiting"
             port = mute.getsockname()[1] if moment == "connecting" else gateway.port
-            link = Kept(replace(PATIENT, port=port, retry_first=30.0, retry_most=60.0))
+            link = RunningLink(replace(SLOW_LINK, port=port, retry_first=30.0, retry_most=60.0))
             if moment == "connecting":
                 await link.reaches(LinkPhase.CONNECTING, "connecting")
             elif moment == "waiting":
@@ -254,7 +284,7 @@ def test_close_is_quick_at_any_moment(moment: str) -> None:
                 await link.subscribed()
                 gateway.faults.silent = moment == "silent"
             began = loop.time()
-            await link.session.close()
+            await link.link.close()
             await until(link.task.done, "the end of run")
             assert loop.time() - began < 2.0
             assert link.task.exception() is None
@@ -264,7 +294,7 @@ def test_close_is_quick_at_any_moment(moment: str) -> None:
 
 def test_cancelling_run_ends_it() -> None:
     async def scenario(gateway: PaperGateway) -> None:
-        link = Kept(replace(PATIENT, port=gateway.port))
+        link = RunningLink(replace(SLOW_LINK, port=gateway.port))
         await link.subscribed()
         link.task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -291,10 +321,12 @@ def test_planned_resets_are_known(moment: datetime, named: str) -> None:
     assert bool(planned_reset(moment)) is bool(named)
 
 
-def test_trouble_within_a_planned_reset_is_called_planned() -> None:
+def test_planned_trouble_is_called_planned() -> None:
+    """Trouble within a planned reset is called planned."""
+
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.drop_on_connect = True
-        async with kept(gateway, now=lambda: datetime(2025, 11, 19, 4, 50, tzinfo=UTC)) as link:
+        async with running_link(gateway, now=lambda: datetime(2025, 11, 19, 4, 50, tzinfo=UTC)) as link:
             state = await link.reaches(LinkPhase.WAITING, "(planned: IBKR's nightly reset")
             assert state.planned
 
@@ -317,14 +349,14 @@ def test_trouble_within_a_planned_reset_is_called_planned() -> None:
         (RuntimeError("odd"), True, True, "gw:4002: RuntimeError: odd"),
     ],
 )
-def test_every_failure_to_connect_names_its_cause(
-    error: Exception, sent: bool, answered: bool, words: str
-) -> None:
+def test_failure_to_connect_names_cause(error: Exception, sent: bool, answered: bool, words: str) -> None:
+    """Every failure to connect names its cause."""
     assert why_not_connected(error, "gw", 4002, sent=sent, answered=answered).startswith(words)
 
 
 @pytest.mark.parametrize(
     ("text", "port"), [("new port - 7497", 7497), ("port 99999 or 4002", 4002), ("no port", None), ("", None)]
 )
-def test_the_new_port_is_read_from_the_text(text: str, port: int | None) -> None:
+def test_new_port_is_read(text: str, port: int | None) -> None:
+    """The new port is read from the text of 1300."""
     assert new_port(text) == port

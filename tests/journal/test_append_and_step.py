@@ -15,7 +15,8 @@ from tracker.journal.journal import Journal, JournalFailed
 KEY = ExecutionKey(ACCOUNT, exec_id(1))
 
 
-def test_frames_and_what_they_change_are_kept_in_one_commit(journal: Journal) -> None:
+def test_frames_and_rows_in_one_commit(journal: Journal) -> None:
+    """Frames and what they change are kept in one commit."""
     with journal.append_and_step(1, START, [executed(KEY)]) as (frames, advance):
         assert [frame.seq for frame in frames] == [1]
         journal.book.put(FEES, fee("a", "1"))
@@ -27,7 +28,8 @@ def test_frames_and_what_they_change_are_kept_in_one_commit(journal: Journal) ->
         assert other.book.get(FEES, "a") == fee("a", "1")
 
 
-def test_a_decision_that_fails_takes_back_no_frame(journal: Journal) -> None:
+def test_failed_decision_keeps_its_frames(journal: Journal) -> None:
+    """A decision that fails is taken back, its frames are not."""
     with pytest.raises(ZeroDivisionError):
         _decide_wrongly(journal)
     with closing(again(journal)) as other:
@@ -35,17 +37,18 @@ def test_a_decision_that_fails_takes_back_no_frame(journal: Journal) -> None:
             assert (seen.cursor, seen.waiting) == (0, True)
             assert [frame.fields for frame in seen.frames_after(0, 10)] == [executed(KEY)[1]]
             assert list(seen.book.every(FEES)) == []
-    assert journal.knows(*KEY)
+    assert journal.contains(*KEY)
     journal.append(1, START, [(Source.BROKER, ("next",))])
     assert [frame.seq for frame in journal.frames_after(0, 10)] == [1, 2]
 
 
-def test_a_decision_that_does_not_fit_leaves_nothing(journal: Journal) -> None:
+def test_full_disk_takes_back_everything(journal: Journal) -> None:
+    """Where the disk is full neither the decision nor its frames are kept."""
     full(journal)
     with pytest.raises(JournalFailed, match="free space"):
         _decide_too_much(journal)
     assert (journal.cursor, journal.waiting, journal.frames_after(0, 10)) == (0, False, [])
-    assert not journal.knows(*KEY)
+    assert not journal.contains(*KEY)
 
 
 def _decide_wrongly(journal: Journal) -> None:
@@ -62,7 +65,8 @@ def _decide_too_much(journal: Journal) -> None:
         advance(1)
 
 
-def test_frames_are_not_decided_before_those_that_wait(journal: Journal) -> None:
+def test_waiting_frames_come_first(journal: Journal) -> None:
+    """Frames are not decided before those that wait."""
     journal.append(1, START, [executed(KEY)])
     with (
         pytest.raises(AssertionError, match="in their order"),

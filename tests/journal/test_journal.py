@@ -62,13 +62,14 @@ def book(request: pytest.FixtureRequest, journal: Journal) -> Iterator[LedgerSta
         yield journal.book
 
 
-def test_a_row_is_found_by_its_key(book: LedgerState) -> None:
+def test_row_is_found_by_key(book: LedgerState) -> None:
     assert book.get(FEES, "a") is None
     book.put(FEES, fee("a", "1.5"))
     assert book.get(FEES, "a") == fee("a", "1.5")
 
 
-def test_a_row_takes_the_place_of_the_one_with_its_key(book: LedgerState) -> None:
+def test_row_replaces_its_key(book: LedgerState) -> None:
+    """A row takes the place of the one with its key."""
     book.put(FEES, fee("a", None))
     book.put(FEES, fee("b", "2"))
     book.put(FEES, fee("a", "1.5"))
@@ -84,7 +85,8 @@ def test_rows_are_found_by_their_indexes(book: LedgerState) -> None:
     assert book.find(EXECUTIONS, "contract", "nobody 1") == []
 
 
-def test_a_row_is_no_longer_found_by_what_it_was(book: LedgerState) -> None:
+def test_changed_row_leaves_its_index(book: LedgerState) -> None:
+    """A row is no longer found by an index value that it had."""
     story = Story(book=book)
     story.tell(execution(exec_id(1), 4))
     assert len(book.find(OUTBOX, "pending", "1")) == 1
@@ -94,7 +96,8 @@ def test_a_row_is_no_longer_found_by_what_it_was(book: LedgerState) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_kind_of_row_can_be_asked_for(book: LedgerState, table: Table[Row]) -> None:
+def test_every_table_can_be_read(book: LedgerState, table: Table[Row]) -> None:
+    """Every kind of row can be asked for."""
     assert list(book.every(table)) == []
     for index in table.indexes:
         assert book.find(table, index, "1") == []
@@ -103,7 +106,8 @@ def test_every_kind_of_row_can_be_asked_for(book: LedgerState, table: Table[Row]
 # The schema
 
 
-def test_the_columns_are_the_indexes_of_the_tables(journal: Journal) -> None:
+def test_columns_are_the_declared_indexes(journal: Journal) -> None:
+    """The columns of the file are the indexes that the tables declare."""
     db = sqlite3.connect(journal.path)
     for table in TABLES:
         columns = [row[1] for row in db.execute(f"PRAGMA table_info({table.name})")]
@@ -114,14 +118,16 @@ def test_the_columns_are_the_indexes_of_the_tables(journal: Journal) -> None:
     db.close()
 
 
-def test_a_file_on_disk_is_written_ahead_and_synchronously(journal: Journal) -> None:
+def test_file_is_durable(journal: Journal) -> None:
+    """The file is written ahead and synchronously."""
     other = sqlite3.connect(journal.path)
     assert other.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     other.close()
     assert journal._db.execute("PRAGMA synchronous").fetchone()[0] == 2
 
 
-def test_what_cannot_be_made_durable_is_refused() -> None:
+def test_undurable_file_is_refused() -> None:
+    """A file that cannot be made durable is refused."""
     with pytest.raises(JournalFailed, match=r"journal_mode=memory.*local file system"):
         Journal(Path(":memory:"))
 
@@ -159,13 +165,14 @@ def test_a_receipt_keeps_its_microseconds(journal: Journal, micro: int) -> None:
     assert journal.frames_after(0, 1)[0].received_at == at
 
 
-def test_the_last_session_outlives_the_frames(journal: Journal) -> None:
-    assert journal.last_session == 0
+def test_last_connection_outlives_frames(journal: Journal) -> None:
+    """The number of the last connection outlives the frames."""
+    assert journal.last_connection_no == 0
     journal.set_meta("session", "4")
-    assert journal.last_session == 4
+    assert journal.last_connection_no == 4
     journal.append(5, START, [(Source.LINK, ("up",))])
     with closing(again(journal)) as other:
-        assert other.last_session == 5
+        assert other.last_connection_no == 5
 
 
 def executed(identity: ExecutionKey) -> tuple[Source, tuple[str, ...]]:
@@ -175,43 +182,47 @@ def executed(identity: ExecutionKey) -> tuple[Source, tuple[str, ...]]:
     return Source.BROKER, tuple(fields)
 
 
-def test_an_execution_is_known_from_its_frame_on(journal: Journal) -> None:
-    assert not journal.knows(*KEY)
+def test_execution_is_contained_from_frame(journal: Journal) -> None:
+    """The journal contains an execution from its frame on."""
+    assert not journal.contains(*KEY)
     journal.append(1, START, [executed(KEY), (Source.BROKER, ("11", "short"))])
-    assert journal.knows(*KEY)
+    assert journal.contains(*KEY)
     with journal.step() as advance:
         Story(book=journal.book, up=False).tell(execution(KEY.exec_id, 4))
         advance(2)
-    assert journal.knows(*KEY)
+    assert journal.contains(*KEY)
     other = again(journal)
-    assert other.knows(*KEY)
+    assert other.contains(*KEY)
     other.close()
 
 
-def test_a_fee_is_known_as_it_was_applied_last(journal: Journal) -> None:
+def test_fee_is_contained_as_applied(journal: Journal) -> None:
+    """The journal contains a fee as it was applied last."""
     told = CommissionReport(KEY.exec_id, Decimal("0.65"), "USD", None)
-    assert not journal.knows_fee(told)
+    assert not journal.contains_fee(told)
     with journal.step():
         journal.book.put(FEES, told)
     other = again(journal)
-    assert other.knows_fee(replace(told, commission=Decimal("0.650")))
-    assert not other.knows_fee(replace(told, realized_pnl=Decimal(1)))
+    assert other.contains_fee(replace(told, commission=Decimal("0.650")))
+    assert not other.contains_fee(replace(told, realized_pnl=Decimal(1)))
     other.close()
 
 
-def test_an_execution_stays_known_while_its_frame_waits_behind_a_step(journal: Journal) -> None:
+def test_waiting_execution_stays_contained(journal: Journal) -> None:
+    """The journal contains an execution whose frame waits behind a step."""
     journal.append(1, START, [(Source.LINK, ("up", ACCOUNT, "176")), executed(KEY)])
     with journal.step() as advance:
         advance(1)
     with journal.step():
         pass
-    assert journal.knows(*KEY)
+    assert journal.contains(*KEY)
 
 
 # The pump's step
 
 
-def test_a_step_keeps_its_rows_and_the_cursor(journal: Journal) -> None:
+def test_step_keeps_rows_and_cursor(journal: Journal) -> None:
+    """A step keeps its rows and the cursor."""
     assert journal.cursor == 0
     with journal.step() as advance:
         journal.book.put(FEES, fee("a", "1"))
@@ -224,7 +235,8 @@ def test_a_step_keeps_its_rows_and_the_cursor(journal: Journal) -> None:
     other.close()
 
 
-def test_a_step_that_fails_keeps_and_remembers_nothing(journal: Journal) -> None:
+def test_failed_step_keeps_nothing(journal: Journal) -> None:
+    """A step that fails keeps nothing, in the file or in memory."""
     with journal.step() as advance:
         journal.book.put(FEES, fee("a", "1"))
         advance(1)
@@ -244,7 +256,8 @@ def _break_off(journal: Journal) -> None:
         raise ZeroDivisionError
 
 
-def test_a_step_without_a_cursor_leaves_it(journal: Journal) -> None:
+def test_step_without_cursor(journal: Journal) -> None:
+    """A step without a new cursor leaves the cursor where it is."""
     with journal.step() as advance:
         advance(3)
     with journal.step():
@@ -252,7 +265,8 @@ def test_a_step_without_a_cursor_leaves_it(journal: Journal) -> None:
     assert journal.cursor == 3
 
 
-def test_many_rows_are_let_go_and_found_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropped_rows_are_found_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many rows are dropped from memory, and found again."""
     monkeypatch.setattr("tracker.journal.rows._CACHED_ROWS", 3)
     with journal.step():
         for number in range(5):
@@ -262,12 +276,14 @@ def test_many_rows_are_let_go_and_found_again(journal: Journal, monkeypatch: pyt
     assert len(list(journal.book.every(FEES))) == 5
 
 
-def test_an_index_that_is_not_declared_is_refused(journal: Journal) -> None:
+def test_undeclared_index_is_refused(journal: Journal) -> None:
+    """An index that is not declared is refused."""
     with pytest.raises(AssertionError, match="no index colour"):
         journal.book.find(FEES, "colour", "red")
 
 
-def test_a_story_goes_on_in_the_next_process(journal: Journal) -> None:
+def test_next_process_goes_on(journal: Journal) -> None:
+    """What was decided is there for the next process."""
     with journal.step():
         Story(book=journal.book).tell(execution(exec_id(1), 4))
     other = again(journal)
@@ -280,7 +296,8 @@ def test_a_story_goes_on_in_the_next_process(journal: Journal) -> None:
     other.close()
 
 
-def test_what_a_decision_looked_at_is_kept(journal: Journal) -> None:
+def test_considered_alerts_are_kept(journal: Journal) -> None:
+    """The alerts that a decision looked at are kept."""
     alert = Alert(ALERT, False, START, frozenset({700100200}), "NVDA", True)
     with journal.step():
         journal.considered(7, KEY, [alert])
@@ -289,7 +306,8 @@ def test_what_a_decision_looked_at_is_kept(journal: Journal) -> None:
     assert journal.was_considered(8, KEY) == ()
 
 
-def test_what_was_done_to_the_store_is_kept_oldest_first(journal: Journal) -> None:
+def test_store_log_is_in_order(journal: Journal) -> None:
+    """What was done to the store is kept, oldest first."""
     with journal.step():
         for number in range(3):
             at = START + timedelta(seconds=number)
@@ -300,7 +318,7 @@ def test_what_was_done_to_the_store_is_kept_oldest_first(journal: Journal) -> No
     ]
 
 
-def test_a_value_is_kept_by_its_name(journal: Journal) -> None:
+def test_value_is_kept_by_name(journal: Journal) -> None:
     assert journal.meta("mode") is None
     journal.set_meta("mode", "paper")
     journal.set_meta("mode", "live")
@@ -319,15 +337,17 @@ def full(journal: Journal) -> None:
 BIG = ("x" * 100_000,)
 
 
-def test_an_append_that_does_not_fit_is_told_and_leaves_nothing(journal: Journal) -> None:
+def test_append_to_full_disk(journal: Journal) -> None:
+    """An append to a full disk says so, and leaves nothing."""
     full(journal)
     with pytest.raises(JournalFailed, match=r"journal\.db could not be written.*full.*nothing is half done"):
         journal.append(1, START, [executed(KEY), (Source.BROKER, BIG)])
     assert journal.frames_after(0, 10) == []
-    assert not journal.knows(*KEY)
+    assert not journal.contains(*KEY)
 
 
-def test_a_step_that_does_not_fit_leaves_nothing(journal: Journal) -> None:
+def test_step_on_full_disk(journal: Journal) -> None:
+    """A step on a full disk leaves nothing."""
     full(journal)
     with pytest.raises(JournalFailed, match="free space"):
         _put_too_much(journal)
@@ -341,7 +361,7 @@ def _put_too_much(journal: Journal) -> None:
         advance(5)
 
 
-def test_a_commit_that_fails_takes_nothing(journal: Journal) -> None:
+def test_failed_commit_keeps_nothing(journal: Journal) -> None:
     other = sqlite3.connect(journal.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     journal._db.execute("PRAGMA busy_timeout = 1")
@@ -349,24 +369,27 @@ def test_a_commit_that_fails_takes_nothing(journal: Journal) -> None:
         journal.append(1, START, [executed(KEY)])
     other.execute("ROLLBACK")
     other.close()
-    assert not journal.knows(*KEY)
+    assert not journal.contains(*KEY)
     journal.append(1, START, [executed(KEY)])
-    assert journal.knows(*KEY)
+    assert journal.contains(*KEY)
 
 
-def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+def test_other_file_is_refused(tmp_path: Path) -> None:
+    """A file that is no journal is refused."""
     path = tmp_path / "journal.db"
     path.write_text("not a database, but long enough to be read as one" * 50)
     with pytest.raises(JournalFailed, match=r"journal\.db cannot be opened"):
         Journal(path)
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_missing_folder_is_named(tmp_path: Path) -> None:
+    """A folder that does not exist is named."""
     with pytest.raises(JournalFailed, match="folder's permissions"):
         Journal(tmp_path / "nowhere" / "journal.db")
 
 
-def test_a_damaged_journal_is_told_when_it_is_read(journal: Journal) -> None:
+def test_damaged_journal_is_refused(journal: Journal) -> None:
+    """A damaged journal is refused when it is read."""
     journal.append(1, START, [(Source.BROKER, ("11",))])
     journal._db.execute("DROP TABLE frames")
     journal._db.execute("DROP TABLE fees")
@@ -376,14 +399,15 @@ def test_a_damaged_journal_is_told_when_it_is_read(journal: Journal) -> None:
         journal.book.get(FEES, "a")
 
 
-def test_a_journal_of_a_newer_tracker_is_refused(journal: Journal) -> None:
+def test_newer_journal_is_refused(journal: Journal) -> None:
+    """A journal of a newer tracker is refused."""
     journal._db.execute("PRAGMA user_version = 99")
     for read_only in (False, True):
         with pytest.raises(JournalFailed, match="version 99, written by a newer tracker"):
             Journal(journal.path, read_only=read_only)
 
 
-def test_looking_at_a_journal_changes_nothing(journal: Journal) -> None:
+def test_reading_changes_nothing(journal: Journal) -> None:
     with journal.step() as advance:
         journal.book.put(FEES, fee("a", "1"))
         advance(4)
@@ -395,7 +419,8 @@ def test_looking_at_a_journal_changes_nothing(journal: Journal) -> None:
     looking.close()
 
 
-def test_looking_never_makes_or_upgrades_a_journal(tmp_path: Path) -> None:
+def test_reading_never_creates_or_upgrades(tmp_path: Path) -> None:
+    """Opening to read neither creates nor upgrades a journal."""
     path = tmp_path / "journal.db"
     with pytest.raises(JournalFailed, match="cannot be opened"):
         Journal(path, read_only=True)
@@ -413,7 +438,8 @@ DECISIONS: tuple[Match, ...] = (
 )
 
 
-def test_decisions_of_the_first_version_are_read(journal: Journal) -> None:
+def test_first_version_is_migrated(journal: Journal) -> None:
+    """Decisions of the first version are read."""
     rows = [
         BookedExecution(execution(exec_id(number), 1), number, START, 1, decision)
         for number, decision in enumerate(DECISIONS, 1)
@@ -433,9 +459,8 @@ def test_decisions_of_the_first_version_are_read(journal: Journal) -> None:
 # What questions and proofs read
 
 
-def test_more_frames_than_are_kept_at_hand_are_read_from_the_file(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_frames_come_from_file(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More frames than memory keeps are read from the file."""
     monkeypatch.setattr("tracker.journal.journal._TAIL_FRAMES", 3)
     for number in range(5):
         journal.append(1, START, [(Source.BROKER, (str(number),))])
@@ -445,13 +470,14 @@ def test_more_frames_than_are_kept_at_hand_are_read_from_the_file(
     assert [frame.fields[0] for frame in journal.frames_after(4, 10)] == ["4"]
 
 
-def test_the_notes_of_people_and_of_the_store_are_found(journal: Journal) -> None:
+def test_entries_of_people_and_store(journal: Journal) -> None:
+    """The entries of people and of the store are found."""
     sources = [Source.BROKER, Source.PERSON, Source.LINK, Source.STORE, Source.SENT, Source.FLEX]
     journal.append(1, START, [(source, (source.value,)) for source in sources])
     assert [frame.fields for frame in journal.notes()] == [("person",), ("store",)]
 
 
-def test_what_was_written_ahead_counts_to_its_size(journal: Journal) -> None:
+def test_size_includes_the_wal(journal: Journal) -> None:
     """Beside a busy daemon that is megabytes before they come into the file itself."""
     before = size_of(journal.path)
     for _ in range(50):
@@ -469,7 +495,7 @@ def test_the_days_with_executions_are_found(journal: Journal) -> None:
     assert journal.days() == ["2025-11-18", "2025-11-19"]
 
 
-def test_fills_and_their_pending_fees_are_counted_as_the_sums_count_them(journal: Journal) -> None:
+def test_fills_and_pending_fees_are_counted(journal: Journal) -> None:
     """Not those of a replaced version, nor a combo's own line; a report without a number tells no fee."""
     bag = replace(NVDA, con_id=28812380, sec_type="BAG")
     with journal.step():
@@ -483,7 +509,7 @@ def test_fills_and_their_pending_fees_are_counted_as_the_sums_count_them(journal
 
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
-def test_fills_are_counted_from_the_moment_of_any_zone_on(journal: Journal, zone: str) -> None:
+def test_fills_are_counted_since_moment(journal: Journal, zone: str) -> None:
     """By the time of execution; one that a sweep brought late counts for its own day."""
     midnight = datetime(2025, 11, 18, tzinfo=ZoneInfo(zone))
     with journal.step():

@@ -11,7 +11,7 @@ from tracker.core.state_rows import UndecodableFrame
 from tracker.journal.journal import Journal
 
 
-def test_old_frames_go_but_not_the_unapplied_nor_the_undecoded(journal: Journal) -> None:
+def test_only_finished_frames_are_removed(journal: Journal) -> None:
     """Frames 1 to 4 are old; 2 could not be read, 4 was not applied yet."""
     for number in range(1, 5):
         journal.append(7, START + timedelta(seconds=number), [(Source.BROKER, ("3", str(number)))])
@@ -23,14 +23,14 @@ def test_old_frames_go_but_not_the_unapplied_nor_the_undecoded(journal: Journal)
     assert journal.cursor == 3
 
 
-def test_sessions_and_sequence_go_on_when_the_past_is_gone(journal: Journal) -> None:
+def test_numbers_go_on_after_removal(journal: Journal) -> None:
     """A number is never used twice: state rows point at frames by it."""
     journal.append(7, START, [(Source.BROKER, ("3", "1")), (Source.BROKER, ("3", "2"))])
     with journal.step() as advance:
         advance(2)
     assert journal.drop_frames(START + timedelta(days=1)) == 1
     assert journal.drop_frames(START + timedelta(days=1)) == 0
-    assert journal.last_session == 7
+    assert journal.last_connection_no == 7
     journal.append(8, START, [(Source.BROKER, ("3", "3"))])
     assert [frame.seq for frame in journal.frames_after(journal.cursor, 10)] == [3]
 

@@ -141,35 +141,37 @@ Books.TestCase.settings = settings(max_examples=100, stateful_step_count=30, dea
 test_books_agree = Books.TestCase
 
 
-def test_what_was_looked_up_at_once_is_not_asked_for_again(journal: Journal) -> None:
+def test_prefetched_rows_need_no_query(journal: Journal) -> None:
+    """What was looked up at once is not asked for again."""
     with journal.step():
         journal.book.put(EXECUTIONS, booked(0, 1, 1, folded=True))
     journal.book.forget()
     executions = [execution(exec_id(number), 1) for number in range(100)]
-    journal.expect([wire_execution(each) for each in executions])
+    journal.prefetch([wire_execution(each) for each in executions])
     asked: list[str] = []
     journal._db.set_trace_callback(asked.append)
-    assert [each.exec_id for each in executions if journal.knows(each.account, each.exec_id)] == [exec_id(0)]
+    assert [each.exec_id for each in executions if journal.contains(each.account, each.exec_id)] == [
+        exec_id(0)
+    ]
     for each in executions[1:]:
         root = root_text(each.account, each.exec_id)
         assert root is not None
         assert journal.book.get(EXECUTIONS, f"{each.account} {each.exec_id}") is None
         assert journal.book.find(EXECUTIONS, "root", root) == []
         assert journal.book.find(EXECUTIONS, "exec_id", each.exec_id) == []
-        assert not journal.knows_fee(fee(each.exec_id, "1"))
+        assert not journal.contains_fee(fee(each.exec_id, "1"))
     assert asked == []
 
 
-def test_few_messages_are_not_looked_up_ahead(journal: Journal) -> None:
+def test_few_messages_are_not_prefetched(journal: Journal) -> None:
+    """Few messages are not looked up ahead."""
     asked: list[str] = []
     journal._db.set_trace_callback(asked.append)
-    journal.expect([wire_execution(execution(exec_id(1), 1)), ("11",), ("59", "1"), ()])
+    journal.prefetch([wire_execution(execution(exec_id(1), 1)), ("11",), ("59", "1"), ()])
     assert asked == []
 
 
-def test_one_step_that_looks_at_the_past_of_many_contracts_keeps_little_of_it(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_step_keeps_few_rows(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """A break of the link makes it look at all of them; what it reads must not add up."""
     contracts, each = 20, 10
     monkeypatch.setattr(rows, "_CACHED_ROWS", 3 * each)
@@ -187,12 +189,11 @@ def test_one_step_that_looks_at_the_past_of_many_contracts_keeps_little_of_it(
     assert len(journal.book.find(EXECUTIONS, "waiting", "1")) == contracts
 
 
-def test_a_sweep_that_looks_at_each_fee_of_the_day_keeps_few_of_them(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sweep_keeps_few_fees(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that looks at each fee of the day keeps few of them in memory."""
     monkeypatch.setattr(rows, "_CACHED_ROWS", 5)
     with journal.step():
         for number in range(50):
             journal.book.put(FEES, fee(str(number), "1.5"))
-    assert all(journal.knows_fee(fee(str(number), "1.5")) for number in range(50))
+    assert all(journal.contains_fee(fee(str(number), "1.5")) for number in range(50))
     assert len(journal.book._tables["fees"].rows) <= 6

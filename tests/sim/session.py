@@ -41,7 +41,7 @@ class SimSession:
         self._clock = clock
         self._accounts = accounts
         self._number = number
-        self._repeats = Deduplicator(sink.knows, sink.knows_fee)
+        self._repeats = Deduplicator(sink.contains, sink.contains_fee)
         self._plan: deque[tuple[str, str]] = deque([(POSITIONS, "")])
         self._pending: tuple[str, str] | None = None
         self._asked_at = clock.now()
@@ -78,7 +78,7 @@ class SimSession:
         if not packet:
             return
         self._heard_at = self._clock.now()
-        news = [(Source.BROKER, fields) for fields in packet if self._repeats.is_news(fields)]
+        news = [(Source.BROKER, fields) for fields in packet if self._repeats.is_new(fields)]
         if news:
             self._sink.append(self._number, self._clock.now(), news)
         for fields in packet:

@@ -292,7 +292,7 @@ class World:
 
     def _connect(self) -> None:
         self.tell("link up")
-        number, sink = self.journal.last_session + 1, JournalSink(self.journal, self.pump)
+        number, sink = self.journal.last_connection_no + 1, JournalSink(self.journal, self.pump)
         self.session = SimSession(number, sink, self.gateway, self.clock, self.broker.accounts)
 
     def _pump(self) -> None:

@@ -1,4 +1,4 @@
-"""What the gateway's tests share: a journal in memory, a tapped connection, and a running session."""
+"""What the gateway's tests share: a journal in memory, a captured connection, and a running link."""
 
 from __future__ import annotations
 
@@ -36,24 +36,26 @@ class MemorySink:
         """A text makes every further append fail with it."""
         self.known: set[tuple[str, str]] = set()
 
-    def append(self, session: int, received_at: datetime, frames: Sequence[tuple[Source, Fields]]) -> None:
+    def append(
+        self, connection_no: int, received_at: datetime, frames: Sequence[tuple[Source, Fields]]
+    ) -> None:
         if self.broken:
             raise OSError(self.broken)
-        self.commits.append((session, received_at, tuple(frames)))
+        self.commits.append((connection_no, received_at, tuple(frames)))
         self.known |= {
             (fields[16], fields[14]) for _, fields in frames if fields[:1] == ("11",) and len(fields) > 30
         }
 
-    def expect(self, messages: Sequence[Fields]) -> None:
+    def prefetch(self, messages: Sequence[Fields]) -> None:
         pass  # Nothing is looked up here.
 
-    def knows(self, account: str, exec_id: str) -> bool:
+    def contains(self, account: str, exec_id: str) -> bool:
         return (account, exec_id) in self.known
 
-    def knows_fee(self, fee: CommissionReport) -> bool:
+    def contains_fee(self, fee: CommissionReport) -> bool:
         return False
 
-    def unlisted(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
+    def count_missing(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
         return len({exec_id for of, exec_id in self.known if of == account} - set(listed))
 
     def fields(self, source: Source = Source.BROKER) -> list[Fields]:
@@ -66,15 +68,15 @@ class MemorySink:
         return [fields[14] for fields in self.of("11")]
 
 
-class Ear:
-    """Hear what a capture tells, and refuse the login if told to."""
+class FakeListener:
+    """Keep what a capture passes on, and refuse the login if told to."""
 
     def __init__(self, refusal: str | None = None) -> None:
         self.refusal = refusal
         self.accounts: tuple[str, ...] = ()
         self.frames: list[Fields] = []
 
-    def on_ready(self, accounts: tuple[str, ...], server_version: int) -> str | None:
+    def on_login(self, accounts: tuple[str, ...], server_version: int) -> str | None:
         self.accounts = accounts
         return self.refusal
 
@@ -82,17 +84,17 @@ class Ear:
         self.frames += frames
 
 
-class Tapped:
+class CapturedConnection:
     """Hold one real ib_insync connection to a gateway with its capture."""
 
-    def __init__(self, sink: MemorySink, ear: Ear, *, may_bind: bool = False) -> None:
+    def __init__(self, sink: MemorySink, listener: FakeListener, *, may_bind: bool = False) -> None:
         self.ib: Any = new_ib()  # Most of its methods carry no types.
         self.sink = sink
-        self.ear = ear
+        self.listener = listener
         self.fatal: Fatal = asyncio.get_running_loop().create_future()
         self.wakes = 0
-        recorder = CaptureSink(sink, 1, real_now, self._wake, self.fatal)
-        self.capture = Capture(self.ib, recorder, ear, may_bind=may_bind)
+        capture_sink = CaptureSink(sink, 1, real_now, self._wake, self.fatal)
+        self.capture = Capture(self.ib, capture_sink, listener, may_bind=may_bind)
 
     def _wake(self) -> None:
         self.wakes += 1
@@ -101,28 +103,32 @@ class Tapped:
         self.ib.wrapper.clientId = client_id
         await self.ib.client.connectAsync("127.0.0.1", port, client_id, BOUND_SECONDS)
 
-    async def heard(self, message: str, count: int = 1) -> None:
-        """Wait until so many messages of a kind were told."""
+    async def received(self, message: str, count: int = 1) -> None:
+        """Wait until so many messages of a kind were passed on."""
         await until(
-            lambda: sum(f[:1] == (message,) for f in self.ear.frames) >= count, f"{message} x {count}"
+            lambda: sum(f[:1] == (message,) for f in self.listener.frames) >= count, f"{message} x {count}"
         )
 
     async def settle(self) -> None:
-        """Wait until everything that the gateway sent before now was taken."""
-        had = sum(f[:1] == ("49",) for f in self.ear.frames)
+        """Wait until everything that the gateway sent before now was captured."""
+        had = sum(f[:1] == ("49",) for f in self.listener.frames)
         self.ib.client.reqCurrentTime()
-        await self.heard("49", had + 1)
+        await self.received("49", had + 1)
 
 
 @asynccontextmanager
-async def tapped(
-    gateway: PaperGateway, sink: MemorySink | None = None, ear: Ear | None = None, *, client_id: int = 0
-) -> AsyncIterator[Tapped]:
+async def captured(
+    gateway: PaperGateway,
+    sink: MemorySink | None = None,
+    listener: FakeListener | None = None,
+    *,
+    client_id: int = 0,
+) -> AsyncIterator[CapturedConnection]:
     """Connect to a started gateway with a capture in place."""
-    link = Tapped(sink or MemorySink(), ear or Ear())
+    link = CapturedConnection(sink or MemorySink(), listener or FakeListener())
     try:
         await link.connect(gateway.port, client_id)
-        await link.heard("9")
+        await link.received("9")
         yield link
     finally:
         link.capture.close("the test is over")
@@ -130,7 +136,7 @@ async def tapped(
         await until(link.capture.gone.done, "the socket's end")
 
 
-PATIENT = LinkOptions(
+SLOW_LINK = LinkOptions(
     "127.0.0.1",
     0,
     0,
@@ -145,23 +151,23 @@ PATIENT = LinkOptions(
 """Quick to try again, and otherwise slower than any test."""
 
 
-class Kept:
-    """Hold a running session and everything that it told."""
+class RunningLink:
+    """Hold a running link and everything that it emitted."""
 
     def __init__(self, options: LinkOptions, *, now: Callable[[], datetime] = real_now) -> None:
         self.sink = MemorySink()
         self.states: list[LinkState] = []
         self.refusal: str | None = None
-        self.session = ReconnectingLink(
+        self.link = ReconnectingLink(
             options,
             sink=self.sink,
             now=now,
-            next_session=5,
-            vet=lambda accounts: self.refusal,
+            first_connection_no=5,
+            refuse_login=lambda accounts: self.refusal,
             on_commit=lambda: None,
             on_state=self.states.append,
         )
-        self.task = asyncio.create_task(self.session.run())
+        self.task = asyncio.create_task(self.link.run())
 
     def links(self, event: str) -> list[tuple[str, ...]]:
         return self.sink.of(event, Source.LINK)
@@ -170,34 +176,34 @@ class Kept:
         return [fields[0] for fields in self.sink.fields(Source.SENT)]
 
     async def reaches(self, phase: LinkPhase, words: str = "") -> LinkState:
-        """Wait until the link was told to be in a phase for a reason that holds these words."""
+        """Wait until the link is in a phase for a reason that holds these words."""
 
-        def told() -> LinkState | None:
+        def emitted() -> LinkState | None:
             return next((s for s in self.states if s.state is phase and words in s.reason), None)
 
-        await until(lambda: told() or self.task.done(), f"{phase}: {words}")
-        found = told()
+        await until(lambda: emitted() or self.task.done(), f"{phase}: {words}")
+        found = emitted()
         assert found is not None, (
             f"{phase} {words!r} is not among {[(s.state, s.reason) for s in self.states]}"
         )
         return found
 
     async def subscribed(self) -> None:
-        await until(lambda: self.session.state.subscribed or self.task.done(), "subscribed")
-        assert self.session.state.subscribed
+        await until(lambda: self.link.state.subscribed or self.task.done(), "subscribed")
+        assert self.link.state.subscribed
 
 
 @asynccontextmanager
-async def kept(gateway: PaperGateway | int, **options: Any) -> AsyncIterator[Kept]:
-    """Run a session towards a gateway, or a port, and close it in the end."""
+async def running_link(gateway: PaperGateway | int, **options: Any) -> AsyncIterator[RunningLink]:
+    """Run a link towards a gateway, or a port, and close it in the end."""
     now = options.pop("now", real_now)
     port = gateway if isinstance(gateway, int) else gateway.port
-    link = Kept(replace(PATIENT, port=port, **options), now=now)
+    link = RunningLink(replace(SLOW_LINK, port=port, **options), now=now)
     try:
         yield link
     finally:
-        await link.session.close()
-        assert link.task.done(), "the session outlived its close"
+        await link.link.close()
+        assert link.task.done(), "the link outlived its close"
 
 
 def with_gateway(scenario: Callable[[PaperGateway], Awaitable[None]], **gateway: Any) -> None:

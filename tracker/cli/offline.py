@@ -128,6 +128,6 @@ async def _decide(files: OpenedFiles, take: Take) -> Json:
     journal = files.journal
     entry, answer = take(journal.book, files.store.alerts(), files.names)
     if entry is not None:
-        journal.append(journal.last_session, now(), [entry.arriving])
+        journal.append(journal.last_connection_no, now(), [entry.arriving])
         await pump.pump()
     return answer(journal.book)

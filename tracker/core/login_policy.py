@@ -1,13 +1,13 @@
-"""Decide whether a login may feed a journal: paper or live, watched accounts, no advisor's master.
+"""Decide whether a login may be used with a journal: paper or live, watched accounts, no advisor's master.
 
-Pure. A paper fill among live ones would open alerts for money that is not there, so a journal is bound to
-one kind of login by the first that it sees.
+Owns every rule about which login is accepted. A paper fill among live ones would open alerts for money that
+is not there, so the first login binds the journal to its kind. It reads and writes nothing by itself.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 _MASTER: Final = re.compile(r"D?F\d+$")
@@ -46,3 +46,26 @@ def refusal(managed: Sequence[str], watched: Sequence[str], bound_to: str | None
             " alerts file of their own (stores.journal, stores.alerts)"
         )
     return None
+
+
+class LoginPolicy:
+    """Accept or refuse the logins that one journal meets.
+
+    `watched` are the accounts of the settings, empty for all. `bound_to` returns the kind of login that the
+    journal knows, `bind` keeps it at the first login that is accepted.
+    """
+
+    def __init__(
+        self, watched: Sequence[str], bound_to: Callable[[], str | None], bind: Callable[[str], None]
+    ) -> None:
+        self._watched = watched
+        self._bound_to = bound_to
+        self._bind = bind
+
+    def refuse(self, managed: Sequence[str]) -> str | None:
+        """Return why a login with these accounts must not be used, None where it may."""
+        bound_to = self._bound_to()
+        reason = refusal(managed, self._watched, bound_to)
+        if reason is None and bound_to is None:
+            self._bind(kind_of(managed))
+        return reason

@@ -21,17 +21,17 @@ class JournalSink:
         self._journal = journal
         self._pump = pump
 
-    def append(self, session: int, received_at: datetime, frames: Arriving) -> None:
-        self._pump.append(session, received_at, frames)
+    def append(self, connection_no: int, received_at: datetime, frames: Arriving) -> None:
+        self._pump.append(connection_no, received_at, frames)
 
-    def expect(self, messages: Sequence[Fields]) -> None:
-        self._journal.expect(messages)
+    def prefetch(self, messages: Sequence[Fields]) -> None:
+        self._journal.prefetch(messages)
 
-    def knows(self, account: str, exec_id: str) -> bool:
-        return self._journal.knows(account, exec_id)
+    def contains(self, account: str, exec_id: str) -> bool:
+        return self._journal.contains(account, exec_id)
 
-    def knows_fee(self, fee: CommissionReport) -> bool:
-        return self._journal.knows_fee(fee)
+    def contains_fee(self, fee: CommissionReport) -> bool:
+        return self._journal.contains_fee(fee)
 
-    def unlisted(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
-        return self._journal.unlisted(account, listed, since, asked)
+    def count_missing(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
+        return self._journal.count_missing(account, listed, since, asked)

@@ -21,9 +21,9 @@ from loguru import logger
 from tracker import logs, wiring
 from tracker.clock import now
 from tracker.config.settings import Settings
-from tracker.core import login_policy
 from tracker.core.alert_updates import EventKind, TrackerEvent, instant
 from tracker.core.completeness import REACH
+from tracker.core.login_policy import LoginPolicy
 from tracker.core.model import AlertUpdate, Outcome
 from tracker.core.ports import StoreRefused
 from tracker.daemon import status_report
@@ -82,8 +82,10 @@ class Daemon:
             wiring.link_options(settings),
             sink=JournalSink(journal, self._pump),
             now=now,
-            next_session=journal.last_session + 1,
-            vet=self._vet,
+            first_connection_no=journal.last_connection_no + 1,
+            refuse_login=LoginPolicy(
+                settings.gateway.accounts, journal.login_kind, journal.bind_login_kind
+            ).refuse,
             on_commit=self._pump.wake,
             on_state=self._link_changed,
         )
@@ -126,7 +128,7 @@ class Daemon:
             asyncio.create_task(self._questions.failure(), name="questions"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
             asyncio.create_task(
-                settle_doubts(self._journal.book, self._session.request_snapshot), name="doubts"
+                settle_doubts(self._journal.book, self._session.request_positions), name="doubts"
             ),
         ]
         if self._systemd.watchdog_seconds is not None:
@@ -183,13 +185,6 @@ class Daemon:
             # Asked twice: everything that matters is committed, so there is nothing to wait for.
             os._exit(128 + number)
         stop.set()
-
-    def _vet(self, accounts: tuple[str, ...]) -> str | None:
-        bound_to = self._journal.meta("mode")
-        refusal = login_policy.refusal(accounts, self._settings.gateway.accounts, bound_to)
-        if refusal is None and bound_to is None:
-            self._journal.set_meta("mode", login_policy.kind_of(accounts))
-        return refusal
 
     def _want_sweep(self, reason: str) -> None:
         logger.info("asking for the day's executions: {}", reason)

@@ -62,7 +62,7 @@ def status(
         "journal": {
             "path": str(journal.path),
             "bytes": size_of(journal.path),
-            "mode": journal.meta("mode"),
+            "mode": journal.login_kind(),
             "cursor": journal.cursor,
         },
         "reapplied": counts.reapplied,

@@ -13,7 +13,7 @@ from tracker.core.login_policy import LIVE, PAPER, kind_of, refusal
 from tracker.doctor.finding import Finding, Level
 from tracker.doctor.spans import span
 from tracker.gateway.error_codes import planned_reset
-from tracker.gateway.preflight_result import Clocked, PreflightResult, Reach
+from tracker.gateway.preflight_result import ClockReading, PreflightResult, Reach
 from tracker.gateway.times import zone_named
 
 DEFAULT_PORTS: Final = {4001: LIVE, 7496: LIVE, 4002: PAPER, 7497: PAPER}
@@ -100,14 +100,14 @@ def check_account(
     return Finding(check, Level.OK, f"{kind} login: {names}; guarded by {' and '.join(guards)}")
 
 
-def skew(clocked: Clocked) -> tuple[timedelta, timedelta]:
+def skew(clocked: ClockReading) -> tuple[timedelta, timedelta]:
     """Return how far the gateway's clock is ahead of ours, and how exactly that is known."""
     trip = clocked.answered_at - clocked.asked_at
     ahead = clocked.server_time + _SERVER_TIME_STEP / 2 - (clocked.asked_at + trip / 2)
     return ahead, _SERVER_TIME_STEP / 2 + trip / 2
 
 
-def check_clock(clocked: Clocked | None, early_fill: timedelta) -> Finding:
+def check_clock(clocked: ClockReading | None, early_fill: timedelta) -> Finding:
     """Check the clocks' difference: alerts are dated by this machine's, fills by the broker's.
 
     A fill may be `early_fill` older than its alert; a clock that goes ahead of the broker's eats that up.

@@ -108,9 +108,9 @@ def _ask(host: str, port: int, token: str | None) -> StatusPort:
 def run_preflight(options: LinkOptions, now: Callable[[], datetime]) -> PreflightResult:
     """Log in to the gateway and out again, in an event loop of its own."""
     # Only here: it loads ib_insync, which a look at the files does not need.
-    from tracker.gateway.preflight import visit
+    from tracker.gateway.preflight import run_preflight
 
-    return asyncio.run(visit(options, now=now))
+    return asyncio.run(run_preflight(options, now=now))
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def read_journal(path: Path, *, in_use: bool) -> JournalFacts:
 
 def _ask_mode(path: Path, instead_of: Path | None = None) -> JournalFacts:
     try:
-        return JournalFacts(bound_to=ask_journal(path, lambda journal: journal.meta("mode")))
+        return JournalFacts(bound_to=ask_journal(path, lambda journal: journal.login_kind()))
     except JournalFailed as error:
         text = str(error)
         return JournalFacts(trouble=text if instead_of is None else text.replace(str(path), str(instead_of)))

@@ -1,8 +1,8 @@
-"""One look at all that the gateway tells of an account, for an audit.
+"""What the gateway answers about its accounts at one moment, for an audit.
 
-Owns what is overheard while positions, the day's executions and orders are asked, repeats of what is
-journalled included, and its reading into a `BrokerView`. It sends nothing and journals nothing: what is
-overheard goes its usual way too.
+Owns what is collected while positions, the day's executions and orders are asked, repeats of what is
+journalled included, and its reading into a `BrokerView`. It sends nothing and journals nothing: every message
+goes its usual way too.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ _WANTED: Final = {
     Message.POSITION: POSITIONS,
     Message.COMPLETED_ORDER: COMPLETED_ORDERS,
 }
-"""Message -> the question that it answers; outside of that answer it is a push, which lists nothing."""
-_PUSHED: Final = "-1"
+"""Message -> the request that it answers; outside of that answer it is a push, which lists nothing."""
 
 Fact = TypeVar("Fact", bound=BrokerFact)
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerSnapshot:
-    """Hold what one look saw."""
+    """Hold what was answered."""
 
     view: BrokerView
     orders: frozenset[int]
@@ -40,57 +39,57 @@ class BrokerSnapshot:
     fills: int
     """Executions in the answers and in `ib.fills()`, each once."""
     refused: tuple[str, ...] = ()
-    """Questions that the gateway's settings forbid; they are no fault and nothing is concluded."""
+    """Requests that the gateway's settings forbid; they are no fault and nothing is concluded."""
 
 
 class SnapshotReader:
-    """Listen during one round of questions; `asking` and `answered` bracket each of them."""
+    """Collect the answers to one round of requests; `begin_answer` and `end_answer` bracket each of them."""
 
     def __init__(self, asked_at: datetime, login_zone: tzinfo) -> None:
         self._asked_at = asked_at
         self._login_zone = login_zone
-        self._question = ""
-        self._heard: dict[str, list[Fields]] = {POSITIONS: [], OPEN_ORDERS: [], COMPLETED_ORDERS: []}
+        self._kind = ""
+        self._rows: dict[str, list[Fields]] = {POSITIONS: [], OPEN_ORDERS: [], COMPLETED_ORDERS: []}
         self._listed: list[Fields] = []
         self._live_between: list[Fields] = []
-        self._answers: dict[str, bool] = {}
+        self._ended: dict[str, bool] = {}
         self._refused: list[str] = []
         self._since: dict[str, datetime] = {}
         self._silent_accounts: list[str] = []
 
-    def asking(self, question: str) -> None:
-        """Begin to hear the answer to one of the questions of `inquiries`."""
-        self._question = question
+    def begin_answer(self, kind: str) -> None:
+        """Collect the answer to a request of this kind (see `requests.py`)."""
+        self._kind = kind
 
-    def answered(self, *, ended: bool, refused: bool = False) -> None:
-        """End it; `refused` says that the gateway does not allow the question."""
+    def end_answer(self, *, ended: bool, refused: bool = False) -> None:
+        """End it; `refused` says that the gateway does not allow the request."""
         if refused:
-            self._refused.append(self._question)
-        self._answers[self._question] = ended
-        self._question = ""
+            self._refused.append(self._kind)
+        self._ended[self._kind] = ended
+        self._kind = ""
 
-    def swept(self, account: str, since: datetime, *, ended: bool) -> None:
-        """Learn how the sweep of one account went; `since` is how far back it reaches."""
+    def end_sweep(self, account: str, since: datetime, *, ended: bool) -> None:
+        """Take in how the sweep of one account went; `since` is how far back it reaches."""
         if ended:
             self._since[account] = since
         else:
             self._silent_accounts.append(account)
 
-    def saw(self, fields: Fields) -> None:
-        """Hear one message."""
+    def on_message(self, fields: Fields) -> None:
+        """Take in one message."""
         message = fields[0] if fields else ""
         if message == Message.EXECUTION:
             if field_at(fields, ExecutionAt.REQUEST) != PUSHED:
                 self._listed.append(fields)
-            elif self._question == POSITIONS:
+            elif self._kind == POSITIONS:
                 self._live_between.append(fields)
-        elif message in _WANTED and _WANTED[message] == self._question:
-            self._heard[self._question].append(fields)
+        elif message in _WANTED and _WANTED[message] == self._kind:
+            self._rows[self._kind].append(fields)
 
     def result(self, ib: IB, *, severed: bool) -> BrokerSnapshot:
-        """Read what was heard, beside the trades and fills that ib_insync has gathered by itself.
+        """Read what was collected, beside the trades and fills that ib_insync has gathered by itself.
 
-        `severed`: the gateway had lost IBKR meanwhile, so that it told what it knew before. Then nothing
+        `severed`: the gateway had lost IBKR meanwhile, so that it answered what it knew before. Then nothing
         counts as answered.
         """
         executions = list({each.key: each for each in self._facts(self._listed, Execution)}.values())
@@ -123,22 +122,22 @@ class SnapshotReader:
             view,
             frozenset(perm_id for perm_id in orders if perm_id > 0),
             len(known | {(each.account, each.exec_id) for each in executions}),
-            tuple(_words(question) for question in self._refused),
+            tuple(_words(kind) for kind in self._refused),
         )
 
     def _unanswered(self) -> Iterator[str]:
-        for question in (POSITIONS, OPEN_ORDERS, COMPLETED_ORDERS):
-            if not self._answers.get(question) and question not in self._refused:
-                yield _words(question)
+        for kind in (POSITIONS, OPEN_ORDERS, COMPLETED_ORDERS):
+            if not self._ended.get(kind) and kind not in self._refused:
+                yield _words(kind)
         for account in self._silent_accounts:
             yield f"{EXECUTIONS} of {account}"
 
-    def _facts_of(self, question: str, kind: type[Fact]) -> tuple[Fact, ...] | None:
+    def _facts_of(self, request: str, kind: type[Fact]) -> tuple[Fact, ...] | None:
         """Return the facts of an answer that ended; None where it did not: failed is not empty."""
-        return tuple(self._facts(self._heard[question], kind)) if self._answers.get(question) else None
+        return tuple(self._facts(self._rows[request], kind)) if self._ended.get(request) else None
 
-    def _facts(self, heard: Collection[Fields], kind: type[Fact]) -> Iterator[Fact]:
-        for fields in heard:
+    def _facts(self, rows: Collection[Fields], kind: type[Fact]) -> Iterator[Fact]:
+        for fields in rows:
             fact = normalise(Frame(0, self._asked_at, 0, Source.BROKER, fields), self._login_zone)
             # What cannot be read is in the journal, counted and shown; here it is as good as not listed.
             if isinstance(fact, kind):
@@ -150,5 +149,5 @@ def _last_of_each(positions: Collection[Position]) -> tuple[Position, ...]:
     return tuple({(row.account, row.contract.con_id): row for row in positions}.values())
 
 
-def _words(question: str) -> str:
-    return question.replace("_", " ")
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")

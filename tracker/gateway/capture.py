@@ -2,8 +2,8 @@
 
 Owns the taps on one ib_insync connection: the raw fields of every message, the packet boundary (one commit
 per network packet), the check of what leaves, and the cross-check that ib_insync's own events report nothing
-that was not seen here first. It never decides what a frame means, and nobody learns of a frame from here
-before it is durable, ib_insync included.
+that was not captured here first. It never decides what a frame means, and passes a frame on, to ib_insync
+too, only once it is durable.
 
 Why taps and not ib_insync's events: those are silent for a fill before its openOrder, for every answer to
 reqExecutions and for whatever its decoder cannot read, and they swallow the exceptions of their listeners.
@@ -41,45 +41,49 @@ _UNUSED_BY_LIBRARY: Final = frozenset(
 """Journalled messages that need not reach ib_insync: no event of its that we hook depends on them."""
 
 _PRUNE_EVERY: Final = 2_000
-"""Messages handed to ib_insync between two prunings of what it keeps."""
+"""Messages passed to ib_insync between two prunings of what it keeps."""
 
 
 class Listener(Protocol):
-    """Hear what a connection brings; called on the loop's thread, and only about what is durable."""
+    """Receive what a connection brings; called on the loop's thread, and only with what is durable."""
 
-    def on_ready(self, accounts: tuple[str, ...], server_version: int) -> str | None:
-        """Vet the login before its first frame is journalled; a text refuses it."""
+    def on_login(self, accounts: tuple[str, ...], server_version: int) -> str | None:
+        """Check the login before its first frame is journalled; a text refuses it."""
         ...
 
     def on_packet(self, frames: Sequence[Fields]) -> None:
-        """Learn the messages of one packet, those that were not journalled included."""
+        """Take in the messages of one packet, those that were not journalled included."""
         ...
 
 
 class Capture:
     """Tap one IB object that is about to be connected, for the life of its connection."""
 
-    def __init__(self, ib: IB, recorder: CaptureSink, listener: Listener, *, may_bind: bool = False) -> None:
+    def __init__(self, ib: IB, sink: CaptureSink, listener: Listener, *, may_bind: bool = False) -> None:
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Done with the reason when the connection is over, for whatever cause."""
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the socket is closed."""
         self.refusal = ""
+        """Why the login was refused; empty where it was not."""
+        self.unfinished_since: float | None = None
+        """Loop time at which a message began to come that is not whole yet."""
         self._ib = ib
         self._client: Any = ib.client  # Its typing is partial, and methods of it are replaced below.
         self._wrapper: Any = ib.wrapper
-        self._recorder = recorder
+        self._sink = sink
+        self._loop = asyncio.get_running_loop()
         self._listener = listener
-        self._repeats = Deduplicator(recorder.sink.knows, recorder.sink.knows_fee)
-        self._received_at = recorder.now()
+        self._dedup = Deduplicator(sink.journal.contains, sink.journal.contains_fee)
+        self._received_at = sink.now()
         self._packet: list[Fields] = []
-        self._to_commit: list[tuple[Source, Fields]] = []
+        self._to_append: list[tuple[Source, Fields]] = []
         self._early: list[tuple[Source, Fields]] = []
-        """What came before the login was over; it is journalled behind its announcement."""
+        """What came before the login was over; it is journalled behind the entry `LinkUp`."""
         self._to_decode: list[Fields] = []
         self._current: Fields = ()
         """The message that ib_insync is decoding right now."""
-        self._announced = False
+        self._logged_in = False
         self._stopped = False
         self._in_packet = False
         self._failure = ""
@@ -90,10 +94,10 @@ class Capture:
 
     def forget_orders(self) -> None:
         """Let the next answer about open orders be journalled whole."""
-        self._repeats.forget_orders()
+        self._dedup.forget_orders()
 
     def close(self, reason: str) -> None:
-        """Close the connection; what comes after is not taken."""
+        """Close the connection; what comes after is dropped."""
         self._stopped = True
         if not self.closed.done():
             self.closed.set_result(reason)
@@ -105,7 +109,7 @@ class Capture:
             self.abort()
 
     def abort(self) -> None:
-        """Drop the socket without waiting for a peer that takes nothing any more."""
+        """Drop the socket without waiting for a peer that reads nothing any more."""
         transport = self._client.conn.transport
         if transport is not None:
             transport.abort()
@@ -113,9 +117,11 @@ class Capture:
     def _install(self, may_bind: bool) -> None:
         client, decoder = self._client, self._client.decoder
         self._decode = decoder.interpret
-        decoder.interpret = self._take
-        decoder.handlers[11] = self._hand_execution
-        decoder.handlers[5] = self._hand_order
+        self._kinds = frozenset(map(str, decoder.handlers))
+        """Messages of the protocol; any other one says nothing, and ib_insync would only write to the log."""
+        decoder.interpret = self._on_message
+        decoder.handlers[11] = self._pass_execution
+        decoder.handlers[5] = self._pass_order
         client.conn.sendMsg = AllowList(client.conn.sendMsg, self._refused_message, may_bind)
         client.conn.hasData.clear()
         # keep_ref: eventkit holds a bound method only weakly.
@@ -132,7 +138,7 @@ class Capture:
     def _on_data(self, data: bytes) -> None:
         if self._stopped:
             return
-        self._received_at = self._recorder.now()
+        self._received_at = self._sink.now()
         self._in_packet = True
         try:
             if self._framing is None:
@@ -141,7 +147,7 @@ class Capture:
                 self._read(self._framing, data)
         except Exception as error:
             # Whatever it is: not all of this packet is journalled.
-            self._mistaken(error)
+            self._fail_by_mistake(error)
         finally:
             self._finish_packet()
 
@@ -159,19 +165,27 @@ class Capture:
             self._unreadable(wrong)
         elif client.isReady():
             self._framing, client._data = Framing(client._data), b""
+            self._time_unfinished(self._framing, messages=0)
 
     def _read(self, framing: Framing, data: bytes) -> None:
-        """Take each message of a connection that is logged in."""
+        """Take in each message of a connection that is logged in."""
         messages = framing.feed(data)
-        self._recorder.sink.expect(messages)
+        self._time_unfinished(framing, len(messages))
+        self._sink.journal.prefetch(messages)
         for fields in messages:
-            self._take(fields)
+            self._on_message(fields)
         if framing.broken:
             self._unreadable(framing.broken)
 
-    def _mistaken(self, error: Exception) -> None:
+    def _time_unfinished(self, framing: Framing, messages: int) -> None:
+        if not framing.unfinished:
+            self.unfinished_since = None
+        elif messages or self.unfinished_since is None:
+            self.unfinished_since = self._loop.time()
+
+    def _fail_by_mistake(self, error: Exception) -> None:
         """End capture at a mistake of ours, with this reason, rather than go on without a frame."""
-        logger.exception("capture ends at a mistake of ours, with what came before it journalled")
+        logger.exception("capture ends at a programming error; what came before it is in the journal")
         self._fail(f"{type(error).__name__}: {error}")
 
     def _unreadable(self, what: str) -> None:
@@ -180,56 +194,58 @@ class Capture:
             self.closed.set_result(f"the peer does not speak the TWS protocol ({what[:120]})")
 
     def _finish_packet(self) -> None:
-        """Commit what this packet brought, then tell of it; close where something went wrong in it."""
+        """Append what this packet brought, then pass it on; close where something went wrong in it."""
         packet, self._packet = self._packet, []
-        to_commit, self._to_commit = self._to_commit, []
+        to_append, self._to_append = self._to_append, []
         if self._stopped:
-            to_commit, self._early = self._early + to_commit, []
+            to_append, self._early = self._early + to_append, []
         try:
-            self._recorder.commit(self._received_at, to_commit)
-            self._hand_on()
+            self._sink.append(self._received_at, to_append)
+            self._pass_on()
             self._prune()
             self._listener.on_packet(packet)
         except Exception as error:
             # Whatever it is ends capture for good, with this reason; the next start asks for the day again.
             if not isinstance(error, CaptureFailed):
-                logger.exception("capture ends at a mistake of ours, once its packet was journalled")
+                logger.exception("capture ends at a programming error; its packet is in the journal")
             self._failure = self._failure or f"{type(error).__name__}: {error}"
         self._in_packet = False
         if self._failure:
-            reason = str(self._recorder.fail(self._failure))
+            reason = str(self._sink.fail(self._failure))
             self.close(reason)
         elif self._stopped:
             self.close(self.refusal or "closed")
 
     # Each message, in place of `decoder.interpret`
 
-    def _take(self, fields: Sequence[str]) -> None:
+    def _on_message(self, fields: Sequence[str]) -> None:
         if self._stopped:
             return
         frame = tuple(fields)
+        message = frame[0] if frame else ""
+        if message not in self._kinds:
+            return
         try:
-            if not self._announced and self._client.isReady() and not self._announce():
+            if not self._logged_in and self._client.isReady() and not self._begin_link():
                 return
             self._packet.append(frame)
-            news = self._repeats.is_news(frame)
-            if news:
-                (self._to_commit if self._announced else self._early).append((Source.BROKER, frame))
+            new = self._dedup.is_new(frame)
+            if new:
+                (self._to_append if self._logged_in else self._early).append((Source.BROKER, frame))
         except Exception as error:
             # Whatever it is: the frame is not journalled.
-            self._mistaken(error)
+            self._fail_by_mistake(error)
             return
-        # A repeat tells ib_insync nothing either; leaving it out is what makes a sweep of known fills cheap.
-        message = frame[0] if frame else ""
-        if message in _UNUSED_BY_LIBRARY or (not news and message in _REPEATED):
+        # ib_insync needs no duplicate either; leaving it out is what makes a sweep of known fills cheap.
+        if message in _UNUSED_BY_LIBRARY or (not new and message in _REPEATED):
             return
         self._to_decode.append(frame)
 
-    def _hand_on(self) -> None:
+    def _pass_on(self) -> None:
         """Have ib_insync decode what is durable now."""
         to_decode, self._to_decode = self._to_decode, []
         self._until_prune -= len(to_decode)
-        # The time of what it is handed now.
+        # The time of what it is given now.
         self._wrapper.tcpDataArrived()
         for frame in to_decode:
             if self._stopped:
@@ -238,27 +254,27 @@ class Capture:
             self._decode(list(frame))
         self._current = ()
 
-    def _announce(self) -> bool:
-        """Vet the login and journal that the link is up, ahead of its first message; False if refused."""
-        self._announced = True
+    def _begin_link(self) -> bool:
+        """Check the login and journal that the link is up, ahead of its first message; False if refused."""
+        self._logged_in = True
         accounts = tuple(self._client.getAccounts())
         version = self._client.serverVersion()
-        self.refusal = self._listener.on_ready(accounts, version) or ""
+        self.refusal = self._listener.on_login(accounts, version) or ""
         early, self._early = self._early, []
         if self.refusal:
             self._stopped = True
             return False
-        # A loss of IBKR that was told ahead of it would otherwise be taken for that of an earlier link.
-        self._to_commit += [LinkUp(accounts, str(version)).arriving, *early]
+        # A loss of IBKR that came ahead of it would otherwise be taken for that of an earlier link.
+        self._to_append += [LinkUp(accounts, str(version)).arriving, *early]
         return True
 
-    def _hand_execution(self, fields: list[str]) -> None:
+    def _pass_execution(self, fields: list[str]) -> None:
         """Make an execution known to ib_insync by its identity, past a decoder that chokes on its time.
 
         Its own way reads all fields into two objects, and drops the execution where one of them surprises it.
         """
         if len(fields) < EXECUTION_FIELDS:
-            return  # Journalled as it came; the normaliser says what is wrong with it.
+            return  # Journalled as it came; `normalise` says what is wrong with it.
         perm_id = int(fields[ExecutionAt.PERM_ID] or 0)
         execution = Execution(
             execId=fields[ExecutionAt.EXEC_ID],
@@ -273,7 +289,7 @@ class Capture:
         instrument = trade.contract if of_order else _instrument(fields, ExecutionAt.CON_ID)
         self._wrapper.execDetails(int(fields[ExecutionAt.REQUEST]), instrument, execution)
 
-    def _hand_order(self, fields: list[str]) -> None:
+    def _pass_order(self, fields: list[str]) -> None:
         """Make an order known to ib_insync, which is all that its events need of an openOrder.
 
         Its own way reads 136 fields into objects and copies them twice: most of the cost of a fill.
@@ -301,7 +317,7 @@ class Capture:
         self._stopped = True
         self._failure = self._failure or reason
         if not self._in_packet:
-            self.close(str(self._recorder.fail(self._failure)))
+            self.close(str(self._sink.fail(self._failure)))
 
     def _refused_message(self, error: Exception) -> None:
         self._fail(str(error))
@@ -319,17 +335,17 @@ class Capture:
         if not self.closed.done() and message.startswith("TWS/gateway version"):
             self.closed.set_result("the gateway is too old: its API must be of version 972 (157) or later")
 
-    # Cross-check: what ib_insync's events report must come from a message that was tapped
+    # Cross-check: what ib_insync's events report must come from a message that was captured
 
     def _check_execution(self, trade: Trade, fill: Fill) -> None:
         execution = fill.execution
-        tapped = self._current
-        if tapped[:1] == (Message.EXECUTION,) and execution_key(tapped) == (
+        message = self._current
+        if message[:1] == (Message.EXECUTION,) and execution_key(message) == (
             execution.acctNumber,
             execution.execId,
         ):
             return
-        self._fail(f"cross-check: ib_insync reports execution {execution.execId}, which was never tapped")
+        self._fail(f"cross-check: ib_insync reports execution {execution.execId}, which was never captured")
 
     def _check_order_status(self, trade: Trade) -> None:
         # 4: a message about an order makes ib_insync cancel it locally.

@@ -1,7 +1,16 @@
-"""Which frames of a connection say something new, and so belong in the journal.
+"""Deduplication: which frames of a connection say something new, and so belong in the journal.
 
-Owns the memory of what this connection has already told, bounded whatever the gateway repeats. It never
-drops the first telling of anything: in doubt a frame is journalled again, which the pump bears.
+Owns the memory of what this connection has brought, bounded whatever the gateway repeats. It never drops the
+first copy of anything: in doubt a duplicate is journalled, which the pump bears.
+
+| message | a duplicate is |
+|---|---|
+| execution (11) | contained in the journal in readable form, or the same as its last copy |
+| fee (59) | the same as an earlier copy, or as the newest report in the journal |
+| order status, open order (3, 5) | the same as the last copy for that order |
+| notice (4) | never; but notices about market-data farms are not journalled |
+| positions, completed orders, ends | never |
+| any other | always: it is not journalled |
 """
 
 from __future__ import annotations
@@ -24,7 +33,7 @@ from tracker.core.model import CommissionReport
 from tracker.gateway.normalise import read_fee
 
 DATA_FARM_CODES: Final = frozenset({"2103", "2104", "2105", "2106", "2107", "2108", "2119", "2157", "2158"})
-"""Notices about market-data farms: they say nothing of orders, fills or the link to IBKR's order servers."""
+"""Notices about market-data farms, which concern neither orders nor the link to IBKR's order servers."""
 
 _ALWAYS: Final = frozenset(
     {
@@ -42,31 +51,34 @@ _FEES_KEPT: Final = 500_000
 
 
 class Deduplicator:
-    """Remember what one connection told; contents are kept as hashes of 61 bits, not as text."""
+    """Remember what one connection brought; ids and contents are kept as hashes of 61 bits, not as text.
+
+    `contains` and `contains_fee` ask the journal, for what an earlier connection brought.
+    """
 
     def __init__(
         self,
-        knows: Callable[[str, str], bool],
-        knows_fee: Callable[[CommissionReport], bool] = lambda fee: False,
+        contains: Callable[[str, str], bool],
+        contains_fee: Callable[[CommissionReport], bool] = lambda fee: False,
     ) -> None:
-        self._knows = knows
-        self._knows_fee = knows_fee
-        self._orders: OrderedDict[Fields, int] = OrderedDict()
+        self._contains = contains
+        self._contains_fee = contains_fee
+        self._orders: OrderedDict[int, int] = OrderedDict()
         """(message, ids of the order) -> the last content of that message for that order."""
-        self._executions: OrderedDict[Fields, int] = OrderedDict()
-        """(account, execId) -> the last content; for executions that the journal does not own to know."""
+        self._executions: OrderedDict[int, int] = OrderedDict()
+        """(account, execId) -> the last content; for executions that the journal cannot read."""
         self._fees: set[int] = set()
 
-    def is_news(self, fields: Fields) -> bool:
+    def is_new(self, fields: Fields) -> bool:
         """Say whether the frame is to be journalled, and remember it if so."""
         message = fields[0] if fields else ""
         if message == Message.EXECUTION:
-            return self._execution_is_news(fields)
+            return self._execution_is_new(fields)
         if message == Message.FEE:
-            return self._fee_is_news(fields)
+            return self._fee_is_new(fields)
         if message in _ORDER_NAMED_BY:
             names = tuple(field_at(fields, place) or "" for place in _ORDER_NAMED_BY[message])
-            return self._order_is_news((message, *names), fields)
+            return self._order_is_new((message, *names), fields)
         if message == Message.NOTICE:
             return field_at(fields, NoticeAt.CODE) not in DATA_FARM_CODES
         return message in _ALWAYS
@@ -75,16 +87,16 @@ class Deduplicator:
         """Let the next open-order answer be journalled whole, so that it can be read as a snapshot."""
         self._orders.clear()
 
-    def _execution_is_news(self, fields: Fields) -> bool:
+    def _execution_is_new(self, fields: Fields) -> bool:
         key = execution_key(fields)
-        if key is not None and self._knows(*key):
+        if key is not None and self._contains(*key):
             return False
-        # Field 1 is the request that it answers, which is not part of what it says. Without this memory an
-        # execution that nobody can read would be journalled again by every sweep.
-        said = fields[ExecutionAt.REQUEST + 1 :]
-        return _differs(self._executions, key or said, hash(said), _EXECUTIONS_KEPT)
+        # The request that it answers is not part of its content. Without this memory an execution that nobody
+        # can read would be journalled again by every sweep.
+        content = fields[ExecutionAt.REQUEST + 1 :]
+        return _differs(self._executions, hash(key or content), hash(content), _EXECUTIONS_KEPT)
 
-    def _fee_is_news(self, fields: Fields) -> bool:
+    def _fee_is_new(self, fields: Fields) -> bool:
         # Sweeps repeat every fee report. A report that returned to an earlier content would be taken for a
         # repeat until the next connection; a dict per execId would cost twice the memory to tell.
         content = hash(fields)
@@ -93,15 +105,15 @@ class Deduplicator:
         if len(self._fees) >= _FEES_KEPT:
             self._fees.clear()
         self._fees.add(content)
-        # What an earlier start was told is in the journal, not in this memory.
+        # What an earlier connection brought is in the journal, not in this memory.
         fee = read_fee(fields)
-        return fee is None or not self._knows_fee(fee)
+        return fee is None or not self._contains_fee(fee)
 
-    def _order_is_news(self, key: Fields, fields: Fields) -> bool:
-        return _differs(self._orders, key, hash(fields), _ORDERS_KEPT)
+    def _order_is_new(self, key: Fields, fields: Fields) -> bool:
+        return _differs(self._orders, hash(key), hash(fields), _ORDERS_KEPT)
 
 
-def _differs(memory: OrderedDict[Fields, int], key: Fields, content: int, limit: int) -> bool:
+def _differs(memory: OrderedDict[int, int], key: int, content: int, limit: int) -> bool:
     if memory.get(key) == content:
         memory.move_to_end(key)
         return False

@@ -1,7 +1,7 @@
-"""What the gateway's notices and failures mean for the link, in plain words.
+"""What the gateway's error codes and failures mean for the link, in plain words.
 
-Owns the table of codes that concern the link, IBKR's planned resets and the wording of why a connection
-could not be made. It never acts; the session does.
+Owns the table of codes that concern the link, IBKR's planned resets, the newest server version that can be
+read, and the reasons why a connection could not be made. It never acts; `connection.py` does.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from zoneinfo import ZoneInfo
 _IBKR: Final = ZoneInfo("America/New_York")
 _FRIDAY: Final = 4
 _SATURDAY: Final = 5
+
+NEWEST_SERVER_VERSION: Final = 176
+"""What ib_insync 0.9.86 asks for at most, and what `normalise` reads; later ones move fields (error: 194)."""
 
 
 class Effect(Enum):
@@ -58,7 +61,7 @@ def effect_of(code: int) -> Effect:
 
 
 def words_for(code: int, text: str, client_id: int) -> str:
-    """Say a link notice in plain words, without what happens next; the gateway's own text for others."""
+    """Return the reason that a notice gives, in plain words; the gateway's own text where we have none."""
     if code == 326:
         return f"client id {client_id} is in use by another session"
     if code == 1300:
@@ -111,24 +114,38 @@ def next_resets(now: datetime) -> tuple[Reset, Reset]:
     return nightly, weekly
 
 
-def why_not_connected(error: BaseException, host: str, port: int, *, sent: bool, answered: bool) -> str:
-    """Say why no login came about: the cause and what to look at.
+def unreadable_version(server_version: int) -> str:
+    """Return why a server version cannot be used; empty where it can."""
+    if server_version <= NEWEST_SERVER_VERSION:
+        return ""
+    return (
+        f"the gateway answers at server version {server_version}, and was asked for {NEWEST_SERVER_VERSION}"
+        " at most: its messages would be misread; use a TWS or IB Gateway that keeps to what it is asked for"
+    )
 
-    `sent`: the TCP connection was there; `answered`: the peer said something.
+
+def why_not_connected(error: BaseException, host: str, port: int, *, sent: bool, answered: bool) -> str:
+    """Return why there was no login: the cause and what to check.
+
+    `sent`: the TCP connection was made; `answered`: the peer sent something.
     """
     place = f"{host}:{port}"
     if isinstance(error, ConnectionRefusedError):
-        return (
-            f"nothing listens on {place} (502): is TWS or IB Gateway running with its API port set to {port}?"
-        )
+        return f"nothing listens on {place} (502): start TWS or IB Gateway, or set its API port to {port}"
     if isinstance(error, socket.gaierror):
-        return f"the host name {host} cannot be resolved"
+        return f"the host name {host} cannot be resolved: correct gateway.host"
     if isinstance(error, TimeoutError):
         if not sent:
-            return f"{place} does not answer: is the host right, and no firewall in between?"
+            return f"{place} does not answer: check gateway.host, and that no firewall is in between"
         if not answered:
-            return f"{place} accepts but says nothing: is it the API port, and this address a trusted one?"
-        return f"{place} does not finish the login: TWS may be asking a question, or is not logged in yet"
+            return (
+                f"{place} accepts but says nothing: check that it is the API port, and that this machine's"
+                " address is among the trusted IPs"
+            )
+        return (
+            f"{place} does not finish the login: look at TWS or IB Gateway, which may be asking a question or"
+            " not be logged in"
+        )
     if isinstance(error, OSError):
         return f"{place} cannot be reached: {error.strerror or error}"
     return f"{place}: {type(error).__name__}: {error}"

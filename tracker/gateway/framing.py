@@ -1,8 +1,8 @@
 """The bytes of one connection, once it is logged in, as messages and their fields.
 
-Owns the length prefix and the split at NUL; a message that has not come whole waits for its rest. It reads
-nothing into a field. ib_insync does the same until the login is over; beyond that it copies what is left of
-its buffer for every message, and splits the 150 fields of an order anew each time they are repeated.
+Owns the length prefix and the split at NUL; a message that has not come whole waits for its rest. It does not
+interpret a field. ib_insync does the same until the login is over; after that it would copy what is left of
+its buffer for every message, and split the 150 fields of an order anew each time they are repeated.
 """
 
 from __future__ import annotations
@@ -36,23 +36,37 @@ class Framing:
     def __init__(self, rest: bytes) -> None:
         self.broken = ""
         """Why nothing more can be read; empty as long as something can."""
-        self._rest = rest
+        self._rest = bytearray(rest)
+        self._needed = 0
+        """Bytes from which on the first message of `_rest` may be whole."""
         self._orders: dict[bytes, Fields] = {}
         """Descriptions of orders as they came: a gateway repeats that of an order with each of its fills."""
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether the beginning of a message has come, and not all of it."""
+        return bool(self._rest)
+
     def feed(self, data: bytes) -> list[Fields]:
-        """Return the messages that are whole now."""
+        """Return the messages that are whole now; one without a field says nothing and is left out."""
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._needed:
+                return []
+            data = bytes(self._rest)
         messages: list[Fields] = []
-        data = self._rest + data
         start = 0
+        self._needed = 0
         while (length := announced(data, start)) is not None:
             begin = start + _LENGTH
             if begin + length > len(data):
                 self.broken = objection(length)
+                self._needed = _LENGTH + length
                 break
             start = begin + length
-            messages.append(self._fields(data[begin:start]))
-        self._rest = data[start:]
+            if length:
+                messages.append(self._fields(data[begin:start]))
+        self._rest = bytearray(data[start:])
         return messages
 
     def _fields(self, body: bytes) -> Fields:

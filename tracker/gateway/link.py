@@ -1,4 +1,4 @@
-"""The state of the link, as the status shows it, and the options that it is made with.
+"""The state of the link, as `status` shows it, and the options that it is made with.
 
 Owns plain values only.
 """
@@ -50,7 +50,7 @@ class LinkState:
     last_sweep_timed_out: bool = False
     attempts: int = 0
     """Attempts since the last link that lasted, the present one included."""
-    session: int = 0
+    connection_no: int = 0
 
 
 _SECONDS_PER_EXECUTION: Final = 0.005

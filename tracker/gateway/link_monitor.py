@@ -1,7 +1,7 @@
-"""What a session shows of its link, and what others want of it.
+"""How the link stands, and what was requested of it.
 
-Owns the current `LinkState` and the open wishes for sweeps and snapshots, which outlive one connection. It
-neither connects nor asks.
+Owns the current `LinkState` and the pending requests for sweeps, positions and broker snapshots, which
+outlive one connection. It neither connects nor asks.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _TROUBLE = (LinkPhase.WAITING, LinkPhase.REFUSED, LinkPhase.UPSTREAM_DOWN)
 
 
 class LinkMonitor:
-    """Hold the state of the link and tell of its changes."""
+    """Hold the state of the link, and emit its changes."""
 
     def __init__(self, now: Callable[[], datetime], on_state: Callable[[LinkState], None]) -> None:
         self._now = now
         self._on_state = on_state
         self._state = LinkState(LinkPhase.CONNECTING, now(), "not started yet")
         self.last_frame_at: datetime | None = None
-        """Kept apart from the state, since it changes with every packet and is nobody's news."""
+        """Kept apart from the state, since it changes with every packet and is no change to emit."""
 
     @property
     def state(self) -> LinkState:
         return replace(self._state, last_frame_at=self.last_frame_at)
 
-    def change(self, **changes: Any) -> None:
-        """Take over changes of LinkState's fields and tell of them, if they are any."""
+    def update(self, **changes: Any) -> None:
+        """Change fields of the LinkState, and emit the new state if it differs."""
         before = self._state
         if changes.get("state", before.state) is not before.state:
             changes["since"] = self._now()
@@ -50,26 +50,26 @@ class LinkMonitor:
 
 
 class PendingRequests:
-    """Hold what was asked of the link and not yet done; equal wishes are one."""
+    """Hold what was requested of the link and not yet done; equal requests are one."""
 
     def __init__(self) -> None:
         self.sweep = asyncio.Event()
-        self.errand = asyncio.Event()
-        """Set when `positions` becomes wanted."""
         self.positions = False
-        self.looks: list[asyncio.Future[BrokerSnapshot]] = []
-        """Who waits for a look; one look answers all of them."""
+        self.positions_added = asyncio.Event()
+        """Set when `positions` becomes true."""
+        self.snapshots: list[asyncio.Future[BrokerSnapshot]] = []
+        """Who waits for a broker snapshot; one answers all of them."""
 
-    def want_look(self) -> asyncio.Future[BrokerSnapshot]:
-        """Return what will hold the next look that begins from now on."""
-        look: asyncio.Future[BrokerSnapshot] = asyncio.get_running_loop().create_future()
-        self.looks.append(look)
+    def add_snapshot(self) -> asyncio.Future[BrokerSnapshot]:
+        """Return what will hold the next broker snapshot that begins from now on."""
+        snapshot: asyncio.Future[BrokerSnapshot] = asyncio.get_running_loop().create_future()
+        self.snapshots.append(snapshot)
         self.sweep.set()
-        return look
+        return snapshot
 
-    def want_sweep(self) -> None:
+    def add_sweep(self) -> None:
         self.sweep.set()
 
-    def want_positions(self) -> None:
+    def add_positions(self) -> None:
         self.positions = True
-        self.errand.set()
+        self.positions_added.set()

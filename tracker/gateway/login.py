@@ -1,7 +1,7 @@
 """The login of one connection, from the opening of its socket to the managed accounts.
 
-Owns the wait for it and the words for why it did not come about. It asks for nothing after the login, and
-closes nothing: whoever connects does that.
+Owns the wait for it and the reason why it failed. Which login may be used is decided in
+`core/login_policy.py`. It asks for nothing after the login, and closes nothing: the caller does that.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ async def log_in(
 ) -> str:
     """Connect up to the end of the login; return why not, empty when it is done.
 
-    `client` is ib_insync's, whose methods carry no types; `answered` tells whether the peer said anything.
+    `client` is ib_insync's, whose methods carry no types; `answered` says whether the peer sent anything.
     """
     connecting = asyncio.ensure_future(
         client.connectAsync(host, port, options.client_id, options.connect_timeout)
     )
     try:
-        # 326 and a peer's close are known long before ib_insync's timeout tells of them.
+        # 326 and a peer's close are known long before ib_insync's timeout is over.
         await asyncio.wait({connecting, capture.closed}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         sent = client.conn.numBytesSent > 0
@@ -46,7 +46,7 @@ async def log_in(
     ended = capture.closed.result()
     if ended.startswith(PEER_CLOSED):
         return (
-            f"{host}:{port} closed the connection before the login was done: is this address a "
-            "trusted one, and the client id free?"
+            f"{host}:{port} closed the connection before the login was done: check that this machine is among"
+            " its trusted IPs, and that no other program uses the client id"
         )
     return ended

@@ -1,8 +1,8 @@
-"""One short visit to the gateway, to tell before trading what a tracker would meet there.
+"""A preflight check: one short connection to the gateway, to see before trading what a tracker would find.
 
-Owns the order of the questions (login, time, the day's executions, completed orders) and what was heard of
-the answers. It journals nothing, lets no order message out (the connection is the tracker's own, allow-list
-included), and judges nothing: what an answer means is for whoever asked.
+Owns the order of the requests (login, time, the day's executions, completed orders) and what is kept of the
+answers. It journals nothing, lets no order message out (the connection is the tracker's own, allow-list
+included), and judges nothing: `doctor` decides what an answer means.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from tracker.core.journal_entries import FeeAt, Fields, Message, field_at
 from tracker.core.model import Execution, Frame, Notice, Source
 from tracker.gateway.capture import Capture
 from tracker.gateway.capture_sink import CaptureSink, Fatal, NullSink
-from tracker.gateway.error_codes import Effect, effect_of, words_for
+from tracker.gateway.error_codes import Effect, effect_of, unreadable_version, words_for
 from tracker.gateway.ib_insync_compat import new_ib
 from tracker.gateway.link import LinkOptions
 from tracker.gateway.login import log_in
 from tracker.gateway.normalise import normalise
-from tracker.gateway.preflight_result import Clocked, PreflightResult, Reach
+from tracker.gateway.preflight_result import ClockReading, PreflightResult, Reach
 from tracker.gateway.requests import COMPLETED_ORDERS, Requests
 
-_GOODBYE_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 1.0
 _FEE_SECONDS: Final = 2.0
 """How long a fee may follow the end of the answer that it belongs to."""
 _GREETING_LIMIT: Final = 256
@@ -33,43 +33,43 @@ _GREETING_LIMIT: Final = 256
 _IN_USE: Final = 326
 
 
-async def visit(options: LinkOptions, *, now: Callable[[], datetime]) -> PreflightResult:
-    """Log in, ask, and leave; raises nothing that the gateway could cause.
+async def run_preflight(options: LinkOptions, *, now: Callable[[], datetime]) -> PreflightResult:
+    """Log in, ask, and disconnect; raises nothing that the gateway could cause.
 
     Each answer is waited for at most `options.request_timeout`.
     """
-    return await _Preflight(options, now).made()
+    return await _Preflight(options, now).run()
 
 
 class _Preflight:
-    """Hold one visit; fulfils `capture.Listener`."""
+    """Make one connection and keep what was answered; fulfils `capture.Listener`."""
 
     def __init__(self, options: LinkOptions, now: Callable[[], datetime]) -> None:
         loop = asyncio.get_running_loop()
         self._options = options
         self._now = now
         self._fatal: Fatal = loop.create_future()
-        recorder = CaptureSink(NullSink(), 0, now, lambda: None, self._fatal)
+        sink = CaptureSink(NullSink(), 0, now, lambda: None, self._fatal)
         ib = new_ib()
         ib.wrapper.clientId = options.client_id
         self._client: Any = ib.client  # Its methods carry no types.
-        self._capture = Capture(ib, recorder, self)
-        self._inquiries = Requests(self._client, recorder, options)
+        self._capture = Capture(ib, sink, self)
+        self._requests = Requests(self._client, sink, options)
         # ib_insync drops the text of the greeting; keep_ref, since eventkit holds a bound method only weakly.
-        self._client.conn.hasData.connect(self._take_greeting, keep_ref=True)
+        self._client.conn.hasData.connect(self._keep_greeting, keep_ref=True)
         self._first = b""
         self._answered = False
-        self._taken = False
+        self._id_taken = False
         self._accounts: tuple[str, ...] = ()
         self._version = 0
         self._asked_at = now()
-        self._time: asyncio.Future[Clocked] = loop.create_future()
-        self._others: set[str] = set()
-        self._paid: set[str] = set()
-        self._fee_came = asyncio.Event()
+        self._time: asyncio.Future[ClockReading] = loop.create_future()
+        self._of_others: set[str] = set()
+        self._with_fee: set[str] = set()
+        self._fee_arrived = asyncio.Event()
         self._upstream = ""
 
-    async def made(self) -> PreflightResult:
+    async def run(self) -> PreflightResult:
         options = self._options
         try:
             reason = await log_in(
@@ -84,60 +84,60 @@ class _Preflight:
                 return await self._ask()
             return PreflightResult(self._reach(), reason, greeting=self._greeting())
         finally:
-            await self._leave()
+            await self._disconnect()
 
     def _reach(self) -> Reach:
-        if self._taken:
+        if self._id_taken:
             return Reach.ID_TAKEN
         if not self._first:
             return Reach.SILENCE if self._client.conn.numBytesSent else Reach.NOWHERE
         return Reach.HALFWAY if self._greeting() else Reach.STRANGER
 
-    async def _leave(self) -> None:
-        self._capture.close("the visit is over")
+    async def _disconnect(self) -> None:
+        self._capture.close("the preflight is over")
         if self._client.conn.transport is not None:
-            await asyncio.wait({self._capture.gone}, timeout=_GOODBYE_SECONDS)
+            await asyncio.wait({self._capture.gone}, timeout=_CLOSE_SECONDS)
             self._capture.abort()
 
-    # Asking
+    # Requests
 
     async def _ask(self) -> PreflightResult:
         """Ask everything; a link that ends in between leaves the rest unanswered."""
-        clocked: Clocked | None = None
+        clocked: ClockReading | None = None
         listed = False
         read_only: bool | None = None
         with suppress(ConnectionError):
             clocked = await self._ask_time()
-            listed = all([await self._inquiries.executions(account) for account in self._accounts])
-            ended = await self._inquiries.completed_orders()
-            if ended or COMPLETED_ORDERS in self._inquiries.forbidden:
+            listed = all([await self._requests.executions(account) for account in self._accounts])
+            ended = await self._requests.completed_orders()
+            if ended or COMPLETED_ORDERS in self._requests.forbidden:
                 read_only = not ended
-            if self._others and not self._others & self._paid:
+            if self._of_others and not self._of_others & self._with_fee:
                 await self._fee_of_another()
         return PreflightResult(
             Reach.IN,
-            self._ending(),
+            self._why_ended(),
             accounts=self._accounts,
             server_version=self._version,
             greeting=self._greeting(),
             clocked=clocked,
             executions_listed=listed,
-            of_others=len(self._others),
-            of_others_with_fee=len(self._others & self._paid),
+            of_others=len(self._of_others),
+            of_others_with_fee=len(self._of_others & self._with_fee),
             read_only=read_only,
             upstream=self._upstream,
         )
 
-    def _ending(self) -> str:
-        """Say why the link ended ahead of us, empty where it did not."""
+    def _why_ended(self) -> str:
+        """Return why the connection ended before we closed it, empty where it did not."""
         if self._fatal.done():
             return str(self._fatal.result())
         return self._capture.closed.result() if self._capture.closed.done() else ""
 
-    async def _ask_time(self) -> Clocked | None:
+    async def _ask_time(self) -> ClockReading | None:
         self._asked_at = self._now()
         self._client.reqCurrentTime()
-        # The link's end is waited for too, since nothing fails this request then.
+        # The end of the connection is waited for too, since nothing ends this request then.
         ends: set[asyncio.Future[Any]] = {self._time, self._capture.closed}
         limit = self._options.request_timeout
         await asyncio.wait(ends, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
@@ -146,58 +146,58 @@ class _Preflight:
     async def _fee_of_another(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(min(_FEE_SECONDS, self._options.request_timeout)):
-                while not self._others & self._paid:
-                    self._fee_came.clear()
-                    await self._fee_came.wait()
+                while not self._of_others & self._with_fee:
+                    self._fee_arrived.clear()
+                    await self._fee_arrived.wait()
 
-    # Hearing (Listener)
+    # Listener of the capture
 
-    def on_ready(self, accounts: tuple[str, ...], server_version: int) -> str | None:
-        """Take any login: whether it is the one that was meant is for whoever asked."""
+    def on_login(self, accounts: tuple[str, ...], server_version: int) -> str | None:
+        """Accept any login that can be read; whether it is the right one is for `doctor` to say."""
         self._accounts = accounts
         self._version = server_version
-        return None
+        return unreadable_version(server_version) or None
 
     def on_packet(self, frames: Sequence[Fields]) -> None:
-        """Learn what a packet brought."""
+        """Take in what a packet brought."""
         self._answered = True
         for fields in frames:
             match fields[:1]:
                 case (Message.NOTICE,):
-                    self._hear_notice(fields)
+                    self._on_notice(fields)
                 case (Message.CURRENT_TIME,):
-                    self._hear_time(fields)
+                    self._on_time(fields)
                 case (Message.FEE,):
                     if (exec_id := field_at(fields, FeeAt.EXEC_ID)) is not None:
-                        self._paid.add(exec_id)
-                    self._fee_came.set()
+                        self._with_fee.add(exec_id)
+                    self._fee_arrived.set()
                 case (Message.EXECUTION,):
-                    self._hear_execution(fields)
+                    self._on_execution(fields)
             if fields[:1] != (Message.NOTICE,):
-                self._inquiries.saw(fields)
+                self._requests.on_message(fields)
 
-    def _hear_execution(self, fields: Fields) -> None:
+    def _on_execution(self, fields: Fields) -> None:
         fact = normalise(self._frame(fields), self._options.login_zone)
-        # Client 0 are orders by hand, which client id 0 may be told of whoever the master is.
+        # Client 0 stands for orders by hand, which client id 0 may receive whoever the master is.
         if isinstance(fact, Execution) and fact.client_id not in (0, self._options.client_id):
-            self._others.add(fact.exec_id)
+            self._of_others.add(fact.exec_id)
 
-    def _hear_time(self, fields: Fields) -> None:
+    def _on_time(self, fields: Fields) -> None:
         seconds = fields[2] if len(fields) > 2 else ""
         if seconds.isascii() and seconds.isdecimal() and len(seconds) < 12 and not self._time.done():
-            told = datetime.fromtimestamp(int(seconds), UTC)
-            self._time.set_result(Clocked(self._asked_at, told, self._now()))
+            server_time = datetime.fromtimestamp(int(seconds), UTC)
+            self._time.set_result(ClockReading(self._asked_at, server_time, self._now()))
 
-    def _hear_notice(self, fields: Fields) -> None:
+    def _on_notice(self, fields: Fields) -> None:
         notice = normalise(self._frame(fields), self._options.login_zone)
         if not isinstance(notice, Notice):
             return
         effect = effect_of(notice.code)
         words = words_for(notice.code, notice.text, self._options.client_id)
-        self._taken = self._taken or notice.code == _IN_USE
+        self._id_taken = self._id_taken or notice.code == _IN_USE
         match effect:
             case Effect.NONE:
-                self._inquiries.refused(notice)
+                self._requests.on_error(notice)
             case Effect.UPSTREAM_LOST:
                 self._upstream = words
             case Effect.UPSTREAM_BACK:
@@ -208,7 +208,7 @@ class _Preflight:
     def _frame(self, fields: Fields) -> Frame:
         return Frame(0, self._now(), 0, Source.BROKER, fields)
 
-    def _take_greeting(self, data: bytes) -> None:
+    def _keep_greeting(self, data: bytes) -> None:
         if len(self._first) < _GREETING_LIMIT:
             self._first += data[:_GREETING_LIMIT]
 

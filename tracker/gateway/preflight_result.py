@@ -1,4 +1,4 @@
-"""What a visit to the gateway brings home.
+"""What a preflight check of the gateway found.
 
 Owns plain values only, so that judging them needs no client library.
 """
@@ -11,24 +11,24 @@ from enum import StrEnum
 
 
 class Reach(StrEnum):
-    """Say how far a visit came."""
+    """Say how far the connection came."""
 
     NOWHERE = "nowhere"
-    """Nothing took the connection."""
+    """Nothing accepted the connection."""
     SILENCE = "silence"
-    """Something took it and said nothing."""
+    """Something accepted it and sent nothing."""
     STRANGER = "stranger"
     """What answered does not speak this protocol."""
     ID_TAKEN = "id_taken"
-    """The gateway lets nobody in under this client id, since another session uses it (326)."""
+    """Another program uses this client id (326)."""
     HALFWAY = "halfway"
-    """The gateway greeted, and the login did not come to its end."""
+    """The gateway greeted, and the login was not finished."""
     IN = "in"
 
 
 @dataclass(frozen=True, slots=True)
-class Clocked:
-    """Hold the gateway's time, in whole seconds as it tells it, and ours around it; all aware UTC."""
+class ClockReading:
+    """Hold the gateway's time, which comes in whole seconds, and ours around it; all aware UTC."""
 
     asked_at: datetime
     server_time: datetime
@@ -37,7 +37,7 @@ class Clocked:
 
 @dataclass(frozen=True, slots=True)
 class PreflightResult:
-    """Hold what a visit heard; None is what was not answered."""
+    """Hold what was answered; None where there was no answer."""
 
     reach: Reach
     reason: str = ""
@@ -46,13 +46,13 @@ class PreflightResult:
     server_version: int = 0
     greeting: str = ""
     """The time with which the gateway greets, and the zone that it was logged in with."""
-    clocked: Clocked | None = None
+    clocked: ClockReading | None = None
     executions_listed: bool = False
     """Whether the answers about the day's executions ended."""
     of_others: int = 0
     """Executions of the day whose order came from another client, orders by hand left out."""
     of_others_with_fee: int = 0
     read_only: bool | None = None
-    """Whether the Read-Only API refused a question that it refuses."""
+    """Whether the gateway's Read-Only API is on: it refuses completed orders."""
     upstream: str = ""
     """Why the gateway is without IBKR; empty where it has not said so."""

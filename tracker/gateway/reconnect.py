@@ -1,8 +1,15 @@
-"""The one link to the gateway, made again for ever.
+"""Reconnect: the one link to the gateway, made again for ever, with exponential backoff.
 
-Owns the attempts, the delay between them, the numbers of the connections and the state that says how the link
-stands. What one connection does is in `connection.py`. It never gives up by itself: only `close` and a
-failure of capture end it.
+Owns the attempts to connect, the backoff between them, the numbers of the connections and the port that is
+tried. What one connection does is in `connection.py`. It never gives up by itself: only `close` and a failure
+of capture end it.
+
+| the last connection | the next attempt |
+|---|---|
+| lasted `steady_seconds` or longer | at once, and the backoff begins anew |
+| failed, or was shorter | after the backoff: doubled each time up to `retry_most`, with jitter |
+| its login was refused | after `retry_most` |
+| named a new port (1300) | at that port; at the configured one again if no login succeeds there |
 """
 
 from __future__ import annotations
@@ -30,7 +37,7 @@ _STOPPING: Final = "the tracker is stopping"
 
 
 class LinkLost(Exception):
-    """The link could not be made, or ended too soon; says why, and the session tries again."""
+    """The link could not be made, or ended too soon: retried after the backoff."""
 
     def __init__(self, reason: str, *, refused: bool = False) -> None:
         super().__init__(reason)
@@ -47,60 +54,62 @@ class ReconnectingLink:
         *,
         sink: Sink,
         now: Callable[[], datetime],
-        next_session: int,
-        vet: Callable[[tuple[str, ...]], str | None],
+        first_connection_no: int,
+        refuse_login: Callable[[tuple[str, ...]], str | None],
         on_commit: Callable[[], None],
         on_state: Callable[[LinkState], None],
     ) -> None:
-        """Prepare a session; nothing is sent before `run`.
+        """Prepare the link; nothing is sent before `run`.
 
-        `next_session` numbers the first connection, one above the journal's last. `vet` gets the managed
-        accounts of a login and returns a text to refuse it. `on_commit` is called after each commit,
-        `on_state` at each change of `state` that a person would care for (not at each frame). Callbacks are
-        called on the loop's thread, may not block, and an exception of theirs ends capture.
+        `first_connection_no` is one above the journal's last. `refuse_login` gets the managed accounts of a
+        login and returns why it must not be used, None where it may. `on_commit` is called after each commit,
+        `on_state` at each change of `state` but for the time of the last frame. Callbacks are called on the
+        loop's thread, may not block, and an exception of theirs ends capture.
         """
         self._options = options
         self._sink = sink
         self._now = now
-        self._next_session = next_session
-        self._vet = vet
+        self._next_connection_no = first_connection_no
+        self._refuse_login = refuse_login
         self._on_commit = on_commit
-        self._board = LinkMonitor(now, on_state)
-        self._wishes = PendingRequests()
+        self._monitor = LinkMonitor(now, on_state)
+        self._pending = PendingRequests()
         self._port = options.port
         self._closing = asyncio.Event()
         self._finished = asyncio.Event()
         self._running = False
         self._capture: Capture | None = None
-        self._last_trouble = ""
+        self._last_failure = ""
 
     @property
     def state(self) -> LinkState:
         """Return how the link stands now."""
-        return self._board.state
+        return self._monitor.state
 
     async def run(self) -> None:
-        """Keep the link for ever; return after `close`, raise FatalCapture when capture failed for good."""
+        """Keep the link for ever; return after `close`, raises CaptureFailed when capture failed for good."""
         self._running = True
         fatal: Fatal = asyncio.get_running_loop().create_future()
         ending = _STOPPING
         try:
             while not self._closing.is_set():
-                self._board.change(attempts=0)
+                self._monitor.update(attempts=0)
                 # One round ends when a link that lasted is lost; failures in between are retried inside.
                 await AsyncRetrying(
                     retry=retry_if_exception_type(LinkLost),
-                    wait=self._delay,
+                    wait=self._backoff,
                     sleep=self._sleep,
-                    before_sleep=self._tell_delay,
+                    before_sleep=self._show_backoff,
                 )(self._attempt, fatal)
         except Exception as error:
-            # Only for the state's reason; the daemon is told by the exception itself.
+            # Only for the state's reason; the exception itself ends the daemon.
             ending = str(error)
             raise
         finally:
             self._finished.set()
-            self._board.change(state=LinkPhase.STOPPED, reason=ending, subscribed=False, next_attempt_at=None)
+            self._monitor.update(
+                state=LinkPhase.STOPPED, reason=ending, subscribed=False, next_attempt_at=None
+            )
 
     async def close(self) -> None:
         """End the link and `run`; returns within a few seconds whatever the gateway does."""
@@ -115,23 +124,23 @@ class ReconnectingLink:
     def request_sweep(self, reason: str) -> None:
         """Ask for the day's executions soon; requests that come meanwhile are one."""
         logger.debug("sweep requested: {}", reason)
-        self._wishes.want_sweep()
+        self._pending.add_sweep()
 
-    def request_snapshot(self, reason: str) -> None:
+    def request_positions(self, reason: str) -> None:
         """Ask for the positions soon; requests that come meanwhile are one."""
-        logger.debug("position snapshot requested: {}", reason)
-        self._wishes.want_positions()
+        logger.debug("positions requested: {}", reason)
+        self._pending.add_positions()
 
-    async def look(self, within: float) -> BrokerSnapshot | None:
+    async def broker_snapshot(self, within: float) -> BrokerSnapshot | None:
         """Ask for positions, the day's executions and all orders anew, and return what was answered.
 
-        None where that did not happen within so many seconds: the link is down, or slower than that.
+        None where that took more than so many seconds: the link is down, or slower than that.
         """
-        logger.debug("look requested")
-        look = self._wishes.want_look()
+        logger.debug("broker snapshot requested")
+        snapshot = self._pending.add_snapshot()
         try:
             async with asyncio.timeout(within):
-                return await look
+                return await snapshot
         except TimeoutError:
             return None
 
@@ -141,42 +150,43 @@ class ReconnectingLink:
         """Make one link and keep it until it ends; raise LinkLost unless it lasted."""
         if self._closing.is_set():
             return
-        number, self._next_session = self._next_session, self._next_session + 1
-        options, board = self._options, self._board
-        board.change(
+        number, self._next_connection_no = self._next_connection_no, self._next_connection_no + 1
+        options, monitor = self._options, self._monitor
+        monitor.update(
             state=LinkPhase.CONNECTING,
-            reason=f"connecting to {options.host}:{self._port}{self._last_trouble}",
+            reason=f"connecting to {options.host}:{self._port}{self._last_failure}",
             next_attempt_at=None,
-            attempts=board.state.attempts + 1,
-            session=number,
+            attempts=monitor.state.attempts + 1,
+            connection_no=number,
         )
-        recorder = CaptureSink(self._sink, number, self._now, self._on_commit, fatal)
-        link = BrokerConnection(options, recorder, board, self._wishes, self._vet)
-        self._capture = link.capture
+        sink = CaptureSink(self._sink, number, self._now, self._on_commit, fatal)
+        connection = BrokerConnection(options, sink, monitor, self._pending, self._refuse_login)
+        self._capture = connection.capture
         try:
-            lived, reason = await link.live(options.host, self._port)
-            board.change(subscribed=False)
+            lived, reason = await connection.serve(options.host, self._port)
+            monitor.update(subscribed=False)
         finally:
             self._capture = None
-            await link.leave()
+            await connection.close()
         if fatal.done():
             raise fatal.result()
         if self._closing.is_set():
             return
-        self._last_trouble = f", after: {reason}"
-        self._choose_port(link)
+        self._last_failure = f", after: {reason}"
+        self._choose_port(connection)
         if lived < options.steady_seconds:
-            raise LinkLost(reason, refused=bool(link.capture.refusal))
+            raise LinkLost(reason, refused=bool(connection.capture.refusal))
         logger.log("INFO" if planned_reset(self._now()) else "WARNING", "link lost: {}", reason)
 
-    def _choose_port(self, link: BrokerConnection) -> None:
-        """Choose the port of the next attempt: where 1300 pointed, or back where the settings say."""
-        if link.moved_to is not None:
-            self._port = link.moved_to
-        elif not link.logged_in:
+    def _choose_port(self, connection: BrokerConnection) -> None:
+        """Choose the port of the next attempt: the one that 1300 named, or the configured one again."""
+        if connection.moved_to is not None:
+            self._port = connection.moved_to
+        elif not connection.logged_in:
             self._port = self._options.port
 
-    def _delay(self, retry: RetryCallState) -> float:
+    def _backoff(self, retry: RetryCallState) -> float:
+        """Return the seconds until the next attempt."""
         options = self._options
         error = retry.outcome.exception() if retry.outcome is not None else None
         if isinstance(error, LinkLost) and error.refused:
@@ -184,7 +194,7 @@ class ReconnectingLink:
         first, most = options.retry_first, options.retry_most
         return (wait_exponential(multiplier=first, max=most - first) + wait_random(0, first))(retry)
 
-    def _tell_delay(self, retry: RetryCallState) -> None:
+    def _show_backoff(self, retry: RetryCallState) -> None:
         """Show why the link is down and when the next attempt is made."""
         error = retry.outcome.exception() if retry.outcome is not None else None
         assert isinstance(error, LinkLost), "only LinkLost is retried"
@@ -192,7 +202,7 @@ class ReconnectingLink:
         now = self._now()
         planned = planned_reset(now)
         why = f"{error.reason} (planned: {planned})" if planned and not error.refused else error.reason
-        self._board.change(
+        self._monitor.update(
             state=LinkPhase.REFUSED if error.refused else LinkPhase.WAITING,
             reason=f"{why}; retrying in {max(1, round(seconds))} s",
             planned=bool(planned) and not error.refused,

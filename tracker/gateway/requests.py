@@ -1,12 +1,22 @@
-"""The questions that one connection asks: sent raw, ended by what the tap sees.
+"""The requests of one connection: sent over ib_insync's client, ended by what the capture sees.
 
-Owns the pending requests of a connection and the notes about them; each note is durable before its request
-leaves. It never uses ib_insync's own futures: a request that times out there stays behind and silences an
-event for the rest of the session, and of two concurrent ones one never ends. A late End finds nothing here.
+Owns the pending requests of a connection and the journal's notes about them. When something is asked is
+decided in `request_schedule.py`. ib_insync's own futures are never used: a request that times out there
+stays behind and silences an event for as long as the connection lasts, and of two requests at once one never
+ends.
 
-Positions carry no number, so whose End came is not always known. After a request without one the next may be
-asked at once: whichever of the two ends first, the rows since the first make a whole answer. Only then, with
-the other's End perhaps still on its way, are they barred: it would end a third before its rows.
+- A note about a request is durable before the request leaves.
+- Each request waits for its End at most `request_timeout`; a timeout is noted, and proves nothing.
+- An End that comes later than that finds no request here, and is ignored.
+- One request of each kind is outstanding at most.
+- An error that names a request ends it without an answer.
+
+Messages about positions carry no request number, so an End cannot be told from that of an earlier request:
+
+- Behind one request without an End the next may be sent at once: whichever of the two ends first, the rows
+  since the first one make a whole answer.
+- Once one of two has ended, the next waits until the other's End came too, or three timeouts passed: it would
+  end a third request before its rows.
 """
 
 from __future__ import annotations
@@ -51,20 +61,20 @@ _FIRST_REQUEST: Final = 900_000_000
 """Far from order ids, since a notice names either kind of id in one field."""
 _NO_REQUEST: Final = -1
 _LATEST_END: Final = 3
-"""An End that has not come after so many times the patience for it never will."""
+"""An End that has not come after so many timeouts never will."""
 
-_Question: TypeAlias = tuple[str, int]
+_RequestKey: TypeAlias = tuple[str, int]
 
 
 class Requests:
     """Ask positions, executions and orders over one connection; one of each kind at a time."""
 
-    def __init__(self, client: Any, recorder: CaptureSink, options: LinkOptions) -> None:
+    def __init__(self, client: Any, sink: CaptureSink, options: LinkOptions) -> None:
         self._client = client
-        self._recorder = recorder
+        self._sink = sink
         self._options = options
         self._loop = asyncio.get_running_loop()
-        self._pending: dict[_Question, asyncio.Future[bool]] = {}
+        self._pending: dict[_RequestKey, asyncio.Future[bool]] = {}
         self._next_request = _FIRST_REQUEST
         self._answered_at: float | None = None
         """Loop time of the last message that answered the pending executions request."""
@@ -73,7 +83,7 @@ class Requests:
         self.listed = 0
         """How many executions the last answer named."""
         self.forbidden: set[str] = set()
-        """Questions that the gateway's Read-Only API refuses; asking again changes nothing."""
+        """Kinds of request that the gateway's Read-Only API refuses; asking again changes nothing."""
         self._ends_owed = 0
         """Positions requests whose End was not seen."""
         self._ambiguous_at: float | None = None
@@ -103,10 +113,8 @@ class Requests:
 
     async def completed_orders(self) -> bool:
         """Ask for the day's completed orders; True when the answer ended."""
-        question = (COMPLETED_ORDERS, _NO_REQUEST)
-        return await self._ask(
-            question, CompletedOrdersAsked(), lambda: self._client.reqCompletedOrders(False)
-        )
+        key = (COMPLETED_ORDERS, _NO_REQUEST)
+        return await self._ask(key, CompletedOrdersAsked(), lambda: self._client.reqCompletedOrders(False))
 
     async def executions(self, account: str) -> bool:
         """Ask for one account's executions of the whole day; True when the answer ended.
@@ -119,7 +127,7 @@ class Requests:
         self._answered_at = None
         self._named = set()
         query = ExecutionFilter(acctCode=account)
-        midnight, asked = self.midnight(), self._recorder.now()
+        midnight, asked = self.midnight(), self._sink.now()
         ended = await self._ask(
             (EXECUTIONS, request),
             ExecutionsAsked(request, account),
@@ -129,17 +137,17 @@ class Requests:
         named, self._named = self._named, set()
         self.listed = len(named)
         if ended:
-            missing = self._recorder.sink.unlisted(account, named, midnight, asked)
-            self._recorder.note(SweepChecked.of(request, missing))
+            missing = self._sink.journal.count_missing(account, named, midnight, asked)
+            self._sink.append_entry(SweepChecked.of(request, missing))
         return ended
 
     def midnight(self) -> datetime:
         """Return the beginning of the account's day, to which an answer reaches back."""
-        local = self._recorder.now().astimezone(self._options.login_zone)
+        local = self._sink.now().astimezone(self._options.login_zone)
         return local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
 
-    def saw(self, fields: Fields) -> None:
-        """Learn a message that the connection brought."""
+    def on_message(self, fields: Fields) -> None:
+        """Take in a message that the connection brought; an End ends its request."""
         message = fields[0] if fields else ""
         if message == Message.EXECUTION:
             request = field_at(fields, ExecutionAt.REQUEST)
@@ -160,8 +168,8 @@ class Requests:
                 self._ambiguous_at = self._loop.time() if self._ends_owed else None
             self._end(_ENDS[message], str(_NO_REQUEST), ended=True)
 
-    def refused(self, notice: Notice) -> None:
-        """Learn an error; one that names a pending request ends it without an answer."""
+    def on_error(self, notice: Notice) -> None:
+        """Take in an error; one that names a pending request ends it without an answer."""
         if 2100 <= notice.code < 2200:
             return
         self._end(EXECUTIONS, str(notice.request_id), ended=False)
@@ -179,36 +187,36 @@ class Requests:
             if (of, str(number)) == (kind, request) and not future.done():
                 future.set_result(ended)
 
-    async def _ask(self, question: _Question, sent: Entry, send: Callable[[], None]) -> bool:
+    async def _ask(self, key: _RequestKey, sent: Entry, send: Callable[[], None]) -> bool:
         answer: asyncio.Future[bool] = self._loop.create_future()
-        assert question[0] not in {kind for kind, _ in self._pending}, f"two {question[0]} requests at once"
-        self._pending[question] = answer
+        assert key[0] not in {kind for kind, _ in self._pending}, f"two {key[0]} requests at once"
+        self._pending[key] = answer
         try:
-            self._recorder.note(sent)
+            self._sink.append_entry(sent)
             send()
-            ended = await self._answer(question, answer)
+            ended = await self._answer(key, answer)
         finally:
-            del self._pending[question]
+            del self._pending[key]
         if not ended:
-            self._recorder.note(RequestTimedOut(*question))
+            self._sink.append_entry(RequestTimedOut(*key))
         return ended
 
-    async def _answer(self, question: _Question, answer: asyncio.Future[bool]) -> bool:
+    async def _answer(self, key: _RequestKey, answer: asyncio.Future[bool]) -> bool:
         """Wait for the End, no longer than request_timeout; note a sweep that fell quiet without one."""
         deadline = self._loop.time() + self._options.request_timeout
         quiet = self._options.quiet_seconds
-        may_fall_quiet = question[0] == EXECUTIONS
+        may_be_quiet = key[0] == EXECUTIONS
         while not answer.done():
             now = self._loop.time()
             if now >= deadline:
                 return False
-            patience = deadline - now
-            if may_fall_quiet:
+            left = deadline - now
+            if may_be_quiet:
                 since = now if self._answered_at is None else self._answered_at
                 if now - since >= quiet:
-                    self._recorder.note(SweepQuiet(question[1]))
-                    may_fall_quiet = False
+                    self._sink.append_entry(SweepQuiet(key[1]))
+                    may_be_quiet = False
                 else:
-                    patience = min(patience, since + quiet - now)
-            await asyncio.wait({answer}, timeout=patience)
+                    left = min(left, since + quiet - now)
+            await asyncio.wait({answer}, timeout=left)
         return answer.result()

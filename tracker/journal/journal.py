@@ -1,9 +1,12 @@
-"""Keep every input and every state row, in one SQLite file.
+"""The journal's file: frames, the transaction of the pump, and what was done to the alert store.
 
-Owns all SQL. Frames are appended before anything looks at them, or in one commit with what they mean, which
-costs none of them if it fails; a frame is never changed. State rows are written only inside a step, with the
-cursor, in one transaction. Durable means durable: WAL with synchronous=FULL, set and read back; a commit that
-returned survives a power cut. One connection, used on one thread, by the one daemon that holds the lock.
+Owns the SQL of everything but state rows (`rows.py`). One connection, used on one thread, by the one daemon
+that holds the lock.
+
+- Frames are appended before they are decided, or in one commit with the decision; a decision that fails takes
+  back no frame, and a frame is never changed.
+- State rows are written only inside a step, in one transaction with the cursor.
+- A commit that returned survives a power cut: WAL with synchronous=FULL, set and read back.
 """
 
 from __future__ import annotations
@@ -48,7 +51,7 @@ REMOVING: Final = "removing"
 class Journal:
     """Hold the journal open.
 
-    `read_only` opens an existing file for looking, beside a running daemon. Raises JournalFailed.
+    `read_only` opens an existing file beside a running daemon. Raises JournalFailed.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -66,7 +69,7 @@ class Journal:
         """The newest frames, without a gap, as far back as the cursor or less."""
         self._considered: list[tuple[int, str, bytes]] = []
         self._dumped: tuple[Sequence[Alert], bytes] = ((), b"")
-        """What the last decision looked at, and how it is written: the fills of one order see the same."""
+        """What the last decision looked at, and its JSON: the fills of one order see the same alerts."""
 
     def close(self) -> None:
         """Close the file; what was committed stays."""
@@ -74,16 +77,16 @@ class Journal:
 
     # Frames
 
-    def append(self, session: int, received_at: datetime, frames: Arriving) -> None:
+    def append(self, connection_no: int, received_at: datetime, frames: Arriving) -> None:
         """Append frames in one commit, durable on return; raises JournalFailed."""
-        arrived = self._numbered(session, received_at, frames)
+        arrived = self._numbered(connection_no, received_at, frames)
         with self._transaction():
             self._insert(arrived)
         self._keep(arrived)
 
     @contextmanager
     def append_and_step(
-        self, session: int, received_at: datetime, frames: Arriving
+        self, connection_no: int, received_at: datetime, frames: Arriving
     ) -> Iterator[tuple[Sequence[Frame], Callable[[int], None]]]:
         """Append frames and open a step over them, all in one commit; nothing else may wait to be applied.
 
@@ -91,7 +94,7 @@ class Journal:
         else: the frames are durable when its error goes on. Raises JournalFailed, and then nothing is kept.
         """
         assert not self.waiting, "frames are applied in their order"
-        arrived = self._numbered(session, received_at, frames)
+        arrived = self._numbered(connection_no, received_at, frames)
         failed: Exception | None = None
         with self._changing_rows() as cursor:
             self._insert(arrived)
@@ -111,10 +114,10 @@ class Journal:
             raise failed
         self._last_seq = arrived[-1].seq
 
-    def _numbered(self, session: int, received_at: datetime, frames: Arriving) -> list[Frame]:
+    def _numbered(self, connection_no: int, received_at: datetime, frames: Arriving) -> list[Frame]:
         first = self._last_seq + 1
         return [
-            Frame(seq, received_at, session, source, tuple(fields))
+            Frame(seq, received_at, connection_no, source, tuple(fields))
             for seq, (source, fields) in enumerate(frames, first)
         ]
 
@@ -143,17 +146,17 @@ class Journal:
         """Whether frames wait to be applied."""
         return self._last_seq > self.cursor
 
-    def knows(self, account: str, exec_id: str) -> bool:
-        """Tell whether an execution is in the journal already, booked or waiting to be."""
+    def contains(self, account: str, exec_id: str) -> bool:
+        """Tell whether an execution is in the journal, booked or waiting to be."""
         if ExecutionKey(account, exec_id) in self._captured:
             return True
         return self.book.has(EXECUTIONS, f"{account} {exec_id}")
 
-    def expect(self, messages: Sequence[Sequence[str]]) -> None:
-        """Look up at once what is asked of many messages one by one: what is new in them.
+    def prefetch(self, messages: Sequence[Sequence[str]]) -> None:
+        """Look up at once what `contains` and the pump will ask about each of these messages.
 
-        Outside a transaction each single look costs SQLite its locks, and in a stream of fills hardly
-        anything is there yet.
+        Outside a transaction each query takes and releases SQLite's locks, and in a stream of fills hardly
+        anything is in the file yet.
         """
         executions = [
             key
@@ -175,11 +178,11 @@ class Journal:
         look_up(EXECUTIONS, exec_ids | fees, "exec_id")
         look_up(FEES, exec_ids | fees)
 
-    def knows_fee(self, fee: CommissionReport) -> bool:
+    def contains_fee(self, fee: CommissionReport) -> bool:
         """Tell whether the report of an execution that was applied last says the same."""
         return self.book.get(FEES, fee.exec_id) == fee
 
-    def unlisted(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
+    def count_missing(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
         """Count the account's executions since then that an answer did not list, in any version.
 
         Those received after it was asked for need not be in it. Times are aware.
@@ -194,7 +197,7 @@ class Journal:
         # An answer names the version in force.
         replaced = {row.superseded_by for row in rows if row.superseded_by}.intersection(listed)
         rows = [row for row in rows if row.execution.time >= since and row.superseded_by not in replaced]
-        # On a busy day the roots of all that it names are dear; seldom anything is left to ask them for.
+        # On a busy day the roots of all listed ones cost time, and there is seldom a row to compare them with.
         roots = {_root(exec_id) for exec_id in listed} if rows else set()
         return sum(_root(row.execution.exec_id) not in roots for row in rows)
 
@@ -264,9 +267,9 @@ class Journal:
         other programs did to records, and the frame at the cursor, without which its number would come
         again. All state is in rows of its own and stays for ever, so dedup and `why` lose nothing.
         """
-        last_session = self.last_session
+        last_connection_no = self.last_connection_no
         with self._transaction():
-            self._set_meta("session", str(last_session))
+            self._set_meta("session", str(last_connection_no))
             gone = self._db.execute(
                 "DELETE FROM frames WHERE seq IN (SELECT seq FROM frames WHERE received_at < ? AND seq < ?"
                 " AND source NOT IN ('person', 'store')"
@@ -283,7 +286,7 @@ class Journal:
         return int(self.meta("cursor") or 0)
 
     @property
-    def last_session(self) -> int:
+    def last_connection_no(self) -> int:
         """The number of the last connection, 0 before the first."""
         rows = select(self._db, "SELECT session FROM frames ORDER BY seq DESC LIMIT 1")
         return int(rows[0][0]) if rows else int(self.meta("session") or 0)
@@ -329,7 +332,7 @@ class Journal:
         self._considered.clear()
 
     def _applied(self, cursor: int) -> None:
-        """Let go of what was kept until its frame was applied."""
+        """Drop what was kept until its frame was applied."""
         if self._tail and self._tail[0].seq <= cursor:
             del self._tail[: cursor + 1 - self._tail[0].seq]
         if cursor >= self._last_seq:
@@ -388,6 +391,16 @@ class Journal:
             (alert,),
         )
         return bytes(rows[0][0]).decode() if rows else None
+
+    # The kind of login
+
+    def login_kind(self) -> str | None:
+        """Return `paper` or `live`, None before the first login."""
+        return self.meta("mode")
+
+    def bind_login_kind(self, kind: str) -> None:
+        """Keep the kind of login that this journal belongs to from now on."""
+        self.set_meta("mode", kind)
 
     # Single values
 

@@ -1,4 +1,7 @@
-"""Own the journal's schema: one list of migrations, never edited once released, only added to."""
+"""The journal's schema, as a list of migrations: one for each version.
+
+A migration is never edited once released; a change of the schema is a new one at the end.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
             _state("undecoded", "open"),
         )
     ),
-    # A decision names its kind; before, that was told by the keys that it has.
+    # A decision names its kind, which version 1 left to be told by its keys.
     """
     UPDATE executions SET body = CAST(json_set(CAST(body AS TEXT), '$.match.type', CASE
         WHEN json_type(CAST(body AS TEXT), '$.match.rule') IS NOT NULL THEN 'ambiguous'

@@ -1,8 +1,7 @@
-"""Keep the rows of the book in the journal's file.
+"""State rows in the journal's file, and the decoded ones that are kept in memory.
 
-Owns reading, writing and finding state rows, and how much of them is kept decoded. Changed rows are written
-when the step commits, or before that where there are many, never outside one. It knows no frame and decides
-nothing.
+Owns reading, writing and finding state rows. Changed rows are written when the step commits, or before that
+where there are many, never outside a step. It reads no frame and decides nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 _CACHED_ROWS: Final = 2_000
 """Rows that one table keeps decoded; beyond that the cache begins anew."""
 _ABSENT_KEPT: Final = 5_000
-"""Keys and index values that one table is known to have no row of."""
+"""Keys and index values that one table is remembered to have no row of."""
 
 
 class JournalFailed(Exception):
@@ -51,7 +50,7 @@ def _unreadable(db: sqlite3.Connection, error: sqlite3.Error) -> JournalFailed:
 
 
 class JournalState:
-    """Keep the rows of the book in the journal; changes are written within the step that makes them."""
+    """Keep the ledger's state in the journal; changes are written within the step that makes them."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -71,7 +70,7 @@ class JournalState:
             yield key
 
     def look_up(self, table: Table[Any], values: Collection[str], index: str = "key") -> None:
-        """Learn at once of which of these the file has no row, which is dear to ask one by one."""
+        """Find out at once of which of these the file has no row; one by one that takes long."""
         self._tables[table.name].look_up(self._db, values, index)
 
     def count(self, table: Table[Any], index: str, value: str) -> int:
@@ -98,7 +97,7 @@ class JournalState:
             kept.write(self._db)
 
     def committed(self) -> None:
-        """Let go of decoded rows beyond the bound; all of them are in the file now."""
+        """Drop decoded rows beyond the bound; all of them are in the file now."""
         for kept in self._tables.values():
             if kept.size > _CACHED_ROWS:
                 kept.forget()
@@ -111,9 +110,9 @@ class JournalState:
 
 
 class _Rows:
-    """Hold the decoded rows of one table: which of them are not written yet, and by what they are found.
+    """Hold the decoded rows of one table: which are not written yet, and by which index values they are found.
 
-    Only this object writes the table, so what was looked up once needs no second look.
+    Only this object writes the table, so what was looked up once need not be looked up again.
     """
 
     def __init__(self, table: Table[Any]) -> None:
@@ -126,13 +125,13 @@ class _Rows:
         self._values: dict[str, tuple[str | None, ...]] = {}
         """Key -> the index values of a row that was put, in the table's order."""
         self._unplaced: dict[str, Any] = {}
-        """Key -> what stood there before the row was put, of those put since the last look at an index."""
+        """Key -> the row before it was put, of those put since an index was last asked."""
         self._missing: set[str] = set()
         """Keys that are neither here nor in the file."""
         self._empty: set[tuple[str, str]] = set()
         """Each (index, value) of which nothing is here or in the file."""
         self._there: set[str] = set()
-        """Keys that were found in the file when many were looked up last; no row is ever taken out."""
+        """Keys that were found in the file when many were looked up last; no row is ever removed."""
         self._by_key = f"SELECT body FROM {table.name} WHERE key = ?"
         self._by_index = {
             index: f"SELECT key, body FROM {table.name} WHERE {index} = ?" for index in table.indexes
@@ -241,9 +240,9 @@ class _Rows:
         return there
 
     def look_up(self, db: sqlite3.Connection, values: Collection[str], index: str) -> None:
-        """Learn which of these keys, or index values, there is nothing of, here or in the file."""
+        """Find out of which of these keys, or index values, there is no row, here or in the file."""
         self._place()
-        asked = [value for value in values if not self._knows_of(index, value)]
+        asked = [value for value in values if not self._is_known(index, value)]
         if not asked:
             return
         rows = select(db, self._among[index], (_ENCODE(asked).decode(),))
@@ -255,8 +254,8 @@ class _Rows:
         else:
             self._empty.update((index, value) for value in absent)
 
-    def _knows_of(self, index: str, value: str) -> bool:
-        """Tell whether it is known already if there is a row of this key, or with this index value."""
+    def _is_known(self, index: str, value: str) -> bool:
+        """Tell whether it is known if there is a row of this key, or with this index value."""
         if index == "key":
             return value in self.rows or value in self._missing
         place = (index, value)
@@ -284,22 +283,22 @@ class _Rows:
         self.changed.clear()
 
     def _make_room(self, db: sqlite3.Connection) -> None:
-        """Begin anew where much is kept already, before more is read.
+        """Begin anew where many rows are kept, before more are read.
 
-        A sweep looks at each fee of the day, and a step behind a break at the past of many contracts.
+        A sweep reads each fee of the day, and a step after an outage the past of many contracts.
         """
         if len(self.rows) > _CACHED_ROWS:
             self.write(db)
             self.forget()
 
     def bound_absent(self) -> None:
-        """Begin anew where very much is known to be absent."""
+        """Begin anew where very many keys are known to be absent."""
         if len(self._missing) + len(self._empty) > _ABSENT_KEPT:
             self._missing.clear()
             self._empty.clear()
 
     def forget(self) -> None:
-        """Drop all rows; that there is none of something stays true."""
+        """Drop all rows; which keys are absent stays known."""
         self.rows.clear()
         self.changed.clear()
         self.complete.clear()

@@ -293,7 +293,7 @@ class Pump:
         found = self._comparison.find()
         if found.notes:
             notes = [entry.arriving for entry in found.notes]
-            self._journal.append(self._journal.last_session, self._now(), notes)
+            self._journal.append(self._journal.last_connection_no, self._now(), notes)
             # Once they are applied, records that changed hands or came back are compared anew.
             self._compare.set()
         self._delivery.apply_again(found.undone)

@@ -321,7 +321,7 @@ class SocketCommands:
     async def _append(self, entry: Entry, taken: Callable[[], bool]) -> None:
         """Journal what a person decided, and wait a while until the book shows it."""
         try:
-            self._journal.append(self._journal.last_session, self._ground.now(), [entry.arriving])
+            self._journal.append(self._journal.last_connection_no, self._ground.now(), [entry.arriving])
         except JournalFailed as error:
             self._broken = error
             self._broke.set()

@@ -44,7 +44,7 @@ class FlexImport:
 def prepare(journal: Journal, statements: Sequence[Statement]) -> FlexImport:
     """Return what a report adds to a journal; raises CommandError where it is another login's."""
     accounts = [statement.account for statement in statements]
-    bound_to = journal.meta("mode")
+    bound_to = journal.login_kind()
     if bound_to is not None and kind_of(accounts) != bound_to:
         raise CommandError(
             "refused",

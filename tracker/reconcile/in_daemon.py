@@ -104,7 +104,7 @@ class Reconciling:
         found = prepare(self._journal, statements)
         if found.frames:
             try:
-                self._journal.append(self._journal.last_session, self._now(), found.frames)
+                self._journal.append(self._journal.last_connection_no, self._now(), found.frames)
             except JournalFailed as error:
                 # What the gateway sends next cannot be journalled either, and that ends the daemon.
                 raise CommandError("journal_failed", str(error)) from None
@@ -115,7 +115,7 @@ class Reconciling:
         """Ask the broker, and say why not where that does not succeed."""
         before = self._session.state
         # A link that is down is not waited for: the audit says so at once.
-        looked = await self._session.look(self._look_seconds) if before.subscribed else None
+        looked = await self._session.broker_snapshot(self._look_seconds) if before.subscribed else None
         state = self._session.state
         return looked, "" if looked is not None else f"link {state.state.value}: {state.reason}"
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from tracker import logs, wiring
 from tracker.clock import now
 from tracker.config.settings import Settings
-from tracker.core import login_policy
+from tracker.core.login_policy import LoginPolicy
 from tracker.core.model import StoreUnavailable
 from tracker.gateway.broker_snapshot import BrokerSnapshot
 from tracker.gateway.capture_sink import NullSink, Sink
@@ -102,7 +102,7 @@ class _StandaloneRun:
     async def _import(self, statements: Sequence[Statement]) -> FlexImport:
         found = prepare(self._journal, statements)
         if found.frames:
-            self._journal.append(self._journal.last_session, now(), found.frames)
+            self._journal.append(self._journal.last_connection_no, now(), found.frames)
         await self._pumped()
         return found
 
@@ -128,7 +128,7 @@ class _StandaloneRun:
 
         session = self._session(told, apply=apply)
         running = asyncio.create_task(session.run(), name="session")
-        looking = asyncio.create_task(session.look(self._patience()), name="look")
+        looking = asyncio.create_task(session.broker_snapshot(self._patience()), name="look")
         try:
             any_of: set[asyncio.Future[Any]] = {running, looking, trouble}
             await asyncio.wait(any_of, return_when=asyncio.FIRST_COMPLETED)
@@ -143,23 +143,19 @@ class _StandaloneRun:
             await asyncio.gather(running, looking, return_exceptions=True)
 
     def _session(self, told: Callable[[LinkState], None], *, apply: bool) -> ReconnectingLink:
-        sink: Sink = self._journal if apply else NullSink()
+        journal = self._journal
+        sink: Sink = journal if apply else NullSink()
+        # Without `apply` nothing is written, so this login binds the journal to nothing.
+        bind = journal.bind_login_kind if apply else lambda kind: None
         return ReconnectingLink(
             wiring.link_options(self._settings),
             sink=sink,
             now=now,
-            next_session=self._journal.last_session + 1,
-            vet=lambda accounts: self._vet(accounts, bind=apply),
+            first_connection_no=journal.last_connection_no + 1,
+            refuse_login=LoginPolicy(self._settings.gateway.accounts, journal.login_kind, bind).refuse,
             on_commit=lambda: None,
             on_state=told,
         )
-
-    def _vet(self, accounts: tuple[str, ...], *, bind: bool) -> str | None:
-        bound_to = self._journal.meta("mode")
-        refusal = login_policy.refusal(accounts, self._settings.gateway.accounts, bound_to)
-        if refusal is None and bound_to is None and bind:
-            self._journal.set_meta("mode", login_policy.kind_of(accounts))
-        return refusal
 
     def _patience(self) -> float:
         """Return how long a whole visit may take: a login and the answers, each within its own bound."""

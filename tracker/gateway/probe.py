@@ -1,0 +1,81 @@
+"""Whether the other end of a connection still speaks: a probe of a quiet one, and a bound on half a message.
+
+Owns when the time is asked as a probe, and how long its answer and an unfinished message may take. It closes
+nothing: each wait returns the reason for which the connection has to end.
+
+| what is seen | what follows |
+|---|---|
+| no message for `probe_seconds` | the time is asked for (49) |
+| no message 49 within `probe_timeout`, and `request_timeout` | the connection ends |
+| a message that is not whole after `request_timeout` | the connection ends |
+
+Bytes alone prove nothing: behind a wrong length prefix the unfinished message swallows every later one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from tracker.core.journal_entries import Fields, Message
+from tracker.gateway.link import LinkOptions
+
+_GAP_SECONDS: Final = 1.0
+"""Least time between two probes."""
+_CHECKS: Final = 10
+"""How often an unfinished message is looked at within its bound."""
+
+
+class Probe:
+    """Watch one connection, whose client sends the probes.
+
+    `unfinished_since` returns the loop's time at which a message began to come that is not whole yet.
+    """
+
+    def __init__(
+        self, client: Any, options: LinkOptions, unfinished_since: Callable[[], float | None]
+    ) -> None:
+        self._client = client
+        self._options = options
+        self._unfinished_since = unfinished_since
+        self._loop = asyncio.get_running_loop()
+        self._message_at = self._loop.time()
+        self._answered = asyncio.Event()
+
+    def on_message(self, fields: Fields) -> None:
+        """Take in one whole message."""
+        self._message_at = self._loop.time()
+        if fields[:1] == (Message.CURRENT_TIME,):
+            self._answered.set()
+
+    async def wait_for_silence(self) -> str:
+        """Probe whenever the connection is quiet; return why it has to end once a probe is not answered."""
+        options = self._options
+        limit = min(options.request_timeout, options.probe_timeout)
+        while True:
+            idle = self._loop.time() - self._message_at
+            if idle < options.probe_seconds:
+                await asyncio.sleep(options.probe_seconds - idle)
+                continue
+            self._answered.clear()
+            self._client.reqCurrentTime()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limit):
+                    await self._answered.wait()
+            if not self._answered.is_set():
+                return f"the gateway is silent: no answer to a probe within {limit:g} s"
+            await asyncio.sleep(_GAP_SECONDS)
+
+    async def wait_for_half_message(self) -> str:
+        """Return why the connection has to end once a message stays unfinished for too long."""
+        limit = self._options.request_timeout
+        while True:
+            since = self._unfinished_since()
+            if since is not None and self._loop.time() - since >= limit:
+                return (
+                    f"a message of the gateway was not whole after {limit:g} s, so its length cannot be"
+                    " trusted; connecting anew to fetch what came behind it"
+                )
+            await asyncio.sleep(limit / _CHECKS)

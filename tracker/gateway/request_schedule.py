@@ -1,0 +1,200 @@
+"""When one connection asks for what: the start-up, the sweeps, positions and broker snapshots.
+
+Owns the order and the timing of the requests of one connection; `requests.py` sends them. It reads no fact:
+what an answer brings is in the journal before anybody learns of it.
+
+Start-up: positions, then the day's executions of each account, then all open orders, each bounded. A missing
+end of an answer delays the start by its timeout and stops nothing.
+
+| request | when |
+|---|---|
+| positions | first of all, then every `snapshot_seconds`, after 1101 and 1102, and on demand |
+| sweep: executions of the day | behind the first positions, then every `sweep_seconds`, and as above |
+| open orders | behind the first sweep, and behind the first one after 1101 or 1102 |
+| all of these, and completed orders | for a broker snapshot, on demand |
+
+Before the first sweep positions are asked again while live executions come in between, so that the first
+snapshot has a clean cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+from tracker.core.journal_entries import Fields, FirstSweepOver
+from tracker.gateway.broker_snapshot import SnapshotReader
+from tracker.gateway.capture import Capture
+from tracker.gateway.capture_sink import CaptureSink
+from tracker.gateway.ib_insync_compat import IB
+from tracker.gateway.link import LinkOptions, LinkPhase
+from tracker.gateway.link_monitor import LinkMonitor, PendingRequests
+from tracker.gateway.requests import COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS, Requests
+from tracker.gateway.upstream import Upstream
+
+_POSITIONS_AT_START: Final = 4
+"""Most positions requests before the first sweep, when live executions keep coming in between."""
+
+
+class RequestSchedule:
+    """Ask over one connection, from its login to its end."""
+
+    def __init__(
+        self,
+        options: LinkOptions,
+        ib: IB,
+        sink: CaptureSink,
+        capture: Capture,
+        requests: Requests,
+        upstream: Upstream,
+        monitor: LinkMonitor,
+        pending: PendingRequests,
+    ) -> None:
+        self._options = options
+        self._ib = ib
+        self._sink = sink
+        self._capture = capture
+        self._requests = requests
+        self._upstream = upstream
+        self._monitor = monitor
+        self._pending = pending
+        self._loop = asyncio.get_running_loop()
+        self._accounts: tuple[str, ...] = ()
+        self._listed = 0
+        """How many executions the last sweep listed."""
+        self._first_sweep_over = asyncio.Event()
+        self._orders_due = True
+        self._positions_asked_at = 0.0
+        self._asking = asyncio.Lock()
+        """Held while positions or completed orders are asked: one outstanding request per kind."""
+        self._snapshot: SnapshotReader | None = None
+
+    def begin(self, accounts: tuple[str, ...]) -> None:
+        """Learn the accounts of the login."""
+        self._accounts = accounts
+
+    def on_message(self, fields: Fields) -> None:
+        """Take in one message that the connection brought."""
+        if self._snapshot is not None:
+            self._snapshot.on_message(fields)
+
+    def restart(self) -> None:
+        """Have everything asked again, since IBKR was away."""
+        self._orders_due = True
+        self._pending.add_sweep()
+        self._pending.add_positions()
+
+    async def run_sweeps(self) -> None:
+        """Start up, then sweep on the timer and on demand."""
+        pending, options = self._pending, self._options
+        await self._first_positions()
+        while True:
+            if any(not waiting.done() for waiting in pending.snapshots):
+                await self._take_snapshot()
+            else:
+                await self._sweep()
+            if self._orders_due:
+                self._orders_due = False
+                self._capture.forget_orders()
+                await self._requests.open_orders()
+            if self._loop.time() - self._positions_asked_at >= options.snapshot_seconds:
+                pending.add_positions()
+            await asyncio.sleep(options.gap_seconds)
+            with suppress(TimeoutError):
+                pause = options.sweep_pause(self._listed)
+                async with asyncio.timeout(max(0.0, pause - options.gap_seconds)):
+                    await pending.sweep.wait()
+
+    async def run_positions(self) -> None:
+        """Ask for positions on demand, once the start-up has asked for them itself."""
+        pending = self._pending
+        await self._first_sweep_over.wait()
+        while True:
+            await pending.positions_added.wait()
+            pending.positions_added.clear()
+            while pending.positions:
+                async with self._asking:
+                    barred = self._requests.positions_barred
+                    if not barred:
+                        await self._positions()
+                await asyncio.sleep(barred or self._options.gap_seconds)
+
+    async def _first_positions(self) -> None:
+        """Ask positions until no live execution came while they were answered."""
+        for _ in range(_POSITIONS_AT_START):
+            before = self._requests.live_executions
+            if not await self._positions() or self._requests.live_executions == before:
+                return
+
+    async def _positions(self) -> bool:
+        self._pending.positions = False
+        self._positions_asked_at = self._loop.time()
+        return await self._requests.positions()
+
+    async def _sweep(self) -> None:
+        """Ask for the whole day of every account, one after the other, and show how that went."""
+        self._pending.sweep.clear()
+        interruptions = self._upstream.interruptions
+        answers: list[bool] = []
+        listed = 0
+        for account in self._accounts:
+            since = self._requests.midnight()
+            answers.append(await self._requests.executions(account))
+            listed += self._requests.listed
+            if self._snapshot is not None:
+                self._snapshot.end_sweep(account, since, ended=answers[-1])
+        if not self._first_sweep_over.is_set():
+            self._first_sweep_over.set()
+            self._sink.append_entry(FirstSweepOver())
+        self._listed = listed
+        self._show_sweep(ended=all(answers), undisturbed=interruptions == self._upstream.interruptions)
+
+    def _show_sweep(self, *, ended: bool, undisturbed: bool) -> None:
+        monitor = self._monitor
+        monitor.update(last_sweep_timed_out=not ended)
+        if ended:
+            monitor.update(last_sweep_at=self._sink.now())
+        if self._upstream.lost or not undisturbed:
+            return
+        count = len(self._accounts)
+        monitor.update(
+            state=LinkPhase.UP,
+            subscribed=True,
+            reason=f"connected with {count} account{'s' if count != 1 else ''}"
+            + ("" if ended else "; the gateway did not end its last answer about the day's executions"),
+        )
+
+    async def _take_snapshot(self) -> None:
+        """Ask everything once, and hand what was answered to whoever waits for a broker snapshot."""
+        pending, requests = self._pending, self._requests
+        waiting, pending.snapshots = pending.snapshots, []
+        interruptions = self._upstream.interruptions
+        reader = self._snapshot = SnapshotReader(self._sink.now(), self._options.login_zone)
+        try:
+            await self._ask(reader, POSITIONS, self._positions)
+            await self._sweep()
+            self._orders_due = False
+            self._capture.forget_orders()
+            await self._ask(reader, OPEN_ORDERS, requests.open_orders)
+            await self._ask(reader, COMPLETED_ORDERS, requests.completed_orders)
+            severed = self._upstream.lost or interruptions != self._upstream.interruptions
+            snapshot = reader.result(self._ib, severed=severed)
+        except BaseException:
+            # The link ended meanwhile; the next connection asks for them.
+            pending.snapshots += [each for each in waiting if not each.done()]
+            raise
+        finally:
+            self._snapshot = None
+        for each in waiting:
+            if not each.done():
+                each.set_result(snapshot)
+
+    async def _ask(self, reader: SnapshotReader, question: str, ask: Callable[[], Awaitable[bool]]) -> None:
+        async with self._asking:
+            if question == POSITIONS and self._requests.positions_barred:
+                return
+            reader.begin_answer(question)
+            ended = await ask()
+            reader.end_answer(ended=ended, refused=not ended and question in self._requests.forbidden)
