@@ -10,12 +10,8 @@ from pytest_mock import MockerFixture
 
 from tests.support.gateway_rig import CapturedConnection, FakeListener, MemorySink, captured
 from tests.support.paper_clients import ACCOUNT, BOUND_SECONDS, NVDA, make_gateway, until
-from tracker.core.journal_entries import LinkDown
 from tracker.core.model import Source
-from tracker.gateway.allowlist import RefusedMessage
-from tracker.gateway.capture_sink import CaptureFailed
-from tracker.gateway.framing import Framing
-from tracker.gateway.ib_insync_compat import Fill, Trade, ib_insync
+from tracker.gateway.ib_insync_compat import Fill, Trade
 from tracker.paper import encode_messages, responses
 from tracker.paper.broadcast import Broadcaster
 from tracker.paper.connection import Connection
@@ -334,84 +330,6 @@ def test_refused_login_journals_nothing() -> None:
     assert asyncio.run(play()).commits == []
 
 
-def test_failed_append_is_fatal() -> None:
-    """A failed append is fatal, and nothing is journalled after it."""
-
-    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
-        link.sink.broken = "database or disk is full"
-        gateway.push_raw(*execution_fields("a.b.01.01"))
-        error = await link.fatal
-        assert "database or disk is full" in str(error)
-        link.sink.broken = ""
-        gateway.push_raw(*execution_fields("a.b.02.01"))
-        await until(link.capture.gone.done, "the socket's end")
-        with pytest.raises(CaptureFailed, match="disk is full"):
-            link.capture._sink.append_entry(LinkDown("late"))
-
-    sink = run(scenario)
-    assert sink.executions() == []
-    assert sink.of("down", Source.LINK) == []
-
-
-def test_unreadable_journal_is_fatal() -> None:
-    """A journal that cannot be asked ends capture, with what came before committed."""
-
-    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
-        def contains(account: str, exec_id: str) -> bool:
-            if exec_id == "a.b.02.01":
-                raise OSError("disk I/O error")
-            return False
-
-        link.capture._dedup._contains = contains
-        with gateway.one_packet():
-            for number in ("01", "02", "03"):
-                gateway.push_raw(*execution_fields(f"a.b.{number}.01"))
-        assert "disk I/O error" in str(await link.fatal)
-
-    assert run(scenario).executions() == ["a.b.01.01"]
-
-
-@pytest.mark.parametrize("part", ["framing", "looking up"])
-def test_programming_error_is_fatal(mocker: MockerFixture, part: str) -> None:
-    """It was told as a peer that does not speak the protocol, and the link was made again for ever."""
-
-    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
-        owner, name = (Framing, "feed") if part == "framing" else (MemorySink, "prefetch")
-        mocker.patch.object(owner, name, side_effect=KeyError("ours"))
-        gateway.push_raw(*execution_fields("a.b.01.01"))
-        assert "KeyError: 'ours'" in str(await link.fatal)
-
-    assert run(scenario).executions() == []
-
-
-def test_event_without_message_is_fatal() -> None:
-    """An event of ib_insync without a captured message is fatal."""
-
-    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
-        gateway.order(NVDA, "BUY", 10, limit="2.52")
-        await link.settle()
-        trade = link.ib.trades()[0]
-        link.ib.orderStatusEvent.emit(trade)
-        assert "cross-check" in str(await link.fatal)
-
-    run(scenario)
-
-
-def test_event_of_other_execution_is_fatal() -> None:
-    """An event about another execution than the captured one is fatal."""
-
-    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
-        order = gateway.order(NVDA, "BUY", 10, limit="2.52")
-        gateway.fill(order, 4)
-        await link.settle()
-        trade = link.ib.trades()[0]
-        assert trade.fills
-        link.ib.execDetailsEvent.emit(trade, trade.fills[0])
-        assert "which was never captured" in str(await link.fatal)
-
-    run(scenario)
-
-
 def test_known_order_emits_both_events() -> None:
     """ib_insync emits both events for an order that was passed on to it."""
     heard: list[str] = []
@@ -458,65 +376,6 @@ def test_order_message_passes_cross_check() -> None:
         assert not link.fatal.done()
 
     assert [fields[3] for fields in run(scenario).of("4")] == ["10349"]
-
-
-LIMIT_ORDER = ib_insync.LimitOrder("BUY", 1, 1.0, orderId=7)
-FORBIDDEN: list[Callable[[CapturedConnection], object]] = [
-    lambda link: link.ib.placeOrder(ib_insync.Stock("AAPL", "SMART", "USD"), LIMIT_ORDER),
-    lambda link: link.ib.cancelOrder(LIMIT_ORDER),
-    lambda link: link.ib.reqGlobalCancel(),
-    lambda link: link.ib.reqAutoOpenOrders(True),
-    lambda link: link.ib.client.reqOpenOrders(),
-    lambda link: link.ib.client.reqAccountSummary(1, "All", "NetLiquidation"),
-    lambda link: link.ib.client.send("  3", 1),
-    lambda link: link.ib.client.conn.sendMsg(b"\0\0\0\x025\0"),
-    lambda link: link.ib.client.conn.sendMsg(b"\0\0\0\x0449\x001\0\0\0\0\x043\x007\0"),
-    lambda link: link.ib.client.conn.sendMsg(b"\0\0\0\x0949\0"),
-    lambda link: link.ib.client.conn.sendMsg(b""),
-    lambda link: link.ib.client.conn.sendMsg(b"API\0\0\0\0\x09v157..176"),
-]
-
-
-@pytest.mark.parametrize("attempt", range(len(FORBIDDEN)))
-def test_forbidden_message_is_fatal(attempt: int) -> None:
-    """No message beside the allow-list leaves, and the attempt is fatal."""
-
-    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
-        received = len(gateway.received)
-        with pytest.raises(RefusedMessage):
-            FORBIDDEN[attempt](link)
-        assert "the tracker never sends it" in str(await link.fatal)
-        await until(link.capture.gone.done, "the socket's end")
-        assert gateway.received[received:] == []
-
-    run(scenario)
-
-
-def test_binding_needs_its_setting() -> None:
-    """Requests that bind manual orders leave only where the setting allows it."""
-
-    async def play() -> list[str]:
-        async with make_gateway() as gateway:
-            link = CapturedConnection(MemorySink(), FakeListener(), may_bind=True)
-            await link.connect(gateway.port)
-            link.ib.client.reqAutoOpenOrders(True)
-            link.ib.client.reqOpenOrders()
-            await link.received("53")
-            link.capture.close("over")
-            await until(link.capture.gone.done, "the socket's end")
-            return [fields[0] for _, fields in gateway.received]
-
-    assert asyncio.run(play()) == ["71", "15", "5"]
-
-
-def test_connectivity_restored_sends_nothing_by_itself() -> None:
-    async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
-        gateway.notice(1102)
-        await link.settle()
-        assert [fields[0] for _, fields in gateway.received] == ["71", "49"]
-        assert not link.fatal.done()
-
-    assert [fields[3] for fields in run(scenario).of("4")] == ["1102"]
 
 
 def test_what_ib_insync_keeps_is_bounded() -> None:

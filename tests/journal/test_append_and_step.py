@@ -6,7 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from tests.journal.test_journal import again, executed, full
+from tests.journal.test_journal import again, executed
+from tests.journal.test_journal_file import full
 from tests.support.facts import ACCOUNT, START, exec_id, fee
 from tracker.core.model import ExecutionKey, Source
 from tracker.core.state import FEES
@@ -45,7 +46,7 @@ def test_failed_decision_keeps_its_frames(journal: Journal) -> None:
 def test_full_disk_takes_back_everything(journal: Journal) -> None:
     """Where the disk is full neither the decision nor its frames are kept."""
     full(journal)
-    with pytest.raises(JournalFailed, match="free space"):
+    with pytest.raises(JournalFailed, match="make room"):
         _decide_too_much(journal)
     assert (journal.cursor, journal.waiting, journal.frames_after(0, 10)) == (0, False, [])
     assert not journal.contains(*KEY)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,31 +13,17 @@ from msgspec.structs import replace
 from tests.support.facts import ACCOUNT, ALERT, NVDA, START, Story, exec_id, execution, fee, quantity
 from tracker.core.model import (
     Alert,
-    Ambiguous,
     CommissionReport,
     ExecutionKey,
-    Match,
-    Matched,
-    Rejection,
-    Rule,
     Source,
-    Unmatched,
 )
 from tracker.core.state import (
-    ALERTS,
-    EXECUTIONS,
     FEES,
-    OUTBOX,
-    TABLES,
     TOTALS,
-    LedgerState,
-    MemoryLedgerState,
-    Row,
-    Table,
 )
-from tracker.core.state_rows import BookedExecution, alert_text
-from tracker.journal.journal import Journal, JournalFailed, size_of
-from tracker.journal.migrations import MIGRATIONS
+from tracker.core.state_rows import alert_text
+from tracker.journal.journal import Journal
+from tracker.journal.journal_file import size_of
 
 KEY = ExecutionKey(ACCOUNT, exec_id(1))
 
@@ -48,88 +31,6 @@ KEY = ExecutionKey(ACCOUNT, exec_id(1))
 def again(journal: Journal) -> Journal:
     """Open the same file as another process would."""
     return Journal(journal.path)
-
-
-# The contract of a book, for each that there is
-
-
-@pytest.fixture(params=["memory", "journal"])
-def book(request: pytest.FixtureRequest, journal: Journal) -> Iterator[LedgerState]:
-    if request.param == "memory":
-        yield MemoryLedgerState()
-        return
-    with journal.step():
-        yield journal.book
-
-
-def test_row_is_found_by_key(book: LedgerState) -> None:
-    assert book.get(FEES, "a") is None
-    book.put(FEES, fee("a", "1.5"))
-    assert book.get(FEES, "a") == fee("a", "1.5")
-
-
-def test_row_replaces_its_key(book: LedgerState) -> None:
-    """A row takes the place of the one with its key."""
-    book.put(FEES, fee("a", None))
-    book.put(FEES, fee("b", "2"))
-    book.put(FEES, fee("a", "1.5"))
-    assert sorted(book.every(FEES), key=FEES.key) == [fee("a", "1.5"), fee("b", "2")]
-
-
-def test_rows_are_found_by_their_indexes(book: LedgerState) -> None:
-    story = Story(book=book)
-    story.tell(execution(exec_id(1), 4), execution(exec_id(2), 6, perm_id=189, at=1))
-    found = book.find(EXECUTIONS, "contract", f"{ACCOUNT} 700100200")
-    assert {row.execution.exec_id for row in found} == {exec_id(1), exec_id(2)}
-    assert book.find(EXECUTIONS, "waiting", "1") == []
-    assert book.find(EXECUTIONS, "contract", "nobody 1") == []
-
-
-def test_changed_row_leaves_its_index(book: LedgerState) -> None:
-    """A row is no longer found by an index value that it had."""
-    story = Story(book=book)
-    story.tell(execution(exec_id(1), 4))
-    assert len(book.find(OUTBOX, "pending", "1")) == 1
-    (row,) = book.find(ALERTS, "kept", "1")
-    story.note(Source.STORE, "gone", *row.alert[:3], str(row.alert.option_conid))
-    assert book.find(ALERTS, "kept", "1") == []
-
-
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_table_can_be_read(book: LedgerState, table: Table[Row]) -> None:
-    """Every kind of row can be asked for."""
-    assert list(book.every(table)) == []
-    for index in table.indexes:
-        assert book.find(table, index, "1") == []
-
-
-# The schema
-
-
-def test_columns_are_the_declared_indexes(journal: Journal) -> None:
-    """The columns of the file are the indexes that the tables declare."""
-    db = sqlite3.connect(journal.path)
-    for table in TABLES:
-        columns = [row[1] for row in db.execute(f"PRAGMA table_info({table.name})")]
-        assert columns == ["key", *table.indexes, "body"]
-        indexed = {row[1] for row in db.execute(f"PRAGMA index_list({table.name})")}
-        assert {f"{table.name}_{name}" for name in table.indexes} <= indexed
-    assert db.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
-    db.close()
-
-
-def test_file_is_durable(journal: Journal) -> None:
-    """The file is written ahead and synchronously."""
-    other = sqlite3.connect(journal.path)
-    assert other.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-    other.close()
-    assert journal._db.execute("PRAGMA synchronous").fetchone()[0] == 2
-
-
-def test_undurable_file_is_refused() -> None:
-    """A file that cannot be made durable is refused."""
-    with pytest.raises(JournalFailed, match=r"journal_mode=memory.*local file system"):
-        Journal(Path(":memory:"))
 
 
 # Frames
@@ -323,137 +224,6 @@ def test_value_is_kept_by_name(journal: Journal) -> None:
     journal.set_meta("mode", "paper")
     journal.set_meta("mode", "live")
     assert journal.meta("mode") == "live"
-
-
-# A journal that fails
-
-
-def full(journal: Journal) -> None:
-    """Let the file grow no further, as on a full disk."""
-    pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
-    journal._db.execute(f"PRAGMA max_page_count = {pages}")
-
-
-BIG = ("x" * 100_000,)
-
-
-def test_append_to_full_disk(journal: Journal) -> None:
-    """An append to a full disk says so, and leaves nothing."""
-    full(journal)
-    with pytest.raises(JournalFailed, match=r"journal\.db could not be written.*full.*nothing is half done"):
-        journal.append(1, START, [executed(KEY), (Source.BROKER, BIG)])
-    assert journal.frames_after(0, 10) == []
-    assert not journal.contains(*KEY)
-
-
-def test_step_on_full_disk(journal: Journal) -> None:
-    """A step on a full disk leaves nothing."""
-    full(journal)
-    with pytest.raises(JournalFailed, match="free space"):
-        _put_too_much(journal)
-    assert journal.cursor == 0
-    assert list(journal.book.every(FEES)) == []
-
-
-def _put_too_much(journal: Journal) -> None:
-    with journal.step() as advance:
-        journal.book.put(FEES, fee("x" * 100_000, "1"))
-        advance(5)
-
-
-def test_failed_commit_keeps_nothing(journal: Journal) -> None:
-    other = sqlite3.connect(journal.path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    journal._db.execute("PRAGMA busy_timeout = 1")
-    with pytest.raises(JournalFailed, match="locked"):
-        journal.append(1, START, [executed(KEY)])
-    other.execute("ROLLBACK")
-    other.close()
-    assert not journal.contains(*KEY)
-    journal.append(1, START, [executed(KEY)])
-    assert journal.contains(*KEY)
-
-
-def test_other_file_is_refused(tmp_path: Path) -> None:
-    """A file that is no journal is refused."""
-    path = tmp_path / "journal.db"
-    path.write_text("not a database, but long enough to be read as one" * 50)
-    with pytest.raises(JournalFailed, match=r"journal\.db cannot be opened"):
-        Journal(path)
-
-
-def test_missing_folder_is_named(tmp_path: Path) -> None:
-    """A folder that does not exist is named."""
-    with pytest.raises(JournalFailed, match="folder's permissions"):
-        Journal(tmp_path / "nowhere" / "journal.db")
-
-
-def test_damaged_journal_is_refused(journal: Journal) -> None:
-    """A damaged journal is refused when it is read."""
-    journal.append(1, START, [(Source.BROKER, ("11",))])
-    journal._db.execute("DROP TABLE frames")
-    journal._db.execute("DROP TABLE fees")
-    with pytest.raises(JournalFailed, match=r"journal\.db could not be read.*frames"):
-        journal.frame(1)
-    with pytest.raises(JournalFailed, match="move it away"):
-        journal.book.get(FEES, "a")
-
-
-def test_newer_journal_is_refused(journal: Journal) -> None:
-    """A journal of a newer tracker is refused."""
-    journal._db.execute("PRAGMA user_version = 99")
-    for read_only in (False, True):
-        with pytest.raises(JournalFailed, match="version 99, written by a newer tracker"):
-            Journal(journal.path, read_only=read_only)
-
-
-def test_reading_changes_nothing(journal: Journal) -> None:
-    with journal.step() as advance:
-        journal.book.put(FEES, fee("a", "1"))
-        advance(4)
-    looking = Journal(journal.path, read_only=True)
-    assert looking.cursor == 4
-    assert looking.book.get(FEES, "a") == fee("a", "1")
-    with pytest.raises(JournalFailed, match="readonly"):
-        looking.set_meta("mode", "paper")
-    looking.close()
-
-
-def test_reading_never_creates_or_upgrades(tmp_path: Path) -> None:
-    """Opening to read neither creates nor upgrades a journal."""
-    path = tmp_path / "journal.db"
-    with pytest.raises(JournalFailed, match="cannot be opened"):
-        Journal(path, read_only=True)
-    assert not path.exists()
-    path.touch()
-    with pytest.raises(JournalFailed, match="start the tracker once"):
-        Journal(path, read_only=True)
-    assert path.stat().st_size == 0
-
-
-DECISIONS: tuple[Match, ...] = (
-    Matched(((ALERT, Rule.CON_ID),)),
-    Unmatched("no alert speaks of this contract", (Rejection(ALERT, "another strike"),)),
-    Ambiguous(Rule.STRIKE, (ALERT, ALERT._replace(ticker="AMD"))),
-)
-
-
-def test_first_version_is_migrated(journal: Journal) -> None:
-    """Decisions of the first version are read."""
-    rows = [
-        BookedExecution(execution(exec_id(number), 1), number, START, 1, decision)
-        for number, decision in enumerate(DECISIONS, 1)
-    ]
-    with journal.step():
-        for row in rows:
-            journal.book.put(EXECUTIONS, row)
-    # They did not name their kind.
-    journal._db.execute(
-        "UPDATE executions SET body = CAST(json_remove(CAST(body AS TEXT), '$.match.type') AS BLOB)"
-    )
-    journal._db.execute("PRAGMA user_version = 1")
-    with closing(again(journal)) as other:
-        assert list(other.book.every(EXECUTIONS)) == rows
 
 
 # What questions and proofs read

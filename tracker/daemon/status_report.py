@@ -17,7 +17,8 @@ from tracker.core.completeness import proven_until
 from tracker.core.state import EXECUTIONS, GAPS, OUTBOX, UNDECODED, LedgerState
 from tracker.core.state_rows import Attention
 from tracker.gateway.link import LinkState
-from tracker.journal.journal import Journal, size_of
+from tracker.journal.journal import Journal
+from tracker.journal.journal_file import size_of
 from tracker.journal.rows import JournalState
 from tracker.pipeline.pump import Pump
 from tracker.stores.alert_stores import StorePort

@@ -21,7 +21,8 @@ from tracker import wiring
 from tracker.config.settings import Settings
 from tracker.core.model import StoreUnavailable
 from tracker.doctor.finding import JournalFacts, Lock, Place, Records, Stamp, Token
-from tracker.journal.journal import JournalFailed, size_of
+from tracker.journal.journal import JournalFailed
+from tracker.journal.journal_file import size_of
 from tracker.queries.socket_commands import ask_journal
 from tracker.stores.alert_stores import StorePort
 from tracker.stores.alerter_stores import AlerterStores

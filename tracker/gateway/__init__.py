@@ -5,6 +5,6 @@ frame into a fact of `core.model`. It places, changes and cancels no order: `all
 socket. The daemon and `reconcile` run it through `reconnect.ReconnectingLink`, the pump decodes through
 `decode.fact_of`, `doctor` checks a gateway through `preflight.run_preflight`.
 
-Begin with `reconnect.py` (attempts and backoff), then `connection.py` (one connection), `capture.py` (bytes to
-journal) and `decode.py` (frame to fact).
+Begin with `reconnect.py` (attempts and backoff), then `connection.py` (one connection), `capture.py` (from
+bytes to the journal) and `decode.py` (from a frame to a fact).
 """

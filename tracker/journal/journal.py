@@ -27,9 +27,16 @@ from tracker.core.journal_entries import FeeAt, Message, execution_key
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
 from tracker.core.state import EXECUTIONS, FEES
 from tracker.core.state_rows import root_text
-from tracker.journal.migrations import MIGRATIONS
-from tracker.journal.rows import JournalFailed as JournalFailed
-from tracker.journal.rows import JournalState, select
+from tracker.journal.journal_file import JournalFailed as JournalFailed
+from tracker.journal.journal_file import (
+    check_in_place,
+    damaged,
+    failure,
+    identity,
+    open_file,
+    select,
+)
+from tracker.journal.rows import JournalState
 
 _ALERTS: Final = msgspec.json.Decoder(tuple[Alert, ...])
 _TAIL_FRAMES: Final = 20_000
@@ -56,12 +63,8 @@ class Journal:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        try:
-            self._db = _open(path, read_only=read_only)
-        except sqlite3.Error as error:
-            raise JournalFailed(
-                f"the journal {path} cannot be opened: {error}; check its folder's permissions and free space"
-            ) from error
+        self._db = open_file(path, read_only=read_only)
+        self._identity = identity(path)
         self.book = JournalState(self._db)
         self._captured: dict[ExecutionKey, None] = {}
         self._last_seq = int(select(self._db, "SELECT coalesce(max(seq), 0) FROM frames")[0][0])
@@ -74,6 +77,10 @@ class Journal:
     def close(self) -> None:
         """Close the file; what was committed stays."""
         self._db.close()
+
+    def check_file(self) -> None:
+        """Check that the path still leads to the file that is open; raises JournalFailed."""
+        check_in_place(self._db, self.path, self._identity)
 
     # Frames
 
@@ -197,7 +204,7 @@ class Journal:
         # An answer names the version in force.
         replaced = {row.superseded_by for row in rows if row.superseded_by}.intersection(listed)
         rows = [row for row in rows if row.execution.time >= since and row.superseded_by not in replaced]
-        # On a busy day the roots of all listed ones cost time, and there is seldom a row to compare them with.
+        # On a busy day the roots of all listed ones cost time, and there is seldom a row to compare with.
         roots = {_root(exec_id) for exec_id in listed} if rows else set()
         return sum(_root(row.execution.exec_id) not in roots for row in rows)
 
@@ -234,14 +241,22 @@ class Journal:
             "SELECT seq, received_at, session, source, fields FROM frames WHERE seq > ? ORDER BY seq LIMIT ?",
             (seq, limit),
         )
-        return [_frame(row) for row in rows]
+        return [self._frame(row) for row in rows]
 
     def frame(self, seq: int) -> Frame | None:
         """Return one frame, None where retention has removed it."""
         rows = select(
             self._db, "SELECT seq, received_at, session, source, fields FROM frames WHERE seq = ?", (seq,)
         )
-        return _frame(rows[0]) if rows else None
+        return self._frame(rows[0]) if rows else None
+
+    def _frame(self, row: tuple[int, float, int, str, bytes]) -> Frame:
+        seq, received_at, connection_no, source, fields = row
+        try:
+            texts = tuple(fields.decode().split("\0"))
+            return Frame(seq, _instant(received_at), connection_no, Source(source), texts)
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise damaged(self.path, f"frame {seq}", error) from error
 
     def notes(self) -> list[Frame]:
         """Return what people decided and what the alert store's other users did, in order.
@@ -253,7 +268,7 @@ class Journal:
             "SELECT seq, received_at, session, source, fields FROM frames"
             " WHERE source IN ('person', 'store') ORDER BY seq",
         )
-        return [_frame(row) for row in rows]
+        return [self._frame(row) for row in rows]
 
     def days(self) -> list[str]:
         """Return the UTC dates on which executions were received, in order; the index `day` holds them."""
@@ -283,13 +298,13 @@ class Journal:
     @property
     def cursor(self) -> int:
         """The last frame that was applied."""
-        return int(self.meta("cursor") or 0)
+        return self._number("cursor")
 
     @property
     def last_connection_no(self) -> int:
         """The number of the last connection, 0 before the first."""
         rows = select(self._db, "SELECT session FROM frames ORDER BY seq DESC LIMIT 1")
-        return int(rows[0][0]) if rows else int(self.meta("session") or 0)
+        return int(rows[0][0]) if rows else self._number("session")
 
     # The pump's transaction
 
@@ -361,7 +376,10 @@ class Journal:
             "SELECT alerts FROM considered WHERE seq = ? AND execution = ?",
             (seq, f"{key.account} {key.exec_id}"),
         )
-        return _ALERTS.decode(rows[0][0]) if rows else ()
+        try:
+            return _ALERTS.decode(rows[0][0]) if rows else ()
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise damaged(self.path, f"what was considered for {key.exec_id}", error) from error
 
     # What was done to the alert store
 
@@ -409,6 +427,13 @@ class Journal:
         rows = select(self._db, "SELECT value FROM meta WHERE name = ?", (name,))
         return str(rows[0][0]) if rows else None
 
+    def _number(self, name: str) -> int:
+        value = self.meta(name) or "0"
+        try:
+            return int(value)
+        except ValueError as error:
+            raise damaged(self.path, f"the value {name!r}", error) from error
+
     def set_meta(self, name: str, value: str) -> None:
         """Keep a single value, in a commit of its own."""
         with self._transaction():
@@ -429,16 +454,8 @@ class Journal:
                     self._db.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise JournalFailed(
-                f"the journal {self.path} could not be written: {error}; free space or mend the disk,"
-                " then start the tracker again: nothing is half done"
-            ) from error
-
-
-def size_of(path: Path) -> int:
-    """Return the bytes of a journal, with those that SQLite keeps beside it for a while."""
-    beside = path.with_name(f"{path.name}-wal")
-    return sum(each.stat().st_size for each in (path, beside) if each.exists())
+            problem = failure(self.path, "written", error)
+            raise JournalFailed(f"{problem}, then start the tracker again: nothing is half done") from error
 
 
 def _text(frame: Frame) -> str:
@@ -457,56 +474,3 @@ def _same(one: Sequence[object], other: Sequence[object]) -> bool:
 
 def _instant(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _frame(row: tuple[int, float, int, str, bytes]) -> Frame:
-    seq, received_at, session, source, fields = row
-    return Frame(seq, _instant(received_at), session, Source(source), tuple(fields.decode().split("\0")))
-
-
-def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    where = f"{path.absolute().as_uri()}?mode=ro" if read_only else str(path)
-    db = sqlite3.connect(where, uri=read_only, isolation_level=None)
-    try:
-        if not read_only:
-            _make_durable(db, path)
-            _migrate(db)
-        _check_version(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _make_durable(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("PRAGMA busy_timeout = 5000")
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    mode = db.execute("PRAGMA journal_mode").fetchone()[0]
-    synchronous = db.execute("PRAGMA synchronous").fetchone()[0]
-    if (mode, synchronous) != ("wal", 2):
-        raise JournalFailed(
-            f"the journal {path} cannot be made durable: SQLite answers journal_mode={mode},"
-            f" synchronous={synchronous}; put it on a local file system"
-        )
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        # One transaction each, the record of it included: a crash leaves the old version or the new.
-        db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
-
-
-def _check_version(db: sqlite3.Connection, path: Path) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise JournalFailed(
-            f"the journal {path} has version {version}, written by a newer tracker (this one knows"
-            f" {len(MIGRATIONS)}); use that one"
-        )
-    if version < len(MIGRATIONS):
-        raise JournalFailed(
-            f"the journal {path} has version {version}, written by an older tracker or never finished;"
-            " start the tracker once to bring it up to date"
-        )

@@ -7,12 +7,13 @@ where there are many, never outside a step. It reads no frame and decides nothin
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
 
 from tracker.core.state import TABLES, Row, Table
+from tracker.journal.journal_file import damaged, path_of, select, select_each
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _CACHED_ROWS: Final = 2_000
@@ -21,40 +22,13 @@ _ABSENT_KEPT: Final = 5_000
 """Keys and index values that one table is remembered to have no row of."""
 
 
-class JournalFailed(Exception):
-    """The journal cannot be opened, read or written; the message names the file, the cause and what to do."""
-
-
-def select(db: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> list[Any]:
-    """Return the rows of a query; raises JournalFailed."""
-    try:
-        return db.execute(sql, values).fetchall()
-    except sqlite3.Error as error:
-        raise _unreadable(db, error) from error
-
-
-def select_each(db: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> Iterator[Any]:
-    """Yield the rows of a query that may have very many; raises JournalFailed."""
-    try:
-        yield from db.execute(sql, values)
-    except sqlite3.Error as error:
-        raise _unreadable(db, error) from error
-
-
-def _unreadable(db: sqlite3.Connection, error: sqlite3.Error) -> JournalFailed:
-    path = db.execute("PRAGMA database_list").fetchone()[2]
-    return JournalFailed(
-        f"the journal {path} could not be read: {error}; restore it from a copy, or move it away and"
-        " start the tracker with a new one"
-    )
-
-
 class JournalState:
     """Keep the ledger's state in the journal; changes are written within the step that makes them."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._tables = {table.name: _Rows(table) for table in TABLES}
+        path = path_of(db)
+        self._tables = {table.name: _Rows(table, path) for table in TABLES}
 
     def get(self, table: Table[Row], key: str) -> Row | None:
         row: Row | None = self._tables[table.name].get(self._db, key)
@@ -110,12 +84,14 @@ class JournalState:
 
 
 class _Rows:
-    """Hold the decoded rows of one table: which are not written yet, and by which index values they are found.
+    """Hold the decoded rows of one table: which are not written yet, and which index values lead to them.
 
     Only this object writes the table, so what was looked up once need not be looked up again.
     """
 
-    def __init__(self, table: Table[Any]) -> None:
+    def __init__(self, table: Table[Any], path: str) -> None:
+        self._name = table.name
+        self._path = path
         self.rows: dict[str, Any] = {}
         self.changed: dict[str, None] = {}
         self.complete: set[tuple[str, str]] = set()
@@ -266,7 +242,10 @@ class _Rows:
         """Return the row, decoded at most once while it is kept."""
         row = self.rows.get(key)
         if row is None:
-            row = self.rows[key] = self._decode(body)
+            try:
+                row = self.rows[key] = self._decode(body)
+            except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
+                raise damaged(self._path, f"the row {key[:80]!r} of {self._name}", error) from error
         return row
 
     def write(self, db: sqlite3.Connection) -> None:

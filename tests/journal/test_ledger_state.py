@@ -1,0 +1,74 @@
+"""Every `LedgerState` keeps and finds rows alike: the one in memory, and the one in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.facts import ACCOUNT, Story, exec_id, execution, fee
+from tracker.core.model import (
+    Source,
+)
+from tracker.core.state import (
+    ALERTS,
+    EXECUTIONS,
+    FEES,
+    OUTBOX,
+    TABLES,
+    LedgerState,
+    MemoryLedgerState,
+    Row,
+    Table,
+)
+from tracker.journal.journal import Journal
+
+
+@pytest.fixture(params=["memory", "journal"])
+def book(request: pytest.FixtureRequest, journal: Journal) -> Iterator[LedgerState]:
+    if request.param == "memory":
+        yield MemoryLedgerState()
+        return
+    with journal.step():
+        yield journal.book
+
+
+def test_row_is_found_by_key(book: LedgerState) -> None:
+    assert book.get(FEES, "a") is None
+    book.put(FEES, fee("a", "1.5"))
+    assert book.get(FEES, "a") == fee("a", "1.5")
+
+
+def test_row_replaces_its_key(book: LedgerState) -> None:
+    """A row takes the place of the one with its key."""
+    book.put(FEES, fee("a", None))
+    book.put(FEES, fee("b", "2"))
+    book.put(FEES, fee("a", "1.5"))
+    assert sorted(book.every(FEES), key=FEES.key) == [fee("a", "1.5"), fee("b", "2")]
+
+
+def test_rows_are_found_by_their_indexes(book: LedgerState) -> None:
+    story = Story(book=book)
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), 6, perm_id=189, at=1))
+    found = book.find(EXECUTIONS, "contract", f"{ACCOUNT} 700100200")
+    assert {row.execution.exec_id for row in found} == {exec_id(1), exec_id(2)}
+    assert book.find(EXECUTIONS, "waiting", "1") == []
+    assert book.find(EXECUTIONS, "contract", "nobody 1") == []
+
+
+def test_changed_row_leaves_its_index(book: LedgerState) -> None:
+    """A row is no longer found by an index value that it had."""
+    story = Story(book=book)
+    story.tell(execution(exec_id(1), 4))
+    assert len(book.find(OUTBOX, "pending", "1")) == 1
+    (row,) = book.find(ALERTS, "kept", "1")
+    story.note(Source.STORE, "gone", *row.alert[:3], str(row.alert.option_conid))
+    assert book.find(ALERTS, "kept", "1") == []
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_table_can_be_read(book: LedgerState, table: Table[Row]) -> None:
+    """Every kind of row can be asked for."""
+    assert list(book.every(table)) == []
+    for index in table.indexes:
+        assert book.find(table, index, "1") == []

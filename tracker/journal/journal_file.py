@@ -1,0 +1,202 @@
+"""The SQLite file itself: opening it durably, watching that it stays in place, and what can be wrong with it.
+
+Owns the settings of SQLite, the modes of the file, the migration to the newest schema and the wording of
+every failure. It knows neither frames nor rows.
+
+| what SQLite reports | next step |
+|---|---|
+| full | make room on the disk |
+| locked | end the other program that holds the lock |
+| damaged, no database | restore a copy, or begin with a new journal |
+| read-only, not to be opened | give the tracker's user the right to the file and its folder |
+| anything else | check the disk |
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from tracker.journal.migrations import MIGRATIONS
+
+_BUSY_MILLISECONDS: Final = 5_000
+_WAL_KEPT_BYTES: Final = 16 << 20
+"""What SQLite leaves of the file beside the journal, `-wal`, once nobody reads it any more."""
+_WAL_LARGE_BYTES: Final = 64 << 20
+_OWN_FILE_MODE: Final = 0o600
+_RESULT: Final = 0xFF
+"""The primary result code within SQLite's extended one."""
+
+_RESTORE: Final = "restore it from a copy, or move it away and start the tracker with a new one"
+_NEXT_STEPS: Final = {
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_BUSY: "another program holds a lock on it: end that program",
+    sqlite3.SQLITE_LOCKED: "another program holds a lock on it: end that program",
+    sqlite3.SQLITE_CORRUPT: _RESTORE,
+    sqlite3.SQLITE_NOTADB: _RESTORE,
+    sqlite3.SQLITE_ERROR: _RESTORE,
+    sqlite3.SQLITE_READONLY: "let the tracker's user write the file and its folder",
+    sqlite3.SQLITE_CANTOPEN: "let the tracker's user read and write the file and its folder",
+    sqlite3.SQLITE_PERM: "let the tracker's user read and write the file and its folder",
+}
+_CHECK_DISK: Final = "check its disk"
+
+
+class JournalFailed(Exception):
+    """The journal cannot be opened, read or written; the message names the file, the cause and what to do."""
+
+
+class FileIdentity(NamedTuple):
+    """Tell one file from another that has its path."""
+
+    device: int
+    inode: int
+
+
+def failure(path: str | Path, what: str, error: sqlite3.Error) -> JournalFailed:
+    """Return the error that says what failed, why, and what to do."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR)
+    step = _NEXT_STEPS.get(code & _RESULT, _CHECK_DISK)
+    return JournalFailed(f"the journal {path} could not be {what}: {error}; {step}")
+
+
+def damaged(path: str | Path, part: str, error: Exception) -> JournalFailed:
+    """Return the error that says which part of a journal cannot be understood."""
+    return JournalFailed(f"the journal {path} is damaged: {part} cannot be read ({error}); {_RESTORE}")
+
+
+def path_of(db: sqlite3.Connection) -> str:
+    """Return the path of the file that is open."""
+    return str(db.execute("PRAGMA database_list").fetchone()[2])
+
+
+def select(db: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> list[Any]:
+    """Return the rows of a query; raises JournalFailed."""
+    try:
+        return db.execute(sql, values).fetchall()
+    except sqlite3.Error as error:
+        raise failure(path_of(db), "read", error) from error
+
+
+def select_each(db: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> Iterator[Any]:
+    """Yield the rows of a query that may have very many; raises JournalFailed."""
+    try:
+        yield from db.execute(sql, values)
+    except sqlite3.Error as error:
+        raise failure(path_of(db), "read", error) from error
+
+
+def open_file(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """Open the file in its newest schema, for writing or for reading alone; raises JournalFailed."""
+    try:
+        if not read_only:
+            _create(path)
+        where = f"{path.absolute().as_uri()}?mode=ro" if read_only else str(path)
+        db = sqlite3.connect(where, uri=read_only, isolation_level=None)
+        try:
+            if not read_only:
+                _make_durable(db, path)
+                _migrate(db)
+            _check_version(db, path)
+        except BaseException:
+            db.close()
+            raise
+    except sqlite3.Error as error:
+        raise failure(path, "opened", error) from error
+    return db
+
+
+def identity(path: Path) -> FileIdentity | None:
+    """Return which file a path leads to now, None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return FileIdentity(found.st_dev, found.st_ino)
+
+
+def check_in_place(db: sqlite3.Connection, path: Path, opened: FileIdentity | None) -> None:
+    """Raise JournalFailed where the path no longer leads to the file that is open.
+
+    What would be written from then on nobody would ever read. What is in the file until now is copied beside
+    its old place, since a deleted file goes for good when it is closed.
+    """
+    now = identity(path)
+    if now == opened:
+        return
+    what = "was deleted or moved" if now is None else "was replaced by another file"
+    raise JournalFailed(
+        f"the journal {path} {what} while the tracker runs; {_rescue(db, path)}. Put the right file back,"
+        " then start the tracker again: it asks the gateway for the day's executions"
+    )
+
+
+def large_wal(path: Path) -> int:
+    """Return the bytes of the file `-wal` where it has grown far beyond what is usual, else 0."""
+    with suppress(OSError):
+        size = path.with_name(f"{path.name}-wal").stat().st_size
+        return size if size > _WAL_LARGE_BYTES else 0
+    return 0
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a journal, with those that SQLite keeps beside it for a while."""
+    beside = path.with_name(f"{path.name}-wal")
+    return sum(each.stat().st_size for each in (path, beside) if each.exists())
+
+
+def _create(path: Path) -> None:
+    """Create a file that is not there yet, for its owner alone; SQLite gives `-wal` and `-shm` its mode."""
+    # What else may be wrong with the path is for SQLite to say.
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, _OWN_FILE_MODE))
+
+
+def _rescue(db: sqlite3.Connection, path: Path) -> str:
+    target = path.with_name(f"{path.name}.rescued")
+    try:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, _OWN_FILE_MODE))
+        with closing(sqlite3.connect(target)) as copy:
+            db.backup(copy)
+    except (OSError, sqlite3.Error) as error:
+        return f"a copy of what it held could not be written to {target} ({error})"
+    return f"what it held was copied to {target}"
+
+
+def _make_durable(db: sqlite3.Connection, path: Path) -> None:
+    db.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
+    mode = db.execute("PRAGMA journal_mode").fetchone()[0]
+    synchronous = db.execute("PRAGMA synchronous").fetchone()[0]
+    if (mode, synchronous) != ("wal", 2):
+        raise JournalFailed(
+            f"the journal {path} cannot be made durable: SQLite answers journal_mode={mode},"
+            f" synchronous={synchronous}; put it on a local file system"
+        )
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        # One transaction each, the record of it included: a crash leaves the old version or the new.
+        db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+
+
+def _check_version(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise JournalFailed(
+            f"the journal {path} has version {version}, written by a newer tracker (this one reads"
+            f" {len(MIGRATIONS)}); use that one"
+        )
+    if version < len(MIGRATIONS):
+        raise JournalFailed(
+            f"the journal {path} has version {version}, written by an older tracker or never finished;"
+            " start the tracker once to bring it up to date"
+        )
