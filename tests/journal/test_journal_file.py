@@ -27,7 +27,7 @@ from tracker.core.state import (
 )
 from tracker.core.state_rows import BookedExecution
 from tracker.journal.journal import Journal, JournalFailed
-from tracker.journal.journal_file import large_wal
+from tracker.journal.journal_file import large_wal, make_durable
 from tracker.journal.migrations import MIGRATIONS
 
 
@@ -53,8 +53,11 @@ def test_file_is_durable(journal: Journal) -> None:
 
 def test_undurable_file_is_refused() -> None:
     """A file that cannot be made durable is refused."""
-    with pytest.raises(JournalFailed, match=r"journal_mode=memory.*local file system"):
-        Journal(Path(":memory:"))
+    with (
+        closing(sqlite3.connect(":memory:")) as db,
+        pytest.raises(JournalFailed, match=r"journal_mode=memory.*local file system"),
+    ):
+        make_durable(db, Path("journal.db"))
 
 
 def full(journal: Journal) -> None:

@@ -95,11 +95,11 @@ def open_file(path: Path, *, read_only: bool) -> sqlite3.Connection:
     try:
         if not read_only:
             _create(path)
-        where = f"{path.absolute().as_uri()}?mode=ro" if read_only else str(path)
+        where = f"{path.absolute().as_uri()}?mode=ro" if read_only else str(path.absolute())
         db = sqlite3.connect(where, uri=read_only, isolation_level=None)
         try:
             if not read_only:
-                _make_durable(db, path)
+                make_durable(db, path)
                 _migrate(db)
             _check_version(db, path)
         except BaseException:
@@ -167,7 +167,8 @@ def _rescue(db: sqlite3.Connection, path: Path) -> str:
     return f"what it held was copied to {target}"
 
 
-def _make_durable(db: sqlite3.Connection, path: Path) -> None:
+def make_durable(db: sqlite3.Connection, path: Path) -> None:
+    """Have every commit survive a power cut; raises JournalFailed where SQLite cannot promise that."""
     db.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
