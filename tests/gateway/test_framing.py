@@ -69,6 +69,26 @@ def test_empty_message_is_left_out() -> None:
     assert read(Framing(b""), b"\x00\x00\x00\x00" + frame(STATUS)) == [STATUS]
 
 
+def test_unfinished_message_is_seen() -> None:
+    """Whether the beginning of a message waits for its rest, also if that is less than its length."""
+    framing = Framing(b"")
+    data = frame(STATUS)
+    for count in (1, 4, len(data) - 1):
+        framing = Framing(data[:count])
+        assert framing.unfinished
+        assert framing.feed(data[count:]) == [STATUS]
+        assert not framing.unfinished
+
+
+def test_large_message_is_not_copied_each_time() -> None:
+    """Two million bytes that come one hundred at a time are put together in little time."""
+    body = b"a\0" * 1_000_000
+    data = len(body).to_bytes(4, "big") + body
+    framing = Framing(b"")
+    found = [message for at in range(0, len(data), 100) for message in framing.feed(data[at : at + 100])]
+    assert [len(message) for message in found] == [1_000_000]
+
+
 def test_absurd_length_breaks_at_once() -> None:
     """A length that no gateway sends is refused as soon as its four bytes are there."""
     framing = Framing(b"")

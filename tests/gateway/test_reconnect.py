@@ -12,7 +12,14 @@ import pytest
 from tests.support.gateway_rig import SLOW_LINK, RunningLink, requests, running_link, with_gateway
 from tests.support.paper_clients import ACCOUNT, NOON, NVDA, Clock, make_gateway, until
 from tracker.gateway.capture_sink import CaptureFailed
-from tracker.gateway.error_codes import new_port, planned_reset, why_not_connected
+from tracker.gateway.error_codes import (
+    NEWEST_SERVER_VERSION,
+    new_port,
+    planned_reset,
+    unreadable_version,
+    why_not_connected,
+)
+from tracker.gateway.ib_insync_compat import Client
 from tracker.gateway.link import LinkPhase, LinkState
 from tracker.paper.server import PaperGateway
 
@@ -135,6 +142,42 @@ def test_other_protocol_is_named(greeting: bytes, words: str) -> None:
             await link.reaches(LinkPhase.WAITING, words)
 
     asyncio.run(play())
+
+
+def test_newer_server_version_is_refused() -> None:
+    """Its messages would be misread, so nothing of that login is journalled."""
+    greeting = b"20251118 10:43:00 EST\0"
+    login = [b"177\0" + greeting, b"15\0001\0DU1234567\0", b"9\0001\0001\0"]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4)
+        for message in login:
+            writer.write(len(message).to_bytes(4, "big") + message)
+        await reader.read()
+        writer.close()
+
+    async def play() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server, running_link(server.sockets[0].getsockname()[1], retry_most=5.0) as link:
+            state = await link.reaches(LinkPhase.REFUSED, "the gateway answers at server version 177")
+            assert "was asked for 176 at most" in state.reason
+            assert link.sink.commits == []
+
+    asyncio.run(play())
+
+
+def test_announced_version_is_ib_insyncs() -> None:
+    """ib_insync 0.9.86 asks for 157 to 176, which is what the reading of messages is made for."""
+    assert (Client.MinClientVersion, Client.MaxClientVersion) == (157, NEWEST_SERVER_VERSION)
+    assert NEWEST_SERVER_VERSION == 176
+    assert unreadable_version(NEWEST_SERVER_VERSION) == ""
+
+    async def scenario(gateway: PaperGateway) -> None:
+        async with running_link(gateway) as link:
+            await link.subscribed()
+            assert link.link.state.server_version == NEWEST_SERVER_VERSION
+
+    with_gateway(scenario)
 
 
 def test_mute_peer_is_named() -> None:

@@ -142,10 +142,14 @@ class Rig:
             return False
 
     async def status(self) -> dict[str, Any]:
+        """Ask the status socket how the tracker is."""
+        return await self.ask("status")
+
+    async def ask(self, command: str) -> dict[str, Any]:
         """Ask the status socket."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.status_port)
         try:
-            writer.write(b"status\n")
+            writer.write(f"{command}\n".encode())
             answer: dict[str, Any] = json.loads(await reader.readline())
             return answer
         finally:

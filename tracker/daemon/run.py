@@ -34,7 +34,7 @@ from tracker.daemon.systemd import Pulse, SystemdNotifier, keep_alive
 from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.link import LinkPhase, LinkState
 from tracker.gateway.reconnect import ReconnectingLink
-from tracker.journal.journal import JournalFailed
+from tracker.journal.journal_file import JournalFailed, large_wal
 from tracker.notify.apprise_services import Service
 from tracker.pipeline.store_watch import StoreFull
 from tracker.queries import gaps
@@ -52,6 +52,8 @@ _FAREWELL_SECONDS: Final = 1.5
 _COLLECT_AFTER: Final = 20_000
 _SWITCH_SECONDS: Final = 0.0005
 _MINUTE: Final = 60.0
+_JOURNAL_CHECK_SECONDS: Final = 1.0
+_PRIVATE: Final = 0o077
 
 EXIT_WELL: Final = 0
 EXIT_FAILED: Final = 1
@@ -127,6 +129,7 @@ class Daemon:
             asyncio.create_task(self._session.run(), name="session"),
             asyncio.create_task(self._questions.failure(), name="questions"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
+            asyncio.create_task(self._watch_journal(), name="watch over the journal"),
             asyncio.create_task(
                 settle_doubts(self._journal.book, self._session.request_positions), name="doubts"
             ),
@@ -171,6 +174,21 @@ class Daemon:
                 self._feed.publish({"event": "unproven", "at": instant(now()), "reason": warning})
             warned = warning
             await asyncio.sleep(_MINUTE)
+
+    async def _watch_journal(self) -> None:
+        """End the daemon where the journal's path leads to another file; warn while it cannot be emptied."""
+        warned = False
+        while True:
+            self._journal.check_file()
+            size = large_wal(self._journal.path)
+            if size and not warned:
+                logger.warning(
+                    "{}-wal has grown to {} MB: another program reads the journal without end; find it with"
+                    " `fuser {}-wal` and end it",
+                    *(self._journal.path, size // 1_000_000, self._journal.path),
+                )
+            warned = bool(size)
+            await asyncio.sleep(_JOURNAL_CHECK_SECONDS)
 
     def _pulse(self) -> Pulse:
         journal = self._journal
@@ -265,6 +283,8 @@ def run(settings: Settings) -> int:
 
     Raises SettingsError for a configured folder that does not exist, and for urls that cannot be told.
     """
+    # The journal, the log and others hold accounts and fills; the alert file keeps its own mode.
+    os.umask(_PRIVATE)
     log = settings.log
     logs.configure(
         log.level,

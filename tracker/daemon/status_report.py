@@ -95,6 +95,8 @@ def ready(pump: Pump, link: LinkState) -> dict[str, Any]:
     reasons = list(health(pump)["reasons"])
     if not link.subscribed:
         reasons.append(f"link {link.state.value}: {link.reason}")
+    elif link.last_sweep_timed_out:
+        reasons.append("the gateway did not end its last answer about the day's executions")
     return {"ready": not reasons, "reasons": reasons}
 
 

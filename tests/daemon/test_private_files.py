@@ -1,0 +1,68 @@
+"""What the daemon creates is its owner's alone, and the journal stays the file that it opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.test_end_to_end import ROBIN, play
+from tests.support.daemon_rig import CALL, Rig, record
+
+
+def created(folder: Path) -> dict[str, int]:
+    """Return what group and others may do with each file that the daemon created of its own."""
+    others = ("alerts.json", "alerts.json.tracker-backup", "daemon.log")
+    return {path.name: path.stat().st_mode & 0o077 for path in folder.iterdir() if path.name not in others}
+
+
+def put_back(journal: Path) -> None:
+    """Put the copy of a journal in its place."""
+    for beside in journal.parent.glob("journal.db-*"):
+        beside.unlink()
+    journal.with_name("journal.db.rescued").rename(journal)
+
+
+def test_created_files_are_private(tmp_path: Path) -> None:
+    """Journal, log, token and locks can be read by their owner alone; the alert file keeps its mode."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        rig.alerts_path.chmod(0o664)
+        await rig.start("--log.file", str(tmp_path / "tracker.log"))
+        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 3, limit="2"))
+        await rig.until(lambda: rig.read().get("position", {}).get("quantity") == 3)
+        assert rig.alerts_path.stat().st_mode & 0o777 == 0o664
+        modes = created(tmp_path)
+        assert {"journal.db", "journal.db-wal", "tracker.log", "status.token"} <= set(modes)
+        assert modes == dict.fromkeys(modes, 0)
+        assert await rig.stop() == 0
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("swap", ["deleted", "replaced"])
+def test_swapped_journal_ends_the_daemon(tmp_path: Path, swap: str) -> None:
+    """Fills would go into a file that nobody opens again: exit 5, with a copy beside it and what to do."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start()
+        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 3, limit="2"))
+        await rig.until(lambda: rig.read().get("position", {}).get("quantity") == 3)
+        journal = tmp_path / "journal.db"
+        journal.unlink()
+        if swap == "replaced":
+            journal.write_bytes(b"")
+        assert await rig.ended() == 5
+        assert "while the tracker runs; what it held was copied to" in rig.log()
+        assert "Traceback" not in rig.log()
+        # The message's advice, followed: the copy put back, and the next start goes on with it.
+        put_back(journal)
+        await rig.start()
+        await rig.idle()
+        assert (await rig.status())["stats"]["orders_processed"] == 0, "the fill is known"
+        assert rig.read()["position"]["quantity"] == 3
+        assert await rig.stop() == 0
+
+    play(tmp_path, story)
