@@ -246,18 +246,6 @@ def test_a_store_that_stays_away_leaves_nothing_in_memory(tmp_path: Path) -> Non
         assert len(left) <= 1
 
 
-def test_a_decision_that_fails_ends_the_pump_and_costs_no_frame(tmp_path: Path) -> None:
-    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
-        desk.run_pump()
-        desk.pump._ledger.settle = None  # type: ignore[method-assign, assignment]  # a mistake in the core
-        desk.take(buy(1, 4))
-        with pytest.raises(TypeError, match="not callable"):
-            desk.run_pump()
-        desk.pump = desk.make_pump(desk.store)
-        desk.run_pump()
-        assert shown(desk)["position"]["quantity"] == 4
-
-
 def test_what_fails_behind_the_commit_ends_the_pump_and_not_the_capture(tmp_path: Path) -> None:
     """The frames are in the journal, so nobody may say that it did not take them."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}, policy=ClosingPolicy.REMOVE) as desk:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tests.support.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
 from tests.support.facts import ACCOUNT, NVDA, exec_id, execution
 from tests.support.fakes import Records
-from tracker.core.model import AlertId, Source
+from tracker.core.model import AlertId, Source, Undecodable
 from tracker.queries.why import StoreNow, why_alert, why_execution, written_to
 from tracker.status.protocol import CommandError
 
@@ -206,3 +206,10 @@ def test_a_record_taken_out_is_told_without_values(desk: Desk) -> None:
             desk.now, [("\x1f".join((ROBIN, "NVDA", CREATED, "700100200")), "applied", body)]
         )
     assert [each["update"] for each in written_to(desk.journal, alert)] == [None]
+
+
+def test_refused_execution_says_why(desk: Desk) -> None:
+    """An execution that could not be decided is not booked; asked for, it names its frame and the reason."""
+    desk.tell(Undecodable("execution", "its quantity is not a number", exec_id(7)))
+    with pytest.raises(CommandError, match=r"kept as frame 1.*its quantity is not a number"):
+        of_fill(desk, exec_id(7))

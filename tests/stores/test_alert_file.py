@@ -11,6 +11,7 @@ from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -211,7 +212,8 @@ def test_a_value_nested_deeply_is_kept_or_makes_the_file_unreadable(bench: Bench
         assert bench.path.read_text() == text
 
 
-def test_a_value_that_is_too_deep_for_one_step_only_is_read_again(bench: Bench) -> None:
+def test_unreadable_record_hides_no_other(bench: Bench) -> None:
+    """Whatever reading one record raises; it is read again when the file changes."""
     failures = [RecursionError("maximum recursion depth exceeded")]
 
     def enrich(alert: Any) -> Any:
@@ -220,11 +222,38 @@ def test_a_value_that_is_too_deep_for_one_step_only_is_read_again(bench: Bench) 
         return alert
 
     store = AlertFile(bench.path, zone=UTC, now=bench.clock, enrich=enrich)
-    with pytest.raises(StoreUnavailable, match="nested too deeply; take it out"):
-        store.refresh()
     assert store.refresh() is True
+    assert len(store.alerts()) == 2
+    bench.put(some_records() | {"wolf": {}})
+    store.refresh()
     assert len(store.alerts()) == 3
     store.close()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        '{"x": ' + "[" * 5_000 + "]" * 5_000 + "}",
+        '{"x": ' + "9" * 5_000 + "}",
+        '{"created_at": "\\ud83d"}',
+        '{"created_at": "' + "x" * 1_000 + '"}',
+        '{"alert_details": {"strike": "1e400000", "expiry": "OCT \\ud83d", "ticker": "\\ud83d"}}',
+        '{"alert_details": {"strike": 1e400, "expiry": 99999999999999999999, "ticker": 7}}',
+        '{"created_at": "0001-01-01T00:00:00+14:00"}',
+        '{"created_at": "9999-12-31T23:59:59-12:00"}',
+        '{"option_conids": [' + "9," * 5_000 + "9]}",
+    ],
+)
+def test_careless_record_hides_no_other(bench: Bench, bad: str) -> None:
+    """The others are read and written; what is taken of it can be written into the journal."""
+    text = dump(some_records())
+    bench.path.write_text(text[:-2] + ',\n  "careless": {\n    "BAD": ' + bad + "\n  }\n}")
+    bench.store.refresh()
+    alerts = {alert.id.name: alert for alert in bench.store.alerts()}
+    assert {f"{ROBIN}/NVDA", f"{ROBIN}/TSLA", "demslayer/SPX"} <= set(alerts)
+    assert len(msgspec.json.encode(tuple(alerts.values()))) < 20_000
+    assert bench.store.apply([update(NVDA)]) == [Outcome.APPLIED]
+    assert bad in bench.path.read_text()
 
 
 def test_a_file_that_is_written_without_a_pause_is_not_read_in_the_middle(bench: Bench) -> None:

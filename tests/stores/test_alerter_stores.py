@@ -230,8 +230,8 @@ def test_an_expiry_without_a_year_is_relative_to_the_local_day_of_storing(
 
 
 def test_strikes_are_the_numbers_as_written(stores: Stores) -> None:
-    stores.write_text('{"x": {"strike": 0.1000000000000000055511151231257827, "side": "PUT", "symbol": "F"}}')
-    assert stores.only("x", "F").strike == Decimal("0.1000000000000000055511151231257827")
+    stores.write_text('{"x": {"strike": 0.100000000000000005551115, "side": "PUT", "symbol": "F"}}')
+    assert stores.only("x", "F").strike == Decimal("0.100000000000000005551115")
     stores.write_text('{"x": {"strike": 1e99999999999999999999, "side": "PUT", "symbol": "F"}}')
     assert stores.stores.stored_contract("x", "F") == ()
     assert not stores.stores.troubles

@@ -7,9 +7,8 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.support.facts import ACCOUNT, START, execution
 from tests.support.fakes import Records
@@ -18,11 +17,12 @@ from tracker.config.loader import load
 from tracker.config.settings import Settings
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.matching import match_execution
-from tracker.core.model import BrokerFact, Contract, Execution, Frame, Source
+from tracker.core.model import Alert, BrokerFact, Contract, Execution, Frame, Match, Source
 from tracker.core.ports import AlertStore
 from tracker.core.state import EXECUTIONS
 from tracker.core.state_rows import BookedExecution
 from tracker.journal.journal import Arriving, Journal
+from tracker.pipeline.careful_match import MatchAlerts
 from tracker.pipeline.pump import Pump
 from tracker.queries.socket_commands import QueryContext
 from tracker.queries.why import StoreNow
@@ -70,17 +70,22 @@ class Desk:
         self._policy = policy
         self.pump = self.make_pump(self.store)
 
-    def make_pump(self, store: AlertStore) -> Pump:
-        """Return a pump of this journal into a store."""
+    def make_pump(self, store: AlertStore, match: MatchAlerts | None = None, **more: Any) -> Pump:
+        """Return a pump of this journal into a store; `match` takes the place of the core's matching."""
         return Pump(
             self.journal,
             store,
             self._normalise,
-            partial(match_execution, early_fill=timedelta(seconds=120), names=self.names),
+            match or self.match,
             now=lambda: self.now,
             worker=self.worker,
             policy=self._policy,
+            **more,
         )
+
+    def match(self, execution: Execution, alerts: Sequence[Alert]) -> Match:
+        """Match as the tracker does."""
+        return match_execution(execution, alerts, early_fill=timedelta(seconds=120), names=self.names)
 
     def stop(self) -> None:
         """Close the files, so that only what was committed counts."""
@@ -88,7 +93,7 @@ class Desk:
         self.journal.close()
         self.store.close()
 
-    def __enter__(self) -> Desk:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

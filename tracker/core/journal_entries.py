@@ -182,6 +182,14 @@ class SweepChecked(Entry, frozen=True):
         return cls(request, f"missing {missing}" if missing else "complete")
 
 
+class DecidedAgain(Entry, frozen=True):
+    """A frame that could not be read or decided is to be decided anew."""
+
+    SOURCE = Source.LINK
+    NAME = "decide_again"
+    frame: int
+
+
 class PositionsAsked(Entry, frozen=True):
     """Positions are about to be asked for."""
 
@@ -295,7 +303,7 @@ class FlexFee(Entry, frozen=True):
 
 
 ENTRIES: Final[tuple[type[Entry], ...]] = (
-    *(LinkUp, LinkDown, FirstSweepOver, RequestTimedOut, SweepQuiet, SweepChecked),
+    *(LinkUp, LinkDown, FirstSweepOver, RequestTimedOut, SweepQuiet, SweepChecked, DecidedAgain),
     *(PositionsAsked, ExecutionsAsked, OpenOrdersAsked, CompletedOrdersAsked),
     *(RecordReplaced, RecordGone, RecordBack, Rematched),
     *(Assigned, Dismissed, GapAccepted),

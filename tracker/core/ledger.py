@@ -67,6 +67,7 @@ from tracker.core.model import (
     Rule,
     Undecodable,
     Unmatched,
+    correction_parts,
     correction_version,
 )
 from tracker.core.orders import Orders
@@ -151,7 +152,7 @@ class Ledger:
             case End():
                 self._end(frame, fact)
             case Undecodable():
-                self._undecodable(frame, fact)
+                self.refuse(frame, fact)
             case CompletedOrder():
                 self._orders.completed(fact)
             case Notice(_, code, _) if code in BROKEN:
@@ -327,7 +328,11 @@ class Ledger:
 
     # What could not be read
 
-    def _undecodable(self, frame: Frame, fact: Undecodable) -> None:
+    def refuse(self, frame: Frame, fact: Undecodable) -> None:
+        """Keep a frame that cannot be read or decided; the same of an execution is kept once."""
+        known = self._undecoded.get(fact.exec_id)
+        if known is not None and known.reason == fact.reason:
+            return
         row = UndecodableFrame(frame.seq, fact.kind, fact.reason, fact.exec_id)
         self._book.put(UNDECODED, row)
         what = {"kind": fact.kind, "reason": fact.reason}
@@ -336,12 +341,21 @@ class Ledger:
             self._undecoded[fact.exec_id] = row
             self._sweep_reasons.append(f"execution {fact.exec_id} could not be read")
 
+    def heal(self, seq: int) -> None:
+        """Take a kept frame for settled, since it is about to be applied anew."""
+        row = self._book.get(UNDECODED, str(seq))
+        if row is not None:
+            self._book.put(UNDECODED, replace(row, healed=True))
+            self._undecoded.pop(row.exec_id, None)
+
     def _heal(self, exec_id: str) -> None:
-        if exec_id in self._undecoded:
-            for row in self._book.find(UNDECODED, "open", "1"):
-                if row.exec_id == exec_id:
-                    self._book.put(UNDECODED, replace(row, healed=True))
-            del self._undecoded[exec_id]
+        """Take an execution's kept frames for settled: it, or a later version of it, could be decided."""
+        if not self._undecoded:
+            return
+        for row in self._book.find(UNDECODED, "open", "1"):
+            if row.exec_id == exec_id or _replaces(exec_id, row.exec_id):
+                self._book.put(UNDECODED, replace(row, healed=True))
+                self._undecoded.pop(row.exec_id, None)
 
     # Notes of our own
 
@@ -465,3 +479,9 @@ class Ledger:
 
     def _tell(self, kind: EventKind, frame: Frame, booked: BookedExecution, note: str = "") -> None:
         self._events.append(about(kind, frame.received_at, booked, note))
+
+
+def _replaces(exec_id: str, older: str) -> bool:
+    """Whether the one execId is a later version of the other."""
+    new, old = correction_parts(exec_id), correction_parts(older)
+    return new is not None and old is not None and new.root == old.root and new.version > old.version

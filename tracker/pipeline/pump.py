@@ -15,25 +15,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
-from loguru import logger
-
 from tracker.core.alert_updates import ClosingPolicy, EventKind, TrackerEvent
-from tracker.core.ledger import Ledger
-from tracker.core.model import (
-    AlertId,
-    BrokerFact,
-    Execution,
-    Frame,
-    Match,
-    Source,
-    Undecodable,
-)
+from tracker.core.model import AlertId
 from tracker.core.ports import AlertStore
 from tracker.core.state import ALERTS, EXECUTIONS
 from tracker.core.state_rows import alert_text
-from tracker.journal.journal import Arriving, Journal, JournalFailed
+from tracker.journal.journal import Arriving, Journal
+from tracker.pipeline.careful_match import CarefulMatch, MatchAlerts
+from tracker.pipeline.decide import FrameDecider, Normalise
 from tracker.pipeline.delivery import OnWritten, OutboxDelivery
-from tracker.pipeline.store_changes import MatchAlerts, StoreChanges
+from tracker.pipeline.store_changes import StoreChanges
 from tracker.pipeline.store_watch import StoreOutage, StoreWatch
 
 _BATCH: Final = 3000
@@ -42,8 +33,6 @@ _FLOOD: Final = 50
 _GATHER_SECONDS: Final = 0.25
 """How long a flood is decided before the alerts are written; a single fill waits for nothing."""
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-
-Normalise = Callable[[Frame], BrokerFact | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +74,23 @@ class Pump:
         self._journal = journal
         self._book = journal.book
         self._store = store
-        self._normalise = normalise
-        self._match = match_alerts
         self._now = now
         self._on_event = on_event
         self._want_sweep = want_sweep
-        self._ledger = Ledger(self._book, self._decide, policy=policy, accounts=accounts, zone=zone)
+        match = CarefulMatch(match_alerts)
+        self._decider = FrameDecider(
+            journal,
+            store,
+            normalise,
+            match,
+            policy=policy,
+            accounts=accounts,
+            zone=zone,
+            before_commit=self._decided,
+        )
+        self._ledger = self._decider.ledger
         self._comparison = StoreChanges(
-            self._book, store, match_alerts, self._ledger.passes_over, now=now, retry_for=retry_for
+            self._book, store, match, self._ledger.passes_over, now=now, retry_for=retry_for
         )
         self._watch = StoreWatch(store, worker, now=now)
         self._compare = asyncio.Event()
@@ -106,7 +104,6 @@ class Pump:
             on_written=on_written,
             compare_again=self._compare.set,
         )
-        self._deciding = 0
         self._attempts = 0
         self._at_rest = False
         """Whether nothing is under way, and nothing was left to do."""
@@ -125,30 +122,25 @@ class Pump:
         done = self._delivery.counts
         return PumpCounts(self._fills, done.alerts_updated, done.reapplied, done.last_update)
 
-    def append(self, session: int, received_at: datetime, frames: Arriving) -> None:
+    def append(self, connection_no: int, received_at: datetime, frames: Arriving) -> None:
         """Journal frames that came; while nothing else is under way they are decided in the same commit.
 
         A fill that comes alone waits for one commit less that way. Durable on return; `wake` has the rest
         done. Raises JournalFailed.
         """
         if len(frames) >= _FLOOD or not self._can_decide_now():
-            self._journal.append(session, received_at, frames)
+            self._journal.append(connection_no, received_at, frames)
             return
         self._at_rest = False
-        try:
-            with self._journal.append_and_step(session, received_at, frames) as (arrived, advance):
-                events = self._decide_all(arrived, advance)
-        except JournalFailed:
-            raise
-        except Exception as error:
-            # The frames are durable. What is wrong with the decision ends the pump, not the capture.
-            self._failure = error
+        events = self._decider.append(connection_no, received_at, frames)
+        if events is None:
+            self._delivery.forget_prepared()
             return
         self._unpublished += events
         try:
             self._delivery.begin()
         except Exception as error:
-            # The frames are durable here, too: the capture is well, the pump ends with this.
+            # The frames are durable, so nobody may say that they were not taken; the pump ends with this.
             self._failure = error
 
     def _can_decide_now(self) -> bool:
@@ -171,6 +163,7 @@ class Pump:
         """Pump for ever: after each commit, each change of the store, and each wait that is over."""
         watch = asyncio.create_task(self._watch.run(self._compare_soon))
         try:
+            self._decider.decide_again(self._now())
             self._compare.set()
             while True:
                 await self.pump()
@@ -227,22 +220,14 @@ class Pump:
         frames = self._journal.frames_after(self._journal.cursor, _BATCH)
         if not frames:
             return 0
-        with self._journal.step() as advance:
-            events = self._decide_all(frames, advance)
-        self._unpublished += events
+        self._unpublished += self._decider.step(frames)
         return len(frames)
 
-    def _decide_all(self, frames: Sequence[Frame], advance: Callable[[int], None]) -> list[TrackerEvent]:
-        """Apply frames in an open step; returns what is to be published once it is committed."""
-        for frame in frames:
-            self._deciding = frame.seq
-            self._ledger.apply(frame, self._fact(frame))
-        events = self._ledger.settle(frames[-1])
-        advance(frames[-1].seq)
-        if len(frames) < _FLOOD:
+    def _decided(self, frames: int) -> None:
+        """Have the store prepare what a decision changed, once its rows are written."""
+        if frames < _FLOOD:
             # Behind the rows: the worker would only wait for the interpreter while they are written.
             self._delivery.prepare()
-        return events
 
     def _publish(self) -> None:
         """Publish what was decided since, all of it committed."""
@@ -252,21 +237,6 @@ class Pump:
             self._on_event(event)
         for reason in self._ledger.take_sweep_reasons():
             self._want_sweep(reason)
-
-    def _fact(self, frame: Frame) -> BrokerFact | None:
-        if frame.source not in (Source.BROKER, Source.FLEX):
-            return None
-        try:
-            return self._normalise(frame)
-        except Exception as error:
-            # A frame that breaks the decoder must not stop those behind it; it stays, counted and shown.
-            logger.exception("frame {} could not be decoded", frame.seq)
-            return Undecodable("message " + frame.fields[0], f"{type(error).__name__}: {error}")
-
-    def _decide(self, execution: Execution) -> Match:
-        candidates = self._store.candidates(execution)
-        self._journal.considered(self._deciding, execution.key, candidates)
-        return self._match(execution, candidates)
 
     def _count(self, event: TrackerEvent) -> None:
         if event.kind in (EventKind.FILL, EventKind.CORRECTION):

@@ -7,7 +7,7 @@ nothing: what it finds is journalled and applied by the pump.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -17,8 +17,7 @@ from tracker.core.model import Alert, AlertId, Ambiguous, Execution, ExecutionKe
 from tracker.core.ports import AlertStore
 from tracker.core.state import ALERTS, EXECUTIONS, LedgerState
 from tracker.core.state_rows import AlertState, BookedExecution, alert_text
-
-MatchAlerts = Callable[[Execution, Sequence[Alert]], Match]
+from tracker.pipeline.careful_match import MatchAlerts
 
 
 class StoreDifferences(NamedTuple):

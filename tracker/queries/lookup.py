@@ -13,7 +13,7 @@ from typing import Final
 
 from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.model import Alert, AlertId
-from tracker.core.state import ALERTS, EXECUTIONS, LedgerState
+from tracker.core.state import ALERTS, EXECUTIONS, UNDECODED, LedgerState
 from tracker.core.state_rows import AlertState, BookedExecution
 from tracker.status.protocol import CommandError, quoted
 from tracker.terminal import nearest
@@ -64,6 +64,13 @@ def executions_named(book: LedgerState, exec_id: str, account: str = "") -> list
         if account in ("", row.execution.account)
     ]
     if not rows:
+        for kept in book.find(UNDECODED, "open", "1"):
+            if kept.exec_id == exec_id.strip():
+                raise CommandError(
+                    "undecodable",
+                    f"execution {quoted(exec_id)} is kept as frame {kept.seq}, and nothing of it is counted:"
+                    f" {kept.reason}; it is decided again when the tracker starts, so see its order in TWS",
+                )
         where = f" in account {quoted(account)}" if account else ""
         raise CommandError(
             "not_found",

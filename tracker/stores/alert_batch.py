@@ -5,13 +5,13 @@ Owns what becomes of each update on one state of the file. It is pure: it reads 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import cast
 
 from tracker.core.model import AlertId, AlertUpdate, JsonValue, Outcome
 from tracker.stores.alert_reader import read_id, read_shown
 from tracker.stores.json_document import Document
+from tracker.stores.json_scan import read_json
 from tracker.stores.json_splice import splice
 
 
@@ -56,4 +56,4 @@ class Batch:
 
 def fields_of(text: str) -> dict[str, JsonValue]:
     """Read a record's text."""
-    return cast(dict[str, JsonValue], json.loads(text))
+    return cast(dict[str, JsonValue], read_json(text))

@@ -30,12 +30,14 @@ from operator import is_not
 from pathlib import Path
 from typing import Final
 
+from loguru import logger
+
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome, StoreUnavailable
 from tracker.core.ports import Shown
 from tracker.stores.alert_batch import Batch, fields_of
-from tracker.stores.alert_index import AlertIndex, IndexedRecord, RecordKey
-from tracker.stores.alert_reader import read_alert, read_id, read_shown
+from tracker.stores.alert_index import NAMES_MAX, AlertIndex, IndexedRecord, RecordKey, read_record
+from tracker.stores.alert_reader import read_id
 from tracker.stores.atomic_replace import back_up, check_replaceable, put_in_place, throw_away, write_beside
 from tracker.stores.filesystem import Disk, FileStat, RealDisk, advice
 from tracker.stores.json_document import Document, Key, PieceKind, parse
@@ -43,7 +45,6 @@ from tracker.stores.late_writes import LateWrites
 
 FRESH: Final = timedelta(seconds=2)
 _TRIES: Final = 10
-_NO_NAME: Final = "\0\x1f"
 _NOTHING: Final = Document.of((), "")
 
 
@@ -352,18 +353,14 @@ class AlertFile:
         return self._view.with_changes(changes) if changes else self._view
 
     def _entry(self, alerter: str, ticker: str, text: str) -> IndexedRecord | None:
-        fields = fields_of(text)
-        read = read_alert(alerter, ticker, fields, self._zone)
-        names = "/".join((alerter, ticker, read.id.created_at, read.symbol))
-        if any(sign in names for sign in _NO_NAME):
-            # The journal's row keys are joined with the one, and SQLite's texts end at the other.
-            return None
+        """Read a record; None for one that cannot be used, which hides no other."""
         try:
-            names.encode()
-        except UnicodeEncodeError:
-            # Half a surrogate pair (`\ud800`) is no text: such a name can be neither stored nor shown.
+            return read_record(alerter, ticker, text, self._zone, self._enrich)
+        except Exception as error:
+            name = ascii(f"{alerter}/{ticker}"[:NAMES_MAX])
+            why_not = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            logger.warning("{}: the record {} is not used: {}", self.path, name, why_not)
             return None
-        return IndexedRecord(text, read, self._enrich(read), read_shown(fields))
 
     def _hold(self, held: _Held | None) -> None:
         before, self._held = self._held, held

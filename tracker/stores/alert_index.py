@@ -6,20 +6,26 @@ disturbed by the next. It never does I/O and never looks at all entries to answe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from functools import cached_property
 from typing import Final, NamedTuple, TypeAlias
 
 from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.model import Alert, AlertId, Execution
 from tracker.core.ports import Shown
+from tracker.stores.alert_batch import fields_of
+from tracker.stores.alert_reader import read_alert, read_shown
 
 RecordKey: TypeAlias = tuple[str, str]
 """(alerter, ticker) as the store spells them."""
 Term: TypeAlias = tuple[str, object]
 """One thing an alert is found by: its kind, and the con_id, the symbol or the name."""
 
+NAMES_MAX: Final = 500
+_NO_NAME: Final = "\0\x1f"
+"""The journal's row keys are joined with the one, and SQLite's texts end at the other."""
 _REFERENCE_PREFIX: Final = "tracker:"
 _REFERENCE_MAX: Final = 200
 _ANSWERS_KEPT: Final = 256
@@ -34,6 +40,28 @@ class IndexedRecord(NamedTuple):
     alert: Alert
     """With what another store adds."""
     shown: Shown
+
+
+def read_record(
+    alerter: str, ticker: str, text: str, zone: tzinfo, enrich: Callable[[Alert], Alert]
+) -> IndexedRecord:
+    """Read one record's text; raises ValueError and others for one that cannot be used."""
+    fields = fields_of(text)
+    read = read_alert(alerter, ticker, fields, zone)
+    _check_names("/".join((alerter, ticker, read.id.created_at, read.symbol)))
+    return IndexedRecord(text, read, enrich(read), read_shown(fields))
+
+
+def _check_names(names: str) -> None:
+    if len(names) > NAMES_MAX:
+        raise ValueError(f"its names are longer than {NAMES_MAX} characters")
+    if any(sign in names for sign in _NO_NAME):
+        raise ValueError("a control character is in its name or its created_at")
+    try:
+        names.encode()
+    except UnicodeEncodeError:
+        # Such a name can be neither stored nor shown.
+        raise ValueError("half a surrogate pair is in its name or its created_at") from None
 
 
 @dataclass(frozen=True)

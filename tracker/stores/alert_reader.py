@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, tzinfo
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, date, datetime, tzinfo
+from decimal import Decimal
 from typing import Final
 
 from tracker.core.expiry import read_expiry
-from tracker.core.model import NO_EXPIRY, Alert, AlertId, ExpiryKind, JsonValue
+from tracker.core.limits import OutOfBounds, clean_text, is_plausible, read_number
+from tracker.core.model import NO_EXPIRY, Alert, AlertId, Expiry, ExpiryKind, JsonValue
 from tracker.core.ports import Shown
 
 _RIGHTS: Final = {"C": "C", "CALL": "C", "CALLS": "C", "P": "P", "PUT": "P", "PUTS": "P"}
 _CON_ID_DIGITS_MAX: Final = 18
+_CON_IDS_MAX: Final = 200
 _QUOTED_MAX: Final = 40
+_PROBLEMS_MAX: Final = 10
 
 
 def read_id(alerter: str, ticker: str, record: Mapping[str, JsonValue]) -> AlertId:
@@ -49,7 +52,7 @@ def read_alert(alerter: str, ticker: str, record: Mapping[str, JsonValue], zone:
         if details is not None:
             problems.append("alert_details is not an object")
         details = {}
-    expiry = read_expiry(details.get("expiry"), written.date() if written else None)
+    expiry = read_bounded_expiry(details.get("expiry"), written.date() if written else None)
     if expiry.kind is ExpiryKind.UNUSABLE:
         problems.append(f"expiry {_quoted(details.get('expiry'))} is no date that can be used")
     given = any(details.get(name) not in (None, "") for name in ("strike", "side", "expiry"))
@@ -63,8 +66,27 @@ def read_alert(alerter: str, ticker: str, record: Mapping[str, JsonValue], zone:
         strike=_strike(details.get("strike"), problems),
         right=_right(details.get("side"), problems),
         expiry=expiry if given else NO_EXPIRY,
-        problems=tuple(problems),
+        problems=_bounded(problems),
     )
+
+
+def read_bounded_expiry(value: object, created: date | None) -> Expiry:
+    """Read an expiry, as `read_expiry` does, whose text the journal can keep."""
+    return read_expiry(clean_text(value) if isinstance(value, str) else value, created)
+
+
+def read_strike(text: str) -> Decimal | None:
+    """Read a strike as people write it (`$1,225.50`); None for what is no price."""
+    try:
+        strike = read_number(text.strip().lstrip("$").replace(",", ""))
+    except OutOfBounds:
+        return None
+    return strike if strike > 0 else None
+
+
+def _bounded(problems: list[str]) -> tuple[str, ...]:
+    more = len(problems) - _PROBLEMS_MAX
+    return (*problems[:_PROBLEMS_MAX], *([f"and {more} more like these"] if more > 0 else []))
 
 
 def _quoted(value: JsonValue) -> str:
@@ -79,12 +101,13 @@ def _written_at(text: str, zone: tzinfo, problems: list[str]) -> datetime | None
         return None
     try:
         created = datetime.fromisoformat(text.strip())
-        utc = (created if created.tzinfo else created.replace(tzinfo=zone)).astimezone(UTC)
-        return utc.astimezone(zone)
-    except (ValueError, OverflowError):
-        # OverflowError: a year at the end of the calendar that the zone moves over it.
-        problems.append(f"created_at {_quoted(text)} cannot be read as a time")
-        return None
+        if is_plausible(created.date()):
+            utc = (created if created.tzinfo else created.replace(tzinfo=zone)).astimezone(UTC)
+            return utc.astimezone(zone)
+    except ValueError:
+        pass  # What is no time is told like one that lies too far away.
+    problems.append(f"created_at {_quoted(text)} cannot be read as a time")
+    return None
 
 
 def _con_id(value: JsonValue) -> int | None:
@@ -103,7 +126,10 @@ def _con_id(value: JsonValue) -> int | None:
 def _con_ids(record: Mapping[str, JsonValue], problems: list[str]) -> frozenset[int]:
     several = record.get("option_conids")
     values = [("option_conid", record.get("option_conid"))]
-    values += [("option_conids", each) for each in (several if isinstance(several, list) else [several])]
+    listed = several if isinstance(several, list) else [several]
+    values += [("option_conids", each) for each in listed[:_CON_IDS_MAX]]
+    if len(listed) > _CON_IDS_MAX:
+        problems.append(f"option_conids holds {len(listed)} conIds, of which {_CON_IDS_MAX} are read")
     found = set()
     for name, value in values:
         con_id = _con_id(value)
@@ -115,7 +141,7 @@ def _con_ids(record: Mapping[str, JsonValue], problems: list[str]) -> frozenset[
 
 
 def _symbol(value: JsonValue) -> str:
-    return value.strip().lstrip("$").strip().upper() if isinstance(value, str) else ""
+    return clean_text(value.strip()).lstrip("$").strip().upper() if isinstance(value, str) else ""
 
 
 def _strike(value: JsonValue, problems: list[str]) -> Decimal | None:
@@ -123,13 +149,9 @@ def _strike(value: JsonValue, problems: list[str]) -> Decimal | None:
         return None
     # A number's shortest text is what the writer wrote: 122.5, not its binary neighbour.
     text = value if isinstance(value, str) else json.dumps(value)
-    try:
-        strike = Decimal(text.strip().lstrip("$").replace(",", ""))
-    except InvalidOperation:
-        strike = Decimal("NaN")
-    if not strike.is_finite() or strike <= 0:
+    strike = read_strike(text)
+    if strike is None:
         problems.append(f"strike {_quoted(value)} is no price")
-        return None
     return strike
 
 

@@ -18,14 +18,15 @@ import json
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, tzinfo
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from tracker.core.alerters import AlerterNames, symbol_key
-from tracker.core.expiry import read_expiry
+from tracker.core.limits import clean_text, is_plausible
 from tracker.core.matching import fill_in
 from tracker.core.model import Alert, StoredContract
+from tracker.stores.alert_reader import read_bounded_expiry, read_strike
 from tracker.stores.filesystem import Disk, FileStat, RealDisk
 
 _FRESH: Final = timedelta(seconds=2)
@@ -173,8 +174,8 @@ class _StoreFile:
         if not content.strip():
             raise ValueError("is empty, as while it is rewritten; it is read again")
         try:
-            # A number's own text, not its binary neighbour.
-            store = json.loads(content.decode("utf-8"), parse_float=str)
+            # A number's own text, not its binary neighbour; and no integer is too long to be read.
+            store = json.loads(content.decode("utf-8"), parse_float=str, parse_int=str)
         except RecursionError:
             raise ValueError("is nested too deeply to be read; it is read again when it changes") from None
         except ValueError as error:
@@ -185,7 +186,7 @@ class _StoreFile:
             raise ValueError("holds no JSON object; it is read again when it changes")
         for alerter, entry in store.items():
             if isinstance(entry, dict):
-                yield from self._read(alerter, entry)
+                yield from self._read(clean_text(alerter), entry)
 
 
 def _why(error: OSError | ValueError) -> str:
@@ -219,16 +220,18 @@ class _EntryReader:
         symbol = symbol or self._names.fixed_symbol(alerter)
         right, strike = _RIGHTS.get(_text(side).upper(), ""), _strike(entry.get("strike"))
         if symbol and right and strike is not None:
-            expiry = read_expiry(entry.get("expiry"), written)
+            expiry = read_bounded_expiry(entry.get("expiry"), written)
             yield StoredContract(alerter, symbol, right, strike, expiry, _con_id(entry.get("conid")))
 
     def _local_date(self, text: object) -> date | None:
         try:
             written = datetime.fromisoformat(_text(text))
-            return (written.astimezone(self._zone) if written.tzinfo else written).date()
-        except (ValueError, OverflowError):
+        except ValueError:
             # Only a date without a year needs it, and the store writes YYYYMMDD.
             return None
+        if not is_plausible(written.date()):
+            return None
+        return (written.astimezone(self._zone) if written.tzinfo else written).date()
 
 
 def _object(value: object) -> Mapping[str, object]:
@@ -236,22 +239,15 @@ def _object(value: object) -> Mapping[str, object]:
 
 
 def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
+    """Return a text within its bounds; a number stands as it was written."""
+    return clean_text(value.strip()) if isinstance(value, str) else ""
 
 
 def _strike(value: object) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    try:
-        strike = Decimal(str(value).strip().lstrip("$").replace(",", ""))
-    except InvalidOperation:
-        return None
-    return strike if strike.is_finite() and strike > 0 else None
+    return read_strike(value) if isinstance(value, str) else None
 
 
 def _con_id(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    digits = str(value).strip()
+    digits = _text(value)
     readable = digits.isascii() and digits.isdecimal() and len(digits) <= _CON_ID_DIGITS_MAX
     return int(digits) or None if readable else None

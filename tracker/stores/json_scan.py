@@ -11,9 +11,42 @@ from typing import Final
 
 SPACE: Final = " \t\n\r"
 
-scan_value: Final = json.JSONDecoder().raw_decode
-"""(text, at) -> (value, where it ends); the parser of json.loads. Raises ValueError, RecursionError."""
+_DIGITS_MAX: Final = 4_000
+"""Python refuses to read an integer of more than 4,300 digits."""
 _skip: Final = re.compile(r"[ \t\n\r]*").match
+_nesting: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL).finditer
+
+
+def _integer(text: str) -> int | float:
+    """Read an integer; one that is too long to be anything is infinite, and no reason to refuse the file."""
+    return int(text) if len(text) <= _DIGITS_MAX else float(text)
+
+
+_decoder: Final = json.JSONDecoder(parse_int=_integer)
+read_json: Final = _decoder.decode
+"""Read a whole text as json.loads does; raises ValueError, RecursionError."""
+
+
+def scan_value(text: str, at: int) -> tuple[object, int]:
+    """Read the value that starts here; return it and where it ends.
+
+    One that is nested more deeply than Python can read is returned as None. Raises ValueError.
+    """
+    try:
+        return _decoder.raw_decode(text, at)
+    except RecursionError:
+        return None, _end_of_nested(text, at)
+
+
+def _end_of_nested(text: str, at: int) -> int:
+    """Return where an object or array ends, without reading what is in it; raises ValueError."""
+    depth = 0
+    for found in _nesting(text, at):
+        sign = found[0]
+        depth += (sign in "[{") - (sign in "]}")
+        if not depth:
+            return found.end()
+    raise ValueError(f"not JSON: what starts at character {at} does not end")
 
 
 def after_space(text: str, at: int) -> int:
@@ -33,5 +66,6 @@ def after_sign(sign: str, text: str, at: int) -> int:
 def scan_key(text: str, at: int) -> tuple[str, int, int]:
     """Read a member's key; return it, where its text ends, and where the value starts. Raises ValueError."""
     name, key_end = scan_value(text, after_sign('"', text, at) - 1)
+    assert isinstance(name, str), "what starts with a quotation mark is a text"
     colon = after_space(text, key_end)
     return name, key_end, after_space(text, after_sign(":", text, colon))

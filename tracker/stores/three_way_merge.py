@@ -7,7 +7,6 @@ It is pure, takes nothing from a record that was changed again since, and brings
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -16,6 +15,7 @@ from tracker.core.model import JsonValue
 from tracker.core.ports import same_json
 from tracker.stores.alert_reader import read_id
 from tracker.stores.json_document import Document, Key, Piece, PieceKind
+from tracker.stores.json_scan import read_json
 from tracker.stores.json_splice import splice
 
 OUR_FIELDS: Final = ("open", "last_order_update", "position")
@@ -90,13 +90,13 @@ def _text(piece: Piece | None) -> str | None:
 def _fields(piece: Piece | None) -> _Fields:
     if piece is None or piece.kind is not PieceKind.RECORD:
         return {}
-    fields: _Fields = json.loads(piece.text)
+    fields: _Fields = read_json(piece.text)
     return fields
 
 
 def _rest(piece: Piece | None) -> JsonValue:
     if piece is not None and piece.kind is not PieceKind.RECORD:
-        other: JsonValue = json.loads(piece.text)
+        other: JsonValue = read_json(piece.text)
         return [other]
     return {name: value for name, value in _fields(piece).items() if name not in OUR_FIELDS}
 

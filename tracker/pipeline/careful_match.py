@@ -1,0 +1,58 @@
+"""Match an execution although one of the records cannot be used.
+
+Owns finding the records that a match fails on; each is rejected by name, and hides no other. It decides no
+match itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from loguru import logger
+from msgspec.structs import replace
+
+from tracker.core.limits import clean_text
+from tracker.core.model import Alert, Execution, Match, Rejection
+
+MatchAlerts = Callable[[Execution, Sequence[Alert]], Match]
+
+
+class CarefulMatch:
+    """Call a matching function; where it fails, call it again without the records that make it fail."""
+
+    def __init__(self, match_alerts: MatchAlerts) -> None:
+        self._match = match_alerts
+
+    def __call__(self, execution: Execution, candidates: Sequence[Alert]) -> Match:
+        """Match; raises what the execution alone makes fail."""
+        try:
+            return self._match(execution, candidates)
+        except Exception:
+            usable, rejected = self.tried(execution, candidates)
+            if not rejected:
+                raise
+            return self.without(execution, usable, rejected)
+
+    def tried(
+        self, execution: Execution, candidates: Sequence[Alert]
+    ) -> tuple[Sequence[Alert], Sequence[Rejection]]:
+        """Match each record by itself; return those that can be used, and the others with the reason."""
+        usable: list[Alert] = []
+        rejected: list[Rejection] = []
+        for alert in candidates:
+            try:
+                # What cannot be written into the journal cannot be used either.
+                msgspec.json.encode((alert, self._match(execution, [alert])))
+            except Exception as error:
+                why = clean_text(f"the record cannot be used: {type(error).__name__}: {error}")
+                logger.warning("{} for {}: {}", alert.id.name, execution.exec_id, why)
+                rejected.append(Rejection(alert.id, why, near=True))
+            else:
+                usable.append(alert)
+        return usable, rejected
+
+    def without(self, execution: Execution, usable: Sequence[Alert], rejected: Sequence[Rejection]) -> Match:
+        """Match the usable records, and name the others among the rejected ones."""
+        match = self._match(execution, usable)
+        return replace(match, rejected=(*match.rejected, *rejected))

@@ -1,0 +1,201 @@
+"""Have the core decide frames in the transaction that commits its answer; a frame that fails stops no other.
+
+Owns what happens when deciding fails: what was changed is taken back, in the rows and in memory, the frames
+are decided again one by one, and the frame that fails is kept as undecodable, with the reason. It is decided
+anew at the next start. A frame is never skipped silently, and nothing is half applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, tzinfo
+from typing import Final
+
+from loguru import logger
+
+from tracker.core.alert_updates import ClosingPolicy, TrackerEvent
+from tracker.core.journal_entries import Arriving, DecidedAgain, read_entry
+from tracker.core.ledger import Ledger
+from tracker.core.limits import clean_text
+from tracker.core.model import (
+    BrokerFact,
+    CommissionReport,
+    Execution,
+    Frame,
+    Match,
+    OpenOrder,
+    OrderStatus,
+    Position,
+    Source,
+    Undecodable,
+)
+from tracker.core.ports import AlertStore
+from tracker.core.state import UNDECODED
+from tracker.journal.journal import Journal, JournalFailed
+from tracker.pipeline.careful_match import CarefulMatch
+from tracker.pipeline.rollback import LedgerMemory
+
+Normalise = Callable[[Frame], BrokerFact | None]
+
+_AGAIN: Final = 1000
+"""Frames that are decided anew at a start, at most."""
+_KINDS: Final = (
+    (Execution, "execution"),
+    (CommissionReport, "commission"),
+    (OrderStatus, "order"),
+    (OpenOrder, "order"),
+    (Position, "position"),
+)
+
+
+class FrameDecider:
+    """Decide frames of one journal against one store.
+
+    `before_commit` is called with the number of frames when their rows are written and not yet committed.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: AlertStore,
+        normalise: Normalise,
+        match: CarefulMatch,
+        *,
+        policy: ClosingPolicy,
+        accounts: Sequence[str],
+        zone: tzinfo,
+        before_commit: Callable[[int], None],
+    ) -> None:
+        self._journal = journal
+        self._store = store
+        self._normalise = normalise
+        self._match = match
+        self._before_commit = before_commit
+        self._deciding = 0
+        self._suspicious = False
+        """Whether each record is tried before it is used."""
+        self.ledger = Ledger(journal.book, self._decide, policy=policy, accounts=accounts, zone=zone)
+        self._memory = LedgerMemory(self.ledger, journal.book)
+
+    def append(
+        self, connection_no: int, received_at: datetime, frames: Sequence[Arriving]
+    ) -> list[TrackerEvent] | None:
+        """Journal frames and decide them in the same commit; returns the events.
+
+        None where deciding failed: the frames are durable then, and wait for `step`. Raises JournalFailed.
+        """
+        self._memory.keep()
+        try:
+            with self._journal.append_and_step(connection_no, received_at, frames) as (arrived, advance):
+                return self._decide_all(arrived, advance)
+        except JournalFailed:
+            self._memory.put_back()
+            raise
+        except Exception as error:
+            self._memory.put_back()
+            logger.debug("deciding frames as they came failed ({}); each is decided alone", error)
+            return None
+
+    def step(self, frames: Sequence[Frame]) -> list[TrackerEvent]:
+        """Decide journalled frames in one transaction, else one by one; returns the events.
+
+        Raises JournalFailed; what it did not commit is as if it had never been decided.
+        """
+        try:
+            return self._step(frames)
+        except JournalFailed:
+            raise
+        except Exception as error:
+            logger.debug("deciding {} frames failed ({}); each is decided alone", len(frames), error)
+        return [event for frame in frames for event in self._alone(frame)]
+
+    def _alone(self, frame: Frame) -> list[TrackerEvent]:
+        """Decide one frame, trying each record before it is used; a frame that fails is kept."""
+        self._suspicious = True
+        try:
+            return self._step([frame])
+        except JournalFailed:
+            raise
+        except Exception as error:
+            return self._refuse(frame, error)
+        finally:
+            self._suspicious = False
+
+    def decide_again(self, now: datetime) -> None:
+        """Journal that what could not be decided is to be decided anew: this version may be able to."""
+        for row in self._journal.book.find(UNDECODED, "open", "1")[:_AGAIN]:
+            frame = self._journal.frame(row.seq)
+            if frame is not None and not isinstance(self._fact(frame), Undecodable):
+                self._journal.append(self._journal.last_connection_no, now, [DecidedAgain(row.seq).arriving])
+
+    def _step(self, frames: Sequence[Frame]) -> list[TrackerEvent]:
+        self._memory.keep()
+        try:
+            with self._journal.step() as advance:
+                return self._decide_all(frames, advance)
+        except BaseException:
+            self._memory.put_back()
+            raise
+
+    def _decide_all(self, frames: Sequence[Frame], advance: Callable[[int], None]) -> list[TrackerEvent]:
+        """Apply frames in an open step; returns what is to be published once it is committed."""
+        for frame in frames:
+            self._apply(frame)
+        events = self.ledger.settle(frames[-1])
+        advance(frames[-1].seq)
+        self._before_commit(len(frames))
+        return events
+
+    def _apply(self, frame: Frame) -> None:
+        again = self._decided_again(frame)
+        if again is not None:
+            self._deciding = again.seq
+            self.ledger.heal(again.seq)
+            self.ledger.apply(again, self._fact(again))
+        elif not isinstance(read_entry(frame), DecidedAgain):
+            self._deciding = frame.seq
+            self.ledger.apply(frame, self._fact(frame))
+
+    def _decided_again(self, frame: Frame) -> Frame | None:
+        """Return the frame that is to be decided anew, None where this frame does not say so."""
+        entry = read_entry(frame)
+        return self._journal.frame(entry.frame) if isinstance(entry, DecidedAgain) else None
+
+    def _refuse(self, frame: Frame, error: Exception) -> list[TrackerEvent]:
+        """Keep a frame that cannot be decided, and go on behind it."""
+        logger.opt(exception=error).error("frame {} could not be decided; it is kept", frame.seq)
+        with self._journal.step() as advance:
+            # What is decided anew in vain stays as it was.
+            if self._decided_again(frame) is None:
+                self.ledger.refuse(frame, _refusal(self._fact(frame), frame, error))
+            events = self.ledger.settle(frame)
+            advance(frame.seq)
+        return events
+
+    def _fact(self, frame: Frame) -> BrokerFact | None:
+        if frame.source not in (Source.BROKER, Source.FLEX):
+            return None
+        try:
+            return self._normalise(frame)
+        except Exception as error:
+            # A frame that breaks the decoder must not stop those behind it; it stays, counted and shown.
+            logger.exception("frame {} could not be decoded", frame.seq)
+            return Undecodable("message " + frame.fields[0], f"{type(error).__name__}: {error}")
+
+    def _decide(self, execution: Execution) -> Match:
+        candidates = self._store.candidates(execution)
+        if not self._suspicious:
+            match = self._match(execution, candidates)
+        else:
+            candidates, rejected = self._match.tried(execution, candidates)
+            match = self._match.without(execution, candidates, rejected)
+        self._journal.considered(self._deciding, execution.key, candidates)
+        return match
+
+
+def _refusal(fact: BrokerFact | None, frame: Frame, error: Exception) -> Undecodable:
+    """Say what could not be decided, and why."""
+    reason = clean_text(f"it could not be decided: {type(error).__name__}: {error}")
+    kind = next((name for of, name in _KINDS if isinstance(fact, of)), f"message {frame.fields[0]}")
+    exec_id = fact.exec_id if isinstance(fact, Execution | CommissionReport) else ""
+    return Undecodable(kind, reason, exec_id)

@@ -1,0 +1,74 @@
+"""Take back what a failed decision changed in the ledger's memory.
+
+Owns the copy of everything that the ledger and its parts keep between frames besides the journal's rows,
+which the journal takes back itself. It knows no field by name, so what is added to the core is covered too.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any, Final
+
+_PARTS_ARE_OF: Final = "tracker.core."
+
+
+class LedgerMemory:
+    """Keep one ledger's memory; `rows` is where its rows are, which are left alone."""
+
+    def __init__(self, ledger: object, rows: object) -> None:
+        self._parts = _parts_of(ledger, rows)
+        self._kept: list[dict[str, Any]] = []
+        self.keep()
+
+    def keep(self) -> None:
+        """Remember the memory as it is now."""
+        self._kept = [_copied(vars(part)) for part in self._parts]
+
+    def put_back(self) -> None:
+        """Have the memory as it was when it was last kept."""
+        for part, kept in zip(self._parts, self._kept, strict=True):
+            vars(part).update(_copied(kept))
+
+
+def _parts_of(ledger: object, rows: object) -> list[object]:
+    """Return the ledger and every object of the core that it is made of."""
+    parts = [ledger]
+    for part in parts:
+        for value in vars(part).values():
+            ours = type(value).__module__.startswith(_PARTS_ARE_OF) and hasattr(value, "__dict__")
+            if ours and value is not rows and not any(value is each for each in parts):
+                parts.append(value)
+    return parts
+
+
+def _copied(value: Any) -> Any:
+    """Copy what can change; rows, texts and numbers never do."""
+    if isinstance(value, dict):
+        # A mapping of another kind (a defaultdict) keeps its kind.
+        twin = value.copy()
+        twin.update((key, _copied(each)) for key, each in value.items() if _may_change(each))
+        return twin
+    if isinstance(value, list):
+        return [_copied(each) for each in value]
+    if isinstance(value, set):
+        return set(value)
+    if isinstance(value, tuple):
+        copies = [_copied(each) for each in value]
+        if all(new is old for new, old in zip(copies, value, strict=True)):
+            return value
+        return type(value)._make(copies) if hasattr(value, "_make") else tuple(copies)
+    if dataclasses.is_dataclass(value):
+        return _copied_fields(value)
+    return value
+
+
+def _copied_fields(value: Any) -> Any:
+    twin = copy.copy(value)
+    for field in dataclasses.fields(value):
+        object.__setattr__(twin, field.name, _copied(getattr(value, field.name)))
+    return twin
+
+
+def _may_change(value: Any) -> bool:
+    return isinstance(value, dict | list | set | tuple) or dataclasses.is_dataclass(value)
