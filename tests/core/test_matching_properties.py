@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.support.matching_cases import CREATED, expiry, fill, match, option_alert, stored
-from tracker.core.matching import fill_in
+from tracker.core.alerters import symbol_key
 from tracker.core.model import (
     NO_EXPIRY,
     Alert,
@@ -25,6 +25,7 @@ from tracker.core.model import (
     StoredContract,
     Unmatched,
 )
+from tracker.core.stored_contracts import fill_in
 
 SYMBOLS = st.sampled_from(["NVDA", "SPX", "BRK B", "brk.b"])
 RIGHTS = st.sampled_from(["C", "P", ""])
@@ -83,7 +84,8 @@ def test_no_match_crosses_symbol_or_kind_or_right(execution: Execution, candidat
     contract = execution.contract
     for meant in meant_by(match(execution, *candidates)):
         alert = by_id[meant]
-        assert alert.symbol.upper().replace(".", " ") == contract.symbol.upper().replace(".", " ")
+        spoken = {contract.symbol, *([contract.trading_class] if contract.is_option else [])}
+        assert symbol_key(alert.symbol) in map(symbol_key, spoken)
         assert not contract.is_combo
         if contract.is_option:
             assert alert.is_option

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.matching_cases import CON_ID, fill, match, option_alert, stock_alert, stored
-from tracker.core.matching import fill_in
 from tracker.core.model import NO_EXPIRY, Alert, Matched, Rule, StoredContract
+from tracker.core.stored_contracts import fill_in
 
 
 def test_a_stored_contract_fills_in_the_expiry_and_the_conid() -> None:

@@ -9,8 +9,10 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from tracker.core.alerters import AlerterNames, symbol_key
+from tracker.core.contracts import tickers_of
 from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome, StoreUnavailable
 from tracker.core.ports import Shown
+from tracker.core.references import alert_key, read_reference
 from tracker.stores.alert_reader import read_alert, read_id, read_shown
 
 Records = dict[str, dict[str, dict[str, Any]]]
@@ -93,16 +95,12 @@ class MemoryAlerts:
         )
 
     def _may_mean(self, execution: Execution, alert: Alert) -> bool:
-        reference = execution.order_ref.removeprefix("tracker:")
-        splits = [(reference[:at], reference[at + 1 :]) for at, sign in enumerate(reference) if sign == "/"]
+        contract = execution.contract
+        reference = read_reference(execution.order_ref, contract, self._names)
         return (
-            execution.contract.con_id in alert.con_ids
-            or symbol_key(execution.contract.symbol) == symbol_key(alert.symbol)
-            or any(
-                self._names.same(alerter, alert.id.alerter)
-                and symbol_key(ticker) == symbol_key(alert.id.ticker)
-                for alerter, ticker in splits
-            )
+            contract.con_id in alert.con_ids
+            or symbol_key(alert.symbol) in tickers_of(contract)
+            or alert_key(alert.id, contract, self._names) in reference.keys
         )
 
 

@@ -4,24 +4,25 @@ Owns the rules below and the reason for every candidate that is not meant. Pure:
 clock, and its answer does not depend on the order of the candidates. It never lets a fill cross into
 another symbol, from stock to option or from call to put, whatever an order's reference or a conid says.
 
-Rules, strongest first:
+| rule, strongest first | holds when |
+|---|---|
+| order_ref | the order's reference is ALERTER/TICKER: exclusive, whatever the record's age |
+| con_id | the fill's conId is one of the record's option conids |
+| contract | symbol, right, strike and expiry are equal |
+| strike | symbol, right and strike equal, no usable expiry or only the fill's month, under a day old |
+| symbol | a stock fill and a record without option details, under a day old |
 
-    order_ref  the order's reference is ALERTER/TICKER: exclusive, whatever the record's age
-    con_id     the fill's conId is one of the record's option conids
-    contract   symbol, right, strike and expiry are equal
-    strike     symbol, right and strike are equal, the record names no usable expiry or only a month that
-               the fill's expiry is in, and is under a day old
-    symbol     a stock fill and a record without option details, under a day old
-
-order_ref decides alone. Else every record that con_id or contract names is meant. Else strike or symbol
-decide, if exactly one record agrees; several are ambiguous. A fill may be at most `early_fill` older than
-the record. Where a record's age is unknown the strong rules hold (an open alert is the safe side), the two
-weak ones do not.
+- order_ref decides alone. Else every record that con_id or contract names is meant. Else strike or symbol
+  decide, if exactly one record agrees; several are ambiguous.
+- A fill may be at most `early_fill` older than the record.
+- Where a record's age is unknown the strong rules hold (an open alert is the safe side), the weak do not.
+- A record that owns a part of the contract agrees by a weak rule beyond its first day, where no younger does.
+- An adjusted contract (corporate action) is meant by its conid alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, timedelta
 from typing import Final
 
@@ -29,6 +30,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tracker.core.alerters import AlerterNames, symbol_key
+from tracker.core.contracts import adjustment_of, days_of, tickers_of
 from tracker.core.model import (
     Alert,
     AlertId,
@@ -36,21 +38,19 @@ from tracker.core.model import (
     Contract,
     Execution,
     Expiry,
-    ExpiryKind,
     Match,
     Matched,
     Rejection,
     Rule,
-    StoredContract,
     Unmatched,
 )
+from tracker.core.references import Reference, alert_key, read_reference
 
 _DAY: Final = timedelta(days=1)
-_STRONG: Final = (Rule.CON_ID, Rule.CONTRACT)
-_REFERENCE_PREFIX: Final = "tracker:"
-_REFERENCE_MAX: Final = 200
-_SATURDAY: Final = 5
+STRONG: Final = (Rule.CON_ID, Rule.CONTRACT)
+"""The rules that name a contract; several records may be meant by them."""
 _BUILT_IN_NAMES: Final = AlerterNames()
+_NO_SKEW: Final = timedelta(0)
 
 
 def match_execution(
@@ -59,128 +59,114 @@ def match_execution(
     *,
     early_fill: timedelta,
     names: AlerterNames | None = None,
+    owning: Collection[AlertId] = (),
+    skew: timedelta = _NO_SKEW,
 ) -> Match:
     """Say which of the candidates the execution belongs to.
 
     The candidates must hold every record that a rule could name, so the one that orderRef names too.
-    Every candidate comes back, matched or with the reason why not, sorted by identity.
+    `owning` are the records that own a part of the contract. `skew` is how far the clock of the stores is
+    ahead of the broker's. Every candidate comes back, matched or with the reason why not, sorted by identity.
     """
     if execution.contract.is_combo:
         return Unmatched("combo line; its legs are counted")
     alerts = sorted({alert.id: alert for alert in candidates}.values(), key=lambda alert: _order(alert.id))
-    reference = _read_reference(execution.order_ref, alerts, names or _BUILT_IN_NAMES)
-    if reference is not None:
-        return _match_by_reference(execution, reference, alerts, early_fill)
-    return _match_by_record(execution, alerts, early_fill)
+    if skew:
+        alerts = [_on_the_brokers_clock(alert, skew) for alert in alerts]
+    found = read_reference(execution.order_ref, execution.contract, names or _BUILT_IN_NAMES)
+    named = _named(found, execution.contract, alerts, names or _BUILT_IN_NAMES)
+    if named or found.certain:
+        return _match_by_reference(execution, found.text, named, alerts, early_fill)
+    return _match_by_record(execution, alerts, early_fill, frozenset(owning))
 
 
-def fill_in(alert: Alert, stored: Sequence[StoredContract]) -> Alert:
-    """Add to an alert what it lacks and its alerter's stored contracts know; override nothing.
-
-    Only contracts that agree in symbol, right and strike count, and only such as had not expired when the
-    alert was written. The expiry is taken where the alert names none; the conid where the alert has none
-    and its expiry does not contradict. Contracts of several expiries add nothing.
-    """
-    agreeing = [contract for contract in stored if _agrees(alert, contract)]
-    expiries = {
-        contract.expiry.day: contract.expiry for contract in agreeing if contract.expiry.day is not None
-    }
-    if len(expiries) > 1:
-        return alert
-    expiry = alert.expiry
-    if expiry.kind is ExpiryKind.NONE:
-        expiry = next(iter(expiries.values()), expiry)
-    con_ids = alert.con_ids or frozenset(contract.con_id for contract in agreeing if contract.con_id)
-    return replace(alert, expiry=expiry, con_ids=con_ids)
+def _on_the_brokers_clock(alert: Alert, skew: timedelta) -> Alert:
+    return replace(
+        alert,
+        created_at=None if alert.created_at is None else alert.created_at - skew,
+        first_seen=None if alert.first_seen is None else alert.first_seen - skew,
+    )
 
 
-def _agrees(alert: Alert, stored: StoredContract) -> bool:
-    if alert.strike is None or alert.strike != stored.strike:
+def speaks_of(contract: Contract, alert: Alert) -> Rule | None:
+    """Return the rule by which a record names a contract, whatever its age; None where it does not."""
+    return _rule_of(contract, alert).rule
+
+
+def same_contract(one: Alert, other: Alert) -> bool:
+    """Tell whether two records speak of the same contract, as far as both say."""
+    if symbol_key(one.symbol) != symbol_key(other.symbol) or one.is_option != other.is_option:
         return False
-    if (
-        not alert.right
-        or alert.right != stored.right
-        or symbol_key(alert.symbol) != symbol_key(stored.symbol)
-    ):
-        return False
-    day = stored.expiry.day
-    if day is None:
+    if one.con_ids & other.con_ids:
         return True
-    # created_at is in UTC, whose date may be a day ahead of the one on the wall.
-    if alert.created_at is not None and day < alert.created_at.date() - _DAY:
+    if (one.right, one.strike) != (other.right, other.strike):
         return False
-    return _rule_of_expiry((day,), alert.expiry) is not None
+    return _same_expiry(one.expiry, other.expiry)
 
 
-class _Reference(Struct, frozen=True):
-    """Hold what an order's reference names; no alert where the named record is not there."""
+def _same_expiry(one: Expiry, other: Expiry) -> bool:
+    if not one.usable or not other.usable or (one.day is not None and one.day == other.day):
+        return True
+    if one.month is None and other.month is None:
+        return False
+    return bool(_months(one) & _months(other))
 
-    text: str
-    alerts: tuple[AlertId, ...]
+
+def _months(expiry: Expiry) -> set[tuple[int, int]]:
+    if expiry.month is not None:
+        return {expiry.month}
+    return set() if expiry.day is None else {(expiry.day.year, expiry.day.month)}
 
 
-def _read_reference(order_ref: str, alerts: Sequence[Alert], names: AlerterNames) -> _Reference | None:
-    """Read ALERTER/TICKER; None where the reference is somebody else's note.
-
-    Other programs put slashes into their references too, so it counts only with the prefix, for an alerter
-    that the table lists, or for a record that is there. A ticker may hold a slash (`BRK/B`), hence every
-    split is tried.
-    """
-    text = order_ref.strip()[:_REFERENCE_MAX]
-    prefixed = text.lower().startswith(_REFERENCE_PREFIX)
-    text = text[len(_REFERENCE_PREFIX) :].strip() if prefixed else text
-    parts = [(text[:at].strip(), text[at + 1 :].strip()) for at, sign in enumerate(text) if sign == "/"]
-    splits = [(alerter, ticker) for alerter, ticker in parts if alerter and ticker]
-    keys = {(names.key(alerter), symbol_key(ticker)) for alerter, ticker in splits}
-    named = tuple(alert.id for alert in alerts if _keys(alert.id, names) in keys)
+def _named(
+    reference: Reference, contract: Contract, alerts: Sequence[Alert], names: AlerterNames
+) -> tuple[AlertId, ...]:
+    """Return the records that a reference names."""
+    if not reference.keys:
+        return ()
+    named = tuple(alert.id for alert in alerts if alert_key(alert.id, contract, names) in reference.keys)
     if len(named) > 1:
         # Two spellings of one alerter may both be keys of the store; the one written out is meant.
-        named = tuple(alert for alert in named if alert.name.lower() == text.lower()) or named
-    ours = named or (prefixed and splits) or any(names.knows(alerter) for alerter, _ in splits)
-    return _Reference(text, named) if ours else None
-
-
-def _keys(alert: AlertId, names: AlerterNames) -> tuple[str, str]:
-    return names.key(alert.alerter), symbol_key(alert.ticker)
+        named = tuple(alert for alert in named if alert.name.lower() == reference.text.lower()) or named
+    return named
 
 
 def _match_by_reference(
-    execution: Execution, reference: _Reference, alerts: Sequence[Alert], early_fill: timedelta
+    execution: Execution, text: str, named: Collection[AlertId], alerts: Sequence[Alert], early: timedelta
 ) -> Match:
     meant: list[AlertId] = []
     rejected: list[Rejection] = []
     for alert in alerts:
-        if alert.id not in reference.alerts:
-            rejected.append(Rejection(alert.id, f"the order's reference names {reference.text}"))
-        elif against := contradiction(execution.contract, alert) or _written_later(
-            execution, alert, early_fill
-        ):
+        if alert.id not in named:
+            rejected.append(Rejection(alert.id, f"the order's reference names {text}"))
+        elif against := contradiction(execution.contract, alert) or _written_later(execution, alert, early):
             reason = f"{against}, though the order's reference names it"
             rejected.append(Rejection(alert.id, reason, near=True))
         else:
             meant.append(alert.id)
     if not meant:
         refusals = [f"{entry.alert.name}: {entry.reason}" for entry in rejected if entry.near]
-        why = (
-            refusals[0]
-            if refusals
-            else f"the order's reference names {reference.text}; there is no such record"
-        )
+        why = refusals[0] if refusals else f"the order's reference names {text}; there is no such record"
         return Unmatched(why, tuple(rejected))
     if len(meant) > 1:
         return Ambiguous(Rule.ORDER_REF, tuple(meant), tuple(rejected))
     return Matched(((meant[0], Rule.ORDER_REF),), tuple(rejected))
 
 
-def _match_by_record(execution: Execution, alerts: Sequence[Alert], early_fill: timedelta) -> Match:
+def _match_by_record(
+    execution: Execution, alerts: Sequence[Alert], early: timedelta, owning: Collection[AlertId]
+) -> Match:
     strong: list[tuple[AlertId, Rule]] = []
     weak: list[tuple[AlertId, Rule]] = []
+    older: list[tuple[AlertId, Rule]] = []
     rejected: list[Rejection] = []
     for alert in alerts:
-        verdict = _judge(execution, alert, early_fill)
+        verdict = _judge(execution, alert, early)
         if verdict.rule is None:
+            if verdict.too_old is not None and alert.id in owning:
+                older.append((alert.id, verdict.too_old))
             rejected.append(Rejection(alert.id, verdict.reason, verdict.near))
-        elif verdict.rule in _STRONG:
+        elif verdict.rule in STRONG:
             strong.append((alert.id, verdict.rule))
         else:
             weak.append((alert.id, verdict.rule))
@@ -190,6 +176,10 @@ def _match_by_record(execution: Execution, alerts: Sequence[Alert], early_fill: 
             for alert, rule in weak
         ]
         return Matched(tuple(strong), tuple(sorted(rejected, key=lambda entry: _order(entry.alert))))
+    if not weak and older:
+        weak = older
+        kept = {alert for alert, _ in older}
+        rejected = [entry for entry in rejected if entry.alert not in kept]
     if len(weak) == 1:
         return Matched(tuple(weak), tuple(rejected))
     if weak:
@@ -206,49 +196,67 @@ class _Verdict(Struct, frozen=True):
     rule: Rule | None
     reason: str = ""
     near: bool = False
+    too_old: Rule | None = None
+    """The weak rule by which it would agree, were it younger."""
 
 
-def _judge(execution: Execution, alert: Alert, early_fill: timedelta) -> _Verdict:
-    """Weigh one record by itself.
+def _judge(execution: Execution, alert: Alert, early: timedelta) -> _Verdict:
+    """Weigh one record by itself, its age included.
 
     A near miss is worth a person's look: a conid that is right beside something that is not, or a contract
-    that is right but for its expiry or the record's age. Another strike or the other right is none, since a
-    trader of one symbol fills many of them in a day (0DTE SPX).
+    that is right but for its expiry, its deliverable or the record's age. Another strike or the other right
+    is none, since a trader of one symbol fills many of them in a day (0DTE SPX).
     """
-    contract = execution.contract
-    later = _written_later(execution, alert, early_fill)
-    if contract.con_id > 0 and contract.con_id in alert.con_ids:
-        if against := contradiction(contract, alert) or later:
+    verdict = _rule_of(execution.contract, alert)
+    if verdict.rule is None:
+        later = _written_later(execution, alert, early) if verdict.near else ""
+        if not later or _has_con_id(execution.contract, alert):
+            return verdict
+        # Two things are wrong with it, so it is no near miss any more.
+        return _Verdict(None, f"{verdict.reason}; {later}")
+    if later := _written_later(execution, alert, early):
+        by_con_id = ", though its conid is the fill's" if verdict.rule is Rule.CON_ID else ""
+        return _Verdict(None, later + by_con_id, near=True)
+    if verdict.rule not in STRONG and (old := _too_old(execution, alert, verdict.rule)):
+        return _Verdict(None, old, near=True, too_old=verdict.rule)
+    return verdict
+
+
+def _has_con_id(contract: Contract, alert: Alert) -> bool:
+    return contract.con_id > 0 and contract.con_id in alert.con_ids
+
+
+def _rule_of(contract: Contract, alert: Alert) -> _Verdict:
+    """Weigh what one record says of a contract, whatever its age."""
+    if _has_con_id(contract, alert):
+        if against := contradiction(contract, alert):
             return _Verdict(None, f"{against}, though its conid is the fill's", near=True)
         return _Verdict(Rule.CON_ID)
-    if not contract.symbol or symbol_key(alert.symbol) != symbol_key(contract.symbol):
+    if symbol_key(alert.symbol) not in tickers_of(contract):
         return _Verdict(None, _difference("symbol", alert.symbol, contract.symbol))
     if crossing := _crossing_kind(contract, alert):
         return _Verdict(None, crossing)
     if contract.is_option:
-        return _judge_option(execution, alert, later)
+        return _rule_of_option(contract, alert)
     if contract.sec_type != "STK":
         return _Verdict(None, f"a {contract.sec_type} fill is matched by conid or the order's reference only")
-    against = later or _too_old(execution, alert, Rule.SYMBOL)
-    return _Verdict(None, against, near=True) if against else _Verdict(Rule.SYMBOL)
+    return _Verdict(Rule.SYMBOL)
 
 
-def _judge_option(execution: Execution, alert: Alert, later: str) -> _Verdict:
-    contract = execution.contract
+def _rule_of_option(contract: Contract, alert: Alert) -> _Verdict:
     against = []
     if not alert.right or alert.right != contract.right:
         against.append(_difference("right", alert.right, contract.right))
     if alert.strike is None or alert.strike != contract.strike:
         against.append(_difference("strike", alert.strike, contract.strike))
     elsewhere = bool(against)
-    rule = _rule_of_expiry(_days_meant(contract), alert.expiry)
+    rule = _rule_of_expiry(days_of(contract), alert.expiry)
     if rule is None:
         meant = alert.expiry.day if alert.expiry.month is None else alert.expiry.text
-        against.append(_difference("expiry", meant, contract.expiry))
-    if later:
-        against.append(later)
-    elif rule is Rule.STRIKE and (old := _too_old(execution, alert, rule)):
-        against.append(old)
+        theirs = next(iter(days_of(contract)), None)
+        against.append(_difference("expiry", meant, theirs))
+    if adjustment := adjustment_of(contract):
+        against.append(f"the fill is of {adjustment}, which an alert means by its conid only")
     if not against:
         return _Verdict(rule)
     return _Verdict(None, "; ".join(against), near=len(against) == 1 and not elsewhere)
@@ -263,8 +271,8 @@ def contradiction(contract: Contract, alert: Alert) -> str:
 
     What is unknown contradicts nothing.
     """
-    ours, theirs = symbol_key(alert.symbol), symbol_key(contract.symbol)
-    if ours and theirs and ours != theirs:
+    ours, theirs = symbol_key(alert.symbol), tickers_of(contract)
+    if ours and theirs and ours not in theirs:
         return _difference("symbol", alert.symbol, contract.symbol)
     if crossing := _crossing_kind(contract, alert):
         return crossing
@@ -292,26 +300,12 @@ def _rule_of_expiry(days: Sequence[date], expiry: Expiry) -> Rule | None:
     return None
 
 
-def _days_meant(contract: Contract) -> tuple[date, ...]:
-    """Return the days by which people call this contract's expiry.
-
-    AM-settled SPX options carry the trading day before as last trade date, where people write the day of
-    settlement. Holidays are not known here: a weekend is all that lies between two trading days.
-    """
-    if contract.expiry is None:
-        return ()
-    if contract.trading_class != "SPX":
-        return (contract.expiry,)
-    settled = contract.expiry + _DAY
-    while settled.weekday() >= _SATURDAY:
-        settled += _DAY
-    return (contract.expiry, settled)
-
-
-def _written_later(execution: Execution, alert: Alert, early_fill: timedelta) -> str:
-    if alert.created_at is None or alert.created_at - execution.time <= early_fill:
+def _written_later(execution: Execution, alert: Alert, early: timedelta) -> str:
+    began = alert.began_at
+    if began is None or began - execution.time <= early:
         return ""
-    return f"created {_duration(alert.created_at - execution.time)} after the fill"
+    what = "created" if alert.created_at is not None else "first seen"
+    return f"{what} {_duration(began - execution.time)} after the fill"
 
 
 def _too_old(execution: Execution, alert: Alert, rule: Rule) -> str:

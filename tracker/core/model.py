@@ -364,6 +364,15 @@ class Alert(Struct, frozen=True):
     expiry: Expiry = NO_EXPIRY
     problems: tuple[str, ...] = ()
     """What could not be read, in plain words."""
+    written_on: date | None = None
+    """The date on the writer's wall at that time: in the zone that the record writes, else the stores'."""
+    first_seen: datetime | None = None
+    """When we first saw a record that names no time of its creation; it counts as created then."""
+
+    @property
+    def began_at(self) -> datetime | None:
+        """When it counts as created."""
+        return self.created_at or self.first_seen
 
 
 class StoredContract(Struct, frozen=True):

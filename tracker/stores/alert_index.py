@@ -13,8 +13,10 @@ from functools import cached_property
 from typing import Final, NamedTuple, TypeAlias
 
 from tracker.core.alerters import AlerterNames, symbol_key
-from tracker.core.model import Alert, AlertId, Execution
+from tracker.core.contracts import tickers_of
+from tracker.core.model import Alert, AlertId, Contract, Execution
 from tracker.core.ports import Shown
+from tracker.core.references import read_reference
 from tracker.stores.alert_batch import fields_of
 from tracker.stores.alert_reader import read_alert, read_shown
 
@@ -26,8 +28,6 @@ Term: TypeAlias = tuple[str, object]
 NAMES_MAX: Final = 500
 _NO_NAME: Final = "\0\x1f"
 """The journal's row keys are joined with the one, and SQLite's texts end at the other."""
-_REFERENCE_PREFIX: Final = "tracker:"
-_REFERENCE_MAX: Final = 200
 _ANSWERS_KEPT: Final = 256
 
 
@@ -125,8 +125,9 @@ class AlertIndex:
         asked = (contract.con_id, contract.symbol, execution.order_ref)
         found = self._found.get(asked)
         if found is None:
-            terms: list[Term] = [("con_id", contract.con_id), ("symbol", symbol_key(contract.symbol))]
-            terms += self._named(execution.order_ref)
+            terms: list[Term] = [("con_id", contract.con_id)]
+            terms += [("symbol", ticker) for ticker in sorted(tickers_of(contract))]
+            terms += self._named(execution.order_ref, contract)
             keys = dict.fromkeys(key for term in terms for key in self.index.get(term, ()))
             found = tuple(self.entries[key].alert for key in keys)
             if len(self._found) >= _ANSWERS_KEPT:
@@ -134,14 +135,13 @@ class AlertIndex:
             self._found[asked] = found
         return found
 
-    def _named(self, order_ref: str) -> Iterator[Term]:
-        """Read ALERTER/TICKER at every slash, since a ticker may hold one (`BRK/B`)."""
-        text = order_ref.strip()[:_REFERENCE_MAX]
-        if text.lower().startswith(_REFERENCE_PREFIX):
-            text = text[len(_REFERENCE_PREFIX) :]
-        for at, sign in enumerate(text):
-            if sign == "/":
-                yield ("name", (self.names.key(text[:at]), symbol_key(text[at + 1 :])))
+    def _named(self, order_ref: str, contract: Contract) -> Iterator[Term]:
+        """Yield where records stand that a reference names, under any ticker of the contract."""
+        for name in read_reference(order_ref, contract, self.names).keys:
+            alerter, _, ticker = name.partition("/")
+            tickers = tickers_of(contract) if ticker == symbol_key(contract.symbol) else (ticker,)
+            for each in tickers:
+                yield ("name", (alerter, each))
 
     def entry(self, alert: AlertId) -> IndexedRecord | None:
         """Return the record of exactly this identity."""

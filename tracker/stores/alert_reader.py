@@ -67,6 +67,7 @@ def read_alert(alerter: str, ticker: str, record: Mapping[str, JsonValue], zone:
         right=_right(details.get("side"), problems),
         expiry=expiry if given else NO_EXPIRY,
         problems=_bounded(problems),
+        written_on=written.date() if written else None,
     )
 
 
@@ -102,8 +103,8 @@ def _written_at(text: str, zone: tzinfo, problems: list[str]) -> datetime | None
     try:
         created = datetime.fromisoformat(text.strip())
         if is_plausible(created.date()):
-            utc = (created if created.tzinfo else created.replace(tzinfo=zone)).astimezone(UTC)
-            return utc.astimezone(zone)
+            local = created if created.tzinfo else created.replace(tzinfo=zone)
+            return local if created.tzinfo else local.astimezone(UTC).astimezone(zone)
     except ValueError:
         pass  # What is no time is told like one that lies too far away.
     problems.append(f"created_at {_quoted(text)} cannot be read as a time")

@@ -24,8 +24,8 @@ from typing import Final, TypeAlias
 
 from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.limits import clean_text, is_plausible
-from tracker.core.matching import fill_in
 from tracker.core.model import Alert, StoredContract
+from tracker.core.stored_contracts import fill_in
 from tracker.stores.alert_reader import read_bounded_expiry, read_strike
 from tracker.stores.filesystem import Disk, FileStat, RealDisk
 
@@ -102,7 +102,7 @@ class AlerterStores:
         return tuple(self._contracts.get(self._key(alerter, symbol), ()))
 
     def enrich(self, alert: Alert) -> Alert:
-        """Return the alert with what it lacks filled in, see `core.matching.fill_in`."""
+        """Return the alert with what it lacks filled in, see `core.stored_contracts.fill_in`."""
         return fill_in(alert, self.stored_contract(alert.id.alerter, alert.symbol))
 
     def _key(self, alerter: str, symbol: str) -> tuple[str, str]:

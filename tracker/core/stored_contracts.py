@@ -1,0 +1,65 @@
+"""Complete an alert from the contracts that its alerter's own stores keep.
+
+Owns what may be taken over from a stored contract, and what may not. It overrides nothing that a record says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from msgspec.structs import replace
+
+from tracker.core.alerters import symbol_key
+from tracker.core.model import Alert, Expiry, ExpiryKind, StoredContract
+
+_DAY = timedelta(days=1)
+
+
+def fill_in(alert: Alert, stored: Sequence[StoredContract]) -> Alert:
+    """Add to an alert what it lacks and its alerter's stored contracts know; override nothing.
+
+    Only contracts that agree in symbol, right and strike count, and only such as had not expired on the
+    writer's date when the alert was written. The expiry is taken where the alert names none; the conid where
+    the alert has none and its expiry does not contradict. Contracts of several expiries add nothing.
+    """
+    agreeing = [contract for contract in stored if _agrees(alert, contract)]
+    expiries = {
+        contract.expiry.day: contract.expiry for contract in agreeing if contract.expiry.day is not None
+    }
+    if len(expiries) > 1:
+        return alert
+    expiry = alert.expiry
+    if expiry.kind is ExpiryKind.NONE:
+        expiry = next(iter(expiries.values()), expiry)
+    con_ids = alert.con_ids or frozenset(contract.con_id for contract in agreeing if contract.con_id)
+    return replace(alert, expiry=expiry, con_ids=con_ids)
+
+
+def _agrees(alert: Alert, stored: StoredContract) -> bool:
+    if alert.strike is None or alert.strike != stored.strike:
+        return False
+    if (
+        not alert.right
+        or alert.right != stored.right
+        or symbol_key(alert.symbol) != symbol_key(stored.symbol)
+    ):
+        return False
+    day = stored.expiry.day
+    if day is None:
+        return True
+    written_on = _written_on(alert)
+    if written_on is not None and day < written_on:
+        return False
+    return _allows(alert.expiry, day)
+
+
+def _written_on(alert: Alert) -> date | None:
+    """Return the writer's date; a day earlier where only the UTC date is known, which may be a day ahead."""
+    if alert.written_on is not None:
+        return alert.written_on
+    return None if alert.created_at is None else alert.created_at.date() - _DAY
+
+
+def _allows(expiry: Expiry, day: date) -> bool:
+    return expiry.day == day or not expiry.usable or (day.year, day.month) == expiry.month
