@@ -70,7 +70,7 @@ class Deduplicator:
         self._fees: set[int] = set()
 
     def is_new(self, fields: Fields) -> bool:
-        """Say whether the frame is to be journalled, and remember it if so."""
+        """Return True for what is to be journalled, and remember it; False for a duplicate."""
         message = fields[0] if fields else ""
         if message == Message.EXECUTION:
             return self._execution_is_new(fields)
@@ -98,7 +98,7 @@ class Deduplicator:
 
     def _fee_is_new(self, fields: Fields) -> bool:
         # Sweeps repeat every fee report. A report that returned to an earlier content would be taken for a
-        # repeat until the next connection; a dict per execId would cost twice the memory to tell.
+        # duplicate until the next connection; a dict per execId would cost twice the memory to tell.
         content = hash(fields)
         if content in self._fees:
             return False
