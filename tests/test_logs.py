@@ -17,6 +17,7 @@ from tracker import logs
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
     yield
+    logs.know_accounts(())
     logger.remove()
     logger.configure(patcher=lambda record: None)
     logger.add(sys.stderr)
@@ -82,3 +83,35 @@ def test_files_are_renewed_at_their_size_and_the_last_ones_kept(tmp_path: Path) 
     assert len(files) == 3
     assert all(file.stat().st_size <= 1100 for file in files)
     assert "line 199 " in (tmp_path / "tracker.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("account", "masked"),
+    [("DUM123456", "DUM***56"), ("U12345678F", "U***8F"), ("DFP98765", "DFP***65"), ("DU1234567", "DU***67")],
+)
+def test_account_numbers_of_all_kinds_are_masked(account: str, masked: str) -> None:
+    text = "{0}: in ({0}) and {0}/NVDA"
+    assert logs.mask(text.format(account)) == text.format(masked)
+
+
+def test_known_accounts_are_masked_by_name() -> None:
+    """A login's own accounts are known, so they are masked whatever they look like."""
+    logs.know_accounts(["X77-ABC123", "FAMILYTRUST", "All"])
+    assert logs.mask("X77-ABC123 and FAMILYTRUST, not MYFAMILYTRUST; All alerts") == (
+        "X***23 and F***ST, not MYFAMILYTRUST; All alerts"
+    )
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_control_characters_never_reach_log(tmp_path: Path, masked: bool) -> None:
+    """Neither by a message nor by an exception; a newline of the wire cannot forge a line."""
+    path = tmp_path / "tracker.log"
+    logs.configure("DEBUG", file=path, mask_accounts=masked)
+    logger.info("symbol {}", "NV\x1b[2J\x07\n2025-11-18 ERROR forged")
+    try:
+        raise ValueError("bad\x1b]0;title\x07")
+    except ValueError:
+        logger.exception("frame {} failed", 1)
+    text = path.read_text()
+    assert set("\x1b\x07") & set(text) == set()
+    assert "symbol NV?[2J??2025-11-18 ERROR forged\n" in text

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tracker.terminal import printable, printable_lines
+
 if TYPE_CHECKING:
     from tracker.config.settings import Settings
 
@@ -51,7 +53,22 @@ class Command(NamedTuple):
 
 
 def say(text: str) -> None:
-    """Write to standard output at once, while a failure can still be told."""
+    """Write words for people to standard output, without what a terminal would obey."""
+    _write(printable_lines(text))
+
+
+def say_data(text: str) -> None:
+    """Write data for programs to standard output as it is; a terminal gets what people get."""
+    _write(printable_lines(text) if sys.stdout.isatty() else text)
+
+
+def complain(line: str) -> None:
+    """Write a line to standard error."""
+    print(printable(line), file=sys.stderr)
+
+
+def _write(text: str) -> None:
+    """Write at once, while a failure can still be told."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -96,7 +113,7 @@ def print_answer(
     if as_json:
         import json
 
-        say(json.dumps(answer, indent=2))
+        say_data(json.dumps(answer, indent=2))
     elif answer.get("ok"):
         say(in_words(answer))
     else:

@@ -20,13 +20,14 @@ from tracker.clock import now
 from tracker.config.settings import Settings, SettingsError
 from tracker.core.alert_updates import ClosingPolicy, TrackerEvent
 from tracker.core.alerters import AlerterNames
+from tracker.core.login_policy import LoginPolicy
 from tracker.core.matching import match_execution
 from tracker.core.model import StoreUnavailable
-from tracker.core.state import LedgerState
+from tracker.core.state import LINKS, LedgerState
 from tracker.gateway.decode import fact_of
 from tracker.gateway.link import LinkOptions
 from tracker.journal.journal import Journal
-from tracker.logs import mask
+from tracker.logs import know_accounts, mask
 from tracker.notify.apprise_services import CannotNotify, Service, open_services
 from tracker.notify.details import Details
 from tracker.notify.messages import Choice
@@ -70,6 +71,8 @@ def opened(settings: Settings, holder: str, *, writes: bool = True) -> Iterator[
         if writes:
             store.check()
         journal = Journal(settings.stores.journal, read_only=not writes)
+        link = journal.book.get(LINKS, "last")
+        know_accounts([*settings.gateway.accounts, *(link.accounts if link is not None else ())])
         stack.callback(journal.close)
         stack.callback(_close, store)
         worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
@@ -114,6 +117,22 @@ def query_context(settings: Settings, store: StorePort, names: AlerterNames) -> 
         policy=ClosingPolicy(settings.closing.policy),
         now=now,
     )
+
+
+def login_check(
+    settings: Settings, journal: Journal, bind: Callable[[str], None]
+) -> Callable[[Sequence[str]], str | None]:
+    """Return what says why a login must not be used, None where it may; the log masks its accounts from then on.
+
+    `bind` is told the kind of the first login.
+    """
+    policy = LoginPolicy(settings.gateway.accounts, journal.login_kind, bind)
+
+    def refuse(accounts: Sequence[str]) -> str | None:
+        know_accounts([*accounts, *settings.gateway.accounts])
+        return policy.refuse(accounts)
+
+    return refuse
 
 
 def link_options(settings: Settings) -> LinkOptions:

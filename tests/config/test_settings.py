@@ -144,7 +144,8 @@ def test_a_named_file_that_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch
         ),
         ("port = 1", "settings.toml: port: unknown key; the nearest known one is [gateway] port"),
         ("[[alerter]]\nname = 'x'", "[alerter]: unknown section; the nearest known one is [alerters]"),
-        ("gateway = 5", "[gateway]: it must be a section with keys, not 5; remove it"),
+        ('notify = "json://secret@h"', "[notify]: it must be a section with keys; correct it or remove it"),
+        ("gateway = 5", "[gateway]: it must be a section with keys; correct it or remove it"),
         (
             "[gateway]\nport = '4002'",
             "[gateway] port: it must be a whole number, not '4002'; correct it, or remove it",

@@ -110,3 +110,16 @@ def test_csv_holds_what_the_broker_said_exactly(desk: Desk) -> None:
     assert (spx["strike"], spx["price"]) == ("6600.0", "0.10")
     assert first["time"] == "2025-11-18T15:43:01.000000+00:00"
     assert (other["order_ref"], other["commission"]) == ("'=cmd()", "")
+
+
+def test_csv_guards_every_text_column(tmp_path: Path) -> None:
+    """No text of the broker becomes a formula or moves the cursor, whatever column it stands in."""
+    evil = "=cmd()\x1b[2J\n"
+    contract = Contract(7, evil, evil, None, None, evil, evil, evil)
+    with Desk(tmp_path, {}) as desk:
+        desk.tell(buy(1, 1, contract=contract, account=evil, order_ref=evil))
+        lines = list(csv_lines(desk.journal.book, selected(desk.journal, Selection(), desk.names)))
+    assert all(line.isprintable() for line in lines)
+    (row,) = csv.DictReader(io.StringIO("\n".join(lines)))
+    guarded = {name for name, value in row.items() if value == "'=cmd()?[2J?"}
+    assert guarded == {"account", "symbol", "sec_type", "right", "multiplier", "currency", "order_ref"}

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from tracker.cli.commands import COMMANDS
-from tracker.console import BAD_USAGE, FAILED, INTERRUPTED, WELL, Arguments, Command, Refusal, say
+from tracker.console import BAD_USAGE, FAILED, INTERRUPTED, WELL, Arguments, Command, Refusal, complain, say
 from tracker.terminal import nearest
 
 __all__ = ["COMMANDS", "main"]
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Refusal as refusal:
         code = refusal.code
         for line in refusal.lines:
-            print(line, file=sys.stderr)
+            complain(line)
     except KeyboardInterrupt:
         code = INTERRUPTED
     return code

@@ -20,6 +20,7 @@ from tracker.console import (
     Refusal,
     ask_daemon,
     say,
+    say_data,
     settings_of,
 )
 
@@ -70,7 +71,7 @@ def _answer(
     if arguments.own.as_json:
         import json
 
-        say(json.dumps(answer, indent=2))
+        say_data(json.dumps(answer, indent=2))
     elif refusal is None:
         if text := tell(TextTable(settings.login_zone()), answer):
             say(text)
@@ -198,7 +199,7 @@ def _export(arguments: Arguments) -> int:
     def ask(settings: Settings) -> dict[str, Any]:
         from tracker.cli import offline
 
-        return {"count": offline.export(settings, _selection(arguments, settings, ""), place, say)}
+        return {"count": offline.export(settings, _selection(arguments, settings, ""), place, say_data)}
 
     return _answer(
         arguments, ask, lambda words, answer: f"{answer['count']} fills are in {place}" if place else ""

@@ -158,7 +158,7 @@ def _unknown(source: _Source) -> Iterator[str]:
                 place = source.place(section, next(iter(values)))
                 yield f"{place}: alerters are listed in the file only, as [[alerters]]; {source.removal}"
         elif section in KEYS and not isinstance(values, dict):
-            yield f"{source.place(section)}: it must be a section with keys, not {values!r}; {source.removal}"
+            yield f"{source.place(section)}: it must be a section with keys; correct it or {source.removal}"
         elif isinstance(values, dict) and (section in KEYS or not source.typed):
             for key in [key for key in values if key not in KEYS.get(section, ())]:
                 near = source.spell(*nearest_key(section, key))

@@ -23,7 +23,6 @@ from tracker.clock import now
 from tracker.config.settings import Settings
 from tracker.core.alert_updates import EventKind, TrackerEvent, instant
 from tracker.core.completeness import REACH
-from tracker.core.login_policy import LoginPolicy
 from tracker.core.model import AlertUpdate, Outcome
 from tracker.core.ports import StoreRefused
 from tracker.daemon import status_report
@@ -85,9 +84,7 @@ class Daemon:
             sink=JournalSink(journal, self._pump),
             now=now,
             first_connection_no=journal.last_connection_no + 1,
-            refuse_login=LoginPolicy(
-                settings.gateway.accounts, journal.login_kind, journal.bind_login_kind
-            ).refuse,
+            refuse_login=wiring.login_check(settings, journal, journal.bind_login_kind),
             on_commit=self._pump.wake,
             on_state=self._link_changed,
         )

@@ -22,6 +22,7 @@ from tracker.core.state_rows import BookedExecution
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, fill_json
 from tracker.queries.lookup import alerts_named, check_alert_name, days_since, no_such_alert, states_named
+from tracker.terminal import printable
 
 CSV_COLUMNS: Final = (
     *("time", "account", "exec_id", "symbol", "sec_type", "expiry", "strike", "right", "con_id"),
@@ -29,7 +30,8 @@ CSV_COLUMNS: Final = (
     *("realized_pnl", "perm_id", "order_id", "client_id", "order_ref", "opening", "closing", "alerts"),
     *("decision", "counted", "superseded_by", "received_at"),
 )
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for a formula, the full-width signs included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,8 @@ def _of_alert(book: LedgerState, name: str, names: AlerterNames) -> list[BookedE
 def csv_lines(book: LedgerState, rows: Iterable[BookedExecution]) -> Iterator[str]:
     """Yield fills as lines of CSV without their ends, a heading first.
 
-    Numbers are written exactly as the broker gave them, times in UTC. A text that a spreadsheet would take
-    for a formula gets an apostrophe in front.
+    Numbers are written exactly as the broker gave them, times in UTC. Texts are made printable; one that a
+    spreadsheet would take for a formula gets an apostrophe in front.
     """
     yield _line(CSV_COLUMNS)
     for row in rows:
@@ -115,7 +117,8 @@ def csv_lines(book: LedgerState, rows: Iterable[BookedExecution]) -> Iterator[st
 
 def _line(cells: Iterable[object]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
+    shown = [_text(cell) if isinstance(cell, str) else cell for cell in cells]
+    csv.writer(text, lineterminator="").writerow(shown)
     return text.getvalue()
 
 
@@ -125,7 +128,7 @@ def _cells(row: BookedExecution, fee: CommissionReport | None) -> list[object]:
         instant(execution.time),
         execution.account,
         execution.exec_id,
-        _text(contract.symbol),
+        contract.symbol,
         contract.sec_type,
         contract.expiry,
         contract.strike,
@@ -142,10 +145,10 @@ def _cells(row: BookedExecution, fee: CommissionReport | None) -> list[object]:
         execution.perm_id,
         execution.order_id,
         execution.client_id,
-        _text(execution.order_ref),
+        execution.order_ref,
         row.opening,
         row.closing,
-        _text(", ".join(owner.name for owner in row.owners)),
+        ", ".join(owner.name for owner in row.owners),
         type(row.match).__name__.lower(),
         "yes" if row.counted else "no",
         row.superseded_by,
@@ -154,4 +157,5 @@ def _cells(row: BookedExecution, fee: CommissionReport | None) -> list[object]:
 
 
 def _text(value: str) -> str:
-    return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
+    shown = printable(value)
+    return f"'{shown}" if shown.lstrip().startswith(_FORMULA_STARTS) else shown

@@ -15,7 +15,6 @@ from typing import Any, Final
 from tracker import logs, wiring
 from tracker.clock import now
 from tracker.config.settings import Settings
-from tracker.core.login_policy import LoginPolicy
 from tracker.core.model import StoreUnavailable
 from tracker.gateway.broker_snapshot import BrokerSnapshot
 from tracker.gateway.capture_sink import NullSink, Sink
@@ -152,7 +151,7 @@ class _StandaloneRun:
             sink=sink,
             now=now,
             first_connection_no=journal.last_connection_no + 1,
-            refuse_login=LoginPolicy(self._settings.gateway.accounts, journal.login_kind, bind).refuse,
+            refuse_login=wiring.login_check(self._settings, journal, bind),
             on_commit=lambda: None,
             on_state=told,
         )
