@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from tracker.terminal import labelled, wrap
+from tracker.terminal import labelled, printable, wrap
 
 _LABEL: Final = 12
 _INDENT: Final = "    "
@@ -118,7 +118,7 @@ class TextTable:
         """Write the account of a fill or of an alert."""
         if answer["about"] == "execution":
             return _page(line for row in answer["executions"] for line in self._why_execution(row))
-        lines = [str(answer["alert"])]
+        lines = wrap(str(answer["alert"]))
         if answer["store_trouble"]:
             lines += _row("store", f"cannot be read now: {answer['store_trouble']}")
         for record in answer["records"]:
@@ -328,4 +328,4 @@ def _listed(label: str, texts: Iterable[str]) -> Iterator[str]:
 
 
 def _page(lines: Iterable[str]) -> str:
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
