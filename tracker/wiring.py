@@ -122,9 +122,9 @@ def query_context(settings: Settings, store: StorePort, names: AlerterNames) -> 
 def login_check(
     settings: Settings, journal: Journal, bind: Callable[[str], None]
 ) -> Callable[[Sequence[str]], str | None]:
-    """Return what says why a login must not be used, None where it may; the log masks its accounts from then on.
+    """Return what says why a login must not be used, None where it may.
 
-    `bind` is told the kind of the first login.
+    `bind` is told the kind of the first login. The log masks the accounts of a login from then on.
     """
     policy = LoginPolicy(settings.gateway.accounts, journal.login_kind, bind)
 
