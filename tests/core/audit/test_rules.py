@@ -180,7 +180,7 @@ def test_an_order_explained_by_a_missing_execution_is_not_listed_beside_it() -> 
     completed = world.with_broker(completed_orders=[CompletedOrder(MISSED.perm_id, ACCOUNT, "Filled")])
     assert only(completed).kind is DiscrepancyKind.EXECUTION_MISSING
     without_list = completed.broker_lists(FIRST, SECOND, STOCK).broker_holds(NVDA, 10)
-    assert only(without_list).kind is DiscrepancyKind.ORDER_AHEAD
+    assert only(without_list).kind is DiscrepancyKind.COMPLETED_WITHOUT_FILLS
 
 
 def test_a_waiting_combo_line_moves_nothing() -> None:

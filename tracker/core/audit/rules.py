@@ -22,7 +22,7 @@ from typing import Final
 from tracker.core.audit.discrepancies import Audit, Discrepancy, DiscrepancyKind, contract_words, fill_words
 from tracker.core.audit.inputs import BrokerView, DecidedView, HeldView, LedgerView, RecordView, StoreView
 from tracker.core.audit.side_by_side import SideBySide, root
-from tracker.core.model import ZERO, AlertId, Execution
+from tracker.core.model import ZERO, AlertId, CompletedOrder, Execution
 
 _APPLY: Final = "`tracker reconcile --apply`"
 _KINDS: Final = list(DiscrepancyKind)
@@ -133,26 +133,32 @@ def _substance(execution: Execution) -> tuple[object, ...]:
 
 def _orders(comparison: SideBySide) -> Iterator[Discrepancy]:
     explained = {execution.perm_id for execution in comparison.missing}
+    known = {view.execution.perm_id for view in comparison.ledger.executions} | explained
+    unseen = [order for order in _completed(comparison) if order.perm_id not in known]
+    told = explained | {order.perm_id for order in unseen}
     for order in comparison.ledger.orders:
-        if order.broker_filled > order.filled and order.perm_id not in explained:
+        if order.broker_filled > order.filled and order.perm_id not in told:
             yield Discrepancy(
                 DiscrepancyKind.ORDER_AHEAD,
                 order.name,
                 f"the broker says {order.broker_filled} are filled, the known fills sum up to {order.filled}",
                 "run `tracker reconcile` again after the next sweep; if it stays so, import the day by Flex",
             )
-    broker, executions = comparison.broker, comparison.ledger.executions
-    known = {view.execution.perm_id for view in executions} | explained
-    known |= {order.perm_id for order in comparison.ledger.orders if order.broker_filled}
-    for completed in (broker.completed_orders if broker else None) or ():
-        filled = completed.status == "Filled" and comparison.ledger.watches(completed.account)
-        if filled and completed.perm_id > 0 and completed.perm_id not in known:
-            yield Discrepancy(
-                DiscrepancyKind.COMPLETED_WITHOUT_FILLS,
-                f"order {completed.perm_id}",
-                f"the broker lists it as filled in {completed.account}, and no fill of it is known",
-                "run `tracker reconcile` again; if it stays so, import the day by Flex",
-            )
+    for completed in unseen:
+        yield Discrepancy(
+            DiscrepancyKind.COMPLETED_WITHOUT_FILLS,
+            f"order {completed.perm_id}",
+            f"the broker lists it as filled in {completed.account}, and no fill of it is known",
+            "run `tracker reconcile` again; if it stays so, import the day by Flex",
+        )
+
+
+def _completed(comparison: SideBySide) -> Iterator[CompletedOrder]:
+    """Yield the watched orders that the broker lists as filled."""
+    broker = comparison.broker
+    for order in (broker.completed_orders if broker else None) or ():
+        if order.status == "Filled" and order.perm_id > 0 and comparison.ledger.watches(order.account):
+            yield order
 
 
 def _positions(comparison: SideBySide) -> Iterator[Discrepancy]:
