@@ -280,7 +280,7 @@ def test_no_order_message_leaves_and_no_manual_order_is_bound(tmp_path: Path) ->
         rig.gateway.notice(1102)
         await rig.idle()
         sent = {fields[0] for _, fields in rig.gateway.received}
-        assert sent <= {"71", "61", "64", "7", "16", "17", "49"}
+        assert sent <= {"71", "61", "64", "7", "16", "17", "49", "99"}
         assert order.order_id == 0
 
     play(tmp_path, story)

@@ -103,14 +103,14 @@ class BrokerConnection:
         jobs = (
             self._schedule.run_sweeps(),
             self._schedule.run_positions(),
+            self._schedule.run_completed_orders(),
             self._end_after(self._probe.wait_for_silence()),
             self._end_after(self._probe.wait_for_half_message()),
             self._end_after_upstream(),
         )
         tasks = [self._loop.create_task(self._guarded(job)) for job in jobs]
         try:
-            ends: set[asyncio.Future[Any]] = {self.capture.closed, *tasks}
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({self.capture.closed})
         finally:
             self.capture.close("the link was given up")
             for task in tasks:
@@ -126,6 +126,10 @@ class BrokerConnection:
         except ConnectionError:
             # The link ended between two awaits and ib_insync refused to send; `closed` says why.
             self.capture.close("the link ended")
+        except Exception:
+            # Raised again by `_run`, which waits for the link to end.
+            self.capture.close("the link was given up")
+            raise
 
     async def _end_after(self, silence: Coroutine[Any, Any, str]) -> None:
         """Drop a connection whose other end takes nothing any more."""

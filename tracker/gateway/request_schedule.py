@@ -11,7 +11,8 @@ end of an answer delays the start by its timeout and stops nothing.
 | positions | first of all, then every `snapshot_seconds`, after 1101 and 1102, and on demand |
 | sweep: executions of the day | behind the first positions, then every `sweep_seconds`, and as above |
 | open orders | behind the first sweep, and behind the first one after 1101 or 1102 |
-| all of these, and completed orders | for a broker snapshot, on demand |
+| completed orders | behind the first sweep: they say how an order ended that nobody here saw end |
+| all of these | for a broker snapshot, on demand |
 
 Before the first sweep positions are asked again while live executions come in between, so that the first
 snapshot has a clean cut.
@@ -67,8 +68,8 @@ class RequestSchedule:
         self._first_sweep_over = asyncio.Event()
         self._orders_due = True
         self._positions_asked_at = 0.0
-        self._asking = asyncio.Lock()
-        """Held while positions or completed orders are asked: one outstanding request per kind."""
+        self._asking = {kind: asyncio.Lock() for kind in (POSITIONS, OPEN_ORDERS, COMPLETED_ORDERS)}
+        """Each is held while its kind of answer is outstanding: one request per kind at a time."""
         self._snapshot: SnapshotReader | None = None
 
     def begin(self, accounts: tuple[str, ...]) -> None:
@@ -115,11 +116,17 @@ class RequestSchedule:
             await pending.positions_added.wait()
             pending.positions_added.clear()
             while pending.positions:
-                async with self._asking:
+                async with self._asking[POSITIONS]:
                     barred = self._requests.positions_barred
                     if not barred:
                         await self._positions()
                 await asyncio.sleep(barred or self._options.gap_seconds)
+
+    async def run_completed_orders(self) -> None:
+        """Ask once for the orders that ended today, where the gateway allows it; without an answer go on."""
+        await self._first_sweep_over.wait()
+        async with self._asking[COMPLETED_ORDERS]:
+            await self._requests.completed_orders()
 
     async def _first_positions(self) -> None:
         """Ask positions until no live execution came while they were answered."""
@@ -192,7 +199,7 @@ class RequestSchedule:
                 each.set_result(snapshot)
 
     async def _ask(self, reader: SnapshotReader, question: str, ask: Callable[[], Awaitable[bool]]) -> None:
-        async with self._asking:
+        async with self._asking[question]:
             if question == POSITIONS and self._requests.positions_barred:
                 return
             reader.begin_answer(question)
