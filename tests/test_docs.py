@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from tests.support.daemon_rig import Rig, record
+from tests.support.daemon_rig import CALL, Rig, record
 from tests.support.free_ports import free_port
 from tests.support.project import PROJECT
 from tests.test_tidy import MAY_IMPORT, OUTER
@@ -374,6 +374,31 @@ def test_every_page_is_linked() -> None:
         for target in re.findall(r"\]\(([^)\s]+)\)", text)
     }
     assert [page for page in TEXTS if page != "README.md" and (PROJECT / page).resolve() not in linked] == []
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_fill_takes_the_way_described(tmp_path: Path) -> None:
+    """One fill runs each file that the table of ARCHITECTURE names."""
+    table = ARCHITECTURE.partition("## A fill's way")[2].partition("\n\nOther ways in")[0]
+    named = set(re.findall(r"`(tracker/[\w/]+\.py)`", table))
+    run = tmp_path / "run.txt"
+
+    async def story() -> None:
+        async with Rig(tmp_path) as rig:
+            rig.write({"robindahood-alerts": {"NVDA": record()}})
+            await rig.start(env={"TRACKED_FILES": str(run)}, module="tests.support.traced_tracker")
+            await rig.idle()
+            assert rig.process is not None
+            rig.process.send_signal(signal.SIGUSR1)
+            rig.gateway.fill(rig.gateway.order(CALL, "BUY", 10, limit="2.51"), 4)
+            await rig.until(lambda: bool(rig.read()["open"]))
+            await rig.until(lambda: named <= set(run.read_text("utf-8").split()))
+
+    assert len(named) >= 20
+    try:
+        asyncio.run(story())
+    finally:
+        print("not run:", sorted(named - set(run.read_text("utf-8").split())))
 
 
 def test_packages_are_in_the_architecture() -> None:
