@@ -43,26 +43,26 @@ def with_a_near_miss(alerts: str) -> str:
 
 
 async def draw(folder: Path) -> str:
-    """Play the morning in an empty folder and return the picture of the screen; raises Trouble."""
+    """Play the morning in an empty folder and return the picture of the screen; raises DemoFailed."""
     moment = now()
     told = morning(moment)
     stores = {**told.stores, "alerts.json": with_a_near_miss(told.stores["alerts.json"])}
-    async with DemoProcesses(folder) as stage:
-        await stage.open_gateway()
+    async with DemoProcesses(folder) as processes:
+        await processes.start_gateway()
         for name, contract in told.contracts.items():
-            await stage.control({"do": "contract", "name": name, **contract})
-        await stage.open_tracker(stores)
-        await stage.watched()
+            await processes.control({"do": "contract", "name": name, **contract})
+        await processes.start_tracker(stores)
+        await processes.wait_until_subscribed()
         where = load({}, str(folder / "settings.toml")).status
         app = Watch(DaemonConnection(where.host, where.port, where.token_file), UTC, now)
         async with app.run_test(size=(80, 24)) as pilot:
             fills = 0
             for step in told.steps[: 1 + [step.cue for step in told.steps].index(LAST_STEP)]:
                 for act in step.acts:
-                    await stage.control(act)
+                    await processes.control(act)
                 fills += step.fills
-                await stage.until(partial(_shows, app.model, fills), f"the screen shows {fills} fills")
-            await stage.until(lambda: app.model.waiting, "the screen shows what needs a person")
+                await processes.until(partial(_shows, app.model, fills), f"the screen shows {fills} fills")
+            await processes.until(lambda: app.model.waiting, "the screen shows what needs a person")
             await pilot.pause(1.5)
             return without_web_fonts(app.export_screenshot(title="tracker watch"))
 

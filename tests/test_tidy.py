@@ -68,7 +68,7 @@ LIBRARY_HOMES: Final = {
         *("tracker/pipeline/", "tracker/reconcile/audit.py"),
         *("tracker/status/arguments.py", "tracker/queries/socket_commands.py"),
     ),
-    "pydantic": ("tracker/config/", "tracker/paper/scenario.py"),
+    "pydantic": ("tracker/config/", "tracker/paper/scenario"),
     "pydantic_core": ("tracker/config/",),
     "pydantic_settings": ("tracker/config/",),
     "tenacity": ("tracker/gateway/", "tracker/notify/"),

@@ -24,9 +24,9 @@ from tests.support.project import PROJECT
 from tracker.core.model import JsonValue
 from tracker.demo import command, processes
 from tracker.demo.checks import differences
-from tracker.demo.expectations import Broker, Dealt, Held, expected
+from tracker.demo.expectations import BookAdjustment, BookExecution, GatewayBook, OpeningPosition, expected
 from tracker.demo.morning_script import A_TIME, ALERTS, AMD, NVDA, Morning, expiry_after, morning
-from tracker.demo.report import ReportText, RunOutcome, ShownAlert, Verdict, in_short
+from tracker.demo.report import RunOutcome, ShownAlert, TextReport, Verdict, in_short
 from tracker.paper.service import shipped_scenarios
 from tracker.status.protocol import SCHEMA
 from tracker.stores.lock import FileLock
@@ -212,7 +212,7 @@ def test_what_takes_too_long_is_named(tmp_path: Path) -> None:
         async with processes.DemoProcesses(tmp_path) as empty:
             await empty.until(lambda: False, "the moon is blue", seconds=0.01)
 
-    with pytest.raises(processes.Trouble, match=r"not within 0\.01 s: the moon is blue"):
+    with pytest.raises(processes.DemoFailed, match=r"not within 0\.01 s: the moon is blue"):
         asyncio.run(wait())
 
 
@@ -353,7 +353,7 @@ def test_alert_that_contradicts_book(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "cause"), [("none.toml", "cannot be read"), ("bad.toml", "'atx' is no key here")]
+    ("name", "cause"), [("none.toml", "cannot be read"), ("bad.toml", "'atx' is not a key here")]
 )
 def test_unusable_scenario_starts_nothing(tmp_path: Path, name: str, cause: str) -> None:
     """A scenario that cannot be used starts nothing."""
@@ -373,8 +373,10 @@ def test_unplayable_event_is_named(tmp_path: Path) -> None:
     assert "cannot fill 6" in done.stderr
 
 
-def dealt(number: int, signed: str, price: str = "2", *, perm_id: int = 1, account: str = "DU1") -> Dealt:
-    return Dealt(f"a.b.c.{number:02d}", account, 5, perm_id, Decimal(signed), Decimal(price))
+def dealt(
+    number: int, signed: str, price: str = "2", *, perm_id: int = 1, account: str = "DU1"
+) -> BookExecution:
+    return BookExecution(f"a.b.c.{number:02d}", account, 5, perm_id, Decimal(signed), Decimal(price))
 
 
 @pytest.mark.parametrize(
@@ -393,8 +395,10 @@ def test_opening_balance_belongs_to_no_alert(
     before: str, fills: list[str], is_open: bool | None, quantity: float | None
 ) -> None:
     """The alert's part is sold first, what was held before it last."""
-    broker = Broker(tuple(dealt(number, signed) for number, signed in enumerate(fills)), {})
-    found = expected(broker, 5, [Held("DU1", 5, Decimal(before)), Held("DU1", 6, Decimal(9))], {})
+    book = GatewayBook(tuple(dealt(number, signed) for number, signed in enumerate(fills)), {})
+    found = expected(
+        book, 5, [OpeningPosition("DU1", 5, Decimal(before)), OpeningPosition("DU1", 6, Decimal(9))], {}
+    )
     if is_open is None:
         assert found == {"open": False}
     else:
@@ -402,17 +406,43 @@ def test_opening_balance_belongs_to_no_alert(
         assert found["position.closed_at"] == (None if is_open else A_TIME)
 
 
+@pytest.mark.parametrize(
+    ("events", "is_open", "quantity"),
+    [
+        # A split of 10 into 40, unexplained: the 30 that came without a fill are sold first.
+        (["10", ("10", "40"), "-40"], False, 0),
+        (["10", ("10", "40"), "-20"], True, 10),
+        (["10", ("10", "40"), "-35"], True, 5),
+        # 100 were transferred in after a round trip; they are no alert's.
+        (["10", "-10", ("0", "100"), "-100"], False, 0),
+        # 2 of 5 short puts are assigned early; all shares are called away.
+        (["-5", ("-5", "-3")], True, -3),
+        (["100", ("100", "0")], False, 0),
+        # A short position turned into a long one: nothing of it is the alert's.
+        (["-5", ("-5", "5")], False, 0),
+    ],
+)
+def test_adjustments_in_the_book(events: list[str | tuple[str, str]], is_open: bool, quantity: float) -> None:
+    """What goes away without a fill is first what no alert owns; what comes is no alert's."""
+    happened = [
+        dealt(number, one) if isinstance(one, str) else BookAdjustment("DU1", 5, *map(Decimal, one))
+        for number, one in enumerate(events)
+    ]
+    found = expected(GatewayBook(tuple(happened), {}), 5, (), {})
+    assert (found["open"], found["position.quantity"]) == (is_open, quantity)
+
+
 def test_sums_are_of_the_shown_order() -> None:
     """The sums are those of the order that is shown."""
     fills = (dealt(1, "4"), dealt(2, "6", "3"), dealt(3, "-2", "5", perm_id=2))
-    broker = Broker(fills, {"a.b.c.01": Decimal("2.60")})
-    last = expected(broker, 5, (), {})
+    book = GatewayBook(fills, {"a.b.c.01": Decimal("2.60")})
+    last = expected(book, 5, (), {})
     assert (last["last_order_update.side"], last["last_order_update.filled_qty"]) == ("SELL", 2)
     assert last["last_order_update.commission"] is None
-    first = expected(broker, 5, (), {"last_order_update.exec_id": "a.b.c.01"})
+    first = expected(book, 5, (), {"last_order_update.exec_id": "a.b.c.01"})
     assert (first["last_order_update.filled_qty"], first["last_order_update.avg_fill_price"]) == (10, 2.6)
     assert first["last_order_update.commission"] == 2.6
-    assert "last_order_update.commission" not in expected(broker, 5, (), {}, fees=False)
+    assert "last_order_update.commission" not in expected(book, 5, (), {}, fees=False)
 
 
 class Terminal(io.StringIO):
@@ -434,7 +464,7 @@ def test_colour_only_where_it_is_wanted(
         monkeypatch.setenv(name, value)
     screen = Terminal()
     monkeypatch.setattr("sys.stdout", screen)
-    words = ReportText()
+    words = TextReport()
     words.event(ShownAlert(MOMENT, "cue", "what happened", "", NVDA, {"open": False}, {"open": True}, 1.0))
     outcome = RunOutcome(Path("folder"), kept=False)
     outcome.verdicts.append(Verdict(AMD, {"open": False}, {"open": True}, ("open is true, expected false",)))

@@ -11,8 +11,9 @@ import pytest
 
 from tests.support.paper_clients import Clock, make_gateway, raw_client, until
 from tracker.paper import scenario as scenarios
-from tracker.paper.scenario import EVENTS, ScenarioError, event_of, parse
+from tracker.paper.scenario import ScenarioError, event_of, parse
 from tracker.paper.scenario_player import ScenarioPlayer, play
+from tracker.paper.scenario_tables import EVENTS, Table
 from tracker.paper.scenario_text import event_text
 from tracker.paper.service import load_scenario, shipped_scenarios
 
@@ -62,23 +63,26 @@ def test_events_sorted_by_time() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("events = ", "x.toml: this is no TOML"),
+        ("events = ", "x.toml: this is not TOML"),
         ("", "x.toml: events: there must be 1 to"),
-        ("event = 1", "x.toml: 'event' is no key here; did you mean 'events'?"),
+        ("event = 1", "x.toml: 'event' is not a key here; did you mean 'events'?"),
         ("events = 5", "x.toml: events: must be a list"),
         ("events = [5]", "x.toml: events[0]: must be a table"),
         ("[[events]]\ndo = 'drop'", "x.toml: events[0] (drop): at is missing"),
-        ("[[events]]\nat = -1\ndo = 'drop'", "x.toml: events[0] (drop): at: must be 0 to 86400"),
+        (
+            "[[events]]\nat = -1\ndo = 'drop'",
+            "x.toml: events[0] (drop): at: must be 0 to 86400 seconds, not -1",
+        ),
         ("[[events]]\nat = 'x'\ndo = 'drop'", "events[0] (drop): at: must be a number, not 'x'"),
-        (event("do = 'fil'"), "events[0]: do: 'fil' is nothing that can be done; did you mean 'fill'?"),
+        (event("do = 'fil'"), "events[0]: do: 'fil' is not known; did you mean 'fill'?"),
         (event("do = 'notice'"), "events[0] (notice): code is missing"),
         (event("do = 'notice'; code = 'x'"), "events[0] (notice): code: must be a whole number"),
-        (event("do = 'notice'; code = 1100; txt = 'x'"), "'txt' is no key here; did you mean 'text'?"),
+        (event("do = 'notice'; code = 1100; txt = 'x'"), "'txt' is not a key here; did you mean 'text'?"),
         (event("do = 'fault'; silent = 1"), "silent: must be true or false"),
         (event("do = 'fault'; duplicate = -1"), "duplicate: must be 0 to 1000"),
-        (event("do = 'fault'; ignored_requests = 5"), "must be a list of whole numbers"),
+        (event("do = 'fault'; ignored_requests = 5"), "ignored_requests: must be a list"),
         (event("do = 'garbage'; hex = 'zz'"), "must be bytes in hexadecimal"),
-        (event("do = 'raw'; fields = [1.5]"), "must be a list of texts"),
+        (event("do = 'raw'; fields = [1.5]"), "fields[0]: must be a text"),
         (event("do = 'restart'; packet = true"), "packet: a restart sends nothing"),
         (HEAD + event("do = 'fill'"), "events[0] (fill): order is missing"),
         (HEAD + ORDER + event("do = 'fill'; order = 'b'"), "there is no earlier order 'b'"),
@@ -86,10 +90,10 @@ def test_events_sorted_by_time() -> None:
         (HEAD + ORDER + event("do = 'fill'; order = 'a'; price = true"), "price: must be a number"),
         (HEAD + ORDER + event("do = 'fill'; order = 'a'; price = 1e12"), "must be below 1,000,000,000"),
         (HEAD + ORDER + event("do = 'fill'; order = 'a'; quantity = 0"), "must be above 0"),
-        (HEAD + ORDER + event("do = 'fill'; order = 'a'; leg_prices = 1"), "must be a list of numbers"),
+        (HEAD + ORDER + event("do = 'fill'; order = 'a'; leg_prices = 1"), "leg_prices: must be a list"),
         (HEAD + ORDER + event("do = 'correct'; execution = 'z'"), "there is no earlier execution 'z'"),
         (HEAD + ORDER + ORDER, "name: 'a' is taken by an earlier event"),
-        (HEAD + ORDER.replace("BUY", "HOLD"), "side: must be one of BUY, SELL, SSHORT, not 'HOLD'"),
+        (HEAD + ORDER.replace("BUY", "HOLD"), "side: must be BUY, SELL or SSHORT, not 'HOLD'"),
         (HEAD + ORDER.replace("nvda", "nvdia"), "there is no contract 'nvdia'; did you mean 'nvda'?"),
         (HEAD.replace("option", "optoin") + ORDER, "contracts.nvda: kind: must be one of stock"),
         (
@@ -98,12 +102,12 @@ def test_events_sorted_by_time() -> None:
         ),
         (
             HEAD + "[contracts.c]\nkind = 'bag'\nsymbol = 'X'\nlegs = []\n" + ORDER,
-            "legs: a combo has at least two",
+            "legs: must be a list of at least two tables",
         ),
-        ("begins = 'now'\n" + HEAD + ORDER, "begins: must be 'client' or 'start'"),
+        ("begins = 'now'\n" + HEAD + ORDER, "begins: must be client or start, not 'now'"),
         ("title = 5\n" + HEAD + ORDER, "title: must be a text"),
-        ("[gateway]\naccounts = []\n" + HEAD + ORDER, "gateway: accounts: there must be one at least"),
-        ("[gateway]\ntime_form = 'x'\n" + HEAD + ORDER, "time_form: must be one of zone, utc_dash, naive"),
+        ("[gateway]\naccounts = []\n" + HEAD + ORDER, "gateway: accounts: must have at least 1"),
+        ("[gateway]\ntime_form = 'x'\n" + HEAD + ORDER, "time_form: must be zone, utc_dash or naive"),
         (
             HEAD + "[[positions]]\ncontract = 'x'\nquantity = 1\n" + ORDER,
             "positions[0]: there is no contract 'x'",
@@ -157,11 +161,15 @@ def test_five_scenarios_are_shipped() -> None:
     assert len({load_scenario(name).title for name in shipped_scenarios()}) == 5
 
 
+def keys_of(table: type[Table]) -> set[str]:
+    return {info.alias or name for name, info in table.model_fields.items()}
+
+
 def test_every_event_and_key_is_documented() -> None:
     folder = Path(scenarios.__file__).parent / "scenarios"
     rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|", (folder / "SCENARIOS.md").read_text(), re.MULTILINE)
     documented = {name: set(keys.replace("*", "").split()) for name, keys in rows}
-    assert documented == {name: set(keys) - {"push", "to"} for name, keys in EVENTS.items()}
+    assert documented == {name: keys_of(table) - {"push", "to"} for name, table in EVENTS.items()}
 
 
 @pytest.mark.parametrize(

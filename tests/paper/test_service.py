@@ -98,16 +98,16 @@ def test_bad_command_keeps_the_connection() -> None:
         async with served() as service:
             for line, message in (
                 ("fill", "no order works"),
-                ("nonsense", "is nothing that can be done"),
+                ("nonsense", "is not known"),
                 ("{", "Expecting"),
                 ('{"do": "fill", "order": 5}', "there is no order 5"),
-                ('{"do": "fill", "at": 5}', "'at' is no key here"),
+                ('{"do": "fill", "at": 5}', "'at' is not a key here"),
                 ('{"do": "repeat", "execution": "x"}', "there is no execution 'x'"),
                 (
                     '{"do": "order", "contract": "x", "side": "BUY", "quantity": 1}',
                     "there is no contract 'x'",
                 ),
-                ('{"do": 5}', "is nothing that can be done"),
+                ('{"do": 5}', "is not known"),
             ):
                 answer = await service.ask(line)
                 assert answer["ok"] is False

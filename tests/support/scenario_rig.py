@@ -108,7 +108,7 @@ async def delivered(rig: Rig) -> bool:
     return not (await rig.status())["store"]["undelivered"]
 
 
-# The broker's book_report
+# The broker's book
 
 
 def in_force(book: Book) -> Iterator[PaperExecution]:

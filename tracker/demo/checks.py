@@ -1,6 +1,6 @@
 """Compare what the files show at the end with what they must show.
 
-Owns the comparison and its words. All that it compares, it reads from the files, as any other program would.
+Owns the comparison and its messages. It reads the files, as any other program would.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from datetime import datetime
 from typing import Final
 
 from tracker.core.model import JsonValue
-from tracker.demo.morning_script import A_TIME, NEWS, AlertName
+from tracker.demo.morning_script import A_TIME, TRACKER_KEYS, AlertName
 from tracker.demo.processes import DemoAlertFile
 from tracker.demo.report import Flat, RunOutcome, Verdict, flatten
 
 _NOTHING_THERE: Final = object()
 
 
-def news(file: DemoAlertFile, alert: AlertName) -> dict[str, JsonValue]:
+def tracker_keys(file: DemoAlertFile, alert: AlertName) -> dict[str, JsonValue]:
     """Return what a record shows of the tracker's keys, by dotted key; nothing where it is not there."""
-    return flatten(file.records.get(alert.alerter, {}).get(alert.ticker, {}), NEWS)
+    return flatten(file.records.get(alert.alerter, {}).get(alert.ticker, {}), TRACKER_KEYS)
 
 
 def judge(
@@ -28,25 +28,25 @@ def judge(
 ) -> None:
     """Compare every store with what it must be at the end; `stores` is what they were, by file name."""
     try:
-        file.look()
+        file.read()
     except (OSError, ValueError) as error:
         outcome.problems.append(f"alerts.json cannot be read: {error}")
         return
     begun = json.loads(stores["alerts.json"])
     for alert, expected in wanted.items():
-        shown = news(file, alert)
+        shown = tracker_keys(file, alert)
         found = [*differences(expected, shown)]
         if len(expected) == 1:
             found += [f"{key} is there, expected none" for key in shown if key not in expected]
         record = file.records.get(alert.alerter, {}).get(alert.ticker, {})
         if _others(record) != _others(begun[alert.alerter][alert.ticker]):
-            found.append("a key that is not the tracker's changed")
+            found.append("a key of the alert writer changed")
         outcome.verdicts.append(Verdict(alert, expected, shown, tuple(found)))
     if file.text != json.dumps(file.records, indent=2):
-        outcome.problems.append("alerts.json is not written as its writer writes it")
+        outcome.problems.append("alerts.json does not have the format of the alert writer")
     for name, text in stores.items():
         if name != "alerts.json" and (outcome.folder / name).read_text("utf-8") != text:
-            outcome.problems.append(f"{name} changed, and nothing may write it")
+            outcome.problems.append(f"{name} changed, though the tracker must not write it")
 
 
 def differences(wanted: Mapping[str, JsonValue], shown: Mapping[str, JsonValue]) -> list[str]:
@@ -70,4 +70,4 @@ def _fits(wanted: JsonValue, shown: object) -> bool:
 
 def _others(record: Mapping[str, JsonValue]) -> str:
     """Return what belongs to the alert writer, as text, so that the order of the keys counts."""
-    return json.dumps({key: value for key, value in record.items() if key not in NEWS})
+    return json.dumps({key: value for key, value in record.items() if key not in TRACKER_KEYS})

@@ -17,23 +17,23 @@ from pathlib import Path
 from typing import Protocol
 
 from tracker.clock import now
-from tracker.demo.morning_run import MorningPlay
+from tracker.demo.morning_run import MorningRun
 from tracker.demo.morning_script import Morning, morning
-from tracker.demo.processes import DemoProcesses, Trouble
-from tracker.demo.report import ReportText, RunOutcome, Silence
-from tracker.demo.scenario_run import Played, ScenarioPlay
+from tracker.demo.processes import DemoFailed, DemoProcesses
+from tracker.demo.report import JsonReport, RunOutcome, TextReport
+from tracker.demo.scenario_run import ScenarioChoice, ScenarioRun
 from tracker.paper.scenario import ScenarioError
 from tracker.paper.service import load_scenario
 
 
 class Player(Protocol):
-    """Play a story on a stage."""
+    """Play a story on processes."""
 
     async def run(self) -> None:
-        """Play it to its end. Raises Trouble."""
+        """Play it to its end. Raises DemoFailed."""
 
     def judge(self) -> None:
-        """Compare, also after trouble, and put what is found into the outcome."""
+        """Compare, also after a failure, and put what is found into the outcome."""
 
 
 def run(
@@ -61,26 +61,26 @@ def run(
         print(f"tracker demo: --keep {keep}: {error.strerror or error}", file=sys.stderr)
         return 2
     outcome = RunOutcome(folder, kept=keep is not None)
-    words = Silence() if as_json else ReportText()
+    report = JsonReport() if as_json else TextReport()
 
-    def play_on(stage: DemoProcesses) -> Player:
+    def play_on(processes: DemoProcesses) -> Player:
         if read is None:
-            return MorningPlay(stage, tell(now()), outcome, words)
-        return ScenarioPlay(stage, Played(read, scenario, seed), outcome, words)
+            return MorningRun(processes, tell(now()), outcome, report)
+        return ScenarioRun(processes, ScenarioChoice(read, scenario, seed), outcome, report)
 
     try:
-        return asyncio.run(_play(outcome, play_on, words))
+        return asyncio.run(_play(outcome, play_on, report))
     finally:
         if not outcome.kept:
             shutil.rmtree(folder)
 
 
-async def _play(outcome: RunOutcome, play_on: Callable[[DemoProcesses], Player], words: ReportText) -> int:
+async def _play(outcome: RunOutcome, play_on: Callable[[DemoProcesses], Player], report: TextReport) -> int:
     """Play until the end or a signal; returns the exit code. Ctrl-C raises KeyboardInterrupt, as anywhere."""
     ended_by: list[signal.Signals] = []
     loop = asyncio.get_running_loop()
-    async with DemoProcesses(outcome.folder) as stage:
-        play = asyncio.create_task(_through(play_on(stage), stage, outcome, words))
+    async with DemoProcesses(outcome.folder) as processes:
+        play = asyncio.create_task(_through(play_on(processes), processes, outcome, report))
 
         def end(number: signal.Signals) -> None:
             ended_by.append(number)
@@ -99,19 +99,19 @@ async def _play(outcome: RunOutcome, play_on: Callable[[DemoProcesses], Player],
     return 0 if outcome.ok else 1
 
 
-async def _through(player: Player, stage: DemoProcesses, outcome: RunOutcome, words: ReportText) -> None:
-    """Play, let the tracker end, and compare; what was found is in the outcome."""
+async def _through(player: Player, processes: DemoProcesses, outcome: RunOutcome, report: TextReport) -> None:
+    """Play, stop the tracker, and compare; what was found is in the outcome."""
     try:
         await player.run()
-        code = await stage.end_tracker()
+        code = await processes.stop_tracker()
         if code:
-            outcome.problems.append(f"the tracker ended with exit code {code} when told to end")
-    except Trouble as trouble:
-        outcome.problems.append(str(trouble))
-        outcome.cut_short = True
+            outcome.problems.append(f"the tracker ended with exit code {code} when it was stopped")
+    except DemoFailed as error:
+        outcome.problems.append(str(error))
+        outcome.interrupted = True
     player.judge()
     outcome.kept |= not outcome.ok
-    words.summary(outcome)
+    report.summary(outcome)
 
 
 def _folder(keep: Path | None) -> Path:

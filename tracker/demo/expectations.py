@@ -1,16 +1,17 @@
 """The alerts that fit a scenario, and what each must show at the end, from the paper gateway's own book.
 
-Owns the arithmetic of one alert per instrument, written anew: none of it is the tracker's. It reads nothing.
+Owns the arithmetic of one alert per instrument. It is written on its own, without the tracker's core, so that
+the two check each other. It reads nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from tracker.core.model import JsonValue
 from tracker.demo.morning_script import A_TIME, AlertName, alert_record, stamp
@@ -19,7 +20,7 @@ from tracker.demo.report import Flat
 _ZERO = Decimal(0)
 
 
-class Dealt(NamedTuple):
+class BookExecution(NamedTuple):
     """Hold one execution in force."""
 
     exec_id: str
@@ -30,35 +31,72 @@ class Dealt(NamedTuple):
     price: Decimal
 
 
-class Broker(NamedTuple):
+class BookAdjustment(NamedTuple):
+    """Hold one change of a position that no execution brought."""
+
+    account: str
+    con_id: int
+    before: Decimal
+    after: Decimal
+
+    @property
+    def grew(self) -> bool:
+        """Whether more of the same side is held, or something where nothing was."""
+        return self.before * self.after >= 0 and abs(self.after) > abs(self.before)
+
+
+class GatewayBook(NamedTuple):
     """Hold what the gateway's `book` command answered."""
 
-    executions: tuple[Dealt, ...]
-    """Those in force, in the order of their times."""
+    events: tuple[BookExecution | BookAdjustment, ...]
+    """Executions in force and adjustments, in the order of their times."""
     fees: Mapping[str, Decimal]
 
+    @property
+    def executions(self) -> tuple[BookExecution, ...]:
+        return tuple(one for one in self.events if isinstance(one, BookExecution))
+
+    @property
+    def adjustments(self) -> tuple[BookAdjustment, ...]:
+        return tuple(one for one in self.events if isinstance(one, BookAdjustment))
+
     @classmethod
-    def read(cls, answer: Mapping[str, Any]) -> Broker:
-        """Take the answer apart."""
-        rows = sorted(answer["executions"], key=lambda row: str(row["time"]))
-        return cls(
-            tuple(
-                Dealt(
+    def read(cls, answer: Mapping[str, Any], zone: str) -> GatewayBook:
+        """Read the answer of a gateway whose login is in this zone.
+
+        From its expiry day on an option's position says nothing until the day is over, which no demo sees.
+        """
+        expiries = {one["con_id"]: one["expiry"] or "9" for one in answer["contracts"].values()}
+        dated: list[tuple[datetime, BookExecution | BookAdjustment]] = [
+            (
+                datetime.fromisoformat(row["time"]),
+                BookExecution(
                     row["exec_id"],
                     row["account"],
                     row["con_id"],
                     row["perm_id"],
                     Decimal(row["signed"]),
                     Decimal(row["price"]),
-                )
-                for row in rows
-                if row["in_force"]
-            ),
-            {exec_id: Decimal(fee) for exec_id, fee in answer["fees"].items()},
-        )
+                ),
+            )
+            for row in answer["executions"]
+            if row["in_force"]
+        ]
+        dated += [
+            (
+                datetime.fromisoformat(row["time"]),
+                BookAdjustment(row["account"], row["con_id"], Decimal(row["before"]), Decimal(row["after"])),
+            )
+            for row in answer["adjustments"]
+            if f"{datetime.fromisoformat(row['time']).astimezone(ZoneInfo(zone)):%Y%m%d}"
+            < expiries.get(row["con_id"], "9")
+        ]
+        dated.sort(key=lambda each: each[0])
+        fees = {exec_id: Decimal(fee) for exec_id, fee in answer["fees"].items()}
+        return cls(tuple(event for _, event in dated), fees)
 
 
-class Held(NamedTuple):
+class OpeningPosition(NamedTuple):
     """Hold what an account had of an instrument at the beginning."""
 
     account: str
@@ -106,16 +144,17 @@ def _record(contract: Mapping[str, Any], created: str) -> dict[str, Any]:
 
 
 def expected(
-    broker: Broker, con_id: int, before: Iterable[Held], shown: Flat, *, fees: bool = True
+    book: GatewayBook, con_id: int, before: Iterable[OpeningPosition], shown: Flat, *, fees: bool = True
 ) -> dict[str, JsonValue]:
     """Return what the alert of an instrument must show, by dotted key.
 
     `shown` only chooses the order whose sums are meant: a time that cannot be read leaves open which fill
     was last. `fees` False leaves the commission open: it comes to another client.
     """
-    mine = [one for one in broker.executions if one.con_id == con_id]
+    mine = [one for one in book.executions if one.con_id == con_id]
+    events = [one for one in book.events if one.con_id == con_id]
     base = {held.account: held.quantity for held in before if held.con_id == con_id}
-    owned, touched = _owned(mine, base)
+    owned, touched = _owned(events, base)
     if not touched:
         return {"open": False}
     named = shown.get("last_order_update.exec_id")
@@ -123,7 +162,7 @@ def expected(
     fills = [one for one in mine if (one.account, one.perm_id) == (last.account, last.perm_id)]
     filled = sum((abs(one.signed) for one in fills), _ZERO)
     cost = sum((abs(one.signed) * one.price for one in fills), _ZERO)
-    told = [broker.fees[one.exec_id] for one in fills if one.exec_id in broker.fees]
+    paid = [book.fees[one.exec_id] for one in fills if one.exec_id in book.fees]
     found: dict[str, JsonValue] = {
         "open": any(owned.values()),
         "last_order_update.exec_id": last.exec_id,
@@ -134,29 +173,62 @@ def expected(
         "position.closed_at": None if any(owned.values()) else A_TIME,
     }
     if fees:
-        found["last_order_update.commission"] = _number(sum(told, _ZERO)) if told else None
+        found["last_order_update.commission"] = _number(sum(paid, _ZERO)) if paid else None
     return found
 
 
+class _Holding:
+    """Hold what one account has: lots without owner that an adjustment brought, the alert's, the opening."""
+
+    def __init__(self, base: Decimal) -> None:
+        self.adjusted = _ZERO
+        self.owned = _ZERO
+        self.base = base
+
+    @property
+    def total(self) -> Decimal:
+        return self.adjusted + self.owned + self.base
+
+    def execute(self, signed: Decimal) -> bool:
+        """Take in an execution; returns whether the alert's part changed."""
+        before = self.owned
+        closing = min(abs(self.total), abs(signed)) if self.total * signed < 0 else _ZERO
+        # Lots that an unexplained increase brought are sold before the alert's, the opening balance last.
+        self._close(closing, ("adjusted", "owned", "base"))
+        self.owned += (abs(signed) - closing).copy_sign(signed)
+        return self.owned != before
+
+    def adjust(self, change: BookAdjustment) -> None:
+        """Take in a change without an execution; what goes away had no owner as far as possible."""
+        if change.before * change.after < 0:
+            self._close(abs(self.total), ("adjusted", "base", "owned"))
+            self.adjusted += change.after
+        elif abs(change.after) > abs(change.before):
+            self.adjusted += change.after - change.before
+        else:
+            self._close(abs(change.before) - abs(change.after), ("adjusted", "base", "owned"))
+
+    def _close(self, amount: Decimal, order: Sequence[str]) -> None:
+        for name in order:
+            part = getattr(self, name)
+            taken = min(amount, abs(part))
+            setattr(self, name, part - taken.copy_sign(part))
+            amount -= taken
+
+
 def _owned(
-    executions: Sequence[Dealt], base: Mapping[str, Decimal]
-) -> tuple[dict[str, Decimal], list[Dealt]]:
+    events: Sequence[BookExecution | BookAdjustment], base: Mapping[str, Decimal]
+) -> tuple[dict[str, Decimal], list[BookExecution]]:
     """Return what the alert has in each account, and the executions that changed it."""
-    owned: dict[str, Decimal] = defaultdict(lambda: _ZERO)
-    held = defaultdict(lambda: _ZERO, base)
+    held: dict[str, _Holding] = {}
     touched = []
-    for one in executions:
-        before, after = held[one.account], held[one.account] + one.signed
-        closing = min(abs(before), abs(one.signed)) if before * one.signed < 0 else _ZERO
-        # What the alert opened goes first; what was held before it, last.
-        taken = min(closing, abs(owned[one.account]))
-        opened = abs(one.signed) - closing
-        owned[one.account] -= taken.copy_sign(before)
-        owned[one.account] += opened.copy_sign(one.signed)
-        held[one.account] = after
-        if taken or opened:
+    for one in events:
+        account = held.setdefault(one.account, _Holding(base.get(one.account, _ZERO)))
+        if isinstance(one, BookAdjustment):
+            account.adjust(one)
+        elif account.execute(one.signed):
             touched.append(one)
-    return owned, touched
+    return {name: account.owned for name, account in held.items()}, touched
 
 
 def _number(value: Decimal) -> JsonValue:

@@ -1,7 +1,7 @@
 """The morning that the demo plays: the stores as they are at its start, what trades, what must then be shown.
 
-Owns the story as data. It starts nothing and reads nothing: `tracker paper` does what the steps say, `play`
-checks what they expect.
+Owns the story as data. It starts nothing and reads nothing: `tracker paper` does what the steps say,
+`morning_run` checks what they expect.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tracker.core.model import JsonValue
 
 A_TIME: Final = "a time"
 """Expected of a key that must hold an ISO time, whichever it is."""
-NEWS: Final = ("open", "last_order_update", "position")
+TRACKER_KEYS: Final = ("open", "last_order_update", "position")
 """The keys of a record that the tracker writes; all others belong to the alert writer."""
 
 NVDA_CON_ID: Final = 700100200
@@ -192,7 +192,7 @@ def _place(name: str, contract: str, side: str, quantity: int, limit: str, *, ma
     }  # fmt: skip
 
 
-def _deal(order: str, quantity: int, price: str, *, unpaid: str = "") -> Act:
+def _fill(order: str, quantity: int, price: str, *, unpaid: str = "") -> Act:
     """Part of an order fills; with a name in `unpaid` its fee is still to come."""
     act: dict[str, JsonValue] = {"do": "fill", "order": order, "quantity": quantity, "price": price}
     return act | {"fee": False, "name": unpaid} if unpaid else act
@@ -222,7 +222,7 @@ def _buying(call: str, put: str) -> tuple[Step, ...]:
         Step(
             "first-part",
             f"Another client ({MEMBER}) buys 10 {call}: 4 fill at 2.50",
-            (_place("buy", "call", "BUY", 10, "2.52"), _deal("buy", 4, "2.50", unpaid="first part")),
+            (_place("buy", "call", "BUY", 10, "2.52"), _fill("buy", 4, "2.50", unpaid="first part")),
             NVDA,
             {
                 "open": True,
@@ -233,14 +233,14 @@ def _buying(call: str, put: str) -> tuple[Step, ...]:
         Step(
             "second-part",
             "The other 6 of that order fill at 2.52",
-            (_deal("buy", 6, "2.52", unpaid="second part"),),
+            (_fill("buy", 6, "2.52", unpaid="second part"),),
             NVDA,
             {**_order("BUY", "FILLED", 10, 0, 2.512, "con_id"), **_position(10, 2.512)},
         ),
         Step(
             "by-hand",
             f"By hand in TWS (orderId 0): 2 {put} bought at 12.40",
-            (_place("hand", "put", "BUY", 2, "12.40", manual=True), _deal("hand", 2, "12.40")),
+            (_place("hand", "put", "BUY", 2, "12.40", manual=True), _fill("hand", 2, "12.40")),
             SPX,
             {
                 "open": True,
@@ -263,7 +263,7 @@ def _elsewhere(other: str) -> tuple[Step, ...]:
         Step(
             "shares",
             "50 AMD shares bought at 158.20; the alert speaks of shares",
-            (_place("amd", "amd", "BUY", 50, "158.20"), _deal("amd", 50, "158.20")),
+            (_place("amd", "amd", "BUY", 50, "158.20"), _fill("amd", 50, "158.20")),
             AMD,
             {
                 "open": True,
@@ -274,13 +274,13 @@ def _elsewhere(other: str) -> tuple[Step, ...]:
         Step(
             "shares-of-an-option-alert",
             "100 TSLA shares bought at 428.75",
-            (_place("tsla", "tsla", "BUY", 100, "429"), _deal("tsla", 100, "428.75")),
+            (_place("tsla", "tsla", "BUY", 100, "429"), _fill("tsla", 100, "428.75")),
             why=f"{TSLA} is about a call, and these are shares",
         ),
         Step(
             "unasked",
             f"1 {other} bought at 3.10",
-            (_place("msft", "other", "BUY", 1, "3.10"), _deal("msft", 1, "3.10")),
+            (_place("msft", "other", "BUY", 1, "3.10"), _fill("msft", 1, "3.10")),
             why="no alert asked for it",
         ),
     )
@@ -291,14 +291,14 @@ def _selling(call: str) -> tuple[Step, ...]:
         Step(
             "partial-exit",
             f"4 of the 10 {call} sold at 3.10",
-            (_place("some", "call", "SELL", 4, "3.10"), _deal("some", 4, "3.10", unpaid="exit")),
+            (_place("some", "call", "SELL", 4, "3.10"), _fill("some", 4, "3.10", unpaid="exit")),
             NVDA,
             {**_order("SELL", "FILLED", 4, 0, 3.1, "ownership"), **_position(6, 2.512)},
         ),
         Step(
             "last-sale",
             "The last 6 sold at 3.40",
-            (_place("rest", "call", "SELL", 6, "3.40"), _deal("rest", 6, "3.40", unpaid="last sale")),
+            (_place("rest", "call", "SELL", 6, "3.40"), _fill("rest", 6, "3.40", unpaid="last sale")),
             NVDA,
             {
                 "open": False,

@@ -1,7 +1,7 @@
 """The demo's folder and processes: `tracker paper`, and the real tracker watching it.
 
 Owns their start, the waiting for what they do, and their end: whatever happens, no process outlives the
-stage. It knows no story and prints nothing.
+demo. It knows no story and prints nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ START_SECONDS: Final = 30.0
 END_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 1 << 24
 LOOK_SECONDS: Final = 0.001
-"""Between two looks at the alert file."""
+"""Between two readings of the alert file."""
 _PORTS: Final = range(22_000, 32_768)
 """None that systems give away by themselves, since the tracker starts more than once on the same one."""
 
@@ -61,7 +61,7 @@ token_file = "status.token"
 """
 
 
-class Trouble(Exception):
+class DemoFailed(Exception):
     """The demo cannot go on; the message says what did not happen."""
 
 
@@ -74,7 +74,7 @@ class DemoAlertFile:
         self.text = ""
         self.records: Mapping[str, Mapping[str, dict[str, JsonValue]]] = {}
 
-    def look(self) -> None:
+    def read(self) -> None:
         """Read the file if it changed; the tracker replaces it whole, so it is never half written."""
         found = self._path.stat()
         seen = (found.st_ino, found.st_mtime_ns, found.st_size)
@@ -93,8 +93,8 @@ class DemoProcesses:
         self.log = folder / LOG
         self.file = DemoAlertFile(folder / "alerts.json")
         self.gateway_port = 0
-        self.told: list[str] = []
-        """What the gateway has said so far, line by line."""
+        self.gateway_lines: list[str] = []
+        """What the gateway has printed so far, line by line."""
         self._status_port = _free_port()
         self._stack = AsyncExitStack()
         self._gateway: Process | None = None
@@ -107,14 +107,14 @@ class DemoProcesses:
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
 
-    async def open_gateway(self, *options: str) -> None:
-        """Start `tracker paper` with these options and reach its control socket. Raises Trouble."""
+    async def start_gateway(self, *options: str) -> None:
+        """Start `tracker paper` with these options and reach its control socket. Raises DemoFailed."""
         self._gateway = await self._start(
             self.folder / "gateway.log",
             *("tracker", "paper", "--port", "0", "--control-port", "0", *options),
             stdout=PIPE,
         )
-        listening = asyncio.create_task(self._listen(self._gateway))
+        listening = asyncio.create_task(self._read_lines(self._gateway))
         self._stack.callback(listening.cancel)
         await self.until(lambda: self._port("control socket"), "the paper gateway listens", START_SECONDS)
         self.gateway_port = self._port("paper gateway")
@@ -123,7 +123,7 @@ class DemoProcesses:
         )
         self._stack.callback(self._control[1].close)
 
-    async def open_tracker(self, stores: Mapping[str, str], zone: str = "") -> None:
+    async def start_tracker(self, stores: Mapping[str, str], zone: str = "") -> None:
         """Write the stores, by file name, and start the tracker; `zone` is gateway.timezone."""
         for name, text in stores.items():
             (self.folder / name).write_text(text, "utf-8")
@@ -134,14 +134,14 @@ class DemoProcesses:
         )
         self._tracker = await self._start(self.log, "tracker", "run", "--settings", str(settings))
 
-    async def watched(self) -> None:
-        """Wait until the tracker receives fills. Raises Trouble."""
+    async def wait_until_subscribed(self) -> None:
+        """Wait until the tracker receives fills. Raises DemoFailed."""
         await self.until(
             lambda: self.status().get("subscribed"), "the tracker watches the gateway", START_SECONDS
         )
 
     async def control(self, command: Mapping[str, JsonValue]) -> dict[str, Any]:
-        """Give the gateway's control socket a command; returns its answer. Raises Trouble."""
+        """Give the gateway's control socket a command; returns its answer. Raises DemoFailed."""
         assert self._control is not None, "the gateway was opened"
         reader, writer = self._control
         line = b""
@@ -151,12 +151,12 @@ class DemoProcesses:
                 writer.write(json.dumps(command).encode() + b"\n")
                 line = await reader.readline()
         except (TimeoutError, ConnectionError):
-            pass  # Told below, as where the socket was closed: both are no answer.
+            pass  # Reported below, like a closed socket: neither is an answer.
         if not line:
-            raise Trouble(f"the paper gateway did not do {command}; see {self.folder / 'gateway.log'}")
+            raise DemoFailed(f"the paper gateway did not do {command}; see {self.folder / 'gateway.log'}")
         answer: dict[str, Any] = json.loads(line)
         if not answer["ok"]:
-            raise Trouble(f"the paper gateway refused {command}: {answer['error']['message']}")
+            raise DemoFailed(f"the paper gateway refused {command}: {answer['error']['message']}")
         return answer
 
     def status(self) -> dict[str, Any]:
@@ -171,48 +171,48 @@ class DemoProcesses:
     ) -> int:
         """Wait until a condition holds; returns when it did, in monotonic nanoseconds.
 
-        Raises Trouble if the tracker ends or the time is over; `what` says what was waited for.
+        Raises DemoFailed if the tracker ends or the time is over; `what` says what was waited for.
         """
-        if not await self.waits(condition, seconds, look):
-            raise Trouble(f"not within {seconds:g} s: {what}")
+        if not await self.wait_for(condition, seconds, look):
+            raise DemoFailed(f"not within {seconds:g} s: {what}")
         return time.monotonic_ns()
 
-    async def waits(self, condition: Callable[[], object], seconds: float, look: float = 0.01) -> bool:
-        """Wait until a condition holds; False if the time is over. Raises Trouble if a process ends."""
+    async def wait_for(self, condition: Callable[[], object], seconds: float, look: float = 0.01) -> bool:
+        """Wait until a condition holds; False if the time is over. Raises DemoFailed if a process ends."""
         deadline = time.monotonic() + seconds
         while not condition():
             for name, process, log in self._processes():
                 if process is not None and process.returncode is not None:
-                    raise Trouble(f"{name} ended with exit code {process.returncode}: {_last_line(log)}")
+                    raise DemoFailed(f"{name} ended with exit code {process.returncode}: {_last_line(log)}")
             if time.monotonic() > deadline:
                 return False
             await asyncio.sleep(look)
         return True
 
-    def swept(self) -> Callable[[], bool]:
+    def next_sweep(self) -> Callable[[], bool]:
         """Return a condition: a sweep has ended since now."""
         before = self.status().get("last_polled_at")
         return lambda: self.status().get("last_polled_at") not in (None, before)
 
-    async def end_tracker(self) -> int:
-        """Tell the tracker to end as a service manager does; returns its exit code. Raises Trouble."""
-        assert self._tracker is not None, "the stage is open"
+    async def stop_tracker(self) -> int:
+        """Tell the tracker to end as a service manager does; returns its exit code. Raises DemoFailed."""
+        assert self._tracker is not None, "the processes is open"
         with suppress(ProcessLookupError):
             self._tracker.terminate()
         try:
             async with asyncio.timeout(END_SECONDS):
                 return await self._tracker.wait()
         except TimeoutError:
-            raise Trouble(f"not within {END_SECONDS:g} s: the tracker ends when told to") from None
+            raise DemoFailed(f"not within {END_SECONDS:g} s: the tracker ends when told to") from None
 
-    async def _listen(self, gateway: Process) -> None:
+    async def _read_lines(self, gateway: Process) -> None:
         assert gateway.stdout is not None, "it was started with a pipe"
         while line := await gateway.stdout.readline():
-            self.told.append(line.decode().rstrip())
+            self.gateway_lines.append(line.decode().rstrip())
 
     def _port(self, what: str) -> int:
         """Return the port that the gateway named, 0 until it has."""
-        found = (re.match(rf"{what} on 127\.0\.0\.1:(\d+)", line) for line in self.told)
+        found = (re.match(rf"{what} on 127\.0\.0\.1:(\d+)", line) for line in self.gateway_lines)
         return next((int(match[1]) for match in found if match), 0)
 
     def _processes(self) -> Iterator[tuple[str, Process | None, Path]]:

@@ -23,7 +23,7 @@ from tracker.status.protocol import SCHEMA
 LOG: Final = "tracker.log"
 """What the tracker's log is called in the demo's folder."""
 Flat: TypeAlias = Mapping[str, JsonValue]
-"""A record's news by dotted key."""
+"""The tracker's keys of a record by dotted key."""
 
 _LEFT_OUT: Final = frozenset(
     f"last_order_update.{key}"
@@ -82,23 +82,23 @@ class RunOutcome:
     events: list[ShownAlert] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    """What went wrong, in plain words; empty where all went well."""
-    cut_short: bool = False
-    """The morning was not played to its end, so that most alerts cannot be as they should."""
+    """What went wrong; empty where nothing did."""
+    interrupted: bool = False
+    """The run was not played to its end, so that most alerts cannot be right."""
 
     @property
     def ok(self) -> bool:
         return not self.problems and all(verdict.ok for verdict in self.verdicts)
 
     def failures(self) -> list[str]:
-        """Name everything that was not as it should be, and where to look; empty where all was well."""
+        """Return everything that was wrong, and where to look; empty where all was right."""
         found = [
             *self.problems,
             *(
                 f"{verdict.alert}: {each}"
                 for verdict in self.verdicts
                 for each in verdict.differences
-                if not self.cut_short
+                if not self.interrupted
             ),
         ]
         if not found:
@@ -110,8 +110,8 @@ class RunOutcome:
         return [event.milliseconds for event in self.events if event.milliseconds is not None]
 
 
-class ReportText:
-    """Tell a person, line by line as it happens."""
+class TextReport:
+    """Report to a person, line by line as it happens."""
 
     def __init__(self) -> None:
         terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
@@ -121,17 +121,17 @@ class ReportText:
         say(text)
 
     def begin(self, port: int, folder: Path, owners: Sequence[str]) -> None:
-        """Tell what runs where; `owners` are whose stores they are."""
+        """Print what runs where; `owners` are the alerters of the stores."""
         self.line(f"A paper gateway listens on 127.0.0.1:{port}; the tracker watches it.")
         self.line(f"The stores of {', '.join(owners)}")
         self.line(f"are in {folder}")
         self.line()
 
     def event(self, shown: ShownAlert) -> None:
-        """Tell of one step: what happened when, and what the file shows now."""
+        """Print one step: what happened when, and what the file shows now."""
         self.line(f"{self._in(_BOLD, f'{shown.at.astimezone():%H:%M:%S.%f}'[:-3])}  {shown.words}")
         if shown.alert is None and not shown.why:
-            # Something that happened to the gateway; what comes of it is told when the file shows it.
+            # Something that the gateway did; its effect is printed when the file shows it.
             return
         if shown.alert is None:
             self.line(f"    nothing changes: {shown.why}")
@@ -159,7 +159,7 @@ class ReportText:
             self.line(f"      {name:<{widest}}  {self._in(_DIM, was)} -> {self._in(_GREEN, now_is)}")
 
     def summary(self, outcome: RunOutcome) -> None:
-        """Tell how every alert ended, and how long files took."""
+        """Print how every alert ended, and how long the file took."""
         rows = [("alert", "expected", "shown", "ok")]
         for verdict in outcome.verdicts:
             ok = "yes" if verdict.ok else "NO"
@@ -185,8 +185,8 @@ class ReportText:
         return f"{code}{text}{_PLAIN}" if self._colour else text
 
 
-class Silence(ReportText):
-    """Tell nothing before the end, then all as one JSON document."""
+class JsonReport(TextReport):
+    """Print one JSON document at the end."""
 
     def line(self, text: str = "") -> None:
         """Say nothing."""
@@ -236,14 +236,14 @@ def as_document(outcome: RunOutcome) -> dict[str, JsonValue]:
     }
 
 
-def in_short(news: Flat) -> str:
-    """Say in a few words what a record shows: `open, 4 held, bought 4 so far`."""
-    if "last_order_update.side" not in news:
-        return "open, without a fill" if news.get("open") else "not open, untouched"
-    side, status, filled = (news.get(f"last_order_update.{key}") for key in ("side", "status", "filled_qty"))
+def in_short(shown: Flat) -> str:
+    """Return in a few words what a record shows: `open, 4 held, bought 4 so far`."""
+    if "last_order_update.side" not in shown:
+        return "open, without a fill" if shown.get("open") else "not open, untouched"
+    side, status, filled = (shown.get(f"last_order_update.{key}") for key in ("side", "status", "filled_qty"))
     so_far = " so far" if status == "PARTIALLY_FILLED" else ""
     return (
-        f"{'open' if news.get('open') else 'closed'}, {_value(news.get('position.quantity'))} held,"
+        f"{'open' if shown.get('open') else 'closed'}, {_value(shown.get('position.quantity'))} held,"
         f" {'bought' if side == 'BUY' else 'sold'} {_value(filled)}{so_far}"
     )
 

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from tracker.paper import formats
 from tracker.paper.contracts import PaperContract, PaperLeg, bag, future, numbered, option, stock
-from tracker.paper.model import ZERO, Fee, PaperExecution, PaperOrder, PaperPosition, Status
+from tracker.paper.model import ZERO, Adjustment, Fee, PaperExecution, PaperOrder, PaperPosition, Status
 
 __all__ = [
     "Book", "Fee", "PaperContract", "PaperExecution", "PaperLeg", "PaperOrder", "PaperPosition", "Status",
@@ -39,6 +39,8 @@ class Book:
         """execId -> execution of today, oldest first; a corrected one stays."""
         self.fees: dict[str, Fee] = {}
         self.positions: dict[tuple[str, int], PaperPosition] = {}
+        self.adjustments: list[Adjustment] = []
+        """Changes of positions without an execution, oldest first."""
         self.contracts: dict[int, PaperContract] = {}
         self.cash: dict[str, Decimal] = dict.fromkeys(self.accounts, Decimal(1_000_000))
         self._by_id: dict[tuple[int, int], int] = {}
@@ -290,10 +292,11 @@ class Book:
     # Positions.
 
     def set_position(
-        self, account: str, contract: PaperContract, quantity: Decimal, cost: Decimal
+        self, account: str, contract: PaperContract, quantity: Decimal, cost: Decimal, now: datetime
     ) -> PaperPosition:
         """Set what an account holds, without any execution."""
         position = self.position(account, self.learn(contract))
+        self.adjustments.append(Adjustment("set", account, contract.con_id, position.quantity, quantity, now))
         position.quantity = quantity
         position.average_cost = cost if quantity else ZERO
         return position

@@ -15,9 +15,9 @@ from tracker.paper.contracts import PaperContract
 
 
 def book_report(book: Book, contracts: Mapping[str, PaperContract]) -> dict[str, Any]:
-    """Return contracts by their names, the day's executions, oldest first, fees and positions.
+    """Return contracts by their names, the day's executions, fees, positions and their adjustments.
 
-    JSON-ready; numbers are exact texts, `signed` is below 0 for a sale, `time` ISO in UTC.
+    JSON-ready, oldest first; numbers are exact texts, `signed` is below 0 for a sale, `time` ISO in UTC.
     """
     return {
         "contracts": {
@@ -49,6 +49,19 @@ def book_report(book: Book, contracts: Mapping[str, PaperContract]) -> dict[str,
         "positions": [
             {"account": one.account, "con_id": one.contract.con_id, "quantity": formats.plain(one.quantity)}
             for one in book.positions.values()
+        ],
+        "adjustments": [
+            {
+                "cause": one.cause,
+                "account": one.account,
+                "con_id": one.con_id,
+                "before": formats.plain(one.before),
+                "after": formats.plain(one.after),
+                "ratio": None if one.ratio is None else formats.plain(one.ratio),
+                "into": one.into or None,
+                "time": one.time.isoformat(),
+            }
+            for one in book.adjustments
         ],
     }
 

@@ -20,7 +20,7 @@ from tracker.paper.connection import Connection
 from tracker.paper.faults import Faults
 from tracker.paper.formats import TimeForm
 from tracker.paper.framing import Fields
-from tracker.paper.model import Fee, PaperExecution, PaperOrder
+from tracker.paper.model import Fee, PaperExecution, PaperOrder, PaperPosition
 
 MAX_RECEIVED: Final = 20_000
 """How many requests are kept as they came; all are counted."""
@@ -51,6 +51,8 @@ class Broadcaster:
         """Message id -> how many requests could not be served."""
         self.arrived = asyncio.Event()
         """Set once a client was let in."""
+        self._old_positions: dict[tuple[str, int], PaperPosition] | None = None
+        """What is shown in place of the book's positions while they are held back."""
         self._timers: set[asyncio.TimerHandle] = set()
         self._held_back: set[int] = set()
         """permIds of orders whose first openOrder waits for an execution (faults.reorder)."""
@@ -169,9 +171,28 @@ class Broadcaster:
                     connection.push(fields)
             connection.push(encode_messages.commission_report(fee))
 
+    def positions(self) -> tuple[PaperPosition, ...]:
+        """Return the positions that clients are shown, those of nothing included."""
+        shown = self.book.positions if self._old_positions is None else self._old_positions
+        missing = self.faults.missing_positions
+        return tuple(held for held in shown.values() if held.contract.con_id not in missing)
+
+    def hold_positions(self) -> None:
+        """Go on showing positions as they are now, as a Gateway whose account data lag behind its fills."""
+        self._old_positions = {key: replace(held) for key, held in self.book.positions.items()}
+
+    def release_positions(self) -> None:
+        """Show positions as they are, and push those that changed meanwhile."""
+        old, self._old_positions = self._old_positions or {}, None
+        for key, held in tuple(self.book.positions.items()):
+            if key not in old or old[key].quantity != held.quantity:
+                self.push_position(*key)
+
     def push_position(self, account: str, con_id: int) -> None:
         """Push one position to each client that asked for positions."""
         held = self.book.positions[account, con_id]
+        if self._old_positions is not None or con_id in self.faults.missing_positions:
+            return
         for connection in self.ready():
             if connection.wants_positions:
                 connection.push(encode_messages.position(held))

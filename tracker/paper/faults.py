@@ -33,5 +33,7 @@ class Faults:
     """How long commissionReports lag behind their execution (9.9 s have been seen)."""
     bad_zone: str = ""
     """A display name of a zone to write execution times in, such as `PST` or `India Standard Time`."""
+    missing_positions: set[int] = field(default_factory=set)
+    """conIds that answers about positions leave out, and that are not pushed."""
     no_perm_ids: bool = False
     """Write permId 0 into openOrder, orderStatus and execDetails, as TWS does while it waits for one."""

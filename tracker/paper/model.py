@@ -125,6 +125,23 @@ class Fee:
     realized_pnl: Decimal | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """Hold a change of a position that no execution brought."""
+
+    cause: str
+    """split, merged, transferred, exercised, assigned, expired, renumbered or set."""
+    account: str
+    con_id: int
+    before: Decimal
+    after: Decimal
+    time: datetime
+    ratio: Decimal | None = None
+    """New for one old, of a split or merger."""
+    into: int = 0
+    """The conId that replaced this one, of a merger."""
+
+
 @dataclass(slots=True, eq=False)
 class PaperPosition:
     """Hold what one account has of one contract."""

@@ -165,10 +165,14 @@ class OrderEngine:
         self, account: str, contract: PaperContract, quantity: Decimal, cost: Decimal, *, push: bool
     ) -> PaperPosition:
         """Set what an account holds, without any execution."""
-        held = self.book.set_position(account, contract, quantity, cost)
-        if push:
-            self.broadcast.push_position(account, held.contract.con_id)
+        held = self.book.set_position(account, contract, quantity, cost, self.broadcast.now())
+        self.push_positions([held] if push else [])
         return held
+
+    def push_positions(self, changed: Sequence[PaperPosition]) -> None:
+        """Push positions that changed without an execution."""
+        for held in changed:
+            self.broadcast.push_position(held.account, held.contract.con_id)
 
     # Orders of clients fill by themselves.
 

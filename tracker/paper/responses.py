@@ -145,7 +145,7 @@ def completed_orders(hub: Broadcaster, connection: Connection, fields: Fields) -
 def positions(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
     """Answer reqPositions (61) and go on audience."""
     connection.wants_positions = True
-    for held in tuple(hub.book.positions.values()):
+    for held in hub.positions():
         if held.quantity:
             yield encode_messages.position(held)
     if not hub.faults.withhold_position_end:
@@ -167,7 +167,7 @@ def positions_multi(hub: Broadcaster, connection: Connection, fields: Fields) ->
     if len(connection.position_requests) >= MAX_SUBSCRIPTIONS:
         raise RequestError(322, "Error processing request. Too many position requests.", request_id)
     connection.position_requests[request_id] = account
-    for held in tuple(hub.book.positions.values()):
+    for held in hub.positions():
         if held.quantity and account in ("", held.account):
             yield encode_messages.position_multi(held, request_id)
     yield encode_messages.position_multi_end(request_id)
@@ -192,7 +192,7 @@ def account_updates(hub: Broadcaster, connection: Connection, fields: Fields) ->
         return
     for line in account_values(hub.book, account):
         yield encode_messages.account_value(account, line.tag, line.value, line.currency)
-    for held in tuple(hub.book.positions.values()):
+    for held in hub.positions():
         if held.account == account and held.quantity:
             yield encode_messages.portfolio_value(held, held.last_price)
     yield encode_messages.account_update_time(f"{hub.now().astimezone(hub.book.zone):%H:%M}")

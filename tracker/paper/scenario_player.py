@@ -13,10 +13,10 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final
 
-from tracker.paper import formats
+from tracker.paper import formats, position_events
 from tracker.paper.contracts import PaperContract, bag, future, option, stock
-from tracker.paper.model import PaperExecution, PaperOrder
-from tracker.paper.scenario import Event, Scenario, ScenarioError, Value
+from tracker.paper.model import PaperExecution, PaperOrder, PaperPosition
+from tracker.paper.scenario import Event, Scenario, ScenarioError
 from tracker.paper.scenario_text import event_text
 from tracker.paper.server import PaperGateway
 
@@ -32,6 +32,7 @@ class ScenarioPlayer:
     ) -> None:
         """Make a scenario's contracts and opening positions; `now` is for expiries such as `today+3`."""
         self._gateway = gateway
+        self._book = gateway.book
         self._now = now
         self._orders: dict[str, PaperOrder] = {}
         self._executions: dict[str, PaperExecution] = {}
@@ -41,6 +42,8 @@ class ScenarioPlayer:
                 self.learn(name, values, scenario.legs.get(name, ()))
             for values in scenario.positions:
                 self._position({**values, "push": False})
+            # What was held before the beginning is no change.
+            gateway.book.adjustments.clear()
 
     @property
     def contracts(self) -> Mapping[str, PaperContract]:
@@ -48,7 +51,7 @@ class ScenarioPlayer:
         return self._contracts
 
     def learn(
-        self, name: str, values: Mapping[str, Value], legs: Iterable[tuple[str, int, str]] = ()
+        self, name: str, values: Mapping[str, Any], legs: Iterable[tuple[str, int, str]] = ()
     ) -> PaperContract:
         """Make an instrument that events can name; `legs` are a combo's (name, ratio, action)."""
         made = self._contract(values, legs, self._now().astimezone(self._gateway.book.zone))
@@ -69,7 +72,7 @@ class ScenarioPlayer:
         except ValueError as error:
             raise ScenarioError(f"{event.where}: {error}") from error
 
-    def find_order(self, reference: Value | None) -> PaperOrder:
+    def find_order(self, reference: str | int | None) -> PaperOrder:
         """Return an order by name or permId, for None the oldest that works; ValueError for none."""
         book = self._gateway.book
         if reference is None:
@@ -83,7 +86,7 @@ class ScenarioPlayer:
             raise ValueError(f"there is no order {reference!r}")
         return found
 
-    def find_execution(self, reference: Value) -> PaperExecution:
+    def find_execution(self, reference: str | int) -> PaperExecution:
         """Return an execution by its name or execId; ValueError for none."""
         name = str(reference)
         found = self._executions.get(name) or self._gateway.book.executions.get(name)
@@ -92,7 +95,7 @@ class ScenarioPlayer:
         return found
 
     def _contract(
-        self, values: Mapping[str, Value], legs: Iterable[tuple[str, int, str]], today: datetime
+        self, values: Mapping[str, Any], legs: Iterable[tuple[str, int, str]], today: datetime
     ) -> PaperContract:
         given: dict[str, Any] = dict(values)
         kind = given.pop("kind")
@@ -164,6 +167,47 @@ class ScenarioPlayer:
         self._gateway.set_position(account, contract, values["quantity"], values.get("cost", 0), push=push)
         return {"con_id": contract.con_id}
 
+    def _split(self, values: dict[str, Any]) -> Answer:
+        contract = self._named_contract(values["contract"])
+        new, old = values["new"], values.get("old", Decimal(1))
+        return self._adjusted(values, position_events.split(self._book, contract, new, old, self._now()))
+
+    def _merge(self, values: dict[str, Any]) -> Answer:
+        contract, into = (self._named_contract(values[key]) for key in ("contract", "into"))
+        new, old = values["new"], values.get("old", Decimal(1))
+        changed = position_events.merge(self._book, contract, into, new, old, self._now())
+        return self._adjusted(values, changed)
+
+    def _transfer(self, values: dict[str, Any]) -> Answer:
+        contract = self._named_contract(values["contract"])
+        source, target = values.get("from_account", ""), values.get("to_account", "")
+        changed = position_events.transfer(
+            self._book, contract, values["quantity"], source, target, self._now()
+        )
+        return self._adjusted(values, changed)
+
+    def _assign(self, values: dict[str, Any]) -> Answer:
+        contract, stock = (self._named_contract(values[key]) for key in ("contract", "stock"))
+        account = values.get("account") or self._book.accounts[0]
+        changed = position_events.assign(
+            self._book, contract, stock, values["quantity"], account, self._now()
+        )
+        return self._adjusted(values, changed)
+
+    def _expire(self, values: dict[str, Any]) -> Answer:
+        contract = self._named_contract(values["contract"])
+        return self._adjusted(values, position_events.expire(self._book, contract, self._now()))
+
+    def _renumber(self, values: dict[str, Any]) -> Answer:
+        changed = position_events.renumber(self._book, values["account"], values["into"], self._now())
+        return self._adjusted(values, changed)
+
+    def _adjusted(self, values: dict[str, Any], changed: list[PaperPosition]) -> Answer:
+        """Push the positions that an event changed; answer how many."""
+        if values.get("push", True):
+            self._gateway.engine.push_positions(changed)
+        return {"changed": len(changed)}
+
     def _notice(self, values: dict[str, Any]) -> Answer:
         self._gateway.notice(values["code"], values.get("text"), to=values.get("to"))
         return {}
@@ -173,6 +217,12 @@ class ScenarioPlayer:
         return {}
 
     def _fault(self, values: dict[str, Any]) -> Answer:
+        if "late_positions" in values:
+            broadcast = self._gateway.broadcast
+            (broadcast.hold_positions if values.pop("late_positions") else broadcast.release_positions)()
+        if "missing_positions" in values:
+            missing = {self._named_contract(name).con_id for name in values.pop("missing_positions")}
+            self._gateway.faults.missing_positions = missing
         for name, value in values.items():
             wanted = {"ignored_requests": set, "late_fee_seconds": float}.get(name)
             setattr(self._gateway.faults, name, value if wanted is None else wanted(value))
@@ -186,7 +236,7 @@ class ScenarioPlayer:
         self._gateway.push_bytes(bytes.fromhex(values["hex"]), to=values.get("to"))
         return {}
 
-    async def _restart(self, values: Mapping[str, Value]) -> None:
+    async def _restart(self, values: Mapping[str, Any]) -> None:
         await self._gateway.stop()
         if values.get("reuse_order_ids"):
             self._gateway.book.restart_order_ids()
@@ -214,6 +264,12 @@ _DO: Final[dict[str, Callable[[ScenarioPlayer, dict[str, Any]], Answer]]] = {
     "change": ScenarioPlayer._change,
     "cancel": ScenarioPlayer._cancel,
     "position": ScenarioPlayer._position,
+    "split": ScenarioPlayer._split,
+    "merge": ScenarioPlayer._merge,
+    "transfer": ScenarioPlayer._transfer,
+    "assign": ScenarioPlayer._assign,
+    "expire": ScenarioPlayer._expire,
+    "renumber": ScenarioPlayer._renumber,
     "notice": ScenarioPlayer._notice,
     "drop": ScenarioPlayer._drop,
     "fault": ScenarioPlayer._fault,

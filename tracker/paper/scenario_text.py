@@ -6,8 +6,9 @@ Owns the wording. It knows no gateway: quantities that only the book knows are l
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from tracker.paper.scenario import Event, Value
+from tracker.paper.scenario import Event
 
 
 def event_text(event: Event) -> str:
@@ -26,25 +27,25 @@ def event_text(event: Event) -> str:
             return " ".join((event.do, ", ".join(told))).rstrip()
 
 
-def _who(values: Mapping[str, Value]) -> str:
+def _who(values: Mapping[str, Any]) -> str:
     return "by hand:" if values.get("manual") else f"client {values.get('client_id', 0)}"
 
 
-def _wants(values: Mapping[str, Value]) -> str:
+def _wants(values: Mapping[str, Any]) -> str:
     verb = {"BUY": "buys", "SELL": "sells"}.get(str(values["side"]), "sells short")
     return f"{verb} {values['quantity']} {values['contract']}"
 
 
-def _at(values: Mapping[str, Value], key: str) -> str:
+def _at(values: Mapping[str, Any], key: str) -> str:
     price = values.get(key)
     return "" if price is None else f" at {price}"
 
 
-def _named(values: Mapping[str, Value]) -> str:
+def _named(values: Mapping[str, Any]) -> str:
     return f" ({values['name']})" if "name" in values else ""
 
 
-def _plain(value: Value) -> str:
+def _plain(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value) or '""'

@@ -19,12 +19,14 @@ from zoneinfo import ZoneInfo
 
 from tracker.paper.control import ControlSocket
 from tracker.paper.order_engine import FillPolicy
-from tracker.paper.scenario import GatewaySettings, Scenario, ScenarioError, parse
+from tracker.paper.scenario import Scenario, ScenarioError, parse
 from tracker.paper.scenario_player import ScenarioPlayer, play
+from tracker.paper.scenario_tables import GatewaySettings
 from tracker.paper.server import PaperGateway
 
 Choice = TypeVar("Choice")
 DEFAULT_ACCOUNTS: Final = ("DU1234567",)
+DEFAULT_ZONE: Final = "US/Eastern"
 MAX_SCENARIO_BYTES: Final = 1 << 20
 
 
@@ -86,11 +88,12 @@ def make_gateway(
     said = GatewaySettings() if scenario is None else scenario.gateway
     usual = FillPolicy()
     master = _first(options.master_client_id, said.master_client_id, 0)
-    zone = _first(options.zone, said.zone, "US/Eastern")
+    zone = _first(options.zone, said.zone, DEFAULT_ZONE)
+    latency = None if said.latency is None else float(said.latency)
     try:
         _check(options, zone)
         policy = FillPolicy(
-            _first(options.latency, said.latency, usual.latency_seconds),
+            _first(options.latency, latency, usual.latency_seconds),
             _first(options.partials, said.partials, usual.partials),
             _first(options.rest, said.rest, usual.rest),
         )
