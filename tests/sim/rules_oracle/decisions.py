@@ -1,0 +1,467 @@
+"""Replay the events: book executions, follow the store, and write down each decision with its place.
+
+Owns section 1: when an order is matched, again or not, and where a decision stands. Lots, owners and
+positions are folded anew from all facts and decisions each time they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from tests.sim.rules_oracle.facts import (
+    AccountContract,
+    AdjustmentTold,
+    AdjustmentUndone,
+    ClockJumped,
+    Connected,
+    Event,
+    Executed,
+    Fact,
+    GapClosed,
+    GapFound,
+    OrderKey,
+    PersonDecided,
+    PositionsAnswered,
+    PositionsAsked,
+    Settings,
+    SkewMeasured,
+    Started,
+    Stopped,
+    StoreRead,
+    SweepEnded,
+    UndecodableArrived,
+    fact_key,
+    order_key,
+    root_and_version,
+)
+from tests.sim.rules_oracle.holdings import Holdings
+from tests.sim.rules_oracle.lots import BEGINNING, Decision, Folded, Given, Kind, Lot, Place, fold
+from tests.sim.rules_oracle.matching import CON_ID, CONTRACT, ORDER_REF, PERSON, STRONG, Match, match, rule_of
+from tests.sim.rules_oracle.names import Alerters, Reference, contract_tickers, read_reference, ticker_key
+from tests.sim.rules_oracle.records import Alert, Registry, same_contract
+from tests.sim.rules_oracle.tallies import Tally, tally
+
+_NO_TIME = timedelta(0)
+
+
+class Replay:
+    """Handle one event after the other, in the order in which the tracker did."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.alerters = Alerters(settings.aliases)
+        self.registry = Registry(self.alerters)
+        self.holdings = Holdings(settings, self._position)
+        self.facts: dict[str, Fact] = {}
+        self._exec_ids: set[tuple[str, str]] = set()
+        self.decisions: list[Decision] = []
+        self.by_person: set[OrderKey] = set()
+        """Orders that a person assigned, dismissed or undid: never matched again (rule 1.6)."""
+        self.by_reference: set[OrderKey] = set()
+        self.ambiguous: dict[OrderKey, tuple[int, ...]] = {}
+        self.near: dict[OrderKey, dict[int, str]] = {}
+        self.undecodable: dict[str, UndecodableArrived] = {}
+        self.reopened: set[int] = set()
+        self.unmanaged: frozenset[str] = frozenset()
+        self._closed_before: set[int] = set()
+        self._running = True
+        self._readable = False
+        self._look = False
+        self._lived = _NO_TIME
+        self._last_at: datetime | None = None
+        self._skew = _NO_TIME
+        self._memo: dict[tuple[AccountContract, bool], tuple[object, Folded]] = {}
+        """The last fold of each holding, with all that it was made of; any difference folds anew."""
+
+    # Events
+
+    def handle(self, event: Event) -> None:
+        """Take in one event and decide what it makes decidable."""
+        self._live_until(event)
+        if isinstance(event, Executed):
+            self._executed(event)
+        elif isinstance(event, StoreRead):
+            self._store_read(event)
+        elif isinstance(event, PersonDecided):
+            self._person_decided(event)
+        elif isinstance(event, UndecodableArrived):
+            self.undecodable[event.exec_id or f"frame {len(self.undecodable)}"] = event
+        elif isinstance(event, SkewMeasured):
+            self._skew = event.skew
+        elif isinstance(event, Started):
+            self._running, self._readable, self._look = True, False, True
+        elif isinstance(event, Stopped):
+            self._running = False
+        else:
+            self._held(event)
+        if self._readable:
+            self._find_successors(event.at)
+        self._note_reopened(event)
+
+    def _held(self, event: Event) -> None:
+        """Pass on what section 4 is about."""
+        holdings = self.holdings
+        if isinstance(event, Connected):
+            holdings.connected(event.connection)
+            known = frozenset(fact.order.account for fact in self.facts.values())
+            self.unmanaged = known - event.accounts if event.accounts else frozenset()
+        elif isinstance(event, SweepEnded):
+            holdings.sweep_ended(event.connection)
+        elif isinstance(event, PositionsAsked):
+            holdings.asked(event.connection)
+        elif isinstance(event, PositionsAnswered):
+            holdings.answered(event)
+        elif isinstance(event, GapFound):
+            holdings.gap_found()
+        elif isinstance(event, GapClosed):
+            holdings.gap_closed()
+        elif isinstance(event, AdjustmentTold):
+            holdings.told(event)
+        elif isinstance(event, AdjustmentUndone):
+            holdings.undone(event)
+
+    def _live_until(self, event: Event) -> None:
+        """Rule 1.6: the retry window counts only time in which we ran with a readable store."""
+        if self._last_at is not None and self._running and self._readable and not isinstance(event, Started):
+            jumped = event.by if isinstance(event, ClockJumped) else _NO_TIME
+            self._lived += max(event.at - self._last_at - jumped, _NO_TIME)
+        self._last_at = event.at
+
+    # Executions
+
+    def _executed(self, event: Executed) -> None:
+        watched = self.settings.accounts
+        if event.contract.sec_type == "BAG" or (watched and event.account not in watched):
+            return
+        key, (root, version) = fact_key(event), root_and_version(event.exec_id)
+        if not event.quantity and version <= 1 and key not in self.facts:
+            self.undecodable[event.exec_id] = UndecodableArrived(event.at, event.exec_id)
+            return
+        self.undecodable.pop(event.exec_id, None)
+        if (event.account, event.exec_id) in self._exec_ids:
+            return
+        self._exec_ids.add((event.account, event.exec_id))
+        if (fact := self.facts.get(key)) is not None:
+            # Rule 1.1: a correction changes a fact in its place.
+            fact.versions.setdefault(version, event)
+            return
+        order = order_key(event)
+        owned = self.fold_of(order.holding).owners.get(order, {})
+        placed = self.fold_of(order.holding).placed.get(order, set())
+        fact = Fact(key, root, order, len(self.facts), self._lived, {version: event})
+        self.facts[key] = fact
+        self.holdings.booked(fact)
+        if order in self.by_person:
+            return
+        if owned:
+            # Rule 2.2: a fill follows its order's owners; who owns by a decision with a place needs no more.
+            followed = {alert: rule for alert, rule in owned.items() if alert not in placed}
+            self._part_of(fact, followed)
+        elif self._readable:
+            self._match_booked(fact)
+
+    def _match_booked(self, fact: Fact) -> None:
+        """Rule 1.3: match an execution as it is booked, also one that only closes."""
+        siblings = self._facts_of(fact.order)
+        found = self._match(fact.order)
+        self._remember(fact.order, found)
+        if not found.alerts:
+            return
+        self._part_of(fact, found.alerts)
+        if len(siblings) > 1 and self._lots_left(fact.order):
+            # Those of the order that were booked before are matched late.
+            self._decide_late(fact.now.at, fact.order, found.alerts)
+
+    def _part_of(self, fact: Fact, rules: dict[int, str]) -> None:
+        for alert, rule in rules.items():
+            created = self.registry.alerts[alert].created
+            part = fact.now.live or created.replace(microsecond=0) <= fact.time
+            kind = Kind.PART if part else Kind.CREATION
+            # Where the alert of a swept execution is younger, the place is the alert's creation.
+            place = self._behind_booked(fact.order.holding) if part else Place(created.replace(microsecond=0))
+            self._write(
+                Decision(kind, fact.now.at, fact.order.holding, place, fact.order, {alert: rule}, fact.key)
+            )
+
+    # The store
+
+    def _store_read(self, event: StoreRead) -> None:
+        if event.alerts is None:
+            self._look = self._look or self._readable
+            self._readable = False
+            return
+        self._readable = True
+        self.registry.read(event, self._skew)
+        self._find_successors(event.at)
+        full, self._look = self._look, False
+        for order in list(dict.fromkeys(fact.order for fact in self.facts.values())):
+            if order not in self.by_person and self._lots_left(order):
+                self._match_again(order, event.at, full)
+
+    def _match_again(self, order: OrderKey, at: datetime, full: bool) -> None:
+        """Rules 1.5 and 1.6: match an order with lots left again, judged by its first fill."""
+        in_window = any(
+            self._lived - fact.lived_at <= self.settings.retry_for for fact in self._facts_of(order)
+        )
+        owners = self.fold_of(order.holding).owners.get(order, {})
+        lots_owned = any(lot.owners for lot in self._lots_left(order))
+        if order in self.by_reference and owners:
+            return
+        if not in_window and not (full and not lots_owned):
+            return
+        found = self._match(order)
+        if owners:
+            added = {
+                alert: rule for alert, rule in found.alerts.items() if rule in STRONG and alert not in owners
+            }
+            self._decide_late(at, order, added)
+            return
+        if order in self.ambiguous:
+            # It is settled by a strong rule only, not by a rival's going.
+            found.alerts = {
+                alert: rule for alert, rule in found.alerts.items() if rule in (ORDER_REF, CON_ID, CONTRACT)
+            }
+        self._remember(order, found)
+        self._decide_late(at, order, found.alerts)
+
+    def _remember(self, order: OrderKey, found: Match) -> None:
+        if found.rivals:
+            self.ambiguous[order] = found.rivals
+        self.near[order] = found.near
+        if any(rule == ORDER_REF for rule in found.alerts.values()):
+            self.by_reference.add(order)
+
+    def _match(self, order: OrderKey) -> Match:
+        first = min(self._facts_of(order), key=lambda fact: (fact.time, fact.root))
+        owners = {
+            alert
+            for holding in self._holdings()
+            if holding[1] == order.con_id
+            for lot in self.fold_of(holding).lots
+            if lot.quantity
+            for alert in lot.owners
+        }
+        return match(
+            first.now.contract,
+            first.time,
+            self.reference(first),
+            self.registry.present,
+            owners,
+            self.settings,
+        )
+
+    def _decide_late(self, at: datetime, order: OrderKey, rules: dict[int, str]) -> None:
+        """Rule 1.4: a match found later has a place; what was closed before it stays closed."""
+        if not rules:
+            return
+        tallies = self.tallies()
+        closed: dict[int, datetime] = {}
+        for alert in rules:
+            tally_of = tallies.get(alert)
+            if tally_of is not None and not tally_of.open and tally_of.closed_at is not None:
+                closed[alert] = tally_of.closed_at
+        place = self._behind_booked(order.holding)
+        self._write(Decision(Kind.LATE, at, order.holding, place, order, dict(rules), closed_at=closed))
+
+    def _find_successors(self, at: datetime) -> None:
+        """Rule 2.4: who takes over what a record that is gone owns, each contract by itself."""
+        for old in self.registry.alerts:
+            if old.present:
+                continue
+            for holding in self._holdings():
+                lots = [
+                    lot for lot in self.fold_of(holding).lots if lot.quantity and old.number in lot.owners
+                ]
+                new = self._successor(old, holding) if lots else None
+                if new is not None:
+                    place = self._behind_booked(holding)
+                    self._write(Decision(Kind.TAKEOVER, at, holding, place, old=old.number, new=new.number))
+
+    def _successor(self, old: Alert, holding: AccountContract) -> Alert | None:
+        contract = self.holdings.contracts[holding[1]]
+        candidates = [
+            alert
+            for alert in self.registry.present
+            if (alert.record.alerter_key, alert.record.ticker_key)
+            == (old.record.alerter_key, old.record.ticker_key)
+            and (rule_of(alert.record, contract)[0] or same_contract(old.record, alert.record))
+        ]
+        as_spelled = [alert for alert in candidates if alert.record.spelled == old.record.spelled]
+        return max(as_spelled or candidates, key=lambda alert: alert.created, default=None)
+
+    # A person
+
+    def _person_decided(self, event: PersonDecided) -> None:
+        fact = next(
+            (
+                fact
+                for fact in self.facts.values()
+                if any(one.exec_id == event.exec_id for one in fact.versions.values())
+            ),
+            None,
+        )
+        if fact is None:
+            return
+        order, rules = fact.order, dict[int, str]()
+        kind = {"assign": Kind.ASSIGN, "dismiss": Kind.DISMISS, "undo": Kind.UNDO}[event.action]
+        if kind is Kind.ASSIGN:
+            named = self._named(event.alert)
+            if named is None:
+                return
+            rules = {named.number: PERSON}
+        self.by_person.add(order)
+        self._write(Decision(kind, event.at, order.holding, self._behind_booked(order.holding), order, rules))
+
+    def _named(self, name: str) -> Alert | None:
+        alerter, _, ticker = name.partition("/")
+        present = self.registry.present
+        spelled = [alert for alert in present if alert.record.spelled == (alerter, ticker)]
+        keys = self.alerters.key(alerter), ticker_key(ticker)
+        alike = [alert for alert in present if (alert.record.alerter_key, alert.record.ticker_key) == keys]
+        return next(iter(spelled or alike), None)
+
+    # Places, lots, references
+
+    def _write(self, decision: Decision) -> None:
+        self.decisions.append(decision)
+
+    def _behind_booked(self, holding: AccountContract) -> Place:
+        """Rule 1.2: behind the last execution, in the broker's order, that is booked now."""
+        facts = [fact for fact in self.facts.values() if fact.order.holding == holding]
+        if not facts:
+            return Place(BEGINNING, frozenset())
+        last = max(fact.time for fact in facts)
+        return Place(last, frozenset(fact.key for fact in facts))
+
+    def _facts_of(self, order: OrderKey) -> list[Fact]:
+        return [fact for fact in self.facts.values() if fact.order == order]
+
+    def _lots_left(self, order: OrderKey) -> list[Lot]:
+        return [lot for lot in self.fold_of(order.holding).lots if lot.order == order and lot.quantity]
+
+    def _holdings(self) -> list[AccountContract]:
+        keys = dict.fromkeys(fact.order.holding for fact in self.facts.values())
+        return sorted({*keys, *self.holdings.targets()})
+
+    def reference(self, fact: Fact) -> Reference | None:
+        return read_reference(fact.now.order_ref, fact.now.contract, self.alerters)
+
+    def _names_alert(self, reference: Reference, number: int, fact: Fact) -> bool:
+        alert = self.registry.alerts[number]
+        tickers = contract_tickers(fact.now.contract)
+        return alert.record.alerter_key == reference.alerter and (
+            alert.record.ticker_key == reference.ticker
+            or (alert.record.ticker_key in tickers and reference.ticker in tickers)
+        )
+
+    # Folding
+
+    def fold_of(self, holding: AccountContract, *, settled: bool = False) -> Folded:
+        if self.holdings.targets():
+            return self.fold_all(settled=settled, only=holding)[holding]
+        given = self._given(holding, settled, [])
+        made_of = self._made_of(given)
+        known = self._memo.get((holding, settled))
+        if known is None or known[0] != made_of:
+            known = self._memo[holding, settled] = (made_of, fold(given))
+        return known[1]
+
+    def _made_of(self, given: Given) -> object:
+        """Return everything that a fold depends on, to be compared."""
+        return (
+            given.opening,
+            [(fact.key, len(fact.versions)) for fact in given.facts],
+            given.decisions,
+            given.adjustments,
+            given.unsettled,
+            self.registry.readings,
+        )
+
+    def fold_all(
+        self, *, settled: bool = False, only: AccountContract | None = None
+    ) -> dict[AccountContract, Folded]:
+        """Fold every account and contract anew; what moved to another is folded there behind its source."""
+        targets = self.holdings.targets()
+        wanted = self._holdings() if only is None or targets else [only]
+        if only is not None and only not in wanted:
+            wanted.append(only)
+        out: dict[AccountContract, Folded] = {}
+        incoming: dict[AccountContract, list[tuple[datetime, Sequence[Lot]]]] = {}
+        for holding in sorted(wanted, key=lambda key: (self._depth(key), key)):
+            folded = fold(self._given(holding, settled, incoming.get(holding, [])))
+            out[holding] = folded
+            for target, when, lots in folded.outgoing:
+                incoming.setdefault(target, []).append((when, lots))
+        return out
+
+    def _depth(self, holding: AccountContract, seen: frozenset[AccountContract] = frozenset()) -> int:
+        """Count the moves that lead to a holding."""
+        sources = {
+            source
+            for source in self._sources()
+            for one in self.holdings.adjustments(source)
+            if one.target == holding and source not in seen
+        }
+        return max((1 + self._depth(source, seen | {holding}) for source in sources), default=0)
+
+    def _sources(self) -> Iterable[AccountContract]:
+        return dict.fromkeys(
+            [*(fact.order.holding for fact in self.facts.values()), *self.holdings.targets()]
+        )
+
+    def _given(
+        self,
+        holding: AccountContract,
+        settled: bool,
+        incoming: Sequence[tuple[datetime, Sequence[Lot]]],
+    ) -> Given:
+        return Given(
+            holding,
+            self.holdings.opening(holding).quantity,
+            [fact for fact in self.facts.values() if fact.order.holding == holding],
+            [decision for decision in self.decisions if decision.holding == holding],
+            self.holdings.adjustments(holding),
+            None if settled else self.holdings.unsettled(holding),
+            incoming,
+            self.reference,
+            self._names_alert,
+        )
+
+    def _position(self, holding: AccountContract) -> Decimal:
+        """Return what we hold by executions and adjustments alone."""
+        return self.fold_of(holding, settled=True).position
+
+    def tallies(self) -> dict[int, Tally]:
+        if self.holdings.targets():
+            return tally([one.changes for one in self.fold_all().values()])
+        return tally([self.fold_of(holding).changes for holding in self._holdings()])
+
+    # What opened again
+
+    def _note_reopened(self, event: Event) -> None:
+        """A told alert that opens again without a new lot, while its record is gone, needs a person."""
+        tallies = self.tallies()
+        for alert in self._closed_before:
+            now = tallies.get(alert)
+            if now is None or not now.open:
+                self.reopened.discard(alert)
+            elif not self._opens_anew(event) and not self.registry.alerts[alert].present:
+                self.reopened.add(alert)
+        self._closed_before = {
+            alert for alert, one in tallies.items() if one.closed_at is not None and not one.open
+        } | self.reopened
+        self.reopened = {alert for alert in self.reopened if not self.registry.alerts[alert].present}
+
+    def _opens_anew(self, event: Event) -> bool:
+        """Tell whether an event may open a closed alert: a new lot behind everything, or a decision."""
+        if isinstance(event, (PersonDecided, StoreRead)):
+            return True
+        if not isinstance(event, Executed) or (fact := self.facts.get(fact_key(event))) is None:
+            return False
+        return len(fact.versions) == 1 and all(
+            other.time <= fact.time
+            for other in self.facts.values()
+            if other.order.holding == fact.order.holding
+        )

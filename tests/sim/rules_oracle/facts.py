@@ -1,0 +1,361 @@
+"""What the oracle is given: events in the order in which the tracker handled them, and the settings.
+
+Owns the identity of an execution (corrections included) and of an order. It knows nothing of alerts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final, Literal, NamedTuple
+
+ZERO: Final = Decimal(0)
+
+AccountContract = tuple[str, int]
+"""(account, conId)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What an execution says about its contract, as on the wire; `expiry` is the last trade date."""
+
+    con_id: int
+    symbol: str
+    sec_type: str = "STK"
+    right: str = ""
+    strike: Decimal | None = None
+    expiry: str = ""
+    local_symbol: str = ""
+    trading_class: str = ""
+    multiplier: str = ""
+
+    @property
+    def is_option(self) -> bool:
+        return self.sec_type in ("OPT", "FOP")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The tracker's settings that change an outcome."""
+
+    early_fill: timedelta = timedelta(seconds=120)
+    retry_for: timedelta = timedelta(seconds=900)
+    policy: Literal["mark", "remove", "keep"] = "mark"
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """alerter name -> other names of the same alerter."""
+    weak_age: timedelta = timedelta(days=1)
+    accounts: frozenset[str] = frozenset()
+    """Watched accounts; empty watches all."""
+    lag_asks: int = 3
+    """How many lagging position answers in a row until the last one is used as uncertain."""
+    second_witness: timedelta = timedelta(minutes=1)
+    vanished_witness: timedelta = timedelta(minutes=5)
+
+
+# Each event has `at`: the host's clock when the tracker handled it.
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """An execution arrived; `time` is the broker's, to the second, in UTC."""
+
+    at: datetime
+    exec_id: str
+    account: str
+    contract: Contract
+    side: Literal["BOT", "SLD"]
+    quantity: Decimal
+    price: Decimal
+    time: datetime
+    live: bool = True
+    perm_id: int = 0
+    client_id: int = 0
+    order_id: int = 0
+    order_ref: str = ""
+
+    @property
+    def signed(self) -> Decimal:
+        return self.quantity if self.side == "BOT" else -self.quantity
+
+
+@dataclass(frozen=True, slots=True)
+class UndecodableArrived:
+    """A frame that nobody can decode arrived; `exec_id` as far as it can be read."""
+
+    at: datetime
+    exec_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRead:
+    """The stores were read: `alerts` is alerts.json as parsed, None while it is absent or unreadable.
+
+    `contracts` is alerter_contracts.json; `zone` is the stores' time zone.
+    """
+
+    at: datetime
+    alerts: Mapping[str, Mapping[str, Any]] | None
+    contracts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class PersonDecided:
+    """A person assigned an execution's order to an alert (`ALERTER/TICKER`), dismissed it, or undid that."""
+
+    at: datetime
+    action: Literal["assign", "dismiss", "undo"]
+    exec_id: str
+    alert: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """Nothing happened until now; the retry windows ran on."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClockJumped:
+    """Our clock was set; `at` is the time after it, `by` the part that nobody lived through."""
+
+    at: datetime
+    by: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class SkewMeasured:
+    """The broker was asked for its time; `skew` is the host's clock less the broker's."""
+
+    at: datetime
+    skew: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    at: datetime
+    connection: int
+    accounts: frozenset[str] = frozenset()
+    """The accounts that this login manages; empty where nothing was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepEnded:
+    """A sweep of all accounts was answered in whole on this connection."""
+
+    at: datetime
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class PositionsAsked:
+    at: datetime
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class PositionsAnswered:
+    """The answer to the last `PositionsAsked` of this connection ended.
+
+    `held` has one entry for each row, zero rows included. `broker_time` is the broker's time, asked for just
+    before. `undisturbed` is False where the link to the broker was lost in between; executions in between the
+    oracle sees by itself.
+    """
+
+    at: datetime
+    connection: int
+    held: Mapping[AccountContract, Decimal]
+    complete: bool = True
+    broker_time: datetime | None = None
+    undisturbed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GapFound:
+    """A day passed that was never proven."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GapClosed:
+    """Every unproven day so far was proven after all."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustmentTold:
+    """Flex or a person told why a position changed without executions, at the broker's `time`.
+
+    `ratio` is new units for one old unit; `becomes` another conId; `moved_to` another account; `held` what is
+    held afterwards.
+    """
+
+    at: datetime
+    account: str
+    con_id: int
+    cause: Literal["expired", "exercised", "assigned", "split", "transferred", "adjusted"]
+    time: datetime
+    held: Decimal | None = None
+    ratio: Decimal | None = None
+    becomes: Contract | None = None
+    moved_to: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustmentUndone:
+    """Take back the latest told or inferred adjustment of this account and contract."""
+
+    at: datetime
+    account: str
+    con_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTold:
+    """An openOrder: its total; `ratios` has, for a combo, each leg's conId with its ratio."""
+
+    at: datetime
+    total: Decimal
+    perm_id: int = 0
+    client_id: int = 0
+    order_id: int = 0
+    ratios: Mapping[int, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusTold:
+    """An orderStatus."""
+
+    at: datetime
+    status: str
+    filled: Decimal
+    remaining: Decimal
+    perm_id: int = 0
+    client_id: int = 0
+    order_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrdersAsked:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrdersAnswered:
+    """The answer about all open orders ended; `perm_ids` are the orders that it told."""
+
+    at: datetime
+    perm_ids: frozenset[int]
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedOrderTold:
+    at: datetime
+    perm_id: int
+    status: str
+    filled: Decimal | None = None
+
+
+Event = (
+    Executed
+    | UndecodableArrived
+    | StoreRead
+    | PersonDecided
+    | Started
+    | Stopped
+    | TimePassed
+    | ClockJumped
+    | SkewMeasured
+    | Connected
+    | SweepEnded
+    | PositionsAsked
+    | PositionsAnswered
+    | GapFound
+    | GapClosed
+    | AdjustmentTold
+    | AdjustmentUndone
+    | OrderTold
+    | StatusTold
+    | OpenOrdersAsked
+    | OpenOrdersAnswered
+    | CompletedOrderTold
+)
+
+
+class OrderKey(NamedTuple):
+    """Fills of one order stay together; without permId each execution stands alone (rule 2.2)."""
+
+    account: str
+    con_id: int
+    perm_id: int
+    alone: str = ""
+    """The execution's root where there is no permId."""
+
+    @property
+    def holding(self) -> AccountContract:
+        return self.account, self.con_id
+
+
+def root_and_version(exec_id: str) -> tuple[str, int]:
+    """Split a four-segment execId; the fifth segment of a combo's leg is no version."""
+    root, _, last = exec_id.rpartition(".")
+    if exec_id.count(".") == 3 and last.isdigit():
+        return root, int(last)
+    return exec_id, 0
+
+
+@dataclass(slots=True)
+class Fact:
+    """One execution of the broker in all its versions; a correction changes it in its place (rule 1.1)."""
+
+    key: str
+    """What a correction must share: account, root, permId, conId and side."""
+    root: str
+    order: OrderKey
+    booked_no: int
+    """Counts the facts by arrival."""
+    lived_at: timedelta
+    """How long we had run with a readable store when it was booked."""
+    versions: dict[int, Executed] = field(default_factory=dict)
+
+    @property
+    def now(self) -> Executed:
+        return self.versions[max(self.versions)]
+
+    @property
+    def was_in_force(self) -> bool:
+        """Tell whether it was more than a void when it first came."""
+        return bool(next(iter(self.versions.values())).quantity)
+
+    @property
+    def time(self) -> datetime:
+        """Its place: a correction's own time moves nothing."""
+        return self.versions[min(self.versions)].time.replace(microsecond=0)
+
+
+def fact_key(event: Executed) -> str:
+    root, _ = root_and_version(event.exec_id)
+    return f"{event.account}|{root}|{event.perm_id}|{event.contract.con_id}|{event.side}"
+
+
+def order_key(event: Executed) -> OrderKey:
+    root, _ = root_and_version(event.exec_id)
+    alone = "" if event.perm_id else root
+    return OrderKey(event.account, event.contract.con_id, event.perm_id, alone)

@@ -1,0 +1,471 @@
+"""Fold one account's executions of one contract, with decisions and adjustments in their places, into lots.
+
+Owns the broker's order (rule 1.1), places (1.2), what a fill closes (3.1) and what an adjustment takes (4.5).
+It starts from nothing each time and keeps nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from itertools import groupby
+from typing import Final
+
+from tests.sim.rules_oracle.facts import ZERO, AccountContract, Fact, OrderKey
+from tests.sim.rules_oracle.names import Reference
+from tests.sim.rules_oracle.tallies import Change, Did, average
+
+BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Behind every execution before this second, and behind those of it that are `known` (None: all)."""
+
+    time: datetime
+    known: frozenset[str] | None = None
+
+
+class Kind(Enum):
+    PART = "part of the execution"
+    CREATION = "at the alert's creation"
+    LATE = "late match"
+    ASSIGN = "a person assigned it"
+    DISMISS = "a person dismissed it"
+    UNDO = "a person took the decision back"
+    TAKEOVER = "successor"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Which alerts an order's lots belong to from a place on, written down once (rule 1.2)."""
+
+    kind: Kind
+    at: datetime
+    holding: AccountContract
+    place: Place
+    order: OrderKey | None = None
+    rules: Mapping[int, str] = field(default_factory=dict)
+    """alert -> rule."""
+    fact: str = ""
+    """The execution that a PART is part of."""
+    closed_at: Mapping[int, datetime] = field(default_factory=dict)
+    """alert -> when it was closed, where it was (rule 1.4)."""
+    old: int = -1
+    new: int = -1
+    """A TAKEOVER's two alerts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """A change of what is held that no execution brought: a word on what is held, or a ratio (rule 4.4)."""
+
+    holding: AccountContract
+    place: Place
+    cause: str
+    time: datetime
+    held: Decimal | None = None
+    ratio: Decimal | None = None
+    target: AccountContract | None = None
+    inferred: bool = False
+    """Seen in two answers, its cause unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """What a certain answer said and we cannot explain yet (rule 4.3)."""
+
+    place: Place
+    held: Decimal
+
+
+@dataclass(slots=True)
+class Lot:
+    """What is left of the opening part of one execution."""
+
+    quantity: Decimal
+    """Signed."""
+    price: Decimal | None
+    time: datetime
+    index: int
+    order: OrderKey | None = None
+    reference: Reference | None = None
+    owners: dict[int, str] = field(default_factory=dict)
+    unknown_cause: bool = False
+
+
+@dataclass(slots=True)
+class Folded:
+    """The outcome for one account and contract."""
+
+    holding: AccountContract
+    opening: Decimal
+    lots: list[Lot] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    owners: dict[OrderKey, dict[int, str]] = field(default_factory=dict)
+    """Who owns what an order opens next."""
+    placed: dict[OrderKey, set[int]] = field(default_factory=dict)
+    """Those of them that own by a decision with a place."""
+    took_from_others: list[str] = field(default_factory=list)
+    """Executions with a reference that closed lots of alerts it does not name, which is told (rule 3.1)."""
+    left_over: Decimal = ZERO
+    """What is unsettled and nothing closed yet."""
+    outgoing: list[tuple[AccountContract, datetime, list[Lot]]] = field(default_factory=list)
+
+    @property
+    def position(self) -> Decimal:
+        return self.opening + sum((lot.quantity for lot in self.lots), ZERO)
+
+
+@dataclass(slots=True)
+class Given:
+    """Everything that one fold starts from."""
+
+    holding: AccountContract
+    opening: Decimal
+    facts: Sequence[Fact]
+    decisions: Sequence[Decision] = ()
+    adjustments: Sequence[Adjustment] = ()
+    unsettled: Unsettled | None = None
+    incoming: Sequence[tuple[datetime, Sequence[Lot]]] = ()
+    reference: Callable[[Fact], Reference | None] = lambda fact: None
+    names_alert: Callable[[Reference, int, Fact], bool] = lambda reference, alert, fact: False
+
+
+Step = Decision | Adjustment | Unsettled | tuple[datetime, Sequence[Lot]]
+
+
+def fold(given: Given) -> Folded:
+    """Fold from nothing."""
+    return _Fold(given).run()
+
+
+def in_order(facts: Sequence[Fact], position: Decimal) -> list[Fact]:
+    """Order executions of one second: what grows the position first, then by execId (rule 1.1)."""
+    grows = "SLD" if position < 0 else "BOT"
+    return sorted(facts, key=lambda fact: (fact.now.side != grows, fact.root))
+
+
+class _Fold:
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._out = Folded(given.holding, given.opening)
+        self._parts: dict[str, dict[int, str]] = {}
+        for decision in given.decisions:
+            if decision.kind is Kind.PART:
+                self._parts.setdefault(decision.fact, {}).update(decision.rules)
+        self._renamed: dict[int, int] = {}
+        self._before_person: dict[OrderKey, list[tuple[dict[int, str], set[int]]]] = {}
+        self._index = 0
+        self._now = BEGINNING
+        self._closes: dict[int, int] = {}
+        """alert -> index of the last thing that brought it to zero here."""
+
+    def run(self) -> Folded:
+        steps: list[tuple[datetime, Step]] = [
+            *((when, (when, lots)) for when, lots in self._given.incoming),
+            *((one.place.time, one) for one in self._given.decisions if one.kind is not Kind.PART),
+            *((one.place.time, one) for one in self._given.adjustments),
+        ]
+        if self._given.unsettled is not None:
+            steps.append((self._given.unsettled.place.time, self._given.unsettled))
+        waiting = sorted(steps, key=lambda step: step[0])
+        by_second = sorted(self._given.facts, key=lambda fact: fact.time)
+        for second, group in groupby(by_second, key=lambda fact: fact.time):
+            while waiting and waiting[0][0] < second:
+                self._take(waiting.pop(0))
+            facts = in_order(list(group), self._out.position)
+            here = []
+            while waiting and waiting[0][0] == second:
+                step = waiting.pop(0)[1]
+                here.append((self._behind(step, facts), step))
+            here.sort(key=lambda each: each[0])
+            for number, fact in enumerate(facts):
+                while here and here[0][0] == number:
+                    self._take((second, here.pop(0)[1]))
+                self._now = second
+                self._execute(fact)
+            for _, step in here:
+                self._take((second, step))
+        for step_at_end in waiting:
+            self._take(step_at_end)
+        return self._out
+
+    @staticmethod
+    def _behind(step: Step, facts: Sequence[Fact]) -> int:
+        """Return how many executions of its second a step comes behind (rule 1.2)."""
+        if isinstance(step, tuple) or step.place.known is None:
+            return len(facts)
+        known = step.place.known
+        return max((number for number, fact in enumerate(facts, 1) if fact.key in known), default=0)
+
+    def _take(self, step: tuple[datetime, Step]) -> None:
+        self._now, what = step
+        self._index += 1
+        if isinstance(what, Decision):
+            self._decide(what)
+        elif isinstance(what, Adjustment):
+            self._adjust(what)
+        elif isinstance(what, Unsettled):
+            self._wait_for_settlement(what)
+        else:
+            for lot in what[1]:
+                self._add(lot, lot.owners)
+
+    # Executions
+
+    def _execute(self, fact: Fact) -> None:
+        self._index += 1
+        out, event, order = self._out, fact.now, fact.order
+        owners = out.owners.setdefault(order, {})
+        for alert, rule in self._parts.get(fact.key, {}).items():
+            owners[self._renamed.get(alert, alert)] = rule
+            out.placed.get(order, set()).discard(self._renamed.get(alert, alert))
+        rest = event.signed
+        if rest * out.position < 0 or (rest and rest * out.left_over < 0):
+            rest = self._close(fact, rest)
+        grows = out.position * (1 if event.side == "BOT" else -1) >= 0
+        if rest or (not event.quantity and grows and fact.was_in_force):
+            # A void is a lot of nothing: who had it is known to have nothing left.
+            lot = Lot(
+                rest,
+                event.price,
+                fact.time,
+                self._index,
+                order,
+                self._given.reference(fact),
+            )
+            self._add(lot, owners)
+
+    def _add(self, lot: Lot, owners: Mapping[int, str]) -> None:
+        lot.index, lot.owners = self._index, {}
+        self._out.lots.append(lot)
+        for alert, rule in owners.items():
+            self._own(lot, alert, rule)
+
+    def _close(self, fact: Fact, signed: Decimal) -> Decimal:
+        """Close what the execution closes, in the order of rule 3.1; return what is left of it."""
+        reference = self._given.reference(fact)
+        rest = abs(signed)
+        for tier, told in self._tiers(fact, reference):
+            if not rest:
+                break
+            if tier == "opening":
+                part = min(rest, abs(self._out.opening)) if self._out.opening * signed < 0 else ZERO
+                self._out.opening += part if signed > 0 else -part
+                rest -= part
+            elif tier == "left over":
+                part = min(rest, abs(self._out.left_over)) if self._out.left_over * signed < 0 else ZERO
+                self._out.left_over += part if signed > 0 else -part
+                rest -= part
+            else:
+                assert isinstance(tier, list)
+                part = self._reduce(tier, rest, fact.time, Did.CLOSED, "")
+                if part and told:
+                    self._out.took_from_others.append(fact.now.exec_id)
+                rest -= part
+        return rest if signed > 0 else -rest
+
+    def _tiers(self, fact: Fact, reference: Reference | None) -> list[tuple[list[Lot] | str, bool]]:
+        lots = sorted((lot for lot in self._out.lots if lot.quantity), key=lambda lot: (lot.time, lot.index))
+        if reference is None:
+            first = [lot for lot in lots if lot.unknown_cause and not lot.owners]
+            owned = [lot for lot in lots if lot.owners]
+            free = [lot for lot in lots if not lot.owners and lot not in first]
+            # What waits for settlement is counted where it would stand once settled, so that nothing is told
+            # closed now and opened again a minute later.
+            tiers: list[list[Lot] | str] = ["left over", first, owned, free, "opening"]
+            return [(tier, False) for tier in tiers]
+        named = [
+            lot
+            for lot in lots
+            if reference.same_name(lot.reference)
+            or any(self._given.names_alert(reference, alert, fact) for alert in lot.owners)
+        ]
+        exclusive = [lot for lot in named if len(lot.owners) <= 1]
+        shared = [lot for lot in named if len(lot.owners) > 1]
+        free = [lot for lot in lots if not lot.owners and lot not in named]
+        others = [lot for lot in lots if lot.owners and lot not in named]
+        by_name: list[list[Lot] | str] = [exclusive, shared, free, "opening", "left over"]
+        return [*((tier, False) for tier in by_name), (others, True)]
+
+    def _reduce(self, lots: Sequence[Lot], most: Decimal, time: datetime, did: Did, cause: str) -> Decimal:
+        """Take up to `most` off the lots; shared lots shrink for all owners alike."""
+        done = ZERO
+        for lot in lots:
+            part = min(most - done, abs(lot.quantity))
+            if not part:
+                continue
+            signed = part if lot.quantity > 0 else -part
+            lot.quantity -= signed
+            done += part
+            for alert in lot.owners:
+                self._note(alert, did, -signed, None, time, cause)
+        return done
+
+    # Decisions
+
+    def _decide(self, decision: Decision) -> None:
+        if decision.kind is Kind.TAKEOVER:
+            self._take_over(decision)
+            return
+        assert decision.order is not None
+        owners = self._out.owners.setdefault(decision.order, {})
+        placed = self._out.placed.setdefault(decision.order, set())
+        lots = [lot for lot in self._out.lots if lot.order == decision.order and lot.quantity]
+        if decision.kind in (Kind.LATE, Kind.CREATION):
+            for alert, rule in decision.rules.items():
+                alert = self._renamed.get(alert, alert)
+                if alert in owners and alert not in placed:
+                    # It owns already what the order opens; what it does not own yet is given below.
+                    pass
+                else:
+                    owners[alert] = rule
+                    placed.add(alert)
+                for lot in lots:
+                    if alert not in lot.owners and self._may_open(decision, alert, lot):
+                        self._own(lot, alert, rule)
+            return
+        if decision.kind is Kind.UNDO:
+            before = self._before_person.get(decision.order)
+            previous, placed_before = before.pop() if before else ({}, set())
+        else:
+            self._before_person.setdefault(decision.order, []).append((dict(owners), set(placed)))
+            previous, placed_before = dict(decision.rules), set(decision.rules)
+        self._out.owners[decision.order] = dict(previous)
+        self._out.placed[decision.order] = set(placed_before)
+        for lot in lots:
+            for alert in [each for each in lot.owners if each not in previous]:
+                self._disown(lot, alert)
+            for alert, rule in previous.items():
+                if alert not in lot.owners:
+                    self._own(lot, alert, rule)
+
+    def _may_open(self, decision: Decision, alert: int, lot: Lot) -> bool:
+        """Rule 1.4: a late match opens a closed record only with lots opened after its close."""
+        closed_at = decision.closed_at.get(alert)
+        if closed_at is None:
+            return True
+        if lot.time == closed_at:
+            return lot.index > self._closes.get(alert, lot.index)
+        return lot.time > closed_at
+
+    def _take_over(self, decision: Decision) -> None:
+        """Rule 2.4: the successor takes over what is left, with the average that was shown."""
+        old, new = decision.old, decision.new
+        self._renamed[old] = new
+        self._renamed.pop(new, None)
+        for owners in self._out.owners.values():
+            if old in owners:
+                rule = owners.pop(old)
+                owners.setdefault(new, rule)
+        for placed in self._out.placed.values():
+            if old in placed:
+                placed.discard(old)
+                placed.add(new)
+        price = average(self._out.changes, old)
+        for lot in self._out.lots:
+            if old in lot.owners:
+                rule = lot.owners[old]
+                self._disown(lot, old)
+                if new not in lot.owners:
+                    self._own(lot, new, rule, price)
+
+    def _own(self, lot: Lot, alert: int, rule: str, price: Decimal | None = None) -> None:
+        lot.owners[alert] = rule
+        self._note(
+            alert,
+            Did.OPENED,
+            lot.quantity,
+            lot.price if price is None else price,
+            lot.time,
+            "",
+            rule,
+            lot.order,
+        )
+
+    def _disown(self, lot: Lot, alert: int) -> None:
+        del lot.owners[alert]
+        self._note(alert, Did.MOVED, -lot.quantity, None, self._now, "")
+
+    # Section 4
+
+    def _wait_for_settlement(self, unsettled: Unsettled) -> None:
+        """Rule 4.3: a larger quantity of the same side, or any from zero, counts for what a fill closes."""
+        ours, held = self._out.position, unsettled.held
+        if held and (not ours or (held * ours > 0 and abs(held) > abs(ours))):
+            self._out.left_over = held - ours
+
+    def _adjust(self, adjustment: Adjustment) -> None:
+        out, factor = self._out, adjustment.ratio
+        if adjustment.target is not None:
+            self._send(adjustment.target, factor or Decimal(1))
+            return
+        if factor is not None:
+            self._scale(factor)
+            return
+        assert adjustment.held is not None
+        target, ours = adjustment.held, out.position
+        keep = target if target * ours > 0 else ZERO
+        if abs(keep) < abs(ours):
+            self._shrink(abs(ours) - abs(keep), adjustment)
+        if target - out.position:
+            lot = Lot(target - out.position, None, adjustment.time, self._index)
+            lot.unknown_cause = adjustment.cause == "adjusted"
+            self._add(lot, {})
+
+    def _shrink(self, size: Decimal, adjustment: Adjustment) -> None:
+        """Rule 4.5: lots without owner, the opening balance among them, then owned ones, oldest first."""
+        out = self._out
+        part = min(size, abs(out.opening)) if out.opening * out.position > 0 else ZERO
+        out.opening -= part if out.opening > 0 else -part
+        size -= part
+        lots = sorted((lot for lot in out.lots if lot.quantity), key=lambda lot: (lot.time, lot.index))
+        for group in ([lot for lot in lots if not lot.owners], [lot for lot in lots if lot.owners]):
+            size -= self._reduce(group, size, adjustment.time, Did.ADJUSTED, adjustment.cause)
+
+    def _scale(self, ratio: Decimal) -> None:
+        """Only a known ratio scales every lot, price with it (rule 4.5)."""
+        self._out.opening *= ratio
+        for lot in self._out.lots:
+            lot.quantity *= ratio
+            if lot.price is not None:
+                lot.price /= ratio
+        alerts = {alert for lot in self._out.lots for alert in lot.owners}
+        for alert in alerts:
+            self._note(alert, Did.SCALED, ratio, None, self._now, "")
+
+    def _send(self, target: AccountContract, ratio: Decimal) -> None:
+        """Move everything to another account or contract, owners with it (rule 4.6)."""
+        moved = [Lot(self._out.opening * ratio, None, BEGINNING, 0)] if self._out.opening else []
+        self._out.opening = ZERO
+        for lot in self._out.lots:
+            if not lot.quantity:
+                continue
+            price = lot.price / ratio if lot.price is not None else None
+            moved.append(Lot(lot.quantity * ratio, price, lot.time, 0, None, lot.reference, dict(lot.owners)))
+            for alert in list(lot.owners):
+                self._disown(lot, alert)
+            lot.quantity = ZERO
+        self._out.outgoing.append((target, self._now, moved))
+
+    def _note(
+        self,
+        alert: int,
+        did: Did,
+        quantity: Decimal,
+        price: Decimal | None,
+        time: datetime,
+        cause: str,
+        rule: str = "",
+        order: OrderKey | None = None,
+    ) -> None:
+        change = Change(self._now, alert, self._given.holding, did, quantity, price, time, cause, rule, order)
+        self._out.changes.append(change)
+        if did in (Did.CLOSED, Did.ADJUSTED) and not any(
+            lot.quantity and alert in lot.owners for lot in self._out.lots
+        ):
+            self._closes[alert] = self._index

@@ -1,0 +1,132 @@
+"""What an order filled, and whether it still works (section 5).
+
+Owns totals, remaining and status. Fills come from the facts in force, everything else from what was told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from tests.sim.rules_oracle.facts import (
+    ZERO,
+    CompletedOrderTold,
+    Event,
+    Executed,
+    Fact,
+    OpenOrdersAnswered,
+    OpenOrdersAsked,
+    OrderKey,
+    OrderTold,
+    StatusTold,
+)
+
+_CANCELLED = ("Cancelled", "ApiCancelled", "Inactive")
+_OVER = ("Filled", *_CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderExpected:
+    """What is right for an order's fills in one account and contract."""
+
+    filled_qty: Decimal
+    avg_fill_price: Decimal | None
+    status: Literal["FILLED", "PARTIALLY_FILLED"]
+    remaining: Decimal | None
+    """None where nobody told."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """The last word on one permId."""
+
+    total: Decimal | None = None
+    ratios: dict[int, Decimal] | None = None
+    status: str = ""
+    filled: Decimal = ZERO
+    remaining: Decimal | None = None
+    completed: Decimal | None = None
+    completed_status: str = ""
+    missing: bool = False
+    """A complete answer about all open orders lacked it, and nothing newer was heard."""
+
+
+class Orders:
+    """Follow what is told of orders, by permId, else by client and orderId."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[int, ...], _Told] = {}
+        self._heard_since: set[tuple[int, ...]] | None = None
+
+    def handle(self, event: Event) -> None:
+        if isinstance(event, Executed):
+            told = self._of(event.perm_id, event.client_id, event.order_id, heard=event.live)
+            told.missing = told.missing and not event.live
+        elif isinstance(event, OrderTold):
+            told = self._of(event.perm_id, event.client_id, event.order_id)
+            told.total, told.ratios, told.missing = event.total, dict(event.ratios), False
+        elif isinstance(event, StatusTold):
+            told = self._of(event.perm_id, event.client_id, event.order_id)
+            told.status, told.filled, told.remaining = event.status, event.filled, event.remaining
+            told.missing = False
+        elif isinstance(event, CompletedOrderTold):
+            told = self._of(event.perm_id, 0, 0)
+            told.completed, told.completed_status = event.filled, event.status
+        elif isinstance(event, OpenOrdersAsked):
+            self._heard_since = set()
+        elif isinstance(event, OpenOrdersAnswered):
+            self._open_orders(event)
+
+    def _of(self, perm_id: int, client_id: int, order_id: int, *, heard: bool = True) -> _Told:
+        key = (perm_id,) if perm_id else (client_id, order_id)
+        if perm_id and order_id > 0 and key not in self._told and (client_id, order_id) in self._told:
+            # The permId came later than the order.
+            self._told[key] = self._told.pop((client_id, order_id))
+        if heard and self._heard_since is not None:
+            self._heard_since.add(key)
+        return self._told.setdefault(key, _Told())
+
+    def _open_orders(self, event: OpenOrdersAnswered) -> None:
+        """Rule 5.1: what a complete answer lacks does not work, unless something newer was heard of it."""
+        heard, self._heard_since = self._heard_since or set(), None
+        if not event.complete:
+            return
+        for key, told in self._told.items():
+            if len(key) == 1 and key[0] not in event.perm_ids and key not in heard:
+                told.missing = True
+
+    def expected(self, order: OrderKey, facts: Iterable[Fact]) -> OrderExpected:
+        """Say what is right for one order's facts."""
+        booked = [fact.now for fact in facts]
+        filled = sum((event.quantity for event in booked), ZERO)
+        paid = sum((event.quantity * event.price for event in booked), ZERO)
+        first = booked[0]
+        key = (order.perm_id,) if order.perm_id else (first.client_id, first.order_id)
+        told = self._told.get(key, _Told())
+        ratio = (told.ratios or {}).get(order.con_id, Decimal(1))
+        total = self._total(told, ratio)
+        over = told.missing or told.status in _OVER or bool(told.completed_status)
+        full = total is not None and filled == total and filled > 0
+        remaining: Decimal | None = None
+        if over or full:
+            remaining = ZERO
+        elif total is not None:
+            remaining = max(total - filled, ZERO)
+        elif told.remaining is not None:
+            remaining = told.remaining * ratio
+        return OrderExpected(
+            filled, paid / filled if filled else None, "FILLED" if full else "PARTIALLY_FILLED", remaining
+        )
+
+    @staticmethod
+    def _total(told: _Told, ratio: Decimal) -> Decimal | None:
+        """Rule 5.2: the order's own total, else the completed order's, else what was filled when it was."""
+        if told.total is not None:
+            return told.total * ratio
+        if told.completed is not None and told.completed_status not in _CANCELLED:
+            return told.completed * ratio
+        if told.status == "Filled":
+            return told.filled * ratio
+        return None

@@ -1,0 +1,238 @@
+"""The alerts of the store: what a record says, and which record is which alert over time.
+
+Owns identity (rule 2.3) and whether two records speak of one contract (rule 2.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tests.sim.rules_oracle.days import Expiry, Written, read_created, read_expiry
+from tests.sim.rules_oracle.facts import StoreRead
+from tests.sim.rules_oracle.names import Alerters, ticker_key
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one record of alerts.json says, together with its alerter's stored contract."""
+
+    alerter: str
+    ticker: str
+    """Both as spelled."""
+    alerter_key: str
+    ticker_key: str
+    created_text: str | None
+    created: Written
+    con_ids: frozenset[int]
+    right: str
+    strike: Decimal | None
+    expiry: Expiry
+    stock: bool
+    """Without any option details."""
+    details_text: str
+    """The details as written, to tell an untouched record."""
+
+    @property
+    def spelled(self) -> tuple[str, str]:
+        return self.alerter, self.ticker
+
+
+def read_record(
+    alerter: str,
+    ticker: str,
+    raw: Mapping[str, Any],
+    store: StoreRead,
+    alerters: Alerters,
+    first_seen: datetime,
+) -> Record:
+    """Read one record; what has no created_at is resolved as of `first_seen`."""
+    details = raw.get("alert_details") or {}
+    created_text = raw.get("created_at")
+    created = read_created(created_text, store.zone)
+    wall = created.wall or first_seen.astimezone(ZoneInfo(store.zone)).date()
+    con_ids = {raw.get("option_conid"), *(raw.get("option_conids") or ())}
+    right, strike = _right(details.get("side")), _number(details.get("strike"))
+    expiry = read_expiry(details.get("expiry"), wall)
+    written = [details.get(name) for name in ("strike", "side", "expiry")]
+    if expiry.missing and right and strike is not None:
+        expiry = _stored_expiry(alerter, ticker, right, strike, wall, store, alerters)
+    known = frozenset(con_id for con_id in con_ids if isinstance(con_id, int) and con_id)
+    return Record(
+        alerter,
+        ticker,
+        alerters.key(alerter),
+        ticker_key(ticker),
+        created_text if isinstance(created_text, str) else None,
+        created,
+        known,
+        right,
+        strike,
+        expiry,
+        stock=not known and not any(written),
+        details_text=repr((written, sorted(known))),
+    )
+
+
+def _right(text: object) -> str:
+    said = str(text or "").strip().upper()
+    return {"C": "C", "CALL": "C", "P": "P", "PUT": "P"}.get(said, "")
+
+
+def _number(text: object) -> Decimal | None:
+    try:
+        return Decimal(str(text).strip().lstrip("$")) if text not in (None, "") else None
+    except InvalidOperation:
+        return None
+
+
+def _stored_expiry(
+    alerter: str,
+    ticker: str,
+    right: str,
+    strike: Decimal,
+    wall: date,
+    store: StoreRead,
+    alerters: Alerters,
+) -> Expiry:
+    """Let the alerter's stored contract fill in the expiry where symbol, right and strike agree.
+
+    One that had expired by the alert's local date fills in nothing (rule 2.8).
+    """
+    for name, stored in store.contracts.items():
+        same = (
+            alerters.key(name) == alerters.key(alerter)
+            and ticker_key(str(stored.get("symbol") or "")) == ticker_key(ticker)
+            and _right(stored.get("side")) == right
+            and _number(stored.get("strike")) == strike
+        )
+        if same:
+            expiry = read_expiry(stored.get("expiry"), wall)
+            if expiry.day is not None and expiry.day >= wall:
+                return expiry
+    return Expiry()
+
+
+def same_contract(old: Record, new: Record) -> bool:
+    """Tell whether two records speak of one contract, as far as they say (rule 2.4)."""
+    if old.stock or new.stock:
+        return old.stock and new.stock
+    alike = (old.right, old.strike) == (new.right, new.strike)
+    if not (old.right and old.strike is not None and alike):
+        return not alike and bool(old.con_ids & new.con_ids) and not (old.right and new.right and new.strike)
+    return _same_expiry(old.expiry, new.expiry)
+
+
+def _same_expiry(one: Expiry, other: Expiry) -> bool:
+    if one.missing or other.missing:
+        return True
+    if one.day and other.day:
+        return one.day == other.day
+    return _month(one) == _month(other)
+
+
+def _month(expiry: Expiry) -> tuple[int, int] | None:
+    return (expiry.day.year, expiry.day.month) if expiry.day is not None else expiry.month
+
+
+@dataclass(slots=True)
+class Alert:
+    """One alert over time; `record` is what it says now, or said last."""
+
+    number: int
+    record: Record
+    first_seen: datetime
+    skew: timedelta
+    """The host's clock less the broker's when it was first seen."""
+    present: bool = True
+
+    @property
+    def created(self) -> datetime:
+        """Its creation by the broker's clock (rule 4.1); without a created_at, when it was first seen."""
+        written = self.record.created.moment or self.first_seen.astimezone(UTC)
+        return written - self.skew
+
+    @property
+    def name(self) -> str:
+        return f"{self.record.alerter}/{self.record.ticker}"
+
+
+class Registry:
+    """Follow every alert through the readings of the store."""
+
+    def __init__(self, alerters: Alerters) -> None:
+        self._alerters = alerters
+        self.alerts: list[Alert] = []
+        self.readings = 0
+        """Counts the readings that may have changed what a name means."""
+
+    @property
+    def present(self) -> list[Alert]:
+        return [alert for alert in self.alerts if alert.present]
+
+    def read(self, store: StoreRead, skew: timedelta) -> None:
+        """Take in a reading: which records are known alerts, which are new, which are gone (rule 2.3)."""
+        assert store.alerts is not None
+        self.readings += 1
+        for alerter in store.alerts:
+            self._alerters.learn(alerter)
+        rest = [
+            (alerter, ticker, raw)
+            for alerter, tickers in store.alerts.items()
+            for ticker, raw in tickers.items()
+            if isinstance(raw, Mapping)
+        ]
+        before = self.alerts[::-1]
+        kept: set[int] = set()
+        # First the records that stand as they were spelled; only then the same alert in another spelling.
+        for spelled in (True, False):
+            left = []
+            for alerter, ticker, raw in rest:
+                known = self._known(before, kept, alerter, ticker, raw, store, spelled)
+                if known is None:
+                    left.append((alerter, ticker, raw))
+                    continue
+                kept.add(known.number)
+                known.record = self._record(alerter, ticker, raw, store, known.first_seen)
+            rest = left
+        for alert in self.alerts:
+            alert.present = alert.number in kept
+        for alerter, ticker, raw in rest:
+            record = self._record(alerter, ticker, raw, store, store.at)
+            self.alerts.append(Alert(len(self.alerts), record, store.at, skew))
+
+    def _known(
+        self,
+        before: list[Alert],
+        kept: set[int],
+        alerter: str,
+        ticker: str,
+        raw: Mapping[str, Any],
+        store: StoreRead,
+        spelled: bool,
+    ) -> Alert | None:
+        for alert in before:
+            if alert.number in kept:
+                continue
+            new = self._record(alerter, ticker, raw, store, alert.first_seen)
+            old = alert.record
+            if spelled and new.spelled != old.spelled:
+                continue
+            if (new.alerter_key, new.ticker_key) != (old.alerter_key, old.ticker_key):
+                continue
+            if old.created.moment is not None or new.created.moment is not None:
+                same = old.created.moment == new.created.moment
+            else:
+                same = old.details_text == new.details_text or same_contract(old, new)
+            if same:
+                return alert
+        return None
+
+    def _record(
+        self, alerter: str, ticker: str, raw: Mapping[str, Any], store: StoreRead, first_seen: datetime
+    ) -> Record:
+        return read_record(alerter, ticker, raw, store, self._alerters, first_seen)

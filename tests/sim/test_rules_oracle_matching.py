@@ -1,0 +1,316 @@
+"""Hand-worked days of rules 2.1 to 2.8: references, orders, identity, successors, tickers, days.
+
+Written from the rules page before they were run; each names its rule.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from tests.sim.rules_oracle.days import meant_days, read_created, read_expiry
+from tests.sim.rules_oracle.facts import Contract
+from tests.sim.rules_oracle.names import Alerters, contract_tickers, is_adjusted, read_reference, ticker_key
+from tests.support.oracle_day import (
+    C95,
+    C100,
+    NOON,
+    P95,
+    STK,
+    A,
+    B,
+    Day,
+    alert,
+    no_id,
+    option,
+    seen,
+    shows,
+)
+
+# Rule 2.1: references
+
+
+def test_reference_in_any_spelling() -> None:
+    """Reference in any spelling and prefix case."""
+    for ref in (
+        "Real Day Trading/tsla",
+        "TRACKER:realdaytrading/TSLA",
+        "tracker: real-day-trading-alerts/TSLA",
+    ):
+        day = Day({"real-day-trading": {"TSLA": alert(C95)}, "robindahood-alerts": {"TSLA": alert(C95)}})
+        day.fill(C95, 2, ref=ref)
+        shows(day, A, 2)
+        shows(day, B, None)
+
+
+def test_closing_reference_reads_the_same() -> None:
+    """Reference reads the same at a close."""
+    brk = option(111, "BRK B", "500", trading_class="BRKB")
+    records = {
+        "real-day-trading": {"BRK.B": alert(brk)},
+        "robindahood-alerts": {"BRK.B": alert(brk)},
+    }
+    day = Day(records)
+    day.fill(brk, 3, ref="real-day-trading/BRK.B")
+    day.fill(brk, 2, ref="robindahood-alerts/BRK B")
+    day.fill(brk, -2, ref="ROBINDAHOOD/brk-b")
+    shows(day, "robindahood-alerts/BRK.B", 0)
+    shows(day, "real-day-trading/BRK.B", 3)
+
+
+def test_other_programs_text_is_no_reference() -> None:
+    alerters = Alerters({})
+    assert read_reference("scalp/entry", C95, alerters) is None
+    assert read_reference("plain", C95, alerters) is None
+    assert read_reference("somebody/TSLA", C95, alerters) is not None
+    assert read_reference("tracker:somebody/NVDA", C95, alerters) is not None
+
+
+# Rule 2.2: orders
+
+
+def test_a_fill_follows_its_orders_owners() -> None:
+    """The stock alert is too old for the second fill, and a younger rival is there: it follows the first."""
+    day = Day({"real-day-trading": {"TSLA": alert(None, created=(NOON - timedelta(hours=23)).isoformat())}})
+    day.fill(STK, 40, 100, perm=9)
+    day.wait(7200)
+    day.read({**day.records, "robindahood-alerts": {"TSLA": alert(None, created=day.ago(10))}})
+    day.fill(STK, 60, 100, perm=9)
+    shows(day, A, 100)
+    shows(day, B, None)
+
+
+def test_without_perm_id_each_stands_alone() -> None:
+    """Assigning one execution of an order without permId leaves the other."""
+    day = Day({"real-day-trading": {"TSLA": alert(C100)}})
+    exec_id = day.fill(C95, 2, perm=0)
+    day.fill(C95, 3, perm=0)
+    day.decide("assign", exec_id, A)
+    shows(day, A, 2)
+
+
+def test_assign_takes_the_order() -> None:
+    day = Day({"real-day-trading": {"TSLA": alert(C100)}})
+    exec_id = day.fill(C95, 2, perm=9)
+    day.fill(C95, 3, perm=9)
+    day.decide("assign", exec_id, A)
+    day.fill(C95, 4, perm=9)
+    shows(day, A, 9)
+
+
+def test_old_owner_is_weak_match() -> None:
+    """The old share alert owns 10; another order of 5 is its too, but not where a younger agrees."""
+    old = alert(None, created=(NOON - timedelta(hours=23)).isoformat())
+    day = Day({"real-day-trading": {"TSLA": old}})
+    day.fill(STK, 10, 100)
+    day.wait(2 * 86400)
+    day.fill(STK, 5, 100)
+    shows(day, A, 15)
+    day.read({**day.records, "robindahood-alerts": {"TSLA": alert(None, created=day.ago(10))}})
+    day.fill(STK, 1, 100)
+    shows(day, A, 15)
+    shows(day, B, 1)
+
+
+def test_old_alert_without_lot_never_matches() -> None:
+    """Nobody without a lot matches beyond the age limit."""
+    day = Day({"real-day-trading": {"TSLA": alert(None, created=(NOON - timedelta(hours=25)).isoformat())}})
+    day.fill(STK, 10, 100)
+    shows(day, A, None)
+
+
+def test_no_rule_crosses_right_or_kind() -> None:
+    """No rule crosses call and put or stock and option."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(P95, 1)
+    day.fill(STK, 1)
+    day.fill(Contract(95, "NVDA"), 1)
+    shows(day, A, None)
+
+
+# Rule 2.3: the same alert
+
+
+def test_corrected_conid_changes_nothing_owned() -> None:
+    """Corrected conid changes nothing of what it owns."""
+    other = option(111, expiry="20301206")
+    record = {**alert(C95), "option_conid": 111, "option_conids": [111]}
+    day = Day({"real-day-trading": {"TSLA": record}})
+    day.fill(other, 2)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}})
+    shows(day, A, 2)
+    assert not day.right().orphans
+
+
+def test_coarse_created_at_counts_as_none() -> None:
+    """2026-11-18T11:00 is no identity: the record of another strike is another alert."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95, created="2026-11-18T17:00")}})
+    day.fill(C95, 2)
+    day.read({"real-day-trading": {"TSLA": alert(C100, created="2026-11-18T17:00")}})
+    shows(day, A, None)
+    assert [orphan.alert for orphan in day.right().orphans] == [A]
+
+
+def test_two_spellings_are_two_alerts() -> None:
+    """Two spellings side by side are two alerts."""
+    brk = option(111, "BRK B", "500", trading_class="BRKB")
+    day = Day({"real-day-trading": {"BRK.B": alert(brk), "BRK B": alert(brk)}})
+    day.fill(brk, 2)
+    shows(day, "real-day-trading/BRK.B", 2)
+    shows(day, "real-day-trading/BRK B", 2)
+    day.read({"real-day-trading": {"BRK B": alert(brk)}})
+    shows(day, "real-day-trading/BRK B", 2)
+
+
+# Rule 2.4: the successor
+
+
+def test_successor_takes_over_rest() -> None:
+    """2 of 5 are sold; the record comes anew, with a month only: it owns 3 at the average that was shown."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 5, 2)
+    day.fill(C95, -2)
+    day.read({"real-day-trading": {"tsla": no_id(alert(C95, created=day.ago(0), expiry="DEC30"))}})
+    one = day.right().alert("real-day-trading/tsla")
+    assert seen(one.quantity, one.avg_price, one.open) == (3, 2, True)
+    day.fill(C95, -3)
+    shows(day, "real-day-trading/tsla", 0)
+
+
+def test_other_contract_takes_over_nothing() -> None:
+    """Record of another contract takes over nothing and the orphan is told."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 5)
+    day.read({"real-day-trading": {"TSLA": alert(C100, created=day.ago(0))}})
+    shows(day, A, None)
+    assert seen(*((one.alert, one.quantity) for one in day.right().orphans)) == ((A, 5),)
+
+
+def test_successor_that_comes_after_a_deletion() -> None:
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 5)
+    day.read({"real-day-trading": {}})
+    day.wait(7200)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}})
+    shows(day, A, 5)
+    assert not day.right().orphans
+
+
+def test_later_fill_goes_to_successor() -> None:
+    """Later fill of the order goes to the successor."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 5, perm=9)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}})
+    day.fill(C95, 1, perm=9)
+    shows(day, A, 6)
+
+
+def test_closed_lots_are_not_taken_over() -> None:
+    """What was closed is not taken over."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 5)
+    day.fill(C95, -5)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(0), position={"quantity": 5})}})
+    shows(day, A, None)
+
+
+# Rule 2.5: tickers
+
+
+def test_ticker_spellings() -> None:
+    spxw = option(800, "SPX", "6600", "P", "20301217", "SPXW", "SPXW  301217P06600000")
+    assert contract_tickers(spxw) == {"SPX", "SPXW"}
+    assert {ticker_key(one) for one in ("BRK-B", "BRKB", "BRK.B", "BRK/B", "brk b")} == {"BRKB"}
+    assert contract_tickers(STK) == {"TSLA"}
+
+
+def test_wrong_ticker_refuses_right_conid() -> None:
+    """Wrong ticker refuses also with the right conid."""
+    day = Day({"real-day-trading": {"NVDA": alert(C95, "NVDA")}})
+    day.fill(C95, 2)
+    shows(day, "real-day-trading/NVDA", None)
+    assert len(day.right().waiting("near miss")) == 1
+
+
+# Rule 2.6: expiry
+
+
+def test_expiry_is_local_symbol_day() -> None:
+    """A login in Asia writes the day after; an AM-settled contract the day before, which is meant too."""
+    asia = option(1, expiry="20301221", local="TSLA  301220C00095000")
+    assert meant_days(asia) == {date(2030, 12, 20)}
+    am = option(2, "SPX", "6600", "P", "20261217", "SPX", "SPX   261218P06600000")
+    assert meant_days(am) == {date(2026, 12, 17), date(2026, 12, 18)}
+
+
+def test_expiry_is_last_trade_date() -> None:
+    """Expiry without a local symbol is the last trade date in its zone."""
+    assert meant_days(option(1, expiry="20301221 05:00:00 Asia/Shanghai")) == {date(2030, 12, 20)}
+    assert meant_days(option(1, expiry="20301220 15:00:00 US/Central")) == {date(2030, 12, 20)}
+    am = option(2, "SPX", "6600", "P", "20261217", "SPX")
+    assert date(2026, 12, 18) in meant_days(am)
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("1120", date(2026, 11, 20)),
+        ("11/20", date(2026, 11, 20)),
+        ("1/5", date(2027, 1, 5)),
+        ("11/18", date(2026, 11, 18)),
+        ("11/17", date(2027, 11, 17)),
+        ("12/20/2030", date(2030, 12, 20)),
+        ("20301220", date(2030, 12, 20)),
+        ("2/30", None),
+    ],
+)
+def test_written_expiry(text: str, day: date | None) -> None:
+    assert read_expiry(text, date(2026, 11, 18)).day == day
+
+
+def test_yearless_date_on_writers_wall() -> None:
+    """Written at 23:30 on the 18th in New York, where it is the 19th in UTC: 11/18 means this year."""
+    written = read_created("2026-11-18T23:30:00-05:00", "UTC")
+    assert written.wall == date(2026, 11, 18)
+    assert read_expiry("11/18", date(2026, 11, 18)).day == date(2026, 11, 18)
+    assert read_created("2026-11-18T23:30", "UTC").moment is None
+
+
+# Rule 2.7: adjusted contracts
+
+
+def test_adjusted_contract_by_conid_only() -> None:
+    """Adjusted contract by conid only else a near miss."""
+    odd = option(500, trading_class="TSLA1", local="TSLA1 301220C00095000")
+    assert is_adjusted(odd)
+    assert is_adjusted(option(501, multiplier="150"))
+    assert not is_adjusted(C95)
+    day = Day({"real-day-trading": {"TSLA": no_id(alert(C95))}})
+    day.fill(odd, 2)
+    shows(day, A, None)
+    assert "adjusted" in day.right().waiting("near miss")[0].reason
+    day = Day({"real-day-trading": {"TSLA": {**alert(C95), "option_conids": [500]}}})
+    day.fill(odd, 2)
+    shows(day, A, 2)
+
+
+# Rule 2.8: stored contracts
+
+
+def test_stored_contract_fills_in_expiry() -> None:
+    """Two fills of 95 C; the stored expiry names one of them, or nothing at all."""
+    january = option(97, expiry="20310117")
+    stored = {"symbol": "TSLA", "side": "CALL", "strike": 95.0, "expiry": "20301220"}
+    record = no_id(alert(C95, expiry=None))
+    day = Day()
+    day.read({"real-day-trading": {"TSLA": record}}, {"Real Day Trading": stored})
+    day.fill(january, 2)
+    shows(day, A, None)
+    day.fill(C95, 3)
+    shows(day, A, 3)
+    assert day.right().alert(A).matched_by == "contract"
+    day = Day()
+    day.read({"real-day-trading": {"TSLA": record}}, {"Real Day Trading": {**stored, "expiry": "20261117"}})
+    day.fill(january, 2)
+    assert day.right().alert(A).matched_by == "strike"
