@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from tests.support.paper_clients import BOUND_SECONDS
 from tests.support.project import PROJECT
-from tracker.gateway.ib_insync_compat import new_ib
+from tracker.gateway.ib_insync_compat import _LoguruRoute, make_quiet, new_ib
 
 WITHOUT_POLICY = """
 import asyncio
@@ -107,3 +109,23 @@ def test_announced_version_is_the_one_we_read() -> None:
             return said
 
     assert asyncio.run(first_bytes()) == b"API\0\0\0\0\x09v157..176"
+
+
+def test_log_records_are_bounded() -> None:
+    """A thousand malformed messages leave fifty log records, and the number of the rest a minute later."""
+    lines: list[str] = []
+    make_quiet()
+    route = _LoguruRoute()
+    sink = logger.add(lambda message: lines.append(str(message)), level="WARNING", format="{message}")
+    try:
+        for number in range(1_001):
+            record = logging.LogRecord("ib_insync.Decoder", logging.ERROR, "", 0, f"bad {number}", (), None)
+            record.created = 1e9 if number < 1_000 else 1e9 + 60
+            route.handle(record)
+    finally:
+        logger.remove(sink)
+    assert [line.strip() for line in lines[-3:]] == [
+        "ib_insync.Decoder: bad 49",
+        "950 more log records of ib_insync were left out",
+        "ib_insync.Decoder: bad 1000",
+    ]

@@ -14,6 +14,9 @@ from tracker.core.journal_entries import Fields
 FRAME_LIMIT: Final = 0xFFFFFF
 """Longest message that the official client takes, in bytes; a larger length is not this protocol."""
 
+FIELDS_LIMIT: Final = 10_000
+"""Most fields of one message, far above what an order with many legs has; the rest is dropped."""
+
 _LENGTH: Final = 4
 _OPEN_ORDER: Final = b"5\0"
 _ORDERS_KEPT: Final = 64
@@ -82,4 +85,4 @@ class Framing:
 
 def _split(body: bytes) -> Fields:
     """Split as ib_insync does: what is no UTF-8 is spelled out, what follows the last NUL is no field."""
-    return tuple(body.decode(errors="backslashreplace").split("\0")[:-1])
+    return tuple(body.decode(errors="backslashreplace").split("\0", FIELDS_LIMIT)[:-1])

@@ -1,8 +1,8 @@
-"""ib_insync, imported in one place and kept cheap and quiet.
+"""ib_insync, imported in one place, made cheap and kept quiet.
 
 Owns the import (which asks for an event loop), the loop that the library works on, the short texts that
-replace its eager ones, and the road of its log records into ours. It never changes what the library decodes
-or sends. Tests and scripts import the library through it, too.
+replace its eager ones, and the routing of its log records into ours. It never changes what the library
+decodes or sends. Tests and scripts import the library through it, too.
 """
 
 from __future__ import annotations
@@ -92,6 +92,8 @@ __all__ = [
     "new_ib",
 ]
 
+RECORDS_PER_MINUTE: Final = 50
+_MINUTE: Final = 60.0
 MESSAGE_LIMIT: Final = 400
 """Longest text taken over from a library log record, in characters."""
 
@@ -156,18 +158,35 @@ def make_cheap() -> None:
 
 
 class _LoguruRoute(logging.Handler):
-    """Hand the library's log records to loguru, at the level that they deserve here."""
+    """Pass the library's log records on to loguru: so many a minute, at the level that they deserve here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._minute_began = 0.0
+        self._passed = 0
 
     def emit(self, record: logging.LogRecord) -> None:
+        if not self._is_within_allowance(record.created):
+            return
         level = "WARNING"
         if record.name in ("ib_insync.client", "ib_insync.wrapper", "ib_insync.ib"):
-            # The session says the same in plain words, and an orderStatus of another client's order, which
-            # the library calls an error, is everyday for a tracker.
+            # The link's state says the same in plain words; and the library calls it an error when the status
+            # of another client's order comes, which a tracker gets every day.
             level = "DEBUG"
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text[:MESSAGE_LIMIT]} ({record.exc_info[1]!r})"
         logger.opt(depth=6).log(level, "{}: {}", record.name, text[: 2 * MESSAGE_LIMIT])
+
+    def _is_within_allowance(self, created: float) -> bool:
+        """Count a record; malformed messages can cause very many, and each is in the journal anyway."""
+        if created - self._minute_began >= _MINUTE:
+            if self._passed > RECORDS_PER_MINUTE:
+                left_out = self._passed - RECORDS_PER_MINUTE
+                logger.warning("{} more log records of ib_insync were left out", left_out)
+            self._minute_began, self._passed = created, 0
+        self._passed += 1
+        return self._passed <= RECORDS_PER_MINUTE
 
 
 def make_quiet() -> None:
