@@ -53,7 +53,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "queries": frozenset({"core", "journal", "queries", "status", "stores", "terminal"}),
     "watch": frozenset({"queries", "status", "terminal", "watch"}),
     "clock": frozenset(),
-    "logs": frozenset({"terminal"}),
+    "logs": frozenset({"clock", "logs", "terminal"}),
     "terminal": frozenset(),
     "config": frozenset({"clock", "config", "core", "terminal"}),
 }

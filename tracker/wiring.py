@@ -27,7 +27,7 @@ from tracker.core.state import LINKS, LedgerState
 from tracker.gateway.decode import fact_of
 from tracker.gateway.link import LinkOptions
 from tracker.journal.journal import Journal
-from tracker.logs import know_accounts, mask
+from tracker.logs.masking import know_accounts, mask
 from tracker.notify.apprise_services import CannotNotify, Service, open_services
 from tracker.notify.details import Details
 from tracker.notify.messages import Choice

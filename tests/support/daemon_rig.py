@@ -115,8 +115,9 @@ class Rig:
         env: Mapping[str, str] | None = None,
         ready: bool = True,
         module: str = "tracker",
+        stderr: int | None = None,
     ) -> None:
-        """Start the daemon; with `ready` wait until it receives fills."""
+        """Start the daemon; with `ready` wait until it receives fills; it logs to daemon.log or `stderr`."""
         with (self.folder / "daemon.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -126,7 +127,7 @@ class Rig:
                 *self.flags(),
                 *self.options,
                 *options,
-                stderr=log,
+                stderr=log if stderr is None else stderr,
                 cwd=self.folder,
                 env={**os.environ, "PYTHONPATH": str(PROJECT), **(env or {})},
             )

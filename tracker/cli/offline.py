@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
-from tracker import logs, wiring
+from tracker import wiring
 from tracker.clock import now
 from tracker.config.settings import Settings
 from tracker.core.alerters import AlerterNames
@@ -21,6 +21,7 @@ from tracker.core.journal_entries import Entry
 from tracker.core.model import Alert, StoreUnavailable
 from tracker.core.state import LedgerState
 from tracker.journal.journal import Journal
+from tracker.logs import log
 from tracker.queries.as_json import Json
 from tracker.queries.fills import Selection, csv_lines, selected
 from tracker.queries.socket_commands import QueryContext, ask_journal, missing_journal
@@ -113,7 +114,7 @@ def decide(settings: Settings, take: Take, command: str) -> Json:
     `command` tells others who holds the locks. Raises Locked where a daemon runs after all, StoreRefused,
     StoreUnavailable and StoreFull for the alert store, JournalFailed, and what `take` raises.
     """
-    logs.configure("WARNING", mask_accounts=settings.log.mask_accounts)
+    log.configure("WARNING", mask_accounts=settings.log.mask_accounts)
     if not settings.stores.journal.exists():
         raise missing_journal(settings.stores.journal)
     with wiring.opened(settings, f"tracker {command}, process {os.getpid()}") as files:

@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from loguru import logger
 
-from tracker import logs, wiring
+from tracker import wiring
 from tracker.clock import now
-from tracker.config.settings import Settings
+from tracker.config.settings import Settings, SettingsError
 from tracker.core.alert_updates import EventKind, TrackerEvent, instant
 from tracker.core.completeness import REACH
 from tracker.core.model import AlertUpdate, Outcome
@@ -34,6 +34,7 @@ from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.link import LinkPhase, LinkState
 from tracker.gateway.reconnect import ReconnectingLink
 from tracker.journal.journal_file import JournalFailed, large_wal
+from tracker.logs import log
 from tracker.notify.apprise_services import Service
 from tracker.pipeline.store_watch import StoreFull
 from tracker.queries import gaps
@@ -198,6 +199,7 @@ class Daemon:
     def _signalled(self, stop: asyncio.Event, number: signal.Signals) -> None:
         if stop.is_set():
             # Asked twice: everything that matters is committed, so there is nothing to wait for.
+            log.close()
             os._exit(128 + number)
         stop.set()
 
@@ -224,7 +226,7 @@ class Daemon:
     def _publish(self, event: TrackerEvent) -> None:
         self._frame_to_file.decided(event)
         level = "WARNING" if event.kind in _LOUD else "INFO"
-        _LAZY.log(level, "{} {}", lambda: event.kind.value, lambda: _in_words(event))
+        log.later(level, lambda: _in_words(event))
         self._feed.publish({"event": event.kind.value, "at": instant(event.at), **event.what})
 
     def _written(self, updates: Sequence[AlertUpdate], outcomes: Sequence[Outcome], at: datetime) -> None:
@@ -263,15 +265,14 @@ class Daemon:
                 now=now(),
             ),
             "notify": self._notifier.figures(),
+            "log": log.figures(),
         }
 
 
 def _in_words(event: TrackerEvent) -> str:
-    return " ".join(f"{key}={value}" for key, value in event.what.items())
+    return " ".join([event.kind.value, *(f"{key}={value}" for key, value in event.what.items())])
 
 
-_LAZY: Final = logger.opt(lazy=True)
-"""What a level leaves out is not put into words."""
 _LOUD: Final = (EventKind.NEEDS_YOU, EventKind.UNDECODABLE, EventKind.CONFLICT)
 
 
@@ -282,16 +283,8 @@ def run(settings: Settings) -> int:
     """
     # The journal, the log and others hold accounts and fills; the alert file keeps its own mode.
     os.umask(_PRIVATE)
-    log = settings.log
-    logs.configure(
-        log.level,
-        file=log.file,
-        as_json=log.as_json,
-        mask_accounts=log.mask_accounts,
-        rotation=log.rotation,
-        retention=log.retention,
-    )
     settings.require_folders()
+    _start_log(settings)
     services = wiring.open_urls(settings)
     holder = f"tracker run, process {os.getpid()}"
     try:
@@ -304,6 +297,26 @@ def run(settings: Settings) -> int:
     except (Locked, JournalFailed, StoreRefused, StoreFull, CaptureFailed) as error:
         logger.error("{}", error)
         return EXIT_STORE
+
+
+def _start_log(settings: Settings) -> None:
+    wanted = settings.log
+    try:
+        log.configure(
+            wanted.level,
+            file=wanted.file,
+            as_json=wanted.as_json,
+            mask_accounts=wanted.mask_accounts,
+            rotation=wanted.rotation,
+            retention=wanted.retention,
+        )
+    except OSError as error:
+        raise SettingsError(
+            [
+                f"{settings.origin('log', 'file')}: {wanted.file} cannot be opened for the log:"
+                f" {error.strerror or error}; let this user write there, or name another file"
+            ]
+        ) from None
 
 
 def _tune() -> None:

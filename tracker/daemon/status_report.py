@@ -119,6 +119,7 @@ def metrics(status: Mapping[str, Any]) -> dict[str, Any]:
             "late_writes_lost_total": status["store"]["late_writes_lost"],
             "link_attempts": status["link"]["attempts"],
             "journal_bytes": status["journal"]["bytes"],
+            "log_lines_lost_total": status["log"]["lost"],
             **_notify(status["notify"]),
         }
     }

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from tracker import logs
 from tracker.config.loader import find_file, load
 from tracker.config.settings import SettingsError
 from tracker.console import FAILED, WELL, say
@@ -18,6 +17,7 @@ from tracker.doctor.check_machine import settings_errors
 from tracker.doctor.examine import answer, examine, examine_machine
 from tracker.doctor.finding import Finding
 from tracker.doctor.probes import Probes
+from tracker.logs import log
 from tracker.status.protocol import SCHEMA
 from tracker.terminal import wrap
 
@@ -43,7 +43,7 @@ def diagnose(flags: Mapping[str, str], path: str | None, probes: Probes, *, offl
     """Return the whole answer, as `--json` prints it."""
     findings: list[Finding]
     # Log lines of the client library would stand among the findings.
-    logs.configure("ERROR")
+    log.configure("ERROR")
     try:
         settings, source = load(flags, path), find_file(path)
     except SettingsError as error:

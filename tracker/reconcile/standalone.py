@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tracker import logs, wiring
+from tracker import wiring
 from tracker.clock import now
 from tracker.config.settings import Settings
 from tracker.core.model import StoreUnavailable
@@ -21,6 +21,7 @@ from tracker.gateway.capture_sink import NullSink, Sink
 from tracker.gateway.flex import FlexUnreadable, Statement, read_report
 from tracker.gateway.link import LinkPhase, LinkState
 from tracker.gateway.reconnect import ReconnectingLink
+from tracker.logs import log
 from tracker.pipeline.pump import Pump
 from tracker.queries.as_json import Json
 from tracker.queries.socket_commands import missing_journal
@@ -41,7 +42,7 @@ def reconcile(settings: Settings, *, apply: bool, report: Path | None = None) ->
     Raises CommandError for a report that cannot be read, Locked where a daemon runs, JournalFailed,
     StoreRefused and StoreAway for a store that cannot be written, FatalCapture.
     """
-    logs.configure("ERROR", mask_accounts=settings.log.mask_accounts)
+    log.configure("ERROR", mask_accounts=settings.log.mask_accounts)
     if not settings.stores.journal.exists():
         raise missing_journal(settings.stores.journal)
     try:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from loguru import logger
 
-from tracker import logs
+from tracker.logs import log
+
+BOUND_SECONDS = 10.0
 
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
     yield
-    logs.know_accounts(())
+    log.close()
     logger.remove()
     logger.configure(patcher=lambda record: None)
     logger.add(sys.stderr)
@@ -36,9 +39,10 @@ def fail() -> None:
 
 def written(folder: Path, **options: Any) -> str:
     path = folder / "tracker.log"
-    logs.configure("DEBUG", file=path, **options)
+    log.configure("DEBUG", file=path, **options)
     logger.info("account={}, and FI12345", "DU1234567")
     fail()
+    log.close()
     return path.read_text()
 
 
@@ -76,42 +80,86 @@ def test_json_is_one_object_a_line(tmp_path: Path) -> None:
 
 
 def test_files_are_renewed_at_their_size_and_the_last_ones_kept(tmp_path: Path) -> None:
-    logs.configure("INFO", file=tmp_path / "tracker.log", rotation="1 KB", retention=2)
+    log.configure("INFO", file=tmp_path / "tracker.log", rotation="1 KB", retention=2)
     for number in range(200):
         logger.info("line {} of a log that must not fill the disk", number)
+    log.close()
     files = sorted(tmp_path.iterdir())
     assert len(files) == 3
     assert all(file.stat().st_size <= 1100 for file in files)
     assert "line 199 " in (tmp_path / "tracker.log").read_text()
 
 
-@pytest.mark.parametrize(
-    ("account", "masked"),
-    [("DUM123456", "DUM***56"), ("U12345678F", "U***8F"), ("DFP98765", "DFP***65"), ("DU1234567", "DU***67")],
-)
-def test_account_numbers_of_all_kinds_are_masked(account: str, masked: str) -> None:
-    text = "{0}: in ({0}) and {0}/NVDA"
-    assert logs.mask(text.format(account)) == text.format(masked)
+def deferred(folder: Path, words: Callable[[], str], level: str = "INFO", **options: Any) -> str:
+    path = folder / "tracker.log"
+    log.configure("INFO", file=path, **options)
+    log.later(level, words)
+    log.close()
+    return path.read_text()
 
 
-def test_known_accounts_are_masked_by_name() -> None:
-    """A login's own accounts are known, so they are masked whatever they look like."""
-    logs.know_accounts(["X77-ABC123", "FAMILYTRUST", "All"])
-    assert logs.mask("X77-ABC123 and FAMILYTRUST, not MYFAMILYTRUST; All alerts") == (
-        "X***23 and F***ST, not MYFAMILYTRUST; All alerts"
-    )
+def test_words_made_later_are_masked_and_printable(tmp_path: Path) -> None:
+    text = deferred(tmp_path, lambda: "fill account=DU1234567 symbol=\x1b[2J\nFORGED")
+    assert text.endswith(" INFO    fill account=DU***67 symbol=?[2J?FORGED\n")
+
+
+def test_words_made_later_go_into_json_too(tmp_path: Path) -> None:
+    record = json.loads(deferred(tmp_path, lambda: "fill account=DU1234567", as_json=True))["record"]
+    assert (record["level"]["name"], record["message"]) == ("INFO", "fill account=DU***67")
+    assert record["function"] == "deferred"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_words_of_a_level_left_out_are_not_made(tmp_path: Path, as_json: bool) -> None:
+    made: list[str] = []
+
+    def words() -> str:
+        made.append("words")
+        return "words"
+
+    assert deferred(tmp_path, words, "DEBUG", as_json=as_json) == ""
+    assert made == []
 
 
 @pytest.mark.parametrize("masked", [True, False])
 def test_control_characters_never_reach_log(tmp_path: Path, masked: bool) -> None:
     """Neither by a message nor by an exception; a newline of the wire cannot forge a line."""
     path = tmp_path / "tracker.log"
-    logs.configure("DEBUG", file=path, mask_accounts=masked)
+    log.configure("DEBUG", file=path, mask_accounts=masked)
     logger.info("symbol {}", "NV\x1b[2J\x07\n2025-11-18 ERROR forged")
     try:
         raise ValueError("bad\x1b]0;title\x07")
     except ValueError:
         logger.exception("frame {} failed", 1)
+    log.close()
     text = path.read_text()
     assert set("\x1b\x07") & set(text) == set()
     assert "symbol NV?[2J??2025-11-18 ERROR forged\n" in text
+
+
+def test_lost_lines_are_counted(tmp_path: Path) -> None:
+    """The file's folder goes away; standard error, and the count, tell of it."""
+    path = tmp_path / "logs" / "tracker.log"
+    path.parent.mkdir()
+    log.configure("INFO", file=path, rotation="1 KB")
+    assert log.figures() == {"lost": 0, "trouble": []}
+    logger.warning("x" * 800)
+    until(path.read_text)
+    path.rename(tmp_path / "away.log")
+    path.parent.rmdir()
+    logger.warning("y" * 800)
+    until(lambda: log.figures()["lost"])
+    (trouble,) = log.figures()["trouble"]
+    assert trouble == f"the log file {path} cannot be written: No such file or directory"
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + BOUND_SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def test_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        log.configure("INFO", file=tmp_path / "nowhere" / "tracker.log")

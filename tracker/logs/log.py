@@ -1,0 +1,145 @@
+"""Set up where log lines go: standard error, and a rotating file when asked.
+
+Owns the way of each line from loguru to the threads that write, which never blocks, and what is changed in
+it: accounts are masked, control characters replaced. Nothing is logged to standard output, which carries
+answers only.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from loguru import logger
+
+from tracker.clock import now
+from tracker.logs.masking import mask
+from tracker.logs.targets import Format, LogFile, StandardError, bare, coloured, plain
+from tracker.logs.writer import LogLine, LogWriter, Target
+from tracker.terminal import printable, printable_lines
+
+if TYPE_CHECKING:
+    from loguru import Message, Record
+
+_UNITS: Final = {"KB": 1000, "MB": 1000**2, "GB": 1000**3}
+_LEVELS: Final = {name: logger.level(name).no for name in ("DEBUG", "INFO", "WARNING", "ERROR")}
+_WARNING: Final = _LEVELS["WARNING"]
+_FAREWELL_SECONDS: Final = 1.0
+"""What an end waits for lines that a target does not take."""
+_MOST_TEXT: Final = 20_000
+"""Characters of a line, so that lines which wait take little room."""
+_JSON_TEXT: Final = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <7} {message}"
+
+
+class _Setup:
+    """Hold what `configure` set up last."""
+
+    writers: tuple[LogWriter, ...] = ()
+    lowest: int | None = None
+    """Number of the lowest level of lines whose words are made late; None where loguru makes all lines."""
+    masked = True
+
+
+def _shown(text: str) -> str:
+    return mask(text) if _Setup.masked else text
+
+
+def _with_exception(record: Record) -> str:
+    """Return the message with the exception's lines, taken out of the record: they name accounts too."""
+    message, error = printable(record["message"]), record["exception"]
+    if error is None:
+        return message
+    record["exception"] = None
+    lines = traceback.format_exception(error.type, error.value, error.traceback)
+    return f"{message}\n{printable_lines(''.join(lines).rstrip())}"
+
+
+def _patch(record: Record) -> None:
+    record["message"] = _shown(_with_exception(record))[:_MOST_TEXT]
+
+
+def _put(message: Message) -> None:
+    record, text = message.record, str(message)
+    _hand_over(LogLine(record["time"], record["level"].name, lambda: text), record["level"].no)
+
+
+def _hand_over(line: LogLine, level: int) -> None:
+    soon = level >= _WARNING
+    for writer in _Setup.writers:
+        writer.put(line, soon=soon)
+
+
+def configure(
+    level: str,
+    *,
+    file: Path | None = None,
+    as_json: bool = False,
+    mask_accounts: bool = True,
+    rotation: str = "10 MB",
+    retention: int = 5,
+) -> None:
+    """Send log lines to standard error and, if named, to a file of bounded size and number.
+
+    Raises OSError where the file cannot be opened.
+    """
+    close()
+    targets: list[Target] = []
+    # Standard error may be closed from the start.
+    if sys.stderr is not None:
+        targets.append(StandardError(sys.stderr, bare if as_json else _format_for(sys.stderr)))
+    if file is not None:
+        size, unit = rotation.split(" ")
+        limit = int(size) * _UNITS[unit]
+        targets.append(LogFile(file, bare if as_json else plain, limit=limit, kept=retention))
+    _Setup.writers = writers = tuple(map(LogWriter, targets))
+    for writer in writers:
+        writer.others = [other for other in writers if other is not writer]
+    _Setup.masked = mask_accounts
+    _Setup.lowest = None if as_json else _LEVELS[level]
+    logger.remove()
+    logger.configure(patcher=_patch)
+    # `diagnose` would print the values of variables, account numbers among them.
+    form = _JSON_TEXT if as_json else (lambda record: "{message}")
+    logger.add(_put, level=level, format=form, serialize=as_json, diagnose=False)
+
+
+def _format_for(stream: TextIO) -> Format:
+    dumb = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    return coloured if stream.isatty() and not dumb else plain
+
+
+def later(level: str, words: Callable[[], str]) -> None:
+    """Log a line whose words are made by the thread that writes it, so that it costs a fill next to nothing.
+
+    `words` must say the same whenever it is called.
+    """
+    if _Setup.lowest is None:
+        logger.opt(lazy=True, depth=1).log(level, "{}", words)
+        return
+    number = _LEVELS[level]
+    if number >= _Setup.lowest:
+        _hand_over(LogLine(now(), level, lambda: _shown(printable(words()))[:_MOST_TEXT]), number)
+
+
+def figures() -> Mapping[str, Any]:
+    """Return how many lines were lost since the start, and why lines are lost now; see PROTOCOL.md."""
+    writers = _Setup.writers
+    return {
+        "lost": sum(writer.lost for writer in writers),
+        "trouble": [writer.trouble for writer in writers if writer.trouble],
+    }
+
+
+@atexit.register
+def close() -> None:
+    """Write what waits, as far as the targets take it within a second; later lines go nowhere."""
+    writers, _Setup.writers = _Setup.writers, ()
+    end = time.monotonic() + _FAREWELL_SECONDS
+    for writer in writers:
+        writer.close(max(end - time.monotonic(), 0.0))
