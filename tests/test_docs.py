@@ -23,7 +23,6 @@ import pytest
 from tests.support.daemon_rig import CALL, Rig, record
 from tests.support.free_ports import free_port
 from tests.support.project import PROJECT
-from tests.test_tidy import MAY_IMPORT, OUTER
 from tracker.cli import main
 from tracker.cli.commands import COMMANDS
 from tracker.config.loader import load
@@ -399,18 +398,6 @@ def test_fill_takes_the_way_described(tmp_path: Path) -> None:
         asyncio.run(story())
     finally:
         print("not run:", sorted(named - set(run.read_text("utf-8").split())))
-
-
-def test_packages_are_in_the_architecture() -> None:
-    """Each with what it may import, as the tidy test enforces it."""
-    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*?) *\|$", ARCHITECTURE, re.M))
-    parts = {path.stem for path in (PROJECT / "tracker").iterdir() if path.suffix == ".py" or path.is_dir()}
-    assert set(rows) == parts - {"__init__", "__main__", "__pycache__"}
-    for name, cell in rows.items():
-        if name in MAY_IMPORT:
-            assert set(re.findall(r"`(\w+)`", cell)) == MAY_IMPORT[name] - {name}, name
-        else:
-            assert (name in OUTER, cell) == (True, "any: outermost")
 
 
 @pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])

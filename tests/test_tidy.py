@@ -186,6 +186,19 @@ def test_only_outer_modules_import_outer() -> None:
     assert wrong == []
 
 
+def test_architecture_lists_the_arrows() -> None:
+    """The table of packages in ARCHITECTURE.md says the same as MAY_IMPORT and OUTER."""
+    text = (PROJECT / "ARCHITECTURE.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*?) *\|$", text, re.M))
+    listed_parts = {part_of_file(name) for name in OURS} - {"__init__", "__main__"}
+    assert set(rows) == listed_parts
+    for name, cell in rows.items():
+        if name in MAY_IMPORT:
+            assert set(re.findall(r"`(\w+)`", cell)) == MAY_IMPORT[name] - {name}, name
+        else:
+            assert (name in OUTER, cell) == (True, "any: outermost"), name
+
+
 def test_the_core_is_pure() -> None:
     wrong = []
     for name in OURS:
