@@ -92,14 +92,12 @@ def test_ib_insync_and_control_socket_together() -> None:
 
 
 def test_bad_command_keeps_the_connection() -> None:
-    """Bad commands are answered and the next one works."""
+    """A command that the book refuses is answered, and the next one works."""
 
     async def run() -> None:
         async with served() as service:
             for line, message in (
                 ("fill", "no order works"),
-                ("nonsense", "is not known"),
-                ("{", "Expecting"),
                 ('{"do": "fill", "order": 5}', "there is no order 5"),
                 ('{"do": "fill", "at": 5}', "'at' is not a key here"),
                 ('{"do": "repeat", "execution": "x"}', "there is no execution 'x'"),
@@ -107,7 +105,6 @@ def test_bad_command_keeps_the_connection() -> None:
                     '{"do": "order", "contract": "x", "side": "BUY", "quantity": 1}',
                     "there is no contract 'x'",
                 ),
-                ('{"do": 5}', "is not known"),
             ):
                 answer = await service.ask(line)
                 assert answer["ok"] is False
@@ -115,6 +112,52 @@ def test_bad_command_keeps_the_connection() -> None:
             assert (await service.ask({"do": "notice", "code": 1100}))["ok"]
             answer = await service.ask("x" * 70_000)
             assert answer["error"]["message"] == "a line has at most 65536 bytes"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("nonsense", "'nonsense' is not known"),
+        ("{", "not JSON"),
+        ('{"do":' + "[" * 30_000, "not JSON"),
+        ('{"do": 5}', "'5' is not known"),
+        ("[1]", "'[1]' is not known"),
+        ('{"do": "fill", "quantity": ' + "9" * 5_000 + "}", "not JSON"),
+    ],
+)
+def test_line_that_is_no_command_closes(line: str, message: str) -> None:
+    """A line that is no command is answered, and ends the connection."""
+
+    async def run() -> None:
+        async with served() as service:
+            answer = await service.ask(line)
+            assert message in answer["error"]["message"]
+            assert await asyncio.wait_for(service.reader.read(), BOUND_SECONDS) == b""
+
+    asyncio.run(run())
+
+
+def test_post_of_a_web_page_does_nothing() -> None:
+    """The body of a POST without preflight holds commands, and none of them is done."""
+    body = (
+        '{"do": "contract", "name": "T", "kind": "stock", "symbol": "TSLA"}\n'
+        '{"do": "execute", "contract": "T", "side": "BUY", "quantity": 5, "price": 1}\n'
+    )
+
+    async def run() -> None:
+        async with served() as service:
+            service.writer.write(
+                f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\n\r\n{body}".encode()
+            )
+            answers = await asyncio.wait_for(service.reader.read(), BOUND_SECONDS)
+            assert answers.count(b"\n") == 1
+            service.writer.transport.abort()
+            port = service.number("control")
+            service.reader, service.writer = await asyncio.open_connection("127.0.0.1", port)
+            assert (await service.ask("status"))["executions"] == 0
+            assert (await service.ask("book"))["contracts"] == {}
 
     asyncio.run(run())
 

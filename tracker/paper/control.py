@@ -1,7 +1,8 @@
 """The control socket of a running paper gateway: fill, cancel, drop and the like from a shell.
 
-Owns the line protocol: TCP on the loopback, one JSON object or bare word per line, one JSON line back. What a
-command does is the player's; the keys are those of a scenario's events without `at`.
+Owns the line protocol: TCP on the loopback, one JSON object or bare word per line, one JSON line back. The
+keys are those of a scenario's events without `at`. A line that is no command ends the connection, so that the
+POST of a web page gets no further than its first line.
 """
 
 from __future__ import annotations
@@ -17,12 +18,18 @@ from tracker.paper.book_report import book_report
 from tracker.paper.model import PaperOrder
 from tracker.paper.scenario import ScenarioError, contract_of, event_of
 from tracker.paper.scenario_player import ScenarioPlayer
+from tracker.paper.scenario_tables import EVENTS
 from tracker.paper.server import PaperGateway
 
 MAX_LINE_BYTES: Final = 1 << 16
 MAX_CONNECTIONS: Final = 16
 _log = logging.getLogger(__name__)
 _LOOPBACK: Final = "127.0.0.1"
+COMMANDS: Final = ("status", "orders", "book", "contract", *EVENTS)
+
+
+class NotACommand(Exception):
+    """A line is no command; the text says why."""
 
 
 class ControlSocket:
@@ -30,7 +37,7 @@ class ControlSocket:
 
     def __init__(self, gateway: PaperGateway, player: ScenarioPlayer, port: int) -> None:
         self._gateway = gateway
-        self._stage = player
+        self._player = player
         self._port = port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -55,10 +62,9 @@ class ControlSocket:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def command(self, line: str) -> dict[str, Any]:
-        """Do what one line says; return what to answer."""
+    async def perform(self, table: dict[str, Any]) -> dict[str, Any]:
+        """Do one command; return what to answer, also where the book does not allow it."""
         try:
-            table = json.loads(line, parse_float=Decimal) if line.startswith("{") else {"do": line}
             match table.get("do"):
                 case "status":
                     return {"ok": True, **self._status()}
@@ -68,13 +74,12 @@ class ControlSocket:
                         "orders": [_shown(order) for order in self._gateway.book.open_orders()],
                     }
                 case "book":
-                    return {"ok": True, **book_report(self._gateway.book, self._stage.contracts)}
+                    return {"ok": True, **book_report(self._gateway.book, self._player.contracts)}
                 case "contract":
                     return {"ok": True, **self._learn(table)}
                 case _:
-                    return {"ok": True, **await self._stage.perform(event_of(table, "command", timed=False))}
-        except (ScenarioError, ValueError, RecursionError) as error:
-            # ValueError also covers a line that is no JSON.
+                    return {"ok": True, **await self._player.perform(event_of(table, "command", timed=False))}
+        except (ScenarioError, ValueError) as error:
             return _refused(str(error))
 
     def _status(self) -> dict[str, Any]:
@@ -94,7 +99,7 @@ class ControlSocket:
             raise ScenarioError("command (contract): name is missing: what later commands call it")
         if values.get("kind") == "bag":
             raise ScenarioError("command (contract): kind: a combo can only be made by a scenario")
-        contract = self._stage.learn(name, contract_of(values, "command (contract)"))
+        contract = self._player.learn(name, contract_of(values, "command (contract)"))
         return {"con_id": contract.con_id, "expiry": contract.expiry}
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -107,8 +112,11 @@ class ControlSocket:
         self._writers.add(writer)
         try:
             while line := await reader.readline():
-                writer.write(_encoded(await self.command(line.decode("utf-8", "replace").strip())))
+                table = command_of(line.decode("utf-8", "replace").strip())
+                writer.write(_encoded(await self.perform(table)))
                 await writer.drain()
+        except NotACommand as error:
+            writer.write(_encoded(_refused(f"{error}; the connection is closed")))
         except ConnectionError as error:
             _log.info("paper gateway: a control connection went away: %s", error)
         except ValueError:
@@ -117,6 +125,21 @@ class ControlSocket:
             writer.close()
             self._writers.discard(writer)
             self._tasks.discard(task)
+
+
+def command_of(line: str) -> dict[str, Any]:
+    """Return the table that a line stands for; NotACommand where it stands for none."""
+    table: Any = {"do": line}
+    if line.startswith("{"):
+        try:
+            table = json.loads(line, parse_float=Decimal)
+        except (ValueError, RecursionError) as error:
+            raise NotACommand(f"the line is not JSON: {error}") from None
+    do = table.get("do")
+    if not isinstance(do, str) or do not in COMMANDS:
+        shown = str(do)[:40]
+        raise NotACommand(f"do: {shown!r} is not known; known: {', '.join(COMMANDS)}")
+    return dict(table)
 
 
 def _refused(message: str) -> dict[str, Any]:
