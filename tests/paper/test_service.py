@@ -99,6 +99,8 @@ def test_bad_command_keeps_the_connection() -> None:
             for line, message in (
                 ("fill", "no order works"),
                 ('{"do": "fill", "order": 5}', "there is no order 5"),
+                ('{"do": "fill", "quantity": 1e999999999}', "must be below 1,000,000,000"),
+                ('{"do": "fill", "quantity": 1e-999999999}', "at most 8 digits"),
                 ('{"do": "fill", "at": 5}', "'at' is not a key here"),
                 ('{"do": "repeat", "execution": "x"}', "there is no execution 'x'"),
                 (

@@ -7,10 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
 from tests.daemon.test_end_to_end import play
@@ -115,12 +118,28 @@ def test_the_compose_file_names_settings_that_exist_and_mounts_folders() -> None
 def test_the_image_is_made_of_files_that_are_there_and_not_kept_out() -> None:
     """What is copied is in the project, and let through by the ignore file."""
     text = (DEPLOY / "Containerfile").read_text()
-    copied = [word for line in re.findall(r"^COPY (.*) \S+$", text, re.M) for word in line.split()]
+    copied = [word for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.M) for word in line.split()]
     assert {"pyproject.toml", "tracker"} <= set(copied)
     let_through = (DEPLOY / "Containerfile.dockerignore").read_text().splitlines()
     for name in copied:
         assert (DEPLOY.parents[1] / name).exists()
         assert f"!{name}" in let_through
+
+
+def test_image_packages_are_pinned_by_hash() -> None:
+    """Each dependency has one version that pyproject.toml allows, and each version its hashes."""
+    project = tomllib.loads((DEPLOY.parents[1] / "pyproject.toml").read_text())
+    wanted = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["notify"]]
+    for file, texts in (
+        ("requirements.txt", wanted),
+        ("build-requirements.txt", project["build-system"]["requires"]),
+    ):
+        blocks = re.findall(r"^(\S+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$",
+                            (DEPLOY / file).read_text(), re.M)  # fmt: skip
+        pins = {name: version for name, version, _ in blocks}
+        assert len(blocks) == len(re.findall("==", (DEPLOY / file).read_text()))
+        for requirement in map(Requirement, texts):
+            assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
 def test_the_health_check_of_the_container_tells_well_from_ill(tmp_path: Path) -> None:

@@ -49,8 +49,10 @@ def _no_flag(value: object) -> object:
 
 
 def _small(value: Decimal) -> Decimal:
-    if not value.is_finite() or abs(value) >= 10**9 or value != round(value, 8):
-        raise ValueError(f"must be below 1,000,000,000 with at most 8 digits behind the point, not {value}")
+    # The exponent first: a number of a billion digits is a short text.
+    if not value.is_finite() or (value and abs(value.adjusted()) > 8) or value != round(value, 8):
+        shown = str(value)[:40]
+        raise ValueError(f"must be below 1,000,000,000 with at most 8 digits behind the point, not {shown}")
     return value
 
 
