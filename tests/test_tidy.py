@@ -410,6 +410,18 @@ def test_ignores_have_reasons() -> None:
     assert wrong == []
 
 
+def test_cited_pages_are_here() -> None:
+    """A page that code names is in the repository: nothing that matters is only outside of it."""
+    here = {Path(name).name for name in listed(".md")}
+    wrong = [
+        f"{name}: {page}"
+        for name in MODULES
+        for page in re.findall(r"\b\w+\.md\b", (PROJECT / name).read_text("utf-8"))
+        if page not in here
+    ]
+    assert wrong == []
+
+
 @pytest.mark.parametrize(
     "name", listed(".py", ".toml", ".md", ".yml", ".yaml", ".service", "Containerfile", "scripts/environment")
 )

@@ -17,7 +17,7 @@ _OTHER_NAMES: Final = {
     "demspxslayer": "demslayer",
     "demspxslayerandleaps": "demslayer",
 }
-"""The one alerter whose names differ by more than spelling (domain.md 3)."""
+"""The one alerter whose names differ by more than spelling."""
 _KNOWN: Final = frozenset({"realdaytrading", "demslayer", "profandkian", "robindahood"})
 _OSI: Final = re.compile(r"^\s*(\S.*?)\s*(\d{6})([CP])(\d{8})\s*$")
 _PREFIX: Final = "tracker:"
