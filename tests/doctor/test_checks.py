@@ -40,6 +40,7 @@ NOW = datetime(2025, 11, 18, 17, 0, tzinfo=UTC)
 NEW_YORK = ZoneInfo("America/New_York")
 BERLIN = ZoneInfo("Europe/Berlin")
 FILE = FileStat(1, 2, 0o100644, 1000, 1000, 1, 4096, 0, 0)
+PRIVATE = FILE._replace(mode=0o100600)
 ALERTS = Path("/data/alerts/alerts.json")
 PLACE = Place(
     "stores.alerts", "flag --stores.alerts", ALERTS, True, FolderState.EXISTS, file=FILE, tried=True
@@ -250,8 +251,8 @@ def test_alerter_stores_may_be_absent() -> None:
 @pytest.mark.parametrize(
     ("changes", "facts", "level", "words"),
     [
-        ({}, JournalFacts("paper"), Level.OK, "of paper fills; mode 0644"),
-        ({}, JournalFacts(), Level.OK, "without a login so far"),
+        ({"file": PRIVATE}, JournalFacts("paper"), Level.OK, "of paper fills; mode 0600"),
+        ({"file": PRIVATE}, JournalFacts(), Level.OK, "without a login so far"),
         ({"file": None}, JournalFacts(), Level.OK, "made at the first start"),
         ({"folder": FolderState.MISSING, "file": None}, JournalFacts(), Level.NOTE, "its folder has a fault"),
         (
@@ -263,7 +264,8 @@ def test_alerter_stores_may_be_absent() -> None:
         ({}, JournalFacts(trouble="is locked"), Level.FAULT, "is locked"),
         ({"file_reason": "denied"}, JournalFacts(), Level.FAULT, "denied"),
         ({}, JournalFacts(unread="too large"), Level.NOTE, "too large"),
-        ({"file": FILE._replace(mode=0o100666)}, JournalFacts("live"), Level.WARNING, "chmod o-w"),
+        ({}, JournalFacts("live"), Level.WARNING, "may read account numbers"),
+        ({"file": FILE._replace(mode=0o100666)}, JournalFacts("live"), Level.WARNING, "may change account"),
     ],
 )
 def test_the_journal(changes: dict[str, Any], facts: JournalFacts, level: Level, words: str) -> None:

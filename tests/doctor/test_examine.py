@@ -330,6 +330,37 @@ def test_token_readable_by_others(setup: Setup) -> None:
     assert "secret" not in json.dumps(found.answer)
 
 
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, ["log"]), (0o600, [])])
+def test_log_readable_by_others(setup: Setup, mode: int, warned: list[str]) -> None:
+    """The log holds account numbers, so it is for its user only."""
+    log = setup.folder / "tracker.log"
+    log.write_text("started\n")
+    log.chmod(mode)
+    setup.flags = {"log.file": str(log)}
+    assert setup.look().of("warning") == warned
+
+
+def test_journal_readable_by_others(setup: Setup) -> None:
+    """The journal holds account numbers and fills, so it is for its user only."""
+    setup.bind_journal("paper")
+    setup.journal.chmod(0o644)
+    found = setup.look()
+    assert found.of("warning") == ["journal"]
+    assert found["journal"]["next_step"].startswith(f"chmod 600 {setup.journal}")
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, ["settings_file"]), (0o600, [])])
+def test_settings_file_with_notify_urls(setup: Setup, mode: int, warned: list[str]) -> None:
+    """A settings file with URLs that hold secrets is for its user only; without them it is not checked."""
+    setup.settings.chmod(mode)
+    assert "settings_file" not in setup.look().checks
+    with setup.settings.open("a") as file:
+        file.write("[notify]\nurls = ['json://user:secret@localhost']\n")
+    found = setup.look()
+    assert found.of("warning") == warned
+    assert "secret@" not in json.dumps(found.answer)
+
+
 # Planted faults: the machine and the settings
 
 

@@ -78,6 +78,7 @@ class Setup:
         """Make a journal that knows this kind of login, and close it."""
         journal = Journal(self.journal)
         journal.set_meta("mode", kind)
+        self.journal.chmod(0o600)
         journal.close()
 
     def with_probes(self, **changes: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from tracker.doctor.finding import (
@@ -26,6 +27,8 @@ READ_ONLY: Final = ("stores.contracts", "stores.stocks")
 """Stores that the tracker never writes; they may be absent, their folder too unless it was configured."""
 MADE_BY_DAEMON: Final = ("stores.journal", "status.token_file")
 """Their default folder is made at the first start."""
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 _KINDS: Final = {
     FilesystemKind.NETWORK: (
@@ -194,10 +197,31 @@ def check_journal(place: Place, journal: JournalFacts) -> Finding:
     bound = f"of {journal.bound_to} fills" if journal.bound_to else "without a login so far"
     mode = stat.S_IMODE(place.file.mode)
     found = f"{_number(place.file.size // 1024, 'KB', '')}, {bound}; mode {mode:04o}"
-    if mode & stat.S_IWOTH:
-        step = f"chmod o-w {place.path}: now every user of this machine may change it"
-        return Finding(check, Level.WARNING, found, step)
-    return Finding(check, Level.OK, found)
+    return _for_owner_only(Finding(check, Level.OK, found), place.path, mode, "account numbers and fills")
+
+
+def check_log(place: Place) -> Finding | None:
+    """Check that only the tracker's user reads the log; None before there is one."""
+    if place.file is None or place.is_folder:
+        return None
+    mode = stat.S_IMODE(place.file.mode)
+    found = Finding("log", Level.OK, f"{place.path}; mode {mode:04o}")
+    return _for_owner_only(found, place.path, mode, "account numbers and fills")
+
+
+def check_settings_file(path: Path, mode: int) -> Finding:
+    """Check that only the tracker's user reads a settings file that holds notify.urls."""
+    found = Finding("settings_file", Level.OK, f"{path} holds notify.urls; mode {mode:04o}")
+    return _for_owner_only(found, path, mode, "the secrets in notify.urls")
+
+
+def _for_owner_only(finding: Finding, path: Path, mode: int, contents: str) -> Finding:
+    """Return the finding, a warning where others of this machine can read or change the file."""
+    if not mode & _OTHERS:
+        return finding
+    verb = "change" if mode & (stat.S_IWGRP | stat.S_IWOTH) else "read"
+    step = f"chmod 600 {path}: now other users of this machine may {verb} {contents}"
+    return Finding(finding.check, Level.WARNING, finding.found, step)
 
 
 def check_locks(locks: Sequence[Lock], port: StatusPort, *, ours: bool) -> Finding:

@@ -63,6 +63,9 @@ def examine(settings: Settings, source: Path | None, probes: Probes, *, offline:
     of_machine = list(examine_machine(probes))
     yield from of_machine
     yield check_machine.check_settings("" if source is None else str(source), _overrides(settings))
+    holds_urls = settings.notify.urls and settings.origin("notify", "urls").startswith(str(source))
+    if source is not None and holds_urls and (mode := read_stores.mode_of(source)) is not None:
+        yield check_files.check_settings_file(source, mode)
     skip = "--offline" if offline else ""
     if not has_no_fault(of_machine):
         # The client library may not even load.
@@ -171,6 +174,8 @@ class _Examination:
         for setting in ("status.token_file", "log.file"):
             if setting in self._places:
                 yield check_files.check_folder(self._places[setting])
+        if "log.file" in self._places and (log := check_files.check_log(self._places["log.file"])):
+            yield log
         yield check_files.check_locks(self._locks, self._port, ours=self._ours)
         yield check_status_socket.check_status_port(self._port, ours=self._ours)
         token = read_stores.read_token_file(self._settings.status.token_file)

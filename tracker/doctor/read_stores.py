@@ -141,8 +141,13 @@ def read_lock(path: Path) -> Lock:
 
 def read_token_file(path: Path) -> Token:
     """Return the mode of the token's file; the token itself is not read."""
+    mode = mode_of(path)
+    return Token(path, mode, mode is not None and os.access(path, os.R_OK))
+
+
+def mode_of(path: Path) -> int | None:
+    """Return a file's permission bits, None where it is not there."""
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        return stat.S_IMODE(path.stat().st_mode)
     except OSError:
-        return Token(path, None, False)
-    return Token(path, mode, os.access(path, os.R_OK))
+        return None
