@@ -32,6 +32,14 @@ class Figure:
     """Whatever else the measurement gave, by name."""
 
     @property
+    def spare(self) -> float:
+        """Return by which part of the target the value is better than it; 0 where it is missed."""
+        if self.target is None:
+            return 0.0
+        better = self.value - self.target if self.at_least else self.target - self.value
+        return max(better / self.target, 0.0)
+
+    @property
     def missed_by(self) -> float:
         """Return by which part of the target it is missed; 0 where it is met."""
         if self.target is None:

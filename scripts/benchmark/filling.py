@@ -55,14 +55,21 @@ def _both(place: Place, plan: Plan) -> tuple[list[float], list[float]]:
     )
 
 
-def _rate(place: Place, key: str, fills_per_order: int, target: float) -> Figure:
+def _rate(place: Place, key: str, fills_per_order: int, target: float, *, hot: bool = False) -> Figure:
+    """Measure a stream over the contracts of all alerts, or over that of one, and so with all of its past."""
     fills = place.sizes.fills
-    plan = Plan(fills // fills_per_order, fills_per_order, place.sizes.alerts)
+    plan = Plan(
+        fills // fills_per_order,
+        fills_per_order,
+        place.sizes.alerts,
+        contracts=1 if hot else place.sizes.alerts,
+    )
     ours, bare = _both(place, plan)
     made = "1 fill" if fills_per_order == 1 else f"{fills_per_order} fills"
+    traded = "one hot contract" if hot else f"{plan.contracts} contracts"
     return Figure(
         key,
-        f"fills/s from the wire to durable alerts, {made} per order",
+        f"fills/s from the wire to durable alerts, {made} per order, {traded}",
         "bare ib_insync, empty handlers",
         "fills/s",
         fills / statistics.median(ours),
@@ -76,13 +83,15 @@ def _rate(place: Place, key: str, fills_per_order: int, target: float) -> Figure
 
 
 def one_fill_per_order(place: Place) -> Iterator[Figure]:
-    """Measure a stream of orders that fill at once."""
+    """Measure a stream of orders that fill at once, on many contracts and on one."""
     yield _rate(place, "fills_1", 1, 1.2)
+    yield _rate(place, "fills_1_hot", 1, 1.2, hot=True)
 
 
 def many_fills_per_order(place: Place) -> Iterator[Figure]:
-    """Measure a stream of orders that fill a hundred times each."""
+    """Measure a stream of orders that fill a hundred times each, on many contracts and on one."""
     yield _rate(place, "fills_100", 100, 8.0)
+    yield _rate(place, "fills_100_hot", 100, 8.0, hot=True)
 
 
 def burst(place: Place) -> Iterator[Figure]:

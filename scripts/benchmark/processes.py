@@ -153,7 +153,6 @@ class Tracker(Process):
             "gateway.sweep_seconds": sweep_seconds,
             "status.port": self.status_port,
             "status.token_file": folder / "status.token",
-            "log.level": "WARNING",
         }
         super().__init__("tracked", "run", *words(settings), *flags, log=folder / "tracker.log")
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
+import subprocess
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from html import escape
 from typing import Any, Final
 
 from benchmark.figures import Figure
+from benchmark.processes import PROJECT
 
 _HEADS: Final = ("figure", "ours", "baseline", "value", "target", "")
 
@@ -36,9 +39,25 @@ def columns(rows: Sequence[Sequence[str]], left: Collection[int]) -> str:
 
 
 def markdown(figures: Sequence[Figure]) -> str:
-    """Return the table as BENCH.md has it."""
+    """Return the table as BENCH.md has it, behind a line that says what it was measured on."""
     rows = [_HEADS, ("---",) * len(_HEADS), *map(_cells, figures)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([conditions(), "", *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def conditions() -> str:
+    """Say what is measured, on what."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    return (
+        f"Commit {described.stdout.strip() or 'unknown'}, {system()}, Python {platform.python_version()},"
+        f" {os.cpu_count()} processors; default settings, so log lines from INFO up go to a file."
+    )
+
+
+def system() -> str:
+    """Name the operating system and the kind of machine."""
+    return f"{platform.system()} {platform.machine()}"
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
@@ -60,10 +79,10 @@ def target(figure: Figure) -> str:
 
 
 def verdict(figure: Figure) -> str:
-    """Say whether the target is met, or by how much it is missed."""
+    """Say whether the target is met, and how far away it is."""
     if figure.target is None:
         return "for comparison"
-    return f"missed by {figure.missed_by:.0%}" if figure.missed_by else "met"
+    return f"missed by {figure.missed_by:.0%}" if figure.missed_by else f"met by {figure.spare:.0%}"
 
 
 def number(value: float) -> str:
@@ -78,7 +97,8 @@ def as_json(figures: Sequence[Figure], *, quick: bool) -> str:
     answer: dict[str, Any] = {
         "quick": quick,
         "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
+        "system": system(),
+        "conditions": conditions(),
         "figures": [{**asdict(figure), "missed_by": figure.missed_by} for figure in figures],
     }
     return json.dumps(answer, indent=2)

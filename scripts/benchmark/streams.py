@@ -73,6 +73,8 @@ class Plan:
     fills_per_order: int
     alerts: int
     first: int = 0
+    contracts: int = 0
+    """How many contracts are traded, in turn; 0 for that of every alert."""
     alone: bool = False
     """Send each execution by itself: no orders, states or fees."""
 
@@ -107,9 +109,9 @@ def execution_id(number: int) -> str:
 def stream(plan: Plan, at: datetime) -> Stream:
     """Make a plan's messages; all fills buy, at `at`."""
     made = Stream()
-    # Alerts are visited in turn, as a busy day's orders would.
+    # Contracts are visited in turn, as a busy day's orders would.
     for number in range(plan.orders):
-        place = (plan.first + number) % plan.alerts
+        place = (plan.first + number) % (plan.contracts or plan.alerts)
         order_number = plan.first + number + 1
         _order(made, contract(place), order_number, plan, at)
     return made
@@ -151,10 +153,9 @@ def _state(order: PaperOrder) -> Sequence[Fields]:
 
 
 def _after_fill(order: PaperOrder, execution: PaperExecution) -> Iterator[Fields]:
-    """Yield what follows an execution: the order, and its fee; a filled order is told again with that."""
+    """Yield what was recorded to follow each execution: the order's state twice, and its fee."""
     yield from _state(order)
-    if order.done:
-        yield from _state(order)
+    yield from _state(order)
     yield encode_messages.commission_report(Fee(execution.exec_id, _COMMISSION, "USD"))
 
 

@@ -47,7 +47,7 @@ def measured(tmp_path: Path, *rows: str) -> dict[str, dict[str, Any]]:
 
 def test_fills_are_streamed_to_the_tracker_and_to_bare_ib_insync(tmp_path: Path) -> None:
     figures = measured(tmp_path, "fills_1", "latency")
-    assert set(figures) == {"fills_1", "latency_p50", "latency_p99"}
+    assert set(figures) == {"fills_1", "fills_1_hot", "latency_p50", "latency_p99"}
     for figure in figures.values():
         assert figure["ours"] > 0
         assert figure["baseline"] > 0
@@ -59,7 +59,10 @@ def test_fills_are_streamed_to_the_tracker_and_to_bare_ib_insync(tmp_path: Path)
 def test_fills_come_while_the_status_socket_is_abused(tmp_path: Path) -> None:
     done = bench(tmp_path, "--markdown", "--only", "abused")
     assert done.returncode == 0, done.stderr
-    heads, rule, row = done.stdout.splitlines()
+    conditions, empty, heads, rule, row = done.stdout.splitlines()
+    assert conditions.startswith("Commit ")
+    assert "log lines from INFO up go to a file" in conditions
+    assert empty == ""
     assert heads.startswith("| figure | ours | baseline |")
     assert rule.count("---") == row.count(" |") == 6
     assert row.startswith("| latency p99 while 20 bad clients try the status socket |")
