@@ -23,9 +23,10 @@ class Built(NamedTuple):
     programs: Path
 
 
-def run(*command: str | Path, cwd: Path = PROJECT) -> str:
+def run(*command: str | Path, cwd: Path = PROJECT, **more: str) -> str:
     """Run a program without what this environment would lend it; returns what it printed."""
     environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    environ.update(more)
     done = subprocess.run(
         [*map(str, command)], cwd=cwd, env=environ, capture_output=True, text=True, timeout=300, check=False
     )
@@ -50,11 +51,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 def test_the_installed_tracker_helps_and_plays_its_demo(built: Built, tmp_path: Path) -> None:
-    """Outside of the project's folder, with nothing but what the wheel asks for."""
-    helped = run(built.programs / "tracker", "--help", cwd=tmp_path)
+    """Outside of the project's folder, with nothing but what the wheel asks for, and without a warning."""
+    strict = {"PYTHONWARNINGS": "error"}
+    helped = run(built.programs / "tracker", "--help", cwd=tmp_path, **strict)
     assert "usage: tracker COMMAND" in helped
     assert run(built.programs / "tracker", "--version", cwd=tmp_path).startswith("tracker 0.")
-    played = run(built.programs / "tracker", "demo", cwd=tmp_path)
+    played = run(built.programs / "tracker", "demo", cwd=tmp_path, **strict)
     assert played.splitlines()[-1] == "every alert ended as it should"
 
 
