@@ -286,7 +286,7 @@ def test_loopback_is_told_from_the_rest(host: str, alone: bool) -> None:
         (b'{"n": ' + b"9" * 5000 + b"}\n", "cannot be read"),
         (b"{}\n", "has no command"),
         (b'{"command": ["status"]}\n', "has no command"),
-        (b'{"command": "status", "a": ' + b"[" * 15_000 + b"\n", "nested too deeply"),
+        (b'{"command": "status", "a": ' + b"[" * 15_000 + b"\n", "the JSON "),  # 3.14 can read it
         (b"x" * 60_000 + b"\n", "unknown"),
         (b"\x16\x03\x01 a browser that wants TLS\n", "is no request"),
     ],
