@@ -34,7 +34,8 @@ STATUS: dict[str, Any] = {
 }
 
 
-def test_the_summary_says_what_matters_first_and_in_words() -> None:
+def test_summary_begins_with_what_matters() -> None:
+    """Whether fills are received, the link, what needs a person; zeros that need nobody are left out."""
     assert summarise(STATUS).splitlines() == [
         "Running, but NOT receiving fills.",
         "link                waiting since 2025-11-18 15:44:50 UTC (20 s ago)",
@@ -42,22 +43,73 @@ def test_the_summary_says_what_matters_first_and_in_words() -> None:
         "                    choose another gateway.client_id",
         "next attempt        2025-11-18 15:45:18 UTC (8 s from now)",
         "accounts            DU1234567",
-        "needs you           2 ambiguous, 1 undecodable",
+        "needs you           2 ambiguous, 1 undecodable; see `tracker inbox`",
         "last sweep          never",
-        "fills counted       12",
-        "alerts updated      7, last 2025-11-18 15:43:10 UTC (2 min ago)",
+        "fills counted       12 since the start",
+        "alerts updated      7 since the start, the last 2025-11-18 15:43:10 UTC (2 min",
+        "                    ago)",
+        "alert store         can be read and written, and all is written",
         "started             2025-11-17 12:00:00 UTC (1 d ago)",
-        "store               away none, undelivered 0",
-        "fees pending        3",
     ]
 
 
-def test_what_a_neighbour_wrote_and_was_lost_is_told_with_what_it_means() -> None:
-    store = {"away": {}, "undelivered": 0, "late_writes_merged": 2, "late_writes_lost": 1}
-    assert summarise({"subscribed": True, "store": store}).splitlines()[1:] == [
-        "store               away none, undelivered 0",
+def test_summary_of_working_tracker() -> None:
+    answer = {
+        "subscribed": True,
+        "now": STATUS["now"],
+        "link": {"state": "up", "attempts": 1, "last_sweep_timed_out": False},
+        "needs_you": {"ambiguous": 0},
+        "undecodable": 0,
+        "gaps": [],
+        "proven_until": STATUS["now"],
+        "fills_today": 12,
+        "fees_pending": 3,
+        "store": {"away": {}, "absent": False, "undelivered": 0},
+        "reapplied": 0,
+        "journal": {"path": "journal.db", "bytes": 716_888, "mode": "paper", "cursor": 7},
+        "notify": {
+            "urls": 1,
+            "sent": 4,
+            "waiting": 0,
+            "dropped": 0,
+            "given_up": 1,
+            "trouble": {"1 (ntfy)": "away"},
+        },
+        "versions": {"tracker": "0.1.0", "server": 0},
+    }
+    assert summarise(answer).splitlines() == [
+        "Running, and receiving fills.",
+        "link                up",
+        "needs you           nothing",
+        "incomplete days     none",
+        "complete until      2025-11-18 15:45:10 UTC (0 s ago)",
+        "fills today         12, 3 of them without their fee yet",
+        "alert store         can be read and written, and all is written",
+        "journal             journal.db, 0.7 MB, of a paper login",
+        "notifications       4 sent; 1 given up; url 1 (ntfy): away",
+        "versions            tracker 0.1.0",
+    ]
+
+
+def test_summary_of_troubles() -> None:
+    """Each says what it is, since when and why, or where to look."""
+    store = {
+        "away": {"read": {"since": "2025-11-18T15:45:00+00:00", "reason": "alerts.json is not there"}},
+        "undelivered": 1,
+        "late_writes_lost": 1,
+        "absent": True,
+    }
+    answer = {"now": STATUS["now"], "link": {"last_sweep_timed_out": True}, "undecodable": 2, "reapplied": 1}
+    assert summarise({**answer, "subscribed": True, "store": store}).splitlines()[1:] == [
+        "link                unknown",
+        "last sweep          not answered in full by the gateway in time; it is asked",
+        "                    again",
+        "not understood      2 messages of the gateway, kept; see `tracker inbox`",
+        "alert store         cannot be read since 2025-11-18 15:45:00 UTC (10 s ago):",
+        "                    alerts.json is not there; 1 update waits to be written",
         "late writes lost    1: another program began to write alerts.json and never",
-        "                    finished; see that its records are there",
+        "                    finished; check that its records are there",
+        "written again       1 update that other programs had undone",
     ]
 
 
@@ -70,7 +122,7 @@ def without(mapping: dict[str, Any], keys: set[str]) -> dict[str, Any]:
 
 
 @given(st.sets(st.sampled_from([*STATUS, *STATUS["link"], *STATUS["stats"]])))
-def test_the_summary_puts_up_with_any_missing_field(gone: set[str]) -> None:
+def test_any_field_may_be_missing(gone: set[str]) -> None:
     lines = summarise(without(STATUS, gone)).splitlines()
     assert lines[0].startswith("Running")
     assert max(map(len, lines)) <= WIDTH
@@ -87,21 +139,21 @@ def test_the_summary_puts_up_with_any_missing_field(gone: set[str]) -> None:
         | st.dictionaries(st.text(), st.integers()),
     )
 )
-def test_the_summary_puts_up_with_fields_of_another_kind(answer: dict[str, Any]) -> None:
+def test_any_field_may_be_odd(answer: dict[str, Any]) -> None:
     assert summarise(answer)
 
 
-def test_unproven_days_are_named_in_words_with_the_next_step() -> None:
-    """Those that follow one another as a range, over a month's end too; none are told as none."""
+def test_incomplete_days_are_ranges() -> None:
+    """Days that follow one another are one range, over a month's end too, with the next step."""
     days = ["2025-10-31", "2025-11-01", "2025-11-02", "2025-11-14", "soon"]
     assert summarise({"subscribed": True, "gaps": days}).splitlines()[1:] == [
-        "days not proven     2025-10-31 to 2025-11-02, 2025-11-14, soon: fills may be",
-        "                    missing, see `tracker gaps`",
+        "incomplete days     2025-10-31 to 2025-11-02, 2025-11-14, soon: fills may be",
+        "                    missing; see `tracker gaps`",
     ]
-    assert summarise({"subscribed": True, "gaps": []}).splitlines()[1:] == ["days not proven     none"]
+    assert summarise({"subscribed": True, "gaps": []}).splitlines()[1:] == ["incomplete days     none"]
 
 
-def test_the_summary_shows_fields_it_does_not_know_by_their_name() -> None:
+def test_unknown_fields_show_by_name() -> None:
     answer = {
         "running": True,
         "subscribed": True,

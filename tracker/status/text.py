@@ -1,39 +1,29 @@
 """Say in plain words, within 80 columns, how the tracker is.
 
-Owns the text of `tracker status`. It is given the answer of that command, which may come from an older
-or a newer daemon: a field that is absent is left out, one that is not known here is shown by its own name.
+Owns the text of `tracker status`. It is given the answer of that command, which may come from an older or a
+newer daemon: a field that is absent is left out, one that is not known here is shown by its own name. Counts
+that are 0 and need nobody are left out too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from tracker.terminal import labelled
 
 _LABEL: Final = 20
-_HANDLED: Final = frozenset(
-    {
-        "ok",
-        "schema",
-        "running",
-        "subscribed",
-        "last_polled_at",
-        "stats",
-        "now",
-        "started_at",
-        "link",
-        "needs_you",
-        "gaps",
-        "store",
-    }
-)
-_LATE_WRITES: Final = ("late_writes_merged", "late_writes_lost")
+_LEFT_OUT: Final = frozenset({"ok", "schema", "running", "subscribed", "now"})
+"""Fields that have no row of their own."""
+_STORE_VERBS: Final = {"read": "cannot be read", "write": "cannot be written"}
+_MEGABYTE: Final = 1_000_000
+
+Row = tuple[str, str]
 
 
 def summarise(answer: Mapping[str, Any]) -> str:
-    """Return the lines that a person reads, the state of the link and what needs a person first."""
+    """Return the lines that a person reads: first whether fills are received, then what needs a person."""
     now = _time(answer.get("now"))
     lines = [_headline(answer)]
     for label, text in _rows(answer, now):
@@ -49,51 +39,22 @@ def _headline(answer: Mapping[str, Any]) -> str:
     return "Running, but NOT receiving fills."
 
 
-def _rows(answer: Mapping[str, Any], now: datetime | None) -> Iterator[tuple[str, str]]:
-    yield from _link_rows(_mapping(answer, "link"), now)
-    needs = answer.get("needs_you")
-    if isinstance(needs, Mapping):
-        yield (
-            "needs you",
-            ", ".join(f"{count} {_words(why)}" for why, count in needs.items() if count) or "nothing",
-        )
-    elif needs is not None:
-        yield "needs you", str(needs or "nothing")
-    yield from _unproven(answer)
-    if "last_polled_at" in answer:
-        yield "last sweep", _when(answer["last_polled_at"], now)
-    stats = _mapping(answer, "stats")
-    if stats:
-        yield "fills counted", str(stats.get("orders_processed", "unknown"))
-        yield (
-            "alerts updated",
-            f"{stats.get('alerts_updated', 'unknown')}, last {_when(stats.get('last_update'), now)}",
-        )
-    if "started_at" in answer:
-        yield "started", _when(answer["started_at"], now)
-    yield from _store_rows(answer, now)
+def _rows(answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    """Yield the rows of the fields that are known here, in order of interest, then those of all others."""
+    for name, write in _WRITERS.items():
+        if name in answer:
+            value = answer[name]
+            kinds = _KINDS.get(name)
+            if kinds is None or isinstance(value, kinds):
+                yield from write(value, answer, now)
+            else:
+                yield _words(name), _plain(value, now)
     for name, value in answer.items():
-        if name not in _HANDLED:
+        if name not in _LEFT_OUT and name not in _WRITERS:
             yield _words(name), _plain(value, now)
 
 
-def _store_rows(answer: Mapping[str, Any], now: datetime | None) -> Iterator[tuple[str, str]]:
-    """Tell of other programs' late writes only where one was lost: a merged one is as it should be."""
-    store = answer.get("store")
-    if isinstance(store, Mapping):
-        shown = {name: value for name, value in store.items() if name not in _LATE_WRITES}
-        yield "store", _plain(shown, now)
-        if lost := store.get("late_writes_lost"):
-            yield (
-                "late writes lost",
-                f"{lost}: another program began to write alerts.json and never finished; see that its"
-                " records are there",
-            )
-    elif "store" in answer:
-        yield "store", _plain(store, now)
-
-
-def _link_rows(link: Mapping[str, Any], now: datetime | None) -> Iterator[tuple[str, str]]:
+def _link(link: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
     if not link:
         return
     since = f" since {_when(link['since'], now)}" if link.get("since") else ""
@@ -102,17 +63,153 @@ def _link_rows(link: Mapping[str, Any], now: datetime | None) -> Iterator[tuple[
         yield "reason", str(link["reason"])
     if link.get("next_attempt_at"):
         yield "next attempt", _when(link["next_attempt_at"], now)
+    if link.get("last_frame_at"):
+        yield "last message", _when(link["last_frame_at"], now)
+    if link.get("accounts"):
+        yield "accounts", _plain(link["accounts"], now)
+    if not answer.get("subscribed") and link.get("attempts"):
+        yield "attempts", f"{link['attempts']} to connect"
+    if link.get("last_sweep_timed_out"):
+        yield "last sweep", "not answered in full by the gateway in time; it is asked again"
+    shown = {"state", "since", "reason", "next_attempt_at", "last_frame_at", "accounts", "attempts"}
     for name, value in link.items():
-        if name not in ("state", "since", "reason", "next_attempt_at") and value not in (None, [], ""):
+        if name not in shown | {"last_sweep_timed_out"} and value not in (None, [], ""):
             yield _words(name), _plain(value, now)
 
 
-def _unproven(answer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    gaps = answer.get("gaps")
-    if isinstance(gaps, list) and gaps:
-        yield "days not proven", f"{_days(gaps)}: fills may be missing, see `tracker gaps`"
-    elif "gaps" in answer:
-        yield "days not proven", _plain(gaps, None)
+def _needs(needs: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    if isinstance(needs, Mapping):
+        counts = ", ".join(f"{count} {_words(why)}" for why, count in needs.items() if count)
+        yield "needs you", f"{counts}; see `tracker inbox`" if counts else "nothing"
+    else:
+        yield "needs you", str(needs or "nothing")
+
+
+def _undecodable(count: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    if count:
+        yield "not understood", f"{_counted(count, 'message')} of the gateway, kept; see `tracker inbox`"
+
+
+def _gaps(gaps: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    days = f"{_days(gaps)}: fills may be missing; see `tracker gaps`" if gaps else "none"
+    yield "incomplete days", days
+
+
+def _complete(until: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    yield "complete until", "not known yet" if until is None else _when(until, now)
+
+
+def _polled(at: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    yield "last sweep", _when(at, now)
+
+
+def _today(count: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    unpaid = answer.get("fees_pending")
+    fees = f", {unpaid} of them without their fee yet" if unpaid else ""
+    yield "fills today", f"{count}{fees}"
+
+
+def _stats(stats: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    if not stats:
+        return
+    yield "fills counted", f"{stats.get('orders_processed', 'unknown')} since the start"
+    last = stats.get("last_update")
+    when = f", the last {_when(last, now)}" if last else ""
+    yield "alerts updated", f"{stats.get('alerts_updated', 'unknown')} since the start{when}"
+
+
+def _started(at: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    yield "started", _when(at, now)
+
+
+def _store(store: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    """Say what is wrong with the alert store, and what waits for it; other programs' late writes if lost."""
+    away = _mapping(store, "away")
+    troubles = [_trouble(verb, each, now) for verb, each in away.items()]
+    if store.get("absent") and not away:
+        troubles.append("alerts.json is not there")
+    if waiting := store.get("undelivered"):
+        troubles.append(f"{_counted(waiting, 'update')} {'waits' if waiting == 1 else 'wait'} to be written")
+    yield "alert store", "; ".join(troubles) or "can be read and written, and all is written"
+    if lost := store.get("late_writes_lost"):
+        yield (
+            "late writes lost",
+            f"{lost}: another program began to write alerts.json and never finished; check that its"
+            " records are there",
+        )
+    shown = ("away", "absent", "undelivered", "late_writes_lost", "late_writes_merged")
+    for name, value in store.items():
+        if name not in shown and value not in (None, [], {}, ""):
+            yield _words(name), _plain(value, now)
+
+
+def _trouble(verb: str, outage: Any, now: datetime | None) -> str:
+    what = _STORE_VERBS.get(verb, f"cannot {_words(verb)}")
+    if not isinstance(outage, Mapping):
+        return f"{what}: {_plain(outage, now)}"
+    return f"{what} since {_when(outage.get('since'), now)}: {outage.get('reason')}"
+
+
+def _reapplied(count: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    if count:
+        yield "written again", f"{_counted(count, 'update')} that other programs had undone"
+
+
+def _journal(journal: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    size = journal.get("bytes")
+    parts = [str(journal.get("path", "unknown"))]
+    if isinstance(size, int):
+        parts.append(f"{size / _MEGABYTE:.1f} MB")
+    if journal.get("mode"):
+        parts.append(f"of a {journal['mode']} login")
+    yield "journal", ", ".join(parts)
+
+
+def _notify(notify: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    if not notify:
+        return
+    parts = [f"{notify.get('sent', 'unknown')} sent"]
+    parts += [
+        f"{notify[name]} {_words(name)}" for name in ("waiting", "dropped", "given_up") if notify.get(name)
+    ]
+    parts += [f"url {url}: {why}" for url, why in _mapping(notify, "trouble").items()]
+    yield "notifications", "; ".join(parts)
+
+
+def _versions(versions: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    names = {"ib_insync": "ib_insync", "python": "Python", "server": "gateway protocol"}
+    shown = [f"{names.get(name, _words(name))} {value}" for name, value in versions.items() if value]
+    yield "versions", ", ".join(shown) or "unknown"
+
+
+def _nothing(value: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    """Leave out what another row has said."""
+    return iter(())
+
+
+_WRITERS: Final[Mapping[str, Callable[[Any, Mapping[str, Any], datetime | None], Iterator[Row]]]] = {
+    "link": _link,
+    "needs_you": _needs,
+    "undecodable": _undecodable,
+    "gaps": _gaps,
+    "proven_until": _complete,
+    "last_polled_at": _polled,
+    "fills_today": _today,
+    "fees_pending": _nothing,
+    "stats": _stats,
+    "store": _store,
+    "reapplied": _reapplied,
+    "journal": _journal,
+    "notify": _notify,
+    "started_at": _started,
+    "versions": _versions,
+}
+"""What writes the rows of each field, in the order of the rows."""
+_KINDS: Final[Mapping[str, type]] = {
+    **dict.fromkeys(("link", "stats", "store", "journal", "notify", "versions"), dict),
+    "gaps": list,
+}
+"""What those fields must be for that; of another kind they are shown as fields that are not known here."""
 
 
 def _days(names: list[Any]) -> str:
@@ -136,6 +233,10 @@ def _next_day(name: str) -> str | None:
 def _mapping(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = answer.get(name)
     return value if isinstance(value, Mapping) else {}
+
+
+def _counted(count: object, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _words(name: object) -> str:
