@@ -30,7 +30,7 @@ from tracker.journal.journal import Journal
 from tracker.logs.masking import know_accounts, mask
 from tracker.notify.apprise_services import CannotNotify, Service, open_services
 from tracker.notify.details import Details
-from tracker.notify.messages import Choice
+from tracker.notify.messages import NotificationRules
 from tracker.pipeline.delivery import OnWritten
 from tracker.pipeline.pump import Pump
 from tracker.queries import gaps
@@ -191,7 +191,7 @@ def make_notifier(settings: Settings, services: Sequence[Service], book: LedgerS
     from tracker.gateway.error_codes import planned_reset
     from tracker.notify.sender import Notifier
 
-    choice = Choice(
+    rules = NotificationRules(
         Details(book),
         started_at=now(),
         link_down=timedelta(minutes=settings.notify.link_down_minutes),
@@ -199,4 +199,4 @@ def make_notifier(settings: Settings, services: Sequence[Service], book: LedgerS
         planned=planned_reset,
         mask=mask if settings.log.mask_accounts else str,
     )
-    return Notifier(services, choice, now=now)
+    return Notifier(services, rules, now=now)

@@ -203,7 +203,7 @@ def test_paper_refuses_what_it_cannot_use(
 
 
 def test_the_demo_has_no_settings_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--gateway.port does not count here" in refusal(capsys, "demo", "--gateway.port", "1")
+    assert "--gateway.port has no effect" in refusal(capsys, "demo", "--gateway.port", "1")
 
 
 def test_ctrl_c_ends_a_command_quietly(

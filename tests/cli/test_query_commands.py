@@ -150,7 +150,7 @@ def test_the_inbox_reads_well(folder: Path, capsys: pytest.CaptureFixture[str]) 
     combo = next(at for at, line in enumerate(lines) if "NVDA BAG" in line)
     assert lines[combo + 2].startswith("    2025-11-18 15:43:04  BUY")
     assert "Decide with: tracker assign EXEC_ID ALERTER/TICKER, tracker dismiss EXEC_ID" in lines
-    assert lines[-1] == "Not ours since 2025-11-01 00:00:00 UTC: 2, 1 of them dismissed; --all lists them"
+    assert lines[-2] == "Other fills since 2025-11-01 00:00:00 UTC: 2, 1 of them dismissed; --all lists"
 
 
 def test_why_reads_well(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,11 +196,11 @@ def test_csv_goes_to_standard_output_or_whole_into_a_file(
     [
         (("why", "0.0.0.0"), 1, "no execution '0.0.0.0' is in the journal"),
         (("why", "nobody/XX"), 1, "no alert 'nobody/XX' is in the alert store or the journal"),
-        (("fills", "--since", "soon"), 2, "since 'soon' is no time"),
-        (("fills", "--alert", "NVDA"), 2, "names no alert"),
+        (("fills", "--since", "soon"), 2, "'soon' is not a time to begin at"),
+        (("fills", "--alert", "NVDA"), 2, "is not the name of an alert"),
         (("assign", exec_id(6), NAME), 1, "its symbol is NVDA, the fill's is TSLA"),
         (("assign", exec_id(4), "x/Y"), 1, "no alert 'x/Y' is in the alert store"),
-        (("dismiss", exec_id(1)), 1, "needs nobody"),
+        (("dismiss", exec_id(1)), 1, "needs no decision"),
         (("test", "--symbol", "X", "--strike", "1"), 2, "right, expiry is missing"),
         (("export", "--csv", "alerts.json"), 2, "is one of the tracker's own files"),
         (("export", "--csv", "gone/x.csv"), 1, "gone/x.csv cannot be written: No such file"),

@@ -42,9 +42,9 @@ def test_a_message_arrives_with_title_and_weight() -> None:
     with Webhook() as hook:
         (service,) = open_services([hook.url])
         assert service.label == "1 (json)"
-        assert service.send("the title", "two\nlines & <more>", grave=True) == ""
-        assert service.send("the title", "well", grave=False) == ""
-    assert [(one["title"], one["message"], one["type"]) for one in hook.heard] == [
+        assert service.send("the title", "two\nlines & <more>", urgent=True) == ""
+        assert service.send("the title", "well", urgent=False) == ""
+    assert [(one["title"], one["message"], one["type"]) for one in hook.received] == [
         ("the title", "two\nlines & <more>", "warning"),
         ("the title", "well", "info"),
     ]
@@ -54,11 +54,11 @@ def test_a_refusal_says_what_the_service_answered_and_nothing_secret() -> None:
     with Webhook() as hook:
         hook.code = 403
         (service,) = open_services([hook.url])
-        assert service.send("t", "b", grave=False) == "the service answered 403"
+        assert service.send("t", "b", urgent=False) == "the service answered 403"
         hook.code = 200
-        assert service.send("t", "b", grave=False) == ""
+        assert service.send("t", "b", urgent=False) == ""
     (dead,) = open_services([f"json://user:sesame@127.0.0.1:{free_port()}/x"])
-    assert dead.send("t", "b", grave=False) == "the service cannot be reached, or refused it"
+    assert dead.send("t", "b", urgent=False) == "the service cannot be reached, or refused it"
 
 
 @pytest.mark.parametrize("url", ["sesame", "sesame://host", "tgram://sesame", "mailto://"])
@@ -105,7 +105,7 @@ def test_a_url_that_is_none_ends_the_start(tmp_path: Path, command: str) -> None
     (tmp_path / "data" / "alerts").mkdir(parents=True)
     done = tracker(tmp_path, command, "--notify.urls", "tgram://sesame")
     assert done.returncode == 2
-    assert "flag --notify.urls: url 1 (tgram) is none that Apprise can use" in done.stderr
+    assert "flag --notify.urls: Apprise cannot use url 1 (tgram)" in done.stderr
     assert "sesame" not in done.stderr
 
 
@@ -128,4 +128,4 @@ def test_the_user_can_try_the_urls(tmp_path: Path) -> None:
 def test_trying_nobody_is_bad_usage(tmp_path: Path) -> None:
     done = tracker(tmp_path, "notify")
     assert done.returncode == 2
-    assert "nobody to tell" in done.stderr
+    assert "no URL to send to" in done.stderr

@@ -82,7 +82,7 @@ def test_a_round_trip_that_one_sweep_brings_is_told_as_opened_and_as_shut(tmp_pa
 
     with Webhook() as hook:
         play(tmp_path, story)
-    assert of(hook, "OPENED") == ["OPENED robindahood-alerts/NVDA: and it is closed again by now"]
+    assert of(hook, "OPENED") == ["OPENED robindahood-alerts/NVDA: and closed again since"]
     (closed,) = of(hook, "CLOSED")
     assert closed.startswith(
         "CLOSED robindahood-alerts/NVDA: SELL 4 NVDA 2030-12-20 122.5 C at 3, by ownership"
@@ -125,12 +125,12 @@ def test_a_fill_that_needs_a_person_is_told_with_how_to_settle_it(tmp_path: Path
     assert "(ambiguous): BUY 1 NVDA 2030-12-20 122.5 C at 2.5" in line
     assert "it may belong to demslayer/NVDA or robindahood-alerts/NVDA" in line
     assert "tracker inbox" in line
-    assert hook.heard[0]["title"] == "Order tracker: look at this"
-    assert hook.heard[0]["type"] == "warning"
+    assert hook.received[0]["title"] == "Order tracker: action needed"
+    assert hook.received[0]["type"] == "warning"
 
 
 def hours_back() -> int:
-    """Return how long ago no planned reset of IBKR was near, in which a link that is down is no news."""
+    """Return how long ago no planned reset of IBKR was near, in which a lost link is not reported."""
     soon = now() + timedelta(minutes=5)
     return 12 if planned_reset(now()) or planned_reset(soon) else 0
 

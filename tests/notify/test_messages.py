@@ -10,12 +10,12 @@ import pytest
 
 from tracker.core.model import JsonValue
 from tracker.notify.details import AlertDetails, FillDetails
-from tracker.notify.messages import LONGEST_LINE, Choice, Notification, letter, trial_news
+from tracker.notify.messages import LONGEST_LINE, Notification, NotificationRules, digest, trial_notification
 
 NOON = datetime(2025, 11, 18, 17, 0, 5, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 FILL = FillDetails("BUY 4 NVDA 2025-11-21 122.5 C at 2.5", NOON, "it may belong to a/NVDA or b/NVDA")
-ALERT = AlertDetails(FILL, "con_id", "4", "2.5", over=False, closed_by="", realized="", emptied=False)
+ALERT = AlertDetails(FILL, "con_id", "4", "2.5", closed=False, closed_by="", realized="", emptied=False)
 
 
 class Known:
@@ -32,14 +32,16 @@ class Known:
         return self._fill
 
 
-def choice(alert: AlertDetails | None = ALERT, fill: FillDetails | None = FILL, **changes: Any) -> Choice:
+def choice(
+    alert: AlertDetails | None = ALERT, fill: FillDetails | None = FILL, **changes: Any
+) -> NotificationRules:
     options: dict[str, Any] = {
         "started_at": NOON,
         "link_down": 5 * MINUTE,
         "unproven": lambda now: "",
         "planned": lambda now: "",
     }
-    return Choice(Known(alert, fill), **(options | changes))
+    return NotificationRules(Known(alert, fill), **(options | changes))
 
 
 def event(kind: str, **more: JsonValue) -> dict[str, JsonValue]:
@@ -71,13 +73,13 @@ def link(subscribed: bool, reason: str = "nothing listens") -> dict[str, JsonVal
     return event("link", state="up" if subscribed else "waiting", reason=reason, subscribed=subscribed)
 
 
-def said(news: list[Notification]) -> str:
-    (one,) = news
+def said(notifications: list[Notification]) -> str:
+    (one,) = notifications
     return one.text
 
 
 def test_an_opened_alert_is_told_with_fill_rule_and_holding() -> None:
-    assert choice().hear(opened(), NOON) == [
+    assert choice().handle(opened(), NOON) == [
         Notification(
             "17:00:05 UTC OPENED robin/NVDA: BUY 4 NVDA 2025-11-21 122.5 C at 2.5, by con_id; holds 4 at 2.5"
         )
@@ -85,85 +87,88 @@ def test_an_opened_alert_is_told_with_fill_rule_and_holding() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "words"),
+    ("details", "words"),
     [
         (ALERT, "CLOSED robin/NVDA: BUY 4 NVDA 2025-11-21 122.5 C at 2.5, by con_id"),
         (replace(ALERT, realized="-120.5"), "by con_id; realized -120.5"),
         (
             replace(ALERT, closed_by="expired"),
-            "CLOSED robin/NVDA: its position went without a fill (expired)",
+            "CLOSED robin/NVDA: its position ended without a fill (expired)",
         ),
-        (replace(ALERT, emptied=True), "CLOSED robin/NVDA: its fill was assigned or corrected away"),
+        (
+            replace(ALERT, emptied=True),
+            "CLOSED robin/NVDA: its only fill was corrected, or assigned to another alert",
+        ),
         (None, "CLOSED robin/NVDA: holds 0"),
     ],
 )
-def test_a_shut_alert_is_told_with_what_shut_it(facts: AlertDetails | None, words: str) -> None:
-    assert said(choice(facts).hear(closed(), NOON)).endswith(words)
+def test_a_shut_alert_is_told_with_what_shut_it(details: AlertDetails | None, words: str) -> None:
+    assert said(choice(details).handle(closed(), NOON)).endswith(words)
 
 
 def test_an_alert_that_the_book_does_not_show_is_told_all_the_same() -> None:
-    assert said(choice(alert=None).hear(opened(), NOON)) == "17:00:05 UTC OPENED robin/NVDA: holds 4"
+    assert said(choice(alert=None).handle(opened(), NOON)) == "17:00:05 UTC OPENED robin/NVDA: holds 4"
 
 
 def test_an_alert_that_is_over_by_the_time_it_is_told_is_not_told_with_what_shut_it() -> None:
-    text = said(choice(replace(ALERT, over=True, held="0")).hear(opened(), NOON))
-    assert text == "17:00:05 UTC OPENED robin/NVDA: and it is closed again by now"
+    text = said(choice(replace(ALERT, closed=True, held="0")).handle(opened(), NOON))
+    assert text == "17:00:05 UTC OPENED robin/NVDA: and closed again since"
 
 
 def test_a_fill_that_needs_a_person_is_grave_and_says_what_to_do() -> None:
-    (news,) = choice().hear(needs_you(), NOON)
-    assert news == Notification(
+    (notifications,) = choice().handle(needs_you(), NOON)
+    assert notifications == Notification(
         "17:00:05 UTC NEEDS YOU (near miss): BUY 4 NVDA 2025-11-21 122.5 C at 2.5;"
-        " it may belong to a/NVDA or b/NVDA; settle it: tracker inbox (0000e0d5.6596b0d8.01.01)",
-        grave=True,
+        " it may belong to a/NVDA or b/NVDA; decide with `tracker inbox` (0000e0d5.6596b0d8.01.01)",
+        urgent=True,
     )
 
 
 def test_a_fill_that_the_book_does_not_show_is_told_all_the_same() -> None:
-    text = said(choice(fill=None).hear(needs_you(), NOON))
-    assert "NEEDS YOU (near miss): BUY 4 NVDA at 2.5; settle it" in text
+    text = said(choice(fill=None).handle(needs_you(), NOON))
+    assert "NEEDS YOU (near miss): BUY 4 NVDA at 2.5; decide with" in text
 
 
 def test_a_fill_of_earlier_is_told_with_its_time() -> None:
     late = NOON + timedelta(minutes=40)
-    assert said(choice().hear(opened(), late)).endswith(" (filled 2025-11-18 17:00:05 UTC)")
-    assert " (filled 2025-11-18 17:00:05 UTC)" in said(choice().hear(needs_you(), late))
+    assert said(choice().handle(opened(), late)).endswith(" (filled 2025-11-18 17:00:05 UTC)")
+    assert " (filled 2025-11-18 17:00:05 UTC)" in said(choice().handle(needs_you(), late))
 
 
 @pytest.mark.parametrize(
     "kind", ["fill", "fee", "correction", "changed", "settled", "taken_over", "gap", "conflict"]
 )
 def test_other_events_are_nobodys_news(kind: str) -> None:
-    assert choice().hear(event(kind), NOON) == []
+    assert choice().handle(event(kind), NOON) == []
 
 
 def test_events_that_were_missed_are_told_as_a_number() -> None:
-    assert "7 events came too fast" in said(choice().hear({"missed": 7}, NOON))
+    assert "7 events came too fast" in said(choice().handle({"missed": 7}, NOON))
 
 
 def test_a_link_is_told_once_when_it_was_down_long_enough_and_once_when_it_is_back() -> None:
     told = choice()
-    assert told.hear(link(True), NOON) == []
-    assert told.hear(link(False), NOON) == []
+    assert told.handle(link(True), NOON) == []
+    assert told.handle(link(False), NOON) == []
     assert told.due(NOON + 5 * MINUTE - timedelta(seconds=1)) == []
-    assert told.hear(link(False, "the port is shut"), NOON + 4 * MINUTE) == []
+    assert told.handle(link(False, "the port is shut"), NOON + 4 * MINUTE) == []
     (down,) = told.due(NOON + 5 * MINUTE)
-    assert down.grave
+    assert down.urgent
     assert down.text.endswith("LINK DOWN for 5 min, no fills are received: the port is shut")
     assert told.due(NOON + 60 * MINUTE) == []
-    assert told.hear(link(False), NOON + 61 * MINUTE) == []
-    (up,) = told.hear(link(True), NOON + 63 * MINUTE)
-    assert not up.grave
+    assert told.handle(link(False), NOON + 61 * MINUTE) == []
+    (up,) = told.handle(link(True), NOON + 63 * MINUTE)
+    assert not up.urgent
     assert up.text.endswith("LINK UP again, after 1 h 3 min without fills")
     assert told.due(NOON + 99 * MINUTE) == []
 
 
 def test_a_short_break_is_nobodys_news() -> None:
     told = choice()
-    told.hear(link(True), NOON)
-    told.hear(link(False), NOON)
-    assert told.hear(link(True), NOON + 4 * MINUTE) == []
-    told.hear(link(False), NOON + 4 * MINUTE)
+    told.handle(link(True), NOON)
+    told.handle(link(False), NOON)
+    assert told.handle(link(True), NOON + 4 * MINUTE) == []
+    told.handle(link(False), NOON + 4 * MINUTE)
     assert told.due(NOON + 8 * MINUTE) == []
 
 
@@ -174,35 +179,35 @@ def test_a_link_that_never_came_up_is_told() -> None:
 def test_a_planned_reset_is_told_only_when_it_is_over_and_the_link_is_not_back() -> None:
     over = NOON + 60 * MINUTE
     told = choice(planned=lambda now: "nightly" if now < over else "")
-    told.hear(link(True), NOON)
-    told.hear(link(False), NOON)
+    told.handle(link(True), NOON)
+    told.handle(link(False), NOON)
     assert told.due(over - MINUTE) == []
     assert "LINK DOWN for 1 h 0 min" in said(told.due(over))
 
 
 def test_an_unproven_day_is_told_when_it_stays_so() -> None:
     told = choice(unproven=lambda now: "the broker forgets the day in 20 minutes")
-    told.hear(link(True), NOON)
-    assert told.hear(event("unproven", reason="in 21 minutes"), NOON) == []
+    told.handle(link(True), NOON)
+    assert told.handle(event("unproven", reason="in 21 minutes"), NOON) == []
     assert told.due(NOON + MINUTE / 2) == []
-    (news,) = told.due(NOON + MINUTE)
-    assert news.grave
-    assert news.text.endswith("UNPROVEN DAY: the broker forgets the day in 20 minutes")
+    (notifications,) = told.due(NOON + MINUTE)
+    assert notifications.urgent
+    assert notifications.text.endswith("INCOMPLETE DAY: the broker forgets the day in 20 minutes")
     assert told.due(NOON + 2 * MINUTE) == []
 
 
 def test_a_day_that_is_proven_meanwhile_is_nobodys_news() -> None:
     """As when the tracker starts late in the evening: the first sweep proves the day."""
     told = choice()
-    told.hear(link(True), NOON)
-    told.hear(event("unproven", reason="in 21 minutes"), NOON)
+    told.handle(link(True), NOON)
+    told.handle(event("unproven", reason="in 21 minutes"), NOON)
     assert told.due(NOON + 2 * MINUTE) == []
 
 
 def test_a_line_is_one_line_of_bounded_length_and_masked() -> None:
-    facts = replace(FILL, what="BUY 1 \x1b[31mX\nY", why="DU1234567 " + "z" * 2000)
-    told = choice(fill=facts, mask=lambda text: text.replace("1234567", "***67"))
-    text = said(told.hear(needs_you(), NOON))
+    details = replace(FILL, what="BUY 1 \x1b[31mX\nY", why="DU1234567 " + "z" * 2000)
+    told = choice(fill=details, mask=lambda text: text.replace("1234567", "***67"))
+    text = said(told.handle(needs_you(), NOON))
     assert "\n" not in text
     assert "\x1b" not in text
     assert "DU***67" in text
@@ -211,11 +216,56 @@ def test_a_line_is_one_line_of_bounded_length_and_masked() -> None:
 
 
 def test_a_letter_holds_a_line_for_each_and_says_what_was_dropped() -> None:
-    assert letter([Notification("a"), Notification("b")]) == ("Order tracker", "a\nb")
-    title, body = letter([Notification("a"), Notification("b", grave=True)], dropped=3)
-    assert title == "Order tracker: look at this"
-    assert body.splitlines() == ["3 older messages could not be sent; see tracker status", "a", "b"]
+    assert digest([Notification("a"), Notification("b")]) == ("Order tracker", "a\nb")
+    title, body = digest([Notification("a"), Notification("b", urgent=True)], dropped=3)
+    assert title == "Order tracker: action needed"
+    assert body.splitlines() == ["3 older notifications could not be sent; see `tracker status`", "a", "b"]
 
 
 def test_the_trial_says_that_it_is_one() -> None:
-    assert "test" in trial_news(NOON).text
+    assert "test" in trial_notification(NOON).text
+
+
+def store(readable: bool) -> dict[str, JsonValue]:
+    return event("store", readable=readable, reason="" if readable else "alerts.json is not there")
+
+
+def test_unreadable_store_is_reported_once() -> None:
+    """Only after 10 s, since a program that rewrites the file in place takes less; its return follows."""
+    rules = choice()
+    assert rules.handle(store(False), NOON) == []
+    assert rules.due(NOON + timedelta(seconds=9)) == []
+    assert said(rules.due(NOON + timedelta(seconds=10))) == (
+        "17:00:15 UTC ALERT STORE UNREADABLE: alerts.json is not there; fills are kept, and applied once it"
+        " can be read"
+    )
+    assert rules.due(NOON + MINUTE) == []
+    assert said(rules.handle(store(True), NOON + 2 * MINUTE)) == (
+        "17:02:05 UTC ALERT STORE READABLE again, after 2 min; what waited is applied"
+    )
+
+
+def test_brief_store_outage_is_not_reported() -> None:
+    rules = choice()
+    assert rules.handle(store(False), NOON) == []
+    assert rules.handle(store(True), NOON + timedelta(seconds=1)) == []
+    assert rules.due(NOON + MINUTE) == []
+
+
+def test_undecodable_messages_are_reported_sparingly() -> None:
+    """The first at once, those of the next minute by their number."""
+    rules = choice()
+    reason = "the quantity 'x' is not a number"
+    odd = {**event("undecodable"), "kind": "execution", "reason": reason}
+    assert said(rules.handle(odd, NOON)) == (
+        "17:00:05 UTC NOT UNDERSTOOD: execution of the gateway: the quantity 'x' is not a number; kept, see"
+        " `tracker inbox`"
+    )
+    for _ in range(1000):
+        assert rules.handle(odd, NOON + timedelta(seconds=30)) == []
+    assert rules.due(NOON + timedelta(seconds=59)) == []
+    assert (
+        said(rules.due(NOON + MINUTE))
+        == "17:01:05 UTC NOT UNDERSTOOD: 1000 more messages; see `tracker inbox`"
+    )
+    assert rules.due(NOON + 2 * MINUTE) == []

@@ -14,11 +14,11 @@ from loguru import logger
 
 from tests.notify.test_messages import NOON, Known, event, opened
 from tracker.core.model import JsonValue
-from tracker.notify.messages import Choice, Notification
-from tracker.notify.sender import Channel, Notifier, RetryLimits, try_out
+from tracker.notify.messages import Notification, NotificationRules
+from tracker.notify.sender import Channel, Notifier, RetryLimits, send_test
 from tracker.status.events import EventFeed
 
-QUICK = RetryLimits(retry_first=0.001, retry_most=0.002, farewell=5)
+QUICK = RetryLimits(retry_first=0.001, retry_most=0.002, closing=5)
 
 
 class Post:
@@ -27,29 +27,29 @@ class Post:
     def __init__(self, *reasons: str, label: str = "1 (post)") -> None:
         self.label = label
         self.reasons = list(reasons)
-        self.letters: list[str] = []
+        self.digests: list[str] = []
         self.attempts = 0
         self.gate = threading.Event()
         self.gate.set()
 
-    def send(self, title: str, body: str, *, grave: bool) -> str:
+    def send(self, title: str, body: str, *, urgent: bool) -> str:
         self.attempts += 1
         self.gate.wait()
         reason = self.reasons.pop(0) if self.reasons else ""
         if not reason:
-            self.letters.append(body)
+            self.digests.append(body)
         return reason
 
     @property
     def lines(self) -> list[str]:
-        return [line for letter in self.letters for line in letter.splitlines()]
+        return [line for digest in self.digests for line in digest.splitlines()]
 
 
 class Broken(Post):
     """A plugin with a bug, whose text holds the url."""
 
-    def send(self, title: str, body: str, *, grave: bool) -> str:
-        super().send(title, body, grave=grave)
+    def send(self, title: str, body: str, *, urgent: bool) -> str:
+        super().send(title, body, urgent=urgent)
         raise ValueError("json://user:sesame@host")
 
 
@@ -71,21 +71,21 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.005)
 
 
-def with_outlet(
-    post: Post, patience: RetryLimits, story: Callable[[Channel], Awaitable[None]]
+def with_channel(
+    post: Post, limits: RetryLimits, story: Callable[[Channel], Awaitable[None]]
 ) -> tuple[Channel, list[str]]:
-    """Run a story beside an outlet; returns it with what was logged."""
+    """Run a story beside an channel; returns it with what was logged."""
 
     async def main() -> Channel:
-        outlet = Channel(post, patience, lambda: NOON)
-        task = asyncio.create_task(outlet.run())
+        channel = Channel(post, limits, lambda: NOON)
+        task = asyncio.create_task(channel.run())
         try:
-            await story(outlet)
+            await story(channel)
         finally:
             post.gate.set()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        return outlet
+        return channel
 
     with logged() as lines:
         return asyncio.run(main()), lines
@@ -94,31 +94,31 @@ def with_outlet(
 def test_what_is_refused_is_tried_again() -> None:
     post = Post("the service answered 503", "the service answered 503")
 
-    async def story(outlet: Channel) -> None:
-        outlet.put(Notification("a"))
-        await outlet.idle.wait()
+    async def story(channel: Channel) -> None:
+        channel.put(Notification("a"))
+        await channel.idle.wait()
 
-    outlet, lines = with_outlet(post, QUICK, story)
+    channel, lines = with_channel(post, QUICK, story)
     assert post.lines == ["a"]
-    assert (outlet.sent, outlet.given_up, outlet.trouble, outlet.waiting) == (1, 0, "", 0)
-    assert outlet.last_sent_at == NOON
+    assert (channel.sent, channel.given_up, channel.trouble, channel.waiting) == (1, 0, "", 0)
+    assert channel.last_sent_at == NOON
     assert [line for line in lines if "tried again: the service answered 503" in line] == lines[:1]
-    assert "taken again" in lines[1]
+    assert "sent again" in lines[1]
 
 
 def test_what_is_refused_for_too_long_is_given_up_and_counted() -> None:
     post = Post(*["no"] * 10_000)
 
-    async def story(outlet: Channel) -> None:
-        outlet.put(Notification("a"))
-        await outlet.idle.wait()
+    async def story(channel: Channel) -> None:
+        channel.put(Notification("a"))
+        await channel.idle.wait()
         post.reasons.clear()
-        outlet.put(Notification("b"))
-        await outlet.idle.wait()
+        channel.put(Notification("b"))
+        await channel.idle.wait()
 
-    outlet, lines = with_outlet(post, replace(QUICK, give_up=0.05), story)
+    channel, lines = with_channel(post, replace(QUICK, give_up=0.05), story)
     assert post.lines == ["b"]
-    assert (outlet.sent, outlet.given_up) == (1, 1)
+    assert (channel.sent, channel.given_up) == (1, 1)
     assert any("1 message given up: no" in line for line in lines)
 
 
@@ -126,19 +126,19 @@ def test_the_oldest_are_dropped_where_too_many_wait_and_that_is_said() -> None:
     post = Post()
     post.gate.clear()
 
-    async def story(outlet: Channel) -> None:
-        outlet.put(Notification("first"))
+    async def story(channel: Channel) -> None:
+        channel.put(Notification("first"))
         await until(lambda: post.attempts)
         for number in range(10):
-            outlet.put(Notification(str(number)))
-        assert (outlet.dropped, outlet.waiting) == (6, 5)
+            channel.put(Notification(str(number)))
+        assert (channel.dropped, channel.waiting) == (6, 5)
         post.gate.set()
-        await outlet.idle.wait()
+        await channel.idle.wait()
 
-    outlet, lines = with_outlet(post, replace(QUICK, queue=4, lines=3), story)
-    dropped = "6 older messages could not be sent; see tracker status"
-    assert post.letters == ["first", f"{dropped}\n6\n7\n8", "9"]
-    assert outlet.sent == 5
+    channel, lines = with_channel(post, replace(QUICK, queue=4, lines=3), story)
+    dropped = "6 older notifications could not be sent; see `tracker status`"
+    assert post.digests == ["first", f"{dropped}\n6\n7\n8", "9"]
+    assert channel.sent == 5
     assert sum("the oldest are dropped" in line for line in lines) == 1
 
 
@@ -146,36 +146,36 @@ def test_a_service_that_hangs_gets_one_thread_and_no_more() -> None:
     post = Post()
     post.gate.clear()
 
-    async def story(outlet: Channel) -> None:
-        outlet.put(Notification("a"))
-        await until(lambda: "still has no answer" in outlet.trouble)
+    async def story(channel: Channel) -> None:
+        channel.put(Notification("a"))
+        await until(lambda: "still has no answer" in channel.trouble)
         assert post.attempts == 1
         post.gate.set()
-        await outlet.idle.wait()
+        await channel.idle.wait()
 
-    outlet, lines = with_outlet(post, replace(QUICK, attempt=0.02), story)
-    assert outlet.sent == 1
+    channel, lines = with_channel(post, replace(QUICK, attempt=0.02), story)
+    assert channel.sent == 1
     assert "no answer within 0.02 s" in lines[0]
 
 
 def test_a_bug_in_a_plugin_is_a_failed_attempt_that_tells_no_secret() -> None:
-    async def story(outlet: Channel) -> None:
-        outlet.put(Notification("a"))
-        await until(lambda: outlet.trouble)
+    async def story(channel: Channel) -> None:
+        channel.put(Notification("a"))
+        await until(lambda: channel.trouble)
 
-    outlet, lines = with_outlet(Broken(), QUICK, story)
-    assert outlet.trouble == "the service's plugin failed with ValueError"
+    channel, lines = with_channel(Broken(), QUICK, story)
+    assert channel.trouble == "the service's plugin failed with ValueError"
     assert not any("sesame" in line for line in lines)
 
 
-def choice(**changes: Any) -> Choice:
+def choice(**changes: Any) -> NotificationRules:
     options: dict[str, Any] = {
         "started_at": NOON,
         "link_down": timedelta(minutes=5),
         "unproven": lambda now: "",
         "planned": lambda now: "",
     }
-    return Choice(Known(None, None), **(options | changes))
+    return NotificationRules(Known(None, None), **(options | changes))
 
 
 def alert(name: str) -> dict[str, JsonValue]:
@@ -193,12 +193,12 @@ def test_what_was_published_before_the_end_still_goes_out() -> None:
 
     async def main() -> dict[str, Any]:
         feed = EventFeed()
-        courier = Notifier(posts, choice(), now=lambda: NOON, patience=QUICK)
-        courier.start(feed.follow(0))
+        notifier = Notifier(posts, choice(), now=lambda: NOON, limits=QUICK)
+        notifier.start(feed.follow(0))
         for number in range(50):
             feed.publish(alert(f"a/{number}"))
-        await courier.close(feed.last)
-        return courier.figures()
+        await notifier.close(feed.last)
+        return notifier.figures()
 
     figures = asyncio.run(main())
     for post in posts:
@@ -213,11 +213,11 @@ def test_the_end_waits_for_a_service_that_hangs_only_so_long_and_says_what_is_lo
     async def main() -> float:
         feed = EventFeed()
         loop = asyncio.get_running_loop()
-        courier = Notifier([hanging, good], choice(), now=lambda: NOON, patience=replace(QUICK, farewell=0.2))
-        courier.start(feed.follow(0))
+        notifier = Notifier([hanging, good], choice(), now=lambda: NOON, limits=replace(QUICK, closing=0.2))
+        notifier.start(feed.follow(0))
         feed.publish(alert("a/1"))
         began = loop.time()
-        await courier.close(feed.last)
+        await notifier.close(feed.last)
         return loop.time() - began
 
     with logged() as lines:
@@ -238,11 +238,11 @@ def test_a_bug_in_the_words_ends_nothing() -> None:
 
     async def main() -> None:
         feed = EventFeed()
-        courier = Notifier([post], choice(mask=broken), now=lambda: NOON, patience=QUICK)
-        courier.start(feed.follow(0))
+        notifier = Notifier([post], choice(mask=broken), now=lambda: NOON, limits=QUICK)
+        notifier.start(feed.follow(0))
         feed.publish(alert("a/1"))
         feed.publish(alert("a/2"))
-        await courier.close(feed.last)
+        await notifier.close(feed.last)
 
     with logged() as lines:
         asyncio.run(main())
@@ -255,11 +255,11 @@ def test_events_that_the_feed_forgot_are_told_as_a_number() -> None:
 
     async def main() -> None:
         feed = EventFeed(capacity=2)
-        courier = Notifier([post], choice(), now=lambda: NOON, patience=QUICK)
+        notifier = Notifier([post], choice(), now=lambda: NOON, limits=QUICK)
         for _ in range(9):
             feed.publish(unnumbered(event("fee")))
-        courier.start(feed.follow(0))
-        await courier.close(feed.last)
+        notifier.start(feed.follow(0))
+        await notifier.close(feed.last)
 
     asyncio.run(main())
     assert "7 events came too fast" in post.lines[0]
@@ -268,11 +268,11 @@ def test_events_that_the_feed_forgot_are_told_as_a_number() -> None:
 def test_without_urls_there_are_no_figures_and_nothing_waits() -> None:
     async def main() -> dict[str, Any]:
         feed = EventFeed()
-        courier = Notifier([], choice(), now=lambda: NOON, patience=QUICK)
-        courier.start(feed.follow(0))
+        notifier = Notifier([], choice(), now=lambda: NOON, limits=QUICK)
+        notifier.start(feed.follow(0))
         feed.publish(alert("a/1"))
-        await courier.close(feed.last)
-        return courier.figures()
+        await notifier.close(feed.last)
+        return notifier.figures()
 
     assert asyncio.run(main()) == {}
 
@@ -280,7 +280,7 @@ def test_without_urls_there_are_no_figures_and_nothing_waits() -> None:
 def test_a_trial_says_for_each_url_what_came_of_it() -> None:
     posts = [Post(), Post("the service answered 404", label="2 (post)"), Post(label="3 (post)")]
     posts[2].gate.clear()
-    results = asyncio.run(try_out(posts, Notification("hello"), seconds=0.3))
+    results = asyncio.run(send_test(posts, Notification("hello"), seconds=0.3))
     posts[2].gate.set()
     assert results == [
         {"url": "1 (post)", "sent": True, "reason": None},

@@ -90,7 +90,7 @@ def test_what_was_assigned_before_is_not_done_twice(desk: Desk) -> None:
 )
 def test_another_symbol_kind_or_right_is_refused(desk: Desk, alert: str, reason: str) -> None:
     desk.tell(buy(1, 4))
-    with pytest.raises(CommandError, match=f"{alert} cannot have {exec_id(1)}: {reason}"):
+    with pytest.raises(CommandError, match=f"{exec_id(1)} cannot be assigned to {alert}: {reason}"):
         assign(desk, exec_id(1), alert)
 
 
@@ -138,7 +138,7 @@ def test_a_dismissed_fill_needs_nobody(desk: Desk) -> None:
 
 def test_a_fill_that_needs_nobody_is_not_dismissed(desk: Desk) -> None:
     desk.tell(buy(1, 4))
-    with pytest.raises(CommandError, match=rf"needs nobody \(opened {NAME} by con_id\)"):
+    with pytest.raises(CommandError, match=rf"needs no decision \(opened {NAME} by con_id\)"):
         dismissal(desk.journal.book, exec_id(1))
 
 

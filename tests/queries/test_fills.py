@@ -79,7 +79,7 @@ def test_a_corrected_version_and_a_combos_line_are_listed_on_demand(desk: Desk) 
     everything = fills(desk.journal, Selection(everything=True), desk.names)["fills"]
     assert {fill["exec_id"]: fill["outcome"] for fill in everything if not fill["counted"]} == {
         exec_id(3): f"corrected by {exec_id(3, 2)}",
-        exec_id(4): "a combo's own line; its legs are counted",
+        exec_id(4): "the combo's own line; its legs are counted instead",
     }
 
 

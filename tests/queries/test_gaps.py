@@ -59,8 +59,8 @@ def test_only_an_open_gap_is_accepted(day: str, code: str) -> None:
 def test_a_warning_comes_before_midnight_while_the_day_is_unproven() -> None:
     """Half an hour before; not while the last proof is young, nor at noon."""
     late = datetime(2025, 11, 18, 23, 45, tzinfo=UTC)
-    assert "in 15 minutes" in warning(_book(late - timedelta(hours=1)), late, UTC)
-    assert "not at all" in warning(_book(), late, UTC)
+    assert "for 15 more minutes" in warning(_book(late - timedelta(hours=1)), late, UTC)
+    assert "for no part of it" in warning(_book(), late, UTC)
     assert warning(_book(late - timedelta(minutes=1)), late, UTC) == ""
     assert warning(_book(), datetime(2025, 11, 18, 12, 0, tzinfo=UTC), UTC) == ""
 

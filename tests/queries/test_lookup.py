@@ -49,7 +49,7 @@ def test_just_after_midnight_utc_it_is_still_the_logins_yesterday() -> None:
 
 @pytest.mark.parametrize("text", ["yesterdy", "0 days", "", "18.11.2025", "0001-01-01T00:00+23:00"])
 def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(CommandError, match="is no time; write today") as refused:
+    with pytest.raises(CommandError, match="is not a time to begin at; write today") as refused:
         read_since(text, NOW, NEW_YORK)
     assert refused.value.code == "bad_request"
 
@@ -107,8 +107,8 @@ def test_an_alert_is_named_in_any_spelling_and_its_own_first(desk: Desk, text: s
         ("robindahood/NVDAA", "not_found", f"the nearest is {ROBIN}/NVDA"),
         ("zz/ww", "not_found", "no alert 'zz/ww' is in the alert store"),
         ("W-olf/x", "several_alerts", "may mean wolf/X, wolf-alerts/X"),
-        ("NVDA", "bad_request", "names no alert; write ALERTER/TICKER"),
-        ("/NVDA", "bad_request", "names no alert"),
+        ("NVDA", "bad_request", "is not the name of an alert; write ALERTER/TICKER"),
+        ("/NVDA", "bad_request", "is not the name of an alert"),
     ],
 )
 def test_a_name_of_no_alert_or_of_several_is_refused(desk: Desk, text: str, code: str, words: str) -> None:

@@ -212,7 +212,7 @@ def questions(desk: Desk) -> SocketCommands:
         ("assign", {"exec_id": "x"}, "alert is missing: ALERTER/TICKER"),
         ("dismiss", {"exec_id": " "}, "exec_id is missing: an execId"),
         ("test", {}, "no symbol is given"),
-        ("alerts", {"alert": "NVDA"}, "names no alert"),
+        ("alerts", {"alert": "NVDA"}, "is not the name of an alert"),
     ],
 )
 def test_a_wrong_argument_is_refused(

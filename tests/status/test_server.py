@@ -44,7 +44,7 @@ async def no_json(request: Request) -> Answer:
 
 
 COMMANDS = {
-    "status": SocketCommand(echo, "say how the tracker is"),
+    "status": SocketCommand(echo, "show the state of the tracker"),
     "refuse": SocketCommand(refuse, "refuse"),
     "fail": SocketCommand(fail, "fail"),
     "no_json": SocketCommand(no_json, "answer what JSON cannot say"),
@@ -278,9 +278,9 @@ def test_loopback_is_told_from_the_rest(host: str, alone: bool) -> None:
     ("line", "words"),
     [
         (b"\xff\xfe status\n", "not UTF-8 (byte 0)"),
-        (b"\n", "is no request"),
-        (b"status now\n", "is no request"),
-        (b'["status"]\n', "is no request"),
+        (b"\n", "is not a request"),
+        (b"status now\n", "is not a request"),
+        (b'["status"]\n', "is not a request"),
         (b"{\n", "cannot be read"),
         (b'{"command": NaN}\n', "NaN is no JSON number"),
         (b'{"n": ' + b"9" * 5000 + b"}\n", "cannot be read"),
@@ -288,7 +288,7 @@ def test_loopback_is_told_from_the_rest(host: str, alone: bool) -> None:
         (b'{"command": ["status"]}\n', "has no command"),
         (b'{"command": "status", "a": ' + b"[" * 15_000 + b"\n", "the JSON "),  # 3.14 can read it
         (b"x" * 60_000 + b"\n", "unknown"),
-        (b"\x16\x03\x01 a browser that wants TLS\n", "is no request"),
+        (b"\x16\x03\x01 a browser that wants TLS\n", "is not a request"),
     ],
 )
 def test_what_is_no_request_is_refused_shortly(line: bytes, words: str) -> None:

@@ -14,7 +14,7 @@ class Webhook:
 
     def __init__(self) -> None:
         self.code = 200
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self.asked = 0
         self.hang = threading.Event()
         """While set, requests are read and not answered."""
@@ -30,7 +30,7 @@ class Webhook:
                     self.close_connection = True
                     return
                 if hook.code == 200:
-                    hook.heard.append(json.loads(body))
+                    hook.received.append(json.loads(body))
                 self.send_response(hook.code)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -52,8 +52,8 @@ class Webhook:
         self._server.server_close()
 
     def lines(self) -> list[str]:
-        """Return every line heard so far."""
-        return [line for message in self.heard for line in message["message"].splitlines()]
+        """Return every line received so far."""
+        return [line for message in self.received for line in message["message"].splitlines()]
 
     def said(self, words: str) -> bool:
         """Tell whether some line holds these words."""

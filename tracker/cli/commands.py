@@ -71,7 +71,7 @@ def _watch(arguments: Arguments) -> int:
 def _demo(arguments: Arguments) -> int:
     given = [f"--{name}" for name in arguments.flags] + ["--settings"] * bool(arguments.own.settings)
     if given:
-        cause = f"tracker demo: {given[0]} does not count here; the demo makes its own settings"
+        cause = f"tracker demo: {given[0]} has no effect: the demo makes its own settings; leave it out"
         raise Refusal(BAD_USAGE, [cause])
     from pathlib import Path
 
@@ -91,7 +91,7 @@ def _declare_demo(parser: argparse.ArgumentParser) -> None:
         "--keep", metavar="DIR", help="keep stores, journal and logs in this empty or new folder"
     )
     parser.add_argument(
-        "--scenario", metavar="FILE", help="live this scenario, a file or the name of a shipped one"
+        "--scenario", metavar="FILE", help="play this scenario: a file, or the name of an included one"
     )
     parser.add_argument(
         "--seed", type=int, default=1, metavar="N", help="what ids of its gateway begin with (default: 1)"
@@ -130,7 +130,7 @@ def _declare_paper(parser: argparse.ArgumentParser) -> None:
 
     flag("--port", int, "N", "where to listen, 0 for a free one (default: gateway.port of the settings)")
     flag("--host", str, "HOST", "the address to listen on (default: 127.0.0.1)")
-    flag("--scenario", str, "FILE", "play this scenario, a file or the name of a shipped one")
+    flag("--scenario", str, "FILE", "play this scenario: a file, or the name of an included one")
     flag("--seed", int, "N", "what ids and prices begin with (default: 1)")
     flag("--accounts", names, "A,B", "the accounts of the login (default: DU1234567)")
     flag("--master-client-id", int, "N", "the Master API client id, -1 for none (default: 0)")
@@ -166,8 +166,8 @@ def _notify(arguments: Arguments) -> int:
     from tracker import wiring
     from tracker.clock import now
     from tracker.config.settings import SettingsError
-    from tracker.notify.messages import trial_news
-    from tracker.notify.sender import try_out
+    from tracker.notify.messages import trial_notification
+    from tracker.notify.sender import send_test
     from tracker.status.protocol import SCHEMA
 
     try:
@@ -177,9 +177,9 @@ def _notify(arguments: Arguments) -> int:
     if not services:
         place = settings.origin("notify", "urls")
         raise Refusal(
-            BAD_USAGE, [f"tracker notify: nobody to tell: {place} is empty; put an Apprise url there"]
+            BAD_USAGE, [f"tracker notify: no URL to send to: {place} is empty; add an Apprise URL to it"]
         )
-    results = asyncio.run(try_out(services, trial_news(now())))
+    results = asyncio.run(send_test(services, trial_notification(now())))
 
     def in_words(answer: Mapping[str, Any]) -> str:
         return "\n".join(
@@ -193,21 +193,24 @@ def _notify(arguments: Arguments) -> int:
 
 
 COMMANDS: Final[Mapping[str, Command]] = {
-    "run": Command("watch the gateway and keep the alert store true, until told to end", _run),
+    "run": Command("receive fills from the gateway and keep the alert stores up to date", _run),
     "demo": Command(
-        "play a trading morning to a tracker of its own, and check it", _demo, _declare_demo, reads=True
+        "run a tracker on a simulated morning, and check the result",
+        _demo,
+        _declare_demo,
+        reads=True,
     ),
     "paper": Command(
-        "be a paper gateway that any client of the TWS API can trade on", _paper, _declare_paper
+        "run a simulated gateway that any client of the TWS API can trade on", _paper, _declare_paper
     ),
-    "status": Command("say how the running tracker is", _status, reads=True),
+    "status": Command("show the state of the running tracker", _status, reads=True),
     "doctor": Command(
-        "check the set-up before the first trade, and say what to do",
+        "check the set-up, and say what to do about each problem",
         _doctor,
         _declare_doctor,
         reads=True,
     ),
     "notify": Command("send a test message to each of notify.urls", _notify, reads=True),
-    "watch": Command("show the running tracker on a terminal screen, as it happens", _watch),
+    "watch": Command("show alerts and fills of the running tracker in the terminal, live", _watch),
     **query_commands.COMMANDS,
 }

@@ -77,14 +77,15 @@ def _overview() -> str:
     lines = [
         "usage: tracker COMMAND [flags]",
         "",
-        "Keep alert stores telling the truth about which alerts have a position.",
+        "Keep alert stores up to date with your fills at Interactive Brokers.",
         "",
         *(f"  {name:<11}{command.summary}" for name, command in COMMANDS.items()),
         "",
         "Every command takes --help, --settings PATH and any setting as",
         "--section.key VALUE (tracker run --gateway.port 7497); settings.toml lists them.",
-        "Exit codes: 0 well, 1 failed, 2 bad usage or settings, 3 daemon or gateway not",
-        "reachable, 4 discrepancies found, 5 a store unreadable, locked or full.",
+        "Exit codes: 0 success, 1 failure, 2 wrong usage or settings, 3 tracker or",
+        "gateway not reachable, 4 discrepancies found, 5 a store unreadable, locked or",
+        "full.",
     ]
     return "\n".join(lines)
 

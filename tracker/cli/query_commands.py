@@ -132,7 +132,9 @@ def _declare_fills(parser: argparse.ArgumentParser) -> None:
     _declare_since(parser, "today, or everything with --alert")
     parser.add_argument("--alert", metavar="ALERTER/TICKER", help="only fills that touched this alert")
     parser.add_argument("--account", metavar="A", help="only fills of this account")
-    parser.add_argument("--all", action="store_true", help="corrected versions and combos' own lines too")
+    parser.add_argument(
+        "--all", action="store_true", help="also list corrected versions and the combos' own lines"
+    )
 
 
 def _declare_since(parser: argparse.ArgumentParser, default: str) -> None:
@@ -140,7 +142,7 @@ def _declare_since(parser: argparse.ArgumentParser, default: str) -> None:
         "--since",
         nargs="+",
         metavar="WHEN",
-        help=f"an ISO date or time, today, or N days (default: {default})",
+        help=f"a date (2025-11-18), a time (2025-11-18T09:30), today or N days (default: {default})",
     )
 
 
@@ -161,8 +163,8 @@ def _inbox(arguments: Arguments) -> int:
 
 
 def _declare_inbox(parser: argparse.ArgumentParser) -> None:
-    _declare_since(parser, "today; what needs you is listed whatever its age")
-    parser.add_argument("--all", action="store_true", help="list the fills of no alert too")
+    _declare_since(parser, "today; what needs a decision is listed whatever its age")
+    parser.add_argument("--all", action="store_true", help="also list the fills that belong to no alert")
 
 
 def _why(arguments: Arguments) -> int:
@@ -183,7 +185,7 @@ def _why(arguments: Arguments) -> int:
 
 
 def _declare_why(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("of", metavar="EXEC_ID or ALERTER/TICKER", help="the fill or the alert in doubt")
+    parser.add_argument("of", metavar="EXEC_ID or ALERTER/TICKER", help="the fill or alert to explain")
     parser.add_argument("--account", metavar="A", help="only the execution in this account")
 
 
@@ -216,7 +218,9 @@ def _declare_export(parser: argparse.ArgumentParser) -> None:
     _declare_since(parser, "everything")
     parser.add_argument("--alert", metavar="ALERTER/TICKER", help="only fills that touched this alert")
     parser.add_argument("--account", metavar="A", help="only fills of this account")
-    parser.add_argument("--all", action="store_true", help="corrected versions and combos' own lines too")
+    parser.add_argument(
+        "--all", action="store_true", help="also list corrected versions and the combos' own lines"
+    )
 
 
 def _test(arguments: Arguments) -> int:
@@ -243,7 +247,7 @@ def _declare_test(parser: argparse.ArgumentParser) -> None:
     flag("--con-id", "N", "the contract's conid, to try the rule con_id")
     flag("--order-ref", "REF", "the order's reference, to try the rule order_ref")
     parser.add_argument(
-        "--commit", action="store_true", help="write a copy of the alerts with the update, beside them"
+        "--commit", action="store_true", help="also write a copy of alerts.json with the change, beside it"
     )
 
 
@@ -283,7 +287,7 @@ def _declare_assign(parser: argparse.ArgumentParser) -> None:
 
 def _declare_fill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("exec_id", metavar="EXEC_ID", help="the fill, as `tracker inbox` names it")
-    parser.add_argument("--account", metavar="A", help="which one, where several accounts have the execution")
+    parser.add_argument("--account", metavar="A", help="the account, where several have this execution")
 
 
 def _dismiss(arguments: Arguments) -> int:
@@ -368,7 +372,7 @@ def _reconcile(arguments: Arguments) -> int:
 
 def _declare_reconcile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--apply", action="store_true", help="repair what follows from facts; without it nothing is written"
+        "--apply", action="store_true", help="repair what needs no guess; without it nothing is written"
     )
     parser.add_argument(
         "--flex", metavar="FILE", help="first import a Flex report: an Activity Flex Query as XML"
@@ -424,14 +428,14 @@ def _through_daemon(
 
 
 COMMANDS: Final[Mapping[str, Command]] = {
-    "fills": Command("list the fills of a time, an alert or an account", _fills, _declare_fills, reads=True),
-    "inbox": Command(
-        "list the fills that need you, and count those not ours", _inbox, _declare_inbox, reads=True
-    ),
-    "why": Command("account for a fill or an alert", _why, _declare_why, reads=True),
-    "assign": Command("say which alert a fill belongs to", _assign, _declare_assign, reads=True),
+    "fills": Command("list fills by time, alert or account", _fills, _declare_fills, reads=True),
+    "inbox": Command("list the fills that need a decision from you", _inbox, _declare_inbox, reads=True),
+    "why": Command("explain a fill or an alert", _why, _declare_why, reads=True),
+    "assign": Command("assign a fill to an alert", _assign, _declare_assign, reads=True),
     "dismiss": Command("take a fill out of the inbox", _dismiss, _declare_fill, reads=True),
-    "gaps": Command("list the days not proven complete, or accept one", _gaps, _declare_gaps, reads=True),
+    "gaps": Command(
+        "list the days on which fills may be missing, or accept one", _gaps, _declare_gaps, reads=True
+    ),
     "reconcile": Command(
         "compare journal, alerts and broker; --apply repairs",
         _reconcile,
@@ -439,5 +443,5 @@ COMMANDS: Final[Mapping[str, Command]] = {
         reads=True,
     ),
     "export": Command("write fills as CSV", _export, _declare_export, reads=True),
-    "test": Command("say which alerts a made-up fill would open, and why", _test, _declare_test, reads=True),
+    "test": Command("show which alerts a made-up fill would open, and why", _test, _declare_test, reads=True),
 }

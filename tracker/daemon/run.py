@@ -235,10 +235,10 @@ class Daemon:
 
     def _commands(self) -> dict[str, SocketCommand]:
         return {
-            "status": SocketCommand(self._status, "say how the tracker is"),
-            "health": SocketCommand(self._health, "say whether the daemon does its work"),
-            "ready": SocketCommand(self._ready, "say whether it receives fills and can write the alerts"),
-            "metrics": SocketCommand(self._metrics, "give the figures of `status` as numbers"),
+            "status": SocketCommand(self._status, "show the state of the tracker"),
+            "health": SocketCommand(self._health, "show whether the alert stores can be read and written"),
+            "ready": SocketCommand(self._ready, "show whether a fill would reach its alert now"),
+            "metrics": SocketCommand(self._metrics, "give the numbers of `status`"),
             **self._questions.commands(),
             **self._reconciling.commands(),
         }

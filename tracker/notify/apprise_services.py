@@ -1,7 +1,7 @@
 """Open the messaging services that `notify.urls` name, through Apprise.
 
 Owns what is known of Apprise: it is an optional extra, loaded only where urls are set. A url is a secret,
-so no message, log line or exception of ours ever holds one, nor what Apprise says about it.
+so no message, log line or exception of ours ever holds one, nor what Apprise logs about it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class Service(Protocol):
 
     @property
     def label(self) -> str:
-        """Name the url without saying it: its place in the list, and its scheme."""
+        """Name the url without repeating it: its place in the list, and its scheme."""
         ...
 
-    def send(self, title: str, body: str, *, grave: bool) -> str:
+    def send(self, title: str, body: str, *, urgent: bool) -> str:
         """Block until it is sent; returns why it was not, empty where it was."""
         ...
 
 
-class _Heard(logging.Handler):
+class _StatusListener(logging.Handler):
     """Keep the HTTP status that Apprise last named on each thread; its other words may hold secrets."""
 
     def __init__(self) -> None:
@@ -57,22 +57,22 @@ class _Heard(logging.Handler):
 class AppriseService:
     """Send through Apprise; each url has an object of its own, so that one that hangs holds up no other."""
 
-    def __init__(self, label: str, service: apprise.Apprise, heard: _Heard) -> None:
+    def __init__(self, label: str, service: apprise.Apprise, listener: _StatusListener) -> None:
         self._label = label
         self._service = service
-        self._heard = heard
+        self._listener = listener
 
     @property
     def label(self) -> str:
         return self._label
 
-    def send(self, title: str, body: str, *, grave: bool) -> str:
-        self._heard.take()
+    def send(self, title: str, body: str, *, urgent: bool) -> str:
+        self._listener.take()
         if self._service.notify(
-            body, title=title, notify_type="warning" if grave else "info", body_format="text"
+            body, title=title, notify_type="warning" if urgent else "info", body_format="text"
         ):
             return ""
-        code = self._heard.take()
+        code = self._listener.take()
         return f"the service answered {code}" if code else "the service cannot be reached, or refused it"
 
 
@@ -87,7 +87,7 @@ def open_services(urls: Sequence[str]) -> list[Service]:
             f"{error.name} is not installed, and messages need it: install the extra `notify` (in the"
             " tracker's folder: pipx install --force '.[notify]'), or take the urls out"
         ) from None
-    heard = _listen()
+    listener = _listen()
     # Without a time limit of its own it sends on the calling thread, which may hang; its pool's threads
     # would hold up the end of the process.
     asset = apprise.AppriseAsset(app_id="Order tracker", service_timeout=0)
@@ -98,21 +98,21 @@ def open_services(urls: Sequence[str]) -> list[Service]:
         service = apprise.Apprise(asset=asset)
         if not service.add(url):
             raise CannotNotify(
-                f"url {label} is none that Apprise can use: compare it with the form of its service, as"
+                f"Apprise cannot use url {label}: compare it with the form of its service, as"
                 " `apprise --details` lists it"
             )
-        opened.append(AppriseService(label, service, heard))
+        opened.append(AppriseService(label, service, listener))
     return opened
 
 
-def _listen() -> _Heard:
+def _listen() -> _StatusListener:
     """Take over what Apprise logs; at lower levels it would say the urls."""
     log = logging.getLogger("apprise")
     log.setLevel(logging.WARNING)
     log.propagate = False
     for listener in log.handlers:
-        if isinstance(listener, _Heard):
+        if isinstance(listener, _StatusListener):
             return listener
-    heard = _Heard()
-    log.addHandler(heard)
-    return heard
+    listener = _StatusListener()
+    log.addHandler(listener)
+    return listener

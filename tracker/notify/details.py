@@ -1,6 +1,6 @@
-"""Look up what a message says of an alert or a fill, beyond what the event itself carries.
+"""Look up what a notification says about an alert or a fill, beyond what its event carries.
 
-Owns the way from the book's rows to plain values. It reads and changes nothing.
+Owns the way from rows of the ledger's state to plain values. It reads and changes nothing.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ class FillDetails:
 
 @dataclass(frozen=True, slots=True)
 class AlertDetails:
-    """Hold what an alert shows by now, and the fill that its news tells of."""
+    """Hold what an alert shows by now, and the fill that its last change came from."""
 
     fill: FillDetails
     rule: str
     """The rule by which that fill belongs to the alert, `ownership` for one that closed."""
     held: str
     average: str
-    over: bool
+    closed: bool
     """It is closed by now, so that fill is not the one that opened it."""
     closed_by: str
     """`expired` where no fill closed it; empty otherwise."""
     realized: str
     """Profit of the order as far as the broker has told it; empty before."""
     emptied: bool
-    """Its only fill was assigned or corrected away."""
+    """Its only fill was corrected, or assigned to another alert."""
 
 
 class Details:
-    """Answer from a book."""
+    """Answer from the ledger's state."""
 
     def __init__(self, book: LedgerState) -> None:
         self._book = book
@@ -67,7 +67,7 @@ class Details:
                 rule=str(last.get("matched_by")),
                 held=str(position.get("quantity")),
                 average=_plain(position.get("avg_price")),
-                over=position.get("closed_at") is not None or position.get("opened_at") is None,
+                closed=position.get("closed_at") is not None or position.get("opened_at") is None,
                 closed_by=str(position.get("closed_by") or ""),
                 realized="" if realized is None else _plain(realized),
                 emptied=position.get("opened_at") is None,
@@ -75,7 +75,7 @@ class Details:
         return None
 
     def fill(self, account: str, exec_id: str) -> FillDetails | None:
-        """Return an execution in words; None where the book does not have it."""
+        """Return an execution in words; None where it is not known."""
         booked = self._book.get(EXECUTIONS, f"{account} {exec_id}")
         if booked is None:
             return None
@@ -95,7 +95,7 @@ def _plain(value: object) -> str:
 def _why(booked: BookedExecution) -> str:
     match = booked.match
     if booked.attention is Attention.REOPENED:
-        return "a correction opened its alert again, which had been taken out of the file"
+        return "a correction opened its alert again, and the alert had been removed from the file"
     if isinstance(match, Ambiguous):
         return f"it may belong to {' or '.join(alert.name for alert in match.alerts)}"
     near = [rejection for rejection in match.rejected if rejection.near]

@@ -1,12 +1,11 @@
-"""Choose what a person is told, and say it in one plain line each.
+"""Choose which events become notifications, and write each in one plain line.
 
-Owns the choice and the words. It does no I/O, has no clock and sends nothing: it is given the events as the
-feed carries them and the time, and gives back what is to be said.
+Owns the choice and the words. It does no I/O, has no clock and sends nothing: it is given the events of the
+feed and the time, and returns the notifications to send.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,39 +13,42 @@ from typing import Final, Protocol
 
 from tracker.core.model import JsonValue
 from tracker.notify.details import AlertDetails, FillDetails
+from tracker.terminal import printable
 
 LATE: Final = timedelta(minutes=2)
-"""A fill that is told so long after it happened is told with its time."""
+"""A fill that is reported so long after it was executed is reported with its time."""
 SETTLING: Final = timedelta(minutes=1)
-"""How long a day must stay unproven before it is told: a tracker that just started is about to prove it."""
+"""How long a day must stay incomplete before it is reported: the first sweep of a start completes it."""
+OUTAGE: Final = timedelta(seconds=10)
+"""How long the alert store must stay unreadable: a program that rewrites it in place takes less."""
+PAUSE: Final = timedelta(minutes=1)
+"""Between two notifications of messages that cannot be understood: thousands may come at once."""
 LONGEST_LINE: Final = 500
-"""Characters of one message; some services take little more."""
-
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+"""Characters of one notification; some services take little more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """Hold one message; `grave` where a person should do something."""
+    """Hold one message; `urgent` where a person should do something."""
 
     text: str
-    grave: bool = False
+    urgent: bool = False
 
 
 class Lookup(Protocol):
-    """Know more of an alert or a fill than the event does."""
+    """Look up more about an alert or a fill than its event says."""
 
     def alert(self, name: str, created_at: str) -> AlertDetails | None: ...
 
     def fill(self, account: str, exec_id: str) -> FillDetails | None: ...
 
 
-class Choice:
-    """Hear the events of one feed, in order, and say which are worth a message.
+class NotificationRules:
+    """Turn the events of one feed, in order, into notifications; most events need none.
 
-    `unproven` says why today is not proven, empty while it is or there is time; `planned` names the planned
-    reset of the broker that a moment lies in, empty outside of them. A link that stays down through a
-    planned reset is told only when that is over.
+    `unproven` says why today is not complete, empty while it is or there is time; `planned` names the planned
+    reset of the broker that a moment lies in, empty outside of them. A link that stays down through a planned
+    reset is reported only when that is over.
     """
 
     def __init__(
@@ -68,28 +70,44 @@ class Choice:
         self._down_told = False
         self._reason = "not connected yet"
         self._unproven_since: datetime | None = None
+        self._store_since: datetime | None = None
+        self._store_reason = ""
+        self._store_told = False
+        self._undecodable_at: datetime | None = None
+        """When the last message that cannot be understood was reported."""
+        self._undecodable_more = 0
+        """How many came since then."""
 
-    def hear(self, event: Mapping[str, JsonValue], now: datetime) -> list[Notification]:
-        """Return what an event is worth saying; most are worth nothing."""
-        kind = event.get("event")
+    def handle(self, event: Mapping[str, JsonValue], now: datetime) -> list[Notification]:
+        """Return the notifications that an event calls for."""
         if "missed" in event:
-            text = f"{event['missed']} events came too fast to be told one by one: see tracker status"
-            return [self._news(now, text, grave=True)]
-        if kind == "link":
-            return self._link(event, now)
-        if kind == "unproven" and self._unproven_since is None:
-            self._unproven_since = now
-        if kind == "opened":
-            return [self._news(now, self._opened(event, now))]
-        if kind == "closed":
-            return [self._news(now, self._closed(event, now))]
-        if kind == "needs_you":
-            return [self._news(now, self._needs_you(event, now), grave=True)]
+            text = f"{event['missed']} events came too fast to be reported one by one; see `tracker status`"
+            return [self._notification(now, text, urgent=True)]
+        match event.get("event"):
+            case "link":
+                return self._link(event, now)
+            case "store":
+                return self._store(event, now)
+            case "unproven" if self._unproven_since is None:
+                self._unproven_since = now
+            case "opened":
+                return [self._notification(now, self._opened(event, now))]
+            case "closed":
+                return [self._notification(now, self._closed(event, now))]
+            case "needs_you":
+                return [self._notification(now, self._needs_you(event, now), urgent=True)]
+            case "undecodable":
+                return self._undecodable(event, now)
         return []
 
     def due(self, now: datetime) -> list[Notification]:
-        """Return what has become worth saying by the mere passing of time."""
-        return [*self._down_too_long(now), *self._still_unproven(now)]
+        """Return the notifications that the mere passing of time calls for."""
+        return [
+            *self._down_too_long(now),
+            *self._store_away_too_long(now),
+            *self._still_unproven(now),
+            *self._more_undecodable(now),
+        ]
 
     # The link
 
@@ -103,7 +121,7 @@ class Choice:
         self._down_since, self._down_told = None, False
         if since is None or not told:
             return []
-        return [self._news(now, f"LINK UP again, after {_span(now - since)} without fills")]
+        return [self._notification(now, f"LINK UP again, after {_span(now - since)} without fills")]
 
     def _down_too_long(self, now: datetime) -> list[Notification]:
         since = self._down_since
@@ -111,7 +129,50 @@ class Choice:
             return []
         self._down_told = True
         text = f"LINK DOWN for {_span(now - since)}, no fills are received: {self._reason}"
-        return [self._news(now, text, grave=True)]
+        return [self._notification(now, text, urgent=True)]
+
+    # The alert store
+
+    def _store(self, event: Mapping[str, JsonValue], now: datetime) -> list[Notification]:
+        if not event.get("readable"):
+            self._store_reason = str(event.get("reason"))
+            if self._store_since is None:
+                self._store_since = now
+            return []
+        since, told = self._store_since, self._store_told
+        self._store_since, self._store_told = None, False
+        if since is None or not told:
+            return []
+        text = f"ALERT STORE READABLE again, after {_span(now - since)}; what waited is applied"
+        return [self._notification(now, text)]
+
+    def _store_away_too_long(self, now: datetime) -> list[Notification]:
+        since = self._store_since
+        if since is None or self._store_told or now - since < OUTAGE:
+            return []
+        self._store_told = True
+        text = (
+            f"ALERT STORE UNREADABLE: {self._store_reason}; fills are kept, and applied once it can be read"
+        )
+        return [self._notification(now, text, urgent=True)]
+
+    # Messages that cannot be understood
+
+    def _undecodable(self, event: Mapping[str, JsonValue], now: datetime) -> list[Notification]:
+        if self._undecodable_at is not None and now - self._undecodable_at < PAUSE:
+            self._undecodable_more += 1
+            return []
+        self._undecodable_at = now
+        what = event.get("kind") or "a message"
+        text = f"NOT UNDERSTOOD: {what} of the gateway: {event.get('reason')}; kept, see `tracker inbox`"
+        return [self._notification(now, text, urgent=True)]
+
+    def _more_undecodable(self, now: datetime) -> list[Notification]:
+        if not self._undecodable_more or self._undecodable_at is None or now - self._undecodable_at < PAUSE:
+            return []
+        count, self._undecodable_more, self._undecodable_at = self._undecodable_more, 0, now
+        messages = "1 more message" if count == 1 else f"{count} more messages"
+        return [self._notification(now, f"NOT UNDERSTOOD: {messages}; see `tracker inbox`", urgent=True)]
 
     # The day
 
@@ -120,29 +181,29 @@ class Choice:
             return []
         self._unproven_since = None
         reason = self._unproven(now)
-        return [self._news(now, f"UNPROVEN DAY: {reason}", grave=True)] if reason else []
+        return [self._notification(now, f"INCOMPLETE DAY: {reason}", urgent=True)] if reason else []
 
     # Alerts and fills
 
     def _opened(self, event: Mapping[str, JsonValue], now: datetime) -> str:
-        facts, name = self._alert(event)
-        if facts is None:
+        details, name = self._alert(event)
+        if details is None:
             return f"OPENED {name}: holds {event.get('quantity')}"
-        if facts.over:
-            return f"OPENED {name}: and it is closed again by now"
-        words = f"{facts.fill.what}, by {facts.rule}; holds {facts.held} at {facts.average}"
-        return f"OPENED {name}: {words}{_late(facts.fill, now)}"
+        if details.closed:
+            return f"OPENED {name}: and closed again since"
+        words = f"{details.fill.what}, by {details.rule}; holds {details.held} at {details.average}"
+        return f"OPENED {name}: {words}{_late(details.fill, now)}"
 
     def _closed(self, event: Mapping[str, JsonValue], now: datetime) -> str:
-        facts, name = self._alert(event)
-        if facts is None:
+        details, name = self._alert(event)
+        if details is None:
             return f"CLOSED {name}: holds {event.get('quantity')}"
-        if facts.emptied:
-            return f"CLOSED {name}: its fill was assigned or corrected away"
-        if facts.closed_by:
-            return f"CLOSED {name}: its position went without a fill ({facts.closed_by})"
-        realized = f"; realized {facts.realized}" if facts.realized else ""
-        return f"CLOSED {name}: {facts.fill.what}, by {facts.rule}{realized}{_late(facts.fill, now)}"
+        if details.emptied:
+            return f"CLOSED {name}: its only fill was corrected, or assigned to another alert"
+        if details.closed_by:
+            return f"CLOSED {name}: its position ended without a fill ({details.closed_by})"
+        realized = f"; realized {details.realized}" if details.realized else ""
+        return f"CLOSED {name}: {details.fill.what}, by {details.rule}{realized}{_late(details.fill, now)}"
 
     def _alert(self, event: Mapping[str, JsonValue]) -> tuple[AlertDetails | None, str]:
         name = str(event.get("alert"))
@@ -150,34 +211,34 @@ class Choice:
 
     def _needs_you(self, event: Mapping[str, JsonValue], now: datetime) -> str:
         exec_id = str(event.get("exec_id"))
-        facts = self._lookup.fill(str(event.get("account")), exec_id)
+        details = self._lookup.fill(str(event.get("account")), exec_id)
         note = str(event.get("note") or "a fill").replace("_", " ")
-        if facts is None:
-            what = " ".join(str(event.get(key)) for key in ("side", "quantity", "symbol"))
-            return f"NEEDS YOU ({note}): {what} at {event.get('price')}; settle it: tracker inbox ({exec_id})"
-        why = f"; {_cut(facts.why, LONGEST_LINE // 2)}" if facts.why else ""
-        late = _late(facts, now)
-        return f"NEEDS YOU ({note}): {facts.what}{late}{why}; settle it: tracker inbox ({exec_id})"
+        what = " ".join(str(event.get(key)) for key in ("side", "quantity", "symbol"))
+        text, why = f"{what} at {event.get('price')}", ""
+        if details is not None:
+            text = f"{details.what}{_late(details, now)}"
+            why = f"; {_cut(details.why, LONGEST_LINE // 2)}" if details.why else ""
+        return f"NEEDS YOU ({note}): {text}{why}; decide with `tracker inbox` ({exec_id})"
 
-    def _news(self, now: datetime, text: str, *, grave: bool = False) -> Notification:
-        """Make one line of it, with its time, since it may arrive late."""
-        line = _cut(_CONTROL.sub(" ", self._mask(text)), LONGEST_LINE)
-        return Notification(f"{now.astimezone(UTC):%H:%M:%S} UTC {line}", grave)
+    def _notification(self, now: datetime, text: str, *, urgent: bool = False) -> Notification:
+        """Make one line of a text, with the time, since it may arrive late."""
+        line = _cut(printable(self._mask(text)), LONGEST_LINE)
+        return Notification(f"{now.astimezone(UTC):%H:%M:%S} UTC {line}", urgent)
 
 
-def letter(news: Sequence[Notification], dropped: int = 0) -> tuple[str, str]:
-    """Return title and body for several messages; `dropped` ones before them were never sent."""
-    grave = any(each.grave for each in news)
-    lines = [each.text for each in news]
+def digest(notifications: Sequence[Notification], dropped: int = 0) -> tuple[str, str]:
+    """Return title and body for several notifications; `dropped` ones before them were never sent."""
+    urgent = any(each.urgent for each in notifications)
+    lines = [each.text for each in notifications]
     if dropped:
-        lines.insert(0, f"{dropped} older messages could not be sent; see tracker status")
-    return "Order tracker: look at this" if grave else "Order tracker", "\n".join(lines)
+        lines.insert(0, f"{dropped} older notifications could not be sent; see `tracker status`")
+    return "Order tracker: action needed" if urgent else "Order tracker", "\n".join(lines)
 
 
-def trial_news(now: datetime) -> Notification:
+def trial_notification(now: datetime) -> Notification:
     """Return what `tracker notify` sends."""
     return Notification(
-        f"{now.astimezone(UTC):%H:%M:%S} UTC This is a test of the order tracker: messages arrive here"
+        f"{now.astimezone(UTC):%H:%M:%S} UTC This is a test of the order tracker: notifications arrive here"
     )
 
 

@@ -1,8 +1,8 @@
-"""Send messages without ever holding anything else up.
+"""Send notifications without ever delaying anything else.
 
 Owns one queue and one task for each url, the bounds on both, and the threads in which a send may block. It
-never raises what a service does: a message that cannot be sent is tried again, then given up, counted and
-logged. Nothing is kept on the disk.
+never raises what a service does: a notification that cannot be sent is tried again, at last given up, counted
+and logged. Nothing is kept on disk.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tenacity import (
 
 from tracker.core.model import JsonValue
 from tracker.notify.apprise_services import Service
-from tracker.notify.messages import Choice, Notification, letter
+from tracker.notify.messages import Notification, NotificationRules, digest
 
 _TICK_SECONDS: Final = 1.0
 
@@ -46,11 +46,11 @@ class RetryLimits:
     retry_first: float = 2.0
     retry_most: float = 60.0
     give_up: float = 3600.0
-    farewell: float = 2.0
+    closing: float = 2.0
     """How long the end of the tracker waits for what is still to be sent."""
 
 
-class NotTaken(Exception):
+class NotSent(Exception):
     """Say why a service did not take a message."""
 
 
@@ -62,10 +62,10 @@ class Sender:
         self._seconds = seconds
         self._thread: threading.Thread | None = None
 
-    async def carry(self, title: str, body: str, *, grave: bool) -> None:
-        """Send one message; raises NotTaken. While an attempt hangs no other is begun."""
+    async def send(self, title: str, body: str, *, urgent: bool) -> None:
+        """Send one message; raises NotSent. While an attempt hangs no other is begun."""
         if self._thread is not None and self._thread.is_alive():
-            raise NotTaken("the attempt before this one still has no answer")
+            raise NotSent("the attempt before this one still has no answer")
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[str] = loop.create_future()
 
@@ -75,7 +75,7 @@ class Sender:
 
         def send() -> None:
             try:
-                reason = self._service.send(title, body, grave=grave)
+                reason = self._service.send(title, body, urgent=urgent)
             except Exception as error:
                 # A plugin's bug is a failed attempt; its text may hold the url, so only its kind is said.
                 reason = f"the service's plugin failed with {type(error).__name__}"
@@ -89,23 +89,23 @@ class Sender:
             async with asyncio.timeout(self._seconds):
                 reason = await answered
         except TimeoutError:
-            raise NotTaken(f"no answer within {self._seconds:g} s") from None
+            raise NotSent(f"no answer within {self._seconds:g} s") from None
         if reason:
-            raise NotTaken(reason)
+            raise NotSent(reason)
 
 
 class Channel:
     """Send to one url what it is given, oldest first, for ever."""
 
-    def __init__(self, service: Service, patience: RetryLimits, now: Callable[[], datetime]) -> None:
+    def __init__(self, service: Service, limits: RetryLimits, now: Callable[[], datetime]) -> None:
         self.label = service.label
-        self._carrier = Sender(service, patience.attempt)
-        self._patience = patience
+        self._sender = Sender(service, limits.attempt)
+        self._limits = limits
         self._now = now
         self._waiting: deque[Notification] = deque()
         self._under_way = 0
         self._dropped_before = 0
-        self._news = asyncio.Event()
+        self._arrived = asyncio.Event()
         self.idle = asyncio.Event()
         self.idle.set()
         self.sent = self.given_up = self.dropped = 0
@@ -118,46 +118,46 @@ class Channel:
         """Count what is not sent yet."""
         return len(self._waiting) + self._under_way
 
-    def put(self, news: Notification) -> None:
-        """Take a message; never waits, never raises."""
-        if len(self._waiting) >= self._patience.queue:
+    def put(self, notification: Notification) -> None:
+        """Append a notification to the queue; never waits, never raises."""
+        if len(self._waiting) >= self._limits.queue:
             self._waiting.popleft()
             if not self.dropped:
                 logger.warning("notify url {}: too many messages wait, the oldest are dropped", self.label)
             self.dropped += 1
             self._dropped_before += 1
-        self._waiting.append(news)
+        self._waiting.append(notification)
         self.idle.clear()
-        self._news.set()
+        self._arrived.set()
 
     async def run(self) -> None:
         """Send for ever."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._arrived.wait()
+            self._arrived.clear()
             while self._waiting:
                 await self._send_some()
             self.idle.set()
 
     async def _send_some(self) -> None:
         """Send what waits, up to so many lines at once; try until it is taken or it is time to give up."""
-        count = min(len(self._waiting), self._patience.lines)
+        count = min(len(self._waiting), self._limits.lines)
         batch = [self._waiting.popleft() for _ in range(count)]
         dropped, self._dropped_before = self._dropped_before, 0
-        title, body = letter(batch, dropped)
-        grave = any(news.grave for news in batch)
-        patience = self._patience
+        title, body = digest(batch, dropped)
+        urgent = any(each.urgent for each in batch)
+        limits = self._limits
         self._under_way = count
         try:
             await AsyncRetrying(
-                retry=retry_if_exception_type(NotTaken),
-                stop=stop_after_delay(patience.give_up),
-                wait=wait_exponential(multiplier=patience.retry_first, max=patience.retry_most)
-                + wait_random(0, patience.retry_first),
+                retry=retry_if_exception_type(NotSent),
+                stop=stop_after_delay(limits.give_up),
+                wait=wait_exponential(multiplier=limits.retry_first, max=limits.retry_most)
+                + wait_random(0, limits.retry_first),
                 before_sleep=self._failed,
                 reraise=True,
-            )(self._carrier.carry, title, body, grave=grave)
-        except NotTaken as error:
+            )(self._sender.send, title, body, urgent=urgent)
+        except NotSent as error:
             self.trouble = str(error)
             self.given_up += count
             logger.error("notify url {}: {} given up: {}", self.label, _messages(count), error)
@@ -165,7 +165,7 @@ class Channel:
         finally:
             self._under_way = 0
         if self.trouble:
-            logger.info("notify url {}: messages are taken again", self.label)
+            logger.info("notify url {}: messages are sent again", self.label)
         self.trouble = ""
         self.sent += count
         self.last_sent_at = self._now()
@@ -173,38 +173,39 @@ class Channel:
     def _failed(self, retry: RetryCallState) -> None:
         error = retry.outcome.exception() if retry.outcome is not None else None
         if not self.trouble:
-            logger.warning("notify url {}: not sent, and tried again: {}", self.label, error)
+            logger.warning("notify url {}: not sent, will be tried again: {}", self.label, error)
         self.trouble = str(error)
 
 
 class Notifier:
-    """Follow the events of a feed and tell every url what `choice` finds worth telling."""
+    """Follow the events of a feed and send to every URL what the rules choose."""
 
     def __init__(
         self,
         services: Sequence[Service],
-        choice: Choice,
+        rules: NotificationRules,
         *,
         now: Callable[[], datetime],
-        patience: RetryLimits | None = None,
+        limits: RetryLimits | None = None,
     ) -> None:
-        self._patience = patience or RetryLimits()
-        self._outlets = [Channel(service, self._patience, now) for service in services]
-        self._choice = choice
+        self._limits = limits or RetryLimits()
+        self._channels = [Channel(service, self._limits, now) for service in services]
+        self._rules = rules
         self._now = now
-        self._heard = 0
-        self._hearing = asyncio.Event()
+        self._handled = 0
+        """The number of the last event that the rules have seen."""
+        self._progress = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, events: AsyncIterator[Mapping[str, JsonValue]]) -> None:
-        """Begin to follow; `events` carry their number as `seq`."""
+        """Begin to follow; `events` send their number as `seq`."""
         self._tasks = [
             asyncio.create_task(self._follow(events), name="notify"),
             asyncio.create_task(self._watch(), name="notify-watch"),
-            *(asyncio.create_task(one.run(), name=f"notify-{one.label}") for one in self._outlets),
+            *(asyncio.create_task(one.run(), name=f"notify-{one.label}") for one in self._channels),
         ]
         for task in self._tasks:
-            task.add_done_callback(_mourn)
+            task.add_done_callback(_log_failure)
 
     async def close(self, last: int) -> None:
         """Send what is left of the events up to `last`, within a short bound, and end.
@@ -214,81 +215,81 @@ class Notifier:
         if not self._tasks:
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._patience.farewell):
-                while self._heard < last:
-                    self._hearing.clear()
-                    await self._hearing.wait()
-                for outlet in self._outlets:
+            async with asyncio.timeout(self._limits.closing):
+                while self._handled < last:
+                    self._progress.clear()
+                    await self._progress.wait()
+                for channel in self._channels:
                     # One that has just failed is not worth the wait.
-                    if not outlet.trouble:
-                        await outlet.idle.wait()
+                    if not channel.trouble:
+                        await channel.idle.wait()
         for task in self._tasks:
             task.cancel()
-        unsent = {outlet.label: outlet.waiting for outlet in self._outlets if outlet.waiting}
+        unsent = {channel.label: channel.waiting for channel in self._channels if channel.waiting}
         for label, count in unsent.items():
             logger.warning("notify url {}: {} not sent before the end", label, _messages(count))
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def figures(self) -> dict[str, Any]:
         """Return counts since the start, summed over the urls; empty where there are none."""
-        if not self._outlets:
+        if not self._channels:
             return {}
-        last = [outlet.last_sent_at for outlet in self._outlets if outlet.last_sent_at is not None]
+        last = [channel.last_sent_at for channel in self._channels if channel.last_sent_at is not None]
         return {
-            "urls": len(self._outlets),
-            "sent": sum(outlet.sent for outlet in self._outlets),
-            "waiting": sum(outlet.waiting for outlet in self._outlets),
-            "dropped": sum(outlet.dropped for outlet in self._outlets),
-            "given_up": sum(outlet.given_up for outlet in self._outlets),
+            "urls": len(self._channels),
+            "sent": sum(channel.sent for channel in self._channels),
+            "waiting": sum(channel.waiting for channel in self._channels),
+            "dropped": sum(channel.dropped for channel in self._channels),
+            "given_up": sum(channel.given_up for channel in self._channels),
             "last_sent_at": max(last).isoformat(timespec="microseconds") if last else None,
-            "trouble": {outlet.label: outlet.trouble for outlet in self._outlets if outlet.trouble},
+            "trouble": {channel.label: channel.trouble for channel in self._channels if channel.trouble},
         }
 
     async def _follow(self, events: AsyncIterator[Mapping[str, JsonValue]]) -> None:
         async for event in events:
-            self._tell(partial(self._choice.hear, event))
+            self._put(partial(self._rules.handle, event))
             seq = event.get("seq")
-            self._heard = seq if isinstance(seq, int) else self._heard
-            self._hearing.set()
+            self._handled = seq if isinstance(seq, int) else self._handled
+            self._progress.set()
 
     async def _watch(self) -> None:
         while True:
-            self._tell(self._choice.due)
+            self._put(self._rules.due)
             await asyncio.sleep(_TICK_SECONDS)
 
-    def _tell(self, choose: Callable[[datetime], list[Notification]]) -> None:
+    def _put(self, choose: Callable[[datetime], list[Notification]]) -> None:
         try:
             chosen = choose(self._now())
         except Exception:
             # A bug in the words must not end the messages that come after.
             logger.exception("an event could not be put in words for a message")
             return
-        for news in chosen:
-            for outlet in self._outlets:
-                outlet.put(news)
+        for notification in chosen:
+            for channel in self._channels:
+                channel.put(notification)
 
 
 def _messages(count: int) -> str:
     return f"{count} message{'' if count == 1 else 's'}"
 
 
-def _mourn(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     """Say that a task ended by a bug: the fills go on without messages."""
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.opt(exception=error).error("{} ended, no more messages are sent by it", task.get_name())
 
 
-async def try_out(
-    services: Sequence[Service], news: Notification, *, seconds: float = 30.0
+async def send_test(
+    services: Sequence[Service], notification: Notification, *, seconds: float = 30.0
 ) -> list[dict[str, Any]]:
     """Send one message to each service, once and at the same time; returns what came of it, in order."""
 
     async def one(service: Service) -> dict[str, Any]:
         reason = ""
-        title, body = letter([news])
+        title, body = digest([notification])
         try:
-            await Sender(service, seconds).carry(title, body, grave=news.grave)
-        except NotTaken as error:
+            await Sender(service, seconds).send(title, body, urgent=notification.urgent)
+        except NotSent as error:
             reason = str(error)
         return {"url": service.label, "sent": not reason, "reason": reason or None}
 

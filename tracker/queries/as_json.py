@@ -100,14 +100,14 @@ def outcome(row: BookedExecution) -> str:
     if row.superseded_by:
         return f"corrected by {row.superseded_by}"
     if row.execution.contract.is_combo:
-        return "a combo's own line; its legs are counted"
+        return "the combo's own line; its legs are counted instead"
     if not row.folded:
-        return "waiting for the answer that it came in, or for the account's positions"
+        return "not decided yet: the broker's answer that it came in, or the positions, are not complete"
     if row.opening and row.closing:
         split = f"closed {number(abs(row.closing))} and opened {number(abs(row.opening))}"
         return f"{split}: {touched or 'no alert'}"
     if row.closing:
-        return f"closed for {touched}" if touched else "closed what no alert opened"
+        return f"closed for {touched}" if touched else "closed a position that no alert opened"
     if touched:
         return f"opened {touched} by {', '.join(_rules(row))}"
     return why_not(row.match)

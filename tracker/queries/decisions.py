@@ -70,7 +70,8 @@ def assignment(
     found = alert_named(alert, alerts, names)
     if against := contradiction(execution.contract, found):
         raise CommandError(
-            "refused", f"{found.id.name} cannot have {execution.exec_id}: {against}; choose another alert"
+            "refused",
+            f"{execution.exec_id} cannot be assigned to {found.id.name}: {against}; choose another alert",
         )
     entry = None if _is_assigned(row, found.id) else Assigned(row.key, found.id)
     return Decision(row.key, entry, found.id, row.owners)
@@ -85,7 +86,7 @@ def dismissal(book: LedgerState, exec_id: str, account: str = "") -> Decision:
     if row.attention is Attention.NONE:
         raise CommandError(
             "refused",
-            f"{row.execution.exec_id} needs nobody ({outcome(row)}), so there is nothing to dismiss",
+            f"{row.execution.exec_id} needs no decision ({outcome(row)}), so there is nothing to dismiss",
         )
     return Decision(row.key, Dismissed(row.key))
 

@@ -144,7 +144,7 @@ def trial_json(trial: DryRun, copy: Path | None) -> Json:
             "price": number(execution.price),
             "order_ref": execution.order_ref or None,
         },
-        "assumed": "an opening fill: what the account holds already is not looked at",
+        "assumed": "an opening fill; what the account already holds is ignored",
         "copy": None if copy is None else str(copy),
     }
 

@@ -1,4 +1,4 @@
-"""Answer which days are proven, and which are gaps; let a person accept one.
+"""List the days on which fills may be missing, and let a person accept one.
 
 Owns the shape of `gaps`. It closes nothing itself: an acceptance is a note that the ledger reads.
 """
@@ -17,7 +17,7 @@ from tracker.core.state_rows import Gap
 from tracker.status.protocol import CommandError, quoted
 
 WARN_BEFORE: Final = timedelta(minutes=30)
-"""How long before midnight an unproven day is worth a warning."""
+"""How long before midnight a warning is given for a day that is not complete."""
 
 
 def gaps(book: LedgerState, *, everything: bool = False) -> dict[str, Any]:
@@ -36,25 +36,27 @@ def acceptance(book: LedgerState, day: str) -> GapAccepted:
     try:
         wanted = date.fromisoformat(day)
     except ValueError:
-        raise CommandError("bad_request", f"{quoted(day)} is no day; write it as 2025-11-18") from None
+        raise CommandError("bad_request", f"{quoted(day)} is not a day; write it as 2025-11-18") from None
     gap = book.get(GAPS, wanted.isoformat())
     if gap is None or gap.closed_how:
-        raise CommandError("not_found", f"{wanted} is no open gap; `tracker gaps` lists them")
+        raise CommandError("not_found", f"{wanted} is not an open gap; `tracker gaps` lists those")
     return GapAccepted(wanted)
 
 
 def warning(book: LedgerState, now: datetime, zone: tzinfo) -> str:
-    """Return what to say before midnight while today is unproven; empty while there is no need."""
+    """Return the warning for a day that is about to end incomplete; empty while there is no need."""
     local = now.astimezone(zone)
     midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     left = midnight.timestamp() - now.timestamp()
     until = proven_until(book)
     if left > WARN_BEFORE.total_seconds() or (until is not None and now - until <= REACH):
         return ""
-    since = "not at all" if until is None else f"only until {until.astimezone(zone):%Y-%m-%d %H:%M}"
+    known = (
+        f"only until {until.astimezone(zone):%Y-%m-%d %H:%M}" if until is not None else "for no part of it"
+    )
     return (
-        f"today's fills are proven {since}, and the broker forgets the day in {left / 60:.0f} minutes:"
-        " restore the link to IBKR now; later only a Flex report can tell what was missed"
+        f"today's fills are known to be complete {known}, and the broker lists them for {left / 60:.0f} more"
+        " minutes: restore the connection to IBKR now; later only a Flex report shows what was missed"
     )
 
 

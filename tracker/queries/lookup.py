@@ -42,8 +42,8 @@ def read_since(text: str, now: datetime, zone: tzinfo) -> datetime:
     except (ValueError, OverflowError):
         raise CommandError(
             "bad_request",
-            f"since {quoted(text)} is no time; write today, a number of days as in '7 days', or an ISO date"
-            " or time as in 2025-11-18T09:30",
+            f"{quoted(text)} is not a time to begin at; write today, a number of days as in '7 days', a"
+            " date as in 2025-11-18, or a time as in 2025-11-18T09:30",
         ) from None
 
 
@@ -129,7 +129,8 @@ def check_alert_name(text: str) -> None:
     """Raise CommandError where this cannot name an alert."""
     if not any(True for _ in _splits(text)):
         raise CommandError(
-            "bad_request", f"{quoted(text)} names no alert; write ALERTER/TICKER, as in robindahood/NVDA"
+            "bad_request",
+            f"{quoted(text)} is not the name of an alert; write ALERTER/TICKER, as in robindahood/NVDA",
         )
 
 

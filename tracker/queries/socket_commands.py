@@ -196,12 +196,14 @@ class SocketCommands:
         return {
             "fills": SocketCommand(self._fills, "list fills: since, alert, account, limit"),
             "inbox": SocketCommand(self._inbox, "list what needs a person: since, all, limit"),
-            "why": SocketCommand(self._why, "account for an execution or an alert: of, account"),
+            "why": SocketCommand(self._why, "explain an execution or an alert: of, account"),
             "alerts": SocketCommand(self._alerts, "list the alerts: alert, open, limit"),
-            "test": SocketCommand(self._test, "say what a made-up fill would do", with_argument("commit")),
+            "test": SocketCommand(self._test, "show what a made-up fill would do", with_argument("commit")),
             "assign": SocketCommand(self._assign, "assign a fill: exec_id, alert, account", always),
             "gaps": SocketCommand(
-                self._gaps, "list the days that are not proven: all; accept DAY", with_argument("accept")
+                self._gaps,
+                "list the days on which fills may be missing: all; accept DAY",
+                with_argument("accept"),
             ),
             "dismiss": SocketCommand(self._dismiss, "dismiss a fill: exec_id, account", always),
         }

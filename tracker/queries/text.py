@@ -17,8 +17,8 @@ _LABEL: Final = 12
 _INDENT: Final = "    "
 _OUTCOMES: Final = {
     "applied": "written",
-    "duplicate": "was there already",
-    "gone": "not written, the record was gone",
+    "duplicate": "already there",
+    "gone": "not written: the record was not there",
 }
 
 
@@ -68,15 +68,19 @@ class TextTable:
         lines = [f"Needs you: {_needs(answer['counts'])}"]
         lines += self._items(items, combos)
         for row in unreadable:
-            lines += wrap(f"{self._time(row['received_at'])}  {row['kind']} cannot be read: {row['reason']}")
+            lines += wrap(f"{self._time(row['received_at'])}  {row['kind']} not understood: {row['reason']}")
             name = row["exec_id"] or f"frame {row['frame']}"
-            lines += wrap(f"{name}  kept; a sweep or a later version of the tracker reads it", _INDENT)
+            lines += wrap(
+                f"{name}  kept in the journal; read again when the broker repeats it, or by a later version",
+                _INDENT,
+            )
         if items:
             lines += ["", "Decide with: tracker assign EXEC_ID ALERTER/TICKER, tracker dismiss EXEC_ID"]
         rest = answer["not_ours"]
         dismissed = f", {rest['dismissed']} of them dismissed" if rest["dismissed"] else ""
         hint = "" if "others" in answer else "; --all lists them"
-        lines += ["", f"Not ours since {self._time(rest['since'])}: {rest['count']}{dismissed}{hint}"]
+        since = self._time(rest["since"])
+        lines += ["", *wrap(f"Other fills since {since}: {rest['count']}{dismissed}{hint}")]
         lines += self._items(answer.get("others", []), combos)
         return _page(lines)
 
@@ -136,7 +140,7 @@ class TextTable:
         )
         yield from _row("order", _order(fill))
         yield from _row("outcome", fill["outcome"])
-        yield from _row("split", f"{fill['opening']} opening, {fill['closing']} closing")
+        yield from _row("position", f"opens {fill['opening']}, closes {fill['closing']}")
         if fill["attention"]:
             yield from _row("needs you", f"{fill['attention']}{', dismissed' if fill['dismissed'] else ''}")
         yield from _row("decision", row["decision"] + (f": {row['reason']}" if row["reason"] else ""))
@@ -154,18 +158,18 @@ class TextTable:
         )
         yield from _row("store", _in_store(record))
         if record["reads_as"]:
-            yield from _row("reads as", _reads_as(record["reads_as"]))
+            yield from _row("read as", _reads_as(record["reads_as"]))
         yield from _listed("holds", map(self._stake, record["holds"]))
         if record["fills"]:
             yield from _row("fills", _count(len(record["fills"]), "fill"))
             for fill in record["fills"]:
                 yield from self._fill(fill, indent=_INDENT)
         yield from _listed("written", map(self._written, record["written"]))
-        yield from _listed("others did", map(self._note, record["others_did"]))
+        yield from _listed("changed", map(self._note, record["others_did"]))
         if record["not_given"]:
             shown, total = len(record["not_given"]), record["not_given_count"]
             newest = f", the newest {shown}" if shown < total else ""
-            yield from _row("not given", _count(total, "fill") + newest)
+            yield from _row("rejected", _count(total, "fill") + newest)
             for each in record["not_given"]:
                 yield from self._fill({**each["fill"], "outcome": each["reason"]}, indent=_INDENT)
 
@@ -209,19 +213,22 @@ class TextTable:
     def dismissed(self, answer: Mapping[str, Any]) -> str:
         """Write what came of dismissing a fill."""
         verb = "is now" if answer["done"] else "was already"
-        return _page(wrap(f"{answer['fill']['exec_id']} {verb} dismissed; `tracker why` still tells of it"))
+        return _page(wrap(f"{answer['fill']['exec_id']} {verb} dismissed; `tracker why` still shows it"))
 
     def gaps(self, answer: Mapping[str, Any]) -> str:
-        """Write which days are not proven."""
+        """Write on which days fills may be missing."""
         until = answer["proven_until"]
-        lines = [f"proven until {self._time(until)}" if until else "nothing is proven yet"]
+        lines = [
+            f"complete until {self._time(until)}" if until else "not known to be complete for any time yet"
+        ]
         for gap in answer["gaps"]:
             how = gap["closed_how"]
             lines.append(f"{gap['day']}  " + (f"closed by {how}" if how else "open: fills may be missing"))
         if answer["open"]:
             lines += wrap(
-                "A gap closes by itself when the broker's positions equal the ledger; else import a Flex"
-                " report of the day, or accept it: tracker gaps accept DAY"
+                "A gap closes by itself once the broker's positions agree with the journal. Otherwise import"
+                " a Flex report of the day (tracker reconcile --flex FILE), or accept the gap (tracker gaps"
+                " accept DAY)"
             )
         elif not answer["gaps"]:
             lines.append("no gaps")
@@ -274,7 +281,7 @@ def _in_store(record: Mapping[str, Any]) -> str:
     if record["in_store"] is None:
         return "unknown"
     if not record["in_store"]:
-        return "no such record any longer"
+        return "the record is not there any more"
     is_open = "open" if record["open_in_store"] else "not open"
     agrees = {None: "", True: ", as decided", False: ", NOT as decided; it is applied again"}
     return is_open + agrees[record["agrees"]]
@@ -292,7 +299,7 @@ def _reads_as(read: Mapping[str, Any]) -> str:
 def _shows(update: Mapping[str, Any] | None) -> str:
     """Say what a record shows: open or closed, what is held, the state of its last order."""
     if update is None:
-        return "the record was taken out; the journal keeps it whole"
+        return "the record was removed; the journal keeps it whole"
     parts = ["removed" if update.get("remove") else "open" if update["open"] else "not open"]
     position, last = update["position"], update["last_order_update"]
     if position:
@@ -307,8 +314,8 @@ def _shows(update: Mapping[str, Any] | None) -> str:
 def _delivery(state: str) -> str:
     words = {
         "applied": "written",
-        "pending": "not written yet; the tracker tries until it is",
-        "gone": "the record is gone from it",
+        "pending": "not written yet; the tracker tries again until it is",
+        "gone": "the record is not there any more",
     }
     return words.get(state, state)
 

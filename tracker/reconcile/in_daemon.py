@@ -71,7 +71,7 @@ class Reconciling:
         return {
             "reconcile": SocketCommand(
                 self._reconcile,
-                "compare ledger, store and broker: apply, flex",
+                "compare journal, alert store and broker: apply, flex",
                 lambda request: bool(request.get("apply") or request.get("flex")),
             )
         }

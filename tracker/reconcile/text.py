@@ -56,7 +56,7 @@ def _head(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _imported(imported: Mapping[str, Any]) -> list[str]:
-    days = f"; proven now: {_listed(imported['closed_gaps'])}" if imported["closed_gaps"] else ""
+    days = f"; now complete: {_listed(imported['closed_gaps'])}" if imported["closed_gaps"] else ""
     return wrap(f"Imported {imported['new']} new of {imported['executions']} executions{days}.")
 
 

@@ -92,14 +92,14 @@ class Acceptor:
                 pass  # Whoever came has gone again.
             except OSError as error:
                 logger.warning(
-                    "the status socket cannot take in a connection ({}); it tries again in {:g} s",
+                    "the status socket cannot accept a connection ({}); it tries again in {:g} s",
                     error.strerror or error,
                     _PAUSE_SECONDS,
                 )
                 await asyncio.sleep(_PAUSE_SECONDS)
             except Exception:
                 # Whatever it is, the connections behind this one must not wait for ever.
-                logger.exception("the status socket dropped a connection at a mistake of ours")
+                logger.exception("the status socket dropped a connection because of a bug")
             await self._pace.turn()
 
     async def _hand_on(self, connection: socket.socket) -> None:

@@ -89,7 +89,9 @@ def parse(line: bytes) -> Request:
         raise BadRequest(f"the request is not UTF-8 (byte {error.start})") from None
     if not text.startswith("{"):
         if not _WORD.fullmatch(text):
-            raise BadRequest(f"{quoted(text)} is no request; send one word, or a JSON object with a command")
+            raise BadRequest(
+                f"{quoted(text)} is not a request; send one word, or a JSON object with a command"
+            )
         return {"command": text}
     try:
         request = json.loads(text, parse_constant=_refuse_constant)
