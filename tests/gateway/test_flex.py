@@ -66,13 +66,13 @@ def test_numeric_text_stays_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["20251118;104310", "2025-11-18;10:43:10", "20251118, 104310"])
-def test_date_forms_of_a_query(text: str) -> None:
-    """The forms of date and time that a query offers are read."""
+def test_old_row_is_read_in_plain_forms(text: str) -> None:
+    """A row that was journalled before its file's form was looked at is read in the plain forms."""
     assert executed(dateTime=text).time == datetime(2025, 11, 18, 15, 43, 10, tzinfo=UTC)
 
 
-def test_unreadable_row_time_costs_nothing() -> None:
-    """A time that cannot be read stops no fill."""
+def test_old_row_without_time_is_kept() -> None:
+    """A row that was journalled with an unreadable time is at its receipt."""
     read = executed(dateTime="yesterday")
     assert (read.time_known, read.time) == (False, datetime(2025, 11, 25, tzinfo=UTC))
 
@@ -141,7 +141,7 @@ def test_endless_fee_is_undecodable() -> None:
 
 def test_endless_description_costs_no_row() -> None:
     """Order number, expiry and time only describe; what cannot be read there stays empty."""
-    read = executed(ibOrderID="9" * 5000, expiry="99991231", dateTime="99991231;235959")
+    read = executed(ibOrderID="9" * 5000, expiry="99991231", dateTime="99991231;235959", symbol="N")
     assert (read.perm_id, read.contract.expiry, read.time_known) == (0, None, False)
 
 
@@ -203,6 +203,8 @@ def moved(ticker: str, quantity: int, *, ago: float, number: int, **changes: str
         dateTime=(now() - timedelta(seconds=ago)).astimezone(EASTERN).strftime("%Y%m%d;%H%M%S"),
         ibExecID=f"0000aaaa.{number:08x}.01.01",
         ibOrderID=str(900 + number),
+        tradeID=str(7000 + number),
+        transactionID=str(106000 + number),
         **changes,
     )
 
@@ -258,6 +260,44 @@ def test_report_updates_alerts_and_gap(tmp_path: Path, running: bool) -> None:
         assert again.answer["imported"] == {"executions": 2, "new": 0, "closed_gaps": []}
         assert again.found == done.found
         assert rig.alerts_path.read_text() == text
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize(("rebooked", "left"), [(True, 4), (False, 0)])
+def test_cancelled_fill_of_the_gateway(tmp_path: Path, rebooked: bool, left: int) -> None:
+    """A fill of the gateway's is cancelled by the report, and booked again under its execId or not."""
+
+    async def story(rig: Rig) -> None:
+        rig.options = [*ZONE]
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA", created_at=_earlier())}})
+        await traded(rig, "NVDA", ago=60)
+        told = rig.read(ROBIN, "NVDA")["last_order_update"]
+        ids = {"ibExecID": told["exec_id"], "ibOrderID": str(told["perm_id"])}
+        assert await rig.stop() == 0
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["NVDA"], left, push=False)
+        booking = moved("NVDA", 4, ago=60, number=1) | ids
+        cancel = booking | {
+            "transactionID": "106002",
+            "transactionType": "TradeCancel",
+            "tradeID": "",
+            "origTradeID": booking["tradeID"],
+            "quantity": "-4",
+            "buySell": "BUY (Ca.)",
+            "notes": "Ca",
+            "ibExecID": "",
+            "ibCommission": "0",
+        }
+        again = [booking | {"transactionID": "106003", "ibCommission": "0"}] if rebooked else []
+        day = (now() - timedelta(seconds=60)).astimezone(EASTERN).date()
+        report = write_report(
+            rig.folder / "flex.xml", statement(booking, cancel, *again, first=day, last=day)
+        )
+        for _ in range(2):
+            await reconcile(rig, "--flex", str(report), *ZONE)
+            shown = rig.read(ROBIN, "NVDA")
+            assert (shown["open"], shown["position"]["quantity"]) == (rebooked, left)
+            assert shown["last_order_update"]["filled_qty"] == left
 
     play(tmp_path, story)
 

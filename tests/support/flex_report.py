@@ -24,6 +24,8 @@ def trade(**changes: str) -> dict[str, str]:
         "expiry": "20251121",
         "putCall": "C",
         "tradeID": "7001",
+        "transactionID": "106001",
+        "origTradeID": "",
         "dateTime": "20251118;104310",
         "transactionType": "ExchTrade",
         "quantity": "4",

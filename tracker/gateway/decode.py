@@ -16,8 +16,8 @@ from tracker.gateway.normalise import normalise
 def fact_of(frame: Frame, login_zone: tzinfo) -> BrokerFact | None:
     """Return the fact that a frame holds, None where it holds none, Undecodable where it cannot be read.
 
-    `login_zone` is the zone of times that name none.
+    `login_zone` is the zone of a TWS time that names none; a Flex report's times are New York's.
     """
     if frame.source is Source.FLEX:
-        return fact_of_row(frame, login_zone)
+        return fact_of_row(frame)
     return normalise(frame, login_zone)

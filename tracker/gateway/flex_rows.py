@@ -1,12 +1,14 @@
 """Rows of an IBKR Flex report into journal frames, and those frames into facts.
 
 Owns how a row is read. A row is journalled as it came (its attributes as JSON), so that a later version can
-read it better. It reads no file; `flex.py` does.
+read it better, with what only the whole file shows added under names of our own: its time and expiry, since a
+file's date form is known from all of its dates (`flex_dates.py`), and what became of its booking
+(`flex_bookings.py`). It reads no file; `flex.py` does.
 
 Rules
 - The sign of the quantity is the direction.
-- A cancelled trade (`(Ca.)`) is a row of its own with the opposite sign, so it takes back what it cancels; it
-  belongs to no order, whose sums it would swell.
+- A cancel row whose trade is in the same report never comes here. Any other one is an execution with the
+  opposite sign, so it takes back what it cancels; it belongs to no order, whose sums it would swell.
 - Expiry, exercise and assignment are BookTrade rows without an execId; they are named by their tradeID.
 - Flex writes a cost as a negative commission, the API as a positive one.
 """
@@ -16,13 +18,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, time, tzinfo
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
 from tracker.core import limits
 from tracker.core.journal_entries import FlexFee, FlexTrade, read_entry
 from tracker.core.model import (
+    ZERO,
     BrokerFact,
     CommissionReport,
     Contract,
@@ -31,13 +34,22 @@ from tracker.core.model import (
     Side,
     Undecodable,
 )
+from tracker.gateway.flex_dates import FORMATS
 
 IMPORTED: Final = 0
 """Request number of an imported execution: neither a live push nor the answer to a sweep."""
 
-_DAY: Final = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)", re.ASCII)
-_CLOCK: Final = re.compile(r"(\d\d):?(\d\d):?(\d\d)", re.ASCII)
-_CANCELLED: Final = "(Ca.)"
+TIME: Final = "tracker:time"
+EXPIRY: Final = "tracker:expiry"
+VOID: Final = "tracker:void"
+REBOOKED: Final = "tracker:rebooked"
+"""Names of what is added to a row; IBKR's attributes hold no colon. Times are ISO 8601 in UTC."""
+
+_OPTION: Final = re.compile(r"(\S{1,6})\s*(\d\d)(\d\d)(\d\d)([CP])(\d{8})", re.ASCII)
+"""An option's symbol as the OCC spells it: root, expiry, right, strike in thousandths."""
+_THOUSANDTHS: Final = Decimal(1000)
+_PLAIN: Final = FORMATS[:2]
+"""The date forms that cannot be taken for one another."""
 
 Row = Mapping[str, str]
 """The attributes of one row, as text."""
@@ -60,35 +72,43 @@ def exec_id_of(row: Row) -> str:
     return row.get("ibExecID") or f"flex-{row.get('tradeID') or row.get('transactionID') or ''}"
 
 
-def fact_of_row(frame: Frame, login_zone: tzinfo) -> BrokerFact | None:
+def fact_of_row(frame: Frame) -> BrokerFact | None:
     """Read the journalled frame of a row; None where it is a note about days."""
     entry = read_entry(frame)
     if not isinstance(entry, FlexTrade | FlexFee):
         return None
     row: Row = json.loads(entry.row)
     try:
-        return _execution(frame, row, login_zone) if isinstance(entry, FlexTrade) else _fee(row)
+        return _execution(frame, row) if isinstance(entry, FlexTrade) else _fee(row)
     except _BadRow as problem:
         return Undecodable(f"flex {entry.NAME}", str(problem), limits.clean_text(exec_id_of(row)))
 
 
-def _execution(frame: Frame, row: Row, login_zone: tzinfo) -> Execution:
+def is_cancel(row: Row) -> bool:
+    """Tell whether a row cancels another one."""
+    return (
+        "(Ca.)" in row.get("buySell", "")
+        or "Ca" in row.get("notes", "").split(";")
+        or row.get("transactionType") == "TradeCancel"
+    )
+
+
+def _execution(frame: Frame, row: Row) -> Execution:
     quantity = _number(row, "quantity", limits.QUANTITY_DECIMALS)
     if not quantity:
-        raise _BadRow("the quantity is zero")
-    cancelled = _CANCELLED in row.get("buySell", "") or "Ca" in row.get("notes", "").split(";")
-    moment = _moment(row.get("dateTime", ""), login_zone)
+        raise _BadRow("quantity is zero")
+    moment = _moment(row)
     return Execution(
         exec_id=_exec_id(row),
         account=_id(row, "accountId"),
         contract=_contract(row),
         side=Side.BUY if quantity > 0 else Side.SELL,
-        quantity=abs(quantity),
+        quantity=ZERO if VOID in row else abs(quantity),
         price=_number(row, "tradePrice"),
         time=frame.received_at if moment is None else moment,
         time_text=_text(row, "dateTime"),
         time_known=moment is not None,
-        perm_id=0 if cancelled else _integer(row.get("ibOrderID", "")),
+        perm_id=0 if is_cancel(row) else _integer(row.get("ibOrderID", "")),
         order_id=0,
         client_id=0,
         cum_qty=None,
@@ -101,20 +121,31 @@ def _execution(frame: Frame, row: Row, login_zone: tzinfo) -> Execution:
 def _contract(row: Row) -> Contract:
     con_id = _integer(row.get("conid", ""))
     if con_id <= 0:
-        raise _BadRow(f"conid is not an instrument: {row.get('conid', '')[:40]!r}")
+        raise _BadRow(f"conid is not an instrument: {limits.quoted(row.get('conid', ''))}")
     sec_type = _text(row, "assetCategory")
+    symbol = _text(row, "symbol")
+    # What the query leaves out the symbol of an option holds; the conid is the identity in any case.
     option = sec_type in ("OPT", "FOP")
+    named = _OPTION.fullmatch(symbol) if option else None
+    root, expiry, right, strike = ("", None, "", None) if named is None else _read_option(named)
+    if option and row.get("strike"):
+        strike = _number(row, "strike")
     return Contract(
         con_id=con_id,
-        symbol=(_text(row, "underlyingSymbol") if option else "") or _text(row, "symbol"),
+        symbol=(_text(row, "underlyingSymbol") if option else "") or root or symbol,
         sec_type=sec_type,
-        expiry=read_day(row.get("expiry", "")),
-        strike=_number(row, "strike") if option else None,
-        right=row.get("putCall", "")[:1],
+        expiry=_day(row.get(EXPIRY) or row.get("expiry", "")) or expiry,
+        strike=strike,
+        right=row.get("putCall", "")[:1] or right,
         multiplier=_text(row, "multiplier"),
         currency=_text(row, "currency"),
-        local_symbol=_text(row, "symbol"),
+        local_symbol=symbol,
     )
+
+
+def _read_option(named: re.Match[str]) -> tuple[str, date | None, str, Decimal | None]:
+    root, year, month, day, right, strike = named.groups()
+    return root, _day(f"20{year}{month}{day}"), right, Decimal(strike) / _THOUSANDTHS
 
 
 def _fee(row: Row) -> CommissionReport:
@@ -164,25 +195,14 @@ def _integer(text: str) -> int:
         return 0
 
 
-def read_day(text: str) -> date | None:
-    """Read a date as IBKR's query offers it: yyyyMMdd or yyyy-MM-dd."""
-    found = _DAY.match(text)
-    try:
-        day = date(*map(int, found.groups())) if found else None
-    except ValueError:
-        return None
-    return day if day is not None and limits.is_plausible(day) else None
+def _day(text: str) -> date | None:
+    return next((day for form in _PLAIN if (day := form.read_day(text)) is not None), None)
 
 
-def _moment(text: str, login_zone: tzinfo) -> datetime | None:
-    """Read a date and time; Flex names no zone and means the account's."""
-    day = read_day(text)
-    clock = _CLOCK.search(text, 8) if day is not None else None
-    if day is None or clock is None:
-        return None
-    try:
-        hour, minute, second = map(int, clock.groups())
-        local = datetime.combine(day, time(hour, minute, second), login_zone)
-    except ValueError:
-        return None
-    return local.astimezone(UTC)
+def _moment(row: Row) -> datetime | None:
+    """Return when a row says that it was executed, in aware UTC; None where it does not."""
+    if row.get(TIME):
+        return datetime.fromisoformat(row[TIME])
+    # A row that was journalled before the form of a whole file was looked at.
+    text = row.get("dateTime", "")
+    return next((moment for form in _PLAIN if (moment := form.read_moment(text)) is not None), None)

@@ -52,7 +52,6 @@ with _loopless_import():
     from ib_insync.client import Client
     from ib_insync.contract import Contract
     from ib_insync.decoder import Decoder
-    from ib_insync.flexreport import FlexReport
     from ib_insync.ib import IB
     from ib_insync.objects import Execution, ExecutionFilter, Fill
     from ib_insync.order import Order, OrderStatus, Trade
@@ -82,7 +81,6 @@ __all__ = [
     "Execution",
     "ExecutionFilter",
     "Fill",
-    "FlexReport",
     "Order",
     "OrderStatus",
     "Trade",

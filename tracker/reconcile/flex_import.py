@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 
 from tracker.core.journal_entries import DayCovered, FlexFee, FlexTrade
 from tracker.core.login_policy import kind_of
 from tracker.core.model import Source
 from tracker.core.state import EXECUTIONS, FEES, GAPS, LINKS
 from tracker.gateway.flex import Statement
-from tracker.gateway.flex_rows import Row, exec_id_of, frames_of
+from tracker.gateway.flex_rows import REBOOKED, Row, exec_id_of, frames_of
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json
 from tracker.status.protocol import CommandError
@@ -62,7 +63,10 @@ def prepare(journal: Journal, statements: Sequence[Statement]) -> FlexImport:
 def _known(journal: Journal, row: Row, entry: FlexTrade | FlexFee) -> bool:
     if isinstance(entry, FlexFee):
         fee = journal.book.get(FEES, exec_id_of(row))
-        return fee is not None and fee.commission is not None
+        if fee is None or fee.commission is None:
+            return False
+        # A trade that was booked again may cost something else than its first booking.
+        return REBOOKED not in row or fee.commission == -Decimal(row["ibCommission"])
     return journal.book.has(EXECUTIONS, f"{row.get('accountId')} {exec_id_of(row)}")
 
 
