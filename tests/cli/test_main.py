@@ -93,13 +93,13 @@ def listener(*lines: bytes) -> Iterator[tuple[int, list[bytes]]]:
         (["run", "--settings", "gone.toml"], "flag --settings: the file 'gone.toml' does not exist"),
     ],
 )
-def test_bad_usage_is_refused_in_one_line(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
-) -> None:
+def test_bad_usage_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
+    """Bad usage is refused in one line."""
     assert words in refusal(capsys, *arguments)
 
 
-def test_each_mistake_in_the_settings_has_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_settings_mistake_has_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each mistake in the settings has its line."""
     Path("settings.toml").write_text("[gateway]\nport = 'x'\nprot = 1\n")
     assert main.main(["status"]) == 2
     lines = capsys.readouterr().err.splitlines()
@@ -107,7 +107,8 @@ def test_each_mistake_in_the_settings_has_its_line(capsys: pytest.CaptureFixture
     assert all(line.startswith("settings.toml: [gateway] ") for line in lines)
 
 
-def test_a_folder_that_is_missing_ends_run_with_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_folder_ends_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that is missing ends run with its line."""
     Path("settings.toml").write_text(
         "[stores]\nalerts = 'gone/alerts.json'\njournal = 'j'\n[status]\ntoken_file = 't'\n"
     )
@@ -115,7 +116,8 @@ def test_a_folder_that_is_missing_ends_run_with_its_line(capsys: pytest.CaptureF
     assert line.startswith("settings.toml: [stores] alerts: the folder ")
 
 
-def test_flags_reach_the_settings_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_may_stand_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flags reach the settings wherever they stand."""
     seen: list[Settings] = []
 
     def observe(settings: Settings) -> int:
@@ -130,21 +132,24 @@ def test_flags_reach_the_settings_wherever_they_stand(monkeypatch: pytest.Monkey
     assert seen[0].log.file == Path.cwd() / "a=b.log"
 
 
-def test_status_says_in_words_how_the_daemon_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """Status says in words how the daemon is."""
     with listener(b'{"ok": true, "schema": 1, "running": true, "subscribed": true}\n') as (port, requests):
         assert main.main(["status", "--status.port", str(port)]) == 0
     assert capsys.readouterr().out == "Running, and receiving fills.\n"
     assert json.loads(requests[0]) == {"command": "status"}, "on loopback the token stays at home"
 
 
-def test_status_as_json_is_the_answer_itself(capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """Status as json is the answer itself."""
     answer = {"ok": True, "schema": 1, "running": True, "unheard_of": [1, None]}
     with listener(json.dumps(answer).encode() + b"\n") as (port, _):
         assert main.main(["status", "--json", "--status.port", str(port)]) == 0
     assert json.loads(capsys.readouterr().out) == answer
 
 
-def test_a_refusal_of_the_daemon_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_daemon_refusal_is_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
+    """A refusal of the daemon is exit code 1."""
     line = b'{"ok": false, "error": {"code": "busy", "message": "too many connections"}}\n'
     with listener(line, line) as (port, _):
         assert refusal(capsys, "status", f"--status.port={port}", code=1).endswith("too many connections")
@@ -152,7 +157,8 @@ def test_a_refusal_of_the_daemon_is_exit_code_1(capsys: pytest.CaptureFixture[st
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "busy"
 
 
-def test_a_daemon_that_is_not_there_is_exit_code_3(capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_daemon_is_exit_3(capsys: pytest.CaptureFixture[str]) -> None:
+    """A daemon that is not there is exit code 3."""
     line = refusal(capsys, "status", f"--status.port={free_port()}", code=3)
     assert "start it with `tracker run`" in line
 
@@ -166,7 +172,8 @@ def test_beyond_loopback_the_token_is_sent(capsys: pytest.CaptureFixture[str]) -
     assert "NOT receiving" in capsys.readouterr().out
 
 
-def test_paper_serves_until_it_is_told_to_end() -> None:
+def test_paper_serves_until_stopped() -> None:
+    """The paper gateway serves until it is stopped."""
     command = [sys.executable, "-m", "tracker", "paper", "--port", "0", "--accounts", "DU9000001, DU9000002"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -180,7 +187,8 @@ def test_paper_serves_until_it_is_told_to_end() -> None:
         assert process.wait(20) == 0
 
 
-def test_paper_listens_where_the_settings_look_for_a_gateway(capsys: pytest.CaptureFixture[str]) -> None:
+def test_paper_listens_at_gateway_port(capsys: pytest.CaptureFixture[str]) -> None:
+    """Paper listens where the settings look for a gateway."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = refusal(capsys, "paper", "--gateway.port", str(port), code=1)
@@ -202,7 +210,8 @@ def test_paper_refuses_what_it_cannot_use(
     assert words in refusal(capsys, "paper", *arguments)
 
 
-def test_the_demo_has_no_settings_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_refuses_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo has no settings of the user."""
     assert "--gateway.port has no effect" in refusal(capsys, "demo", "--gateway.port", "1")
 
 
@@ -217,7 +226,8 @@ def test_ctrl_c_ends_a_command_quietly(
     assert capsys.readouterr().err == ""
 
 
-def test_help_names_every_command_within_80_columns() -> None:
+def test_help_fits_80_columns() -> None:
+    """Help names every command within 80 columns."""
     overview = run("--help").stdout
     assert max(map(len, overview.splitlines())) <= 80
     for name, command in COMMANDS.items():
@@ -239,9 +249,11 @@ def test_the_version_is_told() -> None:
     assert re.fullmatch(r"tracker \S.*\n", run("--version").stdout)
 
 
-def test_the_version_is_unknown_where_nothing_is_installed(
+def test_version_without_installation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The version is unknown where nothing is installed."""
+
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
@@ -250,7 +262,8 @@ def test_the_version_is_unknown_where_nothing_is_installed(
     assert "not installed" in capsys.readouterr().out
 
 
-def test_help_loads_none_of_the_heavy_modules() -> None:
+def test_help_loads_no_heavy_module() -> None:
+    """Help loads none of the heavy modules."""
     script = (
         "import sys; from tracker.cli.main import main; main(['--help'])\n"
         "heavy = {'pydantic', 'ib_insync', 'asyncio', 'loguru', 'numpy', 'textual', 'tracker.config'}\n"
@@ -262,7 +275,8 @@ def test_help_loads_none_of_the_heavy_modules() -> None:
     assert done.stderr.strip() == "[]"
 
 
-def test_a_reader_that_leaves_early_changes_nothing() -> None:
+def test_closed_pipe_changes_nothing() -> None:
+    """A reader that leaves early changes nothing."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -276,7 +290,8 @@ def test_a_reader_that_leaves_early_changes_nothing() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-def test_an_answer_that_cannot_be_written_is_a_failure() -> None:
+def test_unwritable_answer_is_failure() -> None:
+    """An answer that cannot be written is a failure."""
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "tracker", "--help"],

@@ -104,9 +104,10 @@ QUESTIONS: tuple[tuple[str, ...], ...] = (
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=" ".join)
-def test_its_table_has_80_columns_and_no_control_characters(
+def test_tables_fit_80_columns(
     folder: Path, capsys: pytest.CaptureFixture[str], question: tuple[str, ...]
 ) -> None:
+    """Its table has 80 columns and no control characters."""
     lines = ask(capsys, *question).splitlines()
     assert lines
     assert [line for line in lines if len(line) > 80] == []
@@ -175,9 +176,8 @@ def test_a_fills_table_reads_well(folder: Path, capsys: pytest.CaptureFixture[st
     assert "DU9000001" in ask(capsys, "fills", *SINCE)
 
 
-def test_csv_goes_to_standard_output_or_whole_into_a_file(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_csv_to_output_or_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Csv goes to standard output or whole into a file."""
     text = ask(capsys, "export")
     assert text.startswith("time,account,exec_id,")
     assert ask(capsys, "export", "--csv") == text
@@ -213,18 +213,18 @@ def test_csv_goes_to_standard_output_or_whole_into_a_file(
         (("assign", exec_id(1), NAME, "--stores.journal", "other.db"), 5, "other.db does not exist"),
     ],
 )
-def test_what_cannot_be_answered_is_one_line_and_an_exit_code(
+def test_refusals_have_line_and_code(
     folder: Path, capsys: pytest.CaptureFixture[str], question: tuple[str, ...], code: int, words: str
 ) -> None:
+    """What cannot be answered is one line and an exit code."""
     line = ask(capsys, *question, code=code)
     assert words in line
     assert line.count("\n") == 1
     assert not (folder / "other.db").exists()
 
 
-def test_a_refusal_for_programs_is_json_on_standard_output(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_refusal_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A refusal for programs is json on standard output."""
     assert main.main(["why", "0.0.0.0", "--json"]) == 1
     said = capsys.readouterr()
     assert said.err == ""
@@ -232,9 +232,8 @@ def test_a_refusal_for_programs_is_json_on_standard_output(
     assert (answer["ok"], answer["schema"], answer["error"]["code"]) == (False, 1, "not_found")
 
 
-def test_a_journal_that_is_none_and_a_store_that_is_cut_off_end_with_5(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unreadable_files_are_exit_5(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A journal that is not one and a store that is cut off end with 5."""
     (folder / "broken.db").write_text("no database at all")
     assert "broken.db" in ask(capsys, "fills", "--stores.journal", "broken.db", code=5)
     (folder / "alerts.json").write_text('{"a"')
@@ -243,9 +242,9 @@ def test_a_journal_that_is_none_and_a_store_that_is_cut_off_end_with_5(
     assert "cannot be read now" in ask(capsys, "why", NAME)
 
 
-def test_without_a_daemon_an_assignment_is_journalled_and_brought_into_the_store(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_assignment_without_daemon(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a daemon an assignment is journalled and brought into the store."""
+
     def googl() -> dict[str, Any]:
         found: dict[str, Any] = json.loads((folder / "alerts.json").read_text())["a"]["SPX"]
         return found
@@ -264,9 +263,8 @@ def test_without_a_daemon_an_assignment_is_journalled_and_brought_into_the_store
     assert "a person assigned it to a/SPX" in " ".join(ask(capsys, "why", exec_id(2)).split())
 
 
-def test_where_another_holds_the_locks_but_does_not_answer_nothing_is_done(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_held_locks_refuse_decisions(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where another holds the locks but does not answer nothing is done."""
     before = (folder / "alerts.json").read_bytes()
     for name in ("journal.db", "alerts.json"):
         with FileLock(folder / name, "tracker run, process 1"):
@@ -276,9 +274,8 @@ def test_where_another_holds_the_locks_but_does_not_answer_nothing_is_done(
     assert (folder / "alerts.json").read_bytes() == before
 
 
-def test_a_trial_leaves_every_file_alone_and_commit_names_its_copy(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_dry_run_changes_no_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dry run leaves every file alone and commit names its copy."""
     option = ("test", "--symbol", "NVDA", "--strike", "122.5", "--right", "C", "--expiry", "20251121")
     before = {path: path.read_bytes() for path in folder.iterdir()}
     assert "would open 2 alerts" in ask(capsys, *option)
@@ -289,7 +286,7 @@ def test_a_trial_leaves_every_file_alone_and_commit_names_its_copy(
     assert "would open no alert" in ask(capsys, "test", "--symbol", "NVDA")
 
 
-def test_questions_work_while_the_journal_is_open_for_writing(
+def test_questions_beside_journal_writer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As beside a daemon: what it committed is seen, what it is in the middle of is not."""

@@ -156,13 +156,14 @@ def keys_of(value: object) -> Iterator[str]:
             yield from keys_of(each)
 
 
-def test_every_command_that_answers_is_asked_here() -> None:
+def test_every_command_is_asked() -> None:
+    """Every command that answers is asked here."""
     asked = {question[0] for question in QUESTIONS.values()}
     assert asked == {name for name, command in COMMANDS.items() if command.reads}
 
 
 @pytest.mark.parametrize("name", [name for name in QUESTIONS if name != "export"])
-def test_its_table_is_readable_at_80_columns(name: str, said: Mapping[str, Said]) -> None:
+def test_table_fits_80_columns(name: str, said: Mapping[str, Said]) -> None:
     """But for export, whose table is a CSV for other programs."""
     lines = said[name].table.splitlines()
     assert lines
@@ -186,7 +187,7 @@ def test_its_json_is_versioned_and_documented(name: str, said: Mapping[str, Said
         if command in ("fills", "inbox", "why", "gaps", "reconcile", "export")
     ],
 )
-def test_table_and_json_tell_of_the_same(name: str, said: Mapping[str, Said]) -> None:
+def test_table_and_json_agree(name: str, said: Mapping[str, Said]) -> None:
     """Every execution, day and discrepancy of the one stands in the other."""
     table = " ".join(said[name].table.split())
     told = [text for key, text in named(said[name].document) if key in ("exec_id", "day", "subject")]

@@ -38,7 +38,8 @@ def tracker(
     )
 
 
-def test_a_message_arrives_with_title_and_weight() -> None:
+def test_message_has_title_and_urgency() -> None:
+    """A message arrives with title and weight."""
     with Webhook() as hook:
         (service,) = open_services([hook.url])
         assert service.label == "1 (json)"
@@ -50,7 +51,8 @@ def test_a_message_arrives_with_title_and_weight() -> None:
     ]
 
 
-def test_a_refusal_says_what_the_service_answered_and_nothing_secret() -> None:
+def test_refusal_repeats_no_secret() -> None:
+    """A refusal says what the service answered and nothing secret."""
     with Webhook() as hook:
         hook.code = 403
         (service,) = open_services([hook.url])
@@ -62,9 +64,8 @@ def test_a_refusal_says_what_the_service_answered_and_nothing_secret() -> None:
 
 
 @pytest.mark.parametrize("url", ["sesame", "sesame://host", "tgram://sesame", "mailto://"])
-def test_a_url_that_is_none_is_refused_without_repeating_it(
-    url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_url_is_not_repeated(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A url that is not one is refused without repeating it."""
     with pytest.raises(CannotNotify) as refused:
         open_services(["json://127.0.0.1/", url])
     assert "url 2 (" in str(refused.value)
@@ -74,11 +75,13 @@ def test_a_url_that_is_none_is_refused_without_repeating_it(
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_settings_do_not_show_the_urls() -> None:
+def test_settings_hide_urls() -> None:
+    """The settings do not show the urls."""
     assert "sesame" not in repr(Notify(urls=("tgram://sesame",)))
 
 
-def test_without_urls_apprise_is_not_even_loaded() -> None:
+def test_apprise_loads_only_with_urls() -> None:
+    """Without urls apprise is not even loaded."""
     code = "import sys; from tracker.notify.apprise_services import open_services; open_services([]);"
     done = subprocess.run(
         [sys.executable, "-c", code + "sys.exit('apprise' in sys.modules)"], cwd=PROJECT, check=False
@@ -87,9 +90,8 @@ def test_without_urls_apprise_is_not_even_loaded() -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "notify"])
-def test_a_missing_apprise_is_refused_at_the_start_with_the_extra_to_install(
-    tmp_path: Path, command: str
-) -> None:
+def test_missing_apprise_names_extra(tmp_path: Path, command: str) -> None:
+    """A missing apprise is refused at the start with the extra to install."""
     (tmp_path / "settings.toml").write_text('[notify]\nurls = ["tgram://sesame"]\n')
     (tmp_path / "data" / "alerts").mkdir(parents=True)
     done = tracker(tmp_path, command, program=("-c", WITHOUT_APPRISE))
@@ -101,7 +103,8 @@ def test_a_missing_apprise_is_refused_at_the_start_with_the_extra_to_install(
 
 
 @pytest.mark.parametrize("command", ["run", "notify"])
-def test_a_url_that_is_none_ends_the_start(tmp_path: Path, command: str) -> None:
+def test_bad_url_ends_start(tmp_path: Path, command: str) -> None:
+    """A url that is not one ends the start."""
     (tmp_path / "data" / "alerts").mkdir(parents=True)
     done = tracker(tmp_path, command, "--notify.urls", "tgram://sesame")
     assert done.returncode == 2

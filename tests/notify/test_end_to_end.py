@@ -37,7 +37,7 @@ def of(hook: Webhook, word: str) -> list[str]:
     return [line.partition(" UTC ")[2] for line in hook.lines() if f" UTC {word}" in line]
 
 
-def test_an_alert_that_opens_and_shuts_is_told_with_what_price_and_why(tmp_path: Path) -> None:
+def test_opening_and_closing_are_sent(tmp_path: Path) -> None:
     """Once each, a partial exit in between not at all, and nothing again after a restart."""
 
     async def story(rig: Rig) -> None:
@@ -72,7 +72,9 @@ def test_an_alert_that_opens_and_shuts_is_told_with_what_price_and_why(tmp_path:
     assert len(hook.lines()) == 2
 
 
-def test_a_round_trip_that_one_sweep_brings_is_told_as_opened_and_as_shut(tmp_path: Path) -> None:
+def test_round_trip_of_one_sweep(tmp_path: Path) -> None:
+    """A round trip that one sweep brings is reported as opened and as closed."""
+
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": record()}})
         await trade(rig, "BUY", 4, "2.5")
@@ -89,7 +91,7 @@ def test_a_round_trip_that_one_sweep_brings_is_told_as_opened_and_as_shut(tmp_pa
     )
 
 
-def test_what_happened_while_the_tracker_was_down_is_told_at_its_next_start(tmp_path: Path) -> None:
+def test_downtime_is_sent_after_start(tmp_path: Path) -> None:
     """The fill comes with the first sweep; an alert that opened before the stop is not told again."""
 
     async def story(rig: Rig) -> None:
@@ -109,7 +111,7 @@ def test_what_happened_while_the_tracker_was_down_is_told_at_its_next_start(tmp_
     assert len(hook.lines()) == 1
 
 
-def test_a_fill_that_needs_a_person_is_told_with_how_to_settle_it(tmp_path: Path) -> None:
+def test_needs_you_is_sent(tmp_path: Path) -> None:
     """Two alerts without a usable expiry speak of the same strike."""
 
     async def story(rig: Rig) -> None:
@@ -135,7 +137,9 @@ def hours_back() -> int:
     return 12 if planned_reset(now()) or planned_reset(soon) else 0
 
 
-def test_a_link_that_stays_down_is_told_and_so_is_its_return(tmp_path: Path) -> None:
+def test_link_down_and_up_are_sent(tmp_path: Path) -> None:
+    """A link that stays down is reported and so is its return."""
+
     async def story(rig: Rig) -> None:
         rig.write({})
         options = ("--notify.urls", hook.url, "--notify.link_down_minutes", "0.01")

@@ -78,7 +78,8 @@ def said(notifications: list[Notification]) -> str:
     return one.text
 
 
-def test_an_opened_alert_is_told_with_fill_rule_and_holding() -> None:
+def test_opened_names_fill_rule_holding() -> None:
+    """An opened alert is reported with fill rule and holding."""
     assert choice().handle(opened(), NOON) == [
         Notification(
             "17:00:05 UTC OPENED robin/NVDA: BUY 4 NVDA 2025-11-21 122.5 C at 2.5, by con_id; holds 4 at 2.5"
@@ -102,20 +103,24 @@ def test_an_opened_alert_is_told_with_fill_rule_and_holding() -> None:
         (None, "CLOSED robin/NVDA: holds 0"),
     ],
 )
-def test_a_shut_alert_is_told_with_what_shut_it(details: AlertDetails | None, words: str) -> None:
+def test_closed_names_its_cause(details: AlertDetails | None, words: str) -> None:
+    """A closed alert is reported with what closed it."""
     assert said(choice(details).handle(closed(), NOON)).endswith(words)
 
 
-def test_an_alert_that_the_book_does_not_show_is_told_all_the_same() -> None:
+def test_unknown_alert_is_sent() -> None:
+    """An alert that the ledger's state does not show is reported all the same."""
     assert said(choice(alert=None).handle(opened(), NOON)) == "17:00:05 UTC OPENED robin/NVDA: holds 4"
 
 
-def test_an_alert_that_is_over_by_the_time_it_is_told_is_not_told_with_what_shut_it() -> None:
+def test_opened_and_closed_again() -> None:
+    """An alert that is over by the time it is reported is not told with what closed it."""
     text = said(choice(replace(ALERT, closed=True, held="0")).handle(opened(), NOON))
     assert text == "17:00:05 UTC OPENED robin/NVDA: and closed again since"
 
 
-def test_a_fill_that_needs_a_person_is_grave_and_says_what_to_do() -> None:
+def test_needs_you_is_urgent() -> None:
+    """A fill that needs a person is urgent and says what to do."""
     (notifications,) = choice().handle(needs_you(), NOON)
     assert notifications == Notification(
         "17:00:05 UTC NEEDS YOU (near miss): BUY 4 NVDA 2025-11-21 122.5 C at 2.5;"
@@ -124,12 +129,14 @@ def test_a_fill_that_needs_a_person_is_grave_and_says_what_to_do() -> None:
     )
 
 
-def test_a_fill_that_the_book_does_not_show_is_told_all_the_same() -> None:
+def test_unknown_fill_is_sent() -> None:
+    """A fill that the ledger's state does not show is reported all the same."""
     text = said(choice(fill=None).handle(needs_you(), NOON))
     assert "NEEDS YOU (near miss): BUY 4 NVDA at 2.5; decide with" in text
 
 
-def test_a_fill_of_earlier_is_told_with_its_time() -> None:
+def test_late_fill_has_its_time() -> None:
+    """A fill of earlier is reported with its time."""
     late = NOON + timedelta(minutes=40)
     assert said(choice().handle(opened(), late)).endswith(" (filled 2025-11-18 17:00:05 UTC)")
     assert " (filled 2025-11-18 17:00:05 UTC)" in said(choice().handle(needs_you(), late))
@@ -142,11 +149,13 @@ def test_other_events_are_nobodys_news(kind: str) -> None:
     assert choice().handle(event(kind), NOON) == []
 
 
-def test_events_that_were_missed_are_told_as_a_number() -> None:
+def test_missed_events_are_counted() -> None:
+    """Events that were missed are reported as a number."""
     assert "7 events came too fast" in said(choice().handle({"missed": 7}, NOON))
 
 
-def test_a_link_is_told_once_when_it_was_down_long_enough_and_once_when_it_is_back() -> None:
+def test_link_down_is_sent_once() -> None:
+    """A link is reported once when it was down long enough and once when it is back."""
     told = choice()
     assert told.handle(link(True), NOON) == []
     assert told.handle(link(False), NOON) == []
@@ -172,11 +181,13 @@ def test_a_short_break_is_nobodys_news() -> None:
     assert told.due(NOON + 8 * MINUTE) == []
 
 
-def test_a_link_that_never_came_up_is_told() -> None:
+def test_link_never_up_is_sent() -> None:
+    """A link that never came up is reported."""
     assert "LINK DOWN for 5 min" in said(choice().due(NOON + 5 * MINUTE))
 
 
-def test_a_planned_reset_is_told_only_when_it_is_over_and_the_link_is_not_back() -> None:
+def test_planned_reset_is_waited_out() -> None:
+    """A planned reset is reported only when it is over and the link is not back."""
     over = NOON + 60 * MINUTE
     told = choice(planned=lambda now: "nightly" if now < over else "")
     told.handle(link(True), NOON)
@@ -185,7 +196,8 @@ def test_a_planned_reset_is_told_only_when_it_is_over_and_the_link_is_not_back()
     assert "LINK DOWN for 1 h 0 min" in said(told.due(over))
 
 
-def test_an_unproven_day_is_told_when_it_stays_so() -> None:
+def test_incomplete_day_is_sent() -> None:
+    """An incomplete day is reported when it stays so."""
     told = choice(unproven=lambda now: "the broker forgets the day in 20 minutes")
     told.handle(link(True), NOON)
     assert told.handle(event("unproven", reason="in 21 minutes"), NOON) == []
@@ -196,7 +208,7 @@ def test_an_unproven_day_is_told_when_it_stays_so() -> None:
     assert told.due(NOON + 2 * MINUTE) == []
 
 
-def test_a_day_that_is_proven_meanwhile_is_nobodys_news() -> None:
+def test_completed_day_is_not_sent() -> None:
     """As when the tracker starts late in the evening: the first sweep proves the day."""
     told = choice()
     told.handle(link(True), NOON)
@@ -204,7 +216,8 @@ def test_a_day_that_is_proven_meanwhile_is_nobodys_news() -> None:
     assert told.due(NOON + 2 * MINUTE) == []
 
 
-def test_a_line_is_one_line_of_bounded_length_and_masked() -> None:
+def test_line_is_bounded_and_masked() -> None:
+    """A line is one line of bounded length and masked."""
     details = replace(FILL, what="BUY 1 \x1b[31mX\nY", why="DU1234567 " + "z" * 2000)
     told = choice(fill=details, mask=lambda text: text.replace("1234567", "***67"))
     text = said(told.handle(needs_you(), NOON))
@@ -215,14 +228,16 @@ def test_a_line_is_one_line_of_bounded_length_and_masked() -> None:
     assert len(text) <= LONGEST_LINE + len("17:00:05 UTC ")
 
 
-def test_a_letter_holds_a_line_for_each_and_says_what_was_dropped() -> None:
+def test_digest_has_line_each() -> None:
+    """A digest holds a line for each and says what was dropped."""
     assert digest([Notification("a"), Notification("b")]) == ("Order tracker", "a\nb")
     title, body = digest([Notification("a"), Notification("b", urgent=True)], dropped=3)
     assert title == "Order tracker: action needed"
     assert body.splitlines() == ["3 older notifications could not be sent; see `tracker status`", "a", "b"]
 
 
-def test_the_trial_says_that_it_is_one() -> None:
+def test_trial_says_so() -> None:
+    """The trial says that it is one."""
     assert "test" in trial_notification(NOON).text
 
 

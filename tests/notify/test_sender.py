@@ -106,7 +106,8 @@ def test_what_is_refused_is_tried_again() -> None:
     assert "sent again" in lines[1]
 
 
-def test_what_is_refused_for_too_long_is_given_up_and_counted() -> None:
+def test_long_refused_is_given_up() -> None:
+    """What is refused for too long is given up and counted."""
     post = Post(*["no"] * 10_000)
 
     async def story(channel: Channel) -> None:
@@ -122,7 +123,8 @@ def test_what_is_refused_for_too_long_is_given_up_and_counted() -> None:
     assert any("1 message given up: no" in line for line in lines)
 
 
-def test_the_oldest_are_dropped_where_too_many_wait_and_that_is_said() -> None:
+def test_full_queue_drops_oldest() -> None:
+    """The oldest are dropped where too many wait and that is said."""
     post = Post()
     post.gate.clear()
 
@@ -142,7 +144,8 @@ def test_the_oldest_are_dropped_where_too_many_wait_and_that_is_said() -> None:
     assert sum("the oldest are dropped" in line for line in lines) == 1
 
 
-def test_a_service_that_hangs_gets_one_thread_and_no_more() -> None:
+def test_hanging_service_has_one_thread() -> None:
+    """A service that hangs gets one thread and no more."""
     post = Post()
     post.gate.clear()
 
@@ -158,7 +161,9 @@ def test_a_service_that_hangs_gets_one_thread_and_no_more() -> None:
     assert "no answer within 0.02 s" in lines[0]
 
 
-def test_a_bug_in_a_plugin_is_a_failed_attempt_that_tells_no_secret() -> None:
+def test_plugin_bug_shows_no_secret() -> None:
+    """A bug in a plugin is a failed attempt that tells no secret."""
+
     async def story(channel: Channel) -> None:
         channel.put(Notification("a"))
         await until(lambda: channel.trouble)
@@ -187,7 +192,7 @@ def unnumbered(event: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {key: value for key, value in event.items() if key != "seq"}
 
 
-def test_what_was_published_before_the_end_still_goes_out() -> None:
+def test_close_sends_what_was_published() -> None:
     """Also what the follower has not even seen yet."""
     posts = [Post(), Post(label="2 (post)")]
 
@@ -206,7 +211,8 @@ def test_what_was_published_before_the_end_still_goes_out() -> None:
     assert (figures["urls"], figures["sent"], figures["waiting"], figures["trouble"]) == (2, 100, 0, {})
 
 
-def test_the_end_waits_for_a_service_that_hangs_only_so_long_and_says_what_is_lost() -> None:
+def test_close_is_bounded() -> None:
+    """The end waits for a service that hangs only so long and says what is lost."""
     hanging, good = Post(), Post(label="2 (post)")
     hanging.gate.clear()
 
@@ -228,7 +234,9 @@ def test_the_end_waits_for_a_service_that_hangs_only_so_long_and_says_what_is_lo
     assert [line for line in lines if "1 (post): 1 message not sent before the end" in line]
 
 
-def test_a_bug_in_the_words_ends_nothing() -> None:
+def test_rules_bug_ends_nothing() -> None:
+    """A bug in the words ends nothing."""
+
     def broken(text: str) -> str:
         if "a/1" in text:
             raise KeyError("a bug")
@@ -250,7 +258,8 @@ def test_a_bug_in_the_words_ends_nothing() -> None:
     assert any("could not be put in words" in line for line in lines)
 
 
-def test_events_that_the_feed_forgot_are_told_as_a_number() -> None:
+def test_forgotten_events_are_counted() -> None:
+    """Events that the feed forgot are reported as a number."""
     post = Post()
 
     async def main() -> None:
@@ -265,7 +274,9 @@ def test_events_that_the_feed_forgot_are_told_as_a_number() -> None:
     assert "7 events came too fast" in post.lines[0]
 
 
-def test_without_urls_there_are_no_figures_and_nothing_waits() -> None:
+def test_no_urls_no_figures() -> None:
+    """Without urls there are no figures and nothing waits."""
+
     async def main() -> dict[str, Any]:
         feed = EventFeed()
         notifier = Notifier([], choice(), now=lambda: NOON, limits=QUICK)
@@ -277,7 +288,8 @@ def test_without_urls_there_are_no_figures_and_nothing_waits() -> None:
     assert asyncio.run(main()) == {}
 
 
-def test_a_trial_says_for_each_url_what_came_of_it() -> None:
+def test_trial_reports_each_url() -> None:
+    """A dry run says for each url what came of it."""
     posts = [Post(), Post("the service answered 404", label="2 (post)"), Post(label="3 (post)")]
     posts[2].gate.clear()
     results = asyncio.run(send_test(posts, Notification("hello"), seconds=0.3))

@@ -15,7 +15,7 @@ from tests.support.facts import ACCOUNT, NVDA, exec_id, execution
 from tracker.core.alerters import AlerterNames
 from tracker.core.journal_entries import Assigned
 from tracker.core.model import AlertId, Contract, ExecutionKey, Source, StoreUnavailable
-from tracker.queries.decisions import Decision, assignment, delivered, dismissal, what_came_of_it
+from tracker.queries.decisions import Decision, assignment, decision_result, delivered, dismissal
 from tracker.status.protocol import CommandError
 
 NAME = f"{ROBIN}/NVDA"
@@ -43,7 +43,7 @@ def carry_out(desk: Desk, decision: Decision) -> dict[str, Any]:
         desk.note(Source.PERSON, *decision.entry.fields)
     assert decision.taken(desk.journal.book)
     assert delivered(desk.journal.book, decision)
-    return what_came_of_it(desk.journal.book, decision)
+    return decision_result(desk.journal.book, decision)
 
 
 def test_an_assigned_fill_opens_its_alert(desk: Desk) -> None:
@@ -62,7 +62,8 @@ def test_an_assigned_fill_opens_its_alert(desk: Desk) -> None:
     assert came["fill"]["attention"] is None
 
 
-def test_an_assignment_moves_a_fill_from_one_alert_to_another(desk: Desk) -> None:
+def test_assignment_moves_fill(desk: Desk) -> None:
+    """An assignment moves a fill from one alert to another."""
     desk.tell(buy(1, 4))
     came = carry_out(desk, assign(desk, exec_id(1), "wolf/NVDA"))
     assert came["shows"]["position"]["quantity"] == 4
@@ -71,7 +72,8 @@ def test_an_assignment_moves_a_fill_from_one_alert_to_another(desk: Desk) -> Non
     ]
 
 
-def test_what_was_assigned_before_is_not_done_twice(desk: Desk) -> None:
+def test_assignment_is_done_once(desk: Desk) -> None:
+    """What was assigned before is not done twice."""
     desk.tell(buy(1, 4, contract=LATER))
     carry_out(desk, assign(desk, exec_id(1)))
     again = assign(desk, exec_id(1))
@@ -88,19 +90,22 @@ def test_what_was_assigned_before_is_not_done_twice(desk: Desk) -> None:
         ("shares/NVDA", "it speaks of no option, the fill is one"),
     ],
 )
-def test_another_symbol_kind_or_right_is_refused(desk: Desk, alert: str, reason: str) -> None:
+def test_contradicting_alert_is_refused(desk: Desk, alert: str, reason: str) -> None:
+    """Another symbol kind or right is refused."""
     desk.tell(buy(1, 4))
     with pytest.raises(CommandError, match=f"{exec_id(1)} cannot be assigned to {alert}: {reason}"):
         assign(desk, exec_id(1), alert)
 
 
-def test_a_share_goes_to_no_option_alert(desk: Desk) -> None:
+def test_share_needs_stock_alert(desk: Desk) -> None:
+    """A share goes to no option alert."""
     desk.tell(buy(1, 4, contract=Contract(5, "NVDA", "STK")))
     with pytest.raises(CommandError, match="it speaks of an option, the fill is stock"):
         assign(desk, exec_id(1))
 
 
-def test_a_closing_fill_is_refused_since_it_follows_who_opened(desk: Desk) -> None:
+def test_closing_fill_is_not_assigned(desk: Desk) -> None:
+    """A closing fill is refused since it follows who opened."""
     desk.tell(buy(1, 4), buy(2, -4))
     with pytest.raises(
         CommandError, match=rf"only closed a position, .*\({NAME}\); assign the fill that opened"
@@ -108,7 +113,8 @@ def test_a_closing_fill_is_refused_since_it_follows_who_opened(desk: Desk) -> No
         assign(desk, exec_id(2), "wolf/NVDA")
 
 
-def test_a_corrected_version_a_combo_and_an_unwatched_account_are_refused(desk: Desk) -> None:
+def test_uncounted_fills_are_not_assigned(desk: Desk) -> None:
+    """A corrected version a combo and an unwatched account are refused."""
     desk.tell(execution(exec_id(1), 4), execution(exec_id(1, 2), 3))
     desk.tell(buy(2, 1, contract=Contract(6, "NVDA", "BAG")))
     with pytest.raises(CommandError, match=f"was corrected by {exec_id(1, 2)}; name that one"):
@@ -119,7 +125,8 @@ def test_a_corrected_version_a_combo_and_an_unwatched_account_are_refused(desk: 
         assign(desk, exec_id(1, 2), watched=("DU9000001",))
 
 
-def test_an_execution_of_several_accounts_and_an_unknown_alert_are_refused(desk: Desk) -> None:
+def test_ambiguous_names_are_refused(desk: Desk) -> None:
+    """An execution of several accounts and an unknown alert are refused."""
     desk.tell(buy(1, 4), buy(1, 6, account="DU9000001"))
     with pytest.raises(CommandError, match="several accounts"):
         assign(desk, exec_id(1))
@@ -136,25 +143,28 @@ def test_a_dismissed_fill_needs_nobody(desk: Desk) -> None:
     assert carry_out(desk, again)["done"] is False
 
 
-def test_a_fill_that_needs_nobody_is_not_dismissed(desk: Desk) -> None:
+def test_undecided_only_is_dismissed(desk: Desk) -> None:
+    """A fill that needs nobody is not dismissed."""
     desk.tell(buy(1, 4))
     with pytest.raises(CommandError, match=rf"needs no decision \(opened {NAME} by con_id\)"):
         dismissal(desk.journal.book, exec_id(1))
 
 
-def test_while_the_store_is_away_the_answer_says_pending(desk: Desk) -> None:
+def test_absent_store_leaves_pending(desk: Desk) -> None:
+    """While the store is away the answer says pending."""
     desk.tell(buy(1, 4, contract=LATER))
     decision = assign(desk, exec_id(1))
     desk.alerts_path.write_text("")
     assert decision.entry is not None
     desk.note(Source.PERSON, *decision.entry.fields)
     assert not delivered(desk.journal.book, decision)
-    assert what_came_of_it(desk.journal.book, decision)["shows"]["delivery"] == "pending"
+    assert decision_result(desk.journal.book, decision)["shows"]["delivery"] == "pending"
     with pytest.raises(StoreUnavailable):
         desk.store.refresh()
 
 
-def test_a_fill_that_still_waits_may_be_assigned_and_shows_nothing_yet(desk: Desk) -> None:
+def test_waiting_fill_may_be_assigned(desk: Desk) -> None:
+    """A fill that still waits may be assigned and shows nothing yet."""
     desk.note(Source.SENT, "executions", "7", ACCOUNT)
     desk.tell(buy(1, 4, contract=LATER, request_id=7))
     came = carry_out(desk, assign(desk, exec_id(1)))

@@ -14,7 +14,7 @@ import pytest
 from tests.support.answer_rig import ROBIN, Desk, buy, loose, record
 from tests.support.facts import exec_id
 from tracker.core.model import Side, StoreUnavailable
-from tracker.queries.dry_run import imagine
+from tracker.queries.dry_run import read_made_up_fill
 from tracker.status.protocol import CommandError
 
 OPTION: dict[str, Any] = {"symbol": "nvda", "strike": "122.5", "right": "call", "expiry": "20251121"}
@@ -29,7 +29,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def tried(desk: Desk, *, commit: bool = False, **given: object) -> dict[str, Any]:
-    return desk.ground().trial(given, commit=commit)
+    return desk.context().dry_run(given, commit=commit)
 
 
 def files(desk: Desk) -> dict[str, bytes]:
@@ -37,7 +37,8 @@ def files(desk: Desk) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in desk.folder.iterdir() if ".test-" not in path.name}
 
 
-def test_it_says_what_would_open_and_why_and_what_was_rejected(desk: Desk) -> None:
+def test_answer_names_opened_and_rejected(desk: Desk) -> None:
+    """It says what would open and why and what was rejected."""
     answer = tried(desk, **OPTION, quantity=2)
     assert answer["status"] == "would_open"
     payload = answer["payload"]
@@ -49,12 +50,14 @@ def test_it_says_what_would_open_and_why_and_what_was_rejected(desk: Desk) -> No
     assert answer["tried"]["contract"] == "NVDA 2025-11-21 122.5 C"
 
 
-def test_every_alert_of_the_contract_is_named(desk: Desk) -> None:
+def test_every_matching_alert_is_named(desk: Desk) -> None:
+    """Every alert of the contract is named."""
     desk.change(lambda alerts: alerts["wolf"].update(NVDA=loose()))
     assert [each["alert"] for each in tried(desk, **OPTION)["opens"]] == [NAME, "wolf/NVDA"]
 
 
-def test_stock_a_conid_and_a_reference_are_tried_too(desk: Desk) -> None:
+def test_other_rules_are_tried(desk: Desk) -> None:
+    """Stock a conid and a reference are tried too."""
     assert tried(desk, symbol="NVDA")["status"] == "no_match"
     assert tried(desk, symbol="NVDA")["payload"] is None
     other = OPTION | {"expiry": "20251128"}
@@ -63,7 +66,8 @@ def test_stock_a_conid_and_a_reference_are_tried_too(desk: Desk) -> None:
     assert tried(desk, **other, order_ref="wolf/NVDA")["payload"]["alert"] == "wolf/NVDA"
 
 
-def test_several_weak_matches_are_ambiguous_and_open_nothing(tmp_path: Path) -> None:
+def test_weak_matches_are_ambiguous(tmp_path: Path) -> None:
+    """Several weak matches are ambiguous and open nothing."""
     fresh = {"created_at": desk_time()}
     with Desk(tmp_path, {name: {"NVDA": loose(expiry=None) | fresh} for name in ("a", "b")}) as desk:
         desk.run_pump()
@@ -83,7 +87,8 @@ def test_selling_opens_short(desk: Desk) -> None:
     assert tried(desk, **OPTION, side="sell")["payload"]["position"]["quantity"] == -1
 
 
-def test_without_commit_no_file_changes_and_none_is_made(desk: Desk) -> None:
+def test_no_commit_no_file(desk: Desk) -> None:
+    """Without commit no file changes and none is made."""
     desk.tell(buy(1, 1))
     before = files(desk)
     tried(desk, **OPTION)
@@ -92,7 +97,8 @@ def test_without_commit_no_file_changes_and_none_is_made(desk: Desk) -> None:
     assert desk.booked(exec_id(1)).execution.quantity == 1
 
 
-def test_with_commit_only_a_copy_beside_the_store_shows_it(desk: Desk) -> None:
+def test_commit_writes_copy_only(desk: Desk) -> None:
+    """With commit only a copy beside the store shows it."""
     before = files(desk)
     answer = tried(desk, **OPTION, commit=True)
     assert files(desk) == before
@@ -106,26 +112,29 @@ def test_with_commit_only_a_copy_beside_the_store_shows_it(desk: Desk) -> None:
     assert live[ROBIN]["NVDA"]["open"] is False
 
 
-def test_with_commit_and_no_match_there_is_no_copy(desk: Desk) -> None:
+def test_no_match_no_copy(desk: Desk) -> None:
+    """With commit and no match there is no copy."""
     assert tried(desk, symbol="TSLA", commit=True)["copy"] is None
     assert not list(desk.folder.glob("*.test-*"))
 
 
-def test_a_store_that_is_being_written_is_not_copied(desk: Desk) -> None:
+def test_half_written_store_is_not_copied(desk: Desk) -> None:
+    """A store that is being written is not copied."""
     desk.alerts_path.write_text('{"a": {')
     with pytest.raises(StoreUnavailable, match="cannot be read as JSON"):
         tried(desk, **OPTION, commit=True)
     assert not list(desk.folder.glob("*.test-*"))
 
 
-def test_a_store_that_is_gone_cannot_be_copied(desk: Desk) -> None:
+def test_missing_store_is_not_copied(desk: Desk) -> None:
+    """A store that is gone cannot be copied."""
     desk.alerts_path.unlink()
     with pytest.raises(CommandError, match=r"no copy of .*alerts\.json could be written beside it"):
         tried(desk, **OPTION, commit=True)
 
 
 def test_what_is_typed_is_read_leniently() -> None:
-    found = imagine(OPTION | {"side": "sell", "quantity": "0.5", "con_id": 7, "order_ref": ""})
+    found = read_made_up_fill(OPTION | {"side": "sell", "quantity": "0.5", "con_id": 7, "order_ref": ""})
     assert (found.symbol, found.side, found.quantity) == ("NVDA", Side.SELL, Decimal("0.5"))
     assert (found.strike, found.right, found.expiry) == (Decimal("122.5"), "C", date(2025, 11, 21))
     assert (found.con_id, found.order_ref) == (7, "")
@@ -149,6 +158,6 @@ def test_what_is_typed_is_read_leniently() -> None:
 )
 def test_what_makes_no_fill_is_refused(given: dict[str, object], words: str) -> None:
     with pytest.raises(CommandError) as refused:
-        imagine(given)
+        read_made_up_fill(given)
     assert words in refused.value.message
     assert refused.value.code == "bad_request"

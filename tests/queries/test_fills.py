@@ -36,12 +36,14 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield desk
 
 
-def test_fills_are_listed_in_the_order_of_execution(desk: Desk) -> None:
+def test_fills_are_in_execution_order(desk: Desk) -> None:
+    """Fills are listed in the order of execution."""
     desk.tell(execution(exec_id(9), 1, at=-5))
     assert listed(desk) == [exec_id(9), exec_id(1), exec_id(2), exec_id(3)]
 
 
-def test_a_fill_tells_what_became_of_it(desk: Desk) -> None:
+def test_fill_has_outcome(desk: Desk) -> None:
+    """A fill tells what became of it."""
     first, other, last = fills(desk.journal, Selection(), desk.names)["fills"]
     assert (first["contract"], first["quantity"], first["price"]) == ("NVDA 2025-11-21 122.5 C", 4, 2.5)
     assert (first["commission"], first["commission_currency"]) == (2.6, "USD")
@@ -60,20 +62,23 @@ def test_since_account_and_alert_select(desk: Desk) -> None:
     assert listed(desk, alert="RobinDaHood/nvda", since=at("2025-11-18T15:43:03")) == [exec_id(3)]
 
 
-def test_a_swept_fill_of_yesterday_counts_by_its_execution(desk: Desk) -> None:
+def test_since_is_by_execution_time(desk: Desk) -> None:
+    """A swept fill of yesterday counts by its execution."""
     desk.now += timedelta(days=1)
     desk.tell(execution(exec_id(8), 1, at=60, request_id=7))
     assert exec_id(8) not in listed(desk, since=at("2025-11-19T00:00"))
     assert exec_id(8) in listed(desk, since=at("2025-11-18T15:44"))
 
 
-def test_with_a_limit_the_newest_are_kept_and_the_rest_counted(desk: Desk) -> None:
+def test_limit_keeps_newest(desk: Desk) -> None:
+    """With a limit the newest are kept and the rest counted."""
     answer = fills(desk.journal, Selection(), desk.names, limit=2)
     assert [fill["exec_id"] for fill in answer["fills"]] == [exec_id(2), exec_id(3)]
     assert (answer["total"], answer["left_out"]) == (3, 1)
 
 
-def test_a_corrected_version_and_a_combos_line_are_listed_on_demand(desk: Desk) -> None:
+def test_uncounted_are_listed_on_demand(desk: Desk) -> None:
+    """A corrected version and a combo's line are listed on demand."""
     desk.tell(execution(exec_id(3, 2), -3, at=3, perm_id=191), buy(4, 1, contract=BAG))
     assert listed(desk) == [exec_id(1), exec_id(2), exec_id(3, 2)]
     everything = fills(desk.journal, Selection(everything=True), desk.names)["fills"]
@@ -83,7 +88,8 @@ def test_a_corrected_version_and_a_combos_line_are_listed_on_demand(desk: Desk) 
     }
 
 
-def test_an_alert_without_fills_is_refused_with_the_nearest(desk: Desk) -> None:
+def test_unknown_alert_names_nearest(desk: Desk) -> None:
+    """An alert without fills is refused with the nearest."""
     with pytest.raises(CommandError, match=f"known to have a fill; the nearest is {ROBIN}/NVDA"):
         listed(desk, alert=f"{ROBIN}/NVDAX")
 
@@ -95,7 +101,8 @@ def test_a_flip_says_both_parts(desk: Desk) -> None:
     )
 
 
-def test_csv_holds_what_the_broker_said_exactly(desk: Desk) -> None:
+def test_csv_has_exact_values(desk: Desk) -> None:
+    """Csv holds what the broker said exactly."""
     odd = Contract(7, "SPX", "OPT", date(2025, 11, 21), Decimal("6600.0"), "P", "100", "USD")
     desk.tell(buy(4, 1, contract=odd, price="0.10"))
     lines = list(csv_lines(desk.journal.book, selected(desk.journal, Selection(), desk.names)))

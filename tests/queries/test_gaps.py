@@ -35,7 +35,7 @@ def _book(until: datetime | None = None) -> MemoryLedgerState:
     return book
 
 
-def test_open_gaps_are_listed_and_closed_ones_on_demand() -> None:
+def test_open_gaps_are_listed() -> None:
     """Oldest first, each closed one with how."""
     book = _book(START)
     assert [gap["day"] for gap in gaps(book)["gaps"]] == ["2025-11-17"]
@@ -56,7 +56,7 @@ def test_only_an_open_gap_is_accepted(day: str, code: str) -> None:
     assert acceptance(_book(), "2025-11-17") == GapAccepted(date(2025, 11, 17))
 
 
-def test_a_warning_comes_before_midnight_while_the_day_is_unproven() -> None:
+def test_warning_before_midnight() -> None:
     """Half an hour before; not while the last proof is young, nor at noon."""
     late = datetime(2025, 11, 18, 23, 45, tzinfo=UTC)
     assert "for 15 more minutes" in warning(_book(late - timedelta(hours=1)), late, UTC)
@@ -65,7 +65,7 @@ def test_a_warning_comes_before_midnight_while_the_day_is_unproven() -> None:
     assert warning(_book(), datetime(2025, 11, 18, 12, 0, tzinfo=UTC), UTC) == ""
 
 
-def test_status_and_the_gaps_command_tell_of_the_proof(tmp_path: Path) -> None:
+def test_status_and_gaps_agree(tmp_path: Path) -> None:
     """After the first sweep today is proven up to its request; the command reads it beside the daemon."""
 
     async def story(rig: Rig) -> None:

@@ -26,7 +26,7 @@ def asked(desk: Desk, **how: Any) -> dict[str, Any]:
     return inbox(desk.journal, SINCE, desk.names, **how)
 
 
-def needing(desk: Desk) -> dict[str, str]:
+def needing_decision(desk: Desk) -> dict[str, str]:
     return {item["fill"]["exec_id"]: item["needs"] for item in asked(desk)["needs_you"]}
 
 
@@ -46,10 +46,11 @@ def spx(number: int, strike: str = "6600", right: str = "C") -> Execution:
     return buy(number, 1, contract=contract)
 
 
-def test_an_ambiguous_fill_and_a_near_miss_need_you(desk: Desk) -> None:
+def test_ambiguous_and_near_miss_listed(desk: Desk) -> None:
+    """An ambiguous fill and a near miss need you."""
     desk.tell(buy(1, 4), spx(2), buy(3, 1, contract=LATER), buy(4, 5, contract=STRANGER))
     answer = asked(desk)
-    assert needing(desk) == {exec_id(2): "ambiguous", exec_id(3): "near_miss"}
+    assert needing_decision(desk) == {exec_id(2): "ambiguous", exec_id(3): "near_miss"}
     assert answer["counts"] == {"ambiguous": 1, "near_miss": 1, "reopened": 0, "undecodable": 0}
     assert answer["not_ours"]["count"] == 1
     ambiguous, near = answer["needs_you"]
@@ -59,11 +60,12 @@ def test_an_ambiguous_fill_and_a_near_miss_need_you(desk: Desk) -> None:
 
 def test_a_neighbouring_strike_needs_nobody(desk: Desk) -> None:
     desk.tell(spx(1, strike="6610"), spx(2, right="P"))
-    assert needing(desk) == {}
+    assert needing_decision(desk) == {}
     assert asked(desk)["not_ours"]["count"] == 2
 
 
-def test_what_is_not_ours_is_listed_on_demand_and_counted_from_a_moment(desk: Desk) -> None:
+def test_other_fills_are_counted(desk: Desk) -> None:
+    """What is not ours is listed on demand and counted from a moment."""
     desk.tell(buy(1, 1, contract=STRANGER), buy(2, 1, contract=STRANGER), buy(3, 4))
     assert "others" not in asked(desk)
     others = asked(desk, list_all=True)["others"]
@@ -73,7 +75,8 @@ def test_what_is_not_ours_is_listed_on_demand_and_counted_from_a_moment(desk: De
     assert inbox(desk.journal, at("2025-11-19T00:00"), desk.names)["not_ours"]["count"] == 0
 
 
-def test_with_a_limit_the_newest_are_shown_and_all_are_counted(desk: Desk) -> None:
+def test_limit_shows_newest(desk: Desk) -> None:
+    """With a limit the newest are shown and all are counted."""
     desk.tell(spx(1), spx(2), Undecodable("order", "no"), Undecodable("order", "no more"))
     answer = asked(desk, limit=1)
     assert [item["fill"]["exec_id"] for item in answer["needs_you"]] == [exec_id(2)]
@@ -81,7 +84,8 @@ def test_with_a_limit_the_newest_are_shown_and_all_are_counted(desk: Desk) -> No
     assert answer["counts"] == {"ambiguous": 2, "near_miss": 0, "reopened": 0, "undecodable": 2}
 
 
-def test_a_dismissed_fill_is_gone_from_it_and_counted(desk: Desk) -> None:
+def test_dismissed_fill_leaves_inbox(desk: Desk) -> None:
+    """A dismissed fill is gone from it and counted."""
     desk.tell(spx(1))
     desk.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1))
     answer = asked(desk)
@@ -89,7 +93,8 @@ def test_a_dismissed_fill_is_gone_from_it_and_counted(desk: Desk) -> None:
     assert (answer["not_ours"]["count"], answer["not_ours"]["dismissed"]) == (1, 1)
 
 
-def test_a_message_that_cannot_be_read_is_listed_until_it_is(desk: Desk) -> None:
+def test_undecodable_message_is_listed(desk: Desk) -> None:
+    """A message that cannot be read is listed until it is."""
     desk.tell(Undecodable("execution", "the quantity 'x' is no number", exec_id(7)))
     (row,) = asked(desk)["undecodable"]
     assert (row["kind"], row["exec_id"]) == ("execution", exec_id(7))
@@ -99,7 +104,7 @@ def test_a_message_that_cannot_be_read_is_listed_until_it_is(desk: Desk) -> None
     assert asked(desk)["undecodable"] == []
 
 
-def test_legs_stand_under_their_combo_and_only_those_of_its_order(desk: Desk) -> None:
+def test_legs_are_under_their_combo(desk: Desk) -> None:
     """All executions of the combo's order, in its account; an order of legs alone is no combo."""
     leg = replace(NVDA, con_id=3, strike=Decimal(125))
     desk.tell(

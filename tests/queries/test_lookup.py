@@ -39,22 +39,26 @@ NOW = at("2025-11-18T15:43")
         ("2025-11-18T09:30+00:00", "2025-11-18T09:30"),
     ],
 )
-def test_a_day_begins_at_the_logins_midnight(text: str, moment: str) -> None:
+def test_day_begins_at_login_midnight(text: str, moment: str) -> None:
+    """A day begins at the login's midnight."""
     assert read_since(text, NOW, NEW_YORK) == at(moment)
 
 
-def test_just_after_midnight_utc_it_is_still_the_logins_yesterday() -> None:
+def test_day_is_of_login_zone() -> None:
+    """Just after midnight utc it is still the login's yesterday."""
     assert read_since("today", at("2025-11-19T01:00"), NEW_YORK) == at("2025-11-18T05:00")
 
 
 @pytest.mark.parametrize("text", ["yesterdy", "0 days", "", "18.11.2025", "0001-01-01T00:00+23:00"])
-def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
+def test_bad_time_is_refused(text: str) -> None:
+    """What is no time is refused with an example."""
     with pytest.raises(CommandError, match="is not a time to begin at; write today") as refused:
         read_since(text, NOW, NEW_YORK)
     assert refused.value.code == "bad_request"
 
 
-def test_days_of_receipt_begin_a_day_before_the_moment() -> None:
+def test_days_of_receipt_begin_earlier() -> None:
+    """Days of receipt begin a day before the moment."""
     days = ["2025-11-15", "2025-11-17", "2025-11-18"]
     assert days_since(days, at("2025-11-18T05:00")) == ["2025-11-17", "2025-11-18"]
     assert days_since(days, None) == days
@@ -68,7 +72,8 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield desk
 
 
-def test_an_execution_of_several_accounts_must_say_which(desk: Desk) -> None:
+def test_several_accounts_need_one_named(desk: Desk) -> None:
+    """An execution of several accounts must say which."""
     desk.tell(buy(1, 4), buy(1, 6, account="DU9000001"))
     assert len(executions_named(desk.journal.book, exec_id(1))) == 2
     assert execution_named(desk.journal.book, f" {exec_id(1)} ", ACCOUNT).execution.quantity == 4
@@ -77,7 +82,8 @@ def test_an_execution_of_several_accounts_must_say_which(desk: Desk) -> None:
     assert refused.value.code == "several_accounts"
 
 
-def test_an_unknown_execution_says_where_to_look(desk: Desk) -> None:
+def test_unknown_execution_is_refused(desk: Desk) -> None:
+    """An unknown execution says where to look."""
     desk.tell(buy(1, 4))
     with pytest.raises(CommandError, match="no execution 'x' is in the journal; `tracker fills"):
         executions_named(desk.journal.book, "x")
@@ -96,7 +102,8 @@ def test_an_unknown_execution_says_where_to_look(desk: Desk) -> None:
         ("wolf-alerts/X", "wolf-alerts/X"),
     ],
 )
-def test_an_alert_is_named_in_any_spelling_and_its_own_first(desk: Desk, text: str, name: str) -> None:
+def test_alert_in_any_spelling(desk: Desk, text: str, name: str) -> None:
+    """An alert is named in any spelling and its own first."""
     desk.run_pump()
     assert alert_named(text, desk.store.alerts(), desk.names).id.name == name
 
@@ -111,19 +118,22 @@ def test_an_alert_is_named_in_any_spelling_and_its_own_first(desk: Desk, text: s
         ("/NVDA", "bad_request", "is not the name of an alert"),
     ],
 )
-def test_a_name_of_no_alert_or_of_several_is_refused(desk: Desk, text: str, code: str, words: str) -> None:
+def test_bad_alert_name_is_refused(desk: Desk, text: str, code: str, words: str) -> None:
+    """A name of no alert or of several is refused."""
     desk.run_pump()
     with pytest.raises(CommandError, match=words) as refused:
         alert_named(text, desk.store.alerts(), desk.names)
     assert refused.value.code == code
 
 
-def test_records_that_are_gone_are_still_known_by_name(desk: Desk) -> None:
+def test_gone_records_are_known(desk: Desk) -> None:
+    """Records that are gone are still known by name."""
     desk.tell(buy(1, 4))
     (state,) = states_named(desk.journal.book, "robindahood/nvda", AlerterNames())
     assert state.alert.name == f"{ROBIN}/NVDA"
 
 
-def test_an_exec_id_is_no_alert_name() -> None:
+def test_exec_id_is_not_alert_name() -> None:
+    """An exec id is no alert name."""
     assert is_alert_name("a/b")
     assert not is_alert_name(exec_id(1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -21,7 +22,7 @@ from tracker.cli import main
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.paper.contracts import option
 from tracker.queries.socket_commands import SocketCommands
-from tracker.status.protocol import CommandError
+from tracker.status.protocol import Answer, CommandError
 
 NAME = f"{ROBIN}/NVDA"
 LATER = option("NVDA", "20301227", "C", "122.5", con_id=700100299)
@@ -69,7 +70,9 @@ def token(rig: Rig) -> str:
     return (rig.folder / "status.token").read_text().strip()
 
 
-def test_the_socket_answers_about_fills_and_alerts(tmp_path: Path) -> None:
+def test_socket_answers_questions(tmp_path: Path) -> None:
+    """The socket answers about fills and alerts."""
+
     async def story(rig: Rig) -> None:
         mine = await fill(rig, CALL, 4)
         await fill(rig, SHARES)
@@ -95,7 +98,9 @@ def test_the_socket_answers_about_fills_and_alerts(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_an_assignment_over_the_socket_needs_the_token_and_opens_the_alert(tmp_path: Path) -> None:
+def test_socket_assignment_needs_token(tmp_path: Path) -> None:
+    """An assignment over the socket needs the token and opens the alert."""
+
     async def story(rig: Rig) -> None:
         near = await fill(rig, LATER)
         assert (await ask(rig, "inbox"))["counts"]["near_miss"] == 1
@@ -116,7 +121,7 @@ def test_an_assignment_over_the_socket_needs_the_token_and_opens_the_alert(tmp_p
     play(tmp_path, story)
 
 
-def test_what_one_program_decides_is_told_to_all_that_follow(tmp_path: Path) -> None:
+def test_decisions_are_published(tmp_path: Path) -> None:
     """So that another screen shows it at once; a decision taken before is no news."""
 
     async def story(rig: Rig) -> None:
@@ -138,9 +143,9 @@ def test_what_one_program_decides_is_told_to_all_that_follow(tmp_path: Path) -> 
     play(tmp_path, story)
 
 
-def test_the_command_goes_through_the_running_daemon(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_line_asks_running_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command goes through the running daemon."""
+
     async def story(rig: Rig) -> None:
         near, other = await fill(rig, LATER), await fill(rig, LATER)
         flags = [
@@ -169,7 +174,9 @@ def test_the_command_goes_through_the_running_daemon(
     play(tmp_path, story)
 
 
-def test_a_trial_over_the_socket_changes_nothing_and_commit_needs_the_token(tmp_path: Path) -> None:
+def test_socket_dry_run(tmp_path: Path) -> None:
+    """A dry run over the socket changes nothing and commit needs the token."""
+
     async def story(rig: Rig) -> None:
         text = rig.alerts_path.read_text()
         given = {"symbol": "NVDA", "strike": 122.5, "right": "C", "expiry": "20301220"}
@@ -189,7 +196,7 @@ def test_a_trial_over_the_socket_changes_nothing_and_commit_needs_the_token(tmp_
 
 
 def questions(desk: Desk) -> SocketCommands:
-    return SocketCommands(desk.journal, desk.ground(), accounts=(), wake=lambda: None)
+    return SocketCommands(desk.journal, desk.context(), accounts=(), wake=lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +236,7 @@ def test_a_wrong_argument_is_refused(
     asyncio.run(main())
 
 
-def test_a_decision_that_cannot_be_journalled_is_fatal(tmp_path: Path) -> None:
+def test_failed_append_is_fatal(tmp_path: Path) -> None:
     """As every failed append: the daemon waits for `failure` and ends."""
 
     async def main(desk: Desk) -> None:
@@ -249,7 +256,9 @@ def test_a_decision_that_cannot_be_journalled_is_fatal(tmp_path: Path) -> None:
         asyncio.run(main(desk))
 
 
-def test_a_store_that_cannot_be_read_is_said_by_a_trial(tmp_path: Path) -> None:
+def test_dry_run_of_unreadable_store(tmp_path: Path) -> None:
+    """A store that cannot be read is said by a trial."""
+
     async def main(desk: Desk) -> None:
         asked = questions(desk)
         given: dict[str, Any] = {
@@ -270,9 +279,7 @@ def test_a_store_that_cannot_be_read_is_said_by_a_trial(tmp_path: Path) -> None:
         asyncio.run(main(desk))
 
 
-def test_the_fills_of_today_are_counted_aside_and_once_for_each_cursor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_todays_fills_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy day the count takes longer than a fill may wait."""
     threads: list[str] = []
     count = Journal.fills_since
@@ -283,8 +290,8 @@ def test_the_fills_of_today_are_counted_aside_and_once_for_each_cursor(
 
     monkeypatch.setattr(Journal, "fills_since", counted)
     with Desk(tmp_path, {ROBIN: {"NVDA": old_record()}}) as desk:
-        ground = replace(desk.ground(), now=lambda: desk.now)
-        asked = SocketCommands(desk.journal, ground, accounts=(), wake=lambda: None)
+        context = replace(desk.context(), now=lambda: desk.now)
+        asked = SocketCommands(desk.journal, context, accounts=(), wake=lambda: None)
 
         async def today() -> tuple[int, int]:
             return await asked.fills_today()
@@ -296,3 +303,21 @@ def test_the_fills_of_today_are_counted_aside_and_once_for_each_cursor(
         asked.close()
     assert len(threads) == 2
     assert set(threads) == {"status"}
+
+
+@pytest.mark.parametrize("command", [{"command": "alerts"}, {"command": "why", "of": NAME}])
+def test_huge_numbers_hold_no_question(tmp_path: Path, command: dict[str, Any]) -> None:
+    """A strike of 1e400000 in a record takes no arithmetic: it is shown as a problem of that record."""
+
+    async def main(desk: Desk) -> Answer:
+        asked = questions(desk)
+        begun = time.monotonic()
+        answer = await asked.commands()[command["command"]].answer(command)
+        assert time.monotonic() - begun < 1
+        asked.close()
+        return answer
+
+    details = old_record()["alert_details"] | {"strike": "1e400000"}
+    with Desk(tmp_path, {ROBIN: {"NVDA": old_record(alert_details=details)}}) as desk:
+        desk.run_pump()
+        assert "is no price" in json.dumps(asyncio.run(main(desk)))

@@ -37,7 +37,8 @@ def of_fill(desk: Desk, of: str) -> dict[str, Any]:
     return row
 
 
-def test_a_fill_names_its_rule_the_rejected_and_what_was_written(desk: Desk) -> None:
+def test_fill_names_rule_and_rejected(desk: Desk) -> None:
+    """A fill names its rule the rejected and what was written."""
     desk.tell(buy(1, 4))
     row = of_fill(desk, exec_id(1))
     assert row["decision"] == "matched"
@@ -51,7 +52,8 @@ def test_a_fill_names_its_rule_the_rejected_and_what_was_written(desk: Desk) -> 
     assert written["update"]["position"]["quantity"] == 4
 
 
-def test_a_fill_of_no_alert_names_the_reason(desk: Desk) -> None:
+def test_unmatched_fill_names_reason(desk: Desk) -> None:
+    """A fill of no alert names the reason."""
     desk.tell(buy(1, 1, contract=LATER))
     row = of_fill(desk, exec_id(1))
     assert row["decision"] == "unmatched"
@@ -72,14 +74,16 @@ def test_a_correction_names_the_other_versions(desk: Desk) -> None:
     assert of_fill(desk, five_segments)["versions"] == []
 
 
-def test_each_account_of_an_execution_is_accounted_for(desk: Desk) -> None:
+def test_each_account_is_explained(desk: Desk) -> None:
+    """Each account of an execution is accounted for."""
     desk.tell(buy(1, 4), buy(1, 6, account="DU9000001"))
     assert len(why_execution(desk.journal, exec_id(1))["executions"]) == 2
     (row,) = why_execution(desk.journal, exec_id(1), "DU9000001")["executions"]
     assert row["fill"]["quantity"] == 6
 
 
-def test_what_was_decided_again_and_by_whom_is_told(desk: Desk) -> None:
+def test_later_decisions_are_listed(desk: Desk) -> None:
+    """What was decided again and by whom is reported."""
     desk.tell(buy(1, 1, contract=LATER))
     desk.change(lambda alerts: alerts["wolf"].update(NVDA=loose(expiry="11/28/2025")))
     desk.tell(buy(2, 1, contract=replace(NVDA, con_id=9, symbol="AMD")))
@@ -96,7 +100,8 @@ def test_what_was_decided_again_and_by_whom_is_told(desk: Desk) -> None:
     assert f"a person assigned {exec_id(1)} to it" in [note["what"] for note in mine["others_did"]]
 
 
-def test_an_alert_tells_holdings_fills_and_writes(desk: Desk) -> None:
+def test_alert_lists_holdings_fills_writes(desk: Desk) -> None:
+    """An alert tells holdings fills and writes."""
     desk.tell(buy(1, 4))
     desk.tell(buy(2, -1))
     answer = why(desk, "RobinDaHood/nvda")
@@ -115,7 +120,8 @@ def test_an_alert_tells_holdings_fills_and_writes(desk: Desk) -> None:
     assert mine["not_given"] == []
 
 
-def test_an_alert_that_is_not_open_names_the_fills_it_did_not_get(desk: Desk) -> None:
+def test_closed_alert_lists_rejected_fills(desk: Desk) -> None:
+    """An alert that is not open names the fills it did not get."""
     for number in range(1, 13):
         desk.tell(buy(number, 1))
     (wolf,) = why(desk, "wolf/NVDA")["records"]
@@ -125,7 +131,8 @@ def test_an_alert_that_is_not_open_names_the_fills_it_did_not_get(desk: Desk) ->
     assert {each["reason"] for each in wolf["not_given"]} == {"its strike is 130, the fill's is 122.5"}
 
 
-def test_one_of_several_is_told_as_such(tmp_path: Path) -> None:
+def test_ambiguous_fill_is_listed(tmp_path: Path) -> None:
+    """One of several is reported as such."""
     with Desk(tmp_path, {"a": {"NVDA": loose(expiry=None)}, "b": {"NVDA": loose(expiry=None)}}) as desk:
         desk.tell(buy(1, 1))
         (one,) = why(desk, "a/NVDA")["records"]
@@ -135,7 +142,8 @@ def test_one_of_several_is_told_as_such(tmp_path: Path) -> None:
     ]
 
 
-def test_what_the_neighbour_undid_is_told_as_written_again(desk: Desk) -> None:
+def test_undone_write_is_repeated(desk: Desk) -> None:
+    """What the neighbour undid is reported as written again."""
     before = desk.alerts_path.read_text()
     desk.tell(buy(1, 4))
     desk.alerts_path.write_text(before)
@@ -149,7 +157,8 @@ def test_what_the_neighbour_undid_is_told_as_written_again(desk: Desk) -> None:
     assert mine["agrees"] is True
 
 
-def test_what_stands_against_the_decision_is_told(desk: Desk) -> None:
+def test_disagreeing_store_is_shown(desk: Desk) -> None:
+    """What stands against the decision is reported."""
     before = desk.alerts_path.read_text()
     desk.tell(buy(1, 4))
     desk.alerts_path.write_text(before)
@@ -158,7 +167,9 @@ def test_what_stands_against_the_decision_is_told(desk: Desk) -> None:
     assert (mine["open_in_store"], mine["agrees"]) == (False, False)
 
 
-def test_a_record_that_went_or_was_replaced_is_told(desk: Desk) -> None:
+def test_gone_and_replaced_records(desk: Desk) -> None:
+    """A record that went or was replaced is reported."""
+
     def replaced(alerts: Records) -> None:
         alerts[ROBIN]["NVDA"] = record(created_at="2025-11-18T16:00:00")
 
@@ -181,7 +192,8 @@ def test_a_record_that_went_or_was_replaced_is_told(desk: Desk) -> None:
     assert (back["state"], back["others_did"][-1]["what"]) == ("open", "another program put it back")
 
 
-def test_a_store_that_cannot_be_read_is_said_and_nothing_is_guessed(desk: Desk) -> None:
+def test_unreadable_store_is_unknown(desk: Desk) -> None:
+    """A store that cannot be read is said and nothing is guessed."""
     desk.tell(buy(1, 4))
     away = StoreNow((), lambda alert: None, "alerts.json is empty")
     answer = why_alert(desk.journal, NAME, desk.names, away, desk.now)
@@ -192,13 +204,15 @@ def test_a_store_that_cannot_be_read_is_said_and_nothing_is_guessed(desk: Desk) 
         why_alert(desk.journal, "x/Y", desk.names, away, desk.now)
 
 
-def test_an_unknown_alert_is_refused_with_the_nearest(desk: Desk) -> None:
+def test_unknown_alert_names_nearest(desk: Desk) -> None:
+    """An unknown alert is refused with the nearest."""
     desk.run_pump()
     with pytest.raises(CommandError, match=f"in the alert store or the journal; the nearest is {NAME}"):
         why(desk, f"{ROBIN}/NVD")
 
 
-def test_a_record_taken_out_is_told_without_values(desk: Desk) -> None:
+def test_removed_record_has_no_values(desk: Desk) -> None:
+    """A record taken out is reported without values."""
     alert = AlertId(ROBIN, "NVDA", CREATED, 700100200)
     with desk.journal.step():
         body = b'{"open": true, "alert_details": {}}'

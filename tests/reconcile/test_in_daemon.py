@@ -40,7 +40,9 @@ async def ask(rig: Rig, **request: Any) -> dict[str, Any]:
         writer.close()
 
 
-def test_the_socket_says_what_it_compared_and_changes_nothing(tmp_path: Path) -> None:
+def test_audit_changes_nothing(tmp_path: Path) -> None:
+    """The socket says what it compared and changes nothing."""
+
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": alert_of("NVDA"), "AMD": alert_of("AMD")}})
         await traded(rig, "NVDA", "AMD")
@@ -56,7 +58,7 @@ def test_the_socket_says_what_it_compared_and_changes_nothing(tmp_path: Path) ->
     play(tmp_path, story)
 
 
-def test_a_fill_that_was_pushed_to_nobody_is_taken_in_before_the_audit(tmp_path: Path) -> None:
+def test_audit_adds_missed_fill(tmp_path: Path) -> None:
     """The answer to the audit's own questions is journalled and applied like any other."""
 
     async def story(rig: Rig) -> None:
@@ -72,7 +74,9 @@ def test_a_fill_that_was_pushed_to_nobody_is_taken_in_before_the_audit(tmp_path:
     play(tmp_path, story)
 
 
-def test_apply_puts_back_a_vanished_record_and_needs_the_token(tmp_path: Path) -> None:
+def test_apply_restores_vanished_record(tmp_path: Path) -> None:
+    """Apply puts back a vanished record and needs the token."""
+
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": alert_of("NVDA", note="keep me")}})
         await traded(rig, "NVDA")
@@ -91,7 +95,9 @@ def test_apply_puts_back_a_vanished_record_and_needs_the_token(tmp_path: Path) -
     play(tmp_path, story)
 
 
-def test_a_record_that_took_the_place_of_a_vanished_one_is_left_alone(tmp_path: Path) -> None:
+def test_replacing_record_is_kept(tmp_path: Path) -> None:
+    """A record that took the place of a vanished one is left alone."""
+
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
         await traded(rig, "NVDA")
@@ -104,7 +110,9 @@ def test_a_record_that_took_the_place_of_a_vanished_one_is_left_alone(tmp_path: 
     play(tmp_path, story)
 
 
-def test_a_position_that_the_broker_contradicts_is_told_and_not_repaired(tmp_path: Path) -> None:
+def test_contradicted_position_is_listed(tmp_path: Path) -> None:
+    """A position that the broker contradicts is reported and not repaired."""
+
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
         await traded(rig, "NVDA")
@@ -116,7 +124,9 @@ def test_a_position_that_the_broker_contradicts_is_told_and_not_repaired(tmp_pat
     play(tmp_path, story)
 
 
-def test_a_filled_order_that_is_corrected_down_is_no_discrepancy(tmp_path: Path) -> None:
+def test_corrected_order_agrees(tmp_path: Path) -> None:
+    """A filled order that is corrected down is no discrepancy."""
+
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
         await rig.start()
@@ -132,7 +142,9 @@ def test_a_filled_order_that_is_corrected_down_is_no_discrepancy(tmp_path: Path)
     play(tmp_path, story)
 
 
-def test_while_the_link_is_down_the_running_tracker_says_so_at_once(tmp_path: Path) -> None:
+def test_link_down_is_said(tmp_path: Path) -> None:
+    """While the link is down the running tracker says so at once."""
+
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
         await traded(rig, "NVDA")
@@ -161,7 +173,9 @@ def test_a_misspelt_request_is_refused(tmp_path: Path, request_: dict[str, Any])
     play(tmp_path, story)
 
 
-def test_the_table_fits_80_columns_and_says_each_next_step(tmp_path: Path) -> None:
+def test_table_names_next_steps(tmp_path: Path) -> None:
+    """The table fits 80 columns and says each next step."""
+
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
         await traded(rig, "NVDA")

@@ -37,7 +37,7 @@ Named = tuple[str, str]
 
 
 class Broken(NamedTuple):
-    """Hold a broken set of stores: what is planted, and what the files looked like before and after."""
+    """Hold a broken set of stores: what is planted, and what the files snapshot like before and after."""
 
     repairable: list[Named]
     rest: list[Named]
@@ -109,7 +109,7 @@ def test_a_broken_set_of_stores(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_where_all_agrees_it_exits_with_zero_and_names_what_is_not_ours(tmp_path: Path) -> None:
+def test_agreement_is_exit_0(tmp_path: Path) -> None:
     """Fills and orders are counted; a position from before any alert is no discrepancy."""
 
     async def story(rig: Rig) -> None:
@@ -127,7 +127,7 @@ def test_where_all_agrees_it_exits_with_zero_and_names_what_is_not_ours(tmp_path
     play(tmp_path, story)
 
 
-def test_without_a_gateway_the_broker_is_unknown_and_the_rest_is_told(tmp_path: Path) -> None:
+def test_missing_gateway_is_exit_3(tmp_path: Path) -> None:
     """Exit code 3, and no conclusion from what nobody answered."""
 
     async def story(rig: Rig) -> None:
@@ -145,7 +145,7 @@ def test_without_a_gateway_the_broker_is_unknown_and_the_rest_is_told(tmp_path: 
     play(tmp_path, story)
 
 
-def test_a_read_only_gateway_refuses_completed_orders_and_that_is_no_discrepancy(tmp_path: Path) -> None:
+def test_read_only_gateway_agrees(tmp_path: Path) -> None:
     """The refusal is told apart from a request that nobody answered."""
 
     async def story(rig: Rig) -> None:

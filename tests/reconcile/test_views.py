@@ -27,7 +27,7 @@ LOOKED = datetime(2025, 11, 18, 21, 0, tzinfo=UTC)
         (datetime(2025, 11, 19, 5, 1, tzinfo=UTC), True),
     ],
 )
-def test_the_accounts_midnight_ends_the_expiry_day(tmp_path: Path, now: datetime, departed: bool) -> None:
+def test_account_midnight_ends_expiry_day(tmp_path: Path, now: datetime, departed: bool) -> None:
     """Seven in the evening in New York is the next day in UTC, and the option may still be exercised."""
     option = Contract(5, "NVDA", "OPT", expiry=date(2025, 11, 18))
     journal = Journal(tmp_path / "journal.db")

@@ -81,7 +81,8 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_the_work_goes_on_through_a_thousand_bad_connections(seed: int) -> None:
+def test_thousand_bad_connections(seed: int) -> None:
+    """The work goes on through a thousand bad connections."""
     changed: list[Request] = []
 
     async def change(request: Request) -> Answer:

@@ -54,7 +54,9 @@ def clients(acceptor: Acceptor, count: int) -> Iterator[list[socket.socket]]:
             client.close()
 
 
-def test_a_crowd_comes_in_at_the_pace_once_the_burst_is_over() -> None:
+def test_crowd_is_paced() -> None:
+    """A crowd comes in at the pace once the burst is over."""
+
     async def run() -> float:
         taken, loop = Taken(), asyncio.get_running_loop()
         async with accepting(taken, Pace(100, burst=10)) as acceptor:
@@ -67,7 +69,9 @@ def test_a_crowd_comes_in_at_the_pace_once_the_burst_is_over() -> None:
     assert asyncio.run(run()) > 0.15, "20 of 30 wait 10 ms each"
 
 
-def test_what_comes_while_file_descriptors_have_run_out_is_taken_in_later() -> None:
+def test_full_descriptors_delay_connections() -> None:
+    """What comes while file descriptors have run out is taken in later."""
+
     async def run() -> list[str]:
         taken = Taken()
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -89,7 +93,9 @@ def test_what_comes_while_file_descriptors_have_run_out_is_taken_in_later() -> N
     assert "cannot accept a connection (Too many open files)" in line
 
 
-def test_a_mistake_with_one_connection_does_not_end_the_taking_in(mocker: MockerFixture) -> None:
+def test_bug_ends_one_connection(mocker: MockerFixture) -> None:
+    """A mistake with one connection does not end the accepting."""
+
     async def run() -> list[str]:
         taken = Taken()
         hand_on = Acceptor._hand_on
@@ -112,7 +118,9 @@ def test_a_mistake_with_one_connection_does_not_end_the_taking_in(mocker: Mocker
 
 
 @pytest.mark.parametrize("rounds", range(6))
-def test_a_connection_that_comes_as_it_closes_is_not_left_open(rounds: int) -> None:
+def test_close_leaves_no_connection(rounds: int) -> None:
+    """A connection that comes as it closes is not left open."""
+
     async def run() -> None:
         acceptor = Acceptor(Taken(), Pace(100, burst=10), 1000)
         await acceptor.listen("127.0.0.1", 0)
@@ -128,7 +136,9 @@ def test_a_connection_that_comes_as_it_closes_is_not_left_open(rounds: int) -> N
     gc.collect()
 
 
-def test_what_cannot_be_listened_at_leaves_nothing_open() -> None:
+def test_failed_listen_closes_all() -> None:
+    """What cannot be listened at leaves nothing open."""
+
     async def run() -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
             acceptor = Acceptor(Taken(), Pace(100, burst=1), 1000)

@@ -23,7 +23,8 @@ from tracker.status.protocol import BadRequest, encode, parse
 from tracker.status.server import make_token
 
 
-def test_the_token_file_is_private_and_new_each_time(tmp_path: Path) -> None:
+def test_token_is_private_and_new(tmp_path: Path) -> None:
+    """The token file is private and new each time."""
     path = tmp_path / "status.token"
     path.write_text("old")
     path.chmod(0o644)
@@ -34,7 +35,8 @@ def test_the_token_file_is_private_and_new_each_time(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["status.token"]
 
 
-def test_a_token_is_never_written_through_a_planted_link(tmp_path: Path) -> None:
+def test_token_follows_no_link(tmp_path: Path) -> None:
+    """A token is never written through a planted link."""
     victim = tmp_path / "victim"
     victim.write_text("precious")
     (tmp_path / f".token.{os.getpid()}").symlink_to(victim)
@@ -44,12 +46,14 @@ def test_a_token_is_never_written_through_a_planted_link(tmp_path: Path) -> None
     assert not (tmp_path / "token").is_symlink()
 
 
-def test_a_token_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+def test_unreadable_token_is_none(tmp_path: Path) -> None:
+    """A token that cannot be read is none."""
     assert read_token(tmp_path / "gone") is None
 
 
 @given(st.binary(max_size=200))
-def test_any_line_is_a_request_or_a_bad_one(line: bytes) -> None:
+def test_any_line_is_parsed(line: bytes) -> None:
+    """Any line is a request or a bad one."""
     try:
         command = parse(line)["command"]
     except BadRequest as error:
@@ -65,7 +69,8 @@ def test_any_line_is_a_request_or_a_bad_one(line: bytes) -> None:
         max_leaves=8,
     )
 )
-def test_answers_are_one_line_of_ascii_whatever_they_hold(value: Any) -> None:
+def test_answers_are_ascii_lines(value: Any) -> None:
+    """Answers are one line of ascii whatever they hold."""
     line = encode({"value": value})
     assert line.isascii()
     assert line.count(b"\n") == 1
@@ -97,7 +102,9 @@ def test_the_client_asks_the_server() -> None:
     assert asyncio.run(talk())["request"] == {"command": "status", "more": "ü"}
 
 
-def test_the_client_takes_an_answer_in_pieces_of_any_size() -> None:
+def test_answer_comes_in_pieces() -> None:
+    """The client takes an answer in pieces of any size."""
+
     def trickle(connection: socket.socket) -> None:
         connection.recv(100)
         for byte in b'{"ok": true, "n": 5}\n':
@@ -117,7 +124,9 @@ def test_the_client_takes_an_answer_in_pieces_of_any_size() -> None:
         (b"", "without an answer"),
     ],
 )
-def test_another_server_on_the_port_is_not_taken_for_the_daemon(answer: bytes, words: str) -> None:
+def test_foreign_server_is_refused(answer: bytes, words: str) -> None:
+    """Another server on the port is not taken for the daemon."""
+
     def reply(connection: socket.socket) -> None:
         connection.recv(100)
         connection.sendall(answer)
@@ -126,7 +135,8 @@ def test_another_server_on_the_port_is_not_taken_for_the_daemon(answer: bytes, w
         ask("127.0.0.1", port, {"command": "status"})
 
 
-def test_a_daemon_that_gives_no_answer_is_not_waited_for_longer_than_asked() -> None:
+def test_client_waits_within_bound() -> None:
+    """A daemon that gives no answer is not waited for longer than asked."""
     finished = threading.Event()
 
     def trickle(connection: socket.socket) -> None:
@@ -145,7 +155,8 @@ def test_a_daemon_that_gives_no_answer_is_not_waited_for_longer_than_asked() -> 
             finished.set()
 
 
-def test_a_closed_port_and_an_unknown_host_are_told_apart() -> None:
+def test_closed_port_and_unknown_host() -> None:
+    """A closed port and an unknown host are reported apart."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(
@@ -156,5 +167,6 @@ def test_a_closed_port_and_an_unknown_host_are_told_apart() -> None:
         ask("no such host", 1, {"command": "status"})
 
 
-def test_a_daemon_bound_everywhere_is_asked_on_loopback() -> None:
+def test_wildcard_host_is_loopback() -> None:
+    """A daemon bound everywhere is asked on loopback."""
     assert [connect_to(host) for host in ("0.0.0.0", "::", "10.0.0.5")] == ["127.0.0.1", "::1", "10.0.0.5"]

@@ -34,7 +34,9 @@ async def heard(client: Client, count: int) -> list[Any]:
     return [(await client.hear()).get("seq") for _ in range(count)]
 
 
-def test_events_are_handed_on_as_they_come() -> None:
+def test_events_are_streamed() -> None:
+    """Events are handed on as they come."""
+
     async def talk() -> None:
         feed = EventFeed()
         feed.publish({"event": "before"})
@@ -53,7 +55,9 @@ def test_events_are_handed_on_as_they_come() -> None:
     asyncio.run(talk())
 
 
-def test_a_client_goes_on_behind_the_event_it_saw_last() -> None:
+def test_client_resumes_after_event() -> None:
+    """A client goes on behind the event it saw last."""
+
     async def talk() -> None:
         feed = EventFeed()
         for _ in range(5):
@@ -65,7 +69,9 @@ def test_a_client_goes_on_behind_the_event_it_saw_last() -> None:
     asyncio.run(talk())
 
 
-def test_a_number_of_an_earlier_start_hands_on_everything() -> None:
+def test_earlier_start_streams_everything() -> None:
+    """A number of an earlier start hands on everything."""
+
     async def talk() -> None:
         feed = EventFeed()
         feed.publish({})
@@ -93,9 +99,9 @@ def test_what_was_forgotten_is_counted() -> None:
     capacity=st.integers(1, 8),
     steps=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=12),
 )
-def test_a_reader_of_any_pace_gets_every_number_or_its_loss_in_order(
-    capacity: int, steps: list[tuple[int, int]]
-) -> None:
+def test_any_reader_sees_all_numbers(capacity: int, steps: list[tuple[int, int]]) -> None:
+    """A reader of any pace gets every number or its loss in order."""
+
     async def talk() -> None:
         feed = EventFeed(capacity)
         reader = feed.follow(0)
@@ -118,7 +124,9 @@ def test_a_reader_of_any_pace_gets_every_number_or_its_loss_in_order(
 
 
 @pytest.mark.parametrize("after", [-1, "5", True, 1.5, [1]])
-def test_a_number_that_is_none_is_refused(after: JsonValue) -> None:
+def test_bad_number_is_refused(after: JsonValue) -> None:
+    """A number that is not one is refused."""
+
     async def talk() -> dict[str, Any]:
         async with feeding(EventFeed()) as server, connected(server) as client:
             answer = await client.asks({"command": "subscribe", "after": after})
@@ -128,7 +136,9 @@ def test_a_number_that_is_none_is_refused(after: JsonValue) -> None:
     assert code(asyncio.run(talk())) == "bad_request"
 
 
-def test_a_silent_stream_shows_that_it_lives() -> None:
+def test_silent_stream_has_heartbeat() -> None:
+    """A silent stream shows that it lives."""
+
     async def talk() -> None:
         async with (
             feeding(EventFeed(), Limits(heartbeat_seconds=0.02)) as server,
@@ -141,7 +151,9 @@ def test_a_silent_stream_shows_that_it_lives() -> None:
     asyncio.run(talk())
 
 
-def test_a_reader_that_reads_nothing_is_dropped_and_holds_nobody_up() -> None:
+def test_unread_stream_is_dropped() -> None:
+    """A reader that reads nothing is dropped and holds nobody up."""
+
     async def talk() -> None:
         feed = EventFeed()
         limits = Limits(line_seconds=0.2)
@@ -157,7 +169,9 @@ def test_a_reader_that_reads_nothing_is_dropped_and_holds_nobody_up() -> None:
 
 
 @pytest.mark.parametrize("last_words", [b"status\n", b""])
-def test_a_client_that_says_anything_more_or_leaves_ends_its_stream(last_words: bytes) -> None:
+def test_client_ends_its_stream(last_words: bytes) -> None:
+    """A client that says anything more or leaves ends its stream."""
+
     async def talk() -> None:
         async with feeding(EventFeed()) as server, connected(server) as client:
             await client.asks(b"subscribe\n")
@@ -186,7 +200,9 @@ def test_streams_leave_room_for_questions() -> None:
     asyncio.run(talk())
 
 
-def test_a_stream_needs_the_token_beyond_loopback() -> None:
+def test_stream_needs_token_beyond_loopback() -> None:
+    """A stream needs the token beyond loopback."""
+
     async def talk() -> None:
         async with feeding(EventFeed(), host="0.0.0.0") as server, connected(server) as client:
             assert code(await client.asks(b"subscribe\n")) == "token_required"
@@ -195,7 +211,9 @@ def test_a_stream_needs_the_token_beyond_loopback() -> None:
     asyncio.run(talk())
 
 
-def test_a_stream_that_ends_or_fails_ends_its_connection() -> None:
+def test_ended_stream_ends_connection() -> None:
+    """A stream that ends or fails ends its connection."""
+
     async def short(request: Request) -> AsyncGenerator[Answer, None]:
         yield {"only": 1}
 

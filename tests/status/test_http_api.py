@@ -90,7 +90,8 @@ def test_status_is_the_same_over_http() -> None:
     assert json.loads(body) == {"ok": True, "schema": 1, "request": {"command": "status"}}
 
 
-def test_health_and_readiness_are_told_by_the_status_code() -> None:
+def test_health_has_status_code() -> None:
+    """Health and readiness are reported by the status code."""
     assert get("/health")[0] == 200
     assert get("/health", health=SocketCommand(sick, ""))[0] == 503
     assert get("/ready")[0] == 200
@@ -99,7 +100,8 @@ def test_health_and_readiness_are_told_by_the_status_code() -> None:
     assert json.loads(body)["why"] == "the first sweep is not answered"
 
 
-def test_metrics_are_in_the_form_of_prometheus() -> None:
+def test_metrics_are_prometheus_text() -> None:
+    """Metrics are in the form of prometheus."""
     status, headers, body = get("/metrics")
     assert status == 200
     assert headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -111,7 +113,8 @@ def test_metrics_are_in_the_form_of_prometheus() -> None:
     ]
 
 
-def test_figures_of_any_name_make_lines_that_can_be_read() -> None:
+def test_any_figure_name_is_valid() -> None:
+    """Figures of any name make lines that can be read."""
     assert (
         exposition({"figures": {"a-b": {"c d": 1.5}}})
         == "# TYPE tracker_a_b_c_d gauge\ntracker_a_b_c_d 1.5\n"
@@ -119,13 +122,15 @@ def test_figures_of_any_name_make_lines_that_can_be_read() -> None:
     assert exposition({}) == ""
 
 
-def test_head_has_the_same_head_and_no_body() -> None:
+def test_head_has_no_body() -> None:
+    """Head has the same head and no body."""
     status, headers, body = get("/health", method="HEAD")
     assert (status, body) == (200, b"")
     assert int(headers["content-length"]) > 0
 
 
-def test_a_query_is_no_part_of_the_page() -> None:
+def test_query_is_ignored() -> None:
+    """A query is no part of the page."""
     assert get("/health?x=1")[0] == 200
 
 
@@ -136,7 +141,9 @@ def test_there_are_no_other_pages(path: str) -> None:
     assert code_of(body) == "unknown_page"
 
 
-def test_a_page_whose_command_is_not_there_is_not_found() -> None:
+def test_unknown_page_is_not_found() -> None:
+    """A page whose command is not there is not found."""
+
     async def talk() -> bytes:
         async with serving() as server, connected(server) as client:
             await client.say(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -166,7 +173,8 @@ def test_every_loopback_name_is_served(host: str) -> None:
         "a@b:c@127.0.0.1x",
     ],
 )
-def test_a_name_that_somebody_points_at_this_machine_is_refused(host: str) -> None:
+def test_foreign_host_name_is_refused(host: str) -> None:
+    """A name that somebody points at this machine is refused."""
     status, _, body = get("/status", {"Host": host})
     assert status == 403
     assert code_of(body) == "forbidden"
@@ -188,7 +196,8 @@ def test_a_web_page_is_refused(headers: dict[str, str]) -> None:
     assert code_of(body) == "forbidden"
 
 
-def test_a_person_s_own_browser_is_served() -> None:
+def test_own_browser_is_served() -> None:
+    """A person  own browser is served."""
     assert get("/status", {"Sec-Fetch-Site": "none"})[0] == 200
 
 
@@ -211,17 +220,21 @@ def test_any_other_method_is_closed_unread(method: str) -> None:
         (b"GET /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\nstatus\n", b"200"),
     ],
 )
-def test_what_is_hardly_http_has_a_clear_answer(data: bytes, status: bytes) -> None:
+def test_odd_http_is_answered(data: bytes, status: bytes) -> None:
+    """What is hardly http has a clear answer."""
     answer = raw(data)
     assert answer.startswith(b"HTTP/1.1 " + status + b" ")
     assert answer.count(b"HTTP/1.1 ") == 1, "one request per connection, whatever follows it"
 
 
-def test_a_request_that_is_never_finished_is_closed() -> None:
+def test_unfinished_request_is_closed() -> None:
+    """A request that is never finished is closed."""
     assert raw(b"GET /status HTTP/1.1\r\nHost: localhost\r\n", QUICK) == b""
 
 
-def test_a_command_s_refusal_and_a_bug_have_their_status() -> None:
+def test_refusal_and_bug_have_status() -> None:
+    """A command's refusal and a bug have their status."""
+
     async def fail(request: Request) -> Answer:
         raise RuntimeError("a bug")
 
@@ -229,7 +242,9 @@ def test_a_command_s_refusal_and_a_bug_have_their_status() -> None:
     assert get("/status", status=SocketCommand(fail, ""))[0] == 500
 
 
-def test_beyond_loopback_http_needs_the_token_too() -> None:
+def test_http_needs_token_beyond_loopback() -> None:
+    """Beyond loopback http needs the token too."""
+
     def ask(port: int, headers: dict[str, str]) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         connection.request("GET", "/health", headers=headers)
@@ -255,13 +270,15 @@ def test_beyond_loopback_http_needs_the_token_too() -> None:
 
 
 @given(st.lists(st.binary(max_size=60), max_size=4), st.sampled_from([b"\r\n", b"\n"]))
-def test_any_header_bytes_end_in_an_answer_or_a_close(lines: list[bytes], end: bytes) -> None:
+def test_any_header_bytes_are_answered(lines: list[bytes], end: bytes) -> None:
     # Long enough that a loaded machine reads the whole line in it, short enough for a body that never comes.
+    """Any header bytes end in an answer or a close."""
     patient = Limits(line_seconds=5.0)
     answer = raw(b"GET /status HTTP/1.1" + end + end.join(lines) + end + end, patient)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 ")
 
 
-def test_any_json_is_a_figure_or_no_figure() -> None:
+def test_any_json_makes_figures() -> None:
+    """Any json is a figure or no figure."""
     strange: dict[str, Any] = {"list": [1], "text": "x", "none": None, "deep": {"er": {"est": 7}}}
     assert exposition({"figures": strange}) == "# TYPE tracker_deep_er_est gauge\ntracker_deep_er_est 7\n"

@@ -149,17 +149,21 @@ def logged() -> Iterator[list[str]]:
         logger.remove(sink)
 
 
-def test_a_word_and_a_json_object_are_answered_alike() -> None:
+def test_word_and_json_are_alike() -> None:
+    """A word and a json object are answered alike."""
     word, json_object = exchange(b"status\n", {"command": "status"})
     assert word == json_object == {"ok": True, "schema": 1, "request": {"command": "status"}}
 
 
-def test_line_ends_of_other_systems_and_spaces_are_no_matter() -> None:
+def test_any_line_end_is_read() -> None:
+    """Line ends of other systems and spaces are accepted."""
     (answer,) = exchange(b"  status \r\n")
     assert answer["ok"] is True
 
 
-def test_a_request_without_a_newline_is_answered_at_the_end_of_the_stream() -> None:
+def test_request_without_newline() -> None:
+    """A request without a newline is answered at the end of the stream."""
+
     async def talk() -> dict[str, Any]:
         async with serving() as server, connected(server) as client:
             await client.say(b"ping")
@@ -176,14 +180,16 @@ def test_help_lists_every_command() -> None:
     assert set(answer["commands"]) == {*COMMANDS, "ping", "help", "health"}
 
 
-def test_an_unknown_command_is_answered_with_the_nearest_and_the_connection_stays() -> None:
+def test_unknown_command_names_nearest() -> None:
+    """An unknown command is answered with the nearest and the connection stays."""
     wrong, right = exchange(b"statsu\n", b"ping\n")
     assert code(wrong) == "unknown_command"
     assert "'status'" in wrong["error"]["message"]
     assert right["pong"] is True
 
 
-def test_a_command_refuses_in_its_own_words() -> None:
+def test_command_refuses_in_words() -> None:
+    """A command refuses in its own words."""
     (answer,) = exchange(b"refuse\n")
     assert answer["error"] == {
         "code": "no_such_fill",
@@ -192,7 +198,9 @@ def test_a_command_refuses_in_its_own_words() -> None:
 
 
 @pytest.mark.parametrize("command", ["fail", "no_json"])
-def test_a_bug_in_a_command_is_logged_counted_and_answered(command: str) -> None:
+def test_command_bug_is_logged(command: str) -> None:
+    """A bug in a command is logged counted and answered."""
+
     async def talk() -> tuple[dict[str, Any], dict[str, Any], Any]:
         async with serving() as server, connected(server) as client:
             failed = await client.asks({"command": command})
@@ -220,13 +228,16 @@ def test_what_changes_something_needs_the_token() -> None:
     assert right["ok"] is True
 
 
-def test_an_argument_can_make_a_command_one_that_changes_something() -> None:
+def test_changing_argument_needs_token() -> None:
+    """An argument can make a command one that changes something."""
     dry, applied = exchange({"command": "reconcile", "apply": False}, {"command": "reconcile", "apply": True})
     assert dry["ok"] is True
     assert code(applied) == "token_required"
 
 
-def test_without_a_token_nothing_can_be_changed() -> None:
+def test_no_token_no_change() -> None:
+    """Without a token nothing can be changed."""
+
     async def talk() -> dict[str, Any]:
         server = StatusServer("127.0.0.1", 0, COMMANDS, "")
         await server.start()
@@ -258,7 +269,8 @@ def test_beyond_loopback_everything_needs_the_token() -> None:
     assert right["pong"] is True
 
 
-def test_beyond_loopback_there_must_be_a_token() -> None:
+def test_token_required_beyond_loopback() -> None:
+    """Beyond loopback there must be a token."""
     with pytest.raises(ValueError, match="can be reached from elsewhere"):
         StatusServer("0.0.0.0", 0, COMMANDS, "")
 
@@ -291,7 +303,8 @@ def test_loopback_is_told_from_the_rest(host: str, alone: bool) -> None:
         (b"\x16\x03\x01 a browser that wants TLS\n", "is not a request"),
     ],
 )
-def test_what_is_no_request_is_refused_shortly(line: bytes, words: str) -> None:
+def test_bad_request_is_refused(line: bytes, words: str) -> None:
+    """What is no request is refused shortly."""
     if words == "unknown":
         (answer,) = exchange(line)
     else:
@@ -301,18 +314,22 @@ def test_what_is_no_request_is_refused_shortly(line: bytes, words: str) -> None:
     assert len(answer["error"]["message"]) < 200
 
 
-def test_a_line_that_is_too_long_ends_the_connection() -> None:
+def test_long_line_ends_connection() -> None:
+    """A line that is too long ends the connection."""
     answer = last_words(b'{"command": "' + b"x" * 70_000)
     assert "longer than 16384 bytes" in answer["error"]["message"]
 
 
 @pytest.mark.parametrize("data", [b"", b"sta"])
-def test_a_line_that_never_ends_ends_the_connection(data: bytes) -> None:
+def test_endless_line_ends_connection(data: bytes) -> None:
+    """A line that never ends ends the connection."""
     answer = last_words(data, QUICK)
     assert "no whole line came within 0.2 s" in answer["error"]["message"]
 
 
-def test_a_line_that_trickles_in_ends_the_connection() -> None:
+def test_trickling_line_ends_connection() -> None:
+    """A line that trickles in ends the connection."""
+
     async def talk() -> None:
         async with serving(QUICK) as server, connected(server) as client:
 
@@ -330,7 +347,8 @@ def test_a_line_that_trickles_in_ends_the_connection() -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "TRACE"])
-def test_a_browser_cannot_smuggle_a_command_in(method: str) -> None:
+def test_browser_cannot_smuggle_commands(method: str) -> None:
+    """A browser cannot smuggle a command in."""
     ran = []
 
     async def observe(request: Request) -> Answer:
@@ -347,7 +365,9 @@ def test_a_browser_cannot_smuggle_a_command_in(method: str) -> None:
     assert ran == []
 
 
-def test_one_connection_too_many_is_turned_away_and_room_is_made_again() -> None:
+def test_busy_server_refuses_and_recovers() -> None:
+    """One connection too many is turned away and room is made again."""
+
     async def talk() -> None:
         async with serving(Limits(connections=2, reserved_connections=0)) as server:
             async with connected(server) as one, connected(server) as two:
@@ -365,7 +385,9 @@ def test_one_connection_too_many_is_turned_away_and_room_is_made_again() -> None
     asyncio.run(talk())
 
 
-def test_a_client_that_reads_nothing_is_dropped() -> None:
+def test_unread_answer_drops_client() -> None:
+    """A client that reads nothing is dropped."""
+
     async def much(request: Request) -> Answer:
         return {"text": "x" * 20_000_000}
 
@@ -379,7 +401,9 @@ def test_a_client_that_reads_nothing_is_dropped() -> None:
     asyncio.run(talk())
 
 
-def test_a_client_that_leaves_while_its_command_runs_changes_nothing_for_others() -> None:
+def test_leaving_client_harms_nobody() -> None:
+    """A client that leaves while its command runs changes nothing for others."""
+
     async def talk() -> None:
         entered, go = asyncio.Event(), asyncio.Event()
 
@@ -400,7 +424,9 @@ def test_a_client_that_leaves_while_its_command_runs_changes_nothing_for_others(
     asyncio.run(talk())
 
 
-def test_a_crowd_of_requests_keeps_to_the_pace_and_lets_others_through() -> None:
+def test_requests_are_paced() -> None:
+    """A crowd of requests keeps to the pace and lets others through."""
+
     async def talk() -> None:
         limits = Limits(requests_per_second=100, burst=5)
         async with serving(limits) as server, connected(server) as greedy, connected(server) as modest:
@@ -415,7 +441,9 @@ def test_a_crowd_of_requests_keeps_to_the_pace_and_lets_others_through() -> None
     asyncio.run(talk())
 
 
-def test_a_command_that_takes_too_long_is_cut_off() -> None:
+def test_slow_command_is_cut_off() -> None:
+    """A command that takes too long is cut off."""
+
     async def hang(request: Request) -> Answer:
         await asyncio.Event().wait()
         return {}
@@ -430,7 +458,9 @@ def test_a_command_that_takes_too_long_is_cut_off() -> None:
     assert after["pong"] is True
 
 
-def test_a_timeout_inside_a_command_is_not_taken_for_its_own() -> None:
+def test_inner_timeout_is_a_bug() -> None:
+    """A timeout inside a command is not taken for its own."""
+
     async def late(request: Request) -> Answer:
         raise TimeoutError
 
@@ -443,7 +473,9 @@ def test_a_timeout_inside_a_command_is_not_taken_for_its_own() -> None:
     assert lines
 
 
-def test_closing_lets_a_command_under_way_end_and_drops_the_idle() -> None:
+def test_close_lets_command_end() -> None:
+    """Closing lets a command under way end and drops the idle."""
+
     async def talk() -> None:
         entered, go = asyncio.Event(), asyncio.Event()
 
@@ -469,7 +501,9 @@ def test_closing_lets_a_command_under_way_end_and_drops_the_idle() -> None:
     asyncio.run(talk())
 
 
-def test_a_command_that_does_not_end_does_not_hold_up_closing() -> None:
+def test_endless_command_does_not_block_close() -> None:
+    """A command that does not end does not hold up closing."""
+
     async def talk() -> None:
         entered = asyncio.Event()
 
@@ -487,7 +521,9 @@ def test_a_command_that_does_not_end_does_not_hold_up_closing() -> None:
     asyncio.run(talk())
 
 
-def test_a_port_that_is_taken_is_told_with_the_setting() -> None:
+def test_taken_port_names_setting() -> None:
+    """A port that is taken is reported with the setting."""
+
     async def talk() -> None:
         async with serving() as server:
             second = StatusServer("127.0.0.1", server.port, COMMANDS, TOKEN)

@@ -142,11 +142,11 @@ class Desk:
         self.now += timedelta(seconds=1)
         self.run_pump()
 
-    def ground(self) -> QueryContext:
+    def context(self) -> QueryContext:
         return wiring.query_context(self.settings, self.store, self.names)
 
     def store_now(self) -> StoreNow:
-        return self.ground().store_now()
+        return self.context().store_now()
 
     def booked(self, exec_id: str, account: str = ACCOUNT) -> BookedExecution:
         row = self.journal.book.get(EXECUTIONS, f"{account} {exec_id}")

@@ -155,7 +155,7 @@ def _doctor(arguments: Arguments) -> int:
 
 def _declare_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--offline", action="store_true", help="leave the gateway alone; check the rest of the set-up"
+        "--offline", action="store_true", help="do not connect to the gateway; check the rest of the set-up"
     )
 
 

@@ -1,4 +1,4 @@
-"""Answer and decide without the daemon: read its journal and the store, or take a decision beside nobody.
+"""Answer and decide without the daemon: read journal and store, or take a decision while no tracker runs.
 
 Owns which files a command opens for reading beside a running daemon. A decision takes both locks. It never
 connects to the gateway.
@@ -29,8 +29,8 @@ from tracker.status.protocol import CommandError
 from tracker.wiring import OpenedFiles
 
 Reply = TypeVar("Reply")
-Taken = tuple[Entry | None, Callable[[LedgerState], Json]]
-Take = Callable[[LedgerState, Sequence[Alert], AlerterNames], Taken]
+EntryAndAnswer = tuple[Entry | None, Callable[[LedgerState], Json]]
+Decide = Callable[[LedgerState, Sequence[Alert], AlerterNames], EntryAndAnswer]
 """Return the entry to journal (None: nothing to do), and what to answer once it is applied."""
 
 
@@ -89,10 +89,10 @@ def _write(file: IO[str], line: str) -> None:
     file.write(f"{line}\n")
 
 
-def try_fill(settings: Settings, given: dict[str, object], *, commit: bool) -> Json:
+def dry_run(settings: Settings, given: dict[str, object], *, commit: bool) -> Json:
     """Say what a made-up fill would do; raises CommandError, StoreUnavailable."""
     with _query_context(settings, must_read=True) as context:
-        return context.trial(given, commit=commit)
+        return context.dry_run(given, commit=commit)
 
 
 @contextmanager
@@ -108,26 +108,26 @@ def _query_context(settings: Settings, *, must_read: bool) -> Iterator[QueryCont
         store.close()
 
 
-def decide(settings: Settings, take: Take, command: str) -> Json:
+def decide(settings: Settings, decision: Decide, command: str) -> Json:
     """Take a decision while no daemon runs, and bring it into the alert store.
 
     `command` tells others who holds the locks. Raises Locked where a daemon runs after all, StoreRefused,
-    StoreUnavailable and StoreFull for the alert store, JournalFailed, and what `take` raises.
+    StoreUnavailable and StoreFull for the alert store, JournalFailed, and what `decision` raises.
     """
     log.configure("WARNING", mask_accounts=settings.log.mask_accounts)
     if not settings.stores.journal.exists():
         raise missing_journal(settings.stores.journal)
     with wiring.opened(settings, f"tracker {command}, process {os.getpid()}") as files:
-        return asyncio.run(_decide(files, take))
+        return asyncio.run(_decide(files, decision))
 
 
-async def _decide(files: OpenedFiles, take: Take) -> Json:
+async def _decide(files: OpenedFiles, decision: Decide) -> Json:
     files.store.refresh()
     pump = wiring.make_pump(files)
     # What was journalled before the last daemon ended may change what there is to decide.
     await pump.pump()
     journal = files.journal
-    entry, answer = take(journal.book, files.store.alerts(), files.names)
+    entry, answer = decision(journal.book, files.store.alerts(), files.names)
     if entry is not None:
         journal.append(journal.last_connection_no, now(), [entry.arriving])
         await pump.pump()

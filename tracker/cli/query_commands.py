@@ -25,7 +25,7 @@ from tracker.console import (
 )
 
 if TYPE_CHECKING:
-    from tracker.cli.offline import Take
+    from tracker.cli.offline import Decide
     from tracker.config.settings import Settings
     from tracker.core.journal_entries import Entry
     from tracker.core.state import LedgerState
@@ -42,13 +42,13 @@ _RECONCILE_SECONDS: Final = 90.0
 _TRIAL: Final = ("symbol", "side", "quantity", "strike", "right", "expiry", "con_id", "order_ref")
 
 Ask = Callable[["Settings"], dict[str, Any]]
-Tell = Callable[["TextTable", Mapping[str, Any]], str]
+InWords = Callable[["TextTable", Mapping[str, Any]], str]
 
 
 def _answer(
     arguments: Arguments,
     ask: Ask,
-    tell: Tell,
+    in_words: InWords,
     code: Callable[[Mapping[str, Any]], int] = lambda answer: WELL,
 ) -> int:
     """Print an answer; a refusal goes to standard error unless programs read it.
@@ -73,7 +73,7 @@ def _answer(
 
         say_data(json.dumps(answer, indent=2))
     elif refusal is None:
-        if text := tell(TextTable(settings.login_zone()), answer):
+        if text := in_words(TextTable(settings.login_zone()), answer):
             say(text)
     else:
         raise Refusal(refusal[0], [str(answer["error"]["message"])])
@@ -112,7 +112,7 @@ def _fills(arguments: Arguments, default: str = "today") -> int:
         from tracker.queries.fills import fills
 
         wanted = _selection(arguments, settings, "" if arguments.own.alert else default)
-        return offline.read(settings, lambda journal, ground: fills(journal, wanted, ground.names))
+        return offline.read(settings, lambda journal, context: fills(journal, wanted, context.names))
 
     return _answer(arguments, ask, lambda words, answer: words.fills(answer))
 
@@ -156,7 +156,7 @@ def _inbox(arguments: Arguments) -> int:
         since = read_since(" ".join(arguments.own.since or ("today",)), now(), settings.login_zone())
         everything = arguments.own.all
         return offline.read(
-            settings, lambda journal, ground: inbox(journal, since, ground.names, list_all=everything)
+            settings, lambda journal, context: inbox(journal, since, context.names, list_all=everything)
         )
 
     return _answer(arguments, ask, lambda words, answer: words.inbox(answer))
@@ -176,9 +176,10 @@ def _why(arguments: Arguments) -> int:
 
         of, account = arguments.own.of, arguments.own.account or ""
         if not is_alert_name(of):
-            return offline.read(settings, lambda journal, ground: why_execution(journal, of, account))
+            return offline.read(settings, lambda journal, context: why_execution(journal, of, account))
         return offline.read(
-            settings, lambda journal, ground: why_alert(journal, of, ground.names, ground.store_now(), now())
+            settings,
+            lambda journal, context: why_alert(journal, of, context.names, context.store_now(), now()),
         )
 
     return _answer(arguments, ask, lambda words, answer: words.why(answer))
@@ -229,9 +230,9 @@ def _test(arguments: Arguments) -> int:
     def ask(settings: Settings) -> dict[str, Any]:
         from tracker.cli import offline
 
-        return offline.try_fill(settings, {name: own[name] for name in _TRIAL}, commit=own["commit"])
+        return offline.dry_run(settings, {name: own[name] for name in _TRIAL}, commit=own["commit"])
 
-    return _answer(arguments, ask, lambda words, answer: words.trial(answer))
+    return _answer(arguments, ask, lambda words, answer: words.dry_run(answer))
 
 
 def _declare_test(parser: argparse.ArgumentParser) -> None:
@@ -257,7 +258,7 @@ def _declare_test(parser: argparse.ArgumentParser) -> None:
 def _assign(arguments: Arguments) -> int:
     own = arguments.own
 
-    def take(settings: Settings) -> Take:
+    def decide(settings: Settings) -> Decide:
         from tracker.queries.decisions import assignment
 
         return lambda book, alerts, names: _taken(
@@ -275,7 +276,7 @@ def _assign(arguments: Arguments) -> int:
     request = {"command": "assign", "exec_id": own.exec_id, "alert": own.alert, "account": own.account or ""}
     return _answer(
         arguments,
-        lambda settings: _decide(settings, request, take(settings)),
+        lambda settings: _decide(settings, request, decide(settings)),
         lambda words, answer: words.assigned(answer),
     )
 
@@ -306,9 +307,9 @@ def _dismiss(arguments: Arguments) -> int:
 
 
 def _taken(decision: Decision) -> tuple[Entry | None, Callable[[LedgerState], Json]]:
-    from tracker.queries.decisions import what_came_of_it
+    from tracker.queries.decisions import decision_result
 
-    return decision.entry, lambda book: what_came_of_it(book, decision)
+    return decision.entry, lambda book: decision_result(book, decision)
 
 
 def _gaps(arguments: Arguments) -> int:
@@ -319,7 +320,7 @@ def _gaps(arguments: Arguments) -> int:
         from tracker.queries.gaps import acceptance, gaps
 
         if own.accept is None:
-            return offline.read(settings, lambda journal, ground: gaps(journal.book, everything=own.all))
+            return offline.read(settings, lambda journal, context: gaps(journal.book, everything=own.all))
         request = {"command": "gaps", "accept": own.day, "all": own.all}
         return _decide(
             settings,
@@ -347,7 +348,7 @@ def _reconcile(arguments: Arguments) -> int:
     own = arguments.own
 
     def ask(settings: Settings) -> dict[str, Any]:
-        def alone() -> dict[str, Any]:
+        def standalone() -> dict[str, Any]:
             from tracker.reconcile.standalone import reconcile
 
             return reconcile(settings, apply=own.apply, report=report)
@@ -355,9 +356,9 @@ def _reconcile(arguments: Arguments) -> int:
         report = None if own.flex is None else Path(own.flex).absolute()
         flags = {"apply": own.apply, "flex": str(report) if report else None}
         request = {"command": "reconcile", **{name: value for name, value in flags.items() if value}}
-        return _through_daemon(settings, request, alone, _RECONCILE_SECONDS)
+        return _through_daemon(settings, request, standalone, _RECONCILE_SECONDS)
 
-    def tell(words: TextTable, answer: Mapping[str, Any]) -> str:
+    def in_words(words: TextTable, answer: Mapping[str, Any]) -> str:
         from tracker.reconcile.text import reconciled
 
         return reconciled(answer)
@@ -367,7 +368,7 @@ def _reconcile(arguments: Arguments) -> int:
             return NOT_REACHABLE
         return DISCREPANCIES if answer["total"] else WELL
 
-    return _answer(arguments, ask, tell, code)
+    return _answer(arguments, ask, in_words, code)
 
 
 def _declare_reconcile(parser: argparse.ArgumentParser) -> None:
@@ -379,24 +380,24 @@ def _declare_reconcile(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _decide(settings: Settings, request: dict[str, Any], take: Take) -> dict[str, Any]:
+def _decide(settings: Settings, request: dict[str, Any], decide: Decide) -> dict[str, Any]:
     """Have the daemon decide, or decide here where none runs; raises Refusal and what `offline` raises."""
 
-    def alone() -> dict[str, Any]:
+    def standalone() -> dict[str, Any]:
         from tracker.cli import offline
 
-        return offline.decide(settings, take, request["command"])
+        return offline.decide(settings, decide, request["command"])
 
-    return _through_daemon(settings, request, alone)
+    return _through_daemon(settings, request, standalone)
 
 
 def _through_daemon(
     settings: Settings,
     request: dict[str, Any],
-    alone: Callable[[], dict[str, Any]],
+    standalone: Callable[[], dict[str, Any]],
     timeout: float = 10.0,
 ) -> dict[str, Any]:
-    """Have the daemon do it, or do it here where none runs; raises Refusal and what `alone` raises."""
+    """Have the daemon do it, or do it here where none runs; raises Refusal and what `standalone` raises."""
     from tracker.status.client import read_token
     from tracker.status.protocol import CommandError
     from tracker.stores.lock import Locked
@@ -408,7 +409,7 @@ def _through_daemon(
         if unreachable.code != NOT_REACHABLE:
             raise
         try:
-            return alone()
+            return standalone()
         except Locked as locked:
             raise Locked(
                 f"{locked}; its status socket does not help: {'; '.join(unreachable.lines)}"

@@ -127,7 +127,7 @@ def _deliveries(book: LedgerState, decision: Decision) -> list[Delivery]:
     return [row for row in rows if row is not None]
 
 
-def what_came_of_it(book: LedgerState, decision: Decision) -> Json:
+def decision_result(book: LedgerState, decision: Decision) -> Json:
     """Return the fill as it stands now, and what each alert that the decision touched will show."""
     row = _row(book, decision.key)
     answer: Json = {"done": decision.entry is not None, "fill": fill_json(book, row)}

@@ -103,8 +103,8 @@ class DryRun:
     updates: tuple[AlertUpdate, ...]
 
 
-def try_out(
-    imagined: MadeUpFill,
+def dry_run(
+    made_up: MadeUpFill,
     candidates: Callable[[Execution], Sequence[Alert]],
     *,
     names: AlerterNames,
@@ -113,7 +113,7 @@ def try_out(
     now: datetime,
 ) -> DryRun:
     """Match a made-up fill against the store's candidates, and apply it to an empty ledger."""
-    execution = imagined.execution(now)
+    execution = made_up.execution(now)
     match = match_execution(execution, candidates(execution), early_fill=early_fill, names=names)
     book = MemoryLedgerState()
     ledger = Ledger(book, lambda execution: match, policy=policy)
@@ -124,19 +124,19 @@ def try_out(
     return DryRun(execution, match, tuple(updates))
 
 
-def trial_json(trial: DryRun, copy: Path | None) -> Json:
+def dry_run_json(found: DryRun, copy: Path | None) -> Json:
     """Return the answer; `payload` is what the first alert would show, `opens` says it for each."""
-    execution = trial.execution
-    rules = dict(trial.match.alerts) if isinstance(trial.match, Matched) else {}
+    execution = found.execution
+    rules = dict(found.match.alerts) if isinstance(found.match, Matched) else {}
     opens = [
         {**update_json(update), "rule": rules[update.alert].value if update.alert in rules else None}
-        for update in trial.updates
+        for update in found.updates
     ]
     return {
-        "status": _STATUS.get(type(trial.match), "no_match"),
+        "status": _STATUS.get(type(found.match), "no_match"),
         "payload": opens[0] if opens else None,
         "opens": opens,
-        **decision_json(trial.match),
+        **decision_json(found.match),
         "tried": {
             **contract_json(execution.contract),
             "side": execution.side.value,
@@ -175,7 +175,7 @@ def write_copy(
     return copy
 
 
-def imagine(given: Mapping[str, object]) -> MadeUpFill:
+def read_made_up_fill(given: Mapping[str, object]) -> MadeUpFill:
     """Read what somebody typed into a fill to try; raises CommandError.
 
     Keys: symbol; side BUY or SELL; quantity; strike, right (C or P) and expiry (as an alert's), all three or

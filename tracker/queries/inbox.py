@@ -43,7 +43,7 @@ def inbox(
     With `list_all` the latter is listed too. Of each list the newest `limit` are shown; counts are of all.
     """
     book = journal.book
-    waiting = needing(book)
+    waiting = needing_decision(book)
     unreadable = sorted(book.find(UNDECODED, "open", "1"), key=lambda row: row.seq)
     others = [row for row in selected(journal, Selection(since), names) if not_ours(row)]
     dismissed = sum(row.dismissed for row in others)
@@ -66,7 +66,7 @@ def inbox(
     return answer
 
 
-def needing(book: LedgerState) -> list[BookedExecution]:
+def needing_decision(book: LedgerState) -> list[BookedExecution]:
     """Return the fills that need a person, oldest first."""
     rows = [row for reason in REASONS for row in book.find(EXECUTIONS, "inbox", reason.value)]
     return sorted(rows, key=lambda row: row.moment)

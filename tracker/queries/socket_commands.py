@@ -26,7 +26,7 @@ from tracker.journal.journal import Journal, JournalFailed
 from tracker.queries import decisions
 from tracker.queries.alerts import alerts
 from tracker.queries.as_json import Json
-from tracker.queries.dry_run import imagine, trial_json, try_out, write_copy
+from tracker.queries.dry_run import dry_run, dry_run_json, read_made_up_fill, write_copy
 from tracker.queries.fills import Selection, fills
 from tracker.queries.gaps import acceptance, gaps
 from tracker.queries.inbox import inbox
@@ -147,12 +147,12 @@ class QueryContext:
         """Return the store's last good state."""
         return StoreNow(self.store.alerts(), self.store.shown, self.trouble())
 
-    def trial(self, given: Mapping[str, object], *, commit: bool) -> Json:
+    def dry_run(self, given: Mapping[str, object], *, commit: bool) -> Json:
         """Try a fill; with `commit` write the copy. Raises CommandError, StoreAway."""
-        imagined = imagine(given)
+        made_up = read_made_up_fill(given)
         now = self.now()
-        found = try_out(
-            imagined,
+        found = dry_run(
+            made_up,
             self.store.candidates,
             names=self.names,
             early_fill=self.early_fill,
@@ -162,7 +162,7 @@ class QueryContext:
         copy = None
         if commit and found.updates:
             copy = write_copy(self.alerts_path, found.updates, zone=self.store_zone, now=self.now)
-        return trial_json(found, copy)
+        return dry_run_json(found, copy)
 
 
 class SocketCommands:
@@ -174,19 +174,19 @@ class SocketCommands:
     def __init__(
         self,
         journal: Journal,
-        ground: QueryContext,
+        context: QueryContext,
         *,
         accounts: Collection[str],
         wake: Callable[[], None],
     ) -> None:
         self._journal = journal
-        self._ground = ground
+        self._context = context
         self._accounts = accounts
         self._wake = wake
         self._counted: tuple[tuple[int, datetime], tuple[int, int]] | None = None
         """The cursor and the midnight for which the day's fills were counted, and how many there were."""
-        self._broken: JournalFailed | None = None
-        self._broke = asyncio.Event()
+        self._journal_failure: JournalFailed | None = None
+        self._failed = asyncio.Event()
         self._thread = QuestionThread("questions")
         self._counting = QuestionThread("status")
         """`status` must never wait behind other questions."""
@@ -210,9 +210,9 @@ class SocketCommands:
 
     async def failure(self) -> None:
         """Wait until a decision could not be journalled; raises JournalFailed, which is fatal."""
-        await self._broke.wait()
-        assert self._broken is not None, "the event is set after the reason"
-        raise self._broken
+        await self._failed.wait()
+        assert self._journal_failure is not None, "the event is set after the reason"
+        raise self._journal_failure
 
     def close(self) -> None:
         """Drop the questions that wait; one that is being read ends by itself."""
@@ -225,30 +225,30 @@ class SocketCommands:
         asked = read_arguments(FillsArguments, request)
         since = asked.since or ("" if asked.alert else "today")
         selection = Selection(self._time(since) if since else None, asked.alert, asked.account)
-        return await self._read(lambda journal: fills(journal, selection, self._ground.names, asked.limit))
+        return await self._read(lambda journal: fills(journal, selection, self._context.names, asked.limit))
 
     async def _inbox(self, request: Request) -> Answer:
         asked = read_arguments(InboxArguments, request)
         since = self._time(asked.since)
         return await self._read(
-            lambda journal: inbox(journal, since, self._ground.names, list_all=asked.all, limit=asked.limit)
+            lambda journal: inbox(journal, since, self._context.names, list_all=asked.all, limit=asked.limit)
         )
 
     async def _why(self, request: Request) -> Answer:
         asked = read_arguments(WhyArguments, request)
         if not is_alert_name(asked.of):
             return await self._read(lambda journal: why_execution(journal, asked.of, asked.account))
-        ground = self._ground
+        context = self._context
         return await self._read(
-            lambda journal: why_alert(journal, asked.of, ground.names, ground.store_now(), ground.now())
+            lambda journal: why_alert(journal, asked.of, context.names, context.store_now(), context.now())
         )
 
     async def _alerts(self, request: Request) -> Answer:
         asked = read_arguments(AlertsArguments, request)
-        ground = self._ground
+        context = self._context
         return await self._answered(
             lambda: alerts(
-                ground.store_now(), ground.names, name=asked.alert, only_open=asked.open, limit=asked.limit
+                context.store_now(), context.names, name=asked.alert, only_open=asked.open, limit=asked.limit
             )
         )
 
@@ -256,12 +256,12 @@ class SocketCommands:
         asked = read_arguments(TestArguments, request)
         given = {name: value for name, value in asdict(asked).items() if name != "commit"}
         try:
-            return await self._answered(lambda: self._ground.trial(given, commit=asked.commit))
+            return await self._answered(lambda: self._context.dry_run(given, commit=asked.commit))
         except StoreUnavailable as error:
             raise CommandError("store_away", str(error)) from None
 
     def _time(self, since: str) -> datetime:
-        return read_since(since, self._ground.now(), self._ground.login_zone)
+        return read_since(since, self._context.now(), self._context.login_zone)
 
     async def fills_today(self) -> tuple[int, int]:
         """Count the fills of the accounts' day, and those whose fee is pending.
@@ -269,7 +269,7 @@ class SocketCommands:
         Counted aside, since late on a busy day that takes longer than a fill may wait, and not again before
         something was applied.
         """
-        asked = (self._journal.cursor, read_since("today", self._ground.now(), self._ground.login_zone))
+        asked = (self._journal.cursor, read_since("today", self._context.now(), self._context.login_zone))
         if self._counted is None or self._counted[0] != asked:
             found = await self._counting.run(
                 lambda: ask_journal(self._journal.path, lambda journal: journal.fills_since(asked[1]))
@@ -291,8 +291,8 @@ class SocketCommands:
         asked = read_arguments(AssignArguments, request)
         decision = decisions.assignment(
             self._journal.book,
-            self._ground.store.alerts(),
-            self._ground.names,
+            self._context.store.alerts(),
+            self._context.names,
             exec_id=asked.exec_id,
             alert=asked.alert,
             account=asked.account,
@@ -318,15 +318,15 @@ class SocketCommands:
             await self._append(
                 decision.entry, lambda: decision.taken(book) and decisions.delivered(book, decision)
             )
-        return decisions.what_came_of_it(book, decision)
+        return decisions.decision_result(book, decision)
 
     async def _append(self, entry: Entry, taken: Callable[[], bool]) -> None:
         """Journal what a person decided, and wait a while until the book shows it."""
         try:
-            self._journal.append(self._journal.last_connection_no, self._ground.now(), [entry.arriving])
+            self._journal.append(self._journal.last_connection_no, self._context.now(), [entry.arriving])
         except JournalFailed as error:
-            self._broken = error
-            self._broke.set()
+            self._journal_failure = error
+            self._failed.set()
             raise CommandError("journal_failed", str(error)) from None
         self._wake()
         loop = asyncio.get_running_loop()

@@ -234,7 +234,7 @@ class TextTable:
             lines.append("no gaps")
         return _page(lines)
 
-    def trial(self, answer: Mapping[str, Any]) -> str:
+    def dry_run(self, answer: Mapping[str, Any]) -> str:
         """Write what a made-up fill would do."""
         tried = answer["tried"]
         head = {

@@ -1,1 +1,5 @@
-"""Compare the tracker's ledger, the alert store and the broker, and repair what follows from facts."""
+"""`tracker reconcile`: compare journal, alert store and broker, import a Flex report, repair without guessing.
+
+The rules of the comparison are `core/audit`; here its inputs are read and its result is written. The daemon
+calls `in_daemon`, the command line `standalone` where no tracker runs. Begin reading at `audit`.
+"""

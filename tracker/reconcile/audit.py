@@ -1,4 +1,4 @@
-"""Audit a journal against the store and what the broker told, and say the result as JSON.
+"""Audit a journal against the store and what the broker answered, and return the result as JSON.
 
 Owns the answer of `reconcile` (ANSWERS.md documents it). It repairs nothing.
 """
@@ -44,27 +44,27 @@ def examine(
     store: AlertStore,
     trouble: str,
     store_name: str,
-    looked: BrokerSnapshot | None,
+    snapshot: BrokerSnapshot | None,
     *,
     watched: Watched,
     now: datetime,
 ) -> AuditResult:
-    """Audit what is committed now; `looked` None says that the broker could not be asked.
+    """Audit what is committed now; `snapshot` None says that the broker could not be asked.
 
     `trouble` says why the store cannot be read, empty where it can. Raises JournalFailed.
     """
     ledger = ledger_view(journal, watched, now)
     seen = store_view(store, trouble, store_name)
-    if looked is None:
+    if snapshot is None:
         broker = BrokerView(now, unanswered=(GATEWAY,))
     else:
-        moving = {*looked.view.disturbed, *moved_since(journal.book, looked.view.asked_at, now)}
-        broker = replace(looked.view, disturbed=moving)
+        moving = {*snapshot.view.disturbed, *moved_since(journal.book, snapshot.view.asked_at, now)}
+        broker = replace(snapshot.view, disturbed=moving)
     return AuditResult(ledger, seen, audit(ledger, seen, broker, now=now, fee_grace=FEE_GRACE))
 
 
 def answer(
-    looked: BrokerSnapshot | None,
+    snapshot: BrokerSnapshot | None,
     before: AuditResult,
     after: AuditResult,
     *,
@@ -81,16 +81,16 @@ def answer(
         "timestamp": instant(now),
         "by": by,
         "applied": apply,
-        "orders_examined": len(looked.orders) if looked else 0,
-        "fill_events_processed": looked.fills if looked else 0,
+        "orders_examined": len(snapshot.orders) if snapshot else 0,
+        "fill_events_processed": snapshot.fills if snapshot else 0,
         "broker": {
-            "reached": looked is not None,
+            "reached": snapshot is not None,
             "reason": why_not or None,
-            "asked_at": instant(looked.view.asked_at) if looked else None,
-            "accounts": sorted(looked.view.answered or ()) if looked else [],
-            "refused": list(looked.refused) if looked else [],
+            "asked_at": instant(snapshot.view.asked_at) if snapshot else None,
+            "accounts": sorted(snapshot.view.answered or ()) if snapshot else [],
+            "refused": list(snapshot.refused) if snapshot else [],
         },
-        "imported": None if imported is None else imported.told(),
+        "imported": None if imported is None else imported.to_json(),
         "executions_known": len(after.ledger.executions),
         "records": None if after.store.records is None else len(after.store.records),
         "total": len(left),

@@ -33,7 +33,7 @@ class FlexImport:
     closes: tuple[date, ...]
     """The open gaps that it covers."""
 
-    def told(self) -> Json:
+    def to_json(self) -> Json:
         """Describe it."""
         return {
             "executions": self.executions,

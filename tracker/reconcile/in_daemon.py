@@ -29,7 +29,7 @@ from tracker.status.arguments import CommandArguments, FilePath, Flag, read_argu
 from tracker.status.protocol import Answer, CommandError, Request, SocketCommand
 from tracker.stores.alert_stores import StorePort
 
-LOOK_SECONDS: Final = 60.0
+SNAPSHOT_SECONDS: Final = 60.0
 """The most that the broker's answers are waited for; what is missing by then is said."""
 _SETTLE_SECONDS: Final = 5.0
 _TICK: Final = 0.02
@@ -50,19 +50,19 @@ class Reconciling:
         journal: Journal,
         store: StorePort,
         pump: Pump,
-        session: ReconnectingLink,
+        link: ReconnectingLink,
         *,
         watched: Watched,
         now: Callable[[], datetime],
-        look_seconds: float = LOOK_SECONDS,
+        snapshot_seconds: float = SNAPSHOT_SECONDS,
     ) -> None:
         self._journal = journal
         self._store = store
         self._pump = pump
-        self._session = session
+        self._link = link
         self._watched = watched
         self._now = now
-        self._look_seconds = look_seconds
+        self._snapshot_seconds = snapshot_seconds
         self._turn = asyncio.Lock()
         self._thread = QuestionThread("reconcile")
 
@@ -80,13 +80,13 @@ class Reconciling:
         asked = read_arguments(ReconcileArguments, request)
         async with self._turn:
             imported = await self._import(Path(asked.flex)) if asked.flex else None
-            looked, why_not = await self._look()
+            snapshot, why_not = await self._ask_broker()
             await self._until(self._settled)
-            before = after = await self._examine(looked)
+            before = after = await self._examine(snapshot)
             if asked.apply:
-                after = await self._repair(before, looked)
+                after = await self._repair(before, snapshot)
         return answer(
-            looked,
+            snapshot,
             before,
             after,
             now=self._now(),
@@ -111,23 +111,23 @@ class Reconciling:
             self._pump.wake()
         return found
 
-    async def _look(self) -> tuple[BrokerSnapshot | None, str]:
+    async def _ask_broker(self) -> tuple[BrokerSnapshot | None, str]:
         """Ask the broker, and say why not where that does not succeed."""
-        before = self._session.state
+        before = self._link.state
         # A link that is down is not waited for: the audit says so at once.
-        looked = await self._session.broker_snapshot(self._look_seconds) if before.subscribed else None
-        state = self._session.state
-        return looked, "" if looked is not None else f"link {state.state.value}: {state.reason}"
+        snapshot = await self._link.broker_snapshot(self._snapshot_seconds) if before.subscribed else None
+        state = self._link.state
+        return snapshot, "" if snapshot is not None else f"link {state.state.value}: {state.reason}"
 
-    async def _repair(self, before: AuditResult, looked: BrokerSnapshot | None) -> AuditResult:
+    async def _repair(self, before: AuditResult, snapshot: BrokerSnapshot | None) -> AuditResult:
         try:
             alerts = await repair(self._journal, self._store, self._pump, before)
         except StoreUnavailable as error:
             raise CommandError("store_away", str(error)) from None
         await self._until(lambda: self._settled() and repaired(self._journal, self._store, alerts))
-        return await self._examine(looked)
+        return await self._examine(snapshot)
 
-    async def _examine(self, looked: BrokerSnapshot | None) -> AuditResult:
+    async def _examine(self, snapshot: BrokerSnapshot | None) -> AuditResult:
         trouble = self._pump.away.get("read")
 
         def question(journal: Journal) -> AuditResult:
@@ -136,7 +136,7 @@ class Reconciling:
                 self._store,
                 trouble.reason if trouble is not None else "",
                 self._store.name,
-                looked,
+                snapshot,
                 watched=self._watched,
                 now=self._now(),
             )

@@ -68,12 +68,12 @@ class _StandaloneRun:
 
     async def reconcile(self, statements: Sequence[Statement] | None, *, apply: bool) -> Json:
         imported = None if statements is None else await self._import(statements)
-        looked, why_not = await self._look(apply=apply)
-        before = after = self._examine(looked)
+        snapshot, why_not = await self._ask_broker(apply=apply)
+        before = after = self._examine(snapshot)
         if apply:
-            after = await self._repair(before, looked)
+            after = await self._repair(before, snapshot)
         return answer(
-            looked,
+            snapshot,
             before,
             after,
             now=now(),
@@ -83,7 +83,7 @@ class _StandaloneRun:
             imported=imported,
         )
 
-    def _examine(self, looked: BrokerSnapshot | None) -> AuditResult:
+    def _examine(self, snapshot: BrokerSnapshot | None) -> AuditResult:
         trouble = ""
         try:
             self._store.refresh()
@@ -94,7 +94,7 @@ class _StandaloneRun:
             self._store,
             trouble,
             str(self._settings.stores.alerts),
-            looked,
+            snapshot,
             watched=self._watched,
             now=now(),
         )
@@ -103,46 +103,46 @@ class _StandaloneRun:
         found = prepare(self._journal, statements)
         if found.frames:
             self._journal.append(self._journal.last_connection_no, now(), found.frames)
-        await self._pumped()
+        await self._apply_journalled()
         return found
 
-    async def _pumped(self) -> Pump:
+    async def _apply_journalled(self) -> Pump:
         pump = wiring.make_pump(self._files)
         pump.write_again(())
         await pump.pump()
         return pump
 
-    async def _repair(self, before: AuditResult, looked: BrokerSnapshot | None) -> AuditResult:
-        pump = await self._pumped()
+    async def _repair(self, before: AuditResult, snapshot: BrokerSnapshot | None) -> AuditResult:
+        pump = await self._apply_journalled()
         await repair(self._journal, self._store, pump, before)
         await pump.pump()
-        return self._examine(looked)
+        return self._examine(snapshot)
 
-    async def _look(self, *, apply: bool) -> tuple[BrokerSnapshot | None, str]:
+    async def _ask_broker(self, *, apply: bool) -> tuple[BrokerSnapshot | None, str]:
         """Connect, look once, and leave; where the link cannot be made, say why."""
         trouble: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-        def told(state: LinkState) -> None:
+        def on_state(state: LinkState) -> None:
             if state.state in _GIVEN_UP and not trouble.done():
                 trouble.set_result(state.reason)
 
-        session = self._session(told, apply=apply)
-        running = asyncio.create_task(session.run(), name="session")
-        looking = asyncio.create_task(session.broker_snapshot(self._patience()), name="look")
+        link = self._make_link(on_state, apply=apply)
+        running = asyncio.create_task(link.run(), name="link")
+        asking = asyncio.create_task(link.broker_snapshot(self._patience()), name="snapshot")
         try:
-            any_of: set[asyncio.Future[Any]] = {running, looking, trouble}
+            any_of: set[asyncio.Future[Any]] = {running, asking, trouble}
             await asyncio.wait(any_of, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 running.result()
-            if looking.done() and (looked := looking.result()) is not None:
-                return looked, ""
-            return None, _first_try(trouble.result()) if trouble.done() else session.state.reason
+            if asking.done() and (snapshot := asking.result()) is not None:
+                return snapshot, ""
+            return None, _first_try(trouble.result()) if trouble.done() else link.state.reason
         finally:
-            looking.cancel()
-            await session.close()
-            await asyncio.gather(running, looking, return_exceptions=True)
+            asking.cancel()
+            await link.close()
+            await asyncio.gather(running, asking, return_exceptions=True)
 
-    def _session(self, told: Callable[[LinkState], None], *, apply: bool) -> ReconnectingLink:
+    def _make_link(self, on_state: Callable[[LinkState], None], *, apply: bool) -> ReconnectingLink:
         journal = self._journal
         sink: Sink = journal if apply else NullSink()
         # Without `apply` nothing is written, so this login binds the journal to nothing.
@@ -154,7 +154,7 @@ class _StandaloneRun:
             first_connection_no=journal.last_connection_no + 1,
             refuse_login=wiring.login_check(self._settings, journal, bind),
             on_commit=lambda: None,
-            on_state=told,
+            on_state=on_state,
         )
 
     def _patience(self) -> float:
