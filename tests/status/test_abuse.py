@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.status.test_server import COMMANDS, TOKEN, connected, until
+from tests.support.status_rig import COMMANDS, TOKEN, connected, until
 from tracker.status.events import EventFeed, subscription
 from tracker.status.protocol import Answer, Request, SocketCommand
 from tracker.status.server import Limits, StatusServer

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 from pytest_mock import MockerFixture
 
-from tests.status.test_server import logged, until
+from tests.support.status_rig import logged, until
 from tracker.status.acceptor import Acceptor, Pace
 
 CROWD = 30

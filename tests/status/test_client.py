@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.status.test_server import serving
+from tests.support.status_rig import serving
 from tracker.status.client import NotReachable, ask, connect_to, read_token
 from tracker.status.protocol import BadRequest, encode, parse
 from tracker.status.server import make_token

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.status.test_server import Client, code, connected, logged, until
+from tests.support.status_rig import Client, code, connected, logged, until
 from tracker.core.model import JsonValue
 from tracker.status.events import EventFeed, subscription
 from tracker.status.protocol import Answer, Request, Stream

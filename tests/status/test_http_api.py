@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.status.test_server import QUICK, connected, serving
+from tests.support.status_rig import QUICK, connected, serving
 from tracker.status.prometheus import exposition
 from tracker.status.protocol import Answer, CommandError, Request, SocketCommand
 from tracker.status.server import Limits, StatusServer

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from tests.status.test_server import TOKEN, Client, code, connected, serving, until
+from tests.support.status_rig import TOKEN, Client, code, connected, serving, until
 from tracker.status.events import EventFeed, subscription
 from tracker.status.protocol import Answer, Request, SocketCommand
 from tracker.status.server import Limits, StatusServer

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.status.test_server import until
 from tests.support.facts import ACCOUNT
 from tests.support.free_ports import free_port
+from tests.support.status_rig import until
 from tracker.clock import now
 from tracker.status.client import NotReachable
 from tracker.status.events import EventFeed, subscription
