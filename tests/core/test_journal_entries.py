@@ -19,6 +19,7 @@ from tracker.core.journal_entries import (
     FlexFee,
     FlexTrade,
     GapAccepted,
+    HoursCovered,
     LinkDown,
     LinkUp,
     OpenOrdersAsked,
@@ -63,6 +64,11 @@ STORED: list[tuple[Entry, str, str]] = [
     (Dismissed(FILL), "person", f"dismiss {FILL_TEXT}"),
     (GapAccepted(date(2025, 11, 17)), "person", "gap_accepted 2025-11-17"),
     (DayCovered(date(2025, 11, 17)), "flex", "covered 2025-11-17"),
+    (
+        HoursCovered("DU1234567", "2025-11-18T01:20:00+00:00", "2025-11-19T01:20:00+00:00"),
+        "flex",
+        "hours DU1234567 2025-11-18T01:20:00+00:00 2025-11-19T01:20:00+00:00",
+    ),
     (FlexTrade("{}"), "flex", "trade {}"),
     (FlexFee("{}"), "flex", "trade_fee {}"),
 ]

@@ -138,7 +138,7 @@ def report(rig: Rig, week: Week) -> Path:
         row(week.expiring, -1, week.days[4], 4, **booking) | {"ibExecID": "", "ibOrderID": ""},
         row(CONTRACTS["AMD"], 3, week.days[5], 5),
     ]
-    made = statement(*rows, first=week.days[0], last=week.days[-1])
+    made = statement(*rows, first=week.days[0], last=week.days[-1] + timedelta(days=3))
     return write_report(rig.folder / "flex.xml", made)
 
 
@@ -191,7 +191,7 @@ def test_a_report_opens_and_shuts_the_right_alerts_and_closes_the_gap(tmp_path: 
         path = report(rig, week)
         days = [day.isoformat() for day in week.days]
         done = await reconcile(rig, "--flex", str(path), *rig.options)
-        assert done.answer["imported"] == {"executions": 5, "new": 5, "closed_gaps": days}
+        assert done.answer["imported"] == {"executions": 5, "new": 5, "closed_gaps": days, "waiting_gaps": []}
         assert done.answer["by"] == ("the running tracker" if running else "itself")
         assert {ticker: shown(rig, ticker) for ticker in ("NVDA", "META", "PLTR", "QQQ", "AMD", "COIN")} == {
             "NVDA": (False, 0),
@@ -204,7 +204,7 @@ def test_a_report_opens_and_shuts_the_right_alerts_and_closes_the_gap(tmp_path: 
         assert (done.code, done.found) == (0, [])
         text = rig.alerts_path.read_text()
         again = await reconcile(rig, "--flex", str(path), *rig.options)
-        assert again.answer["imported"] == {"executions": 5, "new": 0, "closed_gaps": []}
+        assert again.answer["imported"] == {"executions": 5, "new": 0, "closed_gaps": [], "waiting_gaps": []}
         assert (again.code, again.found) == (0, [])
         assert rig.alerts_path.read_text() == text
         if not running:

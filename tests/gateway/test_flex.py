@@ -20,6 +20,7 @@ from tracker.core.state import GAPS
 from tracker.core.state_rows import Gap
 from tracker.gateway.decode import fact_of
 from tracker.gateway.flex import FlexUnreadable, read_report
+from tracker.gateway.flex_dates import evening_of
 from tracker.gateway.flex_rows import frames_of
 from tracker.journal.journal import Journal
 
@@ -159,10 +160,14 @@ def test_only_executions_of_the_statement_count(tmp_path: Path) -> None:
 
 
 def test_unfinished_day_is_not_covered(tmp_path: Path) -> None:
-    """A day that was not over when the report was made is not covered."""
+    """A trade date that was not over when the report was made is not covered."""
     last = DAY + timedelta(days=2)
     report = write_report(tmp_path / "flex.xml", statement(first=DAY, last=last, made=last))
-    assert read_report(report)[0].days == (DAY, DAY + timedelta(days=1))
+    (read,) = read_report(report)
+    assert (read.begins, read.ends) == (evening_of(date(2025, 11, 17)), evening_of(date(2025, 11, 19)))
+    report = write_report(tmp_path / "flex.xml", statement(first=DAY, last=DAY, made=DAY))
+    (read,) = read_report(report)
+    assert read.begins == read.ends
 
 
 @pytest.mark.parametrize(
@@ -219,6 +224,10 @@ def gap_today(rig: Rig) -> date:
     return day
 
 
+def imported(new: int, *closed: str) -> dict[str, Any]:
+    return {"executions": 2, "new": new, "closed_gaps": list(closed), "waiting_gaps": []}
+
+
 def shown(rig: Rig, ticker: str) -> tuple[Any, ...]:
     record = rig.read(ROBIN, ticker)
     return record["open"], record["position"]["quantity"], record["last_order_update"]["commission"]
@@ -247,17 +256,19 @@ def test_report_updates_alerts_and_gap(tmp_path: Path, running: bool) -> None:
         # positions that it asks when it starts are from behind them in the other.
         ago = 30 if running else -2
         rows = [moved("NVDA", -4, ago=ago, number=1), moved("AMD", 3, ago=ago, number=2)]
-        report = write_report(rig.folder / "flex.xml", statement(*rows, first=day, last=day))
+        # Up to the trade date behind the day's evening, whatever weekday it is.
+        made = statement(*rows, first=day, last=day + timedelta(days=3))
+        report = write_report(rig.folder / "flex.xml", made)
         if running:
             await rig.start()
         done = await reconcile(rig, "--flex", str(report), *ZONE)
-        assert done.answer["imported"] == {"executions": 2, "new": 2, "closed_gaps": [day.isoformat()]}
+        assert done.answer["imported"] == imported(2, day.isoformat())
         assert shown(rig, "NVDA") == (False, 0, 2.6)
         assert shown(rig, "AMD") == (True, 3, 2.6)
         assert "gap" not in [kind for kind, _ in done.found]
         text = rig.alerts_path.read_text()
         again = await reconcile(rig, "--flex", str(report), *ZONE)
-        assert again.answer["imported"] == {"executions": 2, "new": 0, "closed_gaps": []}
+        assert again.answer["imported"] == imported(0)
         assert again.found == done.found
         assert rig.alerts_path.read_text() == text
 

@@ -14,10 +14,13 @@ from tests.support.flex_report import ACCOUNT, statement, trade, write_report
 from tracker.core.model import CommissionReport, Execution, Frame, Side
 from tracker.gateway.decode import fact_of
 from tracker.gateway.flex import LABELS, FlexUnreadable, read_report
+from tracker.gateway.flex_dates import evening_of
 from tracker.gateway.flex_rows import frames_of
 
 DAY = date(2025, 11, 18)
 FILLED = datetime(2025, 11, 18, 15, 43, 10, tzinfo=UTC)
+EVENINGS = tuple(datetime(2025, 11, day, 1, 20, tzinfo=UTC) for day in (18, 19, 20))
+"""20:20 in New York, of the day before the report's, of its day and of the next."""
 RECEIVED = datetime(2025, 11, 25, tzinfo=UTC)
 
 
@@ -47,6 +50,10 @@ def refused(path: Path) -> str:
     return str(caught.value)
 
 
+def covered(path: Path) -> list[tuple[datetime, ...]]:
+    return [(each.begins, each.ends) for each in read_report(path)]
+
+
 def in_form(form: str, day: date, clock: str = "") -> str:
     """Return a date in the form of a query, with a time behind it."""
     return day.strftime(form).upper() + clock
@@ -70,7 +77,7 @@ def test_every_date_form_is_read(tmp_path: Path, form: str, separator: str, cloc
     path.write_text(text)
     (read,) = executions(path)
     assert (read.time, read.time_known, read.contract.expiry) == (FILLED, True, date(2025, 12, 19))
-    assert read_report(path)[0].days == (DAY,)
+    assert covered(path) == [EVENINGS[:2]]
 
 
 def test_time_is_new_yorks_or_written(tmp_path: Path) -> None:
@@ -180,7 +187,7 @@ def test_consolidated_accounts_are_refused(tmp_path: Path) -> None:
 
 def test_statement_without_trades_is_read(tmp_path: Path) -> None:
     """A quiet day is proven, too."""
-    assert read_report(write(tmp_path))[0].days == (DAY,)
+    assert covered(write(tmp_path)) == [EVENINGS[:2]]
 
 
 # Bookings
@@ -275,4 +282,19 @@ def test_statements_of_single_days(tmp_path: Path) -> None:
         statement(other, booked(1), first=second, last=second),
     )
     assert [read.exec_id for read in executions(path)] == ["0000e0d5.6596b0d8.01.01", "a.b.c.01"]
-    assert [each.days for each in read_report(path)] == [(DAY,), (second,)]
+    assert covered(path) == [EVENINGS[:2], EVENINGS[1:]]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "begins", "ends"),
+    [
+        ("11-17", "11-17", "11-14", "11-17"),
+        ("11-14", "11-16", "11-13", "11-14"),
+        ("11-15", "11-16", "11-14", "11-14"),
+    ],
+)
+def test_weekend_belongs_to_monday(tmp_path: Path, first: str, last: str, begins: str, ends: str) -> None:
+    """Monday's trade date begins on Friday evening; Saturday and Sunday are none."""
+    days = [date.fromisoformat(f"2025-{text}") for text in (first, last, begins, ends)]
+    report = write_report(tmp_path / "flex.xml", statement(first=days[0], last=days[1]))
+    assert covered(report) == [(evening_of(days[2]), evening_of(days[3]))]

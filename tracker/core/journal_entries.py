@@ -286,6 +286,16 @@ class DayCovered(Entry, frozen=True):
     day: date
 
 
+class HoursCovered(Entry, frozen=True):
+    """A Flex report covers an account's executions of these hours; times are ISO 8601 in UTC."""
+
+    SOURCE = Source.FLEX
+    NAME = "hours"
+    account: str
+    begins: str
+    ends: str
+
+
 class FlexTrade(Entry, frozen=True):
     """A row of a Flex report that states an execution, as JSON."""
 
@@ -307,7 +317,7 @@ ENTRIES: Final[tuple[type[Entry], ...]] = (
     *(PositionsAsked, ExecutionsAsked, OpenOrdersAsked, CompletedOrdersAsked),
     *(RecordReplaced, RecordGone, RecordBack, Rematched),
     *(Assigned, Dismissed, GapAccepted),
-    *(DayCovered, FlexTrade, FlexFee),
+    *(DayCovered, HoursCovered, FlexTrade, FlexFee),
 )
 
 

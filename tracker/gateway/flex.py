@@ -1,12 +1,12 @@
-"""IBKR Flex reports: an XML file into its statements, days and rows.
+"""IBKR Flex reports: an XML file into its statements, hours and rows.
 
-Owns which rows of a report count and which days it covers, and the refusal of a report that lacks something:
+Owns which rows of a report count and which hours it covers, and the refusal of a report that lacks something:
 nothing of such a file is taken in. Its dates are read in `flex_dates.py`, its bookings in `flex_bookings.py`,
 its rows in `flex_rows.py`. It never asks IBKR for a report and decides nothing.
 
 Rules
 - Only rows with level of detail EXECUTION count; the other levels repeat them.
-- A report covers the days from its first to its last that were over when it was made.
+- A report covers its trade dates that were over when it was made; each ends at 20:20 New York.
 - A row without an account is one of its statement's account.
 - A needed column that no row has, and a value that cannot be read, refuse the file by the query's own label.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from xml.etree.ElementTree import Element, ParseError, parse
@@ -23,7 +23,7 @@ from xml.etree.ElementTree import Element, ParseError, parse
 from tracker.core.limits import quoted
 from tracker.core.model import Frame, Undecodable
 from tracker.gateway.flex_bookings import in_force
-from tracker.gateway.flex_dates import FORMATS, DateFormat, formats_of, read_time
+from tracker.gateway.flex_dates import FORMATS, DateFormat, evening_of, formats_of, hours_of, read_time
 from tracker.gateway.flex_rows import EXPIRY, TIME, Row, fact_of_row, frames_of
 
 LABELS: Final = {
@@ -42,8 +42,6 @@ LABELS: Final = {
 _EXECUTION: Final = "EXECUTION"
 _EXCHANGE_TRADE: Final = "ExchTrade"
 _BOOKED: Final = "BookTrade"
-_EVENING: Final = time(20, 20)
-"""What is executed later on a day, in New York, has the next trade date."""
 _THEN: Final = "in the query's section Trades (option Executions), run it again and import the new file"
 _NOWHERE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Stands for the receipt of a row that is only tried."""
@@ -58,8 +56,9 @@ class Statement:
     """Hold one account's part of a report."""
 
     account: str
-    days: tuple[date, ...]
-    """The days that it covers, whole."""
+    begins: datetime
+    ends: datetime
+    """The hours whose executions it holds, in aware UTC; none where both are equal."""
     rows: tuple[Row, ...]
     """Its executions that are in force, attributes as text."""
 
@@ -80,7 +79,7 @@ def read_report(path: Path) -> list[Statement]:
     statements = [
         Statement(
             node.attrib.get("accountId", ""),
-            tuple(_days(node, form)),
+            *_hours(node, form),
             tuple(_dated(path, row, form) for row in rows),
         )
         for node, rows in zip(nodes, trades, strict=True)
@@ -163,15 +162,12 @@ def _in_order(node: Element, form: DateFormat) -> bool:
     return known == sorted(known)
 
 
-def _days(node: Element, form: DateFormat) -> Iterator[date]:
+def _hours(node: Element, form: DateFormat) -> tuple[datetime, datetime]:
     first, last = form.read_day(node.attrib["fromDate"]), form.read_day(node.attrib["toDate"])
     made = form.read_day(node.attrib.get("whenGenerated", ""))
     assert first is not None, "the form was chosen to read it"
     assert last is not None, "the form was chosen to read it"
-    if made is not None:
-        last = min(last, made - timedelta(days=1))
-    for number in range((last - first).days + 1):
-        yield first + timedelta(days=number)
+    return hours_of(first, last if made is None else min(last, made - timedelta(days=1)))
 
 
 def _dated(path: Path, row: Row, form: DateFormat) -> Row:
@@ -202,10 +198,8 @@ def _moment(row: Row, form: DateFormat) -> datetime | None:
     moment = None if day is None else read_time(day, row.get("tradeTime", ""))
     if day is None or moment is None:
         return None
-    evening = read_time(day, f"{_EVENING:%H%M%S}")
-    assert evening is not None, "every day has that time"
     # A trade date begins on the evening before.
-    return moment if moment < evening else read_time(day - timedelta(days=1), row["tradeTime"])
+    return moment if moment < evening_of(day) else read_time(day - timedelta(days=1), row["tradeTime"])
 
 
 def _problem(row: Row) -> str:

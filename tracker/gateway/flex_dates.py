@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -25,6 +25,9 @@ from tracker.gateway.times import zone_named
 NEW_YORK: Final = ZoneInfo("America/New_York")
 
 _MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+EVENING: Final = time(20, 20)
+"""When a trade date ends, in New York."""
+_FRIDAY: Final = 4
 _CENTURY: Final = 2000
 _CLOCK: Final = re.compile(r"[;,T ]*(\d\d):?(\d\d):?(\d\d)(?:\s*([A-Za-z].*))?", re.ASCII)
 
@@ -94,6 +97,26 @@ FORMATS: Final = tuple(
         "dd-MMM-yy": f"{_DAY}-{_NAME}-{_SHORT_YEAR}",
     }.items()
 )
+
+
+def evening_of(day: date) -> datetime:
+    """Return when a trade date ends, in aware UTC: what is executed later belongs to the next one."""
+    return datetime.combine(day, EVENING, NEW_YORK).astimezone(UTC)
+
+
+def hours_of(first: date, last: date) -> tuple[datetime, datetime]:
+    """Return what hours the trade dates from first to last cover, in aware UTC; equal where none.
+
+    Trade dates are weekdays: Monday's begins on Friday evening.
+    """
+    before = first - timedelta(days=1)
+    begins, ends = evening_of(_weekday(before)), evening_of(_weekday(last))
+    return begins, max(begins, ends)
+
+
+def _weekday(day: date) -> date:
+    """Return the day itself, or the Friday before it."""
+    return day - timedelta(days=max(0, day.weekday() - _FRIDAY))
 
 
 def formats_of(texts: Collection[str]) -> list[DateFormat]:

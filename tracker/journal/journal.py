@@ -23,7 +23,7 @@ from typing import Final
 import msgspec
 
 from tracker.core.journal_entries import Arriving as ArrivingFrame
-from tracker.core.journal_entries import FeeAt, Message, execution_key
+from tracker.core.journal_entries import FeeAt, HoursCovered, Message, execution_key, read_entry
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
 from tracker.core.state import EXECUTIONS, FEES
 from tracker.core.state_rows import root_text
@@ -43,6 +43,7 @@ _TAIL_FRAMES: Final = 20_000
 """Frames kept as they were appended, for the pump; when there are more it reads them from the file."""
 _MANY: Final = 8
 """Messages about fills from which on they are looked up together."""
+_HOURS: Final = f"{HoursCovered.NAME}\0".encode()
 _CLOCKS_APART: Final = timedelta(hours=1)
 """More than the broker's clock and ours can differ by."""
 
@@ -269,6 +270,17 @@ class Journal:
             " WHERE source IN ('person', 'store') ORDER BY seq",
         )
         return [self._frame(row) for row in rows]
+
+    def hours_covered(self) -> list[HoursCovered]:
+        """Return which hours of which accounts Flex reports have covered, as far as retention keeps them."""
+        rows = select(
+            self._db,
+            "SELECT seq, received_at, session, source, fields FROM frames"
+            " WHERE source = 'flex' AND substr(fields, 1, ?) = ? ORDER BY seq",
+            (len(_HOURS), _HOURS),
+        )
+        entries = [read_entry(self._frame(row)) for row in rows]
+        return [entry for entry in entries if isinstance(entry, HoursCovered)]
 
     def days(self) -> list[str]:
         """Return the UTC dates on which executions were received, in order; the index `day` holds them."""

@@ -79,4 +79,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     DROP TABLE orders_before;
     CREATE INDEX orders_working ON orders (working) WHERE working IS NOT NULL;
     """,
+    # What Flex reports brought is few among the broker's frames, and asked for by the next import.
+    """
+    CREATE INDEX frames_flex ON frames (seq) WHERE source = 'flex';
+    """,
 )

@@ -101,7 +101,7 @@ class Reconciling:
             statements = await self._thread.run(lambda: read_report(path))
         except FlexUnreadable as error:
             raise CommandError("bad_request", str(error)) from None
-        found = prepare(self._journal, statements)
+        found = prepare(self._journal, statements, self._watched.zone)
         if found.frames:
             try:
                 self._journal.append(self._journal.last_connection_no, self._now(), found.frames)

@@ -100,7 +100,7 @@ class _StandaloneRun:
         )
 
     async def _import(self, statements: Sequence[Statement]) -> FlexImport:
-        found = prepare(self._journal, statements)
+        found = prepare(self._journal, statements, self._watched.zone)
         if found.frames:
             self._journal.append(self._journal.last_connection_no, now(), found.frames)
         await self._apply_journalled()

@@ -57,7 +57,13 @@ def _head(answer: Mapping[str, Any]) -> Iterator[str]:
 
 def _imported(imported: Mapping[str, Any]) -> list[str]:
     days = f"; now complete: {_listed(imported['closed_gaps'])}" if imported["closed_gaps"] else ""
-    return wrap(f"Imported {imported['new']} new of {imported['executions']} executions{days}.")
+    lines = wrap(f"Imported {imported['new']} new of {imported['executions']} executions{days}.")
+    if imported["waiting_gaps"]:
+        lines += wrap(
+            f"Not proven yet: {_listed(imported['waiting_gaps'])}. A report ends at 20:20 New York: import"
+            " that of the next trade date, and those of all accounts, too."
+        )
+    return lines
 
 
 def _discrepancy(each: Mapping[str, Any]) -> Iterator[str]:
