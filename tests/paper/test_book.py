@@ -22,6 +22,9 @@ def book() -> Book:
     return Book([ACCOUNT], 1, EASTERN)
 
 
+TODAY = NOON.date()
+
+
 def asked(**given: object) -> AskedContract:
     nothing: dict[str, object] = dict.fromkeys(AskedContract.__slots__, "")
     nothing |= {"con_id": 0, "strike": None, "legs": ()}
@@ -93,7 +96,7 @@ def test_gateway_refuses_impossible_settings() -> None:
     gateway.cancel(order)
     with pytest.raises(ValueError, match="it is Cancelled"):
         gateway.cancel(order)
-    with pytest.raises(ValueError, match="max_version 200"):
+    with pytest.raises(ValueError, match="server version 200"):
         make_gateway(max_version=200)
 
 
@@ -111,12 +114,12 @@ def test_price_of_order_without_limit() -> None:
 def test_complete_descriptions_make_contracts() -> None:
     """What is described completely is made up and nothing else."""
     whole = {"symbol": "ES", "expiry": "20301220", "strike": Decimal(95), "right": "C"}
-    assert contract_search.make_up(asked(symbol="EUR", sec_type="CASH", currency="USD")) is not None
+    assert contract_search.make_up(asked(symbol="EUR", sec_type="CASH", currency="USD"), TODAY) is not None
     made = contract_search.make_up(
-        asked(sec_type="FUT", symbol="ES", expiry="20301220", multiplier="50", exchange="CME")
+        asked(sec_type="FUT", symbol="ES", expiry="20301220", multiplier="50", exchange="CME"), TODAY
     )
     assert made is not None
-    assert (made.multiplier, made.exchange, made.local_symbol) == ("50", "CME", "ES3012")
+    assert (made.multiplier, made.exchange, made.local_symbol) == ("50", "CME", "ESZ0")
     for changes in (
         {"symbol": ""},
         {"symbol": " "},
@@ -127,27 +130,31 @@ def test_complete_descriptions_make_contracts() -> None:
         {"multiplier": "x"},
         {"multiplier": "0"},
     ):
-        assert contract_search.make_up(asked(**{**whole, "sec_type": "OPT", **changes})) is None, changes
-    assert contract_search.make_up(asked(symbol="X", sec_type="WAR")) is None
-    assert contract_search.make_up(asked(**whole, sec_type="OPT")) is not None
+        assert contract_search.make_up(asked(**{**whole, "sec_type": "OPT", **changes}), TODAY) is None, (
+            changes
+        )
+    assert contract_search.make_up(asked(symbol="X", sec_type="WAR"), TODAY) is None
+    assert contract_search.make_up(asked(**whole, sec_type="OPT"), TODAY) is not None
 
 
 def test_known_contracts_are_found() -> None:
     """Known contracts are found by what is said."""
     known = {contract.con_id: contract for contract in (NVDA, SPXW, AAPL)}
     assert (
-        contract_search.find(known, asked(con_id=AAPL.con_id, sec_type="STK", exchange="IEX"))[0].exchange
+        contract_search.find(known, asked(con_id=AAPL.con_id, sec_type="STK", exchange="IEX"), TODAY)[
+            0
+        ].exchange
         == "IEX"
     )
-    assert contract_search.find(known, asked(con_id=5, sec_type="STK")) == []
-    assert contract_search.find(known, asked(sec_type="OPT", symbol="SPX")) == [SPXW]
-    assert contract_search.find(known, asked(sec_type="OPT", symbol="SPX", trading_class="SPX")) == []
-    assert contract_search.find(known, asked(sec_type="OPT")) == []
+    assert contract_search.find(known, asked(con_id=5, sec_type="STK"), TODAY) == []
+    assert contract_search.find(known, asked(sec_type="OPT", symbol="SPX"), TODAY) == [SPXW]
+    assert contract_search.find(known, asked(sec_type="OPT", symbol="SPX", trading_class="SPX"), TODAY) == []
+    assert contract_search.find(known, asked(sec_type="OPT"), TODAY) == []
     combo = bag("SPX", (SPXW, 1, "BUY"), (NVDA, 1, "SELL"))
-    assert [found.legs for found in contract_search.find(known, asked(sec_type="BAG", legs=combo.legs))] == [
-        combo.legs
-    ]
-    assert contract_search.find(known, asked(sec_type="BAG", legs=())) == []
+    assert [
+        found.legs for found in contract_search.find(known, asked(sec_type="BAG", legs=combo.legs), TODAY)
+    ] == [combo.legs]
+    assert contract_search.find(known, asked(sec_type="BAG", legs=()), TODAY) == []
 
 
 def test_made_up_con_ids_are_stable() -> None:

@@ -19,7 +19,7 @@ from tracker.paper.contracts import option
 
 CLIENTS = PROJECT / "tests" / "paper" / "clients"
 RUN_SECONDS = 120
-CONTRACT = option("NVDA", "20251121", "C", "122.5")
+CONTRACT = option("NVDA", "20301220", "C", "122.5")
 UTC_TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00"
 LOGIN_TIME = r"\d{8} \d\d:\d\d:\d\d US/Eastern"
 
@@ -116,7 +116,7 @@ def test_conformance_of_each_client(program: str, library: str, version: int, ti
     assert seen == {
         "version": version,
         "accounts": ["DU1234567"],
-        "contract": [CONTRACT.con_id, "NVDA  251121C00122500"],
+        "contract": [CONTRACT.con_id, "NVDA  301220C00122500"],
         "placed": "Submitted",
         "partial": ["Submitted", 4.0, 8.0],
         "execution": [4.0, 2.75],

@@ -39,7 +39,7 @@ def test_contract_details_have_the_recorded_length() -> None:
         client.send(9, 8, 6, 0, "AAPL", "STK", "", "", "", "", "SMART", "", "USD", "", "", "0", "", "", "")
         await client.until("52")
         assert [len(f) for f in client.of("10")] == [40]
-        assert await errors(client) == [("5", "321")]
+        assert await errors(client) == [("5", "200")]
 
     play(scene)
 
@@ -52,10 +52,10 @@ def test_market_data_is_refused() -> None:
         client.send(20, 22, *["0"] * 12, 0, "", "1 day", "1 D", 0, "TRADES", 1, 0, "")
         client.send(97, 23, "x")
         client.send(2, 2, 21)
-        client.send(18, 1, 1)
+        client.send(65, 1, "x", "1")
         client.send(4711, 1)
         assert await errors(client) == [("21", "354"), ("22", "162"), ("23", "354")]
-        assert [f[3] for f in client.of("4") if f[2] == "-1"][3:] == ["321", "320"]
+        assert [f[3] for f in client.of("4") if f[2] == "-1"][3:] == ["322", "320"]
 
     play(scene)
 
@@ -76,7 +76,7 @@ def test_account_values_follow_the_trades() -> None:
         assert client.of("64", "54", "74") == [("64", "1", "5"), ("54", "1", ACCOUNT), ("74", "1", "6")]
         assert [(f[13], f[15]) for f in client.of("7")] == [("10", "2000.00")]
         assert [len(f) for f in client.of("71")] == [18]
-        assert client.of("4")[-1][3] == "321"
+        assert client.of("4")[-1][3] == "322"
         gateway.fill(gateway.order(NVDA, "SELL", 10, limit=3))
         await client.until("71", 2)
         assert [(f[13], f[18]) for f in client.of("7")][-1] == ("0", "1000.00")

@@ -184,7 +184,7 @@ def test_executions_are_filtered() -> None:
                     assert got == expected, filters
                 client.send(7, 3, 99, 0, "", "yesterday", "", "", "", "")
                 errors = await client.until("4", 4)
-                assert errors[-1][2:4] == ("99", "321")
+                assert errors[-1][2:4] == ("99", "322")
 
     asyncio.run(run())
 

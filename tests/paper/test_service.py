@@ -229,6 +229,27 @@ def gateway_at(service: Service) -> PaperGateway:
     return PaperGateway(service.host, service.port, now=Clock())
 
 
+def test_price_command_in_words() -> None:
+    """`price NAME VALUE` sets a price, and a resting stop fills at it."""
+
+    async def run() -> None:
+        async with served() as service, raw_client(gateway_at(service), 7) as client:
+            aapl = stock("AAPL", con_id=265598)
+            client.send(
+                *fields_of_order(1, aapl, action="SELL", totalQuantity=9, orderType="STP", auxPrice=40)
+            )
+            await client.settle()
+            await service.ask(
+                {"do": "contract", "name": "AAPL", "kind": "stock", "symbol": "AAPL", "con_id": 265598}
+            )
+            assert await service.ask("price AAPL 39.50") == {"ok": True, "con_id": 265598}
+            await client.until("11")
+            assert [f[20] for f in client.of("11")] == ["39.50"]
+            assert "must be a number" in (await service.ask("price AAPL x"))["error"]["message"]
+
+    asyncio.run(run())
+
+
 def test_options_set_the_fill_policy() -> None:
     """The policy of the options fills orders."""
 

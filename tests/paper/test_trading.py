@@ -178,12 +178,15 @@ def test_cancel_of_unknown_or_finished() -> None:
     play(scene)
 
 
-def test_only_the_owner_may_cancel() -> None:
+def test_another_client_may_cancel() -> None:
+    """A number that this client never used means the working order of another one."""
+
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         order = gateway.order(NVDA, "BUY", 1, limit=2, client_id=8)
         client.send(4, 1, order.order_id, "")
-        assert await errors(client) == [(str(order.order_id), "10147")]
-        assert not order.done
+        client.send(4, 1, 4711, "")
+        assert await errors(client) == [("4711", "10147")]
+        assert order.status == "Cancelled"
 
     play(scene)
 

@@ -137,6 +137,8 @@ def _declare_paper(parser: argparse.ArgumentParser) -> None:
     flag("--latency", float, "SECONDS", "how long a limit order waits for its fill")
     flag("--partials", int, "N", "in how many pieces an order fills")
     flag("--control-port", int, "N", "take commands such as `fill` there, 0 for a free port")
+    flag("--alerts", str, "FILE", "an alerts.json whose contracts can be ordered by their conIds")
+    flag("--server-version", int, "N", "the newest protocol version to speak, 157 to 178 (default: 178)")
     flag("--time-form", str, "FORM", "how execution times are written")
     flag("--zone", str, "ZONE", "the time zone of the login (default: US/Eastern)")
     for name, meaning in (

@@ -22,6 +22,14 @@ class AccountValue(NamedTuple):
     currency: str
 
 
+def net_liquidation(book: Book, account: str) -> Decimal:
+    """Return cash and positions at their last prices."""
+    held = (position for position in book.positions.values() if position.account == account)
+    return book.cash[account] + sum(
+        (position.quantity * position.last_price * position.contract.factor for position in held), ZERO
+    )
+
+
 def account_values(book: Book, account: str) -> Iterator[AccountValue]:
     """Return an account's lines; margins are not modelled and are zero, so all cash is buying power."""
     cash = book.cash[account]
@@ -35,7 +43,7 @@ def account_values(book: Book, account: str) -> Iterator[AccountValue]:
         gross += abs(value)
         unrealized += value - position.quantity * position.average_cost
         realized += position.realized
-    net = cash + sum(worth.values(), ZERO)
+    net = net_liquidation(book, account)
     yield AccountValue("AccountType", "INDIVIDUAL", "")
     yield AccountValue("Cushion", "1", "")
     yield AccountValue("DayTradesRemaining", "-1", "")

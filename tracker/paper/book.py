@@ -41,6 +41,8 @@ class Book:
         self.positions: dict[tuple[str, int], PaperPosition] = {}
         self.adjustments: list[Adjustment] = []
         """Changes of positions without an execution, oldest first."""
+        self.prices: dict[int, Decimal] = {}
+        """conId -> the price that a scenario or a command set; orders in it follow that price."""
         self.contracts: dict[int, PaperContract] = {}
         self.cash: dict[str, Decimal] = dict.fromkeys(self.accounts, Decimal(1_000_000))
         self._by_id: dict[tuple[int, int], int] = {}
@@ -247,7 +249,7 @@ class Book:
 
     def charge(self, execution: PaperExecution, commission: Decimal | None, realized: Decimal | None) -> Fee:
         """Set an execution's fee; made up where none is given, the realized profit less it likewise."""
-        amount = _usual_fee(execution) if commission is None else commission
+        amount = usual_fee(execution.contract, execution.quantity) if commission is None else commission
         gain = self._realized.get(execution.exec_id)
         if realized is None and gain is not None:
             realized = gain - amount
@@ -319,7 +321,8 @@ class Book:
         self.cash[account] = self.cash.get(account, ZERO) - amount
 
 
-def _usual_fee(execution: PaperExecution) -> Decimal:
-    if execution.contract.sec_type in ("OPT", "FOP"):
-        return (execution.quantity * Decimal("0.65")).quantize(Decimal("0.000001")).normalize()
-    return max(Decimal("1.0"), (execution.quantity * Decimal("0.005")).quantize(Decimal("0.000001")))
+def usual_fee(contract: PaperContract, quantity: Decimal) -> Decimal:
+    """Return the fee of a fill: 0.65 an option, else 0.005 a share and at least 1."""
+    if contract.sec_type in ("OPT", "FOP"):
+        return (quantity * Decimal("0.65")).quantize(Decimal("0.000001")).normalize()
+    return max(Decimal("1.0"), (quantity * Decimal("0.005")).quantize(Decimal("0.000001")))

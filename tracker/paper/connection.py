@@ -56,6 +56,8 @@ class Connection:
         self.wants_positions = False
         self.position_requests: dict[int, str] = {}
         """Request id -> account of reqPositionsMulti; an empty account means all."""
+        self.profit_requests: dict[int, tuple[str, int]] = {}
+        """Request id of reqPnL -> (account, conId; 0 for all of the account)."""
         self.account_updates = ""
         """The account whose values are pushed; empty for none."""
         self.binds = False
@@ -90,10 +92,7 @@ class Connection:
             hello, rest = found
             version = framing.negotiate(hello, self._highest)
             if version is None:
-                raise framing.WireError(
-                    f"no common version: the client speaks {hello.lowest}..{hello.highest}, "
-                    f"this gateway {framing.MIN_VERSION}..{self._highest}"
-                )
+                raise framing.WireError(framing.no_common_version(hello, self._highest))
             self.version = version
             self._pads = hello.highest > framing.MAX_VERSION
             # Alone in its packet: the official client loses what is glued to it.

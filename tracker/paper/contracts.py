@@ -157,3 +157,20 @@ def numbered(contract: PaperContract, con_id: int | None = None) -> PaperContrac
     kind = (contract.symbol, contract.sec_type, contract.expiry, contract.right, strike)
     name = "|".join((*kind, contract.trading_class, contract.currency, contract.exchange))
     return replace(contract, con_id=100_000_000 + zlib.crc32(name.encode()) % 800_000_000)
+
+
+def made_up_leg_prices(contract: PaperContract, net: Decimal) -> list[Decimal]:
+    """Return prices that add up to a combo's net price: the first leg takes what the others leave at 1.00."""
+    prices = [Decimal("1.00") for _ in contract.legs]
+    signs = [Decimal(leg.ratio if leg.action == "BUY" else -leg.ratio) for leg in contract.legs]
+    first = (net - sum(signs[1:], Decimal(0))) / signs[0]
+    if first <= 0:
+        # A credit spread: the leg that is bought costs little and the sold one carries the credit.
+        prices[-1] = _rounded((net - sum(signs[:-1], Decimal(0))) / signs[-1])
+    else:
+        prices[0] = _rounded(first)
+    return prices
+
+
+def _rounded(price: Decimal) -> Decimal:
+    return price.quantize(Decimal("0.000001")).normalize()

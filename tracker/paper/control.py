@@ -130,6 +130,9 @@ class ControlSocket:
 def command_of(line: str) -> dict[str, Any]:
     """Return the table that a line stands for; NotACommand where it stands for none."""
     table: Any = {"do": line}
+    words = line.split()
+    if len(words) == 3 and words[0] == "price":
+        table = {"do": "price", "contract": words[1], "price": words[2]}
     if line.startswith("{"):
         try:
             table = json.loads(line, parse_float=Decimal)

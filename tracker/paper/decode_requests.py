@@ -141,6 +141,6 @@ def execution_filter(fields: Fields, zone: ZoneInfo) -> ExecutionFilter:
     try:
         moment = formats.read_filter_time(since, zone)
     except ValueError as error:
-        raise RequestError(321, f"Error validating request.-'bx' : cause - {error}", request_id) from error
+        raise RequestError(322, f"Error processing request.-'bx' : cause - {error}", request_id) from error
     side = {"BUY": "BOT", "SELL": "SLD", "SSHORT": "SLD"}.get(side.upper(), side.upper())
     return ExecutionFilter(request_id, client_id, account, moment, symbol, sec_type.upper(), exchange, side)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from tracker.paper import formats
+from tracker.paper import formats, triggers
 from tracker.paper.contracts import PaperContract
 from tracker.paper.framing import Fields
 from tracker.paper.model import Fee, PaperExecution, PaperOrder, PaperPosition
@@ -42,7 +42,6 @@ def strike_double(contract: PaperContract) -> str:
 
 def order_status(order: PaperOrder) -> Fields:
     """Return message 3."""
-    why_held = "child" if order.held and order.parent_id else ""
     return (
         "3",
         str(order.order_id),
@@ -54,7 +53,7 @@ def order_status(order: PaperOrder) -> Fields:
         str(order.parent_id),
         formats.price(order.last_price),
         str(order.client_id),
-        why_held,
+        triggers.why_held(order),
         "0",
     )
 
@@ -190,6 +189,19 @@ def account_summary(request_id: int, account: str, tag: str, value: str, currenc
 def account_summary_end(request_id: int) -> Fields:
     """Return message 64."""
     return ("64", "1", str(request_id))
+
+
+def profit(request_id: int, daily: Decimal, unrealized: Decimal, realized: Decimal) -> Fields:
+    """Return message 94."""
+    return ("94", str(request_id), f"{daily:.2f}", f"{unrealized:.2f}", f"{realized:.2f}")
+
+
+def profit_single(
+    request_id: int, held: Decimal, daily: Decimal, unrealized: Decimal, realized: Decimal, value: Decimal
+) -> Fields:
+    """Return message 95."""
+    amounts = (f"{amount:.2f}" for amount in (daily, unrealized, realized, value))
+    return ("95", str(request_id), formats.plain(held), *amounts)
 
 
 def error(request_id: int, code: int, text: str, version: int) -> Fields:

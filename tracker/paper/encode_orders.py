@@ -12,13 +12,17 @@ from tracker.paper import formats
 from tracker.paper.contracts import PaperContract
 from tracker.paper.encode_messages import contract_fields
 from tracker.paper.framing import Fields
+from tracker.paper.margins import Preview
 from tracker.paper.model import PaperOrder
 
 UNSET = formats.UNSET_DOUBLE
 
 
-def open_order(order: PaperOrder, version: int) -> Fields:
-    """Return message 5: 136 fields for a simple order at 170 to 176, 135 from 177 on."""
+def open_order(order: PaperOrder, version: int, preview: Preview | None = None) -> Fields:
+    """Return message 5: 136 fields for a simple order at 170 to 176, 135 from 177 on.
+
+    `preview` is the answer to whatIf.
+    """
     return (
         "5",
         str(order.order_id),
@@ -55,7 +59,7 @@ def open_order(order: PaperOrder, version: int) -> Fields:
         *_pick(order, ("opt_out_smart_routing", "0")),
         *_clearing_and_algo(order),
         *_pick(order, ("solicited", "0"), ("what_if", "0")),
-        *_state(order),
+        *(_state(order) if preview is None else _preview(order, preview)),
         *_randomize_and_conditions(order),
         *_adjusted(order),
         *_pick(order, ("soft_dollar_name", ""), ("soft_dollar_value", ""), ("soft_dollar_display", "")),
@@ -192,6 +196,14 @@ def _state(order: PaperOrder) -> Fields:
         order.contract.currency if charged else "",
         "",
     )
+
+
+def _preview(order: PaperOrder, preview: Preview) -> Fields:
+    """Return the state that answers whatIf: margins before, their change, and after; then the commission."""
+    amounts = (*preview.before, *preview.change, *preview.after)
+    commission = formats.double(preview.commission)
+    margins = (f"{amount:.2f}" for amount in amounts)
+    return (order.status, *margins, commission, UNSET, UNSET, order.contract.currency, "")
 
 
 def _randomize_and_conditions(order: PaperOrder) -> Fields:

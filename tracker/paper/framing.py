@@ -111,6 +111,17 @@ def negotiate(hello: Hello, highest: int = MAX_VERSION) -> int | None:
     return version if version >= max(MIN_VERSION, hello.lowest) else None
 
 
+def no_common_version(hello: Hello, highest: int) -> str:
+    """Return why a client cannot be served, and what helps."""
+    spoken = f"the client speaks server versions {hello.lowest} to {hello.highest}"
+    if hello.lowest > highest:
+        return (
+            f"{spoken}, this gateway {MIN_VERSION} to {highest}: use an older version of the client library"
+            " (from 201 on the protocol is another one, protobuf)"
+        )
+    return f"{spoken}, this gateway {MIN_VERSION} to {highest}: use a newer version of the client library"
+
+
 def _fields(body: bytes) -> Fields:
     texts = body.decode("utf-8", "replace").split("\0")
     # A well-formed body ends in NUL; a last field without it is kept rather than lost.

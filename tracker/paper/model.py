@@ -16,8 +16,6 @@ from tracker.paper import formats
 from tracker.paper.contracts import PaperContract
 
 ZERO: Final = Decimal(0)
-DONE: Final = frozenset({"Filled", "Cancelled", "ApiCancelled", "Inactive"})
-"""Statuses in which nothing works at the broker; Inactive may revive at a real one, never here."""
 
 
 class Status(StrEnum):
@@ -29,6 +27,10 @@ class Status(StrEnum):
     CANCELLED = "Cancelled"
     FILLED = "Filled"
     INACTIVE = "Inactive"
+
+
+DONE: Final = frozenset({Status.FILLED, Status.CANCELLED, Status.INACTIVE})
+"""Statuses in which nothing works at the broker; a real one may revive Inactive, this one does not."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,9 +62,15 @@ class PaperOrder:
     commission: Decimal | None = None
     modifications: int = 0
     parent_id: int = 0
+    follows_market: bool = False
+    """Placed by a client, so that it fills by the policy or at prices; others fill only when told to."""
     held: bool = False
     """Works nowhere yet: not transmitted, or its parent is not filled."""
     parent_of_others: bool = False
+    triggered: bool = False
+    """A stop or touch that was reached."""
+    trail_stop: Decimal | None = None
+    """Where a trailing stop stands."""
     completed_at: datetime | None = None
     completed_status: str = ""
     terms: Mapping[str, str] = field(default_factory=dict)

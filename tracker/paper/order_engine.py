@@ -10,13 +10,14 @@ import math
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
+from tracker.paper import triggers
 from tracker.paper.broadcast import Broadcaster
-from tracker.paper.contracts import PaperContract
-from tracker.paper.model import ZERO, Fee, PaperExecution, PaperOrder, PaperPosition, Status
+from tracker.paper.contracts import PaperContract, made_up_leg_prices
+from tracker.paper.model import Fee, PaperExecution, PaperOrder, PaperPosition, Status
 
 MOST_PARTIALS: Final = 1000
 
@@ -59,6 +60,14 @@ class OrderEngine:
         self.broadcast = broadcast
         self.book = broadcast.book
         self.policy = policy
+        self._waiting_for_executions: dict[int, PaperOrder] = {}
+        """permId -> order with a condition about executions, so that a fill looks at these alone."""
+        self._filling: set[tuple[int, int]] = set()
+        """(permId, modifications) of the orders whose next piece is under way."""
+
+    def today(self) -> date:
+        """Return the day in the login's zone."""
+        return self.broadcast.now().astimezone(self.book.zone).date()
 
     def place(self, order: PaperOrder, audience: Audience = EVERYBODY) -> PaperOrder:
         """Take in an order; ValueError for one that no broker takes."""
@@ -112,6 +121,8 @@ class OrderEngine:
             for execution in executions[1:] or executions:
                 self._charge(execution, commission, audience)
         self._settle_relatives(order)
+        self._settle_group(order, amount)
+        self._work_all(self._waiting_for_executions)
         return executions[0]
 
     def execute(
@@ -176,22 +187,116 @@ class OrderEngine:
 
     # Orders of clients fill by themselves.
 
+    def accept(self, order: PaperOrder) -> None:
+        """Take in a client's order, which from now on meets the market; ValueError as `place`."""
+        order.follows_market = True
+        order.status = self._status_at_rest(order)
+        self.place(order)
+        self.wake_in_time(order)
+
+    def wake_in_time(self, order: PaperOrder) -> None:
+        """Look at an order again at each moment that it names, and after executions if it waits for one."""
+        if any(fields[0] == triggers.EXECUTION for fields in order.conditions):
+            self._waiting_for_executions[order.perm_id] = order
+        now = self.broadcast.now()
+        for moment in triggers.times_of(order, self.book.zone):
+            self.broadcast.call_later(max((moment - now).total_seconds(), 0), lambda: self.work(order))
+
+    def set_price(self, contract: PaperContract, price: Decimal) -> None:
+        """Set what an instrument is worth, and let each order that follows this price meet it."""
+        self.book.prices[contract.con_id] = price
+        for held in self.book.positions.values():
+            if held.contract.con_id == contract.con_id:
+                held.last_price = price
+        con_id = contract.con_id
+        concerned = (
+            order for order in self.book.open_orders() if order.conditions or order.contract.con_id == con_id
+        )
+        self._work_all({order.perm_id: order for order in concerned})
+
     def work(self, order: PaperOrder) -> None:
-        """Let a client's order meet the market: MKT at once, LMT by the policy; others rest."""
-        if order.done or order.held:
+        """Let a client's order meet the market, unless something keeps it waiting."""
+        if order.done or order.held or not order.follows_market:
             return
-        if order.order_type == "MKT":
-            self.fill(order)
-        elif order.order_type == "LMT" and not self.policy.rest:
-            self._piece_later(order, self.policy.partials, order.modifications)
+        end = triggers.ends_at(order, self.book.zone)
+        if end is not None and self.broadcast.now() >= end:
+            self.cancel(order)
+            return
+        price = self.book.prices.get(order.contract.con_id)
+        if not self._may_start(order) or not triggers.is_touched(order, price):
+            return
+        if not order.triggered and order.order_type in triggers.STOPS | triggers.TOUCHES:
+            order.triggered = True
+            order.limit = triggers.limit_of(order)
+        elif not order.triggered and order.order_type not in triggers.UNTRIGGERED:
+            return
+        if order.status == Status.PRE_SUBMITTED and (order.triggered or order.order_type == "LMT"):
+            order.status = Status.SUBMITTED
+            self.broadcast.push_order(order)
+        self._trade(order, price)
 
     def release(self, order: PaperOrder) -> None:
         """Let an order that was held meet the market."""
         if order.held and not order.done:
             order.held = False
-            order.status = Status.PRE_SUBMITTED if order.order_type == "MKT" else Status.SUBMITTED
+            order.status = self._status_at_rest(order)
             self.broadcast.push_order(order)
             self.work(order)
+
+    def _status_at_rest(self, order: PaperOrder) -> Status:
+        works = order.order_type == "LMT" and not order.held and self._may_start(order)
+        return Status.SUBMITTED if works else Status.PRE_SUBMITTED
+
+    def _may_start(self, order: PaperOrder) -> bool:
+        """Return whether the time has come and the conditions hold; cancel where they say so."""
+        start = triggers.starts_at(order, self.book.zone)
+        if start is not None and self.broadcast.now() < start:
+            return False
+        if not order.conditions:
+            return True
+        now, zone = self.broadcast.now(), self.book.zone
+        met = triggers.conditions_met(order, self.book.prices, self.book.today(now), now, zone)
+        if order.terms.get("conditions_cancel") == "1":
+            if met and order.perm_id and not order.done:
+                self.cancel(order)
+            return not met
+        return met
+
+    def _trade(self, order: PaperOrder, price: Decimal | None) -> None:
+        """Fill an order that works: a market order whole, a limit order by the policy or at the price."""
+        limit = order.limit if order.order_type in triggers.LIMITED else None
+        marketable = triggers.is_marketable(order, limit, price)
+        if marketable is None:
+            # Without a price a limit order fills by the policy, but no take-profit does.
+            marketable = limit is None or not (self.policy.rest or order.parent_id)
+        if order.tif in ("FOK", "IOC"):
+            self._fill_or_end(order, price, marketable)
+        elif marketable and limit is None:
+            self.fill(order, None, price)
+        elif marketable and (order.perm_id, order.modifications) not in self._filling:
+            self._piece_later(order, self.policy.partials, order.modifications)
+
+    def _fill_or_end(self, order: PaperOrder, price: Decimal | None, marketable: bool) -> None:
+        """Fill a fill-or-kill order whole or end it; of an immediate-or-cancel one the first piece fills."""
+        whole = order.tif == "FOK" or order.limit is None
+        if marketable:
+            self.fill(order, piece_of(order.remaining, 1 if whole else self.policy.partials), price)
+        if order.done:
+            return
+        if whole and order.tif == "FOK":
+            self.book.finish(order, Status.INACTIVE, self.broadcast.now(), "Fill or kill: not filled")
+            self.broadcast.push_order(order)
+        else:
+            order.status = Status.PENDING_CANCEL
+            self.broadcast.push_status(order)
+            self.cancel(order)
+
+    def _work_all(self, orders: dict[int, PaperOrder]) -> None:
+        for order in tuple(orders.values()):
+            if order.done:
+                orders.pop(order.perm_id, None)
+            else:
+                self.work(order)
 
     def price_of(self, order: PaperOrder) -> Decimal:
         """Return at what price an order fills: its limit, else the last one known, else one made up."""
@@ -204,13 +309,18 @@ class OrderEngine:
 
     def _piece_later(self, order: PaperOrder, pieces: int, modifications: int) -> None:
         def fill_piece() -> None:
-            # A change of the order starts its filling anew, with timers of its own.
+            self._filling.discard((order.perm_id, modifications))
+            price = self.book.prices.get(order.contract.con_id)
+            # A change of the order starts its filling anew, with timers of its own; prices may have moved.
             if order.done or order.modifications != modifications:
                 return
-            self.fill(order, piece_of(order.remaining, pieces))
+            if triggers.is_marketable(order, order.limit, price) is False:
+                return
+            self.fill(order, piece_of(order.remaining, pieces), price)
             if not order.done:
                 self._piece_later(order, max(pieces - 1, 1), modifications)
 
+        self._filling.add((order.perm_id, modifications))
         self.broadcast.call_later(self.policy.latency_seconds, fill_piece)
 
     def _children(self, order: PaperOrder) -> list[PaperOrder]:
@@ -232,6 +342,20 @@ class OrderEngine:
             # The children of one order cancel each other, as in a bracket.
             for sibling in self._children(parent):
                 self.cancel(sibling)
+
+    def _settle_group(self, order: PaperOrder, filled: Decimal) -> None:
+        """Cancel the other orders of a one-cancels-all group (type 1), or reduce them by what filled."""
+        group = order.terms.get("oca_group", "")
+        if not group:
+            return
+        for other in self.book.open_orders():
+            same = other.terms.get("oca_group") == group and other.account == order.account
+            if not same or other is order or other.done:
+                continue
+            if order.terms.get("oca_type", "3") == "1" or other.remaining <= filled:
+                self.cancel(other)
+            else:
+                self.change(other, other.quantity - filled, None)
 
     def _charge(self, execution: PaperExecution, commission: Decimal | None, audience: Audience) -> None:
         seconds = self.broadcast.faults.late_fee_seconds
@@ -257,23 +381,6 @@ def piece_of(remaining: Decimal, pieces: int) -> Decimal:
     if remaining == remaining.to_integral_value():
         return piece.to_integral_value(ROUND_CEILING)
     return min(piece.quantize(Decimal("0.0001"), ROUND_CEILING), remaining)
-
-
-def made_up_leg_prices(contract: PaperContract, net: Decimal) -> list[Decimal]:
-    """Return prices that add up to a combo's net price: the first leg takes what the others leave at 1.00."""
-    prices = [Decimal("1.00") for _ in contract.legs]
-    signs = [Decimal(leg.ratio if leg.action == "BUY" else -leg.ratio) for leg in contract.legs]
-    first = (net - sum(signs[1:], ZERO)) / signs[0]
-    if first <= 0:
-        # A credit spread: the leg that is bought costs little and the sold one carries the credit.
-        prices[-1] = _rounded((net - sum(signs[:-1], ZERO)) / signs[-1])
-    else:
-        prices[0] = _rounded(first)
-    return prices
-
-
-def _rounded(price: Decimal) -> Decimal:
-    return price.quantize(Decimal("0.000001")).normalize()
 
 
 def _made_up_price(contract: PaperContract) -> Decimal:

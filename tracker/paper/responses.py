@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
-from tracker.paper import decode_requests, encode_messages, encode_orders, notices, order_rules
+from tracker.paper import decode_requests, encode_messages, encode_orders, notices, order_rules, profits
 from tracker.paper.account_values import account_values
 from tracker.paper.broadcast import Broadcaster
 from tracker.paper.connection import Connection
@@ -18,7 +18,7 @@ from tracker.paper.decode_requests import Cursor, RequestError
 from tracker.paper.framing import Fields
 from tracker.paper.model import PaperOrder
 from tracker.paper.order_engine import OrderEngine
-from tracker.paper.unsupported import QUIET, REFUSED, refusal
+from tracker.paper.unsupported import EMPTY, QUIET, REFUSED, refusal
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,9 @@ def answer(engine: OrderEngine, connection: Connection, fields: Fields) -> Itera
         elif kind in _TRADING:
             yield from _TRADING[kind](engine, connection, fields)
         elif kind not in QUIET:
-            raise refusal(fields)
+            if kind not in EMPTY:
+                raise refusal(fields)
+            yield EMPTY[kind](fields)
     except RequestError as error:
         hub.refused[kind if kind in _TABLE or kind in _TRADING or kind in REFUSED else "?"] += 1
         _log.info("paper gateway: client %s: request %r refused: %s", connection.client_id, kind[:12], error)
@@ -222,7 +224,7 @@ def account_summary(hub: Broadcaster, connection: Connection, fields: Fields) ->
     group, tags = cursor.text(), set(cursor.text().split(","))
     if group != "All":
         raise RequestError(
-            321, f"Error validating request.-'cd' : cause - No group {group[:40]}.", request_id
+            322, f"Error processing request.-'cd' : cause - No group {group[:40]}.", request_id
         )
     everything = any(tag.startswith("$LEDGER") for tag in tags)
     for account in hub.book.accounts:
@@ -238,7 +240,7 @@ def _account(hub: Broadcaster, cursor: Cursor, request_id: int) -> str:
     account = cursor.text()
     if account and account not in hub.book.accounts:
         raise RequestError(
-            321, f"Error validating request.-'b' : cause - Invalid account {account[:20]}.", request_id
+            322, f"Error processing request.-'b' : cause - Invalid account {account[:20]}.", request_id
         )
     return account
 
@@ -278,6 +280,8 @@ _TABLE: Final[dict[str, Handle]] = {
     "74": positions_multi,
     "75": cancel_positions_multi,
     "76": account_updates_multi,
+    **dict.fromkeys(("92", "94"), profits.subscribe),
+    **dict.fromkeys(("93", "95"), profits.cancel),
     "99": completed_orders,
 }
 

@@ -208,6 +208,13 @@ class ScenarioPlayer:
             self._gateway.engine.push_positions(changed)
         return {"changed": len(changed)}
 
+    def _price(self, values: dict[str, Any]) -> Answer:
+        contract = self._named_contract(values["contract"])
+        if contract.sec_type == "BAG":
+            raise ValueError("a combo has no price of its own; its orders fill by the policy or when told to")
+        self._gateway.engine.set_price(contract, values["price"])
+        return {"con_id": contract.con_id}
+
     def _notice(self, values: dict[str, Any]) -> Answer:
         self._gateway.notice(values["code"], values.get("text"), to=values.get("to"))
         return {}
@@ -270,6 +277,7 @@ _DO: Final[dict[str, Callable[[ScenarioPlayer, dict[str, Any]], Answer]]] = {
     "assign": ScenarioPlayer._assign,
     "expire": ScenarioPlayer._expire,
     "renumber": ScenarioPlayer._renumber,
+    "price": ScenarioPlayer._price,
     "notice": ScenarioPlayer._notice,
     "drop": ScenarioPlayer._drop,
     "fault": ScenarioPlayer._fault,

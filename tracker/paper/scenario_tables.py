@@ -231,6 +231,11 @@ class _RenumberEvent(Table):
     push: StrictBool = True
 
 
+class _PriceEvent(Table):
+    contract: Text
+    price: Positive
+
+
 class _NoticeEvent(Table):
     code: Whole
     text: Text = ""
@@ -290,6 +295,7 @@ EVENTS: Final[dict[str, type[Table]]] = {
     "assign": _AssignEvent,
     "expire": _ExpireEvent,
     "renumber": _RenumberEvent,
+    "price": _PriceEvent,
     "notice": _NoticeEvent,
     "drop": _DropEvent,
     "restart": _RestartEvent,

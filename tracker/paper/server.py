@@ -68,7 +68,7 @@ class PaperGateway:
             raise ValueError(f"time_form {time_form!r} is none of {', '.join(TIME_FORMS)}")
         if not framing.MIN_VERSION <= max_version <= framing.MAX_VERSION:
             raise ValueError(
-                f"max_version {max_version} is not within {framing.MIN_VERSION}..{framing.MAX_VERSION}"
+                f"server version {max_version} is not within {framing.MIN_VERSION} to {framing.MAX_VERSION}"
             )
         self.host = host
         self.faults = Faults()

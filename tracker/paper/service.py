@@ -11,12 +11,13 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
+from tracker.paper import alert_contracts, framing
 from tracker.paper.control import ControlSocket
 from tracker.paper.order_engine import FillPolicy
 from tracker.paper.scenario import Scenario, ScenarioError, parse
@@ -55,6 +56,9 @@ class PaperOptions:
     """None: no control socket; 0 takes a free port."""
     time_form: str | None = None
     zone: str | None = None
+    alerts: str | None = None
+    """An alerts.json whose conIds can be ordered; it is read once and never written."""
+    server_version: int = framing.MAX_VERSION
 
 
 def shipped_scenarios() -> tuple[str, ...]:
@@ -79,6 +83,17 @@ def load_scenario(name: str) -> Scenario:
         known = ", ".join(shipped_scenarios())
         raise ScenarioError(f"{name}: cannot be read: {error.strerror}; shipped ones are {known}") from None
     return parse(source, name)
+
+
+def learn_alerts(gateway: PaperGateway, name: str, today: date) -> int:
+    """Make the contracts of an alert file known; returns how many. OptionError where it cannot be read."""
+    try:
+        contracts = alert_contracts.contracts_of(Path(name).read_text("utf-8"), today)
+    except (OSError, ValueError, RecursionError) as error:
+        raise OptionError(f"--alerts {name} cannot be read: {error}") from error
+    for contract in contracts:
+        gateway.book.learn(contract)
+    return len(contracts)
 
 
 def make_gateway(
@@ -107,6 +122,7 @@ def make_gateway(
             read_only=_first(options.read_only, said.read_only, False),
             time_form=_first(options.time_form, said.time_form, "zone"),
             zone=zone,
+            max_version=options.server_version,
             fills=policy,
         )
     except ValueError as error:
@@ -128,6 +144,7 @@ async def serve(
     """
     scenario = load_scenario(options.scenario) if options.scenario else None
     gateway = make_gateway(options, scenario, now)
+    count = 0 if options.alerts is None else learn_alerts(gateway, options.alerts, gateway.engine.today())
     ending = _stopped_by_signals() if stop is None else stop
     async with gateway:
         player = ScenarioPlayer(gateway, now, scenario)
@@ -138,6 +155,8 @@ async def serve(
         tell(f"paper gateway on {options.host}:{gateway.port}, accounts {', '.join(gateway.book.accounts)}")
         if control is not None:
             tell(f"control socket on 127.0.0.1:{control.port}")
+        if options.alerts is not None:
+            tell(f"{count} contracts of {options.alerts} can be ordered by conId")
         try:
             await _run(scenario, gateway, player, ending, tell)
         finally:

@@ -31,7 +31,7 @@ async def main(name: str, port: int) -> dict[str, Any]:
     ib.errorEvent += lambda request_id, code, text, contract: errors.append(code)
     await ib.connectAsync("127.0.0.1", port, clientId=7, timeout=STEP_SECONDS)
     seen: dict[str, Any] = {"version": ib.client.serverVersion(), "accounts": ib.managedAccounts()}
-    option = library.Option("NVDA", "20251121", 122.5, "C", "SMART", currency="USD")
+    option = library.Option("NVDA", "20301220", 122.5, "C", "SMART", currency="USD")
     await ib.qualifyContractsAsync(option)
     seen["contract"] = [option.conId, option.localSymbol]
     order = library.LimitOrder("BUY", 10, 2.5, orderRef="conformance")

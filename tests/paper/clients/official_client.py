@@ -122,7 +122,7 @@ def trade(client: Any, order_id: int, seen: dict[str, Any]) -> None:
     cancels: Any = importlib.import_module("ibapi.order_cancel")
     option = contracts.Contract()
     option.symbol, option.secType, option.exchange, option.currency = "NVDA", "OPT", "SMART", "USD"
-    option.lastTradeDateOrContractMonth, option.strike, option.right = "20251121", 122.5, "C"
+    option.lastTradeDateOrContractMonth, option.strike, option.right = "20301220", 122.5, "C"
     client.reqContractDetails(900, option)
     until(lambda: client.of("contractDetailsEnd"))
     option = client.of("contractDetails")[0][1].contract
