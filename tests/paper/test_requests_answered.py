@@ -3,87 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
-from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.paper_clients import AAPL, ACCOUNT, Clock, RawClient, library, make_gateway, raw_client
+from tests.support.environments import python_of
+from tests.support.paper_clients import AAPL, ACCOUNT, Clock, RawClient, make_gateway, raw_client
+from tests.support.project import PROJECT
 from tracker.paper import responses, unsupported
 from tracker.paper.server import PaperGateway
 
-ANSWER_SECONDS = 5.0
-CONTRACT = library().Stock("AAPL", "SMART", "USD", conId=AAPL.con_id)
-REQUESTS: dict[str, Callable[[Any], Any]] = {
-    "reqCurrentTime": lambda ib: ib.reqCurrentTimeAsync(),
-    "reqAccountUpdates": lambda ib: ib.reqAccountUpdatesAsync(ACCOUNT),
-    "reqAccountUpdatesMulti": lambda ib: ib.reqAccountUpdatesMultiAsync(ACCOUNT),
-    "reqAccountSummary": lambda ib: ib.reqAccountSummaryAsync(),
-    "reqOpenOrders": lambda ib: ib.reqOpenOrdersAsync(),
-    "reqAllOpenOrders": lambda ib: ib.reqAllOpenOrdersAsync(),
-    "reqCompletedOrders": lambda ib: ib.reqCompletedOrdersAsync(False),
-    "reqExecutions": lambda ib: ib.reqExecutionsAsync(),
-    "reqPositions": lambda ib: ib.reqPositionsAsync(),
-    "reqContractDetails": lambda ib: ib.reqContractDetailsAsync(CONTRACT),
-    "reqContractDetails unknown": lambda ib: ib.reqContractDetailsAsync(library().Contract(conId=77)),
-    "reqMatchingSymbols": lambda ib: ib.reqMatchingSymbolsAsync("AA"),
-    "reqMarketRule": lambda ib: ib.reqMarketRuleAsync(26),
-    "reqHistoricalData": lambda ib: ib.reqHistoricalDataAsync(
-        CONTRACT, "", "1 D", "1 day", "TRADES", useRTH=True
-    ),
-    "reqHistoricalTicks": lambda ib: ib.reqHistoricalTicksAsync(
-        CONTRACT, datetime(2025, 1, 2), "", 10, "TRADES", useRth=True
-    ),
-    "reqHeadTimeStamp": lambda ib: ib.reqHeadTimeStampAsync(CONTRACT, "TRADES", useRTH=True, formatDate=1),
-    "reqHistogramData": lambda ib: ib.reqHistogramDataAsync(CONTRACT, useRTH=True, period="1 day"),
-    "reqHistoricalSchedule": lambda ib: ib.reqHistoricalScheduleAsync(CONTRACT, 1),
-    "accountSummary": lambda ib: ib.accountSummaryAsync(),
-    "reqFundamentalData": lambda ib: ib.reqFundamentalDataAsync(CONTRACT, "ReportSnapshot"),
-    "reqMktDepthExchanges": lambda ib: ib.reqMktDepthExchangesAsync(),
-    "reqSmartComponents": lambda ib: ib.reqSmartComponentsAsync("a6"),
-    "reqScannerParameters": lambda ib: ib.reqScannerParametersAsync(),
-    "reqScannerData": lambda ib: ib.reqScannerDataAsync(library().ScannerSubscription()),
-    "calculateImpliedVolatility": lambda ib: ib.calculateImpliedVolatilityAsync(CONTRACT, 1.0, 1.0),
-    "calculateOptionPrice": lambda ib: ib.calculateOptionPriceAsync(CONTRACT, 1.0, 1.0),
-    "reqSecDefOptParams": lambda ib: ib.reqSecDefOptParamsAsync("AAPL", "", "STK", AAPL.con_id),
-    "reqNewsProviders": lambda ib: ib.reqNewsProvidersAsync(),
-    "reqNewsArticle": lambda ib: ib.reqNewsArticleAsync("BZ", "1"),
-    "reqHistoricalNews": lambda ib: ib.reqHistoricalNewsAsync(AAPL.con_id, "BZ", "", "", 10),
-    "requestFA": lambda ib: ib.requestFAAsync(1),
-    "getWshMetaData": lambda ib: ib.getWshMetaDataAsync(),
-    "getWshEventData": lambda ib: ib.getWshEventDataAsync(library().WshEventData()),
-    "reqUserInfo": lambda ib: ib.reqUserInfoAsync(),
-    "qualifyContracts": lambda ib: ib.qualifyContractsAsync(library().Contract(conId=AAPL.con_id)),
-    "reqTickers": lambda ib: ib.reqTickersAsync(CONTRACT),
-}
-"""What the library waits for, by the name of its method."""
+WALK = PROJECT / "tests" / "paper" / "clients" / "every_request.py"
+RUN_SECONDS = 240
 
 
-@pytest.mark.parametrize("name", sorted(REQUESTS))
-def test_request_of_ib_insync_is_answered(name: str) -> None:
-    """No wait of the library lasts longer than five seconds, whatever it asks for."""
+@pytest.mark.parametrize("name", ["ib_insync", "ib_async"])
+def test_every_request_of_a_library_is_answered(name: str) -> None:
+    """No wait of a library lasts five seconds, and the walk leaves no method out that waits."""
 
     async def run() -> None:
+        python = await asyncio.to_thread(python_of, name)
         async with make_gateway() as gateway:
             gateway.book.learn(AAPL)
-            ib = library().IB()
-            await ib.connectAsync("127.0.0.1", gateway.port, clientId=5, timeout=5)
-            try:
-                await asyncio.wait_for(REQUESTS[name](ib), ANSWER_SECONDS)
-            finally:
-                ib.disconnect()
+            process = await asyncio.create_subprocess_exec(
+                str(python), str(WALK), name, str(gateway.port), str(AAPL.con_id),
+                cwd=PROJECT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            output, complaints = await asyncio.wait_for(process.communicate(), RUN_SECONDS)
+            assert process.returncode == 0, complaints.decode()
+            seen = json.loads(output.splitlines()[-1])
+            assert [method for method, seconds in seen["took"].items() if seconds is None] == []
+            assert seen["missing"] == []
 
     asyncio.run(run())
-
-
-def test_every_wait_of_ib_insync_is_walked() -> None:
-    """The walk leaves out no method that waits, but login and whatIf, which have tests of their own."""
-    waits = {name.removesuffix("Async") for name in dir(library().IB) if name.endswith("Async")}
-    others = {"connect", "whatIfOrder", "timeRange"}
-    assert waits - {name.split()[0] for name in REQUESTS} - others == set()
 
 
 def test_answers_are_documented() -> None:

@@ -273,7 +273,7 @@ def test_options_set_the_fill_policy() -> None:
         ({"latency": -1.0}, "latency must be 0 or more"),
         ({"partials": 0}, "partials must be 1 to 1000"),
         ({"time_form": "x"}, "time_form 'x' is none of zone"),
-        ({"zone": "Mars"}, "zone 'Mars' is no time zone"),
+        ({"zone": "Mars"}, "zone 'Mars' is not a time zone"),
         ({"accounts": ()}, "at least one account"),
     ],
 )

@@ -15,7 +15,7 @@ ZERO = Decimal(0)
 
 
 class AccountValue(NamedTuple):
-    """Hold one line of an account; the currency is empty where the value is no money."""
+    """Hold one line of an account; the currency is empty where the value is not money."""
 
     tag: str
     value: str

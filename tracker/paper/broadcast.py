@@ -60,7 +60,7 @@ class Broadcaster:
     # Connections.
 
     def ready(self, to: Collection[int] | None = None) -> Iterator[Connection]:
-        """Return the clients that may be told things, only those with an id in `to` where it is given."""
+        """Return the clients that are logged in, only those with an id in `to` where it is given."""
         for connection in tuple(self.connections):
             if connection.ready and (to is None or connection.client_id in to):
                 yield connection
@@ -79,7 +79,7 @@ class Broadcaster:
         return master is not None and connection.client_id == master
 
     def may_see(self, connection: Connection, fact: PaperOrder | PaperExecution) -> bool:
-        """Return whether a client is told of this order's events as they come."""
+        """Return whether a client receives this order's events as they come."""
         if self.is_master(connection):
             return True
         if fact.manual:

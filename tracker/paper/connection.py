@@ -30,7 +30,7 @@ Answer: TypeAlias = "Callable[[Connection, Fields], Iterable[Fields]]"
 
 
 class Connection:
-    """Hold one client's link and what it has asked to be told."""
+    """Hold one client's link and what it subscribed to."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Connection:
 
     @property
     def ready(self) -> bool:
-        """Whether the client may be told things: startApi came and the link is up."""
+        """Whether messages may be pushed: startApi came and the link is up."""
         return self.client_id is not None and not self._closed
 
     async def run(self, connected_at: str) -> None:

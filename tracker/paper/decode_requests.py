@@ -77,8 +77,8 @@ class Cursor:
         return value
 
     def unreadable(self, text: str) -> RequestError:
-        """Return what to say to a text that is no such number."""
-        cause = f"Error reading request. Unable to parse data. {text[:40]!r} is no number."
+        """Return the error for a text that is not such a number."""
+        cause = f"Error reading request. Unable to parse data. {text[:40]!r} is not a number."
         return RequestError(320, cause, self.request_id)
 
     def count(self, most: int) -> int:

@@ -129,7 +129,7 @@ def read_filter_time(text: str, zone: ZoneInfo) -> datetime | None:
     if "-" in words[0]:
         return datetime.strptime(words[0], "%Y%m%d-%H:%M:%S").replace(tzinfo=UTC)
     if len(words) not in (2, 3):
-        raise ValueError(f"{text[:40]!r} is no time of the form yyyymmdd hh:mm:ss zone")
+        raise ValueError(f"{text[:40]!r} is not a time of the form yyyymmdd hh:mm:ss zone")
     named = zone if len(words) == 2 else _zone(words[2])
     return datetime.strptime(" ".join(words[:2]), "%Y%m%d %H:%M:%S").replace(tzinfo=named)
 
@@ -138,4 +138,4 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{name[:40]!r} is no time zone") from error
+        raise ValueError(f"{name[:40]!r} is not a time zone") from error

@@ -32,7 +32,7 @@ class WireError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Hold what a client says first: the versions it speaks."""
+    """Hold the first message of a client: the versions it speaks."""
 
     lowest: int
     highest: int

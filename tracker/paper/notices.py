@@ -12,7 +12,7 @@ START_UP: Final = (
     (2106, "HMDS data farm connection is OK:ushmds"),
     (2158, "Sec-def data farm connection is OK:secdefil"),
 )
-"""What every client is told right after startApi."""
+"""What every client receives right after startApi."""
 
 READ_ONLY: Final = (
     "Error validating request.-'cS' : cause - The API interface is currently in Read-Only mode."

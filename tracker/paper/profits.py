@@ -1,6 +1,6 @@
-"""Profit and loss, of an account or of one position: told once a second until it is cancelled.
+"""Profit and loss, of an account or of one position: sent once a second until it is cancelled.
 
-Owns the subscriptions' form and arithmetic. The day's profit is the unrealized one of what is held plus what
+Owns the subscriptions and their arithmetic. The day's profit is the unrealized one of what is held plus what
 the day's closing executions realized.
 """
 
@@ -29,11 +29,11 @@ def subscribe(hub: Broadcaster, connection: Connection, fields: Fields) -> Itera
     account, _ = cursor.texts(2)
     con_id = cursor.integer() if fields[0] == "94" else 0
     if account not in hub.book.accounts or len(connection.profit_requests) >= MOST_SUBSCRIPTIONS:
-        text = f"Error processing request. {account[:20]} is no account here, or too many requests."
+        text = f"Error processing request. {account[:20]} is unknown, or there are too many requests."
         raise RequestError(322, text, request_id)
     connection.profit_requests[request_id] = (account, con_id)
     yield _message(hub.book, request_id, account, con_id)
-    hub.call_later(PERIOD_SECONDS, lambda: _tell(hub, connection, request_id, (account, con_id)))
+    hub.call_later(PERIOD_SECONDS, lambda: _push(hub, connection, request_id, (account, con_id)))
 
 
 def cancel(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
@@ -42,11 +42,11 @@ def cancel(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator
     return iter(())
 
 
-def _tell(hub: Broadcaster, connection: Connection, request_id: int, wanted: tuple[str, int]) -> None:
+def _push(hub: Broadcaster, connection: Connection, request_id: int, wanted: tuple[str, int]) -> None:
     if not connection.ready or connection.profit_requests.get(request_id) != wanted:
         return
     connection.push(_message(hub.book, request_id, *wanted))
-    hub.call_later(PERIOD_SECONDS, lambda: _tell(hub, connection, request_id, wanted))
+    hub.call_later(PERIOD_SECONDS, lambda: _push(hub, connection, request_id, wanted))
 
 
 def _message(book: Book, request_id: int, account: str, con_id: int) -> Fields:

@@ -184,7 +184,7 @@ def cancel_positions_multi(hub: Broadcaster, connection: Connection, fields: Fie
 
 
 def account_updates(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Answer reqAccountUpdates (6); changes of positions are told until it is switched off."""
+    """Answer reqAccountUpdates (6); changes of positions are pushed until it is switched off."""
     cursor = Cursor(fields)
     cursor.skip(1)
     subscribe = cursor.flag()

@@ -211,7 +211,7 @@ class ScenarioPlayer:
     def _price(self, values: dict[str, Any]) -> Answer:
         contract = self._named_contract(values["contract"])
         if contract.sec_type == "BAG":
-            raise ValueError("a combo has no price of its own; its orders fill by the policy or when told to")
+            raise ValueError("a combo has no price of its own; its orders fill by the policy or by hand")
         self._gateway.engine.set_price(contract, values["price"])
         return {"con_id": contract.con_id}
 

@@ -148,8 +148,8 @@ class PaperGateway:
     ) -> PaperOrder:
         """Place an order as another client or, with `manual`, by hand in TWS (orderId 0, client 0).
 
-        `announce` False: its openOrder is never sent, not even in an answer. `push` False: nothing is told
-        now. `to` names the only client ids that are told. ValueError for an order no broker takes.
+        `announce` False: its openOrder is never sent, not even in an answer. `push` False: nothing is pushed
+        now. `to` names the only client ids that receive it. ValueError for an order no broker takes.
         """
         order = PaperOrder(
             client_id,
@@ -185,8 +185,8 @@ class PaperGateway:
         """Fill what is left of an order, or `quantity` of it, at its limit or `price`; return the execution.
 
         `push` False: no message now, only an answer to executions carries it. `to` names the only client ids
-        that are told. `time` is the execution's time, or the text to write for it. A combo also executes its
-        legs, at `leg_prices` or at prices made to add up.
+        that receive it. `time` is the execution's time, or the text to write for it. A combo also executes
+        its legs, at `leg_prices` or at prices made to add up.
         """
         return self.engine.fill(
             order,
@@ -264,7 +264,7 @@ class PaperGateway:
         )
 
     def repeat(self, execution: PaperExecution, to: Collection[int] | None = None) -> None:
-        """Tell of an execution once more."""
+        """Push an execution once more."""
         self.broadcast.push_executions([execution], to)
 
     def fee(
@@ -284,7 +284,7 @@ class PaperGateway:
         self.engine.cancel(order, Audience(push), reason)
 
     def change(self, order: PaperOrder, quantity: Amount | None = None, limit: Amount | None = None) -> None:
-        """Change an order's size or limit and tell of it."""
+        """Change an order's size or limit and push the change."""
         self.engine.change(order, _decimal(quantity), _decimal(limit))
 
     def set_position(

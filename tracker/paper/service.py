@@ -78,10 +78,12 @@ def load_scenario(name: str) -> Scenario:
             raise ScenarioError(f"{name}: a scenario has at most {MAX_SCENARIO_BYTES} bytes")
         source = path.read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise ScenarioError(f"{name}: this is no UTF-8 text: {error}") from None
+        raise ScenarioError(f"{name}: this is not UTF-8 text: {error}") from None
     except OSError as error:
         known = ", ".join(shipped_scenarios())
-        raise ScenarioError(f"{name}: cannot be read: {error.strerror}; shipped ones are {known}") from None
+        raise ScenarioError(
+            f"{name}: cannot be read: {error.strerror}; included scenarios: {known}"
+        ) from None
     return parse(source, name)
 
 
@@ -212,4 +214,4 @@ def _check(options: PaperOptions, zone: str) -> None:
     try:
         ZoneInfo(zone)
     except (OSError, LookupError):
-        raise ValueError(f"zone {zone!r} is no time zone; use a name such as US/Eastern") from None
+        raise ValueError(f"zone {zone!r} is not a time zone; use a name such as US/Eastern") from None
