@@ -3,61 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
-import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, suppress
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.daemon.test_end_to_end import ROBIN, play
+from tests.support.abusive_clients import KINDS
 from tests.support.daemon_rig import Rig, records_of
+from tests.support.project import PROJECT
 from tracker.paper.contracts import option
 from tracker.status.client import ask as ask_socket
 
-CLIENTS = 50
 FILLS = 200
 ALERTS = 10
 ANSWER_SECONDS = 1.0
 STOP_SECONDS = 5.0
-
-KINDS = {
-    "idle": b"",
-    "unread followers": b"subscribe\n",
-    "slow readers": b"fills\n" * 2000,
-    "slashes": json.dumps({"command": "why", "of": "a/" * 7000}).encode() + b"\n",
-    "floods": b"ping\n" * 5000,
-}
-"""What each kind of abusive client sends; none of them ever reads."""
-
-
-def abusive(port: int, said: bytes) -> socket.socket:
-    """Connect, send what fits, and read nothing."""
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.setblocking(False)
-    with suppress(BlockingIOError):
-        client.connect(("127.0.0.1", port))
-    with suppress(OSError):
-        client.send(said)
-    return client
-
-
-async def abuse(port: int, said: bytes) -> None:
-    """Be one abusive client, and come back whenever the daemon has ended the connection."""
-    loop = asyncio.get_running_loop()
-    while True:
-        with closing(abusive(port, b"")) as client, suppress(OSError):
-            async with asyncio.timeout(5):
-                await loop.sock_connect(client, ("127.0.0.1", port))
-            # Until the daemon closes: what it answers stays unread, so only a reset ends this.
-            sending = said or b" "
-            while True:
-                await loop.sock_sendall(client, sending)
-                await asyncio.sleep(0.5)
-        await asyncio.sleep(0.05)
 
 
 def token_of(rig: Rig) -> str:
@@ -75,28 +39,32 @@ async def status_of_holder(rig: Rig) -> float:
 
 
 @asynccontextmanager
-async def under_abuse(rig: Rig, kinds: Iterator[bytes]) -> AsyncIterator[None]:
-    """Keep CLIENTS abusive clients of each kind at the socket."""
-    tasks = [asyncio.create_task(abuse(rig.status_port, said)) for said in kinds for _ in range(CLIENTS)]
+async def under_abuse(rig: Rig, *kinds: str) -> AsyncIterator[None]:
+    """Keep 50 abusive clients of each kind at the socket, in a process of their own."""
+    command = ("-m", "tests.support.abusive_clients", str(rig.status_port), *kinds)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, cwd=PROJECT, stdout=asyncio.subprocess.PIPE
+    )
     try:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"begun\n"
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        process.kill()
+        await process.wait()
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "all"])
 def test_fills_and_status_pass_abusive_clients(tmp_path: Path, kind: str) -> None:
     """200 fills beside 50 clients of each kind: all are applied, and status answers within 1 s."""
     contracts = [option(f"SYM{n}", "20301220", "C", "100", con_id=700200000 + n) for n in range(ALERTS)]
-    said = list(KINDS.values()) if kind == "all" else [KINDS[kind]]
+    kinds = list(KINDS) if kind == "all" else [kind]
 
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: records_of(contracts)})
         await rig.start()
         took: list[float] = []
-        async with under_abuse(rig, iter(said)):
+        async with under_abuse(rig, *kinds):
             for number in range(FILLS):
                 rig.gateway.fill(rig.gateway.order(contracts[number % ALERTS], "BUY", 1, limit="2"))
                 await asyncio.sleep(0.005)
@@ -121,7 +89,7 @@ def test_stop_is_quick_under_abuse(tmp_path: Path) -> None:
         rig.write({ROBIN: {}})
         await rig.start()
         loop = asyncio.get_running_loop()
-        async with under_abuse(rig, iter(KINDS.values())):
+        async with under_abuse(rig, *KINDS):
             await asyncio.sleep(1)
             begun = loop.time()
             assert await rig.stop(signal.SIGTERM) == 0

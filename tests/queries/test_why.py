@@ -14,6 +14,7 @@ from tests.support.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
 from tests.support.facts import ACCOUNT, NVDA, exec_id, execution
 from tests.support.fakes import Records
 from tracker.core.model import AlertId, Source, Undecodable
+from tracker.queries import why as why_module
 from tracker.queries.why import StoreNow, why_alert, why_execution, written_to
 from tracker.status.protocol import CommandError
 
@@ -227,3 +228,38 @@ def test_refused_execution_says_why(desk: Desk) -> None:
     desk.tell(Undecodable("execution", "its quantity is not a number", exec_id(7)))
     with pytest.raises(CommandError, match=r"kept as frame 1.*its quantity is not a number"):
         of_fill(desk, exec_id(7))
+
+
+def test_closing_fill_follows_ownership(desk: Desk) -> None:
+    """Whatever rule would match it: what it closes belongs to who opened it."""
+    desk.tell(buy(1, 4), buy(2, -4))
+    row = of_fill(desk, exec_id(2))
+    assert row["decision"] == "matched"
+    assert [(each["alert"], each["rule"]) for each in row["alerts"]] == [(NAME, "ownership")]
+    assert row["rejected"] == []
+
+
+def test_closing_without_owner_has_reason(desk: Desk) -> None:
+    desk.tell(buy(1, 1, contract=LATER), buy(2, -1, contract=LATER))
+    row = of_fill(desk, exec_id(2))
+    assert (row["decision"], row["reason"]) == ("unmatched", "closed a position that no alert opened")
+
+
+def ask(desk: Desk, of: str) -> dict[str, Any]:
+    return why_module.why(desk.journal, of, "", desk.names, desk.store_now(), desk.now)
+
+
+def test_bare_ticker_names_only_alert(tmp_path: Path) -> None:
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}, "wolf": {"TSLA": loose("TSLA")}}) as desk:
+        desk.tell(buy(1, 4))
+        assert ask(desk, "nvda")["alert"] == NAME
+        assert ask(desk, "TSLA")["alert"] == "wolf/TSLA"
+        assert ask(desk, exec_id(1))["about"] == "execution"
+        with pytest.raises(CommandError, match="no execution 'AMD'"):
+            ask(desk, "AMD")
+
+
+def test_bare_ticker_of_several_is_refused(desk: Desk) -> None:
+    desk.run_pump()
+    with pytest.raises(CommandError, match=f"'NVDA' may mean {NAME}, wolf/NVDA; write one of them"):
+        ask(desk, "NVDA")

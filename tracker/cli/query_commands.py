@@ -171,22 +171,23 @@ def _why(arguments: Arguments) -> int:
     def ask(settings: Settings) -> dict[str, Any]:
         from tracker.cli import offline
         from tracker.clock import now
-        from tracker.queries.lookup import is_alert_name
-        from tracker.queries.why import why_alert, why_execution
+        from tracker.queries.why import why
 
         of, account = arguments.own.of, arguments.own.account or ""
-        if not is_alert_name(of):
-            return offline.read(settings, lambda journal, context: why_execution(journal, of, account))
         return offline.read(
             settings,
-            lambda journal, context: why_alert(journal, of, context.names, context.store_now(), now()),
+            lambda journal, context: why(journal, of, account, context.names, context.store_now(), now()),
         )
 
     return _answer(arguments, ask, lambda words, answer: words.why(answer))
 
 
 def _declare_why(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("of", metavar="EXEC_ID or ALERTER/TICKER", help="the fill or alert to explain")
+    parser.add_argument(
+        "of",
+        metavar="EXEC_ID or ALERTER/TICKER",
+        help="the fill or alert; a ticker alone, where one alerter has it",
+    )
     parser.add_argument("--account", metavar="A", help="only the execution in this account")
 
 

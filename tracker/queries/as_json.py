@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, assert_never
 
-from tracker.core.alert_updates import instant, matched_by, number
+from tracker.core.alert_updates import OWNERSHIP, instant, matched_by, number
 from tracker.core.model import (
     Alert,
     AlertId,
@@ -137,6 +137,18 @@ def decision_json(match: Match) -> Json:
         "reason": reason,
         "alerts": [{**alert_json(alert), "rule": rule.value} for alert, rule in alerts],
         "rejected": [rejection_json(each) for each in match.rejected],
+    }
+
+
+def fill_decision_json(row: BookedExecution) -> Json:
+    """Describe the decision about a fill; one that only closed belongs to who owned the position."""
+    if not (row.folded and row.closing and not row.opening):
+        return decision_json(row.match)
+    return {
+        "decision": "matched" if row.owners else "unmatched",
+        "reason": None if row.owners else outcome(row),
+        "alerts": [{**alert_json(owner), "rule": OWNERSHIP} for owner in row.owners],
+        "rejected": [],
     }
 
 

@@ -16,7 +16,7 @@ from tracker.core.model import JsonValue
 from tracker.core.state import EXECUTIONS, UNDECODED, LedgerState
 from tracker.core.state_rows import Attention, BookedExecution, UndecodableFrame
 from tracker.journal.journal import Journal
-from tracker.queries.as_json import Json, decision_json, fill_json
+from tracker.queries.as_json import Json, fill_decision_json, fill_json
 from tracker.queries.fills import Selection, selected
 from tracker.queries.lookup import days_since
 
@@ -113,7 +113,7 @@ def _item(book: LedgerState, row: BookedExecution, combos: Mapping[Combo, object
         "needs": row.attention.value or None,
         "combo": row.execution.perm_id if _combo_of(row) in combos else None,
         "fill": fill_json(book, row),
-        **decision_json(row.match),
+        **fill_decision_json(row),
     }
 
 

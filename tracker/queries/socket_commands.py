@@ -30,9 +30,9 @@ from tracker.queries.dry_run import dry_run, dry_run_json, read_made_up_fill, wr
 from tracker.queries.fills import Selection, fills
 from tracker.queries.gaps import acceptance, gaps
 from tracker.queries.inbox import inbox
-from tracker.queries.lookup import is_alert_name, read_since
+from tracker.queries.lookup import read_since
 from tracker.queries.question_thread import QuestionThread
-from tracker.queries.why import StoreNow, why_alert, why_execution
+from tracker.queries.why import StoreNow, why
 from tracker.status.arguments import (
     MOST_ROWS,
     AlertName,
@@ -236,11 +236,11 @@ class SocketCommands:
 
     async def _why(self, request: Request) -> Answer:
         asked = read_arguments(WhyArguments, request)
-        if not is_alert_name(asked.of):
-            return await self._read(lambda journal: why_execution(journal, asked.of, asked.account))
         context = self._context
         return await self._read(
-            lambda journal: why_alert(journal, asked.of, context.names, context.store_now(), context.now())
+            lambda journal: why(
+                journal, asked.of, asked.account, context.names, context.store_now(), context.now()
+            )
         )
 
     async def _alerts(self, request: Request) -> Answer:

@@ -31,7 +31,7 @@ from tracker.queries.as_json import (
     Json,
     alert_json,
     contract_json,
-    decision_json,
+    fill_decision_json,
     fill_json,
     reads_as,
     update_json,
@@ -42,9 +42,11 @@ from tracker.queries.lookup import (
     check_alert_name,
     days_since,
     executions_named,
+    is_alert_name,
     no_such_alert,
     states_named,
 )
+from tracker.status.protocol import CommandError, quoted
 
 _LOOK_BACK: Final = timedelta(days=30)
 _REJECTED_SHOWN: Final = 10
@@ -56,6 +58,28 @@ class StoreNow(NamedTuple):
     alerts: Sequence[Alert]
     shown: Callable[[AlertId], Shown | None]
     trouble: str = ""
+
+
+def why(journal: Journal, of: str, account: str, names: AlerterNames, store: StoreNow, now: datetime) -> Json:
+    """Explain an execution, or an alert by ALERTER/TICKER or by a ticker that one alerter has.
+
+    Raises CommandError.
+    """
+    if is_alert_name(of):
+        return why_alert(journal, of, names, store, now)
+    try:
+        return why_execution(journal, of, account)
+    except CommandError:
+        known = {*(alert.id for alert in store.alerts), *(row.alert for row in journal.book.every(ALERTS))}
+        ticker = symbol_key(of)
+        named = sorted({alert.name for alert in known if symbol_key(alert.ticker) == ticker})
+        if not named:
+            raise
+        if len(named) > 1:
+            raise CommandError(
+                "several_alerts", f"{quoted(of)} may mean {', '.join(named)}; write one of them"
+            ) from None
+    return why_alert(journal, named[0], names, store, now)
 
 
 # One fill
@@ -82,7 +106,7 @@ def _execution(journal: Journal, row: BookedExecution, notes: Sequence[Frame]) -
     others = _versions(journal.book, row)
     return {
         "fill": fill_json(journal.book, row),
-        **decision_json(row.match),
+        **fill_decision_json(row),
         "frame": row.seq,
         "looked_at": len(journal.was_considered(row.seq, row.key)),
         "versions": [fill_json(journal.book, other) for other in others],

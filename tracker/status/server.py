@@ -69,7 +69,7 @@ class Limits:
     """For a command to answer: an audit asks the Gateway several times."""
     closing_seconds: float = 1.0
     """For requests under way when the daemon ends, and for a client to take in the end of an answer."""
-    connections_per_second: float = 250.0
+    connections_per_second: float = 500.0
     requests_per_second: float = 100.0
     """Both by all clients together, so that no crowd of them slows a fill down. A client with the token need
     not wait, and requests for health have as many turns of their own."""
