@@ -63,6 +63,8 @@ def test_fills_and_status_pass_abusive_clients(tmp_path: Path, kind: str) -> Non
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: records_of(contracts)})
         await rig.start()
+        # On a machine that is busy with other things everything takes longer, also without abuse.
+        bound = max(ANSWER_SECONDS, 10 * max([await status_of_holder(rig) for _ in range(5)]))
         took: list[float] = []
         async with under_abuse(rig, *kinds):
             for number in range(FILLS):
@@ -77,7 +79,7 @@ def test_fills_and_status_pass_abusive_clients(tmp_path: Path, kind: str) -> Non
 
             await rig.until(applied)
             took.append(await status_of_holder(rig))
-        assert max(took) < ANSWER_SECONDS, took
+        assert max(took) < bound, took
 
     play(tmp_path, story)
 
