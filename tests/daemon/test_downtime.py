@@ -168,7 +168,7 @@ def test_without_a_report_status_says_which_days_are_unproven_and_nothing_is_inv
         days = [day.isoformat() for day in week.days]
         assert (await rig.status())["gaps"] == days
         said = " ".join((await command(rig, "status")).split())
-        assert f"days not proven {days[0]} to {days[-1]}: fills may be missing, see `tracker gaps`" in said
+        assert f"incomplete days {days[0]} to {days[-1]}: fills may be missing; see `tracker gaps`" in said
         listed = (await command(rig, "gaps")).splitlines()
         assert [line for line in listed if "open" in line] == [
             f"{day}  open: fills may be missing" for day in days
