@@ -23,6 +23,7 @@ from tests.support.paper_clients import (
     until,
 )  # fmt: skip
 from tracker.paper.model import PaperOrder
+from tracker.paper.order_engine import FillPolicy
 from tracker.paper.server import PaperGateway
 
 
@@ -197,7 +198,7 @@ def test_conditions_join_and_cancel() -> None:
         await floor.price("62")
         assert both.status == "Filled"
 
-    play(story, fills=None)
+    play(story, fills=FillPolicy(rest=True))
 
 
 def test_good_after_and_good_till() -> None:
@@ -244,6 +245,27 @@ def test_timer_starts_an_order() -> None:
     asyncio.run(run())
 
 
+def test_orders_go_on_after_a_restart() -> None:
+    """What was filling when the gateway stopped goes on when it starts again, each share once."""
+
+    async def run() -> None:
+        async with make_gateway() as gateway:
+            async with raw_client(gateway, 7) as client:
+                client.send(
+                    *fields_of_order(1, AAPL, action="BUY", totalQuantity=4, orderType="LMT", lmtPrice=50)
+                )
+                await client.settle()
+                await gateway.stop()
+            order = gateway.book.find_order(7, 1)
+            assert order is not None
+            assert not order.filled
+            await gateway.start()
+            await until(lambda: order.status == "Filled")
+            assert [one.quantity for one in gateway.book.executions.values()] == [Decimal(2), Decimal(2)]
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(("kind", "left"), [(1, None), (2, 6), (3, 6)])
 def test_one_cancels_all(kind: int, left: int | None) -> None:
     """A fill of 4 cancels the others of its group (type 1), or reduces them by 4."""
@@ -259,7 +281,7 @@ def test_one_cancels_all(kind: int, left: int | None) -> None:
         floor.gateway.fill(first)
         assert other.status == "Cancelled"
 
-    play(story, fills=None)
+    play(story, fills=FillPolicy(rest=True))
 
 
 def test_bracket_follows_prices() -> None:

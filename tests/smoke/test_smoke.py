@@ -133,7 +133,7 @@ def test_resting_order_seen_and_cancelled() -> None:
 
 
 def test_fill_opens_and_sale_closes(tmp_path: Path) -> None:
-    """A fill opens an alert and its sale shuts it."""
+    """A fill opens an alert and its sale closes it."""
 
     async def scene(found: Login) -> None:
         rig = Rig(tmp_path)

@@ -40,7 +40,7 @@ class Book:
         self.fees: dict[str, Fee] = {}
         self.positions: dict[tuple[str, int], PaperPosition] = {}
         self.adjustments: list[Adjustment] = []
-        """Changes of positions without an execution, oldest first."""
+        """Changes of positions today that no execution brought, oldest first."""
         self.prices: dict[int, Decimal] = {}
         """conId -> the price that a scenario or a command set; orders in it follow that price."""
         self.contracts: dict[int, PaperContract] = {}
@@ -287,6 +287,7 @@ class Book:
             if value.completed_at is None or value.completed_at >= midnight
         }
         self._by_id = {key: perm_id for key, perm_id in self._by_id.items() if perm_id in self.orders}
+        self.adjustments = [one for one in self.adjustments if one.time >= midnight]
 
     def _midnight(self, now: datetime) -> datetime:
         return datetime.combine(now.astimezone(self.zone).date(), time(), self.zone)

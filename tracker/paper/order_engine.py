@@ -202,6 +202,18 @@ class OrderEngine:
         for moment in triggers.times_of(order, self.book.zone):
             self.broadcast.call_later(max((moment - now).total_seconds(), 0), lambda: self.work(order))
 
+    def pause(self) -> None:
+        """Forget what was to happen later, as where the gateway stops."""
+        self.broadcast.cancel_timers()
+        self._filling.clear()
+
+    def resume(self) -> None:
+        """Let clients' orders go on, as where the gateway starts again."""
+        for order in self.book.open_orders():
+            if order.follows_market:
+                self.wake_in_time(order)
+                self.work(order)
+
     def set_price(self, contract: PaperContract, price: Decimal) -> None:
         """Set what an instrument is worth, and let each order that follows this price meet it."""
         self.book.prices[contract.con_id] = price

@@ -89,10 +89,11 @@ class PaperGateway:
         """Listen; OSError where the port is taken."""
         self._server = await asyncio.start_server(self._serve, self.host, self._port, backlog=128)
         self._port = int(self._server.sockets[0].getsockname()[1])
+        self.engine.resume()
 
     async def stop(self) -> None:
         """Close every connection and stop listening; the port stays the same for a later start."""
-        self.broadcast.cancel_timers()
+        self.engine.pause()
         if self._server is not None:
             self._server.close()
             self._server = None
