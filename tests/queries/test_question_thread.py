@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from functools import partial
 
 import pytest
@@ -83,3 +84,23 @@ def test_hanging_question_does_not_delay_exit() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, timeout=20, check=False)
     assert done.returncode == 0
+
+
+def test_urgent_question_does_not_rest() -> None:
+    """After a long question the next ordinary one waits three times as long; an urgent one does not."""
+
+    async def main() -> tuple[float, float]:
+        thread = QuestionThread("questions")
+        loop = asyncio.get_running_loop()
+        await thread.run(lambda: time.sleep(0.2))
+        begun = loop.time()
+        ordinary = asyncio.create_task(thread.run(lambda: None))
+        await thread.run(lambda: None, urgent=True)
+        urgent_took = loop.time() - begun
+        await ordinary
+        thread.close()
+        return urgent_took, loop.time() - begun
+
+    urgent, ordinary = asyncio.run(main())
+    assert urgent < 0.5
+    assert ordinary > 0.5

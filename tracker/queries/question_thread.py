@@ -7,15 +7,20 @@ question that is being answered then ends with the process.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import itertools
-import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 Reply = TypeVar("Reply")
 
+_REST: Final = 3.0
+"""After a question that is not urgent, so many times what it took is left to fills before the next one."""
+_LONGEST_REST: Final = 2.0
+"""In seconds."""
 _CLOSE: Final = -1
 
 
@@ -23,9 +28,9 @@ class _Waiting(NamedTuple):
     """Hold a question; the first two fields are its place in the queue."""
 
     rank: int
-    """0 before 1."""
+    """0 for an urgent one, before 1."""
     number: int
-    question: Callable[[], Any] | None
+    question: Callable[[], Any]
     answered: asyncio.Future[Any] | None
 
 
@@ -34,9 +39,11 @@ class QuestionThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._waiting: queue.PriorityQueue[_Waiting] = queue.PriorityQueue()
+        self._waiting: list[_Waiting] = []
+        self._changed = threading.Condition()
         self._numbers = itertools.count()
         self._thread: threading.Thread | None = None
+        self._rests_until = 0.0
 
     async def run(self, question: Callable[[], Reply], *, urgent: bool = False) -> Reply:
         """Return the answer to a question, and raise what it raises."""
@@ -44,27 +51,45 @@ class QuestionThread:
         if self._thread is None:
             self._thread = threading.Thread(target=self._answer, name=self._name, daemon=True)
             self._thread.start()
-        self._waiting.put(_Waiting(0 if urgent else 1, next(self._numbers), question, answered))
+        self._append(0 if urgent else 1, question, answered)
         return await answered
 
     def close(self) -> None:
         """Let the thread end after the question that it answers now; nothing that waits is answered."""
-        self._waiting.put(_Waiting(_CLOSE, next(self._numbers), None, None))
+        self._append(_CLOSE, lambda: None, None)
+
+    def _append(self, rank: int, question: Callable[[], Any], answered: asyncio.Future[Any] | None) -> None:
+        with self._changed:
+            heapq.heappush(self._waiting, _Waiting(rank, next(self._numbers), question, answered))
+            self._changed.notify()
+
+    def _next(self) -> _Waiting:
+        """Wait for the next question; one that is not urgent waits until the thread has rested."""
+        with self._changed:
+            while True:
+                left = self._rests_until - time.monotonic()
+                if self._waiting and (self._waiting[0].rank <= 0 or left <= 0):
+                    return heapq.heappop(self._waiting)
+                self._changed.wait(left if self._waiting else None)
 
     def _answer(self) -> None:
         while True:
-            _, _, question, answered = self._waiting.get()
-            if question is None or answered is None:
+            rank, _, question, answered = self._next()
+            if answered is None:
                 return
             # Whoever asked may have gone away or waited too long.
             if answered.cancelled():
                 continue
+            begun = time.monotonic()
             try:
                 reply = question()
             except BaseException as error:
                 _hand_over(_fail, answered, error)
             else:
                 _hand_over(_succeed, answered, reply)
+            if rank > 0:
+                ended = time.monotonic()
+                self._rests_until = ended + min(_REST * (ended - begun), _LONGEST_REST)
 
 
 def _hand_over(give: Callable[..., None], answered: asyncio.Future[Any], value: object) -> None:

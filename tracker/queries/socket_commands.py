@@ -272,7 +272,8 @@ class SocketCommands:
         asked = (self._journal.cursor, read_since("today", self._context.now(), self._context.login_zone))
         if self._counted is None or self._counted[0] != asked:
             found = await self._counting.run(
-                lambda: ask_journal(self._journal.path, lambda journal: journal.fills_since(asked[1]))
+                lambda: ask_journal(self._journal.path, lambda journal: journal.fills_since(asked[1])),
+                urgent=True,
             )
             self._counted = asked, found
         return self._counted[1]

@@ -98,7 +98,7 @@ class Reconciling:
 
     async def _import(self, path: Path) -> FlexImport:
         try:
-            statements = await self._thread.run(lambda: read_report(path))
+            statements = await self._thread.run(lambda: read_report(path), urgent=True)
         except FlexUnreadable as error:
             raise CommandError("bad_request", str(error)) from None
         found = prepare(self._journal, statements, self._watched.zone)
@@ -141,7 +141,7 @@ class Reconciling:
                 now=self._now(),
             )
 
-        return await self._thread.run(lambda: ask_journal(self._journal.path, question))
+        return await self._thread.run(lambda: ask_journal(self._journal.path, question), urgent=True)
 
     def _settled(self) -> bool:
         """Tell whether all that was journalled is decided, and all that was decided is written."""
