@@ -33,6 +33,7 @@ from tracker.notify.details import Details
 from tracker.notify.messages import NotificationRules
 from tracker.pipeline.delivery import OnWritten
 from tracker.pipeline.pump import Pump
+from tracker.pipeline.store_watch import OnStore
 from tracker.queries import gaps
 from tracker.queries.socket_commands import QueryContext
 from tracker.stores.alert_file import AlertFile
@@ -156,6 +157,7 @@ def make_pump(
     *,
     on_event: Callable[[TrackerEvent], None] = lambda event: None,
     on_written: OnWritten = lambda updates, outcomes, at: None,
+    on_outage: OnStore = lambda outage: None,
     want_sweep: Callable[[str], None] = lambda reason: None,
 ) -> Pump:
     """Return the pump between the journal and the alert store."""
@@ -174,6 +176,7 @@ def make_pump(
         retry_for=timedelta(seconds=settings.matching.retry_for),
         on_event=on_event,
         on_written=on_written,
+        on_outage=on_outage,
         want_sweep=want_sweep,
     )
 

@@ -149,6 +149,12 @@ class SettlingFile:
         self.shown = file.shown
         self.unchanged = file.unchanged
         self.record = file.record
+        self.expect = file.expect
+        self.name = file.name
+
+    @property
+    def absent(self) -> bool:
+        return self._file.absent
 
     def refresh(self) -> bool:
         merged = self._file.settle()
@@ -174,6 +180,17 @@ class SimStore:
         self._saw(self._store, True)
         self._fates.point("refresh.after")
         return changed
+
+    @property
+    def name(self) -> str:
+        return self._store.name
+
+    @property
+    def absent(self) -> bool:
+        return self._store.absent
+
+    def expect(self) -> None:
+        self._store.expect()
 
     def unchanged(self) -> bool:
         self._fates.point("unchanged")

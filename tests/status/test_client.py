@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tests.support.status_rig import serving
 from tracker.status.client import NotReachable, ask, connect_to, read_token
 from tracker.status.protocol import BadRequest, encode, parse
-from tracker.status.server import make_token
+from tracker.status.server import new_token, write_token
 
 
 def test_token_is_private_and_new(tmp_path: Path) -> None:
@@ -28,10 +28,11 @@ def test_token_is_private_and_new(tmp_path: Path) -> None:
     path = tmp_path / "status.token"
     path.write_text("old")
     path.chmod(0o644)
-    token = make_token(path)
+    token = new_token()
+    write_token(path, token)
     assert read_token(path) == token
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert make_token(path) != token
+    assert new_token() != token
     assert [file.name for file in tmp_path.iterdir()] == ["status.token"]
 
 
@@ -41,7 +42,7 @@ def test_token_follows_no_link(tmp_path: Path) -> None:
     victim.write_text("precious")
     (tmp_path / f".token.{os.getpid()}").symlink_to(victim)
     (tmp_path / "token").symlink_to(victim)
-    make_token(tmp_path / "token")
+    write_token(tmp_path / "token", new_token())
     assert victim.read_text() == "precious"
     assert not (tmp_path / "token").is_symlink()
 

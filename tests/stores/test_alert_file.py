@@ -108,16 +108,37 @@ def test_a_batch_is_one_replacement(bench: Bench) -> None:
 # What is no store.
 
 
-def test_an_absent_file_has_no_alerts_and_is_never_made(bench: Bench) -> None:
-    bench.store.refresh()
+def test_absent_file_has_no_alerts_yet(bench: Bench) -> None:
+    """A file that was never there is an empty store, and never made."""
     bench.path.unlink()
-    assert bench.store.refresh() is True
+    assert bench.store.refresh() is False
+    before = bench.store.absent
     assert list(bench.store.alerts()) == []
     assert list(bench.store.apply([update(NVDA), removal(NVDA)])) == [Outcome.GONE, Outcome.GONE]
     assert not bench.path.exists()
     bench.put(some_records())
     assert bench.store.refresh() is True
+    assert (before, bench.store.absent) == (True, False)
     assert list(bench.store.apply([update(NVDA)])) == [Outcome.APPLIED]
+
+
+@pytest.mark.parametrize("known", ["read", "expected"])
+def test_file_that_went_is_an_outage(bench: Bench, known: str) -> None:
+    """What was read, or is known from an earlier run, and is gone is no store without alerts."""
+    if known == "read":
+        bench.store.refresh()
+    else:
+        bench.store.expect()
+    bench.path.unlink()
+    for attempt in (bench.store.refresh, lambda: bench.store.apply([update(NVDA), removal(NVDA)])):
+        with pytest.raises(StoreUnavailable, match="is not there, and it has been; put it back"):
+            attempt()
+    assert len(bench.store.alerts()) == (3 if known == "read" else 0)
+    assert not bench.path.exists()
+    bench.put(some_records())
+    bench.store.refresh()
+    assert list(bench.store.apply([update(NVDA)])) == [Outcome.APPLIED]
+    assert bench.store.trouble is None
 
 
 @pytest.mark.parametrize(
@@ -287,7 +308,8 @@ def test_the_steps_of_a_write_come_in_the_order_that_makes_it_durable(bench: Ben
     bench.disk.calls.clear()
     bench.store.apply([update(NVDA, 10)])
     writing = bench.disk.calls[bench.disk.calls.index("open_new") :]
-    assert writing == ["open_new", "set_owner", "write", "sync", "stat", "read", "rename", "sync_folder"]
+    beside = ["open_new", "set_owner", "copy_attributes", "write", "sync"]
+    assert writing == [*beside, "stat", "read", "rename", "sync_folder"]
 
 
 def test_a_duplicate_after_a_restart_is_synced_before_it_is_reported(bench: Bench) -> None:
@@ -386,8 +408,8 @@ def test_a_symbolic_link_stays_one_and_its_target_is_replaced(bench: Bench, tmp_
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
     bench.path.unlink()
     bench.path.symlink_to(folder / "nowhere.json")
-    bench.store.refresh()
-    assert list(bench.store.alerts()) == []
+    with pytest.raises(StoreUnavailable, match="is not there"):
+        bench.store.refresh()
 
 
 def test_the_check_at_start_refuses_what_cannot_be_kept(bench: Bench) -> None:
@@ -407,7 +429,8 @@ def test_no_file_stays_open(bench: Bench) -> None:
         with pytest.raises(StoreUnavailable):
             store.refresh()
         bench.path.unlink()
-        store.refresh()
+        with pytest.raises(StoreUnavailable):
+            store.refresh()
     store.close()
     assert len(os.listdir("/dev/fd")) == before
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tracker.stores.atomic_replace import (
     temp_path,
     write_beside,
 )
-from tracker.stores.filesystem import FileStat
+from tracker.stores.filesystem import FileStat, RealDisk
 
 OLD, NEW = b"old" * 1000, b"new content" * 2000
 
@@ -36,8 +37,14 @@ def path(tmp_path: Path) -> Path:
 def replace_file(
     disk: FaultyDisk, path: Path, content: bytes, like: FileStat, look: Callable[[], bool]
 ) -> int | None:
-    file = write_beside(disk, path, content, like)
+    with path.open("rb") as old:
+        file = write_beside(disk, path, content, old.fileno(), like)
     return file if put_in_place(disk, path, file, look) else None
+
+
+def backed_up(disk: FaultyDisk, path: Path, content: bytes, like: FileStat) -> None:
+    with path.open("rb") as old:
+        back_up(disk, path, content, old.fileno(), like)
 
 
 def replaced(disk: FaultyDisk, path: Path, *, unchanged: bool = True) -> int | None:
@@ -55,7 +62,7 @@ def test_steps_come_in_the_order_that_keeps_the_file_whole(path: Path) -> None:
     assert file is not None
     assert disk.read(file) == NEW == path.read_bytes()
     os.close(file)
-    order = ["remove", "open_new", "set_owner", "write", "sync", "look", "rename", "read"]
+    order = ["remove", "open_new", "set_owner", "copy_attributes", "write", "sync", "look", "rename", "read"]
     assert disk.calls == ["stat", *order]
 
 
@@ -103,7 +110,7 @@ def test_an_error_at_any_step_leaves_the_old_file_and_nothing_beside_it(path: Pa
     assert os.listdir(path.parent) == ["alerts.json"]
 
 
-@pytest.mark.parametrize("at", range(7))
+@pytest.mark.parametrize("at", range(8))
 def test_a_crash_at_any_step_leaves_the_old_or_the_new_file_and_the_next_write_clears_up(
     path: Path, at: int
 ) -> None:
@@ -115,7 +122,7 @@ def test_a_crash_at_any_step_leaves_the_old_or_the_new_file_and_the_next_write_c
     except Crash:
         assert path.read_bytes() in (OLD, NEW)
     else:
-        assert at == 6, "no step is left to crash at"
+        assert at == 7, "no step is left to crash at"
     file = replaced(FaultyDisk(), path)
     assert file is not None
     os.close(file)
@@ -125,25 +132,25 @@ def test_a_crash_at_any_step_leaves_the_old_or_the_new_file_and_the_next_write_c
 
 def test_a_backup_is_made_once_and_never_touched_again(path: Path) -> None:
     disk = FaultyDisk()
-    back_up(disk, path, OLD, disk.stat(path))
-    back_up(disk, path, NEW, disk.stat(path))
+    backed_up(disk, path, OLD, disk.stat(path))
+    backed_up(disk, path, NEW, disk.stat(path))
     assert backup_path(path).read_bytes() == OLD
     assert stat.S_IMODE(backup_path(path).stat().st_mode) == 0o664
     assert sorted(os.listdir(path.parent)) == ["alerts.json", "alerts.json.tracker-backup"]
 
 
-@pytest.mark.parametrize("at", range(8))
+@pytest.mark.parametrize("at", range(9))
 def test_a_crash_during_the_backup_never_leaves_half_of_it(path: Path, at: int) -> None:
     disk = FaultyDisk()
     like = disk.stat(path)
     disk.crash_at = at
     try:
-        back_up(disk, path, OLD, like)
+        backed_up(disk, path, OLD, like)
     except Crash:
         assert not backup_path(path).exists() or backup_path(path).read_bytes() == OLD
     else:
-        assert at == 7, "no step is left to crash at"
-    back_up(FaultyDisk(), path, OLD, like)
+        assert at == 8, "no step is left to crash at"
+    backed_up(FaultyDisk(), path, OLD, like)
     assert backup_path(path).read_bytes() == OLD
 
 
@@ -185,6 +192,7 @@ def test_hard_links_are_refused(path: Path) -> None:
         ("open", "cannot be read .*give the tracker's user access"),
         ("open_new", "no file can be made beside it .*write access to the folder"),
         ("set_owner", "belongs to user .*run the tracker as user"),
+        ("copy_attributes", "access list or extended attributes .*setfacl -b"),
     ],
 )
 def test_what_is_not_permitted_is_refused_with_the_next_step(path: Path, step: str, words: str) -> None:
@@ -204,3 +212,82 @@ def test_a_symbolic_link_is_checked_where_it_leads(path: Path, tmp_path: Path) -
     check_replaceable(disk, link)
     assert temp_path(path).parent == tmp_path
     assert os.listdir(folder) == ["alerts.json"]
+
+
+# Access lists and extended attributes
+
+EVERYONE = 0xFFFFFFFF
+"""What an entry of an access list names where it names no one user or group."""
+USER_OBJ, USER, GROUP_OBJ, MASK, OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
+
+
+def access_list(*entries: tuple[int, int, int]) -> bytes:
+    """Return a POSIX access list in the kernel's form (posix_acl_xattr.h): (tag, permissions, id) each."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+BOT_MAY_WRITE = access_list(
+    (USER_OBJ, 6, EVERYONE),
+    (USER, 6, 65534),
+    (GROUP_OBJ, 4, EVERYONE),
+    (MASK, 6, EVERYONE),
+    (OTHER, 0, EVERYONE),
+)
+
+
+@pytest.fixture
+def listed(path: Path) -> Path:
+    """Return a file that a second user may write by its access list, with an attribute of that user's."""
+    try:
+        os.setxattr(path, "user.note", b"bot")
+        os.setxattr(path, "system.posix_acl_access", BOT_MAY_WRITE)
+    except OSError as error:
+        pytest.skip(f"this file system keeps no access lists: {error}")
+    return path
+
+
+def test_access_list_and_attributes_are_kept(listed: Path) -> None:
+    """The alert writer's user must not lose its access by our first write."""
+    mode = listed.stat().st_mode
+    backed_up(FaultyDisk(), listed, OLD, FaultyDisk().stat(listed))
+    file = replaced(FaultyDisk(), listed)
+    assert file is not None
+    os.close(file)
+    for each in (listed, backup_path(listed)):
+        assert os.getxattr(each, "user.note") == b"bot"
+        assert os.getxattr(each, "system.posix_acl_access") == BOT_MAY_WRITE
+        assert each.stat().st_mode == mode
+    assert listed.read_bytes() == NEW
+
+
+def test_default_access_list_changes_nothing(path: Path) -> None:
+    """A folder's default list is given to every new file in it, and the file that stands has none."""
+    try:
+        os.setxattr(path.parent, "system.posix_acl_default", BOT_MAY_WRITE)
+    except OSError as error:
+        pytest.skip(f"this file system keeps no access lists: {error}")
+    mode = path.stat().st_mode
+    file = replaced(FaultyDisk(), path)
+    assert file is not None
+    os.close(file)
+    assert os.listxattr(path) == []
+    assert path.stat().st_mode == mode
+
+
+def test_file_system_without_attributes_is_well(path: Path) -> None:
+    """On one that knows none there is nothing to copy; any other failure is one."""
+    disk = RealDisk()
+    with path.open("rb") as file, pytest.MonkeyPatch.context() as patch:
+        for code in (errno.ENOTSUP, errno.ENOSYS):
+            patch.setattr(os, "listxattr", failing(code))
+            disk.copy_attributes(file.fileno(), file.fileno())
+        patch.setattr(os, "listxattr", failing(errno.EIO))
+        with pytest.raises(OSError, match="Input/output"):
+            disk.copy_attributes(file.fileno(), file.fileno())
+
+
+def failing(code: int) -> Callable[[int], list[str]]:
+    def fail(file: int) -> list[str]:
+        raise OSError(code, os.strerror(code))
+
+    return fail

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -16,6 +18,7 @@ from tracker.stores.lock import FileLock, Locked
 HOLD = """
 import sys
 from pathlib import Path
+from typing import NoReturn
 from tracker.stores.lock import FileLock
 
 lock = FileLock(Path(sys.argv[1]), "tracker with pid 4711")
@@ -80,5 +83,35 @@ def test_a_lock_that_says_nothing_is_held_by_another_process(tmp_path: Path) -> 
 
 
 def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
-    with pytest.raises(Locked, match=r"journal\.db\.lock cannot be made: No such file"):
+    with pytest.raises(Locked, match=r"journal\.db\.lock cannot be opened: No such file"):
         FileLock(tmp_path / "nowhere" / "journal.db", "first")
+
+
+def test_planted_link_is_not_followed(tmp_path: Path) -> None:
+    """A lock that is a link would empty, and write into, whatever it leads to."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "journal.db.lock").symlink_to(victim)
+    with pytest.raises(Locked, match="it is a symbolic link; remove it, then start again"):
+        FileLock(tmp_path / "journal.db", "first")
+    assert victim.read_text() == "precious"
+
+
+def test_pipe_as_lock_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "journal.db.lock")
+    with pytest.raises(Locked, match="is no regular file; remove it"):
+        FileLock(tmp_path / "journal.db", "first")
+
+
+@pytest.mark.parametrize("step", ["ftruncate", "pwrite"])
+def test_lock_on_full_disk_names_cause(tmp_path: Path, step: str) -> None:
+    """It names the file, the step, the cause and what to do, and lets go."""
+
+    def full(*values: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, step, full)
+        with pytest.raises(Locked, match=r"lock cannot be written: No space left.*; free some space"):
+            FileLock(tmp_path / "journal.db", "first")
+    FileLock(tmp_path / "journal.db", "second").close()

@@ -34,6 +34,8 @@ class MemoryAlerts:
         self.away = ""
         """Why the store cannot be reached, while it cannot."""
         self.writes = 0
+        self.name = "the alerts in memory"
+        self.absent = False
         self._zone = zone
         self._enrich = enrich
         self._names = names or AlerterNames()
@@ -48,6 +50,9 @@ class MemoryAlerts:
         if self._seen != self.records:
             self._publish()
         return changed
+
+    def expect(self) -> None:
+        """Nothing can be absent here."""
 
     def unchanged(self) -> bool:
         return not self.away and not self._unreported and self._seen == self.records

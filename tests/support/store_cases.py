@@ -141,6 +141,10 @@ class FaultyDisk(RealDisk):
         self._call("set_owner")
         super().set_owner(file, user, group, mode)
 
+    def copy_attributes(self, old: int, new: int) -> None:
+        self._call("copy_attributes")
+        super().copy_attributes(old, new)
+
     def read(self, file: int) -> bytes:
         self._call("read")
         return super().read(file)

@@ -61,7 +61,9 @@ def export(settings: Settings, wanted: Selection, path: Path | None, say: Callab
             return _count(say, lines(journal, context))
         beside = path.with_name(f".{path.name}.tracker-export")
         try:
-            with beside.open("w", encoding="utf-8") as file:
+            # Neither a file nor a link that somebody put there is written through.
+            beside.unlink(missing_ok=True)
+            with beside.open("x", encoding="utf-8") as file:
                 count = _count(lambda line: _write(file, line), lines(journal, context))
             beside.replace(path)
         except OSError as error:

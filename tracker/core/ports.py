@@ -60,11 +60,25 @@ class AlertStore(Protocol):
     good state, do no I/O and may be called while another thread is in `refresh` or `apply`.
     """
 
+    @property
+    def name(self) -> str:
+        """Return what people call the store: a path, or an address without its password."""
+        ...
+
+    @property
+    def absent(self) -> bool:
+        """Whether there was no store at the last `refresh`, nor ever before: it has no alerts yet."""
+        ...
+
+    def expect(self) -> None:
+        """Take the store for one that has been there, as a good read does: its absence is an outage now."""
+        ...
+
     def refresh(self) -> bool:
         """Look for outside changes and take them in; True when anything changed since the last call.
 
-        What `apply` meets and takes in is told by the next call too. Raises StoreAway when the store cannot
-        be read; the last good state is still served then.
+        What `apply` meets and takes in counts for the next call too. Raises StoreUnavailable when the store
+        cannot be read, or has been there and is gone; the last good state is still served then.
         """
 
     def unchanged(self) -> bool:
@@ -85,8 +99,8 @@ class AlertStore(Protocol):
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
         """Write all updates durably and at once; one outcome for each, in order.
 
-        An update touches exactly the record of its identity; it never makes one. Raises StoreAway when that
-        is not possible now; the same updates may be given again.
+        An update touches exactly the record of its identity; it never makes one. Raises StoreUnavailable when
+        that is not possible now; the same updates may be given again.
         """
 
     def prepare(self, updates: Sequence[AlertUpdate]) -> None:

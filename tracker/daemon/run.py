@@ -7,6 +7,7 @@ message that tried to leave) ends the process with a reason; everything else is 
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -36,14 +37,14 @@ from tracker.gateway.reconnect import ReconnectingLink
 from tracker.journal.journal_file import JournalFailed, large_wal
 from tracker.logs import log
 from tracker.notify.apprise_services import Service
-from tracker.pipeline.store_watch import StoreFull
+from tracker.pipeline.store_watch import StoreFull, StoreOutage
 from tracker.queries import gaps
 from tracker.queries.socket_commands import SocketCommands
 from tracker.reconcile.in_daemon import Reconciling
 from tracker.reconcile.views import Watched
 from tracker.status.events import EventFeed, subscription
 from tracker.status.protocol import Answer, Request, SocketCommand
-from tracker.status.server import CannotListen, StatusServer, make_token
+from tracker.status.server import CannotListen, StatusServer, new_token, write_token
 from tracker.stores.lock import Locked
 from tracker.wiring import OpenedFiles
 
@@ -60,6 +61,16 @@ EXIT_FAILED: Final = 1
 EXIT_STORE: Final = 5
 
 
+class TokenUnwritable(Exception):
+    """The token file cannot be written; the message names the setting, the cause and the next step."""
+
+    def __init__(self, settings: Settings, error: OSError) -> None:
+        self.full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        path, where = settings.status.token_file, settings.origin("status", "token_file")
+        next_step = "free some space" if self.full else "let this user write there, or name another"
+        super().__init__(f"{where}: {path} cannot be written: {error.strerror or error}; {next_step}")
+
+
 class Daemon:
     """Hold the running parts of one tracker; `settings` were checked."""
 
@@ -72,7 +83,11 @@ class Daemon:
         self._systemd = SystemdNotifier(os.environ, os.getpid())
         self._frame_to_file = FrameToFile()
         self._pump = wiring.make_pump(
-            files, on_event=self._publish, on_written=self._written, want_sweep=self._want_sweep
+            files,
+            on_event=self._publish,
+            on_written=self._written,
+            on_outage=self._store_changed,
+            want_sweep=self._want_sweep,
         )
         self._questions = SocketCommands(
             journal,
@@ -116,10 +131,16 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, stop, number)
         where = self._settings.status
-        token = make_token(where.token_file)
+        token = new_token()
         streams = {"subscribe": subscription(self._feed)}
         server = StatusServer(where.host, where.port, self._commands(), token, streams=streams)
         await server.start()
+        try:
+            # Only now: a second tracker that finds the port taken leaves the first one's token alone.
+            write_token(where.token_file, token)
+        except OSError as error:
+            await server.close()
+            raise TokenUnwritable(self._settings, error) from error
         logger.info("status socket on {}:{}", where.host, server.port)
         self._notifier.start(self._feed.follow(0))
         tasks = [
@@ -229,6 +250,13 @@ class Daemon:
         log.later(level, lambda: _in_words(event))
         self._feed.publish({"event": event.kind.value, "at": instant(event.at), **event.what})
 
+    def _store_changed(self, outage: StoreOutage | None) -> None:
+        """Publish that the alert store cannot be read, or can again."""
+        at, reason = (outage.since, outage.reason) if outage is not None else (now(), "")
+        self._feed.publish(
+            {"event": "store", "at": instant(at), "readable": outage is None, "reason": reason}
+        )
+
     def _written(self, updates: Sequence[AlertUpdate], outcomes: Sequence[Outcome], at: datetime) -> None:
         for event in self._frame_to_file.written(updates, outcomes, at):
             self._feed.publish(event)
@@ -291,6 +319,11 @@ def run(settings: Settings) -> int:
         with wiring.opened(settings, holder) as files:
             _tune()
             return asyncio.run(_main(files, services))
+    except TokenUnwritable as error:
+        if not error.full:
+            raise SettingsError([str(error)]) from None
+        logger.error("{}", error)
+        return EXIT_STORE
     except CannotListen as error:
         logger.error("{}", error)
         return EXIT_FAILED

@@ -157,5 +157,6 @@ def _store(pump: Pump, store: StorePort, book: LedgerState) -> dict[str, Any]:
     return {
         "away": away,
         "undelivered": len(book.find(OUTBOX, "pending", "1")),
+        "absent": store.absent,
         **store.figures,
     }

@@ -25,7 +25,7 @@ from tracker.pipeline.careful_match import CarefulMatch, MatchAlerts
 from tracker.pipeline.decide import FrameDecider, Normalise
 from tracker.pipeline.delivery import OnWritten, OutboxDelivery
 from tracker.pipeline.store_changes import StoreChanges
-from tracker.pipeline.store_watch import StoreOutage, StoreWatch
+from tracker.pipeline.store_watch import OnStore, StoreOutage, StoreWatch
 
 _BATCH: Final = 3000
 _FLOOD: Final = 50
@@ -50,7 +50,8 @@ class Pump:
 
     `zone` is the accounts' own, in which days end. `worker` runs the store's I/O, one call at a time.
     `on_event` receives what happened, after it is durable; `on_written` what came of updates, and when the
-    file was synced, after the events that led to them; `want_sweep` why the broker should be asked for the
+    file was synced, after the events that led to them; `on_outage` why the store cannot be read, None when it
+    can again; `want_sweep` why the broker should be asked for the
     day's executions.
     """
 
@@ -69,6 +70,7 @@ class Pump:
         retry_for: timedelta = timedelta(minutes=15),
         on_event: Callable[[TrackerEvent], None] = lambda event: None,
         on_written: OnWritten = lambda updates, outcomes, at: None,
+        on_outage: OnStore = lambda outage: None,
         want_sweep: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._journal = journal
@@ -89,10 +91,16 @@ class Pump:
             before_commit=self._decided,
         )
         self._ledger = self._decider.ledger
+        self._watch = StoreWatch(journal, store, worker, now=now, on_outage=on_outage)
         self._comparison = StoreChanges(
-            self._book, store, match, self._ledger.passes_over, now=now, retry_for=retry_for
+            self._book,
+            store,
+            match,
+            self._ledger.passes_over,
+            readable_time=self._watch.readable_time,
+            now=now,
+            retry_for=retry_for,
         )
-        self._watch = StoreWatch(store, worker, now=now)
         self._compare = asyncio.Event()
         """Set while the store is to be compared with what it should show."""
         self._delivery = OutboxDelivery(
@@ -187,7 +195,8 @@ class Pump:
             if (changed or self._compare.is_set()) and self._watch.readable:
                 self._compare.clear()
                 self._reconsider()
-            stepped = await self._catch_up()
+            # Frames wait for a first look at the alerts: decided without them, a fill would belong to nobody.
+            stepped = self._watch.looked and await self._catch_up()
             if not await self._deliver() and not stepped:
                 self._at_rest = True
                 return

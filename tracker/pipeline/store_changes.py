@@ -32,7 +32,7 @@ class StoreChanges:
     """Compare one store with one ledger's state, each time it changed.
 
     `passes_over` says why an execution is never matched, empty where it may be. A fill is decided again for
-    `retry_for` after its receipt.
+    `retry_for` after its receipt, of which `readable_time` says how much the store could be read.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class StoreChanges:
         match_alerts: MatchAlerts,
         passes_over: Callable[[Execution], str],
         *,
+        readable_time: Callable[[datetime], timedelta],
         now: Callable[[], datetime],
         retry_for: timedelta,
     ) -> None:
@@ -49,6 +50,7 @@ class StoreChanges:
         self._store = store
         self._match = match_alerts
         self._passes_over = passes_over
+        self._readable_time = readable_time
         self._now = now
         self._retry_for = retry_for
         self._unanswered: dict[ExecutionKey, Match | None] = {
@@ -118,10 +120,9 @@ class StoreChanges:
 
     def _rematches(self) -> Iterator[Entry]:
         """Yield the fills whose alert has appeared."""
-        limit = self._now() - self._retry_for
         for key, noted in list(self._unanswered.items()):
             booked = self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
-            over = booked is None or isinstance(booked.match, Matched) or booked.received_at < limit
+            over = booked is None or isinstance(booked.match, Matched) or self._is_over(booked)
             # A correction in force has an entry of its own.
             over = over or bool(booked is not None and booked.superseded_by)
             if booked is None or over or self._passes_over(booked.execution):
@@ -132,6 +133,10 @@ class StoreChanges:
             if match not in (booked.match, noted) and isinstance(match, Matched | Ambiguous):
                 self._unanswered[key] = match
                 yield Rematched(key)
+
+    def _is_over(self, booked: BookedExecution) -> bool:
+        """Whether a fill's time to find an alert is over; time without a readable store does not count."""
+        return self._readable_time(booked.received_at) > self._retry_for
 
     def _recent(self) -> list[BookedExecution]:
         now = self._now()

@@ -82,20 +82,28 @@ class Limits:
     """The longest silence of a stream; it is how both sides notice that the other one is gone."""
 
 
-def make_token(path: Path) -> str:
-    """Write a new token to this file with mode 0600, in place of any older one, and return it.
+def new_token() -> str:
+    """Return a token that nobody can guess."""
+    return secrets.token_urlsafe(32)
 
-    Raises OSError. The file is never there half written or readable by others, not even for a moment.
+
+def write_token(path: Path, token: str) -> None:
+    """Write a token to this file with mode 0600, in place of any older one.
+
+    Call it once the socket listens: until then the older token may be that of a tracker that runs. The file
+    is never there half written or readable by others, not even for a moment. Raises OSError.
     """
-    token = secrets.token_urlsafe(32)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.unlink(missing_ok=True)
     # O_EXCL: neither a file nor a link that somebody put there is written through.
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
-    beside.replace(path)
-    return token
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(token + "\n")
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 class StatusServer:

@@ -7,7 +7,8 @@ record back by itself. Local POSIX file systems only.
 
 Rules that decide the steps:
     The other program truncates and rewrites the file in place, without lock or rename. So an empty or cut-off
-    file is one being written (or lost): it is unreadable, never "no alerts".
+    file is one being written (or lost): it is unreadable, never "no alerts". So is one that has been there
+    and is gone.
     A file is replaced as a whole. Right before the rename it is read once more and compared byte for byte;
     if it differs, all is done again on what is there now.
     A writer that opened the file before the rename writes into the replaced inode. It is kept open for
@@ -106,6 +107,9 @@ class AlertFile:
         self._known = _NOTHING
         """The last document that could be read; the view shows it."""
         self._held: _Held | None = None
+        self._expected = False
+        """Whether the file is known to have been there, so that its absence is an outage."""
+        self.absent = False
         self._unreported = False
         """Whether a look of our own, before a write, found what no `refresh` has told of."""
         self._fresh = False
@@ -163,13 +167,22 @@ class AlertFile:
     def refresh(self) -> bool:
         """Take in what other programs wrote; True when anything changed since the last call.
 
-        What `apply` met is told here too. Raises StoreAway. A file that is not there is one without alerts
-        yet; one that is empty or cut off is unreadable.
+        What `apply` met counts too. Raises StoreUnavailable. A file that was never there is one without
+        alerts yet; one that is gone, empty or cut off is unreadable.
         """
         with self._lock:
             changed = self._look() or self._unreported
             self._unreported = False
             return changed
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def expect(self) -> None:
+        """Take the file for one that has been there: from now on its absence is an outage."""
+        self._expected = True
+        self.absent = False
 
     def unchanged(self) -> bool:
         """Tell whether the file stands as it was last taken in; no in doubt, or while another works."""
@@ -190,8 +203,8 @@ class AlertFile:
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
         """Write all updates in one replacement; one outcome for each, in order.
 
-        What is APPLIED or DUPLICATE is on the disk. Raises StoreAway: nothing was written, or (if only the
-        last sync failed) all was and the next call answers DUPLICATE once the sync succeeds.
+        What is APPLIED or DUPLICATE is on the disk. Raises StoreUnavailable: nothing was written, or (if only
+        the last sync failed) all was and the next call answers DUPLICATE once the sync succeeds.
         """
         with self._lock, self._noting("written"):
             if self._late.crowded:
@@ -220,7 +233,7 @@ class AlertFile:
     def restore(self, alert: AlertId, text: str) -> bool:
         """Put a deleted record back, as its text was kept; False where something stands in its place.
 
-        For an audit that a person asked for. Raises StoreAway.
+        For an audit that a person asked for. Raises StoreUnavailable.
         """
 
         def edit(document: Document) -> Document:
@@ -236,7 +249,7 @@ class AlertFile:
             return self._rewrite(edit)
 
     def settle(self) -> bool:
-        """Merge what was written into replaced files since; True when anything was. Raises StoreAway.
+        """Merge what was written into replaced files since; True when anything was. Raises StoreUnavailable.
 
         Call it a few times a second after `apply`.
         """
@@ -255,7 +268,7 @@ class AlertFile:
                 self._view = self._view.with_changes(changes)
 
     def close(self) -> None:
-        """Look a last time at what was replaced, then let go of all files. Raises StoreAway."""
+        """Look a last time at what was replaced, then let go of all files. Raises StoreUnavailable."""
         with self._lock:
             try:
                 with self._noting("written"):
@@ -278,8 +291,12 @@ class AlertFile:
         except FileNotFoundError:
             # A folder that is gone too is a store that is away (a mount), not one without alerts.
             self._disk.stat(path.parent)
-            self._hold(None)
-            return self._take(_NOTHING)
+            if self._expected:
+                raise StoreUnavailable(
+                    f"{self.path} is not there, and it has been; put it back, or correct stores.alerts"
+                ) from None
+            self.absent = True
+            return False
         if not stat.S_ISREG(found.mode):
             raise StoreUnavailable(f"{self.path} is not a regular file")
         held = self._held
@@ -326,6 +343,7 @@ class AlertFile:
             raise StoreUnavailable(
                 f"{self.path} {what}; it is left alone and read again until its writer has finished it"
             ) from error
+        self.expect()
         changed = self._take(document)
         self._held = dataclasses.replace(held, document=document)
         return changed
@@ -413,10 +431,10 @@ class AlertFile:
         """Write the document beside the file."""
         self._drop()
         if not self._backed_up:
-            back_up(self._disk, held.path, held.content, held.stat)
+            back_up(self._disk, held.path, held.content, held.file, held.stat)
             self._backed_up = True
         content = document.text.encode()
-        file = write_beside(self._disk, held.path, content, held.stat)
+        file = write_beside(self._disk, held.path, content, held.file, held.stat)
         return _Written(held, before, document, content, file)
 
     def _put(self, written: _Written) -> bool:
@@ -468,7 +486,7 @@ class AlertFile:
 
     @contextmanager
     def _noting(self, what: str) -> Iterator[None]:
-        """Tell every failure as StoreAway, and note since when the file cannot be read or written."""
+        """Tell every failure as StoreUnavailable, and note since when the file cannot be read or written."""
         try:
             yield
         except StoreUnavailable as error:

@@ -25,11 +25,6 @@ class StorePort(AlertStore, Protocol):
     """
 
     @property
-    def name(self) -> str:
-        """Return what people call the store: a path, or an address without its password."""
-        ...
-
-    @property
     def trouble(self) -> tuple[datetime, str] | None:
         """Return since when the store cannot be read or written, and why; None while all is well."""
         ...
@@ -75,7 +70,7 @@ class AlertStores:
 
     @property
     def name(self) -> str:
-        return str(self._alerts.path)
+        return self._alerts.name
 
     @property
     def trouble(self) -> tuple[datetime, str] | None:
@@ -87,6 +82,13 @@ class AlertStores:
             "late_writes_merged": self._alerts.late_writes_merged,
             "late_writes_lost": self._alerts.late_writes_lost,
         }
+
+    @property
+    def absent(self) -> bool:
+        return self._alerts.absent
+
+    def expect(self) -> None:
+        self._alerts.expect()
 
     def hold(self, holder: str) -> FileLock:
         return FileLock(self._alerts.path, holder)

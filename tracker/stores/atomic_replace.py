@@ -7,6 +7,7 @@ test at start that all of this can be done. It never looks into the content.
 
 from __future__ import annotations
 
+import errno
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,12 +27,13 @@ def backup_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.tracker-backup")
 
 
-def write_beside(disk: Disk, path: Path, content: bytes, like: FileStat) -> int:
-    """Write what is to stand at the path beside it, with its owner and mode; return that, open and synced.
+def write_beside(disk: Disk, path: Path, content: bytes, old: int, like: FileStat) -> int:
+    """Write what is to stand at the path beside it; return that, open and synced.
 
+    It gets owner and mode of `like`, and the access list and extended attributes of the open file `old`.
     Nobody sees it there. It goes to `put_in_place` or `throw_away`. Raises OSError.
     """
-    return _write_new(disk, temp_path(path), content, like)
+    return _write_new(disk, temp_path(path), content, old, like)
 
 
 def put_in_place(disk: Disk, path: Path, file: int, unchanged: Callable[[], bool]) -> bool:
@@ -56,14 +58,14 @@ def throw_away(disk: Disk, path: Path, file: int) -> None:
     _discard(disk, file, temp_path(path))
 
 
-def back_up(disk: Disk, path: Path, content: bytes, like: FileStat) -> None:
+def back_up(disk: Disk, path: Path, content: bytes, old: int, like: FileStat) -> None:
     """Keep the content beside the file, once; a backup that is there already is never touched."""
     backup = backup_path(path)
     try:
         disk.stat(backup)
     except FileNotFoundError:
         temp = temp_path(backup)
-        file = _write_new(disk, temp, content, like)
+        file = _write_new(disk, temp, content, old, like)
         try:
             disk.rename(temp, backup)
             disk.sync_folder(path.parent)
@@ -88,53 +90,77 @@ def check_replaceable(disk: Disk, path: Path) -> None:
             "make it, or set stores.alerts"
         ) from error
     try:
-        found = disk.stat(real)
-        disk.close(disk.open(real))
+        found, old = disk.stat(real), disk.open(real)
     except FileNotFoundError:
-        found = None
+        _try_out(disk, path, real, None, None)
+        return
     except OSError as error:
         raise StoreRefused(
             f"{path} cannot be read ({error.strerror}); give the tracker's user access"
         ) from error
-    if found is not None and not stat.S_ISREG(found.mode):
+    try:
+        _check_kind(path, found)
+        _try_out(disk, path, real, old, found)
+    finally:
+        disk.close(old)
+
+
+def _check_kind(path: Path, found: FileStat) -> None:
+    if not stat.S_ISREG(found.mode):
         raise StoreRefused(f"{path} is not a regular file; set stores.alerts to the file itself")
-    if found is not None and found.links > 1:
+    if found.links > 1:
         raise StoreRefused(
             f"{path} has {found.links} hard links, of which the others would keep the old content; "
             "use a symbolic link instead"
         )
-    _try_out(disk, path, real, found)
 
 
-def _try_out(disk: Disk, path: Path, real: Path, found: FileStat | None) -> None:
+def _try_out(disk: Disk, path: Path, real: Path, old: int | None, found: FileStat | None) -> None:
+    """Make a file beside the path as a write would, and throw it away."""
     temp = temp_path(real)
     try:
         disk.remove(temp)
         file = disk.open_new(temp)
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        next_step = "free some space" if full else "give the tracker's user write access to the folder"
         raise StoreRefused(
             f"{path}: no file can be made beside it in {real.parent} ({error.strerror}), and it is replaced "
-            "as a whole, never written in place; give the tracker's user write access to the folder"
+            f"as a whole, never written in place; {next_step}"
         ) from error
     try:
-        if found is not None:
-            disk.set_owner(file, found.user, found.group, stat.S_IMODE(found.mode))
-    except OSError as error:
-        assert found is not None, "only an existing file has an owner to keep"
-        raise StoreRefused(
-            f"{path} belongs to user {found.user}, group {found.group}, and a file made by the tracker "
-            f"cannot ({error.strerror}), so others could lose access; run the tracker as user {found.user}"
-        ) from error
+        if old is not None and found is not None:
+            _take_after(disk, path, file, old, found)
     finally:
         _discard(disk, file, temp)
 
 
-def _write_new(disk: Disk, path: Path, content: bytes, like: FileStat) -> int:
+def _take_after(disk: Disk, path: Path, file: int, old: int, found: FileStat) -> None:
+    """Give a new file what belongs to the old one besides its content; raises StoreRefused."""
+    try:
+        disk.set_owner(file, found.user, found.group, stat.S_IMODE(found.mode))
+    except OSError as error:
+        raise StoreRefused(
+            f"{path} belongs to user {found.user}, group {found.group}, and a file made by the tracker "
+            f"cannot ({error.strerror}), so others could lose access; run the tracker as user {found.user}"
+        ) from error
+    try:
+        disk.copy_attributes(old, file)
+    except OSError as error:
+        raise StoreRefused(
+            f"{path} has an access list or extended attributes that a file made by the tracker cannot have "
+            f"({error.strerror}), so others could lose access; run the tracker as user {found.user}, or "
+            "remove them with setfacl -b and setfattr -x"
+        ) from error
+
+
+def _write_new(disk: Disk, path: Path, content: bytes, old: int, like: FileStat) -> int:
     disk.remove(path)
     file = disk.open_new(path)
     written = False
     try:
         disk.set_owner(file, like.user, like.group, stat.S_IMODE(like.mode))
+        disk.copy_attributes(old, file)
         disk.write(file, content)
         disk.sync(file)
         written = True

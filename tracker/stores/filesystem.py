@@ -15,6 +15,9 @@ from typing import Final, NamedTuple, Protocol
 
 _TEMP_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _PRIVATE: Final = 0o600
+_ACCESS_LIST: Final = "system.posix_acl_access"
+_KERNEL_OWN: Final = ("security.ima", "security.evm", "trusted.")
+"""Attributes that the kernel computes from a file's content, or keeps for itself."""
 _FULL_SYNC: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
 
 _ADVICE: Final = {
@@ -67,6 +70,9 @@ class Disk(Protocol):
     def set_owner(self, file: int, user: int, group: int, mode: int) -> None:
         """Give the file its owner, group and permission bits."""
 
+    def copy_attributes(self, old: int, new: int) -> None:
+        """Give one open file the access list and the extended attributes of another."""
+
     def read(self, file: int) -> bytes:
         """Return the whole content."""
 
@@ -111,6 +117,15 @@ class RealDisk:
             os.fchown(file, user, group)
         os.fchmod(file, mode)
 
+    def copy_attributes(self, old: int, new: int) -> None:
+        wanted, there = _attributes(old), _attributes(new)
+        for name, value in wanted.items():
+            if there.get(name) != value:
+                os.setxattr(new, name, value)
+        # A folder's default access list, which the old file lacks, would open or close the new one to others.
+        if _ACCESS_LIST in there.keys() - wanted.keys():
+            os.removexattr(new, _ACCESS_LIST)
+
     def read(self, file: int) -> bytes:
         parts: list[bytes] = []
         at = 0
@@ -153,6 +168,20 @@ class RealDisk:
 def advice(error: OSError) -> str:
     """Return the next step for a person after a call failed that will be tried again."""
     return _ADVICE.get(error.errno or 0, "it is tried again")
+
+
+def _attributes(file: int) -> dict[str, bytes]:
+    """Return what belongs to a file besides mode and content, as far as it can be given to another."""
+    if not hasattr(os, "listxattr"):
+        # macOS: Python has no call for them.
+        return {}
+    try:
+        names = os.listxattr(file)
+    except OSError as error:
+        if error.errno in (errno.ENOTSUP, errno.ENOSYS):
+            return {}
+        raise
+    return {name: os.getxattr(file, name) for name in names if not name.startswith(_KERNEL_OWN)}
 
 
 def _stat(found: os.stat_result) -> FileStat:
