@@ -37,7 +37,7 @@ FOUND = (
 FRESH = 40
 CATCHES = {
     "dedup": (5, 7, 10),
-    "outbox": (2, 5, 7),
+    "outbox": (2, 5, 10),
     "corrections": (2, 11, 25),
     "ownership": (2, 3, 5),
     "reapply": (48, 54, 60),

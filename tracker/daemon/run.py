@@ -130,18 +130,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, stop, number)
-        where = self._settings.status
-        token = new_token()
-        streams = {"subscribe": subscription(self._feed)}
-        server = StatusServer(where.host, where.port, self._commands(), token, streams=streams)
-        await server.start()
-        try:
-            # Only now: a second tracker that finds the port taken leaves the first one's token alone.
-            write_token(where.token_file, token)
-        except OSError as error:
-            await server.close()
-            raise TokenUnwritable(self._settings, error) from error
-        logger.info("status socket on {}:{}", where.host, server.port)
+        server = await self._listen()
         self._notifier.start(self._feed.follow(0))
         tasks = [
             asyncio.create_task(self._pump.run(), name="pump"),
@@ -167,6 +156,22 @@ class Daemon:
             return EXIT_WELL
         finally:
             await self._end(server, [*tasks, stopped])
+
+    async def _listen(self) -> StatusServer:
+        """Open the status socket, then write the token; raises CannotListen, TokenUnwritable."""
+        where = self._settings.status
+        token = new_token()
+        streams = {"subscribe": subscription(self._feed)}
+        server = StatusServer(where.host, where.port, self._commands(), token, streams=streams)
+        await server.start()
+        try:
+            # Only now: a second tracker that finds the port taken leaves the first one's token alone.
+            write_token(where.token_file, token)
+        except OSError as error:
+            await server.close()
+            raise TokenUnwritable(self._settings, error) from error
+        logger.info("status socket on {}:{}", where.host, server.port)
+        return server
 
     async def _end(self, server: StatusServer, tasks: Sequence[asyncio.Task[Any]]) -> None:
         self._systemd.stopping()
