@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
-from typing import Final
+from typing import Final, NamedTuple
 
 from loguru import logger
 
@@ -48,6 +48,14 @@ _KINDS: Final = (
 )
 
 
+class LedgerRules(NamedTuple):
+    """Say when an alert closes, which accounts count (empty: all), and in which zone their days end."""
+
+    policy: ClosingPolicy
+    accounts: Sequence[str]
+    zone: tzinfo
+
+
 class FrameDecider:
     """Decide frames of one journal against one store.
 
@@ -60,10 +68,8 @@ class FrameDecider:
         store: AlertStore,
         normalise: Normalise,
         match: CarefulMatch,
+        rules: LedgerRules,
         *,
-        policy: ClosingPolicy,
-        accounts: Sequence[str],
-        zone: tzinfo,
         before_commit: Callable[[int], None],
     ) -> None:
         self._journal = journal
@@ -74,7 +80,7 @@ class FrameDecider:
         self._deciding = 0
         self._suspicious = False
         """Whether each record is tried before it is used."""
-        self.ledger = Ledger(journal.book, self._decide, policy=policy, accounts=accounts, zone=zone)
+        self.ledger = Ledger(journal.book, self._decide, **rules._asdict())
         self._memory = LedgerMemory(self.ledger, journal.book)
 
     def append(

@@ -22,7 +22,7 @@ from tracker.core.state import ALERTS, EXECUTIONS
 from tracker.core.state_rows import alert_text
 from tracker.journal.journal import Arriving, Journal
 from tracker.pipeline.careful_match import CarefulMatch, MatchAlerts
-from tracker.pipeline.decide import FrameDecider, Normalise
+from tracker.pipeline.decide import FrameDecider, LedgerRules, Normalise
 from tracker.pipeline.delivery import OnWritten, OutboxDelivery
 from tracker.pipeline.store_changes import StoreChanges
 from tracker.pipeline.store_watch import OnStore, StoreOutage, StoreWatch
@@ -80,16 +80,8 @@ class Pump:
         self._on_event = on_event
         self._want_sweep = want_sweep
         match = CarefulMatch(match_alerts)
-        self._decider = FrameDecider(
-            journal,
-            store,
-            normalise,
-            match,
-            policy=policy,
-            accounts=accounts,
-            zone=zone,
-            before_commit=self._decided,
-        )
+        rules = LedgerRules(policy, accounts, zone)
+        self._decider = FrameDecider(journal, store, normalise, match, rules, before_commit=self._decided)
         self._ledger = self._decider.ledger
         self._watch = StoreWatch(journal, store, worker, now=now, on_outage=on_outage)
         self._comparison = StoreChanges(

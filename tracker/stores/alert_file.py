@@ -22,8 +22,8 @@ from __future__ import annotations
 import dataclasses
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from itertools import chain, compress
@@ -40,9 +40,10 @@ from tracker.stores.alert_batch import Batch, fields_of
 from tracker.stores.alert_index import NAMES_MAX, AlertIndex, IndexedRecord, RecordKey, read_record
 from tracker.stores.alert_reader import read_id
 from tracker.stores.atomic_replace import back_up, check_replaceable, put_in_place, throw_away, write_beside
-from tracker.stores.filesystem import Disk, FileStat, RealDisk, advice
+from tracker.stores.filesystem import Disk, FileStat, RealDisk
 from tracker.stores.json_document import Document, Key, PieceKind, parse
 from tracker.stores.late_writes import LateWrites
+from tracker.stores.troubles import Troubles
 
 FRESH: Final = timedelta(seconds=2)
 _TRIES: Final = 10
@@ -120,7 +121,7 @@ class AlertFile:
         self._ahead: tuple[Batch, _Written] | None = None
         """What `prepare` made; whatever writes beside the file, too, throws it away first."""
         self._removed: Mapping[AlertId, str] = {}
-        self._troubles: dict[str, tuple[datetime, str]] = {}
+        self._troubles = Troubles(path, now)
 
     # The last published state.
 
@@ -146,7 +147,7 @@ class AlertFile:
     @property
     def trouble(self) -> tuple[datetime, str] | None:
         """Return since when the file cannot be read or written, and why; None while all is well."""
-        return min(self._troubles.values(), default=None)
+        return self._troubles.first
 
     @property
     def late_writes_merged(self) -> int:
@@ -190,7 +191,7 @@ class AlertFile:
             return False
         try:
             held = self._held
-            if held is None or held.document is None or self._unreported or self._troubles:
+            if held is None or held.document is None or self._unreported or self._troubles.first:
                 return False
             # Where a link leads to is told by the inode, too.
             same = self._disk.stat(self.path) == held.stat
@@ -206,7 +207,7 @@ class AlertFile:
         What is APPLIED or DUPLICATE is on the disk. Raises StoreUnavailable: nothing was written, or (if only
         the last sync failed) all was and the next call answers DUPLICATE once the sync succeeds.
         """
-        with self._lock, self._noting("written"):
+        with self._lock, self._troubles.noting("written"):
             if self._late.crowded:
                 self._unreported |= self._settle()
             batch = self._finish(updates)
@@ -245,7 +246,7 @@ class AlertFile:
             return document.added(key, text)
 
         assert read_id(alert.alerter, alert.ticker, fields_of(text)) == alert, "the text is another record's"
-        with self._lock, self._noting("written"):
+        with self._lock, self._troubles.noting("written"):
             return self._rewrite(edit)
 
     def settle(self) -> bool:
@@ -253,7 +254,7 @@ class AlertFile:
 
         Call it a few times a second after `apply`.
         """
-        with self._lock, self._noting("written"):
+        with self._lock, self._troubles.noting("written"):
             return self._settle()
 
     def enrich_again(self) -> None:
@@ -271,7 +272,7 @@ class AlertFile:
         """Look a last time at what was replaced, then let go of all files. Raises StoreUnavailable."""
         with self._lock:
             try:
-                with self._noting("written"):
+                with self._troubles.noting("written"):
                     self._settle(last=True)
             finally:
                 self._late.close()
@@ -281,7 +282,7 @@ class AlertFile:
     # Reading.
 
     def _look(self) -> bool:
-        with self._noting("read"):
+        with self._troubles.noting("read"):
             return self._read_if_changed()
 
     def _read_if_changed(self) -> bool:
@@ -483,27 +484,3 @@ class AlertFile:
             changed = self._rewrite(write.merge.into) or changed
             self._late.done(write, self._known)
         return changed
-
-    @contextmanager
-    def _noting(self, what: str) -> Iterator[None]:
-        """Tell every failure as StoreUnavailable, and note since when the file cannot be read or written."""
-        try:
-            yield
-        except StoreUnavailable as error:
-            self._note(what, str(error))
-            raise
-        except OSError as error:
-            reason = f"{self.path} cannot be {what}: {error.strerror or error}; {advice(error)}"
-            self._note(what, reason)
-            raise StoreUnavailable(reason) from error
-        except RecursionError as error:
-            # The text could be cut, but a value in it is nested deeper than the stack here allows.
-            reason = f"{self.path} cannot be {what}: a value is nested too deeply; take it out of the file"
-            self._note(what, reason)
-            raise StoreUnavailable(reason) from error
-        self._troubles.pop(what, None)
-
-    def _note(self, what: str, reason: str) -> None:
-        # What cannot be read is not written either; that is one trouble, not two.
-        if "read" not in self._troubles:
-            self._troubles[what] = (self._troubles.get(what, (self._now(),))[0], reason)
