@@ -127,7 +127,7 @@ def _store(store: Any, answer: Mapping[str, Any], now: datetime | None) -> Itera
     away = _mapping(store, "away")
     troubles = [_trouble(verb, each, now) for verb, each in away.items()]
     if store.get("absent") and not away:
-        troubles.append("alerts.json is not there")
+        troubles.append("alerts.json is not there, so fills open no alert")
     if waiting := store.get("undelivered"):
         troubles.append(f"{_counted(waiting, 'update')} {'waits' if waiting == 1 else 'wait'} to be written")
     yield "alert store", "; ".join(troubles) or "can be read and written, and all is written"
