@@ -6,6 +6,7 @@ It starts no task, and decides nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -168,6 +169,8 @@ def make_pump(
         files.store,
         partial(fact_of, login_zone=settings.login_zone()),
         partial(match_execution, early_fill=early, names=files.names),
+        names=files.names,
+        monotonic=time.monotonic,
         now=now,
         worker=files.worker,
         policy=ClosingPolicy(settings.closing.policy),

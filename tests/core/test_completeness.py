@@ -37,7 +37,7 @@ class Watch(Story):
         self.up(at)
 
     def restart(self) -> None:
-        self.ledger = Ledger(self.book, lambda fill: self.decide(fill), zone=EASTERN)
+        self.ledger = Ledger(self.book, lambda fill, now: self.decide(fill), zone=EASTERN)
 
     def up(self, at: datetime) -> None:
         self.now = at

@@ -50,7 +50,7 @@ class Holder(Story):
         self.tell(position(4, contract=contract))
 
     def restart(self) -> None:
-        self.ledger = Ledger(self.book, lambda fill: self.decide(fill), policy=self.policy, zone=EASTERN)
+        self.ledger = Ledger(self.book, lambda fill, now: self.decide(fill), policy=self.policy, zone=EASTERN)
 
     def at(self, moment: datetime) -> None:
         self.now = moment
@@ -301,7 +301,7 @@ def test_a_sale_of_a_part_leaves_the_rest_departed() -> None:
 
 def booked_closing(story: Story) -> Decimal:
     row = holding(story)
-    assert row.departed
+    assert row.expired
     return booked(story, exec_id(2)).closing
 
 
@@ -328,7 +328,7 @@ def test_what_was_undone_may_depart_again() -> None:
 
 def test_a_short_position_departs_as_well() -> None:
     story = Story(up=False)
-    story.ledger = Ledger(story.book, lambda fill: story.decide(fill), zone=EASTERN)
+    story.ledger = Ledger(story.book, lambda fill, now: story.decide(fill), zone=EASTERN)
     story.note(Source.LINK, "up", ACCOUNT, "176")
     story.snapshot()
     story.tell(execution(exec_id(1), -4))

@@ -8,6 +8,7 @@ import pytest
 
 from tracker.core.journal_entries import (
     ENTRIES,
+    WHOLE,
     Assigned,
     CompletedOrdersAsked,
     DayCovered,
@@ -88,8 +89,15 @@ def test_stored_bytes_stay(entry: Entry, source: str, text: str) -> None:
 def test_replacement_names_both_records() -> None:
     """A record without a conid leaves that field empty."""
     fields = ("replaced", *OLD_TEXT.split(" "), *NEW[:3], "")
-    assert RecordReplaced(OLD, NEW).fields == fields
     assert entry_of(Source.STORE, fields) == RecordReplaced(OLD, NEW)
+    assert RecordReplaced(OLD, NEW).fields == (*fields, "", "")
+
+
+def test_replacement_names_what_is_taken_over() -> None:
+    """Contracts are named as state rows are; the same alert keeps what is closed too."""
+    entry = RecordReplaced(OLD, NEW, ("DU1234567 700100200", "DU1234567 7"), WHOLE)
+    assert entry.fields[-2:] == ("DU1234567 700100200,DU1234567 7", "whole")
+    assert entry_of(Source.STORE, entry.fields) == entry
 
 
 def test_incomplete_answer_is_counted() -> None:

@@ -9,7 +9,8 @@ from decimal import Decimal
 import pytest
 
 from tests.support.facts import ACCOUNT, NVDA, START
-from tracker.core.lots import Movement, Split, at_base, fold
+from tracker.core.lots import Movement, Split, at_opening_balance
+from tracker.core.lots import fold as fold_entries
 from tracker.core.model import AlertId, Moment
 from tracker.core.state_rows import AlertPosition, Baseline, Holding
 
@@ -19,14 +20,31 @@ OWNERS = {"": (), "1": (ONE,), "2": (TWO,), "12": (ONE, TWO)}
 
 
 def start(base: str | int = 0) -> Holding:
-    return Holding(ACCOUNT, NVDA, Decimal(base), Decimal(base), Baseline.SNAPSHOT)
+    return Holding(ACCOUNT, NVDA, Decimal(base), Decimal(base), Baseline.SNAPSHOT, by_execution=True)
+
+
+def fold(before: Holding, entries: Sequence[Movement]) -> tuple[Holding, list[Split]]:
+    """Fold movements; returns the splits in the order of the movements."""
+    done = fold_entries(before, entries)
+    return done.holding, [done.splits[each.exec_id] for each in entries]
 
 
 def entry(
-    at: int, signed: str | int, owners: str = "", price: str = "2", *, named: str = "", departed: str = ""
+    at: int, signed: str | int, owners: str = "", price: str = "2", *, named: str = "", expired: str = ""
 ) -> Movement:
     moment = Moment(START + timedelta(seconds=at), at)
-    return Movement(moment, f"e{at}", Decimal(signed), Decimal(price), OWNERS[owners], named, departed)
+    return Movement(
+        moment,
+        f"e{at}",
+        Decimal(signed),
+        Decimal(price),
+        OWNERS[owners],
+        "",
+        (named,) if named else (),
+        bool(named),
+        "",
+        expired,
+    )
 
 
 def folded(base: str | int, *moves: tuple[str | int, str]) -> tuple[Holding, list[Split]]:
@@ -35,11 +53,11 @@ def folded(base: str | int, *moves: tuple[str | int, str]) -> tuple[Holding, lis
 
 
 def quantities(holding: Holding) -> dict[str, str]:
-    return {stake.alert.alerter: str(stake.quantity) for stake in holding.stakes}
+    return {stake.alert.alerter: str(stake.quantity) for stake in holding.alerts}
 
 
 def stake(holding: Holding, alert: AlertId) -> AlertPosition:
-    return next(stake for stake in holding.stakes if stake.alert == alert)
+    return next(stake for stake in holding.alerts if stake.alert == alert)
 
 
 @pytest.mark.parametrize(
@@ -108,20 +126,21 @@ def test_each_part_says_whom_it_touched() -> None:
 
 
 def test_the_group_that_the_order_names_closes_first() -> None:
-    entries = [entry(1, 2, "1"), entry(2, 3, "2"), entry(3, -3, named="two/nvda")]
+    entries = [entry(1, 2, "1"), entry(2, 3, "2"), entry(3, -3, named="two/NVDA")]
     holding, _ = fold(start(), entries)
     assert quantities(holding) == {"one": "2", "two": "0"}
 
 
 def test_naming_an_alert_that_owns_nothing_falls_back_to_the_oldest() -> None:
-    entries = [entry(1, 2, "1"), entry(2, 3, "2"), entry(3, -2, named="else/nvda")]
+    entries = [entry(1, 2, "1"), entry(2, 3, "2"), entry(3, -2, named="else/NVDA")]
     holding, _ = fold(start(), entries)
     assert quantities(holding) == {"one": "0", "two": "3"}
 
 
-def test_a_group_that_grew_keeps_its_age() -> None:
+def test_oldest_lots_close_first() -> None:
+    """Each lot by its own time, whoever owns it: a later opening of the first alert waits its turn."""
     holding, _ = folded(0, (2, "1"), (3, "2"), (1, "1"), (-3, ""))
-    assert quantities(holding) == {"one": "0", "two": "3"}
+    assert quantities(holding) == {"one": "1", "two": "2"}
 
 
 def test_the_average_is_that_of_the_openings() -> None:
@@ -151,10 +170,10 @@ def test_a_closed_stake_remembers_when_and_by_what() -> None:
 
 
 def test_a_departure_closes_every_owner_and_names_no_execution() -> None:
-    gone = Movement(Moment(START + timedelta(days=4), 9), "", Decimal(0), Decimal(0), departed="expired")
+    gone = Movement(Moment(START + timedelta(days=4), 9), "", Decimal(0), Decimal(0), expired="expired")
     holding, parts = fold(start(3), [entry(1, 4, "1"), entry(2, 1, "2"), gone])
     assert holding.held == 0
-    assert holding.groups == ()
+    assert holding.lots == ()
     assert parts[-1] == Split(Decimal(0), Decimal(-8), (ONE, TWO))
     mine = stake(holding, ONE)
     assert mine.quantity == 0
@@ -163,21 +182,15 @@ def test_a_departure_closes_every_owner_and_names_no_execution() -> None:
 
 
 def test_a_departure_of_nothing_touches_nobody() -> None:
-    holding, parts = fold(start(), [entry(1, 4, "1"), entry(2, -4), entry(3, 0, departed="expired")])
+    holding, parts = fold(start(), [entry(1, 4, "1"), entry(2, -4), entry(3, 0, expired="expired")])
     assert holding.held == 0
     assert parts[-1].touched == ()
     assert stake(holding, ONE).closed_by is None
 
 
-def test_alerts_that_share_a_fill_name_each_other() -> None:
-    holding, _ = folded(0, (4, "12"), (1, "1"))
-    assert stake(holding, ONE).shared_with == ("two/NVDA",)
-    assert stake(holding, TWO).shared_with == ("one/NVDA",)
-
-
 def test_folding_starts_from_the_base_whatever_was_held() -> None:
     once, _ = folded(2, (4, "1"))
-    again, _ = fold(at_base(once), [entry(1, 4, "1")])
+    again, _ = fold(at_opening_balance(once), [entry(1, 4, "1")])
     assert again == once
 
 
@@ -187,6 +200,7 @@ def test_folding_in_two_parts_is_folding_at_once() -> None:
     assert fold(first, moves[2:])[0] == fold(start(2), moves)[0]
 
 
-def test_entries_out_of_order_are_refused() -> None:
-    with pytest.raises(AssertionError, match="out of order"):
-        fold(start(), [entry(2, 1), entry(1, 1)])
+def test_entries_come_in_any_order() -> None:
+    """The fold puts them into the broker's order itself."""
+    moves = [entry(1, 4, "1"), entry(2, -1), entry(3, 2, "2"), entry(4, -4)]
+    assert fold(start(), moves[::-1])[0] == fold(start(), moves)[0]

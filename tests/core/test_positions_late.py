@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -23,8 +23,10 @@ from tests.support.facts import (
     quantity,
 )
 from tracker.core import positions
-from tracker.core.lots import Movement, Split, fold
+from tracker.core.alerters import AlerterNames
+from tracker.core.lots import Folded, Movement, NameOf, fold
 from tracker.core.model import End, EndOf, Execution, Notice, Source
+from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.positions import Positions
 from tracker.core.state_rows import Baseline, Holding
 
@@ -46,10 +48,15 @@ def swept(story: Story, *facts: Execution, request: int = 901) -> list[int]:
     """End the sweep behind that break; return how many entries each fold took."""
     taken: list[int] = []
 
-    def counting(before: Holding, entries: Iterable[Movement]) -> tuple[Holding, list[Split]]:
-        counted = list(entries)
+    def counting(
+        before: Holding,
+        movements: Iterable[Movement],
+        decisions: Sequence[OwnershipDecision],
+        name_of: NameOf,
+    ) -> Folded:
+        counted = list(movements)
         taken.append(len(counted))
-        return fold(before, counted)
+        return fold(before, counted, decisions, name_of)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(positions, "fold", counting)
@@ -77,7 +84,7 @@ def test_what_a_break_withheld_is_folded_with_no_more_of_the_past_than_it_change
     story = busy_day(Story())
     assert swept(story, *late) == taken
     assert (base(story), held(story)) == (10, 10 + 5 - 3 + 3 - 7 + 2)
-    again = Positions(story.book, lambda alerts, key: None, lambda fill: None)
+    again = Positions(story.book, lambda alerts, key: None, lambda fill: None, AlerterNames())
     before = (holding(story), [booked(story, exec_id(number)) for number in (1, 5, 7, 8, 9, 10)])
     again.refold(holding(story).key)
     assert before == (holding(story), [booked(story, exec_id(number)) for number in (1, 5, 7, 8, 9, 10)])
@@ -96,9 +103,9 @@ def test_a_late_fill_behind_positions_that_became_a_guess_does_not_restore_them(
 def test_a_late_fill_leaves_what_a_person_decided_of_the_past_meanwhile() -> None:
     story = busy_day(Story())
     story.note(Source.PERSON, "assign", ACCOUNT, exec_id(5), *alert_fields(HEIR))
-    assert (quantity(story), quantity(story, HEIR)) == (4, 1)
+    assert (quantity(story), quantity(story, HEIR)) == (0, 5)
     swept(story, execution(exec_id(7), 2, at=500, request_id=901))
-    assert (quantity(story), quantity(story, HEIR)) == (6, 1)
+    assert (quantity(story), quantity(story, HEIR)) == (0, 7)
 
 
 def test_a_late_fill_behind_no_break_is_folded_with_what_came_since_it_was_asked_for() -> None:

@@ -42,8 +42,8 @@ EXAMPLES = settings(max_examples=50, deadline=None)
 
 
 def decide(execution: Execution) -> Match:
-    """Match by the order's number, which the strategies choose."""
-    owners = OWNERS[execution.order_id % len(OWNERS)]
+    """Match by the order, whose fills stay together, and which the strategies choose."""
+    owners = OWNERS[execution.perm_id // 10 % len(OWNERS)]
     return Matched(tuple((owner, Rule.CON_ID) for owner in owners)) if owners else Unmatched("none")
 
 
@@ -165,10 +165,10 @@ def holdings(story: Story) -> dict[str, object]:
         row.key.text(): (
             row.base,
             row.held,
-            [(group.owners, group.quantity, group.avg_price, group.opened.time) for group in row.groups],
+            [(group.owners, group.quantity, group.price, group.opened.time) for group in row.lots],
             sorted(
                 (stake.alert, stake.quantity, stake.avg_price, stake.opened_at, stake.last_exec_id)
-                for stake in row.stakes
+                for stake in row.alerts
             ),
         )
         for row in story.book.every(HOLDINGS)
@@ -188,7 +188,7 @@ def shown(story: Story) -> dict[AlertId, AlertUpdate]:
 
 def owned(story: Story) -> set[AlertId]:
     """Return the alerts that own or owned anything."""
-    return {stake.alert for row in story.book.every(HOLDINGS) for stake in row.stakes}
+    return {stake.alert for row in story.book.every(HOLDINGS) for stake in row.alerts}
 
 
 def assert_same(story: Story, best: Story) -> None:
@@ -267,10 +267,10 @@ def test_quantities_are_sums_and_nobody_owns_more_than_is_held(
             booked = [one for one in story.book.find(EXECUTIONS, "contract", row.key.text()) if one.counted]
             assert row.held == row.base + sum((one.execution.signed for one in booked), ZERO)
             assert all(one.opening + one.closing == one.execution.signed for one in booked)
-            assert sum((abs(group.quantity) for group in row.groups), ZERO) <= abs(row.held)
-            assert all((group.quantity > 0) == (row.held > 0) for group in row.groups)
-            for stake in row.stakes:
-                mine = [group.quantity for group in row.groups if stake.alert in group.owners]
+            assert sum((abs(group.quantity) for group in row.lots), ZERO) <= abs(row.held)
+            assert all((group.quantity > 0) == (row.held > 0) for group in row.lots)
+            for stake in row.alerts:
+                mine = [group.quantity for group in row.lots if stake.alert in group.owners]
                 assert stake.quantity == sum(mine, ZERO)
                 assert (stake.closed_at is None) == bool(stake.quantity)
 

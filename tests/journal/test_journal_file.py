@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.journal.test_journal import KEY, again, executed
@@ -177,23 +179,27 @@ DECISIONS: tuple[Match, ...] = (
 )
 
 
-def test_first_version_is_migrated(journal: Journal) -> None:
+def test_first_version_is_migrated(tmp_path: Path) -> None:
     """Decisions of the first version are read."""
     rows = [
         BookedExecution(execution(exec_id(number), 1), number, START, 1, decision)
         for number, decision in enumerate(DECISIONS, 1)
     ]
-    with journal.step():
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
+        db.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
         for row in rows:
-            journal.book.put(EXECUTIONS, row)
-    # They did not name their kind.
-    journal._db.execute(
-        "UPDATE executions SET body = CAST(json_remove(CAST(body AS TEXT), '$.match.type') AS BLOB)"
-    )
-    journal._db.execute("DROP INDEX frames_flex")
-    journal._db.execute("PRAGMA user_version = 1")
-    with closing(again(journal)) as other:
-        assert list(other.book.every(EXECUTIONS)) == rows
+            # They did not name their kind.
+            body = msgspec.to_builtins(row)
+            del body["match"]["type"]
+            columns: dict[str, object] = {"key": EXECUTIONS.key(row)}
+            columns["body"] = json.dumps(body, default=str).encode()
+            columns |= {name: of(row) for name, of in EXECUTIONS.indexes.items()}
+            marks = ", ".join("?" * len(columns))
+            insert = f"INSERT INTO executions ({', '.join(columns)}) VALUES ({marks})"
+            db.execute(insert, tuple(columns.values()))
+        db.commit()
+    with closing(Journal(tmp_path / "journal.db")) as journal:
+        assert list(journal.book.every(EXECUTIONS)) == rows
 
 
 # Modes

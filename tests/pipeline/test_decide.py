@@ -34,12 +34,12 @@ class PoisonedDesk(Desk):
     def make_pump(self, store: Any, match: Any = None, **more: Any) -> Pump:
         return super().make_pump(store, match or self._poisoned, on_event=self.events.append, **more)
 
-    def _poisoned(self, execution: Execution, alerts: Sequence[Alert]) -> Match:
+    def _poisoned(self, execution: Execution, candidates: Sequence[Alert], **now: Any) -> Match:
         if execution.order_ref == POISON and not self.cured:
             raise OverflowError("date value out of range")
-        if any(alert.id.name == self.bad_record for alert in alerts):
+        if any(alert.id.name == self.bad_record for alert in candidates):
             raise ValueError("no such day")
-        return self.match(execution, alerts)
+        return self.match(execution, candidates, **now)
 
     @property
     def refused(self) -> list[UndecodableFrame]:

@@ -19,8 +19,9 @@ from msgspec.structs import replace
 from tests.support.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
 from tests.support.facts import NVDA, exec_id, execution
 from tracker.core.alert_updates import ClosingPolicy
-from tracker.core.model import AlertUpdate, Matched, Outcome, StoreUnavailable
+from tracker.core.model import AlertUpdate, Outcome, StoreUnavailable
 from tracker.core.state import EXECUTIONS, OUTBOX
+from tracker.core.state_rows import Attention
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.stores.alert_stores import AlertStores, StorePort
 
@@ -47,16 +48,16 @@ def test_a_record_that_was_taken_out_and_comes_back_is_taken_out_again(tmp_path:
         assert json.loads(desk.alerts_path.read_text()) == {ROBIN: {}}
 
 
-def test_a_fill_is_decided_again_when_its_rival_was_taken_out(tmp_path: Path) -> None:
-    """Found by seed 150: nothing but our own removal had changed the store."""
+def test_ambiguous_fill_outlasts_its_rival(tmp_path: Path) -> None:
+    """That a rival was taken out says nothing of whose fill it was: a person, or a strong rule, decides."""
     alerts = {ROBIN: {"NVDA": loose(expiry=None)}, "wolf": {"NVDA": loose(expiry=None)}}
     with Desk(tmp_path, alerts, policy=ClosingPolicy.REMOVE) as desk:
         own = replace(buy(1, 4), order_ref=f"{ROBIN}/NVDA")
         desk.tell(own)
         desk.tell(replace(sell(2, 4, at=9), order_ref=f"{ROBIN}/NVDA"), replace(buy(3, 1), perm_id=190))
         (row,) = [row for row in desk.journal.book.every(EXECUTIONS) if row.execution.exec_id == exec_id(3)]
-        assert isinstance(row.match, Matched)
-        assert shown(desk, "wolf")["open"] is True
+        assert row.attention is Attention.AMBIGUOUS
+        assert shown(desk, "wolf")["open"] is False
 
 
 def test_a_store_that_cannot_be_read_is_not_an_empty_one(tmp_path: Path) -> None:

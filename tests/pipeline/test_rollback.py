@@ -80,7 +80,7 @@ def test_later_keep_replaces_earlier_one() -> None:
 def test_ledger_parts_are_found_and_rows_left() -> None:
     """Every object of the core that the ledger is made of, and not its rows, which the journal takes back."""
     rows = MemoryLedgerState()
-    ledger = Ledger(rows, lambda fill: Unmatched(execution("x", 1).exec_id))
+    ledger = Ledger(rows, lambda fill, now: Unmatched(execution("x", 1).exec_id))
     parts = LedgerMemory(ledger, rows)._parts
     names = {type(part).__name__ for part in parts}
     assert {"Ledger", "Positions", "Orders", "Completeness", "Expirations"} <= names

@@ -58,7 +58,7 @@ def _without_corrections() -> Undo:
 
 def _without_ownership() -> Undo:
     """A closing sale takes nothing from whoever opened."""
-    return _put(lots, "_close", lambda groups, quantity, entry: (tuple(groups), ()))
+    return _put(lots._Parts, "close", lambda self, quantity, movement, name_of: ())
 
 
 def _without_reapply() -> Undo:

@@ -93,7 +93,9 @@ class Oracle:
         noted: set[AlertId] = set()
         for frame in frames:
             if frame.source is Source.STORE and frame.fields[0] in ("replaced", "back"):
-                noted |= {_alert_id(frame.fields[at : at + 4]) for at in range(1, len(frame.fields), 4)}
+                noted |= {
+                    _alert_id(frame.fields[at : at + 4]) for at in range(1, min(9, len(frame.fields)), 4)
+                }
             known = self._execution(frame)
             if known is not None:
                 if not any(one.root == known.root for one in self.known.values() if one is not known):

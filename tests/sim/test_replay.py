@@ -38,9 +38,10 @@ from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.alerters import AlerterNames
 from tracker.core.ledger import Ledger
 from tracker.core.matching import match_execution
-from tracker.core.model import Execution, Frame, Match, Rule, Source
+from tracker.core.model import Alert, AlertId, Execution, Frame, Match, Rule, Source
+from tracker.core.ownership import Circumstances
 from tracker.core.ports import AlertStore
-from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OUTBOX, TABLES
+from tracker.core.state import ALERTS, EXECUTIONS, FIRST_SEEN, HOLDINGS, OUTBOX, RUN_TIME, TABLES, WINDOWS
 from tracker.core.state_rows import BookedExecution
 from tracker.gateway.decode import fact_of
 from tracker.journal.journal import Journal
@@ -57,6 +58,8 @@ ACTS_AT_FIRST: Final = 12
 NEW_PROCESS: Final = 0
 """Stands among the steps of a life for a new process, which remembers only the journal's rows."""
 RULES: Final = frozenset(rule.value for rule in Rule)
+NOT_OF_FRAMES: Final = (OUTBOX, WINDOWS, RUN_TIME, FIRST_SEEN)
+"""What was delivered, how long we ran and when we saw a record first: no frame says so."""
 OURS: Final = ("open", "last_order_update", "position")
 
 
@@ -183,7 +186,7 @@ def test_a_life_played_again_gives_the_same_rows_answers_and_store(life: Life) -
         assert frames_of(again) == frames_of(lived)
         decide_again(world, lived, again)
         for table in TABLES:
-            if table is not OUTBOX:
+            if table not in NOT_OF_FRAMES:
                 rows = {table.key(row): row for row in lived.book.every(table)}
                 assert {table.key(row): row for row in again.book.every(table)} == rows, table.name
         assert updates(again) == updates(lived)
@@ -197,10 +200,16 @@ def decide_again(world: Remembered, lived: Journal, again: Journal) -> None:
     """Fold the frames in the steps of that life, each decision with the alerts that it looked at then."""
     deciding = 0
 
-    def decide(execution: Execution) -> Match:
+    looked_at: Sequence[Alert] = ()
+
+    def decide(execution: Execution, now: Circumstances) -> Match:
+        nonlocal looked_at
         looked_at = lived.was_considered(deciding, execution.key)
         again.considered(deciding, execution.key, looked_at)
-        return match_execution(execution, looked_at, early_fill=EARLY_FILL)
+        return match_execution(execution, looked_at, early_fill=EARLY_FILL, owning=now.owning, skew=now.skew)
+
+    def find_alert(execution: Execution, alert: AlertId) -> Alert | None:
+        return next((each for each in looked_at if each.id == alert), None)
 
     begin = partial(
         Ledger,
@@ -208,6 +217,7 @@ def decide_again(world: Remembered, lived: Journal, again: Journal) -> None:
         decide,
         policy=ClosingPolicy(world.options.policy),
         accounts=world.oracle.watched,
+        find_alert=find_alert,
     )
     ledger, frames = begin(), frames_of(again)
     for step in world.steps:
@@ -314,7 +324,7 @@ def decisions(journal: Journal) -> dict[str, BookedExecution]:
 def holdings(journal: Journal) -> dict[str, tuple[object, ...]]:
     """Return what is held and who owns it, whatever snapshot it began with."""
     rows = journal.book.every(HOLDINGS)
-    return {HOLDINGS.key(row): (row.held, row.groups, row.stakes, row.departed) for row in rows}
+    return {HOLDINGS.key(row): (row.held, row.lots, row.alerts, row.expired) for row in rows}
 
 
 # What is compared

@@ -36,11 +36,11 @@ FOUND = (
 """Seeds that found a bug, of the tracker or of what was expected of it; each is mended."""
 FRESH = 40
 CATCHES = {
-    "dedup": (5, 7, 10),
-    "outbox": (2, 5, 10),
-    "corrections": (2, 11, 25),
-    "ownership": (2, 3, 5),
-    "reapply": (48, 54, 60),
+    "dedup": (0, 3, 5),
+    "outbox": (3, 5, 8),
+    "corrections": (25, 30, 42),
+    "ownership": (0, 3, 5),
+    "reapply": (24, 32, 54),
 }
 """Mutation -> seeds of which each notices it."""
 

@@ -83,9 +83,10 @@ class Desk:
             **more,
         )
 
-    def match(self, execution: Execution, alerts: Sequence[Alert]) -> Match:
+    def match(self, execution: Execution, candidates: Sequence[Alert], **now: Any) -> Match:
         """Match as the tracker does."""
-        return match_execution(execution, alerts, early_fill=timedelta(seconds=120), names=self.names)
+        early = timedelta(seconds=120)
+        return match_execution(execution, candidates, early_fill=early, names=self.names, **now)
 
     def stop(self) -> None:
         """Close the files, so that only what was committed counts."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from tracker.core.alert_updates import ClosingPolicy, EventKind, TrackerEvent
-from tracker.core.ledger import Decide, Ledger
+from tracker.core.ledger import Ledger
 from tracker.core.model import (
     AlertId,
     AlertUpdate,
@@ -18,6 +18,7 @@ from tracker.core.model import (
     EndOf,
     Execution,
     Frame,
+    Match,
     Matched,
     OpenOrder,
     OrderStatus,
@@ -30,6 +31,9 @@ from tracker.core.model import (
 )
 from tracker.core.state import EXECUTIONS, HOLDINGS, OUTBOX, LedgerState, MemoryLedgerState
 from tracker.core.state_rows import BookedExecution, ContractKey, Holding, alert_text
+
+Decide = Callable[[Execution], Match]
+"""Match an execution, whatever the circumstances."""
 
 ACCOUNT = "DU1234567"
 START = datetime(2025, 11, 18, 15, 43, tzinfo=UTC)
@@ -130,7 +134,7 @@ class Story:
 
     def restart(self) -> None:
         """Go on with a new ledger over the same book, as after a crash between two batches."""
-        self.ledger = Ledger(self.book, lambda execution: self.decide(execution), policy=self.policy)
+        self.ledger = Ledger(self.book, lambda execution, now: self.decide(execution), policy=self.policy)
 
     def reconnect(self, *positions: Position) -> None:
         """Lose the link and come back, with the positions that the broker holds by then."""

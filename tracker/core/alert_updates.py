@@ -6,7 +6,7 @@ It never computes a quantity from what a file says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -108,13 +108,13 @@ def instant(value: datetime | None) -> str | None:
     return None if value is None else value.isoformat(timespec="microseconds")
 
 
-def stakes_of(book: LedgerState, state: AlertState) -> list[tuple[Holding, AlertPosition]]:
+def positions_of(book: LedgerState, state: AlertState) -> list[tuple[Holding, AlertPosition]]:
     """Return what an alert has or had, contract by contract."""
     found: list[tuple[Holding, AlertPosition]] = []
     for key in state.contracts:
         holding = book.get(HOLDINGS, key.text())
         assert holding is not None, "an alert's contract was folded"
-        found.extend((holding, stake) for stake in holding.stakes if stake.alert == state.alert)
+        found.extend((holding, mine) for mine in holding.alerts if mine.alert == state.alert)
     return found
 
 
@@ -142,14 +142,14 @@ def compose(
 
     `keep_open` and `remove` are the closing policies `keep` and `remove`.
     """
-    found = stakes_of(book, state)
+    found = positions_of(book, state)
     if not found:
         return _emptied(book, state, updated_at)
     return AlertUpdate(
         state.alert,
         keep_open or not closed,
         _last_order_update(book, _last_booked(book, found), state.alert, updated_at),
-        _position([stake for _, stake in found], closed),
+        _position(book, found, closed),
         remove=remove and closed,
     )
 
@@ -238,19 +238,48 @@ def _remaining(order: OrderState | None, total: Decimal | None, totals: Totals) 
     return number(max(total - totals.filled, ZERO))
 
 
-def _position(stakes: list[AlertPosition], closed: bool) -> dict[str, Value]:
-    live = [stake for stake in stakes if stake.quantity] or [max(stakes, key=lambda stake: stake.last)]
-    size = sum((abs(stake.quantity) for stake in live), ZERO)
-    cost = sum((abs(stake.quantity) * stake.avg_price for stake in live), ZERO)
-    end = max(stakes, key=lambda stake: stake.last) if closed else None
+def _position(
+    state: LedgerState, found: Sequence[tuple[Holding, AlertPosition]], closed: bool
+) -> dict[str, Value]:
+    live = [each for each in found if each[1].quantity] or [max(found, key=lambda each: each[1].last)]
+    positions = [mine for _, mine in live]
+    size = sum((abs(mine.quantity) for mine in positions), ZERO)
+    cost = sum((abs(mine.quantity) * mine.avg_price for mine in positions), ZERO)
+    end = max((mine for _, mine in found), key=lambda mine: mine.last) if closed else None
     return {
-        "quantity": number(sum((stake.quantity for stake in live), ZERO)),
-        "avg_price": number(cost / size if size else live[-1].avg_price),
-        "opened_at": instant(min(stake.opened_at for stake in live)),
+        "quantity": number(sum((mine.quantity for mine in positions), ZERO)),
+        "avg_price": number(cost / size if size else positions[-1].avg_price),
+        "opened_at": instant(min(mine.opened_at for mine in positions)),
         "closed_at": instant(end.closed_at) if end is not None else None,
         "closed_by": end.closed_by if end is not None else None,
-        "shared_with": sorted({name for stake in live for name in stake.shared_with}),
+        "shared_with": sorted({name for each in live for name in _shared_with(state, *each)}),
     }
+
+
+def _shared_with(state: LedgerState, holding: Holding, mine: AlertPosition) -> set[str]:
+    """Return the names of the records that show the same fills now, or were closed with the same sale."""
+    if mine.quantity:
+        others = {owner for lot in holding.lots if mine.alert in lot.owners for owner in lot.owners}
+    else:
+        others = set(mine.sold_with)
+    there = {other for other in others - {mine.alert} if _is_there(state, other)}
+    kept_by_name = () if mine.quantity or mine.sold_with else mine.shared_with
+    return {*(other.name for other in there), *kept_by_name}
+
+
+def _is_there(state: LedgerState, alert: AlertId) -> bool:
+    """Tell whether a record that shared a fill still shows it."""
+    row = state.get(ALERTS, alert_text(alert))
+    return row is None or not (row.gone or row.successor is not None)
+
+
+def partners_of(state: LedgerState, alert: AlertId) -> set[AlertId]:
+    """Return the alerts that share a lot with one, which name it among those they share with."""
+    row = state.get(ALERTS, alert_text(alert))
+    found: set[AlertId] = set()
+    for holding, _ in positions_of(state, row) if row is not None else ():
+        found.update(owner for lot in holding.lots if alert in lot.owners for owner in lot.owners)
+    return found - {alert}
 
 
 def order_shown(execution: Execution) -> str:
@@ -264,24 +293,24 @@ def queue_update(
 ) -> list[TrackerEvent]:
     """Put what an alert must show into the outbox; tell nothing where it shows that already.
 
-    `touched` are the contracts of this batch in which it has, or had, a stake.
+    `touched` are the contracts of this batch in which it has, or had, a position.
     """
     state = book.get(ALERTS, alert_text(alert)) or AlertState(alert)
     if state.successor is not None:
         return []
     was_open = state.shown is not None and not state.closed
     state = replace(state, contracts=tuple(dict.fromkeys((*state.contracts, *touched))))
-    stakes = stakes_of(book, state)
-    if state.shown is None and not stakes:
+    found = positions_of(book, state)
+    if state.shown is None and not found:
         return []
-    over = all(not stake.quantity for _, stake in stakes)
-    doubted = over and not state.closed and any(_contradicted(book, *owned) for owned in stakes)
+    over = all(not mine.quantity for _, mine in found)
+    doubted = over and not state.closed and any(_contradicted(book, *owned) for owned in found)
     closed = over and not doubted
     state = replace(state, closed=closed, doubted=doubted)
     update = compose(
         book,
         state,
-        keep_open=policy is ClosingPolicy.KEEP and bool(stakes),
+        keep_open=policy is ClosingPolicy.KEEP and bool(found),
         remove=policy is ClosingPolicy.REMOVE,
         closed=closed,
         updated_at=frame.received_at,
@@ -292,17 +321,17 @@ def queue_update(
         return []
     events: list[TrackerEvent] = []
     if state.removed and not closed:
-        events.append(_reopened(book, stakes, frame))
+        events.append(_reopened(book, found, frame))
     order = state.order
-    if stakes:
-        order = order_shown(_last_booked(book, stakes).execution)
+    if found:
+        order = order_shown(_last_booked(book, found).execution)
     book.put(ALERTS, replace(state, shown=update, order=order, removed=update.remove))
     book.put(OUTBOX, Delivery(update, frame.seq, frame.received_at))
     if closed:
         kind = EventKind.CLOSED if was_open else EventKind.CHANGED
     else:
         kind = EventKind.CHANGED if was_open else EventKind.OPENED
-    quantity = sum((stake.quantity for _, stake in stakes), ZERO)
+    quantity = sum((mine.quantity for _, mine in found), ZERO)
     what = {"alert": alert.name, "created_at": alert.created_at, "quantity": str(quantity)}
     if closed and not was_open and _opened_since(before, update):
         return [
@@ -324,11 +353,11 @@ def _last_booked(book: LedgerState, found: Iterable[tuple[Holding, AlertPosition
     """Return the execution that an alert's news tells of: the last that touched it."""
     holding, last = max(found, key=lambda pair: pair[1].last)
     booked = book.get(EXECUTIONS, f"{holding.account} {last.last_exec_id}")
-    assert booked is not None, "a stake names an execution of the book"
+    assert booked is not None, "a position names an execution of the state"
     return booked
 
 
-def _contradicted(book: LedgerState, holding: Holding, stake: AlertPosition) -> bool:
+def _contradicted(book: LedgerState, holding: Holding, mine: AlertPosition) -> bool:
     """Tell whether the broker, later than our last execution, still holds what we take for closed."""
     told = book.get(POSITIONS, holding.key.text())
     if told is None or told.position.quantity in (ZERO, holding.held):
@@ -337,8 +366,8 @@ def _contradicted(book: LedgerState, holding: Holding, stake: AlertPosition) -> 
     if snapshot is not None and told.seq < snapshot.asked.seq:
         # What was told before is over where a complete answer no longer lists it.
         return False
-    booked = book.get(EXECUTIONS, f"{holding.account} {stake.last_exec_id}")
-    assert booked is not None, "a stake names an execution of the book"
+    booked = book.get(EXECUTIONS, f"{holding.account} {mine.last_exec_id}")
+    assert booked is not None, "a position names an execution of the state"
     if booked.execution.request_id == LIVE:
         return told.seq > booked.seq
     return told.received_at > booked.execution.time
@@ -356,9 +385,9 @@ def _but_time(update: AlertUpdate) -> dict[str, Value]:
 
 
 def _reopened(
-    book: LedgerState, stakes: Iterable[tuple[Holding, AlertPosition]], frame: Frame
+    book: LedgerState, found: Iterable[tuple[Holding, AlertPosition]], frame: Frame
 ) -> TrackerEvent:
     """Put the last fill of a record that had been taken out before a person."""
-    booked = replace(_last_booked(book, stakes), attention=Attention.REOPENED)
+    booked = replace(_last_booked(book, found), attention=Attention.REOPENED)
     book.put(EXECUTIONS, booked)
     return about(EventKind.NEEDS_YOU, frame.received_at, booked, booked.attention.value)

@@ -87,6 +87,8 @@ class ExecutionsEndAt:
     REQUEST: Final = 2
 
 
+WHOLE: Final = "whole"
+"""Of a `RecordReplaced`: the successor is the same alert."""
 PUSHED: Final = "-1"
 """The request of an execution that answers none."""
 
@@ -227,6 +229,10 @@ class RecordReplaced(Entry, frozen=True):
     NAME = "replaced"
     old: AlertId
     new: AlertId
+    contracts: tuple[str, ...] = ()
+    """What it takes over, as `ContractKey.text`; empty for all."""
+    whole: str = ""
+    """WHOLE where it is the same alert, which keeps what is closed too."""
 
 
 class RecordGone(Entry, frozen=True):

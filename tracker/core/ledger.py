@@ -26,10 +26,20 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from tracker.core.alert_updates import ClosingPolicy, EventKind, TrackerEvent, about, queue_update, stakes_of
+from tracker.core.alert_updates import (
+    ClosingPolicy,
+    EventKind,
+    TrackerEvent,
+    about,
+    partners_of,
+    positions_of,
+    queue_update,
+)
+from tracker.core.alerters import AlerterNames
 from tracker.core.completeness import BROKEN, RESTORED, Completeness
 from tracker.core.expirations import Expirations
 from tracker.core.journal_entries import (
+    WHOLE,
     Assigned,
     Dismissed,
     Entry,
@@ -57,25 +67,22 @@ from tracker.core.model import (
     Execution,
     ExecutionKey,
     Frame,
-    Match,
-    Matched,
     Moment,
     Notice,
     OpenOrder,
     OrderStatus,
     Position,
-    Rule,
     Undecodable,
     Unmatched,
     correction_parts,
     correction_version,
 )
 from tracker.core.orders import Orders
+from tracker.core.ownership import Decide, FindAlert, Ownership
 from tracker.core.positions import Positions
 from tracker.core.state import ALERTS, EXECUTIONS, POSITIONS, UNDECODED, LedgerState
 from tracker.core.state_rows import (
     AlertState,
-    Attention,
     BookedExecution,
     BrokerPosition,
     ContractKey,
@@ -87,15 +94,13 @@ from tracker.core.state_rows import (
 _IN_RUNS: Final = (Execution, CommissionReport, OrderStatus, OpenOrder)
 """The facts of which a stream of fills is made."""
 
-Decide = Callable[[Execution], Match]
-"""Match an execution against the alerts that the store has now."""
-
 
 class Ledger:
-    """Apply facts to a book.
+    """Apply facts to the ledger's state.
 
-    `accounts` empty watches every account; `zone` is that of the accounts' midnight. `settle` ends a batch:
-    it puts the updates into the outbox.
+    `accounts` empty watches every account; `zone` is that of the accounts' midnight. `decide` matches an
+    execution against the alerts that the store has now, `find_alert` returns one of those. `ran` says for how
+    many seconds we ran with a readable store. `settle` ends a batch: it puts the updates into the outbox.
     """
 
     def __init__(
@@ -106,15 +111,18 @@ class Ledger:
         policy: ClosingPolicy = ClosingPolicy.MARK,
         accounts: Collection[str] = (),
         zone: tzinfo = UTC,
+        names: AlerterNames | None = None,
+        find_alert: FindAlert = lambda execution, alert: None,
+        ran: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._book = book
-        self._decide = decide
         self._policy = policy
         self._accounts = frozenset(accounts)
-        self._holdings = Positions(book, self._touch, self._needs_person)
+        self._positions = Positions(book, self._touch, self._needs_person, names or AlerterNames())
+        self._ownership = Ownership(book, self._positions, decide, find_alert, self._needs_person, ran)
         self._orders = Orders(book, self._touch)
-        self._proving = Completeness(book, zone)
-        self._departures = Expirations(book, zone)
+        self._completeness = Completeness(book, zone)
+        self._expirations = Expirations(book, zone)
         self._undecoded = {row.exec_id: row for row in book.find(UNDECODED, "open", "1") if row.exec_id}
         self._undecided: dict[ExecutionKey, None] = {}
         """The fills that this batch put before a person."""
@@ -129,13 +137,12 @@ class Ledger:
         entry = None
         if isinstance(fact, _IN_RUNS):
             # They look neither at what is held nor at what is proven.
-            self._events += self._proving.judge(frame)
+            self._events += self._completeness.judge(frame)
         else:
             entry = read_entry(frame)
-            if not isinstance(entry, Rematched | Assigned | Dismissed):
-                self._holdings.settle()
-            self._events += self._proving.apply(frame, fact, entry)
-            self._departures.apply(fact)
+            self._positions.settle()
+            self._events += self._completeness.apply(frame, fact, entry)
+            self._expirations.apply(fact)
         match fact:
             case Execution():
                 self._execution(frame, fact)
@@ -156,17 +163,17 @@ class Ledger:
             case CompletedOrder():
                 self._orders.completed(fact)
             case Notice(_, code, _) if code in BROKEN:
-                self._holdings.upstream_lost()
+                self._positions.upstream_lost()
                 self._orders.upstream(connected=False)
             case Notice(_, code, _) if code in RESTORED:
-                self._holdings.upstream_back()
+                self._positions.upstream_back()
                 self._orders.upstream(connected=True)
             case _:
                 pass  # Other notices say nothing of a fill.
 
     def settle(self, frame: Frame) -> list[TrackerEvent]:
         """End a batch with its last frame: put what the touched alerts must show into the outbox."""
-        self._holdings.settle()
+        self._positions.settle()
         for key in self._undecided:
             booked = self._booked(key)
             if booked is not None and booked.wants_person:
@@ -184,7 +191,7 @@ class Ledger:
         An order that lacks fills is none while an answer is awaited, which may bring them.
         """
         reasons, self._sweep_reasons = self._sweep_reasons, []
-        if self._holdings.awaits_sweep(self._proving.link.accounts):
+        if self._positions.awaits_sweep(self._completeness.link.accounts):
             return reasons
         return reasons + self._orders.take_shortfalls()
 
@@ -196,25 +203,32 @@ class Ledger:
             self._repeat(frame, known, execution)
             return
         self._heal(execution.exec_id)
-        match = self._match(execution)
         booked = BookedExecution(
             execution,
             frame.seq,
             frame.received_at,
             frame.session,
-            match,
+            Unmatched(self.passes_over(execution)),
             source=frame.source,
             folded=execution.contract.is_combo,
+            at_booking=(),
         )
         versions = self._versions(booked)
         if versions:
             self._correct(frame, booked, versions)
             return
+        verdict = None
+        if not self.passes_over(execution):
+            verdict = self._ownership.judge(execution)
+            at_booking, dismissed = verdict.at_booking, verdict.dismissed
+            booked = replace(booked, match=verdict.match, at_booking=at_booking, dismissed=dismissed)
         self._book.put(EXECUTIONS, booked)
         self._tell(EventKind.FILL, frame, booked)
         if booked.counted:
             self._orders.add(booked)
-            self._holdings.add(booked)
+            self._positions.add(booked)
+        if verdict is not None:
+            self._ownership.booked(frame, booked, verdict)
 
     def passes_over(self, execution: Execution) -> str:
         """Return why an execution is never matched, whatever the alerts are; empty where it is."""
@@ -223,10 +237,6 @@ class Ledger:
         if self._accounts and execution.account not in self._accounts:
             return f"account {execution.account} is not watched"
         return ""
-
-    def _match(self, execution: Execution) -> Match:
-        reason = self.passes_over(execution)
-        return Unmatched(reason) if reason else self._decide(execution)
 
     def _repeat(self, frame: Frame, known: BookedExecution, execution: Execution) -> None:
         was = known.execution
@@ -265,6 +275,7 @@ class Ledger:
                 replace(
                     row,
                     match=decided.match,
+                    at_booking=decided.at_booking,
                     place=place,
                     superseded_by=superseded_by,
                     folded=decided.folded or bool(superseded_by),
@@ -278,9 +289,9 @@ class Ledger:
         if not in_force.counted:
             return
         if decided.folded:
-            self._holdings.correct(in_force)
+            self._positions.correct(in_force)
         else:
-            self._holdings.add(in_force)
+            self._positions.add(in_force)
 
     def _booked(self, key: ExecutionKey) -> BookedExecution | None:
         return self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
@@ -306,18 +317,18 @@ class Ledger:
     def _position(self, frame: Frame, position: Position) -> None:
         self._book.put(POSITIONS, BrokerPosition(position, frame.seq, frame.received_at))
         key = ContractKey(position.account, position.contract.con_id)
-        self._holdings.listed(key, position.quantity)
+        self._positions.listed(key, position.quantity)
         self._ask_again()
 
     def _end(self, frame: Frame, end: End) -> None:
         if end.of is EndOf.EXECUTIONS:
-            self._holdings.sweep_over(end.request_id)
+            self._positions.sweep_over(end.request_id)
         elif end.of is EndOf.POSITIONS:
-            if not self._holdings.snapshot_ended(Moment(frame.received_at, frame.seq)):
+            if not self._positions.snapshot_ended(Moment(frame.received_at, frame.seq)):
                 return
-            for key in self._departures.snapshot(self._proving.link):
-                self._holdings.refold(key)
-            self._events += self._proving.snapshot(frame)
+            for key in self._expirations.snapshot(self._completeness.link):
+                self._positions.refold(key)
+            self._events += self._completeness.snapshot(frame)
             self._ask_again()
         elif end.of is EndOf.OPEN_ORDERS:
             self._orders.open_orders_ended()
@@ -362,33 +373,33 @@ class Ledger:
     def _note(self, frame: Frame, entry: Entry | None) -> None:
         match entry:
             case PositionsAsked():
-                self._holdings.snapshot_asked(Moment(frame.received_at, frame.seq), frame.session)
+                self._positions.snapshot_asked(Moment(frame.received_at, frame.seq), frame.session)
             case ExecutionsAsked(request, account):
-                self._holdings.sweep_asked(request, account)
+                self._positions.sweep_asked(request, account)
             case LinkUp():
-                self._holdings.new_link(frame.seq, snapshot_due=True)
+                self._positions.new_link(frame.seq, snapshot_due=True)
                 self._orders.new_link()
             case LinkDown():
-                self._holdings.new_link(frame.seq, snapshot_due=False)
+                self._positions.new_link(frame.seq, snapshot_due=False)
                 self._orders.new_link()
             case OpenOrdersAsked():
                 self._orders.open_orders_asked()
             case RequestTimedOut(EndOf.OPEN_ORDERS, _):
                 self._orders.open_orders_failed()
             case RequestTimedOut(EndOf.POSITIONS, _):
-                self._holdings.snapshot_failed()
+                self._positions.snapshot_failed()
             case RequestTimedOut(EndOf.EXECUTIONS, request) | SweepQuiet(request):
-                self._holdings.sweep_over(request)
+                self._positions.sweep_over(request)
             case FirstSweepOver():
-                self._holdings.no_more_snapshots()
+                self._positions.no_more_snapshots()
             case Rematched(execution):
-                self._rematch(execution)
-            case RecordReplaced(old, new):
-                self._take_over(frame, old, new)
+                self._rematch(frame, execution)
+            case RecordReplaced(old, new, contracts, whole):
+                self._take_over(frame, old, new, contracts, whole=whole == WHOLE)
             case RecordGone(alert):
                 self._gone(alert)
             case RecordBack(alert):
-                self._back(frame, alert)
+                self._back(alert)
             case Assigned(execution, alert):
                 self._assign(frame, execution, alert)
             case Dismissed(execution):
@@ -401,81 +412,62 @@ class Ledger:
 
     # Alerts
 
-    def _rematch(self, execution: ExecutionKey) -> None:
-        """Decide an execution again, since the store has changed."""
+    def _rematch(self, frame: Frame, execution: ExecutionKey) -> None:
+        """Match an execution's order again, since the store has changed."""
         booked = self._booked(execution)
-        if booked is not None and booked.superseded_by:
-            # It was corrected since it was found unmatched; the version in force is what is folded.
-            booked = self._booked(execution._replace(exec_id=booked.superseded_by))
-        if booked is None or isinstance(booked.match, Matched):
-            return
-        self._set_match(booked, self._match(booked.dated))
-
-    def _set_match(self, booked: BookedExecution, match: Match) -> None:
-        if match == booked.match:
-            return
-        self._book.put(EXECUTIONS, replace(booked, match=match, attention=Attention.NONE))
-        if booked.folded and booked.counted:
-            self._holdings.changed(booked.contract_key)
+        if booked is not None and not self.passes_over(booked.execution):
+            self._ownership.rematch(frame, execution)
 
     def _assign(self, frame: Frame, execution: ExecutionKey, alert: AlertId) -> None:
-        booked = self._booked(execution)
-        if booked is None:
-            return
-        match = Matched(((alert, Rule.PERSON),), booked.match.rejected)
-        if match != booked.match:
+        booked = self._ownership.assign(frame, execution, alert)
+        if booked is not None:
             self._tell(EventKind.SETTLED, frame, booked, f"assigned to {alert.name}")
-            self._set_match(booked, match)
 
     def _dismiss(self, frame: Frame, execution: ExecutionKey) -> None:
-        booked = self._booked(execution)
-        if booked is not None and not booked.dismissed:
+        booked = self._ownership.dismiss(execution)
+        if booked is not None:
             self._tell(EventKind.SETTLED, frame, booked, "dismissed")
-            self._book.put(EXECUTIONS, replace(booked, dismissed=True))
 
-    def _take_over(self, frame: Frame, old: AlertId, new: AlertId) -> None:
-        """Hand what a record that is gone owns to the record of the same contract in its place."""
+    def _take_over(
+        self, frame: Frame, old: AlertId, new: AlertId, contracts: Collection[str], *, whole: bool
+    ) -> None:
+        """Hand what a record that is gone owns to its successor; no contracts named means all."""
         self._gone(old)
-        self._back(frame, new)
+        self._back(new)
         state = self._book.get(ALERTS, alert_text(old))
-        if state is None or state.successor is not None:
+        if state is None:
             return
-        state = self._up_to_date(state)
-        if not any(stake.quantity for _, stake in stakes_of(self._book, state)):
+        # Its row lacks the contracts that this batch folded for it.
+        known = dict.fromkeys((*state.contracts, *self._dirty.get(old, ())))
+        state = replace(state, contracts=tuple(known))
+        keys = [key for key in known if not contracts or key.text() in contracts]
+        if not self._ownership.succeed(frame, old, new, keys, whole=whole):
             return
-        self._hand_on(frame, state, self._book.get(ALERTS, alert_text(new)) or AlertState(new))
-
-    def _up_to_date(self, state: AlertState) -> AlertState:
-        """Return a record's state with the contracts that this batch folded for it, which its row lacks."""
-        contracts = dict.fromkeys((*state.contracts, *self._dirty.get(state.alert, ())))
-        return replace(state, contracts=tuple(contracts))
-
-    def _hand_on(self, frame: Frame, state: AlertState, successor: AlertState) -> None:
-        contracts = tuple(dict.fromkeys((*successor.contracts, *state.contracts)))
-        self._book.put(ALERTS, replace(state, successor=successor.alert))
-        self._book.put(ALERTS, replace(successor, contracts=contracts))
-        for key in contracts:
-            self._holdings.refold(key)
-        what = {"alert": successor.alert.name, "created_at": successor.alert.created_at}
+        successor = self._book.get(ALERTS, alert_text(new)) or AlertState(new)
+        theirs = tuple(dict.fromkeys((*successor.contracts, *keys)))
+        record = successor.record or (state.record if whole else None)
+        self._book.put(ALERTS, replace(successor, contracts=theirs, successor=None, record=record))
+        if not any(mine.quantity for _, mine in positions_of(self._book, state)):
+            self._book.put(ALERTS, replace(state, successor=new))
+        self._touch([new])
+        what = {"alert": new.name, "created_at": new.created_at}
         self._events.append(TrackerEvent(EventKind.TAKEN_OVER, frame.received_at, what))
 
     def _gone(self, alert: AlertId) -> None:
         state = self._book.get(ALERTS, alert_text(alert))
         if state is not None:
             self._book.put(ALERTS, replace(state, gone=True))
+            self._touch(partners_of(self._book, alert))
 
-    def _back(self, frame: Frame, alert: AlertId) -> None:
-        """Keep a record again that a stale copy put back; it takes back what it had handed on."""
+    def _back(self, alert: AlertId) -> None:
+        """Keep a record again that another program put back."""
         state = self._book.get(ALERTS, alert_text(alert))
-        if state is None:
+        if state is None or not (state.gone or state.successor):
             return
-        last = self._book.get(ALERTS, alert_text(self._holdings.current(alert)))
-        assert last is not None, "a successor is in the book"
-        # What it shows is as old as the copy.
-        back = replace(state, gone=False, successor=None, shown=state.shown if last == state else None)
-        self._book.put(ALERTS, back)
-        if last != state:
-            self._hand_on(frame, self._up_to_date(last), back)
+        # What it shows is as old as the copy, if it had handed on what it owned.
+        shown = state.shown if state.successor is None else None
+        self._book.put(ALERTS, replace(state, gone=False, successor=None, shown=shown))
+        self._touch([alert, *partners_of(self._book, alert)])
 
     def _tell(self, kind: EventKind, frame: Frame, booked: BookedExecution, note: str = "") -> None:
         self._events.append(about(kind, frame.received_at, booked, note))

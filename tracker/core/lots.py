@@ -1,89 +1,246 @@
-"""Fold the executions of one contract into what is held and who owns it.
+"""Fold the entries of one contract into what is held, in which lots, and who owns them.
 
-Owns the arithmetic of opening, closing and ownership, as a pure function of a starting quantity and the
-entries in the order of their execution times. It never looks anything up.
+Owns the arithmetic of opening, closing and ownership, as a pure function of an opening balance and the
+entries in their order. It never looks anything up.
 
-Rules
-- An entry against the sign of what is held closes, as far as there is something to close; the rest opens.
-- An opening part belongs, whole, to the alerts that the entry matched, as one group: they mirror one fill.
-- A closing part is taken from the group that the order names, else from the oldest group on. What no group
-  owns is closed last and touches no alert.
-- The groups together never exceed what is held, so a position that reaches zero leaves no owner.
-- The average price is that of the openings since the group began; a sale does not change it.
+- An execution against the sign of what is held closes, as far as there is something to close; the rest opens.
+- Its opening part is a lot, owned by the alerts that were decided as it was booked, else by nobody.
+- Its closing part, with a reference, takes lots that the reference names, by their owner or by their own
+  order's reference (exclusive before shared); then lots without owner; then the opening balance; last other
+  alerts' lots. Without one it takes owned lots, the oldest first; then lots without owner; then the opening
+  balance.
+- An expiration takes all that is held.
+- A decision gives owners to what is left of an order's lots, or hands an alert's lots to its successor.
+
+Order: by the second of the broker's time. Within a second what grows the position comes first (when flat:
+purchases), then by execId without its version. A decision stands behind the executions of its second that
+were known when it was made; what becomes known later of that second stands behind it.
+
+An alert's average price is the running average of its openings; a sale does not change it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
+from itertools import groupby
+from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tracker.core.model import ZERO, AlertId, Moment
+from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
 from tracker.core.state_rows import AlertPosition, Holding, Lot
+
+NameOf: TypeAlias = Callable[[AlertId], str]
+"""Return the name key of a record for the contract, see `references.alert_key`."""
 
 
 class Movement(Struct, frozen=True):
-    """State one movement of a contract: an execution, or a departure without one."""
+    """State one movement of a contract: an execution, or an expiration without one."""
 
     moment: Moment
+    """Execution time and the frame that brought it first."""
     exec_id: str
     signed: Decimal
     price: Decimal
     owners: tuple[AlertId, ...] = ()
-    """The alerts that an opening part belongs to."""
-    named: str = ""
-    """ALERTER/TICKER of the order's reference, casefolded: its groups are closed first."""
-    departed: str = ""
+    """The alerts that its opening part belongs to."""
+    order: str = ""
+    """What is decided together, see `ownership_rows.OrderOwners`."""
+    reference: tuple[str, ...] = ()
+    """The name keys that its order's reference may mean, see `references.Reference`."""
+    referenced: bool = False
+    """The reference is meant for us, whoever owns something here."""
+    root: str = ""
+    """The execId without its version."""
+    expired: str = ""
     """Why the whole position went; `signed` and `price` mean nothing then."""
 
+    @property
+    def second(self) -> datetime:
+        return second_of(self.moment.time)
 
-class Split(Struct, frozen=True):
-    """Say how an entry was split, and whom it touched."""
+
+@dataclass(slots=True)
+class Split:
+    """Say how an execution was split, and whom it touched; a decision adds those that it gives its lot to."""
 
     opening: Decimal
     closing: Decimal
     touched: tuple[AlertId, ...]
+    foreign: tuple[AlertId, ...] = ()
+    """Alerts whose lots were taken although the order's reference names another."""
 
 
-def step(holding: Holding, entry: Movement) -> tuple[Holding, Split]:
-    """Add one entry that is later than all folded so far."""
-    signed = -holding.held if entry.departed else entry.signed
+class PlaceInSecond(NamedTuple):
+    """Order the executions of one second within a block between decisions."""
+
+    shrinks: bool
+    root: str
+    seq: int
+
+
+@dataclass(slots=True)
+class Folded:
+    """Hold what came of a fold."""
+
+    holding: Holding
+    splits: dict[str, Split] = field(default_factory=dict)
+    """execId -> how it was split."""
+    touched: dict[AlertId, None] = field(default_factory=dict)
+    """Every alert that an entry touched, decisions included."""
+    given: dict[int, Mapping[str, Decimal]] = field(default_factory=dict)
+    """Number of a decision among those folded -> execId and quantity of each lot that it gave."""
+
+
+def second_of(time: datetime) -> datetime:
+    """Return the second of a time; the broker's times have no finer meaning."""
+    return time.replace(microsecond=0)
+
+
+def place_in_second(movement: Movement, growing: int) -> PlaceInSecond:
+    """Return where a movement stands in its second; `growing` is the sign that grows the position."""
+    grows = (movement.signed > 0) == (growing > 0)
+    return PlaceInSecond(not grows, movement.root or movement.exec_id, movement.moment.seq)
+
+
+def growing_sign(held: Decimal) -> int:
+    """Return the sign of what grows a position; of a flat one, purchases."""
+    return -1 if held < 0 else 1
+
+
+def at_opening_balance(holding: Holding) -> Holding:
+    """Return what was held before the first entry."""
+    return replace(
+        holding,
+        held=holding.base,
+        lots=(),
+        alerts=(),
+        last=None,
+        expired=False,
+        tail="",
+        in_lots=ZERO,
+        newest=None,
+        by_execution=True,
+    )
+
+
+def fold(
+    start: Holding,
+    movements: Iterable[Movement],
+    decisions: Iterable[OwnershipDecision] = (),
+    name_of: NameOf = lambda alert: alert.name,
+) -> Folded:
+    """Fold entries onto what was held before all of them; they come in any order."""
+    folded = Folded(start)
+    numbered = list(enumerate(decisions))
+    entries: list[tuple[datetime, Movement | tuple[int, OwnershipDecision]]] = [
+        *((movement.second, movement) for movement in movements),
+        *((second_of(one.place.time), (number, one)) for number, one in numbered),
+    ]
+    entries.sort(key=lambda entry: entry[0])
+    for _, group in groupby(entries, key=lambda entry: entry[0]):
+        of_second = [entry for _, entry in group]
+        waiting = [entry for entry in of_second if isinstance(entry, Movement)]
+        decided = [entry for entry in of_second if not isinstance(entry, Movement)]
+        for number, decision in sorted(decided, key=lambda each: (each[1].place.seq, each[0])):
+            known = [movement for movement in waiting if movement.moment.seq <= decision.place.seq]
+            waiting = [movement for movement in waiting if movement.moment.seq > decision.place.seq]
+            _fold_block(folded, known, name_of)
+            apply_decision(folded, number, decision)
+        _fold_block(folded, waiting, name_of)
+    return folded
+
+
+def _fold_block(folded: Folded, movements: Sequence[Movement], name_of: NameOf) -> None:
+    growing = growing_sign(folded.holding.held)
+    executions = [movement for movement in movements if not movement.expired]
+    for movement in sorted(executions, key=lambda each: place_in_second(each, growing)):
+        step(folded, movement, name_of)
+    for movement in movements:
+        if movement.expired:
+            step(folded, movement, name_of)
+
+
+def step(folded: Folded, movement: Movement, name_of: NameOf) -> None:
+    """Add one movement that is later than all folded so far."""
+    holding = folded.holding
+    signed = -holding.held if movement.expired else movement.signed
     closing = _toward_zero(holding.held, signed)
     opening = signed - closing
-    groups, touched = _close(holding.groups, abs(closing), entry) if closing else (holding.groups, ())
-    if opening and entry.owners:
-        groups = _open(groups, opening, entry)
-        touched = (*touched, *(owner for owner in entry.owners if owner not in touched))
+    parts = _Parts(holding, movement.moment)
+    foreign: tuple[AlertId, ...] = ()
+    if closing:
+        foreign = parts.close(abs(closing), movement, name_of)
+    if opening:
+        parts.open(opening, movement)
     held = holding.held + signed
-    owned = sum((abs(group.quantity) for group in groups), ZERO)
-    assert owned <= abs(held), f"more owned ({owned}) than held ({held})"
-    stakes = _stakes(holding.stakes, groups, touched, entry)
-    after = replace(
+    assert parts.in_lots <= abs(held), f"more in lots ({parts.in_lots}) than held ({held})"
+    folded.holding = replace(
         holding,
         held=held,
-        groups=groups,
-        stakes=stakes,
-        last=entry.moment,
-        departed=bool(entry.departed),
+        lots=tuple(parts.lots),
+        alerts=tuple(parts.alerts.values()),
+        last=movement.moment,
+        expired=bool(movement.expired),
+        tail=_tail(holding, movement),
+        in_lots=parts.in_lots,
+        newest=holding.newest if movement.expired else _newer(holding.newest, movement.second),
     )
-    return after, Split(opening, closing, touched)
+    folded.splits[movement.exec_id] = Split(opening, closing, tuple(parts.touched), foreign)
+    folded.touched.update(parts.touched)
 
 
-def at_base(holding: Holding) -> Holding:
-    """Return what was held before the first entry."""
-    return replace(holding, held=holding.base, groups=(), stakes=(), last=None, departed=False)
+def apply_decision(folded: Folded, number: int, decision: OwnershipDecision) -> None:
+    """Give owners to what is left of the lots that a decision is about."""
+    parts = _Parts(folded.holding, decision.place)
+    given = parts.decide(decision)
+    folded.holding = replace(
+        folded.holding,
+        lots=tuple(parts.lots),
+        alerts=tuple(parts.alerts.values()),
+        last=decision.place,
+        tail="",
+    )
+    folded.given[number] = given
+    folded.touched.update(parts.touched)
+    for exec_id in given:
+        split = folded.splits.get(exec_id)
+        if split is not None:
+            split.touched = tuple(dict.fromkeys((*split.touched, *parts.gained)))
 
 
-def fold(holding: Holding, entries: Iterable[Movement]) -> tuple[Holding, list[Split]]:
-    """Add entries that are later than all folded so far, and in the order of their moments."""
-    parts: list[Split] = []
-    for entry in entries:
-        assert holding.last is None or holding.last <= entry.moment, "entries out of order"
-        holding, split = step(holding, entry)
-        parts.append(split)
-    return holding, parts
+def _tail(before: Holding, movement: Movement) -> str:
+    """Note where the movement stands in its second, for those that follow in it: the growing sign first."""
+    if movement.expired:
+        return ""
+    same = before.last is not None and second_of(before.last.time) == movement.second
+    growing = (-1 if before.tail[0] == "-" else 1) if same and before.tail else growing_sign(before.held)
+    place = place_in_second(movement, growing)
+    return f"{'-' if growing < 0 else '+'}{int(place.shrinks)}{place.root}"
+
+
+def _newer(one: datetime | None, other: datetime) -> datetime:
+    return other if one is None else max(one, other)
+
+
+def stands_behind(movement: Movement, holding: Holding) -> bool:
+    """Tell whether a movement is the last of all that was folded, so that it is one step."""
+    if holding.last is None:
+        return True
+    last = second_of(holding.last.time)
+    if movement.second != last:
+        return movement.second > last
+    if not holding.tail:
+        # A decision, or what an older version folded: only what is newer than its frame stands behind it.
+        return movement.moment.seq > holding.last.seq
+    growing = -1 if holding.tail[0] == "-" else 1
+    place = place_in_second(movement, growing)
+    return (int(place.shrinks), place.root) >= (int(holding.tail[1]), holding.tail[2:])
 
 
 def _toward_zero(held: Decimal, signed: Decimal) -> Decimal:
@@ -92,73 +249,223 @@ def _toward_zero(held: Decimal, signed: Decimal) -> Decimal:
     return min(abs(held), abs(signed)).copy_sign(signed)
 
 
-def _close(
-    groups: Sequence[Lot], quantity: Decimal, entry: Movement
-) -> tuple[tuple[Lot, ...], tuple[AlertId, ...]]:
-    """Take `quantity` (positive) from the groups, those that the order names first, then the oldest."""
-    left = quantity
-    touched: dict[AlertId, None] = {}
-    remaining: dict[tuple[AlertId, ...], Lot | None] = {}
-    for group in sorted(groups, key=lambda group: (not _names(group, entry.named), group.opened)):
-        taken = min(abs(group.quantity), left)
-        if not taken:
-            continue
-        left -= taken
-        touched.update(dict.fromkeys(group.owners))
-        rest = group.quantity - taken.copy_sign(group.quantity)
-        remaining[group.owners] = replace(group, quantity=rest) if rest else None
-    kept = (remaining.get(group.owners, group) for group in groups)
-    return tuple(group for group in kept if group is not None), tuple(touched)
+class _Parts:
+    """Change lots and alert positions of one contract for one entry."""
 
+    def __init__(self, holding: Holding, moment: Moment) -> None:
+        self.lots = list(holding.lots)
+        self.alerts = {each.alert: each for each in holding.alerts}
+        self.touched: dict[AlertId, None] = {}
+        self.gained: dict[AlertId, None] = {}
+        self._moment = moment
+        self._sold_with: dict[AlertId, dict[AlertId, None]] = {}
+        """The other owners of what an alert sold by this entry."""
+        in_lots = holding.in_lots
+        self.in_lots = sum((abs(lot.quantity) for lot in holding.lots), ZERO) if in_lots is None else in_lots
+        self._unowned = abs(holding.held) - self.in_lots
+        """What is left of the opening balance."""
 
-def _names(group: Lot, named: str) -> bool:
-    return bool(named) and any(owner.name.casefold() == named for owner in group.owners)
+    # Executions
 
-
-def _open(groups: tuple[Lot, ...], opening: Decimal, entry: Movement) -> tuple[Lot, ...]:
-    for at, group in enumerate(groups):
-        if group.owners == entry.owners:
-            quantity = group.quantity + opening
-            cost = abs(group.quantity) * group.avg_price + abs(opening) * entry.price
-            grown = Lot(group.owners, quantity, cost / abs(quantity), group.opened)
-            return (*groups[:at], grown, *groups[at + 1 :])
-    return (*groups, Lot(entry.owners, opening, entry.price, entry.moment))
-
-
-def _stakes(
-    before: tuple[AlertPosition, ...], groups: Sequence[Lot], touched: Sequence[AlertId], entry: Movement
-) -> tuple[AlertPosition, ...]:
-    if not touched:
-        return before
-    stakes = {stake.alert: stake for stake in before}
-    for alert in touched:
-        mine = [group for group in groups if alert in group.owners]
-        quantity = sum((group.quantity for group in mine), ZERO)
-        old = stakes.get(alert)
-        if mine:
-            size = sum((abs(group.quantity) for group in mine), ZERO)
-            cost = sum((abs(group.quantity) * group.avg_price for group in mine), ZERO)
-            others = {owner.name for group in mine for owner in group.owners if owner != alert}
-            opened = min(group.opened.time for group in mine)
-            stakes[alert] = AlertPosition(
-                alert,
-                quantity,
-                cost / size,
-                opened,
-                None,
-                None,
-                entry.exec_id,
-                entry.moment,
-                tuple(sorted(others)),
-            )
+    def close(self, quantity: Decimal, movement: Movement, name_of: NameOf) -> tuple[AlertId, ...]:
+        """Take `quantity` (positive) from lots and opening balance; returns whose lots were taken last."""
+        left = quantity
+        named = frozenset(movement.reference)
+        ours = named & {name_of(owner) for lot in self.lots for owner in lot.owners}
+        if named and (movement.referenced or ours or any(named & set(lot.reference) for lot in self.lots)):
+            mine = [at for at, lot in enumerate(self.lots) if _is_named(lot, named, name_of)]
+            mine.sort(key=lambda at: len(self.lots[at].owners) > 1)
+            free = [at for at, lot in enumerate(self.lots) if not lot.owners and at not in mine]
+            rest = [at for at, lot in enumerate(self.lots) if lot.owners and at not in mine]
+            left = self._take(mine + free, left, movement)
+            left -= min(left, self._unowned)
+            foreign = {owner for at in rest for owner in self.lots[at].owners} if left else ()
+            self._take(rest, left, movement)
+            taken = tuple(alert for alert in foreign if alert in self.touched)
         else:
-            assert old is not None, "a closed stake was open before"
-            stakes[alert] = replace(
-                old,
-                quantity=ZERO,
-                closed_at=entry.moment.time,
-                closed_by=entry.departed or None,
-                last_exec_id=entry.exec_id or old.last_exec_id,
-                last=entry.moment,
+            owned = [at for at, lot in enumerate(self.lots) if lot.owners]
+            free = [at for at, lot in enumerate(self.lots) if not lot.owners]
+            self._take(owned + free, left, movement)
+            taken = ()
+        self.lots = [lot for lot in self.lots if lot.quantity]
+        return taken
+
+    def _take(self, order: Sequence[int], quantity: Decimal, movement: Movement) -> Decimal:
+        """Take from these lots in turn; returns what is left to take."""
+        left = quantity
+        for at in order:
+            lot = self.lots[at]
+            taken = min(abs(lot.quantity), left)
+            if not taken:
+                continue
+            left -= taken
+            self.in_lots -= taken
+            part = taken.copy_sign(lot.quantity)
+            self.lots[at] = replace(lot, quantity=lot.quantity - part)
+            for owner in lot.owners:
+                self._sell(owner, part, movement, lot.owners)
+        return left
+
+    def _sell(self, alert: AlertId, part: Decimal, movement: Movement, owners: tuple[AlertId, ...]) -> None:
+        before = self.alerts[alert]
+        quantity = before.quantity - part or ZERO
+        self.touched[alert] = None
+        with_it = self._sold_with.setdefault(alert, {})
+        with_it.update(dict.fromkeys(owner for owner in owners if owner != alert))
+        self.alerts[alert] = replace(
+            before,
+            quantity=quantity,
+            sold=True,
+            closed_at=None if quantity else movement.moment.time,
+            closed_by=None if quantity else movement.expired or None,
+            last_exec_id=before.last_exec_id if movement.expired else movement.exec_id,
+            last=movement.moment,
+            sold_with=() if quantity else tuple(with_it),
+        )
+
+    def open(self, opening: Decimal, movement: Movement) -> None:
+        """Add the lot of an opening part."""
+        lot = Lot(
+            movement.owners,
+            opening,
+            movement.price,
+            movement.moment,
+            movement.exec_id,
+            movement.order,
+            movement.reference,
+        )
+        self.lots.append(lot)
+        self.in_lots += abs(opening)
+        for owner in movement.owners:
+            self._gain(owner, lot)
+
+    def _gain(self, alert: AlertId, lot: Lot) -> None:
+        """Add a lot to what an alert has: its running average counts it at its own price."""
+        before = self.alerts.get(alert)
+        self.touched[alert] = None
+        self.gained[alert] = None
+        if before is None or not before.quantity:
+            opened = AlertPosition(
+                alert, lot.quantity, lot.price, lot.opened.time, None, None, lot.exec_id, lot.opened
             )
-    return tuple(stakes.values())
+            self.alerts[alert] = opened
+            return
+        size = abs(before.quantity) + abs(lot.quantity)
+        cost = abs(before.quantity) * before.avg_price + abs(lot.quantity) * lot.price
+        newer = lot.opened >= before.last
+        self.alerts[alert] = replace(
+            before,
+            quantity=before.quantity + lot.quantity,
+            avg_price=cost / size,
+            opened_at=min(before.opened_at, lot.opened.time),
+            last_exec_id=lot.exec_id if newer else before.last_exec_id,
+            last=lot.opened if newer else before.last,
+        )
+
+    # Decisions
+
+    def decide(self, decision: OwnershipDecision) -> Mapping[str, Decimal]:
+        """Apply a decision; returns execId and quantity of each lot that changed owners."""
+        if decision.kind is OwnershipKind.SUCCEEDED:
+            return self._succeed(decision)
+        if decision.kind is OwnershipKind.ASSIGNED:
+            wanted = tuple(one.alert for one in decision.alerts)
+            return self._own(decision.order, lambda lot: wanted)
+        closed = {one.alert: self._closed_at(one) for one in decision.alerts}
+
+        def with_more(lot: Lot) -> tuple[AlertId, ...]:
+            more = [alert for alert, at in closed.items() if at is None or lot.opened.time > at]
+            return tuple(dict.fromkeys((*lot.owners, *more)))
+
+        return self._own(decision.order, with_more)
+
+    def _closed_at(self, one: Decided) -> datetime | None:
+        """Return when a closed record closed: only newer lots open it again. None where it is open."""
+        here = self.alerts.get(one.alert)
+        if one.open_elsewhere or (here is not None and here.quantity):
+            return None
+        known = [at for at in (one.closed_elsewhere, here.closed_at if here is not None else None) if at]
+        return max(known) if known else None
+
+    def _own(self, order: str, owners_of: Callable[[Lot], tuple[AlertId, ...]]) -> Mapping[str, Decimal]:
+        changed: dict[str, Decimal] = {}
+        for at, lot in enumerate(self.lots):
+            if lot.order != order or not order:
+                continue
+            owners = owners_of(lot)
+            if owners == lot.owners:
+                continue
+            self.lots[at] = replace(lot, owners=owners)
+            changed[lot.exec_id] = lot.quantity
+            # Those who keep it share it with others now.
+            self.touched.update(dict.fromkeys((*lot.owners, *owners)))
+            for owner in lot.owners:
+                if owner not in owners:
+                    self._lose(owner, lot)
+            for owner in owners:
+                if owner not in lot.owners:
+                    self._gain(owner, lot)
+        return changed
+
+    def _lose(self, alert: AlertId, lot: Lot) -> None:
+        """Take a lot from an alert without a sale: it was decided to be another's."""
+        before = self.alerts[alert]
+        quantity = before.quantity - lot.quantity or ZERO
+        self.touched[alert] = None
+        if not quantity and not before.sold:
+            del self.alerts[alert]
+            return
+        mine = [each for each in self.lots if alert in each.owners]
+        average = before.avg_price
+        if mine and not before.sold:
+            cost = sum((abs(each.quantity) * each.price for each in mine), ZERO)
+            average = cost / sum((abs(each.quantity) for each in mine), ZERO)
+        self.alerts[alert] = replace(
+            before,
+            quantity=quantity,
+            avg_price=average,
+            closed_at=None if quantity else self._moment.time,
+        )
+
+    def _succeed(self, decision: OwnershipDecision) -> Mapping[str, Decimal]:
+        """Hand what is left of an alert's lots to its successor, with its average and its beginning."""
+        old, (new,) = decision.taken_from, decision.alerts
+        before = self.alerts.get(old) if old is not None else None
+        if old is None or before is None:
+            return {}
+        self.touched.update({old: None, new.alert: None})
+        changed = {lot.exec_id: lot.quantity for lot in self.lots if old in lot.owners}
+        self.touched.update((owner, None) for lot in self.lots if old in lot.owners for owner in lot.owners)
+        self.lots = [
+            replace(
+                lot, owners=tuple(dict.fromkeys(new.alert if each == old else each for each in lot.owners))
+            )
+            for lot in self.lots
+        ]
+        self.gained[new.alert] = None
+        mine = self.alerts.get(new.alert)
+        if not before.quantity and (mine is not None or not decision.whole):
+            return {}
+        del self.alerts[old]
+        quantity = sum((lot.quantity for lot in self.lots if new.alert in lot.owners), ZERO)
+        if mine is None or not mine.quantity:
+            self.alerts[new.alert] = replace(before, alert=new.alert)
+        else:
+            size = abs(before.quantity) + abs(mine.quantity)
+            cost = abs(before.quantity) * before.avg_price + abs(mine.quantity) * mine.avg_price
+            newest = max(before, mine, key=lambda each: each.last)
+            self.alerts[new.alert] = replace(
+                mine,
+                quantity=quantity,
+                avg_price=cost / size,
+                opened_at=min(before.opened_at, mine.opened_at),
+                last_exec_id=newest.last_exec_id,
+                last=newest.last,
+                sold=before.sold or mine.sold,
+            )
+        return changed
+
+
+def _is_named(lot: Lot, named: frozenset[str], name_of: NameOf) -> bool:
+    """Tell whether a reference names a lot: by an owner, or by its own order's reference."""
+    return not named.isdisjoint(lot.reference) or any(name_of(owner) in named for owner in lot.owners)

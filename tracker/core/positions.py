@@ -1,42 +1,49 @@
-"""Keep what is held of each contract: when its executions are folded, and from which base.
+"""Keep what is held of each contract: when its executions are folded, and from which opening balance.
 
-Owns seeding and waiting. It never decides what a fill belongs to.
+Owns when something is folded, and onto what. It never decides what a fill belongs to.
 
-Seeding. A contract's base is what the broker held before our first execution of it. The snapshot asked for
-before the first sweep lists it; executions from before that request are contained in what it lists, so the
-base is the listed quantity less theirs. A contract that the snapshot does not name has base zero: IBKR lists
-a position closed today with quantity zero, so one that is absent was not traded as far as the snapshot knew,
-and in doubt a fill is an opening. A live execution between request and end makes that contract wait for the
-next snapshot. Positions told while the gateway had lost IBKR seed nothing: executions of that time come later
-with times from before the request.
-
-Doubt. A base in doubt is taken anew from a later snapshot, but after a break of the connection or of its
-link to IBKR only once a sweep asked since then is over: the snapshot contains what was missed, and until the
-sweep tells that, the base would be off by it. A snapshot that is in doubt itself, since the contract traded
-in its very second, takes the place of an earlier one only where it contradicts that.
-
-Waiting. An execution that answers a sweep is folded when that answer ended, went quiet or timed out, since
-its neighbours in time may still be on the way. Nothing waits longer than the connection.
-
-Lateness. What a break withheld comes with the sweep behind it, after younger live executions of the same
-contract. So while a sweep is due, what was held before the first of these is kept with their names: a late
-execution has only them folded again. One that belongs before them, or that changes the base, has the contract
-folded from its base.
+- **Opening balance**: what the broker held before our first execution of a contract. The snapshot asked for
+  before the first sweep lists it; executions from before that request are contained in what it lists, so the
+  balance is the listed quantity less theirs. A contract that the snapshot does not name has none: IBKR lists
+  a position closed today with quantity zero, and in doubt a fill is an opening.
+- **Unconfirmed**: such a balance is taken anew from a later snapshot; after a break of the connection or of
+  its link to IBKR only once a sweep asked since then is over. The snapshot contains what was missed, and the
+  balance would be off by it until the sweep tells that. A snapshot that is unconfirmed itself takes the place
+  of an earlier one only where it contradicts that. See `position_snapshots` for the states.
+- **Waiting**: an execution that answers a sweep is folded when that answer ended, went quiet or timed out,
+  since its neighbours in time may still be on the way. Nothing waits longer than the connection.
+- **Late**: what stands before something that was folded already is folded in its place. The state before the
+  last entries is kept with their names (a run), so that only those are folded again; what stands before the
+  run, or changes the opening balance, has the contract folded from its opening balance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from tracker.core.lots import Movement, Split, at_base, fold, step
-from tracker.core.model import LIVE, ZERO, AlertId, Moment
+from tracker.core.alerters import AlerterNames
+from tracker.core.lots import (
+    Folded,
+    Movement,
+    Split,
+    apply_decision,
+    at_opening_balance,
+    fold,
+    second_of,
+    stands_behind,
+    step,
+)
+from tracker.core.model import LIVE, ZERO, AlertId, Moment, Rule, correction_parts
 from tracker.core.opening_balance import base_of, is_doubtful, is_in_seed, may_begin_at
-from tracker.core.state import ALERTS, DEPARTURES, EXECUTIONS, HOLDINGS, SNAPSHOTS, LedgerState
+from tracker.core.ownership_rows import OwnershipDecision
+from tracker.core.position_snapshots import PositionSnapshots
+from tracker.core.references import alert_key, read_reference
+from tracker.core.state import ALERTS, DECISIONS, DEPARTURES, EXECUTIONS, HOLDINGS, SNAPSHOTS, LedgerState
 from tracker.core.state_rows import (
     Attention,
     Baseline,
@@ -46,27 +53,18 @@ from tracker.core.state_rows import (
     Snapshot,
     alert_text,
     attention_of,
+    owners_key,
     owners_of,
+    rules_of,
 )
 
 _RUN: Final = 1_000
 """Executions of one contract that are folded again for a late one, at most."""
+_RUNS_KEPT: Final = 32
+"""Contracts of which a run is kept while no sweep is due; late is then only what is of the same second."""
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _NO_SESSION: Final = 0
 """Older than every connection, so that no execution is as old as what is of it."""
-
-
-@dataclass(slots=True)
-class _Draft:
-    """Gather the answer to a request for positions."""
-
-    asked: Moment
-    session: int
-    stale: bool
-    """The gateway had lost IBKR meanwhile, so it told what it knew before."""
-    overdue: bool = False
-    """Nobody waits for it any longer."""
-    rows: dict[str, Decimal] = field(default_factory=dict)
-    disturbed: set[str] = field(default_factory=set)
 
 
 class _Run(NamedTuple):
@@ -78,41 +76,40 @@ class _Run(NamedTuple):
 
 
 class Positions:
-    """Fold booked executions into the holdings of a book.
+    """Fold booked executions, and the decisions about their lots, into the holdings of a ledger's state.
 
-    `touched` is told each alert whose stake may have changed, with the contract; `needs_person` each fill
+    `touched` is told each alert whose position may have changed, with the contract; `needs_person` each fill
     that did not need one before.
     """
 
     def __init__(
         self,
-        book: LedgerState,
+        state: LedgerState,
         touched: Callable[[Iterable[AlertId], ContractKey], None],
         needs_person: Callable[[BookedExecution], None],
+        names: AlerterNames,
     ) -> None:
-        self._book = book
+        self._state = state
         self._touched = touched
         self._needs_person = needs_person
-        self._draft: _Draft | None = None
-        self._disturbed: tuple[_Draft, Moment] | None = None
-        self._upstream = True
-        """Whether the gateway has IBKR, as far as it told."""
-        self._began: int | None = None
-        """The frame with which the connection began, where this process saw it; else what was asked on it
-        is not known."""
-        self._snapshot_due = False
-        """From a connection's start until a snapshot of it can seed; contracts never seen wait for that."""
+        self._names = names
+        self._snapshots = PositionSnapshots()
         self._open_sweeps: dict[int, str] = {}
         """request -> account; empty where it was asked before the last break, so that it tells too little."""
         self._caught_up: set[str] = set()
         """Accounts of which a sweep asked since the last break is over."""
         self._stale: dict[ContractKey, None] = {}
-        """Contracts to be folded from their base, once for all that changed."""
+        """Contracts to be folded from their opening balance, once for all that changed."""
         self._runs: dict[ContractKey, _Run] = {}
-        """What was folded since a sweep is due, which may bring something older."""
-        self._late: dict[ContractKey, list[BookedExecution]] = {}
-        """What is older than the last that was folded of its contract, and not folded yet."""
-        self._waiting = {row.contract_key: None for row in book.find(EXECUTIONS, "waiting", "1")}
+        self._late: dict[ContractKey, None] = {}
+        """Contracts of which something stands before the last that was folded, and is not folded yet."""
+        self._waiting: dict[ContractKey, None] = {}
+        self._newest: dict[ContractKey, datetime] = {}
+        """The second of the newest execution of each contract that has some that are not folded yet."""
+        for row in state.find(EXECUTIONS, "waiting", "1"):
+            key = row.contract_key
+            self._waiting[key] = None
+            self._newest[key] = max(second_of(row.moment.time), self._newest.get(key, _LONG_AGO))
 
     # What the broker is asked, and answers
 
@@ -122,15 +119,11 @@ class Positions:
 
     def new_link(self, began: int, *, snapshot_due: bool) -> None:
         """Forget what the old connection still owed; fold what waited for it."""
-        self._draft = None
-        self._disturbed = None
-        self._began = began
-        self._upstream = True
-        self._snapshot_due = False
+        self._snapshots.new_link(began, due=False)
         self._open_sweeps.clear()
         self._caught_up.clear()
         self._release(all_of_them=True)
-        self._snapshot_due = snapshot_due
+        self._snapshots.due = snapshot_due
 
     def sweep_asked(self, request_id: int, account: str) -> None:
         """Have the executions of this answer wait for its end."""
@@ -146,81 +139,60 @@ class Positions:
             self._release(all_of_them=False)
             self._runs = {key: run for key, run in self._runs.items() if self._sweep_due(key)}
         if behind:
-            self._fold_doubts()
+            self._fold_unconfirmed()
 
     def snapshot_asked(self, asked: Moment, session: int) -> None:
-        """Begin to gather an answer to a request for positions, or go on with an earlier one's.
-
-        Neither has a number. While an earlier request is unanswered the next end may be that one's, so the
-        rows since then are gathered: a whole answer in any case.
-        """
-        stale = not (self._upstream and self._began is not None)
-        if self._draft is None:
-            self._draft = _Draft(asked, session, stale)
-        self._draft.stale |= stale
-        self._draft.overdue = False
+        """Begin to gather an answer to a request for positions, or go on with an earlier one's."""
+        self._snapshots.asked(asked, session)
 
     def upstream_lost(self) -> None:
         """Trust no positions from now on: the gateway tells what it knew before it lost IBKR."""
-        self._upstream = False
-        if self._draft is not None:
-            self._draft.stale = True
+        self._snapshots.upstream_lost()
 
     def upstream_back(self) -> None:
-        """Trust the next answer again; the session asks for one, and for a sweep.
-
-        Where nobody told of the loss it was before this connection, all of whose answers are old then.
-        """
-        if self._upstream and self._began is not None:
-            self._mistrust(self._began)
-        self._upstream = True
+        """Trust the next answer again; the session asks for one, and for a sweep."""
+        unnoticed = self._snapshots.upstream_back()
+        if unnoticed is not None:
+            self._mistrust(unnoticed)
         self._caught_up.clear()
         self._open_sweeps = dict.fromkeys(self._open_sweeps, "")
 
     def _mistrust(self, began: int) -> None:
         """Take what was told since the connection began for a guess."""
-        if self._draft is not None:
-            self._draft.stale = True
-        snapshot = self._book.get(SNAPSHOTS, "last")
+        snapshot = self._state.get(SNAPSHOTS, "last")
         if snapshot is not None and snapshot.asked.seq > began:
-            self._book.put(SNAPSHOTS, replace(snapshot, session=_NO_SESSION))
-        for holding in list(self._book.every(HOLDINGS)):
+            self._state.put(SNAPSHOTS, replace(snapshot, session=_NO_SESSION))
+        for holding in list(self._state.every(HOLDINGS)):
             if holding.asked is not None and holding.asked.seq > began:
-                self._book.put(HOLDINGS, replace(holding, seed=Baseline.DOUBT))
+                self._state.put(HOLDINGS, replace(holding, seed=Baseline.DOUBT))
 
     def listed(self, key: ContractKey, quantity: Decimal) -> None:
-        """Take one row of that answer; a push outside an answer seeds nothing."""
-        if self._draft is not None:
-            self._draft.rows[key.text()] = quantity
+        """Take one row of the answer under way."""
+        self._snapshots.listed(key.text(), quantity)
 
     def snapshot_ended(self, ended: Moment) -> bool:
-        """Seed what waits, if no live execution came in between; the session asks again if one did.
-
-        True when the snapshot was taken.
-        """
-        if self._draft is None:
-            return False
-        draft, self._draft = self._draft, None
-        if draft.stale or draft.overdue:
-            return False
-        if not draft.disturbed:
-            self._seed_from(draft, ended)
-            return True
-        if self._snapshot_due:
-            self._disturbed = (draft, ended)
-        return False
+        """Use the answer for what waits, if it can be used; True when it was taken."""
+        taken = self._snapshots.ended(ended)
+        if taken is not None:
+            self._take(taken)
+        return taken is not None
 
     def snapshot_failed(self) -> None:
-        """Go on without an answer that never ended: unknown is not empty."""
-        if self._draft is not None:
-            self._draft.overdue = True
-        self.no_more_snapshots()
+        """Go on without an answer that never ended."""
+        self._go_on(self._snapshots.failed())
 
     def no_more_snapshots(self) -> None:
-        """Let nothing wait for a seed any longer: take the disturbed snapshot, or go on in doubt."""
-        if self._snapshot_due and self._disturbed is not None:
-            self._seed_from(*self._disturbed)
-        self._snapshot_due = False
+        """Let nothing wait for an opening balance any longer."""
+        self._go_on(self._snapshots.no_more())
+
+    def _go_on(self, taken: Snapshot | None) -> None:
+        if taken is not None:
+            self._take(taken)
+        self._release(all_of_them=False)
+
+    def _take(self, snapshot: Snapshot) -> None:
+        self._state.put(SNAPSHOTS, snapshot)
+        self._fold_unconfirmed()
         self._release(all_of_them=False)
 
     # Folding
@@ -229,9 +201,10 @@ class Positions:
         """Fold a newly booked execution, or have it wait."""
         key = booked.contract_key
         self._disturb(booked)
-        holding = self._book.get(HOLDINGS, key.text())
+        self._newest[key] = max(second_of(booked.moment.time), self._newest.get(key, _LONG_AGO))
+        holding = self._state.get(HOLDINGS, key.text())
         swept = booked.execution.request_id in self._open_sweeps
-        if swept or key in self._waiting or (holding is None and self._snapshot_due):
+        if swept or key in self._waiting or (holding is None and self._snapshots.due):
             self._waiting[key] = None
             return
         self._fold_on(booked, holding)
@@ -244,27 +217,75 @@ class Positions:
         if holding is None:
             # It has no past that would have to be read.
             self.refold(key)
-        elif holding.departed or is_in_seed(booked, holding) or is_doubtful(booked, holding):
+        elif holding.expired or is_in_seed(booked, holding) or is_doubtful(booked, holding):
             self.changed(key)
-        elif not _is_later(booked, holding):
-            self._late.setdefault(key, []).append(booked)
+        elif key in self._late or not stands_behind(movement := self._movement(booked), holding):
+            self._note_late(booked)
         else:
-            if key in self._runs or self._sweep_due(key):
-                self._note_run(booked, holding)
-            after, parts = step(holding, self._entry(booked))
-            self._book.put(HOLDINGS, after)
-            self._keep(booked, parts)
-            self._touched(parts.touched, key)
+            self._note_run(booked, holding)
+            folded = Folded(holding)
+            step(folded, movement, self._name_of(holding))
+            self._state.put(HOLDINGS, folded.holding)
+            self._keep(booked, folded.splits[movement.exec_id])
+            self._touched(folded.touched, key)
+
+    def _note_late(self, booked: BookedExecution) -> None:
+        key = booked.contract_key
+        self._late[key] = None
+        run = self._runs.get(key)
+        if run is not None:
+            run.names[EXECUTIONS.key(booked)] = None
+            last = run.before.last
+            if last is not None and second_of(last.time) >= second_of(booked.moment.time):
+                self.changed(key)
 
     def _sweep_due(self, key: ContractKey) -> bool:
         """Tell whether an answer about the day may still bring something of this contract."""
         return bool(self._open_sweeps) or key.account not in self._caught_up
 
     def _note_run(self, booked: BookedExecution, holding: Holding) -> None:
-        run = self._runs.get(booked.contract_key)
-        if run is None or len(run.names) >= _RUN:
-            run = self._runs[booked.contract_key] = _Run(holding, {})
+        """Keep what was held before the entries that something late may stand among."""
+        key = booked.contract_key
+        run = self._runs.get(key)
+        ended = holding.last is None or second_of(holding.last.time) < second_of(booked.moment.time)
+        over = run is not None and (len(run.names) >= _RUN or not self._sweep_due(key))
+        if run is None or (over and ended):
+            self._runs.pop(key, None)
+            if len(self._runs) >= _RUNS_KEPT and not self._sweep_due(key):
+                del self._runs[next(iter(self._runs))]
+            run = self._runs[key] = _Run(holding, {})
         run.names[EXECUTIONS.key(booked)] = None
+
+    def newest(self, key: ContractKey) -> datetime:
+        """Return the second of the last execution of a contract that is booked, in the broker's order.
+
+        That of its expiration where that came later: what is gone then is not to be decided any more.
+        """
+        holding = self._state.get(HOLDINGS, key.text())
+        times = [self._newest[key]] if key in self._newest else []
+        if holding is not None and holding.newest is not None:
+            times.append(holding.newest)
+        if holding is not None and holding.last is not None and (holding.expired or not times):
+            times.append(second_of(holding.last.time))
+        return max(times)
+
+    def decide(self, decision: OwnershipDecision) -> bool:
+        """Apply a decision that was just put into the state; False where it is known to change nothing."""
+        key = ContractKey(decision.account, decision.con_id)
+        holding = self._state.get(HOLDINGS, key.text())
+        if holding is None or key in self._stale:
+            # What it is about waits to be folded, and is folded with it.
+            return True
+        behind = holding.last is not None and _stand(holding.last) <= _stand(decision.place)
+        if not behind or key in self._late or not holding.by_execution:
+            self.changed(key)
+            return True
+        folded = Folded(holding)
+        apply_decision(folded, 0, decision)
+        self._state.put(HOLDINGS, folded.holding)
+        self._add_owners(key.account, folded, [decision])
+        self._touched(folded.touched, key)
+        return bool(folded.given[0])
 
     def correct(self, booked: BookedExecution) -> None:
         """Have a contract folded again, one execution of which has a new version in force."""
@@ -272,7 +293,7 @@ class Positions:
         self.changed(booked.contract_key)
 
     def changed(self, key: ContractKey) -> None:
-        """Have a contract folded from its base before anything looks at it."""
+        """Have a contract folded from its opening balance before anything looks at it."""
         self._stale[key] = None
 
     def settle(self) -> None:
@@ -281,88 +302,116 @@ class Positions:
             self.refold(key)
         for key in list(self._late):
             self._fold_late(key)
+        self._newest = {key: at for key, at in self._newest.items() if key in self._waiting}
 
     def _fold_late(self, key: ContractKey) -> None:
-        """Fold late executions in their places: with the run that they belong to, else from the base."""
+        """Fold late executions in their places: with the run that they belong to, else from the beginning."""
         run = self._runs.get(key)
-        now = self._book.get(HOLDINGS, key.text())
+        now = self._state.get(HOLDINGS, key.text())
         assert now is not None, "late is what something was folded before"
-        late = self._late[key]
-        if run is None or now.seed is Baseline.DOUBT or not all(_is_later(row, run.before) for row in late):
+        if run is None or now.seed is Baseline.DOUBT or not now.by_execution:
             self.refold(key)
             return
         del self._late[key]
-        run.names.update((EXECUTIONS.key(row), None) for row in late)
         # As they are now: one may have been corrected or decided anew since it came.
-        rows = [row for name in run.names if (row := self._book.get(EXECUTIONS, name)) and row.counted]
-        self._fold_onto(run.before, [(self._entry(row), row) for row in rows], now)
+        rows = [row for name in run.names if (row := self._state.get(EXECUTIONS, name)) and row.counted]
+        last = run.before.last
+        decisions = [one for one in self._decisions(key) if last is None or _stand(one.place) > _stand(last)]
+        self._fold_onto(run.before, rows, decisions, (), now)
+
+    def _decisions(self, key: ContractKey) -> list[OwnershipDecision]:
+        found = self._state.find(DECISIONS, "contract", key.text())
+        return sorted(found, key=lambda one: (one.seq, one.number))
 
     def _disturb(self, booked: BookedExecution) -> None:
-        """Note a live execution while positions are being told: which of them contain it is unknown."""
-        if booked.execution.request_id == LIVE and self._draft is not None:
-            self._draft.disturbed.add(booked.contract_key.text())
+        if booked.execution.request_id == LIVE:
+            self._snapshots.disturb(booked.contract_key.text())
 
     def refold(self, key: ContractKey) -> None:
-        """Fold a contract from its base."""
+        """Fold a contract from its opening balance."""
         self._stale.pop(key, None)
         self._late.pop(key, None)
         self._runs.pop(key, None)
-        everything = self._book.find(EXECUTIONS, "contract", key.text())
+        everything = self._state.find(EXECUTIONS, "contract", key.text())
         rows = [row for row in everything if row.counted]
-        rows.sort(key=lambda row: row.moment)
-        before = self._book.get(HOLDINGS, key.text())
-        start = self._seeded(key, everything, before)
-        entries: list[tuple[Movement, BookedExecution | None]] = [(self._entry(row), row) for row in rows]
-        entries += [
-            (Movement(gone.moment, "", ZERO, ZERO, departed=gone.cause), None)
-            for gone in self._book.find(DEPARTURES, "contract", key.text())
+        before = self._state.get(HOLDINGS, key.text())
+        start = self._with_opening_balance(key, everything, before)
+        last = max((row.moment for row in rows), default=None)
+        expired = [
+            Movement(gone.moment, "", ZERO, ZERO, expired=gone.cause)
+            for gone in self._state.find(DEPARTURES, "contract", key.text())
             # What traded later had not gone.
-            if gone.moment > rows[-1].moment
+            if last is None or gone.moment > last
         ]
-        self._fold_onto(at_base(start), entries, before)
+        self._fold_onto(at_opening_balance(start), rows, self._decisions(key), expired, before)
+
+    def past_of(self, key: ContractKey) -> tuple[Folded, list[OwnershipDecision]]:
+        """Fold a contract's past again without keeping it, to tell what each decision gave."""
+        holding = self._state.get(HOLDINGS, key.text())
+        assert holding is not None, "only what was folded has a past"
+        rows = [row for row in self._state.find(EXECUTIONS, "contract", key.text()) if row.counted]
+        decisions = self._decisions(key)
+        movements = [self._movement(row) for row in rows if row.folded]
+        return fold(at_opening_balance(holding), movements, decisions, self._name_of(holding)), decisions
 
     def _fold_onto(
-        self, start: Holding, entries: list[tuple[Movement, BookedExecution | None]], before: Holding | None
+        self,
+        start: Holding,
+        rows: Sequence[BookedExecution],
+        decisions: Sequence[OwnershipDecision],
+        expired: Sequence[Movement],
+        before: Holding | None,
     ) -> None:
         """Fold what is not in `start`, in its order, in the place of what was held `before`."""
-        entries.sort(key=lambda pair: pair[0].moment)
-        after, parts = fold(start, (entry for entry, _ in entries))
-        self._book.put(HOLDINGS, after)
-        for (_, row), split in zip(entries, parts, strict=True):
-            if row is not None:
-                self._keep(row, split)
-        stakes = (*(before.stakes if before is not None else ()), *after.stakes)
-        self._touched((stake.alert for stake in stakes), after.key)
+        movements = [*(self._movement(row) for row in rows), *expired]
+        folded = fold(start, movements, decisions, self._name_of(start))
+        self._state.put(HOLDINGS, folded.holding)
+        for row in rows:
+            self._keep(row, folded.splits[row.execution.exec_id])
+        self._add_owners(start.account, folded, decisions)
+        alerts = (*(before.alerts if before is not None else ()), *folded.holding.alerts)
+        self._touched((*(each.alert for each in alerts), *folded.touched), folded.holding.key)
 
-    def _keep(self, booked: BookedExecution, parts: Split) -> None:
+    def _keep(self, booked: BookedExecution, split: Split) -> None:
         """Keep how an execution was split, for `why`, and whether it wants a person."""
         attention = booked.attention
         if attention is not Attention.REOPENED:
-            attention = attention_of(booked.match) if parts.opening else Attention.NONE
-        before = (booked.folded, booked.opening, booked.closing, booked.owners, booked.attention)
-        if before == (True, parts.opening, parts.closing, parts.touched, attention):
-            return
+            attention = attention_of(booked.match) if split.opening else Attention.NONE
         after = replace(
             booked,
             folded=True,
-            opening=parts.opening,
-            closing=parts.closing,
-            owners=parts.touched,
+            opening=split.opening,
+            closing=split.closing,
+            owners=split.touched,
+            foreign=split.foreign,
             attention=attention,
         )
-        self._book.put(EXECUTIONS, after)
+        if after != booked:
+            self._state.put(EXECUTIONS, after)
         if attention is not booked.attention:
             self._needs_person(after)
 
-    def _seeded(self, key: ContractKey, rows: Sequence[BookedExecution], holding: Holding | None) -> Holding:
-        """Return the contract's holding at its base."""
+    def _add_owners(self, account: str, folded: Folded, decisions: Sequence[OwnershipDecision]) -> None:
+        """Name the alerts that a decision gave lots to among those that the lots' executions touched."""
+        for number, exec_ids in folded.given.items():
+            alerts = [one.alert for one in decisions[number].alerts]
+            for exec_id in exec_ids:
+                row = self._state.get(EXECUTIONS, f"{account} {exec_id}")
+                if row is not None and not row.owners_include(alerts):
+                    owners = tuple(dict.fromkeys((*row.owners, *alerts)))
+                    self._state.put(EXECUTIONS, replace(row, owners=owners))
+
+    def _with_opening_balance(
+        self, key: ContractKey, rows: Sequence[BookedExecution], holding: Holding | None
+    ) -> Holding:
+        """Return the contract's holding as it was before its first execution."""
         anew = holding is None or key.account in self._caught_up
         if holding is None:
             contract = rows[0].execution.contract
             holding = Holding(key.account, contract, base=ZERO, held=ZERO, seed=Baseline.DOUBT)
         elif any(is_doubtful(row, holding) for row in rows):
             holding = replace(holding, seed=Baseline.DOUBT)
-        snapshot = self._book.get(SNAPSHOTS, "last")
+        snapshot = self._state.get(SNAPSHOTS, "last")
         told = snapshot is not None and key.text() not in snapshot.disturbed
         if snapshot is not None and told and anew and holding.seed is Baseline.DOUBT:
             listed = snapshot.rows.get(key.text())
@@ -375,18 +424,36 @@ class Positions:
                 holding = replace(holding, seed=Baseline.SNAPSHOT)
         return replace(holding, base=base_of(rows, holding))
 
-    def _entry(self, booked: BookedExecution) -> Movement:
+    def _movement(self, booked: BookedExecution) -> Movement:
         execution = booked.execution
-        owners = sorted({self.current(alert) for alert in owners_of(booked.match)}, key=alert_text)
-        named = execution.order_ref.removeprefix("tracker:").casefold()
-        moved = (execution.signed, execution.price)
-        return Movement(booked.moment, execution.exec_id, *moved, tuple(owners), named)
+        owners = booked.at_booking
+        if owners is None:
+            # Booked by an older version, for which a successor had owned all from the start.
+            current = {self.current(alert) for alert in owners_of(booked.match)}
+            owners = tuple(sorted(current, key=alert_text))
+        reference = read_reference(execution.order_ref, execution.contract, self._names)
+        by_reference = Rule.ORDER_REF in rules_of(booked.match)
+        parts = correction_parts(execution.exec_id)
+        return Movement(
+            booked.moment,
+            execution.exec_id,
+            execution.signed,
+            execution.price,
+            owners,
+            owners_key(execution),
+            tuple(sorted(reference.keys)),
+            reference.certain or by_reference,
+            execution.exec_id if parts is None else parts.root,
+        )
+
+    def _name_of(self, holding: Holding) -> Callable[[AlertId], str]:
+        return lambda alert: alert_key(alert, holding.contract, self._names)
 
     def current(self, alert: AlertId) -> AlertId:
         """Follow a record to the newer one that took over what it owned."""
         seen = {alert}
         while True:
-            state = self._book.get(ALERTS, alert_text(alert))
+            state = self._state.get(ALERTS, alert_text(alert))
             if state is None or state.successor is None:
                 return alert
             alert = state.successor
@@ -398,39 +465,36 @@ class Positions:
 
         With all its past, which a busy day makes long, a contract is folded only where it must be.
         """
-        seeded: list[ContractKey] = []
+        known: list[ContractKey] = []
         for key in list(self._waiting):
-            holding = self._book.get(HOLDINGS, key.text())
-            if not all_of_them and (self._open_sweeps or (holding is None and self._snapshot_due)):
+            holding = self._state.get(HOLDINGS, key.text())
+            if not all_of_them and (self._open_sweeps or (holding is None and self._snapshots.due)):
                 continue
             del self._waiting[key]
             if holding is None or holding.seed is Baseline.DOUBT or key in self._stale:
                 self.refold(key)
             else:
-                seeded.append(key)
-        if not seeded:
+                known.append(key)
+        if not known:
             # A first start meets the whole day at once, and has none.
             return
-        waited: dict[ContractKey, list[BookedExecution]] = {key: [] for key in seeded}
-        for row in self._book.find(EXECUTIONS, "waiting", "1"):
+        waited: dict[ContractKey, list[BookedExecution]] = {key: [] for key in known}
+        for row in self._state.find(EXECUTIONS, "waiting", "1"):
             waited.setdefault(row.contract_key, []).append(row)
-        for key in seeded:
-            for row in sorted(waited[key], key=lambda row: row.moment):
-                self._fold_on(row, self._book.get(HOLDINGS, key.text()))
+        for key in known:
+            self._fold_waited(key, waited[key])
         self.settle()
 
-    def _seed_from(self, draft: _Draft, ended: Moment) -> None:
-        self._snapshot_due = False
-        self._disturbed = None
-        disturbed = tuple(sorted(draft.disturbed))
-        self._book.put(SNAPSHOTS, Snapshot(draft.asked, ended, dict(draft.rows), disturbed, draft.session))
-        self._fold_doubts()
-        self._release(all_of_them=False)
+    def _fold_waited(self, key: ContractKey, rows: Sequence[BookedExecution]) -> None:
+        """Fold what waited of a contract that has a past."""
+        for row in sorted(rows, key=lambda row: (row.moment, row.execution.exec_id)):
+            self._fold_on(row, self._state.get(HOLDINGS, key.text()))
 
-    def _fold_doubts(self) -> None:
-        for holding in self._book.find(HOLDINGS, "doubt", "1"):
+    def _fold_unconfirmed(self) -> None:
+        for holding in self._state.find(HOLDINGS, "doubt", "1"):
             self.refold(holding.key)
 
 
-def _is_later(booked: BookedExecution, holding: Holding) -> bool:
-    return holding.last is None or holding.last < booked.moment
+def _stand(moment: Moment) -> tuple[datetime, int]:
+    """Return where a decision, or the last entry of a holding, stands among the others."""
+    return second_of(moment.time), moment.seq

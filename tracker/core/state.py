@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from tracker.core.model import (
     CommissionReport,
 )
+from tracker.core.ownership_rows import FirstSeen, OrderOwners, OwnershipDecision, RetryWindow, RunTime
 from tracker.core.state_rows import (
     AlertState,
     Baseline,
@@ -84,6 +85,7 @@ HOLDINGS: Table[Holding] = Table(
     indexes={
         "doubt": lambda row: "1" if row.seed is Baseline.DOUBT else None,
         "held": lambda row: "1" if row.held else None,
+        "unowned": lambda row: "1" if any(not lot.owners for lot in row.lots) else None,
     },
 )
 DEPARTURES: Table[Expiration] = Table(
@@ -92,6 +94,24 @@ DEPARTURES: Table[Expiration] = Table(
     key=lambda row: f"{row.account} {row.con_id} {row.moment.seq}",
     indexes={"contract": lambda row: f"{row.account} {row.con_id}"},
 )
+DECISIONS: Table[OwnershipDecision] = Table(
+    "decisions",
+    OwnershipDecision,
+    key=lambda row: f"{row.account} {row.con_id} {row.seq} {row.number}",
+    indexes={
+        "contract": lambda row: f"{row.account} {row.con_id}",
+        "orders": lambda row: row.order or None,
+    },
+)
+OWNERS: Table[OrderOwners] = Table("owners", OrderOwners, key=lambda row: row.order)
+WINDOWS: Table[RetryWindow] = Table(
+    "windows",
+    RetryWindow,
+    key=lambda row: row.order,
+    indexes={"open": lambda row: None if row.over else "1"},
+)
+RUN_TIME: Table[RunTime] = Table("run_time", RunTime, key=lambda row: "last")
+FIRST_SEEN: Table[FirstSeen] = Table("first_seen", FirstSeen, key=lambda row: alert_text(row.alert))
 ORDERS: Table[OrderState] = Table(
     "orders",
     OrderState,
@@ -149,6 +169,11 @@ TABLES: tuple[Table[Any], ...] = (
     FEES,
     HOLDINGS,
     DEPARTURES,
+    DECISIONS,
+    OWNERS,
+    WINDOWS,
+    RUN_TIME,
+    FIRST_SEEN,
     ORDERS,
     TOTALS,
     ALERTS,

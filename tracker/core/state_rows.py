@@ -7,7 +7,7 @@ says how rows are kept and found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from tracker.core.model import (
     ZERO,
+    Alert,
     AlertId,
     AlertUpdate,
     Ambiguous,
@@ -30,6 +31,7 @@ from tracker.core.model import (
     Moment,
     OrderKey,
     Position,
+    Rule,
     Source,
     Totals,
     correction_parts,
@@ -78,6 +80,11 @@ class BookedExecution(Struct, frozen=True):
     """Signed part that moved the position toward zero."""
     owners: tuple[AlertId, ...] = ()
     """The alerts that this execution touched."""
+    at_booking: tuple[AlertId, ...] | None = None
+    """The alerts that its opening part belongs to from the start; None where an older version booked it, so
+    that all of `match` is meant. What was decided later is an `ownership_rows.OwnershipDecision`."""
+    foreign: tuple[AlertId, ...] = ()
+    """Alerts whose lots it closed although its order's reference names another."""
     attention: Attention = Attention.NONE
     dismissed: bool = False
 
@@ -105,6 +112,10 @@ class BookedExecution(Struct, frozen=True):
         """Whether it moves quantities: not when a correction replaced it, nor a combo's own line."""
         return not self.superseded_by and not self.execution.contract.is_combo
 
+    def owners_include(self, alerts: Collection[AlertId]) -> bool:
+        """Tell whether it touched all of these."""
+        return set(self.owners).issuperset(alerts)
+
     @property
     def wants_person(self) -> bool:
         return self.attention is not Attention.NONE and not self.superseded_by and not self.dismissed
@@ -123,12 +134,20 @@ def order_text(order: OrderKey | None, key: ExecutionKey, con_id: int) -> str:
 
 
 class Lot(Struct, frozen=True):
-    """Hold the part of a position that the same alerts opened together."""
+    """Hold what is left of the opening part of one execution."""
 
     owners: tuple[AlertId, ...]
+    """None, one or several alerts, which all shrink with it."""
     quantity: Decimal
-    avg_price: Decimal
+    """Signed."""
+    price: Decimal = field(name="avg_price")
     opened: Moment
+    exec_id: str = ""
+    """Empty in a lot from before lots were kept by execution, as are the two below."""
+    order: str = ""
+    """What is decided together, see `ownership_rows.OrderOwners`."""
+    reference: tuple[str, ...] = ()
+    """The name keys that its order's reference may mean."""
 
 
 class AlertPosition(Struct, frozen=True):
@@ -142,7 +161,12 @@ class AlertPosition(Struct, frozen=True):
     closed_by: str | None
     last_exec_id: str
     last: Moment
-    shared_with: tuple[str, ...]
+    shared_with: tuple[str, ...] = ()
+    """Names that a closed position was shared with, as an older version kept them."""
+    sold: bool = False
+    """Something of it was sold since it opened."""
+    sold_with: tuple[AlertId, ...] = ()
+    """Of a closed one: the other alerts that the last sale closed with it."""
 
 
 class Baseline(StrEnum):
@@ -167,11 +191,22 @@ class Holding(Struct, frozen=True):
     """When that snapshot was asked for."""
     ended: Moment | None = None
     """When its answer ended; None in a journal from before this was kept."""
-    groups: tuple[Lot, ...] = ()
-    stakes: tuple[AlertPosition, ...] = ()
+    lots: tuple[Lot, ...] = field(default=(), name="groups")
+    """What is left of the openings, in the order of their entries; what they leave of `held` is left of the
+    opening balance."""
+    alerts: tuple[AlertPosition, ...] = field(default=(), name="stakes")
     last: Moment | None = None
-    departed: bool = False
-    """The last entry was a departure, which an execution after it disproves."""
+    """The last entry that was folded."""
+    expired: bool = field(default=False, name="departed")
+    """The last entry was an expiration, which an execution after it disproves."""
+    tail: str = ""
+    """Where the last execution stands in its second, see `lots.stands_behind`; empty behind a decision."""
+    in_lots: Decimal | None = None
+    """Absolute sum of the lots, so that no fill adds them all up; None where an older version folded it."""
+    newest: datetime | None = None
+    """Second of the last execution that was folded, in the broker's order."""
+    by_execution: bool = False
+    """Each lot is of one execution; False where an older version kept one for each set of owners."""
 
     @property
     def key(self) -> ContractKey:
@@ -224,6 +259,8 @@ class AlertState(Struct, frozen=True):
     """The newer record of the same contract that took over."""
     gone: bool = False
     """The store no longer has the record."""
+    record: Alert | None = None
+    """What the record said when it was last matched; its successor is judged by that."""
     doubted: bool = False
     """All it owned is closed, but a newer position of the broker contradicts that: it stays open."""
 
@@ -281,6 +318,15 @@ class UndecodableFrame(Struct, frozen=True):
     healed: bool = False
 
 
+def owners_key(execution: Execution) -> str:
+    """Return what an execution is decided with: its order in this contract, else itself in all versions."""
+    contract = f"{execution.account} {execution.contract.con_id}"
+    if execution.perm_id > 0:
+        return f"{contract} {execution.perm_id}"
+    parts = correction_parts(execution.exec_id)
+    return f"{contract} {execution.exec_id if parts is None else parts.root}"
+
+
 def root_text(account: str, exec_id: str) -> str | None:
     """Return what the versions of an execution have in common, None where it can have no other."""
     parts = correction_parts(exec_id)
@@ -290,6 +336,11 @@ def root_text(account: str, exec_id: str) -> str | None:
 def owners_of(match: Match) -> tuple[AlertId, ...]:
     """Return the alerts that an opening fill belongs to."""
     return tuple(alert for alert, _ in match.alerts) if isinstance(match, Matched) else ()
+
+
+def rules_of(match: Match) -> tuple[Rule, ...]:
+    """Return the rules by which a match names alerts."""
+    return tuple(rule for _, rule in match.alerts) if isinstance(match, Matched) else ()
 
 
 def attention_of(match: Match) -> Attention:

@@ -83,4 +83,21 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """
     CREATE INDEX frames_flex ON frames (seq) WHERE source = 'flex';
     """,
+    # Lots are kept by execution, and who owns an order's lots is decided with a place of its own. What an
+    # older version kept for a set of owners is one lot; nothing is folded again.
+    "\n".join(
+        (
+            "ALTER TABLE holdings RENAME TO holdings_before;",
+            "DROP INDEX holdings_doubt; DROP INDEX holdings_held;",
+            _state("holdings", "doubt", "held", "unowned"),
+            "INSERT INTO holdings (key, doubt, held, body)",
+            "SELECT key, doubt, held, body FROM holdings_before;",
+            "DROP TABLE holdings_before;",
+            _state("decisions", "contract", "orders"),
+            _state("owners"),
+            _state("windows", "open"),
+            _state("run_time"),
+            _state("first_seen"),
+        )
+    ),
 )

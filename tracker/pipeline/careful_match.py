@@ -6,16 +6,30 @@ match itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Protocol
 
 import msgspec
 from loguru import logger
 from msgspec.structs import replace
 
 from tracker.core.limits import clean_text
-from tracker.core.model import Alert, Execution, Match, Rejection
+from tracker.core.model import Alert, AlertId, Execution, Match, Rejection
+from tracker.core.ownership import Circumstances
 
-MatchAlerts = Callable[[Execution, Sequence[Alert]], Match]
+
+class MatchAlerts(Protocol):
+    """Match an execution against records; see `core.matching.match_execution`."""
+
+    def __call__(
+        self,
+        execution: Execution,
+        candidates: Sequence[Alert],
+        *,
+        owning: Collection[AlertId],
+        skew: timedelta,
+    ) -> Match: ...
 
 
 class CarefulMatch:
@@ -24,15 +38,18 @@ class CarefulMatch:
     def __init__(self, match_alerts: MatchAlerts) -> None:
         self._match = match_alerts
 
-    def __call__(self, execution: Execution, candidates: Sequence[Alert]) -> Match:
+    def __call__(self, execution: Execution, candidates: Sequence[Alert], now: Circumstances) -> Match:
         """Match; raises what the execution alone makes fail."""
         try:
-            return self._match(execution, candidates)
+            return self._matched(execution, candidates, now)
         except Exception:
             usable, rejected = self.tried(execution, candidates)
             if not rejected:
                 raise
-            return self.without(execution, usable, rejected)
+            return self.without(execution, usable, rejected, now)
+
+    def _matched(self, execution: Execution, candidates: Sequence[Alert], now: Circumstances) -> Match:
+        return self._match(execution, candidates, owning=now.owning, skew=now.skew)
 
     def tried(
         self, execution: Execution, candidates: Sequence[Alert]
@@ -43,7 +60,7 @@ class CarefulMatch:
         for alert in candidates:
             try:
                 # What cannot be written into the journal cannot be used either.
-                msgspec.json.encode((alert, self._match(execution, [alert])))
+                msgspec.json.encode((alert, self._matched(execution, [alert], Circumstances())))
             except Exception as error:
                 why = clean_text(f"the record cannot be used: {type(error).__name__}: {error}")
                 logger.warning("{} for {}: {}", alert.id.name, execution.exec_id, why)
@@ -52,7 +69,9 @@ class CarefulMatch:
                 usable.append(alert)
         return usable, rejected
 
-    def without(self, execution: Execution, usable: Sequence[Alert], rejected: Sequence[Rejection]) -> Match:
+    def without(
+        self, execution: Execution, usable: Sequence[Alert], rejected: Sequence[Rejection], now: Circumstances
+    ) -> Match:
         """Match the usable records, and name the others among the rejected ones."""
-        match = self._match(execution, usable)
+        match = self._matched(execution, usable, now)
         return replace(match, rejected=(*match.rejected, *rejected))

@@ -14,10 +14,13 @@ from typing import Final, NamedTuple
 from loguru import logger
 
 from tracker.core.alert_updates import ClosingPolicy, TrackerEvent
+from tracker.core.alerters import AlerterNames
 from tracker.core.journal_entries import Arriving, DecidedAgain, read_entry
 from tracker.core.ledger import Ledger
 from tracker.core.limits import clean_text
 from tracker.core.model import (
+    Alert,
+    AlertId,
     BrokerFact,
     CommissionReport,
     Execution,
@@ -29,13 +32,15 @@ from tracker.core.model import (
     Source,
     Undecodable,
 )
-from tracker.core.ports import AlertStore
+from tracker.core.ownership import Circumstances
 from tracker.core.state import UNDECODED
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.pipeline.careful_match import CarefulMatch
 from tracker.pipeline.rollback import LedgerMemory
 
 Normalise = Callable[[Frame], BrokerFact | None]
+Candidates = Callable[[Execution], Sequence[Alert]]
+"""Return the records that an execution may belong to."""
 
 _AGAIN: Final = 1000
 """Frames that are decided anew at a start, at most."""
@@ -57,7 +62,7 @@ class LedgerRules(NamedTuple):
 
 
 class FrameDecider:
-    """Decide frames of one journal against one store.
+    """Decide frames of one journal against the records of one store.
 
     `before_commit` is called with the number of frames when their rows are written and not yet committed.
     """
@@ -65,22 +70,31 @@ class FrameDecider:
     def __init__(
         self,
         journal: Journal,
-        store: AlertStore,
+        candidates: Candidates,
         normalise: Normalise,
         match: CarefulMatch,
         rules: LedgerRules,
         *,
         before_commit: Callable[[int], None],
+        names: AlerterNames | None = None,
+        ran: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._journal = journal
-        self._store = store
         self._normalise = normalise
         self._match = match
         self._before_commit = before_commit
         self._deciding = 0
         self._suspicious = False
         """Whether each record is tried before it is used."""
-        self.ledger = Ledger(journal.book, self._decide, **rules._asdict())
+        self._candidates = candidates
+        self.ledger = Ledger(
+            journal.book,
+            self._decide,
+            **rules._asdict(),
+            names=names,
+            find_alert=self._find_alert,
+            ran=ran,
+        )
         self._memory = LedgerMemory(self.ledger, journal.book)
 
     def append(
@@ -188,15 +202,18 @@ class FrameDecider:
             logger.exception("frame {} could not be decoded", frame.seq)
             return Undecodable("message " + frame.fields[0], f"{type(error).__name__}: {error}")
 
-    def _decide(self, execution: Execution) -> Match:
-        candidates = self._store.candidates(execution)
+    def _decide(self, execution: Execution, now: Circumstances) -> Match:
+        candidates = self._candidates(execution)
         if not self._suspicious:
-            match = self._match(execution, candidates)
+            match = self._match(execution, candidates, now)
         else:
             candidates, rejected = self._match.tried(execution, candidates)
-            match = self._match.without(execution, candidates, rejected)
+            match = self._match.without(execution, candidates, rejected, now)
         self._journal.considered(self._deciding, execution.key, candidates)
         return match
+
+    def _find_alert(self, execution: Execution, alert: AlertId) -> Alert | None:
+        return next((each for each in self._candidates(execution) if each.id == alert), None)
 
 
 def _refusal(fact: BrokerFact | None, frame: Frame, error: Exception) -> Undecodable:

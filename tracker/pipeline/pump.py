@@ -16,14 +16,17 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from tracker.core.alert_updates import ClosingPolicy, EventKind, TrackerEvent
-from tracker.core.model import AlertId
+from tracker.core.alerters import AlerterNames
+from tracker.core.model import Alert, AlertId, Execution
+from tracker.core.ownership_rows import RunTime
 from tracker.core.ports import AlertStore
-from tracker.core.state import ALERTS, EXECUTIONS
+from tracker.core.state import ALERTS, FIRST_SEEN, RUN_TIME, WINDOWS
 from tracker.core.state_rows import alert_text
 from tracker.journal.journal import Arriving, Journal
 from tracker.pipeline.careful_match import CarefulMatch, MatchAlerts
 from tracker.pipeline.decide import FrameDecider, LedgerRules, Normalise
 from tracker.pipeline.delivery import OnWritten, OutboxDelivery
+from tracker.pipeline.retry_clock import RetryClock, SeenRecords
 from tracker.pipeline.store_changes import StoreChanges
 from tracker.pipeline.store_watch import OnStore, StoreOutage, StoreWatch
 
@@ -32,6 +35,7 @@ _FLOOD: Final = 50
 """Frames in one step from which on more are likely to be on their way."""
 _GATHER_SECONDS: Final = 0.25
 """How long a flood is decided before the alerts are written; a single fill waits for nothing."""
+_BUILT_IN_NAMES: Final = AlerterNames()
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -68,49 +72,52 @@ class Pump:
         accounts: Sequence[str] = (),
         zone: tzinfo = UTC,
         retry_for: timedelta = timedelta(minutes=15),
+        names: AlerterNames = _BUILT_IN_NAMES,
+        monotonic: Callable[[], float] | None = None,
         on_event: Callable[[TrackerEvent], None] = lambda event: None,
         on_written: OnWritten = lambda updates, outcomes, at: None,
         on_outage: OnStore = lambda outage: None,
         want_sweep: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        self._journal = journal
-        self._book = journal.book
-        self._store = store
-        self._now = now
-        self._on_event = on_event
-        self._want_sweep = want_sweep
+        self._journal, self._book = journal, journal.book
+        self._store, self._now = store, now
+        self._on_event, self._want_sweep = on_event, want_sweep
         match = CarefulMatch(match_alerts)
         rules = LedgerRules(policy, accounts, zone)
-        self._decider = FrameDecider(journal, store, normalise, match, rules, before_commit=self._decided)
-        self._ledger = self._decider.ledger
-        self._watch = StoreWatch(journal, store, worker, now=now, on_outage=on_outage)
-        self._comparison = StoreChanges(
-            self._book,
-            store,
+        self._clock = RetryClock(
+            self._book, monotonic=monotonic or (lambda: now().timestamp()), retry_for=retry_for
+        )
+        self._seen = SeenRecords(self._book, store, now)
+        self._decider = FrameDecider(
+            journal,
+            self._candidates,
+            normalise,
             match,
-            self._ledger.passes_over,
-            readable_time=self._watch.readable_time,
-            now=now,
-            retry_for=retry_for,
+            rules,
+            before_commit=self._decided,
+            names=names,
+            ran=self._clock.ran,
+        )
+        self._ledger = self._decider.ledger
+        passes_over = self._ledger.passes_over
+        self._comparison = StoreChanges(
+            self._book, store, self._candidates, match, passes_over, names=names, clock=self._clock
+        )
+        self._watch = StoreWatch(
+            journal, store, worker, now=now, on_outage=on_outage, on_refresh=self._clock.tick
         )
         self._compare = asyncio.Event()
         """Set while the store is to be compared with what it should show."""
+        again = self._compare.set
         self._delivery = OutboxDelivery(
-            journal,
-            store,
-            self._watch,
-            worker,
-            now=now,
-            on_written=on_written,
-            compare_again=self._compare.set,
+            journal, store, self._watch, worker, now=now, on_written=on_written, compare_again=again
         )
-        self._attempts = 0
+        self._attempts = self._fills = 0
         self._at_rest = False
         """Whether nothing is under way, and nothing was left to do."""
         self._unpublished: list[TrackerEvent] = []
         self._failure: Exception | None = None
         self._wake = asyncio.Event()
-        self._fills = 0
 
     @property
     def away(self) -> dict[str, StoreOutage]:
@@ -184,7 +191,8 @@ class Pump:
         while True:
             changed = await self._watch.refresh()
             # A store that cannot be read is not an empty one.
-            if (changed or self._compare.is_set()) and self._watch.readable:
+            due = changed or self._compare.is_set() or self._clock.full_look_due
+            if due and self._watch.readable:
                 self._compare.clear()
                 self._reconsider()
             # Frames wait for a first look at the alerts: decided without them, a fill would belong to nobody.
@@ -242,9 +250,6 @@ class Pump:
     def _count(self, event: TrackerEvent) -> None:
         if event.kind in (EventKind.FILL, EventKind.CORRECTION):
             self._fills += event.kind is EventKind.FILL
-            booked = self._book.get(EXECUTIONS, f"{event.what['account']} {event.what['exec_id']}")
-            if booked is not None:
-                self._comparison.unanswered(booked)
 
     # Delivering and comparing
 
@@ -255,12 +260,31 @@ class Pump:
             self._attempts = 0
         return delivered
 
+    def _candidates(self, execution: Execution) -> list[Alert]:
+        """Return the records that an execution may belong to, dated by us where they name no time."""
+        return [self._seen.dated(alert) for alert in self._store.candidates(execution)]
+
+    def _keep_times(self) -> None:
+        """Keep which windows are over, how long we ran, and which records were seen for the first time."""
+        clock, seen = self._clock.to_keep(), self._seen.unseen()
+        if not clock and not seen:
+            return
+        with self._journal.step():
+            for row in clock:
+                if isinstance(row, RunTime):
+                    self._book.put(RUN_TIME, row)
+                else:
+                    self._book.put(WINDOWS, row)
+            for first in seen:
+                self._book.put(FIRST_SEEN, first)
+
     def _compare_soon(self) -> None:
         self._compare.set()
         self._wake.set()
 
     def _reconsider(self) -> None:
         """Compare the store with what it should show, and decide again what found no alert."""
+        self._keep_times()
         found = self._comparison.find()
         if found.notes:
             notes = [entry.arriving for entry in found.notes]

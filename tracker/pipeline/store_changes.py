@@ -1,23 +1,27 @@
 """What other programs did to the alert store, found by comparing it with the ledger's state.
 
 Owns what each comparison looks for: records that no longer show what was decided, records that are gone, came
-back or were replaced by a newer one, and fills whose alert has appeared since. It writes nothing and decides
-nothing: what it finds is journalled and applied by the pump.
+back or have a successor, and orders whose alert has appeared since. It writes nothing and decides nothing:
+what it finds is journalled and applied by the pump.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from tracker.core.alert_updates import stakes_of
-from tracker.core.journal_entries import Entry, RecordBack, RecordGone, RecordReplaced, Rematched
-from tracker.core.model import Alert, AlertId, Ambiguous, Execution, ExecutionKey, Match, Matched
+from tracker.core.alert_updates import positions_of
+from tracker.core.alerters import AlerterNames
+from tracker.core.journal_entries import WHOLE, Entry, RecordBack, RecordGone, RecordReplaced, Rematched
+from tracker.core.model import Alert, AlertId, Execution, ExecutionKey, Match, Matched
+from tracker.core.ownership import Circumstances, settle
+from tracker.core.ownership_rows import OrderOwners
 from tracker.core.ports import AlertStore
-from tracker.core.state import ALERTS, EXECUTIONS, LedgerState
-from tracker.core.state_rows import AlertState, BookedExecution, alert_text
-from tracker.pipeline.careful_match import MatchAlerts
+from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OWNERS, LedgerState
+from tracker.core.state_rows import AlertState, BookedExecution, Holding, owners_of
+from tracker.core.succession import is_dated, same_alert_among, same_name, takes_over
+from tracker.pipeline.careful_match import CarefulMatch
+from tracker.pipeline.retry_clock import RetryClock
 
 
 class StoreDifferences(NamedTuple):
@@ -31,47 +35,47 @@ class StoreDifferences(NamedTuple):
 class StoreChanges:
     """Compare one store with one ledger's state, each time it changed.
 
-    `passes_over` says why an execution is never matched, empty where it may be. A fill is decided again for
-    `retry_for` after its receipt, of which `readable_time` says how much the store could be read.
+    `passes_over` says why an execution is never matched, empty where it may be; `candidates` which records it
+    may belong to.
     """
 
     def __init__(
         self,
         book: LedgerState,
         store: AlertStore,
-        match_alerts: MatchAlerts,
+        candidates: Callable[[Execution], Sequence[Alert]],
+        match: CarefulMatch,
         passes_over: Callable[[Execution], str],
         *,
-        readable_time: Callable[[datetime], timedelta],
-        now: Callable[[], datetime],
-        retry_for: timedelta,
+        names: AlerterNames,
+        clock: RetryClock,
     ) -> None:
         self._book = book
         self._store = store
-        self._match = match_alerts
+        self._candidates = candidates
+        self._match = match
         self._passes_over = passes_over
-        self._readable_time = readable_time
-        self._now = now
-        self._retry_for = retry_for
-        self._unanswered: dict[ExecutionKey, Match | None] = {
-            row.key: None for row in self._recent() if not isinstance(row.match, Matched)
-        }
-        """The fills without an alert, and what was noted of each last."""
-
-    def unanswered(self, booked: BookedExecution) -> None:
-        """Take a fill that was decided just now; without an alert it is decided again for a while."""
-        if not isinstance(booked.match, Matched):
-            self._unanswered[booked.key] = None
+        self._names = names
+        self._clock = clock
+        self._noted: dict[str, Match] = {}
+        """Order -> the verdict for which it was noted last."""
 
     def find(self) -> StoreDifferences:
-        """Compare every record that was ever written, and decide again what found no alert."""
+        """Compare every record that was ever written, and match again what may have found its alert."""
         notes: list[Entry] = []
         undone: list[AlertState] = []
         for state in self._book.find(ALERTS, "kept", "1"):
             shown = self._store.shown(state.alert)
             assert state.shown is not None, "only records with a decided state are kept"
             if shown is None:
-                notes.append(self._missing(state))
+                notes += self._missing(state)
+            elif (former := self._former(state)) is not None:
+                # Without a time of creation its contract belongs to its identity, and that is another now.
+                notes += [
+                    RecordReplaced(state.alert, former, (), WHOLE),
+                    RecordGone(former),
+                    RecordBack(state.alert),
+                ]
             elif not shown.agrees(state.shown):
                 undone.append(state)
         for state in self._book.find(ALERTS, "gone", "1"):
@@ -81,75 +85,119 @@ class StoreChanges:
             elif shown is not None and state.shown is not None and not shown.agrees(state.shown):
                 # It had been removed, and a stale copy put it back.
                 undone.append(state)
-            elif (
-                state.successor is None
-                and not state.closed
-                and (successor := self._successor(state)) is not None
-            ):
-                notes.append(RecordReplaced(state.alert, successor.id))
+            elif shown is None and state.successor is None:
+                notes += self._succession(state)
         notes += self._rematches()
         return StoreDifferences(notes, undone)
 
-    def _missing(self, state: AlertState) -> Entry:
-        """Return what became of a record that is no longer there: replaced by a newer one, or gone."""
-        successor = self._successor(state)
-        if successor is None:
-            return RecordGone(state.alert)
-        return RecordReplaced(state.alert, successor.id)
+    # Records that are gone
 
-    def _successor(self, state: AlertState) -> Alert | None:
-        """Return the newer record of the same alerter, ticker and contract."""
-        for holding, stake in stakes_of(self._book, state):
-            booked = self._book.get(EXECUTIONS, f"{holding.account} {stake.last_exec_id}")
-            if booked is None or not stake.quantity:
-                continue
-            for alert in self._store.candidates(booked.execution):
-                other = alert.id[:2] == state.alert[:2] and alert.id != state.alert
-                if other and (_same_contract(alert, booked) or self._handed_on(alert.id, state.alert)):
-                    return alert
-        return None
+    def _missing(self, state: AlertState) -> list[Entry]:
+        """Return what became of a record that is no longer there: it has a successor, or is gone."""
+        return self._succession(state) or [RecordGone(state.alert)]
 
-    def _handed_on(self, alert: AlertId, to: AlertId) -> bool:
-        """Tell whether a record, put back by a stale copy, had handed on what the other one owns."""
-        state = self._book.get(ALERTS, alert_text(alert))
-        while state is not None and state.successor is not None:
-            if state.successor == to:
-                return True
-            state = self._book.get(ALERTS, alert_text(state.successor))
-        return False
+    def _succession(self, state: AlertState) -> list[Entry]:
+        """Return who takes over what a record owns: all of it, or contract by contract."""
+        owned = positions_of(self._book, state)
+        live = [holding for holding, mine in owned if mine.quantity]
+        if not owned or not (live or state.closed):
+            return []
+        there = self._records_like(state, [holding for holding, _ in owned])
+        same = same_alert_among(there, state)
+        if same is not None:
+            return [RecordReplaced(state.alert, same.id, (), WHOLE)]
+        notes: list[Entry] = []
+        for alert in there:
+            contracts = [each for each in live if takes_over(alert, state, each.contract)]
+            if contracts:
+                live = [each for each in live if each not in contracts]
+                names = () if not live and not notes else tuple(each.key.text() for each in contracts)
+                notes.append(RecordReplaced(state.alert, alert.id, names))
+        return notes
+
+    def _former(self, state: AlertState) -> AlertId | None:
+        """Return what to call a record whose identity another contract's record has by now."""
+        if state.record is None or is_dated(state.alert):
+            return None
+        owned = positions_of(self._book, state)
+        now = [
+            alert
+            for holding, _ in owned
+            for execution in self._last_executions(state, holding)
+            for alert in self._candidates(execution)
+            if alert.id == state.alert
+        ]
+        if not now or any(takes_over(now[0], state, holding.contract) for holding, _ in owned):
+            return None
+        newest = max(mine.last.seq for _, mine in owned)
+        return state.alert._replace(created_at=f"{state.alert.created_at} until {newest}".strip())
+
+    def _records_like(self, state: AlertState, holdings: Sequence[Holding]) -> list[Alert]:
+        """Return the other records of the same alerter and ticker, that of the same spelling first."""
+        found: dict[Alert, None] = {}
+        for holding in holdings:
+            for execution in self._last_executions(state, holding):
+                for alert in self._candidates(execution):
+                    if alert.id != state.alert and self._is_like(alert, state, holding):
+                        found[alert] = None
+        return sorted(found, key=lambda alert: (alert.id[:2] != state.alert[:2], alert.id))
+
+    def _last_executions(self, state: AlertState, holding: Holding) -> list[Execution]:
+        """Return an execution of a contract, by which the store finds the records that speak of it."""
+        mine = next(each for each in holding.alerts if each.alert == state.alert)
+        booked = self._book.get(EXECUTIONS, f"{holding.account} {mine.last_exec_id}")
+        return [] if booked is None else [booked.execution]
+
+    def _is_like(self, alert: Alert, state: AlertState, holding: Holding) -> bool:
+        return same_name(alert.id, state.alert, holding.contract, self._names)
+
+    # Orders that may have found their alert
 
     def _rematches(self) -> Iterator[Entry]:
-        """Yield the fills whose alert has appeared."""
-        for key, noted in list(self._unanswered.items()):
-            booked = self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
-            over = booked is None or isinstance(booked.match, Matched) or self._is_over(booked)
-            # A correction in force has an entry of its own.
-            over = over or bool(booked is not None and booked.superseded_by)
-            if booked is None or over or self._passes_over(booked.execution):
-                del self._unanswered[key]
-                continue
-            match = self._match(booked.dated, self._store.candidates(booked.execution))
-            # What was noted once is not noted again, whatever the ledger made of it.
-            if match not in (booked.match, noted) and isinstance(match, Matched | Ambiguous):
-                self._unanswered[key] = match
-                yield Rematched(key)
+        """Yield the orders about which there is something new to decide."""
+        orders = dict.fromkeys(self._clock.open_orders())
+        if self._clock.take_full_look():
+            orders.update(dict.fromkeys(self._unowned()))
+        for order in orders:
+            entry = self._look_at(order)
+            if entry is not None:
+                yield entry
 
-    def _is_over(self, booked: BookedExecution) -> bool:
-        """Whether a fill's time to find an alert is over; time without a readable store does not count."""
-        return self._readable_time(booked.received_at) > self._retry_for
+    def _unowned(self) -> Iterator[str]:
+        """Yield every order that has lots left and no owner."""
+        for holding in self._book.find(HOLDINGS, "unowned", "1"):
+            yield from dict.fromkeys(lot.order for lot in holding.lots if not lot.owners and lot.order)
 
-    def _recent(self) -> list[BookedExecution]:
-        now = self._now()
-        days = {(now - self._retry_for).date(), now.date()}
-        rows = [row for day in days for row in self._book.find(EXECUTIONS, "day", day.isoformat())]
-        return [row for row in rows if row.received_at >= now - self._retry_for]
+    def _look_at(self, order: str) -> Entry | None:
+        known = self._book.get(OWNERS, order)
+        if known is None or known.settled:
+            return None
+        first = self._booked(known.first)
+        left = self._lots_left(known)
+        if first is None or self._passes_over(first.execution) or (owners_of(known.match) and not left):
+            return None
+        candidates = self._candidates(first.execution)
+        holding = self._book.get(HOLDINGS, known.contract.text())
+        owning = frozenset(owner for lot in holding.lots for owner in lot.owners) if holding else frozenset()
+        match = self._match(first.dated, candidates, Circumstances(owning, self._clock.skew()))
+        verdict = settle(known.match, match)
+        if verdict is None or (not left and not isinstance(verdict, Matched)):
+            return None
+        # What was noted once is not noted again, whatever the ledger made of it.
+        if self._noted.get(order) == verdict:
+            return None
+        self._noted[order] = verdict
+        return Rematched(first.key)
 
+    def _booked(self, key: ExecutionKey) -> BookedExecution | None:
+        booked = self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+        if booked is not None and booked.superseded_by:
+            return self._book.get(EXECUTIONS, f"{key.account} {booked.superseded_by}")
+        return booked
 
-def _same_contract(alert: Alert, booked: BookedExecution) -> bool:
-    """Whether a record speaks of the contract of an execution."""
-    contract = booked.execution.contract
-    if contract.con_id in alert.con_ids:
-        return True
-    details = (alert.symbol.upper(), alert.right, alert.strike)
-    same = details == (contract.symbol.upper(), contract.right, contract.strike)
-    return same and (alert.expiry.day == contract.expiry or not contract.is_option)
+    def _lots_left(self, known: OrderOwners) -> bool:
+        """Whether something of an order is left, or waits to be folded."""
+        holding = self._book.get(HOLDINGS, known.contract.text())
+        first = self._booked(known.first)
+        waits = first is not None and not first.folded
+        return waits or (holding is not None and any(lot.order == known.order for lot in holding.lots))

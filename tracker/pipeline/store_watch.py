@@ -12,7 +12,7 @@ import errno
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from loguru import logger
@@ -23,7 +23,6 @@ from tracker.core.state import ALERTS
 from tracker.journal.journal import Journal
 
 _WATCH_SECONDS: Final = 0.25
-_SPANS_KEPT: Final = 100
 _READ_ONCE: Final = "store_read"
 """The journal's note that the store has been read in this or an earlier run."""
 
@@ -47,7 +46,7 @@ class StoreWatch:
     """Watch one alert store; `worker` runs its I/O, one call at a time.
 
     `on_outage` receives why the store cannot be read, when that begins or changes, and None when it can
-    again.
+    again; `on_refresh`, after each refresh, whether a store is there and could be read.
     """
 
     def __init__(
@@ -58,32 +57,26 @@ class StoreWatch:
         *,
         now: Callable[[], datetime],
         on_outage: OnStore = lambda outage: None,
+        on_refresh: Callable[[bool], None] = lambda readable: None,
     ) -> None:
         self._journal = journal
         self._store = store
         self._worker = worker
         self._now = now
         self._on_outage = on_outage
+        self._on_refresh = on_refresh
         self.away: dict[str, StoreOutage] = {}
         """`read` or `written`, whichever is not possible now -> since when, and why."""
         self.looked = False
         """Whether the store was read once in this run, or is known to have no alerts yet."""
-        self._readable_since: datetime | None = None
-        self._spans: list[tuple[datetime, datetime]] = []
-        """When the store could be read, in this run, but for the span that lasts."""
+        self._is_read = False
+        """Whether the last refresh read a store that is there."""
         if journal.meta(_READ_ONCE) or journal.book.find(ALERTS, "kept", "1"):
             store.expect()
 
     @property
     def readable(self) -> bool:
         return "read" not in self.away
-
-    def readable_time(self, since: datetime) -> timedelta:
-        """Return for how long of the time since then we ran and the store was there and could be read."""
-        spans = list(self._spans)
-        if self._readable_since is not None:
-            spans.append((self._readable_since, self._now()))
-        return sum((end - max(start, since) for start, end in spans if end > since), timedelta())
 
     async def refresh(self) -> bool:
         """Take in what other programs wrote; True when anything changed, or the store is back.
@@ -94,10 +87,12 @@ class StoreWatch:
             changed = await asyncio.get_running_loop().run_in_executor(self._worker, self._store.refresh)
         except StoreUnavailable as error:
             self.lost("read", error)
+            self._on_refresh(False)
             return False
         self.found("read")
-        back = self._readable_since is None and not self._store.absent
+        back = not self._is_read and not self._store.absent
         self._note_read()
+        self._on_refresh(not self._store.absent)
         return changed or back
 
     def _note_read(self) -> None:
@@ -105,8 +100,8 @@ class StoreWatch:
         store, absent = self._store, self._store.absent
         if absent and not self.looked:
             logger.warning("{} is not there; until it is, fills are decided without alerts", store.name)
-        if not absent and self._readable_since is None:
-            self._readable_since = self._now()
+        if not absent and not self._is_read:
+            self._is_read = True
             alerts = store.alerts()
             alerters = len({alert.id.alerter for alert in alerts})
             logger.info("{} alerts of {} alerters read from {}", len(alerts), alerters, store.name)
@@ -131,14 +126,9 @@ class StoreWatch:
         if changed:
             logger.warning("the alert store cannot be {}: {}", verb, error)
         if verb == "read":
-            self._stop_reading()
+            self._is_read = False
             if changed:
                 self._on_outage(self.away[verb])
-
-    def _stop_reading(self) -> None:
-        if self._readable_since is not None:
-            self._spans = [*self._spans, (self._readable_since, self._now())][-_SPANS_KEPT:]
-            self._readable_since = None
 
     def found(self, verb: str) -> None:
         """Note that the store can be `read` or `written`."""

@@ -116,7 +116,7 @@ def dry_run(
     execution = made_up.execution(now)
     match = match_execution(execution, candidates(execution), early_fill=early_fill, names=names)
     book = MemoryLedgerState()
-    ledger = Ledger(book, lambda execution: match, policy=policy)
+    ledger = Ledger(book, lambda execution, now: match, policy=policy)
     frame = Frame(1, now, 1, Source.BROKER, ("11",))
     ledger.apply(frame, execution)
     ledger.settle(frame)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final, NamedTuple
 
-from tracker.core.alert_updates import instant, number, stakes_of
+from tracker.core.alert_updates import instant, number, positions_of
 from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.journal_entries import (
     Assigned,
@@ -23,9 +24,11 @@ from tracker.core.journal_entries import (
     read_entry,
 )
 from tracker.core.model import Alert, AlertId, Ambiguous, Frame, JsonValue, correction_parts
+from tracker.core.ownership_rows import OwnershipDecision, OwnershipKind
 from tracker.core.ports import Shown
+from tracker.core.positions import Positions
 from tracker.core.state import ALERTS, EXECUTIONS, LedgerState
-from tracker.core.state_rows import AlertState, BookedExecution, alert_text, owners_of
+from tracker.core.state_rows import AlertState, BookedExecution, alert_text, owners_key, owners_of
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import (
     Json,
@@ -111,6 +114,7 @@ def _execution(journal: Journal, row: BookedExecution, notes: Sequence[Frame]) -
         "looked_at": len(journal.was_considered(row.seq, row.key)),
         "versions": [fill_json(journal.book, other) for other in others],
         "decided_again": [note for frame in notes if (note := _about_execution(frame, row)) is not None],
+        "ownership": _ownership(journal.book, row),
         "written": written,
     }
 
@@ -137,6 +141,54 @@ def _versions(book: LedgerState, row: BookedExecution) -> list[BookedExecution]:
         and other.execution.side is execution.side
     ]
     return sorted(like, key=lambda other: other.execution.exec_id)
+
+
+def _ownership(book: LedgerState, row: BookedExecution) -> list[Json]:
+    """Return what was decided about an execution's lot, in the order of the decisions' places."""
+    if not row.opening or row.superseded_by:
+        return []
+    exec_id, order = row.execution.exec_id, owners_key(row.execution)
+    entries = [_at(row.execution.time, row.execution.time, _opened(row))]
+    past, decisions = Positions(book, lambda *_: None, lambda _: None, AlerterNames()).past_of(
+        row.contract_key
+    )
+    about = [
+        (decision, past.given[number].get(exec_id))
+        for number, decision in enumerate(decisions)
+        if decision.order == order or exec_id in past.given[number]
+    ]
+    for decision, given in sorted(about, key=lambda each: (each[0].place.time, each[0].place.seq)):
+        entries.append(_at(decision.place.time, decision.at, _decided(decision, given)))
+    return entries
+
+
+def _at(place: datetime, at: datetime | None, what: str) -> Json:
+    return {"place": instant(place), "at": instant(at), "what": what}
+
+
+def _opened(row: BookedExecution) -> str:
+    owners = owners_of(row.match) if row.at_booking is None else row.at_booking
+    side = "bought" if row.opening > 0 else "sold"
+    names = " and ".join(owner.name for owner in owners) or "no alert"
+    return f"{side} {number(abs(row.opening))}: {names}"
+
+
+def _decided(decision: OwnershipDecision, given: Decimal | None) -> str:
+    """Say what one decision did to one lot."""
+    names = " and ".join(one.alert.name for one in decision.alerts)
+    if given is None:
+        return f"{names} was found for it, but it was closed before the alert was there"
+    left = number(abs(given))
+    match decision.kind:
+        case OwnershipKind.MATCHED:
+            return f"{names} appeared and took the {left} that were left"
+        case OwnershipKind.ASSIGNED:
+            return f"a person gave the {left} that were left to {names}"
+        case OwnershipKind.SUCCEEDED:
+            before = decision.taken_from
+            return (
+                f"{names} took over the {left} that were left{f' from {before.created_at}' if before else ''}"
+            )
 
 
 def _about_execution(frame: Frame, row: BookedExecution) -> Json | None:
@@ -187,7 +239,7 @@ def why_alert(journal: Journal, name: str, names: AlerterNames, store: StoreNow,
 
 def _record(journal: Journal, alert: AlertId, state: AlertState | None, notes: Iterable[Frame]) -> Json:
     book = journal.book
-    stakes = stakes_of(book, state) if state is not None else []
+    stakes = positions_of(book, state) if state is not None else []
     keys = state.contracts if state is not None else ()
     rows = [row for key in keys for row in book.find(EXECUTIONS, "contract", key.text())]
     touched = sorted((row for row in rows if alert in row.owners), key=lambda row: row.moment)

@@ -121,7 +121,7 @@ def _held(book: LedgerState, booked: Sequence[BookedExecution], now: datetime) -
             holding.base,
             # A departure moves what no execution says, so there the sum proves nothing.
             None if holding.key in departed else moved[holding.key],
-            tuple(OwnedView(group.owners, group.quantity) for group in holding.groups),
+            tuple(OwnedView(lot.owners, lot.quantity) for lot in holding.lots if lot.owners),
             certain=holding.seed is Baseline.SNAPSHOT,
             departed=_departs(book, holding, now),
         )

@@ -1,0 +1,440 @@
+"""Whose an order's lots are: at booking, later, by a person, by succession, with places among the executions.
+
+Expected values are worked out by hand from the rules (MATCHING.md), not from the code.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.facts import (
+    ACCOUNT,
+    ALERT,
+    NVDA,
+    START,
+    Story,
+    alert_fields,
+    booked,
+    exec_id,
+    execution,
+    held,
+    holding,
+    matched,
+    quantity,
+    shown,
+    unmatched,
+    untouched,
+)
+from tracker.core.ledger import Ledger
+from tracker.core.lots import second_of
+from tracker.core.model import (
+    Alert,
+    AlertId,
+    Ambiguous,
+    End,
+    EndOf,
+    Execution,
+    Match,
+    Matched,
+    Moment,
+    Rule,
+    Source,
+    Unmatched,
+)
+from tracker.core.ownership import Circumstances, settle
+from tracker.core.ownership_rows import OwnershipKind
+from tracker.core.state import DECISIONS, HOLDINGS, OWNERS
+from tracker.core.state_rows import Attention
+
+OTHER = AlertId("demslayer", "NVDA", "2025-11-18T15:42:30", 700100200)
+
+
+class DatedStory(Story):
+    """A story whose store knows when its records were created, in seconds after START."""
+
+    def __init__(self, *values: Any, **more: Any) -> None:
+        self.created: dict[AlertId, float] = {}
+        self.circumstances: list[Circumstances] = []
+        super().__init__(*values, **more)
+
+    def restart(self) -> None:
+        def decide(fill: Execution, now: Circumstances) -> Match:
+            self.circumstances.append(now)
+            return self.decide(fill)
+
+        self.ledger = Ledger(self.book, decide, policy=self.policy, find_alert=self._find)
+
+    def _find(self, fill: Execution, alert: AlertId) -> Alert | None:
+        if alert not in self.created:
+            return None
+        at = START + timedelta(seconds=self.created[alert])
+        return Alert(alert, False, at, frozenset({NVDA.con_id}), "NVDA", is_option=True)
+
+
+def rematch(story: Story, number: int) -> None:
+    story.note(Source.STORE, "rematch", ACCOUNT, exec_id(number))
+
+
+def assign(story: Story, number: int, alert: AlertId) -> None:
+    story.note(Source.PERSON, "assign", ACCOUNT, exec_id(number), *alert_fields(alert))
+
+
+def places(story: Story) -> list[tuple[OwnershipKind, Moment]]:
+    """Return the decisions in the order in which they were made."""
+    rows = sorted(story.book.every(DECISIONS), key=lambda row: (row.seq, row.number))
+    return [(row.kind, Moment(second_of(row.place.time), row.place.seq)) for row in rows]
+
+
+# Decisions and their places
+
+
+def test_late_match_owns_what_is_left() -> None:
+    """Bought 7, sold 3, then the alert appears: it has 4, at the price of those bought."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 7, "4.00", at=0, perm_id=1))
+    story.tell(execution(exec_id(2), -3, at=10, perm_id=2))
+    story.decide = matched(ALERT)
+    rematch(story, 1)
+    assert quantity(story) == 4
+    assert places(story) == [(OwnershipKind.MATCHED, Moment(START + timedelta(seconds=10), story.seq))]
+
+
+def test_late_match_of_a_round_trip_changes_nothing() -> None:
+    """All that was bought was sold before the alert was there: its record is not written."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 3, at=0, perm_id=1), execution(exec_id(2), -3, at=10, perm_id=2))
+    story.decide = matched(ALERT)
+    rematch(story, 1)
+    assert untouched(story)
+    assert booked(story, exec_id(1)).owners == ()
+
+
+def test_what_was_closed_before_a_decision_stays_closed() -> None:
+    """7 of no alert, then 5 of one, all 5 sold; the 7 find their alert: the 5 stay sold."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 7, at=0, perm_id=1))
+    story.decide = matched(ALERT)
+    story.tell(execution(exec_id(2), 5, at=5, perm_id=2), execution(exec_id(3), -5, at=10, perm_id=3))
+    assert (quantity(story), shown(story).open) == (0, False)
+    story.decide = matched(OTHER)
+    rematch(story, 1)
+    assert (quantity(story), quantity(story, OTHER)) == (0, 7)
+
+
+def test_late_execution_folds_before_an_older_decision() -> None:
+    """A sale that is told after the decision but stands before it takes what the alert would have had."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 7, at=0, perm_id=1), execution(exec_id(2), 1, at=20, perm_id=2))
+    story.decide = matched(ALERT)
+    rematch(story, 1)
+    assert quantity(story) == 7
+    story.decide = unmatched
+    story.tell(execution(exec_id(3), -7, at=10, perm_id=3))
+    assert quantity(story) in (0, None) or not shown(story).open
+    assert [lot.exec_id for lot in holding(story).lots] == [exec_id(2)]
+
+
+def test_later_sale_of_the_place_closes_the_alert() -> None:
+    """Accepted: one that stands behind the place closes the alert that was told, as any sale."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 7, at=0, perm_id=1))
+    story.decide = matched(ALERT)
+    rematch(story, 1)
+    story.tell(execution(exec_id(2), -7, at=1, perm_id=2))
+    assert (quantity(story), shown(story).open) == (0, False)
+
+
+def test_execution_of_the_places_second_stands_behind_it() -> None:
+    """Known then is before, told later is behind: the sale of that second takes from the alert."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 7, at=0, perm_id=1))
+    story.decide = matched(ALERT)
+    rematch(story, 1)
+    story.tell(execution(exec_id(2), -3, at=0, perm_id=2))
+    assert quantity(story) == 4
+
+
+def test_decision_survives_a_refold() -> None:
+    """A correction folds everything again: the decision stands where it stood."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 7, at=0, perm_id=1), execution(exec_id(2), -3, at=10, perm_id=2))
+    story.decide = matched(ALERT)
+    rematch(story, 1)
+    story.restart()
+    story.tell(execution(exec_id(1, 2), 8, at=0, perm_id=1))
+    assert quantity(story) == 5
+
+
+def test_closed_record_gets_newer_lots_only() -> None:
+    """A late match opens a closed record with what was opened after its close, and with nothing older."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 2, at=0, perm_id=1))
+    story.decide = matched(ALERT)
+    story.tell(execution(exec_id(2), 1, at=5, perm_id=2), execution(exec_id(3), -1, at=10, perm_id=3))
+    assert (quantity(story), shown(story).open) == (0, False)
+    rematch(story, 1)
+    assert (quantity(story), shown(story).open) == (0, False)
+    story.decide = unmatched
+    story.tell(execution(exec_id(4), 4, at=20, perm_id=4))
+    story.decide = matched(ALERT)
+    rematch(story, 4)
+    assert (quantity(story), shown(story).open) == (4, True)
+
+
+def test_person_opens_a_closed_record() -> None:
+    """What a rule may not, a person may: older lots go to a closed record."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 2, at=0, perm_id=1))
+    story.decide = matched(ALERT)
+    story.tell(execution(exec_id(2), 1, at=5, perm_id=2), execution(exec_id(3), -1, at=10, perm_id=3))
+    assign(story, 1, ALERT)
+    assert (quantity(story), shown(story).open) == (2, True)
+
+
+def test_assignment_moves_no_sale() -> None:
+    """5 bought for one alert, 2 sold; a person gives the order to another: it has 3."""
+    story = Story(matched(ALERT))
+    story.tell(execution(exec_id(1), 5, at=0, perm_id=1), execution(exec_id(2), -2, at=10, perm_id=2))
+    assign(story, 1, OTHER)
+    assert (quantity(story), shown(story).open, quantity(story, OTHER)) == (0, False, 3)
+
+
+def test_reassignment_keeps_the_average_of_the_rest() -> None:
+    """Two orders at 1 and 3, average 2; the second is another alert's after all: 1 is left."""
+    story = Story(matched(ALERT))
+    story.tell(execution(exec_id(1), 5, "1", at=0, perm_id=1), execution(exec_id(2), 5, "3", at=5, perm_id=2))
+    assert (shown(story).position or {})["avg_price"] == 2
+    assign(story, 2, OTHER)
+    assert ((shown(story).position or {})["avg_price"], quantity(story)) == (1, 5)
+    assert ((shown(story, OTHER).position or {})["avg_price"], quantity(story, OTHER)) == (3, 5)
+
+
+def test_average_runs_over_openings() -> None:
+    """4 at 2, a sale of 2, 2 at 4: (2 x 2 + 2 x 4) / 4 = 3; a sale does not change it."""
+    story = Story()
+    for number, (signed, price) in enumerate([(4, "2"), (-2, "9"), (2, "4"), (-1, "9")], 1):
+        story.tell(execution(exec_id(number), signed, price, at=number, perm_id=number))
+    assert ((shown(story).position or {})["avg_price"], quantity(story)) == (3, 3)
+
+
+# Orders stay together
+
+
+def test_later_fill_follows_its_order() -> None:
+    """Whatever a match by itself would say: an order goes to one alert."""
+    story = Story()
+    story.tell(execution(exec_id(1), 4, at=0))
+    story.decide = unmatched
+    story.tell(execution(exec_id(2), 6, at=90_000))
+    assert quantity(story) == 10
+
+
+def test_earlier_fill_joins_its_order() -> None:
+    """The first fill found no alert, the second did: what is left of the first is the alert's too."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 4, at=0))
+    story.decide = matched(ALERT)
+    story.tell(execution(exec_id(2), 6, at=9))
+    assert quantity(story) == 10
+    assert booked(story, exec_id(1)).match == booked(story, exec_id(2)).match
+
+
+def test_fill_without_perm_id_stands_alone() -> None:
+    """Two fills that name no order are matched each by itself."""
+    story = Story()
+    story.tell(execution(exec_id(1), 4, at=0, perm_id=0, order_id=0))
+    story.decide = unmatched
+    story.tell(execution(exec_id(2), 6, at=9, perm_id=0, order_id=0))
+    assert (quantity(story), held(story)) == (4, 10)
+
+
+def test_assignment_takes_the_order() -> None:
+    """Also its fills to come."""
+    story = Story(matched(ALERT))
+    story.tell(execution(exec_id(1), 4, at=0), execution(exec_id(2), 1, at=1))
+    assign(story, 1, OTHER)
+    story.tell(execution(exec_id(3), 5, at=2))
+    assert (quantity(story), quantity(story, OTHER)) == (0, 10)
+
+
+def test_fill_swept_before_an_assignment_is_the_persons_too() -> None:
+    """A fill of the order that was missed stands before the decision, which gives it to the alert."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 4, at=10))
+    assign(story, 1, ALERT)
+    story.tell(execution(exec_id(2), 3, at=5, request_id=0))
+    assert quantity(story) == 7
+
+
+def test_dismissed_order_is_never_matched() -> None:
+    """Neither its later fills, nor what is left of it."""
+    story = Story(lambda fill: Ambiguous(Rule.SYMBOL, (ALERT, OTHER)))
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1))
+    story.decide = matched(ALERT)
+    rematch(story, 1)
+    story.tell(execution(exec_id(2), 4, at=9))
+    assert untouched(story)
+    assert booked(story, exec_id(2)).dismissed
+
+
+def test_second_alert_shares_all_lots_of_an_order() -> None:
+    """Two fills of an order and an alert; another record of the contract appears: both show both fills."""
+    story = Story()
+    story.tell(execution(exec_id(1), 4, at=0), execution(exec_id(2), 1, at=1))
+    story.decide = matched(ALERT, OTHER)
+    rematch(story, 1)
+    assert (quantity(story), quantity(story, OTHER)) == (5, 5)
+    assert (shown(story).position or {})["shared_with"] == ["demslayer/NVDA"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "settled"),
+    [
+        pytest.param(
+            Matched(((ALERT, Rule.CON_ID),)),
+            Matched(((OTHER, Rule.CONTRACT),)),
+            Matched(((ALERT, Rule.CON_ID), (OTHER, Rule.CONTRACT))),
+            id="a strong rule adds",
+        ),
+        pytest.param(
+            Matched(((ALERT, Rule.CON_ID),)),
+            Matched(((OTHER, Rule.STRIKE),)),
+            None,
+            id="a weak rule does not",
+        ),
+        pytest.param(
+            Ambiguous(Rule.SYMBOL, (ALERT, OTHER)),
+            Matched(((ALERT, Rule.SYMBOL),)),
+            None,
+            id="a rival's going settles nothing",
+        ),
+        pytest.param(
+            Ambiguous(Rule.SYMBOL, (ALERT, OTHER)),
+            Matched(((ALERT, Rule.CON_ID),)),
+            Matched(((ALERT, Rule.CON_ID),)),
+            id="a strong rule settles",
+        ),
+        pytest.param(Unmatched("no"), Unmatched("still no"), None, id="nothing new"),
+        pytest.param(
+            Unmatched("no"),
+            Matched(((ALERT, Rule.SYMBOL),)),
+            Matched(((ALERT, Rule.SYMBOL),)),
+            id="a weak rule opens what has no owner",
+        ),
+    ],
+)
+def test_new_look_settles(before: Match, now: Match, settled: Match | None) -> None:
+    assert settle(before, now) == settled
+
+
+# Swept executions and younger alerts
+
+
+def swept(story: Story, *fills: Execution) -> None:
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.tell(*fills, End(EndOf.EXECUTIONS, 900))
+
+
+def test_round_trip_before_the_alert_leaves_nothing() -> None:
+    """Swept: bought at 0, sold at 30, the alert created at 60: it was over by then."""
+    story = DatedStory()
+    story.created[ALERT] = 60
+    swept(
+        story,
+        execution(exec_id(1), 3, at=0, perm_id=1, request_id=900),
+        execution(exec_id(2), -3, at=30, perm_id=2, request_id=900),
+    )
+    assert untouched(story)
+
+
+def test_younger_alert_owns_what_is_left_at_its_creation() -> None:
+    """Swept: bought 3, sold 1 before the alert's creation and 1 behind it: 2 were left, 1 is."""
+    story = DatedStory()
+    story.created[ALERT] = 60
+    swept(
+        story,
+        execution(exec_id(1), 3, at=0, perm_id=1, request_id=900),
+        execution(exec_id(2), -1, at=30, perm_id=2, request_id=900),
+        execution(exec_id(3), -1, at=90, perm_id=3, request_id=900),
+    )
+    assert quantity(story) == 1
+    assert booked(story, exec_id(2)).owners == ()
+    assert booked(story, exec_id(3)).owners == (ALERT,)
+
+
+@pytest.mark.parametrize("created", [-5, 0.9])
+def test_alert_of_the_fills_second_owns_it(created: float) -> None:
+    """Created no later than the second of a swept execution: the match is part of it."""
+    story = DatedStory()
+    story.created[ALERT] = created
+    swept(story, execution(exec_id(1), 3, at=0, perm_id=1, request_id=900))
+    assert (quantity(story), places(story)) == (3, [])
+
+
+def test_live_fill_belongs_to_an_alert_that_was_there() -> None:
+    """It was in the store before the execution came, whatever its own clock says."""
+    story = DatedStory()
+    story.created[ALERT] = 100
+    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
+    assert (quantity(story), places(story)) == (3, [])
+
+
+def test_skew_is_taken_off_a_creation() -> None:
+    """Our clock is 40 s ahead: an alert of 30 s after the fill was there 10 s before it."""
+    story = DatedStory()
+    story.ledger._ownership.skew = timedelta(seconds=40)
+    story.created[ALERT] = 30
+    swept(story, execution(exec_id(1), 3, at=0, perm_id=1, request_id=900))
+    assert (quantity(story), places(story)) == (3, [])
+    assert story.circumstances[-1].skew == timedelta(seconds=40)
+
+
+def test_matching_knows_who_owns_the_contract() -> None:
+    """An owner counts as a weak match beyond the age limit, so matching is told of it."""
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
+    story.tell(execution(exec_id(2), 3, at=9, perm_id=2))
+    assert [now.owning for now in story.circumstances] == [frozenset(), frozenset({ALERT})]
+
+
+# Rows
+
+
+def test_decision_is_written_with_its_order_and_skew() -> None:
+    """What `why` needs: when, for which order, with which clock."""
+    story = DatedStory(unmatched)
+    story.ledger._ownership.skew = timedelta(seconds=2)
+    story.tell(execution(exec_id(1), 4, at=0))
+    story.decide = matched(ALERT)
+    rematch(story, 1)
+    (row,) = story.book.every(DECISIONS)
+    assert (row.order, row.skew_seconds) == (f"{ACCOUNT} {NVDA.con_id} 188", 2.0)
+    assert [one.rule for one in row.alerts] == [Rule.CON_ID]
+    known = story.book.get(OWNERS, row.order)
+    assert known is not None
+    assert known.match == booked(story, exec_id(1)).match
+
+
+def test_unowned_orders_are_found_by_their_holdings() -> None:
+    """A holding with lots of no owner is indexed, for the full look after a start."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 4, at=0))
+    assert len(story.book.find(HOLDINGS, "unowned", "1")) == 1
+    assign(story, 1, ALERT)
+    assert story.book.find(HOLDINGS, "unowned", "1") == []
+
+
+def test_ambiguity_is_kept_until_a_strong_rule() -> None:
+    """A rematch by a weak rule leaves it before a person."""
+    story = Story(lambda fill: Ambiguous(Rule.SYMBOL, (ALERT, OTHER)))
+    story.tell(execution(exec_id(1), 4))
+    story.decide = matched(ALERT, rule=Rule.SYMBOL)
+    rematch(story, 1)
+    assert booked(story, exec_id(1)).attention is Attention.AMBIGUOUS
+    story.decide = matched(ALERT)
+    rematch(story, 1)
+    assert (quantity(story), booked(story, exec_id(1)).attention) == (4, Attention.NONE)

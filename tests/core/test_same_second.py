@@ -1,0 +1,54 @@
+"""The broker's order of executions: by second, then what grows the position, then execId."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.facts import (
+    Story,
+    booked,
+    exec_id,
+    execution,
+    held,
+    holding,
+    quantity,
+    shown,
+)
+
+
+def test_purchases_of_a_flat_second_come_first() -> None:
+    """Sold 2 and bought 2 in one second while flat: bought first, so nothing is short in between."""
+    story = Story()
+    story.tell(execution(exec_id(2), -2, at=5, perm_id=2), execution(exec_id(1), 2, at=5, perm_id=1))
+    assert (held(story), quantity(story), shown(story).open) == (0, 0, False)
+    row = booked(story, exec_id(2))
+    assert (float(row.opening), float(row.closing)) == (0, -2)
+
+
+def test_short_grows_first_within_a_second() -> None:
+    """With 3 short, a sale of one second comes before its purchase: 3 + 2 - 4 leaves 1 short."""
+    story = Story()
+    story.tell(execution(exec_id(1), -3, at=1, perm_id=1))
+    story.tell(execution(exec_id(2), 4, at=5, perm_id=2))
+    story.tell(execution(exec_id(3), -2, at=5, perm_id=3))
+    assert (held(story), quantity(story)) == (-1, -1)
+    assert booked(story, exec_id(3)).opening == -2
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_exec_ids_order_the_rest_of_a_second(restarts: bool) -> None:
+    """Three purchases at 1, 2 and 3 of one second, told backwards: a sale of one takes the first."""
+    story = Story()
+    for number in (3, 2, 1):
+        story.tell(execution(exec_id(number), 1, str(number), at=5, perm_id=number))
+        if restarts:
+            story.restart()
+    story.tell(execution(exec_id(9), -1, at=6, perm_id=9))
+    assert [lot.exec_id for lot in holding(story).lots] == [exec_id(2), exec_id(3)]
+
+
+def test_fraction_of_a_second_does_not_order() -> None:
+    """A sale half a second before a purchase of the same second closes what that opens."""
+    story = Story()
+    story.tell(execution(exec_id(1), -1, at=5.1, perm_id=1), execution(exec_id(2), 1, at=5.9, perm_id=2))
+    assert (held(story), float(booked(story, exec_id(1)).closing)) == (0, -1)

@@ -1,0 +1,392 @@
+"""Decide whose an order's lots are: as its fills are booked, later, by a person, and by succession.
+
+Owns every decision about ownership and the place at which it stands. It folds nothing itself: what a decision
+does to lots, `lots` says, when, `positions`.
+
+- Fills of one order stay together: a fill follows its order's owners, or a person's decision, else it is
+  matched. An execution without a permId stands for itself.
+- A match found as an execution is booked is part of it, if the alert was there before a live one came, or was
+  created no later than the execution's second. A younger alert of a swept execution gets what is left at its
+  creation.
+- What is found later is a decision. Its place is behind the last execution of the contract that was booked
+  when it was made; it is written down then, and what was closed before it stays closed.
+- An order that has owners gets those that a conid or a contract names beside them; an ambiguous one is
+  settled by a strong rule only. What a reference matched or a person decided is not matched again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeAlias
+
+from msgspec.structs import replace
+
+from tracker.core.alert_updates import positions_of
+from tracker.core.lots import second_of
+from tracker.core.matching import STRONG
+from tracker.core.model import (
+    LIVE,
+    Alert,
+    AlertId,
+    Ambiguous,
+    Execution,
+    ExecutionKey,
+    Frame,
+    Match,
+    Matched,
+    Moment,
+    Rule,
+)
+from tracker.core.ownership_rows import Decided, OrderOwners, OwnershipDecision, OwnershipKind, RetryWindow
+from tracker.core.positions import Positions
+from tracker.core.state import ALERTS, DECISIONS, EXECUTIONS, HOLDINGS, OWNERS, WINDOWS, LedgerState
+from tracker.core.state_rows import (
+    AlertState,
+    Attention,
+    BookedExecution,
+    ContractKey,
+    alert_text,
+    attention_of,
+    order_text,
+    owners_key,
+    owners_of,
+    rules_of,
+)
+
+REFERENCE = "reference"
+PERSON = "person"
+DISMISSED = "dismissed"
+"""Why an order is never matched again."""
+
+
+class Circumstances(NamedTuple):
+    """Hold what a match depends on beside the execution and the alerts."""
+
+    owning: frozenset[AlertId] = frozenset()
+    """The records that own a part of the contract."""
+    skew: timedelta = timedelta(0)
+    """How far the stores' clock, which is ours, is ahead of the broker's."""
+
+
+Decide: TypeAlias = Callable[[Execution, Circumstances], Match]
+"""Match an execution against the alerts that the store has now."""
+FindAlert: TypeAlias = Callable[[Execution, AlertId], Alert | None]
+"""Return a record among those that an execution may belong to, as it is now."""
+
+
+class BookingVerdict(NamedTuple):
+    """Hold what was decided about an execution as it is booked."""
+
+    match: Match
+    at_booking: tuple[AlertId, ...] = ()
+    """The owners of its opening part."""
+    younger: tuple[tuple[AlertId, Rule, datetime], ...] = ()
+    """Alerts that own what is left at their creation."""
+    dismissed: bool = False
+
+
+class Ownership:
+    """Decide for one ledger's state; `needs_person` is told each fill that did not need one before."""
+
+    def __init__(
+        self,
+        state: LedgerState,
+        positions: Positions,
+        decide: Decide,
+        find_alert: FindAlert,
+        needs_person: Callable[[BookedExecution], None],
+        ran: Callable[[], float],
+    ) -> None:
+        self._state = state
+        self._positions = positions
+        self._decide = decide
+        self._find_alert = find_alert
+        self._needs_person = needs_person
+        self._ran = ran
+        self._numbered = Moment(datetime.min, 0)
+        """The frame of the last decision, as `seq`, and how many it made."""
+        self._made = 0
+        self.skew = timedelta(0)
+
+    # As an execution is booked
+
+    def judge(self, execution: Execution) -> BookingVerdict:
+        """Decide about a new execution that may be matched."""
+        order = self._order_of(execution)
+        owners = owners_of(order.match) if order is not None else ()
+        if order is not None and isinstance(order.match, Matched) and owners:
+            match: Match = Matched(order.match.alerts)
+        elif order is not None and order.settled:
+            return BookingVerdict(order.match, dismissed=order.settled == DISMISSED)
+        else:
+            match = self._matched(execution)
+        if not isinstance(match, Matched):
+            return BookingVerdict(match)
+        at_booking: list[AlertId] = []
+        younger: list[tuple[AlertId, Rule, datetime]] = []
+        for alert, rule in match.alerts:
+            if order is not None and self._is_decided(order.order, alert, execution):
+                continue
+            began = self._began(execution, alert)
+            own = execution.request_id == LIVE or rule is Rule.PERSON or began is None
+            if own or (began is not None and second_of(began) <= second_of(execution.time)):
+                # The store may still show a record that is known to have a successor.
+                at_booking.append(self._positions.current(alert))
+            elif began is not None:
+                younger.append((alert, rule, began))
+        return BookingVerdict(match, tuple(sorted(at_booking, key=alert_text)), tuple(younger))
+
+    def _matched(self, execution: Execution) -> Match:
+        holding = self._state.get(HOLDINGS, f"{execution.account} {execution.contract.con_id}")
+        owning = frozenset(owner for lot in holding.lots for owner in lot.owners) if holding else frozenset()
+        match = self._decide(execution, Circumstances(owning, self.skew))
+        for alert in owners_of(match):
+            self._remember(execution, alert)
+        return match
+
+    def _remember(self, execution: Execution, alert: AlertId) -> None:
+        """Keep what a record said when it was last matched: its successor is judged by that."""
+        record = self._find_alert(execution, alert)
+        state = self._state.get(ALERTS, alert_text(alert)) or AlertState(alert)
+        if record is not None and state.record != record:
+            self._state.put(ALERTS, replace(state, record=record))
+
+    def _began(self, execution: Execution, alert: AlertId) -> datetime | None:
+        """Return when a record was created, by the broker's clock; None where nobody knows."""
+        record = self._find_alert(execution, alert)
+        if record is None:
+            state = self._state.get(ALERTS, alert_text(alert))
+            record = state.record if state is not None else None
+        began = None if record is None else record.began_at
+        return None if began is None else began - self.skew
+
+    def _is_decided(self, order: str, alert: AlertId, execution: Execution) -> bool:
+        """Tell whether a decision that stands behind an execution gives its lot to an alert already."""
+        second = second_of(execution.time)
+        return any(
+            second < second_of(decision.place.time) and any(one.alert == alert for one in decision.alerts)
+            for decision in self._state.find(DECISIONS, "orders", order)
+        )
+
+    def booked(self, frame: Frame, booked: BookedExecution, verdict: BookingVerdict) -> None:
+        """Note whose the order is now, and make the decisions that follow; the execution is in the state."""
+        key = owners_key(booked.execution)
+        known = self._state.get(OWNERS, key)
+        if known is None:
+            order = OrderOwners(key, booked.contract_key, booked.key, verdict.match, _settled(verdict.match))
+            self._state.put(OWNERS, order)
+            self._state.put(WINDOWS, RetryWindow(key, self._ran()))
+        elif verdict.match != known.match and not known.settled:
+            self._extend(frame, known, booked, verdict.match)
+        elif booked.execution.time < self._row(known.first).execution.time:
+            self._state.put(OWNERS, replace(known, first=booked.key))
+        for alert, rule, began in verdict.younger:
+            place = Moment(second_of(began), frame.seq)
+            self._make(frame, booked.contract_key, OwnershipKind.MATCHED, [(alert, rule)], key, place=place)
+
+    def _extend(self, frame: Frame, known: OrderOwners, booked: BookedExecution, match: Match) -> None:
+        """Give the order's earlier lots to the alerts that a later fill of it found."""
+        if owners_of(known.match) or not isinstance(match, Matched):
+            return
+        first = known.first if self._row(known.first).execution.time <= booked.execution.time else booked.key
+        self._state.put(OWNERS, replace(known, first=first, match=match, settled=_settled(match)))
+        self._make(frame, known.contract, OwnershipKind.MATCHED, match.alerts, known.order)
+        self._set_match(known.order, booked, match)
+
+    # Later
+
+    def rematch(self, frame: Frame, key: ExecutionKey) -> None:
+        """Match the order of an execution again, since the store has changed."""
+        booked = self._in_force(key)
+        if booked is None:
+            return
+        order = self._owners(booked)
+        if order.settled:
+            return
+        first = self._in_force(order.first) or booked
+        match = self._matched(first.dated)
+        new = settle(order.match, match)
+        if new is None:
+            return
+        self._state.put(OWNERS, replace(order, match=new, settled=_settled(new)))
+        if isinstance(new, Matched):
+            more = [each for each in new.alerts if each[0] not in owners_of(order.match)]
+            if not self._make(frame, order.contract, OwnershipKind.MATCHED, more, order.order):
+                return
+        self._set_match(order.order, booked, new)
+
+    def assign(self, frame: Frame, key: ExecutionKey, alert: AlertId) -> BookedExecution | None:
+        """Give what is left of an order to one alert; returns the execution, None where nothing changed."""
+        booked = self._in_force(key)
+        if booked is None:
+            return None
+        order = self._owners(booked)
+        match = Matched(((alert, Rule.PERSON),), booked.match.rejected)
+        if order.settled == PERSON and owners_of(order.match) == (alert,):
+            return None
+        self._remember(booked.execution, alert)
+        self._state.put(OWNERS, replace(order, match=match, settled=PERSON))
+        self._make(frame, order.contract, OwnershipKind.ASSIGNED, match.alerts, order.order)
+        self._set_match(order.order, booked, match)
+        return booked
+
+    def dismiss(self, key: ExecutionKey) -> BookedExecution | None:
+        """Take an execution out of what needs a person; its order is not matched again."""
+        booked = self._state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+        if booked is None or booked.dismissed:
+            return None
+        order = self._owners(booked)
+        if not owners_of(order.match):
+            self._state.put(OWNERS, replace(order, settled=DISMISSED))
+        self._state.put(EXECUTIONS, replace(booked, dismissed=True))
+        return booked
+
+    def succeed(
+        self, frame: Frame, old: AlertId, new: AlertId, contracts: Iterable[ContractKey], *, whole: bool
+    ) -> bool:
+        """Hand what is left of a record's lots to its successor; True where there was something to hand on.
+
+        `whole`: it is the same alert, which keeps what it had, also where that is closed.
+        """
+        handed = False
+        for key in contracts:
+            holding = self._state.get(HOLDINGS, key.text())
+            mine = [each for each in holding.alerts if each.alert == old] if holding is not None else []
+            if holding is None or not (mine and (mine[0].quantity or whole)):
+                continue
+            handed = True
+            orders = dict.fromkeys(lot.order for lot in holding.lots if old in lot.owners)
+            self._make(frame, key, OwnershipKind.SUCCEEDED, [(new, None)], "", taken_from=old, whole=whole)
+            for order in orders:
+                self._rename(order, old, new)
+        return handed
+
+    def _rename(self, order: str, old: AlertId, new: AlertId) -> None:
+        """Have later fills of an order follow the successor."""
+        known = self._state.get(OWNERS, order)
+        if known is not None and isinstance(known.match, Matched):
+            alerts = {new if alert == old else alert: rule for alert, rule in known.match.alerts}
+            match = replace(known.match, alerts=tuple(alerts.items()))
+            self._state.put(OWNERS, replace(known, match=match))
+
+    # Decisions
+
+    def _make(
+        self,
+        frame: Frame,
+        key: ContractKey,
+        kind: OwnershipKind,
+        alerts: Sequence[tuple[AlertId, Rule | None]],
+        order: str,
+        *,
+        place: Moment | None = None,
+        taken_from: AlertId | None = None,
+        whole: bool = False,
+    ) -> bool:
+        """Write a decision down with its place, and apply it; False where it had nothing to give."""
+        self._made = self._made + 1 if self._numbered.seq == frame.seq else 0
+        self._numbered = Moment(frame.received_at, frame.seq)
+        decision = OwnershipDecision(
+            *key,
+            frame.seq,
+            self._made,
+            place or Moment(self._positions.newest(key), frame.seq),
+            kind,
+            tuple(self._decided(alert, rule, key) for alert, rule in alerts),
+            order,
+            taken_from,
+            whole,
+            frame.received_at,
+            self.skew.total_seconds(),
+        )
+        self._state.put(DECISIONS, decision)
+        return self._positions.decide(decision)
+
+    def _decided(self, alert: AlertId, rule: Rule | None, key: ContractKey) -> Decided:
+        """Name an alert with what is known of its positions in other contracts."""
+        state = self._state.get(ALERTS, alert_text(alert))
+        others = positions_of(self._state, state) if state is not None else []
+        elsewhere = [mine for holding, mine in others if holding.key != key]
+        closed = [mine.closed_at for mine in elsewhere if mine.closed_at is not None]
+        return Decided(alert, rule, any(mine.quantity for mine in elsewhere), max(closed, default=None))
+
+    # Rows
+
+    def _order_of(self, execution: Execution) -> OrderOwners | None:
+        """Return what is known of the order of an execution; of one without a permId, what is known of it."""
+        key = owners_key(execution)
+        known = self._state.get(OWNERS, key)
+        if known is not None or execution.perm_id <= 0:
+            return known
+        con_id = execution.contract.con_id
+        name = order_text(execution.order_key, execution.key, con_id)
+        # An older version kept none; its executions tell.
+        rows = [row for row in self._state.find(EXECUTIONS, "orders", name) if row.at_booking is None]
+        if not rows:
+            return None
+        first = min(rows, key=lambda row: row.moment)
+        settled = _settled(first.match, dismissed=first.dismissed)
+        return OrderOwners(key, first.contract_key, first.key, first.match, settled)
+
+    def _owners(self, booked: BookedExecution) -> OrderOwners:
+        settled = _settled(booked.match, dismissed=booked.dismissed)
+        key = owners_key(booked.execution)
+        alone = OrderOwners(key, booked.contract_key, booked.key, booked.match, settled)
+        return self._order_of(booked.execution) or alone
+
+    def _row(self, key: ExecutionKey) -> BookedExecution:
+        row = self._state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+        assert row is not None, "a booked execution stays in the state"
+        return row
+
+    def _in_force(self, key: ExecutionKey) -> BookedExecution | None:
+        """Return an execution in the version that is in force."""
+        booked = self._state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+        if booked is not None and booked.superseded_by:
+            booked = self._state.get(EXECUTIONS, f"{key.account} {booked.superseded_by}")
+        return booked
+
+    def _set_match(self, order: str, booked: BookedExecution, match: Match) -> None:
+        """Show a verdict on all executions of an order."""
+        rows = [booked]
+        if booked.execution.perm_id > 0:
+            rows = self._state.find(EXECUTIONS, "orders", booked.order)
+        for row in rows:
+            current = self._row(row.key)
+            attention = attention_of(match) if current.opening else Attention.NONE
+            self._state.put(EXECUTIONS, replace(current, match=match, attention=attention))
+            if attention is not current.attention:
+                self._needs_person(self._row(row.key))
+
+
+def settle(before: Match, now: Match) -> Match | None:
+    """Return the verdict that a new look at an order leads to, None where it stays as it was.
+
+    Owners are kept, and those that a strong rule names are added. An ambiguous order is settled by a strong
+    rule or its reference only, not since a rival has gone.
+    """
+    if isinstance(before, Matched) and before.alerts:
+        more = [
+            (alert, rule) for alert, rule in _rules(now) if rule in STRONG and alert not in owners_of(before)
+        ]
+        return replace(before, alerts=(*before.alerts, *more)) if more else None
+    if isinstance(before, Ambiguous):
+        strong = any(rule in (*STRONG, Rule.ORDER_REF) for _, rule in _rules(now))
+        return now if strong else None
+    if isinstance(now, Matched | Ambiguous):
+        return now
+    return now if attention_of(now) is not attention_of(before) else None
+
+
+def _rules(match: Match) -> tuple[tuple[AlertId, Rule], ...]:
+    return match.alerts if isinstance(match, Matched) else ()
+
+
+def _settled(match: Match, *, dismissed: bool = False) -> str:
+    rules = rules_of(match)
+    if Rule.PERSON in rules:
+        return PERSON
+    if Rule.ORDER_REF in rules:
+        return REFERENCE
+    return DISMISSED if dismissed else ""

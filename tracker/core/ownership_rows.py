@@ -1,0 +1,101 @@
+"""The rows of state about whose an order's lots are, and until when an order is matched again.
+
+Owns decisions with their places, the owners of orders, and what retry windows are counted by. Rows are
+frozen, as those of `state_rows`; they decide nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+from tracker.core.model import AlertId, ExecutionKey, Match, Moment, Rule
+from tracker.core.state_rows import ContractKey
+
+
+class OwnershipKind(StrEnum):
+    """Say what a decision does with lots."""
+
+    MATCHED = "matched"
+    """A rule gives alerts to what is left of an order's lots, beside those that have them."""
+    ASSIGNED = "assigned"
+    """A person gives what is left of an order's lots to one alert, and to no other."""
+    SUCCEEDED = "succeeded"
+    """What is left of an alert's lots goes to its successor."""
+
+
+class Decided(Struct, frozen=True):
+    """Name an alert that a decision gives lots to, and what was known of it then."""
+
+    alert: AlertId
+    rule: Rule | None = None
+    open_elsewhere: bool = False
+    """It had a position in another contract, so it was not closed."""
+    closed_elsewhere: datetime | None = None
+    """When its last position in another contract was over, of a closed record."""
+
+
+class OwnershipDecision(Struct, frozen=True):
+    """Hold one decision about the lots of one contract, with its place among the executions.
+
+    The place is written down when the decision is made, and never computed again.
+    """
+
+    account: str
+    con_id: int
+    seq: int
+    """The frame with which it was made."""
+    number: int
+    """Among those that were made with this frame."""
+    place: Moment
+    """Second of the last execution behind which it stands, and the frame up to which those of this very
+    second stand before it."""
+    kind: OwnershipKind
+    alerts: tuple[Decided, ...]
+    order: str = ""
+    """What it decides, see `OrderOwners`; empty where it is about the lots of `taken_from`."""
+    taken_from: AlertId | None = None
+    whole: bool = False
+    """The successor is the same alert, so that it keeps what it had, also where that is closed."""
+    at: datetime | None = None
+    """When it was made, by our clock."""
+    skew_seconds: float = 0.0
+    """How far our clock was taken to be ahead of the broker's."""
+
+
+class OrderOwners(Struct, frozen=True):
+    """Hold to whom the lots of one order belong: its fills in one account and contract stay together."""
+
+    order: str
+    """Row key: account, conId and permId; an execution without a permId stands for itself."""
+    contract: ContractKey
+    first: ExecutionKey
+    """The execution by which it is judged."""
+    match: Match
+    """The newest verdict about it."""
+    settled: str = ""
+    """`reference`, `person` or `dismissed` where it is never matched again."""
+
+
+class RetryWindow(Struct, frozen=True):
+    """Hold until when an order is matched again."""
+
+    order: str
+    began: float
+    """Seconds that we had run with a readable store when it began."""
+    over: bool = False
+
+
+class RunTime(Struct, frozen=True):
+    """Hold for how many seconds we ran with a readable store, over all starts."""
+
+    seconds: float
+
+
+class FirstSeen(Struct, frozen=True):
+    """Hold when we first saw a record that names no time of its creation."""
+
+    alert: AlertId
+    at: datetime

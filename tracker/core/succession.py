@@ -1,0 +1,64 @@
+"""Tell which record of the store continues one that is gone.
+
+Owns identity and succession. Pure: it compares what records say, and reads no store.
+
+- The same alert is the same alerter (by names and aliases), the same ticker (any spelling) and the same
+  `created_at` to the second or finer, whatever its conid or details say now. It keeps all that it had.
+- A successor is another record of the same alerter and ticker that speaks of a contract that the old record
+  owns, or of the same contract as the old record did. It takes over what is left, each contract by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+
+from tracker.core.alerters import AlerterNames
+from tracker.core.matching import same_contract, speaks_of
+from tracker.core.model import Alert, AlertId, Contract
+from tracker.core.references import alert_key
+from tracker.core.state_rows import AlertState
+
+_TO_THE_SECOND = re.compile(r".*\d[T ]\d\d:?\d\d:?\d\d.*")
+
+
+def same_name(one: AlertId, other: AlertId, contract: Contract, names: AlerterNames) -> bool:
+    """Tell whether two records have the same alerter and ticker, in any spelling for this contract."""
+    return alert_key(one, contract, names) == alert_key(other, contract, names)
+
+
+def same_alert_among(alerts: Iterable[Alert], gone: AlertState) -> Alert | None:
+    """Return the record that is the same alert as one that is gone; they have its name already."""
+    return next((alert for alert in alerts if _same_creation(alert, gone)), None)
+
+
+def is_dated(alert: AlertId) -> bool:
+    """Tell whether a record says to the second when it was created; else its contract identifies it too."""
+    return _TO_THE_SECOND.fullmatch(alert.created_at.strip()) is not None
+
+
+def takes_over(alert: Alert, gone: AlertState, contract: Contract) -> bool:
+    """Tell whether a record takes over what one that is gone owns of a contract."""
+    if speaks_of(contract, alert) is not None:
+        return True
+    return gone.record is not None and same_contract(gone.record, alert)
+
+
+def _same_creation(alert: Alert, gone: AlertState) -> bool:
+    if not (is_dated(alert.id) and is_dated(gone.alert)):
+        return False
+    texts = (alert.id.created_at, gone.alert.created_at)
+    if texts[0] == texts[1]:
+        return True
+    if gone.record is not None and gone.record.created_at is not None:
+        return alert.created_at == gone.record.created_at
+    one, other = (_moment(text) for text in texts)
+    return one is not None and one == other
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None

@@ -1,0 +1,115 @@
+"""Measure how long orders are matched again: time that we ran with a readable store.
+
+Owns the retry windows and the full look after a start or an absence of the store. Its clock is monotonic
+and goes on across restarts where it stood; a wall clock that jumps, a tracker that is down and a store that
+cannot be read use up nothing of a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec.structs import replace
+
+from tracker.core.model import Alert
+from tracker.core.ownership_rows import FirstSeen, RetryWindow, RunTime
+from tracker.core.ports import AlertStore
+from tracker.core.state import FIRST_SEEN, RUN_TIME, WINDOWS, LedgerState
+from tracker.core.state_rows import alert_text
+
+_KEEP_EVERY: Final = 15.0
+"""Seconds after which the time that we ran is kept, while a window is open; a crash loses no more of it."""
+
+
+class RetryClock:
+    """Count for one ledger's state; `monotonic` is a clock in seconds that never jumps."""
+
+    def __init__(
+        self,
+        state: LedgerState,
+        *,
+        monotonic: Callable[[], float],
+        retry_for: timedelta,
+        skew: Callable[[], timedelta] = lambda: timedelta(0),
+    ) -> None:
+        self._state = state
+        self._monotonic = monotonic
+        self._retry_for = retry_for.total_seconds()
+        self.skew = skew
+        began = [window.began for window in state.find(WINDOWS, "open", "1")]
+        kept = state.get(RUN_TIME, "last")
+        # After a crash a window may have begun later than what was kept.
+        self._ran = max(began, default=0.0)
+        if kept is not None:
+            self._ran = max(self._ran, kept.seconds)
+        self._kept = self._ran
+        self._since: float | None = None
+        """When the store was last known to be readable, while it is."""
+        self._full_look = True
+
+    def ran(self) -> float:
+        """Return for how many seconds we ran with a readable store, over all starts."""
+        return self._ran
+
+    @property
+    def full_look_due(self) -> bool:
+        """Whether every order without an owner is to be looked at: we, or the store, were away."""
+        return self._full_look
+
+    def tick(self, readable: bool) -> None:
+        """Count the time since the last call, if the store could be read at both ends of it."""
+        at = self._monotonic()
+        if self._since is not None and readable:
+            self._ran += max(0.0, at - self._since)
+        if self._since is None and readable:
+            self._full_look = True
+        self._since = at if readable else None
+
+    def take_full_look(self) -> bool:
+        """Return `full_look_due`, and take it for done."""
+        due, self._full_look = self._full_look, False
+        return due
+
+    def open_orders(self) -> Iterator[str]:
+        """Yield the orders whose window is open."""
+        for window in self._state.find(WINDOWS, "open", "1"):
+            if self._ran - window.began <= self._retry_for:
+                yield window.order
+
+    def to_keep(self) -> list[RetryWindow | RunTime]:
+        """Return the rows to be written: windows that are over, and now and then how long we ran."""
+        windows = self._state.find(WINDOWS, "open", "1")
+        rows: list[RetryWindow | RunTime] = [
+            replace(window, over=True) for window in windows if self._ran - window.began > self._retry_for
+        ]
+        if rows or (windows and self._ran - self._kept >= _KEEP_EVERY):
+            self._kept = self._ran
+            rows.append(RunTime(self._ran))
+        return rows
+
+
+class SeenRecords:
+    """Know when records that name no time of their creation were first seen."""
+
+    def __init__(self, state: LedgerState, store: AlertStore, now: Callable[[], datetime]) -> None:
+        self._state = state
+        self._store = store
+        self._now = now
+
+    def unseen(self) -> list[FirstSeen]:
+        """Return a row for each such record that has none yet."""
+        at = self._now()
+        return [
+            FirstSeen(alert.id, at)
+            for alert in self._store.alerts()
+            if alert.created_at is None and self._state.get(FIRST_SEEN, alert_text(alert.id)) is None
+        ]
+
+    def dated(self, alert: Alert) -> Alert:
+        """Return a record with the time at which it was first seen, where it names none itself."""
+        if alert.created_at is not None:
+            return alert
+        seen = self._state.get(FIRST_SEEN, alert_text(alert.id))
+        return replace(alert, first_seen=self._now() if seen is None else seen.at)
