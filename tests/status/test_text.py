@@ -104,7 +104,7 @@ def test_summary_of_troubles() -> None:
         "link                unknown",
         "last sweep          not answered in full by the gateway in time; it is asked",
         "                    again",
-        "not understood      2 messages of the gateway, kept; see `tracker inbox`",
+        "set aside           2 messages that could not be used, kept; see `tracker inbox`",
         "alert store         cannot be read since 2025-11-18 15:45:00 UTC (10 s ago):",
         "                    alerts.json is not there; 1 update waits to be written",
         "late writes lost    1: another program began to write alerts.json and never",

@@ -22,7 +22,7 @@ SETTLING: Final = timedelta(minutes=1)
 OUTAGE: Final = timedelta(seconds=10)
 """How long the alert store must stay unreadable: a program that rewrites it in place takes less."""
 PAUSE: Final = timedelta(minutes=1)
-"""Between two notifications of messages that cannot be understood: thousands may come at once."""
+"""Between two notifications of messages that cannot be used: thousands may come at once."""
 LONGEST_LINE: Final = 500
 """Characters of one notification; some services take little more."""
 
@@ -74,7 +74,7 @@ class NotificationRules:
         self._store_reason = ""
         self._store_told = False
         self._undecodable_at: datetime | None = None
-        """When the last message that cannot be understood was reported."""
+        """When the last message that cannot be used was reported."""
         self._undecodable_more = 0
         """How many came since then."""
 
@@ -156,7 +156,7 @@ class NotificationRules:
         )
         return [self._notification(now, text, urgent=True)]
 
-    # Messages that cannot be understood
+    # Messages that cannot be used
 
     def _undecodable(self, event: Mapping[str, JsonValue], now: datetime) -> list[Notification]:
         if self._undecodable_at is not None and now - self._undecodable_at < PAUSE:
@@ -164,7 +164,7 @@ class NotificationRules:
             return []
         self._undecodable_at = now
         what = event.get("kind") or "a message"
-        text = f"NOT UNDERSTOOD: {what} of the gateway: {event.get('reason')}; kept, see `tracker inbox`"
+        text = f"SET ASIDE: {what}: {event.get('reason')}; it is kept, see `tracker inbox`"
         return [self._notification(now, text, urgent=True)]
 
     def _more_undecodable(self, now: datetime) -> list[Notification]:
@@ -172,7 +172,7 @@ class NotificationRules:
             return []
         count, self._undecodable_more, self._undecodable_at = self._undecodable_more, 0, now
         messages = "1 more message" if count == 1 else f"{count} more messages"
-        return [self._notification(now, f"NOT UNDERSTOOD: {messages}; see `tracker inbox`", urgent=True)]
+        return [self._notification(now, f"SET ASIDE: {messages}; see `tracker inbox`", urgent=True)]
 
     # The day
 

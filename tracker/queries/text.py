@@ -68,7 +68,7 @@ class TextTable:
         lines = [f"Needs you: {_needs(answer['counts'])}"]
         lines += self._items(items, combos)
         for row in unreadable:
-            lines += wrap(f"{self._time(row['received_at'])}  {row['kind']} not understood: {row['reason']}")
+            lines += wrap(f"{self._time(row['received_at'])}  {row['kind']} set aside: {row['reason']}")
             name = row["exec_id"] or f"frame {row['frame']}"
             lines += wrap(
                 f"{name}  kept in the journal; read again when the broker repeats it, or by a later version",

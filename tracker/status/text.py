@@ -87,7 +87,7 @@ def _needs(needs: Any, answer: Mapping[str, Any], now: datetime | None) -> Itera
 
 def _undecodable(count: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
     if count:
-        yield "not understood", f"{_counted(count, 'message')} of the gateway, kept; see `tracker inbox`"
+        yield "set aside", f"{_counted(count, 'message')} that could not be used, kept; see `tracker inbox`"
 
 
 def _gaps(gaps: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
