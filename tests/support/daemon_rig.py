@@ -72,6 +72,8 @@ class Rig:
         self.process: asyncio.subprocess.Process | None = None
         self.status_port = free_port()
         self.options: list[str] = []
+        self.prefix: list[str] = []
+        """The command that starts the daemon, as strace does, in the same process."""
 
     async def __aenter__(self) -> Rig:
         await self.gateway.start()
@@ -120,6 +122,7 @@ class Rig:
         """Start the daemon; with `ready` wait until it receives fills; it logs to daemon.log or `stderr`."""
         with (self.folder / "daemon.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
+                *self.prefix,
                 sys.executable,
                 "-m",
                 module,
@@ -145,6 +148,13 @@ class Rig:
     async def status(self) -> dict[str, Any]:
         """Ask the status socket how the tracker is."""
         return await self.ask("status")
+
+    async def status_of(self, *keys: str) -> Any:
+        """Return one field of `status`, None where it is not there."""
+        value: Any = await self.status()
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
 
     async def ask(self, command: str) -> dict[str, Any]:
         """Ask the status socket."""

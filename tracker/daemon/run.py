@@ -61,13 +61,19 @@ EXIT_FAILED: Final = 1
 EXIT_STORE: Final = 5
 
 
+_WRONG_PLACE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+
+
 class TokenUnwritable(Exception):
     """The token file cannot be written; the message names the setting, the cause and the next step."""
 
     def __init__(self, settings: Settings, error: OSError) -> None:
-        self.full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        self.is_setting = error.errno in _WRONG_PLACE
+        """Whether another path or other rights help, rather than room or a sound disk."""
         path, where = settings.status.token_file, settings.origin("status", "token_file")
-        next_step = "free some space" if self.full else "let this user write there, or name another"
+        next_step = (
+            "let this user write there, or name another" if self.is_setting else "see to that disk's room"
+        )
         super().__init__(f"{where}: {path} cannot be written: {error.strerror or error}; {next_step}")
 
 
@@ -325,7 +331,7 @@ def run(settings: Settings) -> int:
             _tune()
             return asyncio.run(_main(files, services))
     except TokenUnwritable as error:
-        if not error.full:
+        if error.is_setting:
             raise SettingsError([str(error)]) from None
         logger.error("{}", error)
         return EXIT_STORE

@@ -1,0 +1,174 @@
+"""Whatever the gateway sends, a record holds or a person asks, the pump goes on and other fills are right."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.answer_rig import CREATED, ROBIN, SETTINGS, record
+from tracker import wiring
+from tracker.config.loader import load
+from tracker.core.journal_entries import FirstSweepOver, LinkUp, PositionsAsked
+from tracker.core.model import Source
+from tracker.journal.journal import Journal
+from tracker.queries.fills import Selection, fills
+from tracker.queries.inbox import inbox
+from tracker.queries.why import why_alert, why_execution
+from tracker.status.protocol import CommandError
+
+AT = datetime(2025, 11, 18, 15, 43, 12, tzinfo=UTC)
+GOOD = (
+    "11|-1|7|700100200|NVDA|OPT|20251121|122.5|C|100|CBOE|USD|NVDA  251121C00122500|NVDA"
+    "|{exec_id}|20251118 10:43:10 US/Eastern|DU1234567|CBOE|BOT|{quantity}|2.510|{perm_id}|5|0|0|2.51|||||2"
+)
+"""A fill of the alert; all that is arbitrary is about other contracts, orders and executions."""
+OTHERS = (
+    "11|-1|7|555|BAD|OPT|20251121|95|C|100|CBOE|USD|BAD   251121C00095000|BAD"
+    "|0000bad0.00000001.01.01|20251118 10:43:10 US/Eastern|DU1234567|CBOE|BOT|4|2.510|9188|5|0|4|2.51|||||2",
+    "59|1|0000bad0.00000001.01.01|1.3|USD|1.7976931348623157E308|1.7976931348623157E308|",
+    "3|7|Submitted|0|10|0|9188|0|0|5||0",
+    "5|7|555|BAD|OPT|20251121|95|C|100|SMART|USD|BAD   251121C00095000|BAD"
+    "|BUY|10|LMT|2.52|0.0|DAY||DU1234567||0||5|9188|0|0|0||9188.0/DU1234567/100",
+    "61|3|DU1234567|555|BAD|OPT|20251121|95|C|100||USD|BAD   251121C00095000|BAD|4|2.51",
+    "62|1",
+    "55|1|4",
+    "4|2|-1|1100|Connectivity is lost|",
+    "4|2|-1|1102|Connectivity is back|",
+)
+EXTREME = (
+    *(
+        "",
+        "0",
+        "-1",
+        "1E5",
+        "NaN",
+        "inf",
+        "-0",
+        "1e400000",
+        "1.7976931348623157E308",
+        "2147483647",
+        "BOT",
+        "SLD",
+    ),
+    *("9" * 5_000, "0." + "0" * 30 + "1", "1" * 28, "99991231", "00010101", "00010101-00:00:00"),
+    *(
+        "99991231-23:59:59",
+        "a.b.c." + "1" * 5_000,
+        "0000bad0.00000001.01.02",
+        "x" * 5_000,
+        "\u202e",
+        "\x1f",
+        "SPX",
+    ),
+)
+ANY_TEXT = st.text(st.characters(exclude_characters="\0"), max_size=20) | st.sampled_from(EXTREME)
+ANY_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()), max_size=20)
+    | st.sampled_from((*EXTREME, "OCT \ud83d", 10**30)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=4,
+)
+KEYS = (
+    "created_at",
+    "option_conid",
+    "option_conids",
+    "open",
+    "position",
+    "last_order_update",
+    "alert_details",
+    "conid",
+)
+DETAILS = ("ticker", "strike", "side", "expiry")
+
+
+@st.composite
+def bad_frames(draw: st.DrawFn) -> tuple[str, ...]:
+    """Return a message whose fields, but for the first, may be anything."""
+    fields = draw(st.sampled_from(OTHERS)).split("|")
+    for at in draw(st.lists(st.integers(1, len(fields) - 1), max_size=3)):
+        fields[at] = draw(ANY_TEXT)
+    return tuple(fields[: draw(st.integers(1, 40))])
+
+
+@st.composite
+def bad_records(draw: st.DrawFn) -> dict[str, Any]:
+    """Return a record whose fields may be anything."""
+    made = record(option_conid=555, option_conids=[555])
+    made["alert_details"] = made["alert_details"] | draw(
+        st.dictionaries(st.sampled_from(DETAILS), ANY_JSON, max_size=3)
+    )
+    return made | draw(st.dictionaries(st.sampled_from(KEYS), ANY_JSON, max_size=3))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.lists(bad_frames() | st.integers(1, 9), min_size=1, max_size=6), min_size=1, max_size=5),
+    st.dictionaries(st.text(max_size=8) | st.just("BAD"), bad_records(), max_size=3),
+    st.lists(ANY_TEXT, max_size=3),
+)
+def test_arbitrary_input_stops_no_fill(
+    packets: list[list[tuple[str, ...] | int]], records: dict[str, Any], asked: list[str]
+) -> None:
+    """A number stands for a good fill of that quantity; their sum is what the alert holds."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "settings.toml").write_text(SETTINGS)
+        alerts = {ROBIN: {"NVDA": record()}, "careless": records}
+        (folder / "alerts.json").write_text(json.dumps(alerts, indent=2))
+        configured = load({}, str(folder / "settings.toml"))
+        with wiring.opened(configured, "test") as files:
+            pump = wiring.make_pump(files)
+            asyncio.run(pump.pump())
+            up = LinkUp(("DU1234567",), "176").arriving
+            answered = (Source.BROKER, ("62", "1"))
+            pump.append(1, AT, [up, PositionsAsked().arriving, answered, FirstSweepOver().arriving])
+            bought = 0
+            for number, packet in enumerate(packets):
+                frames = []
+                for place, item in enumerate(packet):
+                    if isinstance(item, int):
+                        bought += item
+                    frames.append((Source.BROKER, _fields(item, 100 * number + place)))
+                pump.append(1, AT, frames)
+                asyncio.run(pump.pump())
+            assert not files.journal.waiting
+            assert _held(folder) == bought
+            _ask(files, asked)
+
+
+def _fields(item: tuple[str, ...] | int, number: int) -> tuple[str, ...]:
+    if not isinstance(item, int):
+        return item
+    text = GOOD.format(exec_id=f"0000e0d5.{number:08x}.01.01", quantity=item, perm_id=1000 + number)
+    return tuple(text.split("|"))
+
+
+def _held(folder: Path) -> object:
+    shown = json.loads((folder / "alerts.json").read_text())[ROBIN]["NVDA"]
+    assert shown["created_at"] == CREATED
+    return shown["position"]["quantity"] if "position" in shown else 0
+
+
+def _ask(files: wiring.OpenedFiles, asked: list[str]) -> None:
+    """Ask about everything that is there, and about what was asked; only a refusal may be raised."""
+    context = wiring.query_context(files.settings, files.store, files.names)
+    journal: Journal = files.journal
+    json.dumps(fills(journal, Selection(AT.replace(year=2000)), files.names))
+    json.dumps(inbox(journal, AT.replace(year=2000), files.names, list_all=True))
+    for text in asked:
+        with suppress(CommandError):
+            why_execution(journal, text)
+        with suppress(CommandError):
+            why_alert(journal, text, files.names, context.store_now(), AT)
