@@ -1,0 +1,136 @@
+"""What holds of every fold: arrival does not matter, and a decision does not reach back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.facts import ACCOUNT, NVDA, START
+from tracker.core.lots import Movement, fold
+from tracker.core.model import AlertId, Moment
+from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
+from tracker.core.state_rows import AlertPosition, Baseline, Holding
+
+ALERTS = [AlertId(name, "NVDA", "2025-11-18T15:42:00", 700100200) for name in ("one", "two", "three")]
+EXAMPLES = settings(max_examples=150, deadline=None)
+MADE_AT = 1_000
+"""Frames of decisions come after those of all executions that they know."""
+
+
+def start(base: int) -> Holding:
+    return Holding(ACCOUNT, NVDA, Decimal(base), Decimal(base), Baseline.SNAPSHOT, by_execution=True)
+
+
+@st.composite
+def movements(draw: st.DrawFn) -> list[Movement]:
+    """Draw fills of a few seconds, several of them in the same one, each with a frame of its own."""
+    drawn = []
+    for number in range(draw(st.integers(1, 9))):
+        owners = draw(st.lists(st.sampled_from(ALERTS), max_size=2, unique=True))
+        drawn.append(
+            Movement(
+                Moment(START + timedelta(seconds=draw(st.integers(0, 4))), number),
+                f"e{number}",
+                Decimal(draw(st.integers(-5, 5).filter(bool))),
+                Decimal(draw(st.integers(1, 9))),
+                tuple(sorted(owners)),
+                f"order {draw(st.integers(0, 3))}",
+            )
+        )
+    return drawn
+
+
+@st.composite
+def decisions(draw: st.DrawFn) -> list[OwnershipDecision]:
+    """Draw decisions about those orders, with their places."""
+    drawn = []
+    for number in range(draw(st.integers(0, 4))):
+        kind = draw(st.sampled_from(list(OwnershipKind)))
+        alert = draw(st.sampled_from(ALERTS))
+        old = draw(st.sampled_from([each for each in ALERTS if each != alert]))
+        drawn.append(
+            OwnershipDecision(
+                ACCOUNT,
+                NVDA.con_id,
+                MADE_AT + number,
+                0,
+                Moment(START + timedelta(seconds=draw(st.integers(0, 4))), draw(st.integers(0, MADE_AT))),
+                kind,
+                (Decided(alert),),
+                "" if kind is OwnershipKind.SUCCEEDED else f"order {draw(st.integers(0, 3))}",
+                old if kind is OwnershipKind.SUCCEEDED else None,
+            )
+        )
+    return drawn
+
+
+bases = st.integers(-4, 4)
+
+
+@EXAMPLES
+@given(st.data(), bases, movements(), decisions())
+def test_arrival_does_not_matter(
+    data: st.DataObject, base: int, moves: list[Movement], made: list[OwnershipDecision]
+) -> None:
+    """The same facts and the same decisions with their places give the same lots and positions."""
+    order = data.draw(st.permutations(moves))
+    assert fold(start(base), order, made).holding == fold(start(base), moves, made).holding
+
+
+@EXAMPLES
+@given(bases, movements(), decisions())
+def test_lots_fit_into_what_is_held(base: int, moves: list[Movement], made: list[OwnershipDecision]) -> None:
+    """Lots have the sign of the position and never exceed it; an alert has the sum of its lots."""
+    held = fold(start(base), moves, made).holding
+    assert held.held == base + sum(move.signed for move in moves)
+    assert held.in_lots == sum((abs(lot.quantity) for lot in held.lots), Decimal(0))
+    assert held.in_lots <= abs(held.held)
+    assert all((lot.quantity > 0) == (held.held > 0) for lot in held.lots)
+    for mine in held.alerts:
+        assert mine.quantity == sum(lot.quantity for lot in held.lots if mine.alert in lot.owners)
+
+
+def before(base: int, moves: list[Movement], made: list[OwnershipDecision], place: Moment) -> Holding:
+    """Fold what stands before a place."""
+
+    def stands_before(moment: Moment) -> bool:
+        return (moment.time, moment.seq) <= (place.time, place.seq)
+
+    known = [move for move in moves if stands_before(move.moment)]
+    return fold(start(base), known, [one for one in made if one.place < place]).holding
+
+
+def closed(alerts: tuple[AlertPosition, ...]) -> dict[AlertId, AlertPosition]:
+    return {mine.alert: mine for mine in alerts if not mine.quantity}
+
+
+@EXAMPLES
+@given(bases, movements(), decisions(), st.integers(0, 4), st.integers(0, 3))
+def test_decision_changes_nothing_that_was_closed(
+    base: int, moves: list[Movement], made: list[OwnershipDecision], second: int, order: int
+) -> None:
+    """What an alert had closed before a later match is as it was, unless newer lots open it again."""
+    place = Moment(START + timedelta(seconds=second), MADE_AT)
+    was = before(base, moves, made, place)
+    late = OwnershipDecision(
+        ACCOUNT,
+        NVDA.con_id,
+        2 * MADE_AT,
+        0,
+        place,
+        OwnershipKind.MATCHED,
+        (Decided(ALERTS[0]),),
+        f"order {order}",
+    )
+    now = fold(was, [], [late]).holding
+    assert now.held == was.held
+    assert [abs(lot.quantity) for lot in now.lots] == [abs(lot.quantity) for lot in was.lots]
+    after = {mine.alert: mine for mine in now.alerts}
+    for alert, mine in closed(was.alerts).items():
+        opened_again = after[alert].quantity != 0
+        assert after[alert] == mine or (
+            opened_again and alert == ALERTS[0] and after[alert].opened_at > (mine.closed_at or START)
+        )
