@@ -1,0 +1,71 @@
+"""Which record continues one that is gone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.matching_cases import NVDA_CALL, option_alert
+from tracker.core.alerters import AlerterNames
+from tracker.core.model import AlertId
+from tracker.core.state_rows import AlertState
+from tracker.core.succession import is_dated, same_alert_among, same_name, takes_over
+
+CREATED = "2025-11-18T15:42:00"
+GONE = AlertState(AlertId("ProfAndKian", "NVDA", CREATED, 5))
+
+
+@pytest.mark.parametrize(
+    ("created", "dated"),
+    [
+        (CREATED, True),
+        (f"{CREATED}.123456", True),
+        ("2025-11-18", False),
+        ("2025-11-18T15:42", False),
+        ("", False),
+    ],
+)
+def test_creation_is_told_to_the_second(created: str, dated: bool) -> None:
+    assert is_dated(GONE.alert._replace(created_at=created)) is dated
+
+
+@pytest.mark.parametrize(
+    ("gone", "now", "same"),
+    [
+        (CREATED, CREATED, True),
+        (CREATED, f"{CREATED}.000", True),
+        (CREATED, "2025-11-18T15:42:01", False),
+        ("2025-11-18", "2025-11-18", False),
+        (CREATED, "99:99:99 T15:42:00", False),
+    ],
+)
+def test_same_alert_has_the_same_creation(gone: str, now: str, same: bool) -> None:
+    """Whatever its conid says now."""
+    state = replace(GONE, alert=GONE.alert._replace(created_at=gone))
+    alert = replace(option_alert(), id=AlertId("prof-and-kian-alerts", "NVDA", now, 6))
+    assert (same_alert_among([alert], state) is alert) is same
+
+
+def test_zones_are_compared_by_what_was_read() -> None:
+    """A creation with a zone equals one without, where the stores' zone makes them one instant."""
+    at = datetime(2025, 11, 18, 15, 42, tzinfo=UTC)
+    state = replace(GONE, record=replace(option_alert(), created_at=at))
+    alert = replace(option_alert(), id=GONE.alert._replace(created_at=f"{CREATED}+00:00"), created_at=at)
+    assert same_alert_among([alert], state) is alert
+
+
+def test_successor_speaks_of_the_contract() -> None:
+    """By conid, by its details, or as the record that is gone did."""
+    alert = option_alert(con_ids=[NVDA_CALL.con_id])
+    assert takes_over(alert, GONE, NVDA_CALL)
+    other = replace(NVDA_CALL, con_id=9, strike=None)
+    elsewhere = replace(alert, con_ids=frozenset())
+    assert not takes_over(elsewhere, GONE, other)
+    assert takes_over(elsewhere, replace(GONE, record=elsewhere), other)
+
+
+def test_names_are_compared_in_any_spelling() -> None:
+    alert = AlertId("prof-and-kian-alerts", "nvda", CREATED, None)
+    assert same_name(alert, GONE.alert, NVDA_CALL, AlerterNames())
