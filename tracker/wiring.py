@@ -38,7 +38,7 @@ from tracker.pipeline.store_watch import OnStore
 from tracker.queries import gaps
 from tracker.queries.socket_commands import QueryContext
 from tracker.stores.alert_file import AlertFile
-from tracker.stores.alert_stores import AlertStores, StorePort
+from tracker.stores.alert_stores import AlertStores, StoreHold, StorePort
 from tracker.stores.alerter_stores import AlerterStores
 from tracker.stores.lock import FileLock
 
@@ -56,6 +56,7 @@ class OpenedFiles:
     journal: Journal
     worker: ThreadPoolExecutor
     """One thread, for the store's I/O."""
+    locks: Sequence[StoreHold]
 
 
 @contextmanager
@@ -68,8 +69,10 @@ def opened(settings: Settings, holder: str, *, writes: bool = True) -> Iterator[
     names = names_of(settings)
     store = alert_stores(settings, names)
     with ExitStack() as stack:
-        stack.enter_context(FileLock(settings.stores.journal, holder))
-        stack.enter_context(store.hold(holder))
+        locks: list[StoreHold] = [FileLock(settings.stores.journal, holder)]
+        stack.enter_context(locks[0])
+        locks.append(store.hold(holder))
+        stack.enter_context(locks[1])
         if writes:
             store.check()
         journal = Journal(settings.stores.journal, read_only=not writes)
@@ -78,7 +81,7 @@ def opened(settings: Settings, holder: str, *, writes: bool = True) -> Iterator[
         stack.callback(journal.close)
         stack.callback(_close, store)
         worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
-        yield OpenedFiles(settings, names, store, journal, worker)
+        yield OpenedFiles(settings, names, store, journal, worker, locks)
 
 
 def _close(store: StorePort) -> None:

@@ -66,3 +66,24 @@ def test_swapped_journal_ends_the_daemon(tmp_path: Path, swap: str) -> None:
         assert await rig.stop() == 0
 
     play(tmp_path, story)
+
+
+def test_removed_locks_still_hold(tmp_path: Path) -> None:
+    """A neighbour that removes the locks lets no second daemon in; the first one goes on."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start()
+        locks = [tmp_path / name for name in ("journal.db.lock", "alerts.json.lock")]
+        for lock in locks:
+            lock.unlink()
+        await rig.until(lambda: all(lock.exists() for lock in locks))
+        second = Rig(tmp_path)
+        second.gateway = rig.gateway
+        await second.start(ready=False)
+        assert await second.ended() == 5
+        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 3, limit="2"))
+        await rig.until(lambda: rig.read().get("position", {}).get("quantity") == 3)
+        assert await rig.stop() == 0
+
+    play(tmp_path, story)

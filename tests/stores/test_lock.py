@@ -115,3 +115,33 @@ def test_lock_on_full_disk_names_cause(tmp_path: Path, step: str) -> None:
         with pytest.raises(Locked, match=r"lock cannot be written: No space left.*; free some space"):
             FileLock(tmp_path / "journal.db", "first")
     FileLock(tmp_path / "journal.db", "second").close()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_removed_lock_is_taken_again(tmp_path: Path, replaced: bool) -> None:
+    """A lock file that was removed or replaced would let a second process in beside the first."""
+    path = tmp_path / "journal.db"
+    with FileLock(path, "first") as lock:
+        lock.path.unlink()
+        if replaced:
+            lock.path.touch()
+        lock.keep()
+        with pytest.raises(Locked, match="in use by first"):
+            FileLock(path, "second")
+    FileLock(path, "third").close()
+
+
+def test_lock_in_place_is_left_alone(tmp_path: Path) -> None:
+    with FileLock(tmp_path / "journal.db", "first") as lock:
+        before = lock.path.stat()
+        lock.keep()
+        assert lock.path.stat() == before
+
+
+def test_lock_that_another_took_is_lost(tmp_path: Path) -> None:
+    """Two processes each believe that they hold the file; the one that looks first gives way."""
+    path = tmp_path / "journal.db"
+    with FileLock(path, "first") as lock:
+        lock.path.unlink()
+        with FileLock(path, "second"), pytest.raises(Locked, match="in use by second"):
+            lock.keep()

@@ -53,7 +53,7 @@ _FAREWELL_SECONDS: Final = 1.5
 _COLLECT_AFTER: Final = 20_000
 _SWITCH_SECONDS: Final = 0.0005
 _MINUTE: Final = 60.0
-_JOURNAL_CHECK_SECONDS: Final = 1.0
+_FILE_CHECK_SECONDS: Final = 1.0
 _PRIVATE: Final = 0o077
 
 EXIT_WELL: Final = 0
@@ -83,6 +83,7 @@ class Daemon:
     def __init__(self, files: OpenedFiles, services: Sequence[Service] = ()) -> None:
         self._settings = settings = files.settings
         self._journal = journal = files.journal
+        self._locks = files.locks
         self._store = files.store
         self._started_at = now()
         self._feed = EventFeed()
@@ -143,7 +144,7 @@ class Daemon:
             asyncio.create_task(self._session.run(), name="session"),
             asyncio.create_task(self._questions.failure(), name="questions"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
-            asyncio.create_task(self._watch_journal(), name="watch over the journal"),
+            asyncio.create_task(self._watch_files(), name="watch over the files"),
             asyncio.create_task(
                 settle_doubts(self._journal.book, self._session.request_positions), name="doubts"
             ),
@@ -205,11 +206,16 @@ class Daemon:
             warned = warning
             await asyncio.sleep(_MINUTE)
 
-    async def _watch_journal(self) -> None:
-        """End the daemon where the journal's path leads to another file; warn while it cannot be emptied."""
+    async def _watch_files(self) -> None:
+        """End the daemon where the journal's path leads to another file, or somebody else took a lock.
+
+        Warns while the journal cannot be emptied.
+        """
         warned = False
         while True:
             self._journal.check_file()
+            for lock in self._locks:
+                lock.keep()
             size = large_wal(self._journal.path)
             if size and not warned:
                 logger.warning(
@@ -218,7 +224,7 @@ class Daemon:
                     *(self._journal.path, size // 1_000_000, self._journal.path),
                 )
             warned = bool(size)
-            await asyncio.sleep(_JOURNAL_CHECK_SECONDS)
+            await asyncio.sleep(_FILE_CHECK_SECONDS)
 
     def _pulse(self) -> Pulse:
         journal = self._journal

@@ -18,6 +18,14 @@ from tracker.stores.alerter_stores import AlerterStores
 from tracker.stores.lock import FileLock
 
 
+class StoreHold(AbstractContextManager[object], Protocol):
+    """Hold a store for one process, until the block ends."""
+
+    def keep(self) -> None:
+        """See that nobody else can take the store; raises Locked where another process has."""
+        ...
+
+
 class StorePort(AlertStore, Protocol):
     """What a process asks of its alert store, whatever keeps the records.
 
@@ -39,7 +47,7 @@ class StorePort(AlertStore, Protocol):
         """Return how often `refresh` has ended, well or not; a disk that hangs lets it stand."""
         ...
 
-    def hold(self, holder: str) -> AbstractContextManager[object]:
+    def hold(self, holder: str) -> StoreHold:
         """Keep other trackers off the store; raises Locked at once when another process holds it."""
         ...
 

@@ -2,6 +2,7 @@
 
 The lock is the kernel's (flock), so it ends with the process, however that ends; the text in the file only
 says to people who holds it. It never follows a link, and never writes into anything but a regular file.
+Where the file is removed a second process could lock a new one, so the holder looks after it: `keep`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn
+
+from loguru import logger
 
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """Without O_NONBLOCK a pipe of that name would stop the tracker for ever."""
@@ -38,40 +41,55 @@ class FileLock:
 
     def __init__(self, path: Path, holder: str) -> None:
         # One lock for one file, by whichever of its names it is reached.
-        path = path.resolve()
-        self.path = path.with_name(path.name + ".lock")
+        self._locked = path.resolve()
+        self._holder = holder
+        self.path = self._locked.with_name(self._locked.name + ".lock")
+        self._descriptor = self._open()
+
+    def keep(self) -> None:
+        """Take the lock anew where its file was removed or replaced; raises Locked where another has it."""
         try:
-            self._descriptor = os.open(self.path, _FLAGS, 0o644)
+            found = os.stat(self.path, follow_symlinks=False)
+        except FileNotFoundError:
+            found = None
+        except OSError:
+            # Whether it is there cannot be seen; nobody else could take it either.
+            return
+        if found is not None and os.path.samestat(found, os.fstat(self._descriptor)):
+            return
+        logger.warning("the lock {} was removed or replaced while it is held; taking it again", self.path)
+        lost, self._descriptor = self._descriptor, self._open()
+        os.close(lost)
+
+    def _open(self) -> int:
+        try:
+            descriptor = os.open(self.path, _FLAGS, 0o644)
         except OSError as error:
             self._fail("opened", error)
         try:
-            self._take(path, holder)
+            self._take(descriptor)
         except BaseException:
-            os.close(self._descriptor)
+            os.close(descriptor)
             raise
+        return descriptor
 
-    def _take(self, path: Path, holder: str) -> None:
-        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+    def _take(self, descriptor: int) -> None:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise Locked(f"the lock {self.path} is no regular file; remove it, then start again")
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise Locked(
-                f"{path} is in use by {self._holder()}; stop that one first, or give this one other files"
+                f"{self._locked} is in use by {_holder_of(descriptor)}; stop that one first, or give this one"
+                " other files"
             ) from error
         except OSError as error:
             self._fail("taken", error)
         try:
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, holder.encode(), 0)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, self._holder.encode(), 0)
         except OSError as error:
             self._fail("written", error)
-
-    def _holder(self) -> str:
-        text = ""
-        with suppress(OSError):
-            text = os.pread(self._descriptor, 500, 0).decode(errors="replace").strip()
-        return text or "another process"
 
     def _fail(self, step: str, error: OSError) -> NoReturn:
         next_step = _NEXT_STEP.get(error.errno or 0, "see to the disk")
@@ -90,3 +108,10 @@ class FileLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _holder_of(descriptor: int) -> str:
+    text = ""
+    with suppress(OSError):
+        text = os.pread(descriptor, 500, 0).decode(errors="replace").strip()
+    return text or "another process"
