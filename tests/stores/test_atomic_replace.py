@@ -21,7 +21,7 @@ from tracker.stores.atomic_replace import (
     temp_path,
     write_beside,
 )
-from tracker.stores.filesystem import FileStat, RealDisk
+from tracker.stores.filesystem import FileStat, RealDisk, advice
 
 OLD, NEW = b"old" * 1000, b"new content" * 2000
 
@@ -291,3 +291,20 @@ def failing(code: int) -> Callable[[int], list[str]]:
         raise OSError(code, os.strerror(code))
 
     return fail
+
+
+def test_folder_in_place_of_temp_file_is_named(tmp_path: Path) -> None:
+    """The next step names what is in the way."""
+    path = tmp_path / "alerts.json"
+    path.write_text("{}")
+    temp_path(path).mkdir()
+    with pytest.raises(StoreRefused, match=r"remove the folder .*alerts\.json\.tracker-temp"):
+        check_replaceable(RealDisk(), path)
+
+
+def test_advice_names_what_is_in_the_way(tmp_path: Path) -> None:
+    blocked = tmp_path / "folder"
+    blocked.mkdir()
+    with pytest.raises(OSError) as caught:
+        RealDisk().remove(blocked)
+    assert advice(caught.value).startswith(f"remove the folder {blocked}")

@@ -145,3 +145,15 @@ def test_lock_that_another_took_is_lost(tmp_path: Path) -> None:
         lock.path.unlink()
         with FileLock(path, "second"), pytest.raises(Locked, match="in use by second"):
             lock.keep()
+
+
+@pytest.mark.parametrize(
+    ("target", "step"), [("journal.db", "it is a symbolic link"), ("away/x", "make its folder")]
+)
+def test_link_that_leads_nowhere_is_refused(tmp_path: Path, target: str, step: str) -> None:
+    """A link to itself, or into a folder that is not there."""
+    path = tmp_path / "journal.db"
+    path.symlink_to(tmp_path / target)
+    (tmp_path / "journal.db.lock").symlink_to("journal.db.lock")
+    with pytest.raises(Locked, match=step):
+        FileLock(path, "first")

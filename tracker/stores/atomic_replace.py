@@ -122,8 +122,12 @@ def _try_out(disk: Disk, path: Path, real: Path, old: int | None, found: FileSta
         disk.remove(temp)
         file = disk.open_new(temp)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        next_step = "free some space" if full else "give the tracker's user write access to the folder"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            next_step = "free some space"
+        elif error.errno == errno.EISDIR:
+            next_step = f"remove the folder {temp}"
+        else:
+            next_step = "give the tracker's user write access to the folder"
         raise StoreRefused(
             f"{path}: no file can be made beside it in {real.parent} ({error.strerror}), and it is replaced "
             f"as a whole, never written in place; {next_step}"

@@ -28,6 +28,8 @@ _ADVICE: Final = {
     errno.EACCES: "give the tracker's user access; it is tried again",
     errno.EPERM: "run the tracker as the file's owner, so that it can keep owner and mode; it is tried again",
     errno.EMFILE: "raise the limit of open files; it is tried again",
+    errno.EISDIR: "remove the folder {where}; it is tried again",
+    errno.ELOOP: "remove the link {where}; it is tried again",
 }
 
 
@@ -167,7 +169,8 @@ class RealDisk:
 
 def advice(error: OSError) -> str:
     """Return the next step for a person after a call failed that will be tried again."""
-    return _ADVICE.get(error.errno or 0, "it is tried again")
+    where = error.filename or "that is in its way"
+    return _ADVICE.get(error.errno or 0, "it is tried again").format(where=where)
 
 
 def _attributes(file: int) -> dict[str, bytes]:

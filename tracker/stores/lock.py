@@ -22,6 +22,7 @@ _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NON
 """Without O_NONBLOCK a pipe of that name would stop the tracker for ever."""
 _NEXT_STEP: Final = {
     errno.ELOOP: "it is a symbolic link; remove it",
+    errno.ENOENT: "make its folder, or correct the setting or the link that leads there",
     errno.ENXIO: "it is no regular file; remove it",
     errno.EISDIR: "it is a folder; remove it",
     errno.EACCES: "let this user write in its folder, or remove the lock of another user",
@@ -41,7 +42,8 @@ class FileLock:
 
     def __init__(self, path: Path, holder: str) -> None:
         # One lock for one file, by whichever of its names it is reached.
-        self._locked = path.resolve()
+        # `Path.resolve` raises RuntimeError at a link that leads to itself, before Python 3.13.
+        self._locked = Path(os.path.realpath(path))
         self._holder = holder
         self.path = self._locked.with_name(self._locked.name + ".lock")
         self._descriptor = self._open()
