@@ -214,8 +214,8 @@ def test_store_log_is_in_order(journal: Journal) -> None:
             at = START + timedelta(seconds=number)
             journal.log_store(at, [(alert_text(ALERT), "applied", b"%d" % number), ("another", "gone", b"")])
     assert journal.store_log(alert_text(ALERT), 2) == [
-        (START + timedelta(seconds=1), "applied", b"1"),
-        (START + timedelta(seconds=2), "applied", b"2"),
+        (START + timedelta(seconds=1), "applied", 1),
+        (START + timedelta(seconds=2), "applied", 2),
     ]
 
 

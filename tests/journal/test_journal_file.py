@@ -28,7 +28,7 @@ from tracker.core.state import (
     TABLES,
 )
 from tracker.core.state_rows import BookedExecution
-from tracker.journal.journal import Journal, JournalFailed
+from tracker.journal.journal import REMOVING, Journal, JournalFailed
 from tracker.journal.journal_file import large_wal, make_durable
 from tracker.journal.migrations import MIGRATIONS
 
@@ -314,6 +314,7 @@ def test_damaged_row_is_named(journal: Journal, body: object) -> None:
         ("source", "nobody"),
         ("received_at", "soon"),
         ("received_at", 1e300),
+        ("received_at", 2**62),
     ],
 )
 def test_damaged_frame_is_named(journal: Journal, column: str, value: object) -> None:
@@ -336,3 +337,38 @@ def test_damaged_alerts_are_named(journal: Journal) -> None:
     damage(journal, "INSERT INTO considered VALUES (7, ?, ?)", f"{KEY.account} {KEY.exec_id}", b"[")
     with pytest.raises(JournalFailed, match=f"what was considered for {KEY.exec_id}"):
         journal.was_considered(7, KEY)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("at", b"\xff"), ("at", 2**62), ("at", 1e300), ("body", b"{"), ("body", -1), ("body", b"[" * 100_000)],
+)
+def test_damaged_store_log_is_named(journal: Journal, column: str, value: object) -> None:
+    """What was written to an alert is refused by name where a disk has damaged it."""
+    with journal.step():
+        journal.log_store(START, [("r", "applied", b"{}")])
+    damage(journal, f"UPDATE store_log SET {column} = ?", value)
+    with pytest.raises(JournalFailed, match="damaged: what was written to an alert cannot be read"):
+        journal.store_log("r")
+
+
+def test_removed_text_is_not_read_as_json(journal: Journal) -> None:
+    """A record that was taken out may hold what Python reads only partly: a number of 5,000 digits."""
+    with journal.step():
+        journal.log_store(START, [("r", REMOVING, b'{"a": ' + b"9" * 5000 + b"}")])
+    assert journal.store_log("r") == [(START, REMOVING, None)]
+
+
+@pytest.mark.parametrize("value", [b"\xff", "text", -1, 2**62])
+def test_damaged_record_text_is_named(journal: Journal, value: object) -> None:
+    with journal.step():
+        journal.log_store(START, [("r", REMOVING, b"{}")])
+    damage(journal, "UPDATE store_log SET body = ?", value)
+    with pytest.raises(JournalFailed, match="damaged: the text of an alert cannot be read"):
+        journal.kept_record("r")
+
+
+def test_pipe_as_journal_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "journal.db")
+    with pytest.raises(JournalFailed, match=r"is not a regular file; set stores\.journal to the file itself"):
+        Journal(tmp_path / "journal.db")

@@ -14,6 +14,7 @@ from tests.support.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
 from tests.support.facts import ACCOUNT, NVDA, exec_id, execution
 from tests.support.fakes import Records
 from tracker.core.model import AlertId, Source, Undecodable
+from tracker.journal.journal import REMOVING
 from tracker.queries import why as why_module
 from tracker.queries.why import StoreNow, why_alert, why_execution, written_to
 from tracker.status.protocol import CommandError
@@ -218,7 +219,7 @@ def test_removed_record_has_no_values(desk: Desk) -> None:
     with desk.journal.step():
         body = b'{"open": true, "alert_details": {}}'
         desk.journal.log_store(
-            desk.now, [("\x1f".join((ROBIN, "NVDA", CREATED, "700100200")), "applied", body)]
+            desk.now, [("\x1f".join((ROBIN, "NVDA", CREATED, "700100200")), REMOVING, body)]
         )
     assert [each["update"] for each in written_to(desk.journal, alert)] == [None]
 

@@ -305,6 +305,6 @@ def test_folder_in_place_of_temp_file_is_named(tmp_path: Path) -> None:
 def test_advice_names_what_is_in_the_way(tmp_path: Path) -> None:
     blocked = tmp_path / "folder"
     blocked.mkdir()
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(IsADirectoryError) as caught:
         RealDisk().remove(blocked)
     assert advice(caught.value).startswith(f"remove the folder {blocked}")

@@ -11,6 +11,7 @@ that holds the lock.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,8 +28,8 @@ from tracker.core.journal_entries import FeeAt, HoursCovered, Message, execution
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
 from tracker.core.state import EXECUTIONS, FEES
 from tracker.core.state_rows import root_text
-from tracker.journal.journal_file import JournalFailed as JournalFailed
 from tracker.journal.journal_file import (
+    UNREADABLE,
     check_in_place,
     damaged,
     failure,
@@ -36,6 +37,7 @@ from tracker.journal.journal_file import (
     open_file,
     select,
 )
+from tracker.journal.journal_file import JournalFailed as JournalFailed
 from tracker.journal.rows import JournalState
 
 _ALERTS: Final = msgspec.json.Decoder(tuple[Alert, ...])
@@ -256,7 +258,7 @@ class Journal:
         try:
             texts = tuple(fields.decode().split("\0"))
             return Frame(seq, _instant(received_at), connection_no, Source(source), texts)
-        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        except (*UNREADABLE, AttributeError) as error:
             raise damaged(self.path, f"frame {seq}", error) from error
 
     def notes(self) -> list[Frame]:
@@ -402,15 +404,21 @@ class Journal:
             [(at.timestamp(), alert, outcome, body) for alert, outcome, body in entries],
         )
 
-    def store_log(self, alert: str, limit: int = 100) -> list[tuple[datetime, str, bytes]]:
-        """Return what was done to one record, oldest first: (when, outcome, body)."""
+    def store_log(self, alert: str, limit: int = 100) -> list[tuple[datetime, str, object]]:
+        """Return what was done to one record, oldest first: (when, outcome, update; None of a removal)."""
         rows = select(
             self._db,
             f"SELECT at, outcome, body FROM store_log WHERE alert = ? AND outcome != '{KEPT}'"
             " ORDER BY id DESC LIMIT ?",
             (alert, limit),
         )
-        return [(_instant(at), outcome, body) for at, outcome, body in reversed(rows)]
+        try:
+            return [
+                (_instant(at), outcome, None if outcome == REMOVING else json.loads(body))
+                for at, outcome, body in reversed(rows)
+            ]
+        except (*UNREADABLE, RecursionError) as error:
+            raise damaged(self.path, "what was written to an alert", error) from error
 
     def kept_record(self, alert: str) -> str | None:
         """Return the newest whole text of one record that the log keeps, None where it keeps none."""
@@ -420,7 +428,10 @@ class Journal:
             " ORDER BY id DESC LIMIT 1",
             (alert,),
         )
-        return bytes(rows[0][0]).decode() if rows else None
+        try:
+            return str(rows[0][0], "utf-8") if rows else None
+        except UNREADABLE as error:
+            raise damaged(self.path, "the text of an alert", error) from error
 
     # The kind of login
 

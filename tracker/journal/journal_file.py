@@ -44,6 +44,8 @@ _NEXT_STEPS: Final = {
     sqlite3.SQLITE_PERM: "let the tracker's user read and write the file and its folder",
 }
 _CHECK_DISK: Final = "check its disk"
+UNREADABLE: Final = (ValueError, TypeError, OverflowError, OSError)
+"""What a value raises that is not as it was written; a time too far away is an OSError."""
 
 
 class JournalFailed(Exception):
@@ -92,6 +94,11 @@ def select_each(db: sqlite3.Connection, sql: str, values: Sequence[object] = ())
 
 def open_file(path: Path, *, read_only: bool) -> sqlite3.Connection:
     """Open the file in its newest schema, for writing or for reading alone; raises JournalFailed."""
+    if path.exists() and not path.is_file():
+        # SQLite would say "disk I/O error" of a pipe or a device.
+        raise JournalFailed(
+            f"the journal {path} is not a regular file; set stores.journal to the file itself"
+        )
     try:
         if not read_only:
             _create(path)

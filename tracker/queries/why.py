@@ -6,7 +6,6 @@ what it tells is what was recorded when it was decided.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -351,17 +350,16 @@ def written_to(journal: Journal, alert: AlertId) -> list[Json]:
     """
     entries: list[Json] = []
     before: object = None
-    for at, outcome, body in journal.store_log(alert_text(alert)):
-        update = _update_of(body)
+    for at, outcome, written in journal.store_log(alert_text(alert)):
+        update = _update_of(written)
         again = outcome == "applied" and update is not None and update == before
         entries.append({"at": instant(at), "outcome": outcome, "again": again, "update": update})
         before = update if outcome != "gone" else None
     return entries
 
 
-def _update_of(body: bytes) -> JsonValue:
-    """Return the values that were written; null where the entry keeps a record that was taken out."""
-    value = json.loads(body)
-    if not (isinstance(value, dict) and isinstance(value.get("alert"), list)):
+def _update_of(update: object) -> JsonValue:
+    """Return the values that were written; null where there are none."""
+    if not isinstance(update, dict):
         return None
-    return {key: value.get(key) for key in ("open", "last_order_update", "position", "remove")}
+    return {key: update.get(key) for key in ("open", "last_order_update", "position", "remove")}
