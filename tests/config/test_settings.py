@@ -76,7 +76,8 @@ def test_without_any_source_the_defaults_hold() -> None:
     assert settings.origin("stores", "alerts") == "default of [stores] alerts"
 
 
-def test_flags_override_environment_and_environment_overrides_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_override_environment_and_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flags override environment and environment overrides file."""
     write("[gateway]\nport = 1\nclient_id = 1\nhost = 'file'\n")
     monkeypatch.setenv("TRACKER_GATEWAY__PORT", "2")
     monkeypatch.setenv("tracker_gateway__client_id", "2")
@@ -87,7 +88,8 @@ def test_flags_override_environment_and_environment_overrides_file(monkeypatch: 
     assert settings.origin("gateway", "host") == "settings.toml: [gateway] host"
 
 
-def test_text_from_environment_and_flags_becomes_lists_and_switches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_becomes_lists_and_switches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text from environment and flags becomes lists and switches."""
     monkeypatch.setenv("TRACKER_GATEWAY__ACCOUNTS", "DU1234567, DU9000001")
     monkeypatch.setenv("TRACKER_LOG__JSON", "true")
     monkeypatch.setenv("TRACKER_NOTIFY__URLS", "")
@@ -99,7 +101,8 @@ def test_text_from_environment_and_flags_becomes_lists_and_switches(monkeypatch:
     assert settings.notify.link_down_minutes == 0.5
 
 
-def test_relative_paths_start_at_the_folder_of_their_source(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_paths_start_at_their_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative paths start at the folder of their source."""
     file = write("[stores]\nalerts = 'a.json'\n", "etc/tracker.toml")
     monkeypatch.setenv("TRACKER_STORES__CONTRACTS", "c.json")
     settings = load({"stores.stocks": "s.json", "log.file": "~/t.log"}, str(file))
@@ -111,9 +114,10 @@ def test_relative_paths_start_at_the_folder_of_their_source(monkeypatch: pytest.
     assert settings.log.file == Path.home() / "t.log"
 
 
-def test_the_named_file_goes_before_the_variable_before_the_folder_s_own(
+def test_named_file_goes_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The named file goes before the variable before the folder s own."""
     write("[gateway]\nport = 1\n")
     write("[gateway]\nport = 2\n", "variable.toml")
     write("[gateway]\nport = 3\n", "named.toml")
@@ -125,7 +129,8 @@ def test_the_named_file_goes_before_the_variable_before_the_folder_s_own(
     assert load().gateway.port == 1, "an empty variable names nothing"
 
 
-def test_a_named_file_that_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_named_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A named file that is missing is refused."""
     with pytest.raises(SettingsError, match=r"^flag --settings: the file 'gone.toml' does not exist; "):
         load(path="gone.toml")
     monkeypatch.setenv("TRACKER_SETTINGS", "lost.toml")
@@ -185,13 +190,15 @@ def test_a_named_file_that_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch
         ("a = " + "[" * 20_000, "settings.toml: "),
     ],
 )
-def test_a_wrong_file_is_refused_with_place_cause_and_nearest_key(text: str, words: str) -> None:
+def test_wrong_file_names_place_and_cause(text: str, words: str) -> None:
+    """A wrong file is refused with place cause and nearest key."""
     line = refusal(text)
     assert line.startswith("settings.toml: ")
     assert words in line
 
 
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_unreadable_file_is_refused(tmp_path: Path) -> None:
+    """A file that cannot be read is refused."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(SettingsError, match=r"^folder: cannot be read \(.+\); name a file"):
         load(path="folder")
@@ -245,13 +252,15 @@ def test_a_wrong_flag_is_refused(flag: str, value: str, words: str) -> None:
     assert words in refusal(flags={flag: value})
 
 
-def test_variables_with_another_meaning_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unrelated_variables_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables with another meaning are no settings."""
     monkeypatch.setenv("TRACKER_PAPER_GATEWAY", "127.0.0.1:4002")
     monkeypatch.setenv("OTHER_TRACKER_X", "1")
     assert load() == Settings(**{name: getattr(load(), name) for name in SECTIONS})
 
 
-def test_every_mistake_of_every_source_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_mistake_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every mistake of every source is told at once."""
     write("[gateway]\nport = 'x'\nprot = 1\n[gatway]\n")
     monkeypatch.setenv("TRACKER_STATUS__PORT", "x")
     with pytest.raises(SettingsError) as caught:
@@ -265,7 +274,8 @@ def test_a_secret_is_never_repeated() -> None:
     assert "it must be text; correct it" in line
 
 
-def test_a_long_value_is_shown_cut_off() -> None:
+def test_long_value_is_cut_off() -> None:
+    """A long value is shown cut off."""
     assert len(refusal(f"[gateway]\nport = '{'x' * 5000}'")) < 200
 
 
@@ -274,7 +284,8 @@ def test_settings_cannot_be_changed() -> None:
         setattr(load().gateway, "port", 1)  # noqa: B010 (a plain assignment is refused by mypy already)
 
 
-def test_a_folder_that_is_missing_is_refused_with_its_source(tmp_path: Path) -> None:
+def test_missing_folder_is_refused(tmp_path: Path) -> None:
+    """A folder that is missing is refused with its source."""
     (tmp_path / "data/alerts").mkdir(parents=True)
     load().require_folders()
     write("[stores]\nalerts = 'gone/alerts.json'\nstocks = 'away/s.json'\n[log]\nfile = 'data'\n")
@@ -290,7 +301,8 @@ def test_a_folder_that_is_missing_is_refused_with_its_source(tmp_path: Path) -> 
     assert log == f"settings.toml: [log] file: {tmp_path}/data is a folder; name the file"
 
 
-def test_the_read_only_stores_folder_counts_only_where_it_was_configured(tmp_path: Path) -> None:
+def test_read_only_stores_may_be_absent(tmp_path: Path) -> None:
+    """The read only stores folder counts only where it was configured."""
     (tmp_path / "alerts").mkdir()
     flags = {"stores.alerts": "alerts/a.json", "stores.journal": "j.db", "status.token_file": "t"}
     load(flags).require_folders()
@@ -298,7 +310,8 @@ def test_the_read_only_stores_folder_counts_only_where_it_was_configured(tmp_pat
         load(flags | {"stores.contracts": "data/c.json"}).require_folders()
 
 
-def test_zones_are_the_named_ones_or_the_host_s() -> None:
+def test_zones_are_named_or_the_hosts() -> None:
+    """Zones are the named ones or the host s."""
     settings = load({"stores.timezone": "Europe/Berlin", "gateway.timezone": "US/Eastern"})
     assert settings.store_zone() == ZoneInfo("Europe/Berlin")
     assert settings.login_zone() == ZoneInfo("US/Eastern")
@@ -308,7 +321,8 @@ def test_zones_are_the_named_ones_or_the_host_s() -> None:
 
 @given(seconds=st.integers(0, 3 * 365 * 86400), fold=st.sampled_from([0, 1]))
 @pytest.mark.usefixtures("local_time")
-def test_the_host_s_zone_agrees_with_the_zone_of_that_name(seconds: int, fold: int) -> None:
+def test_host_zone_agrees_with_its_name(seconds: int, fold: int) -> None:
+    """The host s zone agrees with the zone of that name."""
     named, host = ZoneInfo("America/New_York"), HostZone()
     instant = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     there, here = instant.astimezone(named), instant.astimezone(host)
@@ -319,7 +333,8 @@ def test_the_host_s_zone_agrees_with_the_zone_of_that_name(seconds: int, fold: i
 
 
 @pytest.mark.usefixtures("local_time")
-def test_the_host_s_zone_tells_the_two_hours_of_an_autumn_night_apart() -> None:
+def test_host_zone_tells_autumn_hours_apart() -> None:
+    """The host s zone tells the two hours of an autumn night apart."""
     summer = datetime(2025, 11, 2, 5, 30, tzinfo=UTC).astimezone(HostZone())
     winter = datetime(2025, 11, 2, 6, 30, tzinfo=UTC).astimezone(HostZone())
     assert summer.replace(tzinfo=None) == winter.replace(tzinfo=None) == datetime(2025, 11, 2, 1, 30)
@@ -335,7 +350,8 @@ def test_the_clock_gives_aware_utc() -> None:
     assert now().tzinfo is UTC
 
 
-def test_the_reference_file_names_every_setting_with_its_default() -> None:
+def test_reference_file_names_every_setting() -> None:
+    """The reference file names every setting with its default."""
     reference = tomllib.loads((PROJECT / "settings.toml").read_text())
     assert {section: set(values) for section, values in reference.items()} == {
         section: set(keys) for section, keys in KEYS.items()
@@ -347,14 +363,16 @@ def test_the_reference_file_names_every_setting_with_its_default() -> None:
             assert written == (str(default) if isinstance(default, Path) else default), (section, name)
 
 
-def test_the_reference_file_loads_to_the_defaults(tmp_path: Path) -> None:
+def test_reference_file_loads_to_defaults(tmp_path: Path) -> None:
+    """The reference file loads to the defaults."""
     text = (PROJECT / "settings.toml").read_text()
     default = load()
     write(text)
     assert load().model_dump() == default.model_dump()
 
 
-def test_the_example_in_the_reference_file_is_valid() -> None:
+def test_reference_example_is_valid() -> None:
+    """The example in the reference file is valid."""
     text = (PROJECT / "settings.toml").read_text()
     example = text[text.index("# [[alerters]]") :]
     write(re.sub("^# ", "", example, flags=re.MULTILINE))
@@ -364,3 +382,11 @@ def test_the_example_in_the_reference_file_is_valid() -> None:
         "My alerts",
         ("mine", "my-spx-alerts"),
     )
+
+
+def test_unmakeable_default_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A default folder that cannot be made names the cause and the next step."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").write_text("a file in the folder's place")
+    with pytest.raises(SettingsError, match="data cannot be made: File exists; create it"):
+        load({}).require_folders()

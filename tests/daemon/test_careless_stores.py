@@ -69,7 +69,7 @@ def test_deleted_file_is_an_outage(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_new_tracker_says_that_nothing_is_there(tmp_path: Path) -> None:
+def test_new_tracker_reports_absent_file(tmp_path: Path) -> None:
     """A path without a file is no reason to wait for a journal that never read one; it is said loudly."""
 
     async def story(rig: Rig) -> None:

@@ -20,7 +20,7 @@ from tracker.paper.contracts import option
 
 
 @pytest.mark.parametrize("fate", DEATHS)
-def test_killed_at_a_commit_point_the_alert_is_opened_exactly_once(tmp_path: Path, fate: str) -> None:
+def test_kill_at_commit_point_opens_once(tmp_path: Path, fate: str) -> None:
     """The daemon dies there while the fill passes; the next start makes it whole."""
 
     async def story(rig: Rig) -> None:
@@ -46,7 +46,7 @@ def test_killed_at_a_commit_point_the_alert_is_opened_exactly_once(tmp_path: Pat
 
 
 @pytest.mark.parametrize("fate", ["journal_full", "commit_fails", "alerts_full"])
-def test_a_full_or_broken_disk_ends_it_with_nothing_half_done(tmp_path: Path, fate: str) -> None:
+def test_full_disk_leaves_nothing_half_done(tmp_path: Path, fate: str) -> None:
     """Exit code 5 and a reason; the file is as it was; with room again the next start makes it whole."""
 
     async def story(rig: Rig) -> None:
@@ -73,9 +73,7 @@ SLOW = 0.3
 
 
 @pytest.mark.usefixtures("unmeasured")
-def test_fifty_kills_at_random_instants_under_load(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_fifty_random_kills_under_load(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Fills come all the time, in partials, with corrections; nothing is lost and nothing doubled."""
     chance = random.Random(fresh_seed("crash", "CRASH_SEED", capsys))
     contracts = [option(f"SYM{n}", "20301220", "C", "100", con_id=700200000 + n) for n in range(ALERTS)]

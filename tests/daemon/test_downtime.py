@@ -160,7 +160,9 @@ async def command(rig: Rig, *words: str) -> str:
     return out.decode()
 
 
-def test_without_a_report_status_says_which_days_are_unproven_and_nothing_is_invented(tmp_path: Path) -> None:
+def test_unproven_days_are_listed_without_report(tmp_path: Path) -> None:
+    """Without a report status says which days are unproven and nothing is invented."""
+
     async def story(rig: Rig, week: Week) -> None:
         text = rig.alerts_path.read_text()
         await rig.start()
@@ -180,7 +182,7 @@ def test_without_a_report_status_says_which_days_are_unproven_and_nothing_is_inv
 
 
 @pytest.mark.parametrize("running", [True, False])
-def test_a_report_opens_and_shuts_the_right_alerts_and_closes_the_gap(tmp_path: Path, running: bool) -> None:
+def test_report_settles_alerts_and_closes_gap(tmp_path: Path, running: bool) -> None:
     """By the running tracker, or by scripts/reconcile.py with it stopped; the second time changes nothing."""
 
     async def story(rig: Rig, week: Week) -> None:

@@ -32,7 +32,7 @@ def play(folder: Path, story: Callable[[Rig], Awaitable[None]], **gateway: Any) 
     asyncio.run(main())
 
 
-def test_partial_fills_of_another_client_open_exactly_its_alert(tmp_path: Path) -> None:
+def test_partial_fills_open_exactly_one_alert(tmp_path: Path) -> None:
     """4 of 10, then the rest: PARTIALLY_FILLED, then FILLED; all else is unchanged to the byte."""
 
     async def story(rig: Rig) -> None:
@@ -69,7 +69,7 @@ def test_partial_fills_of_another_client_open_exactly_its_alert(tmp_path: Path) 
         ("DEC20", "2025-11-18T15:42:07.318245"),
     ],
 )
-def test_an_alert_without_a_conid_is_found_by_its_contract(tmp_path: Path, expiry: str, created: str) -> None:
+def test_alert_without_conid_matches_by_contract(tmp_path: Path, expiry: str, created: str) -> None:
     """Symbol, right, strike and expiry, however the expiry is written; any alerter's key is served."""
 
     async def story(rig: Rig) -> None:
@@ -86,7 +86,7 @@ def test_an_alert_without_a_conid_is_found_by_its_contract(tmp_path: Path, expir
     play(tmp_path, story)
 
 
-def test_neither_stock_nor_put_opens_a_call(tmp_path: Path) -> None:
+def test_stock_or_put_opens_no_call(tmp_path: Path) -> None:
     """A stock fill and a put fill of the same symbol touch nothing; a call fill behind them does."""
 
     async def story(rig: Rig) -> None:
@@ -102,7 +102,7 @@ def test_neither_stock_nor_put_opens_a_call(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_selling_what_was_held_before_touches_no_alert(tmp_path: Path) -> None:
+def test_selling_earlier_holdings_touches_no_alert(tmp_path: Path) -> None:
     """4 of 10 sold, held before the alert existed."""
 
     async def story(rig: Rig) -> None:
@@ -117,7 +117,7 @@ def test_selling_what_was_held_before_touches_no_alert(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_partial_exit_keeps_it_open_and_the_last_sale_shuts_it(tmp_path: Path) -> None:
+def test_partial_exit_then_last_sale_closes(tmp_path: Path) -> None:
     """Buy 10, sell 4, sell 6, then sell to open and flip."""
 
     async def story(rig: Rig) -> None:
@@ -139,7 +139,7 @@ def test_a_partial_exit_keeps_it_open_and_the_last_sale_shuts_it(tmp_path: Path)
     play(tmp_path, story)
 
 
-def test_a_fill_whose_open_order_never_came(tmp_path: Path) -> None:
+def test_fill_without_open_order_counts(tmp_path: Path) -> None:
     """ib_insync's own event stays silent for it for ever."""
 
     async def story(rig: Rig) -> None:
@@ -152,7 +152,7 @@ def test_a_fill_whose_open_order_never_came(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_fill_that_only_an_answer_to_executions_carries(tmp_path: Path) -> None:
+def test_fill_only_in_executions_answer_counts(tmp_path: Path) -> None:
     """Nothing was pushed; the next sweep brings it."""
 
     async def story(rig: Rig) -> None:
@@ -166,7 +166,7 @@ def test_a_fill_that_only_an_answer_to_executions_carries(tmp_path: Path) -> Non
     play(tmp_path, story)
 
 
-def test_a_fill_with_an_unparsable_time_zone(tmp_path: Path) -> None:
+def test_fill_with_unparsable_time_zone_counts(tmp_path: Path) -> None:
     """ib_insync's decoder drops such an execution."""
 
     async def story(rig: Rig) -> None:
@@ -181,7 +181,7 @@ def test_a_fill_with_an_unparsable_time_zone(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_fill_delivered_five_times_counts_once(tmp_path: Path) -> None:
+def test_five_deliveries_count_once(tmp_path: Path) -> None:
     """Four repeats live, then the sweeps."""
 
     async def story(rig: Rig) -> None:
@@ -215,7 +215,7 @@ def test_fills_while_the_tracker_was_down(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_fill_while_the_gateway_had_lost_ibkr(tmp_path: Path) -> None:
+def test_fill_during_upstream_outage_counts(tmp_path: Path) -> None:
     """1100, a fill that is pushed to nobody, 1102: the sweep after it finds the fill."""
 
     async def story(rig: Rig) -> None:
@@ -236,7 +236,7 @@ async def _unsubscribed(rig: Rig) -> bool:
     return not (await rig.status())["subscribed"]
 
 
-def test_a_correction_after_the_close_opens_the_alert_again(tmp_path: Path) -> None:
+def test_correction_after_close_reopens_alert(tmp_path: Path) -> None:
     """Bought 2, sold 2; the sale is corrected to 1."""
 
     async def story(rig: Rig) -> None:
@@ -253,7 +253,7 @@ def test_a_correction_after_the_close_opens_the_alert_again(tmp_path: Path) -> N
     play(tmp_path, story)
 
 
-def test_a_fill_before_its_alert_is_matched_when_the_alert_appears(tmp_path: Path) -> None:
+def test_fill_before_its_alert_is_matched(tmp_path: Path) -> None:
     """The alert writer looks contracts up for seconds, so the fill is often first."""
 
     async def story(rig: Rig) -> None:
@@ -268,7 +268,7 @@ def test_a_fill_before_its_alert_is_matched_when_the_alert_appears(tmp_path: Pat
     play(tmp_path, story)
 
 
-def test_no_order_message_leaves_and_no_manual_order_is_bound(tmp_path: Path) -> None:
+def test_no_order_message_leaves(tmp_path: Path) -> None:
     """Client 0 binds manual orders by two requests; the tracker sends neither."""
 
     async def story(rig: Rig) -> None:
@@ -298,7 +298,7 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: int) -> None:
     play(tmp_path, story)
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+def test_second_signal_ends_at_once(tmp_path: Path) -> None:
     """It does not wait for the farewell that the first one began; both are pending before it can run."""
 
     async def story(rig: Rig) -> None:
@@ -312,7 +312,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_second_tracker_on_the_same_files_ends_at_once(tmp_path: Path) -> None:
+def test_second_tracker_ends_at_once(tmp_path: Path) -> None:
     """Exit code 5, and it says who holds them."""
 
     async def story(rig: Rig) -> None:
@@ -329,7 +329,7 @@ def test_a_second_tracker_on_the_same_files_ends_at_once(tmp_path: Path) -> None
     play(tmp_path, story)
 
 
-def test_a_fill_of_an_account_that_is_not_watched_is_left_alone(tmp_path: Path) -> None:
+def test_unwatched_account_is_left_alone(tmp_path: Path) -> None:
     """It fits the alert, and is journalled; nothing is opened, now or when the store changes."""
 
     async def story(rig: Rig) -> None:

@@ -26,7 +26,8 @@ def after(seconds: float) -> datetime:
     return RECEIVED + timedelta(seconds=seconds)
 
 
-def test_a_change_is_measured_from_its_oldest_frame_to_the_synced_file() -> None:
+def test_change_is_measured_to_synced_file() -> None:
+    """A change is measured from its oldest frame to the synced file."""
     measured = FrameToFile()
     measured.decided(changed(NVDA, 0, EventKind.OPENED))
     measured.decided(changed(NVDA, 0.010))
@@ -40,14 +41,16 @@ def test_a_change_is_measured_from_its_oldest_frame_to_the_synced_file() -> None
     }
 
 
-def test_what_is_written_again_is_not_measured() -> None:
+def test_repeated_write_is_not_measured() -> None:
+    """What is written again is not measured."""
     measured = FrameToFile()
     measured.decided(changed(NVDA, 0, EventKind.CLOSED))
     assert len(measured.written([update(NVDA)], [Outcome.APPLIED], after(1))) == 1
     assert measured.written([update(NVDA)], [Outcome.APPLIED], after(60)) == []
 
 
-def test_what_was_not_written_is_not_measured_and_nothing_of_it_stays() -> None:
+def test_unwritten_change_is_not_measured() -> None:
+    """What was not written is not measured and nothing of it stays."""
     measured = FrameToFile()
     for alert in (NVDA, TSLA):
         measured.decided(changed(alert, 0))
@@ -56,13 +59,15 @@ def test_what_was_not_written_is_not_measured_and_nothing_of_it_stays() -> None:
     assert measured.written([update(NVDA), update(TSLA)], [Outcome.APPLIED] * 2, after(2)) == []
 
 
-def test_a_fill_that_changes_no_alert_begins_no_measurement() -> None:
+def test_fill_without_change_is_not_measured() -> None:
+    """A fill that changes no alert begins no measurement."""
     measured = FrameToFile()
     measured.decided(changed(NVDA, 0, EventKind.FILL))
     assert measured.written([update(NVDA)], [Outcome.APPLIED], after(1)) == []
 
 
-def test_a_clock_that_was_set_back_makes_no_time_negative() -> None:
+def test_clock_set_back_gives_no_negative() -> None:
+    """A clock that was set back makes no time negative."""
     measured = FrameToFile()
     measured.decided(changed(NVDA, 5))
     (event,) = measured.written([update(NVDA)], [Outcome.APPLIED], after(1))

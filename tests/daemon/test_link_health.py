@@ -46,7 +46,8 @@ async def _says(rig: Rig, state: str, *words: str, seconds: float = SOON) -> dic
     return last
 
 
-def test_a_sweep_pauses_longer_on_a_busy_day_but_never_too_long_for_a_proof() -> None:
+def test_sweep_pause_grows_within_bounds() -> None:
+    """A sweep pauses longer on a busy day but never too long for a proof."""
     options = LinkOptions("127.0.0.1", 4002, 0, UTC)
     assert [options.sweep_pause(listed) for listed in (0, 3_000, 20_000, 90_000)] == [15, 15, 100, 240]
     assert replace(options, sweep_seconds=250).sweep_pause(90_000) == 250
@@ -68,7 +69,7 @@ def test_a_refused_port(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_link_that_accepts_and_drops_at_once(tmp_path: Path) -> None:
+def test_link_that_drops_at_once_retries(tmp_path: Path) -> None:
     """It counts as a failed attempt each time, and the attempts grow rarer."""
 
     async def story(rig: Rig) -> None:
@@ -147,7 +148,7 @@ def test_ibkr_lost_and_found(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_the_wrong_kind_of_login_is_refused(tmp_path: Path) -> None:
+def test_wrong_kind_of_login_is_refused(tmp_path: Path) -> None:
     """A journal with paper fills takes no live login, and says what to do."""
 
     async def story(rig: Rig) -> None:

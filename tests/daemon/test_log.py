@@ -16,7 +16,7 @@ FILLS = 400
 CONTRACT = option("NVDA", "20301220", "C", "100", con_id=700200000)
 
 
-def test_reader_that_stops_reading_stops_no_fill(tmp_path: Path) -> None:
+def test_unread_log_stops_no_fill(tmp_path: Path) -> None:
     """As a terminal on Ctrl-S does; the lines of these fills are several times what a pipe holds."""
 
     async def story(rig: Rig) -> None:
@@ -40,7 +40,8 @@ def test_reader_that_stops_reading_stops_no_fill(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nowhere/tracker.log", "pipe"])
-def test_log_that_cannot_be_written_is_refused(tmp_path: Path, name: str) -> None:
+def test_unwritable_log_is_refused(tmp_path: Path, name: str) -> None:
+    """Log that cannot be written is refused."""
     path = tmp_path / name
     if name == "pipe":
         os.mkfifo(path)

@@ -78,9 +78,7 @@ class Neighbour(threading.Thread):
             file.write(text[half:])
 
 
-def test_every_fill_is_applied_and_nothing_of_the_neighbours_is_lost(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_neighbour_and_tracker_lose_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """200 fills while the neighbour rewrites the file from stale copies all the time."""
     seed = fresh_seed("neighbour", "NEIGHBOUR_SEED", capsys)
     contracts = [option(f"SYM{n}", "20301220", "C", "100", con_id=700200000 + n) for n in range(ALERTS)]
@@ -116,7 +114,7 @@ def test_every_fill_is_applied_and_nothing_of_the_neighbours_is_lost(
     play(tmp_path, story)
 
 
-def test_a_stale_write_is_undone_and_a_new_record_of_the_contract_takes_over(tmp_path: Path) -> None:
+def test_stale_write_undone_and_successor_found(tmp_path: Path) -> None:
     """The same identity is applied again; a repeated alert inherits; a deleted one stays away."""
 
     async def story(rig: Rig) -> None:
@@ -141,7 +139,7 @@ def test_a_stale_write_is_undone_and_a_new_record_of_the_contract_takes_over(tmp
 
 
 @pytest.mark.parametrize("broken", ["", '{"robindahood-alerts": {"NV'])
-def test_a_file_that_is_empty_or_cut_off_is_never_written(tmp_path: Path, broken: str) -> None:
+def test_unreadable_file_is_never_written(tmp_path: Path, broken: str) -> None:
     """It is left alone and shown in status; when it is whole again what was owed is applied."""
 
     async def story(rig: Rig) -> None:
@@ -162,7 +160,7 @@ def test_a_file_that_is_empty_or_cut_off_is_never_written(tmp_path: Path, broken
     play(tmp_path, story)
 
 
-def test_a_record_that_comes_back_shows_its_position_again(tmp_path: Path) -> None:
+def test_returned_record_shows_its_position(tmp_path: Path) -> None:
     """Deleted by one stale copy, back by the next: the same identity, still owned."""
 
     async def story(rig: Rig) -> None:
@@ -180,7 +178,7 @@ def test_a_record_that_comes_back_shows_its_position_again(tmp_path: Path) -> No
     play(tmp_path, story)
 
 
-def test_a_record_of_the_contract_takes_over_also_after_another_contract_stood_there(tmp_path: Path) -> None:
+def test_successor_found_behind_another_contract(tmp_path: Path) -> None:
     """The position waited without a record; the next one of its contract shows it."""
 
     async def story(rig: Rig) -> None:

@@ -19,7 +19,7 @@ from tracker.daemon.position_recheck import settle_doubts
 from tracker.paper.encode_messages import position
 
 
-def test_fills_just_before_the_first_start_end_with_what_the_broker_holds(tmp_path: Path) -> None:
+def test_early_fills_end_at_broker_holdings(tmp_path: Path) -> None:
     """4 bought long ago and 2 sold just now: the first answer leaves open whether it contains the sale."""
 
     async def story(rig: Rig) -> None:
@@ -32,7 +32,7 @@ def test_fills_just_before_the_first_start_end_with_what_the_broker_holds(tmp_pa
     play(tmp_path, story)
 
 
-def test_a_sale_that_only_a_later_answer_tells_shuts_its_alert(tmp_path: Path) -> None:
+def test_later_answer_closes_sold_alert(tmp_path: Path) -> None:
     """The position is told in the second of the sale, and the sale itself only by the next sweep."""
 
     async def story(rig: Rig) -> None:
@@ -50,7 +50,8 @@ def test_a_sale_that_only_a_later_answer_tells_shuts_its_alert(tmp_path: Path) -
     play(tmp_path, story)
 
 
-def test_it_asks_for_an_alert_whose_end_is_in_doubt() -> None:
+def test_uncertain_close_asks_for_positions() -> None:
+    """It asks for an alert whose end is in doubt."""
     book = MemoryLedgerState()
     alert = AlertId("robindahood-alerts", "NVDA", "2025-11-18T15:42:07", 5)
     book.put(ALERTS, AlertState(alert, doubted=True))
@@ -66,7 +67,8 @@ def test_it_asks_for_an_alert_whose_end_is_in_doubt() -> None:
     assert "(1 alerts)" in asyncio.run(asked())
 
 
-def test_it_asks_while_there_is_doubt_and_ever_more_rarely() -> None:
+def test_asking_slows_while_doubt_lasts() -> None:
+    """It asks while there is doubt and ever more rarely."""
     book = MemoryLedgerState()
     times: list[float] = []
 
@@ -92,7 +94,8 @@ def test_it_asks_while_there_is_doubt_and_ever_more_rarely() -> None:
     assert min(pauses[1:]) >= 0.08
 
 
-def test_it_leaves_the_broker_alone_where_nothing_is_in_doubt() -> None:
+def test_certain_state_asks_nothing() -> None:
+    """It leaves the broker alone where nothing is in doubt."""
     book = MemoryLedgerState()
     contract = Contract(5, "NVDA", "OPT")
     book.put(HOLDINGS, Holding("DU1", contract, Decimal(0), Decimal(2), Baseline.SNAPSHOT))

@@ -40,11 +40,12 @@ def mornings() -> dict[str, str]:
 MORNINGS: Final = mornings()
 
 
-def test_a_seed_writes_the_same_morning_and_another_another() -> None:
+def test_seed_writes_the_same_morning() -> None:
+    """A seed writes the same morning and another another."""
     assert Morning(5).text() == Morning(5).text() != Morning(6).text()
 
 
-def test_the_mornings_hold_what_they_are_for() -> None:
+def test_mornings_hold_their_events() -> None:
     """Over some seeds everything that can happen does."""
     text = "".join(Morning(seed).text() for seed in range(100))
     for what in (
@@ -57,7 +58,8 @@ def test_the_mornings_hold_what_they_are_for() -> None:
 
 
 @pytest.mark.parametrize("name", MORNINGS)
-def test_a_morning_ends_with_the_brokers_truth_counted_once(name: str, lived: Lived) -> None:
+def test_random_morning_equals_brokers_truth(name: str, lived: Lived) -> None:
+    """A morning ends with the brokers truth counted once."""
     trouble = lived[name]
     if trouble is not None:
         raise trouble

@@ -50,7 +50,8 @@ def test_every_fault_has_its_file() -> None:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_scenario_ends_with_the_brokers_truth_counted_once(name: str, lived: Lived) -> None:
+def test_scenario_equals_brokers_truth(name: str, lived: Lived) -> None:
+    """A scenario ends with the brokers truth counted once."""
     trouble = lived[name]
     if trouble is not None:
         raise trouble

@@ -21,7 +21,7 @@ async def _get(rig: Rig, path: str) -> tuple[int, str]:
     return int(head.split()[1]), body
 
 
-def test_status_health_ready_and_metrics_are_served_to_curl(tmp_path: Path) -> None:
+def test_status_commands_answer_to_curl(tmp_path: Path) -> None:
     """The original's fields are there; readiness follows the link."""
 
     async def story(rig: Rig) -> None:
@@ -47,7 +47,7 @@ def test_status_health_ready_and_metrics_are_served_to_curl(tmp_path: Path) -> N
     play(tmp_path, story)
 
 
-def test_what_a_neighbour_wrote_late_is_counted_in_status_and_metrics(tmp_path: Path) -> None:
+def test_late_neighbour_write_is_counted(tmp_path: Path) -> None:
     """It had the file open from before it was replaced, and its own record is kept."""
 
     async def story(rig: Rig) -> None:
@@ -81,7 +81,7 @@ async def _unready(rig: Rig) -> bool:
     return code == 503 and "upstream" in body
 
 
-def test_fills_of_today_are_those_since_the_accounts_midnight(tmp_path: Path) -> None:
+def test_fills_today_begin_at_account_midnight(tmp_path: Path) -> None:
     """Midnight was one to two hours ago there, whatever the UTC date is."""
 
     async def story(rig: Rig) -> None:
@@ -102,7 +102,7 @@ def test_fills_of_today_are_those_since_the_accounts_midnight(tmp_path: Path) ->
     play(tmp_path, story)
 
 
-def test_a_subscriber_hears_of_a_fill_and_of_its_alert(tmp_path: Path) -> None:
+def test_subscriber_receives_fill_and_alert(tmp_path: Path) -> None:
     """One JSON line each, numbered."""
 
     async def story(rig: Rig) -> None:

@@ -50,7 +50,7 @@ def manager(address: str) -> Iterator[Listener]:
         listening.close()
 
 
-def test_the_daemon_tells_of_its_life_from_start_to_end(tmp_path: Path) -> None:
+def test_manager_is_notified_until_the_end(tmp_path: Path) -> None:
     """READY once it answers, the state of the link, a beat twice a period, STOPPING at SIGTERM."""
 
     async def story(rig: Rig) -> None:
@@ -74,7 +74,9 @@ def test_the_daemon_tells_of_its_life_from_start_to_end(tmp_path: Path) -> None:
     assert "WATCHDOG=1" not in lines[lines.index("STOPPING=1") :]
 
 
-def test_without_a_watchdog_no_beat_is_sent(tmp_path: Path) -> None:
+def test_no_watchdog_means_no_beat(tmp_path: Path) -> None:
+    """Without a watchdog no beat is sent."""
+
     async def story(rig: Rig) -> None:
         rig.write({})
         await rig.start(env={"NOTIFY_SOCKET": address})
@@ -87,7 +89,9 @@ def test_without_a_watchdog_no_beat_is_sent(tmp_path: Path) -> None:
         assert listening.count("WATCHDOG=1") == 0
 
 
-def test_a_start_that_fails_is_not_told_as_ready(tmp_path: Path) -> None:
+def test_failed_start_is_never_ready(tmp_path: Path) -> None:
+    """A start that fails is not told as ready."""
+
     async def story(rig: Rig) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", rig.status_port))
@@ -101,7 +105,9 @@ def test_a_start_that_fails_is_not_told_as_ready(tmp_path: Path) -> None:
         assert listening.count("READY=1") == 0
 
 
-def test_a_manager_that_is_gone_is_no_matter(tmp_path: Path) -> None:
+def test_absent_manager_does_not_matter(tmp_path: Path) -> None:
+    """A manager that is gone is no matter."""
+
     async def story(rig: Rig) -> None:
         rig.write({})
         await rig.start(env={"NOTIFY_SOCKET": str(tmp_path / "gone.sock")})
@@ -131,13 +137,13 @@ def test_an_abstract_socket_is_told_too() -> None:
         ({"WATCHDOG_USEC": "2500000"}, None),
     ],
 )
-def test_a_watchdog_counts_only_where_this_process_is_watched(
-    environ: dict[str, str], seconds: float | None
-) -> None:
+def test_watchdog_counts_for_this_process_only(environ: dict[str, str], seconds: float | None) -> None:
+    """A watchdog counts only where this process is watched."""
     assert SystemdNotifier(environ, 7).watchdog_seconds == seconds
 
 
-def test_a_pump_is_alive_while_it_looks_and_decides() -> None:
+def test_pump_is_alive_while_it_works() -> None:
+    """A pump is alive while it looks and decides."""
     looks, cursor, behind = 0, 0, False
     pulse = Pulse(looks=lambda: looks, cursor=lambda: cursor, behind=lambda: behind)
     assert pulse.beats()
@@ -154,7 +160,7 @@ def test_a_pump_is_alive_while_it_looks_and_decides() -> None:
     assert pulse.beats()
 
 
-def test_a_store_that_hangs_ends_the_beats(tmp_path: Path) -> None:
+def test_hanging_store_ends_the_beats(tmp_path: Path) -> None:
     """As a network disk does: the loop turns, the status answers, and yet no fill would reach its alert."""
 
     async def story(rig: Rig) -> None:

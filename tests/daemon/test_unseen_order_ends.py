@@ -16,7 +16,7 @@ def _news(rig: Rig) -> dict[str, Any]:
     return shown
 
 
-def test_order_cancelled_during_an_outage_works_no_more(tmp_path: Path) -> None:
+def test_order_cancelled_during_outage_ends(tmp_path: Path) -> None:
     """10 ordered, 4 filled, link lost, the rest cancelled meanwhile: remaining 0 once it is back."""
 
     async def story() -> None:
@@ -35,7 +35,7 @@ def test_order_cancelled_during_an_outage_works_no_more(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_order_filled_before_the_start_is_filled(tmp_path: Path) -> None:
+def test_order_filled_before_start_is_filled(tmp_path: Path) -> None:
     """No openOrder of it ever comes; the completed order says how much it was."""
 
     async def story() -> None:

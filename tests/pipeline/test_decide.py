@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from tests.support.answer_rig import ROBIN, Desk, buy, loose, record
 from tests.support.facts import exec_id
 from tracker.core.alert_updates import EventKind, TrackerEvent
-from tracker.core.model import Alert, Execution, Match, Matched
+from tracker.core.model import Alert, Execution, Match, Matched, Source
 from tracker.core.state import EXECUTIONS, UNDECODED
 from tracker.core.state_rows import Attention, UndecodableFrame
 from tracker.pipeline.pump import Pump
@@ -199,3 +200,12 @@ def _memory(desk: PoisonedDesk) -> list[tuple[str, int]]:
         for name, value in kept
         if isinstance(value, dict | list | set) and name != "_undecoded"
     ]
+
+
+def test_unjournalled_frame_is_an_error(tmp_path: Path) -> None:
+    """What could not be journalled may not be taken for what could not be decided: the capture must know."""
+    with PoisonedDesk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.run_pump()
+        with pytest.raises(UnicodeEncodeError):
+            desk.pump.append(1, desk.now, [(Source.BROKER, ("fact", "\ud800"))])
+        assert not desk.journal.waiting

@@ -38,7 +38,8 @@ def sell(number: int, quantity: int, at: float) -> Any:
     return execution(exec_id(number), -quantity, at=at, perm_id=189)
 
 
-def test_a_record_that_was_taken_out_and_comes_back_is_taken_out_again(tmp_path: Path) -> None:
+def test_removed_record_is_removed_again(tmp_path: Path) -> None:
+    """A record that was taken out and comes back is taken out again."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}, policy=ClosingPolicy.REMOVE) as desk:
         desk.tell(buy(1, 4))
         stale = desk.alerts_path.read_text()
@@ -60,7 +61,7 @@ def test_ambiguous_fill_outlasts_its_rival(tmp_path: Path) -> None:
         assert shown(desk, "wolf")["open"] is False
 
 
-def test_a_store_that_cannot_be_read_is_not_an_empty_one(tmp_path: Path) -> None:
+def test_unreadable_store_is_no_empty_one(tmp_path: Path) -> None:
     """A fill is journalled meanwhile; no record is taken for gone."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         desk.tell(buy(1, 4))
@@ -75,7 +76,7 @@ def test_a_store_that_cannot_be_read_is_not_an_empty_one(tmp_path: Path) -> None
         assert shown(desk)["position"]["quantity"] == 5
 
 
-def test_a_record_that_handed_on_and_comes_back_has_its_position_again(tmp_path: Path) -> None:
+def test_returned_record_has_position_again(tmp_path: Path) -> None:
     """Found by seed 150: a stale copy put the old record back beside nothing else."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         desk.tell(buy(1, 4))
@@ -86,7 +87,7 @@ def test_a_record_that_handed_on_and_comes_back_has_its_position_again(tmp_path:
         assert (shown(desk)["created_at"], shown(desk)["position"]["quantity"]) == (CREATED, 3)
 
 
-def test_what_a_write_met_is_compared_too(tmp_path: Path) -> None:
+def test_change_met_by_write_is_compared(tmp_path: Path) -> None:
     """Found by seed 381: the other program changed the file between our look and our write."""
     other = replace(NVDA, con_id=2, strike=Decimal(125))
     alerts = {ROBIN: {"NVDA": loose()}, "wolf": {"NVDA": loose(strike="125")}}
@@ -105,7 +106,7 @@ def test_what_a_write_met_is_compared_too(tmp_path: Path) -> None:
         assert shown(desk, "wolf")["position"]["quantity"] == 3
 
 
-def test_a_step_that_cannot_be_committed_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_uncommitted_step_leaves_file_alone(tmp_path: Path) -> None:
     """The file is written beside the alerts while the step is committed, and put in place only then."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         before = desk.alerts_path.read_text()
@@ -126,7 +127,8 @@ def commits(desk: Desk) -> list[str]:
     return found
 
 
-def test_a_fill_that_comes_alone_is_decided_in_the_commit_that_journals_it(tmp_path: Path) -> None:
+def test_lone_fill_takes_one_commit(tmp_path: Path) -> None:
+    """A fill that comes alone is decided in the commit that journals it."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         store = Watched(desk.store, desk)
         desk.pump = desk.make_pump(store)
@@ -146,7 +148,8 @@ def test_a_fill_that_comes_alone_is_decided_in_the_commit_that_journals_it(tmp_p
         assert desk.pump.counts.fills == desk.pump.counts.alerts_updated == 1
 
 
-def test_what_another_program_changed_is_compared_before_the_next_fill_is_decided(tmp_path: Path) -> None:
+def test_neighbours_change_precedes_next_fill(tmp_path: Path) -> None:
+    """What another program changed is compared before the next fill is decided."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         desk.tell(buy(1, 4))
         desk.write({ROBIN: {"NVDA": record(created_at=NEWER)}})
@@ -156,7 +159,7 @@ def test_what_another_program_changed_is_compared_before_the_next_fill_is_decide
         assert (shown(desk)["created_at"], shown(desk)["position"]["quantity"]) == (NEWER, 5)
 
 
-def test_a_fill_whose_alert_comes_before_the_pump_has_its_turn_is_decided_again(tmp_path: Path) -> None:
+def test_alert_appearing_meanwhile_is_found(tmp_path: Path) -> None:
     """Found by seed 1799: the fill was not yet known to be without an alert when the store was compared."""
     with Desk(tmp_path, {ROBIN: {}}) as desk:
         desk.run_pump()
@@ -166,7 +169,8 @@ def test_a_fill_whose_alert_comes_before_the_pump_has_its_turn_is_decided_again(
         assert shown(desk)["position"]["quantity"] == 4
 
 
-def test_a_fill_is_journalled_while_the_store_cannot_be_read(tmp_path: Path) -> None:
+def test_fill_is_journalled_during_outage(tmp_path: Path) -> None:
+    """A fill is journalled while the store cannot be read."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         desk.run_pump()
         whole = desk.alerts_path.read_text()
@@ -181,7 +185,8 @@ def test_a_fill_is_journalled_while_the_store_cannot_be_read(tmp_path: Path) -> 
         assert shown(desk)["position"]["quantity"] == 5
 
 
-def test_a_store_that_hangs_holds_no_frame_up(tmp_path: Path) -> None:
+def test_hanging_store_holds_no_frame_up(tmp_path: Path) -> None:
+    """A store that hangs holds no frame up."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         store = Hanging(desk.store)
         desk.pump = desk.make_pump(store)
@@ -208,7 +213,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
-def test_only_what_was_made_ahead_is_put_in_place_by_the_loop_itself(tmp_path: Path) -> None:
+def test_loop_writes_only_what_was_prepared(tmp_path: Path) -> None:
     """A store that was away is tried again by the worker: its disk may hang."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         store = Watched(desk.store, desk)
@@ -225,7 +230,7 @@ def test_only_what_was_made_ahead_is_put_in_place_by_the_loop_itself(tmp_path: P
         assert threading.current_thread() not in store.threads[1:]
 
 
-def test_a_store_that_stays_away_leaves_nothing_in_memory(tmp_path: Path) -> None:
+def test_lasting_outage_leaves_no_memory(tmp_path: Path) -> None:
     """Found by a soak: what was read in vain of a half-written file stayed until the collector came by."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         store = Watched(desk.store, desk)
@@ -247,7 +252,7 @@ def test_a_store_that_stays_away_leaves_nothing_in_memory(tmp_path: Path) -> Non
         assert len(left) <= 1
 
 
-def test_what_fails_behind_the_commit_ends_the_pump_and_not_the_capture(tmp_path: Path) -> None:
+def test_failure_after_commit_ends_pump_only(tmp_path: Path) -> None:
     """The frames are in the journal, so nobody may say that it did not take them."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}, policy=ClosingPolicy.REMOVE) as desk:
         desk.tell(buy(1, 4))
@@ -263,7 +268,8 @@ def test_what_fails_behind_the_commit_ends_the_pump_and_not_the_capture(tmp_path
         assert json.loads(desk.alerts_path.read_text()) == {ROBIN: {}}
 
 
-def test_what_could_not_be_committed_is_told_to_nobody(tmp_path: Path) -> None:
+def test_uncommitted_events_are_not_published(tmp_path: Path) -> None:
+    """What could not be committed is told to nobody."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         desk.run_pump()
         desk.journal._db.execute(FULL)

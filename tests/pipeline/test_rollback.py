@@ -54,7 +54,7 @@ class Whole:
         self.plain = (3,)
 
 
-def test_every_kind_of_memory_is_put_back() -> None:
+def test_all_memory_is_put_back() -> None:
     """Twice in a row, since what was put back may be changed again."""
     whole = Whole()
     plain = {name: value for name, value in vars(whole).items() if name not in ("call", "rows")}
@@ -77,7 +77,7 @@ def test_later_keep_replaces_earlier_one() -> None:
     assert whole.counts == {"a": 1, "kept": 1}
 
 
-def test_ledger_parts_are_found_and_rows_left() -> None:
+def test_parts_found_and_rows_left() -> None:
     """Every object of the core that the ledger is made of, and not its rows, which the journal takes back."""
     rows = MemoryLedgerState()
     ledger = Ledger(rows, lambda fill, now: Unmatched(execution("x", 1).exec_id))

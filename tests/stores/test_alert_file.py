@@ -6,12 +6,10 @@ import errno
 import json
 import os
 import stat
-from contextlib import suppress
-from datetime import UTC, timedelta
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +27,8 @@ from tracker.stores.alert_reader import read_id
 # Every byte.
 
 
-def test_a_written_file_is_what_a_dump_would_write(bench: Bench) -> None:
+def test_written_file_equals_a_dump(bench: Bench) -> None:
+    """A written file is what a dump would write."""
     bench.store.apply([update(NVDA), update(SPX, 1)])
     assert bench.path.read_text() == dump(expected(update(NVDA), update(SPX, 1)))
     bench.store.apply([update(NVDA, 10)])
@@ -37,7 +36,8 @@ def test_a_written_file_is_what_a_dump_would_write(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\n\n  "])
-def test_the_end_of_the_file_is_kept(bench: Bench, ending: str) -> None:
+def test_end_of_file_is_kept(bench: Bench, ending: str) -> None:
+    """The end of the file is kept."""
     bench.path.write_text(dump(some_records()) + ending)
     bench.store.apply([update(NVDA)])
     assert bench.path.read_text() == dump(expected(update(NVDA))) + ending
@@ -52,9 +52,10 @@ def test_raw_utf8_and_odd_spellings_stay(bench: Bench) -> None:
 
 @calm
 @given(texts(), st.data())
-def test_in_any_formatting_only_the_named_record_changes(
+def test_only_the_named_record_changes(
     tmp_path_factory: pytest.TempPathFactory, drawn: JsonText, data: st.DataObject
 ) -> None:
+    """In any formatting only the named record changes."""
     path = tmp_path_factory.mktemp("store") / "alerts.json"
     path.write_bytes(drawn.text.encode())
     store = AlertFile(path, zone=UTC, now=Clock())
@@ -78,7 +79,8 @@ def test_in_any_formatting_only_the_named_record_changes(
         store.close()
 
 
-def test_removing_a_record_leaves_what_a_dump_would_write(bench: Bench) -> None:
+def test_removal_leaves_what_dump_would_write(bench: Bench) -> None:
+    """Removing a record leaves what a dump would write."""
     bench.store.apply([removal(NVDA)])
     left = some_records()
     del left[ROBIN]["NVDA"]
@@ -105,205 +107,11 @@ def test_a_batch_is_one_replacement(bench: Bench) -> None:
     assert bench.disk.calls.count("rename") == 3
 
 
-# What is no store.
-
-
-def test_absent_file_has_no_alerts_yet(bench: Bench) -> None:
-    """A file that was never there is an empty store, and never made."""
-    bench.path.unlink()
-    assert bench.store.refresh() is False
-    before = bench.store.absent
-    assert list(bench.store.alerts()) == []
-    assert list(bench.store.apply([update(NVDA), removal(NVDA)])) == [Outcome.GONE, Outcome.GONE]
-    assert not bench.path.exists()
-    bench.put(some_records())
-    assert bench.store.refresh() is True
-    assert (before, bench.store.absent) == (True, False)
-    assert list(bench.store.apply([update(NVDA)])) == [Outcome.APPLIED]
-
-
-@pytest.mark.parametrize("known", ["read", "expected"])
-def test_file_that_went_is_an_outage(bench: Bench, known: str) -> None:
-    """What was read, or is known from an earlier run, and is gone is no store without alerts."""
-    if known == "read":
-        bench.store.refresh()
-    else:
-        bench.store.expect()
-    bench.path.unlink()
-    for attempt in (bench.store.refresh, lambda: bench.store.apply([update(NVDA), removal(NVDA)])):
-        with pytest.raises(StoreUnavailable, match="is not there, and it has been; put it back"):
-            attempt()
-    assert len(bench.store.alerts()) == (3 if known == "read" else 0)
-    assert not bench.path.exists()
-    bench.put(some_records())
-    bench.store.refresh()
-    assert list(bench.store.apply([update(NVDA)])) == [Outcome.APPLIED]
-    assert bench.store.trouble is None
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"  \n", dump(some_records()).encode()[:300], b"[]", b"{} x", b'{"\xff": 1}']
-)
-def test_an_empty_or_cut_off_file_is_unreadable_and_never_written(bench: Bench, content: bytes) -> None:
-    bench.store.refresh()
-    bench.path.write_bytes(content)
-    for _ in range(2):
-        with pytest.raises(StoreUnavailable, match="left alone and read again"):
-            bench.store.refresh()
-        with pytest.raises(StoreUnavailable, match="left alone and read again"):
-            bench.store.apply([update(NVDA)])
-    assert bench.path.read_bytes() == content
-    assert len(bench.store.alerts()) == 3
-
-
-def test_trouble_says_since_when_and_goes_when_the_file_is_whole_again(bench: Bench) -> None:
-    bench.store.refresh()
-    bench.path.write_bytes(b"")
-    since = bench.clock.now
-    for _ in range(3):
-        with pytest.raises(StoreUnavailable):
-            bench.store.refresh()
-        with pytest.raises(StoreUnavailable):
-            bench.store.apply([update(NVDA)])
-        bench.clock.now += timedelta(seconds=5)
-    assert bench.store.trouble is not None
-    assert bench.store.trouble[0] == since
-    assert "is empty" in bench.store.trouble[1]
-    bench.put(some_records())
-    bench.store.refresh()
-    assert bench.store.trouble is None
-
-
-def test_trouble_with_writing_stays_while_reading_is_well(bench: Bench) -> None:
-    bench.disk.failing["write"] = OSError(errno.ENOSPC, "No space left on device")
-    since = bench.clock.now
-    with pytest.raises(StoreUnavailable, match="cannot be written: No space left on device; free some space"):
-        bench.store.apply([update(NVDA)])
-    bench.clock.now += timedelta(seconds=5)
-    bench.store.refresh()
-    assert bench.store.trouble is not None
-    assert bench.store.trouble[0] == since
-    bench.disk.failing.clear()
-    assert list(bench.store.apply([update(NVDA)])) == [Outcome.APPLIED]
-    assert bench.store.trouble is None
-
-
-def test_a_store_whose_folder_went_away_is_not_one_without_alerts(bench: Bench) -> None:
-    bench.store.refresh()
-    bench.path.unlink()
-    bench.path.parent.rmdir()
-    with pytest.raises(StoreUnavailable, match="cannot be read: No such file or directory"):
-        bench.store.refresh()
-    assert len(bench.store.alerts()) == 3
-
-
-def test_a_pipe_in_the_files_place_does_not_stop_the_tracker(bench: Bench) -> None:
-    bench.path.unlink()
-    os.mkfifo(bench.path)
-    with pytest.raises(StoreUnavailable, match="not a regular file"):
-        bench.store.refresh()
-
-
-def test_records_with_names_that_are_no_text_are_kept_and_not_shown(bench: Bench) -> None:
-    text = (
-        '{"a": {"T\\ud800": {"x": 1}, "U": {"created_at": "\\udfff"}, "V": {"created_at": "v"},'
-        ' "W\\u001fX": {"x": 1}, "Y\\u0000": {"x": 1}}, "b\\u001f": {"Z": {"x": 1}}}'
-    )
-    bench.path.write_text(text)
-    bench.store.refresh()
-    assert [alert.id.ticker for alert in bench.store.alerts()] == ["V"]
-    bench.store.apply([AlertUpdate(bench.store.alerts()[0].id, True, None, None)])
-    assert bench.path.read_text() == text.replace('"v"', '"v", "open": true')
-
-
-@pytest.mark.parametrize("depth", [10, 300, 600, 900, 950, 970, 980, 985, 990, 995, 1000, 2000, 200_000])
-def test_a_value_nested_deeply_is_kept_or_makes_the_file_unreadable(bench: Bench, depth: int) -> None:
-    deep = "[" * depth + "]" * depth
-    text = dump(some_records()).replace('"122.5"', deep, 1)
-    bench.path.write_text(text)
-    outcomes: list[Outcome] = []
-    with suppress(StoreUnavailable):
-        outcomes = list(bench.store.apply([update(SPX)]))
-    if outcomes:
-        assert outcomes == [Outcome.APPLIED]
-        assert deep in bench.path.read_text()
-    else:
-        assert bench.store.trouble is not None
-        assert "nested too deeply" in bench.store.trouble[1]
-        assert bench.path.read_text() == text
-
-
-def test_unreadable_record_hides_no_other(bench: Bench) -> None:
-    """Whatever reading one record raises; it is read again when the file changes."""
-    failures = [RecursionError("maximum recursion depth exceeded")]
-
-    def enrich(alert: Any) -> Any:
-        if failures:
-            raise failures.pop()
-        return alert
-
-    store = AlertFile(bench.path, zone=UTC, now=bench.clock, enrich=enrich)
-    assert store.refresh() is True
-    assert len(store.alerts()) == 2
-    bench.put(some_records() | {"wolf": {}})
-    store.refresh()
-    assert len(store.alerts()) == 3
-    store.close()
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        '{"x": ' + "[" * 5_000 + "]" * 5_000 + "}",
-        '{"x": ' + "9" * 5_000 + "}",
-        '{"created_at": "\\ud83d"}',
-        '{"created_at": "' + "x" * 1_000 + '"}',
-        '{"alert_details": {"strike": "1e400000", "expiry": "OCT \\ud83d", "ticker": "\\ud83d"}}',
-        '{"alert_details": {"strike": 1e400, "expiry": 99999999999999999999, "ticker": 7}}',
-        '{"created_at": "0001-01-01T00:00:00+14:00"}',
-        '{"created_at": "9999-12-31T23:59:59-12:00"}',
-        '{"option_conids": [' + "9," * 5_000 + "9]}",
-    ],
-)
-def test_careless_record_hides_no_other(bench: Bench, bad: str) -> None:
-    """The others are read and written; what is taken of it can be written into the journal."""
-    text = dump(some_records())
-    bench.path.write_text(text[:-2] + ',\n  "careless": {\n    "BAD": ' + bad + "\n  }\n}")
-    bench.store.refresh()
-    alerts = {alert.id.name: alert for alert in bench.store.alerts()}
-    assert {f"{ROBIN}/NVDA", f"{ROBIN}/TSLA", "demslayer/SPX"} <= set(alerts)
-    assert len(msgspec.json.encode(tuple(alerts.values()))) < 20_000
-    assert bench.store.apply([update(NVDA)]) == [Outcome.APPLIED]
-    assert bad in bench.path.read_text()
-
-
-def test_a_file_that_is_written_without_a_pause_is_not_read_in_the_middle(bench: Bench) -> None:
-    def rewrite() -> None:
-        bench.path.write_text(dump(some_records()) + " " * bench.disk.calls.count("read"))
-        bench.disk.before["read"] = rewrite
-
-    bench.disk.before["read"] = rewrite
-    with pytest.raises(StoreUnavailable, match="written without a pause"):
-        bench.store.refresh()
-    bench.disk.before.clear()
-    assert bench.store.refresh() is True
-
-
-def test_a_read_that_fails_is_told_and_made_good(bench: Bench) -> None:
-    for _ in range(2):
-        bench.disk.failing["read"] = OSError(errno.EIO, "Input/output error")
-        bench.path.write_text(bench.path.read_text() + " ")
-        with pytest.raises(StoreUnavailable, match="cannot be read: Input/output error; it is tried again"):
-            bench.store.refresh()
-        bench.disk.failing.clear()
-        bench.store.refresh()
-        assert len(bench.store.alerts()) == 3
-
-
 # Durable and whole.
 
 
-def test_the_steps_of_a_write_come_in_the_order_that_makes_it_durable(bench: Bench) -> None:
+def test_durable_write_has_fixed_steps(bench: Bench) -> None:
+    """The steps of a write come in the order that makes it durable."""
     bench.store.apply([update(NVDA)])
     bench.disk.calls.clear()
     bench.store.apply([update(NVDA, 10)])
@@ -312,7 +120,7 @@ def test_the_steps_of_a_write_come_in_the_order_that_makes_it_durable(bench: Ben
     assert writing == [*beside, "stat", "read", "rename", "sync_folder"]
 
 
-def test_a_duplicate_after_a_restart_is_synced_before_it_is_reported(bench: Bench) -> None:
+def test_restarted_duplicate_is_synced_first(bench: Bench) -> None:
     """The run before may have crashed between the rename and the sync of the folder."""
     bench.put(expected(update(NVDA)))
     assert list(bench.store.apply([update(NVDA)])) == [Outcome.DUPLICATE]
@@ -322,7 +130,8 @@ def test_a_duplicate_after_a_restart_is_synced_before_it_is_reported(bench: Benc
     assert "sync" not in bench.disk.calls
 
 
-def test_when_the_last_sync_fails_the_next_try_makes_it_good(bench: Bench) -> None:
+def test_failed_last_sync_is_made_good(bench: Bench) -> None:
+    """When the last sync fails the next try makes it good."""
     bench.store.apply([update(NVDA)])
     bench.disk.failing["sync_folder"] = OSError(errno.EIO, "Input/output error")
     with pytest.raises(StoreUnavailable, match="Input/output error"):
@@ -339,9 +148,8 @@ def test_when_the_last_sync_fails_the_next_try_makes_it_good(bench: Bench) -> No
 @pytest.mark.parametrize(
     "code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EBUSY]
 )
-def test_an_error_before_the_rename_writes_nothing_and_the_next_try_succeeds(
-    bench: Bench, step: str, code: int
-) -> None:
+def test_error_before_rename_writes_nothing(bench: Bench, step: str, code: int) -> None:
+    """An error before the rename writes nothing and the next try succeeds."""
     bench.store.refresh()
     bench.store.apply([update(SPX)])
     before = bench.path.read_text()
@@ -355,9 +163,10 @@ def test_an_error_before_the_rename_writes_nothing_and_the_next_try_succeeds(
     assert bench.records() == expected(update(SPX), update(NVDA))
 
 
-def test_a_crash_at_every_step_leaves_the_old_or_the_new_file_and_the_next_run_completes(
+def test_crash_leaves_old_or_new_file(
     tmp_path: Path,
 ) -> None:
+    """A crash at every step leaves the old or the new file and the next run completes."""
     old, new = dump(some_records()), dump(expected(update(NVDA), update(SPX)))
     crashes, finished = 0, False
     while not finished:
@@ -385,7 +194,8 @@ def test_a_crash_at_every_step_leaves_the_old_or_the_new_file_and_the_next_run_c
     assert crashes > 15
 
 
-def test_the_first_write_makes_a_backup_and_later_ones_leave_it(bench: Bench) -> None:
+def test_first_write_makes_the_only_backup(bench: Bench) -> None:
+    """The first write makes a backup and later ones leave it."""
     backup = bench.path.with_name("alerts.json.tracker-backup")
     bench.store.refresh()
     bench.store.apply([update(NVDA._replace(option_conid=1))])
@@ -396,7 +206,8 @@ def test_the_first_write_makes_a_backup_and_later_ones_leave_it(bench: Bench) ->
     assert backup.read_text() == dump(some_records())
 
 
-def test_a_symbolic_link_stays_one_and_its_target_is_replaced(bench: Bench, tmp_path: Path) -> None:
+def test_symbolic_link_stays_one(bench: Bench, tmp_path: Path) -> None:
+    """A symbolic link stays one and its target is replaced."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     target = bench.path.rename(folder / "real.json")
@@ -412,7 +223,8 @@ def test_a_symbolic_link_stays_one_and_its_target_is_replaced(bench: Bench, tmp_
         bench.store.refresh()
 
 
-def test_the_check_at_start_refuses_what_cannot_be_kept(bench: Bench) -> None:
+def test_check_refuses_what_cannot_be_kept(bench: Bench) -> None:
+    """The check at start refuses what cannot be kept."""
     bench.store.check()
     bench.disk.failing["set_owner"] = PermissionError(errno.EPERM, "Operation not permitted")
     with pytest.raises(StoreRefused, match="run the tracker as user"):
@@ -477,7 +289,8 @@ def test_alerts_can_be_enriched_again(bench: Bench) -> None:
     store.close()
 
 
-def test_a_fill_sees_few_of_many_alerts_and_one_write_does_not_read_them_all_again(bench: Bench) -> None:
+def test_fill_reads_few_of_many_alerts(bench: Bench) -> None:
+    """A fill sees few of many alerts and one write does not read them all again."""
     many = {"a": {f"T{number}": record(f"T{number}", 1000 + number) for number in range(2000)}}
     bench.put(many)
     bench.store.refresh()

@@ -14,7 +14,8 @@ from tests.support.store_cases import some_records, update
 from tracker.core.model import AlertUpdate, Outcome, StoreUnavailable
 
 
-def test_what_was_prepared_is_seen_by_nobody_until_it_is_applied(bench: Bench) -> None:
+def test_prepared_write_is_invisible(bench: Bench) -> None:
+    """What was prepared is seen by nobody until it is applied."""
     bench.store.refresh()
     bench.store.prepare([update(NVDA)])
     assert bench.records() == some_records()
@@ -27,7 +28,8 @@ def test_what_was_prepared_is_seen_by_nobody_until_it_is_applied(bench: Bench) -
 
 
 @pytest.mark.parametrize("others", [[update(NVDA, 9)], [update(TSLA)], []])
-def test_what_was_prepared_for_other_updates_is_thrown_away(bench: Bench, others: list[AlertUpdate]) -> None:
+def test_prepared_for_other_updates_is_dropped(bench: Bench, others: list[AlertUpdate]) -> None:
+    """What was prepared for other updates is thrown away."""
     bench.store.refresh()
     bench.store.prepare([update(NVDA)])
     bench.store.apply(others)
@@ -36,7 +38,8 @@ def test_what_was_prepared_for_other_updates_is_thrown_away(bench: Bench, others
 
 
 @pytest.mark.parametrize("seen", [True, False])
-def test_what_was_prepared_before_another_program_wrote_is_made_again(bench: Bench, seen: bool) -> None:
+def test_prepared_before_a_change_is_remade(bench: Bench, seen: bool) -> None:
+    """What was prepared before another program wrote is made again."""
     bench.store.refresh()
     bench.store.prepare([update(NVDA)])
     theirs = some_records()
@@ -49,7 +52,8 @@ def test_what_was_prepared_before_another_program_wrote_is_made_again(bench: Ben
     assert bench.records()[NVDA.alerter]["NVDA"]["open"] is True
 
 
-def test_what_cannot_be_prepared_is_told_when_it_is_applied(bench: Bench) -> None:
+def test_failed_preparation_fails_when_applied(bench: Bench) -> None:
+    """What cannot be prepared is told when it is applied."""
     bench.store.refresh()
     bench.disk.failing["write"] = OSError(errno.ENOSPC, "No space left on device")
     bench.store.prepare([update(NVDA)])
@@ -60,7 +64,8 @@ def test_what_cannot_be_prepared_is_told_when_it_is_applied(bench: Bench) -> Non
     assert list(bench.store.apply([update(NVDA)])) == [Outcome.APPLIED]
 
 
-def test_what_was_prepared_and_never_applied_goes_at_the_end(bench: Bench) -> None:
+def test_unapplied_preparation_goes_at_end(bench: Bench) -> None:
+    """What was prepared and never applied goes at the end."""
     store = bench.again()
     before = len(os.listdir("/dev/fd"))
     store.refresh()
@@ -71,7 +76,8 @@ def test_what_was_prepared_and_never_applied_goes_at_the_end(bench: Bench) -> No
     assert not [name for name in os.listdir(bench.path.parent) if name.endswith("temp")]
 
 
-def test_a_file_stands_unchanged_until_somebody_writes(bench: Bench) -> None:
+def test_file_is_unchanged_until_written(bench: Bench) -> None:
+    """A file stands unchanged until somebody writes."""
     assert not bench.store.unchanged(), "nothing was taken in yet"
     bench.store.refresh()
     assert bench.store.unchanged()
@@ -83,13 +89,15 @@ def test_a_file_stands_unchanged_until_somebody_writes(bench: Bench) -> None:
     assert not bench.store.unchanged()
 
 
-def test_a_write_of_our_own_changes_nothing(bench: Bench) -> None:
+def test_own_write_changes_nothing(bench: Bench) -> None:
+    """A write of our own changes nothing."""
     bench.store.refresh()
     bench.store.apply([update(NVDA)])
     assert bench.store.unchanged()
 
 
-def test_a_change_that_a_write_met_is_one_until_it_was_told(bench: Bench) -> None:
+def test_change_met_by_write_is_reported(bench: Bench) -> None:
+    """A change that a write met is one until it was told."""
     bench.store.refresh()
     theirs = some_records()
     theirs["demslayer"]["SPX"]["note"] = "theirs"
@@ -100,7 +108,8 @@ def test_a_change_that_a_write_met_is_one_until_it_was_told(bench: Bench) -> Non
     assert bench.store.unchanged()
 
 
-def test_a_change_that_the_stat_does_not_show_is_seen_while_the_file_is_young(bench: Bench) -> None:
+def test_young_file_is_compared_by_content(bench: Bench) -> None:
+    """A change that the stat does not show is seen while the file is young."""
     bench.clock.now = datetime.now(UTC)
     bench.store.refresh()
     before = bench.disk.stat(bench.path)
@@ -109,14 +118,16 @@ def test_a_change_that_the_stat_does_not_show_is_seen_while_the_file_is_young(be
     assert not bench.store.unchanged()
 
 
-def test_what_cannot_be_read_is_not_said_to_stand(bench: Bench) -> None:
+def test_unreadable_file_is_never_unchanged(bench: Bench) -> None:
+    """What cannot be read is not said to stand."""
     bench.store.refresh()
     bench.disk.failing["stat"] = OSError(errno.EIO, "Input/output error")
     assert not bench.store.unchanged()
     assert bench.store.trouble is None
 
 
-def test_nothing_is_said_to_stand_while_another_thread_works(bench: Bench) -> None:
+def test_busy_store_is_never_unchanged(bench: Bench) -> None:
+    """Nothing is said to stand while another thread works."""
     bench.store.refresh()
     with ThreadPoolExecutor(1) as other:
         with bench.store._lock:

@@ -22,7 +22,8 @@ from tracker.core.model import AlertId, AlertUpdate, Outcome, StoreUnavailable
 from tracker.stores.alert_file import AlertFile
 
 
-def test_a_change_between_reading_and_the_rename_is_not_lost(bench: Bench) -> None:
+def test_change_before_rename_is_kept(bench: Bench) -> None:
+    """A change between reading and the rename is not lost."""
     changed = some_records()
     changed["demslayer"]["SPX"]["sentiment"] = "bearish"
     bench.store.refresh()
@@ -32,7 +33,8 @@ def test_a_change_between_reading_and_the_rename_is_not_lost(bench: Bench) -> No
     assert bench.records() == changed
 
 
-def test_another_file_put_in_place_right_before_the_rename_is_not_lost(bench: Bench) -> None:
+def test_file_swapped_before_rename_is_kept(bench: Bench) -> None:
+    """Another file put in place right before the rename is not lost."""
     changed = some_records()
     changed["demslayer"]["SPX"]["sentiment"] = "bearish"
 
@@ -48,7 +50,7 @@ def test_another_file_put_in_place_right_before_the_rename_is_not_lost(bench: Be
     assert bench.records() == changed
 
 
-def test_a_change_of_the_same_length_at_the_same_time_is_not_lost(bench: Bench) -> None:
+def test_same_length_change_is_kept(bench: Bench) -> None:
     """Two writes within one tick of the clock look alike to stat."""
     bench.store.apply([update(SPX)])
     changed = bench.path.read_text().replace('"bullish"', '"bearish"')
@@ -65,7 +67,8 @@ def test_a_change_of_the_same_length_at_the_same_time_is_not_lost(bench: Bench) 
     }
 
 
-def test_a_fresh_file_is_read_again_even_if_its_stat_looks_the_same(bench: Bench) -> None:
+def test_fresh_file_is_read_again(bench: Bench) -> None:
+    """A fresh file is read again even if its stat looks the same."""
     bench.clock.now = datetime(1970, 1, 2, tzinfo=UTC)
     bench.store.refresh()
     seen = bench.disk.calls.count("read")
@@ -77,7 +80,8 @@ def test_a_fresh_file_is_read_again_even_if_its_stat_looks_the_same(bench: Bench
     assert bench.disk.calls.count("read") == seen + 2
 
 
-def test_a_record_deleted_between_finding_and_writing_stays_deleted(bench: Bench) -> None:
+def test_record_deleted_before_write_stays_deleted(bench: Bench) -> None:
+    """A record deleted between finding and writing stays deleted."""
     changed = some_records()
     del changed[ROBIN]["NVDA"]
     bench.store.refresh()
@@ -87,7 +91,9 @@ def test_a_record_deleted_between_finding_and_writing_stays_deleted(bench: Bench
 
 
 @pytest.mark.parametrize("how", ["empty", "cut", "unlink"])
-def test_a_file_that_is_being_rewritten_right_before_the_rename_is_left_alone(bench: Bench, how: str) -> None:
+def test_file_being_rewritten_is_left_alone(bench: Bench, how: str) -> None:
+    """A file that is being rewritten right before the rename is left alone."""
+
     def neighbour() -> None:
         if how == "unlink":
             bench.path.unlink()
@@ -101,7 +107,8 @@ def test_a_file_that_is_being_rewritten_right_before_the_rename_is_left_alone(be
     assert not bench.path.exists() or len(bench.path.read_text()) < 100
 
 
-def test_a_file_that_never_stands_still_is_given_up_for_now(bench: Bench) -> None:
+def test_restless_file_is_given_up(bench: Bench) -> None:
+    """A file that never stands still is given up for now."""
     count = 0
 
     class Restless(FaultyDisk):
@@ -156,7 +163,8 @@ def merged() -> Records:
     return records
 
 
-def test_what_was_written_into_the_replaced_file_is_merged(bench: Bench, neighbour: Neighbour) -> None:
+def test_write_into_replaced_file_is_merged(bench: Bench, neighbour: Neighbour) -> None:
+    """What was written into the replaced file is merged."""
     bench.store.apply([update(NVDA)])
     assert bench.store.settle() is False
     neighbour.write(dump(theirs()))
@@ -167,7 +175,8 @@ def test_what_was_written_into_the_replaced_file_is_merged(bench: Bench, neighbo
     assert bench.store.settle() is False
 
 
-def test_a_late_write_in_two_pieces_is_merged_when_it_is_whole(bench: Bench, neighbour: Neighbour) -> None:
+def test_late_write_in_pieces_is_merged(bench: Bench, neighbour: Neighbour) -> None:
+    """A late write in two pieces is merged when it is whole."""
     bench.store.apply([update(NVDA)])
     text = dump(theirs())
     neighbour.write(text[: len(text) // 2])
@@ -178,7 +187,8 @@ def test_a_late_write_in_two_pieces_is_merged_when_it_is_whole(bench: Bench, nei
     assert bench.records() == merged()
 
 
-def test_a_late_write_that_is_never_finished_is_counted(bench: Bench, neighbour: Neighbour) -> None:
+def test_unfinished_late_write_is_counted(bench: Bench, neighbour: Neighbour) -> None:
+    """A late write that is never finished is counted."""
     bench.store.apply([update(NVDA)])
     neighbour.write("{")
     for seconds in (0, 3, 8):
@@ -189,7 +199,8 @@ def test_a_late_write_that_is_never_finished_is_counted(bench: Bench, neighbour:
     assert bench.store.settle() is False
 
 
-def test_the_replaced_file_is_let_go_after_two_seconds(bench: Bench, neighbour: Neighbour) -> None:
+def test_replaced_file_is_let_go(bench: Bench, neighbour: Neighbour) -> None:
+    """The replaced file is let go after two seconds."""
     bench.store.apply([update(NVDA)])
     bench.clock.now += timedelta(seconds=2)
     bench.store.settle()
@@ -198,9 +209,8 @@ def test_the_replaced_file_is_let_go_after_two_seconds(bench: Bench, neighbour: 
     assert bench.records() == expected(update(NVDA))
 
 
-def test_a_replaced_file_that_was_written_without_a_change_is_watched_on(
-    bench: Bench, neighbour: Neighbour
-) -> None:
+def test_unchanged_late_write_is_watched_on(bench: Bench, neighbour: Neighbour) -> None:
+    """A replaced file that was written without a change is watched on."""
     bench.store.apply([update(NVDA)])
     neighbour.write(dump(some_records()))
     assert bench.store.settle() is False
@@ -215,7 +225,8 @@ def test_closing_looks_a_last_time(bench: Bench, neighbour: Neighbour) -> None:
     assert bench.records() == merged()
 
 
-def test_of_two_late_writes_the_later_one_wins(bench: Bench) -> None:
+def test_later_of_two_late_writes_wins(bench: Bench) -> None:
+    """Of two late writes the later one wins."""
     first = Neighbour(bench.path)
     bench.store.apply([update(NVDA)])
     second = Neighbour(bench.path)
@@ -236,9 +247,8 @@ def test_of_two_late_writes_the_later_one_wins(bench: Bench) -> None:
     second.close()
 
 
-def test_a_late_write_of_the_same_length_and_time_is_seen_at_the_end(
-    bench: Bench, neighbour: Neighbour
-) -> None:
+def test_same_length_late_write_is_seen(bench: Bench, neighbour: Neighbour) -> None:
+    """A late write of the same length and time is seen at the end."""
     times = bench.path.stat()
     held = os.open(bench.path, os.O_RDWR)
     bench.store.apply([update(NVDA)])
@@ -249,14 +259,16 @@ def test_a_late_write_of_the_same_length_and_time_is_seen_at_the_end(
     assert bench.store.settle() is True
 
 
-def test_many_replaced_files_are_not_all_kept_open(bench: Bench) -> None:
+def test_replaced_files_kept_open_are_bounded(bench: Bench) -> None:
+    """Many replaced files are not all kept open."""
     before = len(os.listdir("/dev/fd"))
     for quantity in range(1, 251):
         bench.store.apply([update(NVDA, quantity)])
     assert len(os.listdir("/dev/fd")) - before <= 102
 
 
-def test_while_the_file_is_away_late_writes_wait(bench: Bench, neighbour: Neighbour) -> None:
+def test_late_writes_wait_during_outage(bench: Bench, neighbour: Neighbour) -> None:
+    """While the file is away late writes wait."""
     bench.store.apply([update(NVDA)])
     neighbour.write(dump(theirs()))
     bench.path.write_text("")
@@ -295,7 +307,7 @@ def test_readers_never_see_half_a_batch(bench: Bench) -> None:
     assert torn == []
 
 
-def test_with_a_neighbour_rewriting_all_the_time_nobody_loses_a_change(bench: Bench) -> None:
+def test_rewriting_neighbour_loses_no_change(bench: Bench) -> None:
     """The neighbour loads, changes its own field and writes the file in place, as fast as it can."""
     written: dict[str, int] = {}
     wanted: dict[AlertId, AlertUpdate] = {}

@@ -26,9 +26,10 @@ def entry(key: RecordKey, made: dict[str, Any]) -> IndexedRecord:
 
 @calm
 @given(st.lists(st.dictionaries(keys, st.none() | fields, max_size=5), max_size=5))
-def test_changing_a_view_step_by_step_gives_what_making_it_at_once_gives(
+def test_stepwise_changes_equal_one_build(
     steps: list[dict[RecordKey, dict[str, Any] | None]],
 ) -> None:
+    """Changing a view step by step gives what making it at once gives."""
     view, all_fields = AlertIndex(), dict[RecordKey, dict[str, Any]]()
     for step in steps:
         view = view.with_changes({key: entry(key, made) if made else None for key, made in step.items()})
@@ -42,7 +43,8 @@ def test_changing_a_view_step_by_step_gives_what_making_it_at_once_gives(
     }
 
 
-def test_a_view_that_is_held_does_not_change() -> None:
+def test_held_index_does_not_change() -> None:
+    """A view that is held does not change."""
     first = AlertIndex().with_changes({("a", "T"): entry(("a", "T"), record("T", 1))})
     first.with_changes({("a", "T"): None, ("a", "U"): entry(("a", "U"), record("U", 2))})
     assert [alert.id.ticker for alert in first.alerts] == ["T"]
@@ -50,7 +52,8 @@ def test_a_view_that_is_held_does_not_change() -> None:
     assert [alert.id.ticker for alert in first.candidates(fill)] == ["T"]
 
 
-def test_among_many_alerts_a_fill_sees_few() -> None:
+def test_fill_sees_few_of_many_alerts() -> None:
+    """Among many alerts a fill sees few."""
     changes: dict[RecordKey, IndexedRecord | None] = {
         ("a", f"T{number}"): entry(("a", f"T{number}"), record(f"T{number}", 1000 + number))
         for number in range(5000)
@@ -65,7 +68,8 @@ def test_a_long_reference_costs_little() -> None:
     assert AlertIndex().candidates(fill) == ()
 
 
-def test_a_reference_may_name_a_ticker_with_a_slash() -> None:
+def test_reference_may_have_slash_in_ticker() -> None:
+    """A reference may name a ticker with a slash."""
     view = AlertIndex().with_changes({("a", "BRK.B"): entry(("a", "BRK.B"), record("BRK B", 5))})
     fill = execution("1.1.1.1", 1, contract=Contract(1, "X", "OPT"), order_ref="a/BRK/B")
     assert [alert.id.ticker for alert in view.candidates(fill)] == ["BRK.B"]

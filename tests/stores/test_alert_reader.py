@@ -29,7 +29,8 @@ def with_details(**details: Any) -> dict[str, Any]:
     return fields
 
 
-def test_a_record_as_the_writer_makes_it_is_read_whole() -> None:
+def test_record_is_read_whole() -> None:
+    """A record as the writer makes it is read whole."""
     alert = read(record())
     assert alert.id == ("robindahood-alerts", "NVDA", CREATED, 700100200)
     assert alert.created_at == datetime(2025, 11, 18, 20, 42, 7, 318245, tzinfo=UTC)
@@ -39,7 +40,8 @@ def test_a_record_as_the_writer_makes_it_is_read_whole() -> None:
     assert alert.problems == ()
 
 
-def test_the_underlying_conid_is_never_an_option_conid() -> None:
+def test_underlying_conid_is_no_option_conid() -> None:
+    """The underlying conid is never an option conid."""
     fields = record(con_id=None)
     assert fields["conid"] == 4815747
     assert read(fields).con_ids == frozenset()
@@ -58,23 +60,24 @@ def test_the_underlying_conid_is_never_an_option_conid() -> None:
         (0, ["", None], set()),
     ],
 )
-def test_conids_come_as_numbers_and_as_digits(
-    option_conid: Any, option_conids: Any, expected: set[int]
-) -> None:
+def test_conids_are_numbers_or_digits(option_conid: Any, option_conids: Any, expected: set[int]) -> None:
+    """Conids come as numbers and as digits."""
     alert = read(record(option_conid=option_conid, option_conids=option_conids))
     assert alert.con_ids == expected
     assert alert.problems == ()
 
 
 @pytest.mark.parametrize("bad", [-1, True, 1.5, "5a", "\u0665", {}, [1], 10**18, "9" * 19])
-def test_what_is_no_conid_is_a_problem(bad: Any) -> None:
+def test_bad_conid_is_a_problem(bad: Any) -> None:
+    """What is no conid is a problem."""
     alert = read(record(option_conid=bad, option_conids=[bad]))
     assert (alert.con_ids, alert.id.option_conid) == (frozenset(), None)
     assert len(alert.problems) == 2
     assert alert.problems[0].endswith("is no conId")
 
 
-def test_a_time_with_its_own_zone_keeps_it() -> None:
+def test_time_keeps_its_own_zone() -> None:
+    """A time with its own zone keeps it."""
     alert = read(record(created_at="2025-11-18T15:42:07+00:00"))
     assert alert.created_at == datetime(2025, 11, 18, 15, 42, 7, tzinfo=UTC)
     assert read(record(created_at="2025-11-18T15:42:07Z")).created_at == alert.created_at
@@ -83,14 +86,15 @@ def test_a_time_with_its_own_zone_keeps_it() -> None:
 @pytest.mark.parametrize(
     "bad", ["yesterday", "", None, 1763480527.5, "9999-12-31T23:59:59", {"a": 1}, "0001-01-01T00:00:00Z"]
 )
-def test_a_time_that_cannot_be_read_is_a_problem_and_still_tells_records_apart(bad: Any) -> None:
+def test_unreadable_time_still_tells_apart(bad: Any) -> None:
+    """A time that cannot be read is a problem and still tells records apart."""
     alert = read(record(created_at=bad))
     assert alert.created_at is None
     assert alert.problems[0].startswith("created_at")
     assert alert.id.created_at == (bad if isinstance(bad, str) else "" if bad is None else json.dumps(bad))
 
 
-def test_an_expiry_without_a_year_is_read_from_the_day_on_the_writers_wall() -> None:
+def test_yearless_expiry_uses_writers_day() -> None:
     """At 2025-12-31 20:00 in New York it is already 2026 in UTC."""
     fields = with_details(expiry="12/31")
     fields["created_at"] = "2025-12-31T20:00:00"
@@ -119,7 +123,8 @@ def test_a_strike_is_read_exactly(strike: Any, expected: str) -> None:
 
 
 @pytest.mark.parametrize("bad", ["high", "NaN", "Infinity", "-5", 0, True, {}, ["5"], float("inf"), "1_000x"])
-def test_a_strike_that_is_no_price_is_a_problem(bad: Any) -> None:
+def test_bad_strike_is_a_problem(bad: Any) -> None:
+    """A strike that is no price is a problem."""
     alert = read(with_details(strike=bad))
     assert alert.strike is None
     assert alert.is_option
@@ -129,25 +134,29 @@ def test_a_strike_that_is_no_price_is_a_problem(bad: Any) -> None:
 @pytest.mark.parametrize(
     ("side", "right"), [("C", "C"), ("p", "P"), ("CALL", "C"), ("Put", "P"), (" calls ", "C"), ("PUTS", "P")]
 )
-def test_a_side_is_read_in_every_spelling(side: str, right: str) -> None:
+def test_side_has_many_spellings(side: str, right: str) -> None:
+    """A side is read in every spelling."""
     assert read(with_details(side=side)).right == right
 
 
 @pytest.mark.parametrize("bad", ["BUY", "CP", 1, True, {}])
-def test_a_side_that_is_neither_is_a_problem(bad: Any) -> None:
+def test_bad_side_is_a_problem(bad: Any) -> None:
+    """A side that is neither is a problem."""
     alert = read(with_details(side=bad))
     assert alert.right == ""
     assert any("neither call nor put" in problem for problem in alert.problems)
 
 
-def test_a_record_without_option_details_is_a_stock_alert() -> None:
+def test_record_without_option_is_stock() -> None:
+    """A record without option details is a stock alert."""
     fields = record(con_id=None, alert_details={"ticker": "nvda", "strike": None, "side": "", "expiry": None})
     alert = read(fields)
     assert not alert.is_option
     assert (alert.symbol, alert.problems) == ("NVDA", ())
 
 
-def test_a_record_without_details_takes_its_symbol_from_its_key() -> None:
+def test_symbol_may_come_from_key() -> None:
+    """A record without details takes its symbol from its key."""
     fields = record(con_id=None)
     del fields["alert_details"]
     assert (read(fields, "$tsla").symbol, read(fields).is_option) == ("TSLA", False)
@@ -165,7 +174,8 @@ def test_only_a_real_true_is_open(value: Any) -> None:
     assert read(record(open=True)).open
 
 
-def test_fields_of_ours_that_are_no_objects_are_not_shown() -> None:
+def test_tracker_fields_must_be_objects() -> None:
+    """Fields of ours that are no objects are not shown."""
     shown = read_shown(record(open=True, last_order_update="x", position={"quantity": 1}))
     assert (shown.open, shown.last_order_update, shown.position) == (True, None, {"quantity": 1})
 

@@ -76,7 +76,8 @@ NVDA_ID = id_of(some_records(), "robindahood-alerts", "NVDA")
 SPX_ID = id_of(some_records(), "demslayer", "SPX")
 
 
-def test_a_store_without_records_has_no_alerts_and_updates_are_gone(case: Case) -> None:
+def test_empty_store_answers_gone(case: Case) -> None:
+    """A store without records has no alerts and updates are gone."""
     assert case.store.refresh() is False
     assert list(case.store.alerts()) == []
     assert list(case.store.apply([update(NVDA_ID)])) == [Outcome.GONE]
@@ -99,7 +100,8 @@ def test_alerts_are_enriched(case: Case) -> None:
     assert {alert.problems for alert in case.store.alerts()} == {("seen",)}
 
 
-def test_apply_sets_the_fields_of_exactly_the_named_record(case: Case) -> None:
+def test_apply_changes_only_named_record(case: Case) -> None:
+    """Apply sets the fields of exactly the named record."""
     case.put(some_records())
     case.store.refresh()
     assert list(case.store.apply([update(NVDA_ID)])) == [Outcome.APPLIED]
@@ -108,7 +110,8 @@ def test_apply_sets_the_fields_of_exactly_the_named_record(case: Case) -> None:
     assert case.records() == expected
 
 
-def test_what_was_applied_is_shown_at_once(case: Case) -> None:
+def test_applied_update_shows_at_once(case: Case) -> None:
+    """What was applied is shown at once."""
     case.put(some_records())
     case.store.refresh()
     shown = case.store.shown(NVDA_ID)
@@ -122,14 +125,16 @@ def test_what_was_applied_is_shown_at_once(case: Case) -> None:
     assert case.store.refresh() is False
 
 
-def test_the_same_update_twice_is_a_duplicate(case: Case) -> None:
+def test_repeated_update_is_a_duplicate(case: Case) -> None:
+    """The same update twice is a duplicate."""
     case.put(some_records())
     outcomes = case.store.apply([update(NVDA_ID), update(NVDA_ID)])
     assert list(outcomes) == [Outcome.APPLIED, Outcome.DUPLICATE]
     assert list(case.store.apply([update(NVDA_ID)])) == [Outcome.DUPLICATE]
 
 
-def test_outcomes_come_in_the_order_of_the_updates(case: Case) -> None:
+def test_outcomes_keep_the_updates_order(case: Case) -> None:
+    """Outcomes come in the order of the updates."""
     case.put(some_records())
     other = NVDA_ID._replace(ticker="AAPL")
     outcomes = case.store.apply([update(other), update(SPX_ID), update(NVDA_ID, 4), update(NVDA_ID, 10)])
@@ -153,7 +158,8 @@ def test_another_identity_is_gone(case: Case, other: AlertId) -> None:
     assert case.records() == some_records()
 
 
-def test_fields_that_an_update_leaves_alone_stay(case: Case) -> None:
+def test_absent_update_fields_stay(case: Case) -> None:
+    """Fields that an update leaves alone stay."""
     case.put(some_records())
     case.store.apply([update(NVDA_ID)])
     kept = case.records()["robindahood-alerts"]["NVDA"]["last_order_update"]
@@ -163,7 +169,8 @@ def test_fields_that_an_update_leaves_alone_stay(case: Case) -> None:
     assert (after["open"], after["last_order_update"], after["position"]["quantity"]) == (False, kept, 0)
 
 
-def test_a_removed_record_is_out_and_stays_out(case: Case) -> None:
+def test_removed_record_stays_out(case: Case) -> None:
+    """A removed record is out and stays out."""
     case.put(some_records())
     case.store.refresh()
     text = case.store.record(NVDA_ID)
@@ -177,7 +184,8 @@ def test_a_removed_record_is_out_and_stays_out(case: Case) -> None:
     assert list(case.store.apply([removal(NVDA_ID)])) == [Outcome.GONE]
 
 
-def test_a_store_that_is_away_serves_its_last_good_state_and_is_not_written(case: Case) -> None:
+def test_store_outage_serves_last_state(case: Case) -> None:
+    """A store that is away serves its last good state and is not written."""
     case.put(some_records())
     case.store.refresh()
     case.break_off()
@@ -193,7 +201,8 @@ def test_a_store_that_is_away_serves_its_last_good_state_and_is_not_written(case
     assert list(case.store.apply([update(NVDA_ID)])) == [Outcome.APPLIED]
 
 
-def test_a_stale_copy_is_noticed_and_can_be_written_over_again(case: Case) -> None:
+def test_stale_copy_is_written_over(case: Case) -> None:
+    """A stale copy is noticed and can be written over again."""
     case.put(some_records())
     case.store.apply([update(NVDA_ID)])
     case.put(some_records())
@@ -226,9 +235,10 @@ def test_a_replaced_record_is_another_alert(case: Case) -> None:
         (Contract(9, "IBM", "OPT", strike=Decimal("122.5"), right="C"), "a/b/c", []),
     ],
 )
-def test_candidates_come_by_con_id_symbol_and_reference(
+def test_candidates_by_conid_symbol_and_reference(
     case: Case, contract: Contract, order_ref: str, expected: list[str]
 ) -> None:
+    """Candidates come by con id symbol and reference."""
     case.put(some_records())
     case.store.refresh()
     fill = execution("1.1.1.1", 4, contract=contract, order_ref=order_ref)

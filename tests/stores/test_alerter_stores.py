@@ -120,7 +120,8 @@ def stores(tmp_path: Path) -> Stores:
     return Stores(tmp_path)
 
 
-def test_the_contracts_store_answers_under_every_name_of_the_alerter(stores: Stores) -> None:
+def test_contracts_store_knows_every_name(stores: Stores) -> None:
+    """The contracts store answers under every name of the alerter."""
     assert stores.write_contracts(CONTRACTS)
     for name in ("robindahood-alerts", "RobinDaHood", "robin da hood"):
         contract = stores.only(name, "nvda")
@@ -135,7 +136,8 @@ def test_the_contracts_store_answers_under_every_name_of_the_alerter(stores: Sto
     assert stores.stores.stored_contract("prof-and-kian-alerts", "NVDA") == ()
 
 
-def test_the_stocks_store_answers_with_the_contract_that_ibkr_found(stores: Stores) -> None:
+def test_stocks_store_gives_ibkr_contract(stores: Stores) -> None:
+    """The stocks store answers with the contract that ibkr found."""
     assert stores.write_stocks(STOCKS)
     contract = stores.only("real-day-trading", "BRK/B")
     assert (contract.symbol, contract.right, contract.strike) == ("BRK B", "C", Decimal(500))
@@ -161,7 +163,8 @@ def test_both_stores_answer_together(stores: Stores) -> None:
     assert stores.stores.enrich(option_alert(expires=None)).con_ids == {CON_ID}
 
 
-def test_a_name_that_always_speaks_of_spx_needs_no_symbol(stores: Stores) -> None:
+def test_spx_alerter_needs_no_symbol(stores: Stores) -> None:
+    """A name that always speaks of spx needs no symbol."""
     stores.write_contracts(
         {"demspxslayer": {"strike": 6600, "side": "CALL"}, "else": {"strike": 1, "side": "C"}}
     )
@@ -187,7 +190,8 @@ def test_a_name_that_always_speaks_of_spx_needs_no_symbol(stores: Stores) -> Non
         {"strike": 122.5, "side": "CALL", "symbol": ["NVDA"]},
     ],
 )
-def test_an_entry_that_names_no_contract_hides_no_other(stores: Stores, entry: object) -> None:
+def test_entry_without_contract_hides_none(stores: Stores, entry: object) -> None:
+    """An entry that names no contract hides no other."""
     stores.write_contracts({"odd": entry, **CONTRACTS})
     assert stores.only("robindahood", "NVDA").strike == Decimal("122.5")
     assert stores.stores.stored_contract("odd", "NVDA") == ()
@@ -219,9 +223,8 @@ def test_what_is_no_conid_is_none(stores: Stores, con_id: object) -> None:
         (None, None),
     ],
 )
-def test_an_expiry_without_a_year_is_relative_to_the_local_day_of_storing(
-    stores: Stores, stored_at: object, day: date | None
-) -> None:
+def test_yearless_expiry_uses_stored_day(stores: Stores, stored_at: object, day: date | None) -> None:
+    """An expiry without a year is relative to the local day of storing."""
     entry = {"strike": 95, "side": "CALL", "symbol": "TSLA", "expiry": "11/19", "stored_at": stored_at}
     stores.write_contracts({"x": entry})
     expiry = stores.only("x", "TSLA").expiry
@@ -246,7 +249,8 @@ def test_absent_stores_are_empty(stores: Stores, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_store_that_goes_takes_its_contracts_with_it(stores: Stores) -> None:
+def test_removed_store_loses_its_contracts(stores: Stores) -> None:
+    """A store that goes takes its contracts with it."""
     stores.write_contracts(CONTRACTS)
     stores.contracts_path.unlink()
     assert stores.stores.refresh()
@@ -265,9 +269,8 @@ def test_a_store_that_goes_takes_its_contracts_with_it(stores: Stores) -> None:
         ('{"a":' * 100_000, "is nested too deeply"),
     ],
 )
-def test_an_unreadable_store_keeps_its_last_good_content_and_says_since_when(
-    stores: Stores, text: str, words: str
-) -> None:
+def test_unreadable_store_keeps_last_content(stores: Stores, text: str, words: str) -> None:
+    """An unreadable store keeps its last good content and says since when."""
     stores.write_contracts(CONTRACTS)
     stores.contracts_path.write_bytes(text.encode("utf-8", "surrogatepass"))
     assert not stores.stores.refresh()
@@ -289,7 +292,8 @@ def test_an_unreadable_store_keeps_its_last_good_content_and_says_since_when(
     assert not stores.stores.troubles
 
 
-def test_a_read_that_fails_is_tried_again(stores: Stores) -> None:
+def test_failed_read_is_tried_again(stores: Stores) -> None:
+    """A read that fails is tried again."""
     stores.write_contracts(CONTRACTS)
     stores.disk.failing = PermissionError(13, "Permission denied")
     stores.clock.time += timedelta(seconds=1)
@@ -305,7 +309,8 @@ def test_a_read_that_fails_is_tried_again(stores: Stores) -> None:
     assert stores.stores.stored_contract("robindahood", "NVDA") == ()
 
 
-def test_a_pipe_or_a_folder_in_the_stores_place_is_told_and_not_waited_for(stores: Stores) -> None:
+def test_pipe_or_folder_does_not_block(stores: Stores) -> None:
+    """A pipe or a folder in the stores place is told and not waited for."""
     os.mkfifo(stores.contracts_path)
     stores.stocks_path.mkdir()
     assert not stores.stores.refresh()
@@ -314,7 +319,8 @@ def test_a_pipe_or_a_folder_in_the_stores_place_is_told_and_not_waited_for(store
         assert "is not a regular file" in why
 
 
-def test_an_old_file_is_read_once_and_a_young_one_again(stores: Stores) -> None:
+def test_old_file_once_young_file_again(stores: Stores) -> None:
+    """An old file is read once and a young one again."""
     stores.write_contracts(CONTRACTS)
     stores.stores.refresh()
     assert stores.disk.reads == 2
@@ -324,7 +330,9 @@ def test_an_old_file_is_read_once_and_a_young_one_again(stores: Stores) -> None:
     assert stores.disk.reads == 3
 
 
-def test_a_change_that_the_stat_does_not_show_is_seen_while_the_file_is_young(stores: Stores) -> None:
+def test_young_file_change_is_seen(stores: Stores) -> None:
+    """A change that the stat does not show is seen while the file is young."""
+
     class BlindDisk(CountingDisk):
         def stat(self, path: Path) -> FileStat:
             return super().stat(path)._replace(size=7, modified_ns=young, changed_ns=young)
@@ -340,7 +348,8 @@ def test_a_change_that_the_stat_does_not_show_is_seen_while_the_file_is_young(st
     assert blind.stored_contract("robindahood", "NVDA") == ()
 
 
-def test_a_look_that_takes_nothing_in_tells_whether_the_files_stand(stores: Stores) -> None:
+def test_unchanged_needs_no_reading(stores: Stores) -> None:
+    """A look that takes nothing in tells whether the files stand."""
     assert stores.stores.unchanged(), "absent stores are empty"
     stores.write_contracts(CONTRACTS)
     assert not stores.stores.unchanged()
@@ -355,7 +364,9 @@ def test_a_look_that_takes_nothing_in_tells_whether_the_files_stand(stores: Stor
     assert stores.stores.unchanged()
 
 
-def test_a_store_that_cannot_be_looked_at_is_not_said_to_stand(stores: Stores) -> None:
+def test_unreadable_store_is_never_unchanged(stores: Stores) -> None:
+    """A store that cannot be looked at is not said to stand."""
+
     class BrokenDisk(CountingDisk):
         def stat(self, path: Path) -> FileStat:
             raise OSError(errno.EIO, "Input/output error")

@@ -51,7 +51,8 @@ def replaced(disk: FaultyDisk, path: Path, *, unchanged: bool = True) -> int | N
     return replace_file(disk, path, NEW, disk.stat(path), lambda: unchanged)
 
 
-def test_steps_come_in_the_order_that_keeps_the_file_whole(path: Path) -> None:
+def test_steps_keep_the_file_whole(path: Path) -> None:
+    """Steps come in the order that keeps the file whole."""
     disk = FaultyDisk()
 
     def look() -> bool:
@@ -66,7 +67,8 @@ def test_steps_come_in_the_order_that_keeps_the_file_whole(path: Path) -> None:
     assert disk.calls == ["stat", *order]
 
 
-def test_the_mode_is_kept_whatever_the_umask(path: Path) -> None:
+def test_mode_is_kept_whatever_umask(path: Path) -> None:
+    """The mode is kept whatever the umask."""
     before = os.umask(0o077)
     try:
         file = replaced(FaultyDisk(), path)
@@ -77,7 +79,7 @@ def test_the_mode_is_kept_whatever_the_umask(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o664
 
 
-def test_the_new_file_is_given_the_owner_of_the_old_one(path: Path) -> None:
+def test_new_file_keeps_the_owner(path: Path) -> None:
     """Giving a file away is for root only, so here the call is what counts."""
     given: list[tuple[int, int, int]] = []
 
@@ -93,14 +95,16 @@ def test_the_new_file_is_given_the_owner_of_the_old_one(path: Path) -> None:
     assert given == [(12345, 23456, 0o664)]
 
 
-def test_a_last_look_that_says_no_leaves_all_as_it_was(path: Path) -> None:
+def test_failed_last_look_changes_nothing(path: Path) -> None:
+    """A last look that says no leaves all as it was."""
     assert replaced(FaultyDisk(), path, unchanged=False) is None
     assert path.read_bytes() == OLD
     assert os.listdir(path.parent) == ["alerts.json"]
 
 
 @pytest.mark.parametrize("step", ["remove", "open_new", "set_owner", "write", "sync", "rename"])
-def test_an_error_at_any_step_leaves_the_old_file_and_nothing_beside_it(path: Path, step: str) -> None:
+def test_failing_step_leaves_old_file(path: Path, step: str) -> None:
+    """An error at any step leaves the old file and nothing beside it."""
     disk = FaultyDisk()
     like = disk.stat(path)
     disk.failing[step] = OSError(errno.ENOSPC, "No space left on device")
@@ -111,9 +115,8 @@ def test_an_error_at_any_step_leaves_the_old_file_and_nothing_beside_it(path: Pa
 
 
 @pytest.mark.parametrize("at", range(8))
-def test_a_crash_at_any_step_leaves_the_old_or_the_new_file_and_the_next_write_clears_up(
-    path: Path, at: int
-) -> None:
+def test_crash_leaves_old_or_new_file(path: Path, at: int) -> None:
+    """A crash at any step leaves the old or the new file and the next write clears up."""
     disk = FaultyDisk()
     like = disk.stat(path)
     disk.crash_at = at
@@ -130,7 +133,8 @@ def test_a_crash_at_any_step_leaves_the_old_or_the_new_file_and_the_next_write_c
     assert os.listdir(path.parent) == ["alerts.json"]
 
 
-def test_a_backup_is_made_once_and_never_touched_again(path: Path) -> None:
+def test_backup_is_made_once(path: Path) -> None:
+    """A backup is made once and never touched again."""
     disk = FaultyDisk()
     backed_up(disk, path, OLD, disk.stat(path))
     backed_up(disk, path, NEW, disk.stat(path))
@@ -140,7 +144,8 @@ def test_a_backup_is_made_once_and_never_touched_again(path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", range(9))
-def test_a_crash_during_the_backup_never_leaves_half_of_it(path: Path, at: int) -> None:
+def test_crash_never_leaves_half_a_backup(path: Path, at: int) -> None:
+    """A crash during the backup never leaves half of it."""
     disk = FaultyDisk()
     like = disk.stat(path)
     disk.crash_at = at
@@ -154,13 +159,15 @@ def test_a_crash_during_the_backup_never_leaves_half_of_it(path: Path, at: int) 
     assert backup_path(path).read_bytes() == OLD
 
 
-def test_a_file_that_can_be_replaced_passes_the_check_and_nothing_stays(path: Path) -> None:
+def test_check_leaves_nothing_behind(path: Path) -> None:
+    """A file that can be replaced passes the check and nothing stays."""
     check_replaceable(FaultyDisk(), path)
     assert os.listdir(path.parent) == ["alerts.json"]
     assert path.read_bytes() == OLD
 
 
-def test_a_file_that_is_not_there_yet_passes_the_check(tmp_path: Path) -> None:
+def test_absent_file_passes_the_check(tmp_path: Path) -> None:
+    """A file that is not there yet passes the check."""
     check_replaceable(FaultyDisk(), tmp_path / "alerts.json")
     assert os.listdir(tmp_path) == []
 
@@ -172,7 +179,8 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
         check_replaceable(FaultyDisk(), tmp_path / "gone" / "alerts.json")
 
 
-def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
+def test_folder_as_file_is_refused(tmp_path: Path) -> None:
+    """A folder in the files place is refused."""
     with pytest.raises(StoreRefused, match="not a regular file"):
         check_replaceable(FaultyDisk(), tmp_path)
     (tmp_path / "plain").write_text("")
@@ -195,7 +203,8 @@ def test_hard_links_are_refused(path: Path) -> None:
         ("copy_attributes", "access list or extended attributes .*setfacl -b"),
     ],
 )
-def test_what_is_not_permitted_is_refused_with_the_next_step(path: Path, step: str, words: str) -> None:
+def test_refusal_names_the_next_step(path: Path, step: str, words: str) -> None:
+    """What is not permitted is refused with the next step."""
     disk = FaultyDisk()
     disk.failing[step] = PermissionError(errno.EPERM, "Operation not permitted")
     with pytest.raises(StoreRefused, match=words):
@@ -203,7 +212,8 @@ def test_what_is_not_permitted_is_refused_with_the_next_step(path: Path, step: s
     assert os.listdir(path.parent) == ["alerts.json"]
 
 
-def test_a_symbolic_link_is_checked_where_it_leads(path: Path, tmp_path: Path) -> None:
+def test_link_is_checked_at_its_target(path: Path, tmp_path: Path) -> None:
+    """A symbolic link is checked where it leads."""
     folder = tmp_path / "links"
     folder.mkdir()
     link = folder / "alerts.json"

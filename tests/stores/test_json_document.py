@@ -33,7 +33,8 @@ def records_of(document: Document) -> dict[Any, Any]:
 
 @calm
 @given(texts())
-def test_pieces_join_to_the_text_and_hold_what_a_reader_finds(drawn: JsonText) -> None:
+def test_pieces_join_to_the_text(drawn: JsonText) -> None:
+    """Pieces join to the text and hold what a reader finds."""
     document = parse(drawn.text)
     assert document.text == drawn.text
     assert records_of(document) == read_records(drawn.text)
@@ -41,7 +42,8 @@ def test_pieces_join_to_the_text_and_hold_what_a_reader_finds(drawn: JsonText) -
 
 @calm
 @given(texts())
-def test_pieces_stand_where_the_writer_put_them(drawn: JsonText) -> None:
+def test_pieces_stand_where_written(drawn: JsonText) -> None:
+    """Pieces stand where the writer put them."""
     at, found = 0, []
     for piece in parse(drawn.text).pieces:
         at += len(piece.before)
@@ -53,9 +55,8 @@ def test_pieces_stand_where_the_writer_put_them(drawn: JsonText) -> None:
 
 @calm
 @given(texts(), texts(), st.data())
-def test_reading_with_a_known_document_gives_what_reading_afresh_gives(
-    drawn: JsonText, other: JsonText, data: st.DataObject
-) -> None:
+def test_known_document_changes_no_result(drawn: JsonText, other: JsonText, data: st.DataObject) -> None:
+    """Reading with a known document gives what reading afresh gives."""
     known = parse(drawn.text)
     assert parse(other.text, known) == parse(other.text)
     text = drawn.text
@@ -75,7 +76,8 @@ def test_reading_with_a_known_document_gives_what_reading_afresh_gives(
 
 @calm
 @given(texts().filter(lambda drawn: len(drawn.text) > 2), st.data())
-def test_a_text_that_is_cut_off_is_refused(drawn: JsonText, data: st.DataObject) -> None:
+def test_cut_off_text_is_refused(drawn: JsonText, data: st.DataObject) -> None:
+    """A text that is cut off is refused."""
     whole = drawn.text.rstrip(" \t\n\r")
     cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
     with pytest.raises(ValueError, match=r"."):
@@ -106,7 +108,8 @@ def test_a_text_that_is_cut_off_is_refused(drawn: JsonText, data: st.DataObject)
         '{"a":' + "[" * 200_000,
     ],
 )
-def test_what_the_writer_could_not_load_is_refused(text: str) -> None:
+def test_unloadable_text_is_refused(text: str) -> None:
+    """What the writer could not load is refused."""
     with pytest.raises((ValueError, RecursionError)):
         json.loads(text)
     with pytest.raises(ValueError, match=r"."):
@@ -119,7 +122,8 @@ def test_what_is_no_object_is_refused(text: str) -> None:
         parse(text)
 
 
-def test_pieces_that_did_not_change_are_the_same_objects() -> None:
+def test_unchanged_pieces_are_same_objects() -> None:
+    """Pieces that did not change are the same objects."""
     known = parse(PLAIN)
     changed = some_records()
     changed["robindahood-alerts"]["NVDA"]["open"] = True
@@ -128,7 +132,8 @@ def test_pieces_that_did_not_change_are_the_same_objects() -> None:
     assert fresh == [("robindahood-alerts", "NVDA")]
 
 
-def test_pieces_after_a_record_that_went_are_the_same_objects() -> None:
+def test_pieces_after_removed_record_are_same() -> None:
+    """Pieces after a record that went are the same objects."""
     many = {"a": {f"T{number}": record() for number in range(20)}, "b": {"U": record()}}
     known = parse(dump(many))
     del many["a"]["T7"]
@@ -137,13 +142,15 @@ def test_pieces_after_a_record_that_went_are_the_same_objects() -> None:
     assert sum(not any(piece is old for old in known.pieces) for piece in document.pieces) == 1
 
 
-def test_a_number_that_goes_on_is_read_again() -> None:
+def test_continued_number_is_read_again() -> None:
+    """A number that goes on is read again."""
     known = parse('{"a": {"x": 1, "y": 2}, "n": 12}')
     longer = parse('{"a": {"x": 1, "y": 2}, "n": 123}', known)
     assert [piece.text for piece in longer.pieces] == ["{", "1", "2", "123"]
 
 
-def test_of_keys_that_stand_twice_the_last_is_the_one_that_readers_see() -> None:
+def test_last_duplicate_key_counts() -> None:
+    """Of keys that stand twice the last is the one that readers see."""
     document = parse('{"a": {"T": {"n": 1}, "T": {"n": 2}}, "a": {"T": {"n": 3}, "T": {"n": 4}}}')
     assert records_of(document) == {("a", "T"): {"n": 4}}
     assert document.changed(("a", "T"), "{}").text == (
@@ -152,7 +159,8 @@ def test_of_keys_that_stand_twice_the_last_is_the_one_that_readers_see() -> None
     assert document.without(("a", "T")).text == '{"a": {"T": {"n": 1}, "T": {"n": 2}}, "a": {}}'
 
 
-def test_records_of_an_alerter_that_a_later_value_hides_are_not_seen() -> None:
+def test_hidden_alerters_records_are_not_seen() -> None:
+    """Records of an alerter that a later value hides are not seen."""
     assert parse('{"a": {"T": {}}, "a": 5}').records == {}
     assert parse('{"a": {"T": {}}, "a": {}}').records == {}
     assert parse('{"a": {"T": {}, "T": 5}}').records == {}
@@ -160,7 +168,8 @@ def test_records_of_an_alerter_that_a_later_value_hides_are_not_seen() -> None:
 
 @calm
 @given(texts(), st.data())
-def test_changing_one_value_leaves_every_other_byte(drawn: JsonText, data: st.DataObject) -> None:
+def test_change_leaves_every_other_byte(drawn: JsonText, data: st.DataObject) -> None:
+    """Changing one value leaves every other byte."""
     document = parse(drawn.text)
     keys = [key for key in document.values if key[1] is not None]
     if not keys:
@@ -176,7 +185,8 @@ def test_changing_one_value_leaves_every_other_byte(drawn: JsonText, data: st.Da
 
 @calm
 @given(texts(), st.data())
-def test_taking_a_value_out_leaves_every_other_value(drawn: JsonText, data: st.DataObject) -> None:
+def test_removal_leaves_every_other_value(drawn: JsonText, data: st.DataObject) -> None:
+    """Taking a value out leaves every other value."""
     document = parse(drawn.text)
     keys = [key for key in document.values if key[1] is not None]
     if not keys:
@@ -193,7 +203,8 @@ def test_taking_a_value_out_leaves_every_other_value(drawn: JsonText, data: st.D
 
 @calm
 @given(texts(), st.sampled_from(["a", "NVDA", "\u00e9"]))
-def test_adding_a_value_leaves_every_other_value(drawn: JsonText, name: str) -> None:
+def test_addition_leaves_every_other_value(drawn: JsonText, name: str) -> None:
+    """Adding a value leaves every other value."""
     document = parse(drawn.text)
     expected = json.loads(drawn.text)
     if not isinstance(expected.get(name, {}), dict):
@@ -215,9 +226,10 @@ plain = st.dictionaries(
 
 @calm
 @given(plain, st.sampled_from(["a", "b"]), st.sampled_from(["T", "W"]), st.sampled_from([2, "\t", 1, 4]))
-def test_in_a_dumped_text_changes_leave_what_a_dump_would_write(
+def test_dumped_text_stays_a_dump(
     records: dict[str, Any], alerter: str, ticker: str, indent: int | str
 ) -> None:
+    """In a dumped text changes leave what a dump would write."""
     document = parse(json.dumps(records, indent=indent))
     if ticker in records.get(alerter, {}):
         left = document.without((alerter, ticker)).text
@@ -231,7 +243,8 @@ def test_in_a_dumped_text_changes_leave_what_a_dump_would_write(
 
 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
-def test_in_a_text_of_one_line_changes_stay_in_that_line(separators: tuple[str, str]) -> None:
+def test_one_line_text_stays_one_line(separators: tuple[str, str]) -> None:
+    """In a text of one line changes stay in that line."""
     records: dict[str, Any] = {"a": {"T": {"x": 1}}, "b": {}, "c": {"U": 1, "V": 2}}
     document = parse(json.dumps(records, separators=separators))
     document = (
@@ -241,18 +254,21 @@ def test_in_a_text_of_one_line_changes_stay_in_that_line(separators: tuple[str, 
     assert document.text == json.dumps(records, separators=separators)
 
 
-def test_nothing_is_added_to_an_alerter_that_is_no_object() -> None:
+def test_addition_needs_an_object() -> None:
+    """Nothing is added to an alerter that is no object."""
     with pytest.raises(ValueError, match="a is not an object, so T cannot stand in it"):
         parse('{"a": 5}').added(("a", "T"), "{}")
 
 
-def test_a_document_that_was_changed_still_joins_to_its_own_text() -> None:
+def test_changed_document_leaves_its_origin() -> None:
+    """A document that was changed still joins to its own text."""
     document = parse(PLAIN)
     document.changed(("demslayer", "SPX"), "{}").changed(("demslayer", "SPX"), '{"x": 1}')
     assert document.text == PLAIN
 
 
-def test_kinds_tell_alerts_from_what_is_only_kept() -> None:
+def test_kinds_tell_alerts_from_others() -> None:
+    """Kinds tell alerts from what is only kept."""
     document = parse('{"a": {"T": {}, "U": [1], "V": null}, "b": 3}')
     assert [piece.kind for piece in document.pieces] == [
         PieceKind.GROUP,

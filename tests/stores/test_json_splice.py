@@ -31,9 +31,10 @@ plain_records = st.dictionaries(
 @calm
 @given(plain_records, st.dictionaries(st.sampled_from(["open", "position", "new"]), plain_values, max_size=3))
 @pytest.mark.parametrize("style", [{"indent": 2}, {"indent": "\t"}, {}, {"separators": (",", ":")}])
-def test_in_a_dumped_record_the_result_is_what_a_dump_would_write(
+def test_dumped_record_stays_a_dump(
     style: dict[str, Any], fields: dict[str, Any], values: dict[str, Any]
 ) -> None:
+    """In a dumped record the result is what a dump would write."""
     whole = json.dumps({"a": {"T": fields}}, **style)
     start = whole.index("{", whole.index("T"))
     end = whole.rindex("}", 0, whole.rindex("}", 0, whole.rindex("}"))) + 1
@@ -48,9 +49,8 @@ def test_in_a_dumped_record_the_result_is_what_a_dump_would_write(
     st.lists(st.sampled_from(["open", "position", "last_order_update", "NVDA"]), unique=True),
     st.tuples(space, space, space),
 )
-def test_every_byte_outside_the_named_values_stays(
-    text: str, fields: list[str], around: tuple[str, str, str]
-) -> None:
+def test_bytes_outside_values_stay(text: str, fields: list[str], around: tuple[str, str, str]) -> None:
+    """Every byte outside the named values stays."""
     values: dict[str, Any] = {name: {"new": [number]} for number, name in enumerate(fields)}
     spliced = splice(text, values, f'{around[0]},{around[1]}"T"{around[2]}:')
     before, after = members(text), members(spliced)
@@ -70,12 +70,14 @@ def test_every_byte_outside_the_named_values_stays(
     assert added == [name for name in values if name not in last]
 
 
-def test_new_fields_come_at_the_end_in_their_order() -> None:
+def test_new_fields_come_last_in_order() -> None:
+    """New fields come at the end in their order."""
     spliced = splice('{"position": 1, "x": 1e5}', {"open": True, "last_order_update": {}, "position": None})
     assert spliced == '{"position": null, "x": 1e5, "open": true, "last_order_update": {}}'
 
 
-def test_of_a_field_that_stands_twice_the_last_gets_the_value() -> None:
+def test_last_duplicate_field_gets_value() -> None:
+    """Of a field that stands twice the last gets the value."""
     assert splice('{"open":1,"open":2,"x":3}', {"open": True}) == '{"open":1,"open":true,"x":3}'
 
 
@@ -106,18 +108,21 @@ def test_odd_line_breaks_are_understood(text: str, before: str, expected: str) -
 
 
 @pytest.mark.parametrize("text", ["{}", "{ }", "{\n}"])
-def test_an_empty_record_takes_the_style_of_its_own_key(text: str) -> None:
+def test_empty_record_takes_keys_style(text: str) -> None:
+    """An empty record takes the style of its own key."""
     assert splice(text, {"open": True}, '\n    "T": ') == '{\n      "open": true\n    }'
     assert splice(text, {"open": True, "x": 1}, ', "T": ') == '{"open": true, "x": 1}'
     assert splice(text, {"open": True, "x": 1}, ',"T":') == '{"open":true,"x":1}'
     assert splice(text, {}, ',"T":') == text
 
 
-def test_values_that_json_has_no_form_for_are_refused() -> None:
+def test_values_without_json_form_are_refused() -> None:
+    """Values that json has no form for are refused."""
     with pytest.raises(ValueError, match="JSON compliant"):
         splice("{}", {"position": float("nan")})
 
 
-def test_a_text_that_is_no_object_is_refused() -> None:
+def test_text_without_object_is_refused() -> None:
+    """A text that is no object is refused."""
     with pytest.raises(ValueError, match="':' is missing"):
         members('{"a" 1}')

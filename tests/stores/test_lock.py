@@ -41,7 +41,8 @@ def holder(path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_process_is_told_who_holds_it_and_gets_it_when_that_one_is_killed(tmp_path: Path) -> None:
+def test_holder_is_named_until_killed(tmp_path: Path) -> None:
+    """A second process is told who holds it and gets it when that one is killed."""
     path = tmp_path / "journal.db"
     with holder(path) as process:
         with pytest.raises(Locked, match=r"journal\.db is in use by tracker with pid 4711; stop that one"):
@@ -52,14 +53,16 @@ def test_a_second_process_is_told_who_holds_it_and_gets_it_when_that_one_is_kill
         assert lock.path.read_text() == "second"
 
 
-def test_one_process_does_not_hold_it_twice(tmp_path: Path) -> None:
+def test_one_process_holds_it_once(tmp_path: Path) -> None:
+    """One process does not hold it twice."""
     path = tmp_path / "alerts.json"
     with FileLock(path, "first"), pytest.raises(Locked, match="first"):
         FileLock(path, "second")
     FileLock(path, "third").close()
 
 
-def test_a_file_is_locked_under_all_its_names(tmp_path: Path) -> None:
+def test_file_is_locked_under_all_names(tmp_path: Path) -> None:
+    """A file is locked under all its names."""
     (tmp_path / "real").mkdir()
     path = tmp_path / "real" / "alerts.json"
     path.write_text("{}")
@@ -69,20 +72,23 @@ def test_a_file_is_locked_under_all_its_names(tmp_path: Path) -> None:
         FileLock(link, "second")
 
 
-def test_a_shorter_name_leaves_nothing_of_the_longer_one(tmp_path: Path) -> None:
+def test_shorter_holder_replaces_longer_one(tmp_path: Path) -> None:
+    """A shorter name leaves nothing of the longer one."""
     path = tmp_path / "journal.db"
     FileLock(path, "a very long name of a holder").close()
     with FileLock(path, "short") as lock:
         assert lock.path.read_text() == "short"
 
 
-def test_a_lock_that_says_nothing_is_held_by_another_process(tmp_path: Path) -> None:
+def test_nameless_lock_is_still_held(tmp_path: Path) -> None:
+    """A lock that says nothing is held by another process."""
     path = tmp_path / "journal.db"
     with FileLock(path, ""), pytest.raises(Locked, match="in use by another process"):
         FileLock(path, "second")
 
 
-def test_a_lock_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_unmakeable_lock_is_refused(tmp_path: Path) -> None:
+    """A lock that cannot be made is told."""
     with pytest.raises(Locked, match=r"journal\.db\.lock cannot be opened: No such file"):
         FileLock(tmp_path / "nowhere" / "journal.db", "first")
 

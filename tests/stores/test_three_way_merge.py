@@ -51,17 +51,21 @@ def opened() -> Records:
     return records
 
 
-def test_a_late_write_that_changed_nothing_changes_nothing() -> None:
+def test_unchanged_late_write_changes_nothing() -> None:
+    """A late write that changed nothing changes nothing."""
     assert merge(nothing) == opened()
 
 
-def test_their_change_to_another_record_and_our_update_both_stand() -> None:
+def test_changes_to_different_records_both_stand() -> None:
+    """Their change to another record and our update both stand."""
     expected = opened()
     expected["demslayer"]["SPX"]["sentiment"] = "bearish"
     assert merge(lambda records: records["demslayer"]["SPX"].update(sentiment="bearish")) == expected
 
 
-def test_in_the_same_record_their_fields_and_our_fields_both_stand() -> None:
+def test_changes_to_different_fields_both_stand() -> None:
+    """In the same record their fields and our fields both stand."""
+
     def theirs(records: Records) -> None:
         records[ROBIN]["NVDA"]["sentiment"] = "bearish"
         records[ROBIN]["NVDA"]["open"] = False
@@ -72,13 +76,16 @@ def test_in_the_same_record_their_fields_and_our_fields_both_stand() -> None:
     assert merge(theirs) == expected
 
 
-def test_in_a_record_that_we_did_not_write_their_open_stands() -> None:
+def test_their_open_stands_in_other_records() -> None:
+    """In a record that we did not write their open stands."""
     expected = opened()
     expected[ROBIN]["TSLA"]["open"] = True
     assert merge(lambda records: records[ROBIN]["TSLA"].update(open=True)) == expected
 
 
-def test_what_we_wrote_since_stands_over_their_stale_fields() -> None:
+def test_our_later_values_stand() -> None:
+    """What we wrote since stands over their stale fields."""
+
     def theirs(records: Records) -> None:
         records[ROBIN]["TSLA"].update(open=False, sentiment="bearish", position=None)
 
@@ -89,7 +96,9 @@ def test_what_we_wrote_since_stands_over_their_stale_fields() -> None:
     assert found == record("TSLA", 700100300, sentiment="bearish", **shown_by(update(NVDA, 7)))
 
 
-def test_a_record_that_they_added_is_added() -> None:
+def test_their_new_record_is_added() -> None:
+    """A record that they added is added."""
+
     def theirs(records: Records) -> None:
         records[ROBIN]["AMD"] = record("AMD", 7)
         records["new-alerter"] = {"IBM": record("IBM", 8)}
@@ -99,14 +108,16 @@ def test_a_record_that_they_added_is_added() -> None:
     assert merge(theirs) == expected
 
 
-def test_a_record_that_they_replaced_is_replaced_whole() -> None:
+def test_their_replacement_stands_whole() -> None:
+    """A record that they replaced is replaced whole."""
     new = record(con_id=700100999, created_at="2025-11-18T16:00:00")
     expected = opened()
     expected[ROBIN]["NVDA"] = new
     assert merge(lambda records: records[ROBIN].update(NVDA=new)) == expected
 
 
-def test_a_record_replaced_again_since_is_newer_than_theirs() -> None:
+def test_later_replacement_wins_over_theirs() -> None:
+    """A record replaced again since is newer than theirs."""
     newer = record(con_id=5, created_at="2025-11-18T17:00:00")
     found = merge(
         lambda records: records[ROBIN].update(NVDA=record(created_at="2025-11-18T16:00:00")),
@@ -115,7 +126,8 @@ def test_a_record_replaced_again_since_is_newer_than_theirs() -> None:
     assert found[ROBIN]["NVDA"] == newer
 
 
-def test_a_field_changed_again_since_is_newer_than_theirs() -> None:
+def test_later_field_wins_over_theirs() -> None:
+    """A field changed again since is newer than theirs."""
     found = merge(
         lambda records: records[ROBIN]["TSLA"].update(sentiment="late"),
         since=lambda records: records[ROBIN]["TSLA"].update(sentiment="newer"),
@@ -129,12 +141,14 @@ def test_their_deletion_of_another_record_stands() -> None:
     assert merge(lambda records: records[ROBIN].pop("TSLA")) == expected
 
 
-def test_their_deletion_of_a_record_that_we_just_opened_does_not_stand() -> None:
+def test_deletion_of_newly_opened_record_fails() -> None:
     """Their cleanup takes what is not open; it had not seen the fill."""
     assert merge(lambda records: records[ROBIN].pop("NVDA")) == opened()
 
 
-def test_their_deletion_of_a_record_that_they_knew_to_be_open_stands() -> None:
+def test_deletion_of_known_open_record_stands() -> None:
+    """Their deletion of a record that they knew to be open stands."""
+
     def ours(records: Records) -> None:
         records[ROBIN]["NVDA"]["position"] = {"quantity": 5}
 
@@ -147,7 +161,8 @@ def test_their_deletion_of_a_record_that_they_knew_to_be_open_stands() -> None:
     assert merged.text == dump(late)
 
 
-def test_their_deletion_of_a_record_changed_since_does_not_stand() -> None:
+def test_deletion_of_changed_record_fails() -> None:
+    """Their deletion of a record changed since does not stand."""
     found = merge(
         lambda records: records[ROBIN].pop("TSLA"),
         since=lambda records: records[ROBIN]["TSLA"].update(sentiment="newer"),
@@ -155,7 +170,8 @@ def test_their_deletion_of_a_record_changed_since_does_not_stand() -> None:
     assert found[ROBIN]["TSLA"]["sentiment"] == "newer"
 
 
-def test_a_record_that_is_gone_is_not_brought_back() -> None:
+def test_removed_record_stays_removed() -> None:
+    """A record that is gone is not brought back."""
     found = merge(
         lambda records: records[ROBIN]["TSLA"].update(sentiment="late"),
         since=lambda records: records[ROBIN].pop("TSLA"),
@@ -163,7 +179,9 @@ def test_a_record_that_is_gone_is_not_brought_back() -> None:
     assert "TSLA" not in found[ROBIN]
 
 
-def test_a_record_that_we_removed_is_not_brought_back_but_its_successor_comes() -> None:
+def test_removed_records_successor_comes() -> None:
+    """A record that we removed is not brought back but its successor comes."""
+
     def ours(records: Records) -> None:
         del records[ROBIN]["NVDA"]
 
@@ -173,7 +191,8 @@ def test_a_record_that_we_removed_is_not_brought_back_but_its_successor_comes() 
     assert merge(lambda records: records[ROBIN].update(NVDA=new), ours=ours)[ROBIN]["NVDA"] == new
 
 
-def test_a_record_added_on_both_sides_is_the_one_that_stands() -> None:
+def test_record_added_twice_keeps_ours() -> None:
+    """A record added on both sides is the one that stands."""
     found = merge(
         lambda records: records[ROBIN].update(AMD=record("AMD", 7, sentiment="late")),
         since=lambda records: records[ROBIN].update(AMD=record("AMD", 7, sentiment="newer")),
@@ -182,14 +201,16 @@ def test_a_record_added_on_both_sides_is_the_one_that_stands() -> None:
 
 
 @pytest.mark.parametrize("value", [5, None, "text", [1]])
-def test_values_that_are_no_records_are_merged_as_they_are(value: Any) -> None:
+def test_other_values_merge_as_they_are(value: Any) -> None:
+    """Values that are no records are merged as they are."""
     expected: dict[str, Any] = opened()
     expected[ROBIN]["TSLA"] = value
     expected[ROBIN]["note"] = value
     assert merge(lambda records: records[ROBIN].update(TSLA=value, note=value)) == expected
 
 
-def test_values_that_are_no_records_come_back_or_go_by_their_text() -> None:
+def test_other_values_follow_their_text() -> None:
+    """Values that are no records come back or go by their text."""
     base = parse('{"a": {"n": 1, "m": 2, "T": {"x": 1}}}')
     late = parse('{"a": {"n": 5, "T": 7}}')
     assert Merge(base, base, late).into(base).text == '{"a": {"n": 5, "T": 7}}'
@@ -197,12 +218,13 @@ def test_values_that_are_no_records_come_back_or_go_by_their_text() -> None:
     assert Merge(base, base, late).into(current).text == '{"a": {"m": 3, "T": {"x": 2}, "n": 5}}'
 
 
-def test_an_alerter_that_is_no_object_now_takes_nothing() -> None:
+def test_non_object_alerter_takes_nothing() -> None:
     """A person wrote a text over an alerter while a late write added a ticker to it."""
     base = parse('{"a": {}}')
     current = parse('{"a": "off"}')
     assert Merge(base, base, parse('{"a": {"T": {"x": 1}}}')).into(current) is current
 
 
-def test_the_identity_of_the_records_here_is_the_writers() -> None:
+def test_identity_here_is_the_writers() -> None:
+    """The identity of the records here is the writers."""
     assert NVDA.created_at == CREATED

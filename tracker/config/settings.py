@@ -250,7 +250,14 @@ class Settings(BaseSettings):
                 continue
             where = self.origin(section, key)
             if not configured and key in ("journal", "token_file"):
-                path.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    lines.append(
+                        f"{where}: the folder {path.parent} cannot be made: {error.strerror or error};"
+                        " create it, or set another path"
+                    )
+                    continue
             if path.is_dir():
                 lines.append(f"{where}: {path} is a folder; name the file")
             elif not path.parent.is_dir():

@@ -61,18 +61,20 @@ EXIT_FAILED: Final = 1
 EXIT_STORE: Final = 5
 
 
-_WRONG_PLACE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+_DISK_FAILS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE)
 
 
-class TokenUnwritable(Exception):
-    """The token file cannot be written; the message names the setting, the cause and the next step."""
+class FileUnwritable(Exception):
+    """A file that a setting names cannot be written; the message says which, why and what to do."""
 
-    def __init__(self, settings: Settings, error: OSError) -> None:
-        self.is_setting = error.errno in _WRONG_PLACE
-        """Whether another path or other rights help, rather than room or a sound disk."""
-        path, where = settings.status.token_file, settings.origin("status", "token_file")
+    def __init__(self, settings: Settings, section: str, key: str, error: OSError) -> None:
+        self.disk_fails = error.errno in _DISK_FAILS
+        """Whether room or a sound disk is wanted, rather than another path or other rights."""
+        path, where = getattr(getattr(settings, section), key), settings.origin(section, key)
         next_step = (
-            "let this user write there, or name another" if self.is_setting else "see to that disk's room"
+            "free some space or see to that disk, then start again"
+            if self.disk_fails
+            else "let this user write there, or name another file"
         )
         super().__init__(f"{where}: {path} cannot be written: {error.strerror or error}; {next_step}")
 
@@ -165,7 +167,7 @@ class Daemon:
             await self._end(server, [*tasks, stopped])
 
     async def _listen(self) -> StatusServer:
-        """Open the status socket, then write the token; raises CannotListen, TokenUnwritable."""
+        """Open the status socket, then write the token; raises CannotListen, FileUnwritable."""
         where = self._settings.status
         token = new_token()
         streams = {"subscribe": subscription(self._feed)}
@@ -176,7 +178,7 @@ class Daemon:
             write_token(where.token_file, token)
         except OSError as error:
             await server.close()
-            raise TokenUnwritable(self._settings, error) from error
+            raise FileUnwritable(self._settings, "status", "token_file", error) from error
         logger.info("status socket on {}:{}", where.host, server.port)
         return server
 
@@ -324,20 +326,21 @@ _LOUD: Final = (EventKind.NEEDS_YOU, EventKind.UNDECODABLE, EventKind.CONFLICT)
 def run(settings: Settings) -> int:
     """Run the tracker in this process until it is told to end; returns the exit code.
 
-    Raises SettingsError for a configured folder that does not exist, and for urls that cannot be told.
+    Raises SettingsError for a folder that does not exist, a file that this user may not write, and for urls
+    that nobody can be notified by.
     """
     # The journal, the log and others hold accounts and fills; the alert file keeps its own mode.
     os.umask(_PRIVATE)
     settings.require_folders()
-    _start_log(settings)
-    services = wiring.open_urls(settings)
     holder = f"tracker run, process {os.getpid()}"
     try:
+        _start_log(settings)
+        services = wiring.open_urls(settings)
         with wiring.opened(settings, holder) as files:
             _tune()
             return asyncio.run(_main(files, services))
-    except TokenUnwritable as error:
-        if error.is_setting:
+    except FileUnwritable as error:
+        if not error.disk_fails:
             raise SettingsError([str(error)]) from None
         logger.error("{}", error)
         return EXIT_STORE
@@ -361,12 +364,7 @@ def _start_log(settings: Settings) -> None:
             retention=wanted.retention,
         )
     except OSError as error:
-        raise SettingsError(
-            [
-                f"{settings.origin('log', 'file')}: {wanted.file} cannot be opened for the log:"
-                f" {error.strerror or error}; let this user write there, or name another file"
-            ]
-        ) from None
+        raise FileUnwritable(settings, "log", "file", error) from error
 
 
 def _tune() -> None:

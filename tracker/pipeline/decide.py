@@ -105,14 +105,15 @@ class FrameDecider:
         None where deciding failed: the frames are durable then, and wait for `step`. Raises JournalFailed.
         """
         self._memory.keep()
+        durable = False
         try:
             with self._journal.append_and_step(connection_no, received_at, frames) as (arrived, advance):
+                durable = True
                 return self._decide_all(arrived, advance)
-        except JournalFailed:
-            self._memory.put_back()
-            raise
         except Exception as error:
             self._memory.put_back()
+            if not durable or isinstance(error, JournalFailed):
+                raise
             logger.debug("deciding frames as they came failed ({}); each is decided alone", error)
             return None
 
