@@ -106,7 +106,7 @@ def new_ib() -> IB:
 
 
 def _short_repr(self: object) -> str:
-    return f"<{type(self).__name__}>"
+    return "<ib_insync object>"
 
 
 def _as_dict(holder: object) -> dict[str, Any]:
