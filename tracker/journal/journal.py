@@ -24,10 +24,9 @@ from typing import Final
 import msgspec
 
 from tracker.core.journal_entries import Arriving as ArrivingFrame
-from tracker.core.journal_entries import FeeAt, HoursCovered, Message, execution_key, read_entry
+from tracker.core.journal_entries import HoursCovered, Message, execution_key, read_entry
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
-from tracker.core.state import EXECUTIONS, FEES
-from tracker.core.state_rows import root_text
+from tracker.core.state import EXECUTIONS, FEES, ORDERS, TOTALS
 from tracker.journal.journal_file import (
     UNREADABLE,
     check_in_place,
@@ -38,6 +37,7 @@ from tracker.journal.journal_file import (
     select,
 )
 from tracker.journal.journal_file import JournalFailed as JournalFailed
+from tracker.journal.prefetch import row_keys
 from tracker.journal.rows import JournalState
 
 _ALERTS: Final = msgspec.json.Decoder(tuple[Alert, ...])
@@ -168,25 +168,16 @@ class Journal:
         Outside a transaction each query takes and releases SQLite's locks, and in a stream of fills hardly
         anything is in the file yet.
         """
-        executions = [
-            key
-            for fields in messages
-            if fields and fields[0] == Message.EXECUTION and (key := execution_key(fields)) is not None
-        ]
-        fees = {
-            fields[FeeAt.EXEC_ID]
-            for fields in messages
-            if fields and fields[0] == Message.FEE and len(fields) > FeeAt.EXEC_ID
-        }
-        if len(executions) + len(fees) < _MANY:
+        keys = row_keys(messages)
+        if keys.fills < _MANY:
             return
-        exec_ids = {key.exec_id for key in executions}
-        roots = {root_text(*key) for key in executions}
         look_up = self.book.look_up
-        look_up(EXECUTIONS, {f"{key.account} {key.exec_id}" for key in executions})
-        look_up(EXECUTIONS, [root for root in roots if root is not None], "root")
-        look_up(EXECUTIONS, exec_ids | fees, "exec_id")
-        look_up(FEES, exec_ids | fees)
+        look_up(EXECUTIONS, keys.executions)
+        look_up(EXECUTIONS, keys.roots, "root")
+        look_up(EXECUTIONS, keys.exec_ids, "exec_id")
+        look_up(FEES, keys.exec_ids)
+        look_up(ORDERS, keys.orders)
+        look_up(TOTALS, keys.totals)
 
     def contains_fee(self, fee: CommissionReport) -> bool:
         """Tell whether the report of an execution that was applied last says the same."""
