@@ -210,6 +210,7 @@ def questions(desk: Desk) -> SocketCommands:
         ("fills", {"since": 7}, "since must be a text of at most 200 letters"),
         ("fills", {"account": "D" * 201}, "account is 201 letters long; it must be a text of at most 200"),
         ("why", {"of": "/" * 201}, "of is 201 letters long; it must be an execId or ALERTER/TICKER"),
+        ("why", {"of": "a/\0"}, "of 'a/\\x00' holds a NUL character; leave it out"),
         ("why", {"of": "a/\ud800"}, "of 'a/\\ud800' holds half a character; write it whole"),
         ("test", {"symbol": "T", "strike": [1]}, "strike must be a number or a text"),
         ("fills", {"limit": 0}, "limit must be a whole number from 1 to 1000"),

@@ -211,6 +211,8 @@ def test_any_other_method_is_closed_unread(method: str) -> None:
     ("data", "status"),
     [
         (b"GET /status HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET http://[::1/status HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
+        (b"GET //[x/status HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
         (b"GET /status HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", b"400"),
         (b"GET /status HTTP/1.1\r\nHost: localhost\r\nOrigin: a\r\nOrigin: b\r\n\r\n", b"400"),
         (b"GET /status HTTP/1.1\r\nno colon\r\n\r\n", b"400"),

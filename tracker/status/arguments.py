@@ -89,6 +89,10 @@ def _given(kind: type[CommandArguments], request: Request) -> Iterator[tuple[str
             raise CommandError(
                 "bad_request", f"{name} {quoted(stripped)} holds half a character; write it whole"
             )
+        if isinstance(stripped, str) and "\0" in stripped:
+            raise CommandError(
+                "bad_request", f"{name} {quoted(stripped)} holds a NUL character; leave it out"
+            )
         if stripped not in (None, ""):
             yield name, stripped
 

@@ -110,8 +110,7 @@ async def respond(asked: HttpRequest, run: Callable[[Request], Awaitable[Answere
 async def _reply(request: h11.Request, run: Callable[[Request], Awaitable[Answered]]) -> HttpResponse:
     headers = _headers(request)
     _check_sender(headers)
-    path = urlsplit(request.target).path.decode("ascii", "replace")
-    page = _PAGES.get(path)
+    page = _PAGES.get(_path_of(request.target))
     if page is None:
         raise _Refused(HTTPStatus.NOT_FOUND, "unknown_page", f"there are only {', '.join(_PAGES)}")
     asked: dict[str, str] = {"command": page.command}
@@ -135,6 +134,15 @@ _STATUS: Final = {
     "unknown_command": HTTPStatus.NOT_FOUND,
     "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+
+
+def _path_of(target: bytes) -> str:
+    try:
+        return urlsplit(target).path.decode("ascii", "replace")
+    except ValueError as error:
+        raise _Refused(
+            HTTPStatus.BAD_REQUEST, "bad_request", f"the address in the first line cannot be read: {error}"
+        ) from None
 
 
 def _headers(request: h11.Request) -> dict[str, str]:

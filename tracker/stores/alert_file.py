@@ -299,7 +299,9 @@ class AlertFile:
             self.absent = True
             return False
         if not stat.S_ISREG(found.mode):
-            raise StoreUnavailable(f"{self.path} is not a regular file")
+            raise StoreUnavailable(
+                f"{self.path} is not a regular file; put the file of alerts back in its place"
+            )
         held = self._held
         if held is None or (held.path, held.stat) != (path, found) or self._fresh:
             content = self._read(path, found)
