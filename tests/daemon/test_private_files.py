@@ -68,6 +68,26 @@ def test_swapped_journal_ends_the_daemon(tmp_path: Path, swap: str) -> None:
     play(tmp_path, story)
 
 
+def test_removed_wal_ends_the_daemon_well(tmp_path: Path) -> None:
+    """A neighbour that cleans up `-wal`: exit 5 with the next step, and the next start knows the fill."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start()
+        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 3, limit="2"))
+        await rig.until(lambda: rig.read().get("position", {}).get("quantity") == 3)
+        (tmp_path / "journal.db-wal").unlink()
+        assert await rig.ended() == 5
+        assert "a part of the journal, was deleted or moved" in rig.log()
+        await rig.start()
+        await rig.idle()
+        assert (await rig.status())["stats"]["orders_processed"] == 0, "the fill is known"
+        assert rig.read()["position"]["quantity"] == 3
+        assert await rig.stop() == 0
+
+    play(tmp_path, story)
+
+
 def test_removed_locks_still_hold(tmp_path: Path) -> None:
     """A neighbour that removes the locks lets no second daemon in; the first one goes on."""
 

@@ -254,6 +254,24 @@ def test_swapped_file_is_refused(journal: Journal, swap: str) -> None:
         assert copy.contains(*KEY) or copy.frames_after(0, 1)[0].fields == executed(KEY)[1]
 
 
+@pytest.mark.parametrize("swap", ["deleted", "replaced"])
+def test_swapped_wal_is_refused(journal: Journal, swap: str) -> None:
+    """A cleaned-up `-wal` would hide the newest commits from everybody; closing saves them."""
+    journal.append(1, START, [executed(KEY)])
+    journal.check_file()
+    wal = journal.path.with_name("journal.db-wal")
+    wal.unlink()
+    if swap == "replaced":
+        wal.write_bytes(b"")
+    with pytest.raises(
+        JournalFailed, match=r"journal\.db-wal, a part of the journal, was .* Start the tracker"
+    ):
+        journal.check_file()
+    journal.close()
+    with closing(Journal(journal.path)) as later:
+        assert later.frames_after(0, 1)[0].fields == executed(KEY)[1]
+
+
 def test_rescue_overwrites_nothing(journal: Journal) -> None:
     """An earlier copy stays, and the message says that there is none of this journal."""
     rescued = journal.path.with_name("journal.db.rescued")

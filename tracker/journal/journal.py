@@ -30,11 +30,13 @@ from tracker.core.state import EXECUTIONS, FEES, ORDERS, TOTALS
 from tracker.journal.journal_file import (
     UNREADABLE,
     check_in_place,
+    check_wal_in_place,
     damaged,
     failure,
     identity,
     open_file,
     select,
+    wal_of,
 )
 from tracker.journal.journal_file import JournalFailed as JournalFailed
 from tracker.journal.prefetch import row_keys
@@ -71,6 +73,7 @@ class Journal:
         self.book = JournalState(self._db)
         self._captured: dict[ExecutionKey, None] = {}
         self._last_seq = int(select(self._db, "SELECT coalesce(max(seq), 0) FROM frames")[0][0])
+        self._wal_identity = identity(wal_of(path))
         self._tail: list[Frame] = []
         """The newest frames, without a gap, as far back as the cursor or less."""
         self._considered: list[tuple[int, str, bytes]] = []
@@ -84,6 +87,7 @@ class Journal:
     def check_file(self) -> None:
         """Check that the path still leads to the file that is open; raises JournalFailed."""
         check_in_place(self._db, self.path, self._identity)
+        check_wal_in_place(self._db, self.path, self._wal_identity)
 
     # Frames
 

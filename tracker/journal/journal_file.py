@@ -132,28 +132,50 @@ def check_in_place(db: sqlite3.Connection, path: Path, opened: FileIdentity | No
     What would be written from then on nobody would ever read. What is in the file until now is copied beside
     its old place, since a deleted file goes for good when it is closed.
     """
+    if what := _swapped(path, opened):
+        raise JournalFailed(
+            f"the journal {path} {what} while the tracker runs; {_rescue(db, path)}. Put the right file back,"
+            " then start the tracker again: it asks the gateway for the day's executions"
+        )
+
+
+def check_wal_in_place(db: sqlite3.Connection, path: Path, opened: FileIdentity | None) -> None:
+    """Raise JournalFailed where the file `-wal`, which holds the newest commits, is no longer the open one.
+
+    No other process sees these commits, and a crash would lose them; closing moves them into the journal.
+    """
+    what = "" if opened is None else _swapped(wal_of(path), opened)
+    if what:
+        raise JournalFailed(
+            f"{wal_of(path)}, a part of the journal, {what} while the tracker runs; {_rescue(db, path)}, and"
+            f" all of it is written into {path} as this run ends. Start the tracker again"
+        )
+
+
+def _swapped(path: Path, opened: FileIdentity | None) -> str:
+    """Say what became of a file that is open, empty where its path still leads to it."""
     now = identity(path)
     if now == opened:
-        return
-    what = "was deleted or moved" if now is None else "was replaced by another file"
-    raise JournalFailed(
-        f"the journal {path} {what} while the tracker runs; {_rescue(db, path)}. Put the right file back,"
-        " then start the tracker again: it asks the gateway for the day's executions"
-    )
+        return ""
+    return "was deleted or moved" if now is None else "was replaced by another file"
+
+
+def wal_of(path: Path) -> Path:
+    """Return where SQLite keeps the newest commits of a journal."""
+    return path.with_name(f"{path.name}-wal")
 
 
 def large_wal(path: Path) -> int:
     """Return the bytes of the file `-wal` where it has grown far beyond what is usual, else 0."""
     with suppress(OSError):
-        size = path.with_name(f"{path.name}-wal").stat().st_size
+        size = wal_of(path).stat().st_size
         return size if size > _WAL_LARGE_BYTES else 0
     return 0
 
 
 def size_of(path: Path) -> int:
     """Return the bytes of a journal, with those that SQLite keeps beside it for a while."""
-    beside = path.with_name(f"{path.name}-wal")
-    return sum(each.stat().st_size for each in (path, beside) if each.exists())
+    return sum(each.stat().st_size for each in (path, wal_of(path)) if each.exists())
 
 
 def _create(path: Path) -> None:
