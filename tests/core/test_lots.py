@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.facts import ACCOUNT, NVDA, START
 from tracker.core.lots import Movement, Split, at_opening_balance
@@ -204,3 +205,25 @@ def test_entries_come_in_any_order() -> None:
     """The fold puts them into the broker's order itself."""
     moves = [entry(1, 4, "1"), entry(2, -1), entry(3, 2, "2"), entry(4, -4)]
     assert fold(start(), moves[::-1])[0] == fold(start(), moves)[0]
+
+
+@pytest.mark.parametrize(
+    ("moves", "unowned", "with_one"),
+    [
+        pytest.param([], False, set(), id="no lots"),
+        pytest.param([(4, "")], True, set(), id="of nobody"),
+        pytest.param([(4, "1")], False, set(), id="of one alert"),
+        pytest.param([(4, "1"), (2, "")], True, set(), id="of one alert and of nobody"),
+        pytest.param([(4, "1"), (2, ""), (-5, "")], True, set(), id="its alert is closed"),
+        pytest.param([(4, "1"), (2, "2")], False, set(), id="of two alerts, each by itself"),
+        pytest.param([(4, "12"), (2, "2")], False, {TWO}, id="of two alerts that share"),
+        pytest.param([(4, "12"), (2, "")], True, {TWO}, id="shared, and of nobody"),
+    ],
+)
+def test_whose_lots_there_are(moves: list[tuple[int, str]], unowned: bool, with_one: set[AlertId]) -> None:
+    """The answers are those that looking at each lot would give, also where nothing was summed up."""
+    holding, _ = folded(10, *moves)
+    for row in (holding, replace(holding, in_lots=None)):
+        assert row.has_unowned_lots == unowned
+        assert row.sharing_with(ONE) == with_one
+        assert row.owners == {owner for lot in row.lots for owner in lot.owners}

@@ -258,11 +258,8 @@ def _position(
 
 def _shared_with(state: LedgerState, holding: Holding, mine: AlertPosition) -> set[str]:
     """Return the names of the records that show the same fills now, or were closed with the same sale."""
-    if mine.quantity:
-        others = {owner for lot in holding.lots if mine.alert in lot.owners for owner in lot.owners}
-    else:
-        others = set(mine.sold_with)
-    there = {other for other in others - {mine.alert} if _is_there(state, other)}
+    others = holding.sharing_with(mine.alert) if mine.quantity else set(mine.sold_with)
+    there = {other for other in others if _is_there(state, other)}
     kept_by_name = () if mine.quantity or mine.sold_with else mine.shared_with
     return {*(other.name for other in there), *kept_by_name}
 
@@ -278,8 +275,8 @@ def partners_of(state: LedgerState, alert: AlertId) -> set[AlertId]:
     row = state.get(ALERTS, alert_text(alert))
     found: set[AlertId] = set()
     for holding, _ in positions_of(state, row) if row is not None else ():
-        found.update(owner for lot in holding.lots if alert in lot.owners for owner in lot.owners)
-    return found - {alert}
+        found |= holding.sharing_with(alert)
+    return found
 
 
 def order_shown(execution: Execution) -> str:

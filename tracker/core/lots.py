@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from itertools import groupby
+from itertools import chain, groupby
 from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
@@ -271,7 +271,7 @@ class _Parts:
         """Take `quantity` (positive) from lots and opening balance; returns whose lots were taken last."""
         left = quantity
         named = frozenset(movement.reference)
-        ours = named & {name_of(owner) for lot in self.lots for owner in lot.owners}
+        ours = named & {name_of(each.alert) for each in self.alerts.values() if each.quantity}
         if named and (movement.referenced or ours or any(named & set(lot.reference) for lot in self.lots)):
             mine = [at for at, lot in enumerate(self.lots) if _is_named(lot, named, name_of)]
             mine.sort(key=lambda at: len(self.lots[at].owners) > 1)
@@ -283,21 +283,22 @@ class _Parts:
             self._take(rest, left, movement)
             taken = tuple(alert for alert in foreign if alert in self.touched)
         else:
-            owned = [at for at, lot in enumerate(self.lots) if lot.owners]
-            free = [at for at, lot in enumerate(self.lots) if not lot.owners]
-            self._take(owned + free, left, movement)
+            # Looked for as far as they are taken: a sale closes few of what can be thousands.
+            of_alerts = (at for at, lot in enumerate(self.lots) if lot.owners)
+            of_nobody = (at for at, lot in enumerate(self.lots) if not lot.owners)
+            self._take(chain(of_alerts, of_nobody), left, movement)
             taken = ()
         self.lots = [lot for lot in self.lots if lot.quantity]
         return taken
 
-    def _take(self, order: Sequence[int], quantity: Decimal, movement: Movement) -> Decimal:
+    def _take(self, order: Iterable[int], quantity: Decimal, movement: Movement) -> Decimal:
         """Take from these lots in turn; returns what is left to take."""
         left = quantity
         for at in order:
+            if not left:
+                break
             lot = self.lots[at]
             taken = min(abs(lot.quantity), left)
-            if not taken:
-                continue
             left -= taken
             self.in_lots -= taken
             part = taken.copy_sign(lot.quantity)

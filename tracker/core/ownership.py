@@ -139,7 +139,7 @@ class Ownership:
 
     def _matched(self, execution: Execution) -> Match:
         holding = self._state.get(HOLDINGS, f"{execution.account} {execution.contract.con_id}")
-        owning = frozenset(owner for lot in holding.lots for owner in lot.owners) if holding else frozenset()
+        owning = holding.owners if holding is not None else frozenset()
         match = self._decide(execution, Circumstances(owning, self.skew))
         for alert in owners_of(match):
             self._remember(execution, alert)

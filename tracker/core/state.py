@@ -27,6 +27,7 @@ from tracker.core.state_rows import (
     Gap,
     Holding,
     LoginState,
+    Lot,
     MissingPositions,
     OrderState,
     OrderTotals,
@@ -41,6 +42,17 @@ from tracker.core.state_rows import (
 Row = TypeVar("Row")
 
 
+class Parts(Struct, frozen=True):
+    """Declare a field of a row that can hold thousands of items, of which a fill changes few.
+
+    Each item is kept by itself, so that only those that changed are written.
+    """
+
+    table: str
+    field: str
+    item: type[Struct]
+
+
 class Table(Struct, Generic[Row], frozen=True):
     """Declare a kind of row: its key, and the values by which it is found."""
 
@@ -50,6 +62,7 @@ class Table(Struct, Generic[Row], frozen=True):
     indexes: Mapping[str, Callable[[Row], str | None]] = field(default_factory=dict)
     lasting: frozenset[str] = frozenset()
     """The indexes whose value stays the same for a key, whatever row is put."""
+    parts: Parts | None = None
 
 
 def _inbox(row: BookedExecution) -> str | None:
@@ -85,8 +98,9 @@ HOLDINGS: Table[Holding] = Table(
     indexes={
         "doubt": lambda row: "1" if row.seed is Baseline.DOUBT else None,
         "held": lambda row: "1" if row.held else None,
-        "unowned": lambda row: "1" if any(not lot.owners for lot in row.lots) else None,
+        "unowned": lambda row: "1" if row.has_unowned_lots else None,
     },
+    parts=Parts("lots", "lots", Lot),
 )
 DEPARTURES: Table[Expiration] = Table(
     "departures",

@@ -212,6 +212,29 @@ class Holding(Struct, frozen=True):
     def key(self) -> ContractKey:
         return ContractKey(self.account, self.contract.con_id)
 
+    # Every fill asks these, so they look at the lots, which can be thousands, only where they must.
+
+    @property
+    def owners(self) -> frozenset[AlertId]:
+        """The alerts that own something of it now."""
+        return frozenset([mine.alert for mine in self.alerts if mine.quantity])
+
+    @property
+    def has_unowned_lots(self) -> bool:
+        owners = self.owners
+        if not owners:
+            return bool(self.lots)
+        if len(owners) == 1 and self.in_lots is not None:
+            return self.in_lots > sum((abs(mine.quantity) for mine in self.alerts), ZERO)
+        return any(not lot.owners for lot in self.lots)
+
+    def sharing_with(self, alert: AlertId) -> set[AlertId]:
+        """Return the other alerts that own lots together with this one."""
+        if self.owners <= {alert}:
+            return set()
+        found = {owners for lot in self.lots if alert in (owners := lot.owners)}
+        return {owner for owners in found for owner in owners} - {alert}
+
 
 @lru_cache(1024)
 def broker_order_text(order: OrderKey) -> str:

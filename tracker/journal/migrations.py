@@ -100,4 +100,12 @@ MIGRATIONS: Final[tuple[str, ...]] = (
             _state("first_seen"),
         )
     ),
+    # Each lot is a row of its own, in the order of the entries: a fill writes those that it changed.
+    """
+    CREATE TABLE lots (row TEXT NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (row, number)) WITHOUT ROWID;
+    INSERT INTO lots SELECT h.key, one.key, CAST(one.value AS BLOB)
+        FROM holdings AS h, json_each(CAST(h.body AS TEXT), '$.groups') AS one;
+    UPDATE holdings SET body = CAST(json_set(CAST(body AS TEXT), '$.groups', json('[]')) AS BLOB);
+    """,
 )

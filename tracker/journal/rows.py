@@ -14,6 +14,7 @@ import msgspec
 
 from tracker.core.state import TABLES, Row, Table
 from tracker.journal.journal_file import damaged, path_of, select, select_each
+from tracker.journal.row_parts import RowParts
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _CACHED_ROWS: Final = 2_000
@@ -59,8 +60,8 @@ class JournalState:
     def every(self, table: Table[Row]) -> Iterable[Row]:
         kept = self._tables[table.name]
         kept.write(self._db)
-        for key, body in select(self._db, f"SELECT key, body FROM {table.name} ORDER BY key"):
-            yield kept.load(key, body)
+        for key, *body in select(self._db, f"SELECT key, {kept.columns} FROM {table.name} ORDER BY key"):
+            yield kept.load(key, *body)
 
     def put(self, table: Table[Row], row: Row) -> None:
         self._tables[table.name].put(row)
@@ -108,9 +109,13 @@ class _Rows:
         """Each (index, value) of which nothing is here or in the file."""
         self._there: set[str] = set()
         """Keys that were found in the file when many were looked up last; no row is ever removed."""
-        self._by_key = f"SELECT body FROM {table.name} WHERE key = ?"
+        self._parts = RowParts(table.parts, table.name) if table.parts is not None else None
+        self.columns = "body" if self._parts is None else f"body, {self._parts.column}"
+        """What a row is decoded from."""
+        self._by_key = f"SELECT {self.columns} FROM {table.name} WHERE key = ?"
         self._by_index = {
-            index: f"SELECT key, body FROM {table.name} WHERE {index} = ?" for index in table.indexes
+            index: f"SELECT key, {self.columns} FROM {table.name} WHERE {index} = ?"
+            for index in table.indexes
         }
         self._among = {
             column: f"SELECT {column} FROM {table.name} WHERE {column} IN (SELECT value FROM json_each(?))"
@@ -184,10 +189,10 @@ class _Rows:
             self._make_room(db)
             number = self._indexes.index(index)
             keys = self._places.setdefault(place, {})
-            for key, body in select(db, self._by_index[index], (value,)):
+            for key, *body in select(db, self._by_index[index], (value,)):
                 # What was put since says for itself where it is.
                 if key not in self._values or self._values[key][number] == value:
-                    self.load(key, body)
+                    self.load(key, *body)
                     keys[key] = None
             self.complete.add(place)
         rows = self.rows
@@ -200,7 +205,7 @@ class _Rows:
             self._make_room(db)
             found = select(db, self._by_key, (key,))
             if found:
-                return self.load(key, found[0][0])
+                return self.load(key, *found[0])
             self._missing.add(key)
         return row
 
@@ -238,12 +243,15 @@ class _Rows:
         # What was put and not yet written is in the places alone.
         return place in self._empty or place in self.complete or bool(self._places.get(place))
 
-    def load(self, key: str, body: bytes) -> Any:
+    def load(self, key: str, body: bytes, parts: str = "") -> Any:
         """Return the row, decoded at most once while it is kept."""
         row = self.rows.get(key)
         if row is None:
             try:
-                row = self.rows[key] = self._decode(body)
+                row = self._decode(body)
+                if self._parts is not None:
+                    row = self._parts.joined(key, row, parts)
+                self.rows[key] = row
             except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
                 raise damaged(self._path, f"the row {key[:80]!r} of {self._name}", error) from error
         return row
@@ -254,6 +262,10 @@ class _Rows:
             return
         self._place()
         rows = self.rows
+        if self._parts is not None:
+            rows = {key: self._parts.without(rows[key]) for key in self.changed}
+            for key in self.changed:
+                self._parts.write(db, key, self.rows[key])
         if self._indexes:
             values = self._values
             db.executemany(self._upsert, [(key, *values[key], _ENCODE(rows[key])) for key in self.changed])
@@ -279,6 +291,8 @@ class _Rows:
     def forget(self) -> None:
         """Drop all rows; which keys are absent stays known."""
         self.rows.clear()
+        if self._parts is not None:
+            self._parts.forget()
         self.changed.clear()
         self.complete.clear()
         self._places.clear()

@@ -178,7 +178,7 @@ class StoreChanges:
             return None
         candidates = self._candidates(first.execution)
         holding = self._book.get(HOLDINGS, known.contract.text())
-        owning = frozenset(owner for lot in holding.lots for owner in lot.owners) if holding else frozenset()
+        owning = holding.owners if holding is not None else frozenset()
         match = self._match(first.dated, candidates, Circumstances(owning, self._clock.skew()))
         verdict = settle(known.match, match)
         if verdict is None or (not left and not isinstance(verdict, Matched)):

@@ -1,0 +1,89 @@
+"""The items of a long field of a row, each kept in the file by itself.
+
+Owns their numbers and which of them a change of the row writes. It never writes outside the caller's step.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import compress, count
+from operator import is_not
+from typing import Any, Final
+
+import msgspec
+
+from tracker.core.state import Parts
+
+_ENCODE: Final = msgspec.json.Encoder().encode
+
+
+class RowParts:
+    """Hold which items of each decoded row the file has, and under which numbers."""
+
+    def __init__(self, parts: Parts, of: str) -> None:
+        self._field = parts.field
+        self._decode = msgspec.json.Decoder(list[tuple[int, parts.item]]).decode  # type: ignore[name-defined]  # a type that is a value
+        self._written: dict[str, tuple[Sequence[Any], list[int]]] = {}
+        self.column: Final = (
+            "(SELECT '[' || coalesce(group_concat('[' || number || ',' || text || ']'), '') || ']' FROM"
+            f" (SELECT number, CAST(body AS TEXT) AS text FROM {parts.table}"
+            f" WHERE {parts.table}.row = {of}.key ORDER BY number))"
+        )
+        """What one query reads beside a row's body, so that both are of one commit."""
+        self._insert = f"INSERT OR REPLACE INTO {parts.table} (row, number, body) VALUES (?, ?, ?)"
+        self._delete = f"DELETE FROM {parts.table} WHERE row = ? AND number = ?"
+        self._clear = f"DELETE FROM {parts.table} WHERE row = ?"
+
+    def joined(self, key: str, row: Any, text: str) -> Any:
+        """Return a row with the items that were read beside it."""
+        numbered = self._decode(text)
+        items = tuple([item for _, item in numbered])
+        self._written[key] = (items, [number for number, _ in numbered])
+        return msgspec.structs.replace(row, **{self._field: items})
+
+    def without(self, row: Any) -> Any:
+        """Return a row as it is kept beside its items."""
+        return msgspec.structs.replace(row, **{self._field: ()})
+
+    def forget(self) -> None:
+        """Forget what the file has."""
+        self._written.clear()
+
+    def write(self, db: sqlite3.Connection, key: str, row: Any) -> None:
+        """Write the items that are not in the file as they are now; drop those that are over."""
+        items: Sequence[Any] = getattr(row, self._field)
+        if key not in self._written:
+            self._write_all(db, key, items)
+            return
+        before, numbers = self._written[key]
+        start = _alike(before, items)
+        most = min(len(before), len(items)) - start
+        end = min(_alike(before[::-1], items[::-1]), most)
+        new = items[start : len(items) - end]
+        old = numbers[start : len(numbers) - end]
+        if end and len(new) > len(old):
+            # Something late stands among them.
+            self._write_all(db, key, items)
+            return
+        following = numbers[-1] + 1 if numbers else 0
+        now = [*old[: len(new)], *range(following, following + len(new) - len(old))]
+        self._put(db, key, now, new)
+        db.executemany(self._delete, [(key, number) for number in old[len(new) :]])
+        numbers[start : start + len(old)] = now
+        self._written[key] = (items, numbers)
+
+    def _write_all(self, db: sqlite3.Connection, key: str, items: Sequence[Any]) -> None:
+        db.execute(self._clear, (key,))
+        numbers = list(range(len(items)))
+        self._put(db, key, numbers, items)
+        self._written[key] = (items, numbers)
+
+    def _put(self, db: sqlite3.Connection, key: str, numbers: Sequence[int], items: Sequence[Any]) -> None:
+        rows = [(key, number, _ENCODE(item)) for number, item in zip(numbers, items, strict=True)]
+        db.executemany(self._insert, rows)
+
+
+def _alike(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """Return how many items at the beginning are the very same objects."""
+    return next(compress(count(), map(is_not, one, other)), min(len(one), len(other)))
