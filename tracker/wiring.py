@@ -129,7 +129,7 @@ def login_check(
 ) -> Callable[[Sequence[str]], str | None]:
     """Return what says why a login must not be used, None where it may.
 
-    `bind` is told the kind of the first login. The log masks the accounts of a login from then on.
+    `bind` receives the kind of the first login. The log masks the accounts of a login from then on.
     """
     policy = LoginPolicy(settings.gateway.accounts, journal.login_kind, bind)
 

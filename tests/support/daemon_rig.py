@@ -140,7 +140,7 @@ class Rig:
     async def subscribed(self) -> bool:
         """Tell whether the daemon says that it receives fills."""
         try:
-            return bool((await self.status())["subscribed"])
+            return bool((await self.status()).get("subscribed"))
         except (ConnectionError, json.JSONDecodeError):
             # Not listening yet, or just ending.
             return False

@@ -162,7 +162,7 @@ class Log(Section):
 
 
 class Notify(Section):
-    """Whom to tell of what a person should know."""
+    """Who is notified of what a person should know."""
 
     urls: Annotated[Texts, Field(repr=False)] = ()
     """Secrets; only `tracker.notify.apprise_services` looks at them."""

@@ -1,7 +1,7 @@
-"""Measure how long the news of an alert takes from the broker's frame to the file.
+"""Measure how long a change of an alert takes from the broker's frame to the file.
 
 Owns which change waits since when. It writes nothing and decides nothing. What is written again because
-another program undid it is no news, so it is not measured.
+another program undid it is no change, so it is not measured.
 """
 
 from __future__ import annotations

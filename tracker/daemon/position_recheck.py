@@ -1,8 +1,8 @@
-"""Have what is in doubt about positions settled by another answer of the broker.
+"""Ask for the positions again while something about them is uncertain.
 
 A fill of the last seconds before the first request for positions may or may not be in its answer
-(`core.holdings`), and a position told in the second of the last sale may or may not contain it, so that its
-alert stays open (`core.updates`). Any later complete answer settles both, so one is asked for. Owns when; it
+(`core.positions`), and an answer from the second of the last sale may or may not contain that sale, so its
+alert stays open (`core.alert_updates`). Any later complete answer settles both. Owns when it is asked for; it
 decides nothing.
 """
 

@@ -126,7 +126,7 @@ def metrics(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _notify(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of the messages; none where nobody is to be told."""
+    """Return the figures of the notifications; none where no url is set."""
     if not figures:
         return {}
     counts = {f"notify_{name}_total": figures[name] for name in ("sent", "dropped", "given_up")}

@@ -1,7 +1,7 @@
-"""Tell the service manager how the tracker is: ready, alive, ending (the protocol of sd_notify(3)).
+"""Notify the service manager how the tracker is: ready, alive, ending (the protocol of sd_notify(3)).
 
-Owns the datagrams to $NOTIFY_SOCKET and the judgement of whether the pump is alive. Without that variable it
-says nothing. It never waits for the manager, and never says that the tracker lives where it only idles.
+Owns the datagrams to $NOTIFY_SOCKET and the test of whether the pump is alive. Without that variable it sends
+nothing. It never waits for the manager, and never reports a pump that does not work as alive.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SystemdNotifier:
         except OSError as error:
             # The manager is away or busy; the next line may get through.
             if not self._failed:
-                logger.warning("the service manager cannot be told {}: {}", line, error)
+                logger.warning("the service manager does not take {}: {}", line, error)
             self._failed = True
         else:
             self._failed = False
@@ -91,9 +91,9 @@ class Pulse:
 async def keep_alive(supervisor: SystemdNotifier, pulse: Pulse) -> None:
     """Tell the manager that the work goes on, for ever and only while it does.
 
-    Runs on the event loop, so that a loop that hangs is not told of as alive.
+    Runs on the event loop, so that a loop that hangs sends no sign of life.
     """
-    assert supervisor.watchdog_seconds is not None, "only a manager that watches is told"
+    assert supervisor.watchdog_seconds is not None, "only a manager that watches is notified"
     well = True
     while True:
         beats = pulse.beats()

@@ -112,7 +112,7 @@ class AlertFile:
         """Whether the file is known to have been there, so that its absence is an outage."""
         self.absent = False
         self._unreported = False
-        """Whether a look of our own, before a write, found what no `refresh` has told of."""
+        """Whether a read before a write found a change that no `refresh` has returned yet."""
         self._fresh = False
         self._unsynced = True
         """Whether the path's content may not be on the disk yet: at start, and when a folder sync failed."""
@@ -193,7 +193,7 @@ class AlertFile:
             held = self._held
             if held is None or held.document is None or self._unreported or self._troubles.first:
                 return False
-            # Where a link leads to is told by the inode, too.
+            # The inode also shows where a link leads.
             same = self._disk.stat(self.path) == held.stat
             return same and (not self._fresh or self._disk.read(held.file) == held.content)
         except OSError:
@@ -221,7 +221,7 @@ class AlertFile:
         """Write the file that `apply` would put in place, beside the one that stands; nobody sees it.
 
         It is made from what was last read, without a look: `apply` finds out whether that still stands. What
-        goes wrong here goes wrong again there, and is told.
+        fails here fails there again, and is raised.
         """
         batch = Batch(updates)
         with self._lock, suppress(OSError, RecursionError):

@@ -1,7 +1,7 @@
 """One state of the alerts, with the indexes by which a fill finds those it may belong to.
 
-Owns the entries and their indexes, all immutable once published: a reader holds one view and is never
-disturbed by the next. It never does I/O and never looks at all entries to answer for one fill.
+Owns the entries and their indexes, all immutable once published: a reader holds one state and is never
+disturbed by the next. It never does I/O, and never visits all entries to answer for one fill.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def _written_at(text: str, zone: tzinfo, problems: list[str]) -> datetime | None
             local = created if created.tzinfo else created.replace(tzinfo=zone)
             return local if created.tzinfo else local.astimezone(UTC).astimezone(zone)
     except ValueError:
-        pass  # What is no time is told like one that lies too far away.
+        pass  # Reported below, like a time that lies too far away.
     problems.append(f"created_at {_quoted(text)} cannot be read as a time")
     return None
 

@@ -1,4 +1,4 @@
-"""Putting a new file in an old one's place, so that every reader finds the old one or the new one, whole.
+"""Put a new file in an old one's place, so that every reader finds the old one or the new one, whole.
 
 Owns the order of the steps: temp file beside the old one, same owner and mode, write, sync, last look,
 rename; the caller syncs the folder once it has taken note. Owns the backup before the first write and the
@@ -176,6 +176,6 @@ def _write_new(disk: Disk, path: Path, content: bytes, old: int, like: FileStat)
 
 def _discard(disk: Disk, file: int, path: Path) -> None:
     disk.close(file)
-    # What stays behind is cleared by the next write; the error that led here is the one to tell.
+    # What stays behind is cleared by the next write; the error that led here is the one to raise.
     with suppress(OSError):
         disk.remove(path)

@@ -1,7 +1,7 @@
 """The few calls to the operating system with which a file is read and replaced.
 
 Owns the calls, one method each, so that a test can count them, order them and fail any of them. It decides
-nothing: what is done in which order stands in `replacement`.
+nothing: the order of the steps is that of `atomic_replace`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Files that the tracker has just replaced, watched for a moment longer.
 
 Owns the open files and when each is read again: another program that opened one before the rename writes
-into it, where nobody else would ever see it. It never writes; what is to be merged it hands out.
+into it, where nobody else would ever see it. It never writes: it returns what is to be merged.
 """
 
 from __future__ import annotations
