@@ -362,3 +362,17 @@ def test_the_state_names_what_its_record_shows() -> None:
     state = story.book.get(ALERTS, alert_text(ALERT))
     assert state is not None
     assert (state.shown, state.order) == (shown(story), "188/0/0")
+
+
+def test_event_tells_a_sale_for_another_alert_once() -> None:
+    """A reference to an alert that has nothing closes this alert's lots; a fee later is no such news."""
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    (event,) = [
+        each
+        for each in story.tell(execution(exec_id(2), -4, perm_id=9, order_ref="tracker:demslayer/NVDA"))
+        if each.kind is EventKind.CLOSED
+    ]
+    assert event.what["note"] == "the order's reference names another alert, of which nothing was left"
+    changed = [each for each in story.tell(fee(exec_id(2), "1.05")) if each.kind is EventKind.CHANGED]
+    assert [each.what.get("note") for each in changed] == [None]

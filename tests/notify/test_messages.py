@@ -108,6 +108,11 @@ def test_closed_names_its_cause(details: AlertDetails | None, words: str) -> Non
     assert said(choice(details).handle(closed(), NOON)).endswith(words)
 
 
+def test_closed_by_a_sale_for_another_says_so() -> None:
+    note = "the order's reference names another alert, of which nothing was left"
+    assert said(choice(ALERT).handle({**closed(), "note": note}, NOON)).endswith(f"by con_id; {note}")
+
+
 def test_unknown_alert_is_sent() -> None:
     """An alert that the ledger's state does not show is reported all the same."""
     assert said(choice(alert=None).handle(opened(), NOON)) == "17:00:05 UTC OPENED robin/NVDA: holds 4"

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.support.answer_rig import CREATED, ROBIN, SETTINGS, record
 from tracker import wiring
 from tracker.config.loader import load
+from tracker.core.alerters import AlerterNames
 from tracker.core.journal_entries import FirstSweepOver, LinkUp, PositionsAsked
 from tracker.core.model import Source
 from tracker.journal.journal import Journal
@@ -171,6 +172,6 @@ def _ask(files: wiring.OpenedFiles, asked: list[str]) -> None:
     json.dumps(inbox(journal, AT.replace(year=2000), files.names, list_all=True))
     for text in asked:
         with suppress(CommandError):
-            why_execution(journal, text)
+            why_execution(journal, text, AlerterNames())
         with suppress(CommandError):
             why_alert(journal, text, files.names, context.store_now(), AT)

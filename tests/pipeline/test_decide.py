@@ -147,7 +147,7 @@ def test_only_unusable_record_wants_person(tmp_path: Path) -> None:
         desk.bad_record = f"{ROBIN}/NVDA"
         desk.tell(buy(1, 4))
         assert desk.booked(exec_id(1)).attention is Attention.NEAR_MISS
-        answer = why_execution(desk.journal, exec_id(1))
+        answer = why_execution(desk.journal, exec_id(1), desk.names)
         assert "no such day" in str(answer)
 
 

@@ -34,7 +34,7 @@ def why(desk: Desk, of: str) -> dict[str, Any]:
 
 
 def of_fill(desk: Desk, of: str) -> dict[str, Any]:
-    (row,) = why_execution(desk.journal, of)["executions"]
+    (row,) = why_execution(desk.journal, of, desk.names)["executions"]
     assert isinstance(row, dict)
     return row
 
@@ -79,8 +79,8 @@ def test_a_correction_names_the_other_versions(desk: Desk) -> None:
 def test_each_account_is_explained(desk: Desk) -> None:
     """Each account of an execution is accounted for."""
     desk.tell(buy(1, 4), buy(1, 6, account="DU9000001"))
-    assert len(why_execution(desk.journal, exec_id(1))["executions"]) == 2
-    (row,) = why_execution(desk.journal, exec_id(1), "DU9000001")["executions"]
+    assert len(why_execution(desk.journal, exec_id(1), desk.names)["executions"]) == 2
+    (row,) = why_execution(desk.journal, exec_id(1), desk.names, "DU9000001")["executions"]
     assert row["fill"]["quantity"] == 6
 
 

@@ -163,7 +163,7 @@ def test_why_names_a_rule_or_a_reason_for_every_fill(life: Life) -> None:
     assert {world.broker.latest(exec_id) for exec_id in world.broker.executions} <= told
     assert told <= set(world.broker.executions)
     for exec_id in sorted(told):
-        answer = why_execution(journal, exec_id)
+        answer = why_execution(journal, exec_id, AlerterNames())
         for row in answer["executions"]:
             ruled = {alert["rule"] for alert in row["alerts"]} <= RULES and row["decision"] == "matched"
             assert (ruled and row["alerts"]) or row["reason"], row
@@ -341,7 +341,7 @@ def answers(journal: Journal, world: World) -> dict[str, Any]:
         "fills": fills(journal, everything, names),
         "inbox": inbox(journal, START, names, list_all=True),
         "gaps": gaps(journal.book, everything=True),
-        "why": [why_execution(journal, exec_id) for exec_id in told],
+        "why": [why_execution(journal, exec_id, AlerterNames()) for exec_id in told],
         "alerts": [why_alert(journal, name, names, nothing, now) for name in alerts],
     }
     told_again: dict[str, Any] = without(answer, "written")

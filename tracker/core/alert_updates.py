@@ -94,6 +94,8 @@ def about(kind: EventKind, at: datetime, booked: BookedExecution, note: str = ""
 
 OWNERSHIP = "ownership"
 """`matched_by` of a fill that closed what an alert owned, where no rule was asked."""
+FOREIGN = "the order's reference names another alert, of which nothing was left"
+"""Why a sale closed lots of an alert that its order's reference does not name."""
 
 
 def number(value: Decimal | None) -> Value:
@@ -330,6 +332,8 @@ def queue_update(
         kind = EventKind.CHANGED if was_open else EventKind.OPENED
     quantity = sum((mine.quantity for _, mine in found), ZERO)
     what = {"alert": alert.name, "created_at": alert.created_at, "quantity": str(quantity)}
+    if found and _is_news_of_another(_last_booked(book, found), alert, before):
+        what["note"] = FOREIGN
     if closed and not was_open and _opened_since(before, update):
         return [
             *events,
@@ -337,6 +341,12 @@ def queue_update(
             TrackerEvent(EventKind.CLOSED, frame.received_at, what),
         ]
     return [*events, TrackerEvent(kind, frame.received_at, what)]
+
+
+def _is_news_of_another(booked: BookedExecution, alert: AlertId, before: AlertUpdate | None) -> bool:
+    """Tell whether the news is of a sale that was meant for another alert."""
+    shown = before.last_order_update if before is not None else None
+    return alert in booked.foreign and (shown or {}).get("exec_id") != booked.execution.exec_id
 
 
 def _opened_since(before: AlertUpdate | None, after: AlertUpdate) -> bool:

@@ -203,7 +203,9 @@ class NotificationRules:
         if details.closed_by:
             return f"CLOSED {name}: its position ended without a fill ({details.closed_by})"
         realized = f"; realized {details.realized}" if details.realized else ""
-        return f"CLOSED {name}: {details.fill.what}, by {details.rule}{realized}{_late(details.fill, now)}"
+        note = f"; {event['note']}" if event.get("note") else ""
+        words = f"{details.fill.what}, by {details.rule}{realized}{note}"
+        return f"CLOSED {name}: {words}{_late(details.fill, now)}"
 
     def _alert(self, event: Mapping[str, JsonValue]) -> tuple[AlertDetails | None, str]:
         name = str(event.get("alert"))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from tracker.core.alert_updates import instant, number, positions_of
+from tracker.core.alert_updates import FOREIGN, instant, number, positions_of
 from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.journal_entries import (
     Assigned,
@@ -70,7 +70,7 @@ def why(journal: Journal, of: str, account: str, names: AlerterNames, store: Sto
     if is_alert_name(of):
         return why_alert(journal, of, names, store, now)
     try:
-        return why_execution(journal, of, account)
+        return why_execution(journal, of, names, account)
     except CommandError:
         known = {*(alert.id for alert in store.alerts), *(row.alert for row in journal.book.every(ALERTS))}
         ticker = symbol_key(of)
@@ -87,18 +87,18 @@ def why(journal: Journal, of: str, account: str, names: AlerterNames, store: Sto
 # One fill
 
 
-def why_execution(journal: Journal, exec_id: str, account: str = "") -> Json:
+def why_execution(journal: Journal, exec_id: str, names: AlerterNames, account: str = "") -> Json:
     """Account for an execution, in each account that has it; raises CommandError."""
     rows = executions_named(journal.book, exec_id, account)
     notes = journal.notes()
     return {
         "about": "execution",
         "exec_id": rows[0].execution.exec_id,
-        "executions": [_execution(journal, row, notes) for row in rows],
+        "executions": [_execution(journal, row, notes, names) for row in rows],
     }
 
 
-def _execution(journal: Journal, row: BookedExecution, notes: Sequence[Frame]) -> Json:
+def _execution(journal: Journal, row: BookedExecution, notes: Sequence[Frame], names: AlerterNames) -> Json:
     written = [
         {**alert_json(alert), **entry}
         for alert in dict.fromkeys((*row.owners, *owners_of(row.match)))
@@ -113,7 +113,7 @@ def _execution(journal: Journal, row: BookedExecution, notes: Sequence[Frame]) -
         "looked_at": len(journal.was_considered(row.seq, row.key)),
         "versions": [fill_json(journal.book, other) for other in others],
         "decided_again": [note for frame in notes if (note := _about_execution(frame, row)) is not None],
-        "ownership": _ownership(journal.book, row),
+        "ownership": _ownership(journal.book, row, names),
         "written": written,
     }
 
@@ -142,15 +142,20 @@ def _versions(book: LedgerState, row: BookedExecution) -> list[BookedExecution]:
     return sorted(like, key=lambda other: other.execution.exec_id)
 
 
-def _ownership(book: LedgerState, row: BookedExecution) -> list[Json]:
-    """Return what was decided about an execution's lot, in the order of the decisions' places."""
-    if not row.opening or row.superseded_by:
+def _ownership(book: LedgerState, row: BookedExecution, names: AlerterNames) -> list[Json]:
+    """Return whose lots an execution closed against its reference, and what was decided about its own lot.
+
+    In the order of the decisions' places.
+    """
+    if row.superseded_by:
         return []
+    time = row.execution.time
+    entries = [_at(time, time, _closed_for_another(row))] if row.foreign else []
+    if not row.opening:
+        return entries
     exec_id, order = row.execution.exec_id, owners_key(row.execution)
-    entries = [_at(row.execution.time, row.execution.time, _opened(row))]
-    past, decisions = Positions(book, lambda *_: None, lambda _: None, AlerterNames()).past_of(
-        row.contract_key
-    )
+    entries.append(_at(time, time, _opened(row)))
+    past, decisions = Positions(book, lambda *_: None, lambda _: None, names).past_of(row.contract_key)
     about = [
         (decision, past.given[number].get(exec_id))
         for number, decision in enumerate(decisions)
@@ -159,6 +164,12 @@ def _ownership(book: LedgerState, row: BookedExecution) -> list[Json]:
     for decision, given in sorted(about, key=lambda each: (each[0].place.time, each[0].place.seq)):
         entries.append(_at(decision.place.time, decision.at, _decided(decision, given)))
     return entries
+
+
+def _closed_for_another(row: BookedExecution) -> str:
+    """Say that a sale closed lots of alerts that its order's reference does not name."""
+    names = " and ".join(alert.name for alert in row.foreign)
+    return f"closed lots of {names}: {FOREIGN}"
 
 
 def _at(place: datetime, at: datetime | None, what: str) -> Json:
@@ -263,8 +274,18 @@ def _record(journal: Journal, alert: AlertId, state: AlertState | None, notes: I
         ],
         "fills": [fill_json(book, row) for row in touched],
         "written": [*written_to(journal, alert)],
-        "others_did": [note for frame in notes if (note := _about_alert(frame, alert)) is not None],
+        "others_did": sorted(
+            [
+                *(note for frame in notes if (note := _about_alert(frame, alert)) is not None),
+                *(_closed_it(row) for row in touched if alert in row.foreign and not row.superseded_by),
+            ],
+            key=lambda note: str(note["at"]),
+        ),
     }
+
+
+def _closed_it(row: BookedExecution) -> Json:
+    return {"at": instant(row.received_at), "what": f"{row.execution.exec_id} closed lots of it: {FOREIGN}"}
 
 
 def _state(state: AlertState | None) -> str:
