@@ -21,6 +21,8 @@ from tests.sim.rules_oracle.facts import (
     Fact,
     GapClosed,
     GapFound,
+    LookedAgain,
+    OpeningTold,
     OrderKey,
     PersonDecided,
     PositionsAnswered,
@@ -69,6 +71,8 @@ class Replay:
         self._running = True
         self._readable = False
         self._look = False
+        self._unlooked = False
+        """Whether something was read that is not looked through yet."""
         self._lived = _NO_TIME
         self._last_at: datetime | None = None
         self._skew = _NO_TIME
@@ -84,6 +88,8 @@ class Replay:
             self._executed(event)
         elif isinstance(event, StoreRead):
             self._store_read(event)
+        elif isinstance(event, LookedAgain):
+            self._look_again(event.at, event.rematch)
         elif isinstance(event, PersonDecided):
             self._person_decided(event)
         elif isinstance(event, UndecodableArrived):
@@ -91,12 +97,12 @@ class Replay:
         elif isinstance(event, SkewMeasured):
             self._skew = event.skew
         elif isinstance(event, Started):
-            self._running, self._readable, self._look = True, False, True
+            self._running, self._readable, self._look, self._unlooked = True, False, True, False
         elif isinstance(event, Stopped):
             self._running = False
         else:
             self._held(event)
-        if self._readable:
+        if self._readable and not self._unlooked and not self.settings.looks_are_told:
             self._find_successors(event.at)
         self._note_reopened(event)
 
@@ -113,6 +119,8 @@ class Replay:
             holdings.asked(event.connection)
         elif isinstance(event, PositionsAnswered):
             holdings.answered(event)
+        elif isinstance(event, OpeningTold):
+            holdings.opening_told(event)
         elif isinstance(event, GapFound):
             holdings.gap_found()
         elif isinstance(event, GapClosed):
@@ -179,8 +187,10 @@ class Replay:
             created = self.registry.alerts[alert].created
             part = fact.now.live or created.replace(microsecond=0) <= fact.time
             kind = Kind.PART if part else Kind.CREATION
-            # Where the alert of a swept execution is younger, the place is the alert's creation.
-            place = self._behind_booked(fact.order.holding) if part else Place(created.replace(microsecond=0))
+            # Where the alert of a swept execution is younger, the place is the alert's creation; what was
+            # executed in the second of it counts as behind it.
+            creation = Place(created.replace(microsecond=0), frozenset())
+            place = self._behind_booked(fact.order.holding) if part else creation
             self._write(
                 Decision(kind, fact.now.at, fact.order.holding, place, fact.order, {alert: rule}, fact.key)
             )
@@ -194,11 +204,22 @@ class Replay:
             return
         self._readable = True
         self.registry.read(event, self._skew)
-        self._find_successors(event.at)
+        self._unlooked = True
+        if event.looked:
+            self._look_again(event.at)
+
+    def _look_again(self, at: datetime, rematch: bool = False) -> None:
+        """Find who took over, and match again what the rules let be matched again."""
+        if not self._readable:
+            return
+        self._find_successors(at)
+        if not self._unlooked and not rematch:
+            return
+        self._unlooked = False
         full, self._look = self._look, False
         for order in list(dict.fromkeys(fact.order for fact in self.facts.values())):
             if order not in self.by_person and self._lots_left(order):
-                self._match_again(order, event.at, full)
+                self._match_again(order, at, full)
 
     def _match_again(self, order: OrderKey, at: datetime, full: bool) -> None:
         """Rules 1.5 and 1.6: match an order with lots left again, judged by its first fill."""
@@ -307,16 +328,19 @@ class Replay:
         order, rules = fact.order, dict[int, str]()
         kind = {"assign": Kind.ASSIGN, "dismiss": Kind.DISMISS, "undo": Kind.UNDO}[event.action]
         if kind is Kind.ASSIGN:
-            named = self._named(event.alert)
+            named = self._named(event.alert, event.created_at)
             if named is None:
                 return
             rules = {named.number: PERSON}
         self.by_person.add(order)
         self._write(Decision(kind, event.at, order.holding, self._behind_booked(order.holding), order, rules))
 
-    def _named(self, name: str) -> Alert | None:
+    def _named(self, name: str, created_at: str) -> Alert | None:
         alerter, _, ticker = name.partition("/")
         present = self.registry.present
+        meant = [alert for alert in self.registry.alerts if alert.name == name]
+        if created_at and (exact := [one for one in meant if one.record.created_text == created_at]):
+            return exact[-1]
         spelled = [alert for alert in present if alert.record.spelled == (alerter, ticker)]
         keys = self.alerters.key(alerter), ticker_key(ticker)
         alike = [alert for alert in present if (alert.record.alerter_key, alert.record.ticker_key) == keys]

@@ -52,6 +52,8 @@ class Settings:
     """How many lagging position answers in a row until the last one is used as uncertain."""
     second_witness: timedelta = timedelta(minutes=1)
     vanished_witness: timedelta = timedelta(minutes=5)
+    looks_are_told: bool = False
+    """Whether successors are found only when `LookedAgain` says so, else behind every event."""
 
 
 # Each event has `at`: the host's clock when the tracker handled it.
@@ -99,6 +101,20 @@ class StoreRead:
     alerts: Mapping[str, Mapping[str, Any]] | None
     contracts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     zone: str = "UTC"
+    looked: bool = True
+    """Whether orders are matched again and successors found at once; else `LookedAgain` follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookedAgain:
+    """What was read of the stores is looked through, behind what was on its way when it was read.
+
+    It finds who takes over what a record that is gone owns, and matches orders again where there is a new
+    reading, or `rematch` says so.
+    """
+
+    at: datetime
+    rematch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +125,8 @@ class PersonDecided:
     action: Literal["assign", "dismiss", "undo"]
     exec_id: str
     alert: str = ""
+    created_at: str = ""
+    """The record that was meant, by its created_at, where several had the name one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +199,16 @@ class PositionsAnswered:
     complete: bool = True
     broker_time: datetime | None = None
     undisturbed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningTold:
+    """What was held before the first execution, told from outside instead of by position answers."""
+
+    at: datetime
+    account: str
+    con_id: int
+    quantity: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +305,7 @@ Event = (
     Executed
     | UndecodableArrived
     | StoreRead
+    | LookedAgain
     | PersonDecided
     | Started
     | Stopped
@@ -287,6 +316,7 @@ Event = (
     | SweepEnded
     | PositionsAsked
     | PositionsAnswered
+    | OpeningTold
     | GapFound
     | GapClosed
     | AdjustmentTold

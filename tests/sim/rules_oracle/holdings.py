@@ -19,6 +19,7 @@ from tests.sim.rules_oracle.facts import (
     AdjustmentUndone,
     Contract,
     Fact,
+    OpeningTold,
     PositionsAnswered,
     Settings,
 )
@@ -99,6 +100,8 @@ class Holdings:
         self.contracts: dict[int, Contract] = {}
         self.unexplained: dict[AccountContract, Unexplained] = {}
         self._adjustments: list[Adjustment] = []
+        self._openings: dict[AccountContract, Decimal] = {}
+        """Openings that were told from outside."""
 
     # What arrives
 
@@ -181,6 +184,9 @@ class Holdings:
         )
         self._settle_again((event.account, event.con_id))
 
+    def opening_told(self, event: OpeningTold) -> None:
+        self._openings[event.account, event.con_id] = event.quantity
+
     def undone(self, event: AdjustmentUndone) -> None:
         """An adjustment is a fact and is undone in its place (rule 4.6)."""
         key = (event.account, event.con_id)
@@ -192,6 +198,8 @@ class Holdings:
 
     def opening(self, holding: AccountContract) -> Opening:
         """Return the opening balance (rule 4.2)."""
+        if holding in self._openings:
+            return Opening(self._openings[holding], True)
         first = next((fact for fact in self._facts if fact.order.holding == holding), None)
         for certain in (True, False):
             usable = [one for one in self._answers if not certain or one.certain_of(holding)]

@@ -16,7 +16,7 @@ from typing import Final
 
 from tests.sim.rules_oracle.facts import ZERO, AccountContract, Fact, OrderKey
 from tests.sim.rules_oracle.names import Reference
-from tests.sim.rules_oracle.tallies import Change, Did, average
+from tests.sim.rules_oracle.tallies import Change, Did, Tally, tally_of
 
 BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -94,6 +94,8 @@ class Lot:
     order: OrderKey | None = None
     reference: Reference | None = None
     owners: dict[int, str] = field(default_factory=dict)
+    number: int = -1
+    """Its own, among all of its fold."""
     unknown_cause: bool = False
 
 
@@ -241,7 +243,7 @@ class _Fold:
             self._add(lot, owners)
 
     def _add(self, lot: Lot, owners: Mapping[int, str]) -> None:
-        lot.index, lot.owners = self._index, {}
+        lot.index, lot.owners, lot.number = self._index, {}, len(self._out.lots)
         self._out.lots.append(lot)
         for alert, rule in owners.items():
             self._own(lot, alert, rule)
@@ -303,7 +305,7 @@ class _Fold:
             lot.quantity -= signed
             done += part
             for alert in lot.owners:
-                self._note(alert, did, -signed, None, time, cause)
+                self._note(alert, did, -signed, None, time, cause, lot=lot.number)
         return done
 
     # Decisions
@@ -366,30 +368,39 @@ class _Fold:
             if old in placed:
                 placed.discard(old)
                 placed.add(new)
-        price = average(self._out.changes, old)
+        shown = tally_of(self._out.changes, old)
         for lot in self._out.lots:
             if old in lot.owners:
                 rule = lot.owners[old]
                 self._disown(lot, old)
                 if new not in lot.owners:
-                    self._own(lot, new, rule, price)
+                    self._own(lot, new, rule, shown)
 
-    def _own(self, lot: Lot, alert: int, rule: str, price: Decimal | None = None) -> None:
+    def _own(
+        self,
+        lot: Lot,
+        alert: int,
+        rule: str,
+        shown: Tally | None = None,
+    ) -> None:
+        """Give a lot to an alert; `shown` is what a record showed that it takes over from."""
         lot.owners[alert] = rule
         self._note(
             alert,
             Did.OPENED,
             lot.quantity,
-            lot.price if price is None else price,
-            lot.time,
+            lot.price if shown is None else shown.average,
+            lot.time if shown is None else shown.opened_at or lot.time,
             "",
             rule,
             lot.order,
+            lot.number,
+            reduced=shown is not None and shown.reduced,
         )
 
     def _disown(self, lot: Lot, alert: int) -> None:
         del lot.owners[alert]
-        self._note(alert, Did.MOVED, -lot.quantity, None, self._now, "")
+        self._note(alert, Did.MOVED, -lot.quantity, None, self._now, "", lot=lot.number)
 
     # Section 4
 
@@ -462,8 +473,23 @@ class _Fold:
         cause: str,
         rule: str = "",
         order: OrderKey | None = None,
+        lot: int = -1,
+        reduced: bool = False,
     ) -> None:
-        change = Change(self._now, alert, self._given.holding, did, quantity, price, time, cause, rule, order)
+        change = Change(
+            self._now,
+            alert,
+            self._given.holding,
+            did,
+            quantity,
+            price,
+            time,
+            cause,
+            rule,
+            order,
+            lot,
+            reduced,
+        )
         self._out.changes.append(change)
         if did in (Did.CLOSED, Did.ADJUSTED) and not any(
             lot.quantity and alert in lot.owners for lot in self._out.lots

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +13,7 @@ from decimal import Decimal
 from tests.sim.rules_oracle.decisions import Replay
 from tests.sim.rules_oracle.facts import AccountContract, Event, Fact, OrderKey, Settings
 from tests.sim.rules_oracle.holdings import Opening
-from tests.sim.rules_oracle.lots import Folded, Kind
+from tests.sim.rules_oracle.lots import Decision, Folded, Kind
 from tests.sim.rules_oracle.orders import OrderExpected, Orders
 from tests.sim.rules_oracle.records import Alert
 from tests.sim.rules_oracle.tallies import Tally
@@ -145,6 +145,11 @@ class Oracle:
         self._replay.handle(event)
         self._orders.handle(event)
 
+    @property
+    def decisions(self) -> Sequence[Decision]:
+        """Return every decision so far, in the order in which they were taken."""
+        return self._replay.decisions
+
     def now(self) -> Expected:
         return answer(self._replay, self._orders)
 
@@ -228,7 +233,8 @@ def _alert(
     record, policy = alert.record, replay.settings.policy
     one = tallies.get(alert.number, Tally())
     shown = alert.number in tallies
-    over = shown and not one.open
+    # What all went to others, or was void, is no position that was closed.
+    over = shown and not one.open and not one.emptied
     partners = {
         other
         for folded in folds.values()
@@ -246,8 +252,8 @@ def _alert(
         shown,
         one.open or (over and policy == "keep"),
         quantities,
-        one.average,
-        one.opened_at,
+        None if one.emptied else one.average,
+        None if one.emptied else one.opened_at,
         one.closed_at,
         one.closed_by,
         tuple(sorted(replay.registry.alerts[other].name for other in partners)),

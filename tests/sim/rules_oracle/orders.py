@@ -36,6 +36,8 @@ class OrderExpected:
     status: Literal["FILLED", "PARTIALLY_FILLED"]
     remaining: Decimal | None
     """None where nobody told."""
+    exec_ids: tuple[str, ...] = ()
+    """The executions in force."""
 
 
 @dataclass(slots=True)
@@ -117,7 +119,11 @@ class Orders:
         elif told.remaining is not None:
             remaining = told.remaining * ratio
         return OrderExpected(
-            filled, paid / filled if filled else None, "FILLED" if full else "PARTIALLY_FILLED", remaining
+            filled,
+            paid / filled if filled else None,
+            "FILLED" if full else "PARTIALLY_FILLED",
+            remaining,
+            tuple(event.exec_id for event in booked),
         )
 
     @staticmethod

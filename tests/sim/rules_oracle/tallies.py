@@ -1,6 +1,7 @@
 """What each alert shows: its changes over all accounts and contracts, summed up in the broker's order.
 
-Owns the running average, opened_at and closed_at. Which changes there are the fold says.
+Owns the running average of each account and contract, opened_at and closed_at. Which changes there are the
+fold says.
 """
 
 from __future__ import annotations
@@ -37,46 +38,52 @@ class Change:
     cause: str = ""
     rule: str = ""
     order: OrderKey | None = None
+    lot: int = -1
+    """The lot that it is about."""
+    reduced: bool = False
+    """Of what a successor takes over: whether a part of it had been closed."""
 
 
 @dataclass(slots=True)
-class Tally:
-    """One alert's running sums over all accounts and contracts."""
+class Part:
+    """One alert's running sums of one account and contract; accounts and contracts are not netted."""
 
-    quantities: dict[AccountContract, Decimal] = field(default_factory=dict)
+    quantity: Decimal = ZERO
     averaged: Decimal = ZERO
     """The quantity, without sign, that the average speaks of."""
     average: Decimal | None = None
     opened_at: datetime | None = None
-    closed_at: datetime | None = None
-    closed_by: str | None = None
-    rule: str = ""
-    order: OrderKey | None = None
-    rules: dict[OrderKey, str] = field(default_factory=dict)
-
-    @property
-    def open(self) -> bool:
-        return any(self.quantities.values())
+    changes: list[Change] = field(default_factory=list)
 
     def add(self, change: Change) -> None:
-        """Add the next change in the broker's order."""
-        was_open = self.open
-        key = change.holding
-        before = self.quantities.get(key, ZERO)
+        """Add the next change in the broker's order.
+
+        What a decision gives to others is no opening of this alert's any longer, nor a sale: without it the
+        rest averages as if it had never been its own.
+        """
+        self.changes.append(change)
+        if change.did is Did.MOVED and self.quantity + change.quantity:
+            kept = [one for one in self.changes if one.lot != change.lot]
+            self.quantity, self.averaged, self.average, self.opened_at = ZERO, ZERO, None, None
+            for one in kept:
+                self._add(one)
+            self.changes = kept
+        else:
+            self._add(change)
+
+    def _add(self, change: Change) -> None:
         if change.did is Did.SCALED:
-            self.quantities[key] = before * change.quantity
-            if self.average is not None:
-                # Contracts of one alert that are not scaled keep their part; exact for the one that is alone.
-                self.average /= change.quantity
+            self.quantity *= change.quantity
             self.averaged *= change.quantity
+            if self.average is not None:
+                self.average /= change.quantity
             return
-        self.quantities[key] = before + change.quantity
+        was_open = bool(self.quantity)
+        self.quantity += change.quantity
         if change.did is Did.OPENED:
             self._opened(change, was_open)
-            return
-        self.averaged = max(self.averaged - abs(change.quantity), ZERO)
-        if was_open and not self.open:
-            self.closed_at, self.closed_by = change.time, change.cause or None
+        else:
+            self.averaged = max(self.averaged - abs(change.quantity), ZERO)
 
     def _opened(self, change: Change, was_open: bool) -> None:
         size = abs(change.quantity)
@@ -92,23 +99,85 @@ class Tally:
                 total = self.average * self.averaged + change.price * size
                 self.average = total / (self.averaged + size)
         self.averaged += size
+
+
+@dataclass(slots=True)
+class Tally:
+    """One alert's running sums over all accounts and contracts."""
+
+    parts: dict[AccountContract, Part] = field(default_factory=dict)
+    last: AccountContract | None = None
+    """What changed last."""
+    closed_at: datetime | None = None
+    closed_by: str | None = None
+    reduced: bool = False
+    """Whether anything was closed since it opened; what was only given away leaves nothing to show."""
+    emptied: bool = False
+    """Whether all that it had went to another alert, or to none, by a decision."""
+    rule: str = ""
+    order: OrderKey | None = None
+    rules: dict[OrderKey, str] = field(default_factory=dict)
+
+    @property
+    def quantities(self) -> dict[AccountContract, Decimal]:
+        return {key: part.quantity for key, part in self.parts.items()}
+
+    @property
+    def open(self) -> bool:
+        return any(part.quantity for part in self.parts.values())
+
+    @property
+    def average(self) -> Decimal | None:
+        """What is held cost so much each; once nothing is, what was held last."""
+        priced = [part for part in self._live if part.average is not None]
+        size = sum((abs(part.quantity) for part in priced), ZERO)
+        if not size:
+            return priced[-1].average if priced else None
+        cost = sum((abs(part.quantity) * (part.average or ZERO) for part in priced), ZERO)
+        return cost / size
+
+    @property
+    def opened_at(self) -> datetime | None:
+        return min((part.opened_at for part in self._live if part.opened_at is not None), default=None)
+
+    @property
+    def _live(self) -> list[Part]:
+        live = [part for part in self.parts.values() if part.quantity]
+        return live or [part for key, part in self.parts.items() if key == self.last]
+
+    def add(self, change: Change) -> None:
+        """Add the next change in the broker's order."""
+        was_open = self.open
+        self.last = change.holding
+        self.parts.setdefault(change.holding, Part()).add(change)
+        if change.did is Did.OPENED:
+            self._opened(change, was_open)
+            return
+        self.reduced = self.reduced or change.did in (Did.CLOSED, Did.ADJUSTED)
+        if was_open and not self.open:
+            self.emptied = not self.reduced
+            if self.reduced:
+                self.closed_at, self.closed_by = change.time, change.cause or None
+
+    def _opened(self, change: Change, was_open: bool) -> None:
         self.closed_at = self.closed_by = None
-        if not size and not was_open:
-            # A void: it opened nothing, and the alert is closed at once.
-            self.closed_at = change.time
-        if change.rule and (size or not self.rule):
+        self.emptied, self.reduced = False, (self.reduced and was_open) or change.reduced
+        if not change.quantity and not was_open:
+            # A void: it never had anything.
+            self.emptied = True
+        if change.rule and (change.quantity or not self.rule):
             self.rule, self.order = change.rule, change.order
             if change.order is not None:
                 self.rules[change.order] = change.rule
 
 
-def average(changes: Sequence[Change], alert: int) -> Decimal | None:
-    """Return an alert's average by these changes."""
+def tally_of(changes: Sequence[Change], alert: int) -> Tally:
+    """Sum up one alert over the changes of one fold."""
     tally = Tally()
     for change in changes:
         if change.alert == alert:
             tally.add(change)
-    return tally.average
+    return tally
 
 
 def tally(folds: Sequence[Sequence[Change]]) -> dict[int, Tally]:
