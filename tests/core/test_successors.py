@@ -23,7 +23,7 @@ from tests.support.facts import (
     unmatched,
     untouched,
 )
-from tracker.core.alert_updates import EventKind
+from tracker.core.alert_updates import EventKind, TrackerEvent
 from tracker.core.model import (
     AlertId,
     Source,
@@ -157,3 +157,33 @@ def test_partner_of_a_gone_record_shares_with_nobody() -> None:
     assert (shown(story).position or {})["shared_with"] == []
     story.note(Source.STORE, "back", *alert_fields(OTHER))
     assert (shown(story).position or {})["shared_with"] == ["demslayer/NVDA"]
+
+
+def orphans(events: list[TrackerEvent]) -> list[tuple[object, object]]:
+    return [(each.what["alert"], each.what["quantity"]) for each in events if each.kind is EventKind.ORPHANED]
+
+
+def test_what_a_gone_record_held_is_told_once() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    gone = (Source.STORE, "gone", *alert_fields(ALERT))
+    assert orphans(story.note(*gone)) == [(ALERT.name, "4")]
+    assert orphans(story.note(*gone)) == []
+
+
+def test_closed_record_leaves_nothing_to_tell() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    story.tell(execution(exec_id(2), -4, at=9, perm_id=189))
+    assert orphans(story.note(Source.STORE, "gone", *alert_fields(ALERT))) == []
+
+
+def test_only_what_no_successor_takes_over_is_told() -> None:
+    """Of two contracts one goes to the successor, the other stays with the record that is gone."""
+    other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
+    for contracts, left in (((ContractKey(ACCOUNT, NVDA.con_id).text(),), [(ALERT.name, "2")]), ((), [])):
+        story = Story()
+        story.tell(execution(exec_id(1), 4))
+        story.tell(execution(exec_id(2), 2, contract=other))
+        fields = (*alert_fields(ALERT), *alert_fields(HEIR), *contracts)
+        assert orphans(story.note(Source.STORE, "replaced", *fields)) == left

@@ -108,6 +108,12 @@ def test_closed_names_its_cause(details: AlertDetails | None, words: str) -> Non
     assert said(choice(details).handle(closed(), NOON)).endswith(words)
 
 
+def test_orphaned_names_record_and_way_out() -> None:
+    told = said(choice().handle(event("orphaned", alert="robin/NVDA", quantity="4"), NOON))
+    assert "NEEDS YOU (orphaned): the record robin/NVDA is gone, no other takes over the 4" in told
+    assert "`tracker assign`" in told
+
+
 def test_closed_by_a_sale_for_another_says_so() -> None:
     note = "the order's reference names another alert, of which nothing was left"
     assert said(choice(ALERT).handle({**closed(), "note": note}, NOON)).endswith(f"by con_id; {note}")

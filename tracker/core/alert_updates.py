@@ -63,6 +63,8 @@ class EventKind(StrEnum):
     UNDECODABLE = "undecodable"
     CONFLICT = "conflict"
     TAKEN_OVER = "taken_over"
+    ORPHANED = "orphaned"
+    """A record is gone, and no other takes over what it still holds."""
     GAP = "gap"
     """A day that ended unproven, or one that is closed now."""
 

@@ -126,6 +126,8 @@ class Ledger:
         self._undecoded = {row.exec_id: row for row in book.find(UNDECODED, "open", "1") if row.exec_id}
         self._undecided: dict[ExecutionKey, None] = {}
         """The fills that this batch put before a person."""
+        self._left: dict[AlertId, None] = {}
+        """The records that went in this batch."""
         self._dirty: dict[AlertId, dict[ContractKey, None]] = {}
         self._events: list[TrackerEvent] = []
         self._sweep_reasons: list[str] = []
@@ -182,6 +184,7 @@ class Ledger:
         for alert, contracts in self._dirty.items():
             self._events += queue_update(self._book, alert, contracts, self._policy, frame)
         self._dirty.clear()
+        self._tell_orphans(frame)
         events, self._events = self._events, []
         return events
 
@@ -456,8 +459,25 @@ class Ledger:
     def _gone(self, alert: AlertId) -> None:
         state = self._book.get(ALERTS, alert_text(alert))
         if state is not None:
+            if not state.gone:
+                self._left[alert] = None
             self._book.put(ALERTS, replace(state, gone=True))
             self._touch(partners_of(self._book, alert))
+
+    def _tell_orphans(self, frame: Frame) -> None:
+        """Tell what is still held for records that went in this batch and have no successor for it."""
+        for alert in self._left:
+            state = self._get_alert(alert)
+            quantities = [mine.quantity for _, mine in positions_of(self._book, state) if mine.quantity]
+            if state.gone and quantities:
+                what = {"alert": alert.name, "created_at": alert.created_at, "quantity": str(sum(quantities))}
+                self._events.append(TrackerEvent(EventKind.ORPHANED, frame.received_at, what))
+        self._left.clear()
+
+    def _get_alert(self, alert: AlertId) -> AlertState:
+        state = self._book.get(ALERTS, alert_text(alert))
+        assert state is not None, "an alert that was written stays in the book"
+        return state
 
     def _back(self, alert: AlertId) -> None:
         """Keep a record again that another program put back."""

@@ -96,6 +96,8 @@ class NotificationRules:
                 return [self._notification(now, self._closed(event, now))]
             case "needs_you":
                 return [self._notification(now, self._needs_you(event, now), urgent=True)]
+            case "orphaned":
+                return [self._notification(now, _orphaned(event), urgent=True)]
             case "undecodable":
                 return self._undecodable(event, now)
         return []
@@ -241,6 +243,14 @@ def trial_notification(now: datetime) -> Notification:
     """Return what `tracker notify` sends."""
     return Notification(
         f"{now.astimezone(UTC):%H:%M:%S} UTC This is a test of the order tracker: notifications arrive here"
+    )
+
+
+def _orphaned(event: Mapping[str, JsonValue]) -> str:
+    name = event.get("alert")
+    return (
+        f"NEEDS YOU (orphaned): the record {name} is gone, no other takes over the {event.get('quantity')}"
+        f" that it held; see `tracker why {name}`, and give its fills to another alert with `tracker assign`"
     )
 
 

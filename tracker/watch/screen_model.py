@@ -33,6 +33,7 @@ _STALE_AFTER: Final[Mapping[str, frozenset[str]]] = {
     "closed": frozenset({"alerts", "fills", "inbox"}),
     "written": frozenset({"alerts"}),
     "taken_over": frozenset({"alerts"}),
+    "orphaned": frozenset({"alerts"}),
     "needs_you": frozenset({"inbox", "fills"}),
     "settled": frozenset({"inbox", "fills"}),
     "undecodable": frozenset({"inbox"}),
