@@ -43,7 +43,7 @@ LEFT_OUT: Final = "..."
 """A line that stands for any number of lines."""
 LONGEST_README: Final = 1_500
 """Words, those of samples and tables included."""
-INSTALL: Final = "~/order-tracker/venv/bin/pip install --quiet '.[watch]'"
+INSTALL: Final = "~/order-tracker/venv/bin/pip install --quiet --disable-pip-version-check '.[watch]'"
 """The one command of the README's way that is not run here but in test_packaging, since it takes long."""
 SHELL: Final = ("alert", "cd", "cp", "curl", "mkdir", "printf", "python3")
 """What the pages' commands begin with beside `tracker` and the project's own scripts."""

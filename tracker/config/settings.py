@@ -1,4 +1,4 @@
-"""Every setting with its default, and where each value came from.
+"""The settings: every setting with its default, and where each value came from.
 
 Owns the models and what a valid value is; `tracker.config.loader` fills them. It reads no file, and no module
 below the daemon and the command line imports it: they are given plain values.

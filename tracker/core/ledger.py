@@ -9,7 +9,7 @@ Rules
 |---|---|
 | execution, new | booked with its match; folded into its contract |
 | execution, known | nothing, whatever carries it and however often |
-| execution, another version of a known one | the highest is in force, in the first one's place |
+| correction: another version of a known execution | the highest is in force, in the first one's place |
 | execution of a combo (BAG) | booked, never folded: its legs are |
 | execution of an account that is not watched | booked and folded, matched to nothing |
 | fee | the sums of its order; never holds a fill |

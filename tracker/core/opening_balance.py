@@ -1,7 +1,7 @@
-"""Tell what of a contract's executions the snapshot that seeds its holding contained.
+"""Compute a contract's opening balance: what was held of it before its first execution known to us.
 
-Owns the arithmetic of the base: pure functions of booked executions and of the holding that a snapshot of
-positions seeded. When a contract is seeded, and from which snapshot, `holdings` decides.
+Owns the arithmetic of the opening balance: pure functions of booked executions and of the holding that a
+snapshot of positions seeded. When a contract is seeded, and from which snapshot, `positions` decides.
 """
 
 from __future__ import annotations

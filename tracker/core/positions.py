@@ -12,9 +12,9 @@ Owns when something is folded, and onto what. It never decides what a fill belon
   of an earlier one only where it contradicts that. See `position_snapshots` for the states.
 - **Waiting**: an execution that answers a sweep is folded when that answer ended, went quiet or timed out,
   since its neighbours in time may still be on the way. Nothing waits longer than the connection.
-- **Late**: what stands before something that was folded already is folded in its place. The state before the
-  last entries is kept with their names (a run), so that only those are folded again; what stands before the
-  run, or changes the opening balance, has the contract folded from its opening balance.
+- **Late**: a correction, or what stands before something that was folded already, is folded in its place. The
+  state before the last entries is kept with their names (a run), so that only those are folded again; what
+  stands before the run, or changes the opening balance, has the contract folded from its opening balance.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Report how the running tracker is, from what is already known.
 
-Owns the fields of `status`, `health`, `ready` and `metrics`. It reads the ledger's state, the pump and the
+Owns the fields of `status`, `health`, `ready` and `metrics` (`tracker/status/prometheus.py` writes those as
+Prometheus text). It reads the ledger's state, the pump and the
 link, changes none of them, and never asks the broker.
 """
 

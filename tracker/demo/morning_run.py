@@ -37,7 +37,7 @@ class MorningRun:
             await processes.control({"do": "contract", "name": name, **contract})
         await processes.start_tracker(self._story.stores)
         await processes.wait_until_subscribed()
-        self._report.begin(processes.gateway_port, processes.folder, [alert.title for alert in ALERTS])
+        self._report.begin(processes.gateway_port, self._outcome, [alert.title for alert in ALERTS])
         for number, step in enumerate(self._story.steps, 1):
             await self._step(step, self._story.steps[:number])
 

@@ -120,11 +120,12 @@ class TextReport:
     def line(self, text: str = "") -> None:
         say(text)
 
-    def begin(self, port: int, folder: Path, owners: Sequence[str]) -> None:
+    def begin(self, port: int, outcome: RunOutcome, owners: Sequence[str]) -> None:
         """Print what runs where; `owners` are the alerters of the stores."""
         self.line(f"A paper gateway listens on 127.0.0.1:{port}; the tracker watches it.")
         self.line(f"The stores of {', '.join(owners)}")
-        self.line(f"are in {folder}")
+        removed = "" if outcome.kept else " (removed at the end if all is well)"
+        self.line(f"are in {outcome.folder}{removed}")
         self.line()
 
     def event(self, shown: ShownAlert) -> None:
@@ -241,10 +242,11 @@ def in_short(shown: Flat) -> str:
     if "last_order_update.side" not in shown:
         return "open, without a fill" if shown.get("open") else "not open, untouched"
     side, status, filled = (shown.get(f"last_order_update.{key}") for key in ("side", "status", "filled_qty"))
+    order = "" if shown.get("open") else "last order "
     so_far = " so far" if status == "PARTIALLY_FILLED" else ""
     return (
         f"{'open' if shown.get('open') else 'closed'}, {_value(shown.get('position.quantity'))} held,"
-        f" {'bought' if side == 'BUY' else 'sold'} {_value(filled)}{so_far}"
+        f" {order}{'bought' if side == 'BUY' else 'sold'} {_value(filled)}{so_far}"
     )
 
 

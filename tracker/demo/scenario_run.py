@@ -79,7 +79,7 @@ class ScenarioRun:
         await processes.start_tracker(self._stores, self._zone)
         processes.file.read()
         self._shown = {alert: tracker_keys(processes.file, alert) for alert in self._alerts}
-        self._report.begin(processes.gateway_port, processes.folder, [alert.title for alert in self._alerts])
+        self._report.begin(processes.gateway_port, self._outcome, [alert.title for alert in self._alerts])
         most = float(self._choice.scenario.events[-1].at) + 2 * START_SECONDS
         await processes.until(self._over, "the scenario is over", most, LOOK_SECONDS)
         await self._settle()

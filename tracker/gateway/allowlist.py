@@ -1,4 +1,4 @@
-"""The only road out: every message to the gateway is checked against an allow-list.
+"""The only road out: every message to the gateway is checked against the allowlist.
 
 Owns the list of what may leave the process. It never lets an order message through, whoever calls, since it
 stands between ib_insync and the socket; a refused message is fatal to the daemon and is not sent.

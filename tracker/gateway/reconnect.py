@@ -1,10 +1,10 @@
 """Reconnect: the one link to the gateway, made again for ever, with exponential backoff.
 
 Owns the attempts to connect, the backoff between them, the numbers of the connections and the port that is
-tried. What one connection does is in `connection.py`. It never gives up by itself: only `close` and a failure
-of capture end it.
+tried. What one connection does is in `connection.py`. It never ceases to reconnect by
+itself: only `close` and a failure of capture end it.
 
-| the last connection | the next attempt |
+| the last connection | when to reconnect |
 |---|---|
 | lasted `steady_seconds` or longer | at once, and the backoff begins anew |
 | failed, or was shorter | after the backoff: doubled each time up to `retry_most`, with jitter |
