@@ -21,7 +21,7 @@ from tests.support.facts import exec_id
 from tracker.cli import main
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.paper.contracts import option
-from tracker.queries.socket_commands import SocketCommands
+from tracker.queries.socket_commands import SocketCommands, ask_for_client
 from tracker.status.protocol import Answer, CommandError
 
 NAME = f"{ROBIN}/NVDA"
@@ -322,3 +322,12 @@ def test_huge_numbers_hold_no_question(tmp_path: Path, command: dict[str, Any]) 
     with Desk(tmp_path, {ROBIN: {"NVDA": old_record(alert_details=details)}}) as desk:
         desk.run_pump()
         assert "is no price" in json.dumps(asyncio.run(main(desk)))
+
+
+def test_unreadable_journal_is_refused(tmp_path: Path) -> None:
+    """A client gets the journal's trouble as a refusal; it is no mistake in the command."""
+    path = tmp_path / "journal.db"
+    path.mkdir()
+    with pytest.raises(CommandError, match="is not a regular file") as refused:
+        ask_for_client(path, lambda journal: journal.cursor)
+    assert refused.value.code == "journal_failed"

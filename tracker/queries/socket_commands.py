@@ -272,7 +272,7 @@ class SocketCommands:
         asked = (self._journal.cursor, read_since("today", self._context.now(), self._context.login_zone))
         if self._counted is None or self._counted[0] != asked:
             found = await self._counting.run(
-                lambda: ask_journal(self._journal.path, lambda journal: journal.fills_since(asked[1])),
+                lambda: ask_for_client(self._journal.path, lambda journal: journal.fills_since(asked[1])),
                 urgent=True,
             )
             self._counted = asked, found
@@ -280,7 +280,7 @@ class SocketCommands:
 
     async def _read(self, question: Callable[[Journal], Reply]) -> Reply:
         """Ask a journal opened for this question, in the thread that it must stay in."""
-        return await self._answered(lambda: ask_journal(self._journal.path, question))
+        return await self._answered(lambda: ask_for_client(self._journal.path, question))
 
     async def _answered(self, question: Callable[[], Reply]) -> Reply:
         """Answer in the thread of questions, those of clients with the token first."""
@@ -355,6 +355,17 @@ def ask_journal(path: Path, question: Callable[[Journal], Reply]) -> Reply:
         return question(journal)
     finally:
         journal.close()
+
+
+def ask_for_client(path: Path, question: Callable[[Journal], Reply]) -> Reply:
+    """Answer a question as `ask_journal` does, for a client of the daemon: its trouble is no mistake of ours.
+
+    Raises CommandError where the journal cannot be read, and what the question raises.
+    """
+    try:
+        return ask_journal(path, question)
+    except JournalFailed as error:
+        raise CommandError("journal_failed", str(error)) from None
 
 
 def missing_journal(path: Path) -> JournalFailed:

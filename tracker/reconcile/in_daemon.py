@@ -20,7 +20,7 @@ from tracker.gateway.reconnect import ReconnectingLink
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.pipeline.pump import Pump
 from tracker.queries.question_thread import QuestionThread
-from tracker.queries.socket_commands import ask_journal
+from tracker.queries.socket_commands import ask_for_client
 from tracker.reconcile.audit import AuditResult, answer, examine
 from tracker.reconcile.flex_import import FlexImport, prepare
 from tracker.reconcile.repair import repair, repaired
@@ -141,7 +141,7 @@ class Reconciling:
                 now=self._now(),
             )
 
-        return await self._thread.run(lambda: ask_journal(self._journal.path, question), urgent=True)
+        return await self._thread.run(lambda: ask_for_client(self._journal.path, question), urgent=True)
 
     def _settled(self) -> bool:
         """Tell whether all that was journalled is decided, and all that was decided is written."""
