@@ -259,13 +259,14 @@ class Positions:
     def newest(self, key: ContractKey) -> datetime:
         """Return the second of the last execution of a contract that is booked, in the broker's order.
 
-        That of its expiration where that came later: what is gone then is not to be decided any more.
+        That of its last decision or expiration where that came later: a decision stands behind every one
+        that was written down before it, and what is gone is not to be decided any more.
         """
         holding = self._state.get(HOLDINGS, key.text())
         times = [self._newest[key]] if key in self._newest else []
         if holding is not None and holding.newest is not None:
             times.append(holding.newest)
-        if holding is not None and holding.last is not None and (holding.expired or not times):
+        if holding is not None and holding.last is not None:
             times.append(second_of(holding.last.time))
         return max(times)
 

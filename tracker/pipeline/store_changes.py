@@ -59,6 +59,8 @@ class StoreChanges:
         self._clock = clock
         self._noted: dict[str, Match] = {}
         """Order -> the verdict for which it was noted last."""
+        self._successions: dict[AlertId, object] = {}
+        """Record that is gone -> the succession that was noted last, and what the record owned then."""
 
     def find(self) -> StoreDifferences:
         """Compare every record that was ever written, and match again what may have found its alert."""
@@ -86,7 +88,7 @@ class StoreChanges:
                 # It had been removed, and a stale copy put it back.
                 undone.append(state)
             elif shown is None and state.successor is None:
-                notes += self._succession(state)
+                notes += self._new_succession(state)
         notes += self._rematches()
         return StoreDifferences(notes, undone)
 
@@ -94,7 +96,16 @@ class StoreChanges:
 
     def _missing(self, state: AlertState) -> list[Entry]:
         """Return what became of a record that is no longer there: it has a successor, or is gone."""
-        return self._succession(state) or [RecordGone(state.alert)]
+        return self._new_succession(state) or [RecordGone(state.alert)]
+
+    def _new_succession(self, state: AlertState) -> list[Entry]:
+        """Return a succession once: what took nothing over is not noted again while nothing has changed."""
+        notes = self._succession(state)
+        seen = (notes, [(holding.key, mine) for holding, mine in positions_of(self._book, state)])
+        if self._successions.get(state.alert) == seen:
+            return []
+        self._successions[state.alert] = seen
+        return notes
 
     def _succession(self, state: AlertState) -> list[Entry]:
         """Return who takes over what a record owns: all of it, or contract by contract."""
