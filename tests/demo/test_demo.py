@@ -106,7 +106,7 @@ def test_text_report_and_kept_folder(tmp_path: Path) -> None:
     assert "        filled_qty      4 -> 10" in lines
     assert "    nothing changes: no alert asked for it" in lines
     assert re.search(
-        r"^RobinDaHood/NVDA +closed, 0 held, last order sold 6 +closed, 0 held, last order sold 6 +yes$",
+        r"^RobinDaHood/NVDA +closed, 0 held, sold 6 +closed, 0 held, sold 6 +yes$",
         done.stdout,
         re.M,
     )

@@ -242,11 +242,10 @@ def in_short(shown: Flat) -> str:
     if "last_order_update.side" not in shown:
         return "open, without a fill" if shown.get("open") else "not open, untouched"
     side, status, filled = (shown.get(f"last_order_update.{key}") for key in ("side", "status", "filled_qty"))
-    order = "" if shown.get("open") else "last order "
     so_far = " so far" if status == "PARTIALLY_FILLED" else ""
     return (
         f"{'open' if shown.get('open') else 'closed'}, {_value(shown.get('position.quantity'))} held,"
-        f" {order}{'bought' if side == 'BUY' else 'sold'} {_value(filled)}{so_far}"
+        f" {'bought' if side == 'BUY' else 'sold'} {_value(filled)}{so_far}"
     )
 
 
