@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tracker.terminal import printable, printable_lines
@@ -52,9 +53,14 @@ class Command(NamedTuple):
     """Whether it only answers a question; such a command has --json."""
 
 
-def say(text: str) -> None:
-    """Write words for people to standard output, without what a terminal would obey."""
-    _write(printable_lines(text))
+def say(text: str, styles: Collection[str] = ()) -> None:
+    """Write words for people to standard output, without what a terminal would obey.
+
+    `styles` are the caller's own colours, which the terminal shall obey.
+    """
+    pattern = "|".join(map(re.escape, styles))
+    pieces = re.split(f"({pattern})", text) if styles else [text]
+    _write("".join(piece if piece in styles else printable_lines(piece) for piece in pieces))
 
 
 def say_data(text: str) -> None:

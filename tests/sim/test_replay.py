@@ -34,7 +34,7 @@ from tests.sim.options import Options, draw
 from tests.sim.oracle import EARLY_FILL, RETRY_FOR
 from tests.sim.world import Inline, World
 from tests.support.fakes import MemoryAlerts, Records
-from tracker.core.alert_updates import ClosingPolicy
+from tracker.core.alert_updates import OWNERSHIP, ClosingPolicy
 from tracker.core.alerters import AlerterNames
 from tracker.core.ledger import Ledger
 from tracker.core.matching import match_execution
@@ -57,7 +57,7 @@ SEEDS: Final = range(20)
 ACTS_AT_FIRST: Final = 12
 NEW_PROCESS: Final = 0
 """Stands among the steps of a life for a new process, which remembers only the journal's rows."""
-RULES: Final = frozenset(rule.value for rule in Rule)
+RULES: Final = frozenset({OWNERSHIP, *(rule.value for rule in Rule)})
 NOT_OF_FRAMES: Final = (OUTBOX, WINDOWS, RUN_TIME, FIRST_SEEN)
 """What was delivered, how long we ran and when we saw a record first: no frame says so."""
 OURS: Final = ("open", "last_order_update", "position")

@@ -37,10 +37,10 @@ FOUND = (
 FRESH = 40
 CATCHES = {
     "dedup": (0, 3, 5),
-    "outbox": (3, 5, 8),
+    "outbox": (2, 5, 8),
     "corrections": (25, 30, 42),
     "ownership": (0, 3, 5),
-    "reapply": (24, 32, 54),
+    "reapply": (54, 60, 73),
 }
 """Mutation -> seeds of which each notices it."""
 

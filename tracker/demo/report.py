@@ -31,6 +31,7 @@ _LEFT_OUT: Final = frozenset(
 ) | {"position.shared_with", "position.closed_by"}
 """Keys that only programs ask for; --json has them."""
 _BOLD, _DIM, _GREEN, _RED, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
+_STYLES: Final = (_BOLD, _DIM, _GREEN, _RED, _PLAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class TextReport:
         self._colour = terminal and not os.environ.get("NO_COLOR")
 
     def line(self, text: str = "") -> None:
-        say(text)
+        say(text, _STYLES if self._colour else ())
 
     def begin(self, port: int, outcome: RunOutcome, owners: Sequence[str]) -> None:
         """Print what runs where; `owners` are the alerters of the stores."""
