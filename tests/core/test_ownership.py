@@ -438,3 +438,33 @@ def test_ambiguity_is_kept_until_a_strong_rule() -> None:
     story.decide = matched(ALERT)
     rematch(story, 1)
     assert (quantity(story), booked(story, exec_id(1)).attention) == (4, Attention.NONE)
+
+
+def test_rematch_of_an_unknown_execution_does_nothing() -> None:
+    story = Story(unmatched)
+    rematch(story, 7)
+    assert places(story) == []
+
+
+def test_dismissal_of_an_owned_fill_keeps_its_owner() -> None:
+    """It only goes out of what needs a person; later fills of its order follow the owner."""
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1))
+    assert booked(story, exec_id(1)).dismissed
+    story.decide = unmatched
+    story.tell(execution(exec_id(2), 3, at=1))
+    assert quantity(story) == 7
+
+
+def test_succession_stands_behind_a_later_decision() -> None:
+    """A swept sale of 15:00:03 belongs to an alert created at :08, where its decision stands; the successor,
+    told after that, takes it over though no execution is younger than :03.
+    """
+    story = DatedStory(unmatched)
+    story.created = {ALERT: 8}
+    story.decide = matched(ALERT)
+    story.sweep(execution(exec_id(1), -4, at=3, request_id=900))
+    assert quantity(story) == -4
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(OTHER))
+    assert (quantity(story, OTHER), shown(story, OTHER).open) == (-4, True)

@@ -25,7 +25,7 @@ from tests.support.facts import (
 from tracker.core import positions
 from tracker.core.alerters import AlerterNames
 from tracker.core.lots import Folded, Movement, NameOf, fold
-from tracker.core.model import End, EndOf, Execution, Notice, Source
+from tracker.core.model import Contract, End, EndOf, Execution, Notice, Source
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.positions import Positions
 from tracker.core.state_rows import Baseline, Holding
@@ -147,3 +147,14 @@ def test_only_so_much_of_what_came_since_a_break_is_kept(mocker: MockerFixture) 
     story.tell(execution(exec_id(11), 1, at=660), execution(exec_id(12), 1, at=720))
     assert swept(story, execution(exec_id(7), 2, at=610, request_id=901)) == [3]
     assert held(story) == 10 + 5 - 3 + 3 + 1 + 1 + 2
+
+
+def test_only_so_many_contracts_keep_what_came_since(mocker: MockerFixture) -> None:
+    """With no sweep due the oldest goes; a fill that is late all the same has its past folded."""
+    mocker.patch.object(positions, "_RUNS_KEPT", 1)
+    other = Contract(702, "NVDA", "STK")
+    story = Story()
+    story.sweep(request=900)
+    story.tell(execution(exec_id(1), 4, at=60), execution(exec_id(2), 2, at=60, contract=other, perm_id=189))
+    story.tell(execution(exec_id(3), 1, at=60), execution(exec_id(4), 1, at=30, contract=other, perm_id=190))
+    assert (held(story), held(story, 702)) == (5, 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from msgspec.structs import replace
@@ -73,3 +73,12 @@ def test_a_stored_contract_counts_where_its_expiry_or_the_alerts_age_is_unknown(
     assert fill_in(alert, [stored(None, con_id=CON_ID)]).con_ids == {CON_ID}
     long_gone = stored(date(2020, 11, 21), con_id=CON_ID)
     assert fill_in(replace(alert, expiry=NO_EXPIRY), [long_gone]).con_ids == {CON_ID}
+
+
+def test_day_of_utc_alone_may_be_a_day_ahead() -> None:
+    """Written 01:00 UTC on the 22nd: in New York it is the 21st, on which the contract had not expired."""
+    alert = replace(
+        option_alert(expires=None), created_at=datetime(2025, 11, 22, 1, tzinfo=UTC), written_on=None
+    )
+    assert fill_in(alert, [stored(date(2025, 11, 21))]).expiry.day == date(2025, 11, 21)
+    assert fill_in(alert, [stored(date(2025, 11, 20))]).expiry.day is None

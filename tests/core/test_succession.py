@@ -39,6 +39,7 @@ def test_creation_is_told_to_the_second(created: str, dated: bool) -> None:
         (CREATED, "2025-11-18T15:42:01", False),
         ("2025-11-18", "2025-11-18", False),
         (CREATED, "99:99:99 T15:42:00", False),
+        (CREATED, "2025-13-41T15:42:00", False),
     ],
 )
 def test_same_alert_has_the_same_creation(gone: str, now: str, same: bool) -> None:

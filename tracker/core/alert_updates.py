@@ -182,9 +182,9 @@ def _emptied(book: LedgerState, state: AlertState, updated_at: datetime) -> Aler
 def _sums(book: LedgerState, last: Mapping[str, Value]) -> dict[str, Value]:
     """Return what the order that a record last showed has filled by now; a void lowers it."""
     booked = book.get(EXECUTIONS, f"{last['account']} {last['exec_id']}")
-    row = book.get(TOTALS, booked.order) if booked is not None else None
-    if row is None:
-        return {}
+    assert booked is not None, "what was shown is about a booked execution"
+    row = book.get(TOTALS, booked.order)
+    assert row is not None, "a counted execution is in the sums of its order"
     filled = row.totals.filled
     return {
         "status": last["status"] if filled else "PARTIALLY_FILLED",

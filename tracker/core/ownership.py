@@ -129,11 +129,11 @@ class Ownership:
             if order is not None and self._is_decided(order.order, alert, execution):
                 continue
             began = self._began(execution, alert)
-            own = execution.request_id == LIVE or rule is Rule.PERSON or began is None
-            if own or (began is not None and second_of(began) <= second_of(execution.time)):
+            own = execution.request_id == LIVE or rule is Rule.PERSON
+            if own or began is None or second_of(began) <= second_of(execution.time):
                 # The store may still show a record that is known to have a successor.
                 at_booking.append(self._positions.current(alert))
-            elif began is not None:
+            else:
                 younger.append((alert, rule, began))
         return BookingVerdict(match, tuple(sorted(at_booking, key=alert_text)), tuple(younger))
 

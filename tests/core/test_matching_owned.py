@@ -1,0 +1,58 @@
+"""Matching beyond the age limit for an alert that owns the contract, and with clocks that disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from tests.support.matching_cases import CREATED, EARLY_FILL, NVDA_STOCK, fill, option_alert, stock_alert
+from tracker.core.matching import match_execution
+from tracker.core.model import Alert, AlertId, Ambiguous, Match, Matched, Rule, Unmatched
+
+NEXT_DAY = CREATED + timedelta(hours=25)
+EARLY = CREATED - timedelta(seconds=150)
+
+
+def late_match(*alerts: Alert, owning: Collection[AlertId] = ()) -> Match:
+    """Match a stock fill of the next day; `owning` own a lot of the contract."""
+    execution = fill(NVDA_STOCK, time=NEXT_DAY)
+    return match_execution(execution, alerts, early_fill=EARLY_FILL, owning=owning)
+
+
+def test_owner_matches_beyond_the_age_limit() -> None:
+    """Rule 2.2: an alert that owns a lot counts as a weak match where nobody younger agrees."""
+    alert = stock_alert()
+    assert isinstance(late_match(alert), Unmatched)
+    assert late_match(alert, owning=[alert.id]) == Matched(((alert.id, Rule.SYMBOL),))
+
+
+def test_younger_alert_comes_before_an_old_owner() -> None:
+    old, young = stock_alert(), stock_alert("demslayer", created=NEXT_DAY - timedelta(hours=1))
+    match = late_match(old, young, owning=[old.id])
+    assert isinstance(match, Matched)
+    assert match.alerts == ((young.id, Rule.SYMBOL),)
+
+
+def test_two_old_owners_are_ambiguous() -> None:
+    one, other = stock_alert(), stock_alert("demslayer")
+    assert isinstance(late_match(one, other, owning=[one.id, other.id]), Ambiguous)
+
+
+def test_skew_is_taken_off_the_written_time() -> None:
+    """A clock of the stores that is a minute ahead writes 150 s where 90 passed: within early_fill."""
+    alert = option_alert()
+    execution = fill(time=EARLY)
+    assert isinstance(match_execution(execution, [alert], early_fill=EARLY_FILL), Unmatched)
+    skewed = match_execution(execution, [alert], early_fill=EARLY_FILL, skew=timedelta(minutes=1))
+    assert skewed == Matched(((alert.id, Rule.CONTRACT),))
+
+
+def test_skew_is_taken_off_the_first_sight() -> None:
+    """A record without a time of creation counts as created when first seen, by the broker's clock."""
+    alert = replace(option_alert(created=None), first_seen=CREATED)
+    execution = fill(time=EARLY)
+    assert isinstance(match_execution(execution, [alert], early_fill=EARLY_FILL), Unmatched)
+    skewed = match_execution(execution, [alert], early_fill=EARLY_FILL, skew=timedelta(minutes=1))
+    assert isinstance(skewed, Matched)

@@ -1,0 +1,48 @@
+"""What a successor takes of the lots of one contract: all that is left, and nothing where nothing is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from tests.core.test_lots import ONE, TWO, entry, quantities, start
+from tests.support.facts import ACCOUNT, NVDA, START
+from tracker.core.lots import fold, stands_behind
+from tracker.core.model import AlertId, Moment
+from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
+
+NEW = AlertId("one", "NVDA", "2025-11-18T16:30:00", None)
+
+
+def succession(old: AlertId, new: AlertId = NEW, *, at: int = 60, whole: bool = False) -> OwnershipDecision:
+    """Return the decision that `new` takes over what is left for `old`, `at` seconds after START."""
+    place = Moment(START + timedelta(seconds=at), at)
+    decided = (Decided(new, None, False, None),)
+    return OwnershipDecision(
+        ACCOUNT, NVDA.con_id, at, 0, place, OwnershipKind.SUCCEEDED, decided, "", old, whole, START, 0.0
+    )
+
+
+def test_successor_takes_what_is_left() -> None:
+    folded = fold(start(), [entry(1, 5, "1"), entry(2, -2)], [succession(ONE)])
+    assert [(lot.owners, lot.quantity) for lot in folded.holding.lots] == [((NEW,), Decimal(3))]
+
+
+def test_who_owns_nothing_hands_nothing_on() -> None:
+    folded = fold(start(), [entry(1, 5, "1")], [succession(TWO)])
+    assert [lot.owners for lot in folded.holding.lots] == [(ONE,)]
+    assert NEW not in {each.alert for each in folded.holding.alerts}
+
+
+@pytest.mark.parametrize(("whole", "handed_on"), [(False, False), (True, True)])
+def test_closed_position_goes_only_to_the_same_alert(whole: bool, handed_on: bool) -> None:
+    """Rule 2.3: the same alert keeps what it had; a successor by contract takes over what is left only."""
+    folded = fold(start(), [entry(1, 5, "1"), entry(2, -5)], [succession(ONE, whole=whole)])
+    assert (NEW in {each.alert for each in folded.holding.alerts}) is handed_on
+    assert set(quantities(folded.holding).values()) == {"0"}
+
+
+def test_first_movement_stands_behind_nothing() -> None:
+    assert stands_behind(entry(1, 5), start())
