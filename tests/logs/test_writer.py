@@ -24,7 +24,7 @@ class Sluice:
         self.name = name
         self.open = threading.Event()
         self.open.set()
-        self.error: OSError | None = None
+        self.error: OSError | ValueError | None = None
         self.writes: list[list[str]] = []
         self.entered = 0
         self.closed = False
@@ -132,6 +132,15 @@ def test_failing_target_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
         "kept",
     ]
     assert other.lines() == ["log lines are lost: the log file cannot be written: No space left on device"]
+
+
+def test_closed_stream_loses_lines_and_no_thread() -> None:
+    target = Sluice()
+    with writing(target) as (log,):
+        target.error = ValueError("I/O operation on closed file")
+        log.put(line("gone"), soon=True)
+        until(lambda: log.lost == 1)
+        assert log.trouble.endswith("cannot be written: I/O operation on closed file")
 
 
 def test_end_does_not_wait_for_a_stuck_target() -> None:

@@ -256,11 +256,11 @@ def _position(
         "opened_at": instant(min(mine.opened_at for mine in positions)),
         "closed_at": instant(end.closed_at) if end is not None else None,
         "closed_by": end.closed_by if end is not None else None,
-        "shared_with": sorted({name for each in live for name in _shared_with(state, *each)}),
+        "shared_with": sorted({name for each in live for name in shared_names(state, *each)}),
     }
 
 
-def _shared_with(state: LedgerState, holding: Holding, mine: AlertPosition) -> set[str]:
+def shared_names(state: LedgerState, holding: Holding, mine: AlertPosition) -> set[str]:
     """Return the names of the records that show the same fills now, or were closed with the same sale."""
     others = holding.sharing_with(mine.alert) if mine.quantity else set(mine.sold_with)
     there = {other for other in others if _is_there(state, other)}

@@ -118,8 +118,10 @@ class LogWriter:
             reports.append(LogLine(now(), "WARNING", lambda: report))
         try:
             self._target.write([*reports, *lines])
-        except OSError as error:
-            self._lose(len(lines), f"{self.name} cannot be written: {error.strerror or error}")
+        except (OSError, ValueError) as error:
+            # A stream that was closed raises ValueError.
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
+            self._lose(len(lines), f"{self.name} cannot be written: {reason}")
             if not self._closing:
                 self._hurry.wait(_PAUSE_SECONDS)
         else:

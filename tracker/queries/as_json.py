@@ -96,7 +96,7 @@ def fill_json(book: LedgerState, row: BookedExecution) -> Json:
 
 def outcome(row: BookedExecution) -> str:
     """Say in one line what became of a fill."""
-    touched = ", ".join(owner.name for owner in row.owners)
+    touched = ", ".join(dict.fromkeys(owner.name for owner in row.owners))
     if row.superseded_by:
         return f"corrected by {row.superseded_by}"
     if row.execution.contract.is_combo:

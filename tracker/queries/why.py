@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from tracker.core.alert_updates import FOREIGN, instant, number, positions_of
+from tracker.core.alert_updates import FOREIGN, instant, number, positions_of, shared_names
 from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.journal_entries import (
     Assigned,
@@ -268,7 +268,7 @@ def _record(journal: Journal, alert: AlertId, state: AlertState | None, notes: I
                 "closed_at": instant(stake.closed_at),
                 "closed_by": stake.closed_by,
                 "held_in_all": number(holding.held),
-                "shared_with": list(stake.shared_with),
+                "shared_with": sorted(shared_names(book, holding, stake)),
             }
             for holding, stake in stakes
         ],
