@@ -437,3 +437,9 @@ def test_a_new_ledger_over_the_same_book_goes_on() -> None:
     story.restart()
     story.tell(execution(exec_id(3), -10, at=2, perm_id=189))
     assert (shown(story).open, quantity(story)) == (False, 0)
+
+
+def test_frame_that_was_never_refused_needs_no_healing() -> None:
+    story = Story()
+    story.ledger.heal(99)
+    assert list(story.book.every(UNDECODED)) == []

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.facts import (
     ACCOUNT,
@@ -468,3 +469,15 @@ def test_succession_stands_behind_a_later_decision() -> None:
     assert quantity(story) == -4
     story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(OTHER))
     assert (quantity(story, OTHER), shown(story, OTHER).open) == (-4, True)
+
+
+def test_succession_renames_no_order_without_alert() -> None:
+    """The lots go to the successor; an order that is known to belong to nobody stays so."""
+    story = Story()
+    story.tell(execution(exec_id(1), 4))
+    (order,) = story.book.every(OWNERS)
+    story.book.put(OWNERS, replace(order, match=Unmatched("dismissed")))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(OTHER))
+    assert quantity(story, OTHER) == 4
+    (order,) = story.book.every(OWNERS)
+    assert order.match == Unmatched("dismissed")

@@ -199,8 +199,7 @@ class Ownership:
     def rematch(self, frame: Frame, key: ExecutionKey) -> None:
         """Match the order of an execution again, since the store has changed."""
         booked = self._in_force(key)
-        if booked is None:
-            return
+        assert booked is not None, "the ledger matches booked executions again"
         order = self._owners(booked)
         if order.settled:
             return

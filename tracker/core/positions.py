@@ -259,8 +259,7 @@ class Positions:
     def newest(self, key: ContractKey) -> datetime:
         """Return the second of the last execution of a contract that is booked, in the broker's order.
 
-        That of its last decision or expiration where that came later: a decision stands behind every one
-        that was written down before it, and what is gone is not to be decided any more.
+        That of its last decision or expiration where that came later: those written down before stand before.
         """
         holding = self._state.get(HOLDINGS, key.text())
         times = [self._newest[key]] if key in self._newest else []
