@@ -28,7 +28,7 @@ IN = PreflightResult(
     ("reach", "level", "words"),
     [
         (Reach.NOWHERE, Level.FAULT, "start TWS or IB Gateway"),
-        (Reach.SILENCE, Level.FAULT, "trust this address"),
+        (Reach.SILENCE, Level.FAULT, "correct gateway.host and gateway.port"),
         (Reach.STRANGER, Level.FAULT, "is not TWS or IB Gateway"),
         (Reach.ID_TAKEN, Level.OK, "is open"),
         (Reach.HALFWAY, Level.OK, "is open"),
@@ -38,6 +38,13 @@ IN = PreflightResult(
 def test_the_port(reach: Reach, level: Level, words: str) -> None:
     preflight = replace(IN, reach=reach, reason="as it was told")
     check(check_gateway.check_port(preflight, "127.0.0.1", 4002, now=NOW), level, words)
+
+
+def test_reason_holds_the_step() -> None:
+    """What the reason says after its semicolon is the next step, said once."""
+    closed = replace(IN, reach=Reach.NOWHERE, reason="nothing listens on gw:4002; start TWS")
+    found = check_gateway.check_port(closed, "gw", 4002, now=NOW)
+    assert (found.found, found.next_step) == ("nothing listens on gw:4002", "start TWS")
 
 
 def test_closed_port_during_reset() -> None:
@@ -72,11 +79,11 @@ def test_the_login() -> None:
     [
         (["DU1234567"], [], "paper", 4002, Level.OK, "guarded by the journal (paper fills)"),
         (["DU1234567"], ["DU1234567"], None, 4002, Level.OK, "guarded by gateway.accounts"),
-        (["DU1234567"], [], None, 4002, Level.NOTE, "nothing guards that yet"),
+        (["DU1234567"], [], None, 4002, Level.NOTE, "any other login is accepted"),
         (["U1234567"], [], "live", 4001, Level.OK, "live login: U1234567"),
-        (["U1234567"], [], None, 4002, Level.WARNING, "customarily paper"),
-        (["U1234567"], [], None, 7497, Level.WARNING, "customarily paper"),
-        (["DU1234567"], [], None, 4001, Level.WARNING, "customarily live"),
+        (["U1234567"], [], None, 4002, Level.WARNING, "usually paper"),
+        (["U1234567"], [], None, 7497, Level.WARNING, "usually paper"),
+        (["DU1234567"], [], None, 4001, Level.WARNING, "usually live"),
         (["U1234567"], [], "paper", 4002, Level.FAULT, "the journal holds paper fills"),
         (["U1234567"], ["DU1234567"], None, 4002, Level.FAULT, "DU1234567, which this login does not manage"),
         (["F1234567", "U1234567"], [], None, 4001, Level.FAULT, "advisor's master"),
@@ -156,7 +163,7 @@ def test_the_read_only_api() -> None:
 def test_orders_by_hand() -> None:
     check(check_gateway.check_manual_orders(0, binds=False), Level.OK, "none is bound")
     check(check_gateway.check_manual_orders(0, binds=True), Level.NOTE, "bound to client 0")
-    check(check_gateway.check_manual_orders(5, binds=False), Level.NOTE, "by the sweeps only")
+    check(check_gateway.check_manual_orders(5, binds=False), Level.NOTE, "with the sweeps only")
 
 
 @pytest.mark.parametrize(
@@ -236,9 +243,11 @@ def test_healthy_running_tracker() -> None:
     found = running_findings(STATUS)
     check(found["login"], Level.OK, "receives fills")
     check(found["account"], Level.OK, "paper login: DU1234567")
-    check(found["fees"], Level.OK, "of 4 fills today 1 still wait")
+    check(found["fees"], Level.OK, "missing for 1 of the 4 fills of today")
     check(found["not_known"], Level.NOTE, "uses client id 0")
     assert "store" not in found
+    paid = running_findings({**STATUS, "fees_pending": 0})
+    check(paid["fees"], Level.OK, "all 4 fills of today have their fees")
 
 
 def test_a_running_tracker_in_trouble() -> None:

@@ -251,21 +251,21 @@ def test_alerter_stores_may_be_absent() -> None:
 @pytest.mark.parametrize(
     ("changes", "facts", "level", "words"),
     [
-        ({"file": PRIVATE}, JournalFacts("paper"), Level.OK, "of paper fills; mode 0600"),
-        ({"file": PRIVATE}, JournalFacts(), Level.OK, "without a login so far"),
-        ({"file": None}, JournalFacts(), Level.OK, "made at the first start"),
+        ({"file": PRIVATE}, JournalFacts("paper", size=70_000), Level.OK, "68 KB, of paper fills; mode 0600"),
+        ({"file": PRIVATE}, JournalFacts(), Level.OK, "no login so far"),
+        ({"file": None}, JournalFacts(), Level.OK, "the first start makes it"),
         ({"folder": FolderState.MISSING, "file": None}, JournalFacts(), Level.NOTE, "its folder has a fault"),
         (
             {"folder": FolderState.MISSING, "configured": False, "file": None},
             JournalFacts(),
             Level.OK,
-            "made at the first start",
+            "the first start makes it",
         ),
         ({}, JournalFacts(trouble="is locked"), Level.FAULT, "is locked"),
         ({"file_reason": "denied"}, JournalFacts(), Level.FAULT, "denied"),
         ({}, JournalFacts(unread="too large"), Level.NOTE, "too large"),
-        ({}, JournalFacts("live"), Level.WARNING, "may read account numbers"),
-        ({"file": FILE._replace(mode=0o100666)}, JournalFacts("live"), Level.WARNING, "may change account"),
+        ({}, JournalFacts("live"), Level.WARNING, "can read account numbers"),
+        ({"file": FILE._replace(mode=0o100666)}, JournalFacts("live"), Level.WARNING, "can change account"),
     ],
 )
 def test_the_journal(changes: dict[str, Any], facts: JournalFacts, level: Level, words: str) -> None:
@@ -276,8 +276,8 @@ def test_locks() -> None:
     free, held = Lock(ALERTS, ""), Lock(ALERTS, "tracker run, process 7")
     check(check_files.check_locks([free, free], PORT, ours=False), Level.OK, "none")
     check(check_files.check_locks([free, held], PORT, ours=False), Level.FAULT, "process 7", "stop that one")
-    check(check_files.check_locks([held, held], PORT, ours=True), Level.OK, "process 7 runs on these stores")
-    check(check_files.check_locks([free, free], PORT, ours=True), Level.OK, "a tracker runs on these stores")
+    check(check_files.check_locks([held, held], PORT, ours=True), Level.OK, "process 7 uses these stores")
+    check(check_files.check_locks([free, free], PORT, ours=True), Level.OK, "a tracker uses these stores")
     refused = replace(PORT, state=PortState.REFUSED)
     check(check_files.check_locks([held], refused, ours=False), Level.FAULT, "did not answer this user")
     check(
@@ -362,7 +362,7 @@ def test_the_token() -> None:
     def judge(mode: int | None, *, readable: bool = True, running: bool = False) -> Finding:
         return check_status_socket.check_token(Token(path, mode, readable), PORT, running=running)
 
-    check(judge(None), Level.OK, "written at the start")
+    check(judge(None), Level.OK, "made when the tracker starts")
     check(judge(None, running=True), Level.WARNING, "restart the tracker")
     check(judge(0o600), Level.OK, "mode 0600, for requests that change something")
     check(judge(0o640), Level.WARNING, "chmod 600")

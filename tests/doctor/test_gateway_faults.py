@@ -171,7 +171,7 @@ def test_running_tracker_keeps_its_client_id(tmp_path: Path) -> None:
             done = await asyncio.to_thread(command, tmp_path, "--json", *rig.flags())
             found = Diagnosis(json.loads(done.stdout))
             assert rig.process is not None
-            assert f"process {rig.process.pid} runs on these stores" in found["other_tracker"]["found"]
+            assert f"process {rig.process.pid} uses these stores" in found["other_tracker"]["found"]
             assert found["login"]["level"] == "ok", done.stdout
             assert "paper login: DU1234567" in found["account"]["found"]
             assert "gateway_port" not in found.checks

@@ -287,7 +287,7 @@ def test_text_fits_80_columns() -> None:
     assert text.startswith("FAULT    alerts folder        it is not there")
     assert "-> make it" in text
     assert "ok       clock" in text
-    assert text.endswith("Not ready to trade: 1 fault. Fix the faults first.")
+    assert text.endswith("Not ready to run: 1 fault. Fix the faults first.")
 
 
 def test_paths_whole_and_control_characters_replaced() -> None:
@@ -301,10 +301,10 @@ def test_paths_whole_and_control_characters_replaced() -> None:
 @pytest.mark.parametrize(
     ("levels", "offline", "last"),
     [
-        (["ok"], False, "Ready to trade."),
-        (["ok", "note", "note"], False, "Ready to trade (2 notes)."),
-        (["warning", "warning", "note"], False, "Ready to trade (2 warnings, 1 note)."),
-        (["fault", "warning"], False, "Not ready to trade: 1 fault, 1 warning. Fix the faults first."),
+        (["ok"], False, "Ready to run."),
+        (["ok", "note", "note"], False, "Ready to run (2 notes)."),
+        (["warning", "warning", "note"], False, "Ready to run (2 warnings, 1 note)."),
+        (["fault", "warning"], False, "Not ready to run: 1 fault, 1 warning. Fix the faults first."),
         (["ok", "note"], True, "No fault found (1 note); the gateway was not checked."),
     ],
 )

@@ -120,7 +120,7 @@ def test_lost_ibkr_is_reported() -> None:
         await until(lambda: "49" in requests(gateway), "the question for the time")
         gateway.notice(1100)
         gateway.push_raw(49, 1, int(real_now().timestamp()))
-        assert "lost IBKR" in (await visiting).upstream
+        assert "lost its link to IBKR" in (await visiting).upstream
 
     with_gateway(scenario)
 

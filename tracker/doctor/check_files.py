@@ -33,15 +33,15 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _KINDS: Final = {
     FilesystemKind.NETWORK: (
         Level.FAULT,
-        "a rename, a lock or a sync may not hold there; use a folder of a local disk",
+        "renames, locks and syncs cannot be relied on there; use a folder on a local disk",
     ),
     FilesystemKind.MEMORY: (
         Level.WARNING,
-        "it is in memory and gone with the next start; use a folder of a disk",
+        "it is in memory and gone after a restart of the machine; use a folder on a disk",
     ),
     FilesystemKind.CONTAINER: (
         Level.NOTE,
-        "it is the container's own, gone with it; mount a folder of the host",
+        "it is the container's own and gone with it; mount a folder of the host",
     ),
 }
 
@@ -106,7 +106,7 @@ def check_file_system(place: Place, *, mounts_known: bool) -> Finding:
         )
     if place.mount is None:
         why = "the file system is unknown" if mounts_known else "unknown on this system"
-        return Finding(check, Level.NOTE, why, "make sure that it is a local disk, no network share")
+        return Finding(check, Level.NOTE, why, "make sure that it is a local disk, not a network share")
     found = f"{place.mount.kind_name}, mounted on {place.mount.point}"
     if place.mount.kind is FilesystemKind.LOCAL:
         return Finding(check, Level.OK, found)
@@ -128,7 +128,7 @@ def check_alerts_file(place: Place, records: Records) -> Finding:
             check,
             Level.NOTE,
             f"{place.path} is not there: no alerts yet",
-            "nothing, if the alert writer has not run yet; else correct stores.alerts",
+            "none if the alert writer has not run yet; otherwise correct stores.alerts",
         )
     if not stat.S_ISREG(file.mode):
         step = "set stores.alerts to the file itself"
@@ -137,11 +137,11 @@ def check_alerts_file(place: Place, records: Records) -> Finding:
         return Finding(
             check,
             Level.FAULT,
-            f"{place.path} has {file.links} hard links, whose others would keep the old content",
+            f"{place.path} has {file.links} hard links; the others would keep the old content",
             "use a symbolic link instead",
         )
     if records.trouble:
-        step = "if that lasts, have the alert writer write it anew, or restore it from a backup"
+        step = "if that lasts, have the alert writer write it again, or restore it from a backup"
         return Finding(check, Level.FAULT, records.trouble, step)
     return _mode_and_content(check, place, records)
 
@@ -154,13 +154,13 @@ def _mode_and_content(check: str, place: Place, records: Records) -> Finding:
         f" mode {mode:04o}, user {place.file.user}, group {place.file.group}"
     )
     if mode & stat.S_IWOTH:
-        step = f"chmod o-w {place.path}: now every user of this machine may change it"
+        step = f"chmod o-w {place.path}: every user of this machine can change it now"
         return Finding(check, Level.WARNING, found, step)
     if records.problems:
         name, problem = records.problems[0]
         count = len(records.problems)
         found += f"; {count} of them cannot be read in full ({name}: {problem})"
-        step = "look at what the alert writer wrote there: such a record may match no fill"
+        step = "correct what the alert writer wrote there: such a record may match no fill"
         return Finding(check, Level.WARNING, found, step)
     return Finding(check, Level.OK, found)
 
@@ -186,17 +186,17 @@ def check_journal(place: Place, journal: JournalFacts) -> Finding:
     if place.is_folder or (place.folder is not FolderState.EXISTS and not place.made_at_start):
         return Finding(check, Level.NOTE, "not checked: its folder has a fault")
     if place.folder is not FolderState.EXISTS or (place.file is None and not place.file_reason):
-        return Finding(check, Level.OK, "not there yet; made at the first start")
+        return Finding(check, Level.OK, "not there yet; the first start makes it")
     reason = place.file_reason or journal.trouble
     if reason:
-        step = "make sure that the tracker's user can read and write it; a broken one needs its backup"
+        step = "let the tracker's user read and write it; if it is damaged, restore it from a backup"
         return Finding(check, Level.FAULT, f"{place.path}: {reason}", step)
     assert place.file is not None, "a file without a reason was looked at"
     if journal.unread:
         return Finding(check, Level.NOTE, journal.unread)
-    bound = f"of {journal.bound_to} fills" if journal.bound_to else "without a login so far"
+    bound = f"of {journal.bound_to} fills" if journal.bound_to else "no login so far"
     mode = stat.S_IMODE(place.file.mode)
-    found = f"{_number(place.file.size // 1024, 'KB', '')}, {bound}; mode {mode:04o}"
+    found = f"{_number(journal.size // 1024, 'KB', '')}, {bound}; mode {mode:04o}"
     return _for_owner_only(Finding(check, Level.OK, found), place.path, mode, "account numbers and fills")
 
 
@@ -220,7 +220,7 @@ def _for_owner_only(finding: Finding, path: Path, mode: int, contents: str) -> F
     if not mode & _OTHERS:
         return finding
     verb = "change" if mode & (stat.S_IWGRP | stat.S_IWOTH) else "read"
-    step = f"chmod 600 {path}: now other users of this machine may {verb} {contents}"
+    step = f"chmod 600 {path}: other users of this machine can {verb} {contents} now"
     return Finding(finding.check, Level.WARNING, finding.found, step)
 
 
@@ -234,7 +234,7 @@ def check_locks(locks: Sequence[Lock], port: StatusPort, *, ours: bool) -> Findi
     held = [lock for lock in locks if lock.holder]
     if ours:
         who = held[0].holder if held else "a tracker"
-        return Finding(check, Level.OK, f"{who} runs on these stores, and answers on its status socket")
+        return Finding(check, Level.OK, f"{who} uses these stores and answers on its status socket")
     if held:
         found = f"{held[0].path.name} is in use by {held[0].holder}"
         if port.state is PortState.REFUSED:

@@ -29,12 +29,12 @@ def check_port(preflight: PreflightResult, host: str, port: int, *, now: datetim
     check, place = "gateway_port", f"{host}:{port}"
     match preflight.reach:
         case Reach.NOWHERE | Reach.SILENCE:
-            step = "start TWS or IB Gateway and log in, or correct gateway.host and gateway.port"
-            if preflight.reach is Reach.SILENCE:
-                step = f"{step}; its API settings must trust this address"
-            return Finding(check, Level.FAULT, _with_reset(preflight.reason, now), step)
+            cause, _, step = preflight.reason.partition("; ")
+            step = step or "start TWS or IB Gateway and log in, or correct gateway.host and gateway.port"
+            return Finding(check, Level.FAULT, _with_reset(cause, now), step)
         case Reach.STRANGER:
-            found = f"what listens on {place} is not TWS or IB Gateway: {preflight.reason}"
+            cause = preflight.reason.partition("; ")[0]
+            found = f"what listens on {place} is not TWS or IB Gateway: {cause}"
             return Finding(check, Level.FAULT, found, "correct gateway.host and gateway.port")
         case _:
             version = f", server version {preflight.server_version}" if preflight.server_version else ""
@@ -58,8 +58,9 @@ def check_login(preflight: PreflightResult, client_id: int) -> Finding:
             " API client ID); after a dropped link the Gateway may hold an id for a minute",
         )
     if preflight.reach is not Reach.IN:
-        step = "look at the Gateway's window: it may ask a question, or wait for its login"
-        return Finding(check, Level.FAULT, preflight.reason, step)
+        cause, _, step = preflight.reason.partition("; ")
+        step = step or "look at the Gateway's window: it may be asking a question, or not be logged in"
+        return Finding(check, Level.FAULT, cause, step)
     if preflight.reason:
         step = "run this again; if that lasts, look at the Gateway's own log"
         found = f"the connection ended during the check: {preflight.reason}"
@@ -83,7 +84,7 @@ def check_account(
         return Finding(
             check,
             Level.WARNING,
-            f"{kind} login ({names}) on port {port}, which is customarily {custom}",
+            f"{kind} login ({names}) on port {port}, which is usually {custom}",
             f"if {custom} was meant, log the Gateway in to it; gateway.accounts keeps other logins out",
         )
     guards = [
@@ -94,8 +95,9 @@ def check_account(
         return Finding(
             check,
             Level.NOTE,
-            f"{kind} login: {names}; nothing guards that yet, the first start binds the journal to {kind}",
-            "name the accounts in gateway.accounts, and any other login is refused",
+            f"{kind} login: {names}; any other login is accepted until the first start, which binds the"
+            f" journal to {kind} fills",
+            "name the accounts in gateway.accounts, so that any other login is refused",
         )
     return Finding(check, Level.OK, f"{kind} login: {names}; guarded by {' and '.join(guards)}")
 
@@ -135,7 +137,7 @@ def check_upstream(preflight: PreflightResult, *, now: datetime) -> Finding:
     check = "ibkr_link"
     if not preflight.upstream:
         return Finding(check, Level.OK, "the gateway reports no trouble with IBKR")
-    step = "wait, or look at the Gateway: fills of meanwhile come when the link is back"
+    step = "wait, or look at the Gateway: fills made meanwhile arrive when the link is back"
     level = Level.NOTE if planned_reset(now) else Level.WARNING
     return Finding(check, level, _with_reset(preflight.upstream, now), step)
 
@@ -184,7 +186,7 @@ def check_read_only(preflight: PreflightResult, *, binds: bool) -> Finding:
         return Finding(check, Level.NOTE, found, "check that Read-Only API is on in its API settings")
     if not preflight.read_only:
         step = "switch it on, unless another program trades through this Gateway; the tracker never does"
-        return Finding(check, Level.NOTE, "off: other programs may trade through this Gateway", step)
+        return Finding(check, Level.NOTE, "off: other programs can trade through this Gateway", step)
     if binds:
         step = "switch gateway.bind_manual_orders off, or the Read-Only API"
         return Finding(check, Level.WARNING, "on, and it refuses to bind orders by hand", step)
@@ -195,12 +197,13 @@ def check_manual_orders(client_id: int, *, binds: bool) -> Finding:
     """Say how orders made by hand in TWS arrive."""
     check = "manual_orders"
     if client_id != 0:
-        step = "set gateway.client_id = 0 to receive them live"
-        return Finding(check, Level.NOTE, f"client id {client_id} finds their fills by the sweeps only", step)
+        step = "set gateway.client_id = 0 to receive them at once"
+        found = f"client id {client_id} receives their fills with the sweeps only"
+        return Finding(check, Level.NOTE, found, step)
     if binds:
         step = "switch gateway.bind_manual_orders off, unless their order ids are needed"
-        return Finding(check, Level.NOTE, "they are bound to client 0, which shows in TWS", step)
-    return Finding(check, Level.OK, "client id 0 may receive them live; none is bound")
+        return Finding(check, Level.NOTE, "they are bound to client 0, which changes them in TWS", step)
+    return Finding(check, Level.OK, "client id 0 can receive their fills at once; none is bound")
 
 
 def check_login_zone(greeting: str, zone: tzinfo, zone_name: str, *, now: datetime) -> Finding:
@@ -223,7 +226,7 @@ def check_login_zone(greeting: str, zone: tzinfo, zone_name: str, *, now: dateti
     if all(at.astimezone(theirs).utcoffset() == at.astimezone(zone).utcoffset() for at in half_a_year):
         return Finding(check, Level.OK, f"{name}, which agrees with {zone_name}")
     found = f"the gateway was logged in with {name}; the settings read its times in {zone_name}"
-    step = f'set gateway.timezone = "{theirs}": the day ends there, and times without a zone are its own'
+    step = f'set gateway.timezone = "{theirs}": its days end in that zone, and times without a zone mean it'
     return Finding(check, Level.WARNING, found, step)
 
 
@@ -244,11 +247,11 @@ def check_preflight(
     """Yield a finding for each thing that the login shows; what it did not reach is one note."""
     yield check_port(preflight, host, port, now=now)
     if preflight.reach in (Reach.NOWHERE, Reach.SILENCE, Reach.STRANGER):
-        yield _unknown("login, account, clock, IBKR, Master API client id, Read-Only API, fees")
+        yield _unknown("login, account, clock, IBKR, Master API client ID, Read-Only API, fees")
         return
     yield check_login(preflight, client_id)
     if preflight.reach is not Reach.IN:
-        yield _unknown("account, clock, IBKR, Master API client id, Read-Only API, fees")
+        yield _unknown("account, clock, IBKR, Master API client ID, Read-Only API, fees")
         return
     yield check_account(preflight.accounts, watched, bound_to, port)
     yield check_clock(preflight.clocked, early_fill)
@@ -261,7 +264,8 @@ def check_preflight(
 
 
 def _unknown(what: str) -> Finding:
-    return Finding("not_known", Level.NOTE, f"{what}: not known before a login", "fix the fault above")
+    found = f"without a login, these cannot be checked: {what}"
+    return Finding("not_known", Level.NOTE, found, "fix the fault above and run this again")
 
 
 def check_running_tracker(
@@ -280,7 +284,8 @@ def check_running_tracker(
     yield Finding(
         "not_known",
         Level.NOTE,
-        f"clock, login zone, Read-Only API: not checked: the running tracker uses client id {client_id}",
+        f"not checked, since the running tracker uses client id {client_id}: clock, login zone,"
+        " Read-Only API",
         "to check them, stop the tracker and run this again",
     )
 
@@ -304,10 +309,16 @@ def _fees(status: Mapping[str, Any], client_id: int) -> Finding:
         step = f"set Master API client ID to {client_id} in the Gateway; otherwise `commission` stays null"
         return Finding(check, Level.NOTE, "unknown until the first fill", step)
     if pending >= fills:
-        found = f"none came for the {fills} fills of today"
+        found = f"none came for the {_fills(fills)} of today"
         step = f"set Master API client ID to {client_id} in the Gateway, unless the fills came moments ago"
         return Finding(check, Level.WARNING, found, step)
-    return Finding(check, Level.OK, f"received; of {fills} fills today {pending} still wait for theirs")
+    if pending:
+        found = f"received, but still missing for {pending} of the {_fills(fills)} of today"
+        return Finding(check, Level.OK, found)
+    found = (
+        f"all {fills} fills of today have their fees" if fills > 1 else "the one fill of today has its fee"
+    )
+    return Finding(check, Level.OK, found)
 
 
 def _store_outage(status: Mapping[str, Any]) -> Iterator[Finding]:

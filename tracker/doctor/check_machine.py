@@ -53,7 +53,7 @@ def check_python(machine: Machine) -> Finding:
     found = f"Python {shown}, {LIBRARY} {library}, tracker {ours}"
     if minor > LAST_TESTED_PYTHON:
         tested = ".".join(map(str, LAST_TESTED_PYTHON))
-        step = f"run `tracker demo` with it once: this tracker was tested with Python 3.11 to {tested}"
+        step = f"run `tracker demo` once to try it: the tracker is tested with Python 3.11 to {tested}"
         return Finding("python", Level.NOTE, found, step)
     return Finding("python", Level.OK, found)
 
@@ -75,13 +75,13 @@ def check_settings(source: str, overrides: Mapping[str, int]) -> Finding:
 
     `overrides` counts the values of environment and flags.
     """
-    found = source or "no settings file; defaults apply"
+    found = source or "there is no settings file, so the defaults apply"
     extra = [f"{count} by {name}" for name, count in overrides.items() if count]
     if extra:
         found += f"; {', '.join(extra)}"
     if source or extra:
         return Finding("settings", Level.OK, found)
-    step = "name one with --settings PATH, or start in the folder of settings.toml, unless that is meant"
+    step = "name a file with --settings PATH, or start in the folder of settings.toml, unless you meant that"
     return Finding("settings", Level.NOTE, found, step)
 
 

@@ -54,13 +54,13 @@ def check_token(token: Token, port: StatusPort, *, running: bool) -> Finding:
     if token.mode is None:
         if running:
             found = f"{token.path} is not there, though the tracker runs"
-            step = "restart the tracker: it writes a new one"
+            step = "restart the tracker: it makes a new one"
             return Finding(check, Level.WARNING, found, step)
-        return Finding(check, Level.OK, f"written at the start, for {needed}")
+        return Finding(check, Level.OK, f"made when the tracker starts, for {needed}")
     if token.mode & _OTHERS:
         found = f"{token.path} has mode {token.mode:04o}: others may read or change it"
         return Finding(check, Level.WARNING, found, f"chmod 600 {token.path}, then restart the tracker")
     if not token.readable:
-        found = f"{token.path} cannot be read by this user; {needed} need it"
+        found = f"{token.path} cannot be read by this user, and is required for {needed}"
         return Finding(check, Level.WARNING, found, "run commands as the tracker's user")
     return Finding(check, Level.OK, f"mode {token.mode:04o}, for {needed}")

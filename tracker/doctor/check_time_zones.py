@@ -57,7 +57,7 @@ def check_created_at(
                 f"{newest.alert} reads as {span(written_at - at)} older than the last write of its file"
                 f" (in {zone_name}), and as new in {fitting}"
             )
-            step = f"set stores.timezone to the alert writer's, if that is {fitting}"
+            step = f"set stores.timezone to {fitting}, if that is the alert writer's time zone"
             return Finding(CHECK, Level.WARNING, found, step)
     found = f"the newest record, {newest.alert}, is {span(max(now - at, timedelta()))} old in {zone_name}"
     return Finding(CHECK, Level.OK, found)

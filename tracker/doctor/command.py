@@ -73,8 +73,8 @@ def _summary(counts: Mapping[str, int], *, offline: bool) -> str:
         if counts[level]
     )
     if counts["fault"]:
-        return f"Not ready to trade: {shown}. Fix the faults first."
+        return f"Not ready to run: {shown}. Fix the faults first."
     rest = f" ({shown})" if shown else ""
     if offline:
         return f"No fault found{rest}; the gateway was not checked."
-    return f"Ready to trade{rest}."
+    return f"Ready to run{rest}."

@@ -129,7 +129,7 @@ class _Examination:
         yield check_machine.check_space(list(self._places.values()))
         yield from self._neighbours()
         if skip_gateway:
-            step = "run `tracker doctor` with the gateway before the first trade"
+            step = "run `tracker doctor` with the gateway running before you trade"
             yield Finding("gateway", Level.NOTE, f"not checked ({skip_gateway})", step)
         else:
             yield from self._gateway(bound_to)

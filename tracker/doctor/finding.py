@@ -213,6 +213,8 @@ class JournalFacts:
     trouble: str = ""
     unread: str = ""
     """Why it was not read, where that is no trouble."""
+    size: int = 0
+    """Bytes, with those that SQLite keeps in the `-wal` file beside it for a while."""
 
 
 @dataclass(frozen=True, slots=True)

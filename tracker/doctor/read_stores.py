@@ -12,6 +12,7 @@ import shutil
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -92,9 +93,9 @@ def read_journal(path: Path, *, in_use: bool) -> JournalFacts:
     if not path.exists():
         return JournalFacts()
     try:
-        if in_use:
-            return _ask_mode(path)
         size = size_of(path)
+        if in_use:
+            return replace(_ask_mode(path), size=size)
         if size > MAX_COPIED_BYTES:
             return JournalFacts(
                 unread=f"not read: {size >> 20} MB is too much to copy; `tracker status` shows its login"
@@ -105,7 +106,7 @@ def read_journal(path: Path, *, in_use: bool) -> JournalFacts:
             beside = path.with_name(f"{path.name}-wal")
             if beside.exists():
                 shutil.copyfile(beside, copy.with_name(beside.name))
-            return _ask_mode(copy, instead_of=path)
+            return replace(_ask_mode(copy, instead_of=path), size=size)
     except OSError as error:
         # That the journal cannot be opened is known by then; what fails here is the copy.
         return JournalFacts(unread=f"not read: it cannot be copied ({error.strerror or error})")

@@ -45,10 +45,10 @@ _EFFECTS: Final = {
 }
 
 _WORDS: Final = {
-    1100: "the gateway has lost IBKR (1100) and restores the link by itself; the day is fetched again then",
-    2110: "the gateway has lost IBKR (2110) and restores the link by itself; the day is fetched again then",
-    1101: "the link to IBKR is back (1101, data lost); fetching the day again",
-    1102: "the link to IBKR is back (1102); fetching the day again",
+    1100: "the gateway lost its link to IBKR (1100) and reconnects by itself",
+    2110: "the gateway lost its link to IBKR (2110) and reconnects by itself",
+    1101: "the link to IBKR is back (1101, data lost); fetching the day's fills again",
+    1102: "the link to IBKR is back (1102); fetching the day's fills again",
     502: "the gateway cannot be reached (502)",
     504: "the gateway says that it is not connected (504)",
     507: "the gateway ended the connection over a bad message (507), often a client id that is in use",
@@ -120,30 +120,31 @@ def unreadable_version(server_version: int) -> str:
         return ""
     return (
         f"the gateway answers at server version {server_version}, and was asked for {NEWEST_SERVER_VERSION}"
-        " at most: its messages would be misread; use a TWS or IB Gateway that keeps to what it is asked for"
+        " at most, so its messages would be misread; use a TWS or IB Gateway that keeps to the version that"
+        " it is asked for"
     )
 
 
 def why_not_connected(error: BaseException, host: str, port: int, *, sent: bool, answered: bool) -> str:
-    """Return why there was no login: the cause and what to check.
+    """Return why there was no login: the cause and, after `; `, what to check where it is known.
 
     `sent`: the TCP connection was made; `answered`: the peer sent something.
     """
     place = f"{host}:{port}"
     if isinstance(error, ConnectionRefusedError):
-        return f"nothing listens on {place} (502): start TWS or IB Gateway, or set its API port to {port}"
+        return f"nothing listens on {place}; start TWS or IB Gateway, or set its API port to {port}"
     if isinstance(error, socket.gaierror):
-        return f"the host name {host} cannot be resolved: correct gateway.host"
+        return f"the host name {host} cannot be resolved; correct gateway.host"
     if isinstance(error, TimeoutError):
         if not sent:
-            return f"{place} does not answer: check gateway.host, and that no firewall is in between"
+            return f"{place} does not answer; check gateway.host, and that no firewall is in between"
         if not answered:
             return (
-                f"{place} accepts but says nothing: check that it is the API port, and that this machine's"
+                f"{place} accepts but says nothing; check that it is the API port, and that this machine's"
                 " address is among the trusted IPs"
             )
         return (
-            f"{place} does not finish the login: look at TWS or IB Gateway, which may be asking a question or"
+            f"{place} does not finish the login; look at TWS or IB Gateway, which may be asking a question or"
             " not be logged in"
         )
     if isinstance(error, OSError):
