@@ -27,6 +27,10 @@ INTERRUPTED: Final = 130
 """Ended by Ctrl-C where the command does not handle it itself, as shells count it."""
 
 
+_REFUSED: Final = {BAD_USAGE: "bad_request", NOT_REACHABLE: "not_reachable"}
+"""Exit code -> `code` in a refusal as JSON."""
+
+
 class Refusal(Exception):
     """End the command with this exit code, saying these lines on standard error."""
 
@@ -85,6 +89,17 @@ def _write(text: str) -> None:
         raise Refusal(FAILED, [f"tracker: the answer could not be written: {error.strerror}"]) from None
 
 
+def print_refusal(refusal: Refusal) -> int:
+    """Print a refusal as programs read it, and return its exit code."""
+    import json
+
+    from tracker.status.protocol import SCHEMA
+
+    error = {"code": _REFUSED.get(refusal.code, "failed"), "message": "\n".join(refusal.lines)}
+    say_data(json.dumps({"ok": False, "schema": SCHEMA, "error": error}, indent=2))
+    return refusal.code
+
+
 def settings_of(arguments: Arguments) -> Settings:
     """Load the settings, as every command that needs them does."""
     from tracker.config.loader import load
@@ -125,5 +140,5 @@ def print_answer(
     else:
         error = answer.get("error")
         message = error.get("message") if isinstance(error, dict) else error
-        raise Refusal(FAILED, [f"the daemon refused: {message}"])
+        raise Refusal(FAILED, [f"the tracker refused: {message}"])
     return WELL if answer.get("ok") else FAILED

@@ -76,8 +76,8 @@ def listener(*lines: bytes) -> Iterator[tuple[int, list[bytes]]]:
     ("arguments", "words"),
     [
         ([], "tracker: name a command (run, "),
-        (["runn"], "tracker: no command 'runn'; the nearest known one is 'run'"),
-        (["--settings", "x", "run"], "tracker: --settings before a command; flags follow it"),
+        (["runn"], "tracker: there is no command 'runn'; the nearest one is 'run'"),
+        (["--settings", "x", "run"], "tracker: --settings stands before the command; write it after"),
         (["status", "--jsn"], "tracker status: unknown flag --jsn; the nearest known one is --json; see"),
         (["status", "--js"], "unknown flag --js; the nearest known one is --json"),
         (["run", "--setings=x"], "tracker run: unknown flag --setings; the nearest known one is --settings"),
@@ -161,6 +161,8 @@ def test_missing_daemon_is_exit_3(capsys: pytest.CaptureFixture[str]) -> None:
     """A daemon that is not there is exit code 3."""
     line = refusal(capsys, "status", f"--status.port={free_port()}", code=3)
     assert "start it with `tracker run`" in line
+    assert main.main(["status", "--json", f"--status.port={free_port()}"]) == 3
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "not_reachable"
 
 
 def test_beyond_loopback_the_token_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,7 +194,7 @@ def test_paper_listens_at_gateway_port(capsys: pytest.CaptureFixture[str]) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = refusal(capsys, "paper", "--gateway.port", str(port), code=1)
-    assert line.startswith(f"tracker paper: cannot listen on 127.0.0.1 port {port} (")
+    assert line == f"tracker paper: port {port} is in use; choose another --port"
     assert line.endswith("choose another --port")
 
 
@@ -212,7 +214,7 @@ def test_paper_refuses_what_it_cannot_use(
 
 def test_demo_refuses_settings(capsys: pytest.CaptureFixture[str]) -> None:
     """The demo has no settings of the user."""
-    assert "--gateway.port has no effect" in refusal(capsys, "demo", "--gateway.port", "1")
+    assert "--gateway.port cannot be used" in refusal(capsys, "demo", "--gateway.port", "1")
 
 
 def test_ctrl_c_ends_a_command_quietly(

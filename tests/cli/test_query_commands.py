@@ -204,7 +204,6 @@ def test_csv_to_output_or_file(folder: Path, capsys: pytest.CaptureFixture[str])
         (("test", "--symbol", "X", "--strike", "1"), 2, "right, expiry is missing"),
         (("export", "--csv", "alerts.json"), 2, "is one of the tracker's own files"),
         (("export", "--csv", "gone/x.csv"), 1, "gone/x.csv cannot be written: No such file"),
-        (("export", "--csv", "x.csv", "--json"), 2, "choose one of --csv and --json"),
         (
             ("why", exec_id(1), "--stores.journal", "other.db"),
             5,
@@ -230,6 +229,12 @@ def test_refusal_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert said.err == ""
     answer = json.loads(said.out)
     assert (answer["ok"], answer["schema"], answer["error"]["code"]) == (False, 1, "not_found")
+    assert main.main(["export", "--csv", "x.csv", "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["code"], error["message"]) == (
+        "bad_request",
+        "tracker export: choose one of --csv and --json",
+    )
 
 
 def test_unreadable_files_are_exit_5(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,7 +275,7 @@ def test_held_locks_refuse_decisions(folder: Path, capsys: pytest.CaptureFixture
         with FileLock(folder / name, "tracker run, process 1"):
             line = ask(capsys, "assign", exec_id(2), "a/SPX", code=5)
         assert f"{name} is in use by tracker run, process 1" in line
-        assert "no daemon listens on 127.0.0.1:" in line
+        assert "nothing listens on 127.0.0.1:" in line
     assert (folder / "alerts.json").read_bytes() == before
 
 

@@ -161,10 +161,11 @@ def test_closed_port_and_unknown_host() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(
-        NotReachable, match=r"^no daemon listens on 127\.0\.0\.1:\d+; start it with `tracker run`"
+        NotReachable,
+        match=r"^the tracker is not running: nothing listens on 127\.0\.0\.1:\d+; start it with `tracker",
     ):
         ask("127.0.0.1", port, {"command": "status"})
-    with pytest.raises(NotReachable, match=r"cannot be reached \(.+\); check \[status\] host"):
+    with pytest.raises(NotReachable, match=r"cannot be reached \(.+\); check status\.host"):
         ask("no such host", 1, {"command": "status"})
 
 

@@ -95,9 +95,7 @@ def test_long_text_is_cut_visibly() -> None:
 def test_head_while_daemon_is_away() -> None:
     """A daemon that is away is said with since and what to do."""
     shown = board()
-    shown.away = TrackerAway(
-        NOW - timedelta(minutes=2), "no daemon listens on X; start it with `tracker run`"
-    )
+    shown.away = TrackerAway(NOW - timedelta(minutes=2), "nothing listens on X; start it with `tracker run`")
     first, second, _ = head(shown)
     assert first.startswith("TRACKER AWAY since 15:41:10 (2 min)")
     assert first.endswith("the lists are as of then")

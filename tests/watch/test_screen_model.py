@@ -209,8 +209,8 @@ def test_events_before_start_are_not_missed() -> None:
 def test_away_since_last_heard() -> None:
     """Away counts from when the daemon was heard last."""
     model = ScreenModel(START)
-    model.on_lost("no daemon listens")
-    assert model.away == TrackerAway(START, "no daemon listens")
+    model.on_lost("nothing listens")
+    assert model.away == TrackerAway(START, "nothing listens")
     model = on_connected()
     model.on_event({"heartbeat": True}, after(10))
     model.on_lost("gone")

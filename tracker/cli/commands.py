@@ -71,7 +71,10 @@ def _watch(arguments: Arguments) -> int:
 def _demo(arguments: Arguments) -> int:
     given = [f"--{name}" for name in arguments.flags] + ["--settings"] * bool(arguments.own.settings)
     if given:
-        cause = f"tracker demo: {given[0]} has no effect: the demo makes its own settings; leave it out"
+        cause = (
+            f"tracker demo: {given[0]} cannot be used, since the demo makes its own settings; leave it out,"
+            " and use --keep, --scenario and --seed instead"
+        )
         raise Refusal(BAD_USAGE, [cause])
     from pathlib import Path
 
@@ -94,13 +97,18 @@ def _declare_demo(parser: argparse.ArgumentParser) -> None:
         "--scenario", metavar="FILE", help="play this scenario: a file, or the name of an included one"
     )
     parser.add_argument(
-        "--seed", type=int, default=1, metavar="N", help="what ids of its gateway begin with (default: 1)"
+        "--seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="for --scenario: the same number gives the same ids (default: 1)",
     )
 
 
 def _paper(arguments: Arguments) -> int:
     settings = settings_of(arguments)
     import asyncio
+    import errno
 
     from tracker.clock import now
     from tracker.paper.scenario import ScenarioError
@@ -116,8 +124,10 @@ def _paper(arguments: Arguments) -> int:
         raise Refusal(BAD_USAGE, [f"tracker paper: {error}"]) from None
     except OSError as error:
         place = f"{options.host} port {options.port}"
-        cause = f"tracker paper: cannot listen on {place} ({error.strerror or error}); choose another --port"
-        raise Refusal(FAILED, [cause]) from None
+        cause = f"cannot listen on {place} ({error.strerror or error}); correct --host and --port"
+        if error.errno == errno.EADDRINUSE:
+            cause = f"port {options.port} is in use; choose another --port"
+        raise Refusal(FAILED, [f"tracker paper: {cause}"]) from None
     return WELL
 
 
@@ -131,15 +141,15 @@ def _declare_paper(parser: argparse.ArgumentParser) -> None:
     flag("--port", int, "N", "where to listen, 0 for a free one (default: gateway.port of the settings)")
     flag("--host", str, "HOST", "the address to listen on (default: 127.0.0.1)")
     flag("--scenario", str, "FILE", "play this scenario: a file, or the name of an included one")
-    flag("--seed", int, "N", "what ids and prices begin with (default: 1)")
+    flag("--seed", int, "N", "the same number gives the same ids and prices (default: 1)")
     flag("--accounts", names, "A,B", "the accounts of the login (default: DU1234567)")
     flag("--master-client-id", int, "N", "the Master API client id, -1 for none (default: 0)")
-    flag("--latency", float, "SECONDS", "how long a limit order waits for its fill")
-    flag("--partials", int, "N", "in how many pieces an order fills")
+    flag("--latency", float, "SECONDS", "how long a limit order waits for its fill (default: 0.05)")
+    flag("--partials", int, "N", "in how many pieces a limit order fills (default: 2)")
     flag("--control-port", int, "N", "take commands such as `fill` there, 0 for a free port")
     flag("--alerts", str, "FILE", "an alerts.json whose contracts can be ordered by their conIds")
     flag("--server-version", int, "N", "the newest protocol version to speak, 157 to 178 (default: 178)")
-    flag("--time-form", str, "FORM", "how execution times are written")
+    flag("--time-form", str, "FORM", "how execution times are written: zone (default), utc_dash or naive")
     flag("--zone", str, "ZONE", "the time zone of the login (default: US/Eastern)")
     for name, meaning in (
         ("--read-only", "behave as with the Read-Only API switched on"),
@@ -195,24 +205,22 @@ def _notify(arguments: Arguments) -> int:
 
 
 COMMANDS: Final[Mapping[str, Command]] = {
-    "run": Command("receive fills from the gateway and keep the alert stores up to date", _run),
+    "run": Command("receive fills, and mark in alerts.json which alerts you hold", _run),
     "demo": Command(
-        "run a tracker on a simulated morning, and check the result",
+        "play a made-up morning to a tracker, and check the result",
         _demo,
         _declare_demo,
         reads=True,
     ),
-    "paper": Command(
-        "run a simulated gateway that any client of the TWS API can trade on", _paper, _declare_paper
-    ),
+    "paper": Command("run a paper gateway for any TWS API client", _paper, _declare_paper),
     "status": Command("show the state of the running tracker", _status, reads=True),
     "doctor": Command(
-        "check the set-up, and say what to do about each problem",
+        "check the set-up, and say how to fix each fault",
         _doctor,
         _declare_doctor,
         reads=True,
     ),
     "notify": Command("send a test message to each of notify.urls", _notify, reads=True),
-    "watch": Command("show alerts and fills of the running tracker in the terminal, live", _watch),
+    "watch": Command("show the running tracker on a screen", _watch),
     **query_commands.COMMANDS,
 }

@@ -13,7 +13,18 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from tracker.cli.commands import COMMANDS
-from tracker.console import BAD_USAGE, FAILED, INTERRUPTED, WELL, Arguments, Command, Refusal, complain, say
+from tracker.console import (
+    BAD_USAGE,
+    FAILED,
+    INTERRUPTED,
+    WELL,
+    Arguments,
+    Command,
+    Refusal,
+    complain,
+    print_refusal,
+    say,
+)
 from tracker.terminal import nearest
 
 __all__ = ["COMMANDS", "main"]
@@ -53,9 +64,15 @@ def _dispatch(argv: Sequence[str]) -> int:
     if command is None:
         raise Refusal(
             BAD_USAGE,
-            [f"tracker: no command {name!r}; the nearest known one is {nearest(name, COMMANDS)!r}"],
+            [f"tracker: there is no command {name!r}; the nearest one is {nearest(name, COMMANDS)!r}"],
         )
-    return command.run(_parse(name, command, rest))
+    arguments = _parse(name, command, rest)
+    try:
+        return command.run(arguments)
+    except Refusal as refusal:
+        if not command.reads or not arguments.own.as_json:
+            raise
+        return print_refusal(refusal)
 
 
 def _without_command(argv: Sequence[str]) -> int:
@@ -68,7 +85,7 @@ def _without_command(argv: Sequence[str]) -> int:
     if argv:
         raise Refusal(
             BAD_USAGE,
-            [f"tracker: {argv[0]} before a command; flags follow it, as in `tracker status --json`"],
+            [f"tracker: {argv[0]} stands before the command; write it after, as in `tracker status --json`"],
         )
     raise Refusal(BAD_USAGE, [f"tracker: name a command ({', '.join(COMMANDS)}); see tracker --help"])
 
@@ -77,15 +94,17 @@ def _overview() -> str:
     lines = [
         "usage: tracker COMMAND [flags]",
         "",
-        "Keep alert stores up to date with your fills at Interactive Brokers.",
+        "Mark in alerts.json which alerts you hold, from your fills at Interactive",
+        "Brokers.",
         "",
         *(f"  {name:<11}{command.summary}" for name, command in COMMANDS.items()),
         "",
         "Every command takes --help, --settings PATH and any setting as",
         "--section.key VALUE (tracker run --gateway.port 7497); settings.toml lists them.",
-        "Exit codes: 0 success, 1 failure, 2 wrong usage or settings, 3 tracker or",
-        "gateway not reachable, 4 discrepancies found, 5 a store unreadable, locked or",
-        "full.",
+        "Exit codes: 0 success, 1 failure, 2 bad usage or settings, or a folder is",
+        "missing, 3 the tracker or the gateway cannot be reached, 4 discrepancies found,",
+        "5 a store (the journal is one) is missing, unreadable, locked, full or not",
+        "writable.",
     ]
     return "\n".join(lines)
 

@@ -133,7 +133,9 @@ def _declare_fills(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--alert", metavar="ALERTER/TICKER", help="only fills that touched this alert")
     parser.add_argument("--account", metavar="A", help="only fills of this account")
     parser.add_argument(
-        "--all", action="store_true", help="also list corrected versions and the combos' own lines"
+        "--all",
+        action="store_true",
+        help="also list corrected versions, and the line that sums up a combo beside its legs",
     )
 
 
@@ -142,7 +144,8 @@ def _declare_since(parser: argparse.ArgumentParser, default: str) -> None:
         "--since",
         nargs="+",
         metavar="WHEN",
-        help=f"a date (2025-11-18), a time (2025-11-18T09:30), today or N days (default: {default})",
+        help="from when on: a date (2025-11-18), a time (2025-11-18T09:30), `today`, or a number of days as"
+        f" in `7 days` (default: {default})",
     )
 
 
@@ -215,13 +218,16 @@ def _declare_export(parser: argparse.ArgumentParser) -> None:
         "--csv",
         nargs="?",
         metavar="FILE",
-        help="where to write the CSV, in place of what is there (default: standard output)",
+        help="the file to write, replacing one that is there (default: standard output);"
+        " --json writes JSON instead and cannot be combined with it",
     )
     _declare_since(parser, "everything")
     parser.add_argument("--alert", metavar="ALERTER/TICKER", help="only fills that touched this alert")
     parser.add_argument("--account", metavar="A", help="only fills of this account")
     parser.add_argument(
-        "--all", action="store_true", help="also list corrected versions and the combos' own lines"
+        "--all",
+        action="store_true",
+        help="also list corrected versions, and the line that sums up a combo beside its legs",
     )
 
 
@@ -413,18 +419,18 @@ def _through_daemon(
             return standalone()
         except Locked as locked:
             raise Locked(
-                f"{locked}; its status socket does not help: {'; '.join(unreachable.lines)}"
+                f"{locked}; it cannot be asked over its status socket: {'; '.join(unreachable.lines)}"
             ) from None
     if answer.get("ok"):
         return answer
     error = answer.get("error")
     if not isinstance(error, dict):
-        raise Refusal(FAILED, [f"the daemon refused: {error}"])
+        raise Refusal(FAILED, [f"the tracker refused: {error}"])
     if token is None:
         raise CommandError(
             "token_required",
-            f"a daemon runs, and its token in {settings.status.token_file} cannot be read;"
-            " run this as its user",
+            f"the token of the running tracker in {settings.status.token_file} cannot be read;"
+            " run this command as the tracker's user",
         )
     raise CommandError(str(error.get("code")), str(error.get("message")))
 

@@ -153,7 +153,7 @@ async def serve(
         control = None
         if options.control_port is not None:
             control = ControlSocket(gateway, player, options.control_port)
-            await control.start()
+            await _start(control, options.control_port)
         tell(f"paper gateway on {options.host}:{gateway.port}, accounts {', '.join(gateway.book.accounts)}")
         if control is not None:
             tell(f"control socket on 127.0.0.1:{control.port}")
@@ -164,6 +164,14 @@ async def serve(
         finally:
             if control is not None:
                 await control.stop()
+
+
+async def _start(control: ControlSocket, port: int | None) -> None:
+    try:
+        await control.start()
+    except OSError as error:
+        why = error.strerror or error
+        raise OptionError(f"--control-port {port} cannot be used ({why}); choose another one") from error
 
 
 async def _run(

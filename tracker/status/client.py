@@ -55,25 +55,26 @@ def unreachable(error: OSError, place: str, timeout: float) -> NotReachable:
     match error:
         case ConnectionRefusedError():
             why = (
-                f"no daemon listens on {place}; start it with `tracker run`, or check [status] host and port"
+                f"the tracker is not running: nothing listens on {place}; start it with `tracker run`, or"
+                " check status.host and status.port"
             )
         case TimeoutError():
-            why = f"{place} gave no answer within {timeout:g} s; try again, or look at the daemon's log"
+            why = f"{place} gave no answer within {timeout:g} s; try again, or look at the tracker's log"
         case _:
-            why = f"{place} cannot be reached ({error.strerror or error}); check [status] host and port"
+            why = f"{place} cannot be reached ({error.strerror or error}); check status.host and status.port"
     return NotReachable(why)
 
 
 def understood(line: bytes, place: str) -> dict[str, Any]:
     """Return the answer in a line; raises NotReachable where it is none of a tracker."""
     if not line:
-        raise NotReachable(f"{place} closed the connection without an answer; look at the daemon's log")
+        raise NotReachable(f"{place} closed the connection without an answer; look at the tracker's log")
     try:
         answer = json.loads(line)
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict) or "ok" not in answer:
-        raise NotReachable(f"what listens on {place} is not the tracker; check [status] host and port")
+        raise NotReachable(f"what listens on {place} is not the tracker; check status.host and status.port")
     return answer
 
 
