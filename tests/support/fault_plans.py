@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.support.daemon_rig import Rig, records_of
+from tests.support.daemon_rig import BOUND_SECONDS, Rig, records_of
 from tracker.paper.contracts import PaperContract, option
 
 STRACE: Final = shutil.which("strace")
@@ -145,13 +147,27 @@ def _held(rig: Rig, contract: PaperContract) -> int:
 
 
 async def _up_or_ended(rig: Rig) -> None:
+    """Wait until the daemon receives fills, ended, or has answered for a while and does not receive any.
+
+    From its first answer on it also takes a signal to end.
+    """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + _UP_SECONDS
+    deadline = loop.time() + BOUND_SECONDS
+    answers = False
     assert rig.process is not None
     while rig.process.returncode is None and not await rig.subscribed():
+        if not answers and await _answers(rig):
+            answers, deadline = True, loop.time() + _UP_SECONDS
         if loop.time() > deadline:
+            assert answers, "it neither ended nor answered"
             return
         await asyncio.sleep(0.02)
+
+
+async def _answers(rig: Rig) -> bool:
+    with suppress(ConnectionError, json.JSONDecodeError):
+        return bool((await rig.ask("ping"))["ok"])
+    return False
 
 
 async def _ended_or_stopped(rig: Rig) -> int:

@@ -46,7 +46,7 @@ class RetryLimits:
     retry_first: float = 2.0
     retry_most: float = 60.0
     give_up: float = 3600.0
-    closing: float = 2.0
+    closing: float = 1.5
     """How long the end of the tracker waits for what is still to be sent."""
 
 

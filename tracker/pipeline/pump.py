@@ -31,6 +31,11 @@ from tracker.pipeline.store_changes import StoreChanges
 from tracker.pipeline.store_watch import OnStore, StoreOutage, StoreWatch
 
 _BATCH: Final = 3000
+"""Most frames of one step."""
+_FIRST_BATCH: Final = 200
+"""Frames of a step of which nothing is known yet, and the fewest of any later one."""
+_STEP_SECONDS: Final = 0.2
+"""How long one step may hold up a stop, the socket and the link: on a busy machine it takes fewer frames."""
 _FLOOD: Final = 50
 """Frames in one step from which on more are likely to be on their way."""
 _GATHER_SECONDS: Final = 0.25
@@ -113,6 +118,7 @@ class Pump:
             journal, store, self._watch, worker, now=now, on_written=on_written, compare_again=again
         )
         self._attempts = self._fills = 0
+        self._batch = _FIRST_BATCH
         self._at_rest = False
         """Whether nothing is under way, and nothing was left to do."""
         self._unpublished: list[TrackerEvent] = []
@@ -226,10 +232,13 @@ class Pump:
 
     def _step(self) -> int:
         """Apply the next frames in one transaction; returns how many."""
-        frames = self._journal.frames_after(self._journal.cursor, _BATCH)
+        frames = self._journal.frames_after(self._journal.cursor, self._batch)
         if not frames:
             return 0
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         self._unpublished += self._decider.step(frames)
+        self._batch = fitting_batch(len(frames), loop.time() - begun)
         return len(frames)
 
     def _decided(self, frames: int) -> None:
@@ -292,3 +301,9 @@ class Pump:
             # Once they are applied, records that changed hands or came back are compared anew.
             self._compare.set()
         self._delivery.apply_again(found.undone)
+
+
+def fitting_batch(frames: int, seconds: float) -> int:
+    """Return how many frames the next step takes, after one that took so long for so many."""
+    fitting = int(frames * _STEP_SECONDS / seconds) if seconds > 0 else _BATCH
+    return min(_BATCH, max(_FIRST_BATCH, fitting))
