@@ -116,7 +116,8 @@ def ask_daemon(settings: Settings, request: dict[str, Any], timeout: float = 10.
 
     Beyond loopback the daemon answers nothing without it.
     """
-    from tracker.status.client import NotReachable, ask, read_token
+    from tracker.status.client import NotReachable, ask
+    from tracker.status.token import read_token
 
     token = read_token(settings.status.token_file)
     if token is not None:

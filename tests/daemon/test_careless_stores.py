@@ -129,6 +129,23 @@ def test_second_run_leaves_the_token_alone(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_deleted_token_is_written_again(tmp_path: Path) -> None:
+    """Commands that need it go on without a restart, and the log says what happened."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start()
+        path = tmp_path / "status.token"
+        token = path.read_text()
+        path.unlink()
+        await rig.until(path.exists)
+        assert path.read_text() == token
+        assert await rig.stop() == 0
+        assert rig.log().count("status.token was gone; it is written again") == 1
+
+    play(tmp_path, story)
+
+
 @pytest.mark.parametrize("name", ["journal.db.lock", "alerts.json.lock"])
 def test_pipe_as_lock_ends_with_reason(tmp_path: Path, name: str) -> None:
     """Exit 5, and the log names the file and the next step."""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
-import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,38 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.status_rig import serving
-from tracker.status.client import NotReachable, ask, connect_to, read_token
+from tracker.status.client import NotReachable, ask, connect_to
 from tracker.status.protocol import BadRequest, encode, parse
-from tracker.status.server import new_token, write_token
-
-
-def test_token_is_private_and_new(tmp_path: Path) -> None:
-    """The token file is private and new each time."""
-    path = tmp_path / "status.token"
-    path.write_text("old")
-    path.chmod(0o644)
-    token = new_token()
-    write_token(path, token)
-    assert read_token(path) == token
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert new_token() != token
-    assert [file.name for file in tmp_path.iterdir()] == ["status.token"]
-
-
-def test_token_follows_no_link(tmp_path: Path) -> None:
-    """A token is never written through a planted link."""
-    victim = tmp_path / "victim"
-    victim.write_text("precious")
-    (tmp_path / f".token.{os.getpid()}").symlink_to(victim)
-    (tmp_path / "token").symlink_to(victim)
-    write_token(tmp_path / "token", new_token())
-    assert victim.read_text() == "precious"
-    assert not (tmp_path / "token").is_symlink()
-
-
-def test_unreadable_token_is_none(tmp_path: Path) -> None:
-    """A token that cannot be read is none."""
-    assert read_token(tmp_path / "gone") is None
 
 
 @given(st.binary(max_size=200))

@@ -405,8 +405,8 @@ def _through_daemon(
     timeout: float = 10.0,
 ) -> dict[str, Any]:
     """Have the daemon do it, or do it here where none runs; raises Refusal and what `standalone` raises."""
-    from tracker.status.client import read_token
     from tracker.status.protocol import CommandError
+    from tracker.status.token import read_token
     from tracker.stores.lock import Locked
 
     token = read_token(settings.status.token_file)

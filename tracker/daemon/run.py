@@ -44,7 +44,8 @@ from tracker.reconcile.in_daemon import Reconciling
 from tracker.reconcile.views import Watched
 from tracker.status.events import EventFeed, subscription
 from tracker.status.protocol import Answer, Request, SocketCommand
-from tracker.status.server import CannotListen, StatusServer, new_token, write_token
+from tracker.status.server import CannotListen, StatusServer
+from tracker.status.token import TokenFile
 from tracker.stores.lock import Locked
 from tracker.wiring import OpenedFiles
 
@@ -89,6 +90,7 @@ class Daemon:
         self._locks = files.locks
         self._store = files.store
         self._started_at = now()
+        self._token = TokenFile(settings.status.token_file)
         self._feed = EventFeed()
         self._systemd = SystemdNotifier(os.environ, os.getpid())
         self._frame_to_file = FrameToFile()
@@ -149,6 +151,7 @@ class Daemon:
             asyncio.create_task(self._questions.failure(), name="questions"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
             asyncio.create_task(self._watch_files(), name="watch over the files"),
+            asyncio.create_task(self._keep_token(), name="watch over the token"),
             asyncio.create_task(
                 settle_doubts(self._journal.book, self._session.request_positions), name="doubts"
             ),
@@ -171,13 +174,12 @@ class Daemon:
     async def _listen(self) -> StatusServer:
         """Open the status socket, then write the token; raises CannotListen, FileUnwritable."""
         where = self._settings.status
-        token = new_token()
         streams = {"subscribe": subscription(self._feed)}
-        server = StatusServer(where.host, where.port, self._commands(), token, streams=streams)
+        server = StatusServer(where.host, where.port, self._commands(), self._token.token, streams=streams)
         await server.start()
         try:
             # Only now: a second tracker that finds the port taken leaves the first one's token alone.
-            write_token(where.token_file, token)
+            self._token.write()
         except OSError as error:
             await server.close()
             raise FileUnwritable(self._settings, "status", "token_file", error) from error
@@ -231,6 +233,16 @@ class Daemon:
                     *(self._journal.path, size // 1_000_000, self._journal.path),
                 )
             warned = bool(size)
+            await asyncio.sleep(_FILE_CHECK_SECONDS)
+
+    async def _keep_token(self) -> None:
+        """Write the token's file again where it is lost, and warn of what becomes of it, once."""
+        warned = ""
+        while True:
+            trouble = self._token.keep()
+            if trouble and trouble != warned:
+                logger.warning("{}", trouble)
+            warned = trouble
             await asyncio.sleep(_FILE_CHECK_SECONDS)
 
     def _pulse(self) -> Pulse:

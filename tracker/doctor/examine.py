@@ -40,7 +40,7 @@ from tracker.doctor.finding import (
 )
 from tracker.doctor.probes import Probes
 from tracker.doctor.spans import offset
-from tracker.status.client import read_token
+from tracker.status.token import read_token
 
 PATIENCE_SECONDS: Final = 10.0
 """How long one answer of the gateway is waited for."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import socket
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from tracker.status.protocol import Request
@@ -19,14 +18,6 @@ LONGEST_ANSWER: Final = 64 * 1024 * 1024
 
 class NotReachable(Exception):
     """No daemon answered; the message says why and what to do."""
-
-
-def read_token(path: Path) -> str | None:
-    """Return the token that the running daemon wrote, None where this user cannot read one."""
-    try:
-        return path.read_text("utf-8", errors="replace").strip()
-    except OSError:
-        return None
 
 
 def connect_to(host: str) -> str:

@@ -1,19 +1,16 @@
 """The status socket: one request per line over TCP, one JSON line back.
 
-Owns the listening, the bounds on strangers (connections, line length, time, pace) and the token's file. It
-never knows what a command does: the daemon gives it those. Whatever a client does ends at its own connection.
+Owns the listening and the bounds on strangers (connections, line length, time, pace). It never knows what a
+command does: the daemon gives it those. Whatever a client does ends at its own connection.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from tracker.core.model import JsonValue
@@ -80,30 +77,6 @@ class Limits:
     """More streams, only for clients with the token."""
     heartbeat_seconds: float = 15.0
     """The longest silence of a stream; it is how both sides notice that the other one is gone."""
-
-
-def new_token() -> str:
-    """Return a token that nobody can guess."""
-    return secrets.token_urlsafe(32)
-
-
-def write_token(path: Path, token: str) -> None:
-    """Write a token to this file with mode 0600, in place of any older one.
-
-    Call it once the socket listens: until then the older token may be that of a tracker that runs. The file
-    is never there half written or readable by others, not even for a moment. Raises OSError.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.unlink(missing_ok=True)
-    # O_EXCL: neither a file nor a link that somebody put there is written through.
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(token + "\n")
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 class StatusServer:
