@@ -300,6 +300,41 @@ def test_a_refused_request_ends_at_once() -> None:
     with_gateway(scenario)
 
 
+def test_silent_gateway_ends_snapshot_early() -> None:
+    """Two questions in a row without an answer: the rest is not asked, and named as not answered."""
+
+    async def scenario(gateway: PaperGateway) -> None:
+        async with running_link(gateway, request_timeout=0.6, silent_timeout=0.2) as link:
+            await link.subscribed()
+            gateway.faults.ignored_requests = {61, 7, 16, 99}
+            snapshot = await link.link.broker_snapshot(BOUND_SECONDS)
+            assert snapshot is not None
+            assert snapshot.view.unanswered == (
+                "positions",
+                "open orders",
+                "completed orders",
+                "executions of DU1234567",
+            )
+            asked = [int(fields[0]) for _, fields in gateway.received]
+            assert (asked.count(16), asked.count(99)) == (1, 1), "asked at the start only"
+
+    with_gateway(scenario)
+
+
+def test_snapshot_passes_one_silent_answer() -> None:
+    """A gateway that never ends its positions still has its executions and orders compared."""
+
+    async def scenario(gateway: PaperGateway) -> None:
+        async with running_link(gateway, request_timeout=0.6, silent_timeout=0.4) as link:
+            await link.subscribed()
+            gateway.faults.withhold_position_end = True
+            snapshot = await link.link.broker_snapshot(BOUND_SECONDS)
+            assert snapshot is not None
+            assert snapshot.view.unanswered == ("positions",)
+
+    with_gateway(scenario)
+
+
 def test_read_only_refuses_completed_orders() -> None:
     """The Read-Only API refuses completed orders at once."""
 

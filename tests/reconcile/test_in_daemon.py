@@ -157,6 +157,30 @@ def test_link_down_is_said(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_silence_ends_audit_with_reason(tmp_path: Path) -> None:
+    """A gateway that falls silent while it is asked: the answers that are missing are listed."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        await rig.start("--gateway.request_timeout", "4")
+        rig.gateway.faults.ignored_requests = {61, 7, 16, 99}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tracker", "reconcile", *rig.flags(), "--gateway.request_timeout", "4"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=PROJECT,
+        )
+        out, waiting = await asyncio.wait_for(process.communicate(), 60)
+        assert b"waiting for what the gateway answers about positions, executions and orders" in waiting
+        for what in ("positions", "open orders", "completed orders", f"executions of {ACCOUNT}"):
+            assert f"not answered: {what}".encode() in out
+        rig.gateway.faults.ignored_requests = {61, 7, 16, 99, 49}
+        answer = await ask(rig, command="reconcile")
+        assert answer["discrepancies"][0]["kind"] == "not_answered"
+
+    play(tmp_path, story)
+
+
 async def _down(rig: Rig) -> bool:
     return not (await rig.status())["subscribed"]
 

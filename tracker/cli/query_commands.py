@@ -7,6 +7,7 @@ themselves, whether a daemon runs or not; those two go through the daemon, else 
 from __future__ import annotations
 
 import argparse
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ from tracker.console import (
     Command,
     Refusal,
     ask_daemon,
+    complain,
     say,
     say_data,
     settings_of,
@@ -39,6 +41,8 @@ STORE_FAILED: Final = 5
 """A store unreadable, locked or full, or an append failed."""
 _RECONCILE_SECONDS: Final = 90.0
 """The most that an audit takes: the broker's answers, then reading all that is journalled."""
+_HINT_SECONDS: Final = 3.0
+"""After so long an audit that still waits for the broker says what it waits for."""
 _TRIAL: Final = ("symbol", "side", "quantity", "strike", "right", "expiry", "con_id", "order_ref")
 
 Ask = Callable[["Settings"], dict[str, Any]]
@@ -363,7 +367,13 @@ def _reconcile(arguments: Arguments) -> int:
         report = None if own.flex is None else Path(own.flex).absolute()
         flags = {"apply": own.apply, "flex": str(report) if report else None}
         request = {"command": "reconcile", **{name: value for name, value in flags.items() if value}}
-        return _through_daemon(settings, request, standalone, _RECONCILE_SECONDS)
+        hint = threading.Timer(_HINT_SECONDS, complain, [_waiting(settings.gateway.request_timeout)])
+        hint.daemon = True
+        hint.start()
+        try:
+            return _through_daemon(settings, request, standalone, _RECONCILE_SECONDS)
+        finally:
+            hint.cancel()
 
     def in_words(words: TextTable, answer: Mapping[str, Any]) -> str:
         from tracker.reconcile.text import reconciled
@@ -376,6 +386,13 @@ def _reconcile(arguments: Arguments) -> int:
         return DISCREPANCIES if answer["total"] else WELL
 
     return _answer(arguments, ask, in_words, code)
+
+
+def _waiting(request_timeout: float) -> str:
+    return (
+        "waiting for what the gateway answers about positions, executions and orders; each answer may take"
+        f" {request_timeout:g} s (gateway.request_timeout)"
+    )
 
 
 def _declare_reconcile(parser: argparse.ArgumentParser) -> None:

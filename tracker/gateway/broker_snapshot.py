@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime
 from typing import Final, TypeVar
 
 from tracker.core.audit.inputs import BrokerView
 from tracker.core.journal_entries import PUSHED, ExecutionAt, Fields, Message, field_at
 from tracker.core.model import BrokerFact, CompletedOrder, Execution, Frame, OpenOrder, Position, Source
 from tracker.gateway.ib_insync_compat import IB
+from tracker.gateway.link import LinkOptions
 from tracker.gateway.normalise import normalise
 from tracker.gateway.requests import COMPLETED_ORDERS, EXECUTIONS, OPEN_ORDERS, POSITIONS
 
@@ -45,9 +46,12 @@ class BrokerSnapshot:
 class SnapshotReader:
     """Collect the answers to one round of requests; `begin_answer` and `end_answer` bracket each of them."""
 
-    def __init__(self, asked_at: datetime, login_zone: tzinfo) -> None:
+    def __init__(self, asked_at: datetime, options: LinkOptions, *, silent: bool = False) -> None:
+        """Begin one; `silent` says that the gateway did not answer what it was asked last."""
         self._asked_at = asked_at
-        self._login_zone = login_zone
+        self._options = options
+        self._silent = int(silent)
+        """How many questions in a row were not answered."""
         self._kind = ""
         self._rows: dict[str, list[Fields]] = {POSITIONS: [], OPEN_ORDERS: [], COMPLETED_ORDERS: []}
         self._listed: list[Fields] = []
@@ -57,6 +61,15 @@ class SnapshotReader:
         self._since: dict[str, datetime] = {}
         self._silent_accounts: list[str] = []
 
+    @property
+    def patience(self) -> float:
+        """Return for how many seconds the next answer is waited for; 0 where asking is of no use any more.
+
+        One kind of answer that never ends leaves the others worth asking, but not for as long again.
+        """
+        full = self._options.request_timeout
+        return (full, min(full, self._options.silent_timeout), 0.0)[min(self._silent, 2)]
+
     def begin_answer(self, kind: str) -> None:
         """Collect the answer to a request of this kind (see `requests.py`)."""
         self._kind = kind
@@ -65,15 +78,20 @@ class SnapshotReader:
         """End it; `refused` says that the gateway does not allow the request."""
         if refused:
             self._refused.append(self._kind)
+        self._count_silence(answered=ended or refused)
         self._ended[self._kind] = ended
         self._kind = ""
 
     def end_sweep(self, account: str, since: datetime, *, ended: bool) -> None:
         """Take in how the sweep of one account went; `since` is how far back it reaches."""
+        self._count_silence(answered=ended)
         if ended:
             self._since[account] = since
         else:
             self._silent_accounts.append(account)
+
+    def _count_silence(self, *, answered: bool) -> None:
+        self._silent = 0 if answered else self._silent + 1
 
     def on_message(self, fields: Fields) -> None:
         """Take in one message."""
@@ -138,7 +156,7 @@ class SnapshotReader:
 
     def _facts(self, rows: Collection[Fields], kind: type[Fact]) -> Iterator[Fact]:
         for fields in rows:
-            fact = normalise(Frame(0, self._asked_at, 0, Source.BROKER, fields), self._login_zone)
+            fact = normalise(Frame(0, self._asked_at, 0, Source.BROKER, fields), self._options.login_zone)
             # What cannot be read is in the journal, counted and shown; here it is as good as not listed.
             if isinstance(fact, kind):
                 yield fact

@@ -71,6 +71,8 @@ class LinkOptions:
     bind_manual_orders: bool = False
     connect_timeout: float = 10.0
     request_timeout: float = 20.0
+    silent_timeout: float = 5.0
+    """Bounds the next answer of a broker snapshot once the gateway left one out; by request_timeout too."""
     probe_seconds: float = 30.0
     probe_timeout: float = 10.0
     """Bounded by request_timeout."""

@@ -135,10 +135,10 @@ class RequestSchedule:
             if not await self._positions() or self._requests.live_executions == before:
                 return
 
-    async def _positions(self) -> bool:
+    async def _positions(self, within: float | None = None) -> bool:
         self._pending.positions = False
         self._positions_asked_at = self._loop.time()
-        return await self._requests.positions()
+        return await self._requests.positions(within)
 
     async def _sweep(self) -> None:
         """Ask for the whole day of every account, one after the other, and show how that went."""
@@ -148,10 +148,12 @@ class RequestSchedule:
         listed = 0
         for account in self._accounts:
             since = self._requests.midnight()
-            answers.append(await self._requests.executions(account))
+            within = None if self._snapshot is None else self._snapshot.patience
+            ended = within != 0 and await self._requests.executions(account, within)
+            answers.append(ended)
             listed += self._requests.listed
             if self._snapshot is not None:
-                self._snapshot.end_sweep(account, since, ended=answers[-1])
+                self._snapshot.end_sweep(account, since, ended=ended)
         if not self._first_sweep_over.is_set():
             self._first_sweep_over.set()
             self._sink.append_entry(FirstSweepOver())
@@ -178,7 +180,9 @@ class RequestSchedule:
         pending, requests = self._pending, self._requests
         waiting, pending.snapshots = pending.snapshots, []
         interruptions = self._upstream.interruptions
-        reader = self._snapshot = SnapshotReader(self._sink.now(), self._options.login_zone)
+        reader = self._snapshot = SnapshotReader(
+            self._sink.now(), self._options, silent=self._monitor.state.last_sweep_timed_out
+        )
         try:
             await self._ask(reader, POSITIONS, self._positions)
             await self._sweep()
@@ -198,10 +202,12 @@ class RequestSchedule:
             if not each.done():
                 each.set_result(snapshot)
 
-    async def _ask(self, reader: SnapshotReader, question: str, ask: Callable[[], Awaitable[bool]]) -> None:
+    async def _ask(
+        self, reader: SnapshotReader, question: str, ask: Callable[[float], Awaitable[bool]]
+    ) -> None:
         async with self._asking[question]:
             if question == POSITIONS and self._requests.positions_barred:
                 return
             reader.begin_answer(question)
-            ended = await ask()
+            ended = reader.patience > 0 and await ask(reader.patience)
             reader.end_answer(ended=ended, refused=not ended and question in self._requests.forbidden)

@@ -6,7 +6,8 @@ stays behind and silences an event for as long as the connection lasts, and of t
 ends.
 
 - A note about a request is durable before the request leaves.
-- Each request waits for its End at most `request_timeout`; a timeout is noted, and proves nothing.
+- Each request waits for its End at most `within` seconds, `request_timeout` by default; a timeout is noted,
+  and proves nothing.
 - An End that comes later than that finds no request here, and is ignored.
 - One request of each kind is outstanding at most.
 - An error that names a request ends it without an answer.
@@ -24,6 +25,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from tracker.core.journal_entries import (
@@ -91,14 +93,15 @@ class Requests:
         self.live_executions = 0
         """Executions pushed by the gateway so far, repeats included."""
 
-    async def positions(self) -> bool:
+    async def positions(self, within: float | None = None) -> bool:
         """Ask what is held; True when the answer ended, False when it timed out."""
         assert not self.positions_barred, "an earlier End would be taken for this one's"
         if self._ambiguous_at is not None:
             self._ambiguous_at = None
             self._ends_owed = 0
         self._ends_owed += 1
-        return await self._ask((POSITIONS, _NO_REQUEST), PositionsAsked(), self._client.reqPositions)
+        key = (POSITIONS, _NO_REQUEST)
+        return await self._ask(key, PositionsAsked(), self._client.reqPositions, within)
 
     @property
     def positions_barred(self) -> float:
@@ -107,16 +110,18 @@ class Requests:
             return 0.0
         return max(0.0, self._ambiguous_at + _LATEST_END * self._options.request_timeout - self._loop.time())
 
-    async def open_orders(self) -> bool:
+    async def open_orders(self, within: float | None = None) -> bool:
         """Ask for the open orders of all clients, which binds none; True when the answer ended."""
-        return await self._ask((OPEN_ORDERS, _NO_REQUEST), OpenOrdersAsked(), self._client.reqAllOpenOrders)
+        key = (OPEN_ORDERS, _NO_REQUEST)
+        return await self._ask(key, OpenOrdersAsked(), self._client.reqAllOpenOrders, within)
 
-    async def completed_orders(self) -> bool:
+    async def completed_orders(self, within: float | None = None) -> bool:
         """Ask for the day's completed orders; True when the answer ended."""
         key = (COMPLETED_ORDERS, _NO_REQUEST)
-        return await self._ask(key, CompletedOrdersAsked(), lambda: self._client.reqCompletedOrders(False))
+        ask = partial(self._client.reqCompletedOrders, False)
+        return await self._ask(key, CompletedOrdersAsked(), ask, within)
 
-    async def executions(self, account: str) -> bool:
+    async def executions(self, account: str, within: float | None = None) -> bool:
         """Ask for one account's executions of the whole day; True when the answer ended.
 
         No time filter: a zone-less one is read in TWS's zone and would make a false proof. An answer that
@@ -131,7 +136,8 @@ class Requests:
         ended = await self._ask(
             (EXECUTIONS, request),
             ExecutionsAsked(request, account),
-            lambda: self._client.reqExecutions(request, query),
+            partial(self._client.reqExecutions, request, query),
+            within,
         )
         # On a busy day they are megabytes.
         named, self._named = self._named, set()
@@ -187,23 +193,27 @@ class Requests:
             if (of, str(number)) == (kind, request) and not future.done():
                 future.set_result(ended)
 
-    async def _ask(self, key: _RequestKey, sent: Entry, send: Callable[[], None]) -> bool:
+    async def _ask(
+        self, key: _RequestKey, sent: Entry, send: Callable[[], None], within: float | None
+    ) -> bool:
         answer: asyncio.Future[bool] = self._loop.create_future()
         assert key[0] not in {kind for kind, _ in self._pending}, f"two {key[0]} requests at once"
         self._pending[key] = answer
         try:
             self._sink.append_entry(sent)
             send()
-            ended = await self._answer(key, answer)
+            ended = await self._answer(
+                key, answer, self._options.request_timeout if within is None else within
+            )
         finally:
             del self._pending[key]
         if not ended:
             self._sink.append_entry(RequestTimedOut(*key))
         return ended
 
-    async def _answer(self, key: _RequestKey, answer: asyncio.Future[bool]) -> bool:
-        """Wait for the End, no longer than request_timeout; note a sweep that fell quiet without one."""
-        deadline = self._loop.time() + self._options.request_timeout
+    async def _answer(self, key: _RequestKey, answer: asyncio.Future[bool], within: float) -> bool:
+        """Wait for the End, no longer than `within`; note a sweep that fell quiet without one."""
+        deadline = self._loop.time() + within
         quiet = self._options.quiet_seconds
         may_be_quiet = key[0] == EXECUTIONS
         while not answer.done():

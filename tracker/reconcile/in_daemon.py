@@ -112,12 +112,30 @@ class Reconciling:
         return found
 
     async def _ask_broker(self) -> tuple[BrokerSnapshot | None, str]:
-        """Ask the broker, and say why not where that does not succeed."""
-        before = self._link.state
-        # A link that is down is not waited for: the audit says so at once.
-        snapshot = await self._link.broker_snapshot(self._snapshot_seconds) if before.subscribed else None
+        """Ask the broker, and say why not where that does not succeed.
+
+        A link that is down, or goes down meanwhile, is not waited for: the audit says so at once.
+        """
+        if self._link_is_down():
+            return None, self._link_in_words()
+        asking = asyncio.create_task(self._link.broker_snapshot(self._snapshot_seconds))
+        try:
+            while not asking.done():
+                await asyncio.wait({asking}, timeout=_TICK)
+                if self._link_is_down() and not asking.done():
+                    return None, self._link_in_words()
+            if (snapshot := asking.result()) is not None:
+                return snapshot, ""
+            return None, f"the gateway did not answer within {self._snapshot_seconds:g} s"
+        finally:
+            asking.cancel()
+
+    def _link_is_down(self) -> bool:
+        return not self._link.state.subscribed
+
+    def _link_in_words(self) -> str:
         state = self._link.state
-        return snapshot, "" if snapshot is not None else f"link {state.state.value}: {state.reason}"
+        return f"link {state.state.value}: {state.reason}"
 
     async def _repair(self, before: AuditResult, snapshot: BrokerSnapshot | None) -> AuditResult:
         try:

@@ -13,15 +13,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from tracker.status.client import (
-    LONGEST_ANSWER,
-    NotReachable,
-    connect_to,
-    read_token,
-    understood,
-    unreachable,
-)
+from tracker.status.client import LONGEST_ANSWER, NotReachable, connect_to, understood, unreachable
 from tracker.status.protocol import CommandError
+from tracker.status.token import read_token
 
 Answer = dict[str, Any]
 
