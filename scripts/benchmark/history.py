@@ -60,7 +60,7 @@ def make(path: Path, executions: int) -> None:
     execution = normalise(frame, UTC)
     assert isinstance(execution, Execution), "a stream holds executions"
     row = BookedExecution(
-        execution, 1, yesterday, 1, Unmatched("no alert speaks of this contract"), folded=True
+        execution, 1, yesterday, 1, Unmatched("no alert is about this contract"), folded=True
     )
     journal = Journal(path)
     journal.append(1, yesterday, [(Source.BROKER, fields)])

@@ -140,7 +140,7 @@ def test_only_the_trading_class_spx_is_am_settled() -> None:
 
 def test_a_stock_fill_opens_no_option_alert() -> None:
     rejection = only_rejection(match(fill(NVDA_STOCK), option_alert(expires=None)))
-    assert rejection.reason == "it speaks of an option, the fill is stock"
+    assert rejection.reason == "it is about an option, the fill is shares"
     assert not rejection.near
 
 
@@ -151,7 +151,7 @@ def test_a_stock_fill_opens_no_alert_that_has_only_an_option_conid() -> None:
 
 def test_an_option_fill_opens_no_stock_alert() -> None:
     rejection = only_rejection(match(fill(), stock_alert()))
-    assert rejection.reason == "it speaks of no option, the fill is one"
+    assert rejection.reason == "it is about shares, the fill is an option"
     assert not rejection.near
 
 
@@ -192,7 +192,7 @@ def test_a_conid_or_reference_that_agrees_is_near_whatever_contradicts() -> None
         (option_alert(ticker="TSLA", con_ids=[CON_ID]), "its symbol is TSLA, the fill's is NVDA"),
         (
             replace(stock_alert(), con_ids=frozenset([CON_ID])),
-            "it speaks of no option, the fill is one",
+            "it is about shares, the fill is an option",
         ),
         (
             option_alert(con_ids=[CON_ID], created=FILLED + timedelta(hours=3)),
@@ -229,7 +229,7 @@ def test_what_is_neither_stock_nor_option_matches_by_conid_only() -> None:
     assert result.alerts == ((by_con_id.id, Rule.CON_ID),)
     assert {entry.alert: entry.reason for entry in result.rejected} == {
         by_symbol.id: "a FUT fill is matched by conid or the order's reference only",
-        contradicting.id: "it speaks of an option, the fill is FUT, though its conid is the fill's",
+        contradicting.id: "it is about an option, the fill is FUT, though its conid is the fill's",
     }
 
 
@@ -340,7 +340,7 @@ def test_several_records_by_a_weak_rule_are_ambiguous() -> None:
 
 
 def test_no_candidate_is_no_match() -> None:
-    assert match(fill()) == Unmatched("no alert speaks of this contract")
+    assert match(fill()) == Unmatched("no alert is about this contract")
 
 
 def test_a_near_miss_is_named_in_the_reason() -> None:
@@ -400,7 +400,7 @@ def test_the_orders_reference_names_one_record_and_shuts_out_all_others(ref: str
         (
             fill(NVDA_STOCK, ref="robindahood/NVDA"),
             option_alert(),
-            "it speaks of an option, the fill is stock",
+            "it is about an option, the fill is shares",
         ),
         (fill(ref="robindahood/NVDA"), option_alert(right="P"), "its right is P, the fill's is C"),
         (
@@ -411,7 +411,7 @@ def test_the_orders_reference_names_one_record_and_shuts_out_all_others(ref: str
         (
             fill(ref="real-day-trading/NVDA"),
             stock_alert(),
-            "it speaks of no option, the fill is one",
+            "it is about shares, the fill is an option",
         ),
         (
             fill(ref="robindahood/NVDA"),

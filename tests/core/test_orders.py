@@ -263,7 +263,7 @@ def test_a_status_ahead_of_us_asks_for_one_sweep() -> None:
     story.tell(open_order(10), status("Submitted", 6, 4))
     (reason,) = story.ledger.take_sweep_reasons()
     assert "6 filled" in reason
-    assert "4 are known" in reason
+    assert "4 known here" in reason
     story.tell(status("Submitted", 6, 4), status("Submitted", 6, 4))
     assert story.ledger.take_sweep_reasons() == []
     story.tell(status("Submitted", 7, 3))
@@ -371,7 +371,7 @@ def test_a_fill_missing_beside_a_correction_is_still_swept_for() -> None:
     story.tell(open_order(10), status("Submitted", 6, 4), execution(exec_id(1, 2), 3))
     (reason,) = story.ledger.take_sweep_reasons()
     assert "5 filled" in reason
-    assert "3 are known" in reason
+    assert "3 known here" in reason
 
 
 def test_a_status_just_before_its_fill_and_a_correction_asks_for_nothing() -> None:

@@ -40,7 +40,7 @@ def test_sweeps_without_end_are_not_ready(tmp_path: Path) -> None:
 
         async def told() -> bool:
             answer = await rig.ask("ready")
-            return not answer["ready"] and "did not end its last answer" in answer["reasons"][0]
+            return not answer["ready"] and "was cut short" in answer["reasons"][0]
 
         await rig.until(told)
         rig.gateway.fill(rig.gateway.order(CALL, "BUY", 3, limit="2"))

@@ -255,8 +255,8 @@ def test_endless_leg_is_dropped() -> None:
 def test_short_execution_names_its_id() -> None:
     """An execution that is cut off still names its execId."""
     fact = read(EXECUTION[:20])
-    assert fact == Undecodable("execution", "only 20 of 31 fields", "0000e0d5.6596b0d8.01.01")
-    assert read(EXECUTION[:9]) == Undecodable("execution", "only 9 of 31 fields", "")
+    assert fact == Undecodable("execution", "it has 20 of 31 fields", "0000e0d5.6596b0d8.01.01")
+    assert read(EXECUTION[:9]) == Undecodable("execution", "it has 9 of 31 fields", "")
 
 
 def test_pending_fee_is_none() -> None:
@@ -386,7 +386,7 @@ def test_position_is_signed() -> None:
         (["4", "2", "-1", "1100", "lost", ""], Notice(-1, 1100, "lost")),
         (["4", "2", "2147483647", "1100", "lost"], Notice(-1, 1100, "lost")),
         (["4", "2", "12", "321", "no"], Notice(12, 321, "no")),
-        (["4", "2", "12"], Undecodable("notice", "only 3 fields")),
+        (["4", "2", "12"], Undecodable("notice", "it has only 3 fields")),
         (["55", "1", ""], Undecodable("executions_end", "request id is not set")),
     ],
 )

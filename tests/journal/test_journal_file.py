@@ -174,7 +174,7 @@ def test_reading_never_creates_or_upgrades(tmp_path: Path) -> None:
 
 DECISIONS: tuple[Match, ...] = (
     Matched(((ALERT, Rule.CON_ID),)),
-    Unmatched("no alert speaks of this contract", (Rejection(ALERT, "another strike"),)),
+    Unmatched("no alert is about this contract", (Rejection(ALERT, "another strike"),)),
     Ambiguous(Rule.STRIKE, (ALERT, ALERT._replace(ticker="AMD"))),
 )
 

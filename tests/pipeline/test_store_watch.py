@@ -158,7 +158,7 @@ def test_first_look_says_what_is_there(tmp_path: Path, logged: list[str]) -> Non
     with OutageDesk(tmp_path, ALERTS) as desk:
         desk.run_pump()
         desk.run_pump()
-        assert logged == [f"1 alerts of 1 alerters read from {desk.alerts_path}"]
+        assert logged == [f"1 alert of 1 alerter read from {desk.alerts_path}"]
 
 
 def test_absent_file_is_said_loudly(tmp_path: Path, logged: list[str]) -> None:
@@ -166,7 +166,7 @@ def test_absent_file_is_said_loudly(tmp_path: Path, logged: list[str]) -> None:
         whole = desk.remove()
         desk.run_pump()
         desk.run_pump()
-        absent = f"{desk.alerts_path} is not there; until it is, fills are decided without alerts"
+        absent = f"{desk.alerts_path} is not there; until it is, fills open no alert"
         assert logged == [absent]
         desk.mend(whole, timedelta(seconds=1))
-        assert logged == [absent, f"1 alerts of 1 alerters read from {desk.alerts_path}"]
+        assert logged == [absent, f"1 alert of 1 alerter read from {desk.alerts_path}"]

@@ -87,7 +87,7 @@ def test_assignment_is_done_once(desk: Desk) -> None:
     [
         (f"{ROBIN}/TSLA", "its symbol is TSLA, the fill's is NVDA"),
         (f"{ROBIN}/PUT", "its right is P, the fill's is C"),
-        ("shares/NVDA", "it speaks of no option, the fill is one"),
+        ("shares/NVDA", "it is about shares, the fill is an option"),
     ],
 )
 def test_contradicting_alert_is_refused(desk: Desk, alert: str, reason: str) -> None:
@@ -100,7 +100,7 @@ def test_contradicting_alert_is_refused(desk: Desk, alert: str, reason: str) -> 
 def test_share_needs_stock_alert(desk: Desk) -> None:
     """A share goes to no option alert."""
     desk.tell(buy(1, 4, contract=Contract(5, "NVDA", "STK")))
-    with pytest.raises(CommandError, match="it speaks of an option, the fill is stock"):
+    with pytest.raises(CommandError, match="it is about an option, the fill is shares"):
         assign(desk, exec_id(1))
 
 

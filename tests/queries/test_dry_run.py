@@ -45,6 +45,7 @@ def test_answer_names_opened_and_rejected(desk: Desk) -> None:
     assert (payload["alert"], payload["open"], payload["rule"]) == (NAME, True, "contract")
     assert payload["position"]["quantity"] == 2
     assert payload["last_order_update"]["filled_qty"] == 2
+    assert payload["last_order_update"]["status"] == "FILLED", "the made-up fill is the whole order"
     assert answer["opens"] == [payload]
     assert [each["alert"] for each in answer["rejected"]] == ["wolf/NVDA"]
     assert answer["tried"]["contract"] == "NVDA 2025-11-21 122.5 C"

@@ -49,9 +49,9 @@ def test_fill_has_outcome(desk: Desk) -> None:
     assert (first["commission"], first["commission_currency"]) == (2.6, "USD")
     assert first["alerts"] == [{"alert": f"{ROBIN}/NVDA", "matched_by": "con_id"}]
     assert first["outcome"] == f"opened {ROBIN}/NVDA by con_id"
-    assert (other["alerts"], other["outcome"]) == ([], "no alert speaks of this contract")
+    assert (other["alerts"], other["outcome"]) == ([], "no alert is about this contract")
     assert other["commission"] is None
-    assert (last["closing"], last["outcome"]) == (-4, f"closed for {ROBIN}/NVDA")
+    assert (last["closing"], last["outcome"]) == (-4, f"sold 4 of {ROBIN}/NVDA")
 
 
 def test_since_account_and_alert_select(desk: Desk) -> None:

@@ -48,7 +48,7 @@ def test_summary_begins_with_what_matters() -> None:
         "fills counted       12 since the start",
         "alerts updated      7 since the start, the last 2025-11-18 15:43:10 UTC (2 min",
         "                    ago)",
-        "alert store         can be read and written, and all is written",
+        "alert store         can be read and written; nothing waits to be written",
         "started             2025-11-17 12:00:00 UTC (1 d ago)",
     ]
 
@@ -75,6 +75,7 @@ def test_summary_of_working_tracker() -> None:
             "given_up": 1,
             "trouble": {"1 (ntfy)": "away"},
         },
+        "log": {"lost": 0, "trouble": []},
         "versions": {"tracker": "0.1.0", "server": 0},
     }
     assert summarise(answer).splitlines() == [
@@ -84,9 +85,10 @@ def test_summary_of_working_tracker() -> None:
         "incomplete days     none",
         "complete until      2025-11-18 15:45:10 UTC (0 s ago)",
         "fills today         12, 3 of them without their fee yet",
-        "alert store         can be read and written, and all is written",
+        "alert store         can be read and written; nothing waits to be written",
         "journal             journal.db, 0.7 MB, of a paper login",
         "notifications       4 sent; 1 given up; url 1 (ntfy): away",
+        "log                 no lines lost",
         "versions            tracker 0.1.0",
     ]
 

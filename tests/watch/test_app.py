@@ -290,7 +290,7 @@ def test_nothing_cut_at_80_by_24(tmp_path: Path) -> None:
         assert len(lines) == 24
         assert max(map(len, lines)) <= 80
         assert lines[0].startswith("RECEIVING FILLS  link up since")
-        assert re.search(r"last frame \d+ s ago$", lines[0])
+        assert re.search(r"last message \d+ s ago$", lines[0])
         assert lines[1].startswith("DU1234567, paper.")
         assert lines[4].endswith("held  avg price  since")
         assert lines[-1] == FOOTER

@@ -57,12 +57,12 @@ def tone(shown: ScreenModel) -> Tone:
 
 
 def test_head_of_good_link() -> None:
-    """A good link says since when and how old the last frame is."""
+    """A good link says since when and how old the last message is."""
     first, second, _ = head(board())
     assert first.startswith("RECEIVING FILLS  link up since 15:39:10 (4 min)")
-    assert first.endswith("last frame 3 s ago")
+    assert first.endswith("last message 3 s ago")
     assert len(first) == WIDTH
-    assert second == "DU1234567, paper. Verified until 15:43:05."
+    assert second == "DU1234567, paper. Complete until 15:43:05."
     assert tone(board()) is Tone.GOOD
 
 
@@ -82,7 +82,7 @@ def test_unwritable_store_comes_first() -> None:
     _, second, third = head(board(store=store, gaps=["2025-11-17"], fees_pending=1, undecodable=2))
     said = f"{second} {third}"
     assert said.startswith("The alerts cannot be written since 15:42:10: alerts.json is cut off.")
-    assert "1 day not verified complete: see `tracker gaps`." in said
+    assert "1 incomplete day: see `tracker gaps`." in said
 
 
 def test_long_text_is_cut_visibly() -> None:
@@ -114,7 +114,7 @@ def test_head_of_sparse_status() -> None:
     shown.on_connected({"subscribed": False}, NOW)
     first, second, _ = head(shown)
     assert first.startswith("NOT RECEIVING FILLS  link unknown")
-    assert first.endswith("no frame yet")
+    assert first.endswith("no message yet")
     assert second.startswith("no reason given.")
 
 

@@ -142,8 +142,12 @@ def test_repeated_fill_is_one_row() -> None:
     [
         ({"alerts": [{"alert": "a/X", "matched_by": "con_id"}]}, "opened a/X"),
         (
-            {"opening": 0, "closing": -4, "alerts": [{"alert": "a/X"}, {"alert": "b/X"}]},
-            "closed for a/X, b/X",
+            {"side": "SELL", "opening": 0, "closing": -4, "alerts": [{"alert": "a/X"}, {"alert": "b/X"}]},
+            "sold 4 of a/X, b/X",
+        ),
+        (
+            {"side": "BUY", "opening": 0, "closing": 2, "alerts": [{"alert": "a/X"}]},
+            "bought back 2 of a/X",
         ),
         ({"opening": -1, "closing": -4, "alerts": [{"alert": "a/X"}]}, "flipped a/X"),
         ({"opening": 0, "closing": -4}, "no alert"),

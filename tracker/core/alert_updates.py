@@ -14,7 +14,18 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tracker.core.model import LIVE, ZERO, AlertId, AlertUpdate, Execution, Frame, Matched, Totals, Value
+from tracker.core.model import (
+    LIVE,
+    ZERO,
+    AlertId,
+    AlertUpdate,
+    CommissionReport,
+    Execution,
+    Frame,
+    Matched,
+    Totals,
+    Value,
+)
 from tracker.core.state import (
     ALERTS,
     EXECUTIONS,
@@ -77,7 +88,13 @@ class TrackerEvent(Struct, frozen=True):
     what: Mapping[str, str | int | float | None]
 
 
-def about(kind: EventKind, at: datetime, booked: BookedExecution, note: str = "") -> TrackerEvent:
+def about(
+    kind: EventKind,
+    at: datetime,
+    booked: BookedExecution,
+    note: str = "",
+    fee: CommissionReport | None = None,
+) -> TrackerEvent:
     """Tell something that happened to an execution."""
     execution = booked.execution
     what: dict[str, str | int | float | None] = {
@@ -91,6 +108,8 @@ def about(kind: EventKind, at: datetime, booked: BookedExecution, note: str = ""
     }
     if note:
         what["note"] = note
+    if fee is not None:
+        what |= {"commission": str(fee.commission), "currency": fee.currency}
     return TrackerEvent(kind, at, what)
 
 

@@ -313,7 +313,7 @@ class Ledger:
 
     def _fee(self, frame: Frame, fee: CommissionReport) -> None:
         for booked in self._orders.fee(fee):
-            self._tell(EventKind.FEE, frame, booked)
+            self._events.append(about(EventKind.FEE, frame.received_at, booked, fee=fee))
 
     # Positions
 

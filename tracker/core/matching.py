@@ -186,7 +186,7 @@ def _match_by_record(
         return Ambiguous(weak[0][1], tuple(alert for alert, _ in weak), tuple(rejected))
     nearest = next((entry for entry in rejected if entry.near), None)
     if nearest is None:
-        return Unmatched("no alert speaks of this contract", tuple(rejected))
+        return Unmatched("no alert is about this contract", tuple(rejected))
     return Unmatched(f"no alert agrees; {nearest.alert.name} nearly: {nearest.reason}", tuple(rejected))
 
 
@@ -283,12 +283,12 @@ def contradiction(contract: Contract, alert: Alert) -> str:
 
 def _crossing_kind(contract: Contract, alert: Alert) -> str:
     if contract.is_option:
-        return "" if alert.is_option else "it speaks of no option, the fill is one"
+        return "" if alert.is_option else "it is about shares, the fill is an option"
     if contract.sec_type == "STK":
-        return "it speaks of an option, the fill is stock" if alert.is_option else ""
+        return "it is about an option, the fill is shares" if alert.is_option else ""
     # A future has an expiry and a conid as an option has, but neither strike nor right.
-    speaks_of_option = alert.strike is not None or bool(alert.right)
-    return f"it speaks of an option, the fill is {contract.sec_type}" if speaks_of_option else ""
+    about_option = alert.strike is not None or bool(alert.right)
+    return f"it is about an option, the fill is {contract.sec_type}" if about_option else ""
 
 
 def _rule_of_expiry(days: Sequence[date], expiry: Expiry) -> Rule | None:

@@ -228,7 +228,7 @@ class Orders:
                 self._asked.pop(order, None)
             elif self._asked.get(order) != told - have:
                 self._asked[order] = told - have
-                reasons.append(f"the broker counts {told} filled of order {order}, {have} are known")
+                reasons.append(_shortfall(order, told, have))
         self._told.clear()
         return reasons
 
@@ -243,6 +243,12 @@ class Orders:
 
     def _touch(self, shown: str) -> None:
         self._touched(state.alert for state in self._book.find(ALERTS, "orders", shown))
+
+
+def _shortfall(order: str, told: Decimal, have: Decimal) -> str:
+    """Say how far the broker's count of an order's fills and ours are apart."""
+    _, con_id, key = order.rsplit(" ", 2)
+    return f"order {key.partition('/')[0]} (conid {con_id}): {told} filled, {have} known here"
 
 
 def _added(totals: Totals, execution: Execution, fee: CommissionReport | None) -> Totals:

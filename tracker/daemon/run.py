@@ -334,6 +334,8 @@ class Daemon:
 
 
 def _in_words(event: TrackerEvent) -> str:
+    if event.kind is EventKind.UNDECODABLE:
+        return "set aside: {kind} that cannot be read ({reason}); see `tracker inbox`".format(**event.what)
     return " ".join([event.kind.value, *(f"{key}={value}" for key, value in event.what.items())])
 
 

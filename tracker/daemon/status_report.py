@@ -97,7 +97,7 @@ def ready(pump: Pump, link: LinkState) -> dict[str, Any]:
     if not link.subscribed:
         reasons.append(f"link {link.state.value}: {link.reason}")
     elif link.last_sweep_timed_out:
-        reasons.append("the gateway did not end its last answer about the day's executions")
+        reasons.append("the gateway's last answer about the day's executions was cut short")
     return {"ready": not reasons, "reasons": reasons}
 
 

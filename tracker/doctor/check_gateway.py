@@ -157,7 +157,7 @@ def check_master(preflight: PreflightResult, client_id: int) -> Finding:
         return Finding(check, Level.WARNING, found, f"set Master API client ID to {client_id} in the Gateway")
     found = "unknown until another client's first fill of the day"
     if not preflight.executions_listed:
-        found = "unknown: the gateway did not end its answer about the day's executions"
+        found = "unknown: the gateway's answer about the day's executions was cut short"
     return Finding(check, Level.NOTE, found, see)
 
 

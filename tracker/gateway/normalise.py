@@ -90,7 +90,7 @@ def normalise(frame: Frame, login_zone: tzinfo) -> BrokerFact | None:
     except _Unreadable as problem:
         reason = str(problem)
     except IndexError:
-        reason = f"only {len(frame.fields)} fields"
+        reason = f"it has only {len(frame.fields)} fields"
     except Exception as error:
         # Whatever else a wire can hold: the frame is counted and shown as Undecodable, the pump goes on.
         reason = f"{type(error).__name__}: {error}"
@@ -190,7 +190,7 @@ def _described(fields: tuple[str, ...]) -> Contract:
 def _execution(frame: Frame, login_zone: tzinfo) -> Execution:
     fields = frame.fields
     if len(fields) < EXECUTION_FIELDS:
-        raise _Unreadable(f"only {len(fields)} of {EXECUTION_FIELDS} fields")
+        raise _Unreadable(f"it has {len(fields)} of {EXECUTION_FIELDS} fields")
     side = _SIDES.get(fields[18])
     if side is None:
         raise _Unreadable(f"side is neither BOT nor SLD: {limits.quoted(fields[18])}")

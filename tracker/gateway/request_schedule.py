@@ -172,7 +172,7 @@ class RequestSchedule:
             state=LinkPhase.UP,
             subscribed=True,
             reason=f"connected with {count} account{'s' if count != 1 else ''}"
-            + ("" if ended else "; the gateway did not end its last answer about the day's executions"),
+            + ("" if ended else "; the gateway's last answer about the day's executions was cut short"),
         )
 
     async def _take_snapshot(self) -> None:

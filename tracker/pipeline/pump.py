@@ -251,14 +251,10 @@ class Pump:
         """Publish what was decided since, all of it committed."""
         events, self._unpublished = self._unpublished, []
         for event in events:
-            self._count(event)
+            self._fills += event.kind is EventKind.FILL
             self._on_event(event)
         for reason in self._ledger.take_sweep_reasons():
             self._want_sweep(reason)
-
-    def _count(self, event: TrackerEvent) -> None:
-        if event.kind in (EventKind.FILL, EventKind.CORRECTION):
-            self._fills += event.kind is EventKind.FILL
 
     # Delivering and comparing
 

@@ -99,12 +99,14 @@ class StoreWatch:
         """Take note of a refresh that succeeded; the first one says what there is."""
         store, absent = self._store, self._store.absent
         if absent and not self.looked:
-            logger.warning("{} is not there; until it is, fills are decided without alerts", store.name)
+            logger.warning("{} is not there; until it is, fills open no alert", store.name)
         if not absent and not self._is_read:
             self._is_read = True
             alerts = store.alerts()
             alerters = len({alert.id.alerter for alert in alerts})
-            logger.info("{} alerts of {} alerters read from {}", len(alerts), alerters, store.name)
+            count = f"{len(alerts)} alert{'s' if len(alerts) != 1 else ''}"
+            of = f"{alerters} alerter{'s' if alerters != 1 else ''}"
+            logger.info("{} of {} read from {}", count, of, store.name)
             if not self._journal.meta(_READ_ONCE):
                 self._journal.set_meta(_READ_ONCE, "1")
         self.looked = True

@@ -22,6 +22,7 @@ from tracker.core.model import (
     Matched,
     Rejection,
     Rule,
+    Side,
     Unmatched,
 )
 from tracker.core.state import FEES, LedgerState
@@ -107,7 +108,9 @@ def outcome(row: BookedExecution) -> str:
         split = f"closed {number(abs(row.closing))} and opened {number(abs(row.opening))}"
         return f"{split}: {touched or 'no alert'}"
     if row.closing:
-        return f"closed for {touched}" if touched else "closed a position that no alert opened"
+        verb = "sold" if row.execution.side is Side.SELL else "bought back"
+        closed = f"{verb} {number(abs(row.closing))} of {touched}"
+        return closed if touched else "closed a position that no alert opened"
     if touched:
         return f"opened {touched} by {', '.join(_rules(row))}"
     return why_not(row.match)

@@ -31,6 +31,7 @@ from tracker.core.model import (
     Frame,
     Match,
     Matched,
+    OpenOrder,
     Side,
     Source,
 )
@@ -118,6 +119,12 @@ def dry_run(
     book = MemoryLedgerState()
     ledger = Ledger(book, lambda execution, now: match, policy=policy)
     frame = Frame(1, now, 1, Source.BROKER, ("11",))
+    # The fill is the whole order, so that it reads as filled.
+    order = OpenOrder(
+        *(execution.order_id, execution.client_id, execution.perm_id, execution.account, execution.contract),
+        *(execution.side.value, execution.quantity, execution.order_ref, "Submitted"),
+    )
+    ledger.apply(frame, order)
     ledger.apply(frame, execution)
     ledger.settle(frame)
     updates = sorted((row.update for row in book.every(OUTBOX)), key=lambda update: update.alert.name)
@@ -154,8 +161,8 @@ def write_copy(
 ) -> Path:
     """Write a copy of alerts.json with the updates applied, beside it; returns its path.
 
-    Raises CommandError where there is nothing to copy or nowhere to write, StoreAway where the file cannot be
-    read as alerts right now. Each copy has a name of its own.
+    Raises CommandError where there is nothing to copy or nowhere to write, StoreUnavailable where the file
+    cannot be read as alerts right now. Each copy has a name of its own.
     """
     copy = path.with_name(f"{path.name}.test-{now():%Y%m%dT%H%M%S%f}Z")
     try:

@@ -59,7 +59,7 @@ def _link(link: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterato
         return
     since = f" since {_when(link['since'], now)}" if link.get("since") else ""
     yield "link", f"{_words(link.get('state', 'unknown'))}{since}"
-    if link.get("reason"):
+    if link.get("reason") and not (answer.get("subscribed") and link.get("state") == "up"):
         yield "reason", str(link["reason"])
     if link.get("next_attempt_at"):
         yield "next attempt", _when(link["next_attempt_at"], now)
@@ -130,7 +130,7 @@ def _store(store: Any, answer: Mapping[str, Any], now: datetime | None) -> Itera
         troubles.append("alerts.json is not there, so fills open no alert")
     if waiting := store.get("undelivered"):
         troubles.append(f"{_counted(waiting, 'update')} {'waits' if waiting == 1 else 'wait'} to be written")
-    yield "alert store", "; ".join(troubles) or "can be read and written, and all is written"
+    yield "alert store", "; ".join(troubles) or "can be read and written; nothing waits to be written"
     if lost := store.get("late_writes_lost"):
         yield (
             "late writes lost",
@@ -176,6 +176,11 @@ def _notify(notify: Any, answer: Mapping[str, Any], now: datetime | None) -> Ite
     yield "notifications", "; ".join(parts)
 
 
+def _log(log: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    lost = f"{_counted(log['lost'], 'line')} lost" if log.get("lost") else "no lines lost"
+    yield "log", "; ".join([lost, *map(str, log.get("trouble") or ())])
+
+
 def _versions(versions: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
     names = {"ib_insync": "ib_insync", "python": "Python", "server": "gateway protocol"}
     shown = [f"{names.get(name, _words(name))} {value}" for name, value in versions.items() if value]
@@ -201,12 +206,13 @@ _WRITERS: Final[Mapping[str, Callable[[Any, Mapping[str, Any], datetime | None],
     "reapplied": _reapplied,
     "journal": _journal,
     "notify": _notify,
+    "log": _log,
     "started_at": _started,
     "versions": _versions,
 }
 """What writes the rows of each field, in the order of the rows."""
 _KINDS: Final[Mapping[str, type]] = {
-    **dict.fromkeys(("link", "stats", "store", "journal", "notify", "versions"), dict),
+    **dict.fromkeys(("link", "stats", "store", "journal", "notify", "log", "versions"), dict),
     "gaps": list,
 }
 """What those fields must be for that; of another kind they are shown as fields that are not known here."""

@@ -38,13 +38,13 @@ OPEN ALERTS     open in alerts.json, with the position the tracker holds for
 NEEDS YOU       fills that could belong to several alerts (ambiguous) or nearly
                 to one (near miss). They opened nothing until you decide
 FILLS TODAY     every fill as it arrives, and what was done with it
-last frame      when the gateway last sent anything; the tracker asks it at
+last message    when the gateway last sent anything; the tracker asks it at
                 least every gateway.sweep_seconds
 FRAME TO FILE   from the broker's message to alerts.json, synced: half of the
                 changes took p50 or less, 99 of 100 took p99 or less
 
-TRACKER AWAY    the daemon does not answer. Fills are not lost: the tracker
-                fetches today's at its next start. This screen tries again"""
+TRACKER AWAY    the tracker does not answer. Fills are not lost: it fetches
+                today's at its next start. This screen tries again by itself"""
 """Within 80 columns and one screen of 24 lines."""
 
 

@@ -72,7 +72,7 @@ class Lines:
         if since is not None:
             state += f" since {self.time(since, daemon_now)} ({span(daemon_now - since)})"
         frame = instant(link.get("last_frame_at"))
-        last = "no frame yet" if frame is None else f"last frame {span(daemon_now - frame)} ago"
+        last = "no message yet" if frame is None else f"last message {span(daemon_now - frame)} ago"
         return spread(f"{words}  link {state}", last, width)
 
     def _troubles(self, model: ScreenModel, now: datetime) -> Iterable[str]:
@@ -87,7 +87,7 @@ class Lines:
             when = "" if next_at is None else f"; next attempt at {self.time(next_at, now)}"
             yield f"{link.get('reason') or 'no reason given'}{when}."
         if gaps := status.get("gaps"):
-            yield f"{counted(len(gaps), 'day')} not verified complete: see `tracker gaps`."
+            yield f"{counted(len(gaps), 'incomplete day')}: see `tracker gaps`."
         if waiting := _mapping(status, "store").get("undelivered"):
             yield f"{counted(waiting, 'update')} not written yet."
 
@@ -98,7 +98,7 @@ class Lines:
         proven = instant(status.get("proven_until"))
         if accounts:
             yield f"{accounts}, {mode}." if mode else f"{accounts}."
-        yield "No day verified yet." if proven is None else f"Verified until {self.time(proven, proven)}."
+        yield "No day complete yet." if proven is None else f"Complete until {self.time(proven, proven)}."
         if pending := status.get("fees_pending"):
             yield f"{counted(pending, 'fee')} pending."
         if unread := status.get("undecodable"):

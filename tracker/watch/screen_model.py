@@ -353,8 +353,11 @@ def _outcome(row: Answer, waits: str) -> str:
     names = ", ".join(str(each["alert"]) for each in row.get("alerts", ()))
     if row.get("opening") and row.get("closing"):
         return f"flipped {names}" if names else "no alert"
+    if names and (closing := row.get("closing")):
+        quantity = _number(abs(closing)) if isinstance(closing, int | float) else ""
+        return f"{'sold' if row.get('side') == 'SELL' else 'bought back'} {quantity} of {names}"
     if names:
-        return f"{'closed for' if row.get('closing') else 'opened'} {names}"
+        return f"opened {names}"
     return "waiting" if row.get("waiting") else "no alert"
 
 
