@@ -1,0 +1,92 @@
+"""The commands about recordings: record.
+
+Owns their flags and how what happened becomes an exit code. The work is done in `tracker.recordings`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Final
+
+from tracker.console import BAD_USAGE, FAILED, WELL, Arguments, Command, Refusal, say, settings_of
+
+
+def _record(arguments: Arguments) -> int:
+    settings = settings_of(arguments)
+    from pathlib import Path
+
+    from tracker.clock import now
+    from tracker.recordings.command import RecordOptions, record
+    from tracker.recordings.recording import RecordingNotWritten
+    from tracker.recordings.redaction import NameLeft
+
+    own, gateway = arguments.own, settings.gateway
+    if own.listen == gateway.port:
+        cause = f"tracker record: the gateway itself is on port {gateway.port}; listen on another one"
+        raise Refusal(BAD_USAGE, [cause])
+    began = now()
+    options = RecordOptions(
+        gateway=(gateway.host, gateway.port),
+        listen=own.listen,
+        path=Path(own.to or f"recording-{began:%Y%m%d-%H%M%S}.jsonl"),
+        timezone=gateway.timezone or f"UTC{began.astimezone(settings.login_zone()):%z}",
+        made_by=f"tracker {_version()}",
+        allow_orders=own.allow_orders,
+        hidden=tuple(own.hide),
+        accounts=gateway.accounts,
+    )
+    try:
+        record(options, now=now, tell=say)
+    except NameLeft as error:
+        cause = (
+            f"tracker record: {error}; no file was left. This is a fault of the recorder: please report it"
+        )
+        raise Refusal(FAILED, [cause]) from None
+    except RecordingNotWritten as error:
+        raise Refusal(FAILED, [f"tracker record: {error}"]) from None
+    except OSError as error:
+        cause = (
+            f"tracker record: cannot listen on port {own.listen} ({error.strerror or error}); choose another"
+        )
+        raise Refusal(FAILED, [cause]) from None
+    return WELL
+
+
+def _declare_record(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--listen",
+        type=int,
+        required=True,
+        metavar="PORT",
+        help="where clients connect instead, 0 for a free port",
+    )
+    parser.add_argument(
+        "--to",
+        metavar="FILE",
+        help="the file to write, which must not be there yet (default: recording-TIME.jsonl)",
+    )
+    parser.add_argument(
+        "--hide", action="append", default=[], metavar="TEXT", help="replace this text too, as often as given"
+    )
+    parser.add_argument(
+        "--allow-orders", action="store_true", help="pass orders on too; else no order leaves for the gateway"
+    )
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("order-tracker")
+    except PackageNotFoundError:
+        return "from its source"
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "record": Command(
+        "record what a client and the gateway say, without names",
+        _record,
+        _declare_record,
+    ),
+}

@@ -1,0 +1,98 @@
+"""`tracker record`: relay and record until somebody ends it, and leave a transcript without names.
+
+Owns the run and what it says. It knows no settings file; the command line gives it what it needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from tracker.recordings.proxy import LOOPBACK, RecordingProxy
+from tracker.recordings.recording import Recording, RecordingNotWritten
+from tracker.recordings.redaction import Redactor
+from tracker.recordings.transcript import Line, TranscriptHead
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOptions:
+    """Say what is recorded where."""
+
+    gateway: tuple[str, int]
+    listen: int
+    path: Path
+    timezone: str
+    """The zone of the login's times that name none."""
+    made_by: str
+    allow_orders: bool = False
+    hidden: Sequence[str] = ()
+    """Words that must not be in the transcript, whatever they are."""
+    accounts: Sequence[str] = ()
+
+
+def record(options: RecordOptions, *, now: Callable[[], datetime], tell: Callable[[str], None]) -> None:
+    """Record until SIGINT or SIGTERM, then write the transcript.
+
+    Raises RecordingNotWritten, NameLeft, and OSError where the port is taken; then no file is left.
+    """
+    head = TranscriptHead(now(), options.timezone, options.made_by)
+    redactor = Redactor(options.hidden, options.accounts)
+    recording = Recording(options.path, head, redactor)
+    try:
+        links = asyncio.run(_relay(options, recording, tell))
+        if not recording.count:
+            raise RecordingNotWritten("no client connected, so there is nothing to write")
+        recording.finish()
+    finally:
+        recording.close()
+    names = ", ".join(f"{number} {kind}" for kind, number in sorted(redactor.replaced.items()))
+    tell(f"{options.path}: {recording.count} lines from {links} connection{'s' if links != 1 else ''}")
+    tell(f"names replaced: {names or 'none'}; prices and quantities stay. Read it before you send it")
+
+
+async def _relay(options: RecordOptions, recording: Recording, tell: Callable[[str], None]) -> int:
+    """Relay until there is a reason to end; returns how many clients there were."""
+    loop = asyncio.get_running_loop()
+    ending: asyncio.Future[OSError | None] = loop.create_future()
+    start = time.monotonic()
+
+    def end(reason: OSError | None = None) -> None:
+        if not ending.done():
+            ending.set_result(reason)
+
+    def keep(line: Line) -> None:
+        if ending.done():
+            return
+        try:
+            if not recording.add(line):
+                tell("the recording is as long as it may be, and ends here")
+                end()
+        except OSError as error:
+            end(error)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end)
+    proxy = RecordingProxy(
+        options.gateway,
+        options.listen,
+        allow_orders=options.allow_orders,
+        elapsed=lambda: time.monotonic() - start,
+        record=keep,
+    )
+    await proxy.start()
+    try:
+        host, port = options.gateway
+        tell(f"recording what clients on {LOOPBACK}:{proxy.port} and the gateway at {host}:{port} say")
+        tell("orders are passed on to the gateway" if options.allow_orders else "no order is passed on")
+        tell(f"Ctrl-C ends it and writes {options.path}")
+        failure = await ending
+    finally:
+        await proxy.stop()
+    if failure is not None:
+        raise RecordingNotWritten(f"what was said cannot be kept: {failure.strerror or failure}")
+    return proxy.links

@@ -1,0 +1,225 @@
+"""Replace the names of accounts and people in messages, the same name by the same text everywhere.
+
+Owns which names were seen, what replaces each, and the search for one that was left. Names are learned from
+all messages before the first is replaced, so that one which shows up late is replaced early too. It writes
+nothing.
+
+- A name is found by its place in a known message; an account number also by how it looks.
+- In texts for people the names seen are searched for. A message that is not known keeps harmless fields only.
+- A reference ALERTER/TICKER of a built-in alerter stays, where the ticker is that of the order's contract:
+  the matching depends on it, and it says nothing that the tracker's source and the contract do not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import count
+from typing import Final
+
+from tracker.core.alerters import AlerterNames, symbol_key
+from tracker.core.journal_entries import Fields
+from tracker.recordings.message_layouts import (
+    Part,
+    contract_names,
+    is_harmless,
+    is_token,
+    parts_of,
+)
+from tracker.recordings.transcript import HANDSHAKE, Line, LinkClosed, Said
+
+ACCOUNT: Final = re.compile(r"(?<![A-Za-z0-9])(?:D[UFI][A-Z]{0,2}|[UFI])\d{5,9}[A-Z]?(?![A-Za-z0-9])")
+"""What IBKR's account numbers look like."""
+_SHORTEST: Final = 3
+"""Characters of a name that is searched for; a shorter one is replaced in its own places only."""
+_GLUED: Final = 6
+"""Characters from which on a name is searched for within words too."""
+_FIRST: Final = 9_000_001
+_LETTERS: Final = re.compile(r"(?:D[UFI][A-Z]{0,2}|[UFI])(?=\d)")
+"""What says whether an account is a paper, an advisor's or a plain one."""
+_XML_TEXT: Final = re.compile(r">([^<>]*[^<>\s][^<>]*)<|name=\"([^\"]+)\"")
+_BUILT_IN: Final = AlerterNames()
+_OURS: Final = "tracker:"
+
+
+class NameLeft(Exception):
+    """A name was found in what was to be written; the text says what kind of name and where, not which."""
+
+
+class Redactor:
+    """Learn names from messages, then replace them; `learn` everything before the first `redact`."""
+
+    def __init__(self, hidden: Iterable[str] = (), accounts: Iterable[str] = ()) -> None:
+        """Take what is known from elsewhere: words to hide wherever they are, and account numbers."""
+        self._names: dict[str, Part] = {}
+        self._public: set[str] = set()
+        self._versions: dict[int, int] = {}
+        self._given: dict[str, str] = {}
+        self._taken: set[str] = set()
+        self._forms: dict[str, str] = {}
+        """A name as it may be written, in lower case -> the name; made once all names are learned."""
+        self._search: re.Pattern[str] | None = None
+        self._hidden = tuple(word for word in hidden if word)
+        for word in self._hidden:
+            self._names[word] = Part.OTHER
+        for account in accounts:
+            self._learn(Part.ACCOUNT, account)
+
+    # First pass
+
+    def learn(self, line: Line) -> None:
+        """Take in the names of one message."""
+        if not isinstance(line, Said):
+            return
+        for part, text in zip(self._parts(line), line.fields, strict=True):
+            for account in ACCOUNT.findall(text):
+                self._learn(Part.ACCOUNT, account)
+            if part is Part.ACCOUNTS:
+                for account in text.split(","):
+                    self._learn(Part.ACCOUNT, account)
+            elif part is Part.PUBLIC:
+                if not is_harmless(text):
+                    self._public.add(text)
+            elif part is Part.REFERENCE:
+                if not _names_alert(text, contract_names(line.fields, line.by)):
+                    self._learn(part, text)
+            elif part is not Part.WORDS:
+                self._learn(part, text)
+
+    def learn_text(self, text: str) -> None:
+        """Take in the account numbers of a text that is no message."""
+        for account in ACCOUNT.findall(text):
+            self._learn(Part.ACCOUNT, account)
+
+    def _learn(self, part: Part, text: str) -> None:
+        if not text or _stays(part, text):
+            return
+        if part is Part.OTHER:
+            # An advisor's groups and aliases come as XML.
+            for found in _XML_TEXT.finditer(text):
+                self._learn(part, (found[1] or found[2]).strip())
+        self._names.setdefault(text, part)
+
+    # Second pass
+
+    def redact(self, line: Line) -> Line:
+        """Return the message with its names replaced."""
+        if isinstance(line, LinkClosed):
+            return line
+        fields = tuple(
+            self._field(part, text, line) for part, text in zip(self._parts(line), line.fields, strict=True)
+        )
+        return Said(line.at, line.link, line.by, fields, line.blocked)
+
+    def redact_text(self, text: str) -> str:
+        """Return a text with all names in it replaced."""
+        pattern = self._pattern()
+        if pattern is None:
+            return text
+        return pattern.sub(lambda found: self._replacement(self._forms[found[0].lower()]), text)
+
+    def _field(self, part: Part, text: str, line: Said) -> str:
+        if not text or (part is not Part.ACCOUNT and text not in self._hidden and _stays(part, text)):
+            return text
+        if part is Part.PUBLIC and text in self._public and not self._holds_account(text):
+            return text
+        if part in (Part.PUBLIC, Part.WORDS):
+            return self.redact_text(text)
+        if part is Part.ACCOUNTS:
+            return ",".join(self._replacement(each) if each else each for each in text.split(","))
+        if part is Part.REFERENCE and _names_alert(text, contract_names(line.fields, line.by)):
+            return text
+        return self._replacement(text)
+
+    def _replacement(self, name: str) -> str:
+        if name not in self._given:
+            part = self._names.get(name, Part.OTHER)
+            kind = _LETTERS.match(name) if part is Part.ACCOUNT else None
+            for number in count(1):
+                given = f"{part.value}-{number}" if kind is None else f"{kind[0]}{_FIRST - 1 + number}"
+                if given not in self._names and given not in self._taken:
+                    break
+            self._given[name] = given
+            self._taken.add(given)
+        return self._given[name]
+
+    def _searched(self) -> list[str]:
+        """Return the names that are searched for, the longest first; a public word cannot be told apart."""
+        public = {text.lower() for text in self._public}
+
+        def told_apart(name: str, part: Part) -> bool:
+            if name in self._hidden:
+                return True
+            if part is Part.ACCOUNT:
+                return not is_harmless(name)
+            return len(name) >= _SHORTEST and name.lower() not in public and not is_harmless(name)
+
+        found = [name for name, part in self._names.items() if told_apart(name, part) and not is_token(name)]
+        return sorted(found, key=len, reverse=True)
+
+    def _pattern(self) -> re.Pattern[str] | None:
+        if self._search is None and (names := self._searched()):
+            # What is not ASCII stands in texts of newer gateways as an escape.
+            for name in names:
+                for form in (name, name.encode("ascii", "backslashreplace").decode()):
+                    self._forms.setdefault(form.lower(), name)
+            self._search = re.compile("|".join(map(_form, self._forms)), re.IGNORECASE)
+        return self._search
+
+    def _holds_account(self, text: str) -> bool:
+        pattern = self._pattern()
+        hits = pattern.finditer(text) if pattern is not None else ()
+        return any(self._names[self._forms[hit[0].lower()]] is Part.ACCOUNT for hit in hits)
+
+    # The check of what was written
+
+    def check(self, line: Line, place: str) -> None:
+        """Raise NameLeft where a message that was redacted still holds a name."""
+        if isinstance(line, Said):
+            for text in line.fields:
+                if text not in self._public or self._holds_account(text):
+                    self.check_text(text, place)
+
+    def check_text(self, text: str, place: str) -> None:
+        """Raise NameLeft where a text that was redacted still holds a name."""
+        pattern = self._pattern()
+        found = pattern.search(text) if pattern is not None else None
+        if found is not None:
+            kind = self._names[self._forms[found[0].lower()]].value
+            raise NameLeft(f"{place} still holds a name that is to be replaced ({kind})")
+        if any(account not in self._taken for account in ACCOUNT.findall(text)):
+            raise NameLeft(f"{place} still holds what looks like an account number")
+
+    def _parts(self, line: Said) -> Iterable[Part]:
+        if line.fields[0] == HANDSHAKE and len(line.fields) > 2 and line.fields[1].isdecimal():
+            self._versions[line.link] = int(line.fields[1])
+        return parts_of(line.fields, line.by, self._versions.get(line.link, 0))
+
+    @property
+    def replaced(self) -> Mapping[str, int]:
+        """How many names of each kind were replaced."""
+        counts: dict[str, int] = {}
+        for name in self._given:
+            kind = self._names.get(name, Part.OTHER).value
+            counts[kind] = counts.get(kind, 0) + 1
+        return counts
+
+
+def _stays(part: Part, text: str) -> bool:
+    """Tell whether a text is no name, though it stands where one may be."""
+    if part in (Part.OTHER, Part.PUBLIC):
+        return is_harmless(text)
+    return part is Part.GROUP and is_token(text)
+
+
+def _names_alert(text: str, contract: Fields) -> bool:
+    """Tell whether a reference is ALERTER/TICKER of a built-in alerter, for the contract of its order."""
+    plain = text[len(_OURS) :] if text.lower().startswith(_OURS) else text
+    alerter, slash, ticker = plain.partition("/")
+    known = bool(slash) and _BUILT_IN.knows(alerter)
+    return known and symbol_key(ticker) in {symbol_key(name.split(" ")[0]) for name in contract if name}
+
+
+def _form(name: str) -> str:
+    plain = re.escape(name)
+    return plain if len(name) >= _GLUED else rf"(?<![A-Za-z0-9]){plain}(?![A-Za-z0-9])"
