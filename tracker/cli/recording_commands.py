@@ -85,7 +85,7 @@ def _version() -> str:
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "record": Command(
-        "record what a client and the gateway say, without names",
+        "record a gateway, without names",
         _record,
         _declare_record,
     ),
