@@ -55,6 +55,8 @@ class Command(NamedTuple):
     declare: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     reads: bool = False
     """Whether it only answers a question; such a command has --json."""
+    epilog: str = "Any setting can be given as --section.key VALUE; settings.toml lists them all."
+    """The last line of its help."""
 
 
 def say(text: str, styles: Collection[str] = ()) -> None:

@@ -88,7 +88,7 @@ def _close(store: StorePort) -> None:
     try:
         store.close()
     except StoreUnavailable as error:
-        logger.warning("the alert store could not be closed well: {}", error)
+        logger.warning("the alert store could not be closed properly: {}", error)
 
 
 def names_of(settings: Settings) -> AlerterNames:

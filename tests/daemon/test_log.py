@@ -34,7 +34,7 @@ def test_unread_log_stops_no_fill(tmp_path: Path) -> None:
         os.close(reading)
         logged = (tmp_path / "tracker.log").read_text()
         assert taken < len(logged), "the pipe was full before the end"
-        assert "stopping, as asked" in logged
+        assert "stopping, as requested" in logged
 
     play(tmp_path, story)
 

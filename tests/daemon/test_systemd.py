@@ -112,7 +112,7 @@ def test_absent_manager_does_not_matter(tmp_path: Path) -> None:
         rig.write({})
         await rig.start(env={"NOTIFY_SOCKET": str(tmp_path / "gone.sock")})
         assert await rig.stop() == 0
-        assert "the service manager does not take READY=1" in rig.log()
+        assert "the service manager does not accept READY=1" in rig.log()
 
     play(tmp_path, story)
 
@@ -169,7 +169,7 @@ def test_hanging_store_ends_the_beats(tmp_path: Path) -> None:
         await rig.start(env=env, module="tests.support.hanging")
         await rig.until(lambda: listening.count("WATCHDOG=1") >= 2)
         (tmp_path / "hang").touch()
-        await rig.until(lambda: "the pump does not move" in rig.log())
+        await rig.until(lambda: "the pump makes no progress" in rig.log())
         beats = listening.count("WATCHDOG=1")
         looks = asyncio.get_running_loop().time() + 3
         await rig.until(lambda: asyncio.get_running_loop().time() > looks)

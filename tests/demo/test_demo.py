@@ -110,12 +110,12 @@ def test_text_report_and_kept_folder(tmp_path: Path) -> None:
         done.stdout,
         re.M,
     )
-    assert re.search(r"^frame to file: median [\d.]+ ms, slowest [\d.]+ ms, 8 changes$", done.stdout, re.M)
+    assert re.search(r"^message to file: median [\d.]+ ms, slowest [\d.]+ ms, 8 changes$", done.stdout, re.M)
     assert lines[-1] == f"stores, journal and logs are in {kept.resolve()}"
     record = json.loads((kept / "alerts.json").read_text())["robindahood-alerts"]["NVDA"]
     assert record["open"] is False
     assert record["position"]["quantity"] == 0
-    assert "stopping, as asked" in (kept / "tracker.log").read_text()
+    assert "stopping, as requested" in (kept / "tracker.log").read_text()
 
 
 @pytest.mark.usefixtures("unmeasured")  # The data files of coverage would be cut off too.
@@ -186,7 +186,7 @@ def test_a_signal_leaves_nothing_behind(tmp_path: Path, number: int, code: int, 
         socket.create_connection(("127.0.0.1", int(port[1])), 5)
     if keep:
         with FileLock(kept / "journal.db", "test"):
-            assert "stopping, as asked" in (kept / "tracker.log").read_text()
+            assert "stopping, as requested" in (kept / "tracker.log").read_text()
 
 
 def test_closed_pipe_is_no_failure(tmp_path: Path) -> None:

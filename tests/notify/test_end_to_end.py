@@ -84,7 +84,7 @@ def test_round_trip_of_one_sweep(tmp_path: Path) -> None:
 
     with Webhook() as hook:
         play(tmp_path, story)
-    assert of(hook, "OPENED") == ["OPENED robindahood-alerts/NVDA: and closed again since"]
+    assert of(hook, "OPENED") == ["OPENED robindahood-alerts/NVDA: it was closed again since"]
     (closed,) = of(hook, "CLOSED")
     assert closed.startswith(
         "CLOSED robindahood-alerts/NVDA: SELL 4 NVDA 2030-12-20 122.5 C at 3, by ownership"

@@ -127,7 +127,7 @@ def test_unknown_alert_is_sent() -> None:
 def test_opened_and_closed_again() -> None:
     """An alert that is over by the time it is reported is not told with what closed it."""
     text = said(choice(replace(ALERT, closed=True, held="0")).handle(opened(), NOON))
-    assert text == "17:00:05 UTC OPENED robin/NVDA: and closed again since"
+    assert text == "17:00:05 UTC OPENED robin/NVDA: it was closed again since"
 
 
 def test_needs_you_is_urgent() -> None:

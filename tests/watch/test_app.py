@@ -57,7 +57,7 @@ def part(screen: Screen, title: str) -> str:
     """Return the text of one list."""
     lines = screen.lines()
     begin = next(number for number, line in enumerate(lines) if line.startswith(title))
-    titles = ("OPEN ALERTS", "NEEDS YOU", "FILLS TODAY", "FRAME TO FILE")
+    titles = ("OPEN ALERTS", "NEEDS YOU", "FILLS TODAY", "MESSAGE TO FILE")
     end = next(number for number in range(begin + 1, len(lines)) if lines[number].startswith(titles))
     return "\n".join(lines[begin:end])
 
@@ -82,7 +82,7 @@ def test_ambiguous_fill_assigned_by_keyboard(tmp_path: Path) -> None:
         assert not rig.read(PROF)["open"]
         row = next(line for line in screen.lines() if line.startswith(f"{ROBIN}/NVDA"))
         assert re.search(r"NVDA.* 4 +2\.51 +(\d\d:\d\d)$", row), row
-        await screen.shows(f"opened {ROBIN}/", "FRAME TO FILE  p50", "of 1  █")
+        await screen.shows(f"opened {ROBIN}/", "MESSAGE TO FILE  p50", "of 1  █")
 
     play(tmp_path, story)
 
@@ -294,7 +294,7 @@ def test_nothing_cut_at_80_by_24(tmp_path: Path) -> None:
         assert lines[1].startswith("DU1234567, paper.")
         assert lines[4].endswith("held  avg price  since")
         assert lines[-1] == FOOTER
-        assert lines[-2].startswith("FRAME TO FILE")
+        assert lines[-2].startswith("MESSAGE TO FILE")
         for title in ("OPEN ALERTS", "NEEDS YOU", "FILLS TODAY"):
             assert len(part(screen, title).splitlines()) >= 5, "the heading and at least four rows"
         await screen.press("question_mark")

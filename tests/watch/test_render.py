@@ -183,10 +183,10 @@ def test_control_characters_are_replaced(name: str, text: str, width: int) -> No
 def test_latency_line_fits() -> None:
     """Latency has its numbers and a plot that fits."""
     shown = board()
-    assert LINES.latency(shown, WIDTH) == "FRAME TO FILE  nothing written since the tracker started"
+    assert LINES.latency(shown, WIDTH) == "MESSAGE TO FILE  nothing written since the tracker started"
     shown.samples.extend([0.004, 0.008] * 100)
     line = LINES.latency(shown, WIDTH)
-    assert line.startswith("FRAME TO FILE  p50 4.0 ms  p99 8.0 ms  max 8.0 ms  of 200  ")
+    assert line.startswith("MESSAGE TO FILE  p50 4.0 ms  p99 8.0 ms  max 8.0 ms  of 200  ")
     assert line.endswith("▄█▄█")
     assert len(line) == WIDTH
 

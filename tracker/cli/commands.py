@@ -211,6 +211,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         _demo,
         _declare_demo,
         reads=True,
+        epilog="The demo makes its own settings: --settings and --section.key are refused.",
     ),
     "paper": Command("run a paper gateway for any TWS API client", _paper, _declare_paper),
     "status": Command("show the state of the running tracker", _status, reads=True),

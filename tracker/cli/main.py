@@ -123,7 +123,7 @@ def _parse(name: str, command: Command, argv: Sequence[str]) -> Arguments:
     parser = _Parser(
         prog=f"tracker {name}",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
-        epilog="Any setting can be given as --section.key VALUE; settings.toml lists them all.",
+        epilog=command.epilog,
         allow_abbrev=False,
     )
     parser.add_argument(

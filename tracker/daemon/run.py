@@ -134,8 +134,8 @@ class Daemon:
         pause = self._settings.gateway.sweep_seconds
         if pause >= REACH.total_seconds():
             logger.warning(
-                "gateway.sweep_seconds is {:g}: only a sweep of a day's last {:g} minutes proves it complete;"
-                " set it lower, or days may be listed by `tracker gaps`",
+                "gateway.sweep_seconds is {:g}, but a day counts as complete only if a sweep falls into its"
+                " last {:g} minutes; set it lower, or `tracker gaps` may list days",
                 *(pause, REACH.total_seconds() / 60),
             )
         stop = asyncio.Event()
@@ -166,7 +166,7 @@ class Daemon:
                 if task.done():
                     task.result()
                     raise RuntimeError(f"the {task.get_name()} ended by itself")
-            logger.info("stopping, as asked")
+            logger.info("stopping, as requested")
             return EXIT_WELL
         finally:
             await self._end(server, pump, [*tasks, stopped])

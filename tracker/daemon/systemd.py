@@ -56,7 +56,7 @@ class SystemdNotifier:
         except OSError as error:
             # The manager is away or busy; the next line may get through.
             if not self._failed:
-                logger.warning("the service manager does not take {}: {}", line, error)
+                logger.warning("the service manager does not accept {}: {}", line, error)
             self._failed = True
         else:
             self._failed = False
@@ -100,7 +100,7 @@ async def keep_alive(supervisor: SystemdNotifier, pulse: Pulse) -> None:
         if beats:
             supervisor.alive()
         elif well:
-            logger.error("the pump does not move; the service manager will start the tracker anew")
+            logger.error("the pump makes no progress; the service manager will restart the tracker")
         well = beats
         # As sd_watchdog_enabled(3) advises: half of what is allowed.
         await asyncio.sleep(supervisor.watchdog_seconds / 2)

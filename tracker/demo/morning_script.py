@@ -262,7 +262,7 @@ def _elsewhere(other: str) -> tuple[Step, ...]:
     return (
         Step(
             "shares",
-            "50 AMD shares bought at 158.20; the alert speaks of shares",
+            "50 AMD shares bought at 158.20; the alert is about shares",
             (_place("amd", "amd", "BUY", 50, "158.20"), _fill("amd", 50, "158.20")),
             AMD,
             {

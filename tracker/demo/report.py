@@ -140,7 +140,7 @@ class TextReport:
             self.line()
             return
         if shown.milliseconds is not None:
-            took = f"in the file {shown.milliseconds:.1f} ms after the frame"
+            took = f"in the file {shown.milliseconds:.1f} ms after the message"
             self.line(f"    {shown.alert}, {self._in(_DIM, took)}")
         self._changes(shown)
         self.line()
@@ -175,7 +175,7 @@ class TextReport:
             median, slowest = statistics.median(outcome.latencies), max(outcome.latencies)
             self.line()
             self.line(
-                f"frame to file: median {median:.1f} ms, slowest {slowest:.1f} ms,"
+                f"message to file: median {median:.1f} ms, slowest {slowest:.1f} ms,"
                 f" {len(outcome.latencies)} changes"
             )
         if outcome.ok:

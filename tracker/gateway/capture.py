@@ -185,7 +185,7 @@ class Capture:
 
     def _fail_by_mistake(self, error: Exception) -> None:
         """End capture at a mistake of ours, with this reason, rather than go on without a frame."""
-        logger.exception("capture ends at a programming error; what came before it is in the journal")
+        logger.exception("the capture ends because of a bug; every message before it is in the journal")
         self._fail(f"{type(error).__name__}: {error}")
 
     def _unreadable(self, what: str) -> None:
@@ -207,7 +207,7 @@ class Capture:
         except Exception as error:
             # Whatever it is ends capture for good, with this reason; the next start asks for the day again.
             if not isinstance(error, CaptureFailed):
-                logger.exception("capture ends at a programming error; its packet is in the journal")
+                logger.exception("the capture ends because of a bug; its packet is in the journal")
             self._failure = self._failure or f"{type(error).__name__}: {error}"
         self._in_packet = False
         if self._failure:

@@ -192,7 +192,7 @@ class NotificationRules:
         if details is None:
             return f"OPENED {name}: holds {event.get('quantity')}"
         if details.closed:
-            return f"OPENED {name}: and closed again since"
+            return f"OPENED {name}: it was closed again since"
         words = f"{details.fill.what}, by {details.rule}; holds {details.held} at {details.average}"
         return f"OPENED {name}: {words}{_late(details.fill, now)}"
 

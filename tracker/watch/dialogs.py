@@ -40,7 +40,7 @@ NEEDS YOU       fills that could belong to several alerts (ambiguous) or nearly
 FILLS TODAY     every fill as it arrives, and what was done with it
 last message    when the gateway last sent anything; the tracker asks it at
                 least every gateway.sweep_seconds
-FRAME TO FILE   from the broker's message to alerts.json, synced: half of the
+MESSAGE TO FILE from the broker's message to alerts.json, synced: half of the
                 changes took p50 or less, 99 of 100 took p99 or less
 
 TRACKER AWAY    the tracker does not answer. Fills are not lost: it fetches

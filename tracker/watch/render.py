@@ -165,9 +165,9 @@ class Lines:
         """Write how long changes took from the frame to the file, and draw the latest."""
         found = model.latency()
         if found is None:
-            return cut("FRAME TO FILE  nothing written since the tracker started", width)
+            return cut("MESSAGE TO FILE  nothing written since the tracker started", width)
         words = (
-            f"FRAME TO FILE  p50 {duration(found.p50)}  p99 {duration(found.p99)}"
+            f"MESSAGE TO FILE  p50 {duration(found.p50)}  p99 {duration(found.p99)}"
             f"  max {duration(found.most)}  of {found.samples}  "
         )
         return words + bars(list(model.samples), width - len(words))

@@ -84,7 +84,7 @@ def test_an_unreadable_store_is_told_and_nothing_is_concluded_from_it() -> None:
     assert found.kind is DiscrepancyKind.STORE_UNREADABLE
     assert found.message == "the alerts could not be read: it is empty"
     assert not found.repairable
-    assert "no reason is known" in only(replace(world, store=StoreView("alerts.json", None))).message
+    assert "the reason is unknown" in only(replace(world, store=StoreView("alerts.json", None))).message
 
 
 def test_an_unanswered_broker_leads_to_no_conclusion() -> None:
@@ -105,7 +105,7 @@ def test_a_shared_position_is_compared_once_and_names_its_alerts() -> None:
     found = only(all_agrees().broker_holds(NVDA, 20))
     assert found.subject == "DU1234567 NVDA 2025-11-21 122.5 C (700100200)"
     assert found.message == (
-        "the broker holds 20, the fills make 10; it belongs to demslayer/NVDA, robindahood-alerts/NVDA"
+        "the broker holds 20, the fills add up to 10; it belongs to demslayer/NVDA, robindahood-alerts/NVDA"
     )
 
 

@@ -25,6 +25,7 @@ from tracker.core.audit.side_by_side import SideBySide, root
 from tracker.core.model import ZERO, AlertId, CompletedOrder, Execution
 
 _APPLY: Final = "`tracker reconcile --apply`"
+_REPORT: Final = "this is a mistake of the tracker: report it, with a copy of the journal"
 _KINDS: Final = list(DiscrepancyKind)
 
 
@@ -54,13 +55,13 @@ def _unknown(ledger: LedgerView, store: StoreView, broker: BrokerView | None) ->
             DiscrepancyKind.NOT_ANSWERED,
             what,
             "the broker did not answer, so nothing was compared with it",
-            "run `tracker reconcile` again; if it stays so, run `tracker doctor`",
+            "run `tracker reconcile` again; if that does not help, run `tracker doctor`",
         )
     if store.records is None:
         yield Discrepancy(
             DiscrepancyKind.STORE_UNREADABLE,
             store.name,
-            f"the alerts could not be read: {store.trouble or 'no reason is known'}",
+            f"the alerts could not be read: {store.trouble or 'the reason is unknown'}",
             "make the file readable and valid, then run `tracker reconcile` again",
         )
     for gap in ledger.gaps:
@@ -75,7 +76,7 @@ def _unknown(ledger: LedgerView, store: StoreView, broker: BrokerView | None) ->
             DiscrepancyKind.UNDECODED,
             f"frame {frame.seq}",
             f"a message of kind {frame.kind} could not be read: {frame.reason}",
-            "it stays in the journal and is read again by a later version; compare the position meanwhile",
+            "it is kept and a later version reads it again; until then compare the position with TWS",
         )
 
 
@@ -86,7 +87,7 @@ def _executions(comparison: SideBySide) -> Iterator[Discrepancy]:
             DiscrepancyKind.EXECUTION_MISSING,
             execution.exec_id,
             f"the broker lists {fill_words(execution)}{correction}, the journal does not have it",
-            f"{_APPLY} takes it in",
+            f"{_APPLY} adds it",
             repairable=True,
         )
     for view in comparison.ledger.executions:
@@ -94,8 +95,8 @@ def _executions(comparison: SideBySide) -> Iterator[Discrepancy]:
             yield Discrepancy(
                 DiscrepancyKind.EXECUTION_WAITING,
                 view.execution.exec_id,
-                f"{fill_words(view.execution)} is journalled and moves nothing yet",
-                "it is counted at the next complete answer of the broker; ask again then",
+                f"{fill_words(view.execution)} is in the journal but not counted yet",
+                "it is counted with the broker's next complete answer; run `tracker reconcile` again then",
             )
     if comparison.broker is not None:
         yield from _against_the_list(comparison, comparison.broker)
@@ -123,7 +124,7 @@ def _against_the_list(comparison: SideBySide, broker: BrokerView) -> Iterator[Di
                 DiscrepancyKind.EXECUTION_UNKNOWN,
                 ours.exec_id,
                 f"the journal has {fill_words(ours)}, the broker no longer lists it",
-                "it may have been cancelled as a mistake; compare with the account's statement",
+                "the exchange may have cancelled it; compare with the account's statement",
             )
 
 
@@ -141,15 +142,15 @@ def _orders(comparison: SideBySide) -> Iterator[Discrepancy]:
             yield Discrepancy(
                 DiscrepancyKind.ORDER_AHEAD,
                 order.name,
-                f"the broker says {order.broker_filled} are filled, the known fills sum up to {order.filled}",
-                "run `tracker reconcile` again after the next sweep; if it stays so, import the day by Flex",
+                f"the broker reports {order.broker_filled} filled, {order.filled} are known here",
+                "run `tracker reconcile` again after the next sweep; if it persists, import the day by Flex",
             )
     for completed in unseen:
         yield Discrepancy(
             DiscrepancyKind.COMPLETED_WITHOUT_FILLS,
             f"order {completed.perm_id}",
             f"the broker lists it as filled in {completed.account}, and no fill of it is known",
-            "run `tracker reconcile` again; if it stays so, import the day by Flex",
+            "run `tracker reconcile` again; if it persists, import the day by Flex",
         )
 
 
@@ -187,8 +188,8 @@ def _within_ledger(held: HeldView) -> Iterator[Discrepancy]:
         yield Discrepancy(
             DiscrepancyKind.SUM_DIFFERS,
             _subject(held),
-            f"{held.base} before the first fill and {held.executed} since are not the {held.quantity} held",
-            "replay the journal; if it stays so, report it with the journal",
+            f"{held.base} before the first fill and {held.executed} since do not add up to {held.quantity}",
+            _REPORT,
         )
     owned = _owned(held)
     if owned * held.quantity < 0 or abs(owned) > abs(held.quantity):
@@ -206,14 +207,18 @@ def _position_differs(held: HeldView, quantity: Decimal) -> Discrepancy:
         return Discrepancy(
             DiscrepancyKind.POSITION_DIFFERS,
             _subject(held),
-            f"the broker holds {quantity}, the fills make {held.quantity}{whose}",
+            f"the broker holds {quantity}, the fills add up to {held.quantity}{whose}",
             "import the missing day with `tracker reconcile --flex FILE`, or compare with the statement",
         )
-    step = f"{_APPLY} closes its alerts" if held.departed else "it is closed once a second look agrees"
+    step = (
+        f"{_APPLY} closes its alerts"
+        if held.departed
+        else "it is closed once the broker's next answer agrees"
+    )
     return Discrepancy(
         DiscrepancyKind.POSITION_GONE,
         _subject(held),
-        f"the broker holds none, the fills make {held.quantity}{whose}",
+        f"the broker holds none, the fills add up to {held.quantity}{whose}",
         step if held.owned else "nothing to do: no alert depends on it",
         repairable=held.departed,
     )
@@ -271,7 +276,7 @@ def _quantity(alert: AlertId, view: DecidedView, held: Sequence[HeldView]) -> It
             DiscrepancyKind.QUANTITY_DIFFERS,
             alert.name,
             f"the last decision shows {shown}, and it owns {owned}",
-            "replay the journal; if it stays so, report it with the journal",
+            _REPORT,
         )
 
 
@@ -284,7 +289,7 @@ def _lost(
             DiscrepancyKind.REPLACED_WHILE_OWNED,
             alert.name,
             f"its record of {alert.created_at} owns a part of {what}, and a newer record took its place",
-            "nothing to do if that is meant: the position stays without an alert until it is closed",
+            "nothing, if you meant that: the position stays without an alert until it is closed",
         )
     kept = view is not None and view.text_kept
     return Discrepancy(
@@ -305,7 +310,7 @@ def _against_decision(record: RecordView, view: DecidedView, comparison: SideByS
             DiscrepancyKind.DELIVERY_PENDING,
             alert.name,
             "a decision about it is not written into the store yet",
-            f"the daemon writes it; with the daemon stopped {_APPLY} does",
+            f"the running tracker writes it; while none runs, {_APPLY} does",
             repairable=True,
         )
     elif not record.shown.agrees(update):
@@ -366,7 +371,7 @@ def _closed_but_owning(record: RecordView, held: Sequence[HeldView]) -> Discrepa
         DiscrepancyKind.POSITION_WITHOUT_OPEN_ALERT,
         record.alert.id.name,
         f"it owns a part of {', '.join(map(_subject, held))} and is not open",
-        "replay the journal; if it stays so, report it with the journal",
+        _REPORT,
     )
 
 
@@ -380,7 +385,7 @@ def _fills(comparison: SideBySide, now: datetime, fee_grace: timedelta) -> Itera
             yield Discrepancy(
                 DiscrepancyKind.FILL_UNDECIDED,
                 execution.exec_id,
-                f"{fill_words(execution)} waits for a person: {view.attention}",
+                f"{fill_words(execution)} needs your decision: {view.attention}",
                 f"`tracker why {execution.exec_id}`, then `tracker assign` or `tracker dismiss`",
             )
         if not view.fee_known and not execution.contract.is_combo and now - execution.time > fee_grace:
