@@ -1,4 +1,4 @@
-"""The commands about recordings: record.
+"""The commands about recordings: record, replay.
 
 Owns their flags and how what happened becomes an exit code. The work is done in `tracker.recordings`.
 """
@@ -9,7 +9,18 @@ import argparse
 from collections.abc import Mapping
 from typing import Final
 
-from tracker.console import BAD_USAGE, FAILED, WELL, Arguments, Command, Refusal, say, settings_of
+from tracker.cli.query_commands import STORE_FAILED
+from tracker.console import (
+    BAD_USAGE,
+    FAILED,
+    WELL,
+    Arguments,
+    Command,
+    Refusal,
+    print_answer,
+    say,
+    settings_of,
+)
 
 
 def _record(arguments: Arguments) -> int:
@@ -74,6 +85,38 @@ def _declare_record(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _replay(arguments: Arguments) -> int:
+    settings = settings_of(arguments)
+    from pathlib import Path
+
+    from tracker.core.model import StoreUnavailable
+    from tracker.logs import log
+    from tracker.recordings.replay import CannotReplay, as_text, replay
+    from tracker.recordings.transcript import TranscriptUnusable, read_transcript
+
+    own = arguments.own
+    path = settings.stores.alerts if own.alerts is None else Path(own.alerts)
+    log.configure("ERROR", mask_accounts=settings.log.mask_accounts)
+    try:
+        transcript = read_transcript(Path(own.file))
+        answer = replay(transcript, path, settings, own.client_id)
+    except (TranscriptUnusable, CannotReplay) as error:
+        raise Refusal(FAILED, [f"tracker replay: {error}"]) from None
+    except StoreUnavailable as error:
+        raise Refusal(STORE_FAILED, [f"tracker replay: {error}"]) from None
+    return print_answer(answer, own.as_json, lambda found: as_text(found, transcript))
+
+
+def _declare_replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a transcript of `tracker record`, or a doctor's report")
+    parser.add_argument(
+        "--alerts", metavar="FILE", help="the alerts as they were; only read (default: stores.alerts)"
+    )
+    parser.add_argument(
+        "--client-id", type=int, metavar="N", help="replay this client's connections (default: the lowest id)"
+    )
+
+
 def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
@@ -88,5 +131,11 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "record a gateway, without names",
         _record,
         _declare_record,
+    ),
+    "replay": Command(
+        "replay a recording: what each alert would show, and why",
+        _replay,
+        _declare_replay,
+        reads=True,
     ),
 }
