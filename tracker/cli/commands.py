@@ -117,6 +117,8 @@ def _paper(arguments: Arguments) -> int:
     given = {
         key: value for key, value in vars(arguments.own).items() if key != "settings" and value is not None
     }
+    if arguments.own.replay is not None or arguments.own.speed is not None:
+        return recording_commands.play(given, settings.gateway.port)
     options = PaperOptions(**{"port": settings.gateway.port, **given})
     try:
         asyncio.run(serve(options, now=now, tell=say))
@@ -149,6 +151,10 @@ def _declare_paper(parser: argparse.ArgumentParser) -> None:
     flag("--control-port", int, "N", "take commands such as `fill` there, 0 for a free port")
     flag("--alerts", str, "FILE", "an alerts.json whose contracts can be ordered by their conIds")
     flag("--server-version", int, "N", "the newest protocol version to speak, 157 to 178 (default: 178)")
+    flag(
+        "--replay", str, "FILE", "play this transcript of `tracker record`; only --host and --port go with it"
+    )
+    flag("--speed", float, "N", "with --replay: how many times as fast as it was recorded (default: 1)")
     flag("--time-form", str, "FORM", "how execution times are written: zone (default), utc_dash or naive")
     flag("--zone", str, "ZONE", "the time zone of the login (default: US/Eastern)")
     for name, meaning in (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from tracker.cli.query_commands import STORE_FAILED
 from tracker.console import (
@@ -115,6 +115,34 @@ def _declare_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--client-id", type=int, metavar="N", help="replay this client's connections (default: the lowest id)"
     )
+
+
+def play(given: Mapping[str, Any], default_port: int) -> int:
+    """Run `tracker paper --replay`; `given` are the flags of the command."""
+    import asyncio
+    from pathlib import Path
+
+    from tracker.clock import now
+    from tracker.recordings.playback import serve_playback
+    from tracker.recordings.transcript import TranscriptUnusable
+
+    others = sorted(given.keys() - {"replay", "speed", "host", "port"})
+    if others or "replay" not in given:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in others) or "--speed without it"
+        cause = f"tracker paper: --replay plays what was recorded; {flags} cannot be used"
+        raise Refusal(BAD_USAGE, [cause])
+    host, port = given.get("host", "127.0.0.1"), given.get("port", default_port)
+    speed = given.get("speed", 1.0)
+    path = Path(given["replay"])
+    try:
+        asyncio.run(serve_playback(path, host=host, port=port, speed=speed, now=now, tell=say))
+    except (TranscriptUnusable, ValueError) as error:
+        raise Refusal(BAD_USAGE, [f"tracker paper: {error}"]) from None
+    except OSError as error:
+        place = f"{host} port {port} ({error.strerror or error})"
+        cause = f"tracker paper: cannot listen on {place}; choose another --port"
+        raise Refusal(FAILED, [cause]) from None
+    return WELL
 
 
 def _version() -> str:

@@ -147,7 +147,7 @@ async def serve(
     scenario = load_scenario(options.scenario) if options.scenario else None
     gateway = make_gateway(options, scenario, now)
     count = 0 if options.alerts is None else learn_alerts(gateway, options.alerts, gateway.engine.today())
-    ending = _stopped_by_signals() if stop is None else stop
+    ending = stopped_by_signals() if stop is None else stop
     async with gateway:
         player = ScenarioPlayer(gateway, now, scenario)
         control = None
@@ -200,7 +200,8 @@ async def _run(
                     await task
 
 
-def _stopped_by_signals() -> asyncio.Event:
+def stopped_by_signals() -> asyncio.Event:
+    """Return what is set by SIGINT and SIGTERM from now on."""
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

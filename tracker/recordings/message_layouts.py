@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Final
 
 from tracker.core.journal_entries import Fields
+from tracker.gateway.times import zone_named
 from tracker.recordings.transcript import CLIENT, HANDSHAKE, Side
 
 NEWEST_VERSION: Final = 178
@@ -115,7 +116,7 @@ _TOKENS: Final = frozenset(
     LOC REL VOL PEG MID BEST STK PRIM BENCH MTL BOX TOP RPI MIDPRICE SNAP PASSV
     PendingSubmit PendingCancel PreSubmitted Submitted ApiPending ApiCancelled Cancelled Filled Inactive
     Expired child trigger locate Adaptive adaptivePriority Urgent Normal Patient Twap Vwap NonGuaranteed COMB
-    EqualQuantity NetLiq AvailableEquity PctChange Equal Percent All INDIVIDUAL
+    EqualQuantity NetLiq AvailableEquity PctChange Equal Percent All INDIVIDUAL EXERCISE ASSIGN
     NASDAQ NYSE AMEX ARCA ISLAND BATS IEX CBOE CBOE2 PHLX ISE BOX EDGX EDGEA DRCTEDGE BYX BEX CME GLOBEX
     NYMEX COMEX CBOT CFE EUREX IBIS IDEALPRO PEARL MIAX EMERALD GEMINI MERCURY NASDAQOM NASDAQBX MEMX
     LTSE PSX VALUE
@@ -125,16 +126,17 @@ _TOKENS: Final = frozenset(
 _HARMLESS: Final = re.compile(
     r"""
       [-+]?\d*\.?\d*(?:[eE][-+]?\d+)?                       # a number, or nothing
-    | \d{8}[- ]+\d\d:\d\d:\d\d(?:\ [A-Za-z]+(?:/[A-Za-z_]+)?)?   # a time
     | \d\d:\d\d
     | -?\d+\|-?\d+(?:,-?\d+\|-?\d+)*                        # the legs of a combo
     | [0-9a-f]{8}\.[0-9a-f]{8}(?:\.\d\d){2}                 # an execution
+    | Not\ an\ insider\ or\ substantial\ shareholder
     | Filled\ Size:\ [\d.]+
     | (?:Cancelled|Rejected)\ by\ (?:Trader|System):?\s*
     """,
     re.VERBOSE | re.ASCII,
 )
 _UPPER_TOKENS: Final = frozenset(word.upper() for word in (*_TOKENS, *(part.value for part in Part)))
+_TIME: Final = re.compile(r"\d{8}[- ]+\d\d:\d\d:\d\d(?: (.+))?", re.ASCII)
 _BETWEEN_TOKENS: Final = re.compile("[ ,]")
 
 
@@ -142,6 +144,8 @@ def is_harmless(text: str) -> bool:
     """Tell whether a text can be nobody's name: a number, a time, or words of the protocol."""
     if _HARMLESS.fullmatch(text):
         return True
+    if (time := _TIME.fullmatch(text)) is not None:
+        return time[1] is None or zone_named(time[1]) is not None
     return all(word in _TOKENS for word in _BETWEEN_TOKENS.split(text))
 
 
