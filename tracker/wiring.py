@@ -76,7 +76,7 @@ def opened(settings: Settings, holder: str, *, writes: bool = True) -> Iterator[
         if writes:
             store.check()
         journal = Journal(settings.stores.journal, read_only=not writes)
-        link = journal.book.get(LINKS, "last")
+        link = journal.state.get(LINKS, "last")
         know_accounts([*settings.gateway.accounts, *(link.accounts if link is not None else ())])
         stack.callback(journal.close)
         stack.callback(_close, store)
@@ -195,16 +195,16 @@ def open_urls(settings: Settings) -> list[Service]:
         raise SettingsError([f"{settings.origin('notify', 'urls')}: {error}"]) from None
 
 
-def make_notifier(settings: Settings, services: Sequence[Service], book: LedgerState) -> Notifier:
+def make_notifier(settings: Settings, services: Sequence[Service], state: LedgerState) -> Notifier:
     """Return what notifies people of events; it does nothing before its `start`."""
     from tracker.gateway.error_codes import planned_reset
     from tracker.notify.sender import Notifier
 
     rules = NotificationRules(
-        Details(book),
+        Details(state),
         started_at=now(),
         link_down=timedelta(minutes=settings.notify.link_down_minutes),
-        unproven=lambda moment: gaps.warning(book, moment, settings.login_zone()),
+        unproven=lambda moment: gaps.warning(state, moment, settings.login_zone()),
         planned=planned_reset,
         mask=mask if settings.log.mask_accounts else str,
     )

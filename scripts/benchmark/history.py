@@ -65,9 +65,9 @@ def make(path: Path, executions: int) -> None:
     journal = Journal(path)
     journal.append(1, yesterday, [(Source.BROKER, fields)])
     with journal.step() as advance:
-        journal.book.put(EXECUTIONS, row)
-        journal.book.put(FEES, CommissionReport(execution.exec_id, execution.price, "USD", None))
-        journal.book.put(TOTALS, OrderTotals(row.order, Totals(execution.quantity, execution.price)))
+        journal.state.put(EXECUTIONS, row)
+        journal.state.put(FEES, CommissionReport(execution.exec_id, execution.price, "USD", None))
+        journal.state.put(TOTALS, OrderTotals(row.order, Totals(execution.quantity, execution.price)))
         advance(1)
     journal.close()
     named = {"execution": EXECUTIONS.key(row), "fee": execution.exec_id, "total": row.order, "days": _DAYS}

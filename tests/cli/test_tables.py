@@ -114,7 +114,7 @@ async def trade(rig: Rig) -> dict[str, str]:
     journal = Journal(rig.folder / "journal.db")
     with journal.step():
         for day in days:
-            journal.book.put(GAPS, Gap(day, Moment(now(), 1)))
+            journal.state.put(GAPS, Gap(day, Moment(now(), 1)))
     journal.close()
     # Positions that differ from the ledger leave the gaps open.
     rig.gateway.set_position(ACCOUNT, CONTRACTS["AMD"], 9, push=False)

@@ -215,7 +215,7 @@ def test_the_policy_says_what_becomes_of_a_closed_alert(
 
 def test_a_removed_record_is_not_kept_in_the_store() -> None:
     story = closed_story(ClosingPolicy.REMOVE)
-    assert story.book.find(ALERTS, "kept", "1") == []
+    assert story.state.find(ALERTS, "kept", "1") == []
 
 
 def test_opened_anew_it_shows_no_close() -> None:
@@ -359,9 +359,9 @@ def test_several_fills_of_one_batch_are_one_piece_of_news() -> None:
 def test_the_state_names_what_its_record_shows() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))
-    state = story.book.get(ALERTS, alert_text(ALERT))
-    assert state is not None
-    assert (state.shown, state.order) == (shown(story), "188/0/0")
+    alert_state = story.state.get(ALERTS, alert_text(ALERT))
+    assert alert_state is not None
+    assert (alert_state.shown, alert_state.order) == (shown(story), "188/0/0")
 
 
 def test_event_tells_a_sale_for_another_alert_once() -> None:

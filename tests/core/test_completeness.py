@@ -37,7 +37,7 @@ class Watch(Story):
         self.up(at)
 
     def restart(self) -> None:
-        self.ledger = Ledger(self.book, lambda fill, now: self.decide(fill), zone=EASTERN)
+        self.ledger = Ledger(self.state, lambda fill, now: self.decide(fill), zone=EASTERN)
 
     def up(self, at: datetime) -> None:
         self.now = at
@@ -73,7 +73,7 @@ class Watch(Story):
 
     def gaps(self) -> dict[str, str]:
         """Return each gap's day and what closed it."""
-        return {gap.day.isoformat(): gap.closed_how for gap in self.book.every(GAPS)}
+        return {gap.day.isoformat(): gap.closed_how for gap in self.state.every(GAPS)}
 
 
 # What is proof
@@ -81,18 +81,18 @@ class Watch(Story):
 
 def test_a_sweep_that_ended_proves_up_to_its_request() -> None:
     story = Watch()
-    assert proven_until(story.book) is None
+    assert proven_until(story.state) is None
     story.prove(NOON + 5 * SECOND)
-    assert proven_until(story.book) == NOON + 5 * SECOND
+    assert proven_until(story.state) == NOON + 5 * SECOND
 
 
 def test_the_content_may_be_told_before_or_behind_the_end() -> None:
     story = Watch()
     request = story.ask(NOON + SECOND)
     story.tell(End(EndOf.EXECUTIONS, request))
-    assert proven_until(story.book) is None
+    assert proven_until(story.state) is None
     story.note(Source.LINK, "proof", str(request), "complete")
-    assert proven_until(story.book) == NOON + SECOND
+    assert proven_until(story.state) == NOON + SECOND
 
 
 def _incomplete(story: Watch) -> None:
@@ -145,7 +145,7 @@ def test_what_is_no_proof(sweep: Callable[[Watch], None]) -> None:
     story = Watch()
     story.prove(NOON + SECOND)
     sweep(story)
-    assert proven_until(story.book) == NOON + SECOND
+    assert proven_until(story.state) == NOON + SECOND
 
 
 @pytest.mark.parametrize("code", [1101, 1102])
@@ -153,7 +153,7 @@ def test_a_sweep_after_the_link_is_back_proves_again(code: int) -> None:
     story = Watch()
     story.tell(Notice(-1, 1100, "lost"), Notice(-1, code, "restored"), Notice(-1, 2104, "a data farm"))
     story.prove(NOON + 60 * SECOND)
-    assert proven_until(story.book) == NOON + 60 * SECOND
+    assert proven_until(story.state) == NOON + 60 * SECOND
 
 
 @pytest.mark.parametrize("code", [1101, 1102])
@@ -163,11 +163,11 @@ def test_answers_in_a_loss_that_nobody_told_of_prove_nothing_more(code: int) -> 
     request = story.ask(NOON + 60 * SECOND)
     story.tell(Notice(-1, code, "restored"))
     story.end(request)
-    proof = story.book.get(PROOFS, ACCOUNT)
+    proof = story.state.get(PROOFS, ACCOUNT)
     assert proof is not None
     assert not proof.whole
     story.prove(NOON + 90 * SECOND)
-    assert proven_until(story.book) == NOON + 90 * SECOND
+    assert proven_until(story.state) == NOON + 90 * SECOND
 
 
 def test_a_new_connection_heals_a_loss_that_no_notice_took_back() -> None:
@@ -176,23 +176,23 @@ def test_a_new_connection_heals_a_loss_that_no_notice_took_back() -> None:
     story.down(NOON + 60 * SECOND)
     story.up(NOON + 90 * SECOND)
     story.prove(NOON + 95 * SECOND)
-    assert proven_until(story.book) == NOON + 95 * SECOND
+    assert proven_until(story.state) == NOON + 95 * SECOND
 
 
 def test_every_managed_account_must_be_swept() -> None:
     story = Watch(f"{ACCOUNT},{SECOND_ACCOUNT}")
     story.prove(NOON + SECOND)
-    assert proven_until(story.book) is None
-    assert proven_until(story.book, [ACCOUNT]) == NOON + SECOND
+    assert proven_until(story.state) is None
+    assert proven_until(story.state, [ACCOUNT]) == NOON + SECOND
     story.prove(NOON + 5 * SECOND, SECOND_ACCOUNT)
-    assert proven_until(story.book) == NOON + SECOND
+    assert proven_until(story.state) == NOON + SECOND
 
 
 def test_a_sweep_of_all_accounts_at_once_proves_each() -> None:
     story = Watch(f"{ACCOUNT},{SECOND_ACCOUNT}")
     story.prove(NOON + SECOND, "")
     story.end(story.ask(NOON + SECOND, ""))
-    assert proven_until(story.book) == NOON + SECOND
+    assert proven_until(story.state) == NOON + SECOND
 
 
 def test_nothing_is_proven_before_the_first_connection() -> None:
@@ -291,7 +291,7 @@ def test_every_day_away_is_a_gap_and_the_day_of_return_is_not_judged_yet() -> No
 
 def test_days_before_the_first_connection_do_not_count() -> None:
     story = Watch(at=NOON)
-    link = story.book.get(LINKS, "last")
+    link = story.state.get(LINKS, "last")
     assert link is not None
     assert link.judged == TODAY - timedelta(days=1)
     assert story.gaps() == {}
@@ -302,7 +302,7 @@ def test_frames_before_the_first_connection_judge_nothing() -> None:
     story.note(Source.STORE, "gone", "a", "b", "c", "")
     story.now += timedelta(days=2)
     story.note(Source.STORE, "gone", "a", "b", "c", "")
-    assert list(story.book.every(GAPS)) == []
+    assert list(story.state.every(GAPS)) == []
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_positions_that_equal_the_ledger_everywhere_close_it() -> None:
     story = gapped()
     story.snapshot(position(4), position(3, contract=OTHER))
     assert story.gaps() == {"2025-11-18": GapEnd.POSITIONS}
-    gap = story.book.get(GAPS, "2025-11-18")
+    gap = story.state.get(GAPS, "2025-11-18")
     assert gap is not None
     assert gap.closed_at == story.now
     assert gap.baseline == {}
@@ -446,14 +446,14 @@ def test_proofs_last_over_a_restart() -> None:
     story.restart()
     story.tick(MIDNIGHT + 5 * SECOND)
     assert story.gaps() == {}
-    proof = story.book.get(PROOFS, ACCOUNT)
+    proof = story.state.get(PROOFS, ACCOUNT)
     assert proof is not None
     assert proof.whole
 
 
 def test_gaps_are_found_while_they_are_open() -> None:
     story = gapped()
-    gaps: list[Gap] = story.book.find(GAPS, "open", "1")
+    gaps: list[Gap] = story.state.find(GAPS, "open", "1")
     assert [gap.day for gap in gaps] == [TODAY]
     story.note(Source.PERSON, "gap_accepted", "2025-11-18")
-    assert story.book.find(GAPS, "open", "1") == []
+    assert story.state.find(GAPS, "open", "1") == []

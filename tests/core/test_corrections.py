@@ -99,7 +99,7 @@ def test_a_record_that_was_removed_goes_to_the_inbox_when_a_correction_reopens_i
     story.tell(execution(exec_id(1, 2), 5))
     assert (shown(story).remove, shown(story).open) == (False, True)
     assert [event.kind for event in story.events][-2:] == [EventKind.NEEDS_YOU, EventKind.OPENED]
-    (row,) = story.book.find(EXECUTIONS, "inbox", "reopened")
+    (row,) = story.state.find(EXECUTIONS, "inbox", "reopened")
     assert row.execution.exec_id == exec_id(2)
     story.tell(execution(exec_id(3), 1, at=5, perm_id=190))
     assert booked(story, exec_id(2)).attention is Attention.REOPENED
@@ -164,7 +164,7 @@ def test_a_combo_counts_its_legs_and_not_itself() -> None:
         execution("0000e0d5.00000001.03.01", -10, "0.90", contract=SHORT_LEG),
     )
     assert (held(story, 701), held(story, 702)) == (5, -10)
-    assert story.book.find(EXECUTIONS, "contract", f"{ACCOUNT} {BAG.con_id}")[0].folded
+    assert story.state.find(EXECUTIONS, "contract", f"{ACCOUNT} {BAG.con_id}")[0].folded
     assert (news(story)["con_id"], news(story)["filled_qty"], news(story)["status"]) == (702, 10, "FILLED")
     assert story.ledger.take_sweep_reasons() == []
 

@@ -50,7 +50,9 @@ class Holder(Story):
         self.tell(position(4, contract=contract))
 
     def restart(self) -> None:
-        self.ledger = Ledger(self.book, lambda fill, now: self.decide(fill), policy=self.policy, zone=EASTERN)
+        self.ledger = Ledger(
+            self.state, lambda fill, now: self.decide(fill), policy=self.policy, zone=EASTERN
+        )
 
     def at(self, moment: datetime) -> None:
         self.now = moment
@@ -202,7 +204,7 @@ def test_it_stays_open_without_two_good_witnesses(then: Callable[[Holder], None]
     story.witness()
     then(story)
     assert shown(story).open
-    assert list(story.book.every(DEPARTURES)) == []
+    assert list(story.state.every(DEPARTURES)) == []
 
 
 def test_it_stays_open_until_the_expiry_day_is_over_where_the_account_is() -> None:
@@ -235,10 +237,10 @@ def test_a_snapshot_while_ibkr_is_lost_is_no_witness() -> None:
     story.at(SATURDAY)
     story.tell(Notice(-1, 1100, "lost"))
     story.witness()
-    assert story.book.get(ABSENCES, "last") is None
+    assert story.state.get(ABSENCES, "last") is None
     story.tell(Notice(-1, 1101, "restored"))
     story.witness()
-    assert story.book.get(ABSENCES, "last") is not None
+    assert story.state.get(ABSENCES, "last") is not None
 
 
 def test_a_fill_between_the_witnesses_makes_the_second_the_first() -> None:
@@ -328,7 +330,7 @@ def test_what_was_undone_may_depart_again() -> None:
 
 def test_a_short_position_departs_as_well() -> None:
     story = Story(up=False)
-    story.ledger = Ledger(story.book, lambda fill, now: story.decide(fill), zone=EASTERN)
+    story.ledger = Ledger(story.state, lambda fill, now: story.decide(fill), zone=EASTERN)
     story.note(Source.LINK, "up", ACCOUNT, "176")
     story.snapshot()
     story.tell(execution(exec_id(1), -4))

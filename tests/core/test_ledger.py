@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from tests.support.facts import (
     ACCOUNT,
     ALERT,
-    HEIR,
     START,
+    SUCCESSOR,
     Story,
     alert_fields,
     booked,
@@ -167,7 +167,7 @@ def test_an_order_id_that_is_used_again_is_another_order() -> None:
 
 def test_an_account_that_is_not_watched_is_booked_and_opens_nothing() -> None:
     story = Story()
-    story.ledger = Ledger(story.book, lambda fill, now: matched(ALERT)(fill), accounts=[ACCOUNT])
+    story.ledger = Ledger(story.state, lambda fill, now: matched(ALERT)(fill), accounts=[ACCOUNT])
     story.tell(execution(exec_id(1), 4, account=SECOND_ACCOUNT))
     assert untouched(story)
     assert held(story, account=SECOND_ACCOUNT) == 4
@@ -239,7 +239,7 @@ def test_only_what_a_person_can_decide_needs_one(match: Match, attention: Attent
     story = Story(lambda execution: match)
     story.tell(execution(exec_id(1), 4))
     assert booked(story, exec_id(1)).attention is attention
-    found = story.book.find(EXECUTIONS, "inbox", attention.value) if attention else []
+    found = story.state.find(EXECUTIONS, "inbox", attention.value) if attention else []
     assert len(found) == bool(attention)
     assert kinds(story).count(EventKind.NEEDS_YOU) == bool(attention)
 
@@ -297,7 +297,7 @@ def test_a_person_dismisses_a_fill() -> None:
     story = Story(lambda execution: NEAR)
     story.tell(execution(exec_id(1), 4))
     (event,) = story.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1))
-    assert story.book.find(EXECUTIONS, "inbox", "near_miss") == []
+    assert story.state.find(EXECUTIONS, "inbox", "near_miss") == []
     assert (event.kind, event.what["exec_id"], event.what["note"]) == (
         EventKind.SETTLED,
         exec_id(1),
@@ -318,28 +318,28 @@ def test_what_a_person_says_of_an_unknown_fill_changes_nothing() -> None:
 def test_a_record_is_not_taken_over_twice() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))
-    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
     assert story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(OTHER)) == []
-    assert story.note(Source.STORE, "replaced", *alert_fields(OTHER), *alert_fields(HEIR)) == []
-    assert quantity(story, HEIR) == 4
+    assert story.note(Source.STORE, "replaced", *alert_fields(OTHER), *alert_fields(SUCCESSOR)) == []
+    assert quantity(story, SUCCESSOR) == 4
 
 
 def test_a_record_that_owns_nothing_hands_nothing_on() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, at=1, perm_id=189))
-    assert story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR)) == []
-    assert untouched(story, HEIR)
-    assert story.book.find(ALERTS, "kept", "1") == []
+    assert story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR)) == []
+    assert untouched(story, SUCCESSOR)
+    assert story.state.find(ALERTS, "kept", "1") == []
 
 
 def test_a_record_that_a_stale_copy_brings_back_takes_back_what_it_handed_on() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))
-    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR))
-    story.note(Source.STORE, "replaced", *alert_fields(HEIR), *alert_fields(ALERT))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
+    story.note(Source.STORE, "replaced", *alert_fields(SUCCESSOR), *alert_fields(ALERT))
     story.tell(execution(exec_id(2), 1, at=9))
-    assert (quantity(story), quantity(story, HEIR)) == (5, 4)
-    (kept,) = story.book.find(ALERTS, "kept", "1")
+    assert (quantity(story), quantity(story, SUCCESSOR)) == (5, 4)
+    (kept,) = story.state.find(ALERTS, "kept", "1")
     assert kept.alert == ALERT
 
 
@@ -349,7 +349,7 @@ def test_a_record_that_another_program_put_back_is_kept_again() -> None:
     story.note(Source.STORE, "gone", *alert_fields(ALERT))
     story.note(Source.STORE, "back", *alert_fields(ALERT))
     story.note(Source.STORE, "back", *alert_fields(OTHER))
-    (kept,) = story.book.find(ALERTS, "kept", "1")
+    (kept,) = story.state.find(ALERTS, "kept", "1")
     assert kept.alert == ALERT
 
 
@@ -357,9 +357,9 @@ def test_a_record_that_is_gone_is_no_longer_kept_as_it_was() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))
     story.note(Source.STORE, "gone", *alert_fields(ALERT))
-    assert story.book.find(ALERTS, "kept", "1") == []
+    assert story.state.find(ALERTS, "kept", "1") == []
     story.note(Source.STORE, "gone", *alert_fields(OTHER))
-    assert story.book.get(ALERTS, alert_text(OTHER)) is None
+    assert story.state.get(ALERTS, alert_text(OTHER)) is None
 
 
 def test_a_record_without_a_contract_can_be_named() -> None:
@@ -381,7 +381,7 @@ def test_an_execution_that_cannot_be_read_asks_for_one_sweep_and_is_healed_by_it
     story.tell(Undecodable("execution", "no such time zone", exec_id(1)))
     assert story.ledger.take_sweep_reasons() == []
     story.sweep(execution(exec_id(1), 4, request_id=900))
-    assert story.book.find(UNDECODED, "open", "1") == []
+    assert story.state.find(UNDECODED, "open", "1") == []
     assert quantity(story) == 4
 
 
@@ -393,7 +393,7 @@ def test_one_sweep_even_after_a_restart() -> None:
     story.tell(Undecodable("execution", "no such time zone", exec_id(1)))
     assert story.ledger.take_sweep_reasons() == []
     story.tell(execution(exec_id(1), 4))
-    assert [row.kind for row in story.book.find(UNDECODED, "open", "1")] == ["order"]
+    assert [row.kind for row in story.state.find(UNDECODED, "open", "1")] == ["order"]
 
 
 def test_what_says_nothing_of_a_fill_changes_nothing() -> None:
@@ -442,4 +442,4 @@ def test_a_new_ledger_over_the_same_book_goes_on() -> None:
 def test_frame_that_was_never_refused_needs_no_healing() -> None:
     story = Story()
     story.ledger.heal(99)
-    assert list(story.book.every(UNDECODED)) == []
+    assert list(story.state.every(UNDECODED)) == []

@@ -54,11 +54,11 @@ def folded(base: str | int, *moves: tuple[str | int, str]) -> tuple[Holding, lis
 
 
 def quantities(holding: Holding) -> dict[str, str]:
-    return {stake.alert.alerter: str(stake.quantity) for stake in holding.alerts}
+    return {position.alert.alerter: str(position.quantity) for position in holding.alerts}
 
 
-def stake(holding: Holding, alert: AlertId) -> AlertPosition:
-    return next(stake for stake in holding.alerts if stake.alert == alert)
+def position(holding: Holding, alert: AlertId) -> AlertPosition:
+    return next(position for position in holding.alerts if position.alert == alert)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_oldest_lots_close_first() -> None:
 def test_the_average_is_that_of_the_openings() -> None:
     entries = [entry(1, 4, "1", "2.50"), entry(2, -3), entry(3, 1, "1", "3.50"), entry(4, -1)]
     holding, _ = fold(start(), entries)
-    mine = stake(holding, ONE)
+    mine = position(holding, ONE)
     assert mine.quantity == 1
     assert mine.avg_price == 3
     assert mine.opened_at == entries[0].moment.time
@@ -157,7 +157,7 @@ def test_the_average_is_that_of_the_openings() -> None:
 def test_opened_anew_after_a_close_it_begins_anew() -> None:
     entries = [entry(1, 4, "1", "2.50"), entry(2, -4), entry(3, 2, "1", "9")]
     holding, _ = fold(start(), entries)
-    mine = stake(holding, ONE)
+    mine = position(holding, ONE)
     assert mine.quantity == 2
     assert mine.avg_price == 9
     assert mine.opened_at == entries[2].moment.time
@@ -166,7 +166,7 @@ def test_opened_anew_after_a_close_it_begins_anew() -> None:
 
 def test_a_closed_stake_remembers_when_and_by_what() -> None:
     entries = [entry(1, 4, "1"), entry(2, -4)]
-    mine = stake(fold(start(), entries)[0], ONE)
+    mine = position(fold(start(), entries)[0], ONE)
     assert (mine.closed_at, mine.closed_by, mine.last_exec_id) == (entries[1].moment.time, None, "e2")
 
 
@@ -176,7 +176,7 @@ def test_a_departure_closes_every_owner_and_names_no_execution() -> None:
     assert holding.held == 0
     assert holding.lots == ()
     assert parts[-1] == Split(Decimal(0), Decimal(-8), (ONE, TWO))
-    mine = stake(holding, ONE)
+    mine = position(holding, ONE)
     assert mine.quantity == 0
     assert (mine.closed_by, mine.last_exec_id) == ("expired", "e1")
     assert mine.closed_at == gone.moment.time
@@ -186,7 +186,7 @@ def test_a_departure_of_nothing_touches_nobody() -> None:
     holding, parts = fold(start(), [entry(1, 4, "1"), entry(2, -4), entry(3, 0, expired="expired")])
     assert holding.held == 0
     assert parts[-1].touched == ()
-    assert stake(holding, ONE).closed_by is None
+    assert position(holding, ONE).closed_by is None
 
 
 def test_folding_starts_from_the_base_whatever_was_held() -> None:

@@ -193,7 +193,7 @@ def test_completed_combo_counts_combos_not_legs() -> None:
 def test_completed_order_without_permid_names_no_order() -> None:
     story = Story()
     story.tell(replace(completed(), perm_id=0))
-    assert list(story.book.every(ORDERS)) == []
+    assert list(story.state.every(ORDERS)) == []
 
 
 def void(number: int, signed: int) -> BrokerFact:

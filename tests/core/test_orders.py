@@ -191,14 +191,14 @@ def test_what_has_no_key_is_not_kept() -> None:
     story = Story()
     story.tell(OrderStatus(0, 0, 0, "Submitted", Decimal(0), Decimal(1)))
     story.tell(replace(open_order(1), order_id=0, perm_id=0))
-    assert list(story.book.every(ORDERS)) == []
+    assert list(story.state.every(ORDERS)) == []
 
 
 def test_a_later_open_order_does_not_blank_what_is_known() -> None:
     story = opened()
     story.tell(open_order(10))
     story.tell(replace(open_order(10), account="", total=None, status=""))
-    (order,) = story.book.every(ORDERS)
+    (order,) = story.state.every(ORDERS)
     assert (order.account, order.total, order.status) == (ACCOUNT, Decimal(10), "Submitted")
 
 
@@ -230,10 +230,10 @@ def test_a_pending_fee_is_unknown_and_holds_no_fill() -> None:
     story = opened()
     story.tell(fee(exec_id(1), None))
     assert news(story)["commission"] is None
-    (totals,) = story.book.every(TOTALS)
+    (totals,) = story.state.every(TOTALS)
     assert totals.totals.fees_pending == 1
     story.tell(fee(exec_id(1), "2.60"))
-    (totals,) = story.book.every(TOTALS)
+    (totals,) = story.state.every(TOTALS)
     assert (news(story)["commission"], totals.totals.fees_pending) == (2.6, 0)
 
 
@@ -350,7 +350,7 @@ def test_a_correction_outdates_what_the_broker_counted_before() -> None:
     story.sweep(request=899)
     story.tell(open_order(4), status("Filled", 4, 0))
     story.tell(execution(exec_id(1, 2), 3, cum_qty=3))
-    (order,) = story.book.every(ORDERS)
+    (order,) = story.state.every(ORDERS)
     assert order.broker_filled is None
     assert story.ledger.take_sweep_reasons() == []
     story.tell(status("Submitted", 4, 0))
@@ -361,7 +361,7 @@ def test_a_correction_of_the_price_leaves_what_the_broker_counts() -> None:
     story = opened()
     story.sweep(request=899)
     story.tell(open_order(4), status("Filled", 4, 0), execution(exec_id(1, 2), 4, "2.60"))
-    (order,) = story.book.every(ORDERS)
+    (order,) = story.state.every(ORDERS)
     assert order.broker_filled == 4
 
 
@@ -385,7 +385,7 @@ def test_a_correction_of_a_fill_without_an_order_outdates_nothing() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4, perm_id=0, order_id=0))
     story.tell(execution(exec_id(1, 2), 3, perm_id=0, order_id=0))
-    assert (quantity(story), list(story.book.every(ORDERS))) == (3, [])
+    assert (quantity(story), list(story.state.every(ORDERS))) == (3, [])
 
 
 def test_a_combo_line_that_is_corrected_outdates_what_the_broker_counted() -> None:
@@ -394,9 +394,9 @@ def test_a_combo_line_that_is_corrected_outdates_what_the_broker_counted() -> No
     line = replace(execution(exec_id(1), 4), contract=bag)
     story.tell(open_order(4), line, status("Filled", 4, 0))
     story.tell(replace(line, exec_id=exec_id(1, 2), quantity=Decimal(3)))
-    (order,) = story.book.every(ORDERS)
+    (order,) = story.state.every(ORDERS)
     assert order.broker_filled is None
-    assert list(story.book.every(TOTALS)) == []
+    assert list(story.state.every(TOTALS)) == []
 
 
 @pytest.mark.parametrize(

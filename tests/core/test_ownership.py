@@ -66,7 +66,7 @@ class DatedStory(Story):
             self.circumstances.append(now)
             return self.decide(fill)
 
-        self.ledger = Ledger(self.book, decide, policy=self.policy, find_alert=self._find)
+        self.ledger = Ledger(self.state, decide, policy=self.policy, find_alert=self._find)
 
     def _find(self, fill: Execution, alert: AlertId) -> Alert | None:
         if alert not in self.created:
@@ -85,7 +85,7 @@ def assign(story: Story, number: int, alert: AlertId) -> None:
 
 def places(story: Story) -> list[tuple[OwnershipKind, Moment]]:
     """Return the decisions in the order in which they were made."""
-    rows = sorted(story.book.every(DECISIONS), key=lambda row: (row.seq, row.number))
+    rows = sorted(story.state.every(DECISIONS), key=lambda row: (row.seq, row.number))
     return [(row.kind, Moment(second_of(row.place.time), row.place.seq)) for row in rows]
 
 
@@ -412,10 +412,10 @@ def test_decision_is_written_with_its_order_and_skew() -> None:
     story.tell(execution(exec_id(1), 4, at=0))
     story.decide = matched(ALERT)
     rematch(story, 1)
-    (row,) = story.book.every(DECISIONS)
+    (row,) = story.state.every(DECISIONS)
     assert (row.order, row.skew_seconds) == (f"{ACCOUNT} {NVDA.con_id} 188", 2.0)
     assert [one.rule for one in row.alerts] == [Rule.CON_ID]
-    known = story.book.get(OWNERS, row.order)
+    known = story.state.get(OWNERS, row.order)
     assert known is not None
     assert known.match == booked(story, exec_id(1)).match
 
@@ -424,9 +424,9 @@ def test_unowned_orders_are_found_by_their_holdings() -> None:
     """A holding with lots of no owner is indexed, for the full look after a start."""
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 4, at=0))
-    assert len(story.book.find(HOLDINGS, "unowned", "1")) == 1
+    assert len(story.state.find(HOLDINGS, "unowned", "1")) == 1
     assign(story, 1, ALERT)
-    assert story.book.find(HOLDINGS, "unowned", "1") == []
+    assert story.state.find(HOLDINGS, "unowned", "1") == []
 
 
 def test_ambiguity_is_kept_until_a_strong_rule() -> None:
@@ -475,9 +475,9 @@ def test_succession_renames_no_order_without_alert() -> None:
     """The lots go to the successor; an order that is known to belong to nobody stays so."""
     story = Story()
     story.tell(execution(exec_id(1), 4))
-    (order,) = story.book.every(OWNERS)
-    story.book.put(OWNERS, replace(order, match=Unmatched("dismissed")))
+    (order,) = story.state.every(OWNERS)
+    story.state.put(OWNERS, replace(order, match=Unmatched("dismissed")))
     story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(OTHER))
     assert quantity(story, OTHER) == 4
-    (order,) = story.book.every(OWNERS)
+    (order,) = story.state.every(OWNERS)
     assert order.match == Unmatched("dismissed")

@@ -11,9 +11,9 @@ from pytest_mock import MockerFixture
 from tests.support.facts import (
     ACCOUNT,
     ALERT,
-    HEIR,
     NVDA,
     START,
+    SUCCESSOR,
     Story,
     alert_fields,
     base,
@@ -102,7 +102,7 @@ def test_a_contract_that_the_snapshot_does_not_name_starts_at_zero() -> None:
     story.tell(POSITIONS_END)
     story.sweep(execution(exec_id(1), -4, at=-60, request_id=900))
     assert (base(story), held(story), quantity(story)) == (0, -4, -4)
-    assert holding(story).seed is Baseline.SNAPSHOT
+    assert holding(story).baseline is Baseline.SNAPSHOT
 
 
 def test_a_swept_execution_without_a_time_is_settled_by_the_next_snapshot() -> None:
@@ -118,17 +118,22 @@ def test_a_swept_execution_at_the_moment_of_the_request_leaves_doubt_until_the_n
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=at, request_id=900))
-    assert (holding(story).seed, quantity(story)) == (Baseline.DOUBT, 4)
+    assert (holding(story).baseline, quantity(story)) == (Baseline.UNCONFIRMED, 4)
     story.now += timedelta(seconds=60)
     story.snapshot(position(10))
-    assert (holding(story).seed, base(story), held(story), quantity(story)) == (Baseline.SNAPSHOT, 6, 10, 4)
+    assert (holding(story).baseline, base(story), held(story), quantity(story)) == (
+        Baseline.SNAPSHOT,
+        6,
+        10,
+        4,
+    )
 
 
 def test_a_contract_first_traded_months_later_starts_from_the_last_snapshot() -> None:
     story = Story()
     story.reconnect(position(10))
     story.tell(execution(exec_id(1), -4, at=90 * 86400), after=90 * 86400)
-    assert (held(story), untouched(story), holding(story).seed) == (6, True, Baseline.SNAPSHOT)
+    assert (held(story), untouched(story), holding(story).baseline) == (6, True, Baseline.SNAPSHOT)
 
 
 def test_later_snapshots_seed_nothing_anew() -> None:
@@ -149,7 +154,7 @@ def test_a_position_outside_an_answer_seeds_nothing() -> None:
 def test_an_end_that_nobody_asked_for_ends_nothing() -> None:
     story = connecting()
     story.tell(position(10), POSITIONS_END)
-    assert story.book.get(SNAPSHOTS, "last") is None
+    assert story.state.get(SNAPSHOTS, "last") is None
 
 
 # A snapshot that executions disturbed
@@ -169,8 +174,8 @@ def test_a_disturbed_snapshot_is_taken_for_the_rest_when_no_better_one_comes() -
     story.tell(position(10), position(7, contract=other), execution(exec_id(1), 4), POSITIONS_END)
     story.tell(execution(exec_id(2), -7, contract=other, at=60))
     story.note(Source.LINK, "first_sweep")
-    assert (holding(story).seed, held(story), quantity(story)) == (Baseline.DOUBT, 4, 4)
-    assert (holding(story, 701).seed, held(story, 701)) == (Baseline.SNAPSHOT, 0)
+    assert (holding(story).baseline, held(story), quantity(story)) == (Baseline.UNCONFIRMED, 4, 4)
+    assert (holding(story, 701).baseline, held(story, 701)) == (Baseline.SNAPSHOT, 0)
 
 
 def test_a_later_snapshot_settles_the_doubt() -> None:
@@ -180,26 +185,26 @@ def test_a_later_snapshot_settles_the_doubt() -> None:
     assert quantity(story) == -4
     story.sweep()
     story.snapshot(position(6))
-    assert (holding(story).seed, base(story), held(story)) == (Baseline.SNAPSHOT, 10, 6)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 10, 6)
     assert (shown(story).open, quantity(story)) == (False, 0)
 
 
 def test_a_disturbed_snapshot_that_is_not_needed_is_dropped() -> None:
     story = Story()
-    before = story.book.get(SNAPSHOTS, "last")
+    before = story.state.get(SNAPSHOTS, "last")
     story.note(Source.SENT, "positions")
     story.tell(position(10), execution(exec_id(1), 4), POSITIONS_END)
-    assert story.book.get(SNAPSHOTS, "last") == before
+    assert story.state.get(SNAPSHOTS, "last") == before
     assert quantity(story) == 4
 
 
 def test_a_live_correction_disturbs_a_snapshot_too() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))
-    before = story.book.get(SNAPSHOTS, "last")
+    before = story.state.get(SNAPSHOTS, "last")
     story.note(Source.SENT, "positions")
     story.tell(position(4), execution(exec_id(1, 2), 3), POSITIONS_END)
-    assert story.book.get(SNAPSHOTS, "last") == before
+    assert story.state.get(SNAPSHOTS, "last") == before
 
 
 @pytest.mark.parametrize("code", [1100, 2110])
@@ -207,7 +212,7 @@ def test_positions_told_while_the_gateway_had_lost_ibkr_seed_nothing(code: int) 
     story = asked()
     story.tell(position(10), Notice(-1, code, "lost"), POSITIONS_END)
     story.snapshot(position(10))
-    assert story.book.get(SNAPSHOTS, "last") is None
+    assert story.state.get(SNAPSHOTS, "last") is None
     story.tell(Notice(-1, 1102, "restored"), Notice(-1, 2104, "a data farm"))
     story.snapshot(position(8))
     story.tell(execution(exec_id(1), -4, at=60))
@@ -224,11 +229,11 @@ def test_a_new_process_knows_that_the_gateway_had_lost_ibkr() -> None:
     story.restart()
     story.now += timedelta(seconds=60)
     story.snapshot(position(7))
-    snapshot = story.book.get(SNAPSHOTS, "last")
+    snapshot = story.state.get(SNAPSHOTS, "last")
     assert snapshot is not None
     assert snapshot.rows == {}
     story.reconnect(position(7))
-    assert story.book.get(SNAPSHOTS, "last") != snapshot
+    assert story.state.get(SNAPSHOTS, "last") != snapshot
 
 
 def test_the_end_of_a_late_answer_does_not_end_the_next_one() -> None:
@@ -261,26 +266,26 @@ def test_without_any_answer_it_goes_on_in_doubt_until_one_comes() -> None:
     story.tell(execution(exec_id(1), -4))
     assert untouched(story)
     story.note(Source.LINK, "timeout", "positions", "-1")
-    assert (holding(story).seed, quantity(story)) == (Baseline.DOUBT, -4)
+    assert (holding(story).baseline, quantity(story)) == (Baseline.UNCONFIRMED, -4)
     story.tell(execution(exec_id(2), -1, at=60))
     story.reconnect(position(5))
     story.sweep()
     assert (base(story), held(story), quantity(story), shown(story).open) == (10, 5, 0, False)
-    assert story.book.find(HOLDINGS, "doubt", "1") == []
+    assert story.state.find(HOLDINGS, "doubt", "1") == []
 
 
 def test_a_timeout_after_the_link_was_lost_changes_nothing() -> None:
     story = asked()
     story.note(Source.LINK, "down", "lost")
     story.note(Source.LINK, "timeout", "positions", "-1")
-    assert story.book.get(SNAPSHOTS, "last") is None
+    assert story.state.get(SNAPSHOTS, "last") is None
 
 
 def test_an_answer_after_its_timeout_is_not_taken() -> None:
     story = asked()
     story.note(Source.LINK, "timeout", "positions", "-1")
     story.tell(position(10), POSITIONS_END)
-    assert story.book.get(SNAPSHOTS, "last") is None
+    assert story.state.get(SNAPSHOTS, "last") is None
 
 
 def test_a_snapshot_of_an_earlier_link_seeds_only_in_doubt() -> None:
@@ -292,13 +297,13 @@ def test_a_snapshot_of_an_earlier_link_seeds_only_in_doubt() -> None:
     story.note(Source.SENT, "positions")
     story.note(Source.LINK, "timeout", "positions", "-1")
     story.tell(execution(exec_id(1), -4, at=86400))
-    assert (holding(story).seed, held(story), untouched(story)) == (Baseline.DOUBT, 6, True)
+    assert (holding(story).baseline, held(story), untouched(story)) == (Baseline.UNCONFIRMED, 6, True)
     story.sweep()
     # This end may be that of the request that timed out, so the fill may be on either side of it.
     story.snapshot(position(8))
-    assert holding(story).seed is Baseline.DOUBT
+    assert holding(story).baseline is Baseline.UNCONFIRMED
     story.snapshot(position(8))
-    assert (holding(story).seed, base(story), held(story)) == (Baseline.SNAPSHOT, 12, 8)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 12, 8)
 
 
 @pytest.mark.parametrize("end", [("down", "lost"), ("up", ACCOUNT, "176")])
@@ -310,7 +315,7 @@ def test_nothing_waits_longer_than_the_connection(end: tuple[str, ...]) -> None:
     assert quantity(story) == 4
 
 
-# Corrections and the seed
+# Corrections and the baseline
 
 
 def test_a_correction_after_the_snapshot_is_not_in_it() -> None:
@@ -352,10 +357,10 @@ def test_a_live_correction_without_a_readable_time_leaves_doubt_until_the_next_s
     story.snapshot(position(4))
     story.sweep()
     story.tell(replace(execution(exec_id(1, 2), 3), time_known=False))
-    assert holding(story).seed is Baseline.DOUBT
+    assert holding(story).baseline is Baseline.UNCONFIRMED
     story.now += timedelta(seconds=60)
     story.snapshot(position(3))
-    assert (holding(story).seed, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 3)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 3)
 
 
 def test_many_late_executions_of_a_contract_are_folded_once(mocker: MockerFixture) -> None:
@@ -373,9 +378,9 @@ def test_what_is_held_is_up_to_date_before_a_note_of_ours_is_applied() -> None:
     story.tell(execution(exec_id(1), 4, at=60))
     story.batch(
         execution(exec_id(2), 1, at=30, perm_id=189),
-        (Source.STORE, ("replaced", *alert_fields(ALERT), *alert_fields(HEIR))),
+        (Source.STORE, ("replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))),
     )
-    assert (held(story), quantity(story, HEIR)) == (5, 5)
+    assert (held(story), quantity(story, SUCCESSOR)) == (5, 5)
 
 
 # Waiting for an answer

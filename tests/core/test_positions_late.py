@@ -10,7 +10,7 @@ from pytest_mock import MockerFixture
 
 from tests.support.facts import (
     ACCOUNT,
-    HEIR,
+    SUCCESSOR,
     Story,
     alert_fields,
     base,
@@ -84,7 +84,7 @@ def test_what_a_break_withheld_is_folded_with_no_more_of_the_past_than_it_change
     story = busy_day(Story())
     assert swept(story, *late) == taken
     assert (base(story), held(story)) == (10, 10 + 5 - 3 + 3 - 7 + 2)
-    again = Positions(story.book, lambda alerts, key: None, lambda fill: None, AlerterNames())
+    again = Positions(story.state, lambda alerts, key: None, lambda fill: None, AlerterNames())
     before = (holding(story), [booked(story, exec_id(number)) for number in (1, 5, 7, 8, 9, 10)])
     again.refold(holding(story).key)
     assert before == (holding(story), [booked(story, exec_id(number)) for number in (1, 5, 7, 8, 9, 10)])
@@ -95,17 +95,17 @@ def test_a_late_fill_behind_positions_that_became_a_guess_does_not_restore_them(
     story.snapshot(position(10))
     story.tell(execution(exec_id(1), 1, at=60), execution(exec_id(3), 1, at=180))
     story.tell(Notice(-1, 1102, "restored"))
-    assert holding(story).seed is Baseline.DOUBT
+    assert holding(story).baseline is Baseline.UNCONFIRMED
     story.tell(execution(exec_id(2), 1, at=120))
-    assert (held(story), holding(story).seed) == (13, Baseline.DOUBT)
+    assert (held(story), holding(story).baseline) == (13, Baseline.UNCONFIRMED)
 
 
 def test_a_late_fill_leaves_what_a_person_decided_of_the_past_meanwhile() -> None:
     story = busy_day(Story())
-    story.note(Source.PERSON, "assign", ACCOUNT, exec_id(5), *alert_fields(HEIR))
-    assert (quantity(story), quantity(story, HEIR)) == (0, 5)
+    story.note(Source.PERSON, "assign", ACCOUNT, exec_id(5), *alert_fields(SUCCESSOR))
+    assert (quantity(story), quantity(story, SUCCESSOR)) == (0, 5)
     swept(story, execution(exec_id(7), 2, at=500, request_id=901))
-    assert (quantity(story), quantity(story, HEIR)) == (0, 7)
+    assert (quantity(story), quantity(story, SUCCESSOR)) == (0, 7)
 
 
 def test_a_late_fill_behind_no_break_is_folded_with_what_came_since_it_was_asked_for() -> None:

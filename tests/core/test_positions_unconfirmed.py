@@ -1,4 +1,4 @@
-"""A base in doubt, after the connection or its link to IBKR was lost."""
+"""An unconfirmed base, after the connection or its link to IBKR was lost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_base_in_doubt_stands_until_the_sweep_after_a_break_is_over(way: str) 
     story.decide = lambda execution: (unmatched if execution.signed < 0 else matched(ALERT))(execution)
     story.tell(position(4), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=-1, request_id=900))
-    assert (holding(story).seed, quantity(story)) == (Baseline.DOUBT, 4)
+    assert (holding(story).baseline, quantity(story)) == (Baseline.UNCONFIRMED, 4)
     story.now += timedelta(seconds=60)
     if way == "reconnected":
         story.reconnect(position(-2))
@@ -51,12 +51,17 @@ def test_a_base_in_doubt_stands_until_the_sweep_after_a_break_is_over(way: str) 
         story.tell(Notice(-1, 1100, "lost"), Notice(-1, 1102, "restored"))
         story.snapshot(position(-2))
     story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1))
-    assert (holding(story).seed, quantity(story)) == (Baseline.DOUBT, 4)
+    assert (holding(story).baseline, quantity(story)) == (Baseline.UNCONFIRMED, 4)
     story.note(Source.SENT, "executions", "901", ACCOUNT)
     story.tell(execution(exec_id(2), -6, at=30, request_id=901, perm_id=189))
     assert quantity(story) == 4
     story.tell(End(EndOf.EXECUTIONS, 901))
-    assert (holding(story).seed, base(story), held(story), quantity(story)) == (Baseline.SNAPSHOT, 0, -2, 0)
+    assert (holding(story).baseline, base(story), held(story), quantity(story)) == (
+        Baseline.SNAPSHOT,
+        0,
+        -2,
+        0,
+    )
 
 
 def test_a_sweep_asked_before_a_break_settles_no_doubt_behind_it() -> None:
@@ -68,7 +73,7 @@ def test_a_sweep_asked_before_a_break_settles_no_doubt_behind_it() -> None:
     story.tell(Notice(-1, 1100, "lost"), Notice(-1, 1102, "restored"))
     story.snapshot(position(-2))
     story.tell(End(EndOf.EXECUTIONS, 901))
-    assert (holding(story).seed, quantity(story)) == (Baseline.DOUBT, 4)
+    assert (holding(story).baseline, quantity(story)) == (Baseline.UNCONFIRMED, 4)
 
 
 def test_an_answer_that_a_fill_of_the_contract_disturbed_leaves_its_base_as_it_was() -> None:
@@ -83,7 +88,7 @@ def test_an_answer_that_a_fill_of_the_contract_disturbed_leaves_its_base_as_it_w
     story.tell(position(10), execution(exec_id(2), 1, at=60), POSITIONS_END)
     story.note(Source.LINK, "first_sweep")
     story.sweep(request=901)
-    assert (holding(story).seed, base(story), held(story)) == (Baseline.DOUBT, 10, 15)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.UNCONFIRMED, 10, 15)
 
 
 @pytest.mark.parametrize("listed", [3, 6], ids=["in it", "not"])
@@ -93,21 +98,21 @@ def test_a_fill_between_request_and_end_that_only_a_sweep_tells_is_in_doubt(list
     story.now += timedelta(seconds=15)
     story.tell(position(3), POSITIONS_END)
     story.sweep(execution(exec_id(1), 3, at=10, request_id=900))
-    assert (holding(story).seed, held(story)) == (Baseline.DOUBT, 6)
+    assert (holding(story).baseline, held(story)) == (Baseline.UNCONFIRMED, 6)
     story.now += timedelta(seconds=60)
     story.snapshot(position(listed))
-    assert (holding(story).seed, base(story), held(story)) == (Baseline.SNAPSHOT, listed - 3, listed)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, listed - 3, listed)
 
 
 def corrected_behind_its_snapshot() -> Story:
-    """Return a story whose base of 6 is in doubt, since what its snapshot contained was corrected later."""
+    """Return a story whose base of 6 is unconfirmed, since a fill of its snapshot was corrected later."""
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=-60, request_id=900))
-    assert (holding(story).seed, base(story), held(story)) == (Baseline.SNAPSHOT, 6, 10)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 6, 10)
     story.now += timedelta(seconds=60)
     story.tell(execution(exec_id(1, 2), 5, at=-60))
-    assert (holding(story).seed, base(story), held(story)) == (Baseline.DOUBT, 6, 11)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.UNCONFIRMED, 6, 11)
     return story
 
 
@@ -124,7 +129,7 @@ def test_an_answer_in_doubt_that_agrees_leaves_the_base_as_it_was(signed: int, l
     second = (story.now - timedelta(milliseconds=100)).replace(microsecond=0)
     told = execution(exec_id(2), signed, at=(second - START).total_seconds(), request_id=901, perm_id=189)
     story.sweep(told, request=901)
-    assert (holding(story).seed, base(story), held(story)) == (Baseline.DOUBT, 6, 11 + signed)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.UNCONFIRMED, 6, 11 + signed)
 
 
 def test_an_answer_in_doubt_that_contradicts_an_earlier_one_takes_its_place() -> None:
@@ -133,7 +138,7 @@ def test_an_answer_in_doubt_that_contradicts_an_earlier_one_takes_its_place() ->
     story.reconnect(position(30))
     told = execution(exec_id(2), 1, at=(story.now - START).total_seconds(), request_id=901, perm_id=189)
     story.sweep(told, request=901)
-    assert (holding(story).seed, base(story), held(story)) == (Baseline.DOUBT, 25, 31)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.UNCONFIRMED, 25, 31)
 
 
 def test_a_clear_answer_ends_the_doubt() -> None:
@@ -141,7 +146,7 @@ def test_a_clear_answer_ends_the_doubt() -> None:
     story.now += timedelta(seconds=60)
     story.reconnect(position(11))
     story.sweep(request=901)
-    assert (holding(story).seed, base(story), held(story)) == (Baseline.SNAPSHOT, 6, 11)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 6, 11)
 
 
 @pytest.mark.parametrize("code", [1101, 1102])
@@ -150,20 +155,20 @@ def test_positions_told_in_a_loss_of_ibkr_that_nobody_told_of_are_a_guess(code: 
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=-300, request_id=900))
-    assert (holding(story).seed, base(story), held(story)) == (Baseline.SNAPSHOT, 6, 10)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 6, 10)
     story.now += timedelta(seconds=60)
     story.tell(Notice(-1, code, "restored"))
-    assert holding(story).seed is Baseline.DOUBT
+    assert holding(story).baseline is Baseline.UNCONFIRMED
     story.sweep(execution(exec_id(2), -6, at=-60, request_id=901), request=901)
-    assert holding(story).seed is Baseline.DOUBT
+    assert holding(story).baseline is Baseline.UNCONFIRMED
     story.snapshot(position(4))
-    assert (holding(story).seed, base(story), held(story)) == (Baseline.SNAPSHOT, 6, 4)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 6, 4)
 
 
 def test_an_answer_that_was_under_way_then_is_not_taken() -> None:
     story = asked()
     story.tell(position(10), Notice(-1, 1101, "restored"), POSITIONS_END)
-    assert story.book.get(SNAPSHOTS, "last") is None
+    assert story.state.get(SNAPSHOTS, "last") is None
 
 
 def test_what_an_earlier_connection_was_told_stays_true_then() -> None:
@@ -172,4 +177,4 @@ def test_what_an_earlier_connection_was_told_stays_true_then() -> None:
     story.sweep(execution(exec_id(1), 4, at=-60, request_id=900))
     story.reconnect(position(10))
     story.tell(Notice(-1, 1102, "restored"))
-    assert (holding(story).seed, base(story)) == (Baseline.SNAPSHOT, 6)
+    assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 6)

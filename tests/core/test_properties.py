@@ -120,9 +120,9 @@ held_before = st.dictionaries(
 )
 
 
-def begun(before: dict[tuple[str, object], int], book: LedgerState | None = None) -> Story:
+def begun(before: dict[tuple[str, object], int], state: LedgerState | None = None) -> Story:
     """Return a story whose link is up, with what was held before."""
-    story = Story(decide, book=book, up=False)
+    story = Story(decide, state=state, up=False)
     story.note(Source.LINK, "up", ",".join(ACCOUNTS), "176")
     rows: list[Position] = [
         position(number, contract=contract, account=account)
@@ -165,30 +165,36 @@ def holdings(story: Story) -> dict[str, object]:
         row.key.text(): (
             row.base,
             row.held,
-            [(group.owners, group.quantity, group.price, group.opened.time) for group in row.lots],
+            [(lot.owners, lot.quantity, lot.price, lot.opened.time) for lot in row.lots],
             sorted(
-                (stake.alert, stake.quantity, stake.avg_price, stake.opened_at, stake.last_exec_id)
-                for stake in row.alerts
+                (
+                    owned.alert,
+                    owned.quantity,
+                    owned.avg_price,
+                    owned.opened_at,
+                    owned.last_exec_id,
+                )
+                for owned in row.alerts
             ),
         )
-        for row in story.book.every(HOLDINGS)
+        for row in story.state.every(HOLDINGS)
     }
 
 
 def shown(story: Story) -> dict[AlertId, AlertUpdate]:
     """Return what each record must show, but for the moment of the news."""
     updates: dict[AlertId, AlertUpdate] = {}
-    for state in story.book.every(ALERTS):
-        assert state.shown is not None
-        assert state.shown.last_order_update is not None
-        last = {**state.shown.last_order_update, "updated_at": None}
-        updates[state.alert] = replace(state.shown, last_order_update=last)
+    for alert_state in story.state.every(ALERTS):
+        assert alert_state.shown is not None
+        assert alert_state.shown.last_order_update is not None
+        last = {**alert_state.shown.last_order_update, "updated_at": None}
+        updates[alert_state.alert] = replace(alert_state.shown, last_order_update=last)
     return updates
 
 
 def owned(story: Story) -> set[AlertId]:
     """Return the alerts that own or owned anything."""
-    return {stake.alert for row in story.book.every(HOLDINGS) for stake in row.alerts}
+    return {owned.alert for row in story.state.every(HOLDINGS) for owned in row.alerts}
 
 
 def assert_same(story: Story, best: Story) -> None:
@@ -203,9 +209,9 @@ def assert_same(story: Story, best: Story) -> None:
         assert (ours[alert].open, told["quantity"]) == (False, 0)
 
 
-def rows(book: LedgerState) -> dict[str, list[object]]:
-    """Return every row of a book."""
-    return {table.name: sorted(book.every(table), key=table.key) for table in TABLES}
+def rows(state: LedgerState) -> dict[str, list[object]]:
+    """Return every row of a state."""
+    return {table.name: sorted(state.every(table), key=table.key) for table in TABLES}
 
 
 @EXAMPLES
@@ -248,10 +254,10 @@ def test_everything_told_twice_changes_nothing_the_second_time(
 ) -> None:
     arrival = data.draw(deliveries([version for fill in drawn for version in fill.versions]))
     story = play(begun(before), arrival)
-    after = rows(story.book)
+    after = rows(story.state)
     for delivery in arrival:
         assert story.tell(*delivery.facts) == []
-    assert rows(story.book) == after
+    assert rows(story.state) == after
 
 
 @EXAMPLES
@@ -263,16 +269,16 @@ def test_quantities_are_sums_and_nobody_owns_more_than_is_held(
     story = begun(before)
     for delivery in arrival:
         play(story, [delivery])
-        for row in story.book.every(HOLDINGS):
-            booked = [one for one in story.book.find(EXECUTIONS, "contract", row.key.text()) if one.counted]
+        for row in story.state.every(HOLDINGS):
+            booked = [one for one in story.state.find(EXECUTIONS, "contract", row.key.text()) if one.counted]
             assert row.held == row.base + sum((one.execution.signed for one in booked), ZERO)
             assert all(one.opening + one.closing == one.execution.signed for one in booked)
-            assert sum((abs(group.quantity) for group in row.lots), ZERO) <= abs(row.held)
-            assert all((group.quantity > 0) == (row.held > 0) for group in row.lots)
-            for stake in row.alerts:
-                mine = [group.quantity for group in row.lots if stake.alert in group.owners]
-                assert stake.quantity == sum(mine, ZERO)
-                assert (stake.closed_at is None) == bool(stake.quantity)
+            assert sum((abs(lot.quantity) for lot in row.lots), ZERO) <= abs(row.held)
+            assert all((lot.quantity > 0) == (row.held > 0) for lot in row.lots)
+            for owned in row.alerts:
+                mine = [lot.quantity for lot in row.lots if owned.alert in lot.owners]
+                assert owned.quantity == sum(mine, ZERO)
+                assert (owned.closed_at is None) == bool(owned.quantity)
 
 
 def other_facts(drawn: Sequence[Fill]) -> st.SearchStrategy[list[BrokerFact]]:
@@ -302,7 +308,7 @@ def check_columns(journal: Journal) -> None:
     for table in TABLES:
         columns = ", ".join(["key", *table.indexes])
         found = {key: values for key, *values in journal._db.execute(f"SELECT {columns} FROM {table.name}")}
-        for row in journal.book.every(table):
+        for row in journal.state.every(table):
             assert found[table.key(row)] == [of(row) for of in table.indexes.values()]
 
 
@@ -314,22 +320,22 @@ def test_the_same_frames_give_the_same_rows_in_every_book(
     arrival = data.draw(deliveries([version for fill in drawn for version in fill.versions]))
     beside = data.draw(other_facts(drawn))
 
-    def tell(book: LedgerState) -> dict[str, list[object]]:
-        story = play(begun(before, book), arrival)
+    def tell(state: LedgerState) -> dict[str, list[object]]:
+        story = play(begun(before, state), arrival)
         for fact in beside:
             story.tell(fact)
-        return rows(book)
+        return rows(state)
 
     first = tell(MemoryLedgerState())
     assert tell(MemoryLedgerState()) == first
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "journal.db")
         with journal.step() as advance:
-            assert tell(journal.book) == first
+            assert tell(journal.state) == first
             advance(1)
         journal.close()
         reopened = Journal(Path(folder) / "journal.db")
-        assert rows(reopened.book) == first
+        assert rows(reopened.state) == first
         check_columns(reopened)
         reopened.close()
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from tests.support.facts import (
     ACCOUNT,
     ALERT,
-    HEIR,
     NVDA,
+    SUCCESSOR,
     Story,
     alert_fields,
     exec_id,
@@ -37,24 +37,28 @@ OTHER = AlertId("demslayer", "NVDA", "2025-11-18T15:42:30", 700100200)
 def test_a_newer_record_of_the_same_contract_takes_over() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))
-    events = story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR))
+    events = story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
     assert EventKind.TAKEN_OVER in [event.kind for event in events]
-    assert (shown(story, HEIR).open, quantity(story, HEIR), news(story, HEIR)["matched_by"]) == (
+    assert (
+        shown(story, SUCCESSOR).open,
+        quantity(story, SUCCESSOR),
+        news(story, SUCCESSOR)["matched_by"],
+    ) == (
         True,
         4,
         "con_id",
     )
     story.tell(execution(exec_id(2), -4, at=9, perm_id=189))
-    assert (shown(story, HEIR).open, quantity(story)) == (False, 4)
-    assert story.book.find(ALERTS, "kept", "1") == [story.book.get(ALERTS, alert_text(HEIR))]
+    assert (shown(story, SUCCESSOR).open, quantity(story)) == (False, 4)
+    assert story.state.find(ALERTS, "kept", "1") == [story.state.get(ALERTS, alert_text(SUCCESSOR))]
 
 
 def test_ownership_goes_down_a_line_of_heirs() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))
     last = ALERT._replace(created_at="2025-11-18T15:59:00")
-    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR))
-    story.note(Source.STORE, "replaced", *alert_fields(HEIR), *alert_fields(last))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
+    story.note(Source.STORE, "replaced", *alert_fields(SUCCESSOR), *alert_fields(last))
     assert quantity(story, last) == 4
     story.tell(execution(exec_id(2), 1, at=9, perm_id=189))
     assert quantity(story, last) == 5
@@ -67,9 +71,9 @@ def test_a_record_hands_on_what_the_same_batch_gave_it() -> None:
     story.tell(execution(exec_id(1), 2, contract=other))
     story.batch(
         execution(exec_id(2), 4),
-        (Source.STORE, ("replaced", *alert_fields(ALERT), *alert_fields(HEIR))),
+        (Source.STORE, ("replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))),
     )
-    assert quantity(story, HEIR) == 6
+    assert quantity(story, SUCCESSOR) == 6
 
 
 def test_a_record_that_comes_back_takes_back_what_the_same_batch_gave_its_heir() -> None:
@@ -77,11 +81,11 @@ def test_a_record_that_comes_back_takes_back_what_the_same_batch_gave_its_heir()
     story = Story()
     other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
     story.tell(execution(exec_id(1), 2))
-    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(HEIR))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
     story.batch(
         execution(exec_id(2), 4, contract=other),
         (Source.STORE, ("back", *alert_fields(ALERT))),
-        (Source.STORE, ("replaced", *alert_fields(HEIR), *alert_fields(ALERT))),
+        (Source.STORE, ("replaced", *alert_fields(SUCCESSOR), *alert_fields(ALERT))),
     )
     assert quantity(story) == 6
 
@@ -94,8 +98,8 @@ def test_successor_takes_what_is_left_with_its_average() -> None:
     """4 at 2.50, 1 sold: the successor has 3 at 2.50 since the first opening."""
     story = Story()
     story.tell(execution(exec_id(1), 4, at=0), execution(exec_id(2), -1, "9", at=5, perm_id=189))
-    take_over(story, ALERT, HEIR)
-    position = shown(story, HEIR).position or {}
+    take_over(story, ALERT, SUCCESSOR)
+    position = shown(story, SUCCESSOR).position or {}
     assert (position["quantity"], position["avg_price"]) == (3, 2.5)
     assert position["opened_at"] == "2025-11-18T15:43:00.000000+00:00"
 
@@ -104,10 +108,10 @@ def test_order_goes_on_for_the_successor() -> None:
     """A later fill of the order follows it, though its own match would name nobody."""
     story = Story()
     story.tell(execution(exec_id(1), 4, at=0))
-    take_over(story, ALERT, HEIR)
+    take_over(story, ALERT, SUCCESSOR)
     story.decide = unmatched
     story.tell(execution(exec_id(2), 6, at=9))
-    assert quantity(story, HEIR) == 10
+    assert quantity(story, SUCCESSOR) == 10
 
 
 def test_each_contract_goes_by_itself() -> None:
@@ -115,8 +119,8 @@ def test_each_contract_goes_by_itself() -> None:
     other = replace(NVDA, con_id=NVDA.con_id + 1)
     story = Story()
     story.tell(execution(exec_id(1), 4, at=0), execution(exec_id(2), 3, at=1, contract=other))
-    take_over(story, ALERT, HEIR, ContractKey(ACCOUNT, NVDA.con_id).text())
-    assert quantity(story, HEIR) == 4
+    take_over(story, ALERT, SUCCESSOR, ContractKey(ACCOUNT, NVDA.con_id).text())
+    assert quantity(story, SUCCESSOR) == 4
     (lot,) = holding(story, other.con_id).lots
     assert lot.owners == (ALERT,)
 
@@ -125,26 +129,26 @@ def test_same_alert_keeps_what_is_closed() -> None:
     """A conid that is added to a closed record changes nothing of what it shows."""
     story = Story()
     story.tell(execution(exec_id(1), 4, at=0), execution(exec_id(2), -4, at=5, perm_id=189))
-    take_over(story, ALERT, HEIR, whole="whole")
-    assert (quantity(story, HEIR), shown(story, HEIR).open) == (0, False)
+    take_over(story, ALERT, SUCCESSOR, whole="whole")
+    assert (quantity(story, SUCCESSOR), shown(story, SUCCESSOR).open) == (0, False)
 
 
 def test_successor_of_a_closed_record_has_nothing() -> None:
     """Another record of the contract does not show what was over before it."""
     story = Story()
     story.tell(execution(exec_id(1), 4, at=0), execution(exec_id(2), -4, at=5, perm_id=189))
-    take_over(story, ALERT, HEIR)
-    assert untouched(story, HEIR)
+    take_over(story, ALERT, SUCCESSOR)
+    assert untouched(story, SUCCESSOR)
 
 
 def test_successor_that_owns_already_has_both() -> None:
     """2 at 4 of its own and 4 at 2.50 taken over: 6 at 3."""
     story = Story()
     story.tell(execution(exec_id(1), 4, at=0))
-    story.decide = matched(HEIR)
+    story.decide = matched(SUCCESSOR)
     story.tell(execution(exec_id(2), 2, "4", at=5, perm_id=189))
-    take_over(story, ALERT, HEIR)
-    position = shown(story, HEIR).position or {}
+    take_over(story, ALERT, SUCCESSOR)
+    position = shown(story, SUCCESSOR).position or {}
     assert (position["quantity"], position["avg_price"]) == (6, 3)
 
 
@@ -185,5 +189,5 @@ def test_only_what_no_successor_takes_over_is_told() -> None:
         story = Story()
         story.tell(execution(exec_id(1), 4))
         story.tell(execution(exec_id(2), 2, contract=other))
-        fields = (*alert_fields(ALERT), *alert_fields(HEIR), *contracts)
+        fields = (*alert_fields(ALERT), *alert_fields(SUCCESSOR), *contracts)
         assert orphans(story.note(Source.STORE, "replaced", *fields)) == left

@@ -24,7 +24,7 @@ LATER = START + timedelta(hours=1)
 )
 def test_what_an_answer_left_out_is_counted(journal: Journal, listed: tuple[str, ...], missing: int) -> None:
     with journal.step():
-        story = Story(book=journal.book)
+        story = Story(state=journal.state)
         story.tell(execution(exec_id(7), 1, at=-3600), execution(exec_id(8), 1, account="DU9000001"))
         story.tell(execution(exec_id(1), 4), execution(exec_id(2), 4, at=1))
     assert journal.count_missing(ACCOUNT, listed, START - timedelta(seconds=1), LATER) == missing
@@ -38,7 +38,7 @@ def test_an_answer_that_names_one_version_leaves_out_none(
     journal: Journal, listed: tuple[str, ...], missing: int
 ) -> None:
     with journal.step():
-        story = Story(book=journal.book)
+        story = Story(state=journal.state)
         story.tell(execution(exec_id(1), 4), execution(exec_id(2), 4, at=1), execution(exec_id(1, 2), 3))
     assert journal.count_missing(ACCOUNT, listed, START - timedelta(seconds=1), LATER) == missing
 
@@ -46,7 +46,7 @@ def test_an_answer_that_names_one_version_leaves_out_none(
 def test_what_came_after_the_request_need_not_be_in_its_answer(journal: Journal) -> None:
     """A soak at 50 fills a second proved nothing: some fill had always come while an answer was read."""
     with journal.step():
-        story = Story(book=journal.book)
+        story = Story(state=journal.state)
         story.tell(execution(exec_id(1), 4))
         asked = story.now + timedelta(seconds=0.5)
         story.tell(execution(exec_id(2), 4, at=1), after=1)

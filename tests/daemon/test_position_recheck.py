@@ -1,4 +1,4 @@
-"""What is in doubt is settled by another answer for positions, soon and not only at the next regular one."""
+"""What is unconfirmed is settled by another answer for positions, sooner than the next regular one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tracker.clock import now
 from tracker.core.model import AlertId, Contract
 from tracker.core.state import ALERTS, HOLDINGS, MemoryLedgerState
 from tracker.core.state_rows import AlertState, Baseline, Holding
-from tracker.daemon.position_recheck import settle_doubts
+from tracker.daemon.position_recheck import recheck_positions
 from tracker.paper.encode_messages import position
 
 
@@ -51,14 +51,14 @@ def test_later_answer_closes_sold_alert(tmp_path: Path) -> None:
 
 
 def test_uncertain_close_asks_for_positions() -> None:
-    """It asks for an alert whose end is in doubt."""
-    book = MemoryLedgerState()
+    """It asks for an alert whose end is unconfirmed."""
+    state = MemoryLedgerState()
     alert = AlertId("robindahood-alerts", "NVDA", "2025-11-18T15:42:07", 5)
-    book.put(ALERTS, AlertState(alert, doubted=True))
+    state.put(ALERTS, AlertState(alert, unconfirmed=True))
 
     async def asked() -> str:
         reasons: asyncio.Queue[str] = asyncio.Queue()
-        task = asyncio.create_task(settle_doubts(book, reasons.put_nowait, first=0.01))
+        task = asyncio.create_task(recheck_positions(state, reasons.put_nowait, first=0.01))
         async with asyncio.timeout(60):
             reason = await reasons.get()
         task.cancel()
@@ -68,8 +68,8 @@ def test_uncertain_close_asks_for_positions() -> None:
 
 
 def test_asking_slows_while_doubt_lasts() -> None:
-    """It asks while there is doubt and ever more rarely."""
-    book = MemoryLedgerState()
+    """It asks while something is unconfirmed, and ever more rarely."""
+    state = MemoryLedgerState()
     times: list[float] = []
 
     async def asked(count: int) -> None:
@@ -81,13 +81,13 @@ def test_asking_slows_while_doubt_lasts() -> None:
             if len(times) == count:
                 task.cancel()
 
-        task = asyncio.create_task(settle_doubts(book, ask, first=0.02, most=0.08))
+        task = asyncio.create_task(recheck_positions(state, ask, first=0.02, most=0.08))
         with suppress(asyncio.CancelledError):
             async with asyncio.timeout(60):
                 await task
 
     contract = Contract(5, "NVDA", "OPT")
-    book.put(HOLDINGS, Holding("DU1", contract, Decimal(0), Decimal(2), Baseline.DOUBT))
+    state.put(HOLDINGS, Holding("DU1", contract, Decimal(0), Decimal(2), Baseline.UNCONFIRMED))
     asyncio.run(asked(4))
     pauses = [later - earlier for earlier, later in pairwise(times)]
     assert pauses[0] >= 0.04
@@ -95,16 +95,16 @@ def test_asking_slows_while_doubt_lasts() -> None:
 
 
 def test_certain_state_asks_nothing() -> None:
-    """It leaves the broker alone where nothing is in doubt."""
-    book = MemoryLedgerState()
+    """It leaves the broker alone where nothing is unconfirmed."""
+    state = MemoryLedgerState()
     contract = Contract(5, "NVDA", "OPT")
-    book.put(HOLDINGS, Holding("DU1", contract, Decimal(0), Decimal(2), Baseline.SNAPSHOT))
+    state.put(HOLDINGS, Holding("DU1", contract, Decimal(0), Decimal(2), Baseline.SNAPSHOT))
     asked: list[str] = []
 
     async def wait() -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(0.1):
-                await settle_doubts(book, asked.append, first=0.01)
+                await recheck_positions(state, asked.append, first=0.01)
 
     asyncio.run(wait())
     assert asked == []

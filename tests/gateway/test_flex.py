@@ -219,7 +219,7 @@ def gap_today(rig: Rig) -> date:
     day = (now() - timedelta(seconds=30)).astimezone(EASTERN).date()
     journal = Journal(rig.folder / "journal.db")
     with journal.step():
-        journal.book.put(GAPS, Gap(day, Moment(now(), 1)))
+        journal.state.put(GAPS, Gap(day, Moment(now(), 1)))
     journal.close()
     return day
 

@@ -20,13 +20,13 @@ def test_frames_and_rows_in_one_commit(journal: Journal) -> None:
     """Frames and what they change are kept in one commit."""
     with journal.append_and_step(1, START, [executed(KEY)]) as (frames, advance):
         assert [frame.seq for frame in frames] == [1]
-        journal.book.put(FEES, fee("a", "1"))
+        journal.state.put(FEES, fee("a", "1"))
         advance(1)
         with closing(again(journal)) as other:
             assert other.frame(1) is None
     assert (journal.cursor, journal.waiting, journal.frames_after(0, 10)) == (1, False, list(frames))
     with closing(again(journal)) as other:
-        assert other.book.get(FEES, "a") == fee("a", "1")
+        assert other.state.get(FEES, "a") == fee("a", "1")
 
 
 def test_failed_decision_keeps_its_frames(journal: Journal) -> None:
@@ -37,7 +37,7 @@ def test_failed_decision_keeps_its_frames(journal: Journal) -> None:
         for seen in (journal, other):
             assert (seen.cursor, seen.waiting) == (0, True)
             assert [frame.fields for frame in seen.frames_after(0, 10)] == [executed(KEY)[1]]
-            assert list(seen.book.every(FEES)) == []
+            assert list(seen.state.every(FEES)) == []
     assert journal.contains(*KEY)
     journal.append(1, START, [(Source.BROKER, ("next",))])
     assert [frame.seq for frame in journal.frames_after(0, 10)] == [1, 2]
@@ -54,15 +54,15 @@ def test_full_disk_takes_back_everything(journal: Journal) -> None:
 
 def _decide_wrongly(journal: Journal) -> None:
     with journal.append_and_step(1, START, [executed(KEY)]) as (_, advance):
-        journal.book.put(FEES, fee("a", "1"))
-        journal.book.flush()
+        journal.state.put(FEES, fee("a", "1"))
+        journal.state.flush()
         advance(1)
         raise ZeroDivisionError
 
 
 def _decide_too_much(journal: Journal) -> None:
     with journal.append_and_step(1, START, [executed(KEY)]) as (_, advance):
-        journal.book.put(FEES, fee("x" * 100_000, "1"))
+        journal.state.put(FEES, fee("x" * 100_000, "1"))
         advance(1)
 
 

@@ -89,7 +89,7 @@ def test_execution_is_contained_from_frame(journal: Journal) -> None:
     journal.append(1, START, [executed(KEY), (Source.BROKER, ("11", "short"))])
     assert journal.contains(*KEY)
     with journal.step() as advance:
-        Story(book=journal.book, up=False).tell(execution(KEY.exec_id, 4))
+        Story(state=journal.state, up=False).tell(execution(KEY.exec_id, 4))
         advance(2)
     assert journal.contains(*KEY)
     other = again(journal)
@@ -102,7 +102,7 @@ def test_fee_is_contained_as_applied(journal: Journal) -> None:
     told = CommissionReport(KEY.exec_id, Decimal("0.65"), "USD", None)
     assert not journal.contains_fee(told)
     with journal.step():
-        journal.book.put(FEES, told)
+        journal.state.put(FEES, told)
     other = again(journal)
     assert other.contains_fee(replace(told, commission=Decimal("0.650")))
     assert not other.contains_fee(replace(told, realized_pnl=Decimal(1)))
@@ -126,33 +126,33 @@ def test_step_keeps_rows_and_cursor(journal: Journal) -> None:
     """A step keeps its rows and the cursor."""
     assert journal.cursor == 0
     with journal.step() as advance:
-        journal.book.put(FEES, fee("a", "1"))
+        journal.state.put(FEES, fee("a", "1"))
         advance(7)
     other = again(journal)
     assert other.cursor == 7
-    assert other.book.get(FEES, "a") == fee("a", "1")
-    assert other.book.has(FEES, "a")
-    assert not other.book.has(FEES, "b")
+    assert other.state.get(FEES, "a") == fee("a", "1")
+    assert other.state.has(FEES, "a")
+    assert not other.state.has(FEES, "b")
     other.close()
 
 
 def test_failed_step_keeps_nothing(journal: Journal) -> None:
     """A step that fails keeps nothing, in the file or in memory."""
     with journal.step() as advance:
-        journal.book.put(FEES, fee("a", "1"))
+        journal.state.put(FEES, fee("a", "1"))
         advance(1)
     with pytest.raises(ZeroDivisionError):
         _break_off(journal)
     assert journal.cursor == 1
-    assert journal.book.get(FEES, "a") == fee("a", "1")
-    assert journal.book.get(FEES, "b") is None
+    assert journal.state.get(FEES, "a") == fee("a", "1")
+    assert journal.state.get(FEES, "b") is None
 
 
 def _break_off(journal: Journal) -> None:
     with journal.step() as advance:
-        journal.book.put(FEES, fee("a", "2"))
-        journal.book.put(FEES, fee("b", "2"))
-        assert len(list(journal.book.every(FEES))) == 2
+        journal.state.put(FEES, fee("a", "2"))
+        journal.state.put(FEES, fee("b", "2"))
+        assert len(list(journal.state.every(FEES))) == 2
         advance(2)
         raise ZeroDivisionError
 
@@ -162,7 +162,7 @@ def test_step_without_cursor(journal: Journal) -> None:
     with journal.step() as advance:
         advance(3)
     with journal.step():
-        journal.book.put(FEES, fee("a", "1"))
+        journal.state.put(FEES, fee("a", "1"))
     assert journal.cursor == 3
 
 
@@ -171,25 +171,25 @@ def test_dropped_rows_are_found_again(journal: Journal, monkeypatch: pytest.Monk
     monkeypatch.setattr("tracker.journal.rows._CACHED_ROWS", 3)
     with journal.step():
         for number in range(5):
-            journal.book.put(FEES, fee(str(number), "1"))
-    assert journal.book._tables["fees"].rows == {}
-    assert journal.book.get(FEES, "4") == fee("4", "1")
-    assert len(list(journal.book.every(FEES))) == 5
+            journal.state.put(FEES, fee(str(number), "1"))
+    assert journal.state._tables["fees"].rows == {}
+    assert journal.state.get(FEES, "4") == fee("4", "1")
+    assert len(list(journal.state.every(FEES))) == 5
 
 
 def test_undeclared_index_is_refused(journal: Journal) -> None:
     """An index that is not declared is refused."""
     with pytest.raises(AssertionError, match="no index colour"):
-        journal.book.find(FEES, "colour", "red")
+        journal.state.find(FEES, "colour", "red")
 
 
 def test_next_process_goes_on(journal: Journal) -> None:
     """What was decided is there for the next process."""
     with journal.step():
-        Story(book=journal.book).tell(execution(exec_id(1), 4))
+        Story(state=journal.state).tell(execution(exec_id(1), 4))
     other = again(journal)
     with other.step():
-        story = Story(book=other.book, up=False)
+        story = Story(state=other.state, up=False)
         story.seq = 50
         story.note(Source.LINK, "up", ACCOUNT, "176")
         story.tell(execution(exec_id(1), 4), execution(exec_id(2), 6, at=1))
@@ -259,7 +259,7 @@ def test_size_includes_the_wal(journal: Journal) -> None:
 
 def test_the_days_with_executions_are_found(journal: Journal) -> None:
     with journal.step():
-        story = Story(book=journal.book)
+        story = Story(state=journal.state)
         story.tell(execution(exec_id(1), 4))
         story.tell(execution(exec_id(2), 4, at=86400), after=86400)
     assert journal.days() == ["2025-11-18", "2025-11-19"]
@@ -269,11 +269,11 @@ def test_fills_and_pending_fees_are_counted(journal: Journal) -> None:
     """Not those of a replaced version, nor a combo's own line; a report without a number tells no fee."""
     bag = replace(NVDA, con_id=28812380, sec_type="BAG")
     with journal.step():
-        story = Story(book=journal.book)
+        story = Story(state=journal.state)
         story.tell(execution(exec_id(1), 4), execution(exec_id(1, 2), 3), execution(exec_id(2), 1))
         story.tell(execution(exec_id(3), 1), execution(exec_id(4), 1, contract=bag, perm_id=190))
         story.tell(fee(exec_id(2), "1.05"), fee(exec_id(3), None))
-    summed = sum(row.totals.fees_pending for row in journal.book.every(TOTALS))
+    summed = sum(row.totals.fees_pending for row in journal.state.every(TOTALS))
     assert journal.fills_since(START) == (3, summed) == (3, 2)
     assert journal.fills_since(START + timedelta(seconds=1)) == (0, 0)
 
@@ -283,7 +283,7 @@ def test_fills_are_counted_since_moment(journal: Journal, zone: str) -> None:
     """By the time of execution; one that a sweep brought late counts for its own day."""
     midnight = datetime(2025, 11, 18, tzinfo=ZoneInfo(zone))
     with journal.step():
-        story = Story(book=journal.book)
+        story = Story(state=journal.state)
         for number, seconds in enumerate((-7200, -0.5, 0, 0.5, 3600), 1):
             at = (midnight - START).total_seconds() + seconds
             story.tell(execution(exec_id(number), 1, at=at), after=3600)

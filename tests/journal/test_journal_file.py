@@ -86,12 +86,12 @@ def test_step_on_full_disk(journal: Journal) -> None:
     with pytest.raises(JournalFailed, match="make room on its disk, then start the tracker again"):
         _put_too_much(journal)
     assert journal.cursor == 0
-    assert list(journal.book.every(FEES)) == []
+    assert list(journal.state.every(FEES)) == []
 
 
 def _put_too_much(journal: Journal) -> None:
     with journal.step() as advance:
-        journal.book.put(FEES, fee("x" * 100_000, "1"))
+        journal.state.put(FEES, fee("x" * 100_000, "1"))
         advance(5)
 
 
@@ -137,7 +137,7 @@ def test_damaged_journal_is_refused(journal: Journal) -> None:
     with pytest.raises(JournalFailed, match=r"journal\.db could not be read.*frames"):
         journal.frame(1)
     with pytest.raises(JournalFailed, match="move it away"):
-        journal.book.get(FEES, "a")
+        journal.state.get(FEES, "a")
 
 
 def test_newer_journal_is_refused(journal: Journal) -> None:
@@ -150,11 +150,11 @@ def test_newer_journal_is_refused(journal: Journal) -> None:
 
 def test_reading_changes_nothing(journal: Journal) -> None:
     with journal.step() as advance:
-        journal.book.put(FEES, fee("a", "1"))
+        journal.state.put(FEES, fee("a", "1"))
         advance(4)
     looking = Journal(journal.path, read_only=True)
     assert looking.cursor == 4
-    assert looking.book.get(FEES, "a") == fee("a", "1")
+    assert looking.state.get(FEES, "a") == fee("a", "1")
     with pytest.raises(JournalFailed, match="readonly"):
         looking.set_meta("mode", "paper")
     looking.close()
@@ -199,7 +199,7 @@ def test_first_version_is_migrated(tmp_path: Path) -> None:
             db.execute(insert, tuple(columns.values()))
         db.commit()
     with closing(Journal(tmp_path / "journal.db")) as journal:
-        assert list(journal.book.every(EXECUTIONS)) == rows
+        assert list(journal.state.every(EXECUTIONS)) == rows
 
 
 # Modes
@@ -321,7 +321,7 @@ def test_damaged_row_is_named(journal: Journal, body: object) -> None:
     """A row that cannot be decoded is named with its table, not shown as a traceback."""
     damage(journal, "INSERT INTO fees (key, body) VALUES ('e.1', ifnull(?, ''))", body)
     with pytest.raises(JournalFailed, match=r"journal\.db is damaged: the row 'e\.1' of fees.*restore it"):
-        journal.book.get(FEES, "e.1")
+        journal.state.get(FEES, "e.1")
 
 
 @pytest.mark.parametrize(

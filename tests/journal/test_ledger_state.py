@@ -25,50 +25,50 @@ from tracker.journal.journal import Journal
 
 
 @pytest.fixture(params=["memory", "journal"])
-def book(request: pytest.FixtureRequest, journal: Journal) -> Iterator[LedgerState]:
+def state(request: pytest.FixtureRequest, journal: Journal) -> Iterator[LedgerState]:
     if request.param == "memory":
         yield MemoryLedgerState()
         return
     with journal.step():
-        yield journal.book
+        yield journal.state
 
 
-def test_row_is_found_by_key(book: LedgerState) -> None:
-    assert book.get(FEES, "a") is None
-    book.put(FEES, fee("a", "1.5"))
-    assert book.get(FEES, "a") == fee("a", "1.5")
+def test_row_is_found_by_key(state: LedgerState) -> None:
+    assert state.get(FEES, "a") is None
+    state.put(FEES, fee("a", "1.5"))
+    assert state.get(FEES, "a") == fee("a", "1.5")
 
 
-def test_row_replaces_its_key(book: LedgerState) -> None:
+def test_row_replaces_its_key(state: LedgerState) -> None:
     """A row takes the place of the one with its key."""
-    book.put(FEES, fee("a", None))
-    book.put(FEES, fee("b", "2"))
-    book.put(FEES, fee("a", "1.5"))
-    assert sorted(book.every(FEES), key=FEES.key) == [fee("a", "1.5"), fee("b", "2")]
+    state.put(FEES, fee("a", None))
+    state.put(FEES, fee("b", "2"))
+    state.put(FEES, fee("a", "1.5"))
+    assert sorted(state.every(FEES), key=FEES.key) == [fee("a", "1.5"), fee("b", "2")]
 
 
-def test_rows_are_found_by_their_indexes(book: LedgerState) -> None:
-    story = Story(book=book)
+def test_rows_are_found_by_their_indexes(state: LedgerState) -> None:
+    story = Story(state=state)
     story.tell(execution(exec_id(1), 4), execution(exec_id(2), 6, perm_id=189, at=1))
-    found = book.find(EXECUTIONS, "contract", f"{ACCOUNT} 700100200")
+    found = state.find(EXECUTIONS, "contract", f"{ACCOUNT} 700100200")
     assert {row.execution.exec_id for row in found} == {exec_id(1), exec_id(2)}
-    assert book.find(EXECUTIONS, "waiting", "1") == []
-    assert book.find(EXECUTIONS, "contract", "nobody 1") == []
+    assert state.find(EXECUTIONS, "waiting", "1") == []
+    assert state.find(EXECUTIONS, "contract", "nobody 1") == []
 
 
-def test_changed_row_leaves_its_index(book: LedgerState) -> None:
+def test_changed_row_leaves_its_index(state: LedgerState) -> None:
     """A row is no longer found by an index value that it had."""
-    story = Story(book=book)
+    story = Story(state=state)
     story.tell(execution(exec_id(1), 4))
-    assert len(book.find(OUTBOX, "pending", "1")) == 1
-    (row,) = book.find(ALERTS, "kept", "1")
+    assert len(state.find(OUTBOX, "pending", "1")) == 1
+    (row,) = state.find(ALERTS, "kept", "1")
     story.note(Source.STORE, "gone", *row.alert[:3], str(row.alert.option_conid))
-    assert book.find(ALERTS, "kept", "1") == []
+    assert state.find(ALERTS, "kept", "1") == []
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_table_can_be_read(book: LedgerState, table: Table[Row]) -> None:
+def test_every_table_can_be_read(state: LedgerState, table: Table[Row]) -> None:
     """Every kind of row can be asked for."""
-    assert list(book.every(table)) == []
+    assert list(state.every(table)) == []
     for index in table.indexes:
-        assert book.find(table, index, "1") == []
+        assert state.find(table, index, "1") == []

@@ -44,7 +44,7 @@ def tell(journal: Journal, *fills: object) -> None:
     def nothing(fill: object, now: object) -> Match:
         return Unmatched("nothing")
 
-    ledger = Ledger(journal.book, nothing)
+    ledger = Ledger(journal.state, nothing)
     with journal.step():
         for number, fill in enumerate(fills, journal.cursor + 1):
             frame = Frame(number, LATER, 2, Source.BROKER, ("fact",))
@@ -53,13 +53,13 @@ def tell(journal: Journal, *fills: object) -> None:
 
 
 def lots(journal: Journal) -> tuple[Lot, ...]:
-    row = journal.book.get(HOLDINGS, ContractKey(ACCOUNT, NVDA.con_id).text())
+    row = journal.state.get(HOLDINGS, ContractKey(ACCOUNT, NVDA.con_id).text())
     assert row is not None
     return row.lots
 
 
 def shown(journal: Journal, alert: AlertId) -> tuple[object, object]:
-    row = journal.book.get(ALERTS, alert_text(alert))
+    row = journal.state.get(ALERTS, alert_text(alert))
     assert row is not None
     assert row.shown is not None
     assert row.shown.position is not None
@@ -69,7 +69,7 @@ def shown(journal: Journal, alert: AlertId) -> tuple[object, object]:
 def test_every_alert_shows_what_it_showed(journal: Journal) -> None:
     """The rows decode to the values that the old version wrote into alerts.json."""
     file = json.loads((DATA / "alerts_29f0234.json").read_text())
-    rows = list(journal.book.every(ALERTS))
+    rows = list(journal.state.every(ALERTS))
     assert len(rows) == 4
     for row in rows:
         record = file[row.alert.alerter][row.alert.ticker]

@@ -31,8 +31,8 @@ def test_orders_of_a_packet_are_not_asked_for_again(journal: Journal) -> None:
     """Also: an order that has a row is found."""
     known = OrderState(OrderKey(188, 0, 0), status="Filled")
     with journal.step():
-        journal.book.put(ORDERS, known)
-    journal.book.forget()
+        journal.state.put(ORDERS, known)
+    journal.state.forget()
     messages = [
         [*EXECUTION[:14], f"a.{number}.01", *EXECUTION[15:21], str(188 + number), "5"] for number in range(10)
     ]
@@ -40,7 +40,7 @@ def test_orders_of_a_packet_are_not_asked_for_again(journal: Journal) -> None:
     asked: list[str] = []
     journal._db.set_trace_callback(asked.append)
     for number in range(1, 10):
-        assert journal.book.get(ORDERS, f"{188 + number}/0/0") is None
-        assert journal.book.get(TOTALS, f"DU1234567 700100200 {188 + number}/0/0") is None
+        assert journal.state.get(ORDERS, f"{188 + number}/0/0") is None
+        assert journal.state.get(TOTALS, f"DU1234567 700100200 {188 + number}/0/0") is None
     assert asked == []
-    assert journal.book.get(ORDERS, "188/0/0") == known
+    assert journal.state.get(ORDERS, "188/0/0") == known

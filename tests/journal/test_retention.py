@@ -16,7 +16,7 @@ def test_only_finished_frames_are_removed(journal: Journal) -> None:
     for number in range(1, 5):
         journal.append(7, START + timedelta(seconds=number), [(Source.BROKER, ("3", str(number)))])
     with journal.step() as advance:
-        journal.book.put(UNDECODED, UndecodableFrame(2, "execution", "too short", ""))
+        journal.state.put(UNDECODED, UndecodableFrame(2, "execution", "too short", ""))
         advance(3)
     assert journal.drop_frames(START + timedelta(days=1)) == 1
     assert [frame.seq for frame in journal.frames_after(0, 10)] == [2, 3, 4]

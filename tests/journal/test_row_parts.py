@@ -32,24 +32,24 @@ def named(names: str) -> list[Lot]:
 def keep(journal: Journal, lots: Sequence[Lot]) -> int:
     """Put a holding with these lots; returns how many rows the file changed for it."""
     empty = Holding(ACCOUNT, NVDA, Decimal(0), Decimal(0), Baseline.SNAPSHOT)
-    before = journal.book.get(HOLDINGS, KEY) or empty
+    before = journal.state.get(HOLDINGS, KEY) or empty
     written = journal._db.total_changes
     with journal.step():
-        journal.book.put(HOLDINGS, replace(before, lots=tuple(lots)))
+        journal.state.put(HOLDINGS, replace(before, lots=tuple(lots)))
     return journal._db.total_changes - written
 
 
 def fail_after(journal: Journal, row: Holding) -> None:
     """Write a holding in a step that fails then."""
     with journal.step():
-        journal.book.put(HOLDINGS, row)
-        journal.book.flush()
+        journal.state.put(HOLDINGS, row)
+        journal.state.flush()
         raise ZeroDivisionError
 
 
 def in_file(journal: Journal) -> list[Lot]:
     with closing(Journal(journal.path, read_only=True)) as other:
-        row = other.book.get(HOLDINGS, KEY)
+        row = other.state.get(HOLDINGS, KEY)
         assert row is not None
         return list(row.lots)
 
@@ -82,7 +82,7 @@ def test_only_changed_lots_are_written(
         assert in_file(journal) == after
         return
     with closing(Journal(journal.path)) as other:
-        lots = other.book.get(HOLDINGS, KEY)
+        lots = other.state.get(HOLDINGS, KEY)
         kept = {lot.exec_id: lot for lot in (lots.lots if lots is not None else ())}
         keep(other, [kept[lot.exec_id] if kept.get(lot.exec_id) == lot else lot for lot in after])
         assert in_file(other) == after
@@ -97,7 +97,7 @@ def test_numbers_follow_what_was_sold_before(journal: Journal) -> None:
 
 def test_failed_step_leaves_lots_as_they_were(journal: Journal) -> None:
     keep(journal, named("abc"))
-    row = journal.book.get(HOLDINGS, KEY)
+    row = journal.state.get(HOLDINGS, KEY)
     assert row is not None
     sold = replace(row, lots=tuple(named("bc")))
     with pytest.raises(ZeroDivisionError):
@@ -110,6 +110,6 @@ def test_failed_step_leaves_lots_as_they_were(journal: Journal) -> None:
 def test_every_row_comes_with_its_lots(journal: Journal) -> None:
     keep(journal, named("ab"))
     with closing(Journal(journal.path, read_only=True)) as other:
-        (row,) = other.book.every(HOLDINGS)
+        (row,) = other.state.every(HOLDINGS)
         assert row.lots == tuple(named("ab"))
-        assert other.book.find(HOLDINGS, "unowned", "1") == [row]
+        assert other.state.find(HOLDINGS, "unowned", "1") == [row]

@@ -72,7 +72,7 @@ class Books(RuleBasedStateMachine):
             self.seq += 1
             row = booked(number, number % 3 + 1, self.seq, folded=folded, attention=attention)
             self.memory.put(EXECUTIONS, row)
-            self.journal.book.put(EXECUTIONS, row)
+            self.journal.state.put(EXECUTIONS, row)
 
     @rule(con_id=CONTRACTS)
     def find(self, con_id: int) -> None:
@@ -89,7 +89,7 @@ class Books(RuleBasedStateMachine):
     @rule(number=NUMBERS)
     def get(self, number: int) -> None:
         key = f"{ACCOUNT} {exec_id(number)}"
-        assert self.journal.book.get(EXECUTIONS, key) == self.memory.get(EXECUTIONS, key)
+        assert self.journal.state.get(EXECUTIONS, key) == self.memory.get(EXECUTIONS, key)
 
     @precondition(lambda self: self.open)
     @rule()
@@ -114,15 +114,15 @@ class Books(RuleBasedStateMachine):
     @rule(numbers=st.lists(NUMBERS, max_size=6), con_ids=st.lists(CONTRACTS, max_size=2))
     def look_up(self, numbers: list[int], con_ids: list[int]) -> None:
         """Learn much at once, which changes no later answer."""
-        self.journal.book.look_up(EXECUTIONS, [f"{ACCOUNT} {exec_id(number)}" for number in numbers])
-        self.journal.book.look_up(EXECUTIONS, [f"{ACCOUNT} {con_id}" for con_id in con_ids], "contract")
-        self.journal.book.look_up(EXECUTIONS, ["1"], "waiting")
-        self.journal.book.look_up(EXECUTIONS, [each.value for each in Attention], "inbox")
+        self.journal.state.look_up(EXECUTIONS, [f"{ACCOUNT} {exec_id(number)}" for number in numbers])
+        self.journal.state.look_up(EXECUTIONS, [f"{ACCOUNT} {con_id}" for con_id in con_ids], "contract")
+        self.journal.state.look_up(EXECUTIONS, ["1"], "waiting")
+        self.journal.state.look_up(EXECUTIONS, [each.value for each in Attention], "inbox")
 
     @rule(number=NUMBERS)
     def has(self, number: int) -> None:
         key = f"{ACCOUNT} {exec_id(number)}"
-        assert self.journal.book.has(EXECUTIONS, key) is (self.memory.get(EXECUTIONS, key) is not None)
+        assert self.journal.state.has(EXECUTIONS, key) is (self.memory.get(EXECUTIONS, key) is not None)
 
     def begin(self) -> None:
         if not self.open:
@@ -131,7 +131,7 @@ class Books(RuleBasedStateMachine):
             self.open = True
 
     def same(self, index: str, value: str) -> None:
-        found = self.journal.book.find(EXECUTIONS, index, value)
+        found = self.journal.state.find(EXECUTIONS, index, value)
         assert len(found) == len({row.key for row in found})
         wanted = self.memory.find(EXECUTIONS, index, value)
         assert sorted(found, key=lambda row: row.seq) == sorted(wanted, key=lambda row: row.seq)
@@ -144,8 +144,8 @@ test_books_agree = Books.TestCase
 def test_prefetched_rows_need_no_query(journal: Journal) -> None:
     """What was looked up at once is not asked for again."""
     with journal.step():
-        journal.book.put(EXECUTIONS, booked(0, 1, 1, folded=True))
-    journal.book.forget()
+        journal.state.put(EXECUTIONS, booked(0, 1, 1, folded=True))
+    journal.state.forget()
     executions = [execution(exec_id(number), 1) for number in range(100)]
     journal.prefetch([wire_execution(each) for each in executions])
     asked: list[str] = []
@@ -156,9 +156,9 @@ def test_prefetched_rows_need_no_query(journal: Journal) -> None:
     for each in executions[1:]:
         root = root_text(each.account, each.exec_id)
         assert root is not None
-        assert journal.book.get(EXECUTIONS, f"{each.account} {each.exec_id}") is None
-        assert journal.book.find(EXECUTIONS, "root", root) == []
-        assert journal.book.find(EXECUTIONS, "exec_id", each.exec_id) == []
+        assert journal.state.get(EXECUTIONS, f"{each.account} {each.exec_id}") is None
+        assert journal.state.find(EXECUTIONS, "root", root) == []
+        assert journal.state.find(EXECUTIONS, "exec_id", each.exec_id) == []
         assert not journal.contains_fee(fee(each.exec_id, "1"))
     assert asked == []
 
@@ -177,16 +177,16 @@ def test_large_step_keeps_few_rows(journal: Journal, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(rows, "_CACHED_ROWS", 3 * each)
     with journal.step():
         for number in range(contracts * each):
-            journal.book.put(EXECUTIONS, booked(number, number % contracts, number, folded=True))
-    kept = journal.book._tables["executions"].rows
+            journal.state.put(EXECUTIONS, booked(number, number % contracts, number, folded=True))
+    kept = journal.state._tables["executions"].rows
     with journal.step():
         for con_id in range(contracts):
-            (first, *_) = found = journal.book.find(EXECUTIONS, "contract", f"{ACCOUNT} {con_id}")
+            (first, *_) = found = journal.state.find(EXECUTIONS, "contract", f"{ACCOUNT} {con_id}")
             assert len(found) == each
-            journal.book.put(EXECUTIONS, replace(first, folded=False))
+            journal.state.put(EXECUTIONS, replace(first, folded=False))
             assert len(kept) <= 4 * each + 1
-            kept = journal.book._tables["executions"].rows
-    assert len(journal.book.find(EXECUTIONS, "waiting", "1")) == contracts
+            kept = journal.state._tables["executions"].rows
+    assert len(journal.state.find(EXECUTIONS, "waiting", "1")) == contracts
 
 
 def test_sweep_keeps_few_fees(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +194,6 @@ def test_sweep_keeps_few_fees(journal: Journal, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(rows, "_CACHED_ROWS", 5)
     with journal.step():
         for number in range(50):
-            journal.book.put(FEES, fee(str(number), "1.5"))
+            journal.state.put(FEES, fee(str(number), "1.5"))
     assert all(journal.contains_fee(fee(str(number), "1.5")) for number in range(50))
-    assert len(journal.book._tables["fees"].rows) <= 6
+    assert len(journal.state._tables["fees"].rows) <= 6

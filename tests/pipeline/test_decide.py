@@ -44,7 +44,7 @@ class PoisonedDesk(Desk):
 
     @property
     def refused(self) -> list[UndecodableFrame]:
-        return self.journal.book.find(UNDECODED, "open", "1")
+        return self.journal.state.find(UNDECODED, "open", "1")
 
     def again(self) -> None:
         """Start the pump anew, as after a restart."""
@@ -187,7 +187,7 @@ def test_failed_decision_leaves_no_trace(tmp_path: Path) -> None:
 
 
 def _folded(desk: Desk) -> list[object]:
-    rows = desk.journal.book.every(EXECUTIONS)
+    rows = desk.journal.state.every(EXECUTIONS)
     return [(row.key, row.opening, row.closing, row.owners) for row in rows]
 
 

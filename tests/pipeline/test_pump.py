@@ -56,7 +56,7 @@ def test_ambiguous_fill_outlasts_its_rival(tmp_path: Path) -> None:
         own = replace(buy(1, 4), order_ref=f"{ROBIN}/NVDA")
         desk.tell(own)
         desk.tell(replace(sell(2, 4, at=9), order_ref=f"{ROBIN}/NVDA"), replace(buy(3, 1), perm_id=190))
-        (row,) = [row for row in desk.journal.book.every(EXECUTIONS) if row.execution.exec_id == exec_id(3)]
+        (row,) = [row for row in desk.journal.state.every(EXECUTIONS) if row.execution.exec_id == exec_id(3)]
         assert row.attention is Attention.AMBIGUOUS
         assert shown(desk, "wolf")["open"] is False
 
@@ -69,7 +69,7 @@ def test_unreadable_store_is_no_empty_one(tmp_path: Path) -> None:
         desk.alerts_path.write_text("")
         desk.pump.write_again(())
         desk.tell(buy(2, 1))
-        assert desk.journal.book.find(OUTBOX, "pending", "1")
+        assert desk.journal.state.find(OUTBOX, "pending", "1")
         desk.alerts_path.write_text(whole)
         desk.now += timedelta(seconds=1)
         desk.run_pump()
@@ -320,5 +320,5 @@ class Watched(AlertStores):
             self.away -= 1
             raise StoreUnavailable("the disk is away")
         with closing(Journal(self._path, read_only=True)) as seen:
-            self.pending_at_apply = seen.book.count(OUTBOX, "pending", "1")
+            self.pending_at_apply = seen.state.count(OUTBOX, "pending", "1")
         return super().apply(updates)

@@ -84,7 +84,7 @@ def test_frames_wait_for_a_first_look(tmp_path: Path, how: str) -> None:
             desk.store.expect()
         whole = getattr(desk, how)()
         desk.tell(buy(1, 4))
-        assert list(desk.journal.book.every(EXECUTIONS)) == []
+        assert list(desk.journal.state.every(EXECUTIONS)) == []
         desk.mend(whole, 2 * RETRY_FOR)
         assert held(desk) == 4
         assert [outage is None for outage in desk.outages] == [False, True]

@@ -35,15 +35,15 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def assign(desk: Desk, of: str, alert: str = NAME, **how: Any) -> Decision:
     desk.run_pump()
-    return assignment(desk.journal.book, desk.store.alerts(), desk.names, exec_id=of, alert=alert, **how)
+    return assignment(desk.journal.state, desk.store.alerts(), desk.names, exec_id=of, alert=alert, **how)
 
 
 def carry_out(desk: Desk, decision: Decision) -> dict[str, Any]:
     if decision.entry is not None:
         desk.note(Source.PERSON, *decision.entry.fields)
-    assert decision.taken(desk.journal.book)
-    assert delivered(desk.journal.book, decision)
-    return decision_result(desk.journal.book, decision)
+    assert decision.taken(desk.journal.state)
+    assert delivered(desk.journal.state, decision)
+    return decision_result(desk.journal.state, decision)
 
 
 def test_an_assigned_fill_opens_its_alert(desk: Desk) -> None:
@@ -52,7 +52,7 @@ def test_an_assigned_fill_opens_its_alert(desk: Desk) -> None:
     assert decision.entry == Assigned(
         ExecutionKey(ACCOUNT, exec_id(1)), AlertId(ROBIN, "NVDA", CREATED, 700100200)
     )
-    assert not decision.taken(desk.journal.book)
+    assert not decision.taken(desk.journal.state)
     came = carry_out(desk, decision)
     assert (came["done"], came["alert"], came["also_changed"]) == (True, NAME, [])
     assert came["shows"]["open"] is True
@@ -137,9 +137,9 @@ def test_ambiguous_names_are_refused(desk: Desk) -> None:
 
 def test_a_dismissed_fill_needs_nobody(desk: Desk) -> None:
     desk.tell(buy(1, 4, contract=LATER))
-    came = carry_out(desk, dismissal(desk.journal.book, exec_id(1)))
+    came = carry_out(desk, dismissal(desk.journal.state, exec_id(1)))
     assert (came["done"], came["fill"]["dismissed"]) == (True, True)
-    again = dismissal(desk.journal.book, exec_id(1))
+    again = dismissal(desk.journal.state, exec_id(1))
     assert carry_out(desk, again)["done"] is False
 
 
@@ -147,7 +147,7 @@ def test_undecided_only_is_dismissed(desk: Desk) -> None:
     """A fill that needs nobody is not dismissed."""
     desk.tell(buy(1, 4))
     with pytest.raises(CommandError, match=rf"needs no decision \(opened {NAME} by con_id\)"):
-        dismissal(desk.journal.book, exec_id(1))
+        dismissal(desk.journal.state, exec_id(1))
 
 
 def test_absent_store_leaves_pending(desk: Desk) -> None:
@@ -157,8 +157,8 @@ def test_absent_store_leaves_pending(desk: Desk) -> None:
     desk.alerts_path.write_text("")
     assert decision.entry is not None
     desk.note(Source.PERSON, *decision.entry.fields)
-    assert not delivered(desk.journal.book, decision)
-    assert decision_result(desk.journal.book, decision)["shows"]["delivery"] == "pending"
+    assert not delivered(desk.journal.state, decision)
+    assert decision_result(desk.journal.state, decision)["shows"]["delivery"] == "pending"
     with pytest.raises(StoreUnavailable):
         desk.store.refresh()
 
@@ -175,6 +175,6 @@ def test_names_in_the_settings_count(desk: Desk) -> None:
     desk.tell(buy(1, 4, contract=LATER))
     names = AlerterNames([("wolf", "Wolf Pack", ("wp",))])
     desk.run_pump()
-    decision = assignment(desk.journal.book, desk.store.alerts(), names, exec_id=exec_id(1), alert="wp/nvda")
+    decision = assignment(desk.journal.state, desk.store.alerts(), names, exec_id=exec_id(1), alert="wp/nvda")
     assert decision.alert is not None
     assert decision.alert.name == "wolf/NVDA"

@@ -105,7 +105,7 @@ def test_csv_has_exact_values(desk: Desk) -> None:
     """Csv holds what the broker said exactly."""
     odd = Contract(7, "SPX", "OPT", date(2025, 11, 21), Decimal("6600.0"), "P", "100", "USD")
     desk.tell(buy(4, 1, contract=odd, price="0.10"))
-    lines = list(csv_lines(desk.journal.book, selected(desk.journal, Selection(), desk.names)))
+    lines = list(csv_lines(desk.journal.state, selected(desk.journal, Selection(), desk.names)))
     rows = list(csv.DictReader(io.StringIO("\n".join(lines))))
     assert tuple(rows[0]) == CSV_COLUMNS
     assert [row["exec_id"] for row in rows] == [exec_id(number) for number in (1, 2, 3, 4)]
@@ -125,7 +125,7 @@ def test_csv_guards_every_text_column(tmp_path: Path) -> None:
     contract = Contract(7, evil, evil, None, None, evil, evil, evil)
     with Desk(tmp_path, {}) as desk:
         desk.tell(buy(1, 1, contract=contract, account=evil, order_ref=evil))
-        lines = list(csv_lines(desk.journal.book, selected(desk.journal, Selection(), desk.names)))
+        lines = list(csv_lines(desk.journal.state, selected(desk.journal, Selection(), desk.names)))
     assert all(line.isprintable() for line in lines)
     (row,) = csv.DictReader(io.StringIO("\n".join(lines)))
     guarded = {name for name, value in row.items() if value == "'=cmd()?[2J?"}

@@ -25,21 +25,21 @@ from tracker.status.protocol import CommandError
 DAY = date(2025, 11, 17)
 
 
-def _book(until: datetime | None = None) -> MemoryLedgerState:
-    book = MemoryLedgerState()
-    book.put(LINKS, LoginState(("DU1234567",)))
+def _state(until: datetime | None = None) -> MemoryLedgerState:
+    state = MemoryLedgerState()
+    state.put(LINKS, LoginState(("DU1234567",)))
     if until is not None:
-        book.put(PROOFS, VerifiedUntil("DU1234567", Moment(until, 1), whole=True))
-    book.put(GAPS, Gap(DAY, Moment(START, 1)))
-    book.put(GAPS, Gap(DAY - timedelta(days=1), Moment(START, 1), closed_at=START, closed_how="flex"))
-    return book
+        state.put(PROOFS, VerifiedUntil("DU1234567", Moment(until, 1), whole=True))
+    state.put(GAPS, Gap(DAY, Moment(START, 1)))
+    state.put(GAPS, Gap(DAY - timedelta(days=1), Moment(START, 1), closed_at=START, closed_how="flex"))
+    return state
 
 
 def test_open_gaps_are_listed() -> None:
     """Oldest first, each closed one with how."""
-    book = _book(START)
-    assert [gap["day"] for gap in gaps(book)["gaps"]] == ["2025-11-17"]
-    answer = gaps(book, everything=True)
+    state = _state(START)
+    assert [gap["day"] for gap in gaps(state)["gaps"]] == ["2025-11-17"]
+    answer = gaps(state, everything=True)
     assert [(gap["day"], gap["closed_how"]) for gap in answer["gaps"]] == [
         ("2025-11-16", "flex"),
         ("2025-11-17", None),
@@ -51,18 +51,18 @@ def test_open_gaps_are_listed() -> None:
 def test_only_an_open_gap_is_accepted(day: str, code: str) -> None:
     """A closed one, an unknown one and no day at all are refused."""
     with pytest.raises(CommandError) as refused:
-        acceptance(_book(), day)
+        acceptance(_state(), day)
     assert refused.value.code == code
-    assert acceptance(_book(), "2025-11-17") == GapAccepted(date(2025, 11, 17))
+    assert acceptance(_state(), "2025-11-17") == GapAccepted(date(2025, 11, 17))
 
 
 def test_warning_before_midnight() -> None:
     """Half an hour before; not while the last proof is young, nor at noon."""
     late = datetime(2025, 11, 18, 23, 45, tzinfo=UTC)
-    assert "for 15 more minutes" in warning(_book(late - timedelta(hours=1)), late, UTC)
-    assert "for no part of it" in warning(_book(), late, UTC)
-    assert warning(_book(late - timedelta(minutes=1)), late, UTC) == ""
-    assert warning(_book(), datetime(2025, 11, 18, 12, 0, tzinfo=UTC), UTC) == ""
+    assert "for 15 more minutes" in warning(_state(late - timedelta(hours=1)), late, UTC)
+    assert "for no part of it" in warning(_state(), late, UTC)
+    assert warning(_state(late - timedelta(minutes=1)), late, UTC) == ""
+    assert warning(_state(), datetime(2025, 11, 18, 12, 0, tzinfo=UTC), UTC) == ""
 
 
 def test_status_and_gaps_agree(tmp_path: Path) -> None:

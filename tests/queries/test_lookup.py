@@ -75,10 +75,10 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def test_several_accounts_need_one_named(desk: Desk) -> None:
     """An execution of several accounts must say which."""
     desk.tell(buy(1, 4), buy(1, 6, account="DU9000001"))
-    assert len(executions_named(desk.journal.book, exec_id(1))) == 2
-    assert execution_named(desk.journal.book, f" {exec_id(1)} ", ACCOUNT).execution.quantity == 4
+    assert len(executions_named(desk.journal.state, exec_id(1))) == 2
+    assert execution_named(desk.journal.state, f" {exec_id(1)} ", ACCOUNT).execution.quantity == 4
     with pytest.raises(CommandError, match=f"several accounts .*--account {ACCOUNT}") as refused:
-        execution_named(desk.journal.book, exec_id(1))
+        execution_named(desk.journal.state, exec_id(1))
     assert refused.value.code == "several_accounts"
 
 
@@ -86,9 +86,9 @@ def test_unknown_execution_is_refused(desk: Desk) -> None:
     """An unknown execution says where to look."""
     desk.tell(buy(1, 4))
     with pytest.raises(CommandError, match="no execution 'x' is in the journal; `tracker fills"):
-        executions_named(desk.journal.book, "x")
+        executions_named(desk.journal.state, "x")
     with pytest.raises(CommandError, match="in account 'DU9000001'"):
-        executions_named(desk.journal.book, exec_id(1), "DU9000001")
+        executions_named(desk.journal.state, exec_id(1), "DU9000001")
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_bad_alert_name_is_refused(desk: Desk, text: str, code: str, words: str)
 def test_gone_records_are_known(desk: Desk) -> None:
     """Records that are gone are still known by name."""
     desk.tell(buy(1, 4))
-    (state,) = states_named(desk.journal.book, "robindahood/nvda", AlerterNames())
-    assert state.alert.name == f"{ROBIN}/NVDA"
+    (alert_state,) = states_named(desk.journal.state, "robindahood/nvda", AlerterNames())
+    assert alert_state.alert.name == f"{ROBIN}/NVDA"
 
 
 def test_exec_id_is_not_alert_name() -> None:

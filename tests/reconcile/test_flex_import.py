@@ -26,9 +26,9 @@ def plant(journal: Journal, *days: date, accounts: tuple[str, ...] = (ACCOUNT,))
     """Leave days unproven."""
     at = datetime(2025, 11, 26, tzinfo=UTC)
     with journal.step():
-        journal.book.put(LINKS, LoginState(accounts, severed=False, judged=TUESDAY))
+        journal.state.put(LINKS, LoginState(accounts, severed=False, judged=TUESDAY))
         for day in days:
-            journal.book.put(GAPS, Gap(day, Moment(at, 1)))
+            journal.state.put(GAPS, Gap(day, Moment(at, 1)))
 
 
 def imported(
@@ -42,7 +42,9 @@ def imported(
     # The pump closes what the journal says.
     with journal.step():
         for day in found.closes:
-            journal.book.put(GAPS, Gap(day, Moment(datetime(2025, 11, 26, tzinfo=UTC), 1), closed_how="flex"))
+            journal.state.put(
+                GAPS, Gap(day, Moment(datetime(2025, 11, 26, tzinfo=UTC), 1), closed_how="flex")
+            )
     return list(found.closes), list(found.waiting), len(found.frames)
 
 

@@ -33,10 +33,10 @@ def test_account_midnight_ends_expiry_day(tmp_path: Path, now: datetime, departe
     journal = Journal(tmp_path / "journal.db")
     held = Decimal(4)
     with journal.step():
-        journal.book.put(HOLDINGS, Holding(ACCOUNT, option, Decimal(0), held, Baseline.SNAPSHOT))
+        journal.state.put(HOLDINGS, Holding(ACCOUNT, option, Decimal(0), held, Baseline.SNAPSHOT))
         absence = MissingPosition(ACCOUNT, 5, held, Moment(LOOKED, 10))
-        journal.book.put(ABSENCES, MissingPositions((absence,)))
-        journal.book.put(PROOFS, VerifiedUntil(ACCOUNT, swept=Moment(LOOKED + timedelta(minutes=1), 11)))
+        journal.state.put(ABSENCES, MissingPositions((absence,)))
+        journal.state.put(PROOFS, VerifiedUntil(ACCOUNT, swept=Moment(LOOKED + timedelta(minutes=1), 11)))
     (view,) = ledger_view(journal, Watched(0, zone=ZoneInfo("America/New_York")), now).held
     journal.close()
     assert view.departed is departed

@@ -78,9 +78,9 @@ def _check_filled(key: RecordKey, view: View, oracle: Oracle) -> None:
         raise Broken(f"{key} shows {view.filled_qty} filled of {sum(most.values())}")
 
 
-def check_book(book: LedgerState) -> None:
+def check_state(state: LedgerState) -> None:
     """See to it that nobody owns more than is held, nor against it."""
-    for holding in book.every(HOLDINGS):
+    for holding in state.every(HOLDINGS):
         owned = sum((abs(group.quantity) for group in holding.lots), ZERO)
         if owned > abs(holding.held):
             raise Broken(f"{holding.key}: {owned} owned of {holding.held} held")
@@ -88,33 +88,38 @@ def check_book(book: LedgerState) -> None:
             raise Broken(f"{holding.key}: {holding.lots} owned against {holding.held} held")
 
 
-def check_decided(records: Records, book: LedgerState) -> None:
+def check_decided(records: Records, state: LedgerState) -> None:
     """See to it that each record shows what was decided, once nothing is on its way to it."""
     for key, alert, record in _records(records):
-        state = book.get(ALERTS, alert_text(alert))
-        if state is None or state.shown is None or state.gone or state.successor is not None:
+        alert_state = state.get(ALERTS, alert_text(alert))
+        if (
+            alert_state is None
+            or alert_state.shown is None
+            or alert_state.gone
+            or alert_state.successor is not None
+        ):
             continue
-        if not read_shown(dict(record)).agrees(state.shown):
-            raise Broken(f"{key} shows {shown_view(record)}, decided was {state.shown}")
+        if not read_shown(dict(record)).agrees(alert_state.shown):
+            raise Broken(f"{key} shows {shown_view(record)}, decided was {alert_state.shown}")
 
 
-def check_end(records: Records, oracle: Oracle, book: LedgerState, policy: str) -> None:
+def check_end(records: Records, oracle: Oracle, state: LedgerState, policy: str) -> None:
     """See to it that the stores equal the broker's truth."""
     if not oracle.complete():
         raise Broken("not every execution arrived")
-    if waiting := book.find(EXECUTIONS, "waiting", "1"):
+    if waiting := state.find(EXECUTIONS, "waiting", "1"):
         raise Broken(f"executions wait for ever: {[row.execution.exec_id for row in waiting]}")
-    for holding in book.every(HOLDINGS):
+    for holding in state.every(HOLDINGS):
         key = (holding.account, holding.contract.con_id)
         truth = oracle.broker.positions.get(key, ZERO)
-        if (holding.held, holding.seed) != (truth, Baseline.SNAPSHOT):
-            raise Broken(f"{key}: {holding.held} held ({holding.seed}), the broker has {truth}")
+        if (holding.held, holding.baseline) != (truth, Baseline.SNAPSHOT):
+            raise Broken(f"{key}: {holding.held} held ({holding.baseline}), the broker has {truth}")
         if oracle.held(key) != truth:
             raise Broken(f"{key}: the oracle counts {oracle.held(key)}, the broker has {truth}")
-    check_decided(records, book)
+    check_decided(records, state)
     for name, alert, record in _records(records):
         view = shown_view(record)
-        if view is not None and book.get(ALERTS, alert_text(alert)) is not None:
+        if view is not None and state.get(ALERTS, alert_text(alert)) is not None:
             _check_open(name, record, view, policy)
             _check_order(name, record, oracle)
 

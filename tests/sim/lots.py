@@ -1,4 +1,4 @@
-"""What alerts own of one contract, for the oracle: lots that were opened together, and each alert's stake.
+"""What alerts own of one contract, for the oracle: lots that were opened together, and each alert's position.
 
 Owns the sums of the expectation. It never looks at the tracker's own.
 """
@@ -59,7 +59,7 @@ class Lot:
 
 
 @dataclass(frozen=True, slots=True)
-class Stake:
+class OwnedPosition:
     """Hold what one alert has, or had, of one contract."""
 
     quantity: Decimal
@@ -101,15 +101,17 @@ def open_lot(
     lots.append(Lot(owners, signed, size * price, size, moment))
 
 
-def stake_of(alert: AlertId, lots: Sequence[Lot], before: Stake | None, by: Known, moment: Moment) -> Stake:
+def owned_position(
+    alert: AlertId, lots: Sequence[Lot], before: OwnedPosition | None, by: Known, moment: Moment
+) -> OwnedPosition:
     """Return what an alert has now, or had last."""
     mine = [lot for lot in lots if alert in lot.owners]
     if not mine:
         assert before is not None
-        return Stake(ZERO, before.avg_price, before.opened_at, moment, by, before.others)
+        return OwnedPosition(ZERO, before.avg_price, before.opened_at, moment, by, before.others)
     size = sum((abs(lot.quantity) for lot in mine), ZERO)
     cost = sum((lot.cost / lot.opened_quantity * abs(lot.quantity) for lot in mine), ZERO)
-    return Stake(
+    return OwnedPosition(
         sum((lot.quantity for lot in mine), ZERO),
         cost / size,
         min(lot.opened[0] for lot in mine),

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from tests.sim.broker import AccountContract, SimBroker
 from tests.sim.gateway import SimGateway
-from tests.sim.lots import ZERO, Known, Lot, Moment, Stake, close_lots, open_lot, stake_of
+from tests.sim.lots import ZERO, Known, Lot, Moment, OwnedPosition, close_lots, open_lot, owned_position
 from tracker.core.matching import match_execution
 from tracker.core.model import Alert, AlertId, Contract, Execution, Frame, Matched, Side, Source
 from tracker.paper.contracts import PaperContract
@@ -67,11 +67,11 @@ class Oracle:
     successor: Callable[[AlertId], AlertId | None] = lambda alert: None
     """What the tracker decided, asked only where both answers are right."""
     in_doubt: Mapping[AccountContract, Decimal] = field(default_factory=dict)
-    """The bases that the tracker itself calls doubtful."""
+    """The bases that the tracker itself calls unconfirmed."""
     loose: frozenset[AccountContract] = frozenset()
     """Contracts whose ownership the tracker could not settle at this commit or the one before."""
-    heirs: dict[AlertId, AlertId] = field(default_factory=dict)
-    history: dict[AlertId, dict[AccountContract, list[Stake | None]]] = field(default_factory=dict)
+    successors: dict[AlertId, AlertId] = field(default_factory=dict)
+    history: dict[AlertId, dict[AccountContract, list[OwnedPosition | None]]] = field(default_factory=dict)
     """What each alert may have had of each contract so far."""
     sums: dict[OrderName, set[tuple[float, float]]] = field(default_factory=dict)
     """Filled quantity and average price that each order may have shown so far."""
@@ -150,27 +150,27 @@ class Oracle:
         for alert in [alert for alert in there if self.readable or alert in noted]:
             # A record that a stale copy brought back takes back what it had handed on.
             if (holder := self.current(alert)) != alert:
-                del self.heirs[alert]
-                self.heirs[holder] = alert
+                del self.successors[alert]
+                self.successors[holder] = alert
         in_place = {alert.id[:2]: alert for alert in visible}
         for owner in [owner for owner in self.history if self.readable or owner in noted]:
-            heir = in_place.get(owner[:2])
-            if owner in there or heir is None or self.current(owner) != owner:
+            successor = in_place.get(owner[:2])
+            if owner in there or successor is None or self.current(owner) != owner:
                 continue
-            owned = any(self._speaks_of(heir, key) for key, _ in self.owned(owner))
+            owned = any(self._speaks_of(successor, key) for key, _ in self.owned(owner))
             contracts = self.history[owner].keys()
             if self.loose & contracts or any(len(self._bases(key)) > 1 for key in contracts):
                 # What is owned hangs on a base or on a sweep that is not settled; either is right. After a
                 # crash the tracker may have handed on by way of another record than was seen here.
                 line = [one for one in self.history if self.current(one) == owner]
-                owned = any(self.successor(one) == heir.id for one in line)
+                owned = any(self.successor(one) == successor.id for one in line)
             if owned:
-                self.heirs[owner] = heir.id
+                self.successors[owner] = successor.id
 
     def current(self, alert: AlertId) -> AlertId:
         """Follow a record to the one that took over from it."""
-        while alert in self.heirs:
-            alert = self.heirs[alert]
+        while alert in self.successors:
+            alert = self.successors[alert]
         return alert
 
     def _speaks_of(self, alert: Alert, key: AccountContract) -> bool:
@@ -182,17 +182,17 @@ class Oracle:
 
     # Expecting
 
-    def owned(self, alert: AlertId) -> list[tuple[AccountContract, Stake]]:
+    def owned(self, alert: AlertId) -> list[tuple[AccountContract, OwnedPosition]]:
         """Return what an alert owns now, as far as the executions taken in tell."""
         found = []
         for key in self._contracts():
-            stake = self.fold(key, self._base(key)).get(alert)
-            if stake is not None and stake.quantity:
-                found.append((key, stake))
+            position = self.fold(key, self._base(key)).get(alert)
+            if position is not None and position.quantity:
+                found.append((key, position))
         return found
 
     def now(self) -> dict[AlertId, set[View | None]]:
-        """Return what each alert may show now; one value each, but for contracts seeded in doubt."""
+        """Return what each alert may show now; one value each, but where a baseline is unconfirmed."""
         bases = {key: self._bases(key) for key in self._contracts()}
         return self._views(self._contracts(), bases)
 
@@ -210,11 +210,11 @@ class Oracle:
         """Return what the executions taken in add up to."""
         return self._base(key) + sum((known.truth.signed for known, _ in self._entries(key)), ZERO)
 
-    def fold(self, key: AccountContract, base: Decimal) -> dict[AlertId, Stake]:
+    def fold(self, key: AccountContract, base: Decimal) -> dict[AlertId, OwnedPosition]:
         """Return what each alert has or had of a contract, from what was held at first."""
         held = base
         lots: list[Lot] = []
-        stakes: dict[AlertId, Stake] = {}
+        owned_positions: dict[AlertId, OwnedPosition] = {}
         for known, moment in self._entries(key):
             signed = known.truth.signed
             closing = min(abs(signed), abs(held)) if signed * held < 0 else ZERO
@@ -227,8 +227,10 @@ class Oracle:
                 open_lot(lots, mine, opening.copy_sign(signed), known.truth.price, moment)
                 touched |= set(mine)
             for alert in touched:
-                stakes[alert] = stake_of(alert, lots, stakes.get(alert), known, moment)
-        return stakes
+                owned_positions[alert] = owned_position(
+                    alert, lots, owned_positions.get(alert), known, moment
+                )
+        return owned_positions
 
     def _entries(self, key: AccountContract) -> list[tuple[Known, Moment]]:
         """Return the executions in force, each in the place of its first version."""
@@ -254,7 +256,7 @@ class Oracle:
         """Return what the tracker may take for the start: each listing less what it knows of it.
 
         A listing holds executions that are not known yet, and the version of its time where a later one is in
-        force now. Where the tracker says that it is in doubt, it may start from what it likes.
+        force now. Where the tracker calls it unconfirmed, it may start from what it likes.
         """
         bases = {self._base(key)}
         entries = [entry for entry, _ in self._entries(key)]
@@ -282,11 +284,14 @@ class Oracle:
         """Add what alerts may have of these contracts now, and what their orders sum up to."""
         for key in keys:
             for base in self._bases(key):
-                stakes = self.fold(key, base)
-                for alert in {*stakes, *(alert for alert, had in self.history.items() if key in had)}:
+                owned_positions = self.fold(key, base)
+                for alert in {
+                    *owned_positions,
+                    *(alert for alert, had in self.history.items() if key in had),
+                }:
                     had = self.history.setdefault(alert, {}).setdefault(key, [None])
-                    if stakes.get(alert) not in had:
-                        had.append(stakes.get(alert))
+                    if owned_positions.get(alert) not in had:
+                        had.append(owned_positions.get(alert))
             for known, _ in self._entries(key):
                 self.sums.setdefault((key, known.order), set()).add(self._sum(known))
 
@@ -300,11 +305,11 @@ class Oracle:
         if (view.filled_qty, view.avg_fill_price) not in sums:
             return False
         for choice in product(*self.history.get(alert, {}).values()):
-            stakes = [stake for stake in choice if stake is not None]
+            owned_positions = [position for position in choice if position is not None]
             # An order's sums may be ahead of the position, whose fills wait for the end of their sweep.
-            if stakes and self._view(stakes)._replace(filled_qty=0, avg_fill_price=0) == view._replace(
+            if owned_positions and self._view(owned_positions)._replace(
                 filled_qty=0, avg_fill_price=0
-            ):
+            ) == view._replace(filled_qty=0, avg_fill_price=0):
                 self._possible.add((alert, view))
                 return True
         return False
@@ -318,39 +323,41 @@ class Oracle:
     def _views(
         self, keys: Sequence[AccountContract], bases: Mapping[AccountContract, set[Decimal]]
     ) -> dict[AlertId, set[View | None]]:
-        options: dict[AccountContract, list[dict[AlertId, Stake]]] = {}
+        options: dict[AccountContract, list[dict[AlertId, OwnedPosition]]] = {}
         for key in self._contracts():
-            of_key: list[dict[AlertId, Stake]] = []
+            of_key: list[dict[AlertId, OwnedPosition]] = []
             for base in bases[key]:
-                stakes = self.fold(key, base)
-                if stakes not in of_key:
-                    of_key.append(stakes)
+                owned_positions = self.fold(key, base)
+                if owned_positions not in of_key:
+                    of_key.append(owned_positions)
             options[key] = of_key
-        alerts = {alert for key in keys for stakes in options.get(key, ()) for alert in stakes}
+        alerts = {
+            alert for key in keys for owned_positions in options.get(key, ()) for alert in owned_positions
+        }
         views: dict[AlertId, set[View | None]] = {}
         for alert in alerts:
             choices = [
                 found
                 for of_key in options.values()
-                if (found := _unique(stakes.get(alert) for stakes in of_key)) != [None]
+                if (found := _unique(owned_positions.get(alert) for owned_positions in of_key)) != [None]
             ]
             for choice in product(*choices):
-                stakes_of = [stake for stake in choice if stake is not None]
-                views.setdefault(alert, set()).add(self._view(stakes_of) if stakes_of else None)
+                chosen_positions = [position for position in choice if position is not None]
+                views.setdefault(alert, set()).add(self._view(chosen_positions) if chosen_positions else None)
         return views
 
-    def _view(self, stakes: Sequence[Stake]) -> View:
-        last = max(stakes, key=lambda stake: stake.last)
-        live = [stake for stake in stakes if stake.quantity] or [last]
-        size = sum((abs(stake.quantity) for stake in live), ZERO)
-        cost = sum((abs(stake.quantity) * stake.avg_price for stake in live), ZERO)
+    def _view(self, owned_positions: Sequence[OwnedPosition]) -> View:
+        last = max(owned_positions, key=lambda position: position.last)
+        live = [position for position in owned_positions if position.quantity] or [last]
+        size = sum((abs(position.quantity) for position in live), ZERO)
+        cost = sum((abs(position.quantity) * position.avg_price for position in live), ZERO)
         truth = last.by.truth
         filled, average = self._sum(last.by)
         return View(
-            quantity=_number(sum((stake.quantity for stake in live), ZERO)),
+            quantity=_number(sum((position.quantity for position in live), ZERO)),
             avg_price=_number(cost / size if size else last.avg_price),
-            opened_at=min(stake.opened_at for stake in live).isoformat(timespec="microseconds"),
-            shared_with=tuple(sorted({name for stake in live for name in stake.others})),
+            opened_at=min(position.opened_at for position in live).isoformat(timespec="microseconds"),
+            shared_with=tuple(sorted({name for position in live for name in position.others})),
             exec_id=truth.exec_id,
             account=truth.account,
             con_id=truth.contract.con_id,
@@ -390,8 +397,8 @@ def _number(value: Decimal | float) -> float:
     return round(float(value), 9)
 
 
-def _unique(values: Iterable[Stake | None]) -> list[Stake | None]:
-    found: list[Stake | None] = []
+def _unique(values: Iterable[OwnedPosition | None]) -> list[OwnedPosition | None]:
+    found: list[OwnedPosition | None] = []
     for value in values:
         if value not in found:
             found.append(value)

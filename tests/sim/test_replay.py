@@ -159,7 +159,7 @@ def test_why_names_a_rule_or_a_reason_for_every_fill(life: Life) -> None:
     """For every fill that the broker ever made, and for every version of it that was told."""
     world, folder = life
     journal = Journal(folder / "journal.db", read_only=True)
-    told = {row.execution.exec_id for row in journal.book.every(EXECUTIONS)}
+    told = {row.execution.exec_id for row in journal.state.every(EXECUTIONS)}
     assert {world.broker.latest(exec_id) for exec_id in world.broker.executions} <= told
     assert told <= set(world.broker.executions)
     for exec_id in sorted(told):
@@ -187,8 +187,8 @@ def test_a_life_played_again_gives_the_same_rows_answers_and_store(life: Life) -
         decide_again(world, lived, again)
         for table in TABLES:
             if table not in NOT_OF_FRAMES:
-                rows = {table.key(row): row for row in lived.book.every(table)}
-                assert {table.key(row): row for row in again.book.every(table)} == rows, table.name
+                rows = {table.key(row): row for row in lived.state.every(table)}
+                assert {table.key(row): row for row in again.state.every(table)} == rows, table.name
         assert updates(again) == updates(lived)
         assert answers(again, world) == answers(lived, world)
         found = world.medium.records()
@@ -213,7 +213,7 @@ def decide_again(world: Remembered, lived: Journal, again: Journal) -> None:
 
     begin = partial(
         Ledger,
-        again.book,
+        again.state,
         decide,
         policy=ClosingPolicy(world.options.policy),
         accounts=world.oracle.watched,
@@ -236,13 +236,13 @@ def decide_again(world: Remembered, lived: Journal, again: Journal) -> None:
 
 def updates(journal: Journal) -> dict[str, object]:
     """Return what each record must show."""
-    return {OUTBOX.key(row): row.update for row in journal.book.every(OUTBOX)}
+    return {OUTBOX.key(row): row.update for row in journal.state.every(OUTBOX)}
 
 
 def written_anew(records: Records, journal: Journal) -> Records:
     """Take the tracker's fields out of the records that it wrote, and write them from this journal."""
     store = MemoryAlerts(copy.deepcopy(records), zone=NEW_YORK)
-    pending = [row.update for row in journal.book.every(OUTBOX)]
+    pending = [row.update for row in journal.state.every(OUTBOX)]
     for alert in (update.alert for update in pending):
         record = store.records.get(alert.alerter, {}).get(alert.ticker)
         if record is not None and record["created_at"] == alert.created_at:
@@ -318,12 +318,12 @@ def play(world: World, frames: Sequence[Frame], journal: Journal, store: AlertSt
 
 def decisions(journal: Journal) -> dict[str, BookedExecution]:
     """Return every execution with what was decided about it."""
-    return {EXECUTIONS.key(row): row for row in journal.book.every(EXECUTIONS)}
+    return {EXECUTIONS.key(row): row for row in journal.state.every(EXECUTIONS)}
 
 
 def holdings(journal: Journal) -> dict[str, tuple[object, ...]]:
     """Return what is held and who owns it, whatever snapshot it began with."""
-    rows = journal.book.every(HOLDINGS)
+    rows = journal.state.every(HOLDINGS)
     return {HOLDINGS.key(row): (row.held, row.lots, row.alerts, row.expired) for row in rows}
 
 
@@ -334,13 +334,13 @@ def answers(journal: Journal, world: World) -> dict[str, Any]:
     """Return what the commands say of this journal, but for what only the store's log knows."""
     names, now = AlerterNames(), world.clock.now()
     everything = Selection(everything=True)
-    told = sorted({row.execution.exec_id for row in journal.book.every(EXECUTIONS)})
-    alerts = sorted({row.alert.name for row in journal.book.every(ALERTS)})
+    told = sorted({row.execution.exec_id for row in journal.state.every(EXECUTIONS)})
+    alerts = sorted({row.alert.name for row in journal.state.every(ALERTS)})
     nothing = StoreNow((), lambda alert: None)
     answer = {
         "fills": fills(journal, everything, names),
         "inbox": inbox(journal, START, names, list_all=True),
-        "gaps": gaps(journal.book, everything=True),
+        "gaps": gaps(journal.state, everything=True),
         "why": [why_execution(journal, exec_id, AlerterNames()) for exec_id in told],
         "alerts": [why_alert(journal, name, names, nothing, now) for name in alerts],
     }

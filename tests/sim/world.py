@@ -143,23 +143,25 @@ class World:
         unsettled = self._unsettled()
         self.oracle.loose = unsettled | self._unsettled_before
         self._unsettled_before = unsettled
-        doubtful = self.journal.book.find(HOLDINGS, "doubt", "1")
+        doubtful = self.journal.state.find(HOLDINGS, "doubt", "1")
         self.oracle.in_doubt = {(row.account, row.contract.con_id): row.base for row in doubtful}
         self.oracle.commit([frame for frame in frames if frame.seq <= cursor], self.clock.now())
         self._cursor = cursor
 
     def _unsettled(self) -> frozenset[AccountContract]:
         """Return the contracts that wait for a sweep or were seeded in doubt."""
-        book = self.journal.book
-        waiting = [row.contract_key for row in book.find(EXECUTIONS, "waiting", "1")]
-        doubtful = [row.key for row in book.find(HOLDINGS, "doubt", "1")]
+        state = self.journal.state
+        waiting = [row.contract_key for row in state.find(EXECUTIONS, "waiting", "1")]
+        doubtful = [row.key for row in state.find(HOLDINGS, "doubt", "1")]
         return frozenset((key.account, key.con_id) for key in (*waiting, *doubtful))
 
     def _successor(self, alert: AlertId) -> AlertId | None:
         """Return the record that has in the end what another one owned."""
         last = None
-        while (state := self.journal.book.get(ALERTS, alert_text(alert))) is not None and state.successor:
-            alert = last = state.successor
+        while (
+            alert_state := self.journal.state.get(ALERTS, alert_text(alert))
+        ) is not None and alert_state.successor:
+            alert = last = alert_state.successor
         return last
 
     def _saw(self, store: AlertStore, readable: bool | None) -> None:
@@ -300,10 +302,10 @@ class World:
         self._meddled = False
         self._looks = 0
         self._runner.run(self.pump.pump())
-        if not self._meddled and not self.pump.away and not self.journal.book.find(OUTBOX, "pending", "1"):
+        if not self._meddled and not self.pump.away and not self.journal.state.find(OUTBOX, "pending", "1"):
             records = self.medium.records()
             if records is not None and self.session is not None and self._seeded():
-                checks.check_decided(records, self.journal.book)
+                checks.check_decided(records, self.journal.state)
 
     def _seeded(self) -> bool:
         """Tell whether every listing's executions were taken in, so that no base is off by some of them."""
@@ -318,7 +320,7 @@ class World:
             checks.check_neighbour(records, self.neighbour)
         if records is not None:
             checks.check_possible(records, self.oracle)
-        checks.check_book(self.journal.book)
+        checks.check_state(self.journal.state)
 
     # Faults off
 
@@ -358,8 +360,8 @@ class World:
         assert records is not None, "the neighbour left the store whole"
         checks.check_neighbour(records, self.neighbour)
         checks.check_possible(records, self.oracle)
-        checks.check_book(self.journal.book)
-        checks.check_end(records, self.oracle, self.journal.book, self.options.policy)
+        checks.check_state(self.journal.state)
+        checks.check_end(records, self.oracle, self.journal.state, self.options.policy)
 
 
 def live(seed: int, folder: Path, tell: Callable[[str], None] = lambda line: None) -> World:

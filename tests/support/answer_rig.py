@@ -150,7 +150,7 @@ class Desk:
         return self.context().store_now()
 
     def booked(self, exec_id: str, account: str = ACCOUNT) -> BookedExecution:
-        row = self.journal.book.get(EXECUTIONS, f"{account} {exec_id}")
+        row = self.journal.state.get(EXECUTIONS, f"{account} {exec_id}")
         assert row is not None
         return row
 

@@ -39,7 +39,7 @@ ACCOUNT = "DU1234567"
 START = datetime(2025, 11, 18, 15, 43, tzinfo=UTC)
 NVDA = Contract(700100200, "NVDA", "OPT", date(2025, 11, 21), Decimal("122.5"), "C", "100", "USD")
 ALERT = AlertId("robindahood-alerts", "NVDA", "2025-11-18T15:42:07.318245", 700100200)
-HEIR = ALERT._replace(created_at="2025-11-18T15:50:00")
+SUCCESSOR = ALERT._replace(created_at="2025-11-18T15:50:00")
 """A newer record of the same name."""
 
 
@@ -116,11 +116,11 @@ class Story:
         self,
         decide: Decide | None = None,
         *,
-        book: LedgerState | None = None,
+        state: LedgerState | None = None,
         policy: ClosingPolicy = ClosingPolicy.MARK,
         up: bool = True,
     ) -> None:
-        self.book = book if book is not None else MemoryLedgerState()
+        self.state = state if state is not None else MemoryLedgerState()
         self.decide = decide if decide is not None else matched(ALERT)
         self.policy = policy
         self.restart()
@@ -133,8 +133,8 @@ class Story:
             self.snapshot()
 
     def restart(self) -> None:
-        """Go on with a new ledger over the same book, as after a crash between two batches."""
-        self.ledger = Ledger(self.book, lambda execution, now: self.decide(execution), policy=self.policy)
+        """Go on with a new ledger over the same state, as after a crash between two batches."""
+        self.ledger = Ledger(self.state, lambda execution, now: self.decide(execution), policy=self.policy)
 
     def reconnect(self, *positions: Position) -> None:
         """Lose the link and come back, with the positions that the broker holds by then."""
@@ -208,14 +208,14 @@ def position(quantity: int, *, contract: Contract = NVDA, account: str = ACCOUNT
 
 def booked(story: Story, exec_id: str, account: str = ACCOUNT) -> BookedExecution:
     """Return an execution as booked."""
-    row = story.book.get(EXECUTIONS, f"{account} {exec_id}")
+    row = story.state.get(EXECUTIONS, f"{account} {exec_id}")
     assert row is not None
     return row
 
 
 def holding(story: Story, con_id: int = NVDA.con_id, account: str = ACCOUNT) -> Holding:
     """Return what is held of a contract."""
-    row = story.book.get(HOLDINGS, ContractKey(account, con_id).text())
+    row = story.state.get(HOLDINGS, ContractKey(account, con_id).text())
     assert row is not None
     return row
 
@@ -237,14 +237,14 @@ def kinds(story: Story) -> list[EventKind]:
 
 def shown(story: Story, alert: AlertId = ALERT) -> AlertUpdate:
     """Return what a record must show."""
-    row = story.book.get(OUTBOX, alert_text(alert))
+    row = story.state.get(OUTBOX, alert_text(alert))
     assert row is not None
     return row.update
 
 
 def untouched(story: Story, alert: AlertId = ALERT) -> bool:
     """Tell whether nothing was ever written for a record."""
-    return story.book.get(OUTBOX, alert_text(alert)) is None
+    return story.state.get(OUTBOX, alert_text(alert)) is None
 
 
 def quantity(story: Story, alert: AlertId = ALERT) -> Value:

@@ -175,18 +175,18 @@ def plant_at_broker(rig: Rig, fills: dict[str, PaperExecution]) -> tuple[PaperEx
 def plant_in_journal(rig: Rig, fills: dict[str, PaperExecution]) -> None:
     """Damage rows of the journal while no tracker runs."""
     journal = Journal(rig.folder / "journal.db")
-    book = journal.book
+    state = journal.state
     with journal.step():
-        book.put(GAPS, Gap(date(2025, 11, 17), Moment(now(), 1)))
+        state.put(GAPS, Gap(date(2025, 11, 17), Moment(now(), 1)))
         ahead = OrderKey(77, 0, 0)
-        book.put(ORDERS, OrderState(ahead, ACCOUNT, 5, broker_filled=Decimal(3), status="Submitted"))
-        late = book.get(EXECUTIONS, f"{ACCOUNT} {fills['MSFT'].exec_id}")
+        state.put(ORDERS, OrderState(ahead, ACCOUNT, 5, broker_filled=Decimal(3), status="Submitted"))
+        late = state.get(EXECUTIONS, f"{ACCOUNT} {fills['MSFT'].exec_id}")
         assert late is not None
         old = replace(late.execution, time=late.execution.time - timedelta(minutes=20))
-        book.put(EXECUTIONS, replace(late, execution=old))
-        book.put(FEES, CommissionReport(old.exec_id, None, "", None))
-        (delivery,) = [row for row in book.every(OUTBOX) if row.update.alert.ticker == "META"]
-        book.put(OUTBOX, replace(delivery, state="pending"))
+        state.put(EXECUTIONS, replace(late, execution=old))
+        state.put(FEES, CommissionReport(old.exec_id, None, "", None))
+        (delivery,) = [row for row in state.every(OUTBOX) if row.update.alert.ticker == "META"]
+        state.put(OUTBOX, replace(delivery, state="pending"))
     journal.close()
 
 
@@ -201,7 +201,7 @@ def frame_of(rig: Rig, exec_id: str) -> str:
     """Return how an audit names the frame that could not be read."""
     journal = Journal(rig.folder / "journal.db", read_only=True)
     try:
-        (row,) = [row for row in journal.book.every(UNDECODED) if row.exec_id == exec_id]
+        (row,) = [row for row in journal.state.every(UNDECODED) if row.exec_id == exec_id]
         return f"frame {row.seq}"
     finally:
         journal.close()

@@ -155,6 +155,6 @@ def counted(folder: Path) -> Counter[str]:
     """Return how often the journal counts each execution."""
     journal = Journal(folder / "journal.db", read_only=True)
     try:
-        return Counter(row.execution.exec_id for row in journal.book.every(EXECUTIONS) if row.counted)
+        return Counter(row.execution.exec_id for row in journal.state.every(EXECUTIONS) if row.counted)
     finally:
         journal.close()

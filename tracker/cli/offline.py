@@ -54,7 +54,7 @@ def export(settings: Settings, wanted: Selection, path: Path | None, say: Callab
         raise CommandError("bad_request", f"{path} is one of the tracker's own files; name another")
 
     def lines(journal: Journal, context: QueryContext) -> Iterator[str]:
-        return csv_lines(journal.book, selected(journal, wanted, context.names))
+        return csv_lines(journal.state, selected(journal, wanted, context.names))
 
     def write(journal: Journal, context: QueryContext) -> int:
         if path is None:
@@ -129,8 +129,8 @@ async def _decide(files: OpenedFiles, decision: Decide) -> Json:
     # What was journalled before the last daemon ended may change what there is to decide.
     await pump.pump()
     journal = files.journal
-    entry, answer = decision(journal.book, files.store.alerts(), files.names)
+    entry, answer = decision(journal.state, files.store.alerts(), files.names)
     if entry is not None:
         journal.append(journal.last_connection_no, now(), [entry.arriving])
         await pump.pump()
-    return answer(journal.book)
+    return answer(journal.state)

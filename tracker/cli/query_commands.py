@@ -272,9 +272,9 @@ def _assign(arguments: Arguments) -> int:
     def decide(settings: Settings) -> Decide:
         from tracker.queries.decisions import assignment
 
-        return lambda book, alerts, names: _taken(
+        return lambda state, alerts, names: _taken(
             assignment(
-                book,
+                state,
                 alerts,
                 names,
                 exec_id=own.exec_id,
@@ -311,7 +311,7 @@ def _dismiss(arguments: Arguments) -> int:
         request = {"command": "dismiss", "exec_id": own.exec_id, "account": own.account or ""}
         account = own.account or ""
         return _decide(
-            settings, request, lambda book, alerts, names: _taken(dismissal(book, own.exec_id, account))
+            settings, request, lambda state, alerts, names: _taken(dismissal(state, own.exec_id, account))
         )
 
     return _answer(arguments, ask, lambda words, answer: words.dismissed(answer))
@@ -320,7 +320,7 @@ def _dismiss(arguments: Arguments) -> int:
 def _taken(decision: Decision) -> tuple[Entry | None, Callable[[LedgerState], Json]]:
     from tracker.queries.decisions import decision_result
 
-    return decision.entry, lambda book: decision_result(book, decision)
+    return decision.entry, lambda state: decision_result(state, decision)
 
 
 def _gaps(arguments: Arguments) -> int:
@@ -331,13 +331,13 @@ def _gaps(arguments: Arguments) -> int:
         from tracker.queries.gaps import acceptance, gaps
 
         if own.accept is None:
-            return offline.read(settings, lambda journal, context: gaps(journal.book, everything=own.all))
+            return offline.read(settings, lambda journal, context: gaps(journal.state, everything=own.all))
         request = {"command": "gaps", "accept": own.day, "all": own.all}
         return _decide(
             settings,
             request,
-            lambda book, alerts, names: (
-                acceptance(book, own.day),
+            lambda state, alerts, names: (
+                acceptance(state, own.day),
                 lambda after: gaps(after, everything=own.all),
             ),
         )

@@ -1,4 +1,4 @@
-"""Compose the values that a record must show, from the rows of the book.
+"""Compose the values that a record must show, from the rows of the state.
 
 Owns the shape of `last_order_update` and `position`; "What a record shows" in MATCHING.md explains each key.
 It never computes a quantity from what a file says.
@@ -131,13 +131,13 @@ def instant(value: datetime | None) -> str | None:
     return None if value is None else value.isoformat(timespec="microseconds")
 
 
-def positions_of(book: LedgerState, state: AlertState) -> list[tuple[Holding, AlertPosition]]:
+def positions_of(state: LedgerState, alert_state: AlertState) -> list[tuple[Holding, AlertPosition]]:
     """Return what an alert has or had, contract by contract."""
     found: list[tuple[Holding, AlertPosition]] = []
-    for key in state.contracts:
-        holding = book.get(HOLDINGS, key.text())
+    for key in alert_state.contracts:
+        holding = state.get(HOLDINGS, key.text())
         assert holding is not None, "an alert's contract was folded"
-        found.extend((holding, mine) for mine in holding.alerts if mine.alert == state.alert)
+        found.extend((holding, mine) for mine in holding.alerts if mine.alert == alert_state.alert)
     return found
 
 
@@ -159,32 +159,38 @@ def order_total(order: OrderState | None, booked: BookedExecution) -> Decimal | 
 
 
 def compose(
-    book: LedgerState, state: AlertState, *, keep_open: bool, remove: bool, closed: bool, updated_at: datetime
+    state: LedgerState,
+    alert_state: AlertState,
+    *,
+    keep_open: bool,
+    remove: bool,
+    closed: bool,
+    updated_at: datetime,
 ) -> AlertUpdate:
     """Return the absolute values for a record; `closed` says that its position is over.
 
     `keep_open` and `remove` are the closing policies `keep` and `remove`.
     """
-    found = positions_of(book, state)
+    found = positions_of(state, alert_state)
     if not found:
-        return _emptied(book, state, updated_at)
+        return _emptied(state, alert_state, updated_at)
     return AlertUpdate(
-        state.alert,
+        alert_state.alert,
         keep_open or not closed,
-        _last_order_update(book, _last_booked(book, found), state.alert, updated_at),
-        _position(book, found, closed),
+        _last_order_update(state, _last_booked(state, found), alert_state.alert, updated_at),
+        _position(state, found, closed),
         remove=remove and closed,
     )
 
 
-def _emptied(book: LedgerState, state: AlertState, updated_at: datetime) -> AlertUpdate:
+def _emptied(state: LedgerState, alert_state: AlertState, updated_at: datetime) -> AlertUpdate:
     """Say that a record owns nothing after all: its only fill was assigned away or voided."""
-    shown = state.shown
+    shown = alert_state.shown
     assert shown is not None, "what never showed anything is not written"
     assert shown.last_order_update is not None, "what was shown tells of an order"
     last = {
         **shown.last_order_update,
-        **_sums(book, shown.last_order_update),
+        **_sums(state, shown.last_order_update),
         "updated_at": instant(updated_at),
     }
     position: dict[str, Value] = {
@@ -195,14 +201,14 @@ def _emptied(book: LedgerState, state: AlertState, updated_at: datetime) -> Aler
         "closed_by": None,
         "shared_with": [],
     }
-    return AlertUpdate(state.alert, False, last, position)
+    return AlertUpdate(alert_state.alert, False, last, position)
 
 
-def _sums(book: LedgerState, last: Mapping[str, Value]) -> dict[str, Value]:
+def _sums(state: LedgerState, last: Mapping[str, Value]) -> dict[str, Value]:
     """Return what the order that a record last showed has filled by now; a void lowers it."""
-    booked = book.get(EXECUTIONS, f"{last['account']} {last['exec_id']}")
+    booked = state.get(EXECUTIONS, f"{last['account']} {last['exec_id']}")
     assert booked is not None, "what was shown is about a booked execution"
-    row = book.get(TOTALS, booked.order)
+    row = state.get(TOTALS, booked.order)
     assert row is not None, "a counted execution is in the sums of its order"
     filled = row.totals.filled
     return {
@@ -213,13 +219,13 @@ def _sums(book: LedgerState, last: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _last_order_update(
-    book: LedgerState, booked: BookedExecution, alert: AlertId, updated_at: datetime
+    state: LedgerState, booked: BookedExecution, alert: AlertId, updated_at: datetime
 ) -> dict[str, Value]:
     execution = booked.execution
-    row = book.get(TOTALS, booked.order)
+    row = state.get(TOTALS, booked.order)
     totals = row.totals if row is not None else Totals()
     key = execution.order_key
-    order = book.get(ORDERS, broker_order_text(key)) if key is not None else None
+    order = state.get(ORDERS, broker_order_text(key)) if key is not None else None
     total = order_total(order, booked)
     filled = totals.filled
     return {
@@ -309,51 +315,51 @@ def order_shown(execution: Execution) -> str:
 
 
 def queue_update(
-    book: LedgerState, alert: AlertId, touched: Iterable[ContractKey], policy: ClosingPolicy, frame: Frame
+    state: LedgerState, alert: AlertId, touched: Iterable[ContractKey], policy: ClosingPolicy, frame: Frame
 ) -> list[TrackerEvent]:
     """Put what an alert must show into the outbox; tell nothing where it shows that already.
 
     `touched` are the contracts of this batch in which it has, or had, a position.
     """
-    state = book.get(ALERTS, alert_text(alert)) or AlertState(alert)
-    if state.successor is not None:
+    alert_state = state.get(ALERTS, alert_text(alert)) or AlertState(alert)
+    if alert_state.successor is not None:
         return []
-    was_open = state.shown is not None and not state.closed
-    state = replace(state, contracts=tuple(dict.fromkeys((*state.contracts, *touched))))
-    found = positions_of(book, state)
-    if state.shown is None and not found:
+    was_open = alert_state.shown is not None and not alert_state.closed
+    alert_state = replace(alert_state, contracts=tuple(dict.fromkeys((*alert_state.contracts, *touched))))
+    found = positions_of(state, alert_state)
+    if alert_state.shown is None and not found:
         return []
     over = all(not mine.quantity for _, mine in found)
-    doubted = over and not state.closed and any(_contradicted(book, *owned) for owned in found)
-    closed = over and not doubted
-    state = replace(state, closed=closed, doubted=doubted)
+    unconfirmed = over and not alert_state.closed and any(_contradicted(state, *owned) for owned in found)
+    closed = over and not unconfirmed
+    alert_state = replace(alert_state, closed=closed, unconfirmed=unconfirmed)
     update = compose(
-        book,
         state,
+        alert_state,
         keep_open=policy is ClosingPolicy.KEEP and bool(found),
         remove=policy is ClosingPolicy.REMOVE,
         closed=closed,
         updated_at=frame.received_at,
     )
-    before = state.shown
+    before = alert_state.shown
     if before is not None and _same(before, update):
-        book.put(ALERTS, state)
+        state.put(ALERTS, alert_state)
         return []
     events: list[TrackerEvent] = []
-    if state.removed and not closed:
-        events.append(_reopened(book, found, frame))
-    order = state.order
+    if alert_state.removed and not closed:
+        events.append(_reopened(state, found, frame))
+    order = alert_state.order
     if found:
-        order = order_shown(_last_booked(book, found).execution)
-    book.put(ALERTS, replace(state, shown=update, order=order, removed=update.remove))
-    book.put(OUTBOX, Delivery(update, frame.seq, frame.received_at))
+        order = order_shown(_last_booked(state, found).execution)
+    state.put(ALERTS, replace(alert_state, shown=update, order=order, removed=update.remove))
+    state.put(OUTBOX, Delivery(update, frame.seq, frame.received_at))
     if closed:
         kind = EventKind.CLOSED if was_open else EventKind.CHANGED
     else:
         kind = EventKind.CHANGED if was_open else EventKind.OPENED
     quantity = sum((mine.quantity for _, mine in found), ZERO)
     what = {"alert": alert.name, "created_at": alert.created_at, "quantity": str(quantity)}
-    if found and _is_news_of_another(_last_booked(book, found), alert, before):
+    if found and _is_news_of_another(_last_booked(state, found), alert, before):
         what["note"] = FOREIGN
     if closed and not was_open and _opened_since(before, update):
         return [
@@ -377,24 +383,24 @@ def _opened_since(before: AlertUpdate | None, after: AlertUpdate) -> bool:
     return opened is not None and (closed is None or str(opened) > str(closed))
 
 
-def _last_booked(book: LedgerState, found: Iterable[tuple[Holding, AlertPosition]]) -> BookedExecution:
+def _last_booked(state: LedgerState, found: Iterable[tuple[Holding, AlertPosition]]) -> BookedExecution:
     """Return the execution that an alert's news tells of: the last that touched it."""
     holding, last = max(found, key=lambda pair: pair[1].last)
-    booked = book.get(EXECUTIONS, f"{holding.account} {last.last_exec_id}")
+    booked = state.get(EXECUTIONS, f"{holding.account} {last.last_exec_id}")
     assert booked is not None, "a position names an execution of the state"
     return booked
 
 
-def _contradicted(book: LedgerState, holding: Holding, mine: AlertPosition) -> bool:
+def _contradicted(state: LedgerState, holding: Holding, mine: AlertPosition) -> bool:
     """Tell whether the broker, later than our last execution, still holds what we take for closed."""
-    told = book.get(POSITIONS, holding.key.text())
+    told = state.get(POSITIONS, holding.key.text())
     if told is None or told.position.quantity in (ZERO, holding.held):
         return False
-    snapshot = book.get(SNAPSHOTS, "last")
+    snapshot = state.get(SNAPSHOTS, "last")
     if snapshot is not None and told.seq < snapshot.asked.seq:
         # What was told before is over where a complete answer no longer lists it.
         return False
-    booked = book.get(EXECUTIONS, f"{holding.account} {mine.last_exec_id}")
+    booked = state.get(EXECUTIONS, f"{holding.account} {mine.last_exec_id}")
     assert booked is not None, "a position names an execution of the state"
     if booked.execution.request_id == LIVE:
         return told.seq > booked.seq
@@ -413,9 +419,9 @@ def _but_time(update: AlertUpdate) -> dict[str, Value]:
 
 
 def _reopened(
-    book: LedgerState, found: Iterable[tuple[Holding, AlertPosition]], frame: Frame
+    state: LedgerState, found: Iterable[tuple[Holding, AlertPosition]], frame: Frame
 ) -> TrackerEvent:
     """Put the last fill of a record that had been taken out before a person."""
-    booked = replace(_last_booked(book, found), attention=Attention.REOPENED)
-    book.put(EXECUTIONS, booked)
+    booked = replace(_last_booked(state, found), attention=Attention.REOPENED)
+    state.put(EXECUTIONS, booked)
     return about(EventKind.NEEDS_YOU, frame.received_at, booked, booked.attention.value)

@@ -57,12 +57,12 @@ class _Sweep:
 
 
 class Completeness:
-    """Fold frames into the proofs and gaps of a book; `zone` says where the accounts' midnight is."""
+    """Fold frames into the proofs and gaps of a state; `zone` says where the accounts' midnight is."""
 
-    def __init__(self, book: LedgerState, zone: tzinfo) -> None:
-        self._book = book
+    def __init__(self, state: LedgerState, zone: tzinfo) -> None:
+        self._state = state
         self._zone = zone
-        self._link = book.get(LINKS, "last") or LoginState()
+        self._link = state.get(LINKS, "last") or LoginState()
         self._judge_again = datetime.min.replace(tzinfo=UTC)
         """When the day after the last judged one ends; nothing is to be judged before."""
         self._sweeps: dict[str, _Sweep] = {}
@@ -98,10 +98,10 @@ class Completeness:
 
     def snapshot(self, frame: Frame) -> list[TrackerEvent]:
         """Compare the snapshot just taken with the ledger; return the gaps that closes."""
-        snapshot = self._book.get(SNAPSHOTS, "last")
+        snapshot = self._state.get(SNAPSHOTS, "last")
         assert snapshot is not None, "a snapshot was just taken"
-        gaps = self._book.find(GAPS, "open", "1")
-        equal = [gap for gap in gaps if _equals(self._book, snapshot, gap, self._day(frame.received_at))]
+        gaps = self._state.find(GAPS, "open", "1")
+        equal = [gap for gap in gaps if _equals(self._state, snapshot, gap, self._day(frame.received_at))]
         return [self._close(gap, GapEnd.POSITIONS, frame) for gap in equal]
 
     # What was asked and answered
@@ -141,16 +141,16 @@ class Completeness:
         sweep.contained |= contained
         proven = sweep.ended and sweep.contained
         for name in (account,) if account else self._link.accounts:
-            proof = self._book.get(PROOFS, name) or VerifiedUntil(name)
+            proof = self._state.get(PROOFS, name) or VerifiedUntil(name)
             if ended:
                 proof = replace(proof, swept=sweep.asked)
             if proven:
                 proof = replace(proof, until=sweep.asked, whole=True)
-            self._book.put(PROOFS, proof)
+            self._state.put(PROOFS, proof)
         if not proven:
             return []
         del self._sweeps[account]
-        closed = [gap for gap in self._book.find(GAPS, "open", "1") if self._covers(gap.day)]
+        closed = [gap for gap in self._state.find(GAPS, "open", "1") if self._covers(gap.day)]
         return [self._close(gap, GapEnd.SWEEP, frame) for gap in closed]
 
     def _account(self, request: int) -> str | None:
@@ -164,8 +164,8 @@ class Completeness:
     def _broke(self) -> None:
         """Let nothing that is under way prove anything."""
         self._sweeps.clear()
-        for proof in self._book.find(PROOFS, "whole", "1"):
-            self._book.put(PROOFS, replace(proof, whole=False))
+        for proof in self._state.find(PROOFS, "whole", "1"):
+            self._state.put(PROOFS, replace(proof, whole=False))
 
     # Days
 
@@ -190,7 +190,7 @@ class Completeness:
 
     def _covers(self, day: date) -> bool:
         end = self._end_of(day)
-        proofs = [self._book.get(PROOFS, account) for account in self._link.accounts]
+        proofs = [self._state.get(PROOFS, account) for account in self._link.accounts]
         return bool(proofs) and all(
             proof is not None
             and proof.whole
@@ -200,17 +200,17 @@ class Completeness:
         )
 
     def _open(self, day: date, frame: Frame) -> TrackerEvent:
-        snapshot = self._book.get(SNAPSHOTS, "last")
+        snapshot = self._state.get(SNAPSHOTS, "last")
         baseline = snapshot.rows if snapshot is not None else {}
-        self._book.put(GAPS, Gap(day, Moment(frame.received_at, frame.seq), baseline))
+        self._state.put(GAPS, Gap(day, Moment(frame.received_at, frame.seq), baseline))
         return TrackerEvent(EventKind.GAP, frame.received_at, {"day": day.isoformat(), "state": "open"})
 
     def _closed_by_hand(self, frame: Frame, day: date, how: GapEnd) -> list[TrackerEvent]:
-        gap = self._book.get(GAPS, day.isoformat())
+        gap = self._state.get(GAPS, day.isoformat())
         return [] if gap is None or gap.closed_how else [self._close(gap, how, frame)]
 
     def _close(self, gap: Gap, how: GapEnd, frame: Frame) -> TrackerEvent:
-        self._book.put(GAPS, replace(gap, baseline={}, closed_at=frame.received_at, closed_how=how.value))
+        self._state.put(GAPS, replace(gap, baseline={}, closed_at=frame.received_at, closed_how=how.value))
         what = {"day": gap.day.isoformat(), "state": "closed", "how": how.value}
         return TrackerEvent(EventKind.GAP, frame.received_at, what)
 
@@ -222,40 +222,40 @@ class Completeness:
 
     def _put(self, link: LoginState) -> None:
         self._link = link
-        self._book.put(LINKS, link)
+        self._state.put(LINKS, link)
 
 
-def proven_until(book: LedgerState, accounts: Collection[str] = ()) -> datetime | None:
+def proven_until(state: LedgerState, accounts: Collection[str] = ()) -> datetime | None:
     """Return up to when every managed account is proven, None where one of them never was.
 
     `accounts` empty means those of the newest connection.
     """
-    link = book.get(LINKS, "last")
+    link = state.get(LINKS, "last")
     wanted = accounts or (link.accounts if link is not None else ())
     times = [
         proof.until.time
         for account in wanted
-        if (proof := book.get(PROOFS, account)) is not None and proof.until is not None
+        if (proof := state.get(PROOFS, account)) is not None and proof.until is not None
     ]
     return min(times) if times and len(times) == len(wanted) else None
 
 
-def _equals(book: LedgerState, snapshot: Snapshot, gap: Gap, today: date) -> bool:
+def _equals(state: LedgerState, snapshot: Snapshot, gap: Gap, today: date) -> bool:
     """Tell whether the broker holds what the ledger has, had nothing been missed in a gap.
 
-    What a contract held before our first execution of it is taken from before the gap, since a seed from
+    What a contract held before our first execution of it is taken from before the gap, since a baseline from
     behind it contains what was missed. An expired contract that is no longer held tells nothing.
     """
     expected: dict[str, Decimal] = dict(gap.baseline)
     expired: set[str] = set()
-    for row in book.every(POSITIONS):
+    for row in state.every(POSITIONS):
         if row.position.contract.expiry is not None and row.position.contract.expiry < today:
             expired.add(POSITIONS.key(row))
-    for holding in book.every(HOLDINGS):
+    for holding in state.every(HOLDINGS):
         key = holding.key.text()
-        seeded_later = holding.asked is None or holding.asked.seq > gap.opened.seq
+        baseline_later = holding.asked is None or holding.asked.seq > gap.opened.seq
         expected[key] = (
-            holding.held - holding.base + gap.baseline.get(key, ZERO) if seeded_later else holding.held
+            holding.held - holding.base + gap.baseline.get(key, ZERO) if baseline_later else holding.held
         )
         if holding.contract.expiry is not None and holding.contract.expiry < today:
             expired.add(key)

@@ -33,8 +33,8 @@ APART: Final = timedelta(minutes=5)
 class Expirations:
     """Watch complete snapshots for positions that are gone; `zone` says when an expiry day is over."""
 
-    def __init__(self, book: LedgerState, zone: tzinfo) -> None:
-        self._book = book
+    def __init__(self, state: LedgerState, zone: tzinfo) -> None:
+        self._state = state
         self._zone = zone
 
     def apply(self, fact: BrokerFact | None) -> None:
@@ -47,13 +47,13 @@ class Expirations:
 
         None is taken while the gateway has lost IBKR.
         """
-        snapshot = self._book.get(SNAPSHOTS, "last")
+        snapshot = self._state.get(SNAPSHOTS, "last")
         assert snapshot is not None, "a snapshot was just taken"
-        before = self._book.get(ABSENCES, "last") or MissingPositions()
+        before = self._state.get(ABSENCES, "last") or MissingPositions()
         known = {(row.account, row.con_id): row for row in before.rows}
         missing: list[MissingPosition] = []
         departed: list[ContractKey] = []
-        for holding in self._book.find(HOLDINGS, "held", "1"):
+        for holding in self._state.find(HOLDINGS, "held", "1"):
             if not self._is_gone(holding, snapshot, link):
                 continue
             seen = known.get(holding.key)
@@ -61,7 +61,7 @@ class Expirations:
                 missing.append(MissingPosition(*holding.key, holding.held, snapshot.ended))
             elif self._agree(seen, snapshot, holding):
                 cause = "expired" if holding.contract.is_option else "gone"
-                self._book.put(DEPARTURES, Expiration(*holding.key, seen.ended, cause))
+                self._state.put(DEPARTURES, Expiration(*holding.key, seen.ended, cause))
                 departed.append(holding.key)
             else:
                 missing.append(seen)
@@ -78,7 +78,7 @@ class Expirations:
 
     def _agree(self, seen: MissingPosition, snapshot: Snapshot, holding: Holding) -> bool:
         """Tell whether a second witness stands, with a sweep between the two and the expiry day over."""
-        proof = self._book.get(PROOFS, holding.account)
+        proof = self._state.get(PROOFS, holding.account)
         swept = proof is not None and proof.swept is not None and proof.swept.seq > seen.ended.seq
         today = snapshot.asked.time.astimezone(self._zone).date()
         expiry = holding.contract.expiry
@@ -87,5 +87,5 @@ class Expirations:
 
     def _put(self, rows: Iterable[MissingPosition]) -> None:
         after = MissingPositions(tuple(sorted(rows, key=lambda row: (row.account, row.con_id))))
-        if after != (self._book.get(ABSENCES, "last") or MissingPositions()):
-            self._book.put(ABSENCES, after)
+        if after != (self._state.get(ABSENCES, "last") or MissingPositions()):
+            self._state.put(ABSENCES, after)

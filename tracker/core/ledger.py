@@ -1,8 +1,8 @@
 """Turn facts, in the order of the journal, into orders, fills, positions and ownership.
 
-Owns every rule by which a fact changes a row of the book. It is a function of the frames and of the alerts
+Owns every rule by which a fact changes a row of the state. It is a function of the frames and of the alerts
 that `candidates` answers: the same frames give the same rows. It never invents a fill, never reads a clock,
-and writes nowhere but into the book.
+and writes nowhere but into the state.
 
 Rules
 | fact | what it changes |
@@ -14,8 +14,8 @@ Rules
 | execution of an account that is not watched | booked and folded, matched to nothing |
 | fee | the sums of its order; never holds a fill |
 | orderStatus, openOrder | total, status and remaining; no quantity, no opening, no closing |
-| position | compared; seeds a contract only as part of a complete snapshot |
-| end of positions | seeds the contracts that wait for it, and those in doubt (after a break once swept) |
+| position | compared; gives a contract its baseline only in a complete snapshot |
+| end of positions | gives a baseline to contracts that wait or are unconfirmed (after a break once swept) |
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Ledger:
 
     def __init__(
         self,
-        book: LedgerState,
+        state: LedgerState,
         decide: Decide,
         *,
         policy: ClosingPolicy = ClosingPolicy.MARK,
@@ -115,15 +115,15 @@ class Ledger:
         find_alert: FindAlert = lambda execution, alert: None,
         ran: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._book = book
+        self._state = state
         self._policy = policy
         self._accounts = frozenset(accounts)
-        self._positions = Positions(book, self._touch, self._needs_person, names or AlerterNames())
-        self._ownership = Ownership(book, self._positions, decide, find_alert, self._needs_person, ran)
-        self._orders = Orders(book, self._touch)
-        self._completeness = Completeness(book, zone)
-        self._expirations = Expirations(book, zone)
-        self._undecoded = {row.exec_id: row for row in book.find(UNDECODED, "open", "1") if row.exec_id}
+        self._positions = Positions(state, self._touch, self._needs_person, names or AlerterNames())
+        self._ownership = Ownership(state, self._positions, decide, find_alert, self._needs_person, ran)
+        self._orders = Orders(state, self._touch)
+        self._completeness = Completeness(state, zone)
+        self._expirations = Expirations(state, zone)
+        self._undecoded = {row.exec_id: row for row in state.find(UNDECODED, "open", "1") if row.exec_id}
         self._undecided: dict[ExecutionKey, None] = {}
         """The fills that this batch put before a person."""
         self._left: dict[AlertId, None] = {}
@@ -182,7 +182,7 @@ class Ledger:
                 self._tell(EventKind.NEEDS_YOU, frame, booked, booked.attention.value)
         self._undecided.clear()
         for alert, contracts in self._dirty.items():
-            self._events += queue_update(self._book, alert, contracts, self._policy, frame)
+            self._events += queue_update(self._state, alert, contracts, self._policy, frame)
         self._dirty.clear()
         self._tell_orphans(frame)
         events, self._events = self._events, []
@@ -225,7 +225,7 @@ class Ledger:
             verdict = self._ownership.judge(execution)
             at_booking, dismissed = verdict.at_booking, verdict.dismissed
             booked = replace(booked, match=verdict.match, at_booking=at_booking, dismissed=dismissed)
-        self._book.put(EXECUTIONS, booked)
+        self._state.put(EXECUTIONS, booked)
         self._tell(EventKind.FILL, frame, booked)
         if booked.counted:
             self._orders.add(booked)
@@ -259,7 +259,7 @@ class Ledger:
             return []
         return [
             row
-            for row in self._book.find(EXECUTIONS, "root", root)
+            for row in self._state.find(EXECUTIONS, "root", root)
             if row.execution.perm_id == execution.perm_id
             and row.execution.contract.con_id == execution.contract.con_id
             and row.execution.side is execution.side
@@ -273,7 +273,7 @@ class Ledger:
         decided = next((row for row in versions if not row.superseded_by), versions[0])
         for row in everyone:
             superseded_by = "" if row is newest else newest.execution.exec_id
-            self._book.put(
+            self._state.put(
                 EXECUTIONS,
                 replace(
                     row,
@@ -297,11 +297,11 @@ class Ledger:
             self._positions.add(in_force)
 
     def _booked(self, key: ExecutionKey) -> BookedExecution | None:
-        return self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+        return self._state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
 
     def _get(self, booked: BookedExecution) -> BookedExecution:
-        row = self._book.get(EXECUTIONS, EXECUTIONS.key(booked))
-        assert row is not None, "a booked execution stays in the book"
+        row = self._state.get(EXECUTIONS, EXECUTIONS.key(booked))
+        assert row is not None, "a booked execution stays in the state"
         return row
 
     def _touch(self, alerts: Iterable[AlertId], key: ContractKey | None = None) -> None:
@@ -318,7 +318,7 @@ class Ledger:
     # Positions
 
     def _position(self, frame: Frame, position: Position) -> None:
-        self._book.put(POSITIONS, BrokerPosition(position, frame.seq, frame.received_at))
+        self._state.put(POSITIONS, BrokerPosition(position, frame.seq, frame.received_at))
         key = ContractKey(position.account, position.contract.con_id)
         self._positions.listed(key, position.quantity)
         self._ask_again()
@@ -338,7 +338,7 @@ class Ledger:
 
     def _ask_again(self) -> None:
         """Look anew at the closed alerts that the broker's positions contradicted so far."""
-        self._touch(state.alert for state in self._book.find(ALERTS, "doubted", "1"))
+        self._touch(row.alert for row in self._state.find(ALERTS, "doubted", "1"))
 
     # What could not be read
 
@@ -348,7 +348,7 @@ class Ledger:
         if known is not None and known.reason == fact.reason:
             return
         row = UndecodableFrame(frame.seq, fact.kind, fact.reason, fact.exec_id)
-        self._book.put(UNDECODED, row)
+        self._state.put(UNDECODED, row)
         what = {"kind": fact.kind, "reason": fact.reason}
         self._events.append(TrackerEvent(EventKind.UNDECODABLE, frame.received_at, what))
         if fact.exec_id and fact.exec_id not in self._undecoded:
@@ -357,18 +357,18 @@ class Ledger:
 
     def heal(self, seq: int) -> None:
         """Take a kept frame for settled, since it is about to be applied anew."""
-        row = self._book.get(UNDECODED, str(seq))
+        row = self._state.get(UNDECODED, str(seq))
         if row is not None:
-            self._book.put(UNDECODED, replace(row, healed=True))
+            self._state.put(UNDECODED, replace(row, healed=True))
             self._undecoded.pop(row.exec_id, None)
 
     def _heal(self, exec_id: str) -> None:
         """Take an execution's kept frames for settled: it, or a later version of it, could be decided."""
         if not self._undecoded:
             return
-        for row in self._book.find(UNDECODED, "open", "1"):
+        for row in self._state.find(UNDECODED, "open", "1"):
             if row.exec_id == exec_id or _replaces(exec_id, row.exec_id):
-                self._book.put(UNDECODED, replace(row, healed=True))
+                self._state.put(UNDECODED, replace(row, healed=True))
                 self._undecoded.pop(row.exec_id, None)
 
     # Notes of our own
@@ -437,57 +437,58 @@ class Ledger:
         """Hand what a record that is gone owns to its successor; no contracts named means all."""
         self._gone(old)
         self._back(new)
-        state = self._book.get(ALERTS, alert_text(old))
-        if state is None:
+        alert_state = self._state.get(ALERTS, alert_text(old))
+        if alert_state is None:
             return
         # Its row lacks the contracts that this batch folded for it.
-        known = dict.fromkeys((*state.contracts, *self._dirty.get(old, ())))
-        state = replace(state, contracts=tuple(known))
+        known = dict.fromkeys((*alert_state.contracts, *self._dirty.get(old, ())))
+        alert_state = replace(alert_state, contracts=tuple(known))
         keys = [key for key in known if not contracts or key.text() in contracts]
         if not self._ownership.succeed(frame, old, new, keys, whole=whole):
             return
-        successor = self._book.get(ALERTS, alert_text(new)) or AlertState(new)
+        successor = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
         theirs = tuple(dict.fromkeys((*successor.contracts, *keys)))
-        record = successor.record or (state.record if whole else None)
-        self._book.put(ALERTS, replace(successor, contracts=theirs, successor=None, record=record))
-        if not any(mine.quantity for _, mine in positions_of(self._book, state)):
-            self._book.put(ALERTS, replace(state, successor=new))
+        record = successor.record or (alert_state.record if whole else None)
+        self._state.put(ALERTS, replace(successor, contracts=theirs, successor=None, record=record))
+        if not any(mine.quantity for _, mine in positions_of(self._state, alert_state)):
+            self._state.put(ALERTS, replace(alert_state, successor=new))
         self._touch([new])
         what = {"alert": new.name, "created_at": new.created_at}
         self._events.append(TrackerEvent(EventKind.TAKEN_OVER, frame.received_at, what))
 
     def _gone(self, alert: AlertId) -> None:
-        state = self._book.get(ALERTS, alert_text(alert))
-        if state is not None:
-            if not state.gone:
+        alert_state = self._state.get(ALERTS, alert_text(alert))
+        if alert_state is not None:
+            if not alert_state.gone:
                 self._left[alert] = None
-            self._book.put(ALERTS, replace(state, gone=True))
-            self._touch(partners_of(self._book, alert))
+            self._state.put(ALERTS, replace(alert_state, gone=True))
+            self._touch(partners_of(self._state, alert))
 
     def _tell_orphans(self, frame: Frame) -> None:
         """Tell what is still held for records that went in this batch and have no successor for it."""
         for alert in self._left:
-            state = self._get_alert(alert)
-            quantities = [mine.quantity for _, mine in positions_of(self._book, state) if mine.quantity]
-            if state.gone and quantities:
+            alert_state = self._get_alert(alert)
+            owned = positions_of(self._state, alert_state)
+            quantities = [mine.quantity for _, mine in owned if mine.quantity]
+            if alert_state.gone and quantities:
                 what = {"alert": alert.name, "created_at": alert.created_at, "quantity": str(sum(quantities))}
                 self._events.append(TrackerEvent(EventKind.ORPHANED, frame.received_at, what))
         self._left.clear()
 
     def _get_alert(self, alert: AlertId) -> AlertState:
-        state = self._book.get(ALERTS, alert_text(alert))
-        assert state is not None, "an alert that was written stays in the book"
-        return state
+        alert_state = self._state.get(ALERTS, alert_text(alert))
+        assert alert_state is not None, "an alert that was written stays in the state"
+        return alert_state
 
     def _back(self, alert: AlertId) -> None:
         """Keep a record again that another program put back."""
-        state = self._book.get(ALERTS, alert_text(alert))
-        if state is None or not (state.gone or state.successor):
+        alert_state = self._state.get(ALERTS, alert_text(alert))
+        if alert_state is None or not (alert_state.gone or alert_state.successor):
             return
         # What it shows is as old as the copy, if it had handed on what it owned.
-        shown = state.shown if state.successor is None else None
-        self._book.put(ALERTS, replace(state, gone=False, successor=None, shown=shown))
-        self._touch([alert, *partners_of(self._book, alert)])
+        shown = alert_state.shown if alert_state.successor is None else None
+        self._state.put(ALERTS, replace(alert_state, gone=False, successor=None, shown=shown))
+        self._touch([alert, *partners_of(self._state, alert)])
 
     def _tell(self, kind: EventKind, frame: Frame, booked: BookedExecution, note: str = "") -> None:
         self._events.append(about(kind, frame.received_at, booked, note))

@@ -1,7 +1,8 @@
 """Compute a contract's opening balance: what was held of it before its first execution known to us.
 
 Owns the arithmetic of the opening balance: pure functions of booked executions and of the holding that a
-snapshot of positions seeded. When a contract is seeded, and from which snapshot, `positions` decides.
+snapshot of positions is the baseline of. When a contract gets its baseline, and from which snapshot,
+`positions` decides.
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ from typing import Final
 from tracker.core.model import LIVE, ZERO, correction_version
 from tracker.core.state_rows import BookedExecution, Holding
 
-_DOUBTFUL: Final = timedelta(seconds=2)
+_CLOCKS_APART: Final = timedelta(seconds=2)
 """How far the broker's clock, cut to the second, may be from ours around a request."""
 
 
 def base_of(rows: Iterable[BookedExecution], holding: Holding) -> Decimal:
-    """Return what the broker held before all of these, as the seeding snapshot tells it."""
+    """Return what the broker held before all of these, as the baseline's snapshot tells it."""
     families = _families(rows)
     return (holding.listed or ZERO) - sum((_contained(family, holding) for family in families), ZERO)
 
 
 def may_begin_at(base: Decimal, rows: Iterable[BookedExecution], holding: Holding) -> bool:
-    """Tell whether the seeding snapshot allows for this base, whichever doubtful executions it contained."""
+    """Tell whether the baseline's snapshot allows for this base, whatever of the uncertain it contained."""
     least = most = holding.listed or ZERO
     for family in _families(rows):
         known = _contained(family, holding)
-        options = [known, *(row.execution.signed for row in family if is_doubtful(row, holding))]
-        if not any(is_in_seed(row, holding) for row in family):
+        options = [known, *(row.execution.signed for row in family if may_be_in_baseline(row, holding))]
+        if not any(is_in_baseline(row, holding) for row in family):
             options.append(ZERO)
         least -= max(options)
         most -= min(options)
@@ -46,8 +47,8 @@ def _families(rows: Iterable[BookedExecution]) -> Iterable[list[BookedExecution]
 
 
 def _contained(versions: Iterable[BookedExecution], holding: Holding) -> Decimal:
-    """Return what the seeding snapshot contained of an execution, in the version in force at that time."""
-    contained = [row for row in versions if is_in_seed(row, holding)]
+    """Return what the baseline's snapshot contained of an execution, in the version in force at that time."""
+    contained = [row for row in versions if is_in_baseline(row, holding)]
     return _in_force(contained, holding).execution.signed if contained else ZERO
 
 
@@ -66,8 +67,8 @@ def _in_force(versions: Sequence[BookedExecution], holding: Holding) -> BookedEx
     return max(versions, key=lambda row: correction_version(row.execution.exec_id))
 
 
-def is_doubtful(booked: BookedExecution, holding: Holding) -> bool:
-    """Tell whether an execution may be on either side of the snapshot that seeded a holding.
+def may_be_in_baseline(booked: BookedExecution, holding: Holding) -> bool:
+    """Tell whether an execution may be on either side of the snapshot behind a holding's baseline.
 
     So is one swept whose time is between request and end, or near them, or cannot be read, one that was
     pushed after the request though it is not younger, and a version that came after it: it has the time of
@@ -80,18 +81,18 @@ def is_doubtful(booked: BookedExecution, holding: Holding) -> bool:
     version = bool(booked.superseded_by) or correction_version(execution.exec_id) > 1
     if not execution.time_known:
         return version or execution.request_id != LIVE
-    if execution.time >= (holding.ended or asked).time + _DOUBTFUL:
+    if execution.time >= (holding.ended or asked).time + _CLOCKS_APART:
         return False
-    near = execution.time > asked.time - _DOUBTFUL
+    near = execution.time > asked.time - _CLOCKS_APART
     return near or version or execution.request_id == LIVE
 
 
-def is_in_seed(booked: BookedExecution, holding: Holding) -> bool:
-    """Tell whether the snapshot that seeded a holding already contained an execution.
+def is_in_baseline(booked: BookedExecution, holding: Holding) -> bool:
+    """Tell whether the snapshot behind a holding's baseline already contained an execution.
 
     Live executions count by arrival, swept ones by their own time, since they arrive after the snapshot
     that contains them. One of the last moments before the request, or of no readable time, is taken for not
-    contained: times are cut to the second, the broker's clock is not ours, and in doubt a fill is an opening.
+    contained: times are cut to the second, the broker's clock is not ours, and an uncertain fill opens.
     """
     asked = holding.asked
     if holding.listed is None or asked is None:
@@ -101,4 +102,4 @@ def is_in_seed(booked: BookedExecution, holding: Holding) -> bool:
     execution = booked.execution
     if execution.request_id == LIVE:
         return False
-    return execution.time_known and execution.time <= asked.time - _DOUBTFUL
+    return execution.time_known and execution.time <= asked.time - _CLOCKS_APART

@@ -31,10 +31,10 @@ from tracker.core.state_rows import BookedExecution, OrderState, OrderTotals, br
 
 
 class Orders:
-    """Keep the orders of a book; `touched` is told the alerts that show a changed one."""
+    """Keep the orders of a state; `touched` is told the alerts that show a changed one."""
 
-    def __init__(self, book: LedgerState, touched: Callable[[Iterable[AlertId]], None]) -> None:
-        self._book = book
+    def __init__(self, state: LedgerState, touched: Callable[[Iterable[AlertId]], None]) -> None:
+        self._state = state
         self._touched = touched
         self._told: dict[str, Decimal] = {}
         """Row key of totals -> the filled quantity that this batch says is the broker's."""
@@ -52,10 +52,10 @@ class Orders:
     def add(self, booked: BookedExecution) -> None:
         """Add a new execution to the sums of its order, and note how much the broker counts."""
         execution, order = booked.execution, booked.order
-        row = self._book.get(TOTALS, order)
+        row = self._state.get(TOTALS, order)
         totals = row.totals if row is not None else Totals()
-        fee = self._book.get(FEES, execution.exec_id)
-        self._book.put(TOTALS, OrderTotals(order, _added(totals, execution, fee)))
+        fee = self._state.get(FEES, execution.exec_id)
+        self._state.put(TOTALS, OrderTotals(order, _added(totals, execution, fee)))
         # A fill need not touch every alert that shows its order: the sale of several alerts' positions.
         self._touch(order_shown(execution))
         if execution.request_id == LIVE and execution.order_key is not None:
@@ -65,13 +65,13 @@ class Orders:
 
     def sum_again(self, booked: BookedExecution) -> None:
         """Sum the order of an execution anew, after a correction or a changed fee."""
-        rows = [row for row in self._book.find(EXECUTIONS, "orders", booked.order) if row.counted]
+        rows = [row for row in self._state.find(EXECUTIONS, "orders", booked.order) if row.counted]
         rows.sort(key=lambda row: row.moment)
-        before = self._book.get(TOTALS, booked.order)
+        before = self._state.get(TOTALS, booked.order)
         totals = Totals() if before is None else Totals(most=max(before.totals.most, before.totals.filled))
         for row in rows:
-            totals = _added(totals, row.execution, self._book.get(FEES, row.execution.exec_id))
-        self._book.put(TOTALS, OrderTotals(booked.order, totals))
+            totals = _added(totals, row.execution, self._state.get(FEES, row.execution.exec_id))
+        self._state.put(TOTALS, OrderTotals(booked.order, totals))
         self._touch(order_shown(booked.execution))
 
     def correct(self, was: Execution, booked: BookedExecution) -> None:
@@ -87,17 +87,17 @@ class Orders:
         if booked.order in self._told:
             self._told[booked.order] += change
         key = booked.execution.order_key
-        order = self._book.get(ORDERS, broker_order_text(key)) if key is not None else None
+        order = self._state.get(ORDERS, broker_order_text(key)) if key is not None else None
         if order is not None:
-            self._book.put(ORDERS, replace(order, broker_filled=None))
+            self._state.put(ORDERS, replace(order, broker_filled=None))
 
     def fee(self, fee: CommissionReport) -> list[BookedExecution]:
         """Keep a fee; return the executions whose order it changed."""
-        before = self._book.get(FEES, fee.exec_id)
+        before = self._state.get(FEES, fee.exec_id)
         if before == fee:
             return []
-        self._book.put(FEES, fee)
-        changed = [row for row in self._book.find(EXECUTIONS, "exec_id", fee.exec_id) if row.counted]
+        self._state.put(FEES, fee)
+        changed = [row for row in self._state.find(EXECUTIONS, "exec_id", fee.exec_id) if row.counted]
         for booked in changed:
             if before is None:
                 self._add_fee(booked, fee)
@@ -108,9 +108,9 @@ class Orders:
     def _add_fee(self, booked: BookedExecution, fee: CommissionReport) -> None:
         """Add the first report of an execution that was summed without one."""
         order = booked.order
-        row = self._book.get(TOTALS, order)
+        row = self._state.get(TOTALS, order)
         assert row is not None, "a counted execution is in the sums of its order"
-        self._book.put(TOTALS, OrderTotals(order, _with_fee(row.totals, fee)))
+        self._state.put(TOTALS, OrderTotals(order, _with_fee(row.totals, fee)))
         self._touch(order_shown(booked.execution))
 
     # What the broker says of an order
@@ -121,7 +121,7 @@ class Orders:
         if key is None:
             return
         self._heard(key)
-        before = self._book.get(ORDERS, broker_order_text(key)) or OrderState(key)
+        before = self._state.get(ORDERS, broker_order_text(key)) or OrderState(key)
         total = _total_of(status) or before.total
         after = OrderState(
             key, before.account, before.con_id, total, status.status, status.filled, before.legs
@@ -137,7 +137,7 @@ class Orders:
         if key is None:
             return
         self._heard(key)
-        before = self._book.get(ORDERS, broker_order_text(key)) or OrderState(key)
+        before = self._state.get(ORDERS, broker_order_text(key)) or OrderState(key)
         self._put(
             before,
             OrderState(
@@ -159,7 +159,7 @@ class Orders:
         key = order.order_key
         if key is None:
             return
-        before = self._book.get(ORDERS, broker_order_text(key)) or OrderState(key)
+        before = self._state.get(ORDERS, broker_order_text(key)) or OrderState(key)
         filled = order.filled or before.broker_filled
         total = before.total or order.total or (order.filled or None if order.status == "Filled" else None)
         account, con_id = order.account or before.account, order.con_id or before.con_id
@@ -184,7 +184,7 @@ class Orders:
         self._answer, self._answers_owed = None, max(0, owed - 1)
         if heard is None or owed != 1:
             return
-        for order in self._book.find(ORDERS, "working", "1"):
+        for order in self._state.find(ORDERS, "working", "1"):
             if broker_order_text(order.key) not in heard:
                 self._put(order, replace(order, ended=True))
 
@@ -210,7 +210,7 @@ class Orders:
     def _works(self, key: OrderKey) -> None:
         """Take a live execution for newer news than the answer that lacked its order."""
         self._heard(key)
-        order = self._book.get(ORDERS, broker_order_text(key))
+        order = self._state.get(ORDERS, broker_order_text(key))
         if order is not None and order.ended:
             self._put(order, replace(order, ended=False))
 
@@ -222,7 +222,7 @@ class Orders:
         """
         reasons: list[str] = []
         for order, told in self._told.items():
-            row = self._book.get(TOTALS, order)
+            row = self._state.get(TOTALS, order)
             have = row.totals.filled if row is not None else ZERO
             if told <= have:
                 self._asked.pop(order, None)
@@ -238,11 +238,11 @@ class Orders:
 
     def _put(self, before: OrderState, after: OrderState) -> None:
         if after != before:
-            self._book.put(ORDERS, after)
+            self._state.put(ORDERS, after)
             self._touch(broker_order_text(after.key))
 
     def _touch(self, shown: str) -> None:
-        self._touched(state.alert for state in self._book.find(ALERTS, "orders", shown))
+        self._touched(row.alert for row in self._state.find(ALERTS, "orders", shown))
 
 
 def _shortfall(order: str, told: Decimal, have: Decimal) -> str:

@@ -5,7 +5,7 @@ Owns when something is folded, and onto what. It never decides what a fill belon
 - **Opening balance**: what the broker held before our first execution of a contract. The snapshot asked for
   before the first sweep lists it; executions from before that request are contained in what it lists, so the
   balance is the listed quantity less theirs. A contract that the snapshot does not name has none: IBKR lists
-  a position closed today with quantity zero, and in doubt a fill is an opening.
+  a position closed today with quantity zero, and where that is uncertain, a fill is an opening.
 - **Unconfirmed**: such a balance is taken anew from a later snapshot; after a break of the connection or of
   its link to IBKR only once a sweep asked since then is over. The snapshot contains what was missed, and the
   balance would be off by it until the sweep tells that. A snapshot that is unconfirmed itself takes the place
@@ -39,7 +39,7 @@ from tracker.core.lots import (
     step,
 )
 from tracker.core.model import LIVE, ZERO, AlertId, Moment, Rule, correction_parts
-from tracker.core.opening_balance import base_of, is_doubtful, is_in_seed, may_begin_at
+from tracker.core.opening_balance import base_of, is_in_baseline, may_be_in_baseline, may_begin_at
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.position_snapshots import PositionSnapshots
 from tracker.core.references import alert_key, read_reference
@@ -164,7 +164,7 @@ class Positions:
             self._state.put(SNAPSHOTS, replace(snapshot, session=_NO_SESSION))
         for holding in list(self._state.every(HOLDINGS)):
             if holding.asked is not None and holding.asked.seq > began:
-                self._state.put(HOLDINGS, replace(holding, seed=Baseline.DOUBT))
+                self._state.put(HOLDINGS, replace(holding, baseline=Baseline.UNCONFIRMED))
 
     def listed(self, key: ContractKey, quantity: Decimal) -> None:
         """Take one row of the answer under way."""
@@ -217,7 +217,7 @@ class Positions:
         if holding is None:
             # It has no past that would have to be read.
             self.refold(key)
-        elif holding.expired or is_in_seed(booked, holding) or is_doubtful(booked, holding):
+        elif holding.expired or is_in_baseline(booked, holding) or may_be_in_baseline(booked, holding):
             self.changed(key)
         elif key in self._late or not stands_behind(movement := self._movement(booked), holding):
             self._note_late(booked)
@@ -309,7 +309,7 @@ class Positions:
         run = self._runs.get(key)
         now = self._state.get(HOLDINGS, key.text())
         assert now is not None, "late is what something was folded before"
-        if run is None or now.seed is Baseline.DOUBT or not now.by_execution:
+        if run is None or now.baseline is Baseline.UNCONFIRMED or not now.by_execution:
             self.refold(key)
             return
         del self._late[key]
@@ -408,20 +408,20 @@ class Positions:
         anew = holding is None or key.account in self._caught_up
         if holding is None:
             contract = rows[0].execution.contract
-            holding = Holding(key.account, contract, base=ZERO, held=ZERO, seed=Baseline.DOUBT)
-        elif any(is_doubtful(row, holding) for row in rows):
-            holding = replace(holding, seed=Baseline.DOUBT)
+            holding = Holding(key.account, contract, base=ZERO, held=ZERO, baseline=Baseline.UNCONFIRMED)
+        elif any(may_be_in_baseline(row, holding) for row in rows):
+            holding = replace(holding, baseline=Baseline.UNCONFIRMED)
         snapshot = self._state.get(SNAPSHOTS, "last")
         told = snapshot is not None and key.text() not in snapshot.disturbed
-        if snapshot is not None and told and anew and holding.seed is Baseline.DOUBT:
+        if snapshot is not None and told and anew and holding.baseline is Baseline.UNCONFIRMED:
             listed = snapshot.rows.get(key.text())
-            seeded = replace(holding, listed=listed, asked=snapshot.asked, ended=snapshot.ended)
-            doubtful = any(is_doubtful(row, seeded) for row in rows)
-            if holding.asked is None or not (doubtful and may_begin_at(base_of(rows, holding), rows, seeded)):
-                holding = seeded
+            fresh = replace(holding, listed=listed, asked=snapshot.asked, ended=snapshot.ended)
+            uncertain = any(may_be_in_baseline(row, fresh) for row in rows)
+            if holding.asked is None or not (uncertain and may_begin_at(base_of(rows, holding), rows, fresh)):
+                holding = fresh
             # What happened between an earlier link's snapshot and now is not known.
-            if not doubtful and all(row.session <= snapshot.session for row in rows):
-                holding = replace(holding, seed=Baseline.SNAPSHOT)
+            if not uncertain and all(row.session <= snapshot.session for row in rows):
+                holding = replace(holding, baseline=Baseline.SNAPSHOT)
         return replace(holding, base=base_of(rows, holding))
 
     def _movement(self, booked: BookedExecution) -> Movement:
@@ -471,7 +471,7 @@ class Positions:
             if not all_of_them and (self._open_sweeps or (holding is None and self._snapshots.due)):
                 continue
             del self._waiting[key]
-            if holding is None or holding.seed is Baseline.DOUBT or key in self._stale:
+            if holding is None or holding.baseline is Baseline.UNCONFIRMED or key in self._stale:
                 self.refold(key)
             else:
                 known.append(key)

@@ -96,7 +96,8 @@ HOLDINGS: Table[Holding] = Table(
     Holding,
     key=lambda row: row.key.text(),
     indexes={
-        "doubt": lambda row: "1" if row.seed is Baseline.DOUBT else None,
+        # Columns keep the names that journals have.
+        "doubt": lambda row: "1" if row.baseline is Baseline.UNCONFIRMED else None,
         "held": lambda row: "1" if row.held else None,
         "unowned": lambda row: "1" if row.has_unowned_lots else None,
     },
@@ -142,7 +143,7 @@ ALERTS: Table[AlertState] = Table(
         "kept": _kept,
         "gone": lambda row: "1" if row.gone or row.removed else None,
         "name": lambda row: row.alert.name,
-        "doubted": lambda row: "1" if row.doubted else None,
+        "doubted": lambda row: "1" if row.unconfirmed else None,
     },
 )
 POSITIONS: Table[BrokerPosition] = Table(

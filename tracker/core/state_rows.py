@@ -73,7 +73,7 @@ class BookedExecution(Struct, frozen=True):
     superseded_by: str = ""
     """execId of the correction in force instead of this one."""
     folded: bool = False
-    """False while it waits for the answer it came in, or for the snapshot that seeds its contract."""
+    """False while it waits for the answer that it came in, or for its contract's baseline."""
     opening: Decimal = ZERO
     """Signed part that moved the position away from zero."""
     closing: Decimal = ZERO
@@ -173,8 +173,8 @@ class Baseline(StrEnum):
     """Say how much the starting quantity of a holding is worth."""
 
     SNAPSHOT = "snapshot"
-    DOUBT = "doubt"
-    """No complete snapshot was to be had; the next one seeds it."""
+    UNCONFIRMED = "doubt"
+    """No complete snapshot was to be had; the next one sets it."""
 
 
 class Holding(Struct, frozen=True):
@@ -184,9 +184,9 @@ class Holding(Struct, frozen=True):
     contract: Contract
     base: Decimal
     held: Decimal
-    seed: Baseline
+    baseline: Baseline = field(name="seed")
     listed: Decimal | None = None
-    """What the seeding snapshot listed, None where it did not name the contract."""
+    """What the snapshot behind it listed, None where it did not name the contract."""
     asked: Moment | None = None
     """When that snapshot was asked for."""
     ended: Moment | None = None
@@ -284,7 +284,7 @@ class AlertState(Struct, frozen=True):
     """The store no longer has the record."""
     record: Alert | None = None
     """What the record said when it was last matched; its successor is judged by that."""
-    doubted: bool = False
+    unconfirmed: bool = field(default=False, name="doubted")
     """All it owned is closed, but a newer position of the broker contradicts that: it stays open."""
 
 

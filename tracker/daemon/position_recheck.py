@@ -15,21 +15,25 @@ from typing import Final
 from tracker.core.state import ALERTS, HOLDINGS, LedgerState
 
 FIRST_SECONDS: Final = 3.0
-"""Longer than the time around a request in which a fill is in doubt."""
+"""Longer than the time around a request in which it is uncertain whether a fill is in the answer."""
 MOST_SECONDS: Final = 300.0
 
 
-async def settle_doubts(
-    book: LedgerState, ask: Callable[[str], None], *, first: float = FIRST_SECONDS, most: float = MOST_SECONDS
+async def recheck_positions(
+    state: LedgerState,
+    ask: Callable[[str], None],
+    *,
+    first: float = FIRST_SECONDS,
+    most: float = MOST_SECONDS,
 ) -> None:
-    """Ask for the positions while something is in doubt, ever more rarely where it stays so."""
+    """Ask for the positions while something is unconfirmed, ever more rarely where it stays so."""
     pause = first
     while True:
         await asyncio.sleep(pause)
-        starts = len(list(book.find(HOLDINGS, "doubt", "1")))
-        ends = len(list(book.find(ALERTS, "doubted", "1")))
+        starts = len(list(state.find(HOLDINGS, "doubt", "1")))
+        ends = len(list(state.find(ALERTS, "doubted", "1")))
         if not starts and not ends:
             pause = first
             continue
-        ask(f"in doubt: what was held at first ({starts} contracts), whether it is over ({ends} alerts)")
+        ask(f"unconfirmed: what was held at first ({starts} contracts), whether it is over ({ends} alerts)")
         pause = min(2 * pause, most)

@@ -29,7 +29,7 @@ from tracker.core.ports import StoreRefused
 from tracker.daemon import status_report
 from tracker.daemon.journal_sink import JournalSink
 from tracker.daemon.latency import FrameToFile
-from tracker.daemon.position_recheck import settle_doubts
+from tracker.daemon.position_recheck import recheck_positions
 from tracker.daemon.systemd import Pulse, SystemdNotifier, keep_alive
 from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.link import LinkPhase, LinkState
@@ -116,7 +116,7 @@ class Daemon:
             on_commit=self._pump.wake,
             on_state=self._link_changed,
         )
-        self._notifier = wiring.make_notifier(settings, services, journal.book)
+        self._notifier = wiring.make_notifier(settings, services, journal.state)
         gateway = settings.gateway
         self._reconciling = Reconciling(
             journal,
@@ -153,7 +153,8 @@ class Daemon:
             asyncio.create_task(self._watch_files(), name="watch over the files"),
             asyncio.create_task(self._keep_token(), name="watch over the token"),
             asyncio.create_task(
-                settle_doubts(self._journal.book, self._session.request_positions), name="doubts"
+                recheck_positions(self._journal.state, self._session.request_positions),
+                name="position recheck",
             ),
         ]
         if self._systemd.watchdog_seconds is not None:
@@ -208,7 +209,7 @@ class Daemon:
         warned = ""
         while True:
             self._journal.drop_frames(now() - timedelta(days=self._settings.stores.frame_days))
-            warning = gaps.warning(self._journal.book, now(), self._settings.login_zone())
+            warning = gaps.warning(self._journal.state, now(), self._settings.login_zone())
             if warning and not warned:
                 logger.warning("{}", warning)
                 self._feed.publish({"event": "unproven", "at": instant(now()), "reason": warning})

@@ -39,7 +39,7 @@ def status(
 
     `fills` are those of the accounts' day, and how many of their fees are pending.
     """
-    book = journal.book
+    state = journal.state
     today, unpaid = fills
     counts = pump.counts
     return {
@@ -53,14 +53,14 @@ def status(
         },
         "now": instant(now),
         "started_at": instant(started_at),
-        "proven_until": instant(proven_until(book)),
-        "gaps": [gap.day.isoformat() for gap in book.find(GAPS, "open", "1")],
+        "proven_until": instant(proven_until(state)),
+        "gaps": [gap.day.isoformat() for gap in state.find(GAPS, "open", "1")],
         "link": _link(link),
-        "store": _store(pump, store, book),
+        "store": _store(pump, store, state),
         "fills_today": today,
-        "needs_you": needs_you(book),
+        "needs_you": needs_you(state),
         "fees_pending": unpaid,
-        "undecodable": len(book.find(UNDECODED, "open", "1")),
+        "undecodable": len(state.find(UNDECODED, "open", "1")),
         "journal": {
             "path": str(journal.path),
             "bytes": size_of(journal.path),
@@ -134,10 +134,10 @@ def _notify(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {**counts, "notify_waiting": figures["waiting"]}
 
 
-def needs_you(book: JournalState) -> Mapping[str, int]:
+def needs_you(state: JournalState) -> Mapping[str, int]:
     """Count the fills that want a person, by reason; a fill of no alert wants none."""
     reasons = [attention for attention in Attention if attention is not Attention.NONE]
-    return {reason.value: book.count(EXECUTIONS, "inbox", reason.value) for reason in reasons}
+    return {reason.value: state.count(EXECUTIONS, "inbox", reason.value) for reason in reasons}
 
 
 def _link(link: LinkState) -> dict[str, Any]:
@@ -153,11 +153,11 @@ def _link(link: LinkState) -> dict[str, Any]:
     }
 
 
-def _store(pump: Pump, store: StorePort, book: LedgerState) -> dict[str, Any]:
+def _store(pump: Pump, store: StorePort, state: LedgerState) -> dict[str, Any]:
     away = {verb: {"since": instant(each.since), "reason": each.reason} for verb, each in pump.away.items()}
     return {
         "away": away,
-        "undelivered": len(book.find(OUTBOX, "pending", "1")),
+        "undelivered": len(state.find(OUTBOX, "pending", "1")),
         "absent": store.absent,
         **store.figures,
     }

@@ -70,7 +70,7 @@ class Journal:
         self.path = path
         self._db = open_file(path, read_only=read_only)
         self._identity = identity(path)
-        self.book = JournalState(self._db)
+        self.state = JournalState(self._db)
         self._captured: dict[ExecutionKey, None] = {}
         self._last_seq = int(select(self._db, "SELECT coalesce(max(seq), 0) FROM frames")[0][0])
         self._wal_identity = identity(wal_of(path))
@@ -164,7 +164,7 @@ class Journal:
         """Tell whether an execution is in the journal, booked or waiting to be."""
         if ExecutionKey(account, exec_id) in self._captured:
             return True
-        return self.book.has(EXECUTIONS, f"{account} {exec_id}")
+        return self.state.has(EXECUTIONS, f"{account} {exec_id}")
 
     def prefetch(self, messages: Sequence[Sequence[str]]) -> None:
         """Look up at once what `contains` and the pump will ask about each of these messages.
@@ -175,7 +175,7 @@ class Journal:
         keys = row_keys(messages)
         if keys.fills < _MANY:
             return
-        look_up = self.book.look_up
+        look_up = self.state.look_up
         look_up(EXECUTIONS, keys.executions)
         look_up(EXECUTIONS, keys.roots, "root")
         look_up(EXECUTIONS, keys.exec_ids, "exec_id")
@@ -185,7 +185,7 @@ class Journal:
 
     def contains_fee(self, fee: CommissionReport) -> bool:
         """Tell whether the report of an execution that was applied last says the same."""
-        return self.book.get(FEES, fee.exec_id) == fee
+        return self.state.get(FEES, fee.exec_id) == fee
 
     def count_missing(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
         """Count the account's executions since then that an answer did not list, in any version.
@@ -195,9 +195,9 @@ class Journal:
         start = f"{account} "
         absent: list[str] = []
         for day in (since.date(), since.date() + timedelta(days=1), since.date() + timedelta(days=2)):
-            keys = self.book.keys(EXECUTIONS, "day", day.isoformat())
+            keys = self.state.keys(EXECUTIONS, "day", day.isoformat())
             absent += [key for key in keys if key.startswith(start) and key[len(start) :] not in listed]
-        rows = [booked for key in absent if (booked := self.book.get(EXECUTIONS, key)) is not None]
+        rows = [booked for key in absent if (booked := self.state.get(EXECUTIONS, key)) is not None]
         rows = [row for row in rows if row.received_at < asked]
         # An answer names the version in force.
         replaced = {row.superseded_by for row in rows if row.superseded_by}.intersection(listed)
@@ -338,7 +338,7 @@ class Journal:
         except BaseException:
             self._forget_rows()
             raise
-        self.book.committed()
+        self.state.committed()
         if cursor:
             self._applied(cursor[-1])
 
@@ -348,11 +348,11 @@ class Journal:
         self._set_meta("cursor", str(seq))
 
     def _write_rows(self) -> None:
-        self.book.flush()
+        self.state.flush()
         self._flush_considered()
 
     def _forget_rows(self) -> None:
-        self.book.forget()
+        self.state.forget()
         self._considered.clear()
 
     def _applied(self, cursor: int) -> None:

@@ -48,14 +48,14 @@ class AlertDetails:
 class Details:
     """Answer from the ledger's state."""
 
-    def __init__(self, book: LedgerState) -> None:
-        self._book = book
+    def __init__(self, state: LedgerState) -> None:
+        self._state = state
 
     def alert(self, name: str, created_at: str) -> AlertDetails | None:
         """Return what the record of that name and creation shows; None where that is not known."""
-        for state in self._book.find(ALERTS, "name", name):
-            shown = state.shown
-            if state.alert.created_at != created_at or shown is None:
+        for alert_state in self._state.find(ALERTS, "name", name):
+            shown = alert_state.shown
+            if alert_state.alert.created_at != created_at or shown is None:
                 continue
             last, position = shown.last_order_update or {}, shown.position or {}
             fill = self.fill(str(last.get("account")), str(last.get("exec_id")))
@@ -76,7 +76,7 @@ class Details:
 
     def fill(self, account: str, exec_id: str) -> FillDetails | None:
         """Return an execution in words; None where it is not known."""
-        booked = self._book.get(EXECUTIONS, f"{account} {exec_id}")
+        booked = self._state.get(EXECUTIONS, f"{account} {exec_id}")
         if booked is None:
             return None
         execution = booked.execution

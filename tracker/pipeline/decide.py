@@ -88,14 +88,14 @@ class FrameDecider:
         """Whether each record is tried before it is used."""
         self._candidates = candidates
         self.ledger = Ledger(
-            journal.book,
+            journal.state,
             self._decide,
             **rules._asdict(),
             names=names,
             find_alert=self._find_alert,
             ran=ran,
         )
-        self._memory = LedgerMemory(self.ledger, journal.book)
+        self._memory = LedgerMemory(self.ledger, journal.state)
 
     def append(
         self, connection_no: int, received_at: datetime, frames: Sequence[Arriving]
@@ -144,7 +144,7 @@ class FrameDecider:
 
     def decide_again(self, now: datetime) -> None:
         """Journal that what could not be decided is to be decided anew: this version may be able to."""
-        for row in self._journal.book.find(UNDECODED, "open", "1")[:_AGAIN]:
+        for row in self._journal.state.find(UNDECODED, "open", "1")[:_AGAIN]:
             frame = self._journal.frame(row.seq)
             if frame is not None and not isinstance(self._fact(frame), Undecodable):
                 self._journal.append(self._journal.last_connection_no, now, [DecidedAgain(row.seq).arriving])

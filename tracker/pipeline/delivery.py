@@ -67,7 +67,7 @@ class OutboxDelivery:
         compare_again: Callable[[], None],
     ) -> None:
         self._journal = journal
-        self._book = journal.book
+        self._state = journal.state
         self._store = store
         self._watch = watch
         self._worker = worker
@@ -83,7 +83,7 @@ class OutboxDelivery:
     @property
     def pending(self) -> list[Delivery]:
         """Return what is not delivered yet, in the order of its decisions."""
-        return sorted(self._book.find(OUTBOX, "pending", "1"), key=lambda row: row.seq)
+        return sorted(self._state.find(OUTBOX, "pending", "1"), key=lambda row: row.seq)
 
     @property
     def under_way(self) -> bool:
@@ -162,7 +162,7 @@ class OutboxDelivery:
         with self._journal.step():
             for row, outcome in zip(rows, outcomes, strict=True):
                 state = "gone" if outcome is Outcome.GONE else "applied"
-                self._book.put(OUTBOX, replace(row, state=state, delivered_at=now))
+                self._state.put(OUTBOX, replace(row, state=state, delivered_at=now))
             entries = [
                 (alert_text(row.update.alert), outcome.value, msgspec.json.encode(row.update))
                 for row, outcome in zip(rows, outcomes, strict=True)
@@ -178,14 +178,14 @@ class OutboxDelivery:
         """Put back into the outbox what a stale copy has undone."""
         rows: list[Delivery] = []
         for state in undone:
-            row = self._book.get(OUTBOX, alert_text(state.alert))
+            row = self._state.get(OUTBOX, alert_text(state.alert))
             if row is not None and row.state != "pending":
                 rows.append(replace(row, state="pending", delivered_at=None))
         if not rows:
             return
         with self._journal.step():
             for row in rows:
-                self._book.put(OUTBOX, row)
+                self._state.put(OUTBOX, row)
         self.counts.reapplied += len(rows)
         for row in rows:
             logger.info("another program undid {}; applying it again", row.update.alert.name)

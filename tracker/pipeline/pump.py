@@ -84,15 +84,15 @@ class Pump:
         on_outage: OnStore = lambda outage: None,
         want_sweep: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        self._journal, self._book = journal, journal.book
+        self._journal, self._state = journal, journal.state
         self._store, self._now = store, now
         self._on_event, self._want_sweep = on_event, want_sweep
         match = CarefulMatch(match_alerts)
         rules = LedgerRules(policy, accounts, zone)
         self._clock = RetryClock(
-            self._book, monotonic=monotonic or (lambda: now().timestamp()), retry_for=retry_for
+            self._state, monotonic=monotonic or (lambda: now().timestamp()), retry_for=retry_for
         )
-        self._seen = SeenRecords(self._book, store, now)
+        self._seen = SeenRecords(self._state, store, now)
         self._decider = FrameDecider(
             journal,
             self._candidates,
@@ -106,7 +106,7 @@ class Pump:
         self._ledger = self._decider.ledger
         passes_over = self._ledger.passes_over
         self._comparison = StoreChanges(
-            self._book, store, self._candidates, match, passes_over, names=names, clock=self._clock
+            self._state, store, self._candidates, match, passes_over, names=names, clock=self._clock
         )
         self._watch = StoreWatch(
             journal, store, worker, now=now, on_outage=on_outage, on_refresh=self._clock.tick
@@ -168,7 +168,7 @@ class Pump:
 
     def write_again(self, alerts: Sequence[AlertId]) -> None:
         """Have these records written as they were decided, and the whole store compared anew."""
-        states = [self._book.get(ALERTS, alert_text(alert)) for alert in alerts]
+        states = [self._state.get(ALERTS, alert_text(alert)) for alert in alerts]
         self._delivery.apply_again([state for state in states if state is not None])
         self._compare_soon()
 
@@ -277,11 +277,11 @@ class Pump:
         with self._journal.step():
             for row in clock:
                 if isinstance(row, RunTime):
-                    self._book.put(RUN_TIME, row)
+                    self._state.put(RUN_TIME, row)
                 else:
-                    self._book.put(WINDOWS, row)
+                    self._state.put(WINDOWS, row)
             for first in seen:
-                self._book.put(FIRST_SEEN, first)
+                self._state.put(FIRST_SEEN, first)
 
     def _compare_soon(self) -> None:
         self._compare.set()

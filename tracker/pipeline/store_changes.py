@@ -41,7 +41,7 @@ class StoreChanges:
 
     def __init__(
         self,
-        book: LedgerState,
+        state: LedgerState,
         store: AlertStore,
         candidates: Callable[[Execution], Sequence[Alert]],
         match: CarefulMatch,
@@ -50,7 +50,7 @@ class StoreChanges:
         names: AlerterNames,
         clock: RetryClock,
     ) -> None:
-        self._book = book
+        self._state = state
         self._store = store
         self._candidates = candidates
         self._match = match
@@ -66,101 +66,101 @@ class StoreChanges:
         """Compare every record that was ever written, and match again what may have found its alert."""
         notes: list[Entry] = []
         undone: list[AlertState] = []
-        for state in self._book.find(ALERTS, "kept", "1"):
-            shown = self._store.shown(state.alert)
-            assert state.shown is not None, "only records with a decided state are kept"
+        for alert_state in self._state.find(ALERTS, "kept", "1"):
+            shown = self._store.shown(alert_state.alert)
+            assert alert_state.shown is not None, "only records with a decided state are kept"
             if shown is None:
-                notes += self._missing(state)
-            elif (former := self._former(state)) is not None:
+                notes += self._missing(alert_state)
+            elif (former := self._former(alert_state)) is not None:
                 # Without a time of creation its contract belongs to its identity, and that is another now.
                 notes += [
-                    RecordReplaced(state.alert, former, (), WHOLE),
+                    RecordReplaced(alert_state.alert, former, (), WHOLE),
                     RecordGone(former),
-                    RecordBack(state.alert),
+                    RecordBack(alert_state.alert),
                 ]
-            elif not shown.agrees(state.shown):
-                undone.append(state)
-        for state in self._book.find(ALERTS, "gone", "1"):
-            shown = self._store.shown(state.alert)
-            if shown is not None and state.gone:
-                notes.append(RecordBack(state.alert))
-            elif shown is not None and state.shown is not None and not shown.agrees(state.shown):
+            elif not shown.agrees(alert_state.shown):
+                undone.append(alert_state)
+        for alert_state in self._state.find(ALERTS, "gone", "1"):
+            shown = self._store.shown(alert_state.alert)
+            if shown is not None and alert_state.gone:
+                notes.append(RecordBack(alert_state.alert))
+            elif shown is not None and alert_state.shown is not None and not shown.agrees(alert_state.shown):
                 # It had been removed, and a stale copy put it back.
-                undone.append(state)
-            elif shown is None and state.successor is None:
-                notes += self._new_succession(state)
+                undone.append(alert_state)
+            elif shown is None and alert_state.successor is None:
+                notes += self._new_succession(alert_state)
         notes += self._rematches()
         return StoreDifferences(notes, undone)
 
     # Records that are gone
 
-    def _missing(self, state: AlertState) -> list[Entry]:
+    def _missing(self, alert_state: AlertState) -> list[Entry]:
         """Return what became of a record that is no longer there: it has a successor, or is gone."""
-        return self._new_succession(state) or [RecordGone(state.alert)]
+        return self._new_succession(alert_state) or [RecordGone(alert_state.alert)]
 
-    def _new_succession(self, state: AlertState) -> list[Entry]:
+    def _new_succession(self, alert_state: AlertState) -> list[Entry]:
         """Return a succession once: what took nothing over is not noted again while nothing has changed."""
-        notes = self._succession(state)
-        seen = (notes, [(holding.key, mine) for holding, mine in positions_of(self._book, state)])
-        if self._successions.get(state.alert) == seen:
+        notes = self._succession(alert_state)
+        seen = (notes, [(holding.key, mine) for holding, mine in positions_of(self._state, alert_state)])
+        if self._successions.get(alert_state.alert) == seen:
             return []
-        self._successions[state.alert] = seen
+        self._successions[alert_state.alert] = seen
         return notes
 
-    def _succession(self, state: AlertState) -> list[Entry]:
+    def _succession(self, alert_state: AlertState) -> list[Entry]:
         """Return who takes over what a record owns: all of it, or contract by contract."""
-        owned = positions_of(self._book, state)
+        owned = positions_of(self._state, alert_state)
         live = [holding for holding, mine in owned if mine.quantity]
-        if not owned or not (live or state.closed):
+        if not owned or not (live or alert_state.closed):
             return []
-        there = self._records_like(state, [holding for holding, _ in owned])
-        same = same_alert_among(there, state)
+        there = self._records_like(alert_state, [holding for holding, _ in owned])
+        same = same_alert_among(there, alert_state)
         if same is not None:
-            return [RecordReplaced(state.alert, same.id, (), WHOLE)]
+            return [RecordReplaced(alert_state.alert, same.id, (), WHOLE)]
         notes: list[Entry] = []
         for alert in there:
-            contracts = [each for each in live if takes_over(alert, state, each.contract)]
+            contracts = [each for each in live if takes_over(alert, alert_state, each.contract)]
             if contracts:
                 live = [each for each in live if each not in contracts]
                 names = () if not live and not notes else tuple(each.key.text() for each in contracts)
-                notes.append(RecordReplaced(state.alert, alert.id, names))
+                notes.append(RecordReplaced(alert_state.alert, alert.id, names))
         return notes
 
-    def _former(self, state: AlertState) -> AlertId | None:
+    def _former(self, alert_state: AlertState) -> AlertId | None:
         """Return what to call a record whose identity another contract's record has by now."""
-        if state.record is None or is_dated(state.alert):
+        if alert_state.record is None or is_dated(alert_state.alert):
             return None
-        owned = positions_of(self._book, state)
+        owned = positions_of(self._state, alert_state)
         now = [
             alert
             for holding, _ in owned
-            for execution in self._last_executions(state, holding)
+            for execution in self._last_executions(alert_state, holding)
             for alert in self._candidates(execution)
-            if alert.id == state.alert
+            if alert.id == alert_state.alert
         ]
-        if not now or any(takes_over(now[0], state, holding.contract) for holding, _ in owned):
+        if not now or any(takes_over(now[0], alert_state, holding.contract) for holding, _ in owned):
             return None
         newest = max(mine.last.seq for _, mine in owned)
-        return state.alert._replace(created_at=f"{state.alert.created_at} until {newest}".strip())
+        return alert_state.alert._replace(created_at=f"{alert_state.alert.created_at} until {newest}".strip())
 
-    def _records_like(self, state: AlertState, holdings: Sequence[Holding]) -> list[Alert]:
+    def _records_like(self, alert_state: AlertState, holdings: Sequence[Holding]) -> list[Alert]:
         """Return the other records of the same alerter and ticker, that of the same spelling first."""
         found: dict[Alert, None] = {}
         for holding in holdings:
-            for execution in self._last_executions(state, holding):
+            for execution in self._last_executions(alert_state, holding):
                 for alert in self._candidates(execution):
-                    if alert.id != state.alert and self._is_like(alert, state, holding):
+                    if alert.id != alert_state.alert and self._is_like(alert, alert_state, holding):
                         found[alert] = None
-        return sorted(found, key=lambda alert: (alert.id[:2] != state.alert[:2], alert.id))
+        return sorted(found, key=lambda alert: (alert.id[:2] != alert_state.alert[:2], alert.id))
 
-    def _last_executions(self, state: AlertState, holding: Holding) -> list[Execution]:
+    def _last_executions(self, alert_state: AlertState, holding: Holding) -> list[Execution]:
         """Return an execution of a contract, by which the store finds the records that speak of it."""
-        mine = next(each for each in holding.alerts if each.alert == state.alert)
-        booked = self._book.get(EXECUTIONS, f"{holding.account} {mine.last_exec_id}")
+        mine = next(each for each in holding.alerts if each.alert == alert_state.alert)
+        booked = self._state.get(EXECUTIONS, f"{holding.account} {mine.last_exec_id}")
         return [] if booked is None else [booked.execution]
 
-    def _is_like(self, alert: Alert, state: AlertState, holding: Holding) -> bool:
-        return same_name(alert.id, state.alert, holding.contract, self._names)
+    def _is_like(self, alert: Alert, alert_state: AlertState, holding: Holding) -> bool:
+        return same_name(alert.id, alert_state.alert, holding.contract, self._names)
 
     # Orders that may have found their alert
 
@@ -176,11 +176,11 @@ class StoreChanges:
 
     def _unowned(self) -> Iterator[str]:
         """Yield every order that has lots left and no owner."""
-        for holding in self._book.find(HOLDINGS, "unowned", "1"):
+        for holding in self._state.find(HOLDINGS, "unowned", "1"):
             yield from dict.fromkeys(lot.order for lot in holding.lots if not lot.owners and lot.order)
 
     def _look_at(self, order: str) -> Entry | None:
-        known = self._book.get(OWNERS, order)
+        known = self._state.get(OWNERS, order)
         if known is None or known.settled:
             return None
         first = self._booked(known.first)
@@ -188,7 +188,7 @@ class StoreChanges:
         if first is None or self._passes_over(first.execution) or (owners_of(known.match) and not left):
             return None
         candidates = self._candidates(first.execution)
-        holding = self._book.get(HOLDINGS, known.contract.text())
+        holding = self._state.get(HOLDINGS, known.contract.text())
         owning = holding.owners if holding is not None else frozenset()
         match = self._match(first.dated, candidates, Circumstances(owning, self._clock.skew()))
         verdict = settle(known.match, match)
@@ -201,14 +201,14 @@ class StoreChanges:
         return Rematched(first.key)
 
     def _booked(self, key: ExecutionKey) -> BookedExecution | None:
-        booked = self._book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+        booked = self._state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
         if booked is not None and booked.superseded_by:
-            return self._book.get(EXECUTIONS, f"{key.account} {booked.superseded_by}")
+            return self._state.get(EXECUTIONS, f"{key.account} {booked.superseded_by}")
         return booked
 
     def _lots_left(self, known: OrderOwners) -> bool:
         """Whether something of an order is left, or waits to be folded."""
-        holding = self._book.get(HOLDINGS, known.contract.text())
+        holding = self._state.get(HOLDINGS, known.contract.text())
         first = self._booked(known.first)
         waits = first is not None and not first.folded
         return waits or (holding is not None and any(lot.order == known.order for lot in holding.lots))

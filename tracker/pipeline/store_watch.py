@@ -71,7 +71,7 @@ class StoreWatch:
         """Whether the store was read once in this run, or is known to have no alerts yet."""
         self._is_read = False
         """Whether the last refresh read a store that is there."""
-        if journal.meta(_READ_ONCE) or journal.book.find(ALERTS, "kept", "1"):
+        if journal.meta(_READ_ONCE) or journal.state.find(ALERTS, "kept", "1"):
             store.expect()
 
     @property

@@ -1,4 +1,4 @@
-"""Turn rows of the book into the JSON that every answer shares: fills, decisions, what an alert shows.
+"""Turn rows of the state into the JSON that every answer shares: fills, decisions, what an alert shows.
 
 Owns those shapes (ANSWERS.md documents them). Numbers are JSON numbers, times ISO in UTC, alerts named
 ALERTER/TICKER with what tells their records apart.
@@ -61,10 +61,10 @@ def _words(contract: Contract) -> str:
     return " ".join(str(part) for part in parts if part not in (None, ""))
 
 
-def fill_json(book: LedgerState, row: BookedExecution) -> Json:
+def fill_json(state: LedgerState, row: BookedExecution) -> Json:
     """Describe one fill: what the broker said, and in short what the tracker made of it."""
     execution = row.execution
-    fee = book.get(FEES, execution.exec_id)
+    fee = state.get(FEES, execution.exec_id)
     return {
         "exec_id": execution.exec_id,
         "account": execution.account,

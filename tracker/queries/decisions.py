@@ -32,14 +32,14 @@ class Decision:
     before: tuple[AlertId, ...] = ()
     """The records that it touched until now."""
 
-    def taken(self, book: LedgerState) -> bool:
-        """Tell whether the book shows the decision."""
-        row = _row(book, self.key)
+    def taken(self, state: LedgerState) -> bool:
+        """Tell whether the state shows the decision."""
+        row = _row(state, self.key)
         return row.dismissed if self.alert is None else _is_assigned(row, self.alert)
 
 
 def assignment(
-    book: LedgerState,
+    state: LedgerState,
     alerts: Sequence[Alert],
     names: AlerterNames,
     *,
@@ -53,7 +53,7 @@ def assignment(
     `watched` are the accounts of the settings, empty for all. Another strike or expiry may be assigned;
     another symbol, kind or right may not, as no rule crosses them either.
     """
-    row = execution_named(book, exec_id, account)
+    row = execution_named(state, exec_id, account)
     execution = row.execution
     _check_counted(row)
     if watched and execution.account not in watched:
@@ -77,9 +77,9 @@ def assignment(
     return Decision(row.key, entry, found.id, row.owners)
 
 
-def dismissal(book: LedgerState, exec_id: str, account: str = "") -> Decision:
+def dismissal(state: LedgerState, exec_id: str, account: str = "") -> Decision:
     """Decide that a fill needs nobody any longer; raises CommandError where it needs nobody now."""
-    row = execution_named(book, exec_id, account)
+    row = execution_named(state, exec_id, account)
     if row.dismissed:
         return Decision(row.key, None)
     _check_counted(row)
@@ -109,33 +109,33 @@ def _is_assigned(row: BookedExecution, alert: AlertId) -> bool:
     return isinstance(row.match, Matched) and row.match.alerts == ((alert, Rule.PERSON),)
 
 
-def _row(book: LedgerState, key: ExecutionKey) -> BookedExecution:
-    row = book.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+def _row(state: LedgerState, key: ExecutionKey) -> BookedExecution:
+    row = state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
     if row is None:
         raise CommandError("not_found", f"no execution {quoted(key.exec_id)} is in the journal any longer")
     return row
 
 
-def delivered(book: LedgerState, decision: Decision) -> bool:
+def delivered(state: LedgerState, decision: Decision) -> bool:
     """Tell whether the store was given, or refused, all that a decision changed."""
-    return all(delivery.state != "pending" for delivery in _deliveries(book, decision))
+    return all(delivery.state != "pending" for delivery in _deliveries(state, decision))
 
 
-def _deliveries(book: LedgerState, decision: Decision) -> list[Delivery]:
+def _deliveries(state: LedgerState, decision: Decision) -> list[Delivery]:
     touched = dict.fromkeys((*(() if decision.alert is None else (decision.alert,)), *decision.before))
-    rows = (book.get(OUTBOX, alert_text(alert)) for alert in touched)
+    rows = (state.get(OUTBOX, alert_text(alert)) for alert in touched)
     return [row for row in rows if row is not None]
 
 
-def decision_result(book: LedgerState, decision: Decision) -> Json:
+def decision_result(state: LedgerState, decision: Decision) -> Json:
     """Return the fill as it stands now, and what each alert that the decision touched will show."""
-    row = _row(book, decision.key)
-    answer: Json = {"done": decision.entry is not None, "fill": fill_json(book, row)}
+    row = _row(state, decision.key)
+    answer: Json = {"done": decision.entry is not None, "fill": fill_json(state, row)}
     if decision.alert is None:
         return answer
     shows = [
         {**update_json(delivery.update), "delivery": delivery.state}
-        for delivery in _deliveries(book, decision)
+        for delivery in _deliveries(state, decision)
     ]
     mine = [each for each in shows if each["alert"] == decision.alert.name]
     return {

@@ -116,8 +116,8 @@ def dry_run(
     """Match a made-up fill against the store's candidates, and apply it to an empty ledger."""
     execution = made_up.execution(now)
     match = match_execution(execution, candidates(execution), early_fill=early_fill, names=names)
-    book = MemoryLedgerState()
-    ledger = Ledger(book, lambda execution, now: match, policy=policy)
+    state = MemoryLedgerState()
+    ledger = Ledger(state, lambda execution, now: match, policy=policy)
     frame = Frame(1, now, 1, Source.BROKER, ("11",))
     # The fill is the whole order, so that it reads as filled.
     order = OpenOrder(
@@ -127,7 +127,7 @@ def dry_run(
     ledger.apply(frame, order)
     ledger.apply(frame, execution)
     ledger.settle(frame)
-    updates = sorted((row.update for row in book.every(OUTBOX)), key=lambda update: update.alert.name)
+    updates = sorted((row.update for row in state.every(OUTBOX)), key=lambda update: update.alert.name)
     return DryRun(execution, match, tuple(updates))
 
 

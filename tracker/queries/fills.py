@@ -64,7 +64,7 @@ def fills(journal: Journal, selection: Selection, names: AlerterNames, limit: in
         "account": selection.account or None,
         "total": total,
         "left_out": total - len(rows),
-        "fills": [fill_json(journal.book, row) for row in rows],
+        "fills": [fill_json(journal.state, row) for row in rows],
     }
 
 
@@ -72,12 +72,12 @@ def selected(journal: Journal, selection: Selection, names: AlerterNames) -> Ite
     """Yield the fills selected, day of receipt by day of receipt; raises CommandError."""
     wanted = _filter(selection)
     if selection.alert:
-        yield from filter(wanted, _of_alert(journal.book, selection.alert, names))
+        yield from filter(wanted, _of_alert(journal.state, selection.alert, names))
         return
     for day in days_since(journal.days(), selection.since):
-        rows = journal.book.find(EXECUTIONS, "day", day)
+        rows = journal.state.find(EXECUTIONS, "day", day)
         yield from sorted(filter(wanted, rows), key=lambda row: row.moment)
-        journal.book.committed()
+        journal.state.committed()
 
 
 def _filter(selection: Selection) -> Callable[[BookedExecution], bool]:
@@ -91,20 +91,20 @@ def _filter(selection: Selection) -> Callable[[BookedExecution], bool]:
     return wanted
 
 
-def _of_alert(book: LedgerState, name: str, names: AlerterNames) -> list[BookedExecution]:
+def _of_alert(state: LedgerState, name: str, names: AlerterNames) -> list[BookedExecution]:
     """Return the fills that touched an alert of this name, now or before a record replaced another."""
     check_alert_name(name)
-    states = states_named(book, name, names)
+    states = states_named(state, name, names)
     if not states:
-        known = {row.alert.name for row in book.every(ALERTS)}
+        known = {row.alert.name for row in state.every(ALERTS)}
         raise no_such_alert(name, known, "known to have a fill")
-    keys = dict.fromkeys(key for state in states for key in state.contracts)
-    rows = [row for key in keys for row in book.find(EXECUTIONS, "contract", key.text())]
+    keys = dict.fromkeys(key for alert_state in states for key in alert_state.contracts)
+    rows = [row for key in keys for row in state.find(EXECUTIONS, "contract", key.text())]
     touched = [row for row in rows if alerts_named(name, row.owners, names)]
     return sorted(touched, key=lambda row: row.moment)
 
 
-def csv_lines(book: LedgerState, rows: Iterable[BookedExecution]) -> Iterator[str]:
+def csv_lines(state: LedgerState, rows: Iterable[BookedExecution]) -> Iterator[str]:
     """Yield fills as lines of CSV without their ends, a heading first.
 
     Numbers are written exactly as the broker gave them, times in UTC. Texts are made printable; one that a
@@ -112,7 +112,7 @@ def csv_lines(book: LedgerState, rows: Iterable[BookedExecution]) -> Iterator[st
     """
     yield _line(CSV_COLUMNS)
     for row in rows:
-        yield _line(_cells(row, book.get(FEES, row.execution.exec_id)))
+        yield _line(_cells(row, state.get(FEES, row.execution.exec_id)))
 
 
 def _line(cells: Iterable[object]) -> str:

@@ -20,35 +20,35 @@ WARN_BEFORE: Final = timedelta(minutes=30)
 """How long before midnight a warning is given for a day that is not complete."""
 
 
-def gaps(book: LedgerState, *, everything: bool = False) -> dict[str, Any]:
+def gaps(state: LedgerState, *, everything: bool = False) -> dict[str, Any]:
     """Return the open gaps, with `everything` the closed ones too, oldest first."""
-    rows = book.every(GAPS) if everything else book.find(GAPS, "open", "1")
+    rows = state.every(GAPS) if everything else state.find(GAPS, "open", "1")
     found = sorted(rows, key=lambda gap: gap.day)
     return {
-        "proven_until": instant(proven_until(book)),
+        "proven_until": instant(proven_until(state)),
         "open": sum(not gap.closed_how for gap in found),
         "gaps": [_gap(gap) for gap in found],
     }
 
 
-def acceptance(book: LedgerState, day: str) -> GapAccepted:
+def acceptance(state: LedgerState, day: str) -> GapAccepted:
     """Return the note by which a person closes a gap; raises CommandError where there is none that day."""
     try:
         wanted = date.fromisoformat(day)
     except ValueError:
         raise CommandError("bad_request", f"{quoted(day)} is not a day; write it as 2025-11-18") from None
-    gap = book.get(GAPS, wanted.isoformat())
+    gap = state.get(GAPS, wanted.isoformat())
     if gap is None or gap.closed_how:
         raise CommandError("not_found", f"{wanted} is not an open gap; `tracker gaps` lists those")
     return GapAccepted(wanted)
 
 
-def warning(book: LedgerState, now: datetime, zone: tzinfo) -> str:
+def warning(state: LedgerState, now: datetime, zone: tzinfo) -> str:
     """Return the warning for a day that is about to end incomplete; empty while there is no need."""
     local = now.astimezone(zone)
     midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     left = midnight.timestamp() - now.timestamp()
-    until = proven_until(book)
+    until = proven_until(state)
     if left > WARN_BEFORE.total_seconds() or (until is not None and now - until <= REACH):
         return ""
     known = (

@@ -42,33 +42,33 @@ def inbox(
 
     With `list_all` the latter is listed too. Of each list the newest `limit` are shown; counts are of all.
     """
-    book = journal.book
-    waiting = needing_decision(book)
-    unreadable = sorted(book.find(UNDECODED, "open", "1"), key=lambda row: row.seq)
+    state = journal.state
+    waiting = needing_decision(state)
+    unreadable = sorted(state.find(UNDECODED, "open", "1"), key=lambda row: row.seq)
     others = [row for row in selected(journal, Selection(since), names) if not_ours(row)]
     dismissed = sum(row.dismissed for row in others)
     newest = slice(None if limit is None else -limit, None)
     listed = others[newest] if list_all else []
     shown = [*waiting[newest], *listed]
-    combos = _combos(book, shown, days_since(journal.days(), min(_days(shown), default=None)))
+    combos = _combos(state, shown, days_since(journal.days(), min(_days(shown), default=None)))
     answer: Json = {
         "counts": {
             **{reason.value: sum(row.attention is reason for row in waiting) for reason in REASONS},
             "undecodable": len(unreadable),
         },
-        "needs_you": [_item(book, row, combos) for row in waiting[newest]],
+        "needs_you": [_item(state, row, combos) for row in waiting[newest]],
         "undecodable": [_unreadable(journal, row) for row in unreadable[newest]],
-        "combos": [_combo_json(book, combo, rows) for combo, rows in combos.items()],
+        "combos": [_combo_json(state, combo, rows) for combo, rows in combos.items()],
         "not_ours": {"since": instant(since), "count": len(others), "dismissed": dismissed},
     }
     if list_all:
-        answer["others"] = [_item(book, row, combos) for row in listed]
+        answer["others"] = [_item(state, row, combos) for row in listed]
     return answer
 
 
-def needing_decision(book: LedgerState) -> list[BookedExecution]:
+def needing_decision(state: LedgerState) -> list[BookedExecution]:
     """Return the fills that need a person, oldest first."""
-    rows = [row for reason in REASONS for row in book.find(EXECUTIONS, "inbox", reason.value)]
+    rows = [row for reason in REASONS for row in state.find(EXECUTIONS, "inbox", reason.value)]
     return sorted(rows, key=lambda row: row.moment)
 
 
@@ -86,7 +86,7 @@ def _combo_of(row: BookedExecution) -> Combo:
 
 
 def _combos(
-    book: LedgerState, shown: Sequence[BookedExecution], days: Iterable[str]
+    state: LedgerState, shown: Sequence[BookedExecution], days: Iterable[str]
 ) -> Mapping[Combo, list[BookedExecution]]:
     """Return the executions of each combo order that a fill shown is a leg of, its own line first.
 
@@ -98,7 +98,7 @@ def _combos(
     for day in days:
         if last is None or day > last.date().isoformat():
             break
-        for row in book.find(EXECUTIONS, "day", day):
+        for row in state.find(EXECUTIONS, "day", day):
             if _combo_of(row) in wanted and not row.superseded_by:
                 found.setdefault(_combo_of(row), []).append(row)
     return {
@@ -108,20 +108,20 @@ def _combos(
     }
 
 
-def _item(book: LedgerState, row: BookedExecution, combos: Mapping[Combo, object]) -> Json:
+def _item(state: LedgerState, row: BookedExecution, combos: Mapping[Combo, object]) -> Json:
     return {
         "needs": row.attention.value or None,
         "combo": row.execution.perm_id if _combo_of(row) in combos else None,
-        "fill": fill_json(book, row),
+        "fill": fill_json(state, row),
         **fill_decision_json(row),
     }
 
 
-def _combo_json(book: LedgerState, combo: Combo, rows: Iterable[BookedExecution]) -> Json:
+def _combo_json(state: LedgerState, combo: Combo, rows: Iterable[BookedExecution]) -> Json:
     lines: list[JsonValue] = []
     legs: list[JsonValue] = []
     for row in rows:
-        (lines if row.execution.contract.is_combo else legs).append(fill_json(book, row))
+        (lines if row.execution.contract.is_combo else legs).append(fill_json(state, row))
     return {"account": combo.account, "perm_id": combo.perm_id, "lines": lines, "legs": legs}
 
 

@@ -56,15 +56,15 @@ def days_since(days: Iterable[str], since: datetime | None) -> list[str]:
     return [day for day in days if day >= first]
 
 
-def executions_named(book: LedgerState, exec_id: str, account: str = "") -> list[BookedExecution]:
+def executions_named(state: LedgerState, exec_id: str, account: str = "") -> list[BookedExecution]:
     """Return what is booked under an execId, one row per account; raises CommandError where nothing is."""
     rows = [
         row
-        for row in book.find(EXECUTIONS, "exec_id", exec_id.strip())
+        for row in state.find(EXECUTIONS, "exec_id", exec_id.strip())
         if account in ("", row.execution.account)
     ]
     if not rows:
-        for kept in book.find(UNDECODED, "open", "1"):
+        for kept in state.find(UNDECODED, "open", "1"):
             if kept.exec_id == exec_id.strip():
                 raise CommandError(
                     "undecodable",
@@ -80,9 +80,9 @@ def executions_named(book: LedgerState, exec_id: str, account: str = "") -> list
     return sorted(rows, key=lambda row: row.execution.account)
 
 
-def execution_named(book: LedgerState, exec_id: str, account: str = "") -> BookedExecution:
+def execution_named(state: LedgerState, exec_id: str, account: str = "") -> BookedExecution:
     """Return the one execution that is meant; raises CommandError where several accounts have it."""
-    rows = executions_named(book, exec_id, account)
+    rows = executions_named(state, exec_id, account)
     if len(rows) > 1:
         accounts = ", ".join(row.execution.account for row in rows)
         raise CommandError(
@@ -141,11 +141,11 @@ def no_such_alert(text: str, known: Iterable[str], where: str) -> CommandError:
     return CommandError("not_found", f"no alert {quoted(text)} is {where}{hint}")
 
 
-def states_named(book: LedgerState, text: str, names: AlerterNames) -> list[AlertState]:
+def states_named(state: LedgerState, text: str, names: AlerterNames) -> list[AlertState]:
     """Return what the tracker knows of the records of that name, oldest first."""
-    found = book.find(ALERTS, "name", text)
+    found = state.find(ALERTS, "name", text)
     if not found:
-        found = [row for row in book.every(ALERTS) if same_name(row.alert, text, names)]
+        found = [row for row in state.every(ALERTS) if same_name(row.alert, text, names)]
     return sorted(found, key=lambda row: row.alert.created_at)
 
 

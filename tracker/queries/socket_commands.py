@@ -291,7 +291,7 @@ class SocketCommands:
     async def _assign(self, request: Request) -> Answer:
         asked = read_arguments(AssignArguments, request)
         decision = decisions.assignment(
-            self._journal.book,
+            self._journal.state,
             self._context.store.alerts(),
             self._context.names,
             exec_id=asked.exec_id,
@@ -303,26 +303,26 @@ class SocketCommands:
 
     async def _dismiss(self, request: Request) -> Answer:
         asked = read_arguments(DismissArguments, request)
-        return await self._decide(decisions.dismissal(self._journal.book, asked.exec_id, asked.account))
+        return await self._decide(decisions.dismissal(self._journal.state, asked.exec_id, asked.account))
 
     async def _gaps(self, request: Request) -> Answer:
         asked = read_arguments(GapsArguments, request)
-        book, day = self._journal.book, asked.accept
+        state, day = self._journal.state, asked.accept
         if day:
-            await self._append(acceptance(book, day), lambda: not _is_open(book, day))
-        return gaps(book, everything=asked.all)
+            await self._append(acceptance(state, day), lambda: not _is_open(state, day))
+        return gaps(state, everything=asked.all)
 
     async def _decide(self, decision: decisions.Decision) -> Answer:
         """Journal a decision, and answer when the store shows it, or can be said not to yet."""
-        book = self._journal.book
+        state = self._journal.state
         if decision.entry is not None:
             await self._append(
-                decision.entry, lambda: decision.taken(book) and decisions.delivered(book, decision)
+                decision.entry, lambda: decision.taken(state) and decisions.delivered(state, decision)
             )
-        return decisions.decision_result(book, decision)
+        return decisions.decision_result(state, decision)
 
     async def _append(self, entry: Entry, taken: Callable[[], bool]) -> None:
-        """Journal what a person decided, and wait a while until the book shows it."""
+        """Journal what a person decided, and wait a while until the state shows it."""
         try:
             self._journal.append(self._journal.last_connection_no, self._context.now(), [entry.arriving])
         except JournalFailed as error:
@@ -338,8 +338,8 @@ class SocketCommands:
             await asyncio.sleep(_TICK)
 
 
-def _is_open(book: LedgerState, day: str) -> bool:
-    gap = book.get(GAPS, day)
+def _is_open(state: LedgerState, day: str) -> bool:
+    gap = state.get(GAPS, day)
     return gap is not None and not gap.closed_how
 
 

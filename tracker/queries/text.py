@@ -164,7 +164,7 @@ class TextTable:
         yield from _row("store", _in_store(record))
         if record["reads_as"]:
             yield from _row("read as", _reads_as(record["reads_as"]))
-        yield from _listed("holds", map(self._stake, record["holds"]))
+        yield from _listed("holds", map(self._held_position, record["holds"]))
         if record["fills"]:
             yield from _row("fills", _count(len(record["fills"]), "fill"))
             for fill in record["fills"]:
@@ -178,13 +178,14 @@ class TextTable:
             for each in record["not_given"]:
                 yield from self._fill({**each["fill"], "outcome": each["reason"]}, indent=_INDENT)
 
-    def _stake(self, stake: Mapping[str, Any]) -> str:
-        words = f"{stake['quantity']} {stake['contract']} at {stake['avg_price']:g} in {stake['account']}"
-        if stake["closed_at"]:
-            by = f" ({stake['closed_by']})" if stake["closed_by"] else ""
-            words += f", closed {self._time(stake['closed_at'])}{by}"
-        if stake["shared_with"]:
-            words += f", shared with {', '.join(stake['shared_with'])}"
+    def _held_position(self, position: Mapping[str, Any]) -> str:
+        price = f"{position['avg_price']:g}"
+        words = f"{position['quantity']} {position['contract']} at {price} in {position['account']}"
+        if position["closed_at"]:
+            by = f" ({position['closed_by']})" if position["closed_by"] else ""
+            words += f", closed {self._time(position['closed_at'])}{by}"
+        if position["shared_with"]:
+            words += f", shared with {', '.join(position['shared_with'])}"
         return words
 
     def _note(self, note: Mapping[str, Any]) -> str:

@@ -72,7 +72,7 @@ def why(journal: Journal, of: str, account: str, names: AlerterNames, store: Sto
     try:
         return why_execution(journal, of, names, account)
     except CommandError:
-        known = {*(alert.id for alert in store.alerts), *(row.alert for row in journal.book.every(ALERTS))}
+        known = {*(alert.id for alert in store.alerts), *(row.alert for row in journal.state.every(ALERTS))}
         ticker = symbol_key(of)
         named = sorted({alert.name for alert in known if symbol_key(alert.ticker) == ticker})
         if not named:
@@ -89,7 +89,7 @@ def why(journal: Journal, of: str, account: str, names: AlerterNames, store: Sto
 
 def why_execution(journal: Journal, exec_id: str, names: AlerterNames, account: str = "") -> Json:
     """Account for an execution, in each account that has it; raises CommandError."""
-    rows = executions_named(journal.book, exec_id, account)
+    rows = executions_named(journal.state, exec_id, account)
     notes = journal.notes()
     return {
         "about": "execution",
@@ -105,15 +105,15 @@ def _execution(journal: Journal, row: BookedExecution, notes: Sequence[Frame], n
         for entry in written_to(journal, alert)
         if _tells_of(entry, row.execution.exec_id)
     ]
-    others = _versions(journal.book, row)
+    others = _versions(journal.state, row)
     return {
-        "fill": fill_json(journal.book, row),
+        "fill": fill_json(journal.state, row),
         **fill_decision_json(row),
         "frame": row.seq,
         "looked_at": len(journal.was_considered(row.seq, row.key)),
-        "versions": [fill_json(journal.book, other) for other in others],
+        "versions": [fill_json(journal.state, other) for other in others],
         "decided_again": [note for frame in notes if (note := _about_execution(frame, row)) is not None],
-        "ownership": _ownership(journal.book, row, names),
+        "ownership": _ownership(journal.state, row, names),
         "written": written,
     }
 
@@ -124,13 +124,13 @@ def _tells_of(entry: Json, exec_id: str) -> bool:
     return isinstance(last, dict) and last.get("exec_id") == exec_id
 
 
-def _versions(book: LedgerState, row: BookedExecution) -> list[BookedExecution]:
+def _versions(state: LedgerState, row: BookedExecution) -> list[BookedExecution]:
     """Return the other versions of an execution, which a correction replaced or which replaced it."""
     execution = row.execution
     parts = correction_parts(execution.exec_id)
     if parts is None:
         return []
-    rows = book.find(EXECUTIONS, "root", f"{execution.account} {parts.root}")
+    rows = state.find(EXECUTIONS, "root", f"{execution.account} {parts.root}")
     like = [
         other
         for other in rows
@@ -142,7 +142,7 @@ def _versions(book: LedgerState, row: BookedExecution) -> list[BookedExecution]:
     return sorted(like, key=lambda other: other.execution.exec_id)
 
 
-def _ownership(book: LedgerState, row: BookedExecution, names: AlerterNames) -> list[Json]:
+def _ownership(state: LedgerState, row: BookedExecution, names: AlerterNames) -> list[Json]:
     """Return whose lots an execution closed against its reference, and what was decided about its own lot.
 
     In the order of the decisions' places.
@@ -155,7 +155,7 @@ def _ownership(book: LedgerState, row: BookedExecution, names: AlerterNames) -> 
         return entries
     exec_id, order = row.execution.exec_id, owners_key(row.execution)
     entries.append(_at(time, time, _opened(row)))
-    past, decisions = Positions(book, lambda *_: None, lambda _: None, names).past_of(row.contract_key)
+    past, decisions = Positions(state, lambda *_: None, lambda _: None, names).past_of(row.contract_key)
     about = [
         (decision, past.given[number].get(exec_id))
         for number, decision in enumerate(decisions)
@@ -221,15 +221,15 @@ def _about_execution(frame: Frame, row: BookedExecution) -> Json | None:
 def why_alert(journal: Journal, name: str, names: AlerterNames, store: StoreNow, now: datetime) -> Json:
     """Account for the records of that name, those that are gone included; raises CommandError."""
     check_alert_name(name)
-    book = journal.book
-    states = {state.alert: state for state in states_named(book, name, names)}
+    state = journal.state
+    states = {alert_state.alert: alert_state for alert_state in states_named(state, name, names)}
     there = {alert.id: alert for alert in store.alerts}
     found = {alert: there[alert] for alert in alerts_named(name, there, names)}
     everyone = sorted({*states, *found}, key=lambda alert: (alert.created_at, alert.option_conid or 0))
     if not everyone:
         if store.trouble:
             raise no_such_alert(name, (), f"in the journal, and {store.trouble}")
-        known = {*(alert.name for alert in there), *(row.alert.name for row in book.every(ALERTS))}
+        known = {*(alert.name for alert in there), *(row.alert.name for row in state.every(ALERTS))}
         raise no_such_alert(name, known, "in the alert store or the journal")
     notes = journal.notes()
     return {
@@ -247,32 +247,36 @@ def why_alert(journal: Journal, name: str, names: AlerterNames, store: StoreNow,
     }
 
 
-def _record(journal: Journal, alert: AlertId, state: AlertState | None, notes: Iterable[Frame]) -> Json:
-    book = journal.book
-    stakes = positions_of(book, state) if state is not None else []
-    keys = state.contracts if state is not None else ()
-    rows = [row for key in keys for row in book.find(EXECUTIONS, "contract", key.text())]
+def _record(journal: Journal, alert: AlertId, alert_state: AlertState | None, notes: Iterable[Frame]) -> Json:
+    state = journal.state
+    positions = positions_of(state, alert_state) if alert_state is not None else []
+    keys = alert_state.contracts if alert_state is not None else ()
+    rows = [row for key in keys for row in state.find(EXECUTIONS, "contract", key.text())]
     touched = sorted((row for row in rows if alert in row.owners), key=lambda row: row.moment)
     return {
         **alert_json(alert),
-        "state": _state(state),
-        "successor": state.successor.created_at if state is not None and state.successor else None,
-        "shows": update_json(state.shown) if state is not None and state.shown is not None else None,
+        "state": _state(alert_state),
+        "successor": alert_state.successor.created_at
+        if alert_state is not None and alert_state.successor
+        else None,
+        "shows": update_json(alert_state.shown)
+        if alert_state is not None and alert_state.shown is not None
+        else None,
         "holds": [
             {
                 "account": holding.account,
                 **contract_json(holding.contract),
-                "quantity": number(stake.quantity),
-                "avg_price": number(stake.avg_price),
-                "opened_at": instant(stake.opened_at),
-                "closed_at": instant(stake.closed_at),
-                "closed_by": stake.closed_by,
+                "quantity": number(position.quantity),
+                "avg_price": number(position.avg_price),
+                "opened_at": instant(position.opened_at),
+                "closed_at": instant(position.closed_at),
+                "closed_by": position.closed_by,
                 "held_in_all": number(holding.held),
-                "shared_with": sorted(shared_names(book, holding, stake)),
+                "shared_with": sorted(shared_names(state, holding, position)),
             }
-            for holding, stake in stakes
+            for holding, position in positions
         ],
-        "fills": [fill_json(book, row) for row in touched],
+        "fills": [fill_json(state, row) for row in touched],
         "written": [*written_to(journal, alert)],
         "others_did": sorted(
             [
@@ -288,19 +292,19 @@ def _closed_it(row: BookedExecution) -> Json:
     return {"at": instant(row.received_at), "what": f"{row.execution.exec_id} closed lots of it: {FOREIGN}"}
 
 
-def _state(state: AlertState | None) -> str:
-    if state is None or state.shown is None:
+def _state(alert_state: AlertState | None) -> str:
+    if alert_state is None or alert_state.shown is None:
         return "never filled"
-    if state.successor is not None:
+    if alert_state.successor is not None:
         return "replaced"
-    if state.removed:
+    if alert_state.removed:
         return "removed"
-    if state.gone:
+    if alert_state.gone:
         return "gone"
-    return "closed" if state.closed else "open"
+    return "closed" if alert_state.closed else "open"
 
 
-def _in_store(alert: Alert | None, state: AlertState | None, store: StoreNow) -> Json:
+def _in_store(alert: Alert | None, alert_state: AlertState | None, store: StoreNow) -> Json:
     """Say what stands in the store now, and whether that is what was decided; null where it is not known."""
     if alert is None:
         return {
@@ -310,7 +314,7 @@ def _in_store(alert: Alert | None, state: AlertState | None, store: StoreNow) ->
             "reads_as": None,
         }
     shown = store.shown(alert.id)
-    decided = state.shown if state is not None else None
+    decided = alert_state.shown if alert_state is not None else None
     return {
         "in_store": True,
         "open_in_store": alert.open,
@@ -326,13 +330,13 @@ def _not_given(journal: Journal, alert: AlertId, read: Alert | None, now: dateti
     symbol = symbol_key(read.symbol if read is not None else alert.ticker)
     found: list[tuple[BookedExecution, str, bool]] = []
     for day in days_since(journal.days(), since):
-        for row in journal.book.find(EXECUTIONS, "day", day):
+        for row in journal.state.find(EXECUTIONS, "day", day):
             if symbol_key(row.execution.contract.symbol) == symbol and row.counted:
                 found.extend((row, *why) for why in _against(row, alert))
-        journal.book.committed()
+        journal.state.committed()
     found.sort(key=lambda each: each[0].moment)
     rejected: list[JsonValue] = [
-        {"fill": fill_json(journal.book, row), "reason": reason, "near": near}
+        {"fill": fill_json(journal.state, row), "reason": reason, "near": near}
         for row, reason, near in found[-_REJECTED_SHOWN:]
     ]
     return {"not_given": rejected, "not_given_count": len(found)}

@@ -58,7 +58,7 @@ def examine(
     if snapshot is None:
         broker = BrokerView(now, unanswered=(GATEWAY,))
     else:
-        moving = {*snapshot.view.disturbed, *moved_since(journal.book, snapshot.view.asked_at, now)}
+        moving = {*snapshot.view.disturbed, *moved_since(journal.state, snapshot.view.asked_at, now)}
         broker = replace(snapshot.view, disturbed=moving)
     return AuditResult(ledger, seen, audit(ledger, seen, broker, now=now, fee_grace=FEE_GRACE))
 

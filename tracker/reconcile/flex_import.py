@@ -106,21 +106,21 @@ def _span(entry: HoursCovered) -> tuple[datetime, datetime]:
 
 def _known(journal: Journal, row: Row, entry: FlexTrade | FlexFee) -> bool:
     if isinstance(entry, FlexFee):
-        fee = journal.book.get(FEES, exec_id_of(row))
+        fee = journal.state.get(FEES, exec_id_of(row))
         if fee is None or fee.commission is None:
             return False
         # A trade that was booked again may cost something else than its first booking.
         return REBOOKED not in row or fee.commission == -Decimal(row["ibCommission"])
-    return journal.book.has(EXECUTIONS, f"{row.get('accountId')} {exec_id_of(row)}")
+    return journal.state.has(EXECUTIONS, f"{row.get('accountId')} {exec_id_of(row)}")
 
 
 def _gaps(journal: Journal, hours: _Hours, report: _Hours, zone: tzinfo) -> tuple[list[date], list[date]]:
     """Return the open gaps that every account of the login is covered for, and those that wait for more."""
-    link = journal.book.get(LINKS, "last")
+    link = journal.state.get(LINKS, "last")
     accounts: Collection[str] = link.accounts if link is not None else ()
     closes: list[date] = []
     waiting: list[date] = []
-    for day in sorted({gap.day for gap in journal.book.find(GAPS, "open", "1")}):
+    for day in sorted({gap.day for gap in journal.state.find(GAPS, "open", "1")}):
         begins, ends = (datetime.combine(each, time(), zone) for each in (day, day + timedelta(days=1)))
         if accounts and all(hours.cover(account, begins, ends) for account in accounts):
             closes.append(day)

@@ -164,7 +164,7 @@ class Reconciling:
     def _settled(self) -> bool:
         """Tell whether all that was journalled is decided, and all that was decided is written."""
         behind = self._journal.frames_after(self._journal.cursor, 1)
-        return not behind and not self._journal.book.find(OUTBOX, "pending", "1")
+        return not behind and not self._journal.state.find(OUTBOX, "pending", "1")
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition, but not for long: what is not so by then is part of the audit."""

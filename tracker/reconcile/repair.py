@@ -41,10 +41,12 @@ async def _put_back(store: StorePort, alert: AlertId, text: str | None) -> bool:
 def repaired(journal: Journal, store: StorePort, alerts: Sequence[AlertId]) -> bool:
     """Tell whether the store shows all of these as they were decided."""
     for alert in alerts:
-        state = journal.book.get(ALERTS, alert_text(alert))
-        if state is None or state.gone or state.shown is None:
+        alert_state = journal.state.get(ALERTS, alert_text(alert))
+        if alert_state is None or alert_state.gone or alert_state.shown is None:
             return False
         shown = store.shown(alert)
-        if (shown is None) != state.shown.remove or (shown is not None and not shown.agrees(state.shown)):
+        if (shown is None) != alert_state.shown.remove or (
+            shown is not None and not shown.agrees(alert_state.shown)
+        ):
             return False
     return True

@@ -1,4 +1,4 @@
-"""Fill the frozen views of an audit from the book and the alert store.
+"""Fill the frozen views of an audit from the state and the alert store.
 
 Owns how rows become views. It reads everything that was ever journalled, so it never runs on the fill path,
 and it changes nothing.
@@ -54,7 +54,7 @@ from tracker.core.state_rows import (
 )
 from tracker.journal.journal import Journal
 
-_DOUBTFUL: Final = timedelta(seconds=2)
+_CLOCKS_APART: Final = timedelta(seconds=2)
 """How far the broker's clock, cut to the second, may be from ours around a request."""
 _UNPROVEN: Final = "the tracker was not connected through its end, so a fill may have been missed"
 
@@ -72,22 +72,22 @@ class Watched:
 
 def ledger_view(journal: Journal, watched: Watched, now: datetime) -> LedgerView:
     """Return what the tracker knows; raises JournalFailed."""
-    book = journal.book
-    booked = list(book.every(EXECUTIONS))
+    state = journal.state
+    booked = list(state.every(EXECUTIONS))
     return LedgerView(
         watched.client_id,
         watched.accounts,
-        held=tuple(_held(book, booked, now.astimezone(watched.zone))),
-        executions=tuple(_execution(book, row) for row in booked),
+        held=tuple(_held(state, booked, now.astimezone(watched.zone))),
+        executions=tuple(_execution(state, row) for row in booked),
         decided=tuple(
-            _decided(journal, state)
-            for state in book.every(ALERTS)
-            if state.shown is not None and state.successor is None
+            _decided(journal, alert_state)
+            for alert_state in state.every(ALERTS)
+            if alert_state.shown is not None and alert_state.successor is None
         ),
-        orders=tuple(_orders(book, booked)),
-        gaps=tuple(_gaps(book)),
+        orders=tuple(_orders(state, booked)),
+        gaps=tuple(_gaps(state)),
         undecoded=tuple(
-            UndecodableView(row.seq, row.kind, row.reason) for row in book.find(UNDECODED, "open", "1")
+            UndecodableView(row.seq, row.kind, row.reason) for row in state.find(UNDECODED, "open", "1")
         ),
     )
 
@@ -107,13 +107,13 @@ def _records(store: AlertStore, alerts: Iterable[Alert]) -> Iterable[RecordView]
             yield RecordView(alert, shown)
 
 
-def _held(book: LedgerState, booked: Sequence[BookedExecution], now: datetime) -> Iterable[HeldView]:
+def _held(state: LedgerState, booked: Sequence[BookedExecution], now: datetime) -> Iterable[HeldView]:
     moved: dict[tuple[str, int], Decimal] = defaultdict(lambda: ZERO)
     for row in booked:
         if row.counted and row.folded:
             moved[row.contract_key] += row.execution.signed
-    departed = {(row.account, row.con_id) for row in book.every(DEPARTURES)}
-    for holding in book.every(HOLDINGS):
+    departed = {(row.account, row.con_id) for row in state.every(DEPARTURES)}
+    for holding in state.every(HOLDINGS):
         yield HeldView(
             holding.account,
             holding.contract,
@@ -122,19 +122,19 @@ def _held(book: LedgerState, booked: Sequence[BookedExecution], now: datetime) -
             # A departure moves what no execution says, so there the sum proves nothing.
             None if holding.key in departed else moved[holding.key],
             tuple(OwnedView(lot.owners, lot.quantity) for lot in holding.lots if lot.owners),
-            certain=holding.seed is Baseline.SNAPSHOT,
-            departed=_departs(book, holding, now),
+            certain=holding.baseline is Baseline.SNAPSHOT,
+            departed=_departs(state, holding, now),
         )
 
 
-def _departs(book: LedgerState, holding: Holding, now: datetime) -> bool:
+def _departs(state: LedgerState, holding: Holding, now: datetime) -> bool:
     """Tell whether one more complete answer that lacks the position takes it out (`core.departures`).
 
     `now` is in the accounts' zone, whose midnight ends the expiry day.
     """
-    absences = book.get(ABSENCES, "last") or MissingPositions()
+    absences = state.get(ABSENCES, "last") or MissingPositions()
     seen = next((row for row in absences.rows if (row.account, row.con_id) == holding.key), None)
-    proof = book.get(PROOFS, holding.account)
+    proof = state.get(PROOFS, holding.account)
     expiry = holding.contract.expiry
     return (
         seen is not None
@@ -148,8 +148,8 @@ def _departs(book: LedgerState, holding: Holding, now: datetime) -> bool:
     )
 
 
-def _execution(book: LedgerState, row: BookedExecution) -> ExecutionView:
-    fee = book.get(FEES, row.execution.exec_id)
+def _execution(state: LedgerState, row: BookedExecution) -> ExecutionView:
+    fee = state.get(FEES, row.execution.exec_id)
     return ExecutionView(
         row.execution,
         superseded=bool(row.superseded_by),
@@ -160,62 +160,65 @@ def _execution(book: LedgerState, row: BookedExecution) -> ExecutionView:
     )
 
 
-def _decided(journal: Journal, state: AlertState) -> DecidedView:
-    assert state.shown is not None, "only states that show something are asked"
-    delivery = journal.book.get(OUTBOX, alert_text(state.alert))
+def _decided(journal: Journal, alert_state: AlertState) -> DecidedView:
+    assert alert_state.shown is not None, "only states that show something are asked"
+    delivery = journal.state.get(OUTBOX, alert_text(alert_state.alert))
     return DecidedView(
-        state.shown,
+        alert_state.shown,
         pending=delivery is not None and delivery.state == "pending",
-        text_kept=journal.kept_record(alert_text(state.alert)) is not None,
+        text_kept=journal.kept_record(alert_text(alert_state.alert)) is not None,
     )
 
 
-def _orders(book: LedgerState, booked: Sequence[BookedExecution]) -> Iterable[OrderView]:
+def _orders(state: LedgerState, booked: Sequence[BookedExecution]) -> Iterable[OrderView]:
     fills: dict[OrderKey, list[Execution]] = defaultdict(list)
     for row in booked:
         key = row.execution.order_key
         if key is not None and not row.superseded_by:
             fills[key].append(row.execution)
-    for state in book.every(ORDERS):
-        if state.broker_filled:
+    for order_state in state.every(ORDERS):
+        if order_state.broker_filled:
             yield OrderView(
-                state.key.perm_id, _order_name(state), state.broker_filled, _filled(state, fills[state.key])
+                order_state.key.perm_id,
+                _order_name(order_state),
+                order_state.broker_filled,
+                _filled(order_state, fills[order_state.key]),
             )
 
 
-def _filled(state: OrderState, fills: Collection[Execution]) -> Decimal:
+def _filled(order_state: OrderState, fills: Collection[Execution]) -> Decimal:
     """Sum up an order's fills; for a combo in combos, by its own lines or by what its legs make."""
     lines = [each.quantity for each in fills if each.contract.is_combo]
-    if not lines and not state.legs:
+    if not lines and not order_state.legs:
         return sum((each.quantity for each in fills), ZERO)
     by_leg = [
         sum((each.quantity for each in fills if each.contract.con_id == con_id), ZERO) / abs(ratio)
-        for con_id, ratio in state.legs
+        for con_id, ratio in order_state.legs
         if ratio
     ]
     return max(sum(lines, ZERO), min(by_leg, default=ZERO))
 
 
-def _order_name(state: OrderState) -> str:
-    key = state.key
+def _order_name(order_state: OrderState) -> str:
+    key = order_state.key
     return f"order {key.perm_id}" if key.perm_id else f"order {key.order_id} of client {key.client_id}"
 
 
-def _gaps(book: LedgerState) -> Iterable[GapView]:
-    link = book.get(LINKS, "last")
+def _gaps(state: LedgerState) -> Iterable[GapView]:
+    link = state.get(LINKS, "last")
     accounts = ", ".join(link.accounts) if link is not None else ""
-    for gap in book.find(GAPS, "open", "1"):
+    for gap in state.find(GAPS, "open", "1"):
         yield GapView(accounts or "all accounts", gap.day, _UNPROVEN)
 
 
-def moved_since(book: LedgerState, asked_at: datetime, now: datetime) -> set[tuple[str, int]]:
+def moved_since(state: LedgerState, asked_at: datetime, now: datetime) -> set[tuple[str, int]]:
     """Return the contracts that the positions asked then need not show as they are now."""
     days = {asked_at.date(), now.date()}
-    rows = [row for day in days for row in book.find(EXECUTIONS, "day", day.isoformat())]
+    rows = [row for day in days for row in state.find(EXECUTIONS, "day", day.isoformat())]
     return {
         (row.execution.account, row.execution.contract.con_id)
         for row in rows
-        if row.execution.time >= asked_at - _DOUBTFUL
+        if row.execution.time >= asked_at - _CLOCKS_APART
         or (row.execution.request_id == LIVE and row.received_at >= asked_at)
     }
 

@@ -1,6 +1,6 @@
 """What an audit looks at: the ledger, the alert store and the broker, each as a frozen view.
 
-Owns the shapes only. Whoever composes an audit fills them from the book, the store and a snapshot; nothing
+Owns the shapes only. Whoever composes an audit fills them from the state, the store and a snapshot; nothing
 here knows how. A part that could not be read is None, never empty: failed is not empty.
 """
 
@@ -47,7 +47,7 @@ class HeldView(Struct, frozen=True):
     """Signed sum of all that was folded since, departures included; None where nobody summed it."""
     owned: tuple[OwnedView, ...] = ()
     certain: bool = True
-    """False while no complete snapshot seeded it."""
+    """False while no complete snapshot confirmed it."""
     departed: bool = False
     """Whether two witnesses agree that the position went without executions."""
 

@@ -179,7 +179,7 @@ def _positions(comparison: SideBySide) -> Iterator[Discrepancy]:
 def _within_ledger(held: HeldView) -> Iterator[Discrepancy]:
     if not held.certain:
         yield Discrepancy(
-            DiscrepancyKind.SEED_IN_DOUBT,
+            DiscrepancyKind.BASELINE_UNCONFIRMED,
             _subject(held),
             f"what was held before the first fill is not known; {held.quantity} is a guess",
             "the next complete answer for positions settles it; run `tracker reconcile` again then",
