@@ -179,7 +179,7 @@ def test_completed_order_that_filled_more_asks_for_a_sweep() -> None:
     story.tell(completed(filled=10))
     (reason,) = story.ledger.take_sweep_reasons()
     assert "10 filled" in reason
-    assert "4 are known" in reason
+    assert "4 known here" in reason
 
 
 def test_completed_combo_counts_combos_not_legs() -> None:
