@@ -14,7 +14,7 @@ from tracker.core.state import GAPS, LINKS
 from tracker.core.state_rows import Gap, LoginState
 from tracker.gateway.flex import read_report
 from tracker.journal.journal import Journal
-from tracker.reconcile.flex_import import prepare
+from tracker.reconcile.flex_import import FlexImporter
 
 NEW_YORK = ZoneInfo("America/New_York")
 OTHER = "DU9000001"
@@ -36,16 +36,18 @@ def imported(
 ) -> tuple[list[date], list[date], int]:
     """Import reports of these trade dates; returns what closes, what waits, and how many frames came."""
     made = [statement(first=first, last=last, account=account) for first, last in spans]
-    found = prepare(journal, read_report(write_report(folder / "flex.xml", *made)), zone)
-    if found.frames:
-        journal.append(1, datetime(2025, 11, 26, tzinfo=UTC), found.frames)
+    importer = FlexImporter(journal, read_report(write_report(folder / "flex.xml", *made)), zone)
+    frames = [frame for batch in importer.batches() for frame in batch]
+    found = importer.result
+    if frames:
+        journal.append(1, datetime(2025, 11, 26, tzinfo=UTC), frames)
     # The pump closes what the journal says.
     with journal.step():
         for day in found.closes:
             journal.state.put(
                 GAPS, Gap(day, Moment(datetime(2025, 11, 26, tzinfo=UTC), 1), closed_how="flex")
             )
-    return list(found.closes), list(found.waiting), len(found.frames)
+    return found.closes, found.waiting, len(frames)
 
 
 def test_evening_is_in_the_next_report(journal: Journal, tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ class Execution(Struct, frozen=True):
         return self.quantity * self.side.sign
 
 
-_VERSION: Final = re.compile(r"\d{1,9}", re.ASCII)
+_VERSION: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 
 class ExecIdParts(Struct, frozen=True):

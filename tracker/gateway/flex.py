@@ -1,54 +1,55 @@
 """IBKR Flex reports: an XML file into its statements, hours and rows.
 
 Owns which rows of a report count and which hours it covers, and the refusal of a report that lacks something:
-nothing of such a file is taken in. Its dates are read in `flex_dates.py`, its bookings in `flex_bookings.py`,
-its rows in `flex_rows.py`. It never asks IBKR for a report and decides nothing.
+nothing of such a file is taken in. The file is read three times, one row after the other: what it holds,
+then whether each row can be read, then the rows themselves. So a report may be larger than memory. Its XML is
+read in `flex_xml.py`, its dates in `flex_dates.py`, its bookings in `flex_bookings.py`, its rows in
+`flex_rows.py`; `flex_columns.py` says what is needed. It never asks IBKR for a report and decides nothing.
 
 Rules
 - Only rows with level of detail EXECUTION count; the other levels repeat them.
-- A report covers its trade dates that were over when it was made; each ends at 20:20 New York.
+- A report of trades covers its trade dates that were over when it was made; each ends at 20:20 New York. One
+  of trade confirmations covers those of its day up to some minutes before it was made.
 - A row without an account is one of its statement's account.
 - A needed column that no row has, and a value that cannot be read, refuse the file by the query's own label.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
-from xml.etree.ElementTree import Element, ParseError, parse
 
 from tracker.core.limits import quoted
-from tracker.core.model import Frame, Undecodable
-from tracker.gateway.flex_bookings import in_force
+from tracker.gateway.flex_bookings import Repeated, Settled, settle
+from tracker.gateway.flex_check import broken, left_out
+from tracker.gateway.flex_columns import (
+    EXECUTION,
+    OTHERS,
+    SECTIONS,
+    TRADES,
+    WITH_EXECUTIONS,
+    Columns,
+    FlexSection,
+    Row,
+    is_cancel,
+    level_of,
+)
 from tracker.gateway.flex_dates import FORMATS, DateFormat, evening_of, formats_of, hours_of, read_time
-from tracker.gateway.flex_rows import EXPIRY, TIME, Row, fact_of_row, frames_of
+from tracker.gateway.flex_rows import EXPIRY, LATE, TIME
+from tracker.gateway.flex_xml import STATEMENT, FlexUnreadable, FlexXml, Progress
 
-LABELS: Final = {
-    "assetCategory": "Asset Class",
-    "conid": "Conid",
-    "quantity": "Quantity",
-    "tradePrice": "Trade Price",
-    "buySell": "Buy/Sell",
-    "ibExecID": "IB Execution ID",
-    "transactionID": "Transaction ID",
-    "dateTime": "Date/Time",
-    "levelOfDetail": "Level of Detail",
-}
-"""Attribute -> the label of its box in the query's section Trades."""
+__all__ = ["FlexReport", "FlexUnreadable", "Statement", "read_report"]
 
-_EXECUTION: Final = "EXECUTION"
-_EXCHANGE_TRADE: Final = "ExchTrade"
-_BOOKED: Final = "BookTrade"
-_THEN: Final = "in the query's section Trades (option Executions), run it again and import the new file"
-_NOWHERE: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""Stands for the receipt of a row that is only tried."""
-
-
-class FlexUnreadable(Exception):
-    """A file is no usable Flex report; the message names it, the cause and what to do."""
+_LATEST: Final = timedelta(minutes=15)
+"""The trades up to so long before a report of confirmations was made are in it; IBKR says 5 to 10 min."""
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+_DATES: Final = ("dateTime", "tradeDate", "expiry")
+_IDS: Final = ("transactionID", "ibExecID", "tradeID")
+"""By what a row is named to a person, whichever it has first."""
+_AGAIN: Final = "run it again and import the new file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,86 +60,269 @@ class Statement:
     begins: datetime
     ends: datetime
     """The hours whose executions it holds, in aware UTC; none where both are equal."""
-    rows: tuple[Row, ...]
-    """Its executions that are in force, attributes as text."""
+    absent: tuple[str, ...] = ()
+    """The sections that it lacks and that would tell something, as the XML spells them."""
+    cancels: tuple[Row, ...] = ()
+    """Its rows that cancel a trade which is in no row of the report."""
 
 
-def read_report(path: Path) -> list[Statement]:
-    """Read a Flex report; raises FlexUnreadable."""
-    try:
-        root = parse(path).getroot()
-    except OSError as error:
-        raise FlexUnreadable(f"{path} cannot be read: {error.strerror or error}") from None
-    except ParseError as error:
-        raise FlexUnreadable(f"{path} is no Flex report: {error}; download it as XML") from None
-    nodes = list(root.iter("FlexStatement"))
-    if not nodes:
-        raise FlexUnreadable(f"{path} holds no FlexStatement; download an Activity Flex Query as XML")
-    trades = [_trades(path, node) for node in nodes]
-    form = _form(path, nodes, [row for rows in trades for row in rows])
-    statements = [
-        Statement(
-            node.attrib.get("accountId", ""),
-            *_hours(node, form),
-            tuple(_dated(path, row, form) for row in rows),
+@dataclass(frozen=True, slots=True)
+class FlexReport:
+    """Hold what a report says; it was found whole."""
+
+    path: Path
+    statements: tuple[Statement, ...]
+    executions: int
+    """How many it holds, those counted that are cancelled."""
+    left_out: Mapping[int, tuple[str, ...]]
+    """The options whose terms the query leaves out, by conid, with the labels of what is left out."""
+    others: tuple[tuple[str, Row], ...]
+    """The rows of its other sections, each behind the section's name, with its day under `TIME`."""
+    _reader: _ReportReader
+
+    def rows(self) -> Iterator[Row]:
+        """Yield its executions that are in force, attributes as text; raises FlexUnreadable."""
+        return self._reader.rows()
+
+
+def read_report(path: Path, progress: Progress = lambda done, total: None) -> FlexReport:
+    """Read a Flex report; `progress` is told how many of how many bytes are done. Raises FlexUnreadable."""
+    reader = _ReportReader(FlexXml(path, progress))
+    return reader.report()
+
+
+@dataclass(slots=True)
+class _StatementPart:
+    """Gather what one statement holds."""
+
+    head: Row
+    sections: set[str] = field(default_factory=set)
+    columns: dict[str, Columns] = field(default_factory=dict)
+    begins: datetime = _NEVER
+    ends: datetime = _NEVER
+    levels: set[str] = field(default_factory=set)
+    cancels: set[tuple[str, str]] = field(default_factory=set)
+    """The names of its rows that cancel something."""
+
+    @property
+    def account(self) -> str:
+        return self.head.get("accountId", "")
+
+    def days(self) -> list[str]:
+        return [self.head.get(name, "") for name in ("fromDate", "toDate")]
+
+
+class _ReportReader:
+    """Read one file several times."""
+
+    def __init__(self, xml: FlexXml) -> None:
+        self._xml = xml
+        self._path = xml.path
+        self._parts: list[_StatementPart] = []
+        self._dates: set[str] = set()
+        self._repeated = Repeated()
+        self._settled = Settled((), (), 0)
+        self._left_out: dict[int, dict[str, None]] = {}
+        self._form = FORMATS[0]
+
+    def report(self) -> FlexReport:
+        self._survey()
+        if not self._parts:
+            raise FlexUnreadable(
+                f"{self._path} holds no FlexStatement; download an Activity Flex Query as XML"
+            )
+        for part in self._parts:
+            self._refuse_incomplete(part)
+        self._form = _form_of(self._path, self._parts, self._dates)
+        for part in self._parts:
+            part.begins, part.ends = _hours(part, self._form)
+        executions, others = self._check()
+        statements = tuple(
+            Statement(
+                part.account,
+                part.begins,
+                part.ends,
+                absent=tuple(name for name in OTHERS if name not in part.sections),
+                cancels=tuple(row for row in self._settled.cancels if _name_of(row) in part.cancels),
+            )
+            for part in self._parts
         )
-        for node, rows in zip(nodes, trades, strict=True)
-    ]
-    return _settled(statements)
+        left_out = {con_id: tuple(labels) for con_id, labels in self._left_out.items()}
+        return FlexReport(self._path, statements, executions, left_out, tuple(others), self)
 
+    def rows(self) -> Iterator[Row]:
+        for part, section, row in self._rows():
+            if section.name in WITH_EXECUTIONS and row not in self._repeated:
+                yield self._dated(row, part)
+        yield from self._settled.rows
 
-def _trades(path: Path, node: Element) -> list[Row]:
-    """Return the executions of a statement; raises FlexUnreadable where something of them is missing."""
-    account = node.attrib.get("accountId", "")
-    if node.find("Trades") is None:
-        raise FlexUnreadable(f"{path} has no Trades for account {account}: tick the fields {_THEN}")
-    found = [trade.attrib for trade in node.iter("Trade")]
-    levels = {row.get("levelOfDetail", "") for row in found}
-    if levels and _EXECUTION not in levels:
-        raise FlexUnreadable(
-            f"{path} lists trades of {account} by {', '.join(sorted(levels)).lower() or 'no level'} only:"
-            f" tick {LABELS['levelOfDetail']} and the option Executions {_THEN}"
-        )
-    rows: list[Row] = []
-    for row in found:
-        if row.get("levelOfDetail") == _EXECUTION:
-            of = row.get("accountId") or account
-            if of != account:
+    # What it holds
+
+    def _survey(self) -> None:
+        for element in self._xml.elements():
+            if element.tag == STATEMENT and not element.section:
+                self._parts.append(_StatementPart(element.attributes))
+            elif not element.tag:
+                self._parts[-1].sections.add(element.section)
+            elif (section := SECTIONS.get(element.section)) is not None and element.tag == section.row:
+                self._note(self._parts[-1], section, section.renamed(element.attributes))
+
+    def _note(self, part: _StatementPart, section: FlexSection, row: Row) -> None:
+        if section.name not in WITH_EXECUTIONS:
+            self._dates.update(row[name] for name in (*_DATES, "date", "reportDate") if row.get(name))
+            return
+        level = level_of(section, row)
+        part.levels.add(level)
+        if level != EXECUTION:
+            return
+        part.columns.setdefault(section.name, Columns()).add(row)
+        self._dates.update(row[name] for name in _DATES if row.get(name))
+        of = self._of(part, section, row)
+        self._repeated.add(of)
+        if is_cancel(of):
+            part.cancels.add(_name_of(of))
+
+    def _refuse_incomplete(self, part: _StatementPart) -> None:
+        name = part.account
+        held = [SECTIONS[each] for each in WITH_EXECUTIONS if each in part.sections]
+        if not name:
+            raise FlexUnreadable(
+                f"{self._path} does not say whose statement it holds; download an Activity Flex Query as XML"
+            )
+        if not held:
+            raise FlexUnreadable(f"{self._path} has no Trades for account {name}: tick the fields {_where()}")
+        if part.levels and EXECUTION not in part.levels:
+            levels = ", ".join(sorted(part.levels)).lower() or "no level"
+            raise FlexUnreadable(
+                f"{self._path} lists trades of {name} by {levels} only:"
+                f" tick {held[0].label_of('levelOfDetail')} and the option Executions {_where(held[0])}"
+            )
+        if "" in part.levels and EXECUTION in part.levels:
+            raise FlexUnreadable(
+                f"{self._path} holds a trade of {name} whose {held[0].label_of('levelOfDetail')} cannot be"
+                " read; download the report again; nothing of it was taken in"
+            )
+        for section in held:
+            missing = list(part.columns[section.name].missing()) if section.name in part.columns else []
+            labels = [" or ".join(map(section.label_of, names)) for names in missing]
+            if labels:
+                them = "it" if len(labels) == 1 else "them"
                 raise FlexUnreadable(
-                    f"{path} holds a trade of {of} in the statement of {account}: do not consolidate accounts"
-                    " in the query, run it again and import the new file"
+                    f"{self._path} lacks {', '.join(labels)} for account {name}:"
+                    f" tick {them} {_where(section)}"
                 )
-            rows.append({**row, "accountId": of})
-    if missing := list(_missing(rows)):
-        raise FlexUnreadable(f"{path} lacks {', '.join(missing)} for account {account}: tick them {_THEN}")
-    return rows
+
+    # Whether it can be read
+
+    def _check(self) -> tuple[int, list[tuple[str, Row]]]:
+        """Try every row; returns how many executions there are, and the rows of the other sections."""
+        executions = 0
+        apart: list[Row] = []
+        others: list[tuple[str, Row]] = []
+        for part, section, row in self._rows():
+            if section.name not in WITH_EXECUTIONS:
+                others.append((section.name, self._with_day(row)))
+                continue
+            dated = self._dated(row, part)
+            self._refuse_broken(dated, section)
+            for name in left_out(dated):
+                self._left_out.setdefault(int(dated["conid"]), {})[section.label_of(name)] = None
+            if dated in self._repeated:
+                apart.append(dated)
+            else:
+                executions += 1
+        self._settled = settle(apart)
+        return executions + self._settled.executions, others
+
+    def _refuse_broken(self, row: Row, section: FlexSection) -> None:
+        reason = broken(row)
+        if not reason:
+            return
+        name, _, rest = reason.partition(" ")
+        key = next((each for each in _IDS if row.get(each)), _IDS[0])
+        raise FlexUnreadable(
+            f"{self._path} holds a trade of {row['accountId']} that cannot be read, {section.label_of(key)}"
+            f" {quoted(row.get(key, ''))}: {section.label_of(name)} {rest}. Download the report again, or"
+            " close its days by hand with `tracker gaps accept`; nothing of it was taken in"
+        )
+
+    # Rows
+
+    def _rows(self) -> Iterator[tuple[_StatementPart, FlexSection, Row]]:
+        """Yield the executions and the rows of the other sections that the tracker reads."""
+        parts = iter(self._parts)
+        part = self._parts[0]
+        for element in self._xml.elements():
+            if element.tag == STATEMENT and not element.section:
+                part = next(parts)
+                continue
+            section = SECTIONS.get(element.section)
+            if section is None or element.tag != section.row:
+                continue
+            row = section.renamed(element.attributes)
+            if section.name not in WITH_EXECUTIONS or level_of(section, row) == EXECUTION:
+                yield part, section, self._of(part, section, row)
+
+    def _of(self, part: _StatementPart, section: FlexSection, row: Row) -> Row:
+        """Return a row with its account; raises FlexUnreadable for that of another statement."""
+        of = row.get("accountId") or part.account
+        if of != part.account and section.name in WITH_EXECUTIONS:
+            raise FlexUnreadable(
+                f"{self._path} holds a trade of {of} in the statement of {part.account}: do not consolidate"
+                f" accounts in the query, {_AGAIN}"
+            )
+        return {**row, "accountId": of}
+
+    def _dated(self, row: Row, part: _StatementPart) -> Row:
+        """Return a row with its time and expiry, each empty where it has none that can be read."""
+        moment = self._moment(row)
+        expiry = self._form.read_day(row.get("expiry", ""))
+        dated = {
+            **row,
+            TIME: "" if moment is None else moment.isoformat(),
+            EXPIRY: "" if expiry is None else expiry.isoformat(),
+        }
+        if moment is not None and moment < part.begins:
+            dated[LATE] = "yes"
+        return dated
+
+    def _moment(self, row: Row) -> datetime | None:
+        if row.get("dateTime"):
+            return self._form.read_moment(row["dateTime"])
+        day = self._form.read_day(row.get("tradeDate", ""))
+        moment = None if day is None else read_time(day, row.get("tradeTime", ""))
+        if day is None or moment is None:
+            return None
+        # A trade date begins on the evening before.
+        return moment if moment < evening_of(day) else read_time(day - timedelta(days=1), row["tradeTime"])
+
+    def _with_day(self, row: Row) -> Row:
+        days = (self._form.read_day(row.get(name, "")) for name in ("dateTime", "date", "reportDate"))
+        day = next((day for day in days if day is not None), None)
+        return {**row, TIME: "" if day is None else day.isoformat()}
 
 
-def _missing(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield the labels of the needed columns that no row has."""
-    if not rows:
-        return
-    there = {name for row in rows for name in row}
-    for name in ("assetCategory", "conid", "quantity", "tradePrice", "buySell", "transactionID"):
-        if name not in there:
-            yield LABELS[name]
-    if "ibExecID" not in there and any(row.get("transactionType") != _BOOKED for row in rows):
-        yield LABELS["ibExecID"]
-    if "dateTime" not in there and not {"tradeDate", "tradeTime"} <= there:
-        yield LABELS["dateTime"]
+def _where(section: FlexSection = SECTIONS[TRADES]) -> str:
+    option = " (option Executions)" if section.name == TRADES else ""
+    return f"in the query's section {section.label}{option}, {_AGAIN}"
 
 
-def _form(path: Path, nodes: Sequence[Element], rows: Sequence[Row]) -> DateFormat:
+def _name_of(cancel: Row) -> tuple[str, str]:
+    return cancel["accountId"], cancel.get("transactionID", "")
+
+
+# Dates
+
+
+def _form_of(path: Path, parts: Sequence[_StatementPart], dates: set[str]) -> DateFormat:
     """Return the form of the report's dates: of those that read each statement's days, what reads most."""
-    spans = [[node.attrib.get(name, "") for name in ("fromDate", "toDate")] for node in nodes]
-    if not all(text for span in spans for text in span):
+    if not all(text for part in parts for text in part.days()):
         raise FlexUnreadable(
             f"{path} does not say which days it covers; download an Activity Flex Query as XML"
         )
-    heads = {text for span in spans for text in span}
-    heads |= {text for node in nodes if (text := node.attrib.get("whenGenerated"))}
-    dates = {row.get(name, "") for row in rows for name in ("dateTime", "tradeDate", "expiry")} - {""}
-    candidates = [form for form in formats_of(heads) if all(_in_order(node, form) for node in nodes)]
+    heads = {text for part in parts for text in part.days()}
+    heads |= {text for part in parts if (text := part.head.get("whenGenerated"))}
+    candidates = [form for form in formats_of(heads) if all(_in_order(part, form) for part in parts)]
     reads = [sum(form.read_day(text) is not None for text in dates) for form in candidates]
     best = [form for form, count in zip(candidates, reads, strict=True) if count == max(reads)]
     example = min(heads, key=len)[:20]
@@ -146,79 +330,37 @@ def _form(path: Path, nodes: Sequence[Element], rows: Sequence[Row]) -> DateForm
         raise FlexUnreadable(
             f"{path} has dates like {example}, in none of the forms that are read"
             f" ({', '.join(form.name for form in FORMATS)}): choose one of them as the query's Date Format,"
-            " run it again and import the new file"
+            f" {_AGAIN}"
         )
-    if len({tuple(form.read_day(text) for text in sorted(heads | dates)) for form in best}) > 1:
+    every = sorted(heads | dates) if len(best) > 1 else []
+    if len({tuple(form.read_day(text) for text in every) for form in best}) > 1:
         raise FlexUnreadable(
             f"{path} has dates like {example}, which may be {' or '.join(form.name for form in best)}: choose"
-            " yyyyMMdd as the query's Date Format, run it again and import the new file"
+            f" yyyyMMdd as the query's Date Format, {_AGAIN}"
         )
     return best[0]
 
 
-def _in_order(node: Element, form: DateFormat) -> bool:
-    days = [form.read_day(node.attrib.get(name, "")) for name in ("fromDate", "toDate", "whenGenerated")]
+def _in_order(part: _StatementPart, form: DateFormat) -> bool:
+    days = [form.read_day(text) for text in (*part.days(), part.head.get("whenGenerated", ""))]
     known = [day for day in days if day is not None]
     return known == sorted(known)
 
 
-def _hours(node: Element, form: DateFormat) -> tuple[datetime, datetime]:
-    first, last = form.read_day(node.attrib["fromDate"]), form.read_day(node.attrib["toDate"])
-    made = form.read_day(node.attrib.get("whenGenerated", ""))
-    assert first is not None, "the form was chosen to read it"
-    assert last is not None, "the form was chosen to read it"
-    return hours_of(first, last if made is None else min(last, made - timedelta(days=1)))
+def _hours(part: _StatementPart, form: DateFormat) -> tuple[datetime, datetime]:
+    first, last = _day(part.head["fromDate"], form), _day(part.head["toDate"], form)
+    made = part.head.get("whenGenerated", "")
+    if TRADES in part.sections:
+        day = form.read_day(made)
+        return hours_of(first, last if day is None else min(last, day - timedelta(days=1)))
+    begins, ends = hours_of(first, last)
+    moment = form.read_moment(made)
+    if moment is None:
+        return begins, begins
+    return begins, max(begins, min(ends, moment - _LATEST))
 
 
-def _dated(path: Path, row: Row, form: DateFormat) -> Row:
-    """Return a row with its time and expiry; raises FlexUnreadable where it cannot be read."""
-    moment = _moment(row, form)
-    expiry = form.read_day(row.get("expiry", ""))
-    dated = {
-        **row,
-        TIME: "" if moment is None else moment.isoformat(),
-        EXPIRY: "" if expiry is None else expiry.isoformat(),
-    }
-    reason = "dateTime cannot be read" if moment is None else _problem(dated)
-    if reason:
-        name, _, rest = reason.partition(" ")
-        which = row.get("transactionID", "")
-        raise FlexUnreadable(
-            f"{path} holds a trade of {row['accountId']} that cannot be read, {LABELS['transactionID']}"
-            f" {quoted(which)}: {LABELS.get(name, name)} {rest}. Download the report again, or close its days"
-            " by hand with `tracker gaps accept`; nothing of it was taken in"
-        )
-    return dated
-
-
-def _moment(row: Row, form: DateFormat) -> datetime | None:
-    if row.get("dateTime"):
-        return form.read_moment(row["dateTime"])
-    day = form.read_day(row.get("tradeDate", ""))
-    moment = None if day is None else read_time(day, row.get("tradeTime", ""))
-    if day is None or moment is None:
-        return None
-    # A trade date begins on the evening before.
-    return moment if moment < evening_of(day) else read_time(day - timedelta(days=1), row["tradeTime"])
-
-
-def _problem(row: Row) -> str:
-    """Return why a row is no execution, or holds no fee, beginning with an attribute; empty where it is."""
-    if not row.get("transactionID"):
-        return "transactionID is empty"
-    if not row.get("ibExecID") and row.get("transactionType") == _EXCHANGE_TRADE:
-        return "ibExecID is empty"
-    for entry in frames_of(row):
-        fact = fact_of_row(Frame(0, _NOWHERE, 0, *entry.arriving))
-        if isinstance(fact, Undecodable):
-            return fact.reason
-    return ""
-
-
-def _settled(statements: Sequence[Statement]) -> list[Statement]:
-    """Return the statements with the rows that are in force, all of an account's in its first one."""
-    rows: dict[str, list[Row]] = {}
-    for statement in statements:
-        rows.setdefault(statement.account, []).extend(statement.rows)
-    settled = {account: tuple(in_force(of)) for account, of in rows.items()}
-    return [replace(statement, rows=settled.pop(statement.account, ())) for statement in statements]
+def _day(text: str, form: DateFormat) -> date:
+    day = form.read_day(text)
+    assert day is not None, "the form was chosen to read it"
+    return day

@@ -8,26 +8,33 @@ wrong is cancelled by a row of its own (`Ca`), and may be booked again.
 | one booking | it |
 | a cancelled booking, and a later one under its execId or a corrected one | the later one |
 | a cancelled booking, and no other | it, and its correction to no quantity: a void |
-| a cancel row whose booking is in no row | that row, with the opposite sign |
+| a cancel row whose booking is in no row | it is left to whoever knows the journal |
 | the same row again, in another statement | it counts once |
 
-The fees of all bookings of one execution add up: a second booking carries the difference.
+The fees of all bookings of one execution add up: a second booking carries the difference. A void is the
+version that its cancel row's transactionID numbers, above each version of the gateway's, so that of two
+reports the later booking is in force, whichever is imported first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 from tracker.core import limits
 from tracker.core.model import ZERO, correction_parts
-from tracker.gateway.flex_rows import REBOOKED, VOID, Row, exec_id_of, is_cancel
+from tracker.gateway.flex_columns import Row, is_cancel
+from tracker.gateway.flex_rows import REBOOKED, VOID, exec_id_of
 
-_VOID_VERSION: Final = 99
-"""Above each correction of the same execution that the gateway may have sent."""
-_NAMES: Final = (("origTradeID", "tradeID"), ("origTransactionID", "transactionID"))
+IN_PLACE: Final = "yes"
+AFTER_ANOTHER: Final = "after"
+"""How a row is booked again: with its first booking in the report, or behind one of another report, whose fee
+adds to its own."""
+_UNNUMBERED: Final = 999_999_999
+"""Version of a void whose cancel row has no transactionID."""
+NAMES: Final = (("origTradeID", "tradeID"), ("origTransactionID", "transactionID"))
 """By which attribute a cancel row names a booking, and by which the booking names itself."""
 
 
@@ -36,74 +43,158 @@ class _Bookings:
     """Hold the bookings of one execution in their order."""
 
     in_force: list[Row] = field(default_factory=list)
-    cancelled: list[Row] = field(default_factory=list)
+    cancelled: list[tuple[Row, Row]] = field(default_factory=list)
+    """Each with the row that cancels it."""
+    cancelled_before: bool = False
+    """A booking that is in no row was cancelled before the first that is."""
     fees: Decimal = ZERO
 
     def add_fee(self, row: Row) -> None:
-        if row.get("ibCommission"):
-            self.fees += limits.read_number(row["ibCommission"].replace(",", ""))
+        self.fees += fee_of(row)
 
 
-def in_force(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows of one account that count; each of them can be read."""
-    executions: dict[str, _Bookings] = {}
+class Repeated:
+    """Find the rows that cannot be read alone, by looking at all of them once."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, str]] = set()
+        self._repeated: set[tuple[str, str]] = set()
+        self._named: set[tuple[str, str, str]] = set()
+
+    def add(self, row: Row) -> None:
+        account = row["accountId"]
+        if is_cancel(row):
+            self._named.update((account, own, row[orig]) for orig, own in NAMES if row.get(orig))
+            return
+        key = (account, root_of(row))
+        if key in self._seen:
+            self._repeated.add(key)
+        self._seen.add(key)
+
+    def __contains__(self, row: Row) -> bool:
+        """Tell whether others of the report bear on a row."""
+        account = row["accountId"]
+        return (
+            is_cancel(row)
+            or (account, root_of(row)) in self._repeated
+            or any((account, own, row.get(own, "")) in self._named for _, own in NAMES)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Hold what is in force of rows that bear on one another."""
+
+    rows: tuple[Row, ...]
+    cancels: tuple[Row, ...]
+    """The rows that cancel something which is in no row."""
+    executions: int
+    """How many executions `rows` are of."""
+
+
+def settle(rows: list[Row]) -> Settled:
+    """Return what counts of rows that can each be read, of any accounts."""
+    executions: dict[tuple[str, str], _Bookings] = {}
     unknown: list[Row] = []
     for row in _once(rows):
+        account = row["accountId"]
         if not is_cancel(row):
-            bookings = executions.setdefault(_root(row), _Bookings())
+            bookings = executions.setdefault((account, root_of(row)), _Bookings())
             bookings.in_force.append(row)
+            if before := [each for each in unknown if _names(each, row)]:
+                # The first booking is in another report, and this one stands behind its cancellation.
+                bookings.cancelled_before = True
+                unknown = [each for each in unknown if each not in before]
+                for each in before:
+                    bookings.add_fee(each)
         elif (found := _cancelled_by(row, executions)) is not None:
             bookings, booking = found
             bookings.in_force.remove(booking)
-            bookings.cancelled.append(booking)
+            bookings.cancelled.append((booking, row))
         else:
             unknown.append(row)
             continue
         bookings.add_fee(row)
-    return [*(row for bookings in executions.values() for row in _counted(bookings)), *unknown]
+    counted = [row for bookings in executions.values() for row in _counted(bookings)]
+    return Settled(tuple(counted), tuple(unknown), len(executions))
 
 
-def _once(rows: Sequence[Row]) -> Iterator[Row]:
+def void_of(booking: Row, cancel: Row, fees: Decimal | None) -> Row:
+    """Return the correction of a booking to no quantity; the opposite trade where its id has no versions.
+
+    `fees` are those of all its bookings, None where they are not known.
+    """
+    parts = correction_parts(exec_id_of(booking))
+    if parts is None:
+        quantity = booking["quantity"]
+        opposite = quantity[1:] if quantity.startswith("-") else f"-{quantity}"
+        return {
+            **booking,
+            "ibExecID": f"{exec_id_of(booking)}-cancelled",
+            "quantity": opposite,
+            "ibOrderID": "",
+        }
+    return {
+        **booking,
+        "ibExecID": f"{parts.root}.{transaction_of(cancel) or _UNNUMBERED}",
+        "transactionID": cancel.get("transactionID", ""),
+        "ibCommission": "" if fees is None else str(fees),
+        VOID: "yes",
+    }
+
+
+def fee_of(row: Row) -> Decimal:
+    """Return the fee of a row that can be read, as Flex signs it; zero where it has none."""
+    text = row.get("ibCommission", "").replace(",", "")
+    return limits.read_number(text) if text else ZERO
+
+
+def transaction_of(row: Row) -> int:
+    """Return the number of a row's transaction; 0 where it has none."""
+    text = row.get("transactionID", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
+
+
+def root_of(row: Row) -> str:
+    """Return what names an execution in all its versions."""
+    exec_id = exec_id_of(row)
+    parts = correction_parts(exec_id)
+    return exec_id if parts is None else parts.root
+
+
+def _once(rows: list[Row]) -> Iterator[Row]:
     """Yield each row once, in the order of the transactions."""
     seen: set[tuple[str, ...]] = set()
-    for row in sorted(rows, key=lambda row: (len(row["transactionID"]), row["transactionID"])):
-        identity = (row["transactionID"], exec_id_of(row), row["quantity"])
+    for row in sorted(rows, key=transaction_of):
+        identity = (row["accountId"], row.get("transactionID", ""), exec_id_of(row), row["quantity"])
         if identity not in seen:
             seen.add(identity)
             yield row
 
 
-def _cancelled_by(cancel: Row, executions: dict[str, _Bookings]) -> tuple[_Bookings, Row] | None:
+def _cancelled_by(cancel: Row, executions: dict[tuple[str, str], _Bookings]) -> tuple[_Bookings, Row] | None:
     """Return the newest booking in force that a row names as the one that it cancels."""
     for bookings in executions.values():
         for booking in reversed(bookings.in_force):
-            if any(cancel.get(orig) and cancel[orig] == booking.get(own) for orig, own in _NAMES):
+            if _names(cancel, booking):
                 return bookings, booking
     return None
 
 
+def _names(cancel: Row, booking: Row) -> bool:
+    return cancel["accountId"] == booking["accountId"] and any(
+        cancel.get(orig) and cancel[orig] == booking.get(own) for orig, own in NAMES
+    )
+
+
 def _counted(bookings: _Bookings) -> Iterator[Row]:
-    if not bookings.cancelled:
-        yield from bookings.in_force
-    elif bookings.in_force:
-        yield {**bookings.in_force[-1], "ibCommission": str(bookings.fees), REBOOKED: "yes"}
+    if not bookings.in_force:
+        booking, cancel = bookings.cancelled[-1]
+        yield booking
+        yield void_of(booking, cancel, bookings.fees)
+    elif bookings.cancelled or bookings.cancelled_before:
+        how = IN_PLACE if bookings.cancelled else AFTER_ANOTHER
+        yield {**bookings.in_force[-1], "ibCommission": str(bookings.fees), REBOOKED: how}
     else:
-        last = bookings.cancelled[-1]
-        yield last
-        yield _taken_back(last)
-
-
-def _taken_back(row: Row) -> Row:
-    """Return the correction of a row to no quantity; the opposite trade where its id has no versions."""
-    parts = correction_parts(exec_id_of(row))
-    if parts is None:
-        quantity = row["quantity"]
-        opposite = quantity[1:] if quantity.startswith("-") else f"-{quantity}"
-        return {**row, "ibExecID": f"{exec_id_of(row)}-cancelled", "quantity": opposite, "ibOrderID": ""}
-    return {**row, "ibExecID": f"{parts.root}.{_VOID_VERSION}", "ibCommission": "", VOID: "yes"}
-
-
-def _root(row: Row) -> str:
-    exec_id = exec_id_of(row)
-    parts = correction_parts(exec_id)
-    return exec_id if parts is None else parts.root
+        # Each version once; without a cancel row the same one twice is the same booking.
+        yield from {exec_id_of(row): row for row in bookings.in_force}.values()

@@ -114,6 +114,13 @@ def hours_of(first: date, last: date) -> tuple[datetime, datetime]:
     return begins, max(begins, ends)
 
 
+def trade_date_of(moment: datetime) -> date:
+    """Return the trade date to which an execution of that moment (aware) belongs."""
+    local = moment.astimezone(NEW_YORK)
+    day = local.date() + timedelta(days=local.timetz().replace(tzinfo=None) >= EVENING)
+    return day if day.weekday() <= _FRIDAY else day + timedelta(days=7 - day.weekday())
+
+
 def _weekday(day: date) -> date:
     """Return the day itself, or the Friday before it."""
     return day - timedelta(days=max(0, day.weekday() - _FRIDAY))

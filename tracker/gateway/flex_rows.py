@@ -7,8 +7,8 @@ file's date form is known from all of its dates (`flex_dates.py`), and what beca
 
 Rules
 - The sign of the quantity is the direction.
-- A cancel row whose trade is in the same report never comes here. Any other one is an execution with the
-  opposite sign, so it takes back what it cancels; it belongs to no order, whose sums it would swell.
+- A cancel row never comes here: what it cancels is voided (`flex_bookings.py`). Only a journal of an older
+  version holds one, as an execution with the opposite sign that belongs to no order.
 - Expiry, exercise and assignment are BookTrade rows without an execId; they are named by their tradeID.
 - Flex writes a cost as a negative commission, the API as a positive one.
 """
@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -34,6 +34,7 @@ from tracker.core.model import (
     Side,
     Undecodable,
 )
+from tracker.gateway.flex_columns import Row, is_cancel
 from tracker.gateway.flex_dates import FORMATS
 
 IMPORTED: Final = 0
@@ -43,16 +44,19 @@ TIME: Final = "tracker:time"
 EXPIRY: Final = "tracker:expiry"
 VOID: Final = "tracker:void"
 REBOOKED: Final = "tracker:rebooked"
-"""Names of what is added to a row; IBKR's attributes hold no colon. Times are ISO 8601 in UTC."""
+LATE: Final = "tracker:late"
+"""Names of what is added to a row; IBKR's attributes hold no colon. Times are ISO 8601 in UTC. A late row is
+of before the trade dates of its report, in which it was booked."""
 
 _OPTION: Final = re.compile(r"(\S{1,6})\s*(\d\d)(\d\d)(\d\d)([CP])(\d{8})", re.ASCII)
 """An option's symbol as the OCC spells it: root, expiry, right, strike in thousandths."""
+OPTIONS: Final = ("OPT", "FOP")
 _THOUSANDTHS: Final = Decimal(1000)
 _PLAIN: Final = FORMATS[:2]
 """The date forms that cannot be taken for one another."""
 
-Row = Mapping[str, str]
-"""The attributes of one row, as text."""
+_NOWHERE: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Stands for the receipt of a row that is only tried."""
 
 
 class _BadRow(Exception):
@@ -61,7 +65,7 @@ class _BadRow(Exception):
 
 def frames_of(row: Row) -> Iterator[FlexTrade | FlexFee]:
     """Yield the entries of one row: the execution, and its fee where the row has one."""
-    text = json.dumps(dict(row), sort_keys=True)
+    text = json.dumps({name: value for name, value in row.items() if value}, sort_keys=True)
     yield FlexTrade(text)
     if row.get("ibCommission"):
         yield FlexFee(text)
@@ -79,21 +83,28 @@ def fact_of_row(frame: Frame) -> BrokerFact | None:
         return None
     row: Row = json.loads(entry.row)
     try:
-        return _execution(frame, row) if isinstance(entry, FlexTrade) else _fee(row)
+        return _execution(frame.received_at, row) if isinstance(entry, FlexTrade) else _fee(row)
     except _BadRow as problem:
         return Undecodable(f"flex {entry.NAME}", str(problem), limits.clean_text(exec_id_of(row)))
 
 
-def is_cancel(row: Row) -> bool:
-    """Tell whether a row cancels another one."""
-    return (
-        "(Ca.)" in row.get("buySell", "")
-        or "Ca" in row.get("notes", "").split(";")
-        or row.get("transactionType") == "TradeCancel"
-    )
+def problem_of(row: Row) -> str:
+    """Return why a row is no execution, or holds no fee, beginning with an attribute; empty where it is."""
+    try:
+        _execution(_NOWHERE, row)
+        if row.get("ibCommission"):
+            _fee(row)
+    except _BadRow as problem:
+        return str(problem)
+    return ""
 
 
-def _execution(frame: Frame, row: Row) -> Execution:
+def contract_of(row: Row) -> Contract:
+    """Return the contract of a row that can be read."""
+    return _contract(row)
+
+
+def _execution(received_at: datetime, row: Row) -> Execution:
     quantity = _number(row, "quantity", limits.QUANTITY_DECIMALS)
     if not quantity:
         raise _BadRow("quantity is zero")
@@ -105,10 +116,10 @@ def _execution(frame: Frame, row: Row) -> Execution:
         side=Side.BUY if quantity > 0 else Side.SELL,
         quantity=ZERO if VOID in row else abs(quantity),
         price=_number(row, "tradePrice"),
-        time=frame.received_at if moment is None else moment,
+        time=received_at if moment is None else moment,
         time_text=_text(row, "dateTime"),
         time_known=moment is not None,
-        perm_id=0 if is_cancel(row) else _integer(row.get("ibOrderID", "")),
+        perm_id=0 if is_cancel(row) and VOID not in row else _integer(row.get("ibOrderID", "")),
         order_id=0,
         client_id=0,
         cum_qty=None,
@@ -125,7 +136,7 @@ def _contract(row: Row) -> Contract:
     sec_type = _text(row, "assetCategory")
     symbol = _text(row, "symbol")
     # What the query leaves out the symbol of an option holds; the conid is the identity in any case.
-    option = sec_type in ("OPT", "FOP")
+    option = sec_type in OPTIONS
     named = _OPTION.fullmatch(symbol) if option else None
     root, expiry, right, strike = ("", None, "", None) if named is None else _read_option(named)
     if option and row.get("strike"):
@@ -170,7 +181,7 @@ def _id(row: Row, name: str) -> str:
     try:
         return limits.read_id(row.get(name, ""))
     except limits.OutOfBounds as error:
-        raise _BadRow(f"{name} {error}; add it to the query's Trades") from None
+        raise _BadRow(f"{name} {error}") from None
 
 
 def _text(row: Row, name: str) -> str:
@@ -180,11 +191,20 @@ def _text(row: Row, name: str) -> str:
 def _number(row: Row, name: str, decimals: int = limits.DECIMALS) -> Decimal:
     text = row.get(name, "").replace(",", "")
     if not text:
-        raise _BadRow(f"{name} is empty; add it to the query's Trades")
+        raise _BadRow(f"{name} is empty")
     try:
         return limits.read_number(text, decimals)
     except limits.OutOfBounds as error:
         raise _BadRow(f"{name} {error}") from None
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a number as Flex writes it."""
+    try:
+        limits.read_number(text.replace(",", ""))
+    except limits.OutOfBounds:
+        return False
+    return True
 
 
 def _integer(text: str) -> int:

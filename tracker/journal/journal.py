@@ -24,7 +24,7 @@ from typing import Final
 import msgspec
 
 from tracker.core.journal_entries import Arriving as ArrivingFrame
-from tracker.core.journal_entries import HoursCovered, Message, execution_key, read_entry
+from tracker.core.journal_entries import Entry, Message, execution_key, read_entry
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
 from tracker.core.state import EXECUTIONS, FEES, ORDERS, TOTALS
 from tracker.journal.journal_file import (
@@ -47,7 +47,6 @@ _TAIL_FRAMES: Final = 20_000
 """Frames kept as they were appended, for the pump; when there are more it reads them from the file."""
 _MANY: Final = 8
 """Messages about fills from which on they are looked up together."""
-_HOURS: Final = f"{HoursCovered.NAME}\0".encode()
 _CLOCKS_APART: Final = timedelta(hours=1)
 """More than the broker's clock and ours can differ by."""
 
@@ -268,16 +267,16 @@ class Journal:
         )
         return [self._frame(row) for row in rows]
 
-    def hours_covered(self) -> list[HoursCovered]:
-        """Return which hours of which accounts Flex reports have covered, as far as retention keeps them."""
+    def flex_entries(self, containing: bytes) -> list[Entry]:
+        """Return the entries of Flex reports whose text contains this, as far as retention keeps them."""
         rows = select(
             self._db,
             "SELECT seq, received_at, session, source, fields FROM frames"
-            " WHERE source = 'flex' AND substr(fields, 1, ?) = ? ORDER BY seq",
-            (len(_HOURS), _HOURS),
+            " WHERE source = 'flex' AND instr(fields, ?) ORDER BY seq",
+            (containing,),
         )
         entries = [read_entry(self._frame(row)) for row in rows]
-        return [entry for entry in entries if isinstance(entry, HoursCovered)]
+        return [entry for entry in entries if entry is not None]
 
     def days(self) -> list[str]:
         """Return the UTC dates on which executions were received, in order; the index `day` holds them."""

@@ -5,77 +5,228 @@ frames like any others, so that importing a report twice changes nothing.
 
 A trade date ends at 20:20 New York, so a day needs the report of the next one, too. The hours of each report
 are journalled, and a day's gap closes once those of all reports cover it for every account of the login.
+
+A row that cancels a trade which the report lacks voids it where `flex_cancels` finds it in the journal. Where
+not, the trade dates of that row are not proven.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
+from itertools import islice
+from typing import Final
 
-from tracker.core.journal_entries import DayCovered, FlexFee, FlexTrade, HoursCovered
+from tracker.core.journal_entries import Arriving, DayCovered, FlexFee, FlexTrade, HoursCovered
 from tracker.core.login_policy import kind_of
-from tracker.core.model import Source
-from tracker.core.state import EXECUTIONS, FEES, GAPS, LINKS
-from tracker.gateway.flex import Statement
-from tracker.gateway.flex_rows import REBOOKED, Row, exec_id_of, frames_of
+from tracker.core.state import EXECUTIONS, FEES, GAPS, HOLDINGS, LINKS, POSITIONS
+from tracker.gateway.flex import FlexReport, Statement
+from tracker.gateway.flex_bookings import root_of
+from tracker.gateway.flex_columns import SECTIONS, Row
+from tracker.gateway.flex_dates import hours_of, trade_date_of
+from tracker.gateway.flex_rows import EXPIRY, LATE, REBOOKED, TIME, VOID, contract_of, exec_id_of, frames_of
 from tracker.journal.journal import Journal
-from tracker.queries.as_json import Json
+from tracker.queries.as_json import Json, contract_json
+from tracker.reconcile.flex_cancels import JournalBookings
 from tracker.status.protocol import CommandError
 
+_BATCH: Final = 1000
+"""Rows that are journalled in one commit."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class FlexImport:
     """Hold what a report brings."""
 
-    frames: tuple[tuple[Source, tuple[str, ...]], ...]
     executions: int
     """Of the report, known ones included."""
-    new: int
-    closes: tuple[date, ...]
+    new: int = 0
+    voided: int = 0
+    """Cancelled ones that were not yet."""
+    closes: list[date] = field(default_factory=list)
     """The open gaps that are covered now."""
-    waiting: tuple[date, ...] = ()
+    waiting: list[date] = field(default_factory=list)
     """The open gaps that it covers in part."""
+    unknown: list[Row] = field(default_factory=list)
+    """The rows that cancel a trade which neither the report nor the journal has."""
+    absent: tuple[str, ...] = ()
+    """The sections that it lacks."""
 
     def to_json(self) -> Json:
         """Describe it."""
         return {
             "executions": self.executions,
             "new": self.new,
+            "voided": self.voided,
             "closed_gaps": [day.isoformat() for day in self.closes],
             "waiting_gaps": [day.isoformat() for day in self.waiting],
+            "unknown_cancels": [_cancel_json(row) for row in self.unknown],
+            "absent_sections": [
+                {"section": SECTIONS[name].label, "tells": SECTIONS[name].tells} for name in self.absent
+            ],
         }
 
 
-def prepare(journal: Journal, statements: Sequence[Statement], zone: tzinfo) -> FlexImport:
-    """Return what a report adds to a journal; raises CommandError where it is another login's.
+def _cancel_json(row: Row) -> Json:
+    return {
+        "account": row["accountId"],
+        "transaction_id": row.get("transactionID", ""),
+        "cancels": row.get("origTradeID") or row.get("origTransactionID") or "",
+        "contract": contract_json(contract_of(row))["contract"],
+        "quantity": row["quantity"],
+        "trade_date": trade_date_of(datetime.fromisoformat(row[TIME])).isoformat(),
+    }
+
+
+class FlexImporter:
+    """Compare a report with a journal; what it has made is `result` once all batches were taken.
 
     `zone` is that of the login, in which days end.
     """
-    accounts = [statement.account for statement in statements]
-    bound_to = journal.login_kind()
-    if bound_to is not None and kind_of(accounts) != bound_to:
-        raise CommandError(
-            "refused",
-            f"the report is of {', '.join(accounts)}, a {kind_of(accounts)} login, and the journal holds"
-            f" {bound_to} fills; import it into that login's own journal",
-        )
-    rows = [row for statement in statements for row in statement.rows]
-    wanted = [entry for row in rows for entry in frames_of(row) if not _known(journal, row, entry)]
-    known = journal.hours_covered()
-    report = [
-        HoursCovered(statement.account, statement.begins.isoformat(), statement.ends.isoformat())
-        for statement in statements
-        if statement.begins < statement.ends
-    ]
-    hours = [entry for entry in report if not _Hours(known).cover(entry.account, *_span(entry))]
-    closes, waiting = _gaps(journal, _Hours([*known, *hours]), _Hours(report), zone)
-    new = sum(isinstance(entry, FlexTrade) for entry in wanted)
-    entries = [*wanted, *hours, *map(DayCovered, closes)]
-    return FlexImport(
-        tuple(entry.arriving for entry in entries), len(rows), new, tuple(closes), tuple(waiting)
-    )
+
+    def __init__(self, journal: Journal, report: FlexReport, zone: tzinfo) -> None:
+        self._journal = journal
+        self._report = report
+        self._zone = zone
+        self._bookings = JournalBookings(journal)
+        self._terms: dict[int, Row] = {}
+        """What the journal knows of the options whose terms the report leaves out."""
+        absent = dict.fromkeys(name for each in report.statements for name in each.absent)
+        self.result = FlexImport(report.executions, absent=tuple(absent))
+
+    def batches(self) -> Iterator[list[Arriving]]:
+        """Yield what is to be journalled, each batch in one commit.
+
+        Whoever only wants to know the result takes the batches and journals nothing. Raises what `begin`
+        does, and FlexUnreadable where the file changes.
+        """
+        yield self.begin()
+        rows = self._report.rows()
+        while batch := list(islice(rows, _BATCH)):
+            yield self.take(batch)
+        yield self.finish()
+
+    def begin(self) -> list[Arriving]:
+        """Return what voids trades that the report lacks.
+
+        Raises CommandError where the report is another login's, or leaves out what only the journal could
+        know and does not.
+        """
+        self._refuse_foreign()
+        self._refuse_unnamed()
+        voids = []
+        for cancel in _each_once(self._report.statements):
+            void = self._bookings.void_by(cancel)
+            if void is None:
+                self.result.unknown.append(cancel)
+            else:
+                voids.append(void)
+        return self.take(voids)
+
+    def _refuse_foreign(self) -> None:
+        accounts = sorted({statement.account for statement in self._report.statements})
+        bound_to = self._journal.login_kind()
+        if bound_to is not None and kind_of(accounts) != bound_to:
+            raise CommandError(
+                "refused",
+                f"the report is of {', '.join(accounts)}, a {kind_of(accounts)} login, and the journal holds"
+                f" {bound_to} fills; import it into that login's own journal",
+            )
+
+    def _refuse_unnamed(self) -> None:
+        """Refuse options whose terms neither the report nor the journal has."""
+        left_out = self._report.left_out
+        if left_out:
+            self._find_terms()
+        unknown = set(left_out).difference(self._terms)
+        if unknown:
+            labels = dict.fromkeys(label for con_id in unknown for label in left_out[con_id])
+            raise CommandError(
+                "bad_request",
+                f"{self._report.path} lacks {', '.join(labels)}, and the symbol of conid {min(unknown)} does"
+                " not hold them: tick them in the query's section Trades (option Executions), run it again"
+                " and import the new file",
+            )
+
+    def _find_terms(self) -> None:
+        book = self._journal.state
+        listed = [row.position.contract for row in book.every(POSITIONS)]
+        for contract in (*listed, *(row.contract for row in book.every(HOLDINGS))):
+            if contract.con_id in self._report.left_out:
+                self._terms[contract.con_id] = {
+                    "underlyingSymbol": contract.symbol,
+                    "strike": "" if contract.strike is None else str(contract.strike),
+                    "putCall": contract.right,
+                    EXPIRY: "" if contract.expiry is None else contract.expiry.isoformat(),
+                }
+
+    def take(self, rows: Sequence[Row]) -> list[Arriving]:
+        """Return what the journal lacks of the next rows of the report."""
+        book = self._journal.state
+        book.look_up(EXECUTIONS, [_key(row) for row in rows])
+        book.look_up(EXECUTIONS, [f"{row['accountId']} {root_of(row)}" for row in rows], "root")
+        book.look_up(FEES, [exec_id_of(row) for row in rows])
+        entries: list[Arriving] = []
+        for each in rows:
+            row = self._bookings.placed(each)
+            if row is None:
+                continue
+            if terms := self._terms.get(contract_of(row).con_id) if self._terms else None:
+                row = {**row, **{name: value for name, value in terms.items() if not row.get(name)}}
+            for entry in frames_of(row):
+                if self._known(row, entry):
+                    continue
+                entries.append(entry.arriving)
+                if isinstance(entry, FlexTrade):
+                    self.result.voided += VOID in row
+                    self.result.new += VOID not in row and not book.has(EXECUTIONS, _key(row))
+        return entries
+
+    def _known(self, row: Row, entry: FlexTrade | FlexFee) -> bool:
+        if isinstance(entry, FlexFee):
+            fee = self._journal.state.get(FEES, exec_id_of(row))
+            if fee is None or fee.commission is None:
+                return False
+            # A trade that was booked again may cost something else than its first booking.
+            return REBOOKED not in row or fee.commission == -Decimal(row["ibCommission"])
+        if not self._journal.state.has(EXECUTIONS, _key(row)):
+            return False
+        # It is booked again; a cancellation of its first booking that is imported later must not void it.
+        return LATE not in row or self._bookings.has_entry_of(row)
+
+    def finish(self) -> list[Arriving]:
+        """Return what the report proves, once all of its rows were taken."""
+        known = hours_covered(self._journal)
+        unknown = self.result.unknown
+        report = [
+            entry
+            for statement in self._report.statements
+            for entry in _proven(statement, [row for row in statement.cancels if row in unknown])
+        ]
+        hours = [entry for entry in report if not _Hours(known).cover(entry.account, *_span(entry))]
+        closes, waiting = _gaps(self._journal, _Hours([*known, *hours]), _Hours(report), self._zone)
+        self.result.closes, self.result.waiting = closes, waiting
+        return [entry.arriving for entry in (*hours, *map(DayCovered, closes))]
+
+
+def hours_covered(journal: Journal) -> list[HoursCovered]:
+    """Return which hours of which accounts Flex reports have covered, as far as retention keeps them."""
+    entries = journal.flex_entries(b"\0".join((HoursCovered.NAME.encode(), b"")))
+    return [entry for entry in entries if isinstance(entry, HoursCovered)]
+
+
+def _each_once(statements: Sequence[Statement]) -> list[Row]:
+    """Return the rows that cancel what is in no row, each once."""
+    found: list[Row] = []
+    for statement in statements:
+        found += [row for row in statement.cancels if row not in found]
+    return found
+
+
+def _key(row: Row) -> str:
+    return f"{row['accountId']} {exec_id_of(row)}"
 
 
 class _Hours:
@@ -104,14 +255,22 @@ def _span(entry: HoursCovered) -> tuple[datetime, datetime]:
     return datetime.fromisoformat(entry.begins), datetime.fromisoformat(entry.ends)
 
 
-def _known(journal: Journal, row: Row, entry: FlexTrade | FlexFee) -> bool:
-    if isinstance(entry, FlexFee):
-        fee = journal.state.get(FEES, exec_id_of(row))
-        if fee is None or fee.commission is None:
-            return False
-        # A trade that was booked again may cost something else than its first booking.
-        return REBOOKED not in row or fee.commission == -Decimal(row["ibCommission"])
-    return journal.state.has(EXECUTIONS, f"{row.get('accountId')} {exec_id_of(row)}")
+def _proven(statement: Statement, unknown: Sequence[Row]) -> Iterator[HoursCovered]:
+    """Yield the hours of a statement but for the trade dates of its rows that cancel an unknown trade.
+
+    Such a row of another time belongs to no trade date of the statement, so nothing of that one is proven.
+    """
+    begins = statement.begins
+    for row in sorted(unknown, key=lambda row: row[TIME]):
+        day = trade_date_of(datetime.fromisoformat(row[TIME]))
+        first, last = hours_of(day, day)
+        if last <= statement.begins or statement.ends <= first:
+            return
+        if begins < first:
+            yield HoursCovered(statement.account, begins.isoformat(), first.isoformat())
+        begins = max(begins, last)
+    if begins < statement.ends:
+        yield HoursCovered(statement.account, begins.isoformat(), statement.ends.isoformat())
 
 
 def _gaps(journal: Journal, hours: _Hours, report: _Hours, zone: tzinfo) -> tuple[list[date], list[date]]:

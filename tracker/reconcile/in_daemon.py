@@ -7,11 +7,13 @@ journal as it is committed, so that it never holds up a fill.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from tracker.core.journal_entries import Arriving
 from tracker.core.model import StoreUnavailable
 from tracker.core.state import OUTBOX
 from tracker.gateway.broker_snapshot import BrokerSnapshot
@@ -22,7 +24,7 @@ from tracker.pipeline.pump import Pump
 from tracker.queries.question_thread import QuestionThread
 from tracker.queries.socket_commands import ask_for_client
 from tracker.reconcile.audit import AuditResult, answer, examine
-from tracker.reconcile.flex_import import FlexImport, prepare
+from tracker.reconcile.flex_import import FlexImport, FlexImporter
 from tracker.reconcile.repair import repair, repaired
 from tracker.reconcile.views import Watched
 from tracker.status.arguments import CommandArguments, FilePath, Flag, read_arguments
@@ -31,6 +33,8 @@ from tracker.stores.alert_stores import StorePort
 
 SNAPSHOT_SECONDS: Final = 60.0
 """The most that the broker's answers are waited for; what is missing by then is said."""
+_ROWS: Final = 200
+"""Rows of a report that are journalled in one commit."""
 _SETTLE_SECONDS: Final = 5.0
 _TICK: Final = 0.02
 
@@ -98,18 +102,27 @@ class Reconciling:
 
     async def _import(self, path: Path) -> FlexImport:
         try:
-            statements = await self._thread.run(lambda: read_report(path), urgent=True)
+            report = await self._thread.run(lambda: read_report(path), urgent=True)
+            importer = FlexImporter(self._journal, report, self._watched.zone)
+            self._append(importer.begin())
+            rows = report.rows()
+            # Few at a time, so that no fill waits for them.
+            while batch := await self._thread.run(lambda: list(islice(rows, _ROWS)), urgent=True):
+                self._append(importer.take(batch))
+            self._append(importer.finish())
         except FlexUnreadable as error:
             raise CommandError("bad_request", str(error)) from None
-        found = prepare(self._journal, statements, self._watched.zone)
-        if found.frames:
-            try:
-                self._journal.append(self._journal.last_connection_no, self._now(), found.frames)
-            except JournalFailed as error:
-                # What the gateway sends next cannot be journalled either, and that ends the daemon.
-                raise CommandError("journal_failed", str(error)) from None
-            self._pump.wake()
-        return found
+        return importer.result
+
+    def _append(self, frames: Sequence[Arriving]) -> None:
+        if not frames:
+            return
+        try:
+            self._journal.append(self._journal.last_connection_no, self._now(), frames)
+        except JournalFailed as error:
+            # What the gateway sends next cannot be journalled either, and that ends the daemon.
+            raise CommandError("journal_failed", str(error)) from None
+        self._pump.wake()
 
     async def _ask_broker(self) -> tuple[BrokerSnapshot | None, str]:
         """Ask the broker, and say why not where that does not succeed.

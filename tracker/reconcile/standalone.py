@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from tracker.config.settings import Settings
 from tracker.core.model import StoreUnavailable
 from tracker.gateway.broker_snapshot import BrokerSnapshot
 from tracker.gateway.capture_sink import NullSink, Sink
-from tracker.gateway.flex import FlexUnreadable, Statement, read_report
+from tracker.gateway.flex import FlexReport, FlexUnreadable, read_report
 from tracker.gateway.link import LinkPhase, LinkState
 from tracker.gateway.reconnect import ReconnectingLink
 from tracker.logs import log
@@ -26,7 +26,7 @@ from tracker.pipeline.pump import Pump
 from tracker.queries.as_json import Json
 from tracker.queries.socket_commands import missing_journal
 from tracker.reconcile.audit import AuditResult, answer, examine
-from tracker.reconcile.flex_import import FlexImport, prepare
+from tracker.reconcile.flex_import import FlexImport, FlexImporter
 from tracker.reconcile.repair import repair
 from tracker.reconcile.views import Watched
 from tracker.status.protocol import CommandError
@@ -46,13 +46,13 @@ def reconcile(settings: Settings, *, apply: bool, report: Path | None = None) ->
     if not settings.stores.journal.exists():
         raise missing_journal(settings.stores.journal)
     try:
-        statements = None if report is None else read_report(report)
+        flex = None if report is None else read_report(report)
     except FlexUnreadable as error:
         raise CommandError("bad_request", str(error)) from None
-    writes = apply or statements is not None
+    writes = apply or flex is not None
     holder = f"tracker reconcile, process {os.getpid()}"
     with wiring.opened(settings, holder, writes=writes) as files:
-        return asyncio.run(_StandaloneRun(files).reconcile(statements, apply=apply))
+        return asyncio.run(_StandaloneRun(files).reconcile(flex, apply=apply))
 
 
 class _StandaloneRun:
@@ -66,8 +66,8 @@ class _StandaloneRun:
         gateway = settings.gateway
         self._watched = Watched(gateway.client_id, tuple(gateway.accounts), settings.login_zone())
 
-    async def reconcile(self, statements: Sequence[Statement] | None, *, apply: bool) -> Json:
-        imported = None if statements is None else await self._import(statements)
+    async def reconcile(self, flex: FlexReport | None, *, apply: bool) -> Json:
+        imported = None if flex is None else await self._import(flex)
         snapshot, why_not = await self._ask_broker(apply=apply)
         before = after = self._examine(snapshot)
         if apply:
@@ -99,12 +99,15 @@ class _StandaloneRun:
             now=now(),
         )
 
-    async def _import(self, statements: Sequence[Statement]) -> FlexImport:
-        found = prepare(self._journal, statements, self._watched.zone)
-        if found.frames:
-            self._journal.append(self._journal.last_connection_no, now(), found.frames)
-        await self._apply_journalled()
-        return found
+    async def _import(self, flex: FlexReport) -> FlexImport:
+        # What was journalled before the last tracker ended may be what a row cancels.
+        pump = await self._apply_journalled()
+        importer = FlexImporter(self._journal, flex, self._watched.zone)
+        for frames in importer.batches():
+            if frames:
+                self._journal.append(self._journal.last_connection_no, now(), frames)
+        await pump.pump()
+        return importer.result
 
     async def _apply_journalled(self) -> Pump:
         pump = wiring.make_pump(self._files)

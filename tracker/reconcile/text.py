@@ -57,12 +57,24 @@ def _head(answer: Mapping[str, Any]) -> Iterator[str]:
 
 def _imported(imported: Mapping[str, Any]) -> list[str]:
     days = f"; now complete: {_listed(imported['closed_gaps'])}" if imported["closed_gaps"] else ""
-    lines = wrap(f"Imported {imported['new']} new of {imported['executions']} executions{days}.")
+    voided = f", and voided {imported['voided']}" if imported["voided"] else ""
+    lines = wrap(f"Imported {imported['new']} new of {imported['executions']} executions{voided}{days}.")
     if imported["waiting_gaps"]:
         lines += wrap(
             f"Not proven yet: {_listed(imported['waiting_gaps'])}. A report ends at 20:20 New York: import"
             " that of the next trade date, and those of all accounts, too."
         )
+    for each in imported["unknown_cancels"]:
+        lines += wrap(
+            f"Transaction {each['transaction_id']} cancels trade {each['cancels']} of {each['contract']},"
+            f" which neither the report nor the journal has, so {each['trade_date']} is not proven by it:"
+            " import the report of the day of that trade, then this one again."
+        )
+    if imported["absent_sections"]:
+        names = "; ".join(
+            f"{each['section']} (which {each['tells']})" for each in imported["absent_sections"]
+        )
+        lines += wrap(f"The report lacks sections, so it cannot tell what they would: {names}.")
     return lines
 
 

@@ -1,0 +1,157 @@
+"""Reports as customers' queries write them, imported where a day was missed: what the alert shows then.
+
+An alert of 15:30 UTC, four calls bought at 10:43:10 New York on a day that is not proven, and a report of
+that trade date, which leaves the evening open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.support.flex_desk import FlexDesk
+from tests.support.flex_report import cancel, confirm, confirmations, statement, trade
+from tracker.gateway.flex import FlexUnreadable
+
+TUESDAY, WEDNESDAY = date(2025, 11, 18), date(2025, 11, 19)
+OPENED = "2025-11-18T15:43:10.000000+00:00"
+FIRST = "0000e0d5.6596b0d8.01.01"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[FlexDesk]:
+    with FlexDesk(tmp_path) as desk:
+        desk.connect()
+        desk.gap(TUESDAY)
+        yield desk
+
+
+def without(*names: str, **changes: str) -> dict[str, str]:
+    return {name: value for name, value in trade(**changes).items() if name not in names}
+
+
+def of_tuesday(row: dict[str, str], *, iso: bool = False) -> str:
+    text = statement(row, first=TUESDAY, last=TUESDAY)
+    return text.replace('"20251118"', '"2025-11-18"').replace("20251119;", "2025-11-19;") if iso else text
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        of_tuesday(trade()),
+        of_tuesday(without("accountId")),
+        of_tuesday(without("underlyingSymbol")),
+        of_tuesday(without("strike", "expiry", "putCall")),
+        of_tuesday(without("dateTime", tradeDate="20251118", tradeTime="104310")),
+        of_tuesday(trade(dateTime="2025-11-18104310", expiry="2025-11-21"), iso=True),
+        of_tuesday(trade(dateTime="2025-11-18;10:43:10 EST", expiry="2025-11-21"), iso=True),
+        of_tuesday(trade(dateTime="2025-11-18;15:43:10 UTC", expiry="2025-11-21"), iso=True),
+    ],
+    ids=["plain", "no account", "no underlying", "no terms", "apart", "no separator", "EST", "UTC"],
+)
+def test_fill_opens_its_alert(desk: FlexDesk, made: str) -> None:
+    """At its time in New York, whatever the query wrote; the day waits for its evening."""
+    result = desk.take_in(made)
+    assert desk.held() == (True, 4, 4)
+    assert desk.shown()["position"]["opened_at"] == OPENED
+    assert (result.executions, result.new, result.closes, result.waiting) == (1, 1, [], [TUESDAY])
+    desk.bought("0000e0d5.6596b0d9.01.01", -4, perm_id=189, clock="11:00:00")
+    assert desk.held() == (False, 0, 0)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC", "Asia/Tokyo", "America/New_York"])
+def test_zone_of_the_login_moves_no_fill(tmp_path: Path, zone: str) -> None:
+    """The times of a report are New York's."""
+    with FlexDesk(tmp_path, zone=ZoneInfo(zone)) as desk:
+        desk.connect()
+        desk.take_in(of_tuesday(trade()))
+        assert desk.shown()["position"]["opened_at"] == OPENED
+
+
+def test_later_alert_is_not_opened(tmp_path: Path) -> None:
+    """The fill is of Tuesday, the alert of Thursday."""
+    with FlexDesk(tmp_path, created="2025-11-20T15:30:00") as desk:
+        desk.connect()
+        desk.take_in(of_tuesday(without("dateTime", tradeDate="20251118", tradeTime="104310")))
+        assert desk.held() == (False, 0, 4)
+
+
+@pytest.mark.parametrize("column", ["conid", "ibExecID"])
+def test_refused_report_changes_nothing(desk: FlexDesk, column: str) -> None:
+    """Without the conid nobody knows what was bought, without the execId whether it is known already."""
+    desk.bought(FIRST)
+    text = desk.text()
+    with pytest.raises(FlexUnreadable):
+        desk.take_in(of_tuesday(without(column)))
+    assert (desk.text(), desk.held()) == (text, (True, 4, 4))
+
+
+def test_fill_of_the_evening_is_in_the_next_report(desk: FlexDesk) -> None:
+    """At 21:31 New York; only with it the day is proven."""
+    desk.take_in(of_tuesday(trade()))
+    evening = trade(dateTime="20251118;213145", ibExecID="a.b.2.01", tradeID="2", transactionID="106002")
+    result = desk.take_in(statement(evening, first=WEDNESDAY, last=WEDNESDAY))
+    assert desk.held() == (True, 8, 8)
+    assert result.closes == [TUESDAY]
+
+
+def test_report_broken_out_by_day(desk: FlexDesk) -> None:
+    """Two statements of one trade each: two executions, counted once."""
+    second = trade(dateTime="20251119;104310", ibExecID="a.b.2.01", tradeID="2", transactionID="106002")
+    days = [
+        statement(trade(), first=TUESDAY, last=TUESDAY),
+        statement(second, first=WEDNESDAY, last=WEDNESDAY),
+    ]
+    result = desk.take_in(*days)
+    assert (result.executions, result.new, result.closes) == (2, 2, [TUESDAY])
+    assert desk.held() == (True, 8, 8)
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("again", [True, False])
+def test_cancelled_trade(desk: FlexDesk, live: bool, again: bool) -> None:
+    """Booked again under its execId it is in force; alone it is void, and no fee of it is missing."""
+    if live:
+        desk.bought(FIRST)
+    rows = [trade(), cancel(trade(), 106002)]
+    if again:
+        rows.append(trade(transactionID="106003", ibCommission="0"))
+    result = desk.take_in(statement(*rows, first=TUESDAY, last=TUESDAY))
+    assert desk.held() == ((True, 4, 4) if again else (False, 0, 0))
+    assert (result.executions, result.new, result.voided) == (1, not live, not again)
+
+
+def test_confirmation_of_today(desk: FlexDesk) -> None:
+    """A Trade Confirmation query knows the fill some minutes later; the next day's report repeats it."""
+    result = desk.take_in(confirmations(confirm(), day=TUESDAY, made="20251118;180000"))
+    assert desk.held() == (True, 4, 4)
+    assert (result.new, result.waiting) == (1, [TUESDAY])
+    assert desk.take_in(of_tuesday(trade())).new == 0
+    assert desk.held() == (True, 4, 4)
+
+
+def test_confirmations_close_a_gap_of_today(tmp_path: Path) -> None:
+    """In Berlin the day ends at 18:00 New York, and its first hours are in Monday's report."""
+    with FlexDesk(tmp_path, zone=ZoneInfo("Europe/Berlin")) as desk:
+        desk.connect()
+        desk.gap(TUESDAY)
+        monday = TUESDAY - timedelta(days=1)
+        assert desk.take_in(statement(first=monday, last=monday)).waiting == [TUESDAY]
+        early = confirmations(confirm(), day=TUESDAY, made="20251118;180000")
+        assert desk.take_in(early).closes == []
+        late = confirmations(confirm(), day=TUESDAY, made="20251118;181500")
+        assert desk.take_in(late).closes == [TUESDAY]
+
+
+def test_absent_sections_are_told(desk: FlexDesk) -> None:
+    """A person learns what this report cannot tell."""
+    answer = desk.take_in(of_tuesday(trade())).to_json()
+    assert [each["section"] for each in answer["absent_sections"]] == [
+        "Option Exercises, Assignments and Expirations",
+        "Corporate Actions",
+        "Transfers",
+    ]

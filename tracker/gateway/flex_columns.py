@@ -1,0 +1,208 @@
+"""The sections and fields of a Flex query: what the tracker reads of them, and what it cannot do without.
+
+Owns the names that the query's page shows, so that whoever lacks one knows which box to tick. The XML spells
+them otherwise, and the section of an Activity query otherwise than that of a Trade Confirmation query: rows
+of both are read under the names of the former.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Final
+
+Row = Mapping[str, str]
+"""The attributes of one row, as text."""
+
+TRADES: Final = "Trades"
+CONFIRMS: Final = "TradeConfirms"
+EXERCISES: Final = "OptionEAE"
+ACTIONS: Final = "CorporateActions"
+TRANSFERS: Final = "Transfers"
+
+EXECUTION: Final = "EXECUTION"
+"""The level of detail of the rows that count; the other levels repeat them."""
+_LEVELS: Final = ("ORDER", "SYMBOL_SUMMARY", "ASSET_SUMMARY", "CLOSED_LOT", "WASH_SALE", "SUMMARY", "DETAIL")
+_EXCHANGE_TRADE: Final = "ExchTrade"
+
+
+@dataclass(frozen=True, slots=True)
+class FlexSection:
+    """Describe one section of a query."""
+
+    name: str
+    """As the XML spells it."""
+    label: str
+    """As the query's page shows it."""
+    row: str
+    """The XML's name of its rows."""
+    tells: str
+    """What only it tells, to follow `which`."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Field, under its name in Trades -> its label in this section."""
+    spelled: Mapping[str, str] = field(default_factory=dict)
+    """Field of this section -> its name in Trades."""
+
+    def label_of(self, name: str) -> str:
+        """Return how the query's page calls a field."""
+        return self.labels.get(name, name)
+
+    def renamed(self, row: Row) -> Row:
+        """Return a row under the names of Trades."""
+        if not self.spelled:
+            return row
+        return {self.spelled.get(name, name): value for name, value in row.items()}
+
+
+_TRADE_LABELS: Final = {
+    "accountId": "Account ID",
+    "currency": "Currency",
+    "assetCategory": "Asset Class",
+    "symbol": "Symbol",
+    "conid": "Conid",
+    "underlyingSymbol": "Underlying Symbol",
+    "multiplier": "Multiplier",
+    "strike": "Strike",
+    "expiry": "Expiry",
+    "putCall": "Put/Call",
+    "tradeID": "Trade ID",
+    "transactionID": "Transaction ID",
+    "origTradeID": "Orig Trade ID",
+    "origTransactionID": "Orig Transaction ID",
+    "dateTime": "Date/Time",
+    "tradeDate": "Trade Date",
+    "tradeTime": "Trade Time",
+    "transactionType": "Transaction Type",
+    "quantity": "Quantity",
+    "tradePrice": "Trade Price",
+    "ibCommission": "IB Commission",
+    "ibCommissionCurrency": "IB Commission Currency",
+    "fifoPnlRealized": "Realized P/L",
+    "notes": "Notes/Codes",
+    "buySell": "Buy/Sell",
+    "ibOrderID": "IB Order ID",
+    "ibExecID": "IB Execution ID",
+    "orderReference": "Order Reference",
+    "levelOfDetail": "Level of Detail",
+}
+_CONFIRM_LABELS: Final = {
+    **_TRADE_LABELS,
+    "accountId": "ClientAccountID",
+    "currency": "CurrencyPrimary",
+    "assetCategory": "AssetClass",
+    "underlyingSymbol": "UnderlyingSymbol",
+    "tradeID": "TradeID",
+    "origTradeID": "OriginalTradeID",
+    "tradePrice": "Price",
+    "ibCommission": "Commission",
+    "ibCommissionCurrency": "CommissionCurrency",
+    "notes": "Code",
+    "ibOrderID": "OrderID",
+    "ibExecID": "ExecID",
+    "orderReference": "OrderReference",
+    "levelOfDetail": "LevelOfDetail",
+}
+
+SECTIONS: Final = {
+    section.name: section
+    for section in (
+        FlexSection(TRADES, "Trades", "Trade", "trades there were", _TRADE_LABELS),
+        FlexSection(
+            CONFIRMS,
+            "Trade Confirmations",
+            "TradeConfirm",
+            "trades of today there were",
+            _CONFIRM_LABELS,
+            {
+                "orderID": "ibOrderID",
+                "execID": "ibExecID",
+                "price": "tradePrice",
+                "commission": "ibCommission",
+                "commissionCurrency": "ibCommissionCurrency",
+                "code": "notes",
+            },
+        ),
+        FlexSection(
+            EXERCISES,
+            "Option Exercises, Assignments and Expirations",
+            "OptionEAE",
+            "options were exercised, assigned or expired",
+        ),
+        FlexSection(
+            ACTIONS,
+            "Corporate Actions",
+            "CorporateAction",
+            "positions were split, merged or renamed",
+        ),
+        FlexSection(TRANSFERS, "Transfers", "Transfer", "positions came or went without a trade"),
+    )
+}
+WITH_EXECUTIONS: Final = (TRADES, CONFIRMS)
+OTHERS: Final = (EXERCISES, ACTIONS, TRANSFERS)
+
+
+def is_cancel(row: Row) -> bool:
+    """Tell whether a row cancels another one."""
+    return (
+        "(Ca.)" in row.get("buySell", "")
+        or "Ca" in row.get("notes", "").split(";")
+        or row.get("transactionType") == "TradeCancel"
+    )
+
+
+def is_booked(row: Row) -> bool:
+    """Tell whether a row without an execId is an expiry, exercise or assignment, or another booking."""
+    return row.get("transactionType", "") not in ("", _EXCHANGE_TRADE)
+
+
+def level_of(section: FlexSection, row: Row) -> str:
+    """Return the level of detail of a row; empty where it has none that is known."""
+    # A Trade Confirmation query need not write it; its orders are elements of another name.
+    level = row.get("levelOfDetail", EXECUTION if section.name == CONFIRMS else "")
+    return level if level == EXECUTION or level in _LEVELS or not row.get("ibExecID") else ""
+
+
+@dataclass(slots=True)
+class Columns:
+    """Gather what the executions of one section have, to find out what they lack."""
+
+    there: set[str] = field(default_factory=set)
+    unnamed: bool = False
+    """One of them that cancels nothing has no execId."""
+    unsaid: bool = False
+    """One of them has neither an execId nor a type, which would say why."""
+    cancels: bool = False
+
+    def add(self, row: Row) -> None:
+        self.there.update(row)
+        if is_cancel(row):
+            self.cancels = True
+        elif not row.get("ibExecID"):
+            kind = row.get("transactionType", "")
+            self.unnamed = self.unnamed or kind in ("", _EXCHANGE_TRADE)
+            self.unsaid = self.unsaid or not kind
+
+    def missing(self) -> Iterator[tuple[str, ...]]:
+        """Yield what is needed and in no row; of several names one is enough."""
+        there = self.there
+        if not there:
+            return
+        for name in ("assetCategory", "conid", "quantity", "tradePrice", "buySell"):
+            if name not in there:
+                yield (name,)
+        if "ibExecID" not in there and self.unnamed:
+            yield ("ibExecID",)
+        elif self.unsaid and "transactionType" not in there:
+            yield ("transactionType",)
+        if "dateTime" not in there and not {"tradeDate", "tradeTime"} <= there:
+            yield ("dateTime",)
+        if self.cancels:
+            yield from _missing_of_cancels(there)
+
+
+def _missing_of_cancels(there: Set[str]) -> Iterator[tuple[str, ...]]:
+    """Yield what tells which trade a row cancels, and whether it was booked again behind it."""
+    if "transactionID" not in there:
+        yield ("transactionID",)
+    if not ({"origTradeID", "tradeID"} <= there or {"origTransactionID", "transactionID"} <= there):
+        yield ("origTradeID",) if "tradeID" in there else ("tradeID",)

@@ -1,0 +1,124 @@
+"""Read the elements of a Flex report one after the other, without holding the file.
+
+Owns the XML: it hands over each element that lies in a FlexStatement, with its attributes as text, and knows
+nothing of what they mean. Memory is that of one block of the file, however long it is.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+from xml.parsers.expat import ExpatError, ParserCreate, errors
+
+STATEMENT: Final = "FlexStatement"
+
+_BLOCK: Final = 1 << 16
+_HEAD_OF_SECTION: Final = 2
+"""How deep the sections of a statement lie, itself at 1."""
+_RESPONSE: Final = "FlexStatementResponse"
+"""What the web service sends in the place of a report that it has not made."""
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many bytes are read."""
+
+
+class FlexUnreadable(Exception):
+    """A file is no usable Flex report; the message names it, the cause and what to do."""
+
+
+class FlexElement(NamedTuple):
+    """Hold one element: the head of a statement, of a section, or a row."""
+
+    section: str
+    """Which section of the statement; empty for the statement itself."""
+    tag: str
+    """The row's own name; empty for the head of a section."""
+    attributes: Mapping[str, str]
+
+
+class FlexXml:
+    """Read one file, as often as asked and each time the same.
+
+    Raises FlexUnreadable where it cannot be read, is no XML, or was replaced since it was read first.
+    """
+
+    def __init__(self, path: Path, progress: Progress = lambda done, total: None) -> None:
+        self.path = path
+        self._progress = progress
+        self._identity: tuple[int, ...] = ()
+
+    def elements(self) -> Iterator[FlexElement]:
+        """Yield the elements of all statements in the order of the file."""
+        try:
+            # A pipe would be waited for, and could not be read twice.
+            if not stat.S_ISREG(self.path.stat().st_mode):
+                raise FlexUnreadable(f"{self.path} is no file; name the report's file")
+            with self.path.open("rb") as file:
+                size = self._check(os.fstat(file.fileno()))
+                reader = _ElementParser()
+                done = 0
+                while block := file.read(_BLOCK):
+                    yield from reader.read(block)
+                    done += len(block)
+                    self._progress(done, max(size, done))
+                yield from reader.read(b"", last=True)
+        except OSError as error:
+            raise FlexUnreadable(f"{self.path} cannot be read: {error.strerror or error}") from None
+        except ExpatError as error:
+            what = errors.messages[error.code]
+            raise FlexUnreadable(
+                f"{self.path} is no Flex report: {what} in line {error.lineno}; download it as XML"
+            ) from None
+        except _NoReport as error:
+            raise FlexUnreadable(f"{self.path} is no Flex report: {error}") from None
+
+    def _check(self, now: os.stat_result) -> int:
+        identity = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
+        if self._identity and identity != self._identity:
+            raise FlexUnreadable(f"{self.path} was changed while it was read; import it again")
+        self._identity = identity
+        return now.st_size
+
+
+class _NoReport(Exception):
+    """A file says something that no Flex report says."""
+
+
+class _ElementParser:
+    """Feed the parser, and gather the elements of one block."""
+
+    def __init__(self) -> None:
+        self._parser = ParserCreate()
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.StartDoctypeDeclHandler = self._doctype
+        self._found: list[FlexElement] = []
+        self._depth = 0
+        """How deep below a statement; 0 outside of each."""
+        self._section = ""
+
+    def read(self, block: bytes, *, last: bool = False) -> list[FlexElement]:
+        self._found = []
+        self._parser.Parse(block, last)
+        return self._found
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if self._depth or tag == STATEMENT:
+            self._depth += 1
+            if self._depth <= _HEAD_OF_SECTION:
+                self._section = "" if self._depth == 1 else tag
+            name = "" if self._depth == _HEAD_OF_SECTION else tag
+            self._found.append(FlexElement(self._section, name, attributes))
+        elif tag == _RESPONSE:
+            raise _NoReport("it is an answer of the web service without one; download the report again")
+
+    def _end(self, tag: str) -> None:
+        if self._depth:
+            self._depth -= 1
+
+    def _doctype(self, *declared: object) -> None:
+        # Entities that name one another make a small file endless.
+        raise _NoReport("it declares a document type; download it as XML")

@@ -1,0 +1,170 @@
+"""Find in the journal what a Flex report's bookings stand behind: cancelled trades, voids, earlier versions.
+
+Owns the comparison of one row with the executions that are booked. A trade date's report holds what was
+booked on that date, so a trade, its cancellation and its second booking may come in three reports, in any
+order.
+
+| the row | what is in the journal | what comes of it |
+|---|---|---|
+| cancels a trade that the report lacks | that trade, by name or by all that both say | its void |
+| books an execution | its void, made by an earlier transaction | the same again, in force |
+| voids an execution | the same, booked again by a later transaction | nothing |
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+
+from tracker.core.journal_entries import FlexTrade
+from tracker.core.model import Execution, correction_parts, correction_version
+from tracker.core.state import EXECUTIONS, FEES
+from tracker.core.state_rows import BookedExecution
+from tracker.gateway.flex_bookings import AFTER_ANOTHER, NAMES, fee_of, root_of, transaction_of, void_of
+from tracker.gateway.flex_columns import Row, is_cancel
+from tracker.gateway.flex_rows import REBOOKED, TIME, VOID, contract_of, exec_id_of
+from tracker.journal.journal import Journal
+
+
+class JournalBookings:
+    """Compare the rows of one report with a journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._voided: dict[tuple[str, str], Row] = {}
+        """The voids of trades that the report lacks, by account and root of the execution."""
+
+    def void_by(self, cancel: Row) -> Row | None:
+        """Return the void of the trade that a row cancels; None where the journal is not sure of it."""
+        known = self._named(cancel) or self._alike(cancel)
+        if known is None:
+            return None
+        booking = _booking_of(known.execution, cancel)
+        void = void_of(booking, cancel, self._fees(known.execution.exec_id, cancel))
+        self._voided[cancel["accountId"], root_of(booking)] = void
+        return void
+
+    def placed(self, row: Row) -> Row | None:
+        """Return a row as the version that it is of its execution; None where a later one is known."""
+        versions = self._versions(row)
+        made_now = self._voided.get((row["accountId"], root_of(row)))
+        if not versions:
+            return row
+        newest = max(versions, key=lambda each: correction_version(each.execution.exec_id))
+        # The gateway may know the order where the report has no column for it.
+        row = {**row, "ibOrderID": str(newest.execution.perm_id or "")}
+        number, version = transaction_of(row), correction_version(newest.execution.exec_id)
+        if VOID in row:
+            return None if self._booked_again(row, number) else row
+        if any(number == correction_version(each.execution.exec_id) for each in versions):
+            return None
+        if made_now is not None:
+            version = max(version, transaction_of(made_now))
+            return self._again(row, exec_id_of(made_now)) if number > version else row
+        voided = not newest.execution.quantity
+        if (voided or row.get(REBOOKED) == AFTER_ANOTHER) and number > version:
+            return self._again(row, newest.execution.exec_id)
+        return row
+
+    def has_entry_of(self, row: Row) -> bool:
+        """Tell whether this very booking was journalled."""
+        entries = self._journal.flex_entries(f'"{row.get("transactionID", "")}"'.encode())
+        return any(
+            transaction_of(json.loads(entry.row)) == transaction_of(row)
+            for entry in entries
+            if isinstance(entry, FlexTrade)
+        )
+
+    def _again(self, row: Row, before: str) -> Row:
+        """Return a booking as the version above the one that it stands behind."""
+        parts = correction_parts(exec_id_of(row))
+        assert parts is not None, "only such an id has versions"
+        fee = self._journal.state.get(FEES, before)
+        known = Decimal(0) if fee is None or fee.commission is None else -fee.commission
+        void = self._voided.get((row["accountId"], parts.root))
+        if void is not None and exec_id_of(void) == before:
+            known = fee_of(void)
+        return {
+            **row,
+            "ibExecID": f"{parts.root}.{transaction_of(row)}",
+            "ibCommission": str(known + fee_of(row)),
+            REBOOKED: "yes",
+        }
+
+    def _versions(self, row: Row) -> list[BookedExecution]:
+        parts = correction_parts(exec_id_of(row))
+        if parts is None:
+            return []
+        return self._journal.state.find(EXECUTIONS, "root", f"{row['accountId']} {parts.root}")
+
+    def _booked_again(self, void: Row, number: int) -> bool:
+        """Tell whether a report that is imported already has a later booking of a voided execution."""
+        for entry in self._journal.flex_entries(root_of(void).encode()):
+            if isinstance(entry, FlexTrade):
+                row: Row = json.loads(entry.row)
+                if VOID not in row and root_of(row) == root_of(void) and transaction_of(row) > number:
+                    return True
+        return False
+
+    def _fees(self, exec_id: str, cancel: Row) -> Decimal | None:
+        fee = self._journal.state.get(FEES, exec_id)
+        return None if fee is None or fee.commission is None else fee_of(cancel) - fee.commission
+
+    # Whom a row cancels
+
+    def _named(self, cancel: Row) -> BookedExecution | None:
+        """Return the execution of the report's row that a cancel row names."""
+        for orig, own in NAMES:
+            name = cancel.get(orig)
+            if not name:
+                continue
+            for entry in reversed(self._journal.flex_entries(name.encode())):
+                row: Row = json.loads(entry.row) if isinstance(entry, FlexTrade) else {}
+                if row.get(own) == name and row["accountId"] == cancel["accountId"] and VOID not in row:
+                    return self._journal.state.get(EXECUTIONS, f"{row['accountId']} {exec_id_of(row)}")
+        return None
+
+    def _alike(self, cancel: Row) -> BookedExecution | None:
+        """Return the one execution that is like the cancelled one in all that both say."""
+        key = f"{cancel['accountId']} {contract_of(cancel).con_id}"
+        rows = self._journal.state.find(EXECUTIONS, "contract", key)
+        alike = {root_of({"ibExecID": row.execution.exec_id}): row for row in rows if _is_like(row, cancel)}
+        if len(alike) > 1:
+            moment = datetime.fromisoformat(cancel[TIME])
+            alike = {root: row for root, row in alike.items() if row.execution.time == moment}
+        return next(iter(alike.values())) if len(alike) == 1 else None
+
+
+def _is_like(booked: BookedExecution, cancel: Row) -> bool:
+    execution = booked.execution
+    order = cancel.get("ibOrderID")
+    return (
+        execution.quantity == abs(Decimal(cancel["quantity"].replace(",", "")))
+        and execution.price == Decimal(cancel["tradePrice"].replace(",", ""))
+        and execution.side.value in _side_of(cancel)
+        and (
+            str(execution.perm_id) == order
+            if order
+            else execution.time == datetime.fromisoformat(cancel[TIME])
+        )
+    )
+
+
+def _side_of(cancel: Row) -> str:
+    """Return the side of the cancelled trade, as the row writes it: `BUY (Ca.)`."""
+    return cancel.get("buySell", "").upper()
+
+
+def _booking_of(execution: Execution, cancel: Row) -> Row:
+    """Return an execution as the row that a report would have of it."""
+    quantity = execution.quantity * execution.side.sign
+    return {
+        **{name: value for name, value in cancel.items() if not is_cancel({name: value})},
+        "ibExecID": execution.exec_id,
+        "ibOrderID": str(execution.perm_id or ""),
+        "tradePrice": str(execution.price),
+        "quantity": str(quantity),
+        "buySell": "BUY" if quantity > 0 else "SELL",
+        TIME: execution.time.isoformat(),
+    }
