@@ -35,7 +35,7 @@ LONGEST: Final = (
     *("paper/tracked", "daemon/link_health", "daemon/random_mornings", "scripts/soak", "paper/crowd"),
     *("daemon/systemd", "gateway/flex"),
 )
-"""Files that take more than ten seconds, the longest first: nobody shall wait for one of them at the end."""
+"""Files that take more than ten seconds, the longest first: nobody has to wait for one of them at the end."""
 MOST_PROCESSES: Final = 6
 """With more of them the longest file alone sets the time."""
 

@@ -62,7 +62,7 @@ class Command(NamedTuple):
 def say(text: str, styles: Collection[str] = ()) -> None:
     """Write words for people to standard output, without what a terminal would obey.
 
-    `styles` are the caller's own colours, which the terminal shall obey.
+    `styles` are the caller's own colours, which the terminal may obey.
     """
     pattern = "|".join(map(re.escape, styles))
     pieces = re.split(f"({pattern})", text) if styles else [text]

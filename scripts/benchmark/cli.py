@@ -1,4 +1,4 @@
-"""The bench's command line: which rows are measured, and what is told of them.
+"""The bench's command line: which rows are measured, and what is said about them.
 
 Owns the flags and the list of rows. A full run ends with 1 when a target is missed; --quick only shows that
 everything runs, since its sizes are too small to judge.

@@ -1,6 +1,6 @@
 """What the measured gateway sends, encoded before anything is measured.
 
-Owns the contracts, the alerts that speak of them and the messages of fills, in the order in which a real
+Owns the contracts, the alerts about them and the messages of fills, in the order in which a real
 gateway was recorded to send them. It measures nothing and opens nothing.
 """
 
@@ -38,7 +38,7 @@ def ticker(number: int) -> str:
 
 
 def contract(number: int) -> PaperContract:
-    """Return the option that alert `number` speaks of."""
+    """Return the option that alert `number` is about."""
     return option(ticker(number), "20301220", "C", "100", con_id=_FIRST_CON_ID + number)
 
 

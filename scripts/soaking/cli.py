@@ -1,4 +1,4 @@
-"""The soak's command line: how long, how fast, and what is told of it.
+"""The soak's command line: how long, how fast, and what is said about it.
 
 Owns the flags and the exit code: 0 where every promise that the run was long enough to judge was kept, 1
 where one was broken. What a broken run left behind is kept and named.

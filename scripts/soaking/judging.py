@@ -115,7 +115,7 @@ class Record:
             corrects = root(exec_id) in self.versions
             self.versions[root(exec_id)] = sent
             if corrects:
-                # Nothing need show it: the alert tells of its latest execution, not of this one.
+                # Nothing need show it: the alert shows its latest execution, not of this one.
                 sent.shown = sent.at
                 continue
             self._places[root(exec_id)] = place = self._counts[ticker]
@@ -302,7 +302,7 @@ def judge_neighbour(told: Neighbour) -> Iterable[Verdict]:
     """Say whether all that the neighbour wrote stayed.
 
     What it renamed into place is not held against the tracker: the alert writer renames nothing, and a rename
-    between the tracker's last look and its own rename is seen by nobody.
+    between the tracker's last look and its own rename is seen by no one.
     """
     rewrites = told["writes"] - told["renames"]
     checked = f"{rewrites:,} rewrites in place, {told['came_back']:,} out of sight for a moment"

@@ -38,7 +38,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "repeats": "executions of the past come again",
     "silent": "the gateway sends nothing for a while; what it had to say is lost",
     "stale": "an old copy of the whole file is written over ours",
-    "upstream": "1100, fills that nobody hears of, 1102",
+    "upstream": "1100, fills that are never pushed, 1102",
     "crowd": "bad clients crowd the status socket",
     "folder": "a folder stands in the place of alerts.json for a while",
     "corrections": "executions are corrected",

@@ -19,7 +19,7 @@ from soaking.judging import Sighting
 from tracker.clock import now
 
 _QUIET_SECONDS: Final = 0.05
-"""Without an event for so long the file is read again: what is written anew over a stale copy is no event."""
+"""Without an event for so long the file is read again: a rewrite of a stale copy is no event."""
 
 
 class Watcher:

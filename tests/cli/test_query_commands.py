@@ -30,7 +30,7 @@ SINCE = ("--since", "2025-11-01")
 
 
 def rich(folder: Path) -> Desk:
-    """Return a desk that has met everything that an answer can tell of."""
+    """Return a desk that has met everything that an answer can show."""
     alerts: Records = {
         ROBIN: {"NVDA": record()},
         "prof-and-kian-alerts": {"NVDA": loose(), "GOOGL": loose("GOOGL", strike="1222.5")},

@@ -67,7 +67,7 @@ def position(holding: Holding, alert: AlertId) -> AlertPosition:
         pytest.param(0, [(4, "1"), (6, "1")], "10", {"one": "10"}, id="two partial fills"),
         pytest.param(0, [(4, "1"), (-3, "")], "1", {"one": "1"}, id="a partial exit keeps the rest"),
         pytest.param(0, [(4, "1"), (-4, "")], "0", {"one": "0"}, id="the last sale closes"),
-        pytest.param(10, [(-4, "1")], "6", {}, id="what was held before belongs to nobody"),
+        pytest.param(10, [(-4, "1")], "6", {}, id="what was held before belongs to no alert"),
         pytest.param(10, [(4, "1"), (-4, "")], "10", {"one": "0"}, id="an owner is closed before the rest"),
         pytest.param(10, [(4, "1"), (-9, "")], "5", {"one": "0"}, id="beyond the owner it takes the rest"),
         pytest.param(0, [(-3, "1")], "-3", {"one": "-3"}, id="selling to open is negative"),

@@ -395,7 +395,7 @@ def test_skew_is_taken_off_a_creation() -> None:
 
 
 def test_matching_knows_who_owns_the_contract() -> None:
-    """An owner counts as a weak match beyond the age limit, so matching is told of it."""
+    """An owner counts as a weak match beyond the age limit, so matching knows of it."""
     story = DatedStory()
     story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
     story.tell(execution(exec_id(2), 3, at=9, perm_id=2))
@@ -472,7 +472,7 @@ def test_succession_stands_behind_a_later_decision() -> None:
 
 
 def test_succession_renames_no_order_without_alert() -> None:
-    """The lots go to the successor; an order that is known to belong to nobody stays so."""
+    """The lots go to the successor; an order that is known to belong to no alert stays so."""
     story = Story()
     story.tell(execution(exec_id(1), 4))
     (order,) = story.state.every(OWNERS)

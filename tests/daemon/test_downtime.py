@@ -81,7 +81,7 @@ def play(folder: Path, story: Callable[[Rig, Week], Awaitable[None]]) -> None:
 
 
 async def trade_a_week_ago(rig: Rig, week: Week) -> None:
-    """Buy what three alerts speak of; two more alerts are written while nobody watches."""
+    """Buy what three alerts are about; two more alerts are written while nobody watches."""
     first, later = before(week.days[0], 1, week.zone), before(week.days[1], 1, week.zone)
     expiry = week.expiring.expiry
     qqq = alert_of(

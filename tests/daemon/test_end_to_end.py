@@ -216,7 +216,7 @@ def test_fills_while_the_tracker_was_down(tmp_path: Path) -> None:
 
 
 def test_fill_during_upstream_outage_counts(tmp_path: Path) -> None:
-    """1100, a fill that is pushed to nobody, 1102: the sweep after it finds the fill."""
+    """1100, a fill that is pushed to no one, 1102: the sweep after it finds the fill."""
 
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": record()}})

@@ -239,7 +239,7 @@ class KnowsNothing(set[tuple[str, str]]):
 
 
 def test_duplicate_order_is_journalled_once() -> None:
-    """Identical copies of an order are journalled once, unless all orders were asked for anew."""
+    """Identical copies of an order are journalled once, unless all orders were asked for again."""
 
     async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         gateway.order(NVDA, "BUY", 10, limit="2.52")

@@ -19,7 +19,7 @@ def framed(*fields: str) -> bytes:
 
 
 def test_half_message_ends_the_link() -> None:
-    """8 MiB are announced, and every later message vanishes in them until the link is made anew."""
+    """8 MiB are announced, and every later message vanishes in them until the link is made again."""
 
     async def scenario(gateway: PaperGateway) -> None:
         async with running_link(gateway, request_timeout=0.5) as link:

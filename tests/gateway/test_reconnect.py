@@ -25,7 +25,7 @@ from tracker.paper.server import PaperGateway
 
 
 def test_silent_peer_is_reconnected() -> None:
-    """A silent peer is dropped, and connected anew."""
+    """A silent peer is dropped, and connected again."""
 
     async def scenario(gateway: PaperGateway) -> None:
         async with running_link(gateway, probe_seconds=0.1, probe_timeout=0.1) as link:
@@ -60,7 +60,7 @@ def test_client_id_in_use() -> None:
         gateway.faults.refuse_client_id = True
         loop = asyncio.get_running_loop()
         began = loop.time()
-        # At noon: in the hour of IBKR's reset the reason tells of that, too.
+        # At noon: in the hour of IBKR's reset the reason says that, too.
         async with running_link(gateway, now=Clock(), retry_first=8.0, retry_most=60.0) as link:
             state = await link.reaches(
                 LinkPhase.WAITING, "client id 0 is in use by another session; retrying"
@@ -223,7 +223,7 @@ def test_lasting_link_reconnects_at_once() -> None:
 
 
 def test_silent_upstream_is_reconnected() -> None:
-    """A link that stays at 2110 is made anew."""
+    """A link that stays at 2110 is made again."""
 
     async def scenario(gateway: PaperGateway) -> None:
         async with running_link(gateway, silent_upstream_seconds=0.2) as link:

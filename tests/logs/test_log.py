@@ -138,7 +138,7 @@ def test_control_characters_never_reach_log(tmp_path: Path, masked: bool) -> Non
 
 
 def test_lost_lines_are_counted(tmp_path: Path) -> None:
-    """The file's folder goes away; standard error, and the count, tell of it."""
+    """The file's folder goes away; standard error, and the count, say so."""
     path = tmp_path / "logs" / "tracker.log"
     path.parent.mkdir()
     log.configure("INFO", file=path, rotation="1 KB")

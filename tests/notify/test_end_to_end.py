@@ -112,7 +112,7 @@ def test_downtime_is_sent_after_start(tmp_path: Path) -> None:
 
 
 def test_needs_you_is_sent(tmp_path: Path) -> None:
-    """Two alerts without a usable expiry speak of the same strike."""
+    """Two alerts without a usable expiry are about the same strike."""
 
     async def story(rig: Rig) -> None:
         vague = record(option_conid=None, option_conids=[], alert_details=details(expiry=None))

@@ -371,7 +371,7 @@ def test_received_requests_are_kept() -> None:
 
 
 def test_restart_keeps_port_and_book() -> None:
-    """After a restart the port and the book are the same and order ids may begin anew."""
+    """After a restart the port and the book are the same and order ids may begin again."""
 
     async def run() -> None:
         async with make_gateway() as gateway:

@@ -117,7 +117,7 @@ def test_limit_order_fills_in_pieces(partials: int) -> None:
 
 
 def test_change_while_filling() -> None:
-    """A change while it fills starts anew and nothing is filled twice."""
+    """A change while it fills starts again and nothing is filled twice."""
 
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         client.send(*limit_order(3))

@@ -47,7 +47,7 @@ class PoisonedDesk(Desk):
         return self.journal.state.find(UNDECODED, "open", "1")
 
     def again(self) -> None:
-        """Start the pump anew, as after a restart."""
+        """Start the pump again, as after a restart."""
         self.pump = self.make_pump(self.store)
         self.pump._decider.decide_again(self.now)
         self.run_pump()
@@ -151,12 +151,12 @@ def test_only_unusable_record_wants_person(tmp_path: Path) -> None:
         assert "no such day" in str(answer)
 
 
-def test_mended_record_gets_its_fill(tmp_path: Path) -> None:
+def test_repaired_record_gets_its_fill(tmp_path: Path) -> None:
     with PoisonedDesk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         desk.bad_record = f"{ROBIN}/NVDA"
         desk.tell(buy(1, 4))
         desk.bad_record = ""
-        desk.change(lambda alerts: alerts[ROBIN]["NVDA"].update(note="mended"))
+        desk.change(lambda alerts: alerts[ROBIN]["NVDA"].update(note="repaired"))
         assert quantity(desk) == 4
 
 

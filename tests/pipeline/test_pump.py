@@ -269,7 +269,7 @@ def test_failure_after_commit_ends_pump_only(tmp_path: Path) -> None:
 
 
 def test_uncommitted_events_are_not_published(tmp_path: Path) -> None:
-    """What could not be committed is told to nobody."""
+    """What could not be committed is told to no one."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         desk.run_pump()
         desk.journal._db.execute(FULL)

@@ -51,7 +51,7 @@ class OutageDesk(Desk):
         self.alerts_path.unlink()
         return whole
 
-    def mend(self, whole: str, after: timedelta) -> None:
+    def repair(self, whole: str, after: timedelta) -> None:
         """Put the file right after a time."""
         self.now += after
         self.alerts_path.write_text(whole)
@@ -64,7 +64,7 @@ class OutageDesk(Desk):
             self.run_pump()
 
     def restart(self) -> None:
-        """Start the tracker anew on the same files."""
+        """Start the tracker again on the same files."""
         self.store.close()
         self.store = wiring.alert_stores(self.settings, self.names)
         self.pump = self.make_pump(self.store)
@@ -85,7 +85,7 @@ def test_frames_wait_for_a_first_look(tmp_path: Path, how: str) -> None:
         whole = getattr(desk, how)()
         desk.tell(buy(1, 4))
         assert list(desk.journal.state.every(EXECUTIONS)) == []
-        desk.mend(whole, 2 * RETRY_FOR)
+        desk.repair(whole, 2 * RETRY_FOR)
         assert held(desk) == 4
         assert [outage is None for outage in desk.outages] == [False, True]
 
@@ -99,7 +99,7 @@ def test_known_journal_waits_for_absent_file(tmp_path: Path) -> None:
         desk.tell(buy(1, 4))
         assert desk.journal.waiting
         assert "is not there, and it has been" in desk.pump.away["read"].reason
-        desk.mend(whole, 2 * RETRY_FOR)
+        desk.repair(whole, 2 * RETRY_FOR)
         assert held(desk) == 4
 
 
@@ -110,7 +110,7 @@ def test_new_journal_decides_without_file(tmp_path: Path) -> None:
         desk.tell(buy(1, 4))
         assert not isinstance(desk.booked(exec_id(1)).match, Matched)
         assert desk.pump.away == {}
-        desk.mend(whole, 2 * RETRY_FOR)
+        desk.repair(whole, 2 * RETRY_FOR)
         assert held(desk) == 4
 
 
@@ -124,7 +124,7 @@ def test_removed_file_is_an_outage(tmp_path: Path) -> None:
         desk.wait(2 * RETRY_FOR)
         assert desk.pump.away["read"].since == began
         assert not desk.alerts_path.exists()
-        desk.mend(whole, timedelta())
+        desk.repair(whole, timedelta())
         assert held(desk) == 5
         assert desk.pump.away == {}
 
@@ -147,7 +147,7 @@ def test_time_with_the_store_counts(tmp_path: Path) -> None:
         desk.wait(timedelta(minutes=10))
         whole = desk.spoil()
         desk.wait(timedelta(minutes=50))
-        desk.mend(whole, timedelta(minutes=1))
+        desk.repair(whole, timedelta(minutes=1))
         desk.wait(timedelta(minutes=3))
         read = timedelta(seconds=desk.pump._clock.ran())
         # A span counts when the store was read at both of its ends, so the last look's own is left out.
@@ -168,5 +168,5 @@ def test_absent_file_is_said_loudly(tmp_path: Path, logged: list[str]) -> None:
         desk.run_pump()
         absent = f"{desk.alerts_path} is not there; until it is, fills open no alert"
         assert logged == [absent]
-        desk.mend(whole, timedelta(seconds=1))
+        desk.repair(whole, timedelta(seconds=1))
         assert logged == [absent, f"1 alert of 1 alerter read from {desk.alerts_path}"]

@@ -144,7 +144,7 @@ def test_a_dismissed_fill_needs_nobody(desk: Desk) -> None:
 
 
 def test_undecided_only_is_dismissed(desk: Desk) -> None:
-    """A fill that needs nobody is not dismissed."""
+    """A fill that needs no decision is not dismissed."""
     desk.tell(buy(1, 4))
     with pytest.raises(CommandError, match=rf"needs no decision \(opened {NAME} by con_id\)"):
         dismissal(desk.journal.state, exec_id(1))

@@ -97,14 +97,14 @@ def test_a_broken_set_of_stores(tmp_path: Path) -> None:
         assert sorted(applied.found) == sorted(planted.rest)
         assert sorted(applied.repaired) == sorted(planted.repairable)
         assert applied.code == 4
-        mended = rig.alerts_path.read_text()
-        assert json.loads(mended)[ROBIN]["AAPL"] == json.loads(planted.clean)[ROBIN]["AAPL"]
+        repaired = rig.alerts_path.read_text()
+        assert json.loads(repaired)[ROBIN]["AAPL"] == json.loads(planted.clean)[ROBIN]["AAPL"]
         assert rig.read(ROBIN, "BABA")["position"]["quantity"] == 2
 
         again = await reconcile(rig, "--apply")
         assert sorted(again.found) == sorted(planted.rest)
         assert again.repaired == []
-        assert rig.alerts_path.read_text() == mended
+        assert rig.alerts_path.read_text() == repaired
 
     play(tmp_path, story)
 

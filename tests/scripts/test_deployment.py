@@ -72,7 +72,7 @@ def test_the_unit_exposes_little() -> None:
 
 
 def test_the_unit_starts_the_tracker_as_it_can_be_started(tmp_path: Path) -> None:
-    """With the watchdog and readiness that the daemon speaks of, and no second try for bad settings."""
+    """With the watchdog and readiness that the daemon is about, and no second try for bad settings."""
     _, name, *arguments = said_by_unit("ExecStart")[0].split()
     given = main._parse(name, COMMANDS[name], arguments)
     (tmp_path / "settings.toml").touch()

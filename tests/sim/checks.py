@@ -53,7 +53,7 @@ def _check_kind(key: RecordKey, record: Mapping[str, Any], contract: PaperContra
     details = record["alert_details"]
     said = (details["ticker"], details["side"] or "")
     if said != (contract.symbol, contract.right):
-        raise Broken(f"{key} speaks of {said} and was touched by a fill of {contract.local_symbol}")
+        raise Broken(f"{key} is about {said} and was touched by a fill of {contract.local_symbol}")
 
 
 def _check_filled(key: RecordKey, view: View, oracle: Oracle) -> None:

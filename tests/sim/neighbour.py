@@ -204,7 +204,7 @@ class Neighbour:
         if self._rng.random() < 0.6:
             contract = self._broker.contract(before["about"])
         records[alerter][ticker] = self._record(contract)
-        return f"{alerter}/{ticker} anew, of {contract.local_symbol}"
+        return f"{alerter}/{ticker} again, of {contract.local_symbol}"
 
     def _touch(self, records: Records) -> str:
         key = self._any(records)

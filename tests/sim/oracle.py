@@ -1,4 +1,4 @@
-"""What the alerts should show: computed anew each time from the broker's truth, apart from the ledger.
+"""What the alerts should show: computed again each time from the broker's truth, apart from the ledger.
 
 Owns the expectation. It learns which frames were taken in and which alerts the tracker could see then, and
 looks everything else up at the broker: no fact of it comes from the tracker's own reading, and it keeps no

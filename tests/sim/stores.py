@@ -40,7 +40,7 @@ class Medium(Protocol):
         ...
 
     def write(self, records: Records) -> None:
-        """Begin to write everything anew; `go_on` until it is `written`."""
+        """Begin to write everything again; `go_on` until it is `written`."""
         ...
 
     def go_on(self) -> None:

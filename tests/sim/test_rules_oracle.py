@@ -115,7 +115,7 @@ def test_swept_order_owns_at_creation() -> None:
 
 
 def test_successor_takes_each_contract_by_itself() -> None:
-    """The 95's alert owns the 100 too, by reference; the new record speaks of the 100 only."""
+    """The 95's alert owns the 100 too, by reference; the new record is about the 100 only."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})
     day.fill(C95, 2)
     day.fill(C100, 3, ref=A)
@@ -228,7 +228,7 @@ def test_order_without_perm_id_sums() -> None:
 
 
 def test_reference_to_other_ticker_is_told() -> None:
-    """Reference to another ticker is told and taken by nobody."""
+    """Reference to another ticker is told and taken by no one."""
     day = Day({"real-day-trading": {"TSLA": alert(C95), "NVDA": alert(None, "NVDA")}})
     day.fill(C95, 2, ref="real-day-trading/NVDA")
     shows(day, A, None)

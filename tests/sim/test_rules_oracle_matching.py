@@ -167,7 +167,7 @@ def test_two_spellings_are_two_alerts() -> None:
 
 
 def test_successor_takes_over_rest() -> None:
-    """2 of 5 are sold; the record comes anew, with a month only: it owns 3 at the average that was shown."""
+    """2 of 5 are sold; the record comes again, with a month only: it owns 3 at the average that was shown."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})
     day.fill(C95, 5, 2)
     day.fill(C95, -2)

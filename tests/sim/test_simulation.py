@@ -33,7 +33,7 @@ FOUND = (
     6344,
     7434,
 )
-"""Seeds that found a bug, of the tracker or of what was expected of it; each is mended."""
+"""Seeds that found a bug, of the tracker or of what was expected of it; each is fixed."""
 FRESH = 40
 CATCHES = {
     "dedup": (0, 3, 5),

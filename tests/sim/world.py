@@ -243,7 +243,7 @@ class World:
         self.gateway.hear(events)
 
     def _contract(self) -> PaperContract:
-        """Choose what to trade: often what an alert speaks of, often what is held."""
+        """Choose what to trade: often what an alert is about, often what is held."""
         rng, broker = self.rng, self.broker
         about = [fields["about"] for fields in self.neighbour.own.values()]
         held = [con_id for (_, con_id), quantity in broker.positions.items() if quantity]

@@ -106,5 +106,5 @@ def time_form(text: str) -> str:
 
 
 def is_manual(fields: Fields) -> bool:
-    """Return whether an openOrder speaks of an order by hand: client 0, and no number or a bound one."""
+    """Return whether an openOrder is about an order by hand: client 0, and no number or a bound one."""
     return fields[0] == "5" and fields[24] == "0" and int(fields[1]) <= 0

@@ -132,7 +132,7 @@ def test_close_leaves_no_connection(rounds: int) -> None:
             await acceptor.close()
 
     asyncio.run(run())
-    # A socket that nobody owns is told of here, which fails the test.
+    # A socket that nobody owns is reported here, which fails the test.
     gc.collect()
 
 

@@ -35,7 +35,7 @@ STATUS: dict[str, Any] = {
 
 
 def test_summary_begins_with_what_matters() -> None:
-    """Whether fills are received, the link, what needs a person; zeros that need nobody are left out."""
+    """Whether fills are received, the link, what needs a person; zeros that need no one are left out."""
     assert summarise(STATUS).splitlines() == [
         "Running, but NOT receiving fills.",
         "link                waiting since 2025-11-18 15:44:50 UTC (20 s ago)",

@@ -1,4 +1,4 @@
-"""What of a write can be done before its turn is done then, and seen by nobody."""
+"""What of a write can be done before its turn is done then, and seen by no one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tracker.core.model import AlertUpdate, Outcome, StoreUnavailable
 
 
 def test_prepared_write_is_invisible(bench: Bench) -> None:
-    """What was prepared is seen by nobody until it is applied."""
+    """What was prepared is seen by no one until it is applied."""
     bench.store.refresh()
     bench.store.prepare([update(NVDA)])
     assert bench.records() == some_records()

@@ -1,4 +1,4 @@
-"""The two read-only alerter stores answer what contract an alerter last spoke of, however they are left."""
+"""The two read-only alerter stores answer what contract an alerter last named, however they are left."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_both_stores_answer_together(stores: Stores) -> None:
 
 
 def test_spx_alerter_needs_no_symbol(stores: Stores) -> None:
-    """A name that always speaks of spx needs no symbol."""
+    """A name that always is about spx needs no symbol."""
     stores.write_contracts(
         {"demspxslayer": {"strike": 6600, "side": "CALL"}, "else": {"strike": 1, "side": "C"}}
     )

@@ -36,7 +36,7 @@ CREATED = "2025-11-18T15:30:00"
 
 
 class FlexDesk:
-    """Hold one alert about the contract of `flex_report.trade`, and what is told of it."""
+    """Hold one alert about the contract of `flex_report.trade`, and what is said about it."""
 
     def __init__(self, folder: Path, *, created: str = CREATED, zone: tzinfo = NEW_YORK) -> None:
         self.folder = folder

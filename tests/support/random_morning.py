@@ -84,7 +84,7 @@ class Morning:
         return f"n{next(self._numbers)}"
 
     def _silently(self) -> dict[str, Any]:
-        """Return the key of what nobody is told of, now and then."""
+        """Return the key of what is never pushed, now and then."""
         return {"push": False} if self._rng.random() < 0.15 else {}
 
     def _price(self) -> float:

@@ -140,7 +140,7 @@ def differences(rig: Rig, book: Book) -> list[str]:
 def order_differences(
     alert: str, news: dict[str, Any], book: Book, mine: list[PaperExecution]
 ) -> Iterator[str]:
-    """Say where the sums over the order that an alert tells of are not the broker's."""
+    """Say where the sums over the order that an alert shows are not the broker's."""
     last = book.executions[news["exec_id"]]
     fills = [one for one in mine if one.perm_id == last.perm_id]
     filled = sum((one.quantity for one in fills), ZERO)

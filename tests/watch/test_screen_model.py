@@ -234,7 +234,7 @@ def test_events_resume_after_pause() -> None:
 
 
 def test_restarted_daemon_resets_events() -> None:
-    """A daemon that was started again begins its events anew."""
+    """A daemon that was started again begins its events again."""
     model = on_connected()
     model.on_event(told(41, 1), START)
     model.on_event({"seq": 42, "event": "written", "seconds": 0.01}, START)
@@ -244,7 +244,7 @@ def test_restarted_daemon_resets_events() -> None:
     assert "restarted" in text(model)
     assert model.latency() is None
     model.on_event({"missed": 3}, after(13))
-    assert "restarted" in text(model), "what its memory forgot was read anew"
+    assert "restarted" in text(model), "what its memory forgot was read again"
     assert not model.is_restarted_daemon(status(LATER_LIFE))
 
 

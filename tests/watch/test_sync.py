@@ -163,7 +163,7 @@ def test_resumes_behind_last_event() -> None:
 
 
 def test_forgotten_events_are_reported() -> None:
-    """Events that were forgotten meanwhile are said and everything is read anew."""
+    """Events that were forgotten meanwhile are said and everything is read again."""
 
     async def story() -> None:
         port = free_port()

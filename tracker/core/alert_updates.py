@@ -187,7 +187,7 @@ def _emptied(state: LedgerState, alert_state: AlertState, updated_at: datetime) 
     """Say that a record owns nothing after all: its only fill was assigned away or voided."""
     shown = alert_state.shown
     assert shown is not None, "what never showed anything is not written"
-    assert shown.last_order_update is not None, "what was shown tells of an order"
+    assert shown.last_order_update is not None, "what was shown names an order"
     last = {
         **shown.last_order_update,
         **_sums(state, shown.last_order_update),
@@ -309,7 +309,7 @@ def partners_of(state: LedgerState, alert: AlertId) -> set[AlertId]:
 
 
 def order_shown(execution: Execution) -> str:
-    """Name the order whose news changes what an alert shows after this execution."""
+    """Name the order whose status and fees an alert shows after this execution."""
     key = execution.order_key
     return broker_order_text(key) if key is not None else f"{execution.account} {execution.exec_id}"
 
@@ -371,7 +371,7 @@ def queue_update(
 
 
 def _is_news_of_another(booked: BookedExecution, alert: AlertId, before: AlertUpdate | None) -> bool:
-    """Tell whether the news is of a sale that was meant for another alert."""
+    """Tell whether the last update is a sale that was meant for another alert."""
     shown = before.last_order_update if before is not None else None
     return alert in booked.foreign and (shown or {}).get("exec_id") != booked.execution.exec_id
 
@@ -384,7 +384,7 @@ def _opened_since(before: AlertUpdate | None, after: AlertUpdate) -> bool:
 
 
 def _last_booked(state: LedgerState, found: Iterable[tuple[Holding, AlertPosition]]) -> BookedExecution:
-    """Return the execution that an alert's news tells of: the last that touched it."""
+    """Return the execution that an alert's last update is about: the last that touched it."""
     holding, last = max(found, key=lambda pair: pair[1].last)
     booked = state.get(EXECUTIONS, f"{holding.account} {last.last_exec_id}")
     assert booked is not None, "a position names an execution of the state"
@@ -408,7 +408,7 @@ def _contradicted(state: LedgerState, holding: Holding, mine: AlertPosition) -> 
 
 
 def _same(before: AlertUpdate, after: AlertUpdate) -> bool:
-    """Compare what two updates show, but for the moment of the news."""
+    """Compare what two updates show, but for `updated_at`."""
     if (before.open, before.remove, before.position) != (after.open, after.remove, after.position):
         return False
     return _but_time(before) == _but_time(after)

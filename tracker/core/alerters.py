@@ -89,5 +89,5 @@ class AlerterNames:
         return self._titles.get(self.key(name), name)
 
     def fixed_symbol(self, name: str) -> str:
-        """Return the only ticker that a name ever speaks of, else an empty text."""
+        """Return the only ticker that a name ever is about, else an empty text."""
         return "SPX" if canonical(name) in _ALWAYS_SPX else ""

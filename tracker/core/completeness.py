@@ -172,7 +172,7 @@ class Completeness:
     def judge(self, frame: Frame) -> list[TrackerEvent]:
         """Open a gap for each day that ended unproven since the last frame.
 
-        That is all that an execution, a fee or an order's news does here.
+        That is all that an execution, a fee or an order's status does here.
         """
         judged = self._link.judged
         if judged is None or frame.received_at < self._judge_again:

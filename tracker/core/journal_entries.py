@@ -185,7 +185,7 @@ class SweepChecked(Entry, frozen=True):
 
 
 class DecidedAgain(Entry, frozen=True):
-    """A frame that could not be read or decided is to be decided anew."""
+    """A frame that could not be read or decided is to be decided again."""
 
     SOURCE = Source.LINK
     NAME = "decide_again"
@@ -269,7 +269,7 @@ class Assigned(Entry, frozen=True):
 
 
 class Dismissed(Entry, frozen=True):
-    """A person says that an execution needs nobody any longer."""
+    """A person says that an execution needs no decision any longer."""
 
     SOURCE = Source.PERSON
     NAME = "dismiss"

@@ -305,7 +305,7 @@ class Ledger:
         return row
 
     def _touch(self, alerts: Iterable[AlertId], key: ContractKey | None = None) -> None:
-        """Have these alerts shown anew when the batch ends."""
+        """Have these alerts shown again when the batch ends."""
         for alert in alerts:
             contracts = self._dirty.setdefault(alert, {})
             if key is not None:
@@ -337,7 +337,7 @@ class Ledger:
             self._orders.open_orders_ended()
 
     def _ask_again(self) -> None:
-        """Look anew at the closed alerts that the broker's positions contradicted so far."""
+        """Look again at the closed alerts that the broker's positions contradicted so far."""
         self._touch(row.alert for row in self._state.find(ALERTS, "doubted", "1"))
 
     # What could not be read
@@ -356,7 +356,7 @@ class Ledger:
             self._sweep_reasons.append(f"execution {fact.exec_id} could not be read")
 
     def heal(self, seq: int) -> None:
-        """Take a kept frame for settled, since it is about to be applied anew."""
+        """Take a kept frame for settled, since it is about to be applied again."""
         row = self._state.get(UNDECODED, str(seq))
         if row is not None:
             self._state.put(UNDECODED, replace(row, healed=True))

@@ -4,7 +4,7 @@ Owns the arithmetic of opening, closing and ownership, as a pure function of an 
 entries in their order. It never looks anything up.
 
 - An execution against the sign of what is held closes, as far as there is something to close; the rest opens.
-- Its opening part is a lot, owned by the alerts that were decided as it was booked, else by nobody.
+- Its opening part is a lot, owned by the alerts that were decided as it was booked, else by no alert.
 - Its closing part, with a reference, takes lots that the reference names, by their owner or by their own
   order's reference (exclusive before shared); then lots without owner; then the opening balance; last other
   alerts' lots. Without one it takes owned lots, the oldest first; then lots without owner; then the opening

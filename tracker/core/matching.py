@@ -94,7 +94,7 @@ def speaks_of(contract: Contract, alert: Alert) -> Rule | None:
 
 
 def same_contract(one: Alert, other: Alert) -> bool:
-    """Tell whether two records speak of the same contract, as far as both say."""
+    """Tell whether two records are about the same contract, as far as both say."""
     if symbol_key(one.symbol) != symbol_key(other.symbol) or one.is_option != other.is_option:
         return False
     if one.con_ids & other.con_ids:

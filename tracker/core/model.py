@@ -20,7 +20,7 @@ from msgspec import Struct
 JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
 
 Value: TypeAlias = bool | int | float | str | list[str] | None
-"""What one key of an alert's news may hold."""
+"""What one key of an alert's `last_order_update` or `position` may hold."""
 
 ZERO: Final = Decimal(0)
 
@@ -358,7 +358,7 @@ class Alert(Struct, frozen=True):
     """option_conid and option_conids; never the underlying's conid."""
     symbol: str
     is_option: bool
-    """Whether the record speaks of an option: any of strike, side or expiry, or an option conid."""
+    """Whether the record is about an option: any of strike, side or expiry, or an option conid."""
     strike: Decimal | None = None
     right: str = ""
     expiry: Expiry = NO_EXPIRY

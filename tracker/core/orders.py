@@ -64,7 +64,7 @@ class Orders:
             self._compare(order, execution.cum_qty)
 
     def sum_again(self, booked: BookedExecution) -> None:
-        """Sum the order of an execution anew, after a correction or a changed fee."""
+        """Sum the order of an execution again, after a correction or a changed fee."""
         rows = [row for row in self._state.find(EXECUTIONS, "orders", booked.order) if row.counted]
         rows.sort(key=lambda row: row.moment)
         before = self._state.get(TOTALS, booked.order)
@@ -75,7 +75,7 @@ class Orders:
         self._touch(order_shown(booked.execution))
 
     def correct(self, was: Execution, booked: BookedExecution) -> None:
-        """Sum the order of a correction anew; `was` is the version that was in force before.
+        """Sum the order of a correction again; `was` is the version that was in force before.
 
         What the broker counted until now counts `was`, so it is no evidence that a fill is missing.
         """
@@ -208,7 +208,7 @@ class Orders:
             self._answer.add(broker_order_text(key))
 
     def _works(self, key: OrderKey) -> None:
-        """Take a live execution for newer news than the answer that lacked its order."""
+        """Take a live execution for newer than the answer that lacked its order."""
         self._heard(key)
         order = self._state.get(ORDERS, broker_order_text(key))
         if order is not None and order.ended:

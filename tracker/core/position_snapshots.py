@@ -84,7 +84,7 @@ class PositionSnapshots:
     def upstream_back(self) -> int | None:
         """Trust the next answer again; returns since which frame nothing that was told is to be trusted.
 
-        Where nobody told of the loss it was before this connection, all of whose answers are old then.
+        Where no notice named the loss it was before this connection, all of whose answers are old then.
         """
         unnoticed = self.began if self._upstream else None
         self._upstream = True

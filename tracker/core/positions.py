@@ -6,7 +6,7 @@ Owns when something is folded, and onto what. It never decides what a fill belon
   before the first sweep lists it; executions from before that request are contained in what it lists, so the
   balance is the listed quantity less theirs. A contract that the snapshot does not name has none: IBKR lists
   a position closed today with quantity zero, and where that is uncertain, a fill is an opening.
-- **Unconfirmed**: such a balance is taken anew from a later snapshot; after a break of the connection or of
+- **Unconfirmed**: such a balance is taken again from a later snapshot; after a break of the connection or of
   its link to IBKR only once a sweep asked since then is over. The snapshot contains what was missed, and the
   balance would be off by it until the sweep tells that. A snapshot that is unconfirmed itself takes the place
   of an earlier one only where it contradicts that. See `position_snapshots` for the states.
@@ -313,7 +313,7 @@ class Positions:
             self.refold(key)
             return
         del self._late[key]
-        # As they are now: one may have been corrected or decided anew since it came.
+        # As they are now: one may have been corrected or decided again since it came.
         rows = [row for name in run.names if (row := self._state.get(EXECUTIONS, name)) and row.counted]
         last = run.before.last
         decisions = [one for one in self._decisions(key) if last is None or _stand(one.place) > _stand(last)]

@@ -275,7 +275,7 @@ class AlertState(Struct, frozen=True):
     contracts: tuple[ContractKey, ...] = ()
     shown: AlertUpdate | None = None
     order: str = ""
-    """The order that `shown` tells of, as `broker_order_text`; empty where it has no key."""
+    """The order that `shown` is about, as `broker_order_text`; empty where it has no key."""
     closed: bool = field(default=False, name="shut")
     removed: bool = False
     successor: AlertId | None = None

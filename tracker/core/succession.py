@@ -4,7 +4,7 @@ Owns identity and succession. Pure: it compares what records say, and reads no s
 
 - The same alert is the same alerter (by names and aliases), the same ticker (any spelling) and the same
   `created_at` to the second or finer, whatever its conid or details say now. It keeps all that it had.
-- A successor is another record of the same alerter and ticker that speaks of a contract that the old record
+- A successor is another record of the same alerter and ticker that is about a contract that the old record
   owns, or of the same contract as the old record did. It takes over what is left, each contract by itself.
 """
 

@@ -268,7 +268,7 @@ class Daemon:
     def _link_changed(self, link: LinkState) -> None:
         if link.state is LinkPhase.CONNECTING:
             # What the last connection knew of the day hangs together in circles, and the next one learns it
-            # anew. Nothing is received now that would have to wait.
+            # again. Nothing is received now that would have to wait.
             gc.collect()
         self._systemd.status(f"link {link.state.value}: {link.reason}")
         self._feed.publish(

@@ -139,7 +139,7 @@ class BrokerConnection:
     async def _end_after_upstream(self) -> None:
         limit = self._options.silent_upstream_seconds
         await self._upstream.wait_for_silence(limit)
-        self.capture.close(f"no notice about IBKR for {limit:g} s after 2110; connecting anew to find out")
+        self.capture.close(f"no notice about IBKR for {limit:g} s after 2110; connecting again to find out")
 
     # Listener of the capture
 

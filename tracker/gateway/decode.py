@@ -1,7 +1,7 @@
 """One journalled frame into a fact of `core.model`, wherever it came from.
 
 Owns the choice of the reader: messages of TWS are read in `normalise.py`, rows of a Flex report in
-`flex_rows.py`. A frame is decoded anew whenever it is needed, so the same frame always gives the same fact.
+`flex_rows.py`. A frame is decoded again whenever it is needed, so the same frame always gives the same fact.
 """
 
 from __future__ import annotations

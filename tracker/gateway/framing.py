@@ -2,7 +2,7 @@
 
 Owns the length prefix and the split at NUL; a message that has not come whole waits for its rest. It does not
 interpret a field. ib_insync does the same until the login is over; after that it would copy what is left of
-its buffer for every message, and split the 150 fields of an order anew each time they are repeated.
+its buffer for every message, and split the 150 fields of an order again each time they are repeated.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class LinkOptions:
     steady_seconds: float = 60.0
     """A link that lived shorter counts as a failed attempt."""
     silent_upstream_seconds: float = 300.0
-    """So long after 2110 the link is made anew, since no notice need ever take 2110 back."""
+    """So long after 2110 the link is made again, since no notice need ever take 2110 back."""
 
     def sweep_pause(self, listed: int) -> float:
         """Return the seconds until the next sweep that nobody asks for, after one that listed so many."""

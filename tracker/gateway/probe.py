@@ -76,6 +76,6 @@ class Probe:
             if since is not None and self._loop.time() - since >= limit:
                 return (
                     f"a message of the gateway was not whole after {limit:g} s, so its length cannot be"
-                    " trusted; connecting anew to fetch what came behind it"
+                    " trusted; connecting again to fetch what came behind it"
                 )
             await asyncio.sleep(limit / _CHECKS)

@@ -6,7 +6,7 @@ itself: only `close` and a failure of capture end it.
 
 | the last connection | when to reconnect |
 |---|---|
-| lasted `steady_seconds` or longer | at once, and the backoff begins anew |
+| lasted `steady_seconds` or longer | at once, and the backoff begins again |
 | failed, or was shorter | after the backoff: doubled each time up to `retry_most`, with jitter |
 | its login was refused | after `retry_most` |
 | named a new port (1300) | at that port; at the configured one again if no login succeeds there |
@@ -132,7 +132,7 @@ class ReconnectingLink:
         self._pending.add_positions()
 
     async def broker_snapshot(self, within: float) -> BrokerSnapshot | None:
-        """Ask for positions, the day's executions and all orders anew, and return what was answered.
+        """Ask for positions, the day's executions and all orders again, and return what was answered.
 
         None where that took more than so many seconds: the link is down, or slower than that.
         """

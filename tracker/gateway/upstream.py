@@ -8,7 +8,7 @@ anything.
 | 1100, 2110 | the gateway has lost IBKR; the socket to it stays up |
 | 1101, 1102 | IBKR is back; what happened meanwhile has to be fetched |
 
-Nothing need ever take back 2110, so a connection that stays in it is made anew (`wait_for_silence`).
+Nothing need ever take back 2110, so a connection that stays in it is made again (`wait_for_silence`).
 """
 
 from __future__ import annotations

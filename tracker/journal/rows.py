@@ -18,7 +18,7 @@ from tracker.journal.row_parts import RowParts
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _CACHED_ROWS: Final = 2_000
-"""Rows that one table keeps decoded; beyond that the cache begins anew."""
+"""Rows that one table keeps decoded; beyond that the cache begins again."""
 _ABSENT_KEPT: Final = 5_000
 """Keys and index values that one table is remembered to have no row of."""
 
@@ -274,7 +274,7 @@ class _Rows:
         self.changed.clear()
 
     def _make_room(self, db: sqlite3.Connection) -> None:
-        """Begin anew where many rows are kept, before more are read.
+        """Begin again where many rows are kept, before more are read.
 
         A sweep reads each fee of the day, and a step after an outage the past of many contracts.
         """
@@ -283,7 +283,7 @@ class _Rows:
             self.forget()
 
     def bound_absent(self) -> None:
-        """Begin anew where very many keys are known to be absent."""
+        """Begin again where very many keys are known to be absent."""
         if len(self._missing) + len(self._empty) > _ABSENT_KEPT:
             self._missing.clear()
             self._empty.clear()

@@ -323,7 +323,7 @@ class OrderEngine:
         def fill_piece() -> None:
             self._filling.discard((order.perm_id, modifications))
             price = self.book.prices.get(order.contract.con_id)
-            # A change of the order starts its filling anew, with timers of its own; prices may have moved.
+            # A change of the order starts its filling again, with timers of its own; prices may have moved.
             if order.done or order.modifications != modifications:
                 return
             if triggers.is_marketable(order, order.limit, price) is False:

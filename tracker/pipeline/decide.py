@@ -2,7 +2,7 @@
 
 Owns what happens when deciding fails: what was changed is taken back, in the rows and in memory, the frames
 are decided again one by one, and the frame that fails is kept as undecodable, with the reason. It is decided
-anew at the next start. A frame is never skipped silently, and nothing is half applied.
+again at the next start. A frame is never skipped silently, and nothing is half applied.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Candidates = Callable[[Execution], Sequence[Alert]]
 """Return the records that an execution may belong to."""
 
 _AGAIN: Final = 1000
-"""Frames that are decided anew at a start, at most."""
+"""Frames that are decided again at a start, at most."""
 _KINDS: Final = (
     (Execution, "execution"),
     (CommissionReport, "commission"),
@@ -143,7 +143,7 @@ class FrameDecider:
             self._suspicious = False
 
     def decide_again(self, now: datetime) -> None:
-        """Journal that what could not be decided is to be decided anew: this version may be able to."""
+        """Journal that what could not be decided is to be decided again: this version may be able to."""
         for row in self._journal.state.find(UNDECODED, "open", "1")[:_AGAIN]:
             frame = self._journal.frame(row.seq)
             if frame is not None and not isinstance(self._fact(frame), Undecodable):
@@ -178,7 +178,7 @@ class FrameDecider:
             self.ledger.apply(frame, self._fact(frame))
 
     def _decided_again(self, frame: Frame) -> Frame | None:
-        """Return the frame that is to be decided anew, None where this frame does not say so."""
+        """Return the frame that is to be decided again, None where this frame does not say so."""
         entry = read_entry(frame)
         return self._journal.frame(entry.frame) if isinstance(entry, DecidedAgain) else None
 
@@ -186,7 +186,7 @@ class FrameDecider:
         """Keep a frame that cannot be decided, and go on behind it."""
         logger.opt(exception=error).error("frame {} could not be decided; it is kept", frame.seq)
         with self._journal.step() as advance:
-            # What is decided anew in vain stays as it was.
+            # What is decided again in vain stays as it was.
             if self._decided_again(frame) is None:
                 self.ledger.refuse(frame, _refusal(self._fact(frame), frame, error))
             events = self.ledger.settle(frame)

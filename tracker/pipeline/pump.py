@@ -167,7 +167,7 @@ class Pump:
         self._wake.set()
 
     def write_again(self, alerts: Sequence[AlertId]) -> None:
-        """Have these records written as they were decided, and the whole store compared anew."""
+        """Have these records written as they were decided, and the whole store compared again."""
         states = [self._state.get(ALERTS, alert_text(alert)) for alert in alerts]
         self._delivery.apply_again([state for state in states if state is not None])
         self._compare_soon()
@@ -201,7 +201,7 @@ class Pump:
             if due and self._watch.readable:
                 self._compare.clear()
                 self._reconsider()
-            # Frames wait for a first look at the alerts: decided without them, a fill would belong to nobody.
+            # Frames wait until the alerts were read once: decided before, a fill would belong to no alert.
             stepped = self._watch.looked and await self._catch_up()
             if not await self._deliver() and not stepped:
                 self._at_rest = True
@@ -294,7 +294,7 @@ class Pump:
         if found.notes:
             notes = [entry.arriving for entry in found.notes]
             self._journal.append(self._journal.last_connection_no, self._now(), notes)
-            # Once they are applied, records that changed hands or came back are compared anew.
+            # Once they are applied, records that changed hands or came back are compared again.
             self._compare.set()
         self._delivery.apply_again(found.undone)
 

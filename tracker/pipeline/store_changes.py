@@ -154,7 +154,7 @@ class StoreChanges:
         return sorted(found, key=lambda alert: (alert.id[:2] != alert_state.alert[:2], alert.id))
 
     def _last_executions(self, alert_state: AlertState, holding: Holding) -> list[Execution]:
-        """Return an execution of a contract, by which the store finds the records that speak of it."""
+        """Return an execution of a contract, by which the store finds the records about it."""
         mine = next(each for each in holding.alerts if each.alert == alert_state.alert)
         booked = self._state.get(EXECUTIONS, f"{holding.account} {mine.last_exec_id}")
         return [] if booked is None else [booked.execution]

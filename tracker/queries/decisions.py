@@ -78,7 +78,7 @@ def assignment(
 
 
 def dismissal(state: LedgerState, exec_id: str, account: str = "") -> Decision:
-    """Decide that a fill needs nobody any longer; raises CommandError where it needs nobody now."""
+    """Decide that a fill needs no decision any longer; raises CommandError where it needs no decision now."""
     row = execution_named(state, exec_id, account)
     if row.dismissed:
         return Decision(row.key, None)

@@ -73,7 +73,7 @@ def needing_decision(state: LedgerState) -> list[BookedExecution]:
 
 
 def not_ours(row: BookedExecution) -> bool:
-    """Tell whether a fill touched no alert and needs nobody, or a person said that it does not."""
+    """Tell whether a fill touched no alert and needs no decision, or a person said that it does not."""
     return row.folded and not row.owners and (row.attention is Attention.NONE or row.dismissed)
 
 

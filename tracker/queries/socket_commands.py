@@ -115,7 +115,7 @@ class AssignArguments(CommandArguments, frozen=True):
 
 
 class DismissArguments(CommandArguments, frozen=True):
-    """Name a fill that needs nobody any longer."""
+    """Name a fill that needs no decision any longer."""
 
     exec_id: ExecId
     account: Text = ""
@@ -148,7 +148,7 @@ class QueryContext:
         return StoreNow(self.store.alerts(), self.store.shown, self.trouble())
 
     def dry_run(self, given: Mapping[str, object], *, commit: bool) -> Json:
-        """Try a fill; with `commit` write the copy. Raises CommandError, StoreAway."""
+        """Try a fill; with `commit` write the copy. Raises CommandError, StoreUnavailable."""
         made_up = read_made_up_fill(given)
         now = self.now()
         found = dry_run(

@@ -1,6 +1,6 @@
 """Account for one fill or one alert: which rule, what was rejected, what was written, what others did since.
 
-Owns the gathering of evidence from the journal and the store. It decides nothing anew and changes nothing:
+Owns the gathering of evidence from the journal and the store. It decides nothing again and changes nothing:
 what it tells is what was recorded when it was decided.
 """
 
@@ -202,7 +202,7 @@ def _decided(decision: OwnershipDecision, given: Decimal | None) -> str:
 
 
 def _about_execution(frame: Frame, row: BookedExecution) -> Json | None:
-    """Say what a note of ours did to the decision about a fill, None where it speaks of another."""
+    """Say what a note of ours did to the decision about a fill, None where it is about another."""
     match read_entry(frame):
         case Assigned(key, alert) if key == row.key:
             what = f"a person assigned it to {alert.name}"
@@ -351,7 +351,7 @@ def _against(row: BookedExecution, alert: AlertId) -> list[tuple[str, bool]]:
 
 
 def _about_alert(frame: Frame, alert: AlertId) -> Json | None:
-    """Say what became of a record in the store, None where a note speaks of another."""
+    """Say what became of a record in the store, None where a note is about another."""
     match read_entry(frame):
         case RecordGone(gone) if gone == alert:
             what = "another program took it out"

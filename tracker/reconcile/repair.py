@@ -22,7 +22,7 @@ from tracker.stores.alert_stores import StorePort
 async def repair(journal: Journal, store: StorePort, pump: Pump, found: AuditResult) -> list[AlertId]:
     """Begin the repairs that an audit allows; the pump ends them. Returns the records concerned.
 
-    Raises StoreAway.
+    Raises StoreUnavailable.
     """
     restored = [
         alert

@@ -40,7 +40,7 @@ def reconcile(settings: Settings, *, apply: bool, report: Path | None = None) ->
     """Audit while no daemon runs; a Flex `report` is taken in before.
 
     Raises CommandError for a report that cannot be read, Locked where a daemon runs, JournalFailed,
-    StoreRefused and StoreAway for a store that cannot be written, FatalCapture.
+    StoreRefused and StoreUnavailable for a store that cannot be written, FatalCapture.
     """
     log.configure("ERROR", mask_accounts=settings.log.mask_accounts)
     if not settings.stores.journal.exists():

@@ -102,7 +102,7 @@ def store_view(store: AlertStore, trouble: str, name: str) -> StoreView:
 def _records(store: AlertStore, alerts: Iterable[Alert]) -> Iterable[RecordView]:
     for alert in alerts:
         shown = store.shown(alert.id)
-        # The store may have been read anew between the two; then the record is gone.
+        # The store may have been read again between the two; then the record is gone.
         if shown is not None:
             yield RecordView(alert, shown)
 

@@ -2,7 +2,7 @@
 
 Owns the order of things, so that no name ever stands in a file that can be opened: messages are gathered in a
 file that has no name itself, all names are learned, the text without them goes into a second such file, that
-is read again and searched, and only then it is copied to where it shall be. What is killed meanwhile leaves
+is read again and searched, and only then it is copied to where it belongs. What is killed meanwhile leaves
 nothing.
 """
 

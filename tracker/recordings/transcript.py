@@ -12,7 +12,7 @@ beginning of the SHA-256 of everything up to it, so that a change is found in it
 
 `at` is in seconds from `began`, `link` counts connections, `blocked` marks a request that was not passed on,
 `end` counts the lines between the first and the last. The sums find damage and edits, not somebody who
-computes them anew.
+computes them again.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def _lines(name: str, number: int, rest: Iterator[tuple[int, str]], digest: Any)
             return
         yield _line(place, values)
     raise TranscriptUnusable(
-        f"{name}, line {number + 1}: the end is missing, so the file is cut off; get it anew"
+        f"{name}, line {number + 1}: the end is missing, so the file is cut off; get it again"
     )
 
 
@@ -185,11 +185,11 @@ def _checked(place: str, text: str, digest: Any) -> dict[str, Any]:
     """Return a line's values once its sum is found to be right."""
     found = _SUMMED.fullmatch(text.removesuffix("\n"))
     if found is None:
-        raise TranscriptUnusable(f"{place}: it is cut off or no line of a transcript; get the file anew")
+        raise TranscriptUnusable(f"{place}: it is cut off or no line of a transcript; get the file again")
     digest.update(found[1].encode())
     if digest.hexdigest()[:_SUM_DIGITS] != found[2]:
         raise TranscriptUnusable(
-            f"{place}: it, or a line taken out before it, was changed after the recording; get the file anew"
+            f"{place}: it, or a line taken out before it, was changed after the recording; get the file again"
         )
     try:
         values = json.loads(found[1] + "}")

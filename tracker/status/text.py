@@ -2,7 +2,7 @@
 
 Owns the text of `tracker status`. It is given the answer of that command, which may come from an older or a
 newer daemon: a field that is absent is left out, one that is not known here is shown by its own name. Counts
-that are 0 and need nobody are left out too.
+that are 0 and need nothing from you are left out too.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ _Read: TypeAlias = Callable[[str, Mapping[str, object]], Iterator[StoredContract
 
 
 class AlerterStores:
-    """Answer which contracts an alerter last spoke of.
+    """Answer which contracts an alerter last named.
 
     `refresh` does I/O and belongs into a worker thread; the rest reads what was last published, from any
     thread.

@@ -49,7 +49,7 @@ class FileLock:
         self._descriptor = self._open()
 
     def keep(self) -> None:
-        """Take the lock anew where its file was removed or replaced; raises Locked where another has it."""
+        """Take the lock again where its file was removed or replaced; raises Locked where another has it."""
         try:
             found = os.stat(self.path, follow_symlinks=False)
         except FileNotFoundError:

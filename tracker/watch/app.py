@@ -92,7 +92,7 @@ class Watch(App[None]):
         self.run_worker(self._sync.run(), name="sync")
 
     def on_resize(self) -> None:
-        """Write every line anew for the new width."""
+        """Write every line again for the new width."""
         self._changed()
 
     def _changed(self) -> None:

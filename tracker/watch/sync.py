@@ -1,7 +1,7 @@
 """Keep the screen's model current: follow the events, ask again for what they made stale, reconnect.
 
 Owns when what is asked, and the pauses between attempts. Questions are spaced by what they cost, so that a
-screen never slows the daemon down. Whatever fails is put into the model and raised to nobody.
+screen never slows the daemon down. Whatever fails is put into the model and raised to no one.
 """
 
 from __future__ import annotations

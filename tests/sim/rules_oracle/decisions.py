@@ -1,7 +1,7 @@
 """Replay the events: book executions, follow the store, and write down each decision with its place.
 
 Owns section 1: when an order is matched, again or not, and where a decision stands. Lots, owners and
-positions are folded anew from all facts and decisions each time they are asked for.
+positions are folded again from all facts and decisions each time they are asked for.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Replay:
         self._last_at: datetime | None = None
         self._skew = _NO_TIME
         self._memo: dict[tuple[AccountContract, bool], tuple[object, Folded]] = {}
-        """The last fold of each holding, with all that it was made of; any difference folds anew."""
+        """The last fold of each holding, with all that it was made of; any difference folds again."""
 
     # Events
 
@@ -406,7 +406,7 @@ class Replay:
     def fold_all(
         self, *, settled: bool = False, only: AccountContract | None = None
     ) -> dict[AccountContract, Folded]:
-        """Fold every account and contract anew; what moved to another is folded there behind its source."""
+        """Fold every account and contract again; what moved to another is folded there behind its source."""
         targets = self.holdings.targets()
         wanted = self._holdings() if only is None or targets else [only]
         if only is not None and only not in wanted:

@@ -36,7 +36,7 @@ class Match:
 
 
 def rule_of(record: Record, contract: Contract) -> tuple[str, str]:
-    """Return the rule by which the record speaks of the contract, without age; else "" and what was near."""
+    """Return the rule by which the record is about the contract, without age; else "" and what was near."""
     by_con_id = contract.con_id in record.con_ids
     if record.ticker_key not in contract_tickers(contract):
         # Rule 2.5: a ticker that is none of these refuses, also with the right conid.
@@ -149,7 +149,7 @@ def _by_reference(
     young_enough: Callable[[Alert], bool],
     told_late: Callable[[Alert], bool],
 ) -> None:
-    """First and alone: an order with a reference belongs to nobody else, also while no such record exists."""
+    """First and alone: an order with a reference belongs to no other alert, even without such a record."""
     named = named_by(reference, alerts, contract)
     fitting: dict[int, str] = {}
     for alert in named:

@@ -1,6 +1,6 @@
 """The alerts of the store: what a record says, and which record is which alert over time.
 
-Owns identity (rule 2.3) and whether two records speak of one contract (rule 2.4).
+Owns identity (rule 2.3) and whether two records are about one contract (rule 2.4).
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _stored_expiry(
 
 
 def same_contract(old: Record, new: Record) -> bool:
-    """Tell whether two records speak of one contract, as far as they say (rule 2.4)."""
+    """Tell whether two records are about one contract, as far as they say (rule 2.4)."""
     if old.stock or new.stock:
         return old.stock and new.stock
     alike = (old.right, old.strike) == (new.right, new.strike)

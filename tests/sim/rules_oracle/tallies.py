@@ -50,7 +50,7 @@ class Part:
 
     quantity: Decimal = ZERO
     averaged: Decimal = ZERO
-    """The quantity, without sign, that the average speaks of."""
+    """The quantity, without sign, that the average is about."""
     average: Decimal | None = None
     opened_at: datetime | None = None
     changes: list[Change] = field(default_factory=list)
