@@ -165,15 +165,21 @@ def _declare_paper(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(arguments: Arguments) -> int:
+    from pathlib import Path
+
     from tracker.doctor.command import run
 
     own = arguments.own
-    return run(arguments.flags, own.settings, as_json=own.as_json, offline=own.offline)
+    report = None if own.report is None else Path(own.report)
+    return run(arguments.flags, own.settings, as_json=own.as_json, offline=own.offline, report=report)
 
 
 def _declare_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offline", action="store_true", help="do not connect to the gateway; check the rest of the set-up"
+    )
+    parser.add_argument(
+        "--report", metavar="FILE", help="also write a report to send, without names and secrets"
     )
 
 

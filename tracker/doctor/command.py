@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from tracker.config.loader import find_file, load
-from tracker.config.settings import SettingsError
-from tracker.console import FAILED, WELL, say
+from tracker.config.settings import Settings, SettingsError
+from tracker.console import FAILED, WELL, Refusal, say
 from tracker.doctor.check_machine import settings_errors
 from tracker.doctor.examine import answer, examine, examine_machine
 from tracker.doctor.finding import Finding
@@ -32,11 +33,40 @@ def run(
     as_json: bool,
     offline: bool,
     probes: Probes | None = None,
+    report: Path | None = None,
 ) -> int:
-    """Print the findings and return the exit code: 1 for a fault, else 0."""
-    report = diagnose(flags, path, probes or Probes(), offline=offline)
-    say(json.dumps(report, indent=2) if as_json else as_text(report))
-    return WELL if report["well"] else FAILED
+    """Print the findings and return the exit code: 1 for a fault, or a report that is not written, else 0."""
+    probes = probes or Probes()
+    found = diagnose(flags, path, probes, offline=offline)
+    if report is not None:
+        _write_report(report, found, flags, path, probes)
+    say(json.dumps(found, indent=2) if as_json else as_text(found))
+    if report is not None and not as_json:
+        say(f"\n{report} is written. Read it whole before you send it.")
+    return WELL if found["well"] else FAILED
+
+
+def _write_report(
+    report: Path, found: Mapping[str, Any], flags: Mapping[str, str], path: str | None, probes: Probes
+) -> None:
+    """Write the report; raises Refusal."""
+    from tracker.doctor.report_file import ReportNotWritten, write_report
+    from tracker.recordings.redaction import NameLeft
+
+    settings: Settings | SettingsError
+    try:
+        settings = load(flags, path)
+    except SettingsError as error:
+        settings = error
+    try:
+        write_report(report, as_text(found), settings, probes.now())
+    except ReportNotWritten as error:
+        raise Refusal(FAILED, [f"tracker doctor: {error}"]) from None
+    except NameLeft as error:
+        cause = (
+            f"tracker doctor: {error}; no report was left. This is a fault of the tracker: please report it"
+        )
+        raise Refusal(FAILED, [cause]) from None
 
 
 def diagnose(flags: Mapping[str, str], path: str | None, probes: Probes, *, offline: bool) -> dict[str, Any]:

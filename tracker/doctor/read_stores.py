@@ -10,8 +10,8 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,29 +87,40 @@ def read_alerter_stores(settings: Settings, now: Callable[[], datetime]) -> Mapp
 def read_journal(path: Path, *, in_use: bool) -> JournalFacts:
     """Ask the journal what it is bound to; `in_use` says that a process has it open.
 
-    SQLite makes two files beside a journal that it opens, even for reading, and a reader leaves them there.
-    A journal in use has them; of any other one a copy is opened.
+    `readable_journal` says what is opened.
     """
     if not path.exists():
         return JournalFacts()
     try:
         size = size_of(path)
-        if in_use:
-            return replace(_ask_mode(path), size=size)
-        if size > MAX_COPIED_BYTES:
+        if not in_use and size > MAX_COPIED_BYTES:
             return JournalFacts(
                 unread=f"not read: {size >> 20} MB is too much to copy; `tracker status` shows its login"
             )
-        with TemporaryDirectory(prefix="tracker-doctor-") as folder:
-            copy = Path(folder) / path.name
-            shutil.copyfile(path, copy)
-            beside = path.with_name(f"{path.name}-wal")
-            if beside.exists():
-                shutil.copyfile(beside, copy.with_name(beside.name))
-            return replace(_ask_mode(copy, instead_of=path), size=size)
+        with readable_journal(path, in_use=in_use) as place:
+            return replace(_ask_mode(place, instead_of=None if in_use else path), size=size)
     except OSError as error:
         # That the journal cannot be opened is known by then; what fails here is the copy.
         return JournalFacts(unread=f"not read: it cannot be copied ({error.strerror or error})")
+
+
+@contextmanager
+def readable_journal(path: Path, *, in_use: bool) -> Iterator[Path]:
+    """Yield what may be opened of a journal without leaving files beside it; raises OSError.
+
+    SQLite makes two files beside a journal that it opens, even for reading, and a reader leaves them there.
+    A journal in use has them; of any other one a copy is opened.
+    """
+    if in_use:
+        yield path
+        return
+    with TemporaryDirectory(prefix="tracker-doctor-") as folder:
+        copy = Path(folder) / path.name
+        shutil.copyfile(path, copy)
+        beside = path.with_name(f"{path.name}-wal")
+        if beside.exists():
+            shutil.copyfile(beside, copy.with_name(beside.name))
+        yield copy
 
 
 def _ask_mode(path: Path, instead_of: Path | None = None) -> JournalFacts:
