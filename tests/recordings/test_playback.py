@@ -1,4 +1,4 @@
-"""`tracker paper --replay` plays a transcript at the real clients, and at the tracker."""
+"""`tracker paper --replay` plays a transcript to the real clients, and to the tracker."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class _Report:
                 journal = Journal(place, read_only=True)
                 try:
                     self._began, self._lines = newest_lines(journal, SPAN, settings.gateway.client_id)
-                    link = journal.book.get(LINKS, "last")
+                    link = journal.state.get(LINKS, "last")
                     self._accounts += link.accounts if link is not None else ()
                 finally:
                     journal.close()

@@ -49,7 +49,7 @@ def newest_lines(journal: Journal, span: timedelta, client_id: int) -> tuple[dat
         return datetime.fromtimestamp(0).astimezone(), []
     frames = [frame for frame in frames if frame.received_at >= frames[-1].received_at - span]
     began = frames[0].received_at
-    link = journal.book.get(LINKS, "last")
+    link = journal.state.get(LINKS, "last")
     accounts = link.accounts if link is not None else ()
     return began, list(_lines(frames, began, accounts, client_id))
 

@@ -1,4 +1,4 @@
-"""`tracker paper --replay`: play a transcript at any client of the TWS API.
+"""`tracker paper --replay`: play a transcript to any client of the TWS API.
 
 Owns the listening socket and the time of the playback, which begins with the first login. Pushes go out as
 they were recorded, `speed` times as fast. A request is answered from what the recording has shown until then,
