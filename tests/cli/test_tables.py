@@ -65,6 +65,8 @@ QUESTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "gaps accept": ("gaps", "accept", "DAY", "--all"),
     "reconcile": ("reconcile",),
     "reconcile a report": ("reconcile", "--flex", "flex.xml"),
+    "reconcile a report again": ("reconcile", "--flex", "flex.xml", "--dry-run"),
+    "flex check": ("flex", "check", "flex.xml"),
     "test": ("test", "--symbol", "NVDA", "--strike", "122.5", "--right", "C", "--expiry", "20301220"),
     "test of two": ("test", "--symbol", "PLTR", "--strike", "122.5", "--right", "C", "--expiry", "20301220"),
     "export": ("export",),

@@ -232,6 +232,7 @@ def imported(new: int, *closed: str) -> dict[str, Any]:
         "closed_gaps": list(closed),
         "waiting_gaps": [],
         "unknown_cancels": [],
+        "changes_left_out": 0,
     }
 
 
@@ -268,7 +269,17 @@ def test_report_updates_alerts_and_gap(tmp_path: Path, running: bool) -> None:
         report = write_report(rig.folder / "flex.xml", made)
         if running:
             await rig.start()
+        before = rig.alerts_path.read_text()
+        plan = await reconcile(rig, "--flex", str(report), "--dry-run", *ZONE)
+        assert plan.answer["dry_run"]
+        assert rig.alerts_path.read_text() == before
         done = await reconcile(rig, "--flex", str(report), *ZONE)
+        assert plan.answer["imported"] == done.answer["imported"]
+        changes = done.answer["imported"].pop("changes")
+        assert [(each["what"], each["execution"][:10]) for each in changes] == [
+            ("new", "SELL 4 NVD"),
+            ("new", "BUY 3 AMD "),
+        ]
         assert done.answer["imported"].pop("absent_sections")
         assert done.answer["imported"] == imported(2, day.isoformat())
         assert shown(rig, "NVDA") == (False, 0, 2.6)
@@ -277,6 +288,7 @@ def test_report_updates_alerts_and_gap(tmp_path: Path, running: bool) -> None:
         text = rig.alerts_path.read_text()
         again = await reconcile(rig, "--flex", str(report), *ZONE)
         assert again.answer["imported"].pop("absent_sections")
+        assert again.answer["imported"].pop("changes") == []
         assert again.answer["imported"] == imported(0)
         assert again.found == done.found
         assert rig.alerts_path.read_text() == text

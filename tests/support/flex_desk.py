@@ -104,6 +104,10 @@ class FlexDesk:
         report = read_report(write_report(self.folder / "flex.xml", *statements))
         return FlexImporter(self.journal, report, self._zone)
 
+    def plan(self, *statements: str) -> FlexImport:
+        """Return what an import of a report of these statements would bring."""
+        return self.importer(*statements).planned()
+
     def take_in(self, *statements: str) -> FlexImport:
         """Import a report of these statements."""
         importer = self.importer(*statements)

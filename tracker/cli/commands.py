@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tracker.cli import query_commands, recording_commands
+from tracker.cli import flex_commands, query_commands, recording_commands
 from tracker.console import (
     BAD_USAGE,
     FAILED,
@@ -237,4 +237,5 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "watch": Command("show the running tracker on a screen", _watch),
     **query_commands.COMMANDS,
     **recording_commands.COMMANDS,
+    **flex_commands.COMMANDS,
 }

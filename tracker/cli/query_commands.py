@@ -357,15 +357,21 @@ def _reconcile(arguments: Arguments) -> int:
     from pathlib import Path
 
     own = arguments.own
+    if own.dry_run and (own.apply or own.flex is None):
+        next_step = "leave --apply out" if own.apply else "name it with --flex FILE"
+        cause = (
+            f"tracker reconcile: --dry-run shows what a report would bring, and repairs nothing; {next_step}"
+        )
+        raise Refusal(BAD_USAGE, [cause])
 
     def ask(settings: Settings) -> dict[str, Any]:
         def standalone() -> dict[str, Any]:
             from tracker.reconcile.standalone import reconcile
 
-            return reconcile(settings, apply=own.apply, report=report)
+            return reconcile(settings, apply=own.apply, report=report, dry_run=own.dry_run)
 
         report = None if own.flex is None else Path(own.flex).absolute()
-        flags = {"apply": own.apply, "flex": str(report) if report else None}
+        flags = {"apply": own.apply, "flex": str(report) if report else None, "dry_run": own.dry_run}
         request = {"command": "reconcile", **{name: value for name, value in flags.items() if value}}
         hint = threading.Timer(_HINT_SECONDS, complain, [_waiting(settings.gateway.request_timeout)])
         hint.daemon = True
@@ -401,6 +407,9 @@ def _declare_reconcile(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--flex", metavar="FILE", help="first import a Flex report: an Activity Flex Query as XML"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="with --flex: only say what the import would bring"
     )
 
 

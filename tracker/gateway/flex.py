@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from tracker.core.limits import quoted
 from tracker.gateway.flex_bookings import Repeated, Settled, settle
 from tracker.gateway.flex_check import broken, left_out
 from tracker.gateway.flex_columns import (
+    ADVISABLE,
     EXECUTION,
     OTHERS,
     SECTIONS,
@@ -41,7 +43,7 @@ from tracker.gateway.flex_dates import FORMATS, DateFormat, evening_of, formats_
 from tracker.gateway.flex_rows import EXPIRY, LATE, TIME
 from tracker.gateway.flex_xml import STATEMENT, FlexUnreadable, FlexXml, Progress
 
-__all__ = ["FlexReport", "FlexUnreadable", "Statement", "read_report"]
+__all__ = ["FlexReport", "FlexUnreadable", "QueryCheck", "Statement", "check_report", "read_report"]
 
 _LATEST: Final = timedelta(minutes=15)
 """The trades up to so long before a report of confirmations was made are in it; IBKR says 5 to 10 min."""
@@ -49,6 +51,7 @@ _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _DATES: Final = ("dateTime", "tradeDate", "expiry")
 _IDS: Final = ("transactionID", "ibExecID", "tradeID")
 """By what a row is named to a person, whichever it has first."""
+_BROKEN_SHOWN: Final = 20
 _AGAIN: Final = "run it again and import the new file"
 
 
@@ -87,8 +90,30 @@ class FlexReport:
 
 def read_report(path: Path, progress: Progress = lambda done, total: None) -> FlexReport:
     """Read a Flex report; `progress` is told how many of how many bytes are done. Raises FlexUnreadable."""
+    return _ReportReader(FlexXml(path, progress)).report()
+
+
+@dataclass(frozen=True, slots=True)
+class QueryCheck:
+    """Hold what is wrong with a report, so that its query can be mended at once."""
+
+    problems: tuple[FlexUnreadable, ...]
+    """What refuses it; of broken rows the first ones."""
+    advisable: tuple[str, ...] = ()
+    """The labels of fields that it can do without, and that would tell something."""
+    report: FlexReport | None = None
+    """None where there is a problem."""
+
+
+def check_report(path: Path, progress: Progress = lambda done, total: None) -> QueryCheck:
+    """Look for all that a report lacks, and for its broken rows."""
     reader = _ReportReader(FlexXml(path, progress))
-    return reader.report()
+    try:
+        problems = tuple(islice(reader.problems(), _BROKEN_SHOWN))
+    except FlexUnreadable as error:
+        return QueryCheck((error,))
+    advisable = tuple(reader.advisable())
+    return QueryCheck(problems, advisable, None if problems else reader.made())
 
 
 @dataclass(slots=True)
@@ -123,20 +148,18 @@ class _ReportReader:
         self._repeated = Repeated()
         self._settled = Settled((), (), 0)
         self._left_out: dict[int, dict[str, None]] = {}
+        self._others: list[tuple[str, Row]] = []
+        self._executions = 0
         self._form = FORMATS[0]
 
     def report(self) -> FlexReport:
-        self._survey()
-        if not self._parts:
-            raise FlexUnreadable(
-                f"{self._path} holds no FlexStatement; download an Activity Flex Query as XML"
-            )
-        for part in self._parts:
-            self._refuse_incomplete(part)
-        self._form = _form_of(self._path, self._parts, self._dates)
-        for part in self._parts:
-            part.begins, part.ends = _hours(part, self._form)
-        executions, others = self._check()
+        for problem in self.problems():
+            raise problem
+        return self.made()
+
+    def made(self) -> FlexReport:
+        """Return the report that `problems` found whole."""
+        left_out = {con_id: tuple(labels) for con_id, labels in self._left_out.items()}
         statements = tuple(
             Statement(
                 part.account,
@@ -147,8 +170,36 @@ class _ReportReader:
             )
             for part in self._parts
         )
-        left_out = {con_id: tuple(labels) for con_id, labels in self._left_out.items()}
-        return FlexReport(self._path, statements, executions, left_out, tuple(others), self)
+        return FlexReport(self._path, statements, self._executions, left_out, tuple(self._others), self)
+
+    def problems(self) -> Iterator[FlexUnreadable]:
+        """Yield what refuses the report, as far as it can be read at all; raises what ends the reading."""
+        self._survey()
+        if not self._parts:
+            raise FlexUnreadable(
+                f"{self._path} holds no FlexStatement; download an Activity Flex Query as XML"
+            )
+        lacking = [problem for part in self._parts for problem in self._lacks(part)]
+        yield from lacking
+        if lacking:
+            return
+        self._form = _form_of(self._path, self._parts, self._dates)
+        for part in self._parts:
+            part.begins, part.ends = _hours(part, self._form)
+        yield from self._check()
+
+    def advisable(self) -> list[str]:
+        """Return the labels of what no row has and what would tell something, though it is not needed."""
+        return [
+            section.label_of(name)
+            for section in (SECTIONS[name] for name in WITH_EXECUTIONS)
+            for name in ADVISABLE
+            if (there := self._columns_of(section)) and name not in there
+        ]
+
+    def _columns_of(self, section: FlexSection) -> set[str]:
+        columns = [part.columns[section.name].there for part in self._parts if section.name in part.columns]
+        return set().union(*columns)
 
     def rows(self) -> Iterator[Row]:
         for part, section, row in self._rows():
@@ -182,65 +233,69 @@ class _ReportReader:
         if is_cancel(of):
             part.cancels.add(_name_of(of))
 
-    def _refuse_incomplete(self, part: _StatementPart) -> None:
+    def _lacks(self, part: _StatementPart) -> Iterator[FlexUnreadable]:
+        """Yield what a statement lacks; its rows are not looked at where there is anything."""
         name = part.account
         held = [SECTIONS[each] for each in WITH_EXECUTIONS if each in part.sections]
         if not name:
-            raise FlexUnreadable(
+            yield FlexUnreadable(
                 f"{self._path} does not say whose statement it holds; download an Activity Flex Query as XML"
             )
         if not held:
-            raise FlexUnreadable(f"{self._path} has no Trades for account {name}: tick the fields {_where()}")
+            yield FlexUnreadable(
+                f"{self._path} has no Trades for account {name}: tick the fields {_where()}", ("Trades",)
+            )
+            return
+        level = held[0].label_of("levelOfDetail")
         if part.levels and EXECUTION not in part.levels:
             levels = ", ".join(sorted(part.levels)).lower() or "no level"
-            raise FlexUnreadable(
+            yield FlexUnreadable(
                 f"{self._path} lists trades of {name} by {levels} only:"
-                f" tick {held[0].label_of('levelOfDetail')} and the option Executions {_where(held[0])}"
+                f" tick {level} and the option Executions {_where(held[0])}",
+                (level, "Executions"),
             )
-        if "" in part.levels and EXECUTION in part.levels:
-            raise FlexUnreadable(
-                f"{self._path} holds a trade of {name} whose {held[0].label_of('levelOfDetail')} cannot be"
-                " read; download the report again; nothing of it was taken in"
+        elif "" in part.levels:
+            yield FlexUnreadable(
+                f"{self._path} holds a trade of {name} whose {level} cannot be read; download the report"
+                " again; nothing of it was taken in"
             )
         for section in held:
             missing = list(part.columns[section.name].missing()) if section.name in part.columns else []
-            labels = [" or ".join(map(section.label_of, names)) for names in missing]
+            labels = [section.label_of(each) for each in missing]
             if labels:
                 them = "it" if len(labels) == 1 else "them"
-                raise FlexUnreadable(
+                yield FlexUnreadable(
                     f"{self._path} lacks {', '.join(labels)} for account {name}:"
-                    f" tick {them} {_where(section)}"
+                    f" tick {them} {_where(section)}",
+                    labels,
                 )
 
     # Whether it can be read
 
-    def _check(self) -> tuple[int, list[tuple[str, Row]]]:
-        """Try every row; returns how many executions there are, and the rows of the other sections."""
-        executions = 0
+    def _check(self) -> Iterator[FlexUnreadable]:
+        """Try every row; yields those that are broken."""
         apart: list[Row] = []
-        others: list[tuple[str, Row]] = []
         for part, section, row in self._rows():
             if section.name not in WITH_EXECUTIONS:
-                others.append((section.name, self._with_day(row)))
+                self._others.append((section.name, self._with_day(row)))
                 continue
             dated = self._dated(row, part)
-            self._refuse_broken(dated, section)
+            if reason := broken(dated):
+                yield self._broken(dated, section, reason)
+                continue
             for name in left_out(dated):
                 self._left_out.setdefault(int(dated["conid"]), {})[section.label_of(name)] = None
             if dated in self._repeated:
                 apart.append(dated)
             else:
-                executions += 1
+                self._executions += 1
         self._settled = settle(apart)
-        return executions + self._settled.executions, others
+        self._executions += self._settled.executions
 
-    def _refuse_broken(self, row: Row, section: FlexSection) -> None:
-        reason = broken(row)
-        if not reason:
-            return
+    def _broken(self, row: Row, section: FlexSection, reason: str) -> FlexUnreadable:
         name, _, rest = reason.partition(" ")
         key = next((each for each in _IDS if row.get(each)), _IDS[0])
-        raise FlexUnreadable(
+        return FlexUnreadable(
             f"{self._path} holds a trade of {row['accountId']} that cannot be read, {section.label_of(key)}"
             f" {quoted(row.get(key, ''))}: {section.label_of(name)} {rest}. Download the report again, or"
             " close its days by hand with `tracker gaps accept`; nothing of it was taken in"

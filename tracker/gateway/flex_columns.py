@@ -137,6 +137,11 @@ SECTIONS: Final = {
         FlexSection(TRANSFERS, "Transfers", "Transfer", "positions came or went without a trade"),
     )
 }
+ADVISABLE: Final = (
+    *("ibCommission", "ibCommissionCurrency", "fifoPnlRealized", "ibOrderID", "orderReference", "notes"),
+    *("transactionID", "tradeID", "origTradeID", "transactionType", "symbol", "underlyingSymbol"),
+)
+"""What executions can do without, and what tells something."""
 WITH_EXECUTIONS: Final = (TRADES, CONFIRMS)
 OTHERS: Final = (EXERCISES, ACTIONS, TRANSFERS)
 
@@ -182,27 +187,27 @@ class Columns:
             self.unnamed = self.unnamed or kind in ("", _EXCHANGE_TRADE)
             self.unsaid = self.unsaid or not kind
 
-    def missing(self) -> Iterator[tuple[str, ...]]:
-        """Yield what is needed and in no row; of several names one is enough."""
+    def missing(self) -> Iterator[str]:
+        """Yield what is needed and in no row."""
         there = self.there
         if not there:
             return
         for name in ("assetCategory", "conid", "quantity", "tradePrice", "buySell"):
             if name not in there:
-                yield (name,)
+                yield name
         if "ibExecID" not in there and self.unnamed:
-            yield ("ibExecID",)
+            yield "ibExecID"
         elif self.unsaid and "transactionType" not in there:
-            yield ("transactionType",)
+            yield "transactionType"
         if "dateTime" not in there and not {"tradeDate", "tradeTime"} <= there:
-            yield ("dateTime",)
+            yield "dateTime"
         if self.cancels:
             yield from _missing_of_cancels(there)
 
 
-def _missing_of_cancels(there: Set[str]) -> Iterator[tuple[str, ...]]:
+def _missing_of_cancels(there: Set[str]) -> Iterator[str]:
     """Yield what tells which trade a row cancels, and whether it was booked again behind it."""
     if "transactionID" not in there:
-        yield ("transactionID",)
+        yield "transactionID"
     if not ({"origTradeID", "tradeID"} <= there or {"origTransactionID", "transactionID"} <= there):
-        yield ("origTradeID",) if "tradeID" in there else ("tradeID",)
+        yield "origTradeID" if "tradeID" in there else "tradeID"

@@ -99,6 +99,11 @@ def problem_of(row: Row) -> str:
     return ""
 
 
+def execution_of(row: Row) -> Execution:
+    """Return the execution of a row that can be read."""
+    return _execution(_NOWHERE, row)
+
+
 def contract_of(row: Row) -> Contract:
     """Return the contract of a row that can be read."""
     return _contract(row)

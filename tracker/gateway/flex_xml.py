@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 from xml.parsers.expat import ExpatError, ParserCreate, errors
@@ -26,7 +26,14 @@ Progress = Callable[[int, int], None]
 
 
 class FlexUnreadable(Exception):
-    """A file is no usable Flex report; the message names it, the cause and what to do."""
+    """A file is no usable Flex report; the message names it, the cause and what to do.
+
+    `labels` are the boxes of the query's page that would mend it, none where it is not the query.
+    """
+
+    def __init__(self, message: str, labels: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.labels = tuple(labels)
 
 
 class FlexElement(NamedTuple):

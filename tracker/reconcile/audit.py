@@ -73,6 +73,7 @@ def answer(
     by: str,
     why_not: str = "",
     imported: FlexImport | None = None,
+    dry_run: bool = False,
 ) -> Json:
     """Return the answer: what disagrees still, and what was repaired of what disagreed before."""
     left = after.found.discrepancies
@@ -81,6 +82,7 @@ def answer(
         "timestamp": instant(now),
         "by": by,
         "applied": apply,
+        "dry_run": dry_run,
         "orders_examined": len(snapshot.orders) if snapshot else 0,
         "fill_events_processed": snapshot.fills if snapshot else 0,
         "broker": {

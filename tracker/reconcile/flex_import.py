@@ -19,19 +19,32 @@ from decimal import Decimal
 from itertools import islice
 from typing import Final
 
+from tracker.core.alert_updates import instant, number
 from tracker.core.journal_entries import Arriving, DayCovered, FlexFee, FlexTrade, HoursCovered
 from tracker.core.login_policy import kind_of
+from tracker.core.model import Execution
 from tracker.core.state import EXECUTIONS, FEES, GAPS, HOLDINGS, LINKS, POSITIONS
 from tracker.gateway.flex import FlexReport, Statement
 from tracker.gateway.flex_bookings import root_of
 from tracker.gateway.flex_columns import SECTIONS, Row
 from tracker.gateway.flex_dates import hours_of, trade_date_of
-from tracker.gateway.flex_rows import EXPIRY, LATE, REBOOKED, TIME, VOID, contract_of, exec_id_of, frames_of
+from tracker.gateway.flex_rows import (
+    EXPIRY,
+    LATE,
+    REBOOKED,
+    TIME,
+    VOID,
+    contract_of,
+    exec_id_of,
+    execution_of,
+    frames_of,
+)
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, contract_json
 from tracker.reconcile.flex_cancels import JournalBookings
 from tracker.status.protocol import CommandError
 
+_CHANGES_SHOWN: Final = 200
 _BATCH: Final = 1000
 """Rows that are journalled in one commit."""
 
@@ -53,6 +66,27 @@ class FlexImport:
     """The rows that cancel a trade which neither the report nor the journal has."""
     absent: tuple[str, ...] = ()
     """The sections that it lacks."""
+    changes: list[Json] = field(default_factory=list)
+    """The first executions that it brings or voids."""
+    more_changes: int = 0
+
+    def add(self, execution: Execution, quantity: Decimal, what: str) -> None:
+        """Note an execution that it brings or voids, of this quantity."""
+        if len(self.changes) == _CHANGES_SHOWN:
+            self.more_changes += 1
+            return
+        contract = contract_json(execution.contract)["contract"]
+        side, price = execution.side.value, number(execution.price)
+        of = f"{side} {number(abs(quantity))} {contract} at {price}"
+        self.changes.append(
+            {
+                "what": what,
+                "exec_id": execution.exec_id,
+                "account": execution.account,
+                "time": instant(execution.time),
+                "execution": of,
+            }
+        )
 
     def to_json(self) -> Json:
         """Describe it."""
@@ -63,6 +97,8 @@ class FlexImport:
             "closed_gaps": [day.isoformat() for day in self.closes],
             "waiting_gaps": [day.isoformat() for day in self.waiting],
             "unknown_cancels": [_cancel_json(row) for row in self.unknown],
+            "changes": self.changes,
+            "changes_left_out": self.more_changes,
             "absent_sections": [
                 {"section": SECTIONS[name].label, "tells": SECTIONS[name].tells} for name in self.absent
             ],
@@ -107,6 +143,12 @@ class FlexImporter:
         while batch := list(islice(rows, _BATCH)):
             yield self.take(batch)
         yield self.finish()
+
+    def planned(self) -> FlexImport:
+        """Return what an import would bring, journalling nothing; raises what `batches` does."""
+        for _ in self.batches():
+            pass
+        return self.result
 
     def begin(self) -> list[Arriving]:
         """Return what voids trades that the report lacks.
@@ -180,9 +222,18 @@ class FlexImporter:
                     continue
                 entries.append(entry.arriving)
                 if isinstance(entry, FlexTrade):
-                    self.result.voided += VOID in row
-                    self.result.new += VOID not in row and not book.has(EXECUTIONS, _key(row))
+                    self._count(row)
         return entries
+
+    def _count(self, row: Row) -> None:
+        execution = execution_of(row)
+        quantity = Decimal(row["quantity"].replace(",", ""))
+        if VOID in row:
+            self.result.voided += 1
+            self.result.add(execution, quantity, "void")
+        elif not self._journal.state.has(EXECUTIONS, _key(row)):
+            self.result.new += 1
+            self.result.add(execution, quantity, "new")
 
     def _known(self, row: Row, entry: FlexTrade | FlexFee) -> bool:
         if isinstance(entry, FlexFee):

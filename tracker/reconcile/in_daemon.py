@@ -17,7 +17,7 @@ from tracker.core.journal_entries import Arriving
 from tracker.core.model import StoreUnavailable
 from tracker.core.state import OUTBOX
 from tracker.gateway.broker_snapshot import BrokerSnapshot
-from tracker.gateway.flex import FlexUnreadable, read_report
+from tracker.gateway.flex import FlexReport, FlexUnreadable, read_report
 from tracker.gateway.reconnect import ReconnectingLink
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.pipeline.pump import Pump
@@ -40,10 +40,11 @@ _TICK: Final = 0.02
 
 
 class ReconcileArguments(CommandArguments, frozen=True):
-    """Say whether to repair, and which Flex report to import before."""
+    """Say whether to repair, and which Flex report to import before, or only to compare."""
 
     apply: Flag = False
     flex: FilePath = ""
+    dry_run: Flag = False
 
 
 class Reconciling:
@@ -75,15 +76,17 @@ class Reconciling:
         return {
             "reconcile": SocketCommand(
                 self._reconcile,
-                "compare journal, alert store and broker: apply, flex",
+                "compare journal, alert store and broker: apply, flex, dry_run",
                 lambda request: bool(request.get("apply") or request.get("flex")),
             )
         }
 
     async def _reconcile(self, request: Request) -> Answer:
         asked = read_arguments(ReconcileArguments, request)
+        if asked.dry_run and (asked.apply or not asked.flex):
+            raise CommandError("bad_request", "dry_run shows what a report would bring: it needs flex alone")
         async with self._turn:
-            imported = await self._import(Path(asked.flex)) if asked.flex else None
+            imported = await self._import(Path(asked.flex), asked.dry_run) if asked.flex else None
             snapshot, why_not = await self._ask_broker()
             await self._until(self._settled)
             before = after = await self._examine(snapshot)
@@ -96,13 +99,16 @@ class Reconciling:
             now=self._now(),
             apply=asked.apply,
             by="the running tracker",
+            dry_run=asked.dry_run,
             why_not=why_not,
             imported=imported,
         )
 
-    async def _import(self, path: Path) -> FlexImport:
+    async def _import(self, path: Path, dry_run: bool) -> FlexImport:
         try:
             report = await self._thread.run(lambda: read_report(path), urgent=True)
+            if dry_run:
+                return await self._plan(report)
             importer = FlexImporter(self._journal, report, self._watched.zone)
             self._append(importer.begin())
             rows = report.rows()
@@ -113,6 +119,15 @@ class Reconciling:
         except FlexUnreadable as error:
             raise CommandError("bad_request", str(error)) from None
         return importer.result
+
+    async def _plan(self, report: FlexReport) -> FlexImport:
+        """Return what an import would bring; compared in a thread of its own, with the committed journal."""
+
+        def question(journal: Journal) -> FlexImport:
+            return FlexImporter(journal, report, self._watched.zone).planned()
+
+        await self._until(self._settled)
+        return await self._thread.run(lambda: ask_for_client(self._journal.path, question), urgent=True)
 
     def _append(self, frames: Sequence[Arriving]) -> None:
         if not frames:

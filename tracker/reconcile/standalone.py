@@ -36,8 +36,8 @@ _BY: Final = "itself"
 _GIVEN_UP: Final = (LinkPhase.WAITING, LinkPhase.REFUSED, LinkPhase.STOPPED)
 
 
-def reconcile(settings: Settings, *, apply: bool, report: Path | None = None) -> Json:
-    """Audit while no daemon runs; a Flex `report` is taken in before.
+def reconcile(settings: Settings, *, apply: bool, report: Path | None = None, dry_run: bool = False) -> Json:
+    """Audit while no daemon runs; a Flex `report` is taken in before, or with `dry_run` only compared.
 
     Raises CommandError for a report that cannot be read, Locked where a daemon runs, JournalFailed,
     StoreRefused and StoreUnavailable for a store that cannot be written, FatalCapture.
@@ -45,21 +45,22 @@ def reconcile(settings: Settings, *, apply: bool, report: Path | None = None) ->
     log.configure("ERROR", mask_accounts=settings.log.mask_accounts)
     if not settings.stores.journal.exists():
         raise missing_journal(settings.stores.journal)
+    writes = apply or (report is not None and not dry_run)
+    holder = f"tracker reconcile, process {os.getpid()}"
     try:
         flex = None if report is None else read_report(report)
+        with wiring.opened(settings, holder, writes=writes) as files:
+            return asyncio.run(_StandaloneRun(files, dry_run=dry_run).reconcile(flex, apply=apply))
     except FlexUnreadable as error:
         raise CommandError("bad_request", str(error)) from None
-    writes = apply or flex is not None
-    holder = f"tracker reconcile, process {os.getpid()}"
-    with wiring.opened(settings, holder, writes=writes) as files:
-        return asyncio.run(_StandaloneRun(files).reconcile(flex, apply=apply))
 
 
 class _StandaloneRun:
     """Hold what one visit works with."""
 
-    def __init__(self, files: OpenedFiles) -> None:
+    def __init__(self, files: OpenedFiles, *, dry_run: bool) -> None:
         self._files = files
+        self._dry_run = dry_run
         self._settings = settings = files.settings
         self._journal = files.journal
         self._store = files.store
@@ -81,6 +82,7 @@ class _StandaloneRun:
             by=_BY,
             why_not=why_not,
             imported=imported,
+            dry_run=self._dry_run,
         )
 
     def _examine(self, snapshot: BrokerSnapshot | None) -> AuditResult:
@@ -100,6 +102,8 @@ class _StandaloneRun:
         )
 
     async def _import(self, flex: FlexReport) -> FlexImport:
+        if self._dry_run:
+            return FlexImporter(self._journal, flex, self._watched.zone).planned()
         # What was journalled before the last tracker ended may be what a row cancels.
         pump = await self._apply_journalled()
         importer = FlexImporter(self._journal, flex, self._watched.zone)

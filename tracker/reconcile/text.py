@@ -18,7 +18,7 @@ def reconciled(answer: Mapping[str, Any]) -> str:
     """Write what disagrees, what was repaired, and what is not ours."""
     lines = [*_head(answer)]
     if answer["imported"] is not None:
-        lines += _imported(answer["imported"])
+        lines += _imported(answer["imported"], dry_run=answer["dry_run"])
     if answer["repaired"]:
         lines += ["", f"Repaired: {len(answer['repaired'])}"]
         for each in answer["repaired"]:
@@ -55,10 +55,17 @@ def _head(answer: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _imported(imported: Mapping[str, Any]) -> list[str]:
+def _imported(imported: Mapping[str, Any], *, dry_run: bool) -> list[str]:
     days = f"; now complete: {_listed(imported['closed_gaps'])}" if imported["closed_gaps"] else ""
     voided = f", and voided {imported['voided']}" if imported["voided"] else ""
-    lines = wrap(f"Imported {imported['new']} new of {imported['executions']} executions{voided}{days}.")
+    verb = "Would import" if dry_run else "Imported"
+    lines = wrap(f"{verb} {imported['new']} new of {imported['executions']} executions{voided}{days}.")
+    for each in imported["changes"]:
+        lines += wrap(
+            f"{each['exec_id']}  {each['what']}: {each['execution']}, {each['time'][:19]} UTC", "  "
+        )
+    if imported["changes_left_out"]:
+        lines += wrap(f"and {imported['changes_left_out']} more", "  ")
     if imported["waiting_gaps"]:
         lines += wrap(
             f"Not proven yet: {_listed(imported['waiting_gaps'])}. A report ends at 20:20 New York: import"
