@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tracker.logs.targets import LogFile, StandardError, bare, coloured, plain
+from tracker.logs.targets import LogFile, StandardError, coloured, json_line, plain
 from tracker.logs.writer import LogLine
 
 AT = datetime(2025, 11, 18, 12, 0, 3, 45678, tzinfo=UTC)
@@ -22,7 +22,7 @@ SHOWN = f"{AT.astimezone():%Y-%m-%d %H:%M:%S}.045"
 
 
 def line(text: str, level: str = "INFO") -> LogLine:
-    return LogLine(AT, level, lambda: text)
+    return LogLine(AT, level, lambda: text, whole=True)
 
 
 def test_line_has_local_time_level_and_words() -> None:
@@ -46,7 +46,7 @@ def test_whole_text_reaches_a_slow_reader(pipe: tuple[int, io.TextIOWrapper], bl
     """Far more than a pipe holds; whoever shares the pipe may have made it non-blocking."""
     reading, stream = pipe
     os.set_blocking(stream.fileno(), blocking)
-    target = StandardError(stream, bare)
+    target = StandardError(stream, json_line)
     thread = threading.Thread(target=target.write, args=([line("x" * 300_000), line("end")],))
     thread.start()
     found = b""
@@ -73,7 +73,7 @@ def test_reader_that_is_gone_is_an_error(pipe: tuple[int, io.TextIOWrapper]) -> 
 
 
 def log_file(path: Path, limit: int = 100) -> LogFile:
-    return LogFile(path, bare, limit=limit, kept=2)
+    return LogFile(path, json_line, limit=limit, kept=2)
 
 
 def test_file_is_renewed_before_the_line_that_does_not_fit(tmp_path: Path) -> None:

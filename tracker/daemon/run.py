@@ -284,7 +284,8 @@ class Daemon:
     def _publish(self, event: TrackerEvent) -> None:
         self._frame_to_file.decided(event)
         level = "WARNING" if event.kind in _LOUD else "INFO"
-        log.later(level, lambda: _in_words(event))
+        repeats = event.kind.value if event.kind in _UNBOUNDED else ""
+        log.later(level, lambda: _in_words(event), repeats)
         self._feed.publish({"event": event.kind.value, "at": instant(event.at), **event.what})
 
     def _store_changed(self, outage: StoreOutage | None) -> None:
@@ -340,6 +341,8 @@ def _in_words(event: TrackerEvent) -> str:
     return " ".join([event.kind.value, *(f"{key}={value}" for key, value in event.what.items())])
 
 
+_UNBOUNDED: Final = (EventKind.UNDECODABLE, EventKind.CONFLICT)
+"""What a faulty gateway may send without end; `status` counts it, and `why` and the inbox list it."""
 _LOUD: Final = (EventKind.NEEDS_YOU, EventKind.UNDECODABLE, EventKind.CONFLICT)
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -20,7 +21,8 @@ from loguru import logger
 
 from tracker.clock import now
 from tracker.logs.masking import mask
-from tracker.logs.targets import Format, LogFile, StandardError, bare, coloured, plain
+from tracker.logs.repeats import RepeatedLines
+from tracker.logs.targets import Format, LogFile, StandardError, coloured, json_line, plain
 from tracker.logs.writer import LogLine, LogWriter, Target
 from tracker.terminal import printable, printable_lines
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _UNITS: Final = {"KB": 1000, "MB": 1000**2, "GB": 1000**3}
 _LEVELS: Final = {name: logger.level(name).no for name in ("DEBUG", "INFO", "WARNING", "ERROR")}
+_DEBUG: Final = _LEVELS["DEBUG"]
 _WARNING: Final = _LEVELS["WARNING"]
 _FAREWELL_SECONDS: Final = 1.0
 """What an end waits for lines that a target does not take."""
@@ -44,6 +47,17 @@ class _Setup:
     lowest: int | None = None
     """Number of the lowest level of lines whose words are made late; None where loguru makes all lines."""
     masked = True
+    repeated = RepeatedLines(time.monotonic)
+
+
+class _Thread(threading.local):
+    """Hold what one thread is doing."""
+
+    counted = False
+    """Whether the line that it logs is not to be counted as that of its place, any more."""
+
+
+_thread = _Thread()
 
 
 def _shown(text: str) -> str:
@@ -66,7 +80,22 @@ def _patch(record: Record) -> None:
 
 def _put(message: Message) -> None:
     record, text = message.record, str(message)
-    _hand_over(LogLine(record["time"], record["level"].name, lambda: text), record["level"].no)
+    level = record["level"]
+    if level.no <= _DEBUG or _thread.counted or _admitted((record["name"], record["line"])):
+        _hand_over(LogLine(record["time"], level.name, lambda: text, whole=_Setup.lowest is None), level.no)
+
+
+def _admitted(place: Hashable) -> bool:
+    """Tell whether one more line of this place is written; says what becomes of others like it."""
+    admitted, said = _Setup.repeated.admit(place)
+    if said:
+        _say(said)
+    return admitted
+
+
+def _say(words: str) -> None:
+    """Write a line of the log's own."""
+    _hand_over(LogLine(now(), "WARNING", lambda: words), _WARNING)
 
 
 def _hand_over(line: LogLine, level: int) -> None:
@@ -92,11 +121,11 @@ def configure(
     targets: list[Target] = []
     # Standard error may be closed from the start.
     if sys.stderr is not None:
-        targets.append(StandardError(sys.stderr, bare if as_json else _format_for(sys.stderr)))
+        targets.append(StandardError(sys.stderr, json_line if as_json else _format_for(sys.stderr)))
     if file is not None:
         size, unit = rotation.split(" ")
         limit = int(size) * _UNITS[unit]
-        targets.append(LogFile(file, bare if as_json else plain, limit=limit, kept=retention))
+        targets.append(LogFile(file, json_line if as_json else plain, limit=limit, kept=retention))
     _Setup.writers = writers = tuple(map(LogWriter, targets))
     for writer in writers:
         writer.others = [other for other in writers if other is not writer]
@@ -114,13 +143,20 @@ def _format_for(stream: TextIO) -> Format:
     return coloured if stream.isatty() and not dumb else plain
 
 
-def later(level: str, words: Callable[[], str]) -> None:
+def later(level: str, words: Callable[[], str], repeats: str = "") -> None:
     """Log a line whose words are made by the thread that writes it, so that it costs a fill next to nothing.
 
-    `words` must say the same whenever it is called.
+    `words` must say the same whenever it is called. Lines of which many may come name as `repeats` what they
+    are counted as; all others are written however many they are.
     """
+    if repeats and not _admitted(repeats):
+        return
     if _Setup.lowest is None:
-        logger.opt(lazy=True, depth=1).log(level, "{}", words)
+        _thread.counted = True
+        try:
+            logger.opt(lazy=True, depth=1).log(level, "{}", words)
+        finally:
+            _thread.counted = False
         return
     number = _LEVELS[level]
     if number >= _Setup.lowest:
@@ -139,7 +175,12 @@ def figures() -> Mapping[str, Any]:
 @atexit.register
 def close() -> None:
     """Write what waits, as far as the targets take it within a second; later lines go nowhere."""
+    if count := _Setup.repeated.left_out():
+        _hand_over(
+            LogLine(now(), "WARNING", lambda: f"{count} lines like earlier ones were left out"), _WARNING
+        )
     writers, _Setup.writers = _Setup.writers, ()
+    _Setup.repeated = RepeatedLines(time.monotonic)
     end = time.monotonic() + _FAREWELL_SECONDS
     for writer in writers:
         writer.close(max(end - time.monotonic(), 0.0))

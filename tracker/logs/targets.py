@@ -6,6 +6,7 @@ may take as long as it likes.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -47,9 +48,16 @@ def coloured(line: LogLine) -> str:
     return f"{_GREEN}{_local(line.at)}{_END} {colour}{line.level: <7}{_END} {line.text()}\n"
 
 
-def bare(line: LogLine) -> str:
-    """Return words that are a whole line already."""
-    return line.text()
+def json_line(line: LogLine) -> str:
+    """Return the line as one JSON object: as loguru made it, or a line of the log's own in the same form."""
+    if line.whole:
+        return line.text()
+    record = {
+        "level": {"name": line.level},
+        "message": line.text(),
+        "time": {"repr": str(line.at), "timestamp": line.at.timestamp()},
+    }
+    return json.dumps({"text": plain(line), "record": record}) + "\n"
 
 
 class StandardError:

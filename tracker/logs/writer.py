@@ -25,13 +25,17 @@ _PAUSE_SECONDS: Final = 1.0
 
 
 class LogLine:
-    """Hold one line until it is written; its words are made then, by the writing thread."""
+    """Hold one line until it is written; its words are made then, by the writing thread.
 
-    __slots__ = ("_text", "_words", "at", "level")
+    `whole` says that the words are the line as it is written, which no format changes.
+    """
 
-    def __init__(self, at: datetime, level: str, words: Callable[[], str]) -> None:
+    __slots__ = ("_text", "_words", "at", "level", "whole")
+
+    def __init__(self, at: datetime, level: str, words: Callable[[], str], *, whole: bool = False) -> None:
         self.at = at
         self.level = level
+        self.whole = whole
         self._words = words
         self._text = ""
 

@@ -1,0 +1,52 @@
+"""Bound how often one place of the program writes to the log.
+
+Owns the count for each place and minute. It writes nothing: it says which lines are let through, and in words
+how many were not, so that a neighbour that repeats itself for hours leaves a small log in which all else can
+still be found.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Final
+
+MOST: Final = 30
+"""Lines of one place that are written within SECONDS of the first of them."""
+SECONDS: Final = 60.0
+
+
+@dataclass(slots=True)
+class _Count:
+    since: float
+    lines: int = 0
+
+
+class RepeatedLines:
+    """Let a bounded number of lines of each place through; may be used by several threads."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._counts: dict[Hashable, _Count] = {}
+        self._turn = threading.Lock()
+
+    def admit(self, place: Hashable) -> tuple[bool, str]:
+        """Return whether the next line of a place is written, and what has to be said before it."""
+        with self._turn:
+            now = self._monotonic()
+            count = self._counts.setdefault(place, _Count(now))
+            said = ""
+            if now - count.since >= SECONDS:
+                if count.lines > MOST:
+                    said = f"{count.lines - MOST} lines like the next one were left out"
+                count.since, count.lines = now, 0
+            count.lines += 1
+            if count.lines == MOST + 1:
+                said = f"more lines like the last one come: for {SECONDS:g} s they are counted, not written"
+            return count.lines <= MOST, said
+
+    def left_out(self) -> int:
+        """Return how many lines were left out and are not told yet."""
+        with self._turn:
+            return sum(max(count.lines - MOST, 0) for count in self._counts.values())
