@@ -189,13 +189,20 @@ class Rig:
 
     async def idle_sweep(self) -> None:
         """Wait until a sweep has begun and ended from now on."""
+        await self._sweeps(2)
+
+    async def one_more_sweep(self) -> None:
+        """Wait until another sweep has ended; it may have begun already."""
+        await self._sweeps(1)
+
+    async def _sweeps(self, count: int) -> None:
         ends = {(await self.status())["last_polled_at"]}
 
-        async def another_ended() -> bool:
+        async def ended() -> bool:
             ends.add((await self.status())["last_polled_at"])
-            return len(ends - {None}) > 2
+            return len(ends - {None}) > count
 
-        await self.until(another_ended)
+        await self.until(ended)
 
     async def _delivered(self) -> bool:
         return not (await self.status())["store"]["undelivered"]
