@@ -266,7 +266,7 @@ class Ledger:
         ]
 
     def _correct(self, frame: Frame, booked: BookedExecution, versions: Sequence[BookedExecution]) -> None:
-        """Put the highest version in force, in the place of the first; keep the decision made before."""
+        """Put the highest correction in force, in the place of the first version, with its decision."""
         everyone = [*versions, booked]
         newest = max(everyone, key=lambda row: correction_version(row.execution.exec_id))
         place = min(Moment(row.execution.time, row.seq) for row in everyone)
@@ -495,6 +495,6 @@ class Ledger:
 
 
 def _replaces(exec_id: str, older: str) -> bool:
-    """Whether the one execId is a later version of the other."""
+    """Whether the one execId is a later correction of the other."""
     new, old = correction_parts(exec_id), correction_parts(older)
     return new is not None and old is not None and new.root == old.root and new.version > old.version
