@@ -89,9 +89,9 @@ def put_in_clocks() -> None:
             ready.append(True)
             say(ready=time.perf_counter())
 
-    async def timed_executions(self: Any, account: str) -> Any:
+    async def timed_executions(self: Any, account: str, within: float | None = None) -> Any:
         began = time.perf_counter()
-        answer = await executions(self, account)
+        answer = await executions(self, account, within)
         say(swept=time.perf_counter() - began)
         return answer
 
