@@ -163,6 +163,7 @@ def make_pump(
     on_written: OnWritten = lambda updates, outcomes, at: None,
     on_outage: OnStore = lambda outage: None,
     want_sweep: Callable[[str], None] = lambda reason: None,
+    want_positions: Callable[[str], None] = lambda reason: None,
 ) -> Pump:
     """Return the pump between the journal and the alert store."""
     settings = files.settings
@@ -184,6 +185,7 @@ def make_pump(
         on_written=on_written,
         on_outage=on_outage,
         want_sweep=want_sweep,
+        want_positions=want_positions,
     )
 
 

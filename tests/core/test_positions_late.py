@@ -34,6 +34,7 @@ from tracker.core.state_rows import Baseline, Holding
 def busy_day(story: Story) -> Story:
     """Report fills a minute apart, the last of which came behind a break that withheld some."""
     story.snapshot(position(10))
+    story.sweep(request=898)
     story.sweep(*(execution(exec_id(at), 1, "2", at=60 * at, request_id=900) for at in range(1, 6)))
     story.note(Source.LINK, "down")
     story.session += 1

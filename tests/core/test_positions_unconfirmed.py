@@ -1,4 +1,4 @@
-"""An unconfirmed base, after the connection or its link to IBKR was lost."""
+"""A base in doubt, after the connection or its link to IBKR was lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from tests.support.facts import (
     ACCOUNT,
     ALERT,
-    START,
     Story,
     base,
     exec_id,
@@ -26,6 +25,10 @@ from tracker.core.state import SNAPSHOTS
 from tracker.core.state_rows import Baseline
 
 POSITIONS_END = End(EndOf.POSITIONS, -1)
+
+
+def where(story: Story) -> tuple[object, ...]:
+    return holding(story).baseline, base(story), held(story), quantity(story)
 
 
 def asked() -> Story:
@@ -56,7 +59,14 @@ def test_a_base_in_doubt_stands_until_the_sweep_after_a_break_is_over(way: str) 
     story.tell(execution(exec_id(2), -6, at=30, request_id=901, perm_id=189))
     assert quantity(story) == 4
     story.tell(End(EndOf.EXECUTIONS, 901))
-    assert (holding(story).baseline, base(story), held(story), quantity(story)) == (
+    assert where(story) == (
+        Baseline.UNCONFIRMED,
+        0,
+        -2,
+        0,
+    )
+    story.snapshot(position(-2))
+    assert where(story) == (
         Baseline.SNAPSHOT,
         0,
         -2,
@@ -88,7 +98,7 @@ def test_an_answer_that_a_fill_of_the_contract_disturbed_leaves_its_base_as_it_w
     story.tell(position(10), execution(exec_id(2), 1, at=60), POSITIONS_END)
     story.note(Source.LINK, "first_sweep")
     story.sweep(request=901)
-    assert (holding(story).baseline, base(story), held(story)) == (Baseline.UNCONFIRMED, 10, 15)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.UNCONFIRMED, 6, 11)
 
 
 @pytest.mark.parametrize("listed", [3, 6], ids=["in it", "not"])
@@ -104,48 +114,13 @@ def test_a_fill_between_request_and_end_that_only_a_sweep_tells_is_in_doubt(list
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, listed - 3, listed)
 
 
-def corrected_behind_its_snapshot() -> Story:
-    """Return a story whose base of 6 is unconfirmed, since a fill of its snapshot was corrected later."""
+def test_correction_behind_a_certain_answer_leaves_it() -> None:
+    """The answer contained the first version: 10 less 4."""
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=-60, request_id=900))
-    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 6, 10)
-    story.now += timedelta(seconds=60)
+    story.snapshot(position(10))
     story.tell(execution(exec_id(1, 2), 5, at=-60))
-    assert (holding(story).baseline, base(story), held(story)) == (Baseline.UNCONFIRMED, 6, 11)
-    return story
-
-
-@pytest.mark.parametrize(
-    ("signed", "listed"),
-    [(1, 12), (1, 11), (-1, 10), (-1, 11)],
-    ids=["in it", "not", "sold, in it", "not sold"],
-)
-def test_an_answer_in_doubt_that_agrees_leaves_the_base_as_it_was(signed: int, listed: int) -> None:
-    """Somebody traded in the second of the request: whether the answer contains it, the base tells."""
-    story = corrected_behind_its_snapshot()
-    story.now += timedelta(seconds=60)
-    story.reconnect(position(listed))
-    second = (story.now - timedelta(milliseconds=100)).replace(microsecond=0)
-    told = execution(exec_id(2), signed, at=(second - START).total_seconds(), request_id=901, perm_id=189)
-    story.sweep(told, request=901)
-    assert (holding(story).baseline, base(story), held(story)) == (Baseline.UNCONFIRMED, 6, 11 + signed)
-
-
-def test_an_answer_in_doubt_that_contradicts_an_earlier_one_takes_its_place() -> None:
-    story = corrected_behind_its_snapshot()
-    story.now += timedelta(seconds=60)
-    story.reconnect(position(30))
-    told = execution(exec_id(2), 1, at=(story.now - START).total_seconds(), request_id=901, perm_id=189)
-    story.sweep(told, request=901)
-    assert (holding(story).baseline, base(story), held(story)) == (Baseline.UNCONFIRMED, 25, 31)
-
-
-def test_a_clear_answer_ends_the_doubt() -> None:
-    story = corrected_behind_its_snapshot()
-    story.now += timedelta(seconds=60)
-    story.reconnect(position(11))
-    story.sweep(request=901)
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 6, 11)
 
 
@@ -155,6 +130,7 @@ def test_positions_told_in_a_loss_of_ibkr_that_nobody_told_of_are_a_guess(code: 
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=-300, request_id=900))
+    story.snapshot(position(10))
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 6, 10)
     story.now += timedelta(seconds=60)
     story.tell(Notice(-1, code, "restored"))
@@ -175,6 +151,7 @@ def test_what_an_earlier_connection_was_told_stays_true_then() -> None:
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=-60, request_id=900))
+    story.snapshot(position(10))
     story.reconnect(position(10))
     story.tell(Notice(-1, 1102, "restored"))
     assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 6)

@@ -394,7 +394,7 @@ def test_ends_and_notices(fields: list[str], expected: BrokerFact) -> None:
     assert read(fields) == expected
 
 
-@pytest.mark.parametrize("fields", [["9", "1", "1"], ["49", "1", "1763480592"], ["x"], ["999"], []])
+@pytest.mark.parametrize("fields", [["9", "1", "1"], ["49", "1", "soon"], ["49", "1"], ["x"], ["999"], []])
 def test_other_messages_carry_no_fact(fields: list[str]) -> None:
     assert read(fields) is None
 

@@ -196,9 +196,7 @@ def _memory(desk: PoisonedDesk) -> list[tuple[str, int]]:
     parts = desk.pump._decider._memory._parts
     kept = [(name, value) for part in parts for name, value in vars(part).items()]
     return [
-        (name, len(value))
-        for name, value in kept
-        if isinstance(value, dict | list | set) and name != "_undecoded"
+        (name, len(value)) for name, value in kept if isinstance(value, dict | list | set) and name != "_open"
     ]
 
 

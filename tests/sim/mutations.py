@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from tracker.core import lots
+from tracker.core import ledger, lots
 from tracker.core.ledger import Ledger
 from tracker.core.state import OUTBOX
 from tracker.journal.journal import Journal
@@ -53,7 +53,7 @@ def _without_outbox() -> Undo:
 
 def _without_corrections() -> Undo:
     """A corrected execution is one more execution."""
-    return _put(Ledger, "_versions", lambda self, booked: [])
+    return _put(ledger, "versions_of", lambda state, booked: [])
 
 
 def _without_ownership() -> Undo:

@@ -38,7 +38,7 @@ FRESH = 40
 CATCHES = {
     "dedup": (0, 3, 5),
     "outbox": (2, 5, 8),
-    "corrections": (25, 30, 42),
+    "corrections": (25, 54),
     "ownership": (0, 3, 5),
     "reapply": (54, 60, 73),
 }

@@ -38,6 +38,8 @@ Decide = Callable[[Execution], Match]
 ACCOUNT = "DU1234567"
 START = datetime(2025, 11, 18, 15, 43, tzinfo=UTC)
 NVDA = Contract(700100200, "NVDA", "OPT", date(2025, 11, 21), Decimal("122.5"), "C", "100", "USD")
+BESIDE = Contract(4391, "AMD", "STK", currency="USD")
+"""What the account holds beside all that a test is about."""
 ALERT = AlertId("robindahood-alerts", "NVDA", "2025-11-18T15:42:07.318245", 700100200)
 SUCCESSOR = ALERT._replace(created_at="2025-11-18T15:50:00")
 """A newer record of the same name."""
@@ -130,6 +132,7 @@ class Story:
         self.events: list[TrackerEvent] = []
         if up:
             self.note(Source.LINK, "up", ACCOUNT, "176")
+            self.sweep(request=899)
             self.snapshot()
 
     def restart(self) -> None:
@@ -144,9 +147,10 @@ class Story:
         self.snapshot(*positions)
 
     def sweep(self, *facts: BrokerFact, request: int = 900, account: str = ACCOUNT) -> None:
-        """Ask for the day's executions and answer; the facts must carry that request's number."""
+        """Ask for the day's executions and answer in full; the facts must carry that request's number."""
         self.note(Source.SENT, "executions", str(request), account)
         self.tell(*facts, End(EndOf.EXECUTIONS, request))
+        self.note(Source.LINK, "proof", str(request), "complete")
 
     def tell(
         self, *facts: BrokerFact, after: float = 0.001, source: Source = Source.BROKER
@@ -176,9 +180,9 @@ class Story:
         return self._settle(frame)
 
     def snapshot(self, *positions: Position) -> None:
-        """Ask for positions and answer."""
+        """Ask for positions and answer; the account holds something beside, so the answer is no empty one."""
         self.note(Source.SENT, "positions")
-        self.tell(*positions, End(EndOf.POSITIONS, -1))
+        self.tell(position(1, contract=BESIDE), *positions, End(EndOf.POSITIONS, -1))
 
     def _frame(self, source: Source, fields: tuple[str, ...], after: float) -> Frame:
         self.seq += 1

@@ -15,7 +15,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tracker.core.model import (
-    LIVE,
     ZERO,
     AlertId,
     AlertUpdate,
@@ -78,6 +77,8 @@ class EventKind(StrEnum):
     """A record is gone, and no other takes over what it still holds."""
     GAP = "gap"
     """A day that ended unproven, or one that is closed now."""
+    CLOCK = "clock"
+    """Our clock is off from the broker's, or an execution's time from its receipt."""
 
 
 class TrackerEvent(Struct, frozen=True):
@@ -402,9 +403,7 @@ def _contradicted(state: LedgerState, holding: Holding, mine: AlertPosition) -> 
         return False
     booked = state.get(EXECUTIONS, f"{holding.account} {mine.last_exec_id}")
     assert booked is not None, "a position names an execution of the state"
-    if booked.execution.request_id == LIVE:
-        return told.seq > booked.seq
-    return told.received_at > booked.execution.time
+    return told.seq > booked.seq
 
 
 def _same(before: AlertUpdate, after: AlertUpdate) -> bool:

@@ -96,6 +96,11 @@ class Completeness:
                 pass
         return events
 
+    def swept_until(self, account: str) -> int:
+        """Return the request, by its frame, of the last complete sweep of an account; 0 before the first."""
+        proof = self._state.get(PROOFS, account)
+        return proof.until.seq if proof is not None and proof.until is not None else 0
+
     def snapshot(self, frame: Frame) -> list[TrackerEvent]:
         """Compare the snapshot just taken with the ledger; return the gaps that closes."""
         snapshot = self._state.get(SNAPSHOTS, "last")

@@ -36,7 +36,9 @@ from tracker.core.alert_updates import (
     queue_update,
 )
 from tracker.core.alerters import AlerterNames
+from tracker.core.broker_clock import BrokerTimes
 from tracker.core.completeness import BROKEN, RESTORED, Completeness
+from tracker.core.corrections import put_in_force, versions_of
 from tracker.core.expirations import Expirations
 from tracker.core.journal_entries import (
     WHOLE,
@@ -54,12 +56,15 @@ from tracker.core.journal_entries import (
     RecordReplaced,
     Rematched,
     RequestTimedOut,
+    SweepChecked,
     SweepQuiet,
     read_entry,
 )
 from tracker.core.model import (
+    LIVE,
     AlertId,
     BrokerFact,
+    BrokerTime,
     CommissionReport,
     CompletedOrder,
     End,
@@ -67,29 +72,26 @@ from tracker.core.model import (
     Execution,
     ExecutionKey,
     Frame,
-    Moment,
     Notice,
     OpenOrder,
     OrderStatus,
     Position,
+    Source,
     Undecodable,
     Unmatched,
-    correction_parts,
-    correction_version,
 )
 from tracker.core.orders import Orders
 from tracker.core.ownership import Decide, FindAlert, Ownership
 from tracker.core.positions import Positions
-from tracker.core.state import ALERTS, EXECUTIONS, POSITIONS, UNDECODED, LedgerState
+from tracker.core.state import ALERTS, EXECUTIONS, POSITIONS, LedgerState
 from tracker.core.state_rows import (
     AlertState,
     BookedExecution,
     BrokerPosition,
     ContractKey,
-    UndecodableFrame,
     alert_text,
-    root_text,
 )
+from tracker.core.undecodables import Undecodables
 
 _IN_RUNS: Final = (Execution, CommissionReport, OrderStatus, OpenOrder)
 """The facts of which a stream of fills is made."""
@@ -118,12 +120,14 @@ class Ledger:
         self._state = state
         self._policy = policy
         self._accounts = frozenset(accounts)
-        self._positions = Positions(state, self._touch, self._needs_person, names or AlerterNames())
+        self._positions = Positions(state, self._touch, self._needs_person, names or AlerterNames(), zone)
         self._ownership = Ownership(state, self._positions, decide, find_alert, self._needs_person, ran)
         self._orders = Orders(state, self._touch)
         self._completeness = Completeness(state, zone)
         self._expirations = Expirations(state, zone)
-        self._undecoded = {row.exec_id: row for row in state.find(UNDECODED, "open", "1") if row.exec_id}
+        self._undecodables = Undecodables(state)
+        self._times = BrokerTimes(state)
+        self._ownership.skew = self._times.skew
         self._undecided: dict[ExecutionKey, None] = {}
         """The fills that this batch put before a person."""
         self._left: dict[AlertId, None] = {}
@@ -131,6 +135,7 @@ class Ledger:
         self._dirty: dict[AlertId, dict[ContractKey, None]] = {}
         self._events: list[TrackerEvent] = []
         self._sweep_reasons: list[str] = []
+        self._position_reasons: list[str] = []
 
     # Facts
 
@@ -162,6 +167,8 @@ class Ledger:
                 self._end(frame, fact)
             case Undecodable():
                 self.refuse(frame, fact)
+            case BrokerTime():
+                self._broker_time(frame, fact)
             case CompletedOrder():
                 self._orders.completed(fact)
             case Notice(_, code, _) if code in BROKEN:
@@ -198,6 +205,11 @@ class Ledger:
             return reasons
         return reasons + self._orders.take_shortfalls()
 
+    def take_position_reasons(self) -> list[str]:
+        """Return why the broker should be asked for the positions, once."""
+        reasons, self._position_reasons = self._position_reasons, []
+        return reasons
+
     # Executions
 
     def _execution(self, frame: Frame, execution: Execution) -> None:
@@ -205,7 +217,8 @@ class Ledger:
         if known is not None:
             self._repeat(frame, known, execution)
             return
-        self._heal(execution.exec_id)
+        self._undecodables.heal_execution(execution.exec_id)
+        swept = frame.source is Source.BROKER and execution.request_id != LIVE
         booked = BookedExecution(
             execution,
             frame.seq,
@@ -213,10 +226,11 @@ class Ledger:
             frame.session,
             Unmatched(self.passes_over(execution)),
             source=frame.source,
+            swept_before=self._completeness.swept_until(execution.account) if swept else None,
             folded=execution.contract.is_combo,
             at_booking=(),
         )
-        versions = self._versions(booked)
+        versions = versions_of(self._state, booked)
         if versions:
             self._correct(frame, booked, versions)
             return
@@ -227,6 +241,7 @@ class Ledger:
             booked = replace(booked, match=verdict.match, at_booking=at_booking, dismissed=dismissed)
         self._state.put(EXECUTIONS, booked)
         self._tell(EventKind.FILL, frame, booked)
+        self._events += self._times.far_from_receipt(booked)
         if booked.counted:
             self._orders.add(booked)
             self._positions.add(booked)
@@ -251,42 +266,9 @@ class Ledger:
         ):
             self._tell(EventKind.CONFLICT, frame, known, note="the broker repeats it with other values")
 
-    def _versions(self, booked: BookedExecution) -> list[BookedExecution]:
-        """Return the other versions of the same execution: four segments, alike but for the last."""
-        execution = booked.execution
-        root = root_text(execution.account, execution.exec_id)
-        if root is None:
-            return []
-        return [
-            row
-            for row in self._state.find(EXECUTIONS, "root", root)
-            if row.execution.perm_id == execution.perm_id
-            and row.execution.contract.con_id == execution.contract.con_id
-            and row.execution.side is execution.side
-        ]
-
     def _correct(self, frame: Frame, booked: BookedExecution, versions: Sequence[BookedExecution]) -> None:
         """Put the highest correction in force, in the place of the first version, with its decision."""
-        everyone = [*versions, booked]
-        newest = max(everyone, key=lambda row: correction_version(row.execution.exec_id))
-        place = min(Moment(row.execution.time, row.seq) for row in everyone)
-        decided = next((row for row in versions if not row.superseded_by), versions[0])
-        for row in everyone:
-            superseded_by = "" if row is newest else newest.execution.exec_id
-            self._state.put(
-                EXECUTIONS,
-                replace(
-                    row,
-                    match=decided.match,
-                    at_booking=decided.at_booking,
-                    place=place,
-                    superseded_by=superseded_by,
-                    folded=decided.folded or bool(superseded_by),
-                    attention=decided.attention,
-                    dismissed=decided.dismissed,
-                ),
-            )
-        in_force = self._get(newest)
+        decided, in_force = put_in_force(self._state, booked, versions)
         self._tell(EventKind.CORRECTION, frame, in_force)
         self._orders.correct(decided.execution, in_force)
         if not in_force.counted:
@@ -298,11 +280,6 @@ class Ledger:
 
     def _booked(self, key: ExecutionKey) -> BookedExecution | None:
         return self._state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
-
-    def _get(self, booked: BookedExecution) -> BookedExecution:
-        row = self._state.get(EXECUTIONS, EXECUTIONS.key(booked))
-        assert row is not None, "a booked execution stays in the state"
-        return row
 
     def _touch(self, alerts: Iterable[AlertId], key: ContractKey | None = None) -> None:
         """Have these alerts shown again when the batch ends."""
@@ -325,9 +302,12 @@ class Ledger:
 
     def _end(self, frame: Frame, end: End) -> None:
         if end.of is EndOf.EXECUTIONS:
-            self._positions.sweep_over(end.request_id)
+            self._positions.sweep_over(end.request_id, ended=True)
+            self._proven()
         elif end.of is EndOf.POSITIONS:
-            if not self._positions.snapshot_ended(Moment(frame.received_at, frame.seq)):
+            if not self._positions.snapshot_ended(self._times.moment(frame)):
+                if self._positions.asks_again:
+                    self._position_reasons.append("the last answer lags behind the executions")
                 return
             for key in self._expirations.snapshot(self._completeness.link):
                 self._positions.refold(key)
@@ -335,6 +315,17 @@ class Ledger:
             self._ask_again()
         elif end.of is EndOf.OPEN_ORDERS:
             self._orders.open_orders_ended()
+
+    def _proven(self) -> None:
+        """Note which certain answers about positions a complete sweep was asked behind."""
+        for account in self._completeness.link.accounts:
+            if until := self._completeness.swept_until(account):
+                self._positions.sweep_proven(account, until)
+
+    def _broker_time(self, frame: Frame, time: BrokerTime) -> None:
+        self._events += self._times.told(frame, time)
+        self._ownership.skew = self._times.skew
+        self._positions.snapshot_dated(self._times.moment(frame))
 
     def _ask_again(self) -> None:
         """Look again at the closed alerts that the broker's positions contradicted so far."""
@@ -344,39 +335,23 @@ class Ledger:
 
     def refuse(self, frame: Frame, fact: Undecodable) -> None:
         """Keep a frame that cannot be read or decided; the same of an execution is kept once."""
-        known = self._undecoded.get(fact.exec_id)
-        if known is not None and known.reason == fact.reason:
+        if not self._undecodables.keep(frame.seq, fact):
             return
-        row = UndecodableFrame(frame.seq, fact.kind, fact.reason, fact.exec_id)
-        self._state.put(UNDECODED, row)
         what = {"kind": fact.kind, "reason": fact.reason}
         self._events.append(TrackerEvent(EventKind.UNDECODABLE, frame.received_at, what))
-        if fact.exec_id and fact.exec_id not in self._undecoded:
-            self._undecoded[fact.exec_id] = row
+        if self._undecodables.asks_for(frame.seq, fact):
             self._sweep_reasons.append(f"execution {fact.exec_id} could not be read")
 
     def heal(self, seq: int) -> None:
         """Take a kept frame for settled, since it is about to be applied again."""
-        row = self._state.get(UNDECODED, str(seq))
-        if row is not None:
-            self._state.put(UNDECODED, replace(row, healed=True))
-            self._undecoded.pop(row.exec_id, None)
-
-    def _heal(self, exec_id: str) -> None:
-        """Take an execution's kept frames for settled: it, or a later version of it, could be decided."""
-        if not self._undecoded:
-            return
-        for row in self._state.find(UNDECODED, "open", "1"):
-            if row.exec_id == exec_id or _replaces(exec_id, row.exec_id):
-                self._state.put(UNDECODED, replace(row, healed=True))
-                self._undecoded.pop(row.exec_id, None)
+        self._undecodables.heal(seq)
 
     # Notes of our own
 
     def _note(self, frame: Frame, entry: Entry | None) -> None:
         match entry:
             case PositionsAsked():
-                self._positions.snapshot_asked(Moment(frame.received_at, frame.seq), frame.session)
+                self._positions.snapshot_asked(self._times.moment(frame), frame.session)
             case ExecutionsAsked(request, account):
                 self._positions.sweep_asked(request, account)
             case LinkUp():
@@ -385,6 +360,8 @@ class Ledger:
             case LinkDown():
                 self._positions.new_link(frame.seq, snapshot_due=False)
                 self._orders.new_link()
+            case SweepChecked():
+                self._proven()
             case OpenOrdersAsked():
                 self._orders.open_orders_asked()
             case RequestTimedOut(EndOf.OPEN_ORDERS, _):
@@ -492,9 +469,3 @@ class Ledger:
 
     def _tell(self, kind: EventKind, frame: Frame, booked: BookedExecution, note: str = "") -> None:
         self._events.append(about(kind, frame.received_at, booked, note))
-
-
-def _replaces(exec_id: str, older: str) -> bool:
-    """Whether the one execId is a later correction of the other."""
-    new, old = correction_parts(exec_id), correction_parts(older)
-    return new is not None and old is not None and new.root == old.root and new.version > old.version

@@ -290,6 +290,12 @@ class End(Struct, frozen=True):
     request_id: int
 
 
+class BrokerTime(Struct, frozen=True):
+    """State what the broker's clock shows, cut to the second."""
+
+    at: datetime
+
+
 class Notice(Struct, frozen=True):
     """Carry message 4: an error of a request or an order, or a system notice (request_id -1)."""
 
@@ -309,7 +315,9 @@ class Undecodable(Struct, frozen=True):
 
 
 OrderFact: TypeAlias = OrderStatus | OpenOrder | CompletedOrder
-BrokerFact: TypeAlias = Execution | CommissionReport | OrderFact | Position | End | Notice | Undecodable
+BrokerFact: TypeAlias = (
+    Execution | CommissionReport | OrderFact | Position | End | BrokerTime | Notice | Undecodable
+)
 
 
 class Fill(Struct, frozen=True):

@@ -1,41 +1,94 @@
 """Compute a contract's opening balance: what was held of it before its first execution known to us.
 
-Owns the arithmetic of the opening balance: pure functions of booked executions and of the holding that a
-snapshot of positions is the baseline of. When a contract gets its baseline, and from which snapshot,
-`positions` decides.
+Owns which executions an answer about positions contains, told by the order in which both arrived, and the
+arithmetic that follows: pure functions of booked executions and of an answer. Which answer is used, and
+when, `certain_answers` decides.
+
+| an execution | the answer contains it |
+|---|---|
+| arrived before the answer was asked for | yes |
+| was pushed behind the answer's end | no |
+| came with a sweep, and a sweep asked behind the answer's end had ended without it | no |
+| came with any other sweep, and is younger than the answer's end | no |
+| came with any other sweep, or was pushed between request and end | not known |
+| comes from a report, or from an older version's journal | where it is no younger than the request |
+
+No rule compares our clock with the broker's: request and end are dated by the broker's, see `broker_clock`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from decimal import Decimal
-from typing import Final
 
-from tracker.core.model import LIVE, ZERO, correction_version
+from tracker.core.model import LIVE, ZERO, Moment, Source, correction_version
 from tracker.core.state_rows import BookedExecution, Holding
 
-_CLOCKS_APART: Final = timedelta(seconds=2)
-"""How far the broker's clock, cut to the second, may be from ours around a request."""
+
+def is_contained(booked: BookedExecution, asked: Moment, ended: Moment) -> bool | None:
+    """Tell whether an answer contains an execution; None where the order of arrival does not tell."""
+    if booked.seq < asked.seq:
+        return True
+    if booked.source is Source.FLEX:
+        return _is_no_younger(booked, asked)
+    if booked.execution.request_id == LIVE:
+        return False if booked.seq > ended.seq else None
+    if booked.swept_before is None:
+        return _is_no_younger(booked, asked)
+    execution = booked.execution
+    younger = execution.time_known and execution.time > ended.time
+    return False if booked.swept_before > ended.seq or younger else None
+
+
+def touches_baseline(booked: BookedExecution, holding: Holding) -> bool:
+    """Tell whether an execution may be in the answer that a holding began with, or corrects one that may."""
+    if holding.listed is None or holding.asked is None:
+        return False
+    return booked.place is not None or (
+        is_contained(booked, holding.asked, holding.ended or holding.asked) is not False
+    )
+
+
+def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
+    """Tell whether one of these may be on either side of the answer that a holding began with.
+
+    A pushed correction may be of an execution that nobody was told of, which is as old as its time.
+    """
+    asked, ended = holding.asked, holding.ended or holding.asked
+    if holding.listed is None or asked is None or ended is None:
+        return False
+    for versions in _families(rows):
+        contained = [is_contained(row, asked, ended) for row in versions]
+        corrected = min(correction_version(row.execution.exec_id) for row in versions) > 1
+        missed = corrected and any(_is_no_younger(row, ended) for row in versions)
+        if True not in contained and (None in contained or missed):
+            return True
+    return False
+
+
+def is_in_baseline(booked: BookedExecution, holding: Holding) -> bool:
+    """Tell whether the answer that a holding began with contains an execution, as far as it is known.
+
+    A swept one of which the order of arrival does not tell is contained where it is no younger than the
+    request by the broker's clock, or where its time cannot be read; a pushed one is not.
+    """
+    if holding.listed is None or holding.asked is None:
+        return False
+    known = is_contained(booked, holding.asked, holding.ended or holding.asked)
+    if known is not None:
+        return known
+    return booked.execution.request_id != LIVE and _is_no_younger(booked, holding.asked)
 
 
 def base_of(rows: Iterable[BookedExecution], holding: Holding) -> Decimal:
-    """Return what the broker held before all of these, as the baseline's snapshot tells it."""
+    """Return what the broker held before all of these, as the answer that it began with tells it."""
     families = _families(rows)
     return (holding.listed or ZERO) - sum((_contained(family, holding) for family in families), ZERO)
 
 
-def may_begin_at(base: Decimal, rows: Iterable[BookedExecution], holding: Holding) -> bool:
-    """Tell whether the baseline's snapshot allows for this base, whatever of the uncertain it contained."""
-    least = most = holding.listed or ZERO
-    for family in _families(rows):
-        known = _contained(family, holding)
-        options = [known, *(row.execution.signed for row in family if may_be_in_baseline(row, holding))]
-        if not any(is_in_baseline(row, holding) for row in family):
-            options.append(ZERO)
-        least -= max(options)
-        most -= min(options)
-    return least <= base <= most
+def _is_no_younger(booked: BookedExecution, asked: Moment) -> bool:
+    execution = booked.execution
+    return not execution.time_known or execution.time <= asked.time
 
 
 def _families(rows: Iterable[BookedExecution]) -> Iterable[list[BookedExecution]]:
@@ -47,59 +100,21 @@ def _families(rows: Iterable[BookedExecution]) -> Iterable[list[BookedExecution]
 
 
 def _contained(versions: Iterable[BookedExecution], holding: Holding) -> Decimal:
-    """Return what the baseline's snapshot contained of an execution, in the version in force at that time."""
+    """Return what the answer contained of an execution, in the version in force at that time."""
     contained = [row for row in versions if is_in_baseline(row, holding)]
     return _in_force(contained, holding).execution.signed if contained else ZERO
 
 
 def _in_force(versions: Sequence[BookedExecution], holding: Holding) -> BookedExecution:
-    """Return the version that a snapshot contained.
+    """Return the version that an answer contained.
 
     A version that came with another answer than the first known one was made after that, hence after the
-    snapshot, unless both were known when it was asked for.
+    positions, unless both were known when they were asked for.
     """
     asked = holding.asked
-    assert asked is not None, "only a snapshot contains executions"
+    assert asked is not None, "only an answer contains executions"
     first = min(versions, key=lambda row: row.seq)
     if first.seq > asked.seq:
         answer = (first.session, first.execution.request_id)
         versions = [row for row in versions if (row.session, row.execution.request_id) == answer]
     return max(versions, key=lambda row: correction_version(row.execution.exec_id))
-
-
-def may_be_in_baseline(booked: BookedExecution, holding: Holding) -> bool:
-    """Tell whether an execution may be on either side of the snapshot behind a holding's baseline.
-
-    So is one swept whose time is between request and end, or near them, or cannot be read, one that was
-    pushed after the request though it is not younger, and a version that came after it: it has the time of
-    what it corrects.
-    """
-    asked = holding.asked
-    if holding.listed is None or asked is None or booked.seq < asked.seq:
-        return False
-    execution = booked.execution
-    version = bool(booked.superseded_by) or correction_version(execution.exec_id) > 1
-    if not execution.time_known:
-        return version or execution.request_id != LIVE
-    if execution.time >= (holding.ended or asked).time + _CLOCKS_APART:
-        return False
-    near = execution.time > asked.time - _CLOCKS_APART
-    return near or version or execution.request_id == LIVE
-
-
-def is_in_baseline(booked: BookedExecution, holding: Holding) -> bool:
-    """Tell whether the snapshot behind a holding's baseline already contained an execution.
-
-    Live executions count by arrival, swept ones by their own time, since they arrive after the snapshot
-    that contains them. One of the last moments before the request, or of no readable time, is taken for not
-    contained: times are cut to the second, the broker's clock is not ours, and an uncertain fill opens.
-    """
-    asked = holding.asked
-    if holding.listed is None or asked is None:
-        return False
-    if booked.seq < asked.seq:
-        return True
-    execution = booked.execution
-    if execution.request_id == LIVE:
-        return False
-    return execution.time_known and execution.time <= asked.time - _CLOCKS_APART

@@ -6,13 +6,14 @@ A contract's opening balance goes through these states:
 
 | state | means | next state |
 |---|---|---|
-| waiting | no answer of this connection yet | confirmed by an answer, unconfirmed if none is to be had |
-| unconfirmed | folded from a guess, or from an answer that may contain an execution or not | confirmed |
-| confirmed | the answer contains exactly the executions up to its request | unconfirmed |
+| waiting | no answer of this connection yet | confirmed or unconfirmed |
+| unconfirmed | from an answer that is not certain, or may contain an execution or not | confirmed |
+| confirmed | from a certain answer, see `certainty` | unconfirmed |
 
 Nothing of a contract never seen is folded while it waits. An unconfirmed balance is taken from the next
-answer that can be used, after a break once swept. A confirmed one is unconfirmed again if the link to IBKR
-turns out to have been broken before that answer.
+answer that can be used, after a break once swept. A confirmed one is unconfirmed again if an execution
+comes of which it is not known whether the answer contains it, or if the link to IBKR turns out to have been
+broken before that answer.
 
 An answer is taken if no live execution came between request and end; the session asks again if one did. A
 disturbed answer is used when no better one is to be had. What was answered while the gateway had lost IBKR,
@@ -21,6 +22,7 @@ or after nobody waited for it any longer, is never used.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -36,6 +38,8 @@ class _Draft:
     session: int
     stale: bool
     """The gateway had lost IBKR meanwhile, so it told what it knew before."""
+    swept: frozenset[str]
+    """The accounts of which a sweep had ended, since the last break, when it was asked for."""
     overdue: bool = False
     """Nobody waits for it any longer."""
     rows: dict[str, Decimal] = field(default_factory=dict)
@@ -64,7 +68,7 @@ class PositionSnapshots:
         self._upstream = True
         self.due = due
 
-    def asked(self, asked: Moment, session: int) -> None:
+    def asked(self, asked: Moment, session: int, swept: Collection[str] = ()) -> None:
         """Begin to gather an answer, or go on with an earlier request's.
 
         Neither has a number. While an earlier request is unanswered the next end may be that one's, so the
@@ -72,9 +76,14 @@ class PositionSnapshots:
         """
         stale = not (self._upstream and self.began is not None)
         if self._draft is None:
-            self._draft = _Draft(asked, session, stale)
+            self._draft = _Draft(asked, session, stale, frozenset(swept))
         self._draft.stale |= stale
         self._draft.overdue = False
+
+    def dated(self, asked: Moment) -> None:
+        """Date the request by the broker's time, which was asked for just before the positions."""
+        if self._draft is not None and not self._draft.rows:
+            self._draft.asked = self._draft.asked._replace(time=asked.time)
 
     def upstream_lost(self) -> None:
         """Trust no positions from now on: the gateway tells what it knew before it lost IBKR."""
@@ -138,4 +147,6 @@ class PositionSnapshots:
         self.due = False
         self._disturbed = None
         disturbed = tuple(sorted(draft.disturbed))
-        return Snapshot(draft.asked, ended, dict(draft.rows), disturbed, draft.session)
+        told = {key.split(" ")[0] for key in draft.rows}
+        certain = tuple(sorted(account for account in draft.swept if account in told))
+        return Snapshot(draft.asked, ended, dict(draft.rows), disturbed, draft.session, certain)

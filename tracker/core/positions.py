@@ -2,14 +2,9 @@
 
 Owns when something is folded, and onto what. It never decides what a fill belongs to.
 
-- **Opening balance**: what the broker held before our first execution of a contract. The snapshot asked for
-  before the first sweep lists it; executions from before that request are contained in what it lists, so the
-  balance is the listed quantity less theirs. A contract that the snapshot does not name has none: IBKR lists
-  a position closed today with quantity zero, and where that is uncertain, a fill is an opening.
-- **Unconfirmed**: such a balance is taken again from a later snapshot; after a break of the connection or of
-  its link to IBKR only once a sweep asked since then is over. The snapshot contains what was missed, and the
-  balance would be off by it until the sweep tells that. A snapshot that is unconfirmed itself takes the place
-  of an earlier one only where it contradicts that. See `position_snapshots` for the states.
+- **Opening balance**: what the broker held before our first execution of a contract, see `certainty`. While
+  it is unconfirmed it is taken anew from each answer; after a break of the connection or of its link to IBKR
+  only once a sweep asked since then is over: the answer contains what was missed, which is not told before.
 - **Waiting**: an execution that answers a sweep is folded when that answer ended, went quiet or timed out,
   since its neighbours in time may still be on the way. Nothing waits longer than the connection.
 - **Late**: a correction, or what stands before something that was folded already, is folded in its place. The
@@ -20,13 +15,14 @@ Owns when something is folded, and onto what. It never decides what a fill belon
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
 from tracker.core.alerters import AlerterNames
+from tracker.core.certainty import Certainty
 from tracker.core.lots import (
     Folded,
     Movement,
@@ -39,7 +35,7 @@ from tracker.core.lots import (
     step,
 )
 from tracker.core.model import LIVE, ZERO, AlertId, Moment, Rule, correction_parts
-from tracker.core.opening_balance import base_of, is_in_baseline, may_be_in_baseline, may_begin_at
+from tracker.core.opening_balance import touches_baseline
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.position_snapshots import PositionSnapshots
 from tracker.core.references import alert_key, read_reference
@@ -57,6 +53,7 @@ from tracker.core.state_rows import (
     owners_of,
     rules_of,
 )
+from tracker.core.sweeps import Sweeps
 
 _RUN: Final = 1_000
 """Executions of one contract that are folded again for a late one, at most."""
@@ -88,16 +85,15 @@ class Positions:
         touched: Callable[[Iterable[AlertId], ContractKey], None],
         needs_person: Callable[[BookedExecution], None],
         names: AlerterNames,
+        zone: tzinfo = UTC,
     ) -> None:
         self._state = state
         self._touched = touched
         self._needs_person = needs_person
         self._names = names
         self._snapshots = PositionSnapshots()
-        self._open_sweeps: dict[int, str] = {}
-        """request -> account; empty where it was asked before the last break, so that it tells too little."""
-        self._caught_up: set[str] = set()
-        """Accounts of which a sweep asked since the last break is over."""
+        self._certainty = Certainty(state, zone)
+        self._sweeps = Sweeps()
         self._stale: dict[ContractKey, None] = {}
         """Contracts to be folded from their opening balance, once for all that changed."""
         self._runs: dict[ContractKey, _Run] = {}
@@ -115,35 +111,47 @@ class Positions:
 
     def awaits_sweep(self, accounts: Iterable[str]) -> bool:
         """Tell whether an answer about the day is under way, or will be asked for since the last break."""
-        return bool(self._open_sweeps) or not self._caught_up.issuperset(accounts)
+        return self._sweeps.awaited(accounts)
 
     def new_link(self, began: int, *, snapshot_due: bool) -> None:
         """Forget what the old connection still owed; fold what waited for it."""
         self._snapshots.new_link(began, due=False)
-        self._open_sweeps.clear()
-        self._caught_up.clear()
+        self._sweeps.forget()
         self._release(all_of_them=True)
         self._snapshots.due = snapshot_due
 
     def sweep_asked(self, request_id: int, account: str) -> None:
         """Have the executions of this answer wait for its end."""
-        self._open_sweeps[request_id] = account
+        self._sweeps.asked(request_id, account)
 
-    def sweep_over(self, request_id: int) -> None:
+    def sweep_over(self, request_id: int, *, ended: bool = False) -> None:
         """Fold what waited for this answer: it ended, went quiet or timed out."""
-        account = self._open_sweeps.pop(request_id, "")
-        behind = bool(account) and account not in self._caught_up
-        if behind:
-            self._caught_up.add(account)
-        if not self._open_sweeps:
+        first = self._sweeps.over(request_id, ended=ended)
+        if ended:
+            self._certainty.sweep_ended()
+        if not self._sweeps.under_way:
             self._release(all_of_them=False)
-            self._runs = {key: run for key, run in self._runs.items() if self._sweep_due(key)}
-        if behind:
+            due = self._sweeps.due
+            self._runs = {key: run for key, run in self._runs.items() if due(key.account)}
+        if first:
             self._fold_unconfirmed()
+
+    def sweep_proven(self, account: str, asked: int) -> None:
+        """Note that a sweep asked with that frame ended and was complete."""
+        self._certainty.proven(account, asked)
 
     def snapshot_asked(self, asked: Moment, session: int) -> None:
         """Begin to gather an answer to a request for positions, or go on with an earlier one's."""
-        self._snapshots.asked(asked, session)
+        self._snapshots.asked(asked, session, self._sweeps.ended)
+
+    def snapshot_dated(self, asked: Moment) -> None:
+        """Date the request under way by the broker's clock."""
+        self._snapshots.dated(asked)
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether positions are to be asked for again, since the last answer lags behind the executions."""
+        return self._certainty.asks_again
 
     def upstream_lost(self) -> None:
         """Trust no positions from now on: the gateway tells what it knew before it lost IBKR."""
@@ -154,8 +162,7 @@ class Positions:
         unnoticed = self._snapshots.upstream_back()
         if unnoticed is not None:
             self._mistrust(unnoticed)
-        self._caught_up.clear()
-        self._open_sweeps = dict.fromkeys(self._open_sweeps, "")
+        self._sweeps.broke()
 
     def _mistrust(self, began: int) -> None:
         """Take what was told since the connection began for a guess."""
@@ -165,6 +172,7 @@ class Positions:
         for holding in list(self._state.every(HOLDINGS)):
             if holding.asked is not None and holding.asked.seq > began:
                 self._state.put(HOLDINGS, replace(holding, baseline=Baseline.UNCONFIRMED))
+        self._certainty.mistrust(began)
 
     def listed(self, key: ContractKey, quantity: Decimal) -> None:
         """Take one row of the answer under way."""
@@ -173,9 +181,7 @@ class Positions:
     def snapshot_ended(self, ended: Moment) -> bool:
         """Use the answer for what waits, if it can be used; True when it was taken."""
         taken = self._snapshots.ended(ended)
-        if taken is not None:
-            self._take(taken)
-        return taken is not None
+        return taken is not None and self._take(taken)
 
     def snapshot_failed(self) -> None:
         """Go on without an answer that never ended."""
@@ -190,10 +196,18 @@ class Positions:
             self._take(taken)
         self._release(all_of_them=False)
 
-    def _take(self, snapshot: Snapshot) -> None:
+    def _take(self, snapshot: Snapshot) -> bool:
+        """Use an answer, unless it lags and is asked for again."""
+        lags = self._certainty.lags(snapshot)
+        if lags and self._certainty.asks_again:
+            return False
+        if lags:
+            snapshot = replace(snapshot, certain=())
         self._state.put(SNAPSHOTS, snapshot)
+        self._certainty.take(snapshot)
         self._fold_unconfirmed()
         self._release(all_of_them=False)
+        return True
 
     # Folding
 
@@ -201,9 +215,10 @@ class Positions:
         """Fold a newly booked execution, or have it wait."""
         key = booked.contract_key
         self._disturb(booked)
+        self._certainty.booked(booked)
         self._newest[key] = max(second_of(booked.moment.time), self._newest.get(key, _LONG_AGO))
         holding = self._state.get(HOLDINGS, key.text())
-        swept = booked.execution.request_id in self._open_sweeps
+        swept = self._sweeps.answers(booked.execution.request_id)
         if swept or key in self._waiting or (holding is None and self._snapshots.due):
             self._waiting[key] = None
             return
@@ -217,7 +232,7 @@ class Positions:
         if holding is None:
             # It has no past that would have to be read.
             self.refold(key)
-        elif holding.expired or is_in_baseline(booked, holding) or may_be_in_baseline(booked, holding):
+        elif holding.expired or touches_baseline(booked, holding):
             self.changed(key)
         elif key in self._late or not stands_behind(movement := self._movement(booked), holding):
             self._note_late(booked)
@@ -239,19 +254,15 @@ class Positions:
             if last is not None and second_of(last.time) >= second_of(booked.moment.time):
                 self.changed(key)
 
-    def _sweep_due(self, key: ContractKey) -> bool:
-        """Tell whether an answer about the day may still bring something of this contract."""
-        return bool(self._open_sweeps) or key.account not in self._caught_up
-
     def _note_run(self, booked: BookedExecution, holding: Holding) -> None:
         """Keep what was held before the entries that something late may stand among."""
         key = booked.contract_key
         run = self._runs.get(key)
         ended = holding.last is None or second_of(holding.last.time) < second_of(booked.moment.time)
-        over = run is not None and (len(run.names) >= _RUN or not self._sweep_due(key))
+        over = run is not None and (len(run.names) >= _RUN or not self._sweeps.due(key.account))
         if run is None or (over and ended):
             self._runs.pop(key, None)
-            if len(self._runs) >= _RUNS_KEPT and not self._sweep_due(key):
+            if len(self._runs) >= _RUNS_KEPT and not self._sweeps.due(key.account):
                 del self._runs[next(iter(self._runs))]
             run = self._runs[key] = _Run(holding, {})
         run.names[EXECUTIONS.key(booked)] = None
@@ -405,24 +416,13 @@ class Positions:
         self, key: ContractKey, rows: Sequence[BookedExecution], holding: Holding | None
     ) -> Holding:
         """Return the contract's holding as it was before its first execution."""
-        anew = holding is None or key.account in self._caught_up
+        anew = holding is None or self._sweeps.is_over(key.account)
         if holding is None:
             contract = rows[0].execution.contract
             holding = Holding(key.account, contract, base=ZERO, held=ZERO, baseline=Baseline.UNCONFIRMED)
-        elif any(may_be_in_baseline(row, holding) for row in rows):
-            holding = replace(holding, baseline=Baseline.UNCONFIRMED)
-        snapshot = self._state.get(SNAPSHOTS, "last")
-        told = snapshot is not None and key.text() not in snapshot.disturbed
-        if snapshot is not None and told and anew and holding.baseline is Baseline.UNCONFIRMED:
-            listed = snapshot.rows.get(key.text())
-            fresh = replace(holding, listed=listed, asked=snapshot.asked, ended=snapshot.ended)
-            uncertain = any(may_be_in_baseline(row, fresh) for row in rows)
-            if holding.asked is None or not (uncertain and may_begin_at(base_of(rows, holding), rows, fresh)):
-                holding = fresh
-            # What happened between an earlier link's snapshot and now is not known.
-            if not uncertain and all(row.session <= snapshot.session for row in rows):
-                holding = replace(holding, baseline=Baseline.SNAPSHOT)
-        return replace(holding, base=base_of(rows, holding))
+        answer = self._state.get(SNAPSHOTS, "last")
+        usable = answer is not None and anew and key.text() not in answer.disturbed
+        return self._certainty.begin(rows, holding, answer if usable else None)
 
     def _movement(self, booked: BookedExecution) -> Movement:
         execution = booked.execution
@@ -468,7 +468,7 @@ class Positions:
         known: list[ContractKey] = []
         for key in list(self._waiting):
             holding = self._state.get(HOLDINGS, key.text())
-            if not all_of_them and (self._open_sweeps or (holding is None and self._snapshots.due)):
+            if not all_of_them and (self._sweeps.under_way or (holding is None and self._snapshots.due)):
                 continue
             del self._waiting[key]
             if holding is None or holding.baseline is Baseline.UNCONFIRMED or key in self._stale:

@@ -21,7 +21,9 @@ from tracker.core.state_rows import (
     AlertState,
     Baseline,
     BookedExecution,
+    BrokerClock,
     BrokerPosition,
+    CertainAnswers,
     Delivery,
     Expiration,
     Gap,
@@ -152,6 +154,8 @@ POSITIONS: Table[BrokerPosition] = Table(
     key=lambda row: f"{row.position.account} {row.position.contract.con_id}",
 )
 SNAPSHOTS: Table[Snapshot] = Table("snapshots", Snapshot, key=lambda row: "last")
+ANSWERS: Table[CertainAnswers] = Table("answers", CertainAnswers, key=lambda row: row.account)
+CLOCK: Table[BrokerClock] = Table("clock", BrokerClock, key=lambda row: "last")
 ABSENCES: Table[MissingPositions] = Table("absences", MissingPositions, key=lambda row: "last")
 LINKS: Table[LoginState] = Table("links", LoginState, key=lambda row: "last")
 PROOFS: Table[VerifiedUntil] = Table(
@@ -194,6 +198,8 @@ TABLES: tuple[Table[Any], ...] = (
     ALERTS,
     POSITIONS,
     SNAPSHOTS,
+    ANSWERS,
+    CLOCK,
     ABSENCES,
     LINKS,
     PROOFS,

@@ -87,6 +87,9 @@ class BookedExecution(Struct, frozen=True):
     """Alerts whose lots it closed although its order's reference names another."""
     attention: Attention = Attention.NONE
     dismissed: bool = False
+    swept_before: int | None = None
+    """The request, by its frame, of the last complete sweep of the account that ended before it came; None
+    where an older version booked it."""
 
     @property
     def key(self) -> ExecutionKey:
@@ -306,6 +309,40 @@ class Snapshot(Struct, frozen=True):
     disturbed: tuple[str, ...] = ()
     """ContractKey texts with a live execution between request and end."""
     session: int = 0
+    certain: tuple[str, ...] = ()
+    """The accounts of which it is certain: asked behind a sweep that ended, not lagging, and not empty."""
+
+
+class PositionAnswer(Struct, frozen=True):
+    """Hold what a certain answer says of one account."""
+
+    asked: Moment
+    ended: Moment
+    rows: Mapping[str, Decimal] = field(default_factory=dict)
+    """ContractKey text -> quantity, zeros included."""
+    disturbed: tuple[str, ...] = ()
+
+    def confirms(self, contract: str) -> bool:
+        return contract not in self.disturbed
+
+
+class CertainAnswers(Struct, frozen=True):
+    """Hold an account's last certain answer, and the last one behind which a complete sweep was asked."""
+
+    account: str
+    newest: PositionAnswer | None = None
+    swept: PositionAnswer | None = None
+
+
+class BrokerClock(Struct, frozen=True):
+    """Hold what the broker's clock showed when we last asked."""
+
+    told: datetime
+    """Cut to the second by the broker."""
+    received_at: datetime
+    """By our clock."""
+    skew_seconds: float = 0.0
+    """How far our clock is ahead of the broker's; 0 where they agree as far as whole seconds can tell."""
 
 
 def alert_text(alert: AlertId) -> str:

@@ -100,6 +100,7 @@ class Daemon:
             on_written=self._written,
             on_outage=self._store_changed,
             want_sweep=self._want_sweep,
+            want_positions=self._want_positions,
         )
         self._questions = SocketCommands(
             journal,
@@ -265,6 +266,10 @@ class Daemon:
         logger.info("asking for the day's executions: {}", reason)
         self._session.request_sweep(reason)
 
+    def _want_positions(self, reason: str) -> None:
+        logger.info("asking for the positions: {}", reason)
+        self._session.request_positions(reason)
+
     def _link_changed(self, link: LinkState) -> None:
         if link.state is LinkPhase.CONNECTING:
             # What the last connection knew of the day hangs together in circles, and the next one learns it
@@ -341,9 +346,9 @@ def _in_words(event: TrackerEvent) -> str:
     return " ".join([event.kind.value, *(f"{key}={value}" for key, value in event.what.items())])
 
 
-_UNBOUNDED: Final = (EventKind.UNDECODABLE, EventKind.CONFLICT)
+_UNBOUNDED: Final = (EventKind.UNDECODABLE, EventKind.CONFLICT, EventKind.CLOCK)
 """What a faulty gateway may send without end; `status` counts it, and `why` and the inbox list it."""
-_LOUD: Final = (EventKind.NEEDS_YOU, EventKind.UNDECODABLE, EventKind.CONFLICT)
+_LOUD: Final = (EventKind.NEEDS_YOU, EventKind.UNDECODABLE, EventKind.CONFLICT, EventKind.CLOCK)
 
 
 def run(settings: Settings) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from tracker.core.alert_updates import instant
 from tracker.core.completeness import proven_until
-from tracker.core.state import EXECUTIONS, GAPS, OUTBOX, UNDECODED, LedgerState
+from tracker.core.state import CLOCK, EXECUTIONS, GAPS, OUTBOX, UNDECODED, LedgerState
 from tracker.core.state_rows import Attention
 from tracker.gateway.link import LinkState
 from tracker.journal.journal import Journal
@@ -57,6 +57,7 @@ def status(
         "gaps": [gap.day.isoformat() for gap in state.find(GAPS, "open", "1")],
         "link": _link(link),
         "store": _store(pump, store, state),
+        "clock": _clock(state),
         "fills_today": today,
         "needs_you": needs_you(state),
         "fees_pending": unpaid,
@@ -151,6 +152,14 @@ def _link(link: LinkState) -> dict[str, Any]:
         "attempts": link.attempts,
         "last_sweep_timed_out": link.last_sweep_timed_out,
     }
+
+
+def _clock(state: LedgerState) -> dict[str, Any]:
+    """Return how far this host's clock is ahead of the broker's, and when that was measured."""
+    clock = state.get(CLOCK, "last")
+    if clock is None:
+        return {"skew_seconds": None, "asked_at": None}
+    return {"skew_seconds": round(clock.skew_seconds, 1), "asked_at": instant(clock.received_at)}
 
 
 def _store(pump: Pump, store: StorePort, state: LedgerState) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from tracker.core.journal_entries import Fields, LinkDown, Message
 from tracker.core.model import Frame, Notice, Source
+from tracker.gateway.broker_time import BrokerTimeRequests
 from tracker.gateway.capture import Capture
 from tracker.gateway.capture_sink import CaptureSink
 from tracker.gateway.error_codes import (
@@ -63,9 +64,10 @@ class BrokerConnection:
         ib.wrapper.clientId = options.client_id
         self._client: Any = ib.client  # Its methods carry no types.
         self.capture = Capture(ib, sink, self, may_bind=options.bind_manual_orders)
-        self._requests = Requests(self._client, sink, options)
+        self._broker_time = BrokerTimeRequests(self._client, sink.now)
+        self._requests = Requests(self._client, sink, options, self._broker_time.ask)
         self._upstream = Upstream()
-        self._probe = Probe(self._client, options, lambda: self.capture.unfinished_since)
+        self._probe = Probe(self._broker_time.probe, options, lambda: self.capture.unfinished_since)
         self._schedule = RequestSchedule(
             options, ib, sink, self.capture, self._requests, self._upstream, monitor, pending
         )
@@ -104,6 +106,7 @@ class BrokerConnection:
             self._schedule.run_sweeps(),
             self._schedule.run_positions(),
             self._schedule.run_completed_orders(),
+            self._broker_time.run(),
             self._end_after(self._probe.wait_for_silence()),
             self._end_after(self._probe.wait_for_half_message()),
             self._end_after_upstream(),

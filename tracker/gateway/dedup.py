@@ -9,7 +9,7 @@ first copy of anything: in doubt a duplicate is journalled, which the pump bears
 | fee (59) | the same as an earlier copy, or as the newest report in the journal |
 | order status, open order (3, 5) | the same as the last copy for that order |
 | notice (4) | never; but notices about market-data farms are not journalled |
-| positions, completed orders, ends | never |
+| positions, completed orders, ends, the broker's time | never |
 | any other | always: it is not journalled |
 """
 
@@ -38,7 +38,7 @@ DATA_FARM_CODES: Final = frozenset({"2103", "2104", "2105", "2106", "2107", "210
 _ALWAYS: Final = frozenset(
     {
         *(Message.OPEN_ORDERS_END, Message.EXECUTIONS_END, Message.POSITION, Message.POSITIONS_END),
-        *(Message.COMPLETED_ORDER, Message.COMPLETED_ORDERS_END),
+        *(Message.COMPLETED_ORDER, Message.COMPLETED_ORDERS_END, Message.CURRENT_TIME),
     }
 )
 _ORDER_NAMED_BY: Final = {

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
@@ -34,6 +34,7 @@ from tracker.core.journal_entries import (
 )
 from tracker.core.model import (
     BrokerFact,
+    BrokerTime,
     CommissionReport,
     CompletedOrder,
     Contract,
@@ -62,6 +63,8 @@ _UNSET_DOUBLE: Final = 1.7976931348623157e308
 _UNSET_INTEGERS: Final = frozenset({2147483647, 9223372036854775807})
 _NOTICE_LENGTH: Final = 1_000
 """Longest text of a notice that is kept, in characters."""
+_TIME_DIGITS: Final = 10
+"""Seconds since 1970, until 2286."""
 _CONTRACTS_KEPT: Final = 256
 _NUMBERS_KEPT: Final = 1024
 _PENDING_FEE: Final = Decimal(-1)
@@ -322,6 +325,13 @@ def _executions_end(frame: Frame, login_zone: tzinfo) -> End:
     return End(EndOf.EXECUTIONS, request_id)
 
 
+def _broker_time(frame: Frame, login_zone: tzinfo) -> BrokerTime | None:
+    text = frame.fields[2] if len(frame.fields) > 2 else ""
+    # One that cannot be read tells nothing of a fill, so nobody need look at it.
+    readable = text.isascii() and text.isdigit() and len(text) <= _TIME_DIGITS
+    return BrokerTime(datetime.fromtimestamp(int(text), UTC)) if readable else None
+
+
 def _end(of: EndOf) -> Callable[[Frame, tzinfo], End]:
     return lambda frame, login_zone: End(of, -1)
 
@@ -340,6 +350,7 @@ _READERS: Final[Mapping[str, _Reader]] = {
     Message.NOTICE: _Reader("notice", _notice),
     Message.OPEN_ORDER: _Reader("order", _open_order),
     Message.EXECUTION: _Reader("execution", _execution, exec_id_at=ExecutionAt.EXEC_ID),
+    Message.CURRENT_TIME: _Reader("current_time", _broker_time),
     Message.OPEN_ORDERS_END: _Reader("open_orders_end", _end(EndOf.OPEN_ORDERS)),
     Message.EXECUTIONS_END: _Reader("executions_end", _executions_end),
     Message.FEE: _Reader("commission", _commission, exec_id_at=FeeAt.EXEC_ID),

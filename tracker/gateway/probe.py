@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from tracker.core.journal_entries import Fields, Message
 from tracker.gateway.link import LinkOptions
@@ -29,15 +29,18 @@ _CHECKS: Final = 10
 
 
 class Probe:
-    """Watch one connection, whose client sends the probes.
+    """Watch one connection; `ask_time` sends a probe.
 
     `unfinished_since` returns the loop's time at which a message began to come that is not whole yet.
     """
 
     def __init__(
-        self, client: Any, options: LinkOptions, unfinished_since: Callable[[], float | None]
+        self,
+        ask_time: Callable[[], None],
+        options: LinkOptions,
+        unfinished_since: Callable[[], float | None],
     ) -> None:
-        self._client = client
+        self._ask_time = ask_time
         self._options = options
         self._unfinished_since = unfinished_since
         self._loop = asyncio.get_running_loop()
@@ -60,7 +63,7 @@ class Probe:
                 await asyncio.sleep(options.probe_seconds - idle)
                 continue
             self._answered.clear()
-            self._client.reqCurrentTime()
+            self._ask_time()
             with suppress(TimeoutError):
                 async with asyncio.timeout(limit):
                     await self._answered.wait()

@@ -8,14 +8,15 @@ end of an answer delays the start by its timeout and stops nothing.
 
 | request | when |
 |---|---|
-| positions | first of all, then every `snapshot_seconds`, after 1101 and 1102, and on demand |
+| positions | first of all, behind the first sweep, also that after 1101 or 1102; every `snapshot_seconds` |
 | sweep: executions of the day | behind the first positions, then every `sweep_seconds`, and as above |
 | open orders | behind the first sweep, and behind the first one after 1101 or 1102 |
 | completed orders | behind the first sweep: they say how an order ended that nobody here saw end |
 | all of these | for a broker snapshot, on demand |
 
 Before the first sweep positions are asked again while live executions come in between, so that the first
-snapshot has a clean cut.
+snapshot has a clean cut. The second ones are for certain: an answer asked for behind a sweep contains all
+that the sweep told (`core.certainty`).
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class RequestSchedule:
         """How many executions the last sweep listed."""
         self._first_sweep_over = asyncio.Event()
         self._orders_due = True
+        self._certain_positions_due = True
+        """Whether no positions were asked for yet behind a sweep of this link to IBKR."""
         self._positions_asked_at = 0.0
         self._asking = {kind: asyncio.Lock() for kind in (POSITIONS, OPEN_ORDERS, COMPLETED_ORDERS)}
         """Each is held while its kind of answer is outstanding: one request per kind at a time."""
@@ -84,8 +87,8 @@ class RequestSchedule:
     def restart(self) -> None:
         """Have everything asked again, since IBKR was away."""
         self._orders_due = True
+        self._certain_positions_due = True
         self._pending.add_sweep()
-        self._pending.add_positions()
 
     async def run_sweeps(self) -> None:
         """Start up, then sweep on the timer and on demand."""
@@ -100,7 +103,8 @@ class RequestSchedule:
                 self._orders_due = False
                 self._capture.forget_orders()
                 await self._requests.open_orders()
-            if self._loop.time() - self._positions_asked_at >= options.snapshot_seconds:
+            if self._positions_due():
+                self._certain_positions_due = False
                 pending.add_positions()
             await asyncio.sleep(options.gap_seconds)
             with suppress(TimeoutError):
@@ -134,6 +138,10 @@ class RequestSchedule:
             before = self._requests.live_executions
             if not await self._positions() or self._requests.live_executions == before:
                 return
+
+    def _positions_due(self) -> bool:
+        old = self._loop.time() - self._positions_asked_at >= self._options.snapshot_seconds
+        return old or (self._certain_positions_due and not self._upstream.lost)
 
     async def _positions(self, within: float | None = None) -> bool:
         self._pending.positions = False

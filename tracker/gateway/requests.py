@@ -69,10 +69,20 @@ _RequestKey: TypeAlias = tuple[str, int]
 
 
 class Requests:
-    """Ask positions, executions and orders over one connection; one of each kind at a time."""
+    """Ask positions, executions and orders over one connection; one of each kind at a time.
 
-    def __init__(self, client: Any, sink: CaptureSink, options: LinkOptions) -> None:
+    `ask_time` asks what the broker's clock shows.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        sink: CaptureSink,
+        options: LinkOptions,
+        ask_time: Callable[[], None] = lambda: None,
+    ) -> None:
         self._client = client
+        self._ask_time = ask_time
         self._sink = sink
         self._options = options
         self._loop = asyncio.get_running_loop()
@@ -100,8 +110,12 @@ class Requests:
             self._ambiguous_at = None
             self._ends_owed = 0
         self._ends_owed += 1
-        key = (POSITIONS, _NO_REQUEST)
-        return await self._ask(key, PositionsAsked(), self._client.reqPositions, within)
+        return await self._ask((POSITIONS, _NO_REQUEST), PositionsAsked(), self._send_positions, within)
+
+    def _send_positions(self) -> None:
+        """Ask what the broker's clock shows just before: it dates the answer."""
+        self._ask_time()
+        self._client.reqPositions()
 
     @property
     def positions_barred(self) -> float:

@@ -108,4 +108,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         FROM holdings AS h, json_each(CAST(h.body AS TEXT), '$.groups') AS one;
     UPDATE holdings SET body = CAST(json_set(CAST(body AS TEXT), '$.groups', json('[]')) AS BLOB);
     """,
+    # What certain answers about positions said, and what the broker's clock showed.
+    "\n".join((_state("answers"), _state("clock"))),
 )

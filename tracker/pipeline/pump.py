@@ -60,8 +60,8 @@ class Pump:
     `zone` is the accounts' own, in which days end. `worker` runs the store's I/O, one call at a time.
     `on_event` receives what happened, after it is durable; `on_written` what came of updates, and when the
     file was synced, after the events that led to them; `on_outage` why the store cannot be read, None when it
-    can again; `want_sweep` why the broker should be asked for the
-    day's executions.
+    can again; `want_sweep` why the broker should be asked for the day's executions, `want_positions` why for
+    the positions.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class Pump:
         on_written: OnWritten = lambda updates, outcomes, at: None,
         on_outage: OnStore = lambda outage: None,
         want_sweep: Callable[[str], None] = lambda reason: None,
+        want_positions: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._journal, self._state = journal, journal.state
         self._store, self._now = store, now
-        self._on_event, self._want_sweep = on_event, want_sweep
+        self._on_event, self._want_sweep, self._want_positions = on_event, want_sweep, want_positions
         match = CarefulMatch(match_alerts)
-        rules = LedgerRules(policy, accounts, zone)
         self._clock = RetryClock(
             self._state, monotonic=monotonic or (lambda: now().timestamp()), retry_for=retry_for
         )
@@ -98,7 +98,7 @@ class Pump:
             self._candidates,
             normalise,
             match,
-            rules,
+            LedgerRules(policy, accounts, zone),
             before_commit=self._decided,
             names=names,
             ran=self._clock.ran,
@@ -255,6 +255,8 @@ class Pump:
             self._on_event(event)
         for reason in self._ledger.take_sweep_reasons():
             self._want_sweep(reason)
+        for reason in self._ledger.take_position_reasons():
+            self._want_positions(reason)
 
     # Delivering and comparing
 

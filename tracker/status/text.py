@@ -109,6 +109,14 @@ def _today(count: Any, answer: Mapping[str, Any], now: datetime | None) -> Itera
     yield "fills today", f"{count}{fees}"
 
 
+def _clock(clock: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    """Say how far this host's clock is off, where that is worth setting it."""
+    skew = clock.get("skew_seconds")
+    if isinstance(skew, int | float) and abs(skew) >= _SKEW_SHOWN:
+        word = "ahead of" if skew > 0 else "behind"
+        yield "clock", f"{abs(skew):.0f} s {word} the broker's; set it by a time server"
+
+
 def _stats(stats: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
     if not stats:
         return
@@ -192,6 +200,7 @@ def _nothing(value: Any, answer: Mapping[str, Any], now: datetime | None) -> Ite
     return iter(())
 
 
+_SKEW_SHOWN: Final = 5.0
 _WRITERS: Final[Mapping[str, Callable[[Any, Mapping[str, Any], datetime | None], Iterator[Row]]]] = {
     "link": _link,
     "needs_you": _needs,
@@ -201,6 +210,7 @@ _WRITERS: Final[Mapping[str, Callable[[Any, Mapping[str, Any], datetime | None],
     "last_polled_at": _polled,
     "fills_today": _today,
     "fees_pending": _nothing,
+    "clock": _clock,
     "stats": _stats,
     "store": _store,
     "reapplied": _reapplied,
@@ -212,7 +222,7 @@ _WRITERS: Final[Mapping[str, Callable[[Any, Mapping[str, Any], datetime | None],
 }
 """What writes the rows of each field, in the order of the rows."""
 _KINDS: Final[Mapping[str, type]] = {
-    **dict.fromkeys(("link", "stats", "store", "journal", "notify", "log", "versions"), dict),
+    **dict.fromkeys(("link", "stats", "store", "clock", "journal", "notify", "log", "versions"), dict),
     "gaps": list,
 }
 """What those fields must be for that; of another kind they are shown as fields that are not known here."""

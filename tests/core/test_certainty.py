@@ -1,0 +1,234 @@
+"""Which answers about positions are certain, and which opening balance follows (rules 4.1 and 4.2)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from tests.support.facts import (
+    ACCOUNT,
+    BESIDE,
+    NVDA,
+    Story,
+    base,
+    exec_id,
+    execution,
+    held,
+    holding,
+    position,
+    quantity,
+    shown,
+    untouched,
+)
+from tracker.core.certainty import LAGGING
+from tracker.core.model import End, EndOf, Notice, Source
+from tracker.core.state import SNAPSHOTS
+from tracker.core.state_rows import Baseline
+
+POSITIONS_END = End(EndOf.POSITIONS, -1)
+OTHER = replace(NVDA, con_id=701)
+
+
+def certain(story: Story) -> tuple[str, ...]:
+    snapshot = story.state.get(SNAPSHOTS, "last")
+    assert snapshot is not None
+    return snapshot.certain
+
+
+def connected() -> Story:
+    """Return a story whose link came up and asked for positions first, which listed nothing."""
+    story = Story(up=False)
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.note(Source.SENT, "positions")
+    story.tell(POSITIONS_END)
+    return story
+
+
+def test_answer_before_the_first_sweep_is_uncertain() -> None:
+    story = Story(up=False)
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.snapshot(position(4))
+    assert certain(story) == ()
+    story.sweep()
+    story.snapshot(position(4))
+    assert certain(story) == (ACCOUNT,)
+
+
+def test_sweep_that_did_not_end_makes_nothing_certain() -> None:
+    story = connected()
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.note(Source.LINK, "quiet", "900")
+    story.snapshot(position(4))
+    assert certain(story) == ()
+
+
+def test_answer_without_any_position_is_uncertain() -> None:
+    """A gateway that has just started lists nothing yet."""
+    story = connected()
+    story.sweep()
+    story.note(Source.SENT, "positions")
+    story.tell(POSITIONS_END)
+    assert certain(story) == ()
+
+
+def test_after_a_break_only_a_new_sweep_makes_certain() -> None:
+    story = Story()
+    story.tell(Notice(-1, 1100, "lost"), Notice(-1, 1101, "restored"))
+    story.snapshot()
+    assert certain(story) == ()
+    story.sweep()
+    story.snapshot()
+    assert certain(story) == (ACCOUNT,)
+
+
+def test_missed_first_fill_then_short() -> None:
+    """A flat account: the link was down as 3 were bought, then 3 and 2 more are sold: short by 2."""
+    story = connected()
+    story.sweep()
+    story.note(Source.LINK, "down", "lost")
+    story.session += 1
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.note(Source.SENT, "positions")
+    story.tell(position(3), POSITIONS_END)
+    story.sweep(execution(exec_id(1), 3, at=0, request_id=901), request=901)
+    assert (base(story), quantity(story)) == (0, 3)
+    story.snapshot(position(3))
+    assert holding(story).baseline is Baseline.SNAPSHOT
+    story.tell(execution(exec_id(2), -3, at=20, perm_id=189))
+    assert (quantity(story), shown(story).open) == (0, False)
+    story.tell(execution(exec_id(3), -2, at=30, perm_id=190))
+    assert (quantity(story), shown(story).open) == (-2, True)
+
+
+def test_empty_answer_after_a_restart_then_a_sale() -> None:
+    """10 were held; the gateway restarts and lists nothing yet; 4 are sold: no short, no alert."""
+    story = Story()
+    story.snapshot(position(10))
+    story.note(Source.LINK, "down", "lost")
+    story.session += 1
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.note(Source.SENT, "positions")
+    story.tell(POSITIONS_END)
+    story.sweep(request=901)
+    story.note(Source.SENT, "positions")
+    story.tell(POSITIONS_END)
+    story.tell(execution(exec_id(1), -4, at=30))
+    assert (held(story), untouched(story), holding(story).baseline) == (6, True, Baseline.SNAPSHOT)
+
+
+def test_unproven_day_between_leaves_the_balance_unconfirmed() -> None:
+    """What was held three days ago is a guess by now, and still explains the sale."""
+    story = Story()
+    story.snapshot(position(10))
+    story.note(Source.LINK, "down", "lost")
+    story.session += 1
+    story.now += timedelta(days=3)
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.note(Source.SENT, "positions")
+    story.tell(POSITIONS_END)
+    later = 3 * 86400
+    story.tell(execution(exec_id(1), -4, at=later))
+    assert (held(story), untouched(story), holding(story).baseline) == (6, True, Baseline.UNCONFIRMED)
+    story.sweep(request=901)
+    story.snapshot(position(8))
+    assert (base(story), held(story), holding(story).baseline) == (12, 8, Baseline.SNAPSHOT)
+
+
+def test_lagging_answer_is_asked_again() -> None:
+    """5 were held; 3 were bought while the link was down; the positions are seconds behind that."""
+    story = Story()
+    story.snapshot(position(5))
+    story.now += timedelta(seconds=60)
+    story.reconnect(position(5))
+    story.sweep(execution(exec_id(1), 3, at=30, request_id=901), request=901)
+    before = story.state.get(SNAPSHOTS, "last")
+    story.snapshot(position(5))
+    assert story.state.get(SNAPSHOTS, "last") is before
+    assert story.ledger.take_position_reasons() == ["the last answer lags behind the executions"]
+    story.snapshot(position(8))
+    assert certain(story) == (ACCOUNT,)
+    assert (base(story), held(story), quantity(story)) == (5, 8, 3)
+    story.tell(execution(exec_id(2), -8, at=30, perm_id=189))
+    assert (held(story), quantity(story), shown(story).open) == (0, 0, False)
+
+
+def test_answer_that_keeps_lagging_is_used_as_uncertain() -> None:
+    story = Story()
+    story.snapshot(position(5))
+    story.now += timedelta(seconds=60)
+    story.reconnect(position(5))
+    story.sweep(execution(exec_id(1), 3, at=30, request_id=901), request=901)
+    for _ in range(LAGGING - 1):
+        story.snapshot(position(5))
+        assert story.ledger.take_position_reasons()
+    story.snapshot(position(5))
+    assert (certain(story), story.ledger.take_position_reasons()) == ((), [])
+    assert (base(story), held(story)) == (5, 8)
+
+
+def test_answer_that_lacks_what_the_sweep_brought_lags() -> None:
+    story = connected()
+    story.sweep(execution(exec_id(1), 3, at=-60, request_id=900))
+    story.snapshot()
+    assert story.ledger.take_position_reasons()
+    assert (holding(story).baseline, held(story)) == (Baseline.UNCONFIRMED, 3)
+    story.snapshot(position(3))
+    assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 0)
+
+
+def test_round_trip_that_is_not_listed_does_not_lag() -> None:
+    story = connected()
+    trip = (
+        execution(exec_id(number), signed, at=-60, request_id=900) for number, signed in ((1, 3), (2, -3))
+    )
+    story.sweep(*trip)
+    story.snapshot()
+    assert (certain(story), holding(story).baseline, base(story)) == ((ACCOUNT,), Baseline.SNAPSHOT, 0)
+
+
+def test_disturbed_contract_does_not_lag() -> None:
+    """Whether the answer contains the fill that came meanwhile is not known, so it contradicts nothing."""
+    story = connected()
+    story.sweep(execution(exec_id(1), 3, at=-60, request_id=900))
+    story.note(Source.SENT, "positions")
+    told = (position(1, contract=BESIDE), execution(exec_id(2), 1, at=5), POSITIONS_END)
+    story.tell(*told)
+    assert story.ledger.take_position_reasons() == []
+
+
+def test_fill_between_two_sweeps_is_on_neither_side() -> None:
+    """Nobody was told of it; the next certain answer, behind the sweep that told it, settles it."""
+    story = Story()
+    story.snapshot(position(4))
+    story.sweep(execution(exec_id(1), 4, at=0, request_id=901), request=901)
+    assert holding(story).baseline is Baseline.UNCONFIRMED
+    story.snapshot(position(4))
+    assert (holding(story).baseline, base(story), quantity(story)) == (Baseline.SNAPSHOT, 0, 4)
+
+
+def test_fill_behind_a_complete_sweep_is_behind_the_answer() -> None:
+    """The sweep after the answer lacked it, so it came later."""
+    story = Story()
+    story.snapshot(position(4))
+    story.sweep(request=901)
+    story.sweep(execution(exec_id(1), 4, at=0, request_id=902), request=902)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 8)
+
+
+def test_answer_told_before_an_unnoticed_loss_is_forgotten() -> None:
+    story = Story()
+    story.snapshot(position(4), position(7, contract=OTHER))
+    story.tell(Notice(-1, 1102, "restored"))
+    story.tell(execution(exec_id(1), -4, at=60))
+    assert holding(story).baseline is Baseline.UNCONFIRMED
+
+
+def test_answer_of_an_earlier_link_outlives_an_unnoticed_loss() -> None:
+    story = Story()
+    story.snapshot(position(4))
+    story.sweep(request=901)
+    story.reconnect(position(4))
+    story.tell(Notice(-1, 1102, "restored"))
+    story.tell(execution(exec_id(1), -4, at=60))
+    assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 4)

@@ -1,0 +1,84 @@
+"""How far our clock is ahead of the broker's, and the broker's time of what we do.
+
+Owns the skew: our time at the receipt of a current-time answer (49) less what it says. Execution times are
+the broker's; an alert's written time and the receipt of frames are ours, so they meet only through this.
+The broker tells whole seconds, so less than `UNSEEN` of difference is none. It tells of a clock that is
+`TOLD` or more off, and of a pushed execution whose time is `FAR` from its receipt: one of the two is in
+another zone then.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from tracker.core.alert_updates import EventKind, TrackerEvent, about
+from tracker.core.model import LIVE, BrokerTime, Frame, Moment
+from tracker.core.state import CLOCK, LedgerState
+from tracker.core.state_rows import BookedExecution, BrokerClock
+
+UNSEEN: Final = timedelta(seconds=2)
+TOLD: Final = timedelta(seconds=5)
+FAR: Final = timedelta(minutes=15)
+_HALF: Final = timedelta(seconds=0.5)
+"""What a time that is cut to the second lacks on average."""
+
+
+class BrokerTimes:
+    """Follow the broker's clock in a ledger's state."""
+
+    def __init__(self, state: LedgerState) -> None:
+        self._state = state
+        clock = state.get(CLOCK, "last")
+        self.skew = timedelta(seconds=clock.skew_seconds) if clock is not None else timedelta(0)
+        self._told = timedelta(0)
+        """The skew that was told of last."""
+
+    def told(self, frame: Frame, time: BrokerTime) -> list[TrackerEvent]:
+        """Take in what the broker's clock shows; return the event that ours is off, or right again."""
+        self.skew = skew_of(time.at, frame.received_at)
+        clock = BrokerClock(time.at, frame.received_at, self.skew.total_seconds())
+        self._state.put(CLOCK, clock)
+        if abs(self.skew - self._told) < TOLD:
+            return []
+        self._told = self.skew
+        seconds = round(self.skew.total_seconds(), 1)
+        what: dict[str, str | int | float | None] = {
+            "skew_seconds": seconds,
+            "note": words_for(self.skew),
+        }
+        return [TrackerEvent(EventKind.CLOCK, frame.received_at, what)]
+
+    def far_from_receipt(self, booked: BookedExecution) -> list[TrackerEvent]:
+        """Return the event that a pushed execution's time is far from when it came."""
+        execution = booked.execution
+        if execution.request_id != LIVE or not execution.time_known:
+            return []
+        late = booked.received_at - self.skew - execution.time
+        if abs(late) < FAR:
+            return []
+        note = (
+            f"it came {abs(late) // timedelta(minutes=1)} min {'after' if late > timedelta(0) else 'before'}"
+        )
+        note += " its own time; check gateway.timezone"
+        return [about(EventKind.CLOCK, booked.received_at, booked, note)]
+
+    def moment(self, frame: Frame) -> Moment:
+        """Return when a frame came, by the broker's clock."""
+        return Moment(frame.received_at - self.skew, frame.seq)
+
+
+def words_for(skew: timedelta) -> str:
+    """Say how this host's clock stands to the broker's."""
+    if abs(skew) < TOLD:
+        return "this host's clock agrees with the broker's"
+    word = "ahead of" if skew > timedelta(0) else "behind"
+    return (
+        f"this host's clock is {abs(skew.total_seconds()):.0f} s {word} the broker's; set it by a time server"
+    )
+
+
+def skew_of(told: datetime, received_at: datetime) -> timedelta:
+    """Return how far the clock that a receipt is stamped by is ahead of the one that told a time."""
+    ahead = received_at - (told + _HALF)
+    return timedelta(0) if abs(ahead) < UNSEEN else ahead

@@ -1,0 +1,175 @@
+"""Decide which answers about positions are certain, and take opening balances from them.
+
+Owns the last certain answers of each account, what sweeps brought that no answer has agreed with yet, and
+the choice of an opening balance. It folds nothing.
+
+An answer is **certain** of an account if it was asked for behind a sweep of the account that ended, since
+the last break, lists something of it (a zero is something), and does not lag. It **lags** if it lacks a
+contract of which a sweep since the last answer brought executions, or contradicts them: the gateway's
+positions can be seconds behind its executions. It is asked for again then, and the last of
+`LAGGING` in a row is used as uncertain.
+
+The opening balance of a contract is, in this order
+1. what the last certain answer before its first execution listed, with no unproven day between,
+2. what it began with so far, if that was certain, and no execution came of which that is not known,
+3. what a later certain answer listed, less the executions that it contains,
+4. the same of an uncertain answer that lists it, else of an older certain one, else what it began with so
+   far: unconfirmed, and replaced by the next certain answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import date, datetime, tzinfo
+from decimal import Decimal
+from typing import Final
+
+from msgspec.structs import replace
+
+from tracker.core.model import LIVE, ZERO, Source
+from tracker.core.opening_balance import base_of, is_contained, is_uncertain
+from tracker.core.state import ANSWERS, GAPS, HOLDINGS, LedgerState
+from tracker.core.state_rows import (
+    Baseline,
+    BookedExecution,
+    CertainAnswers,
+    ContractKey,
+    GapEnd,
+    Holding,
+    PositionAnswer,
+    Snapshot,
+)
+
+LAGGING: Final = 3
+"""How many answers in a row may lag before the last one is used."""
+
+
+class Certainty:
+    """Judge the answers of one ledger's state; `zone` is that of the accounts' days."""
+
+    def __init__(self, state: LedgerState, zone: tzinfo) -> None:
+        self._state = state
+        self._zone = zone
+        self._arriving: dict[ContractKey, Decimal] = {}
+        """What the sweep under way brought."""
+        self._news: dict[ContractKey, Decimal] = {}
+        """What sweeps that ended brought since the last answer that did not lag."""
+        self._lags = 0
+
+    # What arrives
+
+    def booked(self, booked: BookedExecution) -> None:
+        """Take in a new execution."""
+        if booked.source is Source.BROKER and booked.execution.request_id != LIVE:
+            key = booked.contract_key
+            self._arriving[key] = self._arriving.get(key, ZERO) + booked.execution.signed
+
+    def sweep_ended(self) -> None:
+        """Expect the next answer to agree with what the sweep brought."""
+        for key, quantity in self._arriving.items():
+            self._news[key] = self._news.get(key, ZERO) + quantity
+        self._arriving.clear()
+
+    def proven(self, account: str, asked: int) -> None:
+        """Note that a complete sweep was asked with that frame: what it lacked came later."""
+        row = self._row(account)
+        newest, known = row.newest, row.swept
+        if newest is None or (known is not None and known.ended.seq == newest.ended.seq):
+            return
+        if newest.ended.seq < asked:
+            self._state.put(ANSWERS, replace(row, swept=newest))
+
+    def lags(self, snapshot: Snapshot) -> bool:
+        """Tell whether an answer is behind the executions, so that it is to be asked for again."""
+        lagging = any(
+            quantity and key.account in snapshot.certain and self._disagrees(key, snapshot)
+            for key, quantity in self._news.items()
+        )
+        if lagging and self._lags + 1 < LAGGING:
+            self._lags += 1
+            return True
+        self._news.clear()
+        self._lags = 0
+        return lagging
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the last answer was not used since it lags."""
+        return self._lags > 0
+
+    def _disagrees(self, key: ContractKey, snapshot: Snapshot) -> bool:
+        listed = snapshot.rows.get(key.text())
+        if key.text() in snapshot.disturbed:
+            return False
+        if listed is None:
+            return True
+        holding = self._state.get(HOLDINGS, key.text())
+        return holding is not None and holding.baseline is Baseline.SNAPSHOT and listed != holding.held
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Keep what an answer says of the accounts of which it is certain."""
+        for account in snapshot.certain:
+            row = self._row(account)
+            prefix = f"{account} "
+            answer = PositionAnswer(
+                snapshot.asked,
+                snapshot.ended,
+                {key: quantity for key, quantity in snapshot.rows.items() if key.startswith(prefix)},
+                tuple(key for key in snapshot.disturbed if key.startswith(prefix)),
+            )
+            self._state.put(ANSWERS, replace(row, newest=answer))
+
+    def mistrust(self, began: int) -> None:
+        """Forget what was answered since that frame: the gateway had lost IBKR."""
+        for row in list(self._state.every(ANSWERS)):
+            kept = [one if one and one.asked.seq < began else None for one in (row.newest, row.swept)]
+            self._state.put(ANSWERS, replace(row, newest=kept[0] or kept[1], swept=kept[1]))
+
+    # The opening balance
+
+    def begin(self, rows: Sequence[BookedExecution], holding: Holding, answer: Snapshot | None) -> Holding:
+        """Return a contract's holding with its opening balance; `answer` is an uncertain one to go by."""
+        text = holding.key.text()
+        known = self._row(holding.account)
+        answers = [one for one in (known.newest, known.swept) if one is not None and one.confirms(text)]
+        for one in answers:
+            if self._is_before(one, rows) and self._no_day_between(one, rows):
+                return _begun(rows, holding, one, Baseline.SNAPSHOT)
+        if holding.baseline is Baseline.SNAPSHOT and not is_uncertain(rows, holding):
+            return replace(holding, base=base_of(rows, holding))
+        for one in answers[:1]:
+            found = _begun(rows, holding, one, Baseline.SNAPSHOT)
+            behind = any(is_contained(row, one.asked, one.ended) for row in rows)
+            if behind and not is_uncertain(rows, found):
+                return found
+        told = PositionAnswer(answer.asked, answer.ended, answer.rows) if answer is not None else None
+        for guess in (told, *answers):
+            if guess is not None and text in guess.rows:
+                return _begun(rows, holding, guess, Baseline.UNCONFIRMED)
+        return replace(holding, baseline=Baseline.UNCONFIRMED, base=base_of(rows, holding))
+
+    @staticmethod
+    def _is_before(answer: PositionAnswer, rows: Collection[BookedExecution]) -> bool:
+        return all(is_contained(row, answer.asked, answer.ended) is False for row in rows)
+
+    def _no_day_between(self, answer: PositionAnswer, rows: Collection[BookedExecution]) -> bool:
+        """Tell whether each day from an answer to the first execution behind it is proven."""
+        first, last = self._day(answer.asked.time), min(self._day(row.moment.time) for row in rows)
+        return not any(
+            first <= gap.day <= last and gap.closed_how in ("", GapEnd.PERSON.value)
+            for gap in self._state.every(GAPS)
+        )
+
+    def _day(self, moment: datetime) -> date:
+        return moment.astimezone(self._zone).date()
+
+    def _row(self, account: str) -> CertainAnswers:
+        return self._state.get(ANSWERS, account) or CertainAnswers(account)
+
+
+def _begun(
+    rows: Sequence[BookedExecution], holding: Holding, answer: PositionAnswer, baseline: Baseline
+) -> Holding:
+    listed = answer.rows.get(holding.key.text())
+    begun = replace(holding, baseline=baseline, listed=listed, asked=answer.asked, ended=answer.ended)
+    return replace(begun, base=base_of(rows, begun))

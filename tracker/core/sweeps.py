@@ -1,0 +1,68 @@
+"""Follow which sweeps are under way, and of which accounts one is over since the last break.
+
+Owns what was asked about the day's executions. A break is the end of a connection, or of the gateway's own
+link to IBKR: what was asked before it tells too little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class Sweeps:
+    """Follow the sweeps of one connection after the other."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, str] = {}
+        """request -> account; empty where it was asked before the last break."""
+        self._over: set[str] = set()
+        """Accounts of which a sweep asked since the last break is over: ended, quiet or timed out."""
+        self.ended: set[str] = set()
+        """Those of which one ended; no answer about positions is certain of the others."""
+
+    @property
+    def under_way(self) -> bool:
+        return bool(self._open)
+
+    def answers(self, request: int) -> bool:
+        """Tell whether an execution answers a sweep that is under way."""
+        return request in self._open
+
+    def is_over(self, account: str) -> bool:
+        """Tell whether a sweep of the account, asked since the last break, is over."""
+        return account in self._over
+
+    def due(self, account: str) -> bool:
+        """Tell whether an answer about the day may still bring something of this account."""
+        return self.under_way or account not in self._over
+
+    def awaited(self, accounts: Iterable[str]) -> bool:
+        """Tell whether an answer is under way, or will be asked for since the last break."""
+        return self.under_way or not self._over.issuperset(accounts)
+
+    def asked(self, request: int, account: str) -> None:
+        """Have the executions of this answer wait for its end."""
+        self._open[request] = account
+
+    def over(self, request: int, *, ended: bool) -> bool:
+        """End one; True where it is the first of its account since the last break."""
+        account = self._open.pop(request, "")
+        if not account:
+            return False
+        if ended:
+            self.ended.add(account)
+        first = account not in self._over
+        self._over.add(account)
+        return first
+
+    def broke(self) -> None:
+        """Let what is under way settle nothing: IBKR was away."""
+        self._over.clear()
+        self.ended.clear()
+        self._open = dict.fromkeys(self._open, "")
+
+    def forget(self) -> None:
+        """Begin a connection."""
+        self._open.clear()
+        self._over.clear()
+        self.ended.clear()

@@ -1,0 +1,58 @@
+"""Keep what could not be read or decided, until a later version of it can be.
+
+Owns the rows of undecodable frames, and the memory by which the same execution is kept once. It reads no
+frame and decides none.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from tracker.core.model import Undecodable, correction_parts
+from tracker.core.state import UNDECODED, LedgerState
+from tracker.core.state_rows import UndecodableFrame
+
+
+class Undecodables:
+    """Keep the undecodable frames of one ledger's state."""
+
+    def __init__(self, state: LedgerState) -> None:
+        self._state = state
+        self._open = {row.exec_id: row for row in state.find(UNDECODED, "open", "1") if row.exec_id}
+
+    def keep(self, seq: int, fact: Undecodable) -> bool:
+        """Keep a frame; False for the same of an execution that is kept already."""
+        known = self._open.get(fact.exec_id)
+        if known is not None and known.reason == fact.reason:
+            return False
+        self._state.put(UNDECODED, UndecodableFrame(seq, fact.kind, fact.reason, fact.exec_id))
+        return True
+
+    def asks_for(self, seq: int, fact: Undecodable) -> bool:
+        """Tell, once, whether a sweep may bring an execution in a form that can be read."""
+        if not fact.exec_id or fact.exec_id in self._open:
+            return False
+        self._open[fact.exec_id] = UndecodableFrame(seq, fact.kind, fact.reason, fact.exec_id)
+        return True
+
+    def heal(self, seq: int) -> None:
+        """Take a kept frame for settled, since it is about to be applied anew."""
+        row = self._state.get(UNDECODED, str(seq))
+        if row is not None:
+            self._state.put(UNDECODED, replace(row, healed=True))
+            self._open.pop(row.exec_id, None)
+
+    def heal_execution(self, exec_id: str) -> None:
+        """Take an execution's kept frames for settled: it, or a later version of it, could be decided."""
+        if not self._open:
+            return
+        for row in self._state.find(UNDECODED, "open", "1"):
+            if row.exec_id == exec_id or _replaces(exec_id, row.exec_id):
+                self._state.put(UNDECODED, replace(row, healed=True))
+                self._open.pop(row.exec_id, None)
+
+
+def _replaces(exec_id: str, older: str) -> bool:
+    """Whether the one execId is a later version of the other."""
+    new, old = correction_parts(exec_id), correction_parts(older)
+    return new is not None and old is not None and new.root == old.root and new.version > old.version
