@@ -9,7 +9,7 @@ from tests.gateway.test_capture import execution_fields, run
 from tests.support.gateway_rig import CapturedConnection, MemorySink
 from tests.support.paper_clients import NVDA, until
 from tracker.core.journal_entries import LinkDown
-from tracker.core.model import Source
+from tracker.core.model import ExecutionKey, Source
 from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.framing import Framing
 from tracker.paper.server import PaperGateway
@@ -38,8 +38,8 @@ def test_unreadable_journal_is_fatal() -> None:
     """A journal that cannot be asked ends capture, with what came before committed."""
 
     async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
-        def contains(account: str, exec_id: str) -> bool:
-            if exec_id == "a.b.02.01":
+        def contains(key: ExecutionKey) -> bool:
+            if key.exec_id == "a.b.02.01":
                 raise OSError("disk I/O error")
             return False
 

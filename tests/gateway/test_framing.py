@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,10 +41,12 @@ def test_what_the_login_left_comes_first() -> None:
     assert read(Framing(data), b"") == [STATUS, ORDER]
 
 
-def test_a_repeated_order_is_split_once() -> None:
-    first, other, second = read(Framing(b""), frame(ORDER), frame((*ORDER, "Filled")), frame(ORDER))
+@pytest.mark.parametrize("told", [ORDER, STATUS])
+def test_copy_of_an_orders_message_is_one_object(told: tuple[str, ...]) -> None:
+    """What a gateway repeats about an order is split once."""
+    first, other, second = read(Framing(b""), frame(told), frame((*told, "Filled")), frame(told))
     assert second is first
-    assert other == (*ORDER, "Filled")
+    assert other == (*told, "Filled")
 
 
 def test_few_orders_are_kept() -> None:
@@ -51,7 +54,7 @@ def test_few_orders_are_kept() -> None:
     framing = Framing(b"")
     told = [("5", str(number), "NVDA") for number in range(1000)]
     assert read(framing, *map(frame, told)) == told
-    assert len(framing._orders) <= 64
+    assert len(framing._known) <= 64
 
 
 def test_invalid_utf8_is_escaped() -> None:

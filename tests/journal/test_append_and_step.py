@@ -38,7 +38,7 @@ def test_failed_decision_keeps_its_frames(journal: Journal) -> None:
             assert (seen.cursor, seen.waiting) == (0, True)
             assert [frame.fields for frame in seen.frames_after(0, 10)] == [executed(KEY)[1]]
             assert list(seen.state.every(FEES)) == []
-    assert journal.contains(*KEY)
+    assert journal.contains(KEY)
     journal.append(1, START, [(Source.BROKER, ("next",))])
     assert [frame.seq for frame in journal.frames_after(0, 10)] == [1, 2]
 
@@ -49,7 +49,7 @@ def test_full_disk_takes_back_everything(journal: Journal) -> None:
     with pytest.raises(JournalFailed, match="make room"):
         _decide_too_much(journal)
     assert (journal.cursor, journal.waiting, journal.frames_after(0, 10)) == (0, False, [])
-    assert not journal.contains(*KEY)
+    assert not journal.contains(KEY)
 
 
 def _decide_wrongly(journal: Journal) -> None:

@@ -85,27 +85,26 @@ def executed(identity: ExecutionKey) -> tuple[Source, tuple[str, ...]]:
 
 def test_execution_is_contained_from_frame(journal: Journal) -> None:
     """The journal contains an execution from its frame on."""
-    assert not journal.contains(*KEY)
+    assert not journal.contains(KEY)
     journal.append(1, START, [executed(KEY), (Source.BROKER, ("11", "short"))])
-    assert journal.contains(*KEY)
+    assert journal.contains(KEY)
     with journal.step() as advance:
         Story(state=journal.state, up=False).tell(execution(KEY.exec_id, 4))
         advance(2)
-    assert journal.contains(*KEY)
+    assert journal.contains(KEY)
     other = again(journal)
-    assert other.contains(*KEY)
+    assert other.contains(KEY)
     other.close()
 
 
-def test_fee_is_contained_as_applied(journal: Journal) -> None:
-    """The journal contains a fee as it was applied last."""
+def test_newest_fee_is_the_applied_one(journal: Journal) -> None:
+    """The newest fee of an execution is the one that was applied last."""
     told = CommissionReport(KEY.exec_id, Decimal("0.65"), "USD", None)
-    assert not journal.contains_fee(told)
+    assert journal.newest_fee(told.exec_id) is None
     with journal.step():
         journal.state.put(FEES, told)
     other = again(journal)
-    assert other.contains_fee(replace(told, commission=Decimal("0.650")))
-    assert not other.contains_fee(replace(told, realized_pnl=Decimal(1)))
+    assert other.newest_fee(told.exec_id) == replace(told, commission=Decimal("0.650"))
     other.close()
 
 
@@ -116,7 +115,7 @@ def test_waiting_execution_stays_contained(journal: Journal) -> None:
         advance(1)
     with journal.step():
         pass
-    assert journal.contains(*KEY)
+    assert journal.contains(KEY)
 
 
 # The pump's step

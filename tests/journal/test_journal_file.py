@@ -77,7 +77,7 @@ def test_append_to_full_disk(journal: Journal) -> None:
     with pytest.raises(JournalFailed, match=r"journal\.db could not be written.*full.*nothing is half done"):
         journal.append(1, START, [executed(KEY), (Source.BROKER, BIG)])
     assert journal.frames_after(0, 10) == []
-    assert not journal.contains(*KEY)
+    assert not journal.contains(KEY)
 
 
 def test_step_on_full_disk(journal: Journal) -> None:
@@ -105,9 +105,9 @@ def test_failed_commit_keeps_nothing(journal: Journal) -> None:
         journal.append(1, START, [executed(KEY)])
     other.execute("ROLLBACK")
     other.close()
-    assert not journal.contains(*KEY)
+    assert not journal.contains(KEY)
     journal.append(1, START, [executed(KEY)])
-    assert journal.contains(*KEY)
+    assert journal.contains(KEY)
 
 
 def test_other_file_is_refused(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_swapped_file_is_refused(journal: Journal, swap: str) -> None:
     rescued = journal.path.with_name("journal.db.rescued")
     assert rescued.stat().st_mode & 0o777 == 0o600
     with closing(Journal(rescued)) as copy:
-        assert copy.contains(*KEY) or copy.frames_after(0, 1)[0].fields == executed(KEY)[1]
+        assert copy.contains(KEY) or copy.frames_after(0, 1)[0].fields == executed(KEY)[1]
 
 
 @pytest.mark.parametrize("swap", ["deleted", "replaced"])

@@ -150,16 +150,14 @@ def test_prefetched_rows_need_no_query(journal: Journal) -> None:
     journal.prefetch([wire_execution(each) for each in executions])
     asked: list[str] = []
     journal._db.set_trace_callback(asked.append)
-    assert [each.exec_id for each in executions if journal.contains(each.account, each.exec_id)] == [
-        exec_id(0)
-    ]
+    assert [each.exec_id for each in executions if journal.contains(each.key)] == [exec_id(0)]
     for each in executions[1:]:
         root = root_text(each.account, each.exec_id)
         assert root is not None
         assert journal.state.get(EXECUTIONS, f"{each.account} {each.exec_id}") is None
         assert journal.state.find(EXECUTIONS, "root", root) == []
         assert journal.state.find(EXECUTIONS, "exec_id", each.exec_id) == []
-        assert not journal.contains_fee(fee(each.exec_id, "1"))
+        assert journal.newest_fee(each.exec_id) is None
     assert asked == []
 
 
@@ -195,5 +193,5 @@ def test_sweep_keeps_few_fees(journal: Journal, monkeypatch: pytest.MonkeyPatch)
     with journal.step():
         for number in range(50):
             journal.state.put(FEES, fee(str(number), "1.5"))
-    assert all(journal.contains_fee(fee(str(number), "1.5")) for number in range(50))
+    assert all(journal.newest_fee(str(number)) == fee(str(number), "1.5") for number in range(50))
     assert len(journal.state._tables["fees"].rows) <= 6

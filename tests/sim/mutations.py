@@ -32,7 +32,7 @@ def _without_dedup() -> Undo:
         if known.counted:
             self._orders.add(known)
 
-    undo = [_put(Journal, "contains", lambda self, account, exec_id: False), _put(Ledger, "_repeat", again)]
+    undo = [_put(Journal, "contains", lambda self, key: False), _put(Ledger, "_repeat", again)]
     return lambda: [each() for each in undo].clear()
 
 

@@ -41,7 +41,7 @@ class SimSession:
         self._clock = clock
         self._accounts = accounts
         self._number = number
-        self._repeats = Deduplicator(sink.contains, sink.contains_fee)
+        self._repeats = Deduplicator(sink.contains, sink.newest_fee)
         self._plan: deque[tuple[str, str]] = deque([(POSITIONS, "")])
         self._pending: tuple[str, str] | None = None
         self._asked_at = clock.now()

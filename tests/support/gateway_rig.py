@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from tests.support.paper_clients import BOUND_SECONDS, make_gateway, until
 from tracker.core.journal_entries import Fields
-from tracker.core.model import CommissionReport, Source
+from tracker.core.model import CommissionReport, ExecutionKey, Source
 from tracker.gateway.capture import Capture
 from tracker.gateway.capture_sink import CaptureSink, Fatal
 from tracker.gateway.ib_insync_compat import new_ib
@@ -49,11 +49,11 @@ class MemorySink:
     def prefetch(self, messages: Sequence[Fields]) -> None:
         pass  # Nothing is looked up here.
 
-    def contains(self, account: str, exec_id: str) -> bool:
-        return (account, exec_id) in self.known
+    def contains(self, key: ExecutionKey) -> bool:
+        return key in self.known
 
-    def contains_fee(self, fee: CommissionReport) -> bool:
-        return False
+    def newest_fee(self, exec_id: str) -> CommissionReport | None:
+        return None
 
     def count_missing(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
         return len({exec_id for of, exec_id in self.known if of == account} - set(listed))

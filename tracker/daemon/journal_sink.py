@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from tracker.core.journal_entries import Fields
-from tracker.core.model import CommissionReport
+from tracker.core.model import CommissionReport, ExecutionKey
 from tracker.journal.journal import Arriving, Journal
 from tracker.pipeline.pump import Pump
 
@@ -27,11 +27,11 @@ class JournalSink:
     def prefetch(self, messages: Sequence[Fields]) -> None:
         self._journal.prefetch(messages)
 
-    def contains(self, account: str, exec_id: str) -> bool:
-        return self._journal.contains(account, exec_id)
+    def contains(self, key: ExecutionKey) -> bool:
+        return self._journal.contains(key)
 
-    def contains_fee(self, fee: CommissionReport) -> bool:
-        return self._journal.contains_fee(fee)
+    def newest_fee(self, exec_id: str) -> CommissionReport | None:
+        return self._journal.newest_fee(exec_id)
 
     def count_missing(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
         return self._journal.count_missing(account, listed, since, asked)

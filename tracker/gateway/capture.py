@@ -31,7 +31,6 @@ ORDER_IDENTITY_FIELDS: Final = 26
 
 PEER_CLOSED: Final = "the gateway closed the connection"
 
-_REPEATED: Final = (Message.ORDER_STATUS, Message.OPEN_ORDER, Message.EXECUTION)
 _UNUSED_BY_LIBRARY: Final = frozenset(
     {
         *(Message.OPEN_ORDERS_END, Message.EXECUTIONS_END, Message.FEE, Message.POSITION),
@@ -39,6 +38,10 @@ _UNUSED_BY_LIBRARY: Final = frozenset(
     }
 )
 """Journalled messages that need not reach ib_insync: no event of its that we hook depends on them."""
+_UNUSED_DUPLICATES: Final = frozenset(
+    {*_UNUSED_BY_LIBRARY, Message.ORDER_STATUS, Message.OPEN_ORDER, Message.EXECUTION}
+)
+"""Of which it needs no duplicate either: leaving these out is what makes a sweep of known fills cheap."""
 
 _PRUNE_EVERY: Final = 2_000
 """Messages passed to ib_insync between two prunings of what it keeps."""
@@ -74,7 +77,7 @@ class Capture:
         self._sink = sink
         self._loop = asyncio.get_running_loop()
         self._listener = listener
-        self._dedup = Deduplicator(sink.journal.contains, sink.journal.contains_fee)
+        self._dedup = Deduplicator(sink.journal.contains, sink.journal.newest_fee)
         self._received_at = sink.now()
         self._packet: list[Fields] = []
         self._to_append: list[tuple[Source, Fields]] = []
@@ -172,8 +175,7 @@ class Capture:
         messages = framing.feed(data)
         self._time_unfinished(framing, len(messages))
         self._sink.journal.prefetch(messages)
-        for fields in messages:
-            self._on_message(fields)
+        self._take(messages)
         if framing.broken:
             self._unreadable(framing.broken)
 
@@ -216,30 +218,33 @@ class Capture:
         elif self._stopped:
             self.close(self.refusal or "closed")
 
-    # Each message, in place of `decoder.interpret`
-
     def _on_message(self, fields: Sequence[str]) -> None:
+        """Take a message of the login, in place of `decoder.interpret`."""
+        self._take((tuple(fields),))
+
+    def _take(self, messages: Sequence[Fields]) -> None:
+        """Sort out what is to be journalled of each message in turn, and what ib_insync is to decode."""
         if self._stopped:
             return
-        frame = tuple(fields)
-        message = frame[0] if frame else ""
-        if message not in self._kinds:
-            return
         try:
-            if not self._logged_in and self._client.isReady() and not self._begin_link():
+            if messages and not self._logged_in and self._client.isReady() and not self._begin_link():
                 return
-            self._packet.append(frame)
-            new = self._dedup.is_new(frame)
-            if new:
-                (self._to_append if self._logged_in else self._early).append((Source.BROKER, frame))
+            kinds, is_new = self._kinds, self._dedup.is_new
+            to_append = self._to_append if self._logged_in else self._early
+            for frame in messages:
+                message = frame[0] if frame else ""
+                if message not in kinds:
+                    continue
+                self._packet.append(frame)
+                unused = _UNUSED_DUPLICATES
+                if is_new(frame):
+                    to_append.append((Source.BROKER, frame))
+                    unused = _UNUSED_BY_LIBRARY
+                if message not in unused:
+                    self._to_decode.append(frame)
         except Exception as error:
             # Whatever it is: the frame is not journalled.
             self._fail_by_mistake(error)
-            return
-        # ib_insync needs no duplicate either; leaving it out is what makes a sweep of known fills cheap.
-        if message in _UNUSED_BY_LIBRARY or (not new and message in _REPEATED):
-            return
-        self._to_decode.append(frame)
 
     def _pass_on(self) -> None:
         """Have ib_insync decode what is durable now."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from tracker.core.journal_entries import Entry, Fields
-from tracker.core.model import CommissionReport, Source
+from tracker.core.model import CommissionReport, ExecutionKey, Source
 
 
 class Sink(Protocol):
@@ -29,15 +29,15 @@ class Sink(Protocol):
         """Look up what came in one packet, ahead of the questions about each message."""
         ...
 
-    def contains(self, account: str, exec_id: str) -> bool:
+    def contains(self, key: ExecutionKey) -> bool:
         """Say whether this execution is journalled in a form that could be read.
 
         False for one that was journalled but could not be decoded, so that a sweep can bring a better one.
         """
         ...
 
-    def contains_fee(self, fee: CommissionReport) -> bool:
-        """Say whether the newest report of that execution says the same."""
+    def newest_fee(self, exec_id: str) -> CommissionReport | None:
+        """Return the newest report of an execution, None where there is none."""
         ...
 
     def count_missing(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
@@ -60,11 +60,11 @@ class NullSink:
     def prefetch(self, messages: Sequence[Fields]) -> None:
         """Look nothing up."""
 
-    def contains(self, account: str, exec_id: str) -> bool:
+    def contains(self, key: ExecutionKey) -> bool:
         return False
 
-    def contains_fee(self, fee: CommissionReport) -> bool:
-        return False
+    def newest_fee(self, exec_id: str) -> CommissionReport | None:
+        return None
 
     def count_missing(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
         return 0

@@ -34,7 +34,7 @@ from tracker.gateway.login import log_in
 from tracker.gateway.normalise import normalise
 from tracker.gateway.probe import Probe
 from tracker.gateway.request_schedule import RequestSchedule
-from tracker.gateway.requests import Requests
+from tracker.gateway.requests import IN_ANSWERS, Requests
 from tracker.gateway.upstream import Upstream
 
 _CLOSE_SECONDS: Final = 1.0
@@ -163,14 +163,16 @@ class BrokerConnection:
     def on_packet(self, frames: Sequence[Fields]) -> None:
         """Take in what a packet brought, after it was committed."""
         self._answered = True
-        if frames:
-            self._monitor.last_frame_at = self._sink.now()
+        if not frames:
+            return
+        self._monitor.last_frame_at = self._sink.now()
+        self._probe.on_packet(frames)
+        self._schedule.on_packet(frames)
         for fields in frames:
-            self._probe.on_message(fields)
-            self._schedule.on_message(fields)
-            if fields[:1] == (Message.NOTICE,):
+            message = fields[0]
+            if message == Message.NOTICE:
                 self._on_notice(fields)
-            else:
+            elif message in IN_ANSWERS:
                 self._requests.on_message(fields)
 
     def _on_notice(self, fields: Fields) -> None:

@@ -16,11 +16,12 @@ first copy of anything: in doubt a duplicate is journalled, which the pump bears
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from tracker.core.journal_entries import (
     ExecutionAt,
+    FeeAt,
     Fields,
     Message,
     NoticeAt,
@@ -29,7 +30,7 @@ from tracker.core.journal_entries import (
     execution_key,
     field_at,
 )
-from tracker.core.model import CommissionReport
+from tracker.core.model import CommissionReport, ExecutionKey
 from tracker.gateway.normalise import read_fee
 
 DATA_FARM_CODES: Final = frozenset({"2103", "2104", "2105", "2106", "2107", "2108", "2119", "2157", "2158"})
@@ -53,16 +54,24 @@ _FEES_KEPT: Final = 500_000
 class Deduplicator:
     """Remember what one connection brought; ids and contents are kept as hashes of 61 bits, not as text.
 
-    `contains` and `contains_fee` ask the journal, for what an earlier connection brought.
+    `contains` and `newest_fee` ask the journal, for what an earlier connection brought.
     """
 
     def __init__(
         self,
-        contains: Callable[[str, str], bool],
-        contains_fee: Callable[[CommissionReport], bool] = lambda fee: False,
+        contains: Callable[[ExecutionKey], bool],
+        newest_fee: Callable[[str], CommissionReport | None] = lambda exec_id: None,
     ) -> None:
         self._contains = contains
-        self._contains_fee = contains_fee
+        self._newest_fee = newest_fee
+        self._judges: Final[Mapping[str, Callable[[Fields], bool]]] = {
+            Message.EXECUTION: self._execution_is_new,
+            Message.FEE: self._fee_is_new,
+            Message.NOTICE: _is_no_data_farm,
+            **dict.fromkeys(_ORDER_NAMED_BY, self._order_is_new),
+        }
+        self._last: dict[str, Fields] = {}
+        """Message -> the last one of that kind about an order, of which copies often follow at once."""
         self._orders: OrderedDict[int, int] = OrderedDict()
         """(message, ids of the order) -> the last content of that message for that order."""
         self._executions: OrderedDict[int, int] = OrderedDict()
@@ -72,24 +81,17 @@ class Deduplicator:
     def is_new(self, fields: Fields) -> bool:
         """Return True for what is to be journalled, and remember it; False for a duplicate."""
         message = fields[0] if fields else ""
-        if message == Message.EXECUTION:
-            return self._execution_is_new(fields)
-        if message == Message.FEE:
-            return self._fee_is_new(fields)
-        if message in _ORDER_NAMED_BY:
-            names = tuple(field_at(fields, place) or "" for place in _ORDER_NAMED_BY[message])
-            return self._order_is_new((message, *names), fields)
-        if message == Message.NOTICE:
-            return field_at(fields, NoticeAt.CODE) not in DATA_FARM_CODES
-        return message in _ALWAYS
+        judge = self._judges.get(message)
+        return message in _ALWAYS if judge is None else judge(fields)
 
     def forget_orders(self) -> None:
         """Let the next open-order answer be journalled whole, so that it can be read as a snapshot."""
         self._orders.clear()
+        self._last.clear()
 
     def _execution_is_new(self, fields: Fields) -> bool:
         key = execution_key(fields)
-        if key is not None and self._contains(*key):
+        if key is not None and self._contains(key):
             return False
         # The request that it answers is not part of its content. Without this memory an execution that nobody
         # can read would be journalled again by every sweep.
@@ -106,11 +108,21 @@ class Deduplicator:
             self._fees.clear()
         self._fees.add(content)
         # What an earlier connection brought is in the journal, not in this memory.
-        fee = read_fee(fields)
-        return fee is None or not self._contains_fee(fee)
+        known = self._newest_fee(field_at(fields, FeeAt.EXEC_ID) or "")
+        return known is None or read_fee(fields) != known
 
-    def _order_is_new(self, key: Fields, fields: Fields) -> bool:
-        return _differs(self._orders, hash(key), hash(fields), _ORDERS_KEPT)
+    def _order_is_new(self, fields: Fields) -> bool:
+        message = fields[0]
+        if self._last.get(message) is fields:
+            # The framing gives copies as one object; nothing else came about this order since.
+            return False
+        self._last[message] = fields
+        names = [field_at(fields, place) or "" for place in _ORDER_NAMED_BY[message]]
+        return _differs(self._orders, hash((message, *names)), hash(fields), _ORDERS_KEPT)
+
+
+def _is_no_data_farm(fields: Fields) -> bool:
+    return field_at(fields, NoticeAt.CODE) not in DATA_FARM_CODES
 
 
 def _differs(memory: OrderedDict[int, int], key: int, content: int, limit: int) -> bool:

@@ -7,6 +7,7 @@ its buffer for every message, and split the 150 fields of an order again each ti
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final
 
 from tracker.core.journal_entries import Fields
@@ -18,8 +19,10 @@ FIELDS_LIMIT: Final = 10_000
 """Most fields of one message, far above what an order with many legs has; the rest is dropped."""
 
 _LENGTH: Final = 4
-_OPEN_ORDER: Final = b"5\0"
-_ORDERS_KEPT: Final = 64
+_READ_LENGTH: Final = Struct(">I").unpack_from
+_REPEATED: Final = (b"5\0", b"3\0")
+"""openOrder and orderStatus: a gateway repeats those of an order with each of its fills."""
+_REPEATED_KEPT: Final = 64
 
 
 def announced(data: bytes, at: int = 0) -> int | None:
@@ -42,8 +45,8 @@ class Framing:
         self._rest = bytearray(rest)
         self._needed = 0
         """Bytes from which on the first message of `_rest` may be whole."""
-        self._orders: dict[bytes, Fields] = {}
-        """Descriptions of orders as they came: a gateway repeats that of an order with each of its fills."""
+        self._known: dict[bytes, Fields] = {}
+        """Messages about orders as they came; a copy of one gives the very same object."""
 
     @property
     def unfinished(self) -> bool:
@@ -58,31 +61,36 @@ class Framing:
                 return []
             data = bytes(self._rest)
         messages: list[Fields] = []
-        start = 0
+        start, size = 0, len(data)
         self._needed = 0
-        while (length := announced(data, start)) is not None:
+        while size - start >= _LENGTH:
             begin = start + _LENGTH
-            if begin + length > len(data):
+            (length,) = _READ_LENGTH(data, start)
+            if begin + length > size:
                 self.broken = objection(length)
                 self._needed = _LENGTH + length
                 break
             start = begin + length
-            if length:
-                messages.append(self._fields(data[begin:start]))
+            if not length:
+                continue
+            body = data[begin:start]
+            fields = self._repeated(body) if body.startswith(_REPEATED) else _split(body)
+            if fields:
+                messages.append(fields)
         self._rest = bytearray(data[start:])
         return messages
 
-    def _fields(self, body: bytes) -> Fields:
-        if not body.startswith(_OPEN_ORDER):
-            return _split(body)
-        fields = self._orders.get(body)
+    def _repeated(self, body: bytes) -> Fields:
+        fields = self._known.get(body)
         if fields is None:
-            if len(self._orders) >= _ORDERS_KEPT:
-                self._orders.clear()
-            fields = self._orders[body] = _split(body)
+            if len(self._known) >= _REPEATED_KEPT:
+                self._known.clear()
+            fields = self._known[body] = _split(body)
         return fields
 
 
 def _split(body: bytes) -> Fields:
     """Split as ib_insync does: what is no UTF-8 is spelled out, what follows the last NUL is no field."""
-    return tuple(body.decode(errors="backslashreplace").split("\0", FIELDS_LIMIT)[:-1])
+    fields = body.decode("utf-8", "backslashreplace").split("\0", FIELDS_LIMIT)
+    fields.pop()
+    return tuple(fields)

@@ -15,7 +15,7 @@ Bytes alone prove nothing: behind a wrong length prefix the unfinished message s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -47,10 +47,10 @@ class Probe:
         self._message_at = self._loop.time()
         self._answered = asyncio.Event()
 
-    def on_message(self, fields: Fields) -> None:
-        """Take in one whole message."""
+    def on_packet(self, frames: Sequence[Fields]) -> None:
+        """Take in whole messages, one at least."""
         self._message_at = self._loop.time()
-        if fields[:1] == (Message.CURRENT_TIME,):
+        if any(fields[0] == Message.CURRENT_TIME for fields in frames):
             self._answered.set()
 
     async def wait_for_silence(self) -> str:

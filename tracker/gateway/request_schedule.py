@@ -22,7 +22,7 @@ that the sweep told (`core.certainty`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -79,10 +79,11 @@ class RequestSchedule:
         """Learn the accounts of the login."""
         self._accounts = accounts
 
-    def on_message(self, fields: Fields) -> None:
-        """Take in one message that the connection brought."""
+    def on_packet(self, frames: Sequence[Fields]) -> None:
+        """Take in the messages that the connection brought."""
         if self._snapshot is not None:
-            self._snapshot.on_message(fields)
+            for fields in frames:
+                self._snapshot.on_message(fields)
 
     def restart(self) -> None:
         """Have everything asked again, since IBKR was away."""

@@ -59,6 +59,8 @@ _ENDS: Final = {
     Message.POSITIONS_END: POSITIONS,
     Message.COMPLETED_ORDERS_END: COMPLETED_ORDERS,
 }
+IN_ANSWERS: Final = frozenset({Message.EXECUTION, Message.FEE, Message.EXECUTIONS_END, *_ENDS})
+"""The messages that tell how far an answer has come."""
 _FIRST_REQUEST: Final = 900_000_000
 """Far from order ids, since a notice names either kind of id in one field."""
 _NO_REQUEST: Final = -1

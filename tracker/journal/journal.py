@@ -46,7 +46,7 @@ _ALERTS: Final = msgspec.json.Decoder(tuple[Alert, ...])
 _TAIL_FRAMES: Final = 20_000
 """Frames kept as they were appended, for the pump; when there are more it reads them from the file."""
 _MANY: Final = 8
-"""Messages about fills from which on they are looked up together."""
+"""Fills from which on they are looked up together."""
 _CLOCKS_APART: Final = timedelta(hours=1)
 """More than the broker's clock and ours can differ by."""
 
@@ -159,11 +159,9 @@ class Journal:
         """Whether frames wait to be applied."""
         return self._last_seq > self.cursor
 
-    def contains(self, account: str, exec_id: str) -> bool:
+    def contains(self, key: ExecutionKey) -> bool:
         """Tell whether an execution is in the journal, booked or waiting to be."""
-        if ExecutionKey(account, exec_id) in self._captured:
-            return True
-        return self.state.has(EXECUTIONS, f"{account} {exec_id}")
+        return key in self._captured or self.state.has(EXECUTIONS, f"{key.account} {key.exec_id}")
 
     def prefetch(self, messages: Sequence[Sequence[str]]) -> None:
         """Look up at once what `contains` and the pump will ask about each of these messages.
@@ -172,7 +170,7 @@ class Journal:
         anything is in the file yet.
         """
         keys = row_keys(messages)
-        if keys.fills < _MANY:
+        if len(keys.exec_ids) < _MANY:
             return
         look_up = self.state.look_up
         look_up(EXECUTIONS, keys.executions)
@@ -182,9 +180,9 @@ class Journal:
         look_up(ORDERS, keys.orders)
         look_up(TOTALS, keys.totals)
 
-    def contains_fee(self, fee: CommissionReport) -> bool:
-        """Tell whether the report of an execution that was applied last says the same."""
-        return self.state.get(FEES, fee.exec_id) == fee
+    def newest_fee(self, exec_id: str) -> CommissionReport | None:
+        """Return the report of an execution that was applied last, None where there is none."""
+        return self.state.get(FEES, exec_id)
 
     def count_missing(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
         """Count the account's executions since then that an answer did not list, in any version.

@@ -84,6 +84,44 @@ class JournalState:
             kept.forget()
 
 
+class _Index:
+    """Hold, for one index of a table, which rows its values lead to."""
+
+    def __init__(self, name: str, column: int) -> None:
+        self.name = name
+        self.column = column
+        self.keys: dict[str, dict[str, None]] = {}
+        """Value -> keys of rows that are decoded."""
+        self.complete: set[str] = set()
+        """Each value whose keys are all in `keys`, those of the file included."""
+        self.empty: set[str] = set()
+        """Each value of which nothing is here or in the file."""
+
+    def move(self, key: str, old: str | None, new: str | None) -> None:
+        """Have another value, or none, lead to a row."""
+        if old is not None and old in self.keys:
+            self.keys[old].pop(key, None)
+        if new is None:
+            return
+        there = self.keys.get(new)
+        if there is None:
+            there = self.keys[new] = {}
+        there[key] = None
+        if new in self.empty:
+            self.empty.discard(new)
+            self.complete.add(new)
+
+    def unknown(self, values: Collection[str]) -> set[str]:
+        """Return those of which it is not known whether they lead to a row."""
+        # What was put and not yet written is in `keys` alone.
+        return {*values}.difference(self.empty, self.complete, self.keys)
+
+    def forget(self) -> None:
+        """Forget all rows; of which values there is nothing stays known."""
+        self.keys.clear()
+        self.complete.clear()
+
+
 class _Rows:
     """Hold the decoded rows of one table: which are not written yet, and which index values lead to them.
 
@@ -95,18 +133,12 @@ class _Rows:
         self._path = path
         self.rows: dict[str, Any] = {}
         self.changed: dict[str, None] = {}
-        self.complete: set[tuple[str, str]] = set()
-        """Each (index, value) whose keys are all in `places`, those of the file included."""
-        self._places: dict[tuple[str, str], dict[str, None]] = {}
-        """(index, value) -> keys."""
         self._values: dict[str, tuple[str | None, ...]] = {}
         """Key -> the index values of a row that was put, in the table's order."""
         self._unplaced: dict[str, Any] = {}
         """Key -> the row before it was put, of those put since an index was last asked."""
         self._missing: set[str] = set()
         """Keys that are neither here nor in the file."""
-        self._empty: set[tuple[str, str]] = set()
-        """Each (index, value) of which nothing is here or in the file."""
         self._there: set[str] = set()
         """Keys that were found in the file when many were looked up last; no row is ever removed."""
         self._parts = RowParts(table.parts, table.name) if table.parts is not None else None
@@ -122,7 +154,8 @@ class _Rows:
             for column in ("key", *table.indexes)
         }
         self._key = table.key
-        self._indexes = tuple(table.indexes)
+        self._indexes = {name: _Index(name, column) for column, name in enumerate(table.indexes)}
+        self._no_values = (None,) * len(table.indexes)
         self._of = tuple(table.indexes.values())
         self._changing = tuple(index not in table.lasting for index in table.indexes)
         self._upsert = _upsert(table)
@@ -131,14 +164,15 @@ class _Rows:
     @property
     def size(self) -> int:
         """How much is kept, of whatever there is most."""
-        return max(len(self.rows), len(self.complete))
+        return max(len(self.rows), sum([len(index.complete) for index in self._indexes.values()]))
 
     def put(self, row: Any) -> None:
         """Take a changed row."""
         key = self._key(row)
-        if self._indexes:
-            self._unplaced.setdefault(key, self.rows.get(key))
-        self.rows[key] = row
+        rows = self.rows
+        if self._indexes and key not in self._unplaced:
+            self._unplaced[key] = rows.get(key)
+        rows[key] = row
         self.changed[key] = None
         self._missing.discard(key)
 
@@ -147,9 +181,9 @@ class _Rows:
         for key, old in self._unplaced.items():
             row = self.rows[key]
             before = self._values.get(key)
-            if before is None and old is not None:
-                before = self._values_of(old)
             if before is None:
+                before = self._no_values if old is None else self._values_of(old)
+            if before is self._no_values:
                 values = self._values_of(row)
             else:
                 values = tuple(
@@ -160,43 +194,32 @@ class _Rows:
                 )
             self._values[key] = values
             if before != values:
-                self._move(key, before or (None,) * len(values), values)
+                for index, was, now in zip(self._indexes.values(), before, values, strict=True):
+                    if was != now:
+                        index.move(key, was, now)
         self._unplaced.clear()
 
     def _values_of(self, row: Any) -> tuple[str | None, ...]:
         return tuple([of(row) for of in self._of])
 
-    def _move(self, key: str, before: tuple[str | None, ...], after: tuple[str | None, ...]) -> None:
-        for index, old, new in zip(self._indexes, before, after, strict=True):
-            if old == new:
-                continue
-            if old is not None:
-                self._places.get((index, old), {}).pop(key, None)
-            if new is not None:
-                place = (index, new)
-                self._places.setdefault(place, {})[key] = None
-                if place in self._empty:
-                    self._empty.discard(place)
-                    self.complete.add(place)
-
-    def find(self, db: sqlite3.Connection, index: str, value: str) -> list[Any]:
+    def find(self, db: sqlite3.Connection, name: str, value: str) -> list[Any]:
         """Return the rows whose index has that value."""
-        self._place()
-        place = (index, value)
-        if place in self._empty:
+        if self._unplaced:
+            self._place()
+        index = self._indexes[name]
+        if value in index.empty:
             return []
-        if place not in self.complete:
+        if value not in index.complete:
             self._make_room(db)
-            number = self._indexes.index(index)
-            keys = self._places.setdefault(place, {})
-            for key, *body in select(db, self._by_index[index], (value,)):
+            keys = index.keys.setdefault(value, {})
+            for key, *body in select(db, self._by_index[name], (value,)):
                 # What was put since says for itself where it is.
-                if key not in self._values or self._values[key][number] == value:
+                if key not in self._values or self._values[key][index.column] == value:
                     self.load(key, *body)
                     keys[key] = None
-            self.complete.add(place)
+            index.complete.add(value)
         rows = self.rows
-        return [rows[key] for key in self._places[place]]
+        return [rows[key] for key in index.keys[value]]
 
     def get(self, db: sqlite3.Connection, key: str) -> Any:
         """Return the row of that key, None where there is none."""
@@ -220,28 +243,20 @@ class _Rows:
             self._missing.add(key)
         return there
 
-    def look_up(self, db: sqlite3.Connection, values: Collection[str], index: str) -> None:
+    def look_up(self, db: sqlite3.Connection, values: Collection[str], column: str) -> None:
         """Find out of which of these keys, or index values, there is no row, here or in the file."""
         self._place()
-        asked = [value for value in values if not self._is_known(index, value)]
+        index = self._indexes.get(column)
+        known_keys = (self._missing, self.rows)
+        asked = {*values}.difference(*known_keys) if index is None else index.unknown(values)
         if not asked:
             return
-        rows = select(db, self._among[index], (_ENCODE(asked).decode(),))
-        there = {value for (value,) in rows}
-        absent = [value for value in asked if value not in there]
-        if index == "key":
+        there = {value for (value,) in select(db, self._among[column], (_ENCODE(asked).decode(),))}
+        if index is None:
             self._there = there
-            self._missing.update(absent)
+            self._missing |= asked - there
         else:
-            self._empty.update((index, value) for value in absent)
-
-    def _is_known(self, index: str, value: str) -> bool:
-        """Tell whether it is known if there is a row of this key, or with this index value."""
-        if index == "key":
-            return value in self.rows or value in self._missing
-        place = (index, value)
-        # What was put and not yet written is in the places alone.
-        return place in self._empty or place in self.complete or bool(self._places.get(place))
+            index.empty |= asked - there
 
     def load(self, key: str, body: bytes, parts: str = "") -> Any:
         """Return the row, decoded at most once while it is kept."""
@@ -284,9 +299,10 @@ class _Rows:
 
     def bound_absent(self) -> None:
         """Begin again where very many keys are known to be absent."""
-        if len(self._missing) + len(self._empty) > _ABSENT_KEPT:
-            self._missing.clear()
-            self._empty.clear()
+        empty = [index.empty for index in self._indexes.values()]
+        if len(self._missing) + sum(map(len, empty)) > _ABSENT_KEPT:
+            for known in (self._missing, *empty):
+                known.clear()
 
     def forget(self) -> None:
         """Drop all rows; which keys are absent stays known."""
@@ -294,8 +310,8 @@ class _Rows:
         if self._parts is not None:
             self._parts.forget()
         self.changed.clear()
-        self.complete.clear()
-        self._places.clear()
+        for index in self._indexes.values():
+            index.forget()
         self._values.clear()
         self._unplaced.clear()
         # Some may have been written by a step that is taken back.
