@@ -82,21 +82,22 @@ class EventKind(StrEnum):
 
 
 class TrackerEvent(Struct, frozen=True):
-    """Tell one thing that happened; `what` is JSON-ready."""
+    """Tell one thing that happened, to an execution where `about` is one."""
 
     kind: EventKind
     at: datetime
-    what: Mapping[str, str | int | float | None]
+    about: BookedExecution | Mapping[str, str | int | float | None]
+    note: str = ""
+    fee: CommissionReport | None = None
+    """The fee that the execution has now, where that is the news."""
+
+    @property
+    def what(self) -> Mapping[str, str | int | float | None]:
+        """Return what happened, JSON-ready; made only when it is asked for, since of a stream few read it."""
+        return _described(self.about, self) if isinstance(self.about, BookedExecution) else self.about
 
 
-def about(
-    kind: EventKind,
-    at: datetime,
-    booked: BookedExecution,
-    note: str = "",
-    fee: CommissionReport | None = None,
-) -> TrackerEvent:
-    """Tell something that happened to an execution."""
+def _described(booked: BookedExecution, event: TrackerEvent) -> dict[str, str | int | float | None]:
     execution = booked.execution
     what: dict[str, str | int | float | None] = {
         "account": execution.account,
@@ -107,11 +108,11 @@ def about(
         "quantity": str(execution.quantity),
         "price": str(execution.price),
     }
-    if note:
-        what["note"] = note
-    if fee is not None:
-        what |= {"commission": str(fee.commission), "currency": fee.currency}
-    return TrackerEvent(kind, at, what)
+    if event.note:
+        what["note"] = event.note
+    if event.fee is not None:
+        what |= {"commission": str(event.fee.commission), "currency": event.fee.currency}
+    return what
 
 
 OWNERSHIP = "ownership"
@@ -423,4 +424,4 @@ def _reopened(
     """Put the last fill of a record that had been taken out before a person."""
     booked = replace(_last_booked(state, found), attention=Attention.REOPENED)
     state.put(EXECUTIONS, booked)
-    return about(EventKind.NEEDS_YOU, frame.received_at, booked, booked.attention.value)
+    return TrackerEvent(EventKind.NEEDS_YOU, frame.received_at, booked, booked.attention.value)

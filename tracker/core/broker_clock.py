@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from tracker.core.alert_updates import EventKind, TrackerEvent, about
+from tracker.core.alert_updates import EventKind, TrackerEvent
 from tracker.core.model import LIVE, BrokerTime, Frame, Moment
 from tracker.core.state import CLOCK, LedgerState
 from tracker.core.state_rows import BookedExecution, BrokerClock
@@ -61,7 +61,7 @@ class BrokerTimes:
             f"it came {abs(late) // timedelta(minutes=1)} min {'after' if late > timedelta(0) else 'before'}"
         )
         note += " its own time; check gateway.timezone"
-        return [about(EventKind.CLOCK, booked.received_at, booked, note)]
+        return [TrackerEvent(EventKind.CLOCK, booked.received_at, booked, note)]
 
     def moment(self, frame: Frame) -> Moment:
         """Return when a frame came, by the broker's clock."""

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from tracker.core.model import Moment, correction_version
+from tracker.core.model import Execution, Moment, correction_version
 from tracker.core.state import EXECUTIONS, LedgerState
 from tracker.core.state_rows import BookedExecution, root_text
 
 
-def versions_of(state: LedgerState, booked: BookedExecution) -> list[BookedExecution]:
+def versions_of(state: LedgerState, execution: Execution) -> list[BookedExecution]:
     """Return the other versions of the same execution."""
-    execution = booked.execution
     root = root_text(execution.account, execution.exec_id)
     if root is None:
         return []

@@ -30,7 +30,6 @@ from tracker.core.alert_updates import (
     ClosingPolicy,
     EventKind,
     TrackerEvent,
-    about,
     partners_of,
     positions_of,
     queue_update,
@@ -81,7 +80,7 @@ from tracker.core.model import (
     Unmatched,
 )
 from tracker.core.orders import Orders
-from tracker.core.ownership import Decide, FindAlert, Ownership
+from tracker.core.ownership import BookingVerdict, Decide, FindAlert, Ownership
 from tracker.core.positions import Positions
 from tracker.core.state import ALERTS, EXECUTIONS, POSITIONS, LedgerState
 from tracker.core.state_rows import (
@@ -183,6 +182,7 @@ class Ledger:
     def settle(self, frame: Frame) -> list[TrackerEvent]:
         """End a batch with its last frame: put what the touched alerts must show into the outbox."""
         self._positions.settle()
+        self._orders.settle()
         for key in self._undecided:
             booked = self._booked(key)
             if booked is not None and booked.wants_person:
@@ -218,34 +218,36 @@ class Ledger:
             self._repeat(frame, known, execution)
             return
         self._undecodables.heal_execution(execution.exec_id)
+        versions = versions_of(self._state, execution)
+        passed_over = self.passes_over(execution)
+        if versions or passed_over:
+            verdict = BookingVerdict(Unmatched(passed_over))
+        else:
+            verdict = self._ownership.judge(execution)
         swept = frame.source is Source.BROKER and execution.request_id != LIVE
         booked = BookedExecution(
             execution,
             frame.seq,
             frame.received_at,
             frame.session,
-            Unmatched(self.passes_over(execution)),
+            verdict.match,
             source=frame.source,
             swept_before=self._completeness.swept_until(execution.account) if swept else None,
             folded=execution.contract.is_combo,
-            at_booking=(),
+            at_booking=verdict.at_booking,
+            dismissed=verdict.dismissed,
         )
-        versions = versions_of(self._state, booked)
         if versions:
             self._correct(frame, booked, versions)
             return
-        verdict = None
-        if not self.passes_over(execution):
-            verdict = self._ownership.judge(execution)
-            at_booking, dismissed = verdict.at_booking, verdict.dismissed
-            booked = replace(booked, match=verdict.match, at_booking=at_booking, dismissed=dismissed)
-        self._state.put(EXECUTIONS, booked)
         self._tell(EventKind.FILL, frame, booked)
         self._events += self._times.far_from_receipt(booked)
         if booked.counted:
             self._orders.add(booked)
             self._positions.add(booked)
-        if verdict is not None:
+        else:
+            self._state.put(EXECUTIONS, booked)
+        if not passed_over:
             self._ownership.booked(frame, booked, verdict)
 
     def passes_over(self, execution: Execution) -> str:
@@ -290,7 +292,7 @@ class Ledger:
 
     def _fee(self, frame: Frame, fee: CommissionReport) -> None:
         for booked in self._orders.fee(fee):
-            self._events.append(about(EventKind.FEE, frame.received_at, booked, fee=fee))
+            self._events.append(TrackerEvent(EventKind.FEE, frame.received_at, booked, fee=fee))
 
     # Positions
 
@@ -468,4 +470,4 @@ class Ledger:
         self._touch([alert, *partners_of(self._state, alert)])
 
     def _tell(self, kind: EventKind, frame: Frame, booked: BookedExecution, note: str = "") -> None:
-        self._events.append(about(kind, frame.received_at, booked, note))
+        self._events.append(TrackerEvent(kind, frame.received_at, booked, note))

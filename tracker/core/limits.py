@@ -72,6 +72,8 @@ def read_integer(text: str) -> int:
 
 def read_id(text: str) -> str:
     """Return an id as it is; raises OutOfBounds where it is empty or too long to be one."""
+    if text.isascii() and 0 < len(text) <= ID_LENGTH:
+        return text
     if not text:
         raise OutOfBounds("is empty")
     if len(text) > ID_LENGTH:

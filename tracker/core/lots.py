@@ -99,7 +99,7 @@ class Folded:
 
 def second_of(time: datetime) -> datetime:
     """Return the second of a time; the broker's times have no finer meaning."""
-    return time.replace(microsecond=0)
+    return time.replace(microsecond=0) if time.microsecond else time
 
 
 def place_in_second(movement: Movement, growing: int) -> PlaceInSecond:

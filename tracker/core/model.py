@@ -50,6 +50,7 @@ class OrderKey(NamedTuple):
     order_id: int
 
     @classmethod
+    @lru_cache(1024)
     def of(cls, perm_id: int, client_id: int, order_id: int) -> OrderKey | None:
         """Return the durable key of an order, None where the broker gave nothing to tell it by.
 

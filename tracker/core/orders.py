@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -29,6 +30,8 @@ from tracker.core.model import (
 from tracker.core.state import ALERTS, EXECUTIONS, FEES, ORDERS, TOTALS, LedgerState
 from tracker.core.state_rows import BookedExecution, OrderState, OrderTotals, broker_order_text
 
+_NOTHING: Final = Totals()
+
 
 class Orders:
     """Keep the orders of a state; `touched` is told the alerts that show a changed one."""
@@ -36,6 +39,8 @@ class Orders:
     def __init__(self, state: LedgerState, touched: Callable[[Iterable[AlertId]], None]) -> None:
         self._state = state
         self._touched = touched
+        self._changed: dict[str, None] = {}
+        """What alerts show of the orders that this batch changed, see `order_shown`."""
         self._told: dict[str, Decimal] = {}
         """Row key of totals -> the filled quantity that this batch says is the broker's."""
         self._asked: dict[str, Decimal] = {}
@@ -47,20 +52,29 @@ class Orders:
         self._upstream = True
         """Whether the gateway has IBKR, as far as it said."""
 
+    def settle(self) -> None:
+        """End a batch: have the alerts that show a changed order shown anew."""
+        for shown in self._changed:
+            self._touched(state.alert for state in self._state.find(ALERTS, "orders", shown))
+        self._changed.clear()
+
     # Executions and fees
 
     def add(self, booked: BookedExecution) -> None:
         """Add a new execution to the sums of its order, and note how much the broker counts."""
         execution, order = booked.execution, booked.order
         row = self._state.get(TOTALS, order)
-        totals = row.totals if row is not None else Totals()
+        totals = row.totals if row is not None else _NOTHING
         fee = self._state.get(FEES, execution.exec_id)
         self._state.put(TOTALS, OrderTotals(order, _added(totals, execution, fee)))
         # A fill need not touch every alert that shows its order: the sale of several alerts' positions.
-        self._touch(order_shown(execution))
-        if execution.request_id == LIVE and execution.order_key is not None:
-            self._works(execution.order_key)
-        if booked.source is Source.BROKER and execution.order_key is not None:
+        self._changed[order_shown(execution)] = None
+        key = execution.order_key
+        if key is None:
+            return
+        if execution.request_id == LIVE:
+            self._works(key)
+        if booked.source is Source.BROKER:
             self._compare(order, execution.cum_qty)
 
     def sum_again(self, booked: BookedExecution) -> None:
@@ -72,7 +86,7 @@ class Orders:
         for row in rows:
             totals = _added(totals, row.execution, self._state.get(FEES, row.execution.exec_id))
         self._state.put(TOTALS, OrderTotals(booked.order, totals))
-        self._touch(order_shown(booked.execution))
+        self._changed[order_shown(booked.execution)] = None
 
     def correct(self, was: Execution, booked: BookedExecution) -> None:
         """Sum the order of a correction again; `was` is the version that was in force before.
@@ -111,7 +125,7 @@ class Orders:
         row = self._state.get(TOTALS, order)
         assert row is not None, "a counted execution is in the sums of its order"
         self._state.put(TOTALS, OrderTotals(order, _with_fee(row.totals, fee)))
-        self._touch(order_shown(booked.execution))
+        self._changed[order_shown(booked.execution)] = None
 
     # What the broker says of an order
 
@@ -121,7 +135,8 @@ class Orders:
         if key is None:
             return
         self._heard(key)
-        before = self._state.get(ORDERS, broker_order_text(key)) or OrderState(key)
+        name = broker_order_text(key)
+        before = self._state.get(ORDERS, name) or OrderState(key)
         total = _total_of(status) or before.total
         after = OrderState(
             key, before.account, before.con_id, total, status.status, status.filled, before.legs
@@ -129,7 +144,7 @@ class Orders:
         self._put(before, after)
         # A combo's filled counts combos, and an order of an FA group spans accounts.
         if before.account and before.con_id and not before.legs:
-            self._compare(f"{before.account} {before.con_id} {broker_order_text(key)}", status.filled)
+            self._compare(f"{before.account} {before.con_id} {name}", status.filled)
 
     def open_order(self, order: OpenOrder) -> None:
         """Take what an order wants."""
@@ -239,10 +254,7 @@ class Orders:
     def _put(self, before: OrderState, after: OrderState) -> None:
         if after != before:
             self._state.put(ORDERS, after)
-            self._touch(broker_order_text(after.key))
-
-    def _touch(self, shown: str) -> None:
-        self._touched(row.alert for row in self._state.find(ALERTS, "orders", shown))
+            self._changed[broker_order_text(after.key)] = None
 
 
 def _shortfall(order: str, told: Decimal, have: Decimal) -> str:

@@ -128,9 +128,9 @@ class Ownership:
         for alert, rule in match.alerts:
             if order is not None and self._is_decided(order.order, alert, execution):
                 continue
-            began = self._began(execution, alert)
             own = execution.request_id == LIVE or rule is Rule.PERSON
-            if own or began is None or second_of(began) <= second_of(execution.time):
+            began = None if own else self._began(execution, alert)
+            if began is None or second_of(began) <= second_of(execution.time):
                 # The store may still show a record that is known to have a successor.
                 at_booking.append(self._positions.current(alert))
             else:

@@ -212,40 +212,38 @@ class Positions:
     # Folding
 
     def add(self, booked: BookedExecution) -> None:
-        """Fold a newly booked execution, or have it wait."""
+        """Put a newly booked execution into the state: folded, or waiting for that."""
         key = booked.contract_key
-        self._disturb(booked)
+        self._disturb(booked, key)
         self._certainty.booked(booked)
-        self._newest[key] = max(second_of(booked.moment.time), self._newest.get(key, _LONG_AGO))
         holding = self._state.get(HOLDINGS, key.text())
         swept = self._sweeps.answers(booked.execution.request_id)
         if swept or key in self._waiting or (holding is None and self._snapshots.due):
             self._waiting[key] = None
-            return
-        self._fold_on(booked, holding)
+        self._fold_on(booked, key, holding)
 
-    def _fold_on(self, booked: BookedExecution, holding: Holding | None) -> None:
-        """Fold an execution on top of what is held, or have it folded in its place when the batch ends."""
-        key = booked.contract_key
-        if key in self._stale:
-            return
-        if holding is None:
-            # It has no past that would have to be read.
-            self.refold(key)
-        elif holding.expired or touches_baseline(booked, holding):
+    def _fold_on(self, booked: BookedExecution, key: ContractKey, holding: Holding | None) -> None:
+        """Fold an execution on top of what is held, or have it folded in its place later."""
+        known = key not in self._waiting and key not in self._stale
+        if known and holding is not None and not (holding.expired or touches_baseline(booked, holding)):
+            movement = self._movement(booked)
+            if key not in self._late and stands_behind(movement, holding):
+                self._note_run(booked, key, holding)
+                folded = Folded(holding)
+                step(folded, movement, self._name_of(holding))
+                self._state.put(HOLDINGS, folded.holding)
+                self._keep(booked, self._split_as(booked, folded.splits[movement.exec_id]))
+                self._touched(folded.touched, key)
+                return
+            self._note_late(booked, key)
+        elif known:
             self.changed(key)
-        elif key in self._late or not stands_behind(movement := self._movement(booked), holding):
-            self._note_late(booked)
-        else:
-            self._note_run(booked, holding)
-            folded = Folded(holding)
-            step(folded, movement, self._name_of(holding))
-            self._state.put(HOLDINGS, folded.holding)
-            self._keep(booked, folded.splits[movement.exec_id])
-            self._touched(folded.touched, key)
+        self._state.put(EXECUTIONS, booked)
+        self._newest[key] = max(second_of(booked.moment.time), self._newest.get(key, _LONG_AGO))
+        if known and holding is None:
+            self.refold(key)  # It has no past that would have to be read.
 
-    def _note_late(self, booked: BookedExecution) -> None:
-        key = booked.contract_key
+    def _note_late(self, booked: BookedExecution, key: ContractKey) -> None:
         self._late[key] = None
         run = self._runs.get(key)
         if run is not None:
@@ -254,9 +252,8 @@ class Positions:
             if last is not None and second_of(last.time) >= second_of(booked.moment.time):
                 self.changed(key)
 
-    def _note_run(self, booked: BookedExecution, holding: Holding) -> None:
+    def _note_run(self, booked: BookedExecution, key: ContractKey, holding: Holding) -> None:
         """Keep what was held before the entries that something late may stand among."""
-        key = booked.contract_key
         run = self._runs.get(key)
         ended = holding.last is None or second_of(holding.last.time) < second_of(booked.moment.time)
         over = run is not None and (len(run.names) >= _RUN or not self._sweeps.due(key.account))
@@ -300,7 +297,7 @@ class Positions:
 
     def correct(self, booked: BookedExecution) -> None:
         """Have a contract folded again, one execution of which has a new version in force."""
-        self._disturb(booked)
+        self._disturb(booked, booked.contract_key)
         self.changed(booked.contract_key)
 
     def changed(self, key: ContractKey) -> None:
@@ -334,9 +331,9 @@ class Positions:
         found = self._state.find(DECISIONS, "contract", key.text())
         return sorted(found, key=lambda one: (one.seq, one.number))
 
-    def _disturb(self, booked: BookedExecution) -> None:
+    def _disturb(self, booked: BookedExecution, key: ContractKey) -> None:
         if booked.execution.request_id == LIVE:
-            self._snapshots.disturb(booked.contract_key.text())
+            self._snapshots.disturb(key.text())
 
     def refold(self, key: ContractKey) -> None:
         """Fold a contract from its opening balance."""
@@ -378,17 +375,19 @@ class Positions:
         folded = fold(start, movements, decisions, self._name_of(start))
         self._state.put(HOLDINGS, folded.holding)
         for row in rows:
-            self._keep(row, folded.splits[row.execution.exec_id])
+            after = self._split_as(row, folded.splits[row.execution.exec_id])
+            if after != row:
+                self._keep(row, after)
         self._add_owners(start.account, folded, decisions)
-        alerts = (*(before.alerts if before is not None else ()), *folded.holding.alerts)
-        self._touched((*(each.alert for each in alerts), *folded.touched), folded.holding.key)
+        alerts = [each.alert for one in (before, folded.holding) if one is not None for each in one.alerts]
+        self._touched((*alerts, *folded.touched), folded.holding.key)
 
-    def _keep(self, booked: BookedExecution, split: Split) -> None:
-        """Keep how an execution was split, for `why`, and whether it wants a person."""
+    def _split_as(self, booked: BookedExecution, split: Split) -> BookedExecution:
+        """Return an execution with how it was split, for `why`, and whether it wants a person."""
         attention = booked.attention
         if attention is not Attention.REOPENED:
             attention = attention_of(booked.match) if split.opening else Attention.NONE
-        after = replace(
+        return replace(
             booked,
             folded=True,
             opening=split.opening,
@@ -397,9 +396,10 @@ class Positions:
             foreign=split.foreign,
             attention=attention,
         )
-        if after != booked:
-            self._state.put(EXECUTIONS, after)
-        if attention is not booked.attention:
+
+    def _keep(self, before: BookedExecution, after: BookedExecution) -> None:
+        self._state.put(EXECUTIONS, after)
+        if after.attention is not before.attention:
             self._needs_person(after)
 
     def _add_owners(self, account: str, folded: Folded, decisions: Sequence[OwnershipDecision]) -> None:
@@ -488,7 +488,7 @@ class Positions:
     def _fold_waited(self, key: ContractKey, rows: Sequence[BookedExecution]) -> None:
         """Fold what waited of a contract that has a past."""
         for row in sorted(rows, key=lambda row: (row.moment, row.execution.exec_id)):
-            self._fold_on(row, self._state.get(HOLDINGS, key.text()))
+            self._fold_on(row, key, self._state.get(HOLDINGS, key.text()))
 
     def _fold_unconfirmed(self) -> None:
         for holding in self._state.find(HOLDINGS, "doubt", "1"):

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from loguru import logger
@@ -24,7 +25,7 @@ from tracker.clock import now
 from tracker.config.settings import Settings, SettingsError
 from tracker.core.alert_updates import EventKind, TrackerEvent, instant
 from tracker.core.completeness import REACH
-from tracker.core.model import AlertUpdate, Outcome
+from tracker.core.model import AlertUpdate, JsonValue, Outcome
 from tracker.core.ports import StoreRefused
 from tracker.daemon import status_report
 from tracker.daemon.journal_sink import JournalSink
@@ -290,8 +291,8 @@ class Daemon:
         self._frame_to_file.decided(event)
         level = "WARNING" if event.kind in _LOUD else "INFO"
         repeats = event.kind.value if event.kind in _UNBOUNDED else ""
-        log.later(level, lambda: _in_words(event), repeats)
-        self._feed.publish({"event": event.kind.value, "at": instant(event.at), **event.what})
+        log.later(level, partial(_in_words, event), repeats)
+        self._feed.publish(partial(_as_json, event))
 
     def _store_changed(self, outage: StoreOutage | None) -> None:
         """Publish that the alert store cannot be read, or can again."""
@@ -338,6 +339,10 @@ class Daemon:
             "notify": self._notifier.figures(),
             "log": log.figures(),
         }
+
+
+def _as_json(event: TrackerEvent) -> dict[str, JsonValue]:
+    return {"event": event.kind.value, "at": instant(event.at), **event.what}
 
 
 def _in_words(event: TrackerEvent) -> str:

@@ -101,6 +101,7 @@ def normalise(frame: Frame, login_zone: tzinfo) -> BrokerFact | None:
     return Undecodable(reader.kind, reason, limits.clean_text(exec_id))
 
 
+@lru_cache(_NUMBERS_KEPT)
 def _integer(text: str, name: str) -> int | None:
     """Read a whole number; None where unset."""
     if text in _UNSET:

@@ -198,7 +198,9 @@ class Notifier:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, events: AsyncIterator[Mapping[str, JsonValue]]) -> None:
-        """Begin to follow; `events` send their number as `seq`."""
+        """Begin to follow where somebody is to be notified; `events` send their number as `seq`."""
+        if not self._channels:
+            return
         self._tasks = [
             asyncio.create_task(self._follow(events), name="notify"),
             asyncio.create_task(self._watch(), name="notify-watch"),

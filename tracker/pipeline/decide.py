@@ -168,14 +168,14 @@ class FrameDecider:
         return events
 
     def _apply(self, frame: Frame) -> None:
-        again = self._decided_again(frame)
-        if again is not None:
-            self._deciding = again.seq
+        if _says_again(frame):
+            again = self._decided_again(frame)
+            if again is None:
+                return
             self.ledger.heal(again.seq)
-            self.ledger.apply(again, self._fact(again))
-        elif not isinstance(read_entry(frame), DecidedAgain):
-            self._deciding = frame.seq
-            self.ledger.apply(frame, self._fact(frame))
+            frame = again
+        self._deciding = frame.seq
+        self.ledger.apply(frame, self._fact(frame))
 
     def _decided_again(self, frame: Frame) -> Frame | None:
         """Return the frame that is to be decided again, None where this frame does not say so."""
@@ -194,7 +194,7 @@ class FrameDecider:
         return events
 
     def _fact(self, frame: Frame) -> BrokerFact | None:
-        if frame.source not in (Source.BROKER, Source.FLEX):
+        if frame.source is not Source.BROKER and frame.source is not Source.FLEX:
             return None
         try:
             return self._normalise(frame)
@@ -215,6 +215,10 @@ class FrameDecider:
 
     def _find_alert(self, execution: Execution, alert: AlertId) -> Alert | None:
         return next((each for each in self._candidates(execution) if each.id == alert), None)
+
+
+def _says_again(frame: Frame) -> bool:
+    return frame.source is DecidedAgain.SOURCE and frame.fields[:1] == (DecidedAgain.NAME,)
 
 
 def _refusal(fact: BrokerFact | None, frame: Frame, error: Exception) -> Undecodable:

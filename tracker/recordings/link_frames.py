@@ -68,7 +68,7 @@ class LinkFrames:
         self._zone = zone
         self._patience = patience
         self._now = now
-        self._dedup = Deduplicator(journal.contains, journal.contains_fee)
+        self._dedup = Deduplicator(journal.contains, journal.newest_fee)
         self._accounts: tuple[str, ...] = ()
         self._version = ""
         self._up = False

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from typing import TypeAlias
 
 from tracker.core.model import JsonValue
 from tracker.status.arguments import CommandArguments, EventNumber, read_arguments
 from tracker.status.protocol import Answer, Request, Stream
+
+Event: TypeAlias = Mapping[str, JsonValue]
+"""What happened, as it is written to followers."""
 
 
 class EventFeed:
     """Number events, keep the latest, and let any number of readers follow."""
 
     def __init__(self, capacity: int = 1000) -> None:
-        self._latest: deque[Answer] = deque(maxlen=capacity)
+        self._latest: deque[Event | Callable[[], Event]] = deque(maxlen=capacity)
         self._next = 1
         self._news: asyncio.Event | None = None
         """What those wait for who follow, where any do."""
@@ -30,9 +34,12 @@ class EventFeed:
         """The number of the latest event, 0 before the first."""
         return self._next - 1
 
-    def publish(self, event: dict[str, JsonValue]) -> None:
-        """Take an event; it is handed on with its number as `seq`, which begins at 1 with each start."""
-        self._latest.append({"seq": self._next, **event})
+    def publish(self, event: Event | Callable[[], Event]) -> None:
+        """Take an event, or what makes it for those who read it.
+
+        It is handed on with its number as `seq`, which begins at 1 with each start.
+        """
+        self._latest.append(event)
         self._next += 1
         if self._news is not None:
             self._news.set()
@@ -54,7 +61,8 @@ class EventFeed:
                 position = oldest - 1
             elif position < self.last:
                 position += 1
-                yield self._latest[position - oldest]
+                event = self._latest[position - oldest]
+                yield {"seq": position, **(event() if callable(event) else event)}
             else:
                 if self._news is None:
                     self._news = asyncio.Event()
