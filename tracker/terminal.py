@@ -51,6 +51,11 @@ def labelled(label: str, text: object, column: int) -> list[str]:
     return wrap(str(text), f"{printable(label):<{column - 1}} ", " " * column)
 
 
+def counted(count: object, noun: str) -> str:
+    """Write a number and its noun, in the plural unless it is 1."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def nearest(word: str, known: Iterable[str], *, likeness: float = 0.0) -> str:
     """Return the known word that looks most like this one whatever its case, empty where none is so alike.
 

@@ -104,7 +104,7 @@ def test_text_report_and_kept_folder(tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout
     assert sum(bool(re.match(r"\d\d:\d\d:\d\d\.\d{3}  \S", line)) for line in lines) == 11
     assert "        filled_qty      4 -> 10" in lines
-    assert "    nothing changes: no alert asked for it" in lines
+    assert "    nothing changes: no alert is about it" in lines
     assert re.search(
         r"^RobinDaHood/NVDA +closed, 0 held, sold 6 +closed, 0 held, sold 6 +yes$",
         done.stdout,

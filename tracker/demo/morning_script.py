@@ -250,7 +250,7 @@ def _buying(call: str, put: str) -> tuple[Step, ...]:
         ),
         Step(
             "late-fees",
-            "Late, the broker tells the fees of the 10 calls",
+            "Later the broker reports the fees of the 10 calls",
             _fees("first part", "second part"),
             NVDA,
             {"last_order_update.commission": 6.5},
@@ -281,7 +281,7 @@ def _elsewhere(other: str) -> tuple[Step, ...]:
             "unasked",
             f"1 {other} bought at 3.10",
             (_place("msft", "other", "BUY", 1, "3.10"), _fill("msft", 1, "3.10")),
-            why="no alert asked for it",
+            why="no alert is about it",
         ),
     )
 
@@ -308,7 +308,7 @@ def _selling(call: str) -> tuple[Step, ...]:
         ),
         Step(
             "fees-of-the-sales",
-            "Late, the broker tells the fees of the sales, and what they earned",
+            "Later the broker reports the sales' fees and what they earned",
             _fees("exit", "last sale"),
             NVDA,
             {"last_order_update.commission": 3.9, "last_order_update.realized_pnl": 528.9},

@@ -22,6 +22,7 @@ from tracker.doctor.finding import (
     Records,
     StatusPort,
 )
+from tracker.terminal import counted
 
 READ_ONLY: Final = ("stores.contracts", "stores.stocks")
 """Stores that the tracker never writes; they may be absent, their folder too unless it was configured."""
@@ -128,7 +129,7 @@ def check_alerts_file(place: Place, records: Records) -> Finding:
             check,
             Level.NOTE,
             f"{place.path} is not there: no alerts yet",
-            "none if the alert writer has not run yet; otherwise correct stores.alerts",
+            "nothing to do if the alert writer has not run yet; otherwise correct stores.alerts",
         )
     if not stat.S_ISREG(file.mode):
         step = "set stores.alerts to the file itself"
@@ -150,7 +151,7 @@ def _mode_and_content(check: str, place: Place, records: Records) -> Finding:
     assert place.file is not None, "only a file has a mode"
     mode = stat.S_IMODE(place.file.mode)
     found = (
-        f"{_number(records.count, 'record')}, {records.open} open;"
+        f"{counted(records.count, 'record')}, {records.open} open;"
         f" mode {mode:04o}, user {place.file.user}, group {place.file.group}"
     )
     if mode & stat.S_IWOTH:
@@ -196,7 +197,7 @@ def check_journal(place: Place, journal: JournalFacts) -> Finding:
         return Finding(check, Level.NOTE, journal.unread)
     bound = f"of {journal.bound_to} fills" if journal.bound_to else "no login so far"
     mode = stat.S_IMODE(place.file.mode)
-    found = f"{_number(journal.size // 1024, 'KB', '')}, {bound}; mode {mode:04o}"
+    found = f"{journal.size // 1024} KB, {bound}; mode {mode:04o}"
     return _for_owner_only(Finding(check, Level.OK, found), place.path, mode, "account numbers and fills")
 
 
@@ -242,7 +243,3 @@ def check_locks(locks: Sequence[Lock], port: StatusPort, *, ours: bool) -> Findi
         step = "stop that one first, or give this one other files (stores.alerts, stores.journal)"
         return Finding(check, Level.FAULT, found, step)
     return Finding(check, Level.OK, "none on these stores")
-
-
-def _number(count: int, noun: str, plural: str = "s") -> str:
-    return f"{count} {noun}" + (plural if count != 1 else "")

@@ -15,6 +15,7 @@ from tracker.doctor.spans import span
 from tracker.gateway.error_codes import planned_reset
 from tracker.gateway.preflight_result import ClockReading, PreflightResult, Reach
 from tracker.gateway.times import zone_named
+from tracker.terminal import counted
 
 DEFAULT_PORTS: Final = {4001: LIVE, 7496: LIVE, 4002: PAPER, 7497: PAPER}
 """The ports that TWS and IB Gateway use unless they are told otherwise."""
@@ -153,7 +154,9 @@ def check_master(preflight: PreflightResult, client_id: int) -> Finding:
     if preflight.of_others_with_fee:
         return Finding(check, Level.OK, f"it is {client_id}: fees of other clients' orders came")
     if preflight.of_others and preflight.executions_listed:
-        found = f"it is not {client_id}: no fee came with {_fills(preflight.of_others)} of other clients"
+        found = (
+            f"it is not {client_id}: no fee came with {counted(preflight.of_others, 'fill')} of other clients"
+        )
         return Finding(check, Level.WARNING, found, f"set Master API client ID to {client_id} in the Gateway")
     found = "unknown until another client's first fill of the day"
     if not preflight.executions_listed:
@@ -166,16 +169,12 @@ def check_fees(preflight: PreflightResult, client_id: int) -> Finding:
     check = "fees"
     count, paid = preflight.of_others, preflight.of_others_with_fee
     if paid:
-        return Finding(check, Level.OK, f"received for {paid} of {_fills(count)} of other clients")
+        return Finding(check, Level.OK, f"received for {paid} of {counted(count, 'fill')} of other clients")
     if count and preflight.executions_listed:
         found = "missing for other programs' orders: only the Master API client receives them"
         return Finding(check, Level.NOTE, found, "see master_client_id above")
     step = f"set Master API client ID to {client_id} in the Gateway; otherwise `commission` stays null"
     return Finding(check, Level.NOTE, "unknown until the first fill", step)
-
-
-def _fills(count: int) -> str:
-    return f"{count} fill" if count == 1 else f"{count} fills"
 
 
 def check_read_only(preflight: PreflightResult, *, binds: bool) -> Finding:
@@ -309,11 +308,11 @@ def _fees(status: Mapping[str, Any], client_id: int) -> Finding:
         step = f"set Master API client ID to {client_id} in the Gateway; otherwise `commission` stays null"
         return Finding(check, Level.NOTE, "unknown until the first fill", step)
     if pending >= fills:
-        found = f"none came for the {_fills(fills)} of today"
+        found = f"none came for the {counted(fills, 'fill')} of today"
         step = f"set Master API client ID to {client_id} in the Gateway, unless the fills came moments ago"
         return Finding(check, Level.WARNING, found, step)
     if pending:
-        found = f"received, but still missing for {pending} of the {_fills(fills)} of today"
+        found = f"received, but still missing for {pending} of the {counted(fills, 'fill')} of today"
         return Finding(check, Level.OK, found)
     found = (
         f"all {fills} fills of today have their fees" if fills > 1 else "the one fill of today has its fee"

@@ -20,7 +20,7 @@ from tracker.doctor.finding import Finding
 from tracker.doctor.probes import Probes
 from tracker.logs import log
 from tracker.status.protocol import SCHEMA
-from tracker.terminal import wrap
+from tracker.terminal import counted, wrap
 
 _LEVELS: Final = {"ok": "ok", "note": "note", "warning": "WARNING", "fault": "FAULT"}
 _INDENT: Final = " " * 30
@@ -98,9 +98,7 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
 
 def _summary(counts: Mapping[str, int], *, offline: bool) -> str:
     shown = ", ".join(
-        f"{counts[level]} {level}{'s' if counts[level] != 1 else ''}"
-        for level in ("fault", "warning", "note")
-        if counts[level]
+        counted(counts[level], level) for level in ("fault", "warning", "note") if counts[level]
     )
     if counts["fault"]:
         return f"Not ready to run: {shown}. Fix the faults first."

@@ -30,6 +30,7 @@ from tenacity import (
 from tracker.core.model import JsonValue
 from tracker.notify.apprise_services import Service
 from tracker.notify.messages import Notification, NotificationRules, digest
+from tracker.terminal import counted
 
 _TICK_SECONDS: Final = 1.0
 
@@ -160,7 +161,7 @@ class Channel:
         except NotSent as error:
             self.trouble = str(error)
             self.given_up += count
-            logger.error("notify url {}: {} given up: {}", self.label, _messages(count), error)
+            logger.error("notify url {}: {} given up: {}", self.label, counted(count, "message"), error)
             return
         finally:
             self._under_way = 0
@@ -229,7 +230,7 @@ class Notifier:
             task.cancel()
         unsent = {channel.label: channel.waiting for channel in self._channels if channel.waiting}
         for label, count in unsent.items():
-            logger.warning("notify url {}: {} not sent before the end", label, _messages(count))
+            logger.warning("notify url {}: {} not sent before the end", label, counted(count, "message"))
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def figures(self) -> dict[str, Any]:
@@ -269,10 +270,6 @@ class Notifier:
         for notification in chosen:
             for channel in self._channels:
                 channel.put(notification)
-
-
-def _messages(count: int) -> str:
-    return f"{count} message{'' if count == 1 else 's'}"
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from tracker.terminal import labelled, printable, wrap
+from tracker.terminal import counted, labelled, printable, wrap
 
 _LABEL: Final = 12
 _INDENT: Final = "    "
@@ -37,7 +37,7 @@ class TextTable:
             f" {word} {answer[key]}" for word, key in (("of", "alert"), ("in", "account")) if answer[key]
         )
         since = f" since {self._time(answer['since'])}" if answer["since"] else ""
-        head = f"{_count(answer['total'], 'fill')}{of}{since}"
+        head = f"{counted(answer['total'], 'fill')}{of}{since}"
         if answer["left_out"]:
             head += f"; the newest {len(rows)} are shown"
         return _page([head, *self._fill_rows(rows)])
@@ -166,7 +166,7 @@ class TextTable:
             yield from _row("read as", _reads_as(record["reads_as"]))
         yield from _listed("holds", map(self._held_position, record["holds"]))
         if record["fills"]:
-            yield from _row("fills", _count(len(record["fills"]), "fill"))
+            yield from _row("fills", counted(len(record["fills"]), "fill"))
             for fill in record["fills"]:
                 yield from self._fill(fill, indent=_INDENT)
         yield from _listed("written", map(self._written, record["written"]))
@@ -174,7 +174,7 @@ class TextTable:
         if record["not_given"]:
             shown, total = len(record["not_given"]), record["not_given_count"]
             newest = f", the newest {shown}" if shown < total else ""
-            yield from _row("rejected", _count(total, "fill") + newest)
+            yield from _row("rejected", counted(total, "fill") + newest)
             for each in record["not_given"]:
                 yield from self._fill({**each["fill"], "outcome": each["reason"]}, indent=_INDENT)
 
@@ -244,7 +244,7 @@ class TextTable:
         """Write what a made-up fill would do."""
         tried = answer["tried"]
         head = {
-            "would_open": f"would open {_count(len(answer['opens']), 'alert')}",
+            "would_open": f"would open {counted(len(answer['opens']), 'alert')}",
             "ambiguous": "is ambiguous",
         }
         verdict = head.get(answer["status"], "would open no alert")
@@ -324,10 +324,6 @@ def _delivery(state: str) -> str:
         "gone": "the record is not there any more",
     }
     return words.get(state, state)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _row(label: str, text: object) -> list[str]:

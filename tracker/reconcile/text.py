@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from tracker.terminal import wrap
+from tracker.terminal import counted, wrap
 
 _INDENT: Final = "    "
 
@@ -39,13 +39,13 @@ def reconciled(answer: Mapping[str, Any]) -> str:
 
 def _head(answer: Mapping[str, Any]) -> Iterator[str]:
     broker = answer["broker"]
-    records = "no readable records" if answer["records"] is None else f"{answer['records']} records"
-    known = f"{answer['executions_known']} known executions, {records}"
+    records = "no readable records" if answer["records"] is None else counted(answer["records"], "record")
+    known = f"{counted(answer['executions_known'], 'known execution')}, {records}"
     if broker["reached"]:
         accounts = _listed(broker["accounts"])
         yield from wrap(
-            f"Compared {known}, and {answer['fill_events_processed']} fills of {answer['orders_examined']}"
-            f" orders that the broker lists for {accounts}."
+            f"Compared {known}, and {counted(answer['fill_events_processed'], 'fill')} of"
+            f" {counted(answer['orders_examined'], 'order')} that the broker lists for {accounts}."
         )
     else:
         yield from wrap(f"Compared {known}. The broker was not asked: {broker['reason']}.")

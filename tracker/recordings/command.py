@@ -17,6 +17,7 @@ from tracker.recordings.proxy import LOOPBACK, RecordingProxy
 from tracker.recordings.recording import Recording, RecordingNotWritten
 from tracker.recordings.redaction import Redactor
 from tracker.recordings.transcript import Line, TranscriptHead
+from tracker.terminal import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def record(options: RecordOptions, *, now: Callable[[], datetime], tell: Callabl
     finally:
         recording.close()
     names = ", ".join(f"{number} {kind}" for kind, number in sorted(redactor.replaced.items()))
-    tell(f"{options.path}: {recording.count} lines from {links} connection{'s' if links != 1 else ''}")
+    tell(f"{options.path}: {counted(recording.count, 'line')} from {counted(links, 'connection')}")
     tell(f"names replaced: {names or 'none'}; prices and quantities stay. Read it before you send it")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from tracker.terminal import labelled
+from tracker.terminal import counted, labelled
 
 _LABEL: Final = 20
 _LEFT_OUT: Final = frozenset({"ok", "schema", "running", "subscribed", "now"})
@@ -87,7 +87,7 @@ def _needs(needs: Any, answer: Mapping[str, Any], now: datetime | None) -> Itera
 
 def _undecodable(count: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
     if count:
-        yield "set aside", f"{_counted(count, 'message')} that could not be used, kept; see `tracker inbox`"
+        yield "set aside", f"{counted(count, 'message')} that could not be used, kept; see `tracker inbox`"
 
 
 def _gaps(gaps: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
@@ -137,7 +137,7 @@ def _store(store: Any, answer: Mapping[str, Any], now: datetime | None) -> Itera
     if store.get("absent") and not away:
         troubles.append("alerts.json is not there, so fills open no alert")
     if waiting := store.get("undelivered"):
-        troubles.append(f"{_counted(waiting, 'update')} {'waits' if waiting == 1 else 'wait'} to be written")
+        troubles.append(f"{counted(waiting, 'update')} {'waits' if waiting == 1 else 'wait'} to be written")
     yield "alert store", "; ".join(troubles) or "can be read and written; nothing waits to be written"
     if lost := store.get("late_writes_lost"):
         yield (
@@ -160,7 +160,7 @@ def _trouble(verb: str, outage: Any, now: datetime | None) -> str:
 
 def _reapplied(count: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
     if count:
-        yield "written again", f"{_counted(count, 'update')} that other programs had undone"
+        yield "written again", f"{counted(count, 'update')} that other programs had undone"
 
 
 def _journal(journal: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
@@ -185,7 +185,7 @@ def _notify(notify: Any, answer: Mapping[str, Any], now: datetime | None) -> Ite
 
 
 def _log(log: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
-    lost = f"{_counted(log['lost'], 'line')} lost" if log.get("lost") else "no lines lost"
+    lost = f"{counted(log['lost'], 'line')} lost" if log.get("lost") else "no lines lost"
     yield "log", "; ".join([lost, *map(str, log.get("trouble") or ())])
 
 
@@ -249,10 +249,6 @@ def _next_day(name: str) -> str | None:
 def _mapping(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = answer.get(name)
     return value if isinstance(value, Mapping) else {}
-
-
-def _counted(count: object, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _words(name: object) -> str:

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from tracker.terminal import printable
-from tracker.watch.screen_model import FillRow, OpenAlert, ScreenModel, Waiting, counted, instant, span
+from tracker.terminal import counted, printable
+from tracker.watch.screen_model import FillRow, OpenAlert, ScreenModel, Waiting, instant, span
 
 HEAD_LINES: Final = 3
 _BARS: Final = " ▁▂▃▄▅▆▇█"

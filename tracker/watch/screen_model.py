@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from tracker.terminal import counted
+
 Answer: TypeAlias = Mapping[str, Any]
 
 FILLS_KEPT: Final = 200
@@ -316,11 +318,6 @@ def span(length: timedelta) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
-
-
-def counted(number: int, noun: str) -> str:
-    """Write a number and its noun."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _number(value: object) -> str:
