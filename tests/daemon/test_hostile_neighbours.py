@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -14,11 +15,14 @@ import pytest
 from tests.daemon.test_end_to_end import ROBIN, play
 from tests.support.abusive_clients import KINDS
 from tests.support.daemon_rig import Rig, records_of
+from tests.support.processor_waits import ProcessorWaits
 from tests.support.project import PROJECT
 from tracker.paper.contracts import option
 from tracker.status.client import ask as ask_socket
 
 FILLS = 200
+ALL_FILLS = 500
+"""Beside all kinds at once."""
 ALERTS = 10
 ANSWER_SECONDS = 1.0
 STOP_SECONDS = 5.0
@@ -29,13 +33,18 @@ def token_of(rig: Rig) -> str:
 
 
 async def status_of_holder(rig: Rig) -> float:
-    """Ask for status with the token; returns the seconds that it took."""
+    """Ask for status with the token; returns the seconds that it took.
+
+    Those in which the daemon, or who asks, only waited for a processor are left out: other tests may run.
+    """
     loop = asyncio.get_running_loop()
+    assert rig.process is not None
+    waits = [ProcessorWaits(pid) for pid in (rig.process.pid, os.getpid())]
     begun = loop.time()
     request = {"command": "status", "token": token_of(rig)}
-    answer = await asyncio.to_thread(ask_socket, "127.0.0.1", rig.status_port, request, 10.0)
+    answer = await asyncio.to_thread(ask_socket, "127.0.0.1", rig.status_port, request, 30.0)
     assert answer["ok"], answer
-    return loop.time() - begun
+    return loop.time() - begun - sum(each.seconds() for each in waits)
 
 
 @asynccontextmanager
@@ -56,18 +65,16 @@ async def under_abuse(rig: Rig, *kinds: str) -> AsyncIterator[None]:
 
 @pytest.mark.parametrize("kind", [*KINDS, "all"])
 def test_fills_and_status_pass_abusive_clients(tmp_path: Path, kind: str) -> None:
-    """200 fills beside 50 clients of each kind: all are applied, and status answers within 1 s."""
+    """Fills beside 50 clients of each kind: all are applied, and status answers within 1 s throughout."""
     contracts = [option(f"SYM{n}", "20301220", "C", "100", con_id=700200000 + n) for n in range(ALERTS)]
-    kinds = list(KINDS) if kind == "all" else [kind]
+    kinds, fills = (list(KINDS), ALL_FILLS) if kind == "all" else ([kind], FILLS)
 
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: records_of(contracts)})
         await rig.start()
-        # On a machine that is busy with other things everything takes longer, also without abuse.
-        bound = max(ANSWER_SECONDS, 10 * max([await status_of_holder(rig) for _ in range(5)]))
         took: list[float] = []
         async with under_abuse(rig, *kinds):
-            for number in range(FILLS):
+            for number in range(fills):
                 rig.gateway.fill(rig.gateway.order(contracts[number % ALERTS], "BUY", 1, limit="2"))
                 await asyncio.sleep(0.005)
                 if number % 20 == 19:
@@ -75,11 +82,11 @@ def test_fills_and_status_pass_abusive_clients(tmp_path: Path, kind: str) -> Non
 
             def applied() -> bool:
                 shown = [rig.read(ticker=contract.symbol).get("position") for contract in contracts]
-                return all(position and position["quantity"] == FILLS // ALERTS for position in shown)
+                return all(position and position["quantity"] == fills // ALERTS for position in shown)
 
             await rig.until(applied)
             took.append(await status_of_holder(rig))
-        assert max(took) < bound, took
+        assert max(took) < ANSWER_SECONDS, took
 
     play(tmp_path, story)
 

@@ -18,6 +18,9 @@ KINDS = {
     "slow readers": b"fills\n" * 2000,
     "slashes": json.dumps({"command": "why", "of": "a/" * 7000}).encode() + b"\n",
     "floods": b"ping\n" * 5000,
+    "audits": b"reconcile\n" * 2000,
+    "pages": b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "half lines": b'{"command": "status", "x": "',
 }
 """What each kind of client sends; none of them ever reads."""
 
