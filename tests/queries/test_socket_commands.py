@@ -21,8 +21,9 @@ from tests.support.facts import exec_id
 from tracker.cli import main
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.paper.contracts import option
+from tracker.queries.as_json import plain_json
 from tracker.queries.socket_commands import SocketCommands, ask_for_client
-from tracker.status.protocol import Answer, CommandError
+from tracker.status.protocol import Answer, CommandError, encode
 
 NAME = f"{ROBIN}/NVDA"
 LATER = option("NVDA", "20301227", "C", "122.5", con_id=700100299)
@@ -331,3 +332,37 @@ def test_unreadable_journal_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="is not a regular file") as refused:
         ask_for_client(path, lambda journal: journal.cursor)
     assert refused.value.code == "journal_failed"
+
+
+@pytest.mark.parametrize(
+    ("position", "shown"),
+    [
+        ({"quantity": float("nan"), "price": float("-inf")}, {"quantity": "NaN", "price": "-Infinity"}),
+        ({"quantity": [1], "opened_at": 5}, {"quantity": [1], "opened_at": 5}),
+        ({"note": "x" * 20_000}, None),
+    ],
+)
+def test_odd_position_hides_no_record(tmp_path: Path, position: object, shown: object) -> None:
+    """What another program wrote as a position is shown as far as an answer can hold it."""
+    records = {"NVDA": old_record(), "ODD": old_record(open=True, position=position)}
+
+    async def main(desk: Desk) -> dict[str, Any]:
+        asked = questions(desk)
+        answer = await asked.commands()["alerts"].answer({"command": "alerts"})
+        asked.close()
+        found: dict[str, Any] = json.loads(encode(answer))
+        return found
+
+    with Desk(tmp_path, {ROBIN: records}) as desk:
+        desk.run_pump()
+        odd, other = asyncio.run(main(desk))["alerts"]
+        assert (odd["alert"], odd["position"]) == (f"{ROBIN}/ODD", shown)
+        assert other["alert"] == NAME
+
+
+def test_nested_values_are_left_out() -> None:
+    """What is nested more deeply than Python writes is left out of an answer."""
+    nested: dict[str, Any] = {}
+    for _ in range(100_000):
+        nested = {"a": nested}
+    assert plain_json(nested) is None

@@ -271,6 +271,26 @@ def test_open_alerts_show_position() -> None:
     assert model.alerts_total == 3
 
 
+@pytest.mark.parametrize(
+    ("position", "shown"),
+    [
+        ({"quantity": 10**400, "avg_price": -(10**400)}, ("inf", "-inf", None)),
+        ({"quantity": "\x1b[2J", "opened_at": "9999-12-31T23:59:59-23:59"}, ("?[2J", "", None)),
+        ({"quantity": ["x" * 99], "opened_at": "0001-01-01T00:00:00+23:59"}, ("['" + "x" * 18, "", None)),
+        ({"quantity": "NaN", "avg_price": {}, "opened_at": 5}, ("NaN", "", None)),
+    ],
+)
+def test_odd_position_ends_no_screen(
+    position: dict[str, Any], shown: tuple[str, str, datetime | None]
+) -> None:
+    """What another program wrote in the place of a number or a time."""
+    model = on_connected()
+    row = {"alert": "b/TSLA", "created_at": "x", "symbol": "TSLA", "position": position}
+    model.on_answer("alerts", {"total": 1, "alerts": [row], "store_trouble": None}, START, 0)
+    (alert,) = model.alerts
+    assert (alert.quantity, alert.price, alert.opened_at) == shown
+
+
 def test_inbox_names_possible_alerts() -> None:
     """The inbox names the alerts that may be meant and no others."""
     item = {

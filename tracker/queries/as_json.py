@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 
 from tracker.core.alert_updates import OWNERSHIP, instant, matched_by, number
 from tracker.core.model import (
@@ -27,6 +27,9 @@ from tracker.core.model import (
 )
 from tracker.core.state import FEES, LedgerState
 from tracker.core.state_rows import BookedExecution
+
+_LONGEST: Final = 10_000
+"""Characters of what a record shows, in an answer."""
 
 Json: TypeAlias = dict[str, Any]
 """An object of an answer; JSON-ready."""
@@ -196,8 +199,15 @@ def update_json(update: AlertUpdate) -> Json:
 
 
 def plain_json(value: Mapping[str, object] | None) -> JsonValue:
-    """Return a copy that is certain to be JSON."""
+    """Return a copy that is certain to be JSON, whatever another program wrote.
+
+    NaN and infinity become texts; what is huge or nested too deeply becomes None.
+    """
     if value is None:
         return None
-    plain: JsonValue = json.loads(json.dumps(value))
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        return None
+    plain: JsonValue = json.loads(text, parse_constant=str) if len(text) <= _LONGEST else None
     return plain

@@ -10,10 +10,10 @@ import math
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from tracker.terminal import counted
+from tracker.terminal import counted, printable
 
 Answer: TypeAlias = Mapping[str, Any]
 
@@ -43,6 +43,8 @@ _STALE_AFTER: Final[Mapping[str, frozenset[str]]] = {
     "gap": frozenset({"status"}),
 }
 """Event -> the answers that are stale after it; after an event that is not listed, all of them are."""
+_LONGEST_NUMBER: Final = 20
+"""Characters of what stands in the place of a number."""
 _NOTICE_SECONDS: Final = 600.0
 
 
@@ -301,14 +303,14 @@ class ScreenModel:
 
 
 def instant(value: object) -> datetime | None:
-    """Read an aware ISO time; None for anything else."""
+    """Read an aware ISO time of a year that can be shown in any zone; None for anything else."""
     if not isinstance(value, str):
         return None
     try:
         time = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return time if time.tzinfo is not None else None
+    return time if time.tzinfo is not None and MINYEAR < time.year < MAXYEAR else None
 
 
 def span(length: timedelta) -> str:
@@ -323,8 +325,16 @@ def span(length: timedelta) -> str:
 def _number(value: object) -> str:
     """Write a JSON number, or a number that came as text, without a needless fraction or exponent."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:.10g}"
-    return "" if value is None else str(value)
+        return _digits(value, 10)
+    return "" if value is None else printable(str(value))[:_LONGEST_NUMBER]
+
+
+def _digits(value: float, count: int) -> str:
+    """Write a number with so many digits; one that is larger than any float is infinite."""
+    try:
+        return f"{value:.{count}g}"
+    except OverflowError:
+        return "inf" if value > 0 else "-inf"
 
 
 def _fill(row: Answer) -> FillRow:
@@ -401,7 +411,7 @@ def contract_text(row: Answer) -> str:
 
 
 def _price(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, int | float) else ""
+    return _digits(value, 6) if isinstance(value, int | float) else ""
 
 
 def _waiting(item: Answer) -> Waiting:
