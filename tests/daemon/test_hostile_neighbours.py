@@ -14,8 +14,8 @@ import pytest
 
 from tests.daemon.test_end_to_end import ROBIN, play
 from tests.support.abusive_clients import KINDS
+from tests.support.cpu_waits import CpuWaits
 from tests.support.daemon_rig import Rig, records_of
-from tests.support.processor_waits import ProcessorWaits
 from tests.support.project import PROJECT
 from tracker.paper.contracts import option
 from tracker.status.client import ask as ask_socket
@@ -39,7 +39,7 @@ async def status_of_holder(rig: Rig) -> float:
     """
     loop = asyncio.get_running_loop()
     assert rig.process is not None
-    waits = [ProcessorWaits(pid) for pid in (rig.process.pid, os.getpid())]
+    waits = [CpuWaits(pid) for pid in (rig.process.pid, os.getpid())]
     begun = loop.time()
     request = {"command": "status", "token": token_of(rig)}
     answer = await asyncio.to_thread(ask_socket, "127.0.0.1", rig.status_port, request, 30.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 _NANOSECOND = 1e-9
 
 
-class ProcessorWaits:
+class CpuWaits:
     """Measure the waits of one process from now on; none where the system does not count them."""
 
     def __init__(self, pid: int) -> None:
