@@ -74,6 +74,7 @@ QUESTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "dismiss": ("dismiss", "DISMISSED"),
     "doctor": ("doctor",),
     "notify": ("notify", "--notify.urls", '["json://127.0.0.1:9/"]'),
+    "replay": ("replay", "RECORDING", "--alerts", "ALERTS"),
     "demo": ("demo",),
 }
 """What is asked, in this order."""
@@ -125,7 +126,12 @@ async def trade(rig: Rig) -> dict[str, str]:
     buy(rig, CONTRACTS["DIS"])
     await rig.idle()
     write_report(rig.folder / "flex.xml", statement(first=days[0], last=days[0]))
+    recording = PROJECT / "tests/recordings/data/partial_fills_and_sale.jsonl"
+    alerts = rig.folder / "alerts-of-that-day.json"
+    alerts.write_text(json.dumps(json.loads(recording.with_suffix(".json").read_text())["alerts"]))
     return {
+        "RECORDING": str(recording),
+        "ALERTS": str(alerts),
         "FILL": fills["NVDA"].exec_id,
         "UNDECIDED": undecided.exec_id,
         "DISMISSED": dismissed.exec_id,

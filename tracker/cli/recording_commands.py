@@ -75,13 +75,15 @@ def _declare_record(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         metavar="FILE",
-        help="the file to write, which must not be there yet (default: recording-TIME.jsonl)",
+        help="the file to write, which must not exist yet (default: recording-TIME.jsonl)",
     )
     parser.add_argument(
-        "--hide", action="append", default=[], metavar="TEXT", help="replace this text too, as often as given"
+        "--hide", action="append", default=[], metavar="TEXT", help="replace this text too; may be repeated"
     )
     parser.add_argument(
-        "--allow-orders", action="store_true", help="pass orders on too; else no order leaves for the gateway"
+        "--allow-orders",
+        action="store_true",
+        help="pass orders on too; without it no order reaches the gateway",
     )
 
 
@@ -103,7 +105,8 @@ def _replay(arguments: Arguments) -> int:
     except (TranscriptUnusable, CannotReplay) as error:
         raise Refusal(FAILED, [f"tracker replay: {error}"]) from None
     except StoreUnavailable as error:
-        raise Refusal(STORE_FAILED, [f"tracker replay: {error}"]) from None
+        cause = f"tracker replay: {error}; name the alerts of that day with --alerts FILE"
+        raise Refusal(STORE_FAILED, [cause]) from None
     return print_answer(answer, own.as_json, lambda found: as_text(found, transcript))
 
 
