@@ -136,12 +136,16 @@ def test_statement_without_trades_is_read(tmp_path: Path) -> None:
 
 
 def test_replaced_file_is_noticed(tmp_path: Path) -> None:
-    """The rows are read behind the check of the file; another one there is not taken for it."""
+    """The file is read twice; another one that is there the second time is not taken for it."""
     path = write(tmp_path, trade())
-    report = read_report(path)
-    write(tmp_path, trade(), trade(ibExecID="a.b.c.01", transactionID="106002"))
+
+    def replace(done: int, total: int) -> None:
+        if done == total:
+            other = statement(trade(), trade(ibExecID="a.b.c.01"), first=DAY, last=DAY)
+            write_report(tmp_path / "other.xml", other).replace(path)
+
     with pytest.raises(FlexUnreadable, match="was changed while it was read"):
-        list(report.rows())
+        read_report(path, replace)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """IBKR Flex reports: an XML file into its statements, hours and rows.
 
 Owns which rows of a report count and which hours it covers, and the refusal of a report that lacks something:
-nothing of such a file is taken in. The file is read three times, one row after the other: what it holds,
-then whether each row can be read, then the rows themselves. So a report may be larger than memory. Its XML is
-read in `flex_xml.py`, its dates in `flex_dates.py`, its bookings in `flex_bookings.py`, its rows in
+nothing of such a file is taken in. The file is read twice, one row after the other: what it holds, then
+whether each row can be read; `flex_spool.py` keeps the rows, so a report may be larger than memory. Its XML
+is read in `flex_xml.py`, its dates in `flex_dates.py`, its bookings in `flex_bookings.py`, its rows in
 `flex_rows.py`; `flex_columns.py` says what is needed. It never asks IBKR for a report and decides nothing.
 
 Rules
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from tracker.core.limits import quoted
-from tracker.gateway.flex_bookings import Repeated, Settled, settle
+from tracker.gateway.flex_bookings import Repeated, settle
 from tracker.gateway.flex_check import broken, left_out
 from tracker.gateway.flex_columns import (
     ADVISABLE,
@@ -41,6 +41,7 @@ from tracker.gateway.flex_columns import (
 )
 from tracker.gateway.flex_dates import FORMATS, DateFormat, evening_of, formats_of, hours_of, read_time
 from tracker.gateway.flex_rows import EXPIRY, LATE, TIME
+from tracker.gateway.flex_spool import RowSpool
 from tracker.gateway.flex_xml import STATEMENT, FlexUnreadable, FlexXml, Progress
 
 __all__ = ["FlexReport", "FlexUnreadable", "QueryCheck", "Statement", "check_report", "read_report"]
@@ -84,7 +85,7 @@ class FlexReport:
     _reader: _ReportReader
 
     def rows(self) -> Iterator[Row]:
-        """Yield its executions that are in force, attributes as text; raises FlexUnreadable."""
+        """Yield its executions that are in force in the order of time, attributes as text."""
         return self._reader.rows()
 
 
@@ -146,7 +147,8 @@ class _ReportReader:
         self._parts: list[_StatementPart] = []
         self._dates: set[str] = set()
         self._repeated = Repeated()
-        self._settled = Settled((), (), 0)
+        self._spool = RowSpool()
+        self._cancels: tuple[Row, ...] = ()
         self._left_out: dict[int, dict[str, None]] = {}
         self._others: list[tuple[str, Row]] = []
         self._executions = 0
@@ -166,7 +168,7 @@ class _ReportReader:
                 part.begins,
                 part.ends,
                 absent=tuple(name for name in OTHERS if name not in part.sections),
-                cancels=tuple(row for row in self._settled.cancels if _name_of(row) in part.cancels),
+                cancels=tuple(row for row in self._cancels if _name_of(row) in part.cancels),
             )
             for part in self._parts
         )
@@ -202,10 +204,7 @@ class _ReportReader:
         return set().union(*columns)
 
     def rows(self) -> Iterator[Row]:
-        for part, section, row in self._rows():
-            if section.name in WITH_EXECUTIONS and row not in self._repeated:
-                yield self._dated(row, part)
-        yield from self._settled.rows
+        yield from self._spool.rows()
 
     # What it holds
 
@@ -289,8 +288,12 @@ class _ReportReader:
                 apart.append(dated)
             else:
                 self._executions += 1
-        self._settled = settle(apart)
-        self._executions += self._settled.executions
+                self._spool.add(dated)
+        settled = settle(apart)
+        for row in settled.rows:
+            self._spool.add(row)
+        self._executions += settled.executions
+        self._cancels = settled.cancels
 
     def _broken(self, row: Row, section: FlexSection, reason: str) -> FlexUnreadable:
         name, _, rest = reason.partition(" ")
@@ -321,6 +324,8 @@ class _ReportReader:
     def _of(self, part: _StatementPart, section: FlexSection, row: Row) -> Row:
         """Return a row with its account; raises FlexUnreadable for that of another statement."""
         of = row.get("accountId") or part.account
+        if of == row.get("accountId") == part.account:
+            return row
         if of != part.account and section.name in WITH_EXECUTIONS:
             raise FlexUnreadable(
                 f"{self._path} holds a trade of {of} in the statement of {part.account}: do not consolidate"

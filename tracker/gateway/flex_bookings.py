@@ -76,8 +76,10 @@ class Repeated:
         account = row["accountId"]
         return (
             is_cancel(row)
-            or (account, root_of(row)) in self._repeated
-            or any((account, own, row.get(own, "")) in self._named for _, own in NAMES)
+            or (bool(self._repeated) and (account, root_of(row)) in self._repeated)
+            or (
+                bool(self._named) and any((account, own, row.get(own, "")) in self._named for _, own in NAMES)
+            )
         )
 
 

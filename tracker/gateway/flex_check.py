@@ -10,9 +10,10 @@ import re
 from typing import Final
 
 from tracker.core.limits import quoted
+from tracker.core.model import Contract
 from tracker.gateway.flex_bookings import transaction_of
 from tracker.gateway.flex_columns import Row, is_booked, is_cancel
-from tracker.gateway.flex_rows import EXPIRY, OPTIONS, TIME, contract_of, is_number, problem_of
+from tracker.gateway.flex_rows import EXPIRY, OPTIONS, TIME, contract_of, is_number, try_row
 
 _SIDES: Final = {"BUY": 1, "SELL": -1}
 _EXEC_ID: Final = re.compile(r"[\w.+:-]+", re.ASCII)
@@ -26,12 +27,16 @@ def broken(row: Row) -> str:
         return f"expiry is no date: {quoted(row['expiry'])}"
     if not row.get("assetCategory"):
         return "assetCategory is empty"
-    return _nameless(row) or problem_of(row) or _sideless(row) or _contractless(row) or _orderless(row)
+    if reason := _nameless(row) or _orderless(row):
+        return reason
+    read = try_row(row)
+    return read if isinstance(read, str) else _sideless(row) or _contractless(row, read.contract)
 
 
 def left_out(row: Row) -> tuple[str, ...]:
     """Return which terms of an option neither its fields nor its symbol hold; none for anything else."""
-    if row["assetCategory"] not in OPTIONS:
+    needed = ("underlyingSymbol", "strike", "expiry", "putCall")
+    if row["assetCategory"] not in OPTIONS or all(map(row.get, needed)):
         return ()
     contract = contract_of(row)
     terms = {
@@ -70,8 +75,7 @@ def _sideless(row: Row) -> str:
     return ""
 
 
-def _contractless(row: Row) -> str:
-    contract = contract_of(row)
+def _contractless(row: Row, contract: Contract) -> str:
     if not contract.symbol:
         return "symbol is empty"
     if row.get("multiplier") and not is_number(row["multiplier"]):

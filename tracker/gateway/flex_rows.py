@@ -48,6 +48,7 @@ LATE: Final = "tracker:late"
 """Names of what is added to a row; IBKR's attributes hold no colon. Times are ISO 8601 in UTC. A late row is
 of before the trade dates of its report, in which it was booked."""
 
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 _OPTION: Final = re.compile(r"(\S{1,6})\s*(\d\d)(\d\d)(\d\d)([CP])(\d{8})", re.ASCII)
 """An option's symbol as the OCC spells it: root, expiry, right, strike in thousandths."""
 OPTIONS: Final = ("OPT", "FOP")
@@ -65,7 +66,7 @@ class _BadRow(Exception):
 
 def frames_of(row: Row) -> Iterator[FlexTrade | FlexFee]:
     """Yield the entries of one row: the execution, and its fee where the row has one."""
-    text = json.dumps({name: value for name, value in row.items() if value}, sort_keys=True)
+    text = _ENCODE({name: value for name, value in row.items() if value})
     yield FlexTrade(text)
     if row.get("ibCommission"):
         yield FlexFee(text)
@@ -88,15 +89,15 @@ def fact_of_row(frame: Frame) -> BrokerFact | None:
         return Undecodable(f"flex {entry.NAME}", str(problem), limits.clean_text(exec_id_of(row)))
 
 
-def problem_of(row: Row) -> str:
-    """Return why a row is no execution, or holds no fee, beginning with an attribute; empty where it is."""
+def try_row(row: Row) -> Execution | str:
+    """Return the execution of a row, or why it or its fee cannot be read, beginning with an attribute."""
     try:
-        _execution(_NOWHERE, row)
+        execution = _execution(_NOWHERE, row)
         if row.get("ibCommission"):
             _fee(row)
     except _BadRow as problem:
         return str(problem)
-    return ""
+    return execution
 
 
 def execution_of(row: Row) -> Execution:

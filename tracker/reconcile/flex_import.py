@@ -22,7 +22,6 @@ from typing import Final
 from tracker.core.alert_updates import instant, number
 from tracker.core.journal_entries import Arriving, DayCovered, FlexFee, FlexTrade, HoursCovered
 from tracker.core.login_policy import kind_of
-from tracker.core.model import Execution
 from tracker.core.state import EXECUTIONS, FEES, GAPS, HOLDINGS, LINKS, POSITIONS
 from tracker.gateway.flex import FlexReport, Statement
 from tracker.gateway.flex_bookings import root_of
@@ -70,11 +69,13 @@ class FlexImport:
     """The first executions that it brings or voids."""
     more_changes: int = 0
 
-    def add(self, execution: Execution, quantity: Decimal, what: str) -> None:
-        """Note an execution that it brings or voids, of this quantity."""
+    def add(self, row: Row, what: str) -> None:
+        """Note an execution that it brings or voids."""
         if len(self.changes) == _CHANGES_SHOWN:
             self.more_changes += 1
             return
+        execution = execution_of(row)
+        quantity = Decimal(row["quantity"].replace(",", ""))
         contract = contract_json(execution.contract)["contract"]
         side, price = execution.side.value, number(execution.price)
         of = f"{side} {number(abs(quantity))} {contract} at {price}"
@@ -226,14 +227,12 @@ class FlexImporter:
         return entries
 
     def _count(self, row: Row) -> None:
-        execution = execution_of(row)
-        quantity = Decimal(row["quantity"].replace(",", ""))
         if VOID in row:
             self.result.voided += 1
-            self.result.add(execution, quantity, "void")
+            self.result.add(row, "void")
         elif not self._journal.state.has(EXECUTIONS, _key(row)):
             self.result.new += 1
-            self.result.add(execution, quantity, "new")
+            self.result.add(row, "new")
 
     def _known(self, row: Row, entry: FlexTrade | FlexFee) -> bool:
         if isinstance(entry, FlexFee):

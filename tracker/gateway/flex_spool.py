@@ -1,0 +1,66 @@
+"""Keep the rows of a Flex report on disk, and give them back in the order of their executions.
+
+Owns one unnamed file, which is gone with the object. A report need not list its rows in the order of time,
+and an execution that comes behind later ones of its contract has them all folded again. Memory holds no more
+than the time and the place of each row.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from tracker.gateway.flex_bookings import transaction_of
+from tracker.gateway.flex_columns import Row
+from tracker.gateway.flex_rows import TIME
+
+_BLOCK: Final = 1 << 20
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class _Place(NamedTuple):
+    time: str
+    transaction: int
+    offset: int
+    length: int
+
+
+class RowSpool:
+    """Take dated rows in any order; raises OSError where the disk of temporary files is full."""
+
+    def __init__(self) -> None:
+        with tempfile.TemporaryFile() as file:
+            self._file = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._file)
+        self._places: list[_Place] = []
+        self._waiting: list[bytes] = []
+        self._size = self._written = 0
+
+    def add(self, row: Row) -> None:
+        """Keep a row, without its empty values."""
+        text = _ENCODE({name: value for name, value in row.items() if value}).encode()
+        self._places.append(_Place(row[TIME], transaction_of(row), self._size, len(text)))
+        self._size += len(text)
+        self._waiting.append(text)
+        if self._size - self._written > _BLOCK:
+            self._write()
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows by the time of their execution, those of one second by their transaction."""
+        self._write()
+        self._places.sort()
+        for place in self._places:
+            row: Row = json.loads(os.pread(self._file, place.length, place.offset))
+            yield row
+
+    def _write(self) -> None:
+        text = memoryview(b"".join(self._waiting))
+        self._waiting.clear()
+        while text:
+            count = os.pwrite(self._file, text, self._written)
+            self._written += count
+            text = text[count:]
