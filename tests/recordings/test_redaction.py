@@ -190,3 +190,23 @@ def test_known_accounts_of_any_look_are_replaced() -> None:
     """Those of the settings, which need not look like account numbers."""
     found = redacted(said(GATEWAY, "4", "2", "7", "399", "for desk-seven", ""), accounts=("desk-seven",))
     assert found[0][4] == "for account-1"
+
+
+@pytest.mark.parametrize("reference", ["Submit", "ref", "Filled", "account", "BUY", "1042", "2.5"])
+def test_name_like_protocol_word_stops_nothing(reference: str) -> None:
+    """It is replaced in its place, and what only looks like it stays."""
+    status = ("3", "1", "Submitted", "0", "4", "0", "188", "0", "0", "7", "", "0")
+    found = redacted(execution("DU7654321", reference), said(GATEWAY, *status))
+    assert found[0][26] == "ref-1"
+    assert found[1] == status
+
+
+def test_hidden_word_is_replaced_within_words() -> None:
+    """Even where it stands for something harmless."""
+    found = redacted(
+        execution("DU7654321"),
+        said(GATEWAY, "4", "2", "7", "399", "MrSmithersX", ""),
+        hidden=("Smithers", "CBOE"),
+    )
+    assert found[1][4] == "Mrtext-1X"
+    assert "CBOE" not in found[0]

@@ -7,8 +7,9 @@ not listed here, neither as a message nor as a word, is taken for a name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from tracker.core.journal_entries import Fields
@@ -35,6 +36,8 @@ class Part(Enum):
     """Anything; it stays if it is harmless."""
     WORDS = "words"
     """Text for people, in which only names that are known are replaced."""
+    ALLOCATION = "allocation"
+    """permId, account and share of an order, with slashes."""
     PUBLIC = "public"
     """What describes a contract, or names a field of the protocol."""
 
@@ -51,7 +54,7 @@ _FROM_GATEWAY: Final[Mapping[str, Mapping[int, Part]]] = {
         19: Part.REFERENCE,
         20: Part.ACCOUNT,
         23: Part.REFERENCE,
-        30: Part.WORDS,
+        30: Part.ALLOCATION,
         31: Part.GROUP,
         34: Part.GROUP,
         35: Part.MODEL,
@@ -127,6 +130,7 @@ _HARMLESS: Final = re.compile(
     r"""
       [-+]?\d*\.?\d*(?:[eE][-+]?\d+)?                       # a number, or nothing
     | \d\d:\d\d
+    | [\d.]+/(?:[A-Z]+9\d{6}|account-\d+)?/[\d.]+             # an allocation whose account was replaced
     | -?\d+\|-?\d+(?:,-?\d+\|-?\d+)*                        # the legs of a combo
     | [0-9a-f]{8}\.[0-9a-f]{8}(?:\.\d\d){2}                 # an execution
     | Not\ an\ insider\ or\ substantial\ shareholder
@@ -137,9 +141,12 @@ _HARMLESS: Final = re.compile(
 )
 _UPPER_TOKENS: Final = frozenset(word.upper() for word in (*_TOKENS, *(part.value for part in Part)))
 _TIME: Final = re.compile(r"\d{8}[- ]+\d\d:\d\d:\d\d(?: (.+))?", re.ASCII)
+_TEXTS_KEPT: Final = 1 << 16
+_LAYOUTS_KEPT: Final = 1024
 _BETWEEN_TOKENS: Final = re.compile("[ ,]")
 
 
+@lru_cache(_TEXTS_KEPT)
 def is_harmless(text: str) -> bool:
     """Tell whether a text can be nobody's name: a number, a time, or words of the protocol."""
     if _HARMLESS.fullmatch(text):
@@ -154,19 +161,17 @@ def is_token(text: str) -> bool:
     return text.upper() in _UPPER_TOKENS
 
 
-def parts_of(fields: Fields, by: Side, version: int) -> Iterable[Part]:
-    """Return what each field of a message holds; `version` is that of the link, 0 before it is known."""
-    kind = fields[0]
-    if kind == HANDSHAKE:
-        return [Part.PUBLIC, *(Part.WORDS for _ in fields[1:])]
+@lru_cache(_LAYOUTS_KEPT)
+def parts_of(kind: str, size: int, by: Side, version: int) -> Sequence[Part]:
+    """Return what each of so many fields holds; `version` is that of the link, 0 before it is known."""
     market = _MARKET_FROM_CLIENT if by == CLIENT else _MARKET_FROM_GATEWAY
-    if kind in market:
-        return [Part.PUBLIC, *(Part.WORDS for _ in fields[1:])]
+    if kind == HANDSHAKE or kind in market:
+        return [Part.PUBLIC, *[Part.WORDS] * (size - 1)]
     layout = (_FROM_CLIENT if by == CLIENT else _FROM_GATEWAY).get(kind, {})
     if by != CLIENT and kind in _ORDERS and version >= _WITHOUT_PROFILE:
         profile, model = _ORDERS[kind]
         layout = {**layout, profile: Part.MODEL, model: Part.OTHER}
-    return [Part.PUBLIC, *(layout.get(place, Part.OTHER) for place in range(1, len(fields)))]
+    return [Part.PUBLIC, *(layout.get(place, Part.OTHER) for place in range(1, size))]
 
 
 def contract_names(fields: Fields, by: Side) -> Fields:

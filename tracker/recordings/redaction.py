@@ -13,7 +13,7 @@ nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from typing import Final
 
@@ -32,8 +32,6 @@ ACCOUNT: Final = re.compile(r"(?<![A-Za-z0-9])(?:D[UFI][A-Z]{0,2}|[UFI])\d{5,9}[
 """What IBKR's account numbers look like."""
 _SHORTEST: Final = 3
 """Characters of a name that is searched for; a shorter one is replaced in its own places only."""
-_GLUED: Final = 6
-"""Characters from which on a name is searched for within words too."""
 _FIRST: Final = 9_000_001
 _LETTERS: Final = re.compile(r"(?:D[UFI][A-Z]{0,2}|[UFI])(?=\d)")
 """What says whether an account is a paper, an advisor's or a plain one."""
@@ -56,9 +54,13 @@ class Redactor:
         self._versions: dict[int, int] = {}
         self._given: dict[str, str] = {}
         self._taken: set[str] = set()
+        self._numbers: dict[str, Iterator[int]] = {}
+        """What a replacement begins with -> the numbers that are left for it."""
         self._forms: dict[str, str] = {}
         """A name as it may be written, in lower case -> the name; made once all names are learned."""
         self._search: re.Pattern[str] | None = None
+        self._strict: re.Pattern[str] | None = None
+        """Finds what may stand nowhere: accounts, and words that are to be hidden."""
         self._hidden = tuple(word for word in hidden if word)
         for word in self._hidden:
             self._names[word] = Part.OTHER
@@ -83,7 +85,7 @@ class Redactor:
             elif part is Part.REFERENCE:
                 if not _names_alert(text, contract_names(line.fields, line.by)):
                     self._learn(part, text)
-            elif part is not Part.WORDS:
+            elif part not in (Part.WORDS, Part.ALLOCATION):
                 self._learn(part, text)
 
     def learn_text(self, text: str) -> None:
@@ -119,12 +121,16 @@ class Redactor:
         return pattern.sub(lambda found: self._replacement(self._forms[found[0].lower()]), text)
 
     def _field(self, part: Part, text: str, line: Said) -> str:
-        if not text or (part is not Part.ACCOUNT and text not in self._hidden and _stays(part, text)):
+        if not text or (_stays(part, text) and not (self._hidden and self._must_go(text))):
             return text
-        if part is Part.PUBLIC and text in self._public and not self._holds_account(text):
+        if part is Part.PUBLIC and text in self._public and not self._must_go(text):
             return text
         if part in (Part.PUBLIC, Part.WORDS):
             return self.redact_text(text)
+        if part is Part.ALLOCATION:
+            return "/".join(
+                self._replacement(each) if each in self._names else each for each in text.split("/")
+            )
         if part is Part.ACCOUNTS:
             return ",".join(self._replacement(each) if each else each for each in text.split(","))
         if part is Part.REFERENCE and _names_alert(text, contract_names(line.fields, line.by)):
@@ -135,8 +141,9 @@ class Redactor:
         if name not in self._given:
             part = self._names.get(name, Part.OTHER)
             kind = _LETTERS.match(name) if part is Part.ACCOUNT else None
-            for number in count(1):
-                given = f"{part.value}-{number}" if kind is None else f"{kind[0]}{_FIRST - 1 + number}"
+            begin = part.value if kind is None else kind[0]
+            for number in self._numbers.setdefault(begin, count(1)):
+                given = f"{begin}-{number}" if kind is None else f"{begin}{_FIRST - 1 + number}"
                 if given not in self._names and given not in self._taken:
                     break
             self._given[name] = given
@@ -152,24 +159,35 @@ class Redactor:
                 return True
             if part is Part.ACCOUNT:
                 return not is_harmless(name)
-            return len(name) >= _SHORTEST and name.lower() not in public and not is_harmless(name)
+            plain = len(name) < _SHORTEST or name.lower() in public
+            return not (plain or is_harmless(name) or is_token(name))
 
-        found = [name for name, part in self._names.items() if told_apart(name, part) and not is_token(name)]
-        return sorted(found, key=len, reverse=True)
+        return sorted(
+            (name for name, part in self._names.items() if told_apart(name, part)), key=len, reverse=True
+        )
 
     def _pattern(self) -> re.Pattern[str] | None:
+        """Return what finds any name; None where there is none to search for."""
         if self._search is None and (names := self._searched()):
             # What is not ASCII stands in texts of newer gateways as an escape.
             for name in names:
                 for form in (name, name.encode("ascii", "backslashreplace").decode()):
                     self._forms.setdefault(form.lower(), name)
-            self._search = re.compile("|".join(map(_form, self._forms)), re.IGNORECASE)
+            within = [form for form, name in self._forms.items() if self._is_strict(name)]
+            words = [re.escape(form) for form, name in self._forms.items() if not self._is_strict(name)]
+            self._strict = _pattern_of(map(re.escape, within))
+            self._search = _pattern_of(
+                [*map(re.escape, within), *(rf"(?<![A-Za-z0-9]){word}(?![A-Za-z0-9])" for word in words)]
+            )
         return self._search
 
-    def _holds_account(self, text: str) -> bool:
-        pattern = self._pattern()
-        hits = pattern.finditer(text) if pattern is not None else ()
-        return any(self._names[self._forms[hit[0].lower()]] is Part.ACCOUNT for hit in hits)
+    def _is_strict(self, name: str) -> bool:
+        """Tell whether a name may stand nowhere, neither within a word nor in what describes a contract."""
+        return name in self._hidden or self._names[name] is Part.ACCOUNT
+
+    def _must_go(self, text: str) -> bool:
+        """Tell whether a text holds what may stand nowhere."""
+        return self._pattern() is not None and self._strict is not None and bool(self._strict.search(text))
 
     # The check of what was written
 
@@ -177,7 +195,8 @@ class Redactor:
         """Raise NameLeft where a message that was redacted still holds a name."""
         if isinstance(line, Said):
             for text in line.fields:
-                if text not in self._public or self._holds_account(text):
+                allowed = text in self._public or text in self._taken or is_harmless(text)
+                if not allowed or self._must_go(text):
                     self.check_text(text, place)
 
     def check_text(self, text: str, place: str) -> None:
@@ -193,7 +212,8 @@ class Redactor:
     def _parts(self, line: Said) -> Iterable[Part]:
         if line.fields[0] == HANDSHAKE and len(line.fields) > 2 and line.fields[1].isdecimal():
             self._versions[line.link] = int(line.fields[1])
-        return parts_of(line.fields, line.by, self._versions.get(line.link, 0))
+        version = self._versions.get(line.link, 0)
+        return parts_of(line.fields[0], len(line.fields), line.by, version)
 
     @property
     def replaced(self) -> Mapping[str, int]:
@@ -203,6 +223,11 @@ class Redactor:
             kind = self._names.get(name, Part.OTHER).value
             counts[kind] = counts.get(kind, 0) + 1
         return counts
+
+
+def _pattern_of(forms: Iterable[str]) -> re.Pattern[str] | None:
+    joined = "|".join(forms)
+    return re.compile(joined, re.IGNORECASE) if joined else None
 
 
 def _stays(part: Part, text: str) -> bool:
@@ -218,8 +243,3 @@ def _names_alert(text: str, contract: Fields) -> bool:
     alerter, slash, ticker = plain.partition("/")
     known = bool(slash) and _BUILT_IN.knows(alerter)
     return known and symbol_key(ticker) in {symbol_key(name.split(" ")[0]) for name in contract if name}
-
-
-def _form(name: str) -> str:
-    plain = re.escape(name)
-    return plain if len(name) >= _GLUED else rf"(?<![A-Za-z0-9]){plain}(?![A-Za-z0-9])"
