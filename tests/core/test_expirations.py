@@ -108,10 +108,12 @@ def test_a_future_that_is_over_is_gone() -> None:
     assert where(story)["closed_by"] == "gone"
 
 
-def test_a_contract_without_an_expiry_never_departs() -> None:
+def test_contract_without_an_expiry_goes_by_adjustment() -> None:
+    """Two certain answers, at least five minutes apart, lack it: it is closed, of unknown cause."""
     story = Holder(STOCK)
     story.expired()
-    assert (shown(story).open, quantity(story), held(story, STOCK.con_id)) == (True, 4, 4)
+    assert (shown(story).open, quantity(story), held(story, STOCK.con_id)) == (False, 0, 0)
+    assert where(story)["closed_by"] == "adjusted"
 
 
 def test_what_no_alert_owns_leaves_the_ledger_too() -> None:

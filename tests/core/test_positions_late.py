@@ -23,6 +23,7 @@ from tests.support.facts import (
     quantity,
 )
 from tracker.core import positions
+from tracker.core.adjustment_rows import Adjustment
 from tracker.core.alerters import AlerterNames
 from tracker.core.lots import Folded, Movement, NameOf, fold
 from tracker.core.model import Contract, End, EndOf, Execution, Notice, Source
@@ -54,10 +55,11 @@ def swept(story: Story, *facts: Execution, request: int = 901) -> list[int]:
         movements: Iterable[Movement],
         decisions: Sequence[OwnershipDecision],
         name_of: NameOf,
+        adjustments: Iterable[Adjustment],
     ) -> Folded:
         counted = list(movements)
         taken.append(len(counted))
-        return fold(before, counted, decisions, name_of)
+        return fold(before, counted, decisions, name_of, adjustments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(positions, "fold", counting)

@@ -77,6 +77,8 @@ class EventKind(StrEnum):
     """A record is gone, and no other takes over what it still holds."""
     GAP = "gap"
     """A day that ended unproven, or one that is closed now."""
+    UNEXPLAINED = "unexplained"
+    """A position that no execution explains: found, settled by an adjustment, or gone."""
     CLOCK = "clock"
     """Our clock is off from the broker's, or an execution's time from its receipt."""
 
@@ -396,7 +398,7 @@ def _last_booked(state: LedgerState, found: Iterable[tuple[Holding, AlertPositio
 def _contradicted(state: LedgerState, holding: Holding, mine: AlertPosition) -> bool:
     """Tell whether the broker, later than our last execution, still holds what we take for closed."""
     told = state.get(POSITIONS, holding.key.text())
-    if told is None or told.position.quantity in (ZERO, holding.held):
+    if told is None or told.position.quantity in (ZERO, holding.held - holding.pending):
         return False
     snapshot = state.get(SNAPSHOTS, "last")
     if snapshot is not None and told.seq < snapshot.asked.seq:

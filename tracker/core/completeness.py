@@ -96,6 +96,11 @@ class Completeness:
                 pass
         return events
 
+    def last_swept(self, account: str) -> int:
+        """Return the request, by its frame, of an account's last sweep that ended; 0 before the first."""
+        proof = self._state.get(PROOFS, account)
+        return proof.swept.seq if proof is not None and proof.swept is not None else 0
+
     def swept_until(self, account: str) -> int:
         """Return the request, by its frame, of the last complete sweep of an account; 0 before the first."""
         proof = self._state.get(PROOFS, account)

@@ -38,6 +38,7 @@ from tracker.core.alerters import AlerterNames
 from tracker.core.broker_clock import BrokerTimes
 from tracker.core.completeness import BROKEN, RESTORED, Completeness
 from tracker.core.corrections import put_in_force, versions_of
+from tracker.core.differences import Differences
 from tracker.core.expirations import Expirations
 from tracker.core.journal_entries import (
     WHOLE,
@@ -124,6 +125,7 @@ class Ledger:
         self._orders = Orders(state, self._touch)
         self._completeness = Completeness(state, zone)
         self._expirations = Expirations(state, zone)
+        self._differences = Differences(state, zone, self._positions.waits)
         self._undecodables = Undecodables(state)
         self._times = BrokerTimes(state)
         self._ownership.skew = self._times.skew
@@ -300,6 +302,9 @@ class Ledger:
         self._state.put(POSITIONS, BrokerPosition(position, frame.seq, frame.received_at))
         key = ContractKey(position.account, position.contract.con_id)
         self._positions.listed(key, position.quantity)
+        pushed = not self._positions.answering
+        if pushed and self._differences.asks(key, position.quantity, self._times.moment(frame)):
+            self._position_reasons.append("a position was pushed that no execution explains")
         self._ask_again()
 
     def _end(self, frame: Frame, end: End) -> None:
@@ -313,10 +318,18 @@ class Ledger:
                 return
             for key in self._expirations.snapshot(self._completeness.link):
                 self._positions.refold(key)
+            self._compare(frame)
             self._events += self._completeness.snapshot(frame)
             self._ask_again()
         elif end.of is EndOf.OPEN_ORDERS:
             self._orders.open_orders_ended()
+
+    def _compare(self, frame: Frame) -> None:
+        """Find what the answer just taken tells and no execution explains."""
+        changed, events = self._differences.compare(frame, self._completeness.last_swept)
+        for key in changed:
+            self._positions.refold(key)
+        self._events += events
 
     def _proven(self) -> None:
         """Note which certain answers about positions a complete sweep was asked behind."""

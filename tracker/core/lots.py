@@ -9,7 +9,8 @@ entries in their order. It never looks anything up.
   order's reference (exclusive before shared); then lots without owner; then the opening balance; last other
   alerts' lots. Without one it takes owned lots, the oldest first; then lots without owner; then the opening
   balance.
-- An expiration takes all that is held.
+- An expiration takes all that is held; an adjustment brings it to what the broker said, see `adjusting`.
+- What an adjustment of unknown cause brought is sold before owned lots.
 - A decision gives owners to what is left of an order's lots, or hands an alert's lots to its successor.
 
 Order: by the second of the broker's time. Within a second what grows the position comes first (when flat:
@@ -31,6 +32,8 @@ from typing import NamedTuple, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tracker.core.adjusting import adjust
+from tracker.core.adjustment_rows import Adjustment
 from tracker.core.model import ZERO, AlertId, Moment
 from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
 from tracker.core.state_rows import AlertPosition, Holding, Lot
@@ -124,6 +127,8 @@ def at_opening_balance(holding: Holding) -> Holding:
         expired=False,
         tail="",
         in_lots=ZERO,
+        pending=ZERO,
+        has_surplus=False,
         newest=None,
         by_execution=True,
     )
@@ -134,11 +139,13 @@ def fold(
     movements: Iterable[Movement],
     decisions: Iterable[OwnershipDecision] = (),
     name_of: NameOf = lambda alert: alert.name,
+    adjustments: Iterable[Adjustment] = (),
 ) -> Folded:
     """Fold entries onto what was held before all of them; they come in any order."""
     folded = Folded(start)
-    numbered = list(enumerate(decisions))
-    entries: list[tuple[datetime, Movement | tuple[int, OwnershipDecision]]] = [
+    numbered: list[tuple[int, OwnershipDecision | Adjustment]] = list(enumerate(decisions))
+    numbered += ((-1, one) for one in adjustments)
+    entries: list[tuple[datetime, Movement | tuple[int, OwnershipDecision | Adjustment]]] = [
         *((movement.second, movement) for movement in movements),
         *((second_of(one.place.time), (number, one)) for number, one in numbered),
     ]
@@ -151,7 +158,10 @@ def fold(
             known = [movement for movement in waiting if movement.moment.seq <= decision.place.seq]
             waiting = [movement for movement in waiting if movement.moment.seq > decision.place.seq]
             _fold_block(folded, known, name_of)
-            apply_decision(folded, number, decision)
+            if isinstance(decision, Adjustment):
+                apply_adjustment(folded, decision)
+            else:
+                apply_decision(folded, number, decision)
         _fold_block(folded, waiting, name_of)
     return folded
 
@@ -193,6 +203,12 @@ def step(folded: Folded, movement: Movement, name_of: NameOf) -> None:
     )
     folded.splits[movement.exec_id] = Split(opening, closing, tuple(parts.touched), foreign)
     folded.touched.update(parts.touched)
+
+
+def apply_adjustment(folded: Folded, one: Adjustment) -> None:
+    """Bring what is held to what the broker said."""
+    folded.holding, touched = adjust(folded.holding, one)
+    folded.touched.update(dict.fromkeys(touched))
 
 
 def apply_decision(folded: Folded, number: int, decision: OwnershipDecision) -> None:
@@ -264,6 +280,7 @@ class _Parts:
         self.in_lots = sum((abs(lot.quantity) for lot in holding.lots), ZERO) if in_lots is None else in_lots
         self._unowned = abs(holding.held) - self.in_lots
         """What is left of the opening balance."""
+        self._has_surplus = holding.has_surplus
 
     # Executions
 
@@ -284,9 +301,12 @@ class _Parts:
             taken = tuple(alert for alert in foreign if alert in self.touched)
         else:
             # Looked for as far as they are taken: a sale closes few of what can be thousands.
+            surplus: list[int] = []
+            if self._has_surplus:
+                surplus = [at for at, lot in enumerate(self.lots) if lot.surplus and not lot.owners]
             of_alerts = (at for at, lot in enumerate(self.lots) if lot.owners)
-            of_nobody = (at for at, lot in enumerate(self.lots) if not lot.owners)
-            self._take(chain(of_alerts, of_nobody), left, movement)
+            of_nobody = (at for at, lot in enumerate(self.lots) if not lot.owners and at not in surplus)
+            self._take(chain(surplus, of_alerts, of_nobody), left, movement)
             taken = ()
         self.lots = [lot for lot in self.lots if lot.quantity]
         return taken

@@ -60,6 +60,10 @@ class PositionSnapshots:
         self.due = False
         """From a connection's start until a snapshot of it can be used; new contracts wait for that."""
 
+    @property
+    def under_way(self) -> bool:
+        return self._draft is not None
+
     def new_link(self, began: int, *, due: bool) -> None:
         """Forget what the old connection still owed."""
         self._draft = None

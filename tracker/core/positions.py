@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from tracker.core.alerters import AlerterNames
 from tracker.core.certainty import Certainty
+from tracker.core.entries import ContractEntries, current_record
 from tracker.core.lots import (
     Folded,
     Movement,
@@ -34,12 +35,16 @@ from tracker.core.lots import (
     stands_behind,
     step,
 )
-from tracker.core.model import LIVE, ZERO, AlertId, Moment, Rule, correction_parts
+from tracker.core.model import LIVE, ZERO, AlertId, Moment
 from tracker.core.opening_balance import touches_baseline
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.position_snapshots import PositionSnapshots
-from tracker.core.references import alert_key, read_reference
-from tracker.core.state import ALERTS, DECISIONS, DEPARTURES, EXECUTIONS, HOLDINGS, SNAPSHOTS, LedgerState
+from tracker.core.state import (
+    EXECUTIONS,
+    HOLDINGS,
+    SNAPSHOTS,
+    LedgerState,
+)
 from tracker.core.state_rows import (
     Attention,
     Baseline,
@@ -47,11 +52,7 @@ from tracker.core.state_rows import (
     ContractKey,
     Holding,
     Snapshot,
-    alert_text,
     attention_of,
-    owners_key,
-    owners_of,
-    rules_of,
 )
 from tracker.core.sweeps import Sweeps
 
@@ -90,7 +91,7 @@ class Positions:
         self._state = state
         self._touched = touched
         self._needs_person = needs_person
-        self._names = names
+        self._entries = ContractEntries(state, names)
         self._snapshots = PositionSnapshots()
         self._certainty = Certainty(state, zone)
         self._sweeps = Sweeps()
@@ -226,11 +227,11 @@ class Positions:
         """Fold an execution on top of what is held, or have it folded in its place later."""
         known = key not in self._waiting and key not in self._stale
         if known and holding is not None and not (holding.expired or touches_baseline(booked, holding)):
-            movement = self._movement(booked)
+            movement = self._entries.movement(booked)
             if key not in self._late and stands_behind(movement, holding):
                 self._note_run(booked, key, holding)
                 folded = Folded(holding)
-                step(folded, movement, self._name_of(holding))
+                step(folded, movement, self._entries.name_of(holding))
                 self._state.put(HOLDINGS, folded.holding)
                 self._keep(booked, self._split_as(booked, folded.splits[movement.exec_id]))
                 self._touched(folded.touched, key)
@@ -317,19 +318,27 @@ class Positions:
         run = self._runs.get(key)
         now = self._state.get(HOLDINGS, key.text())
         assert now is not None, "late is what something was folded before"
-        if run is None or now.baseline is Baseline.UNCONFIRMED or not now.by_execution:
+        unconfirmed = now.baseline is Baseline.UNCONFIRMED
+        if run is None or unconfirmed or not now.by_execution or self._entries.adjustments(key):
             self.refold(key)
             return
         del self._late[key]
         # As they are now: one may have been corrected or decided again since it came.
         rows = [row for name in run.names if (row := self._state.get(EXECUTIONS, name)) and row.counted]
         last = run.before.last
-        decisions = [one for one in self._decisions(key) if last is None or _stand(one.place) > _stand(last)]
+        decisions = [
+            one for one in self._entries.decisions(key) if last is None or _stand(one.place) > _stand(last)
+        ]
         self._fold_onto(run.before, rows, decisions, (), now)
 
-    def _decisions(self, key: ContractKey) -> list[OwnershipDecision]:
-        found = self._state.find(DECISIONS, "contract", key.text())
-        return sorted(found, key=lambda one: (one.seq, one.number))
+    def waits(self, key: ContractKey) -> bool:
+        """Tell whether something of a contract is not folded yet."""
+        return key in self._waiting
+
+    @property
+    def answering(self) -> bool:
+        """Whether an answer about positions is under way."""
+        return self._snapshots.under_way
 
     def _disturb(self, booked: BookedExecution, key: ContractKey) -> None:
         if booked.execution.request_id == LIVE:
@@ -345,22 +354,18 @@ class Positions:
         before = self._state.get(HOLDINGS, key.text())
         start = self._with_opening_balance(key, everything, before)
         last = max((row.moment for row in rows), default=None)
-        expired = [
-            Movement(gone.moment, "", ZERO, ZERO, expired=gone.cause)
-            for gone in self._state.find(DEPARTURES, "contract", key.text())
-            # What traded later had not gone.
-            if last is None or gone.moment > last
-        ]
-        self._fold_onto(at_opening_balance(start), rows, self._decisions(key), expired, before)
+        expired = self._entries.expired(key, last)
+        self._fold_onto(at_opening_balance(start), rows, self._entries.decisions(key), expired, before)
 
     def past_of(self, key: ContractKey) -> tuple[Folded, list[OwnershipDecision]]:
         """Fold a contract's past again without keeping it, to tell what each decision gave."""
         holding = self._state.get(HOLDINGS, key.text())
         assert holding is not None, "only what was folded has a past"
         rows = [row for row in self._state.find(EXECUTIONS, "contract", key.text()) if row.counted]
-        decisions = self._decisions(key)
-        movements = [self._movement(row) for row in rows if row.folded]
-        return fold(at_opening_balance(holding), movements, decisions, self._name_of(holding)), decisions
+        decisions = self._entries.decisions(key)
+        movements = [self._entries.movement(row) for row in rows if row.folded]
+        name_of, adjustments = self._entries.name_of(holding), self._entries.adjustments(key)
+        return fold(at_opening_balance(holding), movements, decisions, name_of, adjustments), decisions
 
     def _fold_onto(
         self,
@@ -371,8 +376,9 @@ class Positions:
         before: Holding | None,
     ) -> None:
         """Fold what is not in `start`, in its order, in the place of what was held `before`."""
-        movements = [*(self._movement(row) for row in rows), *expired]
-        folded = fold(start, movements, decisions, self._name_of(start))
+        movements = [*(self._entries.movement(row) for row in rows), *expired]
+        adjustments = () if start.last is not None else self._entries.adjustments(start.key)
+        folded = fold(start, movements, decisions, self._entries.name_of(start), adjustments)
         self._state.put(HOLDINGS, folded.holding)
         for row in rows:
             after = self._split_as(row, folded.splits[row.execution.exec_id])
@@ -420,45 +426,16 @@ class Positions:
         if holding is None:
             contract = rows[0].execution.contract
             holding = Holding(key.account, contract, base=ZERO, held=ZERO, baseline=Baseline.UNCONFIRMED)
+        elif any(one.settled for one in self._entries.adjustments(key)):
+            # What the broker said since counts from there; what was held at first stays as it was.
+            return holding
         answer = self._state.get(SNAPSHOTS, "last")
         usable = answer is not None and anew and key.text() not in answer.disturbed
         return self._certainty.begin(rows, holding, answer if usable else None)
 
-    def _movement(self, booked: BookedExecution) -> Movement:
-        execution = booked.execution
-        owners = booked.at_booking
-        if owners is None:
-            # Booked by an older version, for which a successor had owned all from the start.
-            current = {self.current(alert) for alert in owners_of(booked.match)}
-            owners = tuple(sorted(current, key=alert_text))
-        reference = read_reference(execution.order_ref, execution.contract, self._names)
-        by_reference = Rule.ORDER_REF in rules_of(booked.match)
-        parts = correction_parts(execution.exec_id)
-        return Movement(
-            booked.moment,
-            execution.exec_id,
-            execution.signed,
-            execution.price,
-            owners,
-            owners_key(execution),
-            tuple(sorted(reference.keys)),
-            reference.certain or by_reference,
-            execution.exec_id if parts is None else parts.root,
-        )
-
-    def _name_of(self, holding: Holding) -> Callable[[AlertId], str]:
-        return lambda alert: alert_key(alert, holding.contract, self._names)
-
     def current(self, alert: AlertId) -> AlertId:
         """Follow a record to the newer one that took over what it owned."""
-        seen = {alert}
-        while True:
-            state = self._state.get(ALERTS, alert_text(alert))
-            if state is None or state.successor is None:
-                return alert
-            alert = state.successor
-            assert alert not in seen, "successors form a chain"
-            seen.add(alert)
+        return current_record(self._state, alert)
 
     def _release(self, *, all_of_them: bool) -> None:
         """Fold what waited; without `all_of_them` only what no longer has a reason to wait.

@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct, field
 
+from tracker.core.adjustment_rows import Adjustment, Difference
 from tracker.core.model import (
     CommissionReport,
 )
@@ -154,6 +155,18 @@ POSITIONS: Table[BrokerPosition] = Table(
     key=lambda row: f"{row.position.account} {row.position.contract.con_id}",
 )
 SNAPSHOTS: Table[Snapshot] = Table("snapshots", Snapshot, key=lambda row: "last")
+ADJUSTMENTS: Table[Adjustment] = Table(
+    "adjustments",
+    Adjustment,
+    key=lambda row: f"{row.account} {row.con_id} {row.seq}",
+    indexes={"contract": lambda row: f"{row.account} {row.con_id}", "name": lambda row: row.name},
+)
+DIFFERENCES: Table[Difference] = Table(
+    "differences",
+    Difference,
+    key=lambda row: f"{row.account} {row.con_id}",
+    indexes={"open": lambda row: None if row.over else "1"},
+)
 ANSWERS: Table[CertainAnswers] = Table("answers", CertainAnswers, key=lambda row: row.account)
 CLOCK: Table[BrokerClock] = Table("clock", BrokerClock, key=lambda row: "last")
 ABSENCES: Table[MissingPositions] = Table("absences", MissingPositions, key=lambda row: "last")
@@ -198,6 +211,8 @@ TABLES: tuple[Table[Any], ...] = (
     ALERTS,
     POSITIONS,
     SNAPSHOTS,
+    ADJUSTMENTS,
+    DIFFERENCES,
     ANSWERS,
     CLOCK,
     ABSENCES,

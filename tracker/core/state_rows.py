@@ -151,6 +151,8 @@ class Lot(Struct, frozen=True):
     """What is decided together, see `ownership_rows.OrderOwners`."""
     reference: tuple[str, ...] = ()
     """The name keys that its order's reference may mean."""
+    surplus: bool = False
+    """An adjustment of unknown cause brought it: it is sold before owned lots."""
 
 
 class AlertPosition(Struct, frozen=True):
@@ -208,6 +210,10 @@ class Holding(Struct, frozen=True):
     """Absolute sum of the lots, so that no fill adds them all up; None where an older version folded it."""
     newest: datetime | None = None
     """Second of the last execution that was folded, in the broker's order."""
+    pending: Decimal = ZERO
+    """The part of `held` that an unexplained difference counts for, and no second answer confirmed."""
+    has_surplus: bool = False
+    """A lot may be `Lot.surplus`."""
     by_execution: bool = False
     """Each lot is of one execution; False where an older version kept one for each set of owners."""
 

@@ -110,4 +110,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """,
     # What certain answers about positions said, and what the broker's clock showed.
     "\n".join((_state("answers"), _state("clock"))),
+    # Positions that no execution explains, and what came of them.
+    "\n".join((_state("adjustments", "contract", "name"), _state("differences", "open"))),
 )

@@ -1,0 +1,284 @@
+"""Positions that change without an execution: found, counted for, settled by a second answer (4.3 to 4.5)."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.facts import (
+    ACCOUNT,
+    ALERT,
+    NVDA,
+    START,
+    SUCCESSOR,
+    Decide,
+    Story,
+    exec_id,
+    execution,
+    held,
+    holding,
+    matched,
+    position,
+    quantity,
+    shown,
+    unmatched,
+)
+from tracker.core.adjustment_rows import Adjustment, Difference
+from tracker.core.alert_updates import EventKind
+from tracker.core.model import End, EndOf, Source
+from tracker.core.state import ADJUSTMENTS, DIFFERENCES
+
+STOCK = replace(NVDA, sec_type="STK", expiry=None, strike=None, right="")
+KEY = f"{ACCOUNT} {NVDA.con_id}"
+
+
+class Held(Story):
+    """Hold some of a stock for an alert, with the answers about positions a minute and a half apart."""
+
+    def __init__(self, quantity: int = 10, decide: Decide | None = None) -> None:
+        super().__init__(decide)
+        self.number = 100
+        self.trade(quantity)
+        self.answer(quantity)
+
+    def trade(self, signed: int, *, ago: float = 0) -> None:
+        """Have an order of its own filled; one that lies back is told by a sweep."""
+        self.number += 1
+        at = (self.now - START).total_seconds() - ago
+        fill = execution(exec_id(self.number), signed, at=int(at), contract=STOCK, perm_id=self.number)
+        if ago:
+            self.sweep(replace(fill, request_id=self.number), request=self.number)
+        else:
+            self.tell(fill)
+
+    def answer(self, quantity: int, *, after: float = 90) -> None:
+        """Let time pass, sweep, and have a certain answer list so many."""
+        self.now += timedelta(seconds=after)
+        self.number += 1
+        self.sweep(request=self.number)
+        self.snapshot(position(quantity, contract=STOCK))
+
+    @property
+    def difference(self) -> Difference | None:
+        row = self.state.get(DIFFERENCES, KEY)
+        return None if row is None or row.over else row
+
+    @property
+    def adjustments(self) -> list[Adjustment]:
+        return self.state.find(ADJUSTMENTS, "contract", KEY)
+
+
+def test_split_then_sold_whole() -> None:
+    """10 become 40 and all 40 are sold before a second answer: the alert is closed, no short is opened."""
+    story = Held(10)
+    story.answer(40)
+    assert story.difference is not None
+    assert (story.difference.amount, quantity(story), held(story)) == (30, 10, 40)
+    story.trade(-40)
+    assert (quantity(story), shown(story).open, held(story)) == (0, False, 0)
+    story.answer(0)
+    assert (story.difference, [one.held for one in story.adjustments]) == (None, [40])
+    assert (quantity(story), held(story)) == (0, 0)
+
+
+def test_split_half_sold_before_the_second_answer() -> None:
+    """What the split brought is sold before what an alert owns."""
+    story = Held(10)
+    story.answer(40)
+    story.trade(-20)
+    assert (quantity(story), held(story)) == (10, 20)
+    story.answer(20)
+    assert (story.difference, quantity(story), held(story)) == (None, 10, 20)
+    assert len(story.adjustments) == 1
+    story.answer(20)
+    story.trade(-20)
+    assert (quantity(story), shown(story).open) == (0, False)
+    assert len(story.adjustments) == 1
+
+
+def test_second_answer_within_a_minute_settles_nothing() -> None:
+    story = Held(10)
+    story.answer(40)
+    story.answer(40, after=30)
+    assert (story.adjustments, story.difference is None) == ([], False)
+    story.answer(40, after=31)
+    assert len(story.adjustments) == 1
+
+
+def test_second_answer_without_a_sweep_settles_nothing() -> None:
+    story = Held(10)
+    story.answer(40)
+    story.now += timedelta(seconds=90)
+    story.snapshot(position(40, contract=STOCK))
+    assert story.adjustments == []
+
+
+def test_difference_that_goes_away_is_forgotten() -> None:
+    """The gateway told 40 once: 30 of a sale that opened nothing meanwhile were opened after all."""
+    story = Held(10)
+    story.answer(40)
+    story.trade(-12)
+    assert (quantity(story), held(story)) == (10, 28)
+    story.answer(-2)
+    assert (story.difference, story.adjustments) == (None, [])
+    assert (quantity(story), held(story)) == (-2, -2)
+
+
+def test_smaller_position_counts_only_once_settled() -> None:
+    """4 of 10 went to another broker: nothing changes before a second answer agrees."""
+    story = Held(10)
+    story.answer(6)
+    assert (quantity(story), held(story)) == (10, 10)
+    story.answer(6)
+    assert (quantity(story), held(story), shown(story).open) == (6, 6, True)
+
+
+def test_vanished_position_waits_five_minutes() -> None:
+    story = Held(10)
+    story.answer(0)
+    story.answer(0, after=200)
+    assert (quantity(story), held(story)) == (10, 10)
+    story.answer(0, after=101)
+    assert (quantity(story), held(story), shown(story).open) == (0, 0, False)
+    assert shown(story).position is not None
+    assert (shown(story).position or {})["closed_by"] == "adjusted"
+
+
+def test_early_assignment_of_two_of_five() -> None:
+    """5 puts were sold, 2 are assigned before they expire: the alert shows -3."""
+    put = replace(NVDA, right="P", expiry=date(2026, 1, 16))
+    story = Story()
+    story.tell(execution(exec_id(1), -5, contract=put))
+    for number, listed in ((901, -5), (902, -3), (903, -3)):
+        story.now += timedelta(seconds=90)
+        story.sweep(request=number)
+        story.snapshot(position(listed, contract=put))
+    assert (quantity(story), held(story), shown(story).open) == (-3, -3, True)
+
+
+def test_option_of_its_expiry_day_goes_by_the_expiry_rule_only() -> None:
+    """It is shown that 2 of 5 are gone; what they were closed by is not known before the day is over."""
+    today = replace(NVDA, expiry=date(2025, 11, 18))
+    story = Story()
+    story.tell(execution(exec_id(1), 5, contract=today))
+    for number in range(901, 905):
+        story.now += timedelta(seconds=400)
+        story.sweep(request=number)
+        story.snapshot(position(3, contract=today))
+    assert (quantity(story), story.state.find(ADJUSTMENTS, "contract", KEY)) == (5, [])
+    assert len(story.state.find(DIFFERENCES, "open", "1")) == 1
+
+
+def test_two_alerts_share_what_is_assigned() -> None:
+    """The lot shrinks for both."""
+    story = Held(-5, matched(ALERT, SUCCESSOR))
+    story.answer(-3)
+    story.answer(-3)
+    assert (quantity(story), quantity(story, SUCCESSOR), held(story)) == (-3, -3, -3)
+
+
+def test_downward_takes_what_no_alert_owns_first() -> None:
+    """3 were held before, 10 bought for the alert; 5 go: 3 of the old ones, then 2 of the alert's."""
+    story = Story()
+    story.snapshot(position(3))
+    story.tell(execution(exec_id(1), 10))
+    for number in (901, 902):
+        story.now += timedelta(seconds=90)
+        story.sweep(request=number)
+        story.snapshot(position(8))
+    assert (quantity(story), held(story)) == (8, 8)
+
+
+def test_late_missed_sale_shrinks_the_adjustment() -> None:
+    """10 were held and 4 seemed to go; a sale of 3 of them is told later: only 1 went without."""
+    story = Held(10)
+    story.answer(6)
+    story.answer(6)
+    assert quantity(story) == 6
+    story.trade(-3, ago=300)
+    assert (quantity(story), held(story)) == (6, 6)
+    assert holding(story).alerts[0].sold
+    story.answer(6)
+    assert (story.difference, len(story.adjustments)) == (None, 1)
+
+
+def test_late_sale_of_a_report_shrinks_it_too() -> None:
+    story = Held(10)
+    story.answer(0)
+    story.answer(0, after=301)
+    assert not shown(story).open
+    sold = execution(exec_id(7), -10, at=60, contract=STOCK, perm_id=7, request_id=0)
+    story.tell(sold, source=Source.FLEX)
+    assert (quantity(story), held(story), shown(story).open) == (0, 0, False)
+    assert (shown(story).position or {})["closed_by"] is None
+
+
+def test_transferred_in_after_a_round_trip_then_sold() -> None:
+    """From nothing: 100 come in and are sold; no alert is opened short."""
+    story = Held(10)
+    story.trade(-10)
+    story.answer(0)
+    story.answer(100)
+    story.trade(-100)
+    assert (quantity(story), held(story), shown(story).open) == (0, 0, False)
+
+
+def test_opposite_side_changes_nothing_before_it_is_settled() -> None:
+    story = Held(10)
+    story.answer(-5)
+    assert (quantity(story), held(story)) == (10, 10)
+    story.answer(-5)
+    assert (quantity(story), held(story), shown(story).open) == (0, -5, False)
+
+
+def test_uncertain_answer_tells_no_difference() -> None:
+    """A gateway that has just started lists nothing yet."""
+    story = Held(10)
+    story.note(Source.SENT, "positions")
+    story.tell(End(EndOf.POSITIONS, -1))
+    assert story.difference is None
+
+
+def test_difference_is_told_once_with_its_likely_cause() -> None:
+    story = Held(10)
+    story.answer(40)
+    story.answer(40, after=20)
+    story.answer(40)
+    told = [event.what["state"] for event in story.events if event.kind is EventKind.UNEXPLAINED]
+    assert told == ["open", "adjusted"]
+
+
+def test_pushed_position_makes_us_ask() -> None:
+    """Nobody executed anything for a while, and the broker pushes another quantity."""
+    story = Held(10)
+    story.now += timedelta(seconds=60)
+    story.tell(position(40, contract=STOCK))
+    assert story.ledger.take_position_reasons() == ["a position was pushed that no execution explains"]
+    assert (held(story), story.difference) == (10, None)
+
+
+def test_pushed_position_behind_a_fill_asks_nothing() -> None:
+    story = Held(10)
+    story.trade(5)
+    story.tell(position(10, contract=STOCK))
+    assert story.ledger.take_position_reasons() == []
+
+
+def test_external_position_is_adjusted_too() -> None:
+    story = Held(10, unmatched)
+    story.answer(4)
+    story.answer(4)
+    assert held(story) == 4
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_restart_keeps_what_waits(restart: bool) -> None:
+    story = Held(10)
+    story.answer(40)
+    if restart:
+        story.restart()
+        story.reconnect(position(40, contract=STOCK))
+    story.answer(40)
+    assert (len(story.adjustments), held(story), quantity(story)) == (1, 40, 10)

@@ -1,0 +1,102 @@
+"""Change lots and alert positions by a position adjustment.
+
+Owns the arithmetic of what no execution brought, as a pure function. It never looks anything up.
+
+- More than was held: a lot without owner.
+- Less: the opening balance, then lots without owner, then owned ones, the oldest first.
+- A known ratio scales everything, prices with it.
+- The other side of zero: all goes, then a lot without owner.
+
+An alert that reaches zero by it is closed by its cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from msgspec.structs import replace
+
+from tracker.core.adjustment_rows import ADJUSTED, Adjustment
+from tracker.core.model import ZERO, AlertId
+from tracker.core.state_rows import AlertPosition, Holding, Lot
+
+
+def adjust(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, ...]]:
+    """Return the holding behind an adjustment, and the alerts that it touched."""
+    before = holding.held
+    touched: tuple[AlertId, ...] = ()
+    if one.ratio is not None:
+        holding, touched = _scaled(holding, one.ratio)
+    if one.held is not None:
+        holding, more = _brought_to(holding, one, one.held)
+        touched += more
+    pending = holding.pending if one.settled else holding.pending + holding.held - before
+    return replace(holding, last=one.place, tail="", expired=False, pending=pending), touched
+
+
+def _scaled(holding: Holding, ratio: Decimal) -> tuple[Holding, tuple[AlertId, ...]]:
+    lots = tuple(replace(lot, quantity=lot.quantity * ratio, price=lot.price / ratio) for lot in holding.lots)
+    alerts = tuple(
+        replace(mine, quantity=mine.quantity * ratio, avg_price=mine.avg_price / ratio)
+        if mine.quantity
+        else mine
+        for mine in holding.alerts
+    )
+    scaled = replace(holding, held=holding.held * ratio, lots=lots, alerts=alerts, in_lots=_sum(lots))
+    return scaled, tuple(mine.alert for mine in alerts if mine.quantity)
+
+
+def _brought_to(holding: Holding, one: Adjustment, held: Decimal) -> tuple[Holding, tuple[AlertId, ...]]:
+    """Bring a holding to what the broker said: first what goes, then what comes."""
+    ours = holding.held
+    kept = held if held * ours > 0 else ZERO
+    touched: tuple[AlertId, ...] = ()
+    if abs(kept) < abs(ours):
+        holding, touched = _shrunk(holding, one, kept)
+    more = held - holding.held
+    if more:
+        lot = Lot((), more, ZERO, one.place, surplus=one.cause == ADJUSTED)
+        lots = (*holding.lots, lot)
+        surplus = holding.has_surplus or lot.surplus
+        holding = replace(holding, held=held, lots=lots, in_lots=_sum(lots), has_surplus=surplus)
+    return holding, touched
+
+
+def _shrunk(holding: Holding, one: Adjustment, kept: Decimal) -> tuple[Holding, tuple[AlertId, ...]]:
+    left = abs(holding.held) - abs(kept)
+    left -= min(left, abs(holding.held) - _sum(holding.lots))
+    lots = list(holding.lots)
+    alerts = {mine.alert: mine for mine in holding.alerts}
+    touched: dict[AlertId, None] = {}
+    for owned in (False, True):
+        for at, lot in enumerate(lots):
+            if not left or bool(lot.owners) is not owned:
+                continue
+            taken = min(left, abs(lot.quantity))
+            left -= taken
+            part = taken.copy_sign(lot.quantity)
+            lots[at] = replace(lot, quantity=lot.quantity - part)
+            for owner in lot.owners:
+                touched[owner] = None
+                alerts[owner] = _less(alerts[owner], part, one)
+    rest = tuple(lot for lot in lots if lot.quantity)
+    shrunk = replace(holding, held=kept, lots=rest, alerts=tuple(alerts.values()), in_lots=_sum(rest))
+    return shrunk, tuple(touched)
+
+
+def _less(mine: AlertPosition, part: Decimal, one: Adjustment) -> AlertPosition:
+    quantity = mine.quantity - part or ZERO
+    return replace(
+        mine,
+        quantity=quantity,
+        sold=True,
+        closed_at=None if quantity else one.place.time,
+        closed_by=None if quantity else one.cause,
+        last=one.place,
+        sold_with=(),
+    )
+
+
+def _sum(lots: Sequence[Lot]) -> Decimal:
+    return sum((abs(lot.quantity) for lot in lots), ZERO)

@@ -1,0 +1,84 @@
+"""The rows of state about what is held without an execution that explains it.
+
+Owns unexplained differences and position adjustments. Rows are frozen, as those of `state_rows`; they decide
+nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from msgspec import Struct
+
+from tracker.core.model import Moment
+
+ADJUSTED: Final = "adjusted"
+"""The cause of an adjustment of which nobody knows more."""
+SPLIT: Final = "split"
+
+
+class Adjustment(Struct, frozen=True):
+    """Say what the broker held at a place among the executions, which no execution brought.
+
+    It is a word, not a delta: its size is what the executions before its place do not explain.
+    """
+
+    account: str
+    con_id: int
+    seq: int
+    """The frame with which it was made; it is named by that."""
+    place: Moment
+    """Second behind which it stands, and the frame up to which executions of this very second stand before
+    it, as of a decision."""
+    cause: str
+    held: Decimal | None = None
+    """What was held; None where the ratio alone is known."""
+    ratio: Decimal | None = None
+    """New units for one old unit: scales every lot, and its price with it."""
+    note: str = ""
+    at: datetime | None = None
+    """When it was made, by our clock."""
+    told: bool = False
+    """A person or a report told it; else two answers of the broker agree."""
+    undone: bool = False
+
+    @property
+    def settled(self) -> bool:
+        return self.seq > 0
+
+    @property
+    def name(self) -> str:
+        return str(self.seq)
+
+
+class Difference(Struct, frozen=True):
+    """Hold a position that a certain answer told and no execution explains, until a second one agrees."""
+
+    account: str
+    con_id: int
+    listed: Decimal
+    """What the broker held."""
+    amount: Decimal
+    """That less ours, fills since included in both."""
+    place: Moment
+    seen: Moment
+    """The end of the answer, by the broker's clock."""
+    vanished: bool = False
+    """All of it is gone."""
+    after_gap: bool = False
+    """A day is unproven, so missed fills are the likely cause."""
+    over: bool = False
+    """It was settled, or a later answer did not show it."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts for what a fill closes: more of the same side, or anything from nothing."""
+        ours = self.listed - self.amount
+        return bool(self.listed) and ours * self.amount >= 0
+
+    @property
+    def provisional(self) -> Adjustment:
+        """Return the adjustment that it becomes if a second answer agrees."""
+        return Adjustment(self.account, self.con_id, 0, self.place, ADJUSTED, self.listed)

@@ -1,0 +1,145 @@
+"""Compare what the broker holds with what we have, and tell what no execution explains.
+
+Owns unexplained differences, and when one becomes a position adjustment: a second certain answer, at least
+`WITNESS` later with a sweep between, shows the same; `VANISHED` where a position went whole. An option goes
+from its expiry day on by `expirations` only. It folds nothing: it returns which contracts have to be folded
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta, tzinfo
+from decimal import Decimal
+from typing import Final
+
+from msgspec.structs import replace
+
+from tracker.core.adjustment_rows import ADJUSTED, Adjustment, Difference
+from tracker.core.alert_updates import EventKind, TrackerEvent
+from tracker.core.model import ZERO, Frame, Moment
+from tracker.core.state import ADJUSTMENTS, DIFFERENCES, GAPS, HOLDINGS, SNAPSHOTS, LedgerState
+from tracker.core.state_rows import Baseline, ContractKey, Holding, Snapshot
+
+WITNESS: Final = timedelta(minutes=1)
+VANISHED: Final = timedelta(minutes=5)
+ASK_AFTER: Final = timedelta(seconds=5)
+"""A position that was pushed is behind executions that are younger than this."""
+
+
+class Differences:
+    """Compare answers with one ledger's state.
+
+    `zone` says when an expiry day begins, `waits` which contracts have executions that are not folded yet.
+    """
+
+    def __init__(
+        self,
+        state: LedgerState,
+        zone: tzinfo,
+        waits: Callable[[ContractKey], bool],
+    ) -> None:
+        self._state = state
+        self._zone = zone
+        self._waits = waits
+
+    def compare(
+        self, frame: Frame, swept: Callable[[str], int]
+    ) -> tuple[list[ContractKey], list[TrackerEvent]]:
+        """Compare the answer just taken; return the contracts to fold again, and what is to be told.
+
+        `swept` returns the request, by its frame, of an account's last sweep that ended.
+        """
+        snapshot = self._state.get(SNAPSHOTS, "last")
+        assert snapshot is not None, "a snapshot was just taken"
+        changed: list[ContractKey] = []
+        events: list[TrackerEvent] = []
+        for holding in self._compared(snapshot):
+            key = holding.key
+            listed = snapshot.rows.get(key.text(), ZERO)
+            amount = listed - (holding.held - holding.pending)
+            before = self._state.get(DIFFERENCES, key.text())
+            if before is not None and before.over:
+                before = None
+            if before is None and not amount:
+                continue
+            if before is not None and before.amount == amount:
+                settled = self._settles(before, holding, snapshot, swept(holding.account))
+                if settled:
+                    events.append(self._settle(frame, before, holding))
+                    changed.append(key)
+                continue
+            if before is not None:
+                self._state.put(DIFFERENCES, replace(before, over=True))
+                changed.append(key)
+            if amount:
+                found = self._found(holding, listed, amount, snapshot)
+                self._state.put(DIFFERENCES, found)
+                changed.append(key)
+                events.append(_told(frame, holding, found, "open"))
+            elif before is not None:
+                events.append(_told(frame, holding, before, "gone"))
+        return changed, events
+
+    def asks(self, key: ContractKey, quantity: Decimal, now: Moment) -> bool:
+        """Tell whether a position that was pushed is a reason to ask for all of them."""
+        holding = self._state.get(HOLDINGS, key.text())
+        if holding is None or holding.held == quantity or self._waits(key):
+            return False
+        return holding.newest is None or now.time - holding.newest >= ASK_AFTER
+
+    def _compared(self, snapshot: Snapshot) -> Iterable[Holding]:
+        """Yield what the answer is certain of, with its opening balance confirmed before it."""
+        keys = {holding.key.text(): holding for holding in self._state.find(HOLDINGS, "held", "1")}
+        for text in snapshot.rows:
+            if text not in keys and (holding := self._state.get(HOLDINGS, text)) is not None:
+                keys[text] = holding
+        for text, holding in keys.items():
+            known = holding.baseline is Baseline.SNAPSHOT and not self._waits(holding.key)
+            if known and holding.account in snapshot.certain and text not in snapshot.disturbed:
+                yield holding
+
+    def _found(self, holding: Holding, listed: Decimal, amount: Decimal, snapshot: Snapshot) -> Difference:
+        newest = holding.newest
+        asked = snapshot.asked.time.replace(microsecond=0)
+        at = asked if newest is None else max(asked, newest)
+        return Difference(
+            *holding.key,
+            listed,
+            amount,
+            Moment(at, snapshot.asked.seq),
+            snapshot.ended,
+            vanished=not listed,
+            after_gap=bool(self._state.find(GAPS, "open", "1")),
+        )
+
+    def _settles(self, seen: Difference, holding: Holding, snapshot: Snapshot, swept: int) -> bool:
+        expiry = holding.contract.expiry if holding.contract.is_option else None
+        if expiry is not None and expiry <= snapshot.asked.time.astimezone(self._zone).date():
+            return False
+        wait = VANISHED if seen.vanished else WITNESS
+        return swept > seen.seen.seq and snapshot.ended.time - seen.seen.time >= wait
+
+    def _settle(self, frame: Frame, seen: Difference, holding: Holding) -> TrackerEvent:
+        one = Adjustment(
+            *holding.key, frame.seq, seen.place, ADJUSTED, held=seen.listed, at=frame.received_at
+        )
+        self._state.put(ADJUSTMENTS, one)
+        self._state.put(DIFFERENCES, replace(seen, over=True))
+        return _told(frame, holding, seen, "adjusted", one.name)
+
+
+def _told(frame: Frame, holding: Holding, one: Difference, state: str, name: str = "") -> TrackerEvent:
+    what: dict[str, str | int | float | None] = {
+        "account": holding.account,
+        "symbol": holding.contract.symbol,
+        "con_id": holding.contract.con_id,
+        "listed": str(one.listed),
+        "difference": str(one.amount),
+        "state": state,
+    }
+    if name:
+        what["id"] = name
+    if one.after_gap and state == "open":
+        what["note"] = "a day is unproven: missed fills are the likely cause"
+    return TrackerEvent(EventKind.UNEXPLAINED, frame.received_at, what)

@@ -1,0 +1,93 @@
+"""Read from the state what a contract is folded of.
+
+Owns which rows are entries of a contract: executions as movements, decisions, expirations and adjustments. It
+folds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tracker.core.adjustment_rows import Adjustment
+from tracker.core.alerters import AlerterNames
+from tracker.core.lots import Movement
+from tracker.core.model import ZERO, AlertId, Moment, Rule, correction_parts
+from tracker.core.ownership_rows import OwnershipDecision
+from tracker.core.references import alert_key, read_reference
+from tracker.core.state import ADJUSTMENTS, ALERTS, DECISIONS, DEPARTURES, DIFFERENCES, LedgerState
+from tracker.core.state_rows import (
+    BookedExecution,
+    ContractKey,
+    Holding,
+    alert_text,
+    owners_key,
+    owners_of,
+    rules_of,
+)
+
+
+class ContractEntries:
+    """Read the entries of the contracts of one ledger's state."""
+
+    def __init__(self, state: LedgerState, names: AlerterNames) -> None:
+        self._state = state
+        self._names = names
+
+    def decisions(self, key: ContractKey) -> list[OwnershipDecision]:
+        found = self._state.find(DECISIONS, "contract", key.text())
+        return sorted(found, key=lambda one: (one.seq, one.number))
+
+    def adjustments(self, key: ContractKey) -> list[Adjustment]:
+        """Return the adjustments in force, and an unexplained difference that counts as one."""
+        rows = self._state.find(ADJUSTMENTS, "contract", key.text())
+        found = sorted((row for row in rows if not row.undone), key=lambda row: row.seq)
+        waiting = self._state.get(DIFFERENCES, key.text())
+        if waiting is not None and not waiting.over and waiting.counts:
+            found.append(waiting.provisional)
+        return found
+
+    def expired(self, key: ContractKey, last: Moment | None) -> list[Movement]:
+        """Return the expirations behind the last execution: what traded later had not gone."""
+        return [
+            Movement(gone.moment, "", ZERO, ZERO, expired=gone.cause)
+            for gone in self._state.find(DEPARTURES, "contract", key.text())
+            if last is None or gone.moment > last
+        ]
+
+    def movement(self, booked: BookedExecution) -> Movement:
+        """Return how an execution moves its contract."""
+        execution = booked.execution
+        owners = booked.at_booking
+        if owners is None:
+            # Booked by an older version, for which a successor had owned all from the start.
+            current = {current_record(self._state, alert) for alert in owners_of(booked.match)}
+            owners = tuple(sorted(current, key=alert_text))
+        reference = read_reference(execution.order_ref, execution.contract, self._names)
+        by_reference = Rule.ORDER_REF in rules_of(booked.match)
+        parts = correction_parts(execution.exec_id)
+        return Movement(
+            booked.moment,
+            execution.exec_id,
+            execution.signed,
+            execution.price,
+            owners,
+            owners_key(execution),
+            tuple(sorted(reference.keys)),
+            reference.certain or by_reference,
+            execution.exec_id if parts is None else parts.root,
+        )
+
+    def name_of(self, holding: Holding) -> Callable[[AlertId], str]:
+        return lambda alert: alert_key(alert, holding.contract, self._names)
+
+
+def current_record(state: LedgerState, alert: AlertId) -> AlertId:
+    """Follow a record to the newer one that took over what it owned."""
+    seen = {alert}
+    while True:
+        row = state.get(ALERTS, alert_text(alert))
+        if row is None or row.successor is None:
+            return alert
+        alert = row.successor
+        assert alert not in seen, "successors form a chain"
+        seen.add(alert)
