@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
@@ -25,7 +26,7 @@ from tests.support.facts import (
     shown,
     unmatched,
 )
-from tracker.core.adjustment_rows import Adjustment, Difference
+from tracker.core.adjustment_rows import Adjustment
 from tracker.core.alert_updates import EventKind
 from tracker.core.model import End, EndOf, Source
 from tracker.core.state import ADJUSTMENTS, DIFFERENCES
@@ -60,10 +61,9 @@ class Held(Story):
         self.sweep(request=self.number)
         self.snapshot(position(quantity, contract=STOCK))
 
-    @property
-    def difference(self) -> Difference | None:
-        row = self.state.get(DIFFERENCES, KEY)
-        return None if row is None or row.over else row
+    def waiting(self) -> list[Decimal]:
+        """Return the difference that is not settled yet, if there is one."""
+        return [row.amount for row in self.state.find(DIFFERENCES, "open", "1")]
 
     @property
     def adjustments(self) -> list[Adjustment]:
@@ -74,12 +74,13 @@ def test_split_then_sold_whole() -> None:
     """10 become 40 and all 40 are sold before a second answer: the alert is closed, no short is opened."""
     story = Held(10)
     story.answer(40)
-    assert story.difference is not None
-    assert (story.difference.amount, quantity(story), held(story)) == (30, 10, 40)
+    assert story.waiting() == [30]
+    assert (quantity(story), held(story)) == (10, 40)
     story.trade(-40)
     assert (quantity(story), shown(story).open, held(story)) == (0, False, 0)
     story.answer(0)
-    assert (story.difference, [one.held for one in story.adjustments]) == (None, [40])
+    assert story.waiting() == []
+    assert [one.held for one in story.adjustments] == [40]
     assert (quantity(story), held(story)) == (0, 0)
 
 
@@ -90,7 +91,8 @@ def test_split_half_sold_before_the_second_answer() -> None:
     story.trade(-20)
     assert (quantity(story), held(story)) == (10, 20)
     story.answer(20)
-    assert (story.difference, quantity(story), held(story)) == (None, 10, 20)
+    assert story.waiting() == []
+    assert (quantity(story), held(story)) == (10, 20)
     assert len(story.adjustments) == 1
     story.answer(20)
     story.trade(-20)
@@ -102,7 +104,8 @@ def test_second_answer_within_a_minute_settles_nothing() -> None:
     story = Held(10)
     story.answer(40)
     story.answer(40, after=30)
-    assert (story.adjustments, story.difference is None) == ([], False)
+    assert story.adjustments == []
+    assert story.waiting() == [30]
     story.answer(40, after=31)
     assert len(story.adjustments) == 1
 
@@ -122,7 +125,8 @@ def test_difference_that_goes_away_is_forgotten() -> None:
     story.trade(-12)
     assert (quantity(story), held(story)) == (10, 28)
     story.answer(-2)
-    assert (story.difference, story.adjustments) == (None, [])
+    assert story.waiting() == []
+    assert story.adjustments == []
     assert (quantity(story), held(story)) == (-2, -2)
 
 
@@ -201,7 +205,8 @@ def test_late_missed_sale_shrinks_the_adjustment() -> None:
     assert (quantity(story), held(story)) == (6, 6)
     assert holding(story).alerts[0].sold
     story.answer(6)
-    assert (story.difference, len(story.adjustments)) == (None, 1)
+    assert story.waiting() == []
+    assert len(story.adjustments) == 1
 
 
 def test_late_sale_of_a_report_shrinks_it_too() -> None:
@@ -238,7 +243,7 @@ def test_uncertain_answer_tells_no_difference() -> None:
     story = Held(10)
     story.note(Source.SENT, "positions")
     story.tell(End(EndOf.POSITIONS, -1))
-    assert story.difference is None
+    assert story.waiting() == []
 
 
 def test_difference_is_told_once_with_its_likely_cause() -> None:
@@ -256,7 +261,8 @@ def test_pushed_position_makes_us_ask() -> None:
     story.now += timedelta(seconds=60)
     story.tell(position(40, contract=STOCK))
     assert story.ledger.take_position_reasons() == ["a position was pushed that no execution explains"]
-    assert (held(story), story.difference) == (10, None)
+    assert held(story) == 10
+    assert story.waiting() == []
 
 
 def test_pushed_position_behind_a_fill_asks_nothing() -> None:
