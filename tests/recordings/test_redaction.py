@@ -208,5 +208,5 @@ def test_hidden_word_is_replaced_within_words() -> None:
         said(GATEWAY, "4", "2", "7", "399", "MrSmithersX", ""),
         hidden=("Smithers", "CBOE"),
     )
-    assert found[1][4] == "Mrtext-1X"
+    assert found[1][4] == "Mrtext-2X"
     assert "CBOE" not in found[0]
