@@ -390,3 +390,26 @@ def test_pipe_as_journal_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "journal.db")
     with pytest.raises(JournalFailed, match=r"is not a regular file; set stores\.journal to the file itself"):
         Journal(tmp_path / "journal.db")
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_link_beside_journal_is_refused(tmp_path: Path, suffix: str) -> None:
+    """SQLite would write its own file through it."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    beside = tmp_path / f"journal.db{suffix}"
+    beside.symlink_to(victim)
+    with pytest.raises(JournalFailed, match=f"{beside} is no regular file; remove it"):
+        Journal(tmp_path / "journal.db")
+    assert victim.read_text() == "precious"
+
+
+def test_second_name_of_index_is_refused(tmp_path: Path) -> None:
+    """What is written to it would stand in the other file too; a second name of the `-wal` does no harm."""
+    for suffix in ("-shm", "-wal"):
+        (tmp_path / f"victim{suffix}").touch()
+        os.link(tmp_path / f"victim{suffix}", tmp_path / f"journal.db{suffix}")
+    with pytest.raises(JournalFailed, match=r"journal\.db-shm is a hard link; remove it"):
+        Journal(tmp_path / "journal.db")
+    (tmp_path / "journal.db-shm").unlink()
+    Journal(tmp_path / "journal.db").close()

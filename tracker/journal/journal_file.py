@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -27,6 +28,9 @@ _BUSY_MILLISECONDS: Final = 5_000
 _WAL_KEPT_BYTES: Final = 16 << 20
 """What SQLite leaves of the file beside the journal, `-wal`, once nobody reads it any more."""
 _WAL_LARGE_BYTES: Final = 64 << 20
+_INDEX: Final = "-shm"
+_BESIDE: Final = ("-wal", _INDEX, "-journal")
+"""What SQLite adds to the journal's name for files of its own."""
 _OWN_FILE_MODE: Final = 0o600
 _RESULT: Final = 0xFF
 """The primary result code within SQLite's extended one."""
@@ -99,6 +103,7 @@ def open_file(path: Path, *, read_only: bool) -> sqlite3.Connection:
         raise JournalFailed(
             f"the journal {path} is not a regular file; set stores.journal to the file itself"
         )
+    _check_beside(path)
     try:
         if not read_only:
             _create(path)
@@ -115,6 +120,24 @@ def open_file(path: Path, *, read_only: bool) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise failure(path, "opened", error) from error
     return db
+
+
+def _check_beside(path: Path) -> None:
+    """Refuse what stands in the place of a file of SQLite's own: it would be written through to another one.
+
+    Raises JournalFailed.
+    """
+    for suffix in _BESIDE:
+        beside = path.with_name(path.name + suffix)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found = beside.lstat()
+            # Of two names of a `-wal` either may be a backup's, and nothing of it may be lost.
+            linked = suffix == _INDEX and found.st_nlink > 1
+            if not stat.S_ISREG(found.st_mode) or linked:
+                what = "a hard link" if linked else "no regular file"
+                raise JournalFailed(
+                    f"{beside} is {what}; remove it, then start again: the journal's own is made anew"
+                )
 
 
 def identity(path: Path) -> FileIdentity | None:
