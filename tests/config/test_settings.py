@@ -268,6 +268,14 @@ def test_every_mistake_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(caught.value.lines) == 5
 
 
+@pytest.mark.parametrize("text", ['[notify]\n"json://secret@h" = 1\n', '["json://secret@h"]\nx = 1\n'])
+def test_url_in_place_of_key_is_hidden(text: str) -> None:
+    """It is an unknown key, and may hold a password."""
+    line = refusal(text)
+    assert "json://***" in line
+    assert "secret" not in line
+
+
 def test_a_secret_is_never_repeated() -> None:
     line = refusal("[notify]\nurls = [5, 'tgram://secret']\n")
     assert "secret" not in line

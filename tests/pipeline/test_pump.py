@@ -23,6 +23,7 @@ from tracker.core.model import AlertUpdate, Outcome, StoreUnavailable
 from tracker.core.state import EXECUTIONS, OUTBOX
 from tracker.core.state_rows import Attention
 from tracker.journal.journal import Journal, JournalFailed
+from tracker.pipeline.pump import fitting_batch
 from tracker.stores.alert_stores import AlertStores, StorePort
 
 NEWER = "2025-11-18T15:50:00.000001"
@@ -208,6 +209,30 @@ def test_hanging_store_holds_no_frame_up(tmp_path: Path) -> None:
         assert shown(desk)["position"]["quantity"] == 4
 
 
+def test_stop_during_failing_write_is_quiet(tmp_path: Path) -> None:
+    """Nobody asks any more what came of the write, and nobody complains that nobody did."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        store = Unwritable(desk.store)
+        desk.pump = desk.make_pump(store)
+        desk.append(buy(1, 4))
+
+        async def live() -> None:
+            complaints: list[dict[str, Any]] = []
+            asyncio.get_running_loop().set_exception_handler(lambda loop, said: complaints.append(said))
+            running = asyncio.create_task(desk.pump.run())
+            async with asyncio.timeout(60):
+                await until(store.hangs.is_set)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            store.freed.set()
+            await asyncio.get_running_loop().run_in_executor(desk.worker, int)
+            await asyncio.sleep(0)
+            gc.collect()
+            assert complaints == []
+
+        asyncio.run(live())
+
+
 async def until(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110 (the condition is the pump's own state, which sets no event)
         await asyncio.sleep(0)
@@ -252,6 +277,15 @@ def test_lasting_outage_leaves_no_memory(tmp_path: Path) -> None:
         assert len(left) <= 1
 
 
+@pytest.mark.parametrize(
+    ("frames", "seconds", "batch"),
+    [(3000, 3.0, 200), (3000, 0.5, 1200), (3000, 0.1, 3000), (1, 0.1, 200), (10, 0.0, 3000)],
+)
+def test_slow_step_takes_fewer_frames(frames: int, seconds: float, batch: int) -> None:
+    """A fifth of a second each, so that a stop and `status` wait no longer in a flood."""
+    assert fitting_batch(frames, seconds) == batch
+
+
 def test_failure_after_commit_ends_pump_only(tmp_path: Path) -> None:
     """The frames are in the journal, so nobody may say that it did not take them."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}, policy=ClosingPolicy.REMOVE) as desk:
@@ -294,6 +328,20 @@ class Hanging(AlertStores):
             self.hangs.set()
             assert self.freed.wait(60)
         return super()._refresh()
+
+
+class Unwritable(AlertStores):
+    """The real stores, which fail to be written once they are freed."""
+
+    def __init__(self, store: StorePort) -> None:
+        self.__dict__.update(vars(store))
+        self.freed = threading.Event()
+        self.hangs = threading.Event()
+
+    def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
+        self.hangs.set()
+        assert self.freed.wait(60)
+        raise StoreUnavailable("the disk is read-only")
 
 
 class Watched(AlertStores):

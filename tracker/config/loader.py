@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -172,7 +173,9 @@ def _unknown(source: _Source) -> Iterator[str]:
 
 
 def _unknown_line(place: str, what: str, near: str, source: _Source) -> str:
-    return f"{place}: unknown {what}; the nearest known one is {near}; correct it or {source.removal}"
+    # What stands where a key belongs may be a url, and holds a password then.
+    shown = _SECRET.sub("://***", place)
+    return f"{shown}: unknown {what}; the nearest known one is {near}; correct it or {source.removal}"
 
 
 def _checked(section: str, source: _Source, lines: list[str]) -> dict[str, Any]:
@@ -239,6 +242,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+_SECRET: Final = re.compile(r"://[^\s\]]*")
 _TYPES: Final = {
     "bool": "true or false",
     "int": "a whole number",

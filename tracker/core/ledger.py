@@ -357,6 +357,14 @@ class Ledger:
         if self._undecodables.asks_for(frame.seq, fact):
             self._sweep_reasons.append(f"execution {fact.exec_id} could not be read")
 
+    def pass_over(self, frame: Frame) -> None:
+        """Begin or end a connection whose own frame could not be decided; what waits goes on waiting."""
+        entry = read_entry(frame)
+        if isinstance(entry, LinkUp | LinkDown):
+            self._events += self._completeness.apply(frame, None, entry)
+            self._positions.new_link(frame.seq, snapshot_due=isinstance(entry, LinkUp), fold=False)
+            self._orders.new_link()
+
     def heal(self, seq: int) -> None:
         """Take a kept frame for settled, since it is about to be applied again."""
         self._undecodables.heal(seq)

@@ -114,11 +114,12 @@ class Positions:
         """Tell whether an answer about the day is under way, or will be asked for since the last break."""
         return self._sweeps.awaited(accounts)
 
-    def new_link(self, began: int, *, snapshot_due: bool) -> None:
-        """Forget what the old connection still owed; fold what waited for it."""
+    def new_link(self, began: int, *, snapshot_due: bool, fold: bool = True) -> None:
+        """Forget what the old connection still owed; fold what waited for it, or have it go on waiting."""
         self._snapshots.new_link(began, due=False)
         self._sweeps.forget()
-        self._release(all_of_them=True)
+        if fold:
+            self._release(all_of_them=True)
         self._snapshots.due = snapshot_due
 
     def sweep_asked(self, request_id: int, account: str) -> None:

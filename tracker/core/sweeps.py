@@ -41,8 +41,11 @@ class Sweeps:
         return self.under_way or not self._over.issuperset(accounts)
 
     def asked(self, request: int, account: str) -> None:
-        """Have the executions of this answer wait for its end."""
-        self._open[request] = account
+        """Have the executions of this answer wait for its end.
+
+        There is one sweep at a time: whose end was not seen, and could not be decided, is over by now.
+        """
+        self._open = {request: account}
 
     def over(self, request: int, *, ended: bool) -> bool:
         """End one; True where it is the first of its account since the last break."""

@@ -18,7 +18,17 @@ class Undecodables:
 
     def __init__(self, state: LedgerState) -> None:
         self._state = state
-        self._open = {row.exec_id: row for row in state.find(UNDECODED, "open", "1") if row.exec_id}
+        self._open: dict[str, UndecodableFrame] = {}
+        self._roots: set[str] = set()
+        """What the versions of each of these executions have in common."""
+        for row in state.find(UNDECODED, "open", "1"):
+            if row.exec_id:
+                self._note(row)
+
+    def _note(self, row: UndecodableFrame) -> None:
+        self._open[row.exec_id] = row
+        if (parts := correction_parts(row.exec_id)) is not None:
+            self._roots.add(parts.root)
 
     def keep(self, seq: int, fact: Undecodable) -> bool:
         """Keep a frame; False for the same of an execution that is kept already."""
@@ -32,7 +42,7 @@ class Undecodables:
         """Tell, once, whether a sweep may bring an execution in a form that can be read."""
         if not fact.exec_id or fact.exec_id in self._open:
             return False
-        self._open[fact.exec_id] = UndecodableFrame(seq, fact.kind, fact.reason, fact.exec_id)
+        self._note(UndecodableFrame(seq, fact.kind, fact.reason, fact.exec_id))
         return True
 
     def heal(self, seq: int) -> None:
@@ -44,7 +54,9 @@ class Undecodables:
 
     def heal_execution(self, exec_id: str) -> None:
         """Take an execution's kept frames for settled: it, or a later version of it, could be decided."""
-        if not self._open:
+        parts = correction_parts(exec_id)
+        if exec_id not in self._open and (parts is None or parts.root not in self._roots):
+            # There may be tens of thousands, and each execution comes by here.
             return
         for row in self._state.find(UNDECODED, "open", "1"):
             if row.exec_id == exec_id or _replaces(exec_id, row.exec_id):

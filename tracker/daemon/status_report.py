@@ -61,7 +61,7 @@ def status(
         "fills_today": today,
         "needs_you": needs_you(state),
         "fees_pending": unpaid,
-        "undecodable": len(state.find(UNDECODED, "open", "1")),
+        "undecodable": state.count(UNDECODED, "open", "1"),
         "journal": {
             "path": str(journal.path),
             "bytes": size_of(journal.path),

@@ -23,6 +23,7 @@ from tracker.core.model import (
     AlertId,
     BrokerFact,
     CommissionReport,
+    End,
     Execution,
     Frame,
     Match,
@@ -185,13 +186,34 @@ class FrameDecider:
     def _refuse(self, frame: Frame, error: Exception) -> list[TrackerEvent]:
         """Keep a frame that cannot be decided, and go on behind it."""
         logger.opt(exception=error).error("frame {} could not be decided; it is kept", frame.seq)
+        try:
+            return self._kept(frame, error, pass_over=True)
+        except JournalFailed:
+            raise
+        except Exception as further:
+            self._memory.put_back()
+            logger.opt(exception=further).error("frame {} could not be passed over either", frame.seq)
+            return self._kept(frame, error, pass_over=False)
+
+    def _kept(self, frame: Frame, error: Exception, *, pass_over: bool) -> list[TrackerEvent]:
+        """Keep it; with `pass_over` the connection that it begins or ends does so all the same."""
+        fact = self._fact(frame)
         with self._journal.step() as advance:
             # What is decided again in vain stays as it was.
             if self._decided_again(frame) is None:
-                self.ledger.refuse(frame, _refusal(self._fact(frame), frame, error))
+                if pass_over:
+                    self.ledger.pass_over(frame)
+                refusal = _refusal(fact, frame, error)
+                if not (fact is None or isinstance(fact, End)) or self._is_new(refusal):
+                    self.ledger.refuse(frame, refusal)
             events = self.ledger.settle(frame)
             advance(frame.seq)
         return events
+
+    def _is_new(self, refusal: Undecodable) -> bool:
+        """Tell whether nothing is kept for this reason; ends and notes of our own come every few seconds."""
+        kept = self._journal.state.find(UNDECODED, "open", "1")
+        return all((row.kind, row.reason) != (refusal.kind, refusal.reason) for row in kept)
 
     def _fact(self, frame: Frame) -> BrokerFact | None:
         if frame.source is not Source.BROKER and frame.source is not Source.FLEX:

@@ -138,6 +138,8 @@ class OutboxDelivery:
             meanwhile()
             return False
         rows, under_way = writing.rows, asyncio.wrap_future(writing.under_way)
+        # Where a stop cancels this, nobody asks any more what came of the write.
+        under_way.add_done_callback(lambda done: done.cancelled() or done.exception())
         # A disk that hangs must not hold up the others for long.
         await asyncio.wait([under_way], timeout=_WRITE_SECONDS)
         meanwhile()
