@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -26,6 +27,7 @@ from tracker.core.matching import match_execution
 from tracker.core.model import StoreUnavailable
 from tracker.core.state import LINKS, LedgerState
 from tracker.gateway.decode import fact_of
+from tracker.gateway.flex_service import FlexService
 from tracker.gateway.link import LinkOptions
 from tracker.journal.journal import Journal
 from tracker.logs.masking import know_accounts, mask
@@ -187,6 +189,17 @@ def make_pump(
         want_sweep=want_sweep,
         want_positions=want_positions,
     )
+
+
+def flex_service(settings: Settings) -> FlexService | None:
+    """Return what fetches Flex reports; None where the settings name no token or no query."""
+    flex = settings.flex
+    return FlexService(flex.base_url, flex.query_id, flex.token) if flex.token and flex.query_id else None
+
+
+def fetched_report(settings: Settings) -> Path:
+    """Return where a fetched Flex report is kept: beside the journal, in the place of the one before."""
+    return settings.stores.journal.with_name("flex-report.xml")
 
 
 def open_urls(settings: Settings) -> list[Service]:

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -114,12 +114,15 @@ def edit(rig: Rig, change: Callable[[dict[str, Any]], None]) -> None:
     rig.write(alerts)
 
 
-async def reconcile(rig: Rig, *options: str, script: bool = True) -> Done:
-    """Run scripts/reconcile.py, or `tracker reconcile`, with this rig's settings."""
-    command = [str(SCRIPT)] if script else ["-m", "tracker", "reconcile"]
+async def reconcile(
+    rig: Rig, *options: str, script: bool = True, command: Sequence[str] = ("reconcile",)
+) -> Done:
+    """Run scripts/reconcile.py, or a command that answers as it does, with this rig's settings."""
+    script = script and tuple(command) == ("reconcile",)
+    words = [str(SCRIPT)] if script else ["-m", "tracker", *command]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *command,
+        *words,
         "--json",
         *options,
         *rig.flags(),

@@ -1,4 +1,4 @@
-"""The command about Flex reports: check what a query lacks.
+"""The command about Flex reports: check what a query lacks, or fetch one and import it.
 
 Owns its flags, and how its answer becomes text and an exit code.
 """
@@ -9,9 +9,13 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
+from tracker.cli import query_commands
 from tracker.console import BAD_USAGE, WELL, Arguments, Command, Refusal, print_answer
+
+if TYPE_CHECKING:
+    from tracker.config.settings import Settings
 
 LACKING: Final = 4
 """Exit code where a report cannot be imported."""
@@ -21,6 +25,8 @@ _STEP: Final = 0.1
 
 def _flex(arguments: Arguments) -> int:
     own = arguments.own
+    if own.action == "fetch":
+        return _fetch(arguments)
     if own.file is None:
         raise Refusal(
             BAD_USAGE, ["tracker flex check: name the report, as in `tracker flex check report.xml`"]
@@ -35,6 +41,39 @@ def _check(path: Path, *, as_json: bool) -> int:
     answer = {"ok": True, "schema": SCHEMA, **check(path.absolute(), shown_progress("checked"))}
     print_answer(answer, as_json, in_words)
     return WELL if answer["usable"] else LACKING
+
+
+def _fetch(arguments: Arguments) -> int:
+    if arguments.own.file is not None:
+        raise Refusal(BAD_USAGE, [f"tracker flex fetch: unexpected argument {arguments.own.file!r}"])
+
+    def ask(settings: Settings) -> dict[str, Any]:
+        return query_commands.import_report(settings, _fetched(settings))
+
+    return query_commands.print_reconciled(arguments, ask)
+
+
+def _fetched(settings: Settings) -> Path:
+    """Fetch the report of the settings' query; returns where it is."""
+    import asyncio
+
+    from tracker import wiring
+    from tracker.gateway.flex_service import FetchFailed
+    from tracker.status.protocol import CommandError
+
+    service, into = wiring.flex_service(settings), wiring.fetched_report(settings)
+    if service is None:
+        key = "query_id" if settings.flex.token else "token"
+        raise CommandError(
+            "bad_request",
+            f"{settings.origin('flex', key)} is empty, so nothing is fetched: set flex.token and"
+            " flex.query_id, or download the report and import it with `tracker reconcile --flex FILE`",
+        )
+    try:
+        asyncio.run(service.fetch(into))
+    except FetchFailed as error:
+        raise CommandError("not_fetched", str(error)) from None
+    return into.absolute()
 
 
 def shown_progress(done_word: str) -> Callable[[int, int], None]:
@@ -57,12 +96,19 @@ def shown_progress(done_word: str) -> Callable[[int, int], None]:
 
 
 def _declare_flex(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=["check"], help="check: say what a report and its query lack")
-    parser.add_argument("file", nargs="?", metavar="FILE", help="the report, an Activity Flex Query as XML")
+    parser.add_argument(
+        "action",
+        choices=["check", "fetch"],
+        help="check: say what a report and its query lack; fetch: have the settings' query made by IBKR, and"
+        " import its report",
+    )
+    parser.add_argument(
+        "file", nargs="?", metavar="FILE", help="the report to check, an Activity Flex Query as XML"
+    )
 
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "flex": Command(
-        "check a Flex report before it is imported by `reconcile --flex`", _flex, _declare_flex, reads=True
+        "check a Flex report, or fetch one from IBKR and import it", _flex, _declare_flex, reads=True
     ),
 }

@@ -7,7 +7,6 @@ themselves, whether a daemon runs or not; those two go through the daemon, else 
 from __future__ import annotations
 
 import argparse
-import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,13 +19,14 @@ from tracker.console import (
     Command,
     Refusal,
     ask_daemon,
-    complain,
     say,
     say_data,
     settings_of,
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tracker.cli.offline import Decide
     from tracker.config.settings import Settings
     from tracker.core.journal_entries import Entry
@@ -364,22 +364,30 @@ def _reconcile(arguments: Arguments) -> int:
         )
         raise Refusal(BAD_USAGE, [cause])
 
-    def ask(settings: Settings) -> dict[str, Any]:
-        def standalone() -> dict[str, Any]:
-            from tracker.reconcile.standalone import reconcile
+    report = None if own.flex is None else Path(own.flex).absolute()
+    return print_reconciled(
+        arguments,
+        lambda settings: import_report(settings, report, apply=own.apply, dry_run=own.dry_run),
+    )
 
-            return reconcile(settings, apply=own.apply, report=report, dry_run=own.dry_run)
 
-        report = None if own.flex is None else Path(own.flex).absolute()
-        flags = {"apply": own.apply, "flex": str(report) if report else None, "dry_run": own.dry_run}
-        request = {"command": "reconcile", **{name: value for name, value in flags.items() if value}}
-        hint = threading.Timer(_HINT_SECONDS, complain, [_waiting(settings.gateway.request_timeout)])
-        hint.daemon = True
-        hint.start()
-        try:
-            return _through_daemon(settings, request, standalone, _RECONCILE_SECONDS)
-        finally:
-            hint.cancel()
+def import_report(
+    settings: Settings, report: Path | None, *, apply: bool = False, dry_run: bool = False
+) -> dict[str, Any]:
+    """Audit, and take in a Flex report before, by the daemon or here; raises what `_through_daemon` does."""
+
+    def standalone() -> dict[str, Any]:
+        from tracker.reconcile.standalone import reconcile
+
+        return reconcile(settings, apply=apply, report=report, dry_run=dry_run)
+
+    flags = {"apply": apply, "flex": str(report) if report else None, "dry_run": dry_run}
+    request = {"command": "reconcile", **{name: value for name, value in flags.items() if value}}
+    return _through_daemon(settings, request, standalone, _RECONCILE_SECONDS)
+
+
+def print_reconciled(arguments: Arguments, ask: Ask) -> int:
+    """Print the answer of an audit; returns its exit code."""
 
     def in_words(words: TextTable, answer: Mapping[str, Any]) -> str:
         from tracker.reconcile.text import reconciled
@@ -392,13 +400,6 @@ def _reconcile(arguments: Arguments) -> int:
         return DISCREPANCIES if answer["total"] else WELL
 
     return _answer(arguments, ask, in_words, code)
-
-
-def _waiting(request_timeout: float) -> str:
-    return (
-        "waiting for what the gateway answers about positions, executions and orders; each answer may take"
-        f" {request_timeout:g} s (gateway.request_timeout)"
-    )
 
 
 def _declare_reconcile(parser: argparse.ArgumentParser) -> None:

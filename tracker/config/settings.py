@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -74,6 +75,24 @@ def _size(value: str) -> str:
     if not re.fullmatch("[1-9][0-9]* (KB|MB|GB)", value):
         raise ValueError("it must be a size such as 10 MB")
     return value
+
+
+def _number_as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _digits(value: str) -> str:
+    if value.strip("0123456789"):
+        raise ValueError("it must be the query's number, digits only")
+    return value
+
+
+def _service_address(value: str) -> str:
+    parts = urlsplit(value)
+    local = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if not parts.hostname or parts.query or parts.scheme not in (("https", "http") if local else ("https",)):
+        raise ValueError("it must be an https address without a query")
+    return value.rstrip("/")
 
 
 def _empty_is_none(value: object) -> object:
@@ -169,6 +188,17 @@ class Notify(Section):
     link_down_minutes: Annotated[float, Field(gt=0, le=1440, allow_inf_nan=False)] = 5.0
 
 
+class Flex(Section):
+    """Which Flex query is fetched by IBKR's web service; nothing is contacted while `token` is empty."""
+
+    token: Annotated[str, Field(repr=False)] = ""
+    """A secret; only `tracker.gateway.flex_service` sends it."""
+    query_id: Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_digits)] = ""
+    base_url: Annotated[str, AfterValidator(_service_address)] = (
+        "https://ndcdyn.interactivebrokers.com/AccountManagement/FlexWebService"
+    )
+
+
 class Alerter(Section):
     """One source of alerts: its key in alerts.json, the name people use, and how else stores spell it."""
 
@@ -203,6 +233,7 @@ class Settings(BaseSettings):
     closing: Closing = Closing()
     log: Log = Log()
     notify: Notify = Notify()
+    flex: Flex = Flex()
     alerters: tuple[Alerter, ...] = ()
 
     _origins: dict[tuple[str, str], str] = PrivateAttr(default_factory=dict)

@@ -27,7 +27,9 @@ from tracker.core.alert_updates import EventKind, TrackerEvent, instant
 from tracker.core.completeness import REACH
 from tracker.core.model import AlertUpdate, JsonValue, Outcome
 from tracker.core.ports import StoreRefused
+from tracker.core.state import GAPS
 from tracker.daemon import status_report
+from tracker.daemon.flex_fetch import MorningFetch
 from tracker.daemon.journal_sink import JournalSink
 from tracker.daemon.latency import FrameToFile
 from tracker.daemon.position_recheck import recheck_positions
@@ -159,6 +161,15 @@ class Daemon:
                 name="position recheck",
             ),
         ]
+        if (service := wiring.flex_service(self._settings)) is not None:
+            fetching = MorningFetch(
+                service,
+                wiring.fetched_report(self._settings),
+                open_gaps=lambda: [gap.day for gap in self._journal.state.find(GAPS, "open", "1")],
+                take_in=self._reconciling.import_report,
+                now=now,
+            )
+            tasks.append(asyncio.create_task(fetching.run(), name="fetch of Flex reports"))
         if self._systemd.watchdog_seconds is not None:
             tasks.append(asyncio.create_task(keep_alive(self._systemd, self._pulse()), name="watchdog"))
         self._systemd.ready()

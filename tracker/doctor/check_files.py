@@ -210,10 +210,10 @@ def check_log(place: Place) -> Finding | None:
     return _for_owner_only(found, place.path, mode, "account numbers and fills")
 
 
-def check_settings_file(path: Path, mode: int) -> Finding:
-    """Check that only the tracker's user reads a settings file that holds notify.urls."""
-    found = Finding("settings_file", Level.OK, f"{path} holds notify.urls; mode {mode:04o}")
-    return _for_owner_only(found, path, mode, "the secrets in notify.urls")
+def check_settings_file(path: Path, mode: int, secrets: str) -> Finding:
+    """Check that only the tracker's user reads a settings file that holds these secrets."""
+    found = Finding("settings_file", Level.OK, f"{path} holds {secrets}; mode {mode:04o}")
+    return _for_owner_only(found, path, mode, f"the secrets in {secrets}")
 
 
 def _for_owner_only(finding: Finding, path: Path, mode: int, contents: str) -> Finding:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from tracker import wiring
 from tracker.clock import HostZone
+from tracker.config.loader import SECRETS
 from tracker.config.settings import KEYS, PATHS, Settings
 from tracker.core.alert_updates import instant
 from tracker.doctor import (
@@ -63,14 +64,20 @@ def examine(settings: Settings, source: Path | None, probes: Probes, *, offline:
     of_machine = list(examine_machine(probes))
     yield from of_machine
     yield check_machine.check_settings("" if source is None else str(source), _overrides(settings))
-    holds_urls = settings.notify.urls and settings.origin("notify", "urls").startswith(str(source))
-    if source is not None and holds_urls and (mode := read_stores.mode_of(source)) is not None:
-        yield check_files.check_settings_file(source, mode)
+    holds = [key for key in sorted(SECRETS) if _is_in(settings, *key, source)]
+    if source is not None and holds and (mode := read_stores.mode_of(source)) is not None:
+        yield check_files.check_settings_file(source, mode, " and ".join(map(".".join, holds)))
     skip = "--offline" if offline else ""
     if not has_no_fault(of_machine):
         # The client library may not even load.
         skip = "this Python may not be able to load the client library"
     yield from _Examination(settings, probes).findings(skip)
+
+
+def _is_in(settings: Settings, section: str, key: str, source: Path | None) -> bool:
+    """Tell whether a setting has a value that the settings file gives."""
+    given = bool(getattr(getattr(settings, section), key))
+    return given and settings.origin(section, key).startswith(str(source))
 
 
 def answer(findings: list[Finding], *, now: datetime, offline: bool) -> dict[str, Any]:

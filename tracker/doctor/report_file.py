@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tracker.clock import HostZone
+from tracker.config.loader import SECRETS
 from tracker.config.settings import SECTIONS, Settings, SettingsError, key_of
 from tracker.core.state import LINKS
 from tracker.doctor.check_machine import CONFLICTING, LIBRARY
@@ -83,7 +84,8 @@ class _Report:
             self._accounts += settings.gateway.accounts
             token = read_token(settings.status.token_file)
             hosts = [host for host in (settings.gateway.host, settings.status.host) if not is_loopback(host)]
-            self._hidden += [*settings.notify.urls, *([token] if token else []), *hosts]
+            secrets = [*settings.notify.urls, *([settings.flex.token] if settings.flex.token else [])]
+            self._hidden += [*secrets, *([token] if token else []), *hosts]
 
     def _read_journal(self, settings: Settings) -> None:
         path = settings.stores.journal
@@ -152,7 +154,7 @@ class _Report:
             for name, info in model.model_fields.items():
                 key = key_of(name, info)
                 value = getattr(getattr(self._settings, section), name)
-                shown = f"{len(value)} hidden" if (section, key) == ("notify", "urls") else _shown(value)
+                shown = _hidden(value) if (section, key) in SECRETS else _shown(value)
                 yield f"{section}.{key} = {shown}   ({self._settings.origin(section, key)})"
         yield f"alerters: {len(self._settings.alerters)} beside the built-in ones"
 
@@ -201,6 +203,10 @@ def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     return "none" if value is None or value == "" else str(value)
+
+
+def _hidden(value: object) -> str:
+    return f"{len(value)} hidden" if isinstance(value, tuple) else "hidden" if value else "none"
 
 
 def _without_home(text: str) -> str:

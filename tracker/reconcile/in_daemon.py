@@ -86,7 +86,7 @@ class Reconciling:
         if asked.dry_run and (asked.apply or not asked.flex):
             raise CommandError("bad_request", "dry_run shows what a report would bring: it needs flex alone")
         async with self._turn:
-            imported = await self._import(Path(asked.flex), asked.dry_run) if asked.flex else None
+            imported = await self._import(Path(asked.flex), dry_run=asked.dry_run) if asked.flex else None
             snapshot, why_not = await self._ask_broker()
             await self._until(self._settled)
             before = after = await self._examine(snapshot)
@@ -104,7 +104,12 @@ class Reconciling:
             imported=imported,
         )
 
-    async def _import(self, path: Path, dry_run: bool) -> FlexImport:
+    async def import_report(self, path: Path) -> FlexImport:
+        """Import a Flex report beside everything else; raises CommandError."""
+        async with self._turn:
+            return await self._import(path, dry_run=False)
+
+    async def _import(self, path: Path, *, dry_run: bool) -> FlexImport:
         try:
             report = await self._thread.run(lambda: read_report(path), urgent=True)
             if dry_run:
