@@ -32,20 +32,7 @@ EXPECTED = {
 }
 
 
-async def run(program: str, library: str) -> Any:
-    python = await asyncio.to_thread(python_of, library)
-    async with tracker_paper() as gateway:
-        process = await asyncio.create_subprocess_exec(
-            str(python), str(CLIENTS / program), library, str(gateway.port), str(gateway.control_port),
-            cwd=PROJECT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        output, complaints = await asyncio.wait_for(process.communicate(), RUN_SECONDS)
-        assert process.returncode == 0, complaints.decode()
-        assert b"Error handling fields" not in complaints, complaints.decode()
-        return json.loads(output.splitlines()[-1])
-
-
-@pytest.mark.parametrize(
+PROGRAMS = pytest.mark.parametrize(
     ("program", "library"),
     [
         ("order_program.py", "ib_insync"),
@@ -54,6 +41,27 @@ async def run(program: str, library: str) -> Any:
     ],
     ids=("ib_insync", "ib_async", "ibapi"),
 )
+
+
+async def drive(program: str, library: str, port: int, control_port: int) -> Any:
+    """Run the program in the library's environment; returns what it reports."""
+    python = await asyncio.to_thread(python_of, library)
+    process = await asyncio.create_subprocess_exec(
+        str(python), str(CLIENTS / program), library, str(port), str(control_port),
+        cwd=PROJECT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, complaints = await asyncio.wait_for(process.communicate(), RUN_SECONDS)
+    assert process.returncode == 0, complaints.decode()
+    assert b"Error handling fields" not in complaints, complaints.decode()
+    return json.loads(output.splitlines()[-1])
+
+
+async def run(program: str, library: str) -> Any:
+    async with tracker_paper() as gateway:
+        return await drive(program, library, gateway.port, gateway.control_port)
+
+
+@PROGRAMS
 def test_order_program_runs_to_its_end(program: str, library: str) -> None:
     """Bracket, group, trailing stop, combo by conIds, partial fills, cancel and replace, and whatIf."""
     assert asyncio.run(run(program, library)) == EXPECTED
