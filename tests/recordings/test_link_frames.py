@@ -121,11 +121,12 @@ def test_repeats_are_left_out(link: Link) -> None:
     """As the capture does: a copy of a status, data that is none of the tracker's."""
     link.say(*LOGIN)
     status: Message = (GATEWAY, ("3", "1", "Filled", "4", "0", "2.5", "188", "0", "2.5", "7", "", "0"))
-    fill = (
+    fill: Message = (
         GATEWAY,
         (*EXECUTION, "DU9000001", "CBOE", "BOT", "4", "2.5", "188", "7", "0", "4", "2.5", *[""] * 5),
     )
-    assert link.say(status, status, fill, fill, (GATEWAY, ("1", "6", "5", "1", "2.5"))) == ["3", "11"]
+    assert link.say(status, status, fill, fill) == ["3", "11"]
+    assert link.say((GATEWAY, ("1", "6", "5", "1", "2.5"))) == []
 
 
 def test_end_of_the_link_is_noted(link: Link) -> None:
