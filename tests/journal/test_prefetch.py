@@ -20,10 +20,18 @@ def test_keys_of_a_fill() -> None:
     assert keys.exec_ids == {"0000e0d5.6596b0d8.01.01"}
     assert keys.orders == {"188/0/0"}
     assert keys.totals == {"DU1234567 700100200 188/0/0"}
+    assert keys.owners == {"DU1234567 700100200 188"}
 
 
 def test_short_messages_have_no_keys() -> None:
-    assert row_keys([(), ("11",), ("59", "1"), ("3", "7"), ("5",)]) == (set(), set(), set(), set(), set())
+    assert row_keys([(), ("11",), ("59", "1"), ("3", "7"), ("5",)]) == (
+        set(),
+        set(),
+        set(),
+        set(),
+        set(),
+        set(),
+    )
 
 
 def test_orders_of_a_packet_are_not_asked_for_again(journal: Journal) -> None:

@@ -48,7 +48,7 @@ from tracker.core.state_rows import (
     ContractKey,
     alert_text,
     attention_of,
-    order_text,
+    order_of,
     owners_key,
     owners_of,
     rules_of,
@@ -318,8 +318,7 @@ class Ownership:
         known = self._state.get(OWNERS, key)
         if known is not None or execution.perm_id <= 0:
             return known
-        con_id = execution.contract.con_id
-        name = order_text(execution.order_key, execution.key, con_id)
+        name = order_of(execution)
         # An older version kept none; its executions tell.
         rows = [row for row in self._state.find(EXECUTIONS, "orders", name) if row.at_booking is None]
         if not rows:

@@ -126,14 +126,20 @@ class BookedExecution(Struct, frozen=True):
     @property
     def order(self) -> str:
         """Name the order in this account and contract, whose fills are summed."""
-        return order_text(self.execution.order_key, self.key, self.execution.contract.con_id)
+        return order_of(self.execution)
 
 
-def order_text(order: OrderKey | None, key: ExecutionKey, con_id: int) -> str:
+def order_of(execution: Execution) -> str:
     """Return the row key of an order's totals; an execution without any order stands for itself."""
-    if order is None:
-        return f"{key.account} {con_id} {key.exec_id}"
-    return f"{key.account} {con_id} {broker_order_text(order)}"
+    account, con_id = execution.account, execution.contract.con_id
+    named = _order_named(account, con_id, execution.perm_id, execution.client_id, execution.order_id)
+    return named or f"{account} {con_id} {execution.exec_id}"
+
+
+@lru_cache(1024)
+def _order_named(account: str, con_id: int, perm_id: int, client_id: int, order_id: int) -> str:
+    key = OrderKey.of(perm_id, client_id, order_id)
+    return f"{account} {con_id} {broker_order_text(key)}" if key is not None else ""
 
 
 class Lot(Struct, frozen=True):
@@ -393,6 +399,7 @@ def owners_key(execution: Execution) -> str:
     return f"{contract} {execution.exec_id if parts is None else parts.root}"
 
 
+@lru_cache(1024)
 def root_text(account: str, exec_id: str) -> str | None:
     """Return what the versions of an execution have in common, None where it can have no other."""
     parts = correction_parts(exec_id)

@@ -26,7 +26,7 @@ import msgspec
 from tracker.core.journal_entries import Arriving as ArrivingFrame
 from tracker.core.journal_entries import Entry, Message, execution_key, read_entry
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
-from tracker.core.state import EXECUTIONS, FEES, ORDERS, TOTALS
+from tracker.core.state import EXECUTIONS, FEES, ORDERS, OWNERS, TOTALS
 from tracker.journal.journal_file import (
     UNREADABLE,
     check_in_place,
@@ -70,6 +70,9 @@ class Journal:
         self._db = open_file(path, read_only=read_only)
         self._identity = identity(path)
         self.state = JournalState(self._db)
+        self._read_only = read_only
+        self._cursor: int | None = None
+        """The last frame that was applied, as far as it is known; of another's file it may have grown."""
         self._captured: dict[ExecutionKey, None] = {}
         self._last_seq = int(select(self._db, "SELECT coalesce(max(seq), 0) FROM frames")[0][0])
         self._wal_identity = identity(wal_of(path))
@@ -179,6 +182,8 @@ class Journal:
         look_up(FEES, keys.exec_ids)
         look_up(ORDERS, keys.orders)
         look_up(TOTALS, keys.totals)
+        look_up(EXECUTIONS, keys.totals, "orders")
+        look_up(OWNERS, keys.owners)
 
     def newest_fee(self, exec_id: str) -> CommissionReport | None:
         """Return the report of an execution that was applied last, None where there is none."""
@@ -304,7 +309,9 @@ class Journal:
     @property
     def cursor(self) -> int:
         """The last frame that was applied."""
-        return self._number("cursor")
+        if self._cursor is None or self._read_only:
+            self._cursor = self._number("cursor")
+        return self._cursor
 
     @property
     def last_connection_no(self) -> int:
@@ -337,7 +344,8 @@ class Journal:
             raise
         self.state.committed()
         if cursor:
-            self._applied(cursor[-1])
+            self._cursor = cursor[-1]
+            self._applied(self._cursor)
 
     def _advance(self, cursor: list[int], seq: int) -> None:
         cursor.append(seq)

@@ -21,6 +21,7 @@ class RowKeys(NamedTuple):
     """Those of executions and of fees."""
     orders: set[str]
     totals: set[str]
+    owners: set[str]
 
 
 def row_keys(messages: Sequence[Sequence[str]]) -> RowKeys:
@@ -28,7 +29,7 @@ def row_keys(messages: Sequence[Sequence[str]]) -> RowKeys:
 
     An order without a permId has another key and is looked up alone, as is one that has no fill here.
     """
-    found = RowKeys(set(), set(), set(), set(), set())
+    found = RowKeys(set(), set(), set(), set(), set(), set())
     for fields in messages:
         kind = fields[0] if fields else ""
         if kind == Message.EXECUTION and (key := execution_key(fields)) is not None:
@@ -38,9 +39,11 @@ def row_keys(messages: Sequence[Sequence[str]]) -> RowKeys:
             if (root := root_text(account, exec_id)) is not None:
                 found.roots.add(root)
             if len(fields) > ExecutionAt.PERM_ID:
-                order = f"{fields[ExecutionAt.PERM_ID]}/0/0"
-                found.orders.add(order)
-                found.totals.add(f"{account} {fields[ExecutionAt.CON_ID]} {order}")
+                contract = f"{account} {fields[ExecutionAt.CON_ID]}"
+                perm_id = fields[ExecutionAt.PERM_ID]
+                found.orders.add(f"{perm_id}/0/0")
+                found.totals.add(f"{contract} {perm_id}/0/0")
+                found.owners.add(f"{contract} {perm_id}")
         elif kind == Message.FEE and len(fields) > FeeAt.EXEC_ID:
             found.exec_ids.add(fields[FeeAt.EXEC_ID])
     return found

@@ -32,8 +32,9 @@ class JournalState:
         self._tables = {table.name: _Rows(table, path) for table in TABLES}
 
     def get(self, table: Table[Row], key: str) -> Row | None:
-        row: Row | None = self._tables[table.name].get(self._db, key)
-        return row
+        kept = self._tables[table.name]
+        row: Row | None = kept.rows.get(key)
+        return kept.read(self._db, key) if row is None else row
 
     def has(self, table: Table[Row], key: str) -> bool:
         """Tell whether a row is there, without decoding it."""
@@ -221,16 +222,16 @@ class _Rows:
         rows = self.rows
         return [rows[key] for key in index.keys[value]]
 
-    def get(self, db: sqlite3.Connection, key: str) -> Any:
-        """Return the row of that key, None where there is none."""
-        row = self.rows.get(key)
-        if row is None and key not in self._missing:
-            self._make_room(db)
-            found = select(db, self._by_key, (key,))
-            if found:
-                return self.load(key, *found[0])
-            self._missing.add(key)
-        return row
+    def read(self, db: sqlite3.Connection, key: str) -> Any:
+        """Return a row that is not decoded yet, None where there is none of that key."""
+        if key in self._missing:
+            return None
+        self._make_room(db)
+        found = select(db, self._by_key, (key,))
+        if found:
+            return self.load(key, *found[0])
+        self._missing.add(key)
+        return None
 
     def has(self, db: sqlite3.Connection, key: str) -> bool:
         """Tell whether there is a row of that key."""

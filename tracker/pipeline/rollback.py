@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from functools import lru_cache
 from typing import Any, Final
 
 _PARTS_ARE_OF: Final = "tracker.core."
@@ -47,7 +48,9 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         # A mapping of another kind (a defaultdict) keeps its kind.
         twin = value.copy()
-        twin.update((key, _copied(each)) for key, each in value.items() if _may_change(each))
+        # Every step copies all of them, and few of the large ones hold what can change.
+        if any(map(_may_change, {*map(type, value.values())})):
+            twin.update((key, _copied(each)) for key, each in value.items())
         return twin
     if isinstance(value, list):
         return [_copied(each) for each in value]
@@ -70,5 +73,6 @@ def _copied_fields(value: Any) -> Any:
     return twin
 
 
-def _may_change(value: Any) -> bool:
-    return isinstance(value, dict | list | set | tuple) or dataclasses.is_dataclass(value)
+@lru_cache
+def _may_change(kind: type) -> bool:
+    return issubclass(kind, dict | list | set | tuple) or dataclasses.is_dataclass(kind)
