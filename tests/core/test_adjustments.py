@@ -162,7 +162,7 @@ def test_early_assignment_of_two_of_five() -> None:
     assert (quantity(story), held(story), shown(story).open) == (-3, -3, True)
 
 
-def test_option_of_its_expiry_day_goes_by_the_expiry_rule_only() -> None:
+def test_expiring_option_follows_expiry_rule() -> None:
     """It is shown that 2 of 5 are gone; what they were closed by is not known before the day is over."""
     today = replace(NVDA, expiry=date(2025, 11, 18))
     story = Story()
@@ -209,7 +209,7 @@ def test_late_missed_sale_shrinks_the_adjustment() -> None:
     assert len(story.adjustments) == 1
 
 
-def test_late_sale_of_a_report_shrinks_it_too() -> None:
+def test_late_sale_of_report_shrinks_it_too() -> None:
     story = Held(10)
     story.answer(0)
     story.answer(0, after=301)
@@ -220,7 +220,7 @@ def test_late_sale_of_a_report_shrinks_it_too() -> None:
     assert (shown(story).position or {})["closed_by"] is None
 
 
-def test_transferred_in_after_a_round_trip_then_sold() -> None:
+def test_transferred_in_after_round_trip_then_sold() -> None:
     """From nothing: 100 come in and are sold; no alert is opened short."""
     story = Held(10)
     story.trade(-10)
@@ -230,7 +230,8 @@ def test_transferred_in_after_a_round_trip_then_sold() -> None:
     assert (quantity(story), held(story), shown(story).open) == (0, 0, False)
 
 
-def test_opposite_side_changes_nothing_before_it_is_settled() -> None:
+def test_opposite_side_waits_until_settled() -> None:
+    """Opposite side changes nothing before it is settled."""
     story = Held(10)
     story.answer(-5)
     assert (quantity(story), held(story)) == (10, 10)
@@ -246,7 +247,8 @@ def test_uncertain_answer_tells_no_difference() -> None:
     assert story.waiting() == []
 
 
-def test_difference_is_told_once_with_its_likely_cause() -> None:
+def test_difference_is_reported_with_its_cause() -> None:
+    """Difference is told once with its likely cause."""
     story = Held(10)
     story.answer(40)
     story.answer(40, after=20)

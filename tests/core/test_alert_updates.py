@@ -95,7 +95,8 @@ def test_integral_numbers_are_ints(text: str | None, expected: str) -> None:
 
 
 @pytest.mark.parametrize(("order_id", "expected"), [(42, "42"), (0, "188"), (-7, "188")])
-def test_a_manual_order_is_named_by_its_perm_id(order_id: int, expected: str) -> None:
+def test_manual_order_shows_its_perm_id(order_id: int, expected: str) -> None:
+    """A manual order is named by its permId."""
     story = Story()
     story.tell(execution(exec_id(1), 4, order_id=order_id))
     assert news(story)["order_id"] == expected
@@ -114,7 +115,8 @@ def test_a_closing_fill_follows_ownership() -> None:
     assert (news(story)["matched_by"], news(story)["side"]) == ("ownership", "SELL")
 
 
-def test_each_of_several_alerts_names_its_own_rule() -> None:
+def test_each_alert_names_its_own_rule() -> None:
+    """Each of several alerts names its own rule."""
     both = Matched(((ALERT, Rule.CON_ID), (OTHER, Rule.CONTRACT)))
     story = Story(lambda execution: both)
     story.tell(execution(exec_id(1), 4))
@@ -122,13 +124,14 @@ def test_each_of_several_alerts_names_its_own_rule() -> None:
     assert where(story)["shared_with"] == ["real-day-trading/NVDA"]
 
 
-def test_a_flip_into_another_alert_is_ownership_for_the_one_it_closed() -> None:
+def test_flip_is_ownership_for_closed_alert() -> None:
+    """A flip into another alert is ownership for the one it closed."""
     story = Story(lambda execution: matched(ALERT if execution.signed > 0 else OTHER)(execution))
     story.tell(execution(exec_id(1), 4), execution(exec_id(2), -6, at=1, perm_id=189))
     assert (news(story)["matched_by"], news(story, OTHER)["matched_by"]) == ("ownership", "con_id")
 
 
-def test_a_combo_leg_counts_what_its_ratio_wants() -> None:
+def test_combo_leg_counts_what_its_ratio_wants() -> None:
     story = Story()
     bag = replace(NVDA, con_id=28812380, sec_type="BAG")
     legs = ((NVDA.con_id, 2), (LATER.con_id, 1))
@@ -151,7 +154,8 @@ def test_contracts_are_never_netted_against_each_other() -> None:
     assert news(story)["con_id"] == LATER.con_id
 
 
-def test_it_shuts_when_the_last_of_its_contracts_is_over() -> None:
+def test_closes_when_last_contract_is_over() -> None:
+    """It closes when the last of its contracts is over."""
     story = Story()
     story.tell(execution(exec_id(1), 4), execution(exec_id(2), 2, contract=LATER, perm_id=189, at=1))
     story.tell(execution(exec_id(3), -2, contract=LATER, perm_id=190, at=2))
@@ -161,7 +165,8 @@ def test_it_shuts_when_the_last_of_its_contracts_is_over() -> None:
     assert where(story)["closed_at"] == "2025-11-18T15:43:03.000000+00:00"
 
 
-def test_one_account_may_be_over_while_another_is_not() -> None:
+def test_one_account_may_be_over() -> None:
+    """One account may be over while another is not."""
     story = Story()
     story.tell(execution(exec_id(1), 4), execution(exec_id(2), 3, account=SECOND_ACCOUNT, at=1))
     story.tell(execution(exec_id(3), -4, at=2, perm_id=189))
@@ -185,7 +190,7 @@ def test_the_oldest_is_closed_first() -> None:
 
 
 @pytest.mark.parametrize("reference", ["real-day-trading/NVDA", "tracker:REAL-DAY-TRADING/NVDA"])
-def test_the_alert_that_the_order_names_is_closed_first(reference: str) -> None:
+def test_alert_that_order_names_is_closed_first(reference: str) -> None:
     story = Story(lambda execution: matched(ALERT if execution.perm_id == 188 else OTHER)(execution))
     story.tell(execution(exec_id(1), 4), execution(exec_id(2), 4, perm_id=189, at=1))
     story.tell(execution(exec_id(3), -4, perm_id=190, at=2, order_ref=reference))
@@ -203,7 +208,7 @@ def test_the_alert_that_the_order_names_is_closed_first(reference: str) -> None:
         (ClosingPolicy.REMOVE, False, True),
     ],
 )
-def test_the_policy_says_what_becomes_of_a_closed_alert(
+def test_policy_says_what_becomes_of_closed_alert(
     policy: ClosingPolicy, is_open: bool, removed: bool
 ) -> None:
     story = closed_story(policy)
@@ -213,7 +218,7 @@ def test_the_policy_says_what_becomes_of_a_closed_alert(
     assert where(story)["closed_by"] is None
 
 
-def test_a_removed_record_is_not_kept_in_the_store() -> None:
+def test_removed_record_is_not_kept_in_store() -> None:
     story = closed_story(ClosingPolicy.REMOVE)
     assert story.state.find(ALERTS, "kept", "1") == []
 
@@ -226,7 +231,7 @@ def test_opened_anew_it_shows_no_close() -> None:
     assert story.events[-1].kind is EventKind.OPENED
 
 
-def test_what_opens_and_shuts_within_one_batch_is_told_as_both() -> None:
+def test_opening_and_closing_in_one_batch() -> None:
     """As when a first sweep brings a whole round trip, and again when a later one does."""
     story = Story()
     first = story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, at=10, perm_id=189))
@@ -239,14 +244,15 @@ def test_what_opens_and_shuts_within_one_batch_is_told_as_both() -> None:
         assert events[-1].what["alert"] == events[-2].what["alert"] == ALERT.name
 
 
-def test_a_corrected_price_of_a_shut_alert_opens_nothing() -> None:
+def test_corrected_price_of_closed_alert_opens_nothing() -> None:
     story = closed_story()
     events = story.tell(execution(exec_id(1, 2), 4, "2.75", at=20))
     assert [event.kind for event in events] == [EventKind.CORRECTION, EventKind.CHANGED]
 
 
 @pytest.mark.parametrize("policy", list(ClosingPolicy))
-def test_a_record_that_owns_nothing_after_all_is_shut_whatever_the_policy(policy: ClosingPolicy) -> None:
+def test_record_that_owns_nothing_is_closed(policy: ClosingPolicy) -> None:
+    """A record that owns nothing after all is closed whatever the policy."""
     story = Story(policy=policy)
     story.tell(execution(exec_id(1), 4))
     story.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), *alert_fields(OTHER))
@@ -254,7 +260,8 @@ def test_a_record_that_owns_nothing_after_all_is_shut_whatever_the_policy(policy
     assert news(story)["exec_id"] == exec_id(1)
 
 
-def test_a_record_that_never_showed_anything_is_not_written_for_nothing() -> None:
+def test_untouched_record_is_not_written() -> None:
+    """A record that never showed anything is not written for nothing."""
     story = Story()
     frame = story._frame(Source.BROKER, ("fact",), 0.1)
     story.ledger.apply(frame, execution(exec_id(1), 4))
@@ -276,13 +283,13 @@ def sold_but_contradicted() -> Story:
     return story
 
 
-def test_a_newer_position_of_the_broker_keeps_it_open() -> None:
+def test_newer_position_of_broker_keeps_it_open() -> None:
     story = sold_but_contradicted()
     assert (shown(story).open, quantity(story), where(story)["closed_at"]) == (True, 0, None)
 
 
 @pytest.mark.parametrize("told", [0, -1])
-def test_it_shuts_as_soon_as_a_position_agrees(told: int) -> None:
+def test_it_closes_as_soon_as_position_agrees(told: int) -> None:
     story = sold_but_contradicted()
     if told < 0:
         # We know of one more sale, of no alert, so that what is held is not zero.
@@ -301,13 +308,15 @@ def test_a_position_of_zero_contradicts_no_close() -> None:
     assert not shown(story).open
 
 
-def test_it_shuts_when_a_complete_answer_no_longer_lists_the_position() -> None:
+def test_closes_when_position_is_not_listed() -> None:
+    """It closes when a complete answer no longer lists the position."""
     story = sold_but_contradicted()
     story.snapshot()
     assert not shown(story).open
 
 
-def test_it_stays_open_while_a_complete_answer_lists_the_position() -> None:
+def test_stays_open_while_position_is_listed() -> None:
+    """It stays open while a complete answer lists the position."""
     story = sold_but_contradicted()
     story.snapshot(position(4))
     assert shown(story).open
@@ -333,7 +342,8 @@ def test_swept_close_is_newer_than_the_position(at: float) -> None:
     assert not shown(story).open
 
 
-def test_once_shut_a_later_position_does_not_open_it() -> None:
+def test_later_position_reopens_nothing() -> None:
+    """Once closed a later position does not open it."""
     story = closed_story()
     story.tell(position(4))
     story.snapshot(position(4))
@@ -343,7 +353,8 @@ def test_once_shut_a_later_position_does_not_open_it() -> None:
 # When there is nothing to say
 
 
-def test_what_a_record_shows_already_is_not_written_again() -> None:
+def test_shown_values_are_not_written_again() -> None:
+    """What a record shows already is not written again."""
     story = Story()
     story.tell(execution(exec_id(1), 4))
     before = shown(story)
@@ -351,7 +362,8 @@ def test_what_a_record_shows_already_is_not_written_again() -> None:
     assert shown(story) is before
 
 
-def test_several_fills_of_one_batch_are_one_piece_of_news() -> None:
+def test_fills_of_one_batch_update_once() -> None:
+    """Several fills of one batch are one piece of news."""
     story = Story()
     events = story.tell(execution(exec_id(1), 4), execution(exec_id(2), 6, at=1))
     assert [event.kind for event in events] == [EventKind.FILL, EventKind.FILL, EventKind.OPENED]
@@ -365,7 +377,7 @@ def test_the_state_names_what_its_record_shows() -> None:
     assert (alert_state.shown, alert_state.order) == (shown(story), "188/0/0")
 
 
-def test_event_tells_a_sale_for_another_alert_once() -> None:
+def test_event_tells_sale_for_another_alert_once() -> None:
     """A reference to an alert that has nothing closes this alert's lots; a fee later is no such news."""
     story = Story()
     story.tell(execution(exec_id(1), 4))

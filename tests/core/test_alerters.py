@@ -26,7 +26,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize(("title", "spellings"), SPELLINGS.items())
-def test_every_spelling_of_the_table_is_one_alerter(title: str, spellings: tuple[str, ...]) -> None:
+def test_every_spelling_of_table_is_one_alerter(title: str, spellings: tuple[str, ...]) -> None:
     names = AlerterNames()
     for spelling in spellings:
         assert names.same(spelling, spellings[0])
@@ -40,7 +40,8 @@ def test_the_alerters_of_the_table_are_apart() -> None:
         assert not names.same(one, other)
 
 
-def test_an_alerter_that_nothing_lists_is_known_by_its_own_spelling() -> None:
+def test_unlisted_alerter_keeps_its_spelling() -> None:
+    """An alerter that nothing lists is known by its own spelling."""
     names = AlerterNames()
     assert names.same("Wolf-Pack Alerts", "wolfpack")
     assert not names.same("wolfpack", "wolfpack2")
@@ -71,7 +72,7 @@ def test_settings_add_an_alerter_with_its_aliases() -> None:
         assert names.title(spelling) == "The Wolf Pack"
 
 
-def test_settings_add_to_an_alerter_of_the_table() -> None:
+def test_settings_add_to_alerter_of_table() -> None:
     names = AlerterNames([("RobinDaHood", "Robin", ["hoodie"]), ("demspxslayer", "", ["dem"])])
     assert names.same("hoodie", "robindahood-alerts")
     assert names.title("hoodie") == "Robin"
@@ -79,7 +80,8 @@ def test_settings_add_to_an_alerter_of_the_table() -> None:
     assert names.title("dem") == "Demslayer"
 
 
-def test_an_alias_that_two_alerters_claim_is_an_error_that_names_both() -> None:
+def test_alias_claimed_twice_names_both() -> None:
+    """An alias that two alerters claim is an error that names both."""
     with pytest.raises(
         ValueError, match=r"alias 'Robin Da Hood' of alerter 'Wolf' already means 'RobinDaHood'"
     ):
@@ -88,7 +90,8 @@ def test_an_alias_that_two_alerters_claim_is_an_error_that_names_both() -> None:
         AlerterNames([("wolf", "", ("Demslayer",))])
 
 
-def test_a_name_that_always_speaks_of_one_ticker_says_so() -> None:
+def test_name_of_one_ticker_says_so() -> None:
+    """A name that always is about one ticker says so."""
     names = AlerterNames()
     assert names.fixed_symbol("demspxslayer") == "SPX"
     assert names.fixed_symbol("DemSPXslayer-and-LEAPs") == "SPX"
@@ -96,7 +99,8 @@ def test_a_name_that_always_speaks_of_one_ticker_says_so() -> None:
 
 
 @pytest.mark.parametrize("spelling", ["BRK B", "BRK.B", "BRK/B", "BRK-B", "BRKB", "brk.b", "  BRK  B "])
-def test_every_spelling_of_a_share_class_is_one_ticker(spelling: str) -> None:
+def test_share_class_spellings_are_one_ticker(spelling: str) -> None:
+    """Every spelling of a share class is one ticker."""
     assert symbol_key(spelling) == "BRKB"
 
 
@@ -110,5 +114,5 @@ PLAIN_NAMES = st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True).filter(
 
 
 @given(PLAIN_NAMES, st.sampled_from(["", " ", "-", "_"]), st.sampled_from(["alert", "Alerts", "ALERTS"]))
-def test_a_trailing_alert_never_tells_two_names_apart(name: str, gap: str, tail: str) -> None:
+def test_trailing_alert_never_tells_two_names_apart(name: str, gap: str, tail: str) -> None:
     assert canonical(name + gap + tail) == canonical(name) == name

@@ -55,7 +55,8 @@ def test_answer_before_the_first_sweep_is_uncertain() -> None:
     assert certain(story) == (ACCOUNT,)
 
 
-def test_sweep_that_did_not_end_makes_nothing_certain() -> None:
+def test_unended_sweep_makes_nothing_certain() -> None:
+    """Sweep that did not end makes nothing certain."""
     story = connected()
     story.note(Source.SENT, "executions", "900", ACCOUNT)
     story.note(Source.LINK, "quiet", "900")
@@ -72,7 +73,7 @@ def test_answer_without_any_position_is_uncertain() -> None:
     assert certain(story) == ()
 
 
-def test_after_a_break_only_a_new_sweep_makes_certain() -> None:
+def test_after_break_only_new_sweep_makes_certain() -> None:
     story = Story()
     story.tell(Notice(-1, 1100, "lost"), Notice(-1, 1101, "restored"))
     story.snapshot()
@@ -101,7 +102,7 @@ def test_missed_first_fill_then_short() -> None:
     assert (quantity(story), shown(story).open) == (-2, True)
 
 
-def test_empty_answer_after_a_restart_then_a_sale() -> None:
+def test_empty_answer_after_restart_then_sale() -> None:
     """10 were held; the gateway restarts and lists nothing yet; 4 are sold: no short, no alert."""
     story = Story()
     story.snapshot(position(10))
@@ -153,7 +154,8 @@ def test_lagging_answer_is_asked_again() -> None:
     assert (held(story), quantity(story), shown(story).open) == (0, 0, False)
 
 
-def test_answer_that_keeps_lagging_is_used_as_uncertain() -> None:
+def test_lagging_answer_is_used_as_uncertain() -> None:
+    """Answer that keeps lagging is used as uncertain."""
     story = Story()
     story.snapshot(position(5))
     story.now += timedelta(seconds=60)
@@ -167,7 +169,8 @@ def test_answer_that_keeps_lagging_is_used_as_uncertain() -> None:
     assert (base(story), held(story)) == (5, 8)
 
 
-def test_answer_that_lacks_what_the_sweep_brought_lags() -> None:
+def test_answer_lacking_swept_execution_lags() -> None:
+    """Answer that lacks what the sweep brought lags."""
     story = connected()
     story.sweep(execution(exec_id(1), 3, at=-60, request_id=900))
     story.snapshot()
@@ -177,7 +180,8 @@ def test_answer_that_lacks_what_the_sweep_brought_lags() -> None:
     assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 0)
 
 
-def test_round_trip_that_is_not_listed_does_not_lag() -> None:
+def test_unlisted_round_trip_does_not_lag() -> None:
+    """Round trip that is not listed does not lag."""
     story = connected()
     trip = (
         execution(exec_id(number), signed, at=-60, request_id=900) for number, signed in ((1, 3), (2, -3))
@@ -197,7 +201,7 @@ def test_disturbed_contract_does_not_lag() -> None:
     assert story.ledger.take_position_reasons() == []
 
 
-def test_fill_between_two_sweeps_is_on_neither_side() -> None:
+def test_fill_between_sweeps_is_undecided() -> None:
     """Nobody was told of it; the next certain answer, behind the sweep that told it, settles it."""
     story = Story()
     story.snapshot(position(4))
@@ -207,7 +211,7 @@ def test_fill_between_two_sweeps_is_on_neither_side() -> None:
     assert (holding(story).baseline, base(story), quantity(story)) == (Baseline.SNAPSHOT, 0, 4)
 
 
-def test_fill_behind_a_complete_sweep_is_behind_the_answer() -> None:
+def test_fill_behind_complete_sweep_is_behind_answer() -> None:
     """The sweep after the answer lacked it, so it came later."""
     story = Story()
     story.snapshot(position(4))
@@ -216,7 +220,7 @@ def test_fill_behind_a_complete_sweep_is_behind_the_answer() -> None:
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 8)
 
 
-def test_answer_told_before_an_unnoticed_loss_is_forgotten() -> None:
+def test_answer_told_before_unnoticed_loss_is_forgotten() -> None:
     story = Story()
     story.snapshot(position(4), position(7, contract=OTHER))
     story.tell(Notice(-1, 1102, "restored"))
@@ -224,7 +228,7 @@ def test_answer_told_before_an_unnoticed_loss_is_forgotten() -> None:
     assert holding(story).baseline is Baseline.UNCONFIRMED
 
 
-def test_answer_of_an_earlier_link_outlives_an_unnoticed_loss() -> None:
+def test_answer_of_earlier_link_outlives_unnoticed_loss() -> None:
     story = Story()
     story.snapshot(position(4))
     story.sweep(request=901)

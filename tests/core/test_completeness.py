@@ -79,14 +79,16 @@ class Watch(Story):
 # What is proof
 
 
-def test_a_sweep_that_ended_proves_up_to_its_request() -> None:
+def test_sweep_proves_up_to_its_request() -> None:
+    """A sweep that ended proves up to its request."""
     story = Watch()
     assert proven_until(story.state) is None
     story.prove(NOON + 5 * SECOND)
     assert proven_until(story.state) == NOON + 5 * SECOND
 
 
-def test_the_content_may_be_told_before_or_behind_the_end() -> None:
+def test_content_may_precede_or_follow_end() -> None:
+    """The content may be told before or behind the end."""
     story = Watch()
     request = story.ask(NOON + SECOND)
     story.tell(End(EndOf.EXECUTIONS, request))
@@ -149,7 +151,7 @@ def test_what_is_no_proof(sweep: Callable[[Watch], None]) -> None:
 
 
 @pytest.mark.parametrize("code", [1101, 1102])
-def test_a_sweep_after_the_link_is_back_proves_again(code: int) -> None:
+def test_sweep_after_link_is_back_proves_again(code: int) -> None:
     story = Watch()
     story.tell(Notice(-1, 1100, "lost"), Notice(-1, code, "restored"), Notice(-1, 2104, "a data farm"))
     story.prove(NOON + 60 * SECOND)
@@ -157,7 +159,8 @@ def test_a_sweep_after_the_link_is_back_proves_again(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", [1101, 1102])
-def test_answers_in_a_loss_that_nobody_told_of_prove_nothing_more(code: int) -> None:
+def test_answers_in_unnoticed_loss_prove_nothing(code: int) -> None:
+    """Answers in a loss without a notice prove nothing more."""
     story = Watch()
     story.prove(NOON + SECOND)
     request = story.ask(NOON + 60 * SECOND)
@@ -170,7 +173,8 @@ def test_answers_in_a_loss_that_nobody_told_of_prove_nothing_more(code: int) -> 
     assert proven_until(story.state) == NOON + 90 * SECOND
 
 
-def test_a_new_connection_heals_a_loss_that_no_notice_took_back() -> None:
+def test_new_connection_ends_an_open_loss() -> None:
+    """A new connection heals a loss that no notice took back."""
     story = Watch()
     story.tell(Notice(-1, 2110, "lost"))
     story.down(NOON + 60 * SECOND)
@@ -188,7 +192,8 @@ def test_every_managed_account_must_be_swept() -> None:
     assert proven_until(story.state) == NOON + SECOND
 
 
-def test_a_sweep_of_all_accounts_at_once_proves_each() -> None:
+def test_sweep_of_all_accounts_proves_each() -> None:
+    """A sweep of all accounts at once proves each."""
     story = Watch(f"{ACCOUNT},{SECOND_ACCOUNT}")
     story.prove(NOON + SECOND, "")
     story.end(story.ask(NOON + SECOND, ""))
@@ -202,7 +207,8 @@ def test_nothing_is_proven_before_the_first_connection() -> None:
 # Days and gaps
 
 
-def test_a_day_that_was_swept_until_its_end_is_no_gap() -> None:
+def test_day_swept_to_its_end_is_complete() -> None:
+    """A day that was swept until its end is no gap."""
     story = Watch()
     story.prove(MIDNIGHT - 10 * SECOND)
     story.tick(MIDNIGHT + 5 * SECOND)
@@ -258,7 +264,7 @@ def _asleep(story: Watch) -> None:
         _asleep,
     ],
 )
-def test_a_day_that_ended_unproven_is_a_gap(end: Callable[[Watch], None]) -> None:
+def test_day_that_ended_unproven_is_gap(end: Callable[[Watch], None]) -> None:
     story = Watch()
     end(story)
     assert story.gaps() == {"2025-11-18": ""}
@@ -281,7 +287,8 @@ def test_a_day_is_judged_once() -> None:
     assert len([event for event in story.events if event.kind is EventKind.GAP]) == 1
 
 
-def test_every_day_away_is_a_gap_and_the_day_of_return_is_not_judged_yet() -> None:
+def test_every_day_away_is_a_gap() -> None:
+    """Every day away is a gap and the day of return is not judged yet."""
     story = Watch()
     story.prove(MIDNIGHT - 10 * SECOND)
     story.tick(MIDNIGHT + 5 * SECOND)
@@ -289,7 +296,7 @@ def test_every_day_away_is_a_gap_and_the_day_of_return_is_not_judged_yet() -> No
     assert story.gaps() == {"2025-11-19": "", "2025-11-20": ""}
 
 
-def test_days_before_the_first_connection_do_not_count() -> None:
+def test_days_before_first_connection_do_not_count() -> None:
     story = Watch(at=NOON)
     link = story.state.get(LINKS, "last")
     assert link is not None
@@ -335,7 +342,8 @@ def gapped() -> Watch:
     return story
 
 
-def test_an_answer_asked_before_midnight_closes_it_when_it_ends_behind() -> None:
+def test_answer_across_midnight_closes_the_gap() -> None:
+    """An answer asked before midnight closes it when it ends behind."""
     story = Watch()
     request = story.ask(MIDNIGHT - 2 * SECOND)
     story.tick(MIDNIGHT + SECOND)
@@ -345,13 +353,13 @@ def test_an_answer_asked_before_midnight_closes_it_when_it_ends_behind() -> None
     assert story.events[-1].what == {"day": "2025-11-18", "state": "closed", "how": "sweep"}
 
 
-def test_a_sweep_of_the_next_day_closes_nothing() -> None:
+def test_sweep_of_next_day_closes_nothing() -> None:
     story = gapped()
     story.prove(MIDNIGHT + timedelta(hours=9, minutes=1))
     assert story.gaps() == {"2025-11-18": ""}
 
 
-def test_positions_that_equal_the_ledger_everywhere_close_it() -> None:
+def test_positions_that_equal_ledger_everywhere_close_it() -> None:
     story = gapped()
     story.snapshot(position(4), position(3, contract=OTHER))
     assert story.gaps() == {"2025-11-18": GapEnd.POSITIONS}
@@ -379,14 +387,16 @@ def test_positions_that_differ_anywhere_close_nothing(listed: tuple[object, ...]
     assert story.gaps() == {"2025-11-18": ""}
 
 
-def test_positions_told_while_ibkr_is_lost_close_nothing() -> None:
+def test_positions_during_loss_close_nothing() -> None:
+    """Positions told while IBKR is lost close nothing."""
     story = gapped()
     story.tell(Notice(-1, 1100, "lost"))
     story.snapshot(position(4), position(3, contract=OTHER))
     assert story.gaps() == {"2025-11-18": ""}
 
 
-def test_a_contract_first_traded_behind_the_gap_is_measured_by_what_was_before() -> None:
+def test_contract_first_traded_after_the_gap() -> None:
+    """A contract first traded behind the gap is measured by what was before."""
     story = gapped()
     story.snapshot(position(4), position(5, contract=OTHER))
     story.tell(execution(exec_id(2), -1, contract=OTHER, perm_id=190, at=80000))
@@ -394,7 +404,8 @@ def test_a_contract_first_traded_behind_the_gap_is_measured_by_what_was_before()
     assert story.gaps() == {"2025-11-18": ""}
 
 
-def test_an_honest_trade_behind_the_gap_does_not_keep_it_open() -> None:
+def test_trade_after_the_gap_keeps_nothing_open() -> None:
+    """An honest trade behind the gap does not keep it open."""
     story = gapped()
     story.note(Source.SENT, "positions")
     story.tell(position(4), execution(exec_id(2), -1, contract=OTHER, perm_id=190, at=80000))
@@ -412,7 +423,7 @@ def test_what_expired_in_between_tells_nothing() -> None:
     assert story.gaps()["2025-11-18"] == GapEnd.POSITIONS
 
 
-def test_an_expired_position_that_is_still_listed_differs() -> None:
+def test_expired_position_that_is_still_listed_differs() -> None:
     story = gapped()
     story.now = datetime(2025, 11, 24, 15, tzinfo=UTC)
     story.snapshot(position(1))
@@ -431,7 +442,7 @@ def test_a_stock_does_not_expire() -> None:
 @pytest.mark.parametrize(
     ("source", "name", "how"), [(Source.PERSON, "gap_accepted", "person"), (Source.FLEX, "covered", "flex")]
 )
-def test_a_person_or_a_flex_report_closes_it(source: Source, name: str, how: str) -> None:
+def test_person_or_flex_report_closes_it(source: Source, name: str, how: str) -> None:
     story = gapped()
     (event,) = story.note(source, name, "2025-11-18")
     assert event.what["how"] == how

@@ -50,7 +50,8 @@ def test_a_correction_replaces_the_first_version() -> None:
 
 
 @pytest.mark.parametrize("order", list(permutations((1, 2, 3))))
-def test_corrections_in_any_order_leave_the_highest_in_force(order: tuple[int, ...]) -> None:
+def test_highest_correction_is_in_force(order: tuple[int, ...]) -> None:
+    """Corrections in any order leave the highest in force."""
     versions = {
         1: execution(exec_id(1, 1), 4),
         2: execution(exec_id(1, 2), 5),
@@ -63,7 +64,7 @@ def test_corrections_in_any_order_leave_the_highest_in_force(order: tuple[int, .
     assert booked(story, exec_id(1, 3)).superseded_by == ""
 
 
-def test_a_correction_stands_where_the_first_version_stood() -> None:
+def test_correction_stands_where_first_version_stood() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))
     story.tell(execution(exec_id(2), -4, at=10, perm_id=189))
@@ -73,7 +74,7 @@ def test_a_correction_stands_where_the_first_version_stood() -> None:
     assert (position["quantity"], position["avg_price"], shown(story).open) == (0, 2.75, False)
 
 
-def test_a_correction_after_the_close_opens_the_alert_again() -> None:
+def test_correction_after_close_opens_alert_again() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))
     story.tell(execution(exec_id(2), -4, at=10, perm_id=189))
@@ -91,7 +92,8 @@ def test_a_corrected_sale_can_shut_it() -> None:
     assert (shown(story).open, quantity(story)) == (False, 0)
 
 
-def test_a_record_that_was_removed_goes_to_the_inbox_when_a_correction_reopens_it() -> None:
+def test_reopened_removed_record_needs_a_person() -> None:
+    """A record that was removed goes to the inbox when a correction reopens it."""
     story = Story(policy=ClosingPolicy.REMOVE)
     story.tell(execution(exec_id(1), 4))
     story.tell(execution(exec_id(2), -4, at=10, perm_id=189))
@@ -115,7 +117,8 @@ def test_a_record_that_was_removed_goes_to_the_inbox_when_a_correction_reopens_i
     ],
     ids=["another order", "another contract", "another account", "another side"],
 )
-def test_what_differs_in_more_than_the_last_digits_is_no_correction(change: dict[str, object]) -> None:
+def test_other_digits_are_no_correction(change: dict[str, object]) -> None:
+    """What differs in more than the last digits is no correction."""
     story = Story(unmatched)
     other = execution(exec_id(1, 2), **{"signed": 3, **change})  # type: ignore[arg-type]  # a table of changes
     story.tell(execution(exec_id(1), 4), other)
@@ -154,7 +157,7 @@ LONG_LEG = replace(NVDA, con_id=701, symbol="SPX")
 SHORT_LEG = replace(NVDA, con_id=702, symbol="SPX")
 
 
-def test_a_combo_counts_its_legs_and_not_itself() -> None:
+def test_combo_counts_its_legs_and_not_itself() -> None:
     story = Story()
     legs = ((701, 1), (702, 2))
     story.tell(OpenOrder(42, 7, 188, ACCOUNT, BAG, "BUY", Decimal(5), "", "Submitted", legs))
@@ -176,7 +179,7 @@ def test_a_corrected_combo_line_still_counts_nothing() -> None:
     assert booked(story, exec_id(1)).superseded_by == exec_id(1, 2)
 
 
-def test_a_fill_corrected_before_its_alert_appeared_is_matched_in_its_newest_version() -> None:
+def test_late_match_takes_newest_version() -> None:
     """The store's note names the version that was found unmatched first."""
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 4))

@@ -116,7 +116,7 @@ def test_contract_without_an_expiry_goes_by_adjustment() -> None:
     assert where(story)["closed_by"] == "adjusted"
 
 
-def test_what_no_alert_owns_leaves_the_ledger_too() -> None:
+def test_what_no_alert_owns_leaves_ledger_too() -> None:
     story = Holder()
     story.decide = unmatched
     story.tell(execution(exec_id(2), -6, at=60, perm_id=189))
@@ -209,7 +209,8 @@ def test_it_stays_open_without_two_good_witnesses(then: Callable[[Holder], None]
     assert list(story.state.every(DEPARTURES)) == []
 
 
-def test_it_stays_open_until_the_expiry_day_is_over_where_the_account_is() -> None:
+def test_stays_open_until_accounts_expiry_day_ends() -> None:
+    """It stays open until the expiry day is over where the account is."""
     story = Holder()
     story.at(FRIDAY)
     story.witness()
@@ -222,7 +223,7 @@ def test_it_stays_open_until_the_expiry_day_is_over_where_the_account_is() -> No
     assert not shown(story).open
 
 
-def test_after_a_break_two_new_witnesses_are_needed() -> None:
+def test_after_break_two_new_witnesses_are_needed() -> None:
     story = Holder()
     story.at(SATURDAY)
     story.witness()
@@ -234,7 +235,8 @@ def test_after_a_break_two_new_witnesses_are_needed() -> None:
     assert not shown(story).open
 
 
-def test_a_snapshot_while_ibkr_is_lost_is_no_witness() -> None:
+def test_snapshot_during_loss_is_no_witness() -> None:
+    """A snapshot while IBKR is lost is no witness."""
     story = Holder()
     story.at(SATURDAY)
     story.tell(Notice(-1, 1100, "lost"))
@@ -245,7 +247,8 @@ def test_a_snapshot_while_ibkr_is_lost_is_no_witness() -> None:
     assert story.state.get(ABSENCES, "last") is not None
 
 
-def test_a_fill_between_the_witnesses_makes_the_second_the_first() -> None:
+def test_fill_between_witnesses_starts_over() -> None:
+    """A fill between the witnesses makes the second the first."""
     story = Holder()
     story.at(SATURDAY)
     story.witness()
@@ -257,7 +260,8 @@ def test_a_fill_between_the_witnesses_makes_the_second_the_first() -> None:
     assert (shown(story).open, quantity(story)) == (False, 0)
 
 
-def test_a_restart_and_a_new_connection_do_not_lose_the_first_witness() -> None:
+def test_restart_keeps_the_first_witness() -> None:
+    """A restart and a new connection do not lose the first witness."""
     story = Holder()
     story.at(SATURDAY)
     story.witness()
@@ -272,7 +276,8 @@ def test_a_restart_and_a_new_connection_do_not_lose_the_first_witness() -> None:
     assert not shown(story).open
 
 
-def test_a_position_that_is_listed_again_clears_the_first_witness() -> None:
+def test_listed_again_clears_first_witness() -> None:
+    """A position that is listed again clears the first witness."""
     story = Holder()
     story.at(SATURDAY)
     story.witness()
@@ -288,7 +293,8 @@ def test_a_position_that_is_listed_again_clears_the_first_witness() -> None:
 # What an execution that comes later says
 
 
-def test_a_sale_that_explains_it_takes_the_place_of_the_departure() -> None:
+def test_explaining_sale_replaces_the_expiration() -> None:
+    """A sale that explains it takes the place of the expiration."""
     story = Holder().expired()
     sale = execution(exec_id(2), -4, at=3600, perm_id=189, request_id=5)
     story.tell(sale, source=Source.FLEX)
@@ -296,7 +302,8 @@ def test_a_sale_that_explains_it_takes_the_place_of_the_departure() -> None:
     assert where(story)["closed_at"] == "2025-11-18T16:43:00.000000+00:00"
 
 
-def test_a_sale_of_a_part_leaves_the_rest_departed() -> None:
+def test_partial_sale_leaves_rest_expired() -> None:
+    """A sale of a part leaves the rest expired."""
     story = Holder().expired()
     story.tell(execution(exec_id(2), -1, at=3600, perm_id=189), source=Source.FLEX)
     assert (shown(story).open, where(story)["closed_by"]) == (False, "expired")

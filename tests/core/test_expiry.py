@@ -40,7 +40,8 @@ CREATED = date(2025, 11, 18)
         (20251121, date(2025, 11, 21)),
     ],
 )
-def test_a_day_is_read_in_every_form_that_people_write(text: object, day: date) -> None:
+def test_day_is_read_in_every_form(text: object, day: date) -> None:
+    """A day is read in every form that people write."""
     expiry = read_expiry(text, CREATED)
     assert (expiry.kind, expiry.day, expiry.month) == (ExpiryKind.DAY, day, None)
     assert expiry.text == str(text).strip()
@@ -60,9 +61,8 @@ def test_a_day_is_read_in_every_form_that_people_write(text: object, day: date) 
         ("02/29", date(2028, 2, 29), date(2028, 2, 29)),
     ],
 )
-def test_a_day_without_a_year_is_the_next_one_on_or_after_the_day_of_writing(
-    text: str, created: date, day: date
-) -> None:
+def test_day_without_year_is_the_next(text: str, created: date, day: date) -> None:
+    """A day without a year is the next one on or after the day of writing."""
     assert read_expiry(text, created).day == day
 
 
@@ -90,24 +90,27 @@ def test_a_day_without_a_year_is_the_next_one_on_or_after_the_day_of_writing(
         -1121,
     ],
 )
-def test_what_names_no_day_is_unusable_and_kept_as_written(text: object) -> None:
+def test_text_without_day_is_unusable(text: object) -> None:
+    """What names no day is unusable and kept as written."""
     expiry = read_expiry(text, CREATED)
     assert expiry.kind is ExpiryKind.UNUSABLE
     assert expiry.text == str(text)
     assert not expiry.usable
 
 
-def test_a_leap_day_that_neither_this_year_nor_the_next_has_is_unusable() -> None:
+def test_impossible_leap_day_is_unusable() -> None:
+    """A leap day that neither this year nor the next has is unusable."""
     assert read_expiry("02/29", date(2025, 1, 1)).kind is ExpiryKind.UNUSABLE
     assert read_expiry("02/29", date(2024, 3, 1)).kind is ExpiryKind.UNUSABLE
 
 
-def test_a_day_without_a_year_cannot_be_resolved_without_the_day_of_writing() -> None:
+def test_day_without_year_needs_writing_day() -> None:
+    """A day without a year cannot be resolved without the day of writing."""
     assert read_expiry("11/21", None).kind is ExpiryKind.UNUSABLE
     assert read_expiry("11/21/2025", None).day == date(2025, 11, 21)
 
 
-def test_the_last_year_of_the_calendar_has_no_next() -> None:
+def test_last_year_of_calendar_has_no_next() -> None:
     assert read_expiry("01/01", date(9999, 12, 31)).kind is ExpiryKind.UNUSABLE
 
 
@@ -117,14 +120,15 @@ def test_nothing_written_is_no_expiry(text: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["OCT25", "Oct 25", "october 25", "Oct25"])
-def test_a_month_with_two_digits_keeps_both_readings(text: str) -> None:
+def test_month_with_two_digits_keeps_both_readings(text: str) -> None:
     expiry = read_expiry(text, date(2025, 10, 20))
     assert expiry.kind is ExpiryKind.MONTH
     assert expiry.day == date(2025, 10, 25)
     assert expiry.month == (2025, 10)
 
 
-def test_the_day_reading_of_a_month_follows_the_rule_of_days_without_a_year() -> None:
+def test_month_as_day_follows_year_rule() -> None:
+    """The day reading of a month follows the rule of days without a year."""
     assert read_expiry("OCT25", date(2025, 10, 25)).day == date(2025, 10, 25)
     assert read_expiry("OCT25", date(2025, 10, 26)).day == date(2026, 10, 25)
     assert read_expiry("OCT25", None).day is None
@@ -134,7 +138,8 @@ def test_the_day_reading_of_a_month_follows_the_rule_of_days_without_a_year() ->
     ("text", "month"),
     [("OCT32", (2032, 10)), ("FEB30", (2030, 2)), ("Oct 2025", (2025, 10)), ("OCT2025", (2025, 10))],
 )
-def test_a_month_whose_digits_are_no_day_of_it_is_a_month_only(text: str, month: tuple[int, int]) -> None:
+def test_month_with_impossible_day_is_month(text: str, month: tuple[int, int]) -> None:
+    """A month whose digits are no day of it is a month only."""
     expiry = read_expiry(text, CREATED)
     assert (expiry.kind, expiry.day, expiry.month) == (ExpiryKind.MONTH, None, month)
 
@@ -153,7 +158,8 @@ def test_no_text_makes_the_reader_fail(text: object, created: date) -> None:
 
 
 @given(st.dates(date(2001, 1, 1), date(2090, 1, 1)), st.integers(min_value=0, max_value=364))
-def test_every_day_within_a_year_survives_being_written_without_its_year(created: date, ahead: int) -> None:
+def test_days_survive_losing_their_year(created: date, ahead: int) -> None:
+    """Every day within a year survives being written without its year."""
     day = date.fromordinal(created.toordinal() + ahead)
     for text in (f"{day:%m%d}", f"{day.month}/{day.day}", f"{day:%m/%d}"):
         assert read_expiry(text, created).day == day

@@ -55,7 +55,7 @@ NEAR = Unmatched("no alert names this contract", (Rejection(ALERT, "another stri
 # Opening and closing
 
 
-def test_a_partial_fill_opens_and_the_rest_adds() -> None:
+def test_partial_fill_opens_and_rest_adds() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))
     assert (shown(story).open, quantity(story)) == (True, 4)
@@ -64,7 +64,8 @@ def test_a_partial_fill_opens_and_the_rest_adds() -> None:
     assert kinds(story) == [EventKind.FILL, EventKind.OPENED, EventKind.FILL, EventKind.CHANGED]
 
 
-def test_a_partial_exit_keeps_it_open_and_the_last_sale_shuts_it() -> None:
+def test_partial_exit_keeps_it_open() -> None:
+    """A partial exit keeps it open and the last sale closes it."""
     story = Story()
     story.tell(execution(exec_id(1), 10))
     story.tell(execution(exec_id(2), -4, at=1, perm_id=189))
@@ -80,7 +81,7 @@ def test_selling_to_open_shows_a_negative_quantity() -> None:
     assert (shown(story).open, quantity(story)) == (True, -3)
 
 
-def test_a_flip_shuts_the_one_and_opens_the_other() -> None:
+def test_flip_closes_one_and_opens_other() -> None:
     story = Story(lambda execution: matched(ALERT if execution.signed > 0 else OTHER)(execution))
     story.tell(execution(exec_id(1), 4))
     story.tell(execution(exec_id(2), -6, at=1, perm_id=189))
@@ -107,7 +108,8 @@ def test_five_deliveries_count_once() -> None:
     assert kinds(story).count(EventKind.FILL) == 1
 
 
-def test_a_repeat_with_other_values_is_reported_and_changes_nothing() -> None:
+def test_repeat_with_other_values_is_reported() -> None:
+    """A repeat with other values is reported and changes nothing."""
     story = Story()
     story.tell(execution(exec_id(1), 4))
     (event,) = story.tell(execution(exec_id(1), 5))
@@ -117,14 +119,16 @@ def test_a_repeat_with_other_values_is_reported_and_changes_nothing() -> None:
     assert quantity(story) == 4
 
 
-def test_one_exec_id_in_two_accounts_is_two_fills() -> None:
+def test_exec_id_in_two_accounts() -> None:
+    """One execId in two accounts is two fills."""
     story = Story()
     story.tell(execution(exec_id(1), 4), execution(exec_id(1), 6, account=SECOND_ACCOUNT))
     assert quantity(story) == 10
     assert (held(story), held(story, account=SECOND_ACCOUNT)) == (4, 6)
 
 
-def test_long_in_one_account_and_short_in_another_is_open() -> None:
+def test_long_and_short_accounts_are_open() -> None:
+    """Long in one account and short in another is open."""
     story = Story()
     story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, account=SECOND_ACCOUNT))
     assert (shown(story).open, quantity(story)) == (True, 0)
@@ -144,20 +148,23 @@ def test_orders_without_a_perm_id_are_apart() -> None:
     assert (news(story)["filled_qty"], news(story)["order_id"], quantity(story)) == (6, "6", 10)
 
 
-def test_executions_that_name_no_order_stand_for_themselves() -> None:
+def test_executions_without_order_stand_alone() -> None:
+    """Executions that name no order stand for themselves."""
     story = Story()
     story.tell(execution(exec_id(1), 4, perm_id=0, order_id=0))
     story.tell(execution(exec_id(2), 6, perm_id=0, order_id=0, at=1))
     assert (news(story)["filled_qty"], quantity(story)) == (6, 10)
 
 
-def test_one_order_id_with_two_perm_ids_is_two_orders() -> None:
+def test_order_id_with_two_perm_ids() -> None:
+    """One order id with two perm ids is two orders."""
     story = Story()
     story.tell(execution(exec_id(1), 4, perm_id=188), execution(exec_id(2), 6, perm_id=189, at=1))
     assert (news(story)["filled_qty"], news(story)["perm_id"], quantity(story)) == (6, 189, 10)
 
 
-def test_an_order_id_that_is_used_again_is_another_order() -> None:
+def test_reused_order_id_is_another_order() -> None:
+    """An order id that is used again is another order."""
     story = Story()
     story.tell(execution(exec_id(1), 4, order_id=3, perm_id=188))
     story.reconnect()
@@ -165,7 +172,8 @@ def test_an_order_id_that_is_used_again_is_another_order() -> None:
     assert (news(story)["filled_qty"], quantity(story)) == (2, 6)
 
 
-def test_an_account_that_is_not_watched_is_booked_and_opens_nothing() -> None:
+def test_unwatched_account_opens_nothing() -> None:
+    """An account that is not watched is booked and opens nothing."""
     story = Story()
     story.ledger = Ledger(story.state, lambda fill, now: matched(ALERT)(fill), accounts=[ACCOUNT])
     story.tell(execution(exec_id(1), 4, account=SECOND_ACCOUNT))
@@ -177,7 +185,8 @@ def test_an_account_that_is_not_watched_is_booked_and_opens_nothing() -> None:
 # Decisions that come later
 
 
-def test_a_fill_before_its_alert_is_matched_when_the_alert_appears() -> None:
+def test_fill_before_its_alert_is_matched() -> None:
+    """A fill before its alert is matched when the alert appears."""
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 4))
     story.decide = matched(ALERT)
@@ -185,14 +194,14 @@ def test_a_fill_before_its_alert_is_matched_when_the_alert_appears() -> None:
     assert (shown(story).open, quantity(story)) == (True, 4)
 
 
-def test_a_rematch_that_finds_the_same_changes_nothing() -> None:
+def test_rematch_that_finds_same_changes_nothing() -> None:
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 4))
     assert story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1)) == []
     assert story.note(Source.STORE, "rematch", ACCOUNT, "never.heard.of.01") == []
 
 
-def test_a_correction_without_a_readable_time_is_matched_by_that_of_the_first_version() -> None:
+def test_correction_without_time_takes_first_ones() -> None:
     """Found by seed 21118: the receipt of the correction made an old fill young enough for a new alert."""
     seen: list[Execution] = []
 
@@ -215,7 +224,7 @@ def test_referenced_order_is_not_matched_again() -> None:
     assert story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1)) == []
 
 
-def test_a_decision_before_the_fold_is_used_by_it() -> None:
+def test_decision_before_fold_is_used_by_it() -> None:
     story = Story(unmatched)
     story.note(Source.SENT, "executions", "900", ACCOUNT)
     story.tell(execution(exec_id(1), 4, request_id=900))
@@ -235,7 +244,7 @@ def test_a_decision_before_the_fold_is_used_by_it() -> None:
         (Matched(((ALERT, Rule.CON_ID),)), Attention.NONE),
     ],
 )
-def test_only_what_a_person_can_decide_needs_one(match: Match, attention: Attention) -> None:
+def test_only_what_person_can_decide_needs_one(match: Match, attention: Attention) -> None:
     story = Story(lambda execution: match)
     story.tell(execution(exec_id(1), 4))
     assert booked(story, exec_id(1)).attention is attention
@@ -244,7 +253,7 @@ def test_only_what_a_person_can_decide_needs_one(match: Match, attention: Attent
     assert kinds(story).count(EventKind.NEEDS_YOU) == bool(attention)
 
 
-def test_a_person_is_asked_once_for_each_reason() -> None:
+def test_person_is_asked_once_for_each_reason() -> None:
     story = Story(lambda execution: NEAR)
     story.tell(execution(exec_id(2), 4, at=60))
     story.tell(execution(exec_id(1), 1, at=30))
@@ -270,7 +279,7 @@ def test_a_closing_fill_needs_nobody() -> None:
     assert booked(story, exec_id(2)).attention is Attention.NONE
 
 
-def test_a_person_assigns_a_fill_and_moves_it() -> None:
+def test_person_assigns_fill_and_moves_it() -> None:
     story = Story(lambda execution: Ambiguous(Rule.SYMBOL, (ALERT, OTHER)))
     story.tell(execution(exec_id(1), 4))
     events = story.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), *alert_fields(ALERT))
@@ -283,7 +292,8 @@ def test_a_person_assigns_a_fill_and_moves_it() -> None:
     assert story.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), *alert_fields(OTHER)) == []
 
 
-def test_an_alert_that_a_person_took_the_fill_from_in_the_same_batch_is_never_written() -> None:
+def test_fill_reassigned_within_a_batch() -> None:
+    """An alert that a person took the fill from in the same batch is never written."""
     story = Story()
     story.batch(
         execution(exec_id(1), 4),
@@ -306,7 +316,8 @@ def test_a_person_dismisses_a_fill() -> None:
     assert story.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1)) == []
 
 
-def test_what_a_person_says_of_an_unknown_fill_changes_nothing() -> None:
+def test_decision_about_unknown_fill_changes_nothing() -> None:
+    """What a person says of an unknown fill changes nothing."""
     story = Story()
     assert story.note(Source.PERSON, "assign", ACCOUNT, exec_id(1), *alert_fields(ALERT)) == []
     assert story.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1)) == []
@@ -324,7 +335,7 @@ def test_a_record_is_not_taken_over_twice() -> None:
     assert quantity(story, SUCCESSOR) == 4
 
 
-def test_a_record_that_owns_nothing_hands_nothing_on() -> None:
+def test_record_that_owns_nothing_hands_nothing_on() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, at=1, perm_id=189))
     assert story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR)) == []
@@ -332,7 +343,8 @@ def test_a_record_that_owns_nothing_hands_nothing_on() -> None:
     assert story.state.find(ALERTS, "kept", "1") == []
 
 
-def test_a_record_that_a_stale_copy_brings_back_takes_back_what_it_handed_on() -> None:
+def test_returning_record_takes_back_its_lots() -> None:
+    """A record that a stale copy brings back takes back what it handed on."""
     story = Story()
     story.tell(execution(exec_id(1), 4))
     story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
@@ -343,7 +355,8 @@ def test_a_record_that_a_stale_copy_brings_back_takes_back_what_it_handed_on() -
     assert kept.alert == ALERT
 
 
-def test_a_record_that_another_program_put_back_is_kept_again() -> None:
+def test_record_put_back_is_kept() -> None:
+    """A record that another program put back is kept again."""
     story = Story()
     story.tell(execution(exec_id(1), 4))
     story.note(Source.STORE, "gone", *alert_fields(ALERT))
@@ -353,7 +366,8 @@ def test_a_record_that_another_program_put_back_is_kept_again() -> None:
     assert kept.alert == ALERT
 
 
-def test_a_record_that_is_gone_is_no_longer_kept_as_it_was() -> None:
+def test_record_that_is_gone_is_not_kept() -> None:
+    """A record that is gone is no longer kept as it was."""
     story = Story()
     story.tell(execution(exec_id(1), 4))
     story.note(Source.STORE, "gone", *alert_fields(ALERT))
@@ -362,7 +376,7 @@ def test_a_record_that_is_gone_is_no_longer_kept_as_it_was() -> None:
     assert story.state.get(ALERTS, alert_text(OTHER)) is None
 
 
-def test_a_record_without_a_contract_can_be_named() -> None:
+def test_record_without_contract_can_be_named() -> None:
     bare = AlertId("real-day-trading", "TSLA", "2025-11-18T15:40:00", None)
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 4))
@@ -373,7 +387,8 @@ def test_a_record_without_a_contract_can_be_named() -> None:
 # What could not be read, and what says nothing
 
 
-def test_an_execution_that_cannot_be_read_asks_for_one_sweep_and_is_healed_by_it() -> None:
+def test_unreadable_execution_asks_for_one_sweep() -> None:
+    """An execution that cannot be read asks for one sweep and is healed by it."""
     story = Story()
     (event,) = story.tell(Undecodable("execution", "no such time zone", exec_id(1)))
     assert (event.kind, event.what["reason"]) == (EventKind.UNDECODABLE, "no such time zone")
@@ -396,7 +411,8 @@ def test_one_sweep_even_after_a_restart() -> None:
     assert [row.kind for row in story.state.find(UNDECODED, "open", "1")] == ["order"]
 
 
-def test_what_says_nothing_of_a_fill_changes_nothing() -> None:
+def test_unrelated_facts_change_nothing() -> None:
+    """What says nothing of a fill changes nothing."""
     story = Story()
     assert story.tell(Notice(-1, 2104, "a data farm"), CompletedOrder(188, ACCOUNT, "Filled")) == []
     assert story.tell(End(EndOf.OPEN_ORDERS, -1)) == []
@@ -406,7 +422,8 @@ def test_what_says_nothing_of_a_fill_changes_nothing() -> None:
 # Times
 
 
-def test_fills_fold_by_execution_time_and_not_by_arrival() -> None:
+def test_fills_fold_by_execution_time() -> None:
+    """Fills fold by execution time and not by arrival."""
     story = Story()
     story.tell(execution(exec_id(2), -4, at=10, perm_id=189))
     assert quantity(story) == -4
@@ -417,7 +434,7 @@ def test_fills_fold_by_execution_time_and_not_by_arrival() -> None:
     assert position["opened_at"] == (START + timedelta(seconds=5)).isoformat(timespec="microseconds")
 
 
-def test_an_execution_decides_with_the_alerts_of_its_arrival() -> None:
+def test_execution_decides_with_alerts_of_its_arrival() -> None:
     asked: list[Execution] = []
 
     def decide(execution: Execution) -> Match:
@@ -429,7 +446,8 @@ def test_an_execution_decides_with_the_alerts_of_its_arrival() -> None:
     assert [one.exec_id for one in asked] == [exec_id(1)]
 
 
-def test_a_new_ledger_over_the_same_book_goes_on() -> None:
+def test_new_ledger_continues_the_state() -> None:
+    """A new ledger over the same state goes on."""
     story = Story()
     story.tell(execution(exec_id(1), 4))
     story.restart()
@@ -439,7 +457,8 @@ def test_a_new_ledger_over_the_same_book_goes_on() -> None:
     assert (shown(story).open, quantity(story)) == (False, 0)
 
 
-def test_frame_that_was_never_refused_needs_no_healing() -> None:
+def test_unrefused_frame_needs_no_healing() -> None:
+    """Frame that was never refused needs no healing."""
     story = Story()
     story.ledger.heal(99)
     assert list(story.state.every(UNDECODED)) == []

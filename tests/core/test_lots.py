@@ -126,13 +126,15 @@ def test_each_part_says_whom_it_touched() -> None:
     assert [part.touched for part in parts] == [(ONE,), (ONE, TWO), (TWO,)]
 
 
-def test_the_group_that_the_order_names_closes_first() -> None:
+def test_named_lot_closes_first() -> None:
+    """The lot that the order names closes first."""
     entries = [entry(1, 2, "1"), entry(2, 3, "2"), entry(3, -3, named="two/NVDA")]
     holding, _ = fold(start(), entries)
     assert quantities(holding) == {"one": "2", "two": "0"}
 
 
-def test_naming_an_alert_that_owns_nothing_falls_back_to_the_oldest() -> None:
+def test_reference_without_lots_takes_the_oldest() -> None:
+    """Naming an alert that owns nothing falls back to the oldest."""
     entries = [entry(1, 2, "1"), entry(2, 3, "2"), entry(3, -2, named="else/NVDA")]
     holding, _ = fold(start(), entries)
     assert quantities(holding) == {"one": "0", "two": "3"}
@@ -154,7 +156,8 @@ def test_the_average_is_that_of_the_openings() -> None:
     assert mine.closed_at is None
 
 
-def test_opened_anew_after_a_close_it_begins_anew() -> None:
+def test_reopened_position_starts_over() -> None:
+    """Opened again after a close it begins again."""
     entries = [entry(1, 4, "1", "2.50"), entry(2, -4), entry(3, 2, "1", "9")]
     holding, _ = fold(start(), entries)
     mine = position(holding, ONE)
@@ -164,13 +167,15 @@ def test_opened_anew_after_a_close_it_begins_anew() -> None:
     assert mine.closed_at is None
 
 
-def test_a_closed_stake_remembers_when_and_by_what() -> None:
+def test_closed_position_keeps_time_and_cause() -> None:
+    """A closed position remembers when and by what."""
     entries = [entry(1, 4, "1"), entry(2, -4)]
     mine = position(fold(start(), entries)[0], ONE)
     assert (mine.closed_at, mine.closed_by, mine.last_exec_id) == (entries[1].moment.time, None, "e2")
 
 
-def test_a_departure_closes_every_owner_and_names_no_execution() -> None:
+def test_expiration_closes_every_owner() -> None:
+    """A expiration closes every owner and names no execution."""
     gone = Movement(Moment(START + timedelta(days=4), 9), "", Decimal(0), Decimal(0), expired="expired")
     holding, parts = fold(start(3), [entry(1, 4, "1"), entry(2, 1, "2"), gone])
     assert holding.held == 0
@@ -189,13 +194,14 @@ def test_a_departure_of_nothing_touches_nobody() -> None:
     assert position(holding, ONE).closed_by is None
 
 
-def test_folding_starts_from_the_base_whatever_was_held() -> None:
+def test_folding_starts_from_base_whatever_was_held() -> None:
     once, _ = folded(2, (4, "1"))
     again, _ = fold(at_opening_balance(once), [entry(1, 4, "1")])
     assert again == once
 
 
-def test_folding_in_two_parts_is_folding_at_once() -> None:
+def test_folding_in_parts_equals_at_once() -> None:
+    """Folding in two parts is folding at once."""
     moves = [entry(1, 4, "1"), entry(2, -1, "1"), entry(3, 2, "12"), entry(4, -3)]
     first, _ = fold(start(2), moves[:2])
     assert fold(first, moves[2:])[0] == fold(start(2), moves)[0]

@@ -40,12 +40,14 @@ from tracker.core.model import (
 # The rules table, one record at a time.
 
 
-def test_con_id_names_the_record_whatever_else_it_lacks() -> None:
+def test_con_id_is_enough() -> None:
+    """Con id names the record whatever else it lacks."""
     alert = option_alert(right="", strike=None, expires=None, con_ids=[1, CON_ID])
     assert match(fill(), alert) == Matched(((alert.id, Rule.CON_ID),))
 
 
-def test_con_id_holds_where_the_expiry_text_says_another_day() -> None:
+def test_con_id_outweighs_expiry_text() -> None:
+    """Con id holds where the expiry text says another day."""
     alert = option_alert(expires="1219", con_ids=[CON_ID])
     assert match(fill(), alert) == Matched(((alert.id, Rule.CON_ID),))
 
@@ -58,12 +60,13 @@ def test_con_id_zero_names_nothing() -> None:
 @pytest.mark.parametrize(
     "text", ["1121", "11/21", "11/21/2025", "11/21/25", "20251121", "2025-11-21", "NOV21"]
 )
-def test_contract_names_the_record_in_every_form_of_expiry(text: str) -> None:
+def test_contract_matches_every_expiry_form(text: str) -> None:
+    """Contract names the record in every form of expiry."""
     alert = option_alert(expires=text)
     assert match(fill(), alert) == Matched(((alert.id, Rule.CONTRACT),))
 
 
-def test_contract_holds_where_the_record_has_another_conid() -> None:
+def test_contract_holds_where_record_has_another_conid() -> None:
     alert = option_alert(con_ids=[700999999])
     assert match(fill(), alert) == Matched(((alert.id, Rule.CONTRACT),))
 
@@ -79,37 +82,39 @@ def test_a_futures_option_is_an_option() -> None:
 
 
 @pytest.mark.parametrize("ticker", ["BRK.B", "BRK/B", "brk b"])
-def test_spellings_of_a_share_class_are_one_symbol(ticker: str) -> None:
+def test_spellings_of_share_class_are_one_symbol(ticker: str) -> None:
     alert = stock_alert(ticker=ticker)
     assert match(fill(replace(NVDA_STOCK, symbol="BRK B")), alert) == Matched(((alert.id, Rule.SYMBOL),))
 
 
 @pytest.mark.parametrize("expires", [None, "02/30", "someday"])
-def test_strike_names_a_record_without_a_usable_expiry(expires: object) -> None:
+def test_strike_names_record_without_usable_expiry(expires: object) -> None:
     alert = option_alert(expires=expires)
     assert match(fill(), alert) == Matched(((alert.id, Rule.STRIKE),))
 
 
-def test_a_month_names_the_record_by_strike_only() -> None:
+def test_month_names_record_by_strike_only() -> None:
     late_november = replace(NVDA_CALL, expiry=date(2025, 11, 28))
     alert = option_alert(expires="NOV25")
     assert match(fill(late_november), alert) == Matched(((alert.id, Rule.STRIKE),))
 
 
-def test_a_month_read_as_a_day_names_the_record_by_contract() -> None:
+def test_month_as_day_matches_by_contract() -> None:
+    """A month read as a day names the record by contract."""
     alert = option_alert(expires="NOV25")
     on_the_25th = replace(NVDA_CALL, expiry=date(2025, 11, 25))
     assert match(fill(on_the_25th), alert) == Matched(((alert.id, Rule.CONTRACT),))
 
 
-def test_a_month_that_the_expiry_is_not_in_is_refused() -> None:
+def test_month_without_the_expiry_is_refused() -> None:
+    """A month that the expiry is not in is refused."""
     december = replace(NVDA_CALL, expiry=date(2025, 12, 19))
     rejection = only_rejection(match(fill(december), option_alert(expires="NOV25")))
     assert rejection.reason == "its expiry is NOV25, the fill's is 2025-12-19"
     assert rejection.near
 
 
-def test_symbol_names_a_stock_alert_for_a_stock_fill() -> None:
+def test_symbol_names_stock_alert_for_stock_fill() -> None:
     alert = stock_alert()
     assert match(fill(NVDA_STOCK), alert) == Matched(((alert.id, Rule.SYMBOL),))
 
@@ -125,12 +130,13 @@ SPX_AM = Contract(9, "SPX", "OPT", date(2025, 11, 20), Decimal(6600), "P", "100"
         (date(2025, 11, 21), "1124"),
     ],
 )
-def test_am_settled_spx_is_known_by_the_trading_day_after(last_trade: date, written: str) -> None:
+def test_am_settled_spx_matches_next_day(last_trade: date, written: str) -> None:
+    """Am settled SPX is known by the trading day after."""
     alert = option_alert("demslayer", "SPX", right="P", strike="6600", expires=written)
     assert match(fill(replace(SPX_AM, expiry=last_trade)), alert) == Matched(((alert.id, Rule.CONTRACT),))
 
 
-def test_only_the_trading_class_spx_is_am_settled() -> None:
+def test_only_trading_class_spx_is_am_settled() -> None:
     alert = option_alert("demslayer", "SPX", right="P", strike="6600", expires="1121")
     assert only_rejection(match(fill(replace(SPX_AM, trading_class="SPXW")), alert)).near
 
@@ -144,7 +150,8 @@ def test_a_stock_fill_opens_no_option_alert() -> None:
     assert not rejection.near
 
 
-def test_a_stock_fill_opens_no_alert_that_has_only_an_option_conid() -> None:
+def test_stock_fill_skips_option_conid() -> None:
+    """A stock fill opens no alert that has only an option conId."""
     alert = option_alert(right="", strike=None, expires=None, con_ids=[CON_ID])
     assert isinstance(match(fill(NVDA_STOCK), alert), Unmatched)
 
@@ -175,12 +182,13 @@ def test_a_call_fill_opens_no_put_alert() -> None:
         ({"strike": "125", "expires": "1128"}, False),
     ],
 )
-def test_only_the_right_contract_at_another_date_is_a_near_miss(changes: dict[str, Any], near: bool) -> None:
+def test_other_date_is_a_near_miss(changes: dict[str, Any], near: bool) -> None:
     """A neighbouring strike or the other right is what traders of one symbol fill all day."""
     assert only_rejection(match(fill(), option_alert(**changes))).near is near
 
 
-def test_a_conid_or_reference_that_agrees_is_near_whatever_contradicts() -> None:
+def test_agreeing_conid_or_reference_is_near() -> None:
+    """A conId or reference that agrees is near whatever contradicts."""
     assert only_rejection(match(fill(), option_alert(right="P", con_ids=[CON_ID]))).near
     assert only_rejection(match(fill(ref="robindahood/NVDA"), option_alert(right="P"))).near
 
@@ -200,13 +208,14 @@ def test_a_conid_or_reference_that_agrees_is_near_whatever_contradicts() -> None
         ),
     ],
 )
-def test_a_conid_whose_record_contradicts_the_fill_is_refused(alert: Alert, reason: str) -> None:
+def test_conid_whose_record_contradicts_fill_is_refused(alert: Alert, reason: str) -> None:
     rejection = only_rejection(match(fill(), alert))
     assert rejection.reason == f"{reason}, though its conid is the fill's"
     assert rejection.near
 
 
-def test_a_stock_fill_with_an_option_alerts_conid_is_refused() -> None:
+def test_stock_fill_with_options_conid() -> None:
+    """A stock fill with an option alert's conId is refused."""
     alert = option_alert(con_ids=[NVDA_STOCK.con_id])
     assert only_rejection(match(fill(NVDA_STOCK), alert)).near
 
@@ -217,7 +226,8 @@ def test_a_combo_line_is_not_counted() -> None:
     assert result == Unmatched("combo line; its legs are counted")
 
 
-def test_what_is_neither_stock_nor_option_matches_by_conid_only() -> None:
+def test_other_types_match_by_conid_only() -> None:
+    """What is neither stock nor option matches by conId only."""
     future = Contract(495512563, "ES", "FUT", date(2025, 12, 19))
     by_symbol = stock_alert(ticker="ES")
     by_con_id = replace(
@@ -237,7 +247,8 @@ def test_what_is_neither_stock_nor_option_matches_by_conid_only() -> None:
 
 
 @pytest.mark.parametrize("execution", [fill(ref="robindahood/NVDA"), fill()])
-def test_a_fill_may_be_a_little_older_than_its_alert(execution: Execution) -> None:
+def test_fill_may_precede_its_alert_slightly(execution: Execution) -> None:
+    """A fill may be a little older than its alert."""
     just = option_alert(created=FILLED + EARLY_FILL)
     assert isinstance(match(execution, just), Matched)
     too_late = option_alert(created=FILLED + EARLY_FILL + timedelta(microseconds=1))
@@ -275,7 +286,8 @@ def test_symbol_looks_back_less_than_a_day() -> None:
     assert rejection.near
 
 
-def test_an_unknown_age_is_enough_for_strong_rules_only() -> None:
+def test_unknown_age_suits_strong_rules_only() -> None:
+    """An unknown age is enough for strong rules only."""
     strong = option_alert(con_ids=[CON_ID], created=None)
     assert match(fill(), strong) == Matched(((strong.id, Rule.CON_ID),))
     assert match(fill(ref="robindahood/NVDA"), strong) == Matched(((strong.id, Rule.ORDER_REF),))
@@ -295,7 +307,8 @@ def test_an_unknown_age_is_enough_for_strong_rules_only() -> None:
         (timedelta(days=9), "9 d"),
     ],
 )
-def test_an_age_is_told_in_a_unit_that_people_read(span: timedelta, words: str) -> None:
+def test_age_has_a_readable_unit(span: timedelta, words: str) -> None:
+    """An age is told in a unit that people read."""
     rejection = only_rejection(match(fill(), option_alert(created=FILLED + span)))
     assert rejection.reason == f"created {words} after the fill"
 
@@ -310,7 +323,8 @@ def test_a_short_age_is_told_in_seconds() -> None:
 # Several records.
 
 
-def test_every_record_of_the_contract_is_meant_each_by_its_rule() -> None:
+def test_every_record_of_the_contract_matches() -> None:
+    """Every record of the contract is meant each by its rule."""
     by_con_id = option_alert("demslayer", con_ids=[CON_ID])
     by_contract = option_alert("prof-and-kian-alerts")
     by_strike = option_alert("real-day-trading", expires=None)
@@ -328,7 +342,7 @@ def test_every_record_of_the_contract_is_meant_each_by_its_rule() -> None:
     )
 
 
-def test_several_records_by_a_weak_rule_are_ambiguous() -> None:
+def test_several_records_by_weak_rule_are_ambiguous() -> None:
     one, other = option_alert("a", expires=None), option_alert("b", expires="NOV25")
     refused = option_alert("c", right="P", strike="95")
     result = match(fill(), refused, other, one)
@@ -343,7 +357,7 @@ def test_no_candidate_is_no_match() -> None:
     assert match(fill()) == Unmatched("no alert is about this contract")
 
 
-def test_a_near_miss_is_named_in_the_reason() -> None:
+def test_near_miss_is_named_in_reason() -> None:
     far = option_alert("a", ticker="TSLA")
     near = option_alert("b", expires="1128")
     result = match(fill(), far, near)
@@ -354,7 +368,8 @@ def test_a_near_miss_is_named_in_the_reason() -> None:
     assert [entry.near for entry in result.rejected] == [False, True]
 
 
-def test_what_the_fill_or_the_record_does_not_say_agrees_with_nothing() -> None:
+def test_unsaid_values_agree_with_nothing() -> None:
+    """What the fill or the record does not say agrees with nothing."""
     bare = Contract(CON_ID, "NVDA", "OPT")
     details_missing = option_alert(right="", strike=None, expires=None)
     assert only_rejection(match(fill(bare), details_missing)).reason == (
@@ -383,7 +398,8 @@ def test_what_the_fill_or_the_record_does_not_say_agrees_with_nothing() -> None:
         "TRACKER: robindahood / NVDA ",
     ],
 )
-def test_the_orders_reference_names_one_record_and_shuts_out_all_others(ref: str) -> None:
+def test_reference_excludes_all_other_records(ref: str) -> None:
+    """The order's reference names one record and closes out all others."""
     named = option_alert(expires="1219", created=CREATED - timedelta(days=90))
     by_con_id = option_alert("demslayer", con_ids=[CON_ID])
     result = match(fill(ref=ref), by_con_id, named)
@@ -420,9 +436,8 @@ def test_the_orders_reference_names_one_record_and_shuts_out_all_others(ref: str
         ),
     ],
 )
-def test_a_reference_whose_record_contradicts_the_fill_is_refused_and_nothing_else_is_tried(
-    execution: Execution, alert: Alert, reason: str
-) -> None:
+def test_contradicting_reference_is_refused(execution: Execution, alert: Alert, reason: str) -> None:
+    """A reference whose record contradicts the fill is refused and nothing else is tried."""
     otherwise = option_alert("demslayer", con_ids=[execution.contract.con_id])
     result = match(execution, alert, otherwise)
     assert isinstance(result, Unmatched)
@@ -432,7 +447,8 @@ def test_a_reference_whose_record_contradicts_the_fill_is_refused_and_nothing_el
 
 
 @pytest.mark.parametrize("ref", ["robindahood/NVDA", "tracker:nobody/NVDA"])
-def test_a_reference_to_a_record_that_is_not_there_matches_nothing_else(ref: str) -> None:
+def test_reference_to_missing_record_matches_nothing(ref: str) -> None:
+    """A reference to a record that is not there matches nothing else."""
     other = option_alert("demslayer", con_ids=[CON_ID])
     named = ref.removeprefix("tracker:")
     assert match(fill(ref=ref), other) == Unmatched(
@@ -449,20 +465,21 @@ def test_somebody_elses_reference_changes_nothing(ref: str) -> None:
     assert match(fill(ref=ref), alert) == Matched(((alert.id, Rule.CON_ID),))
 
 
-def test_a_reference_uses_the_names_that_settings_give() -> None:
+def test_reference_uses_names_that_settings_give() -> None:
     names = AlerterNames([("wolf-pack", "Wolf Pack", ("wp",))])
     alert = option_alert("wolf-pack", strike="95")
     result = match_execution(fill(ref="wp/NVDA"), [alert], early_fill=EARLY_FILL, names=names)
     assert result == Matched(((alert.id, Rule.ORDER_REF),))
 
 
-def test_a_ticker_with_a_slash_is_named_whole() -> None:
+def test_ticker_with_slash_is_named_whole() -> None:
     alert = stock_alert(ticker="BRK B")
     result = match(fill(replace(NVDA_STOCK, symbol="BRK B"), ref="real-day-trading/BRK/B"), alert)
     assert result == Matched(((alert.id, Rule.ORDER_REF),))
 
 
-def test_of_two_spellings_the_reference_names_the_one_written_out() -> None:
+def test_reference_prefers_the_exact_spelling() -> None:
+    """Of two spellings the reference names the one written out."""
     one, other = option_alert("wolf"), option_alert("wolf-alerts")
     result = match(fill(ref="Wolf/NVDA"), one, other)
     assert isinstance(result, Matched)
@@ -470,7 +487,8 @@ def test_of_two_spellings_the_reference_names_the_one_written_out() -> None:
     assert match(fill(ref="w-olf/NVDA"), other, one) == Ambiguous(Rule.ORDER_REF, (one.id, other.id))
 
 
-def test_a_reference_serves_what_is_neither_stock_nor_option() -> None:
+def test_reference_matches_other_types_too() -> None:
+    """A reference serves what is neither stock nor option."""
     alert = stock_alert(ticker="ES")
     future = Contract(495512563, "ES", "FUT", date(2025, 12, 19))
     assert match(fill(future, ref="real-day-trading/ES"), alert) == Matched(((alert.id, Rule.ORDER_REF),))

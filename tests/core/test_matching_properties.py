@@ -79,7 +79,8 @@ def meant_by(result: Match) -> tuple[AlertId, ...]:
 
 
 @given(EXECUTIONS, CANDIDATES)
-def test_no_match_crosses_symbol_or_kind_or_right(execution: Execution, candidates: list[Alert]) -> None:
+def test_no_match_crosses_symbol_kind_right(execution: Execution, candidates: list[Alert]) -> None:
+    """No match crosses symbol or kind or right."""
     by_id = {alert.id: alert for alert in candidates}
     contract = execution.contract
     for meant in meant_by(match(execution, *candidates)):
@@ -95,18 +96,18 @@ def test_no_match_crosses_symbol_or_kind_or_right(execution: Execution, candidat
 
 
 @given(EXECUTIONS, CANDIDATES, st.randoms(use_true_random=False))
-def test_the_answer_does_not_depend_on_the_order_of_the_candidates(
+def test_order_of_candidates_does_not_matter(
     execution: Execution, candidates: list[Alert], random: Random
 ) -> None:
+    """The answer does not depend on the order of the candidates."""
     shuffled = list(candidates)
     random.shuffle(shuffled)
     assert match(execution, *shuffled) == match(execution, *candidates)
 
 
 @given(EXECUTIONS, CANDIDATES)
-def test_every_candidate_is_matched_or_refused_with_a_reason(
-    execution: Execution, candidates: list[Alert]
-) -> None:
+def test_every_refused_candidate_has_a_reason(execution: Execution, candidates: list[Alert]) -> None:
+    """Every candidate is matched or refused with a reason."""
     result = match(execution, *candidates)
     if execution.contract.is_combo:
         assert isinstance(result, Unmatched)

@@ -160,20 +160,22 @@ def test_cancelled_order_without_size_is_not_filled() -> None:
     assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", 0)
 
 
-def test_order_that_ended_in_another_state_works_no_more() -> None:
+def test_order_in_another_end_state() -> None:
+    """Order that ended in another state works no more."""
     story = partly_filled()
     story.tell(completed("Inactive", filled=4, total=10))
     assert news(story)["remaining_qty"] == 0
 
 
-def test_completed_order_keeps_the_size_that_it_named() -> None:
+def test_completed_order_keeps_size_that_it_named() -> None:
     """The order's own total comes first: 4 of 10 is no whole order."""
     story = partly_filled()
     story.tell(completed(filled=4))
     assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", 0)
 
 
-def test_completed_order_that_filled_more_asks_for_a_sweep() -> None:
+def test_completed_order_ahead_asks_for_sweep() -> None:
+    """Completed order that filled more asks for a sweep."""
     story = partly_filled()
     story.sweep(request=901)
     story.tell(completed(filled=10))
@@ -225,7 +227,7 @@ def test_bust_of_the_closing_fill_opens_again() -> None:
     assert (shown(story).open, quantity(story)) == (True, 3)
 
 
-def test_bust_that_comes_first_is_booked_and_moves_nothing() -> None:
+def test_early_bust_moves_nothing() -> None:
     """The version that it voids comes behind it and stays voided."""
     story = Story()
     story.tell(void(1, 3))

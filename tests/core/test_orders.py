@@ -41,7 +41,8 @@ def opened(filled: int = 4) -> Story:
 # Sums
 
 
-def test_an_alert_shows_all_of_its_order_whoever_the_rest_belongs_to() -> None:
+def test_alert_shows_its_whole_order() -> None:
+    """An alert shows all of its order whoever the rest belongs to."""
     story = Story(lambda fill: matched(ALERT if fill.perm_id == 188 else OTHER)(fill))
     story.tell(execution(exec_id(1), 4), execution(exec_id(2), 6, at=1, perm_id=189))
     story.tell(execution(exec_id(3), -4, at=2, perm_id=190))
@@ -54,7 +55,8 @@ def test_an_alert_shows_all_of_its_order_whoever_the_rest_belongs_to() -> None:
 # Status and remaining
 
 
-def test_filled_only_when_all_of_a_known_total_is() -> None:
+def test_filled_only_when_all_is() -> None:
+    """Filled only when all of a known total is."""
     story = opened()
     assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", None)
     story.tell(open_order(10))
@@ -81,7 +83,8 @@ def test_cancelled_with_nothing_left_is_no_fill() -> None:
     assert story.ledger.take_sweep_reasons() == []
 
 
-def test_cancelled_after_a_partial_fill_leaves_nothing_to_come() -> None:
+def test_cancelled_after_partial_fill_is_over() -> None:
+    """Cancelled after a partial fill leaves nothing to come."""
     story = opened()
     story.tell(open_order(10), status("Cancelled", 4, 6))
     assert (news(story)["status"], news(story)["remaining_qty"], news(story)["filled_qty"]) == (
@@ -92,7 +95,8 @@ def test_cancelled_after_a_partial_fill_leaves_nothing_to_come() -> None:
     assert (shown(story).open, quantity(story)) == (True, 4)
 
 
-def test_a_filled_order_that_is_corrected_down_has_nothing_to_come() -> None:
+def test_filled_order_corrected_down_is_over() -> None:
+    """A filled order that is corrected down has nothing to come."""
     story = opened()
     story.tell(open_order(4), status("Filled", 4, 0))
     story.tell(execution(exec_id(1, 2), 3))
@@ -104,7 +108,7 @@ def test_a_filled_order_that_is_corrected_down_has_nothing_to_come() -> None:
     assert (shown(story).open, quantity(story)) == (True, 3)
 
 
-def test_an_order_that_all_was_filled_of_has_nothing_to_come_though_no_status_said_so() -> None:
+def test_fully_filled_order_needs_no_status() -> None:
     """A status is not guaranteed; a fee that comes later changes nothing of it."""
     story = opened()
     story.tell(open_order(4))
@@ -120,7 +124,8 @@ def test_an_order_that_all_was_filled_of_has_nothing_to_come_though_no_status_sa
     [(status("Submitted", 3, 1), 1), (open_order(5), 2)],
     ids=["the broker works it again", "it was made larger"],
 )
-def test_what_works_after_a_correction_is_still_to_come(told: OrderStatus | OpenOrder, expected: int) -> None:
+def test_working_rest_after_a_correction(told: OrderStatus | OpenOrder, expected: int) -> None:
+    """What works after a correction is still to come."""
     story = opened()
     story.tell(open_order(4))
     story.tell(execution(exec_id(1, 2), 3))
@@ -128,7 +133,8 @@ def test_what_works_after_a_correction_is_still_to_come(told: OrderStatus | Open
     assert news(story)["remaining_qty"] == expected
 
 
-def test_a_part_that_is_corrected_down_leaves_the_rest_to_come() -> None:
+def test_corrected_part_leaves_the_rest() -> None:
+    """A part that is corrected down leaves the rest to come."""
     story = opened()
     story.tell(open_order(10))
     story.tell(execution(exec_id(1, 2), 3))
@@ -152,9 +158,8 @@ def test_a_fill_after_the_cancel_still_counts() -> None:
         (OrderStatus(42, 7, 188, "Submitted", Decimal(4), None), ("PARTIALLY_FILLED", None)),
     ],
 )
-def test_a_status_tells_the_size_where_no_open_order_did(
-    told: OrderStatus, expected: tuple[str, object]
-) -> None:
+def test_status_gives_a_missing_size(told: OrderStatus, expected: tuple[str, object]) -> None:
+    """A status tells the size where no open order did."""
     story = opened()
     story.tell(told)
     assert (news(story)["status"], news(story)["remaining_qty"]) == expected
@@ -168,19 +173,22 @@ def test_the_newest_size_counts() -> None:
     assert news(story)["status"] == "FILLED"
 
 
-def test_more_filled_than_the_order_wanted_leaves_no_negative_rest() -> None:
+def test_overfilled_order_has_no_negative_rest() -> None:
+    """More filled than the order wanted leaves no negative rest."""
     story = opened()
     story.tell(open_order(3))
     assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", 0)
 
 
-def test_an_order_for_another_account_says_nothing_of_this_one() -> None:
+def test_order_of_another_account_is_ignored() -> None:
+    """An order for another account says nothing of this one."""
     story = opened()
     story.tell(open_order(4, account=SECOND_ACCOUNT))
     assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", None)
 
 
-def test_a_combo_of_which_this_contract_is_no_leg_says_nothing() -> None:
+def test_foreign_combo_says_nothing() -> None:
+    """A combo of which this contract is no leg says nothing."""
     story = opened()
     bag = Contract(28812380, "NVDA", "BAG")
     story.tell(OpenOrder(42, 7, 188, ACCOUNT, bag, "BUY", Decimal(4), "", "Submitted", ((701, 1),)))
@@ -194,7 +202,8 @@ def test_what_has_no_key_is_not_kept() -> None:
     assert list(story.state.every(ORDERS)) == []
 
 
-def test_a_later_open_order_does_not_blank_what_is_known() -> None:
+def test_later_open_order_blanks_nothing() -> None:
+    """A later open order does not blank what is known."""
     story = opened()
     story.tell(open_order(10))
     story.tell(replace(open_order(10), account="", total=None, status=""))
@@ -211,7 +220,7 @@ def test_a_repeated_status_is_no_news() -> None:
 # Fees
 
 
-def test_a_fee_that_comes_later_is_filled_in() -> None:
+def test_fee_that_comes_later_is_filled_in() -> None:
     story = opened()
     assert (news(story)["commission"], news(story)["realized_pnl"]) == (None, None)
     story.tell(fee(exec_id(1), "2.60"))
@@ -226,7 +235,8 @@ def test_a_fee_before_its_execution_counts_too() -> None:
     assert (news(story)["commission"], news(story)["realized_pnl"]) == (2.6, -5)
 
 
-def test_a_pending_fee_is_unknown_and_holds_no_fill() -> None:
+def test_pending_fee_holds_up_no_fill() -> None:
+    """A pending fee is unknown and holds no fill."""
     story = opened()
     story.tell(fee(exec_id(1), None))
     assert news(story)["commission"] is None
@@ -237,7 +247,8 @@ def test_a_pending_fee_is_unknown_and_holds_no_fill() -> None:
     assert (news(story)["commission"], totals.totals.fees_pending) == (2.6, 0)
 
 
-def test_fees_of_an_order_are_summed_and_a_changed_one_replaces() -> None:
+def test_fees_are_summed_and_replaced() -> None:
+    """Fees of an order are summed and a changed one replaces."""
     story = opened()
     story.tell(execution(exec_id(2), 6, at=1), fee(exec_id(1), "2.60", "1"), fee(exec_id(2), "3.90", "2"))
     assert (news(story)["commission"], news(story)["realized_pnl"]) == (6.5, 3)
@@ -246,7 +257,7 @@ def test_fees_of_an_order_are_summed_and_a_changed_one_replaces() -> None:
     assert story.tell(fee(exec_id(2), "3.40", "2")) == []
 
 
-def test_a_fee_of_a_replaced_version_no_longer_counts() -> None:
+def test_fee_of_replaced_version_no_longer_counts() -> None:
     story = opened()
     story.tell(fee(exec_id(1), "2.60"), execution(exec_id(1, 2), 4))
     assert news(story)["commission"] is None
@@ -257,7 +268,8 @@ def test_a_fee_of_a_replaced_version_no_longer_counts() -> None:
 # Missed fills
 
 
-def test_a_status_ahead_of_us_asks_for_one_sweep() -> None:
+def test_status_ahead_asks_for_one_sweep() -> None:
+    """A status ahead of us asks for one sweep."""
     story = opened()
     story.sweep(request=899)
     story.tell(open_order(10), status("Submitted", 6, 4))
@@ -270,14 +282,16 @@ def test_a_status_ahead_of_us_asks_for_one_sweep() -> None:
     assert len(story.ledger.take_sweep_reasons()) == 1
 
 
-def test_a_status_just_before_its_execution_asks_for_nothing() -> None:
+def test_status_before_its_execution_asks_nothing() -> None:
+    """A status just before its execution asks for nothing."""
     story = opened()
     story.sweep(request=899)
     story.tell(open_order(10), status("Submitted", 6, 4), execution(exec_id(2), 2, at=1))
     assert story.ledger.take_sweep_reasons() == []
 
 
-def test_cum_qty_ahead_of_us_asks_for_one_sweep() -> None:
+def test_cum_qty_ahead_asks_for_sweep() -> None:
+    """Cum qty ahead of us asks for one sweep."""
     story = Story()
     story.sweep(request=899)
     story.tell(execution(exec_id(2), 4, cum_qty=10))
@@ -287,7 +301,7 @@ def test_cum_qty_ahead_of_us_asks_for_one_sweep() -> None:
 
 
 @pytest.mark.parametrize("brought", [True, False], ids=["the answer brings it", "it does not"])
-def test_a_shortfall_waits_for_the_answer_under_way(brought: bool) -> None:
+def test_shortfall_waits_for_answer_under_way(brought: bool) -> None:
     """After a break the order's next status comes while the day is asked for anyway."""
     story = opened()
     story.note(Source.SENT, "executions", "900", ACCOUNT)
@@ -298,7 +312,8 @@ def test_a_shortfall_waits_for_the_answer_under_way(brought: bool) -> None:
     assert len(story.ledger.take_sweep_reasons()) == (0 if brought else 1)
 
 
-def test_an_answer_that_never_ends_holds_up_no_shortfall() -> None:
+def test_endless_answer_holds_up_no_shortfall() -> None:
+    """An answer that never ends holds up no shortfall."""
     story = opened()
     story.note(Source.SENT, "executions", "900", ACCOUNT)
     story.tell(open_order(10), status("Submitted", 6, 4))
@@ -307,7 +322,7 @@ def test_an_answer_that_never_ends_holds_up_no_shortfall() -> None:
 
 
 @pytest.mark.parametrize("broken", ["reconnected", "IBKR was lost"])
-def test_a_shortfall_waits_for_the_answer_that_each_break_leads_to(broken: str) -> None:
+def test_shortfall_waits_behind_each_break(broken: str) -> None:
     """It is not asked for yet, since the positions come first."""
     story = opened()
     story.sweep(request=899)
@@ -345,7 +360,7 @@ def test_no_sweep_where_nothing_can_be_compared(perm_id: int, cum_qty: int | Non
     assert story.ledger.take_sweep_reasons() == []
 
 
-def test_a_correction_outdates_what_the_broker_counted_before() -> None:
+def test_correction_outdates_what_broker_counted_before() -> None:
     story = opened()
     story.sweep(request=899)
     story.tell(open_order(4), status("Filled", 4, 0))
@@ -357,7 +372,7 @@ def test_a_correction_outdates_what_the_broker_counted_before() -> None:
     assert len(story.ledger.take_sweep_reasons()) == 1
 
 
-def test_a_correction_of_the_price_leaves_what_the_broker_counts() -> None:
+def test_correction_of_price_leaves_what_broker_counts() -> None:
     story = opened()
     story.sweep(request=899)
     story.tell(open_order(4), status("Filled", 4, 0), execution(exec_id(1, 2), 4, "2.60"))
@@ -365,7 +380,8 @@ def test_a_correction_of_the_price_leaves_what_the_broker_counts() -> None:
     assert order.broker_filled == 4
 
 
-def test_a_fill_missing_beside_a_correction_is_still_swept_for() -> None:
+def test_fill_missing_beside_correction_is_swept() -> None:
+    """A fill missing beside a correction is still swept for."""
     story = opened()
     story.sweep(request=899)
     story.tell(open_order(10), status("Submitted", 6, 4), execution(exec_id(1, 2), 3))
@@ -374,21 +390,23 @@ def test_a_fill_missing_beside_a_correction_is_still_swept_for() -> None:
     assert "3 known here" in reason
 
 
-def test_a_status_just_before_its_fill_and_a_correction_asks_for_nothing() -> None:
+def test_status_before_fill_and_correction() -> None:
+    """A status just before its fill and a correction asks for nothing."""
     story = opened()
     story.tell(open_order(6), status("Filled", 6, 0), execution(exec_id(2), 2, at=1))
     story.tell(status("Filled", 6, 0), execution(exec_id(2, 2), 1, at=1))
     assert story.ledger.take_sweep_reasons() == []
 
 
-def test_a_correction_of_a_fill_without_an_order_outdates_nothing() -> None:
+def test_correction_of_fill_without_order_outdates_nothing() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4, perm_id=0, order_id=0))
     story.tell(execution(exec_id(1, 2), 3, perm_id=0, order_id=0))
     assert (quantity(story), list(story.state.every(ORDERS))) == (3, [])
 
 
-def test_a_combo_line_that_is_corrected_outdates_what_the_broker_counted() -> None:
+def test_corrected_combo_outdates_the_count() -> None:
+    """A combo line that is corrected outdates what the broker counted."""
     story = Story()
     bag = Contract(28812380, "NVDA", "BAG")
     line = replace(execution(exec_id(1), 4), contract=bag)
@@ -408,7 +426,8 @@ def test_a_combo_line_that_is_corrected_outdates_what_the_broker_counted() -> No
     ],
     ids=["of an FA group", "of a combo", "unknown"],
 )
-def test_a_status_is_not_compared_where_it_counts_something_else(order: OpenOrder | None) -> None:
+def test_status_of_other_things_is_ignored(order: OpenOrder | None) -> None:
+    """A status is not compared where it counts something else."""
     story = Story(matched(ALERT))
     if order is not None:
         story.tell(order)

@@ -103,7 +103,7 @@ def test_late_match_owns_what_is_left() -> None:
     assert places(story) == [(OwnershipKind.MATCHED, Moment(START + timedelta(seconds=10), story.seq))]
 
 
-def test_late_match_of_a_round_trip_changes_nothing() -> None:
+def test_late_match_of_round_trip_changes_nothing() -> None:
     """All that was bought was sold before the alert was there: its record is not written."""
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 3, at=0, perm_id=1), execution(exec_id(2), -3, at=10, perm_id=2))
@@ -113,7 +113,7 @@ def test_late_match_of_a_round_trip_changes_nothing() -> None:
     assert booked(story, exec_id(1)).owners == ()
 
 
-def test_what_was_closed_before_a_decision_stays_closed() -> None:
+def test_what_was_closed_before_decision_stays_closed() -> None:
     """7 of no alert, then 5 of one, all 5 sold; the 7 find their alert: the 5 stay sold."""
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 7, at=0, perm_id=1))
@@ -138,7 +138,7 @@ def test_late_execution_folds_before_an_older_decision() -> None:
     assert [lot.exec_id for lot in holding(story).lots] == [exec_id(2)]
 
 
-def test_later_sale_of_the_place_closes_the_alert() -> None:
+def test_later_sale_of_place_closes_alert() -> None:
     """Accepted: one that stands behind the place closes the alert that was told, as any sale."""
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 7, at=0, perm_id=1))
@@ -148,7 +148,7 @@ def test_later_sale_of_the_place_closes_the_alert() -> None:
     assert (quantity(story), shown(story).open) == (0, False)
 
 
-def test_execution_of_the_places_second_stands_behind_it() -> None:
+def test_execution_of_places_second_stands_behind_it() -> None:
     """Known then is before, told later is behind: the sale of that second takes from the alert."""
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 7, at=0, perm_id=1))
@@ -261,7 +261,7 @@ def test_assignment_takes_the_order() -> None:
     assert (quantity(story), quantity(story, OTHER)) == (0, 10)
 
 
-def test_fill_swept_before_an_assignment_is_the_persons_too() -> None:
+def test_fill_swept_before_assignment_is_persons_too() -> None:
     """A fill of the order that was missed stands before the decision, which gives it to the alert."""
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 4, at=10))
@@ -282,7 +282,7 @@ def test_dismissed_order_is_never_matched() -> None:
     assert booked(story, exec_id(2)).dismissed
 
 
-def test_second_alert_shares_all_lots_of_an_order() -> None:
+def test_second_alert_shares_all_lots_of_order() -> None:
     """Two fills of an order and an alert; another record of the contract appears: both show both fills."""
     story = Story()
     story.tell(execution(exec_id(1), 4, at=0), execution(exec_id(2), 1, at=1))
@@ -352,7 +352,7 @@ def test_round_trip_before_the_alert_leaves_nothing() -> None:
     assert untouched(story)
 
 
-def test_younger_alert_owns_what_is_left_at_its_creation() -> None:
+def test_younger_alert_owns_what_is_left() -> None:
     """Swept: bought 3, sold 1 before the alert's creation and 1 behind it: 2 were left, 1 is."""
     story = DatedStory()
     story.created[ALERT] = 60
@@ -376,7 +376,7 @@ def test_alert_of_the_fills_second_owns_it(created: float) -> None:
     assert (quantity(story), places(story)) == (3, [])
 
 
-def test_live_fill_belongs_to_an_alert_that_was_there() -> None:
+def test_live_fill_takes_an_earlier_alert() -> None:
     """It was in the store before the execution came, whatever its own clock says."""
     story = DatedStory()
     story.created[ALERT] = 100
@@ -405,7 +405,7 @@ def test_matching_knows_who_owns_the_contract() -> None:
 # Rows
 
 
-def test_decision_is_written_with_its_order_and_skew() -> None:
+def test_decision_keeps_order_and_skew() -> None:
     """What `why` needs: when, for which order, with which clock."""
     story = DatedStory(unmatched)
     story.ledger._ownership.skew = timedelta(seconds=2)
@@ -447,7 +447,7 @@ def test_rematch_of_an_unknown_execution_does_nothing() -> None:
     assert places(story) == []
 
 
-def test_dismissal_of_an_owned_fill_keeps_its_owner() -> None:
+def test_dismissal_of_owned_fill_keeps_its_owner() -> None:
     """It only goes out of what needs a person; later fills of its order follow the owner."""
     story = Story()
     story.tell(execution(exec_id(1), 4))

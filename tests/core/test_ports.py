@@ -17,7 +17,7 @@ SHOWN = Shown(True, ASKED.last_order_update, ASKED.position)
     ("left", "right"),
     [(4, 4.0), ({"a": 1, "b": [2]}, {"b": [2.0], "a": 1}), (None, None), ([], []), (True, True), ("a", "a")],
 )
-def test_equal_values_are_the_same_whatever_their_spelling(left: object, right: object) -> None:
+def test_equal_values_are_same_whatever_their_spelling(left: object, right: object) -> None:
     assert same_json(left, right)
 
 
@@ -39,14 +39,15 @@ def test_other_values_differ(left: object, right: object) -> None:
     assert not same_json(left, right)
 
 
-def test_a_record_agrees_when_it_shows_all_that_was_asked() -> None:
+def test_record_agrees_when_all_is_shown() -> None:
+    """A record agrees when it shows all that was asked."""
     assert SHOWN.agrees(ASKED)
     assert not replace(SHOWN, open=False).agrees(ASKED)
     assert not replace(SHOWN, position=None).agrees(ASKED)
     assert not replace(SHOWN, last_order_update={}).agrees(ASKED)
 
 
-def test_what_an_update_leaves_alone_agrees_with_anything() -> None:
+def test_what_update_leaves_alone_agrees_with_anything() -> None:
     assert Shown(True).agrees(replace(ASKED, last_order_update=None, position=None))
 
 

@@ -54,21 +54,21 @@ def asked() -> Story:
 # What was held before
 
 
-def test_selling_what_was_held_before_touches_no_alert() -> None:
+def test_selling_old_holdings_touches_no_alert() -> None:
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.tell(execution(exec_id(1), -4))
     assert (held(story), untouched(story)) == (6, True)
 
 
-def test_executions_from_before_the_request_are_in_the_snapshot() -> None:
+def test_earlier_executions_are_in_the_snapshot() -> None:
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=-60, request_id=900))
     assert (base(story), held(story), quantity(story)) == (6, 10, 4)
 
 
-def test_executions_after_the_request_are_not_in_it() -> None:
+def test_executions_after_request_are_not_in_it() -> None:
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=60, request_id=900))
@@ -82,7 +82,7 @@ def test_a_live_execution_counts_by_its_arrival() -> None:
     assert (base(story), held(story)) == (10, 14)
 
 
-def test_a_live_execution_from_before_the_request_is_in_the_snapshot() -> None:
+def test_earlier_live_execution_is_included() -> None:
     story = connecting()
     story.tell(execution(exec_id(1), 4))
     assert untouched(story)
@@ -90,14 +90,14 @@ def test_a_live_execution_from_before_the_request_is_in_the_snapshot() -> None:
     assert (base(story), held(story), quantity(story)) == (6, 10, 4)
 
 
-def test_a_position_closed_today_is_listed_as_zero() -> None:
+def test_position_closed_today_is_listed_as_zero() -> None:
     story = asked()
     story.tell(position(0), POSITIONS_END)
     story.sweep(execution(exec_id(1), -4, at=-60, request_id=900))
     assert (base(story), held(story), untouched(story)) == (4, 0, True)
 
 
-def test_a_contract_that_the_snapshot_does_not_name_starts_at_zero() -> None:
+def test_unnamed_contract_starts_at_zero() -> None:
     story = asked()
     story.tell(POSITIONS_END)
     story.sweep(execution(exec_id(1), -4, at=-60, request_id=900))
@@ -105,7 +105,8 @@ def test_a_contract_that_the_snapshot_does_not_name_starts_at_zero() -> None:
     assert holding(story).baseline is Baseline.UNCONFIRMED
 
 
-def test_a_swept_execution_without_a_time_is_settled_by_the_next_snapshot() -> None:
+def test_untimed_swept_execution_needs_next_snapshot() -> None:
+    """A swept execution without a time is settled by the next snapshot."""
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(replace(execution(exec_id(1), 4, at=60, request_id=900), time_known=False))
@@ -114,7 +115,8 @@ def test_a_swept_execution_without_a_time_is_settled_by_the_next_snapshot() -> N
 
 
 @pytest.mark.parametrize("at", [-1, 0, 1])
-def test_a_swept_execution_at_the_moment_of_the_request_leaves_doubt_until_the_next_snapshot(at: int) -> None:
+def test_swept_at_the_request_is_unconfirmed(at: int) -> None:
+    """A swept execution at the moment of the request leaves it unconfirmed until the next snapshot."""
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=at, request_id=900))
@@ -129,7 +131,7 @@ def test_a_swept_execution_at_the_moment_of_the_request_leaves_doubt_until_the_n
     )
 
 
-def test_a_contract_first_traded_months_later_starts_from_the_last_snapshot() -> None:
+def test_first_trade_starts_from_last_snapshot() -> None:
     """The days between are not proven here, so it is a guess until the next certain answer."""
     story = Story()
     story.snapshot(position(10))
@@ -154,7 +156,7 @@ def test_a_position_outside_an_answer_seeds_nothing() -> None:
     assert held(story) == -4
 
 
-def test_an_end_that_nobody_asked_for_ends_nothing() -> None:
+def test_end_that_nobody_asked_for_ends_nothing() -> None:
     story = connecting()
     story.tell(position(10), POSITIONS_END)
     assert story.state.get(SNAPSHOTS, "last") is None
@@ -163,7 +165,7 @@ def test_an_end_that_nobody_asked_for_ends_nothing() -> None:
 # A snapshot that executions disturbed
 
 
-def test_a_live_execution_during_the_answer_waits_for_the_next_one() -> None:
+def test_live_execution_during_answer_waits() -> None:
     story = asked()
     story.tell(position(10), execution(exec_id(1), 4), POSITIONS_END)
     assert untouched(story)
@@ -171,7 +173,8 @@ def test_a_live_execution_during_the_answer_waits_for_the_next_one() -> None:
     assert (base(story), held(story), quantity(story)) == (10, 14, 4)
 
 
-def test_a_disturbed_snapshot_is_taken_for_the_rest_when_no_better_one_comes() -> None:
+def test_disturbed_snapshot_serves_the_rest() -> None:
+    """A disturbed snapshot is taken for the rest when no better one comes."""
     story = asked()
     other = replace(NVDA, con_id=701)
     story.tell(position(10), position(7, contract=other), execution(exec_id(1), 4), POSITIONS_END)
@@ -192,7 +195,7 @@ def test_a_later_snapshot_settles_the_doubt() -> None:
     assert (shown(story).open, quantity(story)) == (False, 0)
 
 
-def test_a_disturbed_snapshot_that_is_not_needed_is_dropped() -> None:
+def test_needless_disturbed_snapshot_is_dropped() -> None:
     story = Story()
     before = story.state.get(SNAPSHOTS, "last")
     story.note(Source.SENT, "positions")
@@ -211,7 +214,8 @@ def test_a_live_correction_disturbs_a_snapshot_too() -> None:
 
 
 @pytest.mark.parametrize("code", [1100, 2110])
-def test_positions_told_while_the_gateway_had_lost_ibkr_seed_nothing(code: int) -> None:
+def test_positions_during_loss_give_no_baseline(code: int) -> None:
+    """Positions told while the gateway had lost IBKR give no baseline."""
     story = asked()
     story.tell(position(10), Notice(-1, code, "lost"), POSITIONS_END)
     story.snapshot(position(10))
@@ -222,7 +226,7 @@ def test_positions_told_while_the_gateway_had_lost_ibkr_seed_nothing(code: int) 
     assert (held(story), untouched(story)) == (4, True)
 
 
-def test_a_new_process_knows_that_the_gateway_had_lost_ibkr() -> None:
+def test_new_process_remembers_the_loss() -> None:
     """Found by seed 3987: a crash between the notice and the request, and the answer was believed.
 
     What else was asked on that connection it does not know either.
@@ -239,8 +243,7 @@ def test_a_new_process_knows_that_the_gateway_had_lost_ibkr() -> None:
     assert story.state.get(SNAPSHOTS, "last") != snapshot
 
 
-def test_the_end_of_a_late_answer_does_not_end_the_next_one() -> None:
-    """Found by seed 7434: the position came after the first end and before the second."""
+def test_late_end_ends_no_other_answer() -> None:
     story = Story()
     story.note(Source.SENT, "positions")
     story.tell(position(-3))
@@ -252,7 +255,7 @@ def test_the_end_of_a_late_answer_does_not_end_the_next_one() -> None:
     assert (base(story), held(story)) == (-3, 1)
 
 
-def test_a_snapshot_that_ends_during_a_sweep_lets_the_sweep_go_on() -> None:
+def test_snapshot_during_sweep_lets_it_continue() -> None:
     story = asked()
     story.note(Source.SENT, "executions", "900", ACCOUNT)
     story.tell(execution(exec_id(1), 4, at=-60, request_id=900), position(10), POSITIONS_END)
@@ -264,7 +267,8 @@ def test_a_snapshot_that_ends_during_a_sweep_lets_the_sweep_go_on() -> None:
 # No answer
 
 
-def test_without_any_answer_it_goes_on_in_doubt_until_one_comes() -> None:
+def test_unanswered_base_stays_unconfirmed() -> None:
+    """Without any answer it goes on unconfirmed until one comes."""
     story = asked()
     story.tell(execution(exec_id(1), -4))
     assert untouched(story)
@@ -279,14 +283,14 @@ def test_without_any_answer_it_goes_on_in_doubt_until_one_comes() -> None:
     assert story.state.find(HOLDINGS, "doubt", "1") == []
 
 
-def test_a_timeout_after_the_link_was_lost_changes_nothing() -> None:
+def test_timeout_after_lost_link_changes_nothing() -> None:
     story = asked()
     story.note(Source.LINK, "down", "lost")
     story.note(Source.LINK, "timeout", "positions", "-1")
     assert story.state.get(SNAPSHOTS, "last") is None
 
 
-def test_an_answer_after_its_timeout_is_not_taken() -> None:
+def test_answer_after_its_timeout_is_not_taken() -> None:
     story = asked()
     story.note(Source.LINK, "timeout", "positions", "-1")
     story.tell(position(10), POSITIONS_END)
@@ -318,10 +322,10 @@ def test_nothing_waits_longer_than_the_connection(end: tuple[str, ...]) -> None:
     assert quantity(story) == 4
 
 
-# Corrections and the seed
+# Corrections and the baseline
 
 
-def test_a_correction_after_the_snapshot_is_not_in_it() -> None:
+def test_correction_after_snapshot_is_not_in_it() -> None:
     story = connecting()
     story.tell(execution(exec_id(1), 4))
     story.snapshot(position(4))
@@ -329,14 +333,15 @@ def test_a_correction_after_the_snapshot_is_not_in_it() -> None:
     assert (base(story), held(story)) == (0, 3)
 
 
-def test_a_correction_before_the_snapshot_is_in_it() -> None:
+def test_correction_before_snapshot_is_in_it() -> None:
     story = connecting()
     story.tell(execution(exec_id(1), 4), execution(exec_id(1, 2), 3))
     story.snapshot(position(3))
     assert (base(story), held(story)) == (0, 3)
 
 
-def test_versions_in_one_answer_were_all_made_before_it() -> None:
+def test_versions_in_one_answer_precede_it() -> None:
+    """Versions in one answer were all made before it."""
     story = asked()
     story.tell(position(3), POSITIONS_END)
     story.sweep(
@@ -345,7 +350,8 @@ def test_versions_in_one_answer_were_all_made_before_it() -> None:
     assert (base(story), held(story)) == (0, 3)
 
 
-def test_a_correction_that_only_a_later_sweep_brought_was_made_after_the_snapshot() -> None:
+def test_later_swept_correction_follows_snapshot() -> None:
+    """A correction that only a later sweep brought was made after the snapshot."""
     story = asked()
     story.tell(position(4), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=-60, request_id=900))
@@ -353,7 +359,7 @@ def test_a_correction_that_only_a_later_sweep_brought_was_made_after_the_snapsho
     assert (base(story), held(story)) == (0, 3)
 
 
-def test_live_correction_of_unknown_fill_counts_by_arrival() -> None:
+def test_live_correction_counts_by_arrival() -> None:
     """Found by seed 6326: what it corrects was pushed to nobody, so it is behind the answer or not at all."""
     story = connecting()
     story.now += timedelta(seconds=60)
@@ -366,7 +372,7 @@ def test_live_correction_of_unknown_fill_counts_by_arrival() -> None:
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 3)
 
 
-def test_many_late_executions_of_a_contract_are_folded_once(mocker: MockerFixture) -> None:
+def test_late_executions_are_folded_once(mocker: MockerFixture) -> None:
     """Each alone was folded from the base: minutes for the fills of a busy day after a crash."""
     story = Story()
     story.tell(execution(exec_id(0), 1, at=10_000))
@@ -375,7 +381,7 @@ def test_many_late_executions_of_a_contract_are_folded_once(mocker: MockerFixtur
     assert (held(story), quantity(story), fold.call_count) == (300, 300, 1)
 
 
-def test_what_is_held_is_up_to_date_before_a_note_of_ours_is_applied() -> None:
+def test_holding_is_current_before_a_note() -> None:
     """In one batch: late fills, then a newer record that takes over what they add up to."""
     story = Story()
     story.tell(execution(exec_id(1), 4, at=60))
@@ -394,7 +400,7 @@ def test_what_is_held_is_up_to_date_before_a_note_of_ours_is_applied() -> None:
     [None, ("quiet", "900"), ("timeout", "executions", "900"), ("down", "lost")],
     ids=["ended", "quiet", "timed out", "link lost"],
 )
-def test_a_swept_execution_waits_until_its_answer_is_over(over: tuple[str, ...] | None) -> None:
+def test_swept_execution_waits_for_its_answer(over: tuple[str, ...] | None) -> None:
     story = Story()
     story.note(Source.SENT, "executions", "900", ACCOUNT)
     story.tell(execution(exec_id(1), 4, at=-60, request_id=900))
@@ -407,7 +413,7 @@ def test_a_swept_execution_waits_until_its_answer_is_over(over: tuple[str, ...] 
     assert (quantity(story), booked(story, exec_id(1)).folded) == (4, True)
 
 
-def test_it_waits_for_the_answers_of_all_accounts() -> None:
+def test_it_waits_for_answers_of_all_accounts() -> None:
     story = Story()
     story.note(Source.SENT, "executions", "900", ACCOUNT)
     story.note(Source.SENT, "executions", "901", SECOND_ACCOUNT)
@@ -417,7 +423,7 @@ def test_it_waits_for_the_answers_of_all_accounts() -> None:
     assert quantity(story) == 4
 
 
-def test_a_contract_that_waits_for_positions_holds_up_no_other() -> None:
+def test_waiting_contract_holds_up_no_other() -> None:
     story, other = Story(), replace(NVDA, con_id=701)
     story.tell(execution(exec_id(1), 4))
     story.note(Source.LINK, "down", "lost")
@@ -432,7 +438,8 @@ def test_a_contract_that_waits_for_positions_holds_up_no_other() -> None:
     assert (held(story), held(story, 701)) == (6, 5)
 
 
-def test_a_live_fill_waits_behind_a_swept_one_of_its_contract() -> None:
+def test_live_fill_waits_behind_swept_one() -> None:
+    """A live fill waits behind a swept one of its contract."""
     story = Story()
     story.note(Source.SENT, "executions", "900", ACCOUNT)
     story.tell(execution(exec_id(1), 4, at=-60, request_id=900), execution(exec_id(2), 6))
@@ -441,14 +448,15 @@ def test_a_live_fill_waits_behind_a_swept_one_of_its_contract() -> None:
     assert quantity(story) == 10
 
 
-def test_a_live_fill_of_another_contract_does_not_wait() -> None:
+def test_other_contracts_live_fill_is_free() -> None:
     story = Story()
     story.note(Source.SENT, "executions", "900", ACCOUNT)
     story.tell(execution(exec_id(2), 6))
     assert quantity(story) == 6
 
 
-def test_a_late_answer_to_a_sweep_that_timed_out_is_folded_at_once() -> None:
+def test_late_sweep_is_folded_at_once() -> None:
+    """A late answer to a sweep that timed out is folded at once."""
     story = Story()
     story.note(Source.SENT, "executions", "900", ACCOUNT)
     story.note(Source.LINK, "timeout", "executions", "900")
@@ -456,7 +464,7 @@ def test_a_late_answer_to_a_sweep_that_timed_out_is_folded_at_once() -> None:
     assert quantity(story) == 4
 
 
-def test_a_correction_of_a_waiting_fill_waits_with_it() -> None:
+def test_correction_of_waiting_fill_waits_with_it() -> None:
     story = Story()
     story.note(Source.SENT, "executions", "900", ACCOUNT)
     story.tell(execution(exec_id(1), 4, request_id=900), execution(exec_id(1, 2), 3, request_id=900))
@@ -465,7 +473,8 @@ def test_a_correction_of_a_waiting_fill_waits_with_it() -> None:
     assert quantity(story) == 3
 
 
-def test_what_waited_when_the_process_died_is_folded_by_the_next_one() -> None:
+def test_waiting_fills_survive_a_crash() -> None:
+    """What waited when the process died is folded by the next one."""
     story = Story()
     story.note(Source.SENT, "executions", "900", ACCOUNT)
     story.tell(execution(exec_id(1), 4, at=-60, request_id=900))
@@ -476,7 +485,7 @@ def test_what_waited_when_the_process_died_is_folded_by_the_next_one() -> None:
     assert quantity(story) == 4
 
 
-def test_an_older_fill_that_a_sweep_brought_is_folded_in_its_place() -> None:
+def test_older_swept_fill_keeps_its_place() -> None:
     story = Story()
     story.tell(execution(exec_id(2), -4, at=60, perm_id=189))
     story.sweep(execution(exec_id(1), 4, at=30, request_id=900))

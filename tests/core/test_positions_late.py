@@ -76,9 +76,7 @@ def swept(story: Story, *facts: Execution, request: int = 901) -> list[int]:
         pytest.param(90, [9], id="in the past that was whole"),
     ],
 )
-def test_what_a_break_withheld_is_folded_with_no_more_of_the_past_than_it_changes(
-    late_at: float, taken: list[int]
-) -> None:
+def test_withheld_fill_refolds_only_its_past(late_at: float, taken: list[int]) -> None:
     """On a busy day that past is long: four seconds for a hundred contracts, in which no fill was shown."""
     late = [
         execution(exec_id(8), -7, "1", at=late_at + 70, perm_id=190, request_id=901),
@@ -93,7 +91,8 @@ def test_what_a_break_withheld_is_folded_with_no_more_of_the_past_than_it_change
     assert before == (holding(story), [booked(story, exec_id(number)) for number in (1, 5, 7, 8, 9, 10)])
 
 
-def test_a_late_fill_behind_positions_that_became_a_guess_does_not_restore_them() -> None:
+def test_late_fill_restores_no_guess() -> None:
+    """A late fill behind positions that became a guess does not restore them."""
     story = Story()
     story.snapshot(position(10))
     story.tell(execution(exec_id(1), 1, at=60), execution(exec_id(3), 1, at=180))
@@ -103,7 +102,8 @@ def test_a_late_fill_behind_positions_that_became_a_guess_does_not_restore_them(
     assert (held(story), holding(story).baseline) == (13, Baseline.UNCONFIRMED)
 
 
-def test_a_late_fill_leaves_what_a_person_decided_of_the_past_meanwhile() -> None:
+def test_late_fill_keeps_persons_decision() -> None:
+    """A late fill leaves what a person decided of the past meanwhile."""
     story = busy_day(Story())
     story.note(Source.PERSON, "assign", ACCOUNT, exec_id(5), *alert_fields(SUCCESSOR))
     assert (quantity(story), quantity(story, SUCCESSOR)) == (0, 5)
@@ -111,7 +111,8 @@ def test_a_late_fill_leaves_what_a_person_decided_of_the_past_meanwhile() -> Non
     assert (quantity(story), quantity(story, SUCCESSOR)) == (0, 7)
 
 
-def test_a_late_fill_behind_no_break_is_folded_with_what_came_since_it_was_asked_for() -> None:
+def test_late_fill_without_a_break() -> None:
+    """A late fill behind no break is folded with what came since it was asked for."""
     story = busy_day(Story())
     story.tell(End(EndOf.EXECUTIONS, 901))
     story.note(Source.SENT, "executions", "902", ACCOUNT)
@@ -120,20 +121,22 @@ def test_a_late_fill_behind_no_break_is_folded_with_what_came_since_it_was_asked
     assert swept(story, late, request=902) == [2]
 
 
-def test_a_late_fill_that_is_corrected_at_once_counts_once() -> None:
+def test_corrected_late_fill_counts_once() -> None:
+    """A late fill that is corrected at once counts once."""
     story = busy_day(Story())
     story.tell(execution(exec_id(7), 2, at=500), execution(exec_id(7, 2), 3, at=500))
     assert held(story) == 10 + 5 - 3 + 3 + 3
     assert booked(story, exec_id(7)).superseded_by == exec_id(7, 2)
 
 
-def test_what_came_since_a_break_is_folded_again_once_for_all_that_is_late() -> None:
+def test_late_fills_refold_once() -> None:
+    """What came since a break is folded again once for all that is late."""
     story = busy_day(Story())
     late = (execution(exec_id(20 + at), 1, at=480 + at, request_id=901) for at in range(40))
     assert swept(story, *late) == [42]
 
 
-def test_a_fill_later_than_the_sweep_behind_the_break_has_the_past_folded(mocker: MockerFixture) -> None:
+def test_fill_after_the_sweep_folds_past(mocker: MockerFixture) -> None:
     """What came since is kept only until then."""
     story = busy_day(Story())
     story.tell(End(EndOf.EXECUTIONS, 901))
@@ -144,7 +147,8 @@ def test_a_fill_later_than_the_sweep_behind_the_break_has_the_past_folded(mocker
     assert (refold.call_count, held(story)) == (1, 19)
 
 
-def test_only_so_much_of_what_came_since_a_break_is_kept(mocker: MockerFixture) -> None:
+def test_kept_since_a_break_is_bounded(mocker: MockerFixture) -> None:
+    """Only so much of what came since a break is kept."""
     mocker.patch.object(positions, "_RUN", 2)
     story = busy_day(Story())
     story.tell(execution(exec_id(11), 1, at=660), execution(exec_id(12), 1, at=720))
@@ -152,7 +156,7 @@ def test_only_so_much_of_what_came_since_a_break_is_kept(mocker: MockerFixture) 
     assert held(story) == 10 + 5 - 3 + 3 + 1 + 1 + 2
 
 
-def test_only_so_many_contracts_keep_what_came_since(mocker: MockerFixture) -> None:
+def test_contracts_kept_since_are_bounded(mocker: MockerFixture) -> None:
     """With no sweep due the oldest goes; a fill that is late all the same has its past folded."""
     mocker.patch.object(positions, "_RUNS_KEPT", 1)
     other = Contract(702, "NVDA", "STK")

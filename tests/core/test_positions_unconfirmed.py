@@ -40,7 +40,7 @@ def asked() -> Story:
 
 
 @pytest.mark.parametrize("way", ["reconnected", "IBKR was lost"])
-def test_a_base_in_doubt_stands_until_the_sweep_after_a_break_is_over(way: str) -> None:
+def test_unconfirmed_base_waits_for_the_sweep(way: str) -> None:
     """What was sold meanwhile is in the positions already, and is told only by the sweep."""
     story = asked()
     story.decide = lambda execution: (unmatched if execution.signed < 0 else matched(ALERT))(execution)
@@ -74,7 +74,8 @@ def test_a_base_in_doubt_stands_until_the_sweep_after_a_break_is_over(way: str) 
     )
 
 
-def test_a_sweep_asked_before_a_break_settles_no_doubt_behind_it() -> None:
+def test_earlier_sweep_confirms_nothing() -> None:
+    """A sweep asked before a break settles no doubt behind it."""
     story = asked()
     story.tell(position(4), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=-1, request_id=900))
@@ -86,7 +87,8 @@ def test_a_sweep_asked_before_a_break_settles_no_doubt_behind_it() -> None:
     assert (holding(story).baseline, quantity(story)) == (Baseline.UNCONFIRMED, 4)
 
 
-def test_an_answer_that_a_fill_of_the_contract_disturbed_leaves_its_base_as_it_was() -> None:
+def test_disturbed_answer_leaves_the_base() -> None:
+    """An answer that a fill of the contract disturbed leaves its base as it was."""
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=-1, request_id=900))
@@ -102,7 +104,7 @@ def test_an_answer_that_a_fill_of_the_contract_disturbed_leaves_its_base_as_it_w
 
 
 @pytest.mark.parametrize("listed", [3, 6], ids=["in it", "not"])
-def test_a_fill_between_request_and_end_that_only_a_sweep_tells_is_in_doubt(listed: int) -> None:
+def test_swept_fill_within_request_is_unconfirmed(listed: int) -> None:
     """The gateway took 15 seconds, and pushes no fill of another client."""
     story = asked()
     story.now += timedelta(seconds=15)
@@ -125,7 +127,7 @@ def test_correction_behind_a_certain_answer_leaves_it() -> None:
 
 
 @pytest.mark.parametrize("code", [1101, 1102])
-def test_positions_told_in_a_loss_of_ibkr_that_nobody_told_of_are_a_guess(code: int) -> None:
+def test_positions_in_unnoticed_loss_are_guesses(code: int) -> None:
     """The gateway had lost IBKR before the connection began: what was sold meanwhile is not in them."""
     story = asked()
     story.tell(position(10), POSITIONS_END)
@@ -141,13 +143,15 @@ def test_positions_told_in_a_loss_of_ibkr_that_nobody_told_of_are_a_guess(code: 
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 6, 4)
 
 
-def test_an_answer_that_was_under_way_then_is_not_taken() -> None:
+def test_answer_under_way_is_not_used() -> None:
+    """An answer that was under way then is not taken."""
     story = asked()
     story.tell(position(10), Notice(-1, 1101, "restored"), POSITIONS_END)
     assert story.state.get(SNAPSHOTS, "last") is None
 
 
-def test_what_an_earlier_connection_was_told_stays_true_then() -> None:
+def test_earlier_connections_answer_stays_true() -> None:
+    """What an earlier connection was told stays true then."""
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=-60, request_id=900))

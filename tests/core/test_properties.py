@@ -216,16 +216,17 @@ def rows(state: LedgerState) -> dict[str, list[object]]:
 
 @EXAMPLES
 @given(st.data(), held_before, fills())
-def test_shuffled_repeated_and_swept_equals_the_clean_run(
+def test_shuffled_and_repeated_equals_clean_run(
     data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
 ) -> None:
+    """Shuffled repeated and swept equals the clean run."""
     arrival = data.draw(deliveries([fill.in_force for fill in drawn]))
     assert_same(play(begun(before), arrival), clean(before, drawn))
 
 
 @EXAMPLES
 @given(st.data(), held_before, fills(corrected=True))
-def test_corrections_in_any_order_equal_the_corrected_stream(
+def test_corrections_in_any_order_equal_corrected_stream(
     data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
 ) -> None:
     arrival = data.draw(deliveries([version for fill in drawn for version in fill.versions]))
@@ -234,9 +235,10 @@ def test_corrections_in_any_order_equal_the_corrected_stream(
 
 @EXAMPLES
 @given(st.data(), held_before, fills(corrected=True))
-def test_a_new_process_at_every_batch_equals_the_clean_run(
+def test_restart_at_every_batch_equals_clean_run(
     data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
 ) -> None:
+    """A new process at every batch equals the clean run."""
     arrival = data.draw(deliveries([version for fill in drawn for version in fill.versions]))
     story = begun(before)
     for number, delivery in enumerate(arrival):
@@ -249,9 +251,10 @@ def test_a_new_process_at_every_batch_equals_the_clean_run(
 
 @EXAMPLES
 @given(st.data(), held_before, fills(corrected=True))
-def test_everything_told_twice_changes_nothing_the_second_time(
+def test_repeating_everything_changes_nothing(
     data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
 ) -> None:
+    """Everything told twice changes nothing the second time."""
     arrival = data.draw(deliveries([version for fill in drawn for version in fill.versions]))
     story = play(begun(before), arrival)
     after = rows(story.state)
@@ -262,9 +265,10 @@ def test_everything_told_twice_changes_nothing_the_second_time(
 
 @EXAMPLES
 @given(st.data(), held_before, fills(corrected=True))
-def test_quantities_are_sums_and_nobody_owns_more_than_is_held(
+def test_quantities_are_sums_within_holdings(
     data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
 ) -> None:
+    """Quantities are sums and nobody owns more than is held."""
     arrival = data.draw(deliveries([version for fill in drawn for version in fill.versions]))
     story = begun(before)
     for delivery in arrival:
@@ -314,9 +318,10 @@ def check_columns(journal: Journal) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(st.data(), held_before, fills(corrected=True))
-def test_the_same_frames_give_the_same_rows_in_every_book(
+def test_same_frames_give_same_rows(
     data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
 ) -> None:
+    """The same frames give the same rows in every state."""
     arrival = data.draw(deliveries([version for fill in drawn for version in fill.versions]))
     beside = data.draw(other_facts(drawn))
 
@@ -342,9 +347,10 @@ def test_the_same_frames_give_the_same_rows_in_every_book(
 
 @EXAMPLES
 @given(st.data(), held_before, fills())
-def test_what_is_told_beside_executions_moves_no_quantity(
+def test_other_facts_move_no_quantity(
     data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
 ) -> None:
+    """What is told beside executions moves no quantity."""
     beside = data.draw(other_facts(drawn))
     story = begun(before)
     for fact in beside[::2]:

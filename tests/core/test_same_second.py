@@ -36,7 +36,7 @@ def test_short_grows_first_within_a_second() -> None:
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_exec_ids_order_the_rest_of_a_second(restarts: bool) -> None:
+def test_exec_ids_order_rest_of_second(restarts: bool) -> None:
     """Three purchases at 1, 2 and 3 of one second, told backwards: a sale of one takes the first."""
     story = Story()
     for number in (3, 2, 1):

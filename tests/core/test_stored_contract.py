@@ -12,7 +12,8 @@ from tracker.core.model import NO_EXPIRY, Alert, Matched, Rule, StoredContract
 from tracker.core.stored_contracts import fill_in
 
 
-def test_a_stored_contract_fills_in_the_expiry_and_the_conid() -> None:
+def test_stored_contract_fills_expiry_and_conid() -> None:
+    """A stored contract fills in the expiry and the conId."""
     alert = option_alert(expires=None)
     filled = fill_in(alert, [stored(con_id=CON_ID)])
     assert filled == replace(alert, expiry=stored().expiry, con_ids=frozenset([CON_ID]))
@@ -33,7 +34,8 @@ def test_a_stored_contract_fills_in_the_expiry_and_the_conid() -> None:
         stored(None),
     ],
 )
-def test_a_stored_contract_that_does_not_agree_adds_nothing(other: StoredContract) -> None:
+def test_disagreeing_stored_contract_adds_nothing(other: StoredContract) -> None:
+    """A stored contract that does not agree adds nothing."""
     alert = option_alert(expires=None)
     assert fill_in(alert, [other]) == alert
     assert fill_in(alert, []) == alert
@@ -47,7 +49,7 @@ def test_a_stored_contract_that_does_not_agree_adds_nothing(other: StoredContrac
         option_alert(right="", expires=None),
     ],
 )
-def test_an_alert_without_right_and_strike_gains_nothing(alert: Alert) -> None:
+def test_alert_without_right_and_strike_gains_nothing(alert: Alert) -> None:
     assert fill_in(alert, [stored(con_id=CON_ID), stored(strike=None), stored(right="")]) == alert
 
 
@@ -68,14 +70,15 @@ def test_stored_contracts_of_several_expiries_add_nothing() -> None:
         assert fill_in(alert, contracts) == alert
 
 
-def test_a_stored_contract_counts_where_its_expiry_or_the_alerts_age_is_unknown() -> None:
+def test_stored_contract_of_unknown_age_counts() -> None:
+    """A stored contract counts where its expiry or the alert's age is unknown."""
     alert = option_alert(created=None)
     assert fill_in(alert, [stored(None, con_id=CON_ID)]).con_ids == {CON_ID}
     long_gone = stored(date(2020, 11, 21), con_id=CON_ID)
     assert fill_in(replace(alert, expiry=NO_EXPIRY), [long_gone]).con_ids == {CON_ID}
 
 
-def test_day_of_utc_alone_may_be_a_day_ahead() -> None:
+def test_utc_day_may_be_ahead() -> None:
     """Written 01:00 UTC on the 22nd: in New York it is the 21st, on which the contract had not expired."""
     alert = replace(
         option_alert(expires=None), created_at=datetime(2025, 11, 22, 1, tzinfo=UTC), written_on=None

@@ -37,7 +37,7 @@ def test_who_owns_nothing_hands_nothing_on() -> None:
 
 
 @pytest.mark.parametrize(("whole", "handed_on"), [(False, False), (True, True)])
-def test_closed_position_goes_only_to_the_same_alert(whole: bool, handed_on: bool) -> None:
+def test_closed_position_goes_only_to_same_alert(whole: bool, handed_on: bool) -> None:
     """Rule 2.3: the same alert keeps what it had; a successor by contract takes over what is left only."""
     folded = fold(start(), [entry(1, 5, "1"), entry(2, -5)], [succession(ONE, whole=whole)])
     assert (NEW in {each.alert for each in folded.holding.alerts}) is handed_on

@@ -34,7 +34,7 @@ from tracker.core.state_rows import ContractKey, alert_text
 OTHER = AlertId("demslayer", "NVDA", "2025-11-18T15:42:30", 700100200)
 
 
-def test_a_newer_record_of_the_same_contract_takes_over() -> None:
+def test_newer_record_of_same_contract_takes_over() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))
     events = story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
@@ -64,7 +64,7 @@ def test_ownership_goes_down_a_line_of_heirs() -> None:
     assert quantity(story, last) == 5
 
 
-def test_a_record_hands_on_what_the_same_batch_gave_it() -> None:
+def test_record_hands_on_same_batchs_lots() -> None:
     """Found by seed 407: its row does not name the contract before the batch ends."""
     story = Story()
     other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
@@ -76,7 +76,7 @@ def test_a_record_hands_on_what_the_same_batch_gave_it() -> None:
     assert quantity(story, SUCCESSOR) == 6
 
 
-def test_a_record_that_comes_back_takes_back_what_the_same_batch_gave_its_heir() -> None:
+def test_returning_record_in_same_batch() -> None:
     """Found by seed 6330: fills matched the record that a stale copy had put back, before that was noted."""
     story = Story()
     other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
@@ -94,7 +94,7 @@ def take_over(story: Story, old: AlertId, new: AlertId, contracts: str = "", who
     story.note(Source.STORE, "replaced", *alert_fields(old), *alert_fields(new), contracts, whole)
 
 
-def test_successor_takes_what_is_left_with_its_average() -> None:
+def test_successor_keeps_the_average() -> None:
     """4 at 2.50, 1 sold: the successor has 3 at 2.50 since the first opening."""
     story = Story()
     story.tell(execution(exec_id(1), 4, at=0), execution(exec_id(2), -1, "9", at=5, perm_id=189))
@@ -152,7 +152,7 @@ def test_successor_that_owns_already_has_both() -> None:
     assert (position["quantity"], position["avg_price"]) == (6, 3)
 
 
-def test_partner_of_a_gone_record_shares_with_nobody() -> None:
+def test_partner_of_gone_record_shares_with_nobody() -> None:
     """`shared_with` names only records that show the fill now."""
     story = Story(matched(ALERT, OTHER))
     story.tell(execution(exec_id(1), 4, at=0))
@@ -167,7 +167,7 @@ def orphans(events: list[TrackerEvent]) -> list[tuple[object, object]]:
     return [(each.what["alert"], each.what["quantity"]) for each in events if each.kind is EventKind.ORPHANED]
 
 
-def test_what_a_gone_record_held_is_told_once() -> None:
+def test_what_gone_record_held_is_told_once() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))
     gone = (Source.STORE, "gone", *alert_fields(ALERT))
@@ -182,7 +182,7 @@ def test_closed_record_leaves_nothing_to_tell() -> None:
     assert orphans(story.note(Source.STORE, "gone", *alert_fields(ALERT))) == []
 
 
-def test_only_what_no_successor_takes_over_is_told() -> None:
+def test_only_orphaned_lots_are_reported() -> None:
     """Of two contracts one goes to the successor, the other stays with the record that is gone."""
     other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
     for contracts, left in (((ContractKey(ACCOUNT, NVDA.con_id).text(),), [(ALERT.name, "2")]), ((), [])):

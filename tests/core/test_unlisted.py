@@ -34,16 +34,15 @@ def test_what_an_answer_left_out_is_counted(journal: Journal, listed: tuple[str,
     ("listed", "missing"),
     [((exec_id(1, 2), exec_id(2)), 0), ((exec_id(1, 2),), 1), ((exec_id(1), exec_id(2)), 0), (("",), 3)],
 )
-def test_an_answer_that_names_one_version_leaves_out_none(
-    journal: Journal, listed: tuple[str, ...], missing: int
-) -> None:
+def test_answer_with_one_version_lacks_none(journal: Journal, listed: tuple[str, ...], missing: int) -> None:
+    """An answer that names one version leaves out none."""
     with journal.step():
         story = Story(state=journal.state)
         story.tell(execution(exec_id(1), 4), execution(exec_id(2), 4, at=1), execution(exec_id(1, 2), 3))
     assert journal.count_missing(ACCOUNT, listed, START - timedelta(seconds=1), LATER) == missing
 
 
-def test_what_came_after_the_request_need_not_be_in_its_answer(journal: Journal) -> None:
+def test_answer_may_lack_later_fills(journal: Journal) -> None:
     """A soak at 50 fills a second proved nothing: some fill had always come while an answer was read."""
     with journal.step():
         story = Story(state=journal.state)

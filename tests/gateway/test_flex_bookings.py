@@ -110,7 +110,7 @@ def test_cancelled_booking_without_version(tmp_path: Path) -> None:
     assert (back.exec_id, back.side, back.quantity) == ("flex-7001-cancelled", Side.BUY, Decimal(4))
 
 
-def test_cancel_of_an_absent_trade_is_set_apart(tmp_path: Path) -> None:
+def test_cancel_of_absent_trade_is_set_apart(tmp_path: Path) -> None:
     """It is no execution of its own; whoever knows the journal may know the trade."""
     path = write(tmp_path, booked(1), cancelled(2, origTradeID="6000"))
     assert [read.quantity for read in executions(path)] == [Decimal(4)]

@@ -42,7 +42,7 @@ def test_what_the_login_left_comes_first() -> None:
 
 
 @pytest.mark.parametrize("told", [ORDER, STATUS])
-def test_copy_of_an_orders_message_is_one_object(told: tuple[str, ...]) -> None:
+def test_copy_of_orders_message_is_one_object(told: tuple[str, ...]) -> None:
     """What a gateway repeats about an order is split once."""
     first, other, second = read(Framing(b""), frame(told), frame((*told, "Filled")), frame(told))
     assert second is first

@@ -63,7 +63,7 @@ def test_demo_needs_no_event_loop_policy(future: dict[str, str]) -> None:
     assert answer["problems"] == []
 
 
-def test_no_module_of_the_library_asks_the_policy(future: dict[str, str]) -> None:
+def test_no_module_of_library_asks_policy(future: dict[str, str]) -> None:
     """Whichever of their modules holds one of the functions that ask it, it is asyncio's own there."""
     script = (
         "import asyncio, sys; import tracker.gateway.ib_insync_compat\n"

@@ -334,7 +334,8 @@ def test_completed_order_tells_what_it_filled(conditions: tuple[str, ...], order
     assert fact.filled == Decimal(10)
 
 
-def test_completed_order_of_unknown_form_keeps_its_status() -> None:
+def test_unknown_completed_order_keeps_status() -> None:
+    """Completed order of unknown form keeps its status."""
     fields = completed_order()
     fields[80] = "1"
     fact = read(fields)

@@ -34,7 +34,7 @@ def test_short_messages_have_no_keys() -> None:
     )
 
 
-def test_orders_of_a_packet_are_not_asked_for_again(journal: Journal) -> None:
+def test_packets_orders_are_fetched_once(journal: Journal) -> None:
     """Also: an order that has a row is found."""
     known = OrderState(OrderKey(188, 0, 0), status="Filled")
     with journal.step():

@@ -80,7 +80,8 @@ def test_json_is_one_object_a_line(tmp_path: Path) -> None:
     assert records[0]["message"] == "account=DU***67, and FI12345"
 
 
-def test_files_are_renewed_at_their_size_and_the_last_ones_kept(tmp_path: Path) -> None:
+def test_files_rotate_at_their_size(tmp_path: Path) -> None:
+    """Files are renewed at their size and the last ones kept."""
     log.configure("INFO", file=tmp_path / "tracker.log", rotation="1 KB", retention=2)
     for number in range(200):
         log.later("INFO", partial("line {} of a log that must not fill the disk".format, number))
@@ -111,7 +112,8 @@ def test_words_made_later_go_into_json_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_words_of_a_level_left_out_are_not_made(tmp_path: Path, as_json: bool) -> None:
+def test_hidden_level_makes_no_words(tmp_path: Path, as_json: bool) -> None:
+    """Words of a level left out are not made."""
     made: list[str] = []
 
     def words() -> str:
@@ -161,6 +163,6 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.002)
 
 
-def test_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+def test_file_that_cannot_be_opened_is_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         log.configure("INFO", file=tmp_path / "nowhere" / "tracker.log")

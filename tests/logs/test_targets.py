@@ -76,7 +76,8 @@ def log_file(path: Path, limit: int = 100) -> LogFile:
     return LogFile(path, json_line, limit=limit, kept=2)
 
 
-def test_file_is_renewed_before_the_line_that_does_not_fit(tmp_path: Path) -> None:
+def test_file_rotates_before_overlong_line(tmp_path: Path) -> None:
+    """File is renewed before the line that does not fit."""
     path = tmp_path / "tracker.log"
     (tmp_path / "tracker.log.txt").touch()
     with closing(log_file(path, limit=10)) as target:
@@ -89,7 +90,7 @@ def test_file_is_renewed_before_the_line_that_does_not_fit(tmp_path: Path) -> No
     assert (tmp_path / "tracker.log.txt").exists()
 
 
-def test_file_goes_on_where_the_last_run_ended(tmp_path: Path) -> None:
+def test_file_goes_on_where_last_run_ended(tmp_path: Path) -> None:
     path = tmp_path / "tracker.log"
     for text in ("a\n", "b\n"):
         with closing(log_file(path)) as target:
@@ -97,7 +98,8 @@ def test_file_goes_on_where_the_last_run_ended(tmp_path: Path) -> None:
     assert path.read_text() == "a\nb\n"
 
 
-def test_text_that_is_no_utf8_is_written_escaped(tmp_path: Path) -> None:
+def test_invalid_utf8_is_written_escaped(tmp_path: Path) -> None:
+    """Text that is no utf8 is written escaped."""
     path = tmp_path / "tracker.log"
     with closing(log_file(path)) as target:
         target.write([line("half \ud83d\n")])
@@ -111,7 +113,8 @@ def test_named_pipe_is_refused_at_once(tmp_path: Path) -> None:
         log_file(path)
 
 
-def test_folder_that_vanished_is_an_error_until_it_is_back(tmp_path: Path) -> None:
+def test_vanished_folder_is_an_error(tmp_path: Path) -> None:
+    """Folder that vanished is an error until it is back."""
     path = tmp_path / "logs" / "tracker.log"
     path.parent.mkdir()
     with closing(log_file(path, limit=5)) as target:

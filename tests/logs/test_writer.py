@@ -143,7 +143,7 @@ def test_closed_stream_loses_lines_and_no_thread() -> None:
         assert log.trouble.endswith("cannot be written: I/O operation on closed file")
 
 
-def test_end_does_not_wait_for_a_stuck_target() -> None:
+def test_end_does_not_wait_for_stuck_target() -> None:
     target = Sluice()
     with writing(target) as (log,):
         target.open.clear()
@@ -155,7 +155,8 @@ def test_end_does_not_wait_for_a_stuck_target() -> None:
         assert not target.closed
 
 
-def test_line_that_cannot_be_made_stops_no_other() -> None:
+def test_broken_line_stops_no_other() -> None:
+    """Line that cannot be made stops no other."""
     target = Sluice()
 
     def words() -> str:

@@ -114,7 +114,7 @@ def test_orphaned_names_record_and_way_out() -> None:
     assert "`tracker assign`" in told
 
 
-def test_closed_by_a_sale_for_another_says_so() -> None:
+def test_closed_by_sale_for_another_says_so() -> None:
     note = "the order's reference names another alert, of which nothing was left"
     assert said(choice(ALERT).handle({**closed(), "note": note}, NOON)).endswith(f"by con_id; {note}")
 

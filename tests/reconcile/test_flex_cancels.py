@@ -164,7 +164,7 @@ def test_unknown_trade_of_another_time(desk: FlexDesk) -> None:
     assert (result.closes, result.waiting) == ([], [])
 
 
-def test_day_is_proven_once_the_trade_is_known(desk: FlexDesk) -> None:
+def test_day_is_proven_once_trade_is_known(desk: FlexDesk) -> None:
     """The report of the trade comes later, then that of its cancellation again."""
     desk.gap(WEDNESDAY)
     later = statement(CANCEL, first=WEDNESDAY, last=THURSDAY)

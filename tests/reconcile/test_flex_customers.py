@@ -90,7 +90,7 @@ def test_refused_report_changes_nothing(desk: FlexDesk, column: str) -> None:
     assert (desk.text(), desk.held()) == (text, (True, 4, 4))
 
 
-def test_fill_of_the_evening_is_in_the_next_report(desk: FlexDesk) -> None:
+def test_fill_of_evening_is_in_next_report(desk: FlexDesk) -> None:
     """At 21:31 New York; only with it the day is proven."""
     desk.take_in(of_tuesday(trade()))
     evening = trade(dateTime="20251118;213145", ibExecID="a.b.2.01", tradeID="2", transactionID="106002")

@@ -95,7 +95,7 @@ def test_usable_report_says_what_it_covers(tmp_path: Path) -> None:
     assert "Corporate Actions (which positions were split, merged or renamed)" in words
 
 
-def test_all_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
+def test_all_missing_is_reported_at_once(tmp_path: Path) -> None:
     """Of both accounts' statements, each label once."""
     one = statement(without(trade(), "conid", "tradePrice"), first=TUESDAY, last=TUESDAY)
     other = statement(

@@ -142,7 +142,7 @@ def test_unknown_message_keeps_harmless_fields() -> None:
     assert found == [("250", "1", "2.5", "text-1", "20251118 12:00:00", "Filled")]
 
 
-def test_public_word_is_replaced_in_its_place_only() -> None:
+def test_public_word_is_replaced_in_place() -> None:
     """A reference that is also the symbol cannot be told from it."""
     found = redacted(execution("DU7654321", "NVDA"), said(GATEWAY, "4", "2", "7", "399", "BUY 4 NVDA", ""))
     assert (found[0][26], found[0][4], found[1][4]) == ("ref-1", "NVDA", "BUY 4 NVDA")

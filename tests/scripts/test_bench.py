@@ -45,7 +45,8 @@ def measured(tmp_path: Path, *rows: str) -> dict[str, dict[str, Any]]:
     return {figure["key"]: figure for figure in answer["figures"]}
 
 
-def test_fills_are_streamed_to_the_tracker_and_to_bare_ib_insync(tmp_path: Path) -> None:
+def test_fills_stream_to_tracker_and_ib_insync(tmp_path: Path) -> None:
+    """Fills are streamed to the tracker and to bare ib insync."""
     figures = measured(tmp_path, "fills_1", "latency")
     assert set(figures) == {"fills_1", "fills_1_hot", "latency_p50", "latency_p99"}
     for figure in figures.values():
@@ -56,7 +57,7 @@ def test_fills_are_streamed_to_the_tracker_and_to_bare_ib_insync(tmp_path: Path)
     assert fills["value"] == pytest.approx(fills["ours"] / fills["baseline"])
 
 
-def test_fills_come_while_the_status_socket_is_abused(tmp_path: Path) -> None:
+def test_fills_come_while_status_socket_is_abused(tmp_path: Path) -> None:
     done = bench(tmp_path, "--markdown", "--only", "abused")
     assert done.returncode == 0, done.stderr
     conditions, empty, heads, rule, row = done.stdout.splitlines()
@@ -68,7 +69,7 @@ def test_fills_come_while_the_status_socket_is_abused(tmp_path: Path) -> None:
     assert row.startswith("| latency p99 while 20 bad clients try the status socket |")
 
 
-def test_a_long_journal_is_made_and_started_on(tmp_path: Path) -> None:
+def test_long_journal_is_made_and_started_on(tmp_path: Path) -> None:
     figures = measured(tmp_path, "restart", "sweep", "matching")
     assert set(figures) == {"restart", "restart_seconds", "sweep", "matching"}
     assert figures["restart_seconds"]["value"] == figures["restart"]["ours"]
@@ -79,7 +80,7 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_table_and_a_drawing_name_every_figure(tmp_path: Path) -> None:
+def test_table_and_drawing_name_every_figure(tmp_path: Path) -> None:
     drawn = tmp_path / "bench.svg"
     done = bench(tmp_path, "--only", "matching", "--plot", str(drawn))
     assert done.returncode == 0, done.stderr
@@ -88,14 +89,15 @@ def test_a_table_and_a_drawing_name_every_figure(tmp_path: Path) -> None:
     assert "<= 1.5 x" in done.stdout
 
 
-def test_another_kind_of_drawing_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+def test_other_drawing_is_refused_first(tmp_path: Path) -> None:
+    """Another kind of drawing is refused before anything is measured."""
     done = bench(tmp_path, "--plot", "bench.png")
     assert done.returncode == 2
     assert "name a file that ends in .svg" in done.stderr
     assert "measuring" not in done.stderr
 
 
-def test_a_row_that_there_is_not_is_refused(tmp_path: Path) -> None:
+def test_row_that_there_is_not_is_refused(tmp_path: Path) -> None:
     done = bench(tmp_path, "--only", "speed")
     assert done.returncode == 2
     assert "fills_1" in done.stderr

@@ -71,7 +71,7 @@ def test_the_unit_exposes_little() -> None:
     assert float(found.group(1)) < MOST_EXPOSED
 
 
-def test_the_unit_starts_the_tracker_as_it_can_be_started(tmp_path: Path) -> None:
+def test_unit_can_start_the_tracker(tmp_path: Path) -> None:
     """With the watchdog and readiness that the daemon is about, and no second try for bad settings."""
     _, name, *arguments = said_by_unit("ExecStart")[0].split()
     given = main._parse(name, COMMANDS[name], arguments)
@@ -103,7 +103,8 @@ def services() -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_the_compose_file_names_settings_that_exist_and_mounts_folders() -> None:
+def test_compose_file_names_known_settings() -> None:
+    """The compose file names settings that exist and mounts folders."""
     tracker = services()["tracker"]
     for name in tracker["environment"]:
         section, _, key = name.removeprefix("TRACKER_").lower().partition("__")
@@ -115,7 +116,7 @@ def test_the_compose_file_names_settings_that_exist_and_mounts_folders() -> None
     assert str(tracker["environment"]["TRACKER_GATEWAY__HOST"]) in services()
 
 
-def test_the_image_is_made_of_files_that_are_there_and_not_kept_out() -> None:
+def test_image_files_exist() -> None:
     """What is copied is in the project, and let through by the ignore file."""
     text = (DEPLOY / "Containerfile").read_text()
     copied = [word for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.M) for word in line.split()]
@@ -142,7 +143,7 @@ def test_image_packages_are_pinned_by_hash() -> None:
             assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
-def test_the_health_check_of_the_container_tells_well_from_ill(tmp_path: Path) -> None:
+def test_container_health_check_tells_ill(tmp_path: Path) -> None:
     """Run as the container would, against a daemon with and without a readable store."""
 
     async def story(rig: Rig) -> None:

@@ -85,9 +85,8 @@ def test_a_journal_that_agrees_is_well() -> None:
         ([ROWS[0], row(SECOND, 1), ROWS[2]], [True, False], f"{SECOND} counts 1, sent -1"),
     ],
 )
-def test_a_fill_that_is_lost_or_doubled_is_told(
-    rows: list[dict[str, str]], kept: list[bool], example: str
-) -> None:
+def test_lost_or_doubled_fill_is_reported(rows: list[dict[str, str]], kept: list[bool], example: str) -> None:
+    """A fill that is lost or doubled is told."""
     verdicts = list(judge_journal(record(), rows))
     assert [verdict.kept for verdict in verdicts] == kept
     assert example in [told for verdict in verdicts for told in verdict.examples]
@@ -108,9 +107,8 @@ def changed(**fields: Any) -> dict[str, dict[str, dict[str, Any]]]:
         ({"demslayer": {}}, False),
     ],
 )
-def test_an_alert_shows_the_last_execution_and_the_corrected_position(
-    alerts: dict[str, dict[str, dict[str, Any]]], kept: bool
-) -> None:
+def test_alert_shows_corrected_position(alerts: dict[str, dict[str, dict[str, Any]]], kept: bool) -> None:
+    """An alert shows the last execution and the corrected position."""
     assert judge_alerts(record(), alerts).kept is kept
 
 
@@ -136,7 +134,8 @@ def samples(per_hour: float, seconds: float = 1_800) -> list[Sample]:
 
 
 @pytest.mark.parametrize(("per_hour", "kept"), [(0.0, True), (59.0, True), (61.0, False), (-5.0, True)])
-def test_memory_is_judged_by_its_slope_after_the_start(per_hour: float, kept: bool) -> None:
+def test_memory_is_judged_by_slope(per_hour: float, kept: bool) -> None:
+    """Memory is judged by its slope after the start."""
     verdict = judge_memory(samples(per_hour))
     assert verdict.kept is kept
     assert f"{per_hour:+.1f} MiB/h" in verdict.found
@@ -153,7 +152,8 @@ def fills(latency: Callable[[float], float], seconds: int = 1_800, rate: int = 1
     return [Sent(f"{at}.01", "AMD", 1, at, at + latency(at)) for at in times]
 
 
-def test_a_p99_that_rises_by_more_than_half_is_told() -> None:
+def test_rising_p99_is_reported() -> None:
+    """A p99 that rises by more than half is told."""
     steady = fills(lambda at: 0.01 if at % 60 else 0.2)
     assert judge_latency(steady, [], 1_800).kept is True
     rising = fills(lambda at: 0.01 * (1 + at / 1_800))
@@ -161,7 +161,8 @@ def test_a_p99_that_rises_by_more_than_half_is_told() -> None:
     assert judge_latency(steady[:5_000], [], 500).kept is None
 
 
-def test_a_p99_that_a_fault_spoils_is_not_held_against_it() -> None:
+def test_p99_during_fault_is_excused() -> None:
+    """A p99 that a fault spoils is not held against it."""
     spoilt = fills(lambda at: 3.0 if 1_700 <= at < 1_720 else 0.01)
     assert judge_latency(spoilt, [], 1_800).kept is False
     faults = [Fault("cut", 1_700.0, 1_719.0)]
@@ -170,7 +171,8 @@ def test_a_p99_that_a_fault_spoils_is_not_held_against_it() -> None:
     assert judge_latency(spoilt, faults, 1_800).kept is True
 
 
-def test_a_fill_that_is_never_shown_keeps_its_faults_window_open() -> None:
+def test_unseen_fill_keeps_fault_open() -> None:
+    """A fill that is never shown keeps its fault's window open."""
     lost = [Sent("a.01", "AMD", 1, 5.0), Sent("b.01", "AMD", 1, 30.0, 30.1)]
     faults = [Fault("silent", 4.0, 6.0)]
     close_windows(faults, lost)
@@ -179,7 +181,8 @@ def test_a_fill_that_is_never_shown_keeps_its_faults_window_open() -> None:
     assert minutes(lost, faults, [])[0].p99 == math.inf
 
 
-def test_a_fill_under_way_when_a_fault_begins_is_no_calm_one() -> None:
+def test_fill_at_fault_start_is_not_calm() -> None:
+    """A fill under way when a fault begins is no calm one."""
     sent = [
         Sent("a.01", "AMD", 1, 3.9, 4.2),
         Sent("b.01", "AMD", 1, 3.0, 3.1),
@@ -191,7 +194,8 @@ def test_a_fill_under_way_when_a_fault_begins_is_no_calm_one() -> None:
     assert apart(sent, faults) == sent[1:]
 
 
-def test_a_sighting_shows_all_that_its_alert_was_sent_before() -> None:
+def test_sighting_shows_all_sent_before() -> None:
+    """A sighting shows all that its alert was sent before."""
     made = record(reported(FIRST, 1, 1), reported(SECOND, 1, 2), reported("0001.03.01.01", 1, 3, "NVDA"))
     made.see([Sighting("AMD", SECOND, after(2.5), after(2.6))])
     assert [sent.shown for sent in made.sent] == [2.5, 2.5, None]
@@ -216,7 +220,7 @@ class LastMoment:
         return {"report": news, "over": [], "late": 0.0}
 
 
-def test_a_fill_made_before_the_market_hears_of_its_end_is_known(mocker: MockerFixture) -> None:
+def test_fill_before_markets_end_counts(mocker: MockerFixture) -> None:
     """Found by a soak that had seen all when trading was to end: its last fill was called unsent."""
     soak = Soak.__new__(Soak)
     soak._trading, soak._began, soak._over = cast(Part, LastMoment()), datetime.now(UTC), set()
@@ -232,7 +236,7 @@ def test_a_fill_made_before_the_market_hears_of_its_end_is_known(mocker: MockerF
     ("name", "proven", "over"),
     [("silent", 8.9, False), ("silent", 9.0, True), ("silent", None, False), ("stale", None, True)],
 )
-def test_a_fault_that_kept_executions_from_the_tracker_is_over_once_they_are_fetched(
+def test_fault_ends_once_executions_are_fetched(
     mocker: MockerFixture, name: str, proven: float | None, over: bool
 ) -> None:
     """It said that it was well before it could know of them; the answer that brought them was called calm."""
@@ -281,7 +285,8 @@ def broken(told: Told) -> list[Verdict]:
     return [verdict for verdict in told.verdicts if verdict.kept is False]
 
 
-def test_all_is_told_in_tables_json_and_a_drawing() -> None:
+def test_all_is_in_tables_json_drawing() -> None:
+    """All is told in tables JSON and a drawing."""
     told = Told(outcome(), Options())
     assert not told.broken
     tables = told.tables()
@@ -353,7 +358,8 @@ def test_a_short_soak_keeps_every_promise(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_kind_of_drawing_is_refused_before_anything_runs(tmp_path: Path) -> None:
+def test_other_drawing_is_refused_first(tmp_path: Path) -> None:
+    """Another kind of drawing is refused before anything runs."""
     done = soak(tmp_path, "--plot", "soak.png")
     assert done.returncode == 2
     assert "name a file that ends in .svg" in done.stderr

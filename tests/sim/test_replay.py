@@ -155,7 +155,7 @@ def frames_of(journal: Journal) -> list[Frame]:
 # Every fill has its account
 
 
-def test_why_names_a_rule_or_a_reason_for_every_fill(life: Life) -> None:
+def test_why_gives_a_reason_for_every_fill(life: Life) -> None:
     """For every fill that the broker ever made, and for every version of it that was told."""
     world, folder = life
     journal = Journal(folder / "journal.db", read_only=True)
@@ -178,7 +178,8 @@ def test_why_names_a_rule_or_a_reason_for_every_fill(life: Life) -> None:
 # As it was lived
 
 
-def test_a_life_played_again_gives_the_same_rows_answers_and_store(life: Life) -> None:
+def test_replayed_life_gives_same_rows(life: Life) -> None:
+    """A life played again gives the same rows answers and store."""
     world, folder = life
     with journals(folder) as (lived, again):
         for packet in packets(frames_of(lived)):
@@ -257,9 +258,8 @@ def written_anew(records: Records, journal: Journal) -> Records:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_journal_played_from_nothing_gives_the_same_answers_and_store(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_replayed_journal_gives_same_answers(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal played from nothing gives the same answers and store."""
     monkeypatch.setattr("tests.sim.world.draw", undisturbed)
     with place() as folder:
         with silently():

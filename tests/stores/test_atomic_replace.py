@@ -303,7 +303,7 @@ def failing(code: int) -> Callable[[int], list[str]]:
     return fail
 
 
-def test_folder_in_place_of_temp_file_is_named(tmp_path: Path) -> None:
+def test_folder_at_temp_file_is_named(tmp_path: Path) -> None:
     """The next step names what is in the way."""
     path = tmp_path / "alerts.json"
     path.write_text("{}")

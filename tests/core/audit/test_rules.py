@@ -48,14 +48,16 @@ def only(world: World) -> Discrepancy:
     return found[0]
 
 
-def test_where_all_agrees_nothing_is_found_and_what_is_not_ours_stands_apart() -> None:
+def test_agreement_finds_nothing() -> None:
+    """Where all agrees nothing is found and what is not ours stands apart."""
     found = all_agrees().found()
     assert found.discrepancies == ()
     assert [position.contract for position in found.not_ours] == [AAPL]
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_each_planted_discrepancy_is_found_alone_with_a_next_step(name: str) -> None:
+def test_each_planted_discrepancy_is_found_alone(name: str) -> None:
+    """Each planted discrepancy is found alone with a next step."""
     kind, repairable, plant = PLANTED[name]
     found = only(plant(all_agrees()))
     assert (found.kind, found.repairable) == (kind, repairable)
@@ -65,20 +67,23 @@ def test_each_planted_discrepancy_is_found_alone_with_a_next_step(name: str) -> 
     assert ("--apply" in found.next_step) == repairable
 
 
-def test_every_kind_is_planted_or_has_a_test_of_its_own() -> None:
+def test_every_kind_is_planted_or_tested() -> None:
+    """Every kind is planted or has a test of its own."""
     assert {kind for kind, _, _ in PLANTED.values()} == set(DiscrepancyKind) - {
         DiscrepancyKind.STORE_UNREADABLE
     }
 
 
-def test_many_at_once_are_each_found_once_in_the_order_of_kinds() -> None:
+def test_many_are_found_in_order_of_kinds() -> None:
+    """Many at once are each found once in the order of kinds."""
     found = plant_apart(all_agrees()).found().discrepancies
     expected = [PLANTED[name][0] for name in APART]
     kinds = list(DiscrepancyKind)
     assert [each.kind for each in found] == sorted(expected, key=kinds.index)
 
 
-def test_an_unreadable_store_is_told_and_nothing_is_concluded_from_it() -> None:
+def test_unreadable_store_is_reported_alone() -> None:
+    """An unreadable store is told and nothing is concluded from it."""
     world = all_agrees()
     found = only(replace(world, store=StoreView("alerts.json", None, "it is empty")))
     assert found.kind is DiscrepancyKind.STORE_UNREADABLE
@@ -96,12 +101,14 @@ def test_an_unanswered_broker_leads_to_no_conclusion() -> None:
     assert replace(world, broker=None).found() == Audit(())
 
 
-def test_an_open_alert_without_positions_to_compare_is_not_called_without_position() -> None:
+def test_open_alert_without_positions_is_not_judged() -> None:
+    """An open alert without positions to compare is not called without position."""
     _, _, plant = PLANTED["an open alert whose contract the broker does not hold"]
     assert only(plant(all_agrees()).with_broker(positions=None)).kind is DiscrepancyKind.OPEN_WITHOUT_FILLS
 
 
-def test_a_shared_position_is_compared_once_and_names_its_alerts() -> None:
+def test_shared_position_is_compared_once() -> None:
+    """A shared position is compared once and names its alerts."""
     found = only(all_agrees().broker_holds(NVDA, 20))
     assert found.subject == "DU1234567 NVDA 2025-11-21 122.5 C (700100200)"
     assert found.message == (
@@ -109,30 +116,34 @@ def test_a_shared_position_is_compared_once_and_names_its_alerts() -> None:
     )
 
 
-def test_a_position_that_no_alert_depends_on_needs_nothing_when_it_goes() -> None:
+def test_vanished_unowned_position_needs_nothing() -> None:
+    """A position that no alert depends on needs nothing when it goes."""
     unowned = HeldView(ACCOUNT, AAPL, Decimal(50), base=Decimal(50))
     world = all_agrees().with_ledger(held=[*all_agrees().ledger.held, unowned])
     assert world.found().discrepancies == ()
     assert only(world.broker_holds(AAPL, 0)).next_step == "nothing to do: no alert depends on it"
 
 
-def test_a_contract_that_traded_while_positions_were_asked_is_not_compared() -> None:
+def test_contract_traded_meanwhile_is_not_compared() -> None:
+    """A contract that traded while positions were asked is not compared."""
     disturbed = all_agrees().broker_holds(NVDA, 20).with_broker(disturbed=[(ACCOUNT, NVDA.con_id)])
     assert disturbed.found().discrepancies == ()
 
 
-def test_a_missing_correction_tells_that_it_is_one() -> None:
+def test_missing_correction_tells_that_it_is_one() -> None:
     _, _, plant = PLANTED["a correction that the journal lacks"]
     assert "as a correction" in only(plant(all_agrees())).message
 
 
-def test_an_older_version_at_the_broker_of_a_known_correction_is_no_discrepancy() -> None:
+def test_brokers_older_version_is_no_discrepancy() -> None:
+    """An older version at the broker of a known correction is no discrepancy."""
     newer = corrected(SECOND, "0000e0d5.6596b0d9.01.02", 6)
     world = all_agrees().with_execution(SECOND, lambda view: replace(view, execution=newer))
     assert world.found().discrepancies == ()
 
 
-def test_a_version_that_a_correction_replaced_may_be_gone_at_the_broker() -> None:
+def test_replaced_version_may_be_gone() -> None:
+    """A version that a correction replaced may be gone at the broker."""
     world = all_agrees()
     older = ExecutionView(corrected(SECOND, "0000e0d5.6596b0d9.01.00", 2), superseded=True, fee_known=False)
     waiting = replace(older, folded=False, attention="ambiguous")
@@ -149,12 +160,14 @@ def test_a_version_that_a_correction_replaced_may_be_gone_at_the_broker() -> Non
         replace(SECOND, account=OTHER_ACCOUNT),
     ],
 )
-def test_an_execution_that_the_answer_does_not_cover_may_be_unlisted(unlisted: Execution) -> None:
+def test_uncovered_execution_may_be_unlisted(unlisted: Execution) -> None:
+    """An execution that the answer does not cover may be unlisted."""
     world = all_agrees().with_execution(SECOND, lambda view: replace(view, execution=unlisted))
     assert world.broker_lists(FIRST, STOCK).found().discrepancies == ()
 
 
-def test_what_happens_in_an_account_that_is_not_watched_is_no_discrepancy() -> None:
+def test_unwatched_account_is_no_discrepancy() -> None:
+    """What happens in an account that is not watched is no discrepancy."""
     foreign = replace(MISSED, account=OTHER_ACCOUNT)
     world = all_agrees().with_ledger(accounts=[ACCOUNT])
     assert world.broker is not None
@@ -172,7 +185,8 @@ def test_what_happens_in_an_account_that_is_not_watched_is_no_discrepancy() -> N
     assert [position.account for position in found.not_ours] == [ACCOUNT]
 
 
-def test_an_order_explained_by_a_missing_execution_is_not_listed_beside_it() -> None:
+def test_explained_order_is_not_listed_too() -> None:
+    """An order explained by a missing execution is not listed beside it."""
     _, _, plant = PLANTED["an execution that the journal lacks"]
     ahead = OrderView(MISSED.perm_id, "order 191", Decimal(5), Decimal(0))
     world = plant(all_agrees()).with_ledger(orders=[ahead])
@@ -205,14 +219,14 @@ def test_a_waiting_combo_line_moves_nothing() -> None:
         replace(UNOWNED, quantity=Decimal(2)),
     ],
 )
-def test_a_position_from_before_belongs_to_no_alert(unowned: HeldView) -> None:
+def test_position_from_before_belongs_to_no_alert(unowned: HeldView) -> None:
     _, _, plant = PLANTED["a position without an open alert"]
     world = plant(all_agrees()).broker_holds(unowned.contract, int(unowned.quantity))
     world = world.with_held(unowned.contract, lambda _: unowned)
     assert world.found().discrepancies == ()
 
 
-def test_a_base_of_the_other_direction_explains_nothing() -> None:
+def test_base_of_other_direction_explains_nothing() -> None:
     _, _, plant = PLANTED["a position without an open alert"]
     world = plant(all_agrees()).with_held(UNOWNED.contract, lambda held: replace(held, base=Decimal(-9)))
     assert (
@@ -228,7 +242,8 @@ def test_a_rest_that_still_works_is_well() -> None:
     assert replace(world, broker=None).found().discrepancies == ()
 
 
-def test_a_shut_record_that_the_store_deleted_is_no_discrepancy() -> None:
+def test_deleted_closed_record_is_no_discrepancy() -> None:
+    """A closed record that the store deleted is no discrepancy."""
     world = all_agrees()
     over = DecidedView(update(alert_id("wolf", "AMD"), 0, 9, is_open=False))
     silent = DecidedView(AlertUpdate(alert_id("wolf", "F"), False, None, None))
@@ -248,9 +263,10 @@ def test_a_shut_record_that_the_store_deleted_is_no_discrepancy() -> None:
         ),
     ],
 )
-def test_a_missing_fee_names_its_order_and_the_likely_cause(
+def test_missing_fee_names_order_and_cause(
     change: Callable[[Execution], Execution], subject: str, why: str
 ) -> None:
+    """A missing fee names its order and the likely cause."""
     execution = change(STOCK)
     world = all_agrees().with_execution(STOCK, lambda view: ExecutionView(execution, fee_known=False))
     found = only(world.broker_lists(FIRST, SECOND, execution))
@@ -266,7 +282,8 @@ def test_a_fee_may_take_a_moment() -> None:
 
 
 @given(st.randoms(use_true_random=False))
-def test_the_answer_does_not_depend_on_the_order_of_the_views(random: Random) -> None:
+def test_order_of_views_does_not_matter(random: Random) -> None:
+    """The answer does not depend on the order of the views."""
     world = plant_apart(all_agrees())
     ledger, records, broker = world.ledger, world.store.records, world.broker
     assert broker is not None
@@ -280,7 +297,7 @@ def test_the_answer_does_not_depend_on_the_order_of_the_views(random: Random) ->
     assert mixed.found() == world.found()
 
 
-def test_an_imported_execution_need_not_be_listed_by_the_broker() -> None:
+def test_imported_execution_may_be_unlisted() -> None:
     """An expiry stands in a Flex report only."""
     world = all_agrees().broker_lists(FIRST, STOCK)
     assert world.with_execution(SECOND, lambda view: replace(view, imported=True)).found().discrepancies == ()
