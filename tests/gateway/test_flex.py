@@ -233,6 +233,8 @@ def imported(new: int, *closed: str) -> dict[str, Any]:
         "waiting_gaps": [],
         "unknown_cancels": [],
         "changes_left_out": 0,
+        "events": [],
+        "unread_events": [],
     }
 
 

@@ -14,7 +14,15 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.support.flex_desk import FlexDesk
-from tests.support.flex_report import cancel, confirm, confirmations, statement, trade
+from tests.support.flex_report import (
+    ACCOUNT,
+    cancel,
+    confirm,
+    confirmations,
+    elements,
+    statement,
+    trade,
+)
 from tracker.gateway.flex import FlexUnreadable
 
 TUESDAY, WEDNESDAY = date(2025, 11, 18), date(2025, 11, 19)
@@ -145,6 +153,34 @@ def test_confirmations_close_a_gap_of_today(tmp_path: Path) -> None:
         assert desk.take_in(early).closes == []
         late = confirmations(confirm(), day=TUESDAY, made="20251118;181500")
         assert desk.take_in(late).closes == [TUESDAY]
+
+
+SPLIT = {
+    "accountId": ACCOUNT,
+    "assetCategory": "STK",
+    "symbol": "NVDA",
+    "conid": "4815747",
+    "type": "FS",
+    "quantity": "30",
+    "actionDescription": "NVDA(US67066G1040) SPLIT 4 FOR 1 (NVDA, NVIDIA CORP, US67066G1040)",
+    "reportDate": "20251118",
+    "transactionID": "5",
+}
+
+
+@pytest.mark.parametrize(("quantity", "proven"), [("30", True), ("many", False)])
+def test_corporate_action_is_told(desk: FlexDesk, quantity: str, proven: bool) -> None:
+    """With its cause and ratio; a row that cannot be read proves no day."""
+    rows = elements("CorporateAction", [SPLIT | {"quantity": quantity}])
+    others = f"<CorporateActions>{rows}</CorporateActions><Transfers/><OptionEAE/>"
+    answer = desk.take_in(statement(first=TUESDAY, last=WEDNESDAY, others=others)).to_json()
+    assert (answer["closed_gaps"] == [TUESDAY.isoformat()]) is proven
+    assert bool(answer["unread_events"]) is not proven
+    assert answer["absent_sections"] == []
+    if proven:
+        (event,) = answer["events"]
+        assert (event["cause"], event["ratio"], event["con_id"]) == ("split", 4, 4815747)
+        assert (event["day"], event["quantity"]) == ("2025-11-18", 30)
 
 
 def test_absent_sections_are_told(desk: FlexDesk) -> None:

@@ -60,7 +60,7 @@ _NOWHERE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Stands for the receipt of a row that is only tried."""
 
 
-class _BadRow(Exception):
+class UnreadableRow(Exception):
     """A row lacks what a fact cannot do without; the text says what."""
 
 
@@ -85,7 +85,7 @@ def fact_of_row(frame: Frame) -> BrokerFact | None:
     row: Row = json.loads(entry.row)
     try:
         return _execution(frame.received_at, row) if isinstance(entry, FlexTrade) else _fee(row)
-    except _BadRow as problem:
+    except UnreadableRow as problem:
         return Undecodable(f"flex {entry.NAME}", str(problem), limits.clean_text(exec_id_of(row)))
 
 
@@ -95,7 +95,7 @@ def try_row(row: Row) -> Execution | str:
         execution = _execution(_NOWHERE, row)
         if row.get("ibCommission"):
             _fee(row)
-    except _BadRow as problem:
+    except UnreadableRow as problem:
         return str(problem)
     return execution
 
@@ -113,7 +113,7 @@ def contract_of(row: Row) -> Contract:
 def _execution(received_at: datetime, row: Row) -> Execution:
     quantity = _number(row, "quantity", limits.QUANTITY_DECIMALS)
     if not quantity:
-        raise _BadRow("quantity is zero")
+        raise UnreadableRow("quantity is zero")
     moment = _moment(row)
     return Execution(
         exec_id=_exec_id(row),
@@ -138,7 +138,7 @@ def _execution(received_at: datetime, row: Row) -> Execution:
 def _contract(row: Row) -> Contract:
     con_id = _integer(row.get("conid", ""))
     if con_id <= 0:
-        raise _BadRow(f"conid is not an instrument: {limits.quoted(row.get('conid', ''))}")
+        raise UnreadableRow(f"conid is not an instrument: {limits.quoted(row.get('conid', ''))}")
     sec_type = _text(row, "assetCategory")
     symbol = _text(row, "symbol")
     # What the query leaves out the symbol of an option holds; the conid is the identity in any case.
@@ -180,14 +180,14 @@ def _exec_id(row: Row) -> str:
     try:
         return limits.read_id(exec_id_of(row))
     except limits.OutOfBounds as error:
-        raise _BadRow(f"ibExecID {error}") from None
+        raise UnreadableRow(f"ibExecID {error}") from None
 
 
 def _id(row: Row, name: str) -> str:
     try:
         return limits.read_id(row.get(name, ""))
     except limits.OutOfBounds as error:
-        raise _BadRow(f"{name} {error}") from None
+        raise UnreadableRow(f"{name} {error}") from None
 
 
 def _text(row: Row, name: str) -> str:
@@ -197,11 +197,21 @@ def _text(row: Row, name: str) -> str:
 def _number(row: Row, name: str, decimals: int = limits.DECIMALS) -> Decimal:
     text = row.get(name, "").replace(",", "")
     if not text:
-        raise _BadRow(f"{name} is empty")
+        raise UnreadableRow(f"{name} is empty")
     try:
         return limits.read_number(text, decimals)
     except limits.OutOfBounds as error:
-        raise _BadRow(f"{name} {error}") from None
+        raise UnreadableRow(f"{name} {error}") from None
+
+
+def contract_in(row: Row) -> Contract:
+    """Return the contract that a row of any section names; raises UnreadableRow."""
+    return _contract(row)
+
+
+def number_in(row: Row, name: str) -> Decimal:
+    """Return a number of a row of any section; raises UnreadableRow."""
+    return _number(row, name, limits.QUANTITY_DECIMALS)
 
 
 def is_number(text: str) -> bool:

@@ -27,6 +27,7 @@ from tracker.gateway.flex import FlexReport, Statement
 from tracker.gateway.flex_bookings import root_of
 from tracker.gateway.flex_columns import SECTIONS, Row
 from tracker.gateway.flex_dates import hours_of, trade_date_of
+from tracker.gateway.flex_events import PositionEvent, PositionEvents, read_events
 from tracker.gateway.flex_rows import (
     EXPIRY,
     LATE,
@@ -68,6 +69,8 @@ class FlexImport:
     changes: list[Json] = field(default_factory=list)
     """The first executions that it brings or voids."""
     more_changes: int = 0
+    events: PositionEvents = field(default_factory=PositionEvents)
+    """What its other sections tell of positions that changed without a trade."""
 
     def add(self, row: Row, what: str) -> None:
         """Note an execution that it brings or voids."""
@@ -100,10 +103,27 @@ class FlexImport:
             "unknown_cancels": [_cancel_json(row) for row in self.unknown],
             "changes": self.changes,
             "changes_left_out": self.more_changes,
+            "events": [_event_json(event) for event in self.events.events],
+            "unread_events": list(self.events.problems),
             "absent_sections": [
                 {"section": SECTIONS[name].label, "tells": SECTIONS[name].tells} for name in self.absent
             ],
         }
+
+
+def _event_json(event: PositionEvent) -> Json:
+    return {
+        "account": event.account,
+        "contract": contract_json(event.contract)["contract"],
+        "con_id": event.contract.con_id,
+        "cause": event.cause,
+        "quantity": number(event.quantity),
+        "ratio": number(event.ratio),
+        "becomes": None if event.becomes is None else contract_json(event.becomes)["contract"],
+        "other_account": event.other_account or None,
+        "day": None if event.day is None else event.day.isoformat(),
+        "transaction_id": event.transaction,
+    }
 
 
 def _cancel_json(row: Row) -> Json:
@@ -131,7 +151,7 @@ class FlexImporter:
         self._terms: dict[int, Row] = {}
         """What the journal knows of the options whose terms the report leaves out."""
         absent = dict.fromkeys(name for each in report.statements for name in each.absent)
-        self.result = FlexImport(report.executions, absent=tuple(absent))
+        self.result = FlexImport(report.executions, absent=tuple(absent), events=read_events(report.others))
 
     def batches(self) -> Iterator[list[Arriving]]:
         """Yield what is to be journalled, each batch in one commit.
@@ -250,9 +270,11 @@ class FlexImporter:
         """Return what the report proves, once all of its rows were taken."""
         known = hours_covered(self._journal)
         unknown = self.result.unknown
+        # No day is proven with a row unread.
+        statements = () if self.result.events.problems else self._report.statements
         report = [
             entry
-            for statement in self._report.statements
+            for statement in statements
             for entry in _proven(statement, [row for row in statement.cancels if row in unknown])
         ]
         hours = [entry for entry in report if not _Hours(known).cover(entry.account, *_span(entry))]

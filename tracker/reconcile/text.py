@@ -77,12 +77,25 @@ def _imported(imported: Mapping[str, Any], *, dry_run: bool) -> list[str]:
             f" which neither the report nor the journal has, so {each['trade_date']} is not proven by it:"
             " import the report of the day of that trade, then this one again."
         )
+    for each in imported["events"]:
+        lines += wrap(_event(each), "  ")
+    for problem in imported["unread_events"]:
+        lines += wrap(f"Not read, so no day is proven: {problem}", "  ")
     if imported["absent_sections"]:
         names = "; ".join(
             f"{each['section']} (which {each['tells']})" for each in imported["absent_sections"]
         )
         lines += wrap(f"The report lacks sections, so it cannot tell what they would: {names}.")
     return lines
+
+
+def _event(event: Mapping[str, Any]) -> str:
+    """Say a change of a position that no trade brought."""
+    more = f", {event['ratio']} for 1" if event["ratio"] is not None else ""
+    more += f", now {event['becomes']}" if event["becomes"] else ""
+    more += f", other account {event['other_account']}" if event["other_account"] else ""
+    day = f" on {event['day']}" if event["day"] else ""
+    return f"{event['account']}  {event['contract']} {event['cause']}{day}: {event['quantity']:+g}{more}"
 
 
 def _discrepancy(each: Mapping[str, Any]) -> Iterator[str]:

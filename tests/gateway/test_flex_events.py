@@ -1,0 +1,152 @@
+"""What a report tells of positions that changed without a trade: the cause, the change, the ratio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.support.flex_report import ACCOUNT, elements, statement, write_report
+from tracker.gateway.flex import read_report
+from tracker.gateway.flex_events import PositionEvents, read_events
+
+DAY = date(2025, 11, 18)
+STOCK = {"assetCategory": "STK", "symbol": "NVDA", "conid": "4815747"}
+CALL = {
+    "assetCategory": "OPT",
+    "symbol": "NVDA  251121C00122500",
+    "conid": "700100200",
+    "underlyingSymbol": "NVDA",
+}
+
+
+def read(folder: Path, section: str, tag: str, *rows: Mapping[str, str]) -> PositionEvents:
+    """Read a report that has these rows in one section."""
+    full = [{"accountId": ACCOUNT, **row} for row in rows]
+    text = f"<{section}>{elements(tag, full)}</{section}>"
+    report = write_report(folder / "flex.xml", statement(first=DAY, last=DAY, others=text))
+    return read_events(read_report(report).others)
+
+
+def told(found: PositionEvents) -> list[tuple[int, str, Decimal, Decimal | None]]:
+    return [(each.contract.con_id, each.cause, each.quantity, each.ratio) for each in found.events]
+
+
+def test_exercise_with_its_delivery(tmp_path: Path) -> None:
+    """Four calls go, four hundred shares come; two others expire."""
+    rows = [
+        CALL | {"transactionType": "Exercise", "quantity": "-4", "date": "20251118", "tradeID": "1"},
+        STOCK | {"transactionType": "Buy", "quantity": "400", "date": "20251118", "tradeID": "2"},
+        CALL | {"transactionType": "Expiration", "quantity": "-2", "date": "20251118", "conid": "700100201"},
+    ]
+    found = read(tmp_path, "OptionEAE", "OptionEAE", *rows)
+    assert told(found) == [
+        (700100200, "exercised", Decimal(-4), None),
+        (4815747, "exercised", Decimal(400), None),
+        (700100201, "expired", Decimal(-2), None),
+    ]
+    assert [each.day for each in found.events] == [DAY] * 3
+    assert found.events[0].transaction == "1"
+
+
+def test_partial_assignment(tmp_path: Path) -> None:
+    """Two of five short calls are assigned: what is left is not said, only the change."""
+    row = CALL | {"transactionType": "Assignment", "quantity": "2", "date": "20251118"}
+    assert told(read(tmp_path, "OptionEAE", "OptionEAE", row)) == [(700100200, "assigned", Decimal(2), None)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "quantity", "ratio"),
+    [
+        ("FS", "NVDA(US67066G1040) SPLIT 4 FOR 1 (NVDA, NVIDIA CORP, US67066G1040)", "30", Decimal(4)),
+        ("RS", "NVDA(US67066G1040) SPLIT 1 FOR 20 (NVDA, NVIDIA CORP, US67066G1040)", "-95", Decimal("0.05")),
+        ("FS", "NVDA(US67066G1040) SPLIT 3 FOR 2 (NVDA, NVIDIA CORP)", "5", Decimal("1.5")),
+        ("FS", "NVDA SPLIT", "30", None),
+        ("FS", "NVDA SPLIT 0 FOR 1", "30", None),
+    ],
+)
+def test_split_has_its_ratio(
+    tmp_path: Path, kind: str, words: str, quantity: str, ratio: Decimal | None
+) -> None:
+    """New units for one old unit, in the words of the action."""
+    row = STOCK | {"type": kind, "quantity": quantity, "actionDescription": words, "reportDate": "20251118"}
+    found = read(tmp_path, "CorporateActions", "CorporateAction", row)
+    assert told(found) == [(4815747, "split", Decimal(quantity), ratio)]
+    assert found.events[0].text == words
+
+
+@pytest.mark.parametrize(
+    ("kind", "gone", "come", "cause", "ratio"),
+    [
+        ("RS", "-1000", "50", "split", Decimal("0.05")),
+        ("IC", "-10", "10", "adjusted", Decimal(1)),
+        ("TC", "-100", "50", "adjusted", Decimal("0.5")),
+    ],
+)
+def test_contract_becomes_another(
+    tmp_path: Path, kind: str, gone: str, come: str, cause: str, ratio: Decimal
+) -> None:
+    """A reverse split with a new number, a renumbering, a merger: one row takes, one brings."""
+    of = {"type": kind, "actionID": "77", "dateTime": "20251117;202500"}
+    rows = [
+        STOCK | of | {"quantity": gone},
+        STOCK | of | {"quantity": come, "conid": "999", "symbol": "NEW"},
+    ]
+    (event,) = read(tmp_path, "CorporateActions", "CorporateAction", *rows).events
+    assert (event.cause, event.ratio, event.quantity) == (cause, ratio, Decimal(gone))
+    assert event.becomes is not None
+    assert (event.contract.con_id, event.becomes.con_id, event.becomes.symbol) == (4815747, 999, "NEW")
+    assert event.day == date(2025, 11, 17)
+
+
+def test_spin_off_leaves_the_parent(tmp_path: Path) -> None:
+    row = STOCK | {"type": "SO", "quantity": "25", "conid": "999", "actionID": "78"}
+    assert told(read(tmp_path, "CorporateActions", "CorporateAction", row)) == [
+        (999, "adjusted", Decimal(25), None)
+    ]
+
+
+def test_actions_of_two_accounts_stay_apart(tmp_path: Path) -> None:
+    of = {"type": "IC", "actionID": "77"}
+    text = elements(
+        "CorporateAction",
+        [
+            STOCK | of | {"accountId": ACCOUNT, "quantity": "-10"},
+            STOCK | of | {"accountId": "DU9000001", "quantity": "10", "conid": "999"},
+        ],
+    )
+    made = statement(first=DAY, last=DAY, others=f"<CorporateActions>{text}</CorporateActions>")
+    events = read_events(read_report(write_report(tmp_path / "flex.xml", made)).others).events
+    assert [each.becomes for each in events] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("direction", "quantity", "signed"),
+    [("IN", "100", 100), ("OUT", "100", -100), ("OUT", "-100", -100), ("", "-100", -100)],
+)
+def test_transfer_has_its_direction(tmp_path: Path, direction: str, quantity: str, signed: int) -> None:
+    row = STOCK | {"type": "ACATS", "direction": direction, "quantity": quantity, "account": "12345678"}
+    (event,) = read(tmp_path, "Transfers", "Transfer", row).events
+    assert (event.cause, event.quantity) == ("transferred", Decimal(signed))
+    assert event.other_account == "12345678"
+
+
+def test_cash_and_summaries_are_passed_over(tmp_path: Path) -> None:
+    rows = [
+        {"assetCategory": "CASH", "symbol": "--", "direction": "IN", "quantity": "1", "conid": "1"},
+        {"assetCategory": "STK", "symbol": "--", "direction": "IN", "quantity": "0", "conid": ""},
+        STOCK | {"direction": "IN", "quantity": "100", "levelOfDetail": "LOT"},
+        STOCK | {"direction": "IN", "quantity": "100", "levelOfDetail": "TRANSFER"},
+    ]
+    assert len(read(tmp_path, "Transfers", "Transfer", *rows).events) == 1
+
+
+def test_unreadable_row_is_told(tmp_path: Path) -> None:
+    """It stops no other one."""
+    rows = [STOCK | {"type": "FS", "quantity": "many", "transactionID": "5"}, STOCK | {"quantity": "1"}]
+    found = read(tmp_path, "CorporateActions", "CorporateAction", *rows)
+    assert found.problems == ("Corporate Actions, row '5': quantity is not a number: 'many'",)
+    assert len(found.events) == 1

@@ -1,0 +1,150 @@
+"""What a Flex report tells of positions that changed without a trade, and why.
+
+Owns the reading of the sections Option Exercises, Assignments and Expirations, Corporate Actions, and
+Transfers into typed events. It decides nothing: what the events mean for a position is for its reader.
+
+| the row | cause | what is told |
+|---|---|---|
+| Exercise, Assignment, Expiration | `exercised`, `assigned`, `expired` | the change of the option |
+| Buy or Sell beside it | as the option's | the change of what it delivers |
+| a split (FS, RS) of one contract | `split` | new units for one old unit, by the words `4 FOR 1` |
+| an action that takes one contract and brings another | `split`, `adjusted` | what it becomes, the ratio |
+| any other action | `adjusted` | the change |
+| a transfer | `transferred` | the change, and the other account |
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from tracker.core import limits
+from tracker.core.model import ZERO, Contract
+from tracker.gateway.flex_columns import ACTIONS, EXERCISES, SECTIONS, TRANSFERS, Row
+from tracker.gateway.flex_rows import OPTIONS, TIME, UnreadableRow, contract_in, number_in
+
+_CAUSES: Final = {"Exercise": "exercised", "Assignment": "assigned", "Expiration": "expired"}
+_DELIVERIES: Final = ("Buy", "Sell")
+_SPLITS: Final = ("FS", "RS")
+_RATIO: Final = re.compile(
+    r"\b(\d{1,9}(?:\.\d{1,9})?) FOR (\d{1,9}(?:\.\d{1,9})?)\b", re.ASCII | re.IGNORECASE
+)
+_SUMMARIES: Final = ("SUMMARY", "LOT")
+"""Levels of detail that repeat others."""
+
+
+@dataclass(frozen=True, slots=True)
+class PositionEvent:
+    """Hold one change of a position that no trade brought."""
+
+    account: str
+    contract: Contract
+    cause: str
+    quantity: Decimal
+    """Signed change."""
+    day: date | None
+    ratio: Decimal | None = None
+    """New units for one old unit; None where the change alone is known."""
+    becomes: Contract | None = None
+    """The contract in its place."""
+    other_account: str = ""
+    """From or to which it was transferred."""
+    transaction: str = ""
+    text: str = ""
+    """IBKR's own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class PositionEvents:
+    """Hold what a report's sections tell, and which of their rows cannot be read."""
+
+    events: tuple[PositionEvent, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def read_events(rows: Iterable[tuple[str, Row]]) -> PositionEvents:
+    """Read the rows of the other sections, each behind its section's name."""
+    by_section: dict[str, list[Row]] = defaultdict(list)
+    problems: list[str] = []
+    for name, row in rows:
+        if row.get("levelOfDetail") in _SUMMARIES:
+            continue
+        try:
+            if number_in(row, "quantity") and row.get("conid"):
+                contract_in(row)
+                by_section[name].append(row)
+        except UnreadableRow as problem:
+            which = row.get("transactionID") or row.get("tradeID") or ""
+            problems.append(f"{SECTIONS[name].label}, row {limits.quoted(which)}: {problem}")
+    events = [
+        *_exercises(by_section[EXERCISES]),
+        *_actions(by_section[ACTIONS]),
+        *_transfers(by_section[TRANSFERS]),
+    ]
+    return PositionEvents(tuple(events), tuple(problems))
+
+
+def _event(row: Row, cause: str) -> PositionEvent:
+    day = row.get(TIME, "")
+    return PositionEvent(
+        account=row["accountId"],
+        contract=contract_in(row),
+        cause=cause,
+        quantity=number_in(row, "quantity"),
+        day=date.fromisoformat(day) if day else None,
+        transaction=row.get("transactionID") or row.get("tradeID") or "",
+        text=limits.clean_text(row.get("actionDescription") or row.get("description", "")),
+    )
+
+
+def _exercises(rows: Sequence[Row]) -> Iterator[PositionEvent]:
+    """Yield the options that went, each with what it delivered: the rows behind it that are no options."""
+    cause = ""
+    for row in rows:
+        kind = row.get("transactionType", "")
+        if kind in _CAUSES:
+            cause = _CAUSES[kind]
+            yield _event(row, cause)
+        elif kind in _DELIVERIES and row.get("assetCategory") not in OPTIONS and cause:
+            yield _event(row, cause)
+
+
+def _actions(rows: Sequence[Row]) -> Iterator[PositionEvent]:
+    together: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        together[row["accountId"], row.get("actionID") or f"row {number}"].append(row)
+    for parts in together.values():
+        cause = "split" if parts[0].get("type") in _SPLITS else "adjusted"
+        events = [_event(row, cause) for row in parts]
+        gone = [each for each in events if each.quantity < 0]
+        come = [each for each in events if each.quantity > 0]
+        one_for_one = len(gone) == len(come) == 1
+        if one_for_one and gone[0].contract.con_id != come[0].contract.con_id:
+            ratio = come[0].quantity / -gone[0].quantity
+            yield replace(gone[0], becomes=come[0].contract, ratio=ratio)
+        elif cause == "split" and len(events) == 1:
+            yield replace(events[0], ratio=_ratio_in(events[0].text))
+        else:
+            yield from events
+
+
+def _ratio_in(text: str) -> Decimal | None:
+    found = _RATIO.search(text)
+    if found is None or not Decimal(found[1]) or not Decimal(found[2]):
+        return None
+    return Decimal(found[1]) / Decimal(found[2])
+
+
+def _transfers(rows: Sequence[Row]) -> Iterator[PositionEvent]:
+    for row in rows:
+        if row.get("assetCategory") == "CASH":
+            continue
+        event = _event(row, "transferred")
+        size = abs(event.quantity)
+        signed = {"IN": size, "OUT": ZERO - size}.get(row.get("direction", "").upper(), event.quantity)
+        yield replace(event, quantity=signed, other_account=limits.clean_text(row.get("account", "")))
