@@ -137,6 +137,19 @@ def test_removed_lock_is_taken_again(tmp_path: Path, replaced: bool) -> None:
     FileLock(path, "third").close()
 
 
+def test_lock_waits_for_its_folder(tmp_path: Path) -> None:
+    """Without its folder nobody can take it; once that is back it is taken again."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    with FileLock(folder / "alerts.json", "one") as lock:
+        folder.rename(tmp_path / "away")
+        lock.keep()
+        folder.mkdir()
+        lock.keep()
+        with pytest.raises(Locked, match="in use by one"):
+            FileLock(folder / "alerts.json", "another")
+
+
 def test_lock_in_place_is_left_alone(tmp_path: Path) -> None:
     with FileLock(tmp_path / "journal.db", "first") as lock:
         before = lock.path.stat()

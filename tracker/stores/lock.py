@@ -59,6 +59,9 @@ class FileLock:
             return
         if found is not None and os.path.samestat(found, os.fstat(self._descriptor)):
             return
+        if found is None and not self.path.parent.is_dir():
+            # With its folder the file that it guards is away too: an outage that ends by itself.
+            return
         logger.warning("the lock {} was removed or replaced while it is held; taking it again", self.path)
         lost, self._descriptor = self._descriptor, self._open()
         os.close(lost)
