@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import tempfile
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -20,10 +24,11 @@ from tracker.core.alerters import AlerterNames
 from tracker.core.journal_entries import FirstSweepOver, LinkUp, PositionsAsked
 from tracker.core.model import Source
 from tracker.journal.journal import Journal
+from tracker.queries.alerts import alerts
 from tracker.queries.fills import Selection, fills
 from tracker.queries.inbox import inbox
 from tracker.queries.why import why_alert, why_execution
-from tracker.status.protocol import CommandError
+from tracker.status.protocol import CommandError, encode
 
 AT = datetime(2025, 11, 18, 15, 43, 12, tzinfo=UTC)
 GOOD = (
@@ -94,6 +99,18 @@ KEYS = (
     "conid",
 )
 DETAILS = ("ticker", "strike", "side", "expiry")
+STORED = (
+    "conId",
+    "symbol",
+    "secType",
+    "lastTradeDateOrContractMonth",
+    "strike",
+    "right",
+    "multiplier",
+    "expiry",
+)
+SECONDS_EACH = 0.5
+KIB_EACH = 1 << 10
 
 
 @st.composite
@@ -115,21 +132,64 @@ def bad_records(draw: st.DrawFn) -> dict[str, Any]:
     return made | draw(st.dictionaries(st.sampled_from(KEYS), ANY_JSON, max_size=3))
 
 
+@st.composite
+def alerter_stores(draw: st.DrawFn) -> bytes:
+    """Return an alerter's own store of contracts as it should be, of any values, or of any bytes."""
+    contract = st.dictionaries(st.sampled_from(STORED), ANY_JSON, max_size=8)
+    store = st.dictionaries(
+        st.sampled_from((ROBIN, "careless")) | st.text(max_size=5),
+        st.dictionaries(st.sampled_from(("NVDA", "BAD")) | st.text(max_size=5), contract | ANY_JSON)
+        | ANY_JSON,
+        max_size=3,
+    )
+    return draw(store.map(lambda values: json.dumps(values).encode()) | st.binary(max_size=40))
+
+
+@contextmanager
+def bounded(inputs: int) -> Iterator[None]:
+    """Let so many inputs take a bounded processor time, and memory beyond what was held before."""
+    begun, held = time.process_time(), getrusage(RUSAGE_SELF).ru_maxrss
+    yield
+    assert time.process_time() - begun < 2 + SECONDS_EACH * inputs
+    if sys.platform == "linux":
+        # In KiB there, in bytes elsewhere.
+        assert getrusage(RUSAGE_SELF).ru_maxrss - held < (64 << 10) + KIB_EACH * inputs
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.lists(bad_frames() | st.integers(1, 9), min_size=1, max_size=6), min_size=1, max_size=5),
     st.dictionaries(st.text(max_size=8) | st.just("BAD"), bad_records(), max_size=3),
+    st.lists(alerter_stores(), min_size=2, max_size=2),
     st.lists(ANY_TEXT, max_size=3),
 )
 def test_arbitrary_input_stops_no_fill(
-    packets: list[list[tuple[str, ...] | int]], records: dict[str, Any], asked: list[str]
+    packets: list[list[tuple[str, ...] | int]],
+    records: dict[str, Any],
+    stores: list[bytes],
+    asked: list[str],
 ) -> None:
-    """A number stands for a good fill of that quantity; their sum is what the alert holds."""
+    """A number stands for a good fill of that quantity; their sum is what the alert holds.
+
+    The alerters' own two stores hold anything. Each input has its bound of processor time and of memory.
+    """
+    with bounded(sum(map(len, packets)) + len(records) + len(asked)):
+        _live_through(packets, records, stores, asked)
+
+
+def _live_through(
+    packets: list[list[tuple[str, ...] | int]],
+    records: dict[str, Any],
+    stores: list[bytes],
+    asked: list[str],
+) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "settings.toml").write_text(SETTINGS)
-        alerts = {ROBIN: {"NVDA": record()}, "careless": records}
-        (folder / "alerts.json").write_text(json.dumps(alerts, indent=2))
+        everything = {ROBIN: {"NVDA": record()}, "careless": records}
+        (folder / "alerter_contracts.json").write_bytes(stores[0])
+        (folder / "alerter_stocks.json").write_bytes(stores[1])
+        (folder / "alerts.json").write_text(json.dumps(everything, indent=2))
         configured = load({}, str(folder / "settings.toml"))
         with wiring.opened(configured, "test") as files:
             pump = wiring.make_pump(files)
@@ -168,10 +228,11 @@ def _ask(files: wiring.OpenedFiles, asked: list[str]) -> None:
     """Ask about everything that is there, and about what was asked; only a refusal may be raised."""
     context = wiring.query_context(files.settings, files.store, files.names)
     journal: Journal = files.journal
-    json.dumps(fills(journal, Selection(AT.replace(year=2000)), files.names))
-    json.dumps(inbox(journal, AT.replace(year=2000), files.names, list_all=True))
+    encode(fills(journal, Selection(AT.replace(year=2000)), files.names))
+    encode(inbox(journal, AT.replace(year=2000), files.names, list_all=True))
+    encode(alerts(context.store_now(), files.names))
     for text in asked:
         with suppress(CommandError):
-            why_execution(journal, text, AlerterNames())
+            encode(why_execution(journal, text, AlerterNames()))
         with suppress(CommandError):
-            why_alert(journal, text, files.names, context.store_now(), AT)
+            encode(why_alert(journal, text, files.names, context.store_now(), AT))
