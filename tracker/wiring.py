@@ -182,6 +182,7 @@ def make_pump(
         policy=ClosingPolicy(settings.closing.policy),
         accounts=settings.gateway.accounts,
         zone=settings.login_zone(),
+        store_zone=settings.store_zone(),
         retry_for=timedelta(seconds=settings.matching.retry_for),
         on_event=on_event,
         on_written=on_written,

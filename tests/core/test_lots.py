@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.facts import ACCOUNT, NVDA, START
-from tracker.core.lots import Movement, Split, at_opening_balance
+from tracker.core.lot_changes import Movement
+from tracker.core.lots import Split, at_opening_balance
 from tracker.core.lots import fold as fold_entries
 from tracker.core.model import AlertId, Moment
 from tracker.core.state_rows import AlertPosition, Baseline, Holding

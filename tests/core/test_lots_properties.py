@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.facts import ACCOUNT, NVDA, START
-from tracker.core.lots import Movement, fold
+from tracker.core.lot_changes import Movement
+from tracker.core.lots import fold
 from tracker.core.model import AlertId, Moment
 from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
 from tracker.core.state_rows import AlertPosition, Baseline, Holding
@@ -62,6 +63,8 @@ def decisions(draw: st.DrawFn) -> list[OwnershipDecision]:
                 (Decided(alert),),
                 "" if kind is OwnershipKind.SUCCEEDED else f"order {draw(st.integers(0, 3))}",
                 old if kind is OwnershipKind.SUCCEEDED else None,
+                kind is OwnershipKind.SUCCEEDED and draw(st.booleans()),
+                in_vain=draw(st.integers(0, 9)) == 0,
             )
         )
     return drawn

@@ -25,7 +25,8 @@ from tests.support.facts import (
 from tracker.core import positions
 from tracker.core.adjustment_rows import Adjustment
 from tracker.core.alerters import AlerterNames
-from tracker.core.lots import Folded, Movement, NameOf, fold
+from tracker.core.lot_changes import Movement, NameOf
+from tracker.core.lots import Folded, fold
 from tracker.core.model import Contract, End, EndOf, Execution, Notice, Source
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.positions import Positions

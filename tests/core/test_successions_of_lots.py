@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from tests.core.test_lots import ONE, TWO, entry, quantities, start
 from tests.support.facts import ACCOUNT, NVDA, START
@@ -46,3 +47,34 @@ def test_closed_position_goes_only_to_same_alert(whole: bool, handed_on: bool) -
 
 def test_first_movement_stands_behind_nothing() -> None:
     assert stands_behind(entry(1, 5), start())
+
+
+def test_same_alert_has_what_it_had_from_the_start() -> None:
+    """Respelled at :60; a purchase of :02 that is told after that averages with the one of :01: 2 and 4."""
+    late = replace(entry(2, 5, price="4"), owners=(NEW,), moment=Moment(START + timedelta(seconds=2), 70))
+    folded = fold(start(), [entry(1, 5, "1"), late], [succession(ONE, whole=True)])
+    (mine,) = folded.holding.alerts
+    assert (mine.alert, mine.quantity, mine.avg_price) == (NEW, Decimal(10), Decimal(3))
+
+
+def test_former_name_may_be_anothers_later() -> None:
+    """What is booked under the old name behind the respelling is not the respelled alert's."""
+    later = replace(entry(70, 3), owners=(ONE,))
+    folded = fold(start(), [entry(1, 5, "1"), later], [succession(ONE, whole=True)])
+    assert [lot.owners for lot in folded.holding.lots] == [(NEW,), (ONE,)]
+
+
+def test_takeover_of_shared_lots_counts_them_once() -> None:
+    """5 at 2 shared by both, 5 at 4 of the old one alone: the successor has 10 at 3."""
+    lots = [entry(1, 5, "12"), entry(2, 5, "1", price="4")]
+    folded = fold(start(), lots, [succession(ONE, TWO)])
+    (mine,) = folded.holding.alerts
+    assert (mine.alert, mine.quantity, mine.avg_price) == (TWO, Decimal(10), Decimal(3))
+
+
+def test_takeover_of_what_is_shared_already_changes_nothing() -> None:
+    """Both own the same lots, the old one for longer: the successor's average and time stay its own."""
+    lots = [entry(1, 5, "1"), entry(2, -5), entry(3, 4, "12", price="6")]
+    folded = fold(start(), lots, [succession(ONE, TWO)])
+    mine = next(each for each in folded.holding.alerts if each.alert == TWO)
+    assert (mine.quantity, mine.avg_price) == (Decimal(4), Decimal(6))

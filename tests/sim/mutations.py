@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from tracker.core import ledger, lots
+from tracker.core import ledger, lot_changes
 from tracker.core.ledger import Ledger
 from tracker.core.state import OUTBOX
 from tracker.journal.journal import Journal
@@ -58,7 +58,7 @@ def _without_corrections() -> Undo:
 
 def _without_ownership() -> Undo:
     """A closing sale takes nothing from whoever opened."""
-    return _put(lots._Parts, "close", lambda self, quantity, movement, name_of: ())
+    return _put(lot_changes.LotChanges, "close", lambda self, quantity, movement, name_of: ())
 
 
 def _without_reapply() -> Undo:

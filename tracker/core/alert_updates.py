@@ -191,13 +191,20 @@ def _emptied(state: LedgerState, alert_state: AlertState, updated_at: datetime) 
     """Say that a record owns nothing after all: its only fill was assigned away or voided."""
     shown = alert_state.shown
     assert shown is not None, "what never showed anything is not written"
-    assert shown.last_order_update is not None, "what was shown names an order"
+    if not shown.last_order_update:
+        # It never had an order of its own; what stood there was another record's.
+        return AlertUpdate(alert_state.alert, False, {}, nothing_owned())
     last = {
         **shown.last_order_update,
         **_sums(state, shown.last_order_update),
         "updated_at": instant(updated_at),
     }
-    position: dict[str, Value] = {
+    return AlertUpdate(alert_state.alert, False, last, nothing_owned())
+
+
+def nothing_owned() -> dict[str, Value]:
+    """Return the position of a record that has none."""
+    return {
         "quantity": 0,
         "avg_price": None,
         "opened_at": None,
@@ -205,7 +212,6 @@ def _emptied(state: LedgerState, alert_state: AlertState, updated_at: datetime) 
         "closed_by": None,
         "shared_with": [],
     }
-    return AlertUpdate(alert_state.alert, False, last, position)
 
 
 def _sums(state: LedgerState, last: Mapping[str, Value]) -> dict[str, Value]:

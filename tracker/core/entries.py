@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from tracker.core.adjustment_rows import Adjustment
 from tracker.core.alerters import AlerterNames
-from tracker.core.lots import Movement
+from tracker.core.lot_changes import Movement
 from tracker.core.model import ZERO, AlertId, Moment, Rule, correction_parts
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.references import alert_key, read_reference

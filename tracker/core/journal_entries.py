@@ -251,6 +251,14 @@ class RecordBack(Entry, frozen=True):
     alert: AlertId
 
 
+class RecordCopied(Entry, frozen=True):
+    """A new record was written with the position that we had shown in a former one of its name."""
+
+    SOURCE = Source.STORE
+    NAME = "copied"
+    alert: AlertId
+
+
 class Rematched(Entry, frozen=True):
     """An execution is to be matched again, since the store has changed."""
 
@@ -321,7 +329,7 @@ class FlexFee(Entry, frozen=True):
 ENTRIES: Final[tuple[type[Entry], ...]] = (
     *(LinkUp, LinkDown, FirstSweepOver, RequestTimedOut, SweepQuiet, SweepChecked, DecidedAgain),
     *(PositionsAsked, ExecutionsAsked, OpenOrdersAsked, CompletedOrdersAsked),
-    *(RecordReplaced, RecordGone, RecordBack, Rematched),
+    *(RecordReplaced, RecordGone, RecordBack, RecordCopied, Rematched),
     *(Assigned, Dismissed, GapAccepted),
     *(DayCovered, HoursCovered, FlexTrade, FlexFee),
 )

@@ -24,14 +24,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, tzinfo
 from typing import Final
 
-from msgspec.structs import replace
-
 from tracker.core.alert_updates import (
     ClosingPolicy,
     EventKind,
     TrackerEvent,
-    partners_of,
-    positions_of,
     queue_update,
 )
 from tracker.core.alerters import AlerterNames
@@ -52,6 +48,7 @@ from tracker.core.journal_entries import (
     OpenOrdersAsked,
     PositionsAsked,
     RecordBack,
+    RecordCopied,
     RecordGone,
     RecordReplaced,
     Rematched,
@@ -83,13 +80,12 @@ from tracker.core.model import (
 from tracker.core.orders import Orders
 from tracker.core.ownership import BookingVerdict, Decide, FindAlert, Ownership
 from tracker.core.positions import Positions
+from tracker.core.record_changes import RecordChanges
 from tracker.core.state import ALERTS, EXECUTIONS, POSITIONS, LedgerState
 from tracker.core.state_rows import (
-    AlertState,
     BookedExecution,
     BrokerPosition,
     ContractKey,
-    alert_text,
 )
 from tracker.core.undecodables import Undecodables
 
@@ -131,9 +127,8 @@ class Ledger:
         self._ownership.skew = self._times.skew
         self._undecided: dict[ExecutionKey, None] = {}
         """The fills that this batch put before a person."""
-        self._left: dict[AlertId, None] = {}
-        """The records that went in this batch."""
         self._dirty: dict[AlertId, dict[ContractKey, None]] = {}
+        self._records = RecordChanges(state, self._ownership, self._touch, self._dirty)
         self._events: list[TrackerEvent] = []
         self._sweep_reasons: list[str] = []
         self._position_reasons: list[str] = []
@@ -193,7 +188,7 @@ class Ledger:
         for alert, contracts in self._dirty.items():
             self._events += queue_update(self._state, alert, contracts, self._policy, frame)
         self._dirty.clear()
-        self._tell_orphans(frame)
+        self._events += self._records.take_orphans(frame)
         events, self._events = self._events, []
         return events
 
@@ -398,11 +393,13 @@ class Ledger:
             case Rematched(execution):
                 self._rematch(frame, execution)
             case RecordReplaced(old, new, contracts, whole):
-                self._take_over(frame, old, new, contracts, whole=whole == WHOLE)
+                self._events += self._records.replaced(frame, old, new, contracts, whole=whole == WHOLE)
             case RecordGone(alert):
-                self._gone(alert)
+                self._records.gone(alert)
             case RecordBack(alert):
-                self._back(alert)
+                self._records.back(alert)
+            case RecordCopied(alert):
+                self._records.copied(frame, alert)
             case Assigned(execution, alert):
                 self._assign(frame, execution, alert)
             case Dismissed(execution):
@@ -430,65 +427,6 @@ class Ledger:
         booked = self._ownership.dismiss(execution)
         if booked is not None:
             self._tell(EventKind.SETTLED, frame, booked, "dismissed")
-
-    def _take_over(
-        self, frame: Frame, old: AlertId, new: AlertId, contracts: Collection[str], *, whole: bool
-    ) -> None:
-        """Hand what a record that is gone owns to its successor; no contracts named means all."""
-        self._gone(old)
-        self._back(new)
-        alert_state = self._state.get(ALERTS, alert_text(old))
-        if alert_state is None:
-            return
-        # Its row lacks the contracts that this batch folded for it.
-        known = dict.fromkeys((*alert_state.contracts, *self._dirty.get(old, ())))
-        alert_state = replace(alert_state, contracts=tuple(known))
-        keys = [key for key in known if not contracts or key.text() in contracts]
-        if not self._ownership.succeed(frame, old, new, keys, whole=whole):
-            return
-        successor = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
-        theirs = tuple(dict.fromkeys((*successor.contracts, *keys)))
-        record = successor.record or (alert_state.record if whole else None)
-        self._state.put(ALERTS, replace(successor, contracts=theirs, successor=None, record=record))
-        if not any(mine.quantity for _, mine in positions_of(self._state, alert_state)):
-            self._state.put(ALERTS, replace(alert_state, successor=new))
-        self._touch([new])
-        what = {"alert": new.name, "created_at": new.created_at}
-        self._events.append(TrackerEvent(EventKind.TAKEN_OVER, frame.received_at, what))
-
-    def _gone(self, alert: AlertId) -> None:
-        alert_state = self._state.get(ALERTS, alert_text(alert))
-        if alert_state is not None:
-            if not alert_state.gone:
-                self._left[alert] = None
-            self._state.put(ALERTS, replace(alert_state, gone=True))
-            self._touch(partners_of(self._state, alert))
-
-    def _tell_orphans(self, frame: Frame) -> None:
-        """Tell what is still held for records that went in this batch and have no successor for it."""
-        for alert in self._left:
-            alert_state = self._get_alert(alert)
-            owned = positions_of(self._state, alert_state)
-            quantities = [mine.quantity for _, mine in owned if mine.quantity]
-            if alert_state.gone and quantities:
-                what = {"alert": alert.name, "created_at": alert.created_at, "quantity": str(sum(quantities))}
-                self._events.append(TrackerEvent(EventKind.ORPHANED, frame.received_at, what))
-        self._left.clear()
-
-    def _get_alert(self, alert: AlertId) -> AlertState:
-        alert_state = self._state.get(ALERTS, alert_text(alert))
-        assert alert_state is not None, "an alert that was written stays in the state"
-        return alert_state
-
-    def _back(self, alert: AlertId) -> None:
-        """Keep a record again that another program put back."""
-        alert_state = self._state.get(ALERTS, alert_text(alert))
-        if alert_state is None or not (alert_state.gone or alert_state.successor):
-            return
-        # What it shows is as old as the copy, if it had handed on what it owned.
-        shown = alert_state.shown if alert_state.successor is None else None
-        self._state.put(ALERTS, replace(alert_state, gone=False, successor=None, shown=shown))
-        self._touch([alert, *partners_of(self._state, alert)])
 
     def _tell(self, kind: EventKind, frame: Frame, booked: BookedExecution, note: str = "") -> None:
         self._events.append(TrackerEvent(kind, frame.received_at, booked, note))

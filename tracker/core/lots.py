@@ -1,71 +1,39 @@
 """Fold the entries of one contract into what is held, in which lots, and who owns them.
 
-Owns the arithmetic of opening, closing and ownership, as a pure function of an opening balance and the
-entries in their order. It never looks anything up.
+Owns the order of the entries, as a pure function of an opening balance and the entries. What each of them
+does to lots is `lot_changes`'. It never looks anything up.
 
 - An execution against the sign of what is held closes, as far as there is something to close; the rest opens.
-- Its opening part is a lot, owned by the alerts that were decided as it was booked, else by no alert.
-- Its closing part, with a reference, takes lots that the reference names, by their owner or by their own
-  order's reference (exclusive before shared); then lots without owner; then the opening balance; last other
-  alerts' lots. Without one it takes owned lots, the oldest first; then lots without owner; then the opening
-  balance.
 - An expiration takes all that is held; an adjustment brings it to what the broker said, see `adjusting`.
-- What an adjustment of unknown cause brought is sold before owned lots.
 - A decision gives owners to what is left of an order's lots, or hands an alert's lots to its successor.
+- A successor that is the same alert by another name has all that it had under the old one, from the start.
 
 Order: by the second of the broker's time. Within a second what grows the position comes first (when flat:
-purchases), then by execId without its version. A decision stands behind the executions of its second that
-were known when it was made; what becomes known later of that second stands behind it.
-
-An alert's average price is the running average of its openings; a sale does not change it.
+purchases), then by execId without its version. A decision stands behind the last execution of its second that
+was known when it was made; what becomes known later of that second stands before or behind it by that order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from itertools import chain, groupby
+from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from tracker.core.adjusting import adjust
 from tracker.core.adjustment_rows import Adjustment
+from tracker.core.lot_changes import LotChanges, Movement, NameOf, second_of
 from tracker.core.model import ZERO, AlertId, Moment
-from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
-from tracker.core.state_rows import AlertPosition, Holding, Lot
+from tracker.core.ownership_rows import OwnershipDecision
+from tracker.core.state_rows import Holding
 
-NameOf: TypeAlias = Callable[[AlertId], str]
-"""Return the name key of a record for the contract, see `references.alert_key`."""
-
-
-class Movement(Struct, frozen=True):
-    """State one movement of a contract: an execution, or an expiration without one."""
-
-    moment: Moment
-    """Execution time and the frame that brought it first."""
-    exec_id: str
-    signed: Decimal
-    price: Decimal
-    owners: tuple[AlertId, ...] = ()
-    """The alerts that its opening part belongs to."""
-    order: str = ""
-    """What is decided together, see `ownership_rows.OrderOwners`."""
-    reference: tuple[str, ...] = ()
-    """The name keys that its order's reference may mean, see `references.Reference`."""
-    referenced: bool = False
-    """The reference is meant for us, whoever owns something here."""
-    root: str = ""
-    """The execId without its version."""
-    expired: str = ""
-    """Why the whole position went; `signed` and `price` mean nothing then."""
-
-    @property
-    def second(self) -> datetime:
-        return second_of(self.moment.time)
+_Decided: TypeAlias = tuple[int, OwnershipDecision | Adjustment]
+"""The number of a decision among those folded; of an adjustment -1."""
 
 
 @dataclass(slots=True)
@@ -80,7 +48,7 @@ class Split:
 
 
 class PlaceInSecond(NamedTuple):
-    """Order the executions of one second within a block between decisions."""
+    """Order the executions of one second."""
 
     shrinks: bool
     root: str
@@ -98,11 +66,6 @@ class Folded:
     """Every alert that an entry touched, decisions included."""
     given: dict[int, Mapping[str, Decimal]] = field(default_factory=dict)
     """Number of a decision among those folded -> execId and quantity of each lot that it gave."""
-
-
-def second_of(time: datetime) -> datetime:
-    """Return the second of a time; the broker's times have no finer meaning."""
-    return time.replace(microsecond=0) if time.microsecond else time
 
 
 def place_in_second(movement: Movement, growing: int) -> PlaceInSecond:
@@ -143,37 +106,74 @@ def fold(
 ) -> Folded:
     """Fold entries onto what was held before all of them; they come in any order."""
     folded = Folded(start)
-    numbered: list[tuple[int, OwnershipDecision | Adjustment]] = list(enumerate(decisions))
-    numbered += ((-1, one) for one in adjustments)
-    entries: list[tuple[datetime, Movement | tuple[int, OwnershipDecision | Adjustment]]] = [
+    decisions = list(decisions)
+    if renames := [one for one in decisions if one.whole]:
+        # It is the same alert, so what it had before it was called so is its own from the start.
+        movements = [_renamed_movement(movement, renames) for movement in movements]
+        decisions = [_renamed_decision(decision, renames) for decision in decisions]
+    numbered: list[_Decided] = [*enumerate(decisions), *((-1, one) for one in adjustments)]
+    entries: list[tuple[datetime, Movement | _Decided]] = [
         *((movement.second, movement) for movement in movements),
         *((second_of(one.place.time), (number, one)) for number, one in numbered),
     ]
     entries.sort(key=lambda entry: entry[0])
     for _, group in groupby(entries, key=lambda entry: entry[0]):
         of_second = [entry for _, entry in group]
-        waiting = [entry for entry in of_second if isinstance(entry, Movement)]
+        movements = [entry for entry in of_second if isinstance(entry, Movement)]
         decided = [entry for entry in of_second if not isinstance(entry, Movement)]
-        for number, decision in sorted(decided, key=lambda each: (each[1].place.seq, each[0])):
-            known = [movement for movement in waiting if movement.moment.seq <= decision.place.seq]
-            waiting = [movement for movement in waiting if movement.moment.seq > decision.place.seq]
-            _fold_block(folded, known, name_of)
-            if isinstance(decision, Adjustment):
-                apply_adjustment(folded, decision)
-            else:
-                apply_decision(folded, number, decision)
-        _fold_block(folded, waiting, name_of)
+        _fold_second(folded, movements, decided, name_of)
     return folded
 
 
-def _fold_block(folded: Folded, movements: Sequence[Movement], name_of: NameOf) -> None:
+def _now_called(alert: AlertId, seq: int, renames: Sequence[OwnershipDecision]) -> AlertId:
+    """Follow an alert, as the frame `seq` named it, through the names that it was given since."""
+    for rename in renames:
+        if rename.seq >= seq and alert == rename.taken_from:
+            alert = rename.alerts[0].alert
+    return alert
+
+
+def _renamed_movement(movement: Movement, renames: Sequence[OwnershipDecision]) -> Movement:
+    owners = (_now_called(owner, movement.moment.seq, renames) for owner in movement.owners)
+    return replace(movement, owners=tuple(dict.fromkeys(owners)))
+
+
+def _renamed_decision(decision: OwnershipDecision, renames: Sequence[OwnershipDecision]) -> OwnershipDecision:
+    alerts = {_now_called(one.alert, decision.seq, renames): one for one in decision.alerts}
+    old = decision.taken_from
+    return replace(
+        decision,
+        alerts=tuple(replace(one, alert=alert) for alert, one in alerts.items()),
+        taken_from=None if old is None else _now_called(old, decision.seq, renames),
+    )
+
+
+def _fold_second(
+    folded: Folded,
+    movements: Sequence[Movement],
+    decided: Sequence[_Decided],
+    name_of: NameOf,
+) -> None:
+    """Fold the movements of one second in their order, each decision behind the last that it knew."""
     growing = growing_sign(folded.holding.held)
-    executions = [movement for movement in movements if not movement.expired]
-    for movement in sorted(executions, key=lambda each: place_in_second(each, growing)):
-        step(folded, movement, name_of)
-    for movement in movements:
-        if movement.expired:
-            step(folded, movement, name_of)
+    ordered = sorted(movements, key=lambda each: (bool(each.expired), place_in_second(each, growing)))
+
+    def stand(numbered: _Decided) -> tuple[int, int, int]:
+        number, one = numbered
+        known = (at for at, each in enumerate(ordered, 1) if each.moment.seq <= one.place.seq)
+        made = one.place.seq if isinstance(one, Adjustment) else one.seq
+        return max(known, default=0), made, number
+
+    waiting = deque(sorted(((stand(each), each) for each in decided), key=lambda each: each[0]))
+    for at in range(len(ordered) + 1):
+        while waiting and waiting[0][0][0] <= at:
+            _, (number, one) = waiting.popleft()
+            if isinstance(one, Adjustment):
+                apply_adjustment(folded, one)
+            else:
+                apply_decision(folded, number, one)
+        if at < len(ordered):
+            step(folded, ordered[at], name_of)
 
 
 def step(folded: Folded, movement: Movement, name_of: NameOf) -> None:
@@ -182,7 +182,7 @@ def step(folded: Folded, movement: Movement, name_of: NameOf) -> None:
     signed = -holding.held if movement.expired else movement.signed
     closing = _toward_zero(holding.held, signed)
     opening = signed - closing
-    parts = _Parts(holding, movement.moment)
+    parts = LotChanges(holding, movement.moment)
     foreign: tuple[AlertId, ...] = ()
     if closing:
         foreign = parts.close(abs(closing), movement, name_of)
@@ -213,14 +213,18 @@ def apply_adjustment(folded: Folded, one: Adjustment) -> None:
 
 def apply_decision(folded: Folded, number: int, decision: OwnershipDecision) -> None:
     """Give owners to what is left of the lots that a decision is about."""
-    parts = _Parts(folded.holding, decision.place)
+    if decision.in_vain or decision.whole:
+        # The same alert by another name is no change of lots; see `fold`.
+        folded.given[number] = {}
+        return
+    parts = LotChanges(folded.holding, decision.place)
     given = parts.decide(decision)
     folded.holding = replace(
         folded.holding,
         lots=tuple(parts.lots),
         alerts=tuple(parts.alerts.values()),
         last=decision.place,
-        tail="",
+        tail=_tail_behind(folded.holding, decision.place),
     )
     folded.given[number] = given
     folded.touched.update(parts.touched)
@@ -240,6 +244,12 @@ def _tail(before: Holding, movement: Movement) -> str:
     return f"{'-' if growing < 0 else '+'}{int(place.shrinks)}{place.root}"
 
 
+def _tail_behind(before: Holding, place: Moment) -> str:
+    """Return what a decision leaves of the note: it changes nothing for those that follow in its second."""
+    same = before.last is not None and second_of(before.last.time) == second_of(place.time)
+    return before.tail if same else ""
+
+
 def _newer(one: datetime | None, other: datetime) -> datetime:
     return other if one is None else max(one, other)
 
@@ -252,7 +262,7 @@ def stands_behind(movement: Movement, holding: Holding) -> bool:
     if movement.second != last:
         return movement.second > last
     if not holding.tail:
-        # A decision, or what an older version folded: only what is newer than its frame stands behind it.
+        # A decision alone, or what an older version folded: what is newer than its frame stands behind it.
         return movement.moment.seq > holding.last.seq
     growing = -1 if holding.tail[0] == "-" else 1
     place = place_in_second(movement, growing)
@@ -263,230 +273,3 @@ def _toward_zero(held: Decimal, signed: Decimal) -> Decimal:
     if held == 0 or (held > 0) == (signed > 0):
         return ZERO
     return min(abs(held), abs(signed)).copy_sign(signed)
-
-
-class _Parts:
-    """Change lots and alert positions of one contract for one entry."""
-
-    def __init__(self, holding: Holding, moment: Moment) -> None:
-        self.lots = list(holding.lots)
-        self.alerts = {each.alert: each for each in holding.alerts}
-        self.touched: dict[AlertId, None] = {}
-        self.gained: dict[AlertId, None] = {}
-        self._moment = moment
-        self._sold_with: dict[AlertId, dict[AlertId, None]] = {}
-        """The other owners of what an alert sold by this entry."""
-        in_lots = holding.in_lots
-        self.in_lots = sum((abs(lot.quantity) for lot in holding.lots), ZERO) if in_lots is None else in_lots
-        self._unowned = abs(holding.held) - self.in_lots
-        """What is left of the opening balance."""
-        self._has_surplus = holding.has_surplus
-
-    # Executions
-
-    def close(self, quantity: Decimal, movement: Movement, name_of: NameOf) -> tuple[AlertId, ...]:
-        """Take `quantity` (positive) from lots and opening balance; returns whose lots were taken last."""
-        left = quantity
-        named = frozenset(movement.reference)
-        ours = named & {name_of(each.alert) for each in self.alerts.values() if each.quantity}
-        if named and (movement.referenced or ours or any(named & set(lot.reference) for lot in self.lots)):
-            mine = [at for at, lot in enumerate(self.lots) if _is_named(lot, named, name_of)]
-            mine.sort(key=lambda at: len(self.lots[at].owners) > 1)
-            free = [at for at, lot in enumerate(self.lots) if not lot.owners and at not in mine]
-            rest = [at for at, lot in enumerate(self.lots) if lot.owners and at not in mine]
-            left = self._take(mine + free, left, movement)
-            left -= min(left, self._unowned)
-            foreign = {owner for at in rest for owner in self.lots[at].owners} if left else ()
-            self._take(rest, left, movement)
-            taken = tuple(alert for alert in foreign if alert in self.touched)
-        else:
-            # Looked for as far as they are taken: a sale closes few of what can be thousands.
-            surplus: list[int] = []
-            if self._has_surplus:
-                surplus = [at for at, lot in enumerate(self.lots) if lot.surplus and not lot.owners]
-            of_alerts = (at for at, lot in enumerate(self.lots) if lot.owners)
-            of_nobody = (at for at, lot in enumerate(self.lots) if not lot.owners and at not in surplus)
-            self._take(chain(surplus, of_alerts, of_nobody), left, movement)
-            taken = ()
-        self.lots = [lot for lot in self.lots if lot.quantity]
-        return taken
-
-    def _take(self, order: Iterable[int], quantity: Decimal, movement: Movement) -> Decimal:
-        """Take from these lots in turn; returns what is left to take."""
-        left = quantity
-        for at in order:
-            if not left:
-                break
-            lot = self.lots[at]
-            taken = min(abs(lot.quantity), left)
-            left -= taken
-            self.in_lots -= taken
-            part = taken.copy_sign(lot.quantity)
-            self.lots[at] = replace(lot, quantity=lot.quantity - part)
-            for owner in lot.owners:
-                self._sell(owner, part, movement, lot.owners)
-        return left
-
-    def _sell(self, alert: AlertId, part: Decimal, movement: Movement, owners: tuple[AlertId, ...]) -> None:
-        before = self.alerts[alert]
-        quantity = before.quantity - part or ZERO
-        self.touched[alert] = None
-        with_it = self._sold_with.setdefault(alert, {})
-        with_it.update(dict.fromkeys(owner for owner in owners if owner != alert))
-        self.alerts[alert] = replace(
-            before,
-            quantity=quantity,
-            sold=True,
-            closed_at=None if quantity else movement.moment.time,
-            closed_by=None if quantity else movement.expired or None,
-            last_exec_id=before.last_exec_id if movement.expired else movement.exec_id,
-            last=movement.moment,
-            sold_with=() if quantity else tuple(with_it),
-        )
-
-    def open(self, opening: Decimal, movement: Movement) -> None:
-        """Add the lot of an opening part."""
-        lot = Lot(
-            movement.owners,
-            opening,
-            movement.price,
-            movement.moment,
-            movement.exec_id,
-            movement.order,
-            movement.reference,
-        )
-        self.lots.append(lot)
-        self.in_lots += abs(opening)
-        for owner in movement.owners:
-            self._gain(owner, lot)
-
-    def _gain(self, alert: AlertId, lot: Lot) -> None:
-        """Add a lot to what an alert has: its running average counts it at its own price."""
-        before = self.alerts.get(alert)
-        self.touched[alert] = None
-        self.gained[alert] = None
-        if before is None or not before.quantity:
-            opened = AlertPosition(
-                alert, lot.quantity, lot.price, lot.opened.time, None, None, lot.exec_id, lot.opened
-            )
-            self.alerts[alert] = opened
-            return
-        size = abs(before.quantity) + abs(lot.quantity)
-        cost = abs(before.quantity) * before.avg_price + abs(lot.quantity) * lot.price
-        newer = lot.opened >= before.last
-        self.alerts[alert] = replace(
-            before,
-            quantity=before.quantity + lot.quantity,
-            avg_price=cost / size,
-            opened_at=min(before.opened_at, lot.opened.time),
-            last_exec_id=lot.exec_id if newer else before.last_exec_id,
-            last=lot.opened if newer else before.last,
-        )
-
-    # Decisions
-
-    def decide(self, decision: OwnershipDecision) -> Mapping[str, Decimal]:
-        """Apply a decision; returns execId and quantity of each lot that changed owners."""
-        if decision.kind is OwnershipKind.SUCCEEDED:
-            return self._succeed(decision)
-        if decision.kind is OwnershipKind.ASSIGNED:
-            wanted = tuple(one.alert for one in decision.alerts)
-            return self._own(decision.order, lambda lot: wanted)
-        closed = {one.alert: self._closed_at(one) for one in decision.alerts}
-
-        def with_more(lot: Lot) -> tuple[AlertId, ...]:
-            more = [alert for alert, at in closed.items() if at is None or lot.opened.time > at]
-            return tuple(dict.fromkeys((*lot.owners, *more)))
-
-        return self._own(decision.order, with_more)
-
-    def _closed_at(self, one: Decided) -> datetime | None:
-        """Return when a closed record closed: only newer lots open it again. None where it is open."""
-        here = self.alerts.get(one.alert)
-        if one.open_elsewhere or (here is not None and here.quantity):
-            return None
-        known = [at for at in (one.closed_elsewhere, here.closed_at if here is not None else None) if at]
-        return max(known) if known else None
-
-    def _own(self, order: str, owners_of: Callable[[Lot], tuple[AlertId, ...]]) -> Mapping[str, Decimal]:
-        changed: dict[str, Decimal] = {}
-        for at, lot in enumerate(self.lots):
-            if lot.order != order or not order:
-                continue
-            owners = owners_of(lot)
-            if owners == lot.owners:
-                continue
-            self.lots[at] = replace(lot, owners=owners)
-            changed[lot.exec_id] = lot.quantity
-            # Those who keep it share it with others now.
-            self.touched.update(dict.fromkeys((*lot.owners, *owners)))
-            for owner in lot.owners:
-                if owner not in owners:
-                    self._lose(owner, lot)
-            for owner in owners:
-                if owner not in lot.owners:
-                    self._gain(owner, lot)
-        return changed
-
-    def _lose(self, alert: AlertId, lot: Lot) -> None:
-        """Take a lot from an alert without a sale: it was decided to be another's."""
-        before = self.alerts[alert]
-        quantity = before.quantity - lot.quantity or ZERO
-        self.touched[alert] = None
-        if not quantity and not before.sold:
-            del self.alerts[alert]
-            return
-        mine = [each for each in self.lots if alert in each.owners]
-        average = before.avg_price
-        if mine and not before.sold:
-            cost = sum((abs(each.quantity) * each.price for each in mine), ZERO)
-            average = cost / sum((abs(each.quantity) for each in mine), ZERO)
-        self.alerts[alert] = replace(
-            before,
-            quantity=quantity,
-            avg_price=average,
-            closed_at=None if quantity else self._moment.time,
-        )
-
-    def _succeed(self, decision: OwnershipDecision) -> Mapping[str, Decimal]:
-        """Hand what is left of an alert's lots to its successor, with its average and its beginning."""
-        old, (new,) = decision.taken_from, decision.alerts
-        before = self.alerts.get(old) if old is not None else None
-        if old is None or before is None:
-            return {}
-        self.touched.update({old: None, new.alert: None})
-        changed = {lot.exec_id: lot.quantity for lot in self.lots if old in lot.owners}
-        self.touched.update((owner, None) for lot in self.lots if old in lot.owners for owner in lot.owners)
-        self.lots = [
-            replace(
-                lot, owners=tuple(dict.fromkeys(new.alert if each == old else each for each in lot.owners))
-            )
-            for lot in self.lots
-        ]
-        self.gained[new.alert] = None
-        mine = self.alerts.get(new.alert)
-        if not before.quantity and (mine is not None or not decision.whole):
-            return {}
-        del self.alerts[old]
-        quantity = sum((lot.quantity for lot in self.lots if new.alert in lot.owners), ZERO)
-        if mine is None or not mine.quantity:
-            self.alerts[new.alert] = replace(before, alert=new.alert)
-        else:
-            size = abs(before.quantity) + abs(mine.quantity)
-            cost = abs(before.quantity) * before.avg_price + abs(mine.quantity) * mine.avg_price
-            newest = max(before, mine, key=lambda each: each.last)
-            self.alerts[new.alert] = replace(
-                mine,
-                quantity=quantity,
-                avg_price=cost / size,
-                opened_at=min(before.opened_at, mine.opened_at),
-                last_exec_id=newest.last_exec_id,
-                last=newest.last,
-                sold=before.sold or mine.sold,
-            )
-        return changed
-
-
-def _is_named(lot: Lot, named: frozenset[str], name_of: NameOf) -> bool:
-    """Tell whether a reference names a lot: by an owner, or by its own order's reference."""
-    return not named.isdisjoint(lot.reference) or any(name_of(owner) in named for owner in lot.owners)

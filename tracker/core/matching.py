@@ -304,17 +304,21 @@ def _written_later(execution: Execution, alert: Alert, early: timedelta) -> str:
     began = alert.began_at
     if began is None or began - execution.time <= early:
         return ""
-    what = "created" if alert.created_at is not None else "first seen"
-    return f"{what} {_duration(began - execution.time)} after the fill"
+    return f"{_began(alert)} {_duration(began - execution.time)} after the fill"
 
 
 def _too_old(execution: Execution, alert: Alert, rule: Rule) -> str:
-    if alert.created_at is None:
+    began = alert.began_at
+    if began is None:
         return f"its age is unknown, and {rule} alone counts for a day"
-    if execution.time - alert.created_at < _DAY:
+    if execution.time - began < _DAY:
         return ""
-    age = _duration(execution.time - alert.created_at)
-    return f"created {age} before the fill, and {rule} alone counts for a day"
+    age = _duration(execution.time - began)
+    return f"{_began(alert)} {age} before the fill, and {rule} alone counts for a day"
+
+
+def _began(alert: Alert) -> str:
+    return "created" if alert.created_at is not None else "first seen"
 
 
 def _duration(span: timedelta) -> str:

@@ -4,7 +4,7 @@ Owns every decision about ownership and the place at which it stands. It folds n
 does to lots, `lots` says, when, `positions`.
 
 - Fills of one order stay together: a fill follows its order's owners, or a person's decision, else it is
-  matched. An execution without a permId stands for itself.
+  matched, judged by the order's first fill. An execution without a permId stands for itself.
 - A match found as an execution is booked is part of it, if the alert was there before a live one came, or was
   created no later than the execution's second. A younger alert of a swept execution gets what is left at its
   creation.
@@ -23,7 +23,8 @@ from typing import NamedTuple, TypeAlias
 from msgspec.structs import replace
 
 from tracker.core.alert_updates import positions_of
-from tracker.core.lots import second_of
+from tracker.core.entries import current_record
+from tracker.core.lot_changes import second_of
 from tracker.core.matching import STRONG
 from tracker.core.model import (
     LIVE,
@@ -38,7 +39,14 @@ from tracker.core.model import (
     Moment,
     Rule,
 )
-from tracker.core.ownership_rows import Decided, OrderOwners, OwnershipDecision, OwnershipKind, RetryWindow
+from tracker.core.ownership_rows import (
+    Claim,
+    Decided,
+    OrderOwners,
+    OwnershipDecision,
+    OwnershipKind,
+    RetryWindow,
+)
 from tracker.core.positions import Positions
 from tracker.core.state import ALERTS, DECISIONS, EXECUTIONS, HOLDINGS, OWNERS, WINDOWS, LedgerState
 from tracker.core.state_rows import (
@@ -119,23 +127,38 @@ class Ownership:
             match: Match = Matched(order.match.alerts)
         elif order is not None and order.settled:
             return BookingVerdict(order.match, dismissed=order.settled == DISMISSED)
+        elif order is not None:
+            # Fills of one order stay together, so each is judged by the first of them.
+            match = settle(order.match, self._matched(self._first_of(order, execution))) or order.match
         else:
             match = self._matched(execution)
         if not isinstance(match, Matched):
             return BookingVerdict(match)
+        # The store may still show a record that is known to have a successor.
+        match = with_successors(self._state, match)
         at_booking: list[AlertId] = []
         younger: list[tuple[AlertId, Rule, datetime]] = []
+        known = order.claims if order is not None else ()
+        claims = {current_record(self._state, claim.alert): claim for claim in known}
+        second = second_of(execution.time)
         for alert, rule in match.alerts:
-            if order is not None and self._is_decided(order.order, alert, execution):
+            claim = claims.get(alert)
+            follows = claim is not None and claim.since <= second
+            if claim is not None and claim.decided and not follows:
+                # The decision that stands behind it gives its lot to the alert.
                 continue
-            own = execution.request_id == LIVE or rule is Rule.PERSON
+            own = follows or execution.request_id == LIVE
             began = None if own else self._began(execution, alert)
-            if began is None or second_of(began) <= second_of(execution.time):
-                # The store may still show a record that is known to have a successor.
-                at_booking.append(self._positions.current(alert))
+            if began is None or second_of(began) <= second:
+                at_booking.append(alert)
             else:
                 younger.append((alert, rule, began))
         return BookingVerdict(match, tuple(sorted(at_booking, key=alert_text)), tuple(younger))
+
+    def _first_of(self, order: OrderOwners, execution: Execution) -> Execution:
+        """Return the order's first fill, which a new one may be."""
+        first = self._in_force(order.first)
+        return execution if first is None or execution.time < first.dated.time else first.dated
 
     def _matched(self, execution: Execution) -> Match:
         holding = self._state.get(HOLDINGS, f"{execution.account} {execution.contract.con_id}")
@@ -161,14 +184,6 @@ class Ownership:
         began = None if record is None else record.began_at
         return None if began is None else began - self.skew
 
-    def _is_decided(self, order: str, alert: AlertId, execution: Execution) -> bool:
-        """Tell whether a decision that stands behind an execution gives its lot to an alert already."""
-        second = second_of(execution.time)
-        return any(
-            second < second_of(decision.place.time) and any(one.alert == alert for one in decision.alerts)
-            for decision in self._state.find(DECISIONS, "orders", order)
-        )
-
     def booked(self, frame: Frame, booked: BookedExecution, verdict: BookingVerdict) -> None:
         """Note whose the order is now, and make the decisions that follow; the execution is in the state."""
         key = owners_key(booked.execution)
@@ -177,21 +192,24 @@ class Ownership:
             order = OrderOwners(key, booked.contract_key, booked.key, verdict.match, _settled(verdict.match))
             self._state.put(OWNERS, order)
             self._state.put(WINDOWS, RetryWindow(key, self._ran()))
-        elif verdict.match != known.match and not known.settled:
-            self._extend(frame, known, booked, verdict.match)
-        elif booked.execution.time < self._row(known.first).execution.time:
-            self._state.put(OWNERS, replace(known, first=booked.key))
+        else:
+            if booked.execution.time < self._row(known.first).execution.time:
+                known = replace(known, first=booked.key)
+                self._state.put(OWNERS, known)
+            if verdict.match != known.match and not known.settled and not owners_of(known.match):
+                self._extend(frame, known, booked, verdict.match)
+        self._claim(key, verdict.at_booking, booked.execution.time, decided=False)
         for alert, rule, began in verdict.younger:
-            place = Moment(second_of(began), frame.seq)
-            self._make(frame, booked.contract_key, OwnershipKind.MATCHED, [(alert, rule)], key, place=place)
+            # An execution in the very second of its creation counts as behind it.
+            place = Moment(second_of(began), 0)
+            self._make(frame, booked.contract_key, OwnershipKind.YOUNGER, [(alert, rule)], key, place=place)
+            self._claim(key, [alert], place.time, decided=True)
 
     def _extend(self, frame: Frame, known: OrderOwners, booked: BookedExecution, match: Match) -> None:
-        """Give the order's earlier lots to the alerts that a later fill of it found."""
-        if owners_of(known.match) or not isinstance(match, Matched):
-            return
-        first = known.first if self._row(known.first).execution.time <= booked.execution.time else booked.key
-        self._state.put(OWNERS, replace(known, first=first, match=match, settled=_settled(match)))
-        self._make(frame, known.contract, OwnershipKind.MATCHED, match.alerts, known.order)
+        """Have the order's earlier fills follow the verdict that a later one led to."""
+        self._state.put(OWNERS, replace(known, match=match, settled=_settled(match)))
+        if isinstance(match, Matched):
+            self._make(frame, known.contract, OwnershipKind.MATCHED, match.alerts, known.order)
         self._set_match(known.order, booked, match)
 
     # Later
@@ -205,15 +223,38 @@ class Ownership:
             return
         first = self._in_force(order.first) or booked
         match = self._matched(first.dated)
-        new = settle(order.match, match)
+        before = order.match
+        if isinstance(before, Matched):
+            before = with_successors(self._state, before)
+        new = settle(before, match)
         if new is None:
+            return
+        if isinstance(new, Matched) and not is_left(self._state, order):
+            self._note_in_vain(frame, order, new)
             return
         self._state.put(OWNERS, replace(order, match=new, settled=_settled(new)))
         if isinstance(new, Matched):
-            more = [each for each in new.alerts if each[0] not in owners_of(order.match)]
-            if not self._make(frame, order.contract, OwnershipKind.MATCHED, more, order.order):
-                return
+            more = [each for each in new.alerts if each[0] not in owners_of(before)]
+            place = self._make(frame, order.contract, OwnershipKind.MATCHED, more, order.order)
+            self._claim(order.order, [alert for alert, _ in more], place.time, decided=True)
         self._set_match(order.order, booked, new)
+
+    def _claim(self, key: str, alerts: Iterable[AlertId], time: datetime, *, decided: bool) -> None:
+        """Note from when on alerts own an order, where they do not own it since earlier."""
+        order = self._state.get(OWNERS, key)
+        assert order is not None, "only what is known of an order is claimed"
+        since = second_of(time)
+        claims = {claim.alert: claim for claim in order.claims}
+        new = [alert for alert in alerts if alert not in claims or claims[alert].since > since]
+        if new:
+            claims |= {alert: Claim(alert, since, decided) for alert in new}
+            self._state.put(OWNERS, replace(order, claims=tuple(claims.values())))
+
+    def _note_in_vain(self, frame: Frame, order: OrderOwners, match: Matched) -> None:
+        """Keep that alerts were found for an order of which nothing is left; once, whatever starts again."""
+        known = [one for one in self._state.find(DECISIONS, "orders", order.order) if one.in_vain]
+        if all(tuple(each.alert for each in one.alerts) != owners_of(match) for one in known):
+            self._write(frame, order.contract, OwnershipKind.MATCHED, match.alerts, order.order, in_vain=True)
 
     def assign(self, frame: Frame, key: ExecutionKey, alert: AlertId) -> BookedExecution | None:
         """Give what is left of an order to one alert; returns the execution, None where nothing changed."""
@@ -225,8 +266,9 @@ class Ownership:
         if order.settled == PERSON and owners_of(order.match) == (alert,):
             return None
         self._remember(booked.execution, alert)
-        self._state.put(OWNERS, replace(order, match=match, settled=PERSON))
-        self._make(frame, order.contract, OwnershipKind.ASSIGNED, match.alerts, order.order)
+        self._state.put(OWNERS, replace(order, match=match, settled=PERSON, claims=()))
+        place = self._make(frame, order.contract, OwnershipKind.ASSIGNED, match.alerts, order.order)
+        self._claim(order.order, [alert], place.time, decided=True)
         self._set_match(order.order, booked, match)
         return booked
 
@@ -255,6 +297,9 @@ class Ownership:
             if holding is None or not (mine and (mine[0].quantity or whole)):
                 continue
             handed = True
+            last = self._state.get(EXECUTIONS, f"{key.account} {mine[0].last_exec_id}")
+            assert last is not None, "a position names an execution of the state"
+            self._remember(last.execution, new)
             orders = dict.fromkeys(lot.order for lot in holding.lots if old in lot.owners)
             self._make(frame, key, OwnershipKind.SUCCEEDED, [(new, None)], "", taken_from=old, whole=whole)
             for order in orders:
@@ -267,7 +312,8 @@ class Ownership:
         if known is not None and isinstance(known.match, Matched):
             alerts = {new if alert == old else alert: rule for alert, rule in known.match.alerts}
             match = replace(known.match, alerts=tuple(alerts.items()))
-            self._state.put(OWNERS, replace(known, match=match))
+            claims = [replace(each, alert=new) if each.alert == old else each for each in known.claims]
+            self._state.put(OWNERS, replace(known, match=match, claims=tuple(claims)))
 
     # Decisions
 
@@ -282,8 +328,27 @@ class Ownership:
         place: Moment | None = None,
         taken_from: AlertId | None = None,
         whole: bool = False,
-    ) -> bool:
-        """Write a decision down with its place, and apply it; False where it had nothing to give."""
+    ) -> Moment:
+        """Write a decision down with its place, which is returned, and apply it."""
+        decision = self._write(
+            frame, key, kind, alerts, order, place=place, taken_from=taken_from, whole=whole
+        )
+        self._positions.decide(decision)
+        return decision.place
+
+    def _write(
+        self,
+        frame: Frame,
+        key: ContractKey,
+        kind: OwnershipKind,
+        alerts: Sequence[tuple[AlertId, Rule | None]],
+        order: str,
+        *,
+        place: Moment | None = None,
+        taken_from: AlertId | None = None,
+        whole: bool = False,
+        in_vain: bool = False,
+    ) -> OwnershipDecision:
         self._made = self._made + 1 if self._numbered.seq == frame.seq else 0
         self._numbered = Moment(frame.received_at, frame.seq)
         decision = OwnershipDecision(
@@ -298,9 +363,10 @@ class Ownership:
             whole,
             frame.received_at,
             self.skew.total_seconds(),
+            in_vain,
         )
         self._state.put(DECISIONS, decision)
-        return self._positions.decide(decision)
+        return decision
 
     def _decided(self, alert: AlertId, rule: Rule | None, key: ContractKey) -> Decided:
         """Name an alert with what is known of its positions in other contracts."""
@@ -339,11 +405,7 @@ class Ownership:
         return row
 
     def _in_force(self, key: ExecutionKey) -> BookedExecution | None:
-        """Return an execution in the version that is in force."""
-        booked = self._state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
-        if booked is not None and booked.superseded_by:
-            booked = self._state.get(EXECUTIONS, f"{key.account} {booked.superseded_by}")
-        return booked
+        return _version_in_force(self._state, key)
 
     def _set_match(self, order: str, booked: BookedExecution, match: Match) -> None:
         """Show a verdict on all executions of an order."""
@@ -356,6 +418,28 @@ class Ownership:
             self._state.put(EXECUTIONS, replace(current, match=match, attention=attention))
             if attention is not current.attention:
                 self._needs_person(self._row(row.key))
+
+
+def _version_in_force(state: LedgerState, key: ExecutionKey) -> BookedExecution | None:
+    """Return an execution in the version that is in force."""
+    booked = state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+    if booked is not None and booked.superseded_by:
+        booked = state.get(EXECUTIONS, f"{key.account} {booked.superseded_by}")
+    return booked
+
+
+def is_left(state: LedgerState, order: OrderOwners) -> bool:
+    """Tell whether something of an order is left, or waits to be folded."""
+    first = _version_in_force(state, order.first)
+    holding = state.get(HOLDINGS, order.contract.text())
+    waits = first is not None and not first.folded
+    return waits or (holding is not None and any(lot.order == order.order for lot in holding.lots))
+
+
+def with_successors(state: LedgerState, match: Matched) -> Matched:
+    """Name the records that took over in place of those that are gone."""
+    alerts = {current_record(state, alert): rule for alert, rule in match.alerts}
+    return replace(match, alerts=tuple(alerts.items()))
 
 
 def settle(before: Match, now: Match) -> Match | None:

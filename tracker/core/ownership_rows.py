@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from tracker.core.model import AlertId, ExecutionKey, Match, Moment, Rule
+from tracker.core.model import Alert, AlertId, ExecutionKey, Match, Moment, Rule
 from tracker.core.state_rows import ContractKey
 
 
@@ -20,6 +20,8 @@ class OwnershipKind(StrEnum):
 
     MATCHED = "matched"
     """A rule gives alerts to what is left of an order's lots, beside those that have them."""
+    YOUNGER = "younger"
+    """An alert, found as an execution older than it was booked, owns what is left at its creation."""
     ASSIGNED = "assigned"
     """A person gives what is left of an order's lots to one alert, and to no other."""
     SUCCEEDED = "succeeded"
@@ -63,6 +65,17 @@ class OwnershipDecision(Struct, frozen=True):
     """When it was made, by our clock."""
     skew_seconds: float = 0.0
     """How far our clock was taken to be ahead of the broker's."""
+    in_vain: bool = False
+    """Nothing was left when it was made, so it changes nothing, whatever becomes known later."""
+
+
+class Claim(Struct, frozen=True):
+    """Say from which second on an alert owns an order: what is executed from then on is its own as booked."""
+
+    alert: AlertId
+    since: datetime
+    decided: bool
+    """A decision stands there, which gives it what is left of older fills; else it was matched as booked."""
 
 
 class OrderOwners(Struct, frozen=True):
@@ -77,6 +90,8 @@ class OrderOwners(Struct, frozen=True):
     """The newest verdict about it."""
     settled: str = ""
     """`reference`, `person` or `dismissed` where it is never matched again."""
+    claims: tuple[Claim, ...] = ()
+    """From when on its owners own it."""
 
 
 class RetryWindow(Struct, frozen=True):
@@ -95,7 +110,11 @@ class RunTime(Struct, frozen=True):
 
 
 class FirstSeen(Struct, frozen=True):
-    """Hold when we first saw a record that names no time of its creation."""
+    """Hold when we first saw a record that names no time of its creation, and what it said then.
+
+    Its contract is a part of its identity: of another one it is another record.
+    """
 
     alert: AlertId
     at: datetime
+    record: Alert | None = None

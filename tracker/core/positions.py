@@ -23,18 +23,9 @@ from msgspec.structs import replace
 
 from tracker.core.alerters import AlerterNames
 from tracker.core.certainty import Certainty
-from tracker.core.entries import ContractEntries, current_record
-from tracker.core.lots import (
-    Folded,
-    Movement,
-    Split,
-    apply_decision,
-    at_opening_balance,
-    fold,
-    second_of,
-    stands_behind,
-    step,
-)
+from tracker.core.entries import ContractEntries
+from tracker.core.lot_changes import Movement, second_of
+from tracker.core.lots import Folded, Split, apply_decision, at_opening_balance, fold, stands_behind, step
 from tracker.core.model import LIVE, ZERO, AlertId, Moment
 from tracker.core.opening_balance import touches_baseline
 from tracker.core.ownership_rows import OwnershipDecision
@@ -279,23 +270,26 @@ class Positions:
             times.append(second_of(holding.last.time))
         return max(times)
 
-    def decide(self, decision: OwnershipDecision) -> bool:
-        """Apply a decision that was just put into the state; False where it is known to change nothing."""
+    def decide(self, decision: OwnershipDecision) -> None:
+        """Apply a decision that was just put into the state."""
         key = ContractKey(decision.account, decision.con_id)
         holding = self._state.get(HOLDINGS, key.text())
         if holding is None or key in self._stale:
             # What it is about waits to be folded, and is folded with it.
-            return True
+            return
         behind = holding.last is not None and _stand(holding.last) <= _stand(decision.place)
+        if decision.whole:
+            # What the alert had under its former name changes from the start.
+            self.refold(key)
+            return
         if not behind or key in self._late or not holding.by_execution:
             self.changed(key)
-            return True
+            return
         folded = Folded(holding)
         apply_decision(folded, 0, decision)
         self._state.put(HOLDINGS, folded.holding)
         self._add_owners(key.account, folded, [decision])
         self._touched(folded.touched, key)
-        return bool(folded.given[0])
 
     def correct(self, booked: BookedExecution) -> None:
         """Have a contract folded again, one execution of which has a new version in force."""
@@ -433,10 +427,6 @@ class Positions:
         answer = self._state.get(SNAPSHOTS, "last")
         usable = answer is not None and anew and key.text() not in answer.disturbed
         return self._certainty.begin(rows, holding, answer if usable else None)
-
-    def current(self, alert: AlertId) -> AlertId:
-        """Follow a record to the newer one that took over what it owned."""
-        return current_record(self._state, alert)
 
     def _release(self, *, all_of_them: bool) -> None:
         """Fold what waited; without `all_of_them` only what no longer has a reason to wait.

@@ -39,6 +39,7 @@ from tracker.core.state_rows import (
     VerifiedUntil,
     alert_text,
     broker_order_text,
+    name_text,
     root_text,
 )
 
@@ -129,7 +130,7 @@ WINDOWS: Table[RetryWindow] = Table(
     indexes={"open": lambda row: None if row.over else "1"},
 )
 RUN_TIME: Table[RunTime] = Table("run_time", RunTime, key=lambda row: "last")
-FIRST_SEEN: Table[FirstSeen] = Table("first_seen", FirstSeen, key=lambda row: alert_text(row.alert))
+FIRST_SEEN: Table[FirstSeen] = Table("first_seen", FirstSeen, key=lambda row: name_text(row.alert))
 ORDERS: Table[OrderState] = Table(
     "orders",
     OrderState,

@@ -105,10 +105,8 @@ class BookedExecution(Struct, frozen=True):
 
     @property
     def dated(self) -> Execution:
-        """Return the execution, with the time of its first version where its own cannot be read."""
-        if self.execution.time_known or self.place is None:
-            return self.execution
-        return replace(self.execution, time=self.place.time)
+        """Return the execution in the place of its first version: a correction's own time moves nothing."""
+        return self.execution if self.place is None else replace(self.execution, time=self.place.time)
 
     @property
     def counted(self) -> bool:
@@ -355,6 +353,11 @@ class BrokerClock(Struct, frozen=True):
     """By our clock."""
     skew_seconds: float = 0.0
     """How far our clock is ahead of the broker's; 0 where they agree as far as whole seconds can tell."""
+
+
+def name_text(alert: AlertId) -> str:
+    """Return the text of a record's alerter and ticker; unambiguous, as `alert_text`."""
+    return f"{alert.alerter}\x1f{alert.ticker}"
 
 
 def alert_text(alert: AlertId) -> str:

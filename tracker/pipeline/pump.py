@@ -57,7 +57,8 @@ class PumpCounts:
 class Pump:
     """Drive one journal and one alert store.
 
-    `zone` is the accounts' own, in which days end. `worker` runs the store's I/O, one call at a time.
+    `zone` is the accounts' own, in which days end, `store_zone` that in which records are dated.
+    `worker` runs the store's I/O, one call at a time.
     `on_event` receives what happened, after it is durable; `on_written` what came of updates, and when the
     file was synced, after the events that led to them; `on_outage` why the store cannot be read, None when it
     can again; `want_sweep` why the broker should be asked for the day's executions, `want_positions` why for
@@ -76,6 +77,7 @@ class Pump:
         policy: ClosingPolicy,
         accounts: Sequence[str] = (),
         zone: tzinfo = UTC,
+        store_zone: tzinfo = UTC,
         retry_for: timedelta = timedelta(minutes=15),
         names: AlerterNames = _BUILT_IN_NAMES,
         monotonic: Callable[[], float] | None = None,
@@ -92,7 +94,7 @@ class Pump:
         self._clock = RetryClock(
             self._state, monotonic=monotonic or (lambda: now().timestamp()), retry_for=retry_for
         )
-        self._seen = SeenRecords(self._state, store, now)
+        self._seen = SeenRecords(self._state, store, now, store_zone)
         self._decider = FrameDecider(
             journal,
             self._candidates,

@@ -8,16 +8,18 @@ cannot be read use up nothing of a window.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
 from msgspec.structs import replace
 
+from tracker.core.expiry import read_expiry
+from tracker.core.matching import same_contract
 from tracker.core.model import Alert
 from tracker.core.ownership_rows import FirstSeen, RetryWindow, RunTime
 from tracker.core.ports import AlertStore
 from tracker.core.state import FIRST_SEEN, RUN_TIME, WINDOWS, LedgerState
-from tracker.core.state_rows import alert_text
+from tracker.core.state_rows import name_text
 
 _KEEP_EVERY: Final = 15.0
 """Seconds after which the time that we ran is kept, while a window is open; a crash loses no more of it."""
@@ -91,25 +93,36 @@ class RetryClock:
 
 
 class SeenRecords:
-    """Know when records that name no time of their creation were first seen."""
+    """Know when records that name no time of their creation were first seen; `zone` is their writers'."""
 
-    def __init__(self, state: LedgerState, store: AlertStore, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, state: LedgerState, store: AlertStore, now: Callable[[], datetime], zone: tzinfo
+    ) -> None:
         self._state = state
         self._store = store
         self._now = now
+        self._zone = zone
 
     def unseen(self) -> list[FirstSeen]:
         """Return a row for each such record that has none yet."""
         at = self._now()
-        return [
-            FirstSeen(alert.id, at)
-            for alert in self._store.alerts()
-            if alert.created_at is None and self._state.get(FIRST_SEEN, alert_text(alert.id)) is None
-        ]
+        undated = [alert for alert in self._store.alerts() if alert.created_at is None]
+        return [FirstSeen(alert.id, at, alert) for alert in undated if self._seen_at(alert) is None]
 
     def dated(self, alert: Alert) -> Alert:
         """Return a record with the time at which it was first seen, where it names none itself."""
         if alert.created_at is not None:
             return alert
-        seen = self._state.get(FIRST_SEEN, alert_text(alert.id))
-        return replace(alert, first_seen=self._now() if seen is None else seen.at)
+        at = self._seen_at(alert) or self._now()
+        written_on = at.astimezone(self._zone).date()
+        expiry = alert.expiry
+        if not expiry.usable or expiry.day is None:
+            # A date without a year, which could not be resolved before.
+            expiry = read_expiry(expiry.text, written_on)
+        return replace(alert, first_seen=at, written_on=written_on, expiry=expiry)
+
+    def _seen_at(self, alert: Alert) -> datetime | None:
+        seen = self._state.get(FIRST_SEEN, name_text(alert.id))
+        if seen is None or (seen.record is not None and not same_contract(seen.record, alert)):
+            return None
+        return seen.at

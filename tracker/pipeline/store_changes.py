@@ -7,15 +7,23 @@ what it finds is journalled and applied by the pump.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from tracker.core.alert_updates import positions_of
 from tracker.core.alerters import AlerterNames
-from tracker.core.journal_entries import WHOLE, Entry, RecordBack, RecordGone, RecordReplaced, Rematched
+from tracker.core.journal_entries import (
+    WHOLE,
+    Entry,
+    RecordBack,
+    RecordCopied,
+    RecordGone,
+    RecordReplaced,
+    Rematched,
+)
+from tracker.core.lot_changes import second_of
 from tracker.core.model import Alert, AlertId, Execution, ExecutionKey, Match, Matched
-from tracker.core.ownership import Circumstances, settle
-from tracker.core.ownership_rows import OrderOwners
+from tracker.core.ownership import Circumstances, is_left, settle, with_successors
 from tracker.core.ports import AlertStore
 from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OWNERS, LedgerState
 from tracker.core.state_rows import AlertState, BookedExecution, Holding, owners_of
@@ -57,8 +65,8 @@ class StoreChanges:
         self._passes_over = passes_over
         self._names = names
         self._clock = clock
-        self._noted: dict[str, Match] = {}
-        """Order -> the verdict for which it was noted last."""
+        self._noted: dict[str, tuple[Match, bool]] = {}
+        """Order -> the verdict for which it was noted last, and whether something of it was left."""
         self._successions: dict[AlertId, object] = {}
         """Record that is gone -> the succession that was noted last, and what the record owned then."""
 
@@ -66,9 +74,12 @@ class StoreChanges:
         """Compare every record that was ever written, and match again what may have found its alert."""
         notes: list[Entry] = []
         undone: list[AlertState] = []
-        for alert_state in self._state.find(ALERTS, "kept", "1"):
+        kept, gone = self._state.find(ALERTS, "kept", "1"), self._state.find(ALERTS, "gone", "1")
+        for alert_state in kept:
             shown = self._store.shown(alert_state.alert)
             assert alert_state.shown is not None, "only records with a decided state are kept"
+            if shown is not None:
+                self._successions.pop(alert_state.alert, None)
             if shown is None:
                 notes += self._missing(alert_state)
             elif (former := self._former(alert_state)) is not None:
@@ -80,7 +91,7 @@ class StoreChanges:
                 ]
             elif not shown.agrees(alert_state.shown):
                 undone.append(alert_state)
-        for alert_state in self._state.find(ALERTS, "gone", "1"):
+        for alert_state in gone:
             shown = self._store.shown(alert_state.alert)
             if shown is not None and alert_state.gone:
                 notes.append(RecordBack(alert_state.alert))
@@ -89,6 +100,8 @@ class StoreChanges:
                 undone.append(alert_state)
             elif shown is None and alert_state.successor is None:
                 notes += self._new_succession(alert_state)
+        known = {alert_state.alert for alert_state in (*kept, *gone) if alert_state.shown is not None}
+        notes += self._copies(known)
         notes += self._rematches()
         return StoreDifferences(notes, undone)
 
@@ -111,7 +124,7 @@ class StoreChanges:
         """Return who takes over what a record owns: all of it, or contract by contract."""
         owned = positions_of(self._state, alert_state)
         live = [holding for holding, mine in owned if mine.quantity]
-        if not owned or not (live or alert_state.closed):
+        if not owned:
             return []
         there = self._records_like(alert_state, [holding for holding, _ in owned])
         same = same_alert_among(there, alert_state)
@@ -162,53 +175,66 @@ class StoreChanges:
     def _is_like(self, alert: Alert, alert_state: AlertState, holding: Holding) -> bool:
         return same_name(alert.id, alert_state.alert, holding.contract, self._names)
 
+    # Records that show what is another's
+
+    def _copies(self, known: Collection[AlertId]) -> Iterator[Entry]:
+        """Yield the new records that were written with the position of a former one of their name.
+
+        `known` are those that we ever showed something in.
+        """
+        names = {alert[:2] for alert in known}
+        for alert in self._store.alerts() if names else ():
+            if alert.id[:2] in names and alert.id not in known:
+                shown = self._store.shown(alert.id)
+                if shown is not None and (shown.position or {}).get("quantity"):
+                    yield RecordCopied(alert.id)
+
     # Orders that may have found their alert
 
-    def _rematches(self) -> Iterator[Entry]:
-        """Yield the orders about which there is something new to decide."""
+    def _rematches(self) -> list[Entry]:
+        """Return the orders about which there is something new to decide, the oldest first.
+
+        What is older than a record's close stays out of it, so it comes before what opens it again.
+        """
         orders = dict.fromkeys(self._clock.open_orders())
         if self._clock.take_full_look():
             orders.update(dict.fromkeys(self._unowned()))
-        for order in orders:
-            entry = self._look_at(order)
-            if entry is not None:
-                yield entry
+        found = [first for order in orders if (first := self._look_at(order)) is not None]
+        found.sort(key=lambda first: (second_of(first.moment.time), first.execution.exec_id))
+        return [Rematched(first.key) for first in found]
 
     def _unowned(self) -> Iterator[str]:
         """Yield every order that has lots left and no owner."""
         for holding in self._state.find(HOLDINGS, "unowned", "1"):
             yield from dict.fromkeys(lot.order for lot in holding.lots if not lot.owners and lot.order)
 
-    def _look_at(self, order: str) -> Entry | None:
+    def _look_at(self, order: str) -> BookedExecution | None:
+        """Return an order's first fill, where there is something new to decide about the order."""
         known = self._state.get(OWNERS, order)
         if known is None or known.settled:
             return None
         first = self._booked(known.first)
-        left = self._lots_left(known)
+        left = is_left(self._state, known)
         if first is None or self._passes_over(first.execution) or (owners_of(known.match) and not left):
             return None
         candidates = self._candidates(first.execution)
         holding = self._state.get(HOLDINGS, known.contract.text())
         owning = holding.owners if holding is not None else frozenset()
         match = self._match(first.dated, candidates, Circumstances(owning, self._clock.skew()))
-        verdict = settle(known.match, match)
+        before = known.match
+        if isinstance(before, Matched):
+            before = with_successors(self._state, before)
+        verdict = settle(before, match)
         if verdict is None or (not left and not isinstance(verdict, Matched)):
             return None
         # What was noted once is not noted again, whatever the ledger made of it.
-        if self._noted.get(order) == verdict:
+        if self._noted.get(order) == (verdict, left):
             return None
-        self._noted[order] = verdict
-        return Rematched(first.key)
+        self._noted[order] = verdict, left
+        return first
 
     def _booked(self, key: ExecutionKey) -> BookedExecution | None:
         booked = self._state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
         if booked is not None and booked.superseded_by:
             return self._state.get(EXECUTIONS, f"{key.account} {booked.superseded_by}")
         return booked
-
-    def _lots_left(self, known: OrderOwners) -> bool:
-        """Whether something of an order is left, or waits to be folded."""
-        holding = self._state.get(HOLDINGS, known.contract.text())
-        first = self._booked(known.first)
-        waits = first is not None and not first.folded
-        return waits or (holding is not None and any(lot.order == known.order for lot in holding.lots))

@@ -190,7 +190,7 @@ def _decided(decision: OwnershipDecision, given: Decimal | None) -> str:
         return f"{names} was found for it, but it was closed before the alert was there"
     left = number(abs(given))
     match decision.kind:
-        case OwnershipKind.MATCHED:
+        case OwnershipKind.MATCHED | OwnershipKind.YOUNGER:
             return f"{names} appeared and took the {left} that were left"
         case OwnershipKind.ASSIGNED:
             return f"a person gave the {left} that were left to {names}"

@@ -1,0 +1,180 @@
+"""Whose an order's lots are when news come late: later fills, creations within a second, corrections.
+
+Expected values are worked out by hand from the rules (MATCHING.md), not from the code.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.support.facts import (
+    ALERT,
+    START,
+    Story,
+    alert_fields,
+    booked,
+    exec_id,
+    execution,
+    held,
+    holding,
+    matched,
+    quantity,
+    shown,
+    unmatched,
+    untouched,
+)
+from tests.support.ownership import OTHER, DatedStory, assign, places, rematch, swept
+from tracker.core.model import Ambiguous, Execution, Match, Moment, Rule, Source, Unmatched
+from tracker.core.ownership_rows import OwnershipKind
+from tracker.core.state import DECISIONS
+from tracker.core.state_rows import Attention
+
+NEAR = Unmatched("created 8 min after the fill")
+
+
+def judged_by_time(fill: Execution) -> Match:
+    """Match what was executed from 15:48 on, as for an alert that was created then."""
+    early = fill.time < START + timedelta(seconds=300)
+    return NEAR if early else matched(ALERT)(fill)
+
+
+def test_later_fill_is_judged_by_the_first() -> None:
+    """The alert is 8 minutes too young for the order's first fill, so its second one is not the alert's."""
+    story = Story(judged_by_time)
+    story.tell(execution(exec_id(1), 5, at=0), execution(exec_id(2), 1, at=480))
+    assert untouched(story)
+    assert [lot.owners for lot in holding(story).lots] == [(), ()]
+
+
+def test_swept_fill_becomes_the_first() -> None:
+    """The order is judged by the fill of 15:50 at first, and by the one of 15:42 that a sweep brings."""
+    story = Story(judged_by_time)
+    story.tell(execution(exec_id(3), 5, at=480, perm_id=9))
+    assert quantity(story) == 5
+    story.decide = unmatched
+    story.tell(execution(exec_id(2), 1, at=480))
+    swept(story, execution(exec_id(1), 2, at=0, request_id=900))
+    story.decide = judged_by_time
+    rematch(story, 2)
+    assert (quantity(story), held(story)) == (5, 8)
+
+
+def test_ambiguous_order_stays_before_a_person() -> None:
+    """A rival's going settles nothing, also as a later fill of the order comes."""
+    story = Story(lambda fill: Ambiguous(Rule.SYMBOL, (ALERT, OTHER)))
+    story.tell(execution(exec_id(1), 5, at=0))
+    story.decide = matched(ALERT, rule=Rule.SYMBOL)
+    story.tell(execution(exec_id(2), 1, at=1))
+    assert untouched(story)
+    assert booked(story, exec_id(2)).attention is Attention.AMBIGUOUS
+
+
+def test_swept_fill_closes_and_opens_for_a_younger_alert() -> None:
+    """3 short of the alert since :20; swept: 5 bought at :10, which close 3 short of nobody and open 2.
+
+    Created at :15 the alert has the 2 that were left then, though the very fill closed what was short.
+    """
+    story = DatedStory()
+    story.created[ALERT] = 15
+    story.tell(execution(exec_id(1), -3, at=5, perm_id=1))
+    assert quantity(story) == -3
+    swept(story, execution(exec_id(2), 5, "4.00", at=10, perm_id=2, request_id=900))
+    assert (quantity(story), shown(story).open) == (2, True)
+    assert (shown(story).position or {})["avg_price"] == 4
+    assert places(story) == [(OwnershipKind.YOUNGER, Moment(START + timedelta(seconds=15), 0))]
+
+
+def test_execution_of_the_creations_second_stands_behind_it() -> None:
+    """Swept: bought 3 at :10, sold 3 at :15, in whose second the alert was created: it had the 3."""
+    story = DatedStory()
+    story.created[ALERT] = 15.5
+    swept(
+        story,
+        execution(exec_id(1), 3, at=10, perm_id=1, request_id=900),
+        execution(exec_id(2), -3, at=15, perm_id=2, request_id=900),
+    )
+    assert (quantity(story), shown(story).open) == (0, False)
+
+
+def test_decision_within_a_second_reorders_nothing() -> None:
+    """8 short; in one second 10 are bought, the alert appears for them, and 7 sold come in late.
+
+    What grows the position comes first: 15 short, 10 of them bought back, none of the 10 is left to own.
+    """
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), -8, at=0, perm_id=1))
+    story.tell(execution(exec_id(2), 10, at=5, perm_id=2))
+    story.decide = matched(ALERT)
+    rematch(story, 2)
+    assert quantity(story) == 2
+    story.decide = unmatched
+    story.tell(execution(exec_id(3), -7, at=5, perm_id=3))
+    assert held(story) == -5
+    assert quantity(story) in (0, None) or not shown(story).open
+    assert booked(story, exec_id(2)).opening == 0
+
+
+def test_match_in_vain_gives_nothing_later() -> None:
+    """Sold out before the alert was there; the sale is void after all: only a new look gives what is left."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 4, at=0, perm_id=1), execution(exec_id(2), -4, at=10, perm_id=2))
+    story.decide = matched(ALERT)
+    rematch(story, 1)
+    rematch(story, 1)
+    assert [row.in_vain for row in story.state.every(DECISIONS)] == [True]
+    story.tell(execution(exec_id(3), 1, at=20, perm_id=3))
+    story.tell(execution(exec_id(2, 2), 0, at=10, perm_id=2))
+    assert quantity(story) == 1
+    rematch(story, 1)
+    assert quantity(story) == 5
+    assert places(story)[1] == (OwnershipKind.MATCHED, Moment(START + timedelta(seconds=20), story.seq))
+
+
+def test_assigned_lots_take_their_time_along() -> None:
+    """Bought at :00 and :05; a person gives the first order to another alert: the rest opened at :05."""
+    story = Story(matched(ALERT))
+    story.tell(execution(exec_id(1), 5, at=0, perm_id=1), execution(exec_id(2), 5, at=5, perm_id=2))
+    assign(story, 1, OTHER)
+    opened = (START + timedelta(seconds=5)).isoformat(timespec="microseconds")
+    assert ((shown(story).position or {})["opened_at"], quantity(story)) == (opened, 5)
+
+
+def test_swept_fill_follows_an_owner_that_is_younger() -> None:
+    """The alert took the order over at :20, when only the fill of :05 was known; that of :10 follows.
+
+    The record was created at :30, behind the place, so its age would give it only what is left then.
+    """
+    story = DatedStory(unmatched)
+    story.created[ALERT] = 30
+    story.tell(execution(exec_id(1), 5, at=5))
+    story.decide = matched(ALERT)
+    rematch(story, 1)
+    swept(story, execution(exec_id(2), 2, at=10, request_id=900))
+    story.decide = unmatched
+    swept(story, execution(exec_id(3), -6, at=20, perm_id=3, request_id=900))
+    assert (quantity(story), len(places(story))) == (1, 1)
+
+
+def test_older_swept_fill_is_owned_from_the_creation_on() -> None:
+    """Matched as the fill of :20 was booked; of the 2 of :00 one was sold before the alert of :10."""
+    story = DatedStory()
+    story.created[ALERT] = 10
+    story.tell(execution(exec_id(3), 5, at=20))
+    swept(
+        story,
+        execution(exec_id(1), 2, at=0, request_id=900),
+        execution(exec_id(2), -1, at=5, perm_id=2, request_id=900),
+    )
+    assert quantity(story) == 6
+
+
+def test_order_follows_the_successor_of_a_sold_owner() -> None:
+    """Sold out, then replaced: the order's next fill is the successor's, which is no second alert of it."""
+    story = Story(matched(ALERT))
+    story.tell(execution(exec_id(1), 5, at=0), execution(exec_id(2), -5, at=1, perm_id=2))
+    fields = (*alert_fields(ALERT), *alert_fields(OTHER))
+    story.note(Source.STORE, "replaced", *fields, "", "whole")
+    story.decide = matched(OTHER)
+    story.tell(execution(exec_id(3), 2, at=3))
+    rematch(story, 1)
+    assert (quantity(story, OTHER), len(places(story))) == (2, 1)

@@ -1,0 +1,186 @@
+"""How long orders are matched again, and when undated records were first seen."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.support.fakes import MemoryAlerts
+from tracker.core.ownership_rows import FirstSeen, RetryWindow, RunTime
+from tracker.core.state import FIRST_SEEN, RUN_TIME, WINDOWS, MemoryLedgerState
+from tracker.pipeline.retry_clock import RetryClock, SeenRecords
+
+RETRY_FOR = timedelta(minutes=15)
+EVENING = datetime(2025, 12, 31, 23, 30, tzinfo=UTC)
+"""18:30 in New York, still in 2025; in Berlin it is 2026 already."""
+
+
+class Ticker:
+    """A clock in seconds that is set by hand."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def started(state: MemoryLedgerState, ticker: Ticker) -> RetryClock:
+    return RetryClock(state, monotonic=ticker, retry_for=RETRY_FOR)
+
+
+def keep(state: MemoryLedgerState, clock: RetryClock) -> None:
+    """Write what the clock wants kept."""
+    for row in clock.to_keep():
+        if isinstance(row, RunTime):
+            state.put(RUN_TIME, row)
+        else:
+            state.put(WINDOWS, row)
+
+
+def test_only_readable_time_counts() -> None:
+    """10 s readable, 100 s away, 5 s readable: 15, of which the return itself counts nothing."""
+    ticker = Ticker()
+    clock = started(MemoryLedgerState(), ticker)
+    for seconds, readable in [(0, True), (10, True), (50, False), (50, False), (0, True), (5, True)]:
+        ticker.at += seconds
+        clock.tick(readable)
+    assert clock.ran() == 15
+
+
+def test_backward_clock_takes_nothing_away() -> None:
+    ticker = Ticker()
+    clock = started(MemoryLedgerState(), ticker)
+    clock.tick(True)
+    ticker.at -= 500
+    clock.tick(True)
+    assert clock.ran() == 0
+
+
+def test_window_goes_on_where_a_process_ended() -> None:
+    """600 of 900 s were used up; the tracker is down for a day; 300 s later the window is over."""
+    state, ticker = MemoryLedgerState(), Ticker()
+    state.put(WINDOWS, RetryWindow("order", 0.0))
+    clock = started(state, ticker)
+    clock.tick(True)
+    ticker.at += 600
+    clock.tick(True)
+    keep(state, clock)
+    ticker.at = 3.0
+    again = started(state, ticker)
+    again.tick(True)
+    ticker.at += 300
+    again.tick(True)
+    assert list(again.open_orders()) == ["order"]
+    ticker.at += 1
+    again.tick(True)
+    assert list(again.open_orders()) == []
+    keep(state, again)
+    assert state.find(WINDOWS, "open", "1") == []
+
+
+def test_crash_loses_no_more_than_began_since() -> None:
+    """What was kept says 0, but a window began at 40 s: we ran at least that long."""
+    state = MemoryLedgerState()
+    state.put(WINDOWS, RetryWindow("order", 40.0))
+    assert started(state, Ticker()).ran() == 40
+
+
+def test_time_is_kept_now_and_then() -> None:
+    """Not for each look, and not at all while no window is open."""
+    state, ticker = MemoryLedgerState(), Ticker()
+    clock = started(state, ticker)
+    clock.tick(True)
+    ticker.at += 60
+    clock.tick(True)
+    assert clock.to_keep() == []
+    state.put(WINDOWS, RetryWindow("order", 60.0))
+    assert clock.to_keep() == [RunTime(60.0)]
+    ticker.at += 14
+    clock.tick(True)
+    assert clock.to_keep() == []
+
+
+def test_full_look_follows_start_and_absence() -> None:
+    ticker = Ticker()
+    clock = started(MemoryLedgerState(), ticker)
+    assert clock.take_full_look()
+    clock.tick(True)
+    assert clock.take_full_look()
+    clock.tick(True)
+    assert not clock.full_look_due
+    clock.tick(False)
+    assert not clock.full_look_due
+    clock.tick(True)
+    assert clock.full_look_due
+
+
+def undated(expiry: str | None = None, strike: str | None = None) -> dict[str, Any]:
+    details = {"ticker": "NVDA", "side": "C" if strike else None, "strike": strike, "expiry": expiry}
+    return {"open": False, "created_at": None, "option_conid": None, "alert_details": details}
+
+
+class Seen:
+    """A store with one record, and what is known of when it was seen."""
+
+    def __init__(self, zone: str = "America/New_York") -> None:
+        self.now = EVENING
+        self.state = MemoryLedgerState()
+        self.store = MemoryAlerts({"demslayer": {}})
+        self.records = SeenRecords(self.state, self.store, lambda: self.now, ZoneInfo(zone))
+
+    def read(self, record: dict[str, Any]) -> list[FirstSeen]:
+        """Take in the record, and keep when it was seen."""
+        self.store.records["demslayer"]["NVDA"] = record
+        self.store.refresh()
+        rows = self.records.unseen()
+        for row in rows:
+            self.state.put(FIRST_SEEN, row)
+        return rows
+
+    def began(self) -> datetime | None:
+        (alert,) = self.store.alerts()
+        return self.records.dated(alert).began_at
+
+
+def test_undated_record_counts_from_its_first_sight() -> None:
+    seen = Seen()
+    assert [row.at for row in seen.read(undated("1/2", "95"))] == [EVENING]
+    seen.now += timedelta(hours=1)
+    assert seen.read(undated("1/2", "95")) == []
+    assert seen.began() == EVENING
+
+
+def test_added_conid_leaves_an_undated_record_itself() -> None:
+    """Its contract belongs to its identity, and that is the same with the conid."""
+    seen = Seen()
+    seen.read(undated("1/2", "95"))
+    seen.now += timedelta(minutes=5)
+    assert seen.read({**undated("1/2", "95"), "option_conid": 95}) == []
+    assert seen.began() == EVENING
+
+
+def test_undated_record_of_another_contract_is_new() -> None:
+    seen = Seen()
+    seen.read(undated("1/2", "95"))
+    seen.now += timedelta(minutes=5)
+    assert len(seen.read(undated("1/2", "100"))) == 1
+    assert seen.began() == seen.now
+
+
+def test_dated_record_is_left_alone() -> None:
+    seen = Seen()
+    assert seen.read({**undated(), "created_at": "2025-12-30T09:30:00"}) == []
+    assert seen.began() == datetime(2025, 12, 30, 9, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("zone", "year"), [("America/New_York", 2025), ("Europe/Berlin", 2026)])
+def test_date_without_year_counts_from_the_first_sight(zone: str, year: int) -> None:
+    """12/31, seen on the evening of that day in New York, when Berlin has the next year."""
+    seen = Seen(zone)
+    seen.read(undated("12/31", "95"))
+    (alert,) = seen.store.alerts()
+    assert seen.records.dated(alert).expiry.day == date(year, 12, 31)

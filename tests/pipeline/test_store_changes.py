@@ -1,0 +1,159 @@
+"""What other programs did to the store, and what becomes of it: through journal, core and file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from tests.support.answer_rig import ROBIN, Desk, buy, loose, record
+from tests.support.facts import NVDA, exec_id, execution
+from tracker.core.journal_entries import (
+    RecordBack,
+    RecordCopied,
+    RecordGone,
+    RecordReplaced,
+    Rematched,
+    read_entry,
+)
+from tracker.core.model import Source
+from tracker.core.state import DECISIONS
+
+NEWER = "2025-11-18T15:50:00.000001"
+
+
+def notes(desk: Desk) -> list[type]:
+    """Return which notes about the store were journalled, in order."""
+    frames = desk.journal.frames_after(0, 1000)
+    entries = [read_entry(frame) for frame in frames if frame.source is Source.STORE]
+    return [type(entry) for entry in entries]
+
+
+def read(desk: Desk, alerter: str = ROBIN) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(desk.alerts_path.read_text())[alerter]["NVDA"]
+    return found
+
+
+def quantity(desk: Desk, alerter: str = ROBIN) -> Any:
+    return (read(desk, alerter).get("position") or {}).get("quantity")
+
+
+def put(desk: Desk, new: dict[str, Any], alerter: str = ROBIN) -> None:
+    """Write a record as another program does, in place of the one of its name."""
+    desk.change(lambda alerts: alerts.setdefault(alerter, {}).update(NVDA=new))
+
+
+def respell(desk: Desk, old: str, new: str) -> None:
+    desk.change(lambda alerts: alerts.update({new: alerts.pop(old)}))
+
+
+def test_unchanged_store_leads_to_nothing(tmp_path: Path) -> None:
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        desk.run_pump()
+        assert notes(desk) == []
+
+
+def test_record_that_goes_and_comes_back(tmp_path: Path) -> None:
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        whole = desk.alerts_path.read_text()
+        desk.change(lambda alerts: alerts[ROBIN].pop("NVDA"))
+        assert notes(desk) == [RecordGone]
+        desk.change(lambda alerts: alerts.update(json.loads(whole)))
+        assert notes(desk) == [RecordGone, RecordBack]
+        assert quantity(desk) == 4
+
+
+def test_new_record_of_the_contract_takes_over(tmp_path: Path) -> None:
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        put(desk, loose() | {"created_at": NEWER})
+        assert notes(desk) == [RecordReplaced]
+        assert (read(desk)["created_at"], quantity(desk)) == (NEWER, 4)
+
+
+def test_respelling_is_noted_each_time(tmp_path: Path) -> None:
+    """There and back and there again: what was noted once is new once the record was there in between."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        for old, new in [(ROBIN, "RobinDaHood"), ("RobinDaHood", ROBIN), (ROBIN, "RobinDaHood")]:
+            respell(desk, old, new)
+            assert quantity(desk, new) == 4
+
+
+def test_fruitless_succession_is_noted_once(tmp_path: Path) -> None:
+    """A record of another contract takes nothing over, however often the store changes."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        put(desk, loose(strike="130") | {"created_at": NEWER})
+        put(desk, loose(strike="130") | {"created_at": NEWER, "note": 1})
+        assert notes(desk) == [RecordGone]
+
+
+def test_copied_position_shows_only_its_own(tmp_path: Path) -> None:
+    """A new record of another contract is written with what we showed of the former one: it has nothing."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        put(desk, read(desk) | loose(strike="130") | {"created_at": NEWER, "open": True})
+        assert notes(desk) == [RecordGone, RecordCopied]
+        assert (quantity(desk), read(desk)["open"]) == (0, False)
+        assert (read(desk)["position"]["opened_at"], read(desk)["created_at"]) == (None, NEWER)
+        assert read(desk)["last_order_update"] == {}
+        other = replace(NVDA, con_id=3, strike=130, local_symbol="")
+        desk.tell(execution(exec_id(2), 2, at=500, perm_id=2, contract=other))
+        assert (quantity(desk), read(desk)["open"]) == (2, True)
+
+
+def test_copy_of_what_it_takes_over_is_its_own(tmp_path: Path) -> None:
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        put(desk, read(desk) | {"created_at": NEWER})
+        assert quantity(desk) == 4
+        assert RecordCopied in notes(desk) or notes(desk) == [RecordReplaced]
+
+
+def test_former_record_that_comes_back_is_emptied(tmp_path: Path) -> None:
+    """A stale copy puts it back with the position that went to its successor, which is gone."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        stale = read(desk)
+        put(desk, record(created_at=NEWER))
+        desk.tell(execution(exec_id(2), -4, at=9, perm_id=189))
+        put(desk, stale)
+        assert (quantity(desk), read(desk)["open"]) == (0, False)
+
+
+def test_alert_found_when_nothing_is_left(tmp_path: Path) -> None:
+    """Noted once, with nothing given; a process that starts again does not note it again."""
+    with Desk(tmp_path, {}) as desk:
+        desk.tell(buy(1, 4), execution(exec_id(2), -4, at=9, perm_id=189))
+        put(desk, record())
+        assert notes(desk) == [Rematched]
+        assert quantity(desk) is None
+        decided = list(desk.journal.state.every(DECISIONS))
+        assert {row.in_vain for row in decided} == {True}
+        desk.pump = desk.make_pump(desk.store)
+        put(desk, record(note=1))
+        assert list(desk.journal.state.every(DECISIONS)) == decided
+
+
+def test_oldest_order_is_matched_first(tmp_path: Path) -> None:
+    """A late match opens a closed record with newer lots only, so the older order must not follow the newer.
+
+    2 for nobody, then 1 with the alert's name, sold; then 3 for nobody. As the conid is corrected, the alert
+    has the 3 that were bought behind its close, and not the 2.
+    """
+    wrong = loose(strike="130")
+    with Desk(tmp_path, {ROBIN: {"NVDA": wrong}}) as desk:
+        name = f"{ROBIN}/NVDA"
+        # The newer order has the smaller number, by which it is found first.
+        desk.tell(execution(exec_id(1), 2, at=0, perm_id=902))
+        desk.tell(execution(exec_id(2), 1, at=5, perm_id=903, order_ref=name))
+        desk.tell(execution(exec_id(3), -1, at=9, perm_id=904, order_ref=name))
+        desk.tell(execution(exec_id(4), 3, at=12, perm_id=901))
+        assert quantity(desk) == 0
+        put(desk, wrong | {"option_conid": NVDA.con_id, "alert_details": record()["alert_details"]})
+        assert (quantity(desk), read(desk)["open"]) == (3, True)

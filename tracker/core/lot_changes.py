@@ -1,0 +1,297 @@
+"""Change the lots and the alert positions of one contract for one entry.
+
+Owns the arithmetic of opening, closing and ownership. It never orders entries: that is `lots`' business.
+
+- An opening part is a lot, owned by the alerts that were decided as it was booked, else by nobody.
+- Its closing part, with a reference, takes lots that the reference names, by their owner or by their own
+  order's reference (exclusive before shared); then lots without owner; then the opening balance; last other
+  alerts' lots. Without one it takes owned lots, the oldest first; then lots without owner; then the opening
+  balance.
+- What an adjustment of unknown cause brought is sold before owned lots.
+
+An alert's average price is the running average of its openings; a sale does not change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from itertools import chain
+from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tracker.core.model import ZERO, AlertId, Moment
+from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
+from tracker.core.state_rows import AlertPosition, Holding, Lot
+
+NameOf: TypeAlias = Callable[[AlertId], str]
+"""Return the name key of a record for the contract, see `references.alert_key`."""
+
+
+class Movement(Struct, frozen=True):
+    """State one movement of a contract: an execution, or an expiration without one."""
+
+    moment: Moment
+    """Execution time and the frame that brought it first."""
+    exec_id: str
+    signed: Decimal
+    price: Decimal
+    owners: tuple[AlertId, ...] = ()
+    """The alerts that its opening part belongs to."""
+    order: str = ""
+    """What is decided together, see `ownership_rows.OrderOwners`."""
+    reference: tuple[str, ...] = ()
+    """The name keys that its order's reference may mean, see `references.Reference`."""
+    referenced: bool = False
+    """The reference is meant for us, whoever owns something here."""
+    root: str = ""
+    """The execId without its version."""
+    expired: str = ""
+    """Why the whole position went; `signed` and `price` mean nothing then."""
+
+    @property
+    def second(self) -> datetime:
+        return second_of(self.moment.time)
+
+
+def second_of(time: datetime) -> datetime:
+    """Return the second of a time; the broker's times have no finer meaning."""
+    return time.replace(microsecond=0) if time.microsecond else time
+
+
+class LotChanges:
+    """Change lots and alert positions of one contract for one entry."""
+
+    def __init__(self, holding: Holding, moment: Moment) -> None:
+        self.lots = list(holding.lots)
+        self.alerts = {each.alert: each for each in holding.alerts}
+        self.touched: dict[AlertId, None] = {}
+        self.gained: dict[AlertId, None] = {}
+        self._moment = moment
+        self._sold_with: dict[AlertId, dict[AlertId, None]] = {}
+        """The other owners of what an alert sold by this entry."""
+        in_lots = holding.in_lots
+        self.in_lots = sum((abs(lot.quantity) for lot in holding.lots), ZERO) if in_lots is None else in_lots
+        self._unowned = abs(holding.held) - self.in_lots
+        """What is left of the opening balance."""
+        self._has_surplus = holding.has_surplus
+
+    # Executions
+
+    def close(self, quantity: Decimal, movement: Movement, name_of: NameOf) -> tuple[AlertId, ...]:
+        """Take `quantity` (positive) from lots and opening balance; returns whose lots were taken last."""
+        left = quantity
+        named = frozenset(movement.reference)
+        ours = named & {name_of(each.alert) for each in self.alerts.values() if each.quantity}
+        if named and (movement.referenced or ours or any(named & set(lot.reference) for lot in self.lots)):
+            mine = [at for at, lot in enumerate(self.lots) if _is_named(lot, named, name_of)]
+            mine.sort(key=lambda at: len(self.lots[at].owners) > 1)
+            free = [at for at, lot in enumerate(self.lots) if not lot.owners and at not in mine]
+            rest = [at for at, lot in enumerate(self.lots) if lot.owners and at not in mine]
+            left = self._take(mine + free, left, movement)
+            left -= min(left, self._unowned)
+            foreign = {owner for at in rest for owner in self.lots[at].owners} if left else ()
+            self._take(rest, left, movement)
+            taken = tuple(alert for alert in foreign if alert in self.touched)
+        else:
+            # Looked for as far as they are taken: a sale closes few of what can be thousands.
+            surplus: list[int] = []
+            if self._has_surplus:
+                surplus = [at for at, lot in enumerate(self.lots) if lot.surplus and not lot.owners]
+            of_alerts = (at for at, lot in enumerate(self.lots) if lot.owners)
+            of_nobody = (at for at, lot in enumerate(self.lots) if not lot.owners and at not in surplus)
+            self._take(chain(surplus, of_alerts, of_nobody), left, movement)
+            taken = ()
+        self.lots = [lot for lot in self.lots if lot.quantity]
+        return taken
+
+    def _take(self, order: Iterable[int], quantity: Decimal, movement: Movement) -> Decimal:
+        """Take from these lots in turn; returns what is left to take."""
+        left = quantity
+        for at in order:
+            if not left:
+                break
+            lot = self.lots[at]
+            taken = min(abs(lot.quantity), left)
+            left -= taken
+            self.in_lots -= taken
+            part = taken.copy_sign(lot.quantity)
+            self.lots[at] = replace(lot, quantity=lot.quantity - part)
+            for owner in lot.owners:
+                self._sell(owner, part, movement, lot.owners)
+        return left
+
+    def _sell(self, alert: AlertId, part: Decimal, movement: Movement, owners: tuple[AlertId, ...]) -> None:
+        before = self.alerts[alert]
+        quantity = before.quantity - part or ZERO
+        self.touched[alert] = None
+        with_it = self._sold_with.setdefault(alert, {})
+        with_it.update(dict.fromkeys(owner for owner in owners if owner != alert))
+        self.alerts[alert] = replace(
+            before,
+            quantity=quantity,
+            sold=True,
+            closed_at=None if quantity else movement.moment.time,
+            closed_by=None if quantity else movement.expired or None,
+            last_exec_id=before.last_exec_id if movement.expired else movement.exec_id,
+            last=movement.moment,
+            sold_with=() if quantity else tuple(with_it),
+        )
+
+    def open(self, opening: Decimal, movement: Movement) -> None:
+        """Add the lot of an opening part."""
+        lot = Lot(
+            movement.owners,
+            opening,
+            movement.price,
+            movement.moment,
+            movement.exec_id,
+            movement.order,
+            movement.reference,
+        )
+        self.lots.append(lot)
+        self.in_lots += abs(opening)
+        for owner in movement.owners:
+            self._gain(owner, lot)
+
+    def _gain(self, alert: AlertId, lot: Lot) -> None:
+        """Add a lot to what an alert has: its running average counts it at its own price."""
+        before = self.alerts.get(alert)
+        self.touched[alert] = None
+        self.gained[alert] = None
+        if before is None or not before.quantity:
+            opened = AlertPosition(
+                alert, lot.quantity, lot.price, lot.opened.time, None, None, lot.exec_id, lot.opened
+            )
+            self.alerts[alert] = opened
+            return
+        size = abs(before.quantity) + abs(lot.quantity)
+        cost = abs(before.quantity) * before.avg_price + abs(lot.quantity) * lot.price
+        newer = lot.opened >= before.last
+        self.alerts[alert] = replace(
+            before,
+            quantity=before.quantity + lot.quantity,
+            avg_price=cost / size,
+            opened_at=min(before.opened_at, lot.opened.time),
+            last_exec_id=lot.exec_id if newer else before.last_exec_id,
+            last=lot.opened if newer else before.last,
+        )
+
+    # Decisions
+
+    def decide(self, decision: OwnershipDecision) -> Mapping[str, Decimal]:
+        """Apply a decision; returns execId and quantity of each lot that changed owners."""
+        if decision.kind is OwnershipKind.SUCCEEDED:
+            return self._succeed(decision)
+        if decision.kind is OwnershipKind.ASSIGNED:
+            wanted = tuple(one.alert for one in decision.alerts)
+            return self._own(decision.order, lambda lot: wanted)
+        # Found as the execution was booked, it is no late match.
+        late = decision.kind is OwnershipKind.MATCHED
+        closed = {one.alert: self._closed_at(one) if late else None for one in decision.alerts}
+
+        def with_more(lot: Lot) -> tuple[AlertId, ...]:
+            more = [alert for alert, at in closed.items() if at is None or lot.opened.time > at]
+            return tuple(dict.fromkeys((*lot.owners, *more)))
+
+        return self._own(decision.order, with_more)
+
+    def _closed_at(self, one: Decided) -> datetime | None:
+        """Return when a closed record closed: only newer lots open it again. None where it is open."""
+        here = self.alerts.get(one.alert)
+        if one.open_elsewhere or (here is not None and here.quantity):
+            return None
+        known = [at for at in (one.closed_elsewhere, here.closed_at if here is not None else None) if at]
+        return max(known) if known else None
+
+    def _own(self, order: str, owners_of: Callable[[Lot], tuple[AlertId, ...]]) -> Mapping[str, Decimal]:
+        changed: dict[str, Decimal] = {}
+        for at, lot in enumerate(self.lots):
+            if lot.order != order or not order:
+                continue
+            owners = owners_of(lot)
+            if owners == lot.owners:
+                continue
+            self.lots[at] = replace(lot, owners=owners)
+            changed[lot.exec_id] = lot.quantity
+            # Those who keep it share it with others now.
+            self.touched.update(dict.fromkeys((*lot.owners, *owners)))
+            for owner in lot.owners:
+                if owner not in owners:
+                    self._lose(owner, lot)
+            for owner in owners:
+                if owner not in lot.owners:
+                    self._gain(owner, lot)
+        return changed
+
+    def _lose(self, alert: AlertId, lot: Lot) -> None:
+        """Take a lot from an alert without a sale: it was decided to be another's."""
+        before = self.alerts[alert]
+        quantity = before.quantity - lot.quantity or ZERO
+        self.touched[alert] = None
+        if not quantity and not before.sold:
+            del self.alerts[alert]
+            return
+        mine = [each for each in self.lots if alert in each.owners]
+        average, opened_at = before.avg_price, before.opened_at
+        if mine and not before.sold:
+            cost = sum((abs(each.quantity) * each.price for each in mine), ZERO)
+            average = cost / sum((abs(each.quantity) for each in mine), ZERO)
+            opened_at = min(each.opened.time for each in mine)
+        self.alerts[alert] = replace(
+            before,
+            quantity=quantity,
+            avg_price=average,
+            opened_at=opened_at,
+            closed_at=None if quantity else self._moment.time,
+        )
+
+    def _succeed(self, decision: OwnershipDecision) -> Mapping[str, Decimal]:
+        """Hand what is left of an alert's lots to its successor, with its average and its beginning."""
+        old, (new,) = decision.taken_from, decision.alerts
+        before = self.alerts.get(old) if old is not None else None
+        if old is None or before is None or not before.quantity or old == new.alert:
+            return {}
+        self.touched.update({old: None, new.alert: None})
+        changed = {lot.exec_id: lot.quantity for lot in self.lots if old in lot.owners}
+        # What both own is the successor's at its own price already.
+        taken = [lot for lot in self.lots if old in lot.owners and new.alert not in lot.owners]
+        self.touched.update((owner, None) for lot in self.lots if old in lot.owners for owner in lot.owners)
+        self.lots = [
+            replace(
+                lot, owners=tuple(dict.fromkeys(new.alert if each == old else each for each in lot.owners))
+            )
+            for lot in self.lots
+        ]
+        self.gained[new.alert] = None
+        mine = self.alerts.get(new.alert)
+        del self.alerts[old]
+        quantity = sum((lot.quantity for lot in self.lots if new.alert in lot.owners), ZERO)
+        if mine is None or not mine.quantity:
+            self.alerts[new.alert] = replace(before, alert=new.alert)
+        else:
+            more = sum((abs(lot.quantity) for lot in taken), ZERO)
+            # Where nothing was sold the lots' own prices make the average.
+            its_cost = sum((abs(lot.quantity) * lot.price for lot in taken), ZERO)
+            cost = more * before.avg_price if before.sold else its_cost
+            size = more + abs(mine.quantity)
+            cost += abs(mine.quantity) * mine.avg_price
+            newest = max(before, mine, key=lambda each: each.last)
+            self.alerts[new.alert] = replace(
+                mine,
+                quantity=quantity,
+                avg_price=cost / size,
+                opened_at=min(before.opened_at, mine.opened_at) if more else mine.opened_at,
+                last_exec_id=newest.last_exec_id,
+                last=newest.last,
+                sold=before.sold or mine.sold,
+            )
+        return changed
+
+
+def _is_named(lot: Lot, named: frozenset[str], name_of: NameOf) -> bool:
+    """Tell whether a reference names a lot: by an owner, or by its own order's reference."""
+    return not named.isdisjoint(lot.reference) or any(name_of(owner) in named for owner in lot.owners)

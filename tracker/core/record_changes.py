@@ -1,0 +1,105 @@
+"""Apply what became of records in the store: replaced, gone, back, or copied.
+
+Owns what that changes in the rows of alerts, and what is told of it. Which record replaces another is found
+by `pipeline/store_changes`; what goes over with it, `ownership` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from msgspec.structs import replace
+
+from tracker.core.alert_updates import EventKind, TrackerEvent, nothing_owned, partners_of, positions_of
+from tracker.core.model import AlertId, AlertUpdate, Frame
+from tracker.core.ownership import Ownership
+from tracker.core.state import ALERTS, OUTBOX, LedgerState
+from tracker.core.state_rows import AlertState, ContractKey, Delivery, alert_text
+
+
+class RecordChanges:
+    """Change one ledger's state; `touch` has alerts shown anew when the batch ends.
+
+    `folded` holds, for each alert, the contracts that this batch folded for it so far.
+    """
+
+    def __init__(
+        self,
+        state: LedgerState,
+        ownership: Ownership,
+        touch: Callable[[Iterable[AlertId]], None],
+        folded: Mapping[AlertId, Mapping[ContractKey, None]],
+    ) -> None:
+        self._state = state
+        self._ownership = ownership
+        self._touch = touch
+        self._folded = folded
+        self._left: dict[AlertId, None] = {}
+        """The records that went in this batch."""
+
+    def replaced(
+        self, frame: Frame, old: AlertId, new: AlertId, contracts: Collection[str], *, whole: bool
+    ) -> list[TrackerEvent]:
+        """Hand what a record that is gone owns to its successor; no contracts named means all."""
+        self.gone(old)
+        self.back(new)
+        alert_state = self._state.get(ALERTS, alert_text(old))
+        if alert_state is None:
+            return []
+        # Its row lacks the contracts that this batch folded for it.
+        known = dict.fromkeys((*alert_state.contracts, *self._folded.get(old, ())))
+        alert_state = replace(alert_state, contracts=tuple(known))
+        keys = [key for key in known if not contracts or key.text() in contracts]
+        if not self._ownership.succeed(frame, old, new, keys, whole=whole):
+            return []
+        successor = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
+        theirs = tuple(dict.fromkeys((*successor.contracts, *keys)))
+        record = successor.record or (alert_state.record if whole else None)
+        self._state.put(ALERTS, replace(successor, contracts=theirs, successor=None, record=record))
+        if not any(mine.quantity for _, mine in positions_of(self._state, alert_state)):
+            self._state.put(ALERTS, replace(alert_state, successor=new, unconfirmed=False))
+        self._touch([new])
+        what = {"alert": new.name, "created_at": new.created_at}
+        return [TrackerEvent(EventKind.TAKEN_OVER, frame.received_at, what)]
+
+    def gone(self, alert: AlertId) -> None:
+        """Note that the store no longer has a record."""
+        alert_state = self._state.get(ALERTS, alert_text(alert))
+        if alert_state is not None:
+            if not alert_state.gone:
+                self._left[alert] = None
+            self._state.put(ALERTS, replace(alert_state, gone=True))
+            self._touch(partners_of(self._state, alert))
+
+    def back(self, alert: AlertId) -> None:
+        """Keep a record again that another program put back."""
+        alert_state = self._state.get(ALERTS, alert_text(alert))
+        if alert_state is None or not (alert_state.gone or alert_state.successor):
+            return
+        # If it had handed on what it owned, the copy shows it still; it is shown anew.
+        self._state.put(ALERTS, replace(alert_state, gone=False, successor=None))
+        self._touch([alert, *partners_of(self._state, alert)])
+
+    def copied(self, frame: Frame, alert: AlertId) -> None:
+        """Have a record that was written with another one's position show that it has none."""
+        alert_state = self._state.get(ALERTS, alert_text(alert)) or AlertState(alert)
+        if alert_state.shown is not None:
+            return
+        update = AlertUpdate(alert, False, {}, nothing_owned())
+        self._state.put(ALERTS, replace(alert_state, shown=update, closed=True))
+        self._state.put(OUTBOX, Delivery(update, frame.seq, frame.received_at))
+
+    def take_orphans(self, frame: Frame) -> list[TrackerEvent]:
+        """Tell what is still held for records that went in this batch and have no successor for it."""
+        events: list[TrackerEvent] = []
+        for alert in self._left:
+            alert_state = self._state.get(ALERTS, alert_text(alert))
+            assert alert_state is not None, "an alert that was written stays in the state"
+            quantities = [
+                mine.quantity for _, mine in positions_of(self._state, alert_state) if mine.quantity
+            ]
+            if alert_state.gone and quantities:
+                what = {"alert": alert.name, "created_at": alert.created_at, "quantity": str(sum(quantities))}
+                events.append(TrackerEvent(EventKind.ORPHANED, frame.received_at, what))
+        self._left.clear()
+        return events
