@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 from contextlib import nullcontext
 
 from tests.sim.mutations import MUTATIONS, mutated
@@ -42,6 +43,8 @@ def _run(options: argparse.Namespace) -> int:
         failures = [result for result in results if result.failure]
         for result in failures:
             print(result.report(short=True))
+        sometimes = sum((Counter(result.sometimes) for result in results), Counter())
+        print("; ".join(f"{name} {count}" for name, count in sorted(sometimes.items())))
         seconds = time.monotonic() - began
         print(f"{len(results)} seeds run in {seconds:.0f} s, {len(failures)} failed")
         failed += len(failures)

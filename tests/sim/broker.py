@@ -20,6 +20,10 @@ from tracker.paper.model import Fee, PaperExecution, PaperOrder, PaperPosition
 
 VERSION: Final = 176
 SYMBOLS: Final = (("NVDA", Decimal("122.5")), ("TSLA", Decimal(400)), ("SPX", Decimal(6600)))
+ODD_SYMBOLS: Final = (("BRK B", Decimal(500)), ("RUT", Decimal(2400)))
+"""A ticker of two parts, and one whose options are AM-settled."""
+CLASSES: Final = {"SPX": "SPXW", "BRK B": "BRKB"}
+"""The trading class where it is not the symbol."""
 EXPIRIES: Final = ("20251121", "20251219")
 ACCOUNTS: Final = ("DU1234567", "DU9000001", "DU9000002")
 MANUAL: Final = -1
@@ -139,7 +143,10 @@ class SimBroker:
         candidates = [
             execution
             for exec_id in self._latest.values()
-            if exec_id.count(".") == 3 and (execution := self.executions[exec_id]).contract.sec_type != "BAG"
+            if exec_id.count(".") == 3
+            and (execution := self.executions[exec_id]).contract.sec_type != "BAG"
+            # What is of another day is in no sweep; a correction that is not pushed would never be known.
+            and execution.time.astimezone(NEW_YORK).date() == self._clock.now().astimezone(NEW_YORK).date()
         ]
         if not candidates:
             return []
@@ -149,7 +156,8 @@ class SimBroker:
         quantity = was.quantity
         if rng.random() < 0.5 and not order.paper.contract.legs:
             most = was.quantity + order.paper.remaining
-            quantity = rng.choice([size for size in (Decimal(1), was.quantity + 1, most) if size <= most])
+            sizes = (Decimal(0), Decimal(1), was.quantity + 1, most)
+            quantity = rng.choice([size for size in sizes if size <= most])
         now = replace(
             was,
             exec_id=f"{root}.{int(version) + 1:02d}",
@@ -339,11 +347,12 @@ class SimBroker:
 def _contracts(options: Options) -> list[PaperContract]:
     """Return the stock and some options of each symbol, and a vertical spread if combos are traded."""
     made: list[PaperContract] = []
-    for number, (symbol, strike) in enumerate(SYMBOLS[: options.symbols]):
+    symbols = (*SYMBOLS[: options.symbols], *(ODD_SYMBOLS if options.odd_contracts else ()))
+    for number, (symbol, strike) in enumerate(symbols):
         first = 700_000_000 + number * 1000
         made.append(stock(symbol, first))
         options_of = [
-            option(symbol, expiry, right, strike + step, first + 1 + place)
+            option(symbol, expiry, right, strike + step, first + 1 + place, CLASSES.get(symbol, ""))
             for place, (expiry, right, step) in enumerate(
                 [
                     (EXPIRIES[0], "C", Decimal(0)),
@@ -353,7 +362,33 @@ def _contracts(options: Options) -> list[PaperContract]:
                 ]
             )
         ]
+        if options.odd_contracts:
+            options_of = [_odd(contract, place) for place, contract in enumerate(options_of)]
+            if symbol == "TSLA":
+                options_of.append(_adjusted(options_of[0], first + 5))
         made += options_of
         if options.combos:
             made.append(bag(symbol, (options_of[0], 1, "BUY"), (options_of[3], 1, "SELL")))
     return made
+
+
+def _odd(contract: PaperContract, place: int) -> PaperContract:
+    """Write a contract's last trade date as AM-settled options and logins in Asia do."""
+    if contract.symbol == "RUT":
+        # AM-settled: it trades last on the day before the one that people mean.
+        return replace(contract, expiry=str(int(contract.expiry) - 1))
+    if contract.symbol == "TSLA" and place % 2:
+        return replace(contract, expiry=f"{int(contract.expiry) + 1} 05:00:00 Asia/Shanghai")
+    return contract
+
+
+def _adjusted(contract: PaperContract, con_id: int) -> PaperContract:
+    """Return what a corporate action made of an option: another deliverable, all else alike."""
+    name = f"{contract.symbol}1"
+    local = f"{name:<6}{contract.local_symbol[6:]}"
+    return replace(contract, con_id=con_id, trading_class=name, local_symbol=local, multiplier="33")
+
+
+def meant_day(contract: PaperContract) -> str:
+    """Return the day of expiry that people mean, YYYYMMDD: the one in the local symbol."""
+    return "20" + contract.local_symbol[6:12]

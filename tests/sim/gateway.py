@@ -15,7 +15,7 @@ from decimal import Decimal
 from random import Random
 
 from tests.sim.broker import VERSION, AccountContract, Event, SimBroker
-from tests.sim.clock import SimClock
+from tests.sim.clock import NEW_YORK, SimClock
 from tests.sim.options import Options
 from tracker.paper import encode_messages
 from tracker.paper.framing import Fields
@@ -47,6 +47,8 @@ class SimGateway:
         """What is on its way to the tracker."""
         self.garbled: set[Fields] = set()
         """Frames that nobody can decode."""
+        self.refused: set[Fields] = set()
+        """Frames on which the core fails."""
         self.listings: list[Listing] = []
         """The answers to positions requests."""
         self._held_back: list[Fields] = []
@@ -133,6 +135,8 @@ class SimGateway:
             if fields[0] == "11" and self._happens(self._options.garbled):
                 fields = (*fields[:19], "?", *fields[20:])
                 self.garbled.add(fields)
+            elif fields[0] == "11" and self._happens(self._options.refused):
+                self.refused.add(fields)
             if self._happens(self._options.delays) and fields[0] in ("11", "59", "3"):
                 self._held_back.append(fields)
                 continue
@@ -163,17 +167,24 @@ class SimGateway:
         """Answer reqExecutions for one account: the whole day, with the fees that are known."""
         frames: list[Fields] = []
         for exec_id, execution in self._executions.items():
-            if execution.account != account or self._left_out(exec_id):
+            if execution.account != account or self._left_out(exec_id) or not self._of_today(exec_id):
                 continue
             frames.append(self._broker.execution_frame(execution, request_id))
         for exec_id, fee in self._fees.items():
-            if self._executions[exec_id].account == account and exec_id not in self._foreign_fees:
+            own = self._executions[exec_id].account == account and self._of_today(exec_id)
+            if own and exec_id not in self._foreign_fees:
                 frames.append(encode_messages.commission_report(fee))
         self._answer(frames, encode_messages.executions_end(request_id))
 
     def answer_open_orders(self) -> None:
         """Answer reqAllOpenOrders."""
         self._answer(self._broker.open_order_frames(), encode_messages.open_order_end())
+
+    def _of_today(self, exec_id: str) -> bool:
+        """Tell whether an execution is of this day of the login, which is all that a sweep reaches."""
+        zone = NEW_YORK
+        made = self._executions[exec_id].time.astimezone(zone).date()
+        return made == self._clock.now().astimezone(zone).date()
 
     def _left_out(self, exec_id: str) -> bool:
         """Tell whether a sweep leaves out a version that this gateway knows to be replaced."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Container
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
 
-from tests.sim.broker import SimBroker
+from tests.sim import spellings
+from tests.sim.broker import SimBroker, meant_day
 from tests.sim.clock import NEW_YORK, SimClock
 from tests.sim.options import Options
 from tests.sim.stores import Medium, own_fields
@@ -62,15 +63,23 @@ class Neighbour:
         """Records that the tracker removed."""
         self._open_before: frozenset[RecordKey] = frozenset()
         """The records that it had seen open when it began to write."""
+        self._away_until = clock.now()
         self._unwatched = False
         """Whether what it writes now goes into a file that a killed process had replaced."""
         self.astray = False
         """Whether its last write went into a replaced file and is not merged yet."""
+        if options.absent_at_start:
+            self._leave_cut_off({}, 0.0, timedelta(seconds=rng.uniform(1, 1500)))
 
     @property
     def busy(self) -> bool:
         """Tell whether the store is not whole just now, or a write of it is yet to be merged."""
         return self._writing is not None or self._cut is not None or self.astray
+
+    @property
+    def away(self) -> bool:
+        """Tell whether it leaves the store cut off for now."""
+        return self._cut is not None and self._clock.now() < self._away_until
 
     @property
     def writing(self) -> bool:
@@ -86,6 +95,8 @@ class Neighbour:
         """Do one thing, or go on with what was begun."""
         if self._writing is not None:
             self._go_on()
+        elif self.away:
+            return
         elif self._cut is not None:
             self._write(self._cut, "restores the store")
             self._cut = None
@@ -94,6 +105,7 @@ class Neighbour:
 
     def finish(self) -> None:
         """Leave the store whole; who writes from stale copies may do so a last time."""
+        self._away_until = self._clock.now()
         while self._writing is not None or self._cut is not None:
             self.act()
         if self._options.stale and self._copies and not self.astray and self._rng.random() < 0.5:
@@ -144,16 +156,32 @@ class Neighbour:
         if rng.random() < 0.3:
             self._copies = [*self._copies, copy.deepcopy(records)][-_COPIES:]
         if rng.random() < self._options.cut:
-            self._cut = records
-            self._medium.cut(rng.choice((0.0, 0.0, 0.5, 0.9)))
-            self._tell("neighbour leaves the store cut off")
+            long = rng.random() < self._options.absent
+            away = timedelta(seconds=rng.uniform(100, 2500) if long else 0)
+            self._leave_cut_off(records, rng.choice((0.0, 0.0, 0.5, 0.9)), away)
             return
         what = ""
         if self._copies and rng.random() < self._options.stale:
             records = copy.deepcopy(rng.choice(self._copies))
             what = "from a stale copy, "
-        change = rng.choice((self._add, self._add, self._replace, self._touch, self._delete, self._nothing))
-        self._write(records, "writes " + what + change(records))
+        self._write(records, "writes " + what + self._change()(records))
+
+    def _change(self) -> Callable[[Records], str]:
+        """Choose what to change."""
+        rng, options = self._rng, self._options
+        if rng.random() < options.second_alerters:
+            return self._second
+        if rng.random() < options.respellings:
+            return self._respell
+        if rng.random() < options.conids:
+            return self._correct_conid
+        return rng.choice((self._add, self._add, self._replace, self._touch, self._delete, self._nothing))
+
+    def _leave_cut_off(self, records: Records, left: float, away: timedelta) -> None:
+        self._cut = records
+        self._away_until = self._clock.now() + away
+        self._medium.cut(left)
+        self._tell(f"neighbour leaves the store cut off for {away}")
 
     def _write(self, records: Records, what: str) -> None:
         self._tell(f"neighbour {what}")
@@ -189,9 +217,28 @@ class Neighbour:
 
     def _add(self, records: Records) -> str:
         contract = self._rng.choice([one for one in self._broker.contracts if one.sec_type != "BAG"])
-        alerter = self._rng.choice(self._alerters)
-        records.setdefault(alerter, {})[contract.symbol] = self._record(contract)
-        return f"a record {alerter}/{contract.symbol} of {contract.local_symbol}"
+        return self._put(records, self._rng.choice(self._alerters), contract)
+
+    def _second(self, records: Records) -> str:
+        """Write a record of what was traded just now, by whom there is none of yet if possible."""
+        traded = [
+            execution.contract
+            for execution in list(self._broker.executions.values())[-5:]
+            if execution.contract.sec_type != "BAG"
+        ]
+        if not traded:
+            return self._add(records)
+        others = [alerter for alerter in self._alerters if alerter not in records]
+        return self._put(records, self._rng.choice(others or self._alerters), self._rng.choice(traded))
+
+    def _put(self, records: Records, alerter: str, contract: PaperContract) -> str:
+        rng = self._rng
+        ticker = contract.symbol
+        if rng.random() < self._options.respellings:
+            alerter = rng.choice(spellings.alerters(alerter))
+            ticker = rng.choice(spellings.tickers(contract))
+        records.setdefault(alerter, {})[ticker] = self._record(contract, ticker)
+        return f"a record {alerter}/{ticker} of {contract.local_symbol}"
 
     def _replace(self, records: Records) -> str:
         key = self._any(records)
@@ -199,12 +246,41 @@ class Neighbour:
             return self._add(records)
         alerter, ticker = key
         before = records[alerter][ticker]
-        alike = [one for one in self._broker.contracts if one.symbol == ticker and one.sec_type != "BAG"]
-        contract = self._rng.choice(alike)
-        if self._rng.random() < 0.6:
-            contract = self._broker.contract(before["about"])
-        records[alerter][ticker] = self._record(contract)
-        return f"{alerter}/{ticker} again, of {contract.local_symbol}"
+        was = self._broker.contract(before["about"])
+        alike = [one for one in self._broker.contracts if one.symbol == was.symbol and one.sec_type != "BAG"]
+        contract = was if self._rng.random() < 0.6 else self._rng.choice(alike)
+        if self._rng.random() < self._options.respellings:
+            del records[alerter][ticker]
+            return "anew " + self._put(records, alerter, contract)
+        # Some writers keep what they do not know, so what the tracker showed of the former record too.
+        names = ("open", "position") if self._rng.random() < 0.2 else ()
+        kept = {name: before[name] for name in names if name in before}
+        records[alerter][ticker] = self._record(contract, ticker) | kept
+        return f"{alerter}/{ticker} anew, of {contract.local_symbol}{', with what it showed' * bool(kept)}"
+
+    def _respell(self, records: Records) -> str:
+        """Move a record to another spelling of its alerter or ticker."""
+        key = self._any(records)
+        if key is None:
+            return self._add(records)
+        record = records[key[0]].pop(key[1])
+        alerter = self._rng.choice(spellings.alerters(key[0]))
+        ticker = self._rng.choice(spellings.tickers(self._broker.contract(record["about"])))
+        records.setdefault(alerter, {})[ticker] = record
+        return f"{key[0]}/{key[1]} as {alerter}/{ticker}"
+
+    def _correct_conid(self, records: Records) -> str:
+        """Add a conid, correct it or take it away, in a record that stands."""
+        key = self._any(records)
+        if key is None:
+            return self._add(records)
+        record = records[key[0]][key[1]]
+        contract = self._broker.contract(record["about"])
+        if contract.sec_type != "OPT":
+            return "what it has"
+        con_id = self._rng.choice((contract.con_id, contract.con_id, contract.con_id + 7, None))
+        record["option_conid"], record["option_conids"] = con_id, [] if con_id is None else [con_id]
+        return f"conid {con_id} into {key[0]}/{key[1]}"
 
     def _touch(self, records: Records) -> str:
         key = self._any(records)
@@ -224,23 +300,22 @@ class Neighbour:
         keys = [(alerter, ticker) for alerter, tickers in records.items() for ticker in tickers]
         return self._rng.choice(keys) if keys else None
 
-    def _record(self, contract: PaperContract) -> dict[str, Any]:
+    def _record(self, contract: PaperContract, ticker: str) -> dict[str, Any]:
         rng = self._rng
-        self._made += 1
-        created = self._clock.now().astimezone(NEW_YORK).replace(tzinfo=None, microsecond=self._made)
         record: dict[str, Any] = {
             "open": rng.random() < 0.1,
-            "created_at": created.isoformat(timespec="microseconds"),
+            "created_at": self._created(),
             "option_conids": [],
             "option_conid": None,
             "about": contract.con_id,
-            "alert_details": {"ticker": contract.symbol, "strike": None, "side": None, "expiry": None},
+            "alert_details": {"ticker": ticker, "strike": None, "side": None, "expiry": None},
         }
         if contract.sec_type != "OPT":
             return record
         if rng.random() < 0.6:
             record["option_conids"], record["option_conid"] = [contract.con_id], contract.con_id
-        expiry = contract.expiry
+        expiry = meant_day(contract)
+        month = datetime.strptime(expiry, "%Y%m%d").strftime("%b%y").upper()
         record["alert_details"] |= {
             "strike": str(contract.strike),
             "side": contract.right,
@@ -249,8 +324,26 @@ class Neighbour:
             ),
         }
         if rng.random() < 0.1:
-            record["alert_details"]["expiry"] = None
+            record["alert_details"]["expiry"] = rng.choice((None, month))
         return record
+
+    def _created(self) -> str | None:
+        """Return the time of now, unlike any other, or what careless writers make of it."""
+        self._made += 1
+        rng = self._rng
+        moment = self._clock.now().astimezone(NEW_YORK).replace(microsecond=self._made)
+        if rng.random() >= self._options.odd_creations:
+            return moment.replace(tzinfo=None).isoformat(timespec="microseconds")
+        earlier = moment - timedelta(seconds=rng.choice((5, 60, 110, 5000)))
+        return rng.choice(
+            (
+                moment.isoformat(timespec="microseconds"),
+                earlier.replace(tzinfo=None).isoformat(timespec="microseconds"),
+                earlier.replace(tzinfo=None).isoformat(timespec="microseconds"),
+                moment.strftime("%Y-%m-%dT%H:%M"),
+                None,
+            )
+        )
 
 
 def _open_in(records: Records) -> frozenset[RecordKey]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -62,6 +63,25 @@ class Options:
     """Chance that the neighbour writes between two steps of one write of ours."""
     idle: float
     """Chance of a long pause."""
+    odd_contracts: bool
+    """Whether SPXW, AM-settled options, a ticker of two parts and a login in Asia are met."""
+    second_alerters: float
+    """Records of another alerter for what was traded just now."""
+    respellings: float
+    """Records, keys and references in another spelling."""
+    conids: float
+    """Conids that are added, corrected or taken away in a record that stands."""
+    odd_creations: float
+    """Records whose created_at is coarse, missing, earlier or written with a zone."""
+    persons: float
+    """Acts of a person."""
+    absent: float
+    """Chance that the stores stay away for long."""
+    absent_at_start: bool
+    refused: float
+    """Live executions on which the core itself fails."""
+    days_off: float
+    """Restarts on another day."""
 
     def describe(self) -> str:
         """Return one line with what is on."""
@@ -72,11 +92,7 @@ class Options:
 
 def draw(rng: Random) -> Options:
     """Draw a life; half of the faults are off in each."""
-
-    def maybe(most: float, chance: float = 0.5) -> float:
-        rate = rng.uniform(most / 10, most)
-        return round(rate, 3) if rng.random() < chance else 0.0
-
+    maybe = partial(_maybe, rng)
     accounts = rng.choice((1, 1, 1, 2, 3))
     reused_order_ids = rng.random() < 0.3
     # Without a permId an order is known by its orderId alone, so that must not be used twice.
@@ -121,4 +137,20 @@ def draw(rng: Random) -> Options:
         cut=maybe(0.3),
         meddling=maybe(0.1),
         idle=maybe(0.05, 0.3),
+        odd_contracts=rng.random() < 0.4,
+        second_alerters=maybe(0.6),
+        respellings=maybe(0.4),
+        conids=maybe(0.3),
+        odd_creations=maybe(0.4),
+        persons=maybe(0.05),
+        absent=maybe(0.3, 0.3),
+        absent_at_start=rng.random() < 0.1,
+        refused=maybe(0.1, 0.2),
+        days_off=maybe(0.3, 0.2),
     )
+
+
+def _maybe(rng: Random, most: float, chance: float = 0.5) -> float:
+    """Return a rate of at most so much, or 0."""
+    rate = rng.uniform(most / 10, most)
+    return round(rate, 3) if rng.random() < chance else 0.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +29,8 @@ class Result:
     pumps: int = 0
     restarts: int = 0
     executions: int = 0
+    sometimes: Mapping[str, int] = field(default_factory=dict)
+    """How often what happens only sometimes did."""
 
     def report(self, *, short: bool = False) -> str:
         """Return what to print, with the command that lives it again."""
@@ -53,7 +55,13 @@ def run_one(seed: int, tell: Callable[[str], None] | None = None) -> Result:
             # Whatever breaks is this seed's failure; the other seeds are to be lived all the same.
             text = "".join(traceback.format_exception(error))
             return Result(seed, text, f"{type(error).__name__}: {error}"[:300])
-    return Result(seed, pumps=world.pumps, restarts=world.restarts, executions=len(world.broker.executions))
+    return Result(
+        seed,
+        pumps=world.pumps,
+        restarts=world.restarts,
+        executions=len(world.broker.executions),
+        sometimes=+world.feed.sometimes,
+    )
 
 
 def run_many(

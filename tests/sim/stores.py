@@ -24,7 +24,7 @@ PATH: Final = Path("/sim/alerts.json")
 OUR_FIELDS: Final = ("open", "last_order_update", "position")
 
 Observe = Callable[[AlertStore, bool | None], None]
-"""Given the store, and whether it could be read; None where nothing was asked about that."""
+"""Given the store, and whether a look at it found anything new; None where it could not be read."""
 Applying = Callable[[Sequence[AlertUpdate]], None]
 
 
@@ -162,22 +162,33 @@ class SettlingFile:
 
 
 class SimStore:
-    """Pass everything on; tell `applying` what is about to be written and `saw` what can be seen now."""
+    """Pass everything on; tell `applying` what is about to be written and `saw` what can be seen now.
 
-    def __init__(self, store: AlertStore, fates: Fates, saw: Observe, applying: Applying) -> None:
+    `compared` is called whenever the tracker asks what a record shows, to compare it with what it decided.
+    """
+
+    def __init__(
+        self,
+        store: AlertStore,
+        fates: Fates,
+        saw: Observe,
+        applying: Applying,
+        compared: Callable[[], None],
+    ) -> None:
         self._store = store
         self._fates = fates
         self._saw = saw
         self._applying = applying
+        self._compared = compared
 
     def refresh(self) -> bool:
         self._fates.point("refresh.before")
         try:
             changed = self._store.refresh()
         except StoreUnavailable:
-            self._saw(self._store, False)
+            self._saw(self._store, None)
             raise
-        self._saw(self._store, True)
+        self._saw(self._store, changed)
         self._fates.point("refresh.after")
         return changed
 
@@ -206,10 +217,7 @@ class SimStore:
         self._fates.point("apply.before")
         self._fates.between()
         self._applying(updates)
-        try:
-            outcomes = self._store.apply(updates)
-        finally:
-            self._saw(self._store, None)
+        outcomes = self._store.apply(updates)
         self._fates.point("apply.after")
         return outcomes
 
@@ -219,6 +227,7 @@ class SimStore:
         self._fates.point("prepare.after")
 
     def shown(self, alert: AlertId) -> Shown | None:
+        self._compared()
         return self._store.shown(alert)
 
     def record(self, alert: AlertId) -> str | None:

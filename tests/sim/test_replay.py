@@ -31,7 +31,7 @@ from loguru import logger
 
 from tests.sim.clock import NEW_YORK, START
 from tests.sim.options import Options, draw
-from tests.sim.oracle import EARLY_FILL, RETRY_FOR
+from tests.sim.oracle_feed import EARLY_FILL, RETRY_FOR
 from tests.sim.world import Inline, World
 from tests.support.fakes import MemoryAlerts, Records
 from tracker.core.alert_updates import OWNERSHIP, ClosingPolicy
@@ -217,7 +217,7 @@ def decide_again(world: Remembered, lived: Journal, again: Journal) -> None:
         again.state,
         decide,
         policy=ClosingPolicy(world.options.policy),
-        accounts=world.oracle.watched,
+        accounts=world.feed.watched,
         find_alert=find_alert,
     )
     ledger, frames = begin(), frames_of(again)
@@ -308,7 +308,8 @@ def play(world: World, frames: Sequence[Frame], journal: Journal, store: AlertSt
             now=world.clock.now,
             worker=Inline(),
             policy=ClosingPolicy(world.options.policy),
-            accounts=world.oracle.watched,
+            accounts=world.feed.watched,
+            store_zone=NEW_YORK,
             retry_for=RETRY_FOR,
         )
         for packet in packets(frames):

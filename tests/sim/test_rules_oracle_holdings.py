@@ -63,7 +63,7 @@ def test_close_with_reference_in_order() -> None:
     day.fill(C95, 3, at=-50)
     day.fill(C95, 2, ref=B, at=-40)
     day.fill(C95, 4, ref=A, at=-30)
-    day.fill(C95, 1, ref="nobody/TSLA", at=-20)
+    day.fill(C95, 1, ref="tracker:nobody/TSLA", at=-20)
     shows(day, B, 5)
     shows(day, A, 7)
     day.fill(C95, -2, ref=B)
@@ -268,7 +268,7 @@ def test_late_execution_shrinks_an_adjustment() -> None:
     day.answer({STK: 14, OTHER: 1})
     day.wait(61)
     day.answer({STK: 14, OTHER: 1})
-    day.fill(STK, 3, 200, at=-3600, live=False, ref="nobody/TSLA")
+    day.fill(STK, 3, 200, at=-3600, live=False, ref="tracker:nobody/TSLA")
     right = day.right()
     assert right.positions[ACC, 7] == 14
     assert seen(right.alert(A).quantity, right.unowned((ACC, 7))) == (10, 4)

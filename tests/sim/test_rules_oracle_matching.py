@@ -61,10 +61,10 @@ def test_closing_reference_reads_the_same() -> None:
 
 def test_other_programs_text_is_no_reference() -> None:
     alerters = Alerters({})
-    assert read_reference("scalp/entry", C95, alerters) is None
     assert read_reference("plain", C95, alerters) is None
-    assert read_reference("somebody/TSLA", C95, alerters) is not None
-    assert read_reference("tracker:somebody/NVDA", C95, alerters) is not None
+    texts = ("scalp/entry", "somebody/TSLA", "tracker:somebody/NVDA", "demslayer/NVDA")
+    read = [read_reference(text, C95, alerters) for text in texts]
+    assert [one is not None and one.certain for one in read] == [False, False, True, True]
 
 
 # Rule 2.2: orders

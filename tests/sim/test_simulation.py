@@ -13,34 +13,23 @@ from tests.support.seeds import fresh_seed
 
 FIXED = range(100)
 FOUND = (
-    150,
-    381,
-    407,
-    506,
-    757,
-    1382,
-    1396,
-    1418,
-    1450,
-    1585,
-    1799,
-    1867,
-    2537,
-    3987,
-    4683,
-    6326,
-    6330,
-    6344,
-    7434,
+    *(1045, 1079, 1108, 1137, 1142, 1146, 1158, 1198),
+    *(1235, 1237, 1250, 1293),
 )
 """Seeds that found a bug, of the tracker or of what was expected of it; each is fixed."""
+SOMETIMES = (
+    *("ambiguous", "assignment", "dismissal", "gap closed", "late fee", "late match"),
+    *("late match behind a close", "near miss", "reopened", "reopening", "successor", "undecodable"),
+    "younger alert of a swept fill",
+)
+"""What happens only sometimes, and must happen in the fixed seeds: what never happens is never tried."""
 FRESH = 40
 CATCHES = {
     "dedup": (0, 3, 5),
-    "outbox": (2, 5, 8),
-    "corrections": (25, 54),
+    "outbox": (0, 3, 5),
+    "corrections": (25, 30, 42),
     "ownership": (0, 3, 5),
-    "reapply": (54, 60, 73),
+    "reapply": (54, 73),
 }
 """Mutation -> seeds of which each notices it."""
 
@@ -50,6 +39,8 @@ def test_fixed_seeds_come_right() -> None:
     """Safety while the faults are on, the broker's truth in every alert when they are off."""
     results = run_many([*FIXED, *FOUND])
     assert [result.report() for result in results if result.failure] == []
+    happened = {name for result in results for name in result.sometimes}
+    assert set(SOMETIMES) - happened == set()
 
 
 @pytest.mark.usefixtures("unmeasured")

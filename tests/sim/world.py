@@ -10,30 +10,32 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeVar
 
 from loguru import logger
+from msgspec.structs import replace
 
-from tests.sim import checks
-from tests.sim.broker import AccountContract, SimBroker
+from tests.sim import checks, spellings
 from tests.sim.broker import Event as BrokerEvent
+from tests.sim.broker import SimBroker
 from tests.sim.clock import NEW_YORK, SimClock
 from tests.sim.fates import Fates, SimCrash, SimJournal
 from tests.sim.gateway import SimGateway
 from tests.sim.neighbour import Neighbour
 from tests.sim.options import Options, draw
-from tests.sim.oracle import EARLY_FILL, RETRY_FOR, Oracle
+from tests.sim.oracle_feed import EARLY_FILL, RETRY_FOR, OracleFeed
 from tests.sim.session import SimSession
 from tests.sim.stores import FileMedium, Medium, MemoryMedium, SimStore
 from tracker.core.alert_updates import ClosingPolicy
+from tracker.core.journal_entries import Assigned, Dismissed, Entry
 from tracker.core.matching import match_execution
-from tracker.core.model import AlertId
+from tracker.core.model import BrokerFact, Execution, ExecutionKey, Frame, Source
 from tracker.core.ports import AlertStore
-from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OUTBOX
-from tracker.core.state_rows import alert_text
+from tracker.core.state import GAPS, HOLDINGS, OUTBOX
 from tracker.daemon.journal_sink import JournalSink
 from tracker.gateway.normalise import normalise
 from tracker.paper.contracts import PaperContract
@@ -41,6 +43,8 @@ from tracker.pipeline.pump import Pump
 
 _CALM_ROUNDS: Final = 60
 """Steps within which everything must come right once the faults are off."""
+_MOST_DAYS_OFF: Final = 2
+"""Days off in one life, so that no option expires in it."""
 _LOOKS: Final = 300
 """Looks at the store within one pump, which ends when nothing is left to do."""
 
@@ -76,13 +80,13 @@ class World:
         self.neighbour = Neighbour(self.rng, self.clock, self.broker, self.medium, options, tell=self.tell)
         self.fates.meddle = self._meddle
         watched = self.broker.accounts[: options.watched]
-        self.oracle = Oracle(self.broker, self.gateway, watched, successor=self._successor)
-        self._unsettled_before: frozenset[AccountContract] = frozenset()
+        self.feed = OracleFeed(self.broker, self.gateway, watched, options.policy)
         self.session: SimSession | None = None
         self.restarts = 0
         self.pumps = 0
         self._meddled = False
         self._looks = 0
+        self._days_off = 0
         self._cursor = 0
         self._path = journal
         self._runner = asyncio.Runner()
@@ -98,6 +102,10 @@ class World:
             for _ in range(self.options.steps):
                 self._step()
             self._calm()
+        except Exception:
+            for line in self.feed.story():
+                self.tell(line)
+            raise
         finally:
             self._runner.close()
             self.journal.close()
@@ -105,23 +113,31 @@ class World:
     # The process
 
     def _begin_process(self) -> None:
-        self.oracle.saw((), False)
+        self.feed.started(self.clock.now())
         self.journal = SimJournal(self._path, self.fates, self._committed)
-        self.store = SimStore(self.medium.start(), self.fates, self._saw, self._applying)
+        self.store = SimStore(self.medium.start(), self.fates, self._saw, self._applying, self._compared)
         self.pump = Pump(
             self.journal,
             self.store,
-            partial(normalise, login_zone=NEW_YORK),
+            self._normalise,
             partial(match_execution, early_fill=EARLY_FILL),
             now=self.clock.now,
             worker=Inline(),
             policy=ClosingPolicy(self.options.policy),
-            accounts=self.oracle.watched,
+            accounts=self.feed.watched,
+            store_zone=NEW_YORK,
             retry_for=RETRY_FOR,
             want_sweep=self._want_sweep,
         )
         # As `Pump.run` does at its start: compare the whole store.
         self.pump.write_again(())
+
+    def _normalise(self, frame: Frame) -> BrokerFact | None:
+        """Read a frame as the tracker does; what the core is to refuse becomes what nobody can add up."""
+        fact = normalise(frame, login_zone=NEW_YORK)
+        if isinstance(fact, Execution) and frame.fields in self.gateway.refused:
+            return replace(fact, quantity=Decimal("sNaN"))
+        return fact
 
     def _die(self, where: str) -> None:
         """Lose the process: its connection, its memory, whatever it had not committed."""
@@ -129,9 +145,17 @@ class World:
         self.restarts += 1
         self.session = None
         self.gateway.disconnect()
+        waiting = self.journal.frames_after(self.journal.cursor, 100_000)
+        noted = any(frame.source is Source.STORE for frame in waiting)
+        self.feed.stopped(self.clock.now(), noted)
         self.journal.close()
         self.neighbour.lose_late_write()
         self.clock.advance(self.rng.uniform(0.1, 20))
+        whole = self.gateway.upstream and self.feed.complete()
+        if whole and self._days_off < _MOST_DAYS_OFF and self.rng.random() < self.options.days_off:
+            self._days_off += 1
+            self.tell("a day off")
+            self.clock.advance(86_400)
         self._begin_process()
 
     def _committed(self) -> None:
@@ -140,35 +164,30 @@ class World:
             # An outbox that was delivered decides nothing.
             return
         frames = self.journal.frames_after(self._cursor, 100_000)
-        unsettled = self._unsettled()
-        self.oracle.loose = unsettled | self._unsettled_before
-        self._unsettled_before = unsettled
-        doubtful = self.journal.state.find(HOLDINGS, "doubt", "1")
-        self.oracle.in_doubt = {(row.account, row.contract.con_id): row.base for row in doubtful}
-        self.oracle.commit([frame for frame in frames if frame.seq <= cursor], self.clock.now())
+        openings = {
+            (row.account, row.contract.con_id): row.base for row in self.journal.state.every(HOLDINGS)
+        }
+        self.feed.commit([frame for frame in frames if frame.seq <= cursor], openings, self.clock.now())
         self._cursor = cursor
 
-    def _unsettled(self) -> frozenset[AccountContract]:
-        """Return the contracts that wait for a sweep or were seeded in doubt."""
-        state = self.journal.state
-        waiting = [row.contract_key for row in state.find(EXECUTIONS, "waiting", "1")]
-        doubtful = [row.key for row in state.find(HOLDINGS, "doubt", "1")]
-        return frozenset((key.account, key.con_id) for key in (*waiting, *doubtful))
-
-    def _successor(self, alert: AlertId) -> AlertId | None:
-        """Return the record that has in the end what another one owned."""
-        last = None
-        while (
-            alert_state := self.journal.state.get(ALERTS, alert_text(alert))
-        ) is not None and alert_state.successor:
-            alert = last = alert_state.successor
-        return last
-
-    def _saw(self, store: AlertStore, readable: bool | None) -> None:
+    def _saw(self, store: AlertStore, changed: bool | None) -> None:
+        """Learn of a look at the store: whether anything `changed`, None where it could not be read."""
         self._looks += 1
         if self._looks > _LOOKS:
             raise checks.Broken("the pump does not come to rest")
-        self.oracle.saw(store.alerts(), self.oracle.readable if readable is None else readable)
+        if changed is None:
+            self.feed.lost(store, self.clock.now())
+        else:
+            cursor = self.journal.cursor
+            self.feed.read(store, self.clock.now(), changed, self._journalled(), cursor)
+
+    def _compared(self) -> None:
+        self.feed.compared(self._journalled())
+
+    def _journalled(self) -> int:
+        """Return the number of the last frame that is journalled, decided or not."""
+        waiting = self.journal.frames_after(self.journal.cursor, 100_000)
+        return waiting[-1].seq if waiting else self.journal.cursor
 
     def _applying(self, updates: Any) -> None:
         self.neighbour.taken_out |= {update.alert for update in updates if update.remove}
@@ -193,13 +212,15 @@ class World:
     def _step(self) -> None:
         rng, options = self.rng, self.options
         pause = rng.choice((0.001, 0.05, 0.4, 1.5)) if rng.random() < 0.9 else rng.uniform(2, 15)
-        if rng.random() < options.idle:
+        if rng.random() < options.idle or (self.neighbour.away and rng.random() < 0.3):
             pause += rng.uniform(30, 600)
         # A program that has begun to rewrite the file goes on with it.
         self.clock.advance(min(pause, 1.5) if self.neighbour.writing else pause)
         try:
             if rng.random() < 0.35:
                 self._trade()
+            if rng.random() < options.persons:
+                self._person()
             if rng.random() < options.neighbour or self.neighbour.slow:
                 self.neighbour.act()
             self._link()
@@ -258,7 +279,37 @@ class World:
         if self.rng.random() >= self.options.order_refs or not self.neighbour.own:
             return ""
         alerter, ticker = self.rng.choice(list(self.neighbour.own))
-        return self.rng.choice(("", "tracker:")) + f"{alerter}/{ticker}"
+        return spellings.reference(self.rng, alerter, ticker, contract, self.options.respellings)
+
+    def _person(self) -> None:
+        """Assign an execution that was taken in, or dismiss one that waits for a person."""
+        waiting = [exec_id for entry in self.feed.now().inbox for exec_id in entry.exec_ids]
+        dismissed = self.rng.random() < 0.3
+        choices = [
+            made
+            for made in self.feed.known.values()
+            if made.contract.sec_type != "BAG"
+            and (not self.feed.watched or made.account in self.feed.watched)
+            and (made.exec_id in waiting or not dismissed)
+        ]
+        if not choices:
+            return
+        made = self.rng.choice(choices)
+        key = ExecutionKey(made.account, made.exec_id)
+        alerts = [
+            alert
+            for alert in self.store.alerts()
+            if alert.id.ticker in spellings.tickers(made.contract)
+            and alert.is_option == (made.contract.sec_type == "OPT")
+            and alert.right in ("", made.contract.right)
+        ]
+        note: Entry = Dismissed(key)
+        if not dismissed:
+            if not alerts:
+                return
+            note = Assigned(key, self.rng.choice(alerts).id)
+        self.tell(f"a person: {note}")
+        self.pump.append(self.journal.last_connection_no, self.clock.now(), [note.arriving])
 
     def _link(self) -> None:
         rng, options, gateway = self.rng, self.options, self.gateway
@@ -302,24 +353,20 @@ class World:
         self._meddled = False
         self._looks = 0
         self._runner.run(self.pump.pump())
+        self.feed.rested(self.clock.now(), self.journal.cursor)
+        self.feed.count()
         if not self._meddled and not self.pump.away and not self.journal.state.find(OUTBOX, "pending", "1"):
             records = self.medium.records()
-            if records is not None and self.session is not None and self._seeded():
+            if records is not None and self.feed.settled:
                 checks.check_decided(records, self.journal.state)
-
-    def _seeded(self) -> bool:
-        """Tell whether every listing's executions were taken in, so that no base is off by some of them."""
-        taken = {exec_id for _, exec_id in self.oracle.known}
-        latest = self.broker.latest
-        listed = {latest(exec_id) for listing in self.gateway.listings for exec_id in listing.contained}
-        return listed <= taken
+                checks.check_exact(records, self.feed, self.journal.state)
 
     def _check(self) -> None:
         records = self.medium.records()
         if records is not None and not self.neighbour.busy:
             checks.check_neighbour(records, self.neighbour)
         if records is not None:
-            checks.check_possible(records, self.oracle)
+            checks.check_safe(records, self.feed)
         checks.check_state(self.journal.state)
 
     # Faults off
@@ -359,9 +406,12 @@ class World:
         records = self.medium.records()
         assert records is not None, "the neighbour left the store whole"
         checks.check_neighbour(records, self.neighbour)
-        checks.check_possible(records, self.oracle)
+        checks.check_safe(records, self.feed)
         checks.check_state(self.journal.state)
-        checks.check_end(records, self.oracle, self.journal.state, self.options.policy)
+        self.feed.sometimes["gap closed"] = sum(
+            bool(gap.closed_how) for gap in self.journal.state.every(GAPS)
+        )
+        checks.check_end(records, self.feed, self.journal.state)
 
 
 def live(seed: int, folder: Path, tell: Callable[[str], None] = lambda line: None) -> World:

@@ -26,6 +26,8 @@ class Written:
     moment: datetime | None
     """In UTC; None where it is missing or coarser than a second (rule 2.3)."""
     wall: date | None
+    about: datetime | None = None
+    """The moment, also where it is coarser: good enough for an age, not for an identity."""
 
 
 def read_created(text: object, zone: str) -> Written:
@@ -37,11 +39,11 @@ def read_created(text: object, zone: str) -> Written:
     except ValueError:
         return Written(None, None)
     wall = moment.date()
-    if not re.search(r"\d[T ]\d\d:?\d\d:?\d\d", text):
-        return Written(None, wall)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(zone))
-    return Written(moment.astimezone(UTC), wall)
+    moment = moment.astimezone(UTC)
+    exact = re.search(r"\d[T ]\d\d:?\d\d:?\d\d", text)
+    return Written(moment if exact else None, wall, moment)
 
 
 @dataclass(frozen=True, slots=True)

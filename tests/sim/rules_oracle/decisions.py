@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from tests.sim.rules_oracle.entries import BEGINNING, Decision, Kind, Place
 from tests.sim.rules_oracle.facts import (
     AccountContract,
     AdjustmentTold,
@@ -39,10 +40,11 @@ from tests.sim.rules_oracle.facts import (
     root_and_version,
 )
 from tests.sim.rules_oracle.holdings import Holdings
-from tests.sim.rules_oracle.lots import BEGINNING, Decision, Folded, Given, Kind, Lot, Place, fold
-from tests.sim.rules_oracle.matching import CON_ID, CONTRACT, ORDER_REF, PERSON, STRONG, Match, match, rule_of
+from tests.sim.rules_oracle.lots import Folded, Given, Lot, fold
+from tests.sim.rules_oracle.matching import ORDER_REF, PERSON, SETTLING, STRONG, Match, match
 from tests.sim.rules_oracle.names import Alerters, Reference, contract_tickers, read_reference, ticker_key
-from tests.sim.rules_oracle.records import Alert, Registry, same_contract
+from tests.sim.rules_oracle.records import Alert, Registry
+from tests.sim.rules_oracle.successors import successor
 from tests.sim.rules_oracle.tallies import Tally, tally
 
 _NO_TIME = timedelta(0)
@@ -54,7 +56,7 @@ class Replay:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.alerters = Alerters(settings.aliases)
-        self.registry = Registry(self.alerters)
+        self.registry = Registry(self.alerters, self._one_ticker)
         self.holdings = Holdings(settings, self._position)
         self.facts: dict[str, Fact] = {}
         self._exec_ids: set[tuple[str, str]] = set()
@@ -70,7 +72,9 @@ class Replay:
         self._closed_before: set[int] = set()
         self._running = True
         self._readable = False
-        self._look = False
+        self._was_read = False
+        """Whether this process has read the store."""
+        self._look = self._look_before = False
         self._unlooked = False
         """Whether something was read that is not looked through yet."""
         self._lived = _NO_TIME
@@ -97,7 +101,8 @@ class Replay:
         elif isinstance(event, SkewMeasured):
             self._skew = event.skew
         elif isinstance(event, Started):
-            self._running, self._readable, self._look, self._unlooked = True, False, True, False
+            self._look_before, self._look = self._look, True
+            self._running, self._readable, self._unlooked, self._was_read = True, False, False, False
         elif isinstance(event, Stopped):
             self._running = False
         else:
@@ -167,13 +172,17 @@ class Replay:
             # Rule 2.2: a fill follows its order's owners; who owns by a decision with a place needs no more.
             followed = {alert: rule for alert, rule in owned.items() if alert not in placed}
             self._part_of(fact, followed)
-        elif self._readable:
+        elif self._was_read:
+            # A store that cannot be read just now still has the alerts that it had.
             self._match_booked(fact)
 
     def _match_booked(self, fact: Fact) -> None:
         """Rule 1.3: match an execution as it is booked, also one that only closes."""
         siblings = self._facts_of(fact.order)
         found = self._match(fact.order)
+        if fact.order in self.ambiguous:
+            # It is settled by a strong rule only, not by a rival's going.
+            found.alerts = {alert: rule for alert, rule in found.alerts.items() if rule in SETTLING}
         self._remember(fact.order, found)
         if not found.alerts:
             return
@@ -202,7 +211,7 @@ class Replay:
             self._look = self._look or self._readable
             self._readable = False
             return
-        self._readable = True
+        self._readable = self._was_read = True
         self.registry.read(event, self._skew)
         self._unlooked = True
         if event.looked:
@@ -210,14 +219,19 @@ class Replay:
 
     def _look_again(self, at: datetime, rematch: bool = False) -> None:
         """Find who took over, and match again what the rules let be matched again."""
-        if not self._readable:
+        noted = rematch and not self._was_read
+        # An earlier process wrote down what it found before it ended.
+        if not (self._readable or noted):
             return
         self._find_successors(at)
         if not self._unlooked and not rematch:
             return
         self._unlooked = False
-        full, self._look = self._look, False
-        for order in list(dict.fromkeys(fact.order for fact in self.facts.values())):
+        full = self._look_before if noted else self._look
+        self._look = self._look and noted
+        # The oldest first: what is older than a record's close must not follow what opens it again.
+        by_time = sorted(self.facts.values(), key=lambda fact: (fact.time, fact.root))
+        for order in list(dict.fromkeys(fact.order for fact in by_time)):
             if order not in self.by_person and self._lots_left(order):
                 self._match_again(order, at, full)
 
@@ -241,9 +255,7 @@ class Replay:
             return
         if order in self.ambiguous:
             # It is settled by a strong rule only, not by a rival's going.
-            found.alerts = {
-                alert: rule for alert, rule in found.alerts.items() if rule in (ORDER_REF, CON_ID, CONTRACT)
-            }
+            found.alerts = {alert: rule for alert, rule in found.alerts.items() if rule in SETTLING}
         self._remember(order, found)
         self._decide_late(at, order, found.alerts)
 
@@ -295,22 +307,11 @@ class Replay:
                 lots = [
                     lot for lot in self.fold_of(holding).lots if lot.quantity and old.number in lot.owners
                 ]
-                new = self._successor(old, holding) if lots else None
+                contract = self.holdings.contracts[holding[1]]
+                new = successor(old, contract, self.registry.present) if lots else None
                 if new is not None:
                     place = self._behind_booked(holding)
                     self._write(Decision(Kind.TAKEOVER, at, holding, place, old=old.number, new=new.number))
-
-    def _successor(self, old: Alert, holding: AccountContract) -> Alert | None:
-        contract = self.holdings.contracts[holding[1]]
-        candidates = [
-            alert
-            for alert in self.registry.present
-            if (alert.record.alerter_key, alert.record.ticker_key)
-            == (old.record.alerter_key, old.record.ticker_key)
-            and (rule_of(alert.record, contract)[0] or same_contract(old.record, alert.record))
-        ]
-        as_spelled = [alert for alert in candidates if alert.record.spelled == old.record.spelled]
-        return max(as_spelled or candidates, key=lambda alert: alert.created, default=None)
 
     # A person
 
@@ -346,18 +347,24 @@ class Replay:
         alike = [alert for alert in present if (alert.record.alerter_key, alert.record.ticker_key) == keys]
         return next(iter(spelled or alike), None)
 
+    def _one_ticker(self, keys: set[str]) -> bool:
+        known = self.holdings.contracts.values()
+        return len(keys) == 1 or any(keys <= contract_tickers(contract) for contract in known)
+
     # Places, lots, references
 
     def _write(self, decision: Decision) -> None:
         self.decisions.append(decision)
 
     def _behind_booked(self, holding: AccountContract) -> Place:
-        """Rule 1.2: behind the last execution, in the broker's order, that is booked now."""
+        """Rule 1.2: behind the last execution, in the broker's order, that is booked now.
+
+        Behind the decisions that were written down before it, too: it decides about what they left.
+        """
         facts = [fact for fact in self.facts.values() if fact.order.holding == holding]
-        if not facts:
-            return Place(BEGINNING, frozenset())
-        last = max(fact.time for fact in facts)
-        return Place(last, frozenset(fact.key for fact in facts))
+        decisions = [one for one in self.decisions if one.holding == holding and one.kind is not Kind.PART]
+        times = [*(fact.time for fact in facts), *(one.place.time for one in decisions)]
+        return Place(max(times, default=BEGINNING), frozenset(fact.key for fact in facts))
 
     def _facts_of(self, order: OrderKey) -> list[Fact]:
         return [fact for fact in self.facts.values() if fact.order == order]

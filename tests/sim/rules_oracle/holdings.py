@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from tests.sim.rules_oracle.days import NEW_YORK, expiry_day
+from tests.sim.rules_oracle.entries import Adjustment, Place, Unsettled
 from tests.sim.rules_oracle.facts import (
     ZERO,
     AccountContract,
@@ -23,7 +24,6 @@ from tests.sim.rules_oracle.facts import (
     PositionsAnswered,
     Settings,
 )
-from tests.sim.rules_oracle.lots import Adjustment, Place, Unsettled
 
 
 @dataclass(frozen=True, slots=True)

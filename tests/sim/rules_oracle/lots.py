@@ -8,78 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
-from enum import Enum
 from itertools import groupby
-from typing import Final
 
+from tests.sim.rules_oracle.entries import BEGINNING, Adjustment, Decision, Kind, Unsettled
 from tests.sim.rules_oracle.facts import ZERO, AccountContract, Fact, OrderKey
 from tests.sim.rules_oracle.names import Reference
 from tests.sim.rules_oracle.tallies import Change, Did, Tally, tally_of
-
-BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Behind every execution before this second, and behind those of it that are `known` (None: all)."""
-
-    time: datetime
-    known: frozenset[str] | None = None
-
-
-class Kind(Enum):
-    PART = "part of the execution"
-    CREATION = "at the alert's creation"
-    LATE = "late match"
-    ASSIGN = "a person assigned it"
-    DISMISS = "a person dismissed it"
-    UNDO = "a person took the decision back"
-    TAKEOVER = "successor"
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Which alerts an order's lots belong to from a place on, written down once (rule 1.2)."""
-
-    kind: Kind
-    at: datetime
-    holding: AccountContract
-    place: Place
-    order: OrderKey | None = None
-    rules: Mapping[int, str] = field(default_factory=dict)
-    """alert -> rule."""
-    fact: str = ""
-    """The execution that a PART is part of."""
-    closed_at: Mapping[int, datetime] = field(default_factory=dict)
-    """alert -> when it was closed, where it was (rule 1.4)."""
-    old: int = -1
-    new: int = -1
-    """A TAKEOVER's two alerts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Adjustment:
-    """A change of what is held that no execution brought: a word on what is held, or a ratio (rule 4.4)."""
-
-    holding: AccountContract
-    place: Place
-    cause: str
-    time: datetime
-    held: Decimal | None = None
-    ratio: Decimal | None = None
-    target: AccountContract | None = None
-    inferred: bool = False
-    """Seen in two answers, its cause unknown."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unsettled:
-    """What a certain answer said and we cannot explain yet (rule 4.3)."""
-
-    place: Place
-    held: Decimal
 
 
 @dataclass(slots=True)
@@ -155,11 +91,13 @@ class _Fold:
     def __init__(self, given: Given) -> None:
         self._given = given
         self._out = Folded(given.holding, given.opening)
-        self._parts: dict[str, dict[int, str]] = {}
+        self._parts: dict[str, list[Decision]] = {}
         for decision in given.decisions:
             if decision.kind is Kind.PART:
-                self._parts.setdefault(decision.fact, {}).update(decision.rules)
-        self._renamed: dict[int, int] = {}
+                self._parts.setdefault(decision.fact, []).append(decision)
+        self._written = {id(decision): number for number, decision in enumerate(given.decisions)}
+        self._renamed: dict[int, list[tuple[int, int]]] = {}
+        """alert -> number of a takeover and the successor, in the order in which they were written."""
         self._before_person: dict[OrderKey, list[tuple[dict[int, str], set[int]]]] = {}
         self._index = 0
         self._now = BEGINNING
@@ -223,9 +161,11 @@ class _Fold:
         self._index += 1
         out, event, order = self._out, fact.now, fact.order
         owners = out.owners.setdefault(order, {})
-        for alert, rule in self._parts.get(fact.key, {}).items():
-            owners[self._renamed.get(alert, alert)] = rule
-            out.placed.get(order, set()).discard(self._renamed.get(alert, alert))
+        for decision in self._parts.get(fact.key, ()):
+            for alert, rule in decision.rules.items():
+                now = self._now_called(alert, decision)
+                owners[now] = rule
+                out.placed.get(order, set()).discard(now)
         rest = event.signed
         if rest * out.position < 0 or (rest and rest * out.left_over < 0):
             rest = self._close(fact, rest)
@@ -273,7 +213,16 @@ class _Fold:
 
     def _tiers(self, fact: Fact, reference: Reference | None) -> list[tuple[list[Lot] | str, bool]]:
         lots = sorted((lot for lot in self._out.lots if lot.quantity), key=lambda lot: (lot.time, lot.index))
-        if reference is None:
+        named = [
+            lot
+            for lot in lots
+            if reference is not None
+            and (
+                reference.same_name(lot.reference)
+                or any(self._given.names_alert(reference, alert, fact) for alert in lot.owners)
+            )
+        ]
+        if reference is None or not (reference.certain or named):
             first = [lot for lot in lots if lot.unknown_cause and not lot.owners]
             owned = [lot for lot in lots if lot.owners]
             free = [lot for lot in lots if not lot.owners and lot not in first]
@@ -281,12 +230,6 @@ class _Fold:
             # closed now and opened again a minute later.
             tiers: list[list[Lot] | str] = ["left over", first, owned, free, "opening"]
             return [(tier, False) for tier in tiers]
-        named = [
-            lot
-            for lot in lots
-            if reference.same_name(lot.reference)
-            or any(self._given.names_alert(reference, alert, fact) for alert in lot.owners)
-        ]
         exclusive = [lot for lot in named if len(lot.owners) <= 1]
         shared = [lot for lot in named if len(lot.owners) > 1]
         free = [lot for lot in lots if not lot.owners and lot not in named]
@@ -320,7 +263,7 @@ class _Fold:
         lots = [lot for lot in self._out.lots if lot.order == decision.order and lot.quantity]
         if decision.kind in (Kind.LATE, Kind.CREATION):
             for alert, rule in decision.rules.items():
-                alert = self._renamed.get(alert, alert)
+                alert = self._now_called(alert, decision)
                 if alert in owners and alert not in placed:
                     # It owns already what the order opens; what it does not own yet is given below.
                     pass
@@ -355,11 +298,17 @@ class _Fold:
             return lot.index > self._closes.get(alert, lot.index)
         return lot.time > closed_at
 
+    def _now_called(self, alert: int, decision: Decision) -> int:
+        """Follow an alert to its successor, as far as the takeover was written behind the decision."""
+        since = self._written[id(decision)]
+        while later := [each for each in self._renamed.get(alert, ()) if each[0] > since]:
+            since, alert = min(later)
+        return alert
+
     def _take_over(self, decision: Decision) -> None:
         """Rule 2.4: the successor takes over what is left, with the average that was shown."""
         old, new = decision.old, decision.new
-        self._renamed[old] = new
-        self._renamed.pop(new, None)
+        self._renamed.setdefault(old, []).append((self._written[id(decision)], new))
         for owners in self._out.owners.values():
             if old in owners:
                 rule = owners.pop(old)
@@ -369,12 +318,18 @@ class _Fold:
                 placed.discard(old)
                 placed.add(new)
         shown = tally_of(self._out.changes, old)
+        # Where nothing was sold the lots' own prices make the average.
+        kept = shown if shown.reduced else None
         for lot in self._out.lots:
             if old in lot.owners:
                 rule = lot.owners[old]
-                self._disown(lot, old)
+                if not lot.quantity:
+                    del lot.owners[old]
+                    lot.owners.setdefault(new, rule)
+                    continue
+                self._disown(lot, old, Did.HANDED)
                 if new not in lot.owners:
-                    self._own(lot, new, rule, shown)
+                    self._own(lot, new, rule, kept)
 
     def _own(
         self,
@@ -398,9 +353,9 @@ class _Fold:
             reduced=shown is not None and shown.reduced,
         )
 
-    def _disown(self, lot: Lot, alert: int) -> None:
+    def _disown(self, lot: Lot, alert: int, did: Did = Did.MOVED) -> None:
         del lot.owners[alert]
-        self._note(alert, Did.MOVED, -lot.quantity, None, self._now, "", lot=lot.number)
+        self._note(alert, did, -lot.quantity, None, self._now, "", lot=lot.number)
 
     # Section 4
 

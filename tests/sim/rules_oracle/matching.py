@@ -23,6 +23,8 @@ SYMBOL: Final = "symbol"
 PERSON: Final = "person"
 
 STRONG: Final = frozenset({CON_ID, CONTRACT})
+SETTLING: Final = STRONG | {ORDER_REF}
+"""The rules that settle what was ambiguous."""
 
 
 @dataclass(slots=True)
@@ -114,7 +116,7 @@ def match(
     def told_late(alert: Alert) -> bool:
         return alert.created <= when + settings.retry_for
 
-    if reference is not None:
+    if reference is not None and (reference.certain or named_by(reference, alerts, contract)):
         _by_reference(found, reference, contract, alerts, young_enough, told_late)
         return found
     weak: dict[int, str] = {}

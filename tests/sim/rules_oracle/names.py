@@ -46,10 +46,6 @@ class Alerters:
         bare = _letters(name)
         return self._same.get(bare, bare)
 
-    def learn(self, name: str) -> None:
-        """Any top-level key of alerts.json is an alerter."""
-        self._known.add(self.key(name))
-
     def knows(self, name: str) -> bool:
         return self.key(name) in self._known
 
@@ -102,6 +98,8 @@ class Reference:
     ticker_text: str
     names_contract: bool
     """Whether the ticker is one of the contract's."""
+    certain: bool
+    """Whether it is meant for us also where no such record is; other programs write slashes too."""
 
     def same_name(self, other: Reference | None) -> bool:
         return other is not None and (self.alerter, self.ticker) == (other.alerter, other.ticker)
@@ -110,8 +108,7 @@ class Reference:
 def read_reference(text: str, contract: Contract, alerters: Alerters) -> Reference | None:
     """Read `ALERTER/TICKER`, the same way at an opening and at a close (rule 2.1).
 
-    Other programs write slashes too: without the prefix the alerter must be known, or the ticker must be the
-    contract's.
+    It is certain with the prefix, or with an alerter that is listed.
     """
     bare = text.strip()
     prefixed = bare.lower().startswith(_PREFIX)
@@ -121,6 +118,5 @@ def read_reference(text: str, contract: Contract, alerters: Alerters) -> Referen
     if not (slash and _letters(alerter) and ticker_key(ticker)):
         return None
     names_contract = ticker_key(ticker) in contract_tickers(contract)
-    if not (prefixed or names_contract or alerters.knows(alerter)):
-        return None
-    return Reference(alerters.key(alerter), ticker_key(ticker), alerter, ticker, names_contract)
+    certain = prefixed or alerters.knows(alerter)
+    return Reference(alerters.key(alerter), ticker_key(ticker), alerter, ticker, names_contract, certain)

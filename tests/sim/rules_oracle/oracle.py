@@ -11,9 +11,10 @@ from datetime import datetime
 from decimal import Decimal
 
 from tests.sim.rules_oracle.decisions import Replay
+from tests.sim.rules_oracle.entries import Decision, Kind
 from tests.sim.rules_oracle.facts import AccountContract, Event, Fact, OrderKey, Settings
 from tests.sim.rules_oracle.holdings import Opening
-from tests.sim.rules_oracle.lots import Decision, Folded, Kind
+from tests.sim.rules_oracle.lots import Folded
 from tests.sim.rules_oracle.orders import OrderExpected, Orders
 from tests.sim.rules_oracle.records import Alert
 from tests.sim.rules_oracle.tallies import Tally

@@ -5,7 +5,7 @@ Owns identity (rule 2.3) and whether two records are about one contract (rule 2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -153,7 +153,7 @@ class Alert:
     @property
     def created(self) -> datetime:
         """Its creation by the broker's clock (rule 4.1); without a created_at, when it was first seen."""
-        written = self.record.created.moment or self.first_seen.astimezone(UTC)
+        written = self.record.created.about or self.first_seen.astimezone(UTC)
         return written - self.skew
 
     @property
@@ -164,8 +164,10 @@ class Alert:
 class Registry:
     """Follow every alert through the readings of the store."""
 
-    def __init__(self, alerters: Alerters) -> None:
+    def __init__(self, alerters: Alerters, one_ticker: Callable[[set[str]], bool]) -> None:
+        """`one_ticker` tells whether these ticker keys mean one contract (SPXW and SPX of class SPXW)."""
         self._alerters = alerters
+        self._one_ticker = one_ticker
         self.alerts: list[Alert] = []
         self.readings = 0
         """Counts the readings that may have changed what a name means."""
@@ -178,8 +180,6 @@ class Registry:
         """Take in a reading: which records are known alerts, which are new, which are gone (rule 2.3)."""
         assert store.alerts is not None
         self.readings += 1
-        for alerter in store.alerts:
-            self._alerters.learn(alerter)
         rest = [
             (alerter, ticker, raw)
             for alerter, tickers in store.alerts.items()
@@ -222,7 +222,7 @@ class Registry:
             old = alert.record
             if spelled and new.spelled != old.spelled:
                 continue
-            if (new.alerter_key, new.ticker_key) != (old.alerter_key, old.ticker_key):
+            if new.alerter_key != old.alerter_key or not self._one_ticker({new.ticker_key, old.ticker_key}):
                 continue
             if old.created.moment is not None or new.created.moment is not None:
                 same = old.created.moment == new.created.moment

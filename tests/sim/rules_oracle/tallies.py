@@ -20,6 +20,7 @@ class Did(Enum):
     CLOSED = "closed"
     ADJUSTED = "adjusted"
     MOVED = "moved"
+    HANDED = "handed to a successor"
     SCALED = "scaled"
 
 
@@ -62,7 +63,7 @@ class Part:
         rest averages as if it had never been its own.
         """
         self.changes.append(change)
-        if change.did is Did.MOVED and self.quantity + change.quantity:
+        if change.did in (Did.MOVED, Did.HANDED) and self.quantity + change.quantity:
             kept = [one for one in self.changes if one.lot != change.lot]
             self.quantity, self.averaged, self.average, self.opened_at = ZERO, ZERO, None, None
             for one in kept:
@@ -155,8 +156,9 @@ class Tally:
             return
         self.reduced = self.reduced or change.did in (Did.CLOSED, Did.ADJUSTED)
         if was_open and not self.open:
-            self.emptied = not self.reduced
-            if self.reduced:
+            # What a successor took over was not closed.
+            self.emptied = not self.reduced or change.did is Did.HANDED
+            if not self.emptied:
                 self.closed_at, self.closed_by = change.time, change.cause or None
 
     def _opened(self, change: Change, was_open: bool) -> None:

@@ -1,0 +1,296 @@
+"""From what the tracker took in to the oracle's events, in the order in which the tracker handled them.
+
+Owns that translation and nothing else. What an execution says is looked up at the broker, never read from the
+tracker's own reading; what the stores say is the text that the tracker had before it. It calls no rule of the
+core. What was held before the first execution is told to the oracle as the tracker has it, since position
+answers are another subject: at the end it must be the broker's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from tests.sim.broker import AccountContract, SimBroker
+from tests.sim.gateway import SimGateway
+from tests.sim.rules_oracle import facts
+from tests.sim.rules_oracle.entries import Kind
+from tests.sim.rules_oracle.facts import Contract, Executed, LookedAgain, Settings, StoreRead
+from tests.sim.rules_oracle.oracle import Expected, Oracle
+from tests.sim.stores import OUR_FIELDS
+from tests.support.fakes import Records
+from tracker.core.journal_entries import Assigned, Dismissed, ExecutionAt, FeeAt, Message, read_entry
+from tracker.core.model import Frame, Source
+from tracker.core.ports import AlertStore
+from tracker.paper.contracts import PaperContract
+from tracker.paper.model import PaperExecution
+
+EARLY_FILL: Final = timedelta(seconds=120)
+RETRY_FOR: Final = timedelta(minutes=15)
+_NAMES: Final = {
+    Kind.PART: "match at the booking",
+    Kind.CREATION: "younger alert of a swept fill",
+    Kind.LATE: "late match",
+    Kind.ASSIGN: "assignment",
+    Kind.DISMISS: "dismissal",
+    Kind.TAKEOVER: "successor",
+}
+ZONE: Final = "America/New_York"
+"""The stores' zone."""
+
+
+class OracleFeed:
+    """Follow one life, and say what is right by then."""
+
+    def __init__(self, broker: SimBroker, gateway: SimGateway, watched: tuple[str, ...], policy: str) -> None:
+        self.broker = broker
+        self.watched = watched
+        self.known: dict[str, PaperExecution] = {}
+        """execId -> what was taken in so far, every version."""
+        self.known_at: dict[str, datetime] = {}
+        self._gateway = gateway
+        self._oracle = Oracle(
+            Settings(
+                early_fill=EARLY_FILL,
+                retry_for=RETRY_FOR,
+                policy=_policy(policy),
+                accounts=frozenset(watched),
+                looks_are_told=True,
+            )
+        )
+        self.events: list[facts.Event] = []
+        self.sometimes: Counter[str] = Counter()
+        """How often what happens only sometimes did."""
+        self._counted = 0
+        self._decided: set[AccountContract] = set()
+        """Of which executions were taken in by an earlier commit."""
+        self._closed: set[tuple[str, str | None]] = set()
+        self.loose: set[str] = set()
+        """Symbols of which the tracker's opening balance changed after it had decided with another one."""
+        self._openings: dict[AccountContract, Decimal] = {}
+        self._read: Records | None = None
+        self._looks_behind: list[int] = []
+        """The last frame that was journalled at each reading of the stores that is not looked through yet."""
+        self._now: Expected | None = None
+
+    # What the tracker does
+
+    def started(self, at: datetime) -> None:
+        """Begin a process, which has read nothing yet."""
+        self._read = None
+        self._tell(facts.Started(at))
+
+    def stopped(self, at: datetime, noted: bool) -> None:
+        """End a process; what it found by looking through the stores lasts only if it was `noted`."""
+        if not noted:
+            self._looks_behind.clear()
+        self._tell(facts.Stopped(at))
+
+    def read(self, store: AlertStore, at: datetime, changed: bool, journalled: int, cursor: int) -> None:
+        """Take in a reading of the store; what it changes is found behind the frames `journalled` by then."""
+        records = _own_text(store)
+        if not changed and records == self._read:
+            return
+        self._read = records
+        self._look(at, cursor)
+        self._tell(StoreRead(at, records, zone=ZONE, looked=False))
+        self._looks_behind.append(journalled)
+
+    def compared(self, journalled: int) -> None:
+        """Take in that the tracker looks through what it read, once more."""
+        self._looks_behind.append(journalled)
+
+    def lost(self, store: AlertStore, at: datetime) -> None:
+        """Take in that the store cannot be read; what was last read, and written since, still serves."""
+        if self._read is not None and (records := _own_text(store)) != self._read:
+            self._tell(StoreRead(at, records, zone=ZONE, looked=False))
+        self._read = None
+        self._tell(StoreRead(at, None, zone=ZONE))
+
+    def rested(self, at: datetime, cursor: int) -> None:
+        """Take in that nothing is left to do: what was read is looked through, and what came since."""
+        if self._looks_behind:
+            self._look(at, cursor)
+        else:
+            self._tell(LookedAgain(at))
+
+    def _look(self, at: datetime, cursor: int) -> None:
+        if self._looks_behind and cursor >= self._looks_behind[0]:
+            self._looks_behind = [frame for frame in self._looks_behind if frame > cursor]
+            self._tell(LookedAgain(at, rematch=True))
+
+    def commit(
+        self, taken: Iterable[Frame], openings: Mapping[AccountContract, Decimal], at: datetime
+    ) -> None:
+        """Take in the frames of one transaction, and what the tracker takes for the opening balances now."""
+        for frame in taken:
+            if self._looks_behind and frame.seq > self._looks_behind[0]:
+                # What was held is known from messages that came before the stores are looked through.
+                self._open(openings, at)
+            self._look(at, frame.seq - 1)
+            self._frame(frame)
+        self._open(openings, at)
+        # What is held of a contract is an open question until its first commit is over.
+        self._decided = {(one.account, one.contract.con_id) for one in self.known.values()}
+
+    # What is right
+
+    def now(self) -> Expected:
+        """Say what is right by what was taken in."""
+        if self._now is None:
+            self._now = self._oracle.now()
+        return self._now
+
+    def story(self) -> Iterable[str]:
+        """Say what the oracle was told, what it decided and who owns what by it."""
+        for event in self.events:
+            if isinstance(event, Executed):
+                what = f"{event.side} {event.quantity} {event.contract.local_symbol} @ {event.price}"
+                order = f"{event.account} {event.exec_id} perm {event.perm_id} {event.order_ref}"
+                yield f"told {event.at:%H:%M:%S} {event.time:%H:%M:%S} {what} {order} live={event.live}"
+            elif isinstance(event, StoreRead):
+                names = [
+                    f"{alerter}/{ticker} {raw['created_at']} {raw['option_conid']} "
+                    f"{list(raw['alert_details'].values())}"
+                    for alerter, tickers in (event.alerts or {}).items()
+                    for ticker, raw in tickers.items()
+                ]
+                yield f"told {event.at:%H:%M:%S} read {names if event.alerts is not None else 'nothing'}"
+            else:
+                yield f"told {event}"
+        right = self.now()
+        yield from right.decisions
+        for key, lots in right.lots.items():
+            yield f"{key} opening {right.opening_left[key]} position {right.positions[key]}"
+            for lot in lots:
+                yield f"    {lot.quantity} @ {lot.price} {lot.time:%H:%M:%S} {lot.order} {lot.owners}"
+
+    def count(self) -> None:
+        """Count what happened since the last call."""
+        decisions = self._oracle.decisions
+        for decision in decisions[self._counted :]:
+            kind = decision.kind
+            if kind is Kind.LATE and decision.closed_at:
+                self.sometimes["late match behind a close"] += 1
+            elif kind is Kind.UNDO:
+                self.sometimes["undo"] += 1
+            else:
+                self.sometimes[_NAMES[kind]] += 1
+        self._counted = len(decisions)
+        open_now = {(one.name, one.created_at) for one in self.now().alerts if one.quantities}
+        self.sometimes["reopening"] += len(self._closed & open_now)
+        over = {(one.name, one.created_at) for one in self.now().alerts if one.closed_at is not None}
+        self._closed = (self._closed | over) - open_now
+        for entry in self.now().inbox:
+            self.sometimes[entry.kind] += 1
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was read of the stores is looked through."""
+        return not self._looks_behind
+
+    def complete(self) -> bool:
+        """Tell whether all that the broker ever executed was taken in, the replaced versions apart."""
+        return {self.broker.latest(exec_id) for exec_id in self.broker.executions} <= self.known.keys()
+
+    # How
+
+    def _open(self, openings: Mapping[AccountContract, Decimal], at: datetime) -> None:
+        for key, quantity in openings.items():
+            if self._openings.get(key, Decimal(0)) != quantity:
+                if key in self._decided:
+                    self.loose.add(self.broker.contract(key[1]).symbol)
+                self._openings[key] = quantity
+                self._tell(facts.OpeningTold(at, *key, quantity))
+
+    def _tell(self, event: facts.Event) -> None:
+        self._now = None
+        self.events.append(event)
+        self._oracle.handle(event)
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.source is Source.BROKER and frame.fields[0] == Message.EXECUTION:
+            self._execution(frame)
+            return
+        if frame.source is Source.BROKER and frame.fields[0] == Message.FEE:
+            late = self.known_at.get(frame.fields[FeeAt.EXEC_ID], frame.received_at) < frame.received_at
+            self.sometimes["late fee"] += late
+            return
+        entry = read_entry(frame)
+        if isinstance(entry, Assigned):
+            exec_id, alert = entry.execution.exec_id, entry.alert
+            self._tell(
+                facts.PersonDecided(frame.received_at, "assign", exec_id, alert.name, alert.created_at)
+            )
+        elif isinstance(entry, Dismissed):
+            self._tell(facts.PersonDecided(frame.received_at, "dismiss", entry.execution.exec_id))
+
+    def _execution(self, frame: Frame) -> None:
+        exec_id = frame.fields[ExecutionAt.EXEC_ID]
+        truth = self.broker.executions[exec_id]
+        combo = truth.contract.sec_type == "BAG"
+        # A combo's own line repeats what its legs say, so the core never adds it up.
+        if frame.fields in self._gateway.garbled or (frame.fields in self._gateway.refused and not combo):
+            self._tell(facts.UndecodableArrived(frame.received_at, exec_id))
+            return
+        if combo:
+            self.known[exec_id] = truth
+            return
+        if exec_id in self.known:
+            return
+        self.known[exec_id] = truth
+        self.known_at[exec_id] = frame.received_at
+        strange = "Olympus" in self.broker.texts[exec_id]
+        self._tell(
+            Executed(
+                at=frame.received_at,
+                exec_id=exec_id,
+                account=truth.account,
+                contract=contract_of(truth.contract),
+                side="BOT" if truth.side == "BOT" else "SLD",
+                quantity=truth.quantity,
+                price=truth.price,
+                time=frame.received_at if strange else truth.time,
+                live=frame.fields[ExecutionAt.REQUEST] == "-1",
+                perm_id=truth.perm_id,
+                client_id=truth.client_id,
+                order_id=truth.order_id,
+                order_ref=truth.order_ref,
+            )
+        )
+
+
+def contract_of(contract: PaperContract) -> Contract:
+    """Return what the wire says of a contract."""
+    return Contract(
+        contract.con_id,
+        contract.symbol,
+        contract.sec_type,
+        contract.right,
+        contract.strike if contract.sec_type == "OPT" else None,
+        contract.expiry,
+        contract.local_symbol,
+        contract.trading_class,
+        contract.multiplier,
+    )
+
+
+def _own_text(store: AlertStore) -> Records:
+    """Return every record as its writer wrote it, without the tracker's fields."""
+    records: Records = {}
+    for alert in store.alerts():
+        text = store.record(alert.id)
+        assert text is not None, "what can be seen has a text"
+        fields: dict[str, Any] = json.loads(text)
+        own = {name: value for name, value in fields.items() if name not in OUR_FIELDS}
+        records.setdefault(alert.id.alerter, {})[alert.id.ticker] = own
+    return records
+
+
+def _policy(text: str) -> Any:
+    assert text in ("mark", "remove", "keep")
+    return text

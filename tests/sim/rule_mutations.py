@@ -1,0 +1,213 @@
+"""Break each rule of ownership in the core, and count the lives in which the oracle notices.
+
+`python -m tests.sim.rule_mutations [--seeds 200] [--enough 3] [RULE ...]`: for each mutation the seeds that
+fail, until there are enough. It is no test of the suite: it takes an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+from unittest.mock import patch
+
+from msgspec.structs import replace
+
+from tests.sim.runs import run_one
+from tracker.core import lots, matching, ownership, positions, references
+from tracker.core.alerters import AlerterNames
+from tracker.core.lot_changes import LotChanges
+from tracker.core.model import LIVE, Ambiguous, Matched, Moment
+from tracker.core.ownership import Ownership
+from tracker.core.ownership_rows import OwnershipKind
+from tracker.core.positions import Positions
+from tracker.pipeline import store_changes
+from tracker.pipeline.retry_clock import RetryClock, SeenRecords
+from tracker.pipeline.store_changes import StoreChanges
+
+
+class Mutation(NamedTuple):
+    """Name a rule, and replace attributes: (owner, name, what takes its place, given the real one)."""
+
+    rule: str
+    what: str
+    patches: tuple[tuple[Any, str, Callable[[Any], Any]], ...]
+
+
+def _always(value: Any) -> Callable[[Any], Any]:
+    """Put a function in its place that returns a value, whatever it is given."""
+    return lambda real: lambda *values, **named: value
+
+
+def _arrival_order(real: Any) -> Any:
+    return lambda movement, growing: lots.PlaceInSecond(False, f"{movement.moment.seq:09}", 0)
+
+
+def _place_of_today(real: Any) -> Any:
+    """Put every decision where it would stand if it were made now."""
+
+    def decisions(self: Positions, key: Any) -> Any:
+        return [
+            replace(one, place=Moment(self.newest(key), 10**9)) if not one.whole else one
+            for one in real(self, key)
+        ]
+
+    return decisions
+
+
+def _judge_all_as_live(real: Any) -> Any:
+    return lambda self, execution: real(self, replace(execution, request_id=LIVE))
+
+
+def _late_is_a_part(real: Any) -> Any:
+    """Stand a late match, and a person's assignment, before everything instead of at their place."""
+
+    def write(self: Ownership, frame: Any, key: Any, kind: Any, *values: Any, **named: Any) -> Any:
+        if kind in (OwnershipKind.MATCHED, OwnershipKind.ASSIGNED):
+            named["place"] = Moment(frame.received_at - timedelta(days=9), 0)
+        return real(self, frame, key, kind, *values, **named)
+
+    return write
+
+
+def _first_owner_only(real: Any) -> Any:
+    """Never match an order again that has an owner."""
+    return lambda before, now: None if isinstance(before, Matched) else real(before, now)
+
+
+def _rival_settles(real: Any) -> Any:
+    return lambda before, now: now if isinstance(before, Ambiguous) else real(before, now)
+
+
+def _wall_clock(real: Any) -> Any:
+    """Count the time in which the store was away, too."""
+    return lambda self, readable: real(self, True)
+
+
+def _fill_by_fill(real: Any) -> Any:
+    """Match each fill by itself, whatever its order is."""
+    return lambda execution: f"{execution.account} {execution.contract.con_id} alone {execution.exec_id}"
+
+
+def _literal_reference(real: Any) -> Any:
+    def read(text: str, contract: Any, names: AlerterNames) -> Any:
+        found = real(text, contract, names)
+        return found if found.text in ("", text.strip()) and text.islower() else references.NO_REFERENCE
+
+    return read
+
+
+def _exact_spelling(real: Any) -> Any:
+    return lambda one, other, contract, names: one[:2] == other[:2]
+
+
+def _last_trade_date_only(real: Any) -> Any:
+    def days(contract: Any) -> Any:
+        return (contract.expiry,) if contract.expiry is not None else ()
+
+    return days
+
+
+def _owned_first(real: Any) -> Any:
+    """Close the oldest owned lots, whatever the order's reference says."""
+
+    def close(self: LotChanges, quantity: Any, movement: Any, name_of: Any) -> Any:
+        return real(self, quantity, replace(movement, reference=(), referenced=False), name_of)
+
+    return close
+
+
+def _unowned_first(real: Any) -> Any:
+    """Close what belongs to nobody before what an alert owns."""
+
+    def take(self: LotChanges, order: Any, quantity: Any, movement: Any) -> Any:
+        return real(self, sorted(order, key=lambda at: bool(self.lots[at].owners)), quantity, movement)
+
+    return take
+
+
+MUTATIONS: Final = (
+    Mutation("1.1", "a second in the order of arrival", ((lots, "place_in_second", _arrival_order),)),
+    Mutation("1.2", "places computed again, not written down", ((Positions, "_decisions", _place_of_today),)),
+    Mutation("1.3", "a younger alert owns all of a swept fill", ((Ownership, "judge", _judge_all_as_live),)),
+    Mutation("1.4", "a later decision reaches back", ((Ownership, "_write", _late_is_a_part),)),
+    Mutation("1.4", "a closed record opens with older lots", ((LotChanges, "_closed_at", _always(None)),)),
+    Mutation(
+        "1.5",
+        "an order with an owner is not matched again",
+        ((ownership, "settle", _first_owner_only), (store_changes, "settle", _first_owner_only)),
+    ),
+    Mutation(
+        "1.6",
+        "a rival's going settles",
+        ((ownership, "settle", _rival_settles), (store_changes, "settle", _rival_settles)),
+    ),
+    Mutation("1.6", "the window runs while the store is away", ((RetryClock, "tick", _wall_clock),)),
+    Mutation("1.6", "no full look after an absence", ((StoreChanges, "_unowned", _always(())),)),
+    Mutation("1.6", "first seen is ignored", ((SeenRecords, "dated", lambda real: lambda self, one: one),)),
+    Mutation("1.7", "a near miss that shows up later is not told", ((matching, "_too_old", _always("")),)),
+    Mutation("2.1", "a reference in one spelling only", ((matching, "read_reference", _literal_reference),)),
+    Mutation(
+        "2.1",
+        "a closing reference in one spelling only",
+        ((positions, "read_reference", _literal_reference),),
+    ),
+    Mutation("2.2", "matching by fill instead of by order", ((ownership, "owners_key", _fill_by_fill),)),
+    Mutation("2.3", "another conid is another alert", ((store_changes, "same_alert_among", _always(None)),)),
+    Mutation("2.4", "nothing goes over to a successor", ((StoreChanges, "_new_succession", _always([])),)),
+    Mutation("2.4", "a successor needs the same spelling", ((store_changes, "same_name", _exact_spelling),)),
+    Mutation("2.5", "the symbol is the only ticker", ((matching, "tickers_of", lambda real: _symbol_only),)),
+    Mutation("2.6", "the last trade date only", ((matching, "days_of", _last_trade_date_only),)),
+    Mutation("2.7", "an adjusted contract is like any", ((matching, "adjustment_of", _always("")),)),
+    Mutation("3.1", "a reference closes nothing by itself", ((LotChanges, "close", _owned_first),)),
+    Mutation("3.1", "lots without owner close first", ((LotChanges, "_take", _unowned_first),)),
+)
+
+
+def _symbol_only(contract: Any) -> frozenset[str]:
+    return frozenset({contract.symbol})
+
+
+@contextmanager
+def broken(mutation: Mutation) -> Iterator[None]:
+    """Run a block with one rule broken."""
+    with ExitStack() as stack:
+        for owner, name, instead in mutation.patches:
+            stack.enter_context(patch.object(owner, name, instead(getattr(owner, name))))
+        yield
+
+
+def caught(mutation: Mutation, seeds: int, enough: int) -> tuple[list[int], int]:
+    """Return the seeds that failed with a rule broken, and how many were run."""
+    found: list[int] = []
+    with broken(mutation):
+        for seed in range(seeds):
+            if run_one(seed).failure:
+                found.append(seed)
+            if len(found) == enough:
+                return found, seed + 1
+    return found, seeds
+
+
+def main() -> int:
+    """Return 0 if each mutation was noticed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sim.rule_mutations", description=__doc__)
+    parser.add_argument("rules", nargs="*", help="the rules to break; all if none is named")
+    parser.add_argument("--seeds", type=int, default=200, help="lives for each mutation, at most")
+    parser.add_argument("--enough", type=int, default=3, help="failed lives after which it is noticed")
+    options = parser.parse_args()
+    missed = 0
+    for mutation in MUTATIONS:
+        if options.rules and mutation.rule not in options.rules:
+            continue
+        seeds, run = caught(mutation, options.seeds, options.enough)
+        missed += not seeds
+        print(f"{mutation.rule} | {mutation.what} | {seeds or 'not noticed'} | of {run}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""What stands among the executions of one account and contract: decisions, adjustments, and their places.
+
+Owns their form only; what they do the fold says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Final
+
+from tests.sim.rules_oracle.facts import AccountContract, OrderKey
+
+BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Behind every execution before this second, and behind those of it that are `known` (None: all)."""
+
+    time: datetime
+    known: frozenset[str] | None = None
+
+
+class Kind(Enum):
+    PART = "part of the execution"
+    CREATION = "at the alert's creation"
+    LATE = "late match"
+    ASSIGN = "a person assigned it"
+    DISMISS = "a person dismissed it"
+    UNDO = "a person took the decision back"
+    TAKEOVER = "successor"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Which alerts an order's lots belong to from a place on, written down once (rule 1.2)."""
+
+    kind: Kind
+    at: datetime
+    holding: AccountContract
+    place: Place
+    order: OrderKey | None = None
+    rules: Mapping[int, str] = field(default_factory=dict)
+    """alert -> rule."""
+    fact: str = ""
+    """The execution that a PART is part of."""
+    closed_at: Mapping[int, datetime] = field(default_factory=dict)
+    """alert -> when it was closed, where it was (rule 1.4)."""
+    old: int = -1
+    new: int = -1
+    """A TAKEOVER's two alerts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """A change of what is held that no execution brought: a word on what is held, or a ratio (rule 4.4)."""
+
+    holding: AccountContract
+    place: Place
+    cause: str
+    time: datetime
+    held: Decimal | None = None
+    ratio: Decimal | None = None
+    target: AccountContract | None = None
+    inferred: bool = False
+    """Seen in two answers, its cause unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """What a certain answer said and we cannot explain yet (rule 4.3)."""
+
+    place: Place
+    held: Decimal

@@ -1,0 +1,29 @@
+"""Which record takes over what one that is gone owns of a contract (rule 2.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.sim.rules_oracle.facts import Contract
+from tests.sim.rules_oracle.matching import rule_of
+from tests.sim.rules_oracle.names import contract_tickers
+from tests.sim.rules_oracle.records import Alert, same_contract
+
+
+def successor(old: Alert, contract: Contract, present: Sequence[Alert]) -> Alert | None:
+    """Return the record of the same name that speaks of the contract, or of the one that the old spoke of."""
+    candidates = [
+        alert
+        for alert in present
+        if _same_name(alert, old, contract)
+        and (rule_of(alert.record, contract)[0] or same_contract(old.record, alert.record))
+    ]
+    as_spelled = [alert for alert in candidates if alert.record.spelled == old.record.spelled]
+    return max(as_spelled or candidates, key=lambda alert: alert.created, default=None)
+
+
+def _same_name(one: Alert, other: Alert, contract: Contract) -> bool:
+    """Rules 2.3 and 2.5: any spelling, and any of the contract's tickers for another."""
+    keys = {one.record.ticker_key, other.record.ticker_key}
+    same_ticker = len(keys) == 1 or keys <= contract_tickers(contract)
+    return one.record.alerter_key == other.record.alerter_key and same_ticker
