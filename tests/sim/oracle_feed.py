@@ -70,7 +70,8 @@ class OracleFeed:
         """Of which executions were taken in by an earlier commit."""
         self._closed: set[tuple[str, str | None]] = set()
         self.loose: set[str] = set()
-        """Symbols of which the tracker's opening balance changed after it had decided with another one."""
+        """Symbols of which the tracker's opening balance changed after it had decided with another one, or
+        of which the broker held what no execution explained."""
         self._openings: dict[AccountContract, Decimal] = {}
         self._read: Records | None = None
         self._looks_behind: list[int] = []

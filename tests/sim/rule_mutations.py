@@ -17,13 +17,14 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from tests.sim.runs import run_one
-from tracker.core import lots, matching, ownership, positions, references
+from tracker.core import entries, lots, matching, ownership, references
 from tracker.core.alerters import AlerterNames
+from tracker.core.entries import ContractEntries
 from tracker.core.lot_changes import LotChanges
 from tracker.core.model import LIVE, Ambiguous, Matched, Moment
 from tracker.core.ownership import Ownership
 from tracker.core.ownership_rows import OwnershipKind
-from tracker.core.positions import Positions
+from tracker.core.state import EXECUTIONS
 from tracker.pipeline import store_changes
 from tracker.pipeline.retry_clock import RetryClock, SeenRecords
 from tracker.pipeline.store_changes import StoreChanges
@@ -49,11 +50,10 @@ def _arrival_order(real: Any) -> Any:
 def _place_of_today(real: Any) -> Any:
     """Put every decision where it would stand if it were made now."""
 
-    def decisions(self: Positions, key: Any) -> Any:
-        return [
-            replace(one, place=Moment(self.newest(key), 10**9)) if not one.whole else one
-            for one in real(self, key)
-        ]
+    def decisions(self: ContractEntries, key: Any) -> Any:
+        newest = max(row.moment for row in self._state.find(EXECUTIONS, "contract", key.text()))
+        place = Moment(newest.time, 10**9)
+        return [one if one.whole else replace(one, place=place) for one in real(self, key)]
 
     return decisions
 
@@ -131,7 +131,9 @@ def _unowned_first(real: Any) -> Any:
 
 MUTATIONS: Final = (
     Mutation("1.1", "a second in the order of arrival", ((lots, "place_in_second", _arrival_order),)),
-    Mutation("1.2", "places computed again, not written down", ((Positions, "_decisions", _place_of_today),)),
+    Mutation(
+        "1.2", "places computed again, not written down", ((ContractEntries, "decisions", _place_of_today),)
+    ),
     Mutation("1.3", "a younger alert owns all of a swept fill", ((Ownership, "judge", _judge_all_as_live),)),
     Mutation("1.4", "a later decision reaches back", ((Ownership, "_write", _late_is_a_part),)),
     Mutation("1.4", "a closed record opens with older lots", ((LotChanges, "_closed_at", _always(None)),)),
@@ -153,7 +155,7 @@ MUTATIONS: Final = (
     Mutation(
         "2.1",
         "a closing reference in one spelling only",
-        ((positions, "read_reference", _literal_reference),),
+        ((entries, "read_reference", _literal_reference),),
     ),
     Mutation("2.2", "matching by fill instead of by order", ((ownership, "owners_key", _fill_by_fill),)),
     Mutation("2.3", "another conid is another alert", ((store_changes, "same_alert_among", _always(None)),)),

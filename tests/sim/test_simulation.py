@@ -13,8 +13,8 @@ from tests.support.seeds import fresh_seed
 
 FIXED = range(100)
 FOUND = (
-    *(1045, 1079, 1108, 1137, 1142, 1146, 1158, 1198),
-    *(1235, 1237, 1250, 1293),
+    *(1045, 1058, 1079, 1087, 1108, 1124, 1137, 1142),
+    *(1146, 1158, 1198, 1235, 1237, 1250, 1293),
 )
 """Seeds that found a bug, of the tracker or of what was expected of it; each is fixed."""
 SOMETIMES = (
