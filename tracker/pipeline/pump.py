@@ -91,9 +91,8 @@ class Pump:
         self._store, self._now = store, now
         self._on_event, self._want_sweep, self._want_positions = on_event, want_sweep, want_positions
         match = CarefulMatch(match_alerts)
-        self._clock = RetryClock(
-            self._state, monotonic=monotonic or (lambda: now().timestamp()), retry_for=retry_for
-        )
+        seconds = monotonic or (lambda: now().timestamp())
+        self._clock = RetryClock(self._state, monotonic=seconds, retry_for=retry_for)
         self._seen = SeenRecords(self._state, store, now, store_zone)
         self._decider = FrameDecider(
             journal,
