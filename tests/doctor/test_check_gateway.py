@@ -1,4 +1,4 @@
-"""Each judgement of doctor about the gateway, from what a visit heard or a running tracker says."""
+"""Each judgement of doctor about the gateway, from what a preflight found or a running tracker says."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def visit_findings(preflight: PreflightResult) -> dict[str, Level]:
 
 
 def test_unreached_checks_are_one_note() -> None:
-    """What a visit did not come to is one note."""
+    """What a preflight did not reach is one note."""
     assert visit_findings(PreflightResult(Reach.NOWHERE, "closed")) == {
         "gateway_port": Level.FAULT,
         "not_known": Level.NOTE,

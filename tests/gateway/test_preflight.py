@@ -1,4 +1,4 @@
-"""A visit to the gateway hears what a tracker would meet there, and leaves nothing behind."""
+"""A preflight finds what a tracker would meet there, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tracker.gateway.preflight_result import PreflightResult, Reach
 from tracker.paper.server import PaperGateway
 
 
-async def visited(port: int, **options: Any) -> PreflightResult:
+async def preflight_of(port: int, **options: Any) -> PreflightResult:
     return await run_preflight(replace(SLOW_LINK, port=port, **options), now=real_now)
 
 
@@ -27,7 +27,7 @@ def test_preflight_sends_allowed_messages() -> None:
     """A preflight sends allowed messages only, and disconnects."""
 
     async def scenario(gateway: PaperGateway) -> None:
-        found = await visited(gateway.port)
+        found = await preflight_of(gateway.port)
         assert (found.reach, found.reason) == (Reach.IN, "")
         assert (found.accounts, found.server_version) == ((ACCOUNT,), 176)
         assert found.executions_listed
@@ -43,7 +43,7 @@ def test_greeting_names_the_zone() -> None:
     """The greeting names the zone of the login."""
 
     async def scenario(gateway: PaperGateway) -> None:
-        assert (await visited(gateway.port)).greeting == "20251118 18:00:00 CET"
+        assert (await preflight_of(gateway.port)).greeting == "20251118 18:00:00 CET"
 
     with_gateway(scenario, zone="Europe/Berlin")
 
@@ -52,7 +52,7 @@ def test_gateway_time_is_bracketed() -> None:
     """The gateway's time is given with ours before and after it."""
 
     async def scenario(gateway: PaperGateway) -> None:
-        clocked = (await visited(gateway.port)).clocked
+        clocked = (await preflight_of(gateway.port)).clocked
         assert clocked is not None
         assert clocked.asked_at <= clocked.answered_at
         ahead = clocked.server_time - clocked.asked_at
@@ -67,9 +67,9 @@ def test_fees_reach_the_master_only() -> None:
     async def scenario(gateway: PaperGateway) -> None:
         gateway.fill(gateway.order(NVDA, "BUY", 2, limit="2.51"))
         gateway.fill(gateway.order(NVDA, "BUY", 1, limit="2.51", manual=True))
-        found = await visited(gateway.port)
+        found = await preflight_of(gateway.port)
         assert (found.of_others, found.of_others_with_fee) == (1, 1)
-        found = await visited(gateway.port, client_id=3, request_timeout=0.5)
+        found = await preflight_of(gateway.port, client_id=3, request_timeout=0.5)
         assert (found.of_others, found.of_others_with_fee) == (1, 0)
 
     with_gateway(scenario, clock=real_now)
@@ -80,7 +80,7 @@ def test_read_only_api_is_seen(read_only: bool) -> None:
     """The Read-Only API shows by the request that it refuses."""
 
     async def scenario(gateway: PaperGateway) -> None:
-        assert (await visited(gateway.port)).read_only is read_only
+        assert (await preflight_of(gateway.port)).read_only is read_only
 
     with_gateway(scenario, read_only=read_only)
 
@@ -88,7 +88,7 @@ def test_read_only_api_is_seen(read_only: bool) -> None:
 def test_what_is_not_answered_stays_unknown() -> None:
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.ignored_requests |= {49, 7, 99}
-        found = await visited(gateway.port, request_timeout=0.1)
+        found = await preflight_of(gateway.port, request_timeout=0.1)
         assert found.reach is Reach.IN
         assert (found.clocked, found.executions_listed, found.read_only) == (None, False, None)
 
@@ -100,10 +100,10 @@ def test_lost_link_is_reported() -> None:
 
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.ignored_requests.add(49)
-        visiting = asyncio.create_task(visited(gateway.port))
+        running = asyncio.create_task(preflight_of(gateway.port))
         await until(lambda: "49" in requests(gateway), "the question for the time")
         gateway.drop_connections()
-        found = await visiting
+        found = await running
         assert found.reach is Reach.IN
         assert "closed the connection" in found.reason
         assert found.clocked is None
@@ -116,11 +116,11 @@ def test_lost_ibkr_is_reported() -> None:
 
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.ignored_requests.add(49)
-        visiting = asyncio.create_task(visited(gateway.port))
+        running = asyncio.create_task(preflight_of(gateway.port))
         await until(lambda: "49" in requests(gateway), "the question for the time")
         gateway.notice(1100)
         gateway.push_raw(49, 1, int(real_now().timestamp()))
-        assert "lost its link to IBKR" in (await visiting).upstream
+        assert "lost its link to IBKR" in (await running).upstream
 
     with_gateway(scenario)
 
@@ -130,7 +130,7 @@ def test_client_id_in_use_is_distinct() -> None:
 
     async def scenario(gateway: PaperGateway) -> None:
         async with raw_client(gateway, client_id=0):
-            found = await visited(gateway.port)
+            found = await preflight_of(gateway.port)
             assert (found.reach, found.reason) == (Reach.ID_TAKEN, "client id 0 is in use by another session")
             assert gateway.clients == (0,)
 
@@ -140,7 +140,7 @@ def test_client_id_in_use_is_distinct() -> None:
 def test_an_empty_port_is_nowhere() -> None:
     async def scenario(gateway: PaperGateway) -> None:
         await gateway.stop()
-        found = await visited(gateway.port)
+        found = await preflight_of(gateway.port)
         assert found.reach is Reach.NOWHERE
         assert "nothing listens on" in found.reason
 
@@ -177,7 +177,7 @@ def test_other_protocol_is_a_stranger(says: bytes) -> None:
 
     async def scenario() -> None:
         async with listening(talk) as port:
-            found = await visited(port, connect_timeout=1.0)
+            found = await preflight_of(port, connect_timeout=1.0)
         assert found.reach is Reach.STRANGER, found
         assert found.reason
 
@@ -192,7 +192,7 @@ def test_mute_port_is_silence() -> None:
 
     async def scenario() -> None:
         async with listening(talk) as port:
-            found = await visited(port, connect_timeout=0.2)
+            found = await preflight_of(port, connect_timeout=0.2)
         assert found.reach is Reach.SILENCE
         assert "says nothing" in found.reason
 
@@ -204,7 +204,7 @@ def test_unfinished_login_is_halfway() -> None:
 
     async def scenario(gateway: PaperGateway) -> None:
         gateway.faults.ignored_requests.add(71)
-        found = await visited(gateway.port, connect_timeout=0.5)
+        found = await preflight_of(gateway.port, connect_timeout=0.5)
         assert found.reach is Reach.HALFWAY
         assert "does not finish the login" in found.reason
 

@@ -29,7 +29,7 @@ def ago(seconds: float) -> str:
     return (NOW - timedelta(seconds=seconds)).isoformat()
 
 
-def board(**status: Any) -> ScreenModel:
+def model_of(**status: Any) -> ScreenModel:
     link: dict[str, Any] = {"state": "up", "since": ago(240), "reason": "connected", "last_frame_at": ago(3)}
     link |= {"accounts": [ACCOUNT], "next_attempt_at": None}
     made = ScreenModel(NOW)
@@ -58,18 +58,18 @@ def tone(shown: ScreenModel) -> Tone:
 
 def test_head_of_good_link() -> None:
     """A good link says since when and how old the last message is."""
-    first, second, _ = head(board())
+    first, second, _ = head(model_of())
     assert first.startswith("RECEIVING FILLS  link up since 15:39:10 (4 min)")
     assert first.endswith("last message 3 s ago")
     assert len(first) == WIDTH
     assert second == "DU1234567, paper. Complete until 15:43:05."
-    assert tone(board()) is Tone.GOOD
+    assert tone(model_of()) is Tone.GOOD
 
 
 def test_head_of_bad_link() -> None:
     """A bad link says why and what happens next."""
     link = {"state": "waiting", "reason": "nothing listens; retrying in 3 s", "next_attempt_at": ago(-3)}
-    shown = board(subscribed=False, link=link)
+    shown = model_of(subscribed=False, link=link)
     first, second, third = head(shown)
     assert first.startswith("NOT RECEIVING FILLS  link waiting since")
     assert "nothing listens; retrying in 3 s; next attempt at 15:43:13." in f"{second} {third}"
@@ -79,7 +79,7 @@ def test_head_of_bad_link() -> None:
 def test_unwritable_store_comes_first() -> None:
     """A store that cannot be written comes first."""
     store = {"away": {"written": {"since": ago(60), "reason": "alerts.json is cut off"}}, "undelivered": 2}
-    _, second, third = head(board(store=store, gaps=["2025-11-17"], fees_pending=1, undecodable=2))
+    _, second, third = head(model_of(store=store, gaps=["2025-11-17"], fees_pending=1, undecodable=2))
     said = f"{second} {third}"
     assert said.startswith("The alerts cannot be written since 15:42:10: alerts.json is cut off.")
     assert "1 incomplete day: see `tracker gaps`." in said
@@ -87,14 +87,14 @@ def test_unwritable_store_comes_first() -> None:
 
 def test_long_text_is_cut_visibly() -> None:
     """What has no room is cut and shows that it is."""
-    _, second, third = head(board(subscribed=False, link={"reason": "a long reason " * 40}))
+    _, second, third = head(model_of(subscribed=False, link={"reason": "a long reason " * 40}))
     assert second.startswith("a long reason")
     assert third.endswith("…")
 
 
 def test_head_while_daemon_is_away() -> None:
     """A daemon that is away is said with since and what to do."""
-    shown = board()
+    shown = model_of()
     shown.away = TrackerAway(NOW - timedelta(minutes=2), "nothing listens on X; start it with `tracker run`")
     first, second, _ = head(shown)
     assert first.startswith("TRACKER AWAY since 15:41:10 (2 min)")
@@ -124,7 +124,7 @@ def test_rows_keep_their_columns() -> None:
     assert len(alert) == WIDTH
     assert alert.startswith("prof-and-kian-alerts/GOOGL ")
     assert alert.endswith("     -12    1234.56  15:43")
-    assert LINES.alerts_title(board(), WIDTH).endswith("    held  avg price  since")
+    assert LINES.alerts_title(model_of(), WIDTH).endswith("    held  avg price  since")
     fill = LINES.fill(FILL, NOW, WIDTH)
     assert fill == f"{'15:43:10 BUY    10 NVDA 2025-11-21 122.5 C   2.512 opened a/NVDA':<80}"
     long = replace(FILL, outcome="opened prof-and-kian-alerts/GOOGL")
@@ -148,7 +148,7 @@ def test_times_in_wanted_zone() -> None:
 
 def test_headings_count_shown_and_hidden() -> None:
     """Headings count what there is and what is left out."""
-    shown = board()
+    shown = model_of()
     shown.alerts, shown.alerts_total, shown.store_trouble = (ALERT,), 2, "it is cut off"
     assert LINES.alerts_title(shown, 120).startswith("OPEN ALERTS  2, 1 shown  as last read: it is cut off")
     assert LINES.waiting_title(shown, WIDTH).rstrip() == "NEEDS YOU  0"
@@ -165,7 +165,7 @@ def test_undecodable_message_is_one_line() -> None:
 @given(st.text(max_size=30), st.text(max_size=200), st.integers(80, 200))
 def test_control_characters_are_replaced(name: str, text: str, width: int) -> None:
     """No text of a stranger reaches the terminal as a command."""
-    shown = board(link={"reason": text, "accounts": [name]}, subscribed=False)
+    shown = model_of(link={"reason": text, "accounts": [name]}, subscribed=False)
     shown.store_trouble = text
     shown.show_notice(NOW, text)
     fill = replace(FILL, contract=name, outcome=text, side="\x1b[31m")
@@ -182,7 +182,7 @@ def test_control_characters_are_replaced(name: str, text: str, width: int) -> No
 
 def test_latency_line_fits() -> None:
     """Latency has its numbers and a plot that fits."""
-    shown = board()
+    shown = model_of()
     assert LINES.latency(shown, WIDTH) == "MESSAGE TO FILE  nothing written since the tracker started"
     shown.samples.extend([0.004, 0.008] * 100)
     line = LINES.latency(shown, WIDTH)

@@ -2,7 +2,7 @@
 
 Owns which executions an answer about positions contains, told by the order in which both arrived, and the
 arithmetic that follows: pure functions of booked executions and of an answer. Which answer is used, and
-when, `certain_answers` decides.
+when, `certainty` decides.
 
 | an execution | the answer contains it |
 |---|---|

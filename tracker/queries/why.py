@@ -1,6 +1,6 @@
 """Account for one fill or one alert: which rule, what was rejected, what was written, what others did since.
 
-Owns the gathering of evidence from the journal and the store. It decides nothing again and changes nothing:
+Owns the gathering of evidence from the journal and the store. It decides nothing and changes nothing:
 what it tells is what was recorded when it was decided.
 """
 

@@ -1,7 +1,7 @@
 """`reconcile` while no tracker runs: take both locks, connect to the gateway, audit, let go.
 
-Owns that one visit. Without `apply` nothing is written: what the gateway tells goes into no journal. With it
-the visit is journalled and pumped like any other connection, so that what it brought is taken in.
+Owns that one connection. Without `apply` nothing is written: what the gateway says is not journalled. With it
+the connection is journalled and pumped like any other connection, so that what it brought is taken in.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def reconcile(settings: Settings, *, apply: bool, report: Path | None = None, dr
 
 
 class _StandaloneRun:
-    """Hold what one visit works with."""
+    """Hold what one connection works with."""
 
     def __init__(self, files: OpenedFiles, *, dry_run: bool) -> None:
         self._files = files
@@ -165,7 +165,7 @@ class _StandaloneRun:
         )
 
     def _patience(self) -> float:
-        """Return how long a whole visit may take: a login and the answers, each within its own bound."""
+        """Return how long the whole may take: a login and the answers, each within its own bound."""
         gateway = self._settings.gateway
         return gateway.connect_timeout + 6 * gateway.request_timeout
 

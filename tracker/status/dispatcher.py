@@ -48,9 +48,9 @@ class Dispatcher:
     ) -> None:
         """Take the commands; `guarded` makes each need the token. ping, help and health are always there."""
         self._commands = {
-            "ping": SocketCommand(_pong, "say that the daemon answers"),
+            "ping": SocketCommand(_pong, "say that the tracker answers"),
             "help": SocketCommand(self._help, "list the commands"),
-            "health": SocketCommand(_healthy, "say that the daemon's loop turns"),
+            "health": SocketCommand(_healthy, "say that the tracker answers"),
             **commands,
         }
         self._streams = dict(streams)
@@ -108,7 +108,7 @@ class Dispatcher:
         # A bug in one command must not take the socket away from the others.
         self._failed += 1
         logger.opt(exception=error).error("the command {} failed", name)
-        return CommandError("internal", "the command failed; the daemon's log says why")
+        return CommandError("internal", "the command failed; the tracker's log says why")
 
     def _find(self, name: str, request: Request) -> SocketCommand:
         if self._guarded:
@@ -150,7 +150,8 @@ class Dispatcher:
             )
         if not self.has_token(request):
             raise CommandError(
-                "token_wrong", "the token is not this daemon's; it is new at every start: read it again"
+                "token_wrong",
+                "the token is not the running tracker's, which makes one at each start; read its file again",
             )
 
     async def _help(self, request: Request) -> Answer:
