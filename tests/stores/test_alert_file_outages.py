@@ -15,6 +15,7 @@ from tests.support.alert_bench import NVDA, ROBIN, SPX, Bench
 from tests.support.store_cases import dump, removal, some_records, update
 from tracker.core.model import AlertUpdate, Outcome, StoreUnavailable
 from tracker.stores.alert_file import AlertFile
+from tracker.stores.filesystem import READ_LIMIT
 
 
 def test_absent_file_has_no_alerts_yet(bench: Bench) -> None:
@@ -64,6 +65,17 @@ def test_cut_off_file_is_never_written(bench: Bench, content: bytes) -> None:
             bench.store.apply([update(NVDA)])
     assert bench.path.read_bytes() == content
     assert len(bench.store.alerts()) == 3
+
+
+def test_huge_file_is_not_read(bench: Bench) -> None:
+    """What would fill the memory is an outage, as a file of NULs behind the records is; it ends by itself."""
+    bench.store.refresh()
+    os.truncate(bench.path, READ_LIMIT + 1)
+    with pytest.raises(StoreUnavailable, match="File too large; more than 128 MiB is no file of alerts"):
+        bench.store.refresh()
+    bench.put(some_records())
+    bench.store.refresh()
+    assert bench.store.trouble is None
 
 
 def test_trouble_has_time_and_ends(bench: Bench) -> None:

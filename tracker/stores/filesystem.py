@@ -20,6 +20,9 @@ _KERNEL_OWN: Final = ("security.ima", "security.evm", "trusted.")
 """Attributes that the kernel computes from a file's content, or keeps for itself."""
 _FULL_SYNC: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
 
+READ_LIMIT: Final = 128 << 20
+"""Longest file that is read, in bytes: a few hundred thousand records; more would fill the memory."""
+
 _ADVICE: Final = {
     errno.ENOSPC: "free some space on that disk; it is tried again",
     errno.EDQUOT: "free some space on that disk; it is tried again",
@@ -27,6 +30,7 @@ _ADVICE: Final = {
     errno.EBUSY: "a file that is a mount of its own cannot be replaced, so mount its folder instead",
     errno.EACCES: "give the tracker's user access; it is tried again",
     errno.EPERM: "run the tracker as the file's owner, so that it can keep owner and mode; it is tried again",
+    errno.EFBIG: "more than 128 MiB is no file of alerts: see who wrote it; it is tried again",
     errno.EMFILE: "raise the limit of open files; it is tried again",
     errno.EISDIR: "remove the folder {where}; it is tried again",
     errno.ELOOP: "remove the link {where}; it is tried again",
@@ -76,7 +80,7 @@ class Disk(Protocol):
         """Give one open file the access list and the extended attributes of another."""
 
     def read(self, file: int) -> bytes:
-        """Return the whole content."""
+        """Return the whole content; raises OSError (EFBIG) beyond READ_LIMIT."""
 
     def write(self, file: int, content: bytes) -> None:
         """Write all of it at the end of what was written before."""
@@ -129,6 +133,8 @@ class RealDisk:
             os.removexattr(new, _ACCESS_LIST)
 
     def read(self, file: int) -> bytes:
+        if os.fstat(file).st_size > READ_LIMIT:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         parts: list[bytes] = []
         at = 0
         # One byte more than the size, so that one call usually sees the end.
