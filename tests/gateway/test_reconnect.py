@@ -122,7 +122,7 @@ def test_closing_peer_is_retried_slowly() -> None:
     ("greeting", "words"),
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak the TWS protocol"),
-        (b"\0\0\0\x09soon\0now\0\0", "does not speak the TWS protocol"),
+        (b"\0\0\0\x09soon\0now\0\0", r"does not speak the TWS protocol (its login cannot be read: b'\x00"),
         (b"\0\0\0\x08100\0now\0", "the gateway is too old"),
     ],
 )

@@ -188,6 +188,14 @@ def test_folder_as_file_is_refused(tmp_path: Path) -> None:
         check_replaceable(FaultyDisk(), tmp_path / "plain" / "alerts.json")
 
 
+def test_link_to_itself_is_refused(tmp_path: Path) -> None:
+    """The next step is to remove it, not to give access to it."""
+    path = tmp_path / "alerts.json"
+    path.symlink_to(path)
+    with pytest.raises(StoreRefused, match=r"symbolic links.*; remove that link"):
+        check_replaceable(FaultyDisk(), path)
+
+
 def test_hard_links_are_refused(path: Path) -> None:
     os.link(path, path.with_name("other"))
     with pytest.raises(StoreRefused, match=r"2 hard links.*symbolic link"):

@@ -43,6 +43,9 @@ _UNUSED_DUPLICATES: Final = frozenset(
 )
 """Of which it needs no duplicate either: leaving these out is what makes a sweep of known fills cheap."""
 
+_SHOWN: Final = 40
+"""Bytes of a login that cannot be read, for the reason."""
+
 _PRUNE_EVERY: Final = 2_000
 """Messages passed to ib_insync between two prunings of what it keeps."""
 
@@ -162,7 +165,8 @@ class Capture:
         except Exception as error:
             # It reads the handshake without guarding itself. That is the peer's fault, not capture's:
             # the link ends and is made again.
-            self._unreadable(f"{type(error).__name__}: {error}")
+            logger.debug("ib_insync could not read the login: {!r}", error)
+            self._unreadable(f"its login cannot be read: {data[:_SHOWN]!r}")
             return
         if wrong := objection(announced(client._data)):
             self._unreadable(wrong)

@@ -95,9 +95,8 @@ def check_replaceable(disk: Disk, path: Path) -> None:
         _try_out(disk, path, real, None, None)
         return
     except OSError as error:
-        raise StoreRefused(
-            f"{path} cannot be read ({error.strerror}); give the tracker's user access"
-        ) from error
+        step = "remove that link" if error.errno == errno.ELOOP else "give the tracker's user access"
+        raise StoreRefused(f"{path} cannot be read ({error.strerror}); {step}") from error
     try:
         _check_kind(path, found)
         _try_out(disk, path, real, old, found)
