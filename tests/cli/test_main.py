@@ -195,6 +195,11 @@ def test_paper_listens_at_gateway_port(capsys: pytest.CaptureFixture[str]) -> No
         port = taken.getsockname()[1]
         line = refusal(capsys, "paper", "--gateway.port", str(port), code=1)
     assert line == f"tracker paper: port {port} is in use; choose another --port"
+
+
+def test_recorder_refuses_an_impossible_port(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, "record", "--listen", "99999")
+    assert line == "tracker record: --listen must be 0 to 65535, not 99999"
     assert line.endswith("choose another --port")
 
 

@@ -201,7 +201,7 @@ def test_csv_to_output_or_file(folder: Path, capsys: pytest.CaptureFixture[str])
         (("assign", exec_id(6), NAME), 1, "its symbol is NVDA, the fill's is TSLA"),
         (("assign", exec_id(4), "x/Y"), 1, "no alert 'x/Y' is in the alert store"),
         (("dismiss", exec_id(1)), 1, "needs no decision"),
-        (("test", "--symbol", "X", "--strike", "1"), 2, "right, expiry is missing"),
+        (("test", "--symbol", "X", "--strike", "1"), 2, "right and expiry are missing"),
         (("export", "--csv", "alerts.json"), 2, "is one of the tracker's own files"),
         (("export", "--csv", "gone/x.csv"), 1, "gone/x.csv cannot be written: No such file"),
         (

@@ -131,4 +131,4 @@ def test_the_user_can_try_the_urls(tmp_path: Path) -> None:
 def test_trying_nobody_is_bad_usage(tmp_path: Path) -> None:
     done = tracker(tmp_path, "notify")
     assert done.returncode == 2
-    assert "no URL to send to" in done.stderr
+    assert "notify.urls is empty" in done.stderr

@@ -145,7 +145,10 @@ def test_what_is_typed_is_read_leniently() -> None:
     ("given", "words"),
     [
         ({}, "no symbol is given; name one, as in --symbol TSLA"),
-        ({"symbol": "X", "strike": "95"}, "right, expiry is missing; an option has strike, right and expiry"),
+        (
+            {"symbol": "X", "strike": "95"},
+            "right and expiry are missing; an option has strike, right and expiry",
+        ),
         (OPTION | {"right": "X"}, "right 'X' is neither C nor P"),
         (OPTION | {"side": "HOLD"}, "side 'HOLD' is neither BUY nor SELL"),
         (OPTION | {"strike": "x"}, "strike 'x' is not a number above 0"),

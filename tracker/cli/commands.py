@@ -201,7 +201,7 @@ def _notify(arguments: Arguments) -> int:
     if not services:
         place = settings.origin("notify", "urls")
         raise Refusal(
-            BAD_USAGE, [f"tracker notify: no URL to send to: {place} is empty; add an Apprise URL to it"]
+            BAD_USAGE, [f"tracker notify: notify.urls is empty ({place}); add an Apprise URL to it"]
         )
     results = asyncio.run(send_test(services, trial_notification(now())))
 

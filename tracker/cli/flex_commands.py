@@ -66,7 +66,7 @@ def _fetched(settings: Settings) -> Path:
         key = "query_id" if settings.flex.token else "token"
         raise CommandError(
             "bad_request",
-            f"{settings.origin('flex', key)} is empty, so nothing is fetched: set flex.token and"
+            f"flex.{key} is empty ({settings.origin('flex', key)}), so nothing is fetched; set flex.token and"
             " flex.query_id, or download the report and import it with `tracker reconcile --flex FILE`",
         )
     try:

@@ -36,6 +36,8 @@ def _record(arguments: Arguments) -> int:
     if own.listen == gateway.port:
         cause = f"tracker record: the gateway itself is on port {gateway.port}; listen on another one"
         raise Refusal(BAD_USAGE, [cause])
+    if not 0 <= own.listen <= 65535:
+        raise Refusal(BAD_USAGE, [f"tracker record: --listen must be 0 to 65535, not {own.listen}"])
     began = now()
     options = RecordOptions(
         gateway=(gateway.host, gateway.port),

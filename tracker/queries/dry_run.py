@@ -193,10 +193,11 @@ def read_made_up_fill(given: Mapping[str, object]) -> MadeUpFill:
         raise CommandError("bad_request", "no symbol is given; name one, as in --symbol TSLA")
     option = [name for name in ("strike", "right", "expiry") if name in texts]
     if option and len(option) < len(_OPTION):
-        missing = ", ".join(name for name in _OPTION if name not in option)
+        missing = [name for name in _OPTION if name not in option]
         raise CommandError(
             "bad_request",
-            f"{missing} is missing; an option has strike, right and expiry, a stock none of them",
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; an option has strike,"
+            " right and expiry, a stock none of them",
         )
     right = _RIGHTS.get(texts.get("right", "").upper(), "")
     if option and not right:

@@ -133,7 +133,8 @@ def read_transcript(path: Path) -> Transcript:
             head, lines = parse_transcript(path.name, _lines_of(file))
             return Transcript(head, tuple(lines))
     except OSError as error:
-        raise TranscriptUnusable(f"{path} cannot be read ({error.strerror or error})") from None
+        why = error.strerror or error
+        raise TranscriptUnusable(f"{path} cannot be read ({why}); name a file of `tracker record`") from None
     except UnicodeDecodeError:
         raise TranscriptUnusable(f"{path.name}: it is no text, so it is no transcript") from None
 
