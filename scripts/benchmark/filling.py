@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import random
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from benchmark import streams
@@ -17,11 +19,15 @@ from benchmark.beside import beside
 from benchmark.figures import Figure, interleaved, median_ratio, percentile
 from benchmark.floor import Floor
 from benchmark.place import Place, write_alerts
-from benchmark.processes import Gateway, Process, Tracker, running
+from benchmark.processes import BOUND_SECONDS, AbusiveClients, Gateway, Process, Tracker, running
 from benchmark.streams import Plan
+from tests.support.abusive_clients import CLIENTS, KINDS
+from tracker.status.client import ask
 
 _SETTLED_SECONDS = 3.5
 """From the first positions on: fills of the seconds around them are in doubt, and folded from the base."""
+_ASK_SECONDS = 0.2
+"""Between two questions for the status."""
 _PAUSE_SECONDS = 0.02
 """Between single fills: what the tracker does behind the last one is over by then."""
 
@@ -190,30 +196,31 @@ def latency_of_large_files(place: Place) -> Iterator[Figure]:
 
 
 def abused(place: Place) -> Iterator[Figure]:
-    """Measure single fills while the status socket is abused, beside fills in peace on the same tracker."""
+    """Measure single fills beside 50 clients of every abusive kind, and fills in peace on the same tracker.
+
+    The status is asked for with the token throughout; the slowest answer counts.
+    """
     sizes = place.sizes
     quiet: list[float] = []
     beset: list[float] = []
+    answers: tuple[list[float], list[float]] = ([], [])
     for _ in range(sizes.repeats):
         with beside(place, sizes.alerts) as (folder, _, gateway, tracker):
-            port, crowd = str(tracker.status_port), str(sizes.connections)
-            clients = Process("abuse", port, crowd, log=folder / "abuse.log")
-            with running(clients):
-                clients.hear("ready")
-                single = _single_fills(gateway, tracker, sizes.alerts)
-                single()
-                for _ in range(sizes.latencies // sizes.repeats):
-                    quiet.append(single())
-                    _come_at_any_moment()
-                clients.tell({"go": True})
-                clients.hear("begun")
-                while not clients.has_said("tried"):
-                    beset.append(single())
-                    _come_at_any_moment()
+            single = _single_fills(gateway, tracker, sizes.alerts)
+            single()
+            for took, asked in ((quiet, answers[0]), (beset, answers[1])):
+                with ExitStack() as stack:
+                    if took is beset:
+                        clients = AbusiveClients(tracker.status_port, folder / "abuse.log")
+                        stack.enter_context(running(clients))
+                    stack.enter_context(_asking(tracker, asked))
+                    for _ in range(max(sizes.beset // sizes.repeats, 5)):
+                        took.append(single())
+                        _come_at_any_moment()
     ours, baseline = percentile(beset, 0.99), percentile(quiet, 0.99)
     yield Figure(
         "abused",
-        f"latency p99 while {sizes.connections:,} bad clients try the status socket",
+        f"latency p99 beside {CLIENTS} clients of each of {len(KINDS)} abusive kinds at the status socket",
         "p99 in peace",
         "ms",
         ours * 1e3,
@@ -223,6 +230,41 @@ def abused(place: Place) -> Iterator[Figure]:
         2.0,
         repeats=len(beset),
     )
+    slowest, usual = max(answers[1]), max(answers[0])
+    yield Figure(
+        "abused_status",
+        "slowest answer to `status` with the token meanwhile",
+        "in peace",
+        "s",
+        slowest,
+        usual,
+        slowest,
+        "s",
+        1.0,
+        repeats=len(answers[1]),
+    )
+
+
+@contextmanager
+def _asking(tracker: Tracker, took: list[float]) -> Iterator[None]:
+    """Ask for the status with the token again and again while the block runs; `took` gets the seconds."""
+    over = threading.Event()
+    request = {"command": "status", "token": tracker.token_file.read_text().strip()}
+
+    def keep_asking() -> None:
+        while not over.is_set():
+            began = time.perf_counter()
+            ask("127.0.0.1", tracker.status_port, request, timeout=BOUND_SECONDS)
+            took.append(time.perf_counter() - began)
+            over.wait(_ASK_SECONDS)
+
+    with ThreadPoolExecutor(1) as thread:
+        asking = thread.submit(keep_asking)
+        try:
+            yield
+        finally:
+            over.set()
+        asking.result()
 
 
 def original(place: Place) -> Iterator[Figure]:

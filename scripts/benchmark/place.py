@@ -37,11 +37,11 @@ class Sizes:
     """Fills of one session whose memory is watched."""
     starts: int = 20
     """Processes started for the command line's figures."""
-    connections: int = 1_000
-    """Bad clients of the status socket, in each repeat."""
+    beset: int = 500
+    """Single fills beside abusive clients, in all repeats together."""
 
 
-QUICK = Sizes(3, 1_000, 40, 3, 1_000, 20_000, 2_000, 100, 10_000, 5_000, 5, 200)
+QUICK = Sizes(3, 1_000, 40, 3, 1_000, 20_000, 2_000, 100, 10_000, 5_000, 5, 30)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from benchmark.streams import Plan
+from tests.support.abusive_clients import KINDS
 
 PROJECT: Final = Path(__file__).parents[2]
 BOUND_SECONDS: Final = 300.0
@@ -142,17 +143,28 @@ class Gateway(Process):
         return float(self.hear("sent")["began"])
 
 
+class AbusiveClients(Process):
+    """Run the clients that abuse a status socket, as the tests have them: 50 of each kind, until it ends."""
+
+    package = "tests.support."
+
+    def __init__(self, port: int, log: Path) -> None:
+        super().__init__("abusive_clients", str(port), *KINDS, log=log)
+        self.hear("begun")
+
+
 class Tracker(Process):
     """Run the tracker with clocks around it, over the stores of one folder."""
 
     def __init__(self, folder: Path, port: int, *flags: str, sweep_seconds: float = 3600) -> None:
         self.status_port = free_port()
+        self.token_file = folder / "status.token"
         settings = {
             **stores(folder),
             "gateway.port": port,
             "gateway.sweep_seconds": sweep_seconds,
             "status.port": self.status_port,
-            "status.token_file": folder / "status.token",
+            "status.token_file": self.token_file,
         }
         super().__init__("tracked", "run", *words(settings), *flags, log=folder / "tracker.log")
 

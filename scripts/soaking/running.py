@@ -216,7 +216,7 @@ class Soak:
         self._neighbour = Part("neighbour", str(self._alerts), seed, log=folder / "neighbour.log")
         stack.enter_context(running(self._neighbour))
         crowd = str(options.crowd)
-        self._crowd = Process("abuse", str(self._daemon.status_port), crowd, log=folder / "abuse.log")
+        self._crowd = Part("crowd", str(self._daemon.status_port), crowd, log=folder / "crowd.log")
         stack.enter_context(running(self._crowd))
         for process in (self._neighbour, self._crowd):
             process.hear("ready")

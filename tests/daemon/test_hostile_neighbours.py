@@ -56,7 +56,7 @@ async def under_abuse(rig: Rig, *kinds: str) -> AsyncIterator[None]:
     )
     try:
         assert process.stdout is not None
-        assert await process.stdout.readline() == b"begun\n"
+        assert await process.stdout.readline() == b'{"begun": true}\n'
         yield
     finally:
         process.kill()

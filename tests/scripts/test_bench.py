@@ -22,7 +22,7 @@ def bench(tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
         "import sys; sys.argv[0] = 'bench.py'\n"
         "from benchmark import cli\n"
         "from benchmark.place import Sizes\n"
-        "cli.QUICK = Sizes(2, 200, 10, 1, 100, 500, 100, 20, 200, 1_200, 2, 20)\n"
+        "cli.QUICK = Sizes(2, 200, 10, 1, 100, 500, 100, 20, 200, 1_200, 2, 10)\n"
         "sys.exit(cli.main())\n"
     )
     return subprocess.run(
@@ -60,13 +60,16 @@ def test_fills_stream_to_tracker_and_ib_insync(tmp_path: Path) -> None:
 def test_fills_come_while_status_socket_is_abused(tmp_path: Path) -> None:
     done = bench(tmp_path, "--markdown", "--only", "abused")
     assert done.returncode == 0, done.stderr
-    conditions, empty, heads, rule, row = done.stdout.splitlines()
+    conditions, empty, heads, rule, row, answers = done.stdout.splitlines()
     assert conditions.startswith("Commit ")
     assert "log lines from INFO up go to a file" in conditions
     assert empty == ""
     assert heads.startswith("| figure | ours | baseline |")
     assert rule.count("---") == row.count(" |") == 6
-    assert row.startswith("| latency p99 while 20 bad clients try the status socket |")
+    assert row.startswith(
+        "| latency p99 beside 50 clients of each of 11 abusive kinds at the status socket |"
+    )
+    assert answers.startswith("| slowest answer to `status` with the token meanwhile |")
 
 
 def test_long_journal_is_made_and_started_on(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ KINDS = {
     "audits": b"reconcile\n" * 2000,
     "pages": b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "half lines": b'{"command": "status", "x": "',
+    "noise": b"\xff\xfe\x00\n",
+    "guesses": b'{"command": "assign", "token": "guess"}\n',
+    "web forms": b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nassign\n",
 }
 """What each kind of client sends; none of them ever reads."""
 
@@ -44,7 +47,7 @@ async def abuse(port: int, said: bytes) -> None:
 
 async def main(port: int, kinds: list[str]) -> None:
     """Keep CLIENTS clients of each kind at a port."""
-    print("begun", flush=True)
+    print(json.dumps({"begun": True}), flush=True)
     await asyncio.gather(*(abuse(port, KINDS[kind]) for kind in kinds for _ in range(CLIENTS)))
 
 

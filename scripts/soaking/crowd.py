@@ -1,6 +1,6 @@
 """Clients that mean no good to the status socket: slow, silent, senseless and many.
 
-Runs as `python -m benchmark.abuse PORT CONNECTIONS`. Owns what they say; prints lines of JSON. A line on
+Runs as `python -m soaking.crowd PORT CONNECTIONS`. Owns what they say; prints lines of JSON. A line on
 standard input begins one round.
 """
 
@@ -18,7 +18,8 @@ _PATIENCE_SECONDS: Final = 0.2
 _SAYINGS: Final = (
     b"",
     b'{"command": ',
-    b'{"command": ' + b"[" * 60_000 + b"\n",
+    b'{"command": ' + b"[" * 15_000 + b"\n",
+    b'{"command": "why", "of": "' + b"a/" * 7_000 + b'"}\n',
     b"\xff\xfe\x00\n",
     b"x" * 200_000,
     b"status\n" * 50,
@@ -26,7 +27,7 @@ _SAYINGS: Final = (
     b'{"command": "assign", "token": "guess"}\n',
     b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nassign\n",
 )
-"""Silence, half a line, depth, no text, no end, a crowd, a follower, a guess, what a web page can send."""
+"""Silence, half a line, depth, slashes, no text, no end, many at once, a follower, a guess, a web form."""
 
 
 def say(**answer: Any) -> None:
