@@ -22,7 +22,13 @@ from tests.support.random_program import BASE, CLIENT_ID, CONTRACTS, RandomProgr
 from tests.support.scenario_rig import alert_for, two_more_sweeps
 from tracker.clock import now
 from tracker.demo.checks import differences
-from tracker.demo.expectations import GatewayBook, OpeningPosition, expected
+from tracker.demo.expectations import (
+    BookAdjustment,
+    BookExecution,
+    GatewayBook,
+    OpeningPosition,
+    expected,
+)
 from tracker.demo.morning_script import TRACKER_KEYS
 from tracker.demo.report import flatten
 from tracker.paper.book_report import book_report
@@ -33,11 +39,30 @@ STEPS: Final = 12
 SEEDS: Final = (1, 2, 3, int(os.environ.get("PROGRAM_SEED") or SystemRandom().randrange(10**6)))
 
 
+def with_opening_balances(known: GatewayBook, account: str) -> tuple[GatewayBook, list[OpeningPosition]]:
+    """Return the book without what happened to a contract before its first execution, and what that left.
+
+    The last answer about positions before that execution gives the opening balance.
+    """
+    traded: set[int] = set()
+    held = {one.con_id: Decimal(BASE) for one in CONTRACTS.values()}
+    kept: list[BookExecution | BookAdjustment] = []
+    for event in known.events:
+        if isinstance(event, BookExecution):
+            traded.add(event.con_id)
+        elif event.con_id not in traded:
+            held[event.con_id] = event.after
+            continue
+        kept.append(event)
+    balances = [OpeningPosition(account, con_id, quantity) for con_id, quantity in held.items()]
+    return GatewayBook(tuple(kept), known.fees), balances
+
+
 def wrong(rig: Rig, player: ScenarioPlayer) -> list[str]:
     """Say where an alert does not show what the gateway's book holds."""
     book = rig.gateway.book
     known = GatewayBook.read(book_report(book, player.contracts), "US/Eastern")
-    before = [OpeningPosition(book.accounts[0], one.con_id, Decimal(BASE)) for one in CONTRACTS.values()]
+    known, before = with_opening_balances(known, book.accounts[0])
     found = []
     for name, contract in CONTRACTS.items():
         shown = flatten(rig.read(name, contract.symbol), TRACKER_KEYS)

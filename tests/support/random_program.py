@@ -1,8 +1,7 @@
 """A program that orders at random on the paper gateway, from a seed, as trading programs do.
 
 Each step is finished before the next: what was ordered is filled, cancelled or at rest. Some steps are no
-order: an order by hand, a correction, a lost link, or a split or transfer, which is a contract's last step,
-since it takes the tracker minutes to be sure of such a change.
+order: an order by hand, a correction, a lost link, a split, a transfer.
 """
 
 from __future__ import annotations
@@ -39,8 +38,6 @@ class RandomProgram:
         self._next = int(client.of("9")[0][2])
         self._prices = {"call": Decimal("2.50"), "put": Decimal("3.10"), "shares": Decimal(160)}
         self.steps: list[str] = []
-        self._traded = list(CONTRACTS)
-        """What no split or transfer has touched."""
         for name, price in self._prices.items():
             gateway.engine.set_price(CONTRACTS[name], price)
 
@@ -51,7 +48,7 @@ class RandomProgram:
             *(self.combo, self.partial_and_replace, self.cancelled, self.what_if),
             *(self.by_hand, self.correct, self.split, self.transfer, self.lose_link),
         )
-        act, name = self._rng.choice(acts), self._rng.choice(self._traded)
+        act, name = self._rng.choice(acts), self._rng.choice(tuple(CONTRACTS))
         await act(name)
         self.steps.append(f"{act.__name__} {name}")
         return self.steps[-1]
@@ -107,8 +104,6 @@ class RandomProgram:
 
     async def combo(self, name: str) -> None:
         """Call and put as one, named by their conIds."""
-        if not {"call", "put"} <= {*self._traded}:
-            return
         legs = bag("NVDA", (CONTRACTS["call"], 1, "BUY"), (CONTRACTS["put"], 1, self._side()))
         await self._ended(self._send(legs, self._side(), self._quantity(), "MKT"))
 
@@ -151,11 +146,11 @@ class RandomProgram:
                 return
 
     async def split(self, name: str) -> None:
-        self._event(name, "split", new=2)
+        await self._event(name, "split", new=2)
 
     async def transfer(self, name: str) -> None:
         """Some come from another broker."""
-        self._event(name, "transfer", quantity=2, to_account=self._gateway.book.accounts[0])
+        await self._event(name, "transfer", quantity=2, to_account=self._gateway.book.accounts[0])
 
     async def lose_link(self, name: str) -> None:
         """The tracker's link ends, and an order by hand fills before it is back."""
@@ -178,11 +173,15 @@ class RandomProgram:
         self._prices[name] = price
         self._gateway.engine.set_price(CONTRACTS[name], price)
 
-    def _event(self, name: str, do: str, **keys: Any) -> None:
+    async def _event(self, name: str, do: str, **keys: Any) -> None:
         held = self._gateway.book.position(self._gateway.book.accounts[0], CONTRACTS[name]).quantity
-        if held > 0 and len(self._traded) > 1:
+        if held > 0:
             self._player.perform_at_once(event_of({"do": do, "contract": name, **keys}, "event", timed=False))
-            self._traded.remove(name)
+            # A new link asks for positions, and again behind its first sweep, which makes the answer certain.
+            asked = self._gateway.broadcast.received_counts
+            goal = asked[0, "61"] + 2
+            self._gateway.drop_connections(to=(0,))
+            await until(lambda: asked[0, "61"] >= goal, "the tracker to ask for positions twice", 60)
 
     def _place(self, name: str, side: str, quantity: int, kind: str = "MKT", **terms: Any) -> int:
         return self._send(CONTRACTS[name], side, quantity, kind, **terms)
