@@ -200,7 +200,6 @@ def test_paper_listens_at_gateway_port(capsys: pytest.CaptureFixture[str]) -> No
 def test_recorder_refuses_an_impossible_port(capsys: pytest.CaptureFixture[str]) -> None:
     line = refusal(capsys, "record", "--listen", "99999")
     assert line == "tracker record: --listen must be 0 to 65535, not 99999"
-    assert line.endswith("choose another --port")
 
 
 @pytest.mark.parametrize(
