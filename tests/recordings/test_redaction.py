@@ -210,3 +210,20 @@ def test_hidden_word_is_replaced_within_words() -> None:
     )
     assert found[1][4] == "Mrtext-2X"
     assert "CBOE" not in found[0]
+
+
+def test_replacement_holds_no_account() -> None:
+    """The paper number that would be given first ends like a live account of the same login."""
+    found = redacted(said(GATEWAY, "15", "1", "DU5555555,U9000001"))
+    assert found == [("15", "1", "DU9000002,U9000002")]
+
+
+def test_name_that_hides_all_replacements() -> None:
+    with pytest.raises(NameLeft, match=r"a name \(ref\) cannot be replaced"):
+        redacted(execution("DU7654321", "smith"), hidden=("ref-",))
+
+
+def test_letters_with_three_cases_are_found() -> None:
+    """A long s is a small s to a search that ignores case, and to nothing else."""
+    found = redacted(execution("DU7654321", "smith"), said(GATEWAY, "4", "2", "7", "399", "\u017fmith", ""))
+    assert "mith" not in found[1][4]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import count
+from itertools import count, islice
 from typing import Final
 
 from tracker.core.alerters import AlerterNames, symbol_key
@@ -33,6 +33,8 @@ ACCOUNT: Final = re.compile(r"(?<![A-Za-z0-9])(?:D[UFI][A-Z]{0,2}|[UFI])\d{5,9}[
 _SHORTEST: Final = 3
 """Characters of a name that is searched for; a shorter one is replaced in its own places only."""
 _FIRST: Final = 9_000_001
+_TRIES: Final = 1000
+"""Replacements that are looked at for one name."""
 _LETTERS: Final = re.compile(r"(?:D[UFI][A-Z]{0,2}|[UFI])(?=\d)")
 """What says whether an account is a paper, an advisor's or a plain one."""
 _XML_TEXT: Final = re.compile(r">([^<>]*[^<>\s][^<>]*)<|name=\"([^\"]+)\"")
@@ -118,7 +120,7 @@ class Redactor:
         pattern = self._pattern()
         if pattern is None:
             return text
-        return pattern.sub(lambda found: self._replacement(self._forms[found[0].lower()]), text)
+        return pattern.sub(lambda found: self._replacement(self._name_of(found[0])), text)
 
     def _field(self, part: Part, text: str, line: Said) -> str:
         if not text or (_stays(part, text) and not (self._hidden and self._must_go(text))):
@@ -142,13 +144,21 @@ class Redactor:
             part = self._names.get(name, Part.OTHER)
             kind = _LETTERS.match(name) if part is Part.ACCOUNT else None
             begin = part.value if kind is None else kind[0]
-            for number in self._numbers.setdefault(begin, count(1)):
+            for number in islice(self._numbers.setdefault(begin, count(1)), _TRIES):
                 given = f"{begin}-{number}" if kind is None else f"{begin}{_FIRST - 1 + number}"
-                if given not in self._names and given not in self._taken:
+                if given not in self._names and given not in self._taken and not self._must_go(given):
                     break
+            else:
+                raise NameLeft(
+                    f"a name ({part.value}) cannot be replaced: all that could stand for it is hidden"
+                )
             self._given[name] = given
             self._taken.add(given)
         return self._given[name]
+
+    def _name_of(self, found: str) -> str:
+        """Return the name that a search found; letters of which there are three cases find themselves."""
+        return self._forms.get(found.lower(), found)
 
     def _searched(self) -> list[str]:
         """Return the names that are searched for, the longest first; a public word cannot be told apart."""
@@ -204,7 +214,7 @@ class Redactor:
         pattern = self._pattern()
         found = pattern.search(text) if pattern is not None else None
         if found is not None:
-            kind = self._names[self._forms[found[0].lower()]].value
+            kind = self._names.get(self._name_of(found[0]), Part.OTHER).value
             raise NameLeft(f"{place} still holds a name that is to be replaced ({kind})")
         if any(account not in self._taken for account in ACCOUNT.findall(text)):
             raise NameLeft(f"{place} still holds what looks like an account number")
