@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.sim.mutations import MUTATIONS, mutated
 from tests.sim.runs import run_many, run_one
+from tests.support.project import PROJECT
 from tests.support.seeds import fresh_seed
 
 FIXED = range(100)
@@ -41,6 +44,11 @@ def test_fixed_seeds_come_right() -> None:
     assert [result.report() for result in results if result.failure] == []
     happened = {name for result in results for name in result.sometimes}
     assert set(SOMETIMES) - happened == set()
+
+
+def test_page_names_what_happens_only_sometimes() -> None:
+    page = (PROJECT / "tracker/core/INVARIANTS.md").read_text("utf-8").partition("only sometimes")[2]
+    assert re.findall(r"^\| `([^`]+)` \|", page, re.M) == list(SOMETIMES)
 
 
 @pytest.mark.usefixtures("unmeasured")
