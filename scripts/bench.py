@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure the tracker side by side with what a user would have otherwise, as ratios within one run.
 
-`scripts/bench.py [--quick] [--json] [--plot FILE.svg] [--only ROW]`. Owns the command line; the measurements
+`scripts/bench.py [--quick] [--json] [--plot FILE.svg] [--publish] [--only ROW]`. Owns the command line; the measurements
 are in `benchmark`.
 """
 

@@ -16,6 +16,8 @@ from typing import Final, TypeAlias
 from benchmark import filling, report, standing
 from benchmark.figures import Figure
 from benchmark.place import QUICK, Place, Sizes
+from benchmark.processes import PROJECT
+from benchmark.publish import publish
 
 Row: TypeAlias = Callable[[Place], Iterator[Figure]]
 
@@ -46,6 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--json", action="store_true", help="print JSON instead of a table")
     forms.add_argument("--markdown", action="store_true", help="print the table as BENCH.md has it")
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="write a whole run into BENCH.md and README as well",
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the figures as well")
     parser.add_argument(
         "--only", action="append", choices=ROWS, metavar="ROW", help=f"one of {', '.join(ROWS)}; repeatable"
@@ -59,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.plot is not None and arguments.plot.suffix != ".svg":
         parser.error(f"--plot writes SVG only: name a file that ends in .svg, not {arguments.plot}")
+    if arguments.publish and (arguments.quick or arguments.only):
+        parser.error("--publish is for a whole run: leave out --quick and --only")
     arguments.folder.mkdir(parents=True, exist_ok=True)
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.folder) as folder:
@@ -72,4 +81,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print((report.markdown if arguments.markdown else report.table)(figures))
     if arguments.plot is not None:
         arguments.plot.write_text(report.drawing(figures))
+    if arguments.publish:
+        publish(figures, PROJECT)
     return int(not arguments.quick and any(figure.missed_by for figure in figures))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -98,6 +99,42 @@ def test_other_drawing_is_refused_first(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "name a file that ends in .svg" in done.stderr
     assert "measuring" not in done.stderr
+
+
+def test_part_of_a_run_is_not_published(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--publish", "--only", "matching")
+    assert done.returncode == 2
+    assert "leave out --quick and --only" in done.stderr
+
+
+def test_whole_run_is_written_into_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Table, drawing and ratios are replaced, once and again; nothing else of the documents is."""
+    monkeypatch.syspath_prepend(str(PROJECT / "scripts"))
+    publish = importlib.import_module("benchmark.publish").publish
+    figure = importlib.import_module("benchmark.figures").Figure
+    folder = tmp_path / "scripts" / "benchmark"
+    folder.mkdir(parents=True)
+    pages = {path: (PROJECT / path).read_text() for path in ("README.md", "scripts/benchmark/BENCH.md")}
+    for path, text in pages.items():
+        (tmp_path / path).write_text(text)
+    values = {"fills_1": 1.25, "fills_1_hot": 1.3, "fills_100": 8, "fills_100_hot": 8}
+    for more in (0.0, 0.5):
+        figures = [
+            figure(key, f"row {key}", "bare", "s", 1, 1, value + more, "x", 1)
+            for key, value in {**values, "sweep": 0.3, "latency_p50": 1.9}.items()
+        ]
+        publish(figures, tmp_path)
+    readme, report = ((tmp_path / path).read_text() for path in pages)
+    ratios = " ".join(readme[readme.index("Speed, against") : readme.index("[The report]")].split())
+    assert ratios == (
+        "Speed, against bare ib_insync: 1.75 to 1.80 times its fills per second with one fill per order, 8.50"
+        " times with 100, 0.800 times its time for an answer of 20,000 executions. A single fill takes 2.40"
+        " times as long as one commit and one replaced file."
+    )
+    assert report.count("| row fills_100_hot |") == report.count("| figure |") == 1
+    before = pages["scripts/benchmark/BENCH.md"]
+    assert report[report.index("<!-- end -->") :] == before[before.index("<!-- end -->") :]
+    assert "<svg" in (folder / "figures.svg").read_text()
 
 
 def test_row_that_there_is_not_is_refused(tmp_path: Path) -> None:
