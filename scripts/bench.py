@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measure the tracker side by side with what a user would have otherwise, as ratios within one run.
 
-`scripts/bench.py [--quick] [--json] [--plot FILE.svg] [--publish] [--only ROW]`. Owns the command line; the measurements
-are in `benchmark`.
+`scripts/bench.py [--quick] [--json] [--plot FILE.svg] [--publish] [--only ROW]`. Owns the command line; the
+measurements are in `benchmark`.
 """
 
 from __future__ import annotations
