@@ -152,7 +152,7 @@ def test_exit_code_tells_whether_it_is_usable(tmp_path: Path, capsys: pytest.Cap
     write_report(good, statement(trade(), first=TUESDAY, last=TUESDAY))
     write_report(bad, statement(without(trade(), "conid"), first=TUESDAY, last=TUESDAY))
     assert main(["flex", "check", str(good)]) == 0
-    assert "can be imported: 1 executions." in capsys.readouterr().out
+    assert "can be imported: 1 execution." in capsys.readouterr().out
     assert main(["flex", "check", str(bad), "--json"]) == 4
     assert json.loads(capsys.readouterr().out)["tick"] == ["Conid"]
     assert main(["flex", "check"]) == 2

@@ -338,6 +338,25 @@ def test_slow_command_is_cut_off() -> None:
     assert after["pong"] is True
 
 
+def test_command_has_a_time_of_its_own() -> None:
+    """One that may take longer than others is given that time, and no more."""
+
+    async def work(request: Request) -> Answer:
+        await asyncio.sleep(0.2 if request.get("much") is None else 60)
+        return {"worked": True}
+
+    async def talk() -> list[dict[str, Any]]:
+        limits = Limits(answer_seconds=0.05)
+        command = SocketCommand(work, "", seconds=2.0)
+        async with serving(limits, work=command) as server, connected(server) as client:
+            return [await client.asks(b"work\n"), await client.asks(b'{"command": "work", "much": true}\n')]
+
+    done, cut = asyncio.run(talk())
+    assert done["worked"]
+    assert code(cut) == "timeout"
+    assert "longer than 2 s" in cut["error"]["message"]
+
+
 def test_inner_timeout_is_a_bug() -> None:
     """A timeout inside a command is not taken for its own."""
 

@@ -43,6 +43,8 @@ _RECONCILE_SECONDS: Final = 90.0
 """The most that an audit takes: the broker's answers, then reading all that is journalled."""
 _HINT_SECONDS: Final = 3.0
 """After so long an audit that still waits for the broker says what it waits for."""
+_IMPORT_SECONDS: Final = 900.0
+"""The most that the import of a large report takes beside it."""
 _TRIAL: Final = ("symbol", "side", "quantity", "strike", "right", "expiry", "con_id", "order_ref")
 
 Ask = Callable[["Settings"], dict[str, Any]]
@@ -383,7 +385,8 @@ def import_report(
 
     flags = {"apply": apply, "flex": str(report) if report else None, "dry_run": dry_run}
     request = {"command": "reconcile", **{name: value for name, value in flags.items() if value}}
-    return _through_daemon(settings, request, standalone, _RECONCILE_SECONDS)
+    seconds = _RECONCILE_SECONDS if report is None else _IMPORT_SECONDS
+    return _through_daemon(settings, request, standalone, seconds)
 
 
 def print_reconciled(arguments: Arguments, ask: Ask) -> int:

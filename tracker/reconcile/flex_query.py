@@ -60,7 +60,7 @@ def in_words(answer: Mapping[str, Any]) -> str:
 def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
     name = printable(answer["file"])
     if answer["usable"]:
-        yield from wrap(f"{name} can be imported: {answer['executions']} executions.")
+        yield from wrap(f"{name} can be imported: {_count(answer['executions'])}.")
         for each in answer["statements"]:
             begins, ends = (_evening(each[key]) for key in ("begins", "ends"))
             covers = f"covers {begins} to {ends} New York" if begins != ends else "covers no whole trade date"
@@ -80,6 +80,10 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
         absent = answer["absent_sections"]
         names = "; ".join(f"{each['section']} (which {each['tells']})" for each in absent)
         yield from wrap(f"Sections that it lacks: {names}.")
+
+
+def _count(executions: int) -> str:
+    return "1 execution" if executions == 1 else f"{executions} executions"
 
 
 def _evening(text: str) -> str:

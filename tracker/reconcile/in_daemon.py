@@ -33,7 +33,9 @@ from tracker.stores.alert_stores import StorePort
 
 SNAPSHOT_SECONDS: Final = 60.0
 """The most that the broker's answers are waited for; what is missing by then is said."""
-_ROWS: Final = 200
+IMPORT_SECONDS: Final = 900.0
+"""The most that an import takes: a year of a busy account, while fills go first."""
+_ROWS: Final = 400
 """Rows of a report that are journalled in one commit."""
 _SETTLE_SECONDS: Final = 5.0
 _TICK: Final = 0.02
@@ -78,6 +80,7 @@ class Reconciling:
                 self._reconcile,
                 "compare journal, alert store and broker: apply, flex, dry_run",
                 lambda request: bool(request.get("apply") or request.get("flex")),
+                IMPORT_SECONDS,
             )
         }
 

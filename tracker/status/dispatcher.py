@@ -125,13 +125,14 @@ class Dispatcher:
         return command
 
     async def _within_bounds(self, name: str, command: SocketCommand, request: Request) -> Answer:
-        bound = asyncio.timeout(self._answer_seconds)
+        seconds = command.seconds or self._answer_seconds
+        bound = asyncio.timeout(seconds)
         try:
             async with bound:
                 return await command.answer(request)
         except TimeoutError:
             if bound.expired():
-                raise CommandError("timeout", f"{name} took longer than {self._answer_seconds:g} s") from None
+                raise CommandError("timeout", f"{name} took longer than {seconds:g} s") from None
             raise
 
     def has_token(self, request: Request) -> bool:

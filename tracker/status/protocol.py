@@ -70,6 +70,8 @@ class SocketCommand:
     answer: Callable[[Request], Awaitable[Answer]]
     summary: str
     changes: Callable[[Request], bool] = never
+    seconds: float | None = None
+    """How long an answer may take, where that is not what others may."""
 
 
 @dataclass(frozen=True, slots=True)
