@@ -17,7 +17,7 @@ ALERTS = {ROBIN: {"AMD": record(option_conid=1, option_conids=[1], alert_details
 
 def story(desk: Desk, number: int) -> list[str]:
     answer = why_execution(desk.journal, exec_id(number), desk.names)
-    assert "whose" in TextTable(desk.settings.login_zone()).why(answer)
+    assert "owners" in TextTable(desk.settings.login_zone()).why(answer)
     return [entry["what"] for entry in answer["executions"][0]["ownership"]]
 
 

@@ -149,7 +149,7 @@ class TextTable:
         yield from _listed("rejected", (f"{each['alert']}: {each['reason']}" for each in row["rejected"]))
         yield from _listed("versions", (f"{each['exec_id']}: {each['outcome']}" for each in row["versions"]))
         yield from _listed("since then", map(self._note, row["decided_again"]))
-        yield from _listed("whose", map(self._owned, row["ownership"]))
+        yield from _listed("owners", map(self._owned, row["ownership"]))
         yield from _listed("written", map(self._written_to_alert, row["written"]))
 
     def _owned(self, entry: Mapping[str, Any]) -> str:
