@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.recordings.test_replay import tracker
 from tests.support.paper_clients import RawClient, fields_of_order, raw_client, until
 from tests.support.recording_rig import RecorderProcess, recorder
 from tracker.clock import now
@@ -218,3 +219,10 @@ def test_gateway_that_is_away_is_named(tmp_path: Path) -> None:
         return running
 
     assert "no gateway at 127.0.0.1" in asyncio.run(story()).said
+
+
+def test_port_of_the_gateway_is_refused(tmp_path: Path) -> None:
+    """On this machine both cannot listen there; a gateway elsewhere may use the same number."""
+    said = tracker(tmp_path, "record", "--listen", "4002", code=2)
+    assert "the gateway itself is on port 4002; listen on another one" in said
+    assert list(tmp_path.iterdir()) == []

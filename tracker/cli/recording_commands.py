@@ -31,9 +31,10 @@ def _record(arguments: Arguments) -> int:
     from tracker.recordings.command import RecordOptions, record
     from tracker.recordings.recording import RecordingNotWritten
     from tracker.recordings.redaction import NameLeft
+    from tracker.status.protocol import is_loopback
 
     own, gateway = arguments.own, settings.gateway
-    if own.listen == gateway.port:
+    if own.listen == gateway.port and is_loopback(gateway.host):
         cause = f"tracker record: the gateway itself is on port {gateway.port}; listen on another one"
         raise Refusal(BAD_USAGE, [cause])
     if not 0 <= own.listen <= 65535:
