@@ -204,6 +204,7 @@ def test_csv_to_output_or_file(folder: Path, capsys: pytest.CaptureFixture[str])
         (("test", "--symbol", "X", "--strike", "1"), 2, "right and expiry are missing"),
         (("export", "--csv", "alerts.json"), 2, "is one of the tracker's own files"),
         (("export", "--csv", "gone/x.csv"), 1, "gone/x.csv cannot be written: No such file"),
+        (("export", "--csv", "/dev/null"), 1, "/dev/null cannot be written: it is not a regular file; name"),
         (
             ("why", exec_id(1), "--stores.journal", "other.db"),
             5,

@@ -60,6 +60,12 @@ def export(settings: Settings, wanted: Selection, path: Path | None, say: Callab
         if path is None:
             return _count(say, lines(journal, context))
         beside = path.with_name(f".{path.name}.tracker-export")
+        if path.exists() and not path.is_file():
+            # A device or a pipe would be replaced by a file.
+            raise CommandError(
+                "not_written",
+                f"{path} cannot be written: it is not a regular file; name one, or `-` for standard output",
+            )
         try:
             # Neither a file nor a link that somebody put there is written through.
             beside.unlink(missing_ok=True)
