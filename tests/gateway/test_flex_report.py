@@ -152,6 +152,8 @@ def test_replaced_file_is_noticed(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "declares a document type"),
+        ("<?xml version='1.0' encoding='utf-7'?><a/>", "is no Flex report: "),
+        ("<?xml version='1.0' encoding='nonesuch'?><a/>", "is no Flex report: unknown encoding"),
         (
             "<FlexStatementResponse><Status>Warn</Status></FlexStatementResponse>",
             "answer of the web service without one",

@@ -79,7 +79,8 @@ class FlexXml:
             raise FlexUnreadable(
                 f"{self.path} is no Flex report: {what} in line {error.lineno}; download it as XML"
             ) from None
-        except _NoReport as error:
+        except (_NoReport, LookupError, ValueError) as error:
+            # The latter two where it declares an encoding that there is not, or of several bytes a sign.
             raise FlexUnreadable(f"{self.path} is no Flex report: {error}") from None
 
     def _check(self, now: os.stat_result) -> int:
