@@ -15,7 +15,7 @@ answer that can be used, after a break once swept. A confirmed one is unconfirme
 comes of which it is not known whether the answer contains it, or if the link to IBKR turns out to have been
 broken before that answer.
 
-An answer is taken if no live execution came between request and end; the session asks again if one did. A
+An answer is taken if no live execution came between request and end; the link asks again if one did. A
 disturbed answer is used when no better one is to be had. What was answered while the gateway had lost IBKR,
 or after nobody waited for it any longer, is never used.
 """

@@ -151,7 +151,7 @@ class Positions:
         self._snapshots.upstream_lost()
 
     def upstream_back(self) -> None:
-        """Trust the next answer again; the session asks for one, and for a sweep."""
+        """Trust the next answer again; the link asks for one, and for a sweep."""
         unnoticed = self._snapshots.upstream_back()
         if unnoticed is not None:
             self._mistrust(unnoticed)

@@ -111,7 +111,7 @@ class Daemon:
             accounts=settings.gateway.accounts,
             wake=self._pump.wake,
         )
-        self._session = ReconnectingLink(
+        self._link = ReconnectingLink(
             wiring.link_options(settings),
             sink=JournalSink(journal, self._pump),
             now=now,
@@ -126,7 +126,7 @@ class Daemon:
             journal,
             files.store,
             self._pump,
-            self._session,
+            self._link,
             watched=Watched(gateway.client_id, tuple(gateway.accounts), settings.login_zone()),
             now=now,
         )
@@ -151,13 +151,13 @@ class Daemon:
         pump = asyncio.create_task(self._pump.run(), name="pump")
         tasks = [
             pump,
-            asyncio.create_task(self._session.run(), name="session"),
+            asyncio.create_task(self._link.run(), name="link"),
             asyncio.create_task(self._questions.failure(), name="questions"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
             asyncio.create_task(self._watch_files(), name="watch over the files"),
             asyncio.create_task(self._keep_token(), name="watch over the token"),
             asyncio.create_task(
-                recheck_positions(self._journal.state, self._session.request_positions),
+                recheck_positions(self._journal.state, self._link.request_positions),
                 name="position recheck",
             ),
         ]
@@ -207,7 +207,7 @@ class Daemon:
         # In a flood each of its steps holds up whatever else ends.
         pump.cancel()
         self._questions.close()
-        await asyncio.gather(self._session.close(), server.close())
+        await asyncio.gather(self._link.close(), server.close())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -276,11 +276,11 @@ class Daemon:
 
     def _want_sweep(self, reason: str) -> None:
         logger.info("asking for the day's executions: {}", reason)
-        self._session.request_sweep(reason)
+        self._link.request_sweep(reason)
 
     def _want_positions(self, reason: str) -> None:
         logger.info("asking for the positions: {}", reason)
-        self._session.request_positions(reason)
+        self._link.request_positions(reason)
 
     def _link_changed(self, link: LinkState) -> None:
         if link.state is LinkPhase.CONNECTING:
@@ -330,7 +330,7 @@ class Daemon:
         return status_report.health(self._pump)
 
     async def _ready(self, request: Request) -> Answer:
-        return status_report.ready(self._pump, self._session.state)
+        return status_report.ready(self._pump, self._link.state)
 
     async def _metrics(self, request: Request) -> Answer:
         return status_report.metrics(await self._status(request))
@@ -342,7 +342,7 @@ class Daemon:
                 self._journal,
                 self._pump,
                 self._store,
-                self._session.state,
+                self._link.state,
                 fills=fills,
                 started_at=self._started_at,
                 now=now(),

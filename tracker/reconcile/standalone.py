@@ -171,5 +171,5 @@ class _StandaloneRun:
 
 
 def _first_try(reason: str) -> str:
-    """Leave out when the session would try again, since this one does not."""
+    """Leave out when the link would try again, since this one does not."""
     return reason.rpartition("; retrying in")[0] or reason
