@@ -33,7 +33,8 @@ LONGEST: Final = (
     *("cli/tables", "daemon/end_to_end", "watch/app", "sim/simulation", "scripts/bench", "sim/replay"),
     *("paper/conformance", "daemon/downtime", "reconcile/standalone", "notify/end_to_end", "packaging"),
     *("paper/tracked", "daemon/link_health", "daemon/random_mornings", "scripts/soak", "paper/crowd"),
-    *("daemon/systemd", "gateway/flex"),
+    *("daemon/random_programs", "doctor/report_file", "recordings/playback", "recordings/proxy"),
+    *("recordings/replay", "recordings/recorded_programs", "daemon/systemd", "gateway/flex"),
 )
 """Files that take more than ten seconds, the longest first: nobody has to wait for one of them at the end."""
 MOST_PROCESSES: Final = 6
