@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import time
 import tracemalloc
 from datetime import date
 from pathlib import Path
 
+import pytest
+from pytest_mock import MockerFixture
+
 from tests.support.flex_report import cancel, statement, trade, write_report
-from tracker.gateway.flex import read_report
+from tracker.gateway.flex import FlexUnreadable, check_report, read_report
 
 DAY = date(2025, 11, 18)
 ROWS = 6_000
@@ -75,3 +79,13 @@ def peak_of(path: Path) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def test_full_disk_is_told(tmp_path: Path, mocker: MockerFixture) -> None:
+    """The rows wait in the folder of temporary files."""
+    mocker.patch("os.pwrite", side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    mocker.patch("tracker.gateway.flex_spool._BLOCK", 100)
+    path = large(tmp_path, 10)
+    with pytest.raises(FlexUnreadable, match="No space left on device; free some space there"):
+        read_report(path)
+    assert "free some space there" in str(check_report(path).problems[0])

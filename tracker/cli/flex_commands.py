@@ -108,7 +108,5 @@ def _declare_flex(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS: Final[Mapping[str, Command]] = {
-    "flex": Command(
-        "check a Flex report, or fetch one from IBKR and import it", _flex, _declare_flex, reads=True
-    ),
+    "flex": Command("check or fetch a Flex report", _flex, _declare_flex, reads=True),
 }

@@ -16,6 +16,7 @@ Rules
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -91,7 +92,10 @@ class FlexReport:
 
 def read_report(path: Path, progress: Progress = lambda done, total: None) -> FlexReport:
     """Read a Flex report; `progress` is told how many of how many bytes are done. Raises FlexUnreadable."""
-    return _ReportReader(FlexXml(path, progress)).report()
+    try:
+        return _ReportReader(FlexXml(path, progress)).report()
+    except OSError as error:
+        raise _no_room(path, error) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +112,22 @@ class QueryCheck:
 
 def check_report(path: Path, progress: Progress = lambda done, total: None) -> QueryCheck:
     """Look for all that a report lacks, and for its broken rows."""
-    reader = _ReportReader(FlexXml(path, progress))
     try:
+        reader = _ReportReader(FlexXml(path, progress))
         problems = tuple(islice(reader.problems(), _BROKEN_SHOWN))
     except FlexUnreadable as error:
         return QueryCheck((error,))
+    except OSError as error:
+        return QueryCheck((_no_room(path, error),))
     advisable = tuple(reader.advisable())
     return QueryCheck(problems, advisable, None if problems else reader.made())
+
+
+def _no_room(path: Path, error: OSError) -> FlexUnreadable:
+    return FlexUnreadable(
+        f"the rows of {path} cannot be kept in {tempfile.gettempdir()}: {error.strerror or error};"
+        " free some space there"
+    )
 
 
 @dataclass(slots=True)

@@ -68,7 +68,9 @@ class JournalBookings:
         return row
 
     def has_entry_of(self, row: Row) -> bool:
-        """Tell whether this very booking was journalled."""
+        """Tell whether this very booking was journalled, or has no number to be told by."""
+        if not transaction_of(row):
+            return True
         entries = self._journal.flex_entries(f'"{row.get("transactionID", "")}"'.encode())
         return any(
             transaction_of(json.loads(entry.row)) == transaction_of(row)
