@@ -14,7 +14,7 @@ An alert's average price is the running average of its openings; a sale does not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain
@@ -66,7 +66,8 @@ class LotChanges:
     """Change lots and alert positions of one contract for one entry."""
 
     def __init__(self, holding: Holding, moment: Moment) -> None:
-        self.lots = list(holding.lots)
+        self.lots: Sequence[Lot] = holding.lots
+        """Copied only where one of them changes, since there can be thousands."""
         self.alerts = {each.alert: each for each in holding.alerts}
         self.touched: dict[AlertId, None] = {}
         self.gained: dict[AlertId, None] = {}
@@ -111,15 +112,16 @@ class LotChanges:
     def _take(self, order: Iterable[int], quantity: Decimal, movement: Movement) -> Decimal:
         """Take from these lots in turn; returns what is left to take."""
         left = quantity
+        self.lots = lots = list(self.lots)
         for at in order:
             if not left:
                 break
-            lot = self.lots[at]
+            lot = lots[at]
             taken = min(abs(lot.quantity), left)
             left -= taken
             self.in_lots -= taken
             part = taken.copy_sign(lot.quantity)
-            self.lots[at] = replace(lot, quantity=lot.quantity - part)
+            lots[at] = replace(lot, quantity=lot.quantity - part)
             for owner in lot.owners:
                 self._sell(owner, part, movement, lot.owners)
         return left
@@ -152,7 +154,7 @@ class LotChanges:
             movement.order,
             movement.reference,
         )
-        self.lots.append(lot)
+        self.lots = (*self.lots, lot)
         self.in_lots += abs(opening)
         for owner in movement.owners:
             self._gain(owner, lot)
@@ -209,13 +211,14 @@ class LotChanges:
 
     def _own(self, order: str, owners_of: Callable[[Lot], tuple[AlertId, ...]]) -> Mapping[str, Decimal]:
         changed: dict[str, Decimal] = {}
-        for at, lot in enumerate(self.lots):
+        self.lots = lots = list(self.lots)
+        for at, lot in enumerate(lots):
             if lot.order != order or not order:
                 continue
             owners = owners_of(lot)
             if owners == lot.owners:
                 continue
-            self.lots[at] = replace(lot, owners=owners)
+            lots[at] = replace(lot, owners=owners)
             changed[lot.exec_id] = lot.quantity
             # Those who keep it share it with others now.
             self.touched.update(dict.fromkeys((*lot.owners, *owners)))

@@ -54,6 +54,8 @@ class Undecodables:
 
     def heal_execution(self, exec_id: str) -> None:
         """Take an execution's kept frames for settled: it, or a later version of it, could be decided."""
+        if not self._open:
+            return
         parts = correction_parts(exec_id)
         if exec_id not in self._open and (parts is None or parts.root not in self._roots):
             # There may be tens of thousands, and each execution comes by here.

@@ -59,7 +59,7 @@ class RowParts:
         before, numbers = self._written[key]
         start = _alike(before, items)
         most = min(len(before), len(items)) - start
-        end = min(_alike(before[::-1], items[::-1]), most)
+        end = min(_alike(before[::-1], items[::-1]), most) if most else 0
         new = items[start : len(items) - end]
         old = numbers[start : len(numbers) - end]
         if end and len(new) > len(old):
@@ -69,7 +69,8 @@ class RowParts:
         following = numbers[-1] + 1 if numbers else 0
         now = [*old[: len(new)], *range(following, following + len(new) - len(old))]
         self._put(db, key, now, new)
-        db.executemany(self._delete, [(key, number) for number in old[len(new) :]])
+        if len(old) > len(new):
+            db.executemany(self._delete, [(key, number) for number in old[len(new) :]])
         numbers[start : start + len(old)] = now
         self._written[key] = (items, numbers)
 
