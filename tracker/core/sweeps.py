@@ -14,7 +14,9 @@ class Sweeps:
 
     def __init__(self) -> None:
         self._open: dict[int, str] = {}
-        """request -> account; empty where it was asked before the last break."""
+        """request -> account"""
+        self._stale: set[int] = set()
+        """Requests that were asked before the last break."""
         self._over: set[str] = set()
         """Accounts of which a sweep asked since the last break is over: ended, quiet or timed out."""
         self.ended: set[str] = set()
@@ -43,14 +45,16 @@ class Sweeps:
     def asked(self, request: int, account: str) -> None:
         """Have the executions of this answer wait for its end.
 
-        There is one sweep at a time: whose end was not seen, and could not be decided, is over by now.
+        An account has one at a time: where the end of the one before could not be decided, it is over.
         """
-        self._open = {request: account}
+        for before in [each for each, of in self._open.items() if of == account]:
+            self._close(before)
+        self._open[request] = account
 
     def over(self, request: int, *, ended: bool) -> bool:
         """End one; True where it is the first of its account since the last break."""
-        account = self._open.pop(request, "")
-        if not account:
+        stale, account = request in self._stale, self._close(request)
+        if not account or stale:
             return False
         if ended:
             self.ended.add(account)
@@ -58,14 +62,20 @@ class Sweeps:
         self._over.add(account)
         return first
 
+    def _close(self, request: int) -> str:
+        """Forget a request; returns its account, empty where it is not under way."""
+        self._stale.discard(request)
+        return self._open.pop(request, "")
+
     def broke(self) -> None:
         """Let what is under way settle nothing: IBKR was away."""
         self._over.clear()
         self.ended.clear()
-        self._open = dict.fromkeys(self._open, "")
+        self._stale.update(self._open)
 
     def forget(self) -> None:
         """Begin a connection."""
         self._open.clear()
+        self._stale.clear()
         self._over.clear()
         self.ended.clear()
