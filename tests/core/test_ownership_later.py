@@ -24,7 +24,7 @@ from tests.support.facts import (
     untouched,
 )
 from tests.support.ownership import OTHER, DatedStory, assign, places, rematch, swept
-from tracker.core.model import Ambiguous, Execution, Match, Moment, Rule, Source, Unmatched
+from tracker.core.model import Ambiguous, Execution, Match, Moment, Rejection, Rule, Source, Unmatched
 from tracker.core.ownership_rows import OwnershipKind
 from tracker.core.state import DECISIONS
 from tracker.core.state_rows import Attention
@@ -178,3 +178,27 @@ def test_order_follows_the_successor_of_a_sold_owner() -> None:
     story.tell(execution(exec_id(3), 2, at=3))
     rematch(story, 1)
     assert (quantity(story, OTHER), len(places(story))) == (2, 1)
+
+
+def test_later_fill_tells_what_its_order_nearly_found() -> None:
+    """The first fill found nothing; as the second comes the order has a near miss, told of both fills."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 5, at=0))
+    rejected = Rejection(ALERT, "created 8 min after the fill", near=True)
+    story.decide = lambda fill: Unmatched("none agrees", (rejected,))
+    story.tell(execution(exec_id(2), 1, at=1))
+    assert [booked(story, exec_id(number)).attention for number in (1, 2)] == [Attention.NEAR_MISS] * 2
+
+
+def test_copied_position_is_emptied_once() -> None:
+    """A new record was written with another one's position; one that shows its own is left alone."""
+    story = Story(matched(ALERT))
+    story.note(Source.STORE, "copied", *alert_fields(OTHER))
+    assert (shown(story, OTHER).open, quantity(story, OTHER)) == (False, 0)
+    assert shown(story, OTHER).last_order_update == {}
+    story.tell(execution(exec_id(1), 5, at=0))
+    story.note(Source.STORE, "copied", *alert_fields(ALERT))
+    assert quantity(story) == 5
+    story.note(Source.STORE, "gone", *alert_fields(OTHER))
+    story.note(Source.STORE, "back", *alert_fields(OTHER))
+    assert (shown(story, OTHER).open, shown(story, OTHER).last_order_update) == (False, {})
