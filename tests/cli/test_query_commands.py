@@ -257,16 +257,20 @@ def test_assignment_without_daemon(folder: Path, capsys: pytest.CaptureFixture[s
 
     assert googl()["open"] is False
     text = ask(capsys, "assign", exec_id(2), "a/SPX")
-    assert text.splitlines() == [
+    assert text.splitlines()[:3] == [
         f"{exec_id(2)} is now assigned to a/SPX",
         "shows       open, 1 held, PARTIALLY_FILLED 1",
         "store       written",
     ]
+    made = text.splitlines()[3].split("`")[1]
+    assert made.startswith("tracker undo ")
     assert googl()["position"]["quantity"] == 1
     assert f"{exec_id(2)} was already assigned" in ask(capsys, "assign", exec_id(2), "a/SPX")
     assert "is now dismissed" in ask(capsys, "dismiss", exec_id(4))
     assert ask(capsys, "inbox", *SINCE).startswith("Needs you: 1 undecodable\n")
     assert "a person assigned it to a/SPX" in " ".join(ask(capsys, "why", exec_id(2)).split())
+    assert "is taken back" in ask(capsys, *made.split()[1:])
+    assert googl()["open"] is False
 
 
 def test_held_locks_refuse_decisions(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

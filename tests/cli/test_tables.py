@@ -72,6 +72,8 @@ QUESTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "export": ("export",),
     "assign": ("assign", "UNDECIDED", f"{OTHER}/PLTR"),
     "dismiss": ("dismiss", "DISMISSED"),
+    "adjust": ("adjust", "AMD", "--split", "2:1", "--dry-run"),
+    "undo": ("undo", "DECISION"),
     "doctor": ("doctor",),
     "notify": ("notify", "--notify.urls", '["json://127.0.0.1:9/"]'),
     "replay": ("replay", "RECORDING", "--alerts", "ALERTS"),
@@ -101,6 +103,8 @@ async def ask_everything(folder: Path) -> Mapping[str, Said]:
         answers = {}
         for name, question in QUESTIONS.items():
             table = await ask(rig, *[words.get(word, word) for word in question])
+            if made := re.search(r"tracker undo (\d+)", table):
+                words["DECISION"] = made[1]
             # An accepted day is no gap any more, so the second form is asked about another one.
             again = [words.get(f"OTHER {word}", words.get(word, word)) for word in question]
             answers[name] = Said(table, json.loads(await ask(rig, *again, "--json")))

@@ -16,6 +16,8 @@ from tests.support.facts import (
     SUCCESSOR,
     Decide,
     Story,
+    alert_fields,
+    booked,
     exec_id,
     execution,
     held,
@@ -290,3 +292,119 @@ def test_restart_keeps_what_waits(restart: bool) -> None:
         story.reconnect(position(40, contract=STOCK))
     story.answer(40)
     assert (len(story.adjustments), held(story), quantity(story)) == (1, 40, 10)
+
+
+# What a person tells, and takes back
+
+
+def tell_split(story: Held, ratio: str = "4") -> int:
+    story.note(Source.PERSON, "adjust", KEY, "split", ratio, "")
+    return story.seq
+
+
+def test_told_split_scales_lots_and_prices() -> None:
+    """10 at 2.50 become 40 at 0.625, and the difference that was shown is settled by it."""
+    story = Held(10)
+    story.answer(40)
+    tell_split(story)
+    mine = holding(story).alerts[0]
+    assert (quantity(story), held(story), mine.avg_price) == (40, 40, Decimal("0.625"))
+    assert story.waiting() == []
+    story.trade(-40)
+    assert (quantity(story), shown(story).open) == (0, False)
+    story.answer(0)
+    assert len(story.adjustments) == 1
+
+
+def test_told_split_without_an_answer_yet() -> None:
+    story = Held(10)
+    tell_split(story)
+    assert (quantity(story), held(story)) == (40, 40)
+    story.answer(40)
+    assert story.waiting() == []
+
+
+def test_wrong_ratio_leaves_the_rest_unexplained() -> None:
+    """The broker holds 40; told was 3 for 1, which makes 30."""
+    story = Held(10)
+    story.answer(40)
+    tell_split(story, "3")
+    assert (quantity(story), held(story)) == (30, 40)
+    assert story.waiting() == [10]
+
+
+def test_undone_adjustment_is_undone_in_its_place() -> None:
+    story = Held(10)
+    story.answer(40)
+    seq = tell_split(story)
+    story.trade(-20)
+    assert quantity(story) == 20
+    story.note(Source.PERSON, "undo", str(seq), "", "")
+    assert (quantity(story), held(story)) == (-10, -10)
+
+
+def test_undone_inferred_adjustment_is_found_again() -> None:
+    story = Held(10)
+    story.answer(6)
+    story.answer(6)
+    assert quantity(story) == 6
+    story.note(Source.PERSON, "undo", story.adjustments[0].name, "", "")
+    assert quantity(story) == 10
+    story.answer(6)
+    assert story.waiting() == [-4]
+
+
+def test_note_takes_over_what_the_broker_holds_at_once() -> None:
+    story = Held(10)
+    story.answer(6)
+    story.note(Source.PERSON, "adjust", KEY, "adjusted", "", "moved to another broker")
+    assert (quantity(story), held(story)) == (6, 6)
+    assert story.adjustments[0].note == "moved to another broker"
+
+
+@pytest.mark.parametrize("contract", [KEY, f"{ACCOUNT} 999"])
+def test_note_about_nothing_changes_nothing(contract: str) -> None:
+    story = Held(10)
+    story.note(Source.PERSON, "adjust", contract, "adjusted", "", "nothing")
+    assert (quantity(story), story.adjustments) == (10, [])
+
+
+def test_undone_assignment_goes_back_to_whom_it_was() -> None:
+    """From now on: what was sold meanwhile stays sold."""
+    story = Held(10)
+    fill = exec_id(101)
+    story.note(Source.PERSON, "assign", ACCOUNT, fill, *alert_fields(SUCCESSOR))
+    seq = story.seq
+    story.trade(-4)
+    assert (quantity(story), quantity(story, SUCCESSOR)) == (0, 6)
+    story.note(Source.PERSON, "undo", str(seq), ACCOUNT, fill)
+    assert (quantity(story), quantity(story, SUCCESSOR)) == (6, 0)
+
+
+def test_undone_assignment_of_what_was_nobodys() -> None:
+    story = Held(10, unmatched)
+    fill = exec_id(101)
+    story.note(Source.PERSON, "assign", ACCOUNT, fill, *alert_fields(ALERT))
+    seq = story.seq
+    assert quantity(story) == 10
+    story.note(Source.PERSON, "undo", str(seq), ACCOUNT, fill)
+    assert quantity(story) == 0
+    story.note(Source.STORE, "rematch", ACCOUNT, fill)
+    assert quantity(story) == 0
+
+
+def test_undone_dismissal_is_in_the_inbox_again() -> None:
+    story = Held(10, unmatched)
+    fill = exec_id(101)
+    story.note(Source.PERSON, "dismiss", ACCOUNT, fill)
+    seq = story.seq
+    assert booked(story, fill).dismissed
+    story.note(Source.PERSON, "undo", str(seq), ACCOUNT, fill)
+    assert not booked(story, fill).dismissed
+
+
+@pytest.mark.parametrize("fill", [exec_id(101), exec_id(7)])
+def test_undo_of_nothing_changes_nothing(fill: str) -> None:
+    story = Held(10)
+    story.note(Source.PERSON, "undo", "3", ACCOUNT, fill)
+    assert quantity(story) == 10

@@ -9,6 +9,7 @@ import pytest
 from tracker.core.journal_entries import (
     ENTRIES,
     WHOLE,
+    AdjustmentTold,
     Assigned,
     CompletedOrdersAsked,
     DayCovered,
@@ -33,6 +34,7 @@ from tracker.core.journal_entries import (
     RequestTimedOut,
     SweepChecked,
     SweepQuiet,
+    Undone,
     entry_of,
     execution_key,
     field_at,
@@ -65,6 +67,8 @@ STORED: list[tuple[Entry, str, str]] = [
     (Assigned(FILL, OLD), "person", f"assign {FILL_TEXT} {OLD_TEXT}"),
     (DecidedAgain(7), "link", "decide_again 7"),
     (Dismissed(FILL), "person", f"dismiss {FILL_TEXT}"),
+    (AdjustmentTold("DU1:7", "split", "4", "why"), "person", "adjust DU1:7 split 4 why"),
+    (Undone(9, FILL), "person", f"undo 9 {FILL_TEXT}"),
     (GapAccepted(date(2025, 11, 17)), "person", "gap_accepted 2025-11-17"),
     (DayCovered(date(2025, 11, 17)), "flex", "covered 2025-11-17"),
     (

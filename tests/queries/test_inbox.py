@@ -51,7 +51,13 @@ def test_ambiguous_and_near_miss_listed(desk: Desk) -> None:
     desk.tell(buy(1, 4), spx(2), buy(3, 1, contract=LATER), buy(4, 5, contract=STRANGER))
     answer = asked(desk)
     assert needing_decision(desk) == {exec_id(2): "ambiguous", exec_id(3): "near_miss"}
-    assert answer["counts"] == {"ambiguous": 1, "near_miss": 1, "reopened": 0, "undecodable": 0}
+    assert answer["counts"] == {
+        "ambiguous": 1,
+        "near_miss": 1,
+        "reopened": 0,
+        "undecodable": 0,
+        "unexplained": 0,
+    }
     assert answer["not_ours"]["count"] == 1
     ambiguous, near = answer["needs_you"]
     assert [alert["alert"] for alert in ambiguous["alerts"]] == ["a/SPX", "b/SPX"]
@@ -81,7 +87,13 @@ def test_limit_shows_newest(desk: Desk) -> None:
     answer = asked(desk, limit=1)
     assert [item["fill"]["exec_id"] for item in answer["needs_you"]] == [exec_id(2)]
     assert [row["reason"] for row in answer["undecodable"]] == ["no more"]
-    assert answer["counts"] == {"ambiguous": 2, "near_miss": 0, "reopened": 0, "undecodable": 2}
+    assert answer["counts"] == {
+        "ambiguous": 2,
+        "near_miss": 0,
+        "reopened": 0,
+        "undecodable": 2,
+        "unexplained": 0,
+    }
 
 
 def test_dismissed_fill_leaves_inbox(desk: Desk) -> None:

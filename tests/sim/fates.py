@@ -53,10 +53,11 @@ class SimJournal(Journal):
         self._on_commit = on_commit
         super().__init__(path)
 
-    def append(self, session: int, received_at: datetime, frames: Arriving) -> None:
+    def append(self, session: int, received_at: datetime, frames: Arriving) -> int:
         self._fates.point("append.before")
-        super().append(session, received_at, frames)
+        last = super().append(session, received_at, frames)
         self._fates.point("append.after")
+        return last
 
     @contextmanager
     def append_and_step(

@@ -136,7 +136,8 @@ async def _decide(files: OpenedFiles, decision: Decide) -> Json:
     await pump.pump()
     journal = files.journal
     entry, answer = decision(journal.state, files.store.alerts(), files.names)
-    if entry is not None:
-        journal.append(journal.last_connection_no, now(), [entry.arriving])
-        await pump.pump()
-    return answer(journal.state)
+    if entry is None:
+        return {"id": None, **answer(journal.state)}
+    name = str(journal.append(journal.last_connection_no, now(), [entry.arriving]))
+    await pump.pump()
+    return {**answer(journal.state), "id": name}

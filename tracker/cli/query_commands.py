@@ -51,7 +51,7 @@ Ask = Callable[["Settings"], dict[str, Any]]
 InWords = Callable[["TextTable", Mapping[str, Any]], str]
 
 
-def _answer(
+def answer(
     arguments: Arguments,
     ask: Ask,
     in_words: InWords,
@@ -120,7 +120,7 @@ def _fills(arguments: Arguments, default: str = "today") -> int:
         wanted = _selection(arguments, settings, "" if arguments.own.alert else default)
         return offline.read(settings, lambda journal, context: fills(journal, wanted, context.names))
 
-    return _answer(arguments, ask, lambda words, answer: words.fills(answer))
+    return answer(arguments, ask, lambda words, answer: words.fills(answer))
 
 
 def _selection(arguments: Arguments, settings: Settings, default: str) -> Selection:
@@ -168,7 +168,7 @@ def _inbox(arguments: Arguments) -> int:
             settings, lambda journal, context: inbox(journal, since, context.names, list_all=everything)
         )
 
-    return _answer(arguments, ask, lambda words, answer: words.inbox(answer))
+    return answer(arguments, ask, lambda words, answer: words.inbox(answer))
 
 
 def _declare_inbox(parser: argparse.ArgumentParser) -> None:
@@ -188,7 +188,7 @@ def _why(arguments: Arguments) -> int:
             lambda journal, context: why(journal, of, account, context.names, context.store_now(), now()),
         )
 
-    return _answer(arguments, ask, lambda words, answer: words.why(answer))
+    return answer(arguments, ask, lambda words, answer: words.why(answer))
 
 
 def _declare_why(parser: argparse.ArgumentParser) -> None:
@@ -214,7 +214,7 @@ def _export(arguments: Arguments) -> int:
 
         return {"count": offline.export(settings, _selection(arguments, settings, ""), place, say_data)}
 
-    return _answer(
+    return answer(
         arguments, ask, lambda words, answer: f"{answer['count']} fills are in {place}" if place else ""
     )
 
@@ -245,7 +245,7 @@ def _test(arguments: Arguments) -> int:
 
         return offline.dry_run(settings, {name: own[name] for name in _TRIAL}, commit=own["commit"])
 
-    return _answer(arguments, ask, lambda words, answer: words.dry_run(answer))
+    return answer(arguments, ask, lambda words, answer: words.dry_run(answer))
 
 
 def _declare_test(parser: argparse.ArgumentParser) -> None:
@@ -271,7 +271,7 @@ def _declare_test(parser: argparse.ArgumentParser) -> None:
 def _assign(arguments: Arguments) -> int:
     own = arguments.own
 
-    def decide(settings: Settings) -> Decide:
+    def decision(settings: Settings) -> Decide:
         from tracker.queries.decisions import assignment
 
         return lambda state, alerts, names: _taken(
@@ -287,9 +287,9 @@ def _assign(arguments: Arguments) -> int:
         )
 
     request = {"command": "assign", "exec_id": own.exec_id, "alert": own.alert, "account": own.account or ""}
-    return _answer(
+    return answer(
         arguments,
-        lambda settings: _decide(settings, request, decide(settings)),
+        lambda settings: decide(settings, request, decision(settings)),
         lambda words, answer: words.assigned(answer),
     )
 
@@ -312,11 +312,11 @@ def _dismiss(arguments: Arguments) -> int:
 
         request = {"command": "dismiss", "exec_id": own.exec_id, "account": own.account or ""}
         account = own.account or ""
-        return _decide(
+        return decide(
             settings, request, lambda state, alerts, names: _taken(dismissal(state, own.exec_id, account))
         )
 
-    return _answer(arguments, ask, lambda words, answer: words.dismissed(answer))
+    return answer(arguments, ask, lambda words, answer: words.dismissed(answer))
 
 
 def _taken(decision: Decision) -> tuple[Entry | None, Callable[[LedgerState], Json]]:
@@ -335,7 +335,7 @@ def _gaps(arguments: Arguments) -> int:
         if own.accept is None:
             return offline.read(settings, lambda journal, context: gaps(journal.state, everything=own.all))
         request = {"command": "gaps", "accept": own.day, "all": own.all}
-        return _decide(
+        return decide(
             settings,
             request,
             lambda state, alerts, names: (
@@ -346,7 +346,7 @@ def _gaps(arguments: Arguments) -> int:
 
     if own.accept is not None and own.day is None:
         raise Refusal(BAD_USAGE, ["tracker gaps accept: name the day, as in 2025-11-18"])
-    return _answer(arguments, ask, lambda words, answer: words.gaps(answer))
+    return answer(arguments, ask, lambda words, answer: words.gaps(answer))
 
 
 def _declare_gaps(parser: argparse.ArgumentParser) -> None:
@@ -402,7 +402,7 @@ def print_reconciled(arguments: Arguments, ask: Ask) -> int:
             return NOT_REACHABLE
         return DISCREPANCIES if answer["total"] else WELL
 
-    return _answer(arguments, ask, in_words, code)
+    return answer(arguments, ask, in_words, code)
 
 
 def _declare_reconcile(parser: argparse.ArgumentParser) -> None:
@@ -417,13 +417,13 @@ def _declare_reconcile(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _decide(settings: Settings, request: dict[str, Any], decide: Decide) -> dict[str, Any]:
+def decide(settings: Settings, request: dict[str, Any], wanted: Decide) -> dict[str, Any]:
     """Have the daemon decide, or decide here where none runs; raises Refusal and what `offline` raises."""
 
     def standalone() -> dict[str, Any]:
         from tracker.cli import offline
 
-        return offline.decide(settings, decide, request["command"])
+        return offline.decide(settings, wanted, request["command"])
 
     return _through_daemon(settings, request, standalone)
 

@@ -2,8 +2,7 @@
 
 Owns unexplained differences, and when one becomes a position adjustment: a second certain answer, at least
 `WITNESS` later with a sweep between, shows the same; `VANISHED` where a position went whole. An option goes
-from its expiry day on by `expirations` only. It folds nothing: it returns which contracts have to be folded
-again.
+from its expiry day on by `expirations` only. It folds nothing itself.
 """
 
 from __future__ import annotations
@@ -17,7 +16,9 @@ from msgspec.structs import replace
 
 from tracker.core.adjustment_rows import ADJUSTED, Adjustment, Difference
 from tracker.core.alert_updates import EventKind, TrackerEvent
+from tracker.core.journal_entries import AdjustmentTold
 from tracker.core.model import ZERO, Frame, Moment
+from tracker.core.positions import Positions
 from tracker.core.state import ADJUSTMENTS, DIFFERENCES, GAPS, HOLDINGS, SNAPSHOTS, LedgerState
 from tracker.core.state_rows import Baseline, ContractKey, Holding, Snapshot
 
@@ -30,23 +31,21 @@ ASK_AFTER: Final = timedelta(seconds=5)
 class Differences:
     """Compare answers with one ledger's state.
 
-    `zone` says when an expiry day begins, `waits` which contracts have executions that are not folded yet.
+    `zone` says when an expiry day begins; `positions` fold again what changed.
     """
 
     def __init__(
         self,
         state: LedgerState,
         zone: tzinfo,
-        waits: Callable[[ContractKey], bool],
+        positions: Positions,
     ) -> None:
         self._state = state
         self._zone = zone
-        self._waits = waits
+        self._positions = positions
 
-    def compare(
-        self, frame: Frame, swept: Callable[[str], int]
-    ) -> tuple[list[ContractKey], list[TrackerEvent]]:
-        """Compare the answer just taken; return the contracts to fold again, and what is to be told.
+    def compare(self, frame: Frame, swept: Callable[[str], int]) -> list[TrackerEvent]:
+        """Compare the answer just taken; return what is to be told.
 
         `swept` returns the request, by its frame, of an account's last sweep that ended.
         """
@@ -54,7 +53,7 @@ class Differences:
         assert snapshot is not None, "a snapshot was just taken"
         changed: list[ContractKey] = []
         events: list[TrackerEvent] = []
-        for holding in self._compared(snapshot):
+        for holding in list(self._compared(snapshot)):
             key = holding.key
             listed = snapshot.rows.get(key.text(), ZERO)
             amount = listed - (holding.held - holding.pending)
@@ -79,12 +78,62 @@ class Differences:
                 events.append(_told(frame, holding, found, "open"))
             elif before is not None:
                 events.append(_told(frame, holding, before, "gone"))
-        return changed, events
+        for key in changed:
+            self._positions.refold(key)
+        return events
+
+    def told(self, frame: Frame, entry: AdjustmentTold, now: Moment) -> None:
+        """Make the adjustment that a person told, where there is something to adjust.
+
+        It stands where an unexplained difference was found, else behind all that is known.
+        """
+        holding = self._state.get(HOLDINGS, entry.contract)
+        waiting = self._state.get(DIFFERENCES, entry.contract)
+        waiting = None if waiting is None or waiting.over else waiting
+        ratio = Decimal(entry.ratio) if entry.ratio else None
+        if holding is None or (ratio is None and waiting is None):
+            return
+        second = now.time.replace(microsecond=0)
+        newest = second if holding.newest is None else max(second, holding.newest)
+        one = Adjustment(
+            *holding.key,
+            frame.seq,
+            waiting.place if waiting is not None else Moment(newest, frame.seq),
+            entry.cause,
+            held=waiting.listed if waiting is not None and ratio is None else None,
+            ratio=ratio,
+            note=entry.text,
+            at=frame.received_at,
+            told=True,
+        )
+        self._state.put(ADJUSTMENTS, one)
+        self._fold_again(holding)
+
+    def undo(self, seq: int) -> None:
+        """Take an adjustment back in its place."""
+        for row in self._state.find(ADJUSTMENTS, "name", str(seq)):
+            self._state.put(ADJUSTMENTS, replace(row, undone=True))
+            holding = self._state.get(HOLDINGS, f"{row.account} {row.con_id}")
+            assert holding is not None, "what was adjusted was folded"
+            self._fold_again(holding)
+
+    def _fold_again(self, before: Holding) -> None:
+        """Fold a contract with other adjustments, and keep of an open difference what they leave of it."""
+        waiting = self._state.get(DIFFERENCES, before.key.text())
+        if waiting is not None and not waiting.over:
+            at_broker = before.held - before.pending + waiting.amount
+            self._state.put(DIFFERENCES, replace(waiting, over=True))
+            self._positions.refold(before.key)
+            after = self._state.get(HOLDINGS, before.key.text())
+            assert after is not None, "it was just folded"
+            amount = at_broker - after.held
+            self._state.put(DIFFERENCES, replace(waiting, amount=amount, over=not amount))
+        self._positions.refold(before.key)
 
     def asks(self, key: ContractKey, quantity: Decimal, now: Moment) -> bool:
         """Tell whether a position that was pushed is a reason to ask for all of them."""
         holding = self._state.get(HOLDINGS, key.text())
-        if holding is None or holding.held == quantity or self._waits(key):
+        if holding is None or holding.held == quantity or self._positions.waits(key):
             return False
         return holding.newest is None or now.time - holding.newest >= ASK_AFTER
 
@@ -95,7 +144,7 @@ class Differences:
             if text not in keys and (holding := self._state.get(HOLDINGS, text)) is not None:
                 keys[text] = holding
         for text, holding in keys.items():
-            known = holding.baseline is Baseline.SNAPSHOT and not self._waits(holding.key)
+            known = holding.baseline is Baseline.SNAPSHOT and not self._positions.waits(holding.key)
             if known and holding.account in snapshot.certain and text not in snapshot.disturbed:
                 yield holding
 

@@ -284,6 +284,30 @@ class Dismissed(Entry, frozen=True):
     execution: ExecutionKey
 
 
+class AdjustmentTold(Entry, frozen=True):
+    """A person says why a position changed without an execution.
+
+    `ratio` is new units for one old unit, empty where the quantity that the broker told is meant.
+    """
+
+    SOURCE = Source.PERSON
+    NAME = "adjust"
+    contract: str
+    """As `ContractKey.text`."""
+    cause: str
+    ratio: str = ""
+    text: str = ""
+
+
+class Undone(Entry, frozen=True):
+    """A person takes back what was decided with a frame; the execution is empty for an adjustment."""
+
+    SOURCE = Source.PERSON
+    NAME = "undo"
+    frame: int
+    execution: ExecutionKey = ExecutionKey("", "")
+
+
 class GapAccepted(Entry, frozen=True):
     """A person closes a day's gap."""
 
@@ -330,7 +354,7 @@ ENTRIES: Final[tuple[type[Entry], ...]] = (
     *(LinkUp, LinkDown, FirstSweepOver, RequestTimedOut, SweepQuiet, SweepChecked, DecidedAgain),
     *(PositionsAsked, ExecutionsAsked, OpenOrdersAsked, CompletedOrdersAsked),
     *(RecordReplaced, RecordGone, RecordBack, RecordCopied, Rematched),
-    *(Assigned, Dismissed, GapAccepted),
+    *(Assigned, Dismissed, AdjustmentTold, Undone, GapAccepted),
     *(DayCovered, HoursCovered, FlexTrade, FlexFee),
 )
 

@@ -38,6 +38,7 @@ from tracker.core.differences import Differences
 from tracker.core.expirations import Expirations
 from tracker.core.journal_entries import (
     WHOLE,
+    AdjustmentTold,
     Assigned,
     Dismissed,
     Entry,
@@ -55,6 +56,7 @@ from tracker.core.journal_entries import (
     RequestTimedOut,
     SweepChecked,
     SweepQuiet,
+    Undone,
     read_entry,
 )
 from tracker.core.model import (
@@ -121,7 +123,7 @@ class Ledger:
         self._orders = Orders(state, self._touch)
         self._completeness = Completeness(state, zone)
         self._expirations = Expirations(state, zone)
-        self._differences = Differences(state, zone, self._positions.waits)
+        self._differences = Differences(state, zone, self._positions)
         self._undecodables = Undecodables(state)
         self._times = BrokerTimes(state)
         self._ownership.skew = self._times.skew
@@ -313,18 +315,11 @@ class Ledger:
                 return
             for key in self._expirations.snapshot(self._completeness.link):
                 self._positions.refold(key)
-            self._compare(frame)
+            self._events += self._differences.compare(frame, self._completeness.last_swept)
             self._events += self._completeness.snapshot(frame)
             self._ask_again()
         elif end.of is EndOf.OPEN_ORDERS:
             self._orders.open_orders_ended()
-
-    def _compare(self, frame: Frame) -> None:
-        """Find what the answer just taken tells and no execution explains."""
-        changed, events = self._differences.compare(frame, self._completeness.last_swept)
-        for key in changed:
-            self._positions.refold(key)
-        self._events += events
 
     def _proven(self) -> None:
         """Note which certain answers about positions a complete sweep was asked behind."""
@@ -404,6 +399,10 @@ class Ledger:
                 self._assign(frame, execution, alert)
             case Dismissed(execution):
                 self._dismiss(frame, execution)
+            case AdjustmentTold():
+                self._differences.told(frame, entry, self._times.moment(frame))
+            case Undone(seq, execution):
+                self._undo(frame, seq, execution)
             case _:
                 pass
 
@@ -427,6 +426,12 @@ class Ledger:
         booked = self._ownership.dismiss(execution)
         if booked is not None:
             self._tell(EventKind.SETTLED, frame, booked, "dismissed")
+
+    def _undo(self, frame: Frame, seq: int, execution: ExecutionKey) -> None:
+        self._differences.undo(seq)
+        booked = self._ownership.undo(frame, execution, seq)
+        if booked is not None:
+            self._tell(EventKind.SETTLED, frame, booked, "a person took a decision back")
 
     def _tell(self, kind: EventKind, frame: Frame, booked: BookedExecution, note: str = "") -> None:
         self._events.append(TrackerEvent(kind, frame.received_at, booked, note))

@@ -38,6 +38,7 @@ from tracker.core.model import (
     Matched,
     Moment,
     Rule,
+    Unmatched,
 )
 from tracker.core.ownership_rows import (
     Claim,
@@ -267,8 +268,30 @@ class Ownership:
             return None
         self._remember(booked.execution, alert)
         self._state.put(OWNERS, replace(order, match=match, settled=PERSON, claims=()))
-        place = self._make(frame, order.contract, OwnershipKind.ASSIGNED, match.alerts, order.order)
+        before = order.match.alerts if isinstance(order.match, Matched) else ()
+        kind = OwnershipKind.ASSIGNED
+        place = self._make(frame, order.contract, kind, match.alerts, order.order, before=before)
         self._claim(order.order, [alert], place.time, decided=True)
+        self._set_match(order.order, booked, match)
+        return booked
+
+    def undo(self, frame: Frame, key: ExecutionKey, seq: int) -> BookedExecution | None:
+        """Take back, from now on, what a person decided with a frame; the order is not matched again."""
+        booked = self._in_force(key)
+        if booked is None or booked.dismissed:
+            if booked is not None:
+                self._state.put(EXECUTIONS, replace(booked, dismissed=False))
+                self._needs_person(booked)
+            return booked
+        order = self._owners(booked)
+        made = [one for one in self._state.find(DECISIONS, "orders", order.order) if one.seq == seq]
+        if order.settled != PERSON or not made:
+            return None
+        before = made[0].before
+        match: Match = Matched(before) if before else Unmatched("a person took the assignment back")
+        self._state.put(OWNERS, replace(order, match=match, settled=PERSON, claims=()))
+        place = self._make(frame, order.contract, OwnershipKind.ASSIGNED, before, order.order)
+        self._claim(order.order, [alert for alert, _ in before], place.time, decided=True)
         self._set_match(order.order, booked, match)
         return booked
 
@@ -328,10 +351,11 @@ class Ownership:
         place: Moment | None = None,
         taken_from: AlertId | None = None,
         whole: bool = False,
+        before: tuple[tuple[AlertId, Rule], ...] = (),
     ) -> Moment:
         """Write a decision down with its place, which is returned, and apply it."""
         decision = self._write(
-            frame, key, kind, alerts, order, place=place, taken_from=taken_from, whole=whole
+            frame, key, kind, alerts, order, place=place, taken_from=taken_from, whole=whole, before=before
         )
         self._positions.decide(decision)
         return decision.place
@@ -348,6 +372,7 @@ class Ownership:
         taken_from: AlertId | None = None,
         whole: bool = False,
         in_vain: bool = False,
+        before: tuple[tuple[AlertId, Rule], ...] = (),
     ) -> OwnershipDecision:
         self._made = self._made + 1 if self._numbered.seq == frame.seq else 0
         self._numbered = Moment(frame.received_at, frame.seq)
@@ -364,6 +389,7 @@ class Ownership:
             frame.received_at,
             self.skew.total_seconds(),
             in_vain,
+            before,
         )
         self._state.put(DECISIONS, decision)
         return decision

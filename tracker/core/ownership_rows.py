@@ -67,6 +67,8 @@ class OwnershipDecision(Struct, frozen=True):
     """How far our clock was taken to be ahead of the broker's."""
     in_vain: bool = False
     """Nothing was left when it was made, so it changes nothing, whatever becomes known later."""
+    before: tuple[tuple[AlertId, Rule], ...] = ()
+    """Of an assignment: whose the order was before, for `tracker undo`."""
 
 
 class Claim(Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import Any
 
 from tracker.core.alert_updates import instant
 from tracker.core.completeness import proven_until
-from tracker.core.state import CLOCK, EXECUTIONS, GAPS, OUTBOX, UNDECODED, LedgerState
+from tracker.core.state import CLOCK, DIFFERENCES, EXECUTIONS, GAPS, OUTBOX, UNDECODED, LedgerState
 from tracker.core.state_rows import Attention
 from tracker.gateway.link import LinkState
 from tracker.journal.journal import Journal
@@ -136,9 +136,10 @@ def _notify(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def needs_you(state: JournalState) -> Mapping[str, int]:
-    """Count the fills that want a person, by reason; a fill of no alert wants none."""
+    """Count what wants a person, by reason: fills, and positions that no execution explains."""
     reasons = [attention for attention in Attention if attention is not Attention.NONE]
-    return {reason.value: state.count(EXECUTIONS, "inbox", reason.value) for reason in reasons}
+    fills = {reason.value: state.count(EXECUTIONS, "inbox", reason.value) for reason in reasons}
+    return {**fills, "unexplained": state.count(DIFFERENCES, "open", "1")}
 
 
 def _link(link: LinkState) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Sink(Protocol):
 
     def append(
         self, connection_no: int, received_at: datetime, frames: Sequence[tuple[Source, Fields]]
-    ) -> None:
+    ) -> object:
         """Make the frames durable, all in one commit, before returning; raise if that failed."""
         ...
 

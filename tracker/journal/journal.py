@@ -93,12 +93,13 @@ class Journal:
 
     # Frames
 
-    def append(self, connection_no: int, received_at: datetime, frames: Arriving) -> None:
-        """Append frames in one commit, durable on return; raises JournalFailed."""
+    def append(self, connection_no: int, received_at: datetime, frames: Arriving) -> int:
+        """Append frames in one commit, durable on return; return the last number. Raises JournalFailed."""
         arrived = self._numbered(connection_no, received_at, frames)
         with self._transaction():
             self._insert(arrived)
         self._keep(arrived)
+        return self._last_seq
 
     @contextmanager
     def append_and_step(

@@ -98,6 +98,8 @@ class NotificationRules:
                 return [self._notification(now, self._needs_you(event, now), urgent=True)]
             case "orphaned":
                 return [self._notification(now, _orphaned(event), urgent=True)]
+            case "unexplained" if event.get("state") != "gone":
+                return [self._notification(now, _unexplained(event), urgent=True)]
             case "undecodable":
                 return self._undecodable(event, now)
         return []
@@ -251,6 +253,21 @@ def _orphaned(event: Mapping[str, JsonValue]) -> str:
     return (
         f"NEEDS YOU (orphaned): the record {name} is gone, no other takes over the {event.get('quantity')}"
         f" that it held; see `tracker why {name}`, and give its fills to another alert with `tracker assign`"
+    )
+
+
+def _unexplained(event: Mapping[str, JsonValue]) -> str:
+    what = f"{event.get('symbol')} ({event.get('con_id')}) in {event.get('account')}"
+    held = f"the broker holds {event.get('listed')}, {event.get('difference')} from what the fills make"
+    if event.get("state") == "adjusted":
+        return (
+            f"ADJUSTED: {what}: {held}, twice the same; alerts follow it, and"
+            f" `tracker undo {event.get('id')}` takes that back"
+        )
+    note = f"; {event['note']}" if event.get("note") else ""
+    return (
+        f"NEEDS YOU (unexplained): {what}: {held}{note}; a second answer settles it, and"
+        f" `tracker adjust {event.get('con_id')}` tells the cause"
     )
 
 

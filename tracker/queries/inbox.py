@@ -13,9 +13,10 @@ from typing import NamedTuple
 from tracker.core.alert_updates import instant
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import JsonValue
-from tracker.core.state import EXECUTIONS, UNDECODED, LedgerState
+from tracker.core.state import DIFFERENCES, EXECUTIONS, UNDECODED, LedgerState
 from tracker.core.state_rows import Attention, BookedExecution, UndecodableFrame
 from tracker.journal.journal import Journal
+from tracker.queries.adjustments import difference_json
 from tracker.queries.as_json import Json, fill_decision_json, fill_json
 from tracker.queries.fills import Selection, selected
 from tracker.queries.lookup import days_since
@@ -45,6 +46,7 @@ def inbox(
     state = journal.state
     waiting = needing_decision(state)
     unreadable = sorted(state.find(UNDECODED, "open", "1"), key=lambda row: row.seq)
+    unexplained = [difference_json(state, row) for row in state.find(DIFFERENCES, "open", "1")]
     others = [row for row in selected(journal, Selection(since), names) if not_ours(row)]
     dismissed = sum(row.dismissed for row in others)
     newest = slice(None if limit is None else -limit, None)
@@ -55,9 +57,11 @@ def inbox(
         "counts": {
             **{reason.value: sum(row.attention is reason for row in waiting) for reason in REASONS},
             "undecodable": len(unreadable),
+            "unexplained": len(unexplained),
         },
         "needs_you": [_item(state, row, combos) for row in waiting[newest]],
         "undecodable": [_unreadable(journal, row) for row in unreadable[newest]],
+        "unexplained": unexplained,
         "combos": [_combo_json(state, combo, rows) for combo, rows in combos.items()],
         "not_ours": {"since": instant(since), "count": len(others), "dismissed": dismissed},
     }

@@ -23,7 +23,7 @@ from tracker.core.model import StoreUnavailable
 from tracker.core.ports import AlertStore
 from tracker.core.state import GAPS, LedgerState
 from tracker.journal.journal import Journal, JournalFailed
-from tracker.queries import decisions
+from tracker.queries import adjustments, decisions
 from tracker.queries.alerts import alerts
 from tracker.queries.as_json import Json
 from tracker.queries.dry_run import dry_run, dry_run_json, read_made_up_fill, write_copy
@@ -121,6 +121,22 @@ class DismissArguments(CommandArguments, frozen=True):
     account: Text = ""
 
 
+class AdjustArguments(CommandArguments, frozen=True):
+    """Name a contract, and why its position changed without an execution."""
+
+    contract: Text
+    account: Text = ""
+    split: Text = ""
+    note: Text = ""
+    dry_run: Flag = False
+
+
+class UndoArguments(CommandArguments, frozen=True):
+    """Name a decision, or an adjustment, that is to be taken back."""
+
+    id: Text
+
+
 class GapsArguments(CommandArguments, frozen=True):
     """Say whether closed gaps are listed too, and the day of one to accept."""
 
@@ -206,6 +222,12 @@ class SocketCommands:
                 with_argument("accept"),
             ),
             "dismiss": SocketCommand(self._dismiss, "dismiss a fill: exec_id, account", always),
+            "adjust": SocketCommand(
+                self._adjust,
+                "tell why a position changed without a fill: contract, split, note, account, dry_run",
+                always,
+            ),
+            "undo": SocketCommand(self._undo, "take a decision or an adjustment back: id", always),
         }
 
     async def failure(self) -> None:
@@ -305,6 +327,22 @@ class SocketCommands:
         asked = read_arguments(DismissArguments, request)
         return await self._decide(decisions.dismissal(self._journal.state, asked.exec_id, asked.account))
 
+    async def _adjust(self, request: Request) -> Answer:
+        asked = read_arguments(AdjustArguments, request)
+        state, names = self._journal.state, self._context.names
+        one = adjustments.telling(
+            state, asked.contract, account=asked.account, split=asked.split, note=asked.note
+        )
+        if asked.dry_run:
+            return adjustments.rehearsed(state, names, one)
+        seq = await self._append(one.entry, lambda: True)
+        return {**adjustments.told_result(state, one), "id": str(seq)}
+
+    async def _undo(self, request: Request) -> Answer:
+        asked = read_arguments(UndoArguments, request)
+        await self._append(adjustments.undoing(self._journal, asked.id), lambda: True)
+        return {"done": True, "undone": asked.id}
+
     async def _gaps(self, request: Request) -> Answer:
         asked = read_arguments(GapsArguments, request)
         state, day = self._journal.state, asked.accept
@@ -315,16 +353,20 @@ class SocketCommands:
     async def _decide(self, decision: decisions.Decision) -> Answer:
         """Journal a decision, and answer when the store shows it, or can be said not to yet."""
         state = self._journal.state
+        name: str | None = None
         if decision.entry is not None:
-            await self._append(
+            seq = await self._append(
                 decision.entry, lambda: decision.taken(state) and decisions.delivered(state, decision)
             )
-        return decisions.decision_result(state, decision)
+            name = str(seq)
+        return {**decisions.decision_result(state, decision), "id": name}
 
-    async def _append(self, entry: Entry, taken: Callable[[], bool]) -> None:
-        """Journal what a person decided, and wait a while until the state shows it."""
+    async def _append(self, entry: Entry, taken: Callable[[], bool]) -> int:
+        """Journal what a person decided, and wait a while until the state shows it; returns its frame."""
         try:
-            self._journal.append(self._journal.last_connection_no, self._context.now(), [entry.arriving])
+            seq = self._journal.append(
+                self._journal.last_connection_no, self._context.now(), [entry.arriving]
+            )
         except JournalFailed as error:
             self._journal_failure = error
             self._failed.set()
@@ -332,10 +374,11 @@ class SocketCommands:
         self._wake()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _DECISION_SECONDS
-        while not taken():
+        while self._journal.cursor < seq or not taken():
             if loop.time() > deadline:
                 break
             await asyncio.sleep(_TICK)
+        return seq
 
 
 def _is_open(state: LedgerState, day: str) -> bool:

@@ -74,6 +74,9 @@ class TextTable:
                 f"{name}  kept in the journal; read again when the broker repeats it, or by a later version",
                 _INDENT,
             )
+        for each in answer.get("unexplained", []):
+            lines += wrap(f"{each['contract']} in {each['account']}: {each['says']}")
+            lines += wrap(f"tell the cause with tracker adjust {each['con_id']}; see --help", _INDENT)
         if items:
             lines += ["", "Decide with: tracker assign EXEC_ID ALERTER/TICKER, tracker dismiss EXEC_ID"]
         rest = answer["not_ours"]
@@ -165,6 +168,9 @@ class TextTable:
         if record["reads_as"]:
             yield from _row("read as", _reads_as(record["reads_as"]))
         yield from _listed("holds", map(self._held_position, record["holds"]))
+        yield from _listed("unexplained", (each["says"] for each in record.get("unexplained", ())))
+        changed = (f"{self._time(each['at'])}  {each['what']}" for each in record.get("adjustments", ()))
+        yield from _listed("adjusted", changed)
         if record["fills"]:
             yield from _row("fills", counted(len(record["fills"]), "fill"))
             for fill in record["fills"]:
@@ -213,13 +219,25 @@ class TextTable:
         else:
             lines += _row("shows", _shows(shows))
             lines += _row("store", _delivery(shows["delivery"]))
+        lines += _undo_hint(answer)
         lines += _listed("also", (f"{each['alert']} shows {_shows(each)}" for each in answer["also_changed"]))
         return _page(lines)
 
     def dismissed(self, answer: Mapping[str, Any]) -> str:
         """Write what came of dismissing a fill."""
         verb = "is now" if answer["done"] else "was already"
-        return _page(wrap(f"{answer['fill']['exec_id']} {verb} dismissed; `tracker why` still shows it"))
+        lines = [*wrap(f"{answer['fill']['exec_id']} {verb} dismissed; `tracker why` still shows it")]
+        return _page([*lines, *_undo_hint(answer)])
+
+    def adjusted(self, answer: Mapping[str, Any]) -> str:
+        """Write what an adjustment changed, or would."""
+        verb = "is now" if answer["done"] else "would be"
+        lines = list(wrap(f"{answer['contract']} in {answer['account']}: {answer['held']} {verb} held"))
+        lines += _listed(
+            "alerts",
+            (f"{each['alert']}: {each['quantity']} at {each['avg_price']}" for each in answer["alerts"]),
+        )
+        return _page([*lines, *_undo_hint(answer)])
 
     def gaps(self, answer: Mapping[str, Any]) -> str:
         """Write on which days fills may be missing."""
@@ -270,6 +288,12 @@ class TextTable:
 
 def _key(item: Mapping[str, Any]) -> tuple[str, int]:
     return item["fill"]["account"], item["combo"]
+
+
+def _undo_hint(answer: Mapping[str, Any]) -> Iterator[str]:
+    """Say how a decision is taken back."""
+    if answer.get("id"):
+        yield from _row("ID", f"{answer['id']}; `tracker undo {answer['id']}` takes it back")
 
 
 def _needs(counts: Mapping[str, int]) -> str:

@@ -26,9 +26,10 @@ from tracker.core.model import Alert, AlertId, Ambiguous, Frame, JsonValue, corr
 from tracker.core.ownership_rows import OwnershipDecision, OwnershipKind
 from tracker.core.ports import Shown
 from tracker.core.positions import Positions
-from tracker.core.state import ALERTS, EXECUTIONS, LedgerState
+from tracker.core.state import ADJUSTMENTS, ALERTS, EXECUTIONS, LedgerState
 from tracker.core.state_rows import AlertState, BookedExecution, alert_text, owners_key, owners_of
 from tracker.journal.journal import Journal
+from tracker.queries.adjustments import adjustment_json, difference_json, open_difference
 from tracker.queries.as_json import (
     Json,
     alert_json,
@@ -275,6 +276,12 @@ def _record(journal: Journal, alert: AlertId, alert_state: AlertState | None, no
                 "shared_with": sorted(shared_names(state, holding, position)),
             }
             for holding, position in positions
+        ],
+        "unexplained": [
+            difference_json(state, row) for key in keys for row in open_difference(state, key.text())
+        ],
+        "adjustments": [
+            adjustment_json(row) for key in keys for row in state.find(ADJUSTMENTS, "contract", key.text())
         ],
         "fills": [fill_json(state, row) for row in touched],
         "written": [*written_to(journal, alert)],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import Final
 
@@ -26,10 +26,11 @@ from tracker.core.audit.inputs import (
     UndecodableView,
 )
 from tracker.core.expirations import APART
-from tracker.core.model import LIVE, ZERO, Alert, AlertId, Execution, OrderKey, Source
+from tracker.core.model import ZERO, Alert, AlertId, Execution, OrderKey, Source
 from tracker.core.ports import AlertStore
 from tracker.core.state import (
     ABSENCES,
+    ADJUSTMENTS,
     ALERTS,
     DEPARTURES,
     EXECUTIONS,
@@ -54,8 +55,6 @@ from tracker.core.state_rows import (
 )
 from tracker.journal.journal import Journal
 
-_CLOCKS_APART: Final = timedelta(seconds=2)
-"""How far the broker's clock, cut to the second, may be from ours around a request."""
 _UNPROVEN: Final = "the tracker was not connected through its end, so a fill may have been missed"
 
 
@@ -113,16 +112,18 @@ def _held(state: LedgerState, booked: Sequence[BookedExecution], now: datetime) 
         if row.counted and row.folded:
             moved[row.contract_key] += row.execution.signed
     departed = {(row.account, row.con_id) for row in state.every(DEPARTURES)}
+    departed |= {(row.account, row.con_id) for row in state.every(ADJUSTMENTS) if not row.undone}
     for holding in state.every(HOLDINGS):
         yield HeldView(
             holding.account,
             holding.contract,
             holding.held,
             holding.base,
-            # A departure moves what no execution says, so there the sum proves nothing.
-            None if holding.key in departed else moved[holding.key],
+            # Departures and adjustments move what no execution says, so there the sum proves nothing.
+            None if holding.key in departed or holding.pending else moved[holding.key],
             tuple(OwnedView(lot.owners, lot.quantity) for lot in holding.lots if lot.owners),
             certain=holding.baseline is Baseline.SNAPSHOT,
+            pending=holding.pending,
             departed=_departs(state, holding, now),
         )
 
@@ -216,10 +217,7 @@ def moved_since(state: LedgerState, asked_at: datetime, now: datetime) -> set[tu
     days = {asked_at.date(), now.date()}
     rows = [row for day in days for row in state.find(EXECUTIONS, "day", day.isoformat())]
     return {
-        (row.execution.account, row.execution.contract.con_id)
-        for row in rows
-        if row.execution.time >= asked_at - _CLOCKS_APART
-        or (row.execution.request_id == LIVE and row.received_at >= asked_at)
+        (row.execution.account, row.execution.contract.con_id) for row in rows if row.received_at >= asked_at
     }
 
 

@@ -39,6 +39,8 @@ _STALE_AFTER: Final[Mapping[str, frozenset[str]]] = {
     "needs_you": frozenset({"inbox", "fills"}),
     "settled": frozenset({"inbox", "fills"}),
     "undecodable": frozenset({"inbox"}),
+    "unexplained": frozenset({"inbox", "alerts", "status"}),
+    "clock": frozenset({"status"}),
     "link": frozenset({"status"}),
     "gap": frozenset({"status"}),
 }

@@ -44,10 +44,12 @@ class HeldView(Struct, frozen=True):
     base: Decimal = ZERO
     """Held before the first execution that the ledger knows, signed."""
     executed: Decimal | None = None
-    """Signed sum of all that was folded since, departures included; None where nobody summed it."""
+    """Signed sum of all that was folded since; None where something moved it that is no execution."""
     owned: tuple[OwnedView, ...] = ()
     certain: bool = True
     """False while no complete snapshot confirmed it."""
+    pending: Decimal = ZERO
+    """The part of `quantity` that an unexplained difference counts for."""
     departed: bool = False
     """Whether two witnesses agree that the position went without executions."""
 

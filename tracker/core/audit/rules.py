@@ -170,14 +170,15 @@ def _positions(comparison: SideBySide) -> Iterator[Discrepancy]:
         if held.certain and told is not None and not disturbed:
             row = told.get(held.key)
             quantity = row.quantity if row else ZERO
-            if quantity not in (held.quantity, held.quantity + comparison.moves.get(held.key, ZERO)):
+            ours = held.quantity - held.pending
+            if quantity not in (ours, ours + comparison.moves.get(held.key, ZERO)):
                 yield _position_differs(held, quantity)
         if held.key not in comparison.undecided:
             yield from _without_alert(held, comparison.records or ())
 
 
 def _within_ledger(held: HeldView) -> Iterator[Discrepancy]:
-    if not held.certain:
+    if not held.certain and (held.quantity or held.owned):
         yield Discrepancy(
             DiscrepancyKind.BASELINE_UNCONFIRMED,
             _subject(held),
@@ -207,8 +208,9 @@ def _position_differs(held: HeldView, quantity: Decimal) -> Discrepancy:
         return Discrepancy(
             DiscrepancyKind.POSITION_DIFFERS,
             _subject(held),
-            f"the broker holds {quantity}, the fills add up to {held.quantity}{whose}",
-            "import the missing day with `tracker reconcile --flex FILE`, or compare with the statement",
+            f"the broker holds {quantity}, the fills add up to {held.quantity - held.pending}{whose}",
+            "alerts follow it once a second answer agrees; `tracker adjust CONTRACT` tells the cause, and"
+            " `tracker reconcile --flex FILE` brings missed fills",
         )
     step = (
         f"{_APPLY} closes its alerts"
@@ -377,6 +379,10 @@ def _closed_but_owning(record: RecordView, held: Sequence[HeldView]) -> Discrepa
 
 def _fills(comparison: SideBySide, now: datetime, fee_grace: timedelta) -> Iterator[Discrepancy]:
     unpaid: dict[tuple[str, str, bool], list[Execution]] = defaultdict(list)
+    ours = comparison.ledger.client_id
+    # Fees of other clients' orders come only to the Master API client id: where none ever came, none can.
+    told = [view.execution.client_id for view in comparison.ledger.executions if view.fee_known]
+    master = any(client != ours for client in told)
     for view in comparison.ledger.executions:
         execution = view.execution
         if view.superseded or not comparison.ledger.watches(execution.account):
@@ -389,10 +395,12 @@ def _fills(comparison: SideBySide, now: datetime, fee_grace: timedelta) -> Itera
                 f"`tracker why {execution.exec_id}`, then `tracker assign` or `tracker dismiss`",
             )
         if not view.fee_known and not execution.contract.is_combo and now - execution.time > fee_grace:
-            foreign = execution.client_id != comparison.ledger.client_id
+            foreign = execution.client_id != ours
+            if foreign and not master:
+                continue
             unpaid[(execution.account, _order_name(execution), foreign)].append(execution)
     for (account, order, foreign), executions in unpaid.items():
-        yield _fee_missing(account, order, len(executions), comparison.ledger.client_id if foreign else None)
+        yield _fee_missing(account, order, len(executions), ours if foreign else None)
 
 
 def _fee_missing(account: str, order: str, count: int, master: int | None) -> Discrepancy:

@@ -1,0 +1,93 @@
+"""The commands about positions that changed without a fill: adjust, and undo for every decision.
+
+Owns their flags, and how each answer becomes text and an exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from tracker.cli.query_commands import answer, decide
+from tracker.console import Arguments, Command
+
+if TYPE_CHECKING:
+    from tracker.config.settings import Settings
+
+
+def _adjust(arguments: Arguments) -> int:
+    own = arguments.own
+    account, split, note = own.account or "", own.split or "", own.note or ""
+
+    def ask(settings: Settings) -> dict[str, Any]:
+        from tracker.cli import offline
+        from tracker.queries.adjustments import rehearsed, telling, told_result
+
+        if own.dry_run:
+            return offline.read(
+                settings,
+                lambda journal, context: rehearsed(
+                    journal.state,
+                    context.names,
+                    telling(journal.state, own.contract, account=account, split=split, note=note),
+                ),
+            )
+        request = {
+            "command": "adjust",
+            "contract": own.contract,
+            "account": account,
+            "split": split,
+            "note": note,
+        }
+
+        def make(state: Any, alerts: Any, names: Any) -> Any:
+            one = telling(state, own.contract, account=account, split=split, note=note)
+            return one.entry, lambda after: told_result(after, one)
+
+        return decide(settings, request, make)
+
+    return answer(arguments, ask, lambda words, told: words.adjusted(told))
+
+
+def _declare_adjust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("contract", metavar="CONTRACT", help="a conId, a symbol or a local symbol")
+    parser.add_argument("--split", metavar="NEW:OLD", help="a split, as in 4:1: scales what alerts own")
+    parser.add_argument(
+        "--note", metavar="TEXT", help="take over what the broker holds, with a reason for later"
+    )
+    parser.add_argument("--account", metavar="A", help="the account, where several hold it")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what it would change, and change nothing"
+    )
+
+
+def _undo(arguments: Arguments) -> int:
+    own = arguments.own
+
+    def ask(settings: Settings) -> dict[str, Any]:
+        from tracker.cli import offline
+        from tracker.queries.adjustments import undoing
+
+        def make(state: Any, alerts: Any, names: Any) -> Any:
+            entry = offline.read(settings, lambda journal, context: undoing(journal, own.id))
+            return entry, lambda after: {"done": True, "undone": own.id}
+
+        return decide(settings, {"command": "undo", "id": own.id}, make)
+
+    def in_words(words: Any, told: Mapping[str, Any]) -> str:
+        return f"{told['undone']} is taken back; `tracker why` shows what follows"
+
+    return answer(arguments, ask, in_words)
+
+
+def _declare_undo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "id", metavar="ID", help="the ID that the decision printed; `tracker why` shows it too"
+    )
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "adjust": Command("say why a position changed", _adjust, _declare_adjust, reads=True),
+    "undo": Command("take back a decision", _undo, _declare_undo, reads=True),
+}
