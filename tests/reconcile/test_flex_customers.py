@@ -25,7 +25,7 @@ from tests.support.flex_report import (
 )
 from tracker.gateway.flex import FlexUnreadable
 
-TUESDAY, WEDNESDAY = date(2025, 11, 18), date(2025, 11, 19)
+TUESDAY, WEDNESDAY, THURSDAY = (date(2025, 11, day) for day in (18, 19, 20))
 OPENED = "2025-11-18T15:43:10.000000+00:00"
 FIRST = "0000e0d5.6596b0d8.01.01"
 
@@ -191,3 +191,57 @@ def test_absent_sections_are_told(desk: FlexDesk) -> None:
         "Corporate Actions",
         "Transfers",
     ]
+
+
+def corporate_action(quantity: str, **changes: str) -> str:
+    row = SPLIT | {"assetCategory": "OPT", "conid": "700100200", "symbol": "NVDA  251121C00122500"}
+    rows = elements("CorporateAction", [row | {"quantity": quantity} | changes])
+    return statement(first=TUESDAY, last=WEDNESDAY, others=f"<CorporateActions>{rows}</CorporateActions>")
+
+
+def test_split_explains_what_the_broker_holds(desk: FlexDesk) -> None:
+    """Four became sixteen: every lot is scaled, its price with it; the same report twice changes nothing."""
+    desk.bought(FIRST, day=THURSDAY)
+    desk.connect(held=16)
+    assert desk.held() == (True, 4, 16)
+    answer = desk.take_in(corporate_action("12")).to_json()
+    assert [event["applied"] for event in answer["events"]] == [True]
+    assert desk.held() == (True, 16, 16)
+    assert desk.shown()["position"]["avg_price"] == 0.6275
+    answer = desk.take_in(corporate_action("12")).to_json()
+    assert [event["applied"] for event in answer["events"]] == [False]
+    assert desk.held() == (True, 16, 16)
+
+
+def test_other_change_is_not_explained(desk: FlexDesk) -> None:
+    """A split of four for one does not explain ten."""
+    desk.bought(FIRST, day=THURSDAY)
+    desk.connect(held=10)
+    answer = desk.take_in(corporate_action("12")).to_json()
+    assert [event["applied"] for event in answer["events"]] == [False]
+    assert desk.held()[1] == 4
+
+
+def test_assignment_has_its_cause(desk: FlexDesk) -> None:
+    """Three of four are gone by assignment, which the report tells and no execution."""
+    desk.bought(FIRST, day=THURSDAY)
+    desk.connect(held=1)
+    rows = elements(
+        "OptionEAE",
+        [
+            {
+                "accountId": ACCOUNT,
+                "assetCategory": "OPT",
+                "symbol": "NVDA  251121C00122500",
+                "conid": "700100200",
+                "transactionType": "Exercise",
+                "quantity": "-3",
+                "date": "20251118",
+                "tradeID": "9",
+            }
+        ],
+    )
+    made = statement(first=TUESDAY, last=WEDNESDAY, others=f"<OptionEAE>{rows}</OptionEAE>")
+    answer = desk.take_in(made).to_json()
+    assert [(event["cause"], event["applied"]) for event in answer["events"]] == [("exercised", True)]
+    assert desk.held() == (True, 1, 1)

@@ -17,7 +17,7 @@ from tests.support.flex_report import ACCOUNT, write_report
 from tracker import wiring
 from tracker.config.loader import load
 from tracker.core.alert_updates import ClosingPolicy
-from tracker.core.journal_entries import Arriving, LinkUp, PositionsAsked
+from tracker.core.journal_entries import Arriving, ExecutionsAsked, LinkUp, PositionsAsked, SweepChecked
 from tracker.core.matching import match_execution
 from tracker.core.model import Moment, Source
 from tracker.core.state import EXECUTIONS, GAPS, HOLDINGS
@@ -30,7 +30,7 @@ from tracker.reconcile.flex_import import FlexImport, FlexImporter
 
 NEW_YORK = ZoneInfo("America/New_York")
 CON_ID = 700100200
-IMPORTED = datetime(2025, 11, 25, 12, tzinfo=UTC)
+IMPORTED = datetime(2025, 11, 20, 12, tzinfo=UTC)
 """When the first import is made."""
 CREATED = "2025-11-18T15:30:00"
 
@@ -49,6 +49,7 @@ class FlexDesk:
         self._names = wiring.names_of(self._settings)
         self._zone = zone
         self._now = IMPORTED
+        self._sweeps = 899
         self._worker = ThreadPoolExecutor(1)
         self.journal = Journal(folder / "journal.db")
         self._store = wiring.alert_stores(self._settings, self._names)
@@ -79,17 +80,35 @@ class FlexDesk:
         asyncio.run(self._pump.pump())
 
     def connect(self, held: int = 0) -> None:
-        """Connect, and answer which position the broker has."""
+        """Connect, sweep without a fill, and answer which position the broker has."""
         fields = f"61|3|{ACCOUNT}|{CON_ID}|NVDA|OPT|20251121|122.5|C|100||USD|NVDA  251121C00122500|NVDA"
         rows = [(Source.BROKER, tuple(f"{fields}|{held}|2.51".split("|")))] if held else []
+        # An answer that lacks every position of an account is not certain.
+        other = f"61|3|{ACCOUNT}|756733|SPY|STK||0||||USD|SPY|SPY|1|600"
+        rows.append((Source.BROKER, tuple(other.split("|"))))
         end = (Source.BROKER, ("62", "1"))
-        self.append(LinkUp((ACCOUNT,), "176").arriving, PositionsAsked().arriving, *rows, end)
+        self._sweeps += 1
+        sweep = [
+            ExecutionsAsked(self._sweeps, ACCOUNT).arriving,
+            (Source.BROKER, ("55", "1", str(self._sweeps))),
+            SweepChecked.of(self._sweeps, 0).arriving,
+        ]
+        self.append(LinkUp((ACCOUNT,), "176").arriving, *sweep)
+        self.append(PositionsAsked().arriving, *rows, end)
 
-    def bought(self, exec_id: str, quantity: int = 4, *, perm_id: int = 188, clock: str = "10:43:10") -> None:
+    def bought(
+        self,
+        exec_id: str,
+        quantity: int = 4,
+        *,
+        perm_id: int = 188,
+        clock: str = "10:43:10",
+        day: date = date(2025, 11, 18),
+    ) -> None:
         """Tell a fill as the gateway does, with its fee; a negative quantity was sold."""
         side = "BOT" if quantity > 0 else "SLD"
         head = f"11|-1|7|{CON_ID}|NVDA|OPT|20251121|122.5|C|100|CBOE|USD|NVDA  251121C00122500|NVDA|{exec_id}"
-        tail = f"20251118 {clock} US/Eastern|{ACCOUNT}|CBOE|{side}|{abs(quantity)}|2.51|{perm_id}|5|0"
+        tail = f"{day:%Y%m%d} {clock} US/Eastern|{ACCOUNT}|CBOE|{side}|{abs(quantity)}|2.51|{perm_id}|5|0"
         fill = f"{head}|{tail}|{abs(quantity)}|2.51|||||2"
         fee = f"59|1|{exec_id}|2.6|USD|1.7976931348623157E308|1.7976931348623157E308|"
         self.append(*[(Source.BROKER, tuple(text.split("|"))) for text in (fill, fee)])

@@ -299,6 +299,12 @@ class AdjustmentTold(Entry, frozen=True):
     text: str = ""
 
 
+class FlexAdjustment(AdjustmentTold, frozen=True):
+    """A Flex report says why a position changed that no execution explains."""
+
+    SOURCE = Source.FLEX
+
+
 class Undone(Entry, frozen=True):
     """A person takes back what was decided with a frame; the execution is empty for an adjustment."""
 
@@ -354,7 +360,7 @@ ENTRIES: Final[tuple[type[Entry], ...]] = (
     *(LinkUp, LinkDown, FirstSweepOver, RequestTimedOut, SweepQuiet, SweepChecked, DecidedAgain),
     *(PositionsAsked, ExecutionsAsked, OpenOrdersAsked, CompletedOrdersAsked),
     *(RecordReplaced, RecordGone, RecordBack, RecordCopied, Rematched),
-    *(Assigned, Dismissed, AdjustmentTold, Undone, GapAccepted),
+    *(Assigned, Dismissed, AdjustmentTold, FlexAdjustment, Undone, GapAccepted),
     *(DayCovered, HoursCovered, FlexTrade, FlexFee),
 )
 

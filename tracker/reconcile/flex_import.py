@@ -20,7 +20,14 @@ from itertools import islice
 from typing import Final
 
 from tracker.core.alert_updates import instant, number
-from tracker.core.journal_entries import Arriving, DayCovered, FlexFee, FlexTrade, HoursCovered
+from tracker.core.journal_entries import (
+    Arriving,
+    DayCovered,
+    FlexAdjustment,
+    FlexFee,
+    FlexTrade,
+    HoursCovered,
+)
 from tracker.core.login_policy import kind_of
 from tracker.core.state import EXECUTIONS, FEES, GAPS, HOLDINGS, LINKS, POSITIONS
 from tracker.gateway.flex import FlexReport, Statement
@@ -42,6 +49,7 @@ from tracker.gateway.flex_rows import (
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, contract_json
 from tracker.reconcile.flex_cancels import JournalBookings
+from tracker.reconcile.flex_causes import explained
 from tracker.status.protocol import CommandError
 
 _CHANGES_SHOWN: Final = 200
@@ -71,6 +79,8 @@ class FlexImport:
     more_changes: int = 0
     events: PositionEvents = field(default_factory=PositionEvents)
     """What its other sections tell of positions that changed without a trade."""
+    applied: list[tuple[PositionEvent, FlexAdjustment]] = field(default_factory=list)
+    """Those that explain a position which no execution explains."""
 
     def add(self, row: Row, what: str) -> None:
         """Note an execution that it brings or voids."""
@@ -94,6 +104,7 @@ class FlexImport:
 
     def to_json(self) -> Json:
         """Describe it."""
+        applied = [event for event, _ in self.applied]
         return {
             "executions": self.executions,
             "new": self.new,
@@ -103,7 +114,7 @@ class FlexImport:
             "unknown_cancels": [_cancel_json(row) for row in self.unknown],
             "changes": self.changes,
             "changes_left_out": self.more_changes,
-            "events": [_event_json(event) for event in self.events.events],
+            "events": [{**_event_json(event), "applied": event in applied} for event in self.events.events],
             "unread_events": list(self.events.problems),
             "absent_sections": [
                 {"section": SECTIONS[name].label, "tells": SECTIONS[name].tells} for name in self.absent
@@ -280,7 +291,9 @@ class FlexImporter:
         hours = [entry for entry in report if not _Hours(known).cover(entry.account, *_span(entry))]
         closes, waiting = _gaps(self._journal, _Hours([*known, *hours]), _Hours(report), self._zone)
         self.result.closes, self.result.waiting = closes, waiting
-        return [entry.arriving for entry in (*hours, *map(DayCovered, closes))]
+        self.result.applied = list(explained(self._journal.state, self.result.events.events))
+        told = [entry for _, entry in self.result.applied]
+        return [entry.arriving for entry in (*told, *hours, *map(DayCovered, closes))]
 
 
 def hours_covered(journal: Journal) -> list[HoursCovered]:

@@ -95,6 +95,7 @@ def _event(event: Mapping[str, Any]) -> str:
     more += f", now {event['becomes']}" if event["becomes"] else ""
     more += f", other account {event['other_account']}" if event["other_account"] else ""
     day = f" on {event['day']}" if event["day"] else ""
+    more += "; it explains what the broker holds" if event["applied"] else ""
     return f"{event['account']}  {event['contract']} {event['cause']}{day}: {event['quantity']:+g}{more}"
 
 

@@ -1,0 +1,49 @@
+"""Say by a Flex report why a position changed that no execution explains.
+
+Owns which of a report's events explain which unexplained position. An event is told only where the broker's
+answer shows just that change, so that an older report, or one that comes twice, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+
+from tracker.core.adjustment_rows import Difference
+from tracker.core.journal_entries import FlexAdjustment
+from tracker.core.state import DIFFERENCES, LedgerState
+from tracker.gateway.flex_events import PositionEvent
+
+
+def explained(
+    state: LedgerState, events: Iterable[PositionEvent]
+) -> Iterator[tuple[PositionEvent, FlexAdjustment]]:
+    """Yield the events that explain a position, each with what is to be journalled."""
+    for event in events:
+        text = event.text or f"Flex transaction {event.transaction}"
+        key = f"{event.account} {event.contract.con_id}"
+        waiting = _waiting(state, key)
+        if waiting is not None and _fits(event, waiting):
+            ratio = str(event.ratio) if event.ratio is not None and event.becomes is None else ""
+            yield event, FlexAdjustment(key, event.cause, ratio, text)
+        if event.becomes is None or event.ratio is None:
+            continue
+        key = f"{event.account} {event.becomes.con_id}"
+        waiting = _waiting(state, key)
+        if waiting is not None and waiting.amount == -event.quantity * event.ratio:
+            yield event, FlexAdjustment(key, event.cause, "", text)
+
+
+def _waiting(state: LedgerState, key: str) -> Difference | None:
+    row = state.get(DIFFERENCES, key)
+    return None if row is None or row.over else row
+
+
+def _fits(event: PositionEvent, waiting: Difference) -> bool:
+    """Tell whether an event brought just what the broker's answer showed."""
+    ours: Decimal = waiting.listed - waiting.amount
+    if event.becomes is not None:
+        return waiting.amount == event.quantity
+    if event.ratio is not None:
+        return waiting.listed == ours * event.ratio
+    return waiting.amount == event.quantity
