@@ -167,6 +167,6 @@ def test_fetch_without_settings_says_which(tmp_path: Path) -> None:
         for options, key in (([], "token"), (["--flex.token", TOKEN], "query_id")):
             done = await reconcile(rig, *options, command=("flex", "fetch"))
             assert done.code == 2
-            assert f"[flex] {key} is empty" in done.answer["error"]["message"]
+            assert f"flex.{key} is empty (default of [flex] {key})" in done.answer["error"]["message"]
 
     play(tmp_path, story)
