@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from tracker.core.state import ALERTS, HOLDINGS, LedgerState
+from tracker.core.state import ALERTS, DIFFERENCES, HOLDINGS, LedgerState
 
 FIRST_SECONDS: Final = 3.0
 """Longer than the time around a request in which it is uncertain whether a fill is in the answer."""
@@ -32,8 +32,12 @@ async def recheck_positions(
         await asyncio.sleep(pause)
         starts = len(list(state.find(HOLDINGS, "doubt", "1")))
         ends = len(list(state.find(ALERTS, "doubted", "1")))
-        if not starts and not ends:
+        differences = len(list(state.find(DIFFERENCES, "open", "1")))
+        if not starts and not ends and not differences:
             pause = first
             continue
-        ask(f"unconfirmed: what was held at first ({starts} contracts), whether it is over ({ends} alerts)")
+        ask(
+            f"unconfirmed: what was held at first ({starts} contracts), whether it is over ({ends} alerts),"
+            f" what no fill explains ({differences} positions)"
+        )
         pause = min(2 * pause, most)
