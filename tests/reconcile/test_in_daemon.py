@@ -115,6 +115,7 @@ def test_contradicted_position_is_listed(tmp_path: Path) -> None:
 
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["AMD"], 1)
         await traded(rig, "NVDA")
         rig.gateway.set_position(ACCOUNT, CONTRACTS["NVDA"], 9, push=False)
         applied = await reconcile(rig, "--apply")
@@ -147,6 +148,7 @@ def test_link_down_is_said(tmp_path: Path) -> None:
 
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["AMD"], 1)
         await traded(rig, "NVDA")
         await rig.gateway.stop()
         await rig.until(lambda: _down(rig))
@@ -202,6 +204,7 @@ def test_table_names_next_steps(tmp_path: Path) -> None:
 
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["AMD"], 1)
         await traded(rig, "NVDA")
         rig.gateway.set_position(ACCOUNT, CONTRACTS["NVDA"], 9, push=False)
         rig.gateway.set_position(ACCOUNT, CONTRACTS["DIS"], 5, push=False)
@@ -217,9 +220,9 @@ def test_table_names_next_steps(tmp_path: Path) -> None:
         assert done.returncode == 4, done.stderr
         lines = done.stdout.splitlines()
         assert max(map(len, lines)) <= 80
-        assert lines[0].startswith("Compared 1 known executions, 1 records, and 1 fills of 1 orders")
+        assert lines[0].startswith("Compared 1 known execution, 1 record, and 1 fill of 1 order")
         assert "Discrepancies: 1, 0 of them repairable" in lines
-        assert any(line.startswith("    -> import the missing day") for line in lines)
+        assert any(line.startswith("    -> alerts follow it once a second answer agrees") for line in lines)
         assert "  DU1234567  5 DIS 2030-12-20 122.5 C" in lines
 
     play(tmp_path, story)

@@ -132,6 +132,7 @@ def test_missing_gateway_is_exit_3(tmp_path: Path) -> None:
 
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": alert_of("NVDA")}})
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["AMD"], 1)
         await traded(rig, "NVDA")
         assert await rig.stop() == 0
         edit(rig, lambda alerts: alerts[ROBIN]["NVDA"].pop("position"))

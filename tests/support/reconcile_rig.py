@@ -87,11 +87,19 @@ def about(ticker: str) -> str:
 
 async def traded(rig: Rig, *tickers: str, ago: float = 0) -> dict[str, PaperExecution]:
     """Start the tracker and buy each of these contracts, which opens their alerts; returns the executions."""
+    asked = positions_requests(rig)
     await rig.start()
+    # The first answer that can be certain is asked for behind the first sweep.
+    await rig.until(lambda: positions_requests(rig) >= asked + 2)
     fills = {ticker: buy(rig, CONTRACTS[ticker], ago=ago) for ticker in tickers}
     await rig.until(lambda: all(rig.read(ROBIN, ticker)["open"] for ticker in tickers))
     await rig.idle()
     return fills
+
+
+def positions_requests(rig: Rig) -> int:
+    """Count the requests for positions (message 61) that the gateway received."""
+    return sum(fields[0] == "61" for _, fields in rig.gateway.received)
 
 
 def loose(ticker: str) -> dict[str, Any]:

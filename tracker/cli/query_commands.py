@@ -7,6 +7,7 @@ themselves, whether a daemon runs or not; those two go through the daemon, else 
 from __future__ import annotations
 
 import argparse
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ from tracker.console import (
     Command,
     Refusal,
     ask_daemon,
+    complain,
     say,
     say_data,
     settings_of,
@@ -386,7 +388,20 @@ def import_report(
     flags = {"apply": apply, "flex": str(report) if report else None, "dry_run": dry_run}
     request = {"command": "reconcile", **{name: value for name, value in flags.items() if value}}
     seconds = _RECONCILE_SECONDS if report is None else _IMPORT_SECONDS
-    return _through_daemon(settings, request, standalone, seconds)
+    hint = threading.Timer(_HINT_SECONDS, complain, [_waiting(settings.gateway.request_timeout)])
+    hint.daemon = True
+    hint.start()
+    try:
+        return _through_daemon(settings, request, standalone, seconds)
+    finally:
+        hint.cancel()
+
+
+def _waiting(request_timeout: float) -> str:
+    return (
+        "waiting for what the gateway answers about positions, executions and orders; each answer may take"
+        f" {request_timeout:g} s (gateway.request_timeout)"
+    )
 
 
 def print_reconciled(arguments: Arguments, ask: Ask) -> int:

@@ -164,27 +164,35 @@ def _completed(comparison: SideBySide) -> Iterator[CompletedOrder]:
 
 def _positions(comparison: SideBySide) -> Iterator[Discrepancy]:
     for held in comparison.held:
-        yield from _within_ledger(held)
         told = comparison.positions
         disturbed = comparison.broker is not None and held.key in comparison.broker.disturbed
-        if held.certain and told is not None and not disturbed:
+        agrees = False
+        if told is not None:
             row = told.get(held.key)
             quantity = row.quantity if row else ZERO
             ours = held.quantity - held.pending
-            if quantity not in (ours, ours + comparison.moves.get(held.key, ZERO)):
+            agrees = quantity in (ours, ours + comparison.moves.get(held.key, ZERO))
+            if held.certain and not agrees and not disturbed:
                 yield _position_differs(held, quantity)
+        if not (held.certain or agrees):
+            yield from _unconfirmed(held)
+        yield from _within_ledger(held)
         if held.key not in comparison.undecided:
             yield from _without_alert(held, comparison.records or ())
 
 
-def _within_ledger(held: HeldView) -> Iterator[Discrepancy]:
-    if not held.certain and (held.quantity or held.owned):
+def _unconfirmed(held: HeldView) -> Iterator[Discrepancy]:
+    if held.quantity or held.owned:
         yield Discrepancy(
             DiscrepancyKind.BASELINE_UNCONFIRMED,
             _subject(held),
             f"what was held before the first fill is not known; {held.quantity} is a guess",
-            "the next complete answer for positions settles it; run `tracker reconcile` again then",
+            "the running tracker settles it by the next complete answer for positions; run `tracker"
+            " reconcile` again then",
         )
+
+
+def _within_ledger(held: HeldView) -> Iterator[Discrepancy]:
     if held.executed is not None and held.base + held.executed != held.quantity:
         yield Discrepancy(
             DiscrepancyKind.SUM_DIFFERS,
@@ -209,7 +217,7 @@ def _position_differs(held: HeldView, quantity: Decimal) -> Discrepancy:
             DiscrepancyKind.POSITION_DIFFERS,
             _subject(held),
             f"the broker holds {quantity}, the fills add up to {held.quantity - held.pending}{whose}",
-            "alerts follow it once a second answer agrees; `tracker adjust CONTRACT` tells the cause, and"
+            f"alerts follow it once a second answer agrees; `tracker adjust {held.contract.con_id}` says why, and"
             " `tracker reconcile --flex FILE` brings missed fills",
         )
     step = (
