@@ -331,7 +331,7 @@ def test_change_sends_current_token(tmp_path: Path) -> None:
             with pytest.raises(CommandError, match="cannot be read; run `tracker watch` as"):
                 await connection.change({"command": "assign"})
             file.write_text("another\n")
-            with pytest.raises(CommandError, match="new at every start"):
+            with pytest.raises(CommandError, match="makes one at each start; read its file again"):
                 await connection.change({"command": "assign"})
             file.write_text(f"{TOKEN}\n")
             assert (await connection.change({"command": "assign"}))["done"]
