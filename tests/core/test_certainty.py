@@ -220,6 +220,24 @@ def test_fill_behind_complete_sweep_is_behind_answer() -> None:
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 8)
 
 
+def test_unseen_correction_behind_answer_is_undecided() -> None:
+    """5 bought, 4 sold, 1 listed; while the link is down the sale becomes one of 2: 3 are left."""
+    story = connected()
+    story.sweep(
+        execution(exec_id(1), 5, at=-60, request_id=900),
+        execution(exec_id(2), -4, at=-50, perm_id=189, request_id=900),
+    )
+    story.snapshot(position(1))
+    assert (holding(story).baseline, base(story), quantity(story)) == (Baseline.SNAPSHOT, 0, 1)
+    story.reconnect(position(3))
+    story.sweep(execution(exec_id(2, 2), -2, at=-50, perm_id=189, request_id=901), request=901)
+    assert holding(story).baseline is Baseline.UNCONFIRMED
+    story.snapshot(position(3))
+    assert story.ledger.take_position_reasons() == []
+    assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 0)
+    assert (held(story), quantity(story), shown(story).open) == (3, 3, True)
+
+
 def test_answer_told_before_unnoticed_loss_is_forgotten() -> None:
     story = Story()
     story.snapshot(position(4), position(7, contract=OTHER))

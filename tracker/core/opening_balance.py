@@ -63,6 +63,8 @@ def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
         missed = corrected and any(_is_no_younger(row, ended) for row in versions)
         if True not in contained and (None in contained or missed):
             return True
+        if None in contained and len({row.execution.signed for row in versions}) > 1:
+            return True  # Which version is in the answer is not known, and they differ in size.
     return False
 
 
