@@ -41,7 +41,7 @@ def test_slow_message_within_its_time_is_whole() -> None:
 
     async def scenario(gateway: PaperGateway) -> None:
         async with running_link(gateway, request_timeout=2.0) as link:
-            # The link is up before the last answers of its login came; one in between would break the message.
+            # The link is up before its login's last answers came; one in between would break the message.
             await until(lambda: len(link.sink.of("62")) == 2, "the positions behind the first sweep")
             data = framed(*execution_fields("a.b.01.01")) + framed(*execution_fields("a.b.02.01"))
             for start in range(0, len(data), 30):

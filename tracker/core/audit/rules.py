@@ -217,8 +217,9 @@ def _position_differs(held: HeldView, quantity: Decimal) -> Discrepancy:
             DiscrepancyKind.POSITION_DIFFERS,
             _subject(held),
             f"the broker holds {quantity}, the fills add up to {held.quantity - held.pending}{whose}",
-            f"alerts follow it once a second answer agrees; `tracker adjust {held.contract.con_id}` says why, and"
-            " `tracker reconcile --flex FILE` brings missed fills",
+            "alerts follow it once a second answer agrees; tell the cause with"
+            f" `tracker adjust {held.contract.con_id}`, or bring missed fills with"
+            " `tracker reconcile --flex FILE`",
         )
     step = (
         f"{_APPLY} closes its alerts"
