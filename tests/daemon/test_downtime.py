@@ -142,6 +142,29 @@ def report(rig: Rig, week: Week) -> Path:
     return write_report(rig.folder / "flex.xml", made)
 
 
+def imported(new: int, *closed: str) -> dict[str, Any]:
+    """Return what the import of that report answers, except for the changes; it has trades alone."""
+    return {
+        "executions": 5,
+        "new": new,
+        "voided": 0,
+        "closed_gaps": list(closed),
+        "waiting_gaps": [],
+        "unknown_cancels": [],
+        "changes_left_out": 0,
+        "events": [],
+        "unread_events": [],
+        "absent_sections": [
+            {
+                "section": "Option Exercises, Assignments and Expirations",
+                "tells": "options were exercised, assigned or expired",
+            },
+            {"section": "Corporate Actions", "tells": "positions were split, merged or renamed"},
+            {"section": "Transfers", "tells": "positions came or went without a trade"},
+        ],
+    }
+
+
 def shown(rig: Rig, ticker: str) -> tuple[Any, ...]:
     """Return whether a record shows open, and how many."""
     record = rig.read(ROBIN, ticker)
@@ -193,7 +216,15 @@ def test_report_settles_alerts_and_closes_gap(tmp_path: Path, running: bool) -> 
         path = report(rig, week)
         days = [day.isoformat() for day in week.days]
         done = await reconcile(rig, "--flex", str(path), *rig.options)
-        assert done.answer["imported"] == {"executions": 5, "new": 5, "closed_gaps": days, "waiting_gaps": []}
+        changes = done.answer["imported"].pop("changes")
+        assert [(each["what"], each["execution"][:10]) for each in changes] == [
+            ("new", "SELL 4 NVD"),
+            ("new", "BUY 5 COIN"),
+            ("new", "SELL 5 COI"),
+            ("new", "SELL 1 QQQ"),
+            ("new", "BUY 3 AMD "),
+        ]
+        assert done.answer["imported"] == imported(5, *days)
         assert done.answer["by"] == ("the running tracker" if running else "itself")
         assert {ticker: shown(rig, ticker) for ticker in ("NVDA", "META", "PLTR", "QQQ", "AMD", "COIN")} == {
             "NVDA": (False, 0),
@@ -206,7 +237,8 @@ def test_report_settles_alerts_and_closes_gap(tmp_path: Path, running: bool) -> 
         assert (done.code, done.found) == (0, [])
         text = rig.alerts_path.read_text()
         again = await reconcile(rig, "--flex", str(path), *rig.options)
-        assert again.answer["imported"] == {"executions": 5, "new": 0, "closed_gaps": [], "waiting_gaps": []}
+        assert again.answer["imported"].pop("changes") == []
+        assert again.answer["imported"] == imported(0)
         assert (again.code, again.found) == (0, [])
         assert rig.alerts_path.read_text() == text
         if not running:
