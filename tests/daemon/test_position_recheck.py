@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.support.daemon_rig import CALL, Rig, record
-from tests.support.reconcile_rig import ACCOUNT, buy, play
+from tests.support.reconcile_rig import ACCOUNT, CONTRACTS, buy, play
 from tracker.clock import now
 from tracker.core.model import AlertId, Contract
 from tracker.core.state import ALERTS, HOLDINGS, MemoryLedgerState
@@ -37,6 +37,7 @@ def test_later_answer_closes_sold_alert(tmp_path: Path) -> None:
 
     async def story(rig: Rig) -> None:
         rig.write({"robindahood-alerts": {"NVDA": record()}})
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["DIS"], 1)
         await rig.start()
         order = rig.gateway.order(CALL, "BUY", 4, limit="2.5")
         rig.gateway.fill(order)

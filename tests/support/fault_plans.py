@@ -124,7 +124,9 @@ async def run_plan(result: PlanResult, folder: Path) -> str:
             await asyncio.sleep(chance.uniform(0, 0.1))
         code = result.code = await _ended_or_stopped(rig)
         result.struck = "(INJECTED)" in (folder / "strace.log").read_text()
-        if code not in (0, 5):
+        # A log file that cannot be opened at the start is a mistake of the settings, and said as such.
+        unopened = result.plan.target == "log" and code == 2 and "cannot be written" in rig.log()
+        if code not in (0, 5) and not unopened:
             return f"it ended with {code}:\n{rig.log()}"
         if "Traceback" in rig.log() or (code == 5 and "ERROR" not in rig.log()):
             return f"it ended with {code} and no reason:\n{rig.log()}"

@@ -58,7 +58,7 @@ class Program:
         parent = self.place(shares, "BUY", 100, "LMT", lmtPrice=150, transmit=False)
         profit = self.place(shares, "SELL", 100, "LMT", lmtPrice=155, parentId=parent, transmit=False)
         loss = self.place(shares, "SELL", 100, "STP", auxPrice=145, parentId=parent)
-        until(lambda: self.status(loss) == "PreSubmitted")
+        until(lambda: self.status(parent) == "Submitted" and self.status(loss) == "PreSubmitted")
         waiting = [self.status(each) for each in (parent, profit, loss)]
         self.control.price("AAPL", 150)
         until(lambda: self.status(parent) == "Filled" and self.status(profit) == "Submitted")

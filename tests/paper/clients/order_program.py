@@ -39,7 +39,7 @@ async def bracket(ib: Any, library: Any, shares: Any, control: Control) -> dict[
     """Buy at 150; of take-profit and stop-loss the one that is reached cancels the other."""
     orders = ib.bracketOrder("BUY", 100, 150, 155, 145)
     parent, profit, loss = [ib.placeOrder(shares, order) for order in orders]
-    await until(lambda: status(loss) == "PreSubmitted")
+    await until(lambda: status(parent) == "Submitted" and status(loss) == "PreSubmitted")
     waiting = [status(parent), status(profit), status(loss)]
     control.price("AAPL", 150)
     await until(lambda: status(parent) == "Filled" and status(profit) == "Submitted")
