@@ -82,7 +82,10 @@ class Certainty:
     def lags(self, snapshot: Snapshot) -> bool:
         """Tell whether an answer is behind the executions, so that it is to be asked for again."""
         lagging = any(
-            quantity and key.account in snapshot.certain and self._disagrees(key, snapshot)
+            quantity
+            and key.account in snapshot.certain
+            and key.text() not in snapshot.disturbed
+            and self._disagrees(key, snapshot)
             for key, quantity in self._news.items()
         )
         if lagging and self._lags + 1 < LAGGING:
@@ -99,8 +102,6 @@ class Certainty:
 
     def _disagrees(self, key: ContractKey, snapshot: Snapshot) -> bool:
         listed = snapshot.rows.get(key.text())
-        if key.text() in snapshot.disturbed:
-            return False
         if listed is None:
             return True
         holding = self._state.get(HOLDINGS, key.text())

@@ -76,7 +76,8 @@ class Differences:
                 self._state.put(DIFFERENCES, found)
                 changed.append(key)
                 events.append(_told(frame, holding, found, "open"))
-            elif before is not None:
+            else:
+                assert before is not None, "a difference that is gone was there before"
                 events.append(_told(frame, holding, before, "gone"))
         for key in changed:
             self._positions.refold(key)

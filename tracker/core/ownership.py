@@ -435,10 +435,8 @@ class Ownership:
 
     def _set_match(self, order: str, booked: BookedExecution, match: Match) -> None:
         """Show a verdict on all executions of an order."""
-        rows = [booked]
-        if booked.execution.perm_id > 0:
-            rows = self._state.find(EXECUTIONS, "orders", booked.order)
-        for row in rows:
+        whole = booked.execution.perm_id > 0
+        for row in self._state.find(EXECUTIONS, "orders", booked.order) if whole else [booked]:
             current = self._row(row.key)
             attention = attention_of(match) if current.opening else Attention.NONE
             self._state.put(EXECUTIONS, replace(current, match=match, attention=attention))

@@ -174,22 +174,21 @@ def _positions(comparison: SideBySide) -> Iterator[Discrepancy]:
             agrees = quantity in (ours, ours + comparison.moves.get(held.key, ZERO))
             if held.certain and not agrees and not disturbed:
                 yield _position_differs(held, quantity)
-        if not (held.certain or agrees):
-            yield from _unconfirmed(held)
+        if not (held.certain or agrees) and (held.quantity or held.owned):
+            yield _unconfirmed(held)
         yield from _within_ledger(held)
         if held.key not in comparison.undecided:
             yield from _without_alert(held, comparison.records or ())
 
 
-def _unconfirmed(held: HeldView) -> Iterator[Discrepancy]:
-    if held.quantity or held.owned:
-        yield Discrepancy(
-            DiscrepancyKind.BASELINE_UNCONFIRMED,
-            _subject(held),
-            f"what was held before the first fill is not known; {held.quantity} is a guess",
-            "the running tracker settles it by the next complete answer for positions; run `tracker"
-            " reconcile` again then",
-        )
+def _unconfirmed(held: HeldView) -> Discrepancy:
+    return Discrepancy(
+        DiscrepancyKind.BASELINE_UNCONFIRMED,
+        _subject(held),
+        f"what was held before the first fill is not known; {held.quantity} is a guess",
+        "the running tracker settles it by the next complete answer for positions; run `tracker reconcile`"
+        " again then",
+    )
 
 
 def _within_ledger(held: HeldView) -> Iterator[Discrepancy]:
@@ -403,10 +402,9 @@ def _fills(comparison: SideBySide, now: datetime, fee_grace: timedelta) -> Itera
                 f"{fill_words(execution)} needs your decision: {view.attention}",
                 f"`tracker why {execution.exec_id}`, then `tracker assign` or `tracker dismiss`",
             )
-        if not view.fee_known and not execution.contract.is_combo and now - execution.time > fee_grace:
-            foreign = execution.client_id != ours
-            if foreign and not master:
-                continue
+        foreign = execution.client_id != ours
+        due = (master or not foreign) and not execution.contract.is_combo
+        if due and not view.fee_known and now - execution.time > fee_grace:
             unpaid[(execution.account, _order_name(execution), foreign)].append(execution)
     for (account, order, foreign), executions in unpaid.items():
         yield _fee_missing(account, order, len(executions), ours if foreign else None)
