@@ -25,7 +25,7 @@ from tests.support.abusive_clients import CLIENTS, KINDS
 from tracker.status.client import ask
 
 _SETTLED_SECONDS = 3.5
-"""From the first positions on: fills of the seconds around them are in doubt, and folded from the base."""
+"""After the start, so that its answers about positions and the day are over."""
 _ASK_SECONDS = 0.2
 """Between two questions for the status."""
 _PAUSE_SECONDS = 0.02

@@ -87,7 +87,7 @@ def test_endless_progress_has_an_end(tmp_path: Path) -> None:
     ("code", "words"),
     [
         ("1003", "there is no statement for the query's period; see that its Period has a day that is over"),
-        ("1010", "it is a legacy Flex query; make it anew"),
+        ("1010", "it is a legacy Flex query; create it again"),
         ("1011", "the Flex web service is not switched on; activate it"),
         ("1012", "the token has expired; make a new one in the Client Portal"),
         ("1013", "the token is bound to another IP address"),

@@ -77,7 +77,7 @@ def test_no_module_of_library_asks_policy(future: dict[str, str]) -> None:
     assert run_python(future, "-c", script) == "9 [] False\n"
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 16), reason="this Python has no policy")
+@pytest.mark.skipif(sys.version_info >= (3, 16), reason="Python 3.16 has no event loop policy to compare")
 def test_import_leaves_asyncio_as_it_was() -> None:
     script = (
         "import asyncio; before = asyncio.get_event_loop_policy\n"

@@ -53,7 +53,7 @@ class Orders:
         """Whether the gateway has IBKR, as far as it said."""
 
     def settle(self) -> None:
-        """End a batch: have the alerts that show a changed order shown anew."""
+        """End a batch: have the alerts that show a changed order shown again."""
         for shown in self._changed:
             self._touched(state.alert for state in self._state.find(ALERTS, "orders", shown))
         self._changed.clear()

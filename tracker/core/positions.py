@@ -3,7 +3,7 @@
 Owns when something is folded, and onto what. It never decides what a fill belongs to.
 
 - **Opening balance**: what the broker held before our first execution of a contract, see `certainty`. While
-  it is unconfirmed it is taken anew from each answer; after a break of the connection or of its link to IBKR
+  it is unconfirmed it is taken again from each answer; after a break of the connection or of its link to IBKR
   only once a sweep asked since then is over: the answer contains what was missed, which is not told before.
 - **Waiting**: an execution that answers a sweep is folded when that answer ended, went quiet or timed out,
   since its neighbours in time may still be on the way. Nothing waits longer than the connection.

@@ -18,7 +18,7 @@ from tracker.core.state_rows import AlertState, ContractKey, Delivery, alert_tex
 
 
 class RecordChanges:
-    """Change one ledger's state; `touch` has alerts shown anew when the batch ends.
+    """Change one ledger's state; `touch` has alerts shown again when the batch ends.
 
     `folded` holds, for each alert, the contracts that this batch folded for it so far.
     """
@@ -76,7 +76,7 @@ class RecordChanges:
         alert_state = self._state.get(ALERTS, alert_text(alert))
         if alert_state is None or not (alert_state.gone or alert_state.successor):
             return
-        # If it had handed on what it owned, the copy shows it still; it is shown anew.
+        # If it had handed on what it owned, the copy shows it still; it is shown again.
         self._state.put(ALERTS, replace(alert_state, gone=False, successor=None))
         self._touch([alert, *partners_of(self._state, alert)])
 

@@ -46,7 +46,7 @@ class Undecodables:
         return True
 
     def heal(self, seq: int) -> None:
-        """Take a kept frame for settled, since it is about to be applied anew."""
+        """Take a kept frame for settled, since it is about to be applied again."""
         row = self._state.get(UNDECODED, str(seq))
         if row is not None:
             self._state.put(UNDECODED, replace(row, healed=True))

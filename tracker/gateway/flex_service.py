@@ -44,7 +44,7 @@ _ERRORS: Final[Mapping[str, tuple[str, str]]] = {
     "1007": ("the profits by mark-to-market are not there yet", _LATER),
     "1008": ("the profits are not there yet", _LATER),
     "1009": ("the service is overloaded", _LATER),
-    "1010": ("it is a legacy Flex query", "make it anew as an Activity Flex Query"),
+    "1010": ("it is a legacy Flex query", "create it again as an Activity Flex Query"),
     "1011": (
         "the Flex web service is not switched on",
         "activate it in the Client Portal's Flex Queries page",
