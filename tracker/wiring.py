@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,7 @@ from tracker.stores.alerter_stores import AlerterStores
 from tracker.stores.lock import FileLock
 
 if TYPE_CHECKING:
+    from tracker.notify.heartbeat import Heartbeat
     from tracker.notify.sender import Notifier
 
 
@@ -225,3 +226,14 @@ def make_notifier(settings: Settings, services: Sequence[Service], state: Ledger
         mask=mask if settings.log.mask_accounts else str,
     )
     return Notifier(services, rules, now=now)
+
+
+def make_heartbeat(settings: Settings, withheld: Callable[[datetime], str]) -> Heartbeat | None:
+    """Return what calls `notify.heartbeat_url`; None where there is none."""
+    from tracker.notify.heartbeat import Heartbeat
+
+    if not settings.notify.heartbeat_url:
+        return None
+    stores = settings.stores
+    folders = [path.parent for path in (stores.journal, stores.alerts)]
+    return Heartbeat(settings.notify.heartbeat_url, folders, withheld, now=now)

@@ -282,6 +282,17 @@ def test_a_secret_is_never_repeated() -> None:
     assert "it must be text; correct it" in line
 
 
+@pytest.mark.parametrize(
+    "url", ["secret", "ftp://host/secret", "https://", "https://host:x/secret", "https://host/se cret", "7"]
+)
+def test_heartbeat_url_is_a_web_address(url: str) -> None:
+    line = refusal(f"[notify]\nheartbeat_url = '{url}'\n")
+    assert "it must be an http or https address; correct it" in line
+    assert "cret" not in line
+    write("[notify]\nheartbeat_url = 'https://host:8443/secret?x=1'\n")
+    assert load().notify.heartbeat_url == "https://host:8443/secret?x=1"
+
+
 def test_long_value_is_cut_off() -> None:
     """A long value is shown cut off."""
     assert len(refusal(f"[gateway]\nport = '{'x' * 5000}'")) < 200

@@ -169,7 +169,7 @@ def test_plugin_bug_shows_no_secret() -> None:
         await until(lambda: channel.trouble)
 
     channel, lines = with_channel(Broken(), QUICK, story)
-    assert channel.trouble == "the service's plugin failed with ValueError"
+    assert channel.trouble == "it failed with ValueError"
     assert not any("sesame" in line for line in lines)
 
 

@@ -75,6 +75,7 @@ def test_summary_of_working_tracker() -> None:
             "given_up": 1,
             "trouble": {"1 (ntfy)": "away"},
         },
+        "heartbeat": {"last_sent_at": STATUS["now"], "withheld": "", "trouble": "HTTP status 404"},
         "log": {"lost": 0, "trouble": []},
         "versions": {"tracker": "0.1.0", "server": 0},
     }
@@ -88,6 +89,8 @@ def test_summary_of_working_tracker() -> None:
         "alert store         can be read and written; nothing waits to be written",
         "journal             journal.db, 0.7 MB, of a paper login",
         "notifications       4 sent; 1 given up; url 1 (ntfy): away",
+        "heartbeat           last call 2025-11-18 15:45:10 UTC (0 s ago); the call fails:",
+        "                    HTTP status 404",
         "log                 no lines lost",
         "versions            tracker 0.1.0",
     ]

@@ -95,6 +95,17 @@ def _service_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _web_address(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        well = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        well = False
+    if value and (not well or not value.isascii() or not value.isprintable() or " " in value):
+        raise ValueError("it must be an http or https address")
+    return value
+
+
 def _empty_is_none(value: object) -> object:
     return None if value == "" else value
 
@@ -186,6 +197,8 @@ class Notify(Section):
     urls: Annotated[Texts, Field(repr=False)] = ()
     """Secrets; only `tracker.notify.apprise_services` looks at them."""
     link_down_minutes: Annotated[float, Field(gt=0, le=1440, allow_inf_nan=False)] = 5.0
+    heartbeat_url: Annotated[str, AfterValidator(_web_address), Field(repr=False)] = ""
+    """A secret; only `tracker.notify.heartbeat` calls it."""
 
 
 class Flex(Section):

@@ -12,7 +12,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -121,6 +121,7 @@ class Daemon:
             on_state=self._link_changed,
         )
         self._notifier = wiring.make_notifier(settings, services, journal.state)
+        self._heartbeat = wiring.make_heartbeat(settings, self._withheld(self._pulse()))
         gateway = settings.gateway
         self._reconciling = Reconciling(
             journal,
@@ -170,6 +171,8 @@ class Daemon:
                 now=now,
             )
             tasks.append(asyncio.create_task(fetching.run(), name="fetch of Flex reports"))
+        if self._heartbeat is not None:
+            tasks.append(asyncio.create_task(self._heartbeat.run(), name="heartbeat"))
         if self._systemd.watchdog_seconds is not None:
             tasks.append(asyncio.create_task(keep_alive(self._systemd, self._pulse()), name="watchdog"))
         self._systemd.ready()
@@ -267,6 +270,16 @@ class Daemon:
             behind=lambda: bool(journal.frames_after(journal.cursor, 1)),
         )
 
+    def _withheld(self, pulse: Pulse) -> Callable[[datetime], str]:
+        """Return what says why nobody may be told that capture is proven."""
+
+        def reason(moment: datetime) -> str:
+            beats = pulse.beats()
+            why = status_report.unproven_capture(self._pump, self._link.state, moment)
+            return why or ("" if beats else "the pump makes no progress")
+
+        return reason
+
     def _signalled(self, stop: asyncio.Event, number: signal.Signals) -> None:
         if stop.is_set():
             # Asked twice: everything that matters is committed, so there is nothing to wait for.
@@ -348,6 +361,7 @@ class Daemon:
                 now=now(),
             ),
             "notify": self._notifier.figures(),
+            "heartbeat": {} if self._heartbeat is None else self._heartbeat.figures(),
             "log": log.figures(),
         }
 

@@ -21,6 +21,7 @@ from tracker.gateway.link import LinkState
 from tracker.journal.journal import Journal
 from tracker.journal.journal_file import size_of
 from tracker.journal.rows import JournalState
+from tracker.notify.heartbeat import LONGEST_SILENCE
 from tracker.pipeline.pump import Pump
 from tracker.stores.alert_stores import StorePort
 
@@ -100,6 +101,16 @@ def ready(pump: Pump, link: LinkState) -> dict[str, Any]:
     elif link.last_sweep_timed_out:
         reasons.append("the gateway's last answer about the day's executions was cut short")
     return {"ready": not reasons, "reasons": reasons}
+
+
+def unproven_capture(pump: Pump, link: LinkState, now: datetime) -> str:
+    """Say why it is not proven that a fill of this moment would be received and kept; empty where it is."""
+    reasons = list(ready(pump, link)["reasons"])
+    if not reasons and (link.last_frame_at is None or now - link.last_frame_at > LONGEST_SILENCE):
+        reasons.append("the gateway has sent nothing for some minutes")
+    if not reasons and link.last_sweep_at is None:
+        reasons.append("the day's executions are not fetched yet")
+    return "; ".join(reasons)
 
 
 def metrics(status: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,8 +84,8 @@ class _Report:
             self._accounts += settings.gateway.accounts
             token = read_token(settings.status.token_file)
             hosts = [host for host in (settings.gateway.host, settings.status.host) if not is_loopback(host)]
-            secrets = [*settings.notify.urls, *([settings.flex.token] if settings.flex.token else [])]
-            self._hidden += [*secrets, *([token] if token else []), *hosts]
+            maybe = (*settings.notify.urls, settings.notify.heartbeat_url, settings.flex.token, token)
+            self._hidden += [*(secret for secret in maybe if secret), *hosts]
 
     def _read_journal(self, settings: Settings) -> None:
         path = settings.stores.journal

@@ -1,14 +1,13 @@
 """Send notifications without ever delaying anything else.
 
-Owns one queue and one task for each url, the bounds on both, and the threads in which a send may block. It
-never raises what a service does: a notification that cannot be sent is tried again, at last given up, counted
-and logged. Nothing is kept on disk.
+Owns one queue and one task for each url, and the bounds on both. It never raises what a service does: a
+notification that cannot be sent is tried again, at last given up, counted and logged. Nothing is kept on
+disk.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -30,6 +29,7 @@ from tenacity import (
 from tracker.core.model import JsonValue
 from tracker.notify.apprise_services import Service
 from tracker.notify.messages import Notification, NotificationRules, digest
+from tracker.notify.thread_call import CallFailed, ThreadCall
 from tracker.terminal import counted
 
 _TICK_SECONDS: Final = 1.0
@@ -51,48 +51,16 @@ class RetryLimits:
     """How long the end of the tracker waits for what is still to be sent."""
 
 
-class NotSent(Exception):
-    """Say why a service did not take a message."""
-
-
 class Sender:
-    """Call one service, in a thread that nobody waits for at the end: it may hang for ever."""
+    """Call one service, each time within so many seconds."""
 
     def __init__(self, service: Service, seconds: float) -> None:
         self._service = service
-        self._seconds = seconds
-        self._thread: threading.Thread | None = None
+        self._call = ThreadCall(f"notify {service.label}", seconds)
 
     async def send(self, title: str, body: str, *, urgent: bool) -> None:
-        """Send one message; raises NotSent. While an attempt hangs no other is begun."""
-        if self._thread is not None and self._thread.is_alive():
-            raise NotSent("the attempt before this one still has no answer")
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[str] = loop.create_future()
-
-        def answer(reason: str) -> None:
-            if not answered.done():
-                answered.set_result(reason)
-
-        def send() -> None:
-            try:
-                reason = self._service.send(title, body, urgent=urgent)
-            except Exception as error:
-                # A plugin's bug is a failed attempt; its text may hold the url, so only its kind is said.
-                reason = f"the service's plugin failed with {type(error).__name__}"
-            # The loop is closed where the tracker ended meanwhile.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(answer, reason)
-
-        self._thread = threading.Thread(target=send, name=f"notify {self._service.label}", daemon=True)
-        self._thread.start()
-        try:
-            async with asyncio.timeout(self._seconds):
-                reason = await answered
-        except TimeoutError:
-            raise NotSent(f"no answer within {self._seconds:g} s") from None
-        if reason:
-            raise NotSent(reason)
+        """Send one message; raises CallFailed. While an attempt hangs no other is begun."""
+        await self._call.run(partial(self._service.send, title, body, urgent=urgent))
 
 
 class Channel:
@@ -151,14 +119,14 @@ class Channel:
         self._under_way = count
         try:
             await AsyncRetrying(
-                retry=retry_if_exception_type(NotSent),
+                retry=retry_if_exception_type(CallFailed),
                 stop=stop_after_delay(limits.give_up),
                 wait=wait_exponential(multiplier=limits.retry_first, max=limits.retry_most)
                 + wait_random(0, limits.retry_first),
                 before_sleep=self._failed,
                 reraise=True,
             )(self._sender.send, title, body, urgent=urgent)
-        except NotSent as error:
+        except CallFailed as error:
             self.trouble = str(error)
             self.given_up += count
             logger.error("notify url {}: {} given up: {}", self.label, counted(count, "message"), error)
@@ -288,7 +256,7 @@ async def send_test(
         title, body = digest([notification])
         try:
             await Sender(service, seconds).send(title, body, urgent=notification.urgent)
-        except NotSent as error:
+        except CallFailed as error:
             reason = str(error)
         return {"url": service.label, "sent": not reason, "reason": reason or None}
 

@@ -184,6 +184,16 @@ def _notify(notify: Any, answer: Mapping[str, Any], now: datetime | None) -> Ite
     yield "notifications", "; ".join(parts)
 
 
+def _heartbeat(beat: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    if not beat:
+        return
+    last = beat.get("last_sent_at")
+    parts = [f"last call {_when(last, now)}" if last else "not called yet"]
+    parts += [f"withheld: {beat['withheld']}"] if beat.get("withheld") else []
+    parts += [f"the call fails: {beat['trouble']}"] if beat.get("trouble") else []
+    yield "heartbeat", "; ".join(parts)
+
+
 def _log(log: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
     lost = f"{counted(log['lost'], 'line')} lost" if log.get("lost") else "no lines lost"
     yield "log", "; ".join([lost, *map(str, log.get("trouble") or ())])
@@ -216,13 +226,15 @@ _WRITERS: Final[Mapping[str, Callable[[Any, Mapping[str, Any], datetime | None],
     "reapplied": _reapplied,
     "journal": _journal,
     "notify": _notify,
+    "heartbeat": _heartbeat,
     "log": _log,
     "started_at": _started,
     "versions": _versions,
 }
 """What writes the rows of each field, in the order of the rows."""
 _KINDS: Final[Mapping[str, type]] = {
-    **dict.fromkeys(("link", "stats", "store", "clock", "journal", "notify", "log", "versions"), dict),
+    **dict.fromkeys(("link", "stats", "store", "clock", "journal", "notify"), dict),
+    **dict.fromkeys(("heartbeat", "log", "versions"), dict),
     "gaps": list,
 }
 """What those fields must be for that; of another kind they are shown as fields that are not known here."""
