@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -34,7 +35,8 @@ class Link:
 
     def __init__(self, folder: Path) -> None:
         self.clock = RecordedClock(BEGAN)
-        self.frames = LinkFrames(Journal(folder / "journal.db"), UTC, timedelta(seconds=20), self.clock)
+        self.journal = Journal(folder / "journal.db")
+        self.frames = LinkFrames(self.journal, UTC, timedelta(seconds=20), self.clock)
 
     def say(self, *lines: Message, blocked: bool = False) -> list[str]:
         """Return the name of each note, and field 0 of each message of the broker."""
@@ -51,8 +53,10 @@ def _name(source: Source, fields: Fields) -> str:
 
 
 @pytest.fixture
-def link(tmp_path: Path) -> Link:
-    return Link(tmp_path)
+def link(tmp_path: Path) -> Iterator[Link]:
+    link = Link(tmp_path)
+    yield link
+    link.journal.close()
 
 
 def test_login_is_a_link_that_is_up(link: Link) -> None:
