@@ -32,7 +32,7 @@ from tests.support.reconcile_rig import (
     traded,
 )
 from tracker.cli.commands import COMMANDS
-from tracker.cli.query_commands import DISCREPANCIES
+from tracker.cli.reconcile_commands import DISCREPANCIES
 from tracker.clock import now
 from tracker.console import FAILED, WELL
 from tracker.core.model import Moment

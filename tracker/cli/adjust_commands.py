@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from tracker.cli.query_commands import answer, decide
+from tracker.cli.answering import answer, decide
 from tracker.console import Arguments, Command
 
 if TYPE_CHECKING:

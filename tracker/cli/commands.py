@@ -10,7 +10,14 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tracker.cli import adjust_commands, flex_commands, query_commands, recording_commands
+from tracker.cli import (
+    adjust_commands,
+    decision_commands,
+    flex_commands,
+    query_commands,
+    reconcile_commands,
+    recording_commands,
+)
 from tracker.console import (
     BAD_USAGE,
     FAILED,
@@ -236,6 +243,8 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "notify": Command("send a test message to each of notify.urls", _notify, reads=True),
     "watch": Command("show the running tracker on a screen", _watch),
     **query_commands.COMMANDS,
+    **decision_commands.COMMANDS,
+    **reconcile_commands.COMMANDS,
     **adjust_commands.COMMANDS,
     **recording_commands.COMMANDS,
     **flex_commands.COMMANDS,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tracker.cli import query_commands
+from tracker.cli import reconcile_commands
 from tracker.console import BAD_USAGE, WELL, Arguments, Command, Refusal, print_answer
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def _fetch(arguments: Arguments) -> int:
         raise Refusal(BAD_USAGE, [f"tracker flex fetch: unexpected argument {arguments.own.file!r}"])
 
     def ask(settings: Settings) -> dict[str, Any]:
-        return query_commands.import_report(settings, _fetched(settings))
+        return reconcile_commands.import_report(settings, _fetched(settings))
 
-    return query_commands.print_reconciled(arguments, ask)
+    return reconcile_commands.print_reconciled(arguments, ask)
 
 
 def _fetched(settings: Settings) -> Path:

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tracker.cli.query_commands import STORE_FAILED
+from tracker.cli.answering import STORE_FAILED
 from tracker.console import (
     BAD_USAGE,
     FAILED,
