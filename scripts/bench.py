@@ -8,11 +8,11 @@ measurements are in `benchmark`.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmark.cli import main
+from in_environment import need
 
 if __name__ == "__main__":
+    need(__file__, sys.argv[1:])
+    from benchmark.cli import main
+
     sys.exit(main())

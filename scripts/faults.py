@@ -8,11 +8,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from tests.support.fault_plans import main
+from in_environment import need
 
 if __name__ == "__main__":
+    need(__file__, sys.argv[1:], modules=["pytest", "hypothesis"], extras="test")
+    from tests.support.fault_plans import main
+
     sys.exit(main())

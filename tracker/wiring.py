@@ -79,6 +79,11 @@ def opened(settings: Settings, holder: str, *, writes: bool = True) -> Iterator[
         if writes:
             store.check()
         journal = Journal(settings.stores.journal, read_only=not writes)
+        if (upgrade := journal.upgrade) is not None:
+            logger.warning(
+                "the journal {} was changed from form {} to form {}; the old one is kept as {}",
+                *(journal.path, upgrade.before, upgrade.after, upgrade.copy),
+            )
         link = journal.state.get(LINKS, "last")
         know_accounts([*settings.gateway.accounts, *(link.accounts if link is not None else ())])
         stack.callback(journal.close)

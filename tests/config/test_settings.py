@@ -306,7 +306,7 @@ def test_settings_cannot_be_changed() -> None:
 def test_missing_folder_is_refused(tmp_path: Path) -> None:
     """A folder that is missing is refused with its source."""
     (tmp_path / "data/alerts").mkdir(parents=True)
-    load().require_folders()
+    assert load().require_folders() == []
     write("[stores]\nalerts = 'gone/alerts.json'\nstocks = 'away/s.json'\n[log]\nfile = 'data'\n")
     with pytest.raises(SettingsError) as caught:
         load({"status.token_file": "run/token"}).require_folders()
@@ -318,6 +318,16 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
     assert away.startswith("settings.toml: [stores] stocks: the folder ")
     assert token.startswith("flag --status.token_file: the folder ")
     assert log == f"settings.toml: [log] file: {tmp_path}/data is a folder; name the file"
+
+
+def test_default_folder_is_made_last(tmp_path: Path) -> None:
+    """Where another folder is missing nothing is made; else what was made is returned."""
+    with pytest.raises(SettingsError, match=r"the folder .*data/alerts does not exist"):
+        load().require_folders()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "alerts").mkdir()
+    assert load({"stores.alerts": "alerts/alerts.json"}).require_folders() == [tmp_path / "data"]
+    assert (tmp_path / "data").is_dir()
 
 
 def test_read_only_stores_may_be_absent(tmp_path: Path) -> None:
@@ -408,4 +418,4 @@ def test_unmakeable_default_folder_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").write_text("a file in the folder's place")
     with pytest.raises(SettingsError, match="data cannot be made: File exists; create it"):
-        load({}).require_folders()
+        load({"stores.alerts": "alerts.json"}).require_folders()

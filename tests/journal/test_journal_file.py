@@ -202,6 +202,47 @@ def test_first_version_is_migrated(tmp_path: Path) -> None:
         assert list(journal.state.every(EXECUTIONS)) == rows
 
 
+def old_journal(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
+        db.execute("INSERT INTO meta VALUES ('kept', 'yes')")
+        db.commit()
+
+
+def test_old_form_is_kept_beside(tmp_path: Path) -> None:
+    """Before its form changes a journal is copied, under a name that says which form it has."""
+    path = tmp_path / "journal.db"
+    old_journal(path)
+    with closing(Journal(path)) as journal:
+        assert journal.upgrade == (1, len(MIGRATIONS), tmp_path / "journal.db.v1")
+    assert (tmp_path / "journal.db.v1").stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(tmp_path / "journal.db.v1")) as copy:
+        assert copy.execute("PRAGMA user_version").fetchone()[0] == 1
+        assert copy.execute("SELECT value FROM meta WHERE name = 'kept'").fetchone()[0] == "yes"
+    with closing(Journal(path)) as journal:
+        assert journal.upgrade is None
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["journal.db", "journal.db.v1"]
+
+
+def test_earlier_copy_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "journal.db.v1").write_text("somebody's")
+    old_journal(tmp_path / "journal.db")
+    with closing(Journal(tmp_path / "journal.db")) as journal:
+        assert journal.upgrade is not None
+        assert journal.upgrade.copy == tmp_path / "journal.db.v1-2"
+    assert (tmp_path / "journal.db.v1").read_text() == "somebody's"
+
+
+def test_form_stays_without_copy(tmp_path: Path) -> None:
+    """Where the old form cannot be kept nothing changes, and the refusal says why."""
+    old_journal(tmp_path / "journal.db")
+    (tmp_path / ".journal.db.v1.unfinished").mkdir()
+    with pytest.raises(JournalFailed, match=r"could not be copied to .*journal\.db\.v1 before"):
+        Journal(tmp_path / "journal.db")
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == 1
+
+
 # Modes
 
 

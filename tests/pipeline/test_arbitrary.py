@@ -230,7 +230,7 @@ def _ask(files: wiring.OpenedFiles, asked: list[str]) -> None:
     journal: Journal = files.journal
     encode(fills(journal, Selection(AT.replace(year=2000)), files.names))
     encode(inbox(journal, AT.replace(year=2000), files.names, list_all=True))
-    encode(alerts(context.store_now(), files.names))
+    encode(alerts(files.journal.state, context.store_now(), files.names))
     for text in asked:
         with suppress(CommandError):
             encode(why_execution(journal, text, AlerterNames()))

@@ -19,6 +19,8 @@ from tracker.status.protocol import CommandError
 
 OPTION: dict[str, Any] = {"symbol": "nvda", "strike": "122.5", "right": "call", "expiry": "20251121"}
 NAME = f"{ROBIN}/NVDA"
+TODAY = date(2025, 11, 19)
+"""A Wednesday."""
 
 
 @pytest.fixture
@@ -135,10 +137,51 @@ def test_missing_store_is_not_copied(desk: Desk) -> None:
 
 
 def test_what_is_typed_is_read_leniently() -> None:
-    found = read_made_up_fill(OPTION | {"side": "sell", "quantity": "0.5", "con_id": 7, "order_ref": ""})
+    found = read_made_up_fill(
+        OPTION | {"side": "sell", "quantity": "0.5", "con_id": 7, "order_ref": ""}, None, TODAY
+    )
     assert (found.symbol, found.side, found.quantity) == ("NVDA", Side.SELL, Decimal("0.5"))
     assert (found.strike, found.right, found.expiry) == (Decimal("122.5"), "C", date(2025, 11, 21))
     assert (found.con_id, found.order_ref) == (7, "")
+
+
+@pytest.mark.parametrize(
+    ("details", "given", "expiry", "chosen"),
+    [
+        ({}, {}, date(2025, 11, 21), ""),
+        ({}, {"expiry": "20251128"}, date(2025, 11, 28), ""),
+        (
+            {"expiry": None},
+            {},
+            date(2025, 11, 21),
+            "; the alert names no day of expiry, so 2025-11-21 was taken",
+        ),
+        (
+            {"expiry": "Dec 2025"},
+            {},
+            date(2025, 12, 19),
+            "; the alert names no day of expiry, so 2025-12-19 was taken",
+        ),
+    ],
+)
+def test_alert_fills_in_what_is_open(
+    tmp_path: Path, details: dict[str, Any], given: dict[str, Any], expiry: date, chosen: str
+) -> None:
+    """What is not typed is the alert's; one without a day is met by a Friday, and the answer says so."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": loose(**details)}}) as desk:
+        desk.run_pump()
+        (alert,) = desk.store.alerts()
+        found = read_made_up_fill(given, alert, TODAY)
+    assert (found.symbol, found.strike, found.right) == ("NVDA", Decimal("122.5"), "C")
+    assert (found.expiry, found.chosen, found.con_id) == (expiry, chosen, 0)
+
+
+def test_typed_contract_outweighs_alerts_conid(desk: Desk) -> None:
+    assert tried(desk, alert="robindahood/nvda")["tried"]["con_id"] == 700100200
+    answer = tried(desk, alert=NAME, strike="130")
+    assert (answer["tried"]["con_id"], answer["tried"]["strike"]) == (0, 130)
+    with pytest.raises(CommandError, match="no alert 'nobody/X' is in the alert store"):
+        tried(desk, alert="nobody/X")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +205,6 @@ def test_what_is_typed_is_read_leniently() -> None:
 )
 def test_what_makes_no_fill_is_refused(given: dict[str, object], words: str) -> None:
     with pytest.raises(CommandError) as refused:
-        read_made_up_fill(given)
+        read_made_up_fill(given, None, TODAY)
     assert words in refused.value.message
     assert refused.value.code == "bad_request"

@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from tests.support.answer_rig import ROBIN, Desk, at, buy, loose, record
 from tests.support.facts import ACCOUNT, NVDA, exec_id
+from tracker import wiring
+from tracker.config.loader import load
 from tracker.core.model import Contract, Execution, Source, Undecodable
 from tracker.queries.inbox import inbox
 
@@ -44,6 +46,51 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def spx(number: int, strike: str = "6600", right: str = "C") -> Execution:
     contract = Contract(40 + number, "SPX", "OPT", date(2025, 11, 18), Decimal(strike), right, "100", "USD")
     return buy(number, 1, contract=contract)
+
+
+@pytest.mark.parametrize(
+    ("created", "zone", "step"),
+    [
+        ("20:40:00", "UTC", "set it to the alert writer's zone; a clock at UTC+05:00 would fit"),
+        ("20:40:00", "US/Eastern", 'set it to "UTC", if the alert writer writes times in UTC'),
+        ("20:10:00", "UTC", None),
+        ("20:40:00+00:00", "UTC", None),
+    ],
+)
+def test_wrong_zone_is_hinted(tmp_path: Path, created: str, zone: str, step: str | None) -> None:
+    """Several near misses that differ by a whole number of hours: once, with the setting.
+
+    The fills are at 15:43 UTC. In New York the store's text is read as five hours later.
+    """
+    text = f"2025-11-18T{created}"
+    if zone != "UTC":
+        text = text.replace("T20", "T15")
+    alerts = {
+        "a": {"NVDA": loose() | {"created_at": text}},
+        "b": {"SPX": loose("SPX", strike="6600", expiry="11/18/2025") | {"created_at": text}},
+    }
+    with Desk(tmp_path, alerts) as desk:
+        desk.settings_path.write_text(
+            desk.settings_path.read_text().replace(
+                'journal = "journal.db"\ntimezone = "UTC"', f'journal = "journal.db"\ntimezone = "{zone}"'
+            )
+        )
+        settings = load({}, str(desk.settings_path))
+        desk.store = wiring.alert_stores(settings, desk.names)
+        desk.pump = desk.make_pump(desk.store)
+        desk.run_pump()
+        desk.tell(buy(1, 1))
+        assert asked(desk, store_zone=settings.store_zone())["hint"] is None
+        desk.tell(spx(2))
+        answer = asked(desk, store_zone=settings.store_zone())
+    assert answer["counts"]["near_miss"] == 2
+    if step is None:
+        assert answer["hint"] is None
+        return
+    assert answer["hint"] == (
+        "2 near misses are of alerts that read as created 5 h after their fill; stores.timezone may be"
+        f" wrong: {step}"
+    )
 
 
 def test_ambiguous_and_near_miss_listed(desk: Desk) -> None:

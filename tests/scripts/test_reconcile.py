@@ -1,4 +1,4 @@
-"""`scripts/reconcile.py` runs with any Python, in the project's environment where something is missing."""
+"""The scripts that are Python run with any, in the project's environment where something is missing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ def bare_python(tmp_path: Path) -> Path:
     return tmp_path / "bare" / "bin" / "python"
 
 
-def run(python: Path | str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(python), str(PROJECT / "scripts" / "reconcile.py"), *arguments]
+def run(
+    python: Path | str, *arguments: str, script: str = "reconcile.py"
+) -> subprocess.CompletedProcess[str]:
+    command = [str(python), str(PROJECT / "scripts" / script), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -35,3 +37,10 @@ def test_arguments_reach_the_command(bare_python: Path) -> None:
     done = run(bare_python, "--aply", "two words")
     assert done.returncode == 2
     assert "unknown flag --aply; the nearest known one is --apply" in done.stderr
+
+
+@pytest.mark.parametrize("script", ["bench.py", "soak.py", "faults.py"])
+def test_other_scripts_find_environment(bare_python: Path, script: str) -> None:
+    done = run(bare_python, "--help", script=script)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: ")

@@ -134,6 +134,11 @@ def test_rows_keep_their_columns() -> None:
 
 def test_alert_open_before_any_fill() -> None:
     """An alert that was open before any fill says so."""
+    other = replace(
+        ALERT, contract="GOOGL 2025-12-04 1222.5 C, asked 2025-12-01", brief="held 12-04, asked 12-01"
+    )
+    assert "held 12-04, asked 12-01 " in LINES.alert(other, NOW, WIDTH)
+    assert "GOOGL 2025-12-04 1222.5 C, asked 2025-12-01 " in LINES.alert(other, NOW, 120)
     assert " no fill " in LINES.alert(replace(ALERT, quantity="", price="", opened_at=None), NOW, WIDTH)
 
 

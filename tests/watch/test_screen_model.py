@@ -271,6 +271,51 @@ def test_open_alerts_show_position() -> None:
     assert model.alerts_total == 3
 
 
+ASKED: dict[str, Any] = {
+    "alert": "robindahood-alerts/SPX",
+    "symbol": "SPXW",
+    "expiry": "2025-12-01",
+    "strike": 6600,
+    "right": "C",
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "holds", "contract", "brief"),
+    [
+        ({}, [{"expiry": "2025-12-01", "strike": 6600, "right": "C"}], "SPX 2025-12-01 6600 C", ""),
+        (
+            {},
+            [{"expiry": "2025-12-04", "strike": 6600, "right": "C"}],
+            "SPX 2025-12-04 6600 C, asked 2025-12-01",
+            "held 12-04, asked 12-01",
+        ),
+        (
+            {},
+            [{"expiry": "2025-12-04", "strike": 6610, "right": "C"}],
+            "SPX 2025-12-04 6610 C, asked 2025-12-01 6600",
+            "held 12-04 6610, asked 12-01 6600",
+        ),
+        (
+            {"expiry": "Dec 2025"},
+            [{"expiry": "2025-12-04", "strike": 6600, "right": "C"}],
+            "SPX 2025-12-04 6600 C",
+            "",
+        ),
+        ({"expiry": None}, [], "SPXW 6600 C", ""),
+    ],
+)
+def test_alert_shows_contract_held(
+    asked: dict[str, Any], holds: list[dict[str, Any]], contract: str, brief: str
+) -> None:
+    """What is held, with what was asked for only where that is another contract."""
+    row = {**ASKED, **asked, "holds": [{"symbol": "SPX", **each} for each in holds]}
+    model = on_connected()
+    model.on_answer("alerts", {"total": 1, "alerts": [row], "store_trouble": None}, START, 0)
+    (alert,) = model.alerts
+    assert (alert.contract, alert.brief) == (contract, brief)
+
+
 @pytest.mark.parametrize(
     ("position", "shown"),
     [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tracker.config.settings import Settings
     from tracker.queries.fills import Selection
 
-_TRIAL: Final = ("symbol", "side", "quantity", "strike", "right", "expiry", "con_id", "order_ref")
+_TRIAL: Final = ("symbol", "side", "quantity", "strike", "right", "expiry", "con_id", "order_ref", "alert")
 
 
 def _fills(arguments: Arguments, default: str = "today") -> int:
@@ -73,7 +73,10 @@ def _inbox(arguments: Arguments) -> int:
         since = read_since(" ".join(arguments.own.since or ("today",)), now(), settings.login_zone())
         everything = arguments.own.all
         return offline.read(
-            settings, lambda journal, context: inbox(journal, since, context.names, list_all=everything)
+            settings,
+            lambda journal, context: inbox(
+                journal, since, context.names, store_zone=context.store_zone, list_all=everything
+            ),
         )
 
     return answer(arguments, ask, lambda words, answer: words.inbox(answer))
@@ -157,10 +160,11 @@ def _test(arguments: Arguments) -> int:
 
 
 def _declare_test(parser: argparse.ArgumentParser) -> None:
-    def flag(name: str, metavar: str, help: str, *, required: bool = False) -> None:
-        parser.add_argument(name, metavar=metavar, help=help, required=required)
+    def flag(name: str, metavar: str, help: str) -> None:
+        parser.add_argument(name, metavar=metavar, help=help)
 
-    flag("--symbol", "TSLA", "the underlying, or the stock itself", required=True)
+    flag("--alert", "ALERTER/TICKER", "take from this alert what the other flags leave open")
+    flag("--symbol", "TSLA", "the underlying, or the stock itself; needed without --alert")
     flag("--strike", "95", "an option's strike; right and expiry belong to it")
     flag("--right", "C", "C or P")
     flag("--expiry", "YYYYMMDD", "the option's expiry")

@@ -280,36 +280,40 @@ class Settings(BaseSettings):
         """Say where a value came from, in the words its source spells it."""
         return self._origins.get((section, key), f"default of [{section}] {key}")
 
-    def require_folders(self) -> None:
-        """Raise SettingsError for each file whose folder is not there.
+    def require_folders(self) -> list[Path]:
+        """Raise SettingsError for each file whose folder is not there; returns the folders that were made.
 
-        Files of our own, where no setting names them, get their default folder made. The two alerter stores
-        may be absent altogether, so their folder counts only where it was configured.
+        Files of our own, where no setting names them, get their default folder made, once nothing else is
+        missing. The two alerter stores may be absent altogether, so their folder counts only where it was
+        configured.
         """
         lines = []
+        missing: dict[Path, str] = {}
         for section, key in PATHS:
             path = getattr(getattr(self, section), key)
             configured = (section, key) in self._origins
             if path is None or (key in ("contracts", "stocks") and not configured):
                 continue
             where = self.origin(section, key)
-            if not configured and key in ("journal", "token_file"):
-                try:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                except OSError as error:
-                    lines.append(
-                        f"{where}: the folder {path.parent} cannot be made: {error.strerror or error};"
-                        " create it, or set another path"
-                    )
-                    continue
-            if path.is_dir():
+            if not configured and key in ("journal", "token_file") and not path.parent.is_dir():
+                missing.setdefault(path.parent, where)
+            elif path.is_dir():
                 lines.append(f"{where}: {path} is a folder; name the file")
             elif not path.parent.is_dir():
                 lines.append(
                     f"{where}: the folder {path.parent} does not exist; create it or correct the path"
                 )
+        for folder, where in () if lines else missing.items():
+            try:
+                folder.mkdir(parents=True)
+            except OSError as error:
+                lines.append(
+                    f"{where}: the folder {folder} cannot be made: {error.strerror or error};"
+                    " create it, or set another path"
+                )
         if lines:
             raise SettingsError(lines)
+        return list(missing)
 
 
 def _zone(name: str) -> tzinfo:

@@ -42,7 +42,9 @@ from tracker.logs import log
 from tracker.notify.apprise_services import Service
 from tracker.pipeline.store_watch import StoreFull, StoreOutage
 from tracker.queries import gaps
+from tracker.queries.inbox import needing_decision
 from tracker.queries.socket_commands import SocketCommands
+from tracker.queries.zone_hint import zone_hint
 from tracker.reconcile.in_daemon import Reconciling
 from tracker.reconcile.views import Watched
 from tracker.status.events import EventFeed, subscription
@@ -221,8 +223,11 @@ class Daemon:
         await self._notifier.close(self._feed.last)
 
     async def _keep_house(self) -> None:
-        """Every minute: let go of raw frames past their days, and warn of a day that ends unproven."""
-        warned = ""
+        """Every minute: let go of raw frames past their days, and warn of what a person should know.
+
+        That is a day that ends unproven, and times in the stores that seem to be read in a wrong zone.
+        """
+        warned = hinted = ""
         while True:
             self._journal.drop_frames(now() - timedelta(days=self._settings.stores.frame_days))
             warning = gaps.warning(self._journal.state, now(), self._settings.login_zone())
@@ -230,6 +235,12 @@ class Daemon:
                 logger.warning("{}", warning)
                 self._feed.publish({"event": "unproven", "at": instant(now()), "reason": warning})
             warned = warning
+            hint = zone_hint(
+                self._journal, needing_decision(self._journal.state), self._settings.store_zone()
+            )
+            if hint and not hinted:
+                logger.warning("{}", hint)
+            hinted = hint
             await asyncio.sleep(_MINUTE)
 
     async def _watch_files(self) -> None:
@@ -389,10 +400,12 @@ def run(settings: Settings) -> int:
     """
     # The journal, the log and others hold accounts and fills; the alert file keeps its own mode.
     os.umask(_PRIVATE)
-    settings.require_folders()
+    made = settings.require_folders()
     holder = f"tracker run, process {os.getpid()}"
     try:
         _start_log(settings)
+        for folder in made:
+            logger.info("made the folder {}, which no setting names", folder)
         services = wiring.open_urls(settings)
         with wiring.opened(settings, holder) as files:
             _tune()

@@ -67,7 +67,7 @@ class Journal:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._db = open_file(path, read_only=read_only)
+        self._db, self.upgrade = open_file(path, read_only=read_only)
         self._identity = identity(path)
         self.state = JournalState(self._db)
         self._read_only = read_only

@@ -56,6 +56,14 @@ class JournalFailed(Exception):
     """The journal cannot be opened, read or written; the message names the file, the cause and what to do."""
 
 
+class Upgrade(NamedTuple):
+    """Say that opening a journal changed its form, and where the old one is kept."""
+
+    before: int
+    after: int
+    copy: Path
+
+
 class FileIdentity(NamedTuple):
     """Tell one file from another that has its path."""
 
@@ -96,8 +104,11 @@ def select_each(db: sqlite3.Connection, sql: str, values: Sequence[object] = ())
         raise failure(path_of(db), "read", error) from error
 
 
-def open_file(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    """Open the file in its newest schema, for writing or for reading alone; raises JournalFailed."""
+def open_file(path: Path, *, read_only: bool) -> tuple[sqlite3.Connection, Upgrade | None]:
+    """Open the file in its newest schema, for writing or for reading alone; raises JournalFailed.
+
+    An older file is copied before its form changes; the answer says so.
+    """
     if path.exists() and not path.is_file():
         # SQLite would say "disk I/O error" of a pipe or a device.
         raise JournalFailed(
@@ -109,17 +120,18 @@ def open_file(path: Path, *, read_only: bool) -> sqlite3.Connection:
             _create(path)
         where = f"{path.absolute().as_uri()}?mode=ro" if read_only else str(path.absolute())
         db = sqlite3.connect(where, uri=read_only, isolation_level=None)
+        upgrade = None
         try:
             if not read_only:
                 make_durable(db, path)
-                _migrate(db)
+                upgrade = _migrate(db, path)
             _check_version(db, path)
         except BaseException:
             db.close()
             raise
     except sqlite3.Error as error:
         raise failure(path, "opened", error) from error
-    return db
+    return db, upgrade
 
 
 def _check_beside(path: Path) -> None:
@@ -208,12 +220,17 @@ def _create(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, _OWN_FILE_MODE))
 
 
+def _copy(db: sqlite3.Connection, target: Path) -> None:
+    """Copy a journal into a new file, for its owner alone; raises OSError, sqlite3.Error."""
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, _OWN_FILE_MODE))
+    with closing(sqlite3.connect(target)) as copy:
+        db.backup(copy)
+
+
 def _rescue(db: sqlite3.Connection, path: Path) -> str:
     target = path.with_name(f"{path.name}.rescued")
     try:
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, _OWN_FILE_MODE))
-        with closing(sqlite3.connect(target)) as copy:
-            db.backup(copy)
+        _copy(db, target)
     except (OSError, sqlite3.Error) as error:
         return f"a copy of what it held could not be written to {target} ({error})"
     return f"what it held was copied to {target}"
@@ -234,11 +251,39 @@ def make_durable(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _migrate(db: sqlite3.Connection) -> None:
+def _migrate(db: sqlite3.Connection, path: Path) -> Upgrade | None:
+    """Bring the file to the newest form; one of an older form is copied beside it before."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
+    upgrade = None
+    if 0 < version < len(MIGRATIONS):
+        upgrade = Upgrade(version, len(MIGRATIONS), _keep_old_form(db, path, version))
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         # One transaction each, the record of it included: a crash leaves the old version or the new.
         db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+    return upgrade
+
+
+def _keep_old_form(db: sqlite3.Connection, path: Path, version: int) -> Path:
+    """Copy a journal before its form changes; returns the copy. Raises JournalFailed."""
+    target = path.with_name(f"{path.name}.v{version}")
+    number = 1
+    while target.exists() or target.is_symlink():
+        number += 1
+        target = path.with_name(f"{path.name}.v{version}-{number}")
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    try:
+        unfinished.unlink(missing_ok=True)
+        _copy(db, unfinished)
+        unfinished.rename(target)
+    except (OSError, sqlite3.Error) as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise JournalFailed(
+            f"the journal {path} has the older form {version}, and could not be copied to {target} before"
+            f" the change to form {len(MIGRATIONS)}: {error}; make room there, or let the tracker's user"
+            " write in that folder"
+        ) from error
+    return target
 
 
 def _check_version(db: sqlite3.Connection, path: Path) -> None:

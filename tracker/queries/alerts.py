@@ -1,20 +1,29 @@
-"""List the records of the alert store, as they show now.
+"""List the records of the alert store: what they show, what is held for them, and what they asked for.
 
-Owns that list only; `why` accounts for one of them. It reads the store's last good state and changes nothing.
+Owns that list only; `why` accounts for one of them. It reads the store's last good state and the journal, and
+changes nothing.
 """
 
 from __future__ import annotations
 
-from tracker.core.alert_updates import instant
+from tracker.core.alert_updates import instant, number, positions_of
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import Alert
-from tracker.queries.as_json import Json, alert_json, plain_json, reads_as
+from tracker.core.state import ALERTS, LedgerState
+from tracker.core.state_rows import alert_text
+from tracker.queries.as_json import Json, alert_json, contract_json, plain_json, reads_as
 from tracker.queries.lookup import check_alert_name, same_name
 from tracker.queries.why import StoreNow
 
 
 def alerts(
-    store: StoreNow, names: AlerterNames, *, name: str = "", only_open: bool = False, limit: int | None = None
+    state: LedgerState,
+    store: StoreNow,
+    names: AlerterNames,
+    *,
+    name: str = "",
+    only_open: bool = False,
+    limit: int | None = None,
 ) -> Json:
     """Return the store's records, those that show a position first; raises CommandError for a bad name."""
     if name:
@@ -30,11 +39,11 @@ def alerts(
         "store_trouble": store.trouble or None,
         "total": len(found),
         "left_out": len(found) - len(kept),
-        "alerts": [_alert(alert, store) for alert in kept],
+        "alerts": [_alert(alert, state, store) for alert in kept],
     }
 
 
-def _alert(alert: Alert, store: StoreNow) -> Json:
+def _alert(alert: Alert, state: LedgerState, store: StoreNow) -> Json:
     shown = store.shown(alert.id)
     return {
         **alert_json(alert.id),
@@ -43,4 +52,21 @@ def _alert(alert: Alert, store: StoreNow) -> Json:
         "position": plain_json(shown.position if shown is not None else None),
         "created": instant(alert.created_at),
         **reads_as(alert),
+        "holds": _holds(alert, state),
     }
+
+
+def _holds(alert: Alert, state: LedgerState) -> list[Json]:
+    """Return what the alert has now, contract by contract; that may be another expiry than it asked for."""
+    known = state.get(ALERTS, alert_text(alert.id))
+    return [
+        {
+            "account": holding.account,
+            **contract_json(holding.contract),
+            "quantity": number(mine.quantity),
+            "avg_price": number(mine.avg_price),
+            "opened_at": instant(mine.opened_at),
+        }
+        for holding, mine in (positions_of(state, known) if known is not None else ())
+        if mine.quantity
+    ]

@@ -46,6 +46,7 @@ _OPTION: Final = ("strike", "right", "expiry")
 _RIGHTS: Final = {"C": "C", "CALL": "C", "P": "P", "PUT": "P"}
 _DIGITS: Final = 15
 """Digits that a number may have before and after its point; beyond them arithmetic could take for ever."""
+_FRIDAY: Final = 4
 _STATUS: Final = {Matched: "would_open", Ambiguous: "ambiguous"}
 
 
@@ -61,6 +62,8 @@ class MadeUpFill:
     expiry: date | None = None
     con_id: int = 0
     order_ref: str = ""
+    chosen: str = ""
+    """What of the contract neither a person nor the alert named, in words."""
 
     def execution(self, now: datetime) -> Execution:
         """Return the execution as the broker would report it; it costs 1.00."""
@@ -99,6 +102,7 @@ class MadeUpFill:
 class DryRun:
     """Hold what a fill would do: the decision, and what each record would show."""
 
+    made_up: MadeUpFill
     execution: Execution
     match: Match
     updates: tuple[AlertUpdate, ...]
@@ -128,7 +132,7 @@ def dry_run(
     ledger.apply(frame, execution)
     ledger.settle(frame)
     updates = sorted((row.update for row in state.every(OUTBOX)), key=lambda update: update.alert.name)
-    return DryRun(execution, match, tuple(updates))
+    return DryRun(made_up, execution, match, tuple(updates))
 
 
 def dry_run_json(found: DryRun, copy: Path | None) -> Json:
@@ -151,7 +155,7 @@ def dry_run_json(found: DryRun, copy: Path | None) -> Json:
             "price": number(execution.price),
             "order_ref": execution.order_ref or None,
         },
-        "assumed": "an opening fill; what the account already holds is ignored",
+        "assumed": "an opening fill; what the account already holds is ignored" + found.made_up.chosen,
         "copy": None if copy is None else str(copy),
     }
 
@@ -182,15 +186,27 @@ def write_copy(
     return copy
 
 
-def read_made_up_fill(given: Mapping[str, object]) -> MadeUpFill:
+def read_made_up_fill(given: Mapping[str, object], alert: Alert | None, today: date) -> MadeUpFill:
     """Read what somebody typed into a fill to try; raises CommandError.
 
     Keys: symbol; side BUY or SELL; quantity; strike, right (C or P) and expiry (as an alert's), all three or
-    none; con_id; order_ref. A key that is absent, None or empty has its default.
+    none; con_id; order_ref. A key that is absent, None or empty is taken from the alert, else has its
+    default. An option's alert that names no day is met by the next Friday, `today` included.
     """
     texts = {name: str(value).strip() for name, value in given.items() if value not in (None, "")}
+    chosen = ""
+    if alert is not None:
+        # A conid would outweigh what somebody typed.
+        same = not any(name in texts for name in ("symbol", *_OPTION))
+        texts = {**_contract_of(alert, with_con_id=same), **texts}
+        if alert.is_option and "expiry" not in texts:
+            friday = _friday(alert, today)
+            texts["expiry"] = f"{friday:%Y%m%d}"
+            chosen = f"; the alert names no day of expiry, so {friday} was taken"
     if not texts.get("symbol"):
-        raise CommandError("bad_request", "no symbol is given; name one, as in --symbol TSLA")
+        raise CommandError(
+            "bad_request", "no symbol is given; name one, as in --symbol TSLA, or an alert with --alert"
+        )
     option = [name for name in ("strike", "right", "expiry") if name in texts]
     if option and len(option) < len(_OPTION):
         missing = [name for name in _OPTION if name not in option]
@@ -214,7 +230,29 @@ def read_made_up_fill(given: Mapping[str, object]) -> MadeUpFill:
         expiry=_day(texts["expiry"]) if option else None,
         con_id=int(_positive("con_id", texts["con_id"])) if "con_id" in texts else 0,
         order_ref=texts.get("order_ref", ""),
+        chosen=chosen,
     )
+
+
+def _contract_of(alert: Alert, *, with_con_id: bool) -> dict[str, str]:
+    """Return what an alert says of its contract, as somebody would type it."""
+    day = alert.expiry.day if alert.expiry.kind is ExpiryKind.DAY else None
+    said = {
+        "symbol": alert.symbol,
+        "strike": "" if alert.strike is None else str(alert.strike),
+        "right": alert.right,
+        "expiry": "" if day is None else f"{day:%Y%m%d}",
+        "con_id": str(min(alert.con_ids)) if alert.con_ids and with_con_id else "",
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _friday(alert: Alert, today: date) -> date:
+    """Return the third Friday of the alert's month, else the next Friday."""
+    if alert.expiry.month is None:
+        return today + timedelta(days=(_FRIDAY - today.weekday()) % 7)
+    first = date(*alert.expiry.month, 1)
+    return first + timedelta(days=(_FRIDAY - first.weekday()) % 7 + 14)
 
 
 def _positive(name: str, text: str) -> Decimal:

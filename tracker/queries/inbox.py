@@ -7,7 +7,7 @@ nothing. Most fills of a trader are not ours: those are counted, and listed only
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
 from tracker.core.alert_updates import instant
@@ -20,6 +20,7 @@ from tracker.queries.adjustments import difference_json
 from tracker.queries.as_json import Json, fill_decision_json, fill_json
 from tracker.queries.fills import Selection, selected
 from tracker.queries.lookup import days_since
+from tracker.queries.zone_hint import zone_hint
 
 REASONS = tuple(attention for attention in Attention if attention is not Attention.NONE)
 
@@ -36,12 +37,14 @@ def inbox(
     since: datetime,
     names: AlerterNames,
     *,
+    store_zone: tzinfo = UTC,
     list_all: bool = False,
     limit: int | None = None,
 ) -> Json:
     """Return what needs a person whatever its age, and count what is not ours since a moment.
 
-    With `list_all` the latter is listed too. Of each list the newest `limit` are shown; counts are of all.
+    `store_zone` is that of times in the stores. With `list_all` what is not ours is listed too. Of each list
+    the newest `limit` are shown; counts are of all.
     """
     state = journal.state
     waiting = needing_decision(state)
@@ -63,6 +66,7 @@ def inbox(
         "undecodable": [_unreadable(journal, row) for row in unreadable[newest]],
         "unexplained": unexplained,
         "combos": [_combo_json(state, combo, rows) for combo, rows in combos.items()],
+        "hint": zone_hint(journal, waiting, store_zone) or None,
         "not_ours": {"since": instant(since), "count": len(others), "dismissed": dismissed},
     }
     if list_all:

@@ -30,7 +30,7 @@ from tracker.queries.dry_run import dry_run, dry_run_json, read_made_up_fill, wr
 from tracker.queries.fills import Selection, fills
 from tracker.queries.gaps import acceptance, gaps
 from tracker.queries.inbox import inbox
-from tracker.queries.lookup import read_since
+from tracker.queries.lookup import alert_named, read_since
 from tracker.queries.question_thread import QuestionThread
 from tracker.queries.why import StoreNow, why
 from tracker.status.arguments import (
@@ -103,6 +103,7 @@ class TestArguments(CommandArguments, frozen=True):
     expiry: Number = None
     con_id: Number = None
     order_ref: Text = ""
+    alert: AlertName = ""
     commit: Flag = False
 
 
@@ -165,8 +166,10 @@ class QueryContext:
 
     def dry_run(self, given: Mapping[str, object], *, commit: bool) -> Json:
         """Try a fill; with `commit` write the copy. Raises CommandError, StoreUnavailable."""
-        made_up = read_made_up_fill(given)
         now = self.now()
+        named = str(given.get("alert") or "")
+        alert = alert_named(named, self.store.alerts(), self.names) if named else None
+        made_up = read_made_up_fill(given, alert, now.astimezone(self.login_zone).date())
         found = dry_run(
             made_up,
             self.store.candidates,
@@ -251,9 +254,16 @@ class SocketCommands:
 
     async def _inbox(self, request: Request) -> Answer:
         asked = read_arguments(InboxArguments, request)
-        since = self._time(asked.since)
+        since, context = self._time(asked.since), self._context
         return await self._read(
-            lambda journal: inbox(journal, since, self._context.names, list_all=asked.all, limit=asked.limit)
+            lambda journal: inbox(
+                journal,
+                since,
+                context.names,
+                store_zone=context.store_zone,
+                list_all=asked.all,
+                limit=asked.limit,
+            )
         )
 
     async def _why(self, request: Request) -> Answer:
@@ -268,9 +278,14 @@ class SocketCommands:
     async def _alerts(self, request: Request) -> Answer:
         asked = read_arguments(AlertsArguments, request)
         context = self._context
-        return await self._answered(
-            lambda: alerts(
-                context.store_now(), context.names, name=asked.alert, only_open=asked.open, limit=asked.limit
+        return await self._read(
+            lambda journal: alerts(
+                journal.state,
+                context.store_now(),
+                context.names,
+                name=asked.alert,
+                only_open=asked.open,
+                limit=asked.limit,
             )
         )
 

@@ -79,6 +79,8 @@ class TextTable:
             lines += wrap(f"tell the cause with tracker adjust {each['con_id']}; see --help", _INDENT)
         if items:
             lines += ["", "Decide with: tracker assign EXEC_ID ALERTER/TICKER, tracker dismiss EXEC_ID"]
+        if answer.get("hint"):
+            lines += ["", *wrap(answer["hint"])]
         rest = answer["not_ours"]
         dismissed = f", {rest['dismissed']} of them dismissed" if rest["dismissed"] else ""
         hint = "" if "others" in answer else "; --all lists them"

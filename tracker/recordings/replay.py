@@ -163,7 +163,7 @@ class _ReplayRun:
         return {
             "messages": self._messages,
             "until": self._clock().isoformat(),
-            "alerts": alerts(now, names)["alerts"],
+            "alerts": alerts(journal.state, now, names)["alerts"],
             "why": reasons,
             "fills": fills(journal, Selection(), names)["fills"],
         }

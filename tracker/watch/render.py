@@ -17,6 +17,9 @@ from tracker.terminal import counted, printable
 from tracker.watch.screen_model import FillRow, OpenAlert, ScreenModel, Waiting, instant, span
 
 HEAD_LINES: Final = 3
+_NAME: Final = 32
+"""Columns that most names of alerts need; the contract gets what is left on a wide terminal."""
+_CONTRACT: Final = 24
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _CUT: Final = "…"
 
@@ -133,8 +136,9 @@ class Lines:
         opened = "" if alert.opened_at is None else self.time(alert.opened_at, now, seconds=False)
         tail = _held(alert.quantity or "no fill", alert.price, opened)
         room = width - len(tail) - 1
-        contract = min(24, room // 2)
-        return f"{fit(alert.name, room - contract - 1)} {fit(alert.contract, contract)} {tail}"
+        column = min(max(_CONTRACT, room - _NAME), room // 2)
+        contract = alert.contract if len(alert.contract) <= column else alert.brief or alert.contract
+        return f"{fit(alert.name, room - column - 1)} {fit(contract, column)} {tail}"
 
     def waiting_title(self, model: ScreenModel, width: int) -> str:
         """Write the heading of the inbox."""

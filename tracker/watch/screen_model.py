@@ -7,6 +7,7 @@ nothing, and takes answers of older and newer daemons: a field that is absent sh
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -45,6 +46,10 @@ _STALE_AFTER: Final[Mapping[str, frozenset[str]]] = {
     "gap": frozenset({"status"}),
 }
 """Event -> the answers that are stale after it; after an event that is not listed, all of them are."""
+_EXPIRY: Final = 1
+_TERMS: Final = (_EXPIRY, 2, 3)
+"""Places of what an option is told apart by; a symbol may be spelled in several ways."""
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _LONGEST_NUMBER: Final = 20
 """Characters of what stands in the place of a number."""
 _NOTICE_SECONDS: Final = 600.0
@@ -80,10 +85,13 @@ class OpenAlert:
     name: str
     created_at: str
     contract: str
+    """What is held, with what was asked for where that differs; without a position what was asked for."""
     quantity: str
     """Empty where the tracker knows of no position."""
     price: str
     opened_at: datetime | None
+    brief: str = ""
+    """The contract where there is room for 24 characters only; empty where it is short enough."""
     copy: int = 0
     """How many rows of the same name and creation time come before: two records may print alike."""
 
@@ -386,14 +394,43 @@ def _fill_of_event(event: Answer) -> FillRow:
 
 def _open_alert(row: Answer) -> OpenAlert:
     position = row.get("position") or {}
+    contract, brief = _held_and_asked(row)
     return OpenAlert(
         name=str(row["alert"]),
         created_at=str(row.get("created_at", "")),
-        contract=contract_text(row),
+        contract=contract,
         quantity=_number(position.get("quantity")),
         price=_price(position.get("avg_price")),
         opened_at=instant(position.get("opened_at")),
+        brief=brief,
     )
+
+
+def _held_and_asked(row: Answer) -> tuple[str, str]:
+    """Write what an alert holds and what else it asked for: in full, and the difference alone, briefly."""
+    asked = _contract_parts(row)
+    held = [_contract_parts(each) for each in row.get("holds") or ()]
+    if not held:
+        return " ".join(filter(None, asked)), ""
+    names = ", ".join(" ".join(filter(None, each)) for each in held)
+    differs = [
+        at for at in _TERMS if _is_exact(at, asked[at]) and any(asked[at] != each[at] for each in held)
+    ]
+    if not differs:
+        return names, ""
+    wanted = [asked[at] for at in differs]
+    brief = ", ".join(" ".join(_brief(each[at]) for at in differs) for each in held)
+    return f"{names}, asked {' '.join(wanted)}", f"held {brief}, asked {' '.join(map(_brief, wanted))}"
+
+
+def _is_exact(at: int, part: str) -> bool:
+    """Tell whether an alert names one expiry, strike or right; a month alone is met by many contracts."""
+    return bool(part) and (at != _EXPIRY or _DATE.fullmatch(part) is not None)
+
+
+def _brief(part: str) -> str:
+    """Write a date without its year, anything else as it is."""
+    return part[5:] if _DATE.fullmatch(part) else part
 
 
 def _open_alerts(rows: Iterable[Answer]) -> tuple[OpenAlert, ...]:
@@ -408,8 +445,13 @@ def _open_alerts(rows: Iterable[Answer]) -> tuple[OpenAlert, ...]:
 
 def contract_text(row: Answer) -> str:
     """Write the contract of a record, as matching reads it."""
+    return " ".join(filter(None, _contract_parts(row)))
+
+
+def _contract_parts(row: Answer) -> tuple[str, ...]:
+    """Return symbol, expiry, strike and right; what is unknown is empty."""
     parts = (row.get("symbol"), row.get("expiry"), _number(row.get("strike")), row.get("right"))
-    return " ".join(str(part) for part in parts if part)
+    return tuple(printable(str(part)) if part else "" for part in parts)
 
 
 def _price(value: object) -> str:
