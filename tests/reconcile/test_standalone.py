@@ -120,6 +120,8 @@ def test_agreement_is_exit_0(tmp_path: Path) -> None:
         done = await reconcile(rig)
         assert (done.code, done.found) == (0, [])
         assert (done.answer["orders_examined"], done.answer["fill_events_processed"]) == (1, 1)
+        (trade,) = done.answer["trades"]
+        assert (trade["symbol"], trade["agrees"], done.answer["trades_differ"]) == ("NVDA", True, 0)
         assert [(row["symbol"], row["quantity"]) for row in done.answer["not_ours"]] == [("DIS", 5)]
         sent = {fields[0] for _, fields in rig.gateway.received}
         assert sent <= {"71", "61", "64", "7", "16", "17", "49", "99"}

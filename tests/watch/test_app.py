@@ -114,6 +114,21 @@ def test_alert_picked_by_number_or_typed(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_held_contract_is_shown(tmp_path: Path) -> None:
+    """A fill of a later expiry that was assigned shows the later one, and what the alert asked for."""
+
+    async def story(rig: Rig, screen: Screen) -> None:
+        rig.write({ROBIN: {"NVDA": record(**NO_CONID)}})
+        buy(rig, option("NVDA", "20301227", "C", "122.5", con_id=700100209))
+        await screen.shows("NEEDS YOU  1")
+        fill = screen.app.model.waiting[0].fill
+        assert fill is not None
+        await asyncio.to_thread(main.main, ["assign", fill.exec_id, f"{ROBIN}/NVDA", *rig.flags()])
+        await screen.shows("OPEN ALERTS  1", "held 12-27, asked 12-20")
+
+    play(tmp_path, story)
+
+
 def test_choice_left_without_choosing(tmp_path: Path) -> None:
     """A choice can be left without choosing."""
 

@@ -22,6 +22,7 @@ from tracker.gateway.broker_snapshot import BrokerSnapshot
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, contract_json
 from tracker.reconcile.flex_import import FlexImport
+from tracker.reconcile.trades import MOST, trades
 from tracker.reconcile.views import Watched, ledger_view, moved_since, store_view
 
 FEE_GRACE: Final = timedelta(minutes=10)
@@ -77,6 +78,7 @@ def answer(
 ) -> Json:
     """Return the answer: what disagrees still, and what was repaired of what disagreed before."""
     left = after.found.discrepancies
+    compared = trades(after.ledger, snapshot.view if snapshot else None)
     fixed = [each for each in before.found.discrepancies if not _among(each, left)] if apply else []
     return {
         "timestamp": instant(now),
@@ -85,6 +87,9 @@ def answer(
         "dry_run": dry_run,
         "orders_examined": len(snapshot.orders) if snapshot else 0,
         "fill_events_processed": snapshot.fills if snapshot else 0,
+        "trades": compared[:MOST],
+        "trades_differ": sum(not each["agrees"] for each in compared),
+        "trades_left_out": max(0, len(compared) - MOST),
         "broker": {
             "reached": snapshot is not None,
             "reason": why_not or None,

@@ -12,11 +12,14 @@ from typing import Any, Final
 from tracker.terminal import counted, wrap
 
 _INDENT: Final = "    "
+_AGREEING: Final = 10
+"""So many trades that agree are listed; those that differ are all."""
 
 
 def reconciled(answer: Mapping[str, Any]) -> str:
     """Write what disagrees, what was repaired, and what is not ours."""
     lines = [*_head(answer)]
+    lines += _trades(answer)
     if answer["imported"] is not None:
         lines += _imported(answer["imported"], dry_run=answer["dry_run"])
     if answer["repaired"]:
@@ -53,6 +56,26 @@ def _head(answer: Mapping[str, Any]) -> Iterator[str]:
         yield from wrap(
             f"Not compared, since the Gateway's Read-Only API refuses: {_listed(broker['refused'])}."
         )
+
+
+def _trades(answer: Mapping[str, Any]) -> Iterator[str]:
+    """Say of each trade that the broker lists whether the journal has it so; of many that agree only some."""
+    rows, differ = answer["trades"], answer["trades_differ"]
+    total = len(rows) + answer["trades_left_out"]
+    if not total:
+        return
+    yield ""
+    yield f"Trades: {total}, of which {total - differ} agree"
+    for each in rows[: differ + _AGREEING]:
+        verdict = "agrees" if each["agrees"] else f"DIFFERS: {'; '.join(each['differs'])}"
+        theirs = each["broker"]
+        yield from wrap(
+            f"{each['side']} {theirs['quantity']} {each['contract']} at {theirs['avg_price']} in"
+            f" {counted(theirs['fills'], 'fill')}, order {each['perm_id'] or each['order_id']}: {verdict}",
+            "  ",
+        )
+    if (more := total - differ - _AGREEING) > 0:
+        yield f"  and {more} more that agree; --json lists them"
 
 
 def _imported(imported: Mapping[str, Any], *, dry_run: bool) -> list[str]:

@@ -1,0 +1,98 @@
+"""Set each order that the broker lists beside the journal: which fills, how many, at which price.
+
+Owns that list of an audit. A trade is an order with its fills, as ib_insync's `ib.trades()` has it. Pure; it
+judges only whether both sides say the same, what follows from it are discrepancies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from tracker.core.alert_updates import number
+from tracker.core.audit.inputs import BrokerView, LedgerView
+from tracker.core.audit.side_by_side import root
+from tracker.core.model import ZERO, Execution, correction_parts
+from tracker.queries.as_json import Json, contract_json
+
+MOST: Final = 1000
+"""Trades of one answer; those that differ come first."""
+
+
+class TradeKey(NamedTuple):
+    """Name an order in one account and contract; of one without a permId, its execution."""
+
+    account: str
+    con_id: int
+    perm_id: int
+    exec_id: str
+
+
+def trades(ledger: LedgerView, broker: BrokerView | None) -> list[Json]:
+    """Return the orders whose fills the broker lists, those that differ first, then in order of time."""
+    told = broker.executions if broker else ()
+    listed = _by_trade(each for each in told if ledger.watches(each.account))
+    counted = [view.execution for view in ledger.executions if not view.superseded]
+    known = _by_trade(execution for execution in counted if _key(execution) in listed)
+    found = [_trade(theirs, known.get(key, ())) for key, theirs in listed.items()]
+    return sorted(found, key=lambda each: bool(each["agrees"]))
+
+
+def _key(execution: Execution) -> TradeKey:
+    perm_id = max(execution.perm_id, 0)
+    exec_id = "" if perm_id else execution.exec_id
+    return TradeKey(execution.account, execution.contract.con_id, perm_id, exec_id)
+
+
+def _by_trade(executions: Iterable[Execution]) -> dict[TradeKey, list[Execution]]:
+    """Gather executions by their order, each in its newest version."""
+    newest: dict[tuple[object, ...], Execution] = {}
+    for execution in executions:
+        key = root(execution)
+        if key not in newest or _version(execution) > _version(newest[key]):
+            newest[key] = execution
+    found: dict[TradeKey, list[Execution]] = {}
+    for execution in sorted(newest.values(), key=lambda each: (each.time, each.exec_id)):
+        found.setdefault(_key(execution), []).append(execution)
+    return found
+
+
+def _version(execution: Execution) -> int:
+    parts = correction_parts(execution.exec_id)
+    return 0 if parts is None else parts.version
+
+
+def _trade(broker: Sequence[Execution], journal: Sequence[Execution]) -> Json:
+    first = broker[0]
+    theirs, ours = _sums(broker), _sums(journal)
+    differs = [
+        f"{name}: broker {theirs[name] or 0}, journal {ours[name] or 0}"
+        for name in theirs
+        if theirs[name] != ours[name]
+    ]
+    if not journal:
+        differs = ["the journal has none of it"]
+    both = {each.exec_id for each in broker} ^ {each.exec_id for each in journal}
+    if both and not differs:
+        differs = [f"other executions: {', '.join(sorted(both))}"]
+    return {
+        "account": first.account,
+        "perm_id": first.perm_id,
+        "order_id": first.order_id,
+        "client_id": first.client_id,
+        **contract_json(first.contract),
+        "side": first.side.value,
+        "broker": theirs,
+        "journal": ours,
+        "agrees": not differs,
+        "differs": differs,
+    }
+
+
+def _sums(executions: Sequence[Execution]) -> Json:
+    """Return how many fills, of how much, at which average price."""
+    quantity = sum((each.quantity for each in executions), ZERO)
+    cost = sum((each.quantity * each.price for each in executions), Decimal())
+    average = None if not quantity else round(cost / quantity, 8).normalize()
+    return {"fills": len(executions), "quantity": number(quantity), "avg_price": number(average)}
