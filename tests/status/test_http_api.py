@@ -113,6 +113,28 @@ def test_metrics_are_prometheus_text() -> None:
     ]
 
 
+def test_labels_help_and_histogram() -> None:
+    """Values of a label are quoted, a text is on one line, and the buckets end with all."""
+    answer: dict[str, Any] = {
+        "figures": {"needs": {"near": 2, 'a "\\\n': True}},
+        "labels": {"needs": "reason"},
+        "help": {"needs": "Back \\ and\nline.", "took_seconds": "Time."},
+        "histograms": {"took_seconds": {"buckets": {"0.5": 3}, "count": 4, "sum": 2.5}},
+    }
+    assert exposition(answer).splitlines() == [
+        "# HELP tracker_needs Back \\\\ and\\nline.",
+        "# TYPE tracker_needs gauge",
+        'tracker_needs{reason="near"} 2',
+        'tracker_needs{reason="a \\"\\\\\\n"} 1',
+        "# HELP tracker_took_seconds Time.",
+        "# TYPE tracker_took_seconds histogram",
+        'tracker_took_seconds_bucket{le="0.5"} 3',
+        'tracker_took_seconds_bucket{le="+Inf"} 4',
+        "tracker_took_seconds_sum 2.5",
+        "tracker_took_seconds_count 4",
+    ]
+
+
 def test_any_figure_name_is_valid() -> None:
     """Figures of any name make lines that can be read."""
     assert (

@@ -166,6 +166,15 @@ class Rig:
         finally:
             writer.close()
 
+    async def get(self, path: str) -> str:
+        """Return the body of a page of the status port."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.status_port)
+        try:
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            return (await reader.read()).decode().partition("\r\n\r\n")[2]
+        finally:
+            writer.close()
+
     async def until(self, condition: Callable[[], Any], seconds: float = BOUND_SECONDS) -> None:
         """Wait for a condition, plain or awaitable, within a bound."""
         loop = asyncio.get_running_loop()

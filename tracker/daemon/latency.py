@@ -1,18 +1,24 @@
 """Measure how long a change of an alert takes from the broker's frame to the file.
 
-Owns which change waits since when. It writes nothing and decides nothing. What is written again because
-another program undid it is no change, so it is not measured.
+Owns which change waits since when, and the counts of how long they took. It writes nothing and decides
+nothing. What is written again because another program undid it is no change, so it is not measured.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import accumulate
+from typing import Any, Final
 
 from tracker.core.alert_updates import EventKind, TrackerEvent, instant
 from tracker.core.model import AlertUpdate, JsonValue, Outcome
 
 _NEWS = (EventKind.OPENED, EventKind.CHANGED, EventKind.CLOSED)
+
+_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
+"""Seconds up to which changes are counted together: a fill takes some 10 ms, one that had to wait minutes."""
 
 
 class FrameToFile:
@@ -21,6 +27,17 @@ class FrameToFile:
     def __init__(self) -> None:
         self._since: dict[tuple[str, str], datetime] = {}
         """(ALERTER/TICKER, created_at) -> receipt of the oldest frame whose news is not written yet."""
+        self._counts = [0] * (len(_BOUNDS) + 1)
+        self._sum = 0.0
+
+    def histogram(self) -> dict[str, Any]:
+        """Return since the start, for each bound in seconds, how many took at most so long; count and sum."""
+        *upto, count = accumulate(self._counts)
+        return {
+            "buckets": {f"{bound:g}": number for bound, number in zip(_BOUNDS, upto, strict=True)},
+            "count": count,
+            "sum": round(self._sum, 6),
+        }
 
     def decided(self, event: TrackerEvent) -> None:
         """Take an event; those that change what an alert shows begin a measurement."""
@@ -36,13 +53,16 @@ class FrameToFile:
             alert = update.alert
             since = self._since.pop((alert.name, alert.created_at), None)
             if since is not None and outcome is Outcome.APPLIED:
+                seconds = max(0.0, round((at - since).total_seconds(), 6))
+                self._counts[bisect_left(_BOUNDS, seconds)] += 1
+                self._sum += seconds
                 events.append(
                     {
                         "event": "written",
                         "at": instant(at),
                         "alert": alert.name,
                         "created_at": alert.created_at,
-                        "seconds": max(0.0, round((at - since).total_seconds(), 6)),
+                        "seconds": seconds,
                     }
                 )
         return events

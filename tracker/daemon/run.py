@@ -32,6 +32,7 @@ from tracker.daemon import status_report
 from tracker.daemon.flex_fetch import MorningFetch
 from tracker.daemon.journal_sink import JournalSink
 from tracker.daemon.latency import FrameToFile
+from tracker.daemon.metrics import metrics
 from tracker.daemon.position_recheck import recheck_positions
 from tracker.daemon.systemd import Pulse, SystemdNotifier, keep_alive
 from tracker.gateway.capture_sink import CaptureFailed
@@ -357,7 +358,8 @@ class Daemon:
         return status_report.ready(self._pump, self._link.state)
 
     async def _metrics(self, request: Request) -> Answer:
-        return status_report.metrics(await self._status(request))
+        open_alerts = sum(alert.open for alert in self._store.alerts())
+        return metrics(await self._status(request), self._frame_to_file, open_alerts)
 
     async def _status(self, request: Request) -> Answer:
         fills = await self._questions.fills_today()

@@ -1,8 +1,7 @@
 """Report how the running tracker is, from what is already known.
 
-Owns the fields of `status`, `health`, `ready` and `metrics` (`tracker/status/prometheus.py` writes those as
-Prometheus text). It reads the ledger's state, the pump and the
-link, changes none of them, and never asks the broker.
+Owns the fields of `status`, `health` and `ready`, and whether capture is proven. It reads the ledger's state,
+the pump and the link, changes none of them, and never asks the broker.
 """
 
 from __future__ import annotations
@@ -111,39 +110,6 @@ def unproven_capture(pump: Pump, link: LinkState, now: datetime) -> str:
     if not reasons and link.last_sweep_at is None:
         reasons.append("the day's executions are not fetched yet")
     return "; ".join(reasons)
-
-
-def metrics(status: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures that a monitor draws."""
-    return {
-        "figures": {
-            "subscribed": status["subscribed"],
-            "fills_total": status["stats"]["orders_processed"],
-            "alerts_updated_total": status["stats"]["alerts_updated"],
-            "reapplied_total": status["reapplied"],
-            "fills_today": status["fills_today"],
-            "needs_you": status["needs_you"],
-            "open_gaps": len(status["gaps"]),
-            "fees_pending": status["fees_pending"],
-            "undecodable": status["undecodable"],
-            "undelivered": status["store"]["undelivered"],
-            "store_away": bool(status["store"]["away"]),
-            "late_writes_merged_total": status["store"]["late_writes_merged"],
-            "late_writes_lost_total": status["store"]["late_writes_lost"],
-            "link_attempts": status["link"]["attempts"],
-            "journal_bytes": status["journal"]["bytes"],
-            "log_lines_lost_total": status["log"]["lost"],
-            **_notify(status["notify"]),
-        }
-    }
-
-
-def _notify(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of the notifications; none where no url is set."""
-    if not figures:
-        return {}
-    counts = {f"notify_{name}_total": figures[name] for name in ("sent", "dropped", "given_up")}
-    return {**counts, "notify_waiting": figures["waiting"]}
 
 
 def needs_you(state: JournalState) -> Mapping[str, int]:
