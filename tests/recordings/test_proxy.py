@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import stat
 from collections.abc import Awaitable, Callable
@@ -165,7 +166,7 @@ def test_link_ends_on_both_sides(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_of_nothing(tmp_path: Path) -> None:
-    """No client, no file; killed, at most an empty one."""
+    """No client, no file."""
 
     async def nobody(gateway: PaperGateway, running: RecorderProcess) -> None:
         """Let nobody connect."""
@@ -174,18 +175,36 @@ def test_nothing_is_left_of_nothing(tmp_path: Path) -> None:
     assert (running.process.returncode, list(tmp_path.iterdir())) == (1, [])
     assert "no client connected" in running.said
 
-    async def killed(gateway: PaperGateway, running: RecorderProcess) -> None:
-        async with raw_client(running, 7) as client:
-            await trade(client)
-        await running.end(signal.SIGKILL)
 
-    async def story() -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_killed_recorder_loses_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """The trade is in the transcript, which a killed recorder leaves to the next command to finish."""
+
+    async def story() -> RecorderProcess:
         gateway = PaperGateway(now=now, accounts=ACCOUNTS)
-        async with gateway, recorder(tmp_path, gateway.port, "--allow-orders") as running:
-            await killed(gateway, running)
+        async with (
+            gateway,
+            recorder(tmp_path, gateway.port, "--allow-orders") as running,
+            raw_client(running, 7) as client,
+        ):
+            await trade(client)
+            await running.end(number)
+        return running
 
-    asyncio.run(story())
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b""]
+    running = asyncio.run(story())
+    if number is signal.SIGKILL:
+        assert sorted(os.listdir(tmp_path)) == ["recording.jsonl", "recording.jsonl.part"]
+        assert running.path.read_bytes() == b""
+        said = tracker(tmp_path, "record", "--finish", "recording.jsonl")
+        assert "until the recorder was killed" in said
+    assert os.listdir(tmp_path) == ["recording.jsonl"]
+    text = running.path.read_text("utf-8")
+    assert not [secret for secret in SECRETS if secret.lower() in text.lower()]
+    lines = [line for line in read_transcript(running.path).lines if isinstance(line, Said)]
+    assert {"3", "5", "11", "59"} <= {line.fields[0] for line in lines if line.by == GATEWAY}
+    assert "--finish goes with no other" in tracker(
+        tmp_path, "record", "--finish", "x", "--allow-orders", code=2
+    )
 
 
 def test_existing_file_is_left_alone(tmp_path: Path) -> None:

@@ -21,13 +21,17 @@ from tracker.console import (
     say,
     settings_of,
 )
+from tracker.terminal import counted
 
 
 def _record(arguments: Arguments) -> int:
+    if arguments.own.finish is not None:
+        return _finish(arguments.own)
     settings = settings_of(arguments)
     from pathlib import Path
 
     from tracker.clock import now
+    from tracker.logs import log
     from tracker.recordings.command import RecordOptions, record
     from tracker.recordings.recording import RecordingNotWritten
     from tracker.recordings.redaction import NameLeft
@@ -39,6 +43,7 @@ def _record(arguments: Arguments) -> int:
         raise Refusal(BAD_USAGE, [cause])
     if not 0 <= own.listen <= 65535:
         raise Refusal(BAD_USAGE, [f"tracker record: --listen must be 0 to 65535, not {own.listen}"])
+    log.configure("WARNING", mask_accounts=settings.log.mask_accounts)
     began = now()
     options = RecordOptions(
         gateway=(gateway.host, gateway.port),
@@ -67,13 +72,29 @@ def _record(arguments: Arguments) -> int:
     return WELL
 
 
+def _finish(own: argparse.Namespace) -> int:
+    """Make a transcript of what a recorder that was killed has left."""
+    from pathlib import Path
+
+    from tracker.recordings.recording import RecordingNotWritten, complete
+
+    if own.to or own.hide or own.allow_orders:
+        raise Refusal(BAD_USAGE, ["tracker record: --finish goes with no other option"])
+    try:
+        count = complete(Path(own.finish))
+    except RecordingNotWritten as error:
+        raise Refusal(FAILED, [f"tracker record: {error}"]) from None
+    say(f"{own.finish}: {counted(count, 'line')}, until the recorder was killed. Read it before you send it")
+    return WELL
+
+
 def _declare_record(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--listen",
-        type=int,
-        required=True,
-        metavar="PORT",
-        help="where clients connect instead, 0 for a free port",
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--listen", type=int, metavar="PORT", help="where clients connect instead, 0 for a free port"
+    )
+    what.add_argument(
+        "--finish", metavar="FILE", help="make FILE of the FILE.part that a killed recorder has left"
     )
     parser.add_argument(
         "--to",

@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 
 from tracker.recordings.proxy import LOOPBACK, RecordingProxy
-from tracker.recordings.recording import Recording, RecordingNotWritten
-from tracker.recordings.redaction import Redactor
+from tracker.recordings.recording import Recording, RecordingNotWritten, next_step
+from tracker.recordings.redaction import EarlyRedactor, Redactor
 from tracker.recordings.transcript import Line, TranscriptHead
 from tracker.terminal import counted
 
@@ -37,20 +37,25 @@ class RecordOptions:
 
 
 def record(options: RecordOptions, *, now: Callable[[], datetime], tell: Callable[[str], None]) -> None:
-    """Record until SIGINT or SIGTERM, then write the transcript.
+    """Record until SIGINT, SIGTERM or SIGHUP, then write the transcript.
 
-    Raises RecordingNotWritten, NameLeft, and OSError where the port is taken; then no file is left.
+    Raises RecordingNotWritten, which leaves the part if anything is in it, NameLeft, and OSError where the
+    port is taken.
     """
     head = TranscriptHead(now(), options.timezone, options.made_by)
     redactor = Redactor(options.hidden, options.accounts)
-    recording = Recording(options.path, head, redactor)
+    early = EarlyRedactor(options.hidden, options.accounts)
+    recording = Recording(options.path, head, redactor, early)
     try:
         links = asyncio.run(_relay(options, recording, tell))
         if not recording.count:
             raise RecordingNotWritten("no client connected, so there is nothing to write")
+        tell("writing the transcript")
         recording.finish()
     finally:
         recording.close()
+        if recording.left_in_part:
+            tell(next_step(options.path))
     names = ", ".join(f"{number} {kind}" for kind, number in sorted(redactor.replaced.items()))
     tell(f"{options.path}: {counted(recording.count, 'line')} from {counted(links, 'connection')}")
     tell(f"names replaced: {names or 'none'}; prices and quantities stay. Read it before you send it")
@@ -76,7 +81,7 @@ async def _relay(options: RecordOptions, recording: Recording, tell: Callable[[s
         except OSError as error:
             end(error)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, end)
     proxy = RecordingProxy(
         options.gateway,
@@ -90,7 +95,7 @@ async def _relay(options: RecordOptions, recording: Recording, tell: Callable[[s
         host, port = options.gateway
         tell(f"recording what clients on {LOOPBACK}:{proxy.port} and the gateway at {host}:{port} say")
         tell("orders are passed on to the gateway" if options.allow_orders else "no order is passed on")
-        tell(f"Ctrl-C ends it and writes {options.path}")
+        tell(f"Ctrl-C ends it and writes {options.path}; until then a shorter form is in {recording.part}")
         failure = await ending
     finally:
         await proxy.stop()

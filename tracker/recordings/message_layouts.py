@@ -130,6 +130,7 @@ _HARMLESS: Final = re.compile(
     r"""
       [-+]?\d*\.?\d*(?:[eE][-+]?\d+)?                       # a number, or nothing
     | \d\d:\d\d
+    | v\d+\.\.\d+                                          # the versions that a client speaks
     | [\d.]+/(?:[A-Z]+9\d{6}|account-\d+)?/[\d.]+             # an allocation whose account was replaced
     | -?\d+\|-?\d+(?:,-?\d+\|-?\d+)*                        # the legs of a combo
     | [0-9a-f]{8}\.[0-9a-f]{8}(?:\.\d\d){2}                 # an execution

@@ -1,13 +1,16 @@
 """One recording, from its first message to the file without names.
 
-Owns the order of things, so that no name ever stands in a file that can be opened: messages are gathered in a
-file that has no name itself, all names are learned, the text without them goes into a second such file, that
-is read again and searched, and only then it is copied to where it belongs. What is killed meanwhile leaves
-nothing.
+Owns the order of things, so that no name ever stands in a file that can be opened. Messages are gathered
+twice: whole, in a file that has no name itself, and in `FILE.part` with their names replaced as they come,
+without texts that could hold one not known yet. At the end all names are known: the text without them goes
+into a second nameless file, that is read again and searched, and only then it is copied to where it belongs
+and the part removed. What is killed meanwhile leaves the part, which `complete` makes a transcript.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -15,19 +18,21 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
-from tracker.recordings.redaction import Redactor
+from tracker.recordings.redaction import EarlyRedactor, NameLeft, Redactor
 from tracker.recordings.transcript import (
     LONGEST_LINE,
     Line,
     TranscriptHead,
+    TranscriptUnusable,
     TranscriptWriter,
+    complete_transcript,
     parse_transcript,
 )
 from tracker.stores.filesystem import RealDisk
 
 MOST_BYTES: Final = 1 << 30
 """Size at which a recording ends by itself."""
-_PART_BYTES: Final = 1 << 20
+_COPIED_BYTES: Final = 1 << 20
 
 
 class RecordingNotWritten(Exception):
@@ -37,33 +42,45 @@ class RecordingNotWritten(Exception):
 class Recording:
     """Gather messages; `finish` writes the transcript, and `close` ends it in any case.
 
-    Makes the file at once, empty and for its user only, so that its name is taken. Raises
-    RecordingNotWritten.
+    Makes both files at once, for their user only, so that the names are taken. Raises RecordingNotWritten.
     """
 
-    def __init__(self, path: Path, head: TranscriptHead, redactor: Redactor) -> None:
+    def __init__(self, path: Path, head: TranscriptHead, redactor: Redactor, early: EarlyRedactor) -> None:
         self.path = path
+        self.part = part_of(path)
         self.count = 0
         self._head = head
-        self._redactor = redactor
-        self._stack = ExitStack()
+        self._redactor, self._early = redactor, early
         self._disk = RealDisk()
+        self._stack = ExitStack()
+        self._made: list[Path] = []
+        self._kept: Path | None = None
         try:
-            self._target = self._disk.open_new(path)
-        except FileExistsError:
-            raise RecordingNotWritten(f"{path} is there already; name another file") from None
-        except OSError as error:
-            raise RecordingNotWritten(f"{path} cannot be made: {error.strerror or error}") from None
-        self._stack.callback(self._disk.close, self._target)
-        self._finished = False
-        try:
+            self._target = self._make(path, "name another file")
+            part = self._make(self.part, f"a recording to it was killed; {next_step(path)}")
+            fcntl.flock(part, fcntl.LOCK_EX)
+            opened = os.fdopen(part, "w", 1, encoding="utf-8", newline="\n", closefd=False)
+            self._part_writer = TranscriptWriter(self._stack.enter_context(opened), head)
             self._gathered = self._nameless()
             self._writer = TranscriptWriter(self._gathered, head)
+        except RecordingNotWritten:
+            self.close()
+            raise
         except OSError as error:
             self.close()
-            raise RecordingNotWritten(
-                f"nothing can be written beside {path}: {error.strerror or error}"
-            ) from None
+            cause = f"nothing can be written beside {path}: {error.strerror or error}"
+            raise RecordingNotWritten(cause) from None
+
+    def _make(self, path: Path, if_there: str) -> int:
+        try:
+            file = self._disk.open_new(path)
+        except FileExistsError:
+            raise RecordingNotWritten(f"{path} is there already; {if_there}") from None
+        except OSError as error:
+            raise RecordingNotWritten(f"{path} cannot be made: {error.strerror or error}") from None
+        self._made.append(path)
+        self._stack.callback(self._disk.close, file)
+        return file
 
     def _nameless(self) -> TextIOWrapper:
         """Open a file that no other process can find, on the disk of the transcript."""
@@ -78,31 +95,46 @@ class Recording:
         """Gather one message; False once there are as many as may be. Raises OSError."""
         self._writer.write(line)
         self._redactor.learn(line)
+        # A message from which a name cannot be taken yet is in the whole recording only.
+        with suppress(NameLeft):
+            self._part_writer.write(self._early.redact(line))
         self.count += 1
+        self._kept = self.part
         return self._gathered.tell() < MOST_BYTES
 
     def finish(self) -> None:
-        """Write the transcript; raises RecordingNotWritten, NameLeft, and then no file is left."""
+        """Write the transcript; raises RecordingNotWritten, which leaves the part, or NameLeft."""
         try:
             self._writer.finish()
             clean = self._redacted()
             self._check(clean)
             clean.seek(0)
-            while part := bytes(clean.buffer.read(_PART_BYTES)):
-                self._disk.write(self._target, part)
+            while copied := bytes(clean.buffer.read(_COPIED_BYTES)):
+                self._disk.write(self._target, copied)
             self._disk.sync(self._target)
-            self._finished = True
+            self._kept = self.path
         except OSError as error:
             raise RecordingNotWritten(f"{self.path} cannot be written: {error.strerror or error}") from None
+        except NameLeft:
+            self._kept = None
+            raise
         finally:
             self.close()
 
     def close(self) -> None:
-        """Drop what was gathered; a transcript that is not finished is removed."""
-        if not self._finished:
-            with suppress(OSError):
-                self._disk.remove(self.path)
-        self._stack.close()
+        """Drop what was gathered, and all files but the one that is to be kept, if any is."""
+        # What a full disk did not take cannot be written at the end either.
+        with suppress(OSError):
+            self._stack.close()
+        for path in self._made:
+            if path != self._kept:
+                with suppress(OSError):
+                    self._disk.remove(path)
+
+    @property
+    def left_in_part(self) -> bool:
+        """Whether the part is all that is left."""
+        return self._kept == self.part
 
     def _redacted(self) -> TextIOWrapper:
         clean = self._nameless()
@@ -121,3 +153,38 @@ class Recording:
         file.seek(0)
         texts = iter(lambda: file.readline(LONGEST_LINE), "")
         return parse_transcript(self.path.name, enumerate(texts, 1))[1]
+
+
+def part_of(path: Path) -> Path:
+    """Return where a recording is until its end."""
+    return path.with_name(f"{path.name}.part")
+
+
+def next_step(path: Path) -> str:
+    """Say how a part becomes a transcript."""
+    return f"`tracker record --finish {path}` makes a transcript of what is in {part_of(path)}"
+
+
+def complete(path: Path) -> int:
+    """Make the part of a recording that was killed its transcript; returns how many lines it has.
+
+    Raises RecordingNotWritten.
+    """
+    part = part_of(path)
+    try:
+        with part.open("r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RecordingNotWritten(f"{part} is being recorded; Ctrl-C ends that recorder") from None
+            if path.exists() and path.stat().st_size:
+                raise RecordingNotWritten(f"{path} is not empty; move it away first")
+            count = complete_transcript(file, part.name)
+            os.replace(part, path)
+    except TranscriptUnusable as error:
+        raise RecordingNotWritten(str(error)) from None
+    except FileNotFoundError:
+        raise RecordingNotWritten(f"{part} is not there, so nothing is left to finish") from None
+    except OSError as error:
+        raise RecordingNotWritten(f"{part} cannot be made {path}: {error.strerror or error}") from None
+    return count

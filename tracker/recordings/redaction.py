@@ -6,6 +6,7 @@ nothing.
 
 - A name is found by its place in a known message; an account number also by how it looks.
 - In texts for people the names seen are searched for. A message that is not known keeps harmless fields only.
+- Where messages are replaced as they come, such a text is left out: a name may be in it that is seen later.
 - A reference ALERTER/TICKER of a built-in alerter stays, where the ticker is that of the order's contract:
   the matching depends on it, and it says nothing that the tracker's source and the contract do not.
 """
@@ -40,6 +41,9 @@ _LETTERS: Final = re.compile(r"(?:D[UFI][A-Z]{0,2}|[UFI])(?=\d)")
 _XML_TEXT: Final = re.compile(r">([^<>]*[^<>\s][^<>]*)<|name=\"([^\"]+)\"")
 _BUILT_IN: Final = AlerterNames()
 _OURS: Final = "tracker:"
+_NOTHING: Final = re.compile(r"(?!)")
+LEFT_OUT: Final = "(left out)"
+"""What a text becomes that may hold a name that is not known yet."""
 
 
 class NameLeft(Exception):
@@ -62,7 +66,7 @@ class Redactor:
         """A name as it may be written, in lower case -> the name; made once all names are learned."""
         self._search: re.Pattern[str] | None = None
         self._strict: re.Pattern[str] | None = None
-        """Finds what may stand nowhere: accounts, and words that are to be hidden."""
+        """Finds what may stand nowhere: accounts, and words that are to be hidden; None until it is made."""
         self._hidden = tuple(word for word in hidden if word)
         for word in self._hidden:
             self._names[word] = Part.OTHER
@@ -87,7 +91,10 @@ class Redactor:
             elif part is Part.REFERENCE:
                 if not _names_alert(text, contract_names(line.fields, line.by)):
                     self._learn(part, text)
-            elif part not in (Part.WORDS, Part.ALLOCATION):
+            elif part is Part.ALLOCATION:
+                for account in text.split("/")[1:2]:
+                    self._learn(Part.ACCOUNT, account)
+            elif part is not Part.WORDS:
                 self._learn(part, text)
 
     def learn_text(self, text: str) -> None:
@@ -102,7 +109,11 @@ class Redactor:
             # An advisor's groups and aliases come as XML.
             for found in _XML_TEXT.finditer(text):
                 self._learn(part, (found[1] or found[2]).strip())
-        self._names.setdefault(text, part)
+        if text not in self._names:
+            self._names[text] = part
+            self._search = None
+            if part is Part.ACCOUNT:
+                self._strict = None
 
     # Second pass
 
@@ -117,10 +128,7 @@ class Redactor:
 
     def redact_text(self, text: str) -> str:
         """Return a text with all names in it replaced."""
-        pattern = self._pattern()
-        if pattern is None:
-            return text
-        return pattern.sub(lambda found: self._replacement(self._name_of(found[0])), text)
+        return self._pattern().sub(lambda found: self._replacement(self._name_of(found[0])), text)
 
     def _field(self, part: Part, text: str, line: Said) -> str:
         if not text or (_stays(part, text) and not (self._hidden and self._must_go(text))):
@@ -140,7 +148,8 @@ class Redactor:
         return self._replacement(text)
 
     def _replacement(self, name: str) -> str:
-        if name not in self._given:
+        # One that was given before all names were known may turn out to be another's name.
+        if name not in self._given or self._must_go(self._given[name]):
             part = self._names.get(name, Part.OTHER)
             kind = _LETTERS.match(name) if part is Part.ACCOUNT else None
             begin = part.value if kind is None else kind[0]
@@ -160,35 +169,40 @@ class Redactor:
         """Return the name that a search found; letters of which there are three cases find themselves."""
         return self._forms.get(found.lower(), found)
 
-    def _searched(self) -> list[str]:
-        """Return the names that are searched for, the longest first; a public word cannot be told apart."""
+    def _searched(self, *, strict: bool) -> list[str]:
+        """Return the names to search for, the longest first: those that may stand nowhere, or the others.
+
+        A public word cannot be told apart.
+        """
         public = {text.lower() for text in self._public}
 
-        def told_apart(name: str, part: Part) -> bool:
-            if name in self._hidden:
-                return True
-            if part is Part.ACCOUNT:
-                return not is_harmless(name)
+        def told_apart(name: str) -> bool:
+            if strict:
+                return name in self._hidden or not is_harmless(name)
             plain = len(name) < _SHORTEST or name.lower() in public
             return not (plain or is_harmless(name) or is_token(name))
 
-        return sorted(
-            (name for name, part in self._names.items() if told_apart(name, part)), key=len, reverse=True
-        )
+        names = (name for name in self._names if self._is_strict(name) is strict and told_apart(name))
+        return sorted(names, key=len, reverse=True)
 
-    def _pattern(self) -> re.Pattern[str] | None:
-        """Return what finds any name; None where there is none to search for."""
-        if self._search is None and (names := self._searched()):
-            # What is not ASCII stands in texts of newer gateways as an escape.
-            for name in names:
-                for form in (name, name.encode("ascii", "backslashreplace").decode()):
-                    self._forms.setdefault(form.lower(), name)
-            within = [form for form, name in self._forms.items() if self._is_strict(name)]
-            words = [re.escape(form) for form, name in self._forms.items() if not self._is_strict(name)]
-            self._strict = _pattern_of(map(re.escape, within))
-            self._search = _pattern_of(
-                [*map(re.escape, within), *(rf"(?<![A-Za-z0-9]){word}(?![A-Za-z0-9])" for word in words)]
-            )
+    def _forms_of(self, names: Iterable[str]) -> list[str]:
+        """Return how the names may be written: what is not ASCII is escaped in texts of newer gateways."""
+        forms: list[str] = []
+        for name in names:
+            for form in dict.fromkeys((name, name.encode("ascii", "backslashreplace").decode())):
+                self._forms.setdefault(form.lower(), name)
+                forms.append(re.escape(form))
+        return forms
+
+    def _pattern(self) -> re.Pattern[str]:
+        """Return what finds any name."""
+        if self._search is None:
+            strict = self._forms_of(self._searched(strict=True))
+            words = [
+                rf"(?<![A-Za-z0-9]){word}(?![A-Za-z0-9])"
+                for word in self._forms_of(self._searched(strict=False))
+            ]
+            self._search = _pattern_of([*strict, *words])
         return self._search
 
     def _is_strict(self, name: str) -> bool:
@@ -197,7 +211,9 @@ class Redactor:
 
     def _must_go(self, text: str) -> bool:
         """Tell whether a text holds what may stand nowhere."""
-        return self._pattern() is not None and self._strict is not None and bool(self._strict.search(text))
+        if self._strict is None:
+            self._strict = _pattern_of(self._forms_of(self._searched(strict=True)))
+        return bool(self._strict.search(text))
 
     # The check of what was written
 
@@ -211,8 +227,7 @@ class Redactor:
 
     def check_text(self, text: str, place: str) -> None:
         """Raise NameLeft where a text that was redacted still holds a name."""
-        pattern = self._pattern()
-        found = pattern.search(text) if pattern is not None else None
+        found = self._pattern().search(text)
         if found is not None:
             kind = self._names.get(self._name_of(found[0]), Part.OTHER).value
             raise NameLeft(f"{place} still holds a name that is to be replaced ({kind})")
@@ -235,9 +250,25 @@ class Redactor:
         return counts
 
 
-def _pattern_of(forms: Iterable[str]) -> re.Pattern[str] | None:
+class EarlyRedactor(Redactor):
+    """Replace names while more may come: a text that could hold one not seen yet is left out as a whole."""
+
+    def redact(self, line: Line) -> Line:
+        """Learn the names of a message and return it without them; raises NameLeft."""
+        self.learn(line)
+        clean = super().redact(line)
+        if isinstance(clean, Said) and any(map(self._must_go, clean.fields)):
+            raise NameLeft("a message that was just recorded still holds a name that is to be replaced")
+        return clean
+
+    def redact_text(self, text: str) -> str:
+        """Return what stands for a text of unknown content."""
+        return LEFT_OUT
+
+
+def _pattern_of(forms: Iterable[str]) -> re.Pattern[str]:
     joined = "|".join(forms)
-    return re.compile(joined, re.IGNORECASE) if joined else None
+    return re.compile(joined, re.IGNORECASE) if joined else _NOTHING
 
 
 def _stays(part: Part, text: str) -> bool:

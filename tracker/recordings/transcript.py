@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -121,9 +122,39 @@ class TranscriptWriter:
         self._file.flush()
 
     def _write(self, values: dict[str, Any]) -> None:
-        body = json.dumps(values)[:-1]
-        self._hash.update(body.encode())
-        self._file.write(f'{body}, "sum": "{self._hash.hexdigest()[:_SUM_DIGITS]}"}}\n')
+        self._file.write(_summed(values, self._hash))
+
+
+def complete_transcript(file: IO[bytes], name: str) -> int:
+    """End a transcript whose writer was killed, behind its last whole line; returns how many lines it has.
+
+    Only the last line may be torn. Raises TranscriptUnusable, OSError.
+    """
+    digest = hashlib.sha256()
+    length = whole = 0
+    for line in iter(partial(file.readline, LONGEST_LINE), b""):
+        before = digest.copy()
+        place = f"{name}, line {whole + 1}"
+        try:
+            values = _checked(place, line.decode(errors="replace"), digest)
+        except TranscriptUnusable:
+            if file.read(1):
+                raise
+            values = {"end": whole}
+        if "end" in values:
+            digest = before
+            break
+        if not whole:
+            _head(place, values)
+        length, whole = length + len(line), whole + 1
+    if whole < 2:
+        raise TranscriptUnusable(f"{name}: no message is in it; remove it")
+    file.seek(length)
+    file.truncate()
+    file.write(_summed({"end": whole - 1}, digest).encode())
+    file.flush()
+    os.fsync(file.fileno())
+    return whole - 1
 
 
 def read_transcript(path: Path) -> Transcript:
@@ -198,6 +229,13 @@ def _checked(place: str, text: str, digest: Any) -> dict[str, Any]:
         raise TranscriptUnusable(f"{place}: it is not JSON") from None
     assert isinstance(values, dict), "it ends with a brace"
     return values
+
+
+def _summed(values: dict[str, Any], digest: Any) -> str:
+    """Return a line with its sum, which goes into the digest."""
+    body = json.dumps(values)[:-1]
+    digest.update(body.encode())
+    return f'{body}, "sum": "{digest.hexdigest()[:_SUM_DIGITS]}"}}\n'
 
 
 def _head(place: str, values: dict[str, Any]) -> TranscriptHead:
