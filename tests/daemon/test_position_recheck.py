@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.support.daemon_rig import CALL, Rig, record
-from tests.support.reconcile_rig import ACCOUNT, CONTRACTS, buy, play
+from tests.support.reconcile_rig import ACCOUNT, buy, play
 from tracker.clock import now
 from tracker.core.model import AlertId, Contract
 from tracker.core.state import ALERTS, HOLDINGS, MemoryLedgerState
@@ -37,7 +37,6 @@ def test_later_answer_closes_sold_alert(tmp_path: Path) -> None:
 
     async def story(rig: Rig) -> None:
         rig.write({"robindahood-alerts": {"NVDA": record()}})
-        rig.gateway.set_position(ACCOUNT, CONTRACTS["DIS"], 1)
         await rig.start()
         order = rig.gateway.order(CALL, "BUY", 4, limit="2.5")
         rig.gateway.fill(order)
@@ -63,6 +62,33 @@ def test_uncertain_close_asks_for_positions() -> None:
         async with asyncio.timeout(60):
             reason = await reasons.get()
         task.cancel()
+        return reason
+
+    assert "(1 alerts)" in asyncio.run(asked())
+
+
+def test_old_doubt_delays_no_new_one() -> None:
+    """A flat account's answers list nothing, so what was held at first stays unconfirmed; then a sale ends
+    an alert, which is asked about as soon as if there were nothing else.
+    """
+    state = MemoryLedgerState()
+    contract = Contract(5, "NVDA", "OPT")
+    state.put(HOLDINGS, Holding("DU1", contract, Decimal(0), Decimal(0), Baseline.UNCONFIRMED))
+
+    async def asked() -> str:
+        reasons: asyncio.Queue[str] = asyncio.Queue()
+        task = asyncio.create_task(recheck_positions(state, reasons.put_nowait, first=0.02, most=86400))
+        async with asyncio.timeout(60):
+            for _ in range(7):
+                assert "(0 alerts)" in await reasons.get()
+            # The next time is more than 2 s away.
+            alert = AlertId("robindahood-alerts", "NVDA", "2025-11-18T15:42:07", 5)
+            began = asyncio.get_running_loop().time()
+            state.put(ALERTS, AlertState(alert, unconfirmed=True))
+            reason = await reasons.get()
+            took = asyncio.get_running_loop().time() - began
+        task.cancel()
+        assert took < 1
         return reason
 
     assert "(1 alerts)" in asyncio.run(asked())

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tracker.core.state import ALERTS, DIFFERENCES, HOLDINGS, LedgerState
+from tracker.core.state_rows import alert_text
 
 FIRST_SECONDS: Final = 3.0
 """Longer than the time around a request in which it is uncertain whether a fill is in the answer."""
@@ -26,18 +27,26 @@ async def recheck_positions(
     first: float = FIRST_SECONDS,
     most: float = MOST_SECONDS,
 ) -> None:
-    """Ask for the positions while something is unconfirmed, ever more rarely where it stays so."""
-    pause = first
+    """Ask for the positions while something is unconfirmed, ever more rarely while nothing is new in it.
+
+    What stays so, as the opening balance of an account whose answers list nothing, delays nothing new.
+    """
+    loop = asyncio.get_running_loop()
+    known: frozenset[str] = frozenset()
+    pause, due = first, 0.0
     while True:
-        await asyncio.sleep(pause)
-        starts = len(list(state.find(HOLDINGS, "doubt", "1")))
-        ends = len(list(state.find(ALERTS, "doubted", "1")))
-        differences = len(list(state.find(DIFFERENCES, "open", "1")))
-        if not starts and not ends and not differences:
-            pause = first
+        await asyncio.sleep(first)
+        starts = [holding.key.text() for holding in state.find(HOLDINGS, "doubt", "1")]
+        ends = [alert_text(row.alert) for row in state.find(ALERTS, "doubted", "1")]
+        differences = [f"{row.account} {row.con_id}" for row in state.find(DIFFERENCES, "open", "1")]
+        unconfirmed = frozenset((*starts, *ends, *differences))
+        before, known = known, unconfirmed
+        new = not unconfirmed <= before
+        if not unconfirmed or (not new and loop.time() < due):
             continue
         ask(
-            f"unconfirmed: what was held at first ({starts} contracts), whether it is over ({ends} alerts),"
-            f" what no fill explains ({differences} positions)"
+            f"unconfirmed: what was held at first ({len(starts)} contracts), whether it is over"
+            f" ({len(ends)} alerts), what no fill explains ({len(differences)} positions)"
         )
-        pause = min(2 * pause, most)
+        pause = min(2 * (first if new else pause), most)
+        due = loop.time() + pause
