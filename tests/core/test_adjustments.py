@@ -86,6 +86,19 @@ def test_split_then_sold_whole() -> None:
     assert (quantity(story), held(story)) == (0, 0)
 
 
+def test_split_sold_whole_and_not_listed() -> None:
+    """The second answer lists no zeros, as a gateway on the day after: it agrees all the same."""
+    story = Held(10)
+    story.answer(40)
+    story.trade(-40)
+    story.now += timedelta(seconds=90)
+    story.sweep(request=901)
+    story.snapshot()
+    assert story.waiting() == []
+    assert [one.held for one in story.adjustments] == [40]
+    assert (quantity(story), held(story)) == (0, 0)
+
+
 def test_split_half_sold_before_the_second_answer() -> None:
     """What the split brought is sold before what an alert owns."""
     story = Held(10)

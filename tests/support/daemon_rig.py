@@ -68,7 +68,7 @@ class Rig:
     def __init__(self, folder: Path, **gateway: Any) -> None:
         self.folder = folder
         self.alerts_path = folder / "alerts.json"
-        self.gateway = PaperGateway(now=now, **gateway)
+        self.gateway = PaperGateway(**{"now": now, **gateway})
         self.process: asyncio.subprocess.Process | None = None
         self.status_port = free_port()
         self.options: list[str] = []

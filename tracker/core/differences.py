@@ -141,7 +141,9 @@ class Differences:
     def _compared(self, snapshot: Snapshot) -> Iterable[Holding]:
         """Yield what the answer is certain of, with its opening balance confirmed before it."""
         keys = {holding.key.text(): holding for holding in self._state.find(HOLDINGS, "held", "1")}
-        for text in snapshot.rows:
+        # What is sold since is not listed, and may have a difference that waits.
+        waiting = (f"{row.account} {row.con_id}" for row in self._state.find(DIFFERENCES, "open", "1"))
+        for text in (*snapshot.rows, *waiting):
             if text not in keys and (holding := self._state.get(HOLDINGS, text)) is not None:
                 keys[text] = holding
         for text, holding in keys.items():
