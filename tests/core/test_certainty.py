@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from msgspec.structs import replace
 
 from tests.support.facts import (
@@ -209,6 +210,34 @@ def test_fill_between_sweeps_is_undecided() -> None:
     assert holding(story).baseline is Baseline.UNCONFIRMED
     story.snapshot(position(4))
     assert (holding(story).baseline, base(story), quantity(story)) == (Baseline.SNAPSHOT, 0, 4)
+
+
+@pytest.mark.parametrize("seconds", [-1, 0])
+def test_empty_answer_tells_which_balance_was_meant(seconds: int) -> None:
+    """4 bought and listed, a sale of 4 swept that the answer may contain, and nothing listed since: flat."""
+    story = connected()
+    story.sweep()
+    story.tell(execution(exec_id(1), 4, at=0))
+    story.now += timedelta(seconds=2)
+    story.snapshot(position(4))
+    sold = execution(exec_id(2), -4, at=seconds, perm_id=189, request_id=901)
+    story.sweep(sold, request=901)
+    assert holding(story).baseline is Baseline.UNCONFIRMED
+    story.note(Source.SENT, "positions")
+    story.tell(POSITIONS_END)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.UNCONFIRMED, 0, 0)
+    assert (quantity(story), shown(story).open) == (0, False)
+
+
+def test_empty_answer_decides_nothing_else() -> None:
+    """10 were held before the sale of 3 that the answer may contain, or 7: neither makes nothing of it."""
+    story = connected()
+    story.sweep()
+    story.snapshot(position(7))
+    story.sweep(execution(exec_id(1), -3, at=0, request_id=901), request=901)
+    story.note(Source.SENT, "positions")
+    story.tell(POSITIONS_END)
+    assert (base(story), held(story), holding(story).baseline) == (10, 7, Baseline.UNCONFIRMED)
 
 
 def test_fill_behind_complete_sweep_is_behind_answer() -> None:

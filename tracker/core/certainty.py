@@ -13,8 +13,9 @@ The opening balance of a contract is, in this order
 1. what the last certain answer before its first execution listed, with no unproven day between,
 2. what it began with so far, if that was certain, and no execution came of which that is not known,
 3. what a later certain answer listed, less the executions that it contains,
-4. the same of an uncertain answer that lists it, else of an older certain one, else what it began with so
-   far: unconfirmed, and replaced by the next certain answer.
+4. the same of an uncertain answer that lists it, or that decides which of two balances a certain one meant,
+   else of an older certain one, else what it began with so far: unconfirmed, and replaced by the next certain
+   answer.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from tracker.core.model import LIVE, ZERO, Source
-from tracker.core.opening_balance import base_of, is_contained, is_uncertain
+from tracker.core.opening_balance import base_of, bases_between, is_contained, is_uncertain
 from tracker.core.state import ANSWERS, GAPS, HOLDINGS, LedgerState
 from tracker.core.state_rows import (
     Baseline,
@@ -143,10 +144,14 @@ class Certainty:
             behind = any(is_contained(row, one.asked, one.ended) for row in rows)
             if behind and not is_uncertain(rows, found):
                 return found
-        told = PositionAnswer(answer.asked, answer.ended, answer.rows) if answer is not None else None
-        for guess in (told, *answers):
-            if guess is not None and text in guess.rows:
-                return _begun(rows, holding, guess, Baseline.UNCONFIRMED)
+        if answer is not None:
+            told = PositionAnswer(answer.asked, answer.ended, answer.rows)
+            guess = _begun(rows, holding, told, Baseline.UNCONFIRMED)
+            if text in told.rows or any(guess.base in _possible(rows, holding, one) for one in answers[:1]):
+                return guess
+        for one in answers:
+            if text in one.rows:
+                return _begun(rows, holding, one, Baseline.UNCONFIRMED)
         return replace(holding, baseline=Baseline.UNCONFIRMED, base=base_of(rows, holding))
 
     @staticmethod
@@ -166,6 +171,17 @@ class Certainty:
 
     def _row(self, account: str) -> CertainAnswers:
         return self._state.get(ANSWERS, account) or CertainAnswers(account)
+
+
+def _possible(
+    rows: Sequence[BookedExecution], holding: Holding, answer: PositionAnswer
+) -> tuple[Decimal, ...]:
+    """Return the two balances that an answer can mean which may contain what a sweep brought, or not.
+
+    An account that is flat since lists nothing, which is never certain, but tells which of the two it was.
+    """
+    begun = _begun(rows, holding, answer, Baseline.UNCONFIRMED)
+    return bases_between(rows, begun) if is_uncertain(rows, begun) else ()
 
 
 def _begun(

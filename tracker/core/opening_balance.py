@@ -88,6 +88,21 @@ def base_of(rows: Iterable[BookedExecution], holding: Holding) -> Decimal:
     return (holding.listed or ZERO) - sum((_contained(family, holding) for family in families), ZERO)
 
 
+def bases_between(rows: Iterable[BookedExecution], holding: Holding) -> tuple[Decimal, Decimal]:
+    """Return what was held before all of these if the answer contains none of the undecided, and if all."""
+    none = every = holding.listed or ZERO
+    asked, ended = holding.asked, holding.ended
+    assert asked is not None, "only an answer leaves something undecided"
+    for family in _families(rows):
+        contained = [is_contained(row, asked, ended or asked) for row in family]
+        if None in contained and True not in contained:
+            newest = max(family, key=lambda row: correction_version(row.execution.exec_id))
+            every -= newest.execution.signed
+        else:
+            none, every = none - _contained(family, holding), every - _contained(family, holding)
+    return none, every
+
+
 def _is_no_younger(booked: BookedExecution, asked: Moment) -> bool:
     execution = booked.execution
     return not execution.time_known or execution.time <= asked.time
