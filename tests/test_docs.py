@@ -43,7 +43,7 @@ LEFT_OUT: Final = "..."
 """A line that stands for any number of lines."""
 LONGEST_README: Final = 1_500
 """Words, those of samples and tables included."""
-INSTALL: Final = "~/order-tracker/venv/bin/pip install --quiet --disable-pip-version-check '.[watch]'"
+INSTALL: Final = "pipx install '.[watch]'"
 """The one command of the README's way that is not run here but in test_packaging, since it takes long."""
 SHELL: Final = ("alert", "cd", "cp", "curl", "mkdir", "printf", "python3")
 """What the pages' commands begin with beside `tracker` and the project's own scripts."""
@@ -194,9 +194,9 @@ def newcomers_environment(folder: Path, port: int) -> dict[str, str]:
     }
 
 
-def install_here(home: Path) -> None:
-    """Give the new environment this project's `tracker` in place of an installed one."""
-    program = home / "order-tracker/venv/bin/tracker"
+def install_here(programs: Path) -> None:
+    """Give the newcomer this project's `tracker` in place of an installed one."""
+    program = programs / "tracker"
     program.write_text(f'#!/bin/sh\nPYTHONPATH="{PROJECT}" exec "{sys.executable}" -m tracker "$@"\n')
     program.chmod(0o755)
 
@@ -204,7 +204,8 @@ def install_here(home: Path) -> None:
 @pytest.mark.usefixtures("unmeasured")
 def test_readme_can_be_followed(tmp_path: Path) -> None:
     """Every command of "Run it" works as it stands, one terminal for each block, and prints what is shown."""
-    install, gateway, run, ask = blocks_of("Run it")
+    (installing, init, run), gateway, ask = blocks_of("Run it")
+    assert installing == INSTALL
     port = free_port()
     environment = newcomers_environment(tmp_path, port)
     home = Path(environment["HOME"])
@@ -212,14 +213,16 @@ def test_readme_can_be_followed(tmp_path: Path) -> None:
     def terminal(name: str, commands: list[str]) -> Terminal:
         return Terminal("\n".join(commands), environment, tmp_path / f"{name}.txt")
 
-    assert INSTALL in install
-    terminal("install", [line for line in install if line != INSTALL]).finish()
-    install_here(home)
+    install_here(tmp_path / "programs")
+    # Nobody sits here to answer; tests/cli/test_init.py answers.
+    said = terminal("init", [f"{init} --yes"]).finish()
+    assert f"nothing listens on 127.0.0.1:{port}" in said
+    assert said.splitlines()[-1].startswith("Next: ")
     last = gateway.pop()
     assert "--port 4002 " in last
     paper = terminal("gateway", [*gateway, "exec " + last.replace("4002", str(port))])
     paper.wait_for(lambda: "paper gateway on" in paper.said())
-    tracker = terminal("run", [*run[:-1], "exec " + run[-1]])
+    tracker = terminal("run", [run.replace("&& ", "&& exec ")])
     paper.wait_for(lambda: "scenario is over" in paper.said())
     written = home / "order-tracker/data/alerts/alerts.json"
     tracker.wait_for(lambda: '"realized_pnl": 5' in written.read_text("utf-8"))
@@ -289,7 +292,7 @@ def test_commands_shown_are_accepted(session: Session, tmp_path: Path) -> None:
     elif program.startswith("scripts/"):
         assert os.access(PROJECT / program, os.X_OK)
     else:
-        installing = re.fullmatch(rf"{re.escape(INSTALL).replace('watch', '[a-z]+')}", session.command)
+        installing = re.fullmatch(r"pipx install (--force )?'\.\[[a-z,]+\]'", session.command)
         assert installing or program.partition("=")[0] in SHELL
 
 

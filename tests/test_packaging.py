@@ -79,4 +79,5 @@ def test_the_source_archive_builds_the_same_wheel(built: Built, tmp_path: Path) 
 def test_the_wheel_holds_the_package_and_no_tests(built: Built) -> None:
     found = names(built.wheel)
     assert "tracker/paper/scenarios/trading-morning.toml" in found
+    assert "tracker/config/settings.toml" in found
     assert {name.split("/")[0] for name in found if ".dist-info/" not in name} == {"tracker"}

@@ -75,7 +75,7 @@ def listener(*lines: bytes) -> Iterator[tuple[int, list[bytes]]]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "tracker: name a command (run, "),
+        ([], "tracker: name a command (init, "),
         (["runn"], "tracker: there is no command 'runn'; the nearest one is 'run'"),
         (["--settings", "x", "run"], "tracker: --settings stands before the command; write it after"),
         (["status", "--jsn"], "tracker status: unknown flag --jsn; the nearest known one is --json; see"),

@@ -14,6 +14,7 @@ from tracker.cli import (
     adjust_commands,
     decision_commands,
     flex_commands,
+    init_command,
     query_commands,
     reconcile_commands,
     recording_commands,
@@ -40,7 +41,12 @@ def _run(arguments: Arguments) -> int:
     try:
         return run.run(settings)
     except SettingsError as error:
-        raise Refusal(BAD_USAGE, error.lines) from None
+        from tracker.config.loader import find_file
+
+        # Whoever has no settings file yet has not been told how to make one.
+        missing = find_file(arguments.own.settings) is None
+        hint = ["no settings file was found; `tracker init` makes one, and the folders"] if missing else []
+        raise Refusal(BAD_USAGE, [*error.lines, *hint]) from None
 
 
 def _status(arguments: Arguments) -> int:
@@ -224,6 +230,7 @@ def _notify(arguments: Arguments) -> int:
 
 
 COMMANDS: Final[Mapping[str, Command]] = {
+    **init_command.COMMANDS,
     "run": Command("receive fills, and mark in alerts.json which alerts you hold", _run),
     "demo": Command(
         "play a made-up morning to a tracker, and check the result",
