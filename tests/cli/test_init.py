@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,13 @@ def values(path: Path) -> dict[str, dict[str, object]]:
 
 def test_defaults_are_the_commented_file(tmp_path: Path) -> None:
     """Every setting is in it with its comment, and the folders are there."""
-    told = tracker(tmp_path, "init", "home", "--yes")
-    assert (tmp_path / "home/settings.toml").read_text() == (PROJECT / "settings.toml").read_text()
-    assert (tmp_path / "home/settings.toml").stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "home/data/alerts").is_dir()
-    assert f"made {tmp_path}/home/settings.toml" in told
+    told = tracker(tmp_path, "init", "mine", "--yes")
+    assert (tmp_path / "mine/settings.toml").read_text() == (PROJECT / "settings.toml").read_text()
+    assert (tmp_path / "mine/settings.toml").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "mine/data/alerts").is_dir()
+    assert f"made {tmp_path}/mine/settings.toml" in told
     assert "gateway port" in told, "doctor looked"
-    assert told.splitlines()[-1].endswith(f"cd {tmp_path}/home && tracker run")
+    assert told.splitlines()[-1].endswith(f"cd {tmp_path}/mine && tracker run")
 
 
 def test_flags_become_settings(tmp_path: Path) -> None:
@@ -124,11 +125,10 @@ def test_answers_become_settings(tmp_path: Path) -> None:
     os.close(terminal)
     os.write(leader, f"none\n{port}\n\nUS/Eastern\n\n".encode())
     told = ""
-    try:
+    # So Linux says that nobody holds the terminal any more.
+    with suppress(OSError):
         while text := os.read(leader, 65536):
             told += text.decode()
-    except OSError:
-        pass  # So Linux says that nobody holds the terminal any more.
     assert process.wait(timeout=60) == 0, told
     os.close(leader)
     assert "it must be a whole number, not 'none'" in told
