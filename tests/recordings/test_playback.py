@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.paper.test_conformance import CLIENTS
 from tests.recordings.test_data import DATA, part_of
 from tests.recordings.test_replay import tracker
 from tests.support.daemon_rig import Rig
@@ -40,6 +41,19 @@ async def main():
     print(json.dumps([ib.managedAccounts(), fills, [float(p.position) for p in ib.positions()]]))
     ib.disconnect()
 asyncio.run(main())
+"""
+OFFICIAL_CLIENT = """
+import json, sys
+from official_client import client_class, until
+client = client_class()()
+client.enter(int(sys.argv[2]))
+until(lambda: sum(float(values[2].shares) for values in client.of("execDetails")) >= 20)
+fills = sorted((values[2].side, float(values[2].shares)) for values in client.of("execDetails"))
+client.reqPositions()
+until(lambda: client.of("positionEnd"))
+accounts = [name for name in client.of("managedAccounts")[0][0].split(",") if name]
+print(json.dumps([accounts, fills, [float(values[2]) for values in client.of("position")]]))
+client.leave()
 """
 
 
@@ -164,13 +178,14 @@ def test_lost_link_is_played_too() -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("library", ["ib_insync", "ib_async"])
+@pytest.mark.parametrize("library", ["ib_insync", "ib_async", "ibapi"])
 def test_client_library_sees_recorded_fills(library: str) -> None:
     async def story() -> Any:
+        program = OFFICIAL_CLIENT if library == "ibapi" else CLIENT
         python = await asyncio.to_thread(python_of, library)
         async with playing(FILLS, 2) as port:
             process = await asyncio.create_subprocess_exec(
-                str(python), "-c", CLIENT, library, str(port),
+                str(python), "-c", program, library, str(port), env={"PYTHONPATH": str(CLIENTS)},
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
             output, complaints = await asyncio.wait_for(process.communicate(), SECONDS)
