@@ -19,6 +19,7 @@ from tracker.doctor.report_file import TITLE
 from tracker.recordings.transcript import Said, read_transcript
 
 ACCOUNT = "DU7654321"
+HOMES = "home"
 URL = "json://user:hunter2@127.0.0.1:9/hook"
 SECRETS = (ACCOUNT, "smith family", "hunter2")
 
@@ -110,6 +111,22 @@ def test_report_of_unusable_settings(tmp_path: Path) -> None:
     assert "report.txt is written" in text
     assert "prot" in (tmp_path / "report.txt").read_text()
     assert "they cannot be used" in (tmp_path / "report.txt").read_text()
+
+
+def test_user_is_not_named(tmp_path: Path) -> None:
+    """Neither by the home folder nor by another path; a service's own folder stays."""
+    (tmp_path / "settings.toml").write_text('[stores]\nalerts = "/media/johnsmith/disk/alerts.json"\n')
+    for home, shown in (
+        (f"/{HOMES}/johnsmith", "/media/USER/disk"),
+        ("/srv/johnsmith", "/media/johnsmith/disk"),
+    ):
+        report = tmp_path / f"report{home.count(HOMES)}.txt"
+        subprocess.run(
+            [sys.executable, "-m", "tracker", "doctor", "--offline", "--report", str(report)],
+            capture_output=True, timeout=60, cwd=tmp_path, check=False,
+            env={**os.environ, "PYTHONPATH": str(PROJECT), "HOME": home},
+        )  # fmt: skip
+        assert f"stores.alerts = {shown}/alerts.json" in report.read_text("utf-8")
 
 
 def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:

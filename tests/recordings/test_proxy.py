@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import stat
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.recordings.test_replay import tracker
+from tests.support.daemon_rig import record
 from tests.support.paper_clients import RawClient, fields_of_order, raw_client, until
 from tests.support.recording_rig import RecorderProcess, recorder
 from tracker.clock import now
@@ -188,6 +190,7 @@ def test_killed_recorder_loses_nothing(tmp_path: Path, number: signal.Signals) -
             raw_client(running, 7) as client,
         ):
             await trade(client)
+            await client.until("59", 2)
             await running.end(number)
         return running
 
@@ -202,6 +205,9 @@ def test_killed_recorder_loses_nothing(tmp_path: Path, number: signal.Signals) -
     assert not [secret for secret in SECRETS if secret.lower() in text.lower()]
     lines = [line for line in read_transcript(running.path).lines if isinstance(line, Said)]
     assert {"3", "5", "11", "59"} <= {line.fields[0] for line in lines if line.by == GATEWAY}
+    (tmp_path / "alerts.json").write_text(json.dumps({"robindahood-alerts": {"NVDA": record()}}))
+    answer = json.loads(tracker(tmp_path, "replay", "recording.jsonl", "--alerts", "alerts.json", "--json"))
+    assert sum(fill["quantity"] for fill in answer["fills"]) == 4
     assert "--finish goes with no other" in tracker(
         tmp_path, "record", "--finish", "x", "--allow-orders", code=2
     )

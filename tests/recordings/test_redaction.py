@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.paper_clients import NVDA, fields_of_order
 from tracker.core.journal_entries import Fields
-from tracker.recordings.redaction import NameLeft, Redactor
+from tracker.recordings.redaction import LEFT_OUT, EarlyRedactor, NameLeft, Redactor
 from tracker.recordings.transcript import CLIENT, GATEWAY, Line, LinkClosed, Said, Side
 
 ORDER = ("5", "1", "700100200", "NVDA", "OPT", "20301220", "122.5", "C", "100", "SMART", "USD",
@@ -156,6 +156,69 @@ def test_escaped_name_is_found_in_texts() -> None:
     assert found[1][4] == "held for ref-1"
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("Müller", r"M\xfcller"),
+        (r"M\xfcller", "MÜLLER"),
+        ("Müller", r"M\u00fcller"),
+        ("Müller", "Mu\u0308ller"),
+        ("Müller", "MÃ¼ller"),
+        ("Müller", "M%C3%BCller"),
+        ("Smith & Sons", "SMITH &amp; SONS"),
+        ("Smith & Sons", "Smith+%26+Sons"),
+        ("Smith & Sons", "Smith &\n  Sons"),
+        ('the "old" fund', r"the \"old\" fund"),
+        ("4155550199", "4155550199"),
+    ],
+)
+def test_name_is_found_however_written(name: str, written: str) -> None:
+    """Escaped for ASCII, JSON, XML or a URL, decomposed, decoded wrongly, broken into lines; a number."""
+    found = redacted(
+        execution("DU7654321", name), said(GATEWAY, "4", "2", "7", "399", f"held for {written}, wait", "")
+    )
+    assert found[1][4] == "held for ref-1, wait"
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        "<a><alias>Aunt &amp; Mary</alias></a>",
+        "<a><alias><![CDATA[Aunt & Mary]]></alias></a>",
+        "<a name='Aunt &amp; Mary'/>",
+    ],
+)
+def test_name_in_advisor_text_is_known(xml: str) -> None:
+    found = redacted(said(GATEWAY, "16", "1", "3", xml), said(GATEWAY, "4", "2", "7", "1", "Aunt & Mary", ""))
+    assert "Mary" not in str(found)
+
+
+def test_account_in_small_letters_is_found() -> None:
+    """In a text for people, also where no other message names it."""
+    found = redacted(said(GATEWAY, "4", "2", "7", "399", "no cash in du7654321a, see u1112223", ""))
+    assert found[0][4] == "no cash in DU9000001, see U9000001"
+
+
+def test_bulletin_is_replaced_whole() -> None:
+    """It may greet its reader by a name that no other message has."""
+    found = redacted(said(GATEWAY, "14", "1", "3", "1", "Dear Mr Smith, call us", "NYSE"))
+    assert found == [("14", "1", "3", "1", "text-1", "NYSE")]
+
+
+def test_message_without_number_is_replaced() -> None:
+    """Whatever stands where a message's number is; nor does that make it a public word."""
+    found = redacted(said(CLIENT, "John Smith", "1"), said(GATEWAY, "4", "2", "7", "399", "John Smith", ""))
+    assert found == [("text-1", "1"), ("4", "2", "7", "399", "text-1", "")]
+
+
+def test_account_of_an_allocation_is_known() -> None:
+    """Of any look, where nothing else has named it yet."""
+    head = (*ORDER, "", "O", "0", "", "7", "188", "0", "0", "0", "", "188.0/desk-seven/100")
+    found = redacted(said(GATEWAY, *head), said(GATEWAY, "4", "2", "7", "399", "desk-seven", ""))
+    assert found[0][30] == "188.0/account-1/100"
+    assert found[1][4] == "account-1"
+
+
 def test_hidden_words_are_replaced_everywhere() -> None:
     found = redacted(said(GATEWAY, "4", "2", "7", "399", "Dear Mr Smithers, hello", ""), hidden=("Smithers",))
     assert found[0][4] == "Dear Mr text-1, hello"
@@ -172,6 +235,24 @@ def test_version_moves_the_model_code() -> None:
     assert order("176")[1][31:] == ("", "", "", "group-1", "model-1", "")
     assert order("177")[1][31:] == ("", "", "", "model-1", "")
     assert order("177")[1][30] == "188.0/DU9000001/100"
+
+
+def test_messages_are_redacted_as_they_come() -> None:
+    """What could hold a name that is seen later is left out; a login's versions and a contract stay."""
+    redactor = EarlyRedactor(["CBOE"])
+    lines = [
+        said(CLIENT, "API", "v157..176"),
+        said(GATEWAY, "API", "176", "20251118 12:00:00 EST"),
+        said(GATEWAY, "4", "2", "-1", "2104", "farm is OK:usfarm", ""),
+        execution("DU7654321", "smith family"),
+    ]
+    found = [redactor.redact(line) for line in lines]
+    assert found[:2] == lines[:2]
+    assert found[2] == said(GATEWAY, "4", "2", "-1", "2104", LEFT_OUT, "")
+    assert isinstance(found[3], Said)
+    assert found[3].fields[3:10] == EXECUTION[3:10]
+    assert (found[3].fields[10], found[3].fields[16], found[3].fields[26]) == (LEFT_OUT, "DU9000001", "ref-1")
+    assert redactor.redact(LinkClosed(0.0, 1, CLIENT)) == LinkClosed(0.0, 1, CLIENT)
 
 
 def test_left_name_is_found() -> None:

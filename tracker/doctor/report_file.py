@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import platform
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -210,9 +211,16 @@ def _hidden(value: object) -> str:
 
 
 def _without_home(text: str) -> str:
-    """Leave out the path of the home folder, which names its user."""
+    """Leave out the path of the home folder, and its user's name where another path has it."""
     try:
-        home = str(Path.home())
+        home = Path.home()
     except RuntimeError:
         return text
-    return text.replace(home, "~") if home.strip("/") else text
+    if not home.name:
+        return text
+    text = text.replace(str(home), "~")
+    return (
+        re.sub(rf"/{re.escape(home.name)}\b", "/USER", text)
+        if home.parent.name in ("home", "Users")
+        else text
+    )

@@ -62,7 +62,6 @@ _FROM_GATEWAY: Final[Mapping[str, Mapping[int, Part]]] = {
     "6": {2: Part.PUBLIC, 5: Part.ACCOUNT},
     "7": {**_public((2, 12)), 19: Part.ACCOUNT},
     "11": {**_public((3, 15), (17, 17)), 16: Part.ACCOUNT, 26: Part.REFERENCE, 29: Part.MODEL},
-    "14": {4: Part.WORDS},
     "15": {2: Part.ACCOUNTS},
     "54": {2: Part.ACCOUNT},
     "59": _public((2, 2)),
@@ -168,6 +167,8 @@ def parts_of(kind: str, size: int, by: Side, version: int) -> Sequence[Part]:
     market = _MARKET_FROM_CLIENT if by == CLIENT else _MARKET_FROM_GATEWAY
     if kind == HANDSHAKE or kind in market:
         return [Part.PUBLIC, *[Part.WORDS] * (size - 1)]
+    if not (kind.isascii() and kind.isdecimal()):
+        return [Part.OTHER] * size
     layout = (_FROM_CLIENT if by == CLIENT else _FROM_GATEWAY).get(kind, {})
     if by != CLIENT and kind in _ORDERS and version >= _WITHOUT_PROFILE:
         profile, model = _ORDERS[kind]

@@ -13,7 +13,11 @@ nothing.
 
 from __future__ import annotations
 
+import html
+import json
 import re
+import unicodedata
+import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count, islice
 from typing import Final
@@ -31,14 +35,19 @@ from tracker.recordings.transcript import HANDSHAKE, Line, LinkClosed, Said
 
 ACCOUNT: Final = re.compile(r"(?<![A-Za-z0-9])(?:D[UFI][A-Z]{0,2}|[UFI])\d{5,9}[A-Z]?(?![A-Za-z0-9])")
 """What IBKR's account numbers look like."""
+_ACCOUNT_IN_WORDS: Final = re.compile(ACCOUNT.pattern, re.IGNORECASE)
+"""The same in texts for people; elsewhere parts of an execId look like it."""
 _SHORTEST: Final = 3
 """Characters of a name that is searched for; a shorter one is replaced in its own places only."""
+_LONG_NUMBER: Final = re.compile(r"\d{6,}")
+"""A name that is a number, and long enough to be told from a quantity."""
 _FIRST: Final = 9_000_001
 _TRIES: Final = 1000
 """Replacements that are looked at for one name."""
 _LETTERS: Final = re.compile(r"(?:D[UFI][A-Z]{0,2}|[UFI])(?=\d)")
 """What says whether an account is a paper, an advisor's or a plain one."""
-_XML_TEXT: Final = re.compile(r">([^<>]*[^<>\s][^<>]*)<|name=\"([^\"]+)\"")
+_ESCAPED_BYTE: Final = re.compile(r"\\x([0-9a-f]{2})")
+_XML_TEXT: Final = re.compile(r"""(?:>|<!\[CDATA\[)([^<>]*[^<>\s][^<>]*?)(?:<|\]\]>)|name=["']([^"']+)["']""")
 _BUILT_IN: Final = AlerterNames()
 _OURS: Final = "tracker:"
 _NOTHING: Final = re.compile(r"(?!)")
@@ -80,8 +89,9 @@ class Redactor:
         if not isinstance(line, Said):
             return
         for part, text in zip(self._parts(line), line.fields, strict=True):
-            for account in ACCOUNT.findall(text):
-                self._learn(Part.ACCOUNT, account)
+            looks = _ACCOUNT_IN_WORDS if part is Part.WORDS else ACCOUNT
+            for account in looks.findall(text):
+                self._learn(Part.ACCOUNT, account.upper())
             if part is Part.ACCOUNTS:
                 for account in text.split(","):
                     self._learn(Part.ACCOUNT, account)
@@ -108,7 +118,7 @@ class Redactor:
         if part is Part.OTHER:
             # An advisor's groups and aliases come as XML.
             for found in _XML_TEXT.finditer(text):
-                self._learn(part, (found[1] or found[2]).strip())
+                self._learn(part, html.unescape(found[1] or found[2]).strip())
         if text not in self._names:
             self._names[text] = part
             self._search = None
@@ -167,7 +177,7 @@ class Redactor:
 
     def _name_of(self, found: str) -> str:
         """Return the name that a search found; letters of which there are three cases find themselves."""
-        return self._forms.get(found.lower(), found)
+        return self._forms.get(_without_breaks(found), found)
 
     def _searched(self, *, strict: bool) -> list[str]:
         """Return the names to search for, the longest first: those that may stand nowhere, or the others.
@@ -180,19 +190,20 @@ class Redactor:
             if strict:
                 return name in self._hidden or not is_harmless(name)
             plain = len(name) < _SHORTEST or name.lower() in public
-            return not (plain or is_harmless(name) or is_token(name))
+            harmless = is_harmless(name) and not _LONG_NUMBER.fullmatch(name)
+            return not (plain or harmless or is_token(name))
 
         names = (name for name in self._names if self._is_strict(name) is strict and told_apart(name))
         return sorted(names, key=len, reverse=True)
 
     def _forms_of(self, names: Iterable[str]) -> list[str]:
-        """Return how the names may be written: what is not ASCII is escaped in texts of newer gateways."""
+        """Return patterns of how the names may be written, broken anywhere into lines."""
         forms: list[str] = []
         for name in names:
-            for form in dict.fromkeys((name, name.encode("ascii", "backslashreplace").decode())):
-                self._forms.setdefault(form.lower(), name)
-                forms.append(re.escape(form))
-        return forms
+            for spelling in _spellings(name):
+                self._forms.setdefault(_without_breaks(spelling), name)
+                forms.append(r"\s+".join(map(re.escape, spelling.split())))
+        return [form for form in forms if form]
 
     def _pattern(self) -> re.Pattern[str]:
         """Return what finds any name."""
@@ -262,13 +273,37 @@ class EarlyRedactor(Redactor):
         return clean
 
     def redact_text(self, text: str) -> str:
-        """Return what stands for a text of unknown content."""
-        return LEFT_OUT
+        """Return a text that can hold no name, and what stands for any other."""
+        return text if is_harmless(text) and not self._must_go(text) else LEFT_OUT
 
 
 def _pattern_of(forms: Iterable[str]) -> re.Pattern[str]:
     joined = "|".join(forms)
     return re.compile(joined, re.IGNORECASE) if joined else _NOTHING
+
+
+def _without_breaks(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _spellings(name: str) -> Iterable[str]:
+    """Return a name as it is, composed and decomposed, escaped for ASCII, JSON, XML or a URL, or misread."""
+    # What is no UTF-8 came in as an escape.
+    plain = _ESCAPED_BYTE.sub(lambda found: chr(int(found[1], 16)), name)
+    return dict.fromkeys(
+        (
+            name,
+            plain,
+            unicodedata.normalize("NFC", plain),
+            unicodedata.normalize("NFD", plain),
+            plain.encode("ascii", "backslashreplace").decode(),
+            json.dumps(plain)[1:-1],
+            html.escape(plain),
+            urllib.parse.quote(plain),
+            urllib.parse.quote_plus(plain),
+            plain.encode().decode("latin-1"),
+        )
+    )
 
 
 def _stays(part: Part, text: str) -> bool:
