@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from benchmark import streams
 from tracker.clock import now
 from tracker.paper import encode_messages, framing
 from tracker.paper.framing import Fields
+from tracker.paper.model import PaperPosition
 
 _REQUEST_DIGITS: Final = range(1, 11)
 """How long a request's number may be; the day's answer is encoded once for each."""
@@ -62,14 +64,24 @@ class Client:
                 return
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Hold an encoded stream, and what its fills add to the positions once it is sent."""
+
+    data: bytes
+    held: dict[int, PaperPosition]
+
+
 class Gateway:
-    """Hold the prepared streams, and the executions that answer a request for the day's."""
+    """Hold the prepared streams, the positions, and the executions that answer a request for the day's."""
 
     def __init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         self._client: Client | None = None
-        self._streams: dict[str, bytes] = {}
+        self._streams: dict[str, _Prepared] = {}
+        self._positions: dict[int, PaperPosition] = {}
+        """conId -> what was filled since the start."""
         self._day: dict[int, bytes] = {}
         """Digits of a request's number -> the executions that answer it, with @ in the number's place."""
 
@@ -97,6 +109,7 @@ class Gateway:
         elif kind in ("5", "16"):
             yield encode_messages.open_order_end()
         elif kind == "61":
+            yield from map(encode_messages.position, list(self._positions.values()))
             yield encode_messages.position_end()
         elif kind == "99":
             yield encode_messages.completed_orders_end()
@@ -108,8 +121,9 @@ class Gateway:
     def prepare(self, name: str, plan: streams.Plan) -> dict[str, Any]:
         """Encode a stream; returns what the alerts show in the end, and its size in bytes."""
         made = streams.stream(plan, _moment())
-        self._streams[name] = made.encoded()
-        return {"prepared": name, "shown": made.shown, "bytes": len(self._streams[name])}
+        data = made.encoded()
+        self._streams[name] = _Prepared(data, made.held)
+        return {"prepared": name, "shown": made.shown, "bytes": len(data)}
 
     def prepare_day(self, plan: streams.Plan) -> dict[str, Any]:
         """Encode the executions of the day, with their fees, for every later request."""
@@ -119,15 +133,24 @@ class Gateway:
             number = "@" * digits
             listed = ((part[0], number, *part[2:]) for part in made.executions)
             self._day[digits] = streams.encode(listed) + fees
+        self._fill(made.held)
         return {"prepared": "day", "shown": made.shown, "bytes": len(self._day[1])}
 
     def send(self, name: str) -> dict[str, Any]:
         """Send a stream once; returns when that began."""
         assert self._client is not None, "a client is there before a stream is sent"
-        data = self._streams.pop(name)
+        prepared = self._streams.pop(name)
+        # An answer that is asked for meanwhile comes behind the fills, and knows them.
+        self._fill(prepared.held)
         began = time.perf_counter()
-        self._client.send(data)
+        self._client.send(prepared.data)
         return {"sent": name, "began": began}
+
+    def _fill(self, held: dict[int, PaperPosition]) -> None:
+        """Add what was filled to the positions."""
+        for con_id, more in held.items():
+            position = self._positions.setdefault(con_id, PaperPosition(more.account, more.contract))
+            position.add(more.quantity, more.average_cost / more.contract.factor)
 
 
 def _place(digits: int) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from tracker.paper import encode_messages, encode_orders
 from tracker.paper.contracts import PaperContract, option
 from tracker.paper.framing import Fields, frame
-from tracker.paper.model import Fee, PaperExecution, PaperOrder, Status
+from tracker.paper.model import Fee, PaperExecution, PaperOrder, PaperPosition, Status
 
 VERSION: Final = 176
 """The server version that ib_insync agrees on."""
@@ -87,6 +87,8 @@ class Stream:
     executions: list[Fields] = field(default_factory=list)
     shown: dict[str, tuple[str, float | None]] = field(default_factory=dict)
     """Ticker -> the last execId, and the commission of its order."""
+    held: dict[int, PaperPosition] = field(default_factory=dict)
+    """conId -> what the account has of it by these messages alone."""
 
     def encoded(self, *, marked: bool = True) -> bytes:
         """Return the bytes; with `marked` a notice follows, by which a client knows the end."""
@@ -128,6 +130,7 @@ def _order(made: Stream, traded: PaperContract, number: int, plan: Plan, at: dat
         perm_id=900_000_000 + number,
         limit=Decimal("2.60"),
     )
+    held = made.held.setdefault(traded.con_id, PaperPosition(ACCOUNT, traded))
     about = [] if plan.alone else _state(order)
     made.parts += about
     for fill in range(plan.fills_per_order):
@@ -142,6 +145,7 @@ def _order(made: Stream, traded: PaperContract, number: int, plan: Plan, at: dat
         )
         made.parts.append(details)
         made.executions.append(details)
+        held.add(execution.quantity, execution.price)
         if not plan.alone:
             made.parts += _after_fill(order, execution)
     commission = None if plan.alone else float(_COMMISSION * plan.fills_per_order)
