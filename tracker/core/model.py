@@ -186,7 +186,7 @@ class ExecIdParts(Struct, frozen=True):
     version: int
 
 
-@lru_cache(1024)
+@lru_cache(4096)
 def correction_parts(exec_id: str) -> ExecIdParts | None:
     """Split a four-segment execId; None for any other form.
 

@@ -460,7 +460,21 @@ class Positions:
 
     def _fold_unconfirmed(self) -> None:
         for holding in self._state.find(HOLDINGS, "doubt", "1"):
-            self.refold(holding.key)
+            if not self._confirm(holding):
+                self.refold(holding.key)
+
+    def _confirm(self, holding: Holding) -> bool:
+        """Keep what was folded where the opening balance turns out to be as it was taken to be."""
+        key = holding.key
+        unfolded = key in self._stale or key in self._late or key in self._waiting
+        if unfolded or holding.expired or not holding.by_execution or self._entries.adjustments(key):
+            return False
+        start = self._with_opening_balance(key, self._state.find(EXECUTIONS, "contract", key.text()), holding)
+        if start.base != holding.base:
+            return False
+        self._runs.pop(key, None)
+        self._state.put(HOLDINGS, start)
+        return True
 
 
 def _stand(moment: Moment) -> tuple[datetime, int]:

@@ -134,7 +134,7 @@ def order_of(execution: Execution) -> str:
     return named or f"{account} {con_id} {execution.exec_id}"
 
 
-@lru_cache(1024)
+@lru_cache(4096)
 def _order_named(account: str, con_id: int, perm_id: int, client_id: int, order_id: int) -> str:
     key = OrderKey.of(perm_id, client_id, order_id)
     return f"{account} {con_id} {broker_order_text(key)}" if key is not None else ""
@@ -249,7 +249,7 @@ class Holding(Struct, frozen=True):
         return {owner for owners in found for owner in owners} - {alert}
 
 
-@lru_cache(1024)
+@lru_cache(4096)
 def broker_order_text(order: OrderKey) -> str:
     """Return the row key of an order as the broker knows it, over all accounts and legs."""
     return f"{order.perm_id}/{order.client_id}/{order.order_id}"
@@ -402,7 +402,7 @@ def owners_key(execution: Execution) -> str:
     return f"{contract} {execution.exec_id if parts is None else parts.root}"
 
 
-@lru_cache(1024)
+@lru_cache(4096)
 def root_text(account: str, exec_id: str) -> str | None:
     """Return what the versions of an execution have in common, None where it can have no other."""
     parts = correction_parts(exec_id)

@@ -26,7 +26,7 @@ import msgspec
 from tracker.core.journal_entries import Arriving as ArrivingFrame
 from tracker.core.journal_entries import Entry, Message, execution_key, read_entry
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
-from tracker.core.state import EXECUTIONS, FEES, ORDERS, OWNERS, TOTALS
+from tracker.core.state import EXECUTIONS, FEES
 from tracker.journal.journal_file import (
     UNREADABLE,
     check_in_place,
@@ -39,14 +39,12 @@ from tracker.journal.journal_file import (
     wal_of,
 )
 from tracker.journal.journal_file import JournalFailed as JournalFailed
-from tracker.journal.prefetch import row_keys
+from tracker.journal.prefetch import look_up
 from tracker.journal.rows import JournalState
 
 _ALERTS: Final = msgspec.json.Decoder(tuple[Alert, ...])
 _TAIL_FRAMES: Final = 20_000
 """Frames kept as they were appended, for the pump; when there are more it reads them from the file."""
-_MANY: Final = 8
-"""Fills from which on they are looked up together."""
 _CLOCKS_APART: Final = timedelta(hours=1)
 """More than the broker's clock and ours can differ by."""
 
@@ -173,18 +171,7 @@ class Journal:
         Outside a transaction each query takes and releases SQLite's locks, and in a stream of fills hardly
         anything is in the file yet.
         """
-        keys = row_keys(messages)
-        if len(keys.exec_ids) < _MANY:
-            return
-        look_up = self.state.look_up
-        look_up(EXECUTIONS, keys.executions)
-        look_up(EXECUTIONS, keys.roots, "root")
-        look_up(EXECUTIONS, keys.exec_ids, "exec_id")
-        look_up(FEES, keys.exec_ids)
-        look_up(ORDERS, keys.orders)
-        look_up(TOTALS, keys.totals)
-        look_up(EXECUTIONS, keys.totals, "orders")
-        look_up(OWNERS, keys.owners)
+        look_up(self.state, messages)
 
     def newest_fee(self, exec_id: str) -> CommissionReport | None:
         """Return the report of an execution that was applied last, None where there is none."""

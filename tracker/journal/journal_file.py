@@ -27,6 +27,11 @@ from tracker.journal.migrations import MIGRATIONS
 _BUSY_MILLISECONDS: Final = 5_000
 _WAL_KEPT_BYTES: Final = 16 << 20
 """What SQLite leaves of the file beside the journal, `-wal`, once nobody reads it any more."""
+_CHECKPOINT_PAGES: Final = 4_000
+"""How many pages `-wal` gathers, 16 MB, before they are moved into the journal.
+
+A stream of fills changes the same pages again and again: at 1,000, as SQLite does, each few commits do it.
+"""
 _WAL_LARGE_BYTES: Final = 64 << 20
 _INDEX: Final = "-shm"
 _BESIDE: Final = ("-wal", _INDEX, "-journal")
@@ -242,6 +247,7 @@ def make_durable(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
+    db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     mode = db.execute("PRAGMA journal_mode").fetchone()[0]
     synchronous = db.execute("PRAGMA synchronous").fetchone()[0]
     if (mode, synchronous) != ("wal", 2):

@@ -1,15 +1,20 @@
 """Which rows a packet's messages will ask for, so that one query finds out about all of them.
 
-Pure: it reads fields as they came and makes row keys. A key that it gets wrong costs a query later, no more.
+Owns which fields as they came make which row keys. A key that it gets wrong costs a query later, no more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tracker.core.journal_entries import ExecutionAt, FeeAt, Message, execution_key
+from tracker.core.state import ALERTS, EXECUTIONS, FEES, ORDERS, OWNERS, TOTALS
 from tracker.core.state_rows import root_text
+from tracker.journal.rows import JournalState
+
+_MANY: Final = 8
+"""Fills from which on they are looked up together."""
 
 
 class RowKeys(NamedTuple):
@@ -47,3 +52,19 @@ def row_keys(messages: Sequence[Sequence[str]]) -> RowKeys:
         elif kind == Message.FEE and len(fields) > FeeAt.EXEC_ID:
             found.exec_ids.add(fields[FeeAt.EXEC_ID])
     return found
+
+
+def look_up(state: JournalState, messages: Sequence[Sequence[str]]) -> None:
+    """Find out at once of which rows that these messages will ask for there is none, where they are many."""
+    keys = row_keys(messages)
+    if len(keys.exec_ids) < _MANY:
+        return
+    state.look_up(EXECUTIONS, keys.executions)
+    state.look_up(EXECUTIONS, keys.roots, "root")
+    state.look_up(EXECUTIONS, keys.exec_ids, "exec_id")
+    state.look_up(FEES, keys.exec_ids)
+    state.look_up(ORDERS, keys.orders)
+    state.look_up(TOTALS, keys.totals)
+    state.look_up(EXECUTIONS, keys.totals, "orders")
+    state.look_up(OWNERS, keys.owners)
+    state.look_up(ALERTS, keys.orders, "orders")

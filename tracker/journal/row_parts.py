@@ -6,7 +6,7 @@ Owns their numbers and which of them a change of the row writes. It never writes
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress, count
 from operator import is_not
 from typing import Any, Final
@@ -50,12 +50,19 @@ class RowParts:
         """Forget what the file has."""
         self._written.clear()
 
-    def write(self, db: sqlite3.Connection, key: str, row: Any) -> None:
-        """Write the items that are not in the file as they are now; drop those that are over."""
-        items: Sequence[Any] = getattr(row, self._field)
+    def write(self, db: sqlite3.Connection, rows: Mapping[str, Any]) -> None:
+        """Write the items of these rows that are not in the file as they are; drop those that are over."""
+        new: list[tuple[str, int, bytes]] = []
+        for key, row in rows.items():
+            new += self._changed(db, key, getattr(row, self._field))
+        db.executemany(self._insert, new)
+
+    def _changed(
+        self, db: sqlite3.Connection, key: str, items: Sequence[Any]
+    ) -> list[tuple[str, int, bytes]]:
+        """Return what is to be written of one row's items; those that are over are gone when it returns."""
         if key not in self._written:
-            self._write_all(db, key, items)
-            return
+            return self._all(db, key, items)
         before, numbers = self._written[key]
         start = _alike(before, items)
         most = min(len(before), len(items)) - start
@@ -64,25 +71,24 @@ class RowParts:
         old = numbers[start : len(numbers) - end]
         if end and len(new) > len(old):
             # Something late stands among them.
-            self._write_all(db, key, items)
-            return
+            return self._all(db, key, items)
         following = numbers[-1] + 1 if numbers else 0
         now = [*old[: len(new)], *range(following, following + len(new) - len(old))]
-        self._put(db, key, now, new)
         if len(old) > len(new):
             db.executemany(self._delete, [(key, number) for number in old[len(new) :]])
         numbers[start : start + len(old)] = now
         self._written[key] = (items, numbers)
+        return _encoded(key, now, new)
 
-    def _write_all(self, db: sqlite3.Connection, key: str, items: Sequence[Any]) -> None:
+    def _all(self, db: sqlite3.Connection, key: str, items: Sequence[Any]) -> list[tuple[str, int, bytes]]:
         db.execute(self._clear, (key,))
         numbers = list(range(len(items)))
-        self._put(db, key, numbers, items)
         self._written[key] = (items, numbers)
+        return _encoded(key, numbers, items)
 
-    def _put(self, db: sqlite3.Connection, key: str, numbers: Sequence[int], items: Sequence[Any]) -> None:
-        rows = [(key, number, _ENCODE(item)) for number, item in zip(numbers, items, strict=True)]
-        db.executemany(self._insert, rows)
+
+def _encoded(key: str, numbers: Sequence[int], items: Sequence[Any]) -> list[tuple[str, int, bytes]]:
+    return [(key, number, _ENCODE(item)) for number, item in zip(numbers, items, strict=True)]
 
 
 def _alike(one: Sequence[Any], other: Sequence[Any]) -> int:

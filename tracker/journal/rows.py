@@ -19,8 +19,11 @@ from tracker.journal.row_parts import RowParts
 _ENCODE: Final = msgspec.json.Encoder().encode
 _CACHED_ROWS: Final = 2_000
 """Rows that one table keeps decoded; beyond that the cache begins again."""
-_ABSENT_KEPT: Final = 5_000
-"""Keys and index values that one table is remembered to have no row of."""
+_ABSENT_KEPT: Final = 30_000
+"""Keys and index values that one table is remembered to have no row of.
+
+A fill has four of executions, and thousands of fills may be journalled ahead of what is decided.
+"""
 
 
 class JournalState:
@@ -279,9 +282,8 @@ class _Rows:
         self._place()
         rows = self.rows
         if self._parts is not None:
+            self._parts.write(db, {key: rows[key] for key in self.changed})
             rows = {key: self._parts.without(rows[key]) for key in self.changed}
-            for key in self.changed:
-                self._parts.write(db, key, self.rows[key])
         if self._indexes:
             values = self._values
             db.executemany(self._upsert, [(key, *values[key], _ENCODE(rows[key])) for key in self.changed])
