@@ -7,6 +7,7 @@ nothing. What is written again because another program undid it is no change, so
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import accumulate
@@ -19,6 +20,8 @@ _NEWS = (EventKind.OPENED, EventKind.CHANGED, EventKind.CLOSED)
 
 _BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
 """Seconds up to which changes are counted together: a fill takes some 10 ms, one that had to wait minutes."""
+_LATEST: Final = 500
+"""What a plot of the day shows; of more only the newest are kept."""
 
 
 class FrameToFile:
@@ -29,6 +32,8 @@ class FrameToFile:
         """(ALERTER/TICKER, created_at) -> receipt of the oldest frame whose news is not written yet."""
         self._counts = [0] * (len(_BOUNDS) + 1)
         self._sum = 0.0
+        self.latest: deque[tuple[datetime, float]] = deque(maxlen=_LATEST)
+        """When the latest changes were written, and how many seconds each took."""
 
     def histogram(self) -> dict[str, Any]:
         """Return since the start, for each bound in seconds, how many took at most so long; count and sum."""
@@ -56,6 +61,7 @@ class FrameToFile:
                 seconds = max(0.0, round((at - since).total_seconds(), 6))
                 self._counts[bisect_left(_BOUNDS, seconds)] += 1
                 self._sum += seconds
+                self.latest.append((at, seconds))
                 events.append(
                     {
                         "event": "written",

@@ -33,6 +33,7 @@ from tracker.daemon.flex_fetch import MorningFetch
 from tracker.daemon.journal_sink import JournalSink
 from tracker.daemon.latency import FrameToFile
 from tracker.daemon.metrics import metrics
+from tracker.daemon.page_state import PageState
 from tracker.daemon.position_recheck import recheck_positions
 from tracker.daemon.systemd import Pulse, SystemdNotifier, keep_alive
 from tracker.gateway.capture_sink import CaptureFailed
@@ -342,12 +343,22 @@ class Daemon:
             self._feed.publish(event)
 
     def _commands(self) -> dict[str, SocketCommand]:
+        questions = self._questions.commands()
+        page = PageState(
+            {
+                "status": self._status,
+                **{name: questions[name].answer for name in ("alerts", "inbox", "fills")},
+            },
+            last=lambda: self._feed.last,
+            latencies=lambda: list(self._frame_to_file.latest),
+        )
         return {
+            "page": SocketCommand(page.answer, "give all that the page in a browser shows"),
             "status": SocketCommand(self._status, "show the state of the tracker"),
             "health": SocketCommand(self._health, "show whether the alert stores can be read and written"),
             "ready": SocketCommand(self._ready, "show whether a fill would reach its alert now"),
             "metrics": SocketCommand(self._metrics, "give the numbers of `status`"),
-            **self._questions.commands(),
+            **questions,
             **self._reconciling.commands(),
         }
 

@@ -17,6 +17,7 @@ from tracker.core.model import JsonValue
 from tracker.status.protocol import (
     Answer,
     CommandError,
+    EncodedAnswer,
     Request,
     SocketCommand,
     Stream,
@@ -87,7 +88,7 @@ class Dispatcher:
         try:
             command = self._find(name, request)
             answer = await self._within_bounds(name, command, request)
-            return Answered(answer, encode(answer))
+            return Answered(answer, answer.line if isinstance(answer, EncodedAnswer) else encode(answer))
         except Exception as error:
             raise self.refusal(name, error) from None
 

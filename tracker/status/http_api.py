@@ -1,23 +1,26 @@
-"""Answer GET over HTTP/1.1 on the status port, for curl, health checks and Prometheus.
+"""Answer GET over HTTP/1.1 on the status port: the page in a browser, curl, health checks and Prometheus.
 
 Owns which requests are served and in what form. It only reads: a method other than GET or HEAD is not even
-read to its end, and what a web page could send through a browser is refused.
+read to its end, and what a web page of another origin could send through a browser is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, TypeAlias
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import h11
 
+from tracker.core.model import JsonValue
 from tracker.status.dispatcher import Answered
+from tracker.status.page_access import PageAccess
 from tracker.status.prometheus import exposition
 from tracker.status.protocol import Answer, CommandError, Request, encode_error, is_loopback
+from tracker.status.web_page import PAGE_HEADERS, page
 
 LONGEST_HEAD: Final = 16 * 1024
 """Bytes of request line and headers that are read at most."""
@@ -38,7 +41,12 @@ _PAGES: Final[Mapping[str, _Page]] = {
     "/health": _Page("health", lambda answer: answer.get("healthy") is not False),
     "/ready": _Page("ready", lambda answer: answer.get("ready") is True),
     "/metrics": _Page("metrics"),
+    "/page.json": _Page("page"),
 }
+_EVENTS: Final = "/events"
+_HTML: Final = "text/html; charset=utf-8"
+_PLAIN: Final = "text/plain; charset=utf-8"
+_Headers: TypeAlias = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,7 @@ class HttpResponse:
     status: HTTPStatus
     body: bytes
     content_type: str = _JSON
+    headers: _Headers = ()
 
 
 class _Refused(Exception):
@@ -92,7 +101,9 @@ async def read(first_line: bytes, reader: asyncio.StreamReader) -> HttpRequest:
     return HttpRequest(connection, what, first_line.startswith(b"HEAD "))
 
 
-async def respond(asked: HttpRequest, run: Callable[[Request], Awaitable[Answered]]) -> bytes:
+async def respond(
+    asked: HttpRequest, run: Callable[[Request], Awaitable[Answered]], access: PageAccess
+) -> bytes:
     """Return the bytes of the response.
 
     `run` answers a command, the token included as `token` if the request had one; raises CommandError.
@@ -101,33 +112,89 @@ async def respond(asked: HttpRequest, run: Callable[[Request], Awaitable[Answere
         reply = asked.what
     else:
         try:
-            reply = await _reply(asked.what, run)
+            reply = await _reply(asked.what, run, access)
         except _Refused as refused:
             reply = refused.reply
     return _encode(asked.connection, reply, asked.head_only)
 
 
-async def _reply(request: h11.Request, run: Callable[[Request], Awaitable[Answered]]) -> HttpResponse:
-    headers = _headers(request)
-    _check_sender(headers)
-    page = _PAGES.get(_path_of(request.target))
-    if page is None:
-        raise _Refused(HTTPStatus.NOT_FOUND, "unknown_page", f"there are only {', '.join(_PAGES)}")
-    asked: dict[str, str] = {"command": page.command}
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        asked["token"] = token.strip()
+def followed(asked: HttpRequest, access: PageAccess) -> Request | None:
+    """Return the command of a request for the stream of events, None for what `respond` answers."""
+    if asked.head_only or isinstance(asked.what, HttpResponse):
+        return None
     try:
-        answer, line = await run(asked)
+        where, given = _where(asked.what), _given(asked.what, access)
+    except _Refused:
+        return None
+    after = parse_qs(where.query).get("after", [""])[0]
+    number: dict[str, JsonValue] = {"after": int(after) if after.isdecimal() else after}
+    return {"command": "subscribe", **number, **given} if where.path == _EVENTS else None
+
+
+def refusal(asked: HttpRequest, error: CommandError) -> bytes:
+    """Return the response that refuses a stream."""
+    status = _STATUS.get(error.code, HTTPStatus.SERVICE_UNAVAILABLE)
+    return _encode(asked.connection, HttpResponse(status, encode_error(error.code, error.message)), False)
+
+
+def stream_head(asked: HttpRequest) -> bytes:
+    """Return what stands before the events of a stream."""
+    response = h11.Response(status_code=200, headers=_headers_of("text/event-stream", ()), reason="OK")
+    return asked.connection.send(response) or b""
+
+
+def event(asked: HttpRequest, line: bytes) -> bytes:
+    """Return a line of the stream in the form of server-sent events."""
+    return asked.connection.send(h11.Data(data=b"data: " + line + b"\n")) or b""
+
+
+async def _reply(
+    request: h11.Request, run: Callable[[Request], Awaitable[Answered]], access: PageAccess
+) -> HttpResponse:
+    given = _given(request, access)
+    where = _where(request)
+    if where.path == "/":
+        return await _reply_page(request, where, given, run, access)
+    found = _PAGES.get(where.path)
+    if found is None:
+        raise _Refused(HTTPStatus.NOT_FOUND, "unknown_page", f"there are only /, {', '.join(_PAGES)}")
+    try:
+        answer, line = await run({"command": found.command, **given})
     except CommandError as error:
         status = _STATUS.get(error.code, HTTPStatus.SERVICE_UNAVAILABLE)
         raise _Refused(status, error.code, error.message) from None
-    status = HTTPStatus.OK if page.well(answer) else HTTPStatus.SERVICE_UNAVAILABLE
-    if page.command == "metrics":
+    status = HTTPStatus.OK if found.well(answer) else HTTPStatus.SERVICE_UNAVAILABLE
+    if found.command == "metrics":
         return HttpResponse(status, exposition(answer).encode(), _TEXT)
     return HttpResponse(status, line)
 
 
+async def _reply_page(
+    request: h11.Request,
+    where: SplitResult,
+    given: Mapping[str, str],
+    run: Callable[[Request], Awaitable[Answered]],
+    access: PageAccess,
+) -> HttpResponse:
+    """Answer with the page for a browser; a token in the address is exchanged for the cookie."""
+    token = parse_qs(where.query).get("token")
+    if token is not None and access.is_token(token[0].strip()):
+        cookie = ("Set-Cookie", access.cookie(_port_of(_headers(request))))
+        return HttpResponse(HTTPStatus.SEE_OTHER, b"", _PLAIN, [("Location", "/"), cookie, *PAGE_HEADERS])
+    try:
+        # It costs a turn as every question does, and the token where one is needed.
+        await run({"command": "help", **given})
+    except CommandError as error:
+        status = _STATUS.get(error.code, HTTPStatus.SERVICE_UNAVAILABLE)
+        text = _HOW_TO_ENTER if status == HTTPStatus.UNAUTHORIZED else error.message
+        return HttpResponse(status, f"{text}\n".encode(), _PLAIN, PAGE_HEADERS)
+    return HttpResponse(HTTPStatus.OK, page(), _HTML, PAGE_HEADERS)
+
+
+_HOW_TO_ENTER: Final = (
+    "This page needs the token of the running tracker, which makes one at each start: open"
+    " /?token=TOKEN here, with the content of status.token_file in place of TOKEN."
+)
 _STATUS: Final = {
     "token_required": HTTPStatus.UNAUTHORIZED,
     "token_wrong": HTTPStatus.UNAUTHORIZED,
@@ -136,13 +203,24 @@ _STATUS: Final = {
 }
 
 
-def _path_of(target: bytes) -> str:
+def _where(request: h11.Request) -> SplitResult:
     try:
-        return urlsplit(target).path.decode("ascii", "replace")
+        return urlsplit(request.target.decode("ascii", "replace"))
     except ValueError as error:
         raise _Refused(
             HTTPStatus.BAD_REQUEST, "bad_request", f"the address in the first line cannot be read: {error}"
         ) from None
+
+
+def _given(request: h11.Request, access: PageAccess) -> dict[str, str]:
+    """Return the token as an argument, where the request has it or the cookie that stands for it."""
+    headers = _headers(request)
+    _check_sender(headers)
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return {"token": token.strip()}
+    by_cookie = access.token_for(headers.get("cookie", ""), _port_of(headers))
+    return {"token": by_cookie} if by_cookie else {}
 
 
 def _headers(request: h11.Request) -> dict[str, str]:
@@ -177,14 +255,26 @@ def _names_loopback(host: str) -> bool:
     return name is not None and is_loopback(name)
 
 
-def _encode(connection: h11.Connection, reply: HttpResponse, head_only: bool) -> bytes:
-    headers = [
-        ("Content-Type", reply.content_type),
-        ("Content-Length", str(len(reply.body))),
+def _port_of(headers: Mapping[str, str]) -> str:
+    """Return the port by which the sender knows the daemon; a tunnel may have another than ours."""
+    return headers.get("host", "").rpartition("]")[2].rpartition(":")[2]
+
+
+def _headers_of(content_type: str, more: _Headers) -> list[tuple[str, str]]:
+    return [
+        ("Content-Type", content_type),
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
         ("Cross-Origin-Resource-Policy", "same-origin"),
         ("Connection", "close"),
+        *more,
+    ]
+
+
+def _encode(connection: h11.Connection, reply: HttpResponse, head_only: bool) -> bytes:
+    headers = [
+        *_headers_of(reply.content_type, reply.headers),
+        ("Content-Length", str(len(reply.body))),
     ]
     response = h11.Response(status_code=reply.status, headers=headers, reason=reply.status.phrase)
     return (connection.send(response) or b"") + (b"" if head_only else reply.body)

@@ -22,6 +22,15 @@ Request: TypeAlias = Mapping[str, JsonValue]
 """The command under `command`, and its arguments beside it."""
 Answer: TypeAlias = Mapping[str, JsonValue]
 
+
+class EncodedAnswer(dict[str, JsonValue]):
+    """Hold an answer that many clients are given, with its line, so that it is encoded once."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer)
+        self.line = encode(answer)
+
+
 with_token: ContextVar[bool] = ContextVar("with_token", default=False)
 """Whether the client that is being answered has shown the token; what it asks goes before what others ask."""
 

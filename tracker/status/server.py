@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from tracker.core.model import JsonValue
 from tracker.status import http_api
 from tracker.status.acceptor import Acceptor, Pace
 from tracker.status.dispatcher import Answered, Dispatcher
+from tracker.status.http_api import HttpRequest
+from tracker.status.page_access import PageAccess
 from tracker.status.places import ConnectionPlace, Places
 from tracker.status.protocol import (
     Answer,
@@ -72,7 +75,8 @@ class Limits:
     not wait, and requests for health have as many turns of their own."""
     burst: int = 50
     """Connections, and requests, that need not wait for their turn after a quiet time."""
-    streams: int = 16
+    streams: int = 24
+    """Followers of events: `subscribe`, and pages in browsers."""
     reserved_streams: int = 8
     """More streams, only for clients with the token."""
     heartbeat_seconds: float = 15.0
@@ -105,6 +109,7 @@ class StatusServer:
         self._dispatcher = Dispatcher(
             commands, streams or {}, token, guarded=guarded, answer_seconds=self._limits.answer_seconds
         )
+        self._access = PageAccess(token)
         self._pace = Pace(self._limits.requests_per_second, self._limits.burst)
         self._health_pace = Pace(self._limits.requests_per_second, self._limits.burst)
         self._acceptor = Acceptor(
@@ -182,6 +187,7 @@ class StatusServer:
     ) -> None:
         """Answer line after line, until the peer ends or says something that is no request."""
         while not self._closing:
+            stream = None
             try:
                 with place.waiting():
                     line = await self._read_line(reader)
@@ -193,9 +199,11 @@ class StatusServer:
                 request = parse(line)
                 await self._admit(place, request)
                 stream = self._dispatcher.stream(request)
+                if stream is not None:
+                    self._check_streams(place)
             except CommandError as error:
                 await self._refuse(place, writer, error)
-                if isinstance(error, BadRequest | _Busy):
+                if isinstance(error, BadRequest | _Busy) or stream is not None:
                     return
                 continue
             if stream is not None:
@@ -253,7 +261,39 @@ class StatusServer:
             with place.waiting():
                 async with asyncio.timeout(self._limits.line_seconds):
                     request = await http_api.read(line, reader)
-            await self._write(place, writer, await http_api.respond(request, run))
+            following = http_api.followed(request, self._access)
+            if following is None:
+                await self._write(place, writer, await http_api.respond(request, run, self._access))
+        if following is not None:
+            await self._serve_events(place, request, following, reader, writer)
+
+    async def _serve_events(
+        self,
+        place: ConnectionPlace,
+        asked: HttpRequest,
+        request: Request,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """Serve a stream over HTTP, or say why not."""
+        try:
+            await self._admit(place, request)
+            stream = self._dispatcher.stream(request)
+            if stream is None:
+                raise CommandError("unknown_command", "there is no stream of events")
+            self._check_streams(place)
+        except CommandError as error:
+            self._dispatcher.refused()
+            await self._write(place, writer, http_api.refusal(asked, error))
+            return
+        await self._write(place, writer, http_api.stream_head(asked))
+        await self._serve_stream(stream, request, place, reader, writer, partial(http_api.event, asked))
+
+    def _check_streams(self, place: ConnectionPlace) -> None:
+        """Raise CommandError where no further stream has a place."""
+        most = self._limits.streams + (self._limits.reserved_streams if place.trusted else 0)
+        if self._streams >= most:
+            raise CommandError("busy", "too many streams; close one, or send the token")
 
     async def _serve_stream(
         self,
@@ -262,14 +302,9 @@ class StatusServer:
         place: ConnectionPlace,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        form: Callable[[bytes], bytes] = bytes,
     ) -> None:
         """Write events as they come; whatever the client sends meanwhile, its end included, ends that."""
-        most = self._limits.streams + (self._limits.reserved_streams if place.trusted else 0)
-        if self._streams >= most:
-            await self._refuse(
-                place, writer, CommandError("busy", "too many streams; close one, or send the token")
-            )
-            return
         self._streams += 1
         events = stream.events(request)
         coming: asyncio.Task[Answer] = asyncio.ensure_future(anext(events))
@@ -290,11 +325,12 @@ class StatusServer:
                         return
                     except Exception as error:
                         name = str(request["command"])
-                        await self._write(place, writer, _refusal(self._dispatcher.refusal(name, error)))
+                        line = _refusal(self._dispatcher.refusal(name, error))
+                        await self._write(place, writer, form(line))
                         return
                     coming = asyncio.ensure_future(anext(events))
                 if not ended.done():
-                    await self._write(place, writer, line)
+                    await self._write(place, writer, form(line))
         finally:
             self._streams -= 1
             coming.cancel()
