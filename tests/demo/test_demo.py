@@ -434,6 +434,15 @@ def test_adjustments_in_the_book(events: list[str | tuple[str, str]], is_open: b
     assert (found["open"], found["position.quantity"]) == (is_open, quantity)
 
 
+def test_what_goes_was_there_first() -> None:
+    """Of what no alert owns, the opening balance goes before what came without a fill; that is sold first."""
+    more, less = (BookAdjustment("DU1", 5, Decimal(one), Decimal(two)) for one, two in ("68", "87"))
+    book = GatewayBook((dealt(1, "3"), more, less, dealt(2, "-4")), {})
+    found = expected(book, 5, [OpeningPosition("DU1", 5, Decimal(3))], {})
+    # 2 that came and 2 of the alert's 3 are sold; 2 of the opening balance's 3 are left.
+    assert found["position.quantity"] == 1
+
+
 def test_sums_are_of_the_shown_order() -> None:
     """The sums are those of the order that is shown."""
     fills = (dealt(1, "4"), dealt(2, "6", "3"), dealt(3, "-2", "5", perm_id=2))

@@ -1,7 +1,8 @@
 """A program that orders at random on the paper gateway, from a seed, as trading programs do.
 
 Each step is finished before the next: what was ordered is filled, cancelled or at rest. Some steps are no
-order: an order by hand, a correction, a lost link, a split, a transfer.
+order: an order by hand, a correction, a lost link; and what changes positions without an execution: splits
+either way, transfers in and out, a merger, an exercise or assignment, another number for the account.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ CONTRACTS: Final = {
     "call": option("NVDA", "20301220", "C", "122.5", con_id=700100200),
     "put": option("NVDA", "20301220", "P", "122.5", con_id=700100201),
     "shares": stock("AMD", con_id=4391),
+    "other": stock("XLNX", con_id=4391001),
 }
+STOCKS: Final = ("shares", "other")
 CLIENT_ID: Final = 7
 BASE: Final = 3
 """How many of each the account holds before the tracker comes; no alert's."""
@@ -36,7 +39,12 @@ class RandomProgram:
         self._rng = Random(seed)
         self._gateway, self._player, self._client = gateway, player, client
         self._next = int(client.of("9")[0][2])
-        self._prices = {"call": Decimal("2.50"), "put": Decimal("3.10"), "shares": Decimal(160)}
+        self._prices = {
+            "call": Decimal("2.50"),
+            "put": Decimal("3.10"),
+            "shares": Decimal(160),
+            "other": Decimal(90),
+        }
         self.steps: list[str] = []
         for name, price in self._prices.items():
             gateway.engine.set_price(CONTRACTS[name], price)
@@ -46,7 +54,8 @@ class RandomProgram:
         acts: tuple[Callable[[str], Awaitable[None]], ...] = (
             *(self.market, self.market, self.limit, self.bracket, self.one_cancels_all, self.trailing),
             *(self.combo, self.partial_and_replace, self.cancelled, self.what_if),
-            *(self.by_hand, self.correct, self.split, self.transfer, self.lose_link),
+            *(self.by_hand, self.correct, self.lose_link, self.split, self.reverse_split),
+            *(self.transfer, self.transfer_out, self.merge, self.assign, self.renumber),
         )
         act, name = self._rng.choice(acts), self._rng.choice(tuple(CONTRACTS))
         await act(name)
@@ -146,11 +155,39 @@ class RandomProgram:
                 return
 
     async def split(self, name: str) -> None:
-        await self._event(name, "split", new=2)
+        if self._held(name) > 0:
+            await self._event("split", contract=name, new=2)
+
+    async def reverse_split(self, name: str) -> None:
+        """One for two, where no half is left."""
+        if self._held(name) > 0 and self._held(name) % 2 == 0:
+            await self._event("split", contract=name, new=1, old=2)
 
     async def transfer(self, name: str) -> None:
         """Some come from another broker."""
-        await self._event(name, "transfer", quantity=2, to_account=self._gateway.book.accounts[0])
+        if self._held(name) > 0:
+            await self._event("transfer", contract=name, quantity=2, to_account=self._account)
+
+    async def transfer_out(self, name: str) -> None:
+        """Some of what is held goes to another broker, the alert's as well."""
+        if (held := self._held(name)) > 0:
+            quantity = self._rng.randint(1, int(held))
+            await self._event("transfer", contract=name, quantity=quantity, from_account=self._account)
+
+    async def merge(self, name: str) -> None:
+        """One stock becomes the other, three for two, where no half is left."""
+        name, into = (name, STOCKS[name == "shares"]) if name in STOCKS else STOCKS
+        if self._held(name) > 0 and self._held(name) % 2 == 0:
+            await self._event("merge", contract=name, into=into, new=3, old=2)
+
+    async def assign(self, name: str) -> None:
+        """One option becomes a hundred shares: exercised if it was long, assigned if it was short."""
+        if name not in STOCKS and self._held(name):
+            await self._event("assign", contract=name, stock="shares", quantity=1)
+
+    async def renumber(self, name: str) -> None:
+        """The account gets another number."""
+        await self._event("renumber", account=self._account, into=f"DU{7000000 + len(self.steps)}")
 
     async def lose_link(self, name: str) -> None:
         """The tracker's link ends, and an order by hand fills before it is back."""
@@ -173,15 +210,21 @@ class RandomProgram:
         self._prices[name] = price
         self._gateway.engine.set_price(CONTRACTS[name], price)
 
-    async def _event(self, name: str, do: str, **keys: Any) -> None:
-        held = self._gateway.book.position(self._gateway.book.accounts[0], CONTRACTS[name]).quantity
-        if held > 0:
-            self._player.perform_at_once(event_of({"do": do, "contract": name, **keys}, "event", timed=False))
-            # A new link asks for positions, and again behind its first sweep, which makes the answer certain.
-            asked = self._gateway.broadcast.received_counts
-            goal = asked[0, "61"] + 2
-            self._gateway.drop_connections(to=(0,))
-            await until(lambda: asked[0, "61"] >= goal, "the tracker to ask for positions twice", 60)
+    @property
+    def _account(self) -> str:
+        return self._gateway.book.accounts[0]
+
+    def _held(self, name: str) -> Decimal:
+        return self._gateway.book.position(self._account, CONTRACTS[name]).quantity
+
+    async def _event(self, do: str, **keys: Any) -> None:
+        """Change positions, and wait until the tracker has asked for them."""
+        self._player.perform_at_once(event_of({"do": do, **keys}, "event", timed=False))
+        # A new link asks for positions, and again behind its first sweep, which makes the answer certain.
+        asked = self._gateway.broadcast.received_counts
+        goal = asked[0, "61"] + 2
+        self._gateway.drop_connections(to=(0,))
+        await until(lambda: asked[0, "61"] >= goal, "the tracker to ask for positions twice", 60)
 
     def _place(self, name: str, side: str, quantity: int, kind: str = "MKT", **terms: Any) -> int:
         return self._send(CONTRACTS[name], side, quantity, kind, **terms)

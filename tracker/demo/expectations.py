@@ -199,14 +199,14 @@ class _Holding:
         return self.owned != before
 
     def adjust(self, change: BookAdjustment) -> None:
-        """Take in a change without an execution; what goes away had no owner as far as possible."""
+        """Take in a change without an execution: what goes had no owner if possible, oldest first."""
         if change.before * change.after < 0:
-            self._close(abs(self.total), ("adjusted", "base", "owned"))
+            self._close(abs(self.total), ("base", "adjusted", "owned"))
             self.adjusted += change.after
         elif abs(change.after) > abs(change.before):
             self.adjusted += change.after - change.before
         else:
-            self._close(abs(change.before) - abs(change.after), ("adjusted", "base", "owned"))
+            self._close(abs(change.before) - abs(change.after), ("base", "adjusted", "owned"))
 
     def _close(self, amount: Decimal, order: Sequence[str]) -> None:
         for name in order:
