@@ -12,9 +12,7 @@ from tests.support.facts import (
     ACCOUNT,
     ALERT,
     NVDA,
-    START,
     SUCCESSOR,
-    Decide,
     Story,
     alert_fields,
     booked,
@@ -28,48 +26,10 @@ from tests.support.facts import (
     shown,
     unmatched,
 )
-from tracker.core.adjustment_rows import Adjustment
+from tests.support.held_stock import KEY, STOCK, Held
 from tracker.core.alert_updates import EventKind
 from tracker.core.model import End, EndOf, Source
 from tracker.core.state import ADJUSTMENTS, DIFFERENCES
-
-STOCK = replace(NVDA, sec_type="STK", expiry=None, strike=None, right="")
-KEY = f"{ACCOUNT} {NVDA.con_id}"
-
-
-class Held(Story):
-    """Hold some of a stock for an alert, with the answers about positions a minute and a half apart."""
-
-    def __init__(self, quantity: int = 10, decide: Decide | None = None) -> None:
-        super().__init__(decide)
-        self.number = 100
-        self.trade(quantity)
-        self.answer(quantity)
-
-    def trade(self, signed: int, *, ago: float = 0) -> None:
-        """Have an order of its own filled; one that lies back is told by a sweep."""
-        self.number += 1
-        at = (self.now - START).total_seconds() - ago
-        fill = execution(exec_id(self.number), signed, at=int(at), contract=STOCK, perm_id=self.number)
-        if ago:
-            self.sweep(replace(fill, request_id=self.number), request=self.number)
-        else:
-            self.tell(fill)
-
-    def answer(self, quantity: int, *, after: float = 90) -> None:
-        """Let time pass, sweep, and have a certain answer list so many."""
-        self.now += timedelta(seconds=after)
-        self.number += 1
-        self.sweep(request=self.number)
-        self.snapshot(position(quantity, contract=STOCK))
-
-    def waiting(self) -> list[Decimal]:
-        """Return the difference that is not settled yet, if there is one."""
-        return [row.amount for row in self.state.find(DIFFERENCES, "open", "1")]
-
-    @property
-    def adjustments(self) -> list[Adjustment]:
-        return self.state.find(ADJUSTMENTS, "contract", KEY)
 
 
 def test_split_then_sold_whole() -> None:

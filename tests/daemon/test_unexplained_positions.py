@@ -21,6 +21,8 @@ from tracker.paper import position_events
 from tracker.paper.contracts import PaperContract, stock
 from tracker.paper.model import PaperExecution, PaperPosition
 
+AFTER = stock("NVDB", con_id=4815748)
+RENUMBERED = "DU7654321"
 SPY = stock("SPY", con_id=756733)
 NEW_YORK = ZoneInfo("America/New_York")
 TWO_MINUTES = timedelta(minutes=2)
@@ -348,3 +350,54 @@ def test_flex_sale_behind_adjustment(tmp_path: Path) -> None:
         assert await table.unexplained() == []
 
     play(tmp_path, story, {ROBIN: {"NVDA": of_shares()}})
+
+
+# What a person tells
+
+
+def test_merger_told_then_undone(tmp_path: Path) -> None:
+    """10 become 5 of another contract: the alert has these, or its 10 back; selling the 5 closes it."""
+
+    async def story(table: Table) -> None:
+        table.trade(SHARES, 10)
+        await table.shows(True, 10)
+        book, five = table.gateway.book, Decimal(5)
+        table.change(position_events.merge(book, SHARES, AFTER, five, Decimal(10), now()))
+        await table.difference(-10)
+        words = ("adjust", "NVDA", "--becomes", str(AFTER.con_id), "--ratio", "1:2")
+        would = await reconcile(table.rig, "--dry-run", command=words)
+        assert (would.answer["held"], would.answer["into"]["held"]) == (0, 5)
+        assert table.shown() == (True, 10)
+        done = await reconcile(table.rig, command=words)
+        await table.shows(True, 5)
+        assert await table.unexplained() == []
+        assert (await reconcile(table.rig, command=("undo", done.answer["id"]))).code == 0
+        await table.shows(True, 10)
+        assert (await reconcile(table.rig, command=words)).code == 0
+        table.trade(AFTER, -5, ago=0)
+        await table.shows(False, 0)
+
+    play(tmp_path, story, {ROBIN: {"NVDA": of_shares()}})
+
+
+def test_renumbered_account_told(tmp_path: Path) -> None:
+    """After the restart the login has another account, and the alert's shares are sold there."""
+
+    async def story(table: Table) -> None:
+        table.trade(SHARES, 10)
+        await table.shows(True, 10)
+        await table.gateway.stop()
+        position_events.renumber(table.gateway.book, ACCOUNT, RENUMBERED, now())
+        await table.gateway.start()
+        await table.rig.until(lambda: _managed(table))
+        words = ("adjust", "NVDA", "--account", ACCOUNT, "--moved", RENUMBERED)
+        assert (await reconcile(table.rig, command=words)).code == 0
+        await table.shows(True, 10)
+        table.trade(SHARES, -10, ago=0)
+        await table.shows(False, 0)
+
+    play(tmp_path, story, {ROBIN: {"NVDA": of_shares()}})
+
+
+async def _managed(table: Table) -> bool:
+    return bool(await table.rig.status_of("link", "accounts") == [RENUMBERED])

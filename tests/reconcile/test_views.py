@@ -9,9 +9,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tracker.core.expiration_rows import MissingPosition, MissingPositions
 from tracker.core.model import Contract, Moment
 from tracker.core.state import ABSENCES, HOLDINGS, PROOFS
-from tracker.core.state_rows import Baseline, Holding, MissingPosition, MissingPositions, VerifiedUntil
+from tracker.core.state_rows import (
+    Baseline,
+    Holding,
+    VerifiedUntil,
+)
 from tracker.journal.journal import Journal
 from tracker.reconcile.views import Watched, ledger_view
 

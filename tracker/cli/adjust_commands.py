@@ -16,33 +16,31 @@ if TYPE_CHECKING:
     from tracker.config.settings import Settings
 
 
+_REASONS: Final = ("account", "split", "becomes", "ratio", "moved", "note")
+
+
 def _adjust(arguments: Arguments) -> int:
     own = arguments.own
-    account, split, note = own.account or "", own.split or "", own.note or ""
+    said = {name: getattr(own, name) or "" for name in _REASONS}
 
     def ask(settings: Settings) -> dict[str, Any]:
         from tracker.cli import offline
-        from tracker.queries.adjustments import rehearsed, telling, told_result
+        from tracker.queries.adjustments import Reason, rehearsed, telling, told_result
 
+        reason = Reason(**said)
         if own.dry_run:
             return offline.read(
                 settings,
                 lambda journal, context: rehearsed(
                     journal.state,
                     context.names,
-                    telling(journal.state, own.contract, account=account, split=split, note=note),
+                    telling(journal.state, own.contract, reason),
                 ),
             )
-        request = {
-            "command": "adjust",
-            "contract": own.contract,
-            "account": account,
-            "split": split,
-            "note": note,
-        }
+        request = {"command": "adjust", "contract": own.contract, **said}
 
         def make(state: Any, alerts: Any, names: Any) -> Any:
-            one = telling(state, own.contract, account=account, split=split, note=note)
+            one = telling(state, own.contract, reason)
             return one.entry, lambda after: told_result(after, one)
 
         return decide(settings, request, make)
@@ -53,6 +51,13 @@ def _adjust(arguments: Arguments) -> int:
 def _declare_adjust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("contract", metavar="CONTRACT", help="a conId, a symbol or a local symbol")
     parser.add_argument("--split", metavar="NEW:OLD", help="a split, as in 4:1: scales what alerts own")
+    parser.add_argument(
+        "--becomes", metavar="CONTRACT", help="a merger or a new conId: it goes on as this, with its owners"
+    )
+    parser.add_argument("--ratio", metavar="NEW:OLD", help="with --becomes: new units to old (default 1:1)")
+    parser.add_argument(
+        "--moved", metavar="ACCOUNT", help="a renumbered account: it goes on there, with its owners"
+    )
     parser.add_argument(
         "--note", metavar="TEXT", help="take over what the broker holds, with a reason for later"
     )

@@ -6,6 +6,7 @@ Owns the arithmetic of what no execution brought, as a pure function. It never l
 - Less: the opening balance, then lots without owner, then owned ones, the oldest first.
 - A known ratio scales everything, prices with it.
 - The other side of zero: all goes, then a lot without owner.
+- Into another contract or account: all goes, and comes there in its lots with their owners.
 
 An alert that reaches zero by it is closed by its cause.
 """
@@ -26,7 +27,9 @@ def adjust(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, .
     """Return the holding behind an adjustment, and the alerts that it touched."""
     before = holding.held
     touched: tuple[AlertId, ...] = ()
-    if one.ratio is not None:
+    if one.came_from:
+        holding, touched = _joined(holding, one)
+    elif one.ratio is not None:
         holding, touched = _scaled(holding, one.ratio)
     if one.held is not None:
         holding, more = _brought_to(holding, one, one.held)
@@ -45,6 +48,43 @@ def _scaled(holding: Holding, ratio: Decimal) -> tuple[Holding, tuple[AlertId, .
     )
     scaled = replace(holding, held=holding.held * ratio, lots=lots, alerts=alerts, in_lots=_sum(lots))
     return scaled, tuple(mine.alert for mine in alerts if mine.quantity)
+
+
+def _joined(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, ...]]:
+    """Add what was held elsewhere; where the two are of opposite sides what is left has no owner."""
+    ratio = one.ratio or Decimal(1)
+    total = one.moved * ratio
+    if holding.held * total < 0:
+        return _brought_to(holding, one, holding.held + total)
+    came = [replace(lot, quantity=lot.quantity * ratio, price=lot.price / ratio) for lot in one.lots]
+    unowned = total - sum((lot.quantity for lot in came), ZERO)
+    if unowned:
+        came.append(Lot((), unowned, ZERO, one.place))
+    lots = tuple(sorted((*holding.lots, *came), key=lambda lot: lot.opened))
+    alerts = {mine.alert: mine for mine in holding.alerts}
+    for mine in one.alerts:
+        alerts[mine.alert] = _with(alerts.get(mine.alert), mine, ratio)
+    joined = replace(
+        holding, held=holding.held + total, lots=lots, alerts=tuple(alerts.values()), in_lots=_sum(lots)
+    )
+    surplus = holding.has_surplus or any(lot.surplus for lot in came)
+    return replace(joined, has_surplus=surplus), tuple(mine.alert for mine in one.alerts)
+
+
+def _with(here: AlertPosition | None, there: AlertPosition, ratio: Decimal) -> AlertPosition:
+    """Return an alert's position with what it had elsewhere: the average counts both."""
+    came = replace(there, quantity=there.quantity * ratio, avg_price=there.avg_price / ratio)
+    if here is None or not here.quantity:
+        return came
+    cost = abs(here.quantity) * here.avg_price + abs(came.quantity) * came.avg_price
+    newest = max(here, came, key=lambda each: each.last)
+    return replace(
+        newest,
+        quantity=here.quantity + came.quantity,
+        avg_price=cost / (abs(here.quantity) + abs(came.quantity)),
+        opened_at=min(here.opened_at, came.opened_at),
+        sold=here.sold or came.sold,
+    )
 
 
 def _brought_to(holding: Holding, one: Adjustment, held: Decimal) -> tuple[Holding, tuple[AlertId, ...]]:

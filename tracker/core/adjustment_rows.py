@@ -12,11 +12,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from tracker.core.model import Moment
+from tracker.core.model import ZERO, Moment
+from tracker.core.state_rows import AlertPosition, Lot
 
 ADJUSTED: Final = "adjusted"
 """The cause of an adjustment of which nobody knows more."""
 SPLIT: Final = "split"
+TRANSFERRED: Final = "transferred"
 
 
 class Adjustment(Struct, frozen=True):
@@ -43,6 +45,14 @@ class Adjustment(Struct, frozen=True):
     told: bool = False
     """A person or a report told it; else two answers of the broker agree."""
     undone: bool = False
+    into: str = ""
+    """Contract and account, as `ContractKey.text`, in which all of it goes on, with its lots and owners."""
+    came_from: str = ""
+    """The same of where `moved` was held before; `ratio` is new units for one old unit then."""
+    moved: Decimal = ZERO
+    """What was held there, in old units, as are the lots and the alerts' positions in them."""
+    lots: tuple[Lot, ...] = ()
+    alerts: tuple[AlertPosition, ...] = ()
 
     @property
     def settled(self) -> bool:

@@ -396,13 +396,13 @@ def _opened_since(before: AlertUpdate | None, after: AlertUpdate) -> bool:
 def _last_booked(state: LedgerState, found: Iterable[tuple[Holding, AlertPosition]]) -> BookedExecution:
     """Return the execution that an alert's last update is about: the last that touched it."""
     holding, last = max(found, key=lambda pair: pair[1].last)
-    booked = state.get(EXECUTIONS, f"{holding.account} {last.last_exec_id}")
+    booked = state.get(EXECUTIONS, holding.last_execution(last))
     assert booked is not None, "a position names an execution of the state"
     return booked
 
 
 def _contradicted(state: LedgerState, holding: Holding, mine: AlertPosition) -> bool:
-    """Tell whether the broker, later than our last execution, still holds what we take for closed."""
+    """Tell whether the broker, later than what closed it, still holds what we take for closed."""
     told = state.get(POSITIONS, holding.key.text())
     if told is None or told.position.quantity in (ZERO, holding.held - holding.pending):
         return False
@@ -410,9 +410,9 @@ def _contradicted(state: LedgerState, holding: Holding, mine: AlertPosition) -> 
     if snapshot is not None and told.seq < snapshot.asked.seq:
         # What was told before is over where a complete answer no longer lists it.
         return False
-    booked = state.get(EXECUTIONS, f"{holding.account} {mine.last_exec_id}")
+    booked = state.get(EXECUTIONS, holding.last_execution(mine))
     assert booked is not None, "a position names an execution of the state"
-    return told.seq > booked.seq
+    return told.seq > max(booked.seq, mine.last.seq)
 
 
 def _same(before: AlertUpdate, after: AlertUpdate) -> bool:

@@ -17,9 +17,18 @@ from msgspec.structs import replace
 from tracker.core.adjustment_rows import ADJUSTED, Adjustment, Difference
 from tracker.core.alert_updates import EventKind, TrackerEvent
 from tracker.core.journal_entries import AdjustmentTold
-from tracker.core.model import ZERO, Frame, Moment
+from tracker.core.model import ZERO, Contract, Frame, Moment
 from tracker.core.positions import Positions
-from tracker.core.state import ADJUSTMENTS, DIFFERENCES, GAPS, HOLDINGS, SNAPSHOTS, LedgerState
+from tracker.core.state import (
+    ADJUSTMENTS,
+    ANSWERS,
+    DIFFERENCES,
+    GAPS,
+    HOLDINGS,
+    POSITIONS,
+    SNAPSHOTS,
+    LedgerState,
+)
 from tracker.core.state_rows import Baseline, ContractKey, Holding, Snapshot
 
 WITNESS: Final = timedelta(minutes=1)
@@ -92,7 +101,7 @@ class Differences:
         waiting = self._state.get(DIFFERENCES, entry.contract)
         waiting = None if waiting is None or waiting.over else waiting
         ratio = Decimal(entry.ratio) if entry.ratio else None
-        if holding is None or (ratio is None and waiting is None):
+        if holding is None or (ratio is None and waiting is None and not entry.into):
             return
         second = now.time.replace(microsecond=0)
         newest = second if holding.newest is None else max(second, holding.newest)
@@ -107,13 +116,45 @@ class Differences:
             at=frame.received_at,
             told=True,
         )
+        if entry.into:
+            self._move(holding, one, entry.into)
+            return
         self._state.put(ADJUSTMENTS, one)
         self._fold_again(holding)
 
+    def _move(self, holding: Holding, one: Adjustment, into: str) -> None:
+        """Have all of a contract go on in another one, or in another account."""
+        contract = contract_of(self._state, into, holding)
+        if contract is None or leads_to(self._state, into, holding.key.text()):
+            return
+        account, _, con_id = into.rpartition(" ")
+        key = ContractKey(account, int(con_id))
+        goes = replace(one, held=ZERO, ratio=None, into=into)
+        comes = replace(
+            one, account=account, con_id=key.con_id, held=None, came_from=holding.key.text(), moved=ZERO
+        )
+        target = self._state.get(HOLDINGS, into) or self._begun(key, contract, holding.held, one.ratio)
+        self._state.put(HOLDINGS, target)
+        self._state.put(ADJUSTMENTS, comes)
+        self._state.put(ADJUSTMENTS, goes)
+        self._fold_again(holding)  # Which folds the target too, without regard to its difference.
+        self._fold_again(target)
+
+    def _begun(self, key: ContractKey, contract: Contract, held: Decimal, ratio: Decimal | None) -> Holding:
+        """Return what is held of a contract without any execution: the broker's word, less what comes."""
+        row = self._state.get(ANSWERS, key.account)
+        newest = row.newest if row is not None else None
+        listed = newest.rows.get(key.text(), ZERO) if newest is not None else ZERO
+        comes = held * (ratio or Decimal(1))
+        base = listed - comes if (listed - comes) * listed > 0 else ZERO
+        return Holding(key.account, contract, base, base, Baseline.SNAPSHOT)
+
     def undo(self, seq: int) -> None:
         """Take an adjustment back in its place."""
-        for row in self._state.find(ADJUSTMENTS, "name", str(seq)):
+        rows = self._state.find(ADJUSTMENTS, "name", str(seq))
+        for row in rows:
             self._state.put(ADJUSTMENTS, replace(row, undone=True))
+        for row in rows:
             holding = self._state.get(HOLDINGS, f"{row.account} {row.con_id}")
             assert holding is not None, "what was adjusted was folded"
             self._fold_again(holding)
@@ -179,6 +220,28 @@ class Differences:
         self._state.put(ADJUSTMENTS, one)
         self._state.put(DIFFERENCES, replace(seen, over=True))
         return _told(frame, holding, seen, "adjusted", one.name)
+
+
+def contract_of(state: LedgerState, key: str, source: Holding) -> Contract | None:
+    """Return the contract of a key, as its fills or the broker's positions tell it; None where neither does.
+
+    In another account it is the one of `source`.
+    """
+    holding, listed = state.get(HOLDINGS, key), state.get(POSITIONS, key)
+    if holding is not None:
+        return holding.contract
+    if listed is not None:
+        return listed.position.contract
+    same = key.endswith(f" {source.contract.con_id}")
+    return source.contract if same else None
+
+
+def leads_to(state: LedgerState, key: str, goal: str) -> bool:
+    """Tell whether a contract is another one, or goes on in it."""
+    if key == goal:
+        return True
+    rows = state.find(ADJUSTMENTS, "contract", key)
+    return any(leads_to(state, row.into, goal) for row in rows if row.into and not row.undone)
 
 
 def _told(frame: Frame, holding: Holding, one: Difference, state: str, name: str = "") -> TrackerEvent:

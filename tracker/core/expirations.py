@@ -15,15 +15,13 @@ from datetime import timedelta, tzinfo
 from typing import Final
 
 from tracker.core.completeness import BROKEN
+from tracker.core.expiration_rows import Expiration, MissingPosition, MissingPositions
 from tracker.core.model import ZERO, BrokerFact, Notice
 from tracker.core.state import ABSENCES, DEPARTURES, HOLDINGS, PROOFS, SNAPSHOTS, LedgerState
 from tracker.core.state_rows import (
     ContractKey,
-    Expiration,
     Holding,
     LoginState,
-    MissingPosition,
-    MissingPositions,
     Snapshot,
 )
 

@@ -297,6 +297,8 @@ class AdjustmentTold(Entry, frozen=True):
     cause: str
     ratio: str = ""
     text: str = ""
+    into: str = ""
+    """The contract and account in which it goes on, in the same form; empty where it stays what it is."""
 
 
 class FlexAdjustment(AdjustmentTold, frozen=True):

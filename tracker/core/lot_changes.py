@@ -139,6 +139,7 @@ class LotChanges:
             closed_at=None if quantity else movement.moment.time,
             closed_by=None if quantity else movement.expired or None,
             last_exec_id=before.last_exec_id if movement.expired else movement.exec_id,
+            last_account=before.last_account if movement.expired else "",
             last=movement.moment,
             sold_with=() if quantity else tuple(with_it),
         )
@@ -179,6 +180,7 @@ class LotChanges:
             avg_price=cost / size,
             opened_at=min(before.opened_at, lot.opened.time),
             last_exec_id=lot.exec_id if newer else before.last_exec_id,
+            last_account="" if newer else before.last_account,
             last=lot.opened if newer else before.last,
         )
 
@@ -289,6 +291,7 @@ class LotChanges:
                 avg_price=cost / size,
                 opened_at=min(before.opened_at, mine.opened_at) if more else mine.opened_at,
                 last_exec_id=newest.last_exec_id,
+                last_account=newest.last_account,
                 last=newest.last,
                 sold=before.sold or mine.sold,
             )

@@ -66,6 +66,8 @@ class Folded:
     """Every alert that an entry touched, decisions included."""
     given: dict[int, Mapping[str, Decimal]] = field(default_factory=dict)
     """Number of a decision among those folded -> execId and quantity of each lot that it gave."""
+    moved: list[tuple[Adjustment, Holding]] = field(default_factory=list)
+    """Each adjustment by which all goes on elsewhere, with what was held before it."""
 
 
 def place_in_second(movement: Movement, growing: int) -> PlaceInSecond:
@@ -206,7 +208,9 @@ def step(folded: Folded, movement: Movement, name_of: NameOf) -> None:
 
 
 def apply_adjustment(folded: Folded, one: Adjustment) -> None:
-    """Bring what is held to what the broker said."""
+    """Bring what is held to what the broker said, or on into another contract or account."""
+    if one.into:
+        folded.moved.append((one, folded.holding))
     folded.holding, touched = adjust(folded.holding, one)
     folded.touched.update(dict.fromkeys(touched))
 

@@ -320,7 +320,7 @@ class Ownership:
             if holding is None or not (mine and (mine[0].quantity or whole)):
                 continue
             handed = True
-            last = self._state.get(EXECUTIONS, f"{key.account} {mine[0].last_exec_id}")
+            last = self._state.get(EXECUTIONS, holding.last_execution(mine[0]))
             assert last is not None, "a position names an execution of the state"
             self._remember(last.execution, new)
             orders = dict.fromkeys(lot.order for lot in holding.lots if old in lot.owners)

@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from tracker.core.adjustment_rows import Adjustment
 from tracker.core.alerters import AlerterNames
 from tracker.core.certainty import Certainty
 from tracker.core.entries import ContractEntries
@@ -31,6 +32,7 @@ from tracker.core.opening_balance import touches_baseline
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.position_snapshots import PositionSnapshots
 from tracker.core.state import (
+    ADJUSTMENTS,
     EXECUTIONS,
     HOLDINGS,
     SNAPSHOTS,
@@ -350,7 +352,25 @@ class Positions:
         start = self._with_opening_balance(key, everything, before)
         last = max((row.moment for row in rows), default=None)
         expired = self._entries.expired(key, last)
-        self._fold_onto(at_opening_balance(start), rows, self._entries.decisions(key), expired, before)
+        decisions = self._entries.decisions(key)
+        folded = self._fold_onto(at_opening_balance(start), rows, decisions, expired, before)
+        for one, moved in folded.moved:
+            self._move_on(one, moved)
+
+    def _move_on(self, one: Adjustment, moved: Holding) -> None:
+        """Fold again where all of a contract goes on, if what comes there has changed."""
+        row = self._state.get(ADJUSTMENTS, f"{one.into} {one.seq}")
+        assert row is not None, "both sides of a move are made together"
+        elsewhere = moved.account if moved.account != row.account else ""
+        alerts = tuple(
+            replace(mine, last_account=mine.last_account or elsewhere)
+            for mine in moved.alerts
+            if mine.quantity
+        )
+        after = replace(row, moved=moved.held, lots=moved.lots, alerts=alerts)
+        if after != row:
+            self._state.put(ADJUSTMENTS, after)
+            self.refold(ContractKey(row.account, row.con_id))
 
     def past_of(self, key: ContractKey) -> tuple[Folded, list[OwnershipDecision]]:
         """Fold a contract's past again without keeping it, to tell what each decision gave."""
@@ -369,7 +389,7 @@ class Positions:
         decisions: Sequence[OwnershipDecision],
         expired: Sequence[Movement],
         before: Holding | None,
-    ) -> None:
+    ) -> Folded:
         """Fold what is not in `start`, in its order, in the place of what was held `before`."""
         movements = [*(self._entries.movement(row) for row in rows), *expired]
         adjustments = () if start.last is not None else self._entries.adjustments(start.key)
@@ -382,6 +402,7 @@ class Positions:
         self._add_owners(start.account, folded, decisions)
         alerts = [each.alert for one in (before, folded.holding) if one is not None for each in one.alerts]
         self._touched((*alerts, *folded.touched), folded.holding.key)
+        return folded
 
     def _split_as(self, booked: BookedExecution, split: Split) -> BookedExecution:
         """Return an execution with how it was split, for `why`, and whether it wants a person."""
@@ -424,6 +445,8 @@ class Positions:
         elif any(one.settled for one in self._entries.adjustments(key)):
             # What the broker said since counts from there; what was held at first stays as it was.
             return holding
+        elif not rows:
+            return holding  # All that was ever here came from elsewhere, and was taken back.
         answer = self._state.get(SNAPSHOTS, "last")
         usable = answer is not None and anew and key.text() not in answer.disturbed
         return self._certainty.begin(rows, holding, answer if usable else None)

@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from msgspec import Struct, field
 
 from tracker.core.adjustment_rows import Adjustment, Difference
+from tracker.core.expiration_rows import Expiration, MissingPositions
 from tracker.core.model import (
     CommissionReport,
 )
@@ -26,12 +27,10 @@ from tracker.core.state_rows import (
     BrokerPosition,
     CertainAnswers,
     Delivery,
-    Expiration,
     Gap,
     Holding,
     LoginState,
     Lot,
-    MissingPositions,
     OrderState,
     OrderTotals,
     Snapshot,

@@ -176,6 +176,8 @@ class AlertPosition(Struct, frozen=True):
     """Something of it was sold since it opened."""
     sold_with: tuple[AlertId, ...] = ()
     """Of a closed one: the other alerts that the last sale closed with it."""
+    last_account: str = ""
+    """Where the last execution was booked; empty for the account that holds it."""
 
 
 class Baseline(StrEnum):
@@ -224,6 +226,10 @@ class Holding(Struct, frozen=True):
     @property
     def key(self) -> ContractKey:
         return ContractKey(self.account, self.contract.con_id)
+
+    def last_execution(self, mine: AlertPosition) -> str:
+        """Return the row key of the last execution that touched an alert's position here."""
+        return f"{mine.last_account or self.account} {mine.last_exec_id}"
 
     # Every fill asks these, so they look at the lots, which can be thousands, only where they must.
 
@@ -426,31 +432,6 @@ def attention_of(match: Match) -> Attention:
     if not isinstance(match, Matched) and any(rejection.near for rejection in match.rejected):
         return Attention.NEAR_MISS
     return Attention.NONE
-
-
-class Expiration(Struct, frozen=True):
-    """Record that a position went without executions, as two witnesses agreed."""
-
-    account: str
-    con_id: int
-    moment: Moment
-    cause: str
-    """expired, or gone."""
-
-
-class MissingPosition(Struct, frozen=True):
-    """Record the first snapshot that lacked a position which the ledger holds."""
-
-    account: str
-    con_id: int
-    held: Decimal
-    ended: Moment
-
-
-class MissingPositions(Struct, frozen=True):
-    """Hold all first witnesses; the link to IBKR has not broken since any of them."""
-
-    rows: tuple[MissingPosition, ...] = ()
 
 
 class LoginState(Struct, frozen=True):

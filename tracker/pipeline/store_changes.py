@@ -169,7 +169,7 @@ class StoreChanges:
     def _last_executions(self, alert_state: AlertState, holding: Holding) -> list[Execution]:
         """Return an execution of a contract, by which the store finds the records about it."""
         mine = next(each for each in holding.alerts if each.alert == alert_state.alert)
-        booked = self._state.get(EXECUTIONS, f"{holding.account} {mine.last_exec_id}")
+        booked = self._state.get(EXECUTIONS, holding.last_execution(mine))
         return [] if booked is None else [booked.execution]
 
     def _is_like(self, alert: Alert, alert_state: AlertState, holding: Holding) -> bool:

@@ -8,18 +8,33 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
-from tracker.core.adjustment_rows import ADJUSTED, SPLIT, Adjustment, Difference
+from tracker.core.adjustment_rows import ADJUSTED, SPLIT, TRANSFERRED, Adjustment, Difference
 from tracker.core.alert_updates import instant, number
 from tracker.core.alerters import AlerterNames
-from tracker.core.entries import ContractEntries
+from tracker.core.differences import Differences, contract_of, leads_to
 from tracker.core.journal_entries import AdjustmentTold, Assigned, Dismissed, Undone, read_entry
-from tracker.core.lots import at_opening_balance, fold
-from tracker.core.model import Moment
-from tracker.core.state import ADJUSTMENTS, DIFFERENCES, EXECUTIONS, HOLDINGS, LedgerState
-from tracker.core.state_rows import Holding
+from tracker.core.model import Contract, Frame, Moment, Source
+from tracker.core.positions import Positions
+from tracker.core.state import (
+    ADJUSTMENTS,
+    ALERTS,
+    ANSWERS,
+    DECISIONS,
+    DEPARTURES,
+    DIFFERENCES,
+    EXECUTIONS,
+    HOLDINGS,
+    LINKS,
+    POSITIONS,
+    LedgerState,
+    MemoryLedgerState,
+    Table,
+)
+from tracker.core.state_rows import ContractKey, Holding
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, contract_json
 from tracker.status.protocol import CommandError, quoted
@@ -30,6 +45,19 @@ _RATIO: Final = re.compile(r"(\d{1,6}):(\d{1,6})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Hold what a person says of a position: a split, a new contract, a new account, or only a note."""
+
+    account: str = ""
+    split: str = ""
+    becomes: str = ""
+    ratio: str = ""
+    """New units to old ones of what it becomes, as in 1:2; empty for 1:1."""
+    moved: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Telling:
     """Hold an adjustment that makes sense, and the holding that it is about."""
 
@@ -37,26 +65,85 @@ class Telling:
     entry: AdjustmentTold
 
 
-def telling(
-    state: LedgerState, contract: str, *, account: str = "", split: str = "", note: str = ""
-) -> Telling:
+def telling(state: LedgerState, contract: str, reason: Reason) -> Telling:
     """Decide that a position changed for a reason; raises CommandError where it cannot have."""
-    holding = holding_named(state, contract, account)
+    said = [name for name in ("split", "becomes", "moved") if getattr(reason, name)]
+    if len(said) > 1:
+        raise CommandError("bad_request", f"say one of --{said[0]} and --{said[1]}, and then the other")
+    if reason.ratio and not reason.becomes:
+        raise CommandError("bad_request", "--ratio goes with --becomes; a split is told by --split NEW:OLD")
+    holding = holding_named(state, contract, reason.account)
     key = holding.key.text()
-    if split:
-        ratio = _ratio(split)
-        if not holding.held:
-            raise CommandError("refused", f"nothing of {_words(holding)} is held, so nothing was split")
-        return Telling(key, AdjustmentTold(key, SPLIT, str(ratio), note))
-    if not note:
-        raise CommandError("bad_request", "say what happened: --split NEW:OLD, or --note TEXT")
+    if said and not holding.held:
+        raise CommandError("refused", f"nothing of {_words(holding)} is held, so there is nothing to adjust")
+    if reason.split:
+        return Telling(key, AdjustmentTold(key, SPLIT, str(_ratio(reason.split)), reason.note))
+    if reason.becomes:
+        into = _listed_contract(state, reason.becomes, holding)
+        ratio = str(_ratio(reason.ratio)) if reason.ratio else ""
+        return Telling(key, AdjustmentTold(key, ADJUSTED, ratio, reason.note, _onward(state, into, holding)))
+    if reason.moved:
+        into = ContractKey(_managed(state, reason.moved), holding.contract.con_id).text()
+        return Telling(key, AdjustmentTold(key, TRANSFERRED, "", reason.note, _onward(state, into, holding)))
+    if not reason.note:
+        raise CommandError(
+            "bad_request",
+            "say what happened: --split NEW:OLD, --becomes CONTRACT, --moved ACCOUNT, or --note TEXT",
+        )
     if _waiting(state, key) is None:
         raise CommandError(
             "refused",
             f"the broker's positions and the fills agree on {_words(holding)}, so there is nothing to adjust;"
             " `tracker inbox` lists the positions that no fill explains",
         )
-    return Telling(key, AdjustmentTold(key, ADJUSTED, "", note))
+    return Telling(key, AdjustmentTold(key, ADJUSTED, "", reason.note))
+
+
+def _listed_contract(state: LedgerState, text: str, holding: Holding) -> str:
+    """Find what a contract became, in its account, by conId, symbol or local symbol; returns its key."""
+    wanted = " ".join(text.split()).casefold()
+    listed = {row.position.contract.con_id: row.position.contract for row in state.every(POSITIONS)}
+    filled = {row.contract.con_id: row.contract for row in state.every(HOLDINGS)}
+    found = [
+        one
+        for one in {**listed, **filled}.values()
+        if wanted in (str(one.con_id), *_names(one)) and one.con_id != holding.contract.con_id
+    ]
+    if not found:
+        raise CommandError(
+            "not_found",
+            f"neither a fill nor a position of {quoted(text)} is known; name the conId of what the broker"
+            " holds now, and tell it once the broker lists it",
+        )
+    if len(found) > 1:
+        several = ", ".join(f"{contract_json(one)['contract']} ({one.con_id})" for one in found[:5])
+        raise CommandError("ambiguous", f"{quoted(text)} names several: {several}; name the conId")
+    key = ContractKey(holding.account, found[0].con_id).text()
+    if contract_of(state, key, holding) is None:
+        raise CommandError(
+            "not_found",
+            f"the broker lists no position of {quoted(text)} in {holding.account}; tell it once it does",
+        )
+    return key
+
+
+def _managed(state: LedgerState, account: str) -> str:
+    link = state.get(LINKS, "last")
+    accounts = link.accounts if link is not None else ()
+    if account not in accounts:
+        raise CommandError(
+            "not_found",
+            f"{quoted(account)} is no account of the newest login; its accounts are {', '.join(accounts)}",
+        )
+    return account
+
+
+def _onward(state: LedgerState, into: str, holding: Holding) -> str:
+    if leads_to(state, into, holding.key.text()):
+        raise CommandError(
+            "refused", f"that would lead {_words(holding)} back to itself; `tracker undo` takes a move back"
+        )
+    return into
 
 
 def holding_named(state: LedgerState, text: str, account: str = "") -> Holding:
@@ -65,7 +152,7 @@ def holding_named(state: LedgerState, text: str, account: str = "") -> Holding:
     found = [
         holding
         for holding in state.every(HOLDINGS)
-        if wanted in (str(holding.contract.con_id), *_names(holding))
+        if wanted in (str(holding.contract.con_id), *_names(holding.contract))
         and (not account or holding.account == account)
     ]
     found = [one for one in found if one.held or _waiting(state, one.key.text())] or found
@@ -81,29 +168,44 @@ def holding_named(state: LedgerState, text: str, account: str = "") -> Holding:
 
 def told_result(state: LedgerState, one: Telling) -> Json:
     """Return what the adjustment changed: what is held, and what each alert has of it."""
-    return {"done": True, **_as_json(_holding(state, one.key))}
+    into = _as_json(_holding(state, one.entry.into)) if one.entry.into else None
+    return {"done": True, **_as_json(_holding(state, one.key)), "into": into}
 
 
 def rehearsed(state: LedgerState, names: AlerterNames, one: Telling) -> Json:
-    """Return the same without making it."""
-    holding = _holding(state, one.key)
-    waiting = _waiting(state, one.key)
-    entries = ContractEntries(state, names)
-    rows = [row for row in state.find(EXECUTIONS, "contract", one.key) if row.counted and row.folded]
-    assert holding.last is not None, "what is held was folded"
-    place = waiting.place if waiting is not None else Moment(holding.last.time, _LAST)
-    ratio = Decimal(one.entry.ratio) if one.entry.ratio else None
-    held = waiting.listed if waiting is not None and ratio is None else None
-    made = Adjustment(*holding.key, _LAST, place, one.entry.cause, held=held, ratio=ratio)
-    before = [each for each in entries.adjustments(holding.key) if each.settled]
-    folded = fold(
-        at_opening_balance(holding),
-        [entries.movement(row) for row in rows],
-        entries.decisions(holding.key),
-        entries.name_of(holding),
-        [*before, made],
-    )
-    return {"done": False, "id": None, **_as_json(folded.holding)}
+    """Return the same without making it: it is made in a copy of what it is about."""
+    copy = _copy(state, one)
+    positions = Positions(copy, lambda alerts, key: None, lambda booked: None, names)
+    last = _holding(copy, one.key).last
+    assert last is not None, "what is held was folded"
+    made = Moment(last.time, _LAST)
+    Differences(copy, UTC, positions).told(Frame(_LAST, made.time, 0, Source.PERSON, ()), one.entry, made)
+    return {**told_result(copy, one), "done": False, "id": None}
+
+
+def _copy(state: LedgerState, one: Telling) -> MemoryLedgerState:
+    """Copy what an adjustment is about: its contract, and those that it goes on in."""
+    copy = MemoryLedgerState()
+    keys = list(filter(None, (one.key, one.entry.into)))
+    for key in keys:
+        by_key: tuple[Table[Any], ...] = (HOLDINGS, DIFFERENCES, POSITIONS)
+        by_contract: tuple[Table[Any], ...] = (DECISIONS, DEPARTURES, ADJUSTMENTS)
+        for table in by_key:
+            if (row := state.get(table, key)) is not None:
+                copy.put(table, row)
+        for table in by_contract:
+            for row in state.find(table, "contract", key):
+                copy.put(table, row)
+        for booked in state.find(EXECUTIONS, "contract", key):
+            if booked.folded:
+                copy.put(EXECUTIONS, booked)
+        keys += [row.into for row in copy.find(ADJUSTMENTS, "contract", key) if row.into]
+        account = key.partition(" ")[0]
+        if (answers := state.get(ANSWERS, account)) is not None:
+            copy.put(ANSWERS, answers)
+    for alert in state.every(ALERTS):
+        copy.put(ALERTS, alert)
+    return copy
 
 
 def undoing(journal: Journal, name: str) -> Undone:
@@ -149,7 +251,10 @@ def difference_json(state: LedgerState, one: Difference) -> Json:
 
 def adjustment_json(one: Adjustment) -> Json:
     """Describe an adjustment, for `why`."""
-    if one.ratio is not None:
+    if one.into or one.came_from:
+        where = f"went on as {one.into}" if one.into else f"came from {one.came_from}"
+        what = f"all of it {where} ({one.cause})"
+    elif one.ratio is not None:
         what = f"each unit became {number(one.ratio)} ({one.cause})"
     else:
         what = f"the broker held {number(one.held)}, which no fill explains ({one.cause})"
@@ -167,8 +272,8 @@ def _ratio(text: str) -> Decimal:
     return Decimal(found[1]) / Decimal(found[2])
 
 
-def _names(holding: Holding) -> list[str]:
-    names = (holding.contract.symbol, holding.contract.local_symbol)
+def _names(contract: Contract) -> list[str]:
+    names = (contract.symbol, contract.local_symbol)
     return [" ".join(name.split()).casefold() for name in names if name]
 
 

@@ -128,6 +128,9 @@ class AdjustArguments(CommandArguments, frozen=True):
     contract: Text
     account: Text = ""
     split: Text = ""
+    becomes: Text = ""
+    ratio: Text = ""
+    moved: Text = ""
     note: Text = ""
     dry_run: Flag = False
 
@@ -345,9 +348,10 @@ class SocketCommands:
     async def _adjust(self, request: Request) -> Answer:
         asked = read_arguments(AdjustArguments, request)
         state, names = self._journal.state, self._context.names
-        one = adjustments.telling(
-            state, asked.contract, account=asked.account, split=asked.split, note=asked.note
+        reason = adjustments.Reason(
+            asked.account, asked.split, asked.becomes, asked.ratio, asked.moved, asked.note
         )
+        one = adjustments.telling(state, asked.contract, reason)
         if asked.dry_run:
             return adjustments.rehearsed(state, names, one)
         seq = await self._append(one.entry, lambda: True)

@@ -235,9 +235,15 @@ class TextTable:
         """Write what an adjustment changed, or would."""
         verb = "is now" if answer["done"] else "would be"
         lines = list(wrap(f"{answer['contract']} in {answer['account']}: {answer['held']} {verb} held"))
+        into = answer["into"]
+        if into is not None:
+            lines += wrap(f"{into['contract']} in {into['account']}: {into['held']} {verb} held")
         lines += _listed(
             "alerts",
-            (f"{each['alert']}: {each['quantity']} at {each['avg_price']}" for each in answer["alerts"]),
+            (
+                f"{each['alert']}: {each['quantity']} at {each['avg_price']}"
+                for each in (answer if into is None else into)["alerts"]
+            ),
         )
         return _page([*lines, *_undo_hint(answer)])
 

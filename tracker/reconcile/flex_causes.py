@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from tracker.core.adjustment_rows import Difference
+from tracker.core.differences import leads_to
 from tracker.core.journal_entries import FlexAdjustment
-from tracker.core.state import DIFFERENCES, LedgerState
+from tracker.core.state import DIFFERENCES, HOLDINGS, POSITIONS, LedgerState
 from tracker.gateway.flex_events import PositionEvent
 
 
@@ -23,6 +24,10 @@ def explained(
         text = event.text or f"Flex transaction {event.transaction}"
         key = f"{event.account} {event.contract.con_id}"
         waiting = _waiting(state, key)
+        into = _into(state, event)
+        if waiting is not None and into and waiting.amount == event.quantity and not waiting.listed:
+            yield event, FlexAdjustment(key, event.cause, str(event.ratio), text, into)
+            continue
         if waiting is not None and _fits(event, waiting):
             ratio = str(event.ratio) if event.ratio is not None and event.becomes is None else ""
             yield event, FlexAdjustment(key, event.cause, ratio, text)
@@ -32,6 +37,15 @@ def explained(
         waiting = _waiting(state, key)
         if waiting is not None and waiting.amount == -event.quantity * event.ratio:
             yield event, FlexAdjustment(key, event.cause, "", text)
+
+
+def _into(state: LedgerState, event: PositionEvent) -> str:
+    """Return in what a contract goes on, where the broker's positions or fills name it."""
+    if event.becomes is None or event.ratio is None:
+        return ""
+    into, key = f"{event.account} {event.becomes.con_id}", f"{event.account} {event.contract.con_id}"
+    known = state.get(POSITIONS, into) is not None or state.get(HOLDINGS, into) is not None
+    return into if known and not leads_to(state, into, key) else ""
 
 
 def _waiting(state: LedgerState, key: str) -> Difference | None:

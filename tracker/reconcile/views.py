@@ -25,6 +25,7 @@ from tracker.core.audit.inputs import (
     StoreView,
     UndecodableView,
 )
+from tracker.core.expiration_rows import MissingPositions
 from tracker.core.expirations import APART
 from tracker.core.model import ZERO, Alert, AlertId, Execution, OrderKey, Source
 from tracker.core.ports import AlertStore
@@ -49,7 +50,6 @@ from tracker.core.state_rows import (
     Baseline,
     BookedExecution,
     Holding,
-    MissingPositions,
     OrderState,
     alert_text,
 )

@@ -1,0 +1,206 @@
+"""A contract that goes on as another one, or in another account, keeps its lots and owners (4.5 to 4.7)."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.facts import (
+    ACCOUNT,
+    START,
+    SUCCESSOR,
+    exec_id,
+    execution,
+    held,
+    holding,
+    matched,
+    position,
+    quantity,
+    shown,
+    unmatched,
+)
+from tests.support.held_stock import KEY, STOCK, Held
+from tracker.core.model import Contract, Source
+from tracker.core.state import DIFFERENCES, HOLDINGS
+
+NEW = replace(STOCK, con_id=701, symbol="NVDB", local_symbol="NVDB")
+BECAME = f"{ACCOUNT} {NEW.con_id}"
+OTHER_ACCOUNT = "DU7654321"
+MOVED = f"{OTHER_ACCOUNT} {STOCK.con_id}"
+
+
+class Moving(Held):
+    """Hold 10 of a stock, at 2.50, that goes on elsewhere."""
+
+    def merged(self, new: int, *, ratio: str = "0.5") -> int:
+        """Have the broker list the new contract in place of the old one, and a person say so."""
+        self.answer_with(position(new, contract=NEW))
+        return self.say(BECAME, ratio)
+
+    def say(self, into: str, ratio: str = "", contract: str = KEY) -> int:
+        self.note(Source.PERSON, "adjust", contract, "adjusted", ratio, "", into)
+        return self.seq
+
+    def sell(self, size: int, *, account: str = ACCOUNT, contract: Contract = NEW) -> None:
+        self.number += 1
+        at = int((self.now - START).total_seconds())
+        sold = execution(exec_id(self.number), -size, at=at, perm_id=self.number, account=account)
+        self.tell(replace(sold, contract=contract))
+
+    def of_new(self) -> float:
+        return held(self, NEW.con_id)
+
+
+def test_merger_keeps_the_alert_open() -> None:
+    """10 at 2.50 become 5 at 5; selling these closes the alert."""
+    story = Moving(10)
+    story.merged(5)
+    assert (held(story), story.of_new()) == (0, 5)
+    assert (quantity(story), shown(story).open) == (5, True)
+    assert (shown(story).position or {})["avg_price"] == 5
+    assert story.state.find(DIFFERENCES, "open", "1") == []
+    story.sell(2)
+    assert (quantity(story), shown(story).open) == (3, True)
+    story.sell(3)
+    assert (quantity(story), shown(story).open) == (0, False)
+    assert (shown(story).position or {})["closed_by"] is None
+
+
+def test_merger_without_a_ratio_is_one_for_one() -> None:
+    story = Moving(10)
+    story.merged(10, ratio="")
+    assert (quantity(story), story.of_new()) == (10, 10)
+
+
+def test_fraction_that_was_paid_out_stays_a_difference() -> None:
+    """11 become 5.5, and the broker holds 5: half a share went for cash, as a second answer confirms."""
+    story = Moving(11)
+    story.merged(5)
+    assert story.of_new() == 5.5
+    for _ in range(2):
+        story.answer_with(position(5, contract=NEW))
+    assert (quantity(story), story.of_new()) == (5, 5)
+
+
+def test_late_sale_of_the_old_contract_lessens_what_came() -> None:
+    """4 of the 10 had been sold before the merger, as is told later: 3 came."""
+    story = Moving(10)
+    story.merged(5)
+    story.trade(-4, ago=60)
+    assert (held(story), story.of_new(), quantity(story)) == (0, 3, 3)
+
+
+def test_undone_merger_gives_everything_back() -> None:
+    story = Moving(10)
+    seq = story.merged(5)
+    story.note(Source.PERSON, "undo", str(seq), "", "")
+    assert (held(story), story.of_new(), quantity(story)) == (10, 0, 10)
+    assert (shown(story).position or {})["avg_price"] == 2.5
+    story.say(BECAME, "0.5")
+    assert (held(story), story.of_new(), quantity(story)) == (0, 5, 5)
+
+
+def test_known_difference_of_the_new_contract_is_explained() -> None:
+    """One of the new contract had been traded, so 5 more than that were unexplained."""
+    story = Moving(10, unmatched)
+    story.decide = matched(SUCCESSOR)
+    story.tell(execution(exec_id(7), 1, at=95, contract=NEW, perm_id=7))
+    story.answer_with(position(10, contract=STOCK), position(1, contract=NEW))
+    story.answer_with(position(6, contract=NEW))
+    found = {row.con_id: row.amount for row in story.state.find(DIFFERENCES, "open", "1")}
+    assert found == {STOCK.con_id: -10, NEW.con_id: 5}
+    story.say(BECAME, "0.5")
+    assert story.state.find(DIFFERENCES, "open", "1") == []
+    assert (story.of_new(), quantity(story, SUCCESSOR)) == (6, 1)
+
+
+def test_alert_that_has_both_has_the_sum() -> None:
+    """5 came at 5, 5 were bought at 2.50: 10 at 3.75, and 4 of them sold leave 6."""
+    story = Moving(10)
+    story.tell(execution(exec_id(7), 5, at=95, contract=NEW, perm_id=7))
+    story.merged(10)
+    assert (quantity(story), story.of_new()) == (10, 10)
+    assert (shown(story).position or {})["avg_price"] == 3.75
+    story.sell(4)
+    assert quantity(story) == 6
+
+
+def test_opposite_sides_leave_lots_without_owner() -> None:
+    """5 came to a short of 2 of another alert: that one is closed, 3 are nobody's."""
+    story = Moving(10)
+    story.decide = matched(SUCCESSOR)
+    story.tell(execution(exec_id(7), -2, at=95, contract=NEW, perm_id=7))
+    story.merged(3)
+    assert (story.of_new(), quantity(story, SUCCESSOR)) == (3, 0)
+    assert [lot.owners for lot in holding(story, NEW.con_id).lots] == [()]
+
+
+def test_what_was_held_of_the_new_contract_before() -> None:
+    """8 are listed of which 5 came: 3 were there before, and belong to nobody."""
+    story = Moving(10)
+    story.merged(8)
+    assert (story.of_new(), float(holding(story, NEW.con_id).base), quantity(story)) == (8, 3, 5)
+
+
+def test_opening_balance_comes_without_owner() -> None:
+    story = Moving(10, unmatched)
+    story.merged(5)
+    assert story.of_new() == 5
+    assert [lot.owners for lot in holding(story, NEW.con_id).lots] == [()]
+
+
+def test_opening_balance_goes_along() -> None:
+    """6 were held before the alert's 10: 8 come, of which 5 are the alert's."""
+    story = Moving(10, before=6)
+    story.merged(8)
+    assert (story.of_new(), quantity(story)) == (8, 5)
+    story.sell(5)
+    assert (quantity(story), shown(story).open, story.of_new()) == (0, False, 3)
+
+
+def test_renumbered_account_keeps_the_alert_open() -> None:
+    """10 go on in the account's new number, and are sold there."""
+    story = Moving(10)
+    story.say(MOVED)
+    assert (held(story), held(story, account=OTHER_ACCOUNT), quantity(story)) == (0, 10, 10)
+    story.sell(4, account=OTHER_ACCOUNT, contract=STOCK)
+    assert (quantity(story), shown(story).open) == (6, True)
+    story.sell(6, account=OTHER_ACCOUNT, contract=STOCK)
+    assert (quantity(story), shown(story).open) == (0, False)
+
+
+def test_move_behind_a_move() -> None:
+    """First another account, then another contract there; a late sale at first lessens the last."""
+    story = Moving(10)
+    story.say(MOVED)
+    last = f"{OTHER_ACCOUNT} {NEW.con_id}"
+    story.tell(position(5, contract=NEW, account=OTHER_ACCOUNT))
+    story.say(last, "0.5", MOVED)
+    assert (held(story, NEW.con_id, OTHER_ACCOUNT), quantity(story)) == (5, 5)
+    story.trade(-4, ago=60)
+    assert (held(story, NEW.con_id, OTHER_ACCOUNT), quantity(story)) == (3, 3)
+
+
+@pytest.mark.parametrize("into", [KEY, f"{ACCOUNT} 999"])
+def test_move_to_nowhere_changes_nothing(into: str) -> None:
+    """Neither to itself, nor to a contract of which nothing is known."""
+    story = Moving(10)
+    story.say(into)
+    assert (held(story), quantity(story), story.adjustments) == (10, 10, [])
+    assert story.state.get(HOLDINGS, f"{ACCOUNT} 999") is None
+
+
+def test_move_back_is_refused() -> None:
+    """It would lead in a circle; the move itself can be undone."""
+    story = Moving(10)
+    story.say(MOVED)
+    story.say(KEY, "", MOVED)
+    assert (held(story), held(story, account=OTHER_ACCOUNT)) == (0, 10)
+
+
+def test_restart_keeps_what_came() -> None:
+    story = Moving(10)
+    story.merged(5)
+    story.restart()
+    story.sell(5)
+    assert (quantity(story), shown(story).open) == (0, False)

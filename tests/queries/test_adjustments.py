@@ -1,0 +1,252 @@
+"""What a person may say of a position that changed, what is refused, and the rehearsal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.answer_rig import ROBIN, Desk, buy, record
+from tests.support.facts import ACCOUNT, BESIDE, NVDA, exec_id, position
+from tracker.core.journal_entries import AdjustmentTold, Undone
+from tracker.core.model import End, EndOf, ExecutionKey, Source
+from tracker.core.state import ADJUSTMENTS, DIFFERENCES, HOLDINGS
+from tracker.queries.adjustments import (
+    Reason,
+    adjustment_json,
+    difference_json,
+    open_difference,
+    rehearsed,
+    telling,
+    told_result,
+    undoing,
+)
+from tracker.status.protocol import CommandError
+
+KEY = f"{ACCOUNT} {NVDA.con_id}"
+NEW = replace(NVDA, con_id=701, local_symbol="NVDB  251121C00061000")
+BECAME = f"{ACCOUNT} {NEW.con_id}"
+NAME = f"{ROBIN}/NVDA"
+
+
+class Table(Desk):
+    """Hold an alert of 4 that the broker held too, as far as its last certain answer says."""
+
+    def answer(self, *rows: Any) -> None:
+        """Sweep, ask for positions, and have the broker list these."""
+        self.note(Source.SENT, "executions", "900", ACCOUNT)
+        self.tell(End(EndOf.EXECUTIONS, 900))
+        self.note(Source.LINK, "proof", "900", "complete")
+        self.note(Source.SENT, "positions")
+        self.tell(position(1, contract=BESIDE), *rows, End(EndOf.POSITIONS, -1))
+
+    def say(self, contract: str = "NVDA", **reason: str) -> str:
+        """Tell an adjustment; returns its ID."""
+        self.note(Source.PERSON, *telling(self.journal.state, contract, Reason(**reason)).entry.fields)
+        return str(max(row.seq for row in self.journal.state.every(ADJUSTMENTS)))
+
+    def refusal(self, contract: str = "NVDA", **reason: str) -> str:
+        """Return why this is refused."""
+        with pytest.raises(CommandError) as refused:
+            telling(self.journal.state, contract, Reason(**reason))
+        return f"{refused.value.code}: {refused.value}"
+
+    def rehearse(self, contract: str = "NVDA", **reason: str) -> Any:
+        state = self.journal.state
+        return rehearsed(state, self.names, telling(state, contract, Reason(**reason)))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Iterator[Table]:
+    with Table(tmp_path, {ROBIN: {"NVDA": record()}}) as table:
+        table.note(Source.LINK, "up", ACCOUNT, "176")
+        table.tell(buy(1, 4))
+        table.answer(position(4))
+        yield table
+
+
+def alerts_of(answer: Any) -> list[tuple[str, Any, Any]]:
+    return [(each["alert"], each["quantity"], each["avg_price"]) for each in answer["alerts"]]
+
+
+def test_split_is_rehearsed_then_told(table: Table) -> None:
+    """4 at 2.50 become 16 at 0.625; a rehearsal changes nothing."""
+    would = table.rehearse(split="4:1", note="as announced")
+    assert (would["done"], would["id"], would["held"], would["into"]) == (False, None, 16, None)
+    assert alerts_of(would) == [(NAME, 16, 0.625)]
+    state = table.journal.state
+    before = state.get(HOLDINGS, KEY)
+    assert before is not None
+    assert before.held == 4
+    table.say(split=" 4 : 1 ", note="as announced")
+    one = telling(state, "NVDA", Reason(split="4:1"))
+    came = told_result(state, one)
+    assert (came["done"], came["held"], alerts_of(came)) == (True, 16, [(NAME, 16, 0.625)])
+
+
+def test_merger_is_rehearsed_then_told(table: Table) -> None:
+    table.answer(position(8, contract=NEW))
+    would = table.rehearse(becomes=str(NEW.con_id), ratio="2:1")
+    assert (would["held"], would["into"]["held"], would["into"]["con_id"]) == (0, 8, NEW.con_id)
+    assert alerts_of(would["into"]) == [(NAME, 8, 1.25)]
+    assert table.journal.state.get(HOLDINGS, BECAME) is None
+    table.say(becomes="nvdb  251121c00061000", ratio="2:1")
+    came = table.journal.state.get(HOLDINGS, BECAME)
+    assert came is not None
+    assert came.held == 8
+    assert not table.journal.state.find(DIFFERENCES, "open", "1")
+
+
+def test_second_rehearsal_counts_what_was_told(table: Table) -> None:
+    """What went on as another contract is split there."""
+    table.answer(position(8, contract=NEW))
+    table.say(becomes=str(NEW.con_id), ratio="2:1")
+    would = table.rehearse(str(NEW.con_id), split="1:4")
+    assert alerts_of(would) == [(NAME, 2, 5)]
+
+
+def test_renumbered_account_is_one_of_the_login(table: Table) -> None:
+    table.note(Source.LINK, "up", f"{ACCOUNT},DU7654321", "176")
+    assert telling(table.journal.state, "NVDA", Reason(moved="DU7654321")).entry == AdjustmentTold(
+        KEY, "transferred", "", "", f"DU7654321 {NVDA.con_id}"
+    )
+    table.say(moved="DU7654321")
+    refusal = table.refusal(account="DU7654321", moved=ACCOUNT)
+    assert refusal == (
+        "refused: that would lead NVDA 2025-11-21 122.5 C back to itself; `tracker undo` takes a move back"
+    )
+
+
+def test_note_takes_over_what_is_listed(table: Table) -> None:
+    table.answer(position(3))
+    (waiting,) = open_difference(table.journal.state, KEY)
+    said = difference_json(table.journal.state, waiting)
+    assert (said["listed"], said["difference"]) == (3, -1)
+    assert said["says"].startswith("the broker holds 3, the fills add up to 4;")
+    would = table.rehearse(note="given away")
+    assert (would["held"], alerts_of(would)) == (3, [(NAME, 3, 2.5)])
+    table.say(note="given away")
+    assert open_difference(table.journal.state, KEY) == []
+
+
+@pytest.mark.parametrize(
+    ("contract", "reason", "refusal"),
+    [
+        (
+            "TSLA",
+            {"note": "x"},
+            "not_found: no fill of 'TSLA' is known; name a conId that `tracker fills` lists",
+        ),
+        (
+            "NVDA",
+            {},
+            "bad_request: say what happened: --split NEW:OLD, --becomes CONTRACT, --moved ACCOUNT,"
+            " or --note TEXT",
+        ),
+        (
+            "NVDA",
+            {"split": "4:1", "moved": "DU1"},
+            "bad_request: say one of --split and --moved, and then the other",
+        ),
+        (
+            "NVDA",
+            {"ratio": "4:1"},
+            "bad_request: --ratio goes with --becomes; a split is told by --split NEW:OLD",
+        ),
+        (
+            "NVDA",
+            {"split": "0:1"},
+            "bad_request: '0:1' is no ratio; write new units, a colon, old units, as in 4:1",
+        ),
+        (
+            "NVDA",
+            {"note": "x"},
+            "refused: the broker's positions and the fills agree on NVDA 2025-11-21 122.5 C, so there is"
+            " nothing to adjust; `tracker inbox` lists the positions that no fill explains",
+        ),
+        (
+            "NVDA",
+            {"becomes": "999"},
+            "not_found: neither a fill nor a position of '999' is known; name the conId of what the broker"
+            " holds now, and tell it once the broker lists it",
+        ),
+        (
+            "NVDA",
+            {"moved": "DU9"},
+            f"not_found: 'DU9' is no account of the newest login; its accounts are {ACCOUNT}",
+        ),
+    ],
+)
+def test_nonsense_is_refused_with_a_next_step(
+    table: Table, contract: str, reason: dict[str, str], refusal: str
+) -> None:
+    assert table.refusal(contract, **reason) == refusal
+
+
+def test_nothing_held_is_not_split(table: Table) -> None:
+    table.tell(buy(2, -4, perm_id=189))
+    assert table.refusal(split="4:1").startswith("refused: nothing of NVDA 2025-11-21 122.5 C is held")
+
+
+def test_ambiguous_names_are_listed(table: Table) -> None:
+    """Two contracts of the symbol are held: the conId tells them apart."""
+    table.tell(buy(3, 2, contract=replace(NVDA, con_id=702, right="P"), perm_id=190))
+    assert table.refusal(split="4:1").startswith(
+        "ambiguous: 'NVDA' names several: NVDA 2025-11-21 122.5 C in"
+    )
+    assert telling(table.journal.state, "702", Reason(split="4:1")).key == f"{ACCOUNT} 702"
+
+
+def test_becomes_of_an_ambiguous_name(table: Table) -> None:
+    table.answer(
+        position(8, contract=NEW), position(1, contract=replace(NEW, con_id=703, symbol="NVDB", right="P"))
+    )
+    table.answer(position(4), position(8, contract=replace(NEW, con_id=704, symbol="NVDB")))
+    assert table.refusal(becomes="NVDB").startswith("ambiguous: 'NVDB' names several: NVDB")
+
+
+def test_becomes_what_only_another_account_holds(table: Table) -> None:
+    table.answer(position(4), position(8, contract=NEW, account="DU7654321"))
+    refusal = table.refusal(becomes=str(NEW.con_id))
+    assert refusal == f"not_found: the broker lists no position of '701' in {ACCOUNT}; tell it once it does"
+
+
+def test_undo_names_what_it_takes_back(table: Table) -> None:
+    seq = table.say(split="4:1")
+    assert undoing(table.journal, seq) == Undone(int(seq))
+    (row,) = table.journal.state.find(ADJUSTMENTS, "name", seq)
+    assert adjustment_json(row)["what"] == (f"each unit became 4 (split); `tracker undo {seq}` takes it back")
+    table.note(Source.PERSON, *Undone(int(seq)).fields)
+    (row,) = table.journal.state.find(ADJUSTMENTS, "name", seq)
+    assert adjustment_json(row)["what"] == "each unit became 4 (split), taken back"
+    with pytest.raises(CommandError, match="was taken back before"):
+        undoing(table.journal, seq)
+
+
+def test_undo_of_a_move_takes_both_sides_back(table: Table) -> None:
+    table.answer(position(8, contract=NEW))
+    seq = table.say(becomes=str(NEW.con_id), ratio="2:1", note="merger")
+    told = sorted(adjustment_json(row)["what"] for row in table.journal.state.find(ADJUSTMENTS, "name", seq))
+    back = f"; merger; `tracker undo {seq}` takes it back"
+    assert told == [
+        f"all of it came from {KEY} (adjusted){back}",
+        f"all of it went on as {BECAME} (adjusted){back}",
+    ]
+    table.note(Source.PERSON, *undoing(table.journal, seq).fields)
+    held = [table.journal.state.get(HOLDINGS, key) for key in (KEY, BECAME)]
+    assert [row.held if row is not None else None for row in held] == [4, 0]
+
+
+def test_undo_of_a_decision_names_its_fill(table: Table) -> None:
+    table.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1))
+    seq = table.journal.cursor
+    assert undoing(table.journal, str(seq)) == Undone(seq, ExecutionKey(ACCOUNT, exec_id(1)))
+
+
+@pytest.mark.parametrize("name", ["1", "x", "-3", "9" * 30, "\N{SUPERSCRIPT TWO}"])
+def test_undo_of_anything_else_is_refused(table: Table, name: str) -> None:
+    with pytest.raises(CommandError, match="is no ID of a decision or an adjustment"):
+        undoing(table.journal, name)
