@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -16,10 +17,9 @@ from tracker.reconcile.flex_causes import explained
 NEW = replace(STOCK, con_id=701, symbol="NVDB", local_symbol="NVDB")
 
 
-def event(cause: str, change: int, **more: object) -> PositionEvent:
-    values: dict[str, object] = {"day": None, "transaction": "77", "text": "as IBKR says"}
-    return PositionEvent(ACCOUNT, STOCK, cause, Decimal(change), **values | more)  # type: ignore[arg-type]
-    # Names of fields that a test leaves to their usual values.
+def event(cause: str, change: int, **more: Any) -> PositionEvent:
+    values: dict[str, Any] = {"day": None, "transaction": "77", "text": "as IBKR says", **more}
+    return PositionEvent(ACCOUNT, STOCK, cause, Decimal(change), **values)
 
 
 def taken_in(story: Held, *events: PositionEvent) -> list[FlexAdjustment]:

@@ -30,7 +30,7 @@ from tracker.core.adjustment_rows import Adjustment
 from tracker.core.lot_changes import LotChanges, Movement, NameOf, second_of
 from tracker.core.model import ZERO, AlertId, Moment
 from tracker.core.ownership_rows import OwnershipDecision
-from tracker.core.state_rows import Holding
+from tracker.core.state_rows import Attention, BookedExecution, Holding, attention_of
 
 _Decided: TypeAlias = tuple[int, OwnershipDecision | Adjustment]
 """The number of a decision among those folded; of an adjustment -1."""
@@ -45,6 +45,22 @@ class Split:
     touched: tuple[AlertId, ...]
     foreign: tuple[AlertId, ...] = ()
     """Alerts whose lots were taken although the order's reference names another."""
+
+
+def split_as(booked: BookedExecution, split: Split) -> BookedExecution:
+    """Return an execution with how it was split, for `why`, and whether it wants a person."""
+    attention = booked.attention
+    if attention is not Attention.REOPENED:
+        attention = attention_of(booked.match) if split.opening else Attention.NONE
+    return replace(
+        booked,
+        folded=True,
+        opening=split.opening,
+        closing=split.closing,
+        owners=split.touched,
+        foreign=split.foreign,
+        attention=attention,
+    )
 
 
 class PlaceInSecond(NamedTuple):

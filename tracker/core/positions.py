@@ -26,7 +26,15 @@ from tracker.core.alerters import AlerterNames
 from tracker.core.certainty import Certainty
 from tracker.core.entries import ContractEntries
 from tracker.core.lot_changes import Movement, second_of
-from tracker.core.lots import Folded, Split, apply_decision, at_opening_balance, fold, stands_behind, step
+from tracker.core.lots import (
+    Folded,
+    apply_decision,
+    at_opening_balance,
+    fold,
+    split_as,
+    stands_behind,
+    step,
+)
 from tracker.core.model import LIVE, ZERO, AlertId, Moment
 from tracker.core.opening_balance import touches_baseline
 from tracker.core.ownership_rows import OwnershipDecision
@@ -39,13 +47,11 @@ from tracker.core.state import (
     LedgerState,
 )
 from tracker.core.state_rows import (
-    Attention,
     Baseline,
     BookedExecution,
     ContractKey,
     Holding,
     Snapshot,
-    attention_of,
 )
 from tracker.core.sweeps import Sweeps
 
@@ -227,7 +233,7 @@ class Positions:
                 folded = Folded(holding)
                 step(folded, movement, self._entries.name_of(holding))
                 self._state.put(HOLDINGS, folded.holding)
-                self._keep(booked, self._split_as(booked, folded.splits[movement.exec_id]))
+                self._keep(booked, split_as(booked, folded.splits[movement.exec_id]))
                 self._touched(folded.touched, key)
                 return
             self._note_late(booked, key)
@@ -396,28 +402,13 @@ class Positions:
         folded = fold(start, movements, decisions, self._entries.name_of(start), adjustments)
         self._state.put(HOLDINGS, folded.holding)
         for row in rows:
-            after = self._split_as(row, folded.splits[row.execution.exec_id])
+            after = split_as(row, folded.splits[row.execution.exec_id])
             if after != row:
                 self._keep(row, after)
         self._add_owners(start.account, folded, decisions)
         alerts = [each.alert for one in (before, folded.holding) if one is not None for each in one.alerts]
         self._touched((*alerts, *folded.touched), folded.holding.key)
         return folded
-
-    def _split_as(self, booked: BookedExecution, split: Split) -> BookedExecution:
-        """Return an execution with how it was split, for `why`, and whether it wants a person."""
-        attention = booked.attention
-        if attention is not Attention.REOPENED:
-            attention = attention_of(booked.match) if split.opening else Attention.NONE
-        return replace(
-            booked,
-            folded=True,
-            opening=split.opening,
-            closing=split.closing,
-            owners=split.touched,
-            foreign=split.foreign,
-            attention=attention,
-        )
 
     def _keep(self, before: BookedExecution, after: BookedExecution) -> None:
         self._state.put(EXECUTIONS, after)
