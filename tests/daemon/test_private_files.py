@@ -68,6 +68,36 @@ def test_swapped_journal_ends_the_daemon(tmp_path: Path, swap: str) -> None:
     play(tmp_path, story)
 
 
+def test_overwritten_journal_ends_the_daemon(tmp_path: Path) -> None:
+    """`cp other journal.db`: exit 5 with the reason, and no start until the file is put back."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start()
+        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 3, limit="2"))
+        await rig.until(lambda: rig.read().get("position", {}).get("quantity") == 3)
+        assert await rig.stop() == 0
+        journal, copy = tmp_path / "journal.db", tmp_path / "copy.db"
+        copy.write_bytes(journal.read_bytes())
+        await rig.start()
+        journal.write_bytes(copy.read_bytes())
+        assert await rig.ended() == 5
+        assert "was overwritten by another program while the tracker runs" in rig.log()
+        assert "Traceback" not in rig.log()
+        await rig.start(ready=False)
+        assert await rig.ended() == 5
+        assert "was overwritten while a tracker ran" in rig.log()
+        # The message's advice, followed.
+        journal.write_bytes(copy.read_bytes())
+        await rig.start()
+        await rig.idle()
+        assert (await rig.status())["stats"]["orders_processed"] == 0, "the fill is known"
+        assert rig.read()["position"]["quantity"] == 3
+        assert await rig.stop() == 0
+
+    play(tmp_path, story)
+
+
 def test_removed_wal_ends_the_daemon_well(tmp_path: Path) -> None:
     """A neighbour that cleans up `-wal`: exit 5 with the next step, and the next start knows the fill."""
 

@@ -246,11 +246,12 @@ class Daemon:
             await asyncio.sleep(_MINUTE)
 
     async def _watch_files(self) -> None:
-        """End the daemon where the journal's path leads to another file, or somebody else took a lock.
+        """End the daemon where the journal is no longer the file that it wrote, or somebody took a lock.
 
         Warns while the journal cannot be emptied.
         """
         warned = False
+        self._journal.stamp_file()
         while True:
             self._journal.check_file()
             for lock in self._locks:

@@ -27,16 +27,13 @@ from tracker.core.journal_entries import Arriving as ArrivingFrame
 from tracker.core.journal_entries import Entry, Message, execution_key, read_entry
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
 from tracker.core.state import EXECUTIONS, FEES
+from tracker.journal.file_watch import FileWatch
 from tracker.journal.journal_file import (
     UNREADABLE,
-    check_in_place,
-    check_wal_in_place,
     damaged,
     failure,
-    identity,
     open_file,
     select,
-    wal_of,
 )
 from tracker.journal.journal_file import JournalFailed as JournalFailed
 from tracker.journal.prefetch import look_up
@@ -66,14 +63,13 @@ class Journal:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._db, self.upgrade = open_file(path, read_only=read_only)
-        self._identity = identity(path)
+        self._file = FileWatch(self._db, path)
         self.state = JournalState(self._db)
         self._read_only = read_only
         self._cursor: int | None = None
         """The last frame that was applied, as far as it is known; of another's file it may have grown."""
         self._captured: dict[ExecutionKey, None] = {}
         self._last_seq = int(select(self._db, "SELECT coalesce(max(seq), 0) FROM frames")[0][0])
-        self._wal_identity = identity(wal_of(path))
         self._tail: list[Frame] = []
         """The newest frames, without a gap, as far back as the cursor or less."""
         self._considered: list[tuple[int, str, bytes]] = []
@@ -82,12 +78,15 @@ class Journal:
 
     def close(self) -> None:
         """Close the file; what was committed stays."""
-        self._db.close()
+        self._file.close()
+
+    def stamp_file(self) -> None:
+        """Know the file from now on by a number of this run's own. Raises JournalFailed."""
+        self._file.stamp()
 
     def check_file(self) -> None:
-        """Check that the path still leads to the file that is open; raises JournalFailed."""
-        check_in_place(self._db, self.path, self._identity)
-        check_wal_in_place(self._db, self.path, self._wal_identity)
+        """Check that the path still leads to the file that is open, as we wrote it. Raises JournalFailed."""
+        self._file.check()
 
     # Frames
 
@@ -455,11 +454,13 @@ class Journal:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        self._file.check_if_written()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
                 self._db.execute("COMMIT")
+                self._file.committed()
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")

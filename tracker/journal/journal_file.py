@@ -53,6 +53,12 @@ _NEXT_STEPS: Final = {
     sqlite3.SQLITE_PERM: "let the tracker's user read and write the file and its folder",
 }
 _CHECK_DISK: Final = "check its disk"
+MIXED: Final = 0x4D495844
+"""`application_id` of a file that was overwritten while a tracker had it open."""
+MIXED_NEXT_STEP: Final = (
+    "what is there now is a mixture of both. Put the right file back from a copy, or move this one away, then"
+    " start the tracker again: it asks the gateway for the day's executions"
+)
 UNREADABLE: Final = (ValueError, TypeError, OverflowError, OSError)
 """What a value raises that is not as it was written; a time too far away is an OSError."""
 
@@ -127,6 +133,7 @@ def open_file(path: Path, *, read_only: bool) -> tuple[sqlite3.Connection, Upgra
         db = sqlite3.connect(where, uri=read_only, isolation_level=None)
         upgrade = None
         try:
+            _check_whole(db, path)
             if not read_only:
                 make_durable(db, path)
                 upgrade = _migrate(db, path)
@@ -290,6 +297,11 @@ def _keep_old_form(db: sqlite3.Connection, path: Path, version: int) -> Path:
             " write in that folder"
         ) from error
     return target
+
+
+def _check_whole(db: sqlite3.Connection, path: Path) -> None:
+    if db.execute("PRAGMA application_id").fetchone()[0] == MIXED:
+        raise JournalFailed(f"the journal {path} was overwritten while a tracker ran; {MIXED_NEXT_STEP}")
 
 
 def _check_version(db: sqlite3.Connection, path: Path) -> None:
