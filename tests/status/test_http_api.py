@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.status_rig import QUICK, connected, serving
+from tests.support.status_rig import COMMANDS, QUICK, connected, serving
+from tracker.core.model import JsonValue
 from tracker.status.prometheus import exposition
-from tracker.status.protocol import Answer, CommandError, Request, SocketCommand
+from tracker.status.protocol import Answer, CommandError, Request, SocketCommand, with_argument
 from tracker.status.server import Limits, StatusServer
 
 
@@ -111,6 +112,77 @@ def test_metrics_are_prometheus_text() -> None:
         "# TYPE tracker_link_up gauge",
         "tracker_link_up 1",
     ]
+
+
+async def reconcile(request: Request) -> Answer:
+    return {
+        "orders_examined": 3,
+        "fill_events_processed": 7,
+        "timestamp": "2026-11-18T15:00:00+00:00",
+        "x": 1,
+    }
+
+
+async def try_fill(request: Request) -> Answer:
+    return {"status": "matched", "payload": dict(request), "more": True}
+
+
+async def running(request: Request) -> Answer:
+    stats: dict[str, JsonValue] = {"orders_processed": 1, "alerts_updated": 2, "last_update": None}
+    return {"running": True, "subscribed": False, "last_polled_at": None, "stats": stats, "link": {}}
+
+
+def test_earlier_paths_answer() -> None:
+    """With the earlier fields and nothing else; what a made-up fill is comes in the address."""
+    commands = {
+        "status": SocketCommand(running, ""),
+        "reconcile": SocketCommand(reconcile, "", COMMANDS["reconcile"].changes),
+        "test": SocketCommand(try_fill, "", with_argument("commit")),
+    }
+    former = "/internal/order-tracking"
+    for path in (former, f"{former}/"):
+        status, _, body = get(path, None, "GET", **commands)
+        assert status == 200
+        assert json.loads(body) == {
+            "running": True,
+            "subscribed": False,
+            "last_polled_at": None,
+            "stats": {"orders_processed": 1, "alerts_updated": 2, "last_update": None},
+        }
+    _, _, body = get(f"{former}/reconcile?apply=1", None, "GET", **commands)
+    assert json.loads(body) == {
+        "orders_examined": 3,
+        "fill_events_processed": 7,
+        "timestamp": "2026-11-18T15:00:00+00:00",
+    }
+    _, _, body = get(f"{former}/test?symbol=TSLA&strike=95&commit=1&command=assign", None, "GET", **commands)
+    assert json.loads(body) == {
+        "status": "matched",
+        "payload": {"command": "test", "symbol": "TSLA", "strike": "95"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("", "`tracker status`"),
+        ("/reconcile", "`tracker reconcile --apply`"),
+        ("/test", "`tracker test --symbol SYMBOL`"),
+        ("/else", "COMING_FROM.md"),
+    ],
+)
+def test_earlier_post_names_the_command(path: str, words: str) -> None:
+    """The body is not read: the answer comes without it."""
+    head = f"POST /internal/order-tracking{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n"
+    answer = raw(head.encode())
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert b"Allow: GET, HEAD\r\n" in answer
+    assert words in answer.decode()
+
+
+def test_earlier_post_of_a_web_page_is_refused() -> None:
+    head = b"POST /internal/order-tracking/test HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil\r\n\r\n"
+    assert raw(head).startswith(b"HTTP/1.1 403 ")
 
 
 def test_labels_help_and_histogram() -> None:

@@ -7,6 +7,7 @@ read to its end, and what a web page of another origin could send through a brow
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,6 +26,9 @@ from tracker.status.web_page import PAGE_HEADERS, page
 LONGEST_HEAD: Final = 16 * 1024
 """Bytes of request line and headers that are read at most."""
 
+FORMER: Final = "/internal/order-tracking"
+"""Where the service that this one replaces answered; COMING_FROM.md maps it."""
+
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _JSON: Final = "application/json"
 
@@ -34,6 +38,12 @@ class _Page:
     command: str
     well: Callable[[Answer], bool] = lambda answer: True
     """Whether the answer is good news; else the status is 503, which health checks understand."""
+    fields: tuple[str, ...] = ()
+    """The only fields that are sent, where the page is one of the earlier service's."""
+    arguments: tuple[str, ...] = ()
+    """What the address may hold for the command."""
+    instead: str = ""
+    """The command to use in place of a POST."""
 
 
 _PAGES: Final[Mapping[str, _Page]] = {
@@ -42,6 +52,22 @@ _PAGES: Final[Mapping[str, _Page]] = {
     "/ready": _Page("ready", lambda answer: answer.get("ready") is True),
     "/metrics": _Page("metrics"),
     "/page.json": _Page("page"),
+    FORMER: _Page(
+        "status",
+        fields=("running", "subscribed", "last_polled_at", "stats"),
+        instead="`tracker run` starts the tracker, `tracker status` shows how it is",
+    ),
+    f"{FORMER}/reconcile": _Page(
+        "reconcile",
+        fields=("orders_examined", "fill_events_processed", "timestamp"),
+        instead="`tracker reconcile --apply` compares and repairs",
+    ),
+    f"{FORMER}/test": _Page(
+        "test",
+        fields=("status", "payload"),
+        arguments=("symbol", "side", "quantity", "strike", "right", "expiry", "con_id", "order_ref", "alert"),
+        instead="`tracker test --symbol SYMBOL` tries a made-up fill",
+    ),
 }
 _EVENTS: Final = "/events"
 _HTML: Final = "text/html; charset=utf-8"
@@ -67,7 +93,7 @@ class _Refused(Exception):
 
 def is_read(first_line: bytes) -> bool:
     """Tell whether a request may be read any further than its first line."""
-    return first_line.startswith((b"GET ", b"HEAD "))
+    return first_line.startswith((b"GET ", b"HEAD ", f"POST {FORMER}".encode()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,20 +179,35 @@ async def _reply(
 ) -> HttpResponse:
     given = _given(request, access)
     where = _where(request)
+    if request.method == b"POST":
+        return _reply_post(where.path.rstrip("/"))
     if where.path == "/":
         return await _reply_page(request, where, given, run, access)
-    found = _PAGES.get(where.path)
+    found = _PAGES.get(where.path.rstrip("/") if where.path.startswith(FORMER) else where.path)
     if found is None:
         raise _Refused(HTTPStatus.NOT_FOUND, "unknown_page", f"there are only /, {', '.join(_PAGES)}")
+    query = parse_qs(where.query)
+    arguments = {name: query[name][0] for name in found.arguments if name in query}
     try:
-        answer, line = await run({"command": found.command, **given})
+        answer, line = await run({**arguments, "command": found.command, **given})
     except CommandError as error:
         status = _STATUS.get(error.code, HTTPStatus.SERVICE_UNAVAILABLE)
         raise _Refused(status, error.code, error.message) from None
     status = HTTPStatus.OK if found.well(answer) else HTTPStatus.SERVICE_UNAVAILABLE
     if found.command == "metrics":
         return HttpResponse(status, exposition(answer).encode(), _TEXT)
+    if found.fields:
+        line = json.dumps({name: answer.get(name) for name in found.fields}).encode() + b"\n"
     return HttpResponse(status, line)
+
+
+def _reply_post(path: str) -> HttpResponse:
+    """Answer a POST of the earlier service's clients; the body is never read."""
+    page = _PAGES.get(path)
+    instead = page.instead if page is not None else "see the page COMING_FROM.md of the tracker's documents"
+    text = f"nothing is changed over HTTP: {instead}"
+    body = encode_error("method_not_allowed", text)
+    return HttpResponse(HTTPStatus.METHOD_NOT_ALLOWED, body, headers=[("Allow", "GET, HEAD")])
 
 
 async def _reply_page(
