@@ -38,7 +38,7 @@ from tracker.core.model import (
     Source,
     Unmatched,
 )
-from tracker.core.ownership import settle
+from tracker.core.order_owners import settle
 from tracker.core.ownership_rows import OwnershipKind
 from tracker.core.state import DECISIONS, HOLDINGS, OWNERS
 from tracker.core.state_rows import Attention

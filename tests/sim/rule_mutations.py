@@ -16,8 +16,9 @@ from typing import Any, Final, NamedTuple
 from msgspec.structs import replace
 
 from tests.sim.runs import run_many
-from tracker.core import entries, lots, matching, ownership, references
+from tracker.core import entries, lots, matching, order_owners, ownership, references
 from tracker.core.alerters import AlerterNames
+from tracker.core.decision_log import DecisionLog
 from tracker.core.entries import ContractEntries
 from tracker.core.lot_changes import LotChanges
 from tracker.core.model import LIVE, Ambiguous, Matched, Moment
@@ -64,10 +65,10 @@ def _judge_all_as_live(real: Any) -> Any:
 def _late_is_a_part(real: Any) -> Any:
     """Stand a late match, and a person's assignment, before everything instead of at their place."""
 
-    def write(self: Ownership, frame: Any, key: Any, kind: Any, *values: Any, **named: Any) -> Any:
-        if kind in (OwnershipKind.MATCHED, OwnershipKind.ASSIGNED):
-            named["place"] = Moment(frame.received_at - timedelta(days=9), 0)
-        return real(self, frame, key, kind, *values, **named)
+    def write(self: DecisionLog, frame: Any, ruling: Any, skew: Any) -> Any:
+        if ruling.kind in (OwnershipKind.MATCHED, OwnershipKind.ASSIGNED):
+            ruling = ruling._replace(place=Moment(frame.received_at - timedelta(days=9), 0))
+        return real(self, frame, ruling, skew)
 
     return write
 
@@ -136,7 +137,7 @@ MUTATIONS: Final = (
         "1.2", "places computed again, not written down", ((ContractEntries, "decisions", _place_of_today),)
     ),
     Mutation("1.3", "a younger alert owns all of a swept fill", ((Ownership, "judge", _judge_all_as_live),)),
-    Mutation("1.4", "a later decision reaches back", ((Ownership, "_write", _late_is_a_part),)),
+    Mutation("1.4", "a later decision reaches back", ((DecisionLog, "write", _late_is_a_part),)),
     Mutation("1.4", "a closed record opens with older lots", ((LotChanges, "_closed_at", _always(None)),)),
     Mutation(
         "1.5",
@@ -158,7 +159,11 @@ MUTATIONS: Final = (
         "a closing reference in one spelling only",
         ((entries, "read_reference", _literal_reference),),
     ),
-    Mutation("2.2", "matching by fill instead of by order", ((ownership, "owners_key", _fill_by_fill),)),
+    Mutation(
+        "2.2",
+        "matching by fill instead of by order",
+        ((ownership, "owners_key", _fill_by_fill), (order_owners, "owners_key", _fill_by_fill)),
+    ),
     Mutation("2.3", "another conid is another alert", ((store_changes, "same_alert_among", _always(None)),)),
     Mutation("2.4", "nothing goes over to a successor", ((StoreChanges, "_new_succession", _always([])),)),
     Mutation("2.4", "a successor needs the same spelling", ((store_changes, "same_name", _exact_spelling),)),

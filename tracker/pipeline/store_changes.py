@@ -23,7 +23,8 @@ from tracker.core.journal_entries import (
 )
 from tracker.core.lot_changes import second_of
 from tracker.core.model import Alert, AlertId, Execution, ExecutionKey, Match, Matched
-from tracker.core.ownership import Circumstances, is_left, settle, with_successors
+from tracker.core.order_owners import is_left, settle, with_successors
+from tracker.core.ownership import Circumstances
 from tracker.core.ports import AlertStore
 from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OWNERS, LedgerState
 from tracker.core.state_rows import AlertState, BookedExecution, Holding, owners_of

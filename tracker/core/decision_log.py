@@ -1,0 +1,82 @@
+"""Write decisions about ownership down, each with its place among the executions, and apply them.
+
+Owns the place of a decision, its number, and what is kept of its alerts at that time. Which decision is made,
+`ownership` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import NamedTuple
+
+from tracker.core.alert_updates import positions_of
+from tracker.core.model import AlertId, Frame, Moment, Rule
+from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
+from tracker.core.positions import Positions
+from tracker.core.state import ALERTS, DECISIONS, LedgerState
+from tracker.core.state_rows import ContractKey, alert_text
+
+
+class Ruling(NamedTuple):
+    """Hold what is decided about the lots of one contract, see `OwnershipDecision`."""
+
+    contract: ContractKey
+    kind: OwnershipKind
+    alerts: Sequence[tuple[AlertId, Rule | None]]
+    order: str = ""
+    place: Moment | None = None
+    """Behind all that is booked and decided, where it is not given."""
+    taken_from: AlertId | None = None
+    whole: bool = False
+    in_vain: bool = False
+    before: tuple[tuple[AlertId, Rule], ...] = ()
+
+
+class DecisionLog:
+    """Write the decisions of one ledger down."""
+
+    def __init__(self, state: LedgerState, positions: Positions) -> None:
+        self._state = state
+        self._positions = positions
+        self._seq = 0
+        """The frame of the last decision."""
+        self._number = 0
+        """The last decision's among those of its frame."""
+
+    def make(self, frame: Frame, ruling: Ruling, skew: timedelta) -> Moment:
+        """Write a decision down and apply it; returns its place."""
+        decision = self.write(frame, ruling, skew)
+        self._positions.decide(decision)
+        return decision.place
+
+    def write(self, frame: Frame, ruling: Ruling, skew: timedelta) -> OwnershipDecision:
+        """Write a decision down only."""
+        self._number = self._number + 1 if self._seq == frame.seq else 0
+        self._seq = frame.seq
+        key = ruling.contract
+        decision = OwnershipDecision(
+            *key,
+            frame.seq,
+            self._number,
+            ruling.place or Moment(self._positions.newest(key), frame.seq),
+            ruling.kind,
+            tuple(self._decided(alert, rule, key) for alert, rule in ruling.alerts),
+            ruling.order,
+            ruling.taken_from,
+            ruling.whole,
+            frame.received_at,
+            skew.total_seconds(),
+            ruling.in_vain,
+            ruling.before,
+        )
+        self._state.put(DECISIONS, decision)
+        return decision
+
+    def _decided(self, alert: AlertId, rule: Rule | None, key: ContractKey) -> Decided:
+        """Name an alert with what is known of its positions in other contracts."""
+        state = self._state.get(ALERTS, alert_text(alert))
+        others = positions_of(self._state, state) if state is not None else []
+        elsewhere = [mine for holding, mine in others if holding.key != key]
+        closed = [mine.closed_at for mine in elsewhere if mine.closed_at is not None]
+        return Decided(alert, rule, any(mine.quantity for mine in elsewhere), max(closed, default=None))

@@ -1,0 +1,154 @@
+"""Keep whose each order is: the newest verdict about it, from when on its alerts own it, and what settles it.
+
+Owns the rows of `OrderOwners` and what a new verdict changes of an older one. It matches nothing and writes
+no decision: that is `ownership`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from tracker.core.entries import current_record
+from tracker.core.lot_changes import second_of
+from tracker.core.matching import STRONG
+from tracker.core.model import AlertId, Ambiguous, Execution, ExecutionKey, Match, Matched, Rule
+from tracker.core.ownership_rows import Claim, OrderOwners
+from tracker.core.state import EXECUTIONS, HOLDINGS, OWNERS, LedgerState
+from tracker.core.state_rows import (
+    Attention,
+    BookedExecution,
+    attention_of,
+    order_of,
+    owners_key,
+    owners_of,
+    rules_of,
+)
+
+REFERENCE = "reference"
+PERSON = "person"
+DISMISSED = "dismissed"
+"""Why an order is never matched again."""
+
+
+class OrderOwnership:
+    """Read and change whose the orders of one ledger's state are; `needs_person` is told each fill anew."""
+
+    def __init__(self, state: LedgerState, needs_person: Callable[[BookedExecution], None]) -> None:
+        self._state = state
+        self._needs_person = needs_person
+
+    def known(self, execution: Execution) -> OrderOwners | None:
+        """Return what is known of the order of an execution; of one without a permId, what is known of it."""
+        key = owners_key(execution)
+        known = self._state.get(OWNERS, key)
+        if known is not None or execution.perm_id <= 0:
+            return known
+        name = order_of(execution)
+        # An older version kept none; its executions tell.
+        rows = [row for row in self._state.find(EXECUTIONS, "orders", name) if row.at_booking is None]
+        if not rows:
+            return None
+        first = min(rows, key=lambda row: row.moment)
+        settled = settled_by(first.match, dismissed=first.dismissed)
+        return OrderOwners(key, first.contract_key, first.key, first.match, settled)
+
+    def of(self, booked: BookedExecution) -> OrderOwners:
+        settled = settled_by(booked.match, dismissed=booked.dismissed)
+        key = owners_key(booked.execution)
+        alone = OrderOwners(key, booked.contract_key, booked.key, booked.match, settled)
+        return self.known(booked.execution) or alone
+
+    def row(self, key: ExecutionKey) -> BookedExecution:
+        row = self._state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+        assert row is not None, "a booked execution stays in the state"
+        return row
+
+    def in_force(self, key: ExecutionKey) -> BookedExecution | None:
+        return _version_in_force(self._state, key)
+
+    def show(self, order: str, booked: BookedExecution, match: Match) -> None:
+        """Show a verdict on all executions of an order."""
+        whole = booked.execution.perm_id > 0
+        for row in self._state.find(EXECUTIONS, "orders", booked.order) if whole else [booked]:
+            current = self.row(row.key)
+            attention = attention_of(match) if current.opening else Attention.NONE
+            self._state.put(EXECUTIONS, replace(current, match=match, attention=attention))
+            if attention is not current.attention:
+                self._needs_person(self.row(row.key))
+
+    def claim(self, key: str, alerts: Iterable[AlertId], time: datetime, *, decided: bool) -> None:
+        """Note from when on alerts own an order, where they do not own it since earlier."""
+        order = self._state.get(OWNERS, key)
+        assert order is not None, "only what is known of an order is claimed"
+        since = second_of(time)
+        claims = {claim.alert: claim for claim in order.claims}
+        new = [alert for alert in alerts if alert not in claims or claims[alert].since > since]
+        if new:
+            claims |= {alert: Claim(alert, since, decided) for alert in new}
+            self._state.put(OWNERS, replace(order, claims=tuple(claims.values())))
+
+    def rename(self, order: str, old: AlertId, new: AlertId) -> None:
+        """Have later fills of an order follow the successor."""
+        known = self._state.get(OWNERS, order)
+        if known is not None and isinstance(known.match, Matched):
+            alerts = {new if alert == old else alert: rule for alert, rule in known.match.alerts}
+            match = replace(known.match, alerts=tuple(alerts.items()))
+            claims = [replace(each, alert=new) if each.alert == old else each for each in known.claims]
+            self._state.put(OWNERS, replace(known, match=match, claims=tuple(claims)))
+
+
+def _version_in_force(state: LedgerState, key: ExecutionKey) -> BookedExecution | None:
+    """Return an execution in the version that is in force."""
+    booked = state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+    if booked is not None and booked.superseded_by:
+        booked = state.get(EXECUTIONS, f"{key.account} {booked.superseded_by}")
+    return booked
+
+
+def is_left(state: LedgerState, order: OrderOwners) -> bool:
+    """Tell whether something of an order is left, or waits to be folded."""
+    first = _version_in_force(state, order.first)
+    holding = state.get(HOLDINGS, order.contract.text())
+    waits = first is not None and not first.folded
+    return waits or (holding is not None and any(lot.order == order.order for lot in holding.lots))
+
+
+def with_successors(state: LedgerState, match: Matched) -> Matched:
+    """Name the records that took over in place of those that are gone."""
+    alerts = {current_record(state, alert): rule for alert, rule in match.alerts}
+    return replace(match, alerts=tuple(alerts.items()))
+
+
+def settle(before: Match, now: Match) -> Match | None:
+    """Return the verdict that a new look at an order leads to, None where it stays as it was.
+
+    Owners are kept, and those that a strong rule names are added. An ambiguous order is settled by a strong
+    rule or its reference only, not since a rival has gone.
+    """
+    if isinstance(before, Matched) and before.alerts:
+        more = [
+            (alert, rule) for alert, rule in _rules(now) if rule in STRONG and alert not in owners_of(before)
+        ]
+        return replace(before, alerts=(*before.alerts, *more)) if more else None
+    if isinstance(before, Ambiguous):
+        strong = any(rule in (*STRONG, Rule.ORDER_REF) for _, rule in _rules(now))
+        return now if strong else None
+    if isinstance(now, Matched | Ambiguous):
+        return now
+    return now if attention_of(now) is not attention_of(before) else None
+
+
+def _rules(match: Match) -> tuple[tuple[AlertId, Rule], ...]:
+    return match.alerts if isinstance(match, Matched) else ()
+
+
+def settled_by(match: Match, *, dismissed: bool = False) -> str:
+    rules = rules_of(match)
+    if Rule.PERSON in rules:
+        return PERSON
+    if Rule.ORDER_REF in rules:
+        return REFERENCE
+    return DISMISSED if dismissed else ""
