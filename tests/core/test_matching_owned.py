@@ -18,7 +18,7 @@ EARLY = CREATED - timedelta(seconds=150)
 def late_match(*alerts: Alert, owning: Collection[AlertId] = ()) -> Match:
     """Match a stock fill of the next day; `owning` own a lot of the contract."""
     execution = fill(NVDA_STOCK, time=NEXT_DAY)
-    return match_execution(execution, alerts, early_fill=EARLY_FILL, owning=owning)
+    return match_execution(execution, alerts, early_fill=EARLY_FILL, owns=frozenset(owning).__contains__)
 
 
 def test_owner_matches_beyond_the_age_limit() -> None:

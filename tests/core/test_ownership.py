@@ -348,7 +348,23 @@ def test_matching_knows_who_owns_the_contract() -> None:
     story = DatedStory()
     story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
     story.tell(execution(exec_id(2), 3, at=9, perm_id=2))
-    assert [now.owning for now in story.circumstances] == [frozenset(), frozenset({ALERT})]
+    assert story.owned == [False, True]
+
+
+def test_swept_fill_is_matched_behind_those_before_it() -> None:
+    """A sale of the same sweep closed the alert, so it owns nothing when the next fills are matched."""
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
+    swept(
+        story,
+        execution(exec_id(2), -3, at=5, perm_id=2, request_id=900),
+        execution(exec_id(3), 1, at=9, perm_id=3, request_id=900),
+        execution(exec_id(5), -1, at=12, perm_id=5, request_id=900),
+        execution(exec_id(4), -1, at=8, perm_id=4, request_id=900),
+        execution(exec_id(6), 1, at=15, perm_id=6, request_id=900),
+    )
+    # The fourth comes before the second in time, so that the third opens a short.
+    assert story.owned == [False, True, False, True, False, True]
 
 
 # Rows

@@ -22,7 +22,7 @@ from tests.support.facts import (
     position,
     quantity,
 )
-from tracker.core import positions
+from tracker.core import fold_runs, positions
 from tracker.core.adjustment_rows import Adjustment
 from tracker.core.alerters import AlerterNames
 from tracker.core.lot_changes import Movement, NameOf
@@ -150,7 +150,7 @@ def test_fill_after_the_sweep_folds_past(mocker: MockerFixture) -> None:
 
 def test_kept_since_a_break_is_bounded(mocker: MockerFixture) -> None:
     """Only so much of what came since a break is kept."""
-    mocker.patch.object(positions, "_RUN", 2)
+    mocker.patch.object(fold_runs, "_MOST", 2)
     story = busy_day(Story())
     story.tell(execution(exec_id(11), 1, at=660), execution(exec_id(12), 1, at=720))
     assert swept(story, execution(exec_id(7), 2, at=610, request_id=901)) == [3]
@@ -159,7 +159,7 @@ def test_kept_since_a_break_is_bounded(mocker: MockerFixture) -> None:
 
 def test_contracts_kept_since_are_bounded(mocker: MockerFixture) -> None:
     """With no sweep due the oldest goes; a fill that is late all the same has its past folded."""
-    mocker.patch.object(positions, "_RUNS_KEPT", 1)
+    mocker.patch.object(fold_runs, "_KEPT", 1)
     other = Contract(702, "NVDA", "STK")
     story = Story()
     story.sweep(request=900)

@@ -234,7 +234,7 @@ def decide_again(world: Remembered, lived: Journal, again: Journal) -> None:
         nonlocal looked_at
         looked_at = lived.was_considered(deciding, execution.key)
         again.considered(deciding, execution.key, looked_at)
-        return match_execution(execution, looked_at, early_fill=EARLY_FILL, owning=now.owning, skew=now.skew)
+        return match_execution(execution, looked_at, early_fill=EARLY_FILL, owns=now.owns, skew=now.skew)
 
     def find_alert(execution: Execution, alert: AlertId) -> Alert | None:
         return next((each for each in looked_at if each.id == alert), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from tests.support.facts import ACCOUNT, NVDA, START, Story, alert_fields, exec_id
+from tests.support.facts import ACCOUNT, ALERT, NVDA, START, Story, alert_fields, exec_id
 from tracker.core.ledger import Ledger
 from tracker.core.lot_changes import second_of
 from tracker.core.model import Alert, AlertId, End, EndOf, Execution, Match, Moment, Source
@@ -22,11 +22,14 @@ class DatedStory(Story):
     def __init__(self, *values: Any, **more: Any) -> None:
         self.created: dict[AlertId, float] = {}
         self.circumstances: list[Circumstances] = []
+        self.owned: list[bool] = []
+        """Whether ALERT owned a part of the contract as each was matched."""
         super().__init__(*values, **more)
 
     def restart(self) -> None:
         def decide(fill: Execution, now: Circumstances) -> Match:
             self.circumstances.append(now)
+            self.owned.append(now.owns(ALERT))
             return self.decide(fill)
 
         self.ledger = Ledger(self.state, decide, policy=self.policy, find_alert=self._find)

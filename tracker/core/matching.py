@@ -22,7 +22,7 @@ another symbol, from stock to option or from call to put, whatever an order's re
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, timedelta
 from typing import Final
 
@@ -53,20 +53,26 @@ _BUILT_IN_NAMES: Final = AlerterNames()
 _NO_SKEW: Final = timedelta(0)
 
 
+def nothing_owned_by(alert: AlertId) -> bool:
+    """Say that a record owns no part of the contract."""
+    return False
+
+
 def match_execution(
     execution: Execution,
     candidates: Iterable[Alert],
     *,
     early_fill: timedelta,
     names: AlerterNames | None = None,
-    owning: Collection[AlertId] = (),
+    owns: Callable[[AlertId], bool] = nothing_owned_by,
     skew: timedelta = _NO_SKEW,
 ) -> Match:
     """Say which of the candidates the execution belongs to.
 
     The candidates must hold every record that a rule could name, so the one that orderRef names too.
-    `owning` are the records that own a part of the contract. `skew` is how far the clock of the stores is
-    ahead of the broker's. Every candidate comes back, matched or with the reason why not, sorted by identity.
+    `owns` tells whether a record owns a part of the contract; it is asked for old ones only. `skew`
+    is how far the clock of the stores is ahead of the broker's. Every candidate comes back, matched or with
+    the reason why not, sorted by identity.
     """
     if execution.contract.is_combo:
         return Unmatched("combo line; its legs are counted")
@@ -77,7 +83,7 @@ def match_execution(
     named = _named(found, execution.contract, alerts, names or _BUILT_IN_NAMES)
     if named or found.certain:
         return _match_by_reference(execution, found.text, named, alerts, early_fill)
-    return _match_by_record(execution, alerts, early_fill, frozenset(owning))
+    return _match_by_record(execution, alerts, early_fill, owns)
 
 
 def _on_the_brokers_clock(alert: Alert, skew: timedelta) -> Alert:
@@ -154,7 +160,7 @@ def _match_by_reference(
 
 
 def _match_by_record(
-    execution: Execution, alerts: Sequence[Alert], early: timedelta, owning: Collection[AlertId]
+    execution: Execution, alerts: Sequence[Alert], early: timedelta, owns: Callable[[AlertId], bool]
 ) -> Match:
     strong: list[tuple[AlertId, Rule]] = []
     weak: list[tuple[AlertId, Rule]] = []
@@ -163,7 +169,7 @@ def _match_by_record(
     for alert in alerts:
         verdict = _judge(execution, alert, early)
         if verdict.rule is None:
-            if verdict.too_old is not None and alert.id in owning:
+            if verdict.too_old is not None and owns(alert.id):
                 older.append((alert.id, verdict.too_old))
             rejected.append(Rejection(alert.id, verdict.reason, verdict.near))
         elif verdict.rule in STRONG:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ from msgspec.structs import replace
 from tracker.core.decision_log import DecisionLog, Ruling
 from tracker.core.entries import current_record
 from tracker.core.lot_changes import second_of
+from tracker.core.matching import nothing_owned_by
 from tracker.core.model import (
     LIVE,
     Alert,
@@ -63,8 +65,8 @@ from tracker.core.state_rows import (
 class Circumstances(NamedTuple):
     """Hold what a match depends on beside the execution and the alerts."""
 
-    owning: frozenset[AlertId] = frozenset()
-    """The records that own a part of the contract."""
+    owns: Callable[[AlertId], bool] = nothing_owned_by
+    """Tells whether a record owns a part of the contract."""
     skew: timedelta = timedelta(0)
     """How far the stores' clock, which is ours, is ahead of the broker's."""
 
@@ -152,9 +154,8 @@ class Ownership:
         return execution if first is None or execution.time < first.dated.time else first.dated
 
     def _matched(self, execution: Execution) -> Match:
-        holding = self._state.get(HOLDINGS, f"{execution.account} {execution.contract.con_id}")
-        owning = holding.owners if holding is not None else frozenset()
-        match = self._decide(execution, Circumstances(owning, self.skew))
+        key = ContractKey(execution.account, execution.contract.con_id)
+        match = self._decide(execution, Circumstances(partial(self._positions.owns, key), self.skew))
         for alert in owners_of(match):
             self._remember(execution, alert)
         return match

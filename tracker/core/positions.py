@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -25,6 +25,8 @@ from tracker.core.adjustment_rows import Adjustment
 from tracker.core.alerters import AlerterNames
 from tracker.core.certainty import Certainty
 from tracker.core.entries import ContractEntries
+from tracker.core.fold_ahead import FoldAhead
+from tracker.core.fold_runs import FoldRuns
 from tracker.core.lot_changes import Movement, second_of
 from tracker.core.lots import (
     Folded,
@@ -55,21 +57,9 @@ from tracker.core.state_rows import (
 )
 from tracker.core.sweeps import Sweeps
 
-_RUN: Final = 1_000
-"""Executions of one contract that are folded again for a late one, at most."""
-_RUNS_KEPT: Final = 32
-"""Contracts of which a run is kept while no sweep is due; late is then only what is of the same second."""
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _NO_SESSION: Final = 0
 """Older than every connection, so that no execution is as old as what is of it."""
-
-
-class _Run(NamedTuple):
-    """Hold what a contract's latest executions were folded onto, one upon the other."""
-
-    before: Holding
-    names: dict[str, None]
-    """Their row keys."""
 
 
 class Positions:
@@ -91,12 +81,13 @@ class Positions:
         self._touched = touched
         self._needs_person = needs_person
         self._entries = ContractEntries(state, names)
+        self._ahead = FoldAhead(self._entries, self._folded_whole)
         self._snapshots = PositionSnapshots()
         self._certainty = Certainty(state, zone)
         self._sweeps = Sweeps()
         self._stale: dict[ContractKey, None] = {}
         """Contracts to be folded from their opening balance, once for all that changed."""
-        self._runs: dict[ContractKey, _Run] = {}
+        self._runs = FoldRuns(self._sweeps.due)
         self._late: dict[ContractKey, None] = {}
         """Contracts of which something stands before the last that was folded, and is not folded yet."""
         self._waiting: dict[ContractKey, None] = {}
@@ -132,8 +123,7 @@ class Positions:
             self._certainty.sweep_ended()
         if not self._sweeps.under_way:
             self._release(all_of_them=False)
-            due = self._sweeps.due
-            self._runs = {key: run for key, run in self._runs.items() if due(key.account)}
+            self._runs.sweep_over()
         if first:
             self._fold_unconfirmed()
 
@@ -222,6 +212,10 @@ class Positions:
         if swept or key in self._waiting or (holding is None and self._snapshots.due):
             self._waiting[key] = None
         self._fold_on(booked, key, holding)
+        if self._is_ahead(key):
+            self._ahead.booked(booked)
+        else:
+            self._ahead.forget(key)
 
     def _fold_on(self, booked: BookedExecution, key: ContractKey, holding: Holding | None) -> None:
         """Fold an execution on top of what is held, or have it folded in its place later."""
@@ -229,41 +223,22 @@ class Positions:
         if known and holding is not None and not (holding.expired or touches_baseline(booked, holding)):
             movement = self._entries.movement(booked)
             if key not in self._late and stands_behind(movement, holding):
-                self._note_run(booked, key, holding)
+                self._runs.note(booked, key, holding)
                 folded = Folded(holding)
                 step(folded, movement, self._entries.name_of(holding))
                 self._state.put(HOLDINGS, folded.holding)
                 self._keep(booked, split_as(booked, folded.splits[movement.exec_id]))
                 self._touched(folded.touched, key)
                 return
-            self._note_late(booked, key)
+            self._late[key] = None
+            if not self._runs.note_late(booked, key):
+                self.changed(key)
         elif known:
             self.changed(key)
         self._state.put(EXECUTIONS, booked)
         self._newest[key] = max(second_of(booked.moment.time), self._newest.get(key, _LONG_AGO))
         if known and holding is None:
             self.refold(key)  # It has no past that would have to be read.
-
-    def _note_late(self, booked: BookedExecution, key: ContractKey) -> None:
-        self._late[key] = None
-        run = self._runs.get(key)
-        if run is not None:
-            run.names[EXECUTIONS.key(booked)] = None
-            last = run.before.last
-            if last is not None and second_of(last.time) >= second_of(booked.moment.time):
-                self.changed(key)
-
-    def _note_run(self, booked: BookedExecution, key: ContractKey, holding: Holding) -> None:
-        """Keep what was held before the entries that something late may stand among."""
-        run = self._runs.get(key)
-        ended = holding.last is None or second_of(holding.last.time) < second_of(booked.moment.time)
-        over = run is not None and (len(run.names) >= _RUN or not self._sweeps.due(key.account))
-        if run is None or (over and ended):
-            self._runs.pop(key, None)
-            if len(self._runs) >= _RUNS_KEPT and not self._sweeps.due(key.account):
-                del self._runs[next(iter(self._runs))]
-            run = self._runs[key] = _Run(holding, {})
-        run.names[EXECUTIONS.key(booked)] = None
 
     def newest(self, key: ContractKey) -> datetime:
         """Return the second of the last execution of a contract that is booked, in the broker's order.
@@ -281,6 +256,7 @@ class Positions:
     def decide(self, decision: OwnershipDecision) -> None:
         """Apply a decision that was just put into the state."""
         key = ContractKey(decision.account, decision.con_id)
+        self._ahead.forget(key)
         holding = self._state.get(HOLDINGS, key.text())
         if holding is None or key in self._stale:
             # What it is about waits to be folded, and is folded with it.
@@ -306,6 +282,7 @@ class Positions:
 
     def changed(self, key: ContractKey) -> None:
         """Have a contract folded from its opening balance before anything looks at it."""
+        self._ahead.forget(key)
         self._stale[key] = None
 
     def settle(self) -> None:
@@ -334,6 +311,17 @@ class Positions:
         ]
         self._fold_onto(run.before, rows, decisions, (), now)
 
+    def owns(self, key: ContractKey, alert: AlertId) -> bool:
+        """Tell whether an alert owns a part of a contract, with all that is booked of it."""
+        holding = self._state.get(HOLDINGS, key.text())
+        if self._is_ahead(key):
+            holding = self._ahead.holding(key)
+        return holding is not None and alert in holding.owners
+
+    def _is_ahead(self, key: ContractKey) -> bool:
+        """Tell whether something is booked of a contract that its holding does not have."""
+        return key in self._waiting or key in self._late or key in self._stale
+
     def waits(self, key: ContractKey) -> bool:
         """Tell whether something of a contract is not folded yet."""
         return key in self._waiting
@@ -351,17 +339,27 @@ class Positions:
         """Fold a contract from its opening balance."""
         self._stale.pop(key, None)
         self._late.pop(key, None)
-        self._runs.pop(key, None)
-        everything = self._state.find(EXECUTIONS, "contract", key.text())
-        rows = [row for row in everything if row.counted]
+        self._runs.forget(key)
+        start, rows, expired = self._whole_past(key)
         before = self._state.get(HOLDINGS, key.text())
-        start = self._with_opening_balance(key, everything, before)
-        last = max((row.moment for row in rows), default=None)
-        expired = self._entries.expired(key, last)
-        decisions = self._entries.decisions(key)
-        folded = self._fold_onto(at_opening_balance(start), rows, decisions, expired, before)
+        folded = self._fold_onto(start, rows, self._entries.decisions(key), expired, before)
         for one, moved in folded.moved:
             self._move_on(one, moved)
+
+    def _whole_past(self, key: ContractKey) -> tuple[Holding, list[BookedExecution], list[Movement]]:
+        """Return a contract's opening balance, its executions in force, and its expirations behind them."""
+        everything = self._state.find(EXECUTIONS, "contract", key.text())
+        rows = [row for row in everything if row.counted]
+        start = self._with_opening_balance(key, everything, self._state.get(HOLDINGS, key.text()))
+        last = max((row.moment for row in rows), default=None)
+        return at_opening_balance(start), rows, self._entries.expired(key, last)
+
+    def _folded_whole(self, key: ContractKey) -> Folded:
+        """Fold a contract with all that is booked, without keeping it."""
+        start, rows, expired = self._whole_past(key)
+        movements = [*(self._entries.movement(row) for row in rows), *expired]
+        decisions, adjustments = self._entries.decisions(key), self._entries.adjustments(key)
+        return fold(start, movements, decisions, self._entries.name_of(start), adjustments)
 
     def _move_on(self, one: Adjustment, moved: Holding) -> None:
         """Fold again where all of a contract goes on, if what comes there has changed."""
@@ -449,6 +447,7 @@ class Positions:
         """
         known: list[ContractKey] = []
         for key in list(self._waiting):
+            self._ahead.forget(key)
             holding = self._state.get(HOLDINGS, key.text())
             if not all_of_them and (self._sweeps.under_way or (holding is None and self._snapshots.due)):
                 continue

@@ -6,7 +6,7 @@ match itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -27,7 +27,7 @@ class MatchAlerts(Protocol):
         execution: Execution,
         candidates: Sequence[Alert],
         *,
-        owning: Collection[AlertId],
+        owns: Callable[[AlertId], bool],
         skew: timedelta,
     ) -> Match: ...
 
@@ -49,7 +49,7 @@ class CarefulMatch:
             return self.without(execution, usable, rejected, now)
 
     def _matched(self, execution: Execution, candidates: Sequence[Alert], now: Circumstances) -> Match:
-        return self._match(execution, candidates, owning=now.owning, skew=now.skew)
+        return self._match(execution, candidates, owns=now.owns, skew=now.skew)
 
     def tried(
         self, execution: Execution, candidates: Sequence[Alert]

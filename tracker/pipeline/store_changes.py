@@ -220,8 +220,9 @@ class StoreChanges:
             return None
         candidates = self._candidates(first.execution)
         holding = self._state.get(HOLDINGS, known.contract.text())
-        owning = holding.owners if holding is not None else frozenset()
-        match = self._match(first.dated, candidates, Circumstances(owning, self._clock.skew()))
+        owners = holding.owners if holding is not None else frozenset()
+        now = Circumstances(owners.__contains__, self._clock.skew())
+        match = self._match(first.dated, candidates, now)
         before = known.match
         if isinstance(before, Matched):
             before = with_successors(self._state, before)
