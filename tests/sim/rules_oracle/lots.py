@@ -160,12 +160,15 @@ class _Fold:
     def _execute(self, fact: Fact) -> None:
         self._index += 1
         out, event, order = self._out, fact.now, fact.order
-        owners = out.owners.setdefault(order, {})
+        of_order = out.owners.setdefault(order, {})
+        placed = out.placed.get(order, set())
+        # What a later execution of its order was matched with is no part of this one (rules 1.3 and 1.4).
+        owners = {alert: rule for alert, rule in of_order.items() if alert in placed}
         for decision in self._parts.get(fact.key, ()):
             for alert, rule in decision.rules.items():
                 now = self._now_called(alert, decision)
-                owners[now] = rule
-                out.placed.get(order, set()).discard(now)
+                owners[now] = of_order[now] = rule
+                placed.discard(now)
         rest = event.signed
         if rest * out.position < 0 or (rest and rest * out.left_over < 0):
             rest = self._close(fact, rest)
@@ -276,7 +279,8 @@ class _Fold:
             return
         if decision.kind is Kind.UNDO:
             before = self._before_person.get(decision.order)
-            previous, placed_before = before.pop() if before else ({}, set())
+            previous, _ = before.pop() if before else ({}, set())
+            placed_before = set(previous)
         else:
             self._before_person.setdefault(decision.order, []).append((dict(owners), set(placed)))
             previous, placed_before = dict(decision.rules), set(decision.rules)
