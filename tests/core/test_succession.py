@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
@@ -37,7 +38,7 @@ def test_creation_is_told_to_the_second(created: str, dated: bool) -> None:
         (CREATED, CREATED, True),
         (CREATED, f"{CREATED}.000", True),
         (CREATED, "2025-11-18T15:42:01", False),
-        ("2025-11-18", "2025-11-18", False),
+        (CREATED, "2025-11-18", False),
         (CREATED, "99:99:99 T15:42:00", False),
         (CREATED, "2025-13-41T15:42:00", False),
     ],
@@ -46,6 +47,17 @@ def test_same_alert_has_the_same_creation(gone: str, now: str, same: bool) -> No
     """Whatever its conid says now."""
     state = replace(GONE, alert=GONE.alert._replace(created_at=gone))
     alert = replace(option_alert(), id=AlertId("prof-and-kian-alerts", "NVDA", now, 6))
+    assert (same_alert_among([alert], state) is alert) is same
+
+
+@pytest.mark.parametrize(("strike", "same"), [(NVDA_CALL.strike, True), (Decimal(5), False)])
+@pytest.mark.parametrize(("gone", "now"), [("", ""), ("2025-11-18", ""), ("2025-11-18", "2025-11-18T15:42")])
+def test_contract_identifies_undated_alert(gone: str, now: str, strike: Decimal, same: bool) -> None:
+    """A creation that is missing or coarse counts as none: then the contract belongs to the identity."""
+    before = option_alert()
+    state = AlertState(GONE.alert._replace(created_at=gone), record=before)
+    alert_id = AlertId("prof-and-kian-alerts", "NVDA", now, None)
+    alert = replace(before, id=alert_id, con_ids=frozenset(), strike=strike)
     assert (same_alert_among([alert], state) is alert) is same
 
 

@@ -163,6 +163,21 @@ def test_added_conid_leaves_an_undated_record_itself() -> None:
     assert seen.began() == EVENING
 
 
+@pytest.mark.parametrize(("kept", "since"), [(False, 0), (True, 5)])
+def test_respelled_undated_record_was_seen_before(*, kept: bool, since: int) -> None:
+    """It is the same alert, unless the other spelling stands beside it."""
+    seen = Seen()
+    seen.read({**undated("1/2", "95"), "created_at": "2025-12-31T18:00"})
+    seen.now += timedelta(minutes=5)
+    if not kept:
+        del seen.store.records["demslayer"]
+    seen.store.records["Demslayer"] = {"NVDA": undated("1/2", "95")}
+    seen.store.refresh()
+    (alert,) = (alert for alert in seen.store.alerts() if alert.id.alerter == "Demslayer")
+    assert seen.records.dated(alert).began_at == EVENING + timedelta(minutes=since)
+    assert [row.at for row in seen.records.unseen()] == [EVENING + timedelta(minutes=since)]
+
+
 def test_undated_record_of_another_contract_is_new() -> None:
     seen = Seen()
     seen.read(undated("1/2", "95"))

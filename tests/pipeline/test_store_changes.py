@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from tests.support.answer_rig import ROBIN, Desk, buy, loose, record
-from tests.support.facts import NVDA, exec_id, execution
+from tests.support.facts import ACCOUNT, NVDA, alert_fields, exec_id, execution
 from tracker.core.journal_entries import (
     RecordBack,
     RecordCopied,
@@ -107,6 +107,22 @@ def test_copied_position_shows_only_its_own(tmp_path: Path) -> None:
         assert (quantity(desk), read(desk)["open"]) == (2, True)
 
 
+def test_copy_of_a_closed_position_is_emptied(tmp_path: Path) -> None:
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4), execution(exec_id(2), -4, at=9, perm_id=189))
+        put(desk, read(desk) | {"created_at": NEWER})
+        assert (quantity(desk), read(desk)["position"]["opened_at"]) == (0, None)
+
+
+def test_waiting_fill_is_shared_with_who_is_there(tmp_path: Path) -> None:
+    """As the store is compared its order has nothing left; the fill that waits opens for both alerts."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4), execution(exec_id(2), -4, at=9, perm_id=900))
+        desk.append(execution(exec_id(3), 1, at=20, perm_id=189))
+        put(desk, record(), "demslayer")
+        assert (quantity(desk), quantity(desk, "demslayer")) == (1, 1)
+
+
 def test_copy_of_what_it_takes_over_is_its_own(tmp_path: Path) -> None:
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         desk.tell(buy(1, 4))
@@ -124,6 +140,21 @@ def test_former_record_that_comes_back_is_emptied(tmp_path: Path) -> None:
         desk.tell(execution(exec_id(2), -4, at=9, perm_id=189))
         put(desk, stale)
         assert (quantity(desk), read(desk)["open"]) == (0, False)
+
+
+def test_undated_record_of_another_contract_is_another(tmp_path: Path) -> None:
+    """It has the name of one that is gone, whose fills a person gave away; it shows nothing of those."""
+    undated = loose() | {"created_at": None}
+    with Desk(tmp_path, {ROBIN: {"NVDA": undated}, "demslayer": {"NVDA": loose(strike="130")}}) as desk:
+        desk.tell(buy(1, 4))
+        assert quantity(desk) == 4
+        (other,) = (alert.id for alert in desk.store.alerts() if alert.id.alerter == "demslayer")
+        desk.note(Source.PERSON, "assign", ACCOUNT, buy(1, 4).exec_id, *alert_fields(other))
+        desk.run_pump()
+        assert (quantity(desk), quantity(desk, "demslayer")) == (0, 4)
+        desk.change(lambda alerts: alerts.pop(ROBIN))
+        put(desk, loose(side="P", strike="120") | {"created_at": None})
+        assert quantity(desk) is None
 
 
 def test_alert_found_when_nothing_is_left(tmp_path: Path) -> None:

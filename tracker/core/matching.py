@@ -101,7 +101,12 @@ def speaks_of(contract: Contract, alert: Alert) -> Rule | None:
 
 def same_contract(one: Alert, other: Alert) -> bool:
     """Tell whether two records are about the same contract, as far as both say."""
-    if symbol_key(one.symbol) != symbol_key(other.symbol) or one.is_option != other.is_option:
+    return symbol_key(one.symbol) == symbol_key(other.symbol) and same_details(one, other)
+
+
+def same_details(one: Alert, other: Alert) -> bool:
+    """Tell whether two records of one ticker are about the same contract, as far as both say."""
+    if one.is_option != other.is_option:
         return False
     if one.con_ids & other.con_ids:
         return True

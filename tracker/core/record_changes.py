@@ -51,6 +51,9 @@ class RecordChanges:
         alert_state = replace(alert_state, contracts=tuple(known))
         keys = [key for key in known if not contracts or key.text() in contracts]
         if not self._ownership.succeed(frame, old, new, keys, whole=whole):
+            if whole:
+                # It has nothing to hand on, and another record may have its identity by now.
+                self._state.put(ALERTS, AlertState(old))
             return []
         successor = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
         theirs = tuple(dict.fromkeys((*successor.contracts, *keys)))

@@ -3,7 +3,8 @@
 Owns identity and succession. Pure: it compares what records say, and reads no store.
 
 - The same alert is the same alerter (by names and aliases), the same ticker (any spelling) and the same
-  `created_at` to the second or finer, whatever its conid or details say now. It keeps all that it had.
+  `created_at` to the second or finer, whatever its conid or details say now. Where neither has such a
+  `created_at`, it is about the same contract. It keeps all that it had.
 - A successor is another record of the same alerter and ticker that is about a contract that the old record
   owns, or of the same contract as the old record did. It takes over what is left, each contract by itself.
 """
@@ -15,7 +16,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from tracker.core.alerters import AlerterNames
-from tracker.core.matching import same_contract, speaks_of
+from tracker.core.matching import same_contract, same_details, speaks_of
 from tracker.core.model import Alert, AlertId, Contract
 from tracker.core.references import alert_key
 from tracker.core.state_rows import AlertState
@@ -30,7 +31,7 @@ def same_name(one: AlertId, other: AlertId, contract: Contract, names: AlerterNa
 
 def same_alert_among(alerts: Iterable[Alert], gone: AlertState) -> Alert | None:
     """Return the record that is the same alert as one that is gone; they have its name already."""
-    return next((alert for alert in alerts if _same_creation(alert, gone)), None)
+    return next((alert for alert in alerts if _same_identity(alert, gone)), None)
 
 
 def is_dated(alert: AlertId) -> bool:
@@ -45,9 +46,15 @@ def takes_over(alert: Alert, gone: AlertState, contract: Contract) -> bool:
     return gone.record is not None and same_contract(gone.record, alert)
 
 
-def _same_creation(alert: Alert, gone: AlertState) -> bool:
-    if not (is_dated(alert.id) and is_dated(gone.alert)):
+def _same_identity(alert: Alert, gone: AlertState) -> bool:
+    if is_dated(alert.id) != is_dated(gone.alert):
         return False
+    if not is_dated(alert.id):
+        return gone.record is not None and same_details(gone.record, alert)
+    return _same_creation(alert, gone)
+
+
+def _same_creation(alert: Alert, gone: AlertState) -> bool:
     texts = (alert.id.created_at, gone.alert.created_at)
     if texts[0] == texts[1]:
         return True

@@ -93,7 +93,7 @@ class Pump:
         match = CarefulMatch(match_alerts)
         seconds = monotonic or (lambda: now().timestamp())
         self._clock = RetryClock(self._state, monotonic=seconds, retry_for=retry_for)
-        self._seen = SeenRecords(self._state, store, now, store_zone)
+        self._seen = SeenRecords(self._state, store, now, store_zone, names)
         self._decider = FrameDecider(
             journal,
             self._candidates,
@@ -122,6 +122,8 @@ class Pump:
         self._batch = _FIRST_BATCH
         self._at_rest = False
         """Whether nothing is under way, and nothing was left to do."""
+        self._compared_early = False
+        """Whether frames waited to be decided as the store was compared last."""
         self._unpublished: list[TrackerEvent] = []
         self._failure: Exception | None = None
         self._wake = asyncio.Event()
@@ -201,12 +203,18 @@ class Pump:
             due = changed or self._compare.is_set() or self._clock.full_look_due
             if due and self._watch.readable:
                 self._compare.clear()
+                self._compared_early = self._compared_early or self._journal.waiting
                 self._reconsider()
             # Frames wait until the alerts were read once: decided before, a fill would belong to no alert.
             stepped = self._watch.looked and await self._catch_up()
-            if not await self._deliver() and not stepped:
+            if await self._deliver() or stepped:
+                continue
+            if not self._compared_early:
                 self._at_rest = True
                 return
+            # What waited as the store was compared may have found its alert there.
+            self._compared_early = False
+            self._compare.set()
 
     async def _wait(self) -> None:
         timeout = None

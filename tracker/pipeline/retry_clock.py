@@ -13,6 +13,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from tracker.core.alerters import AlerterNames
 from tracker.core.expiry import read_expiry
 from tracker.core.matching import same_contract
 from tracker.core.model import Alert
@@ -20,6 +21,7 @@ from tracker.core.ownership_rows import FirstSeen, RetryWindow, RunTime
 from tracker.core.ports import AlertStore
 from tracker.core.state import FIRST_SEEN, RUN_TIME, WINDOWS, LedgerState
 from tracker.core.state_rows import name_text
+from tracker.core.succession import is_dated
 
 _KEEP_EVERY: Final = 15.0
 """Seconds after which the time that we ran is kept, while a window is open; a crash loses no more of it."""
@@ -93,11 +95,20 @@ class RetryClock:
 
 
 class SeenRecords:
-    """Know when records that name no time of their creation were first seen; `zone` is their writers'."""
+    """Know when records that name no time of their creation were first seen; `zone` is their writers'.
+
+    A time that is not to the second counts as none.
+    """
 
     def __init__(
-        self, state: LedgerState, store: AlertStore, now: Callable[[], datetime], zone: tzinfo
+        self,
+        state: LedgerState,
+        store: AlertStore,
+        now: Callable[[], datetime],
+        zone: tzinfo,
+        names: AlerterNames | None = None,
     ) -> None:
+        self._names = names or AlerterNames()
         self._state = state
         self._store = store
         self._now = now
@@ -106,8 +117,12 @@ class SeenRecords:
     def unseen(self) -> list[FirstSeen]:
         """Return a row for each such record that has none yet."""
         at = self._now()
-        undated = [alert for alert in self._store.alerts() if alert.created_at is None]
-        return [FirstSeen(alert.id, at, alert) for alert in undated if self._seen_at(alert) is None]
+        undated = [alert for alert in self._store.alerts() if not is_dated(alert.id)]
+        return [
+            FirstSeen(alert.id, self._seen_in_other_spelling(alert) or at, alert)
+            for alert in undated
+            if self._seen_as_spelled(alert) is None
+        ]
 
     def dated(self, alert: Alert) -> Alert:
         """Return a record with the time at which it was first seen, where it names none itself."""
@@ -122,7 +137,22 @@ class SeenRecords:
         return replace(alert, first_seen=at, written_on=written_on, expiry=expiry)
 
     def _seen_at(self, alert: Alert) -> datetime | None:
+        return self._seen_as_spelled(alert) or self._seen_in_other_spelling(alert)
+
+    def _seen_as_spelled(self, alert: Alert) -> datetime | None:
         seen = self._state.get(FIRST_SEEN, name_text(alert.id))
         if seen is None or (seen.record is not None and not same_contract(seen.record, alert)):
             return None
         return seen.at
+
+    def _seen_in_other_spelling(self, alert: Alert) -> datetime | None:
+        """Return when the same alert was first seen, which has gone from the store under that spelling."""
+        found = [
+            seen.at
+            for seen in self._state.every(FIRST_SEEN)
+            if seen.record is not None
+            and self._names.same(seen.alert.alerter, alert.id.alerter)
+            and same_contract(seen.record, alert)
+            and self._store.shown(seen.alert) is None
+        ]
+        return min(found, default=None)

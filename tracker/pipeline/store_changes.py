@@ -22,6 +22,7 @@ from tracker.core.journal_entries import (
     Rematched,
 )
 from tracker.core.lot_changes import second_of
+from tracker.core.matching import same_contract
 from tracker.core.model import Alert, AlertId, Execution, ExecutionKey, Match, Matched
 from tracker.core.order_owners import is_left, settle, with_successors
 from tracker.core.ownership import Circumstances
@@ -83,19 +84,14 @@ class StoreChanges:
                 self._successions.pop(alert_state.alert, None)
             if shown is None:
                 notes += self._missing(alert_state)
-            elif (former := self._former(alert_state)) is not None:
-                # Without a time of creation its contract belongs to its identity, and that is another now.
-                notes += [
-                    RecordReplaced(alert_state.alert, former, (), WHOLE),
-                    RecordGone(former),
-                    RecordBack(alert_state.alert),
-                ]
+            elif self._former(alert_state) is not None:
+                notes += self._back(alert_state)
             elif not shown.agrees(alert_state.shown):
                 undone.append(alert_state)
         for alert_state in gone:
             shown = self._store.shown(alert_state.alert)
             if shown is not None and alert_state.gone:
-                notes.append(RecordBack(alert_state.alert))
+                notes += self._back(alert_state)
             elif shown is not None and alert_state.shown is not None and not shown.agrees(alert_state.shown):
                 # It had been removed, and a stale copy put it back.
                 undone.append(alert_state)
@@ -140,21 +136,29 @@ class StoreChanges:
                 notes.append(RecordReplaced(alert_state.alert, alert.id, names))
         return notes
 
+    def _back(self, alert_state: AlertState) -> list[Entry]:
+        """Return that a record is there again; one of another contract is another record of that identity."""
+        former = self._former(alert_state)
+        if former is None:
+            return [RecordBack(alert_state.alert)]
+        # Without a time of creation its contract belongs to its identity, and that is another now.
+        replaced = RecordReplaced(alert_state.alert, former, (), WHOLE)
+        return [replaced, RecordGone(former), RecordBack(alert_state.alert)]
+
     def _former(self, alert_state: AlertState) -> AlertId | None:
         """Return what to call a record whose identity another contract's record has by now."""
         if alert_state.record is None or is_dated(alert_state.alert):
             return None
         owned = positions_of(self._state, alert_state)
-        now = [
-            alert
-            for holding, _ in owned
-            for execution in self._last_executions(alert_state, holding)
-            for alert in self._candidates(execution)
-            if alert.id == alert_state.alert
-        ]
-        if not now or any(takes_over(now[0], alert_state, holding.contract) for holding, _ in owned):
+        last = [each for holding, _ in owned for each in self._last_executions(alert_state, holding)]
+        found = [alert for execution in last for alert in self._candidates(execution)]
+        there = found if last else self._store.alerts()
+        now = next((alert for alert in there if alert.id == alert_state.alert), None)
+        if now is None or same_contract(alert_state.record, now):
             return None
-        newest = max(mine.last.seq for _, mine in owned)
+        if any(takes_over(now, alert_state, holding.contract) for holding, _ in owned):
+            return None
+        newest = max((mine.last.seq for _, mine in owned), default=0)
         return alert_state.alert._replace(created_at=f"{alert_state.alert.created_at} until {newest}".strip())
 
     def _records_like(self, alert_state: AlertState, holdings: Sequence[Holding]) -> list[Alert]:
@@ -187,7 +191,8 @@ class StoreChanges:
         for alert in self._store.alerts() if names else ():
             if alert.id[:2] in names and alert.id not in known:
                 shown = self._store.shown(alert.id)
-                if shown is not None and (shown.position or {}).get("quantity"):
+                position = (shown.position if shown is not None else None) or {}
+                if position.get("quantity") or position.get("opened_at"):
                     yield RecordCopied(alert.id)
 
     # Orders that may have found their alert
