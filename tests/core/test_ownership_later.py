@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.support.facts import (
+    ACCOUNT,
     ALERT,
     START,
     Story,
@@ -24,7 +25,18 @@ from tests.support.facts import (
     untouched,
 )
 from tests.support.ownership import OTHER, DatedStory, assign, places, rematch, swept
-from tracker.core.model import Ambiguous, Execution, Match, Moment, Rejection, Rule, Source, Unmatched
+from tracker.core.model import (
+    Ambiguous,
+    End,
+    EndOf,
+    Execution,
+    Match,
+    Moment,
+    Rejection,
+    Rule,
+    Source,
+    Unmatched,
+)
 from tracker.core.ownership_rows import OwnershipKind
 from tracker.core.state import DECISIONS
 from tracker.core.state_rows import Attention
@@ -137,6 +149,55 @@ def test_assigned_lots_take_their_time_along() -> None:
     assign(story, 1, OTHER)
     opened = (START + timedelta(seconds=5)).isoformat(timespec="microseconds")
     assert ((shown(story).position or {})["opened_at"], quantity(story)) == (opened, 5)
+
+
+def test_what_is_kept_is_averaged_over_its_own_lots() -> None:
+    """4 at 8, sold, then 5 at 2 and 2 at 6; a person gives the 5 to another alert: 2 at 6 are left."""
+    story = Story(matched(ALERT))
+    story.tell(
+        execution(exec_id(1), 4, "8.00", at=0, perm_id=1),
+        execution(exec_id(2), -4, "9.00", at=3, perm_id=2),
+        execution(exec_id(3), 5, "2.00", at=5, perm_id=3),
+        execution(exec_id(4), -1, "3.00", at=7, perm_id=4),
+        execution(exec_id(5), 2, "6.00", at=9, perm_id=5),
+    )
+    assign(story, 3, OTHER)
+    position = shown(story).position or {}
+    opened = (START + timedelta(seconds=9)).isoformat(timespec="microseconds")
+    assert (quantity(story), position["avg_price"], position["opened_at"]) == (2, 6, opened)
+
+
+def test_second_owner_is_found_while_a_fill_waits() -> None:
+    """All of the order was sold but a fill of the sweep under way, which a second alert shares."""
+    story = Story(matched(ALERT))
+    story.tell(execution(exec_id(1), 2, at=0), execution(exec_id(2), -2, at=5, perm_id=2))
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.tell(execution(exec_id(3), 1, at=9, request_id=900))
+    story.decide = matched(ALERT, OTHER)
+    rematch(story, 1)
+    story.tell(End(EndOf.EXECUTIONS, 900))
+    assert (quantity(story), quantity(story, OTHER)) == (1, 1)
+
+
+def test_owner_that_is_gone_shares_with_no_successor() -> None:
+    """The store has another record of its name, which takes its lots over; it is no second owner of them."""
+    story = DatedStory()
+    story.created[OTHER] = 0
+    story.tell(execution(exec_id(1), 4))
+    newer = ALERT._replace(alerter="RobinDaHood", created_at="2025-11-18T15:50:00")
+    story.decide = matched(newer, OTHER)
+    rematch(story, 1)
+    assert [lot.owners for lot in holding(story).lots] == [(ALERT, OTHER)]
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(newer))
+    assert (quantity(story, newer), quantity(story, OTHER)) == (4, 4)
+
+
+def test_successor_alone_changes_no_owner_of_one_that_is_gone() -> None:
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 4))
+    story.decide = matched(ALERT._replace(created_at="2025-11-18T15:50:00"))
+    rematch(story, 1)
+    assert places(story) == []
 
 
 def test_swept_fill_follows_an_owner_that_is_younger() -> None:

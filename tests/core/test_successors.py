@@ -23,6 +23,7 @@ from tests.support.facts import (
     unmatched,
     untouched,
 )
+from tests.support.ownership import DatedStory
 from tracker.core.alert_updates import EventKind, TrackerEvent
 from tracker.core.model import (
     AlertId,
@@ -60,8 +61,21 @@ def test_ownership_goes_down_a_line_of_heirs() -> None:
     story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
     story.note(Source.STORE, "replaced", *alert_fields(SUCCESSOR), *alert_fields(last))
     assert quantity(story, last) == 4
-    story.tell(execution(exec_id(2), 1, at=9, perm_id=189))
+    story.tell(execution(exec_id(2), 1, at=9))
     assert quantity(story, last) == 5
+
+
+def test_record_that_is_back_is_matched_itself() -> None:
+    """The store shows it beside its successor: two alerts, and a new order is the one's that it names."""
+    story = DatedStory()
+    story.created[ALERT] = 0
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
+    story.tell(execution(exec_id(2), 1, at=9, perm_id=189))
+    assert (quantity(story), quantity(story, SUCCESSOR)) == (1, 4)
+    row = story.state.get(ALERTS, alert_text(ALERT))
+    assert row is not None
+    assert row.successor is None
 
 
 def test_record_hands_on_same_batchs_lots() -> None:

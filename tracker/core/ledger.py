@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, tzinfo
+from functools import partial
 from typing import Final
 
 from tracker.core.alert_updates import (
@@ -89,6 +90,7 @@ from tracker.core.state_rows import (
     BrokerPosition,
     ContractKey,
 )
+from tracker.core.succession import same_name
 from tracker.core.undecodables import Undecodables
 
 _IN_RUNS: Final = (Execution, CommissionReport, OrderStatus, OpenOrder)
@@ -118,8 +120,17 @@ class Ledger:
         self._state = state
         self._policy = policy
         self._accounts = frozenset(accounts)
-        self._positions = Positions(state, self._touch, self._needs_person, names or AlerterNames(), zone)
-        self._ownership = Ownership(state, self._positions, decide, find_alert, self._needs_person, ran)
+        names = names or AlerterNames()
+        self._positions = Positions(state, self._touch, self._needs_person, names, zone)
+        self._ownership = Ownership(
+            state,
+            self._positions,
+            decide,
+            find_alert,
+            self._needs_person,
+            ran,
+            partial(same_name, names=names),
+        )
         self._orders = Orders(state, self._touch)
         self._completeness = Completeness(state, zone)
         self._expirations = Expirations(state, zone)

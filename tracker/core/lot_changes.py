@@ -233,7 +233,10 @@ class LotChanges:
         return changed
 
     def _lose(self, alert: AlertId, lot: Lot) -> None:
-        """Take a lot from an alert without a sale: it was decided to be another's."""
+        """Take a lot from an alert without a sale: it was decided to be another's.
+
+        What it keeps is averaged again, over its own lots: what was never its own counts no longer.
+        """
         before = self.alerts[alert]
         quantity = before.quantity - lot.quantity or ZERO
         self.touched[alert] = None
@@ -242,7 +245,7 @@ class LotChanges:
             return
         mine = [each for each in self.lots if alert in each.owners]
         average, opened_at = before.avg_price, before.opened_at
-        if mine and not before.sold:
+        if mine:
             cost = sum((abs(each.quantity) * each.price for each in mine), ZERO)
             average = cost / sum((abs(each.quantity) for each in mine), ZERO)
             opened_at = min(each.opened.time for each in mine)

@@ -110,10 +110,11 @@ def _version_in_force(state: LedgerState, key: ExecutionKey) -> BookedExecution 
 
 def is_left(state: LedgerState, order: OrderOwners) -> bool:
     """Tell whether something of an order is left, or waits to be folded."""
-    first = _version_in_force(state, order.first)
     holding = state.get(HOLDINGS, order.contract.text())
-    waits = first is not None and not first.folded
-    return waits or (holding is not None and any(lot.order == order.order for lot in holding.lots))
+    if holding is not None and any(lot.order == order.order for lot in holding.lots):
+        return True
+    waiting = state.find(EXECUTIONS, "waiting", "1")
+    return any(owners_key(row.execution) == order.order for row in waiting)
 
 
 def with_successors(state: LedgerState, match: Matched) -> Matched:

@@ -31,6 +31,7 @@ from tracker.core.model import (
     LIVE,
     Alert,
     AlertId,
+    Contract,
     Execution,
     ExecutionKey,
     Frame,
@@ -99,6 +100,7 @@ class Ownership:
         find_alert: FindAlert,
         needs_person: Callable[[BookedExecution], None],
         ran: Callable[[], float],
+        same_name: Callable[[AlertId, AlertId, Contract], bool],
     ) -> None:
         self._state = state
         self._positions = positions
@@ -108,6 +110,7 @@ class Ownership:
         self._orders = OrderOwnership(state, needs_person)
         self._log = DecisionLog(state, positions)
         self._ran = ran
+        self._same_name = same_name
         self.skew = timedelta(0)
 
     # As an execution is booked
@@ -117,7 +120,7 @@ class Ownership:
         order = self._orders.known(execution)
         owners = owners_of(order.match) if order is not None else ()
         if order is not None and isinstance(order.match, Matched) and owners:
-            match: Match = Matched(order.match.alerts)
+            match: Match = with_successors(self._state, Matched(order.match.alerts))
         elif order is not None and order.settled:
             return BookingVerdict(order.match, dismissed=order.settled == DISMISSED)
         elif order is not None:
@@ -127,8 +130,6 @@ class Ownership:
             match = self._matched(execution)
         if not isinstance(match, Matched):
             return BookingVerdict(match)
-        # The store may still show a record that is known to have a successor.
-        match = with_successors(self._state, match)
         at_booking: list[AlertId] = []
         younger: list[tuple[AlertId, Rule, datetime]] = []
         known = order.claims if order is not None else ()
@@ -161,11 +162,14 @@ class Ownership:
         return match
 
     def _remember(self, execution: Execution, alert: AlertId) -> None:
-        """Keep what a record said when it was last matched: its successor is judged by that."""
+        """Keep what a record said when it was last matched: its successor is judged by that.
+
+        The store has it, so one that had a successor has none any longer.
+        """
         record = self._find_alert(execution, alert)
         state = self._state.get(ALERTS, alert_text(alert)) or AlertState(alert)
-        if record is not None and state.record != record:
-            self._state.put(ALERTS, replace(state, record=record))
+        if record is not None and (state.record != record or state.successor is not None):
+            self._state.put(ALERTS, replace(state, record=record, successor=None))
 
     def _began(self, execution: Execution, alert: AlertId) -> datetime | None:
         """Return when a record was created, by the broker's clock; None where nobody knows."""
@@ -222,7 +226,7 @@ class Ownership:
         before = order.match
         if isinstance(before, Matched):
             before = with_successors(self._state, before)
-        new = settle(before, match)
+        new = settle(before, self._without_successors(first.dated, owners_of(before), match))
         if new is None:
             return
         if isinstance(new, Matched) and not is_left(self._state, order):
@@ -235,6 +239,21 @@ class Ownership:
             place = self._log.make(frame, ruling, self.skew)
             self._orders.claim(order.order, [alert for alert, _ in more], place.time, decided=True)
         self._orders.show(order.order, booked, new)
+
+    def _without_successors(self, execution: Execution, owners: Iterable[AlertId], match: Match) -> Match:
+        """Leave out the alerts that have the name of an owner which the store no longer has.
+
+        They take over from it, instead of sharing with it, as soon as the store is compared.
+        """
+        gone = [owner for owner in owners if self._find_alert(execution, owner) is None]
+        if not gone or not isinstance(match, Matched):
+            return match
+        named = [
+            (alert, rule)
+            for alert, rule in match.alerts
+            if alert in gone or not any(self._same_name(alert, owner, execution.contract) for owner in gone)
+        ]
+        return replace(match, alerts=tuple(named)) if named else Unmatched("", match.rejected)
 
     def _note_in_vain(self, frame: Frame, order: OrderOwners, match: Matched) -> None:
         """Keep that alerts were found for an order of which nothing is left; once, whatever starts again."""
