@@ -13,13 +13,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tests.sim.broker import AccountContract, SimBroker
 from tests.sim.gateway import SimGateway
 from tests.sim.rules_oracle import facts
 from tests.sim.rules_oracle.entries import Kind
-from tests.sim.rules_oracle.facts import Contract, Executed, LookedAgain, Settings, StoreRead
+from tests.sim.rules_oracle.facts import (
+    Contract,
+    Executed,
+    LookedAgain,
+    LookNoted,
+    Settings,
+    StoreRead,
+)
 from tests.sim.rules_oracle.oracle import Expected, Oracle
 from tests.sim.stores import OUR_FIELDS
 from tests.support.fakes import Records
@@ -41,6 +48,16 @@ _NAMES: Final = {
 }
 ZONE: Final = "America/New_York"
 """The stores' zone."""
+
+
+class Journalled(NamedTuple):
+    """Hold numbers of frames of the journal."""
+
+    decided: int
+    """The last that is decided."""
+    last: int
+    noted: int
+    """The last of those not decided yet that tells what was found in the store; 0 if there is none."""
 
 
 class OracleFeed:
@@ -85,25 +102,32 @@ class OracleFeed:
         self._read = None
         self._tell(facts.Started(at))
 
-    def stopped(self, at: datetime, noted: bool) -> None:
+    def stopped(self, at: datetime, noted: int) -> None:
         """End a process; what it found by looking through the stores lasts only if it was `noted`."""
+        self._note_look(at, noted)
         if not noted:
             self._looks_behind.clear()
         self._tell(facts.Stopped(at))
 
-    def read(self, store: AlertStore, at: datetime, changed: bool, journalled: int, cursor: int) -> None:
+    def read(self, store: AlertStore, at: datetime, changed: bool, journalled: Journalled) -> None:
         """Take in a reading of the store; what it changes is found behind the frames `journalled` by then."""
         records = _own_text(store)
         if not changed and records == self._read:
             return
         self._read = records
-        self._look(at, cursor)
+        self._look(at, journalled.decided)
+        self._note_look(at, journalled.noted)
         self._tell(StoreRead(at, records, zone=ZONE, looked=False))
-        self._looks_behind.append(journalled)
+        self._looks_behind.append(journalled.last)
 
-    def compared(self, journalled: int) -> None:
+    def compared(self, journalled: Journalled) -> None:
         """Take in that the tracker looks through what it read, once more."""
-        self._looks_behind.append(journalled)
+        self._looks_behind.append(journalled.last)
+
+    def _note_look(self, at: datetime, noted: int) -> None:
+        """Take in what the last look found, where it is written down and waits to be decided."""
+        if self._looks_behind and noted > self._looks_behind[-1]:
+            self._tell(LookNoted(at))
 
     def lost(self, store: AlertStore, at: datetime) -> None:
         """Take in that the store cannot be read; what was last read, and written since, still serves."""
@@ -224,11 +248,17 @@ class OracleFeed:
         entry = read_entry(frame)
         if isinstance(entry, Assigned):
             exec_id, alert = entry.execution.exec_id, entry.alert
+            if (alert.name, alert.created_at or None) not in self._present():
+                # The tracker keeps no record that it never matched: it cannot tell what this one was about.
+                self.loose.add(self.broker.executions[exec_id].contract.symbol)
             self._tell(
                 facts.PersonDecided(frame.received_at, "assign", exec_id, alert.name, alert.created_at)
             )
         elif isinstance(entry, Dismissed):
             self._tell(facts.PersonDecided(frame.received_at, "dismiss", entry.execution.exec_id))
+
+    def _present(self) -> set[tuple[str, str | None]]:
+        return {(one.name, one.created_at) for one in self.now().alerts if one.present}
 
     def _execution(self, frame: Frame) -> None:
         exec_id = frame.fields[ExecutionAt.EXEC_ID]

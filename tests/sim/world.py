@@ -27,7 +27,7 @@ from tests.sim.fates import Fates, SimCrash, SimJournal
 from tests.sim.gateway import SimGateway
 from tests.sim.neighbour import Neighbour
 from tests.sim.options import Options, draw
-from tests.sim.oracle_feed import EARLY_FILL, RETRY_FOR, OracleFeed
+from tests.sim.oracle_feed import EARLY_FILL, RETRY_FOR, Journalled, OracleFeed
 from tests.sim.session import SimSession
 from tests.sim.stores import FileMedium, Medium, MemoryMedium, SimStore
 from tracker.core.alert_updates import ClosingPolicy
@@ -145,9 +145,7 @@ class World:
         self.restarts += 1
         self.session = None
         self.gateway.disconnect()
-        waiting = self.journal.frames_after(self.journal.cursor, 100_000)
-        noted = any(frame.source is Source.STORE for frame in waiting)
-        self.feed.stopped(self.clock.now(), noted)
+        self.feed.stopped(self.clock.now(), self._journalled().noted)
         self.journal.close()
         self.neighbour.lose_late_write()
         self.clock.advance(self.rng.uniform(0.1, 20))
@@ -178,16 +176,16 @@ class World:
         if changed is None:
             self.feed.lost(store, self.clock.now())
         else:
-            cursor = self.journal.cursor
-            self.feed.read(store, self.clock.now(), changed, self._journalled(), cursor)
+            self.feed.read(store, self.clock.now(), changed, self._journalled())
 
     def _compared(self) -> None:
         self.feed.compared(self._journalled())
 
-    def _journalled(self) -> int:
-        """Return the number of the last frame that is journalled, decided or not."""
-        waiting = self.journal.frames_after(self.journal.cursor, 100_000)
-        return waiting[-1].seq if waiting else self.journal.cursor
+    def _journalled(self) -> Journalled:
+        cursor = self.journal.cursor
+        waiting = self.journal.frames_after(cursor, 100_000)
+        noted = [frame.seq for frame in waiting if frame.source is Source.STORE]
+        return Journalled(cursor, waiting[-1].seq if waiting else cursor, max(noted, default=0))
 
     def _applying(self, updates: Any) -> None:
         self.neighbour.taken_out |= {update.alert for update in updates if update.remove}

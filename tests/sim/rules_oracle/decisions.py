@@ -6,34 +6,27 @@ positions are folded again from all facts and decisions each time they are asked
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from tests.sim.rules_oracle.entries import BEGINNING, Decision, Kind, Place
 from tests.sim.rules_oracle.facts import (
     AccountContract,
-    AdjustmentTold,
-    AdjustmentUndone,
     ClockJumped,
     Connected,
     Event,
     Executed,
     Fact,
-    GapClosed,
-    GapFound,
     LookedAgain,
-    OpeningTold,
+    LookNoted,
     OrderKey,
     PersonDecided,
-    PositionsAnswered,
-    PositionsAsked,
     Settings,
     SkewMeasured,
     Started,
     Stopped,
     StoreRead,
-    SweepEnded,
     UndecodableArrived,
     fact_key,
     order_key,
@@ -75,6 +68,8 @@ class Replay:
         self._was_read = False
         """Whether this process has read the store."""
         self._look = self._look_before = False
+        self._noted: list[tuple[int, int, AccountContract]] = []
+        """Takeovers that were written down and not decided yet: the old record, the new one, what is held."""
         self._unlooked = False
         """Whether something was read that is not looked through yet."""
         self._lived = _NO_TIME
@@ -94,6 +89,8 @@ class Replay:
             self._store_read(event)
         elif isinstance(event, LookedAgain):
             self._look_again(event.at, event.rematch)
+        elif isinstance(event, LookNoted):
+            self._noted += [each for each in self._takeovers() if each not in self._noted]
         elif isinstance(event, PersonDecided):
             self._person_decided(event)
         elif isinstance(event, UndecodableArrived):
@@ -105,42 +102,22 @@ class Replay:
             self._running, self._readable, self._unlooked, self._was_read = True, False, False, False
         elif isinstance(event, Stopped):
             self._running = False
-        else:
-            self._held(event)
+        elif isinstance(event, Connected):
+            known = frozenset(fact.order.account for fact in self.facts.values())
+            self.unmanaged = known - event.accounts if event.accounts else frozenset()
+        self.holdings.handle(event)
         if self._readable and not self._unlooked and not self.settings.looks_are_told:
             self._find_successors(event.at)
         self._note_reopened(event)
-
-    def _held(self, event: Event) -> None:
-        """Pass on what section 4 is about."""
-        holdings = self.holdings
-        if isinstance(event, Connected):
-            holdings.connected(event.connection)
-            known = frozenset(fact.order.account for fact in self.facts.values())
-            self.unmanaged = known - event.accounts if event.accounts else frozenset()
-        elif isinstance(event, SweepEnded):
-            holdings.sweep_ended(event.connection)
-        elif isinstance(event, PositionsAsked):
-            holdings.asked(event.connection)
-        elif isinstance(event, PositionsAnswered):
-            holdings.answered(event)
-        elif isinstance(event, OpeningTold):
-            holdings.opening_told(event)
-        elif isinstance(event, GapFound):
-            holdings.gap_found()
-        elif isinstance(event, GapClosed):
-            holdings.gap_closed()
-        elif isinstance(event, AdjustmentTold):
-            holdings.told(event)
-        elif isinstance(event, AdjustmentUndone):
-            holdings.undone(event)
 
     def _live_until(self, event: Event) -> None:
         """Rule 1.6: the retry window counts only time in which we ran with a readable store."""
         if self._last_at is not None and self._running and self._readable and not isinstance(event, Started):
             jumped = event.by if isinstance(event, ClockJumped) else _NO_TIME
             self._lived += max(event.at - self._last_at - jumped, _NO_TIME)
-        self._last_at = event.at
+        # What was received while something else was read is handled later; that time passed only once.
+        behind = self._last_at is not None and not isinstance(event, ClockJumped | Started)
+        self._last_at = max(event.at, self._last_at) if behind and self._last_at is not None else event.at
 
     # Executions
 
@@ -161,20 +138,24 @@ class Replay:
             fact.versions.setdefault(version, event)
             return
         order = order_key(event)
-        owned = self.fold_of(order.holding).owners.get(order, {})
-        placed = self.fold_of(order.holding).placed.get(order, set())
+        before = self.fold_of(order.holding)
+        owned = before.owners.get(order, {})
         fact = Fact(key, root, order, len(self.facts), self._lived, {version: event})
         self.facts[key] = fact
         self.holdings.booked(fact)
-        if order in self.by_person:
-            return
         if owned:
-            # Rule 2.2: a fill follows its order's owners; who owns by a decision with a place needs no more.
-            followed = {alert: rule for alert, rule in owned.items() if alert not in placed}
-            self._part_of(fact, followed)
-        elif self._was_read:
+            self._follow(fact, before, owned)
+        elif self._was_read and order not in self.by_person:
             # A store that cannot be read just now still has the alerts that it had.
             self._match_booked(fact)
+
+    def _follow(self, fact: Fact, before: Folded, owned: Mapping[int, str]) -> None:
+        """Rule 2.2: a fill follows its order's owners; a decision with a place behind it gives it to them."""
+        since, placed = before.since[fact.order], before.placed.get(fact.order, ())
+        now = {alert: rule for alert, rule in owned.items() if since[alert] <= fact.time}
+        self._part_of(fact, now, known=True)
+        later = {alert: rule for alert, rule in owned.items() if alert not in (*now, *placed)}
+        self._part_of(fact, later)
 
     def _match_booked(self, fact: Fact) -> None:
         """Rule 1.3: match an execution as it is booked, also one that only closes."""
@@ -191,10 +172,11 @@ class Replay:
             # Those of the order that were booked before are matched late.
             self._decide_late(fact.now.at, fact.order, found.alerts)
 
-    def _part_of(self, fact: Fact, rules: dict[int, str]) -> None:
+    def _part_of(self, fact: Fact, rules: dict[int, str], *, known: bool = False) -> None:
+        """Have alerts own an execution from its place on; `known` where they own its order by then."""
         for alert, rule in rules.items():
             created = self.registry.alerts[alert].created
-            part = fact.now.live or created.replace(microsecond=0) <= fact.time
+            part = known or fact.now.live or created.replace(microsecond=0) <= fact.time
             kind = Kind.PART if part else Kind.CREATION
             # Where the alert of a swept execution is younger, the place is the alert's creation; what was
             # executed in the second of it counts as behind it.
@@ -219,6 +201,10 @@ class Replay:
 
     def _look_again(self, at: datetime, rematch: bool = False) -> None:
         """Find who took over, and match again what the rules let be matched again."""
+        for old, new, holding in self._noted:
+            if any(lot.quantity and old in lot.owners for lot in self.fold_of(holding).lots):
+                self._take_over(at, old, new, holding)
+        self._noted.clear()
         noted = rematch and not self._was_read
         # An earlier process wrote down what it found before it ended.
         if not (self._readable or noted):
@@ -299,6 +285,14 @@ class Replay:
         self._write(Decision(Kind.LATE, at, order.holding, place, order, dict(rules), closed_at=closed))
 
     def _find_successors(self, at: datetime) -> None:
+        for old, new, holding in self._takeovers():
+            self._take_over(at, old, new, holding)
+
+    def _take_over(self, at: datetime, old: int, new: int, holding: AccountContract) -> None:
+        place = self._behind_booked(holding)
+        self._write(Decision(Kind.TAKEOVER, at, holding, place, old=old, new=new))
+
+    def _takeovers(self) -> Iterator[tuple[int, int, AccountContract]]:
         """Rule 2.4: who takes over what a record that is gone owns, each contract by itself."""
         for old in self.registry.alerts:
             if old.present:
@@ -310,8 +304,7 @@ class Replay:
                 contract = self.holdings.contracts[holding[1]]
                 new = successor(old, contract, self.registry.present) if lots else None
                 if new is not None:
-                    place = self._behind_booked(holding)
-                    self._write(Decision(Kind.TAKEOVER, at, holding, place, old=old.number, new=new.number))
+                    yield old.number, new.number, holding
 
     # A person
 

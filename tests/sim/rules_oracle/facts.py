@@ -118,6 +118,13 @@ class LookedAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class LookNoted:
+    """Who takes over was written down by what was read so far; it is decided with the next `LookedAgain`."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PersonDecided:
     """A person assigned an execution's order to an alert (`ALERTER/TICKER`), dismissed it, or undid that."""
 
@@ -306,6 +313,7 @@ Event = (
     | UndecodableArrived
     | StoreRead
     | LookedAgain
+    | LookNoted
     | PersonDecided
     | Started
     | Stopped

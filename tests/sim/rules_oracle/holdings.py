@@ -18,11 +18,17 @@ from tests.sim.rules_oracle.facts import (
     AccountContract,
     AdjustmentTold,
     AdjustmentUndone,
+    Connected,
     Contract,
+    Event,
     Fact,
+    GapClosed,
+    GapFound,
     OpeningTold,
     PositionsAnswered,
+    PositionsAsked,
     Settings,
+    SweepEnded,
 )
 
 
@@ -104,6 +110,27 @@ class Holdings:
         """Openings that were told from outside."""
 
     # What arrives
+
+    def handle(self, event: Event) -> None:
+        """Take in what section 4 is about."""
+        if isinstance(event, Connected):
+            self.connected(event.connection)
+        elif isinstance(event, SweepEnded):
+            self.sweep_ended(event.connection)
+        elif isinstance(event, PositionsAsked):
+            self.asked(event.connection)
+        elif isinstance(event, PositionsAnswered):
+            self.answered(event)
+        elif isinstance(event, OpeningTold):
+            self.opening_told(event)
+        elif isinstance(event, GapFound):
+            self.gap_found()
+        elif isinstance(event, GapClosed):
+            self.gap_closed()
+        elif isinstance(event, AdjustmentTold):
+            self.told(event)
+        elif isinstance(event, AdjustmentUndone):
+            self.undone(event)
 
     def booked(self, fact: Fact) -> None:
         event = fact.now

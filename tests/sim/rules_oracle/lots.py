@@ -45,6 +45,8 @@ class Folded:
     changes: list[Change] = field(default_factory=list)
     owners: dict[OrderKey, dict[int, str]] = field(default_factory=dict)
     """Who owns what an order opens next."""
+    since: dict[OrderKey, dict[int, datetime]] = field(default_factory=dict)
+    """From which execution, or place of a decision, on they own it."""
     placed: dict[OrderKey, set[int]] = field(default_factory=dict)
     """Those of them that own by a decision with a place."""
     took_from_others: list[str] = field(default_factory=list)
@@ -98,7 +100,7 @@ class _Fold:
         self._written = {id(decision): number for number, decision in enumerate(given.decisions)}
         self._renamed: dict[int, list[tuple[int, int]]] = {}
         """alert -> number of a takeover and the successor, in the order in which they were written."""
-        self._before_person: dict[OrderKey, list[tuple[dict[int, str], set[int]]]] = {}
+        self._before_person: dict[OrderKey, list[dict[int, str]]] = {}
         self._index = 0
         self._now = BEGINNING
         self._closes: dict[int, int] = {}
@@ -161,13 +163,14 @@ class _Fold:
         self._index += 1
         out, event, order = self._out, fact.now, fact.order
         of_order = out.owners.setdefault(order, {})
-        placed = out.placed.get(order, set())
-        # What a later execution of its order was matched with is no part of this one (rules 1.3 and 1.4).
-        owners = {alert: rule for alert, rule in of_order.items() if alert in placed}
+        placed, since = out.placed.get(order, set()), out.since.setdefault(order, {})
+        # What was decided with another execution of its order is no part of this one (rules 1.3 and 1.4).
+        owners: dict[int, str] = {}
         for decision in self._parts.get(fact.key, ()):
             for alert, rule in decision.rules.items():
                 now = self._now_called(alert, decision)
                 owners[now] = of_order[now] = rule
+                since.setdefault(now, fact.time)
                 placed.discard(now)
         rest = event.signed
         if rest * out.position < 0 or (rest and rest * out.left_over < 0):
@@ -263,6 +266,7 @@ class _Fold:
         assert decision.order is not None
         owners = self._out.owners.setdefault(decision.order, {})
         placed = self._out.placed.setdefault(decision.order, set())
+        since = self._out.since.setdefault(decision.order, {})
         lots = [lot for lot in self._out.lots if lot.order == decision.order and lot.quantity]
         if decision.kind in (Kind.LATE, Kind.CREATION):
             for alert, rule in decision.rules.items():
@@ -273,19 +277,20 @@ class _Fold:
                 else:
                     owners[alert] = rule
                     placed.add(alert)
+                    since.setdefault(alert, decision.place.time)
                 for lot in lots:
                     if alert not in lot.owners and self._may_open(decision, alert, lot):
                         self._own(lot, alert, rule)
             return
         if decision.kind is Kind.UNDO:
             before = self._before_person.get(decision.order)
-            previous, _ = before.pop() if before else ({}, set())
-            placed_before = set(previous)
+            previous = before.pop() if before else {}
         else:
-            self._before_person.setdefault(decision.order, []).append((dict(owners), set(placed)))
-            previous, placed_before = dict(decision.rules), set(decision.rules)
+            self._before_person.setdefault(decision.order, []).append(dict(owners))
+            previous = dict(decision.rules)
         self._out.owners[decision.order] = dict(previous)
-        self._out.placed[decision.order] = set(placed_before)
+        self._out.placed[decision.order] = set(previous)
+        self._out.since[decision.order] = dict.fromkeys(previous, decision.place.time)
         for lot in lots:
             for alert in [each for each in lot.owners if each not in previous]:
                 self._disown(lot, alert)
@@ -321,6 +326,9 @@ class _Fold:
             if old in placed:
                 placed.discard(old)
                 placed.add(new)
+        for since in self._out.since.values():
+            if old in since:
+                since.setdefault(new, since.pop(old))
         shown = tally_of(self._out.changes, old)
         # Where nothing was sold the lots' own prices make the average.
         kept = shown if shown.reduced else None
@@ -355,6 +363,7 @@ class _Fold:
             lot.order,
             lot.number,
             reduced=shown is not None and shown.reduced,
+            lot_of=lot,
         )
 
     def _disown(self, lot: Lot, alert: int, did: Did = Did.MOVED) -> None:
@@ -434,6 +443,7 @@ class _Fold:
         order: OrderKey | None = None,
         lot: int = -1,
         reduced: bool = False,
+        lot_of: Lot | None = None,
     ) -> None:
         change = Change(
             self._now,
@@ -448,6 +458,8 @@ class _Fold:
             order,
             lot,
             reduced,
+            lot_of.price if lot_of is not None else None,
+            lot_of.time if lot_of is not None else None,
         )
         self._out.changes.append(change)
         if did in (Did.CLOSED, Did.ADJUSTED) and not any(

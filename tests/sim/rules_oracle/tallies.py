@@ -43,6 +43,9 @@ class Change:
     """The lot that it is about."""
     reduced: bool = False
     """Of what a successor takes over: whether a part of it had been closed."""
+    lot_price: Decimal | None = None
+    """Its own, also where a successor takes it over at the average that was shown."""
+    lot_time: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -59,18 +62,34 @@ class Part:
     def add(self, change: Change) -> None:
         """Add the next change in the broker's order.
 
-        What a decision gives to others is no opening of this alert's any longer, nor a sale: without it the
-        rest averages as if it had never been its own.
+        What a decision gives to others is no opening of this alert's any longer, nor a sale: what is left is
+        averaged over its own lots.
         """
         self.changes.append(change)
-        if change.did in (Did.MOVED, Did.HANDED) and self.quantity + change.quantity:
-            kept = [one for one in self.changes if one.lot != change.lot]
-            self.quantity, self.averaged, self.average, self.opened_at = ZERO, ZERO, None, None
-            for one in kept:
-                self._add(one)
-            self.changes = kept
-        else:
-            self._add(change)
+        self._add(change)
+        if change.did in (Did.MOVED, Did.HANDED) and self.quantity:
+            self._average_lots()
+
+    def _average_lots(self) -> None:
+        """Average what is left of each lot at its own price."""
+        left: dict[int, Decimal] = {}
+        price: dict[int, Decimal | None] = {}
+        time: dict[int, datetime] = {}
+        for change in self.changes:
+            if change.did is Did.SCALED:
+                left = {lot: quantity * change.quantity for lot, quantity in left.items()}
+                price = {
+                    lot: one / change.quantity if one is not None else None for lot, one in price.items()
+                }
+                continue
+            left[change.lot] = left.get(change.lot, ZERO) + change.quantity
+            if change.did is Did.OPENED:
+                price[change.lot], time[change.lot] = change.lot_price, change.lot_time or change.time
+        held = [lot for lot, quantity in left.items() if quantity]
+        costs = [(abs(left[lot]), one) for lot in held if (one := price[lot]) is not None]
+        self.averaged = sum((size for size, _ in costs), ZERO)
+        self.average = sum((size * one for size, one in costs), ZERO) / self.averaged if costs else None
+        self.opened_at = min(time[lot] for lot in held)
 
     def _add(self, change: Change) -> None:
         if change.did is Did.SCALED:
