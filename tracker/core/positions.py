@@ -485,7 +485,7 @@ class Positions:
         start = self._with_opening_balance(key, self._state.find(EXECUTIONS, "contract", key.text()), holding)
         if start.base != holding.base:
             return False
-        self._runs.pop(key, None)
+        self._runs.forget(key)
         self._state.put(HOLDINGS, start)
         return True
 
