@@ -120,10 +120,8 @@ class Pump:
         )
         self._attempts = self._fills = 0
         self._batch = _FIRST_BATCH
-        self._at_rest = False
-        """Whether nothing is under way, and nothing was left to do."""
-        self._compared_early = False
-        """Whether frames waited to be decided as the store was compared last."""
+        self._at_rest = self._compared_early = False
+        """Whether nothing is under way or left to do; whether frames waited as the store was compared."""
         self._unpublished: list[TrackerEvent] = []
         self._failure: Exception | None = None
         self._wake = asyncio.Event()
