@@ -147,6 +147,7 @@ def _rules(match: Match) -> tuple[tuple[AlertId, Rule], ...]:
 
 
 def settled_by(match: Match, *, dismissed: bool = False) -> str:
+    """Return why an order with such a verdict is never matched again; empty where it is."""
     rules = rules_of(match)
     if Rule.PERSON in rules:
         return PERSON
