@@ -8,11 +8,13 @@ either way, transfers in and out, a merger, an exercise or assignment, another n
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any, Final
 
 from tests.support.paper_clients import RawClient, fields_of_order, until
+from tracker.clock import now
 from tracker.paper.contracts import PaperContract, bag, option, stock
 from tracker.paper.model import PaperOrder
 from tracker.paper.scenario import event_of
@@ -27,6 +29,7 @@ CONTRACTS: Final = {
 }
 STOCKS: Final = ("shares", "other")
 CLIENT_ID: Final = 7
+SECOND: Final = timedelta(seconds=1)
 BASE: Final = 3
 """How many of each the account holds before the tracker comes; no alert's."""
 _DONE: Final = ("Filled", "Cancelled", "Inactive")
@@ -58,6 +61,7 @@ class RandomProgram:
             *(self.transfer, self.transfer_out, self.merge, self.assign, self.renumber),
         )
         act, name = self._rng.choice(acts), self._rng.choice(tuple(CONTRACTS))
+        await self._new_second()
         await act(name)
         self.steps.append(f"{act.__name__} {name}")
         return self.steps[-1]
@@ -87,6 +91,7 @@ class RandomProgram:
         )
         loss = self._place(name, "SELL", quantity, "STP", auxPrice=float(loss_at), **exits)
         await self._ended(parent)
+        await self._new_second()
         self._move(name, self._rng.choice((profit_at, loss_at)))
         await self._ended(profit)
         await self._ended(loss)
@@ -196,6 +201,14 @@ class RandomProgram:
         self._gateway.fill(order, 2)
 
     # Means
+
+    async def _new_second(self) -> None:
+        """Wait until the broker's times tell what comes from what has been.
+
+        Within a second the rules place what grows a position first, whatever came first.
+        """
+        last = max((one.time for one in self._gateway.book.executions.values()), default=None)
+        await until(lambda: last is None or now() - last.replace(microsecond=0) >= SECOND, "a new second")
 
     def _side(self) -> str:
         return self._rng.choice(("BUY", "BUY", "SELL"))
