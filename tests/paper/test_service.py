@@ -17,10 +17,13 @@ import pytest
 from tests.paper.test_scenario import HEAD, ORDER, event
 from tests.support.paper_clients import BOUND_SECONDS, Clock, fields_of_order, library, raw_client, until
 from tracker.paper.book import stock
+from tracker.paper.control import COMMANDS
 from tracker.paper.order_engine import FillPolicy
 from tracker.paper.scenario import ScenarioError
 from tracker.paper.server import PaperGateway
 from tracker.paper.service import OptionError, PaperOptions, load_scenario, make_gateway, serve
+
+SHARES = stock("AAPL", con_id=265598)
 
 
 class Service:
@@ -87,6 +90,62 @@ def test_ib_insync_and_control_socket_together() -> None:
             await until(lambda: trade.orderStatus.status == "Filled")
             assert (await service.ask("status"))["executions"] == 2
             ib.disconnect()
+
+    asyncio.run(run())
+
+
+def test_clients_and_orders_are_told() -> None:
+    """Who comes and goes, what is ordered, filled, changed, cancelled and refused; nothing with --quiet."""
+
+    async def run(*, quiet: bool) -> list[str]:
+        async with served(latency=0.0, quiet=quiet) as service:
+            begun = len(service.told)
+            async with raw_client(service, 5) as client:
+                first = int(client.of("9")[0][2])
+                lines: tuple[dict[str, Any], ...] = (
+                    {"orderType": "LMT", "lmtPrice": 150.0},
+                    {"orderType": "STP", "auxPrice": 500.0},
+                    {"orderType": "FOO"},
+                )
+                for number, terms in enumerate(lines, first):
+                    client.send(*fields_of_order(number, SHARES, action="BUY", totalQuantity=3, **terms))
+                await client.until("59", 2)
+                client.send(
+                    *fields_of_order(
+                        first + 1, SHARES, action="BUY", totalQuantity=4, orderType="STP", auxPrice=510.0
+                    )
+                )
+                client.send(4, 1, first + 1, "")
+                await until(lambda: any(fields[3] == "202" for fields in client.of("4")))
+            await until(lambda: quiet or service.told[-1] == "client 5 is gone")
+            return [
+                line.replace(f" {first}", " 1").replace(f" {first + 1}", " 2")
+                for line in service.told[begun:]
+            ]
+
+    assert asyncio.run(run(quiet=True)) == []
+    assert sorted(asyncio.run(run(quiet=False))) == sorted(
+        [
+            "client 5 is connected, protocol version 176",
+            "client 5, order 1: BUY 3 AAPL LMT 150: Submitted",
+            "client 5, order 1: 2 filled at 150, 1 left",
+            "client 5, order 1: 1 filled at 150",
+            "client 5, order 2: BUY 3 AAPL STP at 500: PreSubmitted",
+            "client 5, request 3 refused: Unsupported order type for this exchange and security type.",
+            "client 5, order 2: is now BUY 4 AAPL STP at 510: PreSubmitted",
+            "client 5, order 2: Cancelled, 4 left",
+            "client 5 is gone",
+        ]
+    )
+
+
+def test_control_port_lists_its_commands() -> None:
+    async def run() -> None:
+        async with served() as service:
+            commands = (await service.ask("help"))["commands"]
+            assert list(commands) == list(COMMANDS)
+            assert commands["split"] == "contract new [old] [push]"
+            assert commands["cancel"] == "order [push]"
 
     asyncio.run(run())
 

@@ -173,6 +173,7 @@ def _declare_paper(parser: argparse.ArgumentParser) -> None:
     for name, meaning in (
         ("--read-only", "behave as with the Read-Only API switched on"),
         ("--rest", "leave limit orders resting until they are told to fill"),
+        ("--quiet", "do not print what clients do"),
     ):
         parser.add_argument(name, action="store_true", default=None, help=meaning)
 

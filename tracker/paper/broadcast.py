@@ -51,6 +51,8 @@ class Broadcaster:
         """Message id -> how many requests could not be served."""
         self.arrived = asyncio.Event()
         """Set once a client was let in."""
+        self.tell: Callable[[str], object] = lambda line: None
+        """Gets a line for people about what clients do."""
         self._old_positions: dict[tuple[str, int], PaperPosition] | None = None
         """What is shown in place of the book's positions while they are held back."""
         self._timers: set[asyncio.TimerHandle] = set()

@@ -18,14 +18,14 @@ from tracker.paper.book_report import book_report
 from tracker.paper.model import PaperOrder
 from tracker.paper.scenario import ScenarioError, contract_of, event_of
 from tracker.paper.scenario_player import ScenarioPlayer
-from tracker.paper.scenario_tables import EVENTS
+from tracker.paper.scenario_tables import EVENTS, Table
 from tracker.paper.server import PaperGateway
 
 MAX_LINE_BYTES: Final = 1 << 16
 MAX_CONNECTIONS: Final = 16
 _log = logging.getLogger(__name__)
 _LOOPBACK: Final = "127.0.0.1"
-COMMANDS: Final = ("status", "orders", "book", "contract", *EVENTS)
+COMMANDS: Final = ("help", "status", "orders", "book", "contract", *EVENTS)
 
 
 class NotACommand(Exception):
@@ -66,6 +66,8 @@ class ControlSocket:
         """Do one command; return what to answer, also where the book does not allow it."""
         try:
             match table.get("do"):
+                case "help":
+                    return {"ok": True, "commands": _usage()}
                 case "status":
                     return {"ok": True, **self._status()}
                 case "orders":
@@ -143,6 +145,23 @@ def command_of(line: str) -> dict[str, Any]:
         shown = str(do)[:40]
         raise NotACommand(f"do: {shown!r} is not known; known: {', '.join(COMMANDS)}")
     return dict(table)
+
+
+def _usage() -> dict[str, str]:
+    """Return each command and its keys, those in brackets that it can do without."""
+    usage = {
+        "help": "this list; a command without keys can be a bare word, and `price CONTRACT PRICE` is one too",
+        "status": "clients, accounts, and how many orders and executions there are",
+        "orders": "the orders that work",
+        "book": "contracts, executions, fees, positions and how they changed",
+        "contract": "name kind, and the keys of its kind: gives an instrument a name for other commands",
+    }
+    return usage | {do: " ".join(_keys(table)) for do, table in EVENTS.items()}
+
+
+def _keys(table: type[Table]) -> list[str]:
+    named = [(info.alias or name, info.is_required()) for name, info in table.model_fields.items()]
+    return [name if needed else f"[{name}]" for name, needed in named]
 
 
 def _refused(message: str) -> dict[str, Any]:

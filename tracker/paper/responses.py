@@ -52,6 +52,8 @@ def answer(engine: OrderEngine, connection: Connection, fields: Fields) -> Itera
     except RequestError as error:
         hub.refused[kind if kind in _TABLE or kind in _TRADING or kind in REFUSED else "?"] += 1
         _log.info("paper gateway: client %s: request %r refused: %s", connection.client_id, kind[:12], error)
+        if kind in _TRADING:
+            hub.tell(f"client {connection.client_id}, request {error.request_id} refused: {error.text}")
         yield encode_messages.error(error.request_id, error.code, error.text, connection.version)
 
 
@@ -68,6 +70,7 @@ def start_api(hub: Broadcaster, connection: Connection, fields: Fields) -> Itera
         raise RequestError(326, notices.CLIENT_ID_IN_USE)
     connection.client_id = client_id
     hub.arrived.set()
+    hub.tell(f"client {client_id} is connected, protocol version {connection.version}")
     yield encode_messages.managed_accounts(hub.book.accounts)
     yield encode_messages.next_valid_id(hub.book.next_order_id(client_id))
     for code, text in notices.START_UP:

@@ -353,6 +353,8 @@ class PaperGateway:
             await connection.run(f"{local:%Y%m%d %H:%M:%S} {local.tzname()}")
         finally:
             self.broadcast.connections.remove(connection)
+            if connection.client_id is not None:
+                self.broadcast.tell(f"client {connection.client_id} is gone")
             self._tasks.discard(task)
 
     def _answer(self, connection: Connection, fields: Fields) -> Iterator[Fields]:

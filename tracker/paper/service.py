@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Final, TypeVar
@@ -59,6 +60,8 @@ class PaperOptions:
     alerts: str | None = None
     """An alerts.json whose conIds can be ordered; it is read once and never written."""
     server_version: int = framing.MAX_VERSION
+    quiet: bool = False
+    """Tell nothing of what clients do."""
 
 
 def shipped_scenarios() -> tuple[str, ...]:
@@ -140,7 +143,8 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, by default by SIGINT or SIGTERM.
 
-    `now` returns the aware UTC time; `tell` gets one line for people at a time, the ports first. OptionError
+    `now` returns the aware UTC time; `tell` gets one line for people at a time, the ports first, and what
+    clients do after that unless `options` ask for quiet. OptionError
     and ScenarioError for what cannot be used, OSError where a port is taken. A scenario that cannot be played
     to its end raises, too.
     """
@@ -159,6 +163,9 @@ async def serve(
             tell(f"control socket on 127.0.0.1:{control.port}")
         if options.alerts is not None:
             tell(f"{count} contracts of {options.alerts} can be ordered by conId")
+        if not options.quiet:
+            # Later, so that a line that cannot be written keeps no order from its end.
+            gateway.broadcast.tell = partial(_tell_later, tell)
         try:
             await _run(scenario, gateway, player, ending, tell)
         finally:
@@ -198,6 +205,10 @@ async def _run(
                 task.cancel()
                 with suppress(asyncio.CancelledError, ScenarioError):
                     await task
+
+
+def _tell_later(tell: Callable[[str], None], line: str) -> None:
+    asyncio.get_running_loop().call_soon(tell, line)
 
 
 def stopped_by_signals() -> asyncio.Event:
