@@ -15,12 +15,20 @@ from tests.support.project import PROJECT
 from tracker.paper import responses, unsupported
 from tracker.paper.server import PaperGateway
 
-WALK = PROJECT / "tests" / "paper" / "clients" / "every_request.py"
+CLIENTS = PROJECT / "tests" / "paper" / "clients"
 RUN_SECONDS = 240
 
 
-@pytest.mark.parametrize("name", ["ib_insync", "ib_async"])
-def test_every_request_of_a_library_is_answered(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "walk"),
+    [
+        ("ib_insync", "every_request.py"),
+        ("ib_async", "every_request.py"),
+        ("ibapi", "every_official_request.py"),
+    ],
+    ids=("ib_insync", "ib_async", "ibapi"),
+)
+def test_every_request_of_a_library_is_answered(name: str, walk: str) -> None:
     """No wait of a library lasts five seconds, and the walk leaves no method out that waits."""
 
     async def run() -> None:
@@ -28,7 +36,7 @@ def test_every_request_of_a_library_is_answered(name: str) -> None:
         async with make_gateway() as gateway:
             gateway.book.learn(AAPL)
             process = await asyncio.create_subprocess_exec(
-                str(python), str(WALK), name, str(gateway.port), str(AAPL.con_id),
+                str(python), str(CLIENTS / walk), name, str(gateway.port), str(AAPL.con_id),
                 cwd=PROJECT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
             output, complaints = await asyncio.wait_for(process.communicate(), RUN_SECONDS)

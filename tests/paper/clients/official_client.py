@@ -16,8 +16,8 @@ from typing import Any
 STEP_SECONDS = 20.0
 
 
-def until(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + STEP_SECONDS
+def until(condition: Callable[[], Any], seconds: float = STEP_SECONDS) -> None:
+    end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError("a step did not come true")
