@@ -150,7 +150,7 @@ def test_the_inbox_reads_well(folder: Path, capsys: pytest.CaptureFixture[str]) 
     lines = text.splitlines()
     combo = next(at for at, line in enumerate(lines) if "NVDA BAG" in line)
     assert lines[combo + 2].startswith("    2025-11-18 15:43:04  BUY")
-    assert "Decide with: tracker assign EXEC_ID ALERTER/TICKER, tracker dismiss EXEC_ID" in lines
+    assert "Decide about an order by its number: tracker assign NUMBER ALERTER/TICKER," in lines
     assert lines[-2] == "Other fills since 2025-11-01 00:00:00 UTC: 2, 1 of them dismissed; --all lists"
 
 
@@ -269,7 +269,7 @@ def test_assignment_without_daemon(folder: Path, capsys: pytest.CaptureFixture[s
     assert "is now dismissed" in ask(capsys, "dismiss", exec_id(4))
     assert ask(capsys, "inbox", *SINCE).startswith("Needs you: 1 undecodable\n")
     assert "a person assigned it to a/SPX" in " ".join(ask(capsys, "why", exec_id(2)).split())
-    assert "is taken back" in ask(capsys, *made.split()[1:])
+    assert "is now taken back" in ask(capsys, *made.split()[1:])
     assert googl()["open"] is False
 
 

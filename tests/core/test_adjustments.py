@@ -28,7 +28,7 @@ from tests.support.facts import (
 )
 from tests.support.held_stock import KEY, STOCK, Held
 from tracker.core.alert_updates import EventKind
-from tracker.core.model import End, EndOf, Source
+from tracker.core.model import Ambiguous, End, EndOf, Rule, Source
 from tracker.core.state import ADJUSTMENTS, DIFFERENCES
 
 
@@ -374,6 +374,31 @@ def test_undone_dismissal_is_in_the_inbox_again() -> None:
     assert booked(story, fill).dismissed
     story.note(Source.PERSON, "undo", str(seq), ACCOUNT, fill)
     assert not booked(story, fill).dismissed
+
+
+def test_undone_assignment_of_ambiguous_fill() -> None:
+    """It is as ambiguous as it was, and needs a person again."""
+    verdict = Ambiguous(Rule.STRIKE, (ALERT, SUCCESSOR))
+    story = Held(10, lambda execution: verdict)
+    fill = exec_id(101)
+    story.note(Source.PERSON, "assign", ACCOUNT, fill, *alert_fields(ALERT))
+    assert not booked(story, fill).wants_person
+    story.note(Source.PERSON, "undo", str(story.seq), ACCOUNT, fill)
+    assert booked(story, fill).match == verdict
+    assert booked(story, fill).wants_person
+    assert quantity(story) == 0
+
+
+def test_fill_behind_undone_dismissal_needs_person() -> None:
+    """A later fill of the order is no more dismissed than the first one."""
+    verdict = Ambiguous(Rule.STRIKE, (ALERT, SUCCESSOR))
+    story = Held(10, lambda execution: verdict)
+    fill = exec_id(101)
+    story.note(Source.PERSON, "dismiss", ACCOUNT, fill)
+    story.note(Source.PERSON, "undo", str(story.seq), ACCOUNT, fill)
+    story.tell(execution(exec_id(102), 5, at=1000, contract=STOCK, perm_id=101))
+    assert booked(story, fill).wants_person
+    assert booked(story, exec_id(102)).wants_person
 
 
 @pytest.mark.parametrize("fill", [exec_id(101), exec_id(7)])

@@ -462,6 +462,19 @@ def test_proofs_last_over_a_restart() -> None:
     assert proof.whole
 
 
+def test_acceptance_is_taken_back() -> None:
+    """The gap is as it was, baseline included; another frame's acceptance is not meant."""
+    story = gapped()
+    (before,) = story.state.every(GAPS)
+    story.note(Source.PERSON, "gap_accepted", "2025-11-18")
+    (closed,) = story.state.every(GAPS)
+    assert story.note(Source.PERSON, "gap_reopened", str(closed.closed_seq - 1), "2025-11-18") == []
+    assert story.note(Source.PERSON, "gap_reopened", str(closed.closed_seq), "2025-11-17") == []
+    (event,) = story.note(Source.PERSON, "gap_reopened", str(closed.closed_seq), "2025-11-18")
+    assert event.what == {"day": "2025-11-18", "state": "open"}
+    assert list(story.state.every(GAPS)) == [before]
+
+
 def test_gaps_are_found_while_they_are_open() -> None:
     story = gapped()
     gaps: list[Gap] = story.state.find(GAPS, "open", "1")

@@ -22,6 +22,7 @@ from tracker.core.journal_entries import (
     FlexFee,
     FlexTrade,
     GapAccepted,
+    GapReopened,
     HoursCovered,
     LinkDown,
     LinkUp,
@@ -72,6 +73,7 @@ STORED: list[tuple[Entry, str, str]] = [
     (FlexAdjustment("DU1:7", "split", "4", "why", "DU1:8"), "flex", "adjust DU1:7 split 4 why DU1:8"),
     (Undone(9, FILL), "person", f"undo 9 {FILL_TEXT}"),
     (GapAccepted(date(2025, 11, 17)), "person", "gap_accepted 2025-11-17"),
+    (GapReopened(9, date(2025, 11, 17)), "person", "gap_reopened 9 2025-11-17"),
     (DayCovered(date(2025, 11, 17)), "flex", "covered 2025-11-17"),
     (
         HoursCovered("DU1234567", "2025-11-18T01:20:00+00:00", "2025-11-19T01:20:00+00:00"),

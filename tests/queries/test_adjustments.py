@@ -22,8 +22,8 @@ from tracker.queries.adjustments import (
     rehearsed,
     telling,
     told_result,
-    undoing,
 )
+from tracker.queries.undoing import undoing
 from tracker.status.protocol import CommandError
 
 KEY = f"{ACCOUNT} {NVDA.con_id}"
@@ -216,7 +216,7 @@ def test_becomes_what_only_another_account_holds(table: Table) -> None:
 
 def test_undo_names_what_it_takes_back(table: Table) -> None:
     seq = table.say(split="4:1")
-    assert undoing(table.journal, seq) == Undone(int(seq))
+    assert undoing(table.journal, seq).entries == (Undone(int(seq)),)
     (row,) = table.journal.state.find(ADJUSTMENTS, "name", seq)
     assert adjustment_json(row)["what"] == (f"each unit became 4 (split); `tracker undo {seq}` takes it back")
     table.note(Source.PERSON, *Undone(int(seq)).fields)
@@ -235,7 +235,8 @@ def test_undo_of_a_move_takes_both_sides_back(table: Table) -> None:
         f"all of it came from {KEY} (adjusted){back}",
         f"all of it went on as {BECAME} (adjusted){back}",
     ]
-    table.note(Source.PERSON, *undoing(table.journal, seq).fields)
+    (entry,) = undoing(table.journal, seq).entries
+    table.note(Source.PERSON, *entry.fields)
     held = [table.journal.state.get(HOLDINGS, key) for key in (KEY, BECAME)]
     assert [row.held if row is not None else None for row in held] == [4, 0]
 
@@ -243,10 +244,11 @@ def test_undo_of_a_move_takes_both_sides_back(table: Table) -> None:
 def test_undo_of_a_decision_names_its_fill(table: Table) -> None:
     table.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1))
     seq = table.journal.cursor
-    assert undoing(table.journal, str(seq)) == Undone(seq, ExecutionKey(ACCOUNT, exec_id(1)))
+    undone = Undone(seq, ExecutionKey(ACCOUNT, exec_id(1)))
+    assert undoing(table.journal, str(seq)).entries == (undone,)
 
 
 @pytest.mark.parametrize("name", ["1", "x", "-3", "9" * 30, "\N{SUPERSCRIPT TWO}"])
 def test_undo_of_anything_else_is_refused(table: Table, name: str) -> None:
-    with pytest.raises(CommandError, match="is no ID of a decision or an adjustment"):
+    with pytest.raises(CommandError, match=r"is no ID of a decision or an adjustment|no execution "):
         undoing(table.journal, name)

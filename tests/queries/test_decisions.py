@@ -39,8 +39,8 @@ def assign(desk: Desk, of: str, alert: str = NAME, **how: Any) -> Decision:
 
 
 def carry_out(desk: Desk, decision: Decision) -> dict[str, Any]:
-    if decision.entry is not None:
-        desk.note(Source.PERSON, *decision.entry.fields)
+    for entry in decision.entries:
+        desk.note(Source.PERSON, *entry.fields)
     assert decision.taken(desk.journal.state)
     assert delivered(desk.journal.state, decision)
     return decision_result(desk.journal.state, decision)
@@ -49,8 +49,8 @@ def carry_out(desk: Desk, decision: Decision) -> dict[str, Any]:
 def test_an_assigned_fill_opens_its_alert(desk: Desk) -> None:
     desk.tell(buy(1, 4, contract=LATER))
     decision = assign(desk, exec_id(1), "RobinDaHood/nvda")
-    assert decision.entry == Assigned(
-        ExecutionKey(ACCOUNT, exec_id(1)), AlertId(ROBIN, "NVDA", CREATED, 700100200)
+    assert decision.entries == (
+        Assigned(ExecutionKey(ACCOUNT, exec_id(1)), AlertId(ROBIN, "NVDA", CREATED, 700100200)),
     )
     assert not decision.taken(desk.journal.state)
     came = carry_out(desk, decision)
@@ -77,7 +77,7 @@ def test_assignment_is_done_once(desk: Desk) -> None:
     desk.tell(buy(1, 4, contract=LATER))
     carry_out(desk, assign(desk, exec_id(1)))
     again = assign(desk, exec_id(1))
-    assert again.entry is None
+    assert again.entries == ()
     came = carry_out(desk, again)
     assert (came["done"], came["shows"]["open"]) == (False, True)
 
@@ -155,8 +155,8 @@ def test_absent_store_leaves_pending(desk: Desk) -> None:
     desk.tell(buy(1, 4, contract=LATER))
     decision = assign(desk, exec_id(1))
     desk.alerts_path.write_text("")
-    assert decision.entry is not None
-    desk.note(Source.PERSON, *decision.entry.fields)
+    (entry,) = decision.entries
+    desk.note(Source.PERSON, *entry.fields)
     assert not delivered(desk.journal.state, decision)
     assert decision_result(desk.journal.state, decision)["shows"]["delivery"] == "pending"
     with pytest.raises(StoreUnavailable):

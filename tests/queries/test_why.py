@@ -94,9 +94,11 @@ def test_later_decisions_are_listed(desk: Desk) -> None:
     first = of_fill(desk, exec_id(1))
     assert [note["what"] for note in first["decided_again"]] == [
         "the alert store had changed, so it was decided again",
-        f"a person assigned it to {NAME}",
+        f"a person assigned it to {NAME} (ID 5)",
     ]
-    assert [note["what"] for note in of_fill(desk, exec_id(2))["decided_again"]] == ["a person dismissed it"]
+    assert [note["what"] for note in of_fill(desk, exec_id(2))["decided_again"]] == [
+        "a person dismissed it (ID 6)"
+    ]
     assert [each["rule"] for each in first["alerts"]] == ["person"]
     (mine,) = why(desk, NAME)["records"]
     assert f"a person assigned {exec_id(1)} to it" in [note["what"] for note in mine["others_did"]]

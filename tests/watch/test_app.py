@@ -28,7 +28,7 @@ ROBIN = "robindahood-alerts"
 PROF = "prof-and-kian-alerts"
 NO_CONID: dict[str, Any] = {"option_conid": None, "option_conids": []}
 PICTURE = PROJECT / "tracker/watch/watch.svg"
-FOOTER = "Tab Next list  w Why  a Assign  d Dismiss  r Refresh  ? Help  q Quit"
+FOOTER = "Tab Next list  w Why  a Assign  d Dismiss  u Undo  r Refresh  ? Help  q Quit"
 
 
 def play(
@@ -73,6 +73,9 @@ def test_ambiguous_fill_assigned_by_keyboard(tmp_path: Path) -> None:
         await screen.press("a")
         await screen.shows("Which alert does this fill belong to?", f"1 {PROF}/NVDA", f"2 {ROBIN}/NVDA")
         await screen.press("down", "enter")
+        await screen.shows(f"Assign BUY 4 NVDA 2030-12-20 122.5 C at 2.51 to {ROBIN}/NVDA?", "4 held")
+        assert not rig.read(ROBIN)["open"], "nothing changes before it is confirmed"
+        await screen.press("y")
         await screen.shows(
             "NEEDS YOU  0", "OPEN ALERTS  1", f"assigned to {ROBIN}/NVDA, and written: BUY 4 NVDA"
         )
@@ -83,6 +86,13 @@ def test_ambiguous_fill_assigned_by_keyboard(tmp_path: Path) -> None:
         row = next(line for line in screen.lines() if line.startswith(f"{ROBIN}/NVDA"))
         assert re.search(r"NVDA.* 4 +2\.51 +(\d\d:\d\d)$", row), row
         await screen.shows(f"opened {ROBIN}/", "MESSAGE TO FILE  p50", "of 1  █")
+        await screen.press("u")
+        await screen.shows("Take back the assignment of ")
+        await screen.press("y")
+        await screen.shows("NEEDS YOU  1", "taken back: the assignment of")
+        assert not rig.read(ROBIN)["open"]
+        await screen.press("u")
+        await screen.shows("nothing was decided on this screen")
 
     play(tmp_path, story)
 
@@ -102,6 +112,8 @@ def test_alert_picked_by_number_or_typed(tmp_path: Path) -> None:
         await screen.press("a")
         await screen.shows("3 another alert")
         await screen.press("3", *"robindahood/NVDA", "enter")
+        await screen.shows("Assign BUY")
+        await screen.press("y")
         await screen.until(lambda: rig.read(ROBIN)["open"])
         await screen.shows("NEEDS YOU  0")
         buy(rig, option("NVDA", "20301227", "C", "122.5", con_id=700100209))
@@ -109,22 +121,9 @@ def test_alert_picked_by_number_or_typed(tmp_path: Path) -> None:
         await screen.press("a")
         await screen.shows(f"1 {PROF}/NVDA")
         await screen.press("1")
+        await screen.shows("Assign BUY")
+        await screen.press("y")
         await screen.until(lambda: rig.read(PROF)["open"])
-
-    play(tmp_path, story)
-
-
-def test_held_contract_is_shown(tmp_path: Path) -> None:
-    """A fill of a later expiry that was assigned shows the later one, and what the alert asked for."""
-
-    async def story(rig: Rig, screen: Screen) -> None:
-        rig.write({ROBIN: {"NVDA": record(**NO_CONID)}})
-        buy(rig, option("NVDA", "20301227", "C", "122.5", con_id=700100209))
-        await screen.shows("NEEDS YOU  1")
-        fill = screen.app.model.waiting[0].fill
-        assert fill is not None
-        await asyncio.to_thread(main.main, ["assign", fill.exec_id, f"{ROBIN}/NVDA", *rig.flags()])
-        await screen.shows("OPEN ALERTS  1", "held 12-27, asked 12-20")
 
     play(tmp_path, story)
 
@@ -177,6 +176,8 @@ def test_why_for_fill_and_alert(tmp_path: Path) -> None:
         await screen.press("escape", "a")
         await screen.shows(f"1 {PROF}/NVDA")
         await screen.press("1")
+        await screen.shows("Assign BUY")
+        await screen.press("y")
         await screen.shows("OPEN ALERTS  1")
         await screen.press("shift+tab", "enter")
         await screen.shows(f"Why {PROF}/NVDA", "by person", "written: open, 4 held")
@@ -343,11 +344,11 @@ def test_long_text_scrolls(tmp_path: Path) -> None:
 
     async def story(rig: Rig, screen: Screen) -> None:
         await screen.press("question_mark")
-        await screen.shows("lines 1-12 of 19")
+        await screen.shows("lines 1-12 of 20")
         await screen.press("pagedown")
-        await screen.shows("lines 8-19 of 19", "This screen tries again")
+        await screen.shows("lines 9-20 of 20", "This screen tries again")
         await screen.press("up")
-        await screen.shows("lines 7-18 of 19")
+        await screen.shows("lines 8-19 of 20")
 
     play(tmp_path, story, (80, 14))
 

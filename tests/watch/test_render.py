@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.support.facts import ACCOUNT, exec_id
 from tracker.watch.dialogs import HELP
 from tracker.watch.render import HEAD_LINES, Lines, Tone, bars, cut, duration, spread
-from tracker.watch.screen_model import FillRow, OpenAlert, ScreenModel, TrackerAway, Waiting
+from tracker.watch.screen_model import ScreenModel, TrackerAway
+from tracker.watch.screen_rows import FillRow, OpenAlert, Waiting
 
 NOW = datetime(2025, 11, 18, 15, 43, 10, tzinfo=UTC)
 WIDTH = 80
@@ -158,7 +159,7 @@ def test_headings_count_shown_and_hidden() -> None:
     assert LINES.alerts_title(shown, 120).startswith("OPEN ALERTS  2, 1 shown  as last read: it is cut off")
     assert LINES.waiting_title(shown, WIDTH).rstrip() == "NEEDS YOU  0"
     shown.waiting, shown.waiting_total = (Waiting("k", FILL, "near miss: a/NVDA"),), 1
-    assert LINES.waiting_title(shown, WIDTH).endswith("w why  a assign  d dismiss")
+    assert LINES.waiting_title(shown, WIDTH).endswith("w why  a assign  d dismiss  u undo")
 
 
 def test_undecodable_message_is_one_line() -> None:

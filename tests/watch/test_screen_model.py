@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 
 from tests.support.facts import ACCOUNT, exec_id
 from tracker.core.alert_updates import EventKind
-from tracker.watch.screen_model import (
-    FILLS_KEPT,
-    QUESTIONS,
-    SAMPLES_KEPT,
-    Candidate,
-    ScreenModel,
-    TrackerAway,
-    distinct,
-)
+from tracker.watch.screen_model import FILLS_KEPT, QUESTIONS, SAMPLES_KEPT, ScreenModel, TrackerAway
+from tracker.watch.screen_rows import Candidate, distinct
 
 START = datetime(2025, 11, 18, 15, 0, tzinfo=UTC)
 LIFE = "2025-11-18T14:00:00.000000+00:00"

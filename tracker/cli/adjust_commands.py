@@ -1,6 +1,6 @@
-"""The commands about positions that changed without a fill: adjust, and undo for every decision.
+"""The command about positions that changed without a fill: adjust.
 
-Owns their flags, and how each answer becomes text and an exit code.
+Owns its flags, and how its answer becomes text and an exit code.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def _adjust(arguments: Arguments) -> int:
             )
         request = {"command": "adjust", "contract": own.contract, **said}
 
-        def make(state: Any, alerts: Any, names: Any) -> Any:
-            one = telling(state, own.contract, reason)
-            return one.entry, lambda after: told_result(after, one)
+        def make(journal: Any, alerts: Any, names: Any) -> Any:
+            one = telling(journal.state, own.contract, reason)
+            return [one.entry], lambda after: told_result(after, one)
 
         return decide(settings, request, make)
 
@@ -67,32 +67,6 @@ def _declare_adjust(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _undo(arguments: Arguments) -> int:
-    own = arguments.own
-
-    def ask(settings: Settings) -> dict[str, Any]:
-        from tracker.cli import offline
-        from tracker.queries.adjustments import undoing
-
-        def make(state: Any, alerts: Any, names: Any) -> Any:
-            entry = offline.read(settings, lambda journal, context: undoing(journal, own.id))
-            return entry, lambda after: {"done": True, "undone": own.id}
-
-        return decide(settings, {"command": "undo", "id": own.id}, make)
-
-    def in_words(words: Any, told: Mapping[str, Any]) -> str:
-        return f"{told['undone']} is taken back; `tracker why` shows what follows"
-
-    return answer(arguments, ask, in_words)
-
-
-def _declare_undo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "id", metavar="ID", help="the ID that the decision printed; `tracker why` shows it too"
-    )
-
-
 COMMANDS: Final[Mapping[str, Command]] = {
     "adjust": Command("say why a position changed", _adjust, _declare_adjust, reads=True),
-    "undo": Command("take back a decision", _undo, _declare_undo, reads=True),
 }

@@ -31,6 +31,11 @@ class Question(NamedTuple):
     """What an empty default means, in words."""
 
     @property
+    def name(self) -> str:
+        """Return what programs call it."""
+        return self.flag.replace("-", "_")
+
+    @property
     def shown(self) -> str:
         """Return what holds where nothing is answered."""
         return self.default or self.unset
@@ -99,7 +104,7 @@ def _init(arguments: Arguments) -> int:
         "done": not own.dry_run,
         "settings": str(path),
         "folders": [str(each) for each in missing],
-        "values": {".".join(setting): value for setting, value in given.items()},
+        "values": {question.name: given[question.setting] for question in QUESTIONS},
         "doctor": None,
     }
     if not own.dry_run:
@@ -110,7 +115,7 @@ def _init(arguments: Arguments) -> int:
 
 def _answers(own: argparse.Namespace, folder: Path) -> Given:
     """Return the values: from the flags, else from whoever sits there, else the defaults; raises Refusal."""
-    flags = {question.flag: getattr(own, question.flag.replace("-", "_")) for question in QUESTIONS}
+    flags = {question.flag: getattr(own, question.name) for question in QUESTIONS}
     asks = not (own.yes or own.dry_run or own.as_json)
     if asks and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refusal(

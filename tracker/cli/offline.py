@@ -29,17 +29,20 @@ from tracker.status.protocol import CommandError
 from tracker.wiring import OpenedFiles
 
 Reply = TypeVar("Reply")
-EntryAndAnswer = tuple[Entry | None, Callable[[LedgerState], Json]]
-Decide = Callable[[LedgerState, Sequence[Alert], AlerterNames], EntryAndAnswer]
-"""Return the entry to journal (None: nothing to do), and what to answer once it is applied."""
+EntriesAndAnswer = tuple[Sequence[Entry], Callable[[LedgerState], Json]]
+Decide = Callable[[Journal, Sequence[Alert], AlerterNames], EntriesAndAnswer]
+"""Return the entries to journal (none: nothing to do), and what to answer once they are applied."""
 
 
-def read(settings: Settings, question: Callable[[Journal, QueryContext], Reply]) -> Reply:
+def read(
+    settings: Settings, question: Callable[[Journal, QueryContext], Reply], *, must_read: bool = False
+) -> Reply:
     """Answer a question from journal and store; raises JournalFailed, and what the question raises.
 
-    A store that cannot be read is part of the answer where the question asks for it.
+    A store that cannot be read is part of the answer where the question asks for it; with `must_read` it
+    raises StoreUnavailable.
     """
-    with _query_context(settings, must_read=False) as context:
+    with _query_context(settings, must_read=must_read) as context:
         return ask_journal(settings.stores.journal, lambda journal: question(journal, context))
 
 
@@ -135,9 +138,10 @@ async def _decide(files: OpenedFiles, decision: Decide) -> Json:
     # What was journalled before the last daemon ended may change what there is to decide.
     await pump.pump()
     journal = files.journal
-    entry, answer = decision(journal.state, files.store.alerts(), files.names)
-    if entry is None:
-        return {"id": None, **answer(journal.state)}
-    name = str(journal.append(journal.last_connection_no, now(), [entry.arriving]))
+    entries, answer = decision(journal, files.store.alerts(), files.names)
+    if not entries:
+        return {**answer(journal.state), "id": None}
+    arriving = [entry.arriving for entry in entries]
+    name = str(journal.append(journal.last_connection_no, now(), arriving))
     await pump.pump()
     return {**answer(journal.state), "id": name}

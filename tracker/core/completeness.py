@@ -30,6 +30,7 @@ from tracker.core.journal_entries import (
     Entry,
     ExecutionsAsked,
     GapAccepted,
+    GapReopened,
     LinkDown,
     LinkUp,
     RequestTimedOut,
@@ -128,6 +129,8 @@ class Completeness:
                 return self._end(frame, request, contained=True)
             case GapAccepted(day):
                 return self._closed_by_hand(frame, day, GapEnd.PERSON)
+            case GapReopened(seq, day):
+                return self._reopen(frame, seq, day)
             case DayCovered(day):
                 return self._closed_by_hand(frame, day, GapEnd.FLEX)
             case _:
@@ -220,9 +223,20 @@ class Completeness:
         return [] if gap is None or gap.closed_how else [self._close(gap, how, frame)]
 
     def _close(self, gap: Gap, how: GapEnd, frame: Frame) -> TrackerEvent:
-        self._state.put(GAPS, replace(gap, baseline={}, closed_at=frame.received_at, closed_how=how.value))
+        # A person may take it back, and then it is judged as before.
+        baseline = gap.baseline if how is GapEnd.PERSON else {}
+        closed = {"closed_at": frame.received_at, "closed_how": how.value, "closed_seq": frame.seq}
+        self._state.put(GAPS, replace(gap, baseline=baseline, **closed))
         what = {"day": gap.day.isoformat(), "state": "closed", "how": how.value}
         return TrackerEvent(EventKind.GAP, frame.received_at, what)
+
+    def _reopen(self, frame: Frame, seq: int, day: date) -> list[TrackerEvent]:
+        """Open a gap again that a person closed with a frame."""
+        gap = self._state.get(GAPS, day.isoformat())
+        if gap is None or gap.closed_seq != seq:
+            return []
+        self._state.put(GAPS, replace(gap, closed_at=None, closed_how="", closed_seq=0))
+        return [TrackerEvent(EventKind.GAP, frame.received_at, {"day": day.isoformat(), "state": "open"})]
 
     def _day(self, moment: datetime) -> date:
         return moment.astimezone(self._zone).date()

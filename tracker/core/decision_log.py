@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from tracker.core.alert_updates import positions_of
-from tracker.core.model import AlertId, Frame, Moment, Rule
+from tracker.core.model import AlertId, Frame, Match, Moment, Rule
 from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
 from tracker.core.positions import Positions
 from tracker.core.state import ALERTS, DECISIONS, LedgerState
@@ -31,6 +31,7 @@ class Ruling(NamedTuple):
     whole: bool = False
     in_vain: bool = False
     before: tuple[tuple[AlertId, Rule], ...] = ()
+    was: Match | None = None
 
 
 class DecisionLog:
@@ -69,6 +70,7 @@ class DecisionLog:
             skew.total_seconds(),
             ruling.in_vain,
             ruling.before,
+            ruling.was,
         )
         self._state.put(DECISIONS, decision)
         return decision

@@ -324,6 +324,15 @@ class GapAccepted(Entry, frozen=True):
     day: date
 
 
+class GapReopened(Entry, frozen=True):
+    """A person takes back that a day's gap was accepted with a frame."""
+
+    SOURCE = Source.PERSON
+    NAME = "gap_reopened"
+    frame: int
+    day: date
+
+
 class DayCovered(Entry, frozen=True):
     """A Flex report closes a day's gap."""
 
@@ -362,7 +371,7 @@ ENTRIES: Final[tuple[type[Entry], ...]] = (
     *(LinkUp, LinkDown, FirstSweepOver, RequestTimedOut, SweepQuiet, SweepChecked, DecidedAgain),
     *(PositionsAsked, ExecutionsAsked, OpenOrdersAsked, CompletedOrdersAsked),
     *(RecordReplaced, RecordGone, RecordBack, RecordCopied, Rematched),
-    *(Assigned, Dismissed, AdjustmentTold, FlexAdjustment, Undone, GapAccepted),
+    *(Assigned, Dismissed, AdjustmentTold, FlexAdjustment, Undone, GapAccepted, GapReopened),
     *(DayCovered, HoursCovered, FlexTrade, FlexFee),
 )
 

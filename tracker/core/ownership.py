@@ -276,7 +276,7 @@ class Ownership:
         self._state.put(OWNERS, replace(order, match=match, settled=PERSON, claims=()))
         before = order.match.alerts if isinstance(order.match, Matched) else ()
         kind = OwnershipKind.ASSIGNED
-        ruling = Ruling(order.contract, kind, match.alerts, order.order, before=before)
+        ruling = Ruling(order.contract, kind, match.alerts, order.order, before=before, was=order.match)
         place = self._log.make(frame, ruling, self.skew)
         self._orders.claim(order.order, [alert], place.time, decided=True)
         self._orders.show(order.order, booked, match)
@@ -286,21 +286,28 @@ class Ownership:
         """Take back, from now on, what a person decided with a frame; the order is not matched again."""
         booked = self._orders.in_force(key)
         if booked is None or booked.dismissed:
-            if booked is not None:
-                self._state.put(EXECUTIONS, replace(booked, dismissed=False))
-                self._needs_person(booked)
-            return booked
+            return booked and self._put_back(booked)
         order = self._orders.of(booked)
         made = [one for one in self._state.find(DECISIONS, "orders", order.order) if one.seq == seq]
         if order.settled != PERSON or not made:
             return None
         before = made[0].before
-        match: Match = Matched(before) if before else Unmatched("a person took the assignment back")
+        old = Matched(before) if before else Unmatched("a person took the assignment back")
+        match = made[0].was or old
         self._state.put(OWNERS, replace(order, match=match, settled=PERSON, claims=()))
         ruling = Ruling(order.contract, OwnershipKind.ASSIGNED, before, order.order)
         place = self._log.make(frame, ruling, self.skew)
         self._orders.claim(order.order, [alert for alert, _ in before], place.time, decided=True)
         self._orders.show(order.order, booked, match)
+        return booked
+
+    def _put_back(self, booked: BookedExecution) -> BookedExecution:
+        """Have a dismissed execution, and what follows of its order, need a person again."""
+        order = self._orders.of(booked)
+        if order.settled == DISMISSED:
+            self._state.put(OWNERS, replace(order, settled=PERSON))
+        self._state.put(EXECUTIONS, replace(booked, dismissed=False))
+        self._needs_person(booked)
         return booked
 
     def dismiss(self, key: ExecutionKey) -> BookedExecution | None:

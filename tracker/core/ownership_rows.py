@@ -69,6 +69,8 @@ class OwnershipDecision(Struct, frozen=True):
     """Nothing was left when it was made, so it changes nothing, whatever becomes known later."""
     before: tuple[tuple[AlertId, Rule], ...] = ()
     """Of an assignment: whose the order was before, for `tracker undo`."""
+    was: Match | None = None
+    """Of an assignment: the verdict about the order before; None where an older version made it."""
 
 
 class Claim(Struct, frozen=True):

@@ -472,7 +472,9 @@ class Gap(Struct, frozen=True):
     day: date
     opened: Moment
     baseline: Mapping[str, Decimal] = field(default_factory=dict)
-    """ContractKey text -> quantity of the last snapshot from before; empty once closed."""
+    """ContractKey text -> quantity of the last snapshot from before; empty once closed, but by a person."""
     closed_at: datetime | None = None
     closed_how: str = ""
     """A GapEnd; empty while open."""
+    closed_seq: int = 0
+    """The frame that closed it; 0 while open, and where an older version closed it."""

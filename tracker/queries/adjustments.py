@@ -1,7 +1,7 @@
-"""What a person tells about a position that changed without an execution, and how it is taken back.
+"""What a person tells about a position that changed without an execution.
 
-Owns which adjustments and undoings make sense, and the notes by which they are journalled (`core.ledger`
-reads them). It writes nothing itself.
+Owns which adjustments make sense, and the notes by which they are journalled (`core.ledger` reads them). It
+writes nothing itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tracker.core.adjustment_rows import ADJUSTED, SPLIT, TRANSFERRED, Adjustmen
 from tracker.core.alert_updates import instant, number
 from tracker.core.alerters import AlerterNames
 from tracker.core.differences import Differences, contract_of, leads_to
-from tracker.core.journal_entries import AdjustmentTold, Assigned, Dismissed, Undone, read_entry
+from tracker.core.journal_entries import AdjustmentTold
 from tracker.core.model import Contract, Frame, Moment, Source
 from tracker.core.positions import Positions
 from tracker.core.state import (
@@ -35,7 +35,6 @@ from tracker.core.state import (
     Table,
 )
 from tracker.core.state_rows import ContractKey, Holding
-from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, contract_json
 from tracker.status.protocol import CommandError, quoted
 
@@ -206,25 +205,6 @@ def _copy(state: LedgerState, one: Telling) -> MemoryLedgerState:
     for alert in state.every(ALERTS):
         copy.put(ALERTS, alert)
     return copy
-
-
-def undoing(journal: Journal, name: str) -> Undone:
-    """Decide to take back what a frame decided; raises CommandError where that is no decision."""
-    seq = int(name) if name.isascii() and name.isdigit() and len(name) < 19 else -1
-    rows = journal.state.find(ADJUSTMENTS, "name", str(seq))
-    if rows:
-        if rows[0].undone:
-            raise CommandError("refused", f"adjustment {seq} was taken back before")
-        return Undone(seq)
-    frame = journal.frame(seq)
-    entry = read_entry(frame) if frame is not None else None
-    if isinstance(entry, Assigned | Dismissed):
-        return Undone(seq, entry.execution)
-    raise CommandError(
-        "not_found",
-        f"{quoted(name)} is no ID of a decision or an adjustment; `tracker why` and the answers of assign,"
-        " dismiss and adjust name them",
-    )
 
 
 def open_difference(state: LedgerState, contract: str) -> list[Difference]:

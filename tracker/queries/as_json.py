@@ -114,6 +114,9 @@ def outcome(row: BookedExecution) -> str:
         verb = "sold" if row.execution.side is Side.SELL else "bought back"
         closed = f"{verb} {number(abs(row.closing))} of {touched}"
         return closed if touched else "closed a position that no alert opened"
+    if row.wants_person and not isinstance(row.match, Matched):
+        # It may have touched an alert before a person took that back.
+        return why_not(row.match)
     if touched:
         return f"opened {touched} by {', '.join(_rules(row))}"
     return why_not(row.match)

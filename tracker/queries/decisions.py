@@ -16,7 +16,7 @@ from tracker.core.model import Alert, AlertId, ExecutionKey, Matched, Rule
 from tracker.core.state import EXECUTIONS, OUTBOX, LedgerState
 from tracker.core.state_rows import Attention, BookedExecution, Delivery, alert_text
 from tracker.queries.as_json import Json, alert_json, fill_json, outcome, update_json
-from tracker.queries.lookup import alert_named, execution_named
+from tracker.queries.lookup import alert_named, fill_meant, order_rows
 from tracker.status.protocol import CommandError, quoted
 
 
@@ -25,8 +25,8 @@ class Decision:
     """Hold a decision that makes sense, and what it touches."""
 
     key: ExecutionKey
-    entry: Assigned | Dismissed | None
-    """What is to be journalled; None where the decision was taken before and nothing is to be done."""
+    entries: tuple[Assigned | Dismissed, ...]
+    """What is to be journalled; empty where the decision was taken before and nothing is to be done."""
     alert: AlertId | None = None
     """The record that the fill is assigned to."""
     before: tuple[AlertId, ...] = ()
@@ -43,17 +43,19 @@ def assignment(
     alerts: Sequence[Alert],
     names: AlerterNames,
     *,
-    exec_id: str,
+    exec_id: str = "",
     alert: str,
     account: str = "",
+    order: str = "",
     watched: Collection[str] = (),
 ) -> Decision:
-    """Decide that a fill belongs to an alert of the store; raises CommandError where it cannot.
+    """Decide that a fill and its order belong to an alert of the store; raises CommandError.
 
-    `watched` are the accounts of the settings, empty for all. Another strike or expiry may be assigned;
-    another symbol, kind or right may not, as no rule crosses them either.
+    `exec_id` may be a number of the inbox, `order` is a permId in its place. `watched` are the accounts of
+    the settings, empty for all. Another strike or expiry may be assigned; another symbol, kind or right may
+    not, as no rule crosses them either.
     """
-    row = execution_named(state, exec_id, account)
+    row = fill_meant(state, exec_id, account, order)
     execution = row.execution
     _check_counted(row)
     if watched and execution.account not in watched:
@@ -73,22 +75,24 @@ def assignment(
             "refused",
             f"{execution.exec_id} cannot be assigned to {found.id.name}: {against}; choose another alert",
         )
-    entry = None if _is_assigned(row, found.id) else Assigned(row.key, found.id)
-    return Decision(row.key, entry, found.id, row.owners)
+    entries = () if _is_assigned(row, found.id) else (Assigned(row.key, found.id),)
+    before = dict.fromkeys(owner for each in order_rows(state, row) for owner in each.owners)
+    return Decision(row.key, entries, found.id, tuple(before))
 
 
-def dismissal(state: LedgerState, exec_id: str, account: str = "") -> Decision:
-    """Decide that a fill needs no decision any longer; raises CommandError where it needs no decision now."""
-    row = execution_named(state, exec_id, account)
+def dismissal(state: LedgerState, exec_id: str = "", account: str = "", order: str = "") -> Decision:
+    """Decide that a fill and its order need no decision any longer; raises CommandError where none do."""
+    row = fill_meant(state, exec_id, account, order)
     if row.dismissed:
-        return Decision(row.key, None)
+        return Decision(row.key, ())
     _check_counted(row)
     if row.attention is Attention.NONE:
         raise CommandError(
             "refused",
             f"{row.execution.exec_id} needs no decision ({outcome(row)}), so there is nothing to dismiss",
         )
-    return Decision(row.key, Dismissed(row.key))
+    whole = [each for each in order_rows(state, row) if each.wants_person]
+    return Decision(row.key, tuple(Dismissed(each.key) for each in whole))
 
 
 def _check_counted(row: BookedExecution) -> None:
@@ -127,14 +131,23 @@ def _deliveries(state: LedgerState, decision: Decision) -> list[Delivery]:
     return [row for row in rows if row is not None]
 
 
-def decision_result(state: LedgerState, decision: Decision) -> Json:
-    """Return the fill as it stands now, and what each alert that the decision touched will show."""
+def decision_result(state: LedgerState, decision: Decision, *, dry_run: bool = False) -> Json:
+    """Return the fill as it stands now, and what each alert that the decision touched will show.
+
+    With `dry_run` the state is that of a rehearsal, and nothing was delivered.
+    """
     row = _row(state, decision.key)
-    answer: Json = {"done": decision.entry is not None, "fill": fill_json(state, row)}
+    order = [each for each in order_rows(state, row) if each.counted]
+    answer: Json = {
+        "done": bool(decision.entries) and not dry_run,
+        "dry_run": dry_run,
+        "fill": fill_json(state, row),
+        "order": [each.execution.exec_id for each in order],
+    }
     if decision.alert is None:
         return answer
     shows = [
-        {**update_json(delivery.update), "delivery": delivery.state}
+        {**update_json(delivery.update), "delivery": None if dry_run else delivery.state}
         for delivery in _deliveries(state, decision)
     ]
     mine = [each for each in shows if each["alert"] == decision.alert.name]

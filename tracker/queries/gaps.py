@@ -20,14 +20,21 @@ WARN_BEFORE: Final = timedelta(minutes=30)
 """How long before midnight a warning is given for a day that is not complete."""
 
 
-def gaps(state: LedgerState, *, everything: bool = False) -> dict[str, Any]:
-    """Return the open gaps, with `everything` the closed ones too, oldest first."""
+def gaps(
+    state: LedgerState, *, everything: bool = False, seq: int | None = None, dry_run: bool = False
+) -> dict[str, Any]:
+    """Return the open gaps, with `everything` the closed ones too, oldest first.
+
+    `seq` is the frame by which one was accepted just now.
+    """
     rows = state.every(GAPS) if everything else state.find(GAPS, "open", "1")
     found = sorted(rows, key=lambda gap: gap.day)
     return {
         "proven_until": instant(proven_until(state)),
         "open": sum(not gap.closed_how for gap in found),
         "gaps": [_gap(gap) for gap in found],
+        "id": None if seq is None else str(seq),
+        "dry_run": dry_run,
     }
 
 

@@ -10,16 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
-from tracker.core.alert_updates import instant
+from tracker.core.alert_updates import instant, number
 from tracker.core.alerters import AlerterNames
-from tracker.core.model import JsonValue
+from tracker.core.model import ZERO, JsonValue
 from tracker.core.state import DIFFERENCES, EXECUTIONS, UNDECODED, LedgerState
 from tracker.core.state_rows import Attention, BookedExecution, UndecodableFrame
 from tracker.journal.journal import Journal
 from tracker.queries.adjustments import difference_json
 from tracker.queries.as_json import Json, fill_decision_json, fill_json
 from tracker.queries.fills import Selection, selected
-from tracker.queries.lookup import days_since
+from tracker.queries.lookup import days_since, item_number
 from tracker.queries.zone_hint import zone_hint
 
 REASONS = tuple(attention for attention in Attention if attention is not Attention.NONE)
@@ -63,6 +63,7 @@ def inbox(
             "unexplained": len(unexplained),
         },
         "needs_you": [_item(state, row, combos) for row in waiting[newest]],
+        "orders": _orders(state, waiting[newest]),
         "undecodable": [_unreadable(journal, row) for row in unreadable[newest]],
         "unexplained": unexplained,
         "combos": [_combo_json(state, combo, rows) for combo, rows in combos.items()],
@@ -116,9 +117,32 @@ def _combos(
     }
 
 
+def _orders(state: LedgerState, rows: Iterable[BookedExecution]) -> list[Json]:
+    """Gather fills by what is decided together, in the order of each first one."""
+    found: dict[int, list[BookedExecution]] = {}
+    for row in rows:
+        found.setdefault(item_number(state, row), []).append(row)
+    return [_order(state, number, fills) for number, fills in found.items()]
+
+
+def _order(state: LedgerState, number_: int, fills: Sequence[BookedExecution]) -> Json:
+    quantity = sum((abs(row.execution.quantity) for row in fills), ZERO)
+    cost = sum((abs(row.execution.quantity) * row.execution.price for row in fills), ZERO)
+    return {
+        "number": number_,
+        "needs": fills[0].attention.value,
+        "quantity": number(quantity),
+        "avg_price": number(round(cost / quantity, 8)),
+        "fills": [row.execution.exec_id for row in fills],
+        "fill": fill_json(state, fills[0]),
+        **fill_decision_json(fills[0]),
+    }
+
+
 def _item(state: LedgerState, row: BookedExecution, combos: Mapping[Combo, object]) -> Json:
     return {
         "needs": row.attention.value or None,
+        "number": item_number(state, row) if row.wants_person else None,
         "combo": row.execution.perm_id if _combo_of(row) in combos else None,
         "fill": fill_json(state, row),
         **fill_decision_json(row),

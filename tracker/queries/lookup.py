@@ -14,7 +14,7 @@ from typing import Final
 from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.model import Alert, AlertId
 from tracker.core.state import ALERTS, EXECUTIONS, UNDECODED, LedgerState
-from tracker.core.state_rows import AlertState, BookedExecution
+from tracker.core.state_rows import AlertState, Attention, BookedExecution
 from tracker.status.protocol import CommandError, quoted
 from tracker.terminal import nearest
 
@@ -91,6 +91,59 @@ def execution_named(state: LedgerState, exec_id: str, account: str = "") -> Book
             f" {rows[0].execution.account}",
         )
     return rows[0]
+
+
+def item_number(state: LedgerState, row: BookedExecution) -> int:
+    """Return the number of an execution's order in the inbox: the frame that brought its first fill.
+
+    Frames are numbered once, so no number is ever used again.
+    """
+    return min(each.seq for each in order_rows(state, row))
+
+
+def order_rows(state: LedgerState, row: BookedExecution) -> list[BookedExecution]:
+    """Return the executions that are decided together with one, itself included, in the broker's order."""
+    rows = state.find(EXECUTIONS, "orders", row.order) if row.execution.perm_id > 0 else [row]
+    return sorted(rows, key=lambda each: each.moment)
+
+
+def fill_meant(state: LedgerState, text: str, account: str = "", order: str = "") -> BookedExecution:
+    """Return the fill that is meant by its execId, by a number of the inbox, or by its order's permId.
+
+    Of an order that waits for a decision it is the first fill that does. Raises CommandError.
+    """
+    if order:
+        found = [row for row in _waiting(state, account) if str(row.execution.perm_id) == order.strip()]
+        missing = f"no order {quoted(order)} waits for a decision; `tracker inbox` shows the orders that do"
+    elif not _is_number(text) or state.find(EXECUTIONS, "exec_id", text.strip()):
+        return execution_named(state, text, account)
+    else:
+        wanted = int(text)
+        found = [row for row in _waiting(state, account) if item_number(state, row) == wanted]
+        missing = f"no item {wanted} is in the inbox; it was settled, or `tracker inbox` shows another number"
+    if not found:
+        raise CommandError("not_found", missing)
+    if len({item_number(state, row) for row in found}) > 1:
+        numbers = ", ".join(str(each) for each in sorted({item_number(state, row) for row in found}))
+        raise CommandError(
+            "several_orders",
+            f"order {quoted(order)} has several legs or accounts: name one by its number ({numbers})",
+        )
+    return min(found, key=lambda row: row.moment)
+
+
+def _waiting(state: LedgerState, account: str) -> list[BookedExecution]:
+    rows = [
+        row
+        for reason in Attention
+        if reason is not Attention.NONE
+        for row in state.find(EXECUTIONS, "inbox", reason.value)
+    ]
+    return [row for row in rows if account in ("", row.execution.account)]
+
+
+def _is_number(text: str) -> bool:
+    return text.strip().isascii() and text.strip().isdigit() and len(text) < 19
 
 
 def is_alert_name(text: str) -> bool:

@@ -8,7 +8,7 @@ and pumped like everything else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
@@ -32,19 +32,22 @@ from tracker.queries.gaps import acceptance, gaps
 from tracker.queries.inbox import inbox
 from tracker.queries.lookup import alert_named, read_since
 from tracker.queries.question_thread import QuestionThread
-from tracker.queries.why import StoreNow, why
-from tracker.status.arguments import (
-    MOST_ROWS,
-    AlertName,
-    CommandArguments,
-    ExecId,
-    ExecIdOrAlertName,
-    Flag,
-    Limit,
-    Number,
-    Text,
-    read_arguments,
+from tracker.queries.rehearsal import rehearse
+from tracker.queries.socket_arguments import (
+    AdjustArguments,
+    AlertsArguments,
+    AssignArguments,
+    DismissArguments,
+    FillsArguments,
+    GapsArguments,
+    InboxArguments,
+    TestArguments,
+    UndoArguments,
+    WhyArguments,
 )
+from tracker.queries.undoing import undoing, undone_result
+from tracker.queries.why import StoreNow, why
+from tracker.status.arguments import read_arguments
 from tracker.status.protocol import (
     Answer,
     CommandError,
@@ -58,94 +61,6 @@ from tracker.status.protocol import (
 _DECISION_SECONDS: Final = 5.0
 _TICK: Final = 0.01
 Reply = TypeVar("Reply")
-
-
-class FillsArguments(CommandArguments, frozen=True):
-    """Say which fills to list."""
-
-    since: Text = ""
-    alert: AlertName = ""
-    account: Text = ""
-    limit: Limit = MOST_ROWS
-
-
-class InboxArguments(CommandArguments, frozen=True):
-    """Say from when on fills of no alert are counted, and whether they are listed."""
-
-    since: Text = "today"
-    all: Flag = False
-    limit: Limit = MOST_ROWS
-
-
-class WhyArguments(CommandArguments, frozen=True):
-    """Name what to explain."""
-
-    of: ExecIdOrAlertName
-    account: Text = ""
-
-
-class AlertsArguments(CommandArguments, frozen=True):
-    """Say which alerts to list."""
-
-    alert: AlertName = ""
-    open: Flag = False
-    limit: Limit = MOST_ROWS
-
-
-class TestArguments(CommandArguments, frozen=True):
-    """Describe a made-up fill; numbers may be given as texts."""
-
-    symbol: Text = ""
-    side: Text = ""
-    quantity: Number = None
-    strike: Number = None
-    right: Text = ""
-    expiry: Number = None
-    con_id: Number = None
-    order_ref: Text = ""
-    alert: AlertName = ""
-    commit: Flag = False
-
-
-class AssignArguments(CommandArguments, frozen=True):
-    """Name a fill and the alert that it belongs to."""
-
-    exec_id: ExecId
-    alert: AlertName
-    account: Text = ""
-
-
-class DismissArguments(CommandArguments, frozen=True):
-    """Name a fill that needs no decision any longer."""
-
-    exec_id: ExecId
-    account: Text = ""
-
-
-class AdjustArguments(CommandArguments, frozen=True):
-    """Name a contract, and why its position changed without an execution."""
-
-    contract: Text
-    account: Text = ""
-    split: Text = ""
-    becomes: Text = ""
-    ratio: Text = ""
-    moved: Text = ""
-    note: Text = ""
-    dry_run: Flag = False
-
-
-class UndoArguments(CommandArguments, frozen=True):
-    """Name a decision, or an adjustment, that is to be taken back."""
-
-    id: Text
-
-
-class GapsArguments(CommandArguments, frozen=True):
-    """Say whether closed gaps are listed too, and the day of one to accept."""
-
-    all: Flag = False
-    accept: Text = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +81,19 @@ class QueryContext:
     def store_now(self) -> StoreNow:
         """Return the store's last good state."""
         return StoreNow(self.store.alerts(), self.store.shown, self.trouble())
+
+    def rehearse(self, state: LedgerState, entries: Iterable[Entry]) -> LedgerState:
+        """Return the rows as a person's decisions would leave them; nothing is written."""
+        return rehearse(
+            state,
+            entries,
+            self.store,
+            self.names,
+            early_fill=self.early_fill,
+            policy=self.policy,
+            zone=self.login_zone,
+            now=self.now(),
+        )
 
     def dry_run(self, given: Mapping[str, object], *, commit: bool) -> Json:
         """Try a fill; with `commit` write the copy. Raises CommandError, StoreUnavailable."""
@@ -221,19 +149,25 @@ class SocketCommands:
             "why": SocketCommand(self._why, "explain an execution or an alert: of, account"),
             "alerts": SocketCommand(self._alerts, "list the alerts: alert, open, limit"),
             "test": SocketCommand(self._test, "show what a made-up fill would do", with_argument("commit")),
-            "assign": SocketCommand(self._assign, "assign a fill: exec_id, alert, account", always),
+            "assign": SocketCommand(
+                self._assign, "assign a fill and its order: exec_id or order, alert, account, dry_run", always
+            ),
             "gaps": SocketCommand(
                 self._gaps,
-                "list the days on which fills may be missing: all; accept DAY",
+                "list the days on which fills may be missing: all; accept DAY, dry_run",
                 with_argument("accept"),
             ),
-            "dismiss": SocketCommand(self._dismiss, "dismiss a fill: exec_id, account", always),
+            "dismiss": SocketCommand(
+                self._dismiss, "dismiss a fill and its order: exec_id or order, account, dry_run", always
+            ),
             "adjust": SocketCommand(
                 self._adjust,
                 "tell why a position changed without a fill: contract, split, note, account, dry_run",
                 always,
             ),
-            "undo": SocketCommand(self._undo, "take a decision or an adjustment back: id", always),
+            "undo": SocketCommand(
+                self._undo, "take a decision or an adjustment back: id, account, dry_run", always
+            ),
         }
 
     async def failure(self) -> None:
@@ -330,20 +264,30 @@ class SocketCommands:
 
     async def _assign(self, request: Request) -> Answer:
         asked = read_arguments(AssignArguments, request)
-        decision = decisions.assignment(
-            self._journal.state,
-            self._context.store.alerts(),
-            self._context.names,
-            exec_id=asked.exec_id,
-            alert=asked.alert,
-            account=asked.account,
-            watched=self._accounts,
-        )
-        return await self._decide(decision)
+        _check_named(asked.exec_id, asked.order)
+
+        def decide(state: LedgerState) -> decisions.Decision:
+            return decisions.assignment(
+                state,
+                self._context.store.alerts(),
+                self._context.names,
+                exec_id=asked.exec_id,
+                alert=asked.alert,
+                account=asked.account,
+                order=asked.order,
+                watched=self._accounts,
+            )
+
+        return await self._decide(decide, dry_run=asked.dry_run)
 
     async def _dismiss(self, request: Request) -> Answer:
         asked = read_arguments(DismissArguments, request)
-        return await self._decide(decisions.dismissal(self._journal.state, asked.exec_id, asked.account))
+        _check_named(asked.exec_id, asked.order)
+
+        def decide(state: LedgerState) -> decisions.Decision:
+            return decisions.dismissal(state, asked.exec_id, asked.account, asked.order)
+
+        return await self._decide(decide, dry_run=asked.dry_run)
 
     async def _adjust(self, request: Request) -> Answer:
         asked = read_arguments(AdjustArguments, request)
@@ -354,37 +298,51 @@ class SocketCommands:
         one = adjustments.telling(state, asked.contract, reason)
         if asked.dry_run:
             return adjustments.rehearsed(state, names, one)
-        seq = await self._append(one.entry, lambda: True)
+        seq = await self._append([one.entry], lambda: True)
         return {**adjustments.told_result(state, one), "id": str(seq)}
 
     async def _undo(self, request: Request) -> Answer:
         asked = read_arguments(UndoArguments, request)
-        await self._append(adjustments.undoing(self._journal, asked.id), lambda: True)
-        return {"done": True, "undone": asked.id}
+        one = await self._read(lambda journal: undoing(journal, asked.id, asked.account))
+        if one.entries and not asked.dry_run:
+            await self._append(one.entries, lambda: True)
+        return undone_result(one, dry_run=asked.dry_run)
 
     async def _gaps(self, request: Request) -> Answer:
         asked = read_arguments(GapsArguments, request)
-        state, day = self._journal.state, asked.accept
+        state, day, seq = self._journal.state, asked.accept, None
+        if day and asked.dry_run:
+            entry = acceptance(state, day)
+            return await self._read(
+                lambda journal: gaps(
+                    self._context.rehearse(journal.state, [entry]), everything=asked.all, dry_run=True
+                )
+            )
         if day:
-            await self._append(acceptance(state, day), lambda: not _is_open(state, day))
-        return gaps(state, everything=asked.all)
+            seq = await self._append([acceptance(state, day)], lambda: not _is_open(state, day))
+        return gaps(state, everything=asked.all, seq=seq)
 
-    async def _decide(self, decision: decisions.Decision) -> Answer:
+    async def _decide(self, decide: Callable[[LedgerState], decisions.Decision], *, dry_run: bool) -> Answer:
         """Journal a decision, and answer when the store shows it, or can be said not to yet."""
+        if dry_run:
+            return await self._read(
+                lambda journal: rehearsed_decision(self._context, journal.state, decide(journal.state))
+            )
         state = self._journal.state
+        decision = decide(state)
         name: str | None = None
-        if decision.entry is not None:
+        if decision.entries:
             seq = await self._append(
-                decision.entry, lambda: decision.taken(state) and decisions.delivered(state, decision)
+                decision.entries, lambda: decision.taken(state) and decisions.delivered(state, decision)
             )
             name = str(seq)
         return {**decisions.decision_result(state, decision), "id": name}
 
-    async def _append(self, entry: Entry, taken: Callable[[], bool]) -> int:
-        """Journal what a person decided, and wait a while until the state shows it; returns its frame."""
+    async def _append(self, entries: Sequence[Entry], taken: Callable[[], bool]) -> int:
+        """Journal what a person decided, and wait until the state shows it; returns its last frame."""
         try:
             seq = self._journal.append(
-                self._journal.last_connection_no, self._context.now(), [entry.arriving]
+                self._journal.last_connection_no, self._context.now(), [each.arriving for each in entries]
             )
         except JournalFailed as error:
             self._journal_failure = error
@@ -398,6 +356,19 @@ class SocketCommands:
                 break
             await asyncio.sleep(_TICK)
         return seq
+
+
+def rehearsed_decision(context: QueryContext, state: LedgerState, decision: decisions.Decision) -> Json:
+    """Return what a decision would do."""
+    after = context.rehearse(state, decision.entries)
+    return {**decisions.decision_result(after, decision, dry_run=True), "id": None}
+
+
+def _check_named(exec_id: str, order: str) -> None:
+    """Raise CommandError unless exactly one of both names what is meant."""
+    if bool(exec_id) == bool(order):
+        what = "is missing: an execId" if not exec_id else "cannot be used together with order"
+        raise CommandError("bad_request", f"exec_id {what}, or a number of the inbox")
 
 
 def _is_open(state: LedgerState, day: str) -> bool:

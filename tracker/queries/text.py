@@ -66,7 +66,8 @@ class TextTable:
         items, unreadable = answer["needs_you"], answer["undecodable"]
         combos = {(combo["account"], combo["perm_id"]): combo for combo in answer["combos"]}
         lines = [f"Needs you: {_needs(answer['counts'])}"]
-        lines += self._items(items, combos)
+        orders = {order["number"]: order for order in answer.get("orders", ())}
+        lines += self._items(items, combos, orders)
         for row in unreadable:
             lines += wrap(f"{self._time(row['received_at'])}  {row['kind']} set aside: {row['reason']}")
             name = row["exec_id"] or f"frame {row['frame']}"
@@ -78,7 +79,13 @@ class TextTable:
             lines += wrap(f"{each['contract']} in {each['account']}: {each['says']}")
             lines += wrap(f"tell the cause with tracker adjust {each['con_id']}; see --help", _INDENT)
         if items:
-            lines += ["", "Decide with: tracker assign EXEC_ID ALERTER/TICKER, tracker dismiss EXEC_ID"]
+            lines += [
+                "",
+                *wrap(
+                    "Decide about an order by its number: tracker assign NUMBER ALERTER/TICKER, tracker"
+                    " dismiss NUMBER; tracker undo takes it back"
+                ),
+            ]
         if answer.get("hint"):
             lines += ["", *wrap(answer["hint"])]
         rest = answer["not_ours"]
@@ -86,17 +93,25 @@ class TextTable:
         hint = "" if "others" in answer else "; --all lists them"
         since = self._time(rest["since"])
         lines += ["", *wrap(f"Other fills since {since}: {rest['count']}{dismissed}{hint}")]
-        lines += self._items(answer.get("others", []), combos)
+        lines += self._items(answer.get("others", []), combos, {})
         return _page(lines)
 
     def _items(
-        self, items: Iterable[Mapping[str, Any]], combos: Mapping[tuple[str, int], Mapping[str, Any]]
+        self,
+        items: Sequence[Mapping[str, Any]],
+        combos: Mapping[tuple[str, int], Mapping[str, Any]],
+        orders: Mapping[int, Mapping[str, Any]],
     ) -> Iterator[str]:
         told: set[tuple[str, int]] = set()
         for item in items:
             fill = item["fill"]
             key = (fill["account"], item["combo"])
-            if item["combo"] is None:
+            order = orders.get(item.get("number") or 0)
+            if item["combo"] is None and order is not None and len(order["fills"]) > 1:
+                # One line for all fills of an order, where its first one stands.
+                if fill["exec_id"] == order["fills"][0]:
+                    yield from self._order(order)
+            elif item["combo"] is None:
                 yield from self._item(item, "")
             elif key not in told:
                 told.add(key)
@@ -113,8 +128,22 @@ class TextTable:
             else:
                 yield from self._item(item, _INDENT)
 
+    def _order(self, order: Mapping[str, Any]) -> Iterator[str]:
+        """Write the fills of one order, which are decided together."""
+        fill = order["fill"] | {
+            "quantity": order["quantity"],
+            "price": order["avg_price"],
+            "commission": None,
+        }
+        name = f"{counted(len(order['fills']), 'fill')} of order {fill['perm_id']}: {order['fills'][0]} ..."
+        fill |= {"exec_id": name}
+        yield from self._item({**order, "fill": fill}, "")
+
     def _item(self, item: Mapping[str, Any], indent: str) -> Iterator[str]:
-        yield from self._fill(item["fill"], indent=indent)
+        fill = item["fill"]
+        if (number := item.get("number")) is not None:
+            fill = fill | {"exec_id": f"number {number}  {fill['exec_id']}"}
+        yield from self._fill(fill, indent=indent)
         for alert in item["alerts"] if item["decision"] == "ambiguous" else ():
             yield from wrap(f"- {alert['alert']} may be meant, by {alert['rule']}", indent + _INDENT)
         for rejected in item["rejected"]:
@@ -213,23 +242,28 @@ class TextTable:
     def assigned(self, answer: Mapping[str, Any]) -> str:
         """Write what came of assigning a fill."""
         fill = answer["fill"]
-        verb = "is now" if answer["done"] else "was already"
-        lines = list(wrap(f"{fill['exec_id']} {verb} assigned to {answer['alert']}"))
+        lines = list(wrap(f"{_fills_of(answer)} {_verb(answer)} assigned to {answer['alert']}"))
         shows = answer["shows"]
         if shows is None:
             lines += _row("shows", f"nothing yet: {fill['outcome']}")
         else:
             lines += _row("shows", _shows(shows))
-            lines += _row("store", _delivery(shows["delivery"]))
+            if not answer["dry_run"]:
+                lines += _row("store", _delivery(shows["delivery"]))
         lines += _undo_hint(answer)
         lines += _listed("also", (f"{each['alert']} shows {_shows(each)}" for each in answer["also_changed"]))
         return _page(lines)
 
     def dismissed(self, answer: Mapping[str, Any]) -> str:
         """Write what came of dismissing a fill."""
-        verb = "is now" if answer["done"] else "was already"
-        lines = [*wrap(f"{answer['fill']['exec_id']} {verb} dismissed; `tracker why` still shows it")]
+        lines = [*wrap(f"{_fills_of(answer)} {_verb(answer)} dismissed; `tracker why` still shows it")]
         return _page([*lines, *_undo_hint(answer)])
+
+    def undone(self, answer: Mapping[str, Any]) -> str:
+        """Write what was taken back, or would be."""
+        verb = _verb(answer)
+        follows = "; `tracker why` shows what follows" if answer["done"] else ""
+        return _page(wrap(f"{answer['what']} (ID {answer['undone']}) {verb} taken back{follows}"))
 
     def adjusted(self, answer: Mapping[str, Any]) -> str:
         """Write what an adjustment changed, or would."""
@@ -264,7 +298,9 @@ class TextTable:
             )
         elif not answer["gaps"]:
             lines.append("no gaps")
-        return _page(lines)
+        if answer.get("dry_run"):
+            lines.append("That is what it would be; nothing was changed.")
+        return _page([*lines, *_undo_hint(answer)])
 
     def dry_run(self, answer: Mapping[str, Any]) -> str:
         """Write what a made-up fill would do."""
@@ -302,6 +338,19 @@ def _undo_hint(answer: Mapping[str, Any]) -> Iterator[str]:
     """Say how a decision is taken back."""
     if answer.get("id"):
         yield from _row("ID", f"{answer['id']}; `tracker undo {answer['id']}` takes it back")
+
+
+def _verb(answer: Mapping[str, Any]) -> str:
+    if answer["dry_run"]:
+        return "would be"
+    return "is now" if answer["done"] else "was already"
+
+
+def _fills_of(answer: Mapping[str, Any]) -> str:
+    """Name a fill, and how many others of its order go with it."""
+    others = len(answer["order"]) - 1
+    more = f" with {counted(others, 'other fill')} of its order" if others > 0 else ""
+    return f"{answer['fill']['exec_id']}{more}"
 
 
 def _needs(counts: Mapping[str, int]) -> str:

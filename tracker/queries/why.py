@@ -6,7 +6,7 @@ what it tells is what was recorded when it was decided.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -20,9 +20,10 @@ from tracker.core.journal_entries import (
     RecordGone,
     RecordReplaced,
     Rematched,
+    Undone,
     read_entry,
 )
-from tracker.core.model import Alert, AlertId, Ambiguous, Frame, JsonValue, correction_parts
+from tracker.core.model import Alert, AlertId, Ambiguous, ExecutionKey, Frame, JsonValue, correction_parts
 from tracker.core.ownership_rows import OwnershipDecision, OwnershipKind
 from tracker.core.ports import Shown
 from tracker.core.positions import Positions
@@ -47,6 +48,7 @@ from tracker.queries.lookup import (
     executions_named,
     is_alert_name,
     no_such_alert,
+    order_rows,
     states_named,
 )
 from tracker.status.protocol import CommandError, quoted
@@ -107,13 +109,16 @@ def _execution(journal: Journal, row: BookedExecution, notes: Sequence[Frame], n
         if _tells_of(entry, row.execution.exec_id)
     ]
     others = _versions(journal.state, row)
+    keys = {each.key for each in order_rows(journal.state, row)}
     return {
         "fill": fill_json(journal.state, row),
         **fill_decision_json(row),
         "frame": row.seq,
         "looked_at": len(journal.was_considered(row.seq, row.key)),
         "versions": [fill_json(journal.state, other) for other in others],
-        "decided_again": [note for frame in notes if (note := _about_execution(frame, row)) is not None],
+        "decided_again": [
+            note for frame in notes if (note := _about_execution(frame, row, keys)) is not None
+        ],
         "ownership": _ownership(journal.state, row, names),
         "written": written,
     }
@@ -202,13 +207,19 @@ def _decided(decision: OwnershipDecision, given: Decimal | None) -> str:
             )
 
 
-def _about_execution(frame: Frame, row: BookedExecution) -> Json | None:
-    """Say what a note of ours did to the decision about a fill, None where it is about another."""
+def _about_execution(frame: Frame, row: BookedExecution, keys: Collection[ExecutionKey]) -> Json | None:
+    """Say what a note of ours did to the decision about a fill, None where it is about another.
+
+    `keys` are the executions of its order.
+    """
     match read_entry(frame):
-        case Assigned(key, alert) if key == row.key:
-            what = f"a person assigned it to {alert.name}"
+        case Assigned(key, alert) if key in keys:
+            it = "it" if key == row.key else "its order"
+            what = f"a person assigned {it} to {alert.name} (ID {frame.seq})"
         case Dismissed(key) if key == row.key:
-            what = "a person dismissed it"
+            what = f"a person dismissed it (ID {frame.seq})"
+        case Undone(seq, key) if key in keys:
+            what = f"a person took decision {seq} back"
         case Rematched(key) if key == row.key:
             what = "the alert store had changed, so it was decided again"
         case _:

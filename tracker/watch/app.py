@@ -22,12 +22,13 @@ from textual.widgets import Footer, OptionList, Static
 from tracker.queries.text import TextTable
 from tracker.status.client import NotReachable
 from tracker.status.protocol import CommandError
-from tracker.terminal import printable
+from tracker.terminal import counted, printable
 from tracker.watch.connection_to_daemon import DaemonConnection
 from tracker.watch.dialogs import HELP, ChoiceDialog, Confirmation, Page
 from tracker.watch.list_view import ListView, styled
 from tracker.watch.render import Line, Lines
-from tracker.watch.screen_model import Candidate, FillRow, ScreenModel, contract_text, distinct
+from tracker.watch.screen_model import ScreenModel
+from tracker.watch.screen_rows import Candidate, FillRow, contract_text, distinct
 from tracker.watch.sync import DaemonSync
 
 _PAINT_SECONDS: Final = 0.1
@@ -45,6 +46,7 @@ class Watch(App[None]):
         Binding("w,enter", "why", "Why", key_display="w"),
         Binding("a", "assign", "Assign"),
         Binding("d", "dismiss_fill", "Dismiss"),
+        Binding("u", "undo", "Undo"),
         Binding("r", "refresh_all", "Refresh"),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "quit", "Quit"),
@@ -61,6 +63,8 @@ class Watch(App[None]):
         self._now = now
         self._lines = Lines(zone)
         self._words = TextTable(zone)
+        self._last_decision: tuple[str, str] | None = None
+        """ID and words of what was decided last on this screen."""
         self._sync = DaemonSync(connection, self.model, now=now, changed=self._changed)
         self._dirty = True
         self._painted_at = 0
@@ -200,15 +204,63 @@ class Watch(App[None]):
             return
         shown = self._lines.fill(fill, self.model.daemon_time(self._now()), self.size.width)
         alert = await self.push_screen_wait(ChoiceDialog(shown.rstrip(), candidates))
-        if alert is not None:
+        if alert is not None and await self._confirms_assignment(fill, alert):
             answer = await self._change("assign", fill, {"alert": alert}, "Nothing was assigned")
             if answer is not None:
+                self._remember(answer, f"assigned to {answer['alert']}: {_deal(fill)}")
                 delivery = (answer.get("shows") or {}).get("delivery", "")
                 written = {"applied": "and written", "gone": "but its record is no longer in alerts.json"}
                 self._show_notice(
                     f"assigned to {answer['alert']}, {written.get(delivery, 'not written yet')}:"
                     f" {fill.side} {fill.quantity} {fill.contract}"
                 )
+
+    async def _confirms_assignment(self, fill: FillRow, alert: str) -> bool:
+        """Show what an assignment would do, and ask whether it is meant."""
+        request = {"alert": alert, "dry_run": True}
+        answer = await self._change("assign", fill, request, "Nothing was assigned")
+        if answer is None:
+            return False
+        shows = answer.get("shows") or {}
+        position = shows.get("position") or {}
+        others = len(answer.get("order", ())) - 1
+        more = (
+            f"With {counted(others, 'other fill')} of its order, and those to come.\n" if others > 0 else ""
+        )
+        opened = "open" if shows.get("open") else "not open"
+        held = f"It will then show {opened}, {position.get('quantity', 0)} held.\n" if shows else ""
+        consequence = f"{more}{held}u takes it back.\n{printable(fill.exec_id)}"
+        page = Confirmation(f"Assign {_deal(fill)} to {answer['alert']}?", consequence)
+        return await self.push_screen_wait(page)
+
+    def _remember(self, answer: dict[str, Any], what: str) -> None:
+        """Keep what was decided, for `u`."""
+        if answer.get("id"):
+            self._last_decision = (str(answer["id"]), what)
+
+    @work
+    async def action_undo(self) -> None:
+        """Take back the last decision about the fill under the cursor, else the last one of this screen."""
+        fill = self._fill() if self._lists["fills"].has_focus else None
+        if fill is None and self._last_decision is None:
+            self._show_notice("nothing was decided on this screen; choose a fill of FILLS TODAY to undo its")
+            return
+        if fill is not None:
+            request = {"command": "undo", "id": fill.exec_id, "account": fill.account}
+        else:
+            assert self._last_decision is not None, "there is one where no fill is chosen"
+            request = {"command": "undo", "id": self._last_decision[0]}
+        try:
+            planned = await self._connection.change({**request, "dry_run": True})
+            if not await self.push_screen_wait(Confirmation(f"Take back {planned['what']}?", "From now on.")):
+                return
+            answer = await self._connection.change(request)
+        except (NotReachable, CommandError) as error:
+            self._refused("Nothing was taken back", error)
+            return
+        self._last_decision = None
+        self._sync.refresh()
+        self._show_notice(f"taken back: {answer['what']}")
 
     async def _candidates(self, fill: FillRow) -> tuple[Candidate, ...]:
         """Return the alerts that the decision named, then those of the same symbol; raises as `ask` does."""
@@ -229,16 +281,17 @@ class Watch(App[None]):
         if fill is None or not fill.needs:
             self._show_notice(self._nothing_chosen("fill that needs you"))
             return
-        deal = f"{fill.side} {fill.quantity} {fill.contract} at {fill.price}"
+        deal = _deal(fill)
         consequence = f"It then belongs to no alert and leaves this list.\n{printable(fill.exec_id)}"
         page = Confirmation(f"Dismiss {deal}?", consequence)
         if await self.push_screen_wait(page):
             answer = await self._change("dismiss", fill, {}, "Nothing was dismissed")
             if answer is not None:
+                self._remember(answer, f"dismissed: {deal}")
                 self._show_notice(f"dismissed: {deal}")
 
     async def _change(
-        self, command: str, fill: FillRow, more: dict[str, str], failed: str
+        self, command: str, fill: FillRow, more: dict[str, Any], failed: str
     ) -> dict[str, Any] | None:
         """Send a decision about a fill; a refusal is shown, and None returned."""
         request = {"command": command, "exec_id": fill.exec_id, "account": fill.account, **more}
@@ -256,6 +309,10 @@ class Watch(App[None]):
     def _show_notice(self, text: str) -> None:
         self.model.show_notice(self._now(), text)
         self._changed()
+
+
+def _deal(fill: FillRow) -> str:
+    return f"{fill.side} {fill.quantity} {fill.contract} at {fill.price}"
 
 
 def run(host: str, port: int, token_file: Path, *, zone: tzinfo, now: Callable[[], datetime]) -> int:

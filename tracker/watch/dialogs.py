@@ -20,7 +20,7 @@ from textual.widgets.option_list import Option
 from tracker.terminal import printable, printable_lines
 from tracker.watch.list_view import Choices
 from tracker.watch.render import spread
-from tracker.watch.screen_model import Candidate
+from tracker.watch.screen_rows import Candidate
 
 _CLOSE: Final[tuple[BindingType, ...]] = (Binding("escape", "close", "Back"),)
 _ANOTHER: Final = "another"
@@ -30,6 +30,7 @@ Tab, Shift+Tab  the next list, the one before     arrows, PgUp, PgDn  move in it
 w or Enter      why: where this fill went, or why this alert looks as it does
 a               assign the fill under the cursor to an alert
 d               dismiss the fill: it belongs to no alert
+u               undo the last decision about a fill today, else of this screen
 r               refresh everything now; while the tracker is away, try now
 ? help          q quit the screen; the tracker goes on         Esc back
 
@@ -129,7 +130,7 @@ class ChoiceDialog(ModalScreen[str | None]):
         name.display = False
         yield name
         yield Static(
-            "Enter, or its number, assigns the fill. That opens the alert, in alerts.json too.", id="hint"
+            "Enter, or its number, chooses. What follows is shown before anything changes.", id="hint"
         )
         yield Footer(show_command_palette=False, compact=True)
 

@@ -14,7 +14,8 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from tracker.terminal import counted, printable
-from tracker.watch.screen_model import FillRow, OpenAlert, ScreenModel, Waiting, instant, span
+from tracker.watch.screen_model import ScreenModel
+from tracker.watch.screen_rows import FillRow, OpenAlert, Waiting, instant, span
 
 HEAD_LINES: Final = 3
 _NAME: Final = 32
@@ -142,7 +143,7 @@ class Lines:
 
     def waiting_title(self, model: ScreenModel, width: int) -> str:
         """Write the heading of the inbox."""
-        keys = "w why  a assign  d dismiss" if model.waiting else ""
+        keys = "w why  a assign  d dismiss  u undo" if model.waiting else ""
         return spread(_headed("NEEDS YOU", model.waiting_total, len(model.waiting)), keys, width)
 
     def waiting(self, waiting: Waiting, now: datetime, width: int) -> str:

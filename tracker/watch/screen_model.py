@@ -7,16 +7,27 @@ nothing, and takes answers of older and newer daemons: a field that is absent sh
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import MAXYEAR, MINYEAR, datetime, timedelta
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
 
-from tracker.terminal import counted, printable
-
-Answer: TypeAlias = Mapping[str, Any]
+from tracker.terminal import counted
+from tracker.watch.screen_rows import (
+    Answer,
+    FillRow,
+    OpenAlert,
+    Waiting,
+    as_item,
+    fill_of_event,
+    fill_row,
+    instant,
+    open_alerts,
+    span,
+    unreadable_row,
+    waiting_row,
+)
 
 FILLS_KEPT: Final = 200
 SAMPLES_KEPT: Final = 240
@@ -46,76 +57,7 @@ _STALE_AFTER: Final[Mapping[str, frozenset[str]]] = {
     "gap": frozenset({"status"}),
 }
 """Event -> the answers that are stale after it; after an event that is not listed, all of them are."""
-_EXPIRY: Final = 1
-_TERMS: Final = (_EXPIRY, 2, 3)
-"""Places of what an option is told apart by; a symbol may be spelled in several ways."""
-_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
-_LONGEST_NUMBER: Final = 20
-"""Characters of what stands in the place of a number."""
 _NOTICE_SECONDS: Final = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class FillRow:
-    """Hold one fill; until an answer lists it, what only answers contain is empty."""
-
-    account: str
-    exec_id: str
-    at: datetime | None
-    side: str
-    quantity: str
-    contract: str
-    price: str
-    symbol: str = ""
-    outcome: str = ""
-    needs: str = ""
-    """ambiguous, near_miss or reopened while it waits for a person, else empty."""
-    seq: int = 0
-    """The number of the event that brought it; 0 for one from an answer."""
-
-    @property
-    def key(self) -> str:
-        return f"{self.account} {self.exec_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class OpenAlert:
-    """Hold one alert that the store shows open."""
-
-    name: str
-    created_at: str
-    contract: str
-    """What is held, with what was asked for where that differs; without a position what was asked for."""
-    quantity: str
-    """Empty where the tracker knows of no position."""
-    price: str
-    opened_at: datetime | None
-    brief: str = ""
-    """The contract where there is room for 24 characters only; empty where it is short enough."""
-    copy: int = 0
-    """How many rows of the same name and creation time come before: two records may print alike."""
-
-    @property
-    def key(self) -> str:
-        return f"{self.name} {self.created_at} {self.copy}"
-
-
-class Candidate(NamedTuple):
-    """Hold an alert that a fill may belong to, and why."""
-
-    alert: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Hold one item of the inbox; `fill` is None for a message that could not be read."""
-
-    key: str
-    fill: FillRow | None
-    reason: str
-    """In words."""
-    candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,17 +168,27 @@ class ScreenModel:
                 told = instant(answer.get("now"))
                 self._ahead = timedelta(0) if told is None else told - now
             case "alerts":
-                self.alerts = _open_alerts(answer.get("alerts", ()))
+                self.alerts = open_alerts(answer.get("alerts", ()))
                 self.alerts_total = int(answer.get("total", len(self.alerts)))
                 self.store_trouble = str(answer.get("store_trouble") or "")
             case "inbox":
-                self.waiting = (*map(_waiting, answer["needs_you"]), *map(_unreadable, answer["undecodable"]))
-                self.waiting_total = sum(answer.get("counts", {}).values())
+                self._list_waiting(answer)
             case "fills":
                 self._list_fills(answer, asked_at_seq)
 
+    def _list_waiting(self, answer: Answer) -> None:
+        """List the orders that wait for a person; an older daemon gathers no fills by order."""
+        counts = answer.get("counts", {})
+        orders = answer.get("orders")
+        items = answer["needs_you"] if orders is None else map(as_item, orders)
+        self.waiting = (*map(waiting_row, items), *map(unreadable_row, answer["undecodable"]))
+        self.waiting_total = sum(counts.values())
+        if orders is not None:
+            # Its counts are of fills.
+            self.waiting_total += len(orders) - len(answer["needs_you"])
+
     def _list_fills(self, answer: Answer, asked_at_seq: int) -> None:
-        listed = [_fill(row) for row in reversed(answer["fills"])]
+        listed = [fill_row(row) for row in reversed(answer["fills"])]
         known = {fill.key for fill in listed}
         later = [fill for fill in self._event_fills if fill.seq > asked_at_seq and fill.key not in known]
         self._event_fills = deque(later, maxlen=FILLS_KEPT)
@@ -267,7 +219,7 @@ class ScreenModel:
             self._link_changed(event)
 
     def _add_fill(self, event: Answer) -> None:
-        fill = _fill_of_event(event)
+        fill = fill_of_event(event)
         if all(fill.key != known.key for known in self.fills):
             self._event_fills.append(fill)
             self.fills = (fill, *self.fills)[:FILLS_KEPT]
@@ -307,178 +259,3 @@ class ScreenModel:
             return ranked[math.ceil(share * len(ranked)) - 1]
 
         return Latency(len(ranked), rank(0.5), rank(0.99), ranked[-1])
-
-
-# Reading answers
-
-
-def instant(value: object) -> datetime | None:
-    """Read an aware ISO time of a year that can be shown in any zone; None for anything else."""
-    if not isinstance(value, str):
-        return None
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return time if time.tzinfo is not None and MINYEAR < time.year < MAXYEAR else None
-
-
-def span(length: timedelta) -> str:
-    """Write a length of time in one unit, rounded down; never negative."""
-    seconds = max(0, int(length.total_seconds()))
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
-
-
-def _number(value: object) -> str:
-    """Write a JSON number, or a number that came as text, without a needless fraction or exponent."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return _digits(value, 10)
-    return "" if value is None else printable(str(value))[:_LONGEST_NUMBER]
-
-
-def _digits(value: float, count: int) -> str:
-    """Write a number with so many digits; one that is larger than any float is infinite."""
-    try:
-        return f"{value:.{count}g}"
-    except OverflowError:
-        return "inf" if value > 0 else "-inf"
-
-
-def _fill(row: Answer) -> FillRow:
-    waits = "" if row.get("dismissed") else str(row.get("attention") or "")
-    return FillRow(
-        account=str(row["account"]),
-        exec_id=str(row["exec_id"]),
-        at=instant(row.get("time")),
-        side=str(row.get("side", "")),
-        quantity=_number(row.get("quantity")),
-        contract=str(row.get("contract", "")),
-        price=_number(row.get("price")),
-        symbol=str(row.get("symbol", "")),
-        outcome=_outcome(row, waits),
-        needs=waits,
-    )
-
-
-def _outcome(row: Answer, waits: str) -> str:
-    """Return what became of a fill in a few words: the column is narrow."""
-    if waits:
-        return f"NEEDS YOU: {waits.replace('_', ' ')}"
-    names = ", ".join(str(each["alert"]) for each in row.get("alerts", ()))
-    if row.get("opening") and row.get("closing"):
-        return f"flipped {names}" if names else "no alert"
-    if names and (closing := row.get("closing")):
-        quantity = _number(abs(closing)) if isinstance(closing, int | float) else ""
-        return f"{'sold' if row.get('side') == 'SELL' else 'bought back'} {quantity} of {names}"
-    if names:
-        return f"opened {names}"
-    return "waiting" if row.get("waiting") else "no alert"
-
-
-def _fill_of_event(event: Answer) -> FillRow:
-    return FillRow(
-        account=str(event.get("account", "")),
-        exec_id=str(event.get("exec_id", "")),
-        at=instant(event.get("at")),
-        side=str(event.get("side", "")),
-        quantity=_number(event.get("quantity")),
-        contract=str(event.get("symbol", "")),
-        price=_number(event.get("price")),
-        symbol=str(event.get("symbol", "")),
-        seq=int(event.get("seq", 0)),
-    )
-
-
-def _open_alert(row: Answer) -> OpenAlert:
-    position = row.get("position") or {}
-    contract, brief = _held_and_asked(row)
-    return OpenAlert(
-        name=str(row["alert"]),
-        created_at=str(row.get("created_at", "")),
-        contract=contract,
-        quantity=_number(position.get("quantity")),
-        price=_price(position.get("avg_price")),
-        opened_at=instant(position.get("opened_at")),
-        brief=brief,
-    )
-
-
-def _held_and_asked(row: Answer) -> tuple[str, str]:
-    """Write what an alert holds and what else it asked for: in full, and the difference alone, briefly."""
-    asked = _contract_parts(row)
-    held = [_contract_parts(each) for each in row.get("holds") or ()]
-    if not held:
-        return " ".join(filter(None, asked)), ""
-    names = ", ".join(" ".join(filter(None, each)) for each in held)
-    differs = [
-        at for at in _TERMS if _is_exact(at, asked[at]) and any(asked[at] != each[at] for each in held)
-    ]
-    if not differs:
-        return names, ""
-    wanted = [asked[at] for at in differs]
-    brief = ", ".join(" ".join(_brief(each[at]) for at in differs) for each in held)
-    return f"{names}, asked {' '.join(wanted)}", f"held {brief}, asked {' '.join(map(_brief, wanted))}"
-
-
-def _is_exact(at: int, part: str) -> bool:
-    """Tell whether an alert names one expiry, strike or right; a month alone is met by many contracts."""
-    return bool(part) and (at != _EXPIRY or _DATE.fullmatch(part) is not None)
-
-
-def _brief(part: str) -> str:
-    """Write a date without its year, anything else as it is."""
-    return part[5:] if _DATE.fullmatch(part) else part
-
-
-def _open_alerts(rows: Iterable[Answer]) -> tuple[OpenAlert, ...]:
-    seen: Counter[tuple[str, str]] = Counter()
-    alerts = []
-    for row in rows:
-        alert = _open_alert(row)
-        alerts.append(replace(alert, copy=seen[alert.name, alert.created_at]))
-        seen[alert.name, alert.created_at] += 1
-    return tuple(alerts)
-
-
-def contract_text(row: Answer) -> str:
-    """Write the contract of a record, as matching reads it."""
-    return " ".join(filter(None, _contract_parts(row)))
-
-
-def _contract_parts(row: Answer) -> tuple[str, ...]:
-    """Return symbol, expiry, strike and right; what is unknown is empty."""
-    parts = (row.get("symbol"), row.get("expiry"), _number(row.get("strike")), row.get("right"))
-    return tuple(printable(str(part)) if part else "" for part in parts)
-
-
-def _price(value: object) -> str:
-    return _digits(value, 6) if isinstance(value, int | float) else ""
-
-
-def _waiting(item: Answer) -> Waiting:
-    fill = _fill(item["fill"])
-    meant = [Candidate(str(each["alert"]), f"by {each['rule']}") for each in item.get("alerts", ())]
-    near = [
-        Candidate(str(each["alert"]), str(each["reason"]))
-        for each in item.get("rejected", ())
-        if each["near"]
-    ]
-    candidates = distinct([*meant, *near])
-    reason = str(item.get("needs") or "").replace("_", " ")
-    names = ", ".join(candidate.alert for candidate in candidates)
-    return Waiting(fill.key, fill, f"{reason}: {names}" if names else reason, candidates)
-
-
-def distinct(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Return the first candidate of each name; which record of that name is meant, the daemon decides."""
-    found: dict[str, Candidate] = {}
-    for candidate in candidates:
-        found.setdefault(candidate.alert, candidate)
-    return tuple(found.values())
-
-
-def _unreadable(row: Answer) -> Waiting:
-    return Waiting(f"frame {row['frame']}", None, f"{row['kind']} cannot be read: {row['reason']}")

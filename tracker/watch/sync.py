@@ -14,7 +14,8 @@ from typing import Final, NoReturn
 from tracker.status.client import NotReachable
 from tracker.status.protocol import CommandError
 from tracker.watch.connection_to_daemon import DaemonConnection
-from tracker.watch.screen_model import QUESTIONS, Answer, ScreenModel
+from tracker.watch.screen_model import QUESTIONS, ScreenModel
+from tracker.watch.screen_rows import Answer
 
 _GATHER_SECONDS: Final = 0.1
 """How long events are gathered before the answers that they made stale are asked for again."""

@@ -1,0 +1,85 @@
+"""Try what a decision would change, on a copy of the rows that it touches; nothing is written.
+
+Owns the overlay over the journal's rows, and the run of the real ledger on it. What it answers is what the
+decision itself will do, as long as nothing else comes between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta, tzinfo
+from typing import Final, TypeVar
+
+from tracker.core.alert_updates import ClosingPolicy
+from tracker.core.alerters import AlerterNames
+from tracker.core.journal_entries import Entry
+from tracker.core.ledger import Ledger
+from tracker.core.matching import match_execution
+from tracker.core.model import Alert, AlertId, Execution, Frame, Match
+from tracker.core.ownership import Circumstances
+from tracker.core.ports import AlertStore
+from tracker.core.state import LedgerState, MemoryLedgerState, Table
+
+Row = TypeVar("Row")
+_NEXT: Final = 2**62
+"""Behind every frame."""
+
+
+class Overlay:
+    """Keep rows over those of another state, which stay as they are."""
+
+    def __init__(self, below: LedgerState) -> None:
+        self._below = below
+        self._above = MemoryLedgerState()
+        self._changed: set[tuple[str, str]] = set()
+
+    def get(self, table: Table[Row], key: str) -> Row | None:
+        """Return the row of that key."""
+        state: LedgerState = self._above if (table.name, key) in self._changed else self._below
+        return state.get(table, key)
+
+    def find(self, table: Table[Row], index: str, value: str) -> list[Row]:
+        """Return the rows whose index has that value."""
+        unchanged = self._unchanged(table, self._below.find(table, index, value))
+        return [*unchanged, *self._above.find(table, index, value)]
+
+    def every(self, table: Table[Row]) -> Iterable[Row]:
+        """Return all rows of a table."""
+        return [*self._unchanged(table, self._below.every(table)), *self._above.every(table)]
+
+    def put(self, table: Table[Row], row: Row) -> None:
+        """Keep a row in the place of the one below."""
+        self._changed.add((table.name, table.key(row)))
+        self._above.put(table, row)
+
+    def _unchanged(self, table: Table[Row], rows: Iterable[Row]) -> list[Row]:
+        return [row for row in rows if (table.name, table.key(row)) not in self._changed]
+
+
+def rehearse(
+    state: LedgerState,
+    entries: Iterable[Entry],
+    store: AlertStore,
+    names: AlerterNames,
+    *,
+    early_fill: timedelta,
+    policy: ClosingPolicy,
+    zone: tzinfo,
+    now: datetime,
+) -> LedgerState:
+    """Return the rows as these notes would leave them; `zone` is that of the accounts' midnight."""
+
+    def decide(execution: Execution, met: Circumstances) -> Match:
+        candidates = store.candidates(execution)
+        return match_execution(execution, candidates, early_fill=early_fill, names=names, **met._asdict())
+
+    def find_alert(execution: Execution, alert: AlertId) -> Alert | None:
+        return next((each for each in store.candidates(execution) if each.id == alert), None)
+
+    overlay = Overlay(state)
+    trial = Ledger(overlay, decide, policy=policy, names=names, find_alert=find_alert, zone=zone)
+    for number, entry in enumerate(entries):
+        frame = Frame(_NEXT + number, now, 0, entry.SOURCE, entry.fields)
+        trial.apply(frame, None)
+        trial.settle(frame)
+    return overlay

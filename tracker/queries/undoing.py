@@ -1,0 +1,135 @@
+"""What a person takes back: an assignment, a dismissal, an accepted gap, or an adjustment.
+
+Owns which of these can be taken back, by ID or by what it was about, and the notes by which that is
+journalled (`core.ledger` reads them). It writes nothing itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tracker.core.journal_entries import (
+    Assigned,
+    Dismissed,
+    GapAccepted,
+    GapReopened,
+    Undone,
+    read_entry,
+)
+from tracker.core.model import ExecutionKey
+from tracker.core.state import ADJUSTMENTS, EXECUTIONS, GAPS
+from tracker.journal.journal import Journal
+from tracker.queries.as_json import Json
+from tracker.queries.lookup import execution_named, order_rows
+from tracker.status.protocol import CommandError, quoted
+
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_UNKNOWN: Final = "`tracker why` and the answers of assign, dismiss, gaps accept and adjust name the IDs"
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """Hold what is taken back."""
+
+    id: str
+    """Of the decision."""
+    entries: tuple[Undone | GapReopened, ...]
+    what: str
+    """The decision in words."""
+
+
+def undoing(journal: Journal, name: str, account: str = "") -> Undoing:
+    """Decide to take a decision back; raises CommandError where that cannot be done.
+
+    `name` is its ID, else an execId for the last decision about that fill's order, or a day for the
+    acceptance of its gap.
+    """
+    seq = int(name) if name.isascii() and name.isdigit() and len(name) < 19 else -1
+    if _DAY.fullmatch(name):
+        return _of_gap(journal, name)
+    if rows := journal.state.find(ADJUSTMENTS, "name", str(seq)):
+        if rows[0].undone:
+            raise CommandError("refused", f"adjustment {seq} was taken back before")
+        return Undoing(str(seq), (Undone(seq),), f"adjustment {seq}")
+    made = _Made(journal)
+    if seq < 0 or journal.state.find(EXECUTIONS, "exec_id", name):
+        row = execution_named(journal.state, name, account)
+        about = made.about(row.key)
+        if not about:
+            raise CommandError(
+                "refused", f"nobody decided about {row.execution.exec_id}, so there is nothing to undo"
+            )
+        return made.undo(about[-1][0])
+    frame = journal.frame(seq)
+    entry = read_entry(frame) if frame is not None else None
+    if isinstance(entry, GapAccepted):
+        return _of_gap(journal, entry.day.isoformat(), seq)
+    if isinstance(entry, Assigned | Dismissed):
+        return made.undo(seq)
+    raise CommandError("not_found", f"{quoted(name)} is no ID of a decision or an adjustment; {_UNKNOWN}")
+
+
+class _Made:
+    """Hold the decisions about fills that are in force, oldest first."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        entries = [(frame.seq, read_entry(frame)) for frame in journal.notes()]
+        self.undone = {entry.frame for _, entry in entries if isinstance(entry, Undone)}
+        self._made: dict[int, Assigned | Dismissed] = {
+            seq: entry
+            for seq, entry in entries
+            if isinstance(entry, Assigned | Dismissed) and seq not in self.undone
+        }
+
+    def about(self, key: ExecutionKey) -> Sequence[tuple[int, Assigned | Dismissed]]:
+        """Return the decisions about an execution's order."""
+        row = self._journal.state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
+        keys = {each.key for each in order_rows(self._journal.state, row)} if row is not None else {key}
+        return [(seq, entry) for seq, entry in self._made.items() if entry.execution in keys]
+
+    def undo(self, seq: int) -> Undoing:
+        """Take back what was decided with a frame; raises CommandError."""
+        if seq in self.undone:
+            return Undoing(str(seq), (), f"decision {seq}")
+        entry = self._made[seq]
+        about = self.about(entry.execution)
+        exec_id = entry.execution.exec_id
+        if isinstance(entry, Dismissed):
+            # Those of one order were made at once, and go at once.
+            gone = [(one, each) for one, each in about if isinstance(each, Dismissed)]
+            entries = tuple(Undone(one, each.execution) for one, each in gone)
+            return Undoing(str(seq), entries, f"the dismissal of {exec_id}")
+        later = [one for one, each in about if one > seq and isinstance(each, Assigned)]
+        if later:
+            raise CommandError(
+                "refused",
+                f"{exec_id} was assigned again later; take that back first: tracker undo {later[-1]}",
+            )
+        return Undoing(
+            str(seq), (Undone(seq, entry.execution),), f"the assignment of {exec_id} to {entry.alert.name}"
+        )
+
+
+def _of_gap(journal: Journal, day: str, seq: int | None = None) -> Undoing:
+    gap = journal.state.get(GAPS, day)
+    if gap is None or gap.closed_how != "person" or seq not in (None, gap.closed_seq):
+        raise CommandError(
+            "refused", f"{day} is no gap that a person accepted; `tracker gaps --all` lists all"
+        )
+    if not gap.closed_seq:
+        raise CommandError(
+            "refused",
+            f"the gap of {day} was accepted with an older version, which kept too little to reopen it",
+        )
+    return Undoing(
+        str(gap.closed_seq), (GapReopened(gap.closed_seq, gap.day),), f"the acceptance of the gap {day}"
+    )
+
+
+def undone_result(one: Undoing, *, dry_run: bool = False) -> Json:
+    """Return the answer; `done` is false where it was taken back before."""
+    return {"done": bool(one.entries) and not dry_run, "dry_run": dry_run, "undone": one.id, "what": one.what}
