@@ -97,7 +97,7 @@ def test_later_decisions_are_listed(desk: Desk) -> None:
         f"a person assigned it to {NAME} (ID 5)",
     ]
     assert [note["what"] for note in of_fill(desk, exec_id(2))["decided_again"]] == [
-        "a person dismissed it (ID 6)"
+        "a person dismissed it (ID 4)"
     ]
     assert [each["rule"] for each in first["alerts"]] == ["person"]
     (mine,) = why(desk, NAME)["records"]
