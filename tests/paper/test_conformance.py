@@ -9,11 +9,13 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.environments import python_of
+from tests.support.paper_clients import hello
 from tests.support.project import PROJECT
 from tracker.paper.contracts import option
 
@@ -43,13 +45,14 @@ class Served:
 
 
 @asynccontextmanager
-async def tracker_paper() -> AsyncIterator[Served]:
-    """Run `tracker paper` on free ports, with limit orders resting."""
+async def tracker_paper(stderr: int | None = None) -> AsyncIterator[Served]:
+    """Run `tracker paper` on free ports, with limit orders resting; `stderr` is where its log goes."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tracker", "paper", "--port", "0", "--control-port", "0", "--rest"),
         cwd=PROJECT,
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         stdout=asyncio.subprocess.PIPE,
+        stderr=stderr,
     )
     assert process.stdout is not None
     try:
@@ -127,3 +130,23 @@ def test_conformance_of_each_client(program: str, library: str, version: int, ti
         "after reconnect": [1, 0, 1],
         "next order id grew": True,
     }
+
+
+def test_newer_client_is_told_why(tmp_path: Path) -> None:
+    """One that speaks protobuf only is cut off, and the log says so."""
+    log = tmp_path / "log"
+
+    async def run() -> None:
+        with log.open("wb") as file:
+            async with tracker_paper(file.fileno()) as gateway:
+                reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+                writer.write(hello("v201..226"))
+                assert await asyncio.wait_for(reader.read(), RUN_SECONDS) == b""
+                writer.close()
+
+    asyncio.run(run())
+    assert log.read_text("utf-8") == (
+        "paper gateway: a client was cut off: the client speaks server versions 201 to 226,"
+        " this gateway 157 to 178: use an older version of the client library"
+        " (from 201 on the protocol is another one, protobuf)\n"
+    )

@@ -70,6 +70,10 @@ class Connection:
         """Whether messages may be pushed: startApi came and the link is up."""
         return self.client_id is not None and not self._closed
 
+    @property
+    def _name(self) -> str:
+        return "a client" if self.client_id is None else f"client {self.client_id}"
+
     async def run(self, connected_at: str) -> None:
         """Serve the client until either side closes; `connected_at` is the handshake's second field."""
         try:
@@ -77,9 +81,9 @@ class Connection:
             if rest is not None:
                 await self._serve(rest)
         except framing.WireError as error:
-            _log.info("paper gateway: client %s cut off: %s", self.client_id, error)
+            _log.warning("paper gateway: %s was cut off: %s", self._name, error)
         except ConnectionError as error:
-            _log.info("paper gateway: client %s is gone: %s", self.client_id, error)
+            _log.info("paper gateway: %s is gone: %s", self._name, error)
         finally:
             self.close()
 
@@ -175,7 +179,7 @@ class Connection:
         self._writer.write(data)
         waiting = self._writer.transport.get_write_buffer_size()
         if waiting > MAX_BACKLOG_BYTES:
-            _log.info(
-                "paper gateway: client %s reads nothing, %d bytes wait: cut off", self.client_id, waiting
+            _log.warning(
+                "paper gateway: %s was cut off: it reads nothing, and %d bytes wait", self._name, waiting
             )
             self.abort()
