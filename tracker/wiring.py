@@ -167,6 +167,7 @@ def link_options(settings: Settings) -> LinkOptions:
 def make_pump(
     files: OpenedFiles,
     *,
+    on_committed: Callable[[Sequence[TrackerEvent]], None] = lambda events: None,
     on_event: Callable[[TrackerEvent], None] = lambda event: None,
     on_written: OnWritten = lambda updates, outcomes, at: None,
     on_outage: OnStore = lambda outage: None,
@@ -190,6 +191,7 @@ def make_pump(
         zone=settings.login_zone(),
         store_zone=settings.store_zone(),
         retry_for=timedelta(seconds=settings.matching.retry_for),
+        on_committed=on_committed,
         on_event=on_event,
         on_written=on_written,
         on_outage=on_outage,

@@ -157,6 +157,7 @@ class Stores(Section):
     journal: Path = Path("data/journal.db")
     timezone: str = ""
     frame_days: Annotated[int, Field(ge=1, le=36500)] = 30
+    event_days: Annotated[int, Field(ge=1, le=36500)] = 30
 
 
 class Status(Section):

@@ -98,6 +98,10 @@ class TrackerEvent(Struct, frozen=True):
         """Return what happened, JSON-ready; made only when it is asked for, since of a stream few read it."""
         return _described(self.about, self) if isinstance(self.about, BookedExecution) else self.about
 
+    def as_json(self) -> dict[str, str | int | float | None]:
+        """Return the event as it is kept, and as followers get it."""
+        return {"event": self.kind.value, "at": instant(self.at), **self.what}
+
 
 def _described(booked: BookedExecution, event: TrackerEvent) -> dict[str, str | int | float | None]:
     execution = booked.execution

@@ -39,6 +39,7 @@ from tracker.daemon.systemd import Pulse, SystemdNotifier, keep_alive
 from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.link import LinkPhase, LinkState
 from tracker.gateway.reconnect import ReconnectingLink
+from tracker.journal.event_log import KeptEvents
 from tracker.journal.journal_file import JournalFailed, large_wal
 from tracker.logs import log
 from tracker.notify.apprise_services import Service
@@ -98,12 +99,14 @@ class Daemon:
         self._store = files.store
         self._started_at = now()
         self._token = TokenFile(settings.status.token_file)
-        self._feed = EventFeed()
+        journal.events.begin_life(journal.set_meta)
+        self._feed = EventFeed(first=journal.events.last + 1, stored=self._stored_events)
         self._systemd = SystemdNotifier(os.environ, os.getpid())
         self._frame_to_file = FrameToFile()
         self._pump = wiring.make_pump(
             files,
-            on_event=self._publish,
+            on_committed=self._publish,
+            on_event=self._happened,
             on_written=self._written,
             on_outage=self._store_changed,
             want_sweep=self._want_sweep,
@@ -152,7 +155,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, stop, number)
         server = await self._listen()
-        self._notifier.start(self._feed.follow(0))
+        self._notifier.start(self._feed.follow(0), self._feed.last)
         pump = asyncio.create_task(self._pump.run(), name="pump")
         tasks = [
             pump,
@@ -232,10 +235,11 @@ class Daemon:
         warned = hinted = ""
         while True:
             self._journal.drop_frames(now() - timedelta(days=self._settings.stores.frame_days))
+            self._journal.drop_events(now() - timedelta(days=self._settings.stores.event_days))
             warning = gaps.warning(self._journal.state, now(), self._settings.login_zone())
             if warning and not warned:
                 logger.warning("{}", warning)
-                self._feed.publish({"event": "unproven", "at": instant(now()), "reason": warning})
+                self._tell({"event": "unproven", "at": instant(now()), "reason": warning})
             warned = warning
             hint = zone_hint(
                 self._journal, needing_decision(self._journal.state), self._settings.store_zone()
@@ -315,7 +319,7 @@ class Daemon:
             # again. Nothing is received now that would have to wait.
             gc.collect()
         self._systemd.status(f"link {link.state.value}: {link.reason}")
-        self._feed.publish(
+        self._tell(
             {
                 "event": "link",
                 "at": instant(link.since),
@@ -325,23 +329,34 @@ class Daemon:
             }
         )
 
-    def _publish(self, event: TrackerEvent) -> None:
+    def _publish(self, events: Sequence[TrackerEvent]) -> None:
+        """Hand on the events of a decision; the journal has them and their numbers."""
+        for event in events:
+            self._feed.publish(event.as_json)
+        assert self._feed.last == self._journal.events.last, "followers get the numbers that are kept"
+
+    def _tell(self, event: dict[str, JsonValue]) -> None:
+        """Hand on an event that is about this run only; it is not kept."""
+        self._journal.events.skip()
+        self._feed.publish(event)
+
+    async def _stored_events(self, after: int, limit: int) -> KeptEvents:
+        return await self._questions.events(after, limit)
+
+    def _happened(self, event: TrackerEvent) -> None:
         self._frame_to_file.decided(event)
         level = "WARNING" if event.kind in _LOUD else "INFO"
         repeats = event.kind.value if event.kind in _UNBOUNDED else ""
         log.later(level, partial(_in_words, event), repeats)
-        self._feed.publish(partial(_as_json, event))
 
     def _store_changed(self, outage: StoreOutage | None) -> None:
         """Publish that the alert store cannot be read, or can again."""
         at, reason = (outage.since, outage.reason) if outage is not None else (now(), "")
-        self._feed.publish(
-            {"event": "store", "at": instant(at), "readable": outage is None, "reason": reason}
-        )
+        self._tell({"event": "store", "at": instant(at), "readable": outage is None, "reason": reason})
 
     def _written(self, updates: Sequence[AlertUpdate], outcomes: Sequence[Outcome], at: datetime) -> None:
         for event in self._frame_to_file.written(updates, outcomes, at):
-            self._feed.publish(event)
+            self._tell(event)
 
     def _commands(self) -> dict[str, SocketCommand]:
         questions = self._questions.commands()
@@ -389,10 +404,6 @@ class Daemon:
             "heartbeat": {} if self._heartbeat is None else self._heartbeat.figures(),
             "log": log.figures(),
         }
-
-
-def _as_json(event: TrackerEvent) -> dict[str, JsonValue]:
-    return {"event": event.kind.value, "at": instant(event.at), **event.what}
 
 
 def _in_words(event: TrackerEvent) -> str:

@@ -27,6 +27,7 @@ from tracker.core.journal_entries import Arriving as ArrivingFrame
 from tracker.core.journal_entries import Entry, Message, execution_key, read_entry
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
 from tracker.core.state import EXECUTIONS, FEES
+from tracker.journal.event_log import EventLog
 from tracker.journal.file_watch import FileWatch
 from tracker.journal.journal_file import (
     UNREADABLE,
@@ -65,6 +66,7 @@ class Journal:
         self._db, self.upgrade = open_file(path, read_only=read_only)
         self._file = FileWatch(self._db, path)
         self.state = JournalState(self._db)
+        self.events = EventLog(self._db)
         self._read_only = read_only
         self._cursor: int | None = None
         """The last frame that was applied, as far as it is known; of another's file it may have grown."""
@@ -293,6 +295,11 @@ class Journal:
             self._db.execute("DELETE FROM considered WHERE seq < (SELECT min(seq) FROM frames)")
         return gone
 
+    def drop_events(self, before: datetime) -> None:
+        """Remove the events from before."""
+        with self._transaction():
+            self.events.drop(before, self._set_meta)
+
     @property
     def cursor(self) -> int:
         """The last frame that was applied."""
@@ -330,6 +337,7 @@ class Journal:
             self._forget_rows()
             raise
         self.state.committed()
+        self.events.committed()
         if cursor:
             self._cursor = cursor[-1]
             self._applied(self._cursor)
@@ -345,6 +353,7 @@ class Journal:
 
     def _forget_rows(self) -> None:
         self.state.forget()
+        self.events.forget()
         self._considered.clear()
 
     def _applied(self, cursor: int) -> None:

@@ -112,4 +112,14 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     "\n".join((_state("answers"), _state("clock"))),
     # Positions that no execution explains, and what came of them.
     "\n".join((_state("adjustments", "contract", "name"), _state("differences", "open"))),
+    # What happened, by number: a consumer goes on behind the last event it saw.
+    """
+    CREATE TABLE events (       -- those of one decision, numbered from `first` to `last`
+        first INTEGER PRIMARY KEY,
+        last INTEGER NOT NULL,
+        at REAL NOT NULL,
+        body BLOB NOT NULL
+    );
+    CREATE INDEX events_at ON events (at);
+    """,
 )

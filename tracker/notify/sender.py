@@ -166,8 +166,12 @@ class Notifier:
         self._progress = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, events: AsyncIterator[Mapping[str, JsonValue]]) -> None:
-        """Begin to follow where somebody is to be notified; `events` send their number as `seq`."""
+    def start(self, events: AsyncIterator[Mapping[str, JsonValue]], last: int = 0) -> None:
+        """Begin to follow where somebody is to be notified; `events` send their number as `seq`.
+
+        `last` is the number before the first of them.
+        """
+        self._handled = last
         if not self._channels:
             return
         self._tasks = [

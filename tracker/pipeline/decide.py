@@ -166,7 +166,11 @@ class FrameDecider:
         events = self.ledger.settle(frames[-1])
         advance(frames[-1].seq)
         self._before_commit(len(frames))
+        self._keep_events(events, frames[-1])
         return events
+
+    def _keep_events(self, events: Sequence[TrackerEvent], frame: Frame) -> None:
+        self._journal.events.keep([event.as_json() for event in events], frame.received_at)
 
     def _apply(self, frame: Frame) -> None:
         if _says_again(frame):
@@ -208,6 +212,7 @@ class FrameDecider:
                     self.ledger.refuse(frame, refusal)
             events = self.ledger.settle(frame)
             advance(frame.seq)
+            self._keep_events(events, frame)
         return events
 
     def _is_new(self, refusal: Undecodable) -> bool:

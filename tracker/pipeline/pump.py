@@ -59,10 +59,11 @@ class Pump:
 
     `zone` is the accounts' own, in which days end, `store_zone` that in which records are dated.
     `worker` runs the store's I/O, one call at a time.
-    `on_event` receives what happened, after it is durable; `on_written` what came of updates, and when the
-    file was synced, after the events that led to them; `on_outage` why the store cannot be read, None when it
-    can again; `want_sweep` why the broker should be asked for the day's executions, `want_positions` why for
-    the positions.
+    `on_committed` receives the events of a decision at once after its commit, in the order of their
+    numbers; `on_event` each of them a little later, while the store is written; `on_written` what came of
+    updates, and when the file was synced, after the events that led to them; `on_outage` why the store
+    cannot be read, or None when it can again; `want_sweep` why the broker should be asked for the day's
+    executions, `want_positions` why for the positions.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Pump:
         retry_for: timedelta = timedelta(minutes=15),
         names: AlerterNames = _BUILT_IN_NAMES,
         monotonic: Callable[[], float] | None = None,
+        on_committed: Callable[[Sequence[TrackerEvent]], None] = lambda events: None,
         on_event: Callable[[TrackerEvent], None] = lambda event: None,
         on_written: OnWritten = lambda updates, outcomes, at: None,
         on_outage: OnStore = lambda outage: None,
@@ -89,9 +91,9 @@ class Pump:
     ) -> None:
         self._journal, self._state = journal, journal.state
         self._store, self._now = store, now
+        self._on_committed = on_committed
         self._on_event, self._want_sweep, self._want_positions = on_event, want_sweep, want_positions
-        match = CarefulMatch(match_alerts)
-        seconds = monotonic or (lambda: now().timestamp())
+        match, seconds = CarefulMatch(match_alerts), monotonic or (lambda: now().timestamp())
         self._clock = RetryClock(self._state, monotonic=seconds, retry_for=retry_for)
         self._seen = SeenRecords(self._state, store, now, store_zone, names)
         self._decider = FrameDecider(
@@ -112,8 +114,8 @@ class Pump:
         self._watch = StoreWatch(
             journal, store, worker, now=now, on_outage=on_outage, on_refresh=self._clock.tick
         )
-        self._compare = asyncio.Event()
-        """Set while the store is to be compared with what it should show."""
+        self._compare, self._wake = asyncio.Event(), asyncio.Event()
+        """The first one is set while the store is to be compared with what it should show."""
         again = self._compare.set
         self._delivery = OutboxDelivery(
             journal, store, self._watch, worker, now=now, on_written=on_written, compare_again=again
@@ -124,7 +126,6 @@ class Pump:
         """Whether nothing is under way or left to do; whether frames waited as the store was compared."""
         self._unpublished: list[TrackerEvent] = []
         self._failure: Exception | None = None
-        self._wake = asyncio.Event()
 
     @property
     def away(self) -> dict[str, StoreOutage]:
@@ -150,7 +151,7 @@ class Pump:
         if events is None:
             self._delivery.forget_prepared()
             return
-        self._unpublished += events
+        self._committed(events)
         try:
             self._delivery.begin()
         except Exception as error:
@@ -244,9 +245,13 @@ class Pump:
             return 0
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        self._unpublished += self._decider.step(frames)
+        self._committed(self._decider.step(frames))
         self._batch = fitting_batch(len(frames), loop.time() - begun)
         return len(frames)
+
+    def _committed(self, events: list[TrackerEvent]) -> None:
+        self._on_committed(events)
+        self._unpublished += events
 
     def _decided(self, frames: int) -> None:
         """Have the store prepare what a decision changed, once its rows are written."""

@@ -22,6 +22,7 @@ from tracker.core.journal_entries import Entry
 from tracker.core.model import StoreUnavailable
 from tracker.core.ports import AlertStore
 from tracker.core.state import GAPS, LedgerState
+from tracker.journal.event_log import KeptEvents
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.queries import adjustments, decisions
 from tracker.queries.alerts import alerts
@@ -251,6 +252,10 @@ class SocketCommands:
             )
             self._counted = asked, found
         return self._counted[1]
+
+    async def events(self, after: int, limit: int) -> KeptEvents:
+        """Return the kept events behind a number."""
+        return await self._read(lambda journal: journal.events.after(after, limit))
 
     async def _read(self, question: Callable[[Journal], Reply]) -> Reply:
         """Ask a journal opened for this question, in the thread that it must stay in."""

@@ -1,16 +1,16 @@
 """Hand events on to whoever follows, without ever waiting for them.
 
-Owns the numbers of the events and the memory of the latest. Publishing costs the same however many follow
-and however slow they are: who falls behind the memory is told how much was missed.
+Owns the memory of the latest events. Publishing costs the same however many follow and however slow they are:
+who falls behind the memory gets what is stored, and is told how much was missed beside that.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from tracker.core.model import JsonValue
 from tracker.status.arguments import CommandArguments, EventNumber, read_arguments
@@ -18,26 +18,34 @@ from tracker.status.protocol import Answer, Request, Stream
 
 Event: TypeAlias = Mapping[str, JsonValue]
 """What happened, as it is written to followers."""
+Stored: TypeAlias = Callable[[int, int], Awaitable[tuple[int, Sequence[tuple[int, Event]]]]]
+"""Takes a number and a limit; returns the highest number that is stored no longer, and the stored events
+behind the number, at least as many as the limit where there are."""
+_AT_ONCE: Final = 500
 
 
 class EventFeed:
-    """Number events, keep the latest, and let any number of readers follow."""
+    """Keep the latest events, and let any number of readers follow.
 
-    def __init__(self, capacity: int = 1000) -> None:
+    `first` is the number of the next event; `stored` gives earlier ones, also those of earlier starts.
+    """
+
+    def __init__(self, capacity: int = 1000, *, first: int = 1, stored: Stored | None = None) -> None:
         self._latest: deque[Event | Callable[[], Event]] = deque(maxlen=capacity)
-        self._next = 1
+        self._first = self._next = first
+        self._stored = stored
         self._news: asyncio.Event | None = None
         """What those wait for who follow, where any do."""
 
     @property
     def last(self) -> int:
-        """The number of the latest event, 0 before the first."""
+        """The number of the latest event, one less than the first before there is one."""
         return self._next - 1
 
     def publish(self, event: Event | Callable[[], Event]) -> None:
         """Take an event, or what makes it for those who read it.
 
-        It is handed on with its number as `seq`, which begins at 1 with each start.
+        It is handed on with its number as `seq`, one more than that of the event before.
         """
         self._latest.append(event)
         self._next += 1
@@ -49,20 +57,33 @@ class EventFeed:
         """Yield each event with a higher number than `after`, for ever; None means those still to come.
 
         Where events were forgotten before they could be handed on, their count comes in their place as
-        {"missed": n}. A number above the latest is one of an earlier start, so everything is handed on.
+        {"missed": n}. 0 means all of this start that are in memory, and so does a number never given.
         """
         position = self.last if after is None else after
-        if position > self.last:
-            position = 0
+        if position == 0 or position > self.last:
+            position = self._first - 1
         while True:
             oldest = self._next - len(self._latest)
+            if position + 1 < oldest and self._stored is not None:
+                dropped, events = await self._stored(position, _AT_ONCE)
+                if dropped > position:
+                    yield {"missed": dropped - position}
+                    position = dropped
+                earlier = [(number, event) for number, event in events if number < oldest]
+                for number, event in earlier:
+                    yield {"seq": number, **event}
+                    position = number
+                if earlier:
+                    continue
+                position = max(position, self._first - 1)
+                oldest = self._next - len(self._latest)
             if position + 1 < oldest:
                 yield {"missed": oldest - 1 - position}
                 position = oldest - 1
             elif position < self.last:
                 position += 1
-                event = self._latest[position - oldest]
-                yield {"seq": position, **(event() if callable(event) else event)}
+                latest = self._latest[position - oldest]
+                yield {"seq": position, **(latest() if callable(latest) else latest)}
             else:
                 if self._news is None:
                     self._news = asyncio.Event()

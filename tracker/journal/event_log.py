@@ -1,0 +1,93 @@
+"""Keep what happened, by number, so that a consumer goes on behind the last event it saw, whatever ended.
+
+Owns the table of events and their numbers. The events of a decision are kept in its own transaction: there is
+no decision without its events, nor an event without its decision. A number is given once, in all lives of a
+journal. It never decides what an event is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from tracker.journal.journal_file import select
+
+Event: TypeAlias = Mapping[str, Any]
+
+_LIFE: Final = 1_000_000
+"""How far the numbers of a life begin behind the last one kept: those only in memory had numbers, too."""
+_FROM: Final = "events_from"
+_DROPPED: Final = "events_dropped"
+
+
+class KeptEvents(NamedTuple):
+    """Hold events by number, and the highest number that is kept no longer."""
+
+    dropped: int
+    events: list[tuple[int, Event]]
+
+
+class EventLog:
+    """Number events, and keep those of decisions; `db` is the journal's own connection."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        ((kept,),) = select(db, "SELECT coalesce(max(last), 0) FROM events")
+        rows = select(db, "SELECT value FROM meta WHERE name = ?", (_FROM,))
+        self.last = max(int(kept), int(rows[0][0]) if rows else 0)
+        """The last number that was given."""
+        self._under_way = 0
+
+    def begin_life(self, set_meta: Callable[[str, str], None]) -> None:
+        """Leave room for the numbers that an earlier life gave and did not keep; the first life has none."""
+        life = select(self._db, "SELECT 1 FROM meta WHERE name = ?", (_FROM,))
+        if life or self.last:
+            self.last += _LIFE
+        set_meta(_FROM, str(self.last))
+
+    def keep(self, events: Sequence[Event], at: datetime) -> None:
+        """Keep events inside a step; their numbers follow the last one, in order."""
+        if not events:
+            return
+        first = self.last + self._under_way + 1
+        self._under_way += len(events)
+        self._db.execute(
+            "INSERT INTO events (first, last, at, body) VALUES (?, ?, ?, ?)",
+            (first, first + len(events) - 1, at.timestamp(), msgspec.json.encode(events)),
+        )
+
+    def skip(self) -> None:
+        """Give a number to an event that is not kept."""
+        self.last += 1
+
+    def committed(self) -> None:
+        """Take the numbers of what was kept as given."""
+        self.last += self._under_way
+        self._under_way = 0
+
+    def forget(self) -> None:
+        """Take back the numbers of a step that did not end well."""
+        self._under_way = 0
+
+    def after(self, number: int, limit: int) -> KeptEvents:
+        """Return kept events with higher numbers, in order, at least `limit` if there are so many."""
+        found: list[tuple[int, Event]] = []
+        rows = self._db.execute("SELECT first, body FROM events WHERE last > ? ORDER BY first", (number,))
+        for first, body in rows:
+            events = msgspec.json.decode(body)
+            found += [(at, event) for at, event in enumerate(events, first) if at > number]
+            if len(found) >= limit:
+                break
+        dropped = select(self._db, "SELECT value FROM meta WHERE name = ?", (_DROPPED,))
+        return KeptEvents(int(dropped[0][0]) if dropped else 0, found)
+
+    def drop(self, before: datetime, set_meta: Callable[[str, str], None]) -> None:
+        """Remove what is older; inside a transaction."""
+        ((last,),) = select(self._db, "SELECT max(last) FROM events WHERE at < ?", (before.timestamp(),))
+        if last is not None:
+            self._db.execute("DELETE FROM events WHERE at < ?", (before.timestamp(),))
+            set_meta(_DROPPED, str(last))
