@@ -78,7 +78,7 @@ def test_trade_is_recorded_without_names(tmp_path: Path) -> None:
 
 
 def test_order_is_not_passed_on(tmp_path: Path) -> None:
-    """Without --allow-orders; the client learns why, and its other requests go on."""
+    """Without --allow-orders; the client learns why, other requests go on, a second login changes nothing."""
     answers: list[tuple[str, ...]] = []
     asked: list[str] = []
 
@@ -88,6 +88,7 @@ def test_order_is_not_passed_on(tmp_path: Path) -> None:
             client.send(4, 1, 1, "")
             client.send(58, 1)
             client.send(15, 1, 1)
+            client.send(71, 2, 7, "")
             client.send(5, 1)
             client.send(19, 2, 1, "<xml>")
             client.send(8888, 1)
@@ -96,7 +97,7 @@ def test_order_is_not_passed_on(tmp_path: Path) -> None:
         asked.extend(fields[0] for _, fields in gateway.received)
 
     running = scene(tmp_path, play)
-    assert asked == ["71", "49"]
+    assert asked == ["71", "71", "49"]
     assert [answer[2:4] for answer in answers] == [
         ("1", "201"), ("1", "399"), ("-1", "321"), ("-1", "321"), ("-1", "321"), ("-1", "321"), ("-1", "321"),
     ]  # fmt: skip
@@ -109,7 +110,11 @@ def test_order_is_not_passed_on(tmp_path: Path) -> None:
 def test_allowlist_is_what_changes_nothing() -> None:
     assert not READING & ORDERING
     assert why_blocked(("5", "1"), "7", allow_orders=False) == ""
-    assert why_blocked(("5", "1"), "0", allow_orders=False) != ""
+    for zero in ("0", "00", "+0", " 0", "-0", ""):
+        assert why_blocked(("5", "1"), zero, allow_orders=False) != ""
+    assert why_blocked(("5", "1"), "0", allow_orders=True) == ""
+    for order in ("03", " 3", "3 ", "+3", "\uff13"):
+        assert why_blocked((order, "1"), "7", allow_orders=True) != ""
     for kind in ORDERING:
         assert why_blocked((kind,), "7", allow_orders=True) == ""
     for kind in ("19", "65", "72", "14", "69", "", "203"):

@@ -24,12 +24,15 @@ ORDERING: Final = frozenset({"3", "4", "15", "21", "58"})
 
 _OWN_ORDERS: Final = "5"
 """reqOpenOrders, with which client 0 binds manual orders as well."""
+_OTHER_NUMBER: Final = re.compile(r"0*[1-9]\d*", re.ASCII)
 
 
 def why_blocked(fields: Fields, client_id: str, *, allow_orders: bool) -> str:
     """Say why a request is not passed on; empty for one that is."""
     kind = fields[0]
-    if kind in ORDERING or (kind == _OWN_ORDERS and client_id == "0"):
+    # What is no other number, however it is written, may be read as 0.
+    may_be_zero = _OTHER_NUMBER.fullmatch(client_id) is None
+    if kind in ORDERING or (kind == _OWN_ORDERS and may_be_zero):
         return (
             ""
             if allow_orders

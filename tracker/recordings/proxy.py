@@ -185,7 +185,8 @@ class _Link:
         reason = (
             why_blocked(fields, self._client_id, allow_orders=self._proxy.allows_orders) if fields else ""
         )
-        if fields[:1] == (_START_API,) and len(fields) > 2:
+        # Only the first login counts to a gateway.
+        if fields[:1] == (_START_API,) and len(fields) > 2 and not self._client_id:
             self._client_id = fields[2]
         if fields:
             self._note(CLIENT, fields, at, blocked=bool(reason))

@@ -204,7 +204,8 @@ def _lines(name: str, number: int, rest: Iterator[tuple[int, str]], digest: Any)
             return
         yield _line(place, values)
     raise TranscriptUnusable(
-        f"{name}, line {number + 1}: the end is missing, so the file is cut off; get it again"
+        f"{name}, line {number + 1}: the end is missing, so the file is cut off; get it again, or make"
+        " a transcript of FILE.part by `tracker record --finish FILE`"
     )
 
 
