@@ -58,6 +58,8 @@ QUESTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "status": ("status",),
     "fills": ("fills", "--since", "2 days", "--all"),
     "inbox": ("inbox", "--since", "2 days", "--all"),
+    "alerts": ("alerts",),
+    "report": ("report", "--since", "2 days"),
     "why a fill": ("why", "FILL"),
     "why an open question": ("why", "UNDECIDED"),
     "why an alert": ("why", f"{ROBIN}/NVDA"),

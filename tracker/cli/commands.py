@@ -18,6 +18,7 @@ from tracker.cli import (
     query_commands,
     reconcile_commands,
     recording_commands,
+    report_commands,
 )
 from tracker.console import (
     BAD_USAGE,
@@ -254,6 +255,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     **decision_commands.COMMANDS,
     **reconcile_commands.COMMANDS,
     **adjust_commands.COMMANDS,
+    **report_commands.COMMANDS,
     **recording_commands.COMMANDS,
     **flex_commands.COMMANDS,
 }

@@ -16,7 +16,7 @@ was known when it was made; what becomes known later of that second stands befor
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -34,6 +34,7 @@ from tracker.core.state_rows import Attention, BookedExecution, Holding, attenti
 
 _Decided: TypeAlias = tuple[int, OwnershipDecision | Adjustment]
 """The number of a decision among those folded; of an adjustment -1."""
+OnEntry: TypeAlias = Callable[[Movement | OwnershipDecision | Adjustment, Holding, Holding], None]
 
 
 @dataclass(slots=True)
@@ -121,8 +122,12 @@ def fold(
     decisions: Iterable[OwnershipDecision] = (),
     name_of: NameOf = lambda alert: alert.name,
     adjustments: Iterable[Adjustment] = (),
+    on_entry: OnEntry | None = None,
 ) -> Folded:
-    """Fold entries onto what was held before all of them; they come in any order."""
+    """Fold entries onto what was held before all of them; they come in any order.
+
+    `on_entry` is given each entry with the holding before and behind it.
+    """
     folded = Folded(start)
     decisions = list(decisions)
     if renames := [one for one in decisions if one.whole]:
@@ -139,7 +144,7 @@ def fold(
         of_second = [entry for _, entry in group]
         movements = [entry for entry in of_second if isinstance(entry, Movement)]
         decided = [entry for entry in of_second if not isinstance(entry, Movement)]
-        _fold_second(folded, movements, decided, name_of)
+        _fold_second(folded, movements, decided, name_of, on_entry)
     return folded
 
 
@@ -171,6 +176,7 @@ def _fold_second(
     movements: Sequence[Movement],
     decided: Sequence[_Decided],
     name_of: NameOf,
+    on_entry: OnEntry | None,
 ) -> None:
     """Fold the movements of one second in their order, each decision behind the last that it knew."""
     growing = growing_sign(folded.holding.held)
@@ -186,12 +192,18 @@ def _fold_second(
     for at in range(len(ordered) + 1):
         while waiting and waiting[0][0][0] <= at:
             _, (number, one) = waiting.popleft()
+            before = folded.holding
             if isinstance(one, Adjustment):
                 apply_adjustment(folded, one)
             else:
                 apply_decision(folded, number, one)
+            if on_entry is not None:
+                on_entry(one, before, folded.holding)
         if at < len(ordered):
+            before = folded.holding
             step(folded, ordered[at], name_of)
+            if on_entry is not None:
+                on_entry(ordered[at], before, folded.holding)
 
 
 def step(folded: Folded, movement: Movement, name_of: NameOf) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from tracker.core.alert_updates import instant, number, positions_of
 from tracker.core.alerters import AlerterNames
-from tracker.core.model import Alert
+from tracker.core.model import ZERO, Alert
 from tracker.core.state import ALERTS, LedgerState
 from tracker.core.state_rows import alert_text
 from tracker.queries.as_json import Json, alert_json, contract_json, plain_json, reads_as
 from tracker.queries.lookup import check_alert_name, same_name
+from tracker.queries.round_trips import round_trips
 from tracker.queries.why import StoreNow
 
 
@@ -24,8 +25,12 @@ def alerts(
     name: str = "",
     only_open: bool = False,
     limit: int | None = None,
+    with_profit: bool = False,
 ) -> Json:
-    """Return the store's records, those that show a position first; raises CommandError for a bad name."""
+    """Return the store's records, those that show a position first; raises CommandError for a bad name.
+
+    `with_profit` adds what their fills made, for which the past of their contracts is folded again.
+    """
     if name:
         check_alert_name(name)
     found = [
@@ -39,7 +44,13 @@ def alerts(
         "store_trouble": store.trouble or None,
         "total": len(found),
         "left_out": len(found) - len(kept),
-        "alerts": [_alert(alert, state, store) for alert in kept],
+        "alerts": [
+            {
+                **_alert(alert, state, store),
+                **(_profit(alert, state, names) if with_profit else {}),
+            }
+            for alert in kept
+        ],
     }
 
 
@@ -53,6 +64,21 @@ def _alert(alert: Alert, state: LedgerState, store: StoreNow) -> Json:
         "created": instant(alert.created_at),
         **reads_as(alert),
         "holds": _holds(alert, state),
+    }
+
+
+def _profit(alert: Alert, state: LedgerState, names: AlerterNames) -> Json:
+    """Return what the fills of an alert made, and when it changed last."""
+    known = state.get(ALERTS, alert_text(alert.id))
+    keys = known.contracts if known is not None else ()
+    trips = [trip for key in keys for trip in round_trips(state, key, names) if trip.alert == alert.id]
+    steps = [step for trip in trips for step in trip.steps]
+    profit = sum((trip.profit for trip in trips), ZERO) if all(trip.priced for trip in trips) else None
+    return {
+        "round_trips": sum(trip.closed_at is not None for trip in trips),
+        "profit": None if profit is None else number(round(profit, 8)),
+        "fees": number(round(sum((trip.fees for trip in trips), ZERO), 8)),
+        "changed_at": instant(max((step.at for step in steps), default=None)),
     }
 
 

@@ -322,6 +322,10 @@ class TextTable:
         lines += _row("written", answer["copy"] or "nothing; --commit writes a copy beside the store")
         return _page(lines)
 
+    def time(self, text: str | None) -> str:
+        """Write an instant to the second, with the name of its zone."""
+        return self._time(text)
+
     def _time(self, text: str | None, *, zone: bool = True) -> str:
         """Write an instant to the second, with the name of its zone where asked."""
         if text is None:

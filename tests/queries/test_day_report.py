@@ -1,0 +1,121 @@
+"""Round trips, profit and fees of a day, by hand-made numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.answer_rig import ROBIN, Desk, at, buy, loose, record
+from tests.support.facts import exec_id, fee
+from tracker.queries.alerts import alerts
+from tracker.queries.day_report import csv_lines, report
+from tracker.queries.report_text import alerts_text, price, report_text, span
+from tracker.queries.text import TextTable
+
+FROM, UNTIL = at("2025-11-18T00:00"), at("2025-11-19T00:00")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}, "wolf": {"TSLA": loose("TSLA")}}) as desk:
+        yield desk
+
+
+def reported(desk: Desk) -> dict[str, Any]:
+    return report(desk.journal, desk.names, FROM, UNTIL)
+
+
+def test_round_trip_is_summed_up(desk: Desk) -> None:
+    """4 at 2.50, sold at 3.00, of 100 each: 200 less two fees of 2.60; held for an hour."""
+    desk.tell(buy(1, 4, price="2.5"), fee(exec_id(1), "2.6"))
+    desk.tell(buy(3601, -4, price="3.0"), fee(exec_id(3601), "2.6"))
+    answer = reported(desk)
+    (trip,) = answer["round_trips"]
+    assert (trip["alert"], trip["side"], trip["quantity"]) == (f"{ROBIN}/NVDA", "long", 4)
+    assert (trip["avg_price"], trip["closing_price"], trip["held_seconds"]) == (2.5, 3, 3600)
+    assert (trip["profit"], trip["fees"], trip["net"]) == (200, 5.2, 194.8)
+    (alerter,), (total,) = answer["alerters"], answer["total"]
+    assert alerter["alerter"] == ROBIN
+    for sums in (alerter, total):
+        assert (sums["round_trips"], sums["won"], sums["win_rate"]) == (1, 1, 1)
+        assert (sums["profit"], sums["fees"], sums["net"]) == (200, 5.2, 194.8)
+    assert answer["open"] == []
+    heading, line = csv_lines(answer)
+    assert dict(zip(heading.split(","), line.split(","), strict=True))["net"] == "194.8"
+
+
+def test_part_that_is_left_is_open(desk: Desk) -> None:
+    """2 at 2.00, 1 sold at 1.50: 50 lost, no round trip, 1 still open."""
+    desk.tell(buy(1, 2, price="2"), buy(2, -1, price="1.5"))
+    answer = reported(desk)
+    (total,) = answer["total"]
+    assert (total["round_trips"], total["win_rate"], total["profit"]) == (0, None, -50)
+    assert [(each["quantity"], each["avg_price"]) for each in answer["open"]] == [(1, 2)]
+    assert answer["round_trips"] == []
+
+
+def test_shared_fill_counts_once_in_all(desk: Desk) -> None:
+    """Two alerters own the same fills: 200 for each of them, 200 in all."""
+    desk.change(lambda stored: stored.update(wolf={"NVDA": record()}))
+    desk.tell(buy(1, 4, price="2.5"), fee(exec_id(1), "2.6"), buy(2, -4, price="3.0"))
+    answer = reported(desk)
+    assert [(each["alerter"], each["profit"]) for each in answer["alerters"]] == [(ROBIN, 200), ("wolf", 200)]
+    (total,) = answer["total"]
+    assert (total["profit"], total["fees"]) == (200, 2.6)
+
+
+def test_loss_after_fees_is_not_won(desk: Desk) -> None:
+    desk.tell(buy(1, 1, price="2.5"), fee(exec_id(1), "2.6"), buy(2, -1, price="2.51"))
+    (total,) = reported(desk)["total"]
+    assert (total["round_trips"], total["won"], total["net"]) == (1, 0, -1.6)
+
+
+def test_short_round_trip(desk: Desk) -> None:
+    """Sold at 3.00, bought back at 2.50."""
+    desk.tell(buy(1, -2, price="3"), buy(2, 2, price="2.5"))
+    (trip,) = reported(desk)["round_trips"]
+    assert (trip["side"], trip["profit"]) == ("short", 100)
+
+
+def test_other_days_are_left_out(desk: Desk) -> None:
+    """What was opened the day before and closed today is today's profit."""
+    desk.tell(buy(1, 4, price="2.5"), buy(2, -2, price="3"))
+    desk.tell(buy(60 * 60 * 20, -2, price="4"))
+    today = reported(desk)
+    later = report(desk.journal, desk.names, UNTIL, at("2025-11-20T00:00"))
+    assert today["total"][0]["profit"] == 100
+    assert (later["total"][0]["profit"], later["total"][0]["round_trips"]) == (300, 1)
+
+
+def test_empty_day_says_so(desk: Desk) -> None:
+    assert "no fill of an alert" in report_text(TextTable(UTC), reported(desk))
+
+
+def test_alerts_say_what_they_made(desk: Desk) -> None:
+    """What each shows, holds and asked for, its price, profit and fees."""
+    desk.tell(buy(1, 4, price="2.5"), fee(exec_id(1), "2.6"), buy(2, -1, price="3"))
+    desk.run_pump()
+    answer = alerts(desk.journal.state, desk.store_now(), desk.names, with_profit=True)
+    mine, other = answer["alerts"]
+    assert (mine["profit"], mine["fees"], mine["round_trips"]) == (50, 2.6, 0)
+    assert mine["holds"][0]["quantity"] == 3
+    assert (other["profit"], other["changed_at"]) == (0, None)
+    text = alerts_text(TextTable(UTC), answer)
+    assert f"{ROBIN}/NVDA  open" in text
+    assert "holds 3 NVDA 2025-11-21 122.5 C at 2.5" in text
+    assert "profit 50, fees 2.6" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(59, "59 s"), (61, "1 min 1 s"), (7_260, "2 h 1 min"), (90_000, "1 d 1 h")]
+)
+def test_span_in_two_units(seconds: int, words: str) -> None:
+    assert span(seconds) == words
+
+
+def test_prices_have_eight_digits() -> None:
+    assert [price(each) for each in (2.5123456789, 1234.56, None)] == ["2.5123457", "1234.56", "unknown"]
