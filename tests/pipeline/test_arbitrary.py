@@ -14,14 +14,16 @@ from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.pipeline.test_failing_contract import put_in
 from tests.support.answer_rig import CREATED, ROBIN, SETTINGS, record
 from tracker import wiring
 from tracker.config.loader import load
 from tracker.core.alerters import AlerterNames
-from tracker.core.journal_entries import FirstSweepOver, LinkUp, PositionsAsked
+from tracker.core.journal_entries import ExecutionsAsked, FirstSweepOver, LinkUp, PositionsAsked
 from tracker.core.model import Source
 from tracker.journal.journal import Journal
 from tracker.queries.alerts import alerts
@@ -32,11 +34,19 @@ from tracker.status.protocol import CommandError, encode
 
 AT = datetime(2025, 11, 18, 15, 43, 12, tzinfo=UTC)
 GOOD = (
-    "11|-1|7|700100200|NVDA|OPT|20251121|122.5|C|100|CBOE|USD|NVDA  251121C00122500|NVDA"
+    "11|{request}|7|700100200|NVDA|OPT|20251121|122.5|C|100|CBOE|USD|NVDA  251121C00122500|NVDA"
     "|{exec_id}|20251118 10:43:10 US/Eastern|DU1234567|CBOE|BOT|{quantity}|2.510|{perm_id}|5|0|0|2.51|||||2"
 )
 """A fill of the alert; all that is arbitrary is about other contracts, orders and executions."""
+SWEEP = "77"
+"""The number of each request for the day's executions."""
+SWEPT_TEXT = (
+    "11|77|7|555|BAD|OPT|20251121|95|C|100|CBOE|USD|BAD   251121C00095000|BAD|0000bad0.00000002.01.01"
+    "|20251118 10:43:10 US/Eastern|DU1234567|CBOE|SLD|4|2.510|9189|5|0|4|2.51|||||2"
+)
+SWEPT = tuple(SWEPT_TEXT.split("|"))
 OTHERS = (
+    SWEPT_TEXT,
     "11|-1|7|555|BAD|OPT|20251121|95|C|100|CBOE|USD|BAD   251121C00095000|BAD"
     "|0000bad0.00000001.01.01|20251118 10:43:10 US/Eastern|DU1234567|CBOE|BOT|4|2.510|9188|5|0|4|2.51|||||2",
     "59|1|0000bad0.00000001.01.01|1.3|USD|1.7976931348623157E308|1.7976931348623157E308|",
@@ -158,22 +168,32 @@ def bounded(inputs: int) -> Iterator[None]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.lists(st.lists(bad_frames() | st.integers(1, 9), min_size=1, max_size=6), min_size=1, max_size=5),
+    st.lists(
+        st.lists(bad_frames() | st.integers(1, 9) | st.integers(-9, -1), min_size=1, max_size=6),
+        min_size=1,
+        max_size=5,
+    ),
     st.dictionaries(st.text(max_size=8) | st.just("BAD"), bad_records(), max_size=3),
     st.lists(alerter_stores(), min_size=2, max_size=2),
     st.lists(ANY_TEXT, max_size=3),
+    st.booleans(),
 )
+@example([[SWEPT, -4], [3, -2]], {}, [b"", b""], [], True)  # Hypothesis mixes no keywords
 def test_arbitrary_input_stops_no_fill(
     packets: list[list[tuple[str, ...] | int]],
     records: dict[str, Any],
     stores: list[bytes],
     asked: list[str],
+    broken: bool,
 ) -> None:
     """A number stands for a good fill of that quantity; their sum is what the alert holds.
 
-    The alerters' own two stores hold anything. Each input has its bound of processor time and of memory.
+    A negative one answers a sweep. The alerters' own two stores hold anything, and the core may fail on
+    whatever comes of the other contract. Each input has its bound of processor time and of memory.
     """
-    with bounded(sum(map(len, packets)) + len(records) + len(asked)):
+    with pytest.MonkeyPatch.context() as patch, bounded(sum(map(len, packets)) + len(records) + len(asked)):
+        if broken:
+            put_in(patch)
         _live_through(packets, records, stores, asked)
 
 
@@ -202,8 +222,11 @@ def _live_through(
                 frames = []
                 for place, item in enumerate(packet):
                     if isinstance(item, int):
-                        bought += item
+                        bought += abs(item)
                     frames.append((Source.BROKER, _fields(item, 100 * number + place)))
+                if any(isinstance(item, int) and item < 0 for item in packet):
+                    end = (Source.BROKER, ("55", "1", SWEEP))
+                    frames = [ExecutionsAsked(int(SWEEP), "DU1234567").arriving, *frames, end]
                 pump.append(1, AT, frames)
                 asyncio.run(pump.pump())
             assert not files.journal.waiting
@@ -214,7 +237,9 @@ def _live_through(
 def _fields(item: tuple[str, ...] | int, number: int) -> tuple[str, ...]:
     if not isinstance(item, int):
         return item
-    text = GOOD.format(exec_id=f"0000e0d5.{number:08x}.01.01", quantity=item, perm_id=1000 + number)
+    request = SWEEP if item < 0 else "-1"
+    exec_id = f"0000e0d5.{number:08x}.01.01"
+    text = GOOD.format(request=request, exec_id=exec_id, quantity=abs(item), perm_id=1000 + number)
     return tuple(text.split("|"))
 
 

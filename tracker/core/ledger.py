@@ -285,7 +285,7 @@ class Ledger:
         self._orders.correct(decided.execution, in_force)
         if not in_force.counted:
             return
-        if decided.folded:
+        if decided.folded or in_force.contract_key in self._positions.aside:
             self._positions.correct(in_force)
         else:
             self._positions.add(in_force)
@@ -365,6 +365,14 @@ class Ledger:
             self._events += self._completeness.apply(frame, None, entry)
             self._positions.new_link(frame.seq, snapshot_due=isinstance(entry, LinkUp), fold=False)
             self._orders.new_link()
+
+    def waits(self, key: ContractKey) -> bool:
+        """Tell whether executions of a contract are booked and not folded yet."""
+        return self._positions.waits(key)
+
+    def set_aside(self, key: ContractKey) -> None:
+        """Have the executions of a contract wait whose fold failed, so that no other contract's do."""
+        self._positions.set_aside(key)
 
     def heal(self, seq: int) -> None:
         """Take a kept frame for settled, since it is about to be applied again."""

@@ -26,6 +26,7 @@ from tracker.core.alerters import AlerterNames
 from tracker.core.certainty import Certainty
 from tracker.core.entries import ContractEntries
 from tracker.core.fold_ahead import FoldAhead
+from tracker.core.fold_failure import names_contract
 from tracker.core.fold_runs import FoldRuns
 from tracker.core.lot_changes import Movement, second_of
 from tracker.core.lots import (
@@ -91,6 +92,8 @@ class Positions:
         self._late: dict[ContractKey, None] = {}
         """Contracts of which something stands before the last that was folded, and is not folded yet."""
         self._waiting: dict[ContractKey, None] = {}
+        self.aside: dict[ContractKey, None] = {}
+        """Contracts whose fold failed: their executions wait, so that no other contract's do."""
         self._newest: dict[ContractKey, datetime] = {}
         """The second of the newest execution of each contract that has some that are not folded yet."""
         for row in state.find(EXECUTIONS, "waiting", "1"):
@@ -278,7 +281,12 @@ class Positions:
     def correct(self, booked: BookedExecution) -> None:
         """Have a contract folded again, one execution of which has a new version in force."""
         self._disturb(booked, booked.contract_key)
+        self.aside.pop(booked.contract_key, None)
         self.changed(booked.contract_key)
+
+    def set_aside(self, key: ContractKey) -> None:
+        """Have what comes of a contract wait until one of its executions is corrected, or the next start."""
+        self.aside[key] = self._waiting[key] = None
 
     def changed(self, key: ContractKey) -> None:
         """Have a contract folded from its opening balance before anything looks at it."""
@@ -293,13 +301,15 @@ class Positions:
             self._fold_late(key)
         self._newest = {key: at for key, at in self._newest.items() if key in self._waiting}
 
+    @names_contract
     def _fold_late(self, key: ContractKey) -> None:
         """Fold late executions in their places: with the run that they belong to, else from the beginning."""
         run = self._runs.get(key)
         now = self._state.get(HOLDINGS, key.text())
         assert now is not None, "late is what something was folded before"
         unconfirmed = now.baseline is Baseline.UNCONFIRMED
-        if run is None or unconfirmed or not now.by_execution or self._entries.adjustments(key):
+        unusual = unconfirmed or not now.by_execution or self._entries.adjustments(key)
+        if run is None or unusual or key in self.aside:
             self.refold(key)
             return
         del self._late[key]
@@ -311,6 +321,7 @@ class Positions:
         ]
         self._fold_onto(run.before, rows, decisions, (), now)
 
+    @names_contract
     def owns(self, key: ContractKey, alert: AlertId) -> bool:
         """Tell whether an alert owns a part of a contract, with all that is booked of it."""
         holding = self._state.get(HOLDINGS, key.text())
@@ -320,7 +331,7 @@ class Positions:
 
     def _is_ahead(self, key: ContractKey) -> bool:
         """Tell whether something is booked of a contract that its holding does not have."""
-        return key in self._waiting or key in self._late or key in self._stale
+        return key not in self.aside and (key in self._waiting or key in self._late or key in self._stale)
 
     def waits(self, key: ContractKey) -> bool:
         """Tell whether something of a contract is not folded yet."""
@@ -335,11 +346,14 @@ class Positions:
         if booked.execution.request_id == LIVE:
             self._snapshots.disturb(key.text())
 
+    @names_contract
     def refold(self, key: ContractKey) -> None:
-        """Fold a contract from its opening balance."""
+        """Fold a contract from its opening balance, unless it was set aside."""
         self._stale.pop(key, None)
         self._late.pop(key, None)
         self._runs.forget(key)
+        if key in self.aside:
+            return
         start, rows, expired = self._whole_past(key)
         before = self._state.get(HOLDINGS, key.text())
         folded = self._fold_onto(start, rows, self._entries.decisions(key), expired, before)
@@ -375,16 +389,6 @@ class Positions:
         if after != row:
             self._state.put(ADJUSTMENTS, after)
             self.refold(ContractKey(row.account, row.con_id))
-
-    def past_of(self, key: ContractKey) -> tuple[Folded, list[OwnershipDecision]]:
-        """Fold a contract's past again without keeping it, to tell what each decision gave."""
-        holding = self._state.get(HOLDINGS, key.text())
-        assert holding is not None, "only what was folded has a past"
-        rows = [row for row in self._state.find(EXECUTIONS, "contract", key.text()) if row.counted]
-        decisions = self._entries.decisions(key)
-        movements = [self._entries.movement(row) for row in rows if row.folded]
-        name_of, adjustments = self._entries.name_of(holding), self._entries.adjustments(key)
-        return fold(at_opening_balance(holding), movements, decisions, name_of, adjustments), decisions
 
     def _fold_onto(
         self,
@@ -446,7 +450,7 @@ class Positions:
         With all its past, which a busy day makes long, a contract is folded only where it must be.
         """
         known: list[ContractKey] = []
-        for key in list(self._waiting):
+        for key in [key for key in self._waiting if key not in self.aside]:
             self._ahead.forget(key)
             holding = self._state.get(HOLDINGS, key.text())
             if not all_of_them and (self._sweeps.under_way or (holding is None and self._snapshots.due)):
@@ -466,6 +470,7 @@ class Positions:
             self._fold_waited(key, waited[key])
         self.settle()
 
+    @names_contract
     def _fold_waited(self, key: ContractKey, rows: Sequence[BookedExecution]) -> None:
         """Fold what waited of a contract that has a past."""
         for row in sorted(rows, key=lambda row: (row.moment, row.execution.exec_id)):

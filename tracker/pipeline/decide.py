@@ -2,7 +2,8 @@
 
 Owns what happens when deciding fails: what was changed is taken back, in the rows and in memory, the frames
 are decided again one by one, and the frame that fails is kept as undecodable, with the reason. It is decided
-again at the next start. A frame is never skipped silently, and nothing is half applied.
+again at the next start. Where a contract fails whose executions came earlier, that contract alone waits. A
+frame is never skipped silently, and nothing is half applied.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from loguru import logger
 
 from tracker.core.alert_updates import ClosingPolicy, TrackerEvent
 from tracker.core.alerters import AlerterNames
+from tracker.core.fold_failure import FoldFailed
 from tracker.core.journal_entries import Arriving, DecidedAgain, read_entry
 from tracker.core.ledger import Ledger
 from tracker.core.limits import clean_text
@@ -35,6 +37,7 @@ from tracker.core.model import (
 )
 from tracker.core.ownership import Circumstances
 from tracker.core.state import UNDECODED
+from tracker.core.state_rows import ContractKey
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.pipeline.careful_match import CarefulMatch
 from tracker.pipeline.rollback import LedgerMemory
@@ -135,13 +138,50 @@ class FrameDecider:
         """Decide one frame, trying each record before it is used; a frame that fails is kept."""
         self._suspicious = True
         try:
-            return self._step([frame])
+            return self._without_failing_contracts(frame)
         except JournalFailed:
             raise
+        except FoldFailed as failed:
+            return self._refuse(frame, failed.cause)
         except Exception as error:
             return self._refuse(frame, error)
         finally:
             self._suspicious = False
+
+    def _without_failing_contracts(self, frame: Frame) -> list[TrackerEvent]:
+        """Decide one frame; contracts that cannot be folded are set aside where it concerns others too."""
+        aside: list[FoldFailed] = []
+        while True:
+            try:
+                events = self._step([frame])
+            except FoldFailed as failed:
+                if self._is_about(frame, failed.key) or any(failed.key == one.key for one in aside):
+                    raise
+                self.ledger.set_aside(failed.key)
+                aside.append(failed)
+            else:
+                return events + (self._say_aside(frame, aside) if aside else [])
+
+    def _is_about(self, frame: Frame, key: ContractKey) -> bool:
+        """Tell whether a frame concerns that contract alone, so that nothing else waits if it is refused."""
+        if frame.source not in (Source.BROKER, Source.LINK, Source.SENT):
+            return True
+        if self.ledger.waits(key):
+            # What fails came before it.
+            return False
+        fact = self._fact(frame)
+        return isinstance(fact, Execution) and (fact.account, fact.contract.con_id) == key
+
+    def _say_aside(self, frame: Frame, aside: Sequence[FoldFailed]) -> list[TrackerEvent]:
+        """Keep that the executions of contracts wait, and why; returns the events."""
+        reason = clean_text("; ".join(f"{failed}; its executions wait" for failed in aside))
+        logger.error("frame {}: {}", frame.seq, reason)
+        with self._journal.step() as advance:
+            self.ledger.refuse(frame, Undecodable("contract", reason))
+            events = self.ledger.settle(frame)
+            advance(frame.seq)
+            self._keep_events(events, frame)
+        return events
 
     def decide_again(self, now: datetime) -> None:
         """Journal that what could not be decided is to be decided again: this version may be able to."""

@@ -25,8 +25,8 @@ from tracker.core.journal_entries import (
 )
 from tracker.core.model import Alert, AlertId, Ambiguous, ExecutionKey, Frame, JsonValue, correction_parts
 from tracker.core.ownership_rows import OwnershipDecision, OwnershipKind
+from tracker.core.past import past_of
 from tracker.core.ports import Shown
-from tracker.core.positions import Positions
 from tracker.core.state import ADJUSTMENTS, ALERTS, EXECUTIONS, LedgerState
 from tracker.core.state_rows import AlertState, BookedExecution, alert_text, owners_key, owners_of
 from tracker.journal.journal import Journal
@@ -161,7 +161,7 @@ def _ownership(state: LedgerState, row: BookedExecution, names: AlerterNames) ->
         return entries
     exec_id, order = row.execution.exec_id, owners_key(row.execution)
     entries.append(_at(time, time, _opened(row)))
-    past, decisions = Positions(state, lambda *_: None, lambda _: None, names).past_of(row.contract_key)
+    past, decisions = past_of(state, row.contract_key, names)
     about = [
         (decision, past.given[number].get(exec_id))
         for number, decision in enumerate(decisions)

@@ -1,0 +1,27 @@
+"""Fold a contract's past again without keeping it, to tell what each decision gave.
+
+Owns no row: what it finds is for `why` alone.
+"""
+
+from __future__ import annotations
+
+from tracker.core.alerters import AlerterNames
+from tracker.core.entries import ContractEntries
+from tracker.core.lots import Folded, at_opening_balance, fold
+from tracker.core.ownership_rows import OwnershipDecision
+from tracker.core.state import EXECUTIONS, HOLDINGS, LedgerState
+from tracker.core.state_rows import ContractKey
+
+
+def past_of(
+    state: LedgerState, key: ContractKey, names: AlerterNames
+) -> tuple[Folded, list[OwnershipDecision]]:
+    """Return what came of a contract's entries, and the decisions among them."""
+    holding = state.get(HOLDINGS, key.text())
+    assert holding is not None, "only what was folded has a past"
+    entries = ContractEntries(state, names)
+    rows = [row for row in state.find(EXECUTIONS, "contract", key.text()) if row.counted]
+    decisions = entries.decisions(key)
+    movements = [entries.movement(row) for row in rows if row.folded]
+    name_of, adjustments = entries.name_of(holding), entries.adjustments(key)
+    return fold(at_opening_balance(holding), movements, decisions, name_of, adjustments), decisions
