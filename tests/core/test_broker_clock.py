@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.facts import NVDA, START, Story, exec_id, execution, holding, position, quantity
+from tests.support.facts import ACCOUNT, NVDA, START, Story, exec_id, execution, holding, position, quantity
 from tracker.core.alert_updates import EventKind
-from tracker.core.broker_clock import skew_of, words_for
+from tracker.core.broker_clock import as_shown_now, skew_of, words_for
 from tracker.core.model import BrokerTime, End, EndOf, Source
-from tracker.core.state import CLOCK
+from tracker.core.state import CLOCK, GAPS
+from tracker.core.state_rows import BrokerClock, EarlierSkew
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,48 @@ def test_swept_fill_may_be_old() -> None:
     story = Story()
     story.sweep(execution(exec_id(1), 4, at=-5000, request_id=900))
     assert [event for event in story.events if event.kind is EventKind.CLOCK] == []
+
+
+@pytest.mark.parametrize("ahead", [3600, -3600])
+def test_days_are_judged_by_the_broker(ahead: int) -> None:
+    """The host is an hour fast or slow; the day is over, unproven, when it is so at the broker."""
+    story = Story(up=False)
+    midnight = (START + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    story.now = midnight - timedelta(minutes=180) + timedelta(seconds=ahead)
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.tell(BrokerTime(midnight - timedelta(minutes=180)))
+    story.now += timedelta(minutes=179)
+    story.note(Source.SENT, "positions")
+    assert list(story.state.every(GAPS)) == []
+    story.now += timedelta(minutes=2)
+    story.note(Source.SENT, "positions")
+    assert [gap.day for gap in story.state.every(GAPS)] == [START.date()]
+
+
+def test_time_written_before_the_clock_was_set() -> None:
+    """Half an hour slow until noon, right since, then an hour fast: each time is told as it is set now."""
+    noon = START.replace(hour=12, minute=0, second=0)
+    half, hour = timedelta(minutes=30), timedelta(hours=1)
+    clock = BrokerClock(
+        noon + 2 * hour,
+        noon + 3 * hour,
+        3600.0,
+        (EarlierSkew(-1800.0, noon), EarlierSkew(0.0, noon + hour)),
+    )
+    now = noon + 3 * hour
+    # At 11 it showed 10:30; at 12:30 it showed that; at 13:30 it showed 14:30.
+    assert as_shown_now(noon - hour - half, clock, now) == noon
+    assert as_shown_now(noon + half, clock, now) == noon + half + hour
+    assert as_shown_now(noon + 2 * hour + half, clock, now) == noon + 2 * hour + half
+    # What fits nowhere stays as it is.
+    assert as_shown_now(noon + 9 * hour, clock, now) == noon + 9 * hour
+    assert as_shown_now(noon, None, now) == noon
+
+
+def test_each_setting_of_the_clock_is_remembered() -> None:
+    story = Story()
+    for ahead in (0, 0, 1800, 1800, 0):
+        story.tell(BrokerTime(story.now - timedelta(seconds=ahead)))
+    clock = story.state.get(CLOCK, "last")
+    assert clock is not None
+    assert [round(each.skew_seconds, -1) for each in clock.earlier] == [0, 1800]

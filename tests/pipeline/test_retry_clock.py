@@ -29,7 +29,7 @@ class Ticker:
 
 
 def started(state: MemoryLedgerState, ticker: Ticker) -> RetryClock:
-    return RetryClock(state, monotonic=ticker, retry_for=RETRY_FOR)
+    return RetryClock(state, monotonic=ticker, retry_for=RETRY_FOR, skew=lambda: timedelta(0))
 
 
 def keep(state: MemoryLedgerState, clock: RetryClock) -> None:

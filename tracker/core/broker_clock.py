@@ -15,11 +15,15 @@ from typing import Final
 from tracker.core.alert_updates import EventKind, TrackerEvent
 from tracker.core.model import LIVE, BrokerTime, Frame, Moment
 from tracker.core.state import CLOCK, LedgerState
-from tracker.core.state_rows import BookedExecution, BrokerClock
+from tracker.core.state_rows import BookedExecution, BrokerClock, EarlierSkew
 
 UNSEEN: Final = timedelta(seconds=2)
 TOLD: Final = timedelta(seconds=5)
 FAR: Final = timedelta(minutes=15)
+_NOTICED: Final = timedelta(seconds=10)
+"""Within this after our clock was set the broker's is asked for, and has answered."""
+_KEPT: Final = 8
+"""How many times that our clock was set are remembered."""
 _HALF: Final = timedelta(seconds=0.5)
 """What a time that is cut to the second lacks on average."""
 
@@ -36,8 +40,13 @@ class BrokerTimes:
 
     def told(self, frame: Frame, time: BrokerTime) -> list[TrackerEvent]:
         """Take in what the broker's clock shows; return the event that ours is off, or right again."""
+        before = self._state.get(CLOCK, "last")
         self.skew = skew_of(time.at, frame.received_at)
-        clock = BrokerClock(time.at, frame.received_at, self.skew.total_seconds())
+        earlier = before.earlier if before is not None else ()
+        if before is not None and abs(self.skew - timedelta(seconds=before.skew_seconds)) >= UNSEEN:
+            was = EarlierSkew(before.skew_seconds, frame.received_at - self.skew)
+            earlier = (*earlier, was)[-_KEPT:]
+        clock = BrokerClock(time.at, frame.received_at, self.skew.total_seconds(), earlier)
         self._state.put(CLOCK, clock)
         if abs(self.skew - self._told) < TOLD:
             return []
@@ -66,6 +75,25 @@ class BrokerTimes:
     def moment(self, frame: Frame) -> Moment:
         """Return when a frame came, by the broker's clock."""
         return Moment(frame.received_at - self.skew, frame.seq)
+
+
+def as_shown_now(written: datetime, clock: BrokerClock | None, now: datetime) -> datetime:
+    """Return a time that was written by our clock as the clock would have shown it as it is set now.
+
+    `now` is what it shows. A time that would be before the clock was set last, or is still to come, was
+    written before that.
+    """
+    if clock is None or not clock.earlier:
+        return written
+    skew = timedelta(seconds=clock.skew_seconds)
+    if clock.earlier[-1].until - _NOTICED <= written - skew <= now - skew:
+        return written
+    for number, was in reversed(list(enumerate(clock.earlier))):
+        told = written - timedelta(seconds=was.skew_seconds)
+        began = clock.earlier[number - 1].until - _NOTICED if number else None
+        if told <= was.until and (began is None or told >= began):
+            return told + skew
+    return written
 
 
 def words_for(skew: timedelta) -> str:

@@ -12,6 +12,7 @@ Rules
 - A gap closes by a sweep asked before the day's end that ended behind it; by positions, when a complete
   snapshot equals the ledger everywhere; by a Flex report that covers the day; or by a person.
 - Days count from the journal's first connection on.
+- What it is now the broker's clock tells: the receipt of a frame, less how far our clock is ahead.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ class Completeness:
         """When the day after the last judged one ends; nothing is to be judged before."""
         self._sweeps: dict[str, _Sweep] = {}
         """account -> its newest request, of which there is one at a time; empty for all accounts at once"""
+        self.skew = timedelta(0)
+        """How far our clock is ahead of the broker's."""
 
     @property
     def link(self) -> LoginState:
@@ -112,7 +115,7 @@ class Completeness:
         snapshot = self._state.get(SNAPSHOTS, "last")
         assert snapshot is not None, "a snapshot was just taken"
         gaps = self._state.find(GAPS, "open", "1")
-        equal = [gap for gap in gaps if _equals(self._state, snapshot, gap, self._day(frame.received_at))]
+        equal = [gap for gap in gaps if _equals(self._state, snapshot, gap, self._day(self._at(frame)))]
         return [self._close(gap, GapEnd.POSITIONS, frame) for gap in equal]
 
     # What was asked and answered
@@ -122,7 +125,7 @@ class Completeness:
             case LinkUp(accounts):
                 self._up(frame, accounts)
             case ExecutionsAsked(request, account) if not self._link.severed:
-                self._sweeps[account] = _Sweep(request, Moment(frame.received_at, frame.seq))
+                self._sweeps[account] = _Sweep(request, Moment(self._at(frame), frame.seq))
             case RequestTimedOut(EndOf.EXECUTIONS, request):
                 self._forget(request)
             case SweepChecked(request) if entry.complete:
@@ -139,7 +142,7 @@ class Completeness:
 
     def _up(self, frame: Frame, accounts: tuple[str, ...]) -> None:
         """Begin a connection; the first one of a journal begins the count of days."""
-        judged = self._link.judged or self._day(frame.received_at) - timedelta(days=1)
+        judged = self._link.judged or self._day(self._at(frame)) - timedelta(days=1)
         self._put(LoginState(accounts, severed=False, judged=judged))
 
     def _end(
@@ -188,12 +191,13 @@ class Completeness:
         That is all that an execution, a fee or an order's status does here.
         """
         judged = self._link.judged
-        if judged is None or frame.received_at < self._judge_again:
+        now = self._at(frame)
+        if judged is None or now < self._judge_again:
             return []
         events: list[TrackerEvent] = []
-        while (day := judged + timedelta(days=1)) < self._day(frame.received_at):
+        while (day := judged + timedelta(days=1)) < self._day(now):
             judged = day
-            attended = frame.received_at - self._end_of(day) <= REACH
+            attended = now - self._end_of(day) <= REACH
             if not (attended and self._covers(day)):
                 events.append(self._open(day, frame))
         self._judge_again = self._end_of(judged + timedelta(days=1))
@@ -237,6 +241,9 @@ class Completeness:
             return []
         self._state.put(GAPS, replace(gap, closed_at=None, closed_how="", closed_seq=0))
         return [TrackerEvent(EventKind.GAP, frame.received_at, {"day": day.isoformat(), "state": "open"})]
+
+    def _at(self, frame: Frame) -> datetime:
+        return frame.received_at - self.skew
 
     def _day(self, moment: datetime) -> date:
         return moment.astimezone(self._zone).date()

@@ -21,7 +21,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import UTC, tzinfo
+from datetime import UTC, timedelta, tzinfo
 from functools import partial
 from typing import Final
 
@@ -137,7 +137,7 @@ class Ledger:
         self._differences = Differences(state, zone, self._positions)
         self._undecodables = Undecodables(state)
         self._times = BrokerTimes(state)
-        self._ownership.skew = self._times.skew
+        self._ownership.skew = self._completeness.skew = self._times.skew
         self._undecided: dict[ExecutionKey, None] = {}
         """The fills that this batch put before a person."""
         self._dirty: dict[AlertId, dict[ContractKey, None]] = {}
@@ -145,6 +145,11 @@ class Ledger:
         self._events: list[TrackerEvent] = []
         self._sweep_reasons: list[str] = []
         self._position_reasons: list[str] = []
+
+    @property
+    def skew(self) -> timedelta:
+        """How far our clock is ahead of the broker's."""
+        return self._times.skew
 
     # Facts
 
@@ -340,7 +345,7 @@ class Ledger:
 
     def _broker_time(self, frame: Frame, time: BrokerTime) -> None:
         self._events += self._times.told(frame, time)
-        self._ownership.skew = self._times.skew
+        self._ownership.skew = self._completeness.skew = self._times.skew
         self._positions.snapshot_dated(self._times.moment(frame))
 
     def _ask_again(self) -> None:

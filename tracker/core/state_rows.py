@@ -350,6 +350,14 @@ class CertainAnswers(Struct, frozen=True):
     swept: PositionAnswer | None = None
 
 
+class EarlierSkew(Struct, frozen=True):
+    """Hold how far our clock was ahead until it was set."""
+
+    skew_seconds: float
+    until: datetime
+    """By the broker's clock."""
+
+
 class BrokerClock(Struct, frozen=True):
     """Hold what the broker's clock showed when we last asked."""
 
@@ -359,6 +367,8 @@ class BrokerClock(Struct, frozen=True):
     """By our clock."""
     skew_seconds: float = 0.0
     """How far our clock is ahead of the broker's; 0 where they agree as far as whole seconds can tell."""
+    earlier: tuple[EarlierSkew, ...] = ()
+    """The same before each time that it was set, oldest first."""
 
 
 def name_text(alert: AlertId) -> str:

@@ -14,8 +14,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
+from tracker.core.broker_clock import skew_of
 from tracker.core.journal_entries import Fields, LinkDown, Message
-from tracker.core.model import Frame, Notice, Source
+from tracker.core.model import BrokerTime, Frame, Notice, Source
 from tracker.gateway.broker_time import BrokerTimeRequests
 from tracker.gateway.capture import Capture
 from tracker.gateway.capture_sink import CaptureSink
@@ -172,8 +173,16 @@ class BrokerConnection:
             message = fields[0]
             if message == Message.NOTICE:
                 self._on_notice(fields)
+            elif message == Message.CURRENT_TIME:
+                self._on_broker_time(fields)
             elif message in IN_ANSWERS:
                 self._requests.on_message(fields)
+
+    def _on_broker_time(self, fields: Fields) -> None:
+        now = self._sink.now()
+        frame = Frame(0, now, self._sink.connection_no, Source.BROKER, fields)
+        if isinstance(told := normalise(frame, self._options.login_zone), BrokerTime):
+            self._requests.skew = skew_of(told.at, now)
 
     def _on_notice(self, fields: Fields) -> None:
         frame = Frame(0, self._sink.now(), self._sink.connection_no, Source.BROKER, fields)

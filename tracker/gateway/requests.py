@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -102,6 +102,8 @@ class Requests:
         """Positions requests whose End was not seen."""
         self._ambiguous_at: float | None = None
         """Loop time of an End that left others owed."""
+        self.skew = timedelta(0)
+        """How far our clock is ahead of the broker's."""
         self.live_executions = 0
         """Executions pushed by the gateway so far, repeats included."""
 
@@ -164,8 +166,8 @@ class Requests:
         return ended
 
     def midnight(self) -> datetime:
-        """Return the beginning of the account's day, to which an answer reaches back."""
-        local = self._sink.now().astimezone(self._options.login_zone)
+        """Return when the account's day began by the broker's clock; an answer reaches back to it."""
+        local = (self._sink.now() - self.skew).astimezone(self._options.login_zone)
         return local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
 
     def on_message(self, fields: Fields) -> None:

@@ -94,7 +94,7 @@ class Pump:
         self._on_committed = on_committed
         self._on_event, self._want_sweep, self._want_positions = on_event, want_sweep, want_positions
         match, seconds = CarefulMatch(match_alerts), monotonic or (lambda: now().timestamp())
-        self._clock = RetryClock(self._state, monotonic=seconds, retry_for=retry_for)
+        self._clock = RetryClock(self._state, monotonic=seconds, retry_for=retry_for, skew=self._skew)
         self._seen = SeenRecords(self._state, store, now, store_zone, names)
         self._decider = FrameDecider(
             journal,
@@ -278,6 +278,9 @@ class Pump:
         if delivered or not self._delivery.pending:
             self._attempts = 0
         return delivered
+
+    def _skew(self) -> timedelta:
+        return self._ledger.skew
 
     def _candidates(self, execution: Execution) -> list[Alert]:
         """Return the records that an execution may belong to, dated by us where they name no time."""

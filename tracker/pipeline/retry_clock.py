@@ -14,12 +14,13 @@ from typing import Final
 from msgspec.structs import replace
 
 from tracker.core.alerters import AlerterNames
+from tracker.core.broker_clock import as_shown_now
 from tracker.core.expiry import read_expiry
 from tracker.core.matching import same_contract
 from tracker.core.model import Alert
 from tracker.core.ownership_rows import FirstSeen, RetryWindow, RunTime
 from tracker.core.ports import AlertStore
-from tracker.core.state import FIRST_SEEN, RUN_TIME, WINDOWS, LedgerState
+from tracker.core.state import CLOCK, FIRST_SEEN, RUN_TIME, WINDOWS, LedgerState
 from tracker.core.state_rows import name_text
 from tracker.core.succession import is_dated
 
@@ -36,7 +37,7 @@ class RetryClock:
         *,
         monotonic: Callable[[], float],
         retry_for: timedelta,
-        skew: Callable[[], timedelta] = lambda: timedelta(0),
+        skew: Callable[[], timedelta],
     ) -> None:
         self._state = state
         self._monotonic = monotonic
@@ -125,10 +126,15 @@ class SeenRecords:
         ]
 
     def dated(self, alert: Alert) -> Alert:
-        """Return a record with the time at which it was first seen, where it names none itself."""
+        """Return a record with the time at which it was first seen, where it names none itself.
+
+        Both are told as this host's clock is set now.
+        """
+        clock, now = self._state.get(CLOCK, "last"), self._now()
         if alert.created_at is not None:
-            return alert
-        at = self._seen_at(alert) or self._now()
+            created_at = as_shown_now(alert.created_at, clock, now)
+            return alert if created_at == alert.created_at else replace(alert, created_at=created_at)
+        at = as_shown_now(self._seen_at(alert) or now, clock, now)
         written_on = at.astimezone(self._zone).date()
         expiry = alert.expiry
         if not expiry.usable or expiry.day is None:
