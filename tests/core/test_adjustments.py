@@ -297,6 +297,43 @@ def test_told_split_without_an_answer_yet() -> None:
     assert story.waiting() == []
 
 
+def test_split_told_after_it_was_settled() -> None:
+    """30 came without owner, 20 were sold of them; by the split all 40 are the alert's, so 20 are left."""
+    story = Held(10)
+    story.answer(40)
+    story.answer(40)
+    story.trade(-20)
+    story.answer(20)
+    assert (quantity(story), held(story)) == (10, 20)
+    seq = tell_split(story)
+    assert (quantity(story), held(story), story.waiting()) == (20, 20, [])
+    made, told = sorted(story.adjustments, key=lambda one: one.seq)
+    assert (made.replaced_by, told.undone) == (str(seq), False)
+    story.note(Source.PERSON, "undo", str(seq), "", "")
+    assert (quantity(story), held(story)) == (10, 20)
+    made, told = sorted(story.adjustments, key=lambda one: one.seq)
+    assert (made.undone, told.undone) == (False, True)
+
+
+def test_split_behind_another_settled_change() -> None:
+    """4 of 10 went unexplained; a split of the 6 that are left is one of its own."""
+    story = Held(10)
+    story.answer(6)
+    story.answer(6)
+    tell_split(story)
+    assert (quantity(story), held(story)) == (24, 24)
+
+
+def test_note_names_a_settled_change() -> None:
+    """The same quantities, with a reason and another cause."""
+    story = Held(-5)
+    story.answer(0)
+    story.answer(0, after=301)
+    story.note(Source.PERSON, "adjust", KEY, "assigned", "", "on the 18th")
+    assert (quantity(story), held(story)) == (0, 0)
+    assert (shown(story).position or {})["closed_by"] == "assigned"
+
+
 def test_wrong_ratio_leaves_the_rest_unexplained() -> None:
     """The broker holds 40; told was 3 for 1, which makes 30."""
     story = Held(10)

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from tests.support.facts import (
     ACCOUNT,
+    ALERT,
     START,
     SUCCESSOR,
     exec_id,
@@ -64,6 +65,26 @@ def test_merger_keeps_the_alert_open() -> None:
     story.sell(3)
     assert (quantity(story), shown(story).open) == (0, False)
     assert (shown(story).position or {})["closed_by"] is None
+
+
+@pytest.mark.parametrize("traded", [True, False])
+def test_merger_told_after_it_was_settled(traded: bool) -> None:
+    """The alert was closed as its 10 were gone; by the merger it goes on with 5, and undo closes it again."""
+    story = Moving(10, unmatched if traded else None)
+    if traded:
+        story.decide = matched(ALERT)
+        story.tell(execution(exec_id(7), 1, at=95, contract=NEW, perm_id=7))
+    listed = 6 if traded else 5
+    story.answer_with(position(listed, contract=NEW))
+    story.answer_with(position(listed, contract=NEW), after=301)
+    assert (held(story), story.state.find(DIFFERENCES, "open", "1")) == (0, [])
+    before = quantity(story), shown(story).open
+    seq = story.say(BECAME, "0.5")
+    assert (held(story), story.of_new()) == (0, listed)
+    assert (quantity(story), shown(story).open) == (1 if traded else 5, True)
+    assert story.state.find(DIFFERENCES, "open", "1") == []
+    story.note(Source.PERSON, "undo", str(seq), "", "")
+    assert (quantity(story), shown(story).open) == before
 
 
 def test_merger_without_a_ratio_is_one_for_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,21 @@ def test_nonsense_is_refused_with_a_next_step(
     table: Table, contract: str, reason: dict[str, str], refusal: str
 ) -> None:
     assert table.refusal(contract, **reason) == refusal
+
+
+def test_note_names_what_was_settled(table: Table) -> None:
+    """Two answers agreed before anybody said why."""
+    for _ in range(2):
+        table.now += timedelta(seconds=301)
+        table.answer()
+    (settled,) = table.journal.state.every(ADJUSTMENTS)
+    table.say(note="given away")
+    one, other = sorted(table.journal.state.every(ADJUSTMENTS), key=lambda row: row.seq)
+    assert adjustment_json(one)["what"] == (
+        f"the broker held 0, which no fill explains (adjusted), explained by {other.seq}"
+    )
+    assert "given away" in str(adjustment_json(other)["what"])
+    assert settled.amount == -4
 
 
 def test_nothing_held_is_not_split(table: Table) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 from msgspec.structs import replace
 
-from tests.support.facts import ACCOUNT, held, position, quantity, shown
+from tests.support.facts import ACCOUNT, START, held, position, quantity, shown
 from tests.support.held_stock import KEY, STOCK, Held
 from tracker.core.journal_entries import FlexAdjustment
 from tracker.core.model import Source
@@ -72,6 +74,24 @@ def test_other_change_than_the_broker_shows() -> None:
     story.answer(6)
     assert taken_in(story, event("transferred", -3), event("split", 30, ratio=Decimal(4))) == []
     assert story.waiting() == [-4]
+
+
+def test_report_of_the_next_morning() -> None:
+    """By then two answers have agreed on the change; the report says why, of its own days only."""
+    story = Held(10)
+    story.answer(40)
+    story.answer(40)
+    assert (quantity(story), held(story)) == (10, 40)
+    split = event("split", 30, ratio=Decimal(4), day=START.date())
+    for day in (None, START.date() - timedelta(days=6)):
+        assert taken_in(story, replace_day(split, day)) == []
+    assert len(taken_in(story, split)) == 1
+    assert (quantity(story), held(story)) == (40, 40)
+    assert taken_in(story, split) == []
+
+
+def replace_day(of: PositionEvent, day: date | None) -> PositionEvent:
+    return dataclasses.replace(of, day=day)
 
 
 def test_cause_closes_the_alert_by_its_name() -> None:

@@ -45,6 +45,10 @@ class Adjustment(Struct, frozen=True):
     told: bool = False
     """A person or a report told it; else two answers of the broker agree."""
     undone: bool = False
+    amount: Decimal | None = None
+    """By how much the broker's answer differed; None where nobody compared it."""
+    replaced_by: str = ""
+    """The adjustment that says why, told once this one was made; empty while nobody has told."""
     into: str = ""
     """Contract and account, as `ContractKey.text`, in which all of it goes on, with its lots and owners."""
     came_from: str = ""
@@ -61,6 +65,14 @@ class Adjustment(Struct, frozen=True):
     @property
     def name(self) -> str:
         return str(self.seq)
+
+    @property
+    def as_difference(self) -> Difference:
+        """Return what the broker's answers showed, of one that two of them agreed on."""
+        assert self.held is not None, "an answer said what was held"
+        assert self.amount is not None, "an answer was compared"
+        here = (self.account, self.con_id)
+        return Difference(*here, self.held, self.amount, self.place, self.place, over=True)
 
 
 class Difference(Struct, frozen=True):

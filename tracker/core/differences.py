@@ -101,28 +101,48 @@ class Differences:
         waiting = self._state.get(DIFFERENCES, entry.contract)
         waiting = None if waiting is None or waiting.over else waiting
         ratio = Decimal(entry.ratio) if entry.ratio else None
-        if holding is None or (ratio is None and waiting is None and not entry.into):
+        if holding is None:
+            return
+        settled = None if waiting is not None else self._settled_as(entry, ratio)
+        seen = waiting or (settled.as_difference if settled is not None else None)
+        if ratio is None and seen is None and not entry.into:
             return
         second = now.time.replace(microsecond=0)
         newest = second if holding.newest is None else max(second, holding.newest)
         one = Adjustment(
             *holding.key,
             frame.seq,
-            waiting.place if waiting is not None else Moment(newest, frame.seq),
+            seen.place if seen is not None else Moment(newest, frame.seq),
             entry.cause,
-            held=waiting.listed if waiting is not None and ratio is None else None,
+            held=seen.listed if seen is not None and ratio is None else None,
             ratio=ratio,
             note=entry.text,
             at=frame.received_at,
             told=True,
         )
+        if settled is not None:
+            self._replace(settled, one)
         if entry.into:
-            self._move(holding, one, entry.into)
+            moved = holding.held if settled is None else -settled.as_difference.amount
+            self._move(holding, one, entry.into, moved)
             return
         self._state.put(ADJUSTMENTS, one)
         self._fold_again(holding)
 
-    def _move(self, holding: Holding, one: Adjustment, into: str) -> None:
+    def _settled_as(self, entry: AdjustmentTold, ratio: Decimal | None) -> Adjustment | None:
+        """Return what two answers agreed on and this explains, if it was settled before it was told."""
+        settled = settled_of(self._state, entry.contract)
+        if settled is None:
+            return None
+        seen = settled.as_difference
+        before = seen.listed - seen.amount
+        fits = not seen.listed if entry.into else ratio is None or seen.listed == before * ratio
+        return settled if fits else None
+
+    def _replace(self, settled: Adjustment, one: Adjustment) -> None:
+        self._state.put(ADJUSTMENTS, replace(settled, undone=True, replaced_by=one.name))
+
+    def _move(self, holding: Holding, one: Adjustment, into: str, moved: Decimal) -> None:
         """Have all of a contract go on in another one, or in another account."""
         contract = contract_of(self._state, into, holding)
         if contract is None or leads_to(self._state, into, holding.key.text()):
@@ -133,7 +153,10 @@ class Differences:
         comes = replace(
             one, account=account, con_id=key.con_id, held=None, came_from=holding.key.text(), moved=ZERO
         )
-        target = self._state.get(HOLDINGS, into) or self._begun(key, contract, holding.held, one.ratio)
+        target = self._state.get(HOLDINGS, into) or self._begun(key, contract, moved, one.ratio)
+        came = settled_of(self._state, into)
+        if came is not None and came.amount == moved * (one.ratio or Decimal(1)):
+            self._replace(came, one)
         self._state.put(HOLDINGS, target)
         self._state.put(ADJUSTMENTS, comes)
         self._state.put(ADJUSTMENTS, goes)
@@ -154,6 +177,9 @@ class Differences:
         rows = self._state.find(ADJUSTMENTS, "name", str(seq))
         for row in rows:
             self._state.put(ADJUSTMENTS, replace(row, undone=True))
+            for other in self._state.find(ADJUSTMENTS, "contract", f"{row.account} {row.con_id}"):
+                if other.replaced_by == row.name:
+                    self._state.put(ADJUSTMENTS, replace(other, undone=False, replaced_by=""))
         for row in rows:
             holding = self._state.get(HOLDINGS, f"{row.account} {row.con_id}")
             assert holding is not None, "what was adjusted was folded"
@@ -215,11 +241,24 @@ class Differences:
 
     def _settle(self, frame: Frame, seen: Difference, holding: Holding) -> TrackerEvent:
         one = Adjustment(
-            *holding.key, frame.seq, seen.place, ADJUSTED, held=seen.listed, at=frame.received_at
+            *holding.key,
+            frame.seq,
+            seen.place,
+            ADJUSTED,
+            held=seen.listed,
+            at=frame.received_at,
+            amount=seen.amount,
         )
         self._state.put(ADJUSTMENTS, one)
         self._state.put(DIFFERENCES, replace(seen, over=True))
         return _told(frame, holding, seen, "adjusted", one.name)
+
+
+def settled_of(state: LedgerState, key: str) -> Adjustment | None:
+    """Return the last adjustment of a contract that two answers agreed on and nobody has explained."""
+    rows = state.find(ADJUSTMENTS, "contract", key)
+    found = [row for row in rows if row.amount is not None and not row.undone]
+    return max(found, key=lambda row: row.seq, default=None)
 
 
 def contract_of(state: LedgerState, key: str, source: Holding) -> Contract | None:

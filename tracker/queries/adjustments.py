@@ -15,7 +15,7 @@ from typing import Any, Final
 from tracker.core.adjustment_rows import ADJUSTED, SPLIT, TRANSFERRED, Adjustment, Difference
 from tracker.core.alert_updates import instant, number
 from tracker.core.alerters import AlerterNames
-from tracker.core.differences import Differences, contract_of, leads_to
+from tracker.core.differences import Differences, contract_of, leads_to, settled_of
 from tracker.core.journal_entries import AdjustmentTold
 from tracker.core.model import Contract, Frame, Moment, Source
 from tracker.core.positions import Positions
@@ -73,7 +73,8 @@ def telling(state: LedgerState, contract: str, reason: Reason) -> Telling:
         raise CommandError("bad_request", "--ratio goes with --becomes; a split is told by --split NEW:OLD")
     holding = holding_named(state, contract, reason.account)
     key = holding.key.text()
-    if said and not holding.held:
+    settled = settled_of(state, key)
+    if said and not holding.held and settled is None:
         raise CommandError("refused", f"nothing of {_words(holding)} is held, so there is nothing to adjust")
     if reason.split:
         return Telling(key, AdjustmentTold(key, SPLIT, str(_ratio(reason.split)), reason.note))
@@ -89,7 +90,7 @@ def telling(state: LedgerState, contract: str, reason: Reason) -> Telling:
             "bad_request",
             "say what happened: --split NEW:OLD, --becomes CONTRACT, --moved ACCOUNT, or --note TEXT",
         )
-    if _waiting(state, key) is None:
+    if _waiting(state, key) is None and settled is None:
         raise CommandError(
             "refused",
             f"the broker's positions and the fills agree on {_words(holding)}, so there is nothing to adjust;"
@@ -154,7 +155,7 @@ def holding_named(state: LedgerState, text: str, account: str = "") -> Holding:
         if wanted in (str(holding.contract.con_id), *_names(holding.contract))
         and (not account or holding.account == account)
     ]
-    found = [one for one in found if one.held or _waiting(state, one.key.text())] or found
+    found = [one for one in found if one.held or _is_unexplained(state, one.key.text())] or found
     if len(found) == 1:
         return found[0]
     if not found:
@@ -239,7 +240,9 @@ def adjustment_json(one: Adjustment) -> Json:
     else:
         what = f"the broker held {number(one.held)}, which no fill explains ({one.cause})"
     said = f"; {one.note}" if one.note else ""
-    back = ", taken back" if one.undone else f"; `tracker undo {one.name}` takes it back"
+    back = f"; `tracker undo {one.name}` takes it back"
+    if one.undone:
+        back = f", explained by {one.replaced_by}" if one.replaced_by else ", taken back"
     return {"at": instant(one.at), "what": f"{what}{said}{back}", "id": one.name}
 
 
@@ -255,6 +258,10 @@ def _ratio(text: str) -> Decimal:
 def _names(contract: Contract) -> list[str]:
     names = (contract.symbol, contract.local_symbol)
     return [" ".join(name.split()).casefold() for name in names if name]
+
+
+def _is_unexplained(state: LedgerState, key: str) -> bool:
+    return _waiting(state, key) is not None or settled_of(state, key) is not None
 
 
 def _waiting(state: LedgerState, key: str) -> Difference | None:
