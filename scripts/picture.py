@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Draw tracker/watch/watch.svg: the real screen beside the real tracker and a paper gateway.
+"""Draw tracker/watch/watch.svg and tracker/status/page.png: the real screen and the real page in a browser.
 
-`scripts/picture [FILE]` plays the demo's morning, with its made-up account, up to the first sale: alerts are
-open then. One more alert nearly agrees with a fill, which therefore waits in the inbox. Nothing is drawn by
-hand, and whoever looks at it fetches nothing.
+`scripts/picture [FOLDER]` plays the demo's morning, with its made-up account, up to the first sale: alerts
+are open then. One more alert nearly agrees with a fill, which therefore waits in the inbox. Nothing is drawn by
+hand, and whoever looks at it fetches nothing. The page needs Chromium and its driver; without them only the
+screen is drawn.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import re
 import sys
 import tempfile
+import time
 from datetime import UTC
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.support.browser import CHROMIUM, DRIVER, browser
 from tracker.clock import now
 from tracker.config.loader import load
 from tracker.demo.morning_script import SPX, TSLA, morning
@@ -28,7 +31,10 @@ from tracker.watch.app import Watch
 from tracker.watch.connection_to_daemon import DaemonConnection
 from tracker.watch.screen_model import ScreenModel
 
-PLACE: Final = Path(__file__).resolve().parents[1] / "tracker/watch/watch.svg"
+PROJECT: Final = Path(__file__).resolve().parents[1]
+SCREEN: Final = PROJECT / "tracker/watch/watch.svg"
+PAGE: Final = PROJECT / "tracker/status/page.png"
+PAGE_SIZE: Final = (1000, 900)
 LAST_STEP: Final = "partial-exit"
 FONTS: Final = "Menlo, 'DejaVu Sans Mono', Consolas, 'Courier New', monospace"
 
@@ -42,8 +48,11 @@ def with_a_near_miss(alerts: str) -> str:
     return json.dumps(records, indent=2)
 
 
-async def draw(folder: Path) -> str:
-    """Play the morning in an empty folder and return the picture of the screen; raises DemoFailed."""
+async def draw(folder: Path, page: Path | None) -> str:
+    """Play the morning in an empty folder and return the picture of the screen; raises DemoFailed.
+
+    `page` is where the picture of the page goes, if one can be made.
+    """
     moment = now()
     told = morning(moment)
     stores = {**told.stores, "alerts.json": with_a_near_miss(told.stores["alerts.json"])}
@@ -64,7 +73,22 @@ async def draw(folder: Path) -> str:
                 await processes.until(partial(_shows, app.model, fills), f"the screen shows {fills} fills")
             await processes.until(lambda: app.model.waiting, "the screen shows what needs a person")
             await pilot.pause(1.5)
+            if page is not None:
+                await asyncio.to_thread(look, f"http://127.0.0.1:{where.port}/", page)
             return without_web_fonts(app.export_screenshot(title="tracker watch"))
+
+
+def look(url: str, page: Path) -> None:
+    """Save what a browser shows of the page once it has everything."""
+    with browser() as found:
+        found.resize(*PAGE_SIZE)
+        found.open(url)
+        deadline = time.monotonic() + 20
+        while not (found.count("#plot circle") and "near miss" in found.text("#inbox")):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the page does not show the morning")
+            time.sleep(0.1)
+        found.save(page)
 
 
 def _shows(model: ScreenModel, fills: int) -> bool:
@@ -78,11 +102,18 @@ def without_web_fonts(picture: str) -> str:
 
 
 def main() -> None:
-    """Write the picture where it belongs, or to the file named."""
-    file = Path(sys.argv[1]) if len(sys.argv) > 1 else PLACE
+    """Write the pictures where they belong, or into the folder named."""
+    named = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    screen, page = (named / path.name if named else path for path in (SCREEN, PAGE))
+    can_look = bool(CHROMIUM and DRIVER)
     with tempfile.TemporaryDirectory(prefix="tracker-picture-") as folder:
-        file.write_text(asyncio.run(draw(Path(folder))), "utf-8")
-    print(f"{file} is drawn")
+        screen.write_text(asyncio.run(draw(Path(folder), page if can_look else None)), "utf-8")
+    print(f"{screen} is drawn")
+    print(
+        f"{page} is drawn"
+        if can_look
+        else "the page needs a browser: apt-get install chromium chromium-driver"
+    )
 
 
 if __name__ == "__main__":

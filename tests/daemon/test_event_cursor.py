@@ -66,20 +66,20 @@ def test_consumer_sees_each_event(tmp_path: Path) -> None:
         chance = random.Random(11)
 
         async def trade() -> None:
-            while True:
+            for _ in range(10):
                 fill = rig.gateway.fill(rig.gateway.order(CALL, "BUY", 1, limit="2"))
                 executions.append(fill.exec_id)
                 await asyncio.sleep(0.02)
 
-        trading = asyncio.create_task(trade())
         for _ in range(KILLS):
-            await asyncio.sleep(chance.uniform(0.05, 0.3))  # At a moment that nobody chose.
+            trading = asyncio.create_task(trade())
+            await asyncio.sleep(chance.uniform(0.01, 0.25))  # At a moment that nobody chose.
             await rig.stop(signal.SIGKILL)
+            await trading
             await rig.start()
-        trading.cancel()
         await rig.until(lambda: consumer.fills() == set(executions))
         following.cancel()
-        await asyncio.gather(trading, following, return_exceptions=True)
+        await asyncio.gather(following, return_exceptions=True)
         check(consumer.seen, executions)
 
     play(tmp_path, story)
