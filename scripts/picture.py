@@ -2,9 +2,9 @@
 """Draw tracker/watch/watch.svg and tracker/status/page.png: the real screen and the real page in a browser.
 
 `scripts/picture [FOLDER]` plays the demo's morning, with its made-up account, up to the first sale: alerts
-are open then. One more alert nearly agrees with a fill, which therefore waits in the inbox. Nothing is drawn by
-hand, and whoever looks at it fetches nothing. The page needs Chromium and its driver; without them only the
-screen is drawn.
+are open then. One more alert nearly agrees with a fill, which therefore waits in the inbox. Nothing is drawn
+by hand, and whoever looks at it fetches nothing. The page needs Chromium and its driver; without them only
+the screen is drawn.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from tracker.cli.commands import COMMANDS
@@ -24,6 +25,7 @@ from tracker.console import (
     complain,
     print_refusal,
     say,
+    say_data,
 )
 from tracker.terminal import nearest
 
@@ -62,10 +64,7 @@ def _dispatch(argv: Sequence[str]) -> int:
     name, *rest = argv
     command = COMMANDS.get(name)
     if command is None:
-        raise Refusal(
-            BAD_USAGE,
-            [f"tracker: there is no command {name!r}; the nearest one is {nearest(name, COMMANDS)!r}"],
-        )
+        return _about_itself(name, rest)
     arguments = _parse(name, command, rest)
     try:
         return command.run(arguments)
@@ -73,6 +72,66 @@ def _dispatch(argv: Sequence[str]) -> int:
         if not command.reads or not arguments.own.as_json:
             raise
         return print_refusal(refusal)
+
+
+def _about_itself(name: str, rest: Sequence[str]) -> int:
+    """Answer what is about the command line itself: help, version, completion."""
+    if name == "version":
+        say(f"tracker {_version()}")
+    elif name == "help":
+        return _help(rest)
+    elif name == "completion":
+        from tracker.cli import completion
+
+        shell = rest[0] if rest else ""
+        found = completion.script(shell)
+        if found is None:
+            raise Refusal(BAD_USAGE, [completion.unknown_shell(shell)])
+        say_data(f"{found}\n")
+    elif name == "complete":
+        _complete(rest)
+    else:
+        known = [*COMMANDS, "help", "version", "completion"]
+        raise Refusal(
+            BAD_USAGE, [f"tracker: there is no command {name!r}; the nearest one is {nearest(name, known)!r}"]
+        )
+    return WELL
+
+
+def _help(rest: Sequence[str]) -> int:
+    from tracker.cli.topics import text_of, topics
+
+    if not rest:
+        say(_overview())
+        return WELL
+    topic = rest[0]
+    text = text_of(topic)
+    if topic in COMMANDS:
+        _parser_of(topic, COMMANDS[topic]).print_help()
+        text = f"\n{text}" if text is not None else None
+    elif text is None:
+        known = [*COMMANDS, *topics()]
+        raise Refusal(
+            BAD_USAGE,
+            [
+                f"tracker help: nothing about {topic!r}; the nearest is {nearest(topic, known)!r}; topics are"
+                f" the commands and {', '.join(topics())}"
+            ],
+        )
+    if text is not None:
+        say(text.rstrip())
+    return WELL
+
+
+def _complete(words: Sequence[str]) -> None:
+    """Print what may stand in the place of the last word; whatever is wrong, nothing is offered."""
+    from tracker.cli.completion import candidates
+    from tracker.cli.topics import topics
+
+    # While somebody types, a settings file may be half written and a journal away: a shell shows no reason.
+    with suppress(Exception):
+        for word in candidates(words, COMMANDS, list(topics()), _parser_of):
+            say(word)
 
 
 def _without_command(argv: Sequence[str]) -> int:
@@ -99,6 +158,9 @@ def _overview() -> str:
         "",
         *(f"  {name:<11}{command.summary}" for name, command in COMMANDS.items()),
         "",
+        "tracker help TOPIC prints a page of the documents; tracker version; tracker",
+        "completion bash (zsh, fish) prints a script for the shell's start-up file.",
+        "",
         "Every command takes --help, --settings PATH and any setting as",
         "--section.key VALUE (tracker run --gateway.port 7497); settings.toml lists them.",
         "Exit codes: 0 success, 1 failure, 2 bad usage or settings, or a folder is",
@@ -120,6 +182,23 @@ def _version() -> str:
 
 def _parse(name: str, command: Command, argv: Sequence[str]) -> Arguments:
     """Return the arguments of a command; settings are taken out first, since argparse does not know them."""
+    parser = _parser_of(name, command)
+    flags, others = _take_settings(parser, argv)
+    own, unknown = parser.parse_known_args(others)
+    if unknown:
+        first = unknown[0].partition("=")[0]
+        if not first.startswith("-"):
+            parser.error(f"unexpected argument {first!r}")
+        from tracker.cli.completion import hint_of_setting
+
+        known = [text for action in parser._actions for text in action.option_strings]
+        near = hint_of_setting(first)
+        meant = f"did you mean {near}?" if near else f"the nearest known one is {nearest(first, known)}"
+        parser.error(f"unknown flag {first}; {meant}")
+    return Arguments(own, flags)
+
+
+def _parser_of(name: str, command: Command) -> _Parser:
     parser = _Parser(
         prog=f"tracker {name}",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
@@ -134,15 +213,7 @@ def _parse(name: str, command: Command, argv: Sequence[str]) -> Arguments:
             "--json", action="store_true", dest="as_json", help="answer as JSON, for programs"
         )
     command.declare(parser)
-    flags, others = _take_settings(parser, argv)
-    own, unknown = parser.parse_known_args(others)
-    if unknown:
-        first = unknown[0].partition("=")[0]
-        if not first.startswith("-"):
-            parser.error(f"unexpected argument {first!r}")
-        known = [text for action in parser._actions for text in action.option_strings]
-        parser.error(f"unknown flag {first}; the nearest known one is {nearest(first, known)}")
-    return Arguments(own, flags)
+    return parser
 
 
 def _take_settings(parser: _Parser, argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
