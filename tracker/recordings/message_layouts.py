@@ -20,6 +20,12 @@ NEWEST_VERSION: Final = 178
 """The newest server version whose layouts are listed here."""
 _WITHOUT_PROFILE: Final = 177
 """From this version on an order has no faProfile, and what follows moves up."""
+_EXECUTION: Final = "11"
+_WITH_REVISION: Final = 178
+"""From this version on an execution has a last field pendingPriceRevision."""
+_REVISION_AT: Final = 31
+OLDEST_READER: Final = 176
+"""The oldest version, ib_insync's newest, to whose layouts those of newer ones are changed back."""
 
 
 class Part(Enum):
@@ -174,6 +180,20 @@ def parts_of(kind: str, size: int, by: Side, version: int) -> Sequence[Part]:
         profile, model = _ORDERS[kind]
         layout = {**layout, profile: Part.MODEL, model: Part.OTHER}
     return [Part.PUBLIC, *(layout.get(place, Part.OTHER) for place in range(1, size))]
+
+
+def as_older(fields: Fields, recorded: int, version: int) -> Fields:
+    """Return a message of the gateway in the layout of an older version, `OLDEST_READER` or later.
+
+    An order has a faProfile again, which newer gateways leave out, and an execution no pendingPriceRevision.
+    """
+    kind = fields[0]
+    if kind in _ORDERS and version < _WITHOUT_PROFILE <= recorded:
+        place = _ORDERS[kind][0]
+        return (*fields[:place], "", *fields[place:])
+    if kind == _EXECUTION and version < _WITH_REVISION <= recorded:
+        return fields[:_REVISION_AT]
+    return fields
 
 
 def contract_names(fields: Fields, by: Side) -> Fields:

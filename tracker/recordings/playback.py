@@ -24,6 +24,7 @@ from tracker.paper.faults import Faults
 from tracker.paper.service import stopped_by_signals
 from tracker.paper.unsupported import EMPTY, QUIET, refusal
 from tracker.recordings.link_frames import MANAGED_ACCOUNTS, START_API, client_ids
+from tracker.recordings.message_layouts import OLDEST_READER, as_older
 from tracker.recordings.recorded_gateway import ENDS, POSITIONS, RecordedGateway
 from tracker.recordings.transcript import (
     CLIENT,
@@ -143,7 +144,7 @@ class Playback:
     def _push(self, fields: Fields) -> None:
         for connection in self._connections:
             if connection.ready and (fields[0] != Message.POSITION or connection.wants_positions):
-                connection.push(fields)
+                connection.push(as_older(fields, self._version, connection.version))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer, Faults(), self._answer, self._version)
@@ -159,7 +160,7 @@ class Playback:
     def _answer(self, connection: Connection, fields: Fields) -> Iterator[Fields]:
         kind = fields[0]
         if kind == START_API:
-            if connection.version != self._version:
+            if connection.version < min(self._version, OLDEST_READER):
                 logger.warning(
                     "a client of version {} cannot read a recording of {}", connection.version, self._version
                 )
@@ -171,7 +172,8 @@ class Playback:
         elif kind in self._due and self._position < self._due[kind]:
             self._waiting.append((connection, fields))
         else:
-            yield from self._now_answered(connection, fields)
+            for message in self._now_answered(connection, fields):
+                yield as_older(message, self._version, connection.version)
 
     def _answer_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -180,7 +182,7 @@ class Playback:
                 self._waiting.append((connection, fields))
             elif connection.ready:
                 for message in self._now_answered(connection, fields):
-                    connection.push(message)
+                    connection.push(as_older(message, self._version, connection.version))
 
     def _now_answered(self, connection: Connection, fields: Fields) -> Iterator[Fields]:
         kind = fields[0]
