@@ -225,7 +225,7 @@ def make_notifier(settings: Settings, services: Sequence[Service], state: Ledger
     from tracker.notify.sender import Notifier
 
     rules = NotificationRules(
-        Details(state),
+        Details(state, names_of(settings)),
         started_at=now(),
         link_down=timedelta(minutes=settings.notify.link_down_minutes),
         unproven=lambda moment: gaps.warning(state, moment, settings.login_zone()),

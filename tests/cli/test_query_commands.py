@@ -248,6 +248,12 @@ def test_unreadable_files_are_exit_5(folder: Path, capsys: pytest.CaptureFixture
     assert "cannot be read now" in ask(capsys, "why", NAME)
 
 
+def test_limit_leaves_the_newest(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = ask(capsys, "fills", *SINCE, "--limit", "1")
+    assert "the newest 1 are shown" in text.splitlines()[0]
+    assert "argument --limit: invalid" in ask(capsys, "fills", "--limit", "0", code=2)
+
+
 def test_assignment_without_daemon(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a daemon an assignment is journalled and brought into the store."""
 

@@ -67,7 +67,8 @@ def test_opening_and_closing_are_sent(tmp_path: Path) -> None:
     ]
     (closed,) = of(hook, "CLOSED")
     assert closed.startswith(
-        "CLOSED robindahood-alerts/NVDA: SELL 3 NVDA 2030-12-20 122.5 C at 3.25, by ownership"
+        "CLOSED robindahood-alerts/NVDA: SELL 3 NVDA 2030-12-20 122.5 C at 3.25, by ownership;"
+        " 4 in at 2.5, out at 3.1875: profit 275 before fees, held "
     )
     assert len(hook.lines()) == 2
 

@@ -93,6 +93,10 @@ def test_opened_names_fill_rule_holding() -> None:
         (ALERT, "CLOSED robin/NVDA: BUY 4 NVDA 2025-11-21 122.5 C at 2.5, by con_id"),
         (replace(ALERT, realized="-120.5"), "by con_id; realized -120.5"),
         (
+            replace(ALERT, round_trip="4 in at 2.5, out at 3: profit 200 before fees, held 2 h 0 min"),
+            "by con_id; 4 in at 2.5, out at 3: profit 200 before fees, held 2 h 0 min",
+        ),
+        (
             replace(ALERT, closed_by="expired"),
             "CLOSED robin/NVDA: its position ended without a fill (expired)",
         ),

@@ -44,8 +44,8 @@ def _run(arguments: Arguments) -> int:
     except SettingsError as error:
         from tracker.config.loader import find_file
 
-        # Whoever has no settings file yet has not been told how to make one.
-        missing = find_file(arguments.own.settings) is None
+        # Whoever gives neither a file nor a flag has not been told how to make one.
+        missing = not arguments.flags and find_file(arguments.own.settings) is None
         hint = ["no settings file was found; `tracker init` makes one, and the folders"] if missing else []
         raise Refusal(BAD_USAGE, [*error.lines, *hint]) from None
 

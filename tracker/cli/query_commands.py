@@ -26,7 +26,8 @@ def _fills(arguments: Arguments, default: str = "today") -> int:
         from tracker.queries.fills import fills
 
         wanted = _selection(arguments, settings, "" if arguments.own.alert else default)
-        return offline.read(settings, lambda journal, context: fills(journal, wanted, context.names))
+        limit = getattr(arguments.own, "limit", None)
+        return offline.read(settings, lambda journal, context: fills(journal, wanted, context.names, limit))
 
     return answer(arguments, ask, lambda words, answer: words.fills(answer))
 
@@ -46,11 +47,20 @@ def _declare_fills(parser: argparse.ArgumentParser) -> None:
     _declare_since(parser, "today, or everything with --alert")
     parser.add_argument("--alert", metavar="ALERTER/TICKER", help="only fills that touched this alert")
     parser.add_argument("--account", metavar="A", help="only fills of this account")
+    parser.add_argument("--limit", type=_count, metavar="N", help="only the newest so many (default: all)")
     parser.add_argument(
         "--all",
         action="store_true",
         help="also list corrected versions, and the line that sums up a combo beside its legs",
     )
+
+
+def _count(text: str) -> int:
+    """Read how many; raises ValueError, which argparse words."""
+    count = int(text)
+    if count < 1:
+        raise ValueError
+    return count
 
 
 def _declare_since(parser: argparse.ArgumentParser, default: str) -> None:

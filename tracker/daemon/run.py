@@ -66,6 +66,8 @@ _MINUTE: Final = 60.0
 _FILE_CHECK_SECONDS: Final = 1.0
 _PRIVATE: Final = 0o077
 
+HERE: Final = "this machine's zone"
+
 EXIT_WELL: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_STORE: Final = 5
@@ -141,6 +143,7 @@ class Daemon:
 
     async def run(self) -> int:
         """Run until a signal or a fatal failure; returns the exit code."""
+        self._say_what_it_does()
         if not self._journal.cursor:
             logger.info("first start: today's earlier fills are applied too, as far as the broker lists them")
         pause = self._settings.gateway.sweep_seconds
@@ -194,6 +197,19 @@ class Daemon:
             return EXIT_WELL
         finally:
             await self._end(server, pump, [*tasks, stopped])
+
+    def _say_what_it_does(self) -> None:
+        """Log what this run reads and writes, in which zones, and what comes next."""
+        stores, gateway = self._settings.stores, self._settings.gateway
+        accounts = ", ".join(gateway.accounts) or "all accounts of the login"
+        logger.info(
+            "alerts: {} (times in {}); journal: {}", stores.alerts, stores.timezone or HERE, stores.journal
+        )
+        logger.info(
+            "gateway: {}:{} as client {}, {} (days in {}); next: connect, then ask for positions, today's"
+            " executions and the orders",
+            *(gateway.host, gateway.port, gateway.client_id, accounts, gateway.timezone or HERE),
+        )
 
     async def _listen(self) -> StatusServer:
         """Open the status socket, then write the token; raises CannotListen, FileUnwritable."""

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+from typing import Final
 
 from tracker.core.alert_updates import number
+from tracker.core.alerters import AlerterNames
 from tracker.core.model import Ambiguous
 from tracker.core.state import ALERTS, EXECUTIONS, LedgerState
-from tracker.core.state_rows import Attention, BookedExecution
+from tracker.core.state_rows import AlertState, Attention, BookedExecution
 from tracker.queries.as_json import contract_json, why_not
+from tracker.queries.report_text import span
+from tracker.queries.round_trips import round_trips
+
+_MOST_FILLS: Final = 200
+"""Of a contract, for its past to be folded again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +51,16 @@ class AlertDetails:
     """Profit of the order as far as the broker has told it; empty before."""
     emptied: bool
     """Its only fill was corrected, or assigned to another alert."""
+    round_trip: str = ""
+    """Of a closed one: how much it had, its prices, what they made, and for how long; empty if not known."""
 
 
 class Details:
     """Answer from the ledger's state."""
 
-    def __init__(self, state: LedgerState) -> None:
+    def __init__(self, state: LedgerState, names: AlerterNames | None = None) -> None:
         self._state = state
+        self._names = names or AlerterNames()
 
     def alert(self, name: str, created_at: str) -> AlertDetails | None:
         """Return what the record of that name and creation shows; None where that is not known."""
@@ -71,8 +82,31 @@ class Details:
                 closed_by=str(position.get("closed_by") or ""),
                 realized="" if realized is None else _plain(realized),
                 emptied=position.get("opened_at") is None,
+                round_trip=self._round_trip(alert_state) if position.get("closed_at") is not None else "",
             )
         return None
+
+    def _round_trip(self, alert_state: AlertState) -> str:
+        """Sum up the round trip that a record ended last; of a contract of very many fills nothing is said.
+
+        Its past is folded again for it, on the loop that fills wait for.
+        """
+        keys = [
+            key
+            for key in alert_state.contracts
+            if len(self._state.find(EXECUTIONS, "contract", key.text())) <= _MOST_FILLS
+        ]
+        trips = [trip for key in keys for trip in round_trips(self._state, key, self._names)]
+        over = [trip for trip in trips if trip.alert == alert_state.alert and trip.closed_at is not None]
+        if not over:
+            return ""
+        trip = max(over, key=lambda each: str(each.closed_at))
+        length = trip.held_for
+        if length is None or trip.closing_price is None or not trip.priced:
+            return ""
+        prices = f"in at {_short(trip.avg_price)}, out at {_short(trip.closing_price)}"
+        made = f"profit {_short(trip.profit)} before fees"
+        return f"{number(trip.opened)} {prices}: {made}, held {span(int(length.total_seconds()))}"
 
     def fill(self, account: str, exec_id: str) -> FillDetails | None:
         """Return an execution in words; None where it is not known."""
@@ -85,6 +119,10 @@ class Details:
         return FillDetails(
             f"{execution.side.value} {quantity} {contract} at {price}", execution.time, _why(booked)
         )
+
+
+def _short(value: Decimal) -> str:
+    return f"{float(value):.8g}"
 
 
 def _plain(value: object) -> str:

@@ -207,6 +207,7 @@ class NotificationRules:
         if details.closed_by:
             return f"CLOSED {name}: its position ended without a fill ({details.closed_by})"
         realized = f"; realized {details.realized}" if details.realized else ""
+        realized = f"; {details.round_trip}{realized}" if details.round_trip else realized
         note = f"; {event['note']}" if event.get("note") else ""
         words = f"{details.fill.what}, by {details.rule}{realized}{note}"
         return f"CLOSED {name}: {words}{_late(details.fill, now)}"

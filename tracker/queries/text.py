@@ -132,7 +132,7 @@ class TextTable:
         """Write the fills of one order, which are decided together."""
         fill = order["fill"] | {
             "quantity": order["quantity"],
-            "price": order["avg_price"],
+            "price": f"{order['avg_price']:.8g}",
             "commission": None,
         }
         name = f"{counted(len(order['fills']), 'fill')} of order {fill['perm_id']}: {order['fills'][0]} ..."
@@ -216,7 +216,7 @@ class TextTable:
                 yield from self._fill({**each["fill"], "outcome": each["reason"]}, indent=_INDENT)
 
     def _held_position(self, position: Mapping[str, Any]) -> str:
-        price = f"{position['avg_price']:g}"
+        price = f"{position['avg_price']:.8g}"
         words = f"{position['quantity']} {position['contract']} at {price} in {position['account']}"
         if position["closed_at"]:
             by = f" ({position['closed_by']})" if position["closed_by"] else ""
@@ -275,7 +275,7 @@ class TextTable:
         lines += _listed(
             "alerts",
             (
-                f"{each['alert']}: {each['quantity']} at {each['avg_price']}"
+                f"{each['alert']}: {each['quantity']} at {each['avg_price']:.8g}"
                 for each in (answer if into is None else into)["alerts"]
             ),
         )
