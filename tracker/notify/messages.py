@@ -268,7 +268,7 @@ def _unexplained(event: Mapping[str, JsonValue]) -> str:
     note = f"; {event['note']}" if event.get("note") else ""
     return (
         f"NEEDS YOU (unexplained): {what}: {held}{note}; a second answer settles it, and"
-        f" `tracker adjust {event.get('con_id')}` tells the cause"
+        f" `tracker adjust {event.get('con_id')} --note TEXT` tells the cause"
     )
 
 

@@ -77,7 +77,8 @@ class TextTable:
             )
         for each in answer.get("unexplained", []):
             lines += wrap(f"{each['contract']} in {each['account']}: {each['says']}")
-            lines += wrap(f"tell the cause with tracker adjust {each['con_id']}; see --help", _INDENT)
+            cause = f"tell the cause with `tracker adjust {each['con_id']} --note TEXT`"
+            lines += wrap(f"{cause}, or --split, --becomes, --moved; see --help", _INDENT)
         if items:
             lines += [
                 "",

@@ -217,8 +217,8 @@ def _position_differs(held: HeldView, quantity: Decimal) -> Discrepancy:
             _subject(held),
             f"the broker holds {quantity}, the fills add up to {held.quantity - held.pending}{whose}",
             "alerts follow it once a second answer agrees; tell the cause with"
-            f" `tracker adjust {held.contract.con_id}`, or bring missed fills with"
-            " `tracker reconcile --flex FILE`",
+            f" `tracker adjust {held.contract.con_id} --note TEXT` (or --split, --becomes, --moved), or bring"
+            " missed fills with `tracker reconcile --flex FILE`",
         )
     step = (
         f"{_APPLY} closes its alerts"
