@@ -33,7 +33,7 @@ SOMETIMES = (
 CATCHES = {
     "dedup": (0, 3, 5),
     "outbox": (0, 3, 5),
-    "corrections": (25, 30, 42),
+    "corrections": (25, 42, 59),
     "ownership": (0, 3, 5),
     "reapply": (54, 73),
 }
