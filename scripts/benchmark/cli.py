@@ -28,6 +28,7 @@ ROWS: Final[dict[str, Row]] = {
     "latency_large": filling.latency_of_large_files,
     "original": filling.original,
     "abused": filling.abused,
+    "paged": filling.paged,
     "matching": standing.matching,
     "burst": filling.burst,
     "restart": standing.restart,

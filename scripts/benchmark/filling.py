@@ -19,13 +19,14 @@ from benchmark.beside import beside
 from benchmark.figures import Figure, interleaved, median_ratio, percentile
 from benchmark.floor import Floor
 from benchmark.place import Place, write_alerts
-from benchmark.processes import BOUND_SECONDS, AbusiveClients, Gateway, Process, Tracker, running
+from benchmark.processes import BOUND_SECONDS, AbusiveClients, Gateway, Pages, Process, Tracker, running
 from benchmark.streams import Plan
 from tests.support.abusive_clients import CLIENTS, KINDS
 from tracker.status.client import ask
 
 _SETTLED_SECONDS = 3.5
 """After the start, so that its answers about positions and the day are over."""
+_PAGES = 20
 _ASK_SECONDS = 0.2
 """Between two questions for the status."""
 _PAUSE_SECONDS = 0.02
@@ -243,6 +244,39 @@ def abused(place: Place) -> Iterator[Figure]:
         1.0,
         repeats=len(answers[1]),
     )
+
+
+def paged(place: Place) -> Iterator[Figure]:
+    """Measure single fills beside open pages in browsers, and fills in peace, in turns on one tracker."""
+    sizes = place.sizes
+    quiet: list[float] = []
+    seen: list[float] = []
+    for _ in range(sizes.repeats):
+        with beside(place, sizes.alerts) as (folder, _, gateway, tracker):
+            single = _single_fills(gateway, tracker, sizes.alerts)
+            single()
+            for took in (quiet, seen):
+                with ExitStack() as stack:
+                    if took is seen:
+                        pages = Pages(tracker.status_port, _PAGES, folder / "pages.log")
+                        stack.enter_context(running(pages))
+                    for _ in range(max(sizes.beset // sizes.repeats, 5)):
+                        took.append(single())
+                        _come_at_any_moment()
+    for part, name, target in ((0.5, "p50", 1.2), (0.99, "p99", None)):
+        ours, baseline = percentile(seen, part), percentile(quiet, part)
+        yield Figure(
+            f"paged_{name}",
+            f"latency {name} beside {_PAGES} pages open in browsers",
+            f"{name} in peace",
+            "ms",
+            ours * 1e3,
+            baseline * 1e3,
+            ours / baseline,
+            "x",
+            target,
+            repeats=len(seen),
+        )
 
 
 @contextmanager

@@ -153,6 +153,16 @@ class AbusiveClients(Process):
         self.hear("begun")
 
 
+class Pages(Process):
+    """Keep so many pages of a browser open at a status socket, until it ends."""
+
+    package = "tests.support."
+
+    def __init__(self, port: int, count: int, log: Path) -> None:
+        super().__init__("page_clients", str(port), str(count), log=log)
+        self.hear("begun")
+
+
 class Tracker(Process):
     """Run the tracker with clocks around it, over the stores of one folder."""
 

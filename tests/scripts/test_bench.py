@@ -73,6 +73,12 @@ def test_fills_come_while_status_socket_is_abused(tmp_path: Path) -> None:
     assert answers.startswith("| slowest answer to `status` with the token meanwhile |")
 
 
+def test_fills_come_while_pages_are_open(tmp_path: Path) -> None:
+    figures = measured(tmp_path, "paged")
+    assert set(figures) == {"paged_p50", "paged_p99"}
+    assert (figures["paged_p50"]["target"], figures["paged_p99"]["target"]) == (1.2, None)
+
+
 def test_long_journal_is_made_and_started_on(tmp_path: Path) -> None:
     figures = measured(tmp_path, "restart", "sweep", "matching")
     assert set(figures) == {"restart", "restart_seconds", "sweep", "matching"}
