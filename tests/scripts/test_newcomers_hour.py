@@ -40,7 +40,7 @@ class Newcomer:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tracker", *arguments),
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stderr=asyncio.subprocess.PIPE,
             stdin=asyncio.subprocess.DEVNULL,
             cwd=folder or self.folder,
             env=self._environment,
@@ -49,12 +49,15 @@ class Newcomer:
     async def does(self, *arguments: str, code: int = 0, folder: Path | None = None) -> str:
         """Run a command; returns what it printed."""
         process = await self.start(*arguments, folder=folder)
-        out, _ = await asyncio.wait_for(process.communicate(), BOUND_SECONDS)
-        assert process.returncode == code, out.decode()
-        return out.decode()
+        out, err = await asyncio.wait_for(process.communicate(), BOUND_SECONDS)
+        assert process.returncode == code, (out + err).decode()
+        return (out + err).decode()
 
     async def asks(self, *arguments: str) -> dict[str, Any]:
-        """Run a command with --json; returns its answer, whatever its exit code."""
+        """Run a command with --json; returns its answer, whatever its exit code.
+
+        On a slow machine standard error says meanwhile what it waits for.
+        """
         process = await self.start(*arguments, "--json")
         out, _ = await asyncio.wait_for(process.communicate(), BOUND_SECONDS)
         answer: dict[str, Any] = json.loads(out)
@@ -121,8 +124,8 @@ async def hour(me: Newcomer, gateway: PaperGateway) -> None:
         assert (await me.asks("reconcile"))["by"] == "the running tracker"
     finally:
         tracker.send_signal(signal.SIGTERM)
-        out, _ = await asyncio.wait_for(tracker.communicate(), BOUND_SECONDS)
-    assert tracker.returncode == 0, out.decode()
+        _, log = await asyncio.wait_for(tracker.communicate(), BOUND_SECONDS)
+    assert tracker.returncode == 0, log.decode()
     answer = await me.asks("reconcile")
     assert (answer["by"], answer["trades_differ"]) == ("itself", 0)
     assert all(trade["agrees"] for trade in answer["trades"])
