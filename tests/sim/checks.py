@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 from tests.sim.broker import SimBroker
 from tests.sim.neighbour import Neighbour, RecordKey
 from tests.sim.oracle_feed import OracleFeed
+from tests.sim.rules_oracle.facts import OrderKey, root_and_version
 from tests.sim.rules_oracle.oracle import AlertExpected, Expected
 from tests.sim.stores import own_fields
 from tests.support.fakes import Records
+from tracker.core.model import Execution
 from tracker.core.state import ADJUSTMENTS, ALERTS, DIFFERENCES, EXECUTIONS, HOLDINGS, LedgerState
-from tracker.core.state_rows import Baseline, alert_text
+from tracker.core.state_rows import Attention, Baseline, alert_text
 from tracker.paper.contracts import PaperContract
 from tracker.paper.model import PaperExecution
 from tracker.stores.alert_reader import read_id, read_shown
@@ -146,6 +148,36 @@ def check_exact(records: Records, feed: OracleFeed, state: LedgerState) -> None:
             raise Broken(f"{name} is open {record['open']}, right is {alert.open}")
         if wanted.opened_at is not None:
             _check_sums(name, record["last_order_update"], right)
+    check_inbox(feed, state)
+
+
+def check_inbox(feed: OracleFeed, state: LedgerState) -> None:
+    """See to it that an order with lots of nobody waits for a person where it must.
+
+    What else is so near that it is worth a look the rules leave open, so more near misses are no fault.
+    """
+    right = feed.now()
+    wanted = {entry.order: entry.kind for entry in right.inbox if entry.order is not None}
+    kinds = {Attention.AMBIGUOUS: "ambiguous", Attention.NEAR_MISS: "near miss"}
+    waiting: dict[OrderKey | None, str] = {
+        _order_of(row.execution): kinds[attention]
+        for attention in kinds
+        for row in state.find(EXECUTIONS, "inbox", attention.value)
+    }
+    for (_, con_id), lots in right.lots.items():
+        if feed.broker.contract(con_id).symbol in feed.loose:
+            continue
+        owned = {lot.order for lot in lots if lot.owners}
+        for order in {lot.order for lot in lots} - owned - right.by_person:
+            ours, right_one = waiting.get(order), wanted.get(order)
+            if ours != right_one and (ours, right_one) != ("near miss", None):
+                raise Broken(f"{order} waits as {ours}, right is {right_one}")
+
+
+def _order_of(execution: Execution) -> OrderKey:
+    root, _ = root_and_version(execution.exec_id)
+    alone = "" if execution.perm_id > 0 else root
+    return OrderKey(execution.account, execution.contract.con_id, max(execution.perm_id, 0), alone)
 
 
 class Shown(NamedTuple):

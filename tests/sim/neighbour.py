@@ -16,6 +16,7 @@ from tests.sim import spellings
 from tests.sim.broker import SimBroker, meant_day
 from tests.sim.clock import NEW_YORK, SimClock
 from tests.sim.options import Options
+from tests.sim.stored import StoredContracts
 from tests.sim.stores import Medium, own_fields
 from tests.support.fakes import Records
 from tracker.core.model import AlertId
@@ -42,8 +43,10 @@ class Neighbour:
         broker: SimBroker,
         medium: Medium,
         options: Options,
+        stored: StoredContracts,
         tell: Callable[[str], None],
     ) -> None:
+        self._stored = stored
         self._rng = rng
         self._clock = clock
         self._broker = broker
@@ -237,7 +240,7 @@ class Neighbour:
         if rng.random() < self._options.respellings:
             alerter = rng.choice(spellings.alerters(alerter))
             ticker = rng.choice(spellings.tickers(contract))
-        records.setdefault(alerter, {})[ticker] = self._record(contract, ticker)
+        records.setdefault(alerter, {})[ticker] = self._record(contract, alerter, ticker)
         return f"a record {alerter}/{ticker} of {contract.local_symbol}"
 
     def _replace(self, records: Records) -> str:
@@ -255,7 +258,7 @@ class Neighbour:
         # Some writers keep what they do not know, so what the tracker showed of the former record too.
         names = ("open", "position") if self._rng.random() < 0.2 else ()
         kept = {name: before[name] for name in names if name in before}
-        records[alerter][ticker] = self._record(contract, ticker) | kept
+        records[alerter][ticker] = self._record(contract, alerter, ticker) | kept
         return f"{alerter}/{ticker} anew, of {contract.local_symbol}{', with what it showed' * bool(kept)}"
 
     def _respell(self, records: Records) -> str:
@@ -300,7 +303,7 @@ class Neighbour:
         keys = [(alerter, ticker) for alerter, tickers in records.items() for ticker in tickers]
         return self._rng.choice(keys) if keys else None
 
-    def _record(self, contract: PaperContract, ticker: str) -> dict[str, Any]:
+    def _record(self, contract: PaperContract, alerter: str, ticker: str) -> dict[str, Any]:
         rng = self._rng
         record: dict[str, Any] = {
             "open": rng.random() < 0.1,
@@ -325,6 +328,9 @@ class Neighbour:
         }
         if rng.random() < 0.1:
             record["alert_details"]["expiry"] = rng.choice((None, month))
+        if self._stored.lacks_expiry(alerter, contract):
+            record["alert_details"]["expiry"] = None
+            record["option_conids"], record["option_conid"] = [], None
         return record
 
     def _created(self) -> str | None:

@@ -63,7 +63,15 @@ class Journalled(NamedTuple):
 class OracleFeed:
     """Follow one life, and say what is right by then."""
 
-    def __init__(self, broker: SimBroker, gateway: SimGateway, watched: tuple[str, ...], policy: str) -> None:
+    def __init__(
+        self,
+        broker: SimBroker,
+        gateway: SimGateway,
+        watched: tuple[str, ...],
+        policy: str,
+        stored: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        self._stored = stored or {}
         self.broker = broker
         self.watched = watched
         self.known: dict[str, PaperExecution] = {}
@@ -117,7 +125,7 @@ class OracleFeed:
         self._read = records
         self._look(at, journalled.decided)
         self._note_look(at, journalled.noted)
-        self._tell(StoreRead(at, records, zone=ZONE, looked=False))
+        self._tell(StoreRead(at, records, self._stored, zone=ZONE, looked=False))
         self._looks_behind.append(journalled.last)
 
     def compared(self, journalled: Journalled) -> None:
@@ -132,7 +140,7 @@ class OracleFeed:
     def lost(self, store: AlertStore, at: datetime) -> None:
         """Take in that the store cannot be read; what was last read, and written since, still serves."""
         if self._read is not None and (records := _own_text(store)) != self._read:
-            self._tell(StoreRead(at, records, zone=ZONE, looked=False))
+            self._tell(StoreRead(at, records, self._stored, zone=ZONE, looked=False))
         self._read = None
         self._tell(StoreRead(at, None, zone=ZONE))
 

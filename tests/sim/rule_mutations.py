@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from msgspec.structs import replace
 
 from tests.sim.runs import run_many
-from tracker.core import entries, lots, matching, order_owners, ownership, references
+from tracker.core import entries, lots, matching, order_owners, ownership, references, stored_contracts
 from tracker.core.alerters import AlerterNames
 from tracker.core.decision_log import DecisionLog
 from tracker.core.entries import ContractEntries
@@ -80,6 +80,10 @@ def _first_owner_only(real: Any) -> Any:
 
 def _rival_settles(real: Any) -> Any:
     return lambda before, now: now if isinstance(before, Ambiguous) else real(before, now)
+
+
+def _matches_only(real: Any) -> Any:
+    return lambda before, now: real(before, now) if isinstance(now, Matched | Ambiguous) else None
 
 
 def _wall_clock(real: Any) -> Any:
@@ -152,7 +156,11 @@ MUTATIONS: Final = (
     Mutation("1.6", "the window runs while the store is away", ((RetryClock, "tick", _wall_clock),)),
     Mutation("1.6", "no full look after an absence", ((StoreChanges, "_unowned", _always(())),)),
     Mutation("1.6", "first seen is ignored", ((SeenRecords, "dated", lambda real: lambda self, one: one),)),
-    Mutation("1.7", "a near miss that shows up later is not told", ((matching, "_too_old", _always("")),)),
+    Mutation(
+        "1.7",
+        "a near miss that shows up later is not told",
+        ((ownership, "settle", _matches_only), (store_changes, "settle", _matches_only)),
+    ),
     Mutation("2.1", "a reference in one spelling only", ((matching, "read_reference", _literal_reference),)),
     Mutation(
         "2.1",
@@ -170,6 +178,9 @@ MUTATIONS: Final = (
     Mutation("2.5", "the symbol is the only ticker", ((matching, "tickers_of", lambda real: _symbol_only),)),
     Mutation("2.6", "the last trade date only", ((matching, "days_of", _last_trade_date_only),)),
     Mutation("2.7", "an adjusted contract is like any", ((matching, "adjustment_of", _always("")),)),
+    Mutation(
+        "2.8", "an expired stored contract fills in", ((stored_contracts, "_written_on", _always(None)),)
+    ),
     Mutation("3.1", "a reference closes nothing by itself", ((LotChanges, "close", _owned_first),)),
     Mutation("3.1", "lots without owner close first", ((LotChanges, "_take", _unowned_first),)),
 )

@@ -164,7 +164,8 @@ class SettlingFile:
 class SimStore:
     """Pass everything on; tell `applying` what is about to be written and `saw` what can be seen now.
 
-    `compared` is called whenever the tracker asks what a record shows, to compare it with what it decided.
+    `compared` is called whenever the tracker asks what a record shows, to compare it with what it decided;
+    `fill_in` adds to a record what the alerters' stored contracts say.
     """
 
     def __init__(
@@ -174,7 +175,9 @@ class SimStore:
         saw: Observe,
         applying: Applying,
         compared: Callable[[], None],
+        fill_in: Callable[[Alert], Alert],
     ) -> None:
+        self._fill_in = fill_in
         self._store = store
         self._fates = fates
         self._saw = saw
@@ -208,10 +211,10 @@ class SimStore:
         return self._store.unchanged()
 
     def alerts(self) -> Sequence[Alert]:
-        return self._store.alerts()
+        return [self._fill_in(alert) for alert in self._store.alerts()]
 
     def candidates(self, execution: Execution) -> Sequence[Alert]:
-        return self._store.candidates(execution)
+        return [self._fill_in(alert) for alert in self._store.candidates(execution)]
 
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
         self._fates.point("apply.before")

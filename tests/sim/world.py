@@ -29,6 +29,7 @@ from tests.sim.neighbour import Neighbour
 from tests.sim.options import Options, draw
 from tests.sim.oracle_feed import EARLY_FILL, RETRY_FOR, Journalled, OracleFeed
 from tests.sim.session import SimSession
+from tests.sim.stored import StoredContracts
 from tests.sim.stores import FileMedium, Medium, MemoryMedium, SimStore
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.journal_entries import Assigned, Dismissed, Entry
@@ -77,10 +78,13 @@ class World:
         self.gateway = SimGateway(self.rng, self.clock, self.broker, options)
         self.fates = Fates(self.rng, options.crashes, options.meddling)
         self.medium: Medium = FileMedium(self.clock, self.fates) if options.file_store else MemoryMedium()
-        self.neighbour = Neighbour(self.rng, self.clock, self.broker, self.medium, options, tell=self.tell)
+        self.stored = StoredContracts(seed, self.broker.contracts)
+        self.neighbour = Neighbour(
+            self.rng, self.clock, self.broker, self.medium, options, self.stored, tell=self.tell
+        )
         self.fates.meddle = self._meddle
         watched = self.broker.accounts[: options.watched]
-        self.feed = OracleFeed(self.broker, self.gateway, watched, options.policy)
+        self.feed = OracleFeed(self.broker, self.gateway, watched, options.policy, self.stored.texts)
         self.session: SimSession | None = None
         self.restarts = 0
         self.pumps = 0
@@ -115,7 +119,9 @@ class World:
     def _begin_process(self) -> None:
         self.feed.started(self.clock.now())
         self.journal = SimJournal(self._path, self.fates, self._committed)
-        self.store = SimStore(self.medium.start(), self.fates, self._saw, self._applying, self._compared)
+        self.store = SimStore(
+            self.medium.start(), self.fates, self._saw, self._applying, self._compared, self.stored.add
+        )
         self.pump = Pump(
             self.journal,
             self.store,

@@ -66,6 +66,7 @@ class InboxEntry:
     exec_ids: tuple[str, ...] = ()
     alerts: tuple[str, ...] = ()
     holding: AccountContract | None = None
+    order: OrderKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,8 @@ class Expected:
     adjustments: tuple[AdjustmentExpected, ...]
     took_from_others: tuple[str, ...]
     """Executions whose reference did not name the alerts that they closed."""
+    by_person: frozenset[OrderKey] = frozenset()
+    """Orders that a person decided about."""
     decisions: tuple[str, ...] = field(default=(), repr=False)
 
     def alert(self, name: str, created_at: str | None = None) -> AlertExpected:
@@ -205,6 +208,7 @@ def answer(replay: Replay, orders: Orders) -> Expected:
             for one in replay.holdings.adjustments(key)
         ),
         took_from_others=tuple(exec_id for one in folds.values() for exec_id in one.took_from_others),
+        by_person=frozenset(replay.by_person),
         decisions=tuple(
             f"{one.kind.value}: {one.order or one.holding} -> "
             f"{[names[alert] for alert in (one.rules or ([one.new] if one.kind is Kind.TAKEOVER else []))]}"
@@ -278,10 +282,10 @@ def _inbox(
         exec_ids = tuple(fact.now.exec_id for fact in facts)
         if order in replay.ambiguous:
             rivals = tuple(names[alert] for alert in replay.ambiguous[order])
-            yield InboxEntry("ambiguous", "several alerts agree", exec_ids, rivals, order.holding)
+            yield InboxEntry("ambiguous", "several alerts agree", exec_ids, rivals, order.holding, order)
         elif near := replay.near.get(order):
             for alert, reason in near.items():
-                yield InboxEntry("near miss", reason, exec_ids, (names[alert],), order.holding)
+                yield InboxEntry("near miss", reason, exec_ids, (names[alert],), order.holding, order)
     for alert in sorted(replay.reopened):
         yield InboxEntry("reopened", "it opened again and its record is gone", (), (names[alert],))
     for exec_id in replay.undecodable:
