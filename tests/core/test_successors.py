@@ -27,6 +27,8 @@ from tests.support.ownership import DatedStory
 from tracker.core.alert_updates import EventKind, TrackerEvent
 from tracker.core.model import (
     AlertId,
+    End,
+    EndOf,
     Source,
 )
 from tracker.core.state import ALERTS
@@ -63,6 +65,18 @@ def test_ownership_goes_down_a_line_of_heirs() -> None:
     assert quantity(story, last) == 4
     story.tell(execution(exec_id(2), 1, at=9))
     assert quantity(story, last) == 5
+
+
+def test_what_waits_is_handed_on_too() -> None:
+    """A fill of the sweep under way is the old record's; its first one of this contract."""
+    story = Story()
+    other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
+    story.tell(execution(exec_id(1), 4))
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.tell(execution(exec_id(2), 3, at=2, perm_id=2, contract=other, request_id=900))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
+    story.tell(End(EndOf.EXECUTIONS, 900))
+    assert quantity(story, SUCCESSOR) == 7
 
 
 def test_record_that_is_back_is_matched_itself() -> None:

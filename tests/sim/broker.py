@@ -364,8 +364,7 @@ def _contracts(options: Options) -> list[PaperContract]:
         ]
         if options.odd_contracts:
             options_of = [_odd(contract, place) for place, contract in enumerate(options_of)]
-            if symbol == "TSLA":
-                options_of.append(_adjusted(options_of[0], first + 5))
+            options_of.append(_adjusted(options_of[0], first + 5))
         made += options_of
         if options.combos:
             made.append(bag(symbol, (options_of[0], 1, "BUY"), (options_of[3], 1, "SELL")))

@@ -69,9 +69,10 @@ class OracleFeed:
         gateway: SimGateway,
         watched: tuple[str, ...],
         policy: str,
-        stored: Mapping[str, Mapping[str, str]] | None = None,
+        retry_for: timedelta,
+        stored: Mapping[str, Mapping[str, str]],
     ) -> None:
-        self._stored = stored or {}
+        self._stored = stored
         self.broker = broker
         self.watched = watched
         self.known: dict[str, PaperExecution] = {}
@@ -81,7 +82,7 @@ class OracleFeed:
         self._oracle = Oracle(
             Settings(
                 early_fill=EARLY_FILL,
-                retry_for=RETRY_FOR,
+                retry_for=retry_for,
                 policy=_policy(policy),
                 accounts=frozenset(watched),
                 looks_are_told=True,

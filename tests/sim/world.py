@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,8 @@ from tracker.gateway.normalise import normalise
 from tracker.paper.contracts import PaperContract
 from tracker.pipeline.pump import Pump
 
+_SHORT_RETRY: Final = timedelta(minutes=2)
+"""In every second life, so that windows are over in it."""
 _CALM_ROUNDS: Final = 60
 """Steps within which everything must come right once the faults are off."""
 _MOST_DAYS_OFF: Final = 2
@@ -78,13 +81,16 @@ class World:
         self.gateway = SimGateway(self.rng, self.clock, self.broker, options)
         self.fates = Fates(self.rng, options.crashes, options.meddling)
         self.medium: Medium = FileMedium(self.clock, self.fates) if options.file_store else MemoryMedium()
+        self.retry_for = RETRY_FOR if Random(f"retry window of {seed}").random() < 0.5 else _SHORT_RETRY
         self.stored = StoredContracts(seed, self.broker.contracts)
         self.neighbour = Neighbour(
             self.rng, self.clock, self.broker, self.medium, options, self.stored, tell=self.tell
         )
         self.fates.meddle = self._meddle
         watched = self.broker.accounts[: options.watched]
-        self.feed = OracleFeed(self.broker, self.gateway, watched, options.policy, self.stored.texts)
+        self.feed = OracleFeed(
+            self.broker, self.gateway, watched, options.policy, self.retry_for, self.stored.texts
+        )
         self.session: SimSession | None = None
         self.restarts = 0
         self.pumps = 0
@@ -132,7 +138,7 @@ class World:
             policy=ClosingPolicy(self.options.policy),
             accounts=self.feed.watched,
             store_zone=NEW_YORK,
-            retry_for=RETRY_FOR,
+            retry_for=self.retry_for,
             want_sweep=self._want_sweep,
         )
         # As `Pump.run` does at its start: compare the whole store.

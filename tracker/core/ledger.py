@@ -203,6 +203,9 @@ class Ledger:
             if booked is not None and booked.wants_person:
                 self._tell(EventKind.NEEDS_YOU, frame, booked, booked.attention.value)
         self._undecided.clear()
+        for alert, contracts in list(self._dirty.items()):
+            self._records.hand_on(frame, alert, list(contracts))
+        self._positions.settle()
         for alert, contracts in self._dirty.items():
             self._events += queue_update(self._state, alert, contracts, self._policy, frame)
         self._dirty.clear()

@@ -62,6 +62,11 @@ def second_of(time: datetime) -> datetime:
     return time.replace(microsecond=0) if time.microsecond else time
 
 
+def stand_of(moment: Moment) -> tuple[datetime, int]:
+    """Return where a decision, or the last entry of a holding, stands among the others."""
+    return second_of(moment.time), moment.seq
+
+
 class LotChanges:
     """Change lots and alert positions of one contract for one entry."""
 

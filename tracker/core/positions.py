@@ -28,7 +28,7 @@ from tracker.core.entries import ContractEntries
 from tracker.core.fold_ahead import FoldAhead
 from tracker.core.fold_failure import names_contract
 from tracker.core.fold_runs import FoldRuns
-from tracker.core.lot_changes import Movement, second_of
+from tracker.core.lot_changes import Movement, second_of, stand_of
 from tracker.core.lots import (
     Folded,
     apply_decision,
@@ -264,7 +264,7 @@ class Positions:
         if holding is None or key in self._stale:
             # What it is about waits to be folded, and is folded with it.
             return
-        behind = holding.last is not None and _stand(holding.last) <= _stand(decision.place)
+        behind = holding.last is not None and stand_of(holding.last) <= stand_of(decision.place)
         if decision.whole:
             # What the alert had under its former name changes from the start.
             self.refold(key)
@@ -317,7 +317,9 @@ class Positions:
         rows = [row for name in run.names if (row := self._state.get(EXECUTIONS, name)) and row.counted]
         last = run.before.last
         decisions = [
-            one for one in self._entries.decisions(key) if last is None or _stand(one.place) > _stand(last)
+            one
+            for one in self._entries.decisions(key)
+            if last is None or stand_of(one.place) > stand_of(last)
         ]
         self._fold_onto(run.before, rows, decisions, (), now)
 
@@ -493,8 +495,3 @@ class Positions:
         self._runs.forget(key)
         self._state.put(HOLDINGS, start)
         return True
-
-
-def _stand(moment: Moment) -> tuple[datetime, int]:
-    """Return where a decision, or the last entry of a holding, stands among the others."""
-    return second_of(moment.time), moment.seq

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from msgspec.structs import replace
 
 from tracker.core.alert_updates import EventKind, TrackerEvent, nothing_owned, partners_of, positions_of
+from tracker.core.entries import current_record
 from tracker.core.model import AlertId, AlertUpdate, Frame
 from tracker.core.ownership import Ownership
 from tracker.core.state import ALERTS, OUTBOX, LedgerState
@@ -64,6 +65,14 @@ class RecordChanges:
         self._touch([new])
         what = {"alert": new.name, "created_at": new.created_at}
         return [TrackerEvent(EventKind.TAKEN_OVER, frame.received_at, what)]
+
+    def hand_on(self, frame: Frame, alert: AlertId, contracts: Iterable[ContractKey]) -> None:
+        """Hand on what was folded late for a record that had handed on all it had before."""
+        row = self._state.get(ALERTS, alert_text(alert))
+        if row is not None and row.successor is not None:
+            new = current_record(self._state, alert)
+            if self._ownership.succeed(frame, alert, new, contracts, whole=False):
+                self._touch([new])
 
     def gone(self, alert: AlertId) -> None:
         """Note that the store no longer has a record."""
