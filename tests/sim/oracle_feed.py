@@ -116,7 +116,8 @@ class OracleFeed:
         self._note_look(at, noted)
         if not noted:
             self._looks_behind.clear()
-        self._tell(facts.Stopped(at))
+        # How long it ran since it last looked it cannot have kept.
+        self._tell(facts.Stopped(self.events[-1].at))
 
     def read(self, store: AlertStore, at: datetime, changed: bool, journalled: Journalled) -> None:
         """Take in a reading of the store; what it changes is found behind the frames `journalled` by then."""
