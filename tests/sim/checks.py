@@ -157,7 +157,9 @@ def check_inbox(feed: OracleFeed, state: LedgerState) -> None:
     What else is so near that it is worth a look the rules leave open, so more near misses are no fault.
     """
     right = feed.now()
-    wanted = {entry.order: entry.kind for entry in right.inbox if entry.order is not None}
+    wanted: dict[OrderKey | None, str] = {
+        entry.order: entry.kind for entry in right.inbox if entry.order is not None
+    }
     kinds = {Attention.AMBIGUOUS: "ambiguous", Attention.NEAR_MISS: "near miss"}
     waiting: dict[OrderKey | None, str] = {
         _order_of(row.execution): kinds[attention]
