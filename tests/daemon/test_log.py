@@ -50,8 +50,7 @@ def test_unwritable_log_is_refused(tmp_path: Path, name: str) -> None:
         rig.write({ROBIN: records_of([CONTRACT])})
         await rig.start("--log.file", str(path), ready=False)
         assert await rig.ended() == BAD_USAGE
-        line, hint = rig.log().splitlines()
-        assert "tracker init" in hint, "there is no settings file here"
+        (line,) = rig.log().splitlines()
         assert line.startswith("flag --log.file: ")
         assert str(path.parent) in line
         assert "name another file" in line or "create it or correct the path" in line
