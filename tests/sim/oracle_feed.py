@@ -100,6 +100,9 @@ class OracleFeed:
         of which the broker held what no execution explained."""
         self._openings: dict[AccountContract, Decimal] = {}
         self._read: Records | None = None
+        """What was read last; None while the store cannot be read."""
+        self._served: Records | None = None
+        """What fills are matched against, also while it cannot; None until a process has read the store."""
         self._looks_behind: list[int] = []
         """The last frame that was journalled at each reading of the stores that is not looked through yet."""
         self._now: Expected | None = None
@@ -108,7 +111,7 @@ class OracleFeed:
 
     def started(self, at: datetime) -> None:
         """Begin a process, which has read nothing yet."""
-        self._read = None
+        self._read = self._served = None
         self._tell(facts.Started(at))
 
     def stopped(self, at: datetime, noted: int) -> None:
@@ -124,7 +127,7 @@ class OracleFeed:
         records = _own_text(store)
         if not changed and records == self._read:
             return
-        self._read = records
+        self._read = self._served = records
         self._look(at, journalled.decided)
         self._note_look(at, journalled.noted)
         self._tell(StoreRead(at, records, self._stored, zone=ZONE, looked=False))
@@ -140,8 +143,12 @@ class OracleFeed:
             self._tell(LookNoted(at))
 
     def lost(self, store: AlertStore, at: datetime) -> None:
-        """Take in that the store cannot be read; what was last read, and written since, still serves."""
-        if self._read is not None and (records := _own_text(store)) != self._read:
+        """Take in that the store cannot be read; what was last read still serves.
+
+        So does what was seen since, as our own fields were written.
+        """
+        if self._served is not None and (records := _own_text(store)) != self._served:
+            self._served = records
             self._tell(StoreRead(at, records, self._stored, zone=ZONE, looked=False))
         self._read = None
         self._tell(StoreRead(at, None, zone=ZONE))
