@@ -161,6 +161,28 @@ def test_same_alert_keeps_what_is_closed() -> None:
     assert (quantity(story, SUCCESSOR), shown(story, SUCCESSOR).open) == (0, False)
 
 
+def test_same_alert_shows_its_void() -> None:
+    """Its only fill is a void by the time it is found under another name, where it showed 4."""
+    story = Story()
+    story.tell(bought := execution(exec_id(1), 4))
+    void = replace(bought, exec_id=exec_id(1, 2), quantity=Decimal(0))
+    renamed = ("replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR), "", "whole")
+    story.batch(void, (Source.STORE, renamed))
+    assert (quantity(story, SUCCESSOR), shown(story, SUCCESSOR).open) == (0, False)
+    assert (news(story, SUCCESSOR)["exec_id"], news(story, SUCCESSOR)["filled_qty"]) == (exec_id(1), 0)
+
+
+def test_void_takes_nothing_from_its_namesake() -> None:
+    """The record that has the name by now owns 2 already; it goes on showing those."""
+    story = Story()
+    story.tell(bought := execution(exec_id(1), 4))
+    story.decide = matched(SUCCESSOR)
+    story.tell(execution(exec_id(2), 2, at=5, perm_id=189))
+    story.tell(replace(bought, exec_id=exec_id(1, 2), quantity=Decimal(0)))
+    take_over(story, ALERT, SUCCESSOR, whole="whole")
+    assert (quantity(story, SUCCESSOR), news(story, SUCCESSOR)["exec_id"]) == (2, exec_id(2))
+
+
 def test_successor_of_a_closed_record_has_nothing() -> None:
     """Another record of the contract does not show what was over before it."""
     story = Story()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from tracker.core.model import Source
 from tracker.core.state import DECISIONS
 
 NEWER = "2025-11-18T15:50:00.000001"
+VOID = replace(buy(1, 4), exec_id=exec_id(1, 2), quantity=Decimal(0))
+"""The correction of the first fill to no quantity."""
 
 
 def notes(desk: Desk) -> list[type]:
@@ -129,6 +132,29 @@ def test_copy_of_what_it_takes_over_is_its_own(tmp_path: Path) -> None:
         put(desk, read(desk) | {"created_at": NEWER})
         assert quantity(desk) == 4
         assert RecordCopied in notes(desk) or notes(desk) == [RecordReplaced]
+
+
+def test_void_and_respelling_at_once(tmp_path: Path) -> None:
+    """Its only fill is a void, and by then the record is spelled otherwise, with what it showed."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        desk.append(VOID)
+        respell(desk, ROBIN, "RobinDaHood")
+        assert (quantity(desk, "RobinDaHood"), read(desk, "RobinDaHood")["open"]) == (0, False)
+        assert read(desk, "RobinDaHood")["last_order_update"]["filled_qty"] == 0
+
+
+def test_respelling_seen_behind_the_void(tmp_path: Path) -> None:
+    """The void is decided before the store is looked through and finds the other spelling."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        old = desk.alerts_path.read_text()
+        desk.tell(VOID)
+        assert quantity(desk) == 0
+        desk.alerts_path.write_text(old)
+        respell(desk, ROBIN, "RobinDaHood")
+        assert (quantity(desk, "RobinDaHood"), read(desk, "RobinDaHood")["open"]) == (0, False)
+        assert read(desk, "RobinDaHood")["last_order_update"]["filled_qty"] == 0
 
 
 def test_former_record_that_comes_back_is_emptied(tmp_path: Path) -> None:

@@ -53,8 +53,7 @@ class RecordChanges:
         keys = [key for key in known if not contracts or key.text() in contracts]
         if not self._ownership.succeed(frame, old, new, keys, whole=whole):
             if whole:
-                # It has nothing to hand on, and another record may have its identity by now.
-                self._state.put(ALERTS, AlertState(old))
+                self._rename(frame, alert_state, new)
             return []
         successor = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
         theirs = tuple(dict.fromkeys((*successor.contracts, *keys)))
@@ -65,6 +64,18 @@ class RecordChanges:
         self._touch([new])
         what = {"alert": new.name, "created_at": new.created_at}
         return [TrackerEvent(EventKind.TAKEN_OVER, frame.received_at, what)]
+
+    def _rename(self, frame: Frame, former: AlertState, new: AlertId) -> None:
+        """Have a record that owns nothing any longer show so by its other name, where it showed a fill."""
+        # Another record may have its former identity by now.
+        self._state.put(ALERTS, AlertState(former.alert))
+        known = self._state.get(ALERTS, alert_text(new))
+        if former.shown is not None and (known is None or known.shown is None):
+            shown = replace(former.shown, alert=new)
+            renamed = replace(former, alert=new, shown=shown, gone=False, successor=None, contracts=())
+            self._state.put(ALERTS, renamed)
+            self._state.put(OUTBOX, Delivery(shown, frame.seq, frame.received_at))
+            self._touch([new])
 
     def hand_on(self, frame: Frame, alert: AlertId, contracts: Iterable[ContractKey]) -> None:
         """Hand on what was folded late for a record that had handed on all it had before."""

@@ -7,7 +7,7 @@ what it finds is journalled and applied by the pump.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tracker.core.alert_updates import positions_of
@@ -23,7 +23,7 @@ from tracker.core.journal_entries import (
 )
 from tracker.core.lot_changes import second_of
 from tracker.core.matching import same_contract
-from tracker.core.model import Alert, AlertId, Execution, ExecutionKey, Match, Matched
+from tracker.core.model import Alert, AlertId, Contract, Execution, ExecutionKey, Match, Matched
 from tracker.core.order_owners import is_left, settle, with_successors
 from tracker.core.ownership import Circumstances
 from tracker.core.ports import AlertStore
@@ -121,9 +121,8 @@ class StoreChanges:
         """Return who takes over what a record owns: all of it, or contract by contract."""
         owned = positions_of(self._state, alert_state)
         live = [holding for holding, mine in owned if mine.quantity]
-        if not owned:
-            return []
-        there = self._records_like(alert_state, [holding for holding, _ in owned])
+        last = [each for holding, _ in owned for each in self._last_executions(alert_state, holding)]
+        there = self._records_like(alert_state, last or self._last_shown(alert_state))
         same = same_alert_among(there, alert_state)
         if same is not None:
             return [RecordReplaced(alert_state.alert, same.id, (), WHOLE)]
@@ -161,14 +160,13 @@ class StoreChanges:
         newest = max((mine.last.seq for _, mine in owned), default=0)
         return alert_state.alert._replace(created_at=f"{alert_state.alert.created_at} until {newest}".strip())
 
-    def _records_like(self, alert_state: AlertState, holdings: Sequence[Holding]) -> list[Alert]:
+    def _records_like(self, alert_state: AlertState, executions: Iterable[Execution]) -> list[Alert]:
         """Return the other records of the same alerter and ticker, that of the same spelling first."""
         found: dict[Alert, None] = {}
-        for holding in holdings:
-            for execution in self._last_executions(alert_state, holding):
-                for alert in self._candidates(execution):
-                    if alert.id != alert_state.alert and self._is_like(alert, alert_state, holding):
-                        found[alert] = None
+        for execution in executions:
+            for alert in self._candidates(execution):
+                if alert.id != alert_state.alert and self._is_like(alert, alert_state, execution.contract):
+                    found[alert] = None
         return sorted(found, key=lambda alert: (alert.id[:2] != alert_state.alert[:2], alert.id))
 
     def _last_executions(self, alert_state: AlertState, holding: Holding) -> list[Execution]:
@@ -177,8 +175,14 @@ class StoreChanges:
         booked = self._state.get(EXECUTIONS, holding.last_execution(mine))
         return [] if booked is None else [booked.execution]
 
-    def _is_like(self, alert: Alert, alert_state: AlertState, holding: Holding) -> bool:
-        return same_name(alert.id, alert_state.alert, holding.contract, self._names)
+    def _last_shown(self, alert_state: AlertState) -> list[Execution]:
+        """Return the execution that a record shows which owns nothing any longer."""
+        last = alert_state.shown.last_order_update if alert_state.shown is not None else None
+        booked = self._state.get(EXECUTIONS, f"{last['account']} {last['exec_id']}") if last else None
+        return [] if booked is None else [booked.execution]
+
+    def _is_like(self, alert: Alert, alert_state: AlertState, contract: Contract) -> bool:
+        return same_name(alert.id, alert_state.alert, contract, self._names)
 
     # Records that show what is another's
 
