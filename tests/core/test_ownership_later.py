@@ -151,6 +151,32 @@ def test_assigned_lots_take_their_time_along() -> None:
     assert ((shown(story).position or {})["opened_at"], quantity(story)) == (opened, 5)
 
 
+def test_late_match_has_what_its_own_close_opened() -> None:
+    """5 bought are matched late; 3 sold before, told later, are the alert's too: it closes, and has 2."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(2), 5, at=20, perm_id=2))
+    story.decide = matched(ALERT)
+    rematch(story, 2)
+    swept(story, execution(exec_id(1), -3, at=10, perm_id=1, request_id=900))
+    assert (quantity(story), held(story)) == (2, 2)
+
+
+def test_record_open_as_decided_keeps_what_it_got() -> None:
+    """It had 3 and got 2 older ones; 3 sold in between, told later, leave it the 2."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 2, at=0, perm_id=1))
+    story.decide = matched(ALERT)
+    story.tell(execution(exec_id(2), 3, at=5, perm_id=2))
+    story.decide = unmatched
+    story.tell(execution(exec_id(4), 1, at=20, perm_id=4))
+    story.decide = matched(ALERT)
+    rematch(story, 1)
+    assert quantity(story) == 5
+    story.decide = unmatched
+    swept(story, execution(exec_id(3), -3, at=10, perm_id=3, request_id=900))
+    assert (quantity(story), held(story)) == (2, 3)
+
+
 def test_what_is_kept_is_averaged_over_its_own_lots() -> None:
     """4 at 8, sold, then 5 at 2 and 2 at 6; a person gives the 5 to another alert: 2 at 6 are left."""
     story = Story(matched(ALERT))

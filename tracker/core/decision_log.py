@@ -62,7 +62,7 @@ class DecisionLog:
             self._number,
             ruling.place or Moment(self._positions.newest(key), frame.seq),
             ruling.kind,
-            tuple(self._decided(alert, rule, key) for alert, rule in ruling.alerts),
+            tuple(self._decided(alert, rule, ruling) for alert, rule in ruling.alerts),
             ruling.order,
             ruling.taken_from,
             ruling.whole,
@@ -75,10 +75,16 @@ class DecisionLog:
         self._state.put(DECISIONS, decision)
         return decision
 
-    def _decided(self, alert: AlertId, rule: Rule | None, key: ContractKey) -> Decided:
-        """Name an alert with what is known of its positions in other contracts."""
+    def _decided(self, alert: AlertId, rule: Rule | None, ruling: Ruling) -> Decided:
+        """Name an alert, of a late match with when it was closed, by all that is booked."""
+        if ruling.kind is not OwnershipKind.MATCHED:
+            return Decided(alert, rule)
         state = self._state.get(ALERTS, alert_text(alert))
         others = positions_of(self._state, state) if state is not None else []
-        elsewhere = [mine for holding, mine in others if holding.key != key]
-        closed = [mine.closed_at for mine in elsewhere if mine.closed_at is not None]
-        return Decided(alert, rule, any(mine.quantity for mine in elsewhere), max(closed, default=None))
+        here = self._positions.with_all_booked(ruling.contract)
+        found = [mine for holding, mine in others if holding.key != ruling.contract]
+        found += [mine for mine in here.alerts if mine.alert == alert] if here is not None else []
+        closed = [mine.closed_at for mine in found if mine.closed_at is not None]
+        is_open = any(mine.quantity for mine in found)
+        over = None if is_open else max(closed, default=None)
+        return Decided(alert, rule, closed=over, closed_known=True)

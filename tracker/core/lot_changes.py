@@ -209,7 +209,9 @@ class LotChanges:
         return self._own(decision.order, with_more)
 
     def _closed_at(self, one: Decided) -> datetime | None:
-        """Return when a closed record closed: only newer lots open it again. None where it is open."""
+        """Return when a record had closed: only newer lots open it again. None where it was open."""
+        if one.closed_known:
+            return one.closed
         here = self.alerts.get(one.alert)
         if one.open_elsewhere or (here is not None and here.quantity):
             return None

@@ -156,10 +156,14 @@ class Ownership:
 
     def _matched(self, execution: Execution) -> Match:
         key = ContractKey(execution.account, execution.contract.con_id)
-        match = self._decide(execution, Circumstances(partial(self._positions.owns, key), self.skew))
+        match = self._decide(execution, Circumstances(partial(self._owns, key), self.skew))
         for alert in owners_of(match):
             self._remember(execution, alert)
         return match
+
+    def _owns(self, key: ContractKey, alert: AlertId) -> bool:
+        holding = self._positions.with_all_booked(key)
+        return holding is not None and alert in holding.owners
 
     def _remember(self, execution: Execution, alert: AlertId) -> None:
         """Keep what a record said when it was last matched: its successor is judged by that.

@@ -34,9 +34,12 @@ class Decided(Struct, frozen=True):
     alert: AlertId
     rule: Rule | None = None
     open_elsewhere: bool = False
-    """It had a position in another contract, so it was not closed."""
     closed_elsewhere: datetime | None = None
-    """When its last position in another contract was over, of a closed record."""
+    """What an older version kept: whether it had a position elsewhere, and when the last was over."""
+    closed: datetime | None = None
+    """Of a late match: when its last position was over; None where one was open, or it never had any."""
+    closed_known: bool = False
+    """Whether `closed` says it: an older version computed it at each fold."""
 
 
 class OwnershipDecision(Struct, frozen=True):

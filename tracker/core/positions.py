@@ -324,12 +324,11 @@ class Positions:
         self._fold_onto(run.before, rows, decisions, (), now)
 
     @names_contract
-    def owns(self, key: ContractKey, alert: AlertId) -> bool:
-        """Tell whether an alert owns a part of a contract, with all that is booked of it."""
-        holding = self._state.get(HOLDINGS, key.text())
+    def with_all_booked(self, key: ContractKey) -> Holding | None:
+        """Return what is held of a contract with all that is booked of it, also what is not folded yet."""
         if self._is_ahead(key):
-            holding = self._ahead.holding(key)
-        return holding is not None and alert in holding.owners
+            return self._ahead.holding(key)
+        return self._state.get(HOLDINGS, key.text())
 
     def _is_ahead(self, key: ContractKey) -> bool:
         """Tell whether something is booked of a contract that its holding does not have."""
