@@ -20,7 +20,8 @@ from tests.support.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
 from tests.support.facts import NVDA, exec_id, execution
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.model import AlertUpdate, Outcome, StoreUnavailable
-from tracker.core.state import EXECUTIONS, OUTBOX
+from tracker.core.ownership_rows import RunTime
+from tracker.core.state import EXECUTIONS, OUTBOX, RUN_TIME
 from tracker.core.state_rows import Attention
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.pipeline.pump import fitting_batch
@@ -231,6 +232,24 @@ def test_stop_during_failing_write_is_quiet(tmp_path: Path) -> None:
             assert complaints == []
 
         asyncio.run(live())
+
+
+def test_run_time_is_kept_while_nothing_changes(tmp_path: Path) -> None:
+    """A fill waits for its alert, and nobody writes the store: a crash loses a few seconds only of 400."""
+    with Desk(tmp_path, {ROBIN: {}}) as desk:
+        desk.append(buy(1, 4))
+
+        async def live() -> None:
+            running = asyncio.create_task(desk.pump.run())
+            async with asyncio.timeout(60):
+                await until(lambda: desk.pump._at_rest)
+                desk.now += timedelta(seconds=400)
+                await until(lambda: desk.journal.state.get(RUN_TIME, "last") is not None)
+            running.cancel()
+
+        asyncio.run(live())
+        kept = desk.journal.state.get(RUN_TIME, "last")
+        assert kept == RunTime(400)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -119,8 +119,7 @@ class OracleFeed:
         self._note_look(at, noted)
         if not noted:
             self._looks_behind.clear()
-        # How long it ran since it last looked it cannot have kept.
-        self._tell(facts.Stopped(self.events[-1].at))
+        self._tell(facts.Stopped(at, killed=True))
 
     def read(self, store: AlertStore, at: datetime, changed: bool, journalled: Journalled) -> None:
         """Take in a reading of the store; what it changes is found behind the frames `journalled` by then."""
@@ -141,6 +140,10 @@ class OracleFeed:
         """Take in what the last look found, where it is written down and waits to be decided."""
         if self._looks_behind and noted > self._looks_behind[-1]:
             self._tell(LookNoted(at))
+
+    def kept(self, at: datetime) -> None:
+        """Take in that the tracker kept how long it ran."""
+        self._tell(facts.RunTimeKept(at))
 
     def lost(self, store: AlertStore, at: datetime) -> None:
         """Take in that the store cannot be read; what was last read still serves.

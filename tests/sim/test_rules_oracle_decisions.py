@@ -288,6 +288,21 @@ def test_absent_store_stops_window() -> None:
     shows(day, A, 2)
 
 
+def test_killed_process_loses_what_it_did_not_keep() -> None:
+    """It ran 1000 s since the fill and kept 800: the order, which has an owner, is matched for 100 s more."""
+    for killed, quantity in ((True, 2), (False, None)):
+        day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+        created = day.ago(5)
+        day.fill(C95, 2)
+        day.wait(800)
+        day.add(f.RunTimeKept(day.now))
+        day.wait(200)
+        day.add(f.Stopped(day.now, killed=killed))
+        day.add(f.Started(day.now))
+        day.read({**day.records, "robindahood-alerts": {"TSLA": alert(C95, created=created)}})
+        shows(day, B, quantity)
+
+
 def test_full_look_refuses_younger_alert() -> None:
     """Full look after a start refuses an alert much younger than the fill."""
     day = Day({"real-day-trading": {}})

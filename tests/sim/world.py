@@ -36,8 +36,9 @@ from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.journal_entries import Assigned, Dismissed, Entry
 from tracker.core.matching import match_execution
 from tracker.core.model import BrokerFact, Execution, ExecutionKey, Frame, Source
+from tracker.core.ownership_rows import RunTime
 from tracker.core.ports import AlertStore
-from tracker.core.state import GAPS, HOLDINGS, OUTBOX
+from tracker.core.state import GAPS, HOLDINGS, OUTBOX, RUN_TIME
 from tracker.daemon.journal_sink import JournalSink
 from tracker.gateway.normalise import normalise
 from tracker.paper.contracts import PaperContract
@@ -98,6 +99,8 @@ class World:
         self._looks = 0
         self._days_off = 0
         self._cursor = 0
+        self._ran: RunTime | None = None
+        """How long it ran, as the tracker kept it last."""
         self._path = journal
         self._runner = asyncio.Runner()
         self._begin_process()
@@ -170,6 +173,10 @@ class World:
 
     def _committed(self) -> None:
         cursor = self.journal.cursor
+        ran = self.journal.state.get(RUN_TIME, "last")
+        if ran != self._ran:
+            self._ran = ran
+            self.feed.kept(self.clock.now())
         if cursor == self._cursor:
             # An outbox that was delivered decides nothing.
             return

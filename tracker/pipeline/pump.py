@@ -18,7 +18,7 @@ from typing import Final
 from tracker.core.alert_updates import ClosingPolicy, EventKind, TrackerEvent
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import Alert, AlertId, Execution
-from tracker.core.ownership_rows import RunTime
+from tracker.core.ownership_rows import FirstSeen, RetryWindow, RunTime
 from tracker.core.ports import AlertStore
 from tracker.core.state import ALERTS, FIRST_SEEN, RUN_TIME, WINDOWS
 from tracker.core.state_rows import alert_text
@@ -112,7 +112,7 @@ class Pump:
             self._state, store, self._candidates, match, passes_over, names=names, clock=self._clock
         )
         self._watch = StoreWatch(
-            journal, store, worker, now=now, on_outage=on_outage, on_refresh=self._clock.tick
+            journal, store, worker, now=now, on_outage=on_outage, on_refresh=self._refreshed
         )
         self._compare, self._wake = asyncio.Event(), asyncio.Event()
         """The first one is set while the store is to be compared with what it should show."""
@@ -204,6 +204,8 @@ class Pump:
                 self._compare.clear()
                 self._compared_early = self._compared_early or self._journal.waiting
                 self._reconsider()
+            elif self._clock.keep_due:
+                self._keep(self._clock.to_keep())
             # Frames wait until the alerts were read once: decided before, a fill would belong to no alert.
             stepped = self._watch.looked and await self._catch_up()
             if await self._deliver() or stepped:
@@ -286,19 +288,24 @@ class Pump:
         """Return the records that an execution may belong to, dated by us where they name no time."""
         return [self._seen.dated(alert) for alert in self._store.candidates(execution)]
 
-    def _keep_times(self) -> None:
+    def _refreshed(self, readable: bool) -> None:
+        """Count the time that we ran, and have it kept now and then where the store does not change."""
+        self._clock.tick(readable)
+        if self._clock.keep_due:
+            self._wake.set()
+
+    def _keep(self, rows: Sequence[RetryWindow | RunTime | FirstSeen]) -> None:
         """Keep which windows are over, how long we ran, and which records were seen for the first time."""
-        clock, seen = self._clock.to_keep(), self._seen.unseen()
-        if not clock and not seen:
+        if not rows:
             return
         with self._journal.step():
-            for row in clock:
+            for row in rows:
                 if isinstance(row, RunTime):
                     self._state.put(RUN_TIME, row)
-                else:
+                elif isinstance(row, RetryWindow):
                     self._state.put(WINDOWS, row)
-            for first in seen:
-                self._state.put(FIRST_SEEN, first)
+                else:
+                    self._state.put(FIRST_SEEN, row)
 
     def _compare_soon(self) -> None:
         self._compare.set()
@@ -306,7 +313,7 @@ class Pump:
 
     def _reconsider(self) -> None:
         """Compare the store with what it should show, and decide again what found no alert."""
-        self._keep_times()
+        self._keep([*self._clock.to_keep(), *self._seen.unseen()])
         found = self._comparison.find()
         if found.notes:
             notes = [entry.arriving for entry in found.notes]

@@ -83,6 +83,11 @@ class RetryClock:
             if self._ran - window.began <= self._retry_for:
                 yield window.order
 
+    @property
+    def keep_due(self) -> bool:
+        """Whether a window is open, and how long we ran was not kept for a while."""
+        return self._ran - self._kept >= _KEEP_EVERY and bool(self._state.find(WINDOWS, "open", "1"))
+
     def to_keep(self) -> list[RetryWindow | RunTime]:
         """Return the rows to be written: windows that are over, and now and then how long we ran."""
         windows = self._state.find(WINDOWS, "open", "1")

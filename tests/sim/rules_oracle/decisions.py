@@ -22,6 +22,7 @@ from tests.sim.rules_oracle.facts import (
     LookNoted,
     OrderKey,
     PersonDecided,
+    RunTimeKept,
     Settings,
     SkewMeasured,
     Started,
@@ -72,7 +73,7 @@ class Replay:
         """Takeovers that were written down and not decided yet: the old record, the new one, what is held."""
         self._unlooked = False
         """Whether something was read that is not looked through yet."""
-        self._lived = _NO_TIME
+        self._lived = self._lived_kept = _NO_TIME
         self._last_at: datetime | None = None
         self._skew = _NO_TIME
         self._memo: dict[tuple[AccountContract, bool], tuple[object, Folded]] = {}
@@ -102,6 +103,9 @@ class Replay:
             self._running, self._readable, self._unlooked, self._was_read = True, False, False, False
         elif isinstance(event, Stopped):
             self._running = False
+            self._lived = self._lived_kept if event.killed else self._lived
+        elif isinstance(event, RunTimeKept):
+            self._lived_kept = self._lived
         elif isinstance(event, Connected):
             known = frozenset(fact.order.account for fact in self.facts.values())
             self.unmanaged = known - event.accounts if event.accounts else frozenset()
@@ -140,6 +144,7 @@ class Replay:
         order = order_key(event)
         before = self.fold_of(order.holding)
         owned = before.owners.get(order, {})
+        self._lived_kept = self._lived
         fact = Fact(key, root, order, len(self.facts), self._lived, {version: event})
         self.facts[key] = fact
         self.holdings.booked(fact)

@@ -144,6 +144,15 @@ class Started:
 @dataclass(frozen=True, slots=True)
 class Stopped:
     at: datetime
+    killed: bool = False
+    """How long it ran since it last kept that, or booked a fill, is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunTimeKept:
+    """How long it ran until now outlasts a crash."""
+
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +326,7 @@ Event = (
     | PersonDecided
     | Started
     | Stopped
+    | RunTimeKept
     | TimePassed
     | ClockJumped
     | SkewMeasured
