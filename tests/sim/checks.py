@@ -138,7 +138,8 @@ def check_exact(records: Records, feed: OracleFeed, state: LedgerState) -> None:
         if shown is not None and wanted is not None and not wanted.quantity:
             # With whom it was shared is history.
             shown = shown._replace(shared_with=wanted.shared_with)
-        if shown != wanted and not (wanted is None and shown is not None and not shown.opened_at):
+        # What was void before it was ever shown is not shown, nor is it missed: nothing is owned either way.
+        if shown != wanted and any(one is not None and one.opened_at for one in (shown, wanted)):
             raise Broken(f"{'/'.join(name)} {_difference(shown, wanted)}")
         if wanted is None:
             if shown is not None and record["open"] is not False:
