@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from tests.support.answer_rig import ROBIN, Desk, buy, loose, record
@@ -181,6 +182,19 @@ def test_undated_record_of_another_contract_is_another(tmp_path: Path) -> None:
         desk.change(lambda alerts: alerts.pop(ROBIN))
         put(desk, loose(side="P", strike="120") | {"created_at": None})
         assert quantity(desk) is None
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_undated_record_of_another_contract_shows_no_fill(tmp_path: Path, copied: bool) -> None:
+    """It is written in the place of one that has 4, with or without what that one showed: it has none."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": loose() | {"created_at": None}}}) as desk:
+        desk.tell(buy(1, 4))
+        former = read(desk) if copied else {}
+        put(desk, former | loose(side="P", strike="120") | {"created_at": None})
+        assert (quantity(desk), read(desk)["open"]) == (0, False)
+        assert read(desk)["last_order_update"] == {}
+        desk.run_pump()
+        assert notes(desk) == [RecordReplaced, RecordGone, RecordCopied]
 
 
 def test_alert_found_when_nothing_is_left(tmp_path: Path) -> None:

@@ -106,6 +106,9 @@ class RecordChanges:
     def copied(self, frame: Frame, alert: AlertId) -> None:
         """Have a record that was written with another one's position show that it has none."""
         alert_state = self._state.get(ALERTS, alert_text(alert)) or AlertState(alert)
+        if alert_state.successor is not None:
+            # That is a former record, whose identity this one has now.
+            alert_state = AlertState(alert)
         if alert_state.shown is not None:
             return
         update = AlertUpdate(alert, False, {}, nothing_owned())

@@ -141,8 +141,9 @@ class StoreChanges:
         if former is None:
             return [RecordBack(alert_state.alert)]
         # Without a time of creation its contract belongs to its identity, and that is another now.
+        there = RecordCopied if positions_of(self._state, alert_state) else RecordBack
         replaced = RecordReplaced(alert_state.alert, former, (), WHOLE)
-        return [replaced, RecordGone(former), RecordBack(alert_state.alert)]
+        return [replaced, RecordGone(former), there(alert_state.alert)]
 
     def _former(self, alert_state: AlertState) -> AlertId | None:
         """Return what to call a record whose identity another contract's record has by now."""
