@@ -29,12 +29,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST: Final = (
+    "daemon/unexplained_positions",
     *("daemon/crash", "daemon/neighbour", "demo/demo", "daemon/scenarios", "reconcile/in_daemon"),
     *("cli/tables", "daemon/end_to_end", "watch/app", "sim/simulation", "scripts/bench", "sim/replay"),
     *("paper/conformance", "daemon/downtime", "reconcile/standalone", "notify/end_to_end", "packaging"),
     *("paper/tracked", "daemon/link_health", "daemon/random_mornings", "scripts/soak", "paper/crowd"),
     *("daemon/random_programs", "doctor/report_file", "recordings/playback", "recordings/proxy"),
     *("recordings/replay", "recordings/recorded_programs", "daemon/systemd", "gateway/flex"),
+    *("daemon/faults", "daemon/browser_page", "pipeline/host_clock"),
+    *("scripts/newcomers_hour", "daemon/hostile_neighbours", "gateway/flex_spool", "daemon/dead_mans_switch"),
 )
 """Files that take more than ten seconds, the longest first: nobody has to wait for one of them at the end."""
 MOST_PROCESSES: Final = 6
