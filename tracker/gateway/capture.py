@@ -45,6 +45,8 @@ _UNUSED_DUPLICATES: Final = frozenset(
 
 _SHOWN: Final = 40
 """Bytes of a login that cannot be read, for the reason."""
+_LONGEST_REASON: Final = 250
+"""Characters: those bytes with each escaped, and the error that they led to."""
 
 _PRUNE_EVERY: Final = 2_000
 """Messages passed to ib_insync between two prunings of what it keeps."""
@@ -164,9 +166,9 @@ class Capture:
             client._onSocketHasData(data)
         except Exception as error:
             # It reads the handshake without guarding itself. That is the peer's fault, not capture's:
-            # the link ends and is made again.
-            logger.debug("ib_insync could not read the login: {!r}", error)
-            self._unreadable(f"its login cannot be read: {data[:_SHOWN]!r}")
+            # the link ends, with the error in its reason, and is made again.
+            cause = f"{type(error).__name__}: {error}"
+            self._unreadable(f"its login cannot be read: {data[:_SHOWN]!r}, {cause}")
             return
         if wrong := objection(announced(client._data)):
             self._unreadable(wrong)
@@ -197,7 +199,7 @@ class Capture:
     def _unreadable(self, what: str) -> None:
         self._stopped = True
         if not self.closed.done():
-            self.closed.set_result(f"the peer does not speak the TWS protocol ({what[:120]})")
+            self.closed.set_result(f"the peer does not speak the TWS protocol ({what[:_LONGEST_REASON]})")
 
     def _finish_packet(self) -> None:
         """Append what this packet brought, then pass it on; close where something went wrong in it."""
