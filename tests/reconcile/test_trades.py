@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +18,9 @@ FIRST, SECOND = execution(exec_id(1), 4, price="2.5"), execution(exec_id(2), 6, 
 
 def compared(broker: list[Execution], journal: list[Execution]) -> list[dict[str, Any]]:
     ledger = LedgerView(0, (ACCOUNT,), executions=tuple(ExecutionView(each) for each in journal))
-    return trades(ledger, BrokerView(START, executions=tuple(broker)))
+    answered = {ACCOUNT: START - timedelta(hours=10)}
+    asked_at = START + timedelta(minutes=1)
+    return trades(ledger, BrokerView(asked_at, executions=tuple(broker), answered=answered))
 
 
 def test_trade_that_agrees() -> None:
@@ -44,6 +47,13 @@ def test_trade_that_differs(journal: list[Execution], differs: list[str]) -> Non
     (trade,) = compared([FIRST, SECOND], journal)
     assert trade["agrees"] is False
     assert [each for each in trade["differs"] if not each.startswith("avg_price")] == differs
+
+
+@pytest.mark.parametrize("at", [-86400, 61], ids=["yesterday", "after the answer"])
+def test_fill_outside_the_answer(at: int) -> None:
+    """An order is filled over two days, or on while we ask: only what the answer covers is compared."""
+    (trade,) = compared([FIRST], [FIRST, execution(exec_id(2), 6, at=at)])
+    assert (trade["agrees"], trade["journal"]["quantity"]) == (True, 4)
 
 
 def test_newest_version_counts() -> None:

@@ -7,13 +7,12 @@ judges only whether both sides say the same, what follows from it are discrepanc
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from typing import Final, NamedTuple
 
 from tracker.core.alert_updates import number
 from tracker.core.audit.inputs import BrokerView, LedgerView
 from tracker.core.audit.side_by_side import root
-from tracker.core.model import ZERO, Execution, correction_parts
+from tracker.core.model import ZERO, Execution, correction_version
 from tracker.queries.as_json import Json, contract_json
 
 MOST: Final = 1000
@@ -31,9 +30,18 @@ class TradeKey(NamedTuple):
 
 def trades(ledger: LedgerView, broker: BrokerView | None) -> list[Json]:
     """Return the orders whose fills the broker lists, those that differ first, then in order of time."""
-    told = broker.executions if broker else ()
-    listed = _by_trade(each for each in told if ledger.watches(each.account))
-    counted = [view.execution for view in ledger.executions if not view.superseded]
+    if broker is None:
+        return []
+    told = [each for each in broker.executions if ledger.watches(each.account)]
+    roots = set(map(root, told))
+    listed = _by_trade(told)
+    counted = [
+        view.execution
+        for view in ledger.executions
+        if not view.superseded
+        # An order may have fills of other days, which the broker lists no more.
+        and (root(view.execution) in roots or (broker.covers(view.execution) and not view.imported))
+    ]
     known = _by_trade(execution for execution in counted if _key(execution) in listed)
     found = [_trade(theirs, known.get(key, ())) for key, theirs in listed.items()]
     return sorted(found, key=lambda each: bool(each["agrees"]))
@@ -50,17 +58,13 @@ def _by_trade(executions: Iterable[Execution]) -> dict[TradeKey, list[Execution]
     newest: dict[tuple[object, ...], Execution] = {}
     for execution in executions:
         key = root(execution)
-        if key not in newest or _version(execution) > _version(newest[key]):
+        known = newest.get(key)
+        if known is None or correction_version(execution.exec_id) > correction_version(known.exec_id):
             newest[key] = execution
     found: dict[TradeKey, list[Execution]] = {}
     for execution in sorted(newest.values(), key=lambda each: (each.time, each.exec_id)):
         found.setdefault(_key(execution), []).append(execution)
     return found
-
-
-def _version(execution: Execution) -> int:
-    parts = correction_parts(execution.exec_id)
-    return 0 if parts is None else parts.version
 
 
 def _trade(broker: Sequence[Execution], journal: Sequence[Execution]) -> Json:
@@ -73,9 +77,9 @@ def _trade(broker: Sequence[Execution], journal: Sequence[Execution]) -> Json:
     ]
     if not journal:
         differs = ["the journal has none of it"]
-    both = {each.exec_id for each in broker} ^ {each.exec_id for each in journal}
-    if both and not differs:
-        differs = [f"other executions: {', '.join(sorted(both))}"]
+    one_sided = {each.exec_id for each in broker} ^ {each.exec_id for each in journal}
+    if one_sided and not differs:
+        differs = [f"other executions: {', '.join(sorted(one_sided))}"]
     return {
         "account": first.account,
         "perm_id": first.perm_id,
@@ -93,6 +97,6 @@ def _trade(broker: Sequence[Execution], journal: Sequence[Execution]) -> Json:
 def _sums(executions: Sequence[Execution]) -> Json:
     """Return how many fills, of how much, at which average price."""
     quantity = sum((each.quantity for each in executions), ZERO)
-    cost = sum((each.quantity * each.price for each in executions), Decimal())
+    cost = sum((each.quantity * each.price for each in executions), ZERO)
     average = None if not quantity else round(cost / quantity, 8).normalize()
     return {"fills": len(executions), "quantity": number(quantity), "avg_price": number(average)}

@@ -163,3 +163,8 @@ class BrokerView(Struct, frozen=True):
     completed_orders: Sequence[CompletedOrder] | None = None
     unanswered: Sequence[str] = ()
     """Names of the requests that were sent and not answered."""
+
+    def covers(self, execution: Execution) -> bool:
+        """Tell whether the executions listed reach from before this one to after it."""
+        since = (self.answered or {}).get(execution.account)
+        return since is not None and since <= execution.time < self.asked_at and execution.time_known

@@ -106,7 +106,6 @@ def _against_the_list(comparison: SideBySide, broker: BrokerView) -> Iterator[Di
     """Compare journalled executions with those that the broker lists, in the time that its answer covers."""
     listed = {execution.key: execution for execution in broker.executions}
     roots = {root(execution) for execution in broker.executions}
-    answered = broker.answered or {}
     for view in comparison.ledger.executions:
         ours, theirs = view.execution, listed.get(view.execution.key)
         if theirs is not None and _substance(ours) != _substance(theirs):
@@ -116,9 +115,7 @@ def _against_the_list(comparison: SideBySide, broker: BrokerView) -> Iterator[Di
                 f"the journal has {fill_words(ours)}, the broker lists {fill_words(theirs)}",
                 "compare with the account's statement; the journal keeps what came first",
             )
-        since = answered.get(ours.account)
-        covered = since is not None and since <= ours.time < broker.asked_at and ours.time_known
-        expected = covered and not view.superseded and not view.imported
+        expected = broker.covers(ours) and not view.superseded and not view.imported
         if expected and theirs is None and root(ours) not in roots:
             yield Discrepancy(
                 DiscrepancyKind.EXECUTION_UNKNOWN,
