@@ -111,6 +111,32 @@ def test_part_of_a_killed_recorder(tmp_path: Path) -> None:
         complete(tmp_path / "two.jsonl")
 
 
+@pytest.mark.parametrize(("torn", "lines"), [(0, 2), (1, 2), (2, 1)])
+def test_part_torn_at_a_line_end(tmp_path: Path, torn: int, lines: int) -> None:
+    """A line of which only the break is missing is whole."""
+    recording = begun(tmp_path)
+    recording.add(said(GATEWAY, "15", "1", "DU7654321"))
+    recording.add(execution("DU7654321"))
+    recording._stack.close()  # as the end of its process would
+    path, part = tmp_path / "one.jsonl", tmp_path / "one.jsonl.part"
+    whole = part.read_bytes()
+    part.write_bytes(whole[: len(whole) - torn])
+    assert complete(path) == lines
+    assert len(read_transcript(path).lines) == lines
+
+
+def test_part_whose_last_line_was_changed(tmp_path: Path) -> None:
+    """A line with its break is not torn."""
+    recording = begun(tmp_path)
+    recording.add(execution("DU7654321"))
+    recording.add(execution("DU1112223"))
+    recording._stack.close()  # as the end of its process would
+    part = tmp_path / "one.jsonl.part"
+    part.write_bytes(part.read_bytes().replace(b"DU9000002", b"DU9000003"))
+    with pytest.raises(RecordingNotWritten, match=r"one\.jsonl\.part, line 3: it, or a line taken out"):
+        complete(tmp_path / "one.jsonl")
+
+
 def test_part_without_the_name_of_another(tmp_path: Path) -> None:
     """What stands for one account turns out to be the number of a second one, which logs in later."""
     recording = begun(tmp_path)

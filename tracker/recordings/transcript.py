@@ -132,13 +132,14 @@ def complete_transcript(file: IO[bytes], name: str) -> int:
     """
     digest = hashlib.sha256()
     length = whole = 0
+    break_missing = b""
     for line in iter(partial(file.readline, LONGEST_LINE), b""):
         before = digest.copy()
         place = f"{name}, line {whole + 1}"
         try:
             values = _checked(place, line.decode(errors="replace"), digest)
         except TranscriptUnusable:
-            if file.read(1):
+            if line.endswith(b"\n") or file.read(1):
                 raise
             values = {"end": whole}
         if "end" in values:
@@ -147,11 +148,12 @@ def complete_transcript(file: IO[bytes], name: str) -> int:
         if not whole:
             _head(place, values)
         length, whole = length + len(line), whole + 1
+        break_missing = b"" if line.endswith(b"\n") else b"\n"
     if whole < 2:
         raise TranscriptUnusable(f"{name}: no message is in it; remove it")
     file.seek(length)
     file.truncate()
-    file.write(_summed({"end": whole - 1}, digest).encode())
+    file.write(break_missing + _summed({"end": whole - 1}, digest).encode())
     file.flush()
     os.fsync(file.fileno())
     return whole - 1
