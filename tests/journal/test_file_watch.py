@@ -39,7 +39,8 @@ def test_overwritten_file_is_refused(journal: Journal, tmp_path: Path, how: str)
     overwrite(journal.path, other_content(tmp_path, how))
     with pytest.raises(JournalFailed, match="was overwritten by another program while the tracker runs"):
         journal.check_file()
-    journal.close()
+    with pytest.raises(JournalFailed, match="was overwritten"):
+        journal.close()
     with pytest.raises(JournalFailed):
         Journal(journal.path)
 
@@ -52,7 +53,8 @@ def test_overwritten_file_takes_no_frame(journal: Journal, tmp_path: Path) -> No
     overwrite(journal.path, other_content(tmp_path, "another journal"))
     with pytest.raises(JournalFailed, match="was overwritten"):
         journal.append(1, START, [executed(KEY)])
-    journal.close()
+    with pytest.raises(JournalFailed, match="was overwritten"):
+        journal.close()
     for read_only in (False, True):
         with pytest.raises(
             JournalFailed, match=r"was overwritten while a tracker ran; .* Put the right file"
@@ -67,12 +69,28 @@ def test_earlier_copy_of_the_journal_is_noticed(tmp_path: Path) -> None:
         earlier.stamp_file()
         earlier.append(1, START, [executed(KEY)])
     copy = path.read_bytes()
-    with closing(Journal(path)) as journal:
-        journal.stamp_file()
-        journal.check_file()
-        overwrite(path, copy)
+    journal = Journal(path)
+    journal.stamp_file()
+    journal.check_file()
+    overwrite(path, copy)
+    for notices in (journal.check_file, journal.close):
         with pytest.raises(JournalFailed, match="was overwritten"):
-            journal.check_file()
+            notices()
+
+
+def test_overwriting_is_the_reason_also_behind_sqlite(tmp_path: Path) -> None:
+    """SQLite calls the file damaged before its content was checked; the end of the run says what it is."""
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    journal.stamp_file()
+    journal.append(1, START, [executed(KEY)])
+    with closing(sqlite3.connect(path)) as backup:
+        backup.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    overwrite(path, b"")
+    with pytest.raises(JournalFailed, match="restore it from a copy"):
+        journal.frame(1)
+    with pytest.raises(JournalFailed, match="was overwritten by another program while the tracker runs"):
+        journal.close()
 
 
 def test_another_checkpoint_is_no_overwriting(journal: Journal) -> None:

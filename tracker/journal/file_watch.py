@@ -72,13 +72,19 @@ class FileWatch:
             self._written_at = self._written()
 
     def close(self) -> None:
-        """Close the journal; have no later start take an overwritten file for one."""
-        # What SQLite read of such a file may have ended this run before anything else was noticed.
-        with suppress(JournalFailed):
+        """Close the journal; have no later start take an overwritten file for one.
+
+        Raises JournalFailed for such a file, in the place of what SQLite said when it read it.
+        """
+        try:
             self._check_content()
-        self._db.close()
-        if not self._overwritten:
-            return
+        finally:
+            self._number = _NO_NUMBER
+            self._db.close()
+            if self._overwritten:
+                self._mark()
+
+    def _mark(self) -> None:
         with suppress(OSError), self._path.open("r+b") as file:
             file.seek(_OFFSET)
             file.write(MIXED.to_bytes(4, "big"))

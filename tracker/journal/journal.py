@@ -79,7 +79,7 @@ class Journal:
         """What the last decision looked at, and its JSON: the fills of one order see the same alerts."""
 
     def close(self) -> None:
-        """Close the file; what was committed stays."""
+        """Close the file; what was committed stays. Raises JournalFailed where the file was overwritten."""
         self._file.close()
 
     def stamp_file(self) -> None:
