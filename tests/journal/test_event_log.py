@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tracker.journal.journal import Journal
+from tracker.journal.journal import Journal, JournalFailed
 
 AT = datetime(2026, 11, 18, 15, tzinfo=UTC)
 LIFE = 1_000_000
@@ -69,3 +69,17 @@ def test_old_events_are_dropped(journal: Journal) -> None:
     journal.drop_events(AT + timedelta(days=1))
     assert kept(journal) == [(3, "new")]
     assert journal.events.after(0, 10).dropped == 2
+
+
+def test_damaged_events_are_named(journal: Journal) -> None:
+    """Who asks learns what cannot be read, as of every other part of the journal."""
+    keep(journal, "a")
+    journal._db.execute("UPDATE events SET body = '[1]'")
+    with pytest.raises(JournalFailed, match=r"is damaged: the events from 1 on cannot be read"):
+        kept(journal)
+
+
+def test_lost_events_are_a_failure_of_the_journal(journal: Journal) -> None:
+    journal._db.execute("DROP TABLE events")
+    with pytest.raises(JournalFailed, match="could not be read: no such table"):
+        kept(journal)

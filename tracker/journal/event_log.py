@@ -14,10 +14,11 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from tracker.journal.journal_file import select
+from tracker.journal.journal_file import damaged, path_of, select, select_each
 
 Event: TypeAlias = Mapping[str, Any]
 
+_EVENTS: Final = msgspec.json.Decoder(list[dict[str, Any]])
 _LIFE: Final = 1_000_000
 """How far the numbers of a life begin behind the last one kept: those only in memory had numbers, too."""
 _FROM: Final = "events_from"
@@ -74,11 +75,17 @@ class EventLog:
         self._under_way = 0
 
     def after(self, number: int, limit: int) -> KeptEvents:
-        """Return kept events with higher numbers, in order, at least `limit` if there are so many."""
+        """Return kept events with higher numbers, in order, at least `limit` if there are so many.
+
+        Raises JournalFailed.
+        """
         found: list[tuple[int, Event]] = []
-        rows = self._db.execute("SELECT first, body FROM events WHERE last > ? ORDER BY first", (number,))
-        for first, body in rows:
-            events = msgspec.json.decode(body)
+        sql = "SELECT first, body FROM events WHERE last > ? ORDER BY first"
+        for first, body in select_each(self._db, sql, (number,)):
+            try:
+                events = _EVENTS.decode(body)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise damaged(path_of(self._db), f"the events from {first} on", error) from error
             found += [(at, event) for at, event in enumerate(events, first) if at > number]
             if len(found) >= limit:
                 break
