@@ -95,7 +95,7 @@ class TrackerEvent(Struct, frozen=True):
 
     @property
     def what(self) -> Mapping[str, str | int | float | None]:
-        """Return what happened, JSON-ready; made only when it is asked for, since of a stream few read it."""
+        """Return what happened, JSON-ready; made again each time it is asked for."""
         return _described(self.about, self) if isinstance(self.about, BookedExecution) else self.about
 
     def as_json(self) -> dict[str, str | int | float | None]:
