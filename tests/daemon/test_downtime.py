@@ -20,7 +20,7 @@ import pytest
 from tests.support.daemon_rig import BOUND_SECONDS, Rig, details
 from tests.support.flex_report import statement, trade, write_report
 from tests.support.project import PROJECT
-from tests.support.reconcile_rig import ACCOUNT, CONTRACTS, ROBIN, alert_of, buy, reconcile
+from tests.support.reconcile_rig import ACCOUNT, CONTRACTS, ROBIN, alert_of, buy, import_answer, reconcile
 from tracker.clock import now
 from tracker.paper.contracts import PaperContract, option
 from tracker.paper.server import PaperGateway
@@ -144,16 +144,7 @@ def report(rig: Rig, week: Week) -> Path:
 
 def imported(new: int, *closed: str) -> dict[str, Any]:
     """Return what the import of that report answers, except for the changes; it has trades alone."""
-    return {
-        "executions": 5,
-        "new": new,
-        "voided": 0,
-        "closed_gaps": list(closed),
-        "waiting_gaps": [],
-        "unknown_cancels": [],
-        "changes_left_out": 0,
-        "events": [],
-        "unread_events": [],
+    return import_answer(5, new, *closed) | {
         "absent_sections": [
             {
                 "section": "Option Exercises, Assignments and Expirations",

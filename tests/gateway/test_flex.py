@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.daemon_rig import Rig
 from tests.support.flex_report import ACCOUNT, statement, trade, write_report
-from tests.support.reconcile_rig import CONTRACTS, ROBIN, alert_of, play, reconcile, traded
+from tests.support.reconcile_rig import CONTRACTS, ROBIN, alert_of, import_answer, play, reconcile, traded
 from tracker.clock import now
 from tracker.core.model import BrokerFact, CommissionReport, Execution, Frame, Moment, Side, Undecodable
 from tracker.core.state import GAPS
@@ -224,20 +224,6 @@ def gap_today(rig: Rig) -> date:
     return day
 
 
-def imported(new: int, *closed: str) -> dict[str, Any]:
-    return {
-        "executions": 2,
-        "new": new,
-        "voided": 0,
-        "closed_gaps": list(closed),
-        "waiting_gaps": [],
-        "unknown_cancels": [],
-        "changes_left_out": 0,
-        "events": [],
-        "unread_events": [],
-    }
-
-
 def shown(rig: Rig, ticker: str) -> tuple[Any, ...]:
     record = rig.read(ROBIN, ticker)
     return record["open"], record["position"]["quantity"], record["last_order_update"]["commission"]
@@ -283,7 +269,7 @@ def test_report_updates_alerts_and_gap(tmp_path: Path, running: bool) -> None:
             ("new", "BUY 3 AMD "),
         ]
         assert done.answer["imported"].pop("absent_sections")
-        assert done.answer["imported"] == imported(2, day.isoformat())
+        assert done.answer["imported"] == import_answer(2, 2, day.isoformat())
         assert shown(rig, "NVDA") == (False, 0, 2.6)
         assert shown(rig, "AMD") == (True, 3, 2.6)
         assert "gap" not in [kind for kind, _ in done.found]
@@ -291,7 +277,7 @@ def test_report_updates_alerts_and_gap(tmp_path: Path, running: bool) -> None:
         again = await reconcile(rig, "--flex", str(report), *ZONE)
         assert again.answer["imported"].pop("absent_sections")
         assert again.answer["imported"].pop("changes") == []
-        assert again.answer["imported"] == imported(0)
+        assert again.answer["imported"] == import_answer(2, 0)
         assert again.found == done.found
         assert rig.alerts_path.read_text() == text
 
