@@ -1,6 +1,6 @@
 """What clients do on the paper gateway, as a person would say it: one line each.
 
-Owns the wording of orders and fills. It is told, and asks for nothing.
+Owns the wording of orders and fills. It changes nothing.
 """
 
 from __future__ import annotations

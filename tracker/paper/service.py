@@ -162,7 +162,7 @@ async def serve(
         if control is not None:
             tell(f"control socket on 127.0.0.1:{control.port}")
         if options.alerts is not None:
-            tell(f"{count} contracts of {options.alerts} can be ordered by conId")
+            tell(f"contracts of {options.alerts} that can be ordered by conId: {count}")
         if not options.quiet:
             # Later, so that a line that cannot be written keeps no order from its end.
             gateway.broadcast.tell = partial(_tell_later, tell)
