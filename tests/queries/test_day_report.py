@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.answer_rig import ROBIN, Desk, at, buy, loose, record
-from tests.support.facts import exec_id, fee
+from tests.support.facts import NVDA, exec_id, fee
+from tracker.core.model import Source
 from tracker.queries.alerts import alerts
 from tracker.queries.day_report import csv_lines, report
+from tracker.queries.decisions import assignment
 from tracker.queries.report_text import alerts_text, price, report_text, span
 from tracker.queries.text import TextTable
 
+LATER = replace(NVDA, con_id=702, expiry=date(2025, 11, 28))
 FROM, UNTIL = at("2025-11-18T00:00"), at("2025-11-19T00:00")
 
 
@@ -66,6 +70,23 @@ def test_shared_fill_counts_once_in_all(desk: Desk) -> None:
     assert [(each["alerter"], each["profit"]) for each in answer["alerters"]] == [(ROBIN, 200), ("wolf", 200)]
     (total,) = answer["total"]
     assert (total["profit"], total["fees"]) == (200, 2.6)
+
+
+def test_assigned_order_brings_its_own_fees(desk: Desk) -> None:
+    """2 and 6 of an order cost 1.00 and 6.00; assigned together they cost the alert and the day 7.00."""
+    desk.tell(
+        *(buy(1, 2, contract=LATER, perm_id=300, price="2"), fee(exec_id(1), "1")),
+        *(buy(2, 6, contract=LATER, perm_id=300, price="3"), fee(exec_id(2), "6")),
+    )
+    decision = assignment(
+        desk.journal.state, desk.store.alerts(), desk.names, exec_id=exec_id(1), alert=f"{ROBIN}/NVDA"
+    )
+    for entry in decision.entries:
+        desk.note(Source.PERSON, *entry.fields)
+    answer = reported(desk)
+    assert [(each["quantity"], each["avg_price"]) for each in answer["open"]] == [(8, 2.75)]
+    (alerter,), (total,) = answer["alerters"], answer["total"]
+    assert (alerter["fees"], total["fees"]) == (7, 7)
 
 
 def test_loss_after_fees_is_not_won(desk: Desk) -> None:

@@ -8,6 +8,7 @@ or another alert's takeover moved has no price, so it makes none; an option that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -21,7 +22,7 @@ from tracker.core.lots import at_opening_balance, fold
 from tracker.core.model import ZERO, AlertId, Contract, Execution
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.state import EXECUTIONS, FEES, HOLDINGS, LedgerState
-from tracker.core.state_rows import AlertPosition, ContractKey, Holding
+from tracker.core.state_rows import AlertPosition, ContractKey, Holding, Lot
 
 _EXPIRED: Final = "expired"
 
@@ -116,6 +117,12 @@ def multiplier_of(contract: Contract) -> Decimal:
     return found if found.is_finite() and found > 0 else Decimal(1)
 
 
+def _gained(alert: AlertId, before: Holding, after: Holding) -> list[Lot]:
+    """Return the lots that became an alert's."""
+    had = {lot.exec_id for lot in before.lots if alert in lot.owners}
+    return [lot for lot in after.lots if alert in lot.owners and lot.exec_id not in had]
+
+
 class _Trips:
     """Gather the round trips of one contract."""
 
@@ -139,7 +146,7 @@ class _Trips:
             if isinstance(entry, Movement):
                 self._moved(entry, alert, one, other)
             else:
-                self._decided(entry, alert, was, other)
+                self._decided(entry, alert, other, _gained(alert, before, after))
 
     def _moved(
         self, entry: Movement, alert: AlertId, one: AlertPosition | None, other: AlertPosition | None
@@ -169,7 +176,11 @@ class _Trips:
             trip.opened = max(trip.opened, abs(now))
 
     def _decided(
-        self, entry: OwnershipDecision | Adjustment, alert: AlertId, was: Decimal, other: AlertPosition | None
+        self,
+        entry: OwnershipDecision | Adjustment,
+        alert: AlertId,
+        other: AlertPosition | None,
+        gained: Sequence[Lot],
     ) -> None:
         if other is None or not other.quantity:
             if (trip := self._open.get(alert)) is not None:
@@ -177,13 +188,13 @@ class _Trips:
             return
         trip = self._begun(alert, other, other.opened_at)
         trip.opened = max(trip.opened, abs(other.quantity))
-        lots = abs(other.quantity) - abs(was)
-        if isinstance(entry, OwnershipDecision) and lots > 0:
+        if isinstance(entry, Adjustment):
+            return
+        for lot in gained:
             # The fees of the lots that it takes are its own.
-            fee = self._fees.get(other.last_exec_id, ZERO) * lots
-            trip.steps.append(
-                TripStep(entry.place.time, other.last_exec_id, lots, ZERO, other.avg_price, ZERO, fee)
-            )
+            quantity = abs(lot.quantity)
+            fee = self._fees.get(lot.exec_id, ZERO) * quantity
+            trip.steps.append(TripStep(entry.place.time, lot.exec_id, quantity, ZERO, lot.price, ZERO, fee))
 
     def _taken(self, entry: OwnershipDecision | Adjustment, alert: AlertId, trip: RoundTrip) -> None:
         """End what went without a fill; what was another's all along was none of its round trips."""
