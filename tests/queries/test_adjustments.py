@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.support.answer_rig import ROBIN, Desk, buy, record
+from tests.support.answer_rig import ROBIN, Desk, at, buy, record
 from tests.support.facts import ACCOUNT, BESIDE, NVDA, exec_id, position
 from tracker.core.journal_entries import AdjustmentTold, Undone
 from tracker.core.model import End, EndOf, ExecutionKey, Source
@@ -24,6 +24,7 @@ from tracker.queries.adjustments import (
     telling,
     told_result,
 )
+from tracker.queries.day_report import report
 from tracker.queries.undoing import undoing
 from tracker.status.protocol import CommandError
 
@@ -131,6 +132,27 @@ def test_note_takes_over_what_is_listed(table: Table) -> None:
     assert (would["held"], alerts_of(would)) == (3, [(NAME, 3, 2.5)])
     table.say(note="given away")
     assert open_difference(table.journal.state, KEY) == []
+
+
+def test_part_that_was_given_away_has_no_price(table: Table) -> None:
+    """Of 4 at 2.50 one is given away and 3 are sold at 3.00: what the round trip made is not known."""
+    table.answer(position(3))
+    table.say(note="given away")
+    table.tell(buy(7200, -3, perm_id=189, price="3"))
+    answer = report(table.journal, table.names, at("2025-11-18T00:00"), at("2025-11-19T00:00"))
+    (trip,) = answer["round_trips"]
+    assert (trip["quantity"], trip["profit"], trip["net"]) == (4, None, None)
+
+
+def test_report_lists_what_an_adjustment_closed(table: Table) -> None:
+    """It went on a day without a fill."""
+    table.now += timedelta(days=1)
+    table.answer()
+    table.say(note="given away")
+    answer = report(table.journal, table.names, at("2025-11-19T00:00"), at("2025-11-20T00:00"))
+    (trip,) = answer["round_trips"]
+    assert (trip["alert"], trip["quantity"], trip["profit"]) == (NAME, 4, None)
+    assert answer["open"] == []
 
 
 @pytest.mark.parametrize(

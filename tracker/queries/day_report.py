@@ -18,7 +18,7 @@ from typing import Any, Final
 from tracker.core.alert_updates import instant, number
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import ZERO, Value
-from tracker.core.state import DEPARTURES, EXECUTIONS, GAPS, HOLDINGS, LedgerState
+from tracker.core.state import ADJUSTMENTS, DEPARTURES, EXECUTIONS, GAPS, HOLDINGS, LedgerState
 from tracker.core.state_rows import ContractKey
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, alert_json, contract_json
@@ -95,7 +95,7 @@ def report(journal: Journal, names: AlerterNames, since: datetime, until: dateti
 
 
 def _contracts(journal: Journal, since: datetime, until: datetime) -> Iterable[ContractKey]:
-    """Return the contracts of which alerts bought or sold in that time, or that expired then."""
+    """Return the contracts of which alerts bought or sold in that time, or that went without a fill then."""
     found: dict[ContractKey, None] = {}
     for day in days_since(journal.days(), since):
         for row in journal.state.find(EXECUTIONS, "day", day):
@@ -105,6 +105,9 @@ def _contracts(journal: Journal, since: datetime, until: datetime) -> Iterable[C
     for gone in journal.state.every(DEPARTURES):
         if since <= gone.moment.time < until:
             found[ContractKey(gone.account, gone.con_id)] = None
+    for one in journal.state.every(ADJUSTMENTS):
+        if since <= one.place.time < until and not one.undone:
+            found[ContractKey(one.account, one.con_id)] = None
     return found
 
 

@@ -146,7 +146,7 @@ class _Trips:
             if isinstance(entry, Movement):
                 self._moved(entry, alert, one, other)
             else:
-                self._decided(entry, alert, other, _gained(alert, before, after))
+                self._decided(entry, alert, was, other, _gained(alert, before, after))
 
     def _moved(
         self, entry: Movement, alert: AlertId, one: AlertPosition | None, other: AlertPosition | None
@@ -179,6 +179,7 @@ class _Trips:
         self,
         entry: OwnershipDecision | Adjustment,
         alert: AlertId,
+        was: Decimal,
         other: AlertPosition | None,
         gained: Sequence[Lot],
     ) -> None:
@@ -189,6 +190,8 @@ class _Trips:
         trip = self._begun(alert, other, other.opened_at)
         trip.opened = max(trip.opened, abs(other.quantity))
         if isinstance(entry, Adjustment):
+            if entry.ratio is None and abs(other.quantity) < abs(was):
+                trip.priced = False
             return
         for lot in gained:
             # The fees of the lots that it takes are its own.
