@@ -220,6 +220,7 @@ def questions(desk: Desk) -> SocketCommands:
         ("why", {}, "of is missing: an execId or ALERTER/TICKER"),
         ("assign", {"exec_id": "x"}, "alert is missing: ALERTER/TICKER"),
         ("dismiss", {"exec_id": " "}, "exec_id is missing: an execId"),
+        ("dismiss", {"exec_id": "x", "order": "7"}, "exec_id and order name one thing each; leave one out"),
         ("test", {}, "no symbol is given"),
         ("alerts", {"alert": "NVDA"}, "is not the name of an alert"),
     ],

@@ -163,7 +163,8 @@ class SocketCommands:
             ),
             "adjust": SocketCommand(
                 self._adjust,
-                "tell why a position changed without a fill: contract, split, note, account, dry_run",
+                "say why a position changed without a fill: contract, account, split, becomes, ratio, moved,"
+                " note, dry_run",
                 always,
             ),
             "undo": SocketCommand(
@@ -371,9 +372,12 @@ def rehearsed_decision(context: QueryContext, state: LedgerState, decision: deci
 
 def _check_named(exec_id: str, order: str) -> None:
     """Raise CommandError unless exactly one of both names what is meant."""
-    if bool(exec_id) == bool(order):
-        what = "is missing: an execId" if not exec_id else "cannot be used together with order"
-        raise CommandError("bad_request", f"exec_id {what}, or a number of the inbox")
+    if exec_id and order:
+        raise CommandError("bad_request", "exec_id and order name one thing each; leave one out")
+    if not exec_id and not order:
+        raise CommandError(
+            "bad_request", "exec_id is missing: an execId, or a number of the inbox; or give order, a permId"
+        )
 
 
 def _is_open(state: LedgerState, day: str) -> bool:
