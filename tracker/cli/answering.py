@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tracker.config.settings import Settings
     from tracker.queries.text import TextTable
 
-DISCREPANCIES: Final = 4
 STORE_FAILED: Final = 5
 """A store unreadable, locked or full, or an append failed."""
 

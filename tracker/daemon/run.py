@@ -45,7 +45,7 @@ from tracker.logs import log
 from tracker.notify.apprise_services import Service
 from tracker.pipeline.store_watch import StoreFull, StoreOutage
 from tracker.queries import gaps
-from tracker.queries.inbox import needing_decision
+from tracker.queries.lookup import needing_decision
 from tracker.queries.socket_commands import SocketCommands
 from tracker.queries.zone_hint import zone_hint
 from tracker.reconcile.in_daemon import Reconciling

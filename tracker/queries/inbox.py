@@ -19,10 +19,8 @@ from tracker.journal.journal import Journal
 from tracker.queries.adjustments import difference_json
 from tracker.queries.as_json import Json, fill_decision_json, fill_json
 from tracker.queries.fills import Selection, selected
-from tracker.queries.lookup import days_since, item_number
+from tracker.queries.lookup import REASONS, days_since, item_number, needing_decision
 from tracker.queries.zone_hint import zone_hint
-
-REASONS = tuple(attention for attention in Attention if attention is not Attention.NONE)
 
 
 class Combo(NamedTuple):
@@ -73,12 +71,6 @@ def inbox(
     if list_all:
         answer["others"] = [_item(state, row, combos) for row in listed]
     return answer
-
-
-def needing_decision(state: LedgerState) -> list[BookedExecution]:
-    """Return the fills that need a person, oldest first."""
-    rows = [row for reason in REASONS for row in state.find(EXECUTIONS, "inbox", reason.value)]
-    return sorted(rows, key=lambda row: row.moment)
 
 
 def not_ours(row: BookedExecution) -> bool:

@@ -18,6 +18,8 @@ from tracker.core.state_rows import AlertState, Attention, BookedExecution
 from tracker.status.protocol import CommandError, quoted
 from tracker.terminal import nearest
 
+REASONS: Final = tuple(attention for attention in Attention if attention is not Attention.NONE)
+"""Why a fill may need a person."""
 _DAYS: Final = re.compile(r"(\d{1,5})\s*d(ays?)?")
 _DAY: Final = timedelta(days=1)
 
@@ -93,6 +95,12 @@ def execution_named(state: LedgerState, exec_id: str, account: str = "") -> Book
     return rows[0]
 
 
+def needing_decision(state: LedgerState) -> list[BookedExecution]:
+    """Return the fills that need a person, oldest first."""
+    rows = [row for reason in REASONS for row in state.find(EXECUTIONS, "inbox", reason.value)]
+    return sorted(rows, key=lambda row: row.moment)
+
+
 def item_number(state: LedgerState, row: BookedExecution) -> int:
     """Return the number of an execution's order in the inbox: the frame that brought its first fill.
 
@@ -129,17 +137,11 @@ def fill_meant(state: LedgerState, text: str, account: str = "", order: str = ""
             "several_orders",
             f"order {quoted(order)} has several legs or accounts: name one by its number ({numbers})",
         )
-    return min(found, key=lambda row: row.moment)
+    return found[0]
 
 
 def _waiting(state: LedgerState, account: str) -> list[BookedExecution]:
-    rows = [
-        row
-        for reason in Attention
-        if reason is not Attention.NONE
-        for row in state.find(EXECUTIONS, "inbox", reason.value)
-    ]
-    return [row for row in rows if account in ("", row.execution.account)]
+    return [row for row in needing_decision(state) if account in ("", row.execution.account)]
 
 
 def _is_number(text: str) -> bool:
