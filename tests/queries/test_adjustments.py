@@ -20,11 +20,11 @@ from tracker.queries.adjustments import (
     adjustment_json,
     difference_json,
     open_difference,
-    rehearsed,
     telling,
     told_result,
 )
 from tracker.queries.day_report import report
+from tracker.queries.socket_commands import rehearsed_adjustment
 from tracker.queries.undoing import undoing
 from tracker.status.protocol import CommandError
 
@@ -57,8 +57,7 @@ class Table(Desk):
         return f"{refused.value.code}: {refused.value}"
 
     def rehearse(self, contract: str = "NVDA", **reason: str) -> Any:
-        state = self.journal.state
-        return rehearsed(state, self.names, telling(state, contract, Reason(**reason)))
+        return rehearsed_adjustment(self.context(), self.journal.state, contract, Reason(**reason))
 
 
 @pytest.fixture

@@ -25,17 +25,14 @@ def _adjust(arguments: Arguments) -> int:
 
     def ask(settings: Settings) -> dict[str, Any]:
         from tracker.cli import offline
-        from tracker.queries.adjustments import Reason, rehearsed, telling, told_result
+        from tracker.queries.adjustments import Reason, telling, told_result
+        from tracker.queries.socket_commands import rehearsed_adjustment
 
         reason = Reason(**said)
         if own.dry_run:
             return offline.read(
                 settings,
-                lambda journal, context: rehearsed(
-                    journal.state,
-                    context.names,
-                    telling(journal.state, own.contract, reason),
-                ),
+                lambda journal, context: rehearsed_adjustment(context, journal.state, own.contract, reason),
             )
         request = {"command": "adjust", "contract": own.contract, **said}
 

@@ -8,38 +8,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from tracker.core.adjustment_rows import ADJUSTED, SPLIT, TRANSFERRED, Adjustment, Difference
 from tracker.core.alert_updates import instant, number
-from tracker.core.alerters import AlerterNames
-from tracker.core.differences import Differences, contract_of, leads_to, settled_of
+from tracker.core.differences import contract_of, leads_to, settled_of
 from tracker.core.journal_entries import AdjustmentTold
-from tracker.core.model import Contract, Frame, Moment, Source
-from tracker.core.positions import Positions
-from tracker.core.state import (
-    ADJUSTMENTS,
-    ALERTS,
-    ANSWERS,
-    DECISIONS,
-    DEPARTURES,
-    DIFFERENCES,
-    EXECUTIONS,
-    HOLDINGS,
-    LINKS,
-    POSITIONS,
-    LedgerState,
-    MemoryLedgerState,
-    Table,
-)
+from tracker.core.model import Contract
+from tracker.core.state import DIFFERENCES, HOLDINGS, LINKS, POSITIONS, LedgerState
 from tracker.core.state_rows import ContractKey, Holding
 from tracker.queries.as_json import Json, contract_json
 from tracker.status.protocol import CommandError, quoted
 
-_LAST: Final = 2**62
-"""Behind every frame."""
 _RATIO: Final = re.compile(r"(\d{1,6}):(\d{1,6})", re.ASCII)
 
 
@@ -170,42 +151,6 @@ def told_result(state: LedgerState, one: Telling) -> Json:
     """Return what the adjustment changed: what is held, and what each alert has of it."""
     into = _as_json(_holding(state, one.entry.into)) if one.entry.into else None
     return {"done": True, **_as_json(_holding(state, one.key)), "into": into}
-
-
-def rehearsed(state: LedgerState, names: AlerterNames, one: Telling) -> Json:
-    """Return the same without making it: it is made in a copy of what it is about."""
-    copy = _copy(state, one)
-    positions = Positions(copy, lambda alerts, key: None, lambda booked: None, names)
-    last = _holding(copy, one.key).last
-    assert last is not None, "what is held was folded"
-    made = Moment(last.time, _LAST)
-    Differences(copy, UTC, positions).told(Frame(_LAST, made.time, 0, Source.PERSON, ()), one.entry, made)
-    return {**told_result(copy, one), "done": False, "id": None}
-
-
-def _copy(state: LedgerState, one: Telling) -> MemoryLedgerState:
-    """Copy what an adjustment is about: its contract, and those that it goes on in."""
-    copy = MemoryLedgerState()
-    keys = list(filter(None, (one.key, one.entry.into)))
-    for key in keys:
-        by_key: tuple[Table[Any], ...] = (HOLDINGS, DIFFERENCES, POSITIONS)
-        by_contract: tuple[Table[Any], ...] = (DECISIONS, DEPARTURES, ADJUSTMENTS)
-        for table in by_key:
-            if (row := state.get(table, key)) is not None:
-                copy.put(table, row)
-        for table in by_contract:
-            for row in state.find(table, "contract", key):
-                copy.put(table, row)
-        for booked in state.find(EXECUTIONS, "contract", key):
-            if booked.folded:
-                copy.put(EXECUTIONS, booked)
-        keys += [row.into for row in copy.find(ADJUSTMENTS, "contract", key) if row.into]
-        account = key.partition(" ")[0]
-        if (answers := state.get(ANSWERS, account)) is not None:
-            copy.put(ANSWERS, answers)
-    for alert in state.every(ALERTS):
-        copy.put(ALERTS, alert)
-    return copy
 
 
 def open_difference(state: LedgerState, contract: str) -> list[Difference]:

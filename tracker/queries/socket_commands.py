@@ -297,13 +297,15 @@ class SocketCommands:
 
     async def _adjust(self, request: Request) -> Answer:
         asked = read_arguments(AdjustArguments, request)
-        state, names = self._journal.state, self._context.names
         reason = adjustments.Reason(
             asked.account, asked.split, asked.becomes, asked.ratio, asked.moved, asked.note
         )
-        one = adjustments.telling(state, asked.contract, reason)
         if asked.dry_run:
-            return adjustments.rehearsed(state, names, one)
+            return await self._read(
+                lambda journal: rehearsed_adjustment(self._context, journal.state, asked.contract, reason)
+            )
+        state = self._journal.state
+        one = adjustments.telling(state, asked.contract, reason)
         seq = await self._append([one.entry], lambda: True)
         return {**adjustments.told_result(state, one), "id": str(seq)}
 
@@ -368,6 +370,14 @@ def rehearsed_decision(context: QueryContext, state: LedgerState, decision: deci
     """Return what a decision would do."""
     after = context.rehearse(state, decision.entries)
     return {**decisions.decision_result(after, decision, dry_run=True), "id": None}
+
+
+def rehearsed_adjustment(
+    context: QueryContext, state: LedgerState, contract: str, reason: adjustments.Reason
+) -> Json:
+    """Return what an adjustment would change; raises CommandError where it makes no sense."""
+    one = adjustments.telling(state, contract, reason)
+    return {**adjustments.told_result(context.rehearse(state, [one.entry]), one), "done": False, "id": None}
 
 
 def _check_named(exec_id: str, order: str) -> None:
