@@ -30,6 +30,27 @@ def test_partial_fills_are_one_item(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_older_decision_taken_back_first(tmp_path: Path) -> None:
+    """Taking back the decision about another fill leaves the last one of the screen to `u`."""
+
+    async def story(rig: Rig, screen: Screen) -> None:
+        for at, quantity in enumerate((4, 6), 1):
+            rig.gateway.fill(rig.gateway.order(CALL, "BUY", quantity, limit="2.5", client_id=7))
+            await screen.shows("NEEDS YOU  1", f"FILLS TODAY  {at}")
+            await screen.press("d", "y")
+            await screen.shows("NEEDS YOU  0", f"dismissed: BUY {quantity} NVDA")
+        await screen.press("tab", "end", "u")
+        await screen.shows("Take back the dismissal of ")
+        await screen.press("y")
+        await screen.shows("NEEDS YOU  1", "BUY     4 NVDA")
+        await screen.press("shift+tab", "u")
+        await screen.shows("Take back the dismissal of ")
+        await screen.press("y")
+        await screen.shows("NEEDS YOU  2")
+
+    play(tmp_path, story)
+
+
 def test_held_contract_is_shown(tmp_path: Path) -> None:
     """A fill of a later expiry that was assigned shows the later one, and what the alert asked for."""
 

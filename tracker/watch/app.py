@@ -63,8 +63,8 @@ class Watch(App[None]):
         self._now = now
         self._lines = Lines(zone)
         self._words = TextTable(zone)
-        self._last_decision: tuple[str, str] | None = None
-        """ID and words of what was decided last on this screen."""
+        self._last_decision = ""
+        """ID of what was decided last on this screen; empty before, and once that was taken back."""
         self._sync = DaemonSync(connection, self.model, now=now, changed=self._changed)
         self._dirty = True
         self._painted_at = 0
@@ -207,7 +207,7 @@ class Watch(App[None]):
         if alert is not None and await self._confirms_assignment(fill, alert):
             answer = await self._change("assign", fill, {"alert": alert}, "Nothing was assigned")
             if answer is not None:
-                self._remember(answer, f"assigned to {answer['alert']}: {_deal(fill)}")
+                self._remember(answer)
                 delivery = (answer.get("shows") or {}).get("delivery", "")
                 written = {"applied": "and written", "gone": "but its record is no longer in alerts.json"}
                 self._show_notice(
@@ -233,32 +233,34 @@ class Watch(App[None]):
         page = Confirmation(f"Assign {_deal(fill)} to {answer['alert']}?", consequence)
         return await self.push_screen_wait(page)
 
-    def _remember(self, answer: dict[str, Any], what: str) -> None:
-        """Keep what was decided, for `u`."""
-        if answer.get("id"):
-            self._last_decision = (str(answer["id"]), what)
+    def _remember(self, answer: dict[str, Any]) -> None:
+        """Keep what was decided, for `u`; what had been decided before has no ID."""
+        self._last_decision = str(answer.get("id") or self._last_decision)
 
     @work
     async def action_undo(self) -> None:
         """Take back the last decision about the fill under the cursor, else the last one of this screen."""
         fill = self._fill() if self._lists["fills"].has_focus else None
-        if fill is None and self._last_decision is None:
-            self._show_notice("nothing was decided on this screen; choose a fill of FILLS TODAY to undo its")
-            return
         if fill is not None:
             request = {"command": "undo", "id": fill.exec_id, "account": fill.account}
+        elif self._last_decision:
+            request = {"command": "undo", "id": self._last_decision}
         else:
-            assert self._last_decision is not None, "there is one where no fill is chosen"
-            request = {"command": "undo", "id": self._last_decision[0]}
+            self._show_notice(
+                "nothing was decided on this screen; choose a fill in FILLS TODAY to take back its decision"
+            )
+            return
         try:
             planned = await self._connection.change({**request, "dry_run": True})
-            if not await self.push_screen_wait(Confirmation(f"Take back {planned['what']}?", "From now on.")):
+            consequence = "From now on its fills belong where they did before."
+            if not await self.push_screen_wait(Confirmation(f"Take back {planned['what']}?", consequence)):
                 return
             answer = await self._connection.change(request)
         except (NotReachable, CommandError) as error:
             self._refused("Nothing was taken back", error)
             return
-        self._last_decision = None
+        if answer["undone"] == self._last_decision:
+            self._last_decision = ""
         self._sync.refresh()
         self._show_notice(f"taken back: {answer['what']}")
 
@@ -287,7 +289,7 @@ class Watch(App[None]):
         if await self.push_screen_wait(page):
             answer = await self._change("dismiss", fill, {}, "Nothing was dismissed")
             if answer is not None:
-                self._remember(answer, f"dismissed: {deal}")
+                self._remember(answer)
                 self._show_notice(f"dismissed: {deal}")
 
     async def _change(

@@ -30,7 +30,7 @@ Tab, Shift+Tab  the next list, the one before     arrows, PgUp, PgDn  move in it
 w or Enter      why: where this fill went, or why this alert looks as it does
 a               assign the fill under the cursor to an alert
 d               dismiss the fill: it belongs to no alert
-u               undo the last decision about a fill today, else of this screen
+u               undo the decision on a fill of FILLS TODAY, else the last one
 r               refresh everything now; while the tracker is away, try now
 ? help          q quit the screen; the tracker goes on         Esc back
 
