@@ -184,7 +184,9 @@ def test_too_many_pages_are_refused() -> None:
     asyncio.run(talk())
 
 
-def test_odd_place_in_the_stream() -> None:
-    status, _, body = got("/events?after=x")
+@pytest.mark.parametrize("after", ["x", "-1", "9" * 5000])
+def test_odd_place_in_the_stream(after: str) -> None:
+    """What is no number is refused by name, and so are more digits than Python reads as a number."""
+    status, _, body = got(f"/events?after={after}")
     assert status == 200
     assert b'"code": "bad_request"' in body

@@ -70,6 +70,8 @@ _PAGES: Final[Mapping[str, _Page]] = {
     ),
 }
 _EVENTS: Final = "/events"
+_MOST_DIGITS: Final = 18
+"""Of an event's number; Python refuses to read one of thousands."""
 _HTML: Final = "text/html; charset=utf-8"
 _PLAIN: Final = "text/plain; charset=utf-8"
 _Headers: TypeAlias = Sequence[tuple[str, str]]
@@ -152,9 +154,12 @@ def followed(asked: HttpRequest, access: PageAccess) -> Request | None:
         where, given = _where(asked.what), _given(asked.what, access)
     except _Refused:
         return None
+    if where.path != _EVENTS:
+        return None
     after = parse_qs(where.query).get("after", [""])[0]
-    number: dict[str, JsonValue] = {"after": int(after) if after.isdecimal() else after}
-    return {"command": "subscribe", **number, **given} if where.path == _EVENTS else None
+    is_number = after.isdecimal() and len(after) <= _MOST_DIGITS
+    number: dict[str, JsonValue] = {"after": int(after) if is_number else after}
+    return {"command": "subscribe", **number, **given}
 
 
 def refusal(asked: HttpRequest, error: CommandError) -> bytes:
