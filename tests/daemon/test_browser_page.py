@@ -87,6 +87,39 @@ def test_page_follows_fills_and_restarts(tmp_path: Path, chromium: Browser) -> N
     assert [line for line in chromium.complaints() if "net::ERR_" not in line] == []
 
 
+def test_alerts_follow_what_comes_close_together(tmp_path: Path, chromium: Browser) -> None:
+    """A fill just behind an answer shows in its alert soon, and so do those of a burst before its end."""
+
+    async def trade(rig: Rig) -> None:
+        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 2, limit="2"))
+
+    def shown() -> int:
+        return int(chromium.run("return document.querySelector('#alerts td.number')?.innerText") or 0)
+
+    async def burst(rig: Rig) -> None:
+        while True:
+            await trade(rig)
+            await asyncio.sleep(0.03)
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start()
+        await look_at(chromium, rig)
+        await trade(rig)
+        await seen(lambda: shown() == 2, seconds=5)
+        # Within the second in which the tracker gives the answer that it has.
+        await trade(rig)
+        await seen(lambda: shown() == 4, seconds=5)
+        fills = asyncio.create_task(burst(rig))
+        try:
+            await seen(lambda: shown() > 4, seconds=5)
+        finally:
+            fills.cancel()
+        chromium.open("about:blank")
+
+    play(tmp_path, story)
+
+
 def test_axe_finds_no_serious_fault(tmp_path: Path, chromium: Browser) -> None:
     """Light and dark, on a desk and on a phone, with fills, alerts and one that needs a person."""
 
