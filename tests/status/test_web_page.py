@@ -114,6 +114,7 @@ def test_token_is_shown_once() -> None:
             for path in ("/", "/page.json", "/status"):
                 assert (await get(server, path))[0] == 401
                 assert (await get(server, path, f"Cookie: other=1; {cookie}\r\n"))[0] in (200, 404)
+            assert (await get(server, "/events"))[0] == 401
             wrong = cookie[:-1] + ("0" if cookie[-1] != "0" else "1")
             assert (await get(server, "/", f"Cookie: {wrong}\r\n"))[0] == 401
             assert (await get(server, "/", f"Cookie: {cookie}\r\n", host="127.0.0.1:9999"))[0] == 401

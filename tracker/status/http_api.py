@@ -190,7 +190,8 @@ async def _reply(
         return await _reply_page(request, where, given, run, access)
     found = _PAGES.get(where.path.rstrip("/") if where.path.startswith(FORMER) else where.path)
     if found is None:
-        raise _Refused(HTTPStatus.NOT_FOUND, "unknown_page", f"there are only /, {', '.join(_PAGES)}")
+        there = ", ".join(("/", _EVENTS, *_PAGES))
+        raise _Refused(HTTPStatus.NOT_FOUND, "unknown_page", f"there are only {there}")
     query = parse_qs(where.query)
     arguments = {name: query[name][0] for name in found.arguments if name in query}
     try:
