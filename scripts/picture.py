@@ -87,7 +87,7 @@ def look(url: str, page: Path) -> None:
         while not (found.count("#plot circle") and "near miss" in found.text("#inbox")):
             if time.monotonic() > deadline:
                 raise TimeoutError("the page does not show the morning")
-            time.sleep(0.1)
+            time.sleep(0.1)  # The browser tells nothing by itself: it is asked again.
         found.save(page)
 
 

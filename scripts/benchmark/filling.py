@@ -25,12 +25,13 @@ from tests.support.abusive_clients import CLIENTS, KINDS
 from tracker.status.client import ask
 
 _SETTLED_SECONDS = 3.5
-"""After the start, so that its answers about positions and the day are over."""
+"""After the start: the tracker asks for positions again after 3 s if it is in doubt about some, and where it
+is not, nothing says that no question follows, so there is no condition to wait for."""
 _PAGES = 20
 _ASK_SECONDS = 0.2
 """Between two questions for the status."""
 _PAUSE_SECONDS = 0.02
-"""Between single fills: what the tracker does behind the last one is over by then."""
+"""Between single fills: what the tracker does behind the last one is over by then; no answer says when."""
 
 
 def _stream_once(place: Place, plan: Plan, *, tracked: bool) -> float:
