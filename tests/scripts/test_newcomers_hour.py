@@ -156,7 +156,7 @@ async def sums_up(me: Newcomer, gateway: PaperGateway) -> None:
     report = await me.until(("report",), lambda report: report["round_trips"])
     (trip,) = report["round_trips"]
     assert (trip["alert"], trip["quantity"], trip["profit"]) == (f"{ROBIN}/NVDA", 10, 500)
-    assert "10 won" not in await me.does("report")
+    assert "1 round trip, 1 won (100%); profit 500," in await me.does("report")
     assert "not open" in await me.does("alerts", "robindahood/NVDA")
 
 
