@@ -6,8 +6,10 @@ Owns the way a command talks to its user. It loads nothing heavy until it is cal
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -83,12 +85,20 @@ def _write(text: str) -> None:
     """Write at once, while a failure can still be told."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough, which changes nothing for the exit code. What is left in
-        # the buffer goes nowhere, or the interpreter would complain once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        raise Refusal(FAILED, [f"tracker: the answer could not be written: {error.strerror}"]) from None
+        if not _is_unread(error):
+            raise Refusal(FAILED, [f"tracker: the answer could not be written: {error.strerror}"]) from None
+        # The reader (head, less) has seen enough, or the terminal was closed, which changes nothing for what
+        # the command still has to do, nor for the exit code. What is left in the buffer goes nowhere, or the
+        # interpreter would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_unread(error: OSError) -> bool:
+    """Tell whether standard output failed because nobody reads it; EIO of a file is its disk's."""
+    if error.errno == errno.EIO:
+        return stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
+    return isinstance(error, BrokenPipeError)
 
 
 def print_refusal(refusal: Refusal) -> int:

@@ -295,6 +295,20 @@ def test_closed_pipe_changes_nothing() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_closed_terminal_changes_nothing() -> None:
+    """A recorder whose terminal was closed still has its transcript to write."""
+    reader, writer = os.openpty()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tracker", "--help"],
+            stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, cwd=PROJECT, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 def test_unwritable_answer_is_failure() -> None:
     """An answer that cannot be written is a failure."""
