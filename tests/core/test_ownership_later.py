@@ -24,6 +24,7 @@ from tests.support.facts import (
     unmatched,
     untouched,
 )
+from tests.support.held_stock import STOCK, Held
 from tests.support.ownership import OTHER, DatedStory, assign, places, rematch, swept
 from tracker.core.model import (
     Ambiguous,
@@ -289,3 +290,27 @@ def test_copied_position_is_emptied_once() -> None:
     story.note(Source.STORE, "gone", *alert_fields(OTHER))
     story.note(Source.STORE, "back", *alert_fields(OTHER))
     assert (shown(story, OTHER).open, shown(story, OTHER).last_order_update) == (False, {})
+
+
+class HeldDated(Held, DatedStory):
+    """Hold a stock for an alert, and know whether it owned some as each fill was matched."""
+
+
+def test_fill_is_matched_behind_an_adjustment() -> None:
+    """All of the alert's went without a fill; what came out of order before that brings none of it back."""
+    story = HeldDated(10)
+    story.tell(execution(exec_id(1), 1, at=150, contract=STOCK, perm_id=1))
+    story.batch(
+        execution(exec_id(2), 1, at=130, contract=STOCK, perm_id=2),
+        execution(exec_id(3), 1, at=152, contract=STOCK, perm_id=3),
+    )
+    for _ in range(2):
+        story.answer(0, after=301)
+    assert (quantity(story), held(story)) == (0, 0)
+    story.decide = unmatched
+    story.owned.clear()
+    story.batch(
+        execution(exec_id(4), 1, at=155, contract=STOCK, perm_id=4),
+        execution(exec_id(5), 1, at=900, contract=STOCK, perm_id=5),
+    )
+    assert story.owned == [False, False]

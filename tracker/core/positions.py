@@ -313,6 +313,7 @@ class Positions:
             self.refold(key)
             return
         del self._late[key]
+        self._ahead.forget(key)
         # As they are now: one may have been corrected or decided again since it came.
         rows = [row for name in run.names if (row := self._state.get(EXECUTIONS, name)) and row.counted]
         last = run.before.last
@@ -353,6 +354,7 @@ class Positions:
         self._stale.pop(key, None)
         self._late.pop(key, None)
         self._runs.forget(key)
+        self._ahead.forget(key)
         if key in self.aside:
             return
         start, rows, expired = self._whole_past(key)
