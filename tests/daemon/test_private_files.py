@@ -23,6 +23,21 @@ def put_back(journal: Path) -> None:
     journal.with_name("journal.db.rescued").rename(journal)
 
 
+async def buy_three(rig: Rig) -> None:
+    """Have a fill counted and shown."""
+    rig.gateway.fill(rig.gateway.order(CALL, "BUY", 3, limit="2"))
+    await rig.until(lambda: rig.read().get("position", {}).get("quantity") == 3)
+
+
+async def goes_on(rig: Rig) -> None:
+    """See that a start knows the fill and counts it no second time."""
+    await rig.start()
+    await rig.idle()
+    assert (await rig.status())["stats"]["orders_processed"] == 0, "the fill is known"
+    assert rig.read()["position"]["quantity"] == 3
+    assert await rig.stop() == 0
+
+
 def test_created_files_are_private(tmp_path: Path) -> None:
     """Journal, log, token and locks can be read by their owner alone; the alert file keeps its mode."""
 
@@ -30,8 +45,7 @@ def test_created_files_are_private(tmp_path: Path) -> None:
         rig.write({ROBIN: {"NVDA": record()}})
         rig.alerts_path.chmod(0o664)
         await rig.start("--log.file", str(tmp_path / "tracker.log"))
-        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 3, limit="2"))
-        await rig.until(lambda: rig.read().get("position", {}).get("quantity") == 3)
+        await buy_three(rig)
         assert rig.alerts_path.stat().st_mode & 0o777 == 0o664
         modes = created(tmp_path)
         assert {"journal.db", "journal.db-wal", "tracker.log", "status.token"} <= set(modes)
@@ -48,8 +62,7 @@ def test_swapped_journal_ends_the_daemon(tmp_path: Path, swap: str) -> None:
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": record()}})
         await rig.start()
-        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 3, limit="2"))
-        await rig.until(lambda: rig.read().get("position", {}).get("quantity") == 3)
+        await buy_three(rig)
         journal = tmp_path / "journal.db"
         journal.unlink()
         if swap == "replaced":
@@ -59,11 +72,7 @@ def test_swapped_journal_ends_the_daemon(tmp_path: Path, swap: str) -> None:
         assert "Traceback" not in rig.log()
         # The message's advice, followed: the copy put back, and the next start goes on with it.
         put_back(journal)
-        await rig.start()
-        await rig.idle()
-        assert (await rig.status())["stats"]["orders_processed"] == 0, "the fill is known"
-        assert rig.read()["position"]["quantity"] == 3
-        assert await rig.stop() == 0
+        await goes_on(rig)
 
     play(tmp_path, story)
 
@@ -74,8 +83,7 @@ def test_overwritten_journal_ends_the_daemon(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": record()}})
         await rig.start()
-        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 3, limit="2"))
-        await rig.until(lambda: rig.read().get("position", {}).get("quantity") == 3)
+        await buy_three(rig)
         assert await rig.stop() == 0
         journal, copy = tmp_path / "journal.db", tmp_path / "copy.db"
         copy.write_bytes(journal.read_bytes())
@@ -89,11 +97,7 @@ def test_overwritten_journal_ends_the_daemon(tmp_path: Path) -> None:
         assert "was overwritten while a tracker ran" in rig.log()
         # The message's advice, followed.
         journal.write_bytes(copy.read_bytes())
-        await rig.start()
-        await rig.idle()
-        assert (await rig.status())["stats"]["orders_processed"] == 0, "the fill is known"
-        assert rig.read()["position"]["quantity"] == 3
-        assert await rig.stop() == 0
+        await goes_on(rig)
 
     play(tmp_path, story)
 
@@ -104,16 +108,11 @@ def test_removed_wal_ends_the_daemon_well(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": record()}})
         await rig.start()
-        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 3, limit="2"))
-        await rig.until(lambda: rig.read().get("position", {}).get("quantity") == 3)
+        await buy_three(rig)
         (tmp_path / "journal.db-wal").unlink()
         assert await rig.ended() == 5
         assert "a part of the journal, was deleted or moved" in rig.log()
-        await rig.start()
-        await rig.idle()
-        assert (await rig.status())["stats"]["orders_processed"] == 0, "the fill is known"
-        assert rig.read()["position"]["quantity"] == 3
-        assert await rig.stop() == 0
+        await goes_on(rig)
 
     play(tmp_path, story)
 
@@ -132,8 +131,7 @@ def test_removed_locks_still_hold(tmp_path: Path) -> None:
         second.gateway = rig.gateway
         await second.start(ready=False)
         assert await second.ended() == 5
-        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 3, limit="2"))
-        await rig.until(lambda: rig.read().get("position", {}).get("quantity") == 3)
+        await buy_three(rig)
         assert await rig.stop() == 0
 
     play(tmp_path, story)
