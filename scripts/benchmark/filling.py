@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from benchmark import streams
 from benchmark.beside import beside
@@ -202,23 +203,8 @@ def abused(place: Place) -> Iterator[Figure]:
 
     The status is asked for with the token throughout; the slowest answer counts.
     """
-    sizes = place.sizes
-    quiet: list[float] = []
-    beset: list[float] = []
     answers: tuple[list[float], list[float]] = ([], [])
-    for _ in range(sizes.repeats):
-        with beside(place, sizes.alerts) as (folder, _, gateway, tracker):
-            single = _single_fills(gateway, tracker, sizes.alerts)
-            single()
-            for took, asked in ((quiet, answers[0]), (beset, answers[1])):
-                with ExitStack() as stack:
-                    if took is beset:
-                        clients = AbusiveClients(tracker.status_port, folder / "abuse.log")
-                        stack.enter_context(running(clients))
-                    stack.enter_context(_asking(tracker, asked))
-                    for _ in range(max(sizes.beset // sizes.repeats, 5)):
-                        took.append(single())
-                        _come_at_any_moment()
+    quiet, beset = _in_turns(place, AbusiveClients, answers)
     ours, baseline = percentile(beset, 0.99), percentile(quiet, 0.99)
     yield Figure(
         "abused",
@@ -249,21 +235,7 @@ def abused(place: Place) -> Iterator[Figure]:
 
 def paged(place: Place) -> Iterator[Figure]:
     """Measure single fills beside open pages in browsers, and fills in peace, in turns on one tracker."""
-    sizes = place.sizes
-    quiet: list[float] = []
-    seen: list[float] = []
-    for _ in range(sizes.repeats):
-        with beside(place, sizes.alerts) as (folder, _, gateway, tracker):
-            single = _single_fills(gateway, tracker, sizes.alerts)
-            single()
-            for took in (quiet, seen):
-                with ExitStack() as stack:
-                    if took is seen:
-                        pages = Pages(tracker.status_port, _PAGES, folder / "pages.log")
-                        stack.enter_context(running(pages))
-                    for _ in range(max(sizes.beset // sizes.repeats, 5)):
-                        took.append(single())
-                        _come_at_any_moment()
+    quiet, seen = _in_turns(place, partial(Pages, count=_PAGES))
     for part, name, target in ((0.5, "p50", 1.2), (0.99, "p99", None)):
         ours, baseline = percentile(seen, part), percentile(quiet, part)
         yield Figure(
@@ -278,6 +250,33 @@ def paged(place: Place) -> Iterator[Figure]:
             target,
             repeats=len(seen),
         )
+
+
+def _in_turns(
+    place: Place, clients: Callable[..., Process], answers: tuple[list[float], list[float]] | None = None
+) -> tuple[list[float], list[float]]:
+    """Return the seconds of single fills in peace and beside clients, in turns on one tracker.
+
+    `clients` takes the status port and `log`. `answers` gets the seconds of the status, asked for throughout,
+    in peace and beside them.
+    """
+    sizes = place.sizes
+    found: tuple[list[float], list[float]] = ([], [])
+    for _ in range(sizes.repeats):
+        with beside(place, sizes.alerts) as (folder, _, gateway, tracker):
+            single = _single_fills(gateway, tracker, sizes.alerts)
+            single()
+            for is_beset, took in enumerate(found):
+                with ExitStack() as stack:
+                    if is_beset:
+                        started = clients(tracker.status_port, log=folder / "clients.log")
+                        stack.enter_context(running(started))
+                    if answers is not None:
+                        stack.enter_context(_asking(tracker, answers[is_beset]))
+                    for _ in range(max(sizes.beset // sizes.repeats, 5)):
+                        took.append(single())
+                        _come_at_any_moment()
+    return found
 
 
 @contextmanager
