@@ -127,6 +127,8 @@ class TextReport:
         self.line(f"The stores of {', '.join(owners)}")
         removed = "" if outcome.kept else " (removed at the end if all is well)"
         self.line(f"are in {outcome.folder}{removed}")
+        self.line("Below each step stands what changes in the file: last_order_update is about the")
+        self.line("newest order of an alert, position about what it holds.")
         self.line()
 
     def event(self, shown: ShownAlert) -> None:
@@ -162,6 +164,7 @@ class TextReport:
 
     def summary(self, outcome: RunOutcome) -> None:
         """Print how every alert ended, and how long the file took."""
+        self.line("How each alert ended; what was bought or sold is of its newest order:")
         rows = [("alert", "expected", "shown", "ok")]
         for verdict in outcome.verdicts:
             ok = "yes" if verdict.ok else "NO"
