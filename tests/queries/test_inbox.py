@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.support.answer_rig import ROBIN, Desk, at, buy, loose, record
+from tests.support.answer_rig import ROBIN, Desk, at, buy, loose, rivals
 from tests.support.facts import ACCOUNT, NVDA, exec_id
 from tracker import wiring
 from tracker.config.loader import load
@@ -34,12 +34,7 @@ def needing_decision(desk: Desk) -> dict[str, str]:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    alerts = {
-        ROBIN: {"NVDA": record()},
-        "a": {"SPX": loose("SPX", strike="6600", expiry=None)},
-        "b": {"SPX": loose("SPX", strike="6600", expiry=None)},
-    }
-    with Desk(tmp_path, alerts) as desk:
+    with Desk(tmp_path, rivals()) as desk:
         yield desk
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.answer_rig import ROBIN, Desk, at, buy, loose, record
+from tests.support.answer_rig import Desk, at, buy, rivals
 from tests.support.facts import exec_id
 from tracker.core.journal_entries import GapAccepted
 from tracker.core.model import Contract, Moment, Source
@@ -30,12 +30,7 @@ SINCE = at("2025-11-18T00:00")
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    alerts = {
-        ROBIN: {"NVDA": record()},
-        "a": {"SPX": loose("SPX", strike="6600", expiry=None)},
-        "b": {"SPX": loose("SPX", strike="6600", expiry=None)},
-    }
-    with Desk(tmp_path, alerts) as desk:
+    with Desk(tmp_path, rivals()) as desk:
         desk.tell(buy(1, 4, contract=SPX, perm_id=300), buy(2, 6, contract=SPX, perm_id=300, price="2.6"))
         yield desk
 

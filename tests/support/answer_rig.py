@@ -51,6 +51,15 @@ def loose(ticker: str = "NVDA", **details: Any) -> dict[str, Any]:
     return record(option_conid=None, option_conids=[], alert_details=wanted)
 
 
+def rivals() -> Records:
+    """Return an alert about NVDA, and two that mean the same SPX calls."""
+    return {
+        ROBIN: {"NVDA": record()},
+        "a": {"SPX": loose("SPX", strike="6600", expiry=None)},
+        "b": {"SPX": loose("SPX", strike="6600", expiry=None)},
+    }
+
+
 class Desk:
     """Hold the files; tell facts to the pump, and ask about them."""
 
