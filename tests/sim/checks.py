@@ -139,7 +139,10 @@ def check_exact(records: Records, feed: OracleFeed, state: LedgerState) -> None:
             # With whom it was shared is history.
             shown = shown._replace(shared_with=wanted.shared_with)
         # What was void before it was ever shown is not shown, nor is it missed: nothing is owned either way.
-        if shown != wanted and any(one is not None and one.opened_at for one in (shown, wanted)):
+        never_shown = None in (shown, wanted) and not any(
+            one is not None and (one.quantity or one.opened_at) for one in (shown, wanted)
+        )
+        if shown != wanted and not never_shown:
             raise Broken(f"{'/'.join(name)} {_difference(shown, wanted)}")
         if wanted is None:
             if shown is not None and record["open"] is not False:
