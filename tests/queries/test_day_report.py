@@ -18,6 +18,7 @@ from tracker.queries.day_report import csv_lines, report
 from tracker.queries.decisions import assignment
 from tracker.queries.report_text import alerts_text, price, report_text, span
 from tracker.queries.text import TextTable
+from tracker.queries.undoing import undoing
 
 LATER = replace(NVDA, con_id=702, expiry=date(2025, 11, 28))
 FROM, UNTIL = at("2025-11-18T00:00"), at("2025-11-19T00:00")
@@ -72,17 +73,77 @@ def test_shared_fill_counts_once_in_all(desk: Desk) -> None:
     assert (total["profit"], total["fees"]) == (200, 2.6)
 
 
+def test_sale_of_shared_and_loose_lots_counts_once(desk: Desk) -> None:
+    """6 at 2.50 that two alerters share and 4 of nobody; 10 sold at 3.00 for 10.00, 4 of which nobody had.
+
+    Each alerter, and all of them together: 6 x 0.50 x 100 = 300, and 6 of the 10 in fees.
+    """
+    desk.change(lambda stored: stored.update(wolf={"NVDA": record()}))
+    desk.tell(buy(-60 * 60 * 5, 4, price="9"))
+    desk.tell(buy(1, 6, price="2.5"), buy(2, -10, price="3.0"), fee(exec_id(2), "10"))
+    answer = reported(desk)
+    assert [(each["profit"], each["fees"]) for each in answer["alerters"]] == [(300, 6), (300, 6)]
+    (total,) = answer["total"]
+    assert (total["profit"], total["fees"]) == (300, 6)
+
+
+def test_lot_of_one_counts_whole_beside_a_shared_one(desk: Desk) -> None:
+    """2 of robin alone at 2.00, then 4 at 3.50 that both share; 6 are sold at 4.00.
+
+    Robin paid 3.00 on average: 6 x 1.00 x 100 = 600. Wolf: 4 x 0.50 x 100 = 200. In all: robin's 2 made 200;
+    the 4 that both share made the mean of 1.00 and 0.50 each, 300: 500.
+    """
+    desk.tell(buy(1, 2, price="2"))
+    later = record(created_at="2025-11-18T16:40:00")
+    desk.change(lambda stored: stored.update(wolf={"NVDA": later}))
+    desk.tell(buy(3600, 4, price="3.5"), after=3600)
+    assert {(each["alert"], each["quantity"]) for each in reported(desk)["open"]} == {
+        (f"{ROBIN}/NVDA", 6),
+        ("wolf/NVDA", 4),
+    }
+    desk.tell(buy(3700, -6, price="4.0"), after=100)
+    answer = reported(desk)
+    assert [(each["alerter"], each["profit"]) for each in answer["alerters"]] == [(ROBIN, 600), ("wolf", 200)]
+    assert answer["total"][0]["profit"] == 500
+
+
+def test_undo_gives_the_fees_back(desk: Desk) -> None:
+    """An order of 1.00 in fees is assigned beside one of 2.60, and that is undone: 2.60 are left."""
+    desk.tell(buy(1, 4, price="2.5"), fee(exec_id(1), "2.6"))
+    desk.tell(buy(2, 2, contract=LATER, price="2"), fee(exec_id(2), "1"))
+    assign(desk, exec_id(2))
+    answer = reported(desk)
+    assert [each["fees"] for each in (*answer["alerters"], *answer["total"])] == [3.6, 3.6]
+    for entry in undoing(desk.journal, exec_id(2)).entries:
+        desk.note(Source.PERSON, *entry.fields)
+    answer = reported(desk)
+    assert [each["fees"] for each in (*answer["alerters"], *answer["total"])] == [2.6, 2.6]
+
+
+def test_fees_follow_a_part_that_another_alert_takes(desk: Desk) -> None:
+    """Of two orders of an alert, of 2.60 and 1.00 in fees, another alert is given the second."""
+    desk.tell(buy(1, 4, price="2.5"), fee(exec_id(1), "2.6"), buy(2, 2, price="2"), fee(exec_id(2), "1"))
+    later = record(created_at="2025-11-18T20:00:00")
+    desk.change(lambda stored: stored.update(wolf={"NVDA": later}))
+    assign(desk, exec_id(2), "wolf/NVDA")
+    answer = reported(desk)
+    assert [(each["alerter"], each["fees"]) for each in answer["alerters"]] == [(ROBIN, 2.6), ("wolf", 1)]
+    assert answer["total"][0]["fees"] == 3.6
+
+
+def assign(desk: Desk, name: str, alert: str = f"{ROBIN}/NVDA") -> None:
+    decision = assignment(desk.journal.state, desk.store.alerts(), desk.names, exec_id=name, alert=alert)
+    for entry in decision.entries:
+        desk.note(Source.PERSON, *entry.fields)
+
+
 def test_assigned_order_brings_its_own_fees(desk: Desk) -> None:
     """2 and 6 of an order cost 1.00 and 6.00; assigned together they cost the alert and the day 7.00."""
     desk.tell(
         *(buy(1, 2, contract=LATER, perm_id=300, price="2"), fee(exec_id(1), "1")),
         *(buy(2, 6, contract=LATER, perm_id=300, price="3"), fee(exec_id(2), "6")),
     )
-    decision = assignment(
-        desk.journal.state, desk.store.alerts(), desk.names, exec_id=exec_id(1), alert=f"{ROBIN}/NVDA"
-    )
-    for entry in decision.entries:
-        desk.note(Source.PERSON, *entry.fields)
+    assign(desk, exec_id(1))
     answer = reported(desk)
     assert [(each["quantity"], each["avg_price"]) for each in answer["open"]] == [(8, 2.75)]
     (alerter,), (total,) = answer["alerters"], answer["total"]

@@ -23,7 +23,7 @@ from tracker.core.state_rows import ContractKey
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, alert_json, contract_json
 from tracker.queries.lookup import days_since
-from tracker.queries.round_trips import RoundTrip, TripStep, round_trips
+from tracker.queries.round_trips import RoundTrip, SharedStep, TripStep, contract_past
 from tracker.terminal import printable
 
 CSV_COLUMNS: Final = (
@@ -44,6 +44,13 @@ class Sums:
     profit: Decimal = ZERO
     fees: Decimal = ZERO
 
+    def add(self, steps: Iterable[TripStep | SharedStep], since: datetime, until: datetime) -> None:
+        """Add what the steps of a span of time made."""
+        for step in steps:
+            if since <= step.at < until:
+                self.profit += step.profit
+                self.fees += step.fee
+
     def to_json(self) -> Json:
         """Return the sums; `win_rate` is None where nothing was closed."""
         return {
@@ -59,19 +66,16 @@ class Sums:
 def report(journal: Journal, names: AlerterNames, since: datetime, until: datetime) -> Json:
     """Return what was done from `since` up to `until`, both aware, and what is open now."""
     state = journal.state
-    found = [trip for key in _contracts(journal, since, until) for trip in round_trips(state, key, names)]
+    pasts = [contract_past(state, key, names) for key in _contracts(journal, since, until)]
+    found = [trip for past in pasts for trip in past.trips]
     closed = [trip for trip in found if trip.closed_at is not None and since <= trip.closed_at < until]
-    moved = _moved(found)
     alerters: dict[tuple[str, str], Sums] = defaultdict(Sums)
     total: dict[str, Sums] = defaultdict(Sums)
     for trip in found:
-        currency = trip.contract.currency
-        for step in (each for each in trip.steps if since <= each.at < until):
-            mine, share = alerters[trip.alert.alerter, currency], _share(state, trip, step, moved)
-            mine.profit += step.profit
-            mine.fees += step.fee
-            total[currency].profit += step.profit * share
-            total[currency].fees += step.fee * share
+        alerters[trip.alert.alerter, trip.contract.currency].add(trip.steps, since, until)
+    for past in pasts:
+        if past.trips:
+            total[past.currency].add(past.in_all, since, until)
     for trip in closed:
         for sums in (alerters[trip.alert.alerter, trip.contract.currency], total[trip.contract.currency]):
             sums.trips += 1
@@ -109,26 +113,6 @@ def _contracts(journal: Journal, since: datetime, until: datetime) -> Iterable[C
         if since <= one.place.time < until and not one.undone:
             found[ContractKey(one.account, one.con_id)] = None
     return found
-
-
-def _moved(trips: Iterable[RoundTrip]) -> Mapping[tuple[str, str], Decimal]:
-    """Return how much each execution moved, summed over the alerts that share it."""
-    found: dict[tuple[str, str], Decimal] = defaultdict(lambda: ZERO)
-    for trip in trips:
-        for step in trip.steps:
-            found[trip.account, step.exec_id] += step.moved
-    return found
-
-
-def _share(
-    state: LedgerState, trip: RoundTrip, step: TripStep, moved: Mapping[tuple[str, str], Decimal]
-) -> Decimal:
-    """Return the part of a step that counts in all, where several alerts share the fill."""
-    booked = state.get(EXECUTIONS, f"{trip.account} {step.exec_id}")
-    total = moved[trip.account, step.exec_id]
-    if booked is None or not total:
-        return Decimal(1)
-    return min(Decimal(1), booked.execution.quantity / total)
 
 
 def trip_json(trip: RoundTrip) -> Json:

@@ -8,7 +8,8 @@ or another alert's takeover moved has no price, so it makes none; an option that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -32,15 +33,31 @@ class TripStep:
     """Hold what one fill did for an alert."""
 
     at: datetime
-    exec_id: str
-    """Empty where a decision brought or took it."""
-    moved: Decimal
-    """How much it opened or closed, positive."""
     quantity: Decimal
     """How much it closed, positive; 0 where it opened."""
     price: Decimal
     profit: Decimal
     fee: Decimal
+    """Negative where the lot became another's, whose fee it is from then on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedStep:
+    """Hold what one fill did for all alerts together, once for those that share its lots."""
+
+    at: datetime
+    profit: Decimal
+    fee: Decimal
+
+
+@dataclass(slots=True)
+class ContractPast:
+    """Hold what alerts had of one contract in one account."""
+
+    currency: str = ""
+    trips: list[RoundTrip] = field(default_factory=list)
+    """In the order in which they began."""
+    in_all: list[SharedStep] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -82,9 +99,14 @@ class RoundTrip:
 
 def round_trips(state: LedgerState, key: ContractKey, names: AlerterNames) -> list[RoundTrip]:
     """Return what each alert had of a contract, in the order in which it began."""
+    return contract_past(state, key, names).trips
+
+
+def contract_past(state: LedgerState, key: ContractKey, names: AlerterNames) -> ContractPast:
+    """Return what each alert had of a contract, and what that made in all."""
     holding = state.get(HOLDINGS, key.text())
     if holding is None:
-        return []
+        return ContractPast()
     entries = ContractEntries(state, names)
     rows = [row for row in state.find(EXECUTIONS, "contract", key.text()) if row.counted and row.folded]
     last = max((row.moment for row in rows), default=None)
@@ -98,7 +120,7 @@ def round_trips(state: LedgerState, key: ContractKey, names: AlerterNames) -> li
         entries.adjustments(key),
         trips.on_entry,
     )
-    return trips.found
+    return trips.past
 
 
 def _fee_of_one(state: LedgerState, execution: Execution) -> Decimal:
@@ -117,17 +139,25 @@ def multiplier_of(contract: Contract) -> Decimal:
     return found if found.is_finite() and found > 0 else Decimal(1)
 
 
-def _gained(alert: AlertId, before: Holding, after: Holding) -> list[Lot]:
-    """Return the lots that became an alert's."""
-    had = {lot.exec_id for lot in before.lots if alert in lot.owners}
-    return [lot for lot in after.lots if alert in lot.owners and lot.exec_id not in had]
+def _gains(before: Iterable[Lot], after: Iterable[Lot]) -> dict[str, Decimal]:
+    """Return how much more there is of each execution's lot, negative where it is less."""
+    found: dict[str, Decimal] = defaultdict(lambda: ZERO)
+    for sign, lots in ((-1, before), (1, after)):
+        for lot in lots:
+            found[lot.exec_id] += sign * abs(lot.quantity)
+    return {exec_id: gain for exec_id, gain in found.items() if gain}
+
+
+def _owned(holding: Holding) -> dict[tuple[object, ...], Lot]:
+    """Return the lots that alerts own, by what a fill leaves as it is."""
+    return {(lot.exec_id, lot.opened, lot.owners): lot for lot in holding.lots if lot.owners}
 
 
 class _Trips:
     """Gather the round trips of one contract."""
 
     def __init__(self, holding: Holding, fees: dict[str, Decimal]) -> None:
-        self.found: list[RoundTrip] = []
+        self.past = ContractPast(holding.contract.currency)
         self._open: dict[AlertId, RoundTrip] = {}
         self._holding = holding
         self._fees = fees
@@ -138,42 +168,72 @@ class _Trips:
     ) -> None:
         had = {one.alert: one for one in before.alerts}
         has = {one.alert: one for one in after.alerts}
+        made_by_one: dict[AlertId, Decimal] = {}
         for alert in {**had, **has}:
             one, other = had.get(alert), has.get(alert)
             was, now = one.quantity if one else ZERO, other.quantity if other else ZERO
             if was == now:
                 continue
             if isinstance(entry, Movement):
-                self._moved(entry, alert, one, other)
-            else:
-                self._decided(entry, alert, was, other, _gained(alert, before, after))
+                made_by_one[alert] = self._moved(entry, alert, one, other)
+                continue
+            fees = ZERO
+            if isinstance(entry, OwnershipDecision):
+                mine = [[lot for lot in each.lots if alert in lot.owners] for each in (before, after)]
+                fees = self._fees_of(_gains(*mine))
+            self._decided(entry, alert, was, other, fees)
+        if isinstance(entry, Movement):
+            self._moved_in_all(entry, before, after, made_by_one)
+        elif isinstance(entry, OwnershipDecision):
+            fees = self._fees_of(_gains(_owned(before).values(), _owned(after).values()))
+            self._in_all(entry.place.time, ZERO, fees)
+
+    def _fees_of(self, gains: Mapping[str, Decimal]) -> Decimal:
+        return sum((self._fees.get(exec_id, ZERO) * gain for exec_id, gain in gains.items()), ZERO)
+
+    def _in_all(self, at: datetime, profit: Decimal, fee: Decimal) -> None:
+        if profit or fee:
+            self.past.in_all.append(SharedStep(at, profit, fee))
+
+    def _moved_in_all(
+        self, entry: Movement, before: Holding, after: Holding, made_by_one: Mapping[AlertId, Decimal]
+    ) -> None:
+        """Count each owned lot once; a shared one made the mean of what it made for its alerts."""
+        had, has = _owned(before), _owned(after)
+        opened = sum((abs(lot.quantity) for key, lot in has.items() if key not in had), ZERO)
+        all_closed = profit = ZERO
+        for key, lot in had.items():
+            closed = abs(lot.quantity) - (abs(has[key].quantity) if key in has else ZERO)
+            made = sum((made_by_one.get(alert, ZERO) for alert in lot.owners), ZERO)
+            all_closed += closed
+            profit += closed * made / len(lot.owners)
+        fee = self._fees.get(entry.exec_id, ZERO) * (opened + all_closed)
+        self._in_all(entry.moment.time, profit, fee)
 
     def _moved(
         self, entry: Movement, alert: AlertId, one: AlertPosition | None, other: AlertPosition | None
-    ) -> None:
+    ) -> Decimal:
+        """Follow one fill; return what it made of each one that it closed."""
         was, now = one.quantity if one else ZERO, other.quantity if other else ZERO
         same_side = was * now > 0
         closed = abs(was) - (abs(now) if same_side else ZERO)
         opened = abs(now) - (abs(was) if same_side else ZERO)
         fee = self._fees.get(entry.exec_id, ZERO)
+        at, made = entry.moment.time, ZERO
         if closed > 0 and one is not None and (trip := self._open.get(alert)) is not None:
             price = ZERO if entry.expired else entry.price
-            sign = 1 if was > 0 else -1
-            profit = (price - one.avg_price) * closed * sign * self._multiplier
+            made = (price - one.avg_price) * (1 if was > 0 else -1) * self._multiplier
             if entry.expired and entry.expired != _EXPIRED:
                 # Exercised or assigned: what it became has the price.
-                trip.priced, profit = False, ZERO
-            trip.steps.append(
-                TripStep(entry.moment.time, entry.exec_id, closed, closed, price, profit, fee * closed)
-            )
+                trip.priced, made = False, ZERO
+            trip.steps.append(TripStep(at, closed, price, made * closed, fee * closed))
             if not now or not same_side:
-                self._end(alert, entry.moment.time)
+                self._end(alert, at)
         if opened > 0 and other is not None:
-            trip = self._begun(alert, other, entry.moment.time)
-            trip.steps.append(
-                TripStep(entry.moment.time, entry.exec_id, opened, ZERO, entry.price, ZERO, fee * opened)
-            )
+            trip = self._begun(alert, other, at)
+            trip.steps.append(TripStep(at, ZERO, entry.price, ZERO, fee * opened))
             trip.opened = max(trip.opened, abs(now))
+        return made
 
     def _decided(
         self,
@@ -181,10 +241,13 @@ class _Trips:
         alert: AlertId,
         was: Decimal,
         other: AlertPosition | None,
-        gained: Sequence[Lot],
+        fees: Decimal,
     ) -> None:
+        """Follow what a decision or an adjustment changed; taken lots bring their `fees` along."""
+        at = entry.place.time
         if other is None or not other.quantity:
             if (trip := self._open.get(alert)) is not None:
+                trip.steps.append(TripStep(at, ZERO, ZERO, ZERO, fees))
                 self._taken(entry, alert, trip)
             return
         trip = self._begun(alert, other, other.opened_at)
@@ -193,11 +256,7 @@ class _Trips:
             if entry.ratio is None and abs(other.quantity) < abs(was):
                 trip.priced = False
             return
-        for lot in gained:
-            # The fees of the lots that it takes are its own.
-            quantity = abs(lot.quantity)
-            fee = self._fees.get(lot.exec_id, ZERO) * quantity
-            trip.steps.append(TripStep(entry.place.time, lot.exec_id, quantity, ZERO, lot.price, ZERO, fee))
+        trip.steps.append(TripStep(at, ZERO, ZERO, ZERO, fees))
 
     def _taken(self, entry: OwnershipDecision | Adjustment, alert: AlertId, trip: RoundTrip) -> None:
         """End what went without a fill; what was another's all along was none of its round trips."""
@@ -205,7 +264,7 @@ class _Trips:
         if isinstance(entry, Adjustment):
             trip.priced = False
         elif trip.closing_price is None:
-            self.found.remove(trip)
+            self.past.trips.remove(trip)
 
     def _begun(self, alert: AlertId, position: AlertPosition, at: datetime) -> RoundTrip:
         trip = self._open.get(alert)
@@ -214,7 +273,7 @@ class _Trips:
             trip = self._open[alert] = RoundTrip(
                 alert, holding.account, holding.contract, at, long=position.quantity > 0
             )
-            self.found.append(trip)
+            self.past.trips.append(trip)
         trip.avg_price = position.avg_price
         return trip
 
