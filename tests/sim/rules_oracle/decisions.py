@@ -6,7 +6,7 @@ positions are folded again from all facts and decisions each time they are asked
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -33,8 +33,9 @@ from tests.sim.rules_oracle.facts import (
     order_key,
     root_and_version,
 )
-from tests.sim.rules_oracle.holdings import Holdings
-from tests.sim.rules_oracle.lots import Folded, Given, Lot, fold
+from tests.sim.rules_oracle.folds import Folds
+from tests.sim.rules_oracle.holdings import Holdings, MovedIn
+from tests.sim.rules_oracle.lots import Folded, Lot
 from tests.sim.rules_oracle.matching import ORDER_REF, PERSON, SETTLING, STRONG, Match, match
 from tests.sim.rules_oracle.names import Alerters, Reference, contract_tickers, read_reference, ticker_key
 from tests.sim.rules_oracle.records import Alert, Registry
@@ -51,7 +52,7 @@ class Replay:
         self.settings = settings
         self.alerters = Alerters(settings.aliases)
         self.registry = Registry(self.alerters, self._one_ticker)
-        self.holdings = Holdings(settings, self._position)
+        self.holdings = Holdings(settings, self._position, self._moved_in)
         self.facts: dict[str, Fact] = {}
         self._exec_ids: set[tuple[str, str]] = set()
         self.decisions: list[Decision] = []
@@ -76,8 +77,7 @@ class Replay:
         self._lived = self._lived_kept = _NO_TIME
         self._last_at: datetime | None = None
         self._skew = _NO_TIME
-        self._memo: dict[tuple[AccountContract, bool], tuple[object, Folded]] = {}
-        """The last fold of each holding, with all that it was made of; any difference folds again."""
+        self.folds = Folds(self)
 
     # Events
 
@@ -261,7 +261,7 @@ class Replay:
         first = min(self._facts_of(order), key=lambda fact: (fact.time, fact.root))
         owners = {
             alert
-            for holding in self._holdings()
+            for holding in self.folds.holdings()
             if holding[1] == order.con_id
             for lot in self.fold_of(holding).lots
             if lot.quantity
@@ -302,7 +302,7 @@ class Replay:
         for old in self.registry.alerts:
             if old.present:
                 continue
-            for holding in self._holdings():
+            for holding in self.folds.holdings():
                 lots = [
                     lot for lot in self.fold_of(holding).lots if lot.quantity and old.number in lot.owners
                 ]
@@ -370,14 +370,10 @@ class Replay:
     def _lots_left(self, order: OrderKey) -> list[Lot]:
         return [lot for lot in self.fold_of(order.holding).lots if lot.order == order and lot.quantity]
 
-    def _holdings(self) -> list[AccountContract]:
-        keys = dict.fromkeys(fact.order.holding for fact in self.facts.values())
-        return sorted({*keys, *self.holdings.targets()})
-
     def reference(self, fact: Fact) -> Reference | None:
         return read_reference(fact.now.order_ref, fact.now.contract, self.alerters)
 
-    def _names_alert(self, reference: Reference, number: int, fact: Fact) -> bool:
+    def names_alert(self, reference: Reference, number: int, fact: Fact) -> bool:
         alert = self.registry.alerts[number]
         tickers = contract_tickers(fact.now.contract)
         return alert.record.alerter_key == reference.alerter and (
@@ -388,84 +384,20 @@ class Replay:
     # Folding
 
     def fold_of(self, holding: AccountContract, *, settled: bool = False) -> Folded:
-        if self.holdings.targets():
-            return self.fold_all(settled=settled, only=holding)[holding]
-        given = self._given(holding, settled, [])
-        made_of = self._made_of(given)
-        known = self._memo.get((holding, settled))
-        if known is None or known[0] != made_of:
-            known = self._memo[holding, settled] = (made_of, fold(given))
-        return known[1]
+        return self.folds.of(holding, settled=settled)
 
-    def _made_of(self, given: Given) -> object:
-        """Return everything that a fold depends on, to be compared."""
-        return (
-            given.opening,
-            [(fact.key, len(fact.versions)) for fact in given.facts],
-            given.decisions,
-            given.adjustments,
-            given.unsettled,
-            self.registry.readings,
-        )
-
-    def fold_all(
-        self, *, settled: bool = False, only: AccountContract | None = None
-    ) -> dict[AccountContract, Folded]:
-        """Fold every account and contract again; what moved to another is folded there behind its source."""
-        targets = self.holdings.targets()
-        wanted = self._holdings() if only is None or targets else [only]
-        if only is not None and only not in wanted:
-            wanted.append(only)
-        out: dict[AccountContract, Folded] = {}
-        incoming: dict[AccountContract, list[tuple[datetime, Sequence[Lot]]]] = {}
-        for holding in sorted(wanted, key=lambda key: (self._depth(key), key)):
-            folded = fold(self._given(holding, settled, incoming.get(holding, [])))
-            out[holding] = folded
-            for target, when, lots in folded.outgoing:
-                incoming.setdefault(target, []).append((when, lots))
-        return out
-
-    def _depth(self, holding: AccountContract, seen: frozenset[AccountContract] = frozenset()) -> int:
-        """Count the moves that lead to a holding."""
-        sources = {
-            source
-            for source in self._sources()
-            for one in self.holdings.adjustments(source)
-            if one.target == holding and source not in seen
-        }
-        return max((1 + self._depth(source, seen | {holding}) for source in sources), default=0)
-
-    def _sources(self) -> Iterable[AccountContract]:
-        return dict.fromkeys(
-            [*(fact.order.holding for fact in self.facts.values()), *self.holdings.targets()]
-        )
-
-    def _given(
-        self,
-        holding: AccountContract,
-        settled: bool,
-        incoming: Sequence[tuple[datetime, Sequence[Lot]]],
-    ) -> Given:
-        return Given(
-            holding,
-            self.holdings.opening(holding).quantity,
-            [fact for fact in self.facts.values() if fact.order.holding == holding],
-            [decision for decision in self.decisions if decision.holding == holding],
-            self.holdings.adjustments(holding),
-            None if settled else self.holdings.unsettled(holding),
-            incoming,
-            self.reference,
-            self._names_alert,
-        )
+    def fold_all(self) -> dict[AccountContract, Folded]:
+        return self.folds.every()
 
     def _position(self, holding: AccountContract) -> Decimal:
         """Return what we hold by executions and adjustments alone."""
         return self.fold_of(holding, settled=True).position
 
+    def _moved_in(self, holding: AccountContract) -> list[MovedIn]:
+        return self.folds.moved_in(holding)
+
     def tallies(self) -> dict[int, Tally]:
-        if self.holdings.targets():
-            return tally([one.changes for one in self.fold_all().values()])
-        return tally([self.fold_of(holding).changes for holding in self._holdings()])
+        return tally([one.changes for one in self.fold_all().values()])
 
     # What opened again
 

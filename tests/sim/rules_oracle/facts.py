@@ -245,15 +245,16 @@ class GapClosed:
 class AdjustmentTold:
     """Flex or a person told why a position changed without executions, at the broker's `time`.
 
+    Without a time it explains the difference that the broker's answers showed, and stands in its place.
     `ratio` is new units for one old unit; `becomes` another conId; `moved_to` another account; `held` what is
-    held afterwards.
+    held afterwards, by default what the broker said.
     """
 
     at: datetime
     account: str
     con_id: int
     cause: Literal["expired", "exercised", "assigned", "split", "transferred", "adjusted"]
-    time: datetime
+    time: datetime | None
     held: Decimal | None = None
     ratio: Decimal | None = None
     becomes: Contract | None = None

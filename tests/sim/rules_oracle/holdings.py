@@ -6,7 +6,7 @@ through a callable and never looks at alerts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -46,12 +46,30 @@ class Answer:
     ended_no: int
     """Executions booked before it ended."""
     contained: dict[AccountContract, Decimal]
-    """The sum of the contained executions, in the versions known then."""
+    """The sum of the executions booked before it was asked, in the versions known then."""
+    second: datetime | None
+    """The broker's time asked for just before."""
     disturbed: frozenset[AccountContract]
     gap_epoch: int
 
     def certain_of(self, holding: AccountContract) -> bool:
         return self.certain and holding[0] in self.accounts and holding not in self.disturbed
+
+    def contains(self, fact: Fact) -> bool:
+        """Tell by the order of arrival alone whether it contains an execution (rule 4.1)."""
+        return fact.booked_no < self.asked_no
+
+    def contains_move(self, moved: MovedIn) -> bool:
+        """Tell by the broker's time, as of any adjustment (rule 4.4)."""
+        return self.second is not None and moved.time <= self.second
+
+
+@dataclass(frozen=True, slots=True)
+class MovedIn:
+    """What came from another account or contract, at the broker's time."""
+
+    time: datetime
+    quantity: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +106,15 @@ class _Asked:
 class Holdings:
     """Take in answers one after the other."""
 
-    def __init__(self, settings: Settings, position: Callable[[AccountContract], Decimal]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        position: Callable[[AccountContract], Decimal],
+        moved_in: Callable[[AccountContract], list[MovedIn]],
+    ) -> None:
         self._settings = settings
         self._position = position
+        self._moved_in = moved_in
         self._facts: list[Fact] = []
         self._epochs: dict[str, int] = {}
         """execution -> how many gaps were known when it was booked."""
@@ -183,6 +207,7 @@ class Holdings:
             asked_no=asked.number,
             ended_no=len(self._facts),
             contained=asked.sums,
+            second=None if event.broker_time is None else event.broker_time.replace(microsecond=0),
             disturbed=disturbed,
             gap_epoch=self._gaps,
         )
@@ -191,25 +216,33 @@ class Holdings:
             self._compare(holding, answer, event)
 
     def told(self, event: AdjustmentTold) -> None:
-        target = None
+        """Take in a told cause; without a time it stands just before the difference that it explains."""
+        holding, target = (event.account, event.con_id), None
         if event.becomes is not None or event.moved_to:
             con_id = event.becomes.con_id if event.becomes is not None else event.con_id
             target = (event.moved_to or event.account, con_id)
             if event.becomes is not None:
                 self.contracts[con_id] = event.becomes
-        held = event.held if event.ratio is not None or target is not None else event.held or ZERO
-        self._adjustments.append(
-            Adjustment(
-                (event.account, event.con_id),
-                Place(event.time.replace(microsecond=0)),
-                event.cause,
-                event.time,
-                held,
-                event.ratio,
-                target,
-            )
-        )
-        self._settle_again((event.account, event.con_id))
+        waiting = self.unexplained.get(holding)
+        unknown = [one for one in self.adjustments(holding) if one.inferred and one.cause == "adjusted"]
+        seen = waiting or (unknown[-1] if unknown else None)
+        time, at = event.time, len(self._adjustments)
+        if time is None:
+            time = seen.time if seen is not None else event.at
+            if waiting is None and unknown:
+                at = self._adjustments.index(unknown[-1])
+        place = seen.place if event.time is None and seen is not None else Place(time.replace(microsecond=0))
+        held = event.held
+        if held is None and event.ratio is None and target is None:
+            held = ZERO
+            if event.time is None and seen is not None and seen.held is not None:
+                held = seen.held
+                if waiting is None and unknown:
+                    # The same word, now with its cause.
+                    del self._adjustments[at]
+        before = self._position(holding)
+        self._adjustments.insert(at, Adjustment(holding, place, event.cause, time, held, event.ratio, target))
+        self._settle_again(holding, self._position(holding) - before)
 
     def opening_told(self, event: OpeningTold) -> None:
         self._openings[event.account, event.con_id] = event.quantity
@@ -223,20 +256,17 @@ class Holdings:
 
     # What follows
 
-    def opening(self, holding: AccountContract) -> Opening:
-        """Return the opening balance (rule 4.2)."""
+    def opening(self, holding: AccountContract, moved: Sequence[MovedIn] | None = None) -> Opening:
+        """Return the opening balance (rule 4.2); `moved` is what came from other accounts and contracts."""
         if holding in self._openings:
             return Opening(self._openings[holding], True)
-        first = next((fact for fact in self._facts if fact.order.holding == holding), None)
+        facts = [fact for fact in self._facts if fact.order.holding == holding]
+        moved = self._moved_in(holding) if moved is None else moved
         for certain in (True, False):
             usable = [one for one in self._answers if not certain or one.certain_of(holding)]
             if not certain:
                 usable = [one for one in usable if holding not in one.disturbed]
-            before = [
-                one
-                for one in usable
-                if first is None or (one.ended_no <= first.booked_no and self._near(one, first))
-            ]
+            before = [one for one in usable if self._is_before(one, facts, moved)]
             if before:
                 last = before[-1]
                 return Opening(last.held.get(holding, ZERO), certain, last.number)
@@ -244,19 +274,44 @@ class Holdings:
             after = [
                 one
                 for one in usable
-                if first is not None and one.asked_no > first.booked_no and holding[0] in one.accounts
+                if holding[0] in one.accounts
+                and (
+                    any(one.contains(fact) for fact in facts)
+                    or any(one.contains_move(each) for each in moved)
+                )
             ]
             if after:
                 one = after[0]
-                quantity = one.held.get(holding, ZERO) - one.contained.get(holding, ZERO)
-                return Opening(quantity, certain, one.number)
+                return Opening(
+                    one.held.get(holding, ZERO) - self._contained(one, holding, moved),
+                    certain,
+                    one.number,
+                )
         return Opening(ZERO, False)
+
+    def _is_before(self, answer: Answer, facts: Sequence[Fact], moved: Sequence[MovedIn]) -> bool:
+        """Tell whether an answer came before all that we know of a holding, with no unproven day between."""
+        return (
+            not any(answer.contains_move(each) for each in moved)
+            and all(answer.ended_no <= fact.booked_no for fact in facts)
+            and (not facts or self._near(answer, facts[0]))
+        )
+
+    @staticmethod
+    def _contained(answer: Answer, holding: AccountContract, moved: Sequence[MovedIn]) -> Decimal:
+        return answer.contained.get(holding, ZERO) + sum(
+            (each.quantity for each in moved if answer.contains_move(each)), ZERO
+        )
 
     def adjustments(self, holding: AccountContract) -> list[Adjustment]:
         return [one for one in self._adjustments if one.holding == holding]
 
     def targets(self) -> set[AccountContract]:
         return {one.target for one in self._adjustments if one.target is not None}
+
+    def sources(self, target: AccountContract) -> list[AccountContract]:
+        """Return what was moved into an account and contract."""
+        return list(dict.fromkeys(one.holding for one in self._adjustments if one.target == target))
 
     def unsettled(self, holding: AccountContract) -> Unsettled | None:
         waiting = self.unexplained.get(holding)
@@ -357,12 +412,8 @@ class Holdings:
         assert day is not None
         return "expired" if seen.vanished and self._today(event).date() > day else ""
 
-    def _settle_again(self, holding: AccountContract) -> None:
-        """Drop a difference that a told cause explains."""
-        seen = self.unexplained.get(holding)
-        if seen is None:
-            return
-        del self.unexplained[holding]
-        difference = seen.held - self._position(holding)
-        if difference:
-            self.unexplained[holding] = replace(seen, difference=difference)
+    def _settle_again(self, holding: AccountContract, explained: Decimal) -> None:
+        """Drop a difference that a told cause explains; what is left of it waits on."""
+        seen = self.unexplained.pop(holding, None)
+        if seen is not None and seen.difference != explained:
+            self.unexplained[holding] = replace(seen, difference=seen.difference - explained)

@@ -7,7 +7,7 @@ It starts from nothing each time and keeps nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
@@ -53,6 +53,8 @@ class Folded:
     """Executions with a reference that closed lots of alerts it does not name, which is told (rule 3.1)."""
     left_over: Decimal = ZERO
     """What is unsettled and nothing closed yet."""
+    difference: Decimal | None = None
+    """What the broker held more than we, where that is unsettled."""
     outgoing: list[tuple[AccountContract, datetime, list[Lot]]] = field(default_factory=list)
 
     @property
@@ -155,7 +157,7 @@ class _Fold:
             self._wait_for_settlement(what)
         else:
             for lot in what[1]:
-                self._add(lot, lot.owners)
+                self._add(replace(lot), lot.owners)
 
     # Executions
 
@@ -375,6 +377,7 @@ class _Fold:
     def _wait_for_settlement(self, unsettled: Unsettled) -> None:
         """Rule 4.3: a larger quantity of the same side, or any from zero, counts for what a fill closes."""
         ours, held = self._out.position, unsettled.held
+        self._out.difference = held - ours
         if held and (not ours or (held * ours > 0 and abs(held) > abs(ours))):
             self._out.left_over = held - ours
 

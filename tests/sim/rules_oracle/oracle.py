@@ -291,7 +291,11 @@ def _inbox(
     for exec_id in replay.undecodable:
         yield InboxEntry("undecodable", "the execution cannot be read", (exec_id,))
     for key, seen in replay.holdings.unexplained.items():
-        reason = f"the broker holds {seen.held}, {seen.difference:+} of what we have"
+        difference = folds[key].difference
+        if not difference:
+            # An execution that came since explains it.
+            continue
+        reason = f"the broker holds {seen.held}, {difference:+} of what we have"
         if seen.after_gap:
             reason += "; missed fills are the likely cause"
         yield InboxEntry("unexplained", reason, (), (), key)
