@@ -18,9 +18,11 @@ from tests.sim.rules_oracle.facts import OrderKey, root_and_version
 from tests.sim.rules_oracle.oracle import AlertExpected, Expected
 from tests.sim.stores import own_fields
 from tests.support.fakes import Records
+from tracker.core.journal_entries import GapAccepted, GapReopened, read_entry
 from tracker.core.model import Execution
-from tracker.core.state import ADJUSTMENTS, ALERTS, DIFFERENCES, EXECUTIONS, HOLDINGS, LedgerState
+from tracker.core.state import ADJUSTMENTS, ALERTS, DIFFERENCES, EXECUTIONS, GAPS, HOLDINGS, LedgerState
 from tracker.core.state_rows import Attention, Baseline, alert_text
+from tracker.journal.journal import Journal
 from tracker.paper.contracts import PaperContract
 from tracker.paper.model import PaperExecution
 from tracker.stores.alert_reader import read_id, read_shown
@@ -95,6 +97,19 @@ def check_state(state: LedgerState) -> None:
             raise Broken(f"{holding.key}: {owned} owned of {holding.held} held")
         if any(group.quantity * holding.held <= 0 for group in holding.lots):
             raise Broken(f"{holding.key}: {holding.lots} owned against {holding.held} held")
+
+
+def check_gaps(journal: Journal) -> None:
+    """See to it that a gap that a person accepted is closed, and not by a person once that was taken back."""
+    accepted: dict[str, bool] = {}
+    for frame in journal.notes():
+        entry = read_entry(frame)
+        if frame.seq <= journal.cursor and isinstance(entry, GapAccepted | GapReopened):
+            accepted[entry.day.isoformat()] = isinstance(entry, GapAccepted)
+    for day, closed in accepted.items():
+        gap = journal.state.get(GAPS, day)
+        if gap is None or (not gap.closed_how if closed else gap.closed_how == "person"):
+            raise Broken(f"the gap of {day} is {gap}, accepted: {closed}")
 
 
 def check_decided(records: Records, state: LedgerState) -> None:

@@ -30,7 +30,17 @@ from tests.sim.rules_oracle.facts import (
 from tests.sim.rules_oracle.oracle import Expected, Oracle
 from tests.sim.stores import OUR_FIELDS
 from tests.support.fakes import Records
-from tracker.core.journal_entries import Assigned, Dismissed, ExecutionAt, FeeAt, Message, read_entry
+from tracker.core.journal_entries import (
+    Assigned,
+    Dismissed,
+    ExecutionAt,
+    FeeAt,
+    GapAccepted,
+    GapReopened,
+    Message,
+    Undone,
+    read_entry,
+)
 from tracker.core.model import Frame, Source
 from tracker.core.ports import AlertStore
 from tracker.paper.contracts import PaperContract
@@ -271,11 +281,20 @@ class OracleFeed:
             if (alert.name, alert.created_at or None) not in self._present():
                 # The tracker keeps no record that it never matched: it cannot tell what this one was about.
                 self.loose.add(self.broker.executions[exec_id].contract.symbol)
-            self._tell(
-                facts.PersonDecided(frame.received_at, "assign", exec_id, alert.name, alert.created_at)
-            )
+            self._decide(frame.received_at, "assign", exec_id, frame.seq, alert.name, alert.created_at)
         elif isinstance(entry, Dismissed):
-            self._tell(facts.PersonDecided(frame.received_at, "dismiss", entry.execution.exec_id))
+            self._decide(frame.received_at, "dismiss", entry.execution.exec_id, frame.seq)
+        elif isinstance(entry, Undone) and entry.execution.exec_id:
+            self._decide(frame.received_at, "undo", entry.execution.exec_id, entry.frame)
+        elif isinstance(entry, GapAccepted | GapReopened):
+            # What is held hangs on no gap while it is told.
+            self.sometimes["gap accepted" if isinstance(entry, GapAccepted) else "gap reopened"] += 1
+
+    def _decide(
+        self, at: datetime, action: Any, exec_id: str, number: int, alert: str = "", created_at: str = ""
+    ) -> None:
+        """Take in what a person decided with a frame, or takes back of it."""
+        self._tell(facts.PersonDecided(at, action, exec_id, alert, created_at, number))
 
     def _present(self) -> set[tuple[str, str | None]]:
         return {(one.name, one.created_at) for one in self.now().alerts if one.present}

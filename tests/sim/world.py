@@ -7,7 +7,7 @@ liveness with faults off, where all must come right within a bounded number of s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from datetime import timedelta
@@ -29,13 +29,14 @@ from tests.sim.gateway import SimGateway
 from tests.sim.neighbour import Neighbour
 from tests.sim.options import Options, draw
 from tests.sim.oracle_feed import EARLY_FILL, RETRY_FOR, Journalled, OracleFeed
+from tests.sim.person import Person
 from tests.sim.session import SimSession
 from tests.sim.stored import StoredContracts
 from tests.sim.stores import FileMedium, Medium, MemoryMedium, SimStore
 from tracker.core.alert_updates import ClosingPolicy
-from tracker.core.journal_entries import Assigned, Dismissed, Entry
+from tracker.core.journal_entries import Entry
 from tracker.core.matching import match_execution
-from tracker.core.model import BrokerFact, Execution, ExecutionKey, Frame, Source
+from tracker.core.model import BrokerFact, Execution, Frame, Source
 from tracker.core.ownership_rows import RunTime
 from tracker.core.ports import AlertStore
 from tracker.core.state import GAPS, HOLDINGS, OUTBOX, RUN_TIME
@@ -92,6 +93,7 @@ class World:
         self.feed = OracleFeed(
             self.broker, self.gateway, watched, options.policy, self.retry_for, self.stored.texts
         )
+        self.person = Person(seed, self.rng, options, self.feed, self.tell)
         self.session: SimSession | None = None
         self.restarts = 0
         self.pumps = 0
@@ -237,7 +239,8 @@ class World:
             if rng.random() < 0.35:
                 self._trade()
             if rng.random() < options.persons:
-                self._person()
+                self._journal(self.person.decide(self.store))
+            self._think_again()
             if rng.random() < options.neighbour or self.neighbour.slow:
                 self.neighbour.act()
             self._link()
@@ -298,35 +301,17 @@ class World:
         alerter, ticker = self.rng.choice(list(self.neighbour.own))
         return spellings.reference(self.rng, alerter, ticker, contract, self.options.respellings)
 
-    def _person(self) -> None:
-        """Assign an execution that was taken in, or dismiss one that waits for a person."""
-        waiting = [exec_id for entry in self.feed.now().inbox for exec_id in entry.exec_ids]
-        dismissed = self.rng.random() < 0.3
-        choices = [
-            made
-            for made in self.feed.known.values()
-            if made.contract.sec_type != "BAG"
-            and (not self.feed.watched or made.account in self.feed.watched)
-            and (made.exec_id in waiting or not dismissed)
-        ]
-        if not choices:
-            return
-        made = self.rng.choice(choices)
-        key = ExecutionKey(made.account, made.exec_id)
-        alerts = [
-            alert
-            for alert in self.store.alerts()
-            if alert.id.ticker in spellings.tickers(made.contract)
-            and alert.is_option == (made.contract.sec_type == "OPT")
-            and alert.right in ("", made.contract.right)
-        ]
-        note: Entry = Dismissed(key)
-        if not dismissed:
-            if not alerts:
-                return
-            note = Assigned(key, self.rng.choice(alerts).id)
-        self.tell(f"a person: {note}")
-        self.pump.append(self.journal.last_connection_no, self.clock.now(), [note.arriving])
+    def _journal(self, entries: Sequence[Entry]) -> None:
+        """Have a person's word taken in."""
+        if entries:
+            arriving = [entry.arriving for entry in entries]
+            self.pump.append(self.journal.last_connection_no, self.clock.now(), arriving)
+
+    def _think_again(self) -> None:
+        if entries := self.person.think_again(self.journal):
+            self._journal(entries)
+            if self.person.kills:
+                self._die("a second thought")
 
     def _link(self) -> None:
         rng, options, gateway = self.rng, self.options, self.gateway
@@ -376,6 +361,7 @@ class World:
             records = self.medium.records()
             if records is not None and self.feed.settled:
                 checks.check_decided(records, self.journal.state)
+                checks.check_gaps(self.journal)
                 checks.check_exact(records, self.feed, self.journal.state)
 
     def _check(self) -> None:
@@ -425,8 +411,9 @@ class World:
         checks.check_neighbour(records, self.neighbour)
         checks.check_safe(records, self.feed)
         checks.check_state(self.journal.state)
+        checks.check_gaps(self.journal)
         self.feed.sometimes["gap closed"] = sum(
-            bool(gap.closed_how) for gap in self.journal.state.every(GAPS)
+            gap.closed_how not in ("", "person") for gap in self.journal.state.every(GAPS)
         )
         checks.check_end(records, self.feed, self.journal.state)
 

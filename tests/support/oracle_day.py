@@ -177,8 +177,8 @@ class Day:
         self.now += timedelta(seconds=1)
         return new
 
-    def decide(self, action: Any, exec_id: str, name: str = "") -> None:
-        self.add(f.PersonDecided(self.now, action, exec_id, name))
+    def decide(self, action: Any, exec_id: str, name: str = "", *, number: int = 0) -> None:
+        self.add(f.PersonDecided(self.now, action, exec_id, name, number=number))
 
     def sweep(self) -> None:
         self.add(f.SweepEnded(self.now, self.connection))

@@ -37,8 +37,9 @@ from tests.sim.rules_oracle.folds import Folds
 from tests.sim.rules_oracle.holdings import Holdings, MovedIn
 from tests.sim.rules_oracle.lots import Folded, Lot
 from tests.sim.rules_oracle.matching import ORDER_REF, PERSON, SETTLING, STRONG, Match, match
-from tests.sim.rules_oracle.names import Alerters, Reference, contract_tickers, read_reference, ticker_key
-from tests.sim.rules_oracle.records import Alert, Registry
+from tests.sim.rules_oracle.names import Alerters, Reference, contract_tickers, read_reference
+from tests.sim.rules_oracle.persons import Persons
+from tests.sim.rules_oracle.records import Registry
 from tests.sim.rules_oracle.successors import successor
 from tests.sim.rules_oracle.tallies import Tally, tally
 
@@ -56,8 +57,7 @@ class Replay:
         self.facts: dict[str, Fact] = {}
         self._exec_ids: set[tuple[str, str]] = set()
         self.decisions: list[Decision] = []
-        self.by_person: set[OrderKey] = set()
-        """Orders that a person assigned, dismissed or undid: never matched again (rule 1.6)."""
+        self.persons = Persons()
         self.by_reference: set[OrderKey] = set()
         self.ambiguous: dict[OrderKey, tuple[int, ...]] = {}
         self.near: dict[OrderKey, dict[int, str]] = {}
@@ -150,7 +150,7 @@ class Replay:
         self.holdings.booked(fact)
         if owned:
             self._follow(fact, before, owned)
-        elif self._was_read and order not in self.by_person:
+        elif self._was_read and not self.persons.decided(order):
             # A store that cannot be read just now still has the alerts that it had.
             self._match_booked(fact)
 
@@ -223,7 +223,7 @@ class Replay:
         # The oldest first: what is older than a record's close must not follow what opens it again.
         by_time = sorted(self.facts.values(), key=lambda fact: (fact.time, fact.root))
         for order in list(dict.fromkeys(fact.order for fact in by_time)):
-            if order not in self.by_person and self._lots_left(order):
+            if not self.persons.decided(order) and self._lots_left(order):
                 self._match_again(order, at, full)
 
     def _match_again(self, order: OrderKey, at: datetime, full: bool) -> None:
@@ -327,23 +327,13 @@ class Replay:
         order, rules = fact.order, dict[int, str]()
         kind = {"assign": Kind.ASSIGN, "dismiss": Kind.DISMISS, "undo": Kind.UNDO}[event.action]
         if kind is Kind.ASSIGN:
-            named = self._named(event.alert, event.created_at)
+            named = self.registry.named(event.alert, event.created_at)
             if named is None:
                 return
             rules = {named.number: PERSON}
-        self.by_person.add(order)
-        self._write(Decision(kind, event.at, order.holding, self._behind_booked(order.holding), order, rules))
-
-    def _named(self, name: str, created_at: str) -> Alert | None:
-        alerter, _, ticker = name.partition("/")
-        present = self.registry.present
-        meant = [alert for alert in self.registry.alerts if alert.name == name]
-        if created_at and (exact := [one for one in meant if one.record.created_text == created_at]):
-            return exact[-1]
-        spelled = [alert for alert in present if alert.record.spelled == (alerter, ticker)]
-        keys = self.alerters.key(alerter), ticker_key(ticker)
-        alike = [alert for alert in present if (alert.record.alerter_key, alert.record.ticker_key) == keys]
-        return next(iter(spelled or alike), None)
+        if self.persons.take(order, event):
+            place, number = self._behind_booked(order.holding), event.number
+            self._write(Decision(kind, event.at, order.holding, place, order, rules, number=number))
 
     def _one_ticker(self, keys: set[str]) -> bool:
         known = self.holdings.contracts.values()

@@ -53,6 +53,8 @@ class Decision:
     old: int = -1
     new: int = -1
     """A TAKEOVER's two alerts."""
+    number: int = 0
+    """A person's: its own, of an UNDO that of what it takes back, 0 for the last about the order."""
 
 
 @dataclass(frozen=True, slots=True)

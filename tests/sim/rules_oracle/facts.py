@@ -134,6 +134,8 @@ class PersonDecided:
     alert: str = ""
     created_at: str = ""
     """The record that was meant, by its created_at, where several had the name one after the other."""
+    number: int = 0
+    """Its own; of an undo that of what it takes back, 0 for the last decision about the order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,8 @@ class _Fold:
         self._written = {id(decision): number for number, decision in enumerate(given.decisions)}
         self._renamed: dict[int, list[tuple[int, int]]] = {}
         """alert -> number of a takeover and the successor, in the order in which they were written."""
-        self._before_person: dict[OrderKey, list[dict[int, str]]] = {}
+        self._before_person: dict[OrderKey, list[tuple[int, dict[int, str]]]] = {}
+        """Number of each decision of a person that stands, and who owned the order before it."""
         self._index = 0
         self._now = BEGINNING
         self._closes: dict[int, int] = {}
@@ -284,11 +285,17 @@ class _Fold:
                     if alert not in lot.owners and self._may_open(decision, alert, lot):
                         self._own(lot, alert, rule)
             return
+        made = self._before_person.setdefault(decision.order, [])
         if decision.kind is Kind.UNDO:
-            before = self._before_person.get(decision.order)
-            previous = before.pop() if before else {}
+            numbers = [number for number, _ in made]
+            at = numbers.index(decision.number) if decision.number else len(made) - 1
+            _, previous = made.pop(at)
+            if at < len(made):
+                # A later one stands; taken back too, it goes back to what was before both.
+                made[at] = (made[at][0], previous)
+                return
         else:
-            self._before_person.setdefault(decision.order, []).append(dict(owners))
+            made.append((decision.number, dict(owners)))
             previous = dict(decision.rules)
         self._out.owners[decision.order] = dict(previous)
         self._out.placed[decision.order] = set(previous)

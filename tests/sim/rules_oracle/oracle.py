@@ -114,7 +114,7 @@ class Expected:
     took_from_others: tuple[str, ...]
     """Executions whose reference did not name the alerts that they closed."""
     by_person: frozenset[OrderKey] = frozenset()
-    """Orders that a person decided about."""
+    """Orders about which a decision of a person stands."""
     decisions: tuple[str, ...] = field(default=(), repr=False)
 
     def alert(self, name: str, created_at: str | None = None) -> AlertExpected:
@@ -208,7 +208,7 @@ def answer(replay: Replay, orders: Orders) -> Expected:
             for one in replay.holdings.adjustments(key)
         ),
         took_from_others=tuple(exec_id for one in folds.values() for exec_id in one.took_from_others),
-        by_person=frozenset(replay.by_person),
+        by_person=replay.persons.settled,
         decisions=tuple(
             f"{one.kind.value}: {one.order or one.holding} -> "
             f"{[names[alert] for alert in (one.rules or ([one.new] if one.kind is Kind.TAKEOVER else []))]}"
@@ -275,9 +275,10 @@ def _inbox(
     names: list[str],
     by_order: dict[OrderKey, list[Fact]],
 ) -> Iterable[InboxEntry]:
+    settled = replay.persons.settled
     for order, facts in by_order.items():
         left = [lot for lot in folds[order.holding].lots if lot.order == order and lot.quantity]
-        if not left or any(lot.owners for lot in left) or order in replay.by_person:
+        if not left or any(lot.owners for lot in left) or order in settled:
             continue
         exec_ids = tuple(fact.now.exec_id for fact in facts)
         if order in replay.ambiguous:

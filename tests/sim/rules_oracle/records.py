@@ -176,6 +176,19 @@ class Registry:
     def present(self) -> list[Alert]:
         return [alert for alert in self.alerts if alert.present]
 
+    def named(self, name: str, created_at: str) -> Alert | None:
+        """Return the alert that a person means, as spelled if there is one, else in any spelling."""
+        alerter, _, ticker = name.partition("/")
+        meant = [alert for alert in self.alerts if alert.name == name]
+        if created_at and (exact := [one for one in meant if one.record.created_text == created_at]):
+            return exact[-1]
+        spelled = [alert for alert in self.present if alert.record.spelled == (alerter, ticker)]
+        keys = self._alerters.key(alerter), ticker_key(ticker)
+        alike = [
+            alert for alert in self.present if (alert.record.alerter_key, alert.record.ticker_key) == keys
+        ]
+        return next(iter(spelled or alike), None)
+
     def read(self, store: StoreRead, skew: timedelta) -> None:
         """Take in a reading: which records are known alerts, which are new, which are gone (rule 2.3)."""
         assert store.alerts is not None
