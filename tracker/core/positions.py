@@ -32,13 +32,12 @@ from tracker.core.lot_changes import Movement, second_of, stand_of
 from tracker.core.lots import (
     Folded,
     apply_decision,
-    at_opening_balance,
     fold,
     split_as,
     stands_behind,
     step,
 )
-from tracker.core.model import LIVE, ZERO, AlertId, Moment
+from tracker.core.model import LIVE, AlertId, Moment
 from tracker.core.opening_balance import touches_baseline
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.position_snapshots import PositionSnapshots
@@ -57,6 +56,7 @@ from tracker.core.state_rows import (
     Snapshot,
 )
 from tracker.core.sweeps import Sweeps
+from tracker.core.whole_past import WholePast
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _NO_SESSION: Final = 0
@@ -82,10 +82,11 @@ class Positions:
         self._touched = touched
         self._needs_person = needs_person
         self._entries = ContractEntries(state, names)
-        self._ahead = FoldAhead(self._entries, self._folded_whole)
         self._snapshots = PositionSnapshots()
         self._certainty = Certainty(state, zone)
         self._sweeps = Sweeps()
+        self._past = WholePast(state, self._entries, self._certainty, self._sweeps)
+        self._ahead = FoldAhead(self._entries, self._past.folded)
         self._stale: dict[ContractKey, None] = {}
         """Contracts to be folded from their opening balance, once for all that changed."""
         self._runs = FoldRuns(self._sweeps.due)
@@ -357,26 +358,11 @@ class Positions:
         self._ahead.forget(key)
         if key in self.aside:
             return
-        start, rows, expired = self._whole_past(key)
+        start, rows, expired = self._past.of(key)
         before = self._state.get(HOLDINGS, key.text())
         folded = self._fold_onto(start, rows, self._entries.decisions(key), expired, before)
         for one, moved in folded.moved:
             self._move_on(one, moved)
-
-    def _whole_past(self, key: ContractKey) -> tuple[Holding, list[BookedExecution], list[Movement]]:
-        """Return a contract's opening balance, its executions in force, and its expirations behind them."""
-        everything = self._state.find(EXECUTIONS, "contract", key.text())
-        rows = [row for row in everything if row.counted]
-        start = self._with_opening_balance(key, everything, self._state.get(HOLDINGS, key.text()))
-        last = max((row.moment for row in rows), default=None)
-        return at_opening_balance(start), rows, self._entries.expired(key, last)
-
-    def _folded_whole(self, key: ContractKey) -> Folded:
-        """Fold a contract with all that is booked, without keeping it."""
-        start, rows, expired = self._whole_past(key)
-        movements = [*(self._entries.movement(row) for row in rows), *expired]
-        decisions, adjustments = self._entries.decisions(key), self._entries.adjustments(key)
-        return fold(start, movements, decisions, self._entries.name_of(start), adjustments)
 
     def _move_on(self, one: Adjustment, moved: Holding) -> None:
         """Fold again where all of a contract goes on, if what comes there has changed."""
@@ -430,23 +416,6 @@ class Positions:
                     owners = tuple(dict.fromkeys((*row.owners, *alerts)))
                     self._state.put(EXECUTIONS, replace(row, owners=owners))
 
-    def _with_opening_balance(
-        self, key: ContractKey, rows: Sequence[BookedExecution], holding: Holding | None
-    ) -> Holding:
-        """Return the contract's holding as it was before its first execution."""
-        anew = holding is None or self._sweeps.is_over(key.account)
-        if holding is None:
-            contract = rows[0].execution.contract
-            holding = Holding(key.account, contract, base=ZERO, held=ZERO, baseline=Baseline.UNCONFIRMED)
-        elif any(one.settled for one in self._entries.adjustments(key)):
-            # What the broker said since counts from there; what was held at first stays as it was.
-            return holding
-        elif not rows:
-            return holding  # All that was ever here came from elsewhere, and was taken back.
-        answer = self._state.get(SNAPSHOTS, "last")
-        usable = answer is not None and anew and key.text() not in answer.disturbed
-        return self._certainty.begin(rows, holding, answer if usable else None)
-
     def _release(self, *, all_of_them: bool) -> None:
         """Fold what waited; without `all_of_them` only what no longer has a reason to wait.
 
@@ -490,7 +459,8 @@ class Positions:
         unfolded = key in self._stale or key in self._late or key in self._waiting
         if unfolded or holding.expired or not holding.by_execution or self._entries.adjustments(key):
             return False
-        start = self._with_opening_balance(key, self._state.find(EXECUTIONS, "contract", key.text()), holding)
+        executions = self._state.find(EXECUTIONS, "contract", key.text())
+        start = self._past.with_opening_balance(key, executions, holding)
         if start.base != holding.base:
             return False
         self._runs.forget(key)

@@ -1,0 +1,61 @@
+"""Gather what a contract is folded of from its beginning: opening balance, executions, expirations.
+
+Owns what stands before everything else of a contract. It keeps nothing, and puts nothing into the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracker.core.certainty import Certainty
+from tracker.core.entries import ContractEntries
+from tracker.core.lot_changes import Movement
+from tracker.core.lots import Folded, at_opening_balance, fold
+from tracker.core.model import ZERO
+from tracker.core.state import EXECUTIONS, HOLDINGS, SNAPSHOTS, LedgerState
+from tracker.core.state_rows import Baseline, BookedExecution, ContractKey, Holding
+from tracker.core.sweeps import Sweeps
+
+
+class WholePast:
+    """Read the past of the contracts of one ledger's state."""
+
+    def __init__(
+        self, state: LedgerState, entries: ContractEntries, certainty: Certainty, sweeps: Sweeps
+    ) -> None:
+        self._state = state
+        self._entries = entries
+        self._certainty = certainty
+        self._sweeps = sweeps
+
+    def of(self, key: ContractKey) -> tuple[Holding, list[BookedExecution], list[Movement]]:
+        """Return a contract's opening balance, its executions in force, and its expirations behind them."""
+        everything = self._state.find(EXECUTIONS, "contract", key.text())
+        rows = [row for row in everything if row.counted]
+        start = self.with_opening_balance(key, everything, self._state.get(HOLDINGS, key.text()))
+        last = max((row.moment for row in rows), default=None)
+        return at_opening_balance(start), rows, self._entries.expired(key, last)
+
+    def folded(self, key: ContractKey) -> Folded:
+        """Fold a contract with all that is booked, without keeping it."""
+        start, rows, expired = self.of(key)
+        movements = [*(self._entries.movement(row) for row in rows), *expired]
+        decisions, adjustments = self._entries.decisions(key), self._entries.adjustments(key)
+        return fold(start, movements, decisions, self._entries.name_of(start), adjustments)
+
+    def with_opening_balance(
+        self, key: ContractKey, rows: Sequence[BookedExecution], holding: Holding | None
+    ) -> Holding:
+        """Return the contract's holding as it was before its first execution."""
+        anew = holding is None or self._sweeps.is_over(key.account)
+        if holding is None:
+            contract = rows[0].execution.contract
+            holding = Holding(key.account, contract, base=ZERO, held=ZERO, baseline=Baseline.UNCONFIRMED)
+        elif any(one.settled for one in self._entries.adjustments(key)):
+            # What the broker said since counts from there; what was held at first stays as it was.
+            return holding
+        elif not rows:
+            return holding  # All that was ever here came from elsewhere, and was taken back.
+        answer = self._state.get(SNAPSHOTS, "last")
+        usable = answer is not None and anew and key.text() not in answer.disturbed
+        return self._certainty.begin(rows, holding, answer if usable else None)
