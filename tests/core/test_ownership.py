@@ -351,8 +351,36 @@ def test_matching_knows_who_owns_the_contract() -> None:
     assert story.owned == [False, True]
 
 
+def test_sale_that_closes_all_leaves_no_owner() -> None:
+    """Rule 2.2: of 9 sold the first 8 close the alert, so it owns nothing when the short 1 is matched."""
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 8, at=0, perm_id=1))
+    story.tell(execution(exec_id(2), -9, at=9, perm_id=2))
+    assert story.owned == [False, False]
+
+
+def test_sale_that_leaves_something_leaves_the_owner() -> None:
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 8, at=0, perm_id=1))
+    story.tell(execution(exec_id(2), -7, at=9, perm_id=2))
+    assert story.owned == [False, True]
+
+
+def test_owner_in_another_account_counts() -> None:
+    """Rule 2.2 speaks of a lot of the contract, whichever account holds it."""
+    other = "DU7654321"
+    story = DatedStory()
+    story.note(Source.LINK, "up", f"{ACCOUNT},{other}", "176")
+    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
+    story.tell(execution(exec_id(2), 3, at=9, perm_id=2, account=other))
+    assert story.owned == [False, True]
+
+
 def test_swept_fill_is_matched_behind_those_before_it() -> None:
-    """A sale of the same sweep closed the alert, so it owns nothing when the next fills are matched."""
+    """A sale of the same sweep closed the alert, so it owns nothing when the next fills are matched.
+
+    The fourth is told late: the third closes it and opens nothing, so the fifth opens a short, which is left.
+    """
     story = DatedStory()
     story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
     swept(
@@ -363,8 +391,7 @@ def test_swept_fill_is_matched_behind_those_before_it() -> None:
         execution(exec_id(4), -1, at=8, perm_id=4, request_id=900),
         execution(exec_id(6), 1, at=15, perm_id=6, request_id=900),
     )
-    # The fourth comes before the second in time, so that the third opens a short.
-    assert story.owned == [False, True, False, True, False, True]
+    assert story.owned == [False, False, False, False, True, False]
 
 
 # Rows

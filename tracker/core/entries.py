@@ -11,10 +11,10 @@ from collections.abc import Callable
 from tracker.core.adjustment_rows import Adjustment
 from tracker.core.alerters import AlerterNames
 from tracker.core.lot_changes import Movement
-from tracker.core.model import ZERO, AlertId, Moment, Rule, correction_parts
+from tracker.core.model import ZERO, AlertId, Execution, Moment, Rule, correction_parts
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.references import alert_key, read_reference
-from tracker.core.state import ADJUSTMENTS, ALERTS, DECISIONS, DEPARTURES, DIFFERENCES, LedgerState
+from tracker.core.state import ADJUSTMENTS, ALERTS, DECISIONS, DEPARTURES, DIFFERENCES, LINKS, LedgerState
 from tracker.core.state_rows import (
     BookedExecution,
     ContractKey,
@@ -55,18 +55,28 @@ class ContractEntries:
         ]
 
     def movement(self, booked: BookedExecution) -> Movement:
-        """Return how an execution moves its contract."""
-        execution = booked.execution
+        """Return how a booked execution moves its contract."""
         owners = booked.at_booking
         if owners is None:
             # Booked by an older version, for which a successor had owned all from the start.
             current = {current_record(self._state, alert) for alert in owners_of(booked.match)}
             owners = tuple(sorted(current, key=alert_text))
-        reference = read_reference(execution.order_ref, execution.contract, self._names)
         by_reference = Rule.ORDER_REF in rules_of(booked.match)
+        return self.moved_by(booked.execution, booked.moment, owners, by_reference=by_reference)
+
+    def moved_by(
+        self,
+        execution: Execution,
+        moment: Moment,
+        owners: tuple[AlertId, ...] = (),
+        *,
+        by_reference: bool = False,
+    ) -> Movement:
+        """Return how an execution moves its contract, its opening part for these owners."""
+        reference = read_reference(execution.order_ref, execution.contract, self._names)
         parts = correction_parts(execution.exec_id)
         return Movement(
-            booked.moment,
+            moment,
             execution.exec_id,
             execution.signed,
             execution.price,
@@ -79,6 +89,13 @@ class ContractEntries:
 
     def name_of(self, holding: Holding) -> Callable[[AlertId], str]:
         return lambda alert: alert_key(alert, holding.contract, self._names)
+
+
+def in_every_account(state: LedgerState, key: ContractKey) -> list[ContractKey]:
+    """Return a contract as each account of the login holds it, that of the key first."""
+    login = state.get(LINKS, "last")
+    accounts = dict.fromkeys((key.account, *(login.accounts if login is not None else ())))
+    return [ContractKey(account, key.con_id) for account in accounts]
 
 
 def current_record(state: LedgerState, alert: AlertId) -> AlertId:

@@ -241,7 +241,7 @@ class Ledger:
         if versions or passed_over:
             verdict = BookingVerdict(Unmatched(passed_over))
         else:
-            verdict = self._ownership.judge(execution)
+            verdict = self._ownership.judge(frame, execution)
         swept = frame.source is Source.BROKER and execution.request_id != LIVE
         booked = BookedExecution(
             execution,

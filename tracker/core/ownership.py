@@ -24,7 +24,7 @@ from typing import NamedTuple, TypeAlias
 from msgspec.structs import replace
 
 from tracker.core.decision_log import DecisionLog, Ruling
-from tracker.core.entries import current_record
+from tracker.core.entries import current_record, in_every_account
 from tracker.core.lot_changes import second_of
 from tracker.core.matching import nothing_owned_by
 from tracker.core.model import (
@@ -115,8 +115,8 @@ class Ownership:
 
     # As an execution is booked
 
-    def judge(self, execution: Execution) -> BookingVerdict:
-        """Decide about a new execution that may be matched."""
+    def judge(self, frame: Frame, execution: Execution) -> BookingVerdict:
+        """Decide about a new execution that may be matched; the frame brought it."""
         order = self._orders.known(execution)
         owners = owners_of(order.match) if order is not None else ()
         if order is not None and isinstance(order.match, Matched) and owners:
@@ -125,9 +125,10 @@ class Ownership:
             return BookingVerdict(order.match, dismissed=order.settled == DISMISSED)
         elif order is not None:
             # Fills of one order stay together, so each is judged by the first of them.
-            match = settle(order.match, self._matched(self._first_of(order, execution))) or order.match
+            first = self._first_of(order, execution)
+            match = settle(order.match, self._matched(first, (execution, frame.seq))) or order.match
         else:
-            match = self._matched(execution)
+            match = self._matched(execution, (execution, frame.seq))
         if not isinstance(match, Matched):
             return BookingVerdict(match)
         at_booking: list[AlertId] = []
@@ -154,16 +155,29 @@ class Ownership:
         first = self._orders.in_force(order.first)
         return execution if first is None or execution.time < first.dated.time else first.dated
 
-    def _matched(self, execution: Execution) -> Match:
-        key = ContractKey(execution.account, execution.contract.con_id)
-        match = self._decide(execution, Circumstances(partial(self._owns, key), self.skew))
+    def _matched(self, execution: Execution, arriving: tuple[Execution, int] | None = None) -> Match:
+        """Match an order by an execution; `arriving` is what is being booked, with its frame's number."""
+        owns = partial(self._owns, ContractKey(execution.account, execution.contract.con_id), arriving)
+        match = self._decide(execution, Circumstances(owns, self.skew))
         for alert in owners_of(match):
             self._remember(execution, alert)
         return match
 
-    def _owns(self, key: ContractKey, alert: AlertId) -> bool:
+    def _owns(self, key: ContractKey, arriving: tuple[Execution, int] | None, alert: AlertId) -> bool:
+        """Tell whether a record owns a part of a contract, in any account, behind what is being booked.
+
+        What the execution closes is not owned any longer: its rest does not open again what it closed.
+        """
+        first, *others = in_every_account(self._state, key)
+        if arriving is not None:
+            owners = self._positions.owners_behind(first, *arriving)
+        else:
+            owners = self._owners(first)
+        return alert in owners or any(alert in self._owners(other) for other in others)
+
+    def _owners(self, key: ContractKey) -> frozenset[AlertId]:
         holding = self._positions.with_all_booked(key)
-        return holding is not None and alert in holding.owners
+        return holding.owners if holding is not None else frozenset()
 
     def _remember(self, execution: Execution, alert: AlertId) -> None:
         """Keep what a record said when it was last matched: its successor is judged by that.

@@ -37,7 +37,7 @@ from tracker.core.lots import (
     stands_behind,
     step,
 )
-from tracker.core.model import LIVE, AlertId, Moment
+from tracker.core.model import LIVE, AlertId, Execution, Moment
 from tracker.core.opening_balance import touches_baseline
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.position_snapshots import PositionSnapshots
@@ -331,6 +331,18 @@ class Positions:
         if self._is_ahead(key):
             return self._ahead.holding(key)
         return self._state.get(HOLDINGS, key.text())
+
+    def owners_behind(self, key: ContractKey, execution: Execution, seq: int) -> frozenset[AlertId]:
+        """Return who owns a part of a contract once an execution that arrives has closed what it closes."""
+        holding = self.with_all_booked(key)
+        if holding is None:
+            return frozenset()
+        movement = self._entries.moved_by(execution, Moment(execution.time, seq))
+        if not stands_behind(movement, holding) or holding.expired:
+            return self._past.folded(key, [movement]).holding.owners
+        folded = Folded(holding)
+        step(folded, movement, self._entries.name_of(holding))
+        return folded.holding.owners
 
     def _is_ahead(self, key: ContractKey) -> bool:
         """Tell whether something is booked of a contract that its holding does not have."""

@@ -36,10 +36,10 @@ class WholePast:
         last = max((row.moment for row in rows), default=None)
         return at_opening_balance(start), rows, self._entries.expired(key, last)
 
-    def folded(self, key: ContractKey) -> Folded:
-        """Fold a contract with all that is booked, without keeping it."""
+    def folded(self, key: ContractKey, more: Sequence[Movement] = ()) -> Folded:
+        """Fold a contract with all that is booked and with `more`, without keeping it."""
         start, rows, expired = self.of(key)
-        movements = [*(self._entries.movement(row) for row in rows), *expired]
+        movements = [*(self._entries.movement(row) for row in rows), *expired, *more]
         decisions, adjustments = self._entries.decisions(key), self._entries.adjustments(key)
         return fold(start, movements, decisions, self._entries.name_of(start), adjustments)
 

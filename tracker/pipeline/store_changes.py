@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tracker.core.alert_updates import positions_of
 from tracker.core.alerters import AlerterNames
+from tracker.core.entries import in_every_account
 from tracker.core.journal_entries import (
     WHOLE,
     Entry,
@@ -229,8 +230,10 @@ class StoreChanges:
         if first is None or self._passes_over(first.execution) or (owners_of(known.match) and not left):
             return None
         candidates = self._candidates(first.execution)
-        holding = self._state.get(HOLDINGS, known.contract.text())
-        owners = holding.owners if holding is not None else frozenset()
+        held = [
+            self._state.get(HOLDINGS, key.text()) for key in in_every_account(self._state, known.contract)
+        ]
+        owners = {owner for holding in held if holding is not None for owner in holding.owners}
         now = Circumstances(owners.__contains__, self._clock.skew())
         match = self._match(first.dated, candidates, now)
         before = known.match
