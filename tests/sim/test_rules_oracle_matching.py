@@ -163,6 +163,19 @@ def test_two_spellings_are_two_alerts() -> None:
     shows(day, "real-day-trading/BRK B", 2)
 
 
+def test_spelling_that_goes_leaves_the_other() -> None:
+    """Of two spellings of one created_at one goes for a younger record: the other is still the same alert."""
+    created = "2026-11-18T16:59:00"
+    day = Day({"real-day-trading": {"TSLA": alert(C95, created=created)}})
+    day.read({**day.records, "Real Day Trading": {"TSLA": alert(C95, created=created)}})
+    day.fill(C95, 4)
+    shows(day, "Real Day Trading/TSLA", 4)
+    younger = no_id(alert(C95, created="2026-11-18T17:00:30", expiry="DEC30"))
+    day.read({**day.records, "real-day-trading": {"TSLA": younger}})
+    shows(day, "Real Day Trading/TSLA", 4)
+    shows(day, A, None)
+
+
 # Rule 2.4: the successor
 
 

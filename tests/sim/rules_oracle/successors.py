@@ -11,7 +11,15 @@ from tests.sim.rules_oracle.records import Alert, same_contract
 
 
 def successor(old: Alert, contract: Contract, present: Sequence[Alert]) -> Alert | None:
-    """Return the record of the same name that speaks of the contract, or of the one that the old spoke of."""
+    """Return the record of the same name that speaks of the contract, or of the one that the old spoke of.
+
+    Two spellings side by side are two alerts; once one is gone, the other is the same alert (rule 2.3).
+    """
+    moment = old.record.created.moment
+    if moment is not None:
+        for alert in present:
+            if _same_name(alert, old, contract) and alert.record.created.moment == moment:
+                return alert
     candidates = [
         alert
         for alert in present
