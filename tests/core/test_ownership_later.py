@@ -227,6 +227,25 @@ def test_successor_alone_changes_no_owner_of_one_that_is_gone() -> None:
     assert places(story) == []
 
 
+def test_namesake_of_an_owner_without_lots_owns_what_is_left() -> None:
+    """3 short of the alert, whose record goes; 10 are bought: 3 close it, 7 are nobody's.
+
+    It comes back closed, and a late match opens it only with newer lots. The record that replaces it then is
+    an alert of its own: nothing is left to be taken over, and the 7 are in its order's retry window.
+    """
+    story = DatedStory()
+    story.tell(execution(exec_id(1), -3, at=0, perm_id=1))
+    story.decide = unmatched
+    story.tell(execution(exec_id(2), 10, at=9, perm_id=2))
+    story.decide = matched(ALERT)
+    rematch(story, 2)
+    assert (quantity(story), held(story)) == (0, 7)
+    newer = ALERT._replace(created_at="2025-11-18T15:50:00")
+    story.decide = matched(newer)
+    rematch(story, 2)
+    assert (quantity(story), quantity(story, newer)) == (0, 7)
+
+
 def test_swept_fill_follows_an_owner_that_is_younger() -> None:
     """The alert took the order over at :20, when only the fill of :05 was known; that of :10 follows.
 

@@ -92,6 +92,20 @@ def test_record_that_is_back_is_matched_itself() -> None:
     assert row.successor is None
 
 
+def test_successor_that_is_gone_said_what_its_forerunner_said() -> None:
+    """Found in the store before a crash, and gone from it since: the next successor is judged by that."""
+    story = DatedStory()
+    story.created[ALERT] = 0
+    story.tell(execution(exec_id(1), 4))
+    forerunner = story.state.get(ALERTS, alert_text(ALERT))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
+    row = story.state.get(ALERTS, alert_text(SUCCESSOR))
+    assert forerunner is not None
+    assert row is not None
+    assert row.record is not None
+    assert row.record == forerunner.record
+
+
 def test_record_hands_on_same_batchs_lots() -> None:
     """Found by seed 407: its row does not name the contract before the batch ends."""
     story = Story()

@@ -88,6 +88,18 @@ def test_respelling_is_noted_each_time(tmp_path: Path) -> None:
             assert quantity(desk, new) == 4
 
 
+def test_successor_is_noted_each_time(tmp_path: Path) -> None:
+    """A stale copy brings the former record back; before that is decided the newer one is there again."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        put(desk, loose() | {"created_at": NEWER})
+        desk.write({ROBIN: {"NVDA": record()}})
+        desk.store.refresh()
+        desk.pump._reconsider()
+        put(desk, loose() | {"created_at": NEWER})
+        assert quantity(desk) == 4
+
+
 def test_fruitless_succession_is_noted_once(tmp_path: Path) -> None:
     """A record of another contract takes nothing over, however often the store changes."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
@@ -109,6 +121,16 @@ def test_copied_position_shows_only_its_own(tmp_path: Path) -> None:
         other = replace(NVDA, con_id=3, strike=130, local_symbol="")
         desk.tell(execution(exec_id(2), 2, at=500, perm_id=2, contract=other))
         assert (quantity(desk), read(desk)["open"]) == (2, True)
+
+
+def test_copy_under_another_spelling_is_emptied(tmp_path: Path) -> None:
+    """The new record of another contract is spelled otherwise than the former one whose position it has."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        copy = read(desk) | loose(strike="130") | {"created_at": NEWER, "open": True}
+        desk.change(lambda alerts: alerts.update({"RobinDaHood": {"NVDA": copy}, ROBIN: {}}))
+        assert notes(desk) == [RecordGone, RecordCopied]
+        assert (quantity(desk, "RobinDaHood"), read(desk, "RobinDaHood")["open"]) == (0, False)
 
 
 def test_copy_of_a_closed_position_is_emptied(tmp_path: Path) -> None:
@@ -209,6 +231,15 @@ def test_alert_found_when_nothing_is_left(tmp_path: Path) -> None:
         desk.pump = desk.make_pump(desk.store)
         put(desk, record(note=1))
         assert list(desk.journal.state.every(DECISIONS)) == decided
+
+
+def test_alert_may_appear_behind_any_fill_of_its_order(tmp_path: Path) -> None:
+    """The second fill comes 1,000 s behind the first, the alert within the 900 s behind the second."""
+    with Desk(tmp_path, {}) as desk:
+        desk.tell(buy(1, 4))
+        desk.tell(replace(buy(2, 2), perm_id=189), after=1000)
+        put(desk, record())
+        assert quantity(desk) == 6
 
 
 def test_oldest_order_is_matched_first(tmp_path: Path) -> None:

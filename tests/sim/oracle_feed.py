@@ -137,7 +137,9 @@ class OracleFeed:
         if not changed and records == self._read:
             return
         self._read = self._served = records
-        self._look(at, journalled.decided)
+        if not journalled.noted:
+            # What an earlier process noted is decided by what stands there now.
+            self._look(at, journalled.decided)
         self._note_look(at, journalled.noted)
         self._tell(StoreRead(at, records, self._stored, zone=ZONE, looked=False))
         self._looks_behind.append(journalled.last)

@@ -207,13 +207,16 @@ class Ownership:
                 key, booked.contract_key, booked.key, verdict.match, settled_by(verdict.match)
             )
             self._state.put(OWNERS, order)
-            self._state.put(WINDOWS, RetryWindow(key, self._ran()))
         else:
             if booked.execution.time < self._orders.row(known.first).execution.time:
                 known = replace(known, first=booked.key)
                 self._state.put(OWNERS, known)
             if verdict.match != known.match and not known.settled and not owners_of(known.match):
                 self._extend(frame, known, booked, verdict.match)
+        window = RetryWindow(key, self._ran())
+        if self._state.get(WINDOWS, key) != window:
+            # An alert may appear so long behind any fill of the order.
+            self._state.put(WINDOWS, window)
         self._orders.claim(key, verdict.at_booking, booked.execution.time, decided=False)
         for alert, rule, began in verdict.younger:
             # An execution in the very second of its creation counts as behind it.
@@ -244,7 +247,7 @@ class Ownership:
         before = order.match
         if isinstance(before, Matched):
             before = with_successors(self._state, before)
-        new = settle(before, self._without_successors(first.dated, owners_of(before), match))
+        new = settle(before, self._without_successors(first.dated, order, match))
         if new is None:
             return
         if isinstance(new, Matched) and not is_left(self._state, order):
@@ -258,11 +261,14 @@ class Ownership:
             self._orders.claim(order.order, [alert for alert, _ in more], place.time, decided=True)
         self._orders.show(order.order, booked, new)
 
-    def _without_successors(self, execution: Execution, owners: Iterable[AlertId], match: Match) -> Match:
-        """Leave out the alerts that have the name of an owner which the store no longer has.
+    def _without_successors(self, execution: Execution, order: OrderOwners, match: Match) -> Match:
+        """Leave out the alerts that have the name of a lot's owner which the store no longer has.
 
         They take over from it, instead of sharing with it, as soon as the store is compared.
         """
+        holding = self._positions.with_all_booked(order.contract)
+        lots = holding.lots if holding is not None else ()
+        owners = {owner for lot in lots if lot.order == order.order for owner in lot.owners}
         gone = [owner for owner in owners if self._find_alert(execution, owner) is None]
         if not gone or not isinstance(match, Matched):
             return match

@@ -57,7 +57,8 @@ class RecordChanges:
             return []
         successor = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
         theirs = tuple(dict.fromkeys((*successor.contracts, *keys)))
-        record = successor.record or (alert_state.record if whole else None)
+        # One that has gone again by now said the same of what it takes over, as far as anybody knows.
+        record = successor.record or alert_state.record
         self._state.put(ALERTS, replace(successor, contracts=theirs, successor=None, record=record))
         if not any(mine.quantity for _, mine in positions_of(self._state, alert_state)):
             self._state.put(ALERTS, replace(alert_state, successor=new, unconfirmed=False))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tracker.core.alert_updates import positions_of
-from tracker.core.alerters import AlerterNames
+from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.entries import in_every_account
 from tracker.core.journal_entries import (
     WHOLE,
@@ -91,6 +91,8 @@ class StoreChanges:
                 undone.append(alert_state)
         for alert_state in gone:
             shown = self._store.shown(alert_state.alert)
+            if shown is not None:
+                self._successions.pop(alert_state.alert, None)
             if shown is not None and alert_state.gone:
                 notes += self._back(alert_state)
             elif shown is not None and alert_state.shown is not None and not shown.agrees(alert_state.shown):
@@ -98,8 +100,7 @@ class StoreChanges:
                 undone.append(alert_state)
             elif shown is None and alert_state.successor is None:
                 notes += self._new_succession(alert_state)
-        known = {alert_state.alert for alert_state in (*kept, *gone) if alert_state.shown is not None}
-        notes += self._copies(known)
+        notes += self._copies({each.alert for each in (*kept, *gone) if each.shown is not None})
         notes += self._rematches()
         return StoreDifferences(notes, undone)
 
@@ -193,13 +194,16 @@ class StoreChanges:
 
         `known` are those that we ever showed something in.
         """
-        names = {alert[:2] for alert in known}
+        names = {self._name_key(*alert[:2]) for alert in known}
         for alert in self._store.alerts() if names else ():
-            if alert.id[:2] in names and alert.id not in known:
+            if self._name_key(*alert.id[:2]) in names and alert.id not in known:
                 shown = self._store.shown(alert.id)
                 position = (shown.position if shown is not None else None) or {}
                 if position.get("quantity") or position.get("opened_at"):
                     yield RecordCopied(alert.id)
+
+    def _name_key(self, alerter: str, ticker: str) -> tuple[str, str]:
+        return self._names.key(alerter), symbol_key(ticker)
 
     # Orders that may have found their alert
 
