@@ -9,9 +9,9 @@ import pytest
 from tests.support.facts import ACCOUNT, NVDA, START, Story, exec_id, execution, holding, position, quantity
 from tracker.core.alert_updates import EventKind
 from tracker.core.broker_clock import as_shown_now, skew_of, words_for
+from tracker.core.clock_rows import BrokerClock, EarlierSkew
 from tracker.core.model import BrokerTime, End, EndOf, Source
 from tracker.core.state import CLOCK, GAPS
-from tracker.core.state_rows import BrokerClock, EarlierSkew
 
 
 @pytest.mark.parametrize(

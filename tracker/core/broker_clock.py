@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tracker.core.alert_updates import EventKind, TrackerEvent
+from tracker.core.clock_rows import BrokerClock, EarlierSkew
 from tracker.core.model import LIVE, BrokerTime, Frame, Moment
 from tracker.core.state import CLOCK, LedgerState
-from tracker.core.state_rows import BookedExecution, BrokerClock, EarlierSkew
+from tracker.core.state_rows import BookedExecution
 
 UNSEEN: Final = timedelta(seconds=2)
 TOLD: Final = timedelta(seconds=5)
