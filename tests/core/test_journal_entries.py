@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pytest
 
@@ -27,6 +28,7 @@ from tracker.core.journal_entries import (
     LinkDown,
     LinkUp,
     OpenOrdersAsked,
+    PartAssigned,
     PositionsAsked,
     RecordBack,
     RecordCopied,
@@ -67,6 +69,11 @@ STORED: list[tuple[Entry, str, str]] = [
     (RecordCopied(OLD), "store", f"copied {OLD_TEXT}"),
     (Rematched(FILL), "store", f"rematch {FILL_TEXT}"),
     (Assigned(FILL, OLD), "person", f"assign {FILL_TEXT} {OLD_TEXT}"),
+    (
+        PartAssigned(FILL, OLD, Decimal("1.5"), WHOLE),
+        "person",
+        f"assign_part {FILL_TEXT} {OLD_TEXT} 1.5 whole",
+    ),
     (DecidedAgain(7), "link", "decide_again 7"),
     (Dismissed(FILL), "person", f"dismiss {FILL_TEXT}"),
     (AdjustmentTold("DU1:7", "split", "4", "why", "DU1:8"), "person", "adjust DU1:7 split 4 why DU1:8"),

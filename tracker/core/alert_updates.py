@@ -22,6 +22,7 @@ from tracker.core.model import (
     Execution,
     Frame,
     Matched,
+    Rule,
     Totals,
     Value,
 )
@@ -263,6 +264,8 @@ def _last_order_update(
 
 def matched_by(booked: BookedExecution, alert: AlertId) -> str:
     """Name the rule that bound a fill to an alert; a closing fill follows ownership."""
+    if any(part.alert[:2] == alert[:2] for part in booked.parts):
+        return Rule.PERSON.value
     if booked.opening and isinstance(booked.match, Matched):
         for owner, rule in booked.match.alerts:
             if owner[:2] == alert[:2]:

@@ -48,6 +48,7 @@ def put_in_force(
             folded=decided.folded or bool(superseded_by),
             attention=decided.attention,
             dismissed=decided.dismissed,
+            parts=decided.parts,
         )
         state.put(EXECUTIONS, after)
         if row is newest:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from decimal import Decimal
 from typing import NamedTuple
 
 from tracker.core.alert_updates import positions_of
-from tracker.core.model import AlertId, Frame, Match, Moment, Rule
+from tracker.core.model import ZERO, AlertId, Frame, Match, Moment, Rule
 from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
 from tracker.core.positions import Positions
 from tracker.core.state import ALERTS, DECISIONS, LedgerState
@@ -32,6 +33,9 @@ class Ruling(NamedTuple):
     in_vain: bool = False
     before: tuple[tuple[AlertId, Rule], ...] = ()
     was: Match | None = None
+    fill: str = ""
+    quantity: Decimal = ZERO
+    undone: int = 0
 
 
 class DecisionLog:
@@ -71,6 +75,9 @@ class DecisionLog:
             ruling.in_vain,
             ruling.before,
             ruling.was,
+            ruling.fill,
+            ruling.quantity,
+            ruling.undone,
         )
         self._state.put(DECISIONS, decision)
         return decision

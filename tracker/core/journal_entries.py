@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any, ClassVar, Final, TypeAlias, get_type_hints
 
 from msgspec import Struct
@@ -276,6 +277,19 @@ class Assigned(Entry, frozen=True):
     alert: AlertId
 
 
+class PartAssigned(Entry, frozen=True):
+    """A person gives a part of an execution, or of what its order has filled, to an alert."""
+
+    SOURCE = Source.PERSON
+    NAME = "assign_part"
+    execution: ExecutionKey
+    alert: AlertId
+    quantity: Decimal
+    """Positive."""
+    whole: str = ""
+    """WHOLE where it is taken from all fills of the order, the oldest first."""
+
+
 class Dismissed(Entry, frozen=True):
     """A person says that an execution needs no decision any longer."""
 
@@ -371,7 +385,7 @@ ENTRIES: Final[tuple[type[Entry], ...]] = (
     *(LinkUp, LinkDown, FirstSweepOver, RequestTimedOut, SweepQuiet, SweepChecked, DecidedAgain),
     *(PositionsAsked, ExecutionsAsked, OpenOrdersAsked, CompletedOrdersAsked),
     *(RecordReplaced, RecordGone, RecordBack, RecordCopied, Rematched),
-    *(Assigned, Dismissed, AdjustmentTold, FlexAdjustment, Undone, GapAccepted, GapReopened),
+    *(Assigned, PartAssigned, Dismissed, AdjustmentTold, FlexAdjustment, Undone, GapAccepted, GapReopened),
     *(DayCovered, HoursCovered, FlexTrade, FlexFee),
 )
 

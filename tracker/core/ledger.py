@@ -48,6 +48,7 @@ from tracker.core.journal_entries import (
     LinkDown,
     LinkUp,
     OpenOrdersAsked,
+    PartAssigned,
     PositionsAsked,
     RecordBack,
     RecordCopied,
@@ -424,6 +425,8 @@ class Ledger:
                 self._records.copied(frame, alert)
             case Assigned(execution, alert):
                 self._assign(frame, execution, alert)
+            case PartAssigned():
+                self._assign_part(frame, entry)
             case Dismissed(execution):
                 self._dismiss(frame, execution)
             case AdjustmentTold():
@@ -448,6 +451,11 @@ class Ledger:
         booked = self._ownership.assign(frame, execution, alert)
         if booked is not None:
             self._tell(EventKind.SETTLED, frame, booked, f"assigned to {alert.name}")
+
+    def _assign_part(self, frame: Frame, entry: PartAssigned) -> None:
+        booked = self._ownership.assign_part(frame, entry)
+        if booked is not None:
+            self._tell(EventKind.SETTLED, frame, booked, f"{entry.quantity} assigned to {entry.alert.name}")
 
     def _dismiss(self, frame: Frame, execution: ExecutionKey) -> None:
         booked = self._ownership.dismiss(execution)

@@ -23,6 +23,7 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tracker.core.lot_parts import cut, handed_on, rejoin
 from tracker.core.model import ZERO, AlertId, Moment
 from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
 from tracker.core.state_rows import AlertPosition, Holding, Lot
@@ -195,6 +196,8 @@ class LotChanges:
         """Apply a decision; returns execId and quantity of each lot that changed owners."""
         if decision.kind is OwnershipKind.SUCCEEDED:
             return self._succeed(decision)
+        if decision.kind in (OwnershipKind.PART, OwnershipKind.REJOINED):
+            return self._divide(decision)
         if decision.kind is OwnershipKind.ASSIGNED:
             wanted = tuple(one.alert for one in decision.alerts)
             return self._own(decision.order, lambda lot: wanted)
@@ -222,21 +225,34 @@ class LotChanges:
         changed: dict[str, Decimal] = {}
         self.lots = lots = list(self.lots)
         for at, lot in enumerate(lots):
-            if lot.order != order or not order:
+            if lot.order != order or not order or lot.part is not None:
                 continue
             owners = owners_of(lot)
             if owners == lot.owners:
                 continue
             lots[at] = replace(lot, owners=owners)
             changed[lot.exec_id] = lot.quantity
-            # Those who keep it share it with others now.
-            self.touched.update(dict.fromkeys((*lot.owners, *owners)))
-            for owner in lot.owners:
-                if owner not in owners:
-                    self._lose(owner, lot)
-            for owner in owners:
-                if owner not in lot.owners:
-                    self._gain(owner, lot)
+            self._change_hands(lot, lots[at])
+        return changed
+
+    def _change_hands(self, before: Lot, after: Lot) -> None:
+        # Those who keep it share it with others now.
+        self.touched.update(dict.fromkeys((*before.owners, *after.owners)))
+        for owner in before.owners:
+            if owner not in after.owners:
+                self._lose(owner, before)
+        for owner in after.owners:
+            if owner not in before.owners:
+                self._gain(owner, after)
+
+    def _divide(self, decision: OwnershipDecision) -> Mapping[str, Decimal]:
+        """Cut a part off a fill, or join parts to the rest again."""
+        divide = cut if decision.kind is OwnershipKind.PART else rejoin
+        self.lots, moved = divide(self.lots, decision)
+        changed: dict[str, Decimal] = {}
+        for before, after in moved:
+            changed[after.exec_id] = changed.get(after.exec_id, ZERO) + after.quantity
+            self._change_hands(before, after)
         return changed
 
     def _lose(self, alert: AlertId, lot: Lot) -> None:
@@ -275,12 +291,7 @@ class LotChanges:
         # What both own is the successor's at its own price already.
         taken = [lot for lot in self.lots if old in lot.owners and new.alert not in lot.owners]
         self.touched.update((owner, None) for lot in self.lots if old in lot.owners for owner in lot.owners)
-        self.lots = [
-            replace(
-                lot, owners=tuple(dict.fromkeys(new.alert if each == old else each for each in lot.owners))
-            )
-            for lot in self.lots
-        ]
+        self.lots = [handed_on(lot, old, new.alert) for lot in self.lots]
         self.gained[new.alert] = None
         mine = self.alerts.get(new.alert)
         del self.alerts[old]

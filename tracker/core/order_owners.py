@@ -66,13 +66,18 @@ class OrderOwnership:
         assert row is not None, "a booked execution stays in the state"
         return row
 
+    def rows(self, booked: BookedExecution) -> list[BookedExecution]:
+        """Return the executions of an order; of one without a permId, itself."""
+        if booked.execution.perm_id <= 0:
+            return [booked]
+        return self._state.find(EXECUTIONS, "orders", booked.order)
+
     def in_force(self, key: ExecutionKey) -> BookedExecution | None:
         return _version_in_force(self._state, key)
 
     def show(self, order: str, booked: BookedExecution, match: Match) -> None:
         """Show a verdict on all executions of an order."""
-        whole = booked.execution.perm_id > 0
-        for row in self._state.find(EXECUTIONS, "orders", booked.order) if whole else [booked]:
+        for row in self.rows(booked):
             current = self.row(row.key)
             attention = attention_of(match) if current.opening else Attention.NONE
             self._state.put(EXECUTIONS, replace(current, match=match, attention=attention))

@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from tracker.core.decision_log import DecisionLog, Ruling
 from tracker.core.entries import current_record, in_every_account
+from tracker.core.journal_entries import WHOLE, PartAssigned
 from tracker.core.lot_changes import second_of
 from tracker.core.matching import nothing_owned_by
 from tracker.core.model import (
@@ -51,6 +52,8 @@ from tracker.core.order_owners import (
     with_successors,
 )
 from tracker.core.ownership_rows import OrderOwners, OwnershipKind, RetryWindow
+from tracker.core.part_ownership import PartOwnership
+from tracker.core.part_rows import FillPart
 from tracker.core.positions import Positions
 from tracker.core.state import ALERTS, DECISIONS, EXECUTIONS, HOLDINGS, OWNERS, WINDOWS, LedgerState
 from tracker.core.state_rows import (
@@ -109,6 +112,7 @@ class Ownership:
         self._needs_person = needs_person
         self._orders = OrderOwnership(state, needs_person)
         self._log = DecisionLog(state, positions)
+        self._parts = PartOwnership(state, self._orders, self._log, self._remember, needs_person)
         self._ran = ran
         self._same_name = same_name
         self.skew = timedelta(0)
@@ -306,9 +310,21 @@ class Ownership:
         self._orders.show(order.order, booked, match)
         return booked
 
+    def assign_part(self, frame: Frame, entry: PartAssigned) -> BookedExecution | None:
+        """Give a part of what is left of a fill to one alert; returns it, None where nothing changed."""
+        booked = self._orders.in_force(entry.execution)
+        if booked is None:
+            return None
+        held = self._positions.with_all_booked(booked.contract_key)
+        part = FillPart(entry.alert, entry.quantity, frame.seq)
+        whole = entry.whole == WHOLE
+        return booked if self._parts.assign(frame, booked, held, part, self.skew, whole=whole) else None
+
     def undo(self, frame: Frame, key: ExecutionKey, seq: int) -> BookedExecution | None:
         """Take back, from now on, what a person decided with a frame; the order is not matched again."""
         booked = self._orders.in_force(key)
+        if booked is not None and self._parts.undo(frame, booked, seq, self.skew):
+            return booked
         if booked is None or booked.dismissed:
             return booked and self._put_back(booked)
         order = self._orders.of(booked)

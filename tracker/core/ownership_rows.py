@@ -7,11 +7,12 @@ frozen, as those of `state_rows`; they decide nothing.
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from msgspec import Struct
 
-from tracker.core.model import Alert, AlertId, ExecutionKey, Match, Moment, Rule
+from tracker.core.model import ZERO, Alert, AlertId, ExecutionKey, Match, Moment, Rule
 from tracker.core.state_rows import ContractKey
 
 
@@ -26,6 +27,10 @@ class OwnershipKind(StrEnum):
     """A person gives what is left of an order's lots to one alert, and to no other."""
     SUCCEEDED = "succeeded"
     """What is left of an alert's lots goes to its successor."""
+    PART = "part"
+    """A person gives a part of what is left of one fill to one alert."""
+    REJOINED = "rejoined"
+    """A person takes parts back: they go to those who owned what they were cut from."""
 
 
 class Decided(Struct, frozen=True):
@@ -74,6 +79,12 @@ class OwnershipDecision(Struct, frozen=True):
     """Of an assignment: whose the order was before, for `tracker undo`."""
     was: Match | None = None
     """Of an assignment: the verdict about the order before; None where an older version made it."""
+    fill: str = ""
+    """Of a part: the execId of its fill, without its version."""
+    quantity: Decimal = ZERO
+    """Of a part: how much it is, positive."""
+    undone: int = 0
+    """Of parts that rejoin: the frame with which they were given."""
 
 
 class Claim(Struct, frozen=True):

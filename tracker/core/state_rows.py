@@ -36,6 +36,7 @@ from tracker.core.model import (
     Totals,
     correction_parts,
 )
+from tracker.core.part_rows import FillPart, LotPart
 
 
 class ContractKey(NamedTuple):
@@ -87,6 +88,8 @@ class BookedExecution(Struct, frozen=True):
     """Alerts whose lots it closed although its order's reference names another."""
     attention: Attention = Attention.NONE
     dismissed: bool = False
+    parts: tuple[FillPart, ...] = ()
+    """What of it a person gave to single alerts; the rest is its order's."""
     swept_before: int | None = None
     """The request, by its frame, of the last complete sweep of the account that ended before it came; None
     where an older version booked it."""
@@ -119,7 +122,13 @@ class BookedExecution(Struct, frozen=True):
 
     @property
     def wants_person(self) -> bool:
-        return self.attention is not Attention.NONE and not self.superseded_by and not self.dismissed
+        decided = self.superseded_by or self.dismissed or self.divided
+        return self.attention is not Attention.NONE and not decided
+
+    @property
+    def divided(self) -> bool:
+        """Whether all of what it opened was given in parts."""
+        return bool(self.parts) and sum(part.quantity for part in self.parts) >= abs(self.opening)
 
     @property
     def order(self) -> str:
@@ -157,6 +166,8 @@ class Lot(Struct, frozen=True):
     """The name keys that its order's reference may mean."""
     surplus: bool = False
     """An adjustment of unknown cause brought it: it is sold before owned lots."""
+    part: LotPart | None = None
+    """None where it is all, or the rest, of its fill."""
 
 
 class AlertPosition(Struct, frozen=True):
