@@ -279,6 +279,17 @@ def test_assignment_without_daemon(folder: Path, capsys: pytest.CaptureFixture[s
     assert googl()["open"] is False
 
 
+def test_part_is_assigned_in_words(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says how much of what was given; too much is refused with what is left."""
+    words = ("assign", exec_id(4), NAME, "--quantity")
+    lines = ask(capsys, *words, "5").splitlines()
+    assert lines[0] == f"5 of {exec_id(4)} is now assigned to {NAME}"
+    assert "8 held" in lines[1], "it had 3 of the other order"
+    refused = ask(capsys, *words, "12341", code=1)
+    assert "12340 of it are left to give; 5 of it are given" in " ".join(refused.split())
+    assert f"5 given to {NAME}; the rest:" in " ".join(ask(capsys, "inbox", *SINCE).split())
+
+
 def test_held_locks_refuse_decisions(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where another holds the locks but does not answer nothing is done."""
     before = (folder / "alerts.json").read_bytes()

@@ -72,6 +72,7 @@ QUESTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "test": ("test", "--symbol", "NVDA", "--strike", "122.5", "--right", "C", "--expiry", "20301220"),
     "test of two": ("test", "--symbol", "PLTR", "--strike", "122.5", "--right", "C", "--expiry", "20301220"),
     "export": ("export",),
+    "assign a part": ("assign", "UNDECIDED", f"{OTHER}/PLTR", "--quantity", "1", "--dry-run"),
     "assign, tried": ("assign", "UNDECIDED", f"{OTHER}/PLTR", "--dry-run"),
     "assign": ("assign", "UNDECIDED", f"{OTHER}/PLTR"),
     "dismiss, tried": ("dismiss", "DISMISSED", "--dry-run"),

@@ -15,7 +15,7 @@ from tests.support.facts import ACCOUNT, NVDA, exec_id, execution
 from tracker.core.alerters import AlerterNames
 from tracker.core.journal_entries import Assigned
 from tracker.core.model import AlertId, Contract, ExecutionKey, Source, StoreUnavailable
-from tracker.queries.decisions import Decision, assignment, decision_result, delivered, dismissal
+from tracker.queries.decisions import Decision, assignment, decision_result, dismissal, written_to
 from tracker.status.protocol import CommandError
 
 NAME = f"{ROBIN}/NVDA"
@@ -42,7 +42,7 @@ def carry_out(desk: Desk, decision: Decision) -> dict[str, Any]:
     for entry in decision.entries:
         desk.note(Source.PERSON, *entry.fields)
     assert decision.taken(desk.journal.state)
-    assert delivered(desk.journal.state, decision)
+    assert written_to(desk.journal.state, decision.alerts)
     return decision_result(desk.journal.state, decision)
 
 
@@ -157,7 +157,7 @@ def test_absent_store_leaves_pending(desk: Desk) -> None:
     desk.alerts_path.write_text("")
     (entry,) = decision.entries
     desk.note(Source.PERSON, *entry.fields)
-    assert not delivered(desk.journal.state, decision)
+    assert not written_to(desk.journal.state, decision.alerts)
     assert decision_result(desk.journal.state, decision)["shows"]["delivery"] == "pending"
     with pytest.raises(StoreUnavailable):
         desk.store.refresh()

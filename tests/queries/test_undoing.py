@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -12,15 +13,16 @@ from typing import Any
 import pytest
 
 from tests.support.answer_rig import Desk, at, buy, rivals
-from tests.support.facts import exec_id
+from tests.support.facts import ACCOUNT, exec_id
 from tracker.core.journal_entries import GapAccepted
-from tracker.core.model import Contract, Moment, Source
+from tracker.core.model import Contract, End, EndOf, Moment, Source
 from tracker.core.state import GAPS
 from tracker.core.state_rows import Gap
+from tracker.queries.as_json import fill_json
 from tracker.queries.decisions import assignment, decision_result, dismissal
 from tracker.queries.inbox import inbox
-from tracker.queries.socket_commands import rehearsed_decision
-from tracker.queries.undoing import undoing, undone_result
+from tracker.queries.socket_commands import rehearsed_decision, rehearsed_undo
+from tracker.queries.undoing import undone_result
 from tracker.queries.why import why_execution
 from tracker.status.protocol import CommandError
 
@@ -39,10 +41,10 @@ def listed(desk: Desk) -> dict[str, Any]:
     return inbox(desk.journal, SINCE, desk.names)
 
 
-def assign(desk: Desk, of: str = "", alert: str = "a/SPX", order: str = "") -> str:
+def assign(desk: Desk, of: str = "", alert: str = "a/SPX", order: str = "", quantity: str = "") -> str:
     """Assign as a person does; returns the ID."""
     state, alerts = desk.journal.state, desk.store.alerts()
-    decision = assignment(state, alerts, desk.names, exec_id=of, alert=alert, order=order)
+    decision = assignment(state, alerts, desk.names, exec_id=of, alert=alert, order=order, quantity=quantity)
     # The note below is a second later.
     context = replace(desk.context(), now=lambda: desk.now + timedelta(seconds=1))
     planned = rehearsed_decision(context, state, decision)
@@ -52,16 +54,22 @@ def assign(desk: Desk, of: str = "", alert: str = "a/SPX", order: str = "") -> s
     for entry in decision.entries:
         desk.note(Source.PERSON, *entry.fields)
     did = decision_result(desk.journal.state, decision)
+    for part in did["fill"]["parts"]:
+        part["id"] = part["id"] if part["id"] != str(desk.journal.cursor) else None
     for one, other in ((planned["shows"], did["shows"]), (planned["fill"], did["fill"])):
         assert {**one, "delivery": None} == {**other, "delivery": None}, "it did what it said"
     return str(desk.journal.cursor)
 
 
 def undo(desk: Desk, name: str) -> dict[str, Any]:
-    one = undoing(desk.journal, name)
+    one, planned = rehearsed_undo(desk.context(), desk.journal, name, "")
+    assert (planned["done"], planned["dry_run"]) == (False, True)
     for entry in one.entries:
         desk.note(Source.PERSON, *entry.fields)
-    return undone_result(one)
+    did = undone_result(desk.journal.state, one)
+    for plan, done in zip(planned["shows"], did["shows"], strict=True):
+        assert (plan["open"], plan["position"]) == (done["open"], done["position"]), "it did what it said"
+    return did
 
 
 def test_order_is_one_item(desk: Desk) -> None:
@@ -184,3 +192,113 @@ def test_order_of_several_legs_is_named_by_number(desk: Desk) -> None:
         assign(desk, order="300")
     with pytest.raises(CommandError, match="no order '7' waits for a decision"):
         assign(desk, order="7")
+
+
+def parts(desk: Desk, number: int) -> list[tuple[str, object]]:
+    """Return to which alert how much of a fill was given."""
+    return [(each["alert"], each["quantity"]) for each in fill(desk, number)["parts"]]
+
+
+def fill(desk: Desk, number: int) -> dict[str, Any]:
+    row: dict[str, Any] = fill_json(desk.journal.state, desk.booked(exec_id(number)))
+    return row
+
+
+def shown(desk: Desk, alerter: str) -> object:
+    """Return what alerts.json shows as held."""
+    return json.loads(desk.alerts_path.read_text())[alerter]["SPX"].get("position", {}).get("quantity")
+
+
+def test_parts_of_an_order_sum_to_it(desk: Desk) -> None:
+    """Fills of 4 and 6: 3 of the second, then 5 of the order (4 and 1), then the 2 that are left."""
+    (item,) = listed(desk)["orders"]
+    number = str(item["number"])
+    assert item["left"] == 10
+    assign(desk, exec_id(2), quantity="3")
+    assert (parts(desk, 1), parts(desk, 2)) == ([], [("a/SPX", 3)])
+    assert fill(desk, 2)["outcome"].startswith("3 given to a/SPX; the rest: 2 alerts agree")
+    assign(desk, number, "b/SPX", quantity="5")
+    assert (parts(desk, 1), parts(desk, 2)) == ([("b/SPX", 4)], [("a/SPX", 3), ("b/SPX", 1)])
+    (left,) = listed(desk)["orders"]
+    assert (left["number"], left["fills"], left["left"]) == (item["number"], [exec_id(2)], 2)
+    assign(desk, "", "b/SPX", order="300", quantity="2")
+    assert listed(desk)["orders"] == []
+    assert (shown(desk, "a"), shown(desk, "b")) == (3, 7)
+    assert fill(desk, 2)["outcome"] == "opened a/SPX, b/SPX by person"
+
+
+@pytest.mark.parametrize(
+    ("of", "quantity", "refusal"),
+    [
+        (exec_id(1), "5", f"5 of {exec_id(1)} cannot be assigned: 4 of it are left to give"),
+        (exec_id(2), "6", f"5 of it are left to give; 1 of it is given, which `tracker why {exec_id(2)}`"),
+        (exec_id(1), "0", "quantity '0' is not a number above 0"),
+        (exec_id(1), "-2", "quantity '-2' is not a number above 0"),
+        (exec_id(1), "many", "quantity 'many' is not a number above 0"),
+        (exec_id(1), "1.5", f"quantity 1.5 is not whole, as {exec_id(1)} is"),
+    ],
+)
+def test_impossible_part_is_refused(desk: Desk, of: str, quantity: str, refusal: str) -> None:
+    assign(desk, exec_id(2), quantity="1")
+    with pytest.raises(CommandError) as refused:
+        assign(desk, of, quantity=quantity)
+    assert refusal in refused.value.message
+    assert parts(desk, 1) == []
+
+
+def test_part_is_taken_back(desk: Desk) -> None:
+    """By ID, or by EXEC_ID for the last one; the inbox is as before, and `why` tells all of it."""
+    before = listed(desk)
+    first = assign(desk, exec_id(2), quantity="2")
+    second = assign(desk, exec_id(2), "b/SPX", quantity="1")
+    assert undo(desk, first)["what"] == f"the assignment of 2 of {exec_id(2)} to a/SPX"
+    assert parts(desk, 2) == [("b/SPX", 1)]
+    assert undo(desk, exec_id(2))["undone"] == second
+    after = listed(desk)
+    for each in (*before["needs_you"], *after["needs_you"], *before["orders"], *after["orders"]):
+        del each["fill"]["alerts"]  # That it touched alerts for a while stays known.
+    assert after == before
+    assert (shown(desk, "a"), shown(desk, "b")) == (0, 0)
+    (why,) = why_execution(desk.journal, exec_id(2), desk.names)["executions"]
+    assert [each["what"] for each in why["decided_again"]] == [
+        f"a person assigned 2 of it to a/SPX (ID {first})",
+        f"a person assigned 1 of it to b/SPX (ID {second})",
+        f"a person took decision {first} back",
+        f"a person took decision {second} back",
+    ]
+    assert [each["what"] for each in why["ownership"]] == [
+        "bought 6: no alert",
+        "a person gave 2 of it to a/SPX",
+        "a person gave 1 of it to b/SPX",
+        "a person took back the 2 that were given as a part",
+        "a person took back the 1 that were given as a part",
+    ]
+    (other,) = why_execution(desk.journal, exec_id(1), desk.names)["executions"]
+    assert [each["what"] for each in other["ownership"]] == ["bought 4: no alert"]
+
+
+def test_order_and_its_parts_go_back_in_turn(desk: Desk) -> None:
+    """What was decided on top of a decision goes first."""
+    part = assign(desk, exec_id(1), quantity="1")
+    whole = assign(desk, exec_id(1), "b/SPX")
+    assert (shown(desk, "a"), shown(desk, "b")) == (1, 9)
+    with pytest.raises(CommandError, match=f"take that back first: tracker undo {whole}"):
+        undo(desk, part)
+    later = assign(desk, exec_id(1), quantity="1")
+    with pytest.raises(CommandError, match=f"take that back first: tracker undo {later}"):
+        undo(desk, whole)
+    for name in (later, whole, part):
+        undo(desk, name)
+    assert (shown(desk, "a"), shown(desk, "b")) == (0, 0)
+    assert [each["left"] for each in listed(desk)["orders"]] == [10]
+
+
+def test_part_that_a_late_sale_took_is_named(desk: Desk) -> None:
+    """All was sold before the decision, which only later became known: `why` says that nothing was left."""
+    desk.tell(buy(60, 1, contract=SPX, perm_id=301))
+    assign(desk, exec_id(1), quantity="4")
+    desk.note(Source.SENT, "executions", "900", ACCOUNT)
+    sold = buy(30, -10, contract=SPX, perm_id=302, request_id=900)
+    desk.tell(sold, End(EndOf.EXECUTIONS, 900))
+    (why,) = why_execution(desk.journal, exec_id(1), desk.names)["executions"]
+    assert why["ownership"][-1]["what"] == "a person gave a part of it to a/SPX, and nothing of it was left"

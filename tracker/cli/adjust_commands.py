@@ -13,8 +13,10 @@ from tracker.cli.answering import answer, decide
 from tracker.console import Arguments, Command
 
 if TYPE_CHECKING:
+    from tracker.cli.offline import EntriesAndAnswer
     from tracker.config.settings import Settings
-
+    from tracker.journal.journal import Journal
+    from tracker.queries.socket_commands import QueryContext
 
 _REASONS: Final = ("account", "split", "becomes", "ratio", "moved", "note")
 
@@ -36,7 +38,7 @@ def _adjust(arguments: Arguments) -> int:
             )
         request = {"command": "adjust", "contract": own.contract, **said}
 
-        def make(journal: Any, alerts: Any, names: Any) -> Any:
+        def make(journal: Journal, context: QueryContext) -> EntriesAndAnswer:
             one = telling(journal.state, own.contract, reason)
             return [one.entry], lambda after: told_result(after, one)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tracker.core.state import LedgerState
     from tracker.journal.journal import Journal
     from tracker.queries.decisions import Decision
+    from tracker.queries.socket_commands import QueryContext
 
 
 def _assign(arguments: Arguments) -> int:
@@ -47,10 +48,11 @@ def _assign(arguments: Arguments) -> int:
                 alert=alert,
                 account=own.account or "",
                 order=own.order or "",
+                quantity=own.quantity or "",
                 watched=settings.gateway.accounts,
             )
 
-        request = {"command": "assign", "alert": alert, **_named(own, exec_id)}
+        request = {"command": "assign", "alert": alert, "quantity": own.quantity, **_named(own, exec_id)}
         return _decided(settings, own, request, decision)
 
     return answer(arguments, ask, lambda words, answer: words.assigned(answer))
@@ -103,8 +105,8 @@ def _decided(
             must_read=True,
         )
 
-    def make(journal: Journal, alerts: Sequence[Alert], names: AlerterNames) -> EntriesAndAnswer:
-        made = decision(journal.state, alerts, names)
+    def make(journal: Journal, context: QueryContext) -> EntriesAndAnswer:
+        made = decision(journal.state, context.store.alerts(), context.names)
         return made.entries, lambda state: decision_result(state, made)
 
     return decide(settings, request, make)
@@ -113,6 +115,11 @@ def _decided(
 def _declare_assign(parser: argparse.ArgumentParser) -> None:
     _declare_fill(parser)
     parser.add_argument("alert", nargs="?", metavar="ALERTER/TICKER", help="the alert that it belongs to")
+    parser.add_argument(
+        "--quantity",
+        metavar="N",
+        help="assign only so much of the fill, or of its order if that is named; the rest stays as it is",
+    )
 
 
 def _declare_fill(parser: argparse.ArgumentParser) -> None:
@@ -138,19 +145,18 @@ def _undo(arguments: Arguments) -> int:
 
     def ask(settings: Settings) -> dict[str, Any]:
         from tracker.cli import offline
-        from tracker.queries.undoing import undoing, undone_result
+        from tracker.queries.socket_commands import rehearsed_undo
+        from tracker.queries.undoing import undone_result
 
         if own.dry_run:
             return offline.read(
                 settings,
-                lambda journal, context: undone_result(
-                    undoing(journal, own.id, own.account or ""), dry_run=True
-                ),
+                lambda journal, context: rehearsed_undo(context, journal, own.id, own.account or "")[1],
             )
 
-        def make(journal: Journal, alerts: Sequence[Alert], names: AlerterNames) -> EntriesAndAnswer:
-            one = undoing(journal, own.id, own.account or "")
-            return one.entries, lambda state: undone_result(one)
+        def make(journal: Journal, context: QueryContext) -> EntriesAndAnswer:
+            one, _ = rehearsed_undo(context, journal, own.id, own.account or "")
+            return one.entries, lambda state: undone_result(state, one)
 
         return decide(settings, {"command": "undo", "id": own.id, "account": own.account or ""}, make)
 
@@ -187,7 +193,7 @@ def _gaps(arguments: Arguments) -> int:
                 ),
             )
 
-        def make(journal: Journal, alerts: Sequence[Alert], names: AlerterNames) -> EntriesAndAnswer:
+        def make(journal: Journal, context: QueryContext) -> EntriesAndAnswer:
             return [acceptance(journal.state, own.day)], lambda after: gaps(after, everything=own.all)
 
         return decide(settings, {"command": "gaps", "accept": own.day, "all": own.all}, make)

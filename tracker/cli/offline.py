@@ -16,9 +16,8 @@ from typing import IO, TypeVar
 from tracker import wiring
 from tracker.clock import now
 from tracker.config.settings import Settings
-from tracker.core.alerters import AlerterNames
 from tracker.core.journal_entries import Entry
-from tracker.core.model import Alert, StoreUnavailable
+from tracker.core.model import StoreUnavailable
 from tracker.core.state import LedgerState
 from tracker.journal.journal import Journal
 from tracker.logs import log
@@ -30,7 +29,7 @@ from tracker.wiring import OpenedFiles
 
 Reply = TypeVar("Reply")
 EntriesAndAnswer = tuple[Sequence[Entry], Callable[[LedgerState], Json]]
-Decide = Callable[[Journal, Sequence[Alert], AlerterNames], EntriesAndAnswer]
+Decide = Callable[[Journal, QueryContext], EntriesAndAnswer]
 """Return the entries to journal (none: nothing to do), and what to answer once they are applied."""
 
 
@@ -138,7 +137,7 @@ async def _decide(files: OpenedFiles, decision: Decide) -> Json:
     # What was journalled before the last daemon ended may change what there is to decide.
     await pump.pump()
     journal = files.journal
-    entries, answer = decision(journal, files.store.alerts(), files.names)
+    entries, answer = decision(journal, wiring.query_context(files.settings, files.store, files.names))
     if not entries:
         return {**answer(journal.state), "id": None}
     arriving = [entry.arriving for entry in entries]

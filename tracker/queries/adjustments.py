@@ -147,10 +147,10 @@ def holding_named(state: LedgerState, text: str, account: str = "") -> Holding:
     raise CommandError("ambiguous", f"{quoted(text)} names several: {several}; name the conId and --account")
 
 
-def told_result(state: LedgerState, one: Telling) -> Json:
-    """Return what the adjustment changed: what is held, and what each alert has of it."""
+def told_result(state: LedgerState, one: Telling, *, dry_run: bool = False) -> Json:
+    """Return what the adjustment changed, or would: what is held, and what each alert has of it."""
     into = _as_json(_holding(state, one.entry.into)) if one.entry.into else None
-    return {"done": True, **_as_json(_holding(state, one.key)), "into": into}
+    return {"done": not dry_run, "dry_run": dry_run, **_as_json(_holding(state, one.key)), "into": into}
 
 
 def open_difference(state: LedgerState, contract: str) -> list[Difference]:

@@ -25,8 +25,10 @@ from tracker.core.model import (
     Side,
     Unmatched,
 )
+from tracker.core.part_rows import FillPart
 from tracker.core.state import FEES, LedgerState
 from tracker.core.state_rows import BookedExecution
+from tracker.queries.rehearsal import FIRST_REHEARSED
 
 _LONGEST: Final = 10_000
 """Characters of what a record shows, in an answer."""
@@ -94,8 +96,15 @@ def fill_json(state: LedgerState, row: BookedExecution) -> Json:
         "alerts": [{"alert": owner.name, "matched_by": matched_by(row, owner)} for owner in row.owners],
         "attention": row.attention.value or None,
         "dismissed": row.dismissed,
+        "parts": [_part_json(part) for part in row.parts],
         "outcome": outcome(row),
     }
+
+
+def _part_json(part: FillPart) -> Json:
+    """Describe a part; one that is only rehearsed has no ID."""
+    name = str(part.seq) if part.seq < FIRST_REHEARSED else None
+    return {"alert": part.alert.name, "quantity": number(part.quantity), "id": name}
 
 
 def outcome(row: BookedExecution) -> str:
@@ -116,7 +125,8 @@ def outcome(row: BookedExecution) -> str:
         return closed if touched else "closed a position that no alert opened"
     if row.wants_person and not isinstance(row.match, Matched):
         # It may have touched an alert before a person took that back.
-        return why_not(row.match)
+        given = ", ".join(f"{number(part.quantity)} given to {part.alert.name}" for part in row.parts)
+        return f"{given}; the rest: {why_not(row.match)}" if given else why_not(row.match)
     if touched:
         return f"opened {touched} by {', '.join(_rules(row))}"
     return why_not(row.match)

@@ -6,17 +6,20 @@ writes nothing itself: whoever holds the journal appends the note and has it pum
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
+from tracker.core.alert_updates import number
 from tracker.core.alerters import AlerterNames
-from tracker.core.journal_entries import Assigned, Dismissed
+from tracker.core.journal_entries import WHOLE, Assigned, Dismissed, PartAssigned
 from tracker.core.matching import contradiction
-from tracker.core.model import Alert, AlertId, ExecutionKey, Matched, Rule
-from tracker.core.state import EXECUTIONS, OUTBOX, LedgerState
-from tracker.core.state_rows import Attention, BookedExecution, Delivery, alert_text
+from tracker.core.model import ZERO, Alert, AlertId, ExecutionKey, Matched, Rule
+from tracker.core.part_ownership import left_of_fills
+from tracker.core.state import EXECUTIONS, HOLDINGS, OUTBOX, LedgerState
+from tracker.core.state_rows import Attention, BookedExecution, Delivery, alert_text, owners_key
 from tracker.queries.as_json import Json, alert_json, fill_json, outcome, update_json
-from tracker.queries.lookup import alert_named, fill_meant, order_rows
+from tracker.queries.lookup import alert_named, fill_meant, names_order, order_rows, read_amount
 from tracker.status.protocol import CommandError, quoted
 
 
@@ -25,16 +28,26 @@ class Decision:
     """Hold a decision that makes sense, and what it touches."""
 
     key: ExecutionKey
-    entries: tuple[Assigned | Dismissed, ...]
+    entries: tuple[Assigned | PartAssigned | Dismissed, ...]
     """What is to be journalled; empty where the decision was taken before and nothing is to be done."""
     alert: AlertId | None = None
     """The record that the fill is assigned to."""
     before: tuple[AlertId, ...] = ()
     """The records that it touched until now."""
+    quantity: Decimal | None = None
+    """How much of it is assigned, None for the whole order."""
+
+    @property
+    def alerts(self) -> tuple[AlertId, ...]:
+        """The records that may show something else by it."""
+        assigned = () if self.alert is None else (self.alert,)
+        return tuple(dict.fromkeys((*assigned, *self.before)))
 
     def taken(self, state: LedgerState) -> bool:
         """Tell whether the state shows the decision."""
         row = _row(state, self.key)
+        if self.quantity is not None:
+            return bool(row.parts)
         return row.dismissed if self.alert is None else _is_assigned(row, self.alert)
 
 
@@ -47,11 +60,13 @@ def assignment(
     alert: str,
     account: str = "",
     order: str = "",
+    quantity: str = "",
     watched: Collection[str] = (),
 ) -> Decision:
     """Decide that a fill and its order belong to an alert of the store; raises CommandError.
 
-    `exec_id` may be a number of the inbox, `order` is a permId in its place. `watched` are the accounts of
+    `exec_id` may be a number of the inbox, `order` is a permId in its place. With `quantity` it is that much
+    of the fill, or of what its order has filled. `watched` are the accounts of
     the settings, empty for all. Another strike or expiry may be assigned; another symbol, kind or right may
     not, as no rule crosses them either.
     """
@@ -75,9 +90,45 @@ def assignment(
             "refused",
             f"{execution.exec_id} cannot be assigned to {found.id.name}: {against}; choose another alert",
         )
+    before = tuple(dict.fromkeys(owner for each in order_rows(state, row) for owner in each.owners))
+    if quantity:
+        whole = bool(order) or names_order(state, exec_id)
+        part = _part(state, row, found.id, read_amount("quantity", quantity), whole=whole)
+        return Decision(row.key, (part,), found.id, before, part.quantity)
     entries = () if _is_assigned(row, found.id) else (Assigned(row.key, found.id),)
-    before = dict.fromkeys(owner for each in order_rows(state, row) for owner in each.owners)
-    return Decision(row.key, entries, found.id, tuple(before))
+    return Decision(row.key, entries, found.id, before)
+
+
+def _part(
+    state: LedgerState, row: BookedExecution, alert: AlertId, quantity: Decimal, *, whole: bool
+) -> PartAssigned:
+    """Give a part of a fill, or of its whole order, to an alert; raises CommandError where less is left."""
+    exec_id = row.execution.exec_id
+    left_of = left_of_fills(state.get(HOLDINGS, row.contract_key.text()), owners_key(row.execution))
+    left = sum(left_of.values(), ZERO) if whole else left_of.get(exec_id, ZERO)
+    what = f"order {row.execution.perm_id}" if whole and row.execution.perm_id else exec_id
+    if quantity > left:
+        rows = order_rows(state, row) if whole else [row]
+        given = sum((part.quantity for each in rows for part in each.parts), ZERO)
+        parts = (
+            f"; {number(given)} of it {_are(given)} given, which `tracker why {exec_id}` lists"
+            if given
+            else ""
+        )
+        raise CommandError(
+            "refused",
+            f"{number(quantity)} of {what} cannot be assigned: {number(left)} of it {_are(left)} left to give"
+            + parts,
+        )
+    if quantity % 1 and not row.execution.quantity % 1:
+        raise CommandError(
+            "bad_request", f"quantity {number(quantity)} is not whole, as {what} is; name a whole number"
+        )
+    return PartAssigned(row.key, alert, quantity, WHOLE if whole else "")
+
+
+def _are(quantity: Decimal) -> str:
+    return "is" if quantity == 1 else "are"
 
 
 def dismissal(state: LedgerState, exec_id: str = "", account: str = "", order: str = "") -> Decision:
@@ -120,15 +171,22 @@ def _row(state: LedgerState, key: ExecutionKey) -> BookedExecution:
     return row
 
 
-def delivered(state: LedgerState, decision: Decision) -> bool:
-    """Tell whether the store was given, or refused, all that a decision changed."""
-    return all(delivery.state != "pending" for delivery in _deliveries(state, decision))
+def written_to(state: LedgerState, alerts: Iterable[AlertId]) -> bool:
+    """Tell whether the store was given, or refused, all that these records must show."""
+    return all(delivery.state != "pending" for delivery in _deliveries(state, alerts))
 
 
-def _deliveries(state: LedgerState, decision: Decision) -> list[Delivery]:
-    touched = dict.fromkeys((*(() if decision.alert is None else (decision.alert,)), *decision.before))
-    rows = (state.get(OUTBOX, alert_text(alert)) for alert in touched)
+def _deliveries(state: LedgerState, alerts: Iterable[AlertId]) -> list[Delivery]:
+    rows = (state.get(OUTBOX, alert_text(alert)) for alert in alerts)
     return [row for row in rows if row is not None]
+
+
+def deliveries_json(state: LedgerState, alerts: Iterable[AlertId], *, dry_run: bool) -> list[Json]:
+    """Describe what records must show and whether that was delivered; in a rehearsal nothing was."""
+    return [
+        {**update_json(row.update), "delivery": None if dry_run else row.state}
+        for row in _deliveries(state, alerts)
+    ]
 
 
 def decision_result(state: LedgerState, decision: Decision, *, dry_run: bool = False) -> Json:
@@ -146,13 +204,12 @@ def decision_result(state: LedgerState, decision: Decision, *, dry_run: bool = F
     }
     if decision.alert is None:
         return answer
-    shows = [
-        {**update_json(delivery.update), "delivery": None if dry_run else delivery.state}
-        for delivery in _deliveries(state, decision)
-    ]
+    shows = deliveries_json(state, decision.alerts, dry_run=dry_run)
     mine = [each for each in shows if each["alert"] == decision.alert.name]
     return {
         **answer,
+        "quantity": number(decision.quantity),
+        "whole_order": not any(isinstance(one, PartAssigned) and not one.whole for one in decision.entries),
         **alert_json(decision.alert),
         "shows": mine[0] if mine else None,
         "also_changed": [each for each in shows if each["alert"] != decision.alert.name],

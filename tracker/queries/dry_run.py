@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +37,7 @@ from tracker.core.model import (
 )
 from tracker.core.state import OUTBOX, MemoryLedgerState
 from tracker.queries.as_json import Json, contract_json, decision_json, update_json
+from tracker.queries.lookup import read_amount
 from tracker.status.protocol import CommandError, quoted
 from tracker.stores.alert_file import AlertFile
 
@@ -44,8 +45,6 @@ _ACCOUNT: Final = "TEST"
 _EXEC_ID: Final = "test"
 _OPTION: Final = ("strike", "right", "expiry")
 _RIGHTS: Final = {"C": "C", "CALL": "C", "P": "P", "PUT": "P"}
-_DIGITS: Final = 15
-"""Digits that a number may have before and after its point; beyond them arithmetic could take for ever."""
 _FRIDAY: Final = 4
 _STATUS: Final = {Matched: "would_open", Ambiguous: "ambiguous"}
 
@@ -224,11 +223,11 @@ def read_made_up_fill(given: Mapping[str, object], alert: Alert | None, today: d
     return MadeUpFill(
         symbol=texts["symbol"].upper(),
         side=Side(side),
-        quantity=_positive("quantity", texts.get("quantity", "1")),
-        strike=_positive("strike", texts["strike"]) if option else None,
+        quantity=read_amount("quantity", texts.get("quantity", "1")),
+        strike=read_amount("strike", texts["strike"]) if option else None,
         right=right,
         expiry=_day(texts["expiry"]) if option else None,
-        con_id=int(_positive("con_id", texts["con_id"])) if "con_id" in texts else 0,
+        con_id=int(read_amount("con_id", texts["con_id"])) if "con_id" in texts else 0,
         order_ref=texts.get("order_ref", ""),
         chosen=chosen,
     )
@@ -253,16 +252,6 @@ def _friday(alert: Alert, today: date) -> date:
         return today + timedelta(days=(_FRIDAY - today.weekday()) % 7)
     first = date(*alert.expiry.month, 1)
     return first + timedelta(days=(_FRIDAY - first.weekday()) % 7 + 14)
-
-
-def _positive(name: str, text: str) -> Decimal:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not (value.is_finite() and value > 0 and -_DIGITS <= value.adjusted() < _DIGITS):
-        raise CommandError("bad_request", f"{name} {quoted(text)} is not a number above 0")
-    return value
 
 
 def _day(text: str) -> date:

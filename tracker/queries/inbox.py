@@ -124,6 +124,7 @@ def _order(state: LedgerState, number_: int, fills: Sequence[BookedExecution]) -
         "number": number_,
         "needs": fills[0].attention.value,
         "quantity": number(quantity),
+        "left": number(quantity - sum((part.quantity for row in fills for part in row.parts), ZERO)),
         "avg_price": number(round(cost / quantity, 8)),
         "fills": [row.execution.exec_id for row in fills],
         "fill": fill_json(state, fills[0]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from tracker.core.alerters import AlerterNames, symbol_key
@@ -22,6 +23,8 @@ REASONS: Final = tuple(attention for attention in Attention if attention is not 
 """Why a fill may need a person."""
 _DAYS: Final = re.compile(r"(\d{1,5})\s*d(ays?)?")
 _DAY: Final = timedelta(days=1)
+_DIGITS: Final = 15
+"""Digits that a number may have before and after its point; beyond them arithmetic could take for ever."""
 
 
 def read_since(text: str, now: datetime, zone: tzinfo) -> datetime:
@@ -47,6 +50,17 @@ def read_since(text: str, now: datetime, zone: tzinfo) -> datetime:
             f"{quoted(text)} is not a time to begin at; write today, a number of days as in '7 days', a"
             " date as in 2025-11-18, or a time as in 2025-11-18T09:30",
         ) from None
+
+
+def read_amount(name: str, text: str) -> Decimal:
+    """Read a number above 0; raises CommandError, with the name of what it is."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not (value.is_finite() and value > 0 and -_DIGITS <= value.adjusted() < _DIGITS):
+        raise CommandError("bad_request", f"{name} {quoted(text)} is not a number above 0")
+    return value
 
 
 def days_since(days: Iterable[str], since: datetime | None) -> list[str]:
@@ -123,7 +137,7 @@ def fill_meant(state: LedgerState, text: str, account: str = "", order: str = ""
     if order:
         found = [row for row in _waiting(state, account) if str(row.execution.perm_id) == order.strip()]
         missing = f"no order {quoted(order)} waits for a decision; `tracker inbox` shows the orders that do"
-    elif not _is_number(text) or state.find(EXECUTIONS, "exec_id", text.strip()):
+    elif not names_order(state, text):
         return execution_named(state, text, account)
     else:
         wanted = int(text)
@@ -138,6 +152,11 @@ def fill_meant(state: LedgerState, text: str, account: str = "", order: str = ""
             f"order {quoted(order)} has several legs or accounts: name one by its number ({numbers})",
         )
     return found[0]
+
+
+def names_order(state: LedgerState, text: str) -> bool:
+    """Tell whether a text is the number of an order in the inbox, and no execId."""
+    return _is_number(text) and not state.find(EXECUTIONS, "exec_id", text.strip())
 
 
 def _waiting(state: LedgerState, account: str) -> list[BookedExecution]:

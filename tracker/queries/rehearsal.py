@@ -21,8 +21,8 @@ from tracker.core.ports import AlertStore
 from tracker.core.state import LedgerState, MemoryLedgerState, Table
 
 Row = TypeVar("Row")
-_NEXT: Final = 2**62
-"""Behind every frame."""
+FIRST_REHEARSED: Final = 2**62
+"""Number of the first frame of a rehearsal, behind every frame of a journal."""
 
 
 class Overlay:
@@ -52,6 +52,10 @@ class Overlay:
         self._changed.add((table.name, table.key(row)))
         self._above.put(table, row)
 
+    def changed(self, table: Table[Row]) -> list[Row]:
+        """Return the rows of a table that were put over those below."""
+        return list(self._above.every(table))
+
     def _unchanged(self, table: Table[Row], rows: Iterable[Row]) -> list[Row]:
         return [row for row in rows if (table.name, table.key(row)) not in self._changed]
 
@@ -66,7 +70,7 @@ def rehearse(
     policy: ClosingPolicy,
     zone: tzinfo,
     now: datetime,
-) -> LedgerState:
+) -> Overlay:
     """Return the rows as these notes would leave them; `zone` is that of the accounts' midnight."""
 
     def decide(execution: Execution, met: Circumstances) -> Match:
@@ -79,7 +83,7 @@ def rehearse(
     overlay = Overlay(state)
     trial = Ledger(overlay, decide, policy=policy, names=names, find_alert=find_alert, zone=zone)
     for number, entry in enumerate(entries):
-        frame = Frame(_NEXT + number, now, 0, entry.SOURCE, entry.fields)
+        frame = Frame(FIRST_REHEARSED + number, now, 0, entry.SOURCE, entry.fields)
         trial.apply(frame, None)
         trial.settle(frame)
     return overlay

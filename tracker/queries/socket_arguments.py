@@ -66,12 +66,16 @@ class TestArguments(CommandArguments, frozen=True):
 
 
 class AssignArguments(CommandArguments, frozen=True):
-    """Name a fill, by execId or number, or an order by its permId, and the alert that it belongs to."""
+    """Name a fill, by execId or number, or an order by its permId, and the alert that it belongs to.
+
+    With a quantity only so much of it does.
+    """
 
     alert: AlertName
     exec_id: ExecId = ""
     account: Text = ""
     order: Text = ""
+    quantity: Number = None
     dry_run: Flag = False
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Final, TypeVar
@@ -21,7 +21,7 @@ from tracker.core.alerters import AlerterNames
 from tracker.core.journal_entries import Entry
 from tracker.core.model import StoreUnavailable
 from tracker.core.ports import AlertStore
-from tracker.core.state import GAPS, LedgerState
+from tracker.core.state import GAPS, OUTBOX, LedgerState
 from tracker.journal.event_log import KeptEvents
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.queries import adjustments, decisions
@@ -33,7 +33,7 @@ from tracker.queries.gaps import acceptance, gaps
 from tracker.queries.inbox import inbox
 from tracker.queries.lookup import alert_named, read_since
 from tracker.queries.question_thread import QuestionThread
-from tracker.queries.rehearsal import rehearse
+from tracker.queries.rehearsal import Overlay, rehearse
 from tracker.queries.socket_arguments import (
     AdjustArguments,
     AlertsArguments,
@@ -46,7 +46,7 @@ from tracker.queries.socket_arguments import (
     UndoArguments,
     WhyArguments,
 )
-from tracker.queries.undoing import undoing, undone_result
+from tracker.queries.undoing import Undoing, undoing, undone_result
 from tracker.queries.why import StoreNow, why
 from tracker.status.arguments import read_arguments
 from tracker.status.protocol import (
@@ -83,7 +83,7 @@ class QueryContext:
         """Return the store's last good state."""
         return StoreNow(self.store.alerts(), self.store.shown, self.trouble())
 
-    def rehearse(self, state: LedgerState, entries: Iterable[Entry]) -> LedgerState:
+    def rehearse(self, state: LedgerState, entries: Iterable[Entry]) -> Overlay:
         """Return the rows as a person's decisions would leave them; nothing is written."""
         return rehearse(
             state,
@@ -151,7 +151,9 @@ class SocketCommands:
             "alerts": SocketCommand(self._alerts, "list the alerts: alert, open, limit"),
             "test": SocketCommand(self._test, "show what a made-up fill would do", with_argument("commit")),
             "assign": SocketCommand(
-                self._assign, "assign a fill and its order: exec_id or order, alert, account, dry_run", always
+                self._assign,
+                "assign a fill and its order: exec_id or order, alert, account, quantity, dry_run",
+                always,
             ),
             "gaps": SocketCommand(
                 self._gaps,
@@ -281,6 +283,7 @@ class SocketCommands:
                 alert=asked.alert,
                 account=asked.account,
                 order=asked.order,
+                quantity="" if asked.quantity is None else str(asked.quantity),
                 watched=self._accounts,
             )
 
@@ -311,10 +314,14 @@ class SocketCommands:
 
     async def _undo(self, request: Request) -> Answer:
         asked = read_arguments(UndoArguments, request)
-        one = await self._read(lambda journal: undoing(journal, asked.id, asked.account))
-        if one.entries and not asked.dry_run:
-            await self._append(one.entries, lambda: True)
-        return undone_result(one, dry_run=asked.dry_run)
+        one, planned = await self._read(
+            lambda journal: rehearsed_undo(self._context, journal, asked.id, asked.account)
+        )
+        if asked.dry_run or not one.entries:
+            return planned
+        state = self._journal.state
+        await self._append(one.entries, lambda: decisions.written_to(state, one.alerts))
+        return undone_result(state, one)
 
     async def _gaps(self, request: Request) -> Answer:
         asked = read_arguments(GapsArguments, request)
@@ -341,7 +348,8 @@ class SocketCommands:
         name: str | None = None
         if decision.entries:
             seq = await self._append(
-                decision.entries, lambda: decision.taken(state) and decisions.delivered(state, decision)
+                decision.entries,
+                lambda: decision.taken(state) and decisions.written_to(state, decision.alerts),
             )
             name = str(seq)
         return {**decisions.decision_result(state, decision), "id": name}
@@ -372,12 +380,21 @@ def rehearsed_decision(context: QueryContext, state: LedgerState, decision: deci
     return {**decisions.decision_result(after, decision, dry_run=True), "id": None}
 
 
+def rehearsed_undo(context: QueryContext, journal: Journal, name: str, account: str) -> tuple[Undoing, Json]:
+    """Decide to take a decision back, and say what that would do; raises CommandError."""
+    one = undoing(journal, name, account)
+    after = context.rehearse(journal.state, one.entries)
+    one = replace(one, alerts=tuple(row.update.alert for row in after.changed(OUTBOX)))
+    return one, undone_result(after, one, dry_run=True)
+
+
 def rehearsed_adjustment(
     context: QueryContext, state: LedgerState, contract: str, reason: adjustments.Reason
 ) -> Json:
     """Return what an adjustment would change; raises CommandError where it makes no sense."""
     one = adjustments.telling(state, contract, reason)
-    return {**adjustments.told_result(context.rehearse(state, [one.entry]), one), "done": False, "id": None}
+    after = context.rehearse(state, [one.entry])
+    return {**adjustments.told_result(after, one, dry_run=True), "id": None}
 
 
 def _check_named(exec_id: str, order: str) -> None:

@@ -264,7 +264,9 @@ class TextTable:
         """Write what was taken back, or would be."""
         verb = _verb(answer)
         follows = "; `tracker why` shows what follows" if answer["done"] else ""
-        return _page(wrap(f"{answer['what']} (ID {answer['undone']}) {verb} taken back{follows}"))
+        head = wrap(f"{answer['what']} (ID {answer['undone']}) {verb} taken back{follows}")
+        shows = (f"{each['alert']} {_shows(each)}" for each in answer["shows"])
+        return _page([*head, *_listed("shows", shows)])
 
     def adjusted(self, answer: Mapping[str, Any]) -> str:
         """Write what an adjustment changed, or would."""
@@ -353,6 +355,10 @@ def _verb(answer: Mapping[str, Any]) -> str:
 
 def _fills_of(answer: Mapping[str, Any]) -> str:
     """Name a fill, and how many others of its order go with it."""
+    quantity = answer.get("quantity")
+    if quantity is not None:
+        of = f"order {answer['fill']['perm_id']}" if answer["whole_order"] else answer["fill"]["exec_id"]
+        return f"{quantity} of {of}"
     others = len(answer["order"]) - 1
     more = f" with {counted(others, 'other fill')} of its order" if others > 0 else ""
     return f"{answer['fill']['exec_id']}{more}"

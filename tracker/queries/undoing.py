@@ -11,22 +11,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tracker.core.alert_updates import number
 from tracker.core.journal_entries import (
     Assigned,
     Dismissed,
     GapAccepted,
     GapReopened,
+    PartAssigned,
     Undone,
     read_entry,
 )
-from tracker.core.model import ExecutionKey
-from tracker.core.state import ADJUSTMENTS, EXECUTIONS, GAPS
+from tracker.core.model import AlertId, ExecutionKey
+from tracker.core.state import ADJUSTMENTS, EXECUTIONS, GAPS, LedgerState
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json
+from tracker.queries.decisions import deliveries_json
 from tracker.queries.lookup import execution_named, order_rows
 from tracker.status.protocol import CommandError, quoted
 
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_Decided = Assigned | PartAssigned | Dismissed
 _UNKNOWN: Final = "`tracker why` and the answers of assign, dismiss, gaps accept and adjust name the IDs"
 
 
@@ -39,6 +43,8 @@ class Undoing:
     entries: tuple[Undone | GapReopened, ...]
     what: str
     """The decision in words."""
+    alerts: tuple[AlertId, ...] = ()
+    """The records that show something else by it; known once it was rehearsed."""
 
 
 def undoing(journal: Journal, name: str, account: str = "") -> Undoing:
@@ -67,7 +73,7 @@ def undoing(journal: Journal, name: str, account: str = "") -> Undoing:
     entry = read_entry(frame) if frame is not None else None
     if isinstance(entry, GapAccepted):
         return _of_gap(journal, entry.day.isoformat(), seq)
-    if isinstance(entry, Assigned | Dismissed):
+    if isinstance(entry, _Decided):
         return made.undo(seq)
     raise CommandError("not_found", f"{quoted(name)} is no ID of a decision or an adjustment; {_UNKNOWN}")
 
@@ -79,13 +85,11 @@ class _Made:
         self._journal = journal
         entries = [(frame.seq, read_entry(frame)) for frame in journal.notes()]
         self.undone = {entry.frame for _, entry in entries if isinstance(entry, Undone)}
-        self._made: dict[int, Assigned | Dismissed] = {
-            seq: entry
-            for seq, entry in entries
-            if isinstance(entry, Assigned | Dismissed) and seq not in self.undone
+        self._made: dict[int, _Decided] = {
+            seq: entry for seq, entry in entries if isinstance(entry, _Decided) and seq not in self.undone
         }
 
-    def about(self, key: ExecutionKey) -> Sequence[tuple[int, Assigned | Dismissed]]:
+    def about(self, key: ExecutionKey) -> Sequence[tuple[int, _Decided]]:
         """Return the decisions about an execution's order."""
         row = self._journal.state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
         keys = {each.key for each in order_rows(self._journal.state, row)} if row is not None else {key}
@@ -103,15 +107,17 @@ class _Made:
             gone = [(one, each) for one, each in about if isinstance(each, Dismissed)]
             entries = tuple(Undone(one, each.execution) for one, each in gone)
             return Undoing(str(seq), entries, f"the dismissal of {exec_id}")
-        later = [one for one, each in about if one > seq and isinstance(each, Assigned)]
+        # Parts stand beside each other; the whole order's assignment and a part stand on what was before.
+        stands_on = Assigned if isinstance(entry, PartAssigned) else (Assigned, PartAssigned)
+        later = [one for one, each in about if one > seq and isinstance(each, stands_on)]
         if later:
             raise CommandError(
                 "refused",
                 f"{exec_id} was assigned again later; take that back first: tracker undo {later[-1]}",
             )
-        return Undoing(
-            str(seq), (Undone(seq, entry.execution),), f"the assignment of {exec_id} to {entry.alert.name}"
-        )
+        of = f"{number(entry.quantity)} of " if isinstance(entry, PartAssigned) else ""
+        what = f"the assignment of {of}{exec_id} to {entry.alert.name}"
+        return Undoing(str(seq), (Undone(seq, entry.execution),), what)
 
 
 def _of_gap(journal: Journal, day: str, seq: int | None = None) -> Undoing:
@@ -130,6 +136,15 @@ def _of_gap(journal: Journal, day: str, seq: int | None = None) -> Undoing:
     )
 
 
-def undone_result(one: Undoing, *, dry_run: bool = False) -> Json:
-    """Return the answer; `done` is false where it was taken back before."""
-    return {"done": bool(one.entries) and not dry_run, "dry_run": dry_run, "undone": one.id, "what": one.what}
+def undone_result(state: LedgerState, one: Undoing, *, dry_run: bool = False) -> Json:
+    """Return the answer; `done` is false where it was taken back before.
+
+    With `dry_run` the state is that of a rehearsal.
+    """
+    return {
+        "done": bool(one.entries) and not dry_run,
+        "dry_run": dry_run,
+        "undone": one.id,
+        "what": one.what,
+        "shows": deliveries_json(state, one.alerts, dry_run=dry_run),
+    }

@@ -16,6 +16,7 @@ from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.journal_entries import (
     Assigned,
     Dismissed,
+    PartAssigned,
     RecordBack,
     RecordGone,
     RecordReplaced,
@@ -23,6 +24,7 @@ from tracker.core.journal_entries import (
     Undone,
     read_entry,
 )
+from tracker.core.lot_parts import fill_name
 from tracker.core.model import Alert, AlertId, Ambiguous, ExecutionKey, Frame, JsonValue, correction_parts
 from tracker.core.ownership_rows import OwnershipDecision, OwnershipKind
 from tracker.core.past import past_of
@@ -165,7 +167,8 @@ def _ownership(state: LedgerState, row: BookedExecution, names: AlerterNames) ->
     about = [
         (decision, past.given[number].get(exec_id))
         for number, decision in enumerate(decisions)
-        if decision.order == order or exec_id in past.given[number]
+        if exec_id in past.given[number]
+        or (decision.order == order and decision.fill in ("", fill_name(exec_id)) and decision.alerts)
     ]
     for decision, given in sorted(about, key=lambda each: (each[0].place.time, each[0].place.seq)):
         entries.append(_at(decision.place.time, decision.at, _decided(decision, given)))
@@ -191,7 +194,10 @@ def _opened(row: BookedExecution) -> str:
 
 def _decided(decision: OwnershipDecision, given: Decimal | None) -> str:
     """Say what one decision did to one lot."""
-    names = " and ".join(one.alert.name for one in decision.alerts)
+    names = " and ".join(one.alert.name for one in decision.alerts) or "no alert"
+    is_part = decision.kind is OwnershipKind.PART
+    if given is None and is_part:
+        return f"a person gave a part of it to {names}, and nothing of it was left"
     if given is None:
         return f"{names} was found for it, but it was closed before the alert was there"
     left = number(abs(given))
@@ -200,6 +206,10 @@ def _decided(decision: OwnershipDecision, given: Decimal | None) -> str:
             return f"{names} appeared and took the {left} that were left"
         case OwnershipKind.ASSIGNED:
             return f"a person gave the {left} that were left to {names}"
+        case OwnershipKind.PART:
+            return f"a person gave {left} of it to {names}"
+        case OwnershipKind.REJOINED:
+            return f"a person took back the {left} that were given as a part"
         case OwnershipKind.SUCCEEDED:
             before = decision.taken_from
             return (
@@ -216,6 +226,9 @@ def _about_execution(frame: Frame, row: BookedExecution, keys: Collection[Execut
         case Assigned(key, alert) if key in keys:
             it = "it" if key == row.key else "its order"
             what = f"a person assigned {it} to {alert.name} (ID {frame.seq})"
+        case PartAssigned(key, alert, quantity, whole) if key == row.key or (whole and key in keys):
+            it = "its order" if whole else "it"
+            what = f"a person assigned {number(quantity)} of {it} to {alert.name} (ID {frame.seq})"
         case Dismissed(key) if key == row.key:
             what = f"a person dismissed it (ID {frame.seq})"
         case Undone(seq, key) if key in keys:
@@ -381,6 +394,8 @@ def _about_alert(frame: Frame, alert: AlertId) -> Json | None:
             what = f"it took over from the record of {old.created_at}"
         case Assigned(key, to) if to == alert:
             what = f"a person assigned {key.exec_id} to it"
+        case PartAssigned(key, to, quantity) if to == alert:
+            what = f"a person assigned {number(quantity)} of {key.exec_id} to it"
         case _:
             return None
     return {"at": instant(frame.received_at), "what": what}
