@@ -33,6 +33,7 @@ from tests.sim.person import Person
 from tests.sim.session import SimSession
 from tests.sim.stored import StoredContracts
 from tests.sim.stores import FileMedium, Medium, MemoryMedium, SimStore
+from tests.sim.swapped_journal import SwappedJournal
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.journal_entries import Entry
 from tracker.core.matching import match_execution
@@ -94,6 +95,7 @@ class World:
             self.broker, self.gateway, watched, options.policy, self.retry_for, self.stored.texts
         )
         self.person = Person(seed, self.rng, options, self.feed, self.tell)
+        self.swap = SwappedJournal(seed, journal, self.tell)
         self.session: SimSession | None = None
         self.restarts = 0
         self.pumps = 0
@@ -164,6 +166,7 @@ class World:
         self.gateway.disconnect()
         self.feed.stopped(self.clock.now(), self._journalled().noted)
         self.journal.close()
+        self.swap.put_back()
         self.neighbour.lose_late_write()
         self.clock.advance(self.rng.uniform(0.1, 20))
         whole = self.gateway.upstream and self.feed.complete()
@@ -250,6 +253,9 @@ class World:
                 self._die("a step's end")
         except SimCrash as crash:
             self._die(str(crash))
+        if why := self.swap.step(self.journal, self.clock.now()):
+            self.feed.sometimes["swapped journal"] += 1
+            self._die(why)
         self.neighbour.settle(self.pumps)
         self._check()
 
@@ -377,6 +383,7 @@ class World:
     def _calm(self) -> None:
         """Take the faults away; everything must come right within `_CALM_ROUNDS` steps."""
         self.tell("faults off")
+        self.swap.put_back()
         self.fates.on = False
         self.gateway.faults = False
         self.neighbour.finish()
