@@ -327,3 +327,18 @@ def test_stored_contract_fills_in_expiry() -> None:
     day.read({"real-day-trading": {"TSLA": record}}, {"Real Day Trading": {**stored, "expiry": "20261117"}})
     day.fill(january, 2)
     assert day.right().alert(A).matched_by == "strike"
+
+
+def test_stored_contract_agrees_with_what_the_details_say() -> None:
+    """The record's key is the trading class SPXW; its details and the stored contract say SPX."""
+    november = option(1, "SPX", "6600", "C", "20261120", "SPXW", "SPXW  261120C06600000")
+    december = option(2, "SPX", "6600", "C", "20261218", "SPXW", "SPXW  261218C06600000")
+    stored = {"symbol": "SPX", "side": "CALL", "strike": 6600.0, "expiry": "20261218"}
+    record = no_id(alert(december, ticker="SPX", expiry=None))
+    day = Day()
+    day.read({"demslayer": {"SPXW": record}}, {"demslayer-spx-alerts": stored})
+    day.fill(november, 2)
+    shows(day, "demslayer/SPXW", None)
+    day.fill(december, 3)
+    shows(day, "demslayer/SPXW", 3)
+    assert day.right().alert("demslayer/SPXW").matched_by == "contract"

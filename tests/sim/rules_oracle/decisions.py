@@ -269,7 +269,7 @@ class Replay:
         }
         return match(
             first.now.contract,
-            first.time,
+            first.told_time,
             self.reference(first),
             self.registry.present,
             owners,

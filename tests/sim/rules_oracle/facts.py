@@ -396,9 +396,14 @@ class Fact:
         return bool(next(iter(self.versions.values())).quantity)
 
     @property
+    def told_time(self) -> datetime:
+        """Its time for an alert's age; finer than a second where it is that of the receipt."""
+        return self.versions[min(self.versions)].time
+
+    @property
     def time(self) -> datetime:
         """Its place: a correction's own time moves nothing."""
-        return self.versions[min(self.versions)].time.replace(microsecond=0)
+        return self.told_time.replace(microsecond=0)
 
 
 def fact_key(event: Executed) -> str:

@@ -40,7 +40,7 @@ class Match:
 def rule_of(record: Record, contract: Contract) -> tuple[str, str]:
     """Return the rule by which the record is about the contract, without age; else "" and what was near."""
     by_con_id = contract.con_id in record.con_ids
-    if record.ticker_key not in contract_tickers(contract):
+    if record.symbol_key not in contract_tickers(contract):
         # Rule 2.5: a ticker that is none of these refuses, also with the right conid.
         return "", "the conid agrees, the ticker does not" if by_con_id else ""
     if by_con_id:

@@ -26,6 +26,8 @@ class Record:
     """Both as spelled."""
     alerter_key: str
     ticker_key: str
+    symbol_key: str
+    """The ticker in its details, which say what it is about; its key names it."""
     created_text: str | None
     created: Written
     con_ids: frozenset[int]
@@ -58,15 +60,17 @@ def read_record(
     con_ids = {raw.get("option_conid"), *(raw.get("option_conids") or ())}
     right, strike = _right(details.get("side")), _number(details.get("strike"))
     expiry = read_expiry(details.get("expiry"), wall)
+    symbol = ticker_key(str(details.get("ticker") or ticker))
     written = [details.get(name) for name in ("strike", "side", "expiry")]
     if expiry.missing and right and strike is not None:
-        expiry = _stored_expiry(alerter, ticker, right, strike, wall, store, alerters)
+        expiry = _stored_expiry(alerter, symbol, right, strike, wall, store, alerters)
     known = frozenset(con_id for con_id in con_ids if isinstance(con_id, int) and con_id)
     return Record(
         alerter,
         ticker,
         alerters.key(alerter),
         ticker_key(ticker),
+        symbol,
         created_text if isinstance(created_text, str) else None,
         created,
         known,
@@ -92,7 +96,7 @@ def _number(text: object) -> Decimal | None:
 
 def _stored_expiry(
     alerter: str,
-    ticker: str,
+    symbol: str,
     right: str,
     strike: Decimal,
     wall: date,
@@ -106,7 +110,7 @@ def _stored_expiry(
     for name, stored in store.contracts.items():
         same = (
             alerters.key(name) == alerters.key(alerter)
-            and ticker_key(str(stored.get("symbol") or "")) == ticker_key(ticker)
+            and ticker_key(str(stored.get("symbol") or "")) == symbol
             and _right(stored.get("side")) == right
             and _number(stored.get("strike")) == strike
         )
