@@ -105,6 +105,20 @@ def test_difference_that_goes_away_is_forgotten() -> None:
     assert (quantity(story), held(story)) == (-2, -2)
 
 
+def test_difference_that_a_late_execution_explains_is_forgotten() -> None:
+    """4 were bought in the second in which 14 were answered, and are told by the next sweep only.
+
+    They stand behind that answer, so that 18 seem to be held; the next one says 14, as the executions do.
+    """
+    story = Held(10)
+    story.answer(14)
+    (seen,) = story.state.find(DIFFERENCES, "open", "1")
+    story.trade(4, ago=(story.now - seen.place.time).total_seconds())
+    assert held(story) == 18
+    story.answer(14)
+    assert (story.waiting(), held(story), quantity(story)) == ([], 14, 14)
+
+
 def test_smaller_position_counts_only_once_settled() -> None:
     """4 of 10 went to another broker: nothing changes before a second answer agrees."""
     story = Held(10)

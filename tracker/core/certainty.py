@@ -106,7 +106,10 @@ class Certainty:
         if listed is None:
             return True
         holding = self._state.get(HOLDINGS, key.text())
-        return holding is not None and holding.baseline is Baseline.SNAPSHOT and listed != holding.held
+        if holding is None or holding.baseline is not Baseline.SNAPSHOT:
+            return False
+        # An unexplained difference is no execution that an answer could be behind.
+        return listed != holding.held - holding.pending
 
     def take(self, snapshot: Snapshot) -> None:
         """Keep what an answer says of the accounts of which it is certain."""
