@@ -29,6 +29,7 @@ from tracker.core.journal_entries import (
     LinkUp,
     OpenOrdersAsked,
     PartAssigned,
+    PositionChanged,
     PositionsAsked,
     RecordBack,
     RecordCopied,
@@ -44,13 +45,17 @@ from tracker.core.journal_entries import (
     field_at,
     read_entry,
 )
-from tracker.core.model import AlertId, EndOf, ExecutionKey, Frame, Source
+from tracker.core.model import AlertId, Contract, EndOf, ExecutionKey, Frame, Source
 
 OLD = AlertId("robindahood-alerts", "NVDA", "2025-11-18T15:42:07.318245", 700100200)
 NEW = AlertId("robindahood-alerts", "NVDA", "2025-11-18T15:50:00", None)
 OLD_TEXT = "robindahood-alerts NVDA 2025-11-18T15:42:07.318245 700100200"
 FILL = ExecutionKey("DU1234567", "0000e0d5.00000001.01.01")
 FILL_TEXT = "DU1234567 0000e0d5.00000001.01.01"
+
+CALL = Contract(
+    8, "NVDA", "OPT", date(2025, 11, 21), Decimal("122.5"), "C", "100", "USD", "NVDA1", trading_class="NVDA1"
+)
 
 STORED: list[tuple[Entry, str, str]] = [
     (LinkUp(("DU1234567", "DU7654321"), "176"), "link", "up DU1234567,DU7654321 176"),
@@ -78,6 +83,17 @@ STORED: list[tuple[Entry, str, str]] = [
     (Dismissed(FILL), "person", f"dismiss {FILL_TEXT}"),
     (AdjustmentTold("DU1:7", "split", "4", "why", "DU1:8"), "person", "adjust DU1:7 split 4 why DU1:8"),
     (FlexAdjustment("DU1:7", "split", "4", "why", "DU1:8"), "flex", "adjust DU1:7 split 4 why DU1:8"),
+    (
+        PositionChanged("DU1:7", "split", "2025-11-18T01:25:00+00:00", "30", "4", "why"),
+        "flex",
+        "position_changed DU1:7 split 2025-11-18T01:25:00+00:00 30 4 why",
+    ),
+    (
+        PositionChanged("DU1:7", "adjusted", "2025-11-18T01:25:00+00:00", "-3", "1", "why", CALL),
+        "flex",
+        "position_changed DU1:7 adjusted 2025-11-18T01:25:00+00:00 -3 1 why"
+        " 8 NVDA OPT 2025-11-21 122.5 C 100 USD NVDA1 NVDA1",
+    ),
     (Undone(9, FILL), "person", f"undo 9 {FILL_TEXT}"),
     (GapAccepted(date(2025, 11, 17)), "person", "gap_accepted 2025-11-17"),
     (GapReopened(9, date(2025, 11, 17)), "person", "gap_reopened 9 2025-11-17"),

@@ -7,14 +7,15 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
-from tests.support.facts import ACCOUNT, START, held, position, quantity, shown
+from tests.support.facts import ACCOUNT, START, Story, held, position, quantity, shown
 from tests.support.held_stock import KEY, STOCK, Held
-from tracker.core.journal_entries import FlexAdjustment
+from tracker.core.journal_entries import AdjustmentTold, FlexAdjustment, PositionChanged, Undone
 from tracker.core.model import Source
 from tracker.gateway.flex_events import PositionEvent
-from tracker.reconcile.flex_causes import explained
+from tracker.reconcile.flex_causes import EventPlan
 
 NEW = replace(STOCK, con_id=701, symbol="NVDB", local_symbol="NVDB")
 
@@ -24,9 +25,11 @@ def event(cause: str, change: int, **more: Any) -> PositionEvent:
     return PositionEvent(ACCOUNT, STOCK, cause, Decimal(change), **values)
 
 
-def taken_in(story: Held, *events: PositionEvent) -> list[FlexAdjustment]:
+def taken_in(story: Held, *events: PositionEvent) -> list[FlexAdjustment | PositionChanged]:
     """Journal what explains a position, as an import does."""
-    found = [entry for _, entry in explained(story.state, events)]
+    plan = EventPlan(story.state, events)
+    found = list(plan.rest())
+    assert [entry for _, entry in plan.taken] == found
     for entry in found:
         story.note(Source.FLEX, *entry.fields)
     return found
@@ -99,3 +102,104 @@ def test_cause_closes_the_alert_by_its_name() -> None:
     story.answer(0)
     assert len(taken_in(story, event("assigned", 5))) == 1
     assert (shown(story).position or {})["closed_by"] == "assigned"
+
+
+# Changes that no answer showed
+
+LATER = START + timedelta(hours=1)
+SPLIT_LATER = {"ratio": Decimal(4), "day": LATER.date(), "at": LATER}
+CHANGED = PositionChanged(KEY, "split", LATER.isoformat(), "30", "4", "as IBKR says")
+
+
+def test_split_while_nobody_looked() -> None:
+    """It counts from its place on; the same report twice, or taken back by a person, changes nothing."""
+    story = Held(10)
+    split = event("split", 30, **SPLIT_LATER)
+    assert taken_in(story, split) == [CHANGED]
+    assert (quantity(story), held(story)) == (40, 40)
+    assert taken_in(story, split) == []
+    (row,) = story.adjustments
+    story.note(Source.PERSON, *Undone(row.seq).fields)
+    assert (quantity(story), taken_in(story, split)) == (10, [])
+
+
+def test_split_that_a_person_told_already() -> None:
+    """Three weeks later, when the tracker ran again: it does not count twice."""
+    story = Held(10)
+    story.answer(40, after=21 * 86400)
+    story.note(Source.PERSON, *AdjustmentTold(KEY, "split", "4").fields)
+    assert taken_in(story, event("split", 30, **SPLIT_LATER)) == []
+    assert (quantity(story), held(story)) == (40, 40)
+
+
+def test_sale_behind_a_split_is_in_the_same_report() -> None:
+    """10 bought, 4 for 1, 20 sold: the split stands between the two, whatever is journalled so far."""
+    story = Held(10)
+    plan = EventPlan(story.state, [event("split", 30, **SPLIT_LATER)])
+    assert list(plan.until(LATER)) == []
+    assert list(plan.until(LATER + timedelta(seconds=1))) == [CHANGED]
+    plan.booked(KEY, LATER + timedelta(seconds=1), Decimal(-20))
+    assert list(plan.rest()) == []
+
+
+def test_purchase_of_the_report_makes_an_event_fit() -> None:
+    """The journal has 6 of the 10 that were split."""
+    story = Held(6)
+    split = event("split", 30, **SPLIT_LATER)
+    assert taken_in(story, split) == []
+    plan = EventPlan(story.state, [split])
+    plan.booked(KEY, LATER - timedelta(minutes=1), Decimal(4))
+    plan.booked(f"{ACCOUNT} 9", LATER, Decimal(4))
+    assert list(plan.rest()) == [CHANGED]
+
+
+def test_events_stand_behind_one_another() -> None:
+    """5 of 10 go, the rest becomes 1 of another contract."""
+    story = Held(10)
+    gone = event("transferred", -5, day=LATER.date(), at=LATER)
+    after = LATER + timedelta(days=1)
+    becomes = event("split", -5, ratio=Decimal("0.2"), becomes=NEW, day=after.date(), at=after)
+    assert len(taken_in(story, becomes, gone)) == 2
+    assert (held(story), held(story, 701), quantity(story)) == (0, 1, 1)
+    back = replace_contract(becomes)
+    assert taken_in(story, becomes, gone, back) == []
+
+
+def replace_contract(of: PositionEvent) -> PositionEvent:
+    """Return the event the other way round, which would go in a circle."""
+    later = None if of.at is None else of.at + timedelta(days=1)
+    ratio = Decimal(5)
+    return dataclasses.replace(of, contract=NEW, becomes=STOCK, quantity=Decimal(-1), ratio=ratio, at=later)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"ratio": None}, {"at": None}, {"ratio": Decimal(3)}, {"cause": "assigned"}],
+    ids=["no ratio", "no time", "another ratio", "a cause that trades tell"],
+)
+def test_event_that_is_not_clear_changes_nothing(changes: dict[str, Any]) -> None:
+    story = Held(10)
+    split = dataclasses.replace(event("split", 30, **SPLIT_LATER), **changes)
+    assert taken_in(story, split) == []
+    assert (quantity(story), held(story)) == (10, 10)
+
+
+def test_event_of_a_contract_never_held() -> None:
+    split = dataclasses.replace(event("split", 30, **SPLIT_LATER), contract=NEW)
+    assert taken_in(Held(10), split) == []
+
+
+def test_answer_behind_events_contains_them() -> None:
+    """20 are listed now, which were 40 before 20 went, and 10 before a split: the newest is taken first."""
+    plan_of = [
+        event("split", 30, ratio=Decimal(4), at=START - timedelta(hours=3)),
+        event("transferred", -20, at=START - timedelta(hours=1)),
+    ]
+    fresh = Story()
+    fresh.sweep(request=901)
+    fresh.snapshot(position(20, contract=STOCK))
+    plan = EventPlan(fresh.state, plan_of)
+    plan.booked(KEY, START - timedelta(hours=4), Decimal(10))
+    assert list(plan.until(START)) == []
+    found = list(plan.rest())
+    assert [(entry.cause, entry.contract) for entry in found] == [("transferred", KEY), ("split", KEY)]

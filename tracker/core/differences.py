@@ -8,7 +8,7 @@ from its expiry day on by `expirations` only. It folds nothing itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Final
 
@@ -16,8 +16,9 @@ from msgspec.structs import replace
 
 from tracker.core.adjustment_rows import ADJUSTED, Adjustment, Difference
 from tracker.core.alert_updates import EventKind, TrackerEvent
-from tracker.core.journal_entries import AdjustmentTold
+from tracker.core.journal_entries import AdjustmentTold, PositionChanged
 from tracker.core.model import ZERO, Contract, Frame, Moment
+from tracker.core.position_history import PositionHistory
 from tracker.core.positions import Positions
 from tracker.core.state import (
     ADJUSTMENTS,
@@ -129,6 +130,56 @@ class Differences:
         self._state.put(ADJUSTMENTS, one)
         self._fold_again(holding)
 
+    def reported(self, frame: Frame, entry: PositionChanged) -> None:
+        """Make the adjustment that a report dates, in its place, where it fits what was held there."""
+        self._positions.settle()
+        holding = self._state.get(HOLDINGS, entry.contract)
+        if holding is None:
+            return
+        at, amount = datetime.fromisoformat(entry.at), Decimal(entry.amount)
+        ratio = Decimal(entry.ratio) if entry.ratio else None
+        leaves = entry.into is not None
+        fit = PositionHistory(self._state, entry.contract).fit(at, amount, ratio=ratio, leaves=leaves)
+        if fit is None:
+            return
+        # The report says what was held before, by the ratio and the change; a change alone does not.
+        confirmed = leaves or ratio is not None
+        baseline = Baseline.SNAPSHOT if confirmed else holding.baseline
+        holding = replace(holding, base=fit.base, baseline=baseline)
+        self._state.put(HOLDINGS, holding)
+        one = Adjustment(
+            *holding.key,
+            frame.seq,
+            Moment(at, frame.seq),
+            entry.cause,
+            held=fit.before + amount if ratio is None else None,
+            ratio=ratio,
+            note=entry.text,
+            at=frame.received_at,
+            told=True,
+        )
+        if entry.into is not None:
+            into = f"{holding.account} {entry.into.con_id}"
+            place = one.place
+            began = Holding(
+                holding.account, entry.into, ZERO, ZERO, Baseline.SNAPSHOT, asked=place, ended=place
+            )
+            self._move(holding, one, into, fit.before, began)
+            self._measure_again(into)
+        else:
+            self._state.put(ADJUSTMENTS, one)
+            self._fold_again(holding)
+        self._measure_again(entry.contract)
+
+    def _measure_again(self, key: str) -> None:
+        """Compare an answer anew with what is known by now of the time before it."""
+        waiting = self._state.get(DIFFERENCES, key)
+        if waiting is None or waiting.over:
+            return
+        amount = waiting.listed - PositionHistory(self._state, key).held_at(waiting.place.time)
+        self._state.put(DIFFERENCES, replace(waiting, amount=amount, over=not amount))
+        self._positions.refold(ContractKey(waiting.account, waiting.con_id))
+
     def _settled_as(self, entry: AdjustmentTold, ratio: Decimal | None) -> Adjustment | None:
         """Return what two answers agreed on and this explains, if it was settled before it was told."""
         settled = settled_of(self._state, entry.contract)
@@ -142,9 +193,19 @@ class Differences:
     def _replace(self, settled: Adjustment, one: Adjustment) -> None:
         self._state.put(ADJUSTMENTS, replace(settled, undone=True, replaced_by=one.name))
 
-    def _move(self, holding: Holding, one: Adjustment, into: str, moved: Decimal) -> None:
-        """Have all of a contract go on in another one, or in another account."""
-        contract = contract_of(self._state, into, holding)
+    def _move(
+        self,
+        holding: Holding,
+        one: Adjustment,
+        into: str,
+        moved: Decimal,
+        began: Holding | None = None,
+    ) -> None:
+        """Have all of a contract go on in another one, or in another account.
+
+        `began` is the holding of a contract that was perhaps never seen.
+        """
+        contract = contract_of(self._state, into, holding) if began is None else began.contract
         if contract is None or leads_to(self._state, into, holding.key.text()):
             return
         account, _, con_id = into.rpartition(" ")
@@ -153,7 +214,13 @@ class Differences:
         comes = replace(
             one, account=account, con_id=key.con_id, held=None, came_from=holding.key.text(), moved=ZERO
         )
-        target = self._state.get(HOLDINGS, into) or self._begun(key, contract, moved, one.ratio)
+        target = self._state.get(HOLDINGS, into)
+        if target is None:
+            target = began or self._begun(key, contract, moved, one.ratio)
+        else:
+            brought = moved * (one.ratio or Decimal(1))
+            base = PositionHistory(self._state, into).base_without(one.place.time, brought)
+            target = replace(target, base=base)
         came = settled_of(self._state, into)
         if came is not None and came.amount == moved * (one.ratio or Decimal(1)):
             self._replace(came, one)
@@ -170,7 +237,8 @@ class Differences:
         listed = newest.rows.get(key.text(), ZERO) if newest is not None else ZERO
         comes = held * (ratio or Decimal(1))
         base = listed - comes if (listed - comes) * listed > 0 else ZERO
-        return Holding(key.account, contract, base, base, Baseline.SNAPSHOT)
+        asked, ended = (None, None) if newest is None else (newest.asked, newest.ended)
+        return Holding(key.account, contract, base, base, Baseline.SNAPSHOT, asked=asked, ended=ended)
 
     def undo(self, seq: int) -> None:
         """Take an adjustment back in its place."""

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, TypeAlias, get_type_hints
 
 from msgspec import Struct
 
-from tracker.core.model import AlertId, ExecutionKey, Frame, Source
+from tracker.core.model import AlertId, Contract, ExecutionKey, Frame, Source
 
 Fields: TypeAlias = tuple[str, ...]
 Arriving: TypeAlias = tuple[Source, Fields]
@@ -321,6 +321,25 @@ class FlexAdjustment(AdjustmentTold, frozen=True):
     SOURCE = Source.FLEX
 
 
+class PositionChanged(Entry, frozen=True):
+    """A Flex report tells of a change of a position in its place, where nobody compared positions.
+
+    `at` is ISO 8601 in UTC, `amount` the signed change, `ratio` as of an `AdjustmentTold`.
+    """
+
+    SOURCE = Source.FLEX
+    NAME = "position_changed"
+    contract: str
+    """As `ContractKey.text`."""
+    cause: str
+    at: str
+    amount: str
+    ratio: str = ""
+    text: str = ""
+    into: Contract | None = None
+    """The contract in which all of it goes on, in the same account."""
+
+
 class Undone(Entry, frozen=True):
     """A person takes back what was decided with a frame; the execution is empty for an adjustment."""
 
@@ -385,7 +404,8 @@ ENTRIES: Final[tuple[type[Entry], ...]] = (
     *(LinkUp, LinkDown, FirstSweepOver, RequestTimedOut, SweepQuiet, SweepChecked, DecidedAgain),
     *(PositionsAsked, ExecutionsAsked, OpenOrdersAsked, CompletedOrdersAsked),
     *(RecordReplaced, RecordGone, RecordBack, RecordCopied, Rematched),
-    *(Assigned, PartAssigned, Dismissed, AdjustmentTold, FlexAdjustment, Undone, GapAccepted, GapReopened),
+    *(Assigned, PartAssigned, Dismissed, AdjustmentTold, FlexAdjustment, PositionChanged, Undone),
+    *(GapAccepted, GapReopened),
     *(DayCovered, HoursCovered, FlexTrade, FlexFee),
 )
 
@@ -425,6 +445,8 @@ def _written(kind: Any, value: Any) -> Fields:
         return alert_fields(value)
     if kind is ExecutionKey:
         return tuple(value)
+    if kind == _CONTRACT:
+        return () if value is None else _contract_fields(value)
     if kind is date:
         return (value.isoformat(),)
     return (",".join(value),) if kind == _NAMES else (str(value),)
@@ -436,6 +458,8 @@ def _value(kind: Any, parts: Fields) -> Any:
         return AlertId(alerter, ticker, created_at, int(con_id) if con_id else None)
     if kind is ExecutionKey:
         return ExecutionKey(*parts)
+    if kind == _CONTRACT:
+        return _read_contract(parts)
     if kind is date:
         return date.fromisoformat(parts[0])
     if kind == _NAMES:
@@ -443,8 +467,22 @@ def _value(kind: Any, parts: Fields) -> Any:
     return kind(parts[0])
 
 
+def _contract_fields(contract: Contract) -> Fields:
+    expiry = "" if contract.expiry is None else contract.expiry.isoformat()
+    strike = "" if contract.strike is None else str(contract.strike)
+    head = (str(contract.con_id), contract.symbol, contract.sec_type, expiry, strike, contract.right)
+    return (*head, contract.multiplier, contract.currency, contract.local_symbol, contract.trading_class)
+
+
+def _read_contract(parts: Fields) -> Contract:
+    con_id, symbol, sec_type, expiry, strike, *rest = parts
+    day = date.fromisoformat(expiry) if expiry else None
+    return Contract(int(con_id), symbol, sec_type, day, Decimal(strike) if strike else None, *rest)
+
+
 _NAMES: Final = tuple[str, ...]
-_WIDTHS: Final[Mapping[Any, int]] = {AlertId: 4, ExecutionKey: 2}
+_CONTRACT: Final = Contract | None
+_WIDTHS: Final[Mapping[Any, int]] = {AlertId: 4, ExecutionKey: 2, _CONTRACT: 10}
 """How many fields a value takes, where that is not one."""
 _KINDS: Final[dict[type[Entry], Mapping[str, Any]]] = {}
 

@@ -49,6 +49,7 @@ from tracker.core.journal_entries import (
     LinkUp,
     OpenOrdersAsked,
     PartAssigned,
+    PositionChanged,
     PositionsAsked,
     RecordBack,
     RecordCopied,
@@ -431,6 +432,8 @@ class Ledger:
                 self._dismiss(frame, execution)
             case AdjustmentTold():
                 self._differences.told(frame, entry, self._times.moment(frame))
+            case PositionChanged():
+                self._differences.reported(frame, entry)
             case Undone(seq, execution):
                 self._undo(frame, seq, execution)
             case _:

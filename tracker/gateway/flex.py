@@ -41,7 +41,7 @@ from tracker.gateway.flex_columns import (
     level_of,
 )
 from tracker.gateway.flex_dates import FORMATS, DateFormat, evening_of, formats_of, hours_of, read_time
-from tracker.gateway.flex_rows import EXPIRY, LATE, TIME
+from tracker.gateway.flex_rows import DAY, EXPIRY, LATE, TIME
 from tracker.gateway.flex_spool import RowSpool
 from tracker.gateway.flex_xml import STATEMENT, FlexUnreadable, FlexXml, Progress
 
@@ -82,7 +82,8 @@ class FlexReport:
     left_out: Mapping[int, tuple[str, ...]]
     """The options whose terms the query leaves out, by conid, with the labels of what is left out."""
     others: tuple[tuple[str, Row], ...]
-    """The rows of its other sections, each behind the section's name, with its day under `TIME`."""
+    """The rows of its other sections, each behind the section's name, with its day under `DAY`, and its time
+    under `TIME` where it has one."""
     _reader: _ReportReader
 
     def rows(self) -> Iterator[Row]:
@@ -372,7 +373,12 @@ class _ReportReader:
     def _with_day(self, row: Row) -> Row:
         days = (self._form.read_day(row.get(name, "")) for name in ("dateTime", "date", "reportDate"))
         day = next((day for day in days if day is not None), None)
-        return {**row, TIME: "" if day is None else day.isoformat()}
+        moment = self._form.read_moment(row.get("dateTime", ""))
+        return {
+            **row,
+            DAY: "" if day is None else day.isoformat(),
+            TIME: "" if moment is None else moment.isoformat(),
+        }
 
 
 def _where(section: FlexSection = SECTIONS[TRADES]) -> str:

@@ -19,14 +19,15 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
 from tracker.core import limits
 from tracker.core.model import ZERO, Contract
 from tracker.gateway.flex_columns import ACTIONS, EXERCISES, SECTIONS, TRANSFERS, Row
-from tracker.gateway.flex_rows import OPTIONS, TIME, UnreadableRow, contract_in, number_in
+from tracker.gateway.flex_dates import hours_of
+from tracker.gateway.flex_rows import DAY, OPTIONS, TIME, UnreadableRow, contract_in, number_in
 
 _CAUSES: Final = {"Exercise": "exercised", "Assignment": "assigned", "Expiration": "expired"}
 _DELIVERIES: Final = ("Buy", "Sell")
@@ -48,6 +49,9 @@ class PositionEvent:
     quantity: Decimal
     """Signed change."""
     day: date | None
+    at: datetime | None = None
+    """When it happened, in aware UTC: what a row without a time brings stands at the beginning of its trade
+    date, what it takes at the end."""
     ratio: Decimal | None = None
     """New units for one old unit; None where the change alone is known."""
     becomes: Contract | None = None
@@ -90,16 +94,24 @@ def read_events(rows: Iterable[tuple[str, Row]]) -> PositionEvents:
 
 
 def _event(row: Row, cause: str) -> PositionEvent:
-    day = row.get(TIME, "")
+    day = date.fromisoformat(row[DAY]) if row.get(DAY) else None
+    quantity = number_in(row, "quantity")
     return PositionEvent(
         account=row["accountId"],
         contract=contract_in(row),
         cause=cause,
-        quantity=number_in(row, "quantity"),
-        day=date.fromisoformat(day) if day else None,
+        quantity=quantity,
+        day=day,
+        at=_moment(row, day, goes=quantity < 0),
         transaction=row.get("transactionID") or row.get("tradeID") or "",
         text=limits.clean_text(row.get("actionDescription") or row.get("description", "")),
     )
+
+
+def _moment(row: Row, day: date | None, *, goes: bool) -> datetime | None:
+    if row.get(TIME):
+        return datetime.fromisoformat(row[TIME])
+    return None if day is None else hours_of(day, day)[goes]
 
 
 def _exercises(rows: Sequence[Row]) -> Iterator[PositionEvent]:
@@ -147,4 +159,5 @@ def _transfers(rows: Sequence[Row]) -> Iterator[PositionEvent]:
         event = _event(row, "transferred")
         size = abs(event.quantity)
         signed = {"IN": size, "OUT": ZERO - size}.get(row.get("direction", "").upper(), event.quantity)
-        yield replace(event, quantity=signed, other_account=limits.clean_text(row.get("account", "")))
+        at = _moment(row, event.day, goes=signed < 0)
+        yield replace(event, quantity=signed, at=at, other_account=limits.clean_text(row.get("account", "")))

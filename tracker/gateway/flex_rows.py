@@ -41,6 +41,7 @@ IMPORTED: Final = 0
 """Request number of an imported execution: neither a live push nor the answer to a sweep."""
 
 TIME: Final = "tracker:time"
+DAY: Final = "tracker:day"
 EXPIRY: Final = "tracker:expiry"
 VOID: Final = "tracker:void"
 REBOOKED: Final = "tracker:rebooked"

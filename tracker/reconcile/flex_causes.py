@@ -1,56 +1,170 @@
 """Say by a Flex report why a position changed that no execution explains.
 
-Owns which of a report's events explain which unexplained position. An event is told only where the broker's
-answer shows just that change, also where that was settled within `NEAR` of its day as a change that nobody
-explains, so that an older report, or one that comes twice, changes nothing.
+Owns which of a report's events are taken in, and how.
+
+| the event | what is journalled |
+|---|---|
+| the broker's answer shows just that change, and nobody has explained it | the cause of that difference |
+| the same, where it was settled as a change of unknown cause within `NEAR` of the event's day | its cause |
+| another one that fits what was held at its time, and is not known | the change, in its place |
+| any other | nothing |
+
+Expiries, exercises and assignments stand among the trades as well, so in their place these count already. An
+older report, or one that comes twice, changes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from tracker.core.adjustment_rows import Difference
+from tracker.core.adjustment_rows import ADJUSTED, SPLIT, TRANSFERRED, Adjustment, Difference
 from tracker.core.differences import leads_to, settled_of
-from tracker.core.journal_entries import FlexAdjustment
-from tracker.core.state import DIFFERENCES, HOLDINGS, POSITIONS, LedgerState
+from tracker.core.journal_entries import FlexAdjustment, PositionChanged
+from tracker.core.position_history import PositionHistory
+from tracker.core.state import ADJUSTMENTS, DIFFERENCES, HOLDINGS, POSITIONS, LedgerState
 from tracker.gateway.flex_events import PositionEvent
 
 NEAR: Final = timedelta(days=5)
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+IN_PLACE: Final = (SPLIT, TRANSFERRED, ADJUSTED)
+"""The causes that no row of a trade tells as well."""
 
 
-def explained(
-    state: LedgerState, events: Iterable[PositionEvent]
-) -> Iterator[tuple[PositionEvent, FlexAdjustment]]:
-    """Yield the events that explain a position, each with what is to be journalled."""
-    for event in events:
-        text = event.text or f"Flex transaction {event.transaction}"
-        key = f"{event.account} {event.contract.con_id}"
-        waiting = _unexplained(state, key, event.day)
-        into = _into(state, event)
-        if waiting is not None and into and waiting.amount == event.quantity and not waiting.listed:
-            yield event, FlexAdjustment(key, event.cause, str(event.ratio), text, into)
-            continue
-        if waiting is not None and _fits(event, waiting):
-            ratio = str(event.ratio) if event.ratio is not None and event.becomes is None else ""
-            yield event, FlexAdjustment(key, event.cause, ratio, text)
-        if event.becomes is None or event.ratio is None:
-            continue
-        key = f"{event.account} {event.becomes.con_id}"
-        waiting = _unexplained(state, key, event.day)
-        if waiting is not None and waiting.amount == -event.quantity * event.ratio:
-            yield event, FlexAdjustment(key, event.cause, "", text)
+class EventPlan:
+    """Decide of each event of one report whether it is taken in, and behind which of the report's executions.
+
+    It is told the executions in their order, so that it needs none of them journalled: the plan of an import
+    says what the import will do.
+    """
+
+    def __init__(self, state: LedgerState, events: Iterable[PositionEvent]) -> None:
+        self._state = state
+        self._pasts: dict[str, PositionHistory] = {}
+        by_time = sorted(events, key=lambda event: event.at or _LONG_AGO)
+        self._shown = [(event, entry) for event in by_time for entry in _explanations(state, event)]
+        known = [event for event, _ in self._shown]
+        self._unshown = [event for event in by_time if event not in known and self._may_count(event)]
+        for event in self._unshown:
+            for key in (_key(event), _into_key(event)):
+                self._pasts.setdefault(key, PositionHistory(state, key))
+        self.taken: list[tuple[PositionEvent, FlexAdjustment | PositionChanged]] = []
+        """What was decided to be taken in so far."""
+
+    def until(self, at: datetime) -> Iterator[FlexAdjustment | PositionChanged]:
+        """Yield what stands before an execution of that moment."""
+        while self._unshown and (event := self._unshown[0]).at is not None and event.at < at:
+            if self._is_contained(event):
+                return  # What was held then is known once all executions behind it are.
+            yield from self._decide(self._unshown.pop(0))
+
+    def booked(self, key: str, at: datetime, signed: Decimal) -> None:
+        """Take in an execution that the journal lacks, or what voids one."""
+        if key in self._pasts:
+            self._pasts[key].traded(at, signed)
+
+    def rest(self) -> Iterator[FlexAdjustment | PositionChanged]:
+        """Yield what is left, once all executions were told."""
+        while self._unshown and not self._is_contained(self._unshown[0]):
+            yield from self._decide(self._unshown.pop(0))
+        # What is held behind these is known, so the newest comes first.
+        for event in reversed(self._unshown):
+            yield from self._decide(event)
+        self._unshown = []
+        self.taken += self._shown
+        yield from (entry for _, entry in self._shown)
+
+    def _may_count(self, event: PositionEvent) -> bool:
+        """Tell whether an event is one that no trade tells as well, and that nobody told already."""
+        unclear = event.cause == SPLIT and event.ratio is None
+        return event.at is not None and event.cause in IN_PLACE and not unclear and not self._is_known(event)
+
+    def _is_contained(self, event: PositionEvent) -> bool:
+        assert event.at is not None, "only such an event may count"
+        return self._pasts[_key(event)].is_answered_behind(event.at)
+
+    def _decide(self, event: PositionEvent) -> Iterator[PositionChanged]:
+        at, key, into = event.at, _key(event), _into_key(event)
+        assert at is not None, "only such an event may count"
+        if into and leads_to(self._state, into, key):
+            return
+        past = self._pasts[key]
+        fit = past.fit(at, event.quantity, ratio=event.ratio, leaves=bool(into)) if past.is_known else None
+        if fit is None:
+            return
+        past.begins_with(fit.base)
+        if into and event.ratio is not None:
+            past.changed(at, held=Decimal(0))
+            self._pasts[into].came(at, fit.before * event.ratio)
+        elif event.ratio is not None:
+            past.changed(at, ratio=event.ratio)
+        else:
+            past.changed(at, held=fit.before + event.quantity)
+        ratio = "" if event.ratio is None else str(event.ratio)
+        change = PositionChanged(
+            key, event.cause, at.isoformat(), str(event.quantity), ratio, _text(event), event.becomes
+        )
+        self.taken.append((event, change))
+        yield change
+
+    def _is_known(self, event: PositionEvent) -> bool:
+        """Tell whether a person or a report told it already, also where that was taken back."""
+        rows = self._state.find(ADJUSTMENTS, "contract", _key(event))
+        return any(row.told and _is_same(row, event) for row in rows)
+
+
+def _is_same(row: Adjustment, event: PositionEvent) -> bool:
+    assert event.at is not None, "only such an event may count"
+    if event.becomes is not None:
+        return row.into == _into_key(event)
+    if event.ratio is not None:
+        # However late it was told: a split that counts twice would be worse than one that is left out.
+        return row.ratio == event.ratio and row.place.time >= event.at - NEAR
+    return row.note == _text(event) and abs(row.place.time - event.at) <= NEAR
+
+
+# What the broker's answer showed
+
+
+def _explanations(state: LedgerState, event: PositionEvent) -> Iterator[FlexAdjustment]:
+    text, key = _text(event), _key(event)
+    waiting = _unexplained(state, key, event.day)
+    into = _into(state, event)
+    if waiting is not None and into and waiting.amount == event.quantity and not waiting.listed:
+        yield FlexAdjustment(key, event.cause, str(event.ratio), text, into)
+        return
+    if waiting is not None and _fits(event, waiting):
+        ratio = str(event.ratio) if event.ratio is not None and event.becomes is None else ""
+        yield FlexAdjustment(key, event.cause, ratio, text)
+    if event.becomes is None or event.ratio is None:
+        return
+    key = _into_key(event)
+    waiting = _unexplained(state, key, event.day)
+    if waiting is not None and waiting.amount == -event.quantity * event.ratio:
+        yield FlexAdjustment(key, event.cause, "", text)
+
+
+def _key(event: PositionEvent) -> str:
+    return f"{event.account} {event.contract.con_id}"
+
+
+def _into_key(event: PositionEvent) -> str:
+    return "" if event.becomes is None else f"{event.account} {event.becomes.con_id}"
+
+
+def _text(event: PositionEvent) -> str:
+    return event.text or f"Flex transaction {event.transaction}"
 
 
 def _into(state: LedgerState, event: PositionEvent) -> str:
     """Return in what a contract goes on, where the broker's positions or fills name it."""
     if event.becomes is None or event.ratio is None:
         return ""
-    into, key = f"{event.account} {event.becomes.con_id}", f"{event.account} {event.contract.con_id}"
+    into = _into_key(event)
     known = state.get(POSITIONS, into) is not None or state.get(HOLDINGS, into) is not None
-    return into if known and not leads_to(state, into, key) else ""
+    return into if known and not leads_to(state, into, _key(event)) else ""
 
 
 def _unexplained(state: LedgerState, key: str, day: date | None) -> Difference | None:

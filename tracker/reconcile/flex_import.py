@@ -27,6 +27,7 @@ from tracker.core.journal_entries import (
     FlexFee,
     FlexTrade,
     HoursCovered,
+    PositionChanged,
 )
 from tracker.core.login_policy import kind_of
 from tracker.core.state import EXECUTIONS, FEES, GAPS, HOLDINGS, LINKS, POSITIONS
@@ -49,7 +50,7 @@ from tracker.gateway.flex_rows import (
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, contract_json
 from tracker.reconcile.flex_cancels import JournalBookings
-from tracker.reconcile.flex_causes import explained
+from tracker.reconcile.flex_causes import EventPlan
 from tracker.status.protocol import CommandError
 
 _CHANGES_SHOWN: Final = 200
@@ -79,7 +80,7 @@ class FlexImport:
     more_changes: int = 0
     events: PositionEvents = field(default_factory=PositionEvents)
     """What its other sections tell of positions that changed without a trade."""
-    applied: list[tuple[PositionEvent, FlexAdjustment]] = field(default_factory=list)
+    applied: list[tuple[PositionEvent, FlexAdjustment | PositionChanged]] = field(default_factory=list)
     """Those that explain a position which no execution explains."""
 
     def add(self, row: Row, what: str) -> None:
@@ -163,6 +164,7 @@ class FlexImporter:
         """What the journal knows of the options whose terms the report leaves out."""
         absent = dict.fromkeys(name for each in report.statements for name in each.absent)
         self.result = FlexImport(report.executions, absent=tuple(absent), events=read_events(report.others))
+        self._events = EventPlan(journal.state, self.result.events.events)
 
     def batches(self) -> Iterator[list[Arriving]]:
         """Yield what is to be journalled, each batch in one commit.
@@ -249,6 +251,9 @@ class FlexImporter:
                 continue
             if terms := self._terms.get(contract_of(row).con_id) if self._terms else None:
                 row = {**row, **{name: value for name, value in terms.items() if not row.get(name)}}
+            if VOID not in row:
+                before = self._events.until(datetime.fromisoformat(row[TIME]))
+                entries += [entry.arriving for entry in before]
             for entry in frames_of(row):
                 if self._known(row, entry):
                     continue
@@ -258,12 +263,18 @@ class FlexImporter:
         return entries
 
     def _count(self, row: Row) -> None:
+        signed = Decimal(row["quantity"].replace(",", ""))
         if VOID in row:
             self.result.voided += 1
             self.result.add(row, "void")
+            signed = -signed
         elif not self._journal.state.has(EXECUTIONS, _key(row)):
             self.result.new += 1
             self.result.add(row, "new")
+        else:
+            return
+        contract = f"{row['accountId']} {int(row['conid'])}"
+        self._events.booked(contract, datetime.fromisoformat(row[TIME]), signed)
 
     def _known(self, row: Row, entry: FlexTrade | FlexFee) -> bool:
         if isinstance(entry, FlexFee):
@@ -291,8 +302,8 @@ class FlexImporter:
         hours = [entry for entry in report if not _Hours(known).cover(entry.account, *_span(entry))]
         closes, waiting = _gaps(self._journal, _Hours([*known, *hours]), _Hours(report), self._zone)
         self.result.closes, self.result.waiting = closes, waiting
-        self.result.applied = list(explained(self._journal.state, self.result.events.events))
-        told = [entry for _, entry in self.result.applied]
+        told = list(self._events.rest())
+        self.result.applied = self._events.taken
         return [entry.arriving for entry in (*told, *hours, *map(DayCovered, closes))]
 
 

@@ -1,0 +1,173 @@
+"""Tell what was held of a contract at a moment of its past, and whether a report's change fits there.
+
+Owns the arithmetic of one contract's entries, without lots and owners. It changes no state.
+
+A broker's report dates a change of a position and says how much it was, so it can be compared with what is
+known up to that moment: a split of what we hold brings just as much as its ratio makes of it. What does not
+fit is not taken in. An opening balance that was taken from an answer behind the change contains it, and is
+what was held before only without it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import NamedTuple
+
+from tracker.core.adjustment_rows import Adjustment
+from tracker.core.lot_changes import second_of
+from tracker.core.model import ZERO
+from tracker.core.state import ADJUSTMENTS, ANSWERS, DEPARTURES, EXECUTIONS, HOLDINGS, LedgerState
+
+
+class _Effect(Enum):
+    ADDS = "adds"
+    SCALES = "scales"
+    SETS = "sets"
+
+
+class _Step(NamedTuple):
+    at: datetime
+    order: int
+    effect: _Effect
+    value: Decimal
+
+
+class Fit(NamedTuple):
+    """Say how a change fits: what was held just before it, and the opening balance that this means."""
+
+    before: Decimal
+    base: Decimal
+
+
+class PositionHistory:
+    """Hold the entries of one contract, `key` as `ContractKey.text`.
+
+    What is not in the state is added to it, so that it can be compared before it is journalled.
+    """
+
+    def __init__(self, state: LedgerState, key: str) -> None:
+        holding = state.get(HOLDINGS, key)
+        self.is_known = holding is not None
+        """Whether anything of it was ever traded, or came from elsewhere."""
+        self._base = ZERO if holding is None else holding.base
+        # An answer that did not name the contract is no word on what was held before.
+        self._asked = None if holding is None or holding.listed is None else holding.asked
+        if holding is None:
+            self._begin_with_answer(state, key)
+        rows = [row for row in state.find(EXECUTIONS, "contract", key) if row.counted]
+        self._steps = [
+            _Step(second_of(row.moment.time), 0, _Effect.ADDS, row.execution.signed) for row in rows
+        ]
+        last = max((row.moment for row in rows), default=None)
+        for gone in state.find(DEPARTURES, "contract", key):
+            if last is None or gone.moment > last:
+                self._steps.append(_Step(second_of(gone.moment.time), 1, _Effect.SETS, ZERO))
+        for one in sorted(state.find(ADJUSTMENTS, "contract", key), key=lambda one: one.seq):
+            if not one.undone:
+                self._steps += _steps_of(one)
+        self._steps.sort(key=_in_order)
+
+    def _begin_with_answer(self, state: LedgerState, key: str) -> None:
+        """Begin with what the newest certain answer lists of a contract that was never traded."""
+        row = state.get(ANSWERS, key.partition(" ")[0])
+        listed = None if row is None or row.newest is None else row.newest.rows.get(key)
+        if row is not None and row.newest is not None and listed is not None:
+            self._base, self._asked = listed, row.newest.asked
+
+    def traded(self, at: datetime, signed: Decimal) -> None:
+        """Take in an execution, or what voids one."""
+        self.is_known = True
+        if self.is_answered_behind(at):
+            self._base -= signed
+        self._step(at, 0, _Effect.ADDS, signed)
+
+    def changed(self, at: datetime, *, held: Decimal | None = None, ratio: Decimal | None = None) -> None:
+        """Take in a change of the position."""
+        if ratio is not None:
+            self._step(at, 1, _Effect.SCALES, ratio)
+        if held is not None:
+            self._step(at, 1, _Effect.SETS, held)
+
+    def came(self, at: datetime, quantity: Decimal) -> None:
+        """Take in what comes from another contract."""
+        self._base = self.base_without(at, quantity) if self.is_known else ZERO
+        self.is_known = True
+        self._step(at, 1, _Effect.ADDS, quantity)
+
+    def _step(self, at: datetime, order: int, effect: _Effect, value: Decimal) -> None:
+        self._steps.append(_Step(second_of(at), order, effect, value))
+        self._steps.sort(key=_in_order)
+
+    def base_without(self, at: datetime, quantity: Decimal) -> Decimal:
+        """Return the opening balance if so much came at a moment: an answer behind that contains it."""
+        base = self._base - quantity if self.is_answered_behind(at) else self._base
+        return base if base * self._base > 0 else ZERO
+
+    def begins_with(self, base: Decimal) -> None:
+        """Take another opening balance."""
+        self._base = base
+
+    def is_answered_behind(self, at: datetime) -> bool:
+        """Tell whether the opening balance was taken from an answer that contains a change of that moment."""
+        return self._asked is not None and second_of(self._asked.time) >= second_of(at)
+
+    def held_at(self, at: datetime) -> Decimal:
+        """Return what was held behind all that stands up to a second."""
+        held = self._base
+        for step in self._until(at):
+            if step.effect is _Effect.ADDS:
+                held += step.value
+            elif step.effect is _Effect.SCALES:
+                held *= step.value
+            else:
+                held = step.value
+        return held
+
+    def fit(
+        self, at: datetime, amount: Decimal, *, ratio: Decimal | None = None, leaves: bool = False
+    ) -> Fit | None:
+        """Return how a change by `amount` fits, None where it does not.
+
+        With `leaves` all of it goes on elsewhere. One whose ratio is not known fits where the position keeps
+        its side.
+        """
+        held, contained = self.held_at(at), self.is_answered_behind(at)
+        before = held
+        if contained:
+            before = -amount + held if leaves or ratio is None else held / ratio
+        if leaves:
+            fits = before == -amount
+        elif ratio is not None:
+            fits = before * (ratio - 1) == amount
+        else:
+            fits = before * (before + amount) >= 0
+        return Fit(before, self._base_for(at, before - held)) if fits else None
+
+    def _base_for(self, at: datetime, more: Decimal) -> Decimal:
+        """Return the opening balance with which so much more was held at a moment."""
+        for step in reversed(self._until(at)):
+            if step.effect is _Effect.SETS:
+                return self._base
+            if step.effect is _Effect.SCALES:
+                more /= step.value
+        return self._base + more
+
+    def _until(self, at: datetime) -> list[_Step]:
+        return [step for step in self._steps if step.at <= second_of(at)]
+
+
+def _in_order(step: _Step) -> tuple[datetime, int]:
+    return step.at, step.order
+
+
+def _steps_of(one: Adjustment) -> list[_Step]:
+    at, found = second_of(one.place.time), []
+    if one.came_from:
+        found.append(_Step(at, 1, _Effect.ADDS, one.moved * (one.ratio or Decimal(1))))
+    elif one.ratio is not None:
+        found.append(_Step(at, 1, _Effect.SCALES, one.ratio))
+    if one.held is not None:
+        found.append(_Step(at, 1, _Effect.SETS, one.held))
+    return found
