@@ -15,7 +15,8 @@ from typing import Final
 from tests.sim.options import draw
 from tests.sim.world import live
 
-_FAST: Final = Path("/dev/shm")
+_SHARED_MEMORY: Final = Path("/dev/shm")
+IN_MEMORY: Final = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
 """A folder in memory, where there is one: synchronous=FULL costs nothing there."""
 
 
@@ -43,8 +44,7 @@ class Result:
 
 def run_one(seed: int, tell: Callable[[str], None] | None = None) -> Result:
     """Live one seed; a failure is returned, not raised."""
-    place = _FAST if _FAST.is_dir() and os.access(_FAST, os.W_OK) else None
-    with TemporaryDirectory(prefix="tracker-sim-", dir=place) as folder:
+    with TemporaryDirectory(prefix="tracker-sim-", dir=IN_MEMORY) as folder:
         try:
             if tell is not None:
                 from random import Random
