@@ -47,7 +47,9 @@ def test_frames_come_back_as_they_were(journal: Journal) -> None:
     other = again(journal)
     frames = other.frames_after(0, 10)
     assert [frame.fields for frame in frames] == texts
-    assert {(frame.received_at, frame.session, frame.source) for frame in frames} == {(at, 3, Source.BROKER)}
+    assert {(frame.received_at, frame.connection_no, frame.source) for frame in frames} == {
+        (at, 3, Source.BROKER)
+    }
     assert [frame.seq for frame in frames] == [1, 2, 3]
     assert other.frame(2) == frames[1]
     assert other.frame(9) is None

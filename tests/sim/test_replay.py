@@ -156,14 +156,14 @@ def life(request: pytest.FixtureRequest) -> Iterator[Life]:
 
 def packets(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
     """Yield frames as they were received: together what came at one instant of one connection."""
-    for _, packet in groupby(frames, key=lambda frame: (frame.session, frame.received_at)):
+    for _, packet in groupby(frames, key=lambda frame: (frame.connection_no, frame.received_at)):
         yield list(packet)
 
 
 def capture(journal: Journal, packet: Sequence[Frame]) -> None:
     """Append a packet, as it was received."""
     first = packet[0]
-    journal.append(first.session, first.received_at, [(frame.source, frame.fields) for frame in packet])
+    journal.append(first.connection_no, first.received_at, [(frame.source, frame.fields) for frame in packet])
 
 
 def frames_of(journal: Journal) -> list[Frame]:

@@ -39,7 +39,7 @@ class BrokerTimes:
         self._told = timedelta(0)
         """The skew that was told of last."""
 
-    def told(self, frame: Frame, time: BrokerTime) -> list[TrackerEvent]:
+    def set_clock(self, frame: Frame, time: BrokerTime) -> list[TrackerEvent]:
         """Take in what the broker's clock shows; return the event that ours is off, or right again."""
         before = self._state.get(CLOCK, "last")
         self.skew = skew_of(time.at, frame.received_at)

@@ -111,7 +111,7 @@ class Certainty:
         # An unexplained difference is no execution that an answer could be behind.
         return listed != holding.held - holding.pending
 
-    def take(self, snapshot: Snapshot) -> None:
+    def remember(self, snapshot: Snapshot) -> None:
         """Keep what an answer says of the accounts of which it is certain."""
         for account in snapshot.certain:
             row = self._row(account)

@@ -93,7 +93,7 @@ class Differences:
             self._positions.refold(key)
         return events
 
-    def told(self, frame: Frame, entry: AdjustmentTold, now: Moment) -> None:
+    def adjust(self, frame: Frame, entry: AdjustmentTold, now: Moment) -> None:
         """Make the adjustment that a person told, where there is something to adjust.
 
         It stands where an unexplained difference was found, else behind all that is known.

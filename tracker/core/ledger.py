@@ -203,7 +203,7 @@ class Ledger:
         for key in self._undecided:
             booked = self._booked(key)
             if booked is not None and booked.wants_person:
-                self._tell(EventKind.NEEDS_YOU, frame, booked, booked.attention.value)
+                self._emit(EventKind.NEEDS_YOU, frame, booked, booked.attention.value)
         self._undecided.clear()
         for alert, contracts in list(self._dirty.items()):
             self._records.hand_on(frame, alert, list(contracts))
@@ -249,7 +249,7 @@ class Ledger:
             execution,
             frame.seq,
             frame.received_at,
-            frame.session,
+            frame.connection_no,
             verdict.match,
             source=frame.source,
             swept_before=self._completeness.swept_until(execution.account) if swept else None,
@@ -260,7 +260,7 @@ class Ledger:
         if versions:
             self._correct(frame, booked, versions)
             return
-        self._tell(EventKind.FILL, frame, booked)
+        self._emit(EventKind.FILL, frame, booked)
         self._events += self._times.far_from_receipt(booked)
         if booked.counted:
             self._orders.add(booked)
@@ -286,12 +286,12 @@ class Ledger:
             execution.side,
             execution.contract.con_id,
         ):
-            self._tell(EventKind.CONFLICT, frame, known, note="the broker repeats it with other values")
+            self._emit(EventKind.CONFLICT, frame, known, note="the broker repeats it with other values")
 
     def _correct(self, frame: Frame, booked: BookedExecution, versions: Sequence[BookedExecution]) -> None:
         """Put the highest correction in force, in the place of the first version, with its decision."""
         decided, in_force = put_in_force(self._state, booked, versions)
-        self._tell(EventKind.CORRECTION, frame, in_force)
+        self._emit(EventKind.CORRECTION, frame, in_force)
         self._orders.correct(decided.execution, in_force)
         if not in_force.counted:
             return
@@ -349,7 +349,7 @@ class Ledger:
                 self._positions.sweep_proven(account, until)
 
     def _broker_time(self, frame: Frame, time: BrokerTime) -> None:
-        self._events += self._times.told(frame, time)
+        self._events += self._times.set_clock(frame, time)
         self._ownership.skew = self._completeness.skew = self._times.skew
         self._positions.snapshot_dated(self._times.moment(frame))
 
@@ -393,7 +393,7 @@ class Ledger:
     def _note(self, frame: Frame, entry: Entry | None) -> None:
         match entry:
             case PositionsAsked():
-                self._positions.snapshot_asked(self._times.moment(frame), frame.session)
+                self._positions.snapshot_asked(self._times.moment(frame), frame.connection_no)
             case ExecutionsAsked(request, account):
                 self._positions.sweep_asked(request, account)
             case LinkUp():
@@ -431,7 +431,7 @@ class Ledger:
             case Dismissed(execution):
                 self._dismiss(frame, execution)
             case AdjustmentTold():
-                self._differences.told(frame, entry, self._times.moment(frame))
+                self._differences.adjust(frame, entry, self._times.moment(frame))
             case PositionChanged():
                 self._differences.reported(frame, entry)
             case Undone(seq, execution):
@@ -453,23 +453,23 @@ class Ledger:
     def _assign(self, frame: Frame, execution: ExecutionKey, alert: AlertId) -> None:
         booked = self._ownership.assign(frame, execution, alert)
         if booked is not None:
-            self._tell(EventKind.SETTLED, frame, booked, f"assigned to {alert.name}")
+            self._emit(EventKind.SETTLED, frame, booked, f"assigned to {alert.name}")
 
     def _assign_part(self, frame: Frame, entry: PartAssigned) -> None:
         booked = self._ownership.assign_part(frame, entry)
         if booked is not None:
-            self._tell(EventKind.SETTLED, frame, booked, f"{entry.quantity} assigned to {entry.alert.name}")
+            self._emit(EventKind.SETTLED, frame, booked, f"{entry.quantity} assigned to {entry.alert.name}")
 
     def _dismiss(self, frame: Frame, execution: ExecutionKey) -> None:
         booked = self._ownership.dismiss(execution)
         if booked is not None:
-            self._tell(EventKind.SETTLED, frame, booked, "dismissed")
+            self._emit(EventKind.SETTLED, frame, booked, "dismissed")
 
     def _undo(self, frame: Frame, seq: int, execution: ExecutionKey) -> None:
         self._differences.undo(seq)
         booked = self._ownership.undo(frame, execution, seq)
         if booked is not None:
-            self._tell(EventKind.SETTLED, frame, booked, "a person took a decision back")
+            self._emit(EventKind.SETTLED, frame, booked, "a person took a decision back")
 
-    def _tell(self, kind: EventKind, frame: Frame, booked: BookedExecution, note: str = "") -> None:
+    def _emit(self, kind: EventKind, frame: Frame, booked: BookedExecution, note: str = "") -> None:
         self._events.append(TrackerEvent(kind, frame.received_at, booked, note))

@@ -94,12 +94,12 @@ class Frame(Struct, frozen=True):
 
     For `broker` the fields are the message's, index 0 the message id. For `sent` they are the request
     (`positions`, or `executions`, reqId, account). For the other sources index 0 names the event and the
-    rest are its values (see `core.journal_entries`). `session` counts the connections of this journal.
+    rest are its values (see `core.journal_entries`). `connection_no` counts the connections of this journal.
     """
 
     seq: int
     received_at: datetime
-    session: int
+    connection_no: int
     source: Source
     fields: tuple[str, ...]
 

@@ -132,6 +132,6 @@ def _in_force(versions: Sequence[BookedExecution], holding: Holding) -> BookedEx
     assert asked is not None, "only an answer contains executions"
     first = min(versions, key=lambda row: row.seq)
     if first.seq > asked.seq:
-        answer = (first.session, first.execution.request_id)
-        versions = [row for row in versions if (row.session, row.execution.request_id) == answer]
+        answer = (first.connection_no, first.execution.request_id)
+        versions = [row for row in versions if (row.connection_no, row.execution.request_id) == answer]
     return max(versions, key=lambda row: correction_version(row.execution.exec_id))

@@ -35,7 +35,7 @@ class _Draft:
     """Gather the answer to a request for positions."""
 
     asked: Moment
-    session: int
+    connection_no: int
     stale: bool
     """The gateway had lost IBKR meanwhile, so it told what it knew before."""
     swept: frozenset[str]
@@ -72,7 +72,7 @@ class PositionSnapshots:
         self._upstream = True
         self.due = due
 
-    def asked(self, asked: Moment, session: int, swept: Collection[str] = ()) -> None:
+    def asked(self, asked: Moment, connection_no: int, swept: Collection[str] = ()) -> None:
         """Begin to gather an answer, or go on with an earlier request's.
 
         Neither has a number. While an earlier request is unanswered the next end may be that one's, so the
@@ -80,7 +80,7 @@ class PositionSnapshots:
         """
         stale = not (self._upstream and self.began is not None)
         if self._draft is None:
-            self._draft = _Draft(asked, session, stale, frozenset(swept))
+            self._draft = _Draft(asked, connection_no, stale, frozenset(swept))
         self._draft.stale |= stale
         self._draft.overdue = False
 
@@ -128,7 +128,7 @@ class PositionSnapshots:
         if draft.stale or draft.overdue:
             return None
         if not draft.disturbed:
-            return self._take(draft, ended)
+            return self._complete(draft, ended)
         if self.due:
             self._disturbed = (draft, ended)
         return None
@@ -143,14 +143,14 @@ class PositionSnapshots:
         """Let nothing wait any longer; returns the disturbed answer, where it is the best to be had."""
         found = None
         if self.due and self._disturbed is not None:
-            found = self._take(*self._disturbed)
+            found = self._complete(*self._disturbed)
         self.due = False
         return found
 
-    def _take(self, draft: _Draft, ended: Moment) -> Snapshot:
+    def _complete(self, draft: _Draft, ended: Moment) -> Snapshot:
         self.due = False
         self._disturbed = None
         disturbed = tuple(sorted(draft.disturbed))
         told = {key.split(" ")[0] for key in draft.rows}
         certain = tuple(sorted(account for account in draft.swept if account in told))
-        return Snapshot(draft.asked, ended, dict(draft.rows), disturbed, draft.session, certain)
+        return Snapshot(draft.asked, ended, dict(draft.rows), disturbed, draft.connection_no, certain)

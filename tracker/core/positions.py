@@ -59,7 +59,7 @@ from tracker.core.sweeps import Sweeps
 from tracker.core.whole_past import WholePast
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
-_NO_SESSION: Final = 0
+_NO_CONNECTION: Final = 0
 """Older than every connection, so that no execution is as old as what is of it."""
 
 
@@ -135,9 +135,9 @@ class Positions:
         """Note that a sweep asked with that frame ended and was complete."""
         self._certainty.proven(account, asked)
 
-    def snapshot_asked(self, asked: Moment, session: int) -> None:
+    def snapshot_asked(self, asked: Moment, connection_no: int) -> None:
         """Begin to gather an answer to a request for positions, or go on with an earlier one's."""
-        self._snapshots.asked(asked, session, self._sweeps.ended)
+        self._snapshots.asked(asked, connection_no, self._sweeps.ended)
 
     def snapshot_dated(self, asked: Moment) -> None:
         """Date the request under way by the broker's clock."""
@@ -163,7 +163,7 @@ class Positions:
         """Take what was told since the connection began for a guess."""
         snapshot = self._state.get(SNAPSHOTS, "last")
         if snapshot is not None and snapshot.asked.seq > began:
-            self._state.put(SNAPSHOTS, replace(snapshot, session=_NO_SESSION))
+            self._state.put(SNAPSHOTS, replace(snapshot, connection_no=_NO_CONNECTION))
         for holding in list(self._state.every(HOLDINGS)):
             if holding.asked is not None and holding.asked.seq > began:
                 self._state.put(HOLDINGS, replace(holding, baseline=Baseline.UNCONFIRMED))
@@ -176,7 +176,7 @@ class Positions:
     def snapshot_ended(self, ended: Moment) -> bool:
         """Use the answer for what waits, if it can be used; True when it was taken."""
         taken = self._snapshots.ended(ended)
-        return taken is not None and self._take(taken)
+        return taken is not None and self._use(taken)
 
     def snapshot_failed(self) -> None:
         """Go on without an answer that never ended."""
@@ -188,10 +188,10 @@ class Positions:
 
     def _go_on(self, taken: Snapshot | None) -> None:
         if taken is not None:
-            self._take(taken)
+            self._use(taken)
         self._release(all_of_them=False)
 
-    def _take(self, snapshot: Snapshot) -> bool:
+    def _use(self, snapshot: Snapshot) -> bool:
         """Use an answer, unless it lags and is asked for again."""
         lags = self._certainty.lags(snapshot)
         if lags and self._certainty.asks_again:
@@ -199,7 +199,7 @@ class Positions:
         if lags:
             snapshot = replace(snapshot, certain=())
         self._state.put(SNAPSHOTS, snapshot)
-        self._certainty.take(snapshot)
+        self._certainty.remember(snapshot)
         self._fold_unconfirmed()
         self._release(all_of_them=False)
         return True

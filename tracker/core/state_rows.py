@@ -66,7 +66,7 @@ class BookedExecution(Struct, frozen=True):
     seq: int
     """The frame that brought it first."""
     received_at: datetime
-    session: int
+    connection_no: int = field(name="session")
     match: Match
     place: Moment | None = None
     """Where it stands among the contract's entries: a correction stands where the first version stood."""
@@ -335,7 +335,7 @@ class Snapshot(Struct, frozen=True):
     """ContractKey text -> quantity; the zeros that the broker listed are in it."""
     disturbed: tuple[str, ...] = ()
     """ContractKey texts with a live execution between request and end."""
-    session: int = 0
+    connection_no: int = field(name="session", default=0)
     certain: tuple[str, ...] = ()
     """The accounts of which it is certain: asked behind a sweep that ended, not lagging, and not empty."""
 

@@ -255,7 +255,7 @@ class Daemon:
             warning = gaps.warning(self._journal.state, now(), self._settings.login_zone())
             if warning and not warned:
                 logger.warning("{}", warning)
-                self._tell({"event": "unproven", "at": instant(now()), "reason": warning})
+                self._pass_on({"event": "unproven", "at": instant(now()), "reason": warning})
             warned = warning
             hint = zone_hint(
                 self._journal, needing_decision(self._journal.state), self._settings.store_zone()
@@ -335,7 +335,7 @@ class Daemon:
             # again. Nothing is received now that would have to wait.
             gc.collect()
         self._systemd.status(f"link {link.state.value}: {link.reason}")
-        self._tell(
+        self._pass_on(
             {
                 "event": "link",
                 "at": instant(link.since),
@@ -351,7 +351,7 @@ class Daemon:
             self._feed.publish(event.as_json)
         assert self._feed.last == self._journal.events.last, "followers get the numbers that are kept"
 
-    def _tell(self, event: dict[str, JsonValue]) -> None:
+    def _pass_on(self, event: dict[str, JsonValue]) -> None:
         """Hand on an event that is about this run only; it is not kept."""
         self._journal.events.skip()
         self._feed.publish(event)
@@ -368,11 +368,11 @@ class Daemon:
     def _store_changed(self, outage: StoreOutage | None) -> None:
         """Publish that the alert store cannot be read, or can again."""
         at, reason = (outage.since, outage.reason) if outage is not None else (now(), "")
-        self._tell({"event": "store", "at": instant(at), "readable": outage is None, "reason": reason})
+        self._pass_on({"event": "store", "at": instant(at), "readable": outage is None, "reason": reason})
 
     def _written(self, updates: Sequence[AlertUpdate], outcomes: Sequence[Outcome], at: datetime) -> None:
         for event in self._frame_to_file.written(updates, outcomes, at):
-            self._tell(event)
+            self._pass_on(event)
 
     def _commands(self) -> dict[str, SocketCommand]:
         questions = self._questions.commands()

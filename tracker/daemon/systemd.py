@@ -28,15 +28,15 @@ class SystemdNotifier:
 
     def ready(self) -> None:
         """Say that the start is over: questions are answered and fills are kept."""
-        self._tell("READY=1")
+        self._send("READY=1")
 
     def stopping(self) -> None:
         """Say that the end has begun."""
-        self._tell("STOPPING=1")
+        self._send("STOPPING=1")
 
     def alive(self) -> None:
         """Say that the work goes on."""
-        self._tell("WATCHDOG=1")
+        self._send("WATCHDOG=1")
 
     def status(self, words: str) -> None:
         """Give the line that `systemctl status` shows; what it shows already is not said again."""
@@ -44,9 +44,9 @@ class SystemdNotifier:
             return
         self._words = words
         line = "".join(sign if sign.isprintable() else " " for sign in words)
-        self._tell(f"STATUS={line[:_LONGEST_STATUS]}")
+        self._send(f"STATUS={line[:_LONGEST_STATUS]}")
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if not self._address:
             return
         try:

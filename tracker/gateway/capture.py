@@ -181,7 +181,7 @@ class Capture:
         messages = framing.feed(data)
         self._time_unfinished(framing, len(messages))
         self._sink.journal.prefetch(messages)
-        self._take(messages)
+        self._sort(messages)
         if framing.broken:
             self._unreadable(framing.broken)
 
@@ -226,9 +226,9 @@ class Capture:
 
     def _on_message(self, fields: Sequence[str]) -> None:
         """Take a message of the login, in place of `decoder.interpret`."""
-        self._take((tuple(fields),))
+        self._sort((tuple(fields),))
 
-    def _take(self, messages: Sequence[Fields]) -> None:
+    def _sort(self, messages: Sequence[Fields]) -> None:
         """Sort out what is to be journalled of each message in turn, and what ib_insync is to decode."""
         if self._stopped:
             return

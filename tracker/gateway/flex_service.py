@@ -108,7 +108,7 @@ class FlexService:
                 async for attempt in self._attempts():
                     with attempt:
                         try:
-                            await self._take(address, into)
+                            await self._download_report(address, into)
                         except _NotYet as error:
                             busy = str(error)
                             raise
@@ -148,8 +148,8 @@ class FlexService:
             raise FetchFailed("the Flex web service gave no reference for its statement; try again later")
         return f"{self._place_of(response.findtext('Url', ''))}?{self._query(reference)}"
 
-    async def _take(self, address: str, into: Path) -> None:
-        """Take the report, once it is there."""
+    async def _download_report(self, address: str, into: Path) -> None:
+        """Download the report, once it is there."""
         into.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=into.parent, prefix=f".{into.name}-", delete=False) as file:
             try:

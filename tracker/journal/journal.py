@@ -141,7 +141,7 @@ class Journal:
         self._db.executemany(
             "INSERT INTO frames (seq, received_at, session, source, fields) VALUES (?, ?, ?, ?, ?)",
             [
-                (one.seq, one.received_at.timestamp(), one.session, one.source.value, _text(one).encode())
+                (one.seq, one.received_at.timestamp(), one.connection_no, one.source.value, _bytes(one))
                 for one in frames
             ],
         )
@@ -479,8 +479,8 @@ class Journal:
             raise JournalFailed(f"{problem}, then start the tracker again: nothing is half done") from error
 
 
-def _text(frame: Frame) -> str:
-    return "\0".join(frame.fields)
+def _bytes(frame: Frame) -> bytes:
+    return "\0".join(frame.fields).encode()
 
 
 def _root(exec_id: str) -> str:

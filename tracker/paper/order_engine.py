@@ -91,7 +91,7 @@ class OrderEngine:
             order.limit = limit
         order.modifications += 1
         self.broadcast.push_order(order)
-        self._tell(order, f"is now {activity_text.order_text(order)}")
+        self._announce(order, f"is now {activity_text.order_text(order)}")
 
     def fill(
         self,
@@ -115,7 +115,7 @@ class OrderEngine:
         if order.contract.legs:
             prices = made_up_leg_prices(order.contract, paid) if leg_prices is None else leg_prices
             executions += self.book.fill_legs(order, executions[0], prices)
-        self._tell(order, activity_text.fill_text(order, amount, paid))
+        self._announce(order, activity_text.fill_text(order, amount, paid))
         if audience.push:
             self.broadcast.push_fill(order, executions, audience.to)
             self._push_positions(executions)
@@ -169,7 +169,7 @@ class OrderEngine:
         if order.done:
             raise ValueError(f"order {order.perm_id} cannot be cancelled, it is {order.status}")
         self.book.finish(order, Status.CANCELLED, self.broadcast.now(), reason)
-        self._tell(order, activity_text.end_text(order))
+        self._announce(order, activity_text.end_text(order))
         if audience.push:
             self.broadcast.push_cancelled(order, audience.to)
         for child in self._children(order):
@@ -195,7 +195,7 @@ class OrderEngine:
         order.follows_market = True
         order.status = self._status_at_rest(order)
         self.place(order)
-        self._tell(order, activity_text.order_text(order))
+        self._announce(order, activity_text.order_text(order))
         self.wake_in_time(order)
 
     def wake_in_time(self, order: PaperOrder) -> None:
@@ -301,7 +301,7 @@ class OrderEngine:
             return
         if whole and order.tif == "FOK":
             self.book.finish(order, Status.INACTIVE, self.broadcast.now(), "Fill or kill: not filled")
-            self._tell(order, activity_text.end_text(order))
+            self._announce(order, activity_text.end_text(order))
             self.broadcast.push_order(order)
         else:
             order.status = Status.PENDING_CANCEL
@@ -374,8 +374,8 @@ class OrderEngine:
             else:
                 self.change(other, other.quantity - filled, None)
 
-    def _tell(self, order: PaperOrder, text: str) -> None:
-        """Tell what becomes of a client's order; others are told by whoever makes them."""
+    def _announce(self, order: PaperOrder, text: str) -> None:
+        """Announce what becomes of a client's order; whoever makes others announces them."""
         if order.follows_market:
             self.broadcast.tell(f"client {order.client_id}, order {order.order_id}: {text}")
 

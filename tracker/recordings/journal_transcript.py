@@ -59,7 +59,7 @@ def _lines(
 ) -> Iterator[Line]:
     known: set[int] = set()
     for frame in frames:
-        at, link = max(0.0, (frame.received_at - began).total_seconds()), frame.session
+        at, link = max(0.0, (frame.received_at - began).total_seconds()), frame.connection_no
         entry = read_entry(frame) if frame.source is not Source.BROKER else None
         if link not in known:
             known.add(link)

@@ -113,11 +113,11 @@ async def _readable(listening: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     come: asyncio.Future[None] = loop.create_future()
 
-    def tell() -> None:
+    def wake() -> None:
         if not come.done():
             come.set_result(None)
 
-    loop.add_reader(listening, tell)
+    loop.add_reader(listening, wake)
     try:
         await come
     finally:

@@ -347,11 +347,11 @@ class AlertFile:
                 f"{self.path} {what}; it is left alone and read again until its writer has finished it"
             ) from error
         self.expect()
-        changed = self._take(document)
+        changed = self._use(document)
         self._held = dataclasses.replace(held, document=document)
         return changed
 
-    def _take(self, document: Document) -> bool:
+    def _use(self, document: Document) -> bool:
         changed = document.pieces != self._known.pieces
         if changed:
             self._view = self._view_after(self._known, document)

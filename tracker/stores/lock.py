@@ -72,13 +72,13 @@ class FileLock:
         except OSError as error:
             self._fail("opened", error)
         try:
-            self._take(descriptor)
+            self._acquire(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor
 
-    def _take(self, descriptor: int) -> None:
+    def _acquire(self, descriptor: int) -> None:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise Locked(f"the lock {self.path} is no regular file; remove it, then start again")
         try:
