@@ -131,8 +131,20 @@ def test_fees_follow_a_part_that_another_alert_takes(desk: Desk) -> None:
     assert answer["total"][0]["fees"] == 3.6
 
 
-def assign(desk: Desk, name: str, alert: str = f"{ROBIN}/NVDA") -> None:
-    decision = assignment(desk.journal.state, desk.store.alerts(), desk.names, exec_id=name, alert=alert)
+def test_two_parts_of_a_fill_both_count(desk: Desk) -> None:
+    """Of 10 at 2.00 for 10.00 an alert gets 2, then 3; all go at 3.00: it made 500, for half of the fee."""
+    desk.tell(buy(1, 10, contract=LATER, price="2"), fee(exec_id(1), "10"))
+    for quantity in ("2", "3"):
+        assign(desk, exec_id(1), quantity=quantity)
+    desk.tell(buy(2, -10, contract=LATER, price="3"))
+    (alerter,), (total,) = reported(desk)["alerters"], reported(desk)["total"]
+    assert [(each["profit"], each["fees"]) for each in (alerter, total)] == [(500, 5), (500, 5)]
+
+
+def assign(desk: Desk, name: str, alert: str = f"{ROBIN}/NVDA", quantity: str = "") -> None:
+    decision = assignment(
+        desk.journal.state, desk.store.alerts(), desk.names, exec_id=name, alert=alert, quantity=quantity
+    )
     for entry in decision.entries:
         desk.note(Source.PERSON, *entry.fields)
 

@@ -150,7 +150,7 @@ def _gains(before: Iterable[Lot], after: Iterable[Lot]) -> dict[str, Decimal]:
 
 def _owned(holding: Holding) -> dict[tuple[object, ...], Lot]:
     """Return the lots that alerts own, by what a fill leaves as it is."""
-    return {(lot.exec_id, lot.opened, lot.owners): lot for lot in holding.lots if lot.owners}
+    return {(lot.exec_id, lot.opened, lot.owners, lot.part): lot for lot in holding.lots if lot.owners}
 
 
 class _Trips:
