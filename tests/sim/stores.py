@@ -6,7 +6,6 @@ killed. The store itself is `MemoryAlerts`, or the real `AlertFile` on a disk in
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Final, Protocol
 from tests.sim.clock import NEW_YORK, SimClock
 from tests.sim.disk import Inode, MemoryDisk
 from tests.sim.fates import Fates
-from tests.support.fakes import MemoryAlerts, Records
+from tests.support.fakes import MemoryAlerts, Records, copied
 from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome, StoreUnavailable
 from tracker.core.ports import AlertStore, Shown
 from tracker.stores.alert_file import AlertFile
@@ -77,11 +76,11 @@ class MemoryMedium:
         return self._store
 
     def records(self) -> Records | None:
-        return None if self._store.away else copy.deepcopy(self._records)
+        return None if self._store.away else copied(self._records)
 
     def write(self, records: Records) -> None:
         self._records.clear()
-        self._records.update(copy.deepcopy(records))
+        self._records.update(copied(records))
         self._store.away = ""
 
     def go_on(self) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
+import pickle
 from collections.abc import Callable, Sequence
 from datetime import UTC, tzinfo
 from typing import Any
@@ -17,6 +17,12 @@ from tracker.stores.alert_reader import read_alert, read_id, read_shown
 
 Records = dict[str, dict[str, dict[str, Any]]]
 """alerter -> TICKER -> record, as alerts.json holds them."""
+
+
+def copied(records: Records) -> Records:
+    """Return a copy that shares nothing; several times faster than `deepcopy`."""
+    found: Records = pickle.loads(pickle.dumps(records))
+    return found
 
 
 class MemoryAlerts:
@@ -67,7 +73,7 @@ class MemoryAlerts:
         self._reach()
         self._unreported |= self._seen != self.records
         # Another copy, so that a mistake in the middle of a batch leaves nothing half done.
-        after = copy.deepcopy(self.records)
+        after = copied(self.records)
         outcomes = [_apply(after, update) for update in updates]
         if Outcome.APPLIED in outcomes:
             self.writes += 1
@@ -92,7 +98,7 @@ class MemoryAlerts:
             raise StoreUnavailable(self.away)
 
     def _publish(self) -> None:
-        self._seen = copy.deepcopy(self.records)
+        self._seen = copied(self.records)
         self._alerts = tuple(
             self._enrich(read_alert(alerter, ticker, fields, self._zone))
             for alerter, tickers in self._seen.items()

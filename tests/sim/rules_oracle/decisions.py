@@ -77,6 +77,9 @@ class Replay:
         self._lived = self._lived_kept = _NO_TIME
         self._last_at: datetime | None = None
         self._skew = _NO_TIME
+        self._tallied: list[Folded] = []
+        self._tallies: dict[int, Tally] = {}
+        """What was summed up of these folds last."""
         self.folds = Folds(self)
 
     # Events
@@ -299,17 +302,17 @@ class Replay:
 
     def _takeovers(self) -> Iterator[tuple[int, int, AccountContract]]:
         """Rule 2.4: who takes over what a record that is gone owns, each contract by itself."""
+        owners = {
+            holding: {owner for lot in folded.lots if lot.quantity for owner in lot.owners}
+            for holding, folded in self.fold_all().items()
+        }
         for old in self.registry.alerts:
-            if old.present:
-                continue
-            for holding in self.folds.holdings():
-                lots = [
-                    lot for lot in self.fold_of(holding).lots if lot.quantity and old.number in lot.owners
-                ]
-                contract = self.holdings.contracts[holding[1]]
-                new = successor(old, contract, self.registry.present) if lots else None
-                if new is not None:
-                    yield old.number, new.number, holding
+            for holding in owners if not old.present else ():
+                if old.number in owners[holding]:
+                    contract = self.holdings.contracts[holding[1]]
+                    new = successor(old, contract, self.registry.present)
+                    if new is not None:
+                        yield old.number, new.number, holding
 
     # A person
 
@@ -387,7 +390,12 @@ class Replay:
         return self.folds.moved_in(holding)
 
     def tallies(self) -> dict[int, Tally]:
-        return tally([one.changes for one in self.fold_all().values()])
+        folds = list(self.fold_all().values())
+        if len(folds) != len(self._tallied) or any(
+            one is not other for one, other in zip(folds, self._tallied, strict=True)
+        ):
+            self._tallied, self._tallies = folds, tally([one.changes for one in folds])
+        return self._tallies
 
     # What opened again
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from tests.sim.rules_oracle.facts import Contract
@@ -23,6 +24,7 @@ _OSI: Final = re.compile(r"^\s*(\S.*?)\s*(\d{6})([CP])(\d{8})\s*$")
 _PREFIX: Final = "tracker:"
 
 
+@cache
 def _letters(name: str) -> str:
     bare = "".join(letter for letter in name.lower() if letter.isalnum())
     for tail in ("alerts", "alert"):
@@ -50,6 +52,7 @@ class Alerters:
         return self.key(name) in self._known
 
 
+@cache
 def ticker_key(ticker: str) -> str:
     """Rule 2.5: `.`, `-`, `/`, space or nothing stand between the parts of a ticker."""
     return re.sub(r"[.\-/ ]", "", ticker.upper())
@@ -61,6 +64,7 @@ def osi(contract: Contract) -> tuple[str, str] | None:
     return (found[1], found[2]) if found else None
 
 
+@cache
 def contract_tickers(contract: Contract) -> frozenset[str]:
     """Return every ticker that may be written for the contract (rule 2.5).
 
