@@ -7,9 +7,11 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
+from tests.support.facts import ACCOUNT, exec_id, execution
 from tests.support.matching_cases import CREATED, EARLY_FILL, NVDA_STOCK, fill, option_alert, stock_alert
+from tests.support.ownership import DatedStory, swept
 from tracker.core.matching import match_execution
-from tracker.core.model import Alert, AlertId, Ambiguous, Match, Matched, Rule, Unmatched
+from tracker.core.model import Alert, AlertId, Ambiguous, Match, Matched, Rule, Source, Unmatched
 
 NEXT_DAY = CREATED + timedelta(hours=25)
 EARLY = CREATED - timedelta(seconds=150)
@@ -56,3 +58,54 @@ def test_skew_is_taken_off_the_first_sight() -> None:
     assert isinstance(match_execution(execution, [alert], early_fill=EARLY_FILL), Unmatched)
     skewed = match_execution(execution, [alert], early_fill=EARLY_FILL, skew=timedelta(minutes=1))
     assert isinstance(skewed, Matched)
+
+
+def test_matching_knows_who_owns_the_contract() -> None:
+    """An owner counts as a weak match beyond the age limit, so matching knows of it."""
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
+    story.tell(execution(exec_id(2), 3, at=9, perm_id=2))
+    assert story.owned == [False, True]
+
+
+def test_sale_that_closes_all_leaves_no_owner() -> None:
+    """Rule 2.2: of 9 sold the first 8 close the alert, so it owns nothing when the short 1 is matched."""
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 8, at=0, perm_id=1))
+    story.tell(execution(exec_id(2), -9, at=9, perm_id=2))
+    assert story.owned == [False, False]
+
+
+def test_sale_that_leaves_something_leaves_the_owner() -> None:
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 8, at=0, perm_id=1))
+    story.tell(execution(exec_id(2), -7, at=9, perm_id=2))
+    assert story.owned == [False, True]
+
+
+def test_owner_in_another_account_counts() -> None:
+    """Rule 2.2 speaks of a lot of the contract, whichever account holds it."""
+    other = "DU7654321"
+    story = DatedStory()
+    story.note(Source.LINK, "up", f"{ACCOUNT},{other}", "176")
+    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
+    story.tell(execution(exec_id(2), 3, at=9, perm_id=2, account=other))
+    assert story.owned == [False, True]
+
+
+def test_swept_fill_is_matched_behind_those_before_it() -> None:
+    """A sale of the same sweep closed the alert, so it owns nothing when the next fills are matched.
+
+    The fourth is told late: the third closes it and opens nothing, so the fifth opens a short, which is left.
+    """
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
+    swept(
+        story,
+        execution(exec_id(2), -3, at=5, perm_id=2, request_id=900),
+        execution(exec_id(3), 1, at=9, perm_id=3, request_id=900),
+        execution(exec_id(5), -1, at=12, perm_id=5, request_id=900),
+        execution(exec_id(4), -1, at=8, perm_id=4, request_id=900),
+        execution(exec_id(6), 1, at=15, perm_id=6, request_id=900),
+    )
+    assert story.owned == [False, False, False, False, True, False]

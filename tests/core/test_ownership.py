@@ -139,6 +139,36 @@ def test_closed_record_gets_newer_lots_only() -> None:
     assert (quantity(story), shown(story).open) == (4, True)
 
 
+def test_lot_of_the_closing_second_is_behind_the_close() -> None:
+    """Long 3; in one second a sale of 3 closes the alert and another order's sale opens 2 short.
+
+    By the order within a second the short was opened after the close; an older lot of nobody was not.
+    """
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 1, at=5, perm_id=1))
+    story.decide = matched(ALERT)
+    story.tell(execution(exec_id(2), 3, at=0, perm_id=2), execution(exec_id(3), -3, at=5, perm_id=3))
+    assert (quantity(story), held(story)) == (0, 1)
+    rematch(story, 1)
+    assert quantity(story) == 0
+    story.decide = unmatched
+    story.tell(execution(exec_id(4), -3, at=5, perm_id=4))
+    story.decide = matched(ALERT)
+    rematch(story, 4)
+    assert (quantity(story), held(story)) == (-2, -2)
+
+
+def test_rest_of_the_closing_execution_is_not_behind_the_close() -> None:
+    """A sale of 5 closes the 3 of the alert and opens 2 short: a late match leaves the record closed."""
+    story = Story(matched(ALERT))
+    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
+    story.decide = unmatched
+    story.tell(execution(exec_id(2), -5, at=5, perm_id=2))
+    story.decide = matched(ALERT)
+    rematch(story, 2)
+    assert (quantity(story), held(story)) == (0, -2)
+
+
 def test_person_opens_a_closed_record() -> None:
     """What a rule may not, a person may: older lots go to a closed record."""
     story = Story(unmatched)
@@ -341,57 +371,6 @@ def test_skew_is_taken_off_a_creation() -> None:
     swept(story, execution(exec_id(1), 3, at=0, perm_id=1, request_id=900))
     assert (quantity(story), places(story)) == (3, [])
     assert story.circumstances[-1].skew == timedelta(seconds=40)
-
-
-def test_matching_knows_who_owns_the_contract() -> None:
-    """An owner counts as a weak match beyond the age limit, so matching knows of it."""
-    story = DatedStory()
-    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
-    story.tell(execution(exec_id(2), 3, at=9, perm_id=2))
-    assert story.owned == [False, True]
-
-
-def test_sale_that_closes_all_leaves_no_owner() -> None:
-    """Rule 2.2: of 9 sold the first 8 close the alert, so it owns nothing when the short 1 is matched."""
-    story = DatedStory()
-    story.tell(execution(exec_id(1), 8, at=0, perm_id=1))
-    story.tell(execution(exec_id(2), -9, at=9, perm_id=2))
-    assert story.owned == [False, False]
-
-
-def test_sale_that_leaves_something_leaves_the_owner() -> None:
-    story = DatedStory()
-    story.tell(execution(exec_id(1), 8, at=0, perm_id=1))
-    story.tell(execution(exec_id(2), -7, at=9, perm_id=2))
-    assert story.owned == [False, True]
-
-
-def test_owner_in_another_account_counts() -> None:
-    """Rule 2.2 speaks of a lot of the contract, whichever account holds it."""
-    other = "DU7654321"
-    story = DatedStory()
-    story.note(Source.LINK, "up", f"{ACCOUNT},{other}", "176")
-    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
-    story.tell(execution(exec_id(2), 3, at=9, perm_id=2, account=other))
-    assert story.owned == [False, True]
-
-
-def test_swept_fill_is_matched_behind_those_before_it() -> None:
-    """A sale of the same sweep closed the alert, so it owns nothing when the next fills are matched.
-
-    The fourth is told late: the third closes it and opens nothing, so the fifth opens a short, which is left.
-    """
-    story = DatedStory()
-    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
-    swept(
-        story,
-        execution(exec_id(2), -3, at=5, perm_id=2, request_id=900),
-        execution(exec_id(3), 1, at=9, perm_id=3, request_id=900),
-        execution(exec_id(5), -1, at=12, perm_id=5, request_id=900),
-        execution(exec_id(4), -1, at=8, perm_id=4, request_id=900),
-        execution(exec_id(6), 1, at=15, perm_id=6, request_id=900),
-    )
-    assert story.owned == [False, False, False, False, True, False]
 
 
 # Rows

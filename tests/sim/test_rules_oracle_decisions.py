@@ -214,6 +214,21 @@ def test_assignment_gives_only_what_is_left() -> None:
     shows(day, A, 1)
 
 
+def test_late_match_opens_with_the_short_of_the_closing_second() -> None:
+    """Long 3; in one second 3 are sold for it and 2 more by another order, which find the alert later.
+
+    Its record spoke of another strike meanwhile. Sales of one second stand by execId, the 2 behind the 3.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 3, at=-5)
+    day.read({"real-day-trading": {"TSLA": alert(C100, created=alert(C95)["created_at"])}})
+    day.fill(C95, -3, at=0)
+    day.fill(C95, -2, at=-1)
+    shows(day, A, 0)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}})
+    shows(day, A, -2)
+
+
 # Rule 1.5: shared later, or not at all
 
 

@@ -148,6 +148,7 @@ class LotChanges:
             last_account=before.last_account if movement.expired else "",
             last=movement.moment,
             sold_with=() if quantity else tuple(with_it),
+            closed_side=0 if quantity else 1 if part > 0 else -1,
         )
 
     def open(self, opening: Decimal, movement: Movement) -> None:
@@ -206,10 +207,24 @@ class LotChanges:
         closed = {one.alert: self._closed_at(one) if late else None for one in decision.alerts}
 
         def with_more(lot: Lot) -> tuple[AlertId, ...]:
-            more = [alert for alert, at in closed.items() if at is None or lot.opened.time > at]
+            more = [alert for alert, at in closed.items() if at is None or self._is_behind(lot, alert, at)]
             return tuple(dict.fromkeys((*lot.owners, *more)))
 
         return self._own(decision.order, with_more)
+
+    def _is_behind(self, lot: Lot, alert: AlertId, at: datetime) -> bool:
+        """Tell whether a lot was opened after a record had closed at that time.
+
+        Of the same second are those that open the other side, once the first one was closed; what the closing
+        execution itself opened was not opened after it.
+        """
+        opened, closed = second_of(lot.opened.time), second_of(at)
+        if opened != closed:
+            return opened > closed
+        here = self.alerts.get(alert)
+        if here is None or here.closed_at != at or lot.exec_id == here.last_exec_id:
+            return False
+        return here.closed_side * lot.quantity < 0
 
     def _closed_at(self, one: Decided) -> datetime | None:
         """Return when a record had closed: only newer lots open it again. None where it was open."""

@@ -189,6 +189,8 @@ class AlertPosition(Struct, frozen=True):
     """Of a closed one: the other alerts that the last sale closed with it."""
     last_account: str = ""
     """Where the last execution was booked; empty for the account that holds it."""
+    closed_side: int = 0
+    """Of one that a sale closed: 1 if it had been long, -1 if short; 0 where an older version closed it."""
 
 
 class Baseline(StrEnum):
