@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from tracker.core.ports import StoreRefused
 from tracker.core.state import GAPS
 from tracker.daemon import status_report
 from tracker.daemon.flex_fetch import MorningFetch
+from tracker.daemon.housekeeping import Housekeeping
 from tracker.daemon.journal_sink import JournalSink
 from tracker.daemon.latency import FrameToFile
 from tracker.daemon.metrics import metrics
@@ -40,14 +41,11 @@ from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.link import LinkPhase, LinkState
 from tracker.gateway.reconnect import ReconnectingLink
 from tracker.journal.event_log import KeptEvents
-from tracker.journal.journal_file import JournalFailed, large_wal
+from tracker.journal.journal_file import JournalFailed
 from tracker.logs import log
 from tracker.notify.apprise_services import Service
 from tracker.pipeline.store_watch import StoreFull, StoreOutage
-from tracker.queries import gaps
-from tracker.queries.lookup import needing_decision
 from tracker.queries.socket_commands import SocketCommands
-from tracker.queries.zone_hint import zone_hint
 from tracker.reconcile.in_daemon import Reconciling
 from tracker.reconcile.views import Watched
 from tracker.status.events import EventFeed, subscription
@@ -62,8 +60,6 @@ _FAREWELL_SECONDS: Final = 1.0
 people 1.5 s and the log 1 s behind it: together less than the 5 s in which a stop ends."""
 _COLLECT_AFTER: Final = 20_000
 _SWITCH_SECONDS: Final = 0.0005
-_MINUTE: Final = 60.0
-_FILE_CHECK_SECONDS: Final = 1.0
 _PRIVATE: Final = 0o077
 
 HERE: Final = "this machine's zone"
@@ -95,9 +91,9 @@ class Daemon:
     """Hold the running parts of one tracker; `settings` were checked."""
 
     def __init__(self, files: OpenedFiles, services: Sequence[Service] = ()) -> None:
+        self._files = files
         self._settings = settings = files.settings
         self._journal = journal = files.journal
-        self._locks = files.locks
         self._store = files.store
         self._started_at = now()
         self._token = TokenFile(settings.status.token_file)
@@ -160,13 +156,14 @@ class Daemon:
         server = await self._listen()
         self._notifier.start(self._feed.follow(0), self._feed.last)
         pump = asyncio.create_task(self._pump.run(), name="pump")
+        housekeeping = Housekeeping(self._files, self._token, self._pass_on, now)
         tasks = [
             pump,
             asyncio.create_task(self._link.run(), name="link"),
             asyncio.create_task(self._questions.failure(), name="questions"),
-            asyncio.create_task(self._keep_house(), name="housekeeping"),
-            asyncio.create_task(self._watch_files(), name="watch over the files"),
-            asyncio.create_task(self._keep_token(), name="watch over the token"),
+            asyncio.create_task(housekeeping.keep_house(), name="housekeeping"),
+            asyncio.create_task(housekeeping.watch_files(), name="watch over the files"),
+            asyncio.create_task(housekeeping.keep_token(), name="watch over the token"),
             asyncio.create_task(
                 recheck_positions(self._journal.state, self._link.request_positions),
                 name="position recheck",
@@ -242,59 +239,6 @@ class Daemon:
                 async with asyncio.timeout(_FAREWELL_SECONDS):
                     await self._pump.pump()
         await self._notifier.close(self._feed.last)
-
-    async def _keep_house(self) -> None:
-        """Every minute: let go of raw frames past their days, and warn of what a person should know.
-
-        That is a day that ends unproven, and times in the stores that seem to be read in a wrong zone.
-        """
-        warned = hinted = ""
-        while True:
-            self._journal.drop_frames(now() - timedelta(days=self._settings.stores.frame_days))
-            self._journal.drop_events(now() - timedelta(days=self._settings.stores.event_days))
-            warning = gaps.warning(self._journal.state, now(), self._settings.login_zone())
-            if warning and not warned:
-                logger.warning("{}", warning)
-                self._pass_on({"event": "unproven", "at": instant(now()), "reason": warning})
-            warned = warning
-            hint = zone_hint(
-                self._journal, needing_decision(self._journal.state), self._settings.store_zone()
-            )
-            if hint and not hinted:
-                logger.warning("{}", hint)
-            hinted = hint
-            await asyncio.sleep(_MINUTE)
-
-    async def _watch_files(self) -> None:
-        """End the daemon where the journal is no longer the file that it wrote, or somebody took a lock.
-
-        Warns while the journal cannot be emptied.
-        """
-        warned = False
-        self._journal.stamp_file()
-        while True:
-            self._journal.check_file()
-            for lock in self._locks:
-                lock.keep()
-            size = large_wal(self._journal.path)
-            if size and not warned:
-                logger.warning(
-                    "{}-wal has grown to {} MB: another program reads the journal without end; find it with"
-                    " `fuser {}-wal` and end it",
-                    *(self._journal.path, size // 1_000_000, self._journal.path),
-                )
-            warned = bool(size)
-            await asyncio.sleep(_FILE_CHECK_SECONDS)
-
-    async def _keep_token(self) -> None:
-        """Write the token's file again where it is lost, and warn of what becomes of it, once."""
-        warned = ""
-        while True:
-            trouble = self._token.keep()
-            if trouble and trouble != warned:
-                logger.warning("{}", trouble)
-            warned = trouble
-            await asyncio.sleep(_FILE_CHECK_SECONDS)
 
     def _pulse(self) -> Pulse:
         journal = self._journal
