@@ -171,6 +171,7 @@ def test_missing_named_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
             "[gateway]\ntimezone = 'us/estern'",
             "a known time zone (the nearest one is 'US/Eastern'), not 'us/estern'",
         ),
+        ("[notify]\nreport_at = '24:00'", "report_at: it must be a time of the day such as 16:30, or empty"),
         ("[stores]\ntimezone = 'America'", "[stores] timezone: it must be a known time zone"),
         ("[stores]\ntimezone = '../x'", "[stores] timezone: it must be a known time zone"),
         ("[stores]\nalerts = ''", "[stores] alerts: it must name a file, not ''"),

@@ -69,6 +69,12 @@ def needs_you() -> dict[str, JsonValue]:
     )
 
 
+def test_report_is_one_line() -> None:
+    """It is news, and nothing that a person must do at once."""
+    (told,) = choice().handle(event("report", says="of 2025-11-17: 1 round trip"), NOON)
+    assert told == Notification("17:00:05 UTC REPORT of 2025-11-17: 1 round trip")
+
+
 def link(subscribed: bool, reason: str = "nothing listens") -> dict[str, JsonValue]:
     return event("link", state="up" if subscribed else "waiting", reason=reason, subscribed=subscribed)
 

@@ -10,7 +10,7 @@ import difflib
 import re
 import zoneinfo
 from collections.abc import Iterable, Mapping
-from datetime import tzinfo
+from datetime import time, tzinfo
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -79,6 +79,12 @@ def _size(value: str) -> str:
 
 def _number_as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _time_of_day(value: str) -> str:
+    if value and not re.fullmatch("([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        raise ValueError("it must be a time of the day such as 16:30, or empty")
+    return value
 
 
 def _digits(value: str) -> str:
@@ -198,8 +204,14 @@ class Notify(Section):
     urls: Annotated[Texts, Field(repr=False)] = ()
     """Secrets; only `tracker.notify.apprise_services` looks at them."""
     link_down_minutes: Annotated[float, Field(gt=0, le=1440, allow_inf_nan=False)] = 5.0
+    report_at: Annotated[str, AfterValidator(_time_of_day)] = "00:00"
     heartbeat_url: Annotated[str, AfterValidator(_web_address), Field(repr=False)] = ""
     """A secret; only `tracker.notify.heartbeat` calls it."""
+
+    @property
+    def report_time(self) -> time | None:
+        """When the day is summed up, None for never."""
+        return time.fromisoformat(self.report_at) if self.report_at else None
 
 
 class Flex(Section):

@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, time
 from functools import partial
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from tracker.core.model import AlertUpdate, JsonValue, Outcome
 from tracker.core.ports import StoreRefused
 from tracker.core.state import GAPS
 from tracker.daemon import status_report
+from tracker.daemon.daily_report import DailyReport
 from tracker.daemon.flex_fetch import MorningFetch
 from tracker.daemon.housekeeping import Housekeeping
 from tracker.daemon.journal_sink import JournalSink
@@ -58,6 +59,8 @@ from tracker.wiring import OpenedFiles
 _FAREWELL_SECONDS: Final = 1.0
 """For the pump to write what is decided. The link and the socket take 1 s at most before it, messages to
 people 1.5 s and the log 1 s behind it: together less than the 5 s in which a stop ends."""
+_REPORTED: Final = "reported_until"
+"""Where the journal keeps up to when the last daily report told."""
 _COLLECT_AFTER: Final = 20_000
 _SWITCH_SECONDS: Final = 0.0005
 _PRIVATE: Final = 0o077
@@ -178,6 +181,8 @@ class Daemon:
                 now=now,
             )
             tasks.append(asyncio.create_task(fetching.run(), name="fetch of Flex reports"))
+        if (at := self._settings.notify.report_time) is not None:
+            tasks.append(asyncio.create_task(self._daily_report(at).run(), name="daily report"))
         if self._heartbeat is not None:
             tasks.append(asyncio.create_task(self._heartbeat.run(), name="heartbeat"))
         if self._systemd.watchdog_seconds is not None:
@@ -194,6 +199,21 @@ class Daemon:
             return EXIT_WELL
         finally:
             await self._end(server, pump, [*tasks, stopped])
+
+    def _daily_report(self, at: time) -> DailyReport:
+        def reported() -> datetime | None:
+            text = self._journal.meta(_REPORTED)
+            return None if text is None else datetime.fromisoformat(text)
+
+        return DailyReport(
+            at,
+            self._settings.login_zone(),
+            reported=reported,
+            keep=lambda until: self._journal.set_meta(_REPORTED, until.isoformat()),
+            sum_up=self._questions.report,
+            tell=self._tell,
+            now=now,
+        )
 
     def _say_what_it_does(self) -> None:
         """Log what this run reads and writes, in which zones, and what comes next."""

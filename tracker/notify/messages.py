@@ -94,6 +94,8 @@ class NotificationRules:
                 return [self._notification(now, self._opened(event, now))]
             case "closed":
                 return [self._notification(now, self._closed(event, now))]
+            case "report":
+                return [self._notification(now, f"REPORT {event.get('says')}")]
             case "needs_you":
                 return [self._notification(now, self._needs_you(event, now), urgent=True)]
             case "orphaned":

@@ -66,6 +66,23 @@ def report_text(words: TextTable, answer: Mapping[str, Any]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def report_line(answer: Mapping[str, Any], span: str) -> str:
+    """Sum a report up in one line; empty where nothing was traded and nothing wants a person."""
+    parts = [f"{_sums(each)}{_in(each)}" for each in answer["total"]]
+    if len(answer["alerters"]) > 1:
+        nets = [f"{each['alerter']} {price(each['net'])}" for each in answer["alerters"]]
+        parts.append(f"net by alerter: {', '.join(nets)}")
+    if answer["needs_you"]:
+        parts.append(f"{counted(answer['needs_you'], 'fill')} in the inbox")
+    if answer["gaps"]:
+        parts.append(f"fills may be missing on {', '.join(answer['gaps'])}")
+    if not parts:
+        return ""
+    if answer["open"]:
+        parts.append(f"{counted(len(answer['open']), 'position')} open")
+    return f"{span}: {'; '.join(parts)}"
+
+
 def _sums(each: Mapping[str, Any]) -> str:
     rate = "" if each["win_rate"] is None else f", {each['won']} won ({each['win_rate']:.0%})"
     return (

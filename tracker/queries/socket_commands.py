@@ -27,11 +27,12 @@ from tracker.journal.journal import Journal, JournalFailed
 from tracker.queries import adjustments, decisions
 from tracker.queries.alerts import alerts
 from tracker.queries.as_json import Json
+from tracker.queries.day_report import report
 from tracker.queries.dry_run import dry_run, dry_run_json, read_made_up_fill, write_copy
 from tracker.queries.fills import Selection, fills
 from tracker.queries.gaps import acceptance, gaps
 from tracker.queries.inbox import inbox
-from tracker.queries.lookup import alert_named, read_since
+from tracker.queries.lookup import alert_named, needing_decision, read_since
 from tracker.queries.question_thread import QuestionThread
 from tracker.queries.rehearsal import Overlay, rehearse
 from tracker.queries.socket_arguments import (
@@ -259,6 +260,15 @@ class SocketCommands:
     async def events(self, after: int, limit: int) -> KeptEvents:
         """Return the kept events behind a number."""
         return await self._read(lambda journal: journal.events.after(after, limit))
+
+    async def report(self, since: datetime, until: datetime) -> Json:
+        """Return the report of a span of time, and how many fills need a person now."""
+        return await self._read(
+            lambda journal: {
+                **report(journal, self._context.names, since, until),
+                "needs_you": len(needing_decision(journal.state)),
+            }
+        )
 
     async def _read(self, question: Callable[[Journal], Reply]) -> Reply:
         """Ask a journal opened for this question, in the thread that it must stay in."""

@@ -1,0 +1,108 @@
+"""Sum up the day once a day, and have it told.
+
+Owns when, and from when on: each report begins where the last one ended, so that what happened while the
+tracker was down, or behind the hour, is in the next one. A day on which nothing happened is not told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, time, timedelta, tzinfo
+from typing import Any, Final
+
+from loguru import logger
+
+from tracker.core.alert_updates import instant
+from tracker.core.model import JsonValue
+from tracker.queries.report_text import report_line
+from tracker.status.protocol import CommandError
+
+_SETTLING: Final = timedelta(minutes=1)
+"""How long the last fills before the hour, and their fees, are waited for."""
+_LOOK_SECONDS: Final = 10.0
+
+
+class DailyReport:
+    """Tell one daemon's reports, `at` that time of the day in `zone`.
+
+    `reported` returns up to when the last one told, None before the first, and `keep` keeps that for later
+    starts; `sum_up` returns a report from one moment to another and raises CommandError; `tell` publishes an
+    event.
+    """
+
+    def __init__(
+        self,
+        at: time,
+        zone: tzinfo,
+        *,
+        reported: Callable[[], datetime | None],
+        keep: Callable[[datetime], None],
+        sum_up: Callable[[datetime, datetime], Awaitable[Mapping[str, Any]]],
+        tell: Callable[[dict[str, JsonValue]], None],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._at = at
+        self._zone = zone
+        self._reported = reported
+        self._keep = keep
+        self._sum_up = sum_up
+        self._tell = tell
+        self._now = now
+        self._trouble = ""
+        """Why the report could not be made, so that it is logged once."""
+
+    async def run(self) -> None:
+        """Look for the hour, for ever."""
+        while True:
+            await self.look()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Tell the report that is due, if one is."""
+        until = self._last_hour(self._now() - _SETTLING)
+        since = self._reported()
+        if since is None:
+            # There is nothing to sum up from before the first start.
+            self._keep(until)
+            return
+        if since >= until:
+            return
+        try:
+            answer = await self._sum_up(since, until)
+        except CommandError as error:
+            if str(error) != self._trouble:
+                logger.warning("the day could not be summed up, it is tried again: {}", error)
+            self._trouble = str(error)
+            return
+        self._trouble = ""
+        self._keep(until)
+        if says := report_line(answer, self._span(since, until)):
+            logger.info("report {}", says)
+            self._tell(
+                {
+                    "event": "report",
+                    "at": instant(self._now()),
+                    "since": instant(since),
+                    "until": instant(until),
+                    "says": says,
+                }
+            )
+
+    def _last_hour(self, moment: datetime) -> datetime:
+        """Return the last time that it was that time of the day."""
+        local = moment.astimezone(self._zone)
+        day = local.date()
+        due = datetime.combine(day, self._at, self._zone)
+        if due > local:
+            due = datetime.combine(day - timedelta(days=1), self._at, self._zone)
+        return due.astimezone(moment.tzinfo)
+
+    def _span(self, since: datetime, until: datetime) -> str:
+        """Name the time that a report is about: a day by its date."""
+        first, last = since.astimezone(self._zone), until.astimezone(self._zone)
+        midnight = time()
+        if (first.time(), last.time()) == (midnight, midnight):
+            days = [first.date(), last.date() - timedelta(days=1)]
+            return "of " + " to ".join(dict.fromkeys(str(day) for day in days))
+        return f"from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
