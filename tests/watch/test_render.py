@@ -60,10 +60,10 @@ def tone(shown: ScreenModel) -> Tone:
 def test_head_of_good_link() -> None:
     """A good link says since when and how old the last message is."""
     first, second, _ = head(model_of())
-    assert first.startswith("RECEIVING FILLS  link up since 15:39:10 (4 min)")
+    assert first.startswith("RECEIVING FILLS  link up since 15:39:10 UTC (4 min)")
     assert first.endswith("last message 3 s ago")
     assert len(first) == WIDTH
-    assert second == "DU1234567, paper. Complete until 15:43:05."
+    assert second == "DU1234567, paper. Complete until 15:43:05 UTC."
     assert tone(model_of()) is Tone.GOOD
 
 
@@ -73,7 +73,7 @@ def test_head_of_bad_link() -> None:
     shown = model_of(subscribed=False, link=link)
     first, second, third = head(shown)
     assert first.startswith("NOT RECEIVING FILLS  link waiting since")
-    assert "nothing listens; retrying in 3 s; next attempt at 15:43:13." in f"{second} {third}"
+    assert "nothing listens; retrying in 3 s; next attempt at 15:43:13 UTC." in f"{second} {third}"
     assert tone(shown) is Tone.TROUBLE
 
 
@@ -82,7 +82,7 @@ def test_unwritable_store_comes_first() -> None:
     store = {"away": {"written": {"since": ago(60), "reason": "alerts.json is cut off"}}, "undelivered": 2}
     _, second, third = head(model_of(store=store, gaps=["2025-11-17"], fees_pending=1, undecodable=2))
     said = f"{second} {third}"
-    assert said.startswith("The alerts cannot be written since 15:42:10: alerts.json is cut off.")
+    assert said.startswith("The alerts cannot be written since 15:42:10 UTC: alerts.json is cut off.")
     assert "1 incomplete day: see `tracker gaps`." in said
 
 
@@ -98,7 +98,7 @@ def test_head_while_daemon_is_away() -> None:
     shown = model_of()
     shown.away = TrackerAway(NOW - timedelta(minutes=2), "nothing listens on X; start it with `tracker run`")
     first, second, _ = head(shown)
-    assert first.startswith("TRACKER AWAY since 15:41:10 (2 min)")
+    assert first.startswith("TRACKER AWAY since 15:41:10 UTC (2 min)")
     assert first.endswith("the lists are as of then")
     assert "start it with `tracker run`" in second
     assert tone(shown) is Tone.TROUBLE
@@ -150,6 +150,9 @@ def test_times_in_wanted_zone() -> None:
     assert eastern.time(NOW, NOW, seconds=False) == "10:43"
     assert eastern.time(NOW - timedelta(days=1), NOW) == "Nov 17"
     assert eastern.time(None, NOW) == "an unknown time"
+    assert eastern.moment(NOW, NOW) == "10:43:10 EST"
+    assert eastern.moment(NOW - timedelta(days=1), NOW) == "Nov 17"
+    assert eastern.fills_title(model_of(), NOW, WIDTH).endswith("newest first, times in EST")
 
 
 def test_headings_count_shown_and_hidden() -> None:

@@ -119,7 +119,7 @@ class Watch(App[None]):
         self._put("notice", [Line(lines.notice(model, now, width))])
         self._put("alerts-title", [Line(lines.alerts_title(model, width))])
         self._put("waiting-title", [Line(lines.waiting_title(model, width))])
-        self._put("fills-title", [Line(lines.fills_title(model, width))])
+        self._put("fills-title", [Line(lines.fills_title(model, now, width))])
         self._put("latency", [Line(lines.latency(model, width))])
         alerts = [(alert.key, Line(lines.alert(alert, daemon_now, width))) for alert in model.alerts]
         waiting = [(each.key, Line(lines.waiting(each, daemon_now, width))) for each in model.waiting]

@@ -66,7 +66,7 @@ class Lines:
         assert model.away is not None, "the caller saw that it is"
         length = span(now - model.away.since)
         then = "the lists are as of then" if model.status else "press r to try now"
-        return spread(f"TRACKER AWAY since {self.time(model.away.since, now)} ({length})", then, width)
+        return spread(f"TRACKER AWAY since {self.moment(model.away.since, now)} ({length})", then, width)
 
     def _link(self, model: ScreenModel, now: datetime, width: int) -> str:
         link, daemon_now = _mapping(model.status, "link"), model.daemon_time(now)
@@ -74,7 +74,7 @@ class Lines:
         state = str(link.get("state") or "unknown").replace("_", " ")
         since = instant(link.get("since"))
         if since is not None:
-            state += f" since {self.time(since, daemon_now)} ({span(daemon_now - since)})"
+            state += f" since {self.moment(since, daemon_now)} ({span(daemon_now - since)})"
         frame = instant(link.get("last_frame_at"))
         last = "no message yet" if frame is None else f"last message {span(daemon_now - frame)} ago"
         return spread(f"{words}  link {state}", last, width)
@@ -84,11 +84,11 @@ class Lines:
         status = model.status
         for verb, why in _mapping(_mapping(status, "store"), "away").items():
             since = instant(why.get("since"))
-            yield f"The alerts cannot be {verb} since {self.time(since, now)}: {why.get('reason')}."
+            yield f"The alerts cannot be {verb} since {self.moment(since, now)}: {why.get('reason')}."
         link = _mapping(status, "link")
         if not status.get("subscribed") or link.get("state") != "up":
             next_at = instant(link.get("next_attempt_at"))
-            when = "" if next_at is None else f"; next attempt at {self.time(next_at, now)}"
+            when = "" if next_at is None else f"; next attempt at {self.moment(next_at, now)}"
             yield f"{link.get('reason') or 'no reason given'}{when}."
         if gaps := status.get("gaps"):
             yield f"{counted(len(gaps), 'incomplete day')}: see `tracker gaps`."
@@ -102,7 +102,7 @@ class Lines:
         proven = instant(status.get("proven_until"))
         if accounts:
             yield f"{accounts}, {mode}." if mode else f"{accounts}."
-        yield "No day complete yet." if proven is None else f"Complete until {self.time(proven, proven)}."
+        yield "No day complete yet." if proven is None else f"Complete until {self.moment(proven, proven)}."
         if pending := status.get("fees_pending"):
             yield f"{counted(pending, 'fee')} pending."
         if unread := status.get("undecodable"):
@@ -152,9 +152,10 @@ class Lines:
             return cut(printable(waiting.reason), width)
         return fit(f"{self._trade(waiting.fill, now)} {printable(waiting.reason)}", width)
 
-    def fills_title(self, model: ScreenModel, width: int) -> str:
+    def fills_title(self, model: ScreenModel, now: datetime, width: int) -> str:
         """Write the heading of the fills."""
-        return spread(_headed("FILLS TODAY", model.fills_total, len(model.fills)), "newest first", width)
+        order = f"newest first, times in {self.zone_name(now)}"
+        return spread(_headed("FILLS TODAY", model.fills_total, len(model.fills)), order, width)
 
     def fill(self, fill: FillRow, now: datetime, width: int) -> str:
         """Write one fill."""
@@ -176,6 +177,15 @@ class Lines:
             f"  max {duration(found.most)}  of {found.samples}  "
         )
         return words + bars(list(model.samples), width - len(words))
+
+    def moment(self, at: datetime | None, now: datetime) -> str:
+        """Write an instant, with its zone if it is today."""
+        text = self.time(at, now)
+        return text if at is None or ":" not in text else f"{text} {self.zone_name(at)}"
+
+    def zone_name(self, at: datetime) -> str:
+        """Name the zone in which times are shown."""
+        return at.astimezone(self._zone).tzname() or ""
 
     def time(self, at: datetime | None, now: datetime, *, seconds: bool = True) -> str:
         """Write an instant: its time if that is today, else its day."""
