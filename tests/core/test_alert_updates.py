@@ -17,6 +17,8 @@ from tests.support.facts import (
     exec_id,
     execution,
     fee,
+    holding,
+    kinds,
     matched,
     news,
     open_order,
@@ -389,3 +391,42 @@ def test_event_tells_sale_for_another_alert_once() -> None:
     assert event.what["note"] == "the order's reference names another alert, of which nothing was left"
     changed = [each for each in story.tell(fee(exec_id(2), "1.05")) if each.kind is EventKind.CHANGED]
     assert [each.what.get("note") for each in changed] == [None]
+
+
+def test_averages_have_eight_digits() -> None:
+    """1 at 1 and 2 at 2 are 1.6666667 on average; the journal has the exact sum, to go on with."""
+    story = Story()
+    story.tell(execution(exec_id(1), 1, "1"), execution(exec_id(2), 2, "2", at=1))
+    assert where(story)["avg_price"] == news(story)["avg_fill_price"] == 1.6666667
+    assert holding(story).alerts[0].avg_price == Decimal(5) / 3
+    story.tell(execution(exec_id(3), 3, "3", at=2))
+    assert where(story)["avg_price"] == 2.3333333, "5 and 9 are 14, of 6"
+
+
+def test_large_averages_are_rounded_too() -> None:
+    story = Story()
+    story.tell(execution(exec_id(1), 1, "701234.56"), execution(exec_id(2), 2, "701234.5", at=1))
+    assert where(story)["avg_price"] == 701234.52
+
+
+def test_unrounded_average_of_older_version_is_no_news() -> None:
+    """It stays in the file until something else changes; then it is rounded."""
+    story = Story()
+    story.tell(execution(exec_id(1), 1, "1"), execution(exec_id(2), 2, "2", at=1), fee(exec_id(1), "1"))
+    state = story.state.get(ALERTS, alert_text(ALERT))
+    assert state is not None
+    assert state.shown is not None
+    exact = {"avg_price": 5 / 3}, {"avg_fill_price": 5 / 3}
+    older = replace(
+        state.shown,
+        position={**(state.shown.position or {}), **exact[0]},
+        last_order_update={**(state.shown.last_order_update or {}), **exact[1]},
+    )
+    story.state.put(ALERTS, replace(state, shown=older))
+    told = len(story.events)
+    story.restart()
+    story.tell(execution(exec_id(1, 2), 1, "1"), fee(exec_id(1, 2), "1"))
+    assert [event.kind for event in story.events[told:] if event.kind is EventKind.CHANGED] == []
+    story.tell(fee(exec_id(2), "1"))
+    assert where(story)["avg_price"] == 1.6666667
+    assert kinds(story)[-1] is EventKind.CHANGED

@@ -219,7 +219,7 @@ def shown_of(record: Mapping[str, Any]) -> Shown | None:
         return None
     return Shown(
         _number(position["quantity"]),
-        None if position["avg_price"] is None else _number(position["avg_price"]),
+        None if position["avg_price"] is None else _average(position["avg_price"]),
         _moment(position["opened_at"]),
         _moment(position["closed_at"]),
         position["closed_by"],
@@ -233,7 +233,7 @@ def wanted_of(alert: AlertExpected) -> Shown | None:
         return None
     return Shown(
         _number(alert.quantity),
-        None if alert.avg_price is None else _number(alert.avg_price),
+        None if alert.avg_price is None else _average(alert.avg_price),
         alert.opened_at,
         alert.closed_at,
         alert.closed_by,
@@ -272,9 +272,10 @@ def _check_sums(key: RecordKey, shown: Mapping[str, Any], right: Expected) -> No
     if not orders:
         raise Broken(f"{key} tells of {shown['exec_id']}, which is not in force")
     order, expected = orders[0]
-    average = None if expected.avg_fill_price is None else _number(expected.avg_fill_price)
+    average = None if expected.avg_fill_price is None else _average(expected.avg_fill_price)
     sums = (_number(expected.filled_qty), average)
-    if (_number(shown["filled_qty"]), _number(shown["avg_fill_price"])) != sums:
+    told = None if shown["avg_fill_price"] is None else _average(shown["avg_fill_price"])
+    if (_number(shown["filled_qty"]), told) != sums:
         raise Broken(
             f"{key} has {shown['filled_qty']} @ {shown['avg_fill_price']} of {order}, right is {sums}"
         )
@@ -333,6 +334,11 @@ def _records(records: Records) -> list[tuple[RecordKey, Mapping[str, Any]]]:
 
 def _number(value: Decimal | float) -> float:
     return round(float(value), 9)
+
+
+def _average(value: Decimal | float) -> float:
+    """Return an average to the digits that records show of it."""
+    return float(f"{float(value):.8g}")
 
 
 def _moment(text: str | None) -> datetime | None:

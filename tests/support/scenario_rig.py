@@ -147,7 +147,8 @@ def order_differences(
     cost = sum((one.quantity * one.price for one in fills), ZERO)
     fee = sum((book.fees[one.exec_id].commission for one in fills if one.exec_id in book.fees), ZERO)
     for key, right in (("filled_qty", filled), ("avg_fill_price", cost / filled), ("commission", fee)):
-        if abs(float(news[key] or 0) - float(right)) > ROUNDING:
+        # Averages are shown to 8 digits.
+        if abs(float(news[key] or 0) - float(right)) > max(ROUNDING, abs(float(right)) * 1e-7):
             yield f"{alert}: {key} is {news[key]}, the broker's {right}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from enum import StrEnum
 
 from msgspec import Struct
@@ -122,6 +122,8 @@ def _described(booked: BookedExecution, event: TrackerEvent) -> dict[str, str | 
     return what
 
 
+_EIGHT_DIGITS = Context(prec=8)
+_AVERAGES = ("avg_price", "avg_fill_price")
 OWNERSHIP = "ownership"
 """`matched_by` of a fill that closed what an alert owned, where no rule was asked."""
 FOREIGN = "the order's reference names another alert, of which nothing was left"
@@ -133,6 +135,11 @@ def number(value: Decimal | None) -> Value:
     if value is None:
         return None
     return int(value) if value == value.to_integral_value() else float(value)
+
+
+def average(value: Decimal) -> Value:
+    """Return an average as a record shows it; the exact one stays in the journal."""
+    return number(_EIGHT_DIGITS.plus(value))
 
 
 def instant(value: datetime | None) -> str | None:
@@ -229,7 +236,7 @@ def _sums(state: LedgerState, last: Mapping[str, Value]) -> dict[str, Value]:
     return {
         "status": last["status"] if filled else "PARTIALLY_FILLED",
         "filled_qty": number(filled),
-        "avg_fill_price": number(row.totals.cost / filled) if filled else None,
+        "avg_fill_price": average(row.totals.cost / filled) if filled else None,
     }
 
 
@@ -249,7 +256,7 @@ def _last_order_update(
         "filled_qty": number(filled),
         "updated_at": instant(updated_at),
         "remaining_qty": _remaining(order, total, totals),
-        "avg_fill_price": number(totals.cost / filled) if filled else None,
+        "avg_fill_price": average(totals.cost / filled) if filled else None,
         "last_fill_price": number(execution.price),
         "side": execution.side.value,
         "account": execution.account,
@@ -294,7 +301,7 @@ def _position(
     end = max((mine for _, mine in found), key=lambda mine: mine.last) if closed else None
     return {
         "quantity": number(sum((mine.quantity for mine in positions), ZERO)),
-        "avg_price": number(cost / size if size else positions[-1].avg_price),
+        "avg_price": average(cost / size if size else positions[-1].avg_price),
         "opened_at": instant(min(mine.opened_at for mine in positions)),
         "closed_at": instant(end.closed_at) if end is not None else None,
         "closed_by": end.closed_by if end is not None else None,
@@ -423,14 +430,24 @@ def _contradicted(state: LedgerState, holding: Holding, mine: AlertPosition) -> 
 
 
 def _same(before: AlertUpdate, after: AlertUpdate) -> bool:
-    """Compare what two updates show, but for `updated_at`."""
-    if (before.open, before.remove, before.position) != (after.open, after.remove, after.position):
+    """Compare what two updates show, but for `updated_at`; an older version kept averages unrounded."""
+    if (before.open, before.remove) != (after.open, after.remove):
         return False
-    return _but_time(before) == _but_time(after)
+    return all(
+        _but_time(one) == _but_time(other)
+        for one, other in (
+            (before.position, after.position),
+            (before.last_order_update, after.last_order_update),
+        )
+    )
 
 
-def _but_time(update: AlertUpdate) -> dict[str, Value]:
-    return {key: value for key, value in (update.last_order_update or {}).items() if key != "updated_at"}
+def _but_time(shown: Mapping[str, Value] | None) -> dict[str, Value]:
+    values = {key: value for key, value in (shown or {}).items() if key != "updated_at"}
+    for key in _AVERAGES:
+        if isinstance(value := values.get(key), float):
+            values[key] = average(Decimal(repr(value)))
+    return values
 
 
 def _reopened(
