@@ -57,6 +57,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "clock": frozenset(),
     "logs": frozenset({"clock", "logs", "terminal"}),
     "terminal": frozenset(),
+    "progress": frozenset({"terminal"}),
     "config": frozenset({"clock", "config", "core", "terminal"}),
 }
 """Package or module of tracker -> the others it may import; what is not named here composes them."""

@@ -63,7 +63,7 @@ def test_deleted_file_is_an_outage(tmp_path: Path) -> None:
         assert not rig.alerts_path.exists()
         rig.alerts_path.write_text(whole)
         await rig.until(lambda: rig.read()["position"]["quantity"] == 5)
-        assert "1 alert of 1 alerter read from" in rig.log()
+        assert "1 alert read from" in rig.log()
         assert await rig.stop() == 0
 
     play(tmp_path, story)

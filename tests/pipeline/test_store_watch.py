@@ -158,7 +158,7 @@ def test_first_look_says_what_is_there(tmp_path: Path, logged: list[str]) -> Non
     with OutageDesk(tmp_path, ALERTS) as desk:
         desk.run_pump()
         desk.run_pump()
-        assert logged == [f"1 alert of 1 alerter read from {desk.alerts_path}"]
+        assert logged == [f"1 alert read from {desk.alerts_path}: {ROBIN} 1"]
 
 
 def test_absent_file_is_said_loudly(tmp_path: Path, logged: list[str]) -> None:
@@ -169,4 +169,4 @@ def test_absent_file_is_said_loudly(tmp_path: Path, logged: list[str]) -> None:
         absent = f"{desk.alerts_path} is not there; until it is, fills open no alert"
         assert logged == [absent]
         desk.repair(whole, timedelta(seconds=1))
-        assert logged == [absent, f"1 alert of 1 alerter read from {desk.alerts_path}"]
+        assert logged == [absent, f"1 alert read from {desk.alerts_path}: {ROBIN} 1"]

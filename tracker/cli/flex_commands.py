@@ -6,21 +6,22 @@ Owns its flags, and how its answer becomes text and an exit code.
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tracker.cli import reconcile_commands
+from tracker.cli.progress_bar import ProgressBar
 from tracker.console import BAD_USAGE, WELL, Arguments, Command, Refusal, print_answer
+from tracker.progress import Progress
 
 if TYPE_CHECKING:
     from tracker.config.settings import Settings
 
 LACKING: Final = 4
 """Exit code where a report cannot be imported."""
-_STEP: Final = 0.1
-"""The part of a file after which its progress is shown again."""
+_BAR_SECONDS: Final = 0.2
 
 
 def _flex(arguments: Arguments) -> int:
@@ -38,7 +39,12 @@ def _check(path: Path, *, as_json: bool) -> int:
     from tracker.reconcile.flex_query import check, in_words
     from tracker.status.protocol import SCHEMA
 
-    answer = {"ok": True, "schema": SCHEMA, **check(path.absolute(), shown_progress("checked"))}
+    bar = ProgressBar()
+    reading = partial(Progress(bar.show, pause_seconds=_BAR_SECONDS).at, "checking the report", unit="byte")
+    try:
+        answer = {"ok": True, "schema": SCHEMA, **check(path.absolute(), reading)}
+    finally:
+        bar.end()
     print_answer(answer, as_json, in_words)
     return WELL if answer["usable"] else LACKING
 
@@ -74,25 +80,6 @@ def _fetched(settings: Settings) -> Path:
     except FetchFailed as error:
         raise CommandError("not_fetched", str(error)) from None
     return into.absolute()
-
-
-def shown_progress(done_word: str) -> Callable[[int, int], None]:
-    """Return what shows on a terminal how much of a file is done; it says nothing anywhere else."""
-    shown = 0.0
-
-    def show(done: int, total: int) -> None:
-        nonlocal shown
-        part = done / total if total else 1.0
-        if part < shown:
-            # The file is read once more.
-            shown = 0.0
-        if part >= min(shown + _STEP, 1.0) and sys.stderr.isatty():
-            shown = part
-            sys.stderr.write(f"\r{done_word} {part:.0%} of {total / 1e6:.1f} MB")
-            sys.stderr.write("\n" if part >= 1.0 else "")
-            sys.stderr.flush()
-
-    return show
 
 
 def _declare_flex(parser: argparse.ArgumentParser) -> None:

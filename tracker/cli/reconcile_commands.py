@@ -11,7 +11,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from tracker.cli.answering import Ask, answer, through_daemon
-from tracker.console import BAD_USAGE, NOT_REACHABLE, WELL, Arguments, Command, Refusal, complain
+from tracker.cli.progress_bar import ProgressBar, Watching
+from tracker.console import (
+    BAD_USAGE,
+    NOT_REACHABLE,
+    WELL,
+    Arguments,
+    Command,
+    Refusal,
+    ask_daemon,
+    complain,
+)
+from tracker.progress import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +35,8 @@ _RECONCILE_SECONDS: Final = 90.0
 """The most that an audit takes: the broker's answers, then reading all that is journalled."""
 _HINT_SECONDS: Final = 3.0
 """After so long an audit that still waits for the broker says what it waits for."""
+_BAR_SECONDS: Final = 0.2
+_BAR_ANSWER_SECONDS: Final = 2.0
 _IMPORT_SECONDS: Final = 900.0
 """The most that the import of a large report takes beside it."""
 
@@ -54,18 +67,36 @@ def import_report(
     def standalone() -> dict[str, Any]:
         from tracker.reconcile.standalone import reconcile
 
-        return reconcile(settings, apply=apply, report=report, dry_run=dry_run)
+        progress = Progress(bar.show, pause_seconds=_BAR_SECONDS)
+        return reconcile(settings, apply=apply, report=report, dry_run=dry_run, progress=progress)
 
+    bar = ProgressBar()
     flags = {"apply": apply, "flex": str(report) if report else None, "dry_run": dry_run}
     request = {"command": "reconcile", **{name: value for name, value in flags.items() if value}}
     seconds = _RECONCILE_SECONDS if report is None else _IMPORT_SECONDS
-    hint = threading.Timer(_HINT_SECONDS, complain, [_waiting(settings.gateway.request_timeout)])
+
+    def say_what_it_waits_for() -> None:
+        bar.end()
+        complain(_waiting(settings.gateway.request_timeout))
+
+    hint = threading.Timer(_HINT_SECONDS, say_what_it_waits_for)
     hint.daemon = True
     hint.start()
     try:
-        return through_daemon(settings, request, standalone, seconds)
+        with Watching(lambda: _work_of_daemon(settings), bar):
+            return through_daemon(settings, request, standalone, seconds)
     finally:
         hint.cancel()
+
+
+def _work_of_daemon(settings: Settings) -> str:
+    """Return how far the running tracker is; empty where none runs or it does not say."""
+    try:
+        answer = ask_daemon(settings, {"command": "status"}, _BAR_ANSWER_SECONDS)
+    except Refusal:
+        return ""
+    setup = answer.get("setup")
+    return str(setup.get("work") or "") if isinstance(setup, dict) else ""
 
 
 def _waiting(request_timeout: float) -> str:

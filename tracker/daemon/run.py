@@ -23,13 +23,16 @@ from loguru import logger
 from tracker import wiring
 from tracker.clock import now
 from tracker.config.settings import Settings, SettingsError
-from tracker.core.alert_updates import EventKind, TrackerEvent, instant
+from tracker.core.alert_updates import TrackerEvent, instant
 from tracker.core.completeness import REACH
 from tracker.core.model import AlertUpdate, JsonValue, Outcome
 from tracker.core.ports import StoreRefused
 from tracker.core.state import GAPS
 from tracker.daemon import status_report
+from tracker.daemon.banner import banner, log_banner, login_of
 from tracker.daemon.daily_report import DailyReport
+from tracker.daemon.event_lines import LOUD, UNBOUNDED, line_of
+from tracker.daemon.first_sweep import FirstSweep
 from tracker.daemon.flex_fetch import MorningFetch
 from tracker.daemon.housekeeping import Housekeeping
 from tracker.daemon.journal_sink import JournalSink
@@ -46,6 +49,7 @@ from tracker.journal.journal_file import JournalFailed
 from tracker.logs import log
 from tracker.notify.apprise_services import Service
 from tracker.pipeline.store_watch import StoreFull, StoreOutage
+from tracker.progress import Progress
 from tracker.queries.socket_commands import SocketCommands
 from tracker.reconcile.in_daemon import Reconciling
 from tracker.reconcile.views import Watched
@@ -64,8 +68,6 @@ _REPORTED: Final = "reported_until"
 _COLLECT_AFTER: Final = 20_000
 _SWITCH_SECONDS: Final = 0.0005
 _PRIVATE: Final = 0o077
-
-HERE: Final = "this machine's zone"
 
 EXIT_WELL: Final = 0
 EXIT_FAILED: Final = 1
@@ -104,6 +106,8 @@ class Daemon:
         self._feed = EventFeed(first=journal.events.last + 1, stored=self._stored_events)
         self._systemd = SystemdNotifier(os.environ, os.getpid())
         self._frame_to_file = FrameToFile()
+        self._progress = Progress(lambda stage: logger.info("{}", stage.in_words()))
+        self._first_sweep = FirstSweep(self._progress, lambda line: log.later("INFO", lambda: line))
         self._pump = wiring.make_pump(
             files,
             on_committed=self._publish,
@@ -138,11 +142,12 @@ class Daemon:
             self._link,
             watched=Watched(gateway.client_id, tuple(gateway.accounts), settings.login_zone()),
             now=now,
+            progress=self._progress,
         )
 
     async def run(self) -> int:
         """Run until a signal or a fatal failure; returns the exit code."""
-        self._say_what_it_does()
+        log_banner(self._settings)
         if not self._journal.cursor:
             logger.info("first start: today's earlier fills are applied too, as far as the broker lists them")
         pause = self._settings.gateway.sweep_seconds
@@ -164,6 +169,7 @@ class Daemon:
             pump,
             asyncio.create_task(self._link.run(), name="link"),
             asyncio.create_task(self._questions.failure(), name="questions"),
+            asyncio.create_task(self._first_sweep.run(self._is_caught_up, self._login), name="first sweep"),
             asyncio.create_task(housekeeping.keep_house(), name="housekeeping"),
             asyncio.create_task(housekeeping.watch_files(), name="watch over the files"),
             asyncio.create_task(housekeeping.keep_token(), name="watch over the token"),
@@ -215,19 +221,6 @@ class Daemon:
             now=now,
         )
 
-    def _say_what_it_does(self) -> None:
-        """Log what this run reads and writes, in which zones, and what comes next."""
-        stores, gateway = self._settings.stores, self._settings.gateway
-        accounts = ", ".join(gateway.accounts) or "all accounts of the login"
-        logger.info(
-            "alerts: {} (times in {}); journal: {}", stores.alerts, stores.timezone or HERE, stores.journal
-        )
-        logger.info(
-            "gateway: {}:{} as client {}, {} (days in {}); next: connect, then ask for positions, today's"
-            " executions and the orders",
-            *(gateway.host, gateway.port, gateway.client_id, accounts, gateway.timezone or HERE),
-        )
-
     async def _listen(self) -> StatusServer:
         """Open the status socket, then write the token; raises CannotListen, FileUnwritable."""
         where = self._settings.status
@@ -247,6 +240,7 @@ class Daemon:
         self, server: StatusServer, pump: asyncio.Task[None], tasks: Sequence[asyncio.Task[Any]]
     ) -> None:
         self._systemd.stopping()
+        self._first_sweep.close()
         # In a flood each of its steps holds up whatever else ends.
         pump.cancel()
         self._questions.close()
@@ -259,6 +253,14 @@ class Daemon:
                 async with asyncio.timeout(_FAREWELL_SECONDS):
                     await self._pump.pump()
         await self._notifier.close(self._feed.last)
+
+    def _is_caught_up(self) -> bool:
+        """Tell whether the first sweep was answered, and all of it decided."""
+        journal = self._journal
+        return self._link.state.subscribed and not journal.frames_after(journal.cursor, 1)
+
+    def _login(self) -> str:
+        return login_of(self._link.state.accounts, self._journal.login_kind())
 
     def _pulse(self) -> Pulse:
         journal = self._journal
@@ -325,9 +327,11 @@ class Daemon:
 
     def _happened(self, event: TrackerEvent) -> None:
         self._frame_to_file.decided(event)
-        level = "WARNING" if event.kind in _LOUD else "INFO"
-        repeats = event.kind.value if event.kind in _UNBOUNDED else ""
-        log.later(level, partial(_in_words, event), repeats)
+        if self._first_sweep.takes(event):
+            return
+        level = "WARNING" if event.kind in LOUD else "INFO"
+        repeats = event.kind.value if event.kind in UNBOUNDED else ""
+        log.later(level, partial(line_of, event), repeats)
 
     def _store_changed(self, outage: StoreOutage | None) -> None:
         """Publish that the alert store cannot be read, or can again."""
@@ -380,21 +384,17 @@ class Daemon:
                 started_at=self._started_at,
                 now=now(),
             ),
+            "setup": banner(
+                self._settings,
+                self._store.alerts(),
+                self._link.state,
+                self._journal.login_kind(),
+                self._progress.stage,
+            ),
             "notify": self._notifier.figures(),
             "heartbeat": {} if self._heartbeat is None else self._heartbeat.figures(),
             "log": log.figures(),
         }
-
-
-def _in_words(event: TrackerEvent) -> str:
-    if event.kind is EventKind.UNDECODABLE:
-        return "set aside: {kind} that cannot be read ({reason}); see `tracker inbox`".format(**event.what)
-    return " ".join([event.kind.value, *(f"{key}={value}" for key, value in event.what.items())])
-
-
-_UNBOUNDED: Final = (EventKind.UNDECODABLE, EventKind.CONFLICT, EventKind.CLOCK)
-"""What a faulty gateway may send without end; `status` counts it, and `why` and the inbox list it."""
-_LOUD: Final = (EventKind.NEEDS_YOU, EventKind.UNDECODABLE, EventKind.CONFLICT, EventKind.CLOCK)
 
 
 def run(settings: Settings) -> int:

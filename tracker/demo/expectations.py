@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from tracker.core.alert_updates import average
 from tracker.core.model import JsonValue
 from tracker.demo.morning_script import A_TIME, AlertName, alert_record, stamp
 from tracker.demo.report import Flat
 
+_EIGHT_DIGITS = Context(prec=8)
+"""Averages are shown so."""
 _ZERO = Decimal(0)
 
 
@@ -169,7 +170,7 @@ def expected(
         "last_order_update.exec_id": last.exec_id,
         "last_order_update.side": "BUY" if last.signed > 0 else "SELL",
         "last_order_update.filled_qty": _number(filled),
-        "last_order_update.avg_fill_price": average(cost / filled),
+        "last_order_update.avg_fill_price": _number(_EIGHT_DIGITS.plus(cost / filled)),
         "position.quantity": _number(sum(owned.values(), _ZERO)),
         "position.closed_at": None if any(owned.values()) else A_TIME,
     }

@@ -12,10 +12,9 @@ from typing import Final
 
 from tracker.core.alert_updates import number
 from tracker.core.alerters import AlerterNames
-from tracker.core.model import Ambiguous
 from tracker.core.state import ALERTS, EXECUTIONS, LedgerState
-from tracker.core.state_rows import AlertState, Attention, BookedExecution
-from tracker.queries.as_json import contract_json, why_not
+from tracker.core.state_rows import AlertState
+from tracker.queries.as_json import contract_json, why_undecided
 from tracker.queries.report_text import span
 from tracker.queries.round_trips import round_trips
 
@@ -117,7 +116,7 @@ class Details:
         contract = contract_json(execution.contract)["contract"]
         quantity, price = number(execution.quantity), number(execution.price)
         return FillDetails(
-            f"{execution.side.value} {quantity} {contract} at {price}", execution.time, _why(booked)
+            f"{execution.side.value} {quantity} {contract} at {price}", execution.time, why_undecided(booked)
         )
 
 
@@ -128,15 +127,3 @@ def _short(value: Decimal) -> str:
 def _plain(value: object) -> str:
     """Write a number without the tail that binary fractions have."""
     return f"{value:.10g}" if isinstance(value, int | float) else str(value)
-
-
-def _why(booked: BookedExecution) -> str:
-    match = booked.match
-    if booked.attention is Attention.REOPENED:
-        return "a correction opened its alert again, and the alert had been removed from the file"
-    if isinstance(match, Ambiguous):
-        return f"it may belong to {' or '.join(alert.name for alert in match.alerts)}"
-    near = [rejection for rejection in match.rejected if rejection.near]
-    if near:
-        return "; ".join(f"nearly {each.alert.name}, but: {each.reason}" for each in near[:3])
-    return why_not(match) if booked.attention is not Attention.NONE else ""

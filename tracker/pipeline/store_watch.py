@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -103,10 +104,10 @@ class StoreWatch:
         if not absent and not self._is_read:
             self._is_read = True
             alerts = store.alerts()
-            alerters = len({alert.id.alerter for alert in alerts})
             count = f"{len(alerts)} alert{'s' if len(alerts) != 1 else ''}"
-            of = f"{alerters} alerter{'s' if alerters != 1 else ''}"
-            logger.info("{} of {} read from {}", count, of, store.name)
+            each = Counter(alert.id.alerter for alert in alerts)
+            of = ", ".join(f"{alerter} {number}" for alerter, number in sorted(each.items()))
+            logger.info("{} read from {}{}", count, store.name, f": {of}" if of else "")
             if not self._journal.meta(_READ_ONCE):
                 self._journal.set_meta(_READ_ONCE, "1")
         self.looked = True

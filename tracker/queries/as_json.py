@@ -27,7 +27,7 @@ from tracker.core.model import (
 )
 from tracker.core.part_rows import FillPart
 from tracker.core.state import FEES, LedgerState
-from tracker.core.state_rows import BookedExecution
+from tracker.core.state_rows import Attention, BookedExecution
 from tracker.queries.rehearsal import FIRST_REHEARSED
 
 _LONGEST: Final = 10_000
@@ -146,6 +146,19 @@ def why_not(match: Match) -> str:
         case Matched():
             return "its alert is named, but it opened nothing"
     assert_never(match)
+
+
+def why_undecided(booked: BookedExecution) -> str:
+    """Say in one line why a fill needs a person; empty where it needs none."""
+    match = booked.match
+    if booked.attention is Attention.REOPENED:
+        return "a correction opened its alert again, and the alert had been removed from the file"
+    if isinstance(match, Ambiguous):
+        return f"it may belong to {' or '.join(alert.name for alert in match.alerts)}"
+    near = [rejection for rejection in match.rejected if rejection.near]
+    if near:
+        return "; ".join(f"nearly {each.alert.name}, but: {each.reason}" for each in near[:3])
+    return why_not(match) if booked.attention is not Attention.NONE else ""
 
 
 def decision_json(match: Match) -> Json:

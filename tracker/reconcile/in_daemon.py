@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from tracker.gateway.flex import FlexReport, FlexUnreadable, read_report
 from tracker.gateway.reconnect import ReconnectingLink
 from tracker.journal.journal import Journal, JournalFailed
 from tracker.pipeline.pump import Pump
+from tracker.progress import Progress
 from tracker.queries.question_thread import QuestionThread
 from tracker.queries.socket_commands import ask_for_client
 from tracker.reconcile.audit import AuditResult, answer, examine
@@ -61,6 +63,7 @@ class Reconciling:
         *,
         watched: Watched,
         now: Callable[[], datetime],
+        progress: Progress | None = None,
         snapshot_seconds: float = SNAPSHOT_SECONDS,
     ) -> None:
         self._journal = journal
@@ -69,6 +72,7 @@ class Reconciling:
         self._link = link
         self._watched = watched
         self._now = now
+        self._progress = progress or Progress()
         self._snapshot_seconds = snapshot_seconds
         self._turn = asyncio.Lock()
         self._thread = QuestionThread("reconcile")
@@ -114,18 +118,24 @@ class Reconciling:
 
     async def _import(self, path: Path, *, dry_run: bool) -> FlexImport:
         try:
-            report = await self._thread.run(lambda: read_report(path), urgent=True)
+            reading = partial(self._progress.at, "reading the Flex report", unit="byte")
+            report = await self._thread.run(lambda: read_report(path, reading), urgent=True)
             if dry_run:
                 return await self._plan(report)
             importer = FlexImporter(self._journal, report, self._watched.zone)
             self._append(importer.begin())
             rows = report.rows()
+            taken = 0
             # Few at a time, so that no fill waits for them.
             while batch := await self._thread.run(lambda: list(islice(rows, _ROWS)), urgent=True):
                 self._append(importer.take(batch))
+                taken += len(batch)
+                self._progress.at("taking in the Flex report", taken, report.executions)
             self._append(importer.finish())
         except FlexUnreadable as error:
             raise CommandError("bad_request", str(error)) from None
+        finally:
+            self._progress.over()
         return importer.result
 
     async def _plan(self, report: FlexReport) -> FlexImport:
@@ -158,6 +168,7 @@ class Reconciling:
         try:
             while not asking.done():
                 await asyncio.wait({asking}, timeout=_TICK)
+                self._progress.at("waiting for the broker's positions, executions and orders", 1, 2, "step")
                 if self._link_is_down() and not asking.done():
                     return None, self._link_in_words()
             if (snapshot := asking.result()) is not None:
@@ -165,6 +176,7 @@ class Reconciling:
             return None, f"the gateway did not answer within {self._snapshot_seconds:g} s"
         finally:
             asking.cancel()
+            self._progress.over()
 
     def _link_is_down(self) -> bool:
         return not self._link.state.subscribed

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from tracker.gateway.link import LinkPhase, LinkState
 from tracker.gateway.reconnect import ReconnectingLink
 from tracker.logs import log
 from tracker.pipeline.pump import Pump
+from tracker.progress import Progress
 from tracker.queries.as_json import Json
 from tracker.queries.socket_commands import missing_journal
 from tracker.reconcile.audit import AuditResult, answer, examine
@@ -36,7 +38,14 @@ _BY: Final = "itself"
 _GIVEN_UP: Final = (LinkPhase.WAITING, LinkPhase.REFUSED, LinkPhase.STOPPED)
 
 
-def reconcile(settings: Settings, *, apply: bool, report: Path | None = None, dry_run: bool = False) -> Json:
+def reconcile(
+    settings: Settings,
+    *,
+    apply: bool,
+    report: Path | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Json:
     """Audit while no daemon runs; a Flex `report` is taken in before, or with `dry_run` only compared.
 
     Raises CommandError for a report that cannot be read, Locked where a daemon runs, JournalFailed,
@@ -48,9 +57,12 @@ def reconcile(settings: Settings, *, apply: bool, report: Path | None = None, dr
     writes = apply or (report is not None and not dry_run)
     holder = f"tracker reconcile, process {os.getpid()}"
     try:
-        flex = None if report is None else read_report(report)
+        progress = progress or Progress()
+        reading = partial(progress.at, "reading the Flex report", unit="byte")
+        flex = None if report is None else read_report(report, reading)
         with wiring.opened(settings, holder, writes=writes) as files:
-            return asyncio.run(_StandaloneRun(files, dry_run=dry_run).reconcile(flex, apply=apply))
+            run = _StandaloneRun(files, progress, dry_run=dry_run)
+            return asyncio.run(run.reconcile(flex, apply=apply))
     except FlexUnreadable as error:
         raise CommandError("bad_request", str(error)) from None
 
@@ -58,8 +70,9 @@ def reconcile(settings: Settings, *, apply: bool, report: Path | None = None, dr
 class _StandaloneRun:
     """Hold what one connection works with."""
 
-    def __init__(self, files: OpenedFiles, *, dry_run: bool) -> None:
+    def __init__(self, files: OpenedFiles, progress: Progress, *, dry_run: bool) -> None:
         self._files = files
+        self._progress = progress
         self._dry_run = dry_run
         self._settings = settings = files.settings
         self._journal = files.journal
@@ -107,9 +120,12 @@ class _StandaloneRun:
         # What was journalled before the last tracker ended may be what a row cancels.
         pump = await self._apply_journalled()
         importer = FlexImporter(self._journal, flex, self._watched.zone)
+        taken = 0
         for frames in importer.batches():
             if frames:
                 self._journal.append(self._journal.last_connection_no, now(), frames)
+            taken += len(frames)
+            self._progress.at("taking in the Flex report", min(taken, flex.executions), flex.executions)
         await pump.pump()
         return importer.result
 
@@ -127,6 +143,7 @@ class _StandaloneRun:
 
     async def _ask_broker(self, *, apply: bool) -> tuple[BrokerSnapshot | None, str]:
         """Connect, look once, and leave; where the link cannot be made, say why."""
+        self._progress.at("waiting for the broker's positions, executions and orders", 1, 2, "step")
         trouble: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         def on_state(state: LinkState) -> None:

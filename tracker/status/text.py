@@ -173,6 +173,25 @@ def _journal(journal: Any, answer: Mapping[str, Any], now: datetime | None) -> I
     yield "journal", ", ".join(parts)
 
 
+def _setup(setup: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
+    """Say what this run works with, and what it does next."""
+    if setup.get("work"):
+        yield "at work", str(setup["work"])
+    if setup.get("next"):
+        yield "next", str(setup["next"])
+    if setup.get("alerts"):
+        each = _mapping(setup, "alerts_read")
+        read = f"{counted(sum(each.values()), 'alert')} read" + (f" ({_plain(each, now)})" if each else "")
+        yield "alerts", f"{read} from {setup['alerts']}, times in {setup.get('alerts_timezone')}"
+    if setup.get("gateway"):
+        login = f", {setup['login']}" if setup.get("login") else ""
+        yield (
+            "gateway",
+            f"{setup['gateway']} as client {setup.get('client_id')}{login}, days in"
+            f" {setup.get('login_timezone')}",
+        )
+
+
 def _notify(notify: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
     if not notify:
         return
@@ -225,6 +244,7 @@ _WRITERS: Final[Mapping[str, Callable[[Any, Mapping[str, Any], datetime | None],
     "store": _store,
     "reapplied": _reapplied,
     "journal": _journal,
+    "setup": _setup,
     "notify": _notify,
     "heartbeat": _heartbeat,
     "log": _log,
@@ -234,7 +254,7 @@ _WRITERS: Final[Mapping[str, Callable[[Any, Mapping[str, Any], datetime | None],
 """What writes the rows of each field, in the order of the rows."""
 _KINDS: Final[Mapping[str, type]] = {
     **dict.fromkeys(("link", "stats", "store", "clock", "journal", "notify"), dict),
-    **dict.fromkeys(("heartbeat", "log", "versions"), dict),
+    **dict.fromkeys(("setup", "heartbeat", "log", "versions"), dict),
     "gaps": list,
 }
 """What those fields must be for that; of another kind they are shown as fields that are not known here."""
