@@ -45,7 +45,7 @@ class Teller:
             reported=self._reported,
             keep=lambda until: desk.journal.set_meta("reported_until", until.isoformat()),
             sum_up=self._sum_up,
-            tell=self.told.append,
+            pass_on=self.told.append,
             now=self.clock.now,
         )
         self.look()
@@ -178,7 +178,7 @@ def test_days_of_a_clock_change_are_whole(tmp_path: Path, first: date, hours: in
             reported=lambda: kept[-1] if kept else None,
             keep=kept.append,
             sum_up=sum_up,
-            tell=told.append,
+            pass_on=told.append,
             now=lambda: moment,
         )
         for _ in range(2):

@@ -85,7 +85,7 @@ def test_past_fills_are_one_line_a_contract() -> None:
     ]
     story.tell(*past, fee_of(exec_id(1), "0.65"), fee_of(exec_id(200), "1.3"), End(EndOf.EXECUTIONS, 900))
     story.tell(execution(exec_id(400), 1, at=400, perm_id=400))
-    rest = [line_of(event) for event in story.events if not sweep.takes(event)]
+    rest = [line_of(event) for event in story.events if not sweep.gathers(event)]
     assert [line for line in rest if line.startswith(("fill", "fee"))] == [
         f"fill: BUY 1 NVDA 2025-11-21 122.5 C at 2.5, {ACCOUNT}, {exec_id(400)}"
     ]
@@ -100,7 +100,7 @@ def test_past_fills_are_one_line_a_contract() -> None:
     sweep.close("paper login DU***67")
     assert len(said) == 3
     (again,) = [event for event in story.events if event.kind is EventKind.FILL][:1]
-    assert not sweep.takes(again), "it is over"
+    assert not sweep.gathers(again), "it is over"
 
 
 def test_start_without_past_fills_says_so() -> None:

@@ -27,8 +27,8 @@ class DailyReport:
     """Tell one daemon's reports, `at` that time of the day in `zone`.
 
     `reported` returns up to when the last one told, None before the first, and `keep` keeps that for later
-    starts; `sum_up` returns a report from one moment to another and raises CommandError; `tell` publishes an
-    event.
+    starts; `sum_up` returns a report from one moment to another and raises CommandError; `pass_on`
+    publishes an event.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class DailyReport:
         reported: Callable[[], datetime | None],
         keep: Callable[[datetime], None],
         sum_up: Callable[[datetime, datetime], Awaitable[Mapping[str, Any]]],
-        tell: Callable[[dict[str, JsonValue]], None],
+        pass_on: Callable[[dict[str, JsonValue]], None],
         now: Callable[[], datetime],
     ) -> None:
         self._at = at
@@ -47,7 +47,7 @@ class DailyReport:
         self._reported = reported
         self._keep = keep
         self._sum_up = sum_up
-        self._tell = tell
+        self._pass_on = pass_on
         self._now = now
         self._trouble = ""
         """Why the report could not be made, so that it is logged once."""
@@ -79,7 +79,7 @@ class DailyReport:
         self._keep(until)
         if says := report_line(answer, self._span(since, until)):
             logger.info("report {}", says)
-            self._tell(
+            self._pass_on(
                 {
                     "event": "report",
                     "at": instant(self._now()),

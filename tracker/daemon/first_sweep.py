@@ -56,8 +56,8 @@ class FirstSweep:
         self._fills = 0
         self._over = False
 
-    def takes(self, event: TrackerEvent) -> bool:
-        """Take an event about a past fill, which is then said with the others of its contract."""
+    def gathers(self, event: TrackerEvent) -> bool:
+        """Gather an event about a past fill, which is then said with the others of its contract."""
         booked = event.about
         if self._over or not isinstance(booked, BookedExecution) or booked.execution.request_id == LIVE:
             return False

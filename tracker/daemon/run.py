@@ -217,7 +217,7 @@ class Daemon:
             reported=reported,
             keep=lambda until: self._journal.set_meta(_REPORTED, until.isoformat()),
             sum_up=self._questions.report,
-            tell=self._tell,
+            pass_on=self._pass_on,
             now=now,
         )
 
@@ -327,7 +327,7 @@ class Daemon:
 
     def _happened(self, event: TrackerEvent) -> None:
         self._frame_to_file.decided(event)
-        if self._first_sweep.takes(event):
+        if self._first_sweep.gathers(event):
             return
         level = "WARNING" if event.kind in LOUD else "INFO"
         repeats = event.kind.value if event.kind in UNBOUNDED else ""
