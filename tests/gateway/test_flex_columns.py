@@ -261,6 +261,42 @@ def test_other_columns_of_confirmations(tmp_path: Path, column: str) -> None:
     assert (read.account, read.quantity, read.contract.symbol) == (ACCOUNT, Decimal(4), "NVDA")
 
 
+CONFIRM_BROKEN = {
+    "accountId": "holds a trade of ? in the statement of DU1234567",
+    "conid": "Conid is not an instrument: '?'",
+    "multiplier": "Multiplier is no number: '?'",
+    "strike": "Strike is not a number: '?'",
+    "expiry": "Expiry is no date: '?'",
+    "putCall": "Put/Call is neither C nor P: '?'",
+    "dateTime": "Date/Time is no date and time: '?'",
+    "quantity": "Quantity is not a number: '?'",
+    "price": "Price is not a number: '?'",
+    "commission": "Commission is not a number: '?'",
+    "buySell": "Buy/Sell is neither BUY nor SELL: '?'",
+    "orderID": "OrderID is no number: '?'",
+    "execID": "ExecID is no execution's: '?'",
+}
+
+
+@pytest.mark.parametrize("column", list(confirm()))
+def test_broken_value_of_confirmations(tmp_path: Path, column: str) -> None:
+    """As in the Activity query, by the labels of this one; what only describes may say anything."""
+    other = confirm(execID="0000e0d5.6596b0d8.02.01", tradeID="7009")
+    path = write_confirms(tmp_path, other, confirm(**{column: "?"}))
+    if column in CONFIRM_BROKEN:
+        words = refused(path)
+        assert CONFIRM_BROKEN[column] in words
+        assert column == "accountId" or "0000e0d5.6596b0d8.02.01" not in words
+    else:
+        assert [read.quantity for read in executions(read_report(path))] == [Decimal(4)] * 2
+
+
+@pytest.mark.parametrize("column", CONFIRM_NEEDED)
+def test_empty_value_of_confirmations(tmp_path: Path, column: str) -> None:
+    other = confirm(execID="0000e0d5.6596b0d8.02.01", tradeID="7009")
+    assert CONFIRM_NEEDED[column] in refused(write_confirms(tmp_path, other, confirm(**{column: ""})))
+
+
 def test_confirmations_cover_up_to_their_making(tmp_path: Path) -> None:
     """IBKR needs up to ten minutes to list a trade; a quarter of an hour is left out, to be sure."""
     (part,) = read_report(write_confirms(tmp_path, confirm())).statements

@@ -23,9 +23,17 @@ CALL = {
 }
 
 
+ALWAYS = {
+    "OptionEAE": {"date": "20251118"},
+    "CorporateActions": {"reportDate": "20251118", "type": "OR", "actionID": "", "actionDescription": ""},
+    "Transfers": {"date": "20251118", "direction": ""},
+}
+"""What the rows of a section have in any case."""
+
+
 def read(folder: Path, section: str, tag: str, *rows: Mapping[str, str]) -> PositionEvents:
     """Read a report that has these rows in one section."""
-    full = [{"accountId": ACCOUNT, **row} for row in rows]
+    full = [{"accountId": ACCOUNT, **ALWAYS[section], **row} for row in rows]
     text = f"<{section}>{elements(tag, full)}</{section}>"
     report = write_report(folder / "flex.xml", statement(first=DAY, last=DAY, others=text))
     return read_events(read_report(report).others)
@@ -110,7 +118,7 @@ def test_spin_off_leaves_the_parent(tmp_path: Path) -> None:
 
 
 def test_actions_of_two_accounts_stay_apart(tmp_path: Path) -> None:
-    of = {"type": "IC", "actionID": "77"}
+    of = ALWAYS["CorporateActions"] | {"type": "IC", "actionID": "77"}
     text = elements(
         "CorporateAction",
         [
@@ -148,5 +156,5 @@ def test_unreadable_row_is_told(tmp_path: Path) -> None:
     """It stops no other one."""
     rows = [STOCK | {"type": "FS", "quantity": "many", "transactionID": "5"}, STOCK | {"quantity": "1"}]
     found = read(tmp_path, "CorporateActions", "CorporateAction", *rows)
-    assert found.problems == ("Corporate Actions, row '5': quantity is not a number: 'many'",)
+    assert found.problems == ("Corporate Actions, row '5': Quantity is not a number: 'many'",)
     assert len(found.events) == 1

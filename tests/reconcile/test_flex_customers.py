@@ -161,6 +161,7 @@ SPLIT = {
     "symbol": "NVDA",
     "conid": "4815747",
     "type": "FS",
+    "actionID": "77",
     "quantity": "30",
     "actionDescription": "NVDA(US67066G1040) SPLIT 4 FOR 1 (NVDA, NVIDIA CORP, US67066G1040)",
     "reportDate": "20251118",

@@ -93,8 +93,8 @@ class YearBroker:
         held = self.positions[name]
         self.positions[name] = held * ratio(text)
         words = f"{name} SPLIT {text.replace(':', ' FOR ')} ({name})"
-        row = {"type": "FS", "quantity": str(held * ratio(text) - held), "actionDescription": words}
-        self._action(at, name, row)
+        row = {"type": "FS", "quantity": str(held * ratio(text) - held), "actionID": str(self._next())}
+        self._action(at, name, row | {"actionDescription": words})
         return []
 
     def becomes(self, at: datetime, name: str, into: str, text: str) -> list[Fields]:
@@ -102,7 +102,8 @@ class YearBroker:
         held = self.positions[name]
         self._add(name, -held)
         self._add(into, held * ratio(text))
-        of = {"type": "IC" if text == "1:1" else "RS", "actionID": str(self._next())}
+        words = {"type": "IC" if text == "1:1" else "RS", "actionDescription": f"{name} BECOMES {into}"}
+        of = words | {"actionID": str(self._next())}
         self._action(at, name, of | {"quantity": str(-held)})
         self._action(at, into, of | {"quantity": str(held * ratio(text))})
         return []

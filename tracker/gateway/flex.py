@@ -374,8 +374,10 @@ class _ReportReader:
         days = (self._form.read_day(row.get(name, "")) for name in ("dateTime", "date", "reportDate"))
         day = next((day for day in days if day is not None), None)
         moment = self._form.read_moment(row.get("dateTime", ""))
+        expiry = self._form.read_day(row.get("expiry", ""))
         return {
             **row,
+            EXPIRY: "" if expiry is None else expiry.isoformat(),
             DAY: "" if day is None else day.isoformat(),
             TIME: "" if moment is None else moment.isoformat(),
         }

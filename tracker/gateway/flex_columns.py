@@ -103,6 +103,16 @@ _CONFIRM_LABELS: Final = {
     "levelOfDetail": "LevelOfDetail",
 }
 
+_EVENT_LABELS: Final = {
+    **_TRADE_LABELS,
+    "date": "Date",
+    "reportDate": "Report Date",
+    "type": "Type",
+    "actionDescription": "Action Description",
+    "actionID": "Action ID",
+    "direction": "Direction",
+}
+
 SECTIONS: Final = {
     section.name: section
     for section in (
@@ -127,14 +137,18 @@ SECTIONS: Final = {
             "Option Exercises, Assignments and Expirations",
             "OptionEAE",
             "options were exercised, assigned or expired",
+            _EVENT_LABELS,
         ),
         FlexSection(
             ACTIONS,
             "Corporate Actions",
             "CorporateAction",
             "positions were split, merged or renamed",
+            _EVENT_LABELS,
         ),
-        FlexSection(TRANSFERS, "Transfers", "Transfer", "positions came or went without a trade"),
+        FlexSection(
+            TRANSFERS, "Transfers", "Transfer", "positions came or went without a trade", _EVENT_LABELS
+        ),
     )
 }
 ADVISABLE: Final = (

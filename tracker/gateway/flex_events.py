@@ -27,14 +27,14 @@ from tracker.core import limits
 from tracker.core.model import ZERO, Contract
 from tracker.gateway.flex_columns import ACTIONS, EXERCISES, SECTIONS, TRANSFERS, Row
 from tracker.gateway.flex_dates import hours_of
-from tracker.gateway.flex_rows import DAY, OPTIONS, TIME, UnreadableRow, contract_in, number_in
+from tracker.gateway.flex_event_check import CAUSES, DELIVERIES, broken_event, lacking
+from tracker.gateway.flex_rows import DAY, OPTIONS, TIME, contract_in, number_in
 
-_CAUSES: Final = {"Exercise": "exercised", "Assignment": "assigned", "Expiration": "expired"}
-_DELIVERIES: Final = ("Buy", "Sell")
 _SPLITS: Final = ("FS", "RS")
 _RATIO: Final = re.compile(
     r"\b(\d{1,9}(?:\.\d{1,9})?) FOR (\d{1,9}(?:\.\d{1,9})?)\b", re.ASCII | re.IGNORECASE
 )
+_CASH: Final = "CASH"
 _SUMMARIES: Final = ("SUMMARY", "LOT")
 """Levels of detail that repeat others."""
 
@@ -74,23 +74,29 @@ class PositionEvents:
 def read_events(rows: Iterable[tuple[str, Row]]) -> PositionEvents:
     """Read the rows of the other sections, each behind its section's name."""
     by_section: dict[str, list[Row]] = defaultdict(list)
-    problems: list[str] = []
     for name, row in rows:
-        if row.get("levelOfDetail") in _SUMMARIES:
-            continue
-        try:
-            if number_in(row, "quantity") and row.get("conid"):
-                contract_in(row)
-                by_section[name].append(row)
-        except UnreadableRow as problem:
-            which = row.get("transactionID") or row.get("tradeID") or ""
-            problems.append(f"{SECTIONS[name].label}, row {limits.quoted(which)}: {problem}")
+        if row.get("levelOfDetail") not in _SUMMARIES and row.get("assetCategory") != _CASH:
+            by_section[name].append(row)
+    problems = list(lacking(by_section))
+    for name, found in by_section.items():
+        by_section[name] = [] if problems else [row for row in found if _is_event(name, row, problems)]
     events = [
         *_exercises(by_section[EXERCISES]),
         *_actions(by_section[ACTIONS]),
         *_transfers(by_section[TRANSFERS]),
     ]
     return PositionEvents(tuple(events), tuple(problems))
+
+
+def _is_event(section: str, row: Row, problems: list[str]) -> bool:
+    """Tell whether a row says that a position changed; what is wrong with it is added to `problems`."""
+    reason = broken_event(section, row)
+    if reason:
+        name, _, rest = reason.partition(" ")
+        which = limits.quoted(row.get("transactionID") or row.get("tradeID") or "")
+        of = SECTIONS[section]
+        problems.append(f"{of.label}, row {which}: {of.label_of(name)} {rest}")
+    return not reason and bool(number_in(row, "quantity"))
 
 
 def _event(row: Row, cause: str) -> PositionEvent:
@@ -119,10 +125,10 @@ def _exercises(rows: Sequence[Row]) -> Iterator[PositionEvent]:
     cause = ""
     for row in rows:
         kind = row.get("transactionType", "")
-        if kind in _CAUSES:
-            cause = _CAUSES[kind]
+        if kind in CAUSES:
+            cause = CAUSES[kind]
             yield _event(row, cause)
-        elif kind in _DELIVERIES and row.get("assetCategory") not in OPTIONS and cause:
+        elif kind in DELIVERIES and row.get("assetCategory") not in OPTIONS and cause:
             yield _event(row, cause)
 
 
@@ -154,8 +160,6 @@ def _ratio_in(text: str) -> Decimal | None:
 
 def _transfers(rows: Sequence[Row]) -> Iterator[PositionEvent]:
     for row in rows:
-        if row.get("assetCategory") == "CASH":
-            continue
         event = _event(row, "transferred")
         size = abs(event.quantity)
         signed = {"IN": size, "OUT": ZERO - size}.get(row.get("direction", "").upper(), event.quantity)

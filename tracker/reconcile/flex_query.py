@@ -13,6 +13,7 @@ from typing import Any, Final
 from tracker.core.alert_updates import instant
 from tracker.gateway.flex import QueryCheck, check_report
 from tracker.gateway.flex_columns import SECTIONS
+from tracker.gateway.flex_events import read_events
 from tracker.gateway.flex_xml import Progress
 from tracker.queries.as_json import Json
 from tracker.terminal import printable, wrap
@@ -41,6 +42,7 @@ def check(path: Path, progress: Progress = lambda done, total: None) -> Json:
             for each in statements
         ],
         "terms_left_out": _left_out(found),
+        "unread_events": [] if report is None else list(read_events(report.others).problems),
     }
 
 
@@ -69,6 +71,10 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
         yield from wrap(f"{name} cannot be imported:")
         for each in answer["problems"]:
             yield from wrap(each["message"], _INDENT)
+    if answer["unread_events"]:
+        yield from wrap("It proves no day, since something of the other sections cannot be read:")
+        for problem in answer["unread_events"]:
+            yield from wrap(printable(problem), _INDENT)
     for each in answer["terms_left_out"]:
         yield from wrap(
             f"The terms of conid {each['con_id']} are not in its symbol. Unless the tracker has seen that"
