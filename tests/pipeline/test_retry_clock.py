@@ -178,11 +178,13 @@ def test_respelled_undated_record_was_seen_before(*, kept: bool, since: int) -> 
     assert [row.at for row in seen.records.unseen()] == [EVENING + timedelta(minutes=since)]
 
 
-def test_undated_record_of_another_contract_is_new() -> None:
+@pytest.mark.parametrize(("expiry", "strike"), [("1/2", "100"), ("1/9", "95")])
+def test_undated_record_of_another_contract_is_new(expiry: str, strike: str) -> None:
+    """Also where only the day differs, which names no year: it is read as of the day of its first sight."""
     seen = Seen()
     seen.read(undated("1/2", "95"))
     seen.now += timedelta(minutes=5)
-    assert len(seen.read(undated("1/2", "100"))) == 1
+    assert len(seen.read(undated(expiry, strike))) == 1
     assert seen.began() == seen.now
 
 

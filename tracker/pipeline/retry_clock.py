@@ -140,21 +140,29 @@ class SeenRecords:
             created_at = as_shown_now(alert.created_at, clock, now)
             return alert if created_at == alert.created_at else replace(alert, created_at=created_at)
         at = as_shown_now(self._seen_at(alert) or now, clock, now)
+        return replace(self._as_of(at, alert), first_seen=at)
+
+    def _as_of(self, at: datetime, alert: Alert) -> Alert:
+        """Return a record without a time of its creation as it is to be read if it was written then."""
         written_on = at.astimezone(self._zone).date()
         expiry = alert.expiry
         if not expiry.usable or expiry.day is None:
             # A date without a year, which could not be resolved before.
             expiry = read_expiry(expiry.text, written_on)
-        return replace(alert, first_seen=at, written_on=written_on, expiry=expiry)
+        return replace(alert, written_on=written_on, expiry=expiry)
+
+    def _is_of(self, seen: FirstSeen, alert: Alert) -> bool:
+        """Tell whether a record is about the contract of one that was seen; an older version kept none."""
+        return seen.record is None or same_contract(
+            self._as_of(seen.at, seen.record), self._as_of(seen.at, alert)
+        )
 
     def _seen_at(self, alert: Alert) -> datetime | None:
         return self._seen_as_spelled(alert) or self._seen_in_other_spelling(alert)
 
     def _seen_as_spelled(self, alert: Alert) -> datetime | None:
         seen = self._state.get(FIRST_SEEN, name_text(alert.id))
-        if seen is None or (seen.record is not None and not same_contract(seen.record, alert)):
-            return None
-        return seen.at
+        return None if seen is None or not self._is_of(seen, alert) else seen.at
 
     def _seen_in_other_spelling(self, alert: Alert) -> datetime | None:
         """Return when the same alert was first seen, which has gone from the store under that spelling."""
@@ -163,7 +171,7 @@ class SeenRecords:
             for seen in self._state.every(FIRST_SEEN)
             if seen.record is not None
             and self._names.same(seen.alert.alerter, alert.id.alerter)
-            and same_contract(seen.record, alert)
+            and self._is_of(seen, alert)
             and self._store.shown(seen.alert) is None
         ]
         return min(found, default=None)
