@@ -31,14 +31,13 @@ NEEDED = {
     "quantity": "Quantity",
     "tradePrice": "Trade Price",
     "buySell": "Buy/Sell",
-    "ibExecID": "IB Execution ID",
     "dateTime": "Date/Time",
     "levelOfDetail": "Level of Detail",
 }
 NOT_NEEDED = (
     *("accountId", "currency", "symbol", "underlyingSymbol", "multiplier", "strike", "expiry", "putCall"),
     *("tradeID", "transactionID", "origTradeID", "transactionType", "ibCommission", "ibCommissionCurrency"),
-    *("fifoPnlRealized", "openCloseIndicator", "notes", "ibOrderID", "orderReference"),
+    *("fifoPnlRealized", "openCloseIndicator", "notes", "ibOrderID", "orderReference", "ibExecID"),
 )
 BROKEN = {
     "accountId": "holds a trade of ? in the statement of DU1234567",
@@ -70,7 +69,6 @@ EMPTY = {
     "quantity": "Quantity is empty",
     "tradePrice": "Trade Price is empty",
     "buySell": "Buy/Sell is neither BUY nor SELL: ''",
-    "ibExecID": "IB Execution ID is empty",
     "levelOfDetail": "whose Level of Detail cannot be read",
 }
 CONFIRM_NEEDED = {
@@ -79,7 +77,6 @@ CONFIRM_NEEDED = {
     "quantity": "Quantity",
     "price": "Price",
     "buySell": "Buy/Sell",
-    "execID": "ExecID",
     "dateTime": "Date/Time",
 }
 OTHER = trade(ibExecID="0000e0d5.6596b0d8.02.01", transactionID="106009", tradeID="7009")
@@ -211,15 +208,28 @@ def test_cancel_row_that_names_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_row_without_type_and_id_is_refused(tmp_path: Path) -> None:
-    """Without its type nobody can tell an expiry, which has no execId, from a trade that lost it."""
-    expiry = trade(ibExecID="", transactionType="BookTrade", quantity="-4", buySell="SELL")
-    rows = [without(row, "transactionType") for row in (OTHER, expiry)]
+    """Without type and codes nobody can tell an expiry, which has no execId, from a trade without one."""
+    expiry = trade(ibExecID="", transactionType="BookTrade", notes="Ep", quantity="-4", buySell="SELL")
+    rows = [without(row, "transactionType", "notes") for row in (OTHER, expiry)]
     assert "lacks Transaction Type for account" in refused(write(tmp_path, *rows))
-    assert len(executions(read_report(write(tmp_path, OTHER, expiry)))) == 2
+    for left_out in ("transactionType", "notes"):
+        rows = [without(row, left_out) for row in (OTHER, expiry)]
+        read = executions(read_report(write(tmp_path, *rows)))
+        assert {each.exec_id for each in read} == {OTHER["ibExecID"], "flex-7001"}
+
+
+@pytest.mark.parametrize("left", ["ibExecID", "tradeID", "transactionID"])
+def test_one_number_of_three_does(tmp_path: Path, left: str) -> None:
+    """Without any of them nobody can tell whether a trade is known already."""
+    numbers = [name for name in ("ibExecID", "tradeID", "transactionID") if name != left]
+    (read,) = executions(read_report(write(tmp_path, without(trade(), *numbers))))
+    assert (read.quantity, read.time) == (Decimal(4), FILLED)
+    assert "lacks IB Execution ID for account" in refused(write(tmp_path, without(trade(), left, *numbers)))
 
 
 def test_all_missing_columns_are_named_at_once(tmp_path: Path) -> None:
-    words = refused(write(tmp_path, without(trade(), "conid", "tradePrice", "ibExecID")))
+    numbers = ("ibExecID", "tradeID", "transactionID")
+    words = refused(write(tmp_path, without(trade(), "conid", "tradePrice", *numbers)))
     assert f"lacks Conid, Trade Price, IB Execution ID for account {ACCOUNT}: tick them {TRADES}" in words
 
 

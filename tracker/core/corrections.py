@@ -2,11 +2,16 @@
 
 Owns which rows are versions of one execution: four segments of the execId, alike but for the last, of the
 same order, contract and side. What follows for positions and sums the ledger decides.
+
+A report may list a trade without its execId. It is named by what it says (`without_exec_id`), and the
+execution that says the same is another version of it, whichever comes first: it is in force in its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -14,9 +19,68 @@ from tracker.core.model import Execution, Moment, correction_version
 from tracker.core.state import EXECUTIONS, LedgerState
 from tracker.core.state_rows import BookedExecution, root_text
 
+_UNNAMED: Final = "flex-trade-"
+
+
+def without_exec_id(execution: Execution, number: int) -> str:
+    """Return by what a trade is named that a report lists without its execId: what it says of itself.
+
+    `number` tells apart the trades of one report that say the same, 1 for the first one.
+    """
+    signed, price = (
+        f"{value.normalize():f}".replace(".", "_") for value in (execution.signed, execution.price)
+    )
+    of = f"{execution.account}-{execution.contract.con_id}-{signed}-{price}-{execution.time:%Y%m%dT%H%M%S}"
+    return f"{_UNNAMED}{of}.{number}.00.01"
+
+
+def has_exec_id(exec_id: str) -> bool:
+    """Tell whether an execution is named by the broker's execId, or as its rows that have none are."""
+    return not exec_id.startswith(_UNNAMED)
+
 
 def versions_of(state: LedgerState, execution: Execution) -> list[BookedExecution]:
     """Return the other versions of the same execution."""
+    found = _of_root(state, execution)
+    if not found:
+        found = unnamed_as(state, execution) if has_exec_id(execution.exec_id) else named_as(state, execution)
+    rows = {row.execution.exec_id: row for row in found}
+    for row in found:
+        for other in (*_under_other_name(state, row), *_claimed_by(state, row)):
+            rows.setdefault(other.execution.exec_id, other)
+    rows.pop(execution.exec_id, None)
+    return list(rows.values())
+
+
+def unnamed_as(state: LedgerState, execution: Execution) -> list[BookedExecution]:
+    """Return the versions of a trade without execId that says what an execution says, if there is one."""
+    for row in _alike_unnamed(state, execution):
+        if _is_free(row) and _may_be_same_order(row.execution, execution):
+            return [row, *_of_root(state, row.execution, beside=row)]
+    return []
+
+
+def named_as(state: LedgerState, unnamed: Execution, beside: Sequence[str] = ()) -> list[BookedExecution]:
+    """Return the versions of an execution that says what a trade without execId says, if there is one.
+
+    One of which such a trade is known already is another one, and so are those whose execId is `beside`.
+    """
+    key = f"{unnamed.account} {unnamed.contract.con_id}"
+    for row in state.find(EXECUTIONS, "contract", key):
+        execution = row.execution
+        same = execution.time == unnamed.time and execution.signed == unnamed.signed
+        if not same or execution.price != unnamed.price or not has_exec_id(execution.exec_id):
+            continue
+        if execution.exec_id in beside or not _may_be_same_order(execution, unnamed):
+            continue
+        if not any(True for _ in _claimed_by(state, row)):
+            return [row, *_of_root(state, execution, beside=row)]
+    return []
+
+
+def _of_root(
+    state: LedgerState, execution: Execution, *, beside: BookedExecution | None = None
+) -> list[BookedExecution]:
     root = root_text(execution.account, execution.exec_id)
     if root is None:
         return []
@@ -26,7 +90,51 @@ def versions_of(state: LedgerState, execution: Execution) -> list[BookedExecutio
         if row.execution.perm_id == execution.perm_id
         and row.execution.contract.con_id == execution.contract.con_id
         and row.execution.side is execution.side
+        and (beside is None or row.key != beside.key)
     ]
+
+
+def _alike_unnamed(state: LedgerState, execution: Execution) -> Iterator[BookedExecution]:
+    """Yield the trades without execId that say what an execution says, in the order of their numbers."""
+    for number in count(1):
+        row = state.get(EXECUTIONS, f"{execution.account} {without_exec_id(execution, number)}")
+        if row is None:
+            return
+        yield row
+
+
+def _claimed_by(state: LedgerState, row: BookedExecution) -> Iterator[BookedExecution]:
+    """Yield the trade without execId in whose place an execution is, with its versions."""
+    if not has_exec_id(row.execution.exec_id):
+        return
+    for other in _alike_unnamed(state, row.execution):
+        if other.superseded_by and has_exec_id(other.superseded_by):
+            named = state.get(EXECUTIONS, f"{row.execution.account} {other.superseded_by}")
+            if named is not None and _root(named) == _root(row):
+                yield other
+                yield from _of_root(state, other.execution, beside=other)
+
+
+def _under_other_name(state: LedgerState, row: BookedExecution) -> Iterator[BookedExecution]:
+    """Yield the execution that is in the place of a trade without execId, with its versions."""
+    if not has_exec_id(row.execution.exec_id) and row.superseded_by and has_exec_id(row.superseded_by):
+        named = state.get(EXECUTIONS, f"{row.execution.account} {row.superseded_by}")
+        if named is not None:
+            yield named
+            yield from _of_root(state, named.execution, beside=named)
+
+
+def _is_free(row: BookedExecution) -> bool:
+    """Tell whether no execution is in the place of a trade without execId."""
+    return not row.superseded_by or not has_exec_id(row.superseded_by)
+
+
+def _root(row: BookedExecution) -> str:
+    return root_text(row.execution.account, row.execution.exec_id) or row.execution.exec_id
+
+
+def _may_be_same_order(one: Execution, other: Execution) -> bool:
+    return one.perm_id == other.perm_id or not (one.perm_id and other.perm_id)
 
 
 def put_in_force(
@@ -34,7 +142,7 @@ def put_in_force(
 ) -> tuple[BookedExecution, BookedExecution]:
     """Put the highest version in force; return the one that was, and the one that is."""
     everyone = [*versions, booked]
-    newest = max(everyone, key=lambda row: correction_version(row.execution.exec_id))
+    newest = max(everyone, key=_rank)
     place = min(Moment(row.execution.time, row.seq) for row in everyone)
     decided = next((row for row in versions if not row.superseded_by), versions[0])
     for row in everyone:
@@ -54,3 +162,10 @@ def put_in_force(
         if row is newest:
             in_force = after
     return decided, in_force
+
+
+def _rank(row: BookedExecution) -> tuple[int, bool]:
+    """Order versions: the gateway's first one counts more than what a report says of it without execId."""
+    exec_id = row.execution.exec_id
+    version, named = correction_version(exec_id), has_exec_id(exec_id)
+    return (version if named or version > 1 else 0, named)

@@ -291,8 +291,11 @@ class Ledger:
     def _correct(self, frame: Frame, booked: BookedExecution, versions: Sequence[BookedExecution]) -> None:
         """Put the highest correction in force, in the place of the first version, with its decision."""
         decided, in_force = put_in_force(self._state, booked, versions)
-        self._emit(EventKind.CORRECTION, frame, in_force)
+        if decided.execution.signed != in_force.execution.signed or booked.key == in_force.key:
+            self._emit(EventKind.CORRECTION, frame, in_force)
         self._orders.correct(decided.execution, in_force)
+        if decided.order != in_force.order:
+            self._orders.sum_again(decided)
         if not in_force.counted:
             return
         if decided.folded or in_force.contract_key in self._positions.aside:

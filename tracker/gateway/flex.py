@@ -37,11 +37,12 @@ from tracker.gateway.flex_columns import (
     Columns,
     FlexSection,
     Row,
+    is_booked,
     is_cancel,
     level_of,
 )
 from tracker.gateway.flex_dates import FORMATS, DateFormat, evening_of, formats_of, hours_of, read_time
-from tracker.gateway.flex_rows import DAY, EXPIRY, LATE, TIME
+from tracker.gateway.flex_rows import DAY, EXPIRY, LATE, NUMBER, TIME, exec_id_of, own_id_of
 from tracker.gateway.flex_spool import RowSpool
 from tracker.gateway.flex_xml import STATEMENT, FlexUnreadable, FlexXml, Progress
 
@@ -166,6 +167,8 @@ class _ReportReader:
         self._left_out: dict[int, dict[str, None]] = {}
         self._others: list[tuple[str, Row]] = []
         self._executions = 0
+        self._unnamed: dict[str, list[str]] = {}
+        """Trades without execId that say the same: the tradeIDs of each of them."""
         self._form = FORMATS[0]
 
     def report(self) -> FlexReport:
@@ -298,6 +301,7 @@ class _ReportReader:
                 continue
             for name in left_out(dated):
                 self._left_out.setdefault(int(dated["conid"]), {})[section.label_of(name)] = None
+            dated = self._numbered(dated)
             if dated in self._repeated:
                 apart.append(dated)
             else:
@@ -359,6 +363,16 @@ class _ReportReader:
         if moment is not None and moment < part.begins:
             dated[LATE] = "yes"
         return dated
+
+    def _numbered(self, row: Row) -> Row:
+        """Return a trade without execId with its number among those of the report that say the same."""
+        if row.get("ibExecID") or is_cancel(row) or is_booked(row):
+            return row
+        ids = self._unnamed.setdefault(exec_id_of({**row, NUMBER: "1"}), [])
+        own = own_id_of(row)
+        if own not in ids:
+            ids.append(own)
+        return {**row, NUMBER: str(ids.index(own) + 1)}
 
     def _moment(self, row: Row) -> datetime | None:
         if row.get("dateTime"):

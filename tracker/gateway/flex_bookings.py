@@ -26,7 +26,7 @@ from typing import Final
 from tracker.core import limits
 from tracker.core.model import ZERO, correction_parts
 from tracker.gateway.flex_columns import Row, is_cancel
-from tracker.gateway.flex_rows import REBOOKED, VOID, exec_id_of
+from tracker.gateway.flex_rows import REBOOKED, VOID, exec_id_of, own_id_of
 
 IN_PLACE: Final = "yes"
 AFTER_ANOTHER: Final = "after"
@@ -66,7 +66,7 @@ class Repeated:
         if is_cancel(row):
             self._named.update((account, own, row[orig]) for orig, own in NAMES if row.get(orig))
             return
-        key = (account, root_of(row))
+        key = (account, _own_root(row))
         if key in self._seen:
             self._repeated.add(key)
         self._seen.add(key)
@@ -76,7 +76,7 @@ class Repeated:
         account = row["accountId"]
         return (
             is_cancel(row)
-            or (bool(self._repeated) and (account, root_of(row)) in self._repeated)
+            or (bool(self._repeated) and (account, _own_root(row)) in self._repeated)
             or (
                 bool(self._named) and any((account, own, row.get(own, "")) in self._named for _, own in NAMES)
             )
@@ -101,7 +101,7 @@ def settle(rows: list[Row]) -> Settled:
     for row in _once(rows):
         account = row["accountId"]
         if not is_cancel(row):
-            bookings = executions.setdefault((account, root_of(row)), _Bookings())
+            bookings = executions.setdefault((account, _own_root(row)), _Bookings())
             bookings.in_force.append(row)
             if before := [each for each in unknown if _names(each, row)]:
                 # The first booking is in another report, and this one stands behind its cancellation.
@@ -162,6 +162,11 @@ def root_of(row: Row) -> str:
     exec_id = exec_id_of(row)
     parts = correction_parts(exec_id)
     return exec_id if parts is None else parts.root
+
+
+def _own_root(row: Row) -> str:
+    """Return what names an execution within its report, whose form of dates need not be known yet."""
+    return root_of(row) if row.get("ibExecID") else own_id_of(row)
 
 
 def _once(rows: list[Row]) -> Iterator[Row]:

@@ -58,9 +58,9 @@ def _nameless(row: Row) -> str:
     if row.get("ibExecID"):
         known = _EXEC_ID.fullmatch(row["ibExecID"])
         return "" if known else f"ibExecID is no execution's: {quoted(row['ibExecID'])}"
-    if not is_booked(row):
-        return "ibExecID is empty"
-    return "" if row.get("tradeID") or row.get("transactionID") else "tradeID is empty"
+    if row.get("tradeID") or row.get("transactionID"):
+        return ""
+    return "tradeID is empty" if is_booked(row) else "ibExecID is empty"
 
 
 def _sideless(row: Row) -> str:

@@ -24,6 +24,7 @@ EXECUTION: Final = "EXECUTION"
 """The level of detail of the rows that count; the other levels repeat them."""
 _LEVELS: Final = ("ORDER", "SYMBOL_SUMMARY", "ASSET_SUMMARY", "CLOSED_LOT", "WASH_SALE", "SUMMARY", "DETAIL")
 _EXCHANGE_TRADE: Final = "ExchTrade"
+_BOOKED_CODES: Final = frozenset({"A", "Ex", "Ep"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ SECTIONS: Final = {
 }
 ADVISABLE: Final = (
     *("ibCommission", "ibCommissionCurrency", "fifoPnlRealized", "ibOrderID", "orderReference", "notes"),
-    *("transactionID", "tradeID", "origTradeID", "transactionType", "symbol", "underlyingSymbol"),
+    *("transactionID", "tradeID", "origTradeID", "transactionType", "symbol", "underlyingSymbol", "ibExecID"),
 )
 """What executions can do without, and what tells something."""
 WITH_EXECUTIONS: Final = (TRADES, CONFIRMS)
@@ -171,7 +172,10 @@ def is_cancel(row: Row) -> bool:
 
 def is_booked(row: Row) -> bool:
     """Tell whether a row without an execId is an expiry, exercise or assignment, or another booking."""
-    return row.get("transactionType", "") not in ("", _EXCHANGE_TRADE)
+    kind = row.get("transactionType", "")
+    return kind not in ("", _EXCHANGE_TRADE) or (
+        not kind and not _BOOKED_CODES.isdisjoint(row.get("notes", "").split(";"))
+    )
 
 
 def level_of(section: FlexSection, row: Row) -> str:
@@ -189,7 +193,7 @@ class Columns:
     unnamed: bool = False
     """One of them that cancels nothing has no execId."""
     unsaid: bool = False
-    """One of them has neither an execId nor a type, which would say why."""
+    """One of them has no execId, and neither a type nor codes, which would say why."""
     cancels: bool = False
 
     def add(self, row: Row) -> None:
@@ -197,9 +201,8 @@ class Columns:
         if is_cancel(row):
             self.cancels = True
         elif not row.get("ibExecID"):
-            kind = row.get("transactionType", "")
-            self.unnamed = self.unnamed or kind in ("", _EXCHANGE_TRADE)
-            self.unsaid = self.unsaid or not kind
+            self.unnamed = self.unnamed or not is_booked(row)
+            self.unsaid = self.unsaid or not row.get("transactionType")
 
     def missing(self) -> Iterator[str]:
         """Yield what is needed and in no row."""
@@ -209,9 +212,9 @@ class Columns:
         for name in ("assetCategory", "conid", "quantity", "tradePrice", "buySell"):
             if name not in there:
                 yield name
-        if "ibExecID" not in there and self.unnamed:
+        if self.unnamed and there.isdisjoint(("ibExecID", "tradeID", "transactionID")):
             yield "ibExecID"
-        elif self.unsaid and "transactionType" not in there:
+        elif self.unsaid and there.isdisjoint(("transactionType", "notes")):
             yield "transactionType"
         if "dateTime" not in there and not {"tradeDate", "tradeTime"} <= there:
             yield "dateTime"

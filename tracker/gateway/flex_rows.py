@@ -10,6 +10,7 @@ Rules
 - A cancel row never comes here: what it cancels is voided (`flex_bookings.py`). Only a journal of an older
   version holds one, as an execution with the opposite sign that belongs to no order.
 - Expiry, exercise and assignment are BookTrade rows without an execId; they are named by their tradeID.
+- A trade without an execId is named by what it says, so that it is known again whatever names it elsewhere.
 - Flex writes a cost as a negative commission, the API as a positive one.
 """
 
@@ -23,6 +24,7 @@ from decimal import Decimal
 from typing import Final
 
 from tracker.core import limits
+from tracker.core.corrections import without_exec_id
 from tracker.core.journal_entries import FlexFee, FlexTrade, read_entry
 from tracker.core.model import (
     ZERO,
@@ -46,8 +48,10 @@ EXPIRY: Final = "tracker:expiry"
 VOID: Final = "tracker:void"
 REBOOKED: Final = "tracker:rebooked"
 LATE: Final = "tracker:late"
+NUMBER: Final = "tracker:number"
 """Names of what is added to a row; IBKR's attributes hold no colon. Times are ISO 8601 in UTC. A late row is
-of before the trade dates of its report, in which it was booked."""
+of before the trade dates of its report, in which it was booked. The number tells apart the trades without
+execId that say the same."""
 
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 _OPTION: Final = re.compile(r"(\S{1,6})\s*(\d\d)(\d\d)(\d\d)([CP])(\d{8})", re.ASCII)
@@ -74,8 +78,15 @@ def frames_of(row: Row) -> Iterator[FlexTrade | FlexFee]:
 
 
 def exec_id_of(row: Row) -> str:
-    """Return the execId of a row; a booking has none and is named by its tradeID."""
-    return row.get("ibExecID") or f"flex-{row.get('tradeID') or row.get('transactionID') or ''}"
+    """Return the execId of a row; without one a booking is named by its tradeID, a trade by what it says."""
+    if row.get("ibExecID") or NUMBER not in row:
+        return row.get("ibExecID") or own_id_of(row)
+    return without_exec_id(_named(_NOWHERE, row, ""), int(row[NUMBER]))
+
+
+def own_id_of(row: Row) -> str:
+    """Return by what a row without execId is told from the others of its report."""
+    return f"flex-{row.get('tradeID') or row.get('transactionID') or ''}"
 
 
 def fact_of_row(frame: Frame) -> BrokerFact | None:
@@ -112,12 +123,16 @@ def contract_of(row: Row) -> Contract:
 
 
 def _execution(received_at: datetime, row: Row) -> Execution:
+    return _named(received_at, row, _exec_id(row))
+
+
+def _named(received_at: datetime, row: Row, exec_id: str) -> Execution:
     quantity = _number(row, "quantity", limits.QUANTITY_DECIMALS)
     if not quantity:
         raise UnreadableRow("quantity is zero")
     moment = _moment(row)
     return Execution(
-        exec_id=_exec_id(row),
+        exec_id=exec_id,
         account=_id(row, "accountId"),
         contract=_contract(row),
         side=Side.BUY if quantity > 0 else Side.SELL,

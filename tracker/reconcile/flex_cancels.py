@@ -17,13 +17,14 @@ import json
 from datetime import datetime
 from decimal import Decimal
 
+from tracker.core.corrections import has_exec_id, named_as, unnamed_as
 from tracker.core.journal_entries import FlexTrade
 from tracker.core.model import Execution, correction_parts, correction_version
 from tracker.core.state import EXECUTIONS, FEES
 from tracker.core.state_rows import BookedExecution
 from tracker.gateway.flex_bookings import AFTER_ANOTHER, NAMES, fee_of, root_of, transaction_of, void_of
 from tracker.gateway.flex_columns import Row, is_cancel
-from tracker.gateway.flex_rows import REBOOKED, TIME, VOID, contract_of, exec_id_of
+from tracker.gateway.flex_rows import REBOOKED, TIME, VOID, contract_of, exec_id_of, execution_of
 from tracker.journal.journal import Journal
 
 
@@ -32,6 +33,8 @@ class JournalBookings:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._met: list[str] = []
+        """Executions that rows without execId are known to be."""
         self._voided: dict[tuple[str, str], Row] = {}
         """The voids of trades that the report lacks, by account and root of the execution."""
 
@@ -66,6 +69,15 @@ class JournalBookings:
         if (voided or row.get(REBOOKED) == AFTER_ANOTHER) and number > version:
             return self._again(row, newest.execution.exec_id)
         return row
+
+    def is_known_otherwise(self, row: Row) -> bool:
+        """Tell whether the journal has what a row books under another name: with an execId, or without."""
+        execution = execution_of(row)
+        if has_exec_id(execution.exec_id):
+            return bool(unnamed_as(self._journal.state, execution))
+        found = named_as(self._journal.state, execution, self._met)
+        self._met += [each.execution.exec_id for each in found]
+        return bool(found)
 
     def has_entry_of(self, row: Row) -> bool:
         """Tell whether this very booking was journalled, or has no number to be told by."""
@@ -140,6 +152,8 @@ class JournalBookings:
 
 def _is_like(booked: BookedExecution, cancel: Row) -> bool:
     execution = booked.execution
+    if booked.superseded_by and not has_exec_id(execution.exec_id) and has_exec_id(booked.superseded_by):
+        return False  # The execution in its place is like it.
     order = cancel.get("ibOrderID")
     return (
         execution.quantity == abs(Decimal(cancel["quantity"].replace(",", "")))

@@ -268,7 +268,9 @@ class FlexImporter:
             self.result.voided += 1
             self.result.add(row, "void")
             signed = -signed
-        elif not self._journal.state.has(EXECUTIONS, _key(row)):
+        elif not self._journal.state.has(EXECUTIONS, _key(row)) and not self._bookings.is_known_otherwise(
+            row
+        ):
             self.result.new += 1
             self.result.add(row, "new")
         else:
