@@ -10,10 +10,9 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,8 +20,8 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from tests.support.daemon_rig import CALL, Rig, record
-from tests.support.free_ports import free_port
 from tests.support.project import PROJECT
+from tests.support.readme import check_shown
 from tracker.cli import main
 from tracker.cli.commands import COMMANDS
 from tracker.config.loader import load
@@ -39,12 +38,8 @@ README: Final = TEXTS["README.md"]
 ARCHITECTURE: Final = TEXTS["ARCHITECTURE.md"]
 MATCHING: Final = TEXTS["tracker/core/MATCHING.md"]
 PROTOCOL: Final = TEXTS["tracker/status/PROTOCOL.md"]
-LEFT_OUT: Final = "..."
-"""A line that stands for any number of lines."""
 LONGEST_README: Final = 1_500
 """Words, those of samples and tables included."""
-INSTALL: Final = "pipx install '.[watch]'"
-"""The one command of the README's way that is not run here but in test_packaging, since it takes long."""
 SHELL: Final = ("alert", "cd", "cp", "curl", "mkdir", "printf", "python3")
 """What the pages' commands begin with beside `tracker` and the project's own scripts."""
 
@@ -88,26 +83,6 @@ def run_tracker(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def shape(line: str) -> str:
-    """Return a line without what differs from run to run: execIds, numbers, how columns are filled up."""
-    line = re.sub(r"\b[0-9a-f]{8}\.[0-9a-f]{8}(\.\d\d)+", "ID", line)
-    return re.sub(r"\s+", " ", re.sub(r"[\d.]*\d", "0", line)).rstrip()
-
-
-def check_shown(shown: tuple[str, ...], real: list[str]) -> None:
-    """Check that real output is what a page shows; a line of dots stands for lines left out."""
-    rest = [shape(line) for line in real]
-    anywhere = False
-    for line in shown:
-        if line == LEFT_OUT:
-            anywhere = True
-            continue
-        assert shape(line) in (rest if anywhere else rest[:1]), f"{line!r} is not in {rest}"
-        rest = rest[rest.index(shape(line)) + 1 :]
-        anywhere = False
-    assert anywhere or not rest, f"the page leaves out {rest} and does not say so"
-
-
 class Played(NamedTuple):
     """Hold what one run of the demo printed and wrote."""
 
@@ -130,109 +105,6 @@ def test_readme_shows_the_demo(played: Played) -> None:
 
 def test_readme_is_short() -> None:
     assert len(README.split()) <= LONGEST_README
-
-
-class Terminal:
-    """A shell that somebody opens beside the README and pastes one block of it into."""
-
-    def __init__(self, commands: str, environment: Mapping[str, str], log: Path) -> None:
-        self._log = log
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                ["bash", "-ec", commands],
-                cwd=PROJECT,
-                env=dict(environment),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def said(self) -> str:
-        return self._log.read_text("utf-8")
-
-    def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Return once it holds; AssertionError with what was printed where it does not within a minute."""
-        end = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < end, self.said()
-            assert self._process.poll() is None, self.said()
-            time.sleep(0.05)
-
-    def finish(self) -> str:
-        """Wait for the last command; returns what all of them printed."""
-        assert self._process.wait(timeout=60) == 0, self.said()
-        return self.said()
-
-    def interrupt(self) -> None:
-        """Press Ctrl-C and wait for the end."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGINT)
-        self._process.wait(timeout=30)
-
-
-def blocks_of(heading: str) -> list[list[str]]:
-    """Return the commands of each console block below a heading of the README."""
-    text = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"^```console\n(.*?)^```", text, re.M | re.S)
-    return [re.findall(r"^\$ (.+)$", block, re.M) for block in blocks]
-
-
-def newcomers_environment(folder: Path, port: int) -> dict[str, str]:
-    """Return the variables of somebody with an empty home and a `python3`, beside whom other tests run."""
-    programs = folder / "programs"
-    programs.mkdir()
-    (programs / "python3").symlink_to(sys.executable)
-    home = folder / "home"
-    home.mkdir()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL"))}
-    return {
-        **kept,
-        "HOME": str(home),
-        "PATH": f"{programs}:{os.environ['PATH']}",
-        "TRACKER_GATEWAY__PORT": str(port),
-        "TRACKER_STATUS__PORT": str(free_port()),
-    }
-
-
-def install_here(programs: Path) -> None:
-    """Give the newcomer this project's `tracker` in place of an installed one."""
-    program = programs / "tracker"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH="{PROJECT}" exec "{sys.executable}" -m tracker "$@"\n')
-    program.chmod(0o755)
-
-
-@pytest.mark.usefixtures("unmeasured")
-def test_readme_can_be_followed(tmp_path: Path) -> None:
-    """Every command of "Run it" works as it stands, one terminal for each block, and prints what is shown."""
-    (installing, init, run), gateway, ask = blocks_of("Run it")
-    assert installing == INSTALL
-    port = free_port()
-    environment = newcomers_environment(tmp_path, port)
-    home = Path(environment["HOME"])
-
-    def terminal(name: str, commands: list[str]) -> Terminal:
-        return Terminal("\n".join(commands), environment, tmp_path / f"{name}.txt")
-
-    install_here(tmp_path / "programs")
-    # Nobody sits here to answer; tests/cli/test_init.py answers.
-    said = terminal("init", [f"{init} --yes"]).finish()
-    assert f"nothing listens on 127.0.0.1:{port}" in said
-    assert said.splitlines()[-1].startswith("Next: ")
-    last = gateway.pop()
-    assert "--port 4002 " in last
-    paper = terminal("gateway", [*gateway, "exec " + last.replace("4002", str(port))])
-    paper.wait_for(lambda: "paper gateway on" in paper.said())
-    tracker = terminal("run", [run.replace("&& ", "&& exec ")])
-    paper.wait_for(lambda: "scenario is over" in paper.said())
-    written = home / "order-tracker/data/alerts/alerts.json"
-    tracker.wait_for(lambda: '"realized_pnl": 5' in written.read_text("utf-8"))
-    printed = terminal("ask", ask).finish().splitlines()
-    tracker.interrupt()
-    paper.interrupt()
-
-    second = printed.index("robindahood-alerts/NVDA")
-    check_shown(output_of("tracker status"), printed[:second])
-    check_shown(output_of("tracker why robindahood-alerts/NVDA"), printed[second:])
 
 
 def test_one_command_scripts_are_shown() -> None:

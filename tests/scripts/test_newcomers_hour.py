@@ -1,20 +1,29 @@
-"""The newcomer's hour: every command of it, one after the other, in a clean home beside a paper gateway."""
+"""The newcomer's hour: every command of it, one after the other, from a fresh checkout in a clean home.
+
+It begins with the README's blocks as they stand, goes on in the folder that they made, and ends with the
+journal and alerts of an older version.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
+import shutil
 import signal
-import sys
-from collections.abc import Callable
+import sqlite3
+import subprocess
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.daemon_rig import BOUND_SECONDS, CALL, details, record
 from tests.support.free_ports import free_port
 from tests.support.project import PROJECT
+from tests.support.readme import cleaning, follow_run_it, fresh_checkout, newcomers_environment
 from tracker.clock import now
 from tracker.paper.contracts import PaperContract, option
 from tracker.paper.server import PaperGateway
@@ -28,23 +37,44 @@ TSLA = option("TSLA", "20301220", "C", "100", con_id=700100302)
 class Newcomer:
     """Hold a clean home, and run commands in it as its owner does."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.folder = home / "order-tracker"
+    def __init__(self, folder: Path) -> None:
+        self.checkout = fresh_checkout(folder / "checkout")
+        self.environment = newcomers_environment(folder, free_port(), self.checkout)
+        self.home = Path(self.environment["HOME"])
+        self.folder = self.home / "order-tracker"
         self.alerts = self.folder / "data/alerts/alerts.json"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
-        port = {"TRACKER_STATUS__PORT": str(free_port()), "TRACKER_GATEWAY__SWEEP_SECONDS": "1"}
-        self._environment = {**kept, **port, "HOME": str(home), "PYTHONPATH": str(PROJECT)}
+
+    def connects_to(self, gateway: PaperGateway) -> None:
+        """Take another gateway than the README's, and ask it often."""
+        more = {"GATEWAY__PORT": gateway.port, "GATEWAY__SWEEP_SECONDS": 1}
+        self.environment |= {f"TRACKER_{name}": str(value) for name, value in more.items()}
+        self.environment["TRACKER_STORES__TIMEZONE"] = "UTC"
 
     async def start(self, *arguments: str, folder: Path | None = None) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tracker", *arguments),
+            *("tracker", *arguments),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             stdin=asyncio.subprocess.DEVNULL,
             cwd=folder or self.folder,
-            env=self._environment,
+            env=self.environment,
         )
+
+    def cleans_up(self) -> None:
+        """Remove what was tried, as the README says."""
+        subprocess.run(["bash", "-ec", cleaning()], cwd=self.folder, check=True, timeout=BOUND_SECONDS)
+
+    async def runs(self, during: Callable[[], Awaitable[None]]) -> str:
+        """Run the tracker while something is done; returns its log."""
+        tracker = await self.start("run")
+        try:
+            await self.until(("status",), lambda status: status["subscribed"])
+            await during()
+        finally:
+            tracker.send_signal(signal.SIGTERM)
+            _, log = await asyncio.wait_for(tracker.communicate(), BOUND_SECONDS)
+        assert tracker.returncode == 0, log.decode()
+        return log.decode()
 
     async def does(self, *arguments: str, code: int = 0, folder: Path | None = None) -> str:
         """Run a command; returns what it printed."""
@@ -80,25 +110,30 @@ class Newcomer:
         return found
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_newcomers_hour(tmp_path: Path) -> None:
     async def main() -> None:
-        gateway = PaperGateway(now=now)
-        await gateway.start()
-        try:
-            await hour(Newcomer(tmp_path), gateway)
-        finally:
-            await gateway.stop()
+        me = Newcomer(tmp_path)
+        assert "`tracker init` makes one" in await me.does("run", code=2, folder=me.home)
+        await asyncio.to_thread(follow_run_it, me.environment, tmp_path, me.checkout)
+        for part in (hour, upgrade):
+            await asyncio.to_thread(me.cleans_up)
+            gateway = PaperGateway(now=now)
+            await gateway.start()
+            me.connects_to(gateway)
+            try:
+                await part(me, gateway)
+            finally:
+                await gateway.stop()
 
     asyncio.run(main())
 
 
 async def hour(me: Newcomer, gateway: PaperGateway) -> None:
-    """Set up, meet mistakes, run, decide, sum up, compare."""
-    assert "`tracker init` makes one" in await me.does("run", code=2, folder=me.home)
-    made = await me.does(
-        *("init", str(me.folder), "--yes", "--port", str(gateway.port), "--store-zone", "UTC"), folder=me.home
-    )
-    assert made.splitlines()[-1] == f"Next: cd {me.folder} && tracker run"
+    """Set up once more by flags, meet mistakes, run, decide, sum up, compare."""
+    flags = ("--yes", "--port", str(gateway.port), "--store-zone", "UTC")
+    made = await me.does("init", str(me.home / "again"), *flags, folder=me.home)
+    assert made.splitlines()[-1] == f"Next: cd {me.home / 'again'} && tracker run"
     assert "nothing listens" in await me.does("doctor", "--gateway.port", str(free_port()), code=1)
     assert "does not exist; create it" in await me.does("run", "--stores.alerts", "gone/alerts.json", code=2)
     await me.does("inbox", code=5)
@@ -115,24 +150,21 @@ async def hour(me: Newcomer, gateway: PaperGateway) -> None:
         for contract in (AMD, TSLA)
     }
     me.alerts.write_text(json.dumps({ROBIN: {"NVDA": loose}, PROF: {"NVDA": loose}, "zone": early}))
-    tracker = await me.start("run")
-    try:
-        await me.until(("status",), lambda status: status["subscribed"])
+
+    async def day() -> None:
         await decides(me, gateway)
         await sums_up(me, gateway)
         await meets_wrong_zone(me, gateway)
         assert (await me.asks("reconcile"))["by"] == "the running tracker"
-    finally:
-        tracker.send_signal(signal.SIGTERM)
-        _, log = await asyncio.wait_for(tracker.communicate(), BOUND_SECONDS)
-    assert tracker.returncode == 0, log.decode()
+
+    await me.runs(day)
     answer = await me.asks("reconcile")
     assert (answer["by"], answer["trades_differ"]) == ("itself", 0)
     assert all(trade["agrees"] for trade in answer["trades"])
 
 
 async def decides(me: Newcomer, gateway: PaperGateway) -> None:
-    """Assign an order of two fills by its number, take it back, assign it again."""
+    """Assign an order of two fills by its number and in parts, take it back, assign it again."""
     order = gateway.order(CALL, "BUY", 10, limit="2.5", client_id=7)
     gateway.fill(order, 4)
     gateway.fill(order, 6)
@@ -147,6 +179,12 @@ async def decides(me: Newcomer, gateway: PaperGateway) -> None:
     await me.does("undo", item["fills"][0])
     assert (await me.asks("inbox"))["orders"][0]["number"] == item["number"]
     assert not me.shows(ROBIN)["open"]
+    part = await me.asks("assign", number, "prof-and-kian/NVDA", "--quantity", "7")
+    assert (me.shows(PROF)["position"]["quantity"], part["quantity"]) == (7, 7)
+    assert "3 of it are left" in await me.does(
+        "assign", number, "robindahood/NVDA", "--quantity", "4", code=1
+    )
+    await me.does("undo", part["id"])
     await me.does("assign", "--order", str(item["fill"]["perm_id"]), "robindahood/NVDA")
     assert me.shows(ROBIN)["open"]
 
@@ -168,3 +206,25 @@ async def meets_wrong_zone(me: Newcomer, gateway: PaperGateway) -> None:
     buy(TSLA)
     inbox = await me.until(("inbox",), lambda inbox: inbox["counts"]["near_miss"] == 2)
     assert "created 5 h after their fill; stores.timezone may be wrong" in inbox["hint"]
+
+
+async def upgrade(me: Newcomer, gateway: PaperGateway) -> None:
+    """Start over the journal of commit 29f0234: its fills are there, and its old form is kept beside it."""
+    data = PROJECT / "tests/journal/data"
+    shutil.copy(data / "alerts_29f0234.json", me.alerts)
+    journal = me.folder / "data/journal.db"
+    with closing(sqlite3.connect(journal)) as db:
+        db.executescript((data / "journal_29f0234.sql").read_text())
+        (form,) = db.execute("PRAGMA user_version").fetchone()
+    before = await me.does("fills", "--since", "2025-11-01", code=5)
+    assert "start the tracker once to bring it up to date" in before
+
+    async def day() -> None:
+        fills = await me.asks("fills", "--since", "2025-11-01")
+        assert fills["total"] == 7
+        why = await me.asks("why", "robindahood/NVDA")
+        assert len(why["records"][0]["fills"]) == 3, "two bought, one sold"
+
+    log = await me.runs(day)
+    assert f"changed from form {form} to form" in log
+    assert journal.with_name(f"journal.db.v{form}").exists()
