@@ -150,7 +150,7 @@ def test_the_inbox_reads_well(folder: Path, capsys: pytest.CaptureFixture[str]) 
     lines = text.splitlines()
     combo = next(at for at, line in enumerate(lines) if "NVDA BAG" in line)
     assert lines[combo + 2].startswith("    2025-11-18 15:43:04  BUY")
-    assert "Decide about an order by its number: tracker assign NUMBER ALERTER/TICKER," in lines
+    assert "Decide about an order by its number: tracker assign NUMBER ALERTER/TICKER (with" in lines
     assert lines[-2] == "Other fills since 2025-11-01 00:00:00 UTC: 2, 1 of them dismissed; --all lists"
 
 
@@ -283,7 +283,7 @@ def test_part_is_assigned_in_words(folder: Path, capsys: pytest.CaptureFixture[s
     """It says how much of what was given; too much is refused with what is left."""
     words = ("assign", exec_id(4), NAME, "--quantity")
     lines = ask(capsys, *words, "5").splitlines()
-    assert lines[0] == f"5 of {exec_id(4)} is now assigned to {NAME}"
+    assert lines[0] == f"5 of {exec_id(4)} are now assigned to {NAME}"
     assert "8 held" in lines[1], "it had 3 of the other order"
     refused = ask(capsys, *words, "12341", code=1)
     assert "12340 of it are left to give; 5 of it are given" in " ".join(refused.split())

@@ -69,7 +69,10 @@ def test_summary_of_working_tracker() -> None:
         "journal": {"path": "journal.db", "bytes": 716_888, "mode": "paper", "cursor": 7},
         "setup": {
             "alerts": "alerts.json",
-            "alerts_read": {"robindahood-alerts": 2, "zone": 1},
+            "alerts_read": [
+                {"alerter": "robindahood-alerts", "count": 2},
+                {"alerter": "zone", "count": 1},
+            ],
             "alerts_timezone": "UTC",
             "gateway": "127.0.0.1:4002",
             "client_id": 0,

@@ -48,7 +48,7 @@ def banner(
     read = Counter(alert.id.alerter for alert in alerts)
     return {
         "alerts": str(stores.alerts),
-        "alerts_read": dict(sorted(read.items())),
+        "alerts_read": [{"alerter": name, "count": count} for name, count in sorted(read.items())],
         "alerts_timezone": stores.timezone or HERE,
         "gateway": f"{gateway.host}:{gateway.port}",
         "client_id": gateway.client_id,

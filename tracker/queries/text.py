@@ -83,8 +83,8 @@ class TextTable:
             lines += [
                 "",
                 *wrap(
-                    "Decide about an order by its number: tracker assign NUMBER ALERTER/TICKER, tracker"
-                    " dismiss NUMBER; tracker undo takes it back"
+                    "Decide about an order by its number: tracker assign NUMBER ALERTER/TICKER (with"
+                    " --quantity N about a part of it), tracker dismiss NUMBER; tracker undo takes it back"
                 ),
             ]
         if answer.get("hint"):
@@ -137,6 +137,8 @@ class TextTable:
             "commission": None,
         }
         name = f"{counted(len(order['fills']), 'fill')} of order {fill['perm_id']}: {order['fills'][0]} ..."
+        if order["left"] != order["quantity"]:
+            name += f"  {order['left']} left"
         fill |= {"exec_id": name}
         yield from self._item({**order, "fill": fill}, "")
 
@@ -350,7 +352,8 @@ def _undo_hint(answer: Mapping[str, Any]) -> Iterator[str]:
 def _verb(answer: Mapping[str, Any]) -> str:
     if answer["dry_run"]:
         return "would be"
-    return "is now" if answer["done"] else "was already"
+    several = answer.get("quantity") not in (None, 1)
+    return ("are now" if several else "is now") if answer["done"] else "was already"
 
 
 def _fills_of(answer: Mapping[str, Any]) -> str:

@@ -115,7 +115,9 @@ class _Made:
                 "refused",
                 f"{exec_id} was assigned again later; take that back first: tracker undo {later[-1]}",
             )
-        of = f"{number(entry.quantity)} of " if isinstance(entry, PartAssigned) else ""
+        of = ""
+        if isinstance(entry, PartAssigned):
+            of = f"{number(entry.quantity)} of {'the order of ' if entry.whole else ''}"
         what = f"the assignment of {of}{exec_id} to {entry.alert.name}"
         return Undoing(str(seq), (Undone(seq, entry.execution),), what)
 

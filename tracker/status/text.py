@@ -180,8 +180,10 @@ def _setup(setup: Any, answer: Mapping[str, Any], now: datetime | None) -> Itera
     if setup.get("next"):
         yield "next", str(setup["next"])
     if setup.get("alerts"):
-        each = _mapping(setup, "alerts_read")
-        read = f"{counted(sum(each.values()), 'alert')} read" + (f" ({_plain(each, now)})" if each else "")
+        each = [one for one in setup.get("alerts_read") or () if isinstance(one, Mapping)]
+        names = ", ".join(f"{one.get('alerter')} {one.get('count')}" for one in each)
+        total = sum(one.get("count") or 0 for one in each)
+        read = f"{counted(total, 'alert')} read" + (f" ({names})" if names else "")
         yield "alerts", f"{read} from {setup['alerts']}, times in {setup.get('alerts_timezone')}"
     if setup.get("gateway"):
         login = f", {setup['login']}" if setup.get("login") else ""
