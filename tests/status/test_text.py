@@ -53,6 +53,22 @@ def test_summary_begins_with_what_matters() -> None:
     ]
 
 
+SETUP = {
+    "alerts": "alerts.json",
+    "alerts_read": [
+        {"alerter": "robindahood-alerts", "count": 2},
+        {"alerter": "zone", "count": 1},
+    ],
+    "alerts_timezone": "UTC",
+    "gateway": "127.0.0.1:4002",
+    "client_id": 0,
+    "login": "paper login DU***67",
+    "login_timezone": "US/Eastern",
+    "work": "first sweep: 12 fills so far",
+    "next": "take fills as they come",
+}
+
+
 def test_summary_of_working_tracker() -> None:
     answer = {
         "subscribed": True,
@@ -67,20 +83,7 @@ def test_summary_of_working_tracker() -> None:
         "store": {"away": {}, "absent": False, "undelivered": 0},
         "reapplied": 0,
         "journal": {"path": "journal.db", "bytes": 716_888, "mode": "paper", "cursor": 7},
-        "setup": {
-            "alerts": "alerts.json",
-            "alerts_read": [
-                {"alerter": "robindahood-alerts", "count": 2},
-                {"alerter": "zone", "count": 1},
-            ],
-            "alerts_timezone": "UTC",
-            "gateway": "127.0.0.1:4002",
-            "client_id": 0,
-            "login": "paper login DU***67",
-            "login_timezone": "US/Eastern",
-            "work": "first sweep: 12 fills so far",
-            "next": "take fills as they come",
-        },
+        "setup": SETUP,
         "notify": {
             "urls": 1,
             "sent": 4,
