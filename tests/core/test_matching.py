@@ -485,6 +485,11 @@ def test_reference_prefers_the_exact_spelling() -> None:
     assert isinstance(result, Matched)
     assert result.alerts == ((one.id, Rule.ORDER_REF),)
     assert match(fill(ref="w-olf/NVDA"), other, one) == Ambiguous(Rule.ORDER_REF, (one.id, other.id))
+    # By class and symbol of one contract it is the ticker that is written.
+    spx, spxw = option_alert("wolf", "SPX"), option_alert("wolf", "SPXW")
+    result = match(fill(replace(NVDA_CALL, symbol="SPX", trading_class="SPXW"), ref="w-olf/SPX"), spxw, spx)
+    assert isinstance(result, Matched)
+    assert result.alerts == ((spx.id, Rule.ORDER_REF),)
 
 
 def test_reference_matches_other_types_too() -> None:

@@ -44,7 +44,7 @@ from tracker.core.model import (
     Rule,
     Unmatched,
 )
-from tracker.core.references import Reference, alert_key, read_reference
+from tracker.core.references import Reference, alert_key, read_reference, written_key
 
 _DAY: Final = timedelta(days=1)
 STRONG: Final = (Rule.CON_ID, Rule.CONTRACT)
@@ -136,10 +136,12 @@ def _named(
     if not reference.keys:
         return ()
     named = tuple(alert.id for alert in alerts if alert_key(alert.id, contract, names) in reference.keys)
-    if len(named) > 1:
-        # Two spellings of one alerter may both be keys of the store; the one written out is meant.
-        named = tuple(alert for alert in named if alert.name.lower() == reference.text.lower()) or named
-    return named
+    if len(named) < 2:
+        return named
+    # Several spellings may be keys of the store; the one written out is meant, else the ticker written out.
+    exactly = tuple(alert for alert in named if alert.name.lower() == reference.text.lower())
+    by_ticker = (alert for alert in named if written_key(*alert[:2], names) in reference.as_written)
+    return exactly or tuple(by_ticker) or named
 
 
 def _match_by_reference(

@@ -23,6 +23,8 @@ class Reference(Struct, frozen=True):
     """Without the prefix."""
     keys: frozenset[str]
     """Name keys, one for each way to split the text: a ticker may hold a slash (`BRK/B`)."""
+    as_written: frozenset[str]
+    """The same, each with its ticker as it is written."""
     certain: bool
     """It is meant for us whatever records there are: it has our prefix, or names a listed alerter.
 
@@ -30,7 +32,7 @@ class Reference(Struct, frozen=True):
     """
 
 
-NO_REFERENCE = Reference("", frozenset(), certain=False)
+NO_REFERENCE = Reference("", frozenset(), frozenset(), certain=False)
 
 
 def read_reference(order_ref: str, contract: Contract, names: AlerterNames) -> Reference:
@@ -43,8 +45,9 @@ def read_reference(order_ref: str, contract: Contract, names: AlerterNames) -> R
     parts = [(text[:at].strip(), text[at + 1 :].strip()) for at, sign in enumerate(text) if sign == "/"]
     splits = [(alerter, ticker) for alerter, ticker in parts if alerter and ticker]
     keys = frozenset(name_key(alerter, ticker, contract, names) for alerter, ticker in splits)
+    as_written = frozenset(written_key(alerter, ticker, names) for alerter, ticker in splits)
     certain = bool(splits) and (prefixed or any(names.knows(alerter) for alerter, _ in splits))
-    return Reference(text, keys, certain)
+    return Reference(text, keys, as_written, certain)
 
 
 def name_key(alerter: str, ticker: str, contract: Contract, names: AlerterNames) -> str:
@@ -54,6 +57,11 @@ def name_key(alerter: str, ticker: str, contract: Contract, names: AlerterNames)
     """
     key = symbol_key(ticker)
     return f"{names.key(alerter)}/{symbol_key(contract.symbol) if key in tickers_of(contract) else key}"
+
+
+def written_key(alerter: str, ticker: str, names: AlerterNames) -> str:
+    """Return the key of every spelling of ALERTER/TICKER, but of this ticker alone."""
+    return f"{names.key(alerter)}/{symbol_key(ticker)}"
 
 
 def alert_key(alert: AlertId, contract: Contract, names: AlerterNames) -> str:
