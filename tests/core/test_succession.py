@@ -61,6 +61,16 @@ def test_contract_identifies_undated_alert(gone: str, now: str, strike: Decimal,
     assert (same_alert_among([alert], state) is alert) is same
 
 
+@pytest.mark.parametrize(("expires", "same"), [("1121", True), ("1219", False)])
+def test_conid_tells_an_undated_alerts_contract(expires: str, same: bool) -> None:
+    """The record named no expiry, but the conid of the call of 21 November, which it had."""
+    before = option_alert(expires=None, con_ids=[NVDA_CALL.con_id])
+    state = AlertState(GONE.alert._replace(created_at=""), record=before)
+    alert = replace(option_alert(expires=expires), id=AlertId("prof-and-kian-alerts", "NVDA", "", None))
+    assert (same_alert_among([alert], state, [NVDA_CALL]) is alert) is same
+    assert takes_over(alert, state, NVDA_CALL) is same
+
+
 def test_zones_are_compared_by_what_was_read() -> None:
     """A creation with a zone equals one without, where the stores' zone makes them one instant."""
     at = datetime(2025, 11, 18, 15, 42, tzinfo=UTC)

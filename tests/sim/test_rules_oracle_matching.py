@@ -176,6 +176,16 @@ def test_spelling_that_goes_leaves_the_other() -> None:
     shows(day, A, None)
 
 
+def test_conid_tells_what_an_undated_record_was_about() -> None:
+    """It named no expiry but the conid of 2030's call, and has 2; another spelling speaks of January."""
+    january = option(98, expiry="20310117")
+    day = Day({"real-day-trading": {"TSLA": alert(C95, created=None, expiry=None)}})
+    day.fill(C95, 2)
+    day.read({"Real Day Trading": {"TSLA": no_id(alert(january, created=None))}})
+    shows(day, "Real Day Trading/TSLA", None)
+    assert [orphan.quantity for orphan in day.right().orphans] == [2]
+
+
 # Rule 2.4: the successor
 
 

@@ -12,12 +12,15 @@ Owns identity and succession. Pure: it compares what records say, and reads no s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from tracker.core.alerters import AlerterNames
+from tracker.core.contracts import days_of
 from tracker.core.matching import same_contract, same_details, speaks_of
-from tracker.core.model import Alert, AlertId, Contract
+from tracker.core.model import Alert, AlertId, Contract, Expiry, ExpiryKind
 from tracker.core.references import alert_key
 from tracker.core.state_rows import AlertState
 
@@ -29,9 +32,14 @@ def same_name(one: AlertId, other: AlertId, contract: Contract, names: AlerterNa
     return alert_key(one, contract, names) == alert_key(other, contract, names)
 
 
-def same_alert_among(alerts: Iterable[Alert], gone: AlertState) -> Alert | None:
-    """Return the record that is the same alert as one that is gone; they have its name already."""
-    return next((alert for alert in alerts if _same_identity(alert, gone)), None)
+def same_alert_among(
+    alerts: Iterable[Alert], gone: AlertState, contracts: Collection[Contract] = ()
+) -> Alert | None:
+    """Return the record that is the same alert as one that is gone; they have its name already.
+
+    `contracts` are those that it had.
+    """
+    return next((alert for alert in alerts if _same_identity(alert, gone, contracts)), None)
 
 
 def is_dated(alert: AlertId) -> bool:
@@ -43,15 +51,24 @@ def takes_over(alert: Alert, gone: AlertState, contract: Contract) -> bool:
     """Tell whether a record takes over what one that is gone owns of a contract."""
     if speaks_of(contract, alert) is not None:
         return True
-    return gone.record is not None and same_contract(gone.record, alert)
+    return gone.record is not None and same_contract(_with_expiry(gone.record, [contract]), alert)
 
 
-def _same_identity(alert: Alert, gone: AlertState) -> bool:
+def _same_identity(alert: Alert, gone: AlertState, contracts: Collection[Contract]) -> bool:
     if is_dated(alert.id) != is_dated(gone.alert):
         return False
-    if not is_dated(alert.id):
-        return gone.record is not None and same_details(gone.record, alert)
-    return _same_creation(alert, gone)
+    if is_dated(alert.id):
+        return _same_creation(alert, gone)
+    return gone.record is not None and same_details(_with_expiry(gone.record, contracts), alert)
+
+
+def _with_expiry(record: Alert, contracts: Iterable[Contract]) -> Alert:
+    """Have a record that names no expiry mean that of its conid's contract, where it is among these."""
+    named = (each for each in contracts if each.con_id in record.con_ids)
+    days = [day for each in named for day in days_of(each)[:1]]
+    if record.expiry.usable or not days:
+        return record
+    return replace(record, expiry=Expiry(ExpiryKind.DAY, days[0]))
 
 
 def _same_creation(alert: Alert, gone: AlertState) -> bool:

@@ -124,8 +124,9 @@ class StoreChanges:
         owned = positions_of(self._state, alert_state)
         live = [holding for holding, mine in owned if mine.quantity]
         last = [each for holding, _ in owned for each in self._last_executions(alert_state, holding)]
-        there = self._records_like(alert_state, last or self._last_shown(alert_state))
-        same = same_alert_among(there, alert_state)
+        executions = last or self._last_shown(alert_state)
+        there = self._records_like(alert_state, executions)
+        same = same_alert_among(there, alert_state, [each.contract for each in executions])
         if same is not None:
             return [RecordReplaced(alert_state.alert, same.id, (), WHOLE)]
         notes: list[Entry] = []

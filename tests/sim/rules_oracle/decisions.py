@@ -52,8 +52,8 @@ class Replay:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.alerters = Alerters(settings.aliases)
-        self.registry = Registry(self.alerters, self._one_ticker)
         self.holdings = Holdings(settings, self._position, self._moved_in)
+        self.registry = Registry(self.alerters, self._one_ticker, self.holdings.contracts)
         self.facts: dict[str, Fact] = {}
         self._exec_ids: set[tuple[str, str]] = set()
         self.decisions: list[Decision] = []
@@ -310,7 +310,7 @@ class Replay:
             for holding in owners if not old.present else ():
                 if old.number in owners[holding]:
                     contract = self.holdings.contracts[holding[1]]
-                    new = successor(old, contract, self.registry.present)
+                    new = successor(old, contract, self.registry.present, self.holdings.contracts)
                     if new is not None:
                         yield old.number, new.number, holding
 

@@ -6,14 +6,14 @@ Owns identity (rule 2.3) and whether two records are about one contract (rule 2.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.sim.rules_oracle.days import Expiry, Written, read_created, read_expiry
-from tests.sim.rules_oracle.facts import StoreRead
+from tests.sim.rules_oracle.days import Expiry, Written, expiry_day, read_created, read_expiry
+from tests.sim.rules_oracle.facts import Contract, StoreRead
 from tests.sim.rules_oracle.names import Alerters, ticker_key
 
 
@@ -121,14 +121,24 @@ def _stored_expiry(
     return Expiry()
 
 
-def same_contract(old: Record, new: Record) -> bool:
-    """Tell whether two records are about one contract, as far as they say (rule 2.4)."""
+def same_contract(old: Record, new: Record, contracts: Mapping[int, Contract]) -> bool:
+    """Tell whether two records are about one contract, as far as they say (rule 2.4).
+
+    One that names no expiry means that of its conid's contract, where that is among the known `contracts`.
+    """
+    old, new = _with_expiry(old, contracts), _with_expiry(new, contracts)
     if old.stock or new.stock:
         return old.stock and new.stock
     alike = (old.right, old.strike) == (new.right, new.strike)
     if not (old.right and old.strike is not None and alike):
         return not alike and bool(old.con_ids & new.con_ids) and not (old.right and new.right and new.strike)
     return _same_expiry(old.expiry, new.expiry)
+
+
+def _with_expiry(record: Record, contracts: Mapping[int, Contract]) -> Record:
+    known = [contracts[con_id] for con_id in sorted(record.con_ids) if con_id in contracts]
+    days = [expiry_day(contract) for contract in known if contract.is_option]
+    return replace(record, expiry=Expiry(day=days[0])) if record.expiry.missing and days else record
 
 
 def _same_expiry(one: Expiry, other: Expiry) -> bool:
@@ -168,10 +178,16 @@ class Alert:
 class Registry:
     """Follow every alert through the readings of the store."""
 
-    def __init__(self, alerters: Alerters, one_ticker: Callable[[set[str]], bool]) -> None:
+    def __init__(
+        self,
+        alerters: Alerters,
+        one_ticker: Callable[[set[str]], bool],
+        contracts: Mapping[int, Contract],
+    ) -> None:
         """`one_ticker` tells whether these ticker keys mean one contract (SPXW and SPX of class SPXW)."""
         self._alerters = alerters
         self._one_ticker = one_ticker
+        self._contracts = contracts
         self.alerts: list[Alert] = []
         self.readings = 0
         """Counts the readings that may have changed what a name means."""
@@ -244,7 +260,7 @@ class Registry:
             if old.created.moment is not None or new.created.moment is not None:
                 same = old.created.moment == new.created.moment
             else:
-                same = old.details_text == new.details_text or same_contract(old, new)
+                same = old.details_text == new.details_text or same_contract(old, new, self._contracts)
             if same:
                 return alert
         return None

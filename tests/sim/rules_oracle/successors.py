@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tests.sim.rules_oracle.facts import Contract
 from tests.sim.rules_oracle.matching import rule_of
@@ -10,7 +10,9 @@ from tests.sim.rules_oracle.names import contract_tickers
 from tests.sim.rules_oracle.records import Alert, same_contract
 
 
-def successor(old: Alert, contract: Contract, present: Sequence[Alert]) -> Alert | None:
+def successor(
+    old: Alert, contract: Contract, present: Sequence[Alert], contracts: Mapping[int, Contract]
+) -> Alert | None:
     """Return the record of the same name that speaks of the contract, or of the one that the old spoke of.
 
     Two spellings side by side are two alerts; once one is gone, the other is the same alert (rule 2.3).
@@ -24,7 +26,7 @@ def successor(old: Alert, contract: Contract, present: Sequence[Alert]) -> Alert
         alert
         for alert in present
         if _same_name(alert, old, contract)
-        and (rule_of(alert.record, contract)[0] or same_contract(old.record, alert.record))
+        and (rule_of(alert.record, contract)[0] or same_contract(old.record, alert.record, contracts))
     ]
     as_spelled = [alert for alert in candidates if alert.record.spelled == old.record.spelled]
     return max(as_spelled or candidates, key=lambda alert: alert.created, default=None)
