@@ -283,3 +283,45 @@ def test_answer_of_earlier_link_outlives_unnoticed_loss() -> None:
     story.tell(Notice(-1, 1102, "restored"))
     story.tell(execution(exec_id(1), -4, at=60))
     assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 4)
+
+
+def test_unlisted_and_sold_was_held_before() -> None:
+    """A cold start: 8 were sold today, and the certain answer lists none: 8 were held, nobody is short.
+
+    Three answers pass for lagging behind the sale.
+    """
+    story = connected()
+    story.sweep(execution(exec_id(1), -8, at=-60, request_id=900))
+    for _ in range(LAGGING + 1):
+        story.snapshot()
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 8, 0)
+    assert (quantity(story), shown(story).open) == (0, False)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_answer_lags_also_behind_an_earlier_connection(*, restarts: bool) -> None:
+    """3 bought, swept; the link drops before the positions were asked again; those lag on the next one."""
+    story = connected()
+    story.sweep(execution(exec_id(1), 3, at=-60, request_id=900))
+    if restarts:
+        story.restart()
+    story.reconnect()
+    story.sweep(request=901)
+    story.snapshot()
+    assert story.ledger.take_position_reasons() == ["the last answer lags behind the executions"]
+    story.snapshot(position(3))
+    assert (holding(story).baseline, base(story), quantity(story)) == (Baseline.SNAPSHOT, 0, 3)
+
+
+def test_same_difference_again_does_not_lag() -> None:
+    """6 held, 2 listed; a sweep brings a sale of 1, and 1 is listed: 4 less than explained, as before."""
+    story = Story()
+    story.snapshot(position(5))
+    story.tell(execution(exec_id(1), 1, at=30))
+    story.sweep(request=901)
+    story.snapshot(position(2))
+    story.sweep(execution(exec_id(2), -1, at=40, perm_id=189, request_id=902), request=902)
+    story.now += timedelta(seconds=61)
+    story.snapshot(position(1))
+    assert story.ledger.take_position_reasons() == []
+    assert held(story) == 1

@@ -5,7 +5,7 @@ the choice of an opening balance. It folds nothing.
 
 An answer is **certain** of an account if it was asked for behind a sweep of the account that ended, since
 the last break, lists something of it (a zero is something), and does not lag. It **lags** if it lacks a
-contract of which a sweep since the last answer brought executions, or contradicts them: the gateway's
+contract of which a sweep brought executions since the last such answer, or contradicts them: the gateway's
 positions can be seconds behind its executions. It is asked for again then, and the last of
 `LAGGING` in a row is used as uncertain.
 
@@ -29,12 +29,11 @@ from msgspec.structs import replace
 
 from tracker.core.model import LIVE, ZERO, Source
 from tracker.core.opening_balance import base_of, bases_between, is_contained, is_uncertain
-from tracker.core.state import ANSWERS, GAPS, HOLDINGS, LedgerState
+from tracker.core.state import ANSWERS, DIFFERENCES, GAPS, HOLDINGS, LedgerState
 from tracker.core.state_rows import (
     Baseline,
     BookedExecution,
     CertainAnswers,
-    ContractKey,
     GapEnd,
     Holding,
     PositionAnswer,
@@ -51,25 +50,18 @@ class Certainty:
     def __init__(self, state: LedgerState, zone: tzinfo) -> None:
         self._state = state
         self._zone = zone
-        self._arriving: dict[ContractKey, Decimal] = {}
-        """What the sweep under way brought."""
-        self._news: dict[ContractKey, Decimal] = {}
-        """What sweeps that ended brought since the last answer that did not lag."""
         self._lags = 0
 
     # What arrives
 
     def booked(self, booked: BookedExecution) -> None:
-        """Take in a new execution."""
-        if booked.source is Source.BROKER and booked.execution.request_id != LIVE:
-            key = booked.contract_key
-            self._arriving[key] = self._arriving.get(key, ZERO) + booked.execution.signed
-
-    def sweep_ended(self) -> None:
-        """Expect the next answer to agree with what the sweep brought."""
-        for key, quantity in self._arriving.items():
-            self._news[key] = self._news.get(key, ZERO) + quantity
-        self._arriving.clear()
+        """Expect the next answer behind a sweep to agree with what a sweep brought."""
+        execution = booked.execution
+        if booked.source is not Source.BROKER or execution.request_id == LIVE:
+            return
+        row, text = self._row(execution.account), booked.contract_key.text()
+        news = {**row.news, text: row.news.get(text, ZERO) + execution.signed}
+        self._state.put(ANSWERS, replace(row, news=news))
 
     def proven(self, account: str, asked: int) -> None:
         """Note that a complete sweep was asked with that frame: what it lacked came later."""
@@ -82,17 +74,18 @@ class Certainty:
 
     def lags(self, snapshot: Snapshot) -> bool:
         """Tell whether an answer is behind the executions, so that it is to be asked for again."""
+        rows = [self._row(account) for account in snapshot.certain]
         lagging = any(
-            quantity
-            and key.account in snapshot.certain
-            and key.text() not in snapshot.disturbed
-            and self._disagrees(key, snapshot)
-            for key, quantity in self._news.items()
+            quantity and text not in snapshot.disturbed and self._disagrees(text, snapshot)
+            for row in rows
+            for text, quantity in row.news.items()
         )
         if lagging and self._lags + 1 < LAGGING:
             self._lags += 1
             return True
-        self._news.clear()
+        for row in rows:
+            if row.news:
+                self._state.put(ANSWERS, replace(row, news={}))
         self._lags = 0
         return lagging
 
@@ -101,15 +94,17 @@ class Certainty:
         """Whether the last answer was not used since it lags."""
         return self._lags > 0
 
-    def _disagrees(self, key: ContractKey, snapshot: Snapshot) -> bool:
-        listed = snapshot.rows.get(key.text())
+    def _disagrees(self, text: str, snapshot: Snapshot) -> bool:
+        listed = snapshot.rows.get(text)
         if listed is None:
             return True
-        holding = self._state.get(HOLDINGS, key.text())
+        holding = self._state.get(HOLDINGS, text)
         if holding is None or holding.baseline is not Baseline.SNAPSHOT:
             return False
-        # An unexplained difference is no execution that an answer could be behind.
-        return listed != holding.held - holding.pending
+        difference = listed - (holding.held - holding.pending)
+        waiting = self._state.get(DIFFERENCES, text)
+        # A second answer that shows the same difference does not lag: it is the one that is waited for.
+        return bool(difference) and (waiting is None or waiting.over or waiting.amount != difference)
 
     def remember(self, snapshot: Snapshot) -> None:
         """Keep what an answer says of the accounts of which it is certain."""
@@ -143,7 +138,9 @@ class Certainty:
         if holding.baseline is Baseline.SNAPSHOT and not is_uncertain(rows, holding):
             return replace(holding, base=base_of(rows, holding))
         for one in answers[:1]:
-            found = _begun(rows, holding, one, Baseline.SNAPSHOT)
+            # What a certain answer lacks is not held.
+            listed = {text: ZERO, **one.rows}
+            found = _begun(rows, holding, replace(one, rows=listed), Baseline.SNAPSHOT)
             behind = any(is_contained(row, one.asked, one.ended) for row in rows)
             if behind and not is_uncertain(rows, found):
                 return found

@@ -123,8 +123,6 @@ class Positions:
     def sweep_over(self, request_id: int, *, ended: bool = False) -> None:
         """Fold what waited for this answer: it ended, went quiet or timed out."""
         first = self._sweeps.over(request_id, ended=ended)
-        if ended:
-            self._certainty.sweep_ended()
         if not self._sweeps.under_way:
             self._release(all_of_them=False)
             self._runs.sweep_over()

@@ -361,6 +361,8 @@ class CertainAnswers(Struct, frozen=True):
     account: str
     newest: PositionAnswer | None = None
     swept: PositionAnswer | None = None
+    news: dict[str, Decimal] = {}
+    """What sweeps brought of each contract since the last answer that was asked for behind one."""
 
 
 def name_text(alert: AlertId) -> str:
