@@ -329,6 +329,19 @@ def test_split_told_after_it_was_settled() -> None:
     assert (made.undone, told.undone) == (False, True)
 
 
+def test_reverse_split_told_after_it_was_settled() -> None:
+    """10 became 2 and cash for half a share; by the 1:4 all 10 became 2.5, of which 2 stay the alert's."""
+    story = Held(10)
+    story.answer(2)
+    story.answer(2)
+    assert (quantity(story), held(story)) == (2, 2)
+    tell_split(story, "0.25")
+    assert (quantity(story), held(story)) == (2.5, 2.5)
+    story.answer(2)
+    story.answer(2)
+    assert (quantity(story), held(story), story.waiting()) == (2, 2, [])
+
+
 def test_split_behind_another_settled_change() -> None:
     """4 of 10 went unexplained; a split of the 6 that are left is one of its own."""
     story = Held(10)

@@ -187,7 +187,9 @@ class Differences:
             return None
         seen = settled.as_difference
         before = seen.listed - seen.amount
-        fits = not seen.listed if entry.into else ratio is None or seen.listed == before * ratio
+        # Parts of a share are paid out.
+        by_ratio = ratio is None or abs(seen.listed - before * ratio) < 1
+        fits = not seen.listed if entry.into else by_ratio
         return settled if fits else None
 
     def _replace(self, settled: Adjustment, one: Adjustment) -> None:
