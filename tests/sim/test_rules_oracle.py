@@ -194,6 +194,7 @@ def test_repeatedly_lagging_answer_is_uncertain() -> None:
     """Rule 4.1: prior 5, a sweep brings 3, thrice the answer says 5; behind a further sweep it is certain."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})
     day.answer({C95: 5, OTHER: 1})
+    day.wait(60)
     day.connect()
     day.fill(C95, 3, live=False)
     for _ in range(3):

@@ -27,49 +27,111 @@ from tests.support.oracle_day import (
 # Rules 4.1 and 4.2: what an answer contains
 
 
-def test_missed_fill_counts_by_arrival() -> None:
-    """3 were bought unseen, the answer says 5, then a sweep brings the 3: the answer came before them.
+def test_missed_fill_may_be_in_the_answer_before() -> None:
+    """3 were bought unseen, then the answer says 5, then a sweep brings the 3, with an older time.
 
-    So 8 are held by our count. Three answers pass for lagging; two more say 5, and the opening balance goes
-    down, not the alert.
+    The answer may lag, so nobody knows whether it has them: 2 or 5 were held before, until the next one.
     """
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})
     day.answer({C95: 5, OTHER: 1})
-    day.wait(30)
-    day.fill(C95, 3, at=-60, live=False)
-    right = day.right()
-    assert seen(right.openings[ACC, 95].quantity, right.positions[ACC, 95]) == (5, 8)
-    for _ in range(5):
-        day.answer({C95: 5, OTHER: 1})
-        day.wait(61)
-    right = day.right()
-    assert seen(right.positions[ACC, 95], right.opening_left[ACC, 95]) == (5, 2)
+    day.fill(C95, 3, at=-30, live=False)
+    assert not day.right().openings[ACC, 95].confirmed
+    day.answer({C95: 5, OTHER: 1})
+    opening = day.right().openings[ACC, 95]
+    assert seen(opening.quantity, opening.confirmed) == (2, True)
     shows(day, A, 3)
 
 
-def test_answer_that_lags_thrice_is_used() -> None:
-    """A sweep brought +3, three answers lack it: the third counts, unconfirmed, until one agrees."""
+def test_missed_fill_behind_the_answer() -> None:
+    """5 are held; then 3 are bought unseen, which the next sweep brings: 5 were held before."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.answer({C95: 5, OTHER: 1})
+    day.wait(60)
+    day.fill(C95, 3, at=-30, live=False)
+    right = day.right()
+    opening = right.openings[ACC, 95]
+    assert seen(opening.quantity, opening.confirmed, right.positions[ACC, 95]) == (5, True, 8)
+
+
+def test_fill_of_the_answer_s_second_is_in_doubt() -> None:
+    """3 were bought unseen in the second of the answer: unconfirmed, until the next answer says it."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.answer({C95: 5, OTHER: 1})
+    day.fill(C95, 3, live=False)
+    assert not day.right().openings[ACC, 95].confirmed
+    day.answer({C95: 8, OTHER: 1})
+    opening = day.right().openings[ACC, 95]
+    assert seen(opening.quantity, opening.confirmed) == (5, True)
+
+
+def test_later_sweep_without_it_shows_that_it_came_later() -> None:
+    """An answer says 5, a sweep behind it lacks the fill that the next one brings, with an older time."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.answer({C95: 5, OTHER: 1})
+    day.sweep()
+    day.fill(C95, 3, at=-30, live=False)
+    opening = day.right().openings[ACC, 95]
+    assert seen(opening.quantity, opening.confirmed) == (5, True)
+
+
+def test_first_answer_of_a_connection_proves_nothing() -> None:
+    """A sweep brought 3 and the link dropped: the answer before the new sweep does not agree with it yet."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})
     day.fill(C95, 3, live=False)
-    for _ in range(2):
-        day.answer({OTHER: 1})
-        assert seen(day.right().openings[ACC, 95].quantity) == (0,)
+    day.sweep()
+    day.connect()
+    day.answer({OTHER: 1}, sweep=False)
     day.answer({OTHER: 1})
+    assert not day.right().openings[ACC, 95].confirmed
+    day.answer({C95: 3, OTHER: 1})
     opening = day.right().openings[ACC, 95]
-    assert seen(opening.quantity, opening.confirmed) == (-3, False)
+    assert seen(opening.quantity, opening.confirmed) == (0, True)
+
+
+def test_disturbed_answer_shows_no_difference() -> None:
+    """While positions were told another contract was traded: the answer is not compared."""
+    day = bought_ten()
+    day.sweep()
+    day.add(f.PositionsAsked(day.now, 1))
+    day.fill(C95, 1)
+    held = {(ACC, 7): Decimal(14), (ACC, 55): Decimal(1)}
+    day.add(f.PositionsAnswered(day.now, 1, held, broker_time=day.now))
+    assert not day.right().waiting("unexplained")
+
+
+def test_lacking_answer_that_lags_tells_nothing() -> None:
+    """A sweep brought +3, three answers lack it: what is uncertain and lacks it says nothing of it."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 3, live=False)
+    for _ in range(3):
+        day.answer({OTHER: 1})
+        opening = day.right().openings[ACC, 95]
+        assert seen(opening.quantity, opening.confirmed) == (0, False)
+    shows(day, A, 3)
     day.answer({C95: 3, OTHER: 1})
     opening = day.right().openings[ACC, 95]
     assert seen(opening.quantity, opening.confirmed) == (0, True)
     shows(day, A, 3)
 
 
+def test_sold_whole_and_unlisted_was_held_before() -> None:
+    """A sweep brought a sale of 8; answers lack the contract, and the fourth is certain: 8 were held."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, -8, live=False)
+    for _ in range(4):
+        day.answer({OTHER: 1})
+    right = day.right()
+    opening = right.openings[ACC, 95]
+    assert seen(opening.quantity, opening.confirmed, right.positions[ACC, 95]) == (8, True, 0)
+    assert not right.alert(A).open
+
+
 def test_lost_link_leaves_an_answer_uncertain() -> None:
     """The link to the broker was lost since the sweep: what the answer contains nobody can say."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})
     day.sweep()
-    day.add(f.PositionsAsked(day.now, 1))
-    held = {(ACC, 95): Decimal(5)}
-    day.add(f.PositionsAnswered(day.now, 1, held, broker_time=day.now, undisturbed=False))
+    day.add(f.BrokerLost(day.now, 1))
+    day.answer({C95: 5}, sweep=False)
     day.fill(C95, 3)
     opening = day.right().openings[ACC, 95]
     assert seen(opening.quantity, opening.confirmed) == (5, False)
@@ -137,6 +199,31 @@ def test_told_split_explains_what_was_adjusted() -> None:
     right = day.right()
     assert seen(right.alert(A).quantity, right.alert(A).avg_price) == (40, 50)
     assert seen(right.unowned((ACC, 7)), right.positions[ACC, 7]) == (0, 40)
+
+
+def test_reverse_split_told_late_keeps_what_is_left() -> None:
+    """10 became 2 and cash for half a share, twice; told 1:4, then two more answers: 2 are the alert's."""
+    day = bought_ten()
+    for _ in range(2):
+        day.answer({STK: 2, OTHER: 1})
+        day.wait(61)
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "split", None, ratio=Decimal("0.25")))
+    shows(day, A, 2.5)
+    for _ in range(2):
+        day.answer({STK: 2, OTHER: 1})
+        day.wait(61)
+    shows(day, A, 2)
+    assert day.right().unowned((ACC, 7)) == 0
+
+
+def test_split_of_what_another_change_left() -> None:
+    """4 of 10 went, twice; then a split of the 6 that are left is told: it explains nothing of that."""
+    day = bought_ten()
+    for _ in range(2):
+        day.answer({STK: 6, OTHER: 1})
+        day.wait(61)
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "split", None, ratio=Decimal(4)))
+    shows(day, A, 24)
 
 
 def test_told_split_stands_before_later_sales() -> None:

@@ -240,6 +240,7 @@ def test_wrong_conid_then_corrected() -> None:
 def test_positions_lag_behind_the_missed_fill() -> None:
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})
     day.answer({C95: 5})
+    day.wait(60)
     day.connect()
     day.fill(C95, 3, at=-4, live=False)
     day.answer({C95: 5})

@@ -181,6 +181,7 @@ class Day:
         self.add(f.PersonDecided(self.now, action, exec_id, name, number=number))
 
     def sweep(self) -> None:
+        self.add(f.SweepAsked(self.now, self.connection))
         self.add(f.SweepEnded(self.now, self.connection))
 
     def answer(self, held: dict[Any, float], *, sweep: bool = True, complete: bool = True) -> None:

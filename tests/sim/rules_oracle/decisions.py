@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from tests.sim.rules_oracle.answers import MovedIn
 from tests.sim.rules_oracle.entries import BEGINNING, Decision, Kind, Place
 from tests.sim.rules_oracle.facts import (
     AccountContract,
@@ -34,7 +35,7 @@ from tests.sim.rules_oracle.facts import (
     root_and_version,
 )
 from tests.sim.rules_oracle.folds import Folds
-from tests.sim.rules_oracle.holdings import Holdings, MovedIn
+from tests.sim.rules_oracle.holdings import Holdings
 from tests.sim.rules_oracle.lots import Folded, Lot
 from tests.sim.rules_oracle.matching import ORDER_REF, PERSON, SETTLING, STRONG, Match, match
 from tests.sim.rules_oracle.names import Alerters, Reference, contract_tickers, read_reference

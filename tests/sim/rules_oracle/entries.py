@@ -70,6 +70,10 @@ class Adjustment:
     target: AccountContract | None = None
     inferred: bool = False
     """Seen in two answers, its cause unknown."""
+    amount: Decimal = Decimal(0)
+    """By how much those differed, where it was inferred."""
+    instead: Adjustment | None = None
+    """The inferred one that a told cause explains."""
 
 
 @dataclass(frozen=True, slots=True)

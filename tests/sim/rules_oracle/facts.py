@@ -15,6 +15,7 @@ ZERO: Final = Decimal(0)
 
 AccountContract = tuple[str, int]
 """(account, conId)."""
+Cause = Literal["expired", "exercised", "assigned", "split", "transferred", "adjusted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class Executed:
     client_id: int = 0
     order_id: int = 0
     order_ref: str = ""
+    time_known: bool = True
+    """Whether its time could be read; else `time` is when it came."""
 
     @property
     def signed(self) -> Decimal:
@@ -189,8 +192,34 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepAsked:
+    at: datetime
+    connection: int
+    account: str = ""
+    """Empty where it asks for all accounts at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class SweepEnded:
-    """A sweep of all accounts was answered in whole on this connection."""
+    """A sweep was answered in whole on this connection."""
+
+    at: datetime
+    connection: int
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepGivenUp:
+    """Nothing more is expected of a sweep, whose end did not come."""
+
+    at: datetime
+    connection: int
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLost:
+    """The gateway lost its link to the broker, or has it again: sweeps from before count no longer."""
 
     at: datetime
     connection: int
@@ -255,7 +284,7 @@ class AdjustmentTold:
     at: datetime
     account: str
     con_id: int
-    cause: Literal["expired", "exercised", "assigned", "split", "transferred", "adjusted"]
+    cause: Cause
     time: datetime | None
     held: Decimal | None = None
     ratio: Decimal | None = None
@@ -334,7 +363,10 @@ Event = (
     | ClockJumped
     | SkewMeasured
     | Connected
+    | SweepAsked
     | SweepEnded
+    | SweepGivenUp
+    | BrokerLost
     | PositionsAsked
     | PositionsAnswered
     | OpeningTold
@@ -399,6 +431,11 @@ class Fact:
     def told_time(self) -> datetime:
         """Its time for an alert's age; finer than a second where it is that of the receipt."""
         return self.versions[min(self.versions)].time
+
+    @property
+    def was_pushed(self) -> bool:
+        """Tell whether it came as it happened, not by a sweep."""
+        return next(iter(self.versions.values())).live
 
     @property
     def time(self) -> datetime:

@@ -6,11 +6,12 @@ through a callable and never looks at alerts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
+from tests.sim.rules_oracle.answers import Answer, MovedIn, Opening, Sweep
 from tests.sim.rules_oracle.days import NEW_YORK, expiry_day
 from tests.sim.rules_oracle.entries import Adjustment, Place, Unsettled
 from tests.sim.rules_oracle.facts import (
@@ -18,6 +19,7 @@ from tests.sim.rules_oracle.facts import (
     AccountContract,
     AdjustmentTold,
     AdjustmentUndone,
+    BrokerLost,
     Connected,
     Contract,
     Event,
@@ -28,56 +30,11 @@ from tests.sim.rules_oracle.facts import (
     PositionsAnswered,
     PositionsAsked,
     Settings,
+    Started,
+    SweepAsked,
     SweepEnded,
+    SweepGivenUp,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A position answer that counts, with what it contains."""
-
-    number: int
-    held: dict[AccountContract, Decimal]
-    certain: bool
-    accounts: frozenset[str]
-    """Accounts of which it has a row; one that lacks every position of an account is never certain of it."""
-    asked_no: int
-    """Executions booked before it was asked; it contains them."""
-    ended_no: int
-    """Executions booked before it ended."""
-    contained: dict[AccountContract, Decimal]
-    """The sum of the executions booked before it was asked, in the versions known then."""
-    second: datetime | None
-    """The broker's time asked for just before."""
-    disturbed: frozenset[AccountContract]
-    gap_epoch: int
-
-    def certain_of(self, holding: AccountContract) -> bool:
-        return self.certain and holding[0] in self.accounts and holding not in self.disturbed
-
-    def contains(self, fact: Fact) -> bool:
-        """Tell by the order of arrival alone whether it contains an execution (rule 4.1)."""
-        return fact.booked_no < self.asked_no
-
-    def contains_move(self, moved: MovedIn) -> bool:
-        """Tell by the broker's time, as of any adjustment (rule 4.4)."""
-        return self.second is not None and moved.time <= self.second
-
-
-@dataclass(frozen=True, slots=True)
-class MovedIn:
-    """What came from another account or contract, at the broker's time."""
-
-    time: datetime
-    quantity: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    quantity: Decimal
-    confirmed: bool
-    answer: int = -1
-    """The number of the answer that it was taken from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +48,8 @@ class Unexplained:
     time: datetime
     """The broker's time asked for just before."""
     at: datetime
-    sweep: int
+    arrived: int
+    """Counts what had arrived by then."""
     vanished: bool
     after_gap: bool
 
@@ -99,7 +57,7 @@ class Unexplained:
 @dataclass(slots=True)
 class _Asked:
     number: int
-    after_sweep: bool
+    swept: frozenset[str]
     sums: dict[AccountContract, Decimal]
 
 
@@ -119,13 +77,20 @@ class Holdings:
         self._epochs: dict[str, int] = {}
         """execution -> how many gaps were known when it was booked."""
         self._gaps = self._gaps_closed = 0
-        self._sweeps: dict[int, int] = {}
-        self._sweep_no = 0
+        self._swept: dict[int, set[str]] = {}
+        """connection -> the accounts of which a sweep ended since its link to the broker stands."""
+        self._sweeps: list[Sweep] = []
+        self._sweeping: dict[tuple[int, str], int] = {}
+        self._arrived = 0
+        """Counts what arrives, to tell before from after."""
         self._asked: dict[int, _Asked] = {}
-        self._arriving: dict[AccountContract, Decimal] = {}
         self._news: dict[AccountContract, Decimal] = {}
         """What sweeps brought that no answer has agreed with yet (rule 4.1)."""
+        self._arriving: set[AccountContract] = set()
+        """Of what a sweep under way brought executions: others may be on their way."""
         self._lags = 0
+        self.lagged = 0
+        """How many answers lagged."""
         self._answers: list[Answer] = []
         self.contracts: dict[int, Contract] = {}
         self.unexplained: dict[AccountContract, Unexplained] = {}
@@ -137,10 +102,20 @@ class Holdings:
 
     def handle(self, event: Event) -> None:
         """Take in what section 4 is about."""
-        if isinstance(event, Connected):
+        self._arrived += 1
+        if isinstance(event, SweepAsked):
+            self._sweeping[event.connection, event.account] = self._arrived
+        elif isinstance(event, BrokerLost):
+            self._swept[event.connection] = set()
+            self._sweeping.clear()
+        elif isinstance(event, SweepGivenUp):
+            self._over(event.connection, event.account)
+        elif isinstance(event, Started):
+            self._lags = 0
+        elif isinstance(event, Connected):
             self.connected(event.connection)
         elif isinstance(event, SweepEnded):
-            self.sweep_ended(event.connection)
+            self.sweep_ended(event)
         elif isinstance(event, PositionsAsked):
             self.asked(event.connection)
         elif isinstance(event, PositionsAnswered):
@@ -163,7 +138,9 @@ class Holdings:
         self.contracts[event.contract.con_id] = event.contract
         if not event.live:
             key = fact.order.holding
-            self._arriving[key] = self._arriving.get(key, ZERO) + event.signed
+            self._news[key] = self._news.get(key, ZERO) + event.signed
+            if self._sweeping:
+                self._arriving.add(key)
 
     def gap_found(self) -> None:
         self._gaps += 1
@@ -172,19 +149,26 @@ class Holdings:
         self._gaps_closed = self._gaps
 
     def connected(self, connection: int) -> None:
-        self._sweeps[connection] = 0
+        self._swept[connection] = set()
+        self._sweeping.clear()
+        self._arriving.clear()
         self._asked.pop(connection, None)
 
-    def sweep_ended(self, connection: int) -> None:
-        self._sweep_no += 1
-        self._sweeps[connection] = self._sweeps.get(connection, 0) + 1
-        for key, quantity in self._arriving.items():
-            self._news[key] = self._news.get(key, ZERO) + quantity
-        self._arriving = {}
+    def sweep_ended(self, event: SweepEnded) -> None:
+        asked = self._over(event.connection, event.account)
+        if asked is not None:
+            self._swept.setdefault(event.connection, set()).add(event.account)
+            self._sweeps.append(Sweep(event.account, asked, len(self._facts)))
+
+    def _over(self, connection: int, account: str) -> int | None:
+        asked = self._sweeping.pop((connection, account), None)
+        if not self._sweeping:
+            self._arriving.clear()
+        return asked
 
     def asked(self, connection: int) -> None:
         self._asked[connection] = _Asked(
-            len(self._facts), self._sweeps.get(connection, 0) > 0, self._sums(self._facts)
+            len(self._facts), frozenset(self._swept.get(connection, ())), self._sums(self._facts)
         )
 
     def answered(self, event: PositionsAnswered) -> None:
@@ -192,25 +176,36 @@ class Holdings:
         asked = self._asked.pop(event.connection, None)
         if asked is None or not event.complete:
             return
-        disturbed = frozenset(fact.order.holding for fact in self._facts[asked.number :])
-        lags = self._lags_behind(event, disturbed)
-        if lags and self._lags + 1 < self._settings.lag_asks:
-            self._lags += 1
-            return
-        self._lags = 0
-        self._news = {}
         answer = Answer(
             len(self._answers),
             dict(event.held),
-            certain=asked.after_sweep and event.undisturbed and not lags,
+            certain=event.undisturbed,
             accounts=frozenset(account for account, _ in event.held),
+            swept=asked.swept,
             asked_no=asked.number,
             ended_no=len(self._facts),
             contained=asked.sums,
             second=None if event.broker_time is None else event.broker_time.replace(microsecond=0),
-            disturbed=disturbed,
+            disturbed=frozenset(
+                fact.order.holding for fact in self._facts[asked.number :] if fact.was_pushed
+            ),
             gap_epoch=self._gaps,
+            ended=self._arrived,
+            ended_at=event.at,
         )
+        if answer.disturbed:
+            self._answers.append(answer)
+            return
+        certain = {account for account in answer.accounts if {account, ""} & answer.swept}
+        if self._lags_behind(answer, certain):
+            self._lags += 1
+            self.lagged += 1
+            if self._lags < self._settings.lag_asks:
+                return
+            answer = replace(answer, certain=False)
+        # One that was asked before any sweep proves nothing about what the sweeps brought.
+        self._lags = 0
+        self._news = {key: total for key, total in self._news.items() if key[0] not in certain}
         self._answers.append(answer)
         for holding in self._watched():
             self._compare(holding, answer, event)
@@ -224,25 +219,48 @@ class Holdings:
             if event.becomes is not None:
                 self.contracts[con_id] = event.becomes
         waiting = self.unexplained.get(holding)
-        unknown = [one for one in self.adjustments(holding) if one.inferred and one.cause == "adjusted"]
-        seen = waiting or (unknown[-1] if unknown else None)
-        time, at = event.time, len(self._adjustments)
+        inferred = None if waiting is not None or event.time is not None else self._explained_by(event)
+        seen = waiting or inferred
+        time, place = event.time, None
         if time is None:
-            time = seen.time if seen is not None else event.at
-            if waiting is None and unknown:
-                at = self._adjustments.index(unknown[-1])
-        place = seen.place if event.time is None and seen is not None else Place(time.replace(microsecond=0))
+            time = seen.time if seen is not None else self._now(holding, event)
+            place = seen.place if seen is not None else Place(time, self._known(holding))
         held = event.held
         if held is None and event.ratio is None and target is None:
-            held = ZERO
-            if event.time is None and seen is not None and seen.held is not None:
-                held = seen.held
-                if waiting is None and unknown:
-                    # The same word, now with its cause.
-                    del self._adjustments[at]
-        before = self._position(holding)
-        self._adjustments.insert(at, Adjustment(holding, place, event.cause, time, held, event.ratio, target))
+            if seen is None and event.time is None:
+                # There is nothing that it could explain.
+                return
+            held = seen.held if event.time is None and seen is not None else ZERO
+        before, at = self._position(holding), len(self._adjustments)
+        if inferred is not None:
+            at = self._adjustments.index(inferred)
+            del self._adjustments[at]
+        place = place or Place(time.replace(microsecond=0))
+        told = Adjustment(holding, place, event.cause, time, held, event.ratio, target, instead=inferred)
+        self._adjustments.insert(at, told)
         self._settle_again(holding, self._position(holding) - before)
+
+    def _explained_by(self, event: AdjustmentTold) -> Adjustment | None:
+        """Return the last inferred adjustment, where a told cause fits it; parts of a share are paid out."""
+        inferred = [one for one in self.adjustments((event.account, event.con_id)) if one.inferred]
+        if not inferred:
+            return None
+        last = inferred[-1]
+        assert last.held is not None, "answers said what was held"
+        if event.becomes is not None or event.moved_to:
+            fits = not last.held
+        elif event.ratio is not None:
+            fits = abs(last.held - (last.held - last.amount) * event.ratio) < 1
+        else:
+            fits = True
+        return last if fits else None
+
+    def _now(self, holding: AccountContract, event: AdjustmentTold) -> datetime:
+        times = [fact.time for fact in self._facts if fact.order.holding == holding]
+        return max([event.at.replace(microsecond=0), *times])
+
+    def _known(self, holding: AccountContract) -> frozenset[str]:
+        return frozenset(fact.key for fact in self._facts if fact.order.holding == holding)
 
     def opening_told(self, event: OpeningTold) -> None:
         self._openings[event.account, event.con_id] = event.quantity
@@ -252,7 +270,8 @@ class Holdings:
         key = (event.account, event.con_id)
         latest = next((one for one in reversed(self._adjustments) if one.holding == key), None)
         if latest is not None:
-            self._adjustments.remove(latest)
+            at = self._adjustments.index(latest)
+            self._adjustments[at : at + 1] = [latest.instead] if latest.instead is not None else []
 
     # What follows
 
@@ -265,8 +284,9 @@ class Holdings:
         for certain in (True, False):
             usable = [one for one in self._answers if not certain or one.certain_of(holding)]
             if not certain:
-                usable = [one for one in usable if holding not in one.disturbed]
-            before = [one for one in usable if self._is_before(one, facts, moved)]
+                # What an uncertain one lacks it says nothing of.
+                usable = [one for one in usable if holding in one.held and holding not in one.disturbed]
+            before = [one for one in usable if self._is_before(one, facts, moved, sure=certain)]
             if before:
                 last = before[-1]
                 return Opening(last.held.get(holding, ZERO), certain, last.number)
@@ -274,33 +294,46 @@ class Holdings:
             after = [
                 one
                 for one in usable
-                if holding[0] in one.accounts
-                and (
-                    any(one.contains(fact) for fact in facts)
-                    or any(one.contains_move(each) for each in moved)
-                )
+                if holding[0] in one.accounts and self._is_after(one, facts, moved, sure=certain)
             ]
             if after:
                 one = after[0]
-                return Opening(
-                    one.held.get(holding, ZERO) - self._contained(one, holding, moved),
-                    certain,
-                    one.number,
-                )
+                quantity = one.held.get(holding, ZERO) - self._contained(one, holding, facts, moved)
+                return Opening(quantity, certain, one.number)
         return Opening(ZERO, False)
 
-    def _is_before(self, answer: Answer, facts: Sequence[Fact], moved: Sequence[MovedIn]) -> bool:
+    def _is_before(
+        self, answer: Answer, facts: Sequence[Fact], moved: Sequence[MovedIn], *, sure: bool
+    ) -> bool:
         """Tell whether an answer came before all that we know of a holding, with no unproven day between."""
         return (
             not any(answer.contains_move(each) for each in moved)
-            and all(answer.ended_no <= fact.booked_no for fact in facts)
+            and all(self._contains(answer, fact, sure) is False for fact in facts)
             and (not facts or self._near(answer, facts[0]))
         )
 
-    @staticmethod
-    def _contained(answer: Answer, holding: AccountContract, moved: Sequence[MovedIn]) -> Decimal:
-        return answer.contained.get(holding, ZERO) + sum(
-            (each.quantity for each in moved if answer.contains_move(each)), ZERO
+    def _is_after(
+        self, answer: Answer, facts: Sequence[Fact], moved: Sequence[MovedIn], *, sure: bool
+    ) -> bool:
+        """Tell whether an answer contains something that we know of a holding."""
+        contained = [self._contains(answer, fact, sure) for fact in facts]
+        if None in contained:
+            return False
+        return any(contained) or any(answer.contains_move(each) for each in moved)
+
+    def _contains(self, answer: Answer, fact: Fact, sure: bool) -> bool | None:
+        if sure:
+            return answer.contains(fact, self._sweeps)
+        return answer.seems_to_contain(fact, self._sweeps)
+
+    def _contained(
+        self, answer: Answer, holding: AccountContract, facts: Sequence[Fact], moved: Sequence[MovedIn]
+    ) -> Decimal:
+        later = [fact for fact in facts if fact.booked_no >= answer.asked_no]
+        return (
+            answer.contained.get(holding, ZERO)
+            + sum((fact.now.signed for fact in later if answer.seems_to_contain(fact, self._sweeps)), ZERO)
+            + sum((each.quantity for each in moved if answer.contains_move(each)), ZERO)
         )
 
     def adjustments(self, holding: AccountContract) -> list[Adjustment]:
@@ -338,21 +371,24 @@ class Holdings:
         keys.update(dict.fromkeys(self.targets()))
         return list(keys)
 
-    def _lags_behind(self, event: PositionsAnswered, disturbed: frozenset[AccountContract]) -> bool:
+    def _lags_behind(self, answer: Answer, certain: Collection[str]) -> bool:
         """Rule 4.1: it contradicts or lacks a contract of which a sweep brought older executions."""
         for key, total in self._news.items():
-            if not total or key in disturbed:
+            if not total or key[0] not in certain or key in answer.disturbed:
                 continue
-            if key not in event.held:
+            if key not in answer.held:
                 return True
-            known = self.opening(key)
-            if known.confirmed and event.held[key] != self._position(key):
+            difference = answer.held[key] - self._position(key)
+            waiting = self.unexplained.get(key)
+            explained = not difference or (waiting is not None and waiting.difference == difference)
+            if self.opening(key).confirmed and not explained:
                 return True
         return False
 
     def _compare(self, holding: AccountContract, answer: Answer, event: PositionsAnswered) -> None:
         """Rule 4.3: compare a later answer with what we have."""
-        if holding in answer.disturbed or not answer.certain:
+        swept = bool({holding[0], ""} & answer.swept)
+        if answer.disturbed or holding in self._arriving or not answer.certain or not swept:
             return
         expiring = self._expiring(holding, event)
         if holding[0] not in answer.accounts and not expiring:
@@ -369,12 +405,21 @@ class Holdings:
             self.unexplained[holding] = self._first_seen(holding, held, ours, event, answer)
             return
         wait = self._settings.vanished_witness if seen.vanished else self._settings.second_witness
-        if self._sweep_no <= seen.sweep or event.at - seen.at < wait:
+        between = any(one.asked > seen.arrived and one.account in ("", holding[0]) for one in self._sweeps)
+        if not between or event.at - seen.at < wait:
             return
         cause = self._cause(holding, seen, event)
         if cause:
             self._adjustments.append(
-                Adjustment(holding, seen.place, cause, seen.time, seen.held, inferred=True)
+                Adjustment(
+                    holding,
+                    seen.place,
+                    cause,
+                    seen.time,
+                    seen.held,
+                    inferred=True,
+                    amount=seen.difference,
+                )
             )
             del self.unexplained[holding]
 
@@ -391,9 +436,8 @@ class Holdings:
         time = max([asked, *(fact.time for fact in facts)])
         place = Place(time, frozenset(fact.key for fact in facts))
         after_gap = self._gaps > self._gaps_closed
-        return Unexplained(
-            held, held - ours, place, asked, event.at, self._sweep_no, not held and bool(ours), after_gap
-        )
+        vanished = not held and bool(ours)
+        return Unexplained(held, held - ours, place, time, event.at, self._arrived, vanished, after_gap)
 
     def _today(self, event: PositionsAnswered) -> datetime:
         return (event.broker_time or event.at).astimezone(NEW_YORK)

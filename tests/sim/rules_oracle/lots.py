@@ -55,6 +55,8 @@ class Folded:
     """What is unsettled and nothing closed yet."""
     difference: Decimal | None = None
     """What the broker held more than we, where that is unsettled."""
+    idle: list[Adjustment] = field(default_factory=list)
+    """Adjustments that two answers agreed on, and of which something that came since leaves nothing."""
     outgoing: list[tuple[AccountContract, datetime, list[Lot]]] = field(default_factory=list)
 
     @property
@@ -398,6 +400,8 @@ class _Fold:
             return
         assert adjustment.held is not None
         target, ours = adjustment.held, out.position
+        if adjustment.inferred and target == ours:
+            out.idle.append(adjustment)
         keep = target if target * ours > 0 else ZERO
         if abs(keep) < abs(ours):
             self._shrink(abs(ours) - abs(keep), adjustment)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from tests.sim.rules_oracle.answers import Opening
 from tests.sim.rules_oracle.decisions import Replay
 from tests.sim.rules_oracle.entries import Decision, Kind
 from tests.sim.rules_oracle.facts import AccountContract, Event, Fact, OrderKey, Settings
-from tests.sim.rules_oracle.holdings import Opening
 from tests.sim.rules_oracle.lots import Folded
 from tests.sim.rules_oracle.orders import OrderExpected, Orders
 from tests.sim.rules_oracle.records import Alert
@@ -111,6 +111,9 @@ class Expected:
     orders: dict[OrderKey, OrderExpected]
     orphans: tuple[Orphan, ...]
     adjustments: tuple[AdjustmentExpected, ...]
+    unexplained: dict[AccountContract, Decimal]
+    """By how much the broker's last answer differed; nothing is left of it where a fill that came since
+    explains it."""
     took_from_others: tuple[str, ...]
     """Executions whose reference did not name the alerts that they closed."""
     by_person: frozenset[OrderKey] = frozenset()
@@ -153,6 +156,15 @@ class Oracle:
     def decisions(self) -> Sequence[Decision]:
         """Return every decision so far, in the order in which they were taken."""
         return self._replay.decisions
+
+    @property
+    def lagged(self) -> int:
+        """Return how many answers about positions lagged."""
+        return self._replay.holdings.lagged
+
+    def opening(self, holding: AccountContract) -> Opening:
+        """Return an opening balance as it is taken to be now."""
+        return self._replay.holdings.opening(holding)
 
     def now(self) -> Expected:
         return answer(self._replay, self._orders)
@@ -206,7 +218,9 @@ def answer(replay: Replay, orders: Orders) -> Expected:
             AdjustmentExpected(one.holding, one.cause, one.time, one.held, one.ratio)
             for key in folds
             for one in replay.holdings.adjustments(key)
+            if one not in folds[key].idle
         ),
+        unexplained={key: folds[key].difference or Decimal(0) for key in replay.holdings.unexplained},
         took_from_others=tuple(exec_id for one in folds.values() for exec_id in one.took_from_others),
         by_person=replay.persons.settled,
         decisions=tuple(

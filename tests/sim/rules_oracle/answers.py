@@ -1,0 +1,99 @@
+"""What one answer about positions says, and which executions it contains (rules 4.1 and 4.2).
+
+Owns before and after, told by the order of arrival. It decides nothing about a contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from tests.sim.rules_oracle.facts import AccountContract, Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A sweep that ended."""
+
+    account: str
+    asked: int
+    """Counts what had arrived when it was asked."""
+    facts_at_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A position answer that counts, with what it contains."""
+
+    number: int
+    held: dict[AccountContract, Decimal]
+    certain: bool
+    accounts: frozenset[str]
+    """Accounts of which it has a row; one that lacks every position of an account is never certain of it."""
+    swept: frozenset[str]
+    """Accounts of which a sweep had ended, on this connection and link, when it was asked."""
+    asked_no: int
+    """Executions booked before it was asked; it contains them."""
+    ended_no: int
+    """Executions booked before it ended."""
+    contained: dict[AccountContract, Decimal]
+    """The sum of the executions booked before it was asked, in the versions known then."""
+    second: datetime | None
+    """The broker's time asked for just before."""
+    disturbed: frozenset[AccountContract]
+    """What was pushed between request and end."""
+    gap_epoch: int
+    ended: int
+    """Counts what arrived by its end."""
+    ended_at: datetime
+
+    def certain_of(self, holding: AccountContract) -> bool:
+        account = holding[0]
+        swept = account in self.swept or "" in self.swept
+        return self.certain and swept and account in self.accounts and not self.disturbed
+
+    def contains(self, fact: Fact, sweeps: Sequence[Sweep]) -> bool | None:
+        """Tell whether it contains an execution; None where nothing tells.
+
+        First by the order of arrival (rule 4.1): what a sweep brings later was not executed yet if another
+        one that was asked behind the answer had ended without it. An answer may lag, so an execution that is
+        older than it need not be in it; one that is younger is not.
+        """
+        if fact.booked_no < self.asked_no:
+            return True
+        account = fact.order.holding[0]
+        lacked = any(
+            one.asked >= self.ended and one.facts_at_end <= fact.booked_no and one.account in ("", account)
+            for one in sweeps
+        )
+        younger = fact.now.time_known and fact.time > self.ended_at
+        return False if fact.was_pushed or lacked or younger else None
+
+    def seems_to_contain(self, fact: Fact, sweeps: Sequence[Sweep]) -> bool:
+        """Guess where nothing tells: by the broker's time."""
+        told = self.contains(fact, sweeps)
+        if told is not None:
+            return told
+        return not fact.now.time_known or (self.second is not None and fact.time <= self.second)
+
+    def contains_move(self, moved: MovedIn) -> bool:
+        """Tell by the broker's time, as of any adjustment (rule 4.4)."""
+        return self.second is not None and moved.time <= self.second
+
+
+@dataclass(frozen=True, slots=True)
+class MovedIn:
+    """What came from another account or contract, at the broker's time."""
+
+    time: datetime
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    quantity: Decimal
+    confirmed: bool
+    answer: int = -1
+    """The number of the answer that it was taken from."""
