@@ -191,6 +191,11 @@ class SimBroker:
         exec_id, foreign = self.due_fees.pop(self._rng.randrange(len(self.due_fees)))
         return [self._fee(exec_id, foreign)]
 
+    def hold(self, key: AccountContract, quantity: Decimal) -> Event:
+        """Hold another quantity, which no execution brings."""
+        self.positions[key] = quantity
+        return Event(position=(key, quantity))
+
     def restart_order_ids(self) -> None:
         """Have every client count its orders from 1 again, as after a Gateway restart."""
         self._order_ids.clear()
@@ -205,6 +210,14 @@ class SimBroker:
                 order.paper.perm_id = order.perm_id
                 frames += (self._open_order(order), encode_messages.order_status(order.paper))
         return frames
+
+    def completed_order_frames(self) -> list[Fields]:
+        """Return what ended."""
+        return [
+            encode_orders.completed_order(order.paper, "20251118 10:00:00 US/Eastern", VERSION)
+            for order in self.orders
+            if not order.live and order.perm_id
+        ]
 
     def contract(self, con_id: int) -> PaperContract:
         """Return a contract by its conId."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from tests.sim.broker import SimBroker
+from tests.sim.broker import AccountContract, SimBroker
 from tests.sim.neighbour import Neighbour, RecordKey
 from tests.sim.oracle_feed import OracleFeed
 from tests.sim.rules_oracle.facts import OrderKey, root_and_version
@@ -127,14 +127,19 @@ def check_exact(records: Records, feed: OracleFeed, state: LedgerState) -> None:
     if state.find(EXECUTIONS, "waiting", "1"):
         return
     right = feed.now()
-    # What the broker holds without an execution that explains it counts for the tracker meanwhile.
-    unexplained = {(one.account, one.con_id) for one in state.every(DIFFERENCES) if not one.over}
-    unexplained |= {(one.account, one.con_id) for one in state.every(ADJUSTMENTS) if not one.undone}
-    feed.loose |= {feed.broker.contract(con_id).symbol for _, con_id in unexplained}
+    unexplained: set[AccountContract] = set()
+    if feed.hears_answers:
+        check_word(feed, state)
+    else:
+        unexplained = leave_out_unexplained(feed, state)
     for holding in state.every(HOLDINGS):
         key = (holding.account, holding.contract.con_id)
-        if key not in unexplained and key in right.positions and holding.held != right.positions[key]:
-            raise Broken(f"{key}: {holding.held} held, right is {right.positions[key]}")
+        held = holding.held - holding.pending
+        known = key in right.positions and right.openings[key].confirmed
+        known = known and holding.baseline is Baseline.SNAPSHOT
+        sure = known or not feed.hears_answers
+        if key not in unexplained and sure and key in right.positions and held != right.positions[key]:
+            raise Broken(f"{key}: {held} held, right is {right.positions[key]}")
     present = {(alert.alerter, alert.ticker): alert for alert in right.alerts if alert.present}
     doubted = {row.alert[:2] for row in state.find(ALERTS, "doubted", "1")}
     """Records that stay open until the broker's newer word on what is held agrees with their close."""
@@ -168,6 +173,39 @@ def check_exact(records: Records, feed: OracleFeed, state: LedgerState) -> None:
         if wanted.opened_at is not None:
             _check_sums(name, record["last_order_update"], right)
     check_inbox(feed, state)
+
+
+def leave_out_unexplained(feed: OracleFeed, state: LedgerState) -> set[AccountContract]:
+    """Leave out of the comparison what no execution explains; return it."""
+    unexplained = {(one.account, one.con_id) for one in state.every(DIFFERENCES) if not one.over}
+    unexplained |= {(one.account, one.con_id) for one in state.every(ADJUSTMENTS) if not one.undone}
+    feed.loose |= {feed.broker.contract(con_id).symbol for _, con_id in unexplained}
+    return unexplained
+
+
+def check_word(feed: OracleFeed, state: LedgerState) -> None:
+    """See to it that differences and adjustments are those that the broker's answers make."""
+    right = feed.now()
+    sure = {key for key, opening in right.openings.items() if opening.confirmed}
+    sure &= {
+        (one.account, one.contract.con_id)
+        for one in state.every(HOLDINGS)
+        if one.baseline is Baseline.SNAPSHOT
+    }
+    sure = {key for key in sure if feed.broker.contract(key[1]).symbol not in feed.loose}
+    ours = {(one.account, one.con_id) for one in state.every(DIFFERENCES) if not one.over}
+    wanted = {key for key, difference in right.unexplained.items() if difference}
+    # What a fill explains meanwhile waits until the next answer agrees.
+    if not wanted & sure <= ours or not ours & sure <= right.unexplained.keys():
+        raise Broken(f"unexplained is {sorted(ours & sure)}, right is {sorted(wanted & sure)}")
+    made = sorted(
+        (one.account, one.con_id, one.cause)
+        for one in state.every(ADJUSTMENTS)
+        if not one.undone and not one.came_from and (one.account, one.con_id) in sure
+    )
+    right_made = sorted((*one.holding, one.cause) for one in right.adjustments if one.holding in sure)
+    if made != right_made:
+        raise Broken(f"adjustments are {made}, right is {right_made}")
 
 
 def check_inbox(feed: OracleFeed, state: LedgerState) -> None:

@@ -16,6 +16,7 @@ from random import Random
 
 from tests.sim.broker import VERSION, AccountContract, Event, SimBroker
 from tests.sim.clock import NEW_YORK, SimClock
+from tests.sim.first_answers import FirstAnswers
 from tests.sim.options import Options
 from tracker.paper import encode_messages
 from tracker.paper.framing import Fields
@@ -51,6 +52,8 @@ class SimGateway:
         """Frames on which the core fails."""
         self.listings: list[Listing] = []
         """The answers to positions requests."""
+        self.first_answers: FirstAnswers | None = None
+        """What its answers about positions are like at first; None where they are always right."""
         self._held_back: list[Fields] = []
         self._backlog: list[Event] = []
         self._subscribed = False
@@ -65,12 +68,16 @@ class SimGateway:
         """Begin a connection; nothing of an earlier one comes any more."""
         self.disconnect()
         self.connected = True
+        if self.first_answers is not None:
+            self.first_answers.connected(self._positions)
         if not self.upstream:
             text = "Connectivity between TWS and server is broken. It will be restored automatically."
             self._send(encode_messages.error(-1, 2110, text, VERSION))
 
     def disconnect(self) -> None:
         """Lose the connection with everything that is on its way."""
+        if self.connected and self.first_answers is not None:
+            self.first_answers.disconnected(self._positions)
         self.connected = self.silent = self._subscribed = False
         self.queue.clear()
         self._held_back.clear()
@@ -160,7 +167,10 @@ class SimGateway:
         self._subscribed = True
         at = self._clock.now()
         self.listings.append(Listing(at, dict(self._positions), frozenset(self._executions)))
-        frames = [self._broker.position_frame(key, quantity) for key, quantity in self._positions.items()]
+        listed = self._positions
+        if self.first_answers is not None and self.faults:
+            listed = self.first_answers.listed(listed)
+        frames = [self._broker.position_frame(key, quantity) for key, quantity in listed.items()]
         self._answer(frames, encode_messages.position_end())
 
     def answer_executions(self, request_id: int, account: str) -> None:
@@ -179,6 +189,14 @@ class SimGateway:
     def answer_open_orders(self) -> None:
         """Answer reqAllOpenOrders."""
         self._answer(self._broker.open_order_frames(), encode_messages.open_order_end())
+
+    def answer_completed_orders(self) -> None:
+        """Answer reqCompletedOrders: the orders that ended today, of all clients."""
+        self._answer(self._broker.completed_order_frames(), encode_messages.completed_orders_end())
+
+    def current_time(self) -> Fields:
+        """Return what the broker's clock shows."""
+        return encode_messages.current_time(int(self._clock.now().timestamp()))
 
     def _of_today(self, exec_id: str) -> bool:
         """Tell whether an execution is of this day of the login, which is all that a sweep reaches."""

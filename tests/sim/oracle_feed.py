@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from tests.sim.broker import AccountContract, SimBroker
+from tests.sim.broker_feed import BrokerFeed
 from tests.sim.gateway import SimGateway
 from tests.sim.rules_oracle import facts
 from tests.sim.rules_oracle.entries import Kind
@@ -81,7 +82,12 @@ class OracleFeed:
         policy: str,
         retry_for: timedelta,
         stored: Mapping[str, Mapping[str, str]],
+        *,
+        answers: bool = False,
     ) -> None:
+        """`answers` has the oracle take opening balances and what changed without fills from the broker's
+        answers itself."""
+        self._answers = BrokerFeed(broker, self._tell, contract_of) if answers else None
         self._stored = stored
         self.broker = broker
         self.watched = watched
@@ -129,6 +135,8 @@ class OracleFeed:
         self._note_look(at, noted)
         if not noted:
             self._looks_behind.clear()
+        if self._answers is not None:
+            self._answers.stopped()
         self._tell(facts.Stopped(at, killed=True))
 
     def read(self, store: AlertStore, at: datetime, changed: bool, journalled: Journalled) -> None:
@@ -256,7 +264,20 @@ class OracleFeed:
 
     # How
 
+    @property
+    def hears_answers(self) -> bool:
+        """Whether the oracle follows the broker's answers itself."""
+        return self._answers is not None
+
+    @property
+    def lagged(self) -> int:
+        """How many answers about positions lagged."""
+        return self._oracle.lagged
+
     def _open(self, openings: Mapping[AccountContract, Decimal], at: datetime) -> None:
+        if self._answers is not None:
+            self._compare_openings(openings)
+            return
         for key, quantity in openings.items():
             if self._openings.get(key, Decimal(0)) != quantity:
                 if key in self._decided:
@@ -264,12 +285,21 @@ class OracleFeed:
                 self._openings[key] = quantity
                 self._tell(facts.OpeningTold(at, *key, quantity))
 
+    def _compare_openings(self, openings: Mapping[AccountContract, Decimal]) -> None:
+        """Leave out of the comparison what was decided while an opening balance was unconfirmed."""
+        for key, quantity in openings.items():
+            right = self._oracle.opening(key)
+            if right.quantity != quantity or (not right.confirmed and key in self._decided):
+                self.loose.add(self.broker.contract(key[1]).symbol)
+
     def _tell(self, event: facts.Event) -> None:
         self._now = None
         self.events.append(event)
         self._oracle.handle(event)
 
     def _frame(self, frame: Frame) -> None:
+        if self._answers is not None:
+            self._answers.frame(frame)
         if frame.source is Source.BROKER and frame.fields[0] == Message.EXECUTION:
             self._execution(frame)
             return
@@ -332,6 +362,7 @@ class OracleFeed:
                 client_id=truth.client_id,
                 order_id=truth.order_id,
                 order_ref=truth.order_ref,
+                time_known=not strange,
             )
         )
 

@@ -21,9 +21,10 @@ from tracker.gateway.dedup import Deduplicator
 POSITIONS: Final = "positions"
 EXECUTIONS: Final = "executions"
 OPEN_ORDERS: Final = "open_orders"
+COMPLETED_ORDERS: Final = "completed_orders"
 FIRST_SWEEP: Final = "first_sweep"
 _SNAPSHOTS_AT_START: Final = 4
-_ENDS: Final = {"62": POSITIONS, "55": EXECUTIONS, "53": OPEN_ORDERS}
+_ENDS: Final = {"62": POSITIONS, "55": EXECUTIONS, "53": OPEN_ORDERS, "102": COMPLETED_ORDERS}
 _TIMEOUT: Final = timedelta(seconds=20)
 _QUIET: Final = timedelta(seconds=2)
 _LATEST_END: Final = 3 * _TIMEOUT
@@ -31,11 +32,23 @@ _SILENCE: Final = timedelta(seconds=40)
 
 
 class SimSession:
-    """Hold one connection; a new one for each."""
+    """Hold one connection; a new one for each.
+
+    `whole` has it ask for all that the tracker asks for today: the broker's time with each request for
+    positions, positions once more behind the first sweep, and completed orders; and note what a sweep proves.
+    """
 
     def __init__(
-        self, number: int, sink: Sink, gateway: SimGateway, clock: SimClock, accounts: tuple[str, ...]
+        self,
+        number: int,
+        sink: Sink,
+        gateway: SimGateway,
+        clock: SimClock,
+        accounts: tuple[str, ...],
+        *,
+        whole: bool = False,
     ) -> None:
+        self._whole = whole
         self._sink = sink
         self._gateway = gateway
         self._clock = clock
@@ -59,6 +72,8 @@ class SimSession:
         self._plan_sweep()
         self._plan.append((FIRST_SWEEP, ""))
         self._plan.append((OPEN_ORDERS, ""))
+        if whole:
+            self._plan.extend(((POSITIONS, ""), (COMPLETED_ORDERS, "")))
         gateway.connect()
         self._note(Source.LINK, "up", ",".join(accounts), "176")
 
@@ -142,6 +157,9 @@ class SimSession:
             self._position_ends_owed += 1
             self._live_before = self._live_executions
             self._note(Source.SENT, POSITIONS)
+            if self._whole:
+                # The gateway answers at once, whatever else is on its way.
+                self._note(Source.BROKER, *self._gateway.current_time())
             self._gateway.answer_positions()
         elif kind == EXECUTIONS:
             request = self._next_request
@@ -150,6 +168,10 @@ class SimSession:
             self._quiet_noted = False
             self._note(Source.SENT, EXECUTIONS, str(request), account)
             self._gateway.answer_executions(request, account)
+        elif kind == COMPLETED_ORDERS:
+            self._pending = (kind, "-1")
+            self._note(Source.SENT, COMPLETED_ORDERS)
+            self._gateway.answer_completed_orders()
         else:
             self._pending = (kind, "-1")
             self._repeats.forget_orders()
@@ -171,6 +193,8 @@ class SimSession:
         elif message == "4" and fields[3] in ("1101", "1102"):
             self.want_sweep()
             self.want_positions()
+            if self._whole and (OPEN_ORDERS, "") not in self._plan:
+                self._plan.append((OPEN_ORDERS, ""))
         if _ENDS.get(message) == POSITIONS:
             self._position_ends_owed = max(0, self._position_ends_owed - 1)
             owed = self._position_ends_owed > 0
@@ -178,10 +202,12 @@ class SimSession:
         if message in _ENDS and self._pending is not None:
             kind, request = self._pending
             if _ENDS[message] == kind and (kind != EXECUTIONS or fields[2] == request):
-                self._ended(kind)
+                self._ended(kind, request)
 
-    def _ended(self, kind: str) -> None:
+    def _ended(self, kind: str, request: str) -> None:
         self._pending = None
+        if kind == EXECUTIONS and self._whole:
+            self._note(Source.LINK, "proof", request, "complete")
         disturbed = kind == POSITIONS and self._live_executions != self._live_before
         if disturbed and not self.started and self._snapshots_left > 1:
             self._snapshots_left -= 1

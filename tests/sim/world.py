@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,10 @@ from msgspec.structs import replace
 from tests.sim import checks, spellings
 from tests.sim.broker import Event as BrokerEvent
 from tests.sim.broker import SimBroker
+from tests.sim.changes import FIRST, Changes
 from tests.sim.clock import NEW_YORK, SimClock
 from tests.sim.fates import Fates, SimCrash, SimJournal
+from tests.sim.first_answers import FirstAnswers
 from tests.sim.gateway import SimGateway
 from tests.sim.neighbour import Neighbour
 from tests.sim.options import Options, draw
@@ -50,6 +52,8 @@ _SHORT_RETRY: Final = timedelta(minutes=2)
 """In every second life, so that windows are over in it."""
 _CALM_ROUNDS: Final = 60
 """Steps within which everything must come right once the faults are off."""
+_SETTLING_ROUNDS: Final = 120
+"""The same where two answers must agree, some minutes apart."""
 _MOST_DAYS_OFF: Final = 2
 """Days off in one life, so that no option expires in it."""
 _LOOKS: Final = 300
@@ -82,6 +86,10 @@ class World:
         options = self.options
         self.broker = SimBroker(self.rng, self.clock, options)
         self.gateway = SimGateway(self.rng, self.clock, self.broker, options)
+        self.changes: Changes | None = None
+        if seed >= FIRST:
+            self.changes = Changes(seed, self.broker, options)
+            self.gateway.first_answers = FirstAnswers(self.changes.rng, self.clock)
         self.fates = Fates(self.rng, options.crashes, options.meddling)
         self.medium: Medium = FileMedium(self.clock, self.fates) if options.file_store else MemoryMedium()
         self.retry_for = RETRY_FOR if Random(f"retry window of {seed}").random() < 0.5 else _SHORT_RETRY
@@ -92,7 +100,13 @@ class World:
         self.fates.meddle = self._meddle
         watched = self.broker.accounts[: options.watched]
         self.feed = OracleFeed(
-            self.broker, self.gateway, watched, options.policy, self.retry_for, self.stored.texts
+            self.broker,
+            self.gateway,
+            watched,
+            options.policy,
+            self.retry_for,
+            self.stored.texts,
+            answers=self.changes is not None,
         )
         self.person = Person(seed, self.rng, options, self.feed, self.tell)
         self.swap = SwappedJournal(seed, journal, self.tell)
@@ -144,9 +158,11 @@ class World:
             worker=Inline(),
             policy=ClosingPolicy(self.options.policy),
             accounts=self.feed.watched,
+            zone=NEW_YORK if self.changes is not None else UTC,
             store_zone=NEW_YORK,
             retry_for=self.retry_for,
             want_sweep=self._want_sweep,
+            want_positions=self._want_positions,
         )
         # As `Pump.run` does at its start: compare the whole store.
         self.pump.write_again(())
@@ -225,6 +241,10 @@ class World:
         if self.session is not None:
             self.session.want_sweep()
 
+    def _want_positions(self, reason: str) -> None:
+        if self.session is not None and self.changes is not None:
+            self.session.want_positions()
+
     def _meddle(self) -> None:
         self._meddled = True
         self.neighbour.act()
@@ -241,6 +261,8 @@ class World:
         try:
             if rng.random() < 0.35:
                 self._trade()
+            if self.changes is not None:
+                self._change(self.changes)
             if rng.random() < options.persons:
                 self._journal(self.person.decide(self.store))
             self._think_again()
@@ -278,6 +300,21 @@ class World:
             self._happen(broker.report_fee())
         if self.options.reused_order_ids and rng.random() < 0.05:
             broker.restart_order_ids()
+
+    def _change(self, changes: Changes) -> None:
+        """Change positions without fills, tell why, and ask as the tracker does while something is open."""
+        events = changes.happen()
+        for event in events:
+            self.tell(f"broker holds {event.position}")
+        self.gateway.hear(events)
+        if (entry := changes.told(self.journal.state)) is not None:
+            self.tell(f"a person: {entry}")
+            self.pump.append(self.journal.last_connection_no, self.clock.now(), [entry.arriving])
+        if changes.rng.random() < 0.1:
+            self.clock.advance(changes.rng.uniform(20, 400))
+        if self.session is not None and self.session.started and changes.rng.random() < 0.3:
+            self.session.want_sweep()
+            self.session.want_positions()
 
     def _happen(self, events: list[BrokerEvent]) -> None:
         for event in events:
@@ -354,7 +391,9 @@ class World:
     def _connect(self) -> None:
         self.tell("link up")
         number, sink = self.journal.last_connection_no + 1, JournalSink(self.journal, self.pump)
-        self.session = SimSession(number, sink, self.gateway, self.clock, self.broker.accounts)
+        self.session = SimSession(
+            number, sink, self.gateway, self.clock, self.broker.accounts, whole=self.changes is not None
+        )
 
     def _pump(self) -> None:
         self.pumps += 1
@@ -393,8 +432,9 @@ class World:
             self.session.down()
         self._connect()
         swept = 0
-        for _ in range(_CALM_ROUNDS):
-            self.clock.advance(0.5)
+        changed = self.changes is not None
+        for _ in range(_SETTLING_ROUNDS if changed else _CALM_ROUNDS):
+            self.clock.advance(20 if changed else 0.5)
             self.gateway.release()
             assert self.session is not None
             self.session.receive(500)
@@ -403,7 +443,7 @@ class World:
             self.neighbour.settle(self.pumps)
             if self.session.idle and not self.gateway.queue:
                 swept += 1
-                if swept <= 2:
+                if swept <= 2 or changed:
                     self.session.want_sweep()
                     self.session.want_positions()
             if swept > 2 and not self.neighbour.busy:
@@ -422,6 +462,10 @@ class World:
         self.feed.sometimes["gap closed"] = sum(
             gap.closed_how not in ("", "person") for gap in self.journal.state.every(GAPS)
         )
+        if self.changes is not None:
+            self.feed.sometimes.update(self.changes.happened)
+            self.feed.sometimes["position adjustment"] = len(self.feed.now().adjustments)
+            self.feed.sometimes["lagging answer"] = self.feed.lagged
         checks.check_end(records, self.feed, self.journal.state)
 
 
