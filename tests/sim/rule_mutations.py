@@ -59,7 +59,7 @@ def _place_of_today(real: Any) -> Any:
 
 
 def _judge_all_as_live(real: Any) -> Any:
-    return lambda self, execution: real(self, replace(execution, request_id=LIVE))
+    return lambda self, frame, execution: real(self, frame, replace(execution, request_id=LIVE))
 
 
 def _late_is_a_part(real: Any) -> Any:
