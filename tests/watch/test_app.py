@@ -23,6 +23,7 @@ from tests.support.project import PROJECT
 from tests.support.watch_rig import Screen, lines_of, watching
 from tracker.cli import main
 from tracker.paper.contracts import option
+from tracker.watch.dialogs import ChoiceDialog, Confirmation
 
 ROBIN = "robindahood-alerts"
 PROF = "prof-and-kian-alerts"
@@ -93,6 +94,28 @@ def test_ambiguous_fill_assigned_by_keyboard(tmp_path: Path) -> None:
         assert not rig.read(ROBIN)["open"]
         await screen.press("u")
         await screen.shows("nothing was decided on this screen")
+
+    play(tmp_path, story)
+
+
+def test_key_pressed_twice_answers_once(tmp_path: Path) -> None:
+    """As a number and Enter in one go, or y twice: the screen below stays."""
+
+    async def story(rig: Rig, screen: Screen) -> None:
+        buy(rig)
+        await screen.shows("NEEDS YOU  1", "ambiguous:")
+        await screen.press("a")
+        await screen.shows("Which alert does this fill belong to?")
+        choice = screen.app.screen
+        assert isinstance(choice, ChoiceDialog)
+        choice.action_pick(2)
+        choice.action_pick(2)
+        await screen.shows(f"to {ROBIN}/NVDA?")
+        asked = screen.app.screen
+        assert isinstance(asked, Confirmation)
+        asked.action_answer(True)
+        asked.action_answer(True)
+        await screen.shows("NEEDS YOU  0", "OPEN ALERTS  1", "assigned to")
 
     play(tmp_path, story)
 

@@ -7,7 +7,7 @@ Texts of the broker and of files lose their control characters here, since a ter
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -24,6 +24,7 @@ from tracker.watch.screen_rows import Candidate
 
 _CLOSE: Final[tuple[BindingType, ...]] = (Binding("escape", "close", "Back"),)
 _ANOTHER: Final = "another"
+Result = TypeVar("Result")
 
 HELP: Final = """\
 Tab, Shift+Tab  the next list, the one before     arrows, PgUp, PgDn  move in it
@@ -74,6 +75,12 @@ class _Title(Static):
         return Text(spread(self.name or "", shown, self.size.width))
 
 
+def _end(screen: ModalScreen[Result], result: Result) -> None:
+    """Close a screen with its result; a key that was pressed twice closes nothing below it."""
+    if screen.is_current:
+        screen.dismiss(result)
+
+
 class Page(ModalScreen[None]):
     """Show a text; it scrolls with the arrow keys."""
 
@@ -101,7 +108,7 @@ class Page(ModalScreen[None]):
 
     def action_close(self) -> None:
         """Go back."""
-        self.dismiss(None)
+        _end(self, None)
 
 
 class ChoiceDialog(ModalScreen[str | None]):
@@ -137,7 +144,7 @@ class ChoiceDialog(ModalScreen[str | None]):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Take the alert under the cursor, or the name that is typed next."""
         if event.option_id != _ANOTHER:
-            self.dismiss(event.option_id)
+            _end(self, event.option_id)
             return
         name = self.query_one(Input)
         name.display = True
@@ -146,7 +153,7 @@ class ChoiceDialog(ModalScreen[str | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take the name that was typed."""
         if event.value.strip():
-            self.dismiss(event.value.strip())
+            _end(self, event.value.strip())
 
     def action_pick(self, number: int) -> None:
         """Take the alert of this number."""
@@ -157,7 +164,7 @@ class ChoiceDialog(ModalScreen[str | None]):
 
     def action_close(self) -> None:
         """Go back without a choice."""
-        self.dismiss(None)
+        _end(self, None)
 
 
 class Confirmation(ModalScreen[bool]):
@@ -181,4 +188,4 @@ class Confirmation(ModalScreen[bool]):
 
     def action_answer(self, meant: bool) -> None:
         """Go back with the answer."""
-        self.dismiss(meant)
+        _end(self, meant)
