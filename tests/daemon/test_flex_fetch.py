@@ -155,7 +155,11 @@ def test_person_fetches_a_report(tmp_path: Path, running: bool) -> None:
             if running:
                 rig.options = []
                 await rig.start("--gateway.timezone", "UTC")
-            done = await reconcile(rig, *options, "--flex.token", TOKEN, command=("flex", "fetch"))
+            words = (*options, "--flex.token", TOKEN)
+            planned = await reconcile(rig, *words, "--dry-run", command=("flex", "fetch"))
+            assert planned.answer["dry_run"]
+            done = await reconcile(rig, *words, command=("flex", "fetch"))
+            assert planned.answer["imported"] == done.answer["imported"]
             assert done.answer["imported"]["closed_gaps"] == [day.isoformat()]
             assert TOKEN not in str(done.answer)
 

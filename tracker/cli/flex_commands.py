@@ -28,6 +28,8 @@ def _flex(arguments: Arguments) -> int:
     own = arguments.own
     if own.action == "fetch":
         return _fetch(arguments)
+    if own.dry_run:
+        raise Refusal(BAD_USAGE, ["tracker flex check: it changes nothing; leave --dry-run out"])
     if own.file is None:
         raise Refusal(
             BAD_USAGE, ["tracker flex check: name the report, as in `tracker flex check report.xml`"]
@@ -54,7 +56,7 @@ def _fetch(arguments: Arguments) -> int:
         raise Refusal(BAD_USAGE, [f"tracker flex fetch: unexpected argument {arguments.own.file!r}"])
 
     def ask(settings: Settings) -> dict[str, Any]:
-        return reconcile_commands.import_report(settings, _fetched(settings))
+        return reconcile_commands.import_report(settings, _fetched(settings), dry_run=arguments.own.dry_run)
 
     return reconcile_commands.print_reconciled(arguments, ask)
 
@@ -91,6 +93,9 @@ def _declare_flex(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "file", nargs="?", metavar="FILE", help="the report to check, an Activity Flex Query as XML"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="with fetch: only say what the import would bring"
     )
 
 
