@@ -22,6 +22,7 @@ from tracker.core.state import (
     Table,
 )
 from tracker.journal.journal import Journal
+from tracker.queries.rehearsal import Overlay
 
 
 @pytest.fixture(params=["memory", "journal"])
@@ -64,6 +65,24 @@ def test_changed_row_leaves_its_index(state: LedgerState) -> None:
     (row,) = state.find(ALERTS, "kept", "1")
     story.note(Source.STORE, "gone", *row.alert[:3], str(row.alert.option_conid))
     assert state.find(ALERTS, "kept", "1") == []
+
+
+def test_key_is_found_by_how_it_begins(state: LedgerState) -> None:
+    """Also over what a rehearsal keeps beside it."""
+    state.put(FEES, fee("flex-1", "1.5"))
+    above = Overlay(state)
+    above.put(FEES, fee("plan-1", "1.5"))
+    for prefix, here, there in (("flex-", True, True), ("plan-", False, True), ("flex-2", False, False)):
+        assert (state.has_key_from(FEES, prefix), above.has_key_from(FEES, prefix)) == (here, there)
+
+
+def test_key_in_the_file_is_found_by_how_it_begins(journal: Journal) -> None:
+    with journal.step():
+        journal.state.put(FEES, fee("flex-1", "1.5"))
+    other = Journal(journal.path, read_only=True)
+    assert other.state.has_key_from(FEES, "flex-")
+    assert not other.state.has_key_from(FEES, "flex-2")
+    other.close()
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)

@@ -39,9 +39,33 @@ def has_exec_id(exec_id: str) -> bool:
     return not exec_id.startswith(_UNNAMED)
 
 
-def versions_of(state: LedgerState, execution: Execution) -> list[BookedExecution]:
+def has_unnamed(state: LedgerState, account: str) -> bool:
+    """Tell whether a trade without execId was booked of an account."""
+    return state.has_key_from(EXECUTIONS, f"{account} {_UNNAMED}")
+
+
+class Unnamed:
+    """Know the accounts of which a trade without execId was booked, since hardly any ever is."""
+
+    def __init__(self, state: LedgerState) -> None:
+        self._state = state
+        self._known: dict[str, bool] = {}
+
+    def any_of(self, execution: Execution) -> bool:
+        """Tell whether an execution is such a trade, or may say what one says."""
+        account = execution.account
+        if not has_exec_id(execution.exec_id):
+            self._known[account] = True
+        if account not in self._known:
+            self._known[account] = has_unnamed(self._state, account)
+        return self._known[account]
+
+
+def versions_of(state: LedgerState, execution: Execution, unnamed: Unnamed) -> list[BookedExecution]:
     """Return the other versions of the same execution."""
     found = _of_root(state, execution)
+    if not unnamed.any_of(execution):
+        return found
     if not found:
         found = unnamed_as(state, execution) if has_exec_id(execution.exec_id) else named_as(state, execution)
     rows = {row.execution.exec_id: row for row in found}

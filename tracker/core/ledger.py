@@ -34,7 +34,7 @@ from tracker.core.alert_updates import (
 from tracker.core.alerters import AlerterNames
 from tracker.core.broker_clock import BrokerTimes
 from tracker.core.completeness import BROKEN, RESTORED, Completeness
-from tracker.core.corrections import put_in_force, versions_of
+from tracker.core.corrections import Unnamed, put_in_force, versions_of
 from tracker.core.differences import Differences
 from tracker.core.expirations import Expirations
 from tracker.core.journal_entries import (
@@ -138,6 +138,7 @@ class Ledger:
         self._expirations = Expirations(state, zone)
         self._differences = Differences(state, zone, self._positions)
         self._undecodables = Undecodables(state)
+        self._unnamed = Unnamed(state)
         self._times = BrokerTimes(state)
         self._ownership.skew = self._completeness.skew = self._times.skew
         self._undecided: dict[ExecutionKey, None] = {}
@@ -238,7 +239,7 @@ class Ledger:
             self._repeat(frame, known, execution)
             return
         self._undecodables.heal_execution(execution.exec_id)
-        versions = versions_of(self._state, execution)
+        versions = versions_of(self._state, execution, self._unnamed)
         passed_over = self.passes_over(execution)
         if versions or passed_over:
             verdict = BookingVerdict(Unmatched(passed_over))

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 WHOLE_DIGITS: Final = 12
@@ -43,6 +44,7 @@ class OutOfBounds(ValueError):
     """A text holds no usable value; the message says why, to follow the name of the field."""
 
 
+@lru_cache(4096)
 def read_number(text: str, decimals: int = DECIMALS) -> Decimal:
     """Read a decimal number exactly as written; raises OutOfBounds."""
     if len(text) > NUMBER_LENGTH or not _NUMBER.fullmatch(text):

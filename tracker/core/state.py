@@ -239,6 +239,10 @@ class LedgerState(Protocol):
         """Yield all rows of a table; for audits, never on the fill path."""
         ...
 
+    def has_key_from(self, table: Table[Any], prefix: str) -> bool:
+        """Tell whether the key of a row begins so."""
+        ...
+
     def put(self, table: Table[Row], row: Row) -> None:
         """Keep a row, in the place of the one with the same key."""
         ...
@@ -261,6 +265,9 @@ class MemoryLedgerState:
 
     def every(self, table: Table[Row]) -> Iterable[Row]:
         return list(self._rows[table.name].values())
+
+    def has_key_from(self, table: Table[Any], prefix: str) -> bool:
+        return any(key.startswith(prefix) for key in self._rows[table.name])
 
     def put(self, table: Table[Row], row: Row) -> None:
         key = table.key(row)

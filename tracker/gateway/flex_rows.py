@@ -21,6 +21,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from tracker.core import limits
@@ -57,6 +58,11 @@ _ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 _OPTION: Final = re.compile(r"(\S{1,6})\s*(\d\d)(\d\d)(\d\d)([CP])(\d{8})", re.ASCII)
 """An option's symbol as the OCC spells it: root, expiry, right, strike in thousandths."""
 OPTIONS: Final = ("OPT", "FOP")
+_CONTRACT: Final = (
+    *("conid", "assetCategory", "symbol", "underlyingSymbol", "strike", EXPIRY, "expiry", "putCall"),
+    *("multiplier", "currency"),
+)
+"""The columns that describe a contract."""
 _THOUSANDTHS: Final = Decimal(1000)
 _PLAIN: Final = FORMATS[:2]
 """The date forms that cannot be taken for one another."""
@@ -152,6 +158,13 @@ def _named(received_at: datetime, row: Row, exec_id: str) -> Execution:
 
 
 def _contract(row: Row) -> Contract:
+    return _contract_of(tuple(row.get(name, "") for name in _CONTRACT))
+
+
+@lru_cache(4096)
+def _contract_of(values: tuple[str, ...]) -> Contract:
+    """Return the contract that these columns describe, of which a report has few beside its rows."""
+    row = dict(zip(_CONTRACT, values, strict=True))
     con_id = _integer(row.get("conid", ""))
     if con_id <= 0:
         raise UnreadableRow(f"conid is not an instrument: {limits.quoted(row.get('conid', ''))}")

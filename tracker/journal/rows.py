@@ -48,6 +48,13 @@ class JournalState:
         for (key,) in select_each(self._db, f"SELECT key FROM {table.name} WHERE {index} = ?", (value,)):
             yield key
 
+    def has_key_from(self, table: Table[Any], prefix: str) -> bool:
+        """Tell whether the key of a row begins so, in the file or about to be written."""
+        if any(key.startswith(prefix) for key in self._tables[table.name].rows):
+            return True
+        query = f"SELECT 1 FROM {table.name} WHERE key >= ? AND key < ? LIMIT 1"
+        return bool(select(self._db, query, (prefix, f"{prefix}\U0010ffff")))
+
     def look_up(self, table: Table[Any], values: Collection[str], index: str = "key") -> None:
         """Find out at once of which of these the file has no row; one by one that takes long."""
         self._tables[table.name].look_up(self._db, values, index)

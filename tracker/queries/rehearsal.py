@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta, tzinfo
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.alerters import AlerterNames
@@ -46,6 +46,10 @@ class Overlay:
     def every(self, table: Table[Row]) -> Iterable[Row]:
         """Return all rows of a table."""
         return [*self._unchanged(table, self._below.every(table)), *self._above.every(table)]
+
+    def has_key_from(self, table: Table[Any], prefix: str) -> bool:
+        """Tell whether the key of a row begins so."""
+        return any(state.has_key_from(table, prefix) for state in (self._above, self._below))
 
     def put(self, table: Table[Row], row: Row) -> None:
         """Keep a row in the place of the one below."""

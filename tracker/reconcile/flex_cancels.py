@@ -17,7 +17,7 @@ import json
 from datetime import datetime
 from decimal import Decimal
 
-from tracker.core.corrections import has_exec_id, named_as, unnamed_as
+from tracker.core.corrections import has_exec_id, has_unnamed, named_as, unnamed_as
 from tracker.core.journal_entries import FlexTrade
 from tracker.core.model import Execution, correction_parts, correction_version
 from tracker.core.state import EXECUTIONS, FEES
@@ -33,6 +33,8 @@ class JournalBookings:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._unnamed: dict[str, bool] = {}
+        """Account -> whether the journal had a trade without execId of it when that was asked first."""
         self._met: list[str] = []
         """Executions that rows without execId are known to be."""
         self._voided: dict[tuple[str, str], Row] = {}
@@ -72,12 +74,19 @@ class JournalBookings:
 
     def is_known_otherwise(self, row: Row) -> bool:
         """Tell whether the journal has what a row books under another name: with an execId, or without."""
+        if row.get("ibExecID") and not self._has_unnamed(row["accountId"]):
+            return False
         execution = execution_of(row)
         if has_exec_id(execution.exec_id):
             return bool(unnamed_as(self._journal.state, execution))
         found = named_as(self._journal.state, execution, self._met)
         self._met += [each.execution.exec_id for each in found]
         return bool(found)
+
+    def _has_unnamed(self, account: str) -> bool:
+        if account not in self._unnamed:
+            self._unnamed[account] = has_unnamed(self._journal.state, account)
+        return self._unnamed[account]
 
     def has_entry_of(self, row: Row) -> bool:
         """Tell whether this very booking was journalled, or has no number to be told by."""

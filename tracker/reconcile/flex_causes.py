@@ -53,6 +53,11 @@ class EventPlan:
         self.taken: list[tuple[PositionEvent, FlexAdjustment | PositionChanged]] = []
         """What was decided to be taken in so far."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether an event is not decided yet that needs to be told the executions."""
+        return bool(self._unshown)
+
     def until(self, at: datetime) -> Iterator[FlexAdjustment | PositionChanged]:
         """Yield what stands before an execution of that moment."""
         while self._unshown and (event := self._unshown[0]).at is not None and event.at < at:

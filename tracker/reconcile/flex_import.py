@@ -251,7 +251,7 @@ class FlexImporter:
                 continue
             if terms := self._terms.get(contract_of(row).con_id) if self._terms else None:
                 row = {**row, **{name: value for name, value in terms.items() if not row.get(name)}}
-            if VOID not in row:
+            if self._events.waits and VOID not in row:
                 before = self._events.until(datetime.fromisoformat(row[TIME]))
                 entries += [entry.arriving for entry in before]
             for entry in frames_of(row):
@@ -263,11 +263,9 @@ class FlexImporter:
         return entries
 
     def _count(self, row: Row) -> None:
-        signed = Decimal(row["quantity"].replace(",", ""))
         if VOID in row:
             self.result.voided += 1
             self.result.add(row, "void")
-            signed = -signed
         elif not self._journal.state.has(EXECUTIONS, _key(row)) and not self._bookings.is_known_otherwise(
             row
         ):
@@ -275,6 +273,9 @@ class FlexImporter:
             self.result.add(row, "new")
         else:
             return
+        if not self._events.waits:
+            return
+        signed = Decimal(row["quantity"].replace(",", "")) * (-1 if VOID in row else 1)
         contract = f"{row['accountId']} {int(row['conid'])}"
         self._events.booked(contract, datetime.fromisoformat(row[TIME]), signed)
 
