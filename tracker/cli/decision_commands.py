@@ -215,7 +215,7 @@ def _declare_gaps(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS: Final[Mapping[str, Command]] = {
-    "assign": Command("assign a fill and its order to an alert", _assign, _declare_assign, reads=True),
+    "assign": Command("assign a fill, order or part to an alert", _assign, _declare_assign, reads=True),
     "dismiss": Command("take a fill and its order out of the inbox", _dismiss, _declare_fill, reads=True),
     "undo": Command("take back a decision", _undo, _declare_undo, reads=True),
     "gaps": Command(

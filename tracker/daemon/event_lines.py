@@ -11,7 +11,7 @@ from typing import Final
 from tracker.core.alert_updates import EventKind, TrackerEvent, number
 from tracker.core.model import Execution
 from tracker.core.state_rows import BookedExecution
-from tracker.queries.as_json import contract_json, why_undecided
+from tracker.queries.as_json import contract_words, why_undecided
 
 LOUD: Final = (EventKind.NEEDS_YOU, EventKind.UNDECODABLE, EventKind.CONFLICT, EventKind.CLOCK)
 UNBOUNDED: Final = (EventKind.UNDECODABLE, EventKind.CONFLICT, EventKind.CLOCK)
@@ -49,5 +49,5 @@ def _of_fill(event: TrackerEvent, booked: BookedExecution) -> str:
 
 def in_words(execution: Execution) -> str:
     """Name an execution: side, quantity, contract and price."""
-    contract = contract_json(execution.contract)["contract"]
-    return f"{execution.side.value} {number(execution.quantity)} {contract} at {number(execution.price)}"
+    quantity, price = number(execution.quantity), number(execution.price)
+    return f"{execution.side.value} {quantity} {contract_words(execution.contract)} at {price}"

@@ -16,7 +16,7 @@ from tracker.core.alert_updates import EventKind, TrackerEvent, number
 from tracker.core.model import LIVE, ZERO, Execution, Side
 from tracker.core.state_rows import BookedExecution
 from tracker.progress import Progress
-from tracker.queries.as_json import contract_json
+from tracker.queries.as_json import contract_words
 from tracker.terminal import counted
 
 _LOOK_SECONDS: Final = 0.25
@@ -42,7 +42,7 @@ class _Sums:
             if quantity
         )
         fees = f"; fees {number(self.fees)}" if self.fees else ""
-        contract = contract_json(self.example.contract)["contract"]
+        contract = contract_words(self.example.contract)
         return f"{counted(self.fills, 'fill')} of {contract} in {self.example.account}: {traded}{fees}"
 
 

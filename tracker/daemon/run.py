@@ -260,7 +260,9 @@ class Daemon:
         return self._link.state.subscribed and not journal.frames_after(journal.cursor, 1)
 
     def _login(self) -> str:
-        return login_of(self._link.state.accounts, self._journal.login_kind())
+        state = self._link.state
+        unsure = ", not answered in full yet" if state.last_sweep_timed_out else ""
+        return f"{login_of(state.accounts, self._journal.login_kind())}{unsure}"
 
     def _pulse(self) -> Pulse:
         journal = self._journal

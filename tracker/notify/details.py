@@ -14,7 +14,7 @@ from tracker.core.alert_updates import number
 from tracker.core.alerters import AlerterNames
 from tracker.core.state import ALERTS, EXECUTIONS, LedgerState
 from tracker.core.state_rows import AlertState
-from tracker.queries.as_json import contract_json, why_undecided
+from tracker.queries.as_json import contract_words, why_undecided
 from tracker.queries.report_text import span
 from tracker.queries.round_trips import round_trips
 
@@ -113,7 +113,7 @@ class Details:
         if booked is None:
             return None
         execution = booked.execution
-        contract = contract_json(execution.contract)["contract"]
+        contract = contract_words(execution.contract)
         quantity, price = number(execution.quantity), number(execution.price)
         return FillDetails(
             f"{execution.side.value} {quantity} {contract} at {price}", execution.time, why_undecided(booked)

@@ -45,7 +45,7 @@ def alert_json(alert: AlertId) -> Json:
 def contract_json(contract: Contract) -> Json:
     """Describe a contract, first in words."""
     return {
-        "contract": _words(contract),
+        "contract": contract_words(contract),
         "con_id": contract.con_id,
         "symbol": contract.symbol,
         "sec_type": contract.sec_type,
@@ -59,7 +59,8 @@ def contract_json(contract: Contract) -> Json:
     }
 
 
-def _words(contract: Contract) -> str:
+def contract_words(contract: Contract) -> str:
+    """Name a contract: an option by expiry, strike and right."""
     if not contract.is_option:
         return f"{contract.symbol} {contract.sec_type}"
     parts = (contract.symbol, contract.expiry, number(contract.strike), contract.right)
