@@ -20,6 +20,9 @@ from tracker.core.journal_entries import (
     LinkUp,
     Message,
     NoticeAt,
+    OpenOrderAt,
+    OpenOrdersAsked,
+    OrderStatusAt,
     PositionsAsked,
     RequestTimedOut,
     SweepQuiet,
@@ -38,6 +41,10 @@ _CAUSES: Final[Mapping[str, facts.Cause]] = {
 """What a person may say."""
 _ACCOUNT, _CON_ID, _QUANTITY = 2, 3, 14
 """Where a position (61) says what is held."""
+_TOTAL: Final = 14
+"""Where an open order (5) says its size."""
+_COMPLETED_PERM, _COMPLETED_STATUS, _COMPLETED_FILLED = 23, -24, -14
+"""Where a completed order (101) says which it is, and how it ended, behind what a combo has more."""
 
 
 class BrokerFeed:
@@ -58,13 +65,16 @@ class BrokerFeed:
         """What the answer under way listed so far; None while none is asked for."""
         self._stale = self._overdue = False
         self._lost = False
+        self._listed: set[int] | None = None
+        """The orders that the answer under way about all open orders told; None while none is."""
+        self._orders_owed = 0
         self._began = False
         """Whether this process saw the connection begin; else it does not know what was asked on it."""
         self._time: datetime | None = None
 
     def stopped(self) -> None:
         """Take in that the process is over: half an answer is forgotten with it."""
-        self._rows, self._began = None, False
+        self._rows, self._began, self._listed, self._orders_owed = None, False, None, 0
         self._sweeps.clear()
 
     def frame(self, frame: Frame) -> None:
@@ -74,7 +84,7 @@ class BrokerFeed:
             return
         at, connection, entry = frame.received_at, frame.connection_no, read_entry(frame)
         if isinstance(entry, LinkUp | LinkDown):
-            self._rows, self._lost = None, False
+            self._rows, self._lost, self._listed, self._orders_owed = None, False, None, 0
             self._sweeps.clear()
         if isinstance(entry, LinkUp):
             self._began = True
@@ -85,6 +95,10 @@ class BrokerFeed:
             self._sweeps = {one: of for one, of in self._sweeps.items() if of != entry.account}
             self._sweeps[str(entry.request)] = entry.account
             self._tell(facts.SweepAsked(at, connection, entry.account))
+        elif isinstance(entry, OpenOrdersAsked):
+            self._listed = None if self._lost else set()
+            self._orders_owed += 1
+            self._tell(facts.OpenOrdersAsked(at))
         elif isinstance(entry, PositionsAsked):
             if self._rows is None:
                 # An answer that is still owed may be the next to end: all that is listed since counts.
@@ -96,6 +110,8 @@ class BrokerFeed:
         elif isinstance(entry, RequestTimedOut):
             self._give_up(frame, entry.request)
             self._overdue = self._overdue or entry.of == EndOf.POSITIONS
+            if entry.of == EndOf.OPEN_ORDERS:
+                self._listed = None
         elif isinstance(entry, SweepQuiet):
             # Its end may come still.
             self._tell(facts.SweepGivenUp(at, connection, self._sweeps.get(str(entry.request), "")))
@@ -109,6 +125,7 @@ class BrokerFeed:
             self._lost = fields[NoticeAt.CODE] in _LOST
             self._stale = self._stale or self._lost
             self._sweeps.clear()
+            self._listed = None
             self._tell(facts.BrokerLost(at, connection))
         elif message == Message.CURRENT_TIME:
             if not self._rows:
@@ -123,6 +140,55 @@ class BrokerFeed:
             account = self._sweeps.pop(fields[ExecutionsEndAt.REQUEST], None)
             if account is not None:
                 self._tell(facts.SweepEnded(at, connection, account))
+
+        elif message in (Message.OPEN_ORDER, Message.ORDER_STATUS, Message.COMPLETED_ORDER):
+            self._order(fields, at)
+        elif message == Message.OPEN_ORDERS_END:
+            listed, owed = self._listed, self._orders_owed
+            self._listed, self._orders_owed = None, max(0, owed - 1)
+            # An end may be that of an earlier request, which proves nothing.
+            complete = listed is not None and owed == 1
+            self._tell(facts.OpenOrdersAnswered(at, frozenset(listed or ()), complete))
+
+    def _order(self, fields: tuple[str, ...], at: datetime) -> None:
+        """Tell what a message says of an order: its size, its state, or how it ended."""
+        if fields[0] == Message.COMPLETED_ORDER:
+            perm = int(fields[_COMPLETED_PERM])
+            self._tell(
+                facts.CompletedOrderTold(
+                    at, perm, fields[_COMPLETED_STATUS], Decimal(fields[_COMPLETED_FILLED])
+                )
+            )
+            return
+        if fields[0] == Message.OPEN_ORDER:
+            client, order, perm = (
+                int(fields[place])
+                for place in (OpenOrderAt.CLIENT_ID, OpenOrderAt.ORDER_ID, OpenOrderAt.PERM_ID)
+            )
+            ratios = self._ratios(perm, client, order)
+            self._tell(facts.OrderTold(at, Decimal(fields[_TOTAL]), perm, client, order, ratios))
+        else:
+            client, order, perm = (
+                int(fields[place])
+                for place in (OrderStatusAt.CLIENT_ID, OrderStatusAt.ORDER_ID, OrderStatusAt.PERM_ID)
+            )
+            status, filled, remaining = fields[2], Decimal(fields[3]), Decimal(fields[4])
+            self._tell(facts.StatusTold(at, status, filled, remaining, perm, client, order))
+        if self._listed is not None and perm:
+            self._listed.add(perm)
+
+    def _ratios(self, perm: int, client: int, order_id: int) -> dict[int, Decimal]:
+        """Return each leg's conId with its ratio, where the order is one of a combo."""
+        order = next(
+            one
+            for one in reversed(self._broker.orders)
+            if (
+                one.perm_id == perm
+                if perm
+                else (one.paper.client_id, one.paper.order_id) == (client, order_id)
+            )
+        )
+        return {leg.con_id: Decimal(leg.ratio) for leg in order.paper.contract.legs}
 
     def _give_up(self, frame: Frame, request: int) -> None:
         account = self._sweeps.pop(str(request), None)

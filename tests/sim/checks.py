@@ -171,7 +171,7 @@ def check_exact(records: Records, feed: OracleFeed, state: LedgerState) -> None:
         if record["open"] is not alert.open:
             raise Broken(f"{name} is open {record['open']}, right is {alert.open}")
         if wanted.opened_at is not None:
-            _check_sums(name, record["last_order_update"], right)
+            _check_sums(name, record["last_order_update"], right, ended=feed.hears_answers)
     check_inbox(feed, state)
 
 
@@ -299,8 +299,8 @@ def _word(value: object) -> str:
     return f"{value:%H:%M:%S}" if isinstance(value, datetime) else str(value)
 
 
-def _check_sums(key: RecordKey, shown: Mapping[str, Any], right: Expected) -> None:
-    """See to it that the order's sums are those of its executions."""
+def _check_sums(key: RecordKey, shown: Mapping[str, Any], right: Expected, *, ended: bool) -> None:
+    """See to it that the order's sums are those of its executions, and how it `ended` what was told of it."""
     orders = [
         (order, expected)
         for order, expected in right.orders.items()
@@ -317,6 +317,12 @@ def _check_sums(key: RecordKey, shown: Mapping[str, Any], right: Expected) -> No
         raise Broken(
             f"{key} has {shown['filled_qty']} @ {shown['avg_fill_price']} of {order}, right is {sums}"
         )
+    remaining = None if expected.remaining is None else _number(expected.remaining)
+    state = (shown["status"], None if shown["remaining_qty"] is None else _number(shown["remaining_qty"]))
+    # Of an order that it knows by fills alone the tracker leaves open whether anything works still.
+    state = (state[0], remaining) if state[1] is None and remaining == 0 else state
+    if ended and state != (expected.status, remaining):
+        raise Broken(f"{key} has {state} of {order}, right is {(expected.status, remaining)}")
 
 
 def check_end(records: Records, feed: OracleFeed, state: LedgerState) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -133,7 +133,7 @@ def _unowned_first(real: Any) -> Any:
     return take
 
 
-_AT_ONCE: Final = 24
+_AT_ONCE: Final = 8
 
 MUTATIONS: Final = (
     Mutation("1.1", "a second in the order of arrival", ((lots, "place_in_second", _arrival_order),)),
@@ -190,37 +190,43 @@ def _symbol_only(contract: Any) -> frozenset[str]:
     return frozenset({contract.symbol})
 
 
-def break_rule(number: int) -> None:
+def break_rule(number: int, mutations: Sequence[Mutation] = MUTATIONS) -> None:
     """Break one rule in this process, for good."""
-    for owner, name, instead in MUTATIONS[number].patches:
+    for owner, name, instead in mutations[number].patches:
         setattr(owner, name, instead(getattr(owner, name)))
 
 
-def caught(number: int, seeds: int, enough: int) -> tuple[list[int], int]:
+def caught(prepare: Callable[[], None], seeds: range, enough: int) -> tuple[list[int], int]:
     """Return the seeds that failed with a rule broken, and how many were run."""
     found: list[int] = []
     run = 0
-    while run < seeds and len(found) < enough:
-        lives = range(run, min(run + _AT_ONCE, seeds))
+    while run < len(seeds) and len(found) < enough:
+        lives = seeds[run : run + _AT_ONCE]
         # The other processes do not share what is broken in this one.
-        results = run_many(lives, prepare=partial(break_rule, number))
+        results = run_many(lives, prepare=prepare)
         found += [result.seed for result in results if result.failure]
-        run = lives.stop
+        run += len(lives)
     return found, run
 
 
-def main() -> int:
-    """Return 0 if each mutation was noticed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.sim.rule_mutations", description=__doc__)
+def main(
+    mutations: Sequence[Mutation] = MUTATIONS,
+    prepare: Callable[[int], None] = break_rule,
+    first: int = 0,
+    about: str | None = __doc__,
+) -> int:
+    """Return 0 if each mutation was noticed in lives from the `first` seed on."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("rules", nargs="*", help="the rules to break; all if none is named")
     parser.add_argument("--seeds", type=int, default=200, help="lives for each mutation, at most")
     parser.add_argument("--enough", type=int, default=2, help="failed lives after which it is noticed")
     options = parser.parse_args()
     missed = 0
-    for number, mutation in enumerate(MUTATIONS):
+    for number, mutation in enumerate(mutations):
         if options.rules and mutation.rule not in options.rules:
             continue
-        seeds, run = caught(number, options.seeds, options.enough)
+        lives = range(first, first + options.seeds)
+        seeds, run = caught(partial(prepare, number), lives, options.enough)
         missed += not seeds
         print(f"{mutation.rule} | {mutation.what} | {seeds or 'not noticed'} | of {run}", flush=True)
     return 1 if missed else 0
