@@ -21,6 +21,7 @@ from tracker.core.journal_entries import (
     read_entry,
 )
 from tracker.core.model import Source
+from tracker.core.ownership_rows import OwnershipKind
 from tracker.core.state import DECISIONS
 
 NEWER = "2025-11-18T15:50:00.000001"
@@ -77,6 +78,19 @@ def test_new_record_of_the_contract_takes_over(tmp_path: Path) -> None:
         put(desk, loose() | {"created_at": NEWER})
         assert notes(desk) == [RecordReplaced]
         assert (read(desk)["created_at"], quantity(desk)) == (NEWER, 4)
+
+
+def test_newest_of_two_other_spellings_takes_over(tmp_path: Path) -> None:
+    """Its own spelling is gone; a stale copy has an older record in one, and a new one is in another."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        there = {
+            "RobinDaHood": {"NVDA": record(created_at="2025-11-18T15:30:00.000001")},
+            "Robindahood Alerts": {"NVDA": record(created_at=NEWER)},
+        }
+        desk.change(lambda alerts: alerts.update({ROBIN: {}, **there}))
+        made = [row for row in desk.journal.state.every(DECISIONS) if row.kind is OwnershipKind.SUCCEEDED]
+        assert [one.alert.alerter for row in made for one in row.alerts] == ["Robindahood Alerts"]
 
 
 def test_respelling_is_noted_each_time(tmp_path: Path) -> None:

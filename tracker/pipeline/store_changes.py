@@ -165,13 +165,18 @@ class StoreChanges:
         return alert_state.alert._replace(created_at=f"{alert_state.alert.created_at} until {newest}".strip())
 
     def _records_like(self, alert_state: AlertState, executions: Iterable[Execution]) -> list[Alert]:
-        """Return the other records of the same alerter and ticker, that of the same spelling first."""
+        """Return the other records of the alerter and ticker: of the same spelling first, then the newest."""
         found: dict[Alert, None] = {}
         for execution in executions:
             for alert in self._candidates(execution):
                 if alert.id != alert_state.alert and self._is_like(alert, alert_state, execution.contract):
                     found[alert] = None
-        return sorted(found, key=lambda alert: (alert.id[:2] != alert_state.alert[:2], alert.id))
+
+        def place(alert: Alert) -> tuple[bool, float, AlertId]:
+            began = alert.began_at.timestamp() if alert.began_at is not None else 0.0
+            return alert.id[:2] != alert_state.alert[:2], -began, alert.id
+
+        return sorted(found, key=place)
 
     def _last_executions(self, alert_state: AlertState, holding: Holding) -> list[Execution]:
         """Return an execution of a contract, by which the store finds the records about it."""
