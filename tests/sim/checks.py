@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, NamedTuple
 
 from tests.sim.broker import AccountContract, SimBroker
@@ -382,7 +382,8 @@ def _number(value: Decimal | float) -> float:
 
 def _average(value: Decimal | float) -> float:
     """Return an average to the digits that records show of it."""
-    return float(f"{float(value):.8g}")
+    # Twelve digits first, so that where it was divided does not decide how a half is rounded.
+    return float(Context(prec=8).create_decimal(repr(round(float(value), 12))))
 
 
 def _moment(text: str | None) -> datetime | None:
