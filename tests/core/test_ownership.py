@@ -179,6 +179,17 @@ def test_person_opens_a_closed_record() -> None:
     assert (quantity(story), shown(story).open) == (2, True)
 
 
+def test_assignment_of_a_dismissed_fill_is_undone() -> None:
+    """Dismissed, then given to an alert after all: taking that back leaves the alert nothing."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 2, at=0, perm_id=1))
+    story.note(Source.PERSON, "dismiss", ACCOUNT, exec_id(1))
+    assign(story, 1, ALERT)
+    assert quantity(story) == 2
+    story.note(Source.PERSON, "undo", str(story.seq), ACCOUNT, exec_id(1))
+    assert (quantity(story), shown(story).open) == (0, False)
+
+
 def test_assignment_moves_no_sale() -> None:
     """5 bought for one alert, 2 sold; a person gives the order to another: it has 3."""
     story = Story(matched(ALERT))

@@ -325,10 +325,12 @@ class Ownership:
         booked = self._orders.in_force(key)
         if booked is not None and self._parts.undo(frame, booked, seq, self.skew):
             return booked
-        if booked is None or booked.dismissed:
-            return booked and self._put_back(booked)
+        if booked is None:
+            return None
         order = self._orders.of(booked)
         made = [one for one in self._state.find(DECISIONS, "orders", order.order) if one.seq == seq]
+        if booked.dismissed and not made:
+            return self._put_back(booked)
         if order.settled != PERSON or not made:
             return None
         before = made[0].before
