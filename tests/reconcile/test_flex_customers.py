@@ -88,13 +88,15 @@ def test_later_alert_is_not_opened(tmp_path: Path) -> None:
         assert desk.held() == (False, 0, 4)
 
 
-@pytest.mark.parametrize("column", ["conid", "ibExecID"])
-def test_refused_report_changes_nothing(desk: FlexDesk, column: str) -> None:
-    """Without the conid nobody knows what was bought, without the execId whether it is known already."""
+@pytest.mark.parametrize(
+    "columns", [["conid"], ["ibExecID", "tradeID", "transactionID"]], ids=["conid", "all numbers"]
+)
+def test_refused_report_changes_nothing(desk: FlexDesk, columns: list[str]) -> None:
+    """Without the conid nobody knows what was bought, without any number whether it is known already."""
     desk.bought(FIRST)
     text = desk.text()
     with pytest.raises(FlexUnreadable):
-        desk.take_in(of_tuesday(without(column)))
+        desk.take_in(of_tuesday(without(*columns)))
     assert (desk.text(), desk.held()) == (text, (True, 4, 4))
 
 

@@ -138,9 +138,8 @@ class Certainty:
         if holding.baseline is Baseline.SNAPSHOT and not is_uncertain(rows, holding):
             return replace(holding, base=base_of(rows, holding))
         for one in answers[:1]:
-            # What a certain answer lacks is not held.
-            listed = {text: ZERO, **one.rows}
-            found = _begun(rows, holding, replace(one, rows=listed), Baseline.SNAPSHOT)
+            unlisted = {text: ZERO} if self._says_by_silence(one, rows) else {}
+            found = _begun(rows, holding, replace(one, rows={**unlisted, **one.rows}), Baseline.SNAPSHOT)
             behind = any(is_contained(row, one.asked, one.ended) for row in rows)
             if behind and not is_uncertain(rows, found):
                 return found
@@ -154,13 +153,20 @@ class Certainty:
                 return _begun(rows, holding, one, Baseline.UNCONFIRMED)
         return replace(holding, baseline=Baseline.UNCONFIRMED, base=base_of(rows, holding))
 
+    def _says_by_silence(self, answer: PositionAnswer, rows: Collection[BookedExecution]) -> bool:
+        """Tell whether a certain answer that lacks a contract says what was held before its executions.
+
+        Where days between are unproven, or a report told of an execution, much else may have happened since.
+        """
+        return all(row.source is Source.BROKER for row in rows) and self._no_day_between(answer, rows)
+
     @staticmethod
     def _is_before(answer: PositionAnswer, rows: Collection[BookedExecution]) -> bool:
         return all(is_contained(row, answer.asked, answer.ended) is False for row in rows)
 
     def _no_day_between(self, answer: PositionAnswer, rows: Collection[BookedExecution]) -> bool:
-        """Tell whether each day from an answer to the first execution behind it is proven."""
-        first, last = self._day(answer.asked.time), min(self._day(row.moment.time) for row in rows)
+        """Tell whether each day between an answer and the first execution is proven."""
+        first, last = sorted((self._day(answer.asked.time), min(self._day(row.moment.time) for row in rows)))
         return not any(
             first <= gap.day <= last and gap.closed_how in ("", GapEnd.PERSON.value)
             for gap in self._state.every(GAPS)
