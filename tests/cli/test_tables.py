@@ -183,10 +183,13 @@ def test_every_command_is_asked() -> None:
 
 @pytest.mark.parametrize("name", [name for name in QUESTIONS if name not in ("export", "init")])
 def test_table_fits_80_columns(name: str, said: Mapping[str, Said]) -> None:
-    """But for export, whose table is a CSV for other programs, and the settings file that init would make."""
+    """But for export, whose table is a CSV for other programs, and the settings file that init would make.
+
+    A word that is longer, as a path can be, has a line of its own.
+    """
     lines = said[name].table.splitlines()
     assert lines
-    assert [line for line in lines if len(line) > WIDTH] == []
+    assert [line for line in lines if len(line) > WIDTH and " " in line.strip()] == []
     assert [line for line in lines if not line.isprintable() or line != line.rstrip()] == []
 
 
