@@ -10,7 +10,6 @@ execution that says the same is another version of it, whichever comes first: it
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import count
 from typing import Final
 
 from msgspec.structs import replace
@@ -120,11 +119,15 @@ def _of_root(
 
 def _alike_unnamed(state: LedgerState, execution: Execution) -> Iterator[BookedExecution]:
     """Yield the trades without execId that say what an execution says, in the order of their numbers."""
-    for number in count(1):
-        row = state.get(EXECUTIONS, f"{execution.account} {without_exec_id(execution, number)}")
-        if row is None:
-            return
+    number = 1
+    while row := state.get(EXECUTIONS, f"{execution.account} {without_exec_id(execution, number)}"):
         yield row
+        number += 1
+
+
+def _in_place_of(state: LedgerState, row: BookedExecution) -> BookedExecution | None:
+    """Return the execution with an execId that is in the place of a trade without one."""
+    return None if _is_free(row) else state.get(EXECUTIONS, f"{row.execution.account} {row.superseded_by}")
 
 
 def _claimed_by(state: LedgerState, row: BookedExecution) -> Iterator[BookedExecution]:
@@ -132,20 +135,20 @@ def _claimed_by(state: LedgerState, row: BookedExecution) -> Iterator[BookedExec
     if not has_exec_id(row.execution.exec_id):
         return
     for other in _alike_unnamed(state, row.execution):
-        if other.superseded_by and has_exec_id(other.superseded_by):
-            named = state.get(EXECUTIONS, f"{row.execution.account} {other.superseded_by}")
-            if named is not None and _root(named) == _root(row):
-                yield other
-                yield from _of_root(state, other.execution, beside=other)
+        named = _in_place_of(state, other)
+        if named is not None and _root(named) == _root(row):
+            yield other
+            yield from _of_root(state, other.execution, beside=other)
 
 
 def _under_other_name(state: LedgerState, row: BookedExecution) -> Iterator[BookedExecution]:
     """Yield the execution that is in the place of a trade without execId, with its versions."""
-    if not has_exec_id(row.execution.exec_id) and row.superseded_by and has_exec_id(row.superseded_by):
-        named = state.get(EXECUTIONS, f"{row.execution.account} {row.superseded_by}")
-        if named is not None:
-            yield named
-            yield from _of_root(state, named.execution, beside=named)
+    if has_exec_id(row.execution.exec_id):
+        return
+    named = _in_place_of(state, row)
+    if named is not None:
+        yield named
+        yield from _of_root(state, named.execution, beside=named)
 
 
 def _is_free(row: BookedExecution) -> bool:
