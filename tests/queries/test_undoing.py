@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tests.support.answer_rig import Desk, at, buy, rivals
 from tests.support.facts import ACCOUNT, exec_id
@@ -192,6 +193,26 @@ def test_order_of_several_legs_is_named_by_number(desk: Desk) -> None:
         assign(desk, order="300")
     with pytest.raises(CommandError, match="no order '7' waits for a decision"):
         assign(desk, order="7")
+
+
+def test_outcome_after_undo(desk: Desk) -> None:
+    """A fill of another strike than any alert's, given to one and taken back: it opened nothing."""
+    desk.tell(buy(3, 1, contract=replace_strike("6700"), perm_id=400))
+    before = fill(desk, 3)["outcome"]
+    undo(desk, assign(desk, exec_id(3)))
+    assert (fill(desk, 3)["outcome"], before) == (before, "no alert is about this contract")
+
+
+def test_outcome_names_who_has_it(desk: Desk) -> None:
+    assign(desk, exec_id(1))
+    second = assign(desk, exec_id(1), "b/SPX")
+    assert fill(desk, 1)["outcome"] == "opened b/SPX by person"
+    undo(desk, second)
+    assert fill(desk, 1)["outcome"] == "opened a/SPX by person"
+
+
+def replace_strike(strike: str) -> Contract:
+    return structs.replace(SPX, con_id=41, strike=Decimal(strike))
 
 
 def parts(desk: Desk, number: int) -> list[tuple[str, object]]:

@@ -124,17 +124,21 @@ def outcome(row: BookedExecution) -> str:
         verb = "sold" if row.execution.side is Side.SELL else "bought back"
         closed = f"{verb} {number(abs(row.closing))} of {touched}"
         return closed if touched else "closed a position that no alert opened"
-    if row.wants_person and not isinstance(row.match, Matched):
+    if not (isinstance(row.match, Matched) or row.divided):
         # It may have touched an alert before a person took that back.
         given = ", ".join(f"{number(part.quantity)} given to {part.alert.name}" for part in row.parts)
         return f"{given}; the rest: {why_not(row.match)}" if given else why_not(row.match)
     if touched:
-        return f"opened {touched} by {', '.join(_rules(row))}"
+        return _opened(row)
     return why_not(row.match)
 
 
-def _rules(row: BookedExecution) -> list[str]:
-    return list(dict.fromkeys(matched_by(row, owner) for owner in row.owners))
+def _opened(row: BookedExecution) -> str:
+    """Name the alerts that have it and their rules; one that it was taken from since has none."""
+    rules = {owner: matched_by(row, owner) for owner in row.owners}
+    bound = {owner: rule for owner, rule in rules.items() if rule != OWNERSHIP} or rules
+    names = dict.fromkeys(owner.name for owner in bound)
+    return f"opened {', '.join(names)} by {', '.join(dict.fromkeys(bound.values()))}"
 
 
 def why_not(match: Match) -> str:

@@ -107,6 +107,16 @@ def test_open_alert_without_positions_is_not_judged() -> None:
     assert only(plant(all_agrees()).with_broker(positions=None)).kind is DiscrepancyKind.OPEN_WITHOUT_FILLS
 
 
+def test_sold_more_than_the_fills_brought() -> None:
+    """15 more than the fills brought were sold with them: the sum named is that of the fills."""
+    nothing = {"quantity": Decimal(0), "executed": None, "owned": (), "pending": Decimal(15)}
+    world = all_agrees().broker_holds(NVDA, 0).with_held(NVDA, lambda held: replace(held, **nothing))
+    found = [each for each in world.found().discrepancies if "add up to" in each.message]
+    assert [(each.kind, each.message) for each in found] == [
+        (DiscrepancyKind.POSITION_DIFFERS, "the broker holds 0, the fills add up to -15")
+    ]
+
+
 def test_shared_position_is_compared_once() -> None:
     """A shared position is compared once and names its alerts."""
     found = only(all_agrees().broker_holds(NVDA, 20))

@@ -208,7 +208,7 @@ def _within_ledger(held: HeldView) -> Iterator[Discrepancy]:
 
 def _position_differs(held: HeldView, quantity: Decimal) -> Discrepancy:
     whose = f"; it belongs to {_names(held)}" if held.owned else ""
-    if quantity:
+    if quantity or held.pending:
         return Discrepancy(
             DiscrepancyKind.POSITION_DIFFERS,
             _subject(held),
