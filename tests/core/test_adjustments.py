@@ -28,6 +28,7 @@ from tests.support.facts import (
 )
 from tests.support.held_stock import KEY, STOCK, Held
 from tracker.core.alert_updates import EventKind
+from tracker.core.journal_entries import AdjustmentTold
 from tracker.core.model import Ambiguous, End, EndOf, Rule, Source
 from tracker.core.state import ADJUSTMENTS, DIFFERENCES
 
@@ -234,6 +235,30 @@ def test_uncertain_answer_tells_no_difference() -> None:
     story.note(Source.SENT, "positions")
     story.tell(End(EndOf.POSITIONS, -1))
     assert story.waiting() == []
+
+
+def test_person_tells_what_an_empty_answer_lacks() -> None:
+    """The only position was given away: an answer without any is no proof, a person's word is."""
+    story = Held(10)
+    told = AdjustmentTold(KEY, "adjusted", "", "given away")
+    story.note(Source.PERSON, *told.fields)
+    assert (quantity(story), held(story)) == (10, 10), "the broker lists it"
+    empty_answer(story)
+    story.trade(1)
+    story.note(Source.PERSON, *told.fields)
+    assert (quantity(story), held(story)) == (11, 11), "bought behind that answer"
+    empty_answer(story)
+    assert (quantity(story), held(story)) == (11, 11)
+    story.note(Source.PERSON, *told.fields)
+    assert (quantity(story), held(story), shown(story).open) == (0, 0, False)
+    story.note(Source.PERSON, *told.fields)
+    assert held(story) == 0
+
+
+def empty_answer(story: Held) -> None:
+    story.now += timedelta(seconds=90)
+    story.note(Source.SENT, "positions")
+    story.tell(End(EndOf.POSITIONS, -1))
 
 
 def test_difference_is_reported_with_its_cause() -> None:

@@ -223,6 +223,16 @@ def test_note_names_what_was_settled(table: Table) -> None:
     assert settled.amount == -4
 
 
+def test_note_where_the_account_lists_nothing(table: Table) -> None:
+    """The broker lists no position at all, which proves nothing: a person may say that it is so."""
+    table.note(Source.SENT, "positions")
+    table.tell(End(EndOf.POSITIONS, -1))
+    would = table.rehearse(note="given away")
+    assert (would["held"], alerts_of(would)) == (0, [(NAME, 0, 2.5)])
+    table.say(note="given away")
+    assert table.refusal(note="given away").startswith("refused: the broker's positions and the fills agree")
+
+
 def test_nothing_held_is_not_split(table: Table) -> None:
     table.tell(buy(2, -4, perm_id=189))
     assert table.refusal(split="4:1").startswith("refused: nothing of NVDA 2025-11-21 122.5 C is held")

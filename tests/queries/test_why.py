@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,12 @@ from tests.support.facts import ACCOUNT, NVDA, exec_id, execution
 from tests.support.fakes import Records
 from tracker.core.model import AlertId, Source, Undecodable
 from tracker.journal.journal import REMOVING
+from tracker.queries import text
 from tracker.queries import why as why_module
+from tracker.queries.alerts import alerts
+from tracker.queries.report_text import alerts_text
 from tracker.queries.why import StoreNow, why_alert, why_execution, written_to
+from tracker.reconcile.views import Watched, ledger_view
 from tracker.status.protocol import CommandError
 
 NAME = f"{ROBIN}/NVDA"
@@ -52,6 +56,22 @@ def test_fill_names_rule_and_rejected(desk: Desk) -> None:
     (written,) = row["written"]
     assert (written["alert"], written["outcome"], written["again"]) == (NAME, "applied", False)
     assert written["update"]["position"]["quantity"] == 4
+
+
+def test_account_that_the_login_lost(desk: Desk) -> None:
+    """Its alerts say so, here and in the list of alerts; nothing is closed."""
+    desk.note(Source.LINK, "up", ACCOUNT, "176")
+    desk.tell(buy(1, 4))
+    assert "no longer manages" not in text.TextTable(UTC).why(why(desk, NAME))
+    desk.note(Source.LINK, "up", "DU7654321", "176")
+    assert [each["managed"] for row in why(desk, NAME)["records"] for each in row["holds"]] == [False]
+    said = " ".join(text.TextTable(UTC).why(why(desk, NAME)).split())
+    assert f"in {ACCOUNT}, which the login no longer manages" in said
+    listed = alerts(desk.journal.state, desk.store_now(), desk.names, only_open=True, with_profit=True)
+    said = " ".join(alerts_text(text.TextTable(UTC), listed).split())
+    assert "the login no longer manages the account" in said
+    (held,) = ledger_view(desk.journal, Watched(0), desk.now).held
+    assert (held.managed, str(held.quantity)) == (False, "4")
 
 
 def test_unmatched_fill_names_reason(desk: Desk) -> None:

@@ -147,6 +147,11 @@ PLANTED: dict[str, tuple[DiscrepancyKind, bool, Callable[[World], World]]] = {
         False,
         lambda world: world.with_held(TSLA, lambda held: replace(held, certain=False)).broker_holds(TSLA, 90),
     ),
+    "a holding in an account that the login no longer has": (
+        DiscrepancyKind.ACCOUNT_NOT_MANAGED,
+        False,
+        lambda world: world.broker_holds(TSLA, 0).with_held(TSLA, lambda held: replace(held, managed=False)),
+    ),
     "fills that do not make what is held": (
         DiscrepancyKind.SUM_DIFFERS,
         False,

@@ -26,6 +26,7 @@ from tracker.core.state import (
     DIFFERENCES,
     GAPS,
     HOLDINGS,
+    LINKS,
     POSITIONS,
     SNAPSHOTS,
     LedgerState,
@@ -105,7 +106,7 @@ class Differences:
         if holding is None:
             return
         settled = None if waiting is not None else self._settled_as(entry, ratio)
-        seen = waiting or (settled.as_difference if settled is not None else None)
+        seen = waiting or (settled.as_difference if settled is not None else not_listed(self._state, holding))
         if ratio is None and seen is None and not entry.into:
             return
         second = now.time.replace(microsecond=0)
@@ -322,6 +323,25 @@ class Differences:
         self._state.put(ADJUSTMENTS, one)
         self._state.put(DIFFERENCES, replace(seen, over=True))
         return _told(frame, holding, seen, "adjusted", one.name)
+
+
+def not_listed(state: LedgerState, holding: Holding) -> Difference | None:
+    """Return that the last answer lists nothing of an account in which we hold something; else None.
+
+    Such an answer is never certain, so nothing follows from it by itself; a person may say that it is so.
+    """
+    last = state.get(SNAPSHOTS, "last")
+    link = state.get(LINKS, "last")
+    if last is None or link is None or holding.account not in link.accounts or not holding.held:
+        return None
+    if any(key.startswith(f"{holding.account} ") for key in last.rows):
+        return None
+    if holding.last is not None and holding.last.seq > last.asked.seq:
+        return None
+    at = last.asked.time.replace(microsecond=0)
+    at = at if holding.newest is None else max(at, holding.newest)
+    place = Moment(at, last.asked.seq)
+    return Difference(*holding.key, ZERO, -holding.held, place, last.ended, vanished=True)
 
 
 def settled_of(state: LedgerState, key: str) -> Adjustment | None:

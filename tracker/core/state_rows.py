@@ -448,6 +448,10 @@ class LoginState(Struct, frozen=True):
     judged: date | None = None
     """The last day of which it was decided whether it is a gap."""
 
+    def manages(self, account: str) -> bool:
+        """Tell whether the newest login manages an account; before the first one each counts as managed."""
+        return not self.accounts or account in self.accounts
+
 
 class VerifiedUntil(Struct, frozen=True):
     """Hold up to when an account's fills are known to be complete."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from tracker.core.adjustment_rows import ADJUSTED, SPLIT, TRANSFERRED, Adjustment, Difference
 from tracker.core.alert_updates import instant, number
-from tracker.core.differences import contract_of, leads_to, settled_of
+from tracker.core.differences import contract_of, leads_to, not_listed, settled_of
 from tracker.core.journal_entries import AdjustmentTold
 from tracker.core.model import Contract
 from tracker.core.state import DIFFERENCES, HOLDINGS, LINKS, POSITIONS, LedgerState
@@ -71,7 +71,7 @@ def telling(state: LedgerState, contract: str, reason: Reason) -> Telling:
             "bad_request",
             "say what happened: --split NEW:OLD, --becomes CONTRACT, --moved ACCOUNT, or --note TEXT",
         )
-    if _waiting(state, key) is None and settled is None:
+    if _waiting(state, key) is None and settled is None and not_listed(state, holding) is None:
         raise CommandError(
             "refused",
             f"the broker's positions and the fills agree on {_words(holding)}, so there is nothing to adjust;"

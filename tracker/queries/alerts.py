@@ -11,7 +11,7 @@ from tracker.core.alerters import AlerterNames
 from tracker.core.model import ZERO, Alert
 from tracker.core.state import ALERTS, LedgerState
 from tracker.core.state_rows import alert_text
-from tracker.queries.as_json import Json, alert_json, contract_json, plain_json, reads_as
+from tracker.queries.as_json import Json, alert_json, contract_json, is_managed, plain_json, reads_as
 from tracker.queries.lookup import check_alert_name, same_name
 from tracker.queries.round_trips import round_trips
 from tracker.queries.why import StoreNow
@@ -92,6 +92,7 @@ def _holds(alert: Alert, state: LedgerState) -> list[Json]:
             "quantity": number(mine.quantity),
             "avg_price": number(mine.avg_price),
             "opened_at": instant(mine.opened_at),
+            "managed": is_managed(state, holding.account),
         }
         for holding, mine in (positions_of(state, known) if known is not None else ())
         if mine.quantity

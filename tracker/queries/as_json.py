@@ -26,7 +26,7 @@ from tracker.core.model import (
     Unmatched,
 )
 from tracker.core.part_rows import FillPart
-from tracker.core.state import FEES, LedgerState
+from tracker.core.state import FEES, LINKS, LedgerState
 from tracker.core.state_rows import Attention, BookedExecution
 from tracker.queries.rehearsal import FIRST_REHEARSED
 
@@ -65,6 +65,12 @@ def contract_words(contract: Contract) -> str:
         return f"{contract.symbol} {contract.sec_type}"
     parts = (contract.symbol, contract.expiry, number(contract.strike), contract.right)
     return " ".join(str(part) for part in parts if part not in (None, ""))
+
+
+def is_managed(state: LedgerState, account: str) -> bool:
+    """Tell whether the newest login manages an account; of another one nothing is answered."""
+    link = state.get(LINKS, "last")
+    return link is None or link.manages(account)
 
 
 def fill_json(state: LedgerState, row: BookedExecution) -> Json:

@@ -25,7 +25,8 @@ def alerts_text(words: TextTable, answer: Mapping[str, Any]) -> str:
         for held in row["holds"]:
             lines += wrap(
                 f"holds {held['quantity']} {held['contract']} at {price(held['avg_price'])} in"
-                f" {held['account']}, since {words.time(held['opened_at'])}",
+                f" {held['account']}, since {words.time(held['opened_at'])}"
+                + ("" if held["managed"] else "; the login no longer manages the account"),
                 _INDENT,
             )
         if row["changed_at"] is not None:

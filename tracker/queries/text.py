@@ -221,6 +221,7 @@ class TextTable:
     def _held_position(self, position: Mapping[str, Any]) -> str:
         price = f"{position['avg_price']:.8g}"
         words = f"{position['quantity']} {position['contract']} at {price} in {position['account']}"
+        words += "" if position["managed"] else ", which the login no longer manages"
         if position["closed_at"]:
             by = f" ({position['closed_by']})" if position["closed_by"] else ""
             words += f", closed {self._time(position['closed_at'])}{by}"

@@ -39,6 +39,7 @@ from tracker.queries.as_json import (
     contract_json,
     fill_decision_json,
     fill_json,
+    is_managed,
     reads_as,
     update_json,
     why_not,
@@ -297,6 +298,7 @@ def _record(journal: Journal, alert: AlertId, alert_state: AlertState | None, no
                 "closed_at": instant(position.closed_at),
                 "closed_by": position.closed_by,
                 "held_in_all": number(holding.held),
+                "managed": is_managed(state, holding.account),
                 "shared_with": sorted(shared_names(state, holding, position)),
             }
             for holding, position in positions

@@ -113,6 +113,7 @@ def _held(state: LedgerState, booked: Sequence[BookedExecution], now: datetime) 
             moved[row.contract_key] += row.execution.signed
     departed = {(row.account, row.con_id) for row in state.every(DEPARTURES)}
     departed |= {(row.account, row.con_id) for row in state.every(ADJUSTMENTS) if not row.undone}
+    link = state.get(LINKS, "last")
     for holding in state.every(HOLDINGS):
         yield HeldView(
             holding.account,
@@ -125,6 +126,7 @@ def _held(state: LedgerState, booked: Sequence[BookedExecution], now: datetime) 
             certain=holding.baseline is Baseline.SNAPSHOT,
             pending=holding.pending,
             departed=_departs(state, holding, now),
+            managed=link is None or link.manages(holding.account),
         )
 
 

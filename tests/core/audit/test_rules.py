@@ -36,6 +36,7 @@ from tracker.core.audit.inputs import BrokerView, DecidedView, ExecutionView, He
 from tracker.core.model import (
     AlertUpdate,
     CompletedOrder,
+    Contract,
     Execution,
     OpenOrder,
     Position,
@@ -105,6 +106,14 @@ def test_open_alert_without_positions_is_not_judged() -> None:
     """An open alert without positions to compare is not called without position."""
     _, _, plant = PLANTED["an open alert whose contract the broker does not hold"]
     assert only(plant(all_agrees()).with_broker(positions=None)).kind is DiscrepancyKind.OPEN_WITHOUT_FILLS
+
+
+@pytest.mark.parametrize(("rest", "step"), [((AAPL,), "next answer agrees"), ((), "tracker adjust")])
+def test_step_where_an_account_lists_nothing(rest: tuple[Contract, ...], step: str) -> None:
+    """An answer without any position of an account settles nothing, so a person has to."""
+    world = all_agrees().broker_holds(NVDA, 0).broker_holds(TSLA, 0).broker_holds(AAPL, len(rest))
+    found = [each for each in world.found().discrepancies if each.kind is DiscrepancyKind.POSITION_GONE]
+    assert [step in each.next_step for each in found] == [True, True]
 
 
 def test_sold_more_than_the_fills_brought() -> None:

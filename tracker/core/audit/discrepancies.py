@@ -25,6 +25,7 @@ class DiscrepancyKind(StrEnum):
     EXECUTION_WAITING = "execution_waiting"
     ORDER_AHEAD = "order_ahead"
     COMPLETED_WITHOUT_FILLS = "completed_without_fills"
+    ACCOUNT_NOT_MANAGED = "account_not_managed"
     BASELINE_UNCONFIRMED = "baseline_unconfirmed"
     SUM_DIFFERS = "sum_differs"
     OWNED_EXCEEDS_HELD = "owned_exceeds_held"

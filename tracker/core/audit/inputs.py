@@ -52,6 +52,8 @@ class HeldView(Struct, frozen=True):
     """The part of `quantity` that an unexplained difference counts for."""
     departed: bool = False
     """Whether two witnesses agree that the position went without executions."""
+    managed: bool = True
+    """Whether the newest login manages the account: of another one nothing is answered."""
 
     @property
     def key(self) -> tuple[str, int]:

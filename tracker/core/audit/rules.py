@@ -161,6 +161,11 @@ def _completed(comparison: SideBySide) -> Iterator[CompletedOrder]:
 
 def _positions(comparison: SideBySide) -> Iterator[Discrepancy]:
     for held in comparison.held:
+        if not held.managed:
+            if held.quantity:
+                yield _not_managed(held)
+            yield from _within_ledger(held)
+            continue
         told = comparison.positions
         disturbed = comparison.broker is not None and held.key in comparison.broker.disturbed
         agrees = False
@@ -170,12 +175,24 @@ def _positions(comparison: SideBySide) -> Iterator[Discrepancy]:
             ours = held.quantity - held.pending
             agrees = quantity in (ours, ours + comparison.moves.get(held.key, ZERO))
             if held.certain and not agrees and not disturbed:
-                yield _position_differs(held, quantity)
+                silent = not any(account == held.account for account, _ in told)
+                yield _position_differs(held, quantity, silent=silent)
         if not (held.certain or agrees) and (held.quantity or held.owned):
             yield _unconfirmed(held)
         yield from _within_ledger(held)
         if held.key not in comparison.undecided:
             yield from _without_alert(held, comparison.records or ())
+
+
+def _not_managed(held: HeldView) -> Discrepancy:
+    whose = f"; it belongs to {_names(held)}" if held.owned else ""
+    return Discrepancy(
+        DiscrepancyKind.ACCOUNT_NOT_MANAGED,
+        _subject(held),
+        f"the login no longer manages the account, so nothing is known of the {held.quantity} held{whose}",
+        "connect with a login that manages it; if the account has a new number, adjust its contracts with"
+        " --moved ACCOUNT",
+    )
 
 
 def _unconfirmed(held: HeldView) -> Discrepancy:
@@ -206,7 +223,8 @@ def _within_ledger(held: HeldView) -> Iterator[Discrepancy]:
         )
 
 
-def _position_differs(held: HeldView, quantity: Decimal) -> Discrepancy:
+def _position_differs(held: HeldView, quantity: Decimal, *, silent: bool) -> Discrepancy:
+    """State a difference; `silent` says that the answer lists nothing of the account, which is no proof."""
     whose = f"; it belongs to {_names(held)}" if held.owned else ""
     if quantity or held.pending:
         return Discrepancy(
@@ -217,11 +235,14 @@ def _position_differs(held: HeldView, quantity: Decimal) -> Discrepancy:
             f" `tracker adjust {held.contract.con_id} --note TEXT` (or --split, --becomes, --moved), or bring"
             " missed fills with `tracker reconcile --flex FILE`",
         )
-    step = (
-        f"{_APPLY} closes its alerts"
-        if held.departed
-        else "it is closed once the broker's next answer agrees"
-    )
+    step = "it is closed once the broker's next answer agrees"
+    if held.departed:
+        step = f"{_APPLY} closes its alerts"
+    elif silent:
+        step = (
+            "an answer without any position of an account closes only options whose expiry day is over; if it"
+            f" went otherwise, `tracker adjust {held.contract.con_id} --note TEXT` closes its alerts"
+        )
     return Discrepancy(
         DiscrepancyKind.POSITION_GONE,
         _subject(held),
