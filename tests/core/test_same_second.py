@@ -11,6 +11,7 @@ from tests.support.facts import (
     execution,
     held,
     holding,
+    news,
     quantity,
     shown,
 )
@@ -52,3 +53,12 @@ def test_fraction_of_a_second_does_not_order() -> None:
     story = Story()
     story.tell(execution(exec_id(1), -1, at=5.1, perm_id=1), execution(exec_id(2), 1, at=5.9, perm_id=2))
     assert (held(story), float(booked(story, exec_id(1)).closing)) == (0, -1)
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_record_shows_last_of_second(order: tuple[int, int]) -> None:
+    """Two purchases of one second: the record shows the second by execId, whichever came first."""
+    story = Story()
+    for number in order:
+        story.tell(execution(exec_id(number), 1, at=5, perm_id=number))
+    assert news(story)["exec_id"] == exec_id(2)

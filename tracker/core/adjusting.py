@@ -19,6 +19,7 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from tracker.core.adjustment_rows import ADJUSTED, Adjustment
+from tracker.core.lot_changes import last_stand
 from tracker.core.model import ZERO, AlertId
 from tracker.core.state_rows import AlertPosition, Holding, Lot
 
@@ -77,7 +78,7 @@ def _with(here: AlertPosition | None, there: AlertPosition, ratio: Decimal) -> A
     if here is None or not here.quantity:
         return came
     cost = abs(here.quantity) * here.avg_price + abs(came.quantity) * came.avg_price
-    newest = max(here, came, key=lambda each: each.last)
+    newest = max(here, came, key=last_stand)
     return replace(
         newest,
         quantity=here.quantity + came.quantity,

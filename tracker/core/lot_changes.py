@@ -68,6 +68,11 @@ def stand_of(moment: Moment) -> tuple[datetime, int]:
     return second_of(moment.time), moment.seq
 
 
+def last_stand(mine: AlertPosition) -> tuple[datetime, str]:
+    """Return where the last execution of an alert's position stands among others, however it arrived."""
+    return second_of(mine.last.time), mine.last_exec_id
+
+
 class LotChanges:
     """Change lots and alert positions of one contract for one entry."""
 
@@ -165,10 +170,13 @@ class LotChanges:
         self.lots = (*self.lots, lot)
         self.in_lots += abs(opening)
         for owner in movement.owners:
-            self._gain(owner, lot)
+            self._gain(owner, lot, newest=True)
 
-    def _gain(self, alert: AlertId, lot: Lot) -> None:
-        """Add a lot to what an alert has: its running average counts it at its own price."""
+    def _gain(self, alert: AlertId, lot: Lot, *, newest: bool = False) -> None:
+        """Add a lot to what an alert has: its running average counts it at its own price.
+
+        `newest`: it is the last entry so far; else its second and its execId say so, however it arrived.
+        """
         before = self.alerts.get(alert)
         self.touched[alert] = None
         self.gained[alert] = None
@@ -180,7 +188,8 @@ class LotChanges:
             return
         size = abs(before.quantity) + abs(lot.quantity)
         cost = abs(before.quantity) * before.avg_price + abs(lot.quantity) * lot.price
-        newer = lot.opened >= before.last
+        stands = (second_of(lot.opened.time), lot.exec_id)
+        newer = newest or stands >= last_stand(before)
         self.alerts[alert] = replace(
             before,
             quantity=before.quantity + lot.quantity,
@@ -320,7 +329,7 @@ class LotChanges:
             cost = more * before.avg_price if before.sold else its_cost
             size = more + abs(mine.quantity)
             cost += abs(mine.quantity) * mine.avg_price
-            newest = max(before, mine, key=lambda each: each.last)
+            newest = max(before, mine, key=last_stand)
             self.alerts[new.alert] = replace(
                 mine,
                 quantity=quantity,
