@@ -14,7 +14,7 @@ from tracker.core.lot_changes import Movement
 from tracker.core.lots import fold
 from tracker.core.model import AlertId, Moment
 from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
-from tracker.core.state_rows import Baseline, Holding
+from tracker.core.state_rows import AlertPosition, Baseline, Holding, Lot
 
 ALERTS = [AlertId(name, "NVDA", "2025-11-18T15:42:00", 700100200) for name in ("one", "two", "three")]
 EXAMPLES = settings(max_examples=150, deadline=None)
@@ -50,7 +50,7 @@ def decisions(draw: st.DrawFn, most: int = 4) -> list[OwnershipDecision]:
     """Draw decisions about those orders, with their places."""
     drawn = []
     for number in range(draw(st.integers(0, most))):
-        kind = draw(st.sampled_from(list(OwnershipKind)))
+        kind = draw(st.sampled_from([OwnershipKind.MATCHED, *OwnershipKind]))
         alert = draw(st.sampled_from(ALERTS))
         old = draw(st.sampled_from([each for each in ALERTS if each != alert]))
         drawn.append(
@@ -130,6 +130,12 @@ def test_lots_fit_into_what_is_held(base: int, moves: list[Movement], made: list
         assert mine.quantity == sum(lot.quantity for lot in held.lots if mine.alert in lot.owners)
 
 
+def behind(lot: Lot, mine: AlertPosition) -> bool:
+    """Tell whether a lot was opened behind an alert's close."""
+    at = mine.closed_at or START
+    return lot.opened.time > at or (lot.opened.time == at and lot.quantity * mine.closed_side < 0)
+
+
 def sizes(holding: Holding) -> list[Decimal]:
     return [abs(lot.quantity) for lot in holding.lots]
 
@@ -139,36 +145,10 @@ def sizes(holding: Holding) -> list[Decimal]:
 def test_decision_changes_nothing_that_was_closed(
     base: int, moves: list[Movement], made: list[OwnershipDecision]
 ) -> None:
-<<<<<<< HEAD
-    """What an alert had closed before a later match is as it was, unless newer lots open it again.
-
-    In the second of the close those are newer that open the other side.
-    """
-    place = Moment(START + timedelta(seconds=second), MADE_AT)
-    was = before(base, moves, made, place)
-    late = OwnershipDecision(
-        ACCOUNT,
-        NVDA.con_id,
-        2 * MADE_AT,
-        0,
-        place,
-        OwnershipKind.MATCHED,
-        (Decided(ALERTS[0]),),
-        f"order {order}",
-    )
-    now = fold(was, [], [late]).holding
-    assert now.held == was.held
-    assert [abs(lot.quantity) for lot in now.lots] == [abs(lot.quantity) for lot in was.lots]
-    after = {mine.alert: mine for mine in now.alerts}
-    for alert, mine in closed(was.alerts).items():
-        at, other_side = mine.closed_at or START, after[alert].quantity * mine.closed_side < 0
-        newer = after[alert].opened_at > at or (after[alert].opened_at == at and other_side)
-        opened_again = after[alert].quantity != 0 and alert == ALERTS[0]
-        assert after[alert] == mine or (opened_again and newer)
-=======
     """Wherever it stands, and whoever makes it: what was held is, and who had closed stays closed.
 
-    Who is given lots opens again: by a late match only with lots that were opened behind its close.
+    Who is given lots opens again: by a late match only with lots that were opened behind its close, which in
+    the second of the close are those of the other side.
     """
 
     def check(entry: object, before: Holding, after: Holding) -> None:
@@ -183,7 +163,6 @@ def test_decision_changes_nothing_that_was_closed(
             assert given
             assert mine.alert in [one.alert for one in entry.alerts]
             if entry.kind is OwnershipKind.MATCHED:
-                assert all(lot.opened.time > (mine.closed_at or START) for lot in given)
+                assert all(behind(lot, mine) for lot in given)
 
     fold(start(base), moves, made, on_entry=check)
->>>>>>> bac4f58 (Order what an alert shows of one second by execId, lots, and test any day in any order of arrival)

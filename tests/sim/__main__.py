@@ -10,8 +10,9 @@ import sys
 import time
 from collections import Counter
 from contextlib import nullcontext
+from functools import partial
 
-from tests.sim.mutations import MUTATIONS, mutated
+from tests.sim.mutations import MUTATIONS, break_rule, mutated
 from tests.sim.runs import run_many, run_one
 
 
@@ -39,7 +40,8 @@ def _run(options: argparse.Namespace) -> int:
         began = time.monotonic()
         seeds = range(options.first, options.first + options.seeds)
         # The other processes do not share what is broken in this one.
-        results = run_many(seeds, prepare=MUTATIONS[options.mutation] if options.mutation else None)
+        prepare = partial(break_rule, options.mutation) if options.mutation else None
+        results = run_many(seeds, prepare=prepare)
         failures = [result for result in results if result.failure]
         for result in failures:
             print(result.report(short=True))

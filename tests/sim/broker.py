@@ -24,6 +24,7 @@ ODD_SYMBOLS: Final = (("BRK B", Decimal(500)), ("RUT", Decimal(2400)))
 """A ticker of two parts, and one whose options are AM-settled."""
 CLASSES: Final = {"SPX": "SPXW", "BRK B": "BRKB"}
 """The trading class where it is not the symbol."""
+ADJUSTED_MULTIPLIER: Final = "33"
 EXPIRIES: Final = ("20251121", "20251219")
 ACCOUNTS: Final = ("DU1234567", "DU9000001", "DU9000002")
 MANUAL: Final = -1
@@ -96,17 +97,23 @@ class SimBroker:
 
     # What happens
 
-    def order(self, contract: PaperContract, order_ref: str) -> list[Event]:
-        """Take a new order from somebody."""
+    def order(
+        self, contract: PaperContract, order_ref: str, closing: tuple[str, Decimal] | None = None
+    ) -> list[Event]:
+        """Take a new order from somebody; `closing` is an account and what it holds, to be closed."""
         rng = self._rng
         account = rng.choice(self.accounts)
         client = rng.choice((CLIENT, *OTHER_CLIENTS, MANUAL))
+        action, quantity = self._action(account, contract), self._quantity(contract)
+        if closing is not None:
+            account, held = closing
+            action, quantity = "SELL" if held > 0 else "BUY", abs(held)
         paper = PaperOrder(
             client_id=max(client, CLIENT),
             account=account,
             contract=contract,
-            action=self._action(account, contract),
-            quantity=self._quantity(contract),
+            action=action,
+            quantity=quantity,
             order_id=0 if client == MANUAL else self._next_order_id(client),
             order_ref=order_ref,
             manual=client == MANUAL,
@@ -222,6 +229,19 @@ class SimBroker:
     def contract(self, con_id: int) -> PaperContract:
         """Return a contract by its conId."""
         return next(contract for contract in self.contracts if contract.con_id == con_id)
+
+    def adjusted(self, contract: PaperContract) -> PaperContract | None:
+        """Return what a corporate action made of an option like this one, where there is that."""
+        alike = (contract.symbol, contract.right, contract.strike, contract.expiry)
+        return next(
+            (
+                one
+                for one in self.contracts
+                if one.multiplier == ADJUSTED_MULTIPLIER
+                and (one.symbol, one.right, one.strike, one.expiry) == alike
+            ),
+            None,
+        )
 
     def latest(self, exec_id: str) -> str:
         """Return the execId that is in force instead of this one."""
@@ -398,7 +418,8 @@ def _adjusted(contract: PaperContract, con_id: int) -> PaperContract:
     """Return what a corporate action made of an option: another deliverable, all else alike."""
     name = f"{contract.symbol}1"
     local = f"{name:<6}{contract.local_symbol[6:]}"
-    return replace(contract, con_id=con_id, trading_class=name, local_symbol=local, multiplier="33")
+    multiplier = ADJUSTED_MULTIPLIER
+    return replace(contract, con_id=con_id, trading_class=name, local_symbol=local, multiplier=multiplier)
 
 
 def meant_day(contract: PaperContract) -> str:

@@ -1,6 +1,6 @@
 """Break each rule about the broker's word and about orders in the core, and count the lives that notice.
 
-`python -m tests.sim.broker_mutations [--seeds 200] [--enough 2] [RULE ...]`, as `rule_mutations` does, in
+`python -m tests.sim.broker_mutations [--search 200] [--enough 2] [RULE ...]`, as `rule_mutations` does, in
 lives in which positions change without fills. It is no test of the suite.
 """
 
@@ -16,6 +16,7 @@ from tests.sim import rule_mutations
 from tests.sim.broker import ACCOUNTS
 from tests.sim.changes import FIRST
 from tests.sim.rule_mutations import Mutation
+from tests.support.planting import always
 from tracker.core import adjusting, certainty, differences
 from tracker.core.adjustment_rows import Difference
 from tracker.core.certainty import Certainty
@@ -25,10 +26,6 @@ from tracker.core.orders import Orders
 from tracker.core.position_snapshots import PositionSnapshots
 from tracker.core.state_rows import Baseline
 from tracker.core.sweeps import Sweeps
-
-
-def _always(value: Any) -> Callable[[Any], Any]:
-    return lambda real: lambda *values, **named: value
 
 
 def _property(value: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -96,12 +93,12 @@ MUTATIONS: Final = (
     Mutation(
         "3.2", "a difference counts for no fill", ((Difference, "counts", _property(lambda one: False)),)
     ),
-    Mutation("4.1", "an answer that lags is used at once", ((Certainty, "lags", _always(False)),)),
+    Mutation("4.1", "an answer that lags is used at once", ((Certainty, "lags", always(False)),)),
     Mutation("4.1", "an answer before any sweep is certain", ((PositionSnapshots, "asked", _all_swept),)),
     Mutation(
         "4.1",
         "a sweep from before the link to the broker was lost counts",
-        ((Sweeps, "broke", _always(None)), (PositionSnapshots, "upstream_lost", _always(None))),
+        ((Sweeps, "broke", always(None)), (PositionSnapshots, "upstream_lost", always(None))),
     ),
     Mutation(
         "4.2",
@@ -109,9 +106,11 @@ MUTATIONS: Final = (
         ((certainty, "base_of", lambda real: lambda rows, holding: holding.listed or 0),),
     ),
     Mutation("4.2", "an uncertain answer counts as certain", ((Certainty, "begin", _confirmed),)),
-    Mutation("4.2", "an answer without a row is certain", ((PositionSnapshots, "_take", _empty_is_certain),)),
-    Mutation("4.3", "the second answer counts at once", ((Differences, "_settles", _always(True)),)),
-    Mutation("4.3", "a difference is never settled", ((Differences, "_settles", _always(False)),)),
+    Mutation(
+        "4.2", "an answer without a row is certain", ((PositionSnapshots, "_complete", _empty_is_certain),)
+    ),
+    Mutation("4.3", "the second answer counts at once", ((Differences, "_settles", always(True)),)),
+    Mutation("4.3", "a difference is never settled", ((Differences, "_settles", always(False)),)),
     Mutation(
         "4.3",
         "what vanished whole waits no longer",
@@ -128,20 +127,15 @@ MUTATIONS: Final = (
     Mutation("4.5", "a split leaves prices as they were", ((adjusting, "_scaled", _price_stays),)),
     Mutation("4.6", "an alert is closed by another cause", ((adjusting, "_less", _other_cause),)),
     Mutation(
-        "4.6", "a cause told late does not take the place", ((Differences, "_settled_as", _always(None)),)
+        "4.6", "a cause told late does not take the place", ((Differences, "_settled_as", always(None)),)
     ),
-    Mutation("5.1", "an order that is not listed works on", ((Orders, "open_orders_ended", _always(None)),)),
-    Mutation("5.1", "completed orders tell nothing", ((Orders, "completed", _always(None)),)),
-    Mutation("5.1", "what was heard since counts for nothing", ((Orders, "_heard", _always(None)),)),
-    Mutation("5.2", "the size of an order is never told", ((Orders, "open_order", _always(None)),)),
+    Mutation("5.1", "an order that is not listed works on", ((Orders, "open_orders_ended", always(None)),)),
+    Mutation("5.1", "completed orders tell nothing", ((Orders, "completed", always(None)),)),
+    Mutation("5.1", "what was heard since counts for nothing", ((Orders, "_heard", always(None)),)),
+    Mutation("5.2", "the size of an order is never told", ((Orders, "open_order", always(None)),)),
     Mutation("5.3", "a correction to nothing is no void", ((Ledger, "_correct", _no_void),)),
 )
 
 
-def break_rule(number: int) -> None:
-    """Break one rule in this process, for good."""
-    rule_mutations.break_rule(number, MUTATIONS)
-
-
 if __name__ == "__main__":
-    sys.exit(rule_mutations.main(MUTATIONS, break_rule, FIRST, __doc__))
+    sys.exit(rule_mutations.main(MUTATIONS, FIRST, __doc__))

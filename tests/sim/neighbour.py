@@ -28,6 +28,7 @@ _COPIES: Final = 3
 _LATE: Final = timedelta(seconds=12)
 """How long a write that went astray may take to be merged."""
 _LOOKS: Final = 5
+_ELSEWHERE: Final = 0.5
 _SLOW: Final = timedelta(seconds=3)
 
 RecordKey = tuple[str, str]
@@ -44,10 +45,13 @@ class Neighbour:
         medium: Medium,
         options: Options,
         stored: StoredContracts,
+        habits: Random,
         tell: Callable[[str], None],
     ) -> None:
+        """`habits` draws what it also does, so that lives without it stay as they are."""
         self._stored = stored
         self._rng = rng
+        self._habits = habits
         self._clock = clock
         self._broker = broker
         self._medium = medium
@@ -101,7 +105,8 @@ class Neighbour:
         elif self.away:
             return
         elif self._cut is not None:
-            self._write(self._cut, "restores the store")
+            what = self._write_elsewhere(self._cut) if self._habits.random() < _ELSEWHERE else ""
+            self._write(self._cut, "restores the store" + what)
             self._cut = None
         elif not self.astray:
             self._begin()
@@ -178,6 +183,8 @@ class Neighbour:
             return self._respell
         if rng.random() < options.conids:
             return self._correct_conid
+        if options.conids and self._habits.random() < 0.5 and _closed_options(self._medium.records() or {}):
+            return self._correct_closed_conid
         return rng.choice((self._add, self._add, self._replace, self._touch, self._delete, self._nothing))
 
     def _leave_cut_off(self, records: Records, left: float, away: timedelta) -> None:
@@ -234,6 +241,36 @@ class Neighbour:
         others = [alerter for alerter in self._alerters if alerter not in records]
         return self._put(records, self._rng.choice(others or self._alerters), self._rng.choice(traded))
 
+    def _write_elsewhere(self, records: Records) -> str:
+        """Add a record that was created before a fill of some time ago and could not be written till now."""
+        traded = [one for one in self._broker.executions.values() if one.contract.sec_type != "BAG"]
+        if not traded:
+            return ""
+        made = self._habits.choice(traded)
+        alerter, ticker = self._habits.choice(self._alerters), made.contract.symbol
+        if ticker in records.get(alerter, {}):
+            return ""
+        created = (made.time - timedelta(seconds=30)).astimezone(NEW_YORK).replace(tzinfo=None)
+        details = {"ticker": ticker, "strike": None, "side": None, "expiry": None}
+        record = {
+            "open": False,
+            "created_at": created.isoformat(timespec="microseconds"),
+            "option_conids": [],
+            "option_conid": None,
+            "about": made.contract.con_id,
+            "alert_details": details,
+        }
+        if made.contract.sec_type == "OPT":
+            record |= {"option_conids": [made.contract.con_id], "option_conid": made.contract.con_id}
+            expiry = meant_day(made.contract)
+            details |= {
+                "strike": str(made.contract.strike),
+                "side": made.contract.right,
+                "expiry": f"{expiry[4:6]}/{expiry[6:]}/{expiry[:4]}",
+            }
+        records.setdefault(alerter, {})[ticker] = record
+        return f", with {alerter}/{ticker} of {made.contract.local_symbol}, created at {created:%H:%M:%S}"
+
     def _put(self, records: Records, alerter: str, contract: PaperContract) -> str:
         rng = self._rng
         ticker = contract.symbol
@@ -275,13 +312,21 @@ class Neighbour:
     def _correct_conid(self, records: Records) -> str:
         """Add a conid, correct it or take it away, in a record that stands."""
         key = self._any(records)
-        if key is None:
-            return self._add(records)
+        return self._add(records) if key is None else self._put_conid(records, key, self._rng)
+
+    def _correct_closed_conid(self, records: Records) -> str:
+        """Do so with the record of an option that was closed, if there is one."""
+        closed = _closed_options(records)
+        return (
+            self._put_conid(records, self._habits.choice(closed), self._habits) if closed else "what it has"
+        )
+
+    def _put_conid(self, records: Records, key: RecordKey, rng: Random) -> str:
         record = records[key[0]][key[1]]
         contract = self._broker.contract(record["about"])
         if contract.sec_type != "OPT":
             return "what it has"
-        con_id = self._rng.choice((contract.con_id, contract.con_id, contract.con_id + 7, None))
+        con_id = rng.choice((contract.con_id, contract.con_id, contract.con_id + 7, None))
         record["option_conid"], record["option_conids"] = con_id, [] if con_id is None else [con_id]
         return f"conid {con_id} into {key[0]}/{key[1]}"
 
@@ -359,3 +404,13 @@ def _open_in(records: Records) -> frozenset[RecordKey]:
         for ticker, record in tickers.items()
         if record.get("open") is True
     )
+
+
+def _closed_options(records: Records) -> list[RecordKey]:
+    """Return the records of options that show a position which was closed."""
+    return [
+        (alerter, ticker)
+        for alerter, tickers in records.items()
+        for ticker, record in tickers.items()
+        if (position := record.get("position")) and position["closed_at"] and record["alert_details"]["side"]
+    ]

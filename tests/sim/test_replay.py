@@ -143,15 +143,21 @@ class Life(NamedTuple):
     folder: Path
 
 
-@pytest.fixture(scope="module", params=SEEDS)
-def life(request: pytest.FixtureRequest) -> Iterator[Life]:
+@contextmanager
+def lived(seed: int) -> Iterator[Life]:
     """Live a seed to its end, which the simulation itself checks."""
     with place() as folder:
         with silently(), pytest.MonkeyPatch.context() as patch:
             patch.setattr("tests.sim.world.draw", decided)
-            world = Remembered(request.param, folder / "journal.db")
+            world = Remembered(seed, folder / "journal.db")
             world.run()
         yield Life(world, folder)
+
+
+@pytest.fixture(scope="module", params=SEEDS)
+def life(request: pytest.FixtureRequest) -> Iterator[Life]:
+    with lived(request.param) as one:
+        yield one
 
 
 def packets(frames: Sequence[Frame]) -> Iterator[list[Frame]]:

@@ -42,7 +42,7 @@ CATCHES = {
     "outbox": (0, 2, 3),
     "corrections": (0, 6, 7),
     "ownership": (0, 3, 8),
-    "reapply": (0, 7, 18),
+    "reapply": (0, 7, 19),
     "file watch": (4, 14, 23),
 }
 """Mutation -> seeds of which each notices it."""

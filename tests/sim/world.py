@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 from loguru import logger
 from msgspec.structs import replace
 
-from tests.sim import checks, spellings
+from tests.sim import checks
 from tests.sim.broker import Event as BrokerEvent
 from tests.sim.broker import SimBroker
 from tests.sim.changes import FIRST, Changes
@@ -36,6 +36,7 @@ from tests.sim.session import SimSession
 from tests.sim.stored import StoredContracts
 from tests.sim.stores import FileMedium, Medium, MemoryMedium, SimStore
 from tests.sim.swapped_journal import SwappedJournal
+from tests.sim.trader import Trader
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.journal_entries import Entry
 from tracker.core.matching import match_execution
@@ -45,7 +46,6 @@ from tracker.core.ports import AlertStore
 from tracker.core.state import GAPS, HOLDINGS, OUTBOX, RUN_TIME
 from tracker.daemon.journal_sink import JournalSink
 from tracker.gateway.normalise import normalise
-from tracker.paper.contracts import PaperContract
 from tracker.pipeline.pump import Pump
 
 _SHORT_RETRY: Final = timedelta(minutes=2)
@@ -95,7 +95,14 @@ class World:
         self.retry_for = RETRY_FOR if Random(f"retry window of {seed}").random() < 0.5 else _SHORT_RETRY
         self.stored = StoredContracts(seed, self.broker.contracts)
         self.neighbour = Neighbour(
-            self.rng, self.clock, self.broker, self.medium, options, self.stored, tell=self.tell
+            self.rng,
+            self.clock,
+            self.broker,
+            self.medium,
+            options,
+            self.stored,
+            Random(f"habits of {seed}"),
+            tell=self.tell,
         )
         self.fates.meddle = self._meddle
         watched = self.broker.accounts[: options.watched]
@@ -108,6 +115,7 @@ class World:
             self.stored.texts,
             answers=self.changes is not None,
         )
+        self.trader = Trader(seed, self.rng, options, self.broker, self.neighbour, self.feed, self._happen)
         self.person = Person(seed, self.rng, options, self.feed, self.tell)
         self.swap = SwappedJournal(seed, journal, self.tell)
         self.session: SimSession | None = None
@@ -260,7 +268,7 @@ class World:
         self.clock.advance(min(pause, 1.5) if self.neighbour.writing else pause)
         try:
             if rng.random() < 0.35:
-                self._trade()
+                self.trader.trade()
             if self.changes is not None:
                 self._change(self.changes)
             if rng.random() < options.persons:
@@ -280,26 +288,6 @@ class World:
             self._die(why)
         self.neighbour.settle(self.pumps)
         self._check()
-
-    def _trade(self) -> None:
-        rng, broker = self.rng, self.broker
-        live = [order for order in broker.orders if order.live]
-        roll = rng.random()
-        if roll < 0.3 or not live:
-            contract = self._contract()
-            self._happen(broker.order(contract, self._order_ref(contract)))
-        elif roll < 0.75:
-            self._happen(broker.fill(rng.choice(live)))
-        elif roll < 0.8:
-            self._happen(broker.cancel(rng.choice(live)))
-        elif roll < 0.85:
-            self._happen(broker.retell(rng.choice(broker.orders)))
-        elif rng.random() < self.options.corrections:
-            self._happen(broker.correct())
-        else:
-            self._happen(broker.report_fee())
-        if self.options.reused_order_ids and rng.random() < 0.05:
-            broker.restart_order_ids()
 
     def _change(self, changes: Changes) -> None:
         """Change positions without fills, tell why, and ask as the tracker does while something is open."""
@@ -325,24 +313,6 @@ class World:
                     f" {made.order_ref}"
                 )
         self.gateway.hear(events)
-
-    def _contract(self) -> PaperContract:
-        """Choose what to trade: often what an alert is about, often what is held."""
-        rng, broker = self.rng, self.broker
-        about = [fields["about"] for fields in self.neighbour.own.values()]
-        held = [con_id for (_, con_id), quantity in broker.positions.items() if quantity]
-        roll = rng.random()
-        if about and roll < 0.5:
-            return broker.contract(rng.choice(about))
-        if held and roll < 0.8:
-            return broker.contract(rng.choice(held))
-        return rng.choice(broker.contracts)
-
-    def _order_ref(self, contract: PaperContract) -> str:
-        if self.rng.random() >= self.options.order_refs or not self.neighbour.own:
-            return ""
-        alerter, ticker = self.rng.choice(list(self.neighbour.own))
-        return spellings.reference(self.rng, alerter, ticker, contract, self.options.respellings)
 
     def _journal(self, entries: Sequence[Entry]) -> None:
         """Have a person's word taken in."""

@@ -1,0 +1,111 @@
+"""What is traded in a simulated life: orders, fills, cancellations and corrections, one thing at a time.
+
+Owns the choice. The broker keeps the books, and `happen` is given what it tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from tests.sim import spellings
+from tests.sim.broker import Event, SimBroker
+from tests.sim.neighbour import Neighbour
+from tests.sim.options import Options
+from tests.sim.oracle_feed import OracleFeed
+from tracker.paper.contracts import PaperContract
+
+_ADJUSTED: Final = 0.3
+_CLOSES: Final = 0.15
+
+
+class Trader:
+    """Trade at random, often what an alert is about."""
+
+    def __init__(
+        self,
+        seed: int,
+        rng: Random,
+        options: Options,
+        broker: SimBroker,
+        neighbour: Neighbour,
+        feed: OracleFeed,
+        happen: Callable[[list[Event]], None],
+    ) -> None:
+        self._rng = rng
+        self._options = options
+        self._broker = broker
+        self._neighbour = neighbour
+        self._feed = feed
+        self._happen = happen
+        # Drawn apart, so that the other lives stay as they were.
+        self._closer = Random(f"whole closes of {seed}")
+        self._closes = _CLOSES if self._closer.random() < 0.4 else 0.0
+        """How often all that an alert owns is closed at once; in the other lives that is rare."""
+        self._oddly = Random(f"adjusted contracts of {seed}")
+        self._adjusted = _ADJUSTED if self._oddly.random() < 0.5 else 0.0
+
+    def trade(self) -> None:
+        """Do one thing."""
+        rng, broker = self._rng, self._broker
+        if self._closer.random() < self._closes:
+            self._close_alert()
+            return
+        live = [order for order in broker.orders if order.live]
+        roll = rng.random()
+        if roll < 0.3 or not live:
+            contract = self._contract()
+            self._happen(broker.order(contract, self._order_ref(contract)))
+        elif roll < 0.75:
+            self._happen(broker.fill(rng.choice(live)))
+        elif roll < 0.8:
+            self._happen(broker.cancel(rng.choice(live)))
+        elif roll < 0.85:
+            self._happen(broker.retell(rng.choice(broker.orders)))
+        elif rng.random() < self._options.corrections:
+            self._happen(broker.correct())
+        else:
+            self._happen(broker.report_fee())
+        if self._options.reused_order_ids and rng.random() < 0.05:
+            broker.restart_order_ids()
+
+    def _close_alert(self) -> None:
+        """Sell, or buy back, all that one alert owns of a contract."""
+        owned = [
+            (key, quantity)
+            for alert in self._feed.now().alerts
+            if alert.present
+            for key, quantity in alert.quantities.items()
+        ]
+        if not owned:
+            return
+        (account, con_id), quantity = self._closer.choice(owned)
+        self._happen(self._broker.order(self._broker.contract(con_id), "", (account, quantity)))
+        order = self._broker.orders[-1]
+        while order.live:
+            self._happen(self._broker.fill(order))
+
+    def _contract(self) -> PaperContract:
+        """Choose what to trade; in some lives now and then what a corporate action made of it."""
+        contract = self._wanted()
+        adjusted = self._broker.adjusted(contract)
+        return contract if adjusted is None or self._oddly.random() >= self._adjusted else adjusted
+
+    def _wanted(self) -> PaperContract:
+        """Choose a contract: often what an alert is about, often what is held."""
+        rng, broker = self._rng, self._broker
+        about = [fields["about"] for fields in self._neighbour.own.values()]
+        held = [con_id for (_, con_id), quantity in broker.positions.items() if quantity]
+        roll = rng.random()
+        if about and roll < 0.5:
+            return broker.contract(rng.choice(about))
+        if held and roll < 0.8:
+            return broker.contract(rng.choice(held))
+        return rng.choice(broker.contracts)
+
+    def _order_ref(self, contract: PaperContract) -> str:
+        if self._rng.random() >= self._options.order_refs or not self._neighbour.own:
+            return ""
+        alerter, ticker = self._rng.choice(list(self._neighbour.own))
+        return spellings.reference(self._rng, alerter, ticker, contract, self._options.respellings)
