@@ -5,6 +5,7 @@ Owns the choice. The broker keeps the books, and `happen` is given what it tells
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 from typing import Final
@@ -18,6 +19,7 @@ from tracker.paper.contracts import PaperContract
 
 _ADJUSTED: Final = 0.3
 _CLOSES: Final = 0.15
+_NAMED: Final = 0.6
 
 
 class Trader:
@@ -50,7 +52,10 @@ class Trader:
         """Do one thing."""
         rng, broker = self._rng, self._broker
         if self._closer.random() < self._closes:
-            self._close_alert()
+            if self._closer.random() < 0.5:
+                self._close_alert()
+            else:
+                self._open_alert()
             return
         live = [order for order in broker.orders if order.live]
         roll = rng.random()
@@ -71,17 +76,35 @@ class Trader:
             broker.restart_order_ids()
 
     def _close_alert(self) -> None:
-        """Sell, or buy back, all that one alert owns of a contract."""
+        """Sell, or buy back, all that one alert owns of a contract; often the order names the alert."""
         owned = [
-            (key, quantity)
+            (alert.name, key, quantity)
             for alert in self._feed.now().alerts
             if alert.present
             for key, quantity in alert.quantities.items()
         ]
         if not owned:
             return
-        (account, con_id), quantity = self._closer.choice(owned)
-        self._happen(self._broker.order(self._broker.contract(con_id), "", (account, quantity)))
+        name, (account, con_id), quantity = self._closer.choice(owned)
+        contract = self._broker.contract(con_id)
+        named = self._closer.random() < _NAMED
+        alerter, _, ticker = name.partition("/")
+        reference = spellings.reference(self._closer, alerter, ticker, contract, self._options.respellings)
+        self._fill_whole(self._broker.order(contract, reference if named else "", (account, quantity)))
+
+    def _open_alert(self) -> None:
+        """Trade by the name of one of several alerts of a contract, so that each has lots of its own."""
+        about = Counter(record["about"] for record in self._neighbour.own.values())
+        names = [name for name, record in self._neighbour.own.items() if about[record["about"]] > 1]
+        if not names:
+            return
+        alerter, ticker = name = self._closer.choice(names)
+        contract = self._broker.contract(self._neighbour.own[name]["about"])
+        reference = spellings.reference(self._closer, alerter, ticker, contract, self._options.respellings)
+        self._fill_whole(self._broker.order(contract, reference))
+
+    def _fill_whole(self, placed: list[Event]) -> None:
+        self._happen(placed)
         order = self._broker.orders[-1]
         while order.live:
             self._happen(self._broker.fill(order))
