@@ -11,6 +11,7 @@ from tests.support.facts import (
     ACCOUNT,
     BESIDE,
     NVDA,
+    START,
     Story,
     base,
     exec_id,
@@ -22,9 +23,9 @@ from tests.support.facts import (
     shown,
     untouched,
 )
-from tracker.core.certainty import LAGGING
+from tracker.core.certainty import KEPT, LAGGING
 from tracker.core.model import End, EndOf, Notice, Source
-from tracker.core.state import SNAPSHOTS
+from tracker.core.state import ANSWERS, SNAPSHOTS
 from tracker.core.state_rows import Baseline
 
 POSITIONS_END = End(EndOf.POSITIONS, -1)
@@ -325,3 +326,49 @@ def test_same_difference_again_does_not_lag() -> None:
     story.snapshot(position(1))
     assert story.ledger.take_position_reasons() == []
     assert held(story) == 1
+
+
+def test_balance_is_of_the_last_answer_before_a_fill() -> None:
+    """4, then 9 by a transfer; a sweep times out, and the next answer holds 3 that it would have brought."""
+    story = Story()
+    story.snapshot(position(4))
+    story.sweep()
+    story.snapshot(position(9))
+    story.now += timedelta(minutes=1)
+    story.note(Source.SENT, "executions", "901", ACCOUNT)
+    story.note(Source.LINK, "timeout", "executions", "901")
+    story.snapshot(position(12))
+    late = int((story.now - START).total_seconds()) - 10
+    story.sweep(execution(exec_id(1), 3, at=late, request_id=902), request=902)
+    assert (base(story), held(story)) == (9, 12)
+
+
+def test_answers_kept_are_few() -> None:
+    """Where no sweep is complete, the last that differ are kept, whatever the number of answers."""
+    story = Story()
+    for more in range(4, 4 + 3 * KEPT):
+        story.snapshot(position(more))
+        story.snapshot(position(more))
+    known = story.state.get(ANSWERS, ACCOUNT)
+    assert known is not None
+    listed = [one.rows[f"{ACCOUNT} {NVDA.con_id}"] for one in known.all]
+    assert len(known.between) == KEPT
+    assert listed[0] == 3 + 3 * KEPT
+
+
+def test_lost_link_to_broker_forgets_the_answers_since() -> None:
+    """What was answered behind a loss that nobody named is forgotten, what came before it is kept."""
+    story = Story()
+    story.snapshot(position(4))
+    story.snapshot(position(5))
+    story.note(Source.LINK, "down", "lost")
+    story.session += 1
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.note(Source.SENT, "executions", "903", ACCOUNT)
+    story.tell(End(EndOf.EXECUTIONS, 903))
+    story.snapshot(position(7))
+    story.snapshot(position(8))
+    story.tell(Notice(-1, 1101, "restored"))
+    known = story.state.get(ANSWERS, ACCOUNT)
+    assert known is not None
+    assert [one.rows.get(f"{ACCOUNT} {NVDA.con_id}") for one in known.all] == [5, 4, None]

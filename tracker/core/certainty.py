@@ -42,6 +42,8 @@ from tracker.core.state_rows import (
 
 LAGGING: Final = 3
 """How many answers in a row may lag before the last one is used."""
+KEPT: Final = 4
+"""How many answers that differ are kept of those behind the last complete sweep."""
 
 
 class Certainty:
@@ -66,11 +68,11 @@ class Certainty:
     def proven(self, account: str, asked: int) -> None:
         """Note that a complete sweep was asked with that frame: what it lacked came later."""
         row = self._row(account)
-        newest, known = row.newest, row.swept
-        if newest is None or (known is not None and known.ended.seq == newest.ended.seq):
-            return
-        if newest.ended.seq < asked:
-            self._state.put(ANSWERS, replace(row, swept=newest))
+        swept = next((one for one in row.all if one.ended.seq < asked), None)
+        if swept != row.swept:
+            assert swept is not None, "the one that was swept before ended before that"
+            between = tuple(one for one in row.between if one.ended.seq > swept.ended.seq)
+            self._state.put(ANSWERS, replace(row, swept=swept, between=between))
 
     def lags(self, snapshot: Snapshot) -> bool:
         """Tell whether an answer is behind the executions, so that it is to be asked for again."""
@@ -117,13 +119,15 @@ class Certainty:
                 {key: quantity for key, quantity in snapshot.rows.items() if key.startswith(prefix)},
                 tuple(key for key in snapshot.disturbed if key.startswith(prefix)),
             )
-            self._state.put(ANSWERS, replace(row, newest=answer))
+            self._state.put(ANSWERS, replace(row, newest=answer, between=_between(row)))
 
     def mistrust(self, began: int) -> None:
         """Forget what was answered since that frame: the gateway had lost IBKR."""
         for row in list(self._state.every(ANSWERS)):
-            kept = [one if one and one.asked.seq < began else None for one in (row.newest, row.swept)]
-            self._state.put(ANSWERS, replace(row, newest=kept[0] or kept[1], swept=kept[1]))
+            kept = [one for one in row.all if one.asked.seq < began]
+            newest, swept = (kept[0] if kept else None), (row.swept if row.swept in kept else None)
+            between = tuple(one for one in row.between if one in kept[1:])
+            self._state.put(ANSWERS, replace(row, newest=newest, swept=swept, between=between))
 
     # The opening balance
 
@@ -131,7 +135,7 @@ class Certainty:
         """Return a contract's holding with its opening balance; `answer` is an uncertain one to go by."""
         text = holding.key.text()
         known = self._row(holding.account)
-        answers = [one for one in (known.newest, known.swept) if one is not None and one.confirms(text)]
+        answers = [one for one in known.all if one.confirms(text)]
         for one in answers:
             if self._is_before(one, rows) and self._no_day_between(one, rows):
                 return _begun(rows, holding, one, Baseline.SNAPSHOT)
@@ -177,6 +181,16 @@ class Certainty:
 
     def _row(self, account: str) -> CertainAnswers:
         return self._state.get(ANSWERS, account) or CertainAnswers(account)
+
+
+def _between(row: CertainAnswers) -> tuple[PositionAnswer, ...]:
+    """Return the answers to keep beside the one that is newest from now on."""
+    before = row.newest
+    if before is None or before == row.swept:
+        return row.between
+    last = row.between[-1] if row.between else row.swept
+    same = last is not None and (last.rows, last.disturbed) == (before.rows, before.disturbed)
+    return row.between if same else (*row.between, before)[-KEPT:]
 
 
 def _possible(

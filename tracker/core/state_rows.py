@@ -356,13 +356,23 @@ class PositionAnswer(Struct, frozen=True):
 
 
 class CertainAnswers(Struct, frozen=True):
-    """Hold an account's last certain answer, and the last one behind which a complete sweep was asked."""
+    """Hold an account's last certain answer, and the last one behind which a complete sweep was asked.
+
+    `between` are the last of those between the two that say something else each, oldest first.
+    """
 
     account: str
     newest: PositionAnswer | None = None
     swept: PositionAnswer | None = None
+    between: tuple[PositionAnswer, ...] = ()
     news: dict[str, Decimal] = {}
     """What sweeps brought of each contract since the last answer that was asked for behind one."""
+
+    @property
+    def all(self) -> list[PositionAnswer]:
+        """Return the answers, newest first."""
+        known = (self.swept, *self.between, self.newest)
+        return list({one.ended.seq: one for one in known if one is not None}.values())[::-1]
 
 
 def name_text(alert: AlertId) -> str:
