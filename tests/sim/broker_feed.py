@@ -41,6 +41,12 @@ _CAUSES: Final[Mapping[str, facts.Cause]] = {
 """What a person may say."""
 _ACCOUNT, _CON_ID, _QUANTITY = 2, 3, 14
 """Where a position (61) says what is held."""
+_STATUSES: Final = frozenset(
+    (
+        *("PendingSubmit", "PendingCancel", "PreSubmitted", "Submitted", "ApiPending"),
+        *("ApiCancelled", "Cancelled", "Filled", "Inactive"),
+    )
+)
 _TOTAL: Final = 14
 """Where an open order (5) says its size."""
 _COMPLETED_PERM, _COMPLETED_STATUS, _COMPLETED_FILLED = 23, -24, -14
@@ -166,7 +172,8 @@ class BrokerFeed:
                 for place in (OpenOrderAt.CLIENT_ID, OpenOrderAt.ORDER_ID, OpenOrderAt.PERM_ID)
             )
             ratios = self._ratios(perm, client, order)
-            self._tell(facts.OrderTold(at, Decimal(fields[_TOTAL]), perm, client, order, ratios))
+            status = next(text for text in fields[OpenOrderAt.PERM_ID :] if text in _STATUSES)
+            self._tell(facts.OrderTold(at, Decimal(fields[_TOTAL]), perm, client, order, ratios, status))
         else:
             client, order, perm = (
                 int(fields[place])

@@ -130,8 +130,7 @@ class Replay:
     # Executions
 
     def _executed(self, event: Executed) -> None:
-        watched = self.settings.accounts
-        if event.contract.sec_type == "BAG" or (watched and event.account not in watched):
+        if event.contract.sec_type == "BAG":
             return
         key, (root, version) = fact_key(event), root_and_version(event.exec_id)
         if not event.quantity and version <= 1 and key not in self.facts:
@@ -262,6 +261,8 @@ class Replay:
             self.by_reference.add(order)
 
     def _match(self, order: OrderKey) -> Match:
+        if self.settings.accounts and order.account not in self.settings.accounts:
+            return Match()
         first = min(self._facts_of(order), key=lambda fact: (fact.time, fact.root))
         owners = {
             alert

@@ -304,7 +304,7 @@ class AdjustmentUndone:
 
 @dataclass(frozen=True, slots=True)
 class OrderTold:
-    """An openOrder: its total; `ratios` has, for a combo, each leg's conId with its ratio."""
+    """An openOrder: its total and status; `ratios` has, for a combo, each leg's conId with its ratio."""
 
     at: datetime
     total: Decimal
@@ -312,6 +312,7 @@ class OrderTold:
     client_id: int = 0
     order_id: int = 0
     ratios: Mapping[int, Decimal] = field(default_factory=dict)
+    status: str = ""
 
 
 @dataclass(frozen=True, slots=True)

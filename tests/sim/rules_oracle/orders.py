@@ -56,7 +56,11 @@ class _Told:
 
 
 class Orders:
-    """Follow what is told of orders, by permId, else by client and orderId."""
+    """Follow what is told of orders, by permId, else by client and orderId.
+
+    What was told before an order had its permId is not taken for what the order with one is: orderIds are
+    used again after a restart of the Gateway, and the openOrder with the permId says its total once more.
+    """
 
     def __init__(self) -> None:
         self._told: dict[tuple[int, ...], _Told] = {}
@@ -69,6 +73,7 @@ class Orders:
         elif isinstance(event, OrderTold):
             told = self._of(event.perm_id, event.client_id, event.order_id)
             told.total, told.ratios, told.missing = event.total, dict(event.ratios), False
+            told.status = event.status or told.status
         elif isinstance(event, StatusTold):
             told = self._of(event.perm_id, event.client_id, event.order_id)
             told.status, told.filled, told.remaining = event.status, event.filled, event.remaining
@@ -83,9 +88,6 @@ class Orders:
 
     def _of(self, perm_id: int, client_id: int, order_id: int, *, heard: bool = True) -> _Told:
         key = (perm_id,) if perm_id else (client_id, order_id)
-        if perm_id and order_id > 0 and key not in self._told and (client_id, order_id) in self._told:
-            # The permId came later than the order.
-            self._told[key] = self._told.pop((client_id, order_id))
         if heard and self._heard_since is not None:
             self._heard_since.add(key)
         return self._told.setdefault(key, _Told())
