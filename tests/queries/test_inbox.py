@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,8 @@ def spx(number: int, strike: str = "6600", right: str = "C") -> Execution:
 def test_wrong_zone_is_hinted(tmp_path: Path, created: str, zone: str, step: str | None) -> None:
     """Several near misses that differ by a whole number of hours: once, with the setting.
 
-    The fills are at 15:43 UTC. In New York the store's text is read as five hours later.
+    The fills are at 15:43 UTC. In New York the store's text is read as five hours later. Once the setting is
+    corrected nothing is hinted, though the fills wait until the tracker has looked at them again.
     """
     text = f"2025-11-18T{created}"
     if zone != "UTC":
@@ -78,6 +79,8 @@ def test_wrong_zone_is_hinted(tmp_path: Path, created: str, zone: str, step: str
         assert asked(desk, store_zone=settings.store_zone())["hint"] is None
         desk.tell(spx(2))
         answer = asked(desk, store_zone=settings.store_zone())
+        corrected = asked(desk, store_zone=timezone(timedelta(hours=5 if zone == "UTC" else 0)))
+    assert corrected["hint"] is None
     assert answer["counts"]["near_miss"] == 2
     if step is None:
         assert answer["hint"] is None

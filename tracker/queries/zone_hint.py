@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final
 
 from tracker.core.matching import speaks_of
@@ -34,7 +34,7 @@ def zone_hint(journal: Journal, waiting: Sequence[BookedExecution], zone: tzinfo
     found: Counter[int] = Counter()
     newest: datetime | None = None
     for row in near:
-        for hours, began in _hours_early(row, journal.was_considered(row.seq, row.key)):
+        for hours, began in _hours_early(row, journal.was_considered(row.seq, row.key), zone):
             found[hours] += 1
             newest = began
             break
@@ -47,24 +47,32 @@ def zone_hint(journal: Journal, waiting: Sequence[BookedExecution], zone: tzinfo
     )
 
 
-def _hours_early(row: BookedExecution, alerts: Iterable[Alert]) -> Iterable[tuple[int, datetime]]:
+def _hours_early(
+    row: BookedExecution, alerts: Iterable[Alert], zone: tzinfo
+) -> Iterable[tuple[int, datetime]]:
     """Yield by how many whole hours an alert that names the contract reads as younger than the fill."""
     rejected = {each.alert for each in row.match.rejected if each.near}
     for alert in alerts:
-        if alert.id not in rejected or alert.created_at is None or _has_offset(alert.id.created_at):
+        if alert.id not in rejected or alert.created_at is None:
             continue
-        late = alert.created_at - row.execution.time
+        # The alert was read in the zone of its time; the setting may have been corrected since.
+        began = _read_in(zone, alert.id.created_at)
+        if began is None:
+            continue
+        late = began - row.execution.time
         hours = round((late + _PROMPT / 2) / _HOUR)
         in_time = -_EARLY <= hours * _HOUR - late <= _PROMPT
         if 1 <= hours <= _MOST_HOURS and in_time and speaks_of(row.execution.contract, alert) is not None:
-            yield hours, alert.created_at
+            yield hours, began
 
 
-def _has_offset(text: str) -> bool:
+def _read_in(zone: tzinfo, text: str) -> datetime | None:
+    """Read a time that names no zone; None for any other."""
     try:
-        return datetime.fromisoformat(text).tzinfo is not None
+        written = datetime.fromisoformat(text.strip())
     except ValueError:
-        return True
+        return None
+    return written.replace(tzinfo=zone).astimezone(UTC) if written.tzinfo is None else None
 
 
 def _next_step(offset: timedelta | None, hours: int) -> str:
