@@ -13,6 +13,7 @@ import pytest
 from tests.daemon.test_end_to_end import ROBIN, play
 from tests.support.browser import Browser, browser, needs_browser
 from tests.support.daemon_rig import CALL, PUT, Rig, details, record
+from tracker.cli.main import main
 from tracker.paper.contracts import stock
 
 pytestmark = needs_browser
@@ -111,6 +112,31 @@ def test_alerts_follow_what_comes_close_together(tmp_path: Path, chromium: Brows
             await seen(lambda: shown() > 4, seconds=5)
         finally:
             fills.cancel()
+        chromium.open("about:blank")
+
+    play(tmp_path, story)
+
+
+def test_inbox_lists_orders(tmp_path: Path, chromium: Browser) -> None:
+    """An order that filled in two pieces is one line, with the number to decide it by and what is left."""
+
+    async def story(rig: Rig) -> None:
+        loose = record(option_conid=None, option_conids=[], alert_details=details(expiry=None))
+        rig.write({ROBIN: {"NVDA": loose}, "demslayer": {"NVDA": loose}})
+        await rig.start()
+        order = rig.gateway.order(CALL, "BUY", 10, limit="2.5", client_id=7)
+        rig.gateway.fill(order, 4)
+        rig.gateway.fill(order, 6)
+        await look_at(chromium, rig)
+        await seen(shows(chromium, "BUY 10 NVDA", "#inbox"))
+        assert "2 fills, ambiguous" in chromium.text("#inbox")
+        assert chromium.count("#inbox tr") == 1
+        number = chromium.text("#inbox td:last-child").split()[-1]
+        words = ("assign", number, f"{ROBIN}/NVDA", "--quantity", "7", *rig.flags())
+        assert await asyncio.to_thread(main, words) == 0
+        # The first fill is given whole, so that the second alone waits.
+        await seen(shows(chromium, "BUY 6 NVDA", "#inbox"))
+        assert "ambiguous, 3 left" in chromium.text("#inbox")
         chromium.open("about:blank")
 
     play(tmp_path, story)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ from tracker.core.state import GAPS
 from tracker.core.state_rows import Gap
 from tracker.queries.as_json import fill_json
 from tracker.queries.decisions import assignment, decision_result, dismissal
+from tracker.queries.fills import Selection, csv_lines, selected
 from tracker.queries.inbox import inbox
 from tracker.queries.socket_commands import rehearsed_decision, rehearsed_undo
 from tracker.queries.undoing import undone_result
@@ -246,6 +248,8 @@ def test_parts_of_an_order_sum_to_it(desk: Desk) -> None:
     assert listed(desk)["orders"] == []
     assert (shown(desk, "a"), shown(desk, "b")) == (3, 7)
     assert fill(desk, 2)["outcome"] == "opened a/SPX, b/SPX by person"
+    rows = csv.DictReader(csv_lines(desk.journal.state, selected(desk.journal, Selection(), desk.names)))
+    assert [row["parts"] for row in rows] == ["4 b/SPX", "3 a/SPX, 1 b/SPX, 2 b/SPX"]
 
 
 @pytest.mark.parametrize(

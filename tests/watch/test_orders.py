@@ -64,3 +64,21 @@ def test_held_contract_is_shown(tmp_path: Path) -> None:
         await screen.shows("OPEN ALERTS  1", "held 12-27, asked 12-20")
 
     play(tmp_path, story)
+
+
+def test_part_given_is_shown(tmp_path: Path) -> None:
+    """Of an order of which a part was given, the inbox says what is left, and the fill to whom it went."""
+
+    async def story(rig: Rig, screen: Screen) -> None:
+        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 10, limit="2.5", client_id=7))
+        await screen.shows("NEEDS YOU  1")
+        fill = screen.app.model.waiting[0].fill
+        assert fill is not None
+        words = ("assign", fill.exec_id, f"{ROBIN}/NVDA", "--quantity", "3")
+        await asyncio.to_thread(main.main, [*words, *rig.flags()])
+        await screen.shows("NEEDS YOU  1", "BUY    10 NVDA", "7 left, ambiguous")
+        await screen.until(
+            lambda: screen.app.model.fills[0].outcome.endswith(f"ambiguous, 3 to {ROBIN}/NVDA")
+        )
+
+    play(tmp_path, story)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from tracker.core.alert_updates import instant
+from tracker.core.alert_updates import instant, number
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import CommissionReport
 from tracker.core.state import ALERTS, EXECUTIONS, FEES, LedgerState
@@ -28,7 +28,7 @@ CSV_COLUMNS: Final = (
     *("time", "account", "exec_id", "symbol", "sec_type", "expiry", "strike", "right", "con_id"),
     *("multiplier", "currency", "side", "quantity", "price", "commission", "commission_currency"),
     *("realized_pnl", "perm_id", "order_id", "client_id", "order_ref", "opening", "closing", "alerts"),
-    *("decision", "counted", "superseded_by", "received_at"),
+    *("decision", "counted", "superseded_by", "received_at", "parts"),
 )
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes for a formula, the full-width signs included."""
@@ -153,6 +153,7 @@ def _cells(row: BookedExecution, fee: CommissionReport | None) -> list[object]:
         "yes" if row.counted else "no",
         row.superseded_by,
         instant(row.received_at),
+        ", ".join(f"{number(part.quantity)} {part.alert.name}" for part in row.parts),
     ]
 
 

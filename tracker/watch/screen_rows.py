@@ -143,7 +143,8 @@ def fill_row(row: Answer) -> FillRow:
 def _outcome(row: Answer, waits: str) -> str:
     """Return what became of a fill in a few words: the column is narrow."""
     if waits:
-        return f"NEEDS YOU: {waits.replace('_', ' ')}"
+        given = "".join(f", {_number(each['quantity'])} to {each['alert']}" for each in row.get("parts", ()))
+        return f"NEEDS YOU: {waits.replace('_', ' ')}{given}"
     names = ", ".join(str(each["alert"]) for each in row.get("alerts", ()))
     if row.get("opening") and row.get("closing"):
         return f"flipped {names}" if names else "no alert"
@@ -257,6 +258,8 @@ def waiting_row(item: Answer) -> Waiting:
     reason = str(item.get("needs") or "").replace("_", " ")
     if (count := item.get("fill_count", 1)) > 1:
         reason = f"{counted(count, 'fill')}, {reason}"
+    if (left := item.get("left")) not in (None, item.get("quantity")):
+        reason = f"{_number(left)} left, {reason}"
     names = ", ".join(candidate.alert for candidate in candidates)
     return Waiting(fill.key, fill, f"{reason}: {names}" if names else reason, candidates)
 
