@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -108,6 +109,27 @@ def test_silent_while_a_disk_is_full(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert monitor.calls == []
     assert heartbeat.figures()["withheld"] == f"the disk of {tmp_path} is full"
     assert full_disk([tmp_path / "gone"]).endswith("cannot be looked at: No such file or directory")
+
+
+def test_hung_disk_sends_nothing_late(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A disk that hangs holds the call up; when it answers at last, the call is not made."""
+    answers, looked = threading.Event(), threading.Event()
+
+    def hang(folders: object) -> str:
+        answers.wait(20)
+        looked.set()
+        return ""
+
+    monkeypatch.setattr("tracker.notify.heartbeat._CALL_SECONDS", 0.05)
+    monkeypatch.setattr("tracker.notify.heartbeat.full_disk", hang)
+    with Monitor() as monitor:
+        heartbeat, _ = play(2.5, monitor.url, folders=(tmp_path,))
+        (beat,) = (thread for thread in threading.enumerate() if thread.name == "heartbeat")
+        answers.set()
+        beat.join(20)
+    assert looked.is_set()
+    assert monitor.calls == []
+    assert (heartbeat.figures()["sent"], heartbeat.figures()["failed"]) == (0, 3)
 
 
 def test_failing_service_is_logged_once() -> None:
