@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from loguru import logger
 
 from tests.support.gateway_rig import requests, running_link, with_gateway
 from tests.support.paper_clients import ACCOUNT, BOUND_SECONDS, NVDA, until
 from tracker.core.model import Source
 from tracker.gateway.capture_sink import CaptureFailed
 from tracker.gateway.link import LinkPhase
+from tracker.gateway.request_schedule import RequestSchedule
 from tracker.paper.server import PaperGateway
 
 
@@ -71,6 +73,31 @@ def test_request_is_journalled_before_sending() -> None:
             assert _sweeps(gateway) == before
 
     with_gateway(scenario)
+
+
+def test_each_error_of_a_link_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tasks fail at once: the first error ends the link, the other one is in the log."""
+
+    async def positions(schedule: object) -> None:
+        raise ValueError("no positions")
+
+    async def orders(schedule: object) -> None:
+        raise ValueError("no completed orders")
+
+    async def scenario(gateway: PaperGateway) -> None:
+        async with running_link(gateway) as link:
+            with pytest.raises(ValueError, match="no positions"):
+                await link.task
+
+    monkeypatch.setattr(RequestSchedule, "run_positions", positions)
+    monkeypatch.setattr(RequestSchedule, "run_completed_orders", orders)
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(str(message)), level="ERROR")
+    try:
+        with_gateway(scenario)
+    finally:
+        logger.remove(sink)
+    assert "ValueError: no completed orders" in "".join(lines)
 
 
 def test_each_account_is_swept() -> None:

@@ -14,6 +14,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
+from loguru import logger
+
 from tracker.core.broker_clock import skew_of
 from tracker.core.journal_entries import Fields, LinkDown, Message
 from tracker.core.model import BrokerTime, Frame, Notice, Source
@@ -120,9 +122,11 @@ class BrokerConnection:
             for task in tasks:
                 task.cancel()
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
+        failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        for further in failures[1:]:
+            logger.opt(exception=further).error("the link ends because of this error, too")
+        if failures:
+            raise failures[0]
 
     async def _guarded(self, job: Coroutine[Any, Any, None]) -> None:
         try:
