@@ -75,6 +75,15 @@ def folder(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
+def test_why_names_what_a_record_lacks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A writer that spells the keys of the right its own way finds out here, and no fill matches."""
+    details = {"ticker": "AMD", "strike": "100", "option_type": "call", "expiry": "12/18"}
+    alerts = json.loads((folder / "alerts.json").read_text())
+    alerts["a"]["AMD"] = {"created_at": "2025-11-18T15:00:00", "alert_details": details}
+    (folder / "alerts.json").write_text(json.dumps(alerts))
+    assert "option AMD 2025-12-18 100; no side in its alert_details" in ask(capsys, "why", "a/AMD")
+
+
 def ask(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
     """Run a command; returns its answer, or where it is refused the line that says why."""
     assert main.main(arguments) == code

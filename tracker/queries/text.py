@@ -395,6 +395,10 @@ def _reads_as(read: Mapping[str, Any]) -> str:
     words = f"{kind} {' '.join(str(each) for each in parts if each is not None)}"
     if read["con_ids"]:
         words += f", conid {', '.join(map(str, read['con_ids']))}"
+    elif read["option"]:
+        needed = {"strike": read["strike"], "side": read["right"]}
+        lacks = [name for name, value in needed.items() if value is None]
+        words += f"; no {' and no '.join(lacks)} in its alert_details" if lacks else ""
     return "; ".join([words, *read["problems"]])
 
 
