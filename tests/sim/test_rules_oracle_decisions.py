@@ -371,6 +371,18 @@ def test_undone_assignment_ends_from_now() -> None:
     assert day.right().unowned((ACC, 95)) == 2
 
 
+def test_undone_assignment_shows_what_was_closed_before() -> None:
+    """A bought and sold 2 at 4; a fill of another contract is assigned and taken back: A shows that trip."""
+    day = Day({"real-day-trading": {"TSLA": alert(C100)}})
+    day.fill(C100, 2, 4, at=-30)
+    day.fill(C100, -2, 5, at=-20)
+    exec_id = day.fill(C95, 3, at=-10)
+    day.decide("assign", exec_id, A)
+    day.decide("undo", exec_id)
+    shows(day, A, 0)
+    assert day.right().alert(A).avg_price == Decimal(4)
+
+
 def test_undone_assignment_gives_back_to_rule() -> None:
     """A had 3 by its conid, B was given them and sold 1; undone: A has the 2 that are left, B is closed."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}, "robindahood-alerts": {"TSLA": alert(C100)}})

@@ -134,6 +134,8 @@ class Tally:
     """Whether anything was closed since it opened; what was only given away leaves nothing to show."""
     emptied: bool = False
     """Whether all that it had went to another alert, or to none, by a decision."""
+    before: tuple[AccountContract, datetime, str | None] | None = None
+    """What it closed last, when and why: what it shows again once another contract's lots are given away."""
     rule: str = ""
     order: OrderKey | None = None
     rules: dict[OrderKey, str] = field(default_factory=dict)
@@ -179,6 +181,10 @@ class Tally:
             self.emptied = not self.reduced or change.did is Did.HANDED
             if not self.emptied:
                 self.closed_at, self.closed_by = change.time, change.cause or None
+                self.before = (change.holding, self.closed_at, self.closed_by)
+            elif self.before is not None and self.before[0] != change.holding:
+                self.last, self.closed_at, self.closed_by = self.before
+                self.emptied = False
 
     def _opened(self, change: Change, was_open: bool) -> None:
         self.closed_at = self.closed_by = None
