@@ -136,4 +136,4 @@ def test_filling_in_only_adds(alert: Alert, contracts: list[StoredContract]) -> 
     filled = fill_in(alert, contracts)
     assert filled.con_ids == alert.con_ids or not alert.con_ids
     assert filled.expiry == alert.expiry or alert.expiry == NO_EXPIRY
-    assert replace(filled, con_ids=alert.con_ids, expiry=alert.expiry) == alert
+    assert replace(filled, con_ids=alert.con_ids, expiry=alert.expiry, unfilled=None) == alert

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tests.support.matching_cases import CON_ID, fill, match, option_alert, stock_alert, stored
 from tracker.core.model import NO_EXPIRY, Alert, Matched, Rule, StoredContract
-from tracker.core.stored_contracts import fill_in
+from tracker.core.stored_contracts import as_written, fill_in, fill_in_again
 
 
 def test_stored_contract_fills_expiry_and_conid() -> None:
@@ -85,3 +85,16 @@ def test_utc_day_may_be_ahead() -> None:
     )
     assert fill_in(alert, [stored(date(2025, 11, 21))]).expiry.day == date(2025, 11, 21)
     assert fill_in(alert, [stored(date(2025, 11, 20))]).expiry.day is None
+
+
+@pytest.mark.parametrize(("day", "known"), [(16, False), (21, True)])
+def test_stored_contract_counts_by_first_sight(day: int, known: bool) -> None:
+    """First seen on the 18th: what had expired on the 16th fills nothing in, whatever was thought before."""
+    alert = option_alert(expires=None, created=None)
+    filled = fill_in(alert, [stored(date(2025, 11, day), con_id=CON_ID)])
+    assert filled.con_ids == {CON_ID}
+    own = as_written(filled)
+    assert (own.expiry, own.con_ids) == (NO_EXPIRY, frozenset())
+    again = fill_in_again(replace(own, written_on=date(2025, 11, 18)))
+    assert again.unfilled is None
+    assert (again.expiry.day, again.con_ids) == ((date(2025, 11, day), {CON_ID}) if known else (None, set()))

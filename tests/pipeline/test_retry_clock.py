@@ -9,8 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.support.fakes import MemoryAlerts
+from tests.support.matching_cases import stored
 from tracker.core.ownership_rows import FirstSeen, RetryWindow, RunTime
 from tracker.core.state import FIRST_SEEN, RUN_TIME, WINDOWS, MemoryLedgerState
+from tracker.core.stored_contracts import fill_in
 from tracker.pipeline.retry_clock import RetryClock, SeenRecords
 
 RETRY_FOR = timedelta(minutes=15)
@@ -192,6 +194,17 @@ def test_dated_record_is_left_alone() -> None:
     seen = Seen()
     assert seen.read({**undated(), "created_at": "2025-12-30T09:30:00"}) == []
     assert seen.began() == datetime(2025, 12, 30, 9, 30, tzinfo=UTC)
+
+
+def test_stored_contract_that_had_expired_fills_in_nothing() -> None:
+    """Nobody knows when the record was written but by its first sight, on 31 December."""
+    seen = Seen()
+    seen.read(undated(strike="122.5"))
+    (alert,) = seen.store.alerts()
+    expired = seen.records.dated(fill_in(alert, [stored(date(2025, 12, 30), con_id=95)]))
+    assert (expired.expiry.day, expired.con_ids) == (None, frozenset())
+    of_today = seen.records.dated(fill_in(alert, [stored(date(2025, 12, 31), con_id=95)]))
+    assert (of_today.expiry.day, of_today.con_ids) == (date(2025, 12, 31), {95})
 
 
 @pytest.mark.parametrize(("zone", "year"), [("America/New_York", 2025), ("Europe/Berlin", 2026)])

@@ -356,6 +356,26 @@ class Expiry(Struct, frozen=True):
 NO_EXPIRY: Final = Expiry(ExpiryKind.NONE)
 
 
+class StoredContract(Struct, frozen=True):
+    """Hold an alerter's last contract from its read-only store; fills in what an alert lacks."""
+
+    alerter: str
+    """The key as that store spells it; compare by `core.alerters.AlerterNames.key`."""
+    symbol: str
+    right: str
+    strike: Decimal | None
+    expiry: Expiry
+    con_id: int | None = None
+
+
+class Unfilled(Struct, frozen=True):
+    """Hold what a record said before stored contracts filled it in, until it is known when it was written."""
+
+    expiry: Expiry
+    con_ids: frozenset[int]
+    stored: tuple[StoredContract, ...]
+
+
 class Alert(Struct, frozen=True):
     """Hold what matching needs of one record of alerts.json."""
 
@@ -377,23 +397,14 @@ class Alert(Struct, frozen=True):
     """The date on the writer's wall at that time: in the zone that the record writes, else the stores'."""
     first_seen: datetime | None = None
     """When we first saw a record that names no time of its creation; it counts as created then."""
+    unfilled: Unfilled | None = None
+    """What stored contracts filled in although they may have expired when it was written."""
 
     @property
     def began_at(self) -> datetime | None:
         """When it counts as created."""
         return self.created_at or self.first_seen
 
-
-class StoredContract(Struct, frozen=True):
-    """Hold an alerter's last contract from its read-only store; fills in what an alert lacks."""
-
-    alerter: str
-    """The key as that store spells it; compare by `core.alerters.AlerterNames.key`."""
-    symbol: str
-    right: str
-    strike: Decimal | None
-    expiry: Expiry
-    con_id: int | None = None
 
 
 class Rule(StrEnum):

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from msgspec.structs import replace
 
 from tracker.core.alerters import symbol_key
-from tracker.core.model import Alert, Expiry, ExpiryKind, StoredContract
+from tracker.core.model import Alert, Expiry, ExpiryKind, StoredContract, Unfilled
 
 _DAY = timedelta(days=1)
 
@@ -22,8 +22,12 @@ def fill_in(alert: Alert, stored: Sequence[StoredContract]) -> Alert:
     Only contracts that agree in symbol, right and strike count, and only such as had not expired on the
     writer's date when the alert was written. The expiry is taken where the alert names none; the conid where
     the alert has none and its expiry does not contradict. Contracts of several expiries add nothing.
+
+    Of an alert of which nobody knows when it was written all count; `fill_in_again` tells once that is known.
     """
     agreeing = [contract for contract in stored if _agrees(alert, contract)]
+    if agreeing and _written_on(alert) is None:
+        alert = replace(alert, unfilled=Unfilled(alert.expiry, alert.con_ids, tuple(agreeing)))
     expiries = {
         contract.expiry.day: contract.expiry for contract in agreeing if contract.expiry.day is not None
     }
@@ -34,6 +38,18 @@ def fill_in(alert: Alert, stored: Sequence[StoredContract]) -> Alert:
         expiry = next(iter(expiries.values()), expiry)
     con_ids = alert.con_ids or frozenset(contract.con_id for contract in agreeing if contract.con_id)
     return replace(alert, expiry=expiry, con_ids=con_ids)
+
+
+def as_written(alert: Alert) -> Alert:
+    """Return an alert as its record says it, where it was filled in before it was known when it was written."""
+    own = alert.unfilled
+    return alert if own is None else replace(alert, expiry=own.expiry, con_ids=own.con_ids)
+
+
+def fill_in_again(alert: Alert) -> Alert:
+    """Fill in an alert `as_written` anew, now that its `written_on` is known."""
+    own = alert.unfilled
+    return alert if own is None else fill_in(replace(alert, unfilled=None), own.stored)
 
 
 def _agrees(alert: Alert, stored: StoredContract) -> bool:

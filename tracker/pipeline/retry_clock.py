@@ -22,6 +22,7 @@ from tracker.core.ownership_rows import FirstSeen, RetryWindow, RunTime
 from tracker.core.ports import AlertStore
 from tracker.core.state import CLOCK, FIRST_SEEN, RUN_TIME, WINDOWS, LedgerState
 from tracker.core.state_rows import name_text
+from tracker.core.stored_contracts import as_written, fill_in_again
 from tracker.core.succession import is_dated
 
 _KEEP_EVERY: Final = 15.0
@@ -144,12 +145,12 @@ class SeenRecords:
 
     def _as_of(self, at: datetime, alert: Alert) -> Alert:
         """Return a record without a time of its creation as it is to be read if it was written then."""
-        written_on = at.astimezone(self._zone).date()
+        written_on, alert = at.astimezone(self._zone).date(), as_written(alert)
         expiry = alert.expiry
         if not expiry.usable or expiry.day is None:
             # A date without a year, which could not be resolved before.
             expiry = read_expiry(expiry.text, written_on)
-        return replace(alert, written_on=written_on, expiry=expiry)
+        return fill_in_again(replace(alert, written_on=written_on, expiry=expiry))
 
     def _is_of(self, seen: FirstSeen, alert: Alert) -> bool:
         """Tell whether a record is about the contract of one that was seen; an older version kept none."""
