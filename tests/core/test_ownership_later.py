@@ -97,6 +97,40 @@ def test_swept_fill_closes_and_opens_for_a_younger_alert() -> None:
     assert places(story) == [(OwnershipKind.YOUNGER, Moment(START + timedelta(seconds=15), 0))]
 
 
+def test_round_trip_before_the_creation_leaves_nothing() -> None:
+    """An order bought 3 at :05 to close a short, and 1 at :10, which is swept; so is the sale at :10, later.
+
+    Created at :15 the alert was written when the 1 had come and gone; the order's earlier fill, matched late,
+    stands behind that.
+    """
+    story = DatedStory(unmatched)
+    story.created[ALERT] = 15
+    story.tell(execution(exec_id(1), -3, at=1, perm_id=1), execution(exec_id(2), 3, at=5, perm_id=2))
+    story.decide = matched(ALERT, rule=Rule.SYMBOL)
+    swept(story, execution(exec_id(3), 1, at=10, perm_id=2, request_id=900))
+    assert quantity(story) == 1
+    story.decide = unmatched
+    swept(story, execution(exec_id(4), -1, at=10, perm_id=1, request_id=900))
+    at = START + timedelta(seconds=15)
+    assert [(kind, place.time) for kind, place in places(story)] == [
+        (OwnershipKind.YOUNGER, at),
+        (OwnershipKind.MATCHED, at),
+    ]
+    assert (held(story), quantity(story), shown(story).open) == (0, 0, False)
+    assert (shown(story).position or {})["opened_at"] is None
+
+
+def test_late_match_stands_behind_what_waits_to_be_folded() -> None:
+    """The same on a first start: nothing is folded before the sweep ends, the alert appears within it."""
+    story = DatedStory(unmatched)
+    story.created[ALERT] = 15
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.tell(execution(exec_id(1), 3, at=5, perm_id=2, request_id=900))
+    story.decide = matched(ALERT, rule=Rule.SYMBOL)
+    story.tell(execution(exec_id(2), 1, at=10, perm_id=2, request_id=900), End(EndOf.EXECUTIONS, 900))
+    assert [place.time for _, place in places(story)] == [START + timedelta(seconds=15)] * 2
+
+
 def test_execution_of_the_creations_second_stands_behind_it() -> None:
     """Swept: bought 3 at :10, sold 3 at :15, in whose second the alert was created: it had the 3."""
     story = DatedStory()

@@ -211,12 +211,8 @@ class Ownership:
                 key, booked.contract_key, booked.key, verdict.match, settled_by(verdict.match)
             )
             self._state.put(OWNERS, order)
-        else:
-            if booked.execution.time < self._orders.row(known.first).execution.time:
-                known = replace(known, first=booked.key)
-                self._state.put(OWNERS, known)
-            if verdict.match != known.match and not known.settled and not owners_of(known.match):
-                self._extend(frame, known, booked, verdict.match)
+        elif booked.execution.time < self._orders.row(known.first).execution.time:
+            self._state.put(OWNERS, replace(known, first=booked.key))
         window = RetryWindow(key, self._ran())
         if self._state.get(WINDOWS, key) != window:
             # An alert may appear so long behind any fill of the order.
@@ -228,9 +224,17 @@ class Ownership:
             younger = Ruling(booked.contract_key, OwnershipKind.YOUNGER, [(alert, rule)], key, place)
             self._log.make(frame, younger, self.skew)
             self._orders.claim(key, [alert], place.time, decided=True)
+        if known is not None and not known.settled and not owners_of(known.match):
+            self._extend(frame, booked, verdict.match)
 
-    def _extend(self, frame: Frame, known: OrderOwners, booked: BookedExecution, match: Match) -> None:
-        """Have the order's earlier fills follow the verdict that a later one led to."""
+    def _extend(self, frame: Frame, booked: BookedExecution, match: Match) -> None:
+        """Have the order's earlier fills follow the verdict that a later one led to.
+
+        Behind what is decided about the later one itself, whose owners may be younger than it.
+        """
+        known = self._orders.of(booked)
+        if match == known.match:
+            return
         self._state.put(OWNERS, replace(known, match=match, settled=settled_by(match)))
         if isinstance(match, Matched):
             ruling = Ruling(known.contract, OwnershipKind.MATCHED, match.alerts, known.order)

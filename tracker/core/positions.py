@@ -96,11 +96,11 @@ class Positions:
         self.aside: dict[ContractKey, None] = {}
         """Contracts whose fold failed: their executions wait, so that no other contract's do."""
         self._newest: dict[ContractKey, datetime] = {}
-        """The second of the newest execution of each contract that has some that are not folded yet."""
+        """The second of the newest entry of each contract that has some that are not folded yet."""
         for row in state.find(EXECUTIONS, "waiting", "1"):
             key = row.contract_key
             self._waiting[key] = None
-            self._newest[key] = max(second_of(row.moment.time), self._newest.get(key, _LONG_AGO))
+            self._note_newest(key, row.moment.time)
 
     # What the broker is asked, and answers
 
@@ -238,9 +238,12 @@ class Positions:
         elif known:
             self.changed(key)
         self._state.put(EXECUTIONS, booked)
-        self._newest[key] = max(second_of(booked.moment.time), self._newest.get(key, _LONG_AGO))
+        self._note_newest(key, booked.moment.time)
         if known and holding is None:
             self.refold(key)  # It has no past that would have to be read.
+
+    def _note_newest(self, key: ContractKey, time: datetime) -> None:
+        self._newest[key] = max(second_of(time), self._newest.get(key, _LONG_AGO))
 
     def newest(self, key: ContractKey) -> datetime:
         """Return the second of the last execution of a contract that is booked, in the broker's order.
@@ -262,6 +265,7 @@ class Positions:
         holding = self._state.get(HOLDINGS, key.text())
         if holding is None or key in self._stale:
             # What it is about waits to be folded, and is folded with it.
+            self._note_newest(key, decision.place.time)
             return
         behind = holding.last is not None and stand_of(holding.last) <= stand_of(decision.place)
         if decision.whole:
@@ -269,6 +273,7 @@ class Positions:
             self.refold(key)
             return
         if not behind or key in self._late or not holding.by_execution:
+            self._note_newest(key, decision.place.time)
             self.changed(key)
             return
         folded = Folded(holding)
