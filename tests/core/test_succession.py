@@ -89,6 +89,14 @@ def test_successor_speaks_of_the_contract() -> None:
     assert takes_over(elsewhere, replace(GONE, record=elsewhere), other)
 
 
+@pytest.mark.parametrize(("expires", "follows"), [("1121", True), ("NOV2025", True), ("1219", False)])
+@pytest.mark.parametrize("before", [None, "NOV2025"])
+def test_record_without_day_means_the_day_it_owns(before: str | None, expires: str, follows: bool) -> None:
+    """It owns the call of 21 November; a record of 19 December is about another contract."""
+    state = replace(GONE, record=option_alert(expires=before))
+    assert takes_over(option_alert(expires=expires), state, NVDA_CALL) is follows
+
+
 def test_names_are_compared_in_any_spelling() -> None:
     alert = AlertId("prof-and-kian-alerts", "nvda", CREATED, None)
     assert same_name(alert, GONE.alert, NVDA_CALL, AlerterNames())

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from tracker.core.alerters import AlerterNames
 from tracker.core.contracts import days_of
 from tracker.core.matching import same_contract, same_details, speaks_of
-from tracker.core.model import Alert, AlertId, Contract, Expiry, ExpiryKind
+from tracker.core.model import Alert, AlertId, Contract, Expiry, ExpiryKind, Rule
 from tracker.core.references import alert_key
 from tracker.core.state_rows import AlertState
 
@@ -48,10 +48,18 @@ def is_dated(alert: AlertId) -> bool:
 
 
 def takes_over(alert: Alert, gone: AlertState, contract: Contract) -> bool:
-    """Tell whether a record takes over what one that is gone owns of a contract."""
+    """Tell whether a record takes over what one that is gone owns of a contract.
+
+    One that named no day of expiry meant that of the contract it owns, where that fits.
+    """
     if speaks_of(contract, alert) is not None:
         return True
-    return gone.record is not None and same_contract(_with_expiry(gone.record, [contract]), alert)
+    record = gone.record
+    if record is None:
+        return False
+    if speaks_of(contract, record) is Rule.STRIKE and (days := days_of(contract)):
+        record = replace(record, expiry=Expiry(ExpiryKind.DAY, days[0]))
+    return same_contract(_with_expiry(record, [contract]), alert)
 
 
 def _same_identity(alert: Alert, gone: AlertState, contracts: Collection[Contract]) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from tests.sim.rules_oracle.days import Expiry, expiry_day
 from tests.sim.rules_oracle.facts import Contract
 from tests.sim.rules_oracle.matching import rule_of
 from tests.sim.rules_oracle.names import contract_tickers
-from tests.sim.rules_oracle.records import Alert, same_contract
+from tests.sim.rules_oracle.records import Alert, Record, same_contract
 
 
 def successor(
@@ -22,14 +24,27 @@ def successor(
         for alert in present:
             if _same_name(alert, old, contract) and alert.record.created.moment == moment:
                 return alert
+    meant = _with_day_of(contract, old.record)
     candidates = [
         alert
         for alert in present
         if _same_name(alert, old, contract)
-        and (rule_of(alert.record, contract)[0] or same_contract(old.record, alert.record, contracts))
+        and (rule_of(alert.record, contract)[0] or same_contract(meant, alert.record, contracts))
     ]
     as_spelled = [alert for alert in candidates if alert.record.spelled == old.record.spelled]
     return max(as_spelled or candidates, key=lambda alert: alert.created, default=None)
+
+
+def _with_day_of(contract: Contract, record: Record) -> Record:
+    """Have a record that names no day mean that of the contract which it owns, where that fits.
+
+    The rules page says no word of it. A record of another day is about another contract, though, and takes
+    over nothing.
+    """
+    day = expiry_day(contract)
+    if record.expiry.day is not None or day is None or not rule_of(record, contract)[0]:
+        return record
+    return replace(record, expiry=Expiry(day=day))
 
 
 def _same_name(one: Alert, other: Alert, contract: Contract) -> bool:
