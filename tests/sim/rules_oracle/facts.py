@@ -430,8 +430,12 @@ class Fact:
 
     @property
     def told_time(self) -> datetime:
-        """Its time for an alert's age; finer than a second where it is that of the receipt."""
-        return self.versions[min(self.versions)].time
+        """Its time for an alert's age; finer than a second where it is that of the receipt.
+
+        A correction is never older than what it corrects, and no receipt older than what it brought; so the
+        earliest time that was told is nearest to the broker's.
+        """
+        return min(version.time for version in self.versions.values())
 
     @property
     def was_pushed(self) -> bool:
