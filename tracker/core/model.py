@@ -406,7 +406,6 @@ class Alert(Struct, frozen=True):
         return self.created_at or self.first_seen
 
 
-
 class Rule(StrEnum):
     """Name the reason for which a fill belongs to an alert, strongest first."""
 
