@@ -106,7 +106,10 @@ class Reference:
     """Whether it is meant for us also where no such record is; other programs write slashes too."""
 
     def same_name(self, other: Reference | None) -> bool:
-        return other is not None and (self.alerter, self.ticker) == (other.alerter, other.ticker)
+        """Tell whether another one, of an order of the same contract, names the same (rules 2.1 and 2.5)."""
+        if other is None or self.alerter != other.alerter:
+            return False
+        return self.ticker == other.ticker or (self.names_contract and other.names_contract)
 
 
 def read_reference(text: str, contract: Contract, alerters: Alerters) -> Reference | None:
