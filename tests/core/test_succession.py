@@ -97,6 +97,13 @@ def test_record_without_day_means_the_day_it_owns(before: str | None, expires: s
     assert takes_over(option_alert(expires=expires), state, NVDA_CALL) is follows
 
 
+def test_record_with_another_conid_means_that_contract() -> None:
+    """Its conid was that of 19 December, though it came to own the call of 21 November."""
+    state = replace(GONE, record=option_alert(expires=None, con_ids=[9]))
+    assert takes_over(option_alert(expires="1219", con_ids=[9]), state, NVDA_CALL)
+    assert takes_over(option_alert(expires="1219"), state, NVDA_CALL)
+
+
 def test_names_are_compared_in_any_spelling() -> None:
     alert = AlertId("prof-and-kian-alerts", "nvda", CREATED, None)
     assert same_name(alert, GONE.alert, NVDA_CALL, AlerterNames())

@@ -41,7 +41,7 @@ def fill_in(alert: Alert, stored: Sequence[StoredContract]) -> Alert:
 
 
 def as_written(alert: Alert) -> Alert:
-    """Return an alert as its record says it, where it was filled in before it was known when it was written."""
+    """Return an alert as its record says it, where nobody knew when it was written as it was filled in."""
     own = alert.unfilled
     return alert if own is None else replace(alert, expiry=own.expiry, con_ids=own.con_ids)
 

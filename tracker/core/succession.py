@@ -50,14 +50,14 @@ def is_dated(alert: AlertId) -> bool:
 def takes_over(alert: Alert, gone: AlertState, contract: Contract) -> bool:
     """Tell whether a record takes over what one that is gone owns of a contract.
 
-    One that named no day of expiry meant that of the contract it owns, where that fits.
+    One that named neither a conid nor a day of expiry meant that of the contract it owns, where that fits.
     """
     if speaks_of(contract, alert) is not None:
         return True
     record = gone.record
     if record is None:
         return False
-    if speaks_of(contract, record) is Rule.STRIKE and (days := days_of(contract)):
+    if not record.con_ids and speaks_of(contract, record) is Rule.STRIKE and (days := days_of(contract)):
         record = replace(record, expiry=Expiry(ExpiryKind.DAY, days[0]))
     return same_contract(_with_expiry(record, [contract]), alert)
 

@@ -36,13 +36,13 @@ def successor(
 
 
 def _with_day_of(contract: Contract, record: Record) -> Record:
-    """Have a record that names no day mean that of the contract which it owns, where that fits.
+    """Have a record without conid and day mean the day of the contract which it owns, where that fits.
 
     The rules page says no word of it. A record of another day is about another contract, though, and takes
     over nothing.
     """
     day = expiry_day(contract)
-    if record.expiry.day is not None or day is None or not rule_of(record, contract)[0]:
+    if record.con_ids or record.expiry.day is not None or day is None or not rule_of(record, contract)[0]:
         return record
     return replace(record, expiry=Expiry(day=day))
 
