@@ -204,7 +204,7 @@ def test_stored_contract_that_had_expired_fills_in_nothing() -> None:
     expired = seen.records.dated(fill_in(alert, [stored(date(2025, 12, 30), con_id=95)]))
     assert (expired.expiry.day, expired.con_ids) == (None, frozenset())
     of_today = seen.records.dated(fill_in(alert, [stored(date(2025, 12, 31), con_id=95)]))
-    assert (of_today.expiry.day, of_today.con_ids) == (date(2025, 12, 31), {95})
+    assert (of_today.expiry.day, of_today.con_ids) == (date(2025, 12, 31), frozenset([95]))
 
 
 @pytest.mark.parametrize(("zone", "year"), [("America/New_York", 2025), ("Europe/Berlin", 2026)])
