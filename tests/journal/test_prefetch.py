@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.gateway.test_normalise import EXECUTION, ORDER_HEAD, split
 from tracker.core.model import OrderKey
-from tracker.core.state import ORDERS, TOTALS
+from tracker.core.state import ORDERS, TOTALS, WINDOWS
 from tracker.core.state_rows import OrderState
 from tracker.journal.journal import Journal
 from tracker.journal.prefetch import row_keys
@@ -49,5 +49,6 @@ def test_packets_orders_are_fetched_once(journal: Journal) -> None:
     for number in range(1, 10):
         assert journal.state.get(ORDERS, f"{188 + number}/0/0") is None
         assert journal.state.get(TOTALS, f"DU1234567 700100200 {188 + number}/0/0") is None
+        assert journal.state.get(WINDOWS, f"DU1234567 700100200 {188 + number}") is None
     assert asked == []
     assert journal.state.get(ORDERS, "188/0/0") == known

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from tracker.core.journal_entries import ExecutionAt, FeeAt, Message, execution_key
-from tracker.core.state import ALERTS, EXECUTIONS, FEES, ORDERS, OWNERS, TOTALS
+from tracker.core.state import ALERTS, EXECUTIONS, FEES, ORDERS, OWNERS, TOTALS, WINDOWS
 from tracker.core.state_rows import root_text
 from tracker.journal.rows import JournalState
 
@@ -27,6 +27,7 @@ class RowKeys(NamedTuple):
     orders: set[str]
     totals: set[str]
     owners: set[str]
+    """Those of owners and of windows."""
 
 
 def row_keys(messages: Sequence[Sequence[str]]) -> RowKeys:
@@ -67,4 +68,5 @@ def look_up(state: JournalState, messages: Sequence[Sequence[str]]) -> None:
     state.look_up(TOTALS, keys.totals)
     state.look_up(EXECUTIONS, keys.totals, "orders")
     state.look_up(OWNERS, keys.owners)
+    state.look_up(WINDOWS, keys.owners)
     state.look_up(ALERTS, keys.orders, "orders")
