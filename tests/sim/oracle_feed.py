@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -115,6 +115,7 @@ class OracleFeed:
         """Symbols of which the tracker's opening balance changed after it had decided with another one, or
         of which the broker held what no execution explained."""
         self._openings: dict[AccountContract, Decimal] = {}
+        self._unproven: frozenset[date] = frozenset()
         self._read: Records | None = None
         """What was read last; None while the store cannot be read."""
         self._served: Records | None = None
@@ -189,15 +190,24 @@ class OracleFeed:
             self._tell(LookedAgain(at, rematch=True))
 
     def commit(
-        self, taken: Iterable[Frame], openings: Mapping[AccountContract, Decimal], at: datetime
+        self,
+        taken: Iterable[Frame],
+        openings: Mapping[AccountContract, Decimal],
+        unproven: frozenset[date],
+        at: datetime,
     ) -> None:
-        """Take in the frames of one transaction, and what the tracker takes for the opening balances now."""
+        """Take in the frames of one transaction, and what the tracker takes for the opening balances now.
+
+        Which days are `unproven` is the tracker's word: whether it is right is for the tests of completeness.
+        """
+        self._days_unproven(self._unproven | unproven, at)
         for frame in taken:
             if self._looks_behind and frame.seq > self._looks_behind[0]:
                 # What was held is known from messages that came before the stores are looked through.
                 self._open(openings, at)
             self._look(at, frame.seq - 1)
             self._frame(frame)
+        self._days_unproven(unproven, at)
         self._open(openings, at)
         # What is held of a contract is an open question until its first commit is over.
         self._decided = {(one.account, one.contract.con_id) for one in self.known.values()}
@@ -274,6 +284,11 @@ class OracleFeed:
         """How many answers about positions lagged."""
         return self._oracle.lagged
 
+    def _days_unproven(self, days: frozenset[date], at: datetime) -> None:
+        if self._answers is not None and days != self._unproven:
+            self._unproven = days
+            self._tell(facts.DaysUnproven(at, days))
+
     def _open(self, openings: Mapping[AccountContract, Decimal], at: datetime) -> None:
         if self._answers is not None:
             self._compare_openings(openings)
@@ -319,7 +334,6 @@ class OracleFeed:
         elif isinstance(entry, Undone) and entry.execution.exec_id:
             self._decide(frame.received_at, "undo", entry.execution.exec_id, entry.frame)
         elif isinstance(entry, GapAccepted | GapReopened):
-            # What is held hangs on no gap while it is told.
             self.sometimes["gap accepted" if isinstance(entry, GapAccepted) else "gap reopened"] += 1
 
     def _decide(

@@ -44,6 +44,7 @@ from tracker.core.model import BrokerFact, Execution, Frame, Source
 from tracker.core.ownership_rows import RunTime
 from tracker.core.ports import AlertStore
 from tracker.core.state import GAPS, HOLDINGS, OUTBOX, RUN_TIME
+from tracker.core.state_rows import GapEnd
 from tracker.daemon.journal_sink import JournalSink
 from tracker.gateway.normalise import normalise
 from tracker.pipeline.pump import Pump
@@ -213,7 +214,10 @@ class World:
         openings = {
             (row.account, row.contract.con_id): row.base for row in self.journal.state.every(HOLDINGS)
         }
-        self.feed.commit([frame for frame in frames if frame.seq <= cursor], openings, self.clock.now())
+        taken = [frame for frame in frames if frame.seq <= cursor]
+        gaps = self.journal.state.every(GAPS)
+        unproven = frozenset(gap.day for gap in gaps if gap.closed_how in ("", GapEnd.PERSON.value))
+        self.feed.commit(taken, openings, unproven, self.clock.now())
         self._cursor = cursor
 
     def _saw(self, store: AlertStore, changed: bool | None) -> None:

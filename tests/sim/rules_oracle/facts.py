@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple
 
@@ -273,6 +273,14 @@ class GapClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class DaysUnproven:
+    """These days are not proven by anything now, a person's word apart."""
+
+    at: datetime
+    days: frozenset[date]
+
+
+@dataclass(frozen=True, slots=True)
 class AdjustmentTold:
     """Flex or a person told why a position changed without executions, at the broker's `time`.
 
@@ -373,6 +381,7 @@ Event = (
     | OpeningTold
     | GapFound
     | GapClosed
+    | DaysUnproven
     | AdjustmentTold
     | AdjustmentUndone
     | OrderTold

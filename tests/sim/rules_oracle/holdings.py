@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from tests.sim.rules_oracle.answers import Answer, MovedIn, Opening, Sweep
@@ -22,6 +22,7 @@ from tests.sim.rules_oracle.facts import (
     BrokerLost,
     Connected,
     Contract,
+    DaysUnproven,
     Event,
     Fact,
     GapClosed,
@@ -77,6 +78,7 @@ class Holdings:
         self._epochs: dict[str, int] = {}
         """execution -> how many gaps were known when it was booked."""
         self._gaps = self._gaps_closed = 0
+        self._unproven: frozenset[date] = frozenset()
         self._swept: dict[int, set[str]] = {}
         """connection -> the accounts of which a sweep ended since its link to the broker stands."""
         self._sweeps: list[Sweep] = []
@@ -126,6 +128,8 @@ class Holdings:
             self.gap_found()
         elif isinstance(event, GapClosed):
             self.gap_closed()
+        elif isinstance(event, DaysUnproven):
+            self._unproven = event.days
         elif isinstance(event, AdjustmentTold):
             self.told(event)
         elif isinstance(event, AdjustmentUndone):
@@ -294,7 +298,10 @@ class Holdings:
             after = [
                 one
                 for one in usable
-                if holding[0] in one.accounts and self._is_after(one, facts, moved, sure=certain)
+                if holding[0] in one.accounts
+                and self._is_after(one, facts, moved, sure=certain)
+                # What it lacks may have been sold, or have expired, on a day of which nothing is known.
+                and (holding in one.held or not facts or self._proven_between(one, facts[0]))
             ]
             if after:
                 one = after[0]
@@ -355,7 +362,14 @@ class Holdings:
     def _near(self, answer: Answer, fact: Fact) -> bool:
         """Tell whether no unproven day lies between an answer and an execution behind it."""
         gaps = self._epochs[fact.key]
-        return answer.gap_epoch == gaps or gaps <= self._gaps_closed
+        near = answer.gap_epoch == gaps or gaps <= self._gaps_closed
+        return near and self._proven_between(answer, fact)
+
+    def _proven_between(self, answer: Answer, fact: Fact) -> bool:
+        """Tell whether each day between an answer and an execution is proven."""
+        times = (answer.second or answer.ended_at, fact.time)
+        first, last = sorted(each.astimezone(NEW_YORK).date() for each in times)
+        return not any(first <= day <= last for day in self._unproven)
 
     @staticmethod
     def _sums(facts: Iterable[Fact]) -> dict[AccountContract, Decimal]:
