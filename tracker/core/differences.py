@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from tracker.core.adjustment_rows import ADJUSTED, Adjustment, Difference
 from tracker.core.alert_updates import EventKind, TrackerEvent
+from tracker.core.contracts import days_of
 from tracker.core.journal_entries import AdjustmentTold, PositionChanged
 from tracker.core.model import ZERO, Contract, Frame, Moment
 from tracker.core.position_history import PositionHistory
@@ -304,8 +305,9 @@ class Differences:
         )
 
     def _settles(self, seen: Difference, holding: Holding, snapshot: Snapshot, swept: int) -> bool:
-        expiry = holding.contract.expiry if holding.contract.is_option else None
-        if expiry is not None and expiry <= snapshot.asked.time.astimezone(self._zone).date():
+        # AM-settled contracts trade last on the evening before the day that their symbol says.
+        days = days_of(holding.contract) if holding.contract.is_option else ()
+        if days and days[0] <= snapshot.asked.time.astimezone(self._zone).date():
             return False
         wait = VANISHED if seen.vanished else WITNESS
         return swept > seen.seen.seq and snapshot.ended.time - seen.seen.time >= wait
