@@ -235,14 +235,16 @@ class Holdings:
                 # There is nothing that it could explain.
                 return
             held = seen.held if event.time is None and seen is not None else ZERO
-        before, at = self._position(holding), len(self._adjustments)
+        touched = [holding] if target is None else [holding, target]
+        before, at = [self._position(each) for each in touched], len(self._adjustments)
         if inferred is not None:
             at = self._adjustments.index(inferred)
             del self._adjustments[at]
         place = place or Place(time.replace(microsecond=0))
         told = Adjustment(holding, place, event.cause, time, held, event.ratio, target, instead=inferred)
         self._adjustments.insert(at, told)
-        self._settle_again(holding, self._position(holding) - before)
+        for each, was in zip(touched, before, strict=True):
+            self._settle_again(each, self._position(each) - was)
 
     def _explained_by(self, event: AdjustmentTold) -> Adjustment | None:
         """Return the last inferred adjustment, where a told cause fits it; parts of a share are paid out."""
@@ -298,13 +300,13 @@ class Holdings:
             after = [
                 one
                 for one in usable
-                if holding[0] in one.accounts
-                and self._is_after(one, facts, moved, sure=certain)
-                # What it lacks may have been sold, or have expired, on a day of which nothing is known.
-                and (holding in one.held or not facts or self._proven_between(one, facts[0]))
+                if holding[0] in one.accounts and self._is_after(one, facts, moved, sure=certain)
             ]
             if after:
                 one = after[0]
+                if holding not in one.held and facts and not self._proven_between(one, facts[0]):
+                    # It may have been sold, or have expired, on a day of which nothing is known.
+                    return Opening(ZERO, certain, one.number)
                 quantity = one.held.get(holding, ZERO) - self._contained(one, holding, facts, moved)
                 return Opening(quantity, certain, one.number)
         return Opening(ZERO, False)

@@ -6,7 +6,7 @@ Owns totals, remaining and status. Fills come from the facts in force, everythin
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
@@ -21,10 +21,14 @@ from tests.sim.rules_oracle.facts import (
     OrderKey,
     OrderTold,
     StatusTold,
+    order_key,
+    root_and_version,
 )
 
 _CANCELLED = ("Cancelled", "ApiCancelled", "Inactive")
 _OVER = ("Filled", *_CANCELLED)
+_SIZED = ("PreSubmitted", "Submitted", "Filled")
+"""What is filled and left of such an order is all of it; a cancelled one reports its balance as it likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,24 @@ class _Told:
     completed_status: str = ""
     missing: bool = False
     """A complete answer about all open orders lacked it, and nothing newer was heard."""
+    size: Decimal | None = None
+    """What a status said was filled and is left."""
+    fills: dict[OrderKey, dict[str, tuple[int, Decimal]]] = field(default_factory=dict)
+    """Each execution's version in force, with its quantity."""
+    most: dict[OrderKey, Decimal] = field(default_factory=dict)
+    """The most that it ever filled in an account and contract."""
+    lowered: bool = False
+    """A correction came since the last status: that the order filled less is no sign that it works again."""
+
+    def book(self, event: Executed) -> None:
+        order, (root, version) = order_key(event), root_and_version(event.exec_id)
+        fills = self.fills.setdefault(order, {})
+        before = fills.get(root)
+        if before is None or version > before[0]:
+            self.lowered = self.lowered or before is not None
+            fills[root] = version, event.quantity
+        filled = sum((quantity for _, quantity in fills.values()), ZERO)
+        self.most[order] = max(filled, self.most.get(order, ZERO))
 
 
 class Orders:
@@ -70,6 +92,7 @@ class Orders:
         if isinstance(event, Executed):
             told = self._of(event.perm_id, event.client_id, event.order_id, heard=event.live)
             told.missing = told.missing and not event.live
+            told.book(event)
         elif isinstance(event, OrderTold):
             told = self._of(event.perm_id, event.client_id, event.order_id)
             told.total, told.ratios, told.missing = event.total, dict(event.ratios), False
@@ -77,7 +100,9 @@ class Orders:
         elif isinstance(event, StatusTold):
             told = self._of(event.perm_id, event.client_id, event.order_id)
             told.status, told.filled, told.remaining = event.status, event.filled, event.remaining
-            told.missing = False
+            told.missing = told.lowered = False
+            if event.status in _SIZED:
+                told.size = event.filled + event.remaining or told.size
         elif isinstance(event, CompletedOrderTold):
             told = self._of(event.perm_id, 0, 0)
             told.completed, told.completed_status = event.filled, event.status
@@ -113,6 +138,7 @@ class Orders:
         total = self._total(told, ratio)
         over = told.missing or told.status in _OVER or bool(told.completed_status)
         full = total is not None and filled == total and filled > 0
+        over = over or (total is not None and told.lowered and told.most.get(order, ZERO) >= total)
         remaining: Decimal | None = None
         if over or full:
             remaining = ZERO
@@ -131,8 +157,8 @@ class Orders:
     @staticmethod
     def _total(told: _Told, ratio: Decimal) -> Decimal | None:
         """Rule 5.2: the order's own total, else the completed order's, else what was filled when it was."""
-        if told.total is not None:
-            return told.total * ratio
+        if told.total is not None or told.size is not None:
+            return (told.total or told.size or ZERO) * ratio
         if told.completed is not None and told.completed_status not in _CANCELLED:
             return told.completed * ratio
         if told.status == "Filled":
