@@ -166,7 +166,7 @@ def test_expiring_option_follows_expiry_rule() -> None:
 
 
 def test_option_settled_in_the_morning_is_compared_before_its_day() -> None:
-    """It trades last on Tuesday and expires on Wednesday: 2 of 5 that are gone on Tuesday are an adjustment."""
+    """It trades last on Tuesday and expires on Wednesday; 2 of 5 that go on Tuesday are an adjustment."""
     symbol = "SPX   251119C06600000"
     contract = replace(NVDA, expiry=date(2025, 11, 18), local_symbol=symbol, trading_class="SPX")
     story = Story()

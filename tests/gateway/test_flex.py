@@ -169,6 +169,17 @@ def test_unfinished_day_is_not_covered(tmp_path: Path) -> None:
     assert read.begins == read.ends
 
 
+@pytest.mark.parametrize("form", ["%Y%m%d", "%d/%m/%Y"])
+def test_period_that_ends_behind_the_report(tmp_path: Path, form: str) -> None:
+    """A custom period may reach into the days to come: what is covered ends the day before it was made."""
+    monday, wednesday, friday = (date(2025, 11, day) for day in (17, 19, 21))
+    text = statement(trade(dateTime="20251118;104310"), first=monday, last=friday, made=wednesday)
+    for day in (monday, date(2025, 11, 18), wednesday, friday):
+        text = text.replace(f'"{day:%Y%m%d}', f'"{day:{form}}')
+    (part,) = read_report(write_report(tmp_path / "flex.xml", text)).statements
+    assert part.ends == datetime(2025, 11, 19, 1, 20, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -417,7 +417,9 @@ def _form_of(path: Path, parts: Sequence[_StatementPart], dates: set[str]) -> Da
         )
     heads = {text for part in parts for text in part.days()}
     heads |= {text for part in parts if (text := part.head.get("whenGenerated"))}
-    candidates = [form for form in formats_of(heads) if all(_in_order(part, form) for part in parts)]
+    read = formats_of(heads)
+    # A custom period may end behind the day on which the report was made.
+    candidates = [form for form in read if all(_in_order(part, form) for part in parts)] or read
     reads = [sum(form.read_day(text) is not None for text in dates) for form in candidates]
     best = [form for form, count in zip(candidates, reads, strict=True) if count == max(reads)]
     example = min(heads, key=len)[:20]
