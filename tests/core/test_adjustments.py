@@ -165,19 +165,6 @@ def test_expiring_option_follows_expiry_rule() -> None:
     assert len(story.state.find(DIFFERENCES, "open", "1")) == 1
 
 
-def test_option_settled_in_the_morning_is_compared_before_its_day() -> None:
-    """It trades last on Tuesday and expires on Wednesday; 2 of 5 that go on Tuesday are an adjustment."""
-    symbol = "SPX   251119C06600000"
-    contract = replace(NVDA, expiry=date(2025, 11, 18), local_symbol=symbol, trading_class="SPX")
-    story = Story()
-    story.tell(execution(exec_id(1), 5, contract=contract))
-    for number in (901, 902):
-        story.now += timedelta(seconds=90)
-        story.sweep(request=number)
-        story.snapshot(position(3, contract=contract))
-    assert (quantity(story), held(story)) == (3, 3)
-
-
 def test_two_alerts_share_what_is_assigned() -> None:
     """The lot shrinks for both."""
     story = Held(-5, matched(ALERT, SUCCESSOR))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -350,3 +350,16 @@ def test_a_short_position_departs_as_well() -> None:
     story.snapshot()
     assert (shown(story).open, quantity(story)) == (False, 0)
     assert not untouched(story, ALERT)
+
+
+def test_option_settled_in_the_morning_is_compared_before_its_day() -> None:
+    """It trades last on Tuesday and expires on Wednesday; 2 of 5 that go on Tuesday are an adjustment."""
+    symbol = "SPX   251119C06600000"
+    contract = replace(NVDA, expiry=date(2025, 11, 18), local_symbol=symbol, trading_class="SPX")
+    story = Story()
+    story.tell(execution(exec_id(1), 5, contract=contract))
+    for number in (901, 902):
+        story.now += timedelta(seconds=90)
+        story.sweep(request=number)
+        story.snapshot(position(3, contract=contract))
+    assert (quantity(story), held(story)) == (3, 3)
