@@ -160,7 +160,7 @@ def test_report_lists_what_an_adjustment_closed(table: Table) -> None:
         (
             "TSLA",
             {"note": "x"},
-            "not_found: no fill of 'TSLA' is known; name a conId that `tracker fills` lists",
+            "not_found: no fill of 'TSLA' is known; name the contract as `tracker fills` shows it",
         ),
         (
             "NVDA",
@@ -186,6 +186,12 @@ def test_report_lists_what_an_adjustment_closed(table: Table) -> None:
         (
             "NVDA",
             {"note": "x"},
+            "refused: the broker's positions and the fills agree on NVDA 2025-11-21 122.5 C, so there is"
+            " nothing to adjust; `tracker inbox` lists the positions that no fill explains",
+        ),
+        (
+            "NVDA 2025-11-21 122.5 c",
+            {"note": "named as tables show it"},
             "refused: the broker's positions and the fills agree on NVDA 2025-11-21 122.5 C, so there is"
             " nothing to adjust; `tracker inbox` lists the positions that no fill explains",
         ),

@@ -118,6 +118,9 @@ def test_socket_assignment_needs_token(tmp_path: Path) -> None:
         assert (await ask(rig, "inbox"))["needs_you"] == []
         again = await ask(rig, "assign", exec_id=near, alert=NAME, token=token(rig))
         assert again["done"] is False
+        for done in (True, False):
+            undone = await ask(rig, "undo", id=answer["id"], token=token(rig))
+            assert (undone["done"], undone["dry_run"]) == (done, False)
 
     play(tmp_path, story)
 

@@ -48,7 +48,11 @@ def _adjust(arguments: Arguments) -> int:
 
 
 def _declare_adjust(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("contract", metavar="CONTRACT", help="a conId, a symbol or a local symbol")
+    parser.add_argument(
+        "contract",
+        metavar="CONTRACT",
+        help="the contract as tables show it, its symbol, local symbol or conId",
+    )
     parser.add_argument("--split", metavar="NEW:OLD", help="a split, as in 4:1: scales what alerts own")
     parser.add_argument(
         "--becomes", metavar="CONTRACT", help="a merger or a new conId: it goes on as this, with its owners"

@@ -18,7 +18,7 @@ from tracker.core.journal_entries import AdjustmentTold
 from tracker.core.model import Contract
 from tracker.core.state import DIFFERENCES, HOLDINGS, LINKS, POSITIONS, LedgerState
 from tracker.core.state_rows import ContractKey, Holding
-from tracker.queries.as_json import Json, contract_json
+from tracker.queries.as_json import Json, contract_json, contract_words
 from tracker.status.protocol import CommandError, quoted
 
 _RATIO: Final = re.compile(r"(\d{1,6}):(\d{1,6})", re.ASCII)
@@ -141,10 +141,12 @@ def holding_named(state: LedgerState, text: str, account: str = "") -> Holding:
         return found[0]
     if not found:
         raise CommandError(
-            "not_found", f"no fill of {quoted(text)} is known; name a conId that `tracker fills` lists"
+            "not_found", f"no fill of {quoted(text)} is known; name the contract as `tracker fills` shows it"
         )
     several = ", ".join(f"{_words(one)} in {one.account}" for one in found[:5])
-    raise CommandError("ambiguous", f"{quoted(text)} names several: {several}; name the conId and --account")
+    raise CommandError(
+        "ambiguous", f"{quoted(text)} names several: {several}; name one of them, and --account"
+    )
 
 
 def told_result(state: LedgerState, one: Telling, *, dry_run: bool = False) -> Json:
@@ -201,7 +203,7 @@ def _ratio(text: str) -> Decimal:
 
 
 def _names(contract: Contract) -> list[str]:
-    names = (contract.symbol, contract.local_symbol)
+    names = (contract.symbol, contract.local_symbol, contract_words(contract))
     return [" ".join(name.split()).casefold() for name in names if name]
 
 

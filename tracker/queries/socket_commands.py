@@ -327,10 +327,11 @@ class SocketCommands:
         one, planned = await self._read(
             lambda journal: rehearsed_undo(self._context, journal, asked.id, asked.account)
         )
-        if asked.dry_run or not one.entries:
+        if asked.dry_run:
             return planned
         state = self._journal.state
-        await self._append(one.entries, lambda: decisions.written_to(state, one.alerts))
+        if one.entries:
+            await self._append(one.entries, lambda: decisions.written_to(state, one.alerts))
         return undone_result(state, one)
 
     async def _gaps(self, request: Request) -> Answer:
