@@ -174,6 +174,16 @@ def test_beyond_loopback_the_token_is_sent(capsys: pytest.CaptureFixture[str]) -
     assert "NOT receiving" in capsys.readouterr().out
 
 
+def test_missing_token_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """A token's file that was deleted is no matter of the user; the tracker writes it again."""
+    line = b'{"ok": false, "error": {"code": "token_required", "message": "send the token"}}\n'
+    with listener(line, line) as (port, _):
+        flags = (f"--status.port={port}", "--status.token_file=token")
+        assert "is not there; the tracker writes it again" in refusal(capsys, "undo", "7", *flags, code=1)
+        Path("token").mkdir()
+        assert "cannot be read; run this command as" in refusal(capsys, "undo", "7", *flags, code=1)
+
+
 def test_paper_serves_until_stopped() -> None:
     """The paper gateway serves until it is stopped."""
     command = [sys.executable, "-m", "tracker", "paper", "--port", "0", "--accounts", "DU9000001, DU9000002"]

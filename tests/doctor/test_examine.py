@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -161,6 +162,16 @@ def test_log_folder_is_tried(setup: Setup) -> None:
     """The folder of the log is tried where there is one."""
     setup.flags = {"log.file": str(setup.folder / "gone" / "tracker.log")}
     setup.look().check_only("log_folder", "does not exist", "flag --log.file")
+
+
+def test_full_disk_needs_room(setup: Setup) -> None:
+    """Where a file cannot be written since the disk is full, no permission helps."""
+    disk = FaultyDisk()
+    disk.failing["write"] = OSError(errno.ENOSPC, "No space left on device")
+    setup.with_probes(disk=disk)
+    found = setup.look()
+    assert "cannot write a file: No space left on device" in found["alerts_folder"]["found"]
+    assert found["alerts_folder"]["next_step"] == "make room on its disk"
 
 
 def test_an_unwritable_folder_is_found(setup: Setup) -> None:

@@ -171,7 +171,7 @@ def test_command_line_asks_running_daemon(tmp_path: Path, capsys: pytest.Capture
         assert "its symbol is TSLA, the fill's is NVDA" in said.err
         (tmp_path / "status.token").unlink()
         assert await tracker("assign", near, NAME) == 1
-        assert "status.token cannot be read; run this command as" in capsys.readouterr().err
+        assert "status.token is not there; the tracker writes it again" in capsys.readouterr().err
         assert await tracker("inbox") == 0
         assert capsys.readouterr().out.startswith("Needs you: nothing\n")
 

@@ -7,6 +7,7 @@ none runs. It knows no command.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from tracker.console import (
@@ -132,9 +133,13 @@ def through_daemon(
     if not isinstance(error, dict):
         raise Refusal(FAILED, [f"the tracker refused: {error}"])
     if token is None:
-        raise CommandError(
-            "token_required",
-            f"the token of the running tracker in {settings.status.token_file} cannot be read;"
-            " run this command as the tracker's user",
-        )
+        file = settings.status.token_file
+        trouble = "cannot be read; run this command as the tracker's user"
+        with suppress(PermissionError):
+            if not file.exists():
+                trouble = (
+                    "is not there; the tracker writes it again within seconds, so run this command again,"
+                    " with the settings that the tracker runs with"
+                )
+        raise CommandError("token_required", f"the token of the running tracker in {file} {trouble}")
     raise CommandError(str(error.get("code")), str(error.get("message")))

@@ -5,6 +5,8 @@ Pure. What ends the daemon at its start, or would make it lose what it writes, i
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +47,7 @@ _KINDS: Final = {
         "it is the container's own and gone with it; mount a folder of the host",
     ),
 }
+_NO_ROOM: Final = {os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)}
 
 
 def check_folder(place: Place) -> Finding:
@@ -59,6 +62,8 @@ def check_folder(place: Place) -> Finding:
     if place.failed is not None:
         found = f"in {place.parent} the tracker cannot {place.failed.step}: {place.failed.reason}"
         step = "give the tracker's user write access to the folder; files are replaced, never changed"
+        if place.failed.reason in _NO_ROOM:
+            step = "make room on its disk"
         return Finding(check, Level.FAULT, found, step)
     return Finding(
         check, Level.OK, f"{place.parent} is writable: a file was made, synced, renamed and removed"

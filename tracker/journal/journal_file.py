@@ -52,7 +52,7 @@ _NEXT_STEPS: Final = {
     sqlite3.SQLITE_CANTOPEN: "let the tracker's user read and write the file and its folder",
     sqlite3.SQLITE_PERM: "let the tracker's user read and write the file and its folder",
 }
-_CHECK_DISK: Final = "check its disk"
+_CHECK_DISK: Final = "check its disk: it may be full, or fail"
 MIXED: Final = 0x4D495844
 """`application_id` of a file that was overwritten while a tracker had it open."""
 MIXED_NEXT_STEP: Final = (
