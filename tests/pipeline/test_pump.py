@@ -274,6 +274,20 @@ def test_loop_writes_only_what_was_prepared(tmp_path: Path) -> None:
         assert threading.current_thread() not in store.threads[1:]
 
 
+def test_loop_never_writes_what_was_not_prepared(tmp_path: Path) -> None:
+    """A store that does all its work in `apply`, as over a network, is called by the worker alone."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        store = Watched(desk.store, desk)
+        store.ahead = False
+        desk.pump = desk.make_pump(store)
+        desk.run_pump()
+        desk.take(buy(1, 4))
+        desk.run_pump()
+        assert shown(desk)["open"] is True
+        assert store.threads
+        assert threading.current_thread() not in store.threads
+
+
 def test_lasting_outage_leaves_no_memory(tmp_path: Path) -> None:
     """Found by a soak: what was read in vain of a half-written file stayed until the collector came by."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
@@ -374,11 +388,16 @@ class Watched(AlertStores):
         self._path = desk.journal.path
         self.away = 0
         """How often it cannot be written before it can."""
+        self.ahead = True
+        """Whether anything is done ahead of `apply`."""
         self.threads: list[threading.Thread] = []
 
     def refresh(self) -> bool:
         self.calls.append("refresh")
         return super().refresh()
+
+    def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
+        return self.ahead and super().prepare(updates)
 
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
         self.calls.append("apply")

@@ -223,10 +223,11 @@ class SimStore:
         self._fates.point("apply.after")
         return outcomes
 
-    def prepare(self, updates: Sequence[AlertUpdate]) -> None:
+    def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
         self._fates.point("prepare.before")
-        self._store.prepare(updates)
+        prepared = self._store.prepare(updates)
         self._fates.point("prepare.after")
+        return prepared
 
     def shown(self, alert: AlertId) -> Shown | None:
         self._compared()

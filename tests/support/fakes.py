@@ -82,8 +82,9 @@ class MemoryAlerts:
         self._publish()
         return outcomes
 
-    def prepare(self, updates: Sequence[AlertUpdate]) -> None:
+    def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
         """Nothing can be done ahead here."""
+        return False
 
     def shown(self, alert: AlertId) -> Shown | None:
         fields = _find(self._seen, alert)

@@ -103,10 +103,11 @@ class AlertStore(Protocol):
         that is not possible now; the same updates may be given again.
         """
 
-    def prepare(self, updates: Sequence[AlertUpdate]) -> None:
-        """Do ahead what of `apply` nobody can see; `apply` may follow with these updates, others or never.
+    def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
+        """Do ahead what of `apply` nobody can see; True when a step as cheap as a rename is all that is left.
 
-        Raises nothing for what goes wrong: `apply` meets it again.
+        `apply` may follow with these updates, others or never. Raises nothing for what goes wrong: `apply`
+        meets it again. A store that does its work in `apply` alone, as over a network, returns False.
         """
 
     def shown(self, alert: AlertId) -> Shown | None:

@@ -44,7 +44,7 @@ class _Writing(NamedTuple):
 
     rows: list[Delivery]
     under_way: Future[tuple[Sequence[Outcome], datetime]]
-    preparing: Future[None] | None
+    preparing: Future[bool] | None
     """What was prepared before."""
 
 
@@ -76,7 +76,7 @@ class OutboxDelivery:
         self._compare_again = compare_again
         self._kept: set[str] = set()
         """Row keys of the alerts whose text the journal is known to keep."""
-        self._preparing: Future[None] | None = None
+        self._preparing: Future[bool] | None = None
         self._writing: _Writing | None = None
         self.counts = DeliveryCounts()
 
@@ -114,7 +114,7 @@ class OutboxDelivery:
         updates = [row.update for row in rows]
         self._keep_whole([update.alert for update in updates if update.remove])
         preparing, self._preparing = self._preparing, None
-        if preparing is None or not preparing.done():
+        if preparing is None or not _is_prepared(preparing):
             return _Writing(rows, self._worker.submit(self._put_in_place, updates), preparing)
         # A rename is all that is left to do: less than to wake the worker.
         done: Future[tuple[Sequence[Outcome], datetime]] = Future()
@@ -214,3 +214,8 @@ class OutboxDelivery:
             if text is not None and self._journal.kept_record(key) is None:
                 entries.append((key, KEPT, text.encode()))
         return entries
+
+
+def _is_prepared(preparing: Future[bool]) -> bool:
+    """Tell whether a store did ahead all but a step as cheap as a rename."""
+    return preparing.done() and preparing.exception() is None and preparing.result()

@@ -217,11 +217,11 @@ class AlertFile:
             self._removed = batch.removed
             return batch.outcomes
 
-    def prepare(self, updates: Sequence[AlertUpdate]) -> None:
+    def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
         """Write the file that `apply` would put in place, beside the one that stands; nobody sees it.
 
-        It is made from what was last read, without a look: `apply` finds out whether that still stands. What
-        fails here fails there again, and is raised.
+        True when it is written, so that a rename is left. It is made from what was last read, without a look:
+        `apply` finds out whether that still stands. What fails here fails there again, and is raised.
         """
         batch = Batch(updates)
         with self._lock, suppress(OSError, RecursionError):
@@ -230,6 +230,8 @@ class AlertFile:
                 document = batch.edit(held.document)
                 if document is not held.document:
                     self._ahead = batch, self._write(held, held.document, document)
+                    return True
+        return False
 
     def restore(self, alert: AlertId, text: str) -> bool:
         """Put a deleted record back, as its text was kept; False where something stands in its place.

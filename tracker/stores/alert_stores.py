@@ -132,8 +132,8 @@ class AlertStores:
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
         return self._alerts.apply(updates)
 
-    def prepare(self, updates: Sequence[AlertUpdate]) -> None:
-        self._alerts.prepare(updates)
+    def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
+        return self._alerts.prepare(updates)
 
     def shown(self, alert: AlertId) -> Shown | None:
         return self._alerts.shown(alert)
