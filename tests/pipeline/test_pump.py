@@ -24,7 +24,7 @@ from tracker.core.ownership_rows import RunTime
 from tracker.core.state import EXECUTIONS, OUTBOX, RUN_TIME
 from tracker.core.state_rows import Attention
 from tracker.journal.journal import Journal, JournalFailed
-from tracker.pipeline.pump import fitting_batch
+from tracker.pipeline.pump import fitting_batch, retry_pause
 from tracker.stores.alert_stores import AlertStores, StorePort
 
 NEWER = "2025-11-18T15:50:00.000001"
@@ -308,6 +308,13 @@ def test_lasting_outage_leaves_no_memory(tmp_path: Path) -> None:
         assert "written" in desk.pump.away
         # The worker may be about to let go of the last one.
         assert len(left) <= 1
+
+
+@pytest.mark.parametrize(
+    ("attempts", "draw", "seconds"), [(0, 0.0, 0.0375), (0, 1.0, 0.0625), (6, 0.5, 5.0), (99, 1.0, 6.25)]
+)
+def test_store_that_is_away_is_retried_with_jitter(attempts: int, draw: float, seconds: float) -> None:
+    assert retry_pause(attempts, draw) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(

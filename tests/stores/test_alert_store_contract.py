@@ -154,6 +154,7 @@ def test_outcomes_keep_the_updates_order(case: Case) -> None:
 def test_another_identity_is_gone(case: Case, other: AlertId) -> None:
     case.put(some_records())
     assert list(case.store.apply([update(other)])) == [Outcome.GONE]
+    assert other not in {alert.id for alert in case.store.alerts()}
     assert case.store.shown(other) is None
     assert case.records() == some_records()
 
