@@ -248,3 +248,19 @@ def test_assignment_has_its_cause(desk: FlexDesk) -> None:
     answer = desk.take_in(made).to_json()
     assert [(event["cause"], event["applied"]) for event in answer["events"]] == [("exercised", True)]
     assert desk.held() == (True, 1, 1)
+
+
+@pytest.mark.parametrize("listed", [4, 1], ids=["positions as before", "positions since"])
+def test_exercise_with_its_booking_counts_once(desk: FlexDesk, listed: int) -> None:
+    """Three of four are told by OptionEAE and booked as a trade without execId: one is left."""
+    desk.bought(FIRST, day=THURSDAY)
+    desk.connect(held=listed)
+    about = {"accountId": ACCOUNT, "assetCategory": "OPT", "conid": "700100200", "tradeID": "9"}
+    told = about | {"transactionType": "Exercise", "quantity": "-3", "date": "20251120"}
+    kind = {"transactionType": "BookTrade", "ibExecID": "", "notes": "Ex", "tradePrice": "0"}
+    booked = trade(**about, **kind, quantity="-3", buySell="SELL", dateTime="20251120;162000")
+    others = f"<OptionEAE>{elements('OptionEAE', [told])}</OptionEAE>"
+    made = statement(booked, first=THURSDAY, last=THURSDAY, others=others)
+    for _ in range(2):
+        desk.take_in(made)
+        assert desk.held() == (True, 1, 1)
