@@ -253,14 +253,14 @@ def test_assignment_has_its_cause(desk: FlexDesk) -> None:
 @pytest.mark.parametrize("listed", [4, 1], ids=["positions as before", "positions since"])
 def test_exercise_with_its_booking_counts_once(desk: FlexDesk, listed: int) -> None:
     """Three of four are told by OptionEAE and booked as a trade without execId: one is left."""
-    desk.bought(FIRST, day=THURSDAY)
+    desk.bought(FIRST, day=WEDNESDAY)
     desk.connect(held=listed)
     about = {"accountId": ACCOUNT, "assetCategory": "OPT", "conid": "700100200", "tradeID": "9"}
-    told = about | {"transactionType": "Exercise", "quantity": "-3", "date": "20251120"}
+    told = about | {"transactionType": "Exercise", "quantity": "-3", "date": "20251119"}
     kind = {"transactionType": "BookTrade", "ibExecID": "", "notes": "Ex", "tradePrice": "0"}
-    booked = trade(**about, **kind, quantity="-3", buySell="SELL", dateTime="20251120;162000")
+    booked = trade(**about, **kind, quantity="-3", buySell="SELL", dateTime="20251119;162000")
     others = f"<OptionEAE>{elements('OptionEAE', [told])}</OptionEAE>"
-    made = statement(booked, first=THURSDAY, last=THURSDAY, others=others)
+    made = statement(booked, first=WEDNESDAY, last=WEDNESDAY, others=others)
     for _ in range(2):
         desk.take_in(made)
         assert desk.held() == (True, 1, 1)
