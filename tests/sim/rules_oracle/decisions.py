@@ -308,11 +308,12 @@ class Replay:
             holding: {owner for lot in folded.lots if lot.quantity for owner in lot.owners}
             for holding, folded in self.fold_all().items()
         }
+        tallies, contracts = self.tallies(), self.holdings.contracts
         for old in self.registry.alerts:
             for holding in owners if not old.present else ():
                 if old.number in owners[holding]:
-                    contract = self.holdings.contracts[holding[1]]
-                    new = successor(old, contract, self.registry.present, self.holdings.contracts)
+                    had = [contracts[con_id] for _, con_id in tallies[old.number].parts]
+                    new = successor(old, contracts[holding[1]], self.registry.present, contracts, had)
                     if new is not None:
                         yield old.number, new.number, holding
 

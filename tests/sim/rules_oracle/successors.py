@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from tests.sim.rules_oracle.days import Expiry, expiry_day
@@ -13,22 +13,28 @@ from tests.sim.rules_oracle.records import Alert, Record, same_contract
 
 
 def successor(
-    old: Alert, contract: Contract, present: Sequence[Alert], contracts: Mapping[int, Contract]
+    old: Alert,
+    contract: Contract,
+    present: Sequence[Alert],
+    contracts: Mapping[int, Contract],
+    had: Collection[Contract],
 ) -> Alert | None:
     """Return the record of the same name that speaks of the contract, or of the one that the old spoke of.
 
-    Two spellings side by side are two alerts; once one is gone, the other is the same alert (rule 2.3).
+    Two spellings side by side are two alerts; once one is gone, the other is the same alert (rule 2.3). What
+    spells its ticker is told by every contract that it `had`: SPX is SPXW for what it owns of another class
+    too.
     """
     moment = old.record.created.moment
     if moment is not None:
         for alert in present:
-            if _same_name(alert, old, contract) and alert.record.created.moment == moment:
+            if _same_name(alert, old, had) and alert.record.created.moment == moment:
                 return alert
     meant = _with_day_of(contract, old.record)
     candidates = [
         alert
         for alert in present
-        if _same_name(alert, old, contract)
+        if _same_name(alert, old, had)
         and (rule_of(alert.record, contract)[0] or same_contract(meant, alert.record, contracts))
     ]
     as_spelled = [alert for alert in candidates if alert.record.spelled == old.record.spelled]
@@ -47,8 +53,8 @@ def _with_day_of(contract: Contract, record: Record) -> Record:
     return replace(record, expiry=Expiry(day=day))
 
 
-def _same_name(one: Alert, other: Alert, contract: Contract) -> bool:
+def _same_name(one: Alert, other: Alert, had: Collection[Contract]) -> bool:
     """Rules 2.3 and 2.5: any spelling, and any of the contract's tickers for another."""
     keys = {one.record.ticker_key, other.record.ticker_key}
-    same_ticker = len(keys) == 1 or keys <= contract_tickers(contract)
+    same_ticker = len(keys) == 1 or any(keys <= contract_tickers(contract) for contract in had)
     return one.record.alerter_key == other.record.alerter_key and same_ticker
