@@ -327,9 +327,22 @@ def test_full_look_leaves_owned_orders_alone() -> None:
     created = day.ago(5)
     day.fill(C95, 2)
     day.wait(1000)
+    records = day.records
+    day.read(records)
     day.read(None)
-    day.read({**day.records, "robindahood-alerts": {"TSLA": alert(C95, created=created)}})
+    day.read({**records, "robindahood-alerts": {"TSLA": alert(C95, created=created)}})
     shows(day, B, None)
+
+
+def test_unseen_time_uses_up_no_retry_window() -> None:
+    """The look after it finds no store, and nobody knows since when; so the window is open still."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    created, records = day.ago(5), day.records
+    day.fill(C95, 2)
+    day.wait(1000)
+    day.read(None)
+    day.read({**records, "robindahood-alerts": {"TSLA": alert(C95, created=created)}})
+    shows(day, B, 2)
 
 
 def test_cancelled_completed_order_is_unfilled() -> None:

@@ -75,7 +75,8 @@ class Replay:
         """Takeovers that were written down and not decided yet: the old record, the new one, what is held."""
         self._unlooked = False
         """Whether something was read that is not looked through yet."""
-        self._lived = self._lived_kept = _NO_TIME
+        self._lived = self._lived_seen = self._lived_kept = _NO_TIME
+        """How long we ran with a readable store, up to the last look at it, and as outlasts a crash."""
         self._last_at: datetime | None = None
         self._skew = _NO_TIME
         self._tallied: list[Folded] = []
@@ -107,7 +108,7 @@ class Replay:
             self._running, self._readable, self._unlooked, self._was_read = True, False, False, False
         elif isinstance(event, Stopped):
             self._running = False
-            self._lived = self._lived_kept if event.killed else self._lived
+            self._lived = self._lived_seen = self._lived_kept if event.killed else self._lived
         elif isinstance(event, RunTimeKept):
             self._lived_kept = self._lived
         elif isinstance(event, Connected):
@@ -119,10 +120,18 @@ class Replay:
         self._note_reopened(event)
 
     def _live_until(self, event: Event) -> None:
-        """Rule 1.6: the retry window counts only time in which we ran with a readable store."""
+        """Rule 1.6: the retry window counts only time in which we ran with a readable store.
+
+        What lies between two looks, the later of which finds no store, is time in which nobody could look.
+        """
+        if isinstance(event, StoreRead) and event.alerts is None:
+            self._lived = self._lived_seen
         if self._last_at is not None and self._running and self._readable and not isinstance(event, Started):
             jumped = event.by if isinstance(event, ClockJumped) else _NO_TIME
-            self._lived += max(event.at - self._last_at - jumped, _NO_TIME)
+            if not (isinstance(event, StoreRead) and event.alerts is None):
+                self._lived += max(event.at - self._last_at - jumped, _NO_TIME)
+        if isinstance(event, StoreRead | LookedAgain):
+            self._lived_seen = self._lived
         # What was received while something else was read is handled later; that time passed only once.
         behind = self._last_at is not None and not isinstance(event, ClockJumped | Started)
         self._last_at = max(event.at, self._last_at) if behind and self._last_at is not None else event.at
