@@ -40,7 +40,7 @@ from tests.sim.rules_oracle.lots import Folded, Lot
 from tests.sim.rules_oracle.matching import ORDER_REF, PERSON, SETTLING, STRONG, Match, match
 from tests.sim.rules_oracle.names import Alerters, Reference, contract_tickers, read_reference
 from tests.sim.rules_oracle.persons import Persons
-from tests.sim.rules_oracle.records import Registry
+from tests.sim.rules_oracle.records import Alert, Registry
 from tests.sim.rules_oracle.successors import successor
 from tests.sim.rules_oracle.tallies import Tally, tally
 
@@ -322,9 +322,25 @@ class Replay:
             for holding in owners if not old.present else ():
                 if old.number in owners[holding]:
                     had = [contracts[con_id] for _, con_id in tallies[old.number].parts]
-                    new = successor(old, contracts[holding[1]], self.registry.present, contracts, had)
+                    new = self._successor_before(old, holding[1]) or successor(
+                        old, contracts[holding[1]], self.registry.present, contracts, had
+                    )
                     if new is not None:
                         yield old.number, new.number, holding
+
+    def _successor_before(self, old: Alert, con_id: int) -> Alert | None:
+        """Return who took over this contract from a record before, while it is there.
+
+        What is told late of the record, in any account, goes the same way; the rules page says no word of it.
+        """
+        after = {one.old: one.new for one in self.decisions if one.new >= 0 and one.holding[1] == con_id}
+        number, passed = old.number, set[int]()
+        while number in after and number not in passed:
+            passed.add(number)
+            number = after[number]
+            if self.registry.alerts[number].present:
+                return self.registry.alerts[number]
+        return None
 
     # A person
 
