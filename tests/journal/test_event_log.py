@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tracker.journal.event_log import EventLog
 from tracker.journal.journal import Journal, JournalFailed
 
 AT = datetime(2026, 11, 18, 15, tzinfo=UTC)
@@ -77,6 +78,15 @@ def test_damaged_events_are_named(journal: Journal) -> None:
     journal._db.execute("UPDATE events SET body = '[1]'")
     with pytest.raises(JournalFailed, match=r"is damaged: the events from 1 on cannot be read"):
         kept(journal)
+
+
+@pytest.mark.parametrize("name", ["events_from", "events_dropped"])
+def test_damaged_number_is_named(journal: Journal, name: str) -> None:
+    """A number of events that is none ends with a reason, at the start or when it is asked for."""
+    keep(journal, "a")
+    journal.set_meta(name, "\x1bmany")
+    with pytest.raises(JournalFailed, match=f"is damaged: the value '{name}' cannot be read"):
+        EventLog(journal._db).after(0, 10)
 
 
 def test_lost_events_are_a_failure_of_the_journal(journal: Journal) -> None:

@@ -391,6 +391,14 @@ def test_damaged_value_is_named(journal: Journal) -> None:
         assert journal.cursor
 
 
+@pytest.mark.parametrize("session", ["many", b"\xff"])
+def test_damaged_connection_is_named(journal: Journal, session: object) -> None:
+    """A start refuses a newest frame whose connection is no number, with a reason."""
+    damage(journal, "INSERT INTO frames VALUES (1, 0, ?, 'live', x'')", session)
+    with pytest.raises(JournalFailed, match="damaged: the connection of the newest frame"):
+        assert journal.last_connection_no
+
+
 def test_damaged_alerts_are_named(journal: Journal) -> None:
     """What a decision looked at is named by its execution."""
     damage(journal, "INSERT INTO considered VALUES (7, ?, ?)", f"{KEY.account} {KEY.exec_id}", b"[")

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from tracker.journal.journal_file import damaged, path_of, select, select_each
+from tracker.journal.journal_file import damaged, path_of, select, select_each, whole_number
 
 Event: TypeAlias = Mapping[str, Any]
 
@@ -39,7 +39,9 @@ class EventLog:
         self._db = db
         ((kept,),) = select(db, "SELECT coalesce(max(last), 0) FROM events")
         rows = select(db, "SELECT value FROM meta WHERE name = ?", (_FROM,))
-        self.last = max(int(kept), int(rows[0][0]) if rows else 0)
+        path = path_of(db)
+        begun = whole_number(path, f"the value {_FROM!r}", rows[0][0]) if rows else 0
+        self.last = max(whole_number(path, "the number of an event", kept), begun)
         """The last number that was given."""
         self._under_way = 0
 
@@ -90,7 +92,8 @@ class EventLog:
             if len(found) >= limit:
                 break
         dropped = select(self._db, "SELECT value FROM meta WHERE name = ?", (_DROPPED,))
-        return KeptEvents(int(dropped[0][0]) if dropped else 0, found)
+        gone = whole_number(path_of(self._db), f"the value {_DROPPED!r}", dropped[0][0]) if dropped else 0
+        return KeptEvents(gone, found)
 
     def drop(self, before: datetime, set_meta: Callable[[str, str], None]) -> None:
         """Remove what is older; inside a transaction."""

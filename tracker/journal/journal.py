@@ -35,6 +35,7 @@ from tracker.journal.journal_file import (
     failure,
     open_file,
     select,
+    whole_number,
 )
 from tracker.journal.journal_file import JournalFailed as JournalFailed
 from tracker.journal.prefetch import look_up
@@ -311,7 +312,9 @@ class Journal:
     def last_connection_no(self) -> int:
         """The number of the last connection, 0 before the first."""
         rows = select(self._db, "SELECT session FROM frames ORDER BY seq DESC LIMIT 1")
-        return int(rows[0][0]) if rows else self._number("session")
+        if not rows:
+            return self._number("session")
+        return whole_number(self.path, "the connection of the newest frame", rows[0][0])
 
     # The pump's transaction
 
@@ -447,11 +450,7 @@ class Journal:
         return str(rows[0][0]) if rows else None
 
     def _number(self, name: str) -> int:
-        value = self.meta(name) or "0"
-        try:
-            return int(value)
-        except ValueError as error:
-            raise damaged(self.path, f"the value {name!r}", error) from error
+        return whole_number(self.path, f"the value {name!r}", self.meta(name) or "0")
 
     def set_meta(self, name: str, value: str) -> None:
         """Keep a single value, in a commit of its own."""

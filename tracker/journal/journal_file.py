@@ -94,6 +94,14 @@ def damaged(path: str | Path, part: str, error: Exception) -> JournalFailed:
     return JournalFailed(f"the journal {path} is damaged: {part} cannot be read ({error}); {_RESTORE}")
 
 
+def whole_number(path: str | Path, part: str, value: Any) -> int:
+    """Return a whole number as it is stored; raises JournalFailed with the part where it is none."""
+    try:
+        return int(value)
+    except (ValueError, TypeError) as error:
+        raise damaged(path, part, error) from error
+
+
 def path_of(db: sqlite3.Connection) -> str:
     """Return the path of the file that is open."""
     return str(db.execute("PRAGMA database_list").fetchone()[2])
