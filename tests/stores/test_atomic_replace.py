@@ -188,6 +188,14 @@ def test_folder_as_file_is_refused(tmp_path: Path) -> None:
         check_replaceable(FaultyDisk(), tmp_path / "plain" / "alerts.json")
 
 
+def test_socket_as_file_is_refused(tmp_path: Path) -> None:
+    """It is told by its kind: opening one fails with a cause that leads to access rights."""
+    path = tmp_path / "alerts.json"
+    os.mknod(path, stat.S_IFSOCK | 0o600)
+    with pytest.raises(StoreRefused, match="not a regular file"):
+        check_replaceable(FaultyDisk(), path)
+
+
 def test_link_to_itself_is_refused(tmp_path: Path) -> None:
     """The next step is to remove it, not to give access to it."""
     path = tmp_path / "alerts.json"

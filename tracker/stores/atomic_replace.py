@@ -90,7 +90,9 @@ def check_replaceable(disk: Disk, path: Path) -> None:
             "make it, or set stores.alerts"
         ) from error
     try:
-        found, old = disk.stat(real), disk.open(real)
+        found = disk.stat(real)
+        _check_kind(path, found)
+        old = disk.open(real)
     except FileNotFoundError:
         _try_out(disk, path, real, None, None)
         return
@@ -98,7 +100,6 @@ def check_replaceable(disk: Disk, path: Path) -> None:
         step = "remove that link" if error.errno == errno.ELOOP else "give the tracker's user access"
         raise StoreRefused(f"{path} cannot be read ({error.strerror}); {step}") from error
     try:
-        _check_kind(path, found)
         _try_out(disk, path, real, old, found)
     finally:
         disk.close(old)
