@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -117,6 +118,14 @@ def test_summary_of_working_tracker() -> None:
         "log                 no lines lost",
         "versions            tracker 0.1.0",
     ]
+
+
+@pytest.mark.parametrize(("away", "verb"), [("read", "cannot be read"), ("write", "cannot be written")])
+def test_first_line_names_store_outage(away: str, verb: str) -> None:
+    """Fills are received, and reach no alert: who reads one line must not take that for well."""
+    answer = {"subscribed": True, "store": {"away": {away: {"since": None, "reason": "damaged"}}}}
+    first = summarise(answer).splitlines()[0]
+    assert first == f"Running, and receiving fills, but the alert store {verb}."
 
 
 def test_summary_of_troubles() -> None:

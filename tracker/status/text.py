@@ -35,6 +35,10 @@ def _headline(answer: Mapping[str, Any]) -> str:
     if answer.get("running") is False:
         return "Not running."
     if answer.get("subscribed"):
+        away = _mapping(_mapping(answer, "store"), "away")
+        for kind, verb in _STORE_VERBS.items():
+            if kind in away:
+                return f"Running, and receiving fills, but the alert store {verb}."
         return "Running, and receiving fills."
     return "Running, but NOT receiving fills."
 
