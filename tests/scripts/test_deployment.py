@@ -143,6 +143,21 @@ def test_image_packages_are_pinned_by_hash() -> None:
             assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
+def test_unit_keeps_secrets_private() -> None:
+    """No core dump holds the token, and other users read no file that the tracker makes."""
+    lines = UNIT.read_text().splitlines()
+    assert "LimitCORE=0" in lines
+    assert "UMask=0077" in lines
+
+
+def test_http_parser_has_no_known_flaw() -> None:
+    """Before 0.16 h11 takes a malformed end of a chunk (CVE-2025-43859)."""
+    project = tomllib.loads((DEPLOY.parents[1] / "pyproject.toml").read_text())
+    (h11,) = [each for each in map(Requirement, project["project"]["dependencies"]) if each.name == "h11"]
+    assert "0.14.0" not in h11.specifier
+    assert "0.16.0" in h11.specifier
+
+
 def test_container_health_check_tells_ill(tmp_path: Path) -> None:
     """Run as the container would, against a daemon with and without a readable store."""
 
