@@ -319,7 +319,8 @@ class SocketCommands:
             )
         state = self._journal.state
         one = adjustments.telling(state, asked.contract, reason)
-        seq = await self._append([one.entry], lambda: True)
+        # Which records it changes is known only once it is folded, so all that waits is waited for.
+        seq = await self._append([one.entry], lambda: not state.find(OUTBOX, "pending", "1"))
         return {**adjustments.told_result(state, one), "id": str(seq)}
 
     async def _undo(self, request: Request) -> Answer:

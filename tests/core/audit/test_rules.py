@@ -143,6 +143,15 @@ def test_vanished_unowned_position_needs_nothing() -> None:
     assert only(world.broker_holds(AAPL, 0)).next_step == "nothing to do: no alert depends on it"
 
 
+def test_account_that_is_not_managed_is_told_while_anything_is_held() -> None:
+    """Rule 4.7: its positions are unknown, not closed; where nothing is held there is nothing to say."""
+    held = HeldView(ACCOUNT, AAPL, Decimal(50), base=Decimal(50), managed=False)
+    world = all_agrees().with_ledger(held=[*all_agrees().ledger.held, held])
+    assert only(world).kind is DiscrepancyKind.ACCOUNT_NOT_MANAGED
+    flat = replace(held, quantity=Decimal(0), base=Decimal(0))
+    assert all_agrees().with_ledger(held=[*all_agrees().ledger.held, flat]).found().discrepancies == ()
+
+
 def test_contract_traded_meanwhile_is_not_compared() -> None:
     """A contract that traded while positions were asked is not compared."""
     disturbed = all_agrees().broker_holds(NVDA, 20).with_broker(disturbed=[(ACCOUNT, NVDA.con_id)])
