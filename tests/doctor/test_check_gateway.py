@@ -234,7 +234,9 @@ STATUS = {
 
 
 def running_findings(status: dict[str, Any]) -> dict[str, Finding]:
-    found = check_gateway.check_running_tracker(status, client_id=0, watched=[], binds=False, port=4002)
+    found = check_gateway.check_running_tracker(
+        status, client_id=0, watched=[], binds=False, host="127.0.0.1", port=4002
+    )
     return {finding.check: finding for finding in found}
 
 
@@ -248,6 +250,13 @@ def test_healthy_running_tracker() -> None:
     assert "store" not in found
     paid = running_findings({**STATUS, "fees_pending": 0})
     check(paid["fees"], Level.OK, "all 4 fills of today have their fees")
+
+
+def test_settings_name_another_gateway() -> None:
+    """The port was changed, by a slip or for the next start; the tracker runs on with the one before."""
+    assert "gateway_port" not in running_findings({**STATUS, "setup": {"gateway": "127.0.0.1:4002"}})
+    found = running_findings({**STATUS, "setup": {"gateway": "127.0.0.1:4001"}})
+    check(found["gateway_port"], Level.WARNING, "uses 127.0.0.1:4001; the settings name 127.0.0.1:4002")
 
 
 def test_a_running_tracker_in_trouble() -> None:

@@ -268,10 +268,18 @@ def _unknown(what: str) -> Finding:
 
 
 def check_running_tracker(
-    status: Mapping[str, Any], *, client_id: int, watched: Sequence[str], binds: bool, port: int
+    status: Mapping[str, Any], *, client_id: int, watched: Sequence[str], binds: bool, host: str, port: int
 ) -> Iterator[Finding]:
     """Yield what the answer to `status` says of the link; fields that are missing raise nothing."""
     link = _mapping(status, "link")
+    used, named = str(_mapping(status, "setup").get("gateway", "")), f"{host}:{port}"
+    if used and used != named:
+        yield Finding(
+            "gateway_port",
+            Level.WARNING,
+            f"the running tracker uses {used}; the settings name {named}, which is not checked",
+            "restart the tracker if the settings are right, else correct gateway.host and gateway.port",
+        )
     yield _link(link, subscribed=bool(status.get("subscribed")))
     accounts = [str(account) for account in link.get("accounts") or ()]
     if accounts:

@@ -196,6 +196,7 @@ class _Examination:
                 client_id=gateway.client_id,
                 watched=gateway.accounts,
                 binds=gateway.bind_manual_orders,
+                host=gateway.host,
                 port=gateway.port,
             )
             return
