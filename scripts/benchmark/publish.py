@@ -37,9 +37,8 @@ def _ratios(figures: Sequence[Figure]) -> str:
     single, many = between("fills_1", "fills_1_hot"), between("fills_100", "fills_100_hot")
     return (
         f"Speed, against bare ib_insync: {single} times its fills per second with one fill per order, {many}"
-        f" times with 100, {between('sweep')} times its time for an answer of 20,000 executions. A single"
-        f" fill takes {between('latency_p50')} times as long as one commit and one replaced file. [The"
-        " report](scripts/benchmark/BENCH.md) has the rest:"
+        f" times with 100. A single fill takes {between('latency_p50')} times as long as one commit and one"
+        " replaced file. [The report](scripts/benchmark/BENCH.md) has the rest:"
     )
 
 
