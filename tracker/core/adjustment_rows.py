@@ -43,12 +43,12 @@ class Adjustment(Struct, frozen=True):
     at: datetime | None = None
     """When it was made, by our clock."""
     told: bool = False
-    """A person or a report told it; else two answers of the broker agree."""
+    """A person or a report gave its cause; else two answers of the broker agree."""
     undone: bool = False
     amount: Decimal | None = None
     """By how much the broker's answer differed; None where nobody compared it."""
     replaced_by: str = ""
-    """The adjustment that says why, told once this one was made; empty while nobody has told."""
+    """The adjustment that gives the cause, made after this one; empty while there is none."""
     into: str = ""
     """Contract and account, as `ContractKey.text`, in which all of it goes on, with its lots and owners."""
     came_from: str = ""
@@ -76,7 +76,7 @@ class Adjustment(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """Hold a position that a certain answer told and no execution explains, until a second one agrees."""
+    """Hold a position that a certain answer lists and no execution explains, until a second one agrees."""
 
     account: str
     con_id: int

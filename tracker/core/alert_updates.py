@@ -422,7 +422,7 @@ def _contradicted(state: LedgerState, holding: Holding, mine: AlertPosition) -> 
         return False
     snapshot = state.get(SNAPSHOTS, "last")
     if snapshot is not None and told.seq < snapshot.asked.seq:
-        # What was told before is over where a complete answer no longer lists it.
+        # What was listed before is over where a complete answer no longer lists it.
         return False
     booked = state.get(EXECUTIONS, holding.last_execution(mine))
     assert booked is not None, "a position names an execution of the state"

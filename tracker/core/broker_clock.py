@@ -2,7 +2,7 @@
 
 Owns the skew: our time at the receipt of a current-time answer (49) less what it says. Execution times are
 the broker's; an alert's written time and the receipt of frames are ours, so they meet only through this.
-The broker tells whole seconds, so less than `UNSEEN` of difference is none. It tells of a clock that is
+The broker gives whole seconds, so less than `UNSEEN` of difference is none. It reports a clock that is
 `TOLD` or more off, and of a pushed execution whose time is `FAR` from its receipt: one of the two is in
 another zone then.
 """
@@ -37,7 +37,7 @@ class BrokerTimes:
         clock = state.get(CLOCK, "last")
         self.skew = timedelta(seconds=clock.skew_seconds) if clock is not None else timedelta(0)
         self._told = timedelta(0)
-        """The skew that was told of last."""
+        """The skew that was last reported."""
 
     def set_clock(self, frame: Frame, time: BrokerTime) -> list[TrackerEvent]:
         """Take in what the broker's clock shows; return the event that ours is off, or right again."""
@@ -108,6 +108,6 @@ def words_for(skew: timedelta) -> str:
 
 
 def skew_of(told: datetime, received_at: datetime) -> timedelta:
-    """Return how far the clock that a receipt is stamped by is ahead of the one that told a time."""
+    """Return how far the clock that a receipt is stamped by is ahead of the one that a time was read from."""
     ahead = received_at - (told + _HALF)
     return timedelta(0) if abs(ahead) < UNSEEN else ahead

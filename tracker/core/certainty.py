@@ -160,7 +160,7 @@ class Certainty:
     def _says_by_silence(self, answer: PositionAnswer, rows: Collection[BookedExecution]) -> bool:
         """Tell whether a certain answer that lacks a contract says what was held before its executions.
 
-        Where days between are unproven, or a report told of an execution, much else may have happened since.
+        Where days between are unproven, or a report listed an execution, much else may have happened since.
         """
         return all(row.source is Source.BROKER for row in rows) and self._no_day_between(answer, rows)
 

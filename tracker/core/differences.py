@@ -57,7 +57,7 @@ class Differences:
         self._positions = positions
 
     def compare(self, frame: Frame, swept: Callable[[str], int]) -> list[TrackerEvent]:
-        """Compare the answer just taken; return what is to be told.
+        """Compare the answer just taken; return what is to be reported.
 
         `swept` returns the request, by its frame, of an account's last sweep that ended.
         """
@@ -96,7 +96,7 @@ class Differences:
         return events
 
     def adjust(self, frame: Frame, entry: AdjustmentTold, now: Moment) -> None:
-        """Make the adjustment that a person told, where there is something to adjust.
+        """Make the adjustment that a person asked for, where there is something to adjust.
 
         It stands where an unexplained difference was found, else behind all that is known.
         """
@@ -183,7 +183,7 @@ class Differences:
         self._positions.refold(ContractKey(waiting.account, waiting.con_id))
 
     def _settled_as(self, entry: AdjustmentTold, ratio: Decimal | None) -> Adjustment | None:
-        """Return what two answers agreed on and this explains, if it was settled before it was told."""
+        """Return what two answers agreed on and this explains, if it was settled before its cause was given."""
         settled = settled_of(self._state, entry.contract)
         if settled is None:
             return None

@@ -1,7 +1,7 @@
 """The entries of the journal: the notes that are our own, and where a TWS message names what it is about.
 
 Owns the text of every note (one frozen type each, to and from the fields of a frame) and the places of the
-fields by which executions, fees and orders are told apart before a message is decoded. It decides nothing.
+fields by which executions, fees and orders are distinguished before a message is decoded. It decides nothing.
 What is stored stays readable: a note's name and the order of its values never change, new values are added
 at the end with a default.
 """
@@ -301,7 +301,7 @@ class Dismissed(Entry, frozen=True):
 class AdjustmentTold(Entry, frozen=True):
     """A person says why a position changed without an execution.
 
-    `ratio` is new units for one old unit, empty where the quantity that the broker told is meant.
+    `ratio` is new units for one old unit, empty where the quantity that the broker reports is meant.
     """
 
     SOURCE = Source.PERSON
@@ -322,7 +322,7 @@ class FlexAdjustment(AdjustmentTold, frozen=True):
 
 
 class PositionChanged(Entry, frozen=True):
-    """A Flex report tells of a change of a position in its place, where nobody compared positions.
+    """A Flex report lists a change of a position with its cause, where nobody compared positions.
 
     `at` is ISO 8601 in UTC, `amount` the signed change, `ratio` as of an `AdjustmentTold`.
     """

@@ -1,6 +1,6 @@
 """Compute a contract's opening balance: what was held of it before its first execution known to us.
 
-Owns which executions an answer about positions contains, told by the order in which both arrived, and the
+Owns which executions an answer about positions contains, judged by the order in which both arrived, and the
 arithmetic that follows: pure functions of booked executions and of an answer. Which answer is used, and
 when, `certainty` decides.
 
@@ -52,7 +52,7 @@ def touches_baseline(booked: BookedExecution, holding: Holding) -> bool:
 def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
     """Tell whether one of these may be on either side of the answer that a holding began with.
 
-    A pushed correction may be of an execution that nobody was told of, which is as old as its time.
+    A pushed correction may be of an execution that was never received, which is as old as its time.
     """
     asked, ended = holding.asked, holding.ended or holding.asked
     if holding.listed is None or asked is None or ended is None:

@@ -34,7 +34,7 @@ _NOTHING: Final = Totals()
 
 
 class Orders:
-    """Keep the orders of a state; `touched` is told the alerts that show a changed one."""
+    """Keep the orders of a state; `touched` receives the alerts that show a changed one."""
 
     def __init__(self, state: LedgerState, touched: Callable[[Iterable[AlertId]], None]) -> None:
         self._state = state
@@ -233,7 +233,7 @@ class Orders:
         """Return, once each, why fills must be missing: the cheapest proof that a sweep is due.
 
         Asked at the end of a batch, since an orderStatus often comes just before its execution. A shortfall
-        that stays the same is told once: what was filled before today cannot be swept.
+        that stays the same is reported once: what was filled before today cannot be swept.
         """
         reasons: list[str] = []
         for order, told in self._told.items():

@@ -93,7 +93,7 @@ class BookingVerdict(NamedTuple):
 
 
 class Ownership:
-    """Decide for one ledger's state; `needs_person` is told each fill that did not need one before."""
+    """Decide for one ledger's state; `needs_person` receives each fill that did not need one before."""
 
     def __init__(
         self,

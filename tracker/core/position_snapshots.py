@@ -37,7 +37,7 @@ class _Draft:
     asked: Moment
     connection_no: int
     stale: bool
-    """The gateway had lost IBKR meanwhile, so it told what it knew before."""
+    """The gateway had lost IBKR meanwhile, so it answered from what it knew before."""
     swept: frozenset[str]
     """The accounts of which a sweep had ended, since the last break, when it was asked for."""
     overdue: bool = False
@@ -53,7 +53,7 @@ class PositionSnapshots:
         self._draft: _Draft | None = None
         self._disturbed: tuple[_Draft, Moment] | None = None
         self._upstream = True
-        """Whether the gateway has IBKR, as far as it told."""
+        """Whether the gateway has IBKR, as far as it said."""
         self.began: int | None = None
         """The frame with which the connection began, where this process saw it; else what was asked on it
         is not known."""
@@ -95,7 +95,7 @@ class PositionSnapshots:
         self.mistrust()
 
     def upstream_back(self) -> int | None:
-        """Trust the next answer again; returns since which frame nothing that was told is to be trusted.
+        """Trust the next answer again; returns since which frame no answer is to be trusted.
 
         Where no notice named the loss it was before this connection, all of whose answers are old then.
         """
@@ -116,7 +116,7 @@ class PositionSnapshots:
             self._draft.rows[contract] = quantity
 
     def disturb(self, contract: str) -> None:
-        """Note a live execution while positions are being told: which of them contain it is unknown."""
+        """Note a live execution while positions are being listed: which of them contain it is unknown."""
         if self._draft is not None:
             self._draft.disturbed.add(contract)
 

@@ -4,7 +4,7 @@ Owns when something is folded, and onto what. It never decides what a fill belon
 
 - **Opening balance**: what the broker held before our first execution of a contract, see `certainty`. While
   it is unconfirmed it is taken again from each answer; after a break of the connection or of its link to IBKR
-  only once a sweep asked since then is over: the answer contains what was missed, which is not told before.
+  only once a sweep asked since then is over: the answer contains what was missed, which is not listed before.
 - **Waiting**: an execution that answers a sweep is folded when that answer ended, went quiet or timed out,
   since its neighbours in time may still be on the way. Nothing waits longer than the connection.
 - **Late**: a correction, or what stands before something that was folded already, is folded in its place. The
@@ -66,7 +66,7 @@ _NO_CONNECTION: Final = 0
 class Positions:
     """Fold booked executions, and the decisions about their lots, into the holdings of a ledger's state.
 
-    `touched` is told each alert whose position may have changed, with the contract; `needs_person` each fill
+    `touched` receives each alert whose position may have changed, with the contract; `needs_person` each fill
     that did not need one before.
     """
 
@@ -158,7 +158,7 @@ class Positions:
         self._sweeps.broke()
 
     def _mistrust(self, began: int) -> None:
-        """Take what was told since the connection began for a guess."""
+        """Take what was answered since the connection began for a guess."""
         snapshot = self._state.get(SNAPSHOTS, "last")
         if snapshot is not None and snapshot.asked.seq > began:
             self._state.put(SNAPSHOTS, replace(snapshot, connection_no=_NO_CONNECTION))

@@ -1,4 +1,4 @@
-"""What a Flex report tells of positions that changed without a trade, and why.
+"""What a Flex report says about positions that changed without a trade, and why.
 
 Owns the reading of the sections Option Exercises, Assignments and Expirations, Corporate Actions, and
 Transfers into typed events. It decides nothing: what the events mean for a position is for its reader.

@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 class FlexUnreadable(Exception):
     """A file is no usable Flex report; the message names it, the cause and what to do.
 
-    `labels` are the boxes of the query's page that would mend it, none where it is not the query.
+    `labels` are the boxes of the query's page that would correct it, none where it is not the query.
     """
 
     def __init__(self, message: str, labels: Iterable[str] = ()) -> None:

@@ -185,7 +185,7 @@ def execution_time(text: str, login_zone: tzinfo) -> datetime | None:
 
 
 def _epoch_time(text: str) -> datetime | None:
-    """Read seconds or milliseconds since the epoch; eight digits are a date, which is no time."""
+    """Read seconds or milliseconds since the epoch; eight digits are a date and are refused."""
     if not (text.isascii() and text.isdecimal()):
         return None
     if len(text) in _EPOCH_SECONDS_DIGITS:

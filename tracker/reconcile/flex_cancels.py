@@ -89,7 +89,7 @@ class JournalBookings:
         return self._unnamed[account]
 
     def has_entry_of(self, row: Row) -> bool:
-        """Tell whether this very booking was journalled, or has no number to be told by."""
+        """Tell whether this very booking was journalled, or has no number to know it by."""
         if not transaction_of(row):
             return True
         entries = self._journal.flex_entries(f'"{row.get("transactionID", "")}"'.encode())

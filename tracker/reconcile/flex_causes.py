@@ -36,7 +36,7 @@ IN_PLACE: Final = (SPLIT, TRANSFERRED, ADJUSTED)
 class EventPlan:
     """Decide of each event of one report whether it is taken in, and behind which of the report's executions.
 
-    It is told the executions in their order, so that it needs none of them journalled: the plan of an import
+    It receives the executions in their order, so that it needs none of them journalled: the plan of an import
     says what the import will do.
     """
 
@@ -55,7 +55,7 @@ class EventPlan:
 
     @property
     def waits(self) -> bool:
-        """Whether an event is not decided yet that needs to be told the executions."""
+        """Whether an undecided event needs the executions."""
         return bool(self._unshown)
 
     def until(self, at: datetime) -> Iterator[FlexAdjustment | PositionChanged]:
@@ -71,7 +71,7 @@ class EventPlan:
             self._pasts[key].traded(at, signed)
 
     def rest(self) -> Iterator[FlexAdjustment | PositionChanged]:
-        """Yield what is left, once all executions were told."""
+        """Yield what is left, once all executions were received."""
         while self._unshown and not self._is_contained(self._unshown[0]):
             yield from self._decide(self._unshown.pop(0))
         # What is held behind these is known, so the newest comes first.
@@ -82,7 +82,7 @@ class EventPlan:
         yield from (entry for _, entry in self._shown)
 
     def _may_count(self, event: PositionEvent) -> bool:
-        """Tell whether an event is one that no trade tells as well, and that nobody told already."""
+        """Tell whether no trade reports an event as well, and nobody entered it already."""
         unclear = event.cause == SPLIT and event.ratio is None
         return event.at is not None and event.cause in IN_PLACE and not unclear and not self._is_known(event)
 
@@ -115,7 +115,7 @@ class EventPlan:
         yield change
 
     def _is_known(self, event: PositionEvent) -> bool:
-        """Tell whether a person or a report told it already, also where that was taken back."""
+        """Tell whether a person or a report gave it already, also where that was taken back."""
         rows = self._state.find(ADJUSTMENTS, "contract", _key(event))
         return any(row.told and _is_same(row, event) for row in rows)
 
@@ -125,7 +125,7 @@ def _is_same(row: Adjustment, event: PositionEvent) -> bool:
     if event.becomes is not None:
         return row.into == _into_key(event)
     if event.ratio is not None:
-        # However late it was told: a split that counts twice would be worse than one that is left out.
+        # However late it was given: a split that counts twice would be worse than one that is left out.
         return row.ratio == event.ratio and row.place.time >= event.at - NEAR
     return row.note == _text(event) and abs(row.place.time - event.at) <= NEAR
 

@@ -79,7 +79,7 @@ class FlexImport:
     """The first executions that it brings or voids."""
     more_changes: int = 0
     events: PositionEvents = field(default_factory=PositionEvents)
-    """What its other sections tell of positions that changed without a trade."""
+    """What its other sections say about positions that changed without a trade."""
     applied: list[tuple[PositionEvent, FlexAdjustment | PositionChanged]] = field(default_factory=list)
     """Those that explain a position which no execution explains."""
 
