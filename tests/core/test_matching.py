@@ -304,6 +304,7 @@ def test_unknown_age_suits_strong_rules_only() -> None:
         (timedelta(seconds=121), "2 min"),
         (timedelta(minutes=119), "119 min"),
         (timedelta(hours=2), "2 h"),
+        (timedelta(hours=4, minutes=59, seconds=59), "4 h 59 min"),
         (timedelta(days=9), "9 d"),
     ],
 )

@@ -39,7 +39,7 @@ def seconds(clock: str) -> int:
 def play(story: Story, clock: str, what: str) -> None:
     """Tell one row of the page."""
     if found := re.fullmatch(
-        r"(?:told late: )?order (\d) (buys|sells) (\d) at (\d)(?:, for (no alert|\S+))?", what
+        r"(?:arrives late: )?order (\d) (buys|sells) (\d) at (\d)(?:, for (no alert|\S+))?", what
     ):
         number, side, quantity, price, owner = found.groups()
         story.decide = matched(ALERTS[owner]) if owner in ALERTS else unmatched

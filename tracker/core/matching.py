@@ -338,7 +338,9 @@ def _duration(span: timedelta) -> str:
     seconds = int(span.total_seconds())
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * length:
-            return f"{seconds // length} {unit}"
+            # Hours with their minutes: an alert in a wrong zone is off by whole hours, but for a moment.
+            minutes = seconds % 3_600 // 60 if unit == "h" else 0
+            return f"{seconds // length} {unit}" + (f" {minutes} min" if minutes else "")
     return f"{seconds} s"
 
 
