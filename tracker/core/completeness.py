@@ -91,7 +91,7 @@ class Completeness:
                 self._put(replace(self._link, severed=True))
             case Notice(_, code, _) if code in RESTORED:
                 if not self._link.severed:
-                    # It was lost before this link began, and nothing said so: what was answered so far is old.
+                    # It was lost before this link began, with no word: what was answered so far is old.
                     self._broke()
                 self._put(replace(self._link, severed=False))
             case None:

@@ -183,7 +183,7 @@ class Differences:
         self._positions.refold(ContractKey(waiting.account, waiting.con_id))
 
     def _settled_as(self, entry: AdjustmentTold, ratio: Decimal | None) -> Adjustment | None:
-        """Return what two answers agreed on and this explains, if it was settled before its cause was given."""
+        """Return what two answers agreed on and this explains, if that came before its cause."""
         settled = settled_of(self._state, entry.contract)
         if settled is None:
             return None

@@ -34,7 +34,7 @@ DISMISSED = "dismissed"
 
 
 class OrderOwnership:
-    """Read and change whose the orders of one ledger's state are; `needs_person` receives each fill that newly needs one."""
+    """Read and change whose the orders of one ledger's state are; `needs_person` gets new ones."""
 
     def __init__(self, state: LedgerState, needs_person: Callable[[BookedExecution], None]) -> None:
         self._state = state

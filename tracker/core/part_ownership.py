@@ -34,7 +34,7 @@ def left_of_fills(holding: Holding | None, order: str) -> dict[str, Decimal]:
 class PartOwnership:
     """Decide about parts of fills for one ledger's state.
 
-    `remember` keeps what a record says as it gets something; `needs_person` receives each fill that newly needs one.
+    `remember` keeps what a record says as it gets something; `needs_person` gets each new fill.
     """
 
     def __init__(

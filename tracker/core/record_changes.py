@@ -1,6 +1,6 @@
 """Apply what became of records in the store: replaced, gone, back, or copied.
 
-Owns what that changes in the rows of alerts, and which events report it. Which record replaces another is found
+Owns what that changes in the rows of alerts, and its events. Which record replaces another is found
 by `pipeline/store_changes`; what goes over with it, `ownership` decides.
 """
 

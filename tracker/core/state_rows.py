@@ -321,7 +321,7 @@ class AlertState(Struct, frozen=True):
 
 
 class BrokerPosition(Struct, frozen=True):
-    """Hold the newest position that the broker reported; `snapshot` numbers the complete answer that listed it."""
+    """Hold the newest position of the broker; `snapshot` numbers the complete answer that listed it."""
 
     position: Position
     seq: int
