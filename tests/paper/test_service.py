@@ -139,6 +139,28 @@ def test_clients_and_orders_are_told() -> None:
     )
 
 
+def test_orders_of_the_control_port_are_told() -> None:
+    """Who reads the terminal sees them beside those of clients; what is refused did not happen."""
+
+    async def run(*, quiet: bool) -> list[str]:
+        async with served(rest=True, quiet=quiet) as service:
+            begun = len(service.told)
+            named = {"do": "contract", "name": "shares", "kind": "stock", "symbol": "AAPL", "con_id": 265598}
+            assert (await service.ask(named))["ok"]
+            order = {"do": "order", "contract": "shares", "side": "BUY", "quantity": 10, "limit": 150}
+            assert (await service.ask(order))["ok"]
+            assert not (await service.ask({**order, "contract": "unknown"}))["ok"]
+            assert (await service.ask({"do": "fill", "quantity": 4}))["ok"]
+            await until(lambda: quiet or len(service.told) == begun + 2)
+            return service.told[begun:]
+
+    assert asyncio.run(run(quiet=True)) == []
+    assert asyncio.run(run(quiet=False)) == [
+        "control port: client 0 buys 10 shares at 150",
+        "control port: 4 of the oldest order filled",
+    ]
+
+
 def test_control_port_lists_its_commands() -> None:
     async def run() -> None:
         async with served() as service:

@@ -16,9 +16,10 @@ from typing import Any, Final
 from tracker.paper import formats
 from tracker.paper.book_report import book_report
 from tracker.paper.model import PaperOrder
-from tracker.paper.scenario import ScenarioError, contract_of, event_of
+from tracker.paper.scenario import Event, ScenarioError, contract_of, event_of
 from tracker.paper.scenario_player import ScenarioPlayer
 from tracker.paper.scenario_tables import EVENTS, Table
+from tracker.paper.scenario_text import event_text
 from tracker.paper.server import PaperGateway
 
 MAX_LINE_BYTES: Final = 1 << 16
@@ -80,9 +81,15 @@ class ControlSocket:
                 case "contract":
                     return {"ok": True, **self._learn(table)}
                 case _:
-                    return {"ok": True, **await self._player.perform(event_of(table, "command", timed=False))}
+                    return {"ok": True, **await self._happen(event_of(table, "command", timed=False))}
         except (ScenarioError, ValueError) as error:
             return _refused(str(error))
+
+    async def _happen(self, event: Event) -> dict[str, Any]:
+        """Do what a scenario could do, and say so where clients' orders are shown as they come."""
+        done = await self._player.perform(event)
+        self._gateway.broadcast.tell(f"control port: {event_text(event)}")
+        return done
 
     def _status(self) -> dict[str, Any]:
         book = self._gateway.book
