@@ -103,13 +103,13 @@ def test_alerts_follow_what_comes_close_together(tmp_path: Path, chromium: Brows
         await rig.start()
         await look_at(chromium, rig)
         await trade(rig)
-        await seen(lambda: shown() == 2, seconds=5)
+        await seen(lambda: shown() == 2, seconds=15)
         # Within the second in which the tracker gives the answer that it has.
         await trade(rig)
-        await seen(lambda: shown() == 4, seconds=5)
+        await seen(lambda: shown() == 4, seconds=15)
         fills = asyncio.create_task(burst(rig))
         try:
-            await seen(lambda: shown() > 4, seconds=5)
+            await seen(lambda: shown() > 4, seconds=15)
         finally:
             fills.cancel()
         chromium.open("about:blank")
