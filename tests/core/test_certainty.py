@@ -66,6 +66,21 @@ def test_unended_sweep_makes_nothing_certain() -> None:
     assert certain(story) == ()
 
 
+def test_older_sweep_that_ends_last_keeps_the_newer_answer() -> None:
+    """A sweep of all accounts was asked first and ends last: the answer behind it stays the one that counts."""
+    story = connected()
+    story.note(Source.SENT, "executions", "900", "")
+    story.sweep(request=901)
+    story.snapshot(position(4))
+    story.sweep(request=902)
+    before = story.state.get(ANSWERS, ACCOUNT)
+    assert before is not None
+    assert before.swept == before.newest
+    story.tell(End(EndOf.EXECUTIONS, 900))
+    story.note(Source.LINK, "proof", "900", "complete")
+    assert story.state.get(ANSWERS, ACCOUNT) == before
+
+
 def test_answer_without_any_position_is_uncertain() -> None:
     """A gateway that has just started lists nothing yet."""
     story = connected()

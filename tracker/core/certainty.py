@@ -69,8 +69,8 @@ class Certainty:
         """Note that a complete sweep was asked with that frame: what it lacked came later."""
         row = self._row(account)
         swept = next((one for one in row.all if one.ended.seq < asked), None)
-        if swept != row.swept:
-            assert swept is not None, "the one that was swept before ended before that"
+        # None where a sweep that was asked before the proven one ends last.
+        if swept is not None and swept != row.swept:
             between = tuple(one for one in row.between if one.ended.seq > swept.ended.seq)
             self._state.put(ANSWERS, replace(row, swept=swept, between=between))
 
