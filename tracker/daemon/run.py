@@ -426,8 +426,15 @@ def run(settings: Settings) -> int:
         logger.error("{}", error)
         return EXIT_FAILED
     except (Locked, JournalFailed, StoreRefused, StoreFull, CaptureFailed) as error:
-        logger.error("{}", error)
+        log_failure(error)
         return EXIT_STORE
+
+
+def log_failure(error: Exception) -> None:
+    """Log why the daemon ends; behind a failed capture also the traceback of a mistake of ours."""
+    cause = error.__cause__ if isinstance(error, CaptureFailed) else None
+    mistake = None if isinstance(cause, JournalFailed) else cause
+    logger.opt(exception=mistake).error("{}", error)
 
 
 def _start_log(settings: Settings) -> None:
