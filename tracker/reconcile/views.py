@@ -54,6 +54,7 @@ from tracker.core.state_rows import (
     alert_text,
 )
 from tracker.journal.journal import Journal
+from tracker.queries.as_json import is_managed
 
 _UNPROVEN: Final = "the tracker was not connected through its end, so a fill may have been missed"
 
@@ -113,7 +114,6 @@ def _held(state: LedgerState, booked: Sequence[BookedExecution], now: datetime) 
             moved[row.contract_key] += row.execution.signed
     departed = {(row.account, row.con_id) for row in state.every(DEPARTURES)}
     departed |= {(row.account, row.con_id) for row in state.every(ADJUSTMENTS) if not row.undone}
-    link = state.get(LINKS, "last")
     for holding in state.every(HOLDINGS):
         yield HeldView(
             holding.account,
@@ -126,7 +126,7 @@ def _held(state: LedgerState, booked: Sequence[BookedExecution], now: datetime) 
             certain=holding.baseline is Baseline.SNAPSHOT,
             pending=holding.pending,
             departed=_departs(state, holding, now),
-            managed=link is None or link.manages(holding.account),
+            managed=is_managed(state, holding.account),
         )
 
 
