@@ -67,7 +67,7 @@ def test_fault_is_silent(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_shell_takes_its_script(shell: str, tmp_path: Path) -> None:
     path = shutil.which(shell)
     if path is None:
-        pytest.skip(f"{shell} is not installed")
+        pytest.skip(f"{shell} is not installed: apt-get install {shell}")
     file = tmp_path / "script"
     file.write_text(SHELLS[shell])
     subprocess.run([path, "-n", str(file)], check=True, timeout=30)
