@@ -67,7 +67,7 @@ def test_unended_sweep_makes_nothing_certain() -> None:
 
 
 def test_older_sweep_that_ends_last_keeps_the_newer_answer() -> None:
-    """A sweep of all accounts was asked first and ends last: the answer behind it stays the one that counts."""
+    """A sweep of all accounts was asked first and ends last: the newer answer still counts."""
     story = connected()
     story.note(Source.SENT, "executions", "900", "")
     story.sweep(request=901)
