@@ -117,6 +117,31 @@ def test_alerts_follow_what_comes_close_together(tmp_path: Path, chromium: Brows
     play(tmp_path, story)
 
 
+def test_burst_is_drawn_together(tmp_path: Path, chromium: Browser) -> None:
+    """Each event made table and plot anew, hundreds of elements: in a burst the browser stood still."""
+    burst = """
+        window.drawn = 0;
+        askSoon = () => {};
+        const real = showLatency;
+        showLatency = () => { window.drawn += 1; real(); };
+        const at = new Date().toISOString();
+        for (let each = 0; each < 300; each += 1) onEvent({ event: "written", at, seconds: 0.01 });
+        return window.drawn;
+    """
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start()
+        await look_at(chromium, rig)
+        assert await asyncio.to_thread(chromium.run, burst) == 0
+        await seen(lambda: int(chromium.run("return window.drawn")) > 0)
+        # One for all of them, and one for an answer of the tracker that was under way.
+        assert int(chromium.run("return window.drawn")) <= 2
+        chromium.open("about:blank")
+
+    play(tmp_path, story)
+
+
 def test_inbox_lists_orders(tmp_path: Path, chromium: Browser) -> None:
     """An order that filled in two pieces is one line, with the number to decide it by and what is left."""
 
