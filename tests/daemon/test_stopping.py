@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 import socket
 from contextlib import closing
 from pathlib import Path
 
 from tests.daemon.test_end_to_end import ROBIN, play
-from tests.support.daemon_rig import CALL, Rig, record
+from tests.support.daemon_rig import CALL, STOP_SECONDS, Rig, record
 
-STOP_SECONDS = 5.0
 FILLS = 20_000
-
-
-async def seconds_to_stop(rig: Rig) -> float:
-    """Ask the daemon to end; returns how long that takes."""
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    assert await rig.stop(signal.SIGTERM) == 0
-    return loop.time() - begun
 
 
 async def flood(rig: Rig) -> None:
@@ -39,7 +28,7 @@ def test_stop_is_quick_in_flood(tmp_path: Path) -> None:
         rig.write({ROBIN: {"NVDA": record()}})
         await rig.start()
         await flood(rig)
-        assert await seconds_to_stop(rig) < STOP_SECONDS
+        assert await rig.seconds_to_stop() < STOP_SECONDS
         assert 0 < rig.read()["position"]["quantity"] < FILLS, "the stop came too late to test anything"
 
     play(tmp_path, story)
@@ -59,7 +48,7 @@ def test_stop_is_quick_when_others_hang(tmp_path: Path) -> None:
             os.close(written)
             rig.gateway.push_raw(11, "unreadable")
             await flood(rig)
-            assert await seconds_to_stop(rig) < STOP_SECONDS
+            assert await rig.seconds_to_stop() < STOP_SECONDS
             os.close(unread)
 
     play(tmp_path, story)

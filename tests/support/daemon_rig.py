@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.support.cpu_waits import CpuWaits
 from tests.support.free_ports import free_port
 from tests.support.project import PROJECT
 from tracker.clock import now
@@ -19,6 +20,9 @@ from tracker.paper.server import PaperGateway
 
 BOUND_SECONDS = 60.0
 """The most that any wait takes before a test fails."""
+
+STOP_SECONDS = 5.0
+"""The most that a stop may take, whatever is under way."""
 
 CALL = option("NVDA", "20301220", "C", "122.5", con_id=700100200)
 PUT = option("NVDA", "20301220", "P", "122.5", con_id=700100201)
@@ -221,6 +225,19 @@ class Rig:
         assert self.process is not None
         self.process.send_signal(number)
         return await asyncio.wait_for(self.process.wait(), BOUND_SECONDS)
+
+    async def seconds_to_stop(self) -> float:
+        """Ask the daemon to end; returns how long that takes, but for its waits for a processor."""
+        assert self.process is not None
+        loop = asyncio.get_running_loop()
+        waits, waited = CpuWaits(self.process.pid), 0.0
+        begun = loop.time()
+        stopping = asyncio.create_task(self.stop(signal.SIGTERM))
+        while not (await asyncio.wait({stopping}, timeout=0.05))[0]:
+            # Never less than before: the last looks may find a process without threads.
+            waited = max(waited, waits.seconds())
+        assert await stopping == 0
+        return loop.time() - begun - waited
 
     async def ended(self) -> int:
         """Wait for the daemon to end by itself; returns its exit code."""

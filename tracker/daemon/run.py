@@ -60,9 +60,9 @@ from tracker.status.token import TokenFile
 from tracker.stores.lock import Locked
 from tracker.wiring import OpenedFiles
 
-_FAREWELL_SECONDS: Final = 1.0
+_FAREWELL_SECONDS: Final = 0.5
 """For the pump to write what is decided. The link and the socket take 1 s at most before it, messages to
-people 1.5 s and the log 1 s behind it: together less than the 5 s in which a stop ends."""
+people 1.5 s and the log 0.5 s behind it: together 3.5 s of the 5 s in which a stop ends."""
 _REPORTED: Final = "reported_until"
 """Where the journal keeps up to when the last daily report told."""
 _COLLECT_AFTER: Final = 20_000

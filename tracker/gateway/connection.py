@@ -40,7 +40,7 @@ from tracker.gateway.request_schedule import RequestSchedule
 from tracker.gateway.requests import IN_ANSWERS, Requests
 from tracker.gateway.upstream import Upstream
 
-_CLOSE_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 0.5
 """How long a closing socket may take to close before it is dropped."""
 
 

@@ -31,7 +31,7 @@ from tracker.gateway.error_codes import planned_reset
 from tracker.gateway.link import LinkOptions, LinkPhase, LinkState
 from tracker.gateway.link_monitor import LinkMonitor, PendingRequests
 
-_CLOSE_SECONDS: Final = 3.0
+_CLOSE_SECONDS: Final = 1.0
 """How long `close` waits for `run` to end."""
 _STOPPING: Final = "the tracker is stopping"
 
@@ -112,7 +112,7 @@ class ReconnectingLink:
             )
 
     async def close(self) -> None:
-        """End the link and `run`; returns within a few seconds whatever the gateway does."""
+        """End the link and `run`; returns within a second whatever the gateway does."""
         self._closing.set()
         if self._capture is not None:
             self._capture.close(_STOPPING)

@@ -33,7 +33,7 @@ _UNITS: Final = {"KB": 1000, "MB": 1000**2, "GB": 1000**3}
 _LEVELS: Final = {name: logger.level(name).no for name in ("DEBUG", "INFO", "WARNING", "ERROR")}
 _DEBUG: Final = _LEVELS["DEBUG"]
 _WARNING: Final = _LEVELS["WARNING"]
-_FAREWELL_SECONDS: Final = 1.0
+_FAREWELL_SECONDS: Final = 0.5
 """What an end waits for lines that a target does not take."""
 _MOST_TEXT: Final = 20_000
 """Characters of a line, so that lines which wait take little room."""
@@ -174,7 +174,7 @@ def figures() -> Mapping[str, Any]:
 
 @atexit.register
 def close() -> None:
-    """Write what waits, as far as the targets take it within a second; later lines go nowhere."""
+    """Write what waits, as far as the targets take it within half a second; later lines go nowhere."""
     if count := _Setup.repeated.left_out():
         _hand_over(
             LogLine(now(), "WARNING", lambda: f"{count} lines like earlier ones were left out"), _WARNING
