@@ -11,7 +11,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from hypothesis import settings
@@ -19,6 +19,9 @@ from hypothesis import settings
 from tests.support.alert_bench import Bench
 from tests.support.store_cases import some_records
 from tracker.journal.journal import Journal
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Database, Server
 
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
@@ -98,3 +101,23 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def journal(tmp_path: Path) -> Iterator[Journal]:
     with closing(Journal(tmp_path / "journal.db")) as journal:
         yield journal
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """One PostgreSQL for all tests of this process; a test that stops it starts it again."""
+    from tests.support.postgres import Server
+
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: Server) -> Iterator[Database]:
+    """A fresh database; the server runs, whatever the test before did to it."""
+    if not postgres.runs:
+        postgres.start()
+    with postgres.database() as database:
+        yield database
+        if postgres.runs:
+            postgres.thaw()
