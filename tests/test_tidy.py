@@ -77,6 +77,7 @@ LIBRARY_HOMES: Final = {
     "tenacity": ("tracker/gateway/", "tracker/notify/"),
     "apprise": ("tracker/notify/apprise_services.py",),
     "sqlite3": ("tracker/journal/",),
+    "psycopg": ("tracker/stores/shared",),
     "h11": ("tracker/status/", "tracker/gateway/flex_download.py"),
     "textual": ("tracker/watch/",),
     # Textual's own base, for styled text.
