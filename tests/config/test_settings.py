@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import time
 import tomllib
 from collections.abc import Iterator
@@ -292,6 +293,35 @@ def test_heartbeat_url_is_a_web_address(url: str) -> None:
     assert "cret" not in line
     write("[notify]\nheartbeat_url = 'https://host:8443/secret?x=1'\n")
     assert load().notify.heartbeat_url == "https://host:8443/secret?x=1"
+
+
+@pytest.mark.parametrize("url", ["hunter2", "mysql://u:hunter2@h/db", "postgresql:hunter2", "a b=hunter2"])
+def test_shared_url_is_a_database(url: str) -> None:
+    """A password in it is never repeated."""
+    line = refusal(f"[shared]\nurl = '{url}'\n")
+    assert "it must be like postgresql://USER@HOST/DATABASE, or service=NAME; correct it" in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    "url", ["", "postgres://h/db", "postgresql://u:p@a:1,b:2/db", "service=x", " host = x"]
+)
+def test_shared_url_may_be_any_of_libpq(url: str) -> None:
+    write(f"[shared]\nurl = '{url}'\n")
+    assert load().shared.url == url
+    assert "u:p" not in repr(load())
+
+
+def test_seat_is_the_host_by_default() -> None:
+    assert load().shared.seat_name == socket.gethostname()
+    assert load({"shared.seat": "box 7"}).shared.seat_name == "box 7"
+    assert "it must be a name of at most 200 characters" in refusal("[shared]\nseat = ' box'\n")
+
+
+def test_shared_store_needs_no_alerts_folder(tmp_path: Path) -> None:
+    """Only the mirror uses stores.alerts then."""
+    shared = {"shared.url": "service=x"}
+    assert load(shared).require_folders() == [tmp_path / "data"]
 
 
 def test_long_value_is_cut_off() -> None:

@@ -36,7 +36,9 @@ from tracker.terminal import nearest
 DEFAULT_FILE: Final = "settings.toml"
 NOT_SETTINGS: Final = frozenset({"TRACKER_SETTINGS", "TRACKER_PAPER_GATEWAY"})
 """Variables of this prefix with a meaning of their own: the settings file, the login for tests/paper."""
-SECRETS: Final = frozenset({("notify", "urls"), ("notify", "heartbeat_url"), ("flex", "token")})
+SECRETS: Final = frozenset(
+    {("notify", "urls"), ("notify", "heartbeat_url"), ("flex", "token"), ("shared", "url")}
+)
 """Settings whose values are never repeated in a message."""
 
 

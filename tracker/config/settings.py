@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import socket
 import zoneinfo
 from collections.abc import Iterable, Mapping
 from datetime import time, tzinfo
@@ -109,6 +110,19 @@ def _web_address(value: str) -> str:
         well = False
     if value and (not well or not value.isascii() or not value.isprintable() or " " in value):
         raise ValueError("it must be an http or https address")
+    return value
+
+
+def _database_address(value: str) -> str:
+    of_libpq = value.startswith(("postgresql://", "postgres://")) or re.match(r"\s*\w+\s*=", value)
+    if value and (not of_libpq or not value.isprintable()):
+        raise ValueError("it must be like postgresql://USER@HOST/DATABASE, or service=NAME")
+    return value
+
+
+def _seat_name(value: str) -> str:
+    if not value.isprintable() or value != value.strip() or len(value) > 200:
+        raise ValueError("it must be a name of at most 200 characters, without spaces around it")
     return value
 
 
@@ -225,6 +239,20 @@ class Flex(Section):
     )
 
 
+class Shared(Section):
+    """The alerts that several trackers share in PostgreSQL; nothing is contacted while `url` is empty."""
+
+    url: Annotated[str, AfterValidator(_database_address), Field(repr=False)] = ""
+    """A secret; only `tracker.stores` connects with it."""
+    seat: Annotated[str, AfterValidator(_seat_name)] = ""
+    poll_seconds: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 1.0
+
+    @property
+    def seat_name(self) -> str:
+        """Return the seat of this tracker: the host's name where none is set."""
+        return self.seat or socket.gethostname()
+
+
 class Alerter(Section):
     """One source of alerts: its key in alerts.json, the name people use, and how else stores spell it."""
 
@@ -260,6 +288,7 @@ class Settings(BaseSettings):
     log: Log = Log()
     notify: Notify = Notify()
     flex: Flex = Flex()
+    shared: Shared = Shared()
     alerters: tuple[Alerter, ...] = ()
 
     _origins: dict[tuple[str, str], str] = PrivateAttr(default_factory=dict)
@@ -298,7 +327,7 @@ class Settings(BaseSettings):
 
         Files of our own, where no setting names them, get their default folder made, once nothing else is
         missing. The two alerter stores may be absent altogether, so their folder counts only where it was
-        configured.
+        configured. Of the shared store's files only the mirror's box has any.
         """
         lines = []
         missing: dict[Path, str] = {}
@@ -306,6 +335,8 @@ class Settings(BaseSettings):
             path = getattr(getattr(self, section), key)
             configured = (section, key) in self._origins
             if path is None or (key in ("contracts", "stocks") and not configured):
+                continue
+            if self.shared.url and key in ("alerts", "contracts", "stocks"):
                 continue
             where = self.origin(section, key)
             if not configured and key in ("journal", "token_file") and not path.parent.is_dir():

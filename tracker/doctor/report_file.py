@@ -86,6 +86,7 @@ class _Report:
             token = read_token(settings.status.token_file)
             hosts = [host for host in (settings.gateway.host, settings.status.host) if not is_loopback(host)]
             maybe = (*settings.notify.urls, settings.notify.heartbeat_url, settings.flex.token, token)
+            maybe += (settings.shared.url,)
             self._hidden += [*(secret for secret in maybe if secret), *hosts]
 
     def _read_journal(self, settings: Settings) -> None:
