@@ -30,11 +30,18 @@ from tracker.core.model import (
     End,
     EndOf,
     Source,
+    Value,
 )
 from tracker.core.state import ALERTS
 from tracker.core.state_rows import ContractKey, alert_text
 
 OTHER = AlertId("demslayer", "NVDA", "2025-11-18T15:42:30", 700100200)
+
+
+def average(story: Story, alert: AlertId) -> Value:
+    position = shown(story, alert).position
+    assert position is not None
+    return position["avg_price"]
 
 
 def test_newer_record_of_same_contract_takes_over() -> None:
@@ -77,6 +84,34 @@ def test_what_waits_is_handed_on_too() -> None:
     story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
     story.tell(End(EndOf.EXECUTIONS, 900))
     assert quantity(story, SUCCESSOR) == 7
+
+
+def test_first_fills_that_wait_are_handed_on() -> None:
+    """Nothing of the contract is folded yet: the successor has what was bought before, and so its average."""
+    story = DatedStory()
+    story.created[ALERT] = 0
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.tell(execution(exec_id(1), 4, "3", at=2, request_id=900))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
+    story.tell(execution(exec_id(2), 4, "5", at=9, request_id=900), End(EndOf.EXECUTIONS, 900))
+    assert (quantity(story, SUCCESSOR), average(story, SUCCESSOR)) == (8, 4)
+    assert untouched(story, ALERT)
+
+
+def test_successor_takes_one_waiting_contract_of_two() -> None:
+    """It is about one of them only; the other stays with the record that is gone."""
+    story = DatedStory()
+    story.created[ALERT] = 0
+    other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.tell(
+        execution(exec_id(1), 4, at=2, request_id=900),
+        execution(exec_id(2), 3, at=3, perm_id=2, contract=other, request_id=900),
+    )
+    taken = ContractKey(ACCOUNT, NVDA.con_id).text()
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR), taken)
+    story.tell(End(EndOf.EXECUTIONS, 900))
+    assert (quantity(story), quantity(story, SUCCESSOR)) == (3, 4)
 
 
 def test_record_that_is_back_is_matched_itself() -> None:

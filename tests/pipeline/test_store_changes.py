@@ -20,7 +20,7 @@ from tracker.core.journal_entries import (
     Rematched,
     read_entry,
 )
-from tracker.core.model import Source
+from tracker.core.model import End, EndOf, Source
 from tracker.core.ownership_rows import OwnershipKind
 from tracker.core.state import DECISIONS
 
@@ -91,6 +91,31 @@ def test_newest_of_two_other_spellings_takes_over(tmp_path: Path) -> None:
         desk.change(lambda alerts: alerts.update({ROBIN: {}, **there}))
         made = [row for row in desk.journal.state.every(DECISIONS) if row.kind is OwnershipKind.SUCCEEDED]
         assert [one.alert.alerter for row in made for one in row.alerts] == ["Robindahood Alerts"]
+
+
+def test_successor_takes_over_what_waits(tmp_path: Path) -> None:
+    """Found by seed 700368: the successor came and went while the fill waited for its sweep's end."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.note(Source.SENT, "executions", "900", ACCOUNT)
+        desk.tell(replace(buy(1, 4), request_id=900))
+        put(desk, loose() | {"created_at": NEWER})
+        assert notes(desk) == [RecordReplaced]
+        put(desk, loose() | {"created_at": NEWER, "note": 1})
+        put(desk, loose(strike="130") | {"created_at": "2025-11-18T15:51:00.000001"})
+        desk.tell(End(EndOf.EXECUTIONS, 900))
+        put(desk, loose() | {"created_at": "2025-11-18T15:52:00.000001"})
+        made = [row for row in desk.journal.state.every(DECISIONS) if row.kind is OwnershipKind.SUCCEEDED]
+        handed = [(row.taken_from, one.alert.created_at[14:16]) for row in made for one in row.alerts]
+        assert [(old and old.created_at[14:16], new) for old, new in handed] == [("42", "50"), ("50", "52")]
+        assert quantity(desk) == 4
+
+
+def test_waiting_fills_of_a_record_that_is_there(tmp_path: Path) -> None:
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.note(Source.SENT, "executions", "900", ACCOUNT)
+        desk.tell(replace(buy(1, 4), request_id=900))
+        desk.change(lambda alerts: alerts.update({"another": {}}))
+        assert notes(desk) == []
 
 
 def test_respelling_is_noted_each_time(tmp_path: Path) -> None:

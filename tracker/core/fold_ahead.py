@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tracker.core.entries import ContractEntries
+from tracker.core.fold_failure import names_contract
 from tracker.core.lots import Folded, stands_behind, step
 from tracker.core.state_rows import BookedExecution, ContractKey, Holding
 
@@ -21,6 +22,7 @@ class FoldAhead:
         self._fold_all = fold_all
         self._known: dict[ContractKey, Folded] = {}
 
+    @names_contract
     def holding(self, key: ContractKey) -> Holding:
         """Return what would be held; folded once, and then with each execution that comes last."""
         if key not in self._known:

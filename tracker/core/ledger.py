@@ -91,6 +91,7 @@ from tracker.core.state_rows import (
     BookedExecution,
     BrokerPosition,
     ContractKey,
+    Holding,
 )
 from tracker.core.succession import same_name
 from tracker.core.undecodables import Undecodables
@@ -383,6 +384,10 @@ class Ledger:
     def waits(self, key: ContractKey) -> bool:
         """Tell whether executions of a contract are booked and not folded yet."""
         return self._positions.waits(key)
+
+    def waiting(self) -> list[Holding]:
+        """Return what would be held of each contract of which something waits, where that can be counted."""
+        return self._positions.waiting()
 
     def set_aside(self, key: ContractKey) -> None:
         """Have the executions of a contract wait whose fold failed, so that no other contract's do."""

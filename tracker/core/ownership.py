@@ -367,6 +367,14 @@ class Ownership:
         self._state.put(EXECUTIONS, replace(booked, dismissed=True))
         return booked
 
+    def waiting_of(self, alert: AlertId) -> list[ContractKey]:
+        """Return the contracts of which something waits, and of which a record will own a part."""
+        return [holding.key for holding in self._positions.waiting() if alert in holding.owners]
+
+    def owns(self, alert: AlertId, contracts: Iterable[ContractKey]) -> bool:
+        """Tell whether a record owns a part of one of these, what waits included."""
+        return any(alert in self._owners(key) for key in contracts)
+
     def succeed(
         self, frame: Frame, old: AlertId, new: AlertId, contracts: Iterable[ContractKey], *, whole: bool
     ) -> bool:
@@ -376,7 +384,7 @@ class Ownership:
         """
         handed = False
         for key in contracts:
-            holding = self._state.get(HOLDINGS, key.text())
+            holding = self._positions.with_all_booked(key)
             mine = [each for each in holding.alerts if each.alert == old] if holding is not None else []
             if holding is None or not (mine and (mine[0].quantity or whole)):
                 continue

@@ -15,6 +15,7 @@ Owns when something is folded, and onto what. It never decides what a fill belon
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import Final
@@ -26,7 +27,7 @@ from tracker.core.alerters import AlerterNames
 from tracker.core.certainty import Certainty
 from tracker.core.entries import ContractEntries
 from tracker.core.fold_ahead import FoldAhead
-from tracker.core.fold_failure import names_contract
+from tracker.core.fold_failure import FoldFailed, names_contract
 from tracker.core.fold_runs import FoldRuns
 from tracker.core.lot_changes import Movement, second_of, stand_of
 from tracker.core.lots import (
@@ -328,12 +329,20 @@ class Positions:
         ]
         self._fold_onto(run.before, rows, decisions, (), now)
 
-    @names_contract
     def with_all_booked(self, key: ContractKey) -> Holding | None:
         """Return what is held of a contract with all that is booked of it, also what is not folded yet."""
         if self._is_ahead(key):
             return self._ahead.holding(key)
         return self._state.get(HOLDINGS, key.text())
+
+    def waiting(self) -> list[Holding]:
+        """Return what would be held of each contract of which something waits, where that can be counted."""
+        found: list[Holding] = []
+        for key in (key for key in self._waiting if key not in self.aside):
+            # One that cannot is set aside as soon as it is folded.
+            with suppress(FoldFailed):
+                found.append(self._ahead.holding(key))
+        return found
 
     def owners_behind(self, key: ContractKey, execution: Execution, seq: int) -> frozenset[AlertId]:
         """Return who owns a part of a contract once an execution that arrives has closed what it closes."""

@@ -48,19 +48,20 @@ class RecordChanges:
         if alert_state is None:
             return []
         # Its row lacks the contracts that this batch folded for it.
-        known = dict.fromkeys((*alert_state.contracts, *self._folded.get(old, ())))
-        alert_state = replace(alert_state, contracts=tuple(known))
+        folded = dict.fromkeys((*alert_state.contracts, *self._folded.get(old, ())))
+        alert_state = replace(alert_state, contracts=tuple(folded))
+        known = dict.fromkeys((*folded, *self._ownership.waiting_of(old)))
         keys = [key for key in known if not contracts or key.text() in contracts]
         if not self._ownership.succeed(frame, old, new, keys, whole=whole):
             if whole:
                 self._rename(frame, alert_state, new)
             return []
         successor = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
-        theirs = tuple(dict.fromkeys((*successor.contracts, *keys)))
+        theirs = tuple(dict.fromkeys((*successor.contracts, *(key for key in keys if key in folded))))
         # One that has gone again by now said the same of what it takes over, as far as anybody knows.
         record = successor.record or alert_state.record
         self._state.put(ALERTS, replace(successor, contracts=theirs, successor=None, record=record))
-        if not any(mine.quantity for _, mine in positions_of(self._state, alert_state)):
+        if not self._ownership.owns(old, known):
             self._state.put(ALERTS, replace(alert_state, successor=new, unconfirmed=False))
         self._touch([new])
         what = {"alert": new.name, "created_at": new.created_at}

@@ -108,9 +108,8 @@ class Pump:
             ran=self._clock.ran,
         )
         self._ledger = self._decider.ledger
-        passes_over = self._ledger.passes_over
         self._comparison = StoreChanges(
-            self._state, store, self._candidates, match, passes_over, names=names, clock=self._clock
+            self._state, store, self._candidates, match, self._ledger, names=names, clock=self._clock
         )
         self._watch = StoreWatch(
             journal, store, worker, now=now, on_outage=on_outage, on_refresh=self._refreshed

@@ -22,6 +22,7 @@ from tracker.core.journal_entries import (
     RecordReplaced,
     Rematched,
 )
+from tracker.core.ledger import Ledger
 from tracker.core.lot_changes import second_of
 from tracker.core.matching import same_contract
 from tracker.core.model import Alert, AlertId, Contract, Execution, ExecutionKey, Match, Matched
@@ -29,7 +30,14 @@ from tracker.core.order_owners import is_left, settle, with_successors
 from tracker.core.ownership import Circumstances
 from tracker.core.ports import AlertStore
 from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OWNERS, LedgerState
-from tracker.core.state_rows import AlertState, BookedExecution, Holding, owners_of
+from tracker.core.state_rows import (
+    AlertPosition,
+    AlertState,
+    BookedExecution,
+    Holding,
+    alert_text,
+    owners_of,
+)
 from tracker.core.succession import is_dated, same_alert_among, same_name, takes_over
 from tracker.pipeline.careful_match import CarefulMatch
 from tracker.pipeline.retry_clock import RetryClock
@@ -46,8 +54,8 @@ class StoreDifferences(NamedTuple):
 class StoreChanges:
     """Compare one store with one ledger's state, each time it changed.
 
-    `passes_over` says why an execution is never matched, empty where it may be; `candidates` which records it
-    may belong to.
+    `ledger` says which executions are never matched, and what waits to be folded; `candidates` which records
+    an execution may belong to.
     """
 
     def __init__(
@@ -56,7 +64,7 @@ class StoreChanges:
         store: AlertStore,
         candidates: Callable[[Execution], Sequence[Alert]],
         match: CarefulMatch,
-        passes_over: Callable[[Execution], str],
+        ledger: Ledger,
         *,
         names: AlerterNames,
         clock: RetryClock,
@@ -65,11 +73,13 @@ class StoreChanges:
         self._store = store
         self._candidates = candidates
         self._match = match
-        self._passes_over = passes_over
+        self._ledger = ledger
         self._names = names
         self._clock = clock
         self._noted: dict[str, tuple[Match, bool]] = {}
         """Order -> the verdict for which it was noted last, and whether something of it was left."""
+        self._waiting: list[Holding] = []
+        """What would be held of each contract of which something waits to be folded."""
         self._successions: dict[AlertId, object] = {}
         """Record that is gone -> the succession that was noted last, and what the record owned then."""
 
@@ -77,6 +87,7 @@ class StoreChanges:
         """Compare every record that was ever written, and match again what may have found its alert."""
         notes: list[Entry] = []
         undone: list[AlertState] = []
+        self._waiting = self._ledger.waiting()
         kept, gone = self._state.find(ALERTS, "kept", "1"), self._state.find(ALERTS, "gone", "1")
         for alert_state in kept:
             shown = self._store.shown(alert_state.alert)
@@ -100,9 +111,29 @@ class StoreChanges:
                 undone.append(alert_state)
             elif shown is None and alert_state.successor is None:
                 notes += self._new_succession(alert_state)
+        for alert_state in self._awaited():
+            if self._store.shown(alert_state.alert) is None:
+                notes += self._new_succession(alert_state)
+            else:
+                self._successions.pop(alert_state.alert, None)
         notes += self._copies({each.alert for each in (*kept, *gone) if each.shown is not None})
         notes += self._rematches()
         return StoreDifferences(notes, undone)
+
+    def _awaited(self) -> Iterator[AlertState]:
+        """Yield the records that own something of what waits, and never showed anything."""
+        for alert in dict.fromkeys(owner for holding in self._waiting for owner in holding.owners):
+            row = self._state.get(ALERTS, alert_text(alert))
+            if row is not None and row.shown is None and not row.gone and row.successor is None:
+                yield row
+
+    def _owned(self, alert_state: AlertState) -> list[tuple[Holding, AlertPosition]]:
+        """Return what a record has or had, contract by contract, with what waits to be folded."""
+        ahead = {holding.key for holding in self._waiting}
+        found = [each for each in positions_of(self._state, alert_state) if each[0].key not in ahead]
+        for holding in self._waiting:
+            found += [(holding, mine) for mine in holding.alerts if mine.alert == alert_state.alert]
+        return found
 
     # Records that are gone
 
@@ -113,7 +144,7 @@ class StoreChanges:
     def _new_succession(self, alert_state: AlertState) -> list[Entry]:
         """Return a succession once: what took nothing over is not noted again while nothing has changed."""
         notes = self._succession(alert_state)
-        seen = (notes, [(holding.key, mine) for holding, mine in positions_of(self._state, alert_state)])
+        seen = (notes, [(holding.key, mine) for holding, mine in self._owned(alert_state)])
         if self._successions.get(alert_state.alert) == seen:
             return []
         self._successions[alert_state.alert] = seen
@@ -121,7 +152,7 @@ class StoreChanges:
 
     def _succession(self, alert_state: AlertState) -> list[Entry]:
         """Return who takes over what a record owns: all of it, or contract by contract."""
-        owned = positions_of(self._state, alert_state)
+        owned = self._owned(alert_state)
         live = [holding for holding, mine in owned if mine.quantity]
         last = [each for holding, _ in owned for each in self._last_executions(alert_state, holding)]
         executions = last or self._last_shown(alert_state)
@@ -237,7 +268,7 @@ class StoreChanges:
             return None
         first = self._booked(known.first)
         left = is_left(self._state, known)
-        if first is None or self._passes_over(first.execution) or (owners_of(known.match) and not left):
+        if first is None or self._ledger.passes_over(first.execution) or (owners_of(known.match) and not left):
             return None
         candidates = self._candidates(first.execution)
         held = [
