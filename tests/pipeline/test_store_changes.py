@@ -118,6 +118,19 @@ def test_waiting_fills_of_a_record_that_is_there(tmp_path: Path) -> None:
         assert notes(desk) == []
 
 
+def test_what_is_left_again_is_matched_again(tmp_path: Path) -> None:
+    """Found by seed 900021: a sale closed the lot before the match was decided; a bust leaves it again."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        desk.append(buy(2, -4))
+        put(desk, record(), "demslayer")
+        assert notes(desk) == [Rematched]
+        desk.tell(replace(buy(2, -4), exec_id=exec_id(2, 2), quantity=Decimal(0)))
+        assert quantity(desk, "demslayer") is None
+        put(desk, record(note=1), "demslayer")
+        assert (quantity(desk), quantity(desk, "demslayer")) == (4, 4)
+
+
 def test_respelling_is_noted_each_time(tmp_path: Path) -> None:
     """There and back and there again: what was noted once is new once the record was there in between."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:

@@ -268,7 +268,11 @@ class StoreChanges:
             return None
         first = self._booked(known.first)
         left = is_left(self._state, known)
-        if first is None or self._ledger.passes_over(first.execution) or (owners_of(known.match) and not left):
+        if first is None or self._ledger.passes_over(first.execution):
+            return None
+        if owners_of(known.match) and not left:
+            # A late fill or a bust may leave something of it again.
+            self._noted.pop(order, None)
             return None
         candidates = self._candidates(first.execution)
         held = [
