@@ -201,6 +201,21 @@ def test_waiting_fill_is_shared_with_who_is_there(tmp_path: Path) -> None:
         assert (quantity(desk), quantity(desk, "demslayer")) == (1, 1)
 
 
+def test_alert_with_a_newer_conid_stays_one(tmp_path: Path) -> None:
+    """Found by seed 561466: a fill was matched by the new conid, and then the record was gone at once.
+
+    8 were bought at 6 on average, whatever the conid said by then, and 2 sold: that changes no average.
+    """
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4, price=Decimal(4)))
+        desk.write({ROBIN: {"NVDA": loose()}})
+        desk.store.refresh()
+        desk.take(buy(2, 4, price=Decimal(8)), buy(3, -2))
+        put(desk, loose(strike="130") | {"created_at": NEWER})
+        put(desk, loose() | {"created_at": "2025-11-18T15:51:00.000001"})
+        assert (quantity(desk), read(desk)["position"]["avg_price"]) == (6, 6)
+
+
 def test_copy_of_what_it_takes_over_is_its_own(tmp_path: Path) -> None:
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         desk.tell(buy(1, 4))

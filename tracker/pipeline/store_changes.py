@@ -160,6 +160,8 @@ class StoreChanges:
         same = same_alert_among(there, alert_state, [each.contract for each in executions])
         if same is not None:
             return [RecordReplaced(alert_state.alert, same.id, (), WHOLE)]
+        if (newer := self._newer_conid(alert_state)) is not None:
+            return [RecordReplaced(alert_state.alert, newer, (), WHOLE), RecordGone(newer)]
         notes: list[Entry] = []
         for alert in there:
             contracts = [each for each in live if takes_over(alert, alert_state, each.contract)]
@@ -168,6 +170,18 @@ class StoreChanges:
                 names = () if not live and not notes else tuple(each.key.text() for each in contracts)
                 notes.append(RecordReplaced(alert_state.alert, alert.id, names))
         return notes
+
+    def _newer_conid(self, alert_state: AlertState) -> AlertId | None:
+        """Return what the same alert was called since, where that is gone as well.
+
+        Fills were matched by its newer conid, and it was gone before the store could be compared.
+        """
+        if not is_dated(alert_state.alert):
+            return None
+        known = self._state.find(ALERTS, "name", alert_state.alert.name)
+        same = [each for each in known if each.alert[:3] == alert_state.alert[:3] and not each.successor]
+        newest = max(same, key=lambda each: max((mine.last.seq for _, mine in self._owned(each)), default=0))
+        return newest.alert if newest.alert != alert_state.alert else None
 
     def _back(self, alert_state: AlertState) -> list[Entry]:
         """Return that a record is there again; one of another contract is another record of that identity."""
