@@ -167,6 +167,15 @@ def test_closes_when_last_contract_is_over() -> None:
     assert where(story)["closed_at"] == "2025-11-18T15:43:03.000000+00:00"
 
 
+def test_accounts_closed_in_one_second() -> None:
+    """The sale with the later execId is the last one, in any order of arrival; its account shows."""
+    story = Story()
+    story.tell(execution(exec_id(1), 1, "2"), execution(exec_id(2), 1, "7", account=SECOND_ACCOUNT, at=1))
+    sold = execution(exec_id(4), -1, at=9, perm_id=189)
+    story.tell(sold, execution(exec_id(3), -1, at=9, perm_id=190, account=SECOND_ACCOUNT))
+    assert (where(story)["avg_price"], news(story)["exec_id"]) == (2, exec_id(4))
+
+
 def test_one_account_may_be_over() -> None:
     """One account may be over while another is not."""
     story = Story()

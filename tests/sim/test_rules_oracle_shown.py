@@ -25,6 +25,16 @@ def test_each_account_keeps_its_average() -> None:
     assert day.right().alert(A).opened_at == NOON + timedelta(seconds=1)
 
 
+def test_accounts_closed_in_one_second() -> None:
+    """Both were sold at noon: the one whose sale has the later execId shows last, in any order of arrival."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 1, 7, at=-20, account=ACC2)
+    day.fill(C95, 1, 2, at=-10)
+    day.fill(C95, -1, 3, at=0, exec_id="0000e0d5.00000009.01.01")
+    day.fill(C95, -1, 3, at=-1, exec_id="0000e0d5.00000008.01.01", account=ACC2)
+    assert day.right().alert(A).avg_price == 2
+
+
 def test_successor_keeps_opening_time() -> None:
     """Bought 3 at noon, 2 a second later, sold 3: still opened at noon, also under a new created_at."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})

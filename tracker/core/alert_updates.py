@@ -14,6 +14,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tracker.core.lot_changes import last_stand
 from tracker.core.model import (
     ZERO,
     AlertId,
@@ -294,11 +295,11 @@ def _remaining(order: OrderState | None, total: Decimal | None, totals: Totals) 
 def _position(
     state: LedgerState, found: Sequence[tuple[Holding, AlertPosition]], closed: bool
 ) -> dict[str, Value]:
-    live = [each for each in found if each[1].quantity] or [max(found, key=lambda each: each[1].last)]
+    live = [each for each in found if each[1].quantity] or [max(found, key=lambda each: last_stand(each[1]))]
     positions = [mine for _, mine in live]
     size = sum((abs(mine.quantity) for mine in positions), ZERO)
     cost = sum((abs(mine.quantity) * mine.avg_price for mine in positions), ZERO)
-    end = max((mine for _, mine in found), key=lambda mine: mine.last) if closed else None
+    end = max((mine for _, mine in found), key=last_stand) if closed else None
     return {
         "quantity": number(sum((mine.quantity for mine in positions), ZERO)),
         "avg_price": average(cost / size if size else positions[-1].avg_price),
@@ -409,7 +410,7 @@ def _opened_since(before: AlertUpdate | None, after: AlertUpdate) -> bool:
 
 def _last_booked(state: LedgerState, found: Iterable[tuple[Holding, AlertPosition]]) -> BookedExecution:
     """Return the execution that an alert's last update is about: the last that touched it."""
-    holding, last = max(found, key=lambda pair: pair[1].last)
+    holding, last = max(found, key=lambda pair: last_stand(pair[1]))
     booked = state.get(EXECUTIONS, holding.last_execution(last))
     assert booked is not None, "a position names an execution of the state"
     return booked

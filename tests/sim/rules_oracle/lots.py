@@ -108,6 +108,8 @@ class _Fold:
         """Number of each decision of a person that stands, and who owned the order before it."""
         self._index = 0
         self._now = BEGINNING
+        self._root = ""
+        """The execution that is being folded."""
         self._closes: dict[int, int] = {}
         """alert -> index of the last thing that brought it to zero here."""
 
@@ -133,7 +135,7 @@ class _Fold:
             for number, fact in enumerate(facts):
                 while here and here[0][0] == number:
                     self._take((second, here.pop(0)[1]))
-                self._now = second
+                self._now, self._root = second, fact.root
                 self._execute(fact)
             for _, step in here:
                 self._take((second, step))
@@ -151,6 +153,7 @@ class _Fold:
 
     def _take(self, step: tuple[datetime, Step]) -> None:
         self._now, what = step
+        self._root = ""
         self._index += 1
         if isinstance(what, Decision):
             self._decide(what)
@@ -474,6 +477,7 @@ class _Fold:
             reduced,
             lot_of.price if lot_of is not None else None,
             lot_of.time if lot_of is not None else None,
+            self._root,
         )
         self._out.changes.append(change)
         if did in (Did.CLOSED, Did.ADJUSTED) and not any(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from itertools import groupby
 
 from tests.sim.rules_oracle.facts import ZERO, AccountContract, OrderKey
 
@@ -46,6 +47,8 @@ class Change:
     lot_price: Decimal | None = None
     """Its own, also where a successor takes it over at the average that was shown."""
     lot_time: datetime | None = None
+    root: str = ""
+    """The execution that it is of, as every version of it is called; empty where it is of none."""
 
 
 @dataclass(slots=True)
@@ -208,13 +211,18 @@ def tally_of(changes: Sequence[Change], alert: int) -> Tally:
 
 
 def tally(folds: Sequence[Sequence[Change]]) -> dict[int, Tally]:
-    """Sum up every alert over the changes of all folds, in the broker's order."""
-    numbered = [
-        ((change.when, number, step), change)
-        for number, changes in enumerate(folds)
-        for step, change in enumerate(changes)
-    ]
+    """Sum up every alert over the changes of all folds, in the broker's order.
+
+    Rule 1.1: those of one second, which contracts and accounts have each in their own order, by execId.
+    """
+    seconds: list[tuple[datetime, str, int, list[Change]]] = []
+    for number, changes in enumerate(folds):
+        for when, group in groupby(changes, key=lambda change: change.when):
+            of_second = list(group)
+            last = next((one.root for one in reversed(of_second) if one.root), "")
+            seconds.append((when, last, number, of_second))
     tallies: dict[int, Tally] = {}
-    for _, change in sorted(numbered, key=lambda each: each[0]):
-        tallies.setdefault(change.alert, Tally()).add(change)
+    for *_, of_second in sorted(seconds, key=lambda each: each[:3]):
+        for change in of_second:
+            tallies.setdefault(change.alert, Tally()).add(change)
     return tallies
