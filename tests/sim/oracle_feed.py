@@ -166,6 +166,10 @@ class OracleFeed:
         """Take in that the tracker kept how long it ran."""
         self._tell(facts.RunTimeKept(at))
 
+    def seen_kept(self, at: datetime) -> None:
+        """Take in that the tracker kept when it first saw records that name no time."""
+        self._tell(facts.FirstSeenKept(at))
+
     def lost(self, store: AlertStore, at: datetime) -> None:
         """Take in that the store cannot be read; what was last read still serves.
 

@@ -339,6 +339,20 @@ def test_missing_created_at_counts_first_seen() -> None:
         shows(day, A, quantity)
 
 
+def test_crash_loses_when_a_record_was_first_seen() -> None:
+    """Seen at noon and, behind a crash, 1000 s later; a fill from in between needs what was written down."""
+    for kept, quantity in ((True, 2), (False, None)):
+        day = Day({"real-day-trading": {"TSLA": alert(C95, created=None)}})
+        if kept:
+            day.add(f.FirstSeenKept(day.now))
+        day.wait(1000)
+        day.add(f.Stopped(day.now, killed=True))
+        day.add(f.Started(day.now))
+        day.read(day.records)
+        day.fill(C95, 2, at=-900, live=False)
+        shows(day, A, quantity)
+
+
 def test_dismissed_is_never_matched_again() -> None:
     day = Day({"real-day-trading": {}})
     exec_id = day.fill(C95, 2)

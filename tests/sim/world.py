@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -40,10 +40,10 @@ from tests.sim.trader import Trader
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.journal_entries import Entry
 from tracker.core.matching import match_execution
-from tracker.core.model import BrokerFact, Execution, Frame, Source
+from tracker.core.model import AlertId, BrokerFact, Execution, Frame, Source
 from tracker.core.ownership_rows import RunTime
 from tracker.core.ports import AlertStore
-from tracker.core.state import GAPS, HOLDINGS, OUTBOX, RUN_TIME
+from tracker.core.state import FIRST_SEEN, GAPS, HOLDINGS, OUTBOX, RUN_TIME
 from tracker.core.state_rows import GapEnd
 from tracker.daemon.journal_sink import JournalSink
 from tracker.gateway.normalise import normalise
@@ -128,6 +128,8 @@ class World:
         self._cursor = 0
         self._ran: RunTime | None = None
         """How long it ran, as the tracker kept it last."""
+        self._seen: dict[AlertId, datetime] = {}
+        """When it first saw records, as the tracker kept it last."""
         self._path = journal
         self._runner = asyncio.Runner()
         self._begin_process()
@@ -207,6 +209,10 @@ class World:
         if ran != self._ran:
             self._ran = ran
             self.feed.kept(self.clock.now())
+        seen = {row.alert: row.at for row in self.journal.state.every(FIRST_SEEN)}
+        if seen != self._seen:
+            self._seen = seen
+            self.feed.seen_kept(self.clock.now())
         if cursor == self._cursor:
             # An outbox that was delivered decides nothing.
             return

@@ -19,6 +19,7 @@ from tests.sim.rules_oracle.facts import (
     Event,
     Executed,
     Fact,
+    FirstSeenKept,
     LookedAgain,
     LookNoted,
     OrderKey,
@@ -109,8 +110,12 @@ class Replay:
         elif isinstance(event, Stopped):
             self._running = False
             self._lived = self._lived_seen = self._lived_kept if event.killed else self._lived
+            if event.killed:
+                self.registry.lose_unkept()
         elif isinstance(event, RunTimeKept):
             self._lived_kept = self._lived
+        elif isinstance(event, FirstSeenKept):
+            self.registry.keep_seen()
         elif isinstance(event, Connected):
             known = frozenset(fact.order.account for fact in self.facts.values())
             self.unmanaged = known - event.accounts if event.accounts else frozenset()

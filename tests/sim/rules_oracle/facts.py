@@ -150,7 +150,14 @@ class Started:
 class Stopped:
     at: datetime
     killed: bool = False
-    """How long it ran since it last kept that, or booked a fill, is lost."""
+    """How long it ran since it last kept that, or booked a fill, is lost; so is when it first saw records."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSeenKept:
+    """When records without created_at were first seen outlasts a crash, as far as they were seen by now."""
+
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +375,7 @@ Event = (
     | Started
     | Stopped
     | RunTimeKept
+    | FirstSeenKept
     | TimePassed
     | ClockJumped
     | SkewMeasured

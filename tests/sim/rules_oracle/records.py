@@ -163,6 +163,10 @@ class Alert:
     skew: timedelta
     """The host's clock less the broker's when it was first seen."""
     present: bool = True
+    kept: bool = False
+    """Whether a crash leaves it known when it was first seen."""
+    lost: bool = False
+    """Whether a crash lost that, so that it is first seen when it is read next."""
 
     @property
     def created(self) -> datetime:
@@ -209,6 +213,16 @@ class Registry:
         ]
         return next(iter(spelled or alike), None)
 
+    def keep_seen(self) -> None:
+        """Take in that when the present ones were first seen is written down."""
+        for alert in self.present:
+            alert.kept = True
+
+    def lose_unkept(self) -> None:
+        """Take in a crash before it was written down when some were first seen."""
+        for alert in self.alerts:
+            alert.lost = not alert.kept
+
     def read(self, store: StoreRead, skew: timedelta) -> None:
         """Take in a reading: which records are known alerts, which are new, which are gone (rule 2.3)."""
         assert store.alerts is not None
@@ -230,6 +244,8 @@ class Registry:
                     left.append((alerter, ticker, raw))
                     continue
                 kept.add(known.number)
+                if known.lost:
+                    known.first_seen, known.skew, known.lost = store.at, skew, False
                 known.record = self._record(alerter, ticker, raw, store, known.first_seen)
             rest = left
         for alert in self.alerts:
@@ -251,7 +267,7 @@ class Registry:
         for alert in before:
             if alert.number in kept:
                 continue
-            new = self._record(alerter, ticker, raw, store, alert.first_seen)
+            new = self._record(alerter, ticker, raw, store, store.at if alert.lost else alert.first_seen)
             old = alert.record
             if spelled and new.spelled != old.spelled:
                 continue
