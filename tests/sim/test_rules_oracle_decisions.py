@@ -353,6 +353,19 @@ def test_crash_loses_when_a_record_was_first_seen() -> None:
         shows(day, A, quantity)
 
 
+def test_late_sale_computes_no_match_again() -> None:
+    """What closed the alert had opened the rest: not its own, also when an older sale turns up (rule 1.2)."""
+    there = {"real-day-trading": {"TSLA": alert(C95)}}
+    day = Day(there)
+    day.fill(C95, 1)
+    day.read({})
+    day.fill(C95, -6, at=20, perm=9)
+    day.read(there)
+    shows(day, A, 0)
+    day.fill(C95, -4, at=10, perm=9, live=False)
+    shows(day, A, 0)
+
+
 def test_dismissed_is_never_matched_again() -> None:
     day = Day({"real-day-trading": {}})
     exec_id = day.fill(C95, 2)

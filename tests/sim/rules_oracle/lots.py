@@ -110,8 +110,8 @@ class _Fold:
         self._now = BEGINNING
         self._root = ""
         """The execution that is being folded."""
-        self._closes: dict[int, int] = {}
-        """alert -> index of the last thing that brought it to zero here."""
+        self._closes: dict[int, tuple[int, datetime]] = {}
+        """alert -> index and time of the last thing that brought it to zero here."""
 
     def run(self) -> Folded:
         steps: list[tuple[datetime, Step]] = [
@@ -318,7 +318,9 @@ class _Fold:
         if closed_at is None:
             return True
         if lot.time == closed_at:
-            return lot.index > self._closes.get(alert, lot.index)
+            # It is not computed again where a late execution moved the close that was written down.
+            index, when = self._closes.get(alert, (lot.index, closed_at))
+            return when == closed_at and lot.index > index
         return lot.time > closed_at
 
     def _now_called(self, alert: int, decision: Decision) -> int:
@@ -483,4 +485,4 @@ class _Fold:
         if did in (Did.CLOSED, Did.ADJUSTED) and not any(
             lot.quantity and alert in lot.owners for lot in self._out.lots
         ):
-            self._closes[alert] = self._index
+            self._closes[alert] = self._index, self._now
