@@ -185,6 +185,17 @@ def test_copy_under_another_spelling_is_emptied(tmp_path: Path) -> None:
         assert (quantity(desk, "RobinDaHood"), read(desk, "RobinDaHood")["open"]) == (0, False)
 
 
+def test_copy_under_another_ticker_is_emptied(tmp_path: Path) -> None:
+    """Found by seed 910313: the record is spelled as another ticker, which its contract does not have."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        copy = read(desk) | {"alert_details": record()["alert_details"] | {"ticker": "NVDL"}}
+        desk.change(lambda alerts: alerts.update({ROBIN: {"NVDL": copy}}))
+        assert notes(desk)[:2] == [RecordGone, RecordCopied]
+        renamed = json.loads(desk.alerts_path.read_text())[ROBIN]["NVDL"]
+        assert renamed["position"]["quantity"] == 0
+
+
 def test_copy_of_a_closed_position_is_emptied(tmp_path: Path) -> None:
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         desk.tell(buy(1, 4), execution(exec_id(2), -4, at=9, perm_id=189))

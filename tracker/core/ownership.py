@@ -55,7 +55,7 @@ from tracker.core.ownership_rows import OrderOwners, OwnershipKind, RetryWindow
 from tracker.core.part_ownership import PartOwnership
 from tracker.core.part_rows import FillPart
 from tracker.core.positions import Positions
-from tracker.core.state import ALERTS, DECISIONS, EXECUTIONS, HOLDINGS, OWNERS, WINDOWS, LedgerState
+from tracker.core.state import ALERTS, DECISIONS, EXECUTIONS, OWNERS, WINDOWS, LedgerState
 from tracker.core.state_rows import (
     AlertState,
     BookedExecution,

@@ -241,13 +241,17 @@ class StoreChanges:
     # Records that show what is another's
 
     def _copies(self, known: Collection[AlertId]) -> Iterator[Entry]:
-        """Yield the new records that were written with the position of a former one of their name.
+        """Yield the new records that were written with the position of a former one.
 
+        That is one of their name, or of their alerter and time of creation, whose ticker was changed.
         `known` are those that we ever showed something in.
         """
         names = {self._name_key(*alert[:2]) for alert in known}
-        for alert in self._store.alerts() if names else ():
-            if self._name_key(*alert.id[:2]) in names and alert.id not in known:
+        times = {(self._names.key(alert.alerter), alert.created_at) for alert in known if is_dated(alert)}
+        for alert in self._store.alerts() if known else ():
+            name = self._name_key(*alert.id[:2])
+            former = name in names or (name[0], alert.id.created_at) in times
+            if former and alert.id not in known:
                 shown = self._store.shown(alert.id)
                 position = (shown.position if shown is not None else None) or {}
                 if position.get("quantity") or position.get("opened_at"):
