@@ -22,10 +22,12 @@ from tracker.core.model import (
     Source,
     Unmatched,
 )
+from tracker.core.ownership_rows import RetryWindow
 from tracker.core.state import (
     EXECUTIONS,
     FEES,
     TABLES,
+    WINDOWS,
 )
 from tracker.core.state_rows import BookedExecution
 from tracker.journal.journal import REMOVING, Journal, JournalFailed
@@ -200,6 +202,21 @@ def test_first_version_is_migrated(tmp_path: Path) -> None:
         db.commit()
     with closing(Journal(tmp_path / "journal.db")) as journal:
         assert list(journal.state.every(EXECUTIONS)) == rows
+
+
+def test_open_windows_are_migrated(tmp_path: Path) -> None:
+    """Version 9 kept all open windows under one value; they are found by the 10 seconds they began in."""
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
+        for script in MIGRATIONS[:9]:
+            db.executescript(script)
+        db.execute("PRAGMA user_version = 9")
+        for window, is_open in ((RetryWindow("a", 123.4), "1"), (RetryWindow("b", 9.0, over=True), None)):
+            row = (window.order, is_open, msgspec.json.encode(window))
+            db.execute("INSERT INTO windows VALUES (?, ?, ?)", row)
+        db.commit()
+    with closing(Journal(tmp_path / "journal.db")) as journal:
+        assert journal.state.values(WINDOWS, "open") == ["0000000012"]
+        assert journal.state.find(WINDOWS, "open", "0000000012") == [RetryWindow("a", 123.4)]
 
 
 def old_journal(path: Path) -> None:

@@ -10,12 +10,14 @@ from tests.support.facts import ACCOUNT, Story, exec_id, execution, fee
 from tracker.core.model import (
     Source,
 )
+from tracker.core.ownership_rows import RetryWindow
 from tracker.core.state import (
     ALERTS,
     EXECUTIONS,
     FEES,
     OUTBOX,
     TABLES,
+    WINDOWS,
     LedgerState,
     MemoryLedgerState,
     Row,
@@ -74,6 +76,18 @@ def test_key_is_found_by_how_it_begins(state: LedgerState) -> None:
     above.put(FEES, fee("plan-1", "1.5"))
     for prefix, here, there in (("flex-", True, True), ("plan-", False, True), ("flex-2", False, False)):
         assert (state.has_key_from(FEES, prefix), above.has_key_from(FEES, prefix)) == (here, there)
+
+
+def test_values_of_an_index_that_lead_to_rows(state: LedgerState) -> None:
+    """Also over what a rehearsal changes; the second window is over, the others began at 5 and at 25 s."""
+    for order, began in (("a", 25.0), ("b", 15.0), ("c", 5.0), ("d", 29.0)):
+        state.put(WINDOWS, RetryWindow(order, began))
+    state.put(WINDOWS, RetryWindow("b", 15.0, over=True))
+    assert state.values(WINDOWS, "open") == ["0000000000", "0000000002"]
+    above = Overlay(state)
+    above.put(WINDOWS, RetryWindow("c", 5.0, over=True))
+    above.put(WINDOWS, RetryWindow("e", 31.0))
+    assert above.values(WINDOWS, "open") == ["0000000002", "0000000003"]
 
 
 def test_key_in_the_file_is_found_by_how_it_begins(journal: Journal) -> None:

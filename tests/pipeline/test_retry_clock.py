@@ -11,7 +11,7 @@ import pytest
 from tests.support.fakes import MemoryAlerts
 from tests.support.matching_cases import stored
 from tracker.core.ownership_rows import FirstSeen, RetryWindow, RunTime
-from tracker.core.state import FIRST_SEEN, RUN_TIME, WINDOWS, MemoryLedgerState
+from tracker.core.state import FIRST_SEEN, RUN_TIME, WINDOWS, MemoryLedgerState, Row, Table
 from tracker.core.stored_contracts import fill_in
 from tracker.pipeline.retry_clock import RetryClock, SeenRecords
 
@@ -81,7 +81,30 @@ def test_window_goes_on_where_a_process_ended() -> None:
     again.tick(True)
     assert list(again.open_orders()) == []
     keep(state, again)
-    assert state.find(WINDOWS, "open", "1") == []
+    assert state.values(WINDOWS, "open") == []
+
+
+def test_only_windows_that_may_be_over_are_read() -> None:
+    """A busy day has tens of thousands of open ones.
+
+    These began a minute apart, the last one now: four are over, one is after exactly 15 minutes still open.
+    """
+    state, ticker = MemoryLedgerState(), Ticker()
+    for minute in range(20):
+        state.put(WINDOWS, RetryWindow(f"order {minute}", 60.0 * minute))
+    clock = started(state, ticker)
+    read: list[str] = []
+    find = state.find
+
+    def reading(table: Table[Row], index: str, value: str) -> list[Row]:
+        rows = find(table, index, value)
+        read.extend(row.order for row in rows if isinstance(row, RetryWindow))
+        return rows
+
+    state.find = reading  # type: ignore[method-assign]  # watches what is read
+    keep(state, clock)
+    assert read == [f"order {minute}" for minute in range(5)]
+    assert list(clock.open_orders()) == [f"order {minute}" for minute in range(4, 20)]
 
 
 def test_crash_loses_no_more_than_began_since() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -110,6 +111,14 @@ class OrderOwners(Struct, frozen=True):
     """`reference`, `person` or `dismissed` where it is never matched again."""
     claims: tuple[Claim, ...] = ()
     """From when on its owners own it."""
+
+
+_SPAN_SECONDS: Final = 10
+
+
+def span_text(seconds: float) -> str:
+    """Return the span of the time that we ran in which a moment of it lies; texts sort as the moments do."""
+    return f"{int(seconds // _SPAN_SECONDS):010d}"
 
 
 class RetryWindow(Struct, frozen=True):

@@ -19,7 +19,14 @@ from tracker.core.expiration_rows import Expiration, MissingPositions
 from tracker.core.model import (
     CommissionReport,
 )
-from tracker.core.ownership_rows import FirstSeen, OrderOwners, OwnershipDecision, RetryWindow, RunTime
+from tracker.core.ownership_rows import (
+    FirstSeen,
+    OrderOwners,
+    OwnershipDecision,
+    RetryWindow,
+    RunTime,
+    span_text,
+)
 from tracker.core.state_rows import (
     AlertState,
     Baseline,
@@ -126,7 +133,8 @@ WINDOWS: Table[RetryWindow] = Table(
     "windows",
     RetryWindow,
     key=lambda row: row.order,
-    indexes={"open": lambda row: None if row.over else "1"},
+    # By when they began, since a busy day has more open windows than are decoded at once.
+    indexes={"open": lambda row: None if row.over else span_text(row.began)},
 )
 RUN_TIME: Table[RunTime] = Table("run_time", RunTime, key=lambda row: "last")
 FIRST_SEEN: Table[FirstSeen] = Table("first_seen", FirstSeen, key=lambda row: name_text(row.alert))
@@ -235,6 +243,10 @@ class LedgerState(Protocol):
         """Return the rows whose index has that value, in no particular order."""
         ...
 
+    def values(self, table: Table[Any], index: str) -> list[str]:
+        """Return each value of an index that leads to rows, in its order as text; for one with few values."""
+        ...
+
     def every(self, table: Table[Row]) -> Iterable[Row]:
         """Yield all rows of a table; for audits, never on the fill path."""
         ...
@@ -262,6 +274,12 @@ class MemoryLedgerState:
     def find(self, table: Table[Row], index: str, value: str) -> list[Row]:
         rows = self._rows[table.name]
         return [rows[key] for key in self._index[(table.name, index, value)]]
+
+    def values(self, table: Table[Any], index: str) -> list[str]:
+        places = self._index.items()
+        return sorted(
+            value for (of, name, value), keys in places if (of, name) == (table.name, index) and keys
+        )
 
     def every(self, table: Table[Row]) -> Iterable[Row]:
         return list(self._rows[table.name].values())

@@ -122,4 +122,10 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     );
     CREATE INDEX events_at ON events (at);
     """,
+    # Open windows are found by the 10 seconds in which they began, not all of them at once.
+    """
+    UPDATE windows
+        SET open = printf('%010d', CAST(json_extract(CAST(body AS TEXT), '$.began') / 10 AS INTEGER))
+        WHERE open IS NOT NULL;
+    """,
 )

@@ -68,6 +68,9 @@ class JournalState:
         assert index in table.indexes, f"{table.name} has no index {index}"
         return self._tables[table.name].find(self._db, index, value)
 
+    def values(self, table: Table[Any], index: str) -> list[str]:
+        return self._tables[table.name].values(self._db, index)
+
     def every(self, table: Table[Row]) -> Iterable[Row]:
         kept = self._tables[table.name]
         kept.write(self._db)
@@ -231,6 +234,16 @@ class _Rows:
             index.complete.add(value)
         rows = self.rows
         return [rows[key] for key in index.keys[value]]
+
+    def values(self, db: sqlite3.Connection, name: str) -> list[str]:
+        """Return each value of an index that leads to rows, in order."""
+        self.write(db)
+        # Each is one step into the index, however many rows it leads to.
+        query = f"SELECT min({name}) FROM {self._name} WHERE {name} > ?"
+        found = [""]
+        while (value := select(db, query, (found[-1],))[0][0]) is not None:
+            found.append(value)
+        return found[1:]
 
     def read(self, db: sqlite3.Connection, key: str) -> Any:
         """Return a row that is not decoded yet, None where there is none of that key."""

@@ -18,7 +18,7 @@ from tracker.core.broker_clock import as_shown_now
 from tracker.core.expiry import read_expiry
 from tracker.core.matching import same_contract
 from tracker.core.model import Alert
-from tracker.core.ownership_rows import FirstSeen, RetryWindow, RunTime
+from tracker.core.ownership_rows import FirstSeen, RetryWindow, RunTime, span_text
 from tracker.core.ports import AlertStore
 from tracker.core.state import CLOCK, FIRST_SEEN, RUN_TIME, WINDOWS, LedgerState
 from tracker.core.state_rows import name_text
@@ -44,7 +44,8 @@ class RetryClock:
         self._monotonic = monotonic
         self._retry_for = retry_for.total_seconds()
         self.skew = skew
-        began = [window.began for window in state.find(WINDOWS, "open", "1")]
+        newest = state.values(WINDOWS, "open")[-1:]
+        began = [window.began for span in newest for window in state.find(WINDOWS, "open", span)]
         kept = state.get(RUN_TIME, "last")
         # After a crash a window may have begun later than what was kept.
         self._ran = max(began, default=0.0)
@@ -80,25 +81,34 @@ class RetryClock:
 
     def open_orders(self) -> Iterator[str]:
         """Yield the orders whose window is open."""
-        for window in self._state.find(WINDOWS, "open", "1"):
-            if self._ran - window.began <= self._retry_for:
-                yield window.order
+        for span in self._state.values(WINDOWS, "open"):
+            for window in self._state.find(WINDOWS, "open", span):
+                if not self._is_over(window):
+                    yield window.order
 
     @property
     def keep_due(self) -> bool:
         """Whether a window is open, and how long we ran was not kept for a while."""
-        return self._ran - self._kept >= _KEEP_EVERY and bool(self._state.find(WINDOWS, "open", "1"))
+        return self._ran - self._kept >= _KEEP_EVERY and bool(self._state.values(WINDOWS, "open"))
 
     def to_keep(self) -> list[RetryWindow | RunTime]:
         """Return the rows to be written: windows that are over, and now and then how long we ran."""
-        windows = self._state.find(WINDOWS, "open", "1")
+        spans = self._state.values(WINDOWS, "open")
+        last = span_text(max(0.0, self._ran - self._retry_for))
         rows: list[RetryWindow | RunTime] = [
-            replace(window, over=True) for window in windows if self._ran - window.began > self._retry_for
+            replace(window, over=True)
+            for span in spans
+            if span <= last
+            for window in self._state.find(WINDOWS, "open", span)
+            if self._is_over(window)
         ]
-        if rows or (windows and self._ran - self._kept >= _KEEP_EVERY):
+        if rows or (spans and self._ran - self._kept >= _KEEP_EVERY):
             self._kept = self._ran
             rows.append(RunTime(self._ran))
         return rows
+
+    def _is_over(self, window: RetryWindow) -> bool:
+        return self._ran - window.began > self._retry_for
 
 
 class SeenRecords:

@@ -43,6 +43,11 @@ class Overlay:
         unchanged = self._unchanged(table, self._below.find(table, index, value))
         return [*unchanged, *self._above.find(table, index, value)]
 
+    def values(self, table: Table[Any], index: str) -> list[str]:
+        """Return each value of an index that leads to rows."""
+        found = {*self._above.values(table, index), *self._below.values(table, index)}
+        return sorted(value for value in found if self.find(table, index, value))
+
     def every(self, table: Table[Row]) -> Iterable[Row]:
         """Return all rows of a table."""
         return [*self._unchanged(table, self._below.every(table)), *self._above.every(table)]
