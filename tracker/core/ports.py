@@ -18,6 +18,10 @@ class StoreRefused(Exception):
     """The alert store cannot be kept as its other users need it (owner, mode, links); do not start on it."""
 
 
+class StoreMisconfigured(StoreRefused):
+    """The settings contradict what all users of the store agreed on; correct them."""
+
+
 class Shown(Struct, frozen=True):
     """Hold what a record shows in the tracker's three fields; None where a field is absent or no object."""
 

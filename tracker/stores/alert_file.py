@@ -31,13 +31,11 @@ from operator import is_not
 from pathlib import Path
 from typing import Final
 
-from loguru import logger
-
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome, StoreUnavailable
 from tracker.core.ports import Shown
 from tracker.stores.alert_batch import Batch, fields_of
-from tracker.stores.alert_index import NAMES_MAX, AlertIndex, IndexedRecord, RecordKey, read_record
+from tracker.stores.alert_index import AlertIndex, IndexedRecord, RecordKey, read_record, usable
 from tracker.stores.alert_reader import read_id
 from tracker.stores.atomic_replace import back_up, check_replaceable, put_in_place, throw_away, write_beside
 from tracker.stores.filesystem import Disk, FileStat, RealDisk
@@ -377,13 +375,12 @@ class AlertFile:
 
     def _entry(self, alerter: str, ticker: str, text: str) -> IndexedRecord | None:
         """Read a record; None for one that cannot be used, which hides no other."""
-        try:
-            return read_record(alerter, ticker, text, self._zone, self._enrich)
-        except Exception as error:
-            name = ascii(f"{alerter}/{ticker}"[:NAMES_MAX])
-            why_not = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            logger.warning("{}: the record {} is not used: {}", self.path, name, why_not)
-            return None
+        return usable(
+            self.path,
+            alerter,
+            ticker,
+            lambda: read_record(alerter, ticker, text, self._zone, self._enrich),
+        )
 
     def _hold(self, held: _Held | None) -> None:
         before, self._held = self._held, held

@@ -12,6 +12,8 @@ from datetime import tzinfo
 from functools import cached_property
 from typing import Final, NamedTuple, TypeAlias
 
+from loguru import logger
+
 from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.contracts import tickers_of
 from tracker.core.model import Alert, AlertId, Contract, Execution
@@ -50,6 +52,20 @@ def read_record(
     read = read_alert(alerter, ticker, fields, zone)
     _check_names("/".join((alerter, ticker, read.id.created_at, read.symbol)))
     return IndexedRecord(text, read, enrich(read), read_shown(fields))
+
+
+def usable(
+    store: object, alerter: str, ticker: str, read: Callable[[], IndexedRecord]
+) -> IndexedRecord | None:
+    """Return a record as `read` gives it; None, with a warning, for one that cannot be used."""
+    try:
+        return read()
+    except Exception as error:
+        # One careless record hides no other.
+        name = ascii(f"{alerter}/{ticker}"[:NAMES_MAX])
+        why_not = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        logger.warning("{}: the record {} is not used: {}", store, name, why_not)
+        return None
 
 
 def _check_names(names: str) -> None:

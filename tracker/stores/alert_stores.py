@@ -38,7 +38,7 @@ class StorePort(AlertStore, Protocol):
         ...
 
     @property
-    def figures(self) -> Mapping[str, int]:
+    def figures(self) -> Mapping[str, int | str | None]:
         """Return what `status` counts of the store, by field name."""
         ...
 
@@ -49,6 +49,10 @@ class StorePort(AlertStore, Protocol):
 
     def hold(self, holder: str) -> StoreHold:
         """Keep other trackers off the store; raises Locked at once when another process holds it."""
+        ...
+
+    def vet(self, accounts: Sequence[str]) -> str | None:
+        """Return why a login with these accounts must not be used, None where it may; waits for nothing."""
         ...
 
     def check(self) -> None:
@@ -85,7 +89,7 @@ class AlertStores:
         return self._alerts.trouble
 
     @property
-    def figures(self) -> Mapping[str, int]:
+    def figures(self) -> Mapping[str, int | str | None]:
         return {
             "late_writes_merged": self._alerts.late_writes_merged,
             "late_writes_lost": self._alerts.late_writes_lost,
@@ -100,6 +104,10 @@ class AlertStores:
 
     def hold(self, holder: str) -> FileLock:
         return FileLock(self._alerts.path, holder)
+
+    def vet(self, accounts: Sequence[str]) -> str | None:
+        """A file has one tracker, whose accounts are its own affair."""
+        return None
 
     def check(self) -> None:
         self._alerts.check()

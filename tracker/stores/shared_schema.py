@@ -324,22 +324,32 @@ BEGIN
     SELECT asked.place, asked.alert_id FROM asked ORDER BY asked.place;
 END $$;
 
--- Answer a mark, then every alert that changed since an earlier mark ('0': every current one). What was in
--- progress at the mark comes too, so that a late commit is never missed; rows may come twice.
+-- Answer a mark, then every alert that changed since an earlier mark (empty: every current one). What was in
+-- progress at the mark comes too, so that a late commit is never missed; rows may come twice. A mark says of
+-- which server it is: transaction numbers of another one, or of before a restart, say nothing.
 CREATE FUNCTION tracker.alerts_since(p_mark text)
 RETURNS TABLE (mark text, alert_id bigint, alerter text, ticker text, created_at text, option_conid bigint,
     retired boolean, doc text, hints text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+    v_server text := extract(epoch FROM pg_postmaster_start_time())::text;
+    v_all boolean := split_part(p_mark, ' ', 2) <> v_server;
 BEGIN
     RETURN QUERY
-    SELECT pg_snapshot_xmin(pg_current_snapshot())::text, NULL::bigint, NULL, NULL, NULL, NULL::bigint,
-        NULL::boolean, NULL, NULL;
-    RETURN QUERY
-    SELECT NULL, alert.alert_id, alert.alerter, alert.ticker, alert.created_at, alert.option_conid,
-        alert.retired_at IS NOT NULL, alert.doc::text, alert.hints::text
-    FROM tracker.alert
-    WHERE alert.changed >= p_mark::xid8 AND (p_mark <> '0' OR alert.retired_at IS NULL);
+    SELECT pg_snapshot_xmin(pg_current_snapshot())::text || ' ' || v_server, NULL::bigint, NULL, NULL, NULL,
+        NULL::bigint, NULL::boolean, NULL, NULL;
+    IF v_all THEN
+        RETURN QUERY
+        SELECT NULL, alert.alert_id, alert.alerter, alert.ticker, alert.created_at, alert.option_conid,
+            false, alert.doc::text, alert.hints::text
+        FROM tracker.alert WHERE alert.retired_at IS NULL;
+    ELSE
+        RETURN QUERY
+        SELECT NULL, alert.alert_id, alert.alerter, alert.ticker, alert.created_at, alert.option_conid,
+            alert.retired_at IS NOT NULL, alert.doc::text, alert.hints::text
+        FROM tracker.alert WHERE alert.changed >= split_part(p_mark, ' ', 1)::xid8;
+    END IF;
 END $$;
 
 -- Answer what a seat has written about current alerts. The journal is the key to it.

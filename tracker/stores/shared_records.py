@@ -1,0 +1,215 @@
+"""What a tracker knows of the shared store: the alerts, and its own parts of them.
+
+Owns the state in memory from which questions are answered, and what becomes of each update on it. It reads
+and writes no server; readers of its index are never disturbed.
+
+What a record shows here is this seat's own part, since that is what a tracker decided; what all parts add up
+to is the server's view.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import tzinfo
+from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
+from loguru import logger
+
+from tracker.core.alerters import AlerterNames
+from tracker.core.model import Alert, AlertId, AlertUpdate, JsonValue, Outcome, StoredContract
+from tracker.core.ports import Shown
+from tracker.core.stored_contracts import fill_in
+from tracker.stores.alert_batch import fields_of
+from tracker.stores.alert_index import AlertIndex, IndexedRecord, RecordKey, read_record, usable
+from tracker.stores.alert_reader import read_id
+
+_HINTS: Final = msgspec.json.Decoder(tuple[StoredContract, ...])
+
+
+class SharedRow(NamedTuple):
+    """Hold one current record as the server has it."""
+
+    alert_id: int
+    alert: AlertId
+    doc: str
+    """The producer's text, without the tracker's two objects."""
+    hints: str
+    """Contracts that other stores of the producer's box name, as JSON."""
+
+
+class Part(NamedTuple):
+    """Hold what one seat says about one record."""
+
+    open: bool = False
+    removed: bool = False
+    last_order_update: Mapping[str, object] | None = None
+    position: Mapping[str, object] | None = None
+
+    def with_update(self, update: AlertUpdate) -> tuple[Part, Outcome]:
+        """Return the part after an update, and what became of that."""
+        if self.removed:
+            return self, Outcome.GONE
+        if update.remove:
+            return self._replace(open=False, removed=True), Outcome.APPLIED
+        if Shown(self.open, self.last_order_update, self.position).agrees(update):
+            return self, Outcome.DUPLICATE
+        news, position = update.last_order_update, update.position
+        part = Part(
+            update.open,
+            False,
+            self.last_order_update if news is None else news,
+            self.position if position is None else position,
+        )
+        return part, Outcome.APPLIED
+
+
+NO_PART: Final = Part()
+
+
+class PlannedWrite(NamedTuple):
+    """Hold what a batch of updates comes to: the last word on each record that it changes."""
+
+    parts: Mapping[AlertId, Part]
+    """Those to be sent; the other records show what was asked, or are out."""
+    outcomes: Sequence[Outcome]
+    """As they are where every record is there."""
+
+
+Enrich: TypeAlias = Callable[[Alert], Alert]
+
+
+class SharedRecords:
+    """Hold one state of the store, for one seat; one thread changes it at a time."""
+
+    def __init__(self, place: str, *, zone: tzinfo, names: AlerterNames, enrich: Enrich) -> None:
+        """Take the store's name, and the zone in which a created_at without an offset was written."""
+        self.index = AlertIndex(names)
+        self._place = place
+        self._zone = zone
+        self._enrich = enrich
+        self._rows: dict[RecordKey, SharedRow] = {}
+        self._parts: dict[int, Part] = {}
+
+    def replace_all(self, rows: Iterable[SharedRow], parts: Mapping[int, Part]) -> bool:
+        """Take in all that the server has now; True when anything changed."""
+        self._parts = dict(parts)
+        before, self._rows = self._rows, {row.alert[:2]: row for row in rows}
+        return self._show({**before, **self._rows})
+
+    def take(self, current: Iterable[SharedRow], retired: Iterable[SharedRow]) -> bool:
+        """Take in what changed; True when anything did."""
+        keys: dict[RecordKey, None] = {}
+        for row in retired:
+            known = self._rows.get(row.alert[:2])
+            if known is not None and known.alert_id == row.alert_id:
+                del self._rows[row.alert[:2]]
+                keys[row.alert[:2]] = None
+        for row in current:
+            if self._rows.get(row.alert[:2]) != row:
+                self._rows[row.alert[:2]] = row
+                keys[row.alert[:2]] = None
+        return bool(keys) and self._show(keys)
+
+    def part(self, alert: AlertId) -> Part | None:
+        """Return this seat's part of a current record; None where no such record is known."""
+        row = self._row(alert)
+        return None if row is None else self._parts.get(row.alert_id, NO_PART)
+
+    def plan(self, updates: Sequence[AlertUpdate]) -> PlannedWrite:
+        """Return what a batch comes to."""
+        parts: dict[AlertId, Part] = {}
+        outcomes: list[Outcome] = []
+        for update in updates:
+            known = self.part(update.alert)
+            before = parts.get(update.alert, NO_PART if known is None else known)
+            part, outcome = before.with_update(update)
+            outcomes.append(outcome)
+            # Whether a record is there that was not seen yet is for the server to say.
+            if outcome is Outcome.APPLIED or known is None:
+                parts[update.alert] = part
+        return PlannedWrite(parts, outcomes)
+
+    def wrote(self, parts: Mapping[AlertId, Part], found: Mapping[AlertId, int | None]) -> bool:
+        """Take in what was written, and which records were not there; True where one of these was known."""
+        keys: dict[RecordKey, None] = {}
+        lost = False
+        for alert, part in parts.items():
+            alert_id = found[alert]
+            row = self._row(alert)
+            if alert_id is not None:
+                self._parts[alert_id] = part
+            elif row is not None:
+                del self._rows[alert[:2]]
+                lost = True
+            keys[alert[:2]] = None
+        self._show(keys)
+        return lost
+
+    def _row(self, alert: AlertId) -> SharedRow | None:
+        row = self._rows.get(alert[:2])
+        return row if row is not None and row.alert == alert else None
+
+    def _show(self, keys: Iterable[RecordKey]) -> bool:
+        """Have the index show these records as they are now; True when one looks different."""
+        changes: dict[RecordKey, IndexedRecord | None] = {}
+        for key in keys:
+            row = self._rows.get(key)
+            record = None if row is None else self._record(row)
+            before = self.index.entries.get(key)
+            if record != before:
+                changes[key] = record
+        if changes:
+            self.index = self.index.with_changes(changes)
+        return bool(changes)
+
+    def _record(self, row: SharedRow) -> IndexedRecord | None:
+        part = self._parts.get(row.alert_id, NO_PART)
+        if part.removed:
+            return None
+
+        alerter, ticker = row.alert[:2]
+        hints = self._hints(row)
+
+        def enrich(alert: Alert) -> Alert:
+            return self._enrich(fill_in(alert, hints))
+
+        return usable(
+            self._place,
+            alerter,
+            ticker,
+            lambda: read_record(alerter, ticker, text_of(row, part), self._zone, enrich),
+        )
+
+    def _hints(self, row: SharedRow) -> Sequence[StoredContract]:
+        try:
+            return _HINTS.decode(row.hints)
+        except msgspec.DecodeError as error:
+            logger.warning("{}: the hints of {} are not used: {}", self._place, row.alert.name, error)
+            return ()
+
+
+def hints_text(contracts: Sequence[StoredContract]) -> str:
+    """Return the contracts that other stores name for a record, as `put_alert` takes them."""
+    return msgspec.json.encode(contracts).decode()
+
+
+def text_of(row: SharedRow, part: Part) -> str:
+    """Return a record's text with what a part shows in it; raises ValueError for one that cannot be read."""
+    fields = fields_of(row.doc)
+    if read_id(*row.alert[:2], fields) != row.alert:
+        # What the record is identified by is said beside it, whatever it repeats of that.
+        fields["created_at"], fields["option_conid"] = row.alert.created_at, row.alert.option_conid
+    shown: dict[str, object] = {"open": part.open}
+    for name in ("last_order_update", "position"):
+        fields.pop(name, None)
+        value = getattr(part, name)
+        if value is not None:
+            shown[name] = value
+    return json.dumps({**fields, **shown}, indent=2)
+
+
+def read_json_object(text: str | None) -> Mapping[str, JsonValue] | None:
+    """Read an object of a part."""
+    return None if text is None else fields_of(text)

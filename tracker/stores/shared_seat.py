@@ -1,0 +1,161 @@
+"""A tracker's place in the shared store: its seat, its epoch, and the accounts that it counts.
+
+Owns what a tracker says about itself to the server, and in which words another one that has its place is
+named. One journal sits on a seat, and one account belongs to one seat.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from loguru import logger
+
+from tracker.core.ports import StoreMisconfigured
+from tracker.stores.lock import Locked
+from tracker.stores.shared_connection import SeatLost, ServerConnection
+
+
+class Fenced(Locked):
+    """Another tracker has this one's seat or account: it writes nothing more, and ends."""
+
+
+class Seat:
+    """Hold one seat of one journal, for one process; its methods may be called from any thread."""
+
+    def __init__(self, name: str, *, host: str, zone: str, journal: Callable[[], str]) -> None:
+        """Take the names of seat, host and `stores.timezone`; `journal` returns the journal's uuid."""
+        self.name = name
+        self.epoch = 0
+        """0 until the seat was taken."""
+        self._host = host
+        self._zone = zone
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._calls = count(1)
+        self._accounts: tuple[str, ...] = ()
+        self._claimed = False
+        self.others: dict[str, str] = {}
+        """Accounts that other seats count -> whose they are, in words, as last read."""
+
+    @property
+    def journal(self) -> str:
+        return self._journal()
+
+    def take(self, connection: ServerConnection, lost: SeatLost | None = None, epoch: int = 0) -> None:
+        """Sit down, where this process has not; with `lost`, again after a failover that forgot the epoch.
+
+        `epoch` is that of the call which met `lost`. Raises Fenced where another tracker has the seat,
+        StoreMisconfigured, StoreUnavailable.
+        """
+        with self._lock:
+            if self.epoch and (lost is None or self.epoch != epoch):
+                return
+            if lost is not None and not (lost.ours and lost.epoch < epoch):
+                raise self._fenced(lost)
+            rows = connection.call(
+                "SELECT * FROM tracker.take_seat(%s, %s, %s, %s)",
+                *(self.name, self._journal(), self._host, self.epoch),
+            )
+            taken, found, host, seen_at, _version, zone = rows[0]
+            if not taken:
+                raise Fenced(
+                    f"the seat {self.name} of {connection.name} is taken by the tracker on {host}, last seen"
+                    f" {_moment(seen_at)}; set another shared.seat here, or, if that one is gone for good,"
+                    f" run `tracker store free {self.name}` and start again"
+                )
+            if zone != self._zone:
+                raise StoreMisconfigured(
+                    f"stores.timezone is {self._zone} here and {zone} for all trackers of {connection.name};"
+                    " set it to the same"
+                )
+            if self.epoch:
+                logger.warning(
+                    "{} had forgotten who has the seat {}; taken again", connection.name, self.name
+                )
+            self.epoch, self._claimed = found, False
+
+    def _fenced(self, lost: SeatLost) -> Fenced:
+        how = "with a copy of this journal" if lost.ours else "with another journal"
+        return Fenced(
+            f"the tracker on {lost.host} has taken the seat {self.name} {how}, last seen"
+            f" {_moment(lost.seen_at)}; this one writes nothing more: run one of them only, or give this one"
+            " another shared.seat and journal"
+        )
+
+    def write(self, connection: ServerConnection, updates: str) -> Sequence[tuple[Any, ...]]:
+        """Write parts, given as JSON; none shows that the tracker is there. Raises what `take` raises."""
+        self.take(connection)
+        self.claim(connection)
+        return self._kept(
+            connection,
+            lambda: connection.call(
+                "SELECT * FROM tracker.write_parts(%s, %s, %s, %s, %s)",
+                *(self.name, self._journal(), self.epoch, next(self._calls), updates),
+            ),
+        )
+
+    def vet(self, accounts: Sequence[str]) -> str | None:
+        """Return why a login with these accounts must not be used; else they are claimed before any write."""
+        for account in accounts:
+            if owner := self.others.get(account):
+                return (
+                    f"account {account} is counted by {owner}, and would count twice; name the accounts of"
+                    " this tracker in gateway.accounts, or stop the other one and run `tracker store free`"
+                    " with --forget"
+                )
+        # Without the lock, behind which a call may wait: the loop asks this.
+        if set(accounts) != set(self._accounts):
+            self._accounts, self._claimed = tuple(accounts), False
+        return None
+
+    def claim(self, connection: ServerConnection) -> None:
+        """Claim the accounts, where that was not done; raises Fenced where another seat counts one."""
+        if self._claimed or not self._accounts:
+            return
+        accounts = self._accounts
+        rows = self._kept(
+            connection,
+            lambda: connection.call(
+                "SELECT * FROM tracker.claim_accounts(%s, %s, %s, %s)",
+                *(self.name, self._journal(), self.epoch, list(accounts)),
+            ),
+        )
+        if rows:
+            self.others.update({account: _whose(seat, host) for account, seat, host in rows})
+            raise Fenced(f"{self.vet(accounts)}; nothing was written to {connection.name}")
+        self._claimed = accounts == self._accounts
+
+    def read_others(self, connection: ServerConnection) -> None:
+        """Read which accounts other seats count; raises StoreUnavailable."""
+        rows = connection.call("SELECT seat, host, accounts FROM tracker.seats WHERE seat <> %s", self.name)
+        self.others = {account: _whose(seat, host) for seat, host, accounts in rows for account in accounts}
+
+    def forget_claims(self) -> None:
+        """Have the accounts claimed again: the server may be another one, or have lost them."""
+        self._claimed = False
+
+    def _kept(
+        self, connection: ServerConnection, call: Callable[[], Sequence[tuple[Any, ...]]]
+    ) -> Sequence[tuple[Any, ...]]:
+        """Call, and once more where the seat had to be taken again."""
+        epoch = self.epoch
+        try:
+            return call()
+        except SeatLost as lost:
+            self.take(connection, lost, epoch)
+        try:
+            return call()
+        except SeatLost as lost:
+            raise self._fenced(lost) from None
+
+
+def _whose(seat: str, host: str) -> str:
+    return f"the tracker on {host} (seat {seat})"
+
+
+def _moment(value: datetime | None) -> str:
+    return "at an unknown time" if value is None else f"at {value.isoformat(timespec='seconds')}"
