@@ -1,9 +1,9 @@
-"""The contract of every alert store: the file and the one in memory answer alike."""
+"""The contract of every alert store: the file, the one in memory and PostgreSQL answer alike."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC
 from decimal import Decimal
 from pathlib import Path
@@ -12,8 +12,11 @@ from typing import Protocol
 import pytest
 from msgspec.structs import replace
 
+from tests.support.cutting_proxy import CuttingProxy
 from tests.support.facts import execution
 from tests.support.fakes import MemoryAlerts, Records
+from tests.support.postgres import Database
+from tests.support.shared_rig import SharedRig
 from tests.support.store_cases import Clock, dump, id_of, record, removal, shown_by, some_records, update
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import Alert, AlertId, Contract, Outcome, StoreUnavailable
@@ -65,11 +68,43 @@ class MemoryCase:
         self.memory.away = "cut off"
 
 
-@pytest.fixture(params=[FileCase, MemoryCase])
-def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
+class SharedCase:
+    """PostgreSQL; here a stale copy is a failover that lost this seat's parts."""
+
+    def __init__(
+        self, rig: SharedRig, proxy: CuttingProxy, enrich: Callable[[Alert], Alert], names: AlerterNames
+    ) -> None:
+        self._rig = rig
+        self._proxy = proxy
+        self.store: AlertStore = rig.store(port=proxy.port, enrich=enrich, names=names)
+
+    def put(self, records: Records) -> None:
+        self._proxy.go_on()
+        self._rig.put(records)
+        self._rig.lose_parts()
+
+    def records(self) -> Records:
+        return self._rig.records()
+
+    def break_off(self) -> None:
+        self._proxy.refuse()
+
+
+def _seen(alert: Alert) -> Alert:
+    return replace(alert, problems=("seen",))
+
+
+@pytest.fixture(params=["file", "memory", "shared"])
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     names = AlerterNames([("demslayer", "", ["the-slayer"])])
-    made: Case = request.param(tmp_path, lambda alert: replace(alert, problems=("seen",)), names)
-    return made
+    if request.param == "shared":
+        database: Database = request.getfixturevalue("database")
+        with SharedRig(database) as rig, CuttingProxy(database.server.port) as proxy:
+            yield SharedCase(rig, proxy, _seen, names)
+    elif request.param == "file":
+        yield FileCase(tmp_path, _seen, names)
+    else:
+        yield MemoryCase(tmp_path, _seen, names)
 
 
 NVDA_ID = id_of(some_records(), "robindahood-alerts", "NVDA")

@@ -24,7 +24,7 @@ class CuttingProxy:
         self._left: int | None = None
         self._talking = threading.Event()
         self._talking.set()
-        self._closed = False
+        self._closed = self._refuses = False
         self.passed = 0
         """How many bytes went through, both ways together."""
         self.cuts = 0
@@ -46,8 +46,14 @@ class CuttingProxy:
         """Pass nothing on, and keep all connections open; new ones are taken and hear nothing."""
         self._talking.clear()
 
+    def refuse(self) -> None:
+        """Cut all connections, and end new ones at once, as where nothing listens."""
+        self._refuses = True
+        self.cut()
+
     def go_on(self) -> None:
-        """Pass on what waited, and all that follows."""
+        """Take connections, and pass on what waited and all that follows."""
+        self._refuses = False
         self._talking.set()
 
     def close(self) -> None:
@@ -72,6 +78,9 @@ class CuttingProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self._refuses:
+                client.close()
+                continue
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:

@@ -94,7 +94,9 @@ class SharedRecords:
 
     def replace_all(self, rows: Iterable[SharedRow], parts: Mapping[int, Part]) -> bool:
         """Take in all that the server has now; True when anything changed."""
-        self._parts = dict(parts)
+        known = self._parts
+        # What was written comes back with its keys in another order, which is no change.
+        self._parts = {each: known[each] if known.get(each) == part else part for each, part in parts.items()}
         before, self._rows = self._rows, {row.alert[:2]: row for row in rows}
         return self._show({**before, **self._rows})
 
