@@ -35,8 +35,8 @@ from tracker.stores.shared_connection import (
     ServerConnection,
     StoreNotSetUp,
 )
-from tracker.stores.shared_records import Part, SharedRecords, SharedRow, read_json_object
-from tracker.stores.shared_seat import Seat
+from tracker.stores.shared_records import SeatPart, SharedRecords, SharedRow, read_json_object
+from tracker.stores.shared_seat import HeldSeat
 
 _BEAT_SECONDS: Final = 15.0
 _FIRST_LOOK_SECONDS: Final = 4.0
@@ -85,7 +85,7 @@ class SharedAlerts:
         self._reading = ServerConnection(options.url, self._deadlines)
         self._writing = ServerConnection(options.url, self._deadlines)
         self.name = self._reading.name
-        self._seat = Seat(options.seat, host=options.host, zone=options.zone_name, journal=journal)
+        self._seat = HeldSeat(options.seat, host=options.host, zone=options.zone_name, journal=journal)
         self._records = SharedRecords(self.name, zone=zone, names=names, enrich=enrich)
         self._memory = threading.Lock()
         """Held while `_records` changes, never while the server is asked."""
@@ -278,13 +278,13 @@ class SharedAlerts:
             (retired if is_retired else current).append(row)
         return str(rows[0][0]), current, retired
 
-    def _read_parts(self, connection: ServerConnection) -> dict[int, Part]:
+    def _read_parts(self, connection: ServerConnection) -> dict[int, SeatPart]:
         rows = connection.call(
             "SELECT alert_id, open, removed, last_order_update, position FROM tracker.own_parts(%s, %s)",
             *(self._options.seat, self._seat.journal),
         )
         return {
-            alert_id: Part(is_open, removed, read_json_object(order), read_json_object(position))
+            alert_id: SeatPart(is_open, removed, read_json_object(order), read_json_object(position))
             for alert_id, is_open, removed, order, position in rows
         }
 
@@ -415,6 +415,6 @@ class SeatHold:
         """The seat stays this journal's; whoever starts on it next takes it at once."""
 
 
-def _as_json(parts: Mapping[AlertId, Part]) -> str:
+def _as_json(parts: Mapping[AlertId, SeatPart]) -> str:
     updates: list[dict[str, Any]] = [{**alert._asdict(), **part._asdict()} for alert, part in parts.items()]
     return json.dumps(updates)

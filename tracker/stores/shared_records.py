@@ -39,7 +39,7 @@ class SharedRow(NamedTuple):
     """Contracts that other stores of the producer's box name, as JSON."""
 
 
-class Part(NamedTuple):
+class SeatPart(NamedTuple):
     """Hold what one seat says about one record."""
 
     open: bool = False
@@ -47,7 +47,7 @@ class Part(NamedTuple):
     last_order_update: Mapping[str, object] | None = None
     position: Mapping[str, object] | None = None
 
-    def with_update(self, update: AlertUpdate) -> tuple[Part, Outcome]:
+    def with_update(self, update: AlertUpdate) -> tuple[SeatPart, Outcome]:
         """Return the part after an update, and what became of that."""
         if self.removed:
             return self, Outcome.GONE
@@ -56,7 +56,7 @@ class Part(NamedTuple):
         if Shown(self.open, self.last_order_update, self.position).agrees(update):
             return self, Outcome.DUPLICATE
         news, position = update.last_order_update, update.position
-        part = Part(
+        part = SeatPart(
             update.open,
             False,
             self.last_order_update if news is None else news,
@@ -65,13 +65,13 @@ class Part(NamedTuple):
         return part, Outcome.APPLIED
 
 
-NO_PART: Final = Part()
+NO_PART: Final = SeatPart()
 
 
 class PlannedWrite(NamedTuple):
     """Hold what a batch of updates comes to: the last word on each record that it changes."""
 
-    parts: Mapping[AlertId, Part]
+    parts: Mapping[AlertId, SeatPart]
     """Those to be sent; the other records show what was asked, or are out."""
     outcomes: Sequence[Outcome]
     """As they are where every record is there."""
@@ -90,9 +90,9 @@ class SharedRecords:
         self._zone = zone
         self._enrich = enrich
         self._rows: dict[RecordKey, SharedRow] = {}
-        self._parts: dict[int, Part] = {}
+        self._parts: dict[int, SeatPart] = {}
 
-    def replace_all(self, rows: Iterable[SharedRow], parts: Mapping[int, Part]) -> bool:
+    def replace_all(self, rows: Iterable[SharedRow], parts: Mapping[int, SeatPart]) -> bool:
         """Take in all that the server has now; True when anything changed."""
         known = self._parts
         # What was written comes back with its keys in another order, which is no change.
@@ -114,14 +114,14 @@ class SharedRecords:
                 keys[row.alert[:2]] = None
         return bool(keys) and self._show(keys)
 
-    def part(self, alert: AlertId) -> Part | None:
+    def part(self, alert: AlertId) -> SeatPart | None:
         """Return this seat's part of a current record; None where no such record is known."""
         row = self._row(alert)
         return None if row is None else self._parts.get(row.alert_id, NO_PART)
 
     def plan(self, updates: Sequence[AlertUpdate]) -> PlannedWrite:
         """Return what a batch comes to."""
-        parts: dict[AlertId, Part] = {}
+        parts: dict[AlertId, SeatPart] = {}
         outcomes: list[Outcome] = []
         for update in updates:
             known = self.part(update.alert)
@@ -133,7 +133,7 @@ class SharedRecords:
                 parts[update.alert] = part
         return PlannedWrite(parts, outcomes)
 
-    def wrote(self, parts: Mapping[AlertId, Part], found: Mapping[AlertId, int | None]) -> bool:
+    def wrote(self, parts: Mapping[AlertId, SeatPart], found: Mapping[AlertId, int | None]) -> bool:
         """Take in what was written, and which records were not there; True where one of these was known."""
         keys: dict[RecordKey, None] = {}
         lost = False
@@ -197,7 +197,7 @@ def hints_text(contracts: Sequence[StoredContract]) -> str:
     return msgspec.json.encode(contracts).decode()
 
 
-def text_of(row: SharedRow, part: Part) -> str:
+def text_of(row: SharedRow, part: SeatPart) -> str:
     """Return a record's text with what a part shows in it; raises ValueError for one that cannot be read."""
     fields = fields_of(row.doc)
     if read_id(*row.alert[:2], fields) != row.alert:

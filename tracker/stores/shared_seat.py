@@ -23,7 +23,7 @@ class Fenced(Locked):
     """Another tracker has this one's seat or account: it writes nothing more, and ends."""
 
 
-class Seat:
+class HeldSeat:
     """Hold one seat of one journal, for one process; its methods may be called from any thread."""
 
     def __init__(self, name: str, *, host: str, zone: str, journal: Callable[[], str]) -> None:
