@@ -187,6 +187,30 @@ class Neighbour:
             return self._correct_closed_conid
         return rng.choice((self._add, self._add, self._replace, self._touch, self._delete, self._nothing))
 
+    def write_late(self, rng: Random, contract: PaperContract, created: datetime) -> None:
+        """Write a record that was created at that time, by an alerter that has none of its ticker."""
+        records = self._medium.records()
+        assert records is not None, "the store is whole"
+        free = [one for one in self._alerters if contract.symbol not in records.get(one, {})]
+        if free:
+            self._write_whole(
+                records, "late, " + self._put_late(records, rng.choice(free), contract, created)
+            )
+
+    def put_conid(self, key: RecordKey, contract: PaperContract, con_id: int) -> None:
+        """Write a conid into the record of a contract, if it stands."""
+        records = self._medium.records()
+        assert records is not None, "the store is whole"
+        record = records.get(key[0], {}).get(key[1])
+        if record is not None and record["about"] == contract.con_id:
+            record["option_conid"], record["option_conids"] = con_id, [con_id]
+            self._write_whole(records, f"conid {con_id} into {key[0]}/{key[1]}")
+
+    def _write_whole(self, records: Records, what: str) -> None:
+        self._write(records, "writes " + what)
+        while self.writing:
+            self._go_on()
+
     def _leave_cut_off(self, records: Records, left: float, away: timedelta) -> None:
         self._cut = records
         self._away_until = self._clock.now() + away
@@ -250,26 +274,31 @@ class Neighbour:
         alerter, ticker = self._habits.choice(self._alerters), made.contract.symbol
         if ticker in records.get(alerter, {}):
             return ""
-        created = (made.time - timedelta(seconds=30)).astimezone(NEW_YORK).replace(tzinfo=None)
+        return ", with " + self._put_late(records, alerter, made.contract, made.time - timedelta(seconds=30))
+
+    def _put_late(self, records: Records, alerter: str, contract: PaperContract, time: datetime) -> str:
+        """Add a record that was created at that time."""
+        created = time.astimezone(NEW_YORK).replace(tzinfo=None)
+        ticker = contract.symbol
         details = {"ticker": ticker, "strike": None, "side": None, "expiry": None}
         record = {
             "open": False,
             "created_at": created.isoformat(timespec="microseconds"),
             "option_conids": [],
             "option_conid": None,
-            "about": made.contract.con_id,
+            "about": contract.con_id,
             "alert_details": details,
         }
-        if made.contract.sec_type == "OPT":
-            record |= {"option_conids": [made.contract.con_id], "option_conid": made.contract.con_id}
-            expiry = meant_day(made.contract)
+        if contract.sec_type == "OPT":
+            record |= {"option_conids": [contract.con_id], "option_conid": contract.con_id}
+            expiry = meant_day(contract)
             details |= {
-                "strike": str(made.contract.strike),
-                "side": made.contract.right,
+                "strike": str(contract.strike),
+                "side": contract.right,
                 "expiry": f"{expiry[4:6]}/{expiry[6:]}/{expiry[:4]}",
             }
         records.setdefault(alerter, {})[ticker] = record
-        return f", with {alerter}/{ticker} of {made.contract.local_symbol}, created at {created:%H:%M:%S}"
+        return f"{alerter}/{ticker} of {contract.local_symbol}, created at {created:%H:%M:%S}"
 
     def _put(self, records: Records, alerter: str, contract: PaperContract) -> str:
         rng = self._rng

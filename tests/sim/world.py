@@ -28,6 +28,7 @@ from tests.sim.clock import NEW_YORK, SimClock
 from tests.sim.fates import Fates, SimCrash, SimJournal
 from tests.sim.first_answers import FirstAnswers
 from tests.sim.gateway import SimGateway
+from tests.sim.latecomers import Latecomers
 from tests.sim.neighbour import Neighbour
 from tests.sim.options import Options, draw
 from tests.sim.oracle_feed import EARLY_FILL, RETRY_FOR, Journalled, OracleFeed
@@ -117,6 +118,7 @@ class World:
             answers=self.changes is not None,
         )
         self.trader = Trader(seed, self.rng, options, self.broker, self.neighbour, self.feed, self._happen)
+        self.latecomers = Latecomers(seed, self.broker, self.neighbour, self.feed, self._happen)
         self.person = Person(seed, self.rng, options, self.feed, self.tell)
         self.swap = SwappedJournal(seed, journal, self.tell)
         self.session: SimSession | None = None
@@ -196,6 +198,7 @@ class World:
         self.swap.put_back()
         self.neighbour.lose_late_write()
         self.clock.advance(self.rng.uniform(0.1, 20))
+        self.latecomers.while_down()
         whole = self.gateway.upstream and self.feed.complete()
         if whole and self._days_off < _MOST_DAYS_OFF and self.rng.random() < self.options.days_off:
             self._days_off += 1
@@ -274,11 +277,13 @@ class World:
         pause = rng.choice((0.001, 0.05, 0.4, 1.5)) if rng.random() < 0.9 else rng.uniform(2, 15)
         if rng.random() < options.idle or (self.neighbour.away and rng.random() < 0.3):
             pause += rng.uniform(30, 600)
+        pause += self.latecomers.pause()
         # A program that has begun to rewrite the file goes on with it.
         self.clock.advance(min(pause, 1.5) if self.neighbour.writing else pause)
         try:
             if rng.random() < 0.35:
                 self.trader.trade()
+            self.latecomers.step()
             if self.changes is not None:
                 self._change(self.changes)
             if rng.random() < options.persons:

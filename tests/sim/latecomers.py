@@ -1,0 +1,112 @@
+"""Bring about what a life meets too seldom: a record that may own, long after it, what was traded before.
+
+Owns two habits, each in some of the lives. While nobody runs, a record is written that is older than a fill
+which belongs to nobody. And a record whose conid was wrong as its contract was bought again is put right once
+what it owned is sold. What comes of either is the oracle's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from decimal import Decimal
+from random import Random
+from typing import Final, NamedTuple
+
+from tests.sim.broker import Event, SimBroker
+from tests.sim.neighbour import Neighbour, RecordKey
+from tests.sim.oracle_feed import OracleFeed
+from tracker.paper.contracts import PaperContract
+
+_LIVES: Final = 0.25
+"""In how many lives each habit is met."""
+_PAUSES: Final = 0.02
+_SECONDS: Final = (150, 1000)
+"""How long nothing happens, so that retry windows are over."""
+_STEPS: Final = 0.3
+
+
+class _Plan(NamedTuple):
+    """Hold a record, and what it owned of a contract as its conid was made wrong."""
+
+    record: RecordKey
+    account: str
+    contract: PaperContract
+    quantity: Decimal
+
+
+class Latecomers:
+    """Act in one life; `trade` is given what the broker tells."""
+
+    def __init__(
+        self,
+        seed: int,
+        broker: SimBroker,
+        neighbour: Neighbour,
+        feed: OracleFeed,
+        trade: Callable[[list[Event]], None],
+    ) -> None:
+        # Drawn apart, so that the other lives stay as they are.
+        self._rng = Random(f"latecomers of {seed}")
+        self._writes = self._rng.random() < _LIVES
+        self._corrects = self._rng.random() < _LIVES
+        self._broker = broker
+        self._neighbour = neighbour
+        self._feed = feed
+        self._trade = trade
+        self._going_on: Iterator[None] = iter(())
+
+    def pause(self) -> float:
+        """Return for how many more seconds nothing happens."""
+        return self._rng.uniform(*_SECONDS) if self._writes and self._rng.random() < _PAUSES else 0.0
+
+    def while_down(self) -> None:
+        """Write a record that is older than a fill of nobody's, while no process runs."""
+        if not self._writes or self._neighbour.busy:
+            return
+        free = [
+            (self._broker.contract(con_id), lot.time)
+            for (_, con_id), lots in self._feed.now().lots.items()
+            for lot in lots
+            if not lot.owners and lot.order is not None
+        ]
+        if free:
+            contract, time = self._rng.choice(free)
+            self._neighbour.write_late(self._rng, contract, time - timedelta(seconds=30))
+
+    def step(self) -> None:
+        """Go on with what was begun, or begin."""
+        if not self._corrects or self._neighbour.busy or self._rng.random() >= _STEPS:
+            return
+        if next(self._going_on, self) is self and (plan := self._chosen()) is not None:
+            self._going_on = self._corrected_late(plan)
+
+    def _chosen(self) -> _Plan | None:
+        """Choose a record that owns something of the option that its conid names."""
+        own = self._neighbour.own
+        plans = [
+            _Plan(record, account, self._broker.contract(con_id), quantity)
+            for alert in self._feed.now().alerts
+            for (account, con_id), quantity in alert.quantities.items()
+            if alert.present
+            and (record := (alert.alerter, alert.ticker)) in own
+            and own[record]["about"] == own[record]["option_conid"] == con_id
+        ]
+        return self._rng.choice(plans) if plans else None
+
+    def _corrected_late(self, plan: _Plan) -> Iterator[None]:
+        """Make a conid wrong, buy more, sell what the record owned, and put the conid right."""
+        self._neighbour.put_conid(plan.record, plan.contract, plan.contract.con_id + 7)
+        yield
+        self._fill_whole(plan, "", -plan.quantity)
+        yield
+        self._fill_whole(plan, f"tracker:{'/'.join(plan.record)}", plan.quantity)
+        yield
+        self._neighbour.put_conid(plan.record, plan.contract, plan.contract.con_id)
+
+    def _fill_whole(self, plan: _Plan, reference: str, held: Decimal) -> None:
+        """Fill an order that would close what is `held`."""
+        self._trade(self._broker.order(plan.contract, reference, (plan.account, held)))
+        order = self._broker.orders[-1]
+        while order.live:
+            self._trade(self._broker.fill(order))
