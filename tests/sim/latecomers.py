@@ -1,7 +1,7 @@
 """Bring about what a life meets too seldom: a record that may own, long after it, what was traded before.
 
 Owns two habits, each in some of the lives. While nobody runs, a record is written that is older than a fill
-which belongs to nobody. And a record whose conid was wrong as its contract was bought again is put right once
+which belongs to nobody. And a record that was away as its contract was bought again is there once more when
 what it owned is sold. What comes of either is the oracle's to say.
 """
 
@@ -27,7 +27,7 @@ _STEPS: Final = 0.3
 
 
 class _Plan(NamedTuple):
-    """Hold a record, and what it owned of a contract as its conid was made wrong."""
+    """Hold a record, and what it owned of a contract as it was taken away."""
 
     record: RecordKey
     account: str
@@ -49,7 +49,7 @@ class Latecomers:
         # Drawn apart, so that the other lives stay as they are.
         self._rng = Random(f"latecomers of {seed}")
         self._writes = self._rng.random() < _LIVES
-        self._corrects = self._rng.random() < _LIVES
+        self._comes_back = self._rng.random() < _LIVES
         self._broker = broker
         self._neighbour = neighbour
         self._feed = feed
@@ -76,13 +76,13 @@ class Latecomers:
 
     def step(self) -> None:
         """Go on with what was begun, or begin."""
-        if not self._corrects or self._neighbour.busy or self._rng.random() >= _STEPS:
+        if not self._comes_back or self._neighbour.busy or self._rng.random() >= _STEPS:
             return
         if next(self._going_on, self) is self and (plan := self._chosen()) is not None:
-            self._going_on = self._corrected_late(plan)
+            self._going_on = self._back_again(plan)
 
     def _chosen(self) -> _Plan | None:
-        """Choose a record that owns something of the option that its conid names."""
+        """Choose a record that owns something of the contract that it is about."""
         own = self._neighbour.own
         plans = [
             _Plan(record, account, self._broker.contract(con_id), quantity)
@@ -90,19 +90,20 @@ class Latecomers:
             for (account, con_id), quantity in alert.quantities.items()
             if alert.present
             and (record := (alert.alerter, alert.ticker)) in own
-            and own[record]["about"] == own[record]["option_conid"] == con_id
+            and own[record]["about"] == con_id
         ]
         return self._rng.choice(plans) if plans else None
 
-    def _corrected_late(self, plan: _Plan) -> Iterator[None]:
-        """Make a conid wrong, buy more, sell what the record owned, and put the conid right."""
-        self._neighbour.put_conid(plan.record, plan.contract, plan.contract.con_id + 7)
+    def _back_again(self, plan: _Plan) -> Iterator[None]:
+        """Take a record away, buy more, sell what the record owned, and put it back."""
+        if not (record := self._neighbour.take_away(plan.record)):
+            return
         yield
         self._fill_whole(plan, "", -plan.quantity)
         yield
         self._fill_whole(plan, f"tracker:{'/'.join(plan.record)}", plan.quantity)
         yield
-        self._neighbour.put_conid(plan.record, plan.contract, plan.contract.con_id)
+        self._neighbour.put_back(plan.record, record)
 
     def _fill_whole(self, plan: _Plan, reference: str, held: Decimal) -> None:
         """Fill an order that would close what is `held`."""

@@ -197,14 +197,21 @@ class Neighbour:
                 records, "late, " + self._put_late(records, rng.choice(free), contract, created)
             )
 
-    def put_conid(self, key: RecordKey, contract: PaperContract, con_id: int) -> None:
-        """Write a conid into the record of a contract, if it stands."""
+    def take_away(self, key: RecordKey) -> dict[str, Any]:
+        """Write without a record; returns it, nothing where there is none."""
         records = self._medium.records()
         assert records is not None, "the store is whole"
-        record = records.get(key[0], {}).get(key[1])
-        if record is not None and record["about"] == contract.con_id:
-            record["option_conid"], record["option_conids"] = con_id, [con_id]
-            self._write_whole(records, f"conid {con_id} into {key[0]}/{key[1]}")
+        record = records.get(key[0], {}).pop(key[1], {})
+        if record:
+            self._write_whole(records, f"without {key[0]}/{key[1]}")
+        return record
+
+    def put_back(self, key: RecordKey, record: dict[str, Any]) -> None:
+        """Write a record that was taken away, unless there is another of its name by now."""
+        records = self._medium.records()
+        assert records is not None, "the store is whole"
+        if records.setdefault(key[0], {}).setdefault(key[1], record) is record:
+            self._write_whole(records, f"{key[0]}/{key[1]} again")
 
     def _write_whole(self, records: Records, what: str) -> None:
         self._write(records, "writes " + what)
