@@ -196,6 +196,19 @@ def test_late_match_has_what_its_own_close_opened() -> None:
     assert (quantity(story), held(story)) == (2, 2)
 
 
+def test_record_that_its_own_batch_opens_is_open() -> None:
+    """Found by seed 930006: bought in another account, and only then matched with what it had closed."""
+    story = Story()
+    story.tell(execution(exec_id(1), 8, at=0, perm_id=1))
+    story.decide = matched(OTHER)
+    story.tell(execution(exec_id(2), -10, at=9, perm_id=2))
+    assert (quantity(story), quantity(story, OTHER)) == (0, -2)
+    story.decide = matched(OTHER, ALERT)
+    bought = execution(exec_id(3), 3, at=20, perm_id=3, account="DU9000001")
+    story.batch(bought, (Source.STORE, ("rematch", ACCOUNT, exec_id(2))))
+    assert (quantity(story), quantity(story, OTHER)) == (1, 1)
+
+
 def test_record_open_as_decided_keeps_what_it_got() -> None:
     """It had 3 and got 2 older ones; 3 sold in between, told later, leave it the 2."""
     story = Story(unmatched)

@@ -85,3 +85,16 @@ def test_parts_found_and_rows_left() -> None:
     names = {type(part).__name__ for part in parts}
     assert {"Ledger", "Positions", "Orders", "Completeness", "Expirations"} <= names
     assert not any(part is rows for part in parts)
+
+
+def test_no_two_parts_keep_one_memory() -> None:
+    """Each is put back by itself, so what two of them kept in common would be two from then on."""
+    state = MemoryLedgerState()
+    ledger = Ledger(state, lambda execution, now: Unmatched(""))
+    kept = [
+        id(value)
+        for part in LedgerMemory(ledger, state)._parts
+        for value in vars(part).values()
+        if isinstance(value, dict | list | set)
+    ]
+    assert len(kept) == len(set(kept))

@@ -6,16 +6,15 @@ Owns the place of a decision, its number, and what is kept of its alerts at that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from tracker.core.alert_updates import positions_of
 from tracker.core.model import ZERO, AlertId, Frame, Match, Moment, Rule
 from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
 from tracker.core.positions import Positions
-from tracker.core.state import ALERTS, DECISIONS, LedgerState
+from tracker.core.state import ALERTS, DECISIONS, HOLDINGS, LedgerState
 from tracker.core.state_rows import ContractKey, alert_text
 
 
@@ -39,11 +38,20 @@ class Ruling(NamedTuple):
 
 
 class DecisionLog:
-    """Write the decisions of one ledger down."""
+    """Write the decisions of one ledger down.
 
-    def __init__(self, state: LedgerState, positions: Positions) -> None:
+    `folded` returns the contracts that the batch under way folded for an alert so far.
+    """
+
+    def __init__(
+        self,
+        state: LedgerState,
+        positions: Positions,
+        folded: Callable[[AlertId], Iterable[ContractKey]],
+    ) -> None:
         self._state = state
         self._positions = positions
+        self._folded = folded
         self._seq = 0
         """The frame of the last decision."""
         self._number = 0
@@ -87,10 +95,18 @@ class DecisionLog:
         if ruling.kind is not OwnershipKind.MATCHED:
             return Decided(alert, rule)
         state = self._state.get(ALERTS, alert_text(alert))
-        others = positions_of(self._state, state) if state is not None else []
-        here = self._positions.with_all_booked(ruling.contract)
-        found = [mine for holding, mine in others if holding.key != ruling.contract]
-        found += [mine for mine in here.alerts if mine.alert == alert] if here is not None else []
+        # Its row lacks the contracts that this batch folded for it, and those of which something waits.
+        folded = (*(state.contracts if state is not None else ()), *self._folded(alert))
+        holdings = {key: self._state.get(HOLDINGS, key.text()) for key in folded}
+        holdings |= {holding.key: holding for holding in self._positions.waiting()}
+        holdings[ruling.contract] = self._positions.with_all_booked(ruling.contract)
+        found = [
+            mine
+            for holding in holdings.values()
+            if holding is not None
+            for mine in holding.alerts
+            if mine.alert == alert
+        ]
         closed = [mine.closed_at for mine in found if mine.closed_at is not None]
         is_open = any(mine.quantity for mine in found)
         over = None if is_open else max(closed, default=None)

@@ -133,6 +133,7 @@ class Ledger:
             self._needs_person,
             ran,
             partial(same_name, names=names),
+            self._folded,
         )
         self._orders = Orders(state, self._touch)
         self._completeness = Completeness(state, zone)
@@ -145,7 +146,7 @@ class Ledger:
         self._undecided: dict[ExecutionKey, None] = {}
         """The fills that this batch put before a person."""
         self._dirty: dict[AlertId, dict[ContractKey, None]] = {}
-        self._records = RecordChanges(state, self._ownership, self._touch, self._dirty)
+        self._records = RecordChanges(state, self._ownership, self._touch, self._folded)
         self._events: list[TrackerEvent] = []
         self._sweep_reasons: list[str] = []
         self._position_reasons: list[str] = []
@@ -314,6 +315,10 @@ class Ledger:
             contracts = self._dirty.setdefault(alert, {})
             if key is not None:
                 contracts[key] = None
+
+    def _folded(self, alert: AlertId) -> Iterable[ContractKey]:
+        """Return the contracts that this batch folded for an alert so far."""
+        return self._dirty.get(alert, ())
 
     def _fee(self, frame: Frame, fee: CommissionReport) -> None:
         for booked in self._orders.fee(fee):

@@ -93,7 +93,10 @@ class BookingVerdict(NamedTuple):
 
 
 class Ownership:
-    """Decide for one ledger's state; `needs_person` receives each fill that did not need one before."""
+    """Decide for one ledger's state; `needs_person` receives each fill that did not need one before.
+
+    `folded` is what `DecisionLog` says.
+    """
 
     def __init__(
         self,
@@ -104,6 +107,7 @@ class Ownership:
         needs_person: Callable[[BookedExecution], None],
         ran: Callable[[], float],
         same_name: Callable[[AlertId, AlertId, Contract], bool],
+        folded: Callable[[AlertId], Iterable[ContractKey]],
     ) -> None:
         self._state = state
         self._positions = positions
@@ -111,7 +115,7 @@ class Ownership:
         self._find_alert = find_alert
         self._needs_person = needs_person
         self._orders = OrderOwnership(state, needs_person)
-        self._log = DecisionLog(state, positions)
+        self._log = DecisionLog(state, positions, folded)
         self._parts = PartOwnership(state, self._orders, self._log, self._remember, needs_person)
         self._ran = ran
         self._same_name = same_name

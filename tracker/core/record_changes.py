@@ -6,7 +6,7 @@ by `pipeline/store_changes`; what goes over with it, `ownership` decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 
 from msgspec.structs import replace
 
@@ -21,7 +21,7 @@ from tracker.core.state_rows import AlertState, ContractKey, Delivery, alert_tex
 class RecordChanges:
     """Change one ledger's state; `touch` has alerts shown again when the batch ends.
 
-    `folded` holds, for each alert, the contracts that this batch folded for it so far.
+    `folded` returns the contracts that this batch folded for an alert so far.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class RecordChanges:
         state: LedgerState,
         ownership: Ownership,
         touch: Callable[[Iterable[AlertId]], None],
-        folded: Mapping[AlertId, Mapping[ContractKey, None]],
+        folded: Callable[[AlertId], Iterable[ContractKey]],
     ) -> None:
         self._state = state
         self._ownership = ownership
@@ -48,7 +48,7 @@ class RecordChanges:
         if alert_state is None:
             return []
         # Its row lacks the contracts that this batch folded for it.
-        folded = dict.fromkeys((*alert_state.contracts, *self._folded.get(old, ())))
+        folded = dict.fromkeys((*alert_state.contracts, *self._folded(old)))
         alert_state = replace(alert_state, contracts=tuple(folded))
         known = dict.fromkeys((*folded, *self._ownership.waiting_of(old)))
         keys = [key for key in known if not contracts or key.text() in contracts]
