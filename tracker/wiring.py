@@ -6,6 +6,7 @@ It starts no task, and decides nothing.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 from loguru import logger
 
@@ -25,6 +27,7 @@ from tracker.core.alerters import AlerterNames
 from tracker.core.login_policy import LoginPolicy
 from tracker.core.matching import match_execution
 from tracker.core.model import StoreUnavailable
+from tracker.core.ports import StoreMisconfigured
 from tracker.core.state import LINKS, LedgerState
 from tracker.gateway.decode import fact_of
 from tracker.gateway.flex_service import FlexService
@@ -38,6 +41,7 @@ from tracker.pipeline.delivery import OnWritten
 from tracker.pipeline.pump import Pump
 from tracker.pipeline.store_watch import OnStore
 from tracker.queries import gaps
+from tracker.queries.dry_run import whole_text
 from tracker.queries.socket_commands import QueryContext
 from tracker.stores.alert_file import AlertFile
 from tracker.stores.alert_stores import AlertStores, StoreHold, StorePort
@@ -47,6 +51,9 @@ from tracker.stores.lock import FileLock
 if TYPE_CHECKING:
     from tracker.notify.heartbeat import Heartbeat
     from tracker.notify.sender import Notifier
+
+
+_JOURNAL_ID: Final = "journal_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,29 +74,51 @@ def opened(settings: Settings, holder: str, *, writes: bool = True) -> Iterator[
     """Take both locks and open journal and store; all is closed, in order, when the block ends.
 
     `holder` tells others who has the locks. Without `writes` the journal is opened for reading and the store
-    is not tested. Raises Locked, StoreRefused, JournalFailed.
+    is not tested. Raises Locked, StoreRefused, JournalFailed, SettingsError.
     """
     names = names_of(settings)
-    store = alert_stores(settings, names)
-    with ExitStack() as stack:
+    with _explaining_settings(), ExitStack() as stack:
         locks: list[StoreHold] = [FileLock(settings.stores.journal, holder)]
         stack.enter_context(locks[0])
-        locks.append(store.hold(holder))
-        stack.enter_context(locks[1])
-        if writes:
-            store.check()
         journal = Journal(settings.stores.journal, read_only=not writes)
         if (upgrade := journal.upgrade) is not None:
             logger.warning(
                 "the journal {} was changed from form {} to form {}; the old one is kept as {}",
                 *(journal.path, upgrade.before, upgrade.after, upgrade.copy),
             )
-        link = journal.state.get(LINKS, "last")
-        know_accounts([*settings.gateway.accounts, *(link.accounts if link is not None else ())])
         stack.callback(journal.close)
+        link = journal.state.get(LINKS, "last")
+        known = link.accounts if link is not None else ()
+        know_accounts([*settings.gateway.accounts, *known])
+        store = alert_stores(settings, names, lambda: journal_id(journal, make=writes))
         stack.callback(_close, store)
+        store.vet(settings.gateway.accounts or known)
+        if writes or not settings.shared.url:
+            # Whoever only reads needs no seat.
+            locks.append(store.hold(holder))
+            stack.enter_context(locks[-1])
+        if writes:
+            store.check()
         worker = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="alerts"))
         yield OpenedFiles(settings, names, store, journal, worker, locks)
+
+
+@contextmanager
+def _explaining_settings() -> Iterator[None]:
+    """Raise SettingsError where the settings are not those that all users of the store agreed on."""
+    try:
+        yield
+    except StoreMisconfigured as error:
+        raise SettingsError([str(error)]) from None
+
+
+def journal_id(journal: Journal, *, make: bool) -> str | None:
+    """Return the uuid by which a shared store knows a journal; None where it has none and none is made."""
+    found = journal.meta(_JOURNAL_ID)
+    if found is None and make:
+        found = str(uuid4())
+        journal.set_meta(_JOURNAL_ID, found)
+    return found
 
 
 def _close(store: StorePort) -> None:
@@ -104,16 +133,47 @@ def names_of(settings: Settings) -> AlerterNames:
     return AlerterNames((one.name, one.title, one.aliases) for one in settings.alerters)
 
 
-def alert_stores(settings: Settings, names: AlerterNames) -> StorePort:
-    """Return the alert store; nothing is read before its first `refresh`."""
+def alert_stores(
+    settings: Settings, names: AlerterNames, journal: Callable[[], str | None] = lambda: None
+) -> StorePort:
+    """Return the alert store; nothing is read before its first `refresh`.
+
+    `journal` returns the journal's uuid, for a shared store. Raises SettingsError and StoreRefused for
+    settings of a shared store that cannot be used.
+    """
     stores, zone = settings.stores, settings.store_zone()
+    if settings.shared.url:
+        return _shared_alerts(settings, names, journal)
     alerters = AlerterStores(stores.contracts, stores.stocks, zone=zone, names=names, now=now)
     file = AlertFile(stores.alerts, zone=zone, now=now, enrich=alerters.enrich, names=names)
     return AlertStores(file, alerters)
 
 
+def _shared_alerts(settings: Settings, names: AlerterNames, journal: Callable[[], str | None]) -> StorePort:
+    try:
+        from tracker.stores.shared import SharedAlerts, SharedOptions
+    except ImportError as error:
+        where = settings.origin("shared", "url")
+        raise SettingsError(
+            [f"{where}: a shared store needs psycopg ({error}); run `pip install 'order-tracker[shared]'`"]
+        ) from None
+    zone = settings.stores.timezone
+    if not zone:
+        raise SettingsError(
+            [
+                f"{settings.origin('stores', 'timezone')}: a shared store needs the zone in which its alerts"
+                " are dated, the same for all trackers; set it, for instance to America/New_York"
+            ]
+        )
+    shared = settings.shared
+    options = SharedOptions(shared.url, shared.seat_name, socket.gethostname(), zone, shared.poll_seconds)
+    return SharedAlerts(options, zone=settings.store_zone(), now=now, names=names, journal=journal())
+
+
 def query_context(settings: Settings, store: StorePort, names: AlerterNames) -> QueryContext:
     """Return what questions about fills and alerts are answered from."""
+
+    stores, shared = settings.stores, bool(settings.shared.url)
 
     def trouble() -> str:
         away = store.trouble
@@ -123,7 +183,8 @@ def query_context(settings: Settings, store: StorePort, names: AlerterNames) -> 
         store=store,
         trouble=trouble,
         names=names,
-        alerts_path=settings.stores.alerts,
+        alerts_path=stores.journal.with_name("alerts.json") if shared else stores.alerts,
+        copied_text=partial(whole_text, store) if shared else None,
         store_zone=settings.store_zone(),
         login_zone=settings.login_zone(),
         early_fill=timedelta(seconds=settings.matching.early_fill),
@@ -133,17 +194,18 @@ def query_context(settings: Settings, store: StorePort, names: AlerterNames) -> 
 
 
 def login_check(
-    settings: Settings, journal: Journal, bind: Callable[[str], None]
+    settings: Settings, journal: Journal, store: StorePort, bind: Callable[[str], None]
 ) -> Callable[[Sequence[str]], str | None]:
     """Return what says why a login must not be used, None where it may.
 
-    `bind` receives the kind of the first login. The log masks the accounts of a login from then on.
+    In a shared store no other tracker may count its accounts. `bind` receives the kind of the first login.
+    The log masks the accounts of a login from then on.
     """
     policy = LoginPolicy(settings.gateway.accounts, journal.login_kind, bind)
 
     def refuse(accounts: Sequence[str]) -> str | None:
         know_accounts([*accounts, *settings.gateway.accounts])
-        return policy.refuse(accounts)
+        return store.vet(settings.gateway.accounts or accounts) or policy.refuse(accounts)
 
     return refuse
 
@@ -242,5 +304,6 @@ def make_heartbeat(settings: Settings, withheld: Callable[[datetime], str]) -> H
     if not settings.notify.heartbeat_url:
         return None
     stores = settings.stores
-    folders = [path.parent for path in (stores.journal, stores.alerts)]
+    files = [stores.journal] if settings.shared.url else [stores.journal, stores.alerts]
+    folders = [path.parent for path in files]
     return Heartbeat(settings.notify.heartbeat_url, folders, withheld, now=now)

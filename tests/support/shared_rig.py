@@ -62,7 +62,7 @@ class SharedRig:
                 url or self.database.url_of("tracker_seat", port=port),
                 seat, host or f"{seat}-host", "UTC", poll_seconds,
             ),
-            zone=zone, now=clock, names=names or AlerterNames(), enrich=enrich, journal=lambda: identity,
+            zone=zone, now=clock, names=names or AlerterNames(), enrich=enrich, journal=identity,
         )  # fmt: skip
         self._stack.callback(store.close)
         return store

@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -108,7 +109,7 @@ def dry_run(settings: Settings, given: dict[str, object], *, commit: bool) -> Js
 @contextmanager
 def _query_context(settings: Settings, *, must_read: bool) -> Iterator[QueryContext]:
     names = wiring.names_of(settings)
-    store = wiring.alert_stores(settings, names)
+    store = wiring.alert_stores(settings, names, partial(_journal_id, settings.stores.journal))
     try:
         # The context itself says why a store could not be read.
         with suppress(*(() if must_read else (StoreUnavailable,))):
@@ -116,6 +117,13 @@ def _query_context(settings: Settings, *, must_read: bool) -> Iterator[QueryCont
         yield wiring.query_context(settings, store, names)
     finally:
         store.close()
+
+
+def _journal_id(path: Path) -> str | None:
+    """Return the uuid by which a shared store knows the journal, None where it has none."""
+    if not path.exists():
+        return None
+    return ask_journal(path, partial(wiring.journal_id, make=False))
 
 
 def decide(settings: Settings, decision: Decide, command: str) -> Json:

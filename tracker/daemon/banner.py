@@ -6,13 +6,13 @@ Owns those words, for the log at the start and for `status` at any time. It read
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from loguru import logger
 
 from tracker.config.settings import Settings
-from tracker.core.model import Alert
+from tracker.core.ports import AlertStore
 from tracker.gateway.link import LinkPhase, LinkState
 from tracker.logs.masking import mask
 from tracker.progress import Stage
@@ -21,13 +21,11 @@ HERE: Final = "this machine's zone"
 _FETCH: Final = "ask for positions, today's executions and the orders"
 
 
-def log_banner(settings: Settings) -> None:
+def log_banner(settings: Settings, store: str) -> None:
     """Log what this run reads and writes, in which zones, and what comes next."""
     stores, gateway = settings.stores, settings.gateway
     accounts = ", ".join(gateway.accounts) or "all accounts of the login"
-    logger.info(
-        "alerts: {} (times in {}); journal: {}", stores.alerts, stores.timezone or HERE, stores.journal
-    )
+    logger.info("alerts: {} (times in {}); journal: {}", store, stores.timezone or HERE, stores.journal)
     logger.info(
         "gateway: {}:{} as client {}, {} (days in {}); next: connect, then {}",
         *(gateway.host, gateway.port, gateway.client_id, accounts, gateway.timezone or HERE, _FETCH),
@@ -41,13 +39,13 @@ def login_of(accounts: Sequence[str], kind: str | None) -> str:
 
 
 def banner(
-    settings: Settings, alerts: Iterable[Alert], link: LinkState, kind: str | None, stage: Stage | None
+    settings: Settings, store: AlertStore, link: LinkState, kind: str | None, stage: Stage | None
 ) -> dict[str, Any]:
     """Return the same for `status`, as it is now; `stage` is the long work under way."""
     stores, gateway = settings.stores, settings.gateway
-    read = Counter(alert.id.alerter for alert in alerts)
+    read = Counter(alert.id.alerter for alert in store.alerts())
     return {
-        "alerts": str(stores.alerts),
+        "alerts": store.name,
         "alerts_read": [{"alerter": name, "count": count} for name, count in sorted(read.items())],
         "alerts_timezone": stores.timezone or HERE,
         "gateway": f"{gateway.host}:{gateway.port}",

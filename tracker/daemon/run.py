@@ -128,7 +128,7 @@ class Daemon:
             sink=JournalSink(journal, self._pump),
             now=now,
             first_connection_no=journal.last_connection_no + 1,
-            refuse_login=wiring.login_check(settings, journal, journal.bind_login_kind),
+            refuse_login=wiring.login_check(settings, journal, files.store, journal.bind_login_kind),
             on_commit=self._pump.wake,
             on_state=self._link_changed,
         )
@@ -147,7 +147,7 @@ class Daemon:
 
     async def run(self) -> int:
         """Run until a signal or a fatal failure; returns the exit code."""
-        log_banner(self._settings)
+        log_banner(self._settings, self._store.name)
         if not self._journal.cursor:
             logger.info("first start: today's earlier fills are applied too, as far as the broker lists them")
         pause = self._settings.gateway.sweep_seconds
@@ -388,7 +388,7 @@ class Daemon:
             ),
             "setup": banner(
                 self._settings,
-                self._store.alerts(),
+                self._store,
                 self._link.state,
                 self._journal.login_kind(),
                 self._progress.stage,

@@ -6,6 +6,7 @@ never touched; the copy that somebody may want to look at is made from the file'
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,7 @@ from tracker.core.model import (
     Side,
     Source,
 )
+from tracker.core.ports import AlertStore
 from tracker.core.state import OUTBOX, MemoryLedgerState
 from tracker.queries.as_json import Json, contract_json, decision_json, update_json
 from tracker.queries.lookup import read_amount
@@ -160,10 +162,16 @@ def dry_run_json(found: DryRun, copy: Path | None) -> Json:
 
 
 def write_copy(
-    path: Path, updates: Sequence[AlertUpdate], *, zone: tzinfo, now: Callable[[], datetime]
+    path: Path,
+    updates: Sequence[AlertUpdate],
+    *,
+    zone: tzinfo,
+    now: Callable[[], datetime],
+    text: str | None = None,
 ) -> Path:
-    """Write a copy of alerts.json with the updates applied, beside it; returns its path.
+    """Write a copy of alerts.json, or of a text in its place, with the updates applied, beside it.
 
+    Returns the path of the copy.
     Raises CommandError where there is nothing to copy or nowhere to write, StoreUnavailable where the file
     cannot be read as alerts right now. Each copy has a name of its own.
     """
@@ -171,7 +179,10 @@ def write_copy(
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tracker-test-") as folder:
             scratch = Path(folder) / path.name
-            shutil.copy(path, scratch)
+            if text is None:
+                shutil.copy(path, scratch)
+            else:
+                scratch.write_text(text)
             store = AlertFile(scratch, zone=zone, now=now)
             try:
                 store.apply(updates)
@@ -183,6 +194,16 @@ def write_copy(
             "not_written", f"no copy of {path} could be written beside it: {error.strerror or error}"
         ) from None
     return copy
+
+
+def whole_text(store: AlertStore) -> str:
+    """Return the records of a store as an alerts.json of its own."""
+    found: dict[str, dict[str, object]] = {}
+    for alert in store.alerts():
+        record = store.record(alert.id)
+        if record is not None:
+            found.setdefault(alert.id.alerter, {})[alert.id.ticker] = json.loads(record)
+    return json.dumps(found, indent=2)
 
 
 def read_made_up_fill(given: Mapping[str, object], alert: Alert | None, today: date) -> MadeUpFill:

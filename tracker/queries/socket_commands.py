@@ -74,11 +74,14 @@ class QueryContext:
     """Why the alert store cannot be read now, empty while it can."""
     names: AlerterNames
     alerts_path: Path
+    """Beside which a copy of the alerts is written."""
     store_zone: tzinfo
     login_zone: tzinfo
     early_fill: timedelta
     policy: ClosingPolicy
     now: Callable[[], datetime]
+    copied_text: Callable[[], str] | None = None
+    """What is copied where the alerts are in no file."""
 
     def store_now(self) -> StoreNow:
         """Return the store's last good state."""
@@ -113,7 +116,13 @@ class QueryContext:
         )
         copy = None
         if commit and found.updates:
-            copy = write_copy(self.alerts_path, found.updates, zone=self.store_zone, now=self.now)
+            copy = write_copy(
+                self.alerts_path,
+                found.updates,
+                zone=self.store_zone,
+                now=self.now,
+                text=None if self.copied_text is None else self.copied_text(),
+            )
         return dry_run_json(found, copy)
 
 

@@ -108,7 +108,7 @@ class _StandaloneRun:
             self._journal,
             self._store,
             trouble,
-            str(self._settings.stores.alerts),
+            self._store.name,
             snapshot,
             watched=self._watched,
             now=now(),
@@ -176,7 +176,7 @@ class _StandaloneRun:
             sink=sink,
             now=now,
             first_connection_no=journal.last_connection_no + 1,
-            refuse_login=wiring.login_check(self._settings, journal, bind),
+            refuse_login=wiring.login_check(self._settings, journal, self._store, bind),
             on_commit=lambda: None,
             on_state=on_state,
         )

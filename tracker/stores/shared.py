@@ -72,12 +72,13 @@ class SharedAlerts:
         zone: tzinfo,
         now: Callable[[], datetime],
         names: AlerterNames,
-        journal: Callable[[], str],
+        journal: str | None,
         enrich: Callable[[Alert], Alert] = lambda alert: alert,
     ) -> None:
-        """Take the zone in which a created_at without an offset was written; `journal` returns its uuid.
+        """Take the zone in which a created_at without an offset was written.
 
-        Nothing is read before the first `refresh` or `hold`. Raises StoreRefused for an address that is none.
+        `journal` is the journal's uuid, None where it has none and nothing will be written. Nothing is
+        read before the first `refresh` or `hold`. Raises StoreRefused for an address that is none.
         """
         self._options = options
         self._now = now

@@ -26,24 +26,20 @@ class Fenced(Locked):
 class HeldSeat:
     """Hold one seat of one journal, for one process; its methods may be called from any thread."""
 
-    def __init__(self, name: str, *, host: str, zone: str, journal: Callable[[], str]) -> None:
-        """Take the names of seat, host and `stores.timezone`; `journal` returns the journal's uuid."""
+    def __init__(self, name: str, *, host: str, zone: str, journal: str | None) -> None:
+        """Take the names of seat, host and `stores.timezone`; `journal` is the journal's uuid."""
         self.name = name
         self.epoch = 0
         """0 until the seat was taken."""
         self._host = host
         self._zone = zone
-        self._journal = journal
+        self.journal = journal
         self._lock = threading.Lock()
         self._calls = count(1)
         self._accounts: tuple[str, ...] = ()
         self._claimed = False
         self.others: dict[str, str] = {}
         """Accounts that other seats count -> whose they are, in words, as last read."""
-
-    @property
-    def journal(self) -> str:
-        return self._journal()
 
     def take(self, connection: ServerConnection, lost: SeatLost | None = None, epoch: int = 0) -> None:
         """Sit down, where this process has not; with `lost`, again after a failover that forgot the epoch.
@@ -56,9 +52,10 @@ class HeldSeat:
                 return
             if lost is not None and not (lost.ours and lost.epoch < epoch):
                 raise self._fenced(lost)
+            assert self.journal is not None, "whoever writes has a journal"
             rows = connection.call(
                 "SELECT * FROM tracker.take_seat(%s, %s, %s, %s)",
-                *(self.name, self._journal(), self._host, self.epoch),
+                *(self.name, self.journal, self._host, self.epoch),
             )
             taken, found, host, seen_at, _version, zone = rows[0]
             if not taken:
@@ -94,7 +91,7 @@ class HeldSeat:
             connection,
             lambda: connection.call(
                 "SELECT * FROM tracker.write_parts(%s, %s, %s, %s, %s)",
-                *(self.name, self._journal(), self.epoch, next(self._calls), updates),
+                *(self.name, self.journal, self.epoch, next(self._calls), updates),
             ),
         )
 
@@ -121,7 +118,7 @@ class HeldSeat:
             connection,
             lambda: connection.call(
                 "SELECT * FROM tracker.claim_accounts(%s, %s, %s, %s)",
-                *(self.name, self._journal(), self.epoch, list(accounts)),
+                *(self.name, self.journal, self.epoch, list(accounts)),
             ),
         )
         if rows:
