@@ -123,6 +123,7 @@ def test_second_run_leaves_the_token_alone(tmp_path: Path) -> None:
         other.options = ["--status.token_file", str(tmp_path / "status.token")]
         await other.start(ready=False)
         assert await other.ended() == 1
+        assert f"status.port {rig.status_port}: Address already in use; end what listens there" in other.log()
         assert (tmp_path / "status.token").read_text() == token
         assert await rig.stop() == 0
 

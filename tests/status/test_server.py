@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from typing import Any
 
@@ -75,6 +76,13 @@ def test_command_refuses_in_words() -> None:
         "code": "no_such_fill",
         "message": "there is no fill 7; `tracker fills` lists them",
     }
+
+
+@pytest.mark.parametrize("command", ["ping", "help", "health"])
+def test_unknown_argument_is_refused(command: str) -> None:
+    """A command without arguments does not answer as if one counted."""
+    (answer,) = exchange(json.dumps({"command": command, "since": "today"}).encode() + b"\n")
+    assert answer["error"]["message"] == f"{command} has no argument 'since'; it has none"
 
 
 @pytest.mark.parametrize("command", ["fail", "no_json"])

@@ -52,7 +52,7 @@ def test_file_that_went_is_an_outage(bench: Bench, known: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"  \n", dump(some_records()).encode()[:300], b"[]", b"{} x", b'{"\xff": 1}']
+    "content", [b"", b"  \n", dump(some_records()).encode()[:300], b"{} x", b'{"\xff": 1}']
 )
 def test_cut_off_file_is_never_written(bench: Bench, content: bytes) -> None:
     """An empty or cut off file is unreadable and never written."""
@@ -65,6 +65,23 @@ def test_cut_off_file_is_never_written(bench: Bench, content: bytes) -> None:
             bench.store.apply([update(NVDA)])
     assert bench.path.read_bytes() == content
     assert len(bench.store.alerts()) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "step"),
+    [
+        (b"\xef\xbb\xbf{}", "byte order mark; it is left alone until its writer leaves that out"),
+        (b"[]", "starts with '\\['.*correct the program that writes it, or stores.alerts"),
+    ],
+)
+def test_wrong_form_names_its_writer(bench: Bench, content: bytes, step: str) -> None:
+    """Waiting for a writer to finish does not help where it writes something else."""
+    bench.path.write_bytes(content)
+    with pytest.raises(StoreUnavailable, match=step):
+        bench.store.refresh()
+    with pytest.raises(StoreUnavailable, match=step):
+        bench.store.apply([update(NVDA)])
+    assert bench.path.read_bytes() == content
 
 
 def test_huge_file_is_not_read(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.support.matching_cases import CON_ID, option_alert
+from tests.support.status_rig import logged
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import NO_EXPIRY, ExpiryKind, StoredContract
 from tracker.stores.alerter_stores import AlerterStores
@@ -273,7 +274,10 @@ def test_unreadable_store_keeps_last_content(stores: Stores, text: str, words: s
     """An unreadable store keeps its last good content and says since when."""
     stores.write_contracts(CONTRACTS)
     stores.contracts_path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    assert not stores.stores.refresh()
+    with logged() as lines:
+        assert not stores.stores.refresh()
+        assert not stores.stores.refresh()
+    assert [words in line for line in lines] == [True], "logged once"
     since, why = stores.stores.troubles[stores.contracts_path]
     assert since == stores.clock.time
     assert str(stores.contracts_path) in why

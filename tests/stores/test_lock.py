@@ -166,6 +166,13 @@ def test_lock_that_another_took_is_lost(tmp_path: Path) -> None:
             lock.keep()
 
 
+def test_folder_in_its_place_is_named(tmp_path: Path) -> None:
+    """The message says once that it is one, and what to do."""
+    (tmp_path / "journal.db.lock").mkdir()
+    with pytest.raises(Locked, match="Is a directory; remove that folder"):
+        FileLock(tmp_path / "journal.db", "first")
+
+
 @pytest.mark.parametrize(
     ("target", "step"), [("journal.db", "it is a symbolic link"), ("away/x", "make its folder")]
 )

@@ -53,6 +53,7 @@ from tracker.progress import Progress
 from tracker.queries.socket_commands import SocketCommands
 from tracker.reconcile.in_daemon import Reconciling
 from tracker.reconcile.views import Watched
+from tracker.status.arguments import without_arguments
 from tracker.status.events import EventFeed, subscription
 from tracker.status.protocol import Answer, Request, SocketCommand
 from tracker.status.server import CannotListen, StatusServer
@@ -355,11 +356,17 @@ class Daemon:
             latencies=lambda: list(self._frame_to_file.latest),
         )
         return {
-            "page": SocketCommand(page.answer, "give all that the page in a browser shows"),
-            "status": SocketCommand(self._status, "show the state of the tracker"),
-            "health": SocketCommand(self._health, "show whether the alert stores can be read and written"),
-            "ready": SocketCommand(self._ready, "show whether a fill would reach its alert now"),
-            "metrics": SocketCommand(self._metrics, "give the numbers of `status`"),
+            "page": SocketCommand(
+                without_arguments(page.answer), "give all that the page in a browser shows"
+            ),
+            "status": SocketCommand(without_arguments(self._status), "show the state of the tracker"),
+            "health": SocketCommand(
+                without_arguments(self._health), "show whether the alert stores can be read and written"
+            ),
+            "ready": SocketCommand(
+                without_arguments(self._ready), "show whether a fill would reach its alert now"
+            ),
+            "metrics": SocketCommand(without_arguments(self._metrics), "give the numbers of `status`"),
             **questions,
             **self._reconciling.commands(),
         }

@@ -7,7 +7,7 @@ command: those define a subclass of CommandArguments.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import cache
 from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
 
@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from tracker.core.model import JsonValue
-from tracker.status.protocol import CommandError, Request, quoted
+from tracker.status.protocol import Answer, CommandError, Request, quoted
 from tracker.terminal import nearest
 
 LONGEST_TEXT: Final = 200
@@ -67,6 +67,18 @@ def read_arguments(kind: type[Kind], request: Request) -> Kind:
     if isinstance(value, str) and len(value) > LONGEST_TEXT:
         raise CommandError("bad_request", f"{name} is {len(value)} letters long; it must be {allowed}")
     raise CommandError("bad_request", f"{name} must be {allowed}")
+
+
+def without_arguments(
+    answer: Callable[[Request], Awaitable[Answer]],
+) -> Callable[[Request], Awaitable[Answer]]:
+    """Return what answers a command that has no arguments, and refuses any as `read_arguments` does."""
+
+    async def checked(request: Request) -> Answer:
+        read_arguments(CommandArguments, request)
+        return await answer(request)
+
+    return checked
 
 
 def _given(kind: type[CommandArguments], request: Request) -> Iterator[tuple[str, JsonValue]]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from loguru import logger
 
 from tracker.core.model import JsonValue
+from tracker.status.arguments import without_arguments
 from tracker.status.protocol import (
     Answer,
     CommandError,
@@ -49,9 +50,9 @@ class Dispatcher:
     ) -> None:
         """Take the commands; `guarded` makes each need the token. ping, help and health are always there."""
         self._commands = {
-            "ping": SocketCommand(_pong, "say that the tracker answers"),
-            "help": SocketCommand(self._help, "list the commands"),
-            "health": SocketCommand(_healthy, "say that the tracker answers"),
+            "ping": SocketCommand(without_arguments(_pong), "say that the tracker answers"),
+            "help": SocketCommand(without_arguments(self._help), "list the commands"),
+            "health": SocketCommand(without_arguments(_healthy), "say that the tracker answers"),
             **commands,
         }
         self._streams = dict(streams)

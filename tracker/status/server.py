@@ -7,7 +7,9 @@ command does: the daemon gives it those. Whatever a client does ends at its own 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -146,7 +148,7 @@ class StatusServer:
             await self._acceptor.listen(self._host, self._port)
         except OSError as error:
             raise CannotListen(
-                f"status.host {self._host}, status.port {self._port}: {error.strerror or error};"
+                f"status.host {self._host}, status.port {self._port}: {_reason(error)};"
                 " end what listens there, or choose another port"
             ) from error
 
@@ -367,6 +369,13 @@ class StatusServer:
         writer.close()
         async with asyncio.timeout(self._limits.closing_seconds):
             await writer.wait_closed()
+
+
+def _reason(error: OSError) -> str:
+    """Return the system's own words; asyncio puts a sentence for programmers around them."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 def _refusal(error: CommandError) -> bytes:

@@ -41,7 +41,7 @@ from tracker.stores.atomic_replace import back_up, check_replaceable, put_in_pla
 from tracker.stores.filesystem import Disk, FileStat, RealDisk
 from tracker.stores.json_document import Document, Key, PieceKind, parse
 from tracker.stores.late_writes import LateWrites
-from tracker.stores.troubles import Troubles
+from tracker.stores.troubles import Troubles, unreadable
 
 FRESH: Final = timedelta(seconds=2)
 _TRIES: Final = 10
@@ -342,10 +342,7 @@ class AlertFile:
         try:
             document = parse(content.decode("utf-8"), self._known)
         except ValueError as error:
-            what = "is empty" if not content.strip() else f"cannot be read as JSON ({error})"
-            raise StoreUnavailable(
-                f"{self.path} {what}; it is left alone and read again until its writer has finished it"
-            ) from error
+            raise StoreUnavailable(f"{self.path} {unreadable(content, error)}") from error
         self.expect()
         changed = self._use(document)
         self._held = dataclasses.replace(held, document=document)

@@ -22,6 +22,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from loguru import logger
+
 from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.limits import clean_text, is_plausible
 from tracker.core.model import Alert, StoredContract
@@ -131,7 +133,10 @@ class _StoreFile:
             self._look()
         except (OSError, ValueError) as error:
             since = self.trouble[0] if self.trouble else self._now()
-            self.trouble = (since, f"{self.path} {_why(error)}; its last good content still counts")
+            reason = f"{self.path} {_why(error)}; its last good content still counts"
+            if self.trouble is None or self.trouble[1] != reason:
+                logger.warning("{}", reason)
+            self.trouble = (since, reason)
         return self.contracts != before
 
     def unchanged(self) -> bool:

@@ -127,6 +127,10 @@ class Document:
         return _add_member(document, key, text)
 
 
+class NotAnObject(ValueError):
+    """Say that a text begins as something else than a JSON object."""
+
+
 def parse(text: str, known: Document | None = None) -> Document:
     """Cut a text into pieces; raises ValueError when it is not one JSON object from start to end.
 
@@ -164,7 +168,7 @@ class _Walk:
         text = self.text
         start = after_space(text, 0)
         if text[start : start + 1] != "{":
-            raise ValueError(f"not a JSON object: it starts with {text[start : start + 1]!r}")
+            raise NotAnObject(f"not a JSON object: it starts with {text[start : start + 1]!r}")
         at = start + 1
         while self.depth:
             if not self.pieces or at == self.mark:

@@ -24,7 +24,7 @@ _NEXT_STEP: Final = {
     errno.ELOOP: "it is a symbolic link; remove it",
     errno.ENOENT: "make its folder, or correct the setting or the link that leads there",
     errno.ENXIO: "it is no regular file; remove it",
-    errno.EISDIR: "it is a folder; remove it",
+    errno.EISDIR: "remove that folder",
     errno.EACCES: "let this user write in its folder, or remove the lock of another user",
     errno.EROFS: "mount that disk writable",
     errno.ENOSPC: "free some space on that disk",

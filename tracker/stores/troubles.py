@@ -1,10 +1,12 @@
 """Why a store's file cannot be read or written now, and since when.
 
-Owns the words for each failure of the disk, with the next step. It never retries and never hides a failure.
+Owns the words for each failure of the disk and for content that is no JSON, with the next step. It never
+retries and never hides a failure.
 """
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,6 +14,23 @@ from pathlib import Path
 
 from tracker.core.model import StoreUnavailable
 from tracker.stores.filesystem import advice
+from tracker.stores.json_document import NotAnObject
+
+
+def unreadable(content: bytes, error: ValueError) -> str:
+    """Return what is wrong with a file's content that raised this error, and what helps."""
+    if content.startswith(codecs.BOM_UTF8):
+        return "starts with a byte order mark; it is left alone until its writer leaves that out"
+    if not content.strip():
+        what = "is empty"
+    elif isinstance(error, NotAnObject):
+        return (
+            f"cannot be read as JSON ({error}); it is left alone until it is an object of alerters again:"
+            " correct the program that writes it, or stores.alerts"
+        )
+    else:
+        what = f"cannot be read as JSON ({error})"
+    return f"{what}; it is left alone and read again until its writer has finished it"
 
 
 class Troubles:
