@@ -286,6 +286,8 @@ def test_assignment_without_daemon(folder: Path, capsys: pytest.CaptureFixture[s
     assert "a person assigned it to a/SPX" in " ".join(ask(capsys, "why", exec_id(2)).split())
     assert "is now taken back" in ask(capsys, *made.split()[1:])
     assert googl()["open"] is False
+    for flags in ((), ("--dry-run",)):
+        assert "was already taken back" in ask(capsys, *made.split()[1:], *flags)
 
 
 def test_part_is_assigned_in_words(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

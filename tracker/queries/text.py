@@ -265,7 +265,7 @@ class TextTable:
 
     def undone(self, answer: Mapping[str, Any]) -> str:
         """Write what was taken back, or would be."""
-        verb = _verb(answer)
+        verb = "was already" if answer["already_undone"] else _verb(answer)
         follows = "; `tracker why` shows what follows" if answer["done"] else ""
         head = wrap(f"{answer['what']} (ID {answer['undone']}) {verb} taken back{follows}")
         shows = (f"{each['alert']} {_shows(each)}" for each in answer["shows"])

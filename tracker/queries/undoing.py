@@ -139,13 +139,11 @@ def _of_gap(journal: Journal, day: str, seq: int | None = None) -> Undoing:
 
 
 def undone_result(state: LedgerState, one: Undoing, *, dry_run: bool = False) -> Json:
-    """Return the answer; `done` is false where it was taken back before.
-
-    With `dry_run` the state is that of a rehearsal.
-    """
+    """Return the answer; with `dry_run` the state is that of a rehearsal."""
     return {
         "done": bool(one.entries) and not dry_run,
         "dry_run": dry_run,
+        "already_undone": not one.entries,
         "undone": one.id,
         "what": one.what,
         "shows": deliveries_json(state, one.alerts, dry_run=dry_run),
