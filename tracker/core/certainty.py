@@ -27,16 +27,15 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from tracker.core.answer_rows import CertainAnswers, PositionAnswer
 from tracker.core.model import LIVE, ZERO, Source
 from tracker.core.opening_balance import base_of, bases_between, is_contained, is_uncertain
 from tracker.core.state import ANSWERS, DIFFERENCES, GAPS, HOLDINGS, LedgerState
 from tracker.core.state_rows import (
     Baseline,
     BookedExecution,
-    CertainAnswers,
     GapEnd,
     Holding,
-    PositionAnswer,
     Snapshot,
 )
 

@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from msgspec import Struct, field
 
 from tracker.core.adjustment_rows import Adjustment, Difference
+from tracker.core.answer_rows import CertainAnswers
 from tracker.core.clock_rows import BrokerClock
 from tracker.core.expiration_rows import Expiration, MissingPositions
 from tracker.core.model import (
@@ -32,7 +33,6 @@ from tracker.core.state_rows import (
     Baseline,
     BookedExecution,
     BrokerPosition,
-    CertainAnswers,
     Delivery,
     Gap,
     Holding,

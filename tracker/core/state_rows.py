@@ -342,39 +342,6 @@ class Snapshot(Struct, frozen=True):
     """The accounts of which it is certain: asked behind a sweep that ended, not lagging, and not empty."""
 
 
-class PositionAnswer(Struct, frozen=True):
-    """Hold what a certain answer says of one account."""
-
-    asked: Moment
-    ended: Moment
-    rows: Mapping[str, Decimal] = field(default_factory=dict)
-    """ContractKey text -> quantity, zeros included."""
-    disturbed: tuple[str, ...] = ()
-
-    def confirms(self, contract: str) -> bool:
-        return contract not in self.disturbed
-
-
-class CertainAnswers(Struct, frozen=True):
-    """Hold an account's last certain answer, and the last one behind which a complete sweep was asked.
-
-    `between` are the last of those between the two that say something else each, oldest first.
-    """
-
-    account: str
-    newest: PositionAnswer | None = None
-    swept: PositionAnswer | None = None
-    between: tuple[PositionAnswer, ...] = ()
-    news: dict[str, Decimal] = {}
-    """What sweeps brought of each contract since the last answer that was asked for behind one."""
-
-    @property
-    def all(self) -> list[PositionAnswer]:
-        """Return the answers, newest first."""
-        known = (self.swept, *self.between, self.newest)
-        return list({one.ended.seq: one for one in known if one is not None}.values())[::-1]
-
-
 def name_text(alert: AlertId) -> str:
     """Return the text of a record's alerter and ticker; unambiguous, as `alert_text`."""
     return f"{alert.alerter}\x1f{alert.ticker}"
