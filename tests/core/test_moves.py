@@ -157,10 +157,37 @@ def test_opposite_sides_leave_lots_without_owner() -> None:
 
 
 def test_what_was_held_of_the_new_contract_before() -> None:
-    """8 are listed of which 5 came: 3 were there before, and belong to nobody."""
+    """3 were listed before, and belong to nobody; 5 came."""
     story = Moving(10)
+    story.answer_with(position(10, contract=STOCK), position(3, contract=NEW))
     story.merged(8)
     assert (story.of_new(), float(holding(story, NEW.con_id).base), quantity(story)) == (8, 3, 5)
+
+
+@pytest.mark.parametrize(
+    "later", [(), (20, 2)], ids=["told at once", "told after the position changed twice"]
+)
+def test_balance_is_of_the_last_answer_before_the_move(later: tuple[int, ...]) -> None:
+    """None of the new contract was listed before the answer that lists 8: 5 came, and 3 nobody explains."""
+    story = Moving(10)
+    story.answer_with(position(8, contract=NEW))
+    for quantity_listed in later:
+        story.answer_with(position(quantity_listed, contract=NEW), after=301)
+    story.say(BECAME, "0.5")
+    assert (story.of_new(), float(holding(story, NEW.con_id).base), quantity(story)) == (5, 0, 5)
+    story.answer_with(position(8, contract=NEW))
+    found = {row.con_id: row.amount for row in story.state.find(DIFFERENCES, "open", "1")}
+    assert found == {NEW.con_id: 3}
+
+
+def test_first_certain_answer_contains_what_came() -> None:
+    """The other account's first certain answer lists 13, with the 10 that came: 3 were there."""
+    story = Moving(10)
+    story.sweep(request=777, account=OTHER_ACCOUNT)
+    story.answer_with(position(13, contract=STOCK, account=OTHER_ACCOUNT))
+    story.say(MOVED)
+    there = holding(story, STOCK.con_id, OTHER_ACCOUNT)
+    assert (float(there.held), float(there.base), quantity(story)) == (13, 3, 10)
 
 
 def test_opening_balance_comes_without_owner() -> None:

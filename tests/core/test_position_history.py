@@ -88,6 +88,17 @@ def test_all_goes_on_as_a_contract_never_seen() -> None:
     assert past(story).held_at(LATER) == 10
 
 
+def test_new_contract_was_listed_before_it_came() -> None:
+    """3 of the new contract were listed before the report's day: 8 are held of it."""
+    story = Held(10)
+    story.answer_with(position(10, contract=STOCK), position(3, contract=NEW))
+    one = past(story, INTO)
+    one.came(LATER, Decimal(5))
+    assert one.held_at(LATER) == 8
+    reported(story, -10, ratio="0.5", cause="adjusted", into=NEW)
+    assert (held(story, 701), quantity(story)) == (8, 5)
+
+
 def test_new_contract_was_in_an_answer_already() -> None:
     """The broker listed the 5, of which 2 were sold, before the report came: they are not held twice."""
     story = Held(10)

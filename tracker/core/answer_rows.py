@@ -27,6 +27,16 @@ class PositionAnswer(Struct, frozen=True):
         return contract not in self.disturbed
 
 
+class ListedChange(Struct, frozen=True):
+    """Hold what was listed of a contract before an answer that lists another quantity."""
+
+    contract: str
+    """As `ContractKey.text`."""
+    before: Decimal
+    asked: Moment
+    """When the answer with the other quantity was asked for."""
+
+
 class CertainAnswers(Struct, frozen=True):
     """Hold an account's last certain answer, and the last one behind which a complete sweep was asked.
 
@@ -39,6 +49,10 @@ class CertainAnswers(Struct, frozen=True):
     between: tuple[PositionAnswer, ...] = ()
     news: dict[str, Decimal] = {}
     """What sweeps brought of each contract since the last answer that was asked for behind one."""
+    began: Moment | None = None
+    """When the first certain answer was asked for; None in a journal from before this was kept."""
+    changes: tuple[ListedChange, ...] = ()
+    """The last of contracts that were never traded, oldest first."""
 
     @property
     def all(self) -> list[PositionAnswer]:

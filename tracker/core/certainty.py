@@ -31,13 +31,8 @@ from tracker.core.answer_rows import CertainAnswers, PositionAnswer
 from tracker.core.model import LIVE, ZERO, Source
 from tracker.core.opening_balance import base_of, bases_between, is_contained, is_uncertain
 from tracker.core.state import ANSWERS, DIFFERENCES, GAPS, HOLDINGS, LedgerState
-from tracker.core.state_rows import (
-    Baseline,
-    BookedExecution,
-    GapEnd,
-    Holding,
-    Snapshot,
-)
+from tracker.core.state_rows import Baseline, BookedExecution, GapEnd, Holding, Snapshot
+from tracker.core.untraded import changes_with
 
 LAGGING: Final = 3
 """How many answers in a row may lag before the last one is used."""
@@ -118,7 +113,8 @@ class Certainty:
                 {key: quantity for key, quantity in snapshot.rows.items() if key.startswith(prefix)},
                 tuple(key for key in snapshot.disturbed if key.startswith(prefix)),
             )
-            self._state.put(ANSWERS, replace(row, newest=answer, between=_between(row)))
+            kept = replace(row, newest=answer, between=_between(row), began=row.began or snapshot.asked)
+            self._state.put(ANSWERS, replace(kept, changes=changes_with(self._state, row, answer)))
 
     def mistrust(self, began: int) -> None:
         """Forget what was answered since that frame: the gateway had lost IBKR."""
@@ -126,7 +122,12 @@ class Certainty:
             kept = [one for one in row.all if one.asked.seq < began]
             newest, swept = (kept[0] if kept else None), (row.swept if row.swept in kept else None)
             between = tuple(one for one in row.between if one in kept[1:])
-            self._state.put(ANSWERS, replace(row, newest=newest, swept=swept, between=between))
+            first = row.began if row.began is not None and row.began.seq < began else None
+            changes = tuple(one for one in row.changes if one.asked.seq < began)
+            self._state.put(
+                ANSWERS,
+                replace(row, newest=newest, swept=swept, between=between, began=first, changes=changes),
+            )
 
     # The opening balance
 

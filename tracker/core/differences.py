@@ -33,6 +33,7 @@ from tracker.core.state import (
     LedgerState,
 )
 from tracker.core.state_rows import Baseline, ContractKey, Holding, Snapshot
+from tracker.core.untraded import held_before
 
 WITNESS: Final = timedelta(minutes=1)
 VANISHED: Final = timedelta(minutes=5)
@@ -162,9 +163,10 @@ class Differences:
         )
         if entry.into is not None:
             into = f"{holding.account} {entry.into.con_id}"
-            place = one.place
+            place, row = one.place, self._state.get(ANSWERS, holding.account)
+            base = held_before(row, into, lambda asked: asked.time >= at) or ZERO
             began = Holding(
-                holding.account, entry.into, ZERO, ZERO, Baseline.SNAPSHOT, asked=place, ended=place
+                holding.account, entry.into, base, base, Baseline.SNAPSHOT, asked=place, ended=place
             )
             self._move(holding, one, into, fit.before, began)
             self._measure_again(into)
@@ -218,15 +220,14 @@ class Differences:
         comes = replace(
             one, account=account, con_id=key.con_id, held=None, came_from=holding.key.text(), moved=ZERO
         )
-        target = self._state.get(HOLDINGS, into)
+        target, brought = self._state.get(HOLDINGS, into), moved * (one.ratio or Decimal(1))
         if target is None:
-            target = began or self._begun(key, contract, moved, one.ratio)
+            target = began or self._begun(key, contract, one, brought)
         else:
-            brought = moved * (one.ratio or Decimal(1))
             base = PositionHistory(self._state, into).base_without(one.place.time, brought)
             target = replace(target, base=base)
         came = settled_of(self._state, into)
-        if came is not None and came.amount == moved * (one.ratio or Decimal(1)):
+        if came is not None and came.amount == brought:
             self._replace(came, one)
         self._state.put(HOLDINGS, target)
         self._state.put(ADJUSTMENTS, comes)
@@ -234,13 +235,17 @@ class Differences:
         self._fold_again(holding)  # Which folds the target too, without regard to its difference.
         self._fold_again(target)
 
-    def _begun(self, key: ContractKey, contract: Contract, held: Decimal, ratio: Decimal | None) -> Holding:
-        """Return what is held of a contract without any execution: the broker's word, less what comes."""
+    def _begun(self, key: ContractKey, contract: Contract, one: Adjustment, comes: Decimal) -> Holding:
+        """Return what was held of a contract without any execution before something comes: the broker's word.
+
+        That is the last certain answer before it, else the newest one less what comes.
+        """
         row = self._state.get(ANSWERS, key.account)
+        base = held_before(row, key.text(), lambda asked: asked.seq >= one.place.seq)
         newest = row.newest if row is not None else None
-        listed = newest.rows.get(key.text(), ZERO) if newest is not None else ZERO
-        comes = held * (ratio or Decimal(1))
-        base = listed - comes if (listed - comes) * listed > 0 else ZERO
+        if base is None:
+            listed = newest.rows.get(key.text(), ZERO) if newest is not None else ZERO
+            base = listed - comes if (listed - comes) * listed > 0 else ZERO
         asked, ended = (None, None) if newest is None else (newest.asked, newest.ended)
         return Holding(key.account, contract, base, base, Baseline.SNAPSHOT, asked=asked, ended=ended)
 

@@ -19,6 +19,7 @@ from tracker.core.adjustment_rows import Adjustment
 from tracker.core.lot_changes import second_of
 from tracker.core.model import ZERO
 from tracker.core.state import ADJUSTMENTS, ANSWERS, DEPARTURES, EXECUTIONS, HOLDINGS, LedgerState
+from tracker.core.untraded import held_before
 
 
 class _Effect(Enum):
@@ -54,8 +55,9 @@ class PositionHistory:
         self._base = ZERO if holding is None else holding.base
         # An answer that did not name the contract is no word on what was held before.
         self._asked = None if holding is None or holding.listed is None else holding.asked
+        self._key, self._answers = key, state.get(ANSWERS, key.partition(" ")[0])
         if holding is None:
-            self._begin_with_answer(state, key)
+            self._begin_with_answer()
         rows = [row for row in state.find(EXECUTIONS, "contract", key) if row.counted]
         self._steps = [
             _Step(second_of(row.moment.time), 0, _Effect.ADDS, row.execution.signed) for row in rows
@@ -69,12 +71,12 @@ class PositionHistory:
                 self._steps += _steps_of(one)
         self._steps.sort(key=_in_order)
 
-    def _begin_with_answer(self, state: LedgerState, key: str) -> None:
+    def _begin_with_answer(self) -> None:
         """Begin with what the newest certain answer lists of a contract that was never traded."""
-        row = state.get(ANSWERS, key.partition(" ")[0])
-        listed = None if row is None or row.newest is None else row.newest.rows.get(key)
-        if row is not None and row.newest is not None and listed is not None:
-            self._base, self._asked = listed, row.newest.asked
+        newest = None if self._answers is None else self._answers.newest
+        listed = None if newest is None else newest.rows.get(self._key)
+        if newest is not None and listed is not None:
+            self._base, self._asked = listed, newest.asked
 
     def traded(self, at: datetime, signed: Decimal) -> None:
         """Take in an execution, or what voids one."""
@@ -92,7 +94,10 @@ class PositionHistory:
 
     def came(self, at: datetime, quantity: Decimal) -> None:
         """Take in what comes from another contract."""
-        self._base = self.base_without(at, quantity) if self.is_known else ZERO
+        if self.is_known:
+            self._base = self.base_without(at, quantity)
+        else:
+            self._base = held_before(self._answers, self._key, lambda asked: asked.time >= at) or ZERO
         self.is_known = True
         self._step(at, 1, _Effect.ADDS, quantity)
 
