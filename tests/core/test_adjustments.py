@@ -395,6 +395,16 @@ def test_wrong_ratio_leaves_the_rest_unexplained() -> None:
     assert story.waiting() == [10]
 
 
+def test_cause_behind_a_late_sale_is_measured_anew() -> None:
+    """A sale told late explains the 8; a split told of it by mistake leaves the broker's 8 of our 16."""
+    story = Held(10)
+    story.answer(8)
+    assert story.waiting() == [-2]
+    story.trade(-2, ago=60)
+    story.note(Source.PERSON, "adjust", KEY, "split", "2", "")
+    assert (held(story), story.waiting()) == (16, [-8])
+
+
 def test_undone_adjustment_is_undone_in_its_place() -> None:
     story = Held(10)
     story.answer(40)

@@ -127,11 +127,12 @@ class Differences:
         if settled is not None:
             self._replace(settled, one)
         if entry.into:
-            moved = holding.held if settled is None else -settled.as_difference.amount
+            there = PositionHistory(self._state, entry.contract).held_behind(one.place)
+            moved = there if settled is None else -settled.as_difference.amount
             self._move(holding, one, entry.into, moved)
             return
         self._state.put(ADJUSTMENTS, one)
-        self._fold_again(holding)
+        self._fold_again(holding.key)
 
     def reported(self, frame: Frame, entry: PositionChanged) -> None:
         """Make the adjustment that a report dates, in its place, where it fits what was held there."""
@@ -172,15 +173,15 @@ class Differences:
             self._measure_again(into)
         else:
             self._state.put(ADJUSTMENTS, one)
-            self._fold_again(holding)
+            self._fold_again(holding.key)
         self._measure_again(entry.contract)
 
     def _measure_again(self, key: str) -> None:
-        """Compare an answer anew with what is known by now of the time before it."""
+        """Compare an answer anew with what is known by now of the time up to its place."""
         waiting = self._state.get(DIFFERENCES, key)
         if waiting is None or waiting.over:
             return
-        amount = waiting.listed - PositionHistory(self._state, key).held_at(waiting.place.time)
+        amount = waiting.listed - PositionHistory(self._state, key).held_behind(waiting.place)
         self._state.put(DIFFERENCES, replace(waiting, amount=amount, over=not amount))
         self._positions.refold(ContractKey(waiting.account, waiting.con_id))
 
@@ -232,8 +233,8 @@ class Differences:
         self._state.put(HOLDINGS, target)
         self._state.put(ADJUSTMENTS, comes)
         self._state.put(ADJUSTMENTS, goes)
-        self._fold_again(holding)  # Which folds the target too, without regard to its difference.
-        self._fold_again(target)
+        self._fold_again(holding.key)  # Which folds the target too, without regard to its difference.
+        self._fold_again(target.key)
 
     def _begun(self, key: ContractKey, contract: Contract, one: Adjustment, comes: Decimal) -> Holding:
         """Return what was held of a contract without any execution before something comes: the broker's word.
@@ -260,20 +261,12 @@ class Differences:
         for row in rows:
             holding = self._state.get(HOLDINGS, f"{row.account} {row.con_id}")
             assert holding is not None, "what was adjusted was folded"
-            self._fold_again(holding)
+            self._fold_again(holding.key)
 
-    def _fold_again(self, before: Holding) -> None:
+    def _fold_again(self, key: ContractKey) -> None:
         """Fold a contract with other adjustments, and keep of an open difference what they leave of it."""
-        waiting = self._state.get(DIFFERENCES, before.key.text())
-        if waiting is not None and not waiting.over:
-            at_broker = before.held - before.pending + waiting.amount
-            self._state.put(DIFFERENCES, replace(waiting, over=True))
-            self._positions.refold(before.key)
-            after = self._state.get(HOLDINGS, before.key.text())
-            assert after is not None, "it was just folded"
-            amount = at_broker - after.held
-            self._state.put(DIFFERENCES, replace(waiting, amount=amount, over=not amount))
-        self._positions.refold(before.key)
+        self._positions.refold(key)
+        self._measure_again(key.text())
 
     def asks(self, key: ContractKey, quantity: Decimal, now: Moment) -> bool:
         """Tell whether a position that was pushed is a reason to ask for all of them."""

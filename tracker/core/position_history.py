@@ -10,16 +10,20 @@ what was held before only without it.
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tracker.core.adjustment_rows import Adjustment
 from tracker.core.lot_changes import second_of
-from tracker.core.model import ZERO
+from tracker.core.model import ZERO, Moment
 from tracker.core.state import ADJUSTMENTS, ANSWERS, DEPARTURES, EXECUTIONS, HOLDINGS, LedgerState
 from tracker.core.untraded import held_before
+
+_NOT_JOURNALLED: Final = sys.maxsize
+"""Behind every frame."""
 
 
 class _Effect(Enum):
@@ -30,6 +34,8 @@ class _Effect(Enum):
 
 class _Step(NamedTuple):
     at: datetime
+    seq: int
+    """The frame that brought it: within a second what was known first stands first."""
     order: int
     effect: _Effect
     value: Decimal
@@ -60,12 +66,14 @@ class PositionHistory:
             self._begin_with_answer()
         rows = [row for row in state.find(EXECUTIONS, "contract", key) if row.counted]
         self._steps = [
-            _Step(second_of(row.moment.time), 0, _Effect.ADDS, row.execution.signed) for row in rows
+            _Step(second_of(row.moment.time), row.moment.seq, 0, _Effect.ADDS, row.execution.signed)
+            for row in rows
         ]
         last = max((row.moment for row in rows), default=None)
         for gone in state.find(DEPARTURES, "contract", key):
             if last is None or gone.moment > last:
-                self._steps.append(_Step(second_of(gone.moment.time), 1, _Effect.SETS, ZERO))
+                at, seq = second_of(gone.moment.time), gone.moment.seq
+                self._steps.append(_Step(at, seq, 1, _Effect.SETS, ZERO))
         for one in sorted(state.find(ADJUSTMENTS, "contract", key), key=lambda one: one.seq):
             if not one.undone:
                 self._steps += _steps_of(one)
@@ -102,7 +110,7 @@ class PositionHistory:
         self._step(at, 1, _Effect.ADDS, quantity)
 
     def _step(self, at: datetime, order: int, effect: _Effect, value: Decimal) -> None:
-        self._steps.append(_Step(second_of(at), order, effect, value))
+        self._steps.append(_Step(second_of(at), _NOT_JOURNALLED, order, effect, value))
         self._steps.sort(key=_in_order)
 
     def base_without(self, at: datetime, quantity: Decimal) -> Decimal:
@@ -120,8 +128,12 @@ class PositionHistory:
 
     def held_at(self, at: datetime) -> Decimal:
         """Return what was held behind all that stands up to a second."""
+        return self.held_behind(Moment(at, _NOT_JOURNALLED))
+
+    def held_behind(self, place: Moment) -> Decimal:
+        """Return what was held behind all that stands up to a place."""
         held = self._base
-        for step in self._until(at):
+        for step in self._until(place):
             if step.effect is _Effect.ADDS:
                 held += step.value
             elif step.effect is _Effect.SCALES:
@@ -152,27 +164,28 @@ class PositionHistory:
 
     def _base_for(self, at: datetime, more: Decimal) -> Decimal:
         """Return the opening balance with which so much more was held at a moment."""
-        for step in reversed(self._until(at)):
+        for step in reversed(self._until(Moment(at, _NOT_JOURNALLED))):
             if step.effect is _Effect.SETS:
                 return self._base
             if step.effect is _Effect.SCALES:
                 more /= step.value
         return self._base + more
 
-    def _until(self, at: datetime) -> list[_Step]:
-        return [step for step in self._steps if step.at <= second_of(at)]
+    def _until(self, place: Moment) -> list[_Step]:
+        last = second_of(place.time), place.seq
+        return [step for step in self._steps if (step.at, step.seq) <= last]
 
 
-def _in_order(step: _Step) -> tuple[datetime, int]:
-    return step.at, step.order
+def _in_order(step: _Step) -> tuple[datetime, int, int]:
+    return step.at, step.seq, step.order
 
 
 def _steps_of(one: Adjustment) -> list[_Step]:
-    at, found = second_of(one.place.time), []
+    at, seq, found = second_of(one.place.time), one.place.seq, []
     if one.came_from:
-        found.append(_Step(at, 1, _Effect.ADDS, one.moved * (one.ratio or Decimal(1))))
+        found.append(_Step(at, seq, 1, _Effect.ADDS, one.moved * (one.ratio or Decimal(1))))
     elif one.ratio is not None:
-        found.append(_Step(at, 1, _Effect.SCALES, one.ratio))
+        found.append(_Step(at, seq, 1, _Effect.SCALES, one.ratio))
     if one.held is not None:
-        found.append(_Step(at, 1, _Effect.SETS, one.held))
+        found.append(_Step(at, seq, 1, _Effect.SETS, one.held))
     return found
