@@ -314,3 +314,46 @@ def test_move_meets_what_was_held_there() -> None:
     day.fill(STK, -15, 200, account=ACC2)
     one = day.right().alert(A)
     assert seen(one.quantity, one.open) == (0, False)
+
+
+def test_move_against_what_is_held_leaves_nobody_s() -> None:
+    """10 come to a short of 2: that one is closed, and 8 belong to nobody."""
+    day = bought_ten()
+    day.fill(STK, -2, 200, account=ACC2)
+    day.wait(60)
+    day.answer({(ACC2, STK): 8, OTHER: 1})
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", None, moved_to=ACC2))
+    right = day.right()
+    assert seen(right.positions[ACC2, 7], right.unowned((ACC2, 7))) == (8, 8)
+    assert seen(right.alert(A).quantity, right.alert(A).open) == (0, False)
+
+
+def test_average_of_what_was_closed_before_a_split() -> None:
+    """10 @ 200 are sold; 100 of nobody become 400: what was closed keeps its 200."""
+    day = bought_ten()
+    day.fill(STK, -10, 210)
+    day.answer({STK: 100, OTHER: 1})
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "split", None, ratio=Decimal(4)))
+    assert day.right().alert(A).avg_price == 200
+
+
+def test_silence_behind_an_unproven_day_is_a_difference() -> None:
+    """3 were bought on a day that nobody saw whole, and nothing is listed since: the 3 are unexplained."""
+    day = Day({"real-day-trading": {"TSLA": alert(None)}})
+    day.fill(STK, 3, 200)
+    day.add(f.DaysUnproven(day.now, frozenset({day.now.date()})))
+    day.wait(86_400)
+    day.answer({OTHER: 1})
+    right = day.right()
+    assert seen(right.openings[ACC, 7].quantity, right.openings[ACC, 7].confirmed) == (0, True)
+    assert right.unexplained[ACC, 7] == -3
+
+
+def test_difference_is_measured_anew_behind_a_late_sale() -> None:
+    """8 were listed of 10, a sale of 2 told late explains it; a split told of it leaves 8 of 16."""
+    day = bought_ten()
+    day.answer({STK: 8, OTHER: 1})
+    day.fill(STK, -2, 200, at=-30, live=False)
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "split", None, ratio=Decimal(2)))
+    right = day.right()
+    assert seen(right.positions[ACC, 7], right.unexplained[ACC, 7]) == (16, -8)

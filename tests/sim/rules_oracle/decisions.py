@@ -13,6 +13,7 @@ from decimal import Decimal
 from tests.sim.rules_oracle.answers import MovedIn
 from tests.sim.rules_oracle.entries import BEGINNING, Decision, Kind, Place
 from tests.sim.rules_oracle.facts import (
+    ZERO,
     AccountContract,
     ClockJumped,
     Connected,
@@ -54,7 +55,7 @@ class Replay:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.alerters = Alerters(settings.aliases)
-        self.holdings = Holdings(settings, self._position, self._moved_in)
+        self.holdings = Holdings(settings, self._position, self._difference, self._moved_in)
         self.registry = Registry(self.alerters, self._one_ticker, self.holdings.contracts)
         self.facts: dict[str, Fact] = {}
         self._exec_ids: set[tuple[str, str]] = set()
@@ -418,6 +419,9 @@ class Replay:
     def _position(self, holding: AccountContract) -> Decimal:
         """Return what we hold by executions and adjustments alone."""
         return self.fold_of(holding, settled=True).position
+
+    def _difference(self, holding: AccountContract) -> Decimal:
+        return self.folds.of(holding).difference or ZERO
 
     def _moved_in(self, holding: AccountContract) -> list[MovedIn]:
         return self.folds.moved_in(holding)

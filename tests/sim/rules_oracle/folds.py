@@ -7,7 +7,6 @@ something that it is made of changes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -15,11 +14,9 @@ from tests.sim.rules_oracle.answers import MovedIn
 from tests.sim.rules_oracle.entries import Decision
 from tests.sim.rules_oracle.facts import ZERO, AccountContract, Fact
 from tests.sim.rules_oracle.holdings import Holdings
-from tests.sim.rules_oracle.lots import Folded, Given, Lot, fold
+from tests.sim.rules_oracle.lots import Arrival, Folded, Given, Lot, fold
 from tests.sim.rules_oracle.names import Reference
 from tests.sim.rules_oracle.records import Registry
-
-_Incoming = list[tuple[datetime, Sequence[Lot]]]
 
 
 class Source(Protocol):
@@ -68,17 +65,14 @@ class Folds:
 
     def moved_in(self, holding: AccountContract) -> list[MovedIn]:
         """Return what came from other accounts and contracts."""
-        return [
-            MovedIn(when, sum((lot.quantity for lot in lots), ZERO))
-            for when, lots in self._incoming(holding, True)
-        ]
+        return [MovedIn(one.time, _sum(one.lots)) for one in self._incoming(holding, True)]
 
-    def _incoming(self, holding: AccountContract, settled: bool) -> _Incoming:
+    def _incoming(self, holding: AccountContract, settled: bool) -> list[Arrival]:
         """Return the lots that are moved in, each as it left its source."""
         return [
-            (when, lots)
+            arrival
             for source in self._source.holdings.sources(holding)
-            for target, when, lots in self.of(source, settled=settled).outgoing
+            for target, arrival in self.of(source, settled=settled).outgoing
             if target == holding
         ]
 
@@ -90,12 +84,12 @@ class Folds:
             given.decisions,
             given.adjustments,
             given.unsettled,
-            [(when, [_words(lot) for lot in lots]) for when, lots in given.incoming],
+            [(one.time, one.cause, [_words(lot) for lot in one.lots]) for one in given.incoming],
             self._source.registry.readings,
         )
 
-    def _given(self, holding: AccountContract, settled: bool, incoming: _Incoming) -> Given:
-        source, moved = self._source, [MovedIn(when, _sum(lots)) for when, lots in incoming]
+    def _given(self, holding: AccountContract, settled: bool, incoming: list[Arrival]) -> Given:
+        source, moved = self._source, [MovedIn(one.time, _sum(one.lots)) for one in incoming]
         return Given(
             holding,
             source.holdings.opening(holding, moved).quantity,

@@ -69,10 +69,13 @@ class Holdings:
         self,
         settings: Settings,
         position: Callable[[AccountContract], Decimal],
+        difference: Callable[[AccountContract], Decimal],
         moved_in: Callable[[AccountContract], list[MovedIn]],
     ) -> None:
         self._settings = settings
         self._position = position
+        self._difference = difference
+        """By how much an answer differs at its place, with what is known by now."""
         self._moved_in = moved_in
         self._facts: list[Fact] = []
         self._epochs: dict[str, int] = {}
@@ -236,15 +239,15 @@ class Holdings:
                 return
             held = seen.held if event.time is None and seen is not None else ZERO
         touched = [holding] if target is None else [holding, target]
-        before, at = [self._position(each) for each in touched], len(self._adjustments)
+        at = len(self._adjustments)
         if inferred is not None:
             at = self._adjustments.index(inferred)
             del self._adjustments[at]
         place = place or Place(time.replace(microsecond=0))
         told = Adjustment(holding, place, event.cause, time, held, event.ratio, target, instead=inferred)
         self._adjustments.insert(at, told)
-        for each, was in zip(touched, before, strict=True):
-            self._settle_again(each, self._position(each) - was)
+        for each in touched:
+            self._measure_again(each)
 
     def _explained_by(self, event: AdjustmentTold) -> Adjustment | None:
         """Return the last inferred adjustment, where a told cause fits it; parts of a share are paid out."""
@@ -278,6 +281,9 @@ class Holdings:
         if latest is not None:
             at = self._adjustments.index(latest)
             self._adjustments[at : at + 1] = [latest.instead] if latest.instead is not None else []
+            for each in (key, latest.target):
+                if each is not None:
+                    self._measure_again(each)
 
     # What follows
 
@@ -409,8 +415,7 @@ class Holdings:
         expiring = self._expiring(holding, event)
         if holding[0] not in answer.accounts and not expiring:
             return
-        opening = self.opening(holding)
-        if (not opening.confirmed or opening.answer == answer.number) and not expiring:
+        if not self.opening(holding).confirmed and not expiring:
             return
         ours, held = self._position(holding), answer.held.get(holding, ZERO)
         if held == ours:
@@ -472,8 +477,12 @@ class Holdings:
         assert day is not None
         return "expired" if seen.vanished and self._today(event).date() > day else ""
 
-    def _settle_again(self, holding: AccountContract, explained: Decimal) -> None:
+    def _measure_again(self, holding: AccountContract) -> None:
         """Drop a difference that a told cause explains; what is left of it waits on."""
-        seen = self.unexplained.pop(holding, None)
-        if seen is not None and seen.difference != explained:
-            self.unexplained[holding] = replace(seen, difference=seen.difference - explained)
+        seen = self.unexplained.get(holding)
+        if seen is None:
+            return
+        if left := self._difference(holding):
+            self.unexplained[holding] = replace(seen, difference=left)
+        else:
+            del self.unexplained[holding]

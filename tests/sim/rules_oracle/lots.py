@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
+from typing import NamedTuple
 
 from tests.sim.rules_oracle.entries import BEGINNING, Adjustment, Decision, Kind, Unsettled
 from tests.sim.rules_oracle.facts import ZERO, AccountContract, Fact, OrderKey
@@ -35,6 +36,14 @@ class Lot:
     unknown_cause: bool = False
 
 
+class Arrival(NamedTuple):
+    """What comes from another account or contract."""
+
+    time: datetime
+    lots: Sequence[Lot]
+    cause: str
+
+
 @dataclass(slots=True)
 class Folded:
     """The outcome for one account and contract."""
@@ -55,9 +64,7 @@ class Folded:
     """What is unsettled and nothing closed yet."""
     difference: Decimal | None = None
     """What the broker held more than we, where that is unsettled."""
-    idle: list[Adjustment] = field(default_factory=list)
-    """Adjustments that two answers agreed on, and of which something that came since leaves nothing."""
-    outgoing: list[tuple[AccountContract, datetime, list[Lot]]] = field(default_factory=list)
+    outgoing: list[tuple[AccountContract, Arrival]] = field(default_factory=list)
 
     @property
     def position(self) -> Decimal:
@@ -74,12 +81,12 @@ class Given:
     decisions: Sequence[Decision] = ()
     adjustments: Sequence[Adjustment] = ()
     unsettled: Unsettled | None = None
-    incoming: Sequence[tuple[datetime, Sequence[Lot]]] = ()
+    incoming: Sequence[Arrival] = ()
     reference: Callable[[Fact], Reference | None] = lambda fact: None
     names_alert: Callable[[Reference, int, Fact], bool] = lambda reference, alert, fact: False
 
 
-Step = Decision | Adjustment | Unsettled | tuple[datetime, Sequence[Lot]]
+Step = Decision | Adjustment | Unsettled | Arrival
 
 
 def fold(given: Given) -> Folded:
@@ -115,7 +122,7 @@ class _Fold:
 
     def run(self) -> Folded:
         steps: list[tuple[datetime, Step]] = [
-            *((when, (when, lots)) for when, lots in self._given.incoming),
+            *((one.time, one) for one in self._given.incoming),
             *((one.place.time, one) for one in self._given.decisions if one.kind is not Kind.PART),
             *((one.place.time, one) for one in self._given.adjustments),
         ]
@@ -146,7 +153,7 @@ class _Fold:
     @staticmethod
     def _behind(step: Step, facts: Sequence[Fact]) -> int:
         """Return how many executions of its second a step comes behind (rule 1.2)."""
-        if isinstance(step, tuple) or step.place.known is None:
+        if isinstance(step, Arrival) or step.place.known is None:
             return len(facts)
         known = step.place.known
         return max((number for number, fact in enumerate(facts, 1) if fact.key in known), default=0)
@@ -162,8 +169,7 @@ class _Fold:
         elif isinstance(what, Unsettled):
             self._wait_for_settlement(what)
         else:
-            for lot in what[1]:
-                self._add(replace(lot), lot.owners)
+            self._receive(what)
 
     # Executions
 
@@ -396,26 +402,36 @@ class _Fold:
             self._out.left_over = held - ours
 
     def _adjust(self, adjustment: Adjustment) -> None:
-        out, factor = self._out, adjustment.ratio
+        factor = adjustment.ratio
         if adjustment.target is not None:
-            self._send(adjustment.target, factor or Decimal(1))
+            self._send(adjustment, factor or Decimal(1))
             return
         if factor is not None:
             self._scale(factor)
             return
         assert adjustment.held is not None
-        target, ours = adjustment.held, out.position
-        if adjustment.inferred and target == ours:
-            out.idle.append(adjustment)
+        self._bring_to(adjustment.held, adjustment.time, adjustment.cause)
+
+    def _bring_to(self, target: Decimal, time: datetime, cause: str) -> None:
+        out, ours = self._out, self._out.position
         keep = target if target * ours > 0 else ZERO
         if abs(keep) < abs(ours):
-            self._shrink(abs(ours) - abs(keep), adjustment)
+            self._shrink(abs(ours) - abs(keep), time, cause)
         if target - out.position:
-            lot = Lot(target - out.position, None, adjustment.time, self._index)
-            lot.unknown_cause = adjustment.cause == "adjusted"
+            lot = Lot(target - out.position, None, time, self._index)
+            lot.unknown_cause = cause == "adjusted"
             self._add(lot, {})
 
-    def _shrink(self, size: Decimal, adjustment: Adjustment) -> None:
+    def _receive(self, arrival: Arrival) -> None:
+        """Take in what comes from elsewhere; of opposite sides what is left belongs to nobody."""
+        total = sum((lot.quantity for lot in arrival.lots), ZERO)
+        if total * self._out.position < 0:
+            self._bring_to(self._out.position + total, arrival.time, arrival.cause)
+            return
+        for lot in arrival.lots:
+            self._add(replace(lot), lot.owners)
+
+    def _shrink(self, size: Decimal, time: datetime, cause: str) -> None:
         """Rule 4.5: lots without owner, the opening balance among them, then owned ones, oldest first."""
         out = self._out
         part = min(size, abs(out.opening)) if out.opening * out.position > 0 else ZERO
@@ -423,7 +439,7 @@ class _Fold:
         size -= part
         lots = sorted((lot for lot in out.lots if lot.quantity), key=lambda lot: (lot.time, lot.index))
         for group in ([lot for lot in lots if not lot.owners], [lot for lot in lots if lot.owners]):
-            size -= self._reduce(group, size, adjustment.time, Did.ADJUSTED, adjustment.cause)
+            size -= self._reduce(group, size, time, Did.ADJUSTED, cause)
 
     def _scale(self, ratio: Decimal) -> None:
         """Only a known ratio scales every lot, price with it (rule 4.5)."""
@@ -432,12 +448,14 @@ class _Fold:
             lot.quantity *= ratio
             if lot.price is not None:
                 lot.price /= ratio
-        alerts = {alert for lot in self._out.lots for alert in lot.owners}
+        # The average of what was closed before is in old units and stays.
+        alerts = {alert for lot in self._out.lots if lot.quantity for alert in lot.owners}
         for alert in alerts:
             self._note(alert, Did.SCALED, ratio, None, self._now, "")
 
-    def _send(self, target: AccountContract, ratio: Decimal) -> None:
+    def _send(self, adjustment: Adjustment, ratio: Decimal) -> None:
         """Move everything to another account or contract, owners with it (rule 4.6)."""
+        assert adjustment.target is not None
         moved = [Lot(self._out.opening * ratio, None, BEGINNING, 0)] if self._out.opening else []
         self._out.opening = ZERO
         for lot in self._out.lots:
@@ -448,7 +466,7 @@ class _Fold:
             for alert in list(lot.owners):
                 self._disown(lot, alert)
             lot.quantity = ZERO
-        self._out.outgoing.append((target, self._now, moved))
+        self._out.outgoing.append((adjustment.target, Arrival(self._now, moved, adjustment.cause)))
 
     def _note(
         self,

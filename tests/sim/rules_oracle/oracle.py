@@ -218,7 +218,6 @@ def answer(replay: Replay, orders: Orders) -> Expected:
             AdjustmentExpected(one.holding, one.cause, one.time, one.held, one.ratio)
             for key in folds
             for one in replay.holdings.adjustments(key)
-            if one not in folds[key].idle
         ),
         unexplained={key: folds[key].difference or Decimal(0) for key in replay.holdings.unexplained},
         took_from_others=tuple(exec_id for one in folds.values() for exec_id in one.took_from_others),
