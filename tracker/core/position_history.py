@@ -10,7 +10,6 @@ what was held before only without it.
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -22,7 +21,7 @@ from tracker.core.model import ZERO, Moment
 from tracker.core.state import ADJUSTMENTS, ANSWERS, DEPARTURES, EXECUTIONS, HOLDINGS, LedgerState
 from tracker.core.untraded import held_before
 
-_NOT_JOURNALLED: Final = sys.maxsize
+_NOT_JOURNALLED: Final = 2**63 - 1
 """Behind every frame."""
 
 
