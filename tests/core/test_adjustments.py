@@ -14,8 +14,6 @@ from tests.support.facts import (
     NVDA,
     SUCCESSOR,
     Story,
-    alert_fields,
-    booked,
     exec_id,
     execution,
     held,
@@ -29,7 +27,7 @@ from tests.support.facts import (
 from tests.support.held_stock import KEY, STOCK, Held
 from tracker.core.alert_updates import EventKind
 from tracker.core.journal_entries import AdjustmentTold
-from tracker.core.model import Ambiguous, End, EndOf, Rule, Source
+from tracker.core.model import End, EndOf, Source
 from tracker.core.state import ADJUSTMENTS, DIFFERENCES
 
 
@@ -440,69 +438,3 @@ def test_note_about_nothing_changes_nothing(contract: str) -> None:
     story = Held(10)
     story.note(Source.PERSON, "adjust", contract, "adjusted", "", "nothing")
     assert (quantity(story), story.adjustments) == (10, [])
-
-
-def test_undone_assignment_goes_back_to_whom_it_was() -> None:
-    """From now on: what was sold meanwhile stays sold."""
-    story = Held(10)
-    fill = exec_id(101)
-    story.note(Source.PERSON, "assign", ACCOUNT, fill, *alert_fields(SUCCESSOR))
-    seq = story.seq
-    story.trade(-4)
-    assert (quantity(story), quantity(story, SUCCESSOR)) == (0, 6)
-    story.note(Source.PERSON, "undo", str(seq), ACCOUNT, fill)
-    assert (quantity(story), quantity(story, SUCCESSOR)) == (6, 0)
-
-
-def test_undone_assignment_of_what_was_nobodys() -> None:
-    story = Held(10, unmatched)
-    fill = exec_id(101)
-    story.note(Source.PERSON, "assign", ACCOUNT, fill, *alert_fields(ALERT))
-    seq = story.seq
-    assert quantity(story) == 10
-    story.note(Source.PERSON, "undo", str(seq), ACCOUNT, fill)
-    assert quantity(story) == 0
-    story.note(Source.STORE, "rematch", ACCOUNT, fill)
-    assert quantity(story) == 0
-
-
-def test_undone_dismissal_is_in_the_inbox_again() -> None:
-    story = Held(10, unmatched)
-    fill = exec_id(101)
-    story.note(Source.PERSON, "dismiss", ACCOUNT, fill)
-    seq = story.seq
-    assert booked(story, fill).dismissed
-    story.note(Source.PERSON, "undo", str(seq), ACCOUNT, fill)
-    assert not booked(story, fill).dismissed
-
-
-def test_undone_assignment_of_ambiguous_fill() -> None:
-    """It is as ambiguous as it was, and needs a person again."""
-    verdict = Ambiguous(Rule.STRIKE, (ALERT, SUCCESSOR))
-    story = Held(10, lambda execution: verdict)
-    fill = exec_id(101)
-    story.note(Source.PERSON, "assign", ACCOUNT, fill, *alert_fields(ALERT))
-    assert not booked(story, fill).wants_person
-    story.note(Source.PERSON, "undo", str(story.seq), ACCOUNT, fill)
-    assert booked(story, fill).match == verdict
-    assert booked(story, fill).wants_person
-    assert quantity(story) == 0
-
-
-def test_fill_behind_undone_dismissal_needs_person() -> None:
-    """A later fill of the order is no more dismissed than the first one."""
-    verdict = Ambiguous(Rule.STRIKE, (ALERT, SUCCESSOR))
-    story = Held(10, lambda execution: verdict)
-    fill = exec_id(101)
-    story.note(Source.PERSON, "dismiss", ACCOUNT, fill)
-    story.note(Source.PERSON, "undo", str(story.seq), ACCOUNT, fill)
-    story.tell(execution(exec_id(102), 5, at=1000, contract=STOCK, perm_id=101))
-    assert booked(story, fill).wants_person
-    assert booked(story, exec_id(102)).wants_person
-
-
-@pytest.mark.parametrize("fill", [exec_id(101), exec_id(7)])
-def test_undo_of_nothing_changes_nothing(fill: str) -> None:
-    story = Held(10)
-    story.note(Source.PERSON, "undo", "3", ACCOUNT, fill)
-    assert quantity(story) == 10

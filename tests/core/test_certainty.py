@@ -24,7 +24,7 @@ from tests.support.facts import (
     untouched,
 )
 from tracker.core.certainty import KEPT, LAGGING
-from tracker.core.model import End, EndOf, Notice, Source
+from tracker.core.model import End, EndOf, Notice, Source, Undecodable
 from tracker.core.state import ANSWERS, SNAPSHOTS
 from tracker.core.state_rows import Baseline
 
@@ -263,6 +263,18 @@ def test_fill_behind_complete_sweep_is_behind_answer() -> None:
     story.sweep(request=901)
     story.sweep(execution(exec_id(1), 4, at=0, request_id=902), request=902)
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 8)
+
+
+def test_no_sweep_lacked_what_could_not_be_read() -> None:
+    """It came unreadable before the answer, so a sweep behind it lacked nothing: 4 were bought, none held."""
+    story = Story()
+    story.tell(Undecodable("execution", "no side", exec_id(1)))
+    story.snapshot(position(4))
+    story.sweep(request=901)
+    story.sweep(execution(exec_id(1), 4, at=0, request_id=902), request=902)
+    assert holding(story).baseline is Baseline.UNCONFIRMED
+    story.snapshot(position(4))
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 4)
 
 
 def test_unseen_correction_behind_answer_is_undecided() -> None:

@@ -132,7 +132,7 @@ class BrokerFeed:
             self._stale = self._stale or self._lost
             self._sweeps.clear()
             self._listed = None
-            self._tell(facts.BrokerLost(at, connection))
+            self._tell((facts.BrokerLost if self._lost else facts.BrokerBack)(at, connection))
         elif message == Message.CURRENT_TIME:
             if not self._rows:
                 self._time = datetime.fromtimestamp(int(fields[2]), UTC)

@@ -240,7 +240,7 @@ class Ledger:
         if known is not None:
             self._repeat(frame, known, execution)
             return
-        self._undecodables.heal_execution(execution.exec_id)
+        unread = self._undecodables.heal_execution(execution.exec_id)
         versions = versions_of(self._state, execution, self._unnamed)
         passed_over = self.passes_over(execution)
         if versions or passed_over:
@@ -248,6 +248,8 @@ class Ledger:
         else:
             verdict = self._ownership.judge(frame, execution)
         swept = frame.source is Source.BROKER and execution.request_id != LIVE
+        # No sweep lacked what could not be read: its copies are not journalled.
+        swept_until = 0 if unread else self._completeness.swept_until(execution.account)
         booked = BookedExecution(
             execution,
             frame.seq,
@@ -255,7 +257,7 @@ class Ledger:
             frame.connection_no,
             verdict.match,
             source=frame.source,
-            swept_before=self._completeness.swept_until(execution.account) if swept else None,
+            swept_before=swept_until if swept else None,
             folded=execution.contract.is_combo,
             at_booking=verdict.at_booking,
             dismissed=verdict.dismissed,

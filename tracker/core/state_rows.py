@@ -91,8 +91,8 @@ class BookedExecution(Struct, frozen=True):
     parts: tuple[FillPart, ...] = ()
     """What of it a person gave to single alerts; the rest is its order's."""
     swept_before: int | None = None
-    """The request, by its frame, of the last complete sweep of the account that ended before it came; None
-    where an older version booked it."""
+    """The request, by its frame, of the last complete sweep of the account that ended before it came, 0 where
+    it had come before and could not be read; None where an older version booked it."""
 
     @property
     def key(self) -> ExecutionKey:

@@ -52,18 +52,24 @@ class Undecodables:
             self._state.put(UNDECODED, replace(row, healed=True))
             self._open.pop(row.exec_id, None)
 
-    def heal_execution(self, exec_id: str) -> None:
-        """Take an execution's kept frames for settled: it, or a later version of it, could be decided."""
+    def heal_execution(self, exec_id: str) -> bool:
+        """Take an execution's kept frames for settled: it, or a later version of it, could be decided.
+
+        True where there were some.
+        """
         if not self._open:
-            return
+            return False
         parts = correction_parts(exec_id)
         if exec_id not in self._open and (parts is None or parts.root not in self._roots):
             # There may be tens of thousands, and each execution comes by here.
-            return
+            return False
+        found = False
         for row in self._state.find(UNDECODED, "open", "1"):
             if row.exec_id == exec_id or _replaces(exec_id, row.exec_id):
                 self._state.put(UNDECODED, replace(row, healed=True))
                 self._open.pop(row.exec_id, None)
+                found = True
+        return found
 
 
 def _replaces(exec_id: str, older: str) -> bool:

@@ -226,7 +226,15 @@ class SweepGivenUp:
 
 @dataclass(frozen=True, slots=True)
 class BrokerLost:
-    """The gateway lost its link to the broker, or has it again: sweeps from before count no longer."""
+    """The gateway lost its link to the broker: no sweep from before counts, nor any until it is back."""
+
+    at: datetime
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerBack:
+    """The gateway has its link to the broker again, which it may have lost without a word."""
 
     at: datetime
     connection: int
@@ -384,6 +392,7 @@ Event = (
     | SweepEnded
     | SweepGivenUp
     | BrokerLost
+    | BrokerBack
     | PositionsAsked
     | PositionsAnswered
     | OpeningTold

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from tests.sim.rules_oracle.answers import Answer, MovedIn, Opening, Sweep
@@ -19,15 +19,12 @@ from tests.sim.rules_oracle.facts import (
     AccountContract,
     AdjustmentTold,
     AdjustmentUndone,
+    BrokerBack,
     BrokerLost,
     Connected,
     Contract,
-    DaysUnproven,
     Event,
     Fact,
-    GapClosed,
-    GapFound,
-    OpeningTold,
     PositionsAnswered,
     PositionsAsked,
     Settings,
@@ -36,6 +33,7 @@ from tests.sim.rules_oracle.facts import (
     SweepEnded,
     SweepGivenUp,
 )
+from tests.sim.rules_oracle.openings import Openings
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +76,12 @@ class Holdings:
         """By how much an answer differs at its place, with what is known by now."""
         self._moved_in = moved_in
         self._facts: list[Fact] = []
-        self._epochs: dict[str, int] = {}
-        """execution -> how many gaps were known when it was booked."""
-        self._gaps = self._gaps_closed = 0
-        self._unproven: frozenset[date] = frozenset()
         self._swept: dict[int, set[str]] = {}
         """connection -> the accounts of which a sweep ended since its link to the broker stands."""
         self._sweeps: list[Sweep] = []
         self._sweeping: dict[tuple[int, str], int] = {}
+        self._away = False
+        """Whether the gateway lost its link to the broker: a sweep tells what it knew before."""
         self._arrived = 0
         """Counts what arrives, to tell before from after."""
         self._asked: dict[int, _Asked] = {}
@@ -97,22 +93,23 @@ class Holdings:
         self.lagged = 0
         """How many answers lagged."""
         self._answers: list[Answer] = []
+        self._openings = Openings(self._facts, self._answers, self._sweeps)
         self.contracts: dict[int, Contract] = {}
         self.unexplained: dict[AccountContract, Unexplained] = {}
         self._adjustments: list[Adjustment] = []
-        self._openings: dict[AccountContract, Decimal] = {}
-        """Openings that were told from outside."""
 
     # What arrives
 
     def handle(self, event: Event) -> None:
         """Take in what section 4 is about."""
         self._arrived += 1
+        self._openings.handle(event)
         if isinstance(event, SweepAsked):
             self._sweeping[event.connection, event.account] = self._arrived
-        elif isinstance(event, BrokerLost):
+        elif isinstance(event, BrokerLost | BrokerBack):
             self._swept[event.connection] = set()
             self._sweeping.clear()
+            self._away = isinstance(event, BrokerLost)
         elif isinstance(event, SweepGivenUp):
             self._over(event.connection, event.account)
         elif isinstance(event, Started):
@@ -125,14 +122,6 @@ class Holdings:
             self.asked(event.connection)
         elif isinstance(event, PositionsAnswered):
             self.answered(event)
-        elif isinstance(event, OpeningTold):
-            self.opening_told(event)
-        elif isinstance(event, GapFound):
-            self.gap_found()
-        elif isinstance(event, GapClosed):
-            self.gap_closed()
-        elif isinstance(event, DaysUnproven):
-            self._unproven = event.days
         elif isinstance(event, AdjustmentTold):
             self.told(event)
         elif isinstance(event, AdjustmentUndone):
@@ -141,7 +130,7 @@ class Holdings:
     def booked(self, fact: Fact) -> None:
         event = fact.now
         self._facts.append(fact)
-        self._epochs[fact.key] = self._gaps
+        self._openings.booked(fact)
         self.contracts[event.contract.con_id] = event.contract
         if not event.live:
             key = fact.order.holding
@@ -149,23 +138,19 @@ class Holdings:
             if self._sweeping:
                 self._arriving.add(key)
 
-    def gap_found(self) -> None:
-        self._gaps += 1
-
-    def gap_closed(self) -> None:
-        self._gaps_closed = self._gaps
-
     def connected(self, connection: int) -> None:
         self._swept[connection] = set()
         self._sweeping.clear()
         self._arriving.clear()
+        self._away = False
         self._asked.pop(connection, None)
 
     def sweep_ended(self, event: SweepEnded) -> None:
         asked = self._over(event.connection, event.account)
         if asked is not None:
             self._swept.setdefault(event.connection, set()).add(event.account)
-            self._sweeps.append(Sweep(event.account, asked, len(self._facts)))
+            if not self._away:
+                self._sweeps.append(Sweep(event.account, asked, len(self._facts)))
 
     def _over(self, connection: int, account: str) -> int | None:
         asked = self._sweeping.pop((connection, account), None)
@@ -196,7 +181,7 @@ class Holdings:
             disturbed=frozenset(
                 fact.order.holding for fact in self._facts[asked.number :] if fact.was_pushed
             ),
-            gap_epoch=self._gaps,
+            gap_epoch=self._openings.gaps,
             ended=self._arrived,
             ended_at=event.at,
         )
@@ -271,9 +256,6 @@ class Holdings:
     def _known(self, holding: AccountContract) -> frozenset[str]:
         return frozenset(fact.key for fact in self._facts if fact.order.holding == holding)
 
-    def opening_told(self, event: OpeningTold) -> None:
-        self._openings[event.account, event.con_id] = event.quantity
-
     def undone(self, event: AdjustmentUndone) -> None:
         """An adjustment is a fact and is undone in its place (rule 4.6)."""
         key = (event.account, event.con_id)
@@ -288,68 +270,8 @@ class Holdings:
     # What follows
 
     def opening(self, holding: AccountContract, moved: Sequence[MovedIn] | None = None) -> Opening:
-        """Return the opening balance (rule 4.2); `moved` is what came from other accounts and contracts."""
-        if holding in self._openings:
-            return Opening(self._openings[holding], True)
-        facts = [fact for fact in self._facts if fact.order.holding == holding]
-        moved = self._moved_in(holding) if moved is None else moved
-        for certain in (True, False):
-            usable = [one for one in self._answers if not certain or one.certain_of(holding)]
-            if not certain:
-                # What an uncertain one lacks it says nothing of.
-                usable = [one for one in usable if holding in one.held and holding not in one.disturbed]
-            before = [one for one in usable if self._is_before(one, facts, moved, sure=certain)]
-            if before:
-                last = before[-1]
-                return Opening(last.held.get(holding, ZERO), certain, last.number)
-            # An answer that lacks a whole account says nothing against executions that it should contain.
-            after = [
-                one
-                for one in usable
-                if holding[0] in one.accounts and self._is_after(one, facts, moved, sure=certain)
-            ]
-            if after:
-                one = after[0]
-                if holding not in one.held and facts and not self._proven_between(one, facts[0]):
-                    # It may have been sold, or have expired, on a day of which nothing is known.
-                    return Opening(ZERO, certain, one.number)
-                quantity = one.held.get(holding, ZERO) - self._contained(one, holding, facts, moved)
-                return Opening(quantity, certain, one.number)
-        return Opening(ZERO, False)
-
-    def _is_before(
-        self, answer: Answer, facts: Sequence[Fact], moved: Sequence[MovedIn], *, sure: bool
-    ) -> bool:
-        """Tell whether an answer came before all that we know of a holding, with no unproven day between."""
-        return (
-            not any(answer.contains_move(each) for each in moved)
-            and all(self._contains(answer, fact, sure) is False for fact in facts)
-            and (not facts or self._near(answer, facts[0]))
-        )
-
-    def _is_after(
-        self, answer: Answer, facts: Sequence[Fact], moved: Sequence[MovedIn], *, sure: bool
-    ) -> bool:
-        """Tell whether an answer contains something that we know of a holding."""
-        contained = [self._contains(answer, fact, sure) for fact in facts]
-        if None in contained:
-            return False
-        return any(contained) or any(answer.contains_move(each) for each in moved)
-
-    def _contains(self, answer: Answer, fact: Fact, sure: bool) -> bool | None:
-        if sure:
-            return answer.contains(fact, self._sweeps)
-        return answer.seems_to_contain(fact, self._sweeps)
-
-    def _contained(
-        self, answer: Answer, holding: AccountContract, facts: Sequence[Fact], moved: Sequence[MovedIn]
-    ) -> Decimal:
-        later = [fact for fact in facts if fact.booked_no >= answer.asked_no]
-        return (
-            answer.contained.get(holding, ZERO)
-            + sum((fact.now.signed for fact in later if answer.seems_to_contain(fact, self._sweeps)), ZERO)
-            + sum((each.quantity for each in moved if answer.contains_move(each)), ZERO)
-        )
+        """Return the opening balance; `moved` is what came from other accounts and contracts."""
+        return self._openings.of(holding, self._moved_in(holding) if moved is None else moved)
 
     def adjustments(self, holding: AccountContract) -> list[Adjustment]:
         return [one for one in self._adjustments if one.holding == holding]
@@ -366,18 +288,6 @@ class Holdings:
         return Unsettled(waiting.place, waiting.held) if waiting is not None else None
 
     # How
-
-    def _near(self, answer: Answer, fact: Fact) -> bool:
-        """Tell whether no unproven day lies between an answer and an execution behind it."""
-        gaps = self._epochs[fact.key]
-        near = answer.gap_epoch == gaps or gaps <= self._gaps_closed
-        return near and self._proven_between(answer, fact)
-
-    def _proven_between(self, answer: Answer, fact: Fact) -> bool:
-        """Tell whether each day between an answer and an execution is proven."""
-        times = (answer.second or answer.ended_at, fact.time)
-        first, last = sorted(each.astimezone(NEW_YORK).date() for each in times)
-        return not any(first <= day <= last for day in self._unproven)
 
     @staticmethod
     def _sums(facts: Iterable[Fact]) -> dict[AccountContract, Decimal]:
@@ -456,7 +366,7 @@ class Holdings:
         asked = (event.broker_time or (facts[-1].time if facts else event.at)).replace(microsecond=0)
         time = max([asked, *(fact.time for fact in facts)])
         place = Place(time, frozenset(fact.key for fact in facts))
-        after_gap = self._gaps > self._gaps_closed
+        after_gap = self._openings.after_gap
         vanished = not held and bool(ours)
         return Unexplained(held, held - ours, place, time, event.at, self._arrived, vanished, after_gap)
 

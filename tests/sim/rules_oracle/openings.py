@@ -1,0 +1,139 @@
+"""Opening balances: what was held of an account and contract before all that we know of it (rule 4.2).
+
+Owns which of the answers is taken, and what is unproven between one and an execution. Answers, executions and
+sweeps are lists that `holdings` fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+
+from tests.sim.rules_oracle.answers import Answer, MovedIn, Opening, Sweep
+from tests.sim.rules_oracle.days import NEW_YORK
+from tests.sim.rules_oracle.facts import (
+    ZERO,
+    AccountContract,
+    DaysUnproven,
+    Event,
+    Fact,
+    GapClosed,
+    GapFound,
+    OpeningTold,
+    UndecodableArrived,
+)
+
+
+class Openings:
+    """Choose among the answers."""
+
+    def __init__(self, facts: Sequence[Fact], answers: Sequence[Answer], sweeps: Sequence[Sweep]) -> None:
+        self._facts, self._answers, self._sweeps = facts, answers, sweeps
+        self._epochs: dict[str, int] = {}
+        """execution -> how many gaps were known when it was booked."""
+        self.gaps = self._gaps_closed = 0
+        self._unproven: frozenset[date] = frozenset()
+        self._unread: set[str] = set()
+        """Executions that came and could not be read: no sweep lacked them, though none brought them."""
+        self._told: dict[AccountContract, Decimal] = {}
+        """Openings that were told from outside."""
+
+    def handle(self, event: Event) -> None:
+        if isinstance(event, UndecodableArrived):
+            self._unread.add(event.exec_id)
+        elif isinstance(event, OpeningTold):
+            self._told[event.account, event.con_id] = event.quantity
+        elif isinstance(event, GapFound):
+            self.gaps += 1
+        elif isinstance(event, GapClosed):
+            self._gaps_closed = self.gaps
+        elif isinstance(event, DaysUnproven):
+            self._unproven = event.days
+
+    def booked(self, fact: Fact) -> None:
+        self._epochs[fact.key] = self.gaps
+
+    @property
+    def after_gap(self) -> bool:
+        """Whether fills may have been missed."""
+        return self.gaps > self._gaps_closed
+
+    def of(self, holding: AccountContract, moved: Sequence[MovedIn]) -> Opening:
+        """Return the opening balance; `moved` is what came from other accounts and contracts."""
+        if holding in self._told:
+            return Opening(self._told[holding], True)
+        facts = [fact for fact in self._facts if fact.order.holding == holding]
+        for certain in (True, False):
+            usable = [one for one in self._answers if not certain or one.certain_of(holding)]
+            if not certain:
+                # What an uncertain one lacks it says nothing of.
+                usable = [one for one in usable if holding in one.held and holding not in one.disturbed]
+            before = [one for one in usable if self._is_before(one, facts, moved, sure=certain)]
+            if before:
+                last = before[-1]
+                return Opening(last.held.get(holding, ZERO), certain, last.number)
+            # An answer that lacks a whole account says nothing against executions that it should contain.
+            after = [
+                one
+                for one in usable
+                if holding[0] in one.accounts and self._is_after(one, facts, moved, sure=certain)
+            ]
+            if after:
+                one = after[0]
+                if holding not in one.held and facts and not self._proven_between(one, facts[0]):
+                    # It may have been sold, or have expired, on a day of which nothing is known.
+                    return Opening(ZERO, certain, one.number)
+                quantity = one.held.get(holding, ZERO) - self._contained(one, holding, facts, moved)
+                return Opening(quantity, certain, one.number)
+        return Opening(ZERO, False)
+
+    def _is_before(
+        self, answer: Answer, facts: Sequence[Fact], moved: Sequence[MovedIn], *, sure: bool
+    ) -> bool:
+        """Tell whether an answer came before all that we know of a holding, with no unproven day between."""
+        return (
+            not any(answer.contains_move(each) for each in moved)
+            and all(self._contains(answer, fact, sure=sure) is False for fact in facts)
+            and (not facts or self._near(answer, facts[0]))
+        )
+
+    def _is_after(
+        self, answer: Answer, facts: Sequence[Fact], moved: Sequence[MovedIn], *, sure: bool
+    ) -> bool:
+        """Tell whether an answer contains something that we know of a holding."""
+        contained = [self._contains(answer, fact, sure=sure) for fact in facts]
+        if None in contained:
+            return False
+        return any(contained) or any(answer.contains_move(each) for each in moved)
+
+    def _contains(self, answer: Answer, fact: Fact, *, sure: bool) -> bool | None:
+        sweeps = self._sweeps_without(fact)
+        return answer.contains(fact, sweeps) if sure else answer.seems_to_contain(fact, sweeps)
+
+    def _sweeps_without(self, fact: Fact) -> Sequence[Sweep]:
+        """Return the sweeps that would have brought an execution, had it been made by then."""
+        came = any(version.exec_id in self._unread for version in fact.versions.values())
+        return () if came else self._sweeps
+
+    def _contained(
+        self, answer: Answer, holding: AccountContract, facts: Sequence[Fact], moved: Sequence[MovedIn]
+    ) -> Decimal:
+        later = [fact for fact in facts if fact.booked_no >= answer.asked_no]
+        return (
+            answer.contained.get(holding, ZERO)
+            + sum((fact.now.signed for fact in later if self._contains(answer, fact, sure=False)), ZERO)
+            + sum((each.quantity for each in moved if answer.contains_move(each)), ZERO)
+        )
+
+    def _near(self, answer: Answer, fact: Fact) -> bool:
+        """Tell whether no unproven day lies between an answer and an execution behind it."""
+        gaps = self._epochs[fact.key]
+        near = answer.gap_epoch == gaps or gaps <= self._gaps_closed
+        return near and self._proven_between(answer, fact)
+
+    def _proven_between(self, answer: Answer, fact: Fact) -> bool:
+        """Tell whether each day between an answer and an execution is proven."""
+        times = (answer.second or answer.ended_at, fact.time)
+        first, last = sorted(each.astimezone(NEW_YORK).date() for each in times)
+        return not any(first <= day <= last for day in self._unproven)
