@@ -36,9 +36,9 @@ from tests.sim.rules_oracle.facts import (
     order_key,
     root_and_version,
 )
+from tests.sim.rules_oracle.folded import Folded, Lot
 from tests.sim.rules_oracle.folds import Folds
 from tests.sim.rules_oracle.holdings import Holdings
-from tests.sim.rules_oracle.lots import Folded, Lot
 from tests.sim.rules_oracle.matching import ORDER_REF, PERSON, SETTLING, STRONG, Match, match
 from tests.sim.rules_oracle.names import Alerters, Reference, contract_tickers, read_reference
 from tests.sim.rules_oracle.persons import Persons

@@ -13,8 +13,9 @@ from typing import Protocol
 from tests.sim.rules_oracle.answers import MovedIn
 from tests.sim.rules_oracle.entries import Decision
 from tests.sim.rules_oracle.facts import ZERO, AccountContract, Fact
+from tests.sim.rules_oracle.folded import Arrival, Folded, Given, Lot
 from tests.sim.rules_oracle.holdings import Holdings
-from tests.sim.rules_oracle.lots import Arrival, Folded, Given, Lot, fold
+from tests.sim.rules_oracle.lots import fold
 from tests.sim.rules_oracle.names import Reference
 from tests.sim.rules_oracle.records import Registry
 

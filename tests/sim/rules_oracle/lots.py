@@ -6,85 +6,17 @@ It starts from nothing each time and keeps nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
-from typing import NamedTuple
 
 from tests.sim.rules_oracle.entries import BEGINNING, Adjustment, Decision, Kind, Unsettled
-from tests.sim.rules_oracle.facts import ZERO, AccountContract, Fact, OrderKey
+from tests.sim.rules_oracle.facts import ZERO, Fact, OrderKey
+from tests.sim.rules_oracle.folded import Arrival, Folded, Given, Lot
 from tests.sim.rules_oracle.names import Reference
 from tests.sim.rules_oracle.tallies import Change, Did, Tally, tally_of
-
-
-@dataclass(slots=True)
-class Lot:
-    """What is left of the opening part of one execution."""
-
-    quantity: Decimal
-    """Signed."""
-    price: Decimal | None
-    time: datetime
-    index: int
-    order: OrderKey | None = None
-    reference: Reference | None = None
-    owners: dict[int, str] = field(default_factory=dict)
-    number: int = -1
-    """Its own, among all of its fold."""
-    unknown_cause: bool = False
-
-
-class Arrival(NamedTuple):
-    """What comes from another account or contract."""
-
-    time: datetime
-    lots: Sequence[Lot]
-    cause: str
-
-
-@dataclass(slots=True)
-class Folded:
-    """The outcome for one account and contract."""
-
-    holding: AccountContract
-    opening: Decimal
-    lots: list[Lot] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
-    owners: dict[OrderKey, dict[int, str]] = field(default_factory=dict)
-    """Who owns what an order opens next."""
-    since: dict[OrderKey, dict[int, datetime]] = field(default_factory=dict)
-    """From which execution, or place of a decision, on they own it."""
-    placed: dict[OrderKey, set[int]] = field(default_factory=dict)
-    """Those of them that own by a decision with a place."""
-    took_from_others: list[str] = field(default_factory=list)
-    """Executions with a reference that closed lots of alerts it does not name, which is told (rule 3.1)."""
-    left_over: Decimal = ZERO
-    """What is unsettled and nothing closed yet."""
-    difference: Decimal | None = None
-    """What the broker held more than we, where that is unsettled."""
-    outgoing: list[tuple[AccountContract, Arrival]] = field(default_factory=list)
-
-    @property
-    def position(self) -> Decimal:
-        return self.opening + sum((lot.quantity for lot in self.lots), ZERO)
-
-
-@dataclass(slots=True)
-class Given:
-    """Everything that one fold starts from."""
-
-    holding: AccountContract
-    opening: Decimal
-    facts: Sequence[Fact]
-    decisions: Sequence[Decision] = ()
-    adjustments: Sequence[Adjustment] = ()
-    unsettled: Unsettled | None = None
-    incoming: Sequence[Arrival] = ()
-    reference: Callable[[Fact], Reference | None] = lambda fact: None
-    names_alert: Callable[[Reference, int, Fact], bool] = lambda reference, alert, fact: False
-
 
 Step = Decision | Adjustment | Unsettled | Arrival
 

@@ -14,7 +14,7 @@ from tests.sim.rules_oracle.answers import Opening
 from tests.sim.rules_oracle.decisions import Replay
 from tests.sim.rules_oracle.entries import Decision, Kind
 from tests.sim.rules_oracle.facts import AccountContract, Event, Fact, OrderKey, Settings
-from tests.sim.rules_oracle.lots import Folded
+from tests.sim.rules_oracle.folded import Folded
 from tests.sim.rules_oracle.orders import OrderExpected, Orders
 from tests.sim.rules_oracle.records import Alert
 from tests.sim.rules_oracle.tallies import Tally
