@@ -277,6 +277,16 @@ def test_no_sweep_lacked_what_could_not_be_read() -> None:
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 4)
 
 
+def test_correction_of_what_came_behind_the_answer() -> None:
+    """1 was bought behind the answer that lists 4, and turned out void: the 4 are certain all the same."""
+    story = Story()
+    story.snapshot(position(4))
+    story.tell(execution(exec_id(1), 1, at=0))
+    story.reconnect(position(4))
+    story.sweep(execution(exec_id(1, 2), 0, at=0, request_id=901), request=901)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 4)
+
+
 def test_unseen_correction_behind_answer_is_undecided() -> None:
     """5 bought, 4 sold, 1 listed; while the link is down the sale becomes one of 2: 3 are left."""
     story = connected()

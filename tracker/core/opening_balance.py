@@ -58,6 +58,8 @@ def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
     if holding.listed is None or asked is None or ended is None:
         return False
     for versions in _families(rows):
+        if _is_behind(versions, asked, ended):
+            continue
         contained = [is_contained(row, asked, ended) for row in versions]
         corrected = min(correction_version(row.execution.exec_id) for row in versions) > 1
         missed = corrected and any(_is_no_younger(row, ended) for row in versions)
@@ -82,6 +84,14 @@ def is_in_baseline(booked: BookedExecution, holding: Holding) -> bool:
     return booked.execution.request_id != LIVE and _is_no_younger(booked, holding.asked)
 
 
+def _is_behind(versions: Iterable[BookedExecution], asked: Moment, ended: Moment) -> bool:
+    """Tell whether an execution was made behind an answer: its corrections are then, whenever they came."""
+    return any(
+        correction_version(row.execution.exec_id) <= 1 and is_contained(row, asked, ended) is False
+        for row in versions
+    )
+
+
 def base_of(rows: Iterable[BookedExecution], holding: Holding) -> Decimal:
     """Return what the broker held before all of these, as the answer that it began with tells it."""
     families = _families(rows)
@@ -94,6 +104,8 @@ def bases_between(rows: Iterable[BookedExecution], holding: Holding) -> tuple[De
     asked, ended = holding.asked, holding.ended
     assert asked is not None, "only an answer leaves something undecided"
     for family in _families(rows):
+        if _is_behind(family, asked, ended or asked):
+            continue
         contained = [is_contained(row, asked, ended or asked) for row in family]
         if None in contained and True not in contained:
             newest = max(family, key=lambda row: correction_version(row.execution.exec_id))
@@ -116,8 +128,11 @@ def _families(rows: Iterable[BookedExecution]) -> Iterable[list[BookedExecution]
     return families.values()
 
 
-def _contained(versions: Iterable[BookedExecution], holding: Holding) -> Decimal:
+def _contained(versions: Sequence[BookedExecution], holding: Holding) -> Decimal:
     """Return what the answer contained of an execution, in the version in force at that time."""
+    asked, ended = holding.asked, holding.ended
+    if asked is not None and _is_behind(versions, asked, ended or asked):
+        return ZERO
     contained = [row for row in versions if is_in_baseline(row, holding)]
     return _in_force(contained, holding).execution.signed if contained else ZERO
 

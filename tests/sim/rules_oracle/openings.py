@@ -34,6 +34,8 @@ class Openings:
         """execution -> how many gaps were known when it was booked."""
         self.gaps = self._gaps_closed = 0
         self._unproven: frozenset[date] = frozenset()
+        self._unproven_then: dict[str, frozenset[date]] = {}
+        """execution -> the days that were unproven when it was booked."""
         self._unread: set[str] = set()
         """Executions that came and could not be read: no sweep lacked them, though none brought them."""
         self._told: dict[AccountContract, Decimal] = {}
@@ -53,6 +55,7 @@ class Openings:
 
     def booked(self, fact: Fact) -> None:
         self._epochs[fact.key] = self.gaps
+        self._unproven_then[fact.key] = self._unproven
 
     @property
     def after_gap(self) -> bool:
@@ -81,7 +84,7 @@ class Openings:
             ]
             if after:
                 one = after[0]
-                if holding not in one.held and facts and not self._proven_between(one, facts[0]):
+                if holding not in one.held and facts and not self._proven_between(one, facts[0], self._unproven):
                     # It may have been sold, or have expired, on a day of which nothing is known.
                     return Opening(ZERO, certain, one.number)
                 quantity = one.held.get(holding, ZERO) - self._contained(one, holding, facts, moved)
@@ -130,10 +133,12 @@ class Openings:
         """Tell whether no unproven day lies between an answer and an execution behind it."""
         gaps = self._epochs[fact.key]
         near = answer.gap_epoch == gaps or gaps <= self._gaps_closed
-        return near and self._proven_between(answer, fact)
+        # A day that ended unproven since says nothing of the hour in which both came.
+        return near and self._proven_between(answer, fact, self._unproven & self._unproven_then[fact.key])
 
-    def _proven_between(self, answer: Answer, fact: Fact) -> bool:
+    @staticmethod
+    def _proven_between(answer: Answer, fact: Fact, unproven: frozenset[date]) -> bool:
         """Tell whether each day between an answer and an execution is proven."""
         times = (answer.second or answer.ended_at, fact.time)
         first, last = sorted(each.astimezone(NEW_YORK).date() for each in times)
-        return not any(first <= day <= last for day in self._unproven)
+        return not any(first <= day <= last for day in unproven)
