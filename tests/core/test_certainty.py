@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
@@ -283,7 +284,8 @@ def test_correction_of_what_came_behind_the_answer() -> None:
     story.snapshot(position(4))
     story.tell(execution(exec_id(1), 1, at=0))
     story.reconnect(position(4))
-    story.sweep(execution(exec_id(1, 2), 0, at=0, request_id=901), request=901)
+    void = replace(execution(exec_id(1, 2), 1, at=0, request_id=901), quantity=Decimal(0))
+    story.sweep(void, request=901)
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 4)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from msgspec.structs import replace
 
@@ -21,8 +23,10 @@ from tests.support.facts import (
     unmatched,
 )
 from tests.support.held_stock import KEY, STOCK, Held
+from tracker.core.certainty import LAGGING
 from tracker.core.model import Contract, Source
 from tracker.core.state import DIFFERENCES, HOLDINGS
+from tracker.core.state_rows import Baseline, Holding
 
 NEW = replace(STOCK, con_id=701, symbol="NVDB", local_symbol="NVDB")
 BECAME = f"{ACCOUNT} {NEW.con_id}"
@@ -186,8 +190,65 @@ def test_first_certain_answer_contains_what_came() -> None:
     story.sweep(request=777, account=OTHER_ACCOUNT)
     story.answer_with(position(13, contract=STOCK, account=OTHER_ACCOUNT))
     story.say(MOVED)
-    there = holding(story, STOCK.con_id, OTHER_ACCOUNT)
-    assert (float(there.held), float(there.base), quantity(story)) == (13, 3, 10)
+    held_there = holding(story, STOCK.con_id, OTHER_ACCOUNT)
+    assert (float(held_there.held), float(held_there.base), quantity(story)) == (13, 3, 10)
+
+
+@pytest.mark.parametrize(("listed", "before"), [(12, 0), (14, 2)])
+def test_unconfirmed_balance_is_confirmed_behind_the_move(listed: int, before: int) -> None:
+    """Whether the 2 listed contain the 2 bought is open when 10 come; the next answer tells."""
+    story = moved_into_doubt()
+    story.sweep(request=779, account=OTHER_ACCOUNT)
+    story.answer_with(position(listed, contract=STOCK, account=OTHER_ACCOUNT))
+    confirmed = there(story)
+    assert (confirmed.baseline, float(confirmed.base)) == (Baseline.SNAPSHOT, before)
+    assert confirmed.held == listed
+    assert story.state.find(DIFFERENCES, "open", "1") == []
+
+
+def test_undecided_fill_leaves_the_balance_unconfirmed() -> None:
+    """The answer behind the move may contain another fill, or not; the next one does."""
+    story = moved_into_doubt()
+    story.sweep(request=779, account=OTHER_ACCOUNT)
+    story.answer_with(position(15, contract=STOCK, account=OTHER_ACCOUNT))
+    story.state.put(HOLDINGS, replace(there(story), baseline=Baseline.UNCONFIRMED))
+    bought = execution(exec_id(8), 3, at=60, perm_id=8, account=OTHER_ACCOUNT, request_id=780)
+    story.sweep(replace(bought, contract=STOCK), request=780, account=OTHER_ACCOUNT)
+    assert there(story).baseline is Baseline.UNCONFIRMED
+    story.answer_with(position(15, contract=STOCK, account=OTHER_ACCOUNT))
+    assert (there(story).baseline, float(there(story).base)) == (Baseline.SNAPSHOT, 0)
+
+
+def test_silence_behind_an_unproven_day_gives_no_balance() -> None:
+    """Two days pass unseen, and nothing of it is listed: the 12 are a difference."""
+    story = moved_into_doubt()
+    story.note(Source.LINK, "down", "lost")
+    story.now += timedelta(days=2)
+    story.note(Source.LINK, "up", f"{ACCOUNT},{OTHER_ACCOUNT}", "176")
+    story.sweep(request=779, account=OTHER_ACCOUNT)
+    for _ in range(LAGGING + 1):
+        story.answer_with(position(1, contract=NEW, account=OTHER_ACCOUNT))
+    assert (there(story).baseline, float(there(story).base)) == (Baseline.SNAPSHOT, 0)
+    found = {(row.account, row.con_id): row.amount for row in story.state.find(DIFFERENCES, "open", "1")}
+    assert found == {(OTHER_ACCOUNT, STOCK.con_id): -12}
+
+
+def moved_into_doubt() -> Moving:
+    """Return a story in which 10 came to what was held, 2 or none, and 2 that were bought."""
+    story = Moving(10)
+    story.sweep(request=777, account=OTHER_ACCOUNT)
+    here = position(10, contract=STOCK)
+    story.answer_with(here, position(2, contract=STOCK, account=OTHER_ACCOUNT))
+    bought = execution(exec_id(7), 2, at=50, perm_id=7, account=OTHER_ACCOUNT, request_id=778)
+    story.sweep(replace(bought, contract=STOCK), request=778, account=OTHER_ACCOUNT)
+    assert there(story).baseline is Baseline.UNCONFIRMED
+    story.say(MOVED)
+    assert there(story).baseline is Baseline.UNCONFIRMED
+    return story
+
+
+def there(story: Moving) -> Holding:
+    return holding(story, STOCK.con_id, OTHER_ACCOUNT)
 
 
 def test_opening_balance_comes_without_owner() -> None:

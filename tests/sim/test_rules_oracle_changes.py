@@ -357,3 +357,26 @@ def test_difference_is_measured_anew_behind_a_late_sale() -> None:
     day.add(f.AdjustmentTold(day.now, ACC, 7, "split", None, ratio=Decimal(2)))
     right = day.right()
     assert seen(right.positions[ACC, 7], right.unexplained[ACC, 7]) == (16, -8)
+
+
+def test_day_that_ends_unproven_later_leaves_the_opening() -> None:
+    """5 are listed, 2 more are bought a minute later: that the evening was missed changes neither."""
+    day = Day({"real-day-trading": {"TSLA": alert(None)}})
+    day.answer({STK: 5, OTHER: 1})
+    day.wait(60)
+    day.fill(STK, 2, 200)
+    day.wait(86_400)
+    day.add(f.DaysUnproven(day.now, frozenset({(day.now - timedelta(days=1)).date()})))
+    day.answer({STK: 9, OTHER: 1})
+    right = day.right()
+    assert seen(right.openings[ACC, 7].quantity, right.unexplained[ACC, 7]) == (5, 2)
+
+
+def test_no_sweep_lacks_what_could_not_be_read() -> None:
+    """It came unreadable before the answer, and readable behind a sweep: whether the 4 contain it is open."""
+    day = Day({"real-day-trading": {"TSLA": alert(None)}})
+    day.add(f.UndecodableArrived(day.now, "0000e0d5.00000001.01.01"))
+    day.answer({STK: 4, OTHER: 1})
+    day.sweep()
+    day.fill(STK, 4, 200, at=-30, live=False)
+    assert not day.right().openings[ACC, 7].confirmed

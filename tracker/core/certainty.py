@@ -27,9 +27,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from tracker.core.adjustment_rows import Adjustment
 from tracker.core.answer_rows import CertainAnswers, PositionAnswer
 from tracker.core.model import LIVE, ZERO, Source
 from tracker.core.opening_balance import base_of, bases_between, is_contained, is_uncertain
+from tracker.core.position_history import PositionHistory
 from tracker.core.state import ANSWERS, DIFFERENCES, GAPS, HOLDINGS, LedgerState
 from tracker.core.state_rows import Baseline, BookedExecution, GapEnd, Holding, Snapshot
 from tracker.core.untraded import changes_with
@@ -156,6 +158,26 @@ class Certainty:
             if text in one.rows:
                 return _begun(rows, holding, one, Baseline.UNCONFIRMED)
         return replace(holding, baseline=Baseline.UNCONFIRMED, base=base_of(rows, holding))
+
+    def behind_adjustments(
+        self, rows: Sequence[BookedExecution], holding: Holding, adjustments: Sequence[Adjustment]
+    ) -> Holding:
+        """Confirm the opening balance of what was adjusted since, by a certain answer behind all of that."""
+        text = holding.key.text()
+        answer = next((one for one in self._row(holding.account).all if one.confirms(text)), None)
+        if answer is None or any(one.place.seq > answer.asked.seq for one in adjustments):
+            return holding
+        listed = answer.rows.get(text, ZERO if self._says_by_silence(answer, rows) else None)
+        if is_uncertain(rows, replace(holding, listed=listed, asked=answer.asked, ended=answer.ended)):
+            return holding
+        base = ZERO
+        if listed is not None:
+            history = PositionHistory(self._state, text)
+            behind = [row for row in rows if is_contained(row, answer.asked, answer.ended) is False]
+            since = sum((row.execution.signed for row in behind if row.counted), ZERO)
+            base = history.base_with(listed + since - history.held_now())
+        # Without a listed quantity, so that no late execution is taken for one that it contains.
+        return replace(holding, base=base, baseline=Baseline.SNAPSHOT, listed=None)
 
     def _says_by_silence(self, answer: PositionAnswer, rows: Collection[BookedExecution]) -> bool:
         """Tell whether a certain answer that lacks a contract says what was held before its executions.

@@ -10,7 +10,7 @@ what was held before only without it.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Final, NamedTuple
@@ -21,6 +21,7 @@ from tracker.core.model import ZERO, Moment
 from tracker.core.state import ADJUSTMENTS, ANSWERS, DEPARTURES, EXECUTIONS, HOLDINGS, LedgerState
 from tracker.core.untraded import held_before
 
+_EVER: Final = datetime.max.replace(tzinfo=UTC)
 _NOT_JOURNALLED: Final = 2**63 - 1
 """Behind every frame."""
 
@@ -124,6 +125,14 @@ class PositionHistory:
     def is_answered_behind(self, at: datetime) -> bool:
         """Tell whether the opening balance was taken from an answer that contains a change of that moment."""
         return self._asked is not None and second_of(self._asked.time) >= second_of(at)
+
+    def base_with(self, more: Decimal) -> Decimal:
+        """Return the opening balance with which so much more would be held behind everything."""
+        return self._base_for(_EVER, more)
+
+    def held_now(self) -> Decimal:
+        """Return what is held behind everything."""
+        return self.held_at(_EVER)
 
     def held_at(self, at: datetime) -> Decimal:
         """Return what was held behind all that stands up to a second."""

@@ -51,9 +51,11 @@ class WholePast:
         if holding is None:
             contract = rows[0].execution.contract
             holding = Holding(key.account, contract, base=ZERO, held=ZERO, baseline=Baseline.UNCONFIRMED)
-        elif any(one.settled for one in self._entries.adjustments(key)):
-            # What the broker said since counts from there; what was held at first stays as it was.
-            return holding
+        elif settled := [one for one in self._entries.adjustments(key) if one.settled]:
+            if holding.baseline is Baseline.SNAPSHOT:
+                # What the broker said since counts from there; what was held at first stays as it was.
+                return holding
+            return self._certainty.behind_adjustments(rows, holding, settled)
         elif not rows:
             return holding  # All that was ever here came from elsewhere, and was taken back.
         answer = self._state.get(SNAPSHOTS, "last")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from tests.sim.rules_oracle.facts import AccountContract, Fact
@@ -45,6 +45,8 @@ class Answer:
     disturbed: frozenset[AccountContract]
     """What was pushed between request and end."""
     gap_epoch: int
+    unproven: frozenset[date]
+    """Days that were unproven when it ended."""
     ended: int
     """Counts what arrived by its end."""
     ended_at: datetime

@@ -182,6 +182,7 @@ class Holdings:
                 fact.order.holding for fact in self._facts[asked.number :] if fact.was_pushed
             ),
             gap_epoch=self._openings.gaps,
+            unproven=self._openings.unproven,
             ended=self._arrived,
             ended_at=event.at,
         )

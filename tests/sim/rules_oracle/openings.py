@@ -33,7 +33,7 @@ class Openings:
         self._epochs: dict[str, int] = {}
         """execution -> how many gaps were known when it was booked."""
         self.gaps = self._gaps_closed = 0
-        self._unproven: frozenset[date] = frozenset()
+        self.unproven: frozenset[date] = frozenset()
         self._unproven_then: dict[str, frozenset[date]] = {}
         """execution -> the days that were unproven when it was booked."""
         self._unread: set[str] = set()
@@ -51,11 +51,11 @@ class Openings:
         elif isinstance(event, GapClosed):
             self._gaps_closed = self.gaps
         elif isinstance(event, DaysUnproven):
-            self._unproven = event.days
+            self.unproven = event.days
 
     def booked(self, fact: Fact) -> None:
         self._epochs[fact.key] = self.gaps
-        self._unproven_then[fact.key] = self._unproven
+        self._unproven_then[fact.key] = self.unproven
 
     @property
     def after_gap(self) -> bool:
@@ -84,7 +84,7 @@ class Openings:
             ]
             if after:
                 one = after[0]
-                if holding not in one.held and facts and not self._proven_between(one, facts[0], self._unproven):
+                if holding not in one.held and facts and not self._proven_between(one, facts[0]):
                     # It may have been sold, or have expired, on a day of which nothing is known.
                     return Opening(ZERO, certain, one.number)
                 quantity = one.held.get(holding, ZERO) - self._contained(one, holding, facts, moved)
@@ -133,12 +133,14 @@ class Openings:
         """Tell whether no unproven day lies between an answer and an execution behind it."""
         gaps = self._epochs[fact.key]
         near = answer.gap_epoch == gaps or gaps <= self._gaps_closed
-        # A day that ended unproven since says nothing of the hour in which both came.
-        return near and self._proven_between(answer, fact, self._unproven & self._unproven_then[fact.key])
+        return near and self._proven_between(answer, fact)
 
-    @staticmethod
-    def _proven_between(answer: Answer, fact: Fact, unproven: frozenset[date]) -> bool:
-        """Tell whether each day between an answer and an execution is proven."""
+    def _proven_between(self, answer: Answer, fact: Fact) -> bool:
+        """Tell whether each day between an answer and an execution is proven.
+
+        A day that ended unproven since both were there says nothing of the hours between them.
+        """
+        then = self._unproven_then[fact.key] if fact.booked_no >= answer.ended_no else answer.unproven
         times = (answer.second or answer.ended_at, fact.time)
         first, last = sorted(each.astimezone(NEW_YORK).date() for each in times)
-        return not any(first <= day <= last for day in unproven)
+        return not any(first <= day <= last for day in self.unproven & then)
