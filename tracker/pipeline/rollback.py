@@ -45,6 +45,8 @@ def _parts_of(ledger: object, rows: object) -> list[object]:
 
 def _copied(value: Any) -> Any:
     """Copy what can change; rows, texts and numbers never do."""
+    if not _may_change(type(value)):
+        return value
     if isinstance(value, dict):
         # A mapping of another kind (a defaultdict) keeps its kind.
         twin = value.copy()
@@ -61,9 +63,7 @@ def _copied(value: Any) -> Any:
         if all(new is old for new, old in zip(copies, value, strict=True)):
             return value
         return type(value)._make(copies) if hasattr(value, "_make") else tuple(copies)
-    if dataclasses.is_dataclass(value):
-        return _copied_fields(value)
-    return value
+    return _copied_fields(value)
 
 
 def _copied_fields(value: Any) -> Any:
