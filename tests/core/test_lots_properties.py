@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from tests.support.facts import ACCOUNT, NVDA, START
 from tracker.core.lot_changes import Movement
+from tracker.core.lot_rows import Lot
 from tracker.core.lots import fold
 from tracker.core.model import AlertId, Moment
 from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
-from tracker.core.state_rows import AlertPosition, Baseline, Holding, Lot
+from tracker.core.state_rows import AlertPosition, Baseline, Holding
 
 ALERTS = [AlertId(name, "NVDA", "2025-11-18T15:42:00", 700100200) for name in ("one", "two", "three")]
 EXAMPLES = settings(max_examples=150, deadline=None)

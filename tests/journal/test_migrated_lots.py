@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,9 +18,10 @@ import pytest
 
 from tests.support.facts import ACCOUNT, NVDA, exec_id, execution
 from tracker.core.ledger import Ledger
+from tracker.core.lot_rows import Lot
 from tracker.core.model import AlertId, Frame, Match, Source, Unmatched
 from tracker.core.state import ALERTS, HOLDINGS
-from tracker.core.state_rows import ContractKey, Lot, alert_text
+from tracker.core.state_rows import ContractKey, alert_text
 from tracker.journal.journal import Journal
 
 DATA = Path(__file__).parent / "data"
@@ -52,7 +53,7 @@ def tell(journal: Journal, *fills: object) -> None:
         ledger.settle(frame)
 
 
-def lots(journal: Journal) -> tuple[Lot, ...]:
+def lots(journal: Journal) -> Sequence[Lot]:
     row = journal.state.get(HOLDINGS, ContractKey(ACCOUNT, NVDA.con_id).text())
     assert row is not None
     return row.lots

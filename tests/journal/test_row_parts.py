@@ -11,9 +11,11 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.facts import ACCOUNT, NVDA, START
+from tracker.core.lot_rows import Lot
 from tracker.core.model import Moment
+from tracker.core.packed_lots import RUN, LotRuns, appended
 from tracker.core.state import HOLDINGS
-from tracker.core.state_rows import Baseline, ContractKey, Holding, Lot
+from tracker.core.state_rows import Baseline, ContractKey, Holding
 from tracker.journal.journal import Journal
 
 KEY = ContractKey(ACCOUNT, NVDA.con_id).text()
@@ -52,6 +54,40 @@ def in_file(journal: Journal) -> list[Lot]:
         row = other.state.get(HOLDINGS, KEY)
         assert row is not None
         return list(row.lots)
+
+
+def test_many_lots_come_back(journal: Journal) -> None:
+    """Most of them are packed in memory: bought, sold from both ends and among them."""
+    lots = [replace(LOTS["a"], exec_id=str(number), order=f"{number % 7}") for number in range(5 * RUN)]
+    for after in (
+        lots[: 3 * RUN],
+        lots,
+        lots[3:],
+        [*lots[3:RUN], *lots[RUN + 1 :]],
+        lots[RUN : 4 * RUN],
+        lots,
+    ):
+        keep(journal, after)
+        row = journal.state.get(HOLDINGS, KEY)
+        assert row is not None
+        assert isinstance(row.lots, LotRuns)
+        assert list(row.lots) == in_file(journal) == after
+
+
+def test_purchase_writes_one_of_many_lots(journal: Journal) -> None:
+    """Also where its lot is the one from which on the older ones are packed; the row is the other change."""
+    lots: Sequence[Lot] = ()
+    for number in range(3 * RUN):
+        lots = appended(lots, replace(LOTS["a"], exec_id=str(number)))
+        empty = Holding(ACCOUNT, NVDA, Decimal(0), Decimal(0), Baseline.SNAPSHOT)
+        written = journal._db.total_changes
+        with journal.step():
+            journal.state.put(HOLDINGS, replace(empty, lots=lots))
+        assert journal._db.total_changes - written == 2
+        row = journal.state.get(HOLDINGS, KEY)
+        assert row is not None
+        lots = row.lots
+    assert in_file(journal) == list(lots)
 
 
 @pytest.mark.parametrize("opened_anew", [False, True], ids=["same process", "after a start"])

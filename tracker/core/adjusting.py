@@ -20,8 +20,9 @@ from msgspec.structs import replace
 
 from tracker.core.adjustment_rows import ADJUSTED, Adjustment
 from tracker.core.lot_changes import last_stand
+from tracker.core.lot_rows import Lot
 from tracker.core.model import ZERO, AlertId
-from tracker.core.state_rows import AlertPosition, Holding, Lot
+from tracker.core.state_rows import AlertPosition, Holding
 
 
 def adjust(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, ...]]:

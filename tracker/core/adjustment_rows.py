@@ -12,8 +12,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from tracker.core.lot_rows import Lot
 from tracker.core.model import ZERO, Moment
-from tracker.core.state_rows import AlertPosition, Lot
+from tracker.core.state_rows import AlertPosition
 
 ADJUSTED: Final = "adjusted"
 """The cause of an adjustment of which nobody knows more."""

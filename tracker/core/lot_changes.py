@@ -24,9 +24,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tracker.core.lot_parts import cut, handed_on, rejoin
+from tracker.core.lot_rows import Lot
 from tracker.core.model import ZERO, AlertId, Moment
 from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
-from tracker.core.state_rows import AlertPosition, Holding, Lot
+from tracker.core.packed_lots import appended, changed
+from tracker.core.state_rows import AlertPosition, Holding
 
 NameOf: TypeAlias = Callable[[AlertId], str]
 """Return the name key of a record for the contract, see `references.alert_key`."""
@@ -78,7 +80,7 @@ class LotChanges:
 
     def __init__(self, holding: Holding, moment: Moment) -> None:
         self.lots: Sequence[Lot] = holding.lots
-        """Copied only where one of them changes, since there can be thousands."""
+        """Never changed in place; those of others are shared, since there can be thousands."""
         self.alerts = {each.alert: each for each in holding.alerts}
         self.touched: dict[AlertId, None] = {}
         self.gained: dict[AlertId, None] = {}
@@ -96,6 +98,7 @@ class LotChanges:
     def close(self, quantity: Decimal, movement: Movement, name_of: NameOf) -> tuple[AlertId, ...]:
         """Take `quantity` (positive) from lots and opening balance; returns whose lots were taken last."""
         left = quantity
+        taken_from: dict[int, Lot] = {}
         named = frozenset(movement.reference)
         ours = named & {name_of(each.alert) for each in self.alerts.values() if each.quantity}
         if named and (movement.referenced or ours or any(named & set(lot.reference) for lot in self.lots)):
@@ -103,10 +106,10 @@ class LotChanges:
             mine.sort(key=lambda at: len(self.lots[at].owners) > 1)
             free = [at for at, lot in enumerate(self.lots) if not lot.owners and at not in mine]
             rest = [at for at, lot in enumerate(self.lots) if lot.owners and at not in mine]
-            left = self._take(mine + free, left, movement)
+            left = self._take(mine + free, left, movement, taken_from)
             left -= min(left, self._unowned)
             foreign = {owner for at in rest for owner in self.lots[at].owners} if left else ()
-            self._take(rest, left, movement)
+            self._take(rest, left, movement, taken_from)
             taken = tuple(alert for alert in foreign if alert in self.touched)
         else:
             # Looked for as far as they are taken: a sale closes few of what can be thousands.
@@ -115,24 +118,28 @@ class LotChanges:
                 surplus = [at for at, lot in enumerate(self.lots) if lot.surplus and not lot.owners]
             of_alerts = (at for at, lot in enumerate(self.lots) if lot.owners)
             of_nobody = (at for at, lot in enumerate(self.lots) if not lot.owners and at not in surplus)
-            self._take(chain(surplus, of_alerts, of_nobody), left, movement)
+            self._take(chain(surplus, of_alerts, of_nobody), left, movement, taken_from)
             taken = ()
-        self.lots = [lot for lot in self.lots if lot.quantity]
+        self.lots = changed(self.lots, taken_from)
         return taken
 
-    def _take(self, order: Iterable[int], quantity: Decimal, movement: Movement) -> Decimal:
-        """Take from these lots in turn; returns what is left to take."""
+    def _take(
+        self, order: Iterable[int], quantity: Decimal, movement: Movement, taken_from: dict[int, Lot]
+    ) -> Decimal:
+        """Take from these lots in turn; returns what is left to take.
+
+        `taken_from` gets what is left of each lot.
+        """
         left = quantity
-        self.lots = lots = list(self.lots)
         for at in order:
             if not left:
                 break
-            lot = lots[at]
+            lot = self.lots[at]
             taken = min(abs(lot.quantity), left)
             left -= taken
             self.in_lots -= taken
             part = taken.copy_sign(lot.quantity)
-            lots[at] = replace(lot, quantity=lot.quantity - part)
+            taken_from[at] = replace(lot, quantity=lot.quantity - part)
             for owner in lot.owners:
                 self._sell(owner, part, movement, lot.owners)
         return left
@@ -167,7 +174,7 @@ class LotChanges:
             movement.order,
             movement.reference,
         )
-        self.lots = (*self.lots, lot)
+        self.lots = appended(self.lots, lot)
         self.in_lots += abs(opening)
         for owner in movement.owners:
             self._gain(owner, lot, newest=True)
@@ -246,18 +253,18 @@ class LotChanges:
         return max(known) if known else None
 
     def _own(self, order: str, owners_of: Callable[[Lot], tuple[AlertId, ...]]) -> Mapping[str, Decimal]:
-        changed: dict[str, Decimal] = {}
-        self.lots = lots = list(self.lots)
-        for at, lot in enumerate(lots):
+        given: dict[str, Decimal] = {}
+        for at, lot in enumerate(self.lots):
             if lot.order != order or not order or lot.part is not None:
                 continue
             owners = owners_of(lot)
             if owners == lot.owners:
                 continue
-            lots[at] = replace(lot, owners=owners)
-            changed[lot.exec_id] = lot.quantity
-            self._change_hands(lot, lots[at])
-        return changed
+            after = replace(lot, owners=owners)
+            self.lots = changed(self.lots, {at: after})
+            given[lot.exec_id] = lot.quantity
+            self._change_hands(lot, after)
+        return given
 
     def _change_hands(self, before: Lot, after: Lot) -> None:
         # Those who keep it share it with others now.
@@ -272,12 +279,13 @@ class LotChanges:
     def _divide(self, decision: OwnershipDecision) -> Mapping[str, Decimal]:
         """Cut a part off a fill, or join parts to the rest again."""
         divide = cut if decision.kind is OwnershipKind.PART else rejoin
-        self.lots, moved = divide(self.lots, decision)
-        changed: dict[str, Decimal] = {}
+        lots, moved = divide(self.lots, decision)
+        self.lots = tuple(lots)
+        given: dict[str, Decimal] = {}
         for before, after in moved:
-            changed[after.exec_id] = changed.get(after.exec_id, ZERO) + after.quantity
+            given[after.exec_id] = given.get(after.exec_id, ZERO) + after.quantity
             self._change_hands(before, after)
-        return changed
+        return given
 
     def _lose(self, alert: AlertId, lot: Lot) -> None:
         """Take a lot from an alert without a sale: it was decided to be another's.
@@ -311,11 +319,11 @@ class LotChanges:
         if old is None or before is None or not before.quantity or old == new.alert:
             return {}
         self.touched.update({old: None, new.alert: None})
-        changed = {lot.exec_id: lot.quantity for lot in self.lots if old in lot.owners}
+        given = {lot.exec_id: lot.quantity for lot in self.lots if old in lot.owners}
         # What both own is the successor's at its own price already.
         taken = [lot for lot in self.lots if old in lot.owners and new.alert not in lot.owners]
         self.touched.update((owner, None) for lot in self.lots if old in lot.owners for owner in lot.owners)
-        self.lots = [handed_on(lot, old, new.alert) for lot in self.lots]
+        self.lots = tuple(handed_on(lot, old, new.alert) for lot in self.lots)
         self.gained[new.alert] = None
         mine = self.alerts.get(new.alert)
         del self.alerts[old]
@@ -340,7 +348,7 @@ class LotChanges:
                 last=newest.last,
                 sold=before.sold or mine.sold,
             )
-        return changed
+        return given
 
 
 def _is_named(lot: Lot, named: frozenset[str], name_of: NameOf) -> bool:

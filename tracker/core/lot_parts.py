@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from tracker.core.lot_rows import Lot
 from tracker.core.model import AlertId, correction_parts
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.part_rows import LotPart
-from tracker.core.state_rows import Lot
 
 
 class Moved(NamedTuple):

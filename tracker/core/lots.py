@@ -223,7 +223,7 @@ def step(folded: Folded, movement: Movement, name_of: NameOf) -> None:
     folded.holding = replace(
         holding,
         held=held,
-        lots=tuple(parts.lots),
+        lots=parts.lots,
         alerts=tuple(parts.alerts.values()),
         last=movement.moment,
         expired=bool(movement.expired),
@@ -253,7 +253,7 @@ def apply_decision(folded: Folded, number: int, decision: OwnershipDecision) -> 
     given = parts.decide(decision)
     folded.holding = replace(
         folded.holding,
-        lots=tuple(parts.lots),
+        lots=parts.lots,
         alerts=tuple(parts.alerts.values()),
         last=decision.place,
         tail=_tail_behind(folded.holding, decision.place),

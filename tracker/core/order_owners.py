@@ -16,6 +16,7 @@ from tracker.core.lot_changes import second_of
 from tracker.core.matching import STRONG
 from tracker.core.model import AlertId, Ambiguous, Execution, ExecutionKey, Match, Matched, Rule
 from tracker.core.ownership_rows import Claim, OrderOwners
+from tracker.core.packed_lots import of_order
 from tracker.core.state import EXECUTIONS, HOLDINGS, OWNERS, LedgerState
 from tracker.core.state_rows import (
     Attention,
@@ -116,7 +117,7 @@ def _version_in_force(state: LedgerState, key: ExecutionKey) -> BookedExecution 
 def is_left(state: LedgerState, order: OrderOwners) -> bool:
     """Tell whether something of an order is left, or waits to be folded."""
     holding = state.get(HOLDINGS, order.contract.text())
-    if holding is not None and any(lot.order == order.order for lot in holding.lots):
+    if holding is not None and any(of_order(holding.lots, order.order)):
         return True
     waiting = state.find(EXECUTIONS, "waiting", "1")
     return any(owners_key(row.execution) == order.order for row in waiting)

@@ -52,6 +52,7 @@ from tracker.core.order_owners import (
     with_successors,
 )
 from tracker.core.ownership_rows import OrderOwners, OwnershipKind, RetryWindow
+from tracker.core.packed_lots import of_order
 from tracker.core.part_ownership import PartOwnership
 from tracker.core.part_rows import FillPart
 from tracker.core.positions import Positions
@@ -280,7 +281,7 @@ class Ownership:
         """
         holding = self._positions.with_all_booked(order.contract)
         lots = holding.lots if holding is not None else ()
-        owners = {owner for lot in lots if lot.order == order.order for owner in lot.owners}
+        owners = {owner for lot in of_order(lots, order.order) for owner in lot.owners}
         gone = [owner for owner in owners if self._find_alert(execution, owner) is None]
         if not gone or not isinstance(match, Matched):
             return match

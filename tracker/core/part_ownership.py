@@ -17,6 +17,7 @@ from tracker.core.lot_parts import fill_name
 from tracker.core.model import ZERO, AlertId, Execution, Frame, Rule
 from tracker.core.order_owners import PERSON, OrderOwnership
 from tracker.core.ownership_rows import OrderOwners, OwnershipKind
+from tracker.core.packed_lots import of_order
 from tracker.core.part_rows import FillPart
 from tracker.core.state import EXECUTIONS, OWNERS, LedgerState
 from tracker.core.state_rows import BookedExecution, Holding
@@ -25,8 +26,8 @@ from tracker.core.state_rows import BookedExecution, Holding
 def left_of_fills(holding: Holding | None, order: str) -> dict[str, Decimal]:
     """Return by execId what of an order's fills is left and no part yet, positive, the oldest first."""
     left: dict[str, Decimal] = {}
-    for lot in holding.lots if holding is not None else ():
-        if lot.order == order and lot.part is None:
+    for lot in of_order(holding.lots, order) if holding is not None else ():
+        if lot.part is None:
             left[lot.exec_id] = left.get(lot.exec_id, ZERO) + abs(lot.quantity)
     return left
 

@@ -398,7 +398,7 @@ class Positions:
             for mine in moved.alerts
             if mine.quantity
         )
-        after = replace(row, moved=moved.held, lots=moved.lots, alerts=alerts)
+        after = replace(row, moved=moved.held, lots=tuple(moved.lots), alerts=alerts)
         if after != row:
             self._state.put(ADJUSTMENTS, after)
             self.refold(ContractKey(row.account, row.con_id))

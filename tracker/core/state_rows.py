@@ -7,7 +7,7 @@ says how rows are kept and found.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from tracker.core.lot_rows import Lot
 from tracker.core.model import (
     ZERO,
     Alert,
@@ -36,7 +37,8 @@ from tracker.core.model import (
     Totals,
     correction_parts,
 )
-from tracker.core.part_rows import FillPart, LotPart
+from tracker.core.packed_lots import owner_sets
+from tracker.core.part_rows import FillPart
 
 
 class ContractKey(NamedTuple):
@@ -149,27 +151,6 @@ def _order_named(account: str, con_id: int, perm_id: int, client_id: int, order_
     return f"{account} {con_id} {broker_order_text(key)}" if key is not None else ""
 
 
-class Lot(Struct, frozen=True):
-    """Hold what is left of the opening part of one execution."""
-
-    owners: tuple[AlertId, ...]
-    """None, one or several alerts, which all shrink with it."""
-    quantity: Decimal
-    """Signed."""
-    price: Decimal = field(name="avg_price")
-    opened: Moment
-    exec_id: str = ""
-    """Empty in a lot from before lots were kept by execution, as are the two below."""
-    order: str = ""
-    """What is decided together, see `ownership_rows.OrderOwners`."""
-    reference: tuple[str, ...] = ()
-    """The name keys that its order's reference may mean."""
-    surplus: bool = False
-    """An adjustment of unknown cause brought it: it is sold before owned lots."""
-    part: LotPart | None = None
-    """None where it is all, or the rest, of its fill."""
-
-
 class AlertPosition(Struct, frozen=True):
     """Hold what one alert has, or had, of one contract in one account."""
 
@@ -215,7 +196,7 @@ class Holding(Struct, frozen=True):
     """When that snapshot was asked for."""
     ended: Moment | None = None
     """When its answer ended; None in a journal from before this was kept."""
-    lots: tuple[Lot, ...] = field(default=(), name="groups")
+    lots: Sequence[Lot] = field(default=(), name="groups")
     """What is left of the openings, in the order of their entries; what they leave of `held` is left of the
     opening balance."""
     alerts: tuple[AlertPosition, ...] = field(default=(), name="stakes")
@@ -258,13 +239,13 @@ class Holding(Struct, frozen=True):
             return bool(self.lots)
         if len(owners) == 1 and self.in_lots is not None:
             return self.in_lots > sum((abs(mine.quantity) for mine in self.alerts), ZERO)
-        return any(not lot.owners for lot in self.lots)
+        return any(not owners for owners in owner_sets(self.lots))
 
     def sharing_with(self, alert: AlertId) -> set[AlertId]:
         """Return the other alerts that own lots together with this one."""
         if self.owners <= {alert}:
             return set()
-        found = {owners for lot in self.lots if alert in (owners := lot.owners)}
+        found = {owners for owners in owner_sets(self.lots) if alert in owners}
         return {owner for owners in found for owner in owners} - {alert}
 
 

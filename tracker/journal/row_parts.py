@@ -6,13 +6,13 @@ Owns their numbers and which of them a change of the row writes. It never writes
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from itertools import compress, count
-from operator import is_not
+from array import array
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
+from tracker.core.packed_lots import alike_at_end, alike_at_start
 from tracker.core.state import Parts
 
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -23,8 +23,9 @@ class RowParts:
 
     def __init__(self, parts: Parts, of: str) -> None:
         self._field = parts.field
+        self._pack = parts.pack
         self._decode = msgspec.json.Decoder(list[tuple[int, parts.item]]).decode  # type: ignore[name-defined]  # a type that is a value
-        self._written: dict[str, tuple[Sequence[Any], list[int]]] = {}
+        self._written: dict[str, tuple[Sequence[Any], array[int]]] = {}
         self.column: Final = (
             "(SELECT '[' || coalesce(group_concat('[' || number || ',' || text || ']'), '') || ']' FROM"
             f" (SELECT number, CAST(body AS TEXT) AS text FROM {parts.table}"
@@ -38,8 +39,8 @@ class RowParts:
     def joined(self, key: str, row: Any, text: str) -> Any:
         """Return a row with the items that were read beside it."""
         numbered = self._decode(text)
-        items = tuple([item for _, item in numbered])
-        self._written[key] = (items, [number for number, _ in numbered])
+        items = self._pack(tuple([item for _, item in numbered]))
+        self._written[key] = (items, array("q", [number for number, _ in numbered]))
         return msgspec.structs.replace(row, **{self._field: items})
 
     def without(self, row: Any) -> Any:
@@ -50,11 +51,19 @@ class RowParts:
         """Forget what the file has."""
         self._written.clear()
 
-    def write(self, db: sqlite3.Connection, rows: Mapping[str, Any]) -> None:
-        """Write the items of these rows that are not in the file as they are; drop those that are over."""
+    def write(self, db: sqlite3.Connection, rows: dict[str, Any]) -> None:
+        """Write the items of these rows that are not in the file as they are; drop those that are over.
+
+        Each row is replaced by one that holds the same items in less memory.
+        """
         new: list[tuple[str, int, bytes]] = []
         for key, row in rows.items():
-            new += self._changed(db, key, getattr(row, self._field))
+            items = getattr(row, self._field)
+            new += self._changed(db, key, items)
+            less = self._pack(items)
+            if less is not items:
+                self._written[key] = (less, self._written[key][1])
+                rows[key] = msgspec.structs.replace(row, **{self._field: less})
         db.executemany(self._insert, new)
 
     def _changed(
@@ -64,16 +73,16 @@ class RowParts:
         if key not in self._written:
             return self._all(db, key, items)
         before, numbers = self._written[key]
-        start = _alike(before, items)
+        start = alike_at_start(before, items)
         most = min(len(before), len(items)) - start
-        end = min(_alike(before[::-1], items[::-1]), most) if most else 0
+        end = min(alike_at_end(before, items), most) if most else 0
         new = items[start : len(items) - end]
         old = numbers[start : len(numbers) - end]
         if end and len(new) > len(old):
             # Something late stands among them.
             return self._all(db, key, items)
         following = numbers[-1] + 1 if numbers else 0
-        now = [*old[: len(new)], *range(following, following + len(new) - len(old))]
+        now = array("q", [*old[: len(new)], *range(following, following + len(new) - len(old))])
         if len(old) > len(new):
             db.executemany(self._delete, [(key, number) for number in old[len(new) :]])
         numbers[start : start + len(old)] = now
@@ -82,15 +91,10 @@ class RowParts:
 
     def _all(self, db: sqlite3.Connection, key: str, items: Sequence[Any]) -> list[tuple[str, int, bytes]]:
         db.execute(self._clear, (key,))
-        numbers = list(range(len(items)))
+        numbers = array("q", range(len(items)))
         self._written[key] = (items, numbers)
         return _encoded(key, numbers, items)
 
 
 def _encoded(key: str, numbers: Sequence[int], items: Sequence[Any]) -> list[tuple[str, int, bytes]]:
     return [(key, number, _ENCODE(item)) for number, item in zip(numbers, items, strict=True)]
-
-
-def _alike(one: Sequence[Any], other: Sequence[Any]) -> int:
-    """Return how many items at the beginning are the very same objects."""
-    return next(compress(count(), map(is_not, one, other)), min(len(one), len(other)))

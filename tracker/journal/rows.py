@@ -302,8 +302,10 @@ class _Rows:
         self._place()
         rows = self.rows
         if self._parts is not None:
-            self._parts.write(db, {key: rows[key] for key in self.changed})
-            rows = {key: self._parts.without(rows[key]) for key in self.changed}
+            written = {key: rows[key] for key in self.changed}
+            self._parts.write(db, written)
+            rows.update(written)
+            rows = {key: self._parts.without(row) for key, row in written.items()}
         if self._indexes:
             values = self._values
             db.executemany(self._upsert, [(key, *values[key], _ENCODE(rows[key])) for key in self.changed])

@@ -45,7 +45,8 @@ def _parts_of(ledger: object, rows: object) -> list[object]:
 
 def _copied(value: Any) -> Any:
     """Copy what can change; rows, texts and numbers never do."""
-    if not _may_change(type(value)):
+    kind: type[object] = type(value)
+    if not _may_change(kind):
         return value
     if isinstance(value, dict):
         # A mapping of another kind (a defaultdict) keeps its kind.

@@ -19,11 +19,12 @@ from tracker.core.adjustment_rows import Adjustment
 from tracker.core.alerters import AlerterNames
 from tracker.core.entries import ContractEntries
 from tracker.core.lot_changes import Movement
+from tracker.core.lot_rows import Lot
 from tracker.core.lots import at_opening_balance, fold
 from tracker.core.model import ZERO, AlertId, Contract, Execution
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.state import EXECUTIONS, FEES, HOLDINGS, LedgerState
-from tracker.core.state_rows import AlertPosition, ContractKey, Holding, Lot
+from tracker.core.state_rows import AlertPosition, ContractKey, Holding
 
 _EXPIRED: Final = "expired"
 

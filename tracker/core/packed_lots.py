@@ -1,0 +1,183 @@
+"""The lots of one contract in runs, of which all but the newest can be packed.
+
+Owns how thousands of lots are held in memory, and what is known of packed ones without unpacking them. Such a
+sequence holds the very lots that a tuple of them would, and never changes: a change makes another one, which
+shares the runs that are as before. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate, compress, count
+from operator import is_not
+from typing import Final, TypeAlias, overload
+
+import msgspec
+
+from tracker.core.lot_rows import Lot
+from tracker.core.model import AlertId
+
+RUN: Final = 64
+"""Lots that are packed together. Twice as many are left as they are before the older ones are packed."""
+_UNPACKED: Final = 64
+"""Packed runs whose lots are kept beside for those who ask again: the oldest are sold one after the other."""
+_LEVEL: Final = 1
+_ENCODE: Final = msgspec.json.Encoder().encode
+_DECODE: Final = msgspec.json.Decoder(tuple[Lot, ...]).decode
+
+
+class PackedRun:
+    """Hold lots as compressed text; `owners` are their sets of owners, each once."""
+
+    __slots__ = ("_body", "_count", "_orders", "owners")
+
+    def __init__(self, lots: tuple[Lot, ...]) -> None:
+        self._count = len(lots)
+        self._body = zlib.compress(_ENCODE(lots), _LEVEL)
+        self._orders = array("q", {hash(lot.order) for lot in lots})
+        self.owners = tuple(dict.fromkeys(lot.owners for lot in lots))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def may_hold(self, order: str) -> bool:
+        """Tell whether a lot may be of that order; no where none is."""
+        return hash(order) in self._orders
+
+    @property
+    def lots(self) -> tuple[Lot, ...]:
+        return _unpacked(self)
+
+    def unpack(self) -> tuple[Lot, ...]:
+        return _DECODE(zlib.decompress(self._body))
+
+
+@lru_cache(_UNPACKED)
+def _unpacked(run: PackedRun) -> tuple[Lot, ...]:
+    return run.unpack()
+
+
+Run: TypeAlias = tuple[Lot, ...] | PackedRun
+
+
+class LotRuns(Sequence[Lot]):
+    """Hold the lots of these runs, one run behind the other."""
+
+    __slots__ = ("_ends", "runs")
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.runs = tuple(runs)
+        self._ends = list(accumulate(map(len, self.runs)))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __iter__(self) -> Iterator[Lot]:
+        for run in self.runs:
+            yield from _lots_of(run)
+
+    @overload
+    def __getitem__(self, at: int) -> Lot: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Lot, ...]: ...
+    def __getitem__(self, at: int | slice) -> Lot | tuple[Lot, ...]:
+        if isinstance(at, slice):
+            return tuple(self)[at]
+        place = range(len(self))[at]
+        number = bisect_right(self._ends, place)
+        return _lots_of(self.runs[number])[place - self._ends[number]]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LotRuns | tuple):
+            return NotImplemented
+        return len(self) == len(other) and all(mine == its for mine, its in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]  # as that of a list: nobody needs it
+
+
+def _lots_of(run: Run) -> tuple[Lot, ...]:
+    return run if isinstance(run, tuple) else run.lots
+
+
+def runs_of(lots: Sequence[Lot]) -> Sequence[Run]:
+    """Return the runs of which lots consist; those that are no `LotRuns` are one."""
+    return lots.runs if isinstance(lots, LotRuns) else (tuple(lots),)
+
+
+def packed(lots: Sequence[Lot]) -> Sequence[Lot]:
+    """Return the same lots, the older ones packed where there are many."""
+    *runs, last = runs_of(lots) or ((),)
+    newest = _lots_of(last)
+    if len(newest) < 2 * RUN:
+        return lots
+    full = len(newest) // RUN - 1
+    runs += [PackedRun(newest[at * RUN : (at + 1) * RUN]) for at in range(full)]
+    return LotRuns((*runs, newest[full * RUN :]))
+
+
+def appended(lots: Sequence[Lot], lot: Lot) -> Sequence[Lot]:
+    """Return the lots with one more behind them."""
+    if not isinstance(lots, LotRuns):
+        return (*lots, lot)
+    *runs, last = lots.runs or ((),)
+    return LotRuns((*runs, (*last, lot)) if isinstance(last, tuple) else (*runs, last, (lot,)))
+
+
+def changed(lots: Sequence[Lot], changes: Mapping[int, Lot]) -> Sequence[Lot]:
+    """Return the lots with others in these places; what has no quantity left is left out."""
+    places = sorted(changes)
+    runs: list[Run] = []
+    begin = 0
+    for run in runs_of(lots):
+        end = begin + len(run)
+        of_run = places[bisect_left(places, begin) : bisect_left(places, end)]
+        runs.append(_changed(run, begin, of_run, changes) if of_run else run)
+        begin = end
+    return LotRuns([run for run in runs if len(run)]) if isinstance(lots, LotRuns) else _lots_of(runs[0])
+
+
+def _changed(run: Run, begin: int, places: Sequence[int], changes: Mapping[int, Lot]) -> tuple[Lot, ...]:
+    lots = list(_lots_of(run))
+    for at in reversed(places):
+        if changes[at].quantity:
+            lots[at - begin] = changes[at]
+        else:
+            del lots[at - begin]
+    return tuple(lots)
+
+
+def of_order(lots: Sequence[Lot], order: str) -> Iterator[Lot]:
+    """Yield the lots of one order."""
+    for run in runs_of(lots):
+        if isinstance(run, tuple) or run.may_hold(order):
+            yield from (lot for lot in _lots_of(run) if lot.order == order)
+
+
+def owner_sets(lots: Sequence[Lot]) -> Iterator[tuple[AlertId, ...]]:
+    """Yield the owners of lots, those of a packed run once each."""
+    for run in runs_of(lots):
+        yield from (lot.owners for lot in run) if isinstance(run, tuple) else run.owners
+
+
+def alike_at_start(one: Sequence[Lot], other: Sequence[Lot]) -> int:
+    """Return how many lots at the beginning are the very same objects, or in the same run."""
+    return _alike(runs_of(one), runs_of(other), 1)
+
+
+def alike_at_end(one: Sequence[Lot], other: Sequence[Lot]) -> int:
+    """Return how many lots at the end are the very same objects, or in the same run."""
+    return _alike(runs_of(one)[::-1], runs_of(other)[::-1], -1)
+
+
+def _alike(one: Sequence[Run], other: Sequence[Run], way: int) -> int:
+    found = 0
+    for mine, its in zip(one, other, strict=False):
+        if mine is not its:
+            pairs = map(is_not, _lots_of(mine)[::way], _lots_of(its)[::way])
+            return found + next(compress(count(), pairs), min(len(mine), len(its)))
+        found += len(mine)
+    return found
