@@ -42,7 +42,7 @@ from tracker.journal.prefetch import look_up
 from tracker.journal.rows import JournalState
 
 _ALERTS: Final = msgspec.json.Decoder(tuple[Alert, ...])
-_TAIL_FRAMES: Final = 20_000
+_TAIL_FRAMES: Final = 10_000
 """Frames kept as they were appended, for the pump; when there are more it reads them from the file."""
 _CLOCKS_APART: Final = timedelta(hours=1)
 """More than the broker's clock and ours can differ by."""
