@@ -156,8 +156,8 @@ def _owned_first(real: Any) -> Any:
 def _unowned_first(real: Any) -> Any:
     """Close what belongs to nobody before what an alert owns."""
 
-    def take(self: LotChanges, order: Any, quantity: Any, movement: Any) -> Any:
-        return real(self, sorted(order, key=lambda at: bool(self.lots[at].owners)), quantity, movement)
+    def take(self: LotChanges, order: Any, *others: Any) -> Any:
+        return real(self, sorted(order, key=lambda at: bool(self.lots[at].owners)), *others)
 
     return take
 
