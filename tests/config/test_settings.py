@@ -148,6 +148,7 @@ def test_missing_named_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
             "[matching]\npolicy = 'mark'",
             "[matching] policy: unknown key; the nearest known one is [closing] policy",
         ),
+        ("[notify]\nurl = ['x']", "[notify] url: unknown key; the nearest known one is [notify] urls; "),
         ("port = 1", "settings.toml: port: unknown key; the nearest known one is [gateway] port"),
         ("[[alerter]]\nname = 'x'", "[alerter]: unknown section; the nearest known one is [alerters]"),
         ('notify = "json://secret@h"', "[notify]: it must be a section with keys; correct it or remove it"),

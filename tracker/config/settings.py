@@ -388,13 +388,18 @@ PATHS: Final = (
     ("status", "token_file"),
     ("log", "file"),
 )
+_MISSPELT: Final = 0.8
+"""How alike a key is to the one that was meant: one letter of five differs, or fewer."""
 
 
 def nearest_key(section: str, key: str) -> tuple[str, str]:
     """Return the known (section, key) that was most likely meant; either may be empty.
 
-    A key that exists elsewhere was written into the wrong section; else its spelling is wrong.
+    A key that is nearly one of its section is misspelt. One that exists elsewhere was written into the wrong
+    section; else its spelling is wrong.
     """
+    if near := nearest(key, KEYS.get(section, ()), likeness=_MISSPELT):
+        return section, near
     homes = [known for known, keys in KEYS.items() if (key or section) in keys]
     if homes:
         return max(homes, key=lambda known: _likeness(section, known)), key or section
