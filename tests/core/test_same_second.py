@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.facts import (
+    START,
     Story,
     booked,
     exec_id,
@@ -15,6 +16,8 @@ from tests.support.facts import (
     quantity,
     shown,
 )
+from tests.support.held_stock import KEY, STOCK, Held
+from tracker.core.model import Source
 
 
 def test_purchases_of_a_flat_second_come_first() -> None:
@@ -62,3 +65,15 @@ def test_record_shows_last_of_second(order: tuple[int, int]) -> None:
     for number in order:
         story.tell(execution(exec_id(number), 1, at=5, perm_id=number))
     assert news(story)["exec_id"] == exec_id(2)
+
+
+def test_late_purchase_stands_before_an_adjustment_of_its_second() -> None:
+    """15 were known and the broker held 12; 4 more of that second, first by execId, were in the 12."""
+    story = Held(10)
+    at = int((story.now - START).total_seconds())
+    story.trade(5)
+    story.answer(12, after=0)
+    story.note(Source.PERSON, "adjust", KEY, "adjusted", "", "as the broker says")
+    late = execution(exec_id(1), 4, at=at, contract=STOCK, perm_id=1, request_id=950)
+    story.sweep(late, request=950)
+    assert held(story) == 12

@@ -37,7 +37,7 @@ def adjust(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, .
         holding, more = _brought_to(holding, one, one.held)
         touched += more
     pending = holding.pending if one.settled else holding.pending + holding.held - before
-    return replace(holding, last=one.place, tail="", expired=False, pending=pending), touched
+    return replace(holding, last=one.place, expired=False, pending=pending), touched
 
 
 def _scaled(holding: Holding, ratio: Decimal) -> tuple[Holding, tuple[AlertId, ...]]:

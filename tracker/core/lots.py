@@ -239,7 +239,9 @@ def apply_adjustment(folded: Folded, one: Adjustment) -> None:
     """Bring what is held to what the broker said, or on into another contract or account."""
     if one.into:
         folded.moved.append((one, folded.holding))
-    folded.holding, touched = adjust(folded.holding, one)
+    tail = _tail_behind(folded.holding, one.place)
+    adjusted, touched = adjust(folded.holding, one)
+    folded.holding = replace(adjusted, tail=tail)
     folded.touched.update(dict.fromkeys(touched))
 
 
@@ -277,7 +279,7 @@ def _tail(before: Holding, movement: Movement) -> str:
 
 
 def _tail_behind(before: Holding, place: Moment) -> str:
-    """Return what a decision leaves of the note: it changes nothing for those that follow in its second."""
+    """Return what a place leaves of the note: it changes nothing for those that follow in its second."""
     same = before.last is not None and second_of(before.last.time) == second_of(place.time)
     return before.tail if same else ""
 
