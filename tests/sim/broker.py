@@ -60,6 +60,11 @@ class SimOrder:
         return self.paper.manual or self.paper.client_id != CLIENT
 
     @property
+    def rests(self) -> bool:
+        """Whether it does not work and may again."""
+        return self.paper.status == "Inactive"
+
+    @property
     def live(self) -> bool:
         return not self.paper.done and self.paper.remaining > 0
 
@@ -185,6 +190,21 @@ class SimBroker:
         order.paper.status = "Cancelled"
         return [Event((encode_messages.order_status(order.paper),), foreign=order.foreign)]
 
+    def rest(self, order: SimOrder) -> list[Event]:
+        """Have an order rest that may work again."""
+        return self._now_is(order, "Inactive")
+
+    def revive(self, order: SimOrder) -> list[Event]:
+        """Have an order work again that rested."""
+        return self._now_is(order, "Submitted")
+
+    def _now_is(self, order: SimOrder, status: str) -> list[Event]:
+        order.paper.perm_id = order.perm_id
+        order.paper.status = status
+        return [
+            Event((self._open_order(order), encode_messages.order_status(order.paper)), foreign=order.foreign)
+        ]
+
     def retell(self, order: SimOrder) -> list[Event]:
         """Repeat an order's status, as TWS freely does."""
         order.paper.perm_id = order.perm_id
@@ -219,11 +239,11 @@ class SimBroker:
         return frames
 
     def completed_order_frames(self) -> list[Fields]:
-        """Return what ended."""
+        """Return what ended for good."""
         return [
             encode_orders.completed_order(order.paper, "20251118 10:00:00 US/Eastern", VERSION)
             for order in self.orders
-            if not order.live and order.perm_id
+            if not order.live and not order.rests and order.perm_id
         ]
 
     def contract(self, con_id: int) -> PaperContract:

@@ -364,7 +364,7 @@ def _check_order(key: RecordKey, record: Mapping[str, Any], broker: SimBroker) -
     if shown["status"] == "FILLED" and shown["filled_qty"] not in full:
         raise Broken(f"{key} is FILLED with {shown['filled_qty']} of {total}")
     left = {float(total) - shown["filled_qty"]}
-    if paper.status in ("Cancelled", "Filled"):
+    if paper.status in ("Cancelled", "Filled", "Inactive"):
         # It is over, also where a correction lowered what it filled. The end may have been told while nobody
         # listened; it is not told again.
         left.add(0)

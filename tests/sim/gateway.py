@@ -17,6 +17,7 @@ from random import Random
 from tests.sim.broker import VERSION, AccountContract, Event, SimBroker
 from tests.sim.clock import NEW_YORK, SimClock
 from tests.sim.first_answers import FirstAnswers
+from tests.sim.late_reports import LateReports
 from tests.sim.options import Options
 from tracker.paper import encode_messages
 from tracker.paper.framing import Fields
@@ -54,6 +55,8 @@ class SimGateway:
         """The answers to positions requests."""
         self.first_answers: FirstAnswers | None = None
         """What its answers about positions are like at first; None where they are always right."""
+        self.late_reports: LateReports | None = None
+        """Executions that it learns of behind their positions; None where there are none."""
         self._held_back: list[Fields] = []
         self._backlog: list[Event] = []
         self._subscribed = False
@@ -112,6 +115,8 @@ class SimGateway:
         if self._happens(self._options.shuffles):
             # IBKR promises no order among executions, openOrder and orderStatus.
             self._rng.shuffle(events)
+        if self.late_reports is not None and self.faults:
+            events = [self.late_reports.split(event) for event in events]
         for event in events:
             if self.upstream:
                 self._learn(event)
@@ -120,7 +125,11 @@ class SimGateway:
                 self._backlog.append(event)
 
     def release(self) -> None:
-        """Let go of one frame that was held back."""
+        """Let go of one frame that was held back, and report what is due."""
+        if self.late_reports is not None and self.upstream:
+            for event in self.late_reports.due(every=not self.faults):
+                self._learn(event)
+                self._push(event)
         if self._held_back:
             self._send(self._held_back.pop(self._rng.randrange(len(self._held_back))))
 
@@ -181,8 +190,8 @@ class SimGateway:
                 continue
             frames.append(self._broker.execution_frame(execution, request_id))
         for exec_id, fee in self._fees.items():
-            own = self._executions[exec_id].account == account and self._of_today(exec_id)
-            if own and exec_id not in self._foreign_fees:
+            known = exec_id in self._executions and exec_id not in self._foreign_fees
+            if known and self._executions[exec_id].account == account and self._of_today(exec_id):
                 frames.append(encode_messages.commission_report(fee))
         self._answer(frames, encode_messages.executions_end(request_id))
 

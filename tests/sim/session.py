@@ -47,6 +47,7 @@ class SimSession:
         accounts: tuple[str, ...],
         *,
         whole: bool = False,
+        completed: bool = True,
     ) -> None:
         self._whole = whole
         self._sink = sink
@@ -73,7 +74,9 @@ class SimSession:
         self._plan.append((FIRST_SWEEP, ""))
         self._plan.append((OPEN_ORDERS, ""))
         if whole:
-            self._plan.extend(((POSITIONS, ""), (COMPLETED_ORDERS, "")))
+            self._plan.append((POSITIONS, ""))
+            if completed:
+                self._plan.append((COMPLETED_ORDERS, ""))
         gateway.connect()
         self._note(Source.LINK, "up", ",".join(accounts), "176")
 

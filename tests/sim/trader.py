@@ -12,6 +12,7 @@ from typing import Final
 
 from tests.sim import spellings
 from tests.sim.broker import Event, SimBroker
+from tests.sim.changes import FIRST
 from tests.sim.neighbour import Neighbour
 from tests.sim.options import Options
 from tests.sim.oracle_feed import OracleFeed
@@ -20,6 +21,7 @@ from tracker.paper.contracts import PaperContract
 _ADJUSTED: Final = 0.3
 _CLOSES: Final = 0.15
 _NAMED: Final = 0.6
+_RESTS: Final = 0.1
 
 
 class Trader:
@@ -47,6 +49,10 @@ class Trader:
         """How often all that an alert owns is closed at once; in the other lives that is rare."""
         self._oddly = Random(f"adjusted contracts of {seed}")
         self._adjusted = _ADJUSTED if self._oddly.random() < 0.5 else 0.0
+        self._restless = Random(f"inactive orders of {seed}")
+        changing = seed >= FIRST and self._restless.random() < 0.5
+        self._rests = _RESTS if changing else 0.0
+        """How often an order rests, or works again."""
 
     def trade(self) -> None:
         """Do one thing."""
@@ -56,6 +62,8 @@ class Trader:
                 self._close_alert()
             else:
                 self._open_alert()
+            return
+        if self._restless.random() < self._rests and self._rest_or_revive():
             return
         live = [order for order in broker.orders if order.live]
         roll = rng.random()
@@ -74,6 +82,15 @@ class Trader:
             self._happen(broker.report_fee())
         if self._options.reused_order_ids and rng.random() < 0.05:
             broker.restart_order_ids()
+
+    def _rest_or_revive(self) -> bool:
+        """Have an order rest, or one that rests work again; False where there is none."""
+        orders = [order for order in self._broker.orders if order.live or order.rests]
+        if not orders:
+            return False
+        order = self._restless.choice(orders)
+        self._happen(self._broker.revive(order) if order.rests else self._broker.rest(order))
+        return True
 
     def _close_alert(self) -> None:
         """Sell, or buy back, all that one alert owns of a contract; often the order names the alert."""

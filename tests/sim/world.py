@@ -28,6 +28,7 @@ from tests.sim.clock import NEW_YORK, SimClock
 from tests.sim.fates import Fates, SimCrash, SimJournal
 from tests.sim.first_answers import FirstAnswers
 from tests.sim.gateway import SimGateway
+from tests.sim.late_reports import LateReports
 from tests.sim.latecomers import Latecomers
 from tests.sim.neighbour import Neighbour
 from tests.sim.options import Options, draw
@@ -92,6 +93,9 @@ class World:
         if seed >= FIRST:
             self.changes = Changes(seed, self.broker, options)
             self.gateway.first_answers = FirstAnswers(self.changes.rng, self.clock)
+            self.gateway.late_reports = LateReports(Random(f"late reports of {seed}"), self.clock)
+        self.read_only = Random(f"read-only login of {seed}").random() < 0.5
+        """Whether the login may not ask for completed orders."""
         self.fates = Fates(self.rng, options.crashes, options.meddling)
         self.medium: Medium = FileMedium(self.clock, self.fates) if options.file_store else MemoryMedium()
         self.retry_for = RETRY_FOR if Random(f"retry window of {seed}").random() < 0.5 else _SHORT_RETRY
@@ -377,7 +381,13 @@ class World:
         self.tell("link up")
         number, sink = self.journal.last_connection_no + 1, JournalSink(self.journal, self.pump)
         self.session = SimSession(
-            number, sink, self.gateway, self.clock, self.broker.accounts, whole=self.changes is not None
+            number,
+            sink,
+            self.gateway,
+            self.clock,
+            self.broker.accounts,
+            whole=self.changes is not None,
+            completed=not self.read_only,
         )
 
     def _pump(self) -> None:

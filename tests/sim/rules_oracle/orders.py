@@ -25,8 +25,8 @@ from tests.sim.rules_oracle.facts import (
     root_and_version,
 )
 
-_CANCELLED = ("Cancelled", "ApiCancelled", "Inactive")
-_OVER = ("Filled", *_CANCELLED)
+_OVER = ("Filled", "Cancelled", "ApiCancelled")
+"""An order that is Inactive may work again: only an answer that lacks it says that it does not."""
 _SIZED = ("PreSubmitted", "Submitted", "Filled")
 """What is filled and left of such an order is all of it; a cancelled one reports its balance as it likes."""
 
@@ -159,7 +159,7 @@ class Orders:
         """Rule 5.2: the order's own total, else the completed order's, else what was filled when it was."""
         if told.total is not None or told.size is not None:
             return (told.total or told.size or ZERO) * ratio
-        if told.completed is not None and told.completed_status not in _CANCELLED:
+        if told.completed is not None and told.completed_status == "Filled":
             return told.completed * ratio
         if told.status == "Filled":
             return told.filled * ratio
