@@ -41,7 +41,7 @@ SOMETIMES = (
 CATCHES = {
     "dedup": (0, 3, 6),
     "outbox": (0, 2, 3),
-    "corrections": (2, 3, 6),
+    "corrections": (3, 6, 7),
     "ownership": (0, 2, 3),
     "reapply": (0, 7, 19),
     "file watch": (4, 14, 23),
