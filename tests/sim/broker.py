@@ -87,6 +87,8 @@ class SimBroker:
         self.base: dict[AccountContract, Decimal] = {}
         """What was held before the day began."""
         self.positions: dict[AccountContract, Decimal] = {}
+        self.changed: set[AccountContract] = set()
+        """What ever changed without an execution."""
         self.due_fees: list[tuple[str, bool]] = []
         self._latest: dict[str, str] = {}
         """execId without its version -> the version in force."""
@@ -220,6 +222,7 @@ class SimBroker:
 
     def hold(self, key: AccountContract, quantity: Decimal) -> Event:
         """Hold another quantity, which no execution brings."""
+        self.changed.add(key)
         self.positions[key] = quantity
         return Event(position=(key, quantity))
 

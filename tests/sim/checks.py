@@ -7,11 +7,12 @@ the journal's rows, and change nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Context, Decimal
 from typing import Any, NamedTuple
 
 from tests.sim.broker import AccountContract, SimBroker
+from tests.sim.clock import NEW_YORK
 from tests.sim.neighbour import Neighbour, RecordKey
 from tests.sim.oracle_feed import OracleFeed
 from tests.sim.rules_oracle.facts import OrderKey, root_and_version
@@ -21,7 +22,7 @@ from tests.support.fakes import Records
 from tracker.core.journal_entries import GapAccepted, GapReopened, read_entry
 from tracker.core.model import Execution
 from tracker.core.state import ADJUSTMENTS, ALERTS, DIFFERENCES, EXECUTIONS, GAPS, HOLDINGS, LedgerState
-from tracker.core.state_rows import Attention, Baseline, alert_text
+from tracker.core.state_rows import Attention, Baseline, GapEnd, alert_text
 from tracker.journal.journal import Journal
 from tracker.paper.contracts import PaperContract
 from tracker.paper.model import PaperExecution
@@ -99,17 +100,38 @@ def check_state(state: LedgerState) -> None:
             raise Broken(f"{holding.key}: {holding.lots} owned against {holding.held} held")
 
 
-def check_gaps(journal: Journal) -> None:
-    """See to it that a gap that a person accepted is closed, and not by a person once that was taken back."""
+def check_gaps(journal: Journal, ended: frozenset[date], feed: OracleFeed) -> None:
+    """See to it that each day that nobody saw to its end is a gap, and closed only where that is right.
+
+    By a person where one accepted it, and did not take that back; by positions where nothing was missed.
+    """
+    gaps = {gap.day: gap.closed_how for gap in journal.state.every(GAPS)}
+    if feed.hears_answers and gaps.keys() != ended:
+        raise Broken(f"gaps are {sorted(gaps)}, days that ended unseen are {sorted(ended)}")
+    for day in [day for day, how in gaps.items() if feed.hears_answers and how == GapEnd.POSITIONS.value]:
+        _check_missed(day, feed)
     accepted: dict[str, bool] = {}
     for frame in journal.notes():
         entry = read_entry(frame)
         if frame.seq <= journal.cursor and isinstance(entry, GapAccepted | GapReopened):
             accepted[entry.day.isoformat()] = isinstance(entry, GapAccepted)
-    for day, closed in accepted.items():
-        gap = journal.state.get(GAPS, day)
+    for text, closed in accepted.items():
+        gap = journal.state.get(GAPS, text)
         if gap is None or (not gap.closed_how if closed else gap.closed_how == "person"):
-            raise Broken(f"the gap of {day} is {gap}, accepted: {closed}")
+            raise Broken(f"the gap of {text} is {gap}, accepted: {closed}")
+
+
+def _check_missed(day: date, feed: OracleFeed) -> None:
+    """See to it that what was missed on a day adds up to nothing: no position shows a round trip."""
+    missed: dict[AccountContract, Decimal] = {}
+    for exec_id, execution in feed.broker.executions.items():
+        of_day = execution.time.astimezone(NEW_YORK).date() == day
+        if of_day and execution.contract.sec_type != "BAG" and feed.broker.latest(exec_id) == exec_id:
+            key = (execution.account, execution.contract.con_id)
+            held = ZERO if exec_id in feed.known else execution.signed
+            missed[key] = missed.get(key, ZERO) + held
+    if any(missed.values()):
+        raise Broken(f"{day} is closed by positions, missed was {missed}")
 
 
 def check_decided(records: Records, state: LedgerState) -> None:
@@ -334,10 +356,12 @@ def check_end(records: Records, feed: OracleFeed, state: LedgerState) -> None:
     listed = {account for (account, _), quantity in feed.broker.positions.items() if quantity}
     for holding in state.every(HOLDINGS):
         key = (holding.account, holding.contract.con_id)
-        if feed.hears_answers and holding.account not in listed:
-            # All of it went to another account, and an answer that lacks an account is never certain of it.
-            continue
         truth = feed.broker.positions.get(key, ZERO)
+        if feed.hears_answers and holding.account not in listed:
+            # An answer that lacks an account is never certain of it: what went elsewhere stays as it was.
+            if holding.held != truth and key not in feed.broker.changed:
+                raise Broken(f"{key}: {holding.held} held, the broker lists nothing of the account")
+            continue
         if (holding.held, holding.baseline) != (truth, Baseline.SNAPSHOT):
             raise Broken(f"{key}: {holding.held} held ({holding.baseline}), the broker has {truth}")
     if doubted := state.find(ALERTS, "doubted", "1"):

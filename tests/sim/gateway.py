@@ -127,7 +127,7 @@ class SimGateway:
     def release(self) -> None:
         """Let go of one frame that was held back, and report what is due."""
         if self.late_reports is not None and self.upstream:
-            for event in self.late_reports.due(every=not self.faults):
+            for event in self.late_reports.due():
                 self._learn(event)
                 self._push(event)
         if self._held_back:

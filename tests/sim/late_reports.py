@@ -26,13 +26,13 @@ class LateReports:
         """Return what of an event is known at once; the rest is due later."""
         if event.execution is None or self._rng.random() >= self._rate:
             return event
-        due = self._clock.now() + timedelta(seconds=self._rng.uniform(60, 1_200))
+        due = self._clock.now() + timedelta(seconds=self._rng.uniform(60, 900))
         self._held.append((due, replace(event, position=None)))
         return Event(position=event.position, foreign=event.foreign)
 
-    def due(self, *, every: bool) -> list[Event]:
+    def due(self) -> list[Event]:
         """Take what is to be reported by now."""
         now = self._clock.now()
-        found = [event for due, event in self._held if every or due <= now]
+        found = [event for due, event in self._held if due <= now]
         self._held = [each for each in self._held if each[1] not in found]
         return found

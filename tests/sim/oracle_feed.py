@@ -202,7 +202,7 @@ class OracleFeed:
     ) -> None:
         """Take in the frames of one transaction, and what the tracker takes for the opening balances now.
 
-        Which days are `unproven` is the tracker's word: whether it is right is for the tests of completeness.
+        `unproven` days ended unseen and were not proved by positions, see `checks.check_gaps`.
         """
         self._days_unproven(self._unproven | unproven, at)
         for frame in taken:

@@ -25,6 +25,7 @@ from tests.sim.broker import Event as BrokerEvent
 from tests.sim.broker import SimBroker
 from tests.sim.changes import FIRST, Changes
 from tests.sim.clock import NEW_YORK, SimClock
+from tests.sim.ended_days import EndedDays
 from tests.sim.fates import Fates, SimCrash, SimJournal
 from tests.sim.first_answers import FirstAnswers
 from tests.sim.gateway import SimGateway
@@ -126,6 +127,7 @@ class World:
         self.person = Person(seed, self.rng, options, self.feed, self.tell)
         self.swap = SwappedJournal(seed, journal, self.tell)
         self.session: SimSession | None = None
+        self.ended = EndedDays()
         self.restarts = 0
         self.pumps = 0
         self._meddled = False
@@ -228,9 +230,10 @@ class World:
             (row.account, row.contract.con_id): row.base for row in self.journal.state.every(HOLDINGS)
         }
         taken = [frame for frame in frames if frame.seq <= cursor]
-        gaps = self.journal.state.every(GAPS)
-        unproven = frozenset(gap.day for gap in gaps if gap.closed_how in ("", GapEnd.PERSON.value))
-        self.feed.commit(taken, openings, unproven, self.clock.now())
+        self.ended.take(taken)
+        by_positions = GapEnd.POSITIONS.value
+        closed = {gap.day for gap in self.journal.state.every(GAPS) if gap.closed_how == by_positions}
+        self.feed.commit(taken, openings, self.ended.days - closed, self.clock.now())
         self._cursor = cursor
 
     def _saw(self, store: AlertStore, changed: bool | None) -> None:
@@ -401,7 +404,7 @@ class World:
             records = self.medium.records()
             if records is not None and self.feed.settled:
                 checks.check_decided(records, self.journal.state)
-                checks.check_gaps(self.journal)
+                checks.check_gaps(self.journal, self.ended.days, self.feed)
                 checks.check_exact(records, self.feed, self.journal.state)
 
     def _check(self) -> None:
@@ -453,7 +456,7 @@ class World:
         checks.check_neighbour(records, self.neighbour)
         checks.check_safe(records, self.feed)
         checks.check_state(self.journal.state)
-        checks.check_gaps(self.journal)
+        checks.check_gaps(self.journal, self.ended.days, self.feed)
         self.feed.sometimes["gap closed"] = sum(
             gap.closed_how not in ("", "person") for gap in self.journal.state.every(GAPS)
         )
