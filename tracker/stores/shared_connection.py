@@ -133,7 +133,7 @@ def place_of(url: str) -> str:
     """
     try:
         found = conninfo_to_dict(url)
-    except psycopg.Error:
+    except (psycopg.Error, UnicodeError):
         # Its message may repeat the address.
         raise StoreRefused(
             "shared.url is no address that PostgreSQL's clients understand; write it as"

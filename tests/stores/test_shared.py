@@ -1,0 +1,469 @@
+"""A tracker's side of the shared store: its seat and fence, its deadlines, and what a cut leaves behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+from tests.support.cutting_proxy import CuttingProxy
+from tests.support.postgres import PASSWORD, Database
+from tests.support.project import PROJECT
+from tests.support.shared_rig import SharedRig, put_alert
+from tests.support.store_cases import id_of, record, removal, some_records, update
+from tracker.core.model import Outcome, StoreUnavailable
+from tracker.core.ports import StoreMisconfigured, StoreRefused
+from tracker.stores.lock import Locked
+from tracker.stores.shared import SharedAlerts
+from tracker.stores.shared_connection import place_of
+from tracker.stores.shared_seat import Fenced
+
+NVDA_ID = id_of(some_records(), "robindahood-alerts", "NVDA")
+TSLA_ID = id_of(some_records(), "robindahood-alerts", "TSLA")
+SOON = 20.0
+
+
+@pytest.fixture
+def rig(database: Database) -> Iterator[SharedRig]:
+    with SharedRig(database) as rig:
+        yield rig
+
+
+@pytest.fixture
+def proxy(database: Database) -> Iterator[CuttingProxy]:
+    with CuttingProxy(database.server.port) as proxy:
+        yield proxy
+
+
+def until(condition: Callable[[], object], seconds: float = SOON) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "not in time"
+        time.sleep(0.01)
+
+
+def readable(store: SharedAlerts) -> bool:
+    try:
+        store.refresh()
+    except StoreUnavailable:
+        return False
+    return True
+
+
+def quantities(rig: SharedRig) -> dict[str, object]:
+    """Return seat -> quantity of NVDA."""
+    return {
+        seat: position and position["quantity"]
+        for ticker, seat, _, _, position in rig.parts()
+        if ticker == "NVDA"
+    }
+
+
+# The seat.
+
+
+def test_same_journal_takes_its_seat_at_once(rig: SharedRig) -> None:
+    """After a crash nothing is waited for; the epoch goes up, so what the dead one left behind is fenced."""
+    journal = str(uuid4())
+    first, second = rig.store(journal=journal), rig.store(journal=journal)
+    with first.hold("first"):
+        assert first.figures["epoch"] == 1
+    with second.hold("second"):
+        assert second.figures["epoch"] == 2
+
+
+def test_seat_of_another_journal_is_refused(rig: SharedRig) -> None:
+    with rig.store(host="attic").hold("first"):
+        second = rig.store()
+        with pytest.raises(
+            Locked, match=r"seat left of PostgreSQL .* is taken by the tracker on attic, last seen"
+        ):
+            second.hold("second")
+    assert rig.database.rows("SELECT host, epoch FROM tracker.seat") == [("attic", 1)]
+
+
+def test_fenced_tracker_writes_nothing(rig: SharedRig) -> None:
+    """A copy of the journal, started elsewhere, takes the seat; the first one, which decided otherwise, ends."""
+    assert _takeover(rig) == {"left": 10}
+
+
+def test_fence_is_what_refuses(rig: SharedRig) -> None:
+    """Without the check of the seat's epoch the same takeover leaves the loser's word."""
+    with rig.database.connect() as connection:
+        connection.execute(
+            "CREATE OR REPLACE FUNCTION tracker.stay_seated(p_seat text, p_journal uuid, p_epoch bigint)"
+            " RETURNS void LANGUAGE sql AS 'SELECT'"
+        )
+        # And without the order of words.
+        connection.execute("CREATE FUNCTION tracker.any_order() RETURNS trigger LANGUAGE plpgsql AS"
+                           " 'BEGIN NEW.epoch := 0; NEW.seq := 0; RETURN NEW; END'")  # fmt: skip
+        connection.execute(
+            "CREATE TRIGGER any_order BEFORE INSERT OR UPDATE ON tracker.part"
+            " FOR EACH ROW EXECUTE FUNCTION tracker.any_order()"
+        )
+    assert _takeover(rig, fenced=False) == {"left": 4}
+
+
+def _takeover(rig: SharedRig, *, fenced: bool = True) -> dict[str, object]:
+    journal = str(uuid4())
+    rig.put(some_records())
+    loser = rig.store(journal=journal, host="attic", poll_seconds=3600)
+    winner = rig.store(journal=journal, host="cellar", poll_seconds=3600)
+    loser.hold("loser")
+    assert list(loser.apply([update(TSLA_ID)])) == [Outcome.APPLIED]
+    winner.hold("winner")
+    winner.apply([update(NVDA_ID, 10)])
+    if fenced:
+        with pytest.raises(
+            Fenced, match="the tracker on cellar has taken the seat left with a copy of this journal"
+        ):
+            loser.apply([update(NVDA_ID, 4)])
+        with pytest.raises(Fenced):
+            loser.keep()
+        with pytest.raises(Fenced):
+            loser.refresh()
+    else:
+        loser.apply([update(NVDA_ID, 4)])
+    return quantities(rig)
+
+
+def test_beat_finds_the_fence_without_a_fill(rig: SharedRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tracker that has nothing to write learns of its successor too."""
+    monkeypatch.setattr("tracker.stores.shared._BEAT_SECONDS", 0.05)
+    journal = str(uuid4())
+    loser = rig.store(journal=journal)
+    hold = loser.hold("loser")
+    rig.store(journal=journal, host="cellar").hold("winner")
+
+    def fenced() -> bool:
+        try:
+            hold.keep()
+        except Fenced:
+            return True
+        return False
+
+    until(fenced)
+
+
+def test_forgotten_epoch_is_taken_again(rig: SharedRig) -> None:
+    """A failover that lost the last epoch, or the seat itself, ends nobody."""
+    rig.put(some_records())
+    store = rig.store(poll_seconds=3600)
+    store.hold("first")
+    with rig.database.connect() as connection:
+        connection.execute("UPDATE tracker.seat SET epoch = 0")
+    assert list(store.apply([update(NVDA_ID, 4)])) == [Outcome.APPLIED]
+    with rig.database.connect() as connection:
+        connection.execute("DELETE FROM tracker.part")
+        connection.execute("DELETE FROM tracker.seat")
+    assert list(store.apply([update(NVDA_ID, 10)])) == [Outcome.APPLIED]
+    assert quantities(rig) == {"left": 10}
+    assert rig.database.rows("SELECT epoch FROM tracker.seat") == [(3,)]
+
+
+def test_zone_of_all_trackers_is_one(rig: SharedRig) -> None:
+    store = rig.store()
+    with rig.database.connect() as connection:
+        connection.execute("UPDATE tracker.meta SET zone = 'Asia/Tokyo'")
+    with pytest.raises(StoreMisconfigured, match=r"stores\.timezone is UTC here and Asia/Tokyo"):
+        store.hold("first")
+
+
+# Accounts.
+
+
+def test_account_counts_in_one_seat(rig: SharedRig) -> None:
+    """The second login with an account learns whose it is, before it, or by its first write."""
+    rig.put(some_records())
+    left, late, early = rig.store("left", host="attic"), rig.store("late"), rig.store("early")
+    for store in (left, late):
+        store.hold(store.name)
+    assert left.vet(["DU1", "DU2"]) is None
+    assert late.vet(["DU2", "DU3"]) is None
+    left.apply([update(NVDA_ID)])
+    with pytest.raises(Fenced, match=r"account DU2 is counted by the tracker on attic \(seat left\)"):
+        late.apply([update(NVDA_ID)])
+    early.hold("early")
+    reason = early.vet(["DU2"])
+    assert reason is not None
+    assert "account DU2 is counted by the tracker on attic (seat left)" in reason
+    assert early.vet(["DU3"]) is None
+    assert quantities(rig) == {"left": 4}
+
+
+# A server that is away.
+
+
+def test_frozen_server_is_given_up_in_time(rig: SharedRig) -> None:
+    """Frozen with its sockets open: a write ends within 6 s, questions are answered throughout."""
+    rig.put(some_records())
+    store = rig.store()
+    store.hold("first")
+    store.apply([update(TSLA_ID)])
+    with rig.database.server.frozen():
+        begun = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="did not answer within 5 s"):
+            store.apply([update(NVDA_ID)])
+        assert time.monotonic() - begun < 6
+        begun = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            store.apply([update(NVDA_ID)])
+        assert time.monotonic() - begun < 6
+        until(lambda: not readable(store))
+        assert len(store.alerts()) == 3
+        assert store.trouble is not None
+    until(lambda: readable(store))
+    assert list(store.apply([update(NVDA_ID, 10)])) == [Outcome.APPLIED]
+    assert store.trouble is None
+    assert quantities(rig) == {"left": 10}
+
+
+def test_call_given_up_changes_nothing_later(rig: SharedRig) -> None:
+    """What a frozen server got still runs once it goes on; its successor's word stands."""
+    rig.put(some_records())
+    store = rig.store(poll_seconds=3600)
+    store.hold("first")
+    store.apply([update(TSLA_ID)])
+    with rig.database.connect() as holder, holder.transaction():
+        holder.execute("LOCK tracker.part")
+        with pytest.raises(StoreUnavailable):
+            store.apply([update(NVDA_ID, 4)])
+    assert list(store.apply([update(NVDA_ID, 10)])) == [Outcome.APPLIED]
+    assert quantities(rig) == {"left": 10}
+
+
+def test_silent_network_is_given_up_in_time(rig: SharedRig, proxy: CuttingProxy) -> None:
+    """A write ends within 6 s, and no question waits for the network meanwhile."""
+    rig.put(some_records())
+    store = rig.store(port=proxy.port)
+    store.hold("first")
+    store.apply([update(TSLA_ID)])
+    proxy.go_silent()
+    begun, longest = time.monotonic(), 0.0
+    with ThreadPoolExecutor(1) as worker:
+        writing = worker.submit(store.apply, [update(NVDA_ID)])
+        while not writing.done():
+            asked = time.monotonic()
+            readable(store)
+            store.unchanged()
+            store.alerts()
+            store.shown(NVDA_ID)
+            store.vet(["DU1"])
+            longest = max(longest, time.monotonic() - asked)
+            time.sleep(0.01)
+        with pytest.raises(StoreUnavailable):
+            writing.result()
+    assert time.monotonic() - begun < 6
+    assert longest < 0.5
+    proxy.go_on()
+    until(lambda: readable(store))
+    store.apply([update(NVDA_ID)])
+    assert quantities(rig) == {"left": 4}
+
+
+def test_start_while_the_server_is_away(rig: SharedRig, proxy: CuttingProxy) -> None:
+    """Nothing is known until the first good read; seat and alerts come with the server."""
+    rig.put(some_records())
+    proxy.refuse()
+    store = rig.store(port=proxy.port)
+    store.hold("first")
+    store.check()
+    with pytest.raises(StoreUnavailable):
+        store.refresh()
+    assert not store.unchanged()
+    proxy.go_on()
+    until(lambda: readable(store))
+    assert len(store.alerts()) == 3
+    assert store.unchanged()
+
+
+def test_write_cut_at_every_byte_ends_as_decided(rig: SharedRig, proxy: CuttingProxy) -> None:
+    """Wherever the exchange is cut, both ways, the part is what was decided last."""
+    rig.put(some_records())
+    store = rig.store(port=proxy.port, poll_seconds=3600)
+    store.hold("first")
+    store.apply([update(NVDA_ID, 1)])
+    before = proxy.passed
+    store.apply([update(NVDA_ID, 2)])
+    exchange = proxy.passed - before
+    assert 200 < exchange < 3000
+    for count in range(1, exchange, 4):
+        proxy.cut_after(count)
+        quantity = 3 + count
+        for _ in range(3):
+            try:
+                store.apply([update(NVDA_ID, quantity)])
+                break
+            except StoreUnavailable:
+                continue
+        assert quantities(rig) == {"left": quantity}, count
+    assert proxy.cuts >= exchange // 4
+
+
+def test_lost_parts_are_seen_after_a_reconnect(rig: SharedRig) -> None:
+    rig.put(some_records())
+    store = rig.store()
+    store.hold("first")
+    store.apply([update(NVDA_ID)])
+    rig.lose_parts()
+
+    def forgotten() -> bool:
+        readable(store)
+        shown = store.shown(NVDA_ID)
+        return shown is not None and not shown.open
+
+    until(forgotten)
+    assert list(store.apply([update(NVDA_ID)])) == [Outcome.APPLIED]
+
+
+def test_lost_parts_are_seen_behind_a_pooler(rig: SharedRig) -> None:
+    """Where a pooler hides the failover, another server shows by its start: no reconnect is needed."""
+    rig.put(some_records())
+    store = rig.store(poll_seconds=3600)
+    store.hold("first")
+    store.apply([update(NVDA_ID)])
+    with rig.database.connect() as connection:
+        connection.execute("DELETE FROM tracker.part")
+    store._mark = f"{store._mark.split()[0]} 1"
+    store._look()
+    shown = store.shown(NVDA_ID)
+    assert shown is not None
+    assert not shown.open
+
+
+# Records.
+
+
+def test_new_records_come_with_the_next_poll(rig: SharedRig) -> None:
+    store = rig.store()
+    store.hold("first")
+    assert list(store.alerts()) == []
+    rig.put(some_records())
+    until(lambda: readable(store) and len(store.alerts()) == 3)
+    rig.put({"robindahood-alerts": {"NVDA": record()}})
+    until(lambda: readable(store) and [alert.id for alert in store.alerts()] == [NVDA_ID])
+
+
+def test_gone_record_is_out_on_return(rig: SharedRig) -> None:
+    """Also before the next poll: else the pump would decide on it again at once."""
+    rig.put(some_records())
+    store = rig.store(poll_seconds=3600)
+    store.hold("first")
+    readable(store)
+    rig.put({"robindahood-alerts": {"TSLA": record("TSLA", 700100300)}})
+    assert list(store.apply([update(NVDA_ID), update(TSLA_ID)])) == [Outcome.GONE, Outcome.APPLIED]
+    assert NVDA_ID not in {alert.id for alert in store.alerts()}
+    assert store.refresh() is True
+
+
+def test_removed_record_is_taken_back(rig: SharedRig) -> None:
+    rig.put(some_records())
+    store = rig.store()
+    store.hold("first")
+    store.apply([update(NVDA_ID, 0, open=False), removal(NVDA_ID)])
+    assert "NVDA" not in rig.records()["robindahood-alerts"]
+    assert store.record(NVDA_ID) is None
+    assert store.restore(NVDA_ID, "{}") is True
+    assert rig.records()["robindahood-alerts"]["NVDA"]["position"]["quantity"] == 0
+    assert store.record(NVDA_ID) is not None
+    assert store.restore(NVDA_ID, "{}") is False
+
+
+def test_hints_complete_an_alert(rig: SharedRig) -> None:
+    """What the read-only stores of the source box know of a contract fills in what the record lacks."""
+    without = record(con_id=None)
+    del without["alert_details"]["expiry"]
+    hints = (
+        '[{"alerter": "robindahood-alerts", "symbol": "NVDA", "right": "C", "strike": "122.5",'
+        ' "expiry": {"kind": "none"}, "con_id": 42}]'
+    )
+    with rig.database.connect() as connection:
+        put_alert(connection, NVDA_ID._replace(option_conid=None), without, hints=hints)
+        put_alert(connection, TSLA_ID, record("TSLA", 700100300), hints='[{"alerter": 1}]')
+    store = rig.store()
+    store.refresh()
+    assert {alert.id.ticker: set(alert.con_ids) for alert in store.alerts()} == {
+        "NVDA": {42},
+        "TSLA": {700100300},
+    }
+
+
+# What is said.
+
+
+def test_missing_schema_is_refused_at_start(database: Database) -> None:
+    with SharedRig(database) as rig:
+        store = rig.store()
+        with database.connect() as connection:
+            connection.execute("DROP SCHEMA tracker CASCADE")
+        store.hold("first")
+        with pytest.raises(StoreRefused, match="run `tracker store create` as the owner of the database"):
+            store.check()
+
+
+def test_missing_rights_are_refused_at_start(rig: SharedRig) -> None:
+    store = rig.store(url=rig.database.url_of("tracker_reader"))
+    store.hold("first")
+    with pytest.raises(StoreRefused, match="give this user the role tracker_seat"):
+        store.check()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ((PASSWORD, "not-it"), "password authentication failed .* correct the user or its password"),
+        (("/test_", "/nowhere_"), "does not exist; make the database"),
+    ],
+)
+def test_login_that_fails_never_shows_the_password(
+    rig: SharedRig, change: tuple[str, str], expected: str
+) -> None:
+    store = rig.store(url=rig.database.url_of("tracker_seat").replace(*change))
+    store.hold("first")
+    with pytest.raises(StoreRefused, match=expected) as refused:
+        store.check()
+    assert PASSWORD not in str(refused.value)
+    assert "not-it" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://me:secret@db.example.com:5433/alerts", "PostgreSQL db.example.com:5433/alerts"),
+        ("host=db.example.com password=secret", "PostgreSQL db.example.com"),
+        ("service=alerts", "the PostgreSQL service alerts"),
+    ],
+)
+def test_place_shows_no_secret(url: str, expected: str) -> None:
+    assert place_of(url) == expected
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:s%ecret@host/x", "secret", "postgresql://me:secret@[::1/x"])
+def test_unreadable_address_is_not_repeated(url: str) -> None:
+    with pytest.raises(StoreRefused, match=r"shared\.url is no address") as refused:
+        place_of(url)
+    assert "ecret" not in str(refused.value)
+
+
+def test_psycopg_is_not_imported_without_url() -> None:
+    """Whoever keeps alerts.json needs no driver, and does not pay for loading it."""
+    program = (
+        "import sys, tracker.cli.main, tracker.cli.offline, tracker.daemon.run, tracker.doctor.examine,"
+        " tracker.wiring as wiring\n"
+        "from tracker.config.settings import Settings\n"
+        "settings = Settings()\n"
+        "wiring.alert_stores(settings, wiring.names_of(settings))\n"
+        "assert 'psycopg' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
