@@ -89,7 +89,7 @@ def test_seat_of_another_journal_is_refused(rig: SharedRig) -> None:
 
 
 def test_fenced_tracker_writes_nothing(rig: SharedRig) -> None:
-    """A copy of the journal, started elsewhere, takes the seat; the first one, which decided otherwise, ends."""
+    """A copy of the journal, started elsewhere, takes the seat; the first one decided otherwise, and ends."""
     assert _takeover(rig) == {"left": 10}
 
 
