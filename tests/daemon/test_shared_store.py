@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 
 from tests.support.daemon_rig import CALL, Rig, record
 from tests.support.postgres import PASSWORD, Database
+from tests.support.project import PROJECT
 from tests.support.shared_rig import SharedRig
 
 ROBIN = "robindahood-alerts"
@@ -31,6 +35,17 @@ def tracker(shared: SharedRig, folder: Path, seat: str, account: str, **gateway:
         *("--shared.poll_seconds", "0.1"),
     ]
     return rig
+
+
+async def command(rig: Rig, *words: str) -> str:
+    """Return what a command of the tracker answers."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tracker", *words, *rig.flags(), *rig.options),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=rig.folder,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    )
+    return (await process.communicate())[0].decode()
 
 
 def quantity(shared: SharedRig) -> float | None:
@@ -57,8 +72,87 @@ def test_two_trackers_show_the_sum(shared: SharedRig, tmp_path: Path) -> None:
             assert shown["position"]["avg_price"] == 2.7
             parts = [(seat, position and position["quantity"]) for _, seat, _, _, position in shared.parts()]
             assert parts == [("left", 4), ("right", 2)]
-            assert (await left.status_of("store"))["seat"] == "left"
+            store = await left.status_of("store")
+            assert (store["kind"], store["seat"], store["epoch"], store["away"]) == ("shared", "left", 1, {})
+            assert (store["undelivered"], store["late_writes_merged"]) == (0, 0)
+            answer = await right.ask("alerts")
+            assert [alert["position"]["quantity"] for alert in answer["alerts"]] == [2]
             assert PASSWORD not in left.log() + str(await left.status())
             assert await left.stop() == 0
+            # With the daemon stopped its command reads the store by itself, under the same seat.
+            assert '"quantity": 4' in await command(left, "why", f"{ROBIN}/NVDA", "--json")
+
+    asyncio.run(play())
+
+
+def test_server_that_was_away_gets_all(shared: SharedRig, tmp_path: Path) -> None:
+    """Fills while the server is away are kept, also those of a tracker that starts meanwhile."""
+
+    async def play() -> None:
+        server = shared.database.server
+        shared.put({ROBIN: {"NVDA": record()}})
+        async with (
+            tracker(shared, tmp_path / "left", "left", "DU1000001") as left,
+            tracker(shared, tmp_path / "right", "right", "DU1000002") as right,
+        ):
+            await left.start()
+            left.gateway.fill(left.gateway.order(CALL, "BUY", 1, limit="2.5"))
+            await left.until(lambda: quantity(shared) == 1)
+            server.kill()
+            left.gateway.fill(left.gateway.order(CALL, "BUY", 2, limit="2.5"))
+            await right.start()
+            right.gateway.fill(right.gateway.order(CALL, "BUY", 4, limit="2.5"))
+
+            async def known(rig: Rig) -> bool:
+                return "cannot be reached" in str(await rig.status_of("store", "away"))
+
+            await left.until(lambda: known(left))
+            await right.until(lambda: known(right))
+            server.start()
+            await left.until(lambda: quantity(shared) == 7, seconds=10)
+            await left.until(lambda: known_again(left, right))
+            assert await left.stop() == 0
+            assert PASSWORD not in left.log() + right.log()
+
+    async def known_again(*rigs: Rig) -> bool:
+        return [await rig.status_of("store", "away") for rig in rigs] == [{}, {}]
+
+    asyncio.run(play())
+
+
+def test_seat_and_account_have_one_tracker(shared: SharedRig, tmp_path: Path) -> None:
+    """Another journal on the seat ends with 5; a copy of the journal takes it, and the first one ends with 5.
+
+    An account that another seat counts is refused at the login.
+    """
+
+    async def play() -> None:
+        shared.put({ROBIN: {"NVDA": record()}})
+        async with (
+            tracker(shared, tmp_path / "first", "left", "DU1000001") as first,
+            tracker(shared, tmp_path / "other", "left", "DU1000002") as other,
+            tracker(shared, tmp_path / "copy", "left", "DU1000001") as copy,
+            tracker(shared, tmp_path / "right", "right", "DU1000001") as right,
+        ):
+            await first.start()
+            first.gateway.fill(first.gateway.order(CALL, "BUY", 1, limit="2.5"))
+            await first.until(lambda: quantity(shared) == 1)
+            await other.start(ready=False)
+            assert await other.ended() == 5
+            assert "the seat left of PostgreSQL" in other.log()
+            assert "tracker store free left" in other.log()
+            await right.start(ready=False)
+            await right.until(lambda: "account" in right.log() and "would count twice" in right.log())
+            with (
+                sqlite3.connect(first.folder / "journal.db") as journal,
+                sqlite3.connect(copy.folder / "journal.db") as made,
+            ):
+                journal.backup(made)
+            await copy.start(ready=False)
+            assert await first.ended() == 5
+            assert "has taken the seat left with a copy of this journal" in first.log()
+            assert [
+                (seat, position and position["quantity"]) for _, seat, _, _, position in shared.parts()
+            ] == [("left", 1)]
 
     asyncio.run(play())
