@@ -179,7 +179,7 @@ def part(
     quantity: int, price: float | None = 2.5, at: str = "10", *, is_open: bool = True, **more: Any
 ) -> dict[str, Any]:
     moment = f"2025-11-18T{at}:00:00.000000+00:00"
-    position = {
+    position: dict[str, Any] = {
         "quantity": quantity,
         "avg_price": price,
         "opened_at": moment,
