@@ -6,7 +6,9 @@ Owns for which contracts a run is kept, and which executions are of it. It folds
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from tracker.core.lot_changes import second_of
 from tracker.core.state import EXECUTIONS
@@ -18,12 +20,28 @@ _KEPT: Final = 32
 """Contracts of which a run is kept while no sweep is due; late is then only what is of the same second."""
 
 
-class FoldRun(NamedTuple):
-    """Hold what a contract's latest executions were folded onto, one upon the other."""
+class FoldRun(Struct, frozen=True):
+    """Hold what a contract's latest executions were folded onto, one upon the other.
+
+    Each step keeps what it may have to take back, so a run never changes: a longer one shares its list.
+    """
 
     before: Holding
-    names: dict[str, None]
-    """Their row keys."""
+    listed: list[str]
+    """Their row keys, and behind them those of a longer run."""
+    count: int = 0
+
+    @property
+    def names(self) -> list[str]:
+        """Return the row keys of its executions, each once."""
+        return list(dict.fromkeys(self.listed[: self.count]))
+
+    def longer(self, name: str) -> FoldRun:
+        """Return the run with one more execution."""
+        # What stands behind this run is of one that was taken back.
+        del self.listed[self.count :]
+        self.listed.append(name)
+        return FoldRun(self.before, self.listed, self.count + 1)
 
 
 class FoldRuns:
@@ -47,19 +65,19 @@ class FoldRuns:
         """Take in an execution that is folded onto `holding`."""
         run = self._runs.get(key)
         ended = holding.last is None or second_of(holding.last.time) < second_of(booked.moment.time)
-        over = run is not None and (len(run.names) >= _MOST or not self._due(key.account))
+        over = run is not None and (run.count >= _MOST or not self._due(key.account))
         if run is None or (over and ended):
             self._runs.pop(key, None)
             if len(self._runs) >= _KEPT and not self._due(key.account):
                 del self._runs[next(iter(self._runs))]
-            run = self._runs[key] = FoldRun(holding, {})
-        run.names[EXECUTIONS.key(booked)] = None
+            run = FoldRun(holding, [])
+        self._runs[key] = run.longer(EXECUTIONS.key(booked))
 
     def note_late(self, booked: BookedExecution, key: ContractKey) -> bool:
         """Take in a late execution; False where it stands before the contract's run."""
         run = self._runs.get(key)
         if run is None:
             return True
-        run.names[EXECUTIONS.key(booked)] = None
+        self._runs[key] = run.longer(EXECUTIONS.key(booked))
         last = run.before.last
         return last is None or second_of(last.time) < second_of(booked.moment.time)
