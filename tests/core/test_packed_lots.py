@@ -66,7 +66,7 @@ def test_runs_are_what_a_tuple_is(run: int, acts: list[object]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packed_lots, "RUN", run)
         plain: tuple[Lot, ...] = ()
-        runs = packed(LotRuns(()))
+        runs: Sequence[Lot] = LotRuns((), ())
         for number, act in enumerate(acts):
             before, was = runs, plain
             match act:

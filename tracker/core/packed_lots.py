@@ -65,15 +65,31 @@ Run: TypeAlias = tuple[Lot, ...] | PackedRun
 
 
 class LotRuns(Sequence[Lot]):
-    """Hold the lots of these runs, one run behind the other."""
+    """Hold the lots of these runs, one run behind the other; the newest ones are a tuple of their own."""
 
-    __slots__ = ("_ends", "runs")
+    __slots__ = ("_ends", "_older", "newest")
 
-    def __init__(self, runs: Sequence[Run]) -> None:
-        self.runs = tuple(runs)
-        self._ends = list(accumulate(map(len, self.runs)))
+    def __init__(self, older: Sequence[Run], newest: tuple[Lot, ...]) -> None:
+        self._older = tuple(older)
+        self._ends = list(accumulate(map(len, self._older)))
+        self.newest = newest
+
+    def with_newest(self, newest: tuple[Lot, ...]) -> LotRuns:
+        """Return the same older lots with others behind them; each purchase does, however many there are."""
+        other = LotRuns.__new__(LotRuns)
+        other._older, other._ends, other.newest = self._older, self._ends, newest
+        return other
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Return all runs."""
+        return (*self._older, self.newest)
 
     def __len__(self) -> int:
+        return self._older_count + len(self.newest)
+
+    @property
+    def _older_count(self) -> int:
         return self._ends[-1] if self._ends else 0
 
     def __iter__(self) -> Iterator[Lot]:
@@ -88,8 +104,10 @@ class LotRuns(Sequence[Lot]):
         if isinstance(at, slice):
             return tuple(self)[at]
         place = range(len(self))[at]
+        if place >= self._older_count:
+            return self.newest[place - self._older_count]
         number = bisect_right(self._ends, place)
-        return _lots_of(self.runs[number])[place - self._ends[number]]
+        return _lots_of(self._older[number])[place - self._ends[number]]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LotRuns | tuple):
@@ -110,21 +128,21 @@ def runs_of(lots: Sequence[Lot]) -> Sequence[Run]:
 
 def packed(lots: Sequence[Lot]) -> Sequence[Lot]:
     """Return the same lots, the older ones packed where there are many."""
-    *runs, last = runs_of(lots) or ((),)
-    newest = _lots_of(last)
+    newest = lots.newest if isinstance(lots, LotRuns) else lots
     if len(newest) < 2 * RUN:
         return lots
+    *older, last = runs_of(lots)
+    newest = _lots_of(last)
     full = len(newest) // RUN - 1
-    runs += [PackedRun(newest[at * RUN : (at + 1) * RUN]) for at in range(full)]
-    return LotRuns((*runs, newest[full * RUN :]))
+    older += [PackedRun(newest[at * RUN : (at + 1) * RUN]) for at in range(full)]
+    return LotRuns(older, newest[full * RUN :])
 
 
 def appended(lots: Sequence[Lot], lot: Lot) -> Sequence[Lot]:
     """Return the lots with one more behind them."""
-    if not isinstance(lots, LotRuns):
-        return (*lots, lot)
-    *runs, last = lots.runs or ((),)
-    return LotRuns((*runs, (*last, lot)) if isinstance(last, tuple) else (*runs, last, (lot,)))
+    if isinstance(lots, LotRuns):
+        return lots.with_newest((*lots.newest, lot))
+    return (*lots, lot)
 
 
 def changed(lots: Sequence[Lot], changes: Mapping[int, Lot]) -> Sequence[Lot]:
@@ -137,7 +155,10 @@ def changed(lots: Sequence[Lot], changes: Mapping[int, Lot]) -> Sequence[Lot]:
         of_run = places[bisect_left(places, begin) : bisect_left(places, end)]
         runs.append(_changed(run, begin, of_run, changes) if of_run else run)
         begin = end
-    return LotRuns([run for run in runs if len(run)]) if isinstance(lots, LotRuns) else _lots_of(runs[0])
+    if not isinstance(lots, LotRuns):
+        return _lots_of(runs[0])
+    *older, newest = runs
+    return LotRuns([run for run in older if len(run)], _lots_of(newest))
 
 
 def _changed(run: Run, begin: int, places: Sequence[int], changes: Mapping[int, Lot]) -> tuple[Lot, ...]:
