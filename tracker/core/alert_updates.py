@@ -7,9 +7,11 @@ It never computes a quantity from what a file says.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from decimal import Context, Decimal
 from enum import StrEnum
+from functools import lru_cache
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -124,6 +126,7 @@ def _described(booked: BookedExecution, event: TrackerEvent) -> dict[str, str | 
 
 
 _EIGHT_DIGITS = Context(prec=8)
+_TIMES_KEPT: Final = 256
 _AVERAGES = ("avg_price", "avg_fill_price")
 OWNERSHIP = "ownership"
 """`matched_by` of a fill that closed what an alert owned, where no rule was asked."""
@@ -145,7 +148,13 @@ def average(value: Decimal) -> Value:
 
 def instant(value: datetime | None) -> str | None:
     """Return an ISO time with microseconds, None for None."""
-    return None if value is None else value.isoformat(timespec="microseconds")
+    return None if value is None else _iso(value, value.tzinfo)
+
+
+@lru_cache(_TIMES_KEPT)
+def _iso(value: datetime, zone: tzinfo | None) -> str:
+    """Write a time in its zone: the events of one packet have one."""
+    return value.isoformat(timespec="microseconds")
 
 
 def positions_of(state: LedgerState, alert_state: AlertState) -> list[tuple[Holding, AlertPosition]]:

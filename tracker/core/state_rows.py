@@ -379,12 +379,12 @@ def root_text(account: str, exec_id: str) -> str | None:
 
 def owners_of(match: Match) -> tuple[AlertId, ...]:
     """Return the alerts that an opening fill belongs to."""
-    return tuple(alert for alert, _ in match.alerts) if isinstance(match, Matched) else ()
+    return tuple([alert for alert, _ in match.alerts]) if isinstance(match, Matched) else ()
 
 
 def rules_of(match: Match) -> tuple[Rule, ...]:
     """Return the rules by which a match names alerts."""
-    return tuple(rule for _, rule in match.alerts) if isinstance(match, Matched) else ()
+    return tuple([rule for _, rule in match.alerts]) if isinstance(match, Matched) else ()
 
 
 def attention_of(match: Match) -> Attention:
