@@ -352,3 +352,18 @@ def test_stored_contract_agrees_with_what_the_details_say() -> None:
     day.fill(december, 3)
     shows(day, "demslayer/SPXW", 3)
     assert day.right().alert("demslayer/SPXW").matched_by == "contract"
+
+
+def test_record_that_came_back_has_its_own_successor() -> None:
+    """Another spelling took over once. Back beside it, it shares all; the next one of its key has that."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 2)
+    other = {"Real Day Trading": {"TSLA": alert(C95, created=day.ago(0))}}
+    day.read(other)
+    shows(day, "Real Day Trading/TSLA", 2)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}, **other})
+    day.fill(C95, 3)
+    day.wait(1000)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}, **other})
+    shows(day, A, 5)
+    shows(day, "Real Day Trading/TSLA", 5)

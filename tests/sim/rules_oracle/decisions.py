@@ -75,6 +75,8 @@ class Replay:
         self._look = self._look_before = False
         self._noted: list[tuple[int, int, AccountContract]] = []
         """Takeovers that were written down and not decided yet: the old record, the new one, what is held."""
+        self._returned: dict[int, int] = {}
+        """alert -> how many decisions there were as it was there again last."""
         self._unlooked = False
         """Whether something was read that is not looked through yet."""
         self._lived = self._lived_seen = self._lived_kept = _NO_TIME
@@ -217,7 +219,9 @@ class Replay:
             self._readable = False
             return
         self._readable = self._was_read = True
+        gone = [alert for alert in self.registry.alerts if not alert.present]
         self.registry.read(event, self._skew)
+        self._returned |= {alert.number: len(self.decisions) for alert in gone if alert.present}
         self._unlooked = True
         if event.looked:
             self._look_again(event.at)
@@ -338,8 +342,13 @@ class Replay:
         """Return who took over this contract from a record before, while it is there.
 
         What is told late of the record, in any account, goes the same way; the rules page says no word of it.
+        Once the record is there again, it is as if none had.
         """
-        after = {one.old: one.new for one in self.decisions if one.new >= 0 and one.holding[1] == con_id}
+        after = {
+            one.old: one.new
+            for number, one in enumerate(self.decisions)
+            if one.new >= 0 and one.holding[1] == con_id and number >= self._returned.get(one.old, 0)
+        }
         number, passed = old.number, set[int]()
         while number in after and number not in passed:
             passed.add(number)
