@@ -1,6 +1,6 @@
 """Bring about what a life meets too seldom: a record that may own, long after it, what was traded before.
 
-Owns two habits, each in some of the lives. While nobody runs, a record is written that is older than a fill
+Owns two habits, of some of the lives. While nobody runs, a record is written that is older than a fill
 which belongs to nobody. And a record that was away as its contract was bought again is there once more when
 what it owned is sold. What comes of either is the oracle's to say.
 """
@@ -18,9 +18,10 @@ from tests.sim.neighbour import Neighbour, RecordKey
 from tests.sim.oracle_feed import OracleFeed
 from tracker.paper.contracts import PaperContract
 
-_LIVES: Final = 0.25
-"""In how many lives each habit is met."""
-_PAUSES: Final = 0.02
+_EVERY: Final = 10
+_LIVES: Final = 7
+"""Of every ten lives this one meets it, so that the others stay as they are."""
+_PAUSES: Final = 0.03
 _SECONDS: Final = (150, 1000)
 """How long nothing happens, so that retry windows are over."""
 _STEPS: Final = 0.3
@@ -46,10 +47,8 @@ class Latecomers:
         feed: OracleFeed,
         trade: Callable[[list[Event]], None],
     ) -> None:
-        # Drawn apart, so that the other lives stay as they are.
         self._rng = Random(f"latecomers of {seed}")
-        self._writes = self._rng.random() < _LIVES
-        self._comes_back = self._rng.random() < _LIVES
+        self._acts = seed % _EVERY == _LIVES
         self._broker = broker
         self._neighbour = neighbour
         self._feed = feed
@@ -58,11 +57,11 @@ class Latecomers:
 
     def pause(self) -> float:
         """Return for how many more seconds nothing happens."""
-        return self._rng.uniform(*_SECONDS) if self._writes and self._rng.random() < _PAUSES else 0.0
+        return self._rng.uniform(*_SECONDS) if self._acts and self._rng.random() < _PAUSES else 0.0
 
     def while_down(self) -> None:
         """Write a record that is older than a fill of nobody's, while no process runs."""
-        if not self._writes or self._neighbour.busy:
+        if not self._acts or self._neighbour.busy:
             return
         free = [
             (self._broker.contract(con_id), lot.time)
@@ -76,7 +75,7 @@ class Latecomers:
 
     def step(self) -> None:
         """Go on with what was begun, or begin."""
-        if not self._comes_back or self._neighbour.busy or self._rng.random() >= _STEPS:
+        if not self._acts or self._neighbour.busy or self._rng.random() >= _STEPS:
             return
         if next(self._going_on, self) is self and (plan := self._chosen()) is not None:
             self._going_on = self._back_again(plan)
