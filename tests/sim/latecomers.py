@@ -18,9 +18,9 @@ from tests.sim.neighbour import Neighbour, RecordKey
 from tests.sim.oracle_feed import OracleFeed
 from tracker.paper.contracts import PaperContract
 
-_EVERY: Final = 10
-_LIVES: Final = 7
-"""Of every ten lives this one meets it, so that the others stay as they are."""
+_EVERY: Final = 20
+_LIVES: Final = 17
+"""Of every twenty lives this one meets it, so that the others stay as they are."""
 _PAUSES: Final = 0.03
 _SECONDS: Final = (150, 1000)
 """How long nothing happens, so that retry windows are over."""

@@ -224,7 +224,7 @@ SEEDS: Final[Mapping[str, tuple[int, ...]]] = {
     "places computed again, not written down": (12, 19),
     "a younger alert owns all of a swept fill": (70,),
     "a later decision reaches back": (0, 3),
-    "a closed record opens with older lots": (37, 67),
+    "a closed record opens with older lots": (37, 117),
     "an order with an owner is not matched again": (11, 43),
     "a rival's going settles": (23, 50),
     "the window runs while the store is away": (52, 139),
