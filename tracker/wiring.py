@@ -185,6 +185,7 @@ def query_context(settings: Settings, store: StorePort, names: AlerterNames) -> 
         names=names,
         alerts_path=stores.journal.with_name("alerts.json") if shared else stores.alerts,
         copied_text=partial(whole_text, store) if shared else None,
+        all_seats=store.all_seats,
         store_zone=settings.store_zone(),
         login_zone=settings.login_zone(),
         early_fill=timedelta(seconds=settings.matching.early_fill),

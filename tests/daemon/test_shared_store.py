@@ -76,11 +76,16 @@ def test_two_trackers_show_the_sum(shared: SharedRig, tmp_path: Path) -> None:
             assert (store["kind"], store["seat"], store["epoch"], store["away"]) == ("shared", "left", 1, {})
             assert (store["undelivered"], store["late_writes_merged"]) == (0, 0)
             answer = await right.ask("alerts")
-            assert [alert["position"]["quantity"] for alert in answer["alerts"]] == [2]
+            (alert,) = answer["alerts"]
+            assert alert["position"]["quantity"] == 2
+            everywhere = {"open": True, "seats": ["left", "right"], "quantity": 6, "avg_price": 2.7}
+            assert alert["all_seats"] == everywhere
             assert PASSWORD not in left.log() + str(await left.status())
             assert await left.stop() == 0
             # With the daemon stopped its command reads the store by itself, under the same seat.
-            assert '"quantity": 4' in await command(left, "why", f"{ROBIN}/NVDA", "--json")
+            told = await command(left, "why", f"{ROBIN}/NVDA")
+            assert "open, as decided" in told
+            assert "6 at 2.7, open at left, right" in told
 
     asyncio.run(play())
 

@@ -63,10 +63,13 @@ class Writers:
         self.processes[seat].wait()
         self.start(seat)
 
-    def take_over(self, seat: str) -> None:
-        """Copy the journal, and start on it; the one before may still run, or be frozen."""
+    def take_over(self, seat: str, rig: SharedRig) -> None:
+        """Copy the journal, and start on it; the one before may still run, or be frozen.
+
+        Not before that one has sat down: two that start at once take the seat in any order.
+        """
         copy = self._folder / f"{seat}-{self._started}.db"
-        if not self.journals[seat].exists():
+        if hosts(rig)[seat] != self._hosts[seat]:
             return
         with sqlite3.connect(self.journals[seat]) as source, sqlite3.connect(copy) as made:
             source.backup(made)
@@ -80,7 +83,7 @@ class Writers:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
         # Whoever was started last may not have begun yet.
-        until(lambda: dict(rig.database.rows("SELECT seat, host FROM tracker.seats")) == self._hosts)
+        until(lambda: hosts(rig) == self._hosts)
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
         for process in self.processes.values():
@@ -94,6 +97,11 @@ class Writers:
             process.wait()
 
 
+def hosts(rig: SharedRig) -> dict[str, str]:
+    """Return seat -> who sits there."""
+    return dict(rig.database.rows("SELECT seat, host FROM tracker.seats"))
+
+
 def until(condition: Callable[[], bool]) -> None:
     ends = time.monotonic() + BOUND_SECONDS
     while not condition():
@@ -101,7 +109,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def fault(random: Random, server: Server, writers: Writers) -> None:
+def fault(random: Random, server: Server, writers: Writers, rig: SharedRig) -> None:
     """Do one thing that happens to machines."""
     seat = random.choice(SEATS)
     match random.randrange(5):
@@ -121,7 +129,7 @@ def fault(random: Random, server: Server, writers: Writers) -> None:
             with server.frozen():
                 time.sleep(random.random() * 0.4)
         case 4:
-            writers.take_over("three")
+            writers.take_over("three", rig)
     time.sleep(random.random() * 0.3)
 
 
@@ -138,7 +146,7 @@ def test_parts_equal_what_was_decided(server: Server, tmp_path: Path, seed: int)
                 writers.start(seat)
             until(lambda: len({seat for _, seat, *_ in rig.parts()}) == len(SEATS))
             for _ in range(FAULTS):
-                fault(random, server, writers)
+                fault(random, server, writers, rig)
             writers.end(rig)
             shown: Counter[str] = Counter()
             for ticker, seat, _, _, position in rig.parts():

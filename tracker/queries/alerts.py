@@ -64,6 +64,7 @@ def _alert(alert: Alert, state: LedgerState, store: StoreNow) -> Json:
         "created": instant(alert.created_at),
         **reads_as(alert),
         "holds": _holds(alert, state),
+        **store.of_all_seats(alert.id),
     }
 
 

@@ -19,7 +19,7 @@ from msgspec.structs import asdict
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.alerters import AlerterNames
 from tracker.core.journal_entries import Entry
-from tracker.core.model import StoreUnavailable
+from tracker.core.model import AlertId, StoreUnavailable
 from tracker.core.ports import AlertStore
 from tracker.core.state import GAPS, OUTBOX, LedgerState
 from tracker.journal.event_log import KeptEvents
@@ -82,10 +82,12 @@ class QueryContext:
     now: Callable[[], datetime]
     copied_text: Callable[[], str] | None = None
     """What is copied where the alerts are in no file."""
+    all_seats: Callable[[], Mapping[AlertId, Json] | None] = lambda: None
+    """What the trackers of a shared store show together, None for a store of one tracker; asks its server."""
 
     def store_now(self) -> StoreNow:
-        """Return the store's last good state."""
-        return StoreNow(self.store.alerts(), self.store.shown, self.trouble())
+        """Return the store's last good state; of a shared one, asks its server what all trackers show."""
+        return StoreNow(self.store.alerts(), self.store.shown, self.trouble(), self.all_seats())
 
     def rehearse(self, state: LedgerState, entries: Iterable[Entry]) -> Overlay:
         """Return the rows as a person's decisions would leave them; nothing is written."""

@@ -199,6 +199,8 @@ class TextTable:
             f"Record of {record['created_at'] or 'unknown date'}, option_conid {con_id}: {record['state']}"
         )
         yield from _row("store", _in_store(record))
+        if together := record.get("all_seats"):
+            yield from _row("all seats", _together(together))
         if record["reads_as"]:
             yield from _row("read as", _reads_as(record["reads_as"]))
         yield from _listed("holds", map(self._held_position, record["holds"]))
@@ -387,6 +389,16 @@ def _in_store(record: Mapping[str, Any]) -> str:
     is_open = "open" if record["open_in_store"] else "not open"
     agrees = {None: "", True: ", as decided", False: ", NOT as decided; it is applied again"}
     return is_open + agrees[record["agrees"]]
+
+
+def _together(shown: Mapping[str, Any]) -> str:
+    """Say what all trackers of a shared store show, and at which of them the alert is open."""
+    price = "" if shown["avg_price"] is None else f" at {shown['avg_price']:.8g}"
+    return (
+        f"{shown['quantity'] or 0}{price}, open at {', '.join(shown['seats'])}"
+        if shown["open"]
+        else "not open"
+    )
 
 
 def _reads_as(read: Mapping[str, Any]) -> str:

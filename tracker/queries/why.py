@@ -6,7 +6,7 @@ what it tells is what was recorded when it was decided.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -66,6 +66,12 @@ class StoreNow(NamedTuple):
     alerts: Sequence[Alert]
     shown: Callable[[AlertId], Shown | None]
     trouble: str = ""
+    all_seats: Mapping[AlertId, Json] | None = None
+    """What the trackers of a shared store show together; None for a store of one tracker."""
+
+    def of_all_seats(self, alert: AlertId) -> Json:
+        """Return what all trackers show of an alert, as a field of its own; null where it is not known."""
+        return {} if self.all_seats is None else {"all_seats": self.all_seats.get(alert)}
 
 
 def why(journal: Journal, of: str, account: str, names: AlerterNames, store: StoreNow, now: datetime) -> Json:
@@ -266,6 +272,7 @@ def why_alert(journal: Journal, name: str, names: AlerterNames, store: StoreNow,
             {
                 **_record(journal, alert, states.get(alert), notes),
                 **_in_store(found.get(alert), states.get(alert), store),
+                **store.of_all_seats(alert),
                 **_not_given(journal, alert, found.get(alert), now),
             }
             for alert in everyone

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
-from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
+from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, JsonValue, Outcome
 from tracker.core.ports import AlertStore, Shown
 from tracker.stores.alert_file import AlertFile
 from tracker.stores.alerter_stores import AlerterStores
@@ -63,6 +63,13 @@ class StorePort(AlertStore, Protocol):
         """Put a deleted record back as its text was kept; False where something stands in its place.
 
         Raises StoreUnavailable.
+        """
+        ...
+
+    def all_seats(self) -> Mapping[AlertId, dict[str, JsonValue]] | None:
+        """Return what the trackers of this store show together, by record; None where there is only one.
+
+        It asks a server, and returns nothing of a record while that is away.
         """
         ...
 
@@ -148,6 +155,9 @@ class AlertStores:
 
     def record(self, alert: AlertId) -> str | None:
         return self._alerts.record(alert)
+
+    def all_seats(self) -> None:
+        """A file has one tracker."""
 
     def restore(self, alert: AlertId, text: str) -> bool:
         return self._alerts.restore(alert, text)

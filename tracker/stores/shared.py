@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from decimal import Decimal
 from random import random
 from types import TracebackType
 from typing import Any, Final
@@ -25,7 +26,15 @@ from typing import Any, Final
 from loguru import logger
 
 from tracker.core.alerters import AlerterNames
-from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome, StoreUnavailable
+from tracker.core.model import (
+    Alert,
+    AlertId,
+    AlertUpdate,
+    Execution,
+    JsonValue,
+    Outcome,
+    StoreUnavailable,
+)
 from tracker.core.ports import Shown, StoreRefused
 from tracker.stores.lock import Locked
 from tracker.stores.shared_connection import (
@@ -149,6 +158,32 @@ class SharedAlerts:
     def unchanged(self) -> bool:
         held = self._thread is not None and self._ended_by is None
         return held and self._read_once and not self._changed and not self._troubles
+
+    def all_seats(self) -> Mapping[AlertId, dict[str, JsonValue]]:
+        """Return what all trackers show together; by a connection of its own, so that no fill waits."""
+        connection = ServerConnection(self._options.url, self._deadlines)
+        if self._troubles:
+            return {}
+        try:
+            connection.open()
+            rows = connection.call(
+                "SELECT alerter, ticker, created_at, option_conid, open, seats, position ->> 'quantity',"
+                " position ->> 'avg_price' FROM tracker.alerts"
+            )
+        except StoreUnavailable:
+            # The threads that read and write find out as well, and it is shown as theirs.
+            return {}
+        finally:
+            connection.close()
+        return {
+            AlertId(*row[:4]): {
+                "open": row[4],
+                "seats": row[5],
+                "quantity": _number(row[6]),
+                "avg_price": _number(row[7]),
+            }
+            for row in rows
+        }
 
     # Start and end.
 
@@ -414,6 +449,13 @@ class SeatHold:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """The seat stays this journal's; whoever starts on it next takes it at once."""
+
+
+def _number(text: str | None) -> int | float | None:
+    if text is None:
+        return None
+    value = Decimal(text)
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
 def _as_json(parts: Mapping[AlertId, SeatPart]) -> str:
