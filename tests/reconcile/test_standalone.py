@@ -23,6 +23,7 @@ from tests.support.reconcile_rig import (
     plant_in_journal,
     plant_in_store,
     play,
+    positions_requests,
     reconcile,
     traded,
     unreadable,
@@ -125,6 +126,30 @@ def test_agreement_is_exit_0(tmp_path: Path) -> None:
         assert [(row["symbol"], row["quantity"]) for row in done.answer["not_ours"]] == [("DIS", 5)]
         sent = {fields[0] for _, fields in rig.gateway.received}
         assert sent <= {"71", "61", "64", "7", "16", "17", "49", "99"}
+
+    play(tmp_path, story)
+
+
+def test_note_waits_for_a_running_tracker(tmp_path: Path) -> None:
+    """The step says so; it is refused before, and taken once the tracker has the broker's answer."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"COIN": alert_of("COIN")}})
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["DIS"], 5)
+        await traded(rig, "COIN")
+        assert await rig.stop() == 0
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["COIN"], 3)
+        done = await reconcile(rig, "--apply")
+        (found,) = done.answer["discrepancies"]
+        assert "which is taken once a running tracker has the broker's answer" in found["next_step"]
+        note = ("adjust", str(CONTRACTS["COIN"].con_id), "--note", "assigned")
+        assert (await reconcile(rig, command=note)).code == 1
+        asked = positions_requests(rig)
+        await rig.start()
+        await rig.until(lambda: positions_requests(rig) >= asked + 2)
+        await rig.idle()
+        assert (await reconcile(rig, command=note)).code == 0
+        await rig.until(lambda: rig.read(ROBIN, "COIN")["position"]["quantity"] == 3)
 
     play(tmp_path, story)
 

@@ -25,6 +25,7 @@ from tracker.core.audit.inputs import (
     StoreView,
     UndecodableView,
 )
+from tracker.core.differences import not_listed
 from tracker.core.expiration_rows import MissingPositions
 from tracker.core.expirations import APART
 from tracker.core.model import ZERO, Alert, AlertId, Execution, OrderKey, Source
@@ -34,6 +35,7 @@ from tracker.core.state import (
     ADJUSTMENTS,
     ALERTS,
     DEPARTURES,
+    DIFFERENCES,
     EXECUTIONS,
     FEES,
     GAPS,
@@ -126,8 +128,15 @@ def _held(state: LedgerState, booked: Sequence[BookedExecution], now: datetime) 
             certain=holding.baseline is Baseline.SNAPSHOT,
             pending=holding.pending,
             departed=_departs(state, holding, now),
+            noticed=_is_noticed(state, holding),
             managed=is_managed(state, holding.account),
         )
+
+
+def _is_noticed(state: LedgerState, holding: Holding) -> bool:
+    """Tell whether an answer that was taken in shows what no execution explains."""
+    seen = state.get(DIFFERENCES, holding.key.text())
+    return (seen is not None and not seen.over) or not_listed(state, holding) is not None
 
 
 def _departs(state: LedgerState, holding: Holding, now: datetime) -> bool:

@@ -108,12 +108,22 @@ def test_open_alert_without_positions_is_not_judged() -> None:
     assert only(plant(all_agrees()).with_broker(positions=None)).kind is DiscrepancyKind.OPEN_WITHOUT_FILLS
 
 
-@pytest.mark.parametrize(("rest", "step"), [((AAPL,), "next answer agrees"), ((), "tracker adjust")])
+@pytest.mark.parametrize(("rest", "step"), [((AAPL,), "five minutes later"), ((), "went otherwise")])
 def test_step_where_an_account_lists_nothing(rest: tuple[Contract, ...], step: str) -> None:
     """An answer without any position of an account settles nothing, so a person has to."""
     world = all_agrees().broker_holds(NVDA, 0).broker_holds(TSLA, 0).broker_holds(AAPL, len(rest))
     found = [each for each in world.found().discrepancies if each.kind is DiscrepancyKind.POSITION_GONE]
     assert [step in each.next_step for each in found] == [True, True]
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+@pytest.mark.parametrize("quantity", [0, 7])
+def test_note_is_taken_where_the_tracker_saw_it(quantity: int, *, noticed: bool) -> None:
+    """Without an answer of its own the tracker has nothing that a note could explain."""
+    world = all_agrees().broker_holds(NVDA, quantity)
+    found = only(world.with_held(NVDA, lambda held: replace(held, noticed=noticed)))
+    assert f"`tracker adjust {NVDA.con_id} --note TEXT`" in found.next_step
+    assert ("once a running tracker has" in found.next_step) is not noticed
 
 
 def test_sold_more_than_the_fills_brought() -> None:

@@ -52,6 +52,9 @@ class HeldView(Struct, frozen=True):
     """The part of `quantity` that an unexplained difference counts for."""
     departed: bool = False
     """Whether two witnesses agree that the position went without executions."""
+    noticed: bool = True
+    """Whether the tracker itself has an answer that shows what no execution explains: only then can a person
+    say that it is so."""
     managed: bool = True
     """Whether the newest login manages the account: of another one nothing is answered."""
 

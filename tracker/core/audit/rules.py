@@ -232,16 +232,16 @@ def _position_differs(held: HeldView, quantity: Decimal, *, silent: bool) -> Dis
             _subject(held),
             f"the broker holds {quantity}, the fills add up to {held.quantity - held.pending}{whose}",
             "alerts follow it once a second answer agrees; tell the cause with"
-            f" `tracker adjust {held.contract.con_id} --note TEXT` (or --split, --becomes, --moved), or bring"
+            f" {_noted(held)} (--split, --becomes and --moved at any time), or bring"
             " missed fills with `tracker reconcile --flex FILE`",
         )
-    step = "it is closed once the broker's next answer agrees"
+    step = f"its alerts close once a second answer agrees, five minutes later, or by {_noted(held)}"
     if held.departed:
         step = f"{_APPLY} closes its alerts"
     elif silent:
         step = (
             "an answer without any position of an account closes only options whose expiry day is over; if it"
-            f" went otherwise, `tracker adjust {held.contract.con_id} --note TEXT` closes its alerts"
+            f" went otherwise, its alerts close by {_noted(held)}"
         )
     return Discrepancy(
         DiscrepancyKind.POSITION_GONE,
@@ -250,6 +250,14 @@ def _position_differs(held: HeldView, quantity: Decimal, *, silent: bool) -> Dis
         step if held.owned else "nothing to do: no alert depends on it",
         repairable=held.departed,
     )
+
+
+def _noted(held: HeldView) -> str:
+    """Return the command by which a person says that the broker is right, and when it is taken."""
+    command = f"`tracker adjust {held.contract.con_id} --note TEXT`"
+    if held.noticed:
+        return command
+    return f"{command}, which is taken once a running tracker has the broker's answer"
 
 
 def _without_alert(held: HeldView, records: Sequence[RecordView]) -> Iterator[Discrepancy]:
