@@ -54,6 +54,7 @@ class Changes:
         self._fractional = options.fractional
         self._rate = rng.uniform(0.02, 0.1)
         self._told = rng.choice((0.0, 0.1, 0.5))
+        self._sold = rng.choice((0.0, 0.2, 0.5))
         kinds: list[Callable[[], list[Event]]] = [
             *(self._split, self._transfer, self._transfer, self._assign, self._exercise, self._merge)
         ]
@@ -92,6 +93,14 @@ class Changes:
             return None
         self.happened["told cause"] += 1
         return entry
+
+    def sold(self, state: LedgerState) -> AccountContract | None:
+        """Return a position that is closed now, all of it, before the tracker can explain it."""
+        if self.rng.random() >= self._sold:
+            return None
+        open_now = sorted((row.account, row.con_id) for row in state.every(DIFFERENCES) if not row.over)
+        choices = [key for key in open_now if self._at(key)]
+        return self.rng.choice(choices) if choices else None
 
     # What happens
 

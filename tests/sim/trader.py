@@ -11,7 +11,7 @@ from random import Random
 from typing import Final
 
 from tests.sim import spellings
-from tests.sim.broker import Event, SimBroker
+from tests.sim.broker import AccountContract, Event, SimBroker
 from tests.sim.changes import FIRST
 from tests.sim.neighbour import Neighbour
 from tests.sim.options import Options
@@ -91,6 +91,12 @@ class Trader:
         order = self._restless.choice(orders)
         self._happen(self._broker.revive(order) if order.rests else self._broker.rest(order))
         return True
+
+    def close(self, key: AccountContract) -> None:
+        """Sell, or buy back, all that the broker holds of a contract."""
+        account, con_id = key
+        held = self._broker.positions[key]
+        self._fill_whole(self._broker.order(self._broker.contract(con_id), "", (account, held)))
 
     def _close_alert(self) -> None:
         """Sell, or buy back, all that one alert owns of a contract; often the order names the alert."""

@@ -320,6 +320,8 @@ class World:
         if (entry := changes.told(self.journal.state)) is not None:
             self.tell(f"a person: {entry}")
             self.pump.append(self.journal.last_connection_no, self.clock.now(), [entry.arriving])
+        if (key := changes.sold(self.journal.state)) is not None:
+            self.trader.close(key)
         if changes.rng.random() < 0.1:
             self.clock.advance(changes.rng.uniform(20, 400))
         if self.session is not None and self.session.started and changes.rng.random() < 0.3:

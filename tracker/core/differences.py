@@ -225,8 +225,7 @@ class Differences:
         if target is None:
             target = began or self._begun(key, contract, one, brought)
         else:
-            base = PositionHistory(self._state, into).base_without(one.place.time, brought)
-            target = replace(target, base=base)
+            target = replace(target, base=self._base_before(target, one, brought))
         came = settled_of(self._state, into)
         if came is not None and came.amount == brought:
             self._replace(came, one)
@@ -235,6 +234,20 @@ class Differences:
         self._state.put(ADJUSTMENTS, goes)
         self._fold_again(holding.key)  # Which folds the target too, without regard to its difference.
         self._fold_again(target.key)
+
+    def _base_before(self, target: Holding, one: Adjustment, comes: Decimal) -> Decimal:
+        """Return the opening balance of a contract with executions that something comes into.
+
+        Where it comes before the first of them it is what the last certain answer before it listed.
+        """
+        key = target.key.text()
+        history = PositionHistory(self._state, key)
+        base = history.base_without(one.place.time, comes)
+        if not history.is_answered_behind(one.place.time) or history.begins_before(one.place):
+            return base
+        row = self._state.get(ANSWERS, target.account)
+        before = held_before(row, key, lambda asked: asked.time >= one.place.time)
+        return base if before is None else before
 
     def _begun(self, key: ContractKey, contract: Contract, one: Adjustment, comes: Decimal) -> Holding:
         """Return what was held of a contract without any execution before something comes: the broker's word.

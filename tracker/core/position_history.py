@@ -126,6 +126,10 @@ class PositionHistory:
         """Tell whether the opening balance was taken from an answer that contains a change of that moment."""
         return self._asked is not None and second_of(self._asked.time) >= second_of(at)
 
+    def begins_before(self, place: Moment) -> bool:
+        """Tell whether anything stands up to a place."""
+        return bool(self._until(place))
+
     def base_with(self, more: Decimal) -> Decimal:
         """Return the opening balance with which so much more would be held behind everything."""
         return self._base_for(_EVER, more)
