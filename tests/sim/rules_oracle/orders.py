@@ -123,7 +123,9 @@ class Orders:
         if not event.complete:
             return
         for key, told in self._told.items():
-            if len(key) == 1 and key[0] not in event.perm_ids and key not in heard:
+            # One without permId is listed by its client and orderId, and so it was heard of.
+            listed = len(key) == 1 and key[0] in event.perm_ids
+            if not listed and key not in heard:
                 told.missing = True
 
     def expected(self, order: OrderKey, facts: Iterable[Fact]) -> OrderExpected:
