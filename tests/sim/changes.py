@@ -17,7 +17,7 @@ from tests.sim.broker import AccountContract, Event, SimBroker
 from tests.sim.options import Options
 from tracker.core.adjustment_rows import Adjustment
 from tracker.core.journal_entries import AdjustmentTold
-from tracker.core.state import ADJUSTMENTS, DIFFERENCES, LedgerState
+from tracker.core.state import ADJUSTMENTS, DIFFERENCES, HOLDINGS, LedgerState
 from tracker.paper.contracts import PaperContract
 from tracker.queries.adjustments import Reason, telling
 from tracker.status.protocol import CommandError
@@ -95,11 +95,21 @@ class Changes:
         return entry
 
     def sold(self, state: LedgerState) -> AccountContract | None:
-        """Return a position that is closed now, all of it, before the tracker can explain it."""
+        """Return a position that is closed now, all of it, of which an alert owns a part.
+
+        The broker holds more of it than the tracker can explain.
+        """
         if self.rng.random() >= self._sold:
             return None
-        open_now = sorted((row.account, row.con_id) for row in state.every(DIFFERENCES) if not row.over)
-        choices = [key for key in open_now if self._at(key)]
+        choices = sorted(
+            (row.account, row.con_id)
+            for row in state.every(DIFFERENCES)
+            if not row.over
+            and row.listed * row.amount > 0
+            and self._at((row.account, row.con_id))
+            and (holding := state.get(HOLDINGS, f"{row.account} {row.con_id}")) is not None
+            and holding.owners
+        )
         return self.rng.choice(choices) if choices else None
 
     # What happens

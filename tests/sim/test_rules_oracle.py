@@ -45,6 +45,17 @@ def test_unlisted_order_does_not_work() -> None:
     assert next(iter(day.right().orders.values())).remaining == 5
 
 
+def test_unlisted_order_without_perm_id_does_not_work() -> None:
+    """It is known by its client and orderId, and is listed by these as long as it works."""
+    day = Day()
+    day.add(f.OrderTold(day.now, Decimal(10), perm_id=0, order_id=1))
+    day.fill(C95, 4, perm=0)
+    assert next(iter(day.right().orders.values())).remaining == 6
+    day.add(f.OpenOrdersAsked(day.now))
+    day.add(f.OpenOrdersAnswered(day.now, frozenset()))
+    assert next(iter(day.right().orders.values())).remaining == 0
+
+
 def test_something_newer_was_heard_of_it() -> None:
     day = Day()
     day.fill(C95, 4, perm=9)
