@@ -25,6 +25,7 @@ from tracker.core.journal_entries import (
     OrderStatusAt,
     PositionsAsked,
     RequestTimedOut,
+    SweepChecked,
     SweepQuiet,
     read_entry,
 )
@@ -67,6 +68,8 @@ class BrokerFeed:
         self._read = read
         self._sweeps: dict[str, str] = {}
         """request -> account, of those under way."""
+        self._ended: dict[int, str] = {}
+        """The same of those that ended and are not checked yet."""
         self._rows: dict[AccountContract, Decimal] | None = None
         """What the answer under way listed so far; None while none is asked for."""
         self._stale = self._overdue = False
@@ -121,6 +124,10 @@ class BrokerFeed:
         elif isinstance(entry, SweepQuiet):
             # Its end may come still.
             self._tell(facts.SweepGivenUp(at, connection, self._sweeps.get(str(entry.request), "")))
+        elif isinstance(entry, SweepChecked):
+            account = self._ended.pop(entry.request, None)
+            if account is not None and entry.complete:
+                self._tell(facts.SweepChecked(at, connection, account))
         elif isinstance(entry, AdjustmentTold):
             self._adjustment(at, entry)
 
@@ -145,6 +152,7 @@ class BrokerFeed:
         elif message == Message.EXECUTIONS_END:
             account = self._sweeps.pop(fields[ExecutionsEndAt.REQUEST], None)
             if account is not None:
+                self._ended[int(fields[ExecutionsEndAt.REQUEST])] = account
                 self._tell(facts.SweepEnded(at, connection, account))
 
         elif message in (Message.OPEN_ORDER, Message.ORDER_STATUS, Message.COMPLETED_ORDER):

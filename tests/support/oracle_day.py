@@ -183,6 +183,7 @@ class Day:
     def sweep(self) -> None:
         self.add(f.SweepAsked(self.now, self.connection))
         self.add(f.SweepEnded(self.now, self.connection))
+        self.add(f.SweepChecked(self.now, self.connection))
 
     def answer(self, held: dict[Any, float], *, sweep: bool = True, complete: bool = True) -> None:
         """Answer positions; keys are contracts or (account, contract)."""

@@ -216,6 +216,15 @@ class SweepEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepChecked:
+    """A sweep that ended listed all that was known of its day: what it lacked was not made yet."""
+
+    at: datetime
+    connection: int
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SweepGivenUp:
     """Nothing more is expected of a sweep, whose end did not come."""
 
@@ -390,6 +399,7 @@ Event = (
     | Connected
     | SweepAsked
     | SweepEnded
+    | SweepChecked
     | SweepGivenUp
     | BrokerLost
     | BrokerBack

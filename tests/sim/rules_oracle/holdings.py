@@ -30,6 +30,7 @@ from tests.sim.rules_oracle.facts import (
     Settings,
     Started,
     SweepAsked,
+    SweepChecked,
     SweepEnded,
     SweepGivenUp,
 )
@@ -79,6 +80,9 @@ class Holdings:
         self._swept: dict[int, set[str]] = {}
         """connection -> the accounts of which a sweep ended since its link to the broker stands."""
         self._sweeps: list[Sweep] = []
+        self._unchecked: dict[tuple[int, str], Sweep] = {}
+        self._checked: list[Sweep] = []
+        """Those that are known to have listed everything, so that they lack what came later."""
         self._sweeping: dict[tuple[int, str], int] = {}
         self._away = False
         """Whether the gateway lost its link to the broker: a sweep tells what it knew before."""
@@ -93,7 +97,7 @@ class Holdings:
         self.lagged = 0
         """How many answers lagged."""
         self._answers: list[Answer] = []
-        self._openings = Openings(self._facts, self._answers, self._sweeps)
+        self._openings = Openings(self._facts, self._answers, self._checked)
         self.contracts: dict[int, Contract] = {}
         self.unexplained: dict[AccountContract, Unexplained] = {}
         self._adjustments: list[Adjustment] = []
@@ -109,6 +113,7 @@ class Holdings:
         elif isinstance(event, BrokerLost | BrokerBack):
             self._swept[event.connection] = set()
             self._sweeping.clear()
+            self._unchecked.clear()
             self._away = isinstance(event, BrokerLost)
         elif isinstance(event, SweepGivenUp):
             self._over(event.connection, event.account)
@@ -118,6 +123,9 @@ class Holdings:
             self.connected(event.connection)
         elif isinstance(event, SweepEnded):
             self.sweep_ended(event)
+        elif isinstance(event, SweepChecked):
+            if (sweep := self._unchecked.pop((event.connection, event.account), None)) is not None:
+                self._checked.append(sweep)
         elif isinstance(event, PositionsAsked):
             self.asked(event.connection)
         elif isinstance(event, PositionsAnswered):
@@ -141,6 +149,7 @@ class Holdings:
     def connected(self, connection: int) -> None:
         self._swept[connection] = set()
         self._sweeping.clear()
+        self._unchecked.clear()
         self._arriving.clear()
         self._away = False
         self._asked.pop(connection, None)
@@ -150,7 +159,9 @@ class Holdings:
         if asked is not None:
             self._swept.setdefault(event.connection, set()).add(event.account)
             if not self._away:
-                self._sweeps.append(Sweep(event.account, asked, len(self._facts)))
+                sweep = Sweep(event.account, asked, len(self._facts))
+                self._sweeps.append(sweep)
+                self._unchecked[event.connection, event.account] = sweep
 
     def _over(self, connection: int, account: str) -> int | None:
         asked = self._sweeping.pop((connection, account), None)
