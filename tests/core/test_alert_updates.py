@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -27,7 +28,7 @@ from tests.support.facts import (
     shown,
     untouched,
 )
-from tracker.core.alert_updates import ClosingPolicy, EventKind, number
+from tracker.core.alert_updates import ClosingPolicy, EventKind, instant, number
 from tracker.core.model import AlertId, End, EndOf, Matched, OpenOrder, Rule, Source
 from tracker.core.state import ALERTS
 from tracker.core.state_rows import alert_text
@@ -439,3 +440,11 @@ def test_unrounded_average_of_older_version_is_no_news() -> None:
     story.tell(fee(exec_id(2), "1"))
     assert where(story)["avg_price"] == 1.6666667
     assert kinds(story)[-1] is EventKind.CHANGED
+
+
+def test_time_is_written_in_its_own_zone() -> None:
+    """The same moment in another zone is another text, whichever was written before."""
+    there = timezone(timedelta(hours=-5))
+    for _ in range(2):
+        assert instant(datetime(2025, 11, 18, 15, 43, tzinfo=UTC)) == "2025-11-18T15:43:00.000000+00:00"
+        assert instant(datetime(2025, 11, 18, 10, 43, tzinfo=there)) == "2025-11-18T10:43:00.000000-05:00"

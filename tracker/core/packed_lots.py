@@ -21,7 +21,7 @@ import msgspec
 from tracker.core.lot_rows import Lot
 from tracker.core.model import AlertId
 
-RUN: Final = 64
+RUN: Final = 32
 """Lots that are packed together. Twice as many are left as they are before the older ones are packed."""
 _UNPACKED: Final = 64
 """Packed runs whose lots are kept beside for those who ask again: the oldest are sold one after the other."""
