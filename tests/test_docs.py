@@ -16,19 +16,22 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.daemon_rig import CALL, Rig, record
+from tests.support.postgres import Database
 from tests.support.project import PROJECT
 from tests.support.readme import check_shown
+from tests.support.shared_rig import SharedRig
 from tracker.cli import main
 from tracker.cli.commands import COMMANDS
 from tracker.config.loader import load
 from tracker.config.settings import KEYS
 from tracker.core.alert_updates import EventKind
 from tracker.core.expiry import read_expiry
-from tracker.core.model import Rule
+from tracker.core.model import AlertUpdate, Rule
 
 PAGES: Final = sorted(
     (*PROJECT.glob("*.md"), *(PROJECT / "tracker").rglob("*.md"), *(PROJECT / "scripts").rglob("*.md"))
@@ -166,6 +169,30 @@ def test_commands_shown_are_accepted(session: Session, tmp_path: Path) -> None:
     else:
         installing = re.fullmatch(r"pipx install (--force )?'\.\[[a-z,]+\]'", session.command)
         assert installing or program.partition("=")[0] in SHELL
+
+
+def test_shared_store_is_set_up_as_shown(database: Database, tmp_path: Path) -> None:
+    """SHARED's commands, by a service file as it names one, print what it shows."""
+    service = tmp_path / "pg_service.conf"
+    parts = urlsplit(database.url)
+    service.write_text(
+        f"[alerts]\nhost={parts.hostname}\nport={parts.port}\ndbname={database.name}\n"
+        f"user={parts.username}\npassword={parts.password}\n"
+    )
+    given = ("--shared.url", "service=alerts", "--stores.timezone", "US/Eastern")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PGSERVICEFILE", str(service))
+        made = run_tracker(tmp_path, "store", "create", *given)
+        check_shown(output_of("tracker store create"), made.splitlines())
+        with SharedRig(database) as rig:
+            rig.put({"robindahood-alerts": {"NVDA": record()}})
+            tracker = rig.store("box-2", host="box-2.example.com", zone_name="US/Eastern")
+            tracker.hold("test")
+            assert tracker.vet(["DU1234567"]) is None
+            tracker.refresh()
+            tracker.apply([AlertUpdate(alert.id, True, {}, {"quantity": 4}) for alert in tracker.alerts()])
+            listed = run_tracker(tmp_path, "store", "seats", *given)
+    check_shown(output_of("tracker store seats"), listed.splitlines())
 
 
 def test_settings_toml_names_every_setting() -> None:

@@ -41,7 +41,10 @@ VALUES_OF_CORE: Final = frozenset(
 )
 """What the core's values are made of; nothing of it reaches outside the process."""
 OUTER: Final = frozenset(
-    {"cli", "config", "console", "daemon", "demo", "doctor", "reconcile", "recordings", "wiring"}
+    {
+        *("cli", "config", "console", "daemon", "demo", "doctor", "mirror", "reconcile", "recordings"),
+        "wiring",
+    }
 )
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "core": frozenset({"core"}),

@@ -85,6 +85,11 @@ TAKEN: Final[dict[str, tuple[tuple[str, ...], int, Callable[[Asked], object], ob
 ELSEWHERE: Final = {
     "undo": "below, since there must be a decision",
     "undo 1": "below, since there must be a decision",
+    **dict.fromkeys(
+        ("store", "store create", "store free", "store free 1", "store free box-2", "store seats"),
+        "tests/cli/test_store_commands.py, on a server",
+    ),
+    "mirror": "tests/mirror",
     "flex fetch": "tests/daemon/test_flex_fetch.py, beside a local service",
     "status": "tests/cli/test_tables.py, beside a tracker that runs",
     "status --json": "tests/cli/test_tables.py, beside a tracker that runs",

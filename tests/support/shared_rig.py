@@ -50,6 +50,7 @@ class SharedRig:
         port: int | None = None,
         url: str = "",
         zone: tzinfo = UTC,
+        zone_name: str = "UTC",
         names: AlerterNames | None = None,
         enrich: Callable[[Alert], Alert] = lambda alert: alert,
         poll_seconds: float = 0.05,
@@ -60,7 +61,7 @@ class SharedRig:
         store = SharedAlerts(
             SharedOptions(
                 url or self.database.url_of("tracker_seat", port=port),
-                seat, host or f"{seat}-host", "UTC", poll_seconds,
+                seat, host or f"{seat}-host", zone_name, poll_seconds,
             ),
             zone=zone, now=clock, names=names or AlerterNames(), enrich=enrich, journal=identity,
         )  # fmt: skip

@@ -19,6 +19,7 @@ from tracker.cli import (
     reconcile_commands,
     recording_commands,
     report_commands,
+    store_commands,
 )
 from tracker.console import (
     BAD_USAGE,
@@ -258,4 +259,5 @@ COMMANDS: Final[Mapping[str, Command]] = {
     **report_commands.COMMANDS,
     **recording_commands.COMMANDS,
     **flex_commands.COMMANDS,
+    **store_commands.COMMANDS,
 }

@@ -52,7 +52,7 @@ BEGIN
         WHERE rolname IN ('tracker_seat', 'tracker_producer', 'tracker_reader')
     LOOP
         EXECUTE format('GRANT USAGE ON SCHEMA tracker TO %I', role);
-        EXECUTE format('GRANT SELECT ON tracker.alerts, tracker.seats TO %I', role);
+        EXECUTE format('GRANT SELECT ON tracker.alerts, tracker.removed, tracker.seats TO %I', role);
         IF role = 'tracker_seat' THEN
             GRANT EXECUTE ON FUNCTION
                 tracker.take_seat, tracker.claim_accounts, tracker.write_parts, tracker.alerts_since,
@@ -209,6 +209,14 @@ LEFT JOIN LATERAL (
     ) AS summed
 ) AS own ON true
 WHERE alert.retired_at IS NULL AND NOT (own.parts > 0 AND own.removed = own.parts);
+
+-- Records that every seat which had a part of them took out (closing.policy = remove), for their producers.
+CREATE VIEW tracker.removed AS
+SELECT alert.alerter, alert.ticker, alert.created_at, alert.option_conid, alert.source, alert.doc
+FROM tracker.alert
+WHERE alert.retired_at IS NULL
+    AND EXISTS (SELECT FROM tracker.part WHERE part.alert_id = alert.alert_id)
+    AND NOT EXISTS (SELECT FROM tracker.part WHERE part.alert_id = alert.alert_id AND NOT part.removed);
 
 CREATE VIEW tracker.seats AS
 SELECT

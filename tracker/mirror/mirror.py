@@ -1,0 +1,162 @@
+"""alerts.json and the shared store, kept in step: its records there, what all trackers make of them here.
+
+Owns what is put and retired for one file, and which records of the file get the tracker's fields. Each record
+has one source, so nothing is merged: what the alert writer says goes to the store, what the trackers say goes
+to the file. It never retires anything on the word of a file that is absent, empty, cut off or unreadable, and
+never touches a record of the store that another source put.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from loguru import logger
+
+from tracker.core.model import Alert, AlertId, AlertUpdate, Outcome, StoredContract, StoreUnavailable
+from tracker.mirror.record_text import order_in_order, position_in_order, producers_text, with_fields
+from tracker.stores.alert_file import AlertFile
+from tracker.stores.alerter_stores import AlerterStores
+from tracker.stores.shared_producer import RecordRefused, SharedProducer, SummedRecord
+
+_GONE: Final = "gone from the file of its source"
+
+
+class _Put(NamedTuple):
+    """Hold what was put of a record."""
+
+    text: str
+    """The record as it stands in the file."""
+    doc: str
+    hints: Sequence[StoredContract]
+
+
+class ForFile(NamedTuple):
+    """Hold what the file has to take in."""
+
+    updates: Sequence[AlertUpdate]
+    restored: Sequence[tuple[AlertId, str]]
+    """Records that were taken out, and that a tracker put back."""
+
+
+class Mirror:
+    """Keep one alerts.json and the store in step; `source` is the name of this box there.
+
+    One thread uses it.
+    """
+
+    def __init__(self, file: AlertFile, alerters: AlerterStores, store: SharedProducer, source: str) -> None:
+        self._file = file
+        self._alerters = alerters
+        self._store = store
+        self._source = source
+        self._put: dict[AlertId, _Put] = {}
+        """What the store has from here; a record that it refused is among them until it changes."""
+        self._readable = False
+        """Whether the last look at the file ended well, and it was there."""
+        self._changed = True
+        """Whether anything may have changed since all was put."""
+        self._taken_out: set[AlertId] = set()
+
+    def read(self) -> None:
+        """Take in what the alert writer wrote; raises StoreUnavailable."""
+        self._readable = False
+        added = self._alerters.refresh()
+        merged = self._file.settle()
+        self._changed |= self._file.refresh() or merged or added
+        self._readable = not self._file.absent
+
+    def exchange(self) -> tuple[int, ForFile]:
+        """Put what changed, and retire what the file no longer has; raises StoreUnavailable.
+
+        Returns how many records were put, and what the file has to take in.
+        """
+        try:
+            return self._put_changes(), self._fetch()
+        except StoreUnavailable:
+            # A store that was away may have lost some.
+            self._put.clear()
+            self._changed = True
+            raise
+
+    def _put_changes(self) -> int:
+        if not self._readable or not self._changed:
+            return 0
+        alerts = self._file.alerts()
+        count = sum(self._put_one(alert) for alert in alerts)
+        there = {alert.id for alert in alerts}
+        self._put = {alert: put for alert, put in self._put.items() if alert in there}
+        self._changed = False
+        return count
+
+    def _fetch(self) -> ForFile:
+        updates, restored = [], []
+        for record in self._store.summed():
+            shown = self._file.shown(record.alert)
+            if shown is None:
+                if record.source == self._source and self._readable and not record.removed:
+                    if record.alert in self._taken_out:
+                        restored.append((record.alert, _text_of(record)))
+                    else:
+                        self._store.retire(record.alert, _GONE)
+            elif (update := _update(record)) is not None and not shown.agrees(update):
+                updates.append(update)
+        return ForFile(updates, restored)
+
+    def write(self, wanted: ForFile) -> None:
+        """Write into the file what it has to take in; raises StoreUnavailable."""
+        for alert, text in wanted.restored:
+            self._file.restore(alert, text)
+            self._taken_out.discard(alert)
+        if wanted.updates:
+            self._file.prepare(wanted.updates)
+            outcomes = self._file.apply(wanted.updates)
+            for update, outcome in zip(wanted.updates, outcomes, strict=True):
+                if update.remove and outcome is Outcome.APPLIED:
+                    self._taken_out.add(update.alert)
+
+    def _put_one(self, alert: Alert) -> bool:
+        text = self._file.record(alert.id)
+        if text is None:
+            return False
+        known = self._put.get(alert.id)
+        hints = self._alerters.stored_contract(alert.id.alerter, alert.symbol)
+        if known is not None and (known.text, known.hints) == (text, hints):
+            return False
+        doc = producers_text(text)
+        wanted = _Put(text, doc, hints)
+        if known is None or (known.doc, known.hints) != (doc, hints):
+            try:
+                if not self._store.put(alert.id, doc, hints):
+                    logger.warning(
+                        "{}: the store has a newer record from another source; this one is left out",
+                        alert.id.name,
+                    )
+            except RecordRefused as error:
+                logger.warning("{}: the store does not take this record: {}", alert.id.name, error)
+        self._put[alert.id] = wanted
+        return True
+
+
+def _update(record: SummedRecord) -> AlertUpdate | None:
+    """Return what the file must show of a record; None where no tracker has said anything about it."""
+    if record.removed:
+        return AlertUpdate(record.alert, False, None, None, remove=True)
+    if not record.has_part:
+        return None
+    news, position = record.last_order_update, record.position
+    return AlertUpdate(
+        record.alert,
+        record.open,
+        None if news is None else order_in_order(news),
+        None if position is None else position_in_order(position),
+    )
+
+
+def _text_of(record: SummedRecord) -> str:
+    return with_fields(
+        record.doc,
+        is_open=record.open,
+        last_order_update=record.last_order_update,
+        position=record.position,
+    )
