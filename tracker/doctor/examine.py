@@ -7,6 +7,7 @@ behind.
 from __future__ import annotations
 
 import dataclasses
+import socket
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
@@ -27,6 +28,7 @@ from tracker.doctor import (
     read_stores,
 )
 from tracker.doctor.check_gateway import check_preflight, check_running_tracker
+from tracker.doctor.check_shared import check_store
 from tracker.doctor.check_time_zones import check_created_at
 from tracker.doctor.finding import (
     Finding,
@@ -49,6 +51,8 @@ _LIKELY_ZONES: Final = (
     *("UTC", "America/New_York", "America/Chicago", "America/Los_Angeles"),
     *("Europe/London", "Europe/Berlin", "Asia/Kolkata", "Asia/Tokyo", "Australia/Sydney"),
 )
+_MIRRORED: Final = ("alerts", "contracts", "stocks")
+"""Files that only `tracker mirror` uses where shared.url is set."""
 _SOURCES: Final = ("environment variable", "flag")
 
 
@@ -111,12 +115,12 @@ class _Examination:
             f"{section}.{key}": self._inspect(access, section, key, path)
             for section, key in PATHS
             if (path := getattr(getattr(settings, section), key)) is not None
+            and not (settings.shared.url and key in _MIRRORED)
         }
         status = settings.status
         self._port = probes.port(status.host, status.port, read_token(status.token_file))
-        self._locks = [
-            read_stores.read_lock(path) for path in (settings.stores.journal, settings.stores.alerts)
-        ]
+        held = [settings.stores.journal, *([] if settings.shared.url else [settings.stores.alerts])]
+        self._locks = [read_stores.read_lock(path) for path in held]
         self._ours = _is_ours(self._port, settings.stores.journal)
 
     def _inspect(self, access: filesystems.DiskAccess, section: str, key: str, path: Path) -> Place:
@@ -145,6 +149,29 @@ class _Examination:
         yield check_schedule.check_planned_resets(self._here, self._now)
 
     def _stores(self) -> Iterator[Finding]:
+        if self._settings.shared.url:
+            yield from self._shared_store()
+        else:
+            yield from self._alert_files()
+
+    def _shared_store(self) -> Iterator[Finding]:
+        settings, shared = self._settings, self._settings.shared
+        try:
+            facts = self._probes.store(shared.url, self._probes.now)
+        except ModuleNotFoundError as error:
+            step = "install the extra `shared`: pipx install --force '.[shared]' in the project's folder"
+            yield Finding("shared_store", Level.FAULT, f"shared.url needs psycopg ({error})", step)
+            return
+        yield from check_store(
+            facts,
+            seat=shared.seat_name,
+            host=socket.gethostname(),
+            zone=settings.stores.timezone,
+            accounts=settings.gateway.accounts,
+            now=self._now,
+        )
+
+    def _alert_files(self) -> Iterator[Finding]:
         settings, probes, now = self._settings, self._probes, self._now
         alerts = self._places["stores.alerts"]
         yield check_files.check_folder(alerts)

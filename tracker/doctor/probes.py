@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tracker import clock
 from tracker.doctor.check_machine import CONFLICTING, LIBRARY, ZONES
@@ -28,6 +28,9 @@ from tracker.gateway.preflight_result import PreflightResult
 from tracker.status.client import NotReachable, ask
 from tracker.status.protocol import is_loopback
 from tracker.stores.filesystem import Disk, RealDisk
+
+if TYPE_CHECKING:
+    from tracker.stores.shared_probe import StoreFacts
 
 _PATIENCE_SECONDS: Final = 5.0
 """The most that an answer on the port of the status socket is waited for."""
@@ -113,6 +116,13 @@ def run_preflight(options: LinkOptions, now: Callable[[], datetime]) -> Prefligh
     return asyncio.run(run_preflight(options, now=now))
 
 
+def look_at_store(url: str, now: Callable[[], datetime]) -> StoreFacts:
+    """Ask the shared store; raises ModuleNotFoundError where its client library is not installed."""
+    from tracker.stores.shared_probe import look_at_store
+
+    return look_at_store(url, now)
+
+
 @dataclass(frozen=True, slots=True)
 class Probes:
     """Hold the probes; the defaults are the real ones."""
@@ -124,4 +134,5 @@ class Probes:
     disk: Disk = field(default_factory=RealDisk)
     pause: Callable[[float], None] = time.sleep
     port: Callable[[str, int, str | None], StatusPort] = inspect_port
+    store: Callable[[str, Callable[[], datetime]], StoreFacts] = look_at_store
     preflight: Callable[[LinkOptions, Callable[[], datetime]], PreflightResult] = run_preflight

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from tracker.clock import HostZone
 from tracker.config.loader import SECRETS
@@ -86,7 +87,7 @@ class _Report:
             token = read_token(settings.status.token_file)
             hosts = [host for host in (settings.gateway.host, settings.status.host) if not is_loopback(host)]
             maybe = (*settings.notify.urls, settings.notify.heartbeat_url, settings.flex.token, token)
-            maybe += (settings.shared.url,)
+            maybe += (settings.shared.url, *_parts_of(settings.shared.url))
             self._hidden += [*(secret for secret in maybe if secret), *hosts]
 
     def _read_journal(self, settings: Settings) -> None:
@@ -182,6 +183,17 @@ class _Report:
         minutes = int(SPAN.total_seconds() // 60)
         yield f"The last {minutes} minutes in the journal, one message a line. This file can be given to"
         yield "`tracker replay`, which reads from here to its end."
+
+
+def _parts_of(url: str) -> tuple[str, ...]:
+    """Return what of a database's address says where it is and who asks; nothing of `service=NAME`."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ()
+    hosts = [host for host in parts.netloc.rpartition("@")[2].split(",") if host]
+    beyond = [host for host in (name.rpartition(":")[0] or name for name in hosts) if not is_loopback(host)]
+    return (*(each for each in (parts.username, parts.password) if each), *beyond)
 
 
 def _section(title: str, lines: Iterator[str] | list[str]) -> Iterator[str]:

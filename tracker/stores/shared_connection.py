@@ -145,6 +145,16 @@ def place_of(url: str) -> str:
     return f"PostgreSQL {host}{f':{port}' if port else ''}{f'/{database}' if database else ''}"
 
 
+class Way(NamedTuple):
+    """Say how a connection goes."""
+
+    address: str
+    """Of the server; empty for a socket of this machine."""
+    encrypted: bool
+    verified: bool
+    """Whether the server's name is checked against its certificate."""
+
+
 class ServerConnection:
     """Hold one connection, made anew when it is asked for; one thread uses it at a time."""
 
@@ -170,6 +180,18 @@ class ServerConnection:
     @property
     def is_open(self) -> bool:
         return self._connection is not None
+
+    @property
+    def way(self) -> Way:
+        """Return how the open connection goes."""
+        assert self._connection is not None, "it is open"
+        info = self._connection.info
+        socket_of_machine = info.host.startswith("/")
+        return Way(
+            "" if socket_of_machine else info.hostaddr or info.host,
+            bool(self._connection.pgconn.ssl_in_use),
+            info.get_parameters().get("sslmode") == "verify-full",
+        )
 
     def open(self) -> None:
         """Connect anew; raises StoreUnavailable."""

@@ -52,7 +52,8 @@ BEGIN
         WHERE rolname IN ('tracker_seat', 'tracker_producer', 'tracker_reader')
     LOOP
         EXECUTE format('GRANT USAGE ON SCHEMA tracker TO %I', role);
-        EXECUTE format('GRANT SELECT ON tracker.alerts, tracker.removed, tracker.seats TO %I', role);
+        EXECUTE format('GRANT SELECT ON tracker.about, tracker.alerts, tracker.removed, tracker.seats TO %I',
+            role);
         IF role = 'tracker_seat' THEN
             GRANT EXECUTE ON FUNCTION
                 tracker.take_seat, tracker.claim_accounts, tracker.write_parts, tracker.alerts_since,
@@ -217,6 +218,9 @@ FROM tracker.alert
 WHERE alert.retired_at IS NULL
     AND EXISTS (SELECT FROM tracker.part WHERE part.alert_id = alert.alert_id)
     AND NOT EXISTS (SELECT FROM tracker.part WHERE part.alert_id = alert.alert_id AND NOT part.removed);
+
+-- What a tracker must agree with.
+CREATE VIEW tracker.about AS SELECT version, zone FROM tracker.meta;
 
 CREATE VIEW tracker.seats AS
 SELECT
