@@ -188,7 +188,10 @@ def _setup(setup: Any, answer: Mapping[str, Any], now: datetime | None) -> Itera
         names = ", ".join(f"{one.get('alerter')} {one.get('count')}" for one in each)
         total = sum(one.get("count") or 0 for one in each)
         read = f"{counted(total, 'alert')} read" + (f" ({names})" if names else "")
-        yield "alerts", f"{read} from {setup['alerts']}, times in {setup.get('alerts_timezone')}"
+        store = answer.get("store")
+        named = store.get("seat") if isinstance(store, Mapping) else None
+        seat = f", as seat {named}" if named else ""
+        yield "alerts", f"{read} from {setup['alerts']}{seat}, times in {setup.get('alerts_timezone')}"
     if setup.get("gateway"):
         login = f", {setup['login']}" if setup.get("login") else ""
         yield (

@@ -98,6 +98,7 @@ class AlertStores:
     @property
     def figures(self) -> Mapping[str, int | str | None]:
         return {
+            "kind": "file",
             "late_writes_merged": self._alerts.late_writes_merged,
             "late_writes_lost": self._alerts.late_writes_lost,
         }
