@@ -182,8 +182,12 @@ def test_damaged_file_retires_nothing(desk: Desk, box: Box, text: str) -> None:
     box.path.write_text(text)
     with pytest.raises(StoreUnavailable):
         box.mirror.read()
-    _, wanted = box.mirror.exchange()
-    box.mirror.write(wanted)
+    fresh = desk.box()
+    with pytest.raises(StoreUnavailable):
+        fresh.mirror.read()
+    for mirror in (box.mirror, fresh.mirror):
+        _, wanted = mirror.exchange()
+        mirror.write(wanted)
     assert desk.current() == {"NVDA", "TSLA", "SPX"}
     assert box.path.read_text() == text
 

@@ -80,7 +80,7 @@ class Mirror:
             raise
 
     def _put_changes(self) -> int:
-        if not self._readable or not self._changed:
+        if not self._changed:
             return 0
         alerts = self._file.alerts()
         count = sum(self._put_one(alert) for alert in alerts)
