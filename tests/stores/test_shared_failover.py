@@ -1,0 +1,77 @@
+"""A failover that loses what was acknowledged: the trackers write it again, and none of them ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.cutting_proxy import CuttingProxy
+from tests.support.postgres import PASSWORD, Database, Server
+from tests.support.project import PROJECT
+from tests.support.shared_rig import SharedRig
+from tests.support.store_cases import record
+from tests.support.store_writer import ALERTER, TICKERS, decided_in
+
+SEATS = ("one", "two")
+BOUND_SECONDS = 30.0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + BOUND_SECONDS
+    while not condition():
+        assert time.monotonic() < ends, "not in time"
+        time.sleep(0.05)
+
+
+def total(database: Database) -> int:
+    return int(
+        database.rows("SELECT coalesce(sum((position ->> 'quantity')::int), 0) FROM tracker.part")[0][0]
+    )
+
+
+def test_promoted_replica_gets_what_it_lost(tmp_path: Path) -> None:
+    """The replica hears nothing for 2 s, then it is promoted in the place of a primary that died."""
+    with Server() as primary, CuttingProxy(primary.port) as proxy, primary.database() as database:
+        with SharedRig(database) as rig:
+            rig.put({ALERTER: {ticker: record(ticker, None) for ticker in TICKERS}})
+        user = database.url_of("tracker_seat").split("//")[1].split(":")[0]
+        with primary.replica(proxy.port) as replica:
+            url = (
+                f"postgresql://{user}:{PASSWORD}@127.0.0.1:{primary.port},127.0.0.1:{replica.port}"
+                f"/{database.name}?target_session_attrs=read-write"
+            )
+            trackers = [
+                subprocess.Popen(
+                    [sys.executable, "-m", "tests.support.store_writer", url, seat, "host",
+                     tmp_path / f"{seat}.db", "1"],
+                    cwd=PROJECT,
+                )
+                for seat in SEATS
+            ]  # fmt: skip
+            try:
+                copy = Database(replica, database.name)
+                until(lambda: total(copy) > 20)
+                proxy.go_silent()
+                kept = total(copy)
+                until(lambda: total(database) > kept + 20)
+                time.sleep(2)
+                primary.kill()
+                replica.promote()
+                assert total(copy) < sum(sum(decided_in(tmp_path / f"{seat}.db").values()) for seat in SEATS)
+                for tracker in trackers:
+                    tracker.send_signal(signal.SIGTERM)
+                assert [tracker.wait(BOUND_SECONDS) for tracker in trackers] == [0, 0]
+                for seat in SEATS:
+                    rows = copy.rows(
+                        "SELECT ticker, (position ->> 'quantity')::int FROM tracker.part"
+                        " JOIN tracker.alert USING (alert_id) WHERE seat = %s", seat
+                    )  # fmt: skip
+                    assert dict(rows) == decided_in(tmp_path / f"{seat}.db")
+            finally:
+                for tracker in trackers:
+                    tracker.kill()
+                    tracker.wait()
