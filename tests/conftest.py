@@ -41,6 +41,7 @@ LONGEST: Final = (
     *("recordings/replay", "recordings/recorded_programs", "daemon/systemd", "gateway/flex"),
     *("daemon/faults", "daemon/browser_page", "pipeline/host_clock"),
     *("scripts/newcomers_hour", "daemon/hostile_neighbours", "gateway/flex_spool", "daemon/dead_mans_switch"),
+    *("stores/shared", "sim/shared_faults", "daemon/shared_store", "stores/shared_schema"),
 )
 """Files that take more than ten seconds, the longest first: nobody has to wait for one of them at the end."""
 MOST_PROCESSES: Final = 6

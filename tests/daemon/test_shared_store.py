@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 import sys
@@ -86,6 +87,14 @@ def test_two_trackers_show_the_sum(shared: SharedRig, tmp_path: Path) -> None:
             told = await command(left, "why", f"{ROBIN}/NVDA")
             assert "open, as decided" in told
             assert "6 at 2.7, open at left, right" in told
+            await command(
+                left,
+                "test",
+                *["--symbol", "NVDA", "--strike", "122.5", "--right", "C", "--expiry", "20301220"],
+                "--commit",
+            )
+            (copy,) = left.folder.glob("alerts.json.test-*")
+            assert json.loads(copy.read_text())[ROBIN]["NVDA"]["note"] == "kept"
 
     asyncio.run(play())
 
