@@ -151,6 +151,18 @@ def test_beat_finds_the_fence_without_a_fill(rig: SharedRig, monkeypatch: pytest
     until(fenced)
 
 
+def test_freed_seat_ends_who_had_it(rig: SharedRig) -> None:
+    """`tracker store free` on a tracker that still runs: it ends, and says why."""
+    rig.put(some_records())
+    store = rig.store(poll_seconds=3600)
+    store.hold("first")
+    with rig.database.connect() as connection:
+        connection.execute("UPDATE tracker.seat SET journal = NULL, host = ''")
+    with pytest.raises(Fenced, match=r"the seat left was freed .* start it again to take the seat"):
+        store.apply([update(NVDA_ID)])
+    assert quantities(rig) == {}
+
+
 def test_forgotten_epoch_is_taken_again(rig: SharedRig) -> None:
     """A failover that lost the last epoch, or the seat itself, ends nobody."""
     rig.put(some_records())

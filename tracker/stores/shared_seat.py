@@ -76,6 +76,11 @@ class HeldSeat:
             self.epoch, self._claimed = found, False
 
     def _fenced(self, lost: SeatLost) -> Fenced:
+        if not lost.host:
+            return Fenced(
+                f"the seat {self.name} was freed while this tracker had it (`tracker store free`);"
+                " start it again to take the seat, if it may still write"
+            )
         how = "with a copy of this journal" if lost.ours else "with another journal"
         return Fenced(
             f"the tracker on {lost.host} has taken the seat {self.name} {how}, last seen"
