@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from tests.sim.broker import Event, SimBroker
 from tests.sim.neighbour import Neighbour, RecordKey
+from tests.sim.options import Options
 from tests.sim.oracle_feed import OracleFeed
 from tracker.paper.contracts import PaperContract
 
@@ -37,18 +38,19 @@ class _Plan(NamedTuple):
 
 
 class Latecomers:
-    """Act in one life; `trade` is given what the broker tells."""
+    """Act in one life whose neighbour writes at all; `trade` is given what the broker tells."""
 
     def __init__(
         self,
         seed: int,
+        options: Options,
         broker: SimBroker,
         neighbour: Neighbour,
         feed: OracleFeed,
         trade: Callable[[list[Event]], None],
     ) -> None:
         self._rng = Random(f"latecomers of {seed}")
-        self._acts = seed % _EVERY == _LIVES
+        self._acts = seed % _EVERY == _LIVES and options.neighbour > 0
         self._broker = broker
         self._neighbour = neighbour
         self._feed = feed

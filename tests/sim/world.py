@@ -123,7 +123,7 @@ class World:
             answers=self.changes is not None,
         )
         self.trader = Trader(seed, self.rng, options, self.broker, self.neighbour, self.feed, self._happen)
-        self.latecomers = Latecomers(seed, self.broker, self.neighbour, self.feed, self._happen)
+        self.latecomers = Latecomers(seed, options, self.broker, self.neighbour, self.feed, self._happen)
         self.person = Person(seed, self.rng, options, self.feed, self.tell)
         self.swap = SwappedJournal(seed, journal, self.tell)
         self.session: SimSession | None = None
