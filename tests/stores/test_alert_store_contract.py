@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import pytest
 from msgspec.structs import replace
@@ -15,7 +16,8 @@ from msgspec.structs import replace
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.facts import execution
 from tests.support.fakes import MemoryAlerts, Records
-from tests.support.postgres import Database
+from tests.support.pgbouncer import pgbouncer, pooled
+from tests.support.postgres import Server, all_programs
 from tests.support.shared_rig import SharedRig
 from tests.support.store_cases import Clock, dump, id_of, record, removal, shown_by, some_records, update
 from tracker.core.alerters import AlerterNames
@@ -82,6 +84,8 @@ class SharedCase:
         self._proxy.go_on()
         self._rig.put(records)
         self._rig.lose_parts()
+        # Behind a pooler the server's cut does not reach the tracker.
+        self._proxy.cut()
 
     def records(self) -> Records:
         return self._rig.records()
@@ -94,13 +98,40 @@ def _seen(alert: Alert) -> Alert:
     return replace(alert, problems=("seen",))
 
 
-@pytest.fixture(params=["file", "memory", "shared"])
+SERVERS: Final = {f"PostgreSQL of {one.name}": one for one in all_programs()}
+"""The wheel's everywhere, and those of the machine."""
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Callable[[str], Server]]:
+    """Return what gives a started server by its name, one for all tests here."""
+    started: dict[str, Server] = {}
+    with ExitStack() as stack:
+
+        def server(name: str) -> Server:
+            if name not in started:
+                started[name] = stack.enter_context(Server(SERVERS[name]))
+            return started[name]
+
+        yield server
+
+
+POOLED: Final = "PostgreSQL behind PgBouncer"
+
+
+@pytest.fixture(params=["file", "memory", *SERVERS, *([POOLED] if pgbouncer() else [])])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     names = AlerterNames([("demslayer", "", ["the-slayer"])])
-    if request.param == "shared":
-        database: Database = request.getfixturevalue("database")
-        with SharedRig(database) as rig, CuttingProxy(database.server.port) as proxy:
+    if request.param in SERVERS:
+        server = request.getfixturevalue("servers")(request.param)
+        with server.database() as database, SharedRig(database) as rig, CuttingProxy(server.port) as proxy:
             yield SharedCase(rig, proxy, _seen, names)
+    elif request.param == POOLED:
+        server = request.getfixturevalue("servers")(next(iter(SERVERS)))
+        with server.database() as database, SharedRig(database) as rig:
+            database.url_of("tracker_seat")
+            with pooled(server.port, "user_tracker_seat") as port, CuttingProxy(port) as proxy:
+                yield SharedCase(rig, proxy, _seen, names)
     elif request.param == "file":
         yield FileCase(tmp_path, _seen, names)
     else:
