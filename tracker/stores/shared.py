@@ -39,6 +39,7 @@ from tracker.core.ports import Shown, StoreRefused
 from tracker.stores.lock import Locked
 from tracker.stores.shared_connection import (
     CALL_SECONDS,
+    CONNECT_SECONDS,
     ConnectionLost,
     Deadlines,
     ServerConnection,
@@ -288,7 +289,7 @@ class SharedAlerts:
         return True
 
     def _take_all(self, connection: ServerConnection) -> None:
-        with self._own_parts():
+        with self._own_parts(CALL_SECONDS):
             # Cleared first: what is lost from here on is another reason to read again.
             self._read_anew.clear()
             try:
@@ -349,7 +350,12 @@ class SharedAlerts:
     def _to_write(self) -> Iterator[None]:
         """Give what is written 5 s in all, and note what comes of it."""
         try:
-            with self._noting("written"), self._writing.within(CALL_SECONDS), self._own_parts():
+            with (
+                self._noting("written"),
+                self._writing.within(CALL_SECONDS),
+                # So that what is left of the time is enough to connect.
+                self._own_parts(CALL_SECONDS - CONNECT_SECONDS),
+            ):
                 yield
         except (Locked, StoreRefused) as error:
             self._ended_by = error
@@ -410,9 +416,9 @@ class SharedAlerts:
     # Both.
 
     @contextmanager
-    def _own_parts(self) -> Iterator[None]:
-        if not self._parts.acquire(timeout=CALL_SECONDS):
-            raise StoreUnavailable(f"{self.name} did not answer within {CALL_SECONDS:g} s; it is tried again")
+    def _own_parts(self, seconds: float) -> Iterator[None]:
+        if not self._parts.acquire(timeout=seconds):
+            raise StoreUnavailable(f"{self.name} did not answer within {seconds:g} s; it is tried again")
         try:
             yield
         finally:
