@@ -141,6 +141,26 @@ Books.TestCase.settings = settings(max_examples=100, stateful_step_count=30, dea
 test_books_agree = Books.TestCase
 
 
+def test_failed_step_leaves_no_value_empty(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was looked up in a large step, whose rows were written early, does not outlive that step."""
+    monkeypatch.setattr(rows, "_CACHED_ROWS", KEPT)
+    waiting = booked(0, 1, 1, folded=False)
+    with journal.step():
+        journal.state.put(EXECUTIONS, waiting)
+
+    def large_step() -> None:
+        with journal.step():
+            for number in range(KEPT + 1):
+                journal.state.put(EXECUTIONS, booked(number, 1, 2, folded=True))
+            assert len(journal.state.find(EXECUTIONS, "contract", f"{ACCOUNT} 1")) == KEPT + 1
+            journal.state.look_up(EXECUTIONS, ["1"], "waiting")
+            raise Unlucky
+
+    with pytest.raises(Unlucky):
+        large_step()
+    assert journal.state.find(EXECUTIONS, "waiting", "1") == [waiting]
+
+
 def test_prefetched_rows_need_no_query(journal: Journal) -> None:
     """What was looked up at once is not asked for again."""
     with journal.step():

@@ -96,6 +96,8 @@ class JournalState:
         """Drop what a failed step changed."""
         for kept in self._tables.values():
             kept.forget()
+            # A value that led to no row within the step may lead to one again.
+            kept.forget_absent()
 
 
 class _Index:
@@ -326,8 +328,13 @@ class _Rows:
         """Begin again where very many keys are known to be absent."""
         empty = [index.empty for index in self._indexes.values()]
         if len(self._missing) + sum(map(len, empty)) > _ABSENT_KEPT:
-            for known in (self._missing, *empty):
-                known.clear()
+            self.forget_absent()
+
+    def forget_absent(self) -> None:
+        """Forget which keys and index values lead to no row."""
+        self._missing.clear()
+        for index in self._indexes.values():
+            index.empty.clear()
 
     def forget(self) -> None:
         """Drop all rows; which keys are absent stays known."""
