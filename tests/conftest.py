@@ -42,6 +42,10 @@ LONGEST: Final = (
     *("daemon/faults", "daemon/browser_page", "pipeline/host_clock"),
     *("scripts/newcomers_hour", "daemon/hostile_neighbours", "gateway/flex_spool", "daemon/dead_mans_switch"),
     *("stores/shared", "sim/shared_faults", "daemon/shared_store", "stores/shared_schema"),
+    *("daemon/private_files", "daemon/careless_stores", "daemon/flex_fetch", "paper/requests_answered"),
+    *("paper/order_programs", "sim/rule_mutations", "daemon/stopping", "mirror/mirror_process"),
+    *("watch/orders", "daemon/hostile_gateway", "daemon/terminal_text", "cli/plans", "pipeline/arbitrary"),
+    *("daemon/position_recheck", "daemon/event_cursor", "sim/worked_year", "stores/alert_store_contract"),
 )
 """Files that take more than ten seconds, the longest first: nobody has to wait for one of them at the end."""
 MOST_PROCESSES: Final = 6
