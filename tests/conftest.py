@@ -48,6 +48,8 @@ LONGEST: Final = (
     *("daemon/position_recheck", "daemon/event_cursor", "sim/worked_year", "stores/alert_store_contract"),
 )
 """Files that take more than ten seconds, the longest first: nobody has to wait for one of them at the end."""
+PROCESSES_ARE_MEASURED: Final = "COVERAGE_PROCESS_CONFIG"
+"""What coverage sets to be started in each process that is started."""
 MOST_PROCESSES: Final = 6
 """With more of them the longest file alone sets the time."""
 
@@ -62,6 +64,15 @@ def file_of_tests(name: str) -> Path:
 def pytest_xdist_auto_num_workers() -> int:
     """Return one more than there are processors, since many tests wait for what takes its time by design."""
     return min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure no coverage in the processes that tests start, unless $MEASURE_PROCESSES says so.
+
+    It makes the whole suite a third longer. Every rule of the core is tested in the tests' own processes.
+    """
+    if hasattr(config, "workerinput") and not os.environ.get("MEASURE_PROCESSES"):
+        os.environ.pop(PROCESSES_ARE_MEASURED, None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -88,7 +99,7 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     For lives that end by SIGKILL, which leave no data, and for many that only repeat what a few in the test's
     own process do.
     """
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    monkeypatch.delenv(PROCESSES_ARE_MEASURED, raising=False)
 
 
 @pytest.fixture
