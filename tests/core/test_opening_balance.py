@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
-from tests.support.facts import START, exec_id, execution
+from tests.support.facts import ACCOUNT, NVDA, START, exec_id, execution
 from tracker.core.model import LIVE, Moment, Source, Unmatched
-from tracker.core.opening_balance import is_contained
-from tracker.core.state_rows import BookedExecution
+from tracker.core.opening_balance import bases_between, is_contained
+from tracker.core.state_rows import Baseline, BookedExecution, Holding
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,17 @@ def test_row_of_unknown_arrival_is_contained_by_its_time(source: Source, request
 
     assert is_contained(row(-3600), asked, ended) is True
     assert is_contained(row(3600), asked, ended) is not True
+
+
+def test_base_is_without_what_came_behind_the_answer() -> None:
+    """10 listed, 4 of them bought before it was asked; what was pushed behind it takes no part."""
+    asked, ended = Moment(START, 5), Moment(START + timedelta(seconds=1), 6)
+    zero = Decimal(0)
+    holding = Holding(
+        ACCOUNT, NVDA, zero, zero, Baseline.SNAPSHOT, listed=Decimal(10), asked=asked, ended=ended
+    )
+
+    def row(number: int, seq: int) -> BookedExecution:
+        return BookedExecution(execution(exec_id(number), 4, request_id=LIVE), seq, START, 1, Unmatched(""))
+
+    assert bases_between([row(1, 3), row(2, 7)], holding) == (Decimal(6), Decimal(6))

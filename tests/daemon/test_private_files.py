@@ -11,9 +11,13 @@ from tests.support.daemon_rig import CALL, Rig, record
 
 
 def created(folder: Path) -> dict[str, int]:
-    """Return what group and others may do with each file that the daemon created of its own."""
-    others = ("alerts.json", "alerts.json.tracker-backup", "daemon.log")
-    return {path.name: path.stat().st_mode & 0o077 for path in folder.iterdir() if path.name not in others}
+    """Return what group and others may do with each file that the daemon created of its own.
+
+    A write of the alerts may be under way, whose file has their mode.
+    """
+    others = ("alerts.json", "alerts.json.tracker-backup", ".alerts.json.tracker-temp", "daemon.log")
+    paths = [path for path in folder.iterdir() if path.name not in others]
+    return {path.name: path.stat().st_mode & 0o077 for path in paths}
 
 
 def put_back(journal: Path) -> None:
