@@ -1,7 +1,7 @@
 """Build from settings what the daemon and the commands beside it share.
 
-Owns how settings become locks, journal, alert store and pump, and in which order they are opened and closed.
-It starts no task, and decides nothing.
+Owns how settings become log, locks, journal, alert store and pump, and in which order they are opened and
+closed. It starts no task, and decides nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tracker.gateway.decode import fact_of
 from tracker.gateway.flex_service import FlexService
 from tracker.gateway.link import LinkOptions
 from tracker.journal.journal import Journal
+from tracker.logs import log
 from tracker.logs.masking import know_accounts, mask
 from tracker.notify.apprise_services import CannotNotify, Service, open_services
 from tracker.notify.details import Details
@@ -110,6 +111,19 @@ def _explaining_settings() -> Iterator[None]:
         yield
     except StoreMisconfigured as error:
         raise SettingsError([str(error)]) from None
+
+
+def start_log(settings: Settings) -> None:
+    """Log as the settings say; raises OSError where the log's file cannot be written."""
+    wanted = settings.log
+    log.configure(
+        wanted.level,
+        file=wanted.file,
+        as_json=wanted.as_json,
+        mask_accounts=wanted.mask_accounts,
+        rotation=wanted.rotation,
+        retention=wanted.retention,
+    )
 
 
 def journal_id(journal: Journal, *, make: bool) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
+from tests.support.waiting import until
 from tracker.logs import log
 
 BOUND_SECONDS = 10.0
@@ -154,13 +154,6 @@ def test_lost_lines_are_counted(tmp_path: Path) -> None:
     until(lambda: log.figures()["lost"])
     (trouble,) = log.figures()["trouble"]
     assert trouble == f"the log file {path} cannot be written: No such file or directory"
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + BOUND_SECONDS
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.002)
 
 
 def test_file_that_cannot_be_opened_is_error(tmp_path: Path) -> None:

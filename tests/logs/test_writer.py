@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
 
+from tests.support.waiting import until
 from tracker.logs import writer
 from tracker.logs.writer import LogLine, LogWriter
 
@@ -45,13 +46,6 @@ class Sluice:
 
 def line(text: str) -> LogLine:
     return LogLine(NOON, "INFO", lambda: text)
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + BOUND_SECONDS
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.002)
 
 
 @contextmanager

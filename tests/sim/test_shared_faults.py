@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -24,6 +24,7 @@ from tests.support.project import PROJECT
 from tests.support.shared_rig import SharedRig
 from tests.support.store_cases import record
 from tests.support.store_writer import ALERTER, TICKERS, decided_in
+from tests.support.waiting import until
 
 SEATS = ("one", "two", "three")
 FAULTS = 14
@@ -83,7 +84,7 @@ class Writers:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
         # Whoever was started last may not have begun yet.
-        until(lambda: hosts(rig) == self._hosts)
+        until(lambda: hosts(rig) == self._hosts, BOUND_SECONDS)
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
         for process in self.processes.values():
@@ -102,15 +103,8 @@ def hosts(rig: SharedRig) -> dict[str, str]:
     return dict(rig.database.rows("SELECT seat, host FROM tracker.seats"))
 
 
-def until(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + BOUND_SECONDS
-    while not condition():
-        assert time.monotonic() < ends, "not in time"
-        time.sleep(0.05)
-
-
 def fault(random: Random, server: Server, writers: Writers, rig: SharedRig) -> None:
-    """Do one thing that happens to machines."""
+    """Do one thing that happens to machines; each pause is how long that lasts, and waits for nothing."""
     seat = random.choice(SEATS)
     match random.randrange(5):
         case 0:
@@ -144,7 +138,7 @@ def test_parts_equal_what_was_decided(server: Server, tmp_path: Path, seed: int)
         try:
             for seat in SEATS:
                 writers.start(seat)
-            until(lambda: len({seat for _, seat, *_ in rig.parts()}) == len(SEATS))
+            until(lambda: len({seat for _, seat, *_ in rig.parts()}) == len(SEATS), BOUND_SECONDS)
             for _ in range(FAULTS):
                 fault(random, server, writers, rig)
             writers.end(rig)

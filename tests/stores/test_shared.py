@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from tests.support.postgres import PASSWORD, Database
 from tests.support.project import PROJECT
 from tests.support.shared_rig import SharedRig, put_alert
 from tests.support.store_cases import id_of, record, removal, some_records, update
+from tests.support.waiting import until
 from tracker.core.model import Outcome, StoreUnavailable
 from tracker.core.ports import StoreMisconfigured, StoreRefused
 from tracker.stores.lock import Locked
@@ -26,7 +27,6 @@ from tracker.stores.shared_seat import Fenced
 
 NVDA_ID = id_of(some_records(), "robindahood-alerts", "NVDA")
 TSLA_ID = id_of(some_records(), "robindahood-alerts", "TSLA")
-SOON = 20.0
 
 
 @pytest.fixture
@@ -39,13 +39,6 @@ def rig(database: Database) -> Iterator[SharedRig]:
 def proxy(database: Database) -> Iterator[CuttingProxy]:
     with CuttingProxy(database.server.port) as proxy:
         yield proxy
-
-
-def until(condition: Callable[[], object], seconds: float = SOON) -> None:
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "not in time"
-        time.sleep(0.01)
 
 
 def readable(store: SharedAlerts) -> bool:

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.cutting_proxy import CuttingProxy
@@ -15,16 +14,10 @@ from tests.support.project import PROJECT
 from tests.support.shared_rig import SharedRig
 from tests.support.store_cases import record
 from tests.support.store_writer import ALERTER, TICKERS, decided_in
+from tests.support.waiting import until
 
 SEATS = ("one", "two")
 BOUND_SECONDS = 30.0
-
-
-def until(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + BOUND_SECONDS
-    while not condition():
-        assert time.monotonic() < ends, "not in time"
-        time.sleep(0.05)
 
 
 def total(database: Database) -> int:
@@ -54,10 +47,11 @@ def test_promoted_replica_gets_what_it_lost(tmp_path: Path) -> None:
             ]  # fmt: skip
             try:
                 copy = Database(replica, database.name)
-                until(lambda: total(copy) > 20)
+                until(lambda: total(copy) > 20, BOUND_SECONDS)
                 proxy.go_silent()
                 kept = total(copy)
-                until(lambda: total(database) > kept + 20)
+                until(lambda: total(database) > kept + 20, BOUND_SECONDS)
+                # How long the replica lags: the length of the fault, nothing is waited for.
                 time.sleep(2)
                 primary.kill()
                 replica.promote()

@@ -445,16 +445,8 @@ def log_failure(error: Exception) -> None:
 
 
 def _start_log(settings: Settings) -> None:
-    wanted = settings.log
     try:
-        log.configure(
-            wanted.level,
-            file=wanted.file,
-            as_json=wanted.as_json,
-            mask_accounts=wanted.mask_accounts,
-            rotation=wanted.rotation,
-            retention=wanted.retention,
-        )
+        wiring.start_log(settings)
     except OSError as error:
         raise FileUnwritable(settings, "log", "file", error) from error
 

@@ -23,7 +23,6 @@ from tracker.clock import now
 from tracker.config.settings import Settings, SettingsError
 from tracker.core.model import StoreUnavailable
 from tracker.core.ports import StoreRefused
-from tracker.logs import log
 from tracker.mirror.file_copy import Copy
 from tracker.mirror.mirror import Mirror
 from tracker.stores.alert_file import AlertFile
@@ -80,20 +79,12 @@ def run(settings: Settings, *, copy: bool) -> int:
 
 
 def _start_log(settings: Settings) -> None:
-    wanted = settings.log
     try:
-        log.configure(
-            wanted.level,
-            file=wanted.file,
-            as_json=wanted.as_json,
-            mask_accounts=wanted.mask_accounts,
-            rotation=wanted.rotation,
-            retention=wanted.retention,
-        )
+        wiring.start_log(settings)
     except OSError as error:
         place = settings.origin("log", "file")
         raise SettingsError(
-            [f"{place}: {wanted.file} cannot be written: {error.strerror or error}; name another file"]
+            [f"{place}: {settings.log.file} cannot be written: {error.strerror or error}; name another file"]
         ) from None
 
 
