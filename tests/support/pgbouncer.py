@@ -17,15 +17,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.free_ports import free_port
-from tests.support.postgres import PASSWORD
+from tests.support.postgres import ALL_SERVERS, PASSWORD
 
 _BOUND_SECONDS = 20.0
 
 
 def pgbouncer() -> str | None:
-    """Return the program, None where there is none."""
+    """Return the program, None where there is none and none is needed ($TRACKER_ALL_SERVERS)."""
     named = os.environ.get("TRACKER_PGBOUNCER")
-    return named or shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+    found = named or shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+    assert found or not os.environ.get(ALL_SERVERS), (
+        f"${ALL_SERVERS} is set, and there is no PgBouncer: apt-get install pgbouncer"
+    )
+    return found
 
 
 @contextmanager

