@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from tests.support.answer_rig import ROBIN, Desk, at, buy, loose, record
 from tests.support.facts import NVDA, exec_id, fee
-from tracker.core.model import Source
+from tracker.core.model import AlertId, Source
 from tracker.queries.alerts import alerts
+from tracker.queries.as_json import Json
 from tracker.queries.day_report import csv_lines, report
 from tracker.queries.decisions import assignment
 from tracker.queries.report_text import alerts_text, price, report_text, span
@@ -202,6 +203,28 @@ def test_alerts_say_what_they_made(desk: Desk) -> None:
     assert f"{ROBIN}/NVDA  open" in text
     assert "holds 3 NVDA 2025-11-21 122.5 C at 2.5" in text
     assert "profit 50, fees 2.6" in text
+    assert "all seats" not in text
+
+
+def test_alerts_of_a_shared_store_say_the_sum(desk: Desk) -> None:
+    """Of each what all trackers show together, and where it is open; nothing where the store did not answer."""
+    desk.tell(buy(1, 4, price="2.5"))
+    desk.run_pump()
+    store = desk.store_now()
+    sums: dict[AlertId, Json] = {
+        alert.id: {"open": alert.open, "seats": ["box-1", "box-2"], "quantity": 6, "avg_price": 2.7}
+        for alert in store.alerts
+    }
+    listed = alerts(
+        desk.journal.state, store._replace(all_seats=sums), desk.names, only_open=True, with_profit=True
+    )
+    text = alerts_text(TextTable(UTC), listed)
+    assert "holds 4 NVDA 2025-11-21 122.5 C at 2.5" in text
+    assert "    all seats: 6 at 2.7, open at box-1, box-2" in text
+    known: dict[AlertId, Json]
+    for known in ({}, {alert: {**each, "open": False, "seats": []} for alert, each in sums.items()}):
+        listed = alerts(desk.journal.state, store._replace(all_seats=known), desk.names, with_profit=True)
+        assert ("all seats: not open" in alerts_text(TextTable(UTC), listed)) is bool(known)
 
 
 @pytest.mark.parametrize(

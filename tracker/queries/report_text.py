@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from tracker.queries.text import TextTable
+from tracker.queries.text import TextTable, all_seats_text
 from tracker.terminal import counted, wrap
 
 _INDENT: Final = "    "
@@ -29,6 +29,8 @@ def alerts_text(words: TextTable, answer: Mapping[str, Any]) -> str:
                 + ("" if held["managed"] else "; the login no longer manages the account"),
                 _INDENT,
             )
+        if together := row.get("all_seats"):
+            lines += wrap(f"all seats: {all_seats_text(together)}", _INDENT)
         if row["changed_at"] is not None:
             lines += wrap(
                 f"{counted(row['round_trips'], 'round trip')}, profit {price(row['profit'])}, fees"

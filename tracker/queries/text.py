@@ -200,7 +200,7 @@ class TextTable:
         )
         yield from _row("store", _in_store(record))
         if together := record.get("all_seats"):
-            yield from _row("all seats", _together(together))
+            yield from _row("all seats", all_seats_text(together))
         if record["reads_as"]:
             yield from _row("read as", _reads_as(record["reads_as"]))
         yield from _listed("holds", map(self._held_position, record["holds"]))
@@ -391,7 +391,7 @@ def _in_store(record: Mapping[str, Any]) -> str:
     return is_open + agrees[record["agrees"]]
 
 
-def _together(shown: Mapping[str, Any]) -> str:
+def all_seats_text(shown: Mapping[str, Any]) -> str:
     """Say what all trackers of a shared store show, and at which of them the alert is open."""
     price = "" if shown["avg_price"] is None else f" at {shown['avg_price']:.8g}"
     return (
