@@ -93,6 +93,16 @@ def test_newest_of_two_other_spellings_takes_over(tmp_path: Path) -> None:
         assert [one.alert.alerter for row in made for one in row.alerts] == ["Robindahood Alerts"]
 
 
+def test_own_spelling_hands_over_first(tmp_path: Path) -> None:
+    """Two spellings share a fill; the new record is spelled as one, which is not the first by name."""
+    other = "RobinDaHood"
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}, other: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        desk.change(lambda alerts: (alerts.pop(other), alerts[ROBIN].update(NVDA=record(created_at=NEWER))))
+        made = [row for row in desk.journal.state.every(DECISIONS) if row.kind is OwnershipKind.SUCCEEDED]
+        assert [row.taken_from and row.taken_from.alerter for row in made] == [ROBIN, other]
+
+
 def test_successor_takes_over_what_waits(tmp_path: Path) -> None:
     """Found by seed 700368: the successor came and went while the fill waited for its sweep's end."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:

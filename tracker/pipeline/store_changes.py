@@ -85,7 +85,8 @@ class StoreChanges:
 
     def find(self) -> StoreDifferences:
         """Compare every record that was ever written, and match again what may have found its alert."""
-        notes: list[Entry] = []
+        back: list[Entry] = []
+        left: list[Entry] = []
         undone: list[AlertState] = []
         self._waiting = self._ledger.waiting()
         kept, gone = self._state.find(ALERTS, "kept", "1"), self._state.find(ALERTS, "gone", "1")
@@ -95,9 +96,9 @@ class StoreChanges:
             if shown is not None:
                 self._successions.pop(alert_state.alert, None)
             if shown is None:
-                notes += self._missing(alert_state)
+                left += self._missing(alert_state)
             elif self._former(alert_state) is not None:
-                notes += self._back(alert_state)
+                back += self._back(alert_state)
             elif not shown.agrees(alert_state.shown):
                 undone.append(alert_state)
         for alert_state in gone:
@@ -105,20 +106,31 @@ class StoreChanges:
             if shown is not None:
                 self._successions.pop(alert_state.alert, None)
             if shown is not None and alert_state.gone:
-                notes += self._back(alert_state)
+                back += self._back(alert_state)
             elif shown is not None and alert_state.shown is not None and not shown.agrees(alert_state.shown):
                 # It had been removed, and a stale copy put it back.
                 undone.append(alert_state)
             elif shown is None and alert_state.successor is None:
-                notes += self._new_succession(alert_state)
+                left += self._new_succession(alert_state)
         for alert_state in self._awaited():
             if self._store.shown(alert_state.alert) is None:
-                notes += self._new_succession(alert_state)
+                left += self._new_succession(alert_state)
             else:
                 self._successions.pop(alert_state.alert, None)
-        notes += self._copies({each.alert for each in (*kept, *gone) if each.shown is not None})
-        notes += self._rematches()
+        written = {each.alert for each in (*kept, *gone) if each.shown is not None}
+        notes = [*back, *sorted(left, key=self._turn), *self._copies(written), *self._rematches()]
         return StoreDifferences(notes, undone)
+
+    def _turn(self, entry: Entry) -> tuple[int, float]:
+        """Return the place of what became of a record: several hand over to one in this order.
+
+        First the one that is spelled as it, then the oldest.
+        """
+        if not isinstance(entry, RecordReplaced):
+            return 2, 0.0
+        row = self._state.get(ALERTS, alert_text(entry.old))
+        began = None if row is None or row.record is None else row.record.began_at
+        return int(entry.old[:2] != entry.new[:2]), began.timestamp() if began is not None else 0.0
 
     def _awaited(self) -> Iterator[AlertState]:
         """Yield the records that own something of what waits, and never showed anything."""

@@ -321,8 +321,21 @@ class Replay:
         place = self._behind_booked(holding)
         self._write(Decision(Kind.TAKEOVER, at, holding, place, old=old, new=new))
 
-    def _takeovers(self) -> Iterator[tuple[int, int, AccountContract]]:
-        """Rule 2.4: who takes over what a record that is gone owns, each contract by itself."""
+    def _takeovers(self) -> list[tuple[int, int, AccountContract]]:
+        """Rule 2.4: who takes over what a record that is gone owns, each contract by itself.
+
+        Of several that hand over to one the rules page says no word: first the one that is spelled as it,
+        then the oldest.
+        """
+        alerts = self.registry.alerts
+
+        def turn(takeover: tuple[int, int, AccountContract]) -> tuple[bool, datetime]:
+            old, new = alerts[takeover[0]], alerts[takeover[1]]
+            return old.record.spelled != new.record.spelled, old.created
+
+        return sorted(self._found_takeovers(), key=turn)
+
+    def _found_takeovers(self) -> Iterator[tuple[int, int, AccountContract]]:
         owners = {
             holding: {owner for lot in folded.lots if lot.quantity for owner in lot.owners}
             for holding, folded in self.fold_all().items()
