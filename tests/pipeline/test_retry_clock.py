@@ -53,6 +53,17 @@ def test_only_readable_time_counts() -> None:
     assert clock.ran() == 15
 
 
+def test_time_since_last_look_counts() -> None:
+    """A fill that is booked 60 s after the last look has its whole window left."""
+    ticker = Ticker()
+    clock = started(MemoryLedgerState(), ticker)
+    clock.tick(True)
+    ticker.at += 60
+    assert clock.ran() == 60
+    clock.tick(False)
+    assert clock.ran() == 0
+
+
 def test_backward_clock_takes_nothing_away() -> None:
     ticker = Ticker()
     clock = started(MemoryLedgerState(), ticker)

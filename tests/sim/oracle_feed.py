@@ -205,6 +205,8 @@ class OracleFeed:
         `unproven` days ended unseen and were not proved by positions, see `checks.check_gaps`.
         """
         self._days_unproven(self._unproven | unproven, at)
+        # A window begins as its fill is booked, however long that was on its way.
+        self._tell(facts.TimePassed(at))
         for frame in taken:
             if self._looks_behind and frame.seq > self._looks_behind[0]:
                 # What was held is known from messages that came before the stores are looked through.

@@ -57,8 +57,9 @@ class RetryClock:
         self._full_look = True
 
     def ran(self) -> float:
-        """Return for how many seconds we ran with a readable store, over all starts."""
-        return self._ran
+        """Return for how many seconds we ran with a readable store until now, over all starts."""
+        since = 0.0 if self._since is None else max(0.0, self._monotonic() - self._since)
+        return self._ran + since
 
     @property
     def full_look_due(self) -> bool:
