@@ -141,6 +141,21 @@ def test_what_is_left_again_is_matched_again(tmp_path: Path) -> None:
         assert (quantity(desk), quantity(desk, "demslayer")) == (4, 4)
 
 
+def test_waiting_fill_leaves_more_of_another_order(tmp_path: Path) -> None:
+    """Found by seed 992000268: 3 sold short and 2 bought, of which nothing is left.
+
+    An older purchase of 5 waits for its sweep's end as the alert appears: it closes the short and leaves 2,
+    so that the 2 that were bought behind it are left too.
+    """
+    with Desk(tmp_path, {}) as desk:
+        desk.tell(execution(exec_id(1), -3, at=0, perm_id=901), execution(exec_id(2), 2, at=9, perm_id=902))
+        desk.note(Source.SENT, "executions", "900", ACCOUNT)
+        desk.tell(execution(exec_id(3), 5, at=5, perm_id=903, request_id=900))
+        put(desk, record())
+        desk.tell(End(EndOf.EXECUTIONS, 900))
+        assert quantity(desk) == 4
+
+
 def test_respelling_is_noted_each_time(tmp_path: Path) -> None:
     """There and back and there again: what was noted once is new once the record was there in between."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:

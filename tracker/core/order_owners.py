@@ -17,10 +17,11 @@ from tracker.core.matching import STRONG
 from tracker.core.model import AlertId, Ambiguous, Execution, ExecutionKey, Match, Matched, Rule
 from tracker.core.ownership_rows import Claim, OrderOwners
 from tracker.core.packed_lots import of_order
-from tracker.core.state import EXECUTIONS, HOLDINGS, OWNERS, LedgerState
+from tracker.core.state import EXECUTIONS, OWNERS, LedgerState
 from tracker.core.state_rows import (
     Attention,
     BookedExecution,
+    Holding,
     attention_of,
     order_of,
     owners_key,
@@ -114,13 +115,9 @@ def _version_in_force(state: LedgerState, key: ExecutionKey) -> BookedExecution 
     return booked
 
 
-def is_left(state: LedgerState, order: OrderOwners) -> bool:
-    """Tell whether something of an order is left, or waits to be folded."""
-    holding = state.get(HOLDINGS, order.contract.text())
-    if holding is not None and any(of_order(holding.lots, order.order)):
-        return True
-    waiting = state.find(EXECUTIONS, "waiting", "1")
-    return any(owners_key(row.execution) == order.order for row in waiting)
+def is_left(held: Holding | None, order: OrderOwners) -> bool:
+    """Tell whether something of an order is left, of its contract with all that is booked."""
+    return held is not None and any(of_order(held.lots, order.order))
 
 
 def with_successors(state: LedgerState, match: Matched) -> Matched:

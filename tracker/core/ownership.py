@@ -263,7 +263,8 @@ class Ownership:
         new = settle(before, self._without_successors(first.dated, order, match))
         if new is None:
             return
-        if isinstance(new, Matched) and not is_left(self._state, order):
+        held = self._positions.with_all_booked(order.contract)
+        if isinstance(new, Matched) and not is_left(held, order):
             self._note_in_vain(frame, order, new)
             return
         self._state.put(OWNERS, replace(order, match=new, settled=settled_by(new)))

@@ -34,6 +34,7 @@ from tracker.core.state_rows import (
     AlertPosition,
     AlertState,
     BookedExecution,
+    ContractKey,
     Holding,
     alert_text,
     owners_of,
@@ -288,7 +289,7 @@ class StoreChanges:
 
     def _unowned(self) -> Iterator[str]:
         """Yield every order that has lots left and no owner."""
-        for holding in self._state.find(HOLDINGS, "unowned", "1"):
+        for holding in (*self._waiting, *self._state.find(HOLDINGS, "unowned", "1")):
             yield from dict.fromkeys(lot.order for lot in holding.lots if not lot.owners and lot.order)
 
     def _look_at(self, order: str) -> BookedExecution | None:
@@ -297,7 +298,7 @@ class StoreChanges:
         if known is None or known.settled:
             return None
         first = self._booked(known.first)
-        left = is_left(self._state, known)
+        left = is_left(self._held(known.contract), known)
         if first is None or self._ledger.passes_over(first.execution):
             return None
         if owners_of(known.match) and not left:
@@ -305,9 +306,7 @@ class StoreChanges:
             self._noted.pop(order, None)
             return None
         candidates = self._candidates(first.execution)
-        held = [
-            self._state.get(HOLDINGS, key.text()) for key in in_every_account(self._state, known.contract)
-        ]
+        held = [self._held(key) for key in in_every_account(self._state, known.contract)]
         owners = {owner for holding in held if holding is not None for owner in holding.owners}
         now = Circumstances(owners.__contains__, self._clock.skew())
         match = self._match(first.dated, candidates, now)
@@ -322,6 +321,11 @@ class StoreChanges:
             return None
         self._noted[order] = verdict, left
         return first
+
+    def _held(self, key: ContractKey) -> Holding | None:
+        """Return what is held of a contract, with what waits to be folded."""
+        waiting = (holding for holding in self._waiting if holding.key == key)
+        return next(waiting, None) or self._state.get(HOLDINGS, key.text())
 
     def _booked(self, key: ExecutionKey) -> BookedExecution | None:
         booked = self._state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
