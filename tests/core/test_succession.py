@@ -89,6 +89,14 @@ def test_successor_speaks_of_the_contract() -> None:
     assert takes_over(elsewhere, replace(GONE, record=elsewhere), other)
 
 
+@pytest.mark.parametrize(("trading_class", "follows"), [("SPXW", True), ("SPX1", False)])
+def test_ticker_that_refuses_takes_nothing_over(trading_class: str, follows: bool) -> None:
+    """The old record said SPX and another strike, the new one says SPXW, which is no ticker of SPX1."""
+    contract = replace(NVDA_CALL, symbol="SPX", trading_class=trading_class, strike=Decimal(5))
+    state = replace(GONE, record=option_alert(ticker="SPX"))
+    assert takes_over(option_alert(ticker="SPXW"), state, contract) is follows
+
+
 @pytest.mark.parametrize(("expires", "follows"), [("1121", True), ("NOV2025", True), ("1219", False)])
 @pytest.mark.parametrize("before", [None, "NOV2025"])
 def test_record_without_day_means_the_day_it_owns(before: str | None, expires: str, follows: bool) -> None:

@@ -176,6 +176,30 @@ def test_spelling_that_goes_leaves_the_other() -> None:
     shows(day, A, None)
 
 
+def test_spelling_that_goes_leaves_its_close() -> None:
+    """Rule 2.3: bought and sold under a spelling of its own; when that is gone, the other shows the close."""
+    created = "2026-11-18T16:59:00"
+    day = Day({"real-day-trading": {"TSLA": alert(C95, created=created)}})
+    day.fill(C95, 4)
+    day.read({"Real Day Trading": {"TSLA": alert(C95, created=created)}})
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=created)}, **day.records})
+    shows(day, "Real Day Trading/TSLA", 4)
+    day.fill(C95, -4, ref="tracker:Real Day Trading/TSLA")
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=created)}})
+    shows(day, A, 0)
+    assert day.right().alert(A).closed_at is not None
+
+
+def test_ticker_that_refuses_takes_nothing_over() -> None:
+    """Rule 2.5: SPX had the adjusted contract by its conid; SPXW is none of its tickers, SPX is one."""
+    adjusted = option(111, "SPX", "6600", trading_class="SPX1", local="SPX1  301220C06600000")
+    for ticker, quantity in (("SPXW", None), ("SPX", 2)):
+        day = Day({"demslayer": {"SPX": alert(adjusted, ticker="SPX")}})
+        day.fill(adjusted, 2)
+        day.read({"demslayer": {"SPX": no_id(alert(adjusted, ticker=ticker, created=day.ago(0)))}})
+        shows(day, "demslayer/SPX", quantity)
+
+
 def test_conid_tells_what_an_undated_record_was_about() -> None:
     """It named no expiry but the conid of 2030's call, and has 2; another spelling speaks of January."""
     january = option(98, expiry="20310117")

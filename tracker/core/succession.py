@@ -17,9 +17,9 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from tracker.core.alerters import AlerterNames
-from tracker.core.contracts import days_of
-from tracker.core.matching import same_contract, same_details, speaks_of
+from tracker.core.alerters import AlerterNames, symbol_key
+from tracker.core.contracts import days_of, tickers_of
+from tracker.core.matching import same_details, speaks_of
 from tracker.core.model import Alert, AlertId, Contract, Expiry, ExpiryKind, Rule
 from tracker.core.references import alert_key
 from tracker.core.state_rows import AlertState
@@ -59,7 +59,9 @@ def takes_over(alert: Alert, gone: AlertState, contract: Contract) -> bool:
         return False
     if not record.con_ids and speaks_of(contract, record) is Rule.STRIKE and (days := days_of(contract)):
         record = replace(record, expiry=Expiry(ExpiryKind.DAY, days[0]))
-    return same_contract(_with_expiry(record, [contract]), alert)
+    symbols = {symbol_key(record.symbol), symbol_key(alert.symbol)}
+    one_symbol = len(symbols) == 1 or symbols <= tickers_of(contract)
+    return one_symbol and same_details(_with_expiry(record, [contract]), alert)
 
 
 def _same_identity(alert: Alert, gone: AlertState, contracts: Collection[Contract]) -> bool:

@@ -43,7 +43,7 @@ from tests.sim.rules_oracle.matching import ORDER_REF, PERSON, SETTLING, STRONG,
 from tests.sim.rules_oracle.names import Alerters, Reference, contract_tickers, read_reference
 from tests.sim.rules_oracle.persons import Persons
 from tests.sim.rules_oracle.records import Alert, Registry
-from tests.sim.rules_oracle.successors import successor
+from tests.sim.rules_oracle.successors import successor, with_pasts
 from tests.sim.rules_oracle.tallies import Tally, tally
 
 _NO_TIME = timedelta(0)
@@ -101,6 +101,7 @@ class Replay:
             self._look_again(event.at, event.rematch)
         elif isinstance(event, LookNoted):
             self._noted += [each for each in self._takeovers() if each not in self._noted]
+            self.registry.look()
         elif isinstance(event, PersonDecided):
             self._person_decided(event)
         elif isinstance(event, UndecodableArrived):
@@ -228,17 +229,19 @@ class Replay:
 
     def _look_again(self, at: datetime, rematch: bool = False) -> None:
         """Find who took over, and match again what the rules let be matched again."""
-        for old, new, holding in self._noted:
-            if any(lot.quantity and old in lot.owners for lot in self.fold_of(holding).lots):
-                self._take_over(at, old, new, holding)
-        self._noted.clear()
         noted = rematch and not self._was_read
         # An earlier process wrote down what it found before it ended.
-        if not (self._readable or noted):
+        looks = self._readable or noted
+        found = [*self._noted, *(self._takeovers() if looks else ())]
+        self._noted.clear()
+        for old, new, holding in dict.fromkeys(found):
+            if any(lot.quantity and old in lot.owners for lot in self.fold_of(holding).lots):
+                self._take_over(at, old, new, holding)
+        if not looks:
             return
-        self._find_successors(at)
         if not self._unlooked and not rematch:
             return
+        self.registry.look()
         self._unlooked = False
         full = self._look_before if noted else self._look
         self._look = self._look and noted
@@ -331,7 +334,7 @@ class Replay:
 
         def turn(takeover: tuple[int, int, AccountContract]) -> tuple[bool, datetime]:
             old, new = alerts[takeover[0]], alerts[takeover[1]]
-            return old.record.spelled != new.record.spelled, old.created
+            return old.spelled != new.record.spelled, old.created
 
         return sorted(self._found_takeovers(), key=turn)
 
@@ -454,7 +457,7 @@ class Replay:
             one is not other for one, other in zip(folds, self._tallied, strict=True)
         ):
             self._tallied, self._tallies = folds, tally([one.changes for one in folds])
-        return self._tallies
+        return self._tallies | with_pasts(self.registry.alerts, self._tallies, self._one_ticker)
 
     # What opened again
 

@@ -167,6 +167,12 @@ class Alert:
     """Whether a crash leaves it known when it was first seen."""
     lost: bool = False
     """Whether a crash lost that, so that it is first seen when it is read next."""
+    looked: tuple[str, str] | None = None
+    """How it was spelled when it was looked at last."""
+
+    @property
+    def spelled(self) -> tuple[str, str]:
+        return self.looked or self.record.spelled
 
     @property
     def created(self) -> datetime:
@@ -212,6 +218,11 @@ class Registry:
             alert for alert in self.present if (alert.record.alerter_key, alert.record.ticker_key) == keys
         ]
         return next(iter(spelled or alike), None)
+
+    def look(self) -> None:
+        """Take in that the records as they were read last are looked through."""
+        for alert in self.present:
+            alert.looked = alert.record.spelled
 
     def keep_seen(self) -> None:
         """Take in that when the present ones were first seen is written down."""
