@@ -82,12 +82,12 @@ def opened(settings: Settings, holder: str, *, writes: bool = True) -> Iterator[
         locks: list[StoreHold] = [FileLock(settings.stores.journal, holder)]
         stack.enter_context(locks[0])
         journal = Journal(settings.stores.journal, read_only=not writes)
+        stack.callback(journal.close)
         if (upgrade := journal.upgrade) is not None:
             logger.warning(
                 "the journal {} was changed from form {} to form {}; the old one is kept as {}",
                 *(journal.path, upgrade.before, upgrade.after, upgrade.copy),
             )
-        stack.callback(journal.close)
         link = journal.state.get(LINKS, "last")
         known = link.accounts if link is not None else ()
         know_accounts([*settings.gateway.accounts, *known])

@@ -150,6 +150,18 @@ def test_newer_journal_is_refused(journal: Journal) -> None:
             Journal(journal.path, read_only=read_only)
 
 
+def test_unreadable_journal_is_closed_again(tmp_path: Path) -> None:
+    """Also while somebody holds the error, and with it whatever its traceback leads to."""
+    path = tmp_path / "journal.db"
+    with closing(Journal(path)) as journal:
+        journal._db.execute("DROP TABLE frames")
+    for read_only in (False, True):
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(JournalFailed, match="no such table") as error:
+            Journal(path, read_only=read_only)
+        assert len(os.listdir("/proc/self/fd")) == before, error
+
+
 def test_reading_changes_nothing(journal: Journal) -> None:
     with journal.step() as advance:
         journal.state.put(FEES, fee("a", "1"))

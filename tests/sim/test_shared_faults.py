@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -72,7 +73,7 @@ class Writers:
         copy = self._folder / f"{seat}-{self._started}.db"
         if hosts(rig)[seat] != self._hosts[seat]:
             return
-        with sqlite3.connect(self.journals[seat]) as source, sqlite3.connect(copy) as made:
+        with closing(sqlite3.connect(self.journals[seat])) as source, closing(sqlite3.connect(copy)) as made:
             source.backup(made)
         self.fenced.append(self.processes[seat])
         self.journals[seat] = copy

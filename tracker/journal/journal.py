@@ -72,7 +72,11 @@ class Journal:
         self._cursor: int | None = None
         """The last frame that was applied, as far as it is known; of another's file it may have grown."""
         self._captured: dict[ExecutionKey, None] = {}
-        self._last_seq = int(select(self._db, "SELECT coalesce(max(seq), 0) FROM frames")[0][0])
+        try:
+            self._last_seq = int(select(self._db, "SELECT coalesce(max(seq), 0) FROM frames")[0][0])
+        except BaseException:
+            self._db.close()
+            raise
         self._tail: list[Frame] = []
         """The newest frames, without a gap, as far back as the cursor or less."""
         self._considered: list[tuple[int, str, bytes]] = []
