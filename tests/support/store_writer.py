@@ -12,6 +12,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC
 from pathlib import Path
 from random import Random
@@ -55,10 +56,14 @@ class Decided:
     def all(self) -> Mapping[str, int]:
         return dict(self._db.execute("SELECT ticker, quantity FROM decided").fetchall())
 
+    def close(self) -> None:
+        self._db.close()
+
 
 def decided_in(path: Path) -> Mapping[str, int]:
     """Return what a journal says was decided: ticker -> quantity."""
-    return Decided(path).all()
+    with closing(Decided(path)) as decided:
+        return decided.all()
 
 
 def main(url: str, seat: str, host: str, path: Path, seed: int) -> int:
