@@ -404,6 +404,17 @@ def test_cause_behind_a_late_sale_is_measured_anew() -> None:
     assert story.waiting() == [-8]
 
 
+def test_difference_counts_by_what_is_known_now() -> None:
+    """The broker's -2 is nothing against our 10; a sale of them told late leaves it more than nothing."""
+    story = Held(10)
+    story.answer(-2)
+    assert quantity(story) == 10
+    story.trade(-10, ago=60)
+    assert quantity(story) == 0
+    story.trade(5)
+    assert (quantity(story), held(story)) == (3, 3)
+
+
 def test_undone_adjustment_is_undone_in_its_place() -> None:
     story = Held(10)
     story.answer(40)

@@ -91,6 +91,21 @@ def test_answer_without_any_position_is_uncertain() -> None:
     assert certain(story) == ()
 
 
+def test_short_listed_before_an_empty_answer() -> None:
+    """3 short, listed before any sweep, are bought back while the link is down: none is held or listed."""
+    story = Story(up=False)
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.snapshot(position(-3))
+    story.note(Source.LINK, "down", "lost")
+    story.session += 1
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.note(Source.SENT, "positions")
+    story.tell(POSITIONS_END)
+    story.sweep(execution(exec_id(1), 3, at=9, request_id=901), request=901)
+    assert (base(story), held(story)) == (-3, 0)
+    assert holding(story).baseline is Baseline.UNCONFIRMED
+
+
 def test_after_break_only_new_sweep_makes_certain() -> None:
     story = Story()
     story.tell(Notice(-1, 1100, "lost"), Notice(-1, 1101, "restored"))
@@ -287,6 +302,16 @@ def test_correction_of_what_came_behind_the_answer() -> None:
     void = replace(execution(exec_id(1, 2), 1, at=0, request_id=901), quantity=Decimal(0))
     story.sweep(void, request=901)
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 4)
+
+
+def test_first_version_told_behind_its_correction() -> None:
+    """4 held; of a sale of 1 the correction is told first: 3 are held, also behind the first version."""
+    story = connected()
+    story.sweep(execution(exec_id(1, 2), -1, at=0, request_id=900))
+    story.snapshot(position(3))
+    assert (base(story), held(story)) == (4, 3)
+    story.tell(execution(exec_id(1), -1, at=0))
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 3)
 
 
 def test_unseen_correction_behind_answer_is_undecided() -> None:

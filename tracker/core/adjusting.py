@@ -8,7 +8,8 @@ Owns the arithmetic of what no execution brought, as a pure function. It never l
 - The other side of zero: all goes, then a lot without owner.
 - Into another contract or account: all goes, and comes there in its lots with their owners.
 
-An alert that reaches zero by it is closed by its cause.
+An alert that reaches zero by it is closed by its cause. Until a second answer agrees one counts only where it
+brings more of the same side, or anything from nothing, than the executions up to its place.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from tracker.core.state_rows import AlertPosition, Holding
 def adjust(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, ...]]:
     """Return the holding behind an adjustment, and the alerts that it touched."""
     before = holding.held
+    if not one.settled and not counts(before, one.held or ZERO):
+        return holding, ()
     touched: tuple[AlertId, ...] = ()
     if one.came_from:
         holding, touched = _joined(holding, one)
@@ -38,6 +41,11 @@ def adjust(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, .
         touched += more
     pending = holding.pending if one.settled else holding.pending + holding.held - before
     return replace(holding, last=one.place, expired=False, pending=pending), touched
+
+
+def counts(ours: Decimal, listed: Decimal) -> bool:
+    """Tell whether what the broker listed counts for what a fill closes before a second answer agrees."""
+    return bool(listed) and ours * (listed - ours) >= 0
 
 
 def _scaled(holding: Holding, ratio: Decimal) -> tuple[Holding, tuple[AlertId, ...]]:

@@ -96,12 +96,6 @@ class Difference(Struct, frozen=True):
     """It was settled, or a later answer did not show it."""
 
     @property
-    def counts(self) -> bool:
-        """Whether it counts for what a fill closes: more of the same side, or anything from nothing."""
-        ours = self.listed - self.amount
-        return bool(self.listed) and ours * self.amount >= 0
-
-    @property
     def provisional(self) -> Adjustment:
-        """Return the adjustment that it becomes if a second answer agrees."""
+        """Return the adjustment that it becomes if a second answer agrees; until then see `adjusting`."""
         return Adjustment(self.account, self.con_id, 0, self.place, ADJUSTED, self.listed)

@@ -53,6 +53,8 @@ class CertainAnswers(Struct, frozen=True):
     """When the first certain answer was asked for; None in a journal from before this was kept."""
     changes: tuple[ListedChange, ...] = ()
     """The last of contracts that were never traded, oldest first."""
+    guess: PositionAnswer | None = None
+    """The last answer that listed something of it and was not certain."""
 
     @property
     def all(self) -> list[PositionAnswer]:

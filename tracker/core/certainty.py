@@ -14,8 +14,8 @@ The opening balance of a contract is, in this order
 2. what it began with so far, if that was certain, and no execution came of which that is not known,
 3. what a later certain answer listed, less the executions that it contains,
 4. the same of an uncertain answer that lists it, or that decides which of two balances a certain one meant,
-   else of an older certain one, else what it began with so far: unconfirmed, and replaced by the next certain
-   answer.
+   else of an older certain one, else what it began with so far, else the same of an older uncertain one:
+   unconfirmed, and replaced by the next certain answer.
 """
 
 from __future__ import annotations
@@ -105,16 +105,12 @@ class Certainty:
         return bool(difference) and (waiting is None or waiting.over or waiting.amount != difference)
 
     def remember(self, snapshot: Snapshot) -> None:
-        """Keep what an answer says of the accounts of which it is certain."""
-        for account in snapshot.certain:
-            row = self._row(account)
-            prefix = f"{account} "
-            answer = PositionAnswer(
-                snapshot.asked,
-                snapshot.ended,
-                {key: quantity for key, quantity in snapshot.rows.items() if key.startswith(prefix)},
-                tuple(key for key in snapshot.disturbed if key.startswith(prefix)),
-            )
+        """Keep what an answer says of each account, and apart of those of which it is certain."""
+        for account in sorted({key.partition(" ")[0] for key in snapshot.rows}):
+            row, answer = self._row(account), _of_account(snapshot, account)
+            if account not in snapshot.certain:
+                self._state.put(ANSWERS, replace(row, guess=answer))
+                continue
             kept = replace(row, newest=answer, between=_between(row), began=row.began or snapshot.asked)
             self._state.put(ANSWERS, replace(kept, changes=changes_with(self._state, row, answer)))
 
@@ -125,11 +121,10 @@ class Certainty:
             newest, swept = (kept[0] if kept else None), (row.swept if row.swept in kept else None)
             between = tuple(one for one in row.between if one in kept[1:])
             first = row.began if row.began is not None and row.began.seq < began else None
+            guess = row.guess if row.guess is not None and row.guess.asked.seq < began else None
             changes = tuple(one for one in row.changes if one.asked.seq < began)
-            self._state.put(
-                ANSWERS,
-                replace(row, newest=newest, swept=swept, between=between, began=first, changes=changes),
-            )
+            left = replace(row, newest=newest, swept=swept, between=between, began=first, changes=changes)
+            self._state.put(ANSWERS, replace(left, guess=guess))
 
     # The opening balance
 
@@ -157,6 +152,9 @@ class Certainty:
         for one in answers:
             if text in one.rows:
                 return _begun(rows, holding, one, Baseline.UNCONFIRMED)
+        older = known.guess
+        if holding.listed is None and older is not None and older.confirms(text) and text in older.rows:
+            return _begun(rows, holding, older, Baseline.UNCONFIRMED)
         return replace(holding, baseline=Baseline.UNCONFIRMED, base=base_of(rows, holding))
 
     def behind_adjustments(
@@ -203,6 +201,16 @@ class Certainty:
 
     def _row(self, account: str) -> CertainAnswers:
         return self._state.get(ANSWERS, account) or CertainAnswers(account)
+
+
+def _of_account(snapshot: Snapshot, account: str) -> PositionAnswer:
+    prefix = f"{account} "
+    return PositionAnswer(
+        snapshot.asked,
+        snapshot.ended,
+        {key: quantity for key, quantity in snapshot.rows.items() if key.startswith(prefix)},
+        tuple(key for key in snapshot.disturbed if key.startswith(prefix)),
+    )
 
 
 def _between(row: CertainAnswers) -> tuple[PositionAnswer, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from tracker.core.adjustment_rows import Adjustment
 from tracker.core.alerters import AlerterNames
-from tracker.core.lot_changes import Movement
+from tracker.core.lot_changes import Movement, second_of
 from tracker.core.model import ZERO, AlertId, Execution, Moment, Rule, correction_parts
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.references import alert_key, read_reference
@@ -38,13 +38,22 @@ class ContractEntries:
         return sorted(found, key=lambda one: (one.seq, one.number))
 
     def adjustments(self, key: ContractKey) -> list[Adjustment]:
-        """Return the adjustments in force, and an unexplained difference that counts as one."""
+        """Return the adjustments in force, and what an unexplained difference would become."""
         rows = self._state.find(ADJUSTMENTS, "contract", key.text())
         found = sorted((row for row in rows if not row.undone), key=lambda row: row.seq)
         waiting = self._state.get(DIFFERENCES, key.text())
-        if waiting is not None and not waiting.over and waiting.counts:
+        if waiting is not None and not waiting.over:
             found.append(waiting.provisional)
         return found
+
+    def is_before_difference(self, booked: BookedExecution, key: ContractKey) -> bool:
+        """Tell whether an execution stands before an unexplained difference, and so changes what it is."""
+        waiting = self._state.get(DIFFERENCES, key.text())
+        return (
+            waiting is not None
+            and not waiting.over
+            and second_of(booked.moment.time) < second_of(waiting.place.time)
+        )
 
     def expired(self, key: ContractKey, last: Moment | None) -> list[Movement]:
         """Return the expirations behind the last execution: what traded later had not gone."""

@@ -241,6 +241,8 @@ def apply_adjustment(folded: Folded, one: Adjustment) -> None:
         folded.moved.append((one, folded.holding))
     tail = _tail_behind(folded.holding, one.place)
     adjusted, touched = adjust(folded.holding, one)
+    if adjusted is folded.holding:
+        return
     folded.holding = replace(adjusted, tail=tail)
     folded.touched.update(dict.fromkeys(touched))
 

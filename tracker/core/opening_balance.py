@@ -85,10 +85,15 @@ def is_in_baseline(booked: BookedExecution, holding: Holding) -> bool:
 
 
 def _is_behind(versions: Iterable[BookedExecution], asked: Moment, ended: Moment) -> bool:
-    """Tell whether an execution was made behind an answer: its corrections are then, whenever they came."""
-    return any(
-        correction_version(row.execution.exec_id) <= 1 and is_contained(row, asked, ended) is False
-        for row in versions
+    """Tell whether an execution was made behind an answer: its corrections are then, whenever they came.
+
+    A first version that is told only behind its correction says nothing.
+    """
+    rows = list(versions)
+    contained = [is_contained(row, asked, ended) for row in rows]
+    return True not in contained and any(
+        known is False and correction_version(row.execution.exec_id) <= 1
+        for row, known in zip(rows, contained, strict=True)
     )
 
 

@@ -223,7 +223,8 @@ class Positions:
     def _fold_on(self, booked: BookedExecution, key: ContractKey, holding: Holding | None) -> None:
         """Fold an execution on top of what is held, or have it folded in its place later."""
         known = key not in self._waiting and key not in self._stale
-        if known and holding is not None and not (holding.expired or touches_baseline(booked, holding)):
+        weighed = self._entries.is_before_difference(booked, key)
+        if known and holding and not (holding.expired or weighed or touches_baseline(booked, holding)):
             movement = self._entries.movement(booked)
             if key not in self._late and stands_behind(movement, holding):
                 self._runs.note(booked, key, holding)

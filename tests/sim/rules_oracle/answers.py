@@ -20,7 +20,8 @@ class Sweep:
     account: str
     asked: int
     """Counts what had arrived when it was asked."""
-    facts_at_end: int
+    ended: int
+    """The same of its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Answer:
     """Accounts of which it has a row; one that lacks every position of an account is never certain of it."""
     swept: frozenset[str]
     """Accounts of which a sweep had ended, on this connection and link, when it was asked."""
+    asked: int
+    """Counts what had arrived when it was asked."""
     asked_no: int
     """Executions booked before it was asked; it contains them."""
     ended_no: int
@@ -65,13 +68,39 @@ class Answer:
         """
         if fact.booked_no < self.asked_no:
             return True
+        first = next(iter(fact.versions))
+        younger = fact.now.time_known and fact.time > self.ended_at
+        if fact.was_pushed and first > 1 and not younger:
+            # It corrects what was never received, and is as old as its time.
+            return None
+        return False if fact.was_pushed or younger or self._lacked(fact, first, sweeps) else None
+
+    def _lacked(self, fact: Fact, version: int, sweeps: Sequence[Sweep]) -> bool:
+        """Tell whether a sweep that was asked behind the answer ended before that version came."""
         account = fact.order.holding[0]
-        lacked = any(
-            one.asked >= self.ended and one.facts_at_end <= fact.booked_no and one.account in ("", account)
+        return any(
+            one.asked >= self.ended and one.ended < fact.arrived[version] and one.account in ("", account)
             for one in sweeps
         )
-        younger = fact.now.time_known and fact.time > self.ended_at
-        return False if fact.was_pushed or lacked or younger else None
+
+    def may_contain_either(self, fact: Fact, sweeps: Sequence[Sweep]) -> bool:
+        """Tell whether it contains an execution in one of two sizes, and nothing tells in which."""
+        undecided = [
+            version
+            for version, event in fact.versions.items()
+            if fact.arrived[version] > self.asked
+            and (
+                fact.arrived[version] < self.ended
+                if event.live
+                else not self._is_later(fact, version, sweeps)
+            )
+        ]
+        return bool(undecided) and len({event.signed for event in fact.versions.values()}) > 1
+
+    def _is_later(self, fact: Fact, version: int, sweeps: Sequence[Sweep]) -> bool:
+        event = fact.versions[version]
+        younger = event.time_known and event.time > self.ended_at
+        return younger or self._lacked(fact, version, sweeps)
 
     def seems_to_contain(self, fact: Fact, sweeps: Sequence[Sweep]) -> bool:
         """Guess where nothing tells: by the broker's time."""

@@ -161,12 +161,14 @@ class Replay:
         if (fact := self.facts.get(key)) is not None:
             # Rule 1.1: a correction changes a fact in its place.
             fact.versions.setdefault(version, event)
+            fact.arrived.setdefault(version, self.holdings.arriving)
             return
         order = order_key(event)
         before = self.fold_of(order.holding)
         owned = before.owners.get(order, {})
         self._lived_kept = self._lived
-        fact = Fact(key, root, order, len(self.facts), self._lived, {version: event})
+        fact = Fact(key, root, order, len(self.facts), self._lived)
+        fact.versions[version], fact.arrived[version] = event, self.holdings.arriving
         self.facts[key] = fact
         self.holdings.booked(fact)
         if owned:
@@ -414,6 +416,8 @@ class Replay:
         facts = [fact for fact in self.facts.values() if fact.order.holding == holding]
         decisions = [one for one in self.decisions if one.holding == holding and one.kind is not Kind.PART]
         times = [*(fact.time for fact in facts), *(one.place.time for one in decisions)]
+        # What came from elsewhere, or was adjusted, is there as well.
+        times += [one.place.time for one in self.holdings.touching(holding)]
         return Place(max(times, default=BEGINNING), frozenset(fact.key for fact in facts))
 
     def _facts_of(self, order: OrderKey) -> list[Fact]:

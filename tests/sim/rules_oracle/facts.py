@@ -454,6 +454,8 @@ class Fact:
     lived_at: timedelta
     """How long we had run with a readable store when it was booked."""
     versions: dict[int, Executed] = field(default_factory=dict)
+    arrived: dict[int, int] = field(default_factory=dict)
+    """version -> its number among all that arrived."""
 
     @property
     def now(self) -> Executed:

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from tests.sim.rules_oracle.entries import Adjustment, Decision, Unsettled
+from tests.sim.rules_oracle.entries import Adjustment, Decision, Place, Unsettled
 from tests.sim.rules_oracle.facts import ZERO, AccountContract, Fact, OrderKey
 from tests.sim.rules_oracle.names import Reference
 from tests.sim.rules_oracle.tallies import Change
@@ -37,9 +37,13 @@ class Lot:
 class Arrival(NamedTuple):
     """What comes from another account or contract."""
 
-    time: datetime
+    place: Place
     lots: Sequence[Lot]
     cause: str
+
+    @property
+    def time(self) -> datetime:
+        return self.place.time
 
 
 @dataclass(slots=True)

@@ -57,6 +57,7 @@ class Unexplained:
 @dataclass(slots=True)
 class _Asked:
     number: int
+    arrived: int
     swept: frozenset[str]
     sums: dict[AccountContract, Decimal]
 
@@ -87,7 +88,7 @@ class Holdings:
         self._away = False
         """Whether the gateway lost its link to the broker: a sweep tells what it knew before."""
         self._arrived = 0
-        """Counts what arrives, to tell before from after."""
+        """Counts what arrived, to tell before from after."""
         self._asked: dict[int, _Asked] = {}
         self._news: dict[AccountContract, Decimal] = {}
         """What sweeps brought that no answer has agreed with yet (rule 4.1)."""
@@ -103,6 +104,11 @@ class Holdings:
         self._adjustments: list[Adjustment] = []
 
     # What arrives
+
+    @property
+    def arriving(self) -> int:
+        """Return the number of what arrives now, among all that did."""
+        return self._arrived + 1
 
     def handle(self, event: Event) -> None:
         """Take in what section 4 is about."""
@@ -159,7 +165,7 @@ class Holdings:
         if asked is not None:
             self._swept.setdefault(event.connection, set()).add(event.account)
             if not self._away:
-                sweep = Sweep(event.account, asked, len(self._facts))
+                sweep = Sweep(event.account, asked, self._arrived)
                 self._sweeps.append(sweep)
                 self._unchecked[event.connection, event.account] = sweep
 
@@ -171,7 +177,10 @@ class Holdings:
 
     def asked(self, connection: int) -> None:
         self._asked[connection] = _Asked(
-            len(self._facts), frozenset(self._swept.get(connection, ())), self._sums(self._facts)
+            len(self._facts),
+            self._arrived,
+            frozenset(self._swept.get(connection, ())),
+            self._sums(self._facts),
         )
 
     def answered(self, event: PositionsAnswered) -> None:
@@ -185,6 +194,7 @@ class Holdings:
             certain=event.undisturbed,
             accounts=frozenset(account for account, _ in event.held),
             swept=asked.swept,
+            asked=asked.arrived,
             asked_no=asked.number,
             ended_no=len(self._facts),
             contained=asked.sums,
@@ -228,7 +238,7 @@ class Holdings:
         time, place = event.time, None
         if time is None:
             time = seen.time if seen is not None else self._now(holding, event)
-            place = seen.place if seen is not None else Place(time, self._known(holding))
+            place = seen.place if seen is not None else Place(time, self._known())
         held = event.held
         if held is None and event.ratio is None and target is None:
             if seen is None and event.time is None:
@@ -265,8 +275,9 @@ class Holdings:
         times = [fact.time for fact in self._facts if fact.order.holding == holding]
         return max([event.at.replace(microsecond=0), *times])
 
-    def _known(self, holding: AccountContract) -> frozenset[str]:
-        return frozenset(fact.key for fact in self._facts if fact.order.holding == holding)
+    def _known(self) -> frozenset[str]:
+        """Return what is known, of where it may go on, too."""
+        return frozenset(fact.key for fact in self._facts)
 
     def undone(self, event: AdjustmentUndone) -> None:
         """An adjustment is a fact and is undone in its place (rule 4.6)."""
@@ -287,6 +298,10 @@ class Holdings:
 
     def adjustments(self, holding: AccountContract) -> list[Adjustment]:
         return [one for one in self._adjustments if one.holding == holding]
+
+    def touching(self, holding: AccountContract) -> list[Adjustment]:
+        """Return its adjustments, and what goes on in it."""
+        return [one for one in self._adjustments if holding in (one.holding, one.target)]
 
     def targets(self) -> set[AccountContract]:
         return {one.target for one in self._adjustments if one.target is not None}
@@ -377,7 +392,7 @@ class Holdings:
         facts = [fact for fact in self._facts if fact.order.holding == holding]
         asked = (event.broker_time or (facts[-1].time if facts else event.at)).replace(microsecond=0)
         time = max([asked, *(fact.time for fact in facts)])
-        place = Place(time, frozenset(fact.key for fact in facts))
+        place = Place(time, self._known())
         after_gap = self._openings.after_gap
         vanished = not held and bool(ours)
         return Unexplained(held, held - ours, place, time, event.at, self._arrived, vanished, after_gap)

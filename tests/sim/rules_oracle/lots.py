@@ -85,7 +85,7 @@ class _Fold:
     @staticmethod
     def _behind(step: Step, facts: Sequence[Fact]) -> int:
         """Return how many executions of its second a step comes behind (rule 1.2)."""
-        if isinstance(step, Arrival) or step.place.known is None:
+        if step.place.known is None:
             return len(facts)
         known = step.place.known
         return max((number for number, fact in enumerate(facts, 1) if fact.key in known), default=0)
@@ -398,7 +398,7 @@ class _Fold:
             for alert in list(lot.owners):
                 self._disown(lot, alert)
             lot.quantity = ZERO
-        self._out.outgoing.append((adjustment.target, Arrival(self._now, moved, adjustment.cause)))
+        self._out.outgoing.append((adjustment.target, Arrival(adjustment.place, moved, adjustment.cause)))
 
     def _note(
         self,

@@ -112,7 +112,10 @@ class Openings:
 
     def _contains(self, answer: Answer, fact: Fact, *, sure: bool) -> bool | None:
         sweeps = self._sweeps_without(fact)
-        return answer.contains(fact, sweeps) if sure else answer.seems_to_contain(fact, sweeps)
+        if not sure:
+            return answer.seems_to_contain(fact, sweeps)
+        contained = answer.contains(fact, sweeps)
+        return None if contained and answer.may_contain_either(fact, sweeps) else contained
 
     def _sweeps_without(self, fact: Fact) -> Sequence[Sweep]:
         """Return the sweeps that would have brought an execution, had it been made by then."""
