@@ -25,7 +25,7 @@ from tracker.stores.shared import SharedAlerts
 from tracker.stores.shared_connection import place_of
 from tracker.stores.shared_seat import Fenced
 
-EVERY_BYTE = "TRACKER_SHARED_WHOLE" in os.environ
+EVERY_BYTE = "SHARED_WHOLE" in os.environ
 """Whether a write is cut at each of its bytes, which takes minutes, or at every fourth."""
 
 NVDA_ID = id_of(some_records(), "robindahood-alerts", "NVDA")

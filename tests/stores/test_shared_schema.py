@@ -356,10 +356,10 @@ def test_creating_again_changes_nothing(rig: SharedRig) -> None:
 def test_polls_miss_no_late_commit(rig: SharedRig) -> None:
     """Writers that hold their commits back: what a poller has seen at the end equals the table.
 
-    One current record for each alerter and ticker, the newest one put. TRACKER_SHARED_WHOLE=1 makes it 30,000
+    One current record for each alerter and ticker, the newest one put. SHARED_WHOLE=1 makes it 30,000
     puts of 16 writers.
     """
-    whole = "TRACKER_SHARED_WHOLE" in os.environ
+    whole = "SHARED_WHOLE" in os.environ
     writers, puts, longest = (16, 1_875, 0.5) if whole else (8, 60, 0.1)
     tickers = 12
     failures: list[BaseException] = []

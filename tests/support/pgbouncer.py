@@ -1,7 +1,6 @@
 """PgBouncer in transaction mode before a server of the tests' own.
 
-The program is that of $TRACKER_PGBOUNCER, else of the PATH. It refuses to run as root, which then runs it as
-nobody.
+It refuses to run as root, which then runs it as nobody.
 """
 
 from __future__ import annotations
@@ -23,9 +22,8 @@ _BOUND_SECONDS = 20.0
 
 
 def pgbouncer() -> str | None:
-    """Return the program, None where there is none and none is needed ($TRACKER_ALL_SERVERS)."""
-    named = os.environ.get("TRACKER_PGBOUNCER")
-    found = named or shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+    """Return the program, None where there is none and none is needed ($TESTS_NEED_ALL_SERVERS)."""
+    found = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
     assert found or not os.environ.get(ALL_SERVERS), (
         f"${ALL_SERVERS} is set, and there is no PgBouncer: apt-get install pgbouncer"
     )

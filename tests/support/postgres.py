@@ -1,7 +1,7 @@
 """PostgreSQL servers of the tests' own: made, stopped, killed, frozen, copied; never the machine's.
 
 The programs come from $TRACKER_POSTGRES_BIN, else from Debian's packages, else from the wheel `embedded-
-postgres`, so that no test lacks a server; with $TRACKER_ALL_SERVERS (.ci/run) Debian's must be there too.
+postgres`, so that no test lacks a server; with $TESTS_NEED_ALL_SERVERS (.ci/run) Debian's must be there too.
 PostgreSQL refuses to run as root, which then runs it as nobody. A server and its folder are gone when it is
 closed, and also when the tests are killed: a process beside them waits for the end of a pipe.
 """
@@ -36,7 +36,7 @@ PASSWORD: Final = "hunter2-of-the-tests"
 """The password of `OWNER`, and of whoever `Database.url_of` is asked for; no message may repeat it."""
 BOUND_SECONDS: Final = 30.0
 DEBIAN: Final = Path("/usr/lib/postgresql")
-ALL_SERVERS: Final = "TRACKER_ALL_SERVERS"
+ALL_SERVERS: Final = "TESTS_NEED_ALL_SERVERS"
 """What is set where no server that the tests can use may be missing."""
 FAST: Final = {
     # Nothing here has to survive the machine's own end; a killed server finds all in the page cache.

@@ -34,8 +34,8 @@ from tracker.config.settings import (
 from tracker.terminal import nearest
 
 DEFAULT_FILE: Final = "settings.toml"
-NOT_SETTINGS: Final = frozenset({"TRACKER_SETTINGS", "TRACKER_PAPER_GATEWAY"})
-"""Variables of this prefix with a meaning of their own: the settings file, the login for tests/paper."""
+NOT_SETTINGS: Final = frozenset({"TRACKER_SETTINGS", "TRACKER_PAPER_GATEWAY", "TRACKER_POSTGRES_BIN"})
+"""Variables of this prefix with a meaning of their own: the settings file; login and server for the tests."""
 SECRETS: Final = frozenset(
     {("notify", "urls"), ("notify", "heartbeat_url"), ("flex", "token"), ("shared", "url")}
 )
