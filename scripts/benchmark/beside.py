@@ -1,14 +1,28 @@
-"""One tracker beside one gateway, both fresh, as most rows want them."""
+"""One tracker beside one gateway, both fresh, as most rows want them, and what is done to both.
+
+Owns starting them, sending single fills, and asking for the status meanwhile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.place import Place, write_alerts
-from benchmark.processes import Gateway, Tracker, running
+from benchmark.processes import BOUND_SECONDS, Gateway, Tracker, running
+from benchmark.streams import Plan
+from tracker.status.client import ask
+
+_ASK_SECONDS = 0.2
+"""Between two questions for the status."""
+PAUSE_SECONDS = 0.02
+"""Between single fills: what the tracker does behind the last one is over by then; no answer says when."""
 
 
 class Pair(NamedTuple):
@@ -31,3 +45,44 @@ def beside(place: Place, alerts: int) -> Iterator[Pair]:
         stack.enter_context(running(tracker))
         tracker.hear("ready")
         yield Pair(folder, path, gateway, tracker)
+
+
+def single_fills(gateway: Gateway, tracker: Tracker, alerts: int) -> Callable[[], float]:
+    """Return a function that sends the next fill and returns what it took to be in the file."""
+    numbers = iter(range(1_000_000))
+
+    def single() -> float:
+        shown = gateway.prepare("single", Plan(1, 1, alerts, first=next(numbers), alone=True))
+        tracker.expect(shown)
+        gateway.send("single")
+        done = tracker.hear("done")
+        return float(done["done"]) - float(done["received"])
+
+    return single
+
+
+@contextmanager
+def asking(tracker: Tracker, took: list[float]) -> Iterator[None]:
+    """Ask for the status with the token again and again while the block runs; `took` gets the seconds."""
+    over = threading.Event()
+    request = {"command": "status", "token": tracker.token_file.read_text().strip()}
+
+    def keep_asking() -> None:
+        while not over.is_set():
+            began = time.perf_counter()
+            ask("127.0.0.1", tracker.status_port, request, timeout=BOUND_SECONDS)
+            took.append(time.perf_counter() - began)
+            over.wait(_ASK_SECONDS)
+
+    with ThreadPoolExecutor(1) as thread:
+        asking = thread.submit(keep_asking)
+        try:
+            yield
+        finally:
+            over.set()
+        asking.result()
+
+
+def come_at_any_moment() -> None:
+    """Keep fills from falling into step with the tracker's own rounds, which would flatter or slander it."""
+    time.sleep(random.uniform(0, PAUSE_SECONDS))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from benchmark import filling, report, standing
+from benchmark import filling, report, shared_store, standing
 from benchmark.figures import Figure
 from benchmark.place import QUICK, Place, Sizes
 from benchmark.processes import PROJECT
@@ -36,6 +36,7 @@ ROWS: Final[dict[str, Row]] = {
     "memory": standing.memory,
     "idle": standing.idle,
     "help": standing.help_text,
+    "shared": shared_store.shared,
 }
 
 

@@ -7,32 +7,25 @@ from __future__ import annotations
 
 import random
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 
 from benchmark import streams
-from benchmark.beside import beside
+from benchmark.beside import PAUSE_SECONDS, asking, beside, come_at_any_moment, single_fills
 from benchmark.figures import Figure, interleaved, median_ratio, percentile
 from benchmark.floor import Floor
 from benchmark.place import Place, write_alerts
-from benchmark.processes import BOUND_SECONDS, AbusiveClients, Gateway, Pages, Process, Tracker, running
+from benchmark.processes import AbusiveClients, Gateway, Pages, Process, Tracker, running
 from benchmark.streams import Plan
 from tests.support.abusive_clients import CLIENTS, KINDS
-from tracker.status.client import ask
 
 _SETTLED_SECONDS = 3.5
 """After the start: the tracker asks for positions again after 3 s if it is in doubt about some, and where it
 is not, nothing says that no question follows, so there is no condition to wait for."""
 _PAGES = 20
-_ASK_SECONDS = 0.2
-"""Between two questions for the status."""
-_PAUSE_SECONDS = 0.02
-"""Between single fills: what the tracker does behind the last one is over by then; no answer says when."""
 
 
 def _stream_once(place: Place, plan: Plan, *, tracked: bool) -> float:
@@ -135,41 +128,17 @@ def _latencies(place: Place, alerts: int) -> _Latencies:
     repeats = place.sizes.repeats
     for _ in range(repeats):
         with beside(place, alerts) as (folder, path, gateway, tracker):
-            single = _single_fills(gateway, tracker, alerts)
+            single = single_fills(gateway, tracker, alerts)
             single()
-            with closing(Floor(folder, path.read_bytes(), _frame())) as floor:
+            with closing(Floor(folder, path.read_bytes(), streams.one_frame())) as floor:
                 floor.once()
                 for _ in range(max(place.sizes.latencies // repeats, 5)):
                     found.ours.append(single())
                     # What the tracker does behind a fill would burden the floor.
-                    time.sleep(_PAUSE_SECONDS)
+                    time.sleep(PAUSE_SECONDS)
                     found.floor.append(floor.once())
-                    _come_at_any_moment()
+                    come_at_any_moment()
     return found
-
-
-def _come_at_any_moment() -> None:
-    """Keep fills from falling into step with the tracker's own rounds, which would flatter or slander it."""
-    time.sleep(random.uniform(0, _PAUSE_SECONDS))
-
-
-def _frame() -> bytes:
-    made = streams.stream(Plan(1, 1, 1, alone=True), streams.SOME_DAY)
-    return "\0".join(made.parts[0]).encode()
-
-
-def _single_fills(gateway: Gateway, tracker: Tracker, alerts: int) -> Callable[[], float]:
-    """Return a function that sends the next fill and returns what it took to be in the file."""
-    numbers = iter(range(1_000_000))
-
-    def single() -> float:
-        shown = gateway.prepare("single", Plan(1, 1, alerts, first=next(numbers), alone=True))
-        tracker.expect(shown)
-        gateway.send("single")
-        done = tracker.hear("done")
-        return float(done["done"]) - float(done["received"])
-
-    return single
 
 
 def _beside_floor(
@@ -264,7 +233,7 @@ def _in_turns(
     found: tuple[list[float], list[float]] = ([], [])
     for _ in range(sizes.repeats):
         with beside(place, sizes.alerts) as (folder, _, gateway, tracker):
-            single = _single_fills(gateway, tracker, sizes.alerts)
+            single = single_fills(gateway, tracker, sizes.alerts)
             single()
             for is_beset, took in enumerate(found):
                 with ExitStack() as stack:
@@ -272,33 +241,11 @@ def _in_turns(
                         started = clients(tracker.status_port, log=folder / "clients.log")
                         stack.enter_context(running(started))
                     if answers is not None:
-                        stack.enter_context(_asking(tracker, answers[is_beset]))
+                        stack.enter_context(asking(tracker, answers[is_beset]))
                     for _ in range(max(sizes.beset // sizes.repeats, 5)):
                         took.append(single())
-                        _come_at_any_moment()
+                        come_at_any_moment()
     return found
-
-
-@contextmanager
-def _asking(tracker: Tracker, took: list[float]) -> Iterator[None]:
-    """Ask for the status with the token again and again while the block runs; `took` gets the seconds."""
-    over = threading.Event()
-    request = {"command": "status", "token": tracker.token_file.read_text().strip()}
-
-    def keep_asking() -> None:
-        while not over.is_set():
-            began = time.perf_counter()
-            ask("127.0.0.1", tracker.status_port, request, timeout=BOUND_SECONDS)
-            took.append(time.perf_counter() - began)
-            over.wait(_ASK_SECONDS)
-
-    with ThreadPoolExecutor(1) as thread:
-        asking = thread.submit(keep_asking)
-        try:
-            yield
-        finally:
-            over.set()
-        asking.result()
 
 
 def original(place: Place) -> Iterator[Figure]:

@@ -39,9 +39,23 @@ class Sizes:
     """Processes started for the command line's figures."""
     beset: int = 500
     """Single fills beside abusive clients, in all repeats together."""
+    seats: int = 1_000
+    """Seats that follow one alert of the shared store."""
+    shared_alerts: int = 1_000
+    """Alerts of the shared store that is polled."""
+    shared_seconds: float = 4.0
+    """Of writes at full speed, per repeat."""
+    crowd: int = 100
+    """Trackers of the shared store that write at once."""
+    crowd_seconds: float = 60.0
+    frozen_seconds: float = 30.0
+    """How long the shared store's server is frozen."""
 
 
-QUICK = Sizes(3, 1_000, 40, 3, 1_000, 20_000, 2_000, 100, 10_000, 5_000, 5, 30)
+QUICK = Sizes(
+    *(3, 1_000, 40, 3, 1_000, 20_000, 2_000, 100, 10_000, 5_000, 5, 30),
+    *(100, 100, 0.5, 20, 3.0, 3.0),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,12 @@ class Tracker(Process):
         self.tell({"expect": shown})
         self.hear("expecting")
 
+    def appends(self) -> list[float]:
+        """Return what journalling each packet took since this was asked last, in seconds."""
+        self.tell({"appends": True})
+        found: list[float] = self.hear("appends")["appends"]
+        return found
+
 
 def stores(folder: Path) -> dict[str, object]:
     """Return the settings that name the stores of one folder."""

@@ -119,6 +119,11 @@ def stream(plan: Plan, at: datetime) -> Stream:
     return made
 
 
+def one_frame() -> bytes:
+    """Return what the journal keeps of a single fill."""
+    return "\0".join(stream(Plan(1, 1, 1, alone=True), SOME_DAY).parts[0]).encode()
+
+
 def _order(made: Stream, traded: PaperContract, number: int, plan: Plan, at: datetime) -> None:
     order = PaperOrder(
         client_id=0,

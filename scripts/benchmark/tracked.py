@@ -19,22 +19,29 @@ from tracker.gateway.link import LinkPhase
 
 
 class Clocks:
-    """Note when the last packet came, and tell when all expected alerts stand in the file."""
+    """Note when the last packet came, and tell when all expected alerts stand in the store."""
 
     def __init__(self) -> None:
         self.received = 0.0
         self.synced = 0.0
-        """When the last folder was, behind a rename."""
+        """When the last folder was, behind a rename, or when the last part was committed."""
+        self.appends: list[float] = []
+        """What journalling each packet took, in seconds."""
         self._expected: dict[str, tuple[str, float | None]] = {}
 
     def listen(self) -> None:
-        """Take expectations: ticker -> execId and commission that its alert must show."""
+        """Take expectations: ticker -> execId and commission that its alert must show; or tell of appends."""
         for line in sys.stdin:
-            self._expected = {name: (told[0], told[1]) for name, told in json.loads(line)["expect"].items()}
+            asked = json.loads(line)
+            if "appends" in asked:
+                taken, self.appends = self.appends, []
+                say(appends=taken)
+                continue
+            self._expected = {name: (told[0], told[1]) for name, told in asked["expect"].items()}
             say(expecting=len(self._expected))
 
     def written(self, updates: Sequence[AlertUpdate]) -> None:
-        """Learn what stands in the file now, durably."""
+        """Learn what stands in the store now, durably."""
         if not self._expected:
             return
         for update in updates:
@@ -109,7 +116,32 @@ def put_in_clocks() -> None:
         setattr(owner, name, timed)
 
 
+def put_in_clocks_of_shared_store() -> None:
+    """Wrap what commits parts, and what journals packets; the driver is loaded only where it is used."""
+    from tracker.pipeline.pump import Pump
+    from tracker.stores.shared import SharedAlerts
+
+    append: Any = Pump.append
+    apply: Any = SharedAlerts.apply
+
+    def timed_append(self: Any, connection_no: int, received_at: Any, frames: Any) -> None:
+        began = time.perf_counter()
+        append(self, connection_no, received_at, frames)
+        CLOCKS.appends.append(time.perf_counter() - began)
+
+    def timed_apply(self: Any, updates: Any) -> Any:
+        outcomes = apply(self, updates)
+        CLOCKS.synced = time.perf_counter()
+        CLOCKS.written(updates)
+        return outcomes
+
+    for owner, name, timed in ((Pump, "append", timed_append), (SharedAlerts, "apply", timed_apply)):
+        setattr(owner, name, timed)
+
+
 if __name__ == "__main__":
     put_in_clocks()
+    if "--shared.url" in sys.argv:
+        put_in_clocks_of_shared_store()
     threading.Thread(target=CLOCKS.listen, daemon=True).start()
     sys.exit(main())

@@ -23,7 +23,7 @@ def bench(tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
         "import sys; sys.argv[0] = 'bench.py'\n"
         "from benchmark import cli\n"
         "from benchmark.place import Sizes\n"
-        "cli.QUICK = Sizes(2, 200, 10, 1, 100, 500, 100, 20, 200, 1_200, 2, 10)\n"
+        "cli.QUICK = Sizes(2, 200, 10, 1, 100, 500, 100, 20, 200, 1_200, 2, 10, 12, 20, 0.2, 3, 1.0, 1.0)\n"
         "sys.exit(cli.main())\n"
     )
     return subprocess.run(
@@ -83,6 +83,21 @@ def test_long_journal_is_made_and_started_on(tmp_path: Path) -> None:
     figures = measured(tmp_path, "restart", "sweep", "matching")
     assert set(figures) == {"restart", "restart_seconds", "sweep", "matching"}
     assert figures["restart_seconds"]["value"] == figures["restart"]["ours"]
+
+
+def test_parts_of_shared_store_beside_their_floors(tmp_path: Path) -> None:
+    figures = measured(tmp_path, "shared")
+    assert {key: figure["target"] for key, figure in figures.items() if figure["target"]} == {
+        "shared_p50": 2.0,
+        "shared_p99": 3.0,
+        "shared_seats": 0.8,
+        "shared_poll": 3.0,
+    }
+    compared = {"frozen_status", "frozen_append", "crowd", "bytes", "wal"}
+    assert {key for key, figure in figures.items() if figure["target"] is None} == {
+        f"shared_{name}" for name in compared
+    }
+    assert figures["shared_bytes"]["ours"] > figures["shared_bytes"]["baseline"] > 0
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:

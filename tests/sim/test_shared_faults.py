@@ -1,6 +1,6 @@
 """Trackers on one store while they and the server are killed and frozen: each part is what was decided.
 
-Three seats, one of which changes hands between two hosts by a copy of its journal. TRACKER_SHARED_SEEDS=50
+Three seats, one of which changes hands between two hosts by a copy of its journal. SHARED_SEEDS=50
 plays as many; a failure names its seed.
 """
 
@@ -128,7 +128,7 @@ def fault(random: Random, server: Server, writers: Writers, rig: SharedRig) -> N
     time.sleep(random.random() * 0.3)
 
 
-@pytest.mark.parametrize("seed", range(int(os.environ.get("TRACKER_SHARED_SEEDS", "3"))))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("SHARED_SEEDS", "3"))))
 def test_parts_equal_what_was_decided(server: Server, tmp_path: Path, seed: int) -> None:
     if not server.runs:
         server.start()
