@@ -216,7 +216,7 @@ def test_frozen_server_is_given_up_in_time(rig: SharedRig) -> None:
     store.apply([update(TSLA_ID)])
     with rig.database.server.frozen():
         begun = time.monotonic()
-        with pytest.raises(StoreUnavailable, match="did not answer within 5 s"):
+        with pytest.raises(StoreUnavailable, match=r"did not answer within \d s"):
             store.apply([update(NVDA_ID)])
         assert time.monotonic() - begun < 6
         begun = time.monotonic()
