@@ -304,6 +304,17 @@ def test_correction_of_what_came_behind_the_answer() -> None:
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 4)
 
 
+def test_older_fill_behind_an_answer_without_its_contract() -> None:
+    """None is listed, 2 are bought; 4 bought before are told late and 2 listed: 4 were short at first."""
+    story = Story()
+    story.tell(execution(exec_id(1), 2, at=60))
+    assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 0)
+    story.sweep(execution(exec_id(2), 4, at=-60, perm_id=189, request_id=901), request=901)
+    assert holding(story).baseline is Baseline.UNCONFIRMED
+    story.snapshot(position(2))
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, -4, 2)
+
+
 def test_first_version_told_behind_its_correction() -> None:
     """4 held; of a sale of 1 the correction is told first: 3 are held, also behind the first version."""
     story = connected()

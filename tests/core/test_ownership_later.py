@@ -66,7 +66,7 @@ def test_swept_fill_becomes_the_first() -> None:
     assert quantity(story) == 5
     story.decide = unmatched
     story.tell(execution(exec_id(2), 1, at=480))
-    swept(story, execution(exec_id(1), 2, at=0, request_id=900))
+    swept(story, execution(exec_id(1), 2, at=1, request_id=900))
     story.decide = judged_by_time
     rematch(story, 2)
     assert (quantity(story), held(story)) == (5, 8)
@@ -310,13 +310,13 @@ def test_swept_fill_follows_an_owner_that_is_younger() -> None:
 
 
 def test_older_swept_fill_is_owned_from_the_creation_on() -> None:
-    """Matched as the fill of :20 was booked; of the 2 of :00 one was sold before the alert of :10."""
+    """Matched as the fill of :20 was booked; of the 2 of :01 one was sold before the alert of :10."""
     story = DatedStory()
     story.created[ALERT] = 10
     story.tell(execution(exec_id(3), 5, at=20))
     swept(
         story,
-        execution(exec_id(1), 2, at=0, request_id=900),
+        execution(exec_id(1), 2, at=1, request_id=900),
         execution(exec_id(2), -1, at=5, perm_id=2, request_id=900),
     )
     assert quantity(story) == 6

@@ -276,6 +276,6 @@ def test_divided_day_is_folded_again_alike() -> None:
     give(story, 2, ALERT, 4)
     undo(story, 2, give(story, 2, OTHER, 2))
     before = owned(story)
-    swept(story, execution(exec_id(1), 1, at=0, perm_id=1, request_id=900))
+    swept(story, execution(exec_id(1), 1, at=1, perm_id=1, request_id=900))
     assert owned(story) == before == {ALERT: 4}
     assert sum(lot.quantity for lot in holding(story).lots) == 8

@@ -159,7 +159,7 @@ def check_exact(records: Records, feed: OracleFeed, state: LedgerState) -> None:
         held = holding.held - holding.pending
         known = key in right.positions and right.openings[key].confirmed
         known = known and holding.baseline is Baseline.SNAPSHOT
-        sure = (known or not feed.hears_answers) and key not in feed.undecided
+        sure = known or not feed.hears_answers
         if key not in unexplained and sure and key in right.positions and held != right.positions[key]:
             raise Broken(f"{key}: {held} held, right is {right.positions[key]}")
     present = {(alert.alerter, alert.ticker): alert for alert in right.alerts if alert.present}

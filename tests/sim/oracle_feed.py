@@ -114,12 +114,6 @@ class OracleFeed:
         self.loose: set[str] = set()
         """Symbols of which the tracker's opening balance changed after it had decided with another one, or
         of which the broker held what no execution explained."""
-        self.undecided: set[AccountContract] = set()
-        """Of which an execution came unreadable, and was read only behind an answer about positions: which of
-        them contain it the rules leave open."""
-        self._unread: dict[str, int] = {}
-        """What the versions of such an execution have in common -> how many answers there were as it came."""
-        self._answered = 0
         self._openings: dict[AccountContract, Decimal] = {}
         self._unproven: frozenset[date] = frozenset()
         self._read: Records | None = None
@@ -321,7 +315,6 @@ class OracleFeed:
 
     def _tell(self, event: facts.Event) -> None:
         self._now = None
-        self._answered += isinstance(event, facts.PositionsAnswered)
         self.events.append(event)
         self._oracle.handle(event)
 
@@ -362,10 +355,8 @@ class OracleFeed:
         exec_id = frame.fields[ExecutionAt.EXEC_ID]
         truth = self.broker.executions[exec_id]
         combo = truth.contract.sec_type == "BAG"
-        root, _ = facts.root_and_version(exec_id)
         # A combo's own line repeats what its legs say, so the core never adds it up.
         if frame.fields in self._gateway.garbled or (frame.fields in self._gateway.refused and not combo):
-            self._unread.setdefault(root, self._answered)
             self._tell(facts.UndecodableArrived(frame.received_at, exec_id))
             return
         if combo:
@@ -375,9 +366,6 @@ class OracleFeed:
             return
         self.known[exec_id] = truth
         self.known_at[exec_id] = frame.received_at
-        if self._answers is not None and self._unread.get(root, self._answered) < self._answered:
-            self.undecided.add((truth.account, truth.contract.con_id))
-            self.loose.add(truth.contract.symbol)
         strange = "Olympus" in self.broker.texts[exec_id]
         self._tell(
             Executed(

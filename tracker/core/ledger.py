@@ -88,6 +88,7 @@ from tracker.core.positions import Positions
 from tracker.core.record_changes import RecordChanges
 from tracker.core.state import ALERTS, EXECUTIONS, POSITIONS, LedgerState
 from tracker.core.state_rows import (
+    UNREAD,
     BookedExecution,
     BrokerPosition,
     ContractKey,
@@ -249,7 +250,7 @@ class Ledger:
             verdict = self._ownership.judge(frame, execution)
         swept = frame.source is Source.BROKER and execution.request_id != LIVE
         # No sweep lacked what could not be read: its copies are not journalled.
-        swept_until = 0 if unread else self._completeness.swept_until(execution.account)
+        swept_until = UNREAD if unread else self._completeness.swept_until(execution.account)
         booked = BookedExecution(
             execution,
             frame.seq,

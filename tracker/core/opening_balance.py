@@ -11,6 +11,7 @@ when, `certainty` decides.
 | came with a sweep, and a sweep asked behind the answer's end had ended without it | no |
 | came with any other sweep, and is younger than the answer's end | no |
 | came with any other sweep, or was pushed between request and end | not known |
+| had come before and could not be read | not known |
 | comes from a report, or from an older version's journal | where it is no younger than the request |
 
 No rule compares our clock with the broker's: request and end are dated by the broker's, see `broker_clock`.
@@ -22,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from tracker.core.model import LIVE, ZERO, Moment, Source, correction_version
-from tracker.core.state_rows import BookedExecution, Holding
+from tracker.core.state_rows import UNREAD, BookedExecution, Holding
 
 
 def is_contained(booked: BookedExecution, asked: Moment, ended: Moment) -> bool | None:
@@ -35,6 +36,8 @@ def is_contained(booked: BookedExecution, asked: Moment, ended: Moment) -> bool 
         return False if booked.seq > ended.seq else None
     if booked.swept_before is None:
         return _is_no_younger(booked, asked)
+    if booked.swept_before == UNREAD:
+        return None
     execution = booked.execution
     younger = execution.time_known and execution.time > ended.time
     return False if booked.swept_before > ended.seq or younger else None

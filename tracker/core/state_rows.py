@@ -12,7 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -61,6 +61,10 @@ class Attention(StrEnum):
     """Its alert had been taken out of the store when a correction opened it again."""
 
 
+UNREAD: Final = -1
+"""No sweep: the execution had come before and could not be read."""
+
+
 class BookedExecution(Struct, frozen=True):
     """Hold one execution with the tracker's decision about it."""
 
@@ -94,7 +98,7 @@ class BookedExecution(Struct, frozen=True):
     """What of it a person gave to single alerts; the rest is its order's."""
     swept_before: int | None = None
     """The request, by its frame, of the last complete sweep of the account that ended before it came, 0 where
-    it had come before and could not be read; None where an older version booked it."""
+    there was none; `UNREAD` where it had come unreadable before, None where an older version booked it."""
 
     @property
     def key(self) -> ExecutionKey:

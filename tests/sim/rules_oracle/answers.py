@@ -5,12 +5,12 @@ Owns before and after, told by the order of arrival. It decides nothing about a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from tests.sim.rules_oracle.facts import AccountContract, Fact
+from tests.sim.rules_oracle.facts import AccountContract, Executed, Fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,20 @@ class Sweep:
     """Counts what had arrived when it was asked."""
     ended: int
     """The same of its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What tells what an answer contains."""
+
+    sweeps: Sequence[Sweep]
+    """Those that are known to have listed everything."""
+    unread: Mapping[str, int]
+    """What the versions of an execution have in common -> the first that came and could not be read."""
+
+    def came_unread(self, fact: Fact, version: int) -> bool:
+        """Tell whether a version, or one before it, had come unreadable."""
+        return self.unread.get(fact.root, version + 1) <= version
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +73,7 @@ class Answer:
         swept = account in self.swept or "" in self.swept
         return self.certain and swept and account in self.accounts and not self.disturbed
 
-    def contains(self, fact: Fact, sweeps: Sequence[Sweep]) -> bool | None:
+    def contains(self, fact: Fact, heard: Heard) -> bool | None:
         """Tell whether it contains an execution; None where nothing tells.
 
         First by the order of arrival (rule 4.1): what a sweep brings later was not executed yet if another
@@ -68,43 +82,43 @@ class Answer:
         """
         if fact.booked_no < self.asked_no:
             return True
-        first = next(iter(fact.versions))
-        younger = fact.now.time_known and fact.time > self.ended_at
-        if fact.was_pushed and first > 1 and not younger:
-            # It corrects what was never received, and is as old as its time.
-            return None
-        return False if fact.was_pushed or younger or self._lacked(fact, first, sweeps) else None
+        first = 1 if 1 in fact.versions else next(iter(fact.versions))
+        if fact.versions[first].live:
+            # A correction of what was never received is as old as its time.
+            return False if first <= 1 or self._is_younger(fact.versions[first]) else None
+        return False if self._is_later(fact, first, heard) else None
 
-    def _lacked(self, fact: Fact, version: int, sweeps: Sequence[Sweep]) -> bool:
-        """Tell whether a sweep that was asked behind the answer ended before that version came."""
-        account = fact.order.holding[0]
-        return any(
-            one.asked >= self.ended and one.ended < fact.arrived[version] and one.account in ("", account)
-            for one in sweeps
-        )
-
-    def may_contain_either(self, fact: Fact, sweeps: Sequence[Sweep]) -> bool:
+    def may_contain_either(self, fact: Fact, heard: Heard) -> bool:
         """Tell whether it contains an execution in one of two sizes, and nothing tells in which."""
         undecided = [
             version
             for version, event in fact.versions.items()
             if fact.arrived[version] > self.asked
             and (
-                fact.arrived[version] < self.ended
-                if event.live
-                else not self._is_later(fact, version, sweeps)
+                fact.arrived[version] < self.ended if event.live else not self._is_later(fact, version, heard)
             )
         ]
         return bool(undecided) and len({event.signed for event in fact.versions.values()}) > 1
 
-    def _is_later(self, fact: Fact, version: int, sweeps: Sequence[Sweep]) -> bool:
-        event = fact.versions[version]
-        younger = event.time_known and event.time > self.ended_at
-        return younger or self._lacked(fact, version, sweeps)
+    def _is_later(self, fact: Fact, version: int, heard: Heard) -> bool:
+        """Tell whether a version that a sweep brought was made behind the answer.
 
-    def seems_to_contain(self, fact: Fact, sweeps: Sequence[Sweep]) -> bool:
+        Of what had come before and could not be read nothing tells that.
+        """
+        if heard.came_unread(fact, version):
+            return False
+        account = fact.order.holding[0]
+        return self._is_younger(fact.versions[version]) or any(
+            one.asked >= self.ended and one.ended < fact.arrived[version] and one.account in ("", account)
+            for one in heard.sweeps
+        )
+
+    def _is_younger(self, event: Executed) -> bool:
+        return event.time_known and event.time.replace(microsecond=0) > self.ended_at
+
+    def seems_to_contain(self, fact: Fact, heard: Heard) -> bool:
         """Guess where nothing tells: by the broker's time."""
-        told = self.contains(fact, sweeps)
+        told = self.contains(fact, heard)
         if told is not None:
             return told
         return not fact.now.time_known or (self.second is not None and fact.time <= self.second)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
-from tests.sim.rules_oracle.answers import Answer, MovedIn, Opening, Sweep
+from tests.sim.rules_oracle.answers import Answer, Heard, MovedIn, Opening, Sweep
 from tests.sim.rules_oracle.days import NEW_YORK
 from tests.sim.rules_oracle.facts import (
     ZERO,
@@ -22,6 +22,7 @@ from tests.sim.rules_oracle.facts import (
     GapFound,
     OpeningTold,
     UndecodableArrived,
+    root_and_version,
 )
 
 
@@ -29,21 +30,22 @@ class Openings:
     """Choose among the answers."""
 
     def __init__(self, facts: Sequence[Fact], answers: Sequence[Answer], sweeps: Sequence[Sweep]) -> None:
-        self._facts, self._answers, self._sweeps = facts, answers, sweeps
+        self._facts, self._answers = facts, answers
+        self._unread: dict[str, int] = {}
+        self._heard = Heard(sweeps, self._unread)
         self._epochs: dict[str, int] = {}
         """execution -> how many gaps were known when it was booked."""
         self.gaps = self._gaps_closed = 0
         self.unproven: frozenset[date] = frozenset()
         self._unproven_then: dict[str, frozenset[date]] = {}
         """execution -> the days that were unproven when it was booked."""
-        self._unread: set[str] = set()
-        """Executions that came and could not be read: no sweep lacked them, though none brought them."""
         self._told: dict[AccountContract, Decimal] = {}
         """Openings that were told from outside."""
 
     def handle(self, event: Event) -> None:
         if isinstance(event, UndecodableArrived):
-            self._unread.add(event.exec_id)
+            root, version = root_and_version(event.exec_id)
+            self._unread[root] = min(version, self._unread.get(root, version))
         elif isinstance(event, OpeningTold):
             self._told[event.account, event.con_id] = event.quantity
         elif isinstance(event, GapFound):
@@ -111,16 +113,10 @@ class Openings:
         return any(contained) or any(answer.contains_move(each) for each in moved)
 
     def _contains(self, answer: Answer, fact: Fact, *, sure: bool) -> bool | None:
-        sweeps = self._sweeps_without(fact)
         if not sure:
-            return answer.seems_to_contain(fact, sweeps)
-        contained = answer.contains(fact, sweeps)
-        return None if contained and answer.may_contain_either(fact, sweeps) else contained
-
-    def _sweeps_without(self, fact: Fact) -> Sequence[Sweep]:
-        """Return the sweeps that would have brought an execution, had it been made by then."""
-        came = any(version.exec_id in self._unread for version in fact.versions.values())
-        return () if came else self._sweeps
+            return answer.seems_to_contain(fact, self._heard)
+        contained = answer.contains(fact, self._heard)
+        return None if contained and answer.may_contain_either(fact, self._heard) else contained
 
     def _contained(
         self, answer: Answer, holding: AccountContract, facts: Sequence[Fact], moved: Sequence[MovedIn]
