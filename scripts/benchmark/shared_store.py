@@ -194,6 +194,8 @@ def _put(database: Database, count: int) -> None:
     with database.connect() as connection:
         for number in range(count):
             put_alert(connection, _alert(number), {"open": False, "created_at": _CREATED_AT})
+        # The server would do it by itself, some time.
+        connection.execute("VACUUM ANALYZE")
 
 
 class _Seat(NamedTuple):

@@ -11,6 +11,7 @@ thread of its own shuts down the socket of a call that is overdue.
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import threading
@@ -84,6 +85,8 @@ class Deadlines:
         self._changed = threading.Condition()
         self._calls: dict[socket.socket, _Call] = {}
         self._thread: threading.Thread | None = None
+        self._looks_at = math.inf
+        """When the thread looks next, by the monotonic clock."""
         self._closed = False
 
     @contextmanager
@@ -95,7 +98,9 @@ class Deadlines:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="store deadlines", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            # Else it looks early enough by itself: to wake it for each call would cost more than the call.
+            if call.ends < self._looks_at:
+                self._changed.notify()
         try:
             yield call.overdue
         finally:
@@ -115,8 +120,8 @@ class Deadlines:
                 for connected, call in list(self._calls.items()):
                     if call.ends <= now:
                         self._shut(connected)
-                ends = min((call.ends for call in self._calls.values()), default=None)
-                self._changed.wait(None if ends is None else ends - now)
+                self._looks_at = min((call.ends for call in self._calls.values()), default=math.inf)
+                self._changed.wait(None if math.isinf(self._looks_at) else self._looks_at - now)
             for connected in list(self._calls):
                 self._shut(connected)
 
