@@ -1,4 +1,7 @@
-"""Trackers that share one set of alerts in PostgreSQL, as real processes beside paper gateways."""
+"""Trackers that share one set of alerts in PostgreSQL, as real processes beside paper gateways.
+
+SHARED_WHOLE=1 has the server away for 60 s, and frozen for 30 s.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,13 @@ from tests.support.project import PROJECT
 from tests.support.shared_rig import SharedRig
 
 ROBIN = "robindahood-alerts"
+WHOLE = "SHARED_WHOLE" in os.environ
+AWAY_SECONDS = 60 if WHOLE else 0
+FROZEN_SECONDS = 30 if WHOLE else 7
+"""Longer than a call to the server may take."""
+FILL_SECONDS = 0.05
+SLOWEST_SECONDS = 2.5
+"""What an answer may take on a busy machine: half of what a call to a frozen server takes."""
 
 
 @pytest.fixture
@@ -122,6 +132,8 @@ def test_server_that_was_away_gets_all(shared: SharedRig, tmp_path: Path) -> Non
 
             await left.until(lambda: known(left))
             await right.until(lambda: known(right))
+            # How long the server is away; nothing is waited for.
+            await asyncio.sleep(AWAY_SECONDS)
             server.start()
             await left.until(lambda: quantity(shared) == 7, seconds=10)
             await left.until(lambda: known_again(left, right))
@@ -130,6 +142,43 @@ def test_server_that_was_away_gets_all(shared: SharedRig, tmp_path: Path) -> Non
 
     async def known_again(*rigs: Rig) -> bool:
         return [await rig.status_of("store", "away") for rig in rigs] == [{}, {}]
+
+    asyncio.run(play())
+
+
+def test_status_answers_while_the_server_is_frozen(shared: SharedRig, tmp_path: Path) -> None:
+    """Under 20 fills a second: the server keeps its sockets open and says nothing; then all is delivered.
+
+    The list of alerts is answered too, without what other trackers show.
+    """
+
+    async def play() -> None:
+        server = shared.database.server
+        shared.put({ROBIN: {"NVDA": record()}})
+        loop = asyncio.get_running_loop()
+        async with tracker(shared, tmp_path / "left", "left", "DU1000001") as left:
+            await left.start()
+            left.gateway.fill(left.gateway.order(CALL, "BUY", 1, limit="2.5"))
+            await left.until(lambda: quantity(shared) == 1)
+            count, slowest, troubles = 1, 0.0, set()
+            with server.frozen():
+                ends = loop.time() + FROZEN_SECONDS
+                while loop.time() < ends:
+                    left.gateway.fill(left.gateway.order(CALL, "BUY", 1, limit="2.5"))
+                    count += 1
+                    asked = loop.time()
+                    troubles.add(str(await left.status_of("store", "away", "written")))
+                    slowest = max(slowest, loop.time() - asked)
+                    await asyncio.sleep(max(0.0, FILL_SECONDS - (loop.time() - asked)))
+                (alert,) = (await left.ask("alerts"))["alerts"]
+            assert alert["holds"][0]["quantity"] > 1
+            assert alert["all_seats"] is None
+            assert slowest < SLOWEST_SECONDS
+            assert any("did not answer within" in trouble for trouble in troubles)
+            await left.until(lambda: quantity(shared) == count, seconds=10)
+            assert await left.stop() == 0
+            assert shared.records()[ROBIN]["NVDA"]["position"]["quantity"] == count
+            print(f"{count} fills, slowest status {slowest:.3f} s")
 
     asyncio.run(play())
 
