@@ -67,6 +67,16 @@ def test_unended_sweep_makes_nothing_certain() -> None:
     assert certain(story) == ()
 
 
+def test_quiet_sweep_that_ends_after_all() -> None:
+    """Nobody waited for its end any longer; what is asked behind it is certain."""
+    story = connected()
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.note(Source.LINK, "quiet", "900")
+    story.tell(End(EndOf.EXECUTIONS, 900))
+    story.snapshot(position(4))
+    assert certain(story) == (ACCOUNT,)
+
+
 def test_older_sweep_that_ends_last_keeps_the_newer_answer() -> None:
     """A sweep of all accounts was asked first and ends last: the newer answer still counts."""
     story = connected()
@@ -313,6 +323,17 @@ def test_older_fill_behind_an_answer_without_its_contract() -> None:
     assert holding(story).baseline is Baseline.UNCONFIRMED
     story.snapshot(position(2))
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, -4, 2)
+
+
+def test_correction_of_a_fill_never_received() -> None:
+    """4 are listed; the fill of 4 that was missed before becomes one of 2: nothing was held at first."""
+    story = connected()
+    story.sweep()
+    story.snapshot(position(4))
+    story.tell(execution(exec_id(1, 2), 2, at=-60))
+    assert holding(story).baseline is Baseline.UNCONFIRMED
+    story.snapshot(position(2))
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 2)
 
 
 def test_first_version_told_behind_its_correction() -> None:

@@ -134,10 +134,12 @@ class Certainty:
         known = self._row(holding.account)
         answers = [one for one in known.all if one.confirms(text)]
         for one in answers:
-            if self._is_before(one, rows) and self._no_day_between(one, rows):
-                # What it lacks was not held, and an execution that it may contain says otherwise.
-                told = replace(one, rows={text: ZERO, **one.rows})
-                return _begun(rows, holding, told, Baseline.SNAPSHOT)
+            # What it lacks was not held, and an execution that it may contain says otherwise.
+            told = replace(one, rows={text: ZERO, **one.rows})
+            begun = _begun(rows, holding, told, Baseline.SNAPSHOT)
+            before = self._is_before(one, rows) and not is_uncertain(rows, begun)
+            if before and self._no_day_between(one, rows):
+                return begun
         if holding.baseline is Baseline.SNAPSHOT and not is_uncertain(rows, holding):
             return replace(holding, base=base_of(rows, holding))
         for one in answers[:1]:

@@ -427,8 +427,10 @@ class Ledger:
                 self._orders.open_orders_failed()
             case RequestTimedOut(EndOf.POSITIONS, _):
                 self._positions.snapshot_failed()
-            case RequestTimedOut(EndOf.EXECUTIONS, request) | SweepQuiet(request):
+            case RequestTimedOut(EndOf.EXECUTIONS, request):
                 self._positions.sweep_over(request)
+            case SweepQuiet(request):
+                self._positions.sweep_over(request, may_end=True)
             case FirstSweepOver():
                 self._positions.no_more_snapshots()
             case Rematched(execution):

@@ -47,15 +47,18 @@ def touches_baseline(booked: BookedExecution, holding: Holding) -> bool:
     """Tell whether an execution may be in the answer that a holding began with, or corrects one that may."""
     if holding.listed is None or holding.asked is None:
         return False
-    return booked.place is not None or (
-        is_contained(booked, holding.asked, holding.ended or holding.asked) is not False
+    ended = holding.ended or holding.asked
+    return (
+        booked.place is not None
+        or is_contained(booked, holding.asked, ended) is not False
+        or _corrects_unseen(booked)
     )
 
 
 def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
     """Tell whether one of these may be on either side of the answer that a holding began with.
 
-    A pushed correction may be of an execution that was never received, which is as old as its time.
+    A pushed correction may be of an execution that was never received, and long before it.
     """
     asked, ended = holding.asked, holding.ended or holding.asked
     if holding.listed is None or asked is None or ended is None:
@@ -65,12 +68,17 @@ def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
             continue
         contained = [is_contained(row, asked, ended) for row in versions]
         corrected = min(correction_version(row.execution.exec_id) for row in versions) > 1
-        missed = corrected and any(_is_no_younger(row, ended) for row in versions)
+        missed = corrected and any(_corrects_unseen(row) for row in versions)
         if True not in contained and (None in contained or missed):
             return True
         if None in contained and len({row.execution.signed for row in versions}) > 1:
             return True  # Which version is in the answer is not known, and they differ in size.
     return False
+
+
+def _corrects_unseen(booked: BookedExecution) -> bool:
+    """Tell whether it is a pushed correction, of what was perhaps missed long before: no order tells when."""
+    return booked.execution.request_id == LIVE and correction_version(booked.execution.exec_id) > 1
 
 
 def is_in_baseline(booked: BookedExecution, holding: Holding) -> bool:
@@ -90,12 +98,15 @@ def is_in_baseline(booked: BookedExecution, holding: Holding) -> bool:
 def _is_behind(versions: Iterable[BookedExecution], asked: Moment, ended: Moment) -> bool:
     """Tell whether an execution was made behind an answer: its corrections are then, whenever they came.
 
-    A first version that is told only behind its correction says nothing.
+    A first version that is pushed only behind its correction says nothing.
     """
     rows = list(versions)
+    first = min(row.seq for row in rows)
     contained = [is_contained(row, asked, ended) for row in rows]
     return True not in contained and any(
-        known is False and correction_version(row.execution.exec_id) <= 1
+        known is False
+        and correction_version(row.execution.exec_id) <= 1
+        and (row.execution.request_id != LIVE or row.seq == first)
         for row, known in zip(rows, contained, strict=True)
     )
 

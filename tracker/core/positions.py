@@ -121,9 +121,9 @@ class Positions:
         """Have the executions of this answer wait for its end."""
         self._sweeps.asked(request_id, account)
 
-    def sweep_over(self, request_id: int, *, ended: bool = False) -> None:
-        """Fold what waited for this answer: it ended, went quiet or timed out."""
-        first = self._sweeps.over(request_id, ended=ended)
+    def sweep_over(self, request_id: int, *, ended: bool = False, may_end: bool = False) -> None:
+        """Fold what waited for this answer: it ended, timed out, or went quiet and may end still."""
+        first = self._sweeps.over(request_id, ended=ended, may_end=may_end)
         if not self._sweeps.under_way:
             self._release(all_of_them=False)
             self._runs.sweep_over()

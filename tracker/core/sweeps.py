@@ -17,6 +17,8 @@ class Sweeps:
         """request -> account"""
         self._stale: set[int] = set()
         """Requests that were asked before the last break."""
+        self._quiet: dict[int, str] = {}
+        """Those that nobody waits for any longer, and whose end may come still."""
         self._over: set[str] = set()
         """Accounts of which a sweep asked since the last break is over: ended, quiet or timed out."""
         self.ended: set[str] = set()
@@ -49,15 +51,21 @@ class Sweeps:
         """
         for before in [each for each, of in self._open.items() if of == account]:
             self._close(before)
+        self._quiet = {each: of for each, of in self._quiet.items() if of != account}
         self._open[request] = account
 
-    def over(self, request: int, *, ended: bool) -> bool:
+    def over(self, request: int, *, ended: bool, may_end: bool = False) -> bool:
         """End one; True where it is the first of its account since the last break."""
+        quiet = self._quiet.pop(request, "")
+        if quiet and ended:
+            self.ended.add(quiet)
         stale, account = request in self._stale, self._close(request)
         if not account or stale:
             return False
         if ended:
             self.ended.add(account)
+        elif may_end:
+            self._quiet[request] = account
         first = account not in self._over
         self._over.add(account)
         return first
@@ -69,6 +77,7 @@ class Sweeps:
 
     def broke(self) -> None:
         """Let what is under way settle nothing: IBKR was away."""
+        self._quiet.clear()
         self._over.clear()
         self.ended.clear()
         self._stale.update(self._open)
@@ -77,5 +86,6 @@ class Sweeps:
         """Begin a connection."""
         self._open.clear()
         self._stale.clear()
+        self._quiet.clear()
         self._over.clear()
         self.ended.clear()

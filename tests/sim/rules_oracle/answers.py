@@ -30,12 +30,14 @@ class Heard:
 
     sweeps: Sequence[Sweep]
     """Those that are known to have listed everything."""
-    unread: Mapping[str, int]
-    """What the versions of an execution have in common -> the first that came and could not be read."""
+    unread: Mapping[str, tuple[int, int]]
+    """What the versions of an execution have in common -> the first that came and could not be read, and its
+    number among all that arrived."""
 
     def came_unread(self, fact: Fact, version: int) -> bool:
         """Tell whether a version, or one before it, had come unreadable."""
-        return self.unread.get(fact.root, version + 1) <= version
+        first, number = self.unread.get(fact.root, (version + 1, 0))
+        return first <= version and number < fact.arrived[version]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,12 @@ class Answer:
         """
         if fact.booked_no < self.asked_no:
             return True
-        first = 1 if 1 in fact.versions else next(iter(fact.versions))
+        first = next(iter(fact.versions))
+        if 1 in fact.versions and not fact.versions[1].live:
+            first = 1
         if fact.versions[first].live:
-            # A correction of what was never received is as old as its time.
-            return False if first <= 1 or self._is_younger(fact.versions[first]) else None
+            # What a correction is of was perhaps missed long before.
+            return False if first <= 1 else None
         return False if self._is_later(fact, first, heard) else None
 
     def may_contain_either(self, fact: Fact, heard: Heard) -> bool:

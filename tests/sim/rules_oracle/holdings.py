@@ -23,6 +23,7 @@ from tests.sim.rules_oracle.facts import (
     BrokerLost,
     Connected,
     Contract,
+    DaysUnproven,
     Event,
     Fact,
     PositionsAnswered,
@@ -92,7 +93,9 @@ class Holdings:
         self._asked: dict[int, _Asked] = {}
         self._news: dict[AccountContract, Decimal] = {}
         """What sweeps brought that no answer has agreed with yet (rule 4.1)."""
-        self._arriving: set[AccountContract] = set()
+        self._quiet: dict[tuple[int, str], int] = {}
+        """As `_sweeping`, of those that nobody waits for any longer; their end may come still."""
+        self._arriving: dict[AccountContract, list[Fact]] = {}
         """Of what a sweep under way brought executions: others may be on their way."""
         self._lags = 0
         self.lagged = 0
@@ -113,16 +116,23 @@ class Holdings:
     def handle(self, event: Event) -> None:
         """Take in what section 4 is about."""
         self._arrived += 1
-        self._openings.handle(event)
+        self._openings.handle(event, self._arrived)
         if isinstance(event, SweepAsked):
             self._sweeping[event.connection, event.account] = self._arrived
+            self._quiet.pop((event.connection, event.account), None)
         elif isinstance(event, BrokerLost | BrokerBack):
             self._swept[event.connection] = set()
             self._sweeping.clear()
+            self._quiet.clear()
             self._unchecked.clear()
             self._away = isinstance(event, BrokerLost)
         elif isinstance(event, SweepGivenUp):
-            self._over(event.connection, event.account)
+            asked = self._over(event.connection, event.account)
+            if asked is not None:
+                self._quiet[event.connection, event.account] = asked
+        elif isinstance(event, DaysUnproven):
+            for fact in [one for each in self._arriving.values() for one in each]:
+                self._openings.waited(fact)
         elif isinstance(event, Started):
             self._lags = 0
         elif isinstance(event, Connected):
@@ -150,7 +160,7 @@ class Holdings:
             key = fact.order.holding
             self._news[key] = self._news.get(key, ZERO) + event.signed
             if self._sweeping:
-                self._arriving.add(key)
+                self._arriving.setdefault(key, []).append(fact)
 
     def connected(self, connection: int) -> None:
         self._swept[connection] = set()
@@ -161,7 +171,9 @@ class Holdings:
         self._asked.pop(connection, None)
 
     def sweep_ended(self, event: SweepEnded) -> None:
+        quiet = self._quiet.pop((event.connection, event.account), None)
         asked = self._over(event.connection, event.account)
+        asked = quiet if asked is None else asked
         if asked is not None:
             self._swept.setdefault(event.connection, set()).add(event.account)
             if not self._away:

@@ -31,7 +31,7 @@ class Openings:
 
     def __init__(self, facts: Sequence[Fact], answers: Sequence[Answer], sweeps: Sequence[Sweep]) -> None:
         self._facts, self._answers = facts, answers
-        self._unread: dict[str, int] = {}
+        self._unread: dict[str, tuple[int, int]] = {}
         self._heard = Heard(sweeps, self._unread)
         self._epochs: dict[str, int] = {}
         """execution -> how many gaps were known when it was booked."""
@@ -42,10 +42,11 @@ class Openings:
         self._told: dict[AccountContract, Decimal] = {}
         """Openings that were told from outside."""
 
-    def handle(self, event: Event) -> None:
+    def handle(self, event: Event, number: int) -> None:
+        """Take in what arrives; `number` counts all that did."""
         if isinstance(event, UndecodableArrived):
             root, version = root_and_version(event.exec_id)
-            self._unread[root] = min(version, self._unread.get(root, version))
+            self._unread[root] = min((version, number), self._unread.get(root, (version, number)))
         elif isinstance(event, OpeningTold):
             self._told[event.account, event.con_id] = event.quantity
         elif isinstance(event, GapFound):
@@ -54,6 +55,10 @@ class Openings:
             self._gaps_closed = self.gaps
         elif isinstance(event, DaysUnproven):
             self.unproven = event.days
+
+    def waited(self, fact: Fact) -> None:
+        """Take in that a day ended while an execution waited for the end of its sweep, which did not come."""
+        self._unproven_then[fact.key] = self.unproven
 
     def booked(self, fact: Fact) -> None:
         self._epochs[fact.key] = self.gaps
