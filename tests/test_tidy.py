@@ -71,7 +71,7 @@ LIBRARY_HOMES: Final = {
     # What is kept as rows is made of it, and written with it.
     "msgspec": (
         *("tracker/core/", "tracker/journal/", "tracker/stores/", "tracker/gateway/normalise.py"),
-        *("tracker/pipeline/", "tracker/reconcile/audit.py"),
+        *("tracker/pipeline/", "tracker/gateway/flex_columns.py", "tracker/reconcile/audit.py"),
         *("tracker/status/arguments.py", "tracker/queries/socket_commands.py"),
     ),
     "pydantic": ("tracker/config/", "tracker/paper/scenario"),

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.support.flex_report import ACCOUNT, statement, write_report
+from tests.support.flex_desk import FlexDesk
+from tests.support.flex_report import ACCOUNT, statement, trade, write_report
 from tracker.core.model import Moment
 from tracker.core.state import GAPS, LINKS
 from tracker.core.state_rows import Gap, LoginState
@@ -96,3 +97,18 @@ def test_day_is_the_logins(journal: Journal, tmp_path: Path, zone: str, closes: 
     """Tuesday of Tokyo or Berlin is over before New York's evening, that of Los Angeles is not."""
     plant(journal, TUESDAY)
     assert imported(journal, tmp_path, (LAST_MONDAY, TUESDAY), zone=ZoneInfo(zone))[0] == closes
+
+
+def test_rows_are_looked_up_together(tmp_path: Path) -> None:
+    """A row more costs no query more: neither as it is compared, nor as it is decided."""
+    rows = [
+        trade(ibExecID=f"0000e0d5.{number:08x}.01.01", tradeID=str(number), transactionID=str(number))
+        for number in range(1, 201)
+    ]
+    asked: list[str] = []
+    with FlexDesk(tmp_path) as desk:
+        desk.connect()
+        desk.journal._db.set_trace_callback(asked.append)
+        assert desk.take_in(statement(*rows, first=TUESDAY, last=TUESDAY)).new == len(rows)
+    queries = [each for each in asked if each.startswith("SELECT") and "json_each" not in each]
+    assert len(queries) < len(rows) // 2

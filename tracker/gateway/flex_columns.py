@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 Row = Mapping[str, str]
 """The attributes of one row, as text."""
 
@@ -22,6 +24,7 @@ TRANSFERS: Final = "Transfers"
 
 EXECUTION: Final = "EXECUTION"
 """The level of detail of the rows that count; the other levels repeat them."""
+_ROW: Final = msgspec.json.Decoder(dict[str, str])
 _LEVELS: Final = ("ORDER", "SYMBOL_SUMMARY", "ASSET_SUMMARY", "CLOSED_LOT", "WASH_SALE", "SUMMARY", "DETAIL")
 _EXCHANGE_TRADE: Final = "ExchTrade"
 _BOOKED_CODES: Final = frozenset({"A", "Ex", "Ep"})
@@ -159,6 +162,16 @@ ADVISABLE: Final = (
 """What executions can do without, and what tells something."""
 WITH_EXECUTIONS: Final = (TRADES, CONFIRMS)
 OTHERS: Final = (EXERCISES, ACTIONS, TRANSFERS)
+
+
+def row_text(row: Row) -> bytes:
+    """Return a row as it is kept, without its empty values."""
+    return msgspec.json.encode({name: value for name, value in row.items() if value})
+
+
+def read_row(text: str | bytes) -> Row:
+    """Read a row as it was kept."""
+    return _ROW.decode(text)
 
 
 def is_cancel(row: Row) -> bool:

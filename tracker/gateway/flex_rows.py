@@ -16,7 +16,6 @@ Rules
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -37,7 +36,7 @@ from tracker.core.model import (
     Side,
     Undecodable,
 )
-from tracker.gateway.flex_columns import Row, is_cancel
+from tracker.gateway.flex_columns import Row, is_cancel, read_row, row_text
 from tracker.gateway.flex_dates import FORMATS
 
 IMPORTED: Final = 0
@@ -54,7 +53,6 @@ NUMBER: Final = "tracker:number"
 of before the trade dates of its report, in which it was booked. The number tells apart the trades without
 execId that say the same."""
 
-_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 _OPTION: Final = re.compile(r"(\S{1,6})\s*(\d\d)(\d\d)(\d\d)([CP])(\d{8})", re.ASCII)
 """An option's symbol as the OCC spells it: root, expiry, right, strike in thousandths."""
 OPTIONS: Final = ("OPT", "FOP")
@@ -77,7 +75,7 @@ class UnreadableRow(Exception):
 
 def frames_of(row: Row) -> Iterator[FlexTrade | FlexFee]:
     """Yield the entries of one row: the execution, and its fee where the row has one."""
-    text = _ENCODE({name: value for name, value in row.items() if value})
+    text = row_text(row).decode()
     yield FlexTrade(text)
     if row.get("ibCommission"):
         yield FlexFee(text)
@@ -100,7 +98,7 @@ def fact_of_row(frame: Frame) -> BrokerFact | None:
     entry = read_entry(frame)
     if not isinstance(entry, FlexTrade | FlexFee):
         return None
-    row: Row = json.loads(entry.row)
+    row = read_row(entry.row)
     try:
         return _execution(frame.received_at, row) if isinstance(entry, FlexTrade) else _fee(row)
     except UnreadableRow as problem:

@@ -7,7 +7,6 @@ than the time and the place of each row.
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import weakref
@@ -15,11 +14,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from tracker.gateway.flex_bookings import transaction_of
-from tracker.gateway.flex_columns import Row
+from tracker.gateway.flex_columns import Row, read_row, row_text
 from tracker.gateway.flex_rows import TIME
 
 _BLOCK: Final = 1 << 20
-_ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class _Place(NamedTuple):
@@ -42,7 +40,7 @@ class RowSpool:
 
     def add(self, row: Row) -> None:
         """Keep a row, without its empty values."""
-        text = _ENCODE({name: value for name, value in row.items() if value}).encode()
+        text = row_text(row)
         self._places.append(_Place(row[TIME], transaction_of(row), self._size, len(text)))
         self._size += len(text)
         self._waiting.append(text)
@@ -54,8 +52,7 @@ class RowSpool:
         self._write()
         self._places.sort()
         for place in self._places:
-            row: Row = json.loads(os.pread(self._file, place.length, place.offset))
-            yield row
+            yield read_row(os.pread(self._file, place.length, place.offset))
 
     def _write(self) -> None:
         text = memoryview(b"".join(self._waiting))

@@ -13,7 +13,6 @@ order.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from decimal import Decimal
 
@@ -23,7 +22,7 @@ from tracker.core.model import Execution, correction_parts, correction_version
 from tracker.core.state import EXECUTIONS, FEES
 from tracker.core.state_rows import BookedExecution
 from tracker.gateway.flex_bookings import AFTER_ANOTHER, NAMES, fee_of, root_of, transaction_of, void_of
-from tracker.gateway.flex_columns import Row, is_cancel
+from tracker.gateway.flex_columns import Row, is_cancel, read_row
 from tracker.gateway.flex_rows import REBOOKED, TIME, VOID, contract_of, exec_id_of, execution_of
 from tracker.journal.journal import Journal
 
@@ -94,7 +93,7 @@ class JournalBookings:
             return True
         entries = self._journal.flex_entries(f'"{row.get("transactionID", "")}"'.encode())
         return any(
-            transaction_of(json.loads(entry.row)) == transaction_of(row)
+            transaction_of(read_row(entry.row)) == transaction_of(row)
             for entry in entries
             if isinstance(entry, FlexTrade)
         )
@@ -125,7 +124,7 @@ class JournalBookings:
         """Tell whether a report that is imported already has a later booking of a voided execution."""
         for entry in self._journal.flex_entries(root_of(void).encode()):
             if isinstance(entry, FlexTrade):
-                row: Row = json.loads(entry.row)
+                row = read_row(entry.row)
                 if VOID not in row and root_of(row) == root_of(void) and transaction_of(row) > number:
                     return True
         return False
@@ -143,7 +142,7 @@ class JournalBookings:
             if not name:
                 continue
             for entry in reversed(self._journal.flex_entries(name.encode())):
-                row: Row = json.loads(entry.row) if isinstance(entry, FlexTrade) else {}
+                row: Row = read_row(entry.row) if isinstance(entry, FlexTrade) else {}
                 if row.get(own) == name and row["accountId"] == cancel["accountId"] and VOID not in row:
                     return self._journal.state.get(EXECUTIONS, f"{row['accountId']} {exec_id_of(row)}")
         return None

@@ -243,7 +243,9 @@ class FlexImporter:
         book = self._journal.state
         book.look_up(EXECUTIONS, [_key(row) for row in rows])
         book.look_up(EXECUTIONS, [f"{row['accountId']} {root_of(row)}" for row in rows], "root")
-        book.look_up(FEES, [exec_id_of(row) for row in rows])
+        exec_ids = [exec_id_of(row) for row in rows]
+        book.look_up(EXECUTIONS, exec_ids, "exec_id")
+        book.look_up(FEES, exec_ids)
         entries: list[Arriving] = []
         for each in rows:
             row = self._bookings.placed(each)

@@ -124,9 +124,10 @@ class _StandaloneRun:
         for frames in importer.batches():
             if frames:
                 self._journal.append(self._journal.last_connection_no, now(), frames)
+                # What was looked up of these rows is not kept for a large report's whole.
+                await pump.pump()
             taken += len(frames)
             self._progress.at("taking in the Flex report", min(taken, flex.executions), flex.executions)
-        await pump.pump()
         return importer.result
 
     async def _apply_journalled(self) -> Pump:

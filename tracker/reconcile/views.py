@@ -7,7 +7,7 @@ and it changes nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
@@ -76,11 +76,12 @@ def ledger_view(journal: Journal, watched: Watched, now: datetime) -> LedgerView
     """Return what the tracker knows; raises JournalFailed."""
     state = journal.state
     booked = list(state.every(EXECUTIONS))
+    fees = {fee.exec_id for fee in state.every(FEES) if fee.commission is not None}
     return LedgerView(
         watched.client_id,
         watched.accounts,
         held=tuple(_held(state, booked, now.astimezone(watched.zone))),
-        executions=tuple(_execution(state, row) for row in booked),
+        executions=tuple(_execution(row, fees) for row in booked),
         decided=tuple(
             _decided(journal, alert_state)
             for alert_state in state.every(ALERTS)
@@ -160,13 +161,12 @@ def _departs(state: LedgerState, holding: Holding, now: datetime) -> bool:
     )
 
 
-def _execution(state: LedgerState, row: BookedExecution) -> ExecutionView:
-    fee = state.get(FEES, row.execution.exec_id)
+def _execution(row: BookedExecution, fees: Set[str]) -> ExecutionView:
     return ExecutionView(
         row.execution,
         superseded=bool(row.superseded_by),
         folded=row.folded,
-        fee_known=fee is not None and fee.commission is not None,
+        fee_known=row.execution.exec_id in fees,
         imported=row.source is Source.FLEX,
         attention=row.attention.value.replace("_", " ") if row.wants_person else "",
     )
