@@ -100,7 +100,8 @@ MONTH = Expiry(ExpiryKind.MONTH, None, (2025, 11))
         ({"expiry": MONTH}, True),
         ({"expiry": Expiry(ExpiryKind.DAY, date(2025, 11, 28))}, False),
         ({"expiry": Expiry(ExpiryKind.NONE)}, True),
-        ({"right": "P", "con_ids": frozenset({5})}, True),
+        ({"right": "P", "con_ids": frozenset({5})}, False),
+        ({"strike": None, "con_ids": frozenset({5})}, True),
     ],
 )
 def test_two_records_of_one_contract(changes: dict[str, object], same: bool) -> None:

@@ -112,6 +112,14 @@ def test_record_with_another_conid_means_that_contract() -> None:
     assert takes_over(option_alert(expires="1219"), state, NVDA_CALL)
 
 
+def test_contradictory_record_takes_what_it_speaks_of() -> None:
+    """Its conid is that of the old record and its strike another: what the old one owned by name stays."""
+    state = replace(GONE, record=option_alert(con_ids=[NVDA_CALL.con_id]))
+    contradictory = option_alert(strike="125", con_ids=[NVDA_CALL.con_id])
+    assert takes_over(contradictory, state, NVDA_CALL)
+    assert not takes_over(contradictory, state, replace(NVDA_CALL, con_id=9, strike=Decimal(130)))
+
+
 def test_names_are_compared_in_any_spelling() -> None:
     alert = AlertId("prof-and-kian-alerts", "nvda", CREATED, None)
     assert same_name(alert, GONE.alert, NVDA_CALL, AlerterNames())

@@ -181,10 +181,14 @@ class OracleFeed:
         self._read = None
         self._tell(StoreRead(at, None, zone=ZONE))
 
-    def rested(self, at: datetime, cursor: int) -> None:
-        """Take in that nothing is left to do: what was read is looked through, and what came since."""
+    def rested(self, at: datetime, journalled: Journalled) -> None:
+        """Take in that nothing is left to do: what was read is looked through, and what came since.
+
+        What an earlier process noted waits until the store can be read.
+        """
         if self._looks_behind:
-            self._look(at, cursor)
+            if not journalled.noted:
+                self._look(at, journalled.decided)
         else:
             self._tell(LookedAgain(at))
 

@@ -400,7 +400,7 @@ class World:
         self._meddled = False
         self._looks = 0
         self._runner.run(self.pump.pump())
-        self.feed.rested(self.clock.now(), self.journal.cursor)
+        self.feed.rested(self.clock.now(), self._journalled())
         self.feed.count()
         if not self._meddled and not self.pump.away and not self.journal.state.find(OUTBOX, "pending", "1"):
             records = self.medium.records()

@@ -105,14 +105,16 @@ def same_contract(one: Alert, other: Alert) -> bool:
 
 
 def same_details(one: Alert, other: Alert) -> bool:
-    """Tell whether two records of one ticker are about the same contract, as far as both say."""
+    """Tell whether two records of one ticker are about the same contract, as far as both say.
+
+    One conid is not enough where what both say beside it differs: a person, or a program, was wrong in one.
+    """
     if one.is_option != other.is_option:
         return False
-    if one.con_ids & other.con_ids:
-        return True
-    if (one.right, one.strike) != (other.right, other.strike):
-        return False
-    return _same_expiry(one.expiry, other.expiry)
+    if (one.right, one.strike) == (other.right, other.strike):
+        return _same_expiry(one.expiry, other.expiry)
+    both_say = all(alert.right and alert.strike is not None for alert in (one, other))
+    return bool(one.con_ids & other.con_ids) and not both_say
 
 
 def _same_expiry(one: Expiry, other: Expiry) -> bool:
