@@ -284,8 +284,9 @@ class Neighbour:
         return ", with " + self._put_late(records, alerter, made.contract, made.time - timedelta(seconds=30))
 
     def _put_late(self, records: Records, alerter: str, contract: PaperContract, time: datetime) -> str:
-        """Add a record that was created at that time."""
-        created = time.astimezone(NEW_YORK).replace(tzinfo=None)
+        """Add a record that was created in that second, at a time unlike any other's."""
+        self._made += 1
+        created = time.astimezone(NEW_YORK).replace(tzinfo=None, microsecond=self._made)
         ticker = contract.symbol
         details = {"ticker": ticker, "strike": None, "side": None, "expiry": None}
         record = {

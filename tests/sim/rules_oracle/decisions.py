@@ -461,7 +461,8 @@ class Replay:
             one is not other for one, other in zip(folds, self._tallied, strict=True)
         ):
             self._tallied, self._tallies = folds, tally([one.changes for one in folds])
-        return self._tallies | with_pasts(self.registry.alerts, self._tallies, self._one_ticker)
+        alerts, contracts = self.registry.alerts, self.holdings.contracts
+        return self._tallies | with_pasts(alerts, self._tallies, self._one_ticker, contracts)
 
     # What opened again
 

@@ -249,7 +249,8 @@ class Registry:
         # First the records that stand as they were spelled; only then the same alert in another spelling.
         for spelled in (True, False):
             left = []
-            for alerter, ticker, raw in rest:
+            # Of several other spellings the rules page says no word: the first by name is the same alert.
+            for alerter, ticker, raw in rest if spelled else sorted(rest, key=lambda each: each[:2]):
                 known = self._known(before, kept, alerter, ticker, raw, store, spelled)
                 if known is None:
                     left.append((alerter, ticker, raw))
@@ -279,18 +280,23 @@ class Registry:
             if alert.number in kept:
                 continue
             new = self._record(alerter, ticker, raw, store, store.at if alert.lost else alert.first_seen)
-            old = alert.record
-            if spelled and new.spelled != old.spelled:
+            if spelled and new.spelled != alert.record.spelled:
                 continue
-            if new.alerter_key != old.alerter_key or not self._one_ticker({new.ticker_key, old.ticker_key}):
-                continue
-            if old.created.moment is not None or new.created.moment is not None:
-                same = old.created.moment == new.created.moment
-            else:
-                same = old.details_text == new.details_text or same_contract(old, new, self._contracts)
-            if same:
+            if self._same(alert.record, new) and (spelled or not self._is_there(alert, new, kept)):
                 return alert
         return None
+
+    def _is_there(self, gone: Alert, new: Record, kept: set[int]) -> bool:
+        """Tell whether another spelling of it stands in the store that comes first by name."""
+        there = (alert.record for alert in self.alerts if alert.number in kept)
+        return any(self._same(gone.record, one) and one.spelled < new.spelled for one in there)
+
+    def _same(self, old: Record, new: Record) -> bool:
+        if new.alerter_key != old.alerter_key or not self._one_ticker({new.ticker_key, old.ticker_key}):
+            return False
+        if old.created.moment is not None or new.created.moment is not None:
+            return old.created.moment == new.created.moment
+        return old.details_text == new.details_text or same_contract(old, new, self._contracts)
 
     def _record(
         self, alerter: str, ticker: str, raw: Mapping[str, Any], store: StoreRead, first_seen: datetime

@@ -26,11 +26,10 @@ def successor(
     spells its ticker is told by every contract that it `had`: SPX is SPXW for what it owns of another class
     too. Of several the rules page says no word: one of its own spelling comes first, then the newest.
     """
-    moment = old.record.created.moment
-    if moment is not None:
-        for alert in present:
-            if _same_name(alert, old, had) and alert.record.created.moment == moment:
-                return alert
+    by_name = sorted(present, key=lambda alert: (alert.record.spelled != old.spelled, alert.record.spelled))
+    for alert in by_name:
+        if _same_name(alert, old, had) and _same_identity(alert, old, contracts):
+            return alert
     meant = _with_day_of(contract, old.record)
     candidates = [
         alert
@@ -49,22 +48,26 @@ def successor(
 
 
 def with_pasts(
-    alerts: Sequence[Alert], tallies: Mapping[int, Tally], one_ticker: Callable[[set[str]], bool]
+    alerts: Sequence[Alert],
+    tallies: Mapping[int, Tally],
+    one_ticker: Callable[[set[str]], bool],
+    contracts: Mapping[int, Contract],
 ) -> dict[int, Tally]:
     """Return what present alerts show that another spelling of theirs closed, which is gone (rule 2.3).
 
     It is the same alert, so that is its own; what was closed last is shown.
     """
     pasts: dict[int, Tally] = {}
-    closed = [alert for alert in alerts if not alert.present and _last_close(tallies.get(alert.number))]
-    for alert in alerts:
-        mine = tallies.get(alert.number)
-        if not alert.present or alert.record.created.moment is None or (mine is not None and mine.open):
+    for gone in alerts:
+        if gone.present or not _last_close(tallies.get(gone.number)):
             continue
-        for other in closed:
-            if _is_same(alert, other, one_ticker):
-                best = max(mine, tallies[other.number], key=_last_close) if mine else tallies[other.number]
-                pasts[alert.number] = mine = best
+        same = [one for one in alerts if one.present and _is_same(one, gone, one_ticker, contracts)]
+        if not same:
+            continue
+        heir = min(same, key=lambda one: (one.record.spelled != gone.spelled, one.record.spelled))
+        mine = pasts.get(heir.number) or tallies.get(heir.number)
+        if mine is None or not mine.open:
+            pasts[heir.number] = max((mine or Tally(), tallies[gone.number]), key=_last_close)
     return pasts
 
 
@@ -75,12 +78,22 @@ def _last_close(tally: Tally | None) -> float:
     return tally.closed_at.timestamp()
 
 
-def _is_same(one: Alert, other: Alert, one_ticker: Callable[[set[str]], bool]) -> bool:
+def _is_same(
+    one: Alert, other: Alert, one_ticker: Callable[[set[str]], bool], contracts: Mapping[int, Contract]
+) -> bool:
     return (
         one.record.alerter_key == other.record.alerter_key
-        and one.record.created.moment == other.record.created.moment
         and one_ticker({one.record.ticker_key, other.record.ticker_key})
+        and _same_identity(one, other, contracts)
     )
+
+
+def _same_identity(one: Alert, other: Alert, contracts: Mapping[int, Contract]) -> bool:
+    """Rule 2.3: of one creation; where neither has one to the second, about one contract."""
+    if one.record.created.moment is not None or other.record.created.moment is not None:
+        return one.record.created.moment == other.record.created.moment
+    untouched = one.record.details_text == other.record.details_text
+    return untouched or same_contract(other.record, one.record, contracts)
 
 
 def _with_day_of(contract: Contract, record: Record) -> Record:
