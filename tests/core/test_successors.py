@@ -23,7 +23,7 @@ from tests.support.facts import (
     unmatched,
     untouched,
 )
-from tests.support.ownership import DatedStory
+from tests.support.ownership import DatedStory, assign
 from tracker.core.alert_updates import EventKind, TrackerEvent
 from tracker.core.model import (
     AlertId,
@@ -290,3 +290,15 @@ def test_only_orphaned_lots_are_reported() -> None:
         story.tell(execution(exec_id(2), 2, contract=other))
         fields = (*alert_fields(ALERT), *alert_fields(SUCCESSOR), *contracts)
         assert orphans(story.note(Source.STORE, "replaced", *fields)) == left
+
+
+def test_undo_behind_a_new_name_changes_nothing() -> None:
+    """4 at 3 and 4 at 5, of which 3 are sold: 5 at 4. A person gave it what it had, and takes that back."""
+    story = Story()
+    story.tell(execution(exec_id(1), 4, "3"), execution(exec_id(2), 4, "5", at=5, perm_id=189))
+    story.tell(execution(exec_id(3), -3, at=9, perm_id=190))
+    assign(story, 2, ALERT)
+    assigned = story.seq
+    take_over(story, ALERT, SUCCESSOR, whole="whole")
+    story.note(Source.PERSON, "undo", str(assigned), ACCOUNT, exec_id(2))
+    assert (quantity(story, SUCCESSOR), average(story, SUCCESSOR)) == (5, 4)

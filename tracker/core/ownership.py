@@ -343,7 +343,8 @@ class Ownership:
             return self._put_back(booked)
         if order.settled != PERSON or not made:
             return None
-        before = made[0].before
+        # Records may have other names, or successors, since.
+        before = with_successors(self._state, Matched(made[0].before)).alerts
         old = Matched(before) if before else Unmatched("a person took the assignment back")
         match = made[0].was or old
         self._state.put(OWNERS, replace(order, match=match, settled=PERSON, claims=()))
