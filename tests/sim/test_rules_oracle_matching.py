@@ -391,3 +391,16 @@ def test_record_that_came_back_has_its_own_successor() -> None:
     day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}, **other})
     shows(day, A, 5)
     shows(day, "Real Day Trading/TSLA", 5)
+
+
+def test_undone_assignment_goes_to_the_successor() -> None:
+    """Given twice to who has it; a re-alert has the 7 by now, and the second word is taken back: it keeps them."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    exec_id = day.fill(C95, 7, 6)
+    day.decide("assign", exec_id, A, number=1)
+    day.decide("assign", exec_id, A, number=2)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}})
+    day.fill(C95, -3)
+    day.decide("undo", exec_id, number=2)
+    shows(day, A, 4)
+    assert day.right().orphans == ()

@@ -272,7 +272,9 @@ class _Fold:
         """Rule 2.4: the successor takes over what is left, with the average that was shown."""
         old, new = decision.old, decision.new
         self._renamed.setdefault(old, []).append((self._written[id(decision)], new))
-        for owners in self._out.owners.values():
+        # What a person takes back goes to the successor too.
+        before = [owners for made in self._before_person.values() for _, owners in made]
+        for owners in (*self._out.owners.values(), *before):
             if old in owners:
                 rule = owners.pop(old)
                 owners.setdefault(new, rule)
