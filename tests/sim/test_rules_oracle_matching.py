@@ -394,7 +394,7 @@ def test_record_that_came_back_has_its_own_successor() -> None:
 
 
 def test_undone_assignment_goes_to_the_successor() -> None:
-    """Given twice to who has it; a re-alert has the 7 by now, and the second word is taken back: it keeps them."""
+    """Given twice to who has it; a re-alert has the 7 by now, and the second word is taken back."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})
     exec_id = day.fill(C95, 7, 6)
     day.decide("assign", exec_id, A, number=1)
