@@ -24,7 +24,7 @@ class Sweep:
     """The same of its end."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Heard:
     """What tells what an answer contains."""
 
@@ -33,6 +33,17 @@ class Heard:
     unread: Mapping[str, tuple[int, int]]
     """What the versions of an execution have in common -> the first that came and could not be read, and its
     number among all that arrived."""
+
+    until: int | None = None
+    """What came unreadable is asked for up to here, as a count of what arrived; None where it always is."""
+
+    def is_read_too_late(self, fact: Fact) -> bool:
+        """Tell whether an execution had come unreadable, and was read only behind the first adjustment."""
+        first = next(iter(fact.versions))
+        return self.is_late(fact, first) and self.came_unread(fact, first)
+
+    def is_late(self, fact: Fact, version: int) -> bool:
+        return self.until is not None and fact.arrived[version] > self.until
 
     def came_unread(self, fact: Fact, version: int) -> bool:
         """Tell whether a version, or one before it, had come unreadable."""
@@ -98,6 +109,7 @@ class Answer:
             version
             for version, event in fact.versions.items()
             if fact.arrived[version] > self.asked
+            and not (heard.is_late(fact, version) and heard.came_unread(fact, version))
             and (
                 fact.arrived[version] < self.ended if event.live else not self._is_later(fact, version, heard)
             )

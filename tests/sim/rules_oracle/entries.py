@@ -74,6 +74,8 @@ class Adjustment:
     """By how much those differed, where it was inferred."""
     instead: Adjustment | None = None
     """The inferred one that a told cause explains."""
+    made: int = 0
+    """Counts what had arrived when it was made."""
 
 
 @dataclass(frozen=True, slots=True)

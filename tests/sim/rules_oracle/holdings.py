@@ -263,7 +263,17 @@ class Holdings:
             at = self._adjustments.index(inferred)
             del self._adjustments[at]
         place = place or Place(time.replace(microsecond=0))
-        told = Adjustment(holding, place, event.cause, time, held, event.ratio, target, instead=inferred)
+        told = Adjustment(
+            holding,
+            place,
+            event.cause,
+            time,
+            held,
+            event.ratio,
+            target,
+            instead=inferred,
+            made=self._arrived,
+        )
         self._adjustments.insert(at, told)
         for each in touched:
             self._measure_again(each)
@@ -306,7 +316,9 @@ class Holdings:
 
     def opening(self, holding: AccountContract, moved: Sequence[MovedIn] | None = None) -> Opening:
         """Return the opening balance; `moved` is what came from other accounts and contracts."""
-        return self._openings.of(holding, self._moved_in(holding) if moved is None else moved)
+        moved = self._moved_in(holding) if moved is None else moved
+        adjusted = min((one.made for one in self.touching(holding)), default=None)
+        return self._openings.of(holding, moved, adjusted)
 
     def adjustments(self, holding: AccountContract) -> list[Adjustment]:
         return [one for one in self._adjustments if one.holding == holding]
@@ -389,6 +401,7 @@ class Holdings:
                     seen.held,
                     inferred=True,
                     amount=seen.difference,
+                    made=self._arrived,
                 )
             )
             del self.unexplained[holding]

@@ -69,11 +69,20 @@ class Openings:
         """Whether fills may have been missed."""
         return self.gaps > self._gaps_closed
 
-    def of(self, holding: AccountContract, moved: Sequence[MovedIn]) -> Opening:
-        """Return the opening balance; `moved` is what came from other accounts and contracts."""
+    def of(self, holding: AccountContract, moved: Sequence[MovedIn], adjusted: int | None = None) -> Opening:
+        """Return the opening balance; `moved` is what came from other accounts and contracts.
+
+        `adjusted` counts what had arrived by the first adjustment in force: from there on the broker's word
+        counts, and what had come unreadable and is read later puts nothing before it in doubt.
+        """
         if holding in self._told:
             return Opening(self._told[holding], True)
-        facts = [fact for fact in self._facts if fact.order.holding == holding]
+        self._heard.until = adjusted
+        facts = [
+            fact
+            for fact in self._facts
+            if fact.order.holding == holding and not self._heard.is_read_too_late(fact)
+        ]
         for certain in (True, False):
             usable = [one for one in self._answers if not certain or one.certain_of(holding)]
             if not certain:
