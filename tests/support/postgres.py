@@ -114,6 +114,31 @@ def _place_for_servers() -> str | None:
     return next(place for place in ("/tmp", "/var/tmp", "/dev/shm") if _reaches(Path(place)))
 
 
+def takes_tls() -> Programs | None:
+    """Return programs whose server takes TLS; None without one, or without what makes a certificate."""
+    if shutil.which("openssl") is None:
+        return None
+    for programs in all_programs():
+        built = subprocess.run(
+            [programs.bin / "pg_config", "--configure"], capture_output=True, text=True, check=True
+        )
+        if "openssl" in built.stdout:
+            return programs
+    return None
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for 127.0.0.1 that vouches for itself, and its key."""
+    certificate, key = folder / "tls.crt", folder / "tls.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-days", "2", "-subj", "/CN=tests", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", key, "-out", certificate],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    return certificate, key
+
+
 class Server:
     """Run one PostgreSQL on a port of the loopback; `close` ends it and takes its folder away."""
 
@@ -281,6 +306,14 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def encrypt(self) -> Path:
+        """Have it take TLS too, under a certificate for 127.0.0.1 alone; returns what vouches for it."""
+        certificate, key = make_certificate(self.folder)
+        self._own(key)
+        self._configure({"ssl": "on", "ssl_cert_file": str(certificate), "ssl_key_file": str(key)})
+        self.restart()
+        return certificate
 
     # Others beside it.
 

@@ -39,6 +39,7 @@ _NOT_SET_UP: Final = {
     "28000": "correct the user in shared.url, or let it in (pg_hba.conf)",
     "28P01": "correct the user or its password",
     "3D000": "make the database, or correct its name in shared.url",
+    "08001": "correct sslmode and sslrootcert in shared.url, or the server's certificate",
 }
 """SQLSTATE of what does not pass by itself -> what to do."""
 _PASSES: Final = {
@@ -271,6 +272,10 @@ def _login_step(reason: str) -> str | None:
         "password authentication failed": "28P01",
         "no password supplied": "28P01",
         "no pg_hba.conf entry": "28000",
+        "certificate verify failed": "08001",
+        "server certificate for": "08001",
+        "root certificate file": "08001",
+        "server does not support SSL": "08001",
     }
     state = next((state for words, state in found.items() if words in reason), None)
     if state is None and "database" in reason and "does not exist" in reason:
