@@ -178,7 +178,6 @@ def test_status_answers_while_the_server_is_frozen(shared: SharedRig, tmp_path: 
             await left.until(lambda: quantity(shared) == count, seconds=10)
             assert await left.stop() == 0
             assert shared.records()[ROBIN]["NVDA"]["position"]["quantity"] == count
-            print(f"{count} fills, slowest status {slowest:.3f} s")
 
     asyncio.run(play())
 

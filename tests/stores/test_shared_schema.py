@@ -14,8 +14,9 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 
-from tests.support.postgres import Database
+from tests.support.postgres import PASSWORD, Database
 from tests.support.shared_rig import ROLES, SharedRig, put_alert
 from tests.support.store_cases import record
 from tracker.core.model import AlertId
@@ -327,6 +328,23 @@ def test_role_reaches_its_functions_only(rig: SharedRig, role: str) -> None:
             for call in calls:
                 assert refused(connection, f"SELECT * FROM tracker.{call}") == (owner != role), call
         assert refused(connection, "CREATE TABLE tracker.mine (x int)")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_needs_a_password_to_log_in(rig: SharedRig, role: str) -> None:
+    """It is made without one, and no server that asks for passwords lets it in until it has one."""
+    url = rig.database.server.url(rig.database.name, role)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(url, connect_timeout=5)
+    change = sql.SQL("ALTER ROLE {} PASSWORD {}")
+    with rig.database.connect() as owner:
+        owner.execute(change.format(sql.Identifier(role), PASSWORD))
+        try:
+            with psycopg.connect(url, connect_timeout=5) as connection:
+                shown = connection.execute("SHOW statement_timeout").fetchone()
+                assert shown == ("5s",)
+        finally:
+            owner.execute(change.format(sql.Identifier(role), None))
 
 
 def test_every_function_is_somebodys() -> None:
