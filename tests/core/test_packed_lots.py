@@ -17,6 +17,7 @@ from tracker.core.lot_rows import Lot
 from tracker.core.model import AlertId, Moment
 from tracker.core.packed_lots import (
     LotRuns,
+    LotsByOrder,
     PackedRun,
     alike_at_end,
     alike_at_start,
@@ -90,6 +91,7 @@ def test_runs_are_what_a_tuple_is(run: int, acts: list[object]) -> None:
             assert all(runs[at] == each and runs[at - len(plain)] == each for at, each in enumerate(plain))
             for of in {each.order for each in plain}:
                 assert list(of_order(runs, of)) == [each for each in plain if each.order == of]
+                assert (of in LotsByOrder(runs)) is any(each.order == of for each in plain)
             assert set(owner_sets(runs)) == {each.owners for each in plain}
             # What counts as alike is alike.
             start, end = alike_at_start(before, runs), alike_at_end(before, runs)

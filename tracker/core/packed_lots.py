@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, compress, count
 from operator import is_not
@@ -43,6 +43,11 @@ class PackedRun:
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def order_hashes(self) -> Collection[int]:
+        """The hashes of the orders of its lots, each once."""
+        return self._orders
 
     def may_hold(self, order: str) -> bool:
         """Tell whether a lot may be of that order; no where none is."""
@@ -176,6 +181,23 @@ def of_order(lots: Sequence[Lot], order: str) -> Iterator[Lot]:
     for run in runs_of(lots):
         if isinstance(run, tuple) or run.may_hold(order):
             yield from (lot for lot in _lots_of(run) if lot.order == order)
+
+
+class LotsByOrder:
+    """Find out of which orders there are lots, for callers that ask about many orders."""
+
+    __slots__ = ("_runs",)
+
+    def __init__(self, lots: Sequence[Lot]) -> None:
+        self._runs: dict[int, list[Run]] = {}
+        """Hash of an order -> the runs that may hold lots of it."""
+        for run in runs_of(lots):
+            hashes = {hash(lot.order) for lot in run} if isinstance(run, tuple) else run.order_hashes
+            for number in hashes:
+                self._runs.setdefault(number, []).append(run)
+
+    def __contains__(self, order: str) -> bool:
+        return any(lot.order == order for run in self._runs.get(hash(order), ()) for lot in _lots_of(run))
 
 
 def owner_sets(lots: Sequence[Lot]) -> Iterator[tuple[AlertId, ...]]:

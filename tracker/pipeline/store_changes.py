@@ -26,8 +26,9 @@ from tracker.core.ledger import Ledger
 from tracker.core.lot_changes import second_of
 from tracker.core.matching import same_contract
 from tracker.core.model import Alert, AlertId, Contract, Execution, ExecutionKey, Match, Matched
-from tracker.core.order_owners import is_left, settle, with_successors
+from tracker.core.order_owners import settle, with_successors
 from tracker.core.ownership import Circumstances
+from tracker.core.packed_lots import LotsByOrder
 from tracker.core.ports import AlertStore
 from tracker.core.state import ALERTS, EXECUTIONS, HOLDINGS, OWNERS, LedgerState
 from tracker.core.state_rows import (
@@ -50,6 +51,14 @@ class StoreDifferences(NamedTuple):
     notes: list[Entry]
     undone: list[AlertState]
     """The records that show something else than was decided."""
+
+
+class _Left(NamedTuple):
+    """Hold what the look at an order asks about its contract, which is the same for all of its orders."""
+
+    orders: LotsByOrder
+    owners: frozenset[AlertId]
+    """In every account of the login."""
 
 
 class StoreChanges:
@@ -81,6 +90,8 @@ class StoreChanges:
         """Order -> the verdict for which it was noted last, and whether something of it was left."""
         self._waiting: list[Holding] = []
         """What would be held of each contract of which something waits to be folded."""
+        self._left: dict[ContractKey, _Left] = {}
+        """For the comparison under way."""
         self._successions: dict[AlertId, object] = {}
         """Record that is gone -> the succession that was noted last, and what the record owned then."""
 
@@ -280,6 +291,7 @@ class StoreChanges:
 
         What is older than a record's close stays out of it, so it comes before what opens it again.
         """
+        self._left.clear()
         orders = dict.fromkeys(self._clock.open_orders())
         if self._clock.take_full_look():
             orders.update(dict.fromkeys(self._unowned()))
@@ -298,7 +310,8 @@ class StoreChanges:
         if known is None or known.settled:
             return None
         first = self._booked(known.first)
-        left = is_left(self._held(known.contract), known)
+        there = self._left_of(known.contract)
+        left = known.order in there.orders
         if first is None or self._ledger.passes_over(first.execution):
             return None
         if owners_of(known.match) and not left:
@@ -306,9 +319,7 @@ class StoreChanges:
             self._noted.pop(order, None)
             return None
         candidates = self._candidates(first.execution)
-        held = [self._held(key) for key in in_every_account(self._state, known.contract)]
-        owners = {owner for holding in held if holding is not None for owner in holding.owners}
-        now = Circumstances(owners.__contains__, self._clock.skew())
+        now = Circumstances(there.owners.__contains__, self._clock.skew())
         match = self._match(first.dated, candidates, now)
         before = known.match
         if isinstance(before, Matched):
@@ -321,6 +332,15 @@ class StoreChanges:
             return None
         self._noted[order] = verdict, left
         return first
+
+    def _left_of(self, key: ContractKey) -> _Left:
+        found = self._left.get(key)
+        if found is None:
+            held = self._held(key)
+            every = [self._held(each) for each in in_every_account(self._state, key)]
+            owners = [owner for holding in every if holding is not None for owner in holding.owners]
+            found = self._left[key] = _Left(LotsByOrder(held.lots if held else ()), frozenset(owners))
+        return found
 
     def _held(self, key: ContractKey) -> Holding | None:
         """Return what is held of a contract, with what waits to be folded."""
