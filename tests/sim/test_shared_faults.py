@@ -1,35 +1,40 @@
 """Trackers on one store while they and the server are killed and frozen: each part is what was decided.
 
-Three seats, one of which changes hands between two hosts by a copy of its journal. SHARED_SEEDS=50
-plays as many; a failure names its seed.
+Real daemons, each beside a paper gateway: three seats, one of which changes hands by a copy of its journal.
+SHARED_SEEDS=50 plays as many lives; a failure names its seed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
+from typing import Final, NamedTuple
 
 import pytest
 
+from tests.support.daemon_rig import Rig, records_of
 from tests.support.postgres import Server
-from tests.support.project import PROJECT
 from tests.support.shared_rig import SharedRig
-from tests.support.store_cases import record
-from tests.support.store_writer import ALERTER, TICKERS, decided_in
-from tests.support.waiting import until
+from tracker.clock import now
+from tracker.paper.contracts import PaperContract, option
 
-SEATS = ("one", "two", "three")
-FAULTS = 14
-BOUND_SECONDS = 40.0
+ROBIN: Final = "robindahood-alerts"
+CONTRACTS: Final = [
+    option(symbol, "20301220", "C", "100", con_id=700_100_000 + number)
+    for number, symbol in enumerate(("AMD", "NVDA", "META", "TSLA"))
+]
+SEATS: Final = {"one": "DU1000001", "two": "DU1000002", "three": "DU1000003"}
+CHANGES_HANDS: Final = "three"
+FAULTS: Final = 7
+FILL_SECONDS: Final = 0.05
+BOUND_SECONDS: Final = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -38,118 +43,197 @@ def server() -> Iterator[Server]:
         yield server
 
 
-class Writers:
-    """Hold the processes of all seats; the last one started on a seat is its holder."""
+class Fill(NamedTuple):
+    """One purchase, as each gateway of its account reports it."""
 
-    def __init__(self, url: str, folder: Path, seed: int) -> None:
-        self._url = url
-        self._folder = folder
-        self._seed = seed
-        self._started = 0
-        self._hosts: dict[str, str] = {}
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.journals = {seat: folder / f"{seat}.db" for seat in SEATS}
-        self.fenced: list[subprocess.Popen[bytes]] = []
+    contract: PaperContract
+    quantity: int
+    number: int
 
-    def start(self, seat: str) -> None:
-        self._started += 1
-        self._hosts[seat] = f"host-{self._started}"
-        self.processes[seat] = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.store_writer", self._url, seat, self._hosts[seat],
-             self.journals[seat], str(self._seed * 1000 + self._started)],
-            cwd=PROJECT,
+    def report(self, rig: Rig) -> None:
+        rig.gateway.execute(
+            self.contract, "BUY", self.quantity, "2.5",
+            exec_id=f"0000e0d5.{self.number:08x}.01.01", perm_id=self.number, time=now(),
         )  # fmt: skip
 
-    def kill(self, seat: str) -> None:
-        self.processes[seat].kill()
-        self.processes[seat].wait()
-        self.start(seat)
 
-    def take_over(self, seat: str, rig: SharedRig) -> None:
-        """Copy the journal, and start on it; the one before may still run, or be frozen.
+class Seat:
+    """Hold the boxes of one seat: the last one started is its holder, those before it are to be fenced."""
+
+    def __init__(self, name: str, folder: Path, shared: SharedRig, stack: AsyncExitStack) -> None:
+        self.name = name
+        self._folder = folder
+        self._shared = shared
+        self._stack = stack
+        self._epoch = 0
+        self.fills: list[Fill] = []
+        self.boxes: list[Rig] = []
+
+    @property
+    def holder(self) -> Rig:
+        return self.boxes[-1]
+
+    async def start(self) -> None:
+        """Start the holder's tracker on a journal of its own, or on the one that is there."""
+        self._epoch = self._taken()
+        await self.holder.start(ready=False)
+
+    async def add_box(self) -> None:
+        """Add a box whose gateway knows what the account did, and a copy of the holder's journal."""
+        folder = self._folder / f"{self.name}-{len(self.boxes)}"
+        folder.mkdir()
+        rig = Rig(folder, accounts=[SEATS[self.name]])
+        rig.options = [
+            *("--shared.url", self._shared.database.url_of("tracker_seat"), "--shared.seat", self.name),
+            *("--shared.poll_seconds", "0.2", "--gateway.sweep_seconds", "20"),
+        ]
+        await self._stack.enter_async_context(rig)
+        if self.boxes:
+            with (
+                sqlite3.connect(self.holder.folder / "journal.db") as source,
+                sqlite3.connect(folder / "journal.db") as made,
+            ):
+                source.backup(made)
+        for fill in self.fills:
+            fill.report(rig)
+        self.boxes.append(rig)
+
+    def fill(self, fill: Fill) -> None:
+        self.fills.append(fill)
+        for box in self.boxes:
+            fill.report(box)
+
+    async def kill(self) -> None:
+        await self.holder.stop(signal.SIGKILL)
+        await self.start()
+
+    async def take_over(self) -> None:
+        """Have another box go on; the one before may still run, or be frozen.
 
         Not before that one has sat down: two that start at once take the seat in any order.
         """
-        copy = self._folder / f"{seat}-{self._started}.db"
-        if hosts(rig)[seat] != self._hosts[seat]:
-            return
-        with closing(sqlite3.connect(self.journals[seat])) as source, closing(sqlite3.connect(copy)) as made:
-            source.backup(made)
-        self.fenced.append(self.processes[seat])
-        self.journals[seat] = copy
-        self.start(seat)
+        if self._taken() > self._epoch:
+            await self.add_box()
+            await self.start()
 
-    def end(self, rig: SharedRig) -> None:
-        """Have all go on, and end once each has delivered what it decided."""
-        for process in (*self.processes.values(), *self.fenced):
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-        # Whoever was started last may not have begun yet.
-        until(lambda: hosts(rig) == self._hosts, BOUND_SECONDS)
-        for process in self.processes.values():
-            process.send_signal(signal.SIGTERM)
-        for process in self.processes.values():
-            assert process.wait(BOUND_SECONDS) == 0
-        for process in self.fenced:
-            assert process.wait(BOUND_SECONDS) == 5
+    def _taken(self) -> int:
+        """Return the seat's epoch, 0 for none; the last known one while the server is away."""
+        rows = self._shared.database.rows("SELECT epoch FROM tracker.seat WHERE seat = %s", self.name)
+        return int(rows[0][0]) if rows else 0
 
-    def close(self) -> None:
-        for process in (*self.processes.values(), *self.fenced):
-            process.kill()
-            process.wait()
+    def signal(self, number: signal.Signals) -> None:
+        for box in self.boxes:
+            if box.process is not None and box.process.returncode is None:
+                box.process.send_signal(number)
+
+    def expected(self) -> dict[str, int]:
+        """Return what was bought, by symbol."""
+        bought: Counter[str] = Counter()
+        for fill in self.fills:
+            bought[fill.contract.symbol] += fill.quantity
+        return dict(bought)
+
+    async def decided(self) -> dict[str, int]:
+        """Return what the holder's journal says is held for each alert that has something."""
+        answer = await self.holder.ask("alerts")
+        return {
+            row["alert"].partition("/")[2]: held["quantity"]
+            for row in answer["alerts"]
+            for held in row["holds"]
+        }
+
+    def part(self) -> dict[str, int]:
+        """Return what the store has of this seat."""
+        return {
+            ticker: position["quantity"]
+            for ticker, seat, _, _, position in self._shared.parts()
+            if seat == self.name and position is not None
+        }
 
 
-def hosts(rig: SharedRig) -> dict[str, str]:
-    """Return seat -> who sits there."""
-    return dict(rig.database.rows("SELECT seat, host FROM tracker.seats"))
-
-
-def fault(random: Random, server: Server, writers: Writers, rig: SharedRig) -> None:
+async def hurt(random: Random, server: Server, seats: dict[str, Seat]) -> None:
     """Do one thing that happens to machines; each pause is how long that lasts, and waits for nothing."""
-    seat = random.choice(SEATS)
+    seat = seats[random.choice(list(SEATS))]
     match random.randrange(5):
         case 0:
-            writers.kill(seat)
+            await seat.kill()
         case 1:
-            process = writers.processes[seat]
+            process = seat.holder.process
+            assert process is not None
             process.send_signal(signal.SIGSTOP)
             if random.random() < 0.5:
-                time.sleep(random.random() * 0.3)
+                await asyncio.sleep(random.random())
                 process.send_signal(signal.SIGCONT)
         case 2:
-            server.kill()
-            time.sleep(random.random() * 0.2)
-            server.start()
+            await asyncio.to_thread(server.kill)
+            await asyncio.sleep(random.random() * 0.5)
+            await asyncio.to_thread(server.start)
         case 3:
-            with server.frozen():
-                time.sleep(random.random() * 0.4)
+            server.freeze()
+            await asyncio.sleep(random.random())
+            server.thaw()
         case 4:
-            writers.take_over("three", rig)
-    time.sleep(random.random() * 0.3)
+            await seats[CHANGES_HANDS].take_over()
+    await asyncio.sleep(random.random() * 0.6)
 
 
-@pytest.mark.parametrize("seed", range(int(os.environ.get("SHARED_SEEDS", "3"))))
+async def live(random: Random, server: Server, shared: SharedRig, folder: Path) -> None:
+    """Live one life to its end."""
+    numbers = iter(range(1, 1_000_000))
+    async with AsyncExitStack() as stack:
+        seats = {name: Seat(name, folder, shared, stack) for name in SEATS}
+
+        async def fill_on() -> None:
+            while True:
+                seat = seats[random.choice(list(SEATS))]
+                seat.fill(Fill(random.choice(CONTRACTS), random.randint(1, 5), next(numbers)))
+                await asyncio.sleep(FILL_SECONDS)
+
+        for seat in seats.values():
+            await seat.add_box()
+        await asyncio.gather(*(seat.start() for seat in seats.values()))
+        filling = asyncio.create_task(fill_on())
+        await asyncio.gather(*(seat.holder.until(seat.part) for seat in seats.values()))
+        for _ in range(FAULTS):
+            await hurt(random, server, seats)
+        for seat in seats.values():
+            seat.signal(signal.SIGCONT)
+        # Whoever has lost its seat finds out by the next fill.
+        for seat in seats.values():
+            for box in seat.boxes[:-1]:
+                assert await box.ended() == 5, box.log()
+        filling.cancel()
+        for seat in seats.values():
+            await check(seat)
+        view = {ticker: record["position"]["quantity"] for ticker, record in shared.records()[ROBIN].items()}
+        assert view == dict(sum((Counter(seat.part()) for seat in seats.values()), Counter()))
+        assert sum(view.values()) > 100, "hardly anything was bought"
+        for seat in seats.values():
+            assert await seat.holder.stop() == 0
+
+
+async def check(seat: Seat) -> None:
+    """Wait until a seat's part, its journal and its account agree; they stay so, since nothing else comes."""
+    expected = seat.expected()
+
+    async def agree() -> bool:
+        try:
+            return seat.part() == await seat.decided() == expected
+        except (ConnectionError, ValueError):
+            return False  # It starts.
+
+    try:
+        await seat.holder.until(agree, BOUND_SECONDS)
+    except AssertionError as error:
+        found = f"{seat.name}: part {seat.part()}, expected {expected}"
+        raise AssertionError(f"{found}, decided {await seat.decided()}\n{error}") from error
+
+
+@pytest.mark.usefixtures("unmeasured")
+@pytest.mark.parametrize("seed", range(int(os.environ.get("SHARED_SEEDS", "5"))))
 def test_parts_equal_what_was_decided(server: Server, tmp_path: Path, seed: int) -> None:
     if not server.runs:
         server.start()
-    random = Random(seed)
-    with server.database() as database, SharedRig(database) as rig:
-        rig.put({ALERTER: {ticker: record(ticker, None) for ticker in TICKERS}})
-        writers = Writers(database.url_of("tracker_seat"), tmp_path, seed)
-        try:
-            for seat in SEATS:
-                writers.start(seat)
-            until(lambda: len({seat for _, seat, *_ in rig.parts()}) == len(SEATS), BOUND_SECONDS)
-            for _ in range(FAULTS):
-                fault(random, server, writers, rig)
-            writers.end(rig)
-            shown: Counter[str] = Counter()
-            for ticker, seat, _, _, position in rig.parts():
-                assert position is not None
-                assert position["quantity"] == decided_in(writers.journals[seat])[ticker], (seat, ticker)
-                shown[ticker] += position["quantity"]
-            assert shown.total() > 100, "hardly anything was decided"
-            records = rig.records()[ALERTER]
-            assert {ticker: records[ticker]["position"]["quantity"] for ticker in shown} == dict(shown)
-        finally:
-            writers.close()
+    with server.database() as database, SharedRig(database) as shared:
+        shared.put({ROBIN: records_of(CONTRACTS)})
+        asyncio.run(live(Random(seed), server, shared, tmp_path))
