@@ -89,6 +89,9 @@ def test_runs_are_what_a_tuple_is(run: int, acts: list[object]) -> None:
                     runs = packed(runs)
             assert (tuple(runs), len(runs), runs) == (plain, len(plain), plain)
             assert all(runs[at] == each and runs[at - len(plain)] == each for at, each in enumerate(plain))
+            for begin, end in ((0, len(plain)), (1, -1), (len(plain) // 2, None), (-2, None), (3, 2)):
+                assert runs[begin:end] == plain[begin:end]
+            assert runs[::-1] == plain[::-1]
             for of in {each.order for each in plain}:
                 assert list(of_order(runs, of)) == [each for each in plain if each.order == of]
                 assert (of in LotsByOrder(runs)) is any(each.order == of for each in plain)
@@ -125,6 +128,24 @@ def test_sale_of_the_oldest_leaves_the_other_runs() -> None:
     assert tuple(sold) == (lot(1, "0.5"), *many(4 * RUN)[2:])
     assert alike_at_end(runs, sold) >= 3 * RUN
     assert changed(runs, {at: lot(at, "0") for at in range(4 * RUN)}) == ()
+
+
+def test_slice_leaves_other_runs_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each commit asks for the newest lots of a contract that may have thousands."""
+    unpacked: list[PackedRun] = []
+    whole = PackedRun.unpack
+
+    def unpack(run: PackedRun) -> tuple[Lot, ...]:
+        unpacked.append(run)
+        return whole(run)
+
+    monkeypatch.setattr(PackedRun, "unpack", unpack)
+    runs = packed(many(5 * RUN))
+    assert isinstance(runs, LotRuns)
+    assert runs[4 * RUN :] == many(5 * RUN)[4 * RUN :]
+    assert unpacked == []
+    assert runs[RUN + 3 : RUN + 5] == many(RUN + 5)[RUN + 3 :]
+    assert unpacked == [runs.runs[1]]
 
 
 def test_packed_lots_take_little_memory() -> None:

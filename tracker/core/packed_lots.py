@@ -107,12 +107,22 @@ class LotRuns(Sequence[Lot]):
     def __getitem__(self, at: slice) -> tuple[Lot, ...]: ...
     def __getitem__(self, at: int | slice) -> Lot | tuple[Lot, ...]:
         if isinstance(at, slice):
-            return tuple(self)[at]
+            begin, end, step = at.indices(len(self))
+            return tuple(self._between(begin, end)) if step == 1 else tuple(self)[at]
         place = range(len(self))[at]
         if place >= self._older_count:
             return self.newest[place - self._older_count]
         number = bisect_right(self._ends, place)
         return _lots_of(self._older[number])[place - self._ends[number]]
+
+    def _between(self, begin: int, end: int) -> Iterator[Lot]:
+        """Yield the lots from one place to before another; runs that hold none of them stay packed."""
+        first = bisect_right(self._ends, begin)
+        starts = (0, *self._ends)
+        for run, start in zip(self.runs[first:], starts[first:], strict=True):
+            if start >= end:
+                return
+            yield from _lots_of(run)[max(begin - start, 0) : end - start]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LotRuns | tuple):
