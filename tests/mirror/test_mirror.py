@@ -294,3 +294,35 @@ def test_lost_puts_are_put_again(desk: Desk, box: Box) -> None:
         box.turn()
     box.turn()
     assert desk.rig.records() == some_records()
+
+
+def test_lost_puts_are_put_again_without_a_cut(desk: Desk, box: Box) -> None:
+    """A backup that is put back into a running server: one record is gone from it, one has an older text."""
+    records = some_records()
+    records[ROBIN]["NVDA"]["note"] = "newer"
+    box.put(records)
+    box.turn()
+    with desk.database.connect() as connection:
+        connection.execute("DELETE FROM tracker.alert WHERE ticker = 'TSLA'")
+        connection.execute(
+            "UPDATE tracker.alert SET doc = %s WHERE ticker = 'NVDA'",
+            (json.dumps(some_records()[ROBIN]["NVDA"]),),
+        )
+    box.turn()
+    box.turn()
+    assert desk.rig.records() == records
+
+
+def test_record_of_a_newer_source_is_left_alone(desk: Desk, box: Box) -> None:
+    """Another box took it over, or replaced it: it is put no more than once from here, until it changes."""
+    other = desk.box("other")
+    records = some_records()
+    records[ROBIN]["NVDA"]["note"] = "theirs"
+    records[ROBIN]["TSLA"]["created_at"] = "2030-01-01T10:00:00"
+    other.put(records)
+    other.turn()
+    expected = desk.rig.records()
+    assert expected[ROBIN]["NVDA"]["note"] == "theirs"
+    for _ in range(3):
+        box.turn()
+    assert desk.rig.records() == expected

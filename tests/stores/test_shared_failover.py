@@ -1,4 +1,4 @@
-"""A failover that loses what was acknowledged: the trackers write it again, and none of them ends."""
+"""A server that loses what was acknowledged: the trackers write it again, and none of them ends."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from tests.support.cutting_proxy import CuttingProxy
 from tests.support.postgres import PASSWORD, Database, Server
 from tests.support.project import PROJECT
 from tests.support.shared_rig import SharedRig
-from tests.support.store_cases import record
+from tests.support.store_cases import id_of, record, some_records, update
 from tests.support.store_writer import ALERTER, TICKERS, decided_in
 from tests.support.waiting import until
+from tracker.core.model import Outcome
 
 SEATS = ("one", "two")
 BOUND_SECONDS = 30.0
@@ -69,3 +70,28 @@ def test_promoted_replica_gets_what_it_lost(tmp_path: Path) -> None:
                 for tracker in trackers:
                     tracker.kill()
                     tracker.wait()
+
+
+def test_restored_backup_gets_what_it_lacks(database: Database) -> None:
+    """A dump is put back while a tracker runs: no connection ends, and the tracker sees it all the same."""
+    alert = id_of(some_records(), "robindahood-alerts", "NVDA")
+    server = database.server
+    with SharedRig(database) as rig:
+        rig.put(some_records())
+        store = rig.store()
+        store.hold("first")
+        store.apply([update(alert, 4)])
+        backup = server.client("pg_dump", "--clean", "--if-exists", f"--dbname={database.url}")
+        store.apply([update(alert, 10)])
+        server.client(
+            "psql", "--single-transaction", "--set=ON_ERROR_STOP=1", f"--dbname={database.url}", given=backup
+        )
+
+        def shows(quantity: int) -> bool:
+            store.refresh()
+            shown = store.shown(alert)
+            return shown is not None and (shown.position or {}).get("quantity") == quantity
+
+        until(lambda: shows(4), BOUND_SECONDS)
+        assert list(store.apply([update(alert, 10)])) == [Outcome.APPLIED]
+        assert rig.records()["robindahood-alerts"]["NVDA"]["position"]["quantity"] == 10

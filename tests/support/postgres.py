@@ -204,6 +204,15 @@ class Server:
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def client(self, program: str, *arguments: str, given: str = "") -> str:
+        """Run one of its client programs, as pg_dump; returns what it prints."""
+        done = subprocess.run(
+            [self._bin / program, *arguments], input=given, capture_output=True, text=True, check=False,
+            timeout=BOUND_SECONDS,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{program}: {done.stderr}"
+        return done.stdout
+
     def _configure(self, settings: Mapping[str, str]) -> None:
         with (self.data / "postgresql.auto.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())

@@ -29,6 +29,8 @@ class _Put(NamedTuple):
     """The record as it stands in the file."""
     doc: str
     hints: Sequence[StoredContract]
+    taken: bool
+    """Whether the store took it; else its older text stands, or another source's record."""
 
 
 class ForFile(NamedTuple):
@@ -91,7 +93,9 @@ class Mirror:
 
     def _fetch(self) -> ForFile:
         updates, restored = [], []
-        for record in self._store.summed():
+        records = self._store.summed()
+        self._forget_lost(records)
+        for record in records:
             shown = self._file.shown(record.alert)
             if shown is None:
                 if record.source == self._source and self._readable and not record.removed:
@@ -102,6 +106,16 @@ class Mirror:
             elif (update := _update(record)) is not None and not shown.agrees(update):
                 updates.append(update)
         return ForFile(updates, restored)
+
+    def _forget_lost(self, records: Sequence[SummedRecord]) -> None:
+        """Have what the store took and does not show put again: a backup of it may have been put back."""
+        shown = {record.alert: record for record in records}
+        for alert, put in list(self._put.items()):
+            record = shown.get(alert)
+            is_mine = record is None or record.source == self._source
+            if put.taken and is_mine and (record is None or record.doc != put.doc):
+                del self._put[alert]
+                self._changed = True
 
     def write(self, wanted: ForFile) -> None:
         """Write into the file what it has to take in; raises StoreUnavailable."""
@@ -124,18 +138,24 @@ class Mirror:
         if known is not None and (known.text, known.hints) == (text, hints):
             return False
         doc = producers_text(text)
-        wanted = _Put(text, doc, hints)
+        taken = known.taken if known is not None else False
         if known is None or (known.doc, known.hints) != (doc, hints):
-            try:
-                if not self._store.put(alert.id, doc, hints):
-                    logger.warning(
-                        "{}: the store has a newer record from another source; this one is left out",
-                        alert.id.name,
-                    )
-            except RecordRefused as error:
-                logger.warning("{}: the store does not take this record: {}", alert.id.name, error)
-        self._put[alert.id] = wanted
+            taken = self._taken(alert, doc, hints)
+        self._put[alert.id] = _Put(text, doc, hints, taken)
         return True
+
+    def _taken(self, alert: Alert, doc: str, hints: Sequence[StoredContract]) -> bool:
+        """Put a record; False where the store keeps what it has."""
+        try:
+            taken = self._store.put(alert.id, doc, hints)
+        except RecordRefused as error:
+            logger.warning("{}: the store does not take this record: {}", alert.id.name, error)
+            return False
+        if not taken:
+            logger.warning(
+                "{}: the store has a newer record from another source; this one is left out", alert.id.name
+            )
+        return taken
 
 
 def _update(record: SummedRecord) -> AlertUpdate | None:

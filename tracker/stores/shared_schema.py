@@ -338,14 +338,16 @@ END $$;
 
 -- Answer a mark, then every alert that changed since an earlier mark (empty: every current one). What was in
 -- progress at the mark comes too, so that a late commit is never missed; rows may come twice. A mark says of
--- which server it is: transaction numbers of another one, or of before a restart, say nothing.
+-- which server and which table it is: transaction numbers of another one, of before a restart, or of before a
+-- backup was put back, say nothing.
 CREATE FUNCTION tracker.alerts_since(p_mark text)
 RETURNS TABLE (mark text, alert_id bigint, alerter text, ticker text, created_at text, option_conid bigint,
     retired boolean, doc text, hints text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    v_server text := extract(epoch FROM pg_postmaster_start_time())::text;
+    v_server text := extract(epoch FROM pg_postmaster_start_time())::text
+        || '/' || pg_relation_filenode('tracker.part');
     v_all boolean := split_part(p_mark, ' ', 2) <> v_server;
 BEGIN
     RETURN QUERY
