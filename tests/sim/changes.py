@@ -54,7 +54,9 @@ class Changes:
         self._fractional = options.fractional
         self._rate = rng.uniform(0.02, 0.1)
         self._told = rng.choice((0.0, 0.1, 0.5))
-        self._sold = rng.choice((0.0, 0.2, 0.5))
+        self._sold = rng.choice((0.0, 0.5, 0.9))
+        self._grows = Random(f"owned positions that grow of {seed}")
+        self._growing = self._grows.choice((0.0, 0.1, 0.2))
         kinds: list[Callable[[], list[Event]]] = [
             *(self._split, self._transfer, self._transfer, self._assign, self._exercise, self._merge)
         ]
@@ -94,15 +96,29 @@ class Changes:
         self.happened["told cause"] += 1
         return entry
 
-    def sold(self, state: LedgerState) -> AccountContract | None:
-        """Return a position that is closed now, all of it, of which an alert owns a part.
+    def grown(self, state: LedgerState) -> list[Event]:
+        """Return that more came of a position of which an alert owns a part, mostly nothing."""
+        if self._grows.random() >= self._growing:
+            return []
+        waiting = {(row.account, row.con_id) for row in state.every(DIFFERENCES) if not row.over}
+        owned = {(row.account, row.contract.con_id): row.held for row in state.every(HOLDINGS) if row.owners}
+        keys = sorted(key for key, held in owned.items() if self._at(key) * held > 0 and key not in waiting)
+        if not keys:
+            return []
+        key = self._grows.choice(keys)
+        held, more = self._at(key), self._grows.randint(1, 9)
+        self.happened["more of what is owned"] += 1
+        return [self._hold(key, held + (more if held > 0 else -more), _noted(key))]
 
-        The broker holds more of it than the tracker can explain.
+    def sold(self, state: LedgerState) -> tuple[AccountContract, Decimal] | None:
+        """Return a position of which an alert owns a part, and how much of it is closed now.
+
+        The broker holds more of it than the tracker can explain: so much is closed, or all.
         """
         if self.rng.random() >= self._sold:
             return None
         choices = sorted(
-            (row.account, row.con_id)
+            ((row.account, row.con_id), row.amount)
             for row in state.every(DIFFERENCES)
             if not row.over
             and row.listed * row.amount > 0
@@ -110,7 +126,12 @@ class Changes:
             and (holding := state.get(HOLDINGS, f"{row.account} {row.con_id}")) is not None
             and holding.owners
         )
-        return self.rng.choice(choices) if choices else None
+        if not choices:
+            return None
+        key, more = self.rng.choice(choices)
+        held = self._at(key)
+        part = more if more * held > 0 and abs(more) < abs(held) else held
+        return key, self.rng.choice((held, part))
 
     # What happens
 

@@ -202,7 +202,8 @@ def leave_out_unexplained(feed: OracleFeed, state: LedgerState) -> set[AccountCo
     """Leave out of the comparison what no execution explains; return it."""
     unexplained = {(one.account, one.con_id) for one in state.every(DIFFERENCES) if not one.over}
     unexplained |= {(one.account, one.con_id) for one in state.every(ADJUSTMENTS) if not one.undone}
-    feed.loose |= {feed.broker.contract(con_id).symbol for _, con_id in unexplained}
+    for _, con_id in unexplained:
+        feed.leave_out(feed.broker.contract(con_id).symbol)
     return unexplained
 
 

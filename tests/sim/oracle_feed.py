@@ -111,9 +111,13 @@ class OracleFeed:
         self._decided: set[AccountContract] = set()
         """Of which executions were taken in by an earlier commit."""
         self._closed: set[tuple[str, str | None]] = set()
-        self.loose: set[str] = set()
+        self._wrong: set[str] = set()
         """Symbols of which the tracker's opening balance changed after it had decided with another one, or
         of which the broker held what no execution explained."""
+        self._guessed: dict[AccountContract, set[Decimal]] = {}
+        """Opening balances with which something was decided before they were confirmed."""
+        self._doubted: set[AccountContract] = set()
+        """Of which one of them waits to be confirmed."""
         self._openings: dict[AccountContract, Decimal] = {}
         self._unproven: frozenset[date] = frozenset()
         self._read: Records | None = None
@@ -274,6 +278,15 @@ class OracleFeed:
             self.sometimes[entry.kind] += 1
 
     @property
+    def loose(self) -> set[str]:
+        """Symbols of which what was decided hangs on an opening balance that is in doubt, or was wrong."""
+        return self._wrong | {self.broker.contract(con_id).symbol for _, con_id in self._doubted}
+
+    def leave_out(self, symbol: str) -> None:
+        """Compare only the quantities held of a symbol from now on."""
+        self._wrong.add(symbol)
+
+    @property
     def settled(self) -> bool:
         """Whether all that was read of the stores is looked through."""
         return not self._looks_behind
@@ -306,16 +319,20 @@ class OracleFeed:
         for key, quantity in openings.items():
             if self._openings.get(key, Decimal(0)) != quantity:
                 if key in self._decided:
-                    self.loose.add(self.broker.contract(key[1]).symbol)
+                    self.leave_out(self.broker.contract(key[1]).symbol)
                 self._openings[key] = quantity
                 self._tell(facts.OpeningTold(at, *key, quantity))
 
     def _compare_openings(self, openings: Mapping[AccountContract, Decimal]) -> None:
-        """Leave out of the comparison what was decided while an opening balance was unconfirmed."""
+        """Leave out what was decided with an opening balance that is in doubt, or was wrong."""
         for key, quantity in openings.items():
-            right = self._oracle.opening(key)
-            if right.quantity != quantity or (not right.confirmed and key in self._decided):
-                self.loose.add(self.broker.contract(key[1]).symbol)
+            right, guessed = self._oracle.opening(key), self._guessed.setdefault(key, set())
+            if not right.confirmed and key in self._decided:
+                guessed.add(quantity)
+            if right.quantity != quantity or (right.confirmed and not guessed <= {quantity}):
+                self.leave_out(self.broker.contract(key[1]).symbol)
+            doubted = guessed and not right.confirmed
+            (self._doubted.add if doubted else self._doubted.discard)(key)
 
     def _tell(self, event: facts.Event) -> None:
         self._now = None
@@ -337,7 +354,7 @@ class OracleFeed:
             exec_id, alert = entry.execution.exec_id, entry.alert
             if (alert.name, alert.created_at or None) not in self._present():
                 # The tracker keeps no record that it never matched: it cannot tell what this one was about.
-                self.loose.add(self.broker.executions[exec_id].contract.symbol)
+                self.leave_out(self.broker.executions[exec_id].contract.symbol)
             self._decide(frame.received_at, "assign", exec_id, frame.seq, alert.name, alert.created_at)
         elif isinstance(entry, Dismissed):
             self._decide(frame.received_at, "dismiss", entry.execution.exec_id, frame.seq)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from random import Random
 from typing import Final
 
@@ -92,10 +93,9 @@ class Trader:
         self._happen(self._broker.revive(order) if order.rests else self._broker.rest(order))
         return True
 
-    def close(self, key: AccountContract) -> None:
-        """Sell, or buy back, all that the broker holds of a contract."""
+    def close(self, key: AccountContract, held: Decimal) -> None:
+        """Sell, or buy back, so many that the broker holds of a contract."""
         account, con_id = key
-        held = self._broker.positions[key]
         self._fill_whole(self._broker.order(self._broker.contract(con_id), "", (account, held)))
 
     def _close_alert(self) -> None:

@@ -313,15 +313,15 @@ class World:
 
     def _change(self, changes: Changes) -> None:
         """Change positions without fills, tell why, and ask as the tracker does while something is open."""
-        events = changes.happen()
+        events = changes.happen() + changes.grown(self.journal.state)
         for event in events:
             self.tell(f"broker holds {event.position}")
         self.gateway.hear(events)
         if (entry := changes.told(self.journal.state)) is not None:
             self.tell(f"a person: {entry}")
             self.pump.append(self.journal.last_connection_no, self.clock.now(), [entry.arriving])
-        if (key := changes.sold(self.journal.state)) is not None:
-            self.trader.close(key)
+        if (sold := changes.sold(self.journal.state)) is not None:
+            self.trader.close(*sold)
         if changes.rng.random() < 0.1:
             self.clock.advance(changes.rng.uniform(20, 400))
         if self.session is not None and self.session.started and changes.rng.random() < 0.3:
