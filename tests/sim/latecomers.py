@@ -1,7 +1,7 @@
 """Bring about what a life meets too seldom: a record that may own, long after it, what was traded before.
 
-Owns two habits, of some of the lives. While nobody runs, a record is written that is older than a fill
-which belongs to nobody. And a record that was away as its contract was bought again is there once more when
+Owns three habits, of some of the lives. While nobody runs, a record is written that is older than a fill
+which belongs to nobody; or somebody buys and sells, and a record of the contract is younger than both. And a record that was away as its contract was bought again is there once more when
 what it owned is sold. What comes of either is the oracle's to say.
 """
 
@@ -26,6 +26,7 @@ _PAUSES: Final = 0.03
 _SECONDS: Final = (150, 1000)
 """How long nothing happens, so that retry windows are over."""
 _STEPS: Final = 0.3
+_ROUND_TRIPS: Final = 0.4
 
 
 class _Plan(NamedTuple):
@@ -62,8 +63,11 @@ class Latecomers:
         return self._rng.uniform(*_SECONDS) if self._acts and self._rng.random() < _PAUSES else 0.0
 
     def while_down(self) -> None:
-        """Write a record that is older than a fill of nobody's, while no process runs."""
+        """Write a record while no process runs: older than a fill of nobody's, or younger than a round trip."""
         if not self._acts or self._neighbour.busy:
+            return
+        if self._rng.random() < _ROUND_TRIPS:
+            self._round_trip()
             return
         free = [
             (self._broker.contract(con_id), lot.time)
@@ -74,6 +78,18 @@ class Latecomers:
         if free:
             contract, time = self._rng.choice(free)
             self._neighbour.write_late(self._rng, contract, time - timedelta(seconds=30))
+
+    def _round_trip(self) -> None:
+        """Buy, sell all of it or all but one, and write a record that was created two seconds later."""
+        made = [one for one in self._broker.executions.values() if one.contract.sec_type != "BAG"]
+        if not made:
+            return
+        contract = self._rng.choice(made).contract
+        plan = _Plan(("", ""), self._broker.accounts[0], contract, Decimal(self._rng.randint(2, 4)))
+        self._fill_whole(plan, "", -plan.quantity)
+        self._fill_whole(plan, "", plan.quantity - self._rng.randint(0, 1))
+        sold = max(one.time for one in self._broker.executions.values())
+        self._neighbour.write_late(self._rng, contract, sold + timedelta(seconds=2))
 
     def step(self) -> None:
         """Go on with what was begun, or begin."""
