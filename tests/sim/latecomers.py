@@ -1,8 +1,9 @@
 """Bring about what a life meets too seldom: a record that may own, long after it, what was traded before.
 
 Owns three habits, of some of the lives. While nobody runs, a record is written that is older than a fill
-which belongs to nobody; or somebody buys and sells, and a record of the contract is younger than both. And a record that was away as its contract was bought again is there once more when
-what it owned is sold. What comes of either is the oracle's to say.
+which belongs to nobody; or somebody buys and sells, and a record of the contract is younger than both. And a
+record that was away as its contract was bought again is there once more when what it owned is sold. What
+comes of either is the oracle's to say.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Latecomers:
         return self._rng.uniform(*_SECONDS) if self._acts and self._rng.random() < _PAUSES else 0.0
 
     def while_down(self) -> None:
-        """Write a record while no process runs: older than a fill of nobody's, or younger than a round trip."""
+        """Write a record while nobody runs: older than a fill of nobody's, or younger than a round trip."""
         if not self._acts or self._neighbour.busy:
             return
         if self._rng.random() < _ROUND_TRIPS:
