@@ -13,6 +13,7 @@ from tests.sim.rules_oracle.days import meant_days, read_created, read_expiry
 from tests.sim.rules_oracle.facts import Contract
 from tests.sim.rules_oracle.names import Alerters, contract_tickers, is_adjusted, read_reference, ticker_key
 from tests.support.oracle_day import (
+    ACC,
     C95,
     C100,
     NOON,
@@ -404,3 +405,13 @@ def test_undone_assignment_goes_to_the_successor() -> None:
     day.decide("undo", exec_id, number=2)
     shows(day, A, 4)
     assert day.right().orphans == ()
+
+
+def test_record_named_at_a_close_makes_a_reference() -> None:
+    """Rule 2.1: nobody lists the alerter, but its record is there: 2 sold are the free 1, then 1 of B's 3."""
+    day = Day({"robindahood-alerts": {"TSLA": alert(C95)}, "somebody-else": {"TSLA": alert(C100)}})
+    day.fill(C95, 3)
+    day.fill(C95, 1, ref="tracker:nobody/TSLA")
+    day.fill(C95, -2, ref="Somebody Else/TSLA")
+    shows(day, B, 2)
+    assert day.right().unowned((ACC, 95)) == 0

@@ -7,6 +7,7 @@ positions are folded again from all facts and decisions each time they are asked
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -427,7 +428,11 @@ class Replay:
         return [lot for lot in self.fold_of(order.holding).lots if lot.order == order and lot.quantity]
 
     def reference(self, fact: Fact) -> Reference | None:
-        return read_reference(fact.now.order_ref, fact.now.contract, self.alerters)
+        found = read_reference(fact.now.order_ref, fact.now.contract, self.alerters)
+        if found is not None and fact.order in self.by_reference:
+            # It named a record as it was matched, so it is meant for us at a close as well (rule 2.1).
+            return replace(found, certain=True)
+        return found
 
     def names_alert(self, reference: Reference, number: int, fact: Fact) -> bool:
         alert = self.registry.alerts[number]
