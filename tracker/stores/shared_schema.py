@@ -350,9 +350,9 @@ DECLARE
         || '/' || pg_relation_filenode('tracker.part');
     v_all boolean := split_part(p_mark, ' ', 2) <> v_server;
 BEGIN
-    RETURN QUERY
-    SELECT pg_snapshot_xmin(pg_current_snapshot())::text || ' ' || v_server, NULL::bigint, NULL, NULL, NULL,
-        NULL::bigint, NULL::boolean, NULL, NULL;
+    mark := pg_snapshot_xmin(pg_current_snapshot())::text || ' ' || v_server;
+    RETURN NEXT;
+    mark := NULL;
     IF v_all THEN
         RETURN QUERY
         SELECT NULL, alert.alert_id, alert.alerter, alert.ticker, alert.created_at, alert.option_conid,
