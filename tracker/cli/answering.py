@@ -1,7 +1,7 @@
 """How a command gets its answer, from files or the running tracker, and how that becomes an exit code.
 
-Owns the words and codes of a refusal, and who does what changes something: the daemon, or this process where
-none runs. It knows no command.
+Owns the words and exit codes of a refusal, and who makes a change: the daemon, or this process where no
+daemon runs. It knows no command.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tracker.queries.text import TextTable
 
 STORE_FAILED: Final = 5
-"""A store unreadable, locked or full, or an append failed."""
+"""A store is unreadable, locked or full, or an append failed."""
 
 Ask = Callable[["Settings"], dict[str, Any]]
 InWords = Callable[["TextTable", Mapping[str, Any]], str]
@@ -43,7 +43,7 @@ def answer(
 ) -> int:
     """Print an answer; a refusal goes to standard error unless programs read it.
 
-    `code` is the exit code of an answer that is no refusal.
+    `code` is the exit code of an answer that is not a refusal.
     """
     settings = settings_of(arguments)
     from tracker.queries.text import TextTable
@@ -53,7 +53,7 @@ def answer(
     try:
         answer = {"ok": True, "schema": SCHEMA, **ask(settings)}
     except Exception as error:
-        # What is no refusal is a mistake of ours and goes on as it is.
+        # Any other exception is a bug of ours and is raised unchanged.
         refusal = _refusal_of(error)
         if refusal is None:
             raise

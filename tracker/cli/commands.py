@@ -1,7 +1,7 @@
 """The commands: one small function for each, and the table that lists them.
 
-Owns which flags a command has and how its answer becomes an exit code. It never does the work itself, and
-imports what does only inside the function, since every start of `tracker` loads this file.
+Owns which flags a command has and how its answer becomes an exit code. It never does the work itself. The
+modules that do are imported inside each function, since every start of `tracker` loads this file.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _run(arguments: Arguments) -> int:
     except SettingsError as error:
         from tracker.config.loader import find_file
 
-        # Whoever gives neither a file nor a flag has not been told how to make one.
+        # Somebody who gives neither a file nor a flag may not know yet how to make a settings file.
         missing = not arguments.flags and find_file(arguments.own.settings) is None
         hint = ["no settings file was found; `tracker init` makes one, and the folders"] if missing else []
         raise Refusal(BAD_USAGE, [*error.lines, *hint]) from None
@@ -64,7 +64,8 @@ def _watch(arguments: Arguments) -> int:
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         cause = (
-            "tracker watch: it needs a terminal; without one use `tracker status`, with --json for programs"
+            "tracker watch: this command needs a terminal; without one use `tracker status`, with --json"
+            " for programs"
         )
         raise Refusal(BAD_USAGE, [cause])
     try:

@@ -1,8 +1,8 @@
 """Complete a command line in bash, zsh and fish: commands, flags, settings, alerts, execIds of today.
 
-Owns the three scripts and what is offered for a word. The scripts ask `tracker complete WORD...`, so that
-they never grow old; no library that makes scripts ahead knows settings, alerts or execIds. It offers no name
-that a shell would run.
+Owns the three scripts and what is offered for a word. The scripts ask `tracker complete WORD...` each time,
+so they are never out of date; a library that generates scripts in advance could not know settings, alerts or
+execIds. It never offers a name that a shell would execute.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ complete -c tracker -f -a '(__tracker_complete)'""",
 }
 """What `tracker completion SHELL` prints, for the shell's own start-up file."""
 _SAFE: Final = re.compile(r"[\w./@:+-]+")
-"""What no shell reads as anything but a word."""
+"""Texts that every shell reads as a plain word."""
 _ALERTS: Final = ("why", "assign", "undo")
 _EXECUTIONS: Final = ("why", "assign", "dismiss")
 
@@ -50,7 +50,7 @@ def script(shell: str) -> str | None:
 def candidates(
     words: Sequence[str], commands: Mapping[str, Command], topics: Sequence[str], parser_of: ParserOf
 ) -> list[str]:
-    """Return what may stand in the place of the last word, which may be begun."""
+    """Return the possible values of the last word, of which a beginning may be typed already."""
     *before, current = words or [""]
     found = sorted({word for word in _offered(before, current, commands, topics, parser_of) if word})
     return [word for word in found if word.startswith(current) and _SAFE.fullmatch(word)]
@@ -83,7 +83,7 @@ def _offered(
 def _arguments(
     name: str, rest: Sequence[str], current: str, commands: Mapping[str, Command], parser_of: ParserOf
 ) -> Iterator[str]:
-    """Yield flags for a word that begins as one, else what the command is about."""
+    """Yield flags for a word that begins like a flag, else the values that the command takes."""
     if current.startswith("-"):
         from tracker.config.settings import KEYS
 

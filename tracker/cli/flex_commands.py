@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tracker.config.settings import Settings
 
 LACKING: Final = 4
-"""Exit code where a report cannot be imported."""
+"""Exit code when a report cannot be imported."""
 _BAR_SECONDS: Final = 0.2
 
 
@@ -88,7 +88,7 @@ def _declare_flex(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
         choices=["check", "fetch"],
-        help="check: say what a report and its query lack; fetch: have the settings' query made by IBKR, and"
+        help="check: say what a report and its query lack; fetch: have IBKR run the settings' query, and"
         " import its report",
     )
     parser.add_argument(

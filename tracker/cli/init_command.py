@@ -1,6 +1,7 @@
 """The command `init`: ask what differs from user to user, make folders and settings file, check the set-up.
 
-Owns the questions, and what is made. It never changes a settings file that is there, and starts no tracker.
+Owns the questions and what is created from the answers. It never changes an existing settings file, and
+starts no tracker.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Question(NamedTuple):
     words: str
     default: str
     unset: str = ""
-    """What an empty default means, in words."""
+    """What an empty answer means, in words."""
 
     @property
     def name(self) -> str:
@@ -37,7 +38,7 @@ class Question(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """Return what holds where nothing is answered."""
+        """Return the default in the form in which the question shows it."""
         return self.default or self.unset
 
 
@@ -114,13 +115,18 @@ def _init(arguments: Arguments) -> int:
 
 
 def _answers(own: argparse.Namespace, folder: Path) -> Given:
-    """Return the values: from the flags, else from whoever sits there, else the defaults; raises Refusal."""
+    """Return the values: from the flags, else from the person at the terminal, else the defaults; raises
+    Refusal.
+    """
     flags = {question.flag: getattr(own, question.name) for question in QUESTIONS}
     asks = not (own.yes or own.dry_run or own.as_json)
     if asks and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refusal(
             BAD_USAGE,
-            ["tracker init: it asks questions and needs a terminal; without one give --yes, and flags"],
+            [
+                "tracker init: this command asks questions and needs a terminal; without one give --yes, and"
+                " flags"
+            ],
         )
     given: dict[tuple[str, str], Any] = {}
     for question in QUESTIONS:
@@ -135,12 +141,18 @@ def _answers(own: argparse.Namespace, folder: Path) -> Given:
 
 
 def _ask(question: Question, folder: Path) -> str:
-    """Ask until the answer is possible."""
+    """Ask until the answer is valid."""
     while True:
         try:
             typed = input(f"{question.words}\n  [{question.shown}] ").strip() or question.default
         except EOFError:
-            raise Refusal(FAILED, ["tracker init: no answer came, so nothing was made"]) from None
+            raise Refusal(
+                FAILED,
+                [
+                    "tracker init: the input ended before all questions were answered, so"
+                    " nothing was made; run it again, or give --yes"
+                ],
+            ) from None
         try:
             _value(question, typed, folder)
         except ValueError as error:
@@ -150,7 +162,7 @@ def _ask(question: Question, folder: Path) -> str:
 
 
 def _value(question: Question, typed: str, folder: Path) -> str | int | Sequence[str]:
-    """Return what the file is to say; raises ValueError with the cause."""
+    """Return the value to write into the file; raises ValueError with the cause."""
     from tracker.config.new_settings import check
     from tracker.config.settings import SettingsError
 
@@ -164,7 +176,7 @@ def _value(question: Question, typed: str, folder: Path) -> str | int | Sequence
     try:
         check({question.setting: value})
     except SettingsError as error:
-        # The place names a flag that nobody typed.
+        # The error's text begins with the name of a flag that nobody typed.
         raise ValueError(error.lines[0].partition(": ")[2]) from None
     return value
 
@@ -244,7 +256,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "init": Command(
-        "make settings file and folders by asking, and check them",
+        "ask some questions, make the settings file and folders, and check them",
         _init,
         _declare,
         reads=True,

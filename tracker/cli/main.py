@@ -124,11 +124,12 @@ def _help(rest: Sequence[str]) -> int:
 
 
 def _complete(words: Sequence[str]) -> None:
-    """Print what may stand in the place of the last word; whatever is wrong, nothing is offered."""
+    """Print the possible values of the last word; on any error print nothing."""
     from tracker.cli.completion import candidates
     from tracker.cli.topics import topics
 
-    # While somebody types, a settings file may be half written and a journal away: a shell shows no reason.
+    # While somebody types, the settings file may be half written and the journal missing. A shell has no
+    # place to show the reason.
     with suppress(Exception):
         for word in candidates(words, COMMANDS, list(topics()), _parser_of):
             say(word)
@@ -144,7 +145,10 @@ def _without_command(argv: Sequence[str]) -> int:
     if argv:
         raise Refusal(
             BAD_USAGE,
-            [f"tracker: {argv[0]} stands before the command; write it after, as in `tracker status --json`"],
+            [
+                f"tracker: {argv[0]} is written before the command; write it after, as in `tracker status"
+                " --json`"
+            ],
         )
     raise Refusal(BAD_USAGE, [f"tracker: name a command ({', '.join(COMMANDS)}); see tracker --help"])
 

@@ -1,7 +1,7 @@
 """Answer and decide without the daemon: read journal and store, or take a decision while no tracker runs.
 
-Owns which files a command opens for reading beside a running daemon. A decision takes both locks. It never
-connects to the gateway.
+Owns which files a command opens for reading while a daemon may be running. A decision takes both locks. It
+never connects to the gateway.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from tracker.wiring import OpenedFiles
 Reply = TypeVar("Reply")
 EntriesAndAnswer = tuple[Sequence[Entry], Callable[[LedgerState], Json]]
 Decide = Callable[[Journal, QueryContext], EntriesAndAnswer]
-"""Return the entries to journal (none: nothing to do), and what to answer once they are applied."""
+"""Return the entries to journal (none if there is nothing to do), and a function that makes the answer once
+they are applied.
+"""
 
 
 def read(
@@ -64,13 +66,13 @@ def export(settings: Settings, wanted: Selection, path: Path | None, say: Callab
             return _count(say, lines(journal, context))
         beside = path.with_name(f".{path.name}.tracker-export")
         if path.exists() and not path.is_file():
-            # A device or a pipe would be replaced by a file.
+            # Exporting replaces the file, which would turn a device or a pipe into a regular file.
             raise CommandError(
                 "not_written",
                 f"{path} cannot be written: it is not a regular file; name one, or `-` for standard output",
             )
         try:
-            # Neither a file nor a link that somebody put there is written through.
+            # O_EXCL: if somebody has put a file or a link there, nothing is written into it.
             beside.unlink(missing_ok=True)
             with beside.open("x", encoding="utf-8") as file:
                 count = _count(lambda line: _write(file, line), lines(journal, context))
@@ -88,7 +90,7 @@ def export(settings: Settings, wanted: Selection, path: Path | None, say: Callab
 
 
 def _count(write: Callable[[str], None], lines: Iterable[str]) -> int:
-    """Write each line; returns how many there were below the heading."""
+    """Write each line; returns the number of lines without the heading."""
     count = -1
     for line in lines:
         write(line)
@@ -111,7 +113,7 @@ def _query_context(settings: Settings, *, must_read: bool) -> Iterator[QueryCont
     names = wiring.names_of(settings)
     store = wiring.alert_stores(settings, names, partial(_journal_id, settings.stores.journal))
     try:
-        # The context itself says why a store could not be read.
+        # `context` says why a store could not be read.
         with suppress(*(() if must_read else (StoreUnavailable,))):
             store.refresh()
         yield wiring.query_context(settings, store, names)
@@ -127,7 +129,7 @@ def _journal_id(path: Path) -> str | None:
 
 
 def decide(settings: Settings, decision: Decide, command: str) -> Json:
-    """Take a decision while no daemon runs, and bring it into the alert store.
+    """Take a decision while no daemon runs, and write its result into the alert store.
 
     `command` tells others who holds the locks. Raises Locked where a daemon runs after all, StoreRefused,
     StoreUnavailable and StoreFull for the alert store, JournalFailed, and what `decision` raises.
@@ -142,7 +144,7 @@ def decide(settings: Settings, decision: Decide, command: str) -> Json:
 async def _decide(files: OpenedFiles, decision: Decide) -> Json:
     files.store.refresh()
     pump = wiring.make_pump(files)
-    # What was journalled before the last daemon ended may change what there is to decide.
+    # Frames that the last daemon journalled and did not decide may change what there is to decide.
     await pump.pump()
     journal = files.journal
     entries, answer = decision(journal, wiring.query_context(files.settings, files.store, files.names))

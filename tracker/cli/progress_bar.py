@@ -1,4 +1,5 @@
-"""Show on a terminal how far a long command is; anywhere else nothing, since programs read what is printed.
+"""Show on a terminal how far a long command is. Without a terminal show nothing, since programs read the
+output.
 
 Owns one line of standard error, which is cleared at the end.
 """
@@ -31,7 +32,7 @@ class ProgressBar:
         self.say(bar + stage.in_words())
 
     def say(self, text: str) -> None:
-        """Draw a line in the place of the one before."""
+        """Draw a line in place of the one before."""
         if sys.stderr.isatty():
             sys.stderr.write(f"{_CLEAR}{printable(text)[:_LINE]}")
             sys.stderr.flush()
@@ -46,7 +47,7 @@ class ProgressBar:
 
 
 class Watching:
-    """Ask every now and then how far somebody else's work is, and draw that, until it is over."""
+    """Ask the daemon regularly how far its work is, and draw that until it is done."""
 
     def __init__(self, ask: Callable[[], str], bar: ProgressBar, every_seconds: float = 1.0) -> None:
         self._ask = ask

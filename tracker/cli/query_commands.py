@@ -56,7 +56,7 @@ def _declare_fills(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    """Read how many; raises ValueError, which argparse words."""
+    """Read a count; raises ValueError, which argparse turns into its usage error."""
     count = int(text)
     if count < 1:
         raise ValueError
@@ -173,7 +173,7 @@ def _declare_test(parser: argparse.ArgumentParser) -> None:
     def flag(name: str, metavar: str, help: str) -> None:
         parser.add_argument(name, metavar=metavar, help=help)
 
-    flag("--alert", "ALERTER/TICKER", "take from this alert what the other flags leave open")
+    flag("--alert", "ALERTER/TICKER", "take from this alert what the other flags do not say")
     flag("--symbol", "TSLA", "the underlying, or the stock itself; needed without --alert")
     flag("--strike", "95", "an option's strike; right and expiry belong to it")
     flag("--right", "C", "C or P")

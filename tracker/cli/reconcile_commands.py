@@ -1,4 +1,5 @@
-"""The command `reconcile`: an audit of journal, alerts and broker, after the import of a Flex report.
+"""The command `reconcile`: an audit of journal, alerts and broker, after importing a Flex report if one is
+given.
 
 Owns its flags, how long it may take, and its exit codes. The daemon does the work where one runs.
 """
@@ -32,13 +33,15 @@ if TYPE_CHECKING:
 
 DISCREPANCIES: Final = 4
 _RECONCILE_SECONDS: Final = 90.0
-"""The most that an audit takes: the broker's answers, then reading all that is journalled."""
+"""The longest time in seconds that an audit may take: the broker's answers, then reading the whole
+journal.
+"""
 _HINT_SECONDS: Final = 3.0
-"""After so long an audit that still waits for the broker says what it waits for."""
+"""Seconds after which an audit that still waits for the broker says what it waits for."""
 _BAR_SECONDS: Final = 0.2
 _BAR_ANSWER_SECONDS: Final = 2.0
 _IMPORT_SECONDS: Final = 900.0
-"""The most that the import of a large report takes beside it."""
+"""The longest additional time in seconds for the import of a large report."""
 
 
 def _reconcile(arguments: Arguments) -> int:
@@ -62,7 +65,9 @@ def _reconcile(arguments: Arguments) -> int:
 def import_report(
     settings: Settings, report: Path | None, *, apply: bool = False, dry_run: bool = False
 ) -> dict[str, Any]:
-    """Audit, and take in a Flex report before, by the daemon or here; raises what `through_daemon` does."""
+    """Import a Flex report, then audit, in the daemon or in this process; raises what `through_daemon`
+    raises.
+    """
 
     def standalone() -> dict[str, Any]:
         from tracker.reconcile.standalone import reconcile
@@ -90,7 +95,7 @@ def import_report(
 
 
 def _work_of_daemon(settings: Settings) -> str:
-    """Return how far the running tracker is; empty where none runs or it does not say."""
+    """Return how far the running tracker's work is; empty where no tracker runs or it does not say."""
     try:
         answer = ask_daemon(settings, {"command": "status"}, _BAR_ANSWER_SECONDS)
     except Refusal:
@@ -124,7 +129,9 @@ def print_reconciled(arguments: Arguments, ask: Ask) -> int:
 
 def _declare_reconcile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--apply", action="store_true", help="repair what needs no guess; without it nothing is written"
+        "--apply",
+        action="store_true",
+        help="repair what can be repaired without guessing; without this flag nothing is written",
     )
     parser.add_argument(
         "--flex", metavar="FILE", help="first import a Flex report: an Activity Flex Query as XML"

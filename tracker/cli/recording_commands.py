@@ -1,6 +1,6 @@
 """The commands about recordings: record, replay.
 
-Owns their flags and how what happened becomes an exit code. The work is done in `tracker.recordings`.
+Owns their flags and their exit codes. The work is done in `tracker.recordings`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _record(arguments: Arguments) -> int:
 
 
 def _finish(own: argparse.Namespace) -> int:
-    """Make a transcript of what a recorder that was killed has left."""
+    """Make a transcript of the file that a killed recorder left behind."""
     from pathlib import Path
 
     from tracker.recordings.recording import RecordingNotWritten, complete
@@ -91,10 +91,13 @@ def _finish(own: argparse.Namespace) -> int:
 def _declare_record(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
-        "--listen", type=int, metavar="PORT", help="where clients connect instead, 0 for a free port"
+        "--listen",
+        type=int,
+        metavar="PORT",
+        help="the port where clients connect instead of the gateway's, 0 for a free one",
     )
     what.add_argument(
-        "--finish", metavar="FILE", help="make FILE of the FILE.part that a killed recorder has left"
+        "--finish", metavar="FILE", help="make FILE from the FILE.part that a killed recorder left behind"
     )
     parser.add_argument(
         "--to",

@@ -1,4 +1,4 @@
-"""The commands that sum up: alerts, and report.
+"""The commands that list alerts and sum up days: alerts, report.
 
 Owns their flags and how each answer becomes text, CSV and an exit code. They read the files themselves.
 """
@@ -81,7 +81,7 @@ def _report(arguments: Arguments) -> int:
 
 
 def _write(name: str, lines: list[str]) -> None:
-    """Write a file that is not there yet; raises Refusal."""
+    """Write a new file, never an existing one; raises Refusal."""
     from pathlib import Path
 
     from tracker.console import FAILED
@@ -97,7 +97,9 @@ def _write(name: str, lines: list[str]) -> None:
 
 
 def _span(settings: Settings, day: str | None, since: str) -> tuple[datetime, datetime]:
-    """Return from when to when; a day is one of the account's, raises CommandError."""
+    """Return the beginning and the end of the time to report; a day is one of the account's. Raises
+    CommandError.
+    """
     from datetime import timedelta
 
     from tracker.clock import now
@@ -129,6 +131,8 @@ def _declare_report(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS: Final[Mapping[str, Command]] = {
-    "alerts": Command("list what each alert shows, holds and made", _alerts, _declare_alerts, reads=True),
+    "alerts": Command(
+        "list each alert: what it shows, what it holds, its profit", _alerts, _declare_alerts, reads=True
+    ),
     "report": Command("sum up a day: round trips, profit, fees", _report, _declare_report, reads=True),
 }

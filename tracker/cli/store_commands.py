@@ -51,7 +51,7 @@ def _store(arguments: Arguments) -> int:
 
 
 def shared_settings(arguments: Arguments, name: str) -> Settings:
-    """Return the settings, with the address of a store and what is needed to speak to it; raises Refusal."""
+    """Return the settings; raises Refusal where shared.url is empty or the client library is missing."""
     settings = settings_of(arguments)
     if not settings.shared.url:
         place = settings.origin("shared", "url")
@@ -100,7 +100,10 @@ def _in_words_created(answer: Mapping[str, Any]) -> str:
     done = "made now" if not before else "was there" if before == version else f"made from version {before}"
     times = f"in {answer['timezone']}"
     if answer["timezone"] != answer["timezone_wanted"]:
-        times += f", but stores.timezone is {answer['timezone_wanted']} here: no tracker starts with that"
+        times += (
+            f", but stores.timezone is {answer['timezone_wanted']} here; a tracker with these"
+            " settings will not start"
+        )
     rows = [("store", answer["store"]), ("schema", f"version {version}, {done}"), ("times", times)]
     if refused := answer["roles_refused"]:
         rows += [
@@ -206,7 +209,7 @@ def _in_words_freed(answer: Mapping[str, Any]) -> str:
         accounts = ", ".join(map(mask, answer["accounts_given_back"])) or "no account"
         rows.append(("forgotten", f"{counted(answer['closed'], 'alert')} closed; {accounts} given back"))
     if left := answer["open_alerts"]:
-        next_step = "the next tracker on this seat closes what is over; --forget closes all of it now"
+        next_step = "the next tracker on this seat closes what has ended; --forget closes all of it now"
         rows.append(("open", f"{counted(left, 'alert')}, as the old one left it; {next_step}"))
     return _table(rows)
 
