@@ -1,7 +1,7 @@
 """The one clock of the tracker, and the zone of the host it runs on.
 
-Everything else is given `now` as a parameter, so that a test or a simulation can decide what time it is.
-No other module may ask the system for the date or the time of day.
+All other modules receive `now` as a parameter, so that a test or a simulation can decide what time it is. No
+other module may ask the system for the date or the time of day.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ def now() -> datetime:
 class HostZone(tzinfo):
     """Read local times as the other programs of this host write them, daylight saving included.
 
-    Asks the C library for each time, as `datetime.now()` of the neighbour does, so it follows $TZ and
-    /etc/localtime in every form they may have and needs no name of the zone.
+    It asks the C library for each time, as `datetime.now()` does in those programs. So it follows $TZ and
+    /etc/localtime in every form, and needs no zone name.
     """
 
     def utcoffset(self, dt: datetime | None) -> timedelta | None:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 WELL: Final = 0
 FAILED: Final = 1
 BAD_USAGE: Final = 2
-"""Bad usage or settings, or a configured folder that does not exist."""
+"""Wrong usage or settings, or a configured folder that does not exist."""
 NOT_REACHABLE: Final = 3
-"""No daemon, or no gateway."""
+"""The daemon or the gateway cannot be reached."""
 INTERRUPTED: Final = 130
 """Ended by Ctrl-C where the command does not handle it itself, as shells count it."""
 
@@ -56,13 +56,13 @@ class Command(NamedTuple):
     run: Callable[[Arguments], int]
     declare: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     reads: bool = False
-    """Whether it only answers a question; such a command has --json."""
+    """Whether the command only answers a question and therefore has --json."""
     epilog: str = "Any setting can be given as --section.key VALUE; settings.toml lists them all."
-    """The last line of its help."""
+    """The last line of the command's help."""
 
 
 def say(text: str, styles: Collection[str] = ()) -> None:
-    """Write words for people to standard output, without what a terminal would obey.
+    """Write text for people to standard output, without control characters that a terminal would obey.
 
     `styles` are the caller's own colours, which the terminal may obey.
     """
@@ -82,20 +82,22 @@ def complain(line: str) -> None:
 
 
 def _write(text: str) -> None:
-    """Write at once, while a failure can still be told."""
+    """Write and flush at once, while a failure can still be reported."""
     try:
         print(text, flush=True)
     except OSError as error:
         if not _is_unread(error):
             raise Refusal(FAILED, [f"tracker: the answer could not be written: {error.strerror}"]) from None
-        # The reader (head, less) has seen enough, or the terminal was closed, which changes nothing for what
-        # the command still has to do, nor for the exit code. What is left in the buffer goes nowhere, or the
-        # interpreter would complain once more at its end.
+        # The reader (head, less) has seen enough, or the terminal was closed. That changes neither what the
+        # command still has to do nor its exit code. The rest of the buffer is discarded; otherwise the
+        # interpreter would report the same error again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_unread(error: OSError) -> bool:
-    """Tell whether standard output failed because nobody reads it; EIO of a file is its disk's."""
+    """Tell whether standard output failed because nobody reads it. EIO counts only for a terminal: for a file
+    it is a fault of the disk.
+    """
     if error.errno == errno.EIO:
         return stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
     return isinstance(error, BrokenPipeError)
@@ -124,9 +126,10 @@ def settings_of(arguments: Arguments) -> Settings:
 
 
 def ask_daemon(settings: Settings, request: dict[str, Any], timeout: float = 10.0) -> dict[str, Any]:
-    """Ask the daemon, with the token where this user can read it: who has it is answered before others.
+    """Ask the daemon, with the token if this user can read it: the daemon answers clients with the token
+    first.
 
-    Beyond loopback the daemon answers nothing without it.
+    On an address beyond loopback the daemon answers nothing without the token.
     """
     from tracker.status.client import NotReachable, ask
     from tracker.status.token import read_token

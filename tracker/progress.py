@@ -1,6 +1,6 @@
-"""How far a long piece of work is: said every few seconds, and kept for whoever asks.
+"""How far a long piece of work is: reported every few seconds, and kept for anyone who asks.
 
-Owns the pace and the words. It does no work and knows no log and no terminal.
+Owns the interval and the words. It does no work and knows no log and no terminal.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ _MEGABYTE: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Hold how far one piece of work is; `total` is None where nobody knows it."""
+    """Hold how far one piece of work is; `total` is None where it is unknown."""
 
     what: str
     done: int
     total: int | None
     unit: str
-    """What is counted, in the singular; `byte` for a file."""
+    """The noun of what is counted, in the singular; `byte` for a file."""
 
     @property
     def part(self) -> float | None:
-        """Return how much of it is done, 0 to 1; None where nobody knows."""
+        """Return the fraction that is done, 0 to 1; None where the total is unknown."""
         if self.total is None:
             return None
         return min(self.done / self.total, 1.0) if self.total else 1.0
@@ -44,7 +44,7 @@ class Stage:
 
 
 class Progress:
-    """Say how far work is, through `say`, not at once and not more often than every few seconds."""
+    """Report through `say` how far work is: first after a few seconds, then at most every few seconds."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Progress:
         self._monotonic = monotonic
         self._said_at: float | None = None
         self.stage: Stage | None = None
-        """The work under way, None where there is none."""
+        """The work in progress, None where there is none."""
 
     def at(self, what: str, done: int, total: int | None = None, unit: str = "execution") -> None:
         """Note how far it is."""
@@ -71,5 +71,5 @@ class Progress:
             self._say(self.stage)
 
     def over(self) -> None:
-        """Note that nothing is under way any longer."""
+        """Note that the work has ended."""
         self.stage = None

@@ -13,7 +13,7 @@ from typing import Final
 WIDTH: Final = 80
 """Columns of everything that a command prints for people."""
 _SEARCHED: Final = 100
-"""Characters of a word for which a known one is searched."""
+"""A longer word is cut to so many characters before the nearest known word is searched."""
 
 
 def printable(text: str) -> str:
@@ -32,8 +32,8 @@ def printable_lines(text: str) -> str:
 def wrap(text: str, first: str = "", rest: str | None = None) -> list[str]:
     """Wrap a text at WIDTH; the first line begins with `first`, each other one with `rest`.
 
-    Without `rest` the others are indented two columns further than `first`. What cannot be broken, such as an
-    execId or a path, stays whole so that it can be copied.
+    Without `rest` the others are indented two columns further than `first`. A word without blanks, such as an
+    execId or a path, is never broken, so that it can be copied.
     """
     lines = textwrap.wrap(
         printable(text),
@@ -57,11 +57,11 @@ def counted(count: object, noun: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str], *, likeness: float = 0.0) -> str:
-    """Return the known word that looks most like this one whatever its case, empty where none is so alike.
+    """Return the known word most similar to this one, ignoring case; empty where none is similar enough.
 
-    `likeness` is what is required, from 0 (anything) to 1 (the same word).
+    `likeness` is the similarity required, from 0 (any word) to 1 (the same word).
     """
     folded = {name.casefold(): name for name in sorted(known)}
-    # The search is quadratic in the length of the word, and strangers choose that length.
+    # The search is quadratic in the length of the word, and clients of the status socket choose that length.
     found = difflib.get_close_matches(word.casefold()[:_SEARCHED], folded, n=1, cutoff=likeness)
     return folded[found[0]] if found else ""

@@ -59,7 +59,7 @@ _JOURNAL_ID: Final = "journal_id"
 
 @dataclass(frozen=True, slots=True)
 class OpenedFiles:
-    """Hold what one process keeps open, its locks included."""
+    """Hold the files and locks that one process keeps open."""
 
     settings: Settings
     names: AlerterNames
@@ -72,10 +72,10 @@ class OpenedFiles:
 
 @contextmanager
 def opened(settings: Settings, holder: str, *, writes: bool = True) -> Iterator[OpenedFiles]:
-    """Take both locks and open journal and store; all is closed, in order, when the block ends.
+    """Take both locks and open journal and store; everything is closed in order when the block ends.
 
-    `holder` tells others who has the locks. Without `writes` the journal is opened for reading and the store
-    is not tested. Raises Locked, StoreRefused, JournalFailed, SettingsError.
+    `holder` is what other programs read about who has the locks. Without `writes` the journal is opened for
+    reading and the store is not tested. Raises Locked, StoreRefused, JournalFailed, SettingsError.
     """
     names = names_of(settings)
     with _explaining_settings(), ExitStack() as stack:
@@ -95,7 +95,7 @@ def opened(settings: Settings, holder: str, *, writes: bool = True) -> Iterator[
         stack.callback(_close, store)
         store.vet(settings.gateway.accounts or known)
         if writes or not settings.shared.url:
-            # Whoever only reads needs no seat.
+            # A process that only reads needs no seat.
             locks.append(store.hold(holder))
             stack.enter_context(locks[-1])
         if writes:
@@ -185,7 +185,7 @@ def _shared_alerts(settings: Settings, names: AlerterNames, journal: Callable[[]
 
 
 def query_context(settings: Settings, store: StorePort, names: AlerterNames) -> QueryContext:
-    """Return what questions about fills and alerts are answered from."""
+    """Return the context from which questions about fills and alerts are answered."""
 
     stores, shared = settings.stores, bool(settings.shared.url)
 
@@ -211,10 +211,10 @@ def query_context(settings: Settings, store: StorePort, names: AlerterNames) -> 
 def login_check(
     settings: Settings, journal: Journal, store: StorePort, bind: Callable[[str], None]
 ) -> Callable[[Sequence[str]], str | None]:
-    """Return what says why a login must not be used, None where it may.
+    """Return a function that says why a login must not be used, or None where it may be used.
 
-    In a shared store no other tracker may count its accounts. `bind` receives the kind of the first login.
-    The log masks the accounts of a login from then on.
+    With a shared store, a login is refused if another tracker counts one of its accounts. `bind` receives the
+    kind of the first login. The log masks the accounts of a login from then on.
     """
     policy = LoginPolicy(settings.gateway.accounts, journal.login_kind, bind)
 
@@ -278,13 +278,13 @@ def make_pump(
 
 
 def flex_service(settings: Settings) -> FlexService | None:
-    """Return what fetches Flex reports; None where the settings name no token or no query."""
+    """Return the service that fetches Flex reports; None where the settings name no token or no query."""
     flex = settings.flex
     return FlexService(flex.base_url, flex.query_id, flex.token) if flex.token and flex.query_id else None
 
 
 def fetched_report(settings: Settings) -> Path:
-    """Return where a fetched Flex report is kept: beside the journal, in the place of the one before."""
+    """Return the path of the fetched Flex report: beside the journal, replacing the one before."""
     return settings.stores.journal.with_name("flex-report.xml")
 
 
@@ -297,7 +297,7 @@ def open_urls(settings: Settings) -> list[Service]:
 
 
 def make_notifier(settings: Settings, services: Sequence[Service], state: LedgerState) -> Notifier:
-    """Return what notifies people of events; it does nothing before its `start`."""
+    """Return the notifier, which does nothing before its `start`."""
     from tracker.gateway.error_codes import planned_reset
     from tracker.notify.sender import Notifier
 
@@ -313,7 +313,7 @@ def make_notifier(settings: Settings, services: Sequence[Service], state: Ledger
 
 
 def make_heartbeat(settings: Settings, withheld: Callable[[datetime], str]) -> Heartbeat | None:
-    """Return what calls `notify.heartbeat_url`; None where there is none."""
+    """Return the heartbeat, which calls `notify.heartbeat_url`; None where that is empty."""
     from tracker.notify.heartbeat import Heartbeat
 
     if not settings.notify.heartbeat_url:

@@ -1,5 +1,5 @@
-"""The settings: what there is to set, and which file, variable or flag said it.
+"""The settings: which there are, and which file, variable or flag each value came from.
 
-Every command loads them first (`loader.load`); everybody else receives plain values. Begin reading at
+Every command loads them first (`loader.load`); all other modules receive plain values. Begin reading at
 `settings`.
 """

@@ -44,18 +44,18 @@ SECRETS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Hold what one source gave, and how it spells the place of a value."""
+    """Hold the values of one source, and how a message names the place of a value in it."""
 
     values: Mapping[str, Any]
     folder: Path
-    """Relative paths of this source start here."""
+    """The folder that relative paths of this source start from."""
     name: str
     spell: Callable[[str, str], str]
-    """The way this source writes (section, key); the key may be empty."""
+    """How this source writes (section, key); the key may be empty."""
     removal: str
-    """How a value is taken out of it again."""
+    """How a person removes a value from this source, for error messages."""
     typed: bool = False
-    """Whether its values have types of their own; environment and flags are text."""
+    """Whether its values have types; those of environment and flags are text."""
 
     def place(self, section: str, key: str = "") -> str:
         return f"{self.name} {self.spell(section, key)}"
@@ -175,7 +175,7 @@ def _unknown(source: _Source) -> Iterator[str]:
 
 
 def _unknown_line(place: str, what: str, near: str, source: _Source) -> str:
-    # What stands where a key belongs may be a url, and holds a password then.
+    # A text in the place of a key may be a url that holds a password.
     shown = _SECRET.sub("://***", place)
     return f"{shown}: unknown {what}; the nearest known one is {near}; correct it or {source.removal}"
 
@@ -186,7 +186,7 @@ def _checked(section: str, source: _Source, lines: list[str]) -> dict[str, Any]:
     given = {key: value for key, value in source.values[section].items() if key in KEYS[section]}
     try:
         if source.typed:
-            # JSON mode lets lists and paths be written as TOML has them, and nothing else be converted.
+            # JSON mode accepts lists and paths as TOML writes them, and converts nothing else.
             valid = model.model_validate_json(json.dumps(given, default=str), strict=True)
         else:
             valid = model.model_validate(given)

@@ -1,4 +1,4 @@
-"""Write a settings file of one's own: the commented file with every default, and some values changed.
+"""Write a new settings file: the commented file with every default, and some values changed.
 
 Owns the text of that file, and how a value is spelled in it. It never touches a file that exists.
 """
@@ -19,7 +19,7 @@ Given: TypeAlias = Mapping[tuple[str, str], str | int | Sequence[str]]
 
 _PACKAGE: Final = Path(__file__).resolve().parent
 _TEMPLATES: Final = (_PACKAGE / "settings.toml", _PACKAGE.parents[1] / "settings.toml")
-"""In the installed package, and in a clone."""
+"""Where the template is: in the installed package, and in a clone."""
 _SECTION: Final = re.compile(r"\[(\w+)\]")
 _VALUE: Final = re.compile(r"(\w+) = ")
 
@@ -41,7 +41,7 @@ def settings_text(given: Given) -> str:
 
 
 def check(given: Given) -> None:
-    """Raise SettingsError where a value is not possible, whatever the file and the environment say."""
+    """Raise SettingsError for an invalid value; settings file and environment are not read."""
     flags = {
         f"{section}.{key}": ",".join(value) if isinstance(value, list | tuple) else str(value)
         for (section, key), value in given.items()
@@ -50,7 +50,7 @@ def check(given: Given) -> None:
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a file that is not there yet, for its owner alone; raises OSError, FileExistsError."""
+    """Write a new file that only its owner can read; raises FileExistsError, OSError."""
     with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

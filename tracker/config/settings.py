@@ -41,7 +41,9 @@ PREFIX: Final = "TRACKER_"
 
 
 class SettingsError(Exception):
-    """Refuse settings; `lines` says for each mistake where it is, what it is and what to do."""
+    """Say which settings are wrong; each of `lines` names the place of one mistake, its cause and the next
+    step.
+    """
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.lines = tuple(lines)
@@ -49,7 +51,7 @@ class SettingsError(Exception):
 
 
 def _split_commas(value: object) -> object:
-    """Read `a,b` as environment and flags write a list, and a list as the tuple it is kept as."""
+    """Split `a,b`, as environment and flags write a list, and turn a list into a tuple."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return tuple(value) if isinstance(value, list) else value
@@ -136,7 +138,7 @@ Host = Annotated[str, AfterValidator(_host_name)]
 
 
 class Section(BaseModel):
-    """Hold what all sections share: no unknown keys, no changes, files and zones that make sense."""
+    """Hold what all sections share: no unknown keys, frozen values, checks of files and time zones."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -154,7 +156,7 @@ class Section(BaseModel):
 
 
 class Gateway(Section):
-    """Where TWS or IB Gateway listens, and how patient to be with it; times in seconds."""
+    """Say where TWS or IB Gateway listens, and how long to wait for it; times in seconds."""
 
     host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 4002
@@ -181,7 +183,7 @@ class Stores(Section):
 
 
 class Status(Section):
-    """Where the daemon answers questions; port 0 takes a free one."""
+    """Say where the daemon answers questions; port 0 takes a free one."""
 
     host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8765
@@ -189,20 +191,20 @@ class Status(Section):
 
 
 class Matching(Section):
-    """How far apart in time a fill and its alert may be, in seconds."""
+    """Say how far apart in time a fill and its alert may be, in seconds."""
 
     early_fill: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = 120.0
     retry_for: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = 900.0
 
 
 class Closing(Section):
-    """What becomes of a record whose position went to zero."""
+    """Say what happens to a record when its position goes to zero."""
 
     policy: Literal["mark", "remove", "keep"] = "mark"
 
 
 class Log(Section):
-    """What is logged, and where besides standard error."""
+    """Say what is logged, and to which file besides standard error."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     file: Annotated[Path | None, BeforeValidator(_empty_is_none)] = None
@@ -213,7 +215,7 @@ class Log(Section):
 
 
 class Notify(Section):
-    """Who is notified of what a person should know."""
+    """Say who is notified, and by which messages."""
 
     urls: Annotated[Texts, Field(repr=False)] = ()
     """Secrets; only `tracker.notify.apprise_services` looks at them."""
@@ -224,12 +226,14 @@ class Notify(Section):
 
     @property
     def report_time(self) -> time | None:
-        """When the day is summed up, None for never."""
+        """Return the time of the daily report, None for never."""
         return time.fromisoformat(self.report_at) if self.report_at else None
 
 
 class Flex(Section):
-    """Which Flex query is fetched by IBKR's web service; nothing is contacted while `token` is empty."""
+    """Say which Flex query is fetched from IBKR's web service; nothing is contacted while `token` is
+    empty.
+    """
 
     token: Annotated[str, Field(repr=False)] = ""
     """A secret; only `tracker.gateway.flex_service` sends it."""
@@ -240,7 +244,9 @@ class Flex(Section):
 
 
 class Shared(Section):
-    """The alerts that several trackers share in PostgreSQL; nothing is contacted while `url` is empty."""
+    """Say where several trackers share their alerts in PostgreSQL; nothing is contacted while `url` is
+    empty.
+    """
 
     url: Annotated[str, AfterValidator(_database_address), Field(repr=False)] = ""
     """A secret; only `tracker.stores` connects with it."""
@@ -254,7 +260,7 @@ class Shared(Section):
 
 
 class Alerter(Section):
-    """One source of alerts: its key in alerts.json, the name people use, and how else stores spell it."""
+    """Name one source of alerts: its key in alerts.json, the name people use, and its other spellings."""
 
     name: Annotated[str, Field(min_length=1)]
     title: str = ""
@@ -262,7 +268,9 @@ class Alerter(Section):
 
 
 class Alerters(BaseModel):
-    """Check the alerters as a whole; they add to the built-in ones of `core.names`."""
+    """Hold the alerters of the settings, checked as a whole; they add to the built-in ones of
+    `core.alerters`.
+    """
 
     alerters: tuple[Alerter, ...]
 
@@ -302,7 +310,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what `load` merged: each source is checked by itself there, so that a mistake has a place."""
+        """Take only what `load` merged: it checks each source by itself, so that it can name the place of a
+        mistake.
+        """
         return (init_settings,)
 
     def store_zone(self) -> tzinfo:
@@ -319,15 +329,15 @@ class Settings(BaseSettings):
         return self
 
     def origin(self, section: str, key: str) -> str:
-        """Say where a value came from, in the words its source spells it."""
+        """Say where a value came from, as its source writes it."""
         return self._origins.get((section, key), f"default of [{section}] {key}")
 
     def require_folders(self) -> list[Path]:
         """Raise SettingsError for each file whose folder is not there; returns the folders that were made.
 
-        Files of our own, where no setting names them, get their default folder made, once nothing else is
+        The default folder of our own files is made here, if no setting names another and nothing else is
         missing. The two alerter stores may be absent altogether, so their folder counts only where it was
-        configured. Of the shared store's files only the mirror's box has any.
+        configured. With a shared store only the mirror's machine has the files of alerts.
         """
         lines = []
         missing: dict[Path, str] = {}
@@ -372,7 +382,7 @@ SECTIONS: Final[Mapping[str, type[Section]]] = {
 
 
 def key_of(name: str, info: FieldInfo) -> str:
-    """Return the key under which people write a field."""
+    """Return the key by which people write a field."""
     return info.alias or name
 
 
@@ -389,14 +399,14 @@ PATHS: Final = (
     ("log", "file"),
 )
 _MISSPELT: Final = 0.8
-"""How alike a key is to the one that was meant: one letter of five differs, or fewer."""
+"""The similarity required of a misspelt key: at most one letter of five differs."""
 
 
 def nearest_key(section: str, key: str) -> tuple[str, str]:
     """Return the known (section, key) that was most likely meant; either may be empty.
 
-    A key that is nearly one of its section is misspelt. One that exists elsewhere was written into the wrong
-    section; else its spelling is wrong.
+    A key similar to one of its own section counts as misspelt. Otherwise a key that exists in another section
+    was written into the wrong section, and any other key is compared with all sections.
     """
     if near := nearest(key, KEYS.get(section, ()), likeness=_MISSPELT):
         return section, near
