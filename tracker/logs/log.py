@@ -1,8 +1,8 @@
 """Set up where log lines go: standard error, and a rotating file when asked.
 
-Owns the way of each line from loguru to the threads that write, which never blocks, and what is changed in
-it: accounts are masked, control characters replaced. Nothing is logged to standard output, which carries
-answers only.
+Owns the path of each line from loguru to the writing threads, which never blocks the caller, and what is
+changed in a line: accounts are masked, control characters replaced. It never logs to standard output, which
+carries answers only.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _LEVELS: Final = {name: logger.level(name).no for name in ("DEBUG", "INFO", "WAR
 _DEBUG: Final = _LEVELS["DEBUG"]
 _WARNING: Final = _LEVELS["WARNING"]
 _FAREWELL_SECONDS: Final = 0.5
-"""What an end waits for lines that a target does not take."""
+"""Seconds that `close` waits for a target that takes no lines."""
 _MOST_TEXT: Final = 20_000
-"""Characters of a line, so that lines which wait take little room."""
+"""The longest line in characters, so that waiting lines take little memory."""
 _JSON_TEXT: Final = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <7} {message}"
 
 
@@ -45,7 +45,7 @@ class _Setup:
 
     writers: tuple[LogWriter, ...] = ()
     lowest: int | None = None
-    """Number of the lowest level of lines whose words are made late; None where loguru makes all lines."""
+    """The lowest level number that `later` writes; None where loguru writes all lines."""
     masked = True
     repeated = RepeatedLines(time.monotonic)
 
@@ -54,7 +54,7 @@ class _Thread(threading.local):
     """Hold what one thread is doing."""
 
     counted = False
-    """Whether the line that it logs is not to be counted as that of its place, any more."""
+    """Whether the next line is already counted, so that its place in the code is not counted again."""
 
 
 _thread = _Thread()
@@ -65,7 +65,9 @@ def _shown(text: str) -> str:
 
 
 def _with_exception(record: Record) -> str:
-    """Return the message with the exception's lines, taken out of the record: they name accounts too."""
+    """Return the message with the exception's lines, and remove those from the record: they can name
+    accounts.
+    """
     message, error = printable(record["message"]), record["exception"]
     if error is None:
         return message
@@ -86,7 +88,9 @@ def _put(message: Message) -> None:
 
 
 def _admitted(place: Hashable) -> bool:
-    """Tell whether one more line of this place is written; says what becomes of others like it."""
+    """Tell whether one more line of this place in the code is written; logs that others like it are left
+    out.
+    """
     admitted, said = _Setup.repeated.admit(place)
     if said:
         _say(said)
@@ -94,7 +98,7 @@ def _admitted(place: Hashable) -> bool:
 
 
 def _say(words: str) -> None:
-    """Write a line of the log's own."""
+    """Write a line about the log itself."""
     _hand_over(LogLine(now(), "WARNING", lambda: words), _WARNING)
 
 
@@ -144,10 +148,10 @@ def _format_for(stream: TextIO) -> Format:
 
 
 def later(level: str, words: Callable[[], str], repeats: str = "") -> None:
-    """Log a line whose words are made by the thread that writes it, so that it costs a fill next to nothing.
+    """Log a line whose text is made by the writing thread, so that it delays a fill as little as possible.
 
-    `words` must say the same whenever it is called. Lines of which many may come name as `repeats` what they
-    are counted as; all others are written however many they are.
+    `words` must return the same text whenever it is called. A line that may come often names in `repeats` the
+    kind under which it is counted and limited; all other lines are always written.
     """
     if repeats and not _admitted(repeats):
         return
@@ -174,7 +178,9 @@ def figures() -> Mapping[str, Any]:
 
 @atexit.register
 def close() -> None:
-    """Write what waits, as far as the targets take it within half a second; later lines go nowhere."""
+    """Write the waiting lines, as far as the targets take them within half a second; later lines are
+    discarded.
+    """
     if count := _Setup.repeated.left_out():
         _hand_over(
             LogLine(now(), "WARNING", lambda: f"{count} lines like earlier ones were left out"), _WARNING

@@ -12,13 +12,13 @@ from typing import Final
 _ACCOUNT: Final = re.compile(r"\b(D[UFI][A-Z]{0,2}|[UFI])\d{3,}(\d{2}|\d[A-Z])\b")
 """What IBKR's account numbers look like."""
 _SHORTEST: Final = 4
-"""Letters of an account that is masked by name; a shorter one would mask what is not meant."""
+"""The shortest account that is masked by name; a shorter one would mask other words too."""
 _own: re.Pattern[str] | None = None
 """Finds the accounts of our own login, whatever they look like."""
 
 
 def know_accounts(accounts: Iterable[str]) -> None:
-    """Mask these accounts by name from now on, beside what looks like an account number."""
+    """Mask these accounts by name from now on, besides everything that looks like an account number."""
     global _own
     names = sorted({name for name in accounts if len(name) >= _SHORTEST}, key=len, reverse=True)
     found = "|".join(map(re.escape, names))
@@ -26,7 +26,7 @@ def know_accounts(accounts: Iterable[str]) -> None:
 
 
 def mask(text: str) -> str:
-    """Hide all but the first letters and the last two signs of account numbers."""
+    """Hide all but the first letters and the last two characters of account numbers."""
     if _own is not None:
         text = _own.sub(_hidden, text)
     return _ACCOUNT.sub(r"\1***\2", text)

@@ -1,8 +1,8 @@
 """Bound how often one place of the program writes to the log.
 
-Owns the count for each place and minute. It writes nothing: it says which lines are let through, and in words
-how many were not, so that a neighbour that repeats itself for hours leaves a small log in which all else can
-still be found.
+Owns the count of lines for each place in the code and each minute. It writes nothing: it says which lines are
+let through, and how many were not. So a line that repeats for hours leaves a small log in which everything
+else can still be found.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MOST: Final = 30
-"""Lines of one place that are written within SECONDS of the first of them."""
+"""How many lines of one place are written within SECONDS of the first of them."""
 SECONDS: Final = 60.0
 
 
@@ -24,7 +24,7 @@ class _Count:
 
 
 class RepeatedLines:
-    """Let a bounded number of lines of each place through; may be used by several threads."""
+    """Let through a bounded number of lines of each place in the code; several threads may use it."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -32,7 +32,7 @@ class RepeatedLines:
         self._turn = threading.Lock()
 
     def admit(self, place: Hashable) -> tuple[bool, str]:
-        """Return whether the next line of a place is written, and what has to be said before it."""
+        """Return whether the next line of a place is written, and a line to write before it."""
         with self._turn:
             now = self._monotonic()
             count = self._counts.setdefault(place, _Count(now))
@@ -43,10 +43,13 @@ class RepeatedLines:
                 count.since, count.lines = now, 0
             count.lines += 1
             if count.lines == MOST + 1:
-                said = f"more lines like the last one come: for {SECONDS:g} s they are counted, not written"
+                said = (
+                    f"many lines like the last one: for {SECONDS:g} s further ones are counted and not"
+                    " written"
+                )
             return count.lines <= MOST, said
 
     def left_out(self) -> int:
-        """Return how many lines were left out and are not told yet."""
+        """Return how many lines were left out and not reported yet."""
         with self._turn:
             return sum(max(count.lines - MOST, 0) for count in self._counts.values())

@@ -1,7 +1,7 @@
-"""Where log lines go: standard error, and a file of bounded size with its predecessors.
+"""Where log lines go: standard error, and a file of bounded size with its rotated predecessors.
 
-Owns how a line looks and how the file is renewed. Only the thread of a LogWriter writes here, since a write
-may take as long as it likes.
+Owns how a line looks and how the file is rotated. Only the thread of a LogWriter writes here, since a write
+may block for any time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def coloured(line: LogLine) -> str:
 
 
 def json_line(line: LogLine) -> str:
-    """Return the line as one JSON object: as loguru made it, or a line of the log's own in the same form."""
+    """Return the line as one JSON object: loguru's, or for a line about the log itself one of the same
+    form.
+    """
     if line.whole:
         return line.text()
     record = {
@@ -61,7 +63,7 @@ def json_line(line: LogLine) -> str:
 
 
 class StandardError:
-    """Write to a stream's file; to the stream itself where it has none, as a test's has not."""
+    """Write to the file descriptor of a stream, or to the stream itself where it has none, as in a test."""
 
     name = "standard error"
 
@@ -79,13 +81,13 @@ class StandardError:
             self._stream.write(text)
             self._stream.flush()
             return
-        # Not through the stream's buffer, whose lock a blocked write would hold at the interpreter's end.
+        # Not through the stream's buffer: a blocked write would hold its lock while the interpreter ends.
         rest = memoryview(text.encode(self._stream.encoding or "utf-8", "backslashreplace"))
         while rest:
             try:
                 rest = rest[os.write(self._file, rest) :]
             except BlockingIOError:
-                # Another holder of the same terminal or pipe has made it non-blocking.
+                # Another process with the same terminal or pipe has made it non-blocking.
                 waiting = select.poll()
                 waiting.register(self._file, select.POLLOUT)
                 waiting.poll()
@@ -136,11 +138,11 @@ class LogFile:
             written = os.write(self._file, rest)
             self._size += written
             rest = rest[written:]
-            # A full disk may take the first half of a line; the next one must not stand behind it.
+            # A full disk may take the first half of a line; the next line must begin on a line of its own.
             self._torn = bool(rest)
 
     def _open(self) -> None:
-        # A named pipe would hold up the start until somebody reads it.
+        # Opening a named pipe would block the start until somebody reads it.
         if self._path.exists() and not self._path.is_file():
             raise OSError(EINVAL, "it is not a regular file")
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)

@@ -1,7 +1,8 @@
 """Write log lines from a thread of its own, so that a stuck reader or a full disk stops nobody else.
 
-Owns the bounded queue before each target. It never blocks whoever logs a line: what the queue cannot hold or
-the target cannot take is dropped and counted, and reported in the log as soon as lines can be written.
+Owns the bounded queue before each target. It never blocks the code that logs a line: lines that do not fit
+into the queue or cannot be written are dropped and counted, and the log reports that as soon as lines can be
+written.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from typing import Final, Protocol
 from tracker.clock import now
 
 MOST_LINES: Final = 10_000
-"""Lines that wait for one target at most; further ones are dropped."""
+"""How many lines may wait for one target; further ones are dropped."""
 _MOST_AT_ONCE: Final = 1_000
 _GATHER_SECONDS: Final = 0.05
-"""How long a line waits for others, since one wake-up and one write for all of them cost least."""
+"""Seconds that a line waits for others, since one wake-up and one write for all of them cost least."""
 _PAUSE_SECONDS: Final = 1.0
-"""After a failure of the target; lines wait meanwhile."""
+"""Seconds until the next attempt after a failed write; lines wait meanwhile."""
 
 
 class LogLine:
-    """Hold one line until it is written; its words are made then, by the writing thread.
+    """Hold one line until it is written; the writing thread makes its text then.
 
-    `whole` says that the words are the line as it is written, which no format changes.
+    `whole` says that the text is written unchanged, without a format.
     """
 
     __slots__ = ("_text", "_words", "at", "level", "whole")
@@ -40,11 +41,13 @@ class LogLine:
         self._text = ""
 
     def text(self) -> str:
-        """Return the words; made once, though several targets may ask."""
+        """Return the text; it is made once, though several targets may ask."""
         if not self._text:
             try:
                 self._text = self._words()
-            except Exception as error:  # A line that cannot be made must not end those behind it.
+            except (
+                Exception
+            ) as error:  # A line whose text cannot be made must not keep later lines from being written.
                 self._text = f"a log line could not be put in words: {error!r}"
         return self._text
 
@@ -70,7 +73,7 @@ class LogWriter:
         self.trouble = ""
         """Why lines are lost; empty while the target takes them."""
         self.others: Sequence[LogWriter] = ()
-        """Those who report that this target loses lines, which it cannot report itself."""
+        """Other writers that report that this target loses lines, since it cannot report that itself."""
         self._target = target
         self._reported = 0
         self._counting = threading.Lock()
@@ -82,7 +85,7 @@ class LogWriter:
         self._thread.start()
 
     def put(self, line: LogLine, *, soon: bool = False) -> None:
-        """Have a line written, `soon` without waiting for others; never blocks."""
+        """Put a line into the queue, to be written at once if `soon`; never blocks."""
         if len(self._waiting) >= MOST_LINES:
             self._lose(1, f"{self.name} takes no lines, or too few")
             return
@@ -93,7 +96,7 @@ class LogWriter:
             self._wanted.set()
 
     def close(self, seconds: float) -> None:
-        """End when all that waits is written, or after so many seconds without the rest."""
+        """End when all waiting lines are written, or after so many seconds, without the rest."""
         self._closing = True
         self._hurry.set()
         self._wanted.set()
