@@ -107,5 +107,5 @@ def test_start_without_past_fills_says_so() -> None:
     said: list[str] = []
     FirstSweep(Progress(), said.append).close("live login U***89")
     assert said == [
-        "first sweep: no fill from before the start, live login U***89; what comes now is logged one by one"
+        "first sweep: no fill from before the start, live login U***89; later fills are logged one by one"
     ]

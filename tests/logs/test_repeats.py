@@ -42,7 +42,7 @@ def test_further_lines_are_counted() -> None:
     assert [lines.admit("here") for _ in range(MOST)] == [(True, "")] * MOST
     assert lines.admit("here") == (
         False,
-        "more lines like the last one come: for 60 s they are counted, not written",
+        "many lines like the last one: for 60 s further ones are counted and not written",
     )
     assert lines.admit("here") == (False, "")
     assert lines.admit("elsewhere") == (True, "")

@@ -33,7 +33,7 @@ def log_banner(settings: Settings, store: str) -> None:
 
 
 def login_of(accounts: Sequence[str], kind: str | None) -> str:
-    """Name a login: its accounts, masked as in the log, and whether it is paper or live."""
+    """Describe a login: its accounts, masked as in the log, and whether it is paper or live."""
     names = ", ".join(mask(account) for account in accounts)
     return f"{kind or 'unknown'} login {names or 'without accounts'}"
 
@@ -41,7 +41,7 @@ def login_of(accounts: Sequence[str], kind: str | None) -> str:
 def banner(
     settings: Settings, store: AlertStore, link: LinkState, kind: str | None, stage: Stage | None
 ) -> dict[str, Any]:
-    """Return the same for `status`, as it is now; `stage` is the long work under way."""
+    """Return the same facts for `status`, as they are now; `stage` is the long work in progress."""
     stores, gateway = settings.stores, settings.gateway
     read = Counter(alert.id.alerter for alert in store.alerts())
     return {
@@ -59,5 +59,5 @@ def banner(
 
 def _next(link: LinkState, sweep_seconds: float) -> str:
     if link.subscribed:
-        return f"take fills as they come, and ask for all of the day every {sweep_seconds:g} s"
+        return f"receive fills as they happen, and ask for all of the day every {sweep_seconds:g} s"
     return _FETCH if link.state is LinkPhase.SYNCING else f"{link.reason}, then {_FETCH}"

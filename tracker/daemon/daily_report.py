@@ -1,7 +1,8 @@
-"""Sum up the day once a day, and have it told.
+"""Sum up the day once a day, and publish that as an event.
 
-Owns when, and from when on: each report begins where the last one ended, so that what happened while the
-tracker was down, or behind the hour, is in the next one. A day on which nothing happened is not told.
+Owns when a report is made and what time it covers: each begins where the last one ended, so what happened
+while the tracker was down, or after the hour of the report, is in the next one. A day on which nothing
+happened is not reported.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from tracker.queries.report_text import report_line
 from tracker.status.protocol import CommandError
 
 _SETTLING: Final = timedelta(minutes=1)
-"""How long the last fills before the hour, and their fees, are waited for."""
+"""How long to wait for the last fills before the hour, and for their fees."""
 _LOOK_SECONDS: Final = 10.0
 
 
 class DailyReport:
-    """Tell one daemon's reports, `at` that time of the day in `zone`.
+    """Publish the reports of one daemon, each day at the time `at` in `zone`.
 
-    `reported` returns up to when the last one told, None before the first, and `keep` keeps that for later
-    starts; `sum_up` returns a report from one moment to another and raises CommandError; `pass_on`
-    publishes an event.
+    `reported` returns the end of the time that the last report covered, None before the first, and `keep`
+    stores it for later starts. `sum_up` returns a report from one moment to another and raises CommandError;
+    `pass_on` publishes an event.
     """
 
     def __init__(
@@ -53,17 +54,17 @@ class DailyReport:
         """Why the report could not be made, so that it is logged once."""
 
     async def run(self) -> None:
-        """Look for the hour, for ever."""
+        """Check again and again whether a report is due; never returns."""
         while True:
             await self.look()
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Tell the report that is due, if one is."""
+        """Publish the report that is due, if one is."""
         until = self._last_hour(self._now() - _SETTLING)
         since = self._reported()
         if since is None:
-            # There is nothing to sum up from before the first start.
+            # The first report covers nothing from before the first start.
             self._keep(until)
             return
         if since >= until:
@@ -72,7 +73,7 @@ class DailyReport:
             answer = await self._sum_up(since, until)
         except CommandError as error:
             if str(error) != self._trouble:
-                logger.warning("the day could not be summed up, it is tried again: {}", error)
+                logger.warning("the day could not be summed up and will be tried again: {}", error)
             self._trouble = str(error)
             return
         self._trouble = ""
@@ -90,7 +91,7 @@ class DailyReport:
             )
 
     def _last_hour(self, moment: datetime) -> datetime:
-        """Return the last time that it was that time of the day."""
+        """Return the latest moment at which a report was due."""
         local = moment.astimezone(self._zone)
         day = local.date()
         due = datetime.combine(day, self._at, self._zone)
@@ -99,7 +100,7 @@ class DailyReport:
         return due.astimezone(moment.tzinfo)
 
     def _span(self, since: datetime, until: datetime) -> str:
-        """Name the time that a report is about: a day by its date."""
+        """Name the span of time that a report covers; a whole day by its date."""
         first, last = since.astimezone(self._zone), until.astimezone(self._zone)
         midnight = time()
         if (first.time(), last.time()) == (midnight, midnight):

@@ -1,7 +1,7 @@
 """Say in one log line what happened: the contract with strike and expiry, price and fee, the reason.
 
-Owns the words of events in the log, and which of them are loud. The log's own thread asks for them, so that
-they cost a fill nothing.
+Owns the words of events in the log, and which of them are warnings. The log's own thread makes them, so they
+do not delay a fill.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from tracker.queries.as_json import contract_words, why_undecided
 
 LOUD: Final = (EventKind.NEEDS_YOU, EventKind.UNDECODABLE, EventKind.CONFLICT, EventKind.CLOCK)
 UNBOUNDED: Final = (EventKind.UNDECODABLE, EventKind.CONFLICT, EventKind.CLOCK)
-"""What a faulty gateway may send without end; `status` counts it, and `why` and the inbox list it."""
+"""Kinds of events of which a faulty gateway may cause any number; `status` counts them, `why` and the inbox
+list them.
+"""
 
 
 def line_of(event: TrackerEvent) -> str:
@@ -48,6 +50,6 @@ def _of_fill(event: TrackerEvent, booked: BookedExecution) -> str:
 
 
 def in_words(execution: Execution) -> str:
-    """Name an execution: side, quantity, contract and price."""
+    """Describe an execution: side, quantity, contract and price."""
     quantity, price = number(execution.quantity), number(execution.price)
     return f"{execution.side.value} {quantity} {contract_words(execution.contract)} at {price}"

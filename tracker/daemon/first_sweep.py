@@ -1,7 +1,7 @@
-"""Gather what the first sweep of a start brings, and say it in one line for each contract.
+"""Gather the fills that the first sweep of a start brings, and log one line for each contract.
 
-Owns which fills are past ones, and when the sweep is over. A day may have thousands; each is in the journal,
-and `tracker fills` lists them.
+Owns which fills count as past ones, and when the sweep has ended. A day may have thousands of fills; each is
+in the journal, and `tracker fills` lists them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class FirstSweep:
         self._over = False
 
     def gathers(self, event: TrackerEvent) -> bool:
-        """Gather an event about a past fill, which is then said with the others of its contract."""
+        """Gather an event about a past fill, to be logged with the others of its contract; False for any
+        other event.
+        """
         booked = event.about
         if self._over or not isinstance(booked, BookedExecution) or booked.execution.request_id == LIVE:
             return False
@@ -82,14 +84,14 @@ class FirstSweep:
         return False
 
     async def run(self, is_over: Callable[[], bool], login: Callable[[], str]) -> None:
-        """Say what the first sweep brought, once it was answered and decided; runs for ever."""
+        """Log what the first sweep brought, once it was answered and decided; never returns."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             if not self._over and is_over():
                 self.close(login())
 
     def close(self, login: str = "") -> None:
-        """Say what was gathered; what comes later is said one by one."""
+        """Log what was gathered; later fills are logged one by one."""
         if self._over:
             return
         self._over = True
@@ -99,7 +101,7 @@ class FirstSweep:
         if login:
             brought = f"{counted(self._fills, 'fill')} of {counted(len(self._sums), 'contract')}"
             found = f"{brought} from before the start" if self._fills else "no fill from before the start"
-            self._say(f"first sweep: {found}, {login}; what comes now is logged one by one")
+            self._say(f"first sweep: {found}, {login}; later fills are logged one by one")
         self._sums.clear()
 
     def _lines(self) -> Iterator[str]:

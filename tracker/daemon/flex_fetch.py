@@ -1,8 +1,8 @@
-"""Fetch a Flex report once in the morning while a day is not proven, and have it taken in.
+"""Fetch a Flex report once a morning while a day is not proven complete, and have it imported.
 
-Owns when. IBKR completes the statements of a day during the night, and asks not to be polled: one report a
-day, after seven in New York. What comes of it is logged; a failure is logged with its next step, and the next
-morning tries again.
+Owns when a report is fetched. IBKR completes the statements of a day during the night, and asks not to be
+polled: so one report a day, after seven in New York. The result is logged; a failure is logged with its next
+step and tried again the next morning.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _LOOK_SECONDS: Final = 60.0
 class MorningFetch:
     """Fetch for one daemon.
 
-    `open_gaps` returns the days that are not proven, `take_in` imports a report and raises CommandError.
+    `open_gaps` returns the days that are not proven complete, `take_in` imports a report and raises
+    CommandError.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class MorningFetch:
         self._tried: date | None = None
 
     async def run(self) -> None:
-        """Look for a gap every minute, for ever."""
+        """Look for a gap every minute; never returns."""
         while True:
             await self.look()
             await asyncio.sleep(self._look_seconds)

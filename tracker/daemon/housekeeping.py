@@ -1,6 +1,6 @@
-"""Look after what a running tracker keeps: the journal's size and file, the locks, the token.
+"""Look after the files of a running tracker: the journal's size and file, the locks, the token.
 
-Owns what is done each minute and each second, and what of it a person is warned of. It decides nothing about
+Owns what is checked each minute and each second, and what a person is warned of. It decides nothing about
 fills.
 """
 
@@ -44,9 +44,10 @@ class Housekeeping:
         self._now = now
 
     async def keep_house(self) -> None:
-        """Every minute: let go of raw frames past their days, and warn of what a person should know.
+        """Every minute: delete raw frames that are older than the settings keep them, and warn of two things.
 
-        That is a day that ends unproven, and times in the stores that seem to be read in a wrong zone.
+        They are a day that is about to end unproven, and times in the stores that seem to be read in a wrong
+        zone.
         """
         warned = hinted = ""
         journal, settings = self._journal, self._settings
@@ -78,7 +79,7 @@ class Housekeeping:
             size = large_wal(self._journal.path)
             if size and not warned:
                 logger.warning(
-                    "{}-wal has grown to {} MB: another program reads the journal without end; find it with"
+                    "{}-wal has grown to {} MB: another program keeps reading the journal; find it with"
                     " `fuser {}-wal` and end it",
                     *(self._journal.path, size // 1_000_000, self._journal.path),
                 )
@@ -86,7 +87,7 @@ class Housekeeping:
             await asyncio.sleep(_FILE_CHECK_SECONDS)
 
     async def keep_token(self) -> None:
-        """Write the token's file again where it is lost, and warn of what becomes of it, once."""
+        """Write the token's file again where it is lost, and warn once of each thing that happens to it."""
         warned = ""
         while True:
             trouble = self._token.keep()

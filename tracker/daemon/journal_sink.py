@@ -1,6 +1,6 @@
-"""Where the gateway's frames go: into the journal, decided in the same commit where the pump can.
+"""Where the gateway's frames go: into the journal, and decided in the same commit if the pump is free.
 
-Owns only the connection of journal and pump; fulfils `gateway.capture_sink.Sink`.
+Owns only the connection between the gateway and the pump; implements `gateway.capture_sink.Sink`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tracker.pipeline.pump import Pump
 
 
 class JournalSink:
-    """Append frames through one pump; what is known of them is in its journal."""
+    """Append frames through one pump; questions about known executions are answered from its journal."""
 
     def __init__(self, journal: Journal, pump: Pump) -> None:
         self._journal = journal

@@ -1,7 +1,8 @@
 """Measure how long a change of an alert takes from the broker's frame to the file.
 
-Owns which change waits since when, and the counts of how long they took. It writes nothing and decides
-nothing. What is written again because another program undid it is no change, so it is not measured.
+Owns since when each change waits, and the counts of how long they took. It writes nothing and decides
+nothing. A value that is written again because another program undid it is not a change, so it is not
+measured.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from tracker.core.model import AlertUpdate, JsonValue, Outcome
 _NEWS = (EventKind.OPENED, EventKind.CHANGED, EventKind.CLOSED)
 
 _BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
-"""Seconds up to which changes are counted together: a fill takes some 10 ms, one that had to wait minutes."""
+"""Upper bounds of the histogram in seconds: a fill takes some 10 ms, or minutes if it had to wait."""
 _LATEST: Final = 500
-"""What a plot of the day shows; of more only the newest are kept."""
+"""How many changes are kept for a plot of the day; older ones are dropped."""
 
 
 class FrameToFile:
@@ -29,14 +30,16 @@ class FrameToFile:
 
     def __init__(self) -> None:
         self._since: dict[tuple[str, str], datetime] = {}
-        """(ALERTER/TICKER, created_at) -> receipt of the oldest frame whose news is not written yet."""
+        """(ALERTER/TICKER, created_at) -> receipt of the oldest frame whose change is not written yet."""
         self._counts = [0] * (len(_BOUNDS) + 1)
         self._sum = 0.0
         self.latest: deque[tuple[datetime, float]] = deque(maxlen=_LATEST)
-        """When the latest changes were written, and how many seconds each took."""
+        """When each of the latest changes was written, and how many seconds it took."""
 
     def histogram(self) -> dict[str, Any]:
-        """Return since the start, for each bound in seconds, how many took at most so long; count and sum."""
+        """Return how many changes took at most each bound in seconds since the start, with their count and
+        sum.
+        """
         *upto, count = accumulate(self._counts)
         return {
             "buckets": {f"{bound:g}": number for bound, number in zip(_BOUNDS, upto, strict=True)},
@@ -45,14 +48,14 @@ class FrameToFile:
         }
 
     def decided(self, event: TrackerEvent) -> None:
-        """Take an event; those that change what an alert shows begin a measurement."""
+        """Take in an event; one that changes what an alert shows begins a measurement."""
         if event.kind in _NEWS:
             self._since.setdefault((str(event.what["alert"]), str(event.what["created_at"])), event.at)
 
     def written(
         self, updates: Sequence[AlertUpdate], outcomes: Sequence[Outcome], at: datetime
     ) -> list[dict[str, JsonValue]]:
-        """Return an event for each change that is in the file since `at`; the store has synced it by then."""
+        """Return an event for each change that was in the file, synced, at the moment `at`."""
         events: list[dict[str, JsonValue]] = []
         for update, outcome in zip(updates, outcomes, strict=True):
             alert = update.alert

@@ -1,7 +1,7 @@
 """Give the figures that a monitor draws, each with what it means.
 
-Owns the names of the figures, their texts and what each reads of the answer of `status`; how they are written
-for Prometheus is `tracker/status/prometheus.py`'s. It measures nothing itself.
+Owns the names of the figures, their texts, and which part of the answer of `status` each reads;
+`tracker/status/prometheus.py` writes them for Prometheus. It measures nothing itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Figure:
 
 
 def _age(when: str | None, status: Status) -> float | None:
-    """Return how many seconds ago an instant of a status was."""
+    """Return how many seconds before the status was made an instant was."""
     if when is None:
         return None
     return max(0.0, (datetime.fromisoformat(status["now"]) - datetime.fromisoformat(when)).total_seconds())
@@ -53,7 +53,7 @@ _FIGURES: Final[Mapping[str, _Figure]] = {
         lambda status: _age(status["link"]["last_frame_at"], status),
     ),
     "last_sweep_age_seconds": _Figure(
-        "Seconds since the end of the last request for the day's executions that ended.",
+        "Seconds since the last request for the day's executions ended.",
         lambda status: _age(status["last_polled_at"], status),
     ),
     "last_sweep_timed_out": _Figure(
@@ -74,7 +74,7 @@ _FIGURES: Final[Mapping[str, _Figure]] = {
         "Records of the alert store that were written.", lambda status: status["stats"]["alerts_updated"]
     ),
     "reapplied_total": _Figure(
-        "Records that were written again because another program had undone it.",
+        "Records that were written again because another program had undone the change.",
         lambda status: status["reapplied"],
     ),
     "needs_you": _Figure(
@@ -126,13 +126,13 @@ _NOTIFY: Final[Mapping[str, _Figure]] = {
 }
 _HEARTBEAT: Final[Mapping[str, _Figure]] = {
     "heartbeat_sent_total": _Figure(
-        "Calls of notify.heartbeat_url that were answered well.", lambda status: status["heartbeat"]["sent"]
+        "Calls of notify.heartbeat_url that succeeded.", lambda status: status["heartbeat"]["sent"]
     ),
     "heartbeat_failed_total": _Figure(
         "Calls of notify.heartbeat_url that failed.", lambda status: status["heartbeat"]["failed"]
     ),
     "heartbeat_withheld": _Figure(
-        "Whether no call is made because capture is not proven.",
+        "Whether calls are withheld because capture is not proven.",
         lambda status: bool(status["heartbeat"]["withheld"]),
     ),
 }

@@ -1,8 +1,7 @@
-"""What the page in a browser shows, made once for all browsers that are open.
+"""What the page in a browser shows, made once for all open browsers.
 
-Owns the answer of `page`: the answers of status, alerts, inbox and fills as they stand together, the times of
-the day, and what to do in words. However many pages ask, the questions behind it are asked at most once a
-second.
+Owns the answer of `page`: the answers of status, alerts, inbox and fills together, the times of the day, and
+what to do in words. However many pages ask, those commands are run at most once a second.
 """
 
 from __future__ import annotations
@@ -23,13 +22,15 @@ _QUESTIONS: Final[Mapping[str, Request]] = {
 }
 _FRESH_SECONDS: Final = 1.0
 _LONGEST_SECONDS: Final = 10.0
-"""An answer is as old as this only where nothing happened since."""
+"""The oldest answer in seconds that is given again; after an event it is made anew."""
 
 Ask = Callable[[Request], Awaitable[Answer]]
 
 
 class PageState:
-    """Answer `page`; `ask` are the commands it is made of, `last` is the number of the latest event."""
+    """Answer `page`; `ask` holds the commands that it is made of, `last` returns the number of the latest
+    event.
+    """
 
     def __init__(
         self,
@@ -45,12 +46,12 @@ class PageState:
         self._made_last = 0
 
     async def answer(self, request: Request) -> Answer:
-        """Return what the page shows; `last` in it is the event behind which to follow."""
+        """Return what the page shows; `last` in it is the number of the event after which to follow."""
         if not self._is_fresh():
             self._made_last = self._last()
             self._made = asyncio.get_running_loop().create_task(self._make(self._made_last))
         assert self._made is not None, "it was begun above, or is fresh"
-        # Another page may wait for it, too.
+        # Another page may be waiting for the same answer.
         return await asyncio.shield(self._made)
 
     def _is_fresh(self) -> bool:
@@ -69,7 +70,7 @@ class PageState:
         latencies = [[at.timestamp(), seconds] for at, seconds in self._latencies()]
         todo = list(what_to_do(answers["status"]))
         state = {"last": last, **answers, "latencies": latencies, "todo": todo}
-        # Some 300 kB with 500 alerts: a fill must not wait for their encoding.
+        # Some 300 kB with 500 alerts: encoded in a thread, so that no fill waits for it.
         made = await asyncio.to_thread(EncodedAnswer, state)
         self._made_at = asyncio.get_running_loop().time()
         return made

@@ -2,8 +2,8 @@
 
 A fill of the last seconds before the first request for positions may or may not be in its answer
 (`core.positions`), and an answer from the second of the last sale may or may not contain that sale, so its
-alert stays open (`core.alert_updates`). Any later complete answer settles both. Owns when it is asked for; it
-decides nothing.
+alert stays open (`core.alert_updates`). Any later complete answer settles both. Owns when the positions are
+requested; it decides nothing.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ async def recheck_positions(
     first: float = FIRST_SECONDS,
     most: float = MOST_SECONDS,
 ) -> None:
-    """Ask for the positions while something is unconfirmed, ever more rarely while nothing is new in it.
+    """Ask for the positions while something is unconfirmed, less and less often while nothing new is
+    unconfirmed.
 
-    What stays so, as the opening balance of an account whose answers list nothing, delays nothing new.
+    An item that stays unconfirmed, such as the opening balance of an account whose answers list nothing, does
+    not delay a new one.
     """
     loop = asyncio.get_running_loop()
     known: frozenset[str] = frozenset()

@@ -1,7 +1,8 @@
 """Run the tracker: build its parts, wire them, and end them well.
 
-Owns start, signals and exit codes. What is fatal (a failed append, a failed commit, a full disk, an order
-message that tried to leave) ends the process with a reason; everything else is retried by the part itself.
+Owns start, signals and exit codes. A fatal failure (a failed append, a failed commit, a full disk, an attempt
+to send an order message) ends the process with a reason; every other failure is retried by the part in which
+it happened.
 """
 
 from __future__ import annotations
@@ -62,10 +63,11 @@ from tracker.stores.lock import Locked
 from tracker.wiring import OpenedFiles
 
 _FAREWELL_SECONDS: Final = 0.5
-"""For the pump to write what is decided. The link and the socket take 1 s at most before it, messages to
-people 1.5 s and the log 0.5 s behind it: together 3.5 s of the 5 s in which a stop ends."""
+"""Seconds for the pump to write what is decided. The link and the socket take at most 1 s before it, messages
+to people 1.5 s and the log 0.5 s after it: together 3.5 s of the 5 s in which a stop must end.
+"""
 _REPORTED: Final = "reported_until"
-"""Where the journal keeps up to when the last daily report told."""
+"""The journal's key for the end of the last daily report."""
 _COLLECT_AFTER: Final = 20_000
 _SWITCH_SECONDS: Final = 0.0005
 _PRIVATE: Final = 0o077
@@ -83,10 +85,10 @@ class FileUnwritable(Exception):
 
     def __init__(self, settings: Settings, section: str, key: str, error: OSError) -> None:
         self.disk_fails = error.errno in _DISK_FAILS
-        """Whether room or a sound disk is wanted, rather than another path or other rights."""
+        """Whether the disk is full or faulty, rather than the path or the rights wrong."""
         path, where = getattr(getattr(settings, section), key), settings.origin(section, key)
         next_step = (
-            "free some space or see to that disk, then start again"
+            "free some space or repair that disk, then start again"
             if self.disk_fails
             else "let this user write there, or name another file"
         )
@@ -229,7 +231,8 @@ class Daemon:
         server = StatusServer(where.host, where.port, self._commands(), self._token.token, streams=streams)
         await server.start()
         try:
-            # Only now: a second tracker that finds the port taken leaves the first one's token alone.
+            # Only after listening: a second tracker that finds the port taken must not replace the first
+            # one's token.
             self._token.write()
         except OSError as error:
             await server.close()
@@ -242,7 +245,7 @@ class Daemon:
     ) -> None:
         self._systemd.stopping()
         self._first_sweep.close()
-        # In a flood each of its steps holds up whatever else ends.
+        # In a flood each step of the pump would delay the end of everything else.
         pump.cancel()
         self._questions.close()
         await asyncio.gather(self._link.close(), server.close())
@@ -256,7 +259,7 @@ class Daemon:
         await self._notifier.close(self._feed.last)
 
     def _is_caught_up(self) -> bool:
-        """Tell whether the first sweep was answered, and all of it decided."""
+        """Tell whether the first sweep was answered and all its fills decided."""
         journal = self._journal
         return self._link.state.subscribed and not journal.frames_after(journal.cursor, 1)
 
@@ -274,7 +277,7 @@ class Daemon:
         )
 
     def _withheld(self, pulse: Pulse) -> Callable[[datetime], str]:
-        """Return what says why nobody may be told that capture is proven."""
+        """Return a function that says why capture is not proven, empty where it is."""
 
         def reason(moment: datetime) -> str:
             beats = pulse.beats()
@@ -285,7 +288,7 @@ class Daemon:
 
     def _signalled(self, stop: asyncio.Event, number: signal.Signals) -> None:
         if stop.is_set():
-            # Asked twice: everything that matters is committed, so there is nothing to wait for.
+            # A second signal: everything that matters is committed, so there is nothing to wait for.
             log.close()
             os._exit(128 + number)
         stop.set()
@@ -300,8 +303,8 @@ class Daemon:
 
     def _link_changed(self, link: LinkState) -> None:
         if link.state is LinkPhase.CONNECTING:
-            # What the last connection knew of the day hangs together in circles, and the next one learns it
-            # again. Nothing is received now that would have to wait.
+            # The objects that the last connection kept of the day refer to each other in cycles, so only the
+            # collector frees them. No fill is received now that would have to wait for it.
             gc.collect()
         self._systemd.status(f"link {link.state.value}: {link.reason}")
         self._pass_on(
@@ -315,13 +318,13 @@ class Daemon:
         )
 
     def _publish(self, events: Sequence[TrackerEvent]) -> None:
-        """Hand on the events of a decision; the journal has them and their numbers."""
+        """Publish the events of a decision; the journal has them and their numbers."""
         for event in events:
             self._feed.publish(event.as_json)
         assert self._feed.last == self._journal.events.last, "followers get the numbers that are kept"
 
     def _pass_on(self, event: dict[str, JsonValue]) -> None:
-        """Hand on an event that is about this run only; it is not kept."""
+        """Publish an event that is about this run only; it is not stored."""
         self._journal.events.skip()
         self._feed.publish(event)
 
@@ -357,7 +360,7 @@ class Daemon:
         )
         return {
             "page": SocketCommand(
-                without_arguments(page.answer), "give all that the page in a browser shows"
+                without_arguments(page.answer), "give everything that the page in a browser shows"
             ),
             "status": SocketCommand(without_arguments(self._status), "show the state of the tracker"),
             "health": SocketCommand(
@@ -438,7 +441,7 @@ def run(settings: Settings) -> int:
 
 
 def log_failure(error: Exception) -> None:
-    """Log why the daemon ends; behind a failed capture also the traceback of a mistake of ours."""
+    """Log why the daemon ends; for a bug of ours behind a failed capture also the traceback."""
     cause = error.__cause__ if isinstance(error, CaptureFailed) else None
     mistake = None if isinstance(cause, JournalFailed) else cause
     logger.opt(exception=mistake).error("{}", error)
@@ -452,13 +455,13 @@ def _start_log(settings: Settings) -> None:
 
 
 def _tune() -> None:
-    """Set the interpreter up for fills; each was measured on the bench."""
-    # What was loaded stays; the collector would go through it again and again while fills come.
+    """Set the interpreter up for fast fills; each setting was measured with the benchmark."""
+    # Loaded modules stay in memory; the collector would go through them again and again while fills come.
     gc.freeze()
     # Rows are not cyclic: looking for cycles after every 700 objects took a tenth of a fill's time.
     gc.set_threshold(_COLLECT_AFTER)
-    # The thread that writes the alerts returns from each call to the disk only when it is let: while many
-    # clients ask, after 5 ms each time by default, and a fill waits for a dozen such calls.
+    # After each call to the disk the thread that writes the alerts waits for the interpreter: by default 5 ms
+    # each time while many clients ask, and a fill needs a dozen such calls.
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Report how the running tracker is, from what is already known.
+"""Report the state of the running tracker, from what is already known.
 
 Owns the fields of `status`, `health` and `ready`, and whether capture is proven. It reads the ledger's state,
 the pump and the link, changes none of them, and never asks the broker.
@@ -35,7 +35,7 @@ def status(
     started_at: datetime,
     now: datetime,
 ) -> dict[str, Any]:
-    """Return how the tracker is, as the status socket answers it.
+    """Return the state of the tracker, as the status socket answers it.
 
     `fills` are those of the accounts' day, and how many of their fees are pending.
     """
@@ -87,13 +87,15 @@ def _version(package: str) -> str:
 
 
 def health(pump: Pump) -> dict[str, Any]:
-    """Say whether the daemon does its work; trouble that it waits out by itself is not ill health."""
+    """Say whether the daemon works; trouble that ends without restarting it, such as a lost link, does not
+    count.
+    """
     away = pump.away
     return {"healthy": not away, "reasons": [f"{verb}: {why.reason}" for verb, why in away.items()]}
 
 
 def ready(pump: Pump, link: LinkState) -> dict[str, Any]:
-    """Say whether a fill of this moment would reach its alert."""
+    """Say whether a fill at this moment would reach its alert."""
     reasons = list(health(pump)["reasons"])
     if not link.subscribed:
         reasons.append(f"link {link.state.value}: {link.reason}")
@@ -103,7 +105,9 @@ def ready(pump: Pump, link: LinkState) -> dict[str, Any]:
 
 
 def unproven_capture(pump: Pump, link: LinkState, now: datetime) -> str:
-    """Say why it is not proven that a fill of this moment would be received and kept; empty where it is."""
+    """Say why it is not proven that a fill at this moment would be received and kept; empty where it is
+    proven.
+    """
     reasons = list(ready(pump, link)["reasons"])
     if not reasons and (link.last_frame_at is None or now - link.last_frame_at > LONGEST_SILENCE):
         reasons.append("the gateway has sent nothing for some minutes")
@@ -113,7 +117,7 @@ def unproven_capture(pump: Pump, link: LinkState, now: datetime) -> str:
 
 
 def needs_you(state: JournalState) -> Mapping[str, int]:
-    """Count what wants a person, by reason: fills, and positions that no execution explains."""
+    """Count what needs a person, by reason: fills, and positions that no execution explains."""
     reasons = [attention for attention in Attention if attention is not Attention.NONE]
     fills = {reason.value: state.count(EXECUTIONS, "inbox", reason.value) for reason in reasons}
     return {**fills, "unexplained": state.count(DIFFERENCES, "open", "1")}

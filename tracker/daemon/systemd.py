@@ -1,4 +1,4 @@
-"""Notify the service manager how the tracker is: ready, alive, ending (the protocol of sd_notify(3)).
+"""Notify the service manager of the tracker's state: ready, alive, stopping (the protocol of sd_notify(3)).
 
 Owns the datagrams to $NOTIFY_SOCKET and the test of whether the pump is alive. Without that variable it sends
 nothing. It never waits for the manager, and never reports a pump that does not work as alive.
@@ -17,17 +17,19 @@ _LONGEST_STATUS: Final = 200
 
 
 class SystemdNotifier:
-    """Speak to the manager that started this process; `environ` and `pid` say which."""
+    """Send notifications to the service manager that started this process; `environ` and `pid` name it."""
 
     def __init__(self, environ: Mapping[str, str], pid: int) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         self._failed = False
         self._words = ""
         self.watchdog_seconds = _watchdog(environ, pid) if self._address else None
-        """The longest silence that the manager takes for life; None where it does not watch."""
+        """The longest silence after which the manager still considers us alive; None where it does not
+        watch.
+        """
 
     def ready(self) -> None:
-        """Say that the start is over: questions are answered and fills are kept."""
+        """Say that the start is complete: questions are answered and fills are kept."""
         self._send("READY=1")
 
     def stopping(self) -> None:
@@ -39,7 +41,7 @@ class SystemdNotifier:
         self._send("WATCHDOG=1")
 
     def status(self, words: str) -> None:
-        """Give the line that `systemctl status` shows; what it shows already is not said again."""
+        """Give the line that `systemctl status` shows; the same line is not sent twice."""
         if words == self._words:
             return
         self._words = words
@@ -54,7 +56,7 @@ class SystemdNotifier:
                 notify.setblocking(False)
                 notify.sendto(line.encode(), self._address)
         except OSError as error:
-            # The manager is away or busy; the next line may get through.
+            # The manager is absent or busy; the next line may get through.
             if not self._failed:
                 logger.warning("the service manager does not accept {}: {}", line, error)
             self._failed = True
@@ -63,11 +65,11 @@ class SystemdNotifier:
 
 
 class Pulse:
-    """Tell, from what it did since the last question, whether the pump is alive.
+    """Tell whether the pump is alive, by its progress since the last question.
 
-    `looks` counts the looks at the alert store, which the pump's worker takes a few times a second; `cursor`
-    is the last frame decided; `behind` says whether a frame waits behind it. A pump that took no look, or
-    that left a frame undecided from one question to the next, is not alive.
+    `looks` counts how often the pump's worker has looked at the alert store, which it does a few times a
+    second; `cursor` is the last frame decided; `behind` says whether a later frame waits. A pump that has not
+    looked since the last question, or has left a waiting frame undecided since then, is not alive.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class Pulse:
         self._stuck_at: int | None = None
 
     def beats(self) -> bool:
-        """Compare with the question before; the first one is answered well."""
+        """Compare with the last question; the first one always returns True."""
         looks, cursor = self._looks(), self._cursor()
         looked = looks != self._looks_before
         stuck_before, self._stuck_at = self._stuck_at, cursor if self._behind() else None
@@ -89,7 +91,7 @@ class Pulse:
 
 
 async def keep_alive(supervisor: SystemdNotifier, pulse: Pulse) -> None:
-    """Tell the manager that the work goes on, for ever and only while it does.
+    """Tell the manager that the work goes on, as long as it does; never returns.
 
     Runs on the event loop, so that a loop that hangs sends no sign of life.
     """
@@ -102,12 +104,14 @@ async def keep_alive(supervisor: SystemdNotifier, pulse: Pulse) -> None:
         elif well:
             logger.error("the pump makes no progress; the service manager will restart the tracker")
         well = beats
-        # As sd_watchdog_enabled(3) advises: half of what is allowed.
+        # As sd_watchdog_enabled(3) advises: half of the allowed time.
         await asyncio.sleep(supervisor.watchdog_seconds / 2)
 
 
 def _address(named: str) -> str:
-    """Return the socket's address; `@` begins the name of an abstract one (Linux). Others are no sockets."""
+    """Return the socket's address; `@` begins the name of an abstract one (Linux). Empty for anything
+    else.
+    """
     if named.startswith("@"):
         return "\0" + named[1:]
     return named if named.startswith("/") else ""

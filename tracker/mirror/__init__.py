@@ -1,4 +1,5 @@
 """`tracker mirror`: one alerts.json kept in step with the shared store.
 
-It decides nothing about fills, and connects to no gateway.
+Called by `tracker mirror`. It decides nothing about fills, and connects to no gateway. Begin reading at
+`mirror`; `mirror_process` runs it, `file_copy` writes a file for programs that only read.
 """

@@ -1,7 +1,7 @@
-"""A copy of the shared store's alerts as a file, for programs of this box that only read alerts.json.
+"""A copy of the shared store's alerts as a file, for programs of this machine that only read alerts.json.
 
-Owns the text of the copy and its replacement as a whole. It never reads alerts from the file, and stops where
-another program writes it: a file with an alert writer is a source, not a copy.
+Owns the text of the copy and its replacement as a whole. It never reads alerts from the file, and stops if
+another program writes into it: a file with an alert writer is a source, not a copy.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _MODE: Final = 0o644
 
 
 class Copy:
-    """Write one file; one thread uses it."""
+    """Write one file; only one thread may use it."""
 
     def __init__(self, path: Path, disk: Disk | None = None) -> None:
         self.path = path
         self._disk = disk or RealDisk()
         self._left: FileStat | None = None
-        """The file as it was left; None before the first write."""
+        """The file as it was after the last write; None before the first."""
         self._text = ""
 
     def write(self, records: Sequence[SummedRecord]) -> bool:
-        """Have the file hold these records; False where it does already.
+        """Write these records into the file; False where it has them already.
 
-        What stood there before the first write is kept beside it, once. Raises StoreRefused where another
-        program wrote the file meanwhile; OSError.
+        Before the first write the old file is kept beside it, once. Raises StoreRefused where another program
+        wrote the file meanwhile; OSError.
         """
         text = text_of_file(records)
         found = self._stat()

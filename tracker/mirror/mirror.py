@@ -1,9 +1,10 @@
-"""alerts.json and the shared store, kept in step: its records there, what all trackers make of them here.
+"""Keep alerts.json and the shared store in step: put the file's records into the store, and write into the
+file what all trackers say about them.
 
-Owns what is put and retired for one file, and which records of the file get the tracker's fields. Each record
-has one source, so nothing is merged: what the alert writer says goes to the store, what the trackers say goes
-to the file. It never retires anything on the word of a file that is absent, empty, cut off or unreadable, and
-never touches a record of the store that another source put.
+Owns which records are put and retired for one file, and which records of the file get the tracker's fields.
+Each record has one source, so nothing is merged: what the alert writer says goes to the store, what the
+trackers say goes to the file. It never retires a record because of a file that is absent, empty, cut off or
+unreadable, and never touches a record of the store that another source put.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _GONE: Final = "gone from the file of its source"
 
 
 class _Put(NamedTuple):
-    """Hold what was put of a record."""
+    """Hold what was put into the store of one record."""
 
     text: str
     """The record as it stands in the file."""
@@ -34,15 +35,15 @@ class _Put(NamedTuple):
 
 
 class ForFile(NamedTuple):
-    """Hold what the file has to take in."""
+    """Hold what is to be written into the file."""
 
     updates: Sequence[AlertUpdate]
     restored: Sequence[tuple[AlertId, str]]
-    """Records that were taken out, and that a tracker put back."""
+    """Removed records that a tracker put back."""
 
 
 class Mirror:
-    """Keep one alerts.json and the store in step; `source` is the name of this box there.
+    """Keep one alerts.json and the store in step; `source` is this machine's name in the store.
 
     One thread uses it.
     """
@@ -53,15 +54,15 @@ class Mirror:
         self._store = store
         self._source = source
         self._put: dict[AlertId, _Put] = {}
-        """What the store has from here; a record that it refused is among them until it changes."""
+        """What the store has from this file, including records that it refused, until they change."""
         self._readable = False
-        """Whether the last look at the file ended well, and it was there."""
+        """Whether the last look at the file found it there and could read it."""
         self._changed = True
-        """Whether anything may have changed since all was put."""
+        """Whether anything may have changed since everything was put."""
         self._taken_out: set[AlertId] = set()
 
     def read(self) -> None:
-        """Take in what the alert writer wrote; raises StoreUnavailable."""
+        """Read what the alert writer wrote; raises StoreUnavailable."""
         self._readable = False
         added = self._alerters.refresh()
         merged = self._file.settle()
@@ -71,12 +72,12 @@ class Mirror:
     def exchange(self) -> tuple[int, ForFile]:
         """Put what changed, and retire what the file no longer has; raises StoreUnavailable.
 
-        Returns how many records were put, and what the file has to take in.
+        Returns how many records were put, and what is to be written into the file.
         """
         try:
             return self._put_changes(), self._fetch()
         except StoreUnavailable:
-            # A store that was away may have lost some.
+            # A store that could not be reached may have been restored, with records lost.
             self._put.clear()
             self._changed = True
             raise
@@ -118,7 +119,7 @@ class Mirror:
                 self._changed = True
 
     def write(self, wanted: ForFile) -> None:
-        """Write into the file what it has to take in; raises StoreUnavailable."""
+        """Write into the file what `exchange` returned; raises StoreUnavailable."""
         for alert, text in wanted.restored:
             self._file.restore(alert, text)
             self._taken_out.discard(alert)
@@ -159,7 +160,7 @@ class Mirror:
 
 
 def _update(record: SummedRecord) -> AlertUpdate | None:
-    """Return what the file must show of a record; None where no tracker has said anything about it."""
+    """Return what the file must show of a record; None where no tracker has changed it."""
     if record.removed:
         return AlertUpdate(record.alert, False, None, None, remove=True)
     if not record.has_part:

@@ -1,7 +1,7 @@
 """The process of `tracker mirror`: the lock, the loop, what is logged, and how it ends.
 
-Owns when the file and the store are looked at, and what is said while either is away. What is exchanged is
-the business of `tracker.mirror.mirror`.
+Owns when the file and the store are read, and what is logged while either is unavailable.
+`tracker.mirror.mirror` owns what is exchanged.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from tracker.terminal import counted
 EXIT_WELL: Final = 0
 EXIT_STORE: Final = 5
 _LOOK_SECONDS: Final = 0.25
-"""Between two looks at the file, as the tracker itself looks at it."""
+"""Seconds between two looks at the file, the same as the tracker's."""
 _LONGEST_PAUSE_SECONDS: Final = 10.0
-"""Between two attempts to reach a store that is away."""
+"""Seconds between two attempts to reach a store that is unavailable."""
 
 
 class Exchange(Protocol):
-    """What the loop does again and again; `look` and `exchange` raise StoreUnavailable."""
+    """Do one round of the loop's work; `look` and `exchange` raise StoreUnavailable."""
 
     def look(self) -> None:
         """Look at the file."""
 
     def exchange(self) -> None:
-        """Give the store what it lacks, and the file what it lacks."""
+        """Bring the store and the file up to date."""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 def run(settings: Settings, *, copy: bool) -> int:
@@ -120,7 +120,7 @@ class _Copying:
         self._store = store
 
     def look(self) -> None:
-        """Nothing is read from a copy."""
+        """Do nothing: nothing is read from a copy."""
 
     def exchange(self) -> None:
         records = self._store.summed()
@@ -134,24 +134,24 @@ class _Copying:
             logger.info("{} written into the file", counted(len(records), "record"))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no file is kept open."""
 
 
 class _Loop:
-    """Look at the file and the store by turns until the process is told to end."""
+    """Look at the file and the store in turn until the process is told to end."""
 
     def __init__(self, job: Exchange, lock: FileLock, poll_seconds: float) -> None:
         self._job = job
         self._lock = lock
         self._poll_seconds = poll_seconds
         self._next = 0.0
-        """When the store is asked next, by the monotonic clock."""
+        """When the store is asked next, in seconds of the monotonic clock."""
         self._failures = 0
         self._exchanged = False
         self._troubles: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Raises Locked, StoreRefused."""
+        """Run until the process is told to end; raises Locked, StoreRefused."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -176,12 +176,14 @@ class _Loop:
             self._exchanged = True
         if self._failures:
             pause = min(_LONGEST_PAUSE_SECONDS, pause * 2 ** min(self._failures, 10))
-        # Many boxes do not come at the same moment.
+        # A random part, so that many machines do not all ask at the same moment.
         self._next = time.monotonic() + pause * random.uniform(0.7, 1)
 
     @contextmanager
     def _noting(self, what: str) -> Iterator[None]:
-        """Say once that something is away, and that it is back; it is tried again by itself."""
+        """Log once that the file or the store is unavailable, and once that it is back; both are tried
+        again.
+        """
         try:
             yield
         except StoreUnavailable as error:

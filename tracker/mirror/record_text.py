@@ -1,7 +1,7 @@
 """The text of one record as its producer wrote it, and the tracker's three fields beside it.
 
-Owns how the tracker's fields are taken out of a record's text and put in, every other byte as it is. It is
-pure.
+Owns how the tracker's fields are removed from a record's text and inserted; every other byte stays as it is.
+It is pure.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def with_fields(
     last_order_update: Mapping[str, Value] | None,
     position: Mapping[str, Value] | None,
 ) -> str:
-    """Return a producer's text with the tracker's fields; None leaves an object away."""
+    """Return a producer's text with the tracker's fields; an object that is None is left out."""
     values: dict[str, object] = {"open": is_open}
     if last_order_update is not None:
         values["last_order_update"] = order_in_order(last_order_update)
