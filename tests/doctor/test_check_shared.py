@@ -48,7 +48,7 @@ def test_good_store_has_no_finding() -> None:
     [
         ({"trouble": "cannot be reached"}, "shared_store", "fault", "cannot be reached"),
         ({"server_version": 140011}, "shared_store", "fault", "PostgreSQL 14.11"),
-        ({"is_replica": True}, "shared_store", "fault", "a replica, which takes no writes"),
+        ({"is_replica": True}, "shared_store", "fault", "a replica, which accepts no writes"),
         ({"encrypted": False}, "store_encryption", "warning", "go to 10.0.0.7 unencrypted"),
         ({"verified": False}, "store_encryption", "warning", "whether 10.0.0.7 is the right server"),
         ({"encrypted": False, "address": "127.0.0.1"}, "store_encryption", "ok", "stays on this machine"),

@@ -171,7 +171,7 @@ def test_full_disk_needs_room(setup: Setup) -> None:
     setup.with_probes(disk=disk)
     found = setup.look()
     assert "cannot write a file: No space left on device" in found["alerts_folder"]["found"]
-    assert found["alerts_folder"]["next_step"] == "make room on its disk"
+    assert found["alerts_folder"]["next_step"] == "free space on its disk"
 
 
 def test_an_unwritable_folder_is_found(setup: Setup) -> None:

@@ -85,7 +85,7 @@ def test_append_to_full_disk(journal: Journal) -> None:
 def test_step_on_full_disk(journal: Journal) -> None:
     """A step on a full disk leaves nothing."""
     full(journal)
-    with pytest.raises(JournalFailed, match="make room on its disk, then start the tracker again"):
+    with pytest.raises(JournalFailed, match="free space on its disk, then start the tracker again"):
         _put_too_much(journal)
     assert journal.cursor == 0
     assert list(journal.state.every(FEES)) == []

@@ -66,7 +66,7 @@ SETUP = {
     "login": "paper login DU***67",
     "login_timezone": "US/Eastern",
     "work": "first sweep: 12 fills so far",
-    "next": "take fills as they come",
+    "next": "receive fills as they happen",
 }
 
 
@@ -107,7 +107,7 @@ def test_summary_of_working_tracker() -> None:
         "alert store         can be read and written; nothing waits to be written",
         "journal             journal.db, 0.7 MB, of a paper login",
         "at work             first sweep: 12 fills so far",
-        "next                take fills as they come",
+        "next                receive fills as they happen",
         "alerts              3 alerts read (robindahood-alerts 2, zone 1) from",
         "                    alerts.json, times in UTC",
         "gateway             127.0.0.1:4002 as client 0, paper login DU***67, days in",

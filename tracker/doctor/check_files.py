@@ -1,6 +1,6 @@
 """Check the files: folders, owners, contents, file systems, and who else uses them.
 
-Pure. What ends the daemon at its start, or would make it lose what it writes, is a fault.
+Pure. A finding is a fault if the daemon would end at its start, or could lose what it writes.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ from tracker.doctor.finding import (
 from tracker.terminal import counted
 
 READ_ONLY: Final = ("stores.contracts", "stores.stocks")
-"""Stores that the tracker never writes; they may be absent, their folder too unless it was configured."""
+"""Stores that the tracker never writes. They may be absent, and so may their folder unless it was
+configured.
+"""
 MADE_BY_DAEMON: Final = ("stores.journal", "status.token_file")
-"""Their default folder is made at the first start."""
+"""Files whose default folder is made at the first start."""
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -40,18 +42,18 @@ _KINDS: Final = {
     ),
     FilesystemKind.MEMORY: (
         Level.WARNING,
-        "it is in memory and gone after a restart of the machine; use a folder on a disk",
+        "it is in memory and lost at a restart of the machine; use a folder on a disk",
     ),
     FilesystemKind.CONTAINER: (
         Level.NOTE,
-        "it is the container's own and gone with it; mount a folder of the host",
+        "it belongs to the container and is lost with it; mount a folder of the host",
     ),
 }
 _NO_ROOM: Final = {os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)}
 
 
 def check_folder(place: Place) -> Finding:
-    """Check whether a file can be made, synced and put in place where this one is."""
+    """Check whether a file can be made, synced and renamed in the folder of this one."""
     check = f"{check_name(place)}_folder"
     if place.is_folder:
         return Finding(check, Level.FAULT, f"{place.path} is a folder", _correct(place, "name the file"))
@@ -63,7 +65,7 @@ def check_folder(place: Place) -> Finding:
         found = f"in {place.parent} the tracker cannot {place.failed.step}: {place.failed.reason}"
         step = "give the tracker's user write access to the folder; files are replaced, never changed"
         if place.failed.reason in _NO_ROOM:
-            step = "make room on its disk"
+            step = "free space on its disk"
         return Finding(check, Level.FAULT, found, step)
     return Finding(
         check, Level.OK, f"{place.parent} is writable: a file was made, synced, renamed and removed"
@@ -94,7 +96,7 @@ def _correct(place: Place, step: str) -> str:
 
 
 def check_name(place: Place) -> str:
-    """Return the word under which findings about a file go."""
+    """Return the check's name for findings about a file."""
     return {"status.token_file": "token", "log.file": "log"}.get(
         place.setting, place.setting.partition(".")[2]
     )
@@ -112,7 +114,7 @@ def check_file_system(place: Place, *, mounts_known: bool) -> Finding:
         )
     if place.mount is None:
         why = "the file system is unknown" if mounts_known else "unknown on this system"
-        return Finding(check, Level.NOTE, why, "make sure that it is a local disk, not a network share")
+        return Finding(check, Level.NOTE, why, "check that it is a local disk, not a network share")
     found = f"{place.mount.kind_name}, mounted on {place.mount.point}"
     if place.mount.kind is FilesystemKind.LOCAL:
         return Finding(check, Level.OK, found)
@@ -121,7 +123,9 @@ def check_file_system(place: Place, *, mounts_known: bool) -> Finding:
 
 
 def check_alerts_file(place: Place, records: Records) -> Finding:
-    """Check alerts.json itself: whether it can be read, and replaced as its other users need it."""
+    """Check alerts.json itself: whether it can be read, and replaced with the owner and mode that its other
+    users need.
+    """
     check = "alerts_file"
     file = place.file
     if place.is_folder or place.folder is not FolderState.EXISTS:
@@ -187,7 +191,7 @@ def check_alerter_store(place: Place, trouble: str) -> Finding:
 
 
 def check_journal(place: Place, journal: JournalFacts) -> Finding:
-    """Check the journal: readable, for this user only, and of which kind of login."""
+    """Check the journal: whether it can be read, by this user only, and which kind of login it belongs to."""
     check = "journal"
     if place.is_folder or (place.folder is not FolderState.EXISTS and not place.made_at_start):
         return Finding(check, Level.NOTE, "not checked: its folder has a fault")
@@ -207,7 +211,7 @@ def check_journal(place: Place, journal: JournalFacts) -> Finding:
 
 
 def check_log(place: Place) -> Finding | None:
-    """Check that only the tracker's user reads the log; None before there is one."""
+    """Check that only the tracker's user can read the log; None before there is one."""
     if place.file is None or place.is_folder:
         return None
     mode = stat.S_IMODE(place.file.mode)
@@ -216,7 +220,7 @@ def check_log(place: Place) -> Finding | None:
 
 
 def check_settings_file(path: Path, mode: int, secrets: str) -> Finding:
-    """Check that only the tracker's user reads a settings file that holds these secrets."""
+    """Check that only the tracker's user can read a settings file that holds these secrets."""
     found = Finding("settings_file", Level.OK, f"{path} holds {secrets}; mode {mode:04o}")
     return _for_owner_only(found, path, mode, f"the secrets in {secrets}")
 
@@ -231,7 +235,9 @@ def _for_owner_only(finding: Finding, path: Path, mode: int, contents: str) -> F
 
 
 def check_locks(locks: Sequence[Lock], port: StatusPort, *, ours: bool) -> Finding:
-    """Check whether another tracker uses these files; `ours` says that it answers as the one of them."""
+    """Check whether another tracker uses these files; `ours` says that the tracker of these files
+    answered.
+    """
     check = "other_tracker"
     troubled = [lock for lock in locks if lock.trouble]
     if troubled:

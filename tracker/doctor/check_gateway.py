@@ -1,6 +1,6 @@
-"""Check the gateway: by a login of our own, or by what the running tracker says of its own.
+"""Check the gateway: by a login of our own, or by what the running tracker says of its link.
 
-Pure. A tracker that runs holds the client id, so that a second login would cut its link; it is asked instead.
+Pure. A running tracker holds the client id, so a second login would cut its link; it is asked instead.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tracker.gateway.times import zone_named
 from tracker.terminal import counted
 
 DEFAULT_PORTS: Final = {4001: LIVE, 7496: LIVE, 4002: PAPER, 7497: PAPER}
-"""The ports that TWS and IB Gateway use unless they are told otherwise."""
+"""The default ports of TWS and IB Gateway."""
 SKEW_WARNING: Final = timedelta(seconds=5)
 SKEW_FAULT: Final = timedelta(seconds=60)
 _SERVER_TIME_STEP: Final = timedelta(seconds=1)
-"""The gateway answers in whole seconds."""
+"""The resolution of the gateway's clock: it answers in whole seconds."""
 
 
 def check_port(preflight: PreflightResult, host: str, port: int, *, now: datetime) -> Finding:
@@ -72,7 +72,9 @@ def check_login(preflight: PreflightResult, client_id: int) -> Finding:
 def check_account(
     accounts: Sequence[str], watched: Sequence[str], bound_to: str | None, port: int
 ) -> Finding:
-    """Check whether this is the login that was meant: which accounts, paper or live, and what guards it."""
+    """Check whether this is the intended login: which accounts, paper or live, and which settings refuse any
+    other.
+    """
     check = "account"
     kind = kind_of(accounts)
     refused = refusal(accounts, watched, bound_to)
@@ -113,7 +115,7 @@ def skew(clocked: ClockReading) -> tuple[timedelta, timedelta]:
 def check_clock(clocked: ClockReading | None, early_fill: timedelta) -> Finding:
     """Check the clocks' difference: alerts are dated by this machine's, fills by the broker's.
 
-    A fill may be `early_fill` older than its alert; a clock that goes ahead of the broker's eats that up.
+    A fill may be up to `early_fill` older than its alert; a clock ahead of the broker's uses up that time.
     """
     check = "clock"
     if clocked is None:
@@ -144,7 +146,7 @@ def check_upstream(preflight: PreflightResult, *, now: datetime) -> Finding:
 
 
 def check_master(preflight: PreflightResult, client_id: int) -> Finding:
-    """Check whether this client id is the Master API client id, which the gateway tells to no client.
+    """Check whether this client id is the Master API client id, which the gateway never says.
 
     Fees of other clients' orders come to the master only, so such a fee proves it. Manual orders prove
     nothing, since client 0 may receive them anyway.
@@ -165,7 +167,7 @@ def check_master(preflight: PreflightResult, client_id: int) -> Finding:
 
 
 def check_fees(preflight: PreflightResult, client_id: int) -> Finding:
-    """Say whether fees will arrive."""
+    """Check whether fees will arrive."""
     check = "fees"
     count, paid = preflight.of_others, preflight.of_others_with_fee
     if paid:
@@ -178,7 +180,7 @@ def check_fees(preflight: PreflightResult, client_id: int) -> Finding:
 
 
 def check_read_only(preflight: PreflightResult, *, binds: bool) -> Finding:
-    """Check the Read-Only API, which shows by what it refuses."""
+    """Check whether the Read-Only API is on, by what the gateway refuses."""
     check = "read_only_api"
     if preflight.read_only is None:
         found = "unknown: the gateway did not answer about completed orders"
@@ -193,7 +195,7 @@ def check_read_only(preflight: PreflightResult, *, binds: bool) -> Finding:
 
 
 def check_manual_orders(client_id: int, *, binds: bool) -> Finding:
-    """Say how orders made by hand in TWS arrive."""
+    """Check how orders made by hand in TWS arrive."""
     check = "manual_orders"
     if client_id != 0:
         step = "set gateway.client_id = 0 to receive them at once"
@@ -208,7 +210,7 @@ def check_manual_orders(client_id: int, *, binds: bool) -> Finding:
 def check_login_zone(greeting: str, zone: tzinfo, zone_name: str, *, now: datetime) -> Finding:
     """Check gateway.timezone by the zone in which the gateway greets, as `20251118 12:00:00 EST`.
 
-    It says where the account's day ends, and how execution times without a zone are read.
+    The zone decides when the account's day ends, and how execution times without a zone are read.
     """
     check = "login_zone"
     name = " ".join(greeting.split()[2:])
@@ -243,7 +245,9 @@ def check_preflight(
     zone_name: str,
     now: datetime,
 ) -> Iterator[Finding]:
-    """Yield a finding for each thing that the login shows; what it did not reach is one note."""
+    """Yield a finding for each thing that the login shows; everything that it did not reach is one
+    finding.
+    """
     yield check_port(preflight, host, port, now=now)
     if preflight.reach in (Reach.NOWHERE, Reach.SILENCE, Reach.STRANGER):
         yield _unknown("login, account, clock, IBKR, Master API client ID, Read-Only API, fees")
@@ -270,7 +274,7 @@ def _unknown(what: str) -> Finding:
 def check_running_tracker(
     status: Mapping[str, Any], *, client_id: int, watched: Sequence[str], binds: bool, host: str, port: int
 ) -> Iterator[Finding]:
-    """Yield what the answer to `status` says of the link; fields that are missing raise nothing."""
+    """Yield findings about the link from the answer to `status`; missing fields raise nothing."""
     link = _mapping(status, "link")
     used, named = str(_mapping(status, "setup").get("gateway", "")), f"{host}:{port}"
     if used and used != named:

@@ -14,14 +14,14 @@ FIRST_PYTHON: Final = (3, 11)
 LAST_TESTED_PYTHON: Final = (3, 15)
 LIBRARY: Final = "ib_insync"
 LIBRARY_VERSION: Final = "0.9.86"
-"""The capture depends on its decoder; pyproject.toml pins it."""
+"""The version of ib_insync that pyproject.toml pins, since capture depends on its decoder."""
 CONFLICTING: Final = ("ib_async", "aeventkit")
-"""They install files into the folder of eventkit, which ib_insync needs."""
+"""Packages that install files into the folder of eventkit, which ib_insync needs."""
 ZONES: Final = ("America/New_York", "US/Eastern", "EST", "MET", "Europe/Berlin", "Asia/Tokyo")
-"""Zones that the broker writes; slim container images lack some."""
+"""Zone names that the broker writes; slim container images lack some."""
 
 SPACE_FAULT: Final = 50 * 1024 * 1024
-"""What a day's frames and a new copy of the alerts may need."""
+"""Bytes that a day's frames and a new copy of the alerts may need."""
 SPACE_WARNING: Final = 1024 * 1024 * 1024
 FILES_FAULT: Final = 50
 FILES_WARNING: Final = 1000
@@ -86,14 +86,14 @@ def check_settings(source: str, overrides: Mapping[str, int]) -> Finding:
 
 
 def settings_errors(lines: Sequence[str]) -> Iterator[Finding]:
-    """Yield a fault for each mistake in the settings; what follows its last semicolon is the step."""
+    """Yield a fault for each mistake in the settings; the text after its last semicolon is the next step."""
     for line in lines:
         place, _, step = line.rpartition("; ")
         yield Finding("settings", Level.FAULT, place or line, step if place else "")
 
 
 def check_space(places: Sequence[Place]) -> Finding:
-    """Check the free space where the tracker writes; the fullest file system counts."""
+    """Check the free space where the tracker writes; the fullest file system decides."""
     known: dict[int, tuple[Space, Place]] = {}
     for place in places:
         if place.space is not None:

@@ -27,7 +27,7 @@ def check_account_day(zone: tzinfo, zone_name: str, here: tzinfo, now: datetime)
 
 
 def check_planned_resets(here: tzinfo, now: datetime) -> Finding:
-    """Say when IBKR's servers go away by plan; links drop then, and are made again."""
+    """Say when IBKR's planned server resets are; the link drops then, and the tracker reconnects."""
     check = "planned_resets"
     nightly, weekly = next_resets(now)
     under_way = [reset for reset in (weekly, nightly) if reset.begins <= now]

@@ -1,6 +1,7 @@
-"""Whether a tracker can run on the shared store: reach, TLS, version, tables, rights, zone, clock, seat.
+"""Check whether a tracker can run on the shared store: reach, TLS, version, tables, rights, zone, clock,
+seat.
 
-Owns the verdicts on what `tracker.stores.shared_probe` saw. It asks nothing itself.
+Pure: it judges what `tracker.stores.shared_probe` found, and asks the server nothing itself.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 OLDEST_SERVER: Final = 15
 _CLOCK_APART: Final = timedelta(seconds=5)
 _ALIVE: Final = timedelta(minutes=1)
-"""A seat seen in the last minute has a tracker that runs; it shows itself every 15 s."""
+"""A seat seen within this time has a running tracker, which reports every 15 s."""
 
 
 def check_store(
@@ -27,7 +28,12 @@ def check_store(
 ) -> Iterator[Finding]:
     """Yield the findings about the store for a tracker on this seat, host and zone."""
     if facts.trouble:
-        yield Finding("shared_store", Level.FAULT, facts.trouble, "see to it, or correct shared.url")
+        yield Finding(
+            "shared_store",
+            Level.FAULT,
+            facts.trouble,
+            "start the server or repair the way to it, or correct shared.url",
+        )
         return
     yield _server(facts)
     yield _line(facts)
@@ -51,7 +57,7 @@ def _server(facts: StoreFacts) -> Finding:
         return Finding("shared_store", Level.FAULT, found, f"upgrade it: {OLDEST_SERVER} or newer is needed")
     if facts.is_replica:
         step = "name the primary in shared.url, or both with target_session_attrs=read-write"
-        return Finding("shared_store", Level.FAULT, f"{found}: a replica, which takes no writes", step)
+        return Finding("shared_store", Level.FAULT, f"{found}: a replica, which accepts no writes", step)
     return Finding("shared_store", Level.OK, f"{found}; {facts.alerts} alerts, {facts.open_alerts} open")
 
 
@@ -82,7 +88,7 @@ def _schema(facts: StoreFacts) -> Finding:
 
 def _rights(facts: StoreFacts) -> Finding:
     if facts.may_put and facts.lacking == facts.functions:
-        found = f"{facts.user} may put alerts, as `tracker mirror` does, and not run a tracker"
+        found = f"{facts.user} may put alerts, as `tracker mirror` does, but not run a tracker"
         return Finding("store_rights", Level.NOTE, found, "nothing to do on a box that only mirrors")
     if facts.lacking:
         found = f"{facts.user} may not call {', '.join(facts.lacking)}"

@@ -41,14 +41,14 @@ def check_status_port(port: StatusPort, *, ours: bool) -> Finding:
                 check, Level.FAULT, found, "run this as that tracker's user, or change status.port"
             )
         case PortState.OTHER_PROGRAM:
-            return Finding(check, Level.FAULT, f"{place} is taken: {port.reason}", step)
+            return Finding(check, Level.FAULT, f"{place} is in use: {port.reason}", step)
         case PortState.UNUSABLE:
             found = f"{place} cannot be listened on: {port.reason}"
             return Finding(check, Level.FAULT, found, "correct status.host and status.port")
 
 
 def check_token(token: Token, port: StatusPort, *, running: bool) -> Finding:
-    """Check the token's file: only its user may read it, and it exists where it is needed."""
+    """Check the token's file: only its user can read it, and it exists where it is needed."""
     check = "token"
     needed = "every request" if not port.loopback else "requests that change something"
     if token.mode is None:

@@ -1,4 +1,4 @@
-"""Check the stores' time zone by what the records say of their creation.
+"""Check the stores' time zone by the creation times of the records.
 
 Pure. The stores write local times without a zone (`stores.timezone`). Read in a wrong one, an alert looks
 hours away from its fill: a fill older than its alert is not matched to it, and an expiry without a year may
@@ -16,11 +16,11 @@ from tracker.doctor.spans import span
 
 CHECK: Final = "created_at"
 AHEAD: Final = timedelta(minutes=5)
-"""No record is created later than now, or later than the file was written; clocks differ by less."""
+"""No record is created later than now, or later than its file was written, by more than two clocks differ."""
 PROMPT: Final = timedelta(minutes=2)
-"""A record that is new is on the disk within this."""
+"""A new record is written to the disk within this time."""
 APART: Final = timedelta(minutes=20)
-"""Less than any two zones differ."""
+"""A smaller difference than that of any two zones."""
 
 
 def check_created_at(
@@ -34,8 +34,8 @@ def check_created_at(
 ) -> Finding:
     """Check whether the records' times fit the zone in which they are read.
 
-    `others` are zones that might be meant instead, by the name to set; `written_at` is when the file was
-    last written, by whomever.
+    `others` are the zones that might be meant instead, by the name to set; `written_at` is when any program
+    last wrote the file.
     """
     read = [(read_stamp(stamp.text, zone), stamp) for stamp in stamps]
     known = [(at, stamp) for at, stamp in read if at is not None]

@@ -1,7 +1,7 @@
 """`tracker doctor`: run the checks, print the findings, and exit with 1 if one of them is a fault.
 
-Owns the text form, and that a mistake in the settings is a finding like any other. The text is made from the
-JSON answer, so that it cannot say what the JSON does not.
+Owns the text form, and makes a mistake in the settings a finding like any other. The text is made from the
+JSON answer, so it cannot say anything that the JSON does not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def run(
     probes: Probes | None = None,
     report: Path | None = None,
 ) -> int:
-    """Print the findings and return the exit code: 1 for a fault, or a report that is not written, else 0."""
+    """Print the findings and return the exit code: 1 for a fault or a report that could not be written, else
+    0.
+    """
     probes = probes or Probes()
     found = diagnose(flags, path, probes, offline=offline)
     if report is not None:
@@ -72,7 +74,7 @@ def _write_report(
 def diagnose(flags: Mapping[str, str], path: str | None, probes: Probes, *, offline: bool) -> dict[str, Any]:
     """Return the whole answer, as `--json` prints it."""
     findings: list[Finding]
-    # Log lines of the client library would stand among the findings.
+    # Log lines of the client library would be printed among the findings.
     log.configure("ERROR")
     try:
         settings, source = load(flags, path), find_file(path)

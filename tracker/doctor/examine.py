@@ -1,6 +1,6 @@
-"""All checks in the order in which their findings are read.
+"""Run all checks, in the order in which their findings are shown.
 
-Owns which checks there are and what each is given. It writes to no store, sends no order, and leaves nothing
+Owns which checks there are and what each receives. It writes to no store, sends no order, and leaves nothing
 behind.
 """
 
@@ -46,13 +46,13 @@ from tracker.doctor.spans import offset
 from tracker.status.token import read_token
 
 PATIENCE_SECONDS: Final = 10.0
-"""How long one answer of the gateway is waited for."""
+"""Seconds to wait for one answer of the gateway."""
 _LIKELY_ZONES: Final = (
     *("UTC", "America/New_York", "America/Chicago", "America/Los_Angeles"),
     *("Europe/London", "Europe/Berlin", "Asia/Kolkata", "Asia/Tokyo", "Australia/Sydney"),
 )
 _MIRRORED: Final = ("alerts", "contracts", "stocks")
-"""Files that only `tracker mirror` uses where shared.url is set."""
+"""Files that, with shared.url set, only `tracker mirror` uses."""
 _SOURCES: Final = ("environment variable", "flag")
 
 
@@ -73,7 +73,7 @@ def examine(settings: Settings, source: Path | None, probes: Probes, *, offline:
         yield check_files.check_settings_file(source, mode, " and ".join(map(".".join, holds)))
     skip = "--offline" if offline else ""
     if not has_no_fault(of_machine):
-        # The client library may not even load.
+        # The client library may fail to load.
         skip = "this Python may not be able to load the client library"
     yield from _Examination(settings, probes).findings(skip)
 
@@ -251,7 +251,9 @@ class _Examination:
         )
 
     def _skipped_for(self, holder: str) -> Finding:
-        """Leave the client id to the tracker that holds the stores: a second login would cut its link."""
+        """Skip the login while a tracker holds the stores: a second login with its client id would cut its
+        link.
+        """
         found = f"not checked: {holder} may be using its client id"
         return Finding("gateway", Level.NOTE, found, "see other_tracker")
 

@@ -1,8 +1,8 @@
-"""Look at the folders of the tracker's files, and try there what the tracker will do.
+"""Inspect the folders of the tracker's files, and try there what the tracker will do.
 
-Owns the scratch file with which a folder is tried (made, owned, synced, renamed, removed, under a name that
-nobody else uses) and reading Linux's mountinfo (proc(5)). It never opens a store for writing and leaves
-nothing behind.
+Owns the scratch file with which a folder is tested (it is made, given an owner, synced, renamed and removed,
+under a name that nobody else uses) and reads Linux's mountinfo (proc(5)). It never opens a store for writing
+and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SCRATCH: Final = b"tracker doctor tries whether a file can be replaced here\n"
 
 
 def read_mountinfo() -> str | None:
-    """Return what Linux says of its mounts, None on other systems."""
+    """Return Linux's list of mounts, None on other systems."""
     try:
         return MOUNTINFO.read_text("utf-8", errors="replace")
     except OSError:
@@ -34,9 +34,9 @@ def read_mountinfo() -> str | None:
 
 
 def space_at(folder: Path) -> Space:
-    """Return what is free on a folder's file system for users without privileges; raises OSError."""
+    """Return the free space of a folder's file system for users without privileges; raises OSError."""
     found = os.statvfs(folder)
-    # Some file systems (btrfs) make inodes as they need them, and say 0 of 0.
+    # Some file systems (btrfs) create inodes when needed, and report 0 of 0.
     files = found.f_favail if found.f_files else None
     return Space(os.stat(folder).st_dev, found.f_bavail * found.f_frsize, files)
 
@@ -51,7 +51,9 @@ class DiskAccess:
 
 
 def inspect_place(access: DiskAccess, setting: str, path: Path, origin: str, *, configured: bool) -> Place:
-    """Return what is where a file is or will be; its folder is tried unless the store is never written."""
+    """Return what is at the place of a file; its folder is tested unless the tracker never writes the
+    file.
+    """
     disk = access.disk
     state, reason = _folder_state(disk, path.parent)
     place = Place(setting, origin, path, configured, state, reason)
@@ -136,7 +138,7 @@ def try_replace(disk: Disk, folder: Path, like: FileStat | None) -> FailedStep |
     step = "make a file"
     file: int | None = None
     try:
-        # What a killed doctor of the same number left behind is ours.
+        # A scratch file of this name was left behind by a killed doctor with the same process id.
         disk.remove(first)
         file = disk.open_new(first)
         if like is not None:
@@ -158,7 +160,7 @@ def try_replace(disk: Disk, folder: Path, like: FileStat | None) -> FailedStep |
         if file is not None:
             disk.close(file)
             for left in (first, second):
-                # The failed step is reported; what can still be removed is removed.
+                # The failed step is reported; still try to remove the scratch files.
                 with suppress(OSError):
                     disk.remove(left)
     return None
@@ -186,5 +188,5 @@ def _mounts(mountinfo: str) -> Iterator[Mount]:
 
 
 def _unescaped(text: str) -> str:
-    """Read what mountinfo escapes: space, tab, newline and backslash, as octal."""
+    """Replace mountinfo's octal escapes: space, tab, newline and backslash."""
     return _OCTAL.sub(lambda found: chr(int(found[1], 8)), text)

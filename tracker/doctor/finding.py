@@ -1,6 +1,6 @@
-"""One finding of `tracker doctor`, and the plain values that the checks are given.
+"""One finding of `tracker doctor`, and the plain values that the checks receive.
 
-Owns the levels, how they become an exit code, and what the probes hand to the checks: frozen values only, so
+Owns the levels, how they become an exit code, and the frozen values that the probes pass to the checks, so
 that every check can be tested without a disk or a socket. It checks nothing.
 """
 
@@ -24,9 +24,9 @@ class Level(StrEnum):
     NOTE = "note"
     """Good to know, or unknown; nothing is wrong."""
     WARNING = "warning"
-    """The tracker works, and less well than it could or with a danger ahead."""
+    """The tracker works, but less well than it could, or something may fail later."""
     FAULT = "fault"
-    """The tracker would not start, not log in, or not record fills."""
+    """The tracker would not start, could not log in, or would not record fills."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Finding:
     level: Level
     found: str
     next_step: str = ""
-    """What to do, empty where nothing is to be done."""
+    """The next step, empty where there is nothing to do."""
 
 
 def counted(findings: Iterable[Finding]) -> dict[str, int]:
@@ -69,9 +69,9 @@ class FilesystemKind(StrEnum):
     NETWORK = "network"
     """Shared with other machines, or served by a daemon: rename, locks or syncs may not hold."""
     MEMORY = "memory"
-    """In memory: gone with the next start of the machine."""
+    """In memory: lost at the next start of the machine."""
     CONTAINER = "container"
-    """A container's own: gone with the container."""
+    """The container's own: lost with the container."""
 
 
 class Mount(NamedTuple):
@@ -83,7 +83,7 @@ class Mount(NamedTuple):
 
     @property
     def kind(self) -> FilesystemKind:
-        """Check by the name of the file system's type."""
+        """Return the kind by the name of the file system's type."""
         name = self.kind_name
         if name in _NETWORK or name.partition(".")[0] in ("fuse", "nfs"):
             return FilesystemKind.NETWORK
@@ -103,11 +103,11 @@ _NETWORK: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Hold what Python runs this, and with which packages."""
+    """Hold the Python version and the packages of this process."""
 
     python: tuple[int, int, int]
     versions: Mapping[str, str]
-    """Package -> version, of those that are installed."""
+    """Package -> version, of installed packages."""
     missing_zones: tuple[str, ...]
     """Zone names that the broker uses and this Python does not know."""
     zones: int
@@ -135,7 +135,7 @@ class FolderState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FailedStep:
-    """Hold the step of replacing a file that failed, and why."""
+    """Hold which step of replacing a file failed, and why."""
 
     step: str
     """Completes `cannot ...`: make a file, sync a file, rename a file."""
@@ -158,7 +158,7 @@ class Place:
     is_folder: bool = False
     """Whether a folder stands where the file should."""
     file: FileStat | None = None
-    """Of the file itself, symbolic links followed; None where there is none."""
+    """The file's stat result, symbolic links followed; None where there is no file."""
     file_reason: str = ""
     """Why the file could not be looked at or read."""
     failed: FailedStep | None = None
@@ -167,7 +167,7 @@ class Place:
     mount: Mount | None = None
     """None where the system has no list of mounts."""
     is_mount: bool = False
-    """Whether the file itself is a mount."""
+    """Whether the file itself is a mount point."""
     space: Space | None = None
 
     @property
@@ -197,7 +197,7 @@ class Records:
     open: int
     stamps: tuple[Stamp, ...]
     problems: tuple[tuple[str, str], ...]
-    """(alert, what of it cannot be read), one for each such record."""
+    """(alert, what cannot be read in it), for each such record."""
     trouble: str = ""
     """Why the file could not be read at all."""
     written_at: datetime | None = None
@@ -206,13 +206,13 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class JournalFacts:
-    """Hold what the journal says of itself."""
+    """Hold what is known of the journal."""
 
     bound_to: str | None = None
     """paper or live, None before the first login."""
     trouble: str = ""
     unread: str = ""
-    """Why it was not read, where that is no trouble."""
+    """Why it was not read, where that is not a fault."""
     size: int = 0
     """Bytes, with those that SQLite keeps in the `-wal` file beside it for a while."""
 
@@ -223,24 +223,24 @@ class Lock:
 
     path: Path
     holder: str
-    """As the holder wrote it into the lock file; empty where nobody holds it."""
+    """The holder's text in the lock file; empty where nobody holds the lock."""
     trouble: str = ""
     """Why the lock could not be tested."""
 
 
 class PortState(StrEnum):
-    """Say what is on the port of the status socket."""
+    """Say who uses the port of the status socket."""
 
     FREE = "free"
     ANY_FREE = "any free"
-    """Port 0: the daemon takes a free one."""
+    """Port 0: the daemon takes a free port."""
     UNUSABLE = "unusable"
-    """Nothing is there, and it cannot be listened on."""
+    """Nothing listens there, but the port cannot be used."""
     TRACKER = "tracker"
     OTHER_PROGRAM = "stranger"
-    """Taken by another program."""
+    """In use by another program."""
     REFUSED = "refused"
-    """A tracker is there, and did not answer this user."""
+    """A tracker listens there, but refused to answer this user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +260,7 @@ class StatusPort:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Hold what the token file is like."""
+    """Hold what is known of the token file."""
 
     path: Path
     mode: int | None

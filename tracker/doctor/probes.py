@@ -1,7 +1,7 @@
-"""What doctor reads outside its own process, in one place so that a test can plant a fault in each.
+"""What doctor reads outside its own process, in one place so that a test can replace each probe.
 
-Owns the real probes: Python and its packages, the port of the status socket (one bind that listens to
-nothing, one question to whatever is there), and the login at the gateway.
+Owns the real probes: Python and its packages, the port of the status socket (one bind without listening, one
+question to the program that listens there), and the login at the gateway.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from tracker.stores.shared_probe import StoreFacts
 
 _PATIENCE_SECONDS: Final = 5.0
-"""The most that an answer on the port of the status socket is waited for."""
+"""Seconds to wait for an answer on the port of the status socket."""
 
 
 def inspect_machine() -> Machine:
-    """Return what this Python is and what it has."""
+    """Return the version of this Python, its packages and its time zones."""
     major, minor, patch = platform.python_version_tuple()
     digits = "".join(sign for sign in patch if sign.isdigit())
     versions = {}
@@ -61,7 +61,7 @@ def _is_known(name: str) -> bool:
 
 
 def inspect_port(host: str, port: int, token: str | None) -> StatusPort:
-    """Tell whether the port is free, a tracker's, or taken by something else.
+    """Tell whether the port is free, a tracker's, or in use by another program.
 
     `token` is sent beyond loopback only, where a tracker answers nothing without it.
     """
@@ -79,12 +79,12 @@ def inspect_port(host: str, port: int, token: str | None) -> StatusPort:
 
 
 def _try_to_bind(host: str, port: int) -> None:
-    """Bind as a server would, and let go; raises OSError."""
+    """Bind as a server would, and close again; raises OSError."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     with socket.socket(family, kind, protocol) as probe:
-        # As asyncio's servers do, so that a port that was just let go is free.
+        # Asyncio's servers set it too, so that a port that was just closed counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(address)
 
@@ -110,7 +110,7 @@ def _ask(host: str, port: int, token: str | None) -> StatusPort:
 
 def run_preflight(options: LinkOptions, now: Callable[[], datetime]) -> PreflightResult:
     """Log in to the gateway and out again, in an event loop of its own."""
-    # Only here: it loads ib_insync, which a look at the files does not need.
+    # Imported here, since it loads ib_insync, which the checks of files do not need.
     from tracker.gateway.preflight import run_preflight
 
     return asyncio.run(run_preflight(options, now=now))

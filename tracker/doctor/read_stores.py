@@ -1,7 +1,7 @@
-"""Read the stores, the journal, the locks and the token without leaving a trace.
+"""Read the stores, the journal, the locks and the token without changing anything.
 
-Owns how each is read without changing it. It never creates a file beside a store, and a lock that it tests is
-released at once.
+Owns how each is read. It never creates a file beside a store, and a lock that it tests is released at
+once.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from tracker.stores.alerter_stores import AlerterStores
 
 _TRIES: Final = 6
 _PAUSE_SECONDS: Final = 0.2
-"""Between two readings of alerts.json: its writer empties it for a moment."""
+"""Seconds between two readings of alerts.json, which its writer empties for a moment."""
 MAX_COPIED_BYTES: Final = 512 * 1024 * 1024
 """The largest journal that is copied in order to read it, in bytes."""
 NO_RECORDS: Final = Records(0, 0, (), ())
-"""What there is to read where there is not a folder to read in."""
+"""The result where there is no folder to read in."""
 
 
 def read_records(settings: Settings, place: Place, pause: Callable[[float], None]) -> Records:
-    """Read alerts.json, several times where its writer seems to be at it."""
+    """Read alerts.json, several times if its writer seems to be writing it."""
     store = wiring.alert_stores(settings, wiring.names_of(settings))
     trouble = ""
     try:
@@ -53,7 +53,7 @@ def read_records(settings: Settings, place: Place, pause: Callable[[float], None
                 trouble = str(error)
         return _records(store, place, trouble)
     finally:
-        # Nothing was replaced, so there is nothing late to merge.
+        # Nothing was replaced here, so no late write of another program has to be merged.
         with suppress(StoreUnavailable):
             store.close()
 
@@ -85,9 +85,9 @@ def read_alerter_stores(settings: Settings, now: Callable[[], datetime]) -> Mapp
 
 
 def read_journal(path: Path, *, in_use: bool) -> JournalFacts:
-    """Ask the journal what it is bound to; `in_use` says that a process has it open.
+    """Read the journal's facts; `in_use` says that a process has it open.
 
-    `readable_journal` says what is opened.
+    See `readable_journal` for which file is opened.
     """
     if not path.exists():
         return JournalFacts()
@@ -100,16 +100,17 @@ def read_journal(path: Path, *, in_use: bool) -> JournalFacts:
         with readable_journal(path, in_use=in_use) as place:
             return replace(_ask_mode(place, instead_of=None if in_use else path), size=size)
     except OSError as error:
-        # That the journal cannot be opened is known by then; what fails here is the copy.
+        # A journal that cannot be opened was reported above; what failed here is the copy.
         return JournalFacts(unread=f"not read: it cannot be copied ({error.strerror or error})")
 
 
 @contextmanager
 def readable_journal(path: Path, *, in_use: bool) -> Iterator[Path]:
-    """Yield what may be opened of a journal without leaving files beside it; raises OSError.
+    """Yield the path of a journal, or of a copy, that can be opened without leaving files beside it; raises
+    OSError.
 
-    SQLite makes two files beside a journal that it opens, even for reading, and a reader leaves them there.
-    A journal in use has them; of any other one a copy is opened.
+    SQLite makes two files beside a journal that it opens, even for reading, and a reader leaves them there. A
+    journal in use has them already; of any other journal a copy is opened.
     """
     if in_use:
         yield path

@@ -71,7 +71,7 @@ def write_report(path: Path, findings: str, settings: Settings | SettingsError, 
 
 
 class _Report:
-    """Gather what is to be told, then write it without names."""
+    """Gather the parts of the report, then write it without names."""
 
     def __init__(self, given: Settings | SettingsError) -> None:
         self._mistakes = given.lines if isinstance(given, SettingsError) else ()
@@ -128,7 +128,7 @@ class _Report:
             redactor.learn(line)
         redactor.learn_text(text)
         clean = [redactor.redact(line) for line in self._lines]
-        # Word by word, so that what stands beside a name is looked at as it is.
+        # Word by word, so that the text next to a name is checked unchanged.
         text = "\n".join(redactor.redact_text(each) for each in text.splitlines())
         for number, each in enumerate(text.splitlines(), 1):
             redactor.check_text(each, f"line {number}")
@@ -186,7 +186,9 @@ class _Report:
 
 
 def _parts_of(url: str) -> tuple[str, ...]:
-    """Return what of a database's address says where it is and who asks; nothing of `service=NAME`."""
+    """Return the parts of a database's address that say where it is and who connects; nothing for
+    `service=NAME`.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -224,7 +226,7 @@ def _hidden(value: object) -> str:
 
 
 def _without_home(text: str) -> str:
-    """Leave out the path of the home folder, and its user's name where another path has it."""
+    """Remove the path of the home folder, and the user's name from other paths."""
     try:
         home = Path.home()
     except RuntimeError:

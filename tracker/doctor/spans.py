@@ -19,7 +19,7 @@ def span(length: timedelta) -> str:
 
 
 def clock(at: datetime, zone: tzinfo, now: datetime) -> str:
-    """Write an instant by the clock of a zone, with the day where it is not today's: Sat 05:45."""
+    """Write an instant by the clock of a zone, with the weekday unless it is today: Sat 05:45."""
     local, today = at.astimezone(zone), now.astimezone(zone).date()
     return f"{local:%H:%M}" if local.date() == today else f"{local:%a %H:%M}"
 

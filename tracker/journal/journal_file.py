@@ -5,7 +5,7 @@ every failure. It knows neither frames nor rows.
 
 | what SQLite reports | next step |
 |---|---|
-| full | make room on the disk |
+| full | free space on the disk |
 | locked | end the other program that holds the lock |
 | damaged, no database | restore a copy, or begin with a new journal |
 | read-only, not to be opened | give the tracker's user the right to the file and its folder |
@@ -42,7 +42,7 @@ _RESULT: Final = 0xFF
 
 _RESTORE: Final = "restore it from a copy, or move it away and start the tracker with a new one"
 _NEXT_STEPS: Final = {
-    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_FULL: "free space on its disk",
     sqlite3.SQLITE_BUSY: "another program holds a lock on it: end that program",
     sqlite3.SQLITE_LOCKED: "another program holds a lock on it: end that program",
     sqlite3.SQLITE_CORRUPT: _RESTORE,

@@ -1,9 +1,10 @@
-"""Take in connections one at a time and at a bounded pace.
+"""Accept connections one at a time and at a bounded rate.
 
-Owns the listening sockets and the pace. It never learns what a connection is for. What comes faster waits in
-the kernel, where it costs nobody anything.
+Owns the listening sockets and the rate. It never learns what a connection is for. Connections beyond the rate
+wait in the kernel, where they cost the tracker nothing.
 
-Why not `asyncio.start_server`: it takes in whatever is there at once, and everything else of the loop waits.
+It does not use `asyncio.start_server`, which accepts all waiting connections at once while everything else on
+the loop waits.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from typing import Final
 from loguru import logger
 
 _WAITING: Final = 512
-"""Connections that the kernel keeps until they are taken in."""
+"""How many connections the kernel keeps until they are accepted."""
 _PAUSE_SECONDS: Final = 1.0
-"""Until accepting is tried again once it has failed: file descriptors or memory have run out."""
+"""Seconds until accepting is tried again after it failed because file descriptors or memory ran out."""
 
 OnConnection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Pace:
-    """Space out what comes at once: `burst` need not wait after a quiet time, then so many a second."""
+    """Limit a rate: after a quiet time `burst` of them need not wait, then so many a second."""
 
     def __init__(self, per_second: float, burst: int) -> None:
         self._step = 1 / per_second
@@ -32,17 +33,17 @@ class Pace:
         self._next = 0.0
 
     async def turn(self) -> None:
-        """Wait for the next turn; at least once round the loop, so that others go on."""
+        """Wait for the next turn; always yields to the event loop once, so that other tasks run."""
         now = asyncio.get_running_loop().time()
         self._next = max(self._next, now - self._burst * self._step) + self._step
         await asyncio.sleep(max(0.0, self._next - now))
 
 
 class Acceptor:
-    """Listen at one address, and hand each connection on as a pair of streams."""
+    """Listen at one address, and pass each connection on as a pair of streams."""
 
     def __init__(self, on_connection: OnConnection, pace: Pace, line_bytes: int) -> None:
-        """Take whom to call for each connection, and the longest line that its reader will return."""
+        """Take the function to call for each connection, and the longest line that its reader returns."""
         self._on_connection = on_connection
         self._pace = pace
         self._line_bytes = line_bytes
@@ -57,7 +58,7 @@ class Acceptor:
     async def listen(self, host: str, port: int) -> None:
         """Listen at each address of the host; port 0 takes a free one. Raises OSError."""
         loop = asyncio.get_running_loop()
-        # It looks up the host and binds; accepting is ours.
+        # start_server only looks up the host and binds; accepting is done here.
         bound = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
         self._sockets = [listening.dup() for listening in bound.sockets]
         bound.close()
@@ -71,7 +72,7 @@ class Acceptor:
         self._accepting = [loop.create_task(self._accept(listening)) for listening in self._sockets]
 
     async def close(self) -> None:
-        """Stop listening; connections taken in go on."""
+        """Stop listening; accepted connections go on."""
         accepting, self._accepting = self._accepting, []
         for task in accepting:
             task.cancel()
@@ -84,12 +85,12 @@ class Acceptor:
         while True:
             try:
                 await _readable(listening)
-                # Not `loop.sock_accept`: a connection that it has just taken in is lost when it is cancelled.
+                # Not `loop.sock_accept`: when cancelled it loses a connection that it has just accepted.
                 connection, _ = listening.accept()
                 connection.setblocking(False)
                 await self._hand_on(connection)
             except BlockingIOError:
-                pass  # Whoever came has gone again.
+                pass  # The client has gone again.
             except OSError as error:
                 logger.warning(
                     "the status socket cannot accept a connection ({}); it tries again in {:g} s",
@@ -98,7 +99,7 @@ class Acceptor:
                 )
                 await asyncio.sleep(_PAUSE_SECONDS)
             except Exception:
-                # Whatever it is, the connections behind this one must not wait for ever.
+                # After any error, the connections behind this one must not wait for ever.
                 logger.exception("the status socket dropped a connection because of a bug")
             await self._pace.turn()
 
@@ -109,7 +110,7 @@ class Acceptor:
 
 
 async def _readable(listening: socket.socket) -> None:
-    """Wait until somebody has come."""
+    """Wait until a client connects."""
     loop = asyncio.get_running_loop()
     come: asyncio.Future[None] = loop.create_future()
 

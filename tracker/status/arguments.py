@@ -1,7 +1,7 @@
 """Read the arguments of a socket command: one frozen type for each, checked before the command runs.
 
-Owns the bounds of what a client may send and the words by which a wrong argument is refused. It knows no
-command: those define a subclass of CommandArguments.
+Owns the limits of what a client may send and the words that refuse a wrong argument. It knows no command:
+each command defines a subclass of CommandArguments.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tracker.status.protocol import Answer, CommandError, Request, quoted
 from tracker.terminal import nearest
 
 LONGEST_TEXT: Final = 200
-"""Characters of one argument: an execId has 25, and ALERTER/TICKER rarely 50."""
+"""The longest argument in characters: an execId has 25, and ALERTER/TICKER rarely 50."""
 LONGEST_PATH: Final = 1000
 MOST_ROWS: Final = 1000
-"""The most rows of one answer, and how many come where no `limit` is given."""
+"""The most rows of one answer, which is also the default of `limit`."""
 
 _ENVELOPE: Final = ("command", "token")
 _NAMED: Final = re.compile(r"`\$\.(\w+)|required field `(\w+)`")
@@ -82,7 +82,7 @@ def without_arguments(
 
 
 def _given(kind: type[CommandArguments], request: Request) -> Iterator[tuple[str, JsonValue]]:
-    """Yield what is given; raises CommandError for an argument that does not exist and for broken text.
+    """Yield the given arguments; raises CommandError for an unknown argument and for invalid text.
 
     A misspelt filter must not answer with everything.
     """
@@ -110,7 +110,7 @@ def _given(kind: type[CommandArguments], request: Request) -> Iterator[tuple[str
 
 
 def _is_text(value: str) -> bool:
-    """Tell whether a text has no lone surrogate, which JSON can say and nothing can store."""
+    """Tell whether a text has no lone surrogate, which JSON can express and UTF-8 cannot."""
     try:
         value.encode()
     except UnicodeEncodeError:

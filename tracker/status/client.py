@@ -1,7 +1,7 @@
 """Ask a running daemon over its status socket.
 
-Owns the client's side of one request and its one answer. It never retries, and tells a daemon that cannot be
-reached apart from one that refuses.
+Owns the client's side of one request and its one answer. It never retries, and distinguishes a daemon that
+cannot be reached from one that refuses.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def unreachable(error: OSError, place: str, timeout: float) -> NotReachable:
 
 
 def understood(line: bytes, place: str) -> dict[str, Any]:
-    """Return the answer in a line; raises NotReachable where it is none of a tracker."""
+    """Return the answer in a line; raises NotReachable where it is not a tracker's answer."""
     if not line:
         raise NotReachable(f"{place} closed the connection without an answer; look at the tracker's log")
     try:

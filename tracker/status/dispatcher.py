@@ -1,7 +1,7 @@
 """Decide who may ask what, and run it.
 
-Owns the table of commands, the token check and the counts of what went wrong. It never touches a socket: line
-protocol, streams and HTTP all come here, so that none of them is a way around the token.
+Owns the table of commands, the token check and the counts of refusals and failures. It never touches a
+socket: line protocol, streams and HTTP all pass through here, so that none of them bypasses the token.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from tracker.terminal import nearest
 
 
 class Answered(NamedTuple):
-    """Hold an answer and the line that says it."""
+    """Hold an answer and its encoded line."""
 
     answer: Answer
     line: bytes
 
 
 class Dispatcher:
-    """Run commands for whoever may ask."""
+    """Run commands for clients that are allowed to ask."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Dispatcher:
         guarded: bool,
         answer_seconds: float,
     ) -> None:
-        """Take the commands; `guarded` makes each need the token. ping, help and health are always there."""
+        """Take the commands; with `guarded` each needs the token. ping, help and health are always there."""
         self._commands = {
             "ping": SocketCommand(without_arguments(_pong), "say that the tracker answers"),
             "help": SocketCommand(without_arguments(self._help), "list the commands"),
@@ -72,11 +72,11 @@ class Dispatcher:
         }
 
     def refused(self) -> None:
-        """Count a request that was refused before it came here."""
+        """Count a request that was refused before it reached the dispatcher."""
         self._refused += 1
 
     async def answer(self, request: Request) -> bytes:
-        """Return the line that answers a request, whatever becomes of it."""
+        """Return the line that answers a request, an error included."""
         try:
             return (await self.run(request)).line
         except CommandError as error:
@@ -94,7 +94,7 @@ class Dispatcher:
             raise self.refusal(name, error) from None
 
     def stream(self, request: Request) -> Stream | None:
-        """Return the stream that is asked for, None where it is none; raises CommandError."""
+        """Return the requested stream, None where the command is not a stream; raises CommandError."""
         stream = self._streams.get(str(request["command"]))
         if stream is not None:
             self._requests += 1
@@ -103,7 +103,7 @@ class Dispatcher:
         return stream
 
     def refusal(self, name: str, error: Exception) -> CommandError:
-        """Count what ended a command, and return what its client is told."""
+        """Count what ended a command, and return the error for its client."""
         if isinstance(error, CommandError):
             self._refused += 1
             return error
@@ -138,7 +138,7 @@ class Dispatcher:
             raise
 
     def has_token(self, request: Request) -> bool:
-        """Tell whether a request carries this daemon's token; without one of its own nobody has it."""
+        """Tell whether a request carries this daemon's token; False if the daemon has none."""
         given = request.get("token")
         return (
             isinstance(given, str)

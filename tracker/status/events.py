@@ -1,7 +1,7 @@
-"""Hand events on to whoever follows, without ever waiting for them.
+"""Pass events on to followers without ever waiting for them.
 
-Owns the memory of the latest events. Publishing costs the same however many follow and however slow they are:
-who falls behind the memory gets what is stored, and is told how much was missed beside that.
+Owns the latest events in memory. Publishing costs the same however many follow and however slow they are: a
+follower that falls behind gets stored events, and the number of those that it missed.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from tracker.status.arguments import CommandArguments, EventNumber, read_argumen
 from tracker.status.protocol import Answer, Request, Stream
 
 Event: TypeAlias = Mapping[str, JsonValue]
-"""What happened, as it is written to followers."""
+"""An event, as it is written to followers."""
 Stored: TypeAlias = Callable[[int, int], Awaitable[tuple[int, Sequence[tuple[int, Event]]]]]
-"""Takes a number and a limit; returns the highest number that is stored no longer, and the stored events
-behind the number, at least as many as the limit where there are."""
+"""Takes a number and a limit; returns the highest number that is no longer stored, and the stored events
+after that number, at least `limit` of them if there are so many.
+"""
 _AT_ONCE: Final = 500
 
 
 class EventFeed:
-    """Keep the latest events, and let any number of readers follow.
+    """Keep the latest events, and let any number of readers follow them.
 
-    `first` is the number of the next event; `stored` gives earlier ones, also those of earlier starts.
+    `first` is the number of the next event; `stored` returns earlier events, also those of earlier starts.
     """
 
     def __init__(self, capacity: int = 1000, *, first: int = 1, stored: Stored | None = None) -> None:
@@ -35,7 +36,7 @@ class EventFeed:
         self._first = self._next = first
         self._stored = stored
         self._news: asyncio.Event | None = None
-        """What those wait for who follow, where any do."""
+        """The future that followers wait for, None where there are none."""
 
     @property
     def last(self) -> int:
@@ -43,9 +44,9 @@ class EventFeed:
         return self._next - 1
 
     def publish(self, event: Event | Callable[[], Event]) -> None:
-        """Take an event, or what makes it for those who read it.
+        """Take an event, or a function that makes it when a follower reads it.
 
-        It is handed on with its number as `seq`, one more than that of the event before.
+        It is passed on with its number as `seq`, one more than that of the event before.
         """
         self._latest.append(event)
         self._next += 1
@@ -54,10 +55,11 @@ class EventFeed:
             self._news = None
 
     async def follow(self, after: int | None = None) -> AsyncGenerator[Answer, None]:
-        """Yield each event with a higher number than `after`, for ever; None means those still to come.
+        """Yield each event with a higher number than `after`, without end; None means only future events.
 
-        Where events were forgotten before they could be handed on, their count comes in their place as
-        {"missed": n}. 0 means all of this start that are in memory, and so does a number never given.
+        Where events were forgotten before they could be passed on, {"missed": n} with their count comes in
+        their place. 0 means all events of this start that are in memory, and so does a number that no event
+        has had.
         """
         position = self.last if after is None else after
         if position == 0 or position > self.last:
@@ -91,7 +93,7 @@ class EventFeed:
 
 
 class SubscribeArguments(CommandArguments, frozen=True):
-    """Say where to begin: behind this event, or with what comes from now on."""
+    """Say where to begin: after this event, or with future events."""
 
     after: EventNumber | None = None
 
@@ -110,4 +112,4 @@ def subscription(feed: EventFeed) -> Stream:
             async for event in following:
                 yield event
 
-    return Stream(events, "follow the events, one line each; `after` N goes on behind event N")
+    return Stream(events, "follow the events, one line each; `after` N continues after event N")

@@ -1,7 +1,8 @@
 """Answer GET over HTTP/1.1 on the status port: the page in a browser, curl, health checks and Prometheus.
 
-Owns which requests are served and in what form. It only reads: a method other than GET or HEAD is not even
-read to its end, and what a web page of another origin could send through a browser is refused.
+Owns which requests are served and in what form. It only reads: a request with a method other than GET or HEAD
+is not even read to its end, and anything that a web page of another origin could send through a browser is
+refused.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ LONGEST_HEAD: Final = 16 * 1024
 """Bytes of request line and headers that are read at most."""
 
 FORMER: Final = "/internal/order-tracking"
-"""Where the service that this one replaces answered; COMING_FROM.md maps it."""
+"""The pages of the service that this one replaces; COMING_FROM.md maps them."""
 
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _JSON: Final = "application/json"
@@ -37,11 +38,11 @@ _JSON: Final = "application/json"
 class _Page:
     command: str
     well: Callable[[Answer], bool] = lambda answer: True
-    """Whether the answer is good news; else the status is 503, which health checks understand."""
+    """Whether the answer means success; otherwise the status is 503, which health checks understand."""
     fields: tuple[str, ...] = ()
     """The only fields that are sent, where the page is one of the earlier service's."""
     arguments: tuple[str, ...] = ()
-    """What the address may hold for the command."""
+    """The arguments that the address may hold for the command."""
     instead: str = ""
     """The command to use in place of a POST."""
 
@@ -71,7 +72,7 @@ _PAGES: Final[Mapping[str, _Page]] = {
 }
 _EVENTS: Final = "/events"
 _MOST_DIGITS: Final = 18
-"""Of an event's number; Python refuses to read one of thousands."""
+"""The most digits of an event's number; Python refuses to read one of thousands of digits."""
 _HTML: Final = "text/html; charset=utf-8"
 _PLAIN: Final = "text/plain; charset=utf-8"
 _Headers: TypeAlias = Sequence[tuple[str, str]]
@@ -79,7 +80,7 @@ _Headers: TypeAlias = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """Hold what is sent back."""
+    """Hold a response."""
 
     status: HTTPStatus
     body: bytes
@@ -100,7 +101,7 @@ def is_read(first_line: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """Hold a request whose head was read, or the refusal of what makes no sense as one."""
+    """Hold a request whose head was read, or the refusal of an invalid one."""
 
     connection: h11.Connection
     what: h11.Request | HttpResponse
@@ -169,7 +170,7 @@ def refusal(asked: HttpRequest, error: CommandError) -> bytes:
 
 
 def stream_head(asked: HttpRequest) -> bytes:
-    """Return what stands before the events of a stream."""
+    """Return the response head before the events of a stream."""
     response = h11.Response(status_code=200, headers=_headers_of("text/event-stream", ()), reason="OK")
     return asked.connection.send(response) or b""
 
@@ -229,7 +230,7 @@ async def _reply_page(
         cookie = ("Set-Cookie", access.cookie(_port_of(_headers(request))))
         return HttpResponse(HTTPStatus.SEE_OTHER, b"", _PLAIN, [("Location", "/"), cookie, *PAGE_HEADERS])
     try:
-        # It costs a turn as every question does, and the token where one is needed.
+        # The page waits for its turn as every question does, and needs the token where one is needed.
         await run({"command": "help", **given})
     except CommandError as error:
         status = _STATUS.get(error.code, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -260,7 +261,7 @@ def _where(request: h11.Request) -> SplitResult:
 
 
 def _given(request: h11.Request, access: PageAccess) -> dict[str, str]:
-    """Return the token as an argument, where the request has it or the cookie that stands for it."""
+    """Return the token as an argument, where the request has it or the cookie made from it."""
     headers = _headers(request)
     _check_sender(headers)
     scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -271,7 +272,9 @@ def _given(request: h11.Request, access: PageAccess) -> dict[str, str]:
 
 
 def _headers(request: h11.Request) -> dict[str, str]:
-    """Return the headers by lower-case name; where one that decides is there twice, either may be meant."""
+    """Return the headers by lower-case name; refuses a header for access control that is there twice, as
+    either may be meant.
+    """
     found: dict[str, str] = {}
     for name, value in request.headers:
         key = name.decode("ascii")
@@ -282,10 +285,12 @@ def _headers(request: h11.Request) -> dict[str, str]:
 
 
 def _check_sender(headers: Mapping[str, str]) -> None:
-    """Refuse what a web page sends: by its own origin, or by a name that it points at this machine."""
+    """Refuse what a web page sends: from another origin, or through a host name that it points at this
+    machine.
+    """
     if "origin" in headers:
         raise _Refused(HTTPStatus.FORBIDDEN, "forbidden", "web pages are not served (Origin)")
-    # Browsers say this of requests that carry no Origin, such as an image's.
+    # Browsers send this header with requests that carry no Origin, such as an image's.
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         raise _Refused(HTTPStatus.FORBIDDEN, "forbidden", "web pages are not served (Sec-Fetch-Site)")
     if not _names_loopback(headers.get("host", "")):

@@ -1,7 +1,7 @@
-"""Let a browser read by a cookie that is made from the token, where the token itself was shown once.
+"""Let a browser read with a cookie made from the token, once it has shown the token itself.
 
-Owns the cookie. Other programs of this machine may get it, since browsers send a cookie to every port of a
-host: it opens what can be read over HTTP and nothing else, and says nothing of the token.
+Owns the cookie. Other programs of this machine may receive it, since browsers send a cookie to every port of
+a host: so it allows only what can be read over HTTP, and reveals nothing of the token.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class PageAccess:
         return f"{_NAME}_{port}={self._secret}; Path=/; HttpOnly; SameSite=Strict"
 
     def token_for(self, cookies: str, port: str) -> str:
-        """Return the token for whoever sends the cookie, empty for others."""
+        """Return the token for a request with the cookie, empty for any other."""
         for part in cookies.split(";"):
             name, _, value = part.strip().partition("=")
             if name == f"{_NAME}_{port}" and self._secret and _same(value, self._secret):

@@ -1,9 +1,10 @@
-"""Share a bounded number of connections, so that no crowd keeps out health checks or who has the token.
+"""Share a bounded number of connections, so that a crowd cannot keep out health checks or clients with the
+token.
 
-Owns who may stay where more clients come than there are places. It never reads a line: the server says who
-waits for what. Where all places are taken, whoever has waited longest for its client's next line, or to be
-read by its client, gives up its place to a newcomer; where nobody does, a few reserved places are left, which
-are kept only by a client with the token or one that asks for health.
+Owns which connections stay when more clients come than there are places. It never reads a line: the server
+says what each connection waits for. When all places are taken, the connection that has waited longest for its
+client (to send a line or to read the answer) gives up its place to a newcomer. If none is waiting, a few
+reserved places are left, which only a client with the token or one that asks for health may keep.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from typing import Final
 
 GRACE_SECONDS: Final = 0.1
-"""How long a client may take before another one may have its place; its first line mostly came with it."""
+"""Seconds that a client may take before another may have its place; most clients send a line at once."""
 
 
 class ConnectionPlace:
@@ -23,15 +24,19 @@ class ConnectionPlace:
     def __init__(self, connection: asyncio.Task[None], now: float, *, reserved: bool) -> None:
         self.connection = connection
         self.reserved = reserved
-        """It must be given back unless its client has the token or asks for health."""
+        """Whether it is a reserved place, which must be given back unless its client has the token or asks
+        for health.
+        """
         self.trusted = False
-        """Its client has shown the token, so it is never sent away."""
+        """Whether its client has shown the token, so that its place is never taken."""
         self.waits_since: float | None = now
-        """Since when only its client can go on, in the loop's seconds; None while the server works for it."""
+        """Since when the connection waits for its client, in the loop's seconds; None while the server works
+        for it.
+        """
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Say that only the client can go on: by sending its line, or by reading what it was sent."""
+        """Note that the connection waits for its client: to send a line, or to read the answer."""
         self.waits_since = asyncio.get_running_loop().time()
         try:
             yield
@@ -57,7 +62,7 @@ class Places:
         return tuple(self._taken)
 
     def enter(self, connection: asyncio.Task[None]) -> ConnectionPlace | None:
-        """Give a new connection a place; None where all are taken by clients that are being served."""
+        """Give a new connection a place; None where every place has a client that is being served."""
         now = asyncio.get_running_loop().time()
         for reserved, most in ((False, self._ordinary), (True, self._reserved)):
             taken = [place for place in self._taken.values() if place.reserved is reserved]

@@ -1,7 +1,7 @@
 """Write figures in the text form that Prometheus reads.
 
-Owns the form. Which figures there are is said by the command `metrics`: {"figures": {name: number}}, and
-beside it `help`, `labels` and `histograms` by name.
+Owns the form. The answer of the command `metrics` says which figures there are: {"figures": {name: number}},
+with `help`, `labels` and `histograms` by name.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ PREFIX: Final = "tracker_"
 
 _UNFIT: Final = re.compile("[^a-zA-Z0-9_]")
 _Sample: TypeAlias = tuple[str, int | float]
-"""What stands behind a figure's name, and the number."""
+"""The labels after a figure's name, and the number."""
 
 
 def exposition(answer: Answer) -> str:
-    """Return the lines of each figure and histogram; null and text have none.
+    """Return the lines of each figure and histogram; null and text get no line.
 
     A name that ends in `_total` is a counter, every other a gauge; true and false are 1 and 0. Numbers by
     name become samples with the label that `labels` names, else figures of their own, names joined by `_`.

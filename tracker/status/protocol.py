@@ -24,7 +24,7 @@ Answer: TypeAlias = Mapping[str, JsonValue]
 
 
 class EncodedAnswer(dict[str, JsonValue]):
-    """Hold an answer that many clients are given, with its line, so that it is encoded once."""
+    """Hold an answer for many clients with its line, so that it is encoded only once."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer)
@@ -32,13 +32,13 @@ class EncodedAnswer(dict[str, JsonValue]):
 
 
 with_token: ContextVar[bool] = ContextVar("with_token", default=False)
-"""Whether the client that is being answered has shown the token; what it asks goes before what others ask."""
+"""Whether the client that is being answered has shown the token; its questions go before those of others."""
 
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z_]*")
 
 
 class CommandError(Exception):
-    """Refuse a request; the code is for programs, the message says cause and next step."""
+    """Refuse a request; the code is for programs, the message names the cause and the next step."""
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -47,7 +47,9 @@ class CommandError(Exception):
 
 
 class BadRequest(CommandError):
-    """Refuse a line that is no request; the peer does not speak this protocol, so its connection ends."""
+    """Refuse a line that is not a request; its client does not speak this protocol, so the connection
+    ends.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__("bad_request", message)
@@ -80,12 +82,12 @@ class SocketCommand:
     summary: str
     changes: Callable[[Request], bool] = never
     seconds: float | None = None
-    """How long an answer may take, where that is not what others may."""
+    """Seconds that an answer may take, where the limit differs from the other commands'."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Declare a command that answers with one line after another until the client goes."""
+    """Declare a command that answers with one line after another until the client disconnects."""
 
     events: Callable[[Request], AsyncGenerator[Answer, None]]
     """Raises CommandError before its first event where the request is refused."""
@@ -93,7 +95,7 @@ class Stream:
 
 
 def parse(line: bytes) -> Request:
-    """Return the request in a line; raises BadRequest where there is none."""
+    """Return the request in a line; raises BadRequest where the line is not a request."""
     try:
         text = line.decode().strip()
     except UnicodeDecodeError as error:
@@ -120,7 +122,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def encode(answer: Answer) -> bytes:
-    """Return the line of an answer that went well; raises ValueError or TypeError where it is no JSON."""
+    """Return the line of a successful answer; raises ValueError or TypeError where it is not JSON."""
     return _line({"ok": True, "schema": SCHEMA, **answer})
 
 
@@ -134,7 +136,7 @@ def _line(value: Mapping[str, JsonValue]) -> bytes:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach a socket bound there; of names, only localhost is trusted."""
+    """Tell whether only this machine can reach a socket bound there; the only name trusted is localhost."""
     if host == "localhost":
         return True
     try:
@@ -144,6 +146,6 @@ def is_loopback(host: str) -> bool:
 
 
 def quoted(text: str) -> str:
-    """Show what a stranger sent, on one line and not at length."""
+    """Quote what a client sent, on one line and shortened."""
     shown = ascii(text)
     return shown if len(shown) <= 42 else f"{shown[:40]}..."

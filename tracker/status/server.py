@@ -1,7 +1,7 @@
 """The status socket: one request per line over TCP, one JSON line back.
 
-Owns the listening and the bounds on strangers (connections, line length, time, pace). It never knows what a
-command does: the daemon gives it those. Whatever a client does ends at its own connection.
+Owns the listening and the limits for clients (connections, line length, time, rate). It never knows what a
+command does: the daemon gives it the commands. Whatever a client does affects only its own connection.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _HTTP: Final = re.compile(rb"[A-Z]+ \S+ HTTP/")
 
 
 _HEALTH: Final = ("health", "ping")
-"""Commands of which one is answered in a reserved place without the token."""
+"""Commands of which a connection in a reserved place may ask one without the token."""
 _BUSY: Final = "too many connections; close one, send the token, or try again in a moment"
 
 
 class _Busy(CommandError):
-    """Refuse what may not stay in a reserved place; its connection ends."""
+    """Refuse a request that is not allowed in a reserved place; its connection ends."""
 
     def __init__(self) -> None:
         super().__init__("busy", _BUSY)
@@ -63,26 +63,27 @@ class Limits:
 
     connections: int = 64
     reserved_connections: int = 100
-    """More places, kept only by clients with the token or asking for health."""
+    """Further places, only for clients with the token or asking for health."""
     line_bytes: int = 16 * 1024
     line_seconds: float = 10.0
-    """To send a whole line, and to take in an answer."""
+    """Time for a client to send a whole line, and to read an answer."""
     answer_seconds: float = 120.0
-    """For a command to answer: an audit asks the Gateway several times."""
+    """Time for a command to answer: an audit asks the Gateway several times."""
     closing_seconds: float = 1.0
-    """For requests under way when the daemon ends, and for a client to take in the end of an answer."""
+    """Time for requests in progress when the daemon ends, and for a client to read the end of an answer."""
     connections_per_second: float = 500.0
     requests_per_second: float = 100.0
-    """Both by all clients together, so that no crowd of them slows a fill down. A client with the token need
-    not wait, and requests for health have as many turns of their own."""
+    """Both limits are for all clients together, so that a crowd cannot delay a fill. A client with the token
+    need not wait, and requests for health have a limit of their own of the same size.
+    """
     burst: int = 50
-    """Connections, and requests, that need not wait for their turn after a quiet time."""
+    """How many connections, and requests, need not wait for their turn after a quiet time."""
     streams: int = 24
     """Followers of events: `subscribe`, and pages in browsers."""
     reserved_streams: int = 8
-    """More streams, only for clients with the token."""
+    """Further streams, only for clients with the token."""
     heartbeat_seconds: float = 15.0
-    """The longest silence of a stream; it is how both sides notice that the other one is gone."""
+    """The longest silence of a stream; by a longer one each side notices that the other is gone."""
 
 
 class StatusServer:
@@ -97,7 +98,7 @@ class StatusServer:
         limits: Limits | None = None,
         streams: Mapping[str, Stream] | None = None,
     ) -> None:
-        """Take what to answer; port 0 takes a free one.
+        """Take the commands to answer; port 0 takes a free port.
 
         Requests that change something need the token, and with a host beyond loopback all do. Raises
         ValueError where such a host comes without a token.
@@ -153,7 +154,7 @@ class StatusServer:
             ) from error
 
     async def close(self) -> None:
-        """Stop listening, let requests under way end for a moment, and close all connections."""
+        """Stop listening, give requests in progress a moment to end, and close all connections."""
         self._closing = True
         await self._acceptor.close()
         with suppress(TimeoutError):
@@ -187,7 +188,7 @@ class StatusServer:
     async def _converse(
         self, place: ConnectionPlace, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Answer line after line, until the peer ends or says something that is no request."""
+        """Answer line after line, until the client ends or sends something that is not a request."""
         while not self._closing:
             stream = None
             try:
@@ -217,10 +218,10 @@ class StatusServer:
                 return
 
     async def _admit(self, place: ConnectionPlace, request: Request) -> None:
-        """Wait for this request's turn; raises _Busy where its client only has a reserved place.
+        """Wait for this request's turn; raises _Busy where its client may not use its reserved place.
 
-        There a question for health has no turn to wait for: it is the only one of its connection, and those
-        come at a bounded pace.
+        In a reserved place a question for health need not wait for a turn: it is the only one of its
+        connection, and connections are accepted at a bounded rate.
         """
         if self._dispatcher.has_token(request):
             place.trusted = True
@@ -306,7 +307,9 @@ class StatusServer:
         writer: asyncio.StreamWriter,
         form: Callable[[bytes], bytes] = bytes,
     ) -> None:
-        """Write events as they come; whatever the client sends meanwhile, its end included, ends that."""
+        """Write events as they come; anything that the client sends meanwhile ends the stream, its
+        disconnection too.
+        """
         self._streams += 1
         events = stream.events(request)
         coming: asyncio.Task[Answer] = asyncio.ensure_future(anext(events))
@@ -354,7 +357,7 @@ class StatusServer:
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """Let `close` know that a request is under way, until its answer is written."""
+        """Let `close` know that a request is in progress, until its answer is written."""
         self._under_way += 1
         self._quiet.clear()
         try:
@@ -365,14 +368,14 @@ class StatusServer:
                 self._quiet.set()
 
     async def _end(self, writer: asyncio.StreamWriter) -> None:
-        """Close a connection; what the peer does not take in within a moment is dropped."""
+        """Close a connection; what the peer does not read within a moment is dropped."""
         writer.close()
         async with asyncio.timeout(self._limits.closing_seconds):
             await writer.wait_closed()
 
 
 def _reason(error: OSError) -> str:
-    """Return the system's own words; asyncio puts a sentence for programmers around them."""
+    """Return the system's own words, without the sentence that asyncio adds for programmers."""
     if error.errno is None or isinstance(error, socket.gaierror):
         return error.strerror or str(error)
     return os.strerror(error.errno)

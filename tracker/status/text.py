@@ -1,8 +1,8 @@
 """Say in plain words, within 80 columns, how the tracker is.
 
-Owns the text of `tracker status`. It is given the answer of that command, which may come from an older or a
-newer daemon: a field that is absent is left out, one that is not known here is shown by its own name. Counts
-that are 0 and need nothing from you are left out too.
+Owns the text of `tracker status`. It receives the answer of that command, which may come from an older or a
+newer daemon: an absent field is left out, an unknown one is shown by its own name. Counts that are 0 and need
+nothing from you are left out too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tracker.terminal import counted, labelled
 
 _LABEL: Final = 20
 _LEFT_OUT: Final = frozenset({"ok", "schema", "running", "subscribed", "now"})
-"""Fields that have no row of their own."""
+"""Fields without a row of their own."""
 _STORE_VERBS: Final = {"read": "cannot be read", "write": "cannot be written"}
 _MEGABYTE: Final = 1_000_000
 
@@ -44,7 +44,7 @@ def _headline(answer: Mapping[str, Any]) -> str:
 
 
 def _rows(answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
-    """Yield the rows of the fields that are known here, in order of interest, then those of all others."""
+    """Yield the rows of the known fields, the most important first, then those of all others."""
     for name, write in _WRITERS.items():
         if name in answer:
             value = answer[name]
@@ -114,7 +114,7 @@ def _today(count: Any, answer: Mapping[str, Any], now: datetime | None) -> Itera
 
 
 def _clock(clock: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
-    """Say how far this host's clock is off, where that is worth setting it."""
+    """Say how far this host's clock is off, if it should be set."""
     skew = clock.get("skew_seconds")
     if isinstance(skew, int | float) and abs(skew) >= _SKEW_SHOWN:
         word = "ahead of" if skew > 0 else "behind"
@@ -135,7 +135,9 @@ def _started(at: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterat
 
 
 def _store(store: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
-    """Say what is wrong with the alert store, and what waits for it; other programs' late writes if lost."""
+    """Say what is wrong with the alert store, how many updates wait for it, and which late writes of other
+    programs were lost.
+    """
     away = _mapping(store, "away")
     troubles = [_trouble(verb, each, now) for verb, each in away.items()]
     if store.get("absent") and not away:
@@ -234,7 +236,7 @@ def _versions(versions: Any, answer: Mapping[str, Any], now: datetime | None) ->
 
 
 def _nothing(value: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
-    """Leave out what another row has said."""
+    """Yield nothing, for a field that another row shows."""
     return iter(())
 
 
@@ -260,17 +262,17 @@ _WRITERS: Final[Mapping[str, Callable[[Any, Mapping[str, Any], datetime | None],
     "started_at": _started,
     "versions": _versions,
 }
-"""What writes the rows of each field, in the order of the rows."""
+"""The function that writes the rows of each field, in the order of the rows."""
 _KINDS: Final[Mapping[str, type]] = {
     **dict.fromkeys(("link", "stats", "store", "clock", "journal", "notify"), dict),
     **dict.fromkeys(("setup", "heartbeat", "log", "versions"), dict),
     "gaps": list,
 }
-"""What those fields must be for that; of another kind they are shown as fields that are not known here."""
+"""The type that each of those fields must have; with another type it is shown like an unknown field."""
 
 
 def _days(names: list[Any]) -> str:
-    """Write days in order, those that follow one another as a range."""
+    """Write days in order, consecutive ones as a range."""
     ranges: list[list[str]] = []
     for name in map(str, names):
         if ranges and _next_day(ranges[-1][-1]) == name:

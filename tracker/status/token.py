@@ -1,6 +1,6 @@
-"""The token: what proves to the daemon that a request comes from its own user.
+"""The token, which proves to the daemon that a request comes from its own user.
 
-Owns the token's file. The file is never there half written or readable by others, not even for a moment, and
+Owns the token's file. The file is never half written or readable by others, not even for a moment, and
 nothing is ever read or written through a link or a pipe that somebody put in its place.
 """
 
@@ -18,7 +18,7 @@ _MOST_BYTES: Final = 4096
 def read_token(path: Path) -> str | None:
     """Return the token that the running daemon wrote, None where this user cannot read one."""
     try:
-        # A pipe would hold its reader up until somebody writes to it.
+        # Reading a pipe would block until somebody writes to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
@@ -33,7 +33,7 @@ def read_token(path: Path) -> str | None:
 
 
 class TokenFile:
-    """Hold the token of one run of the daemon, which nobody can guess, and keep it in a file."""
+    """Make a random token for one run of the daemon, and keep it in a file."""
 
     def __init__(self, path: Path) -> None:
         self.token = secrets.token_urlsafe(32)
@@ -47,7 +47,7 @@ class TokenFile:
         """
         beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         beside.unlink(missing_ok=True)
-        # O_EXCL: neither a file nor a link that somebody put there is written through.
+        # O_EXCL: if somebody has put a file or a link there, nothing is written into it.
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "w") as file:
@@ -58,7 +58,7 @@ class TokenFile:
             raise
 
     def keep(self) -> str:
-        """Write the token again where it is gone; return what happened to it, empty where nothing did.
+        """Write the token again if its file is gone; return what happened to the file, empty for nothing.
 
         A token of somebody else stays: it may be that of another tracker.
         """

@@ -1,4 +1,4 @@
-"""The page for a browser: its bytes, and the headers that let it run nothing but its own script.
+"""The page for a browser: its bytes, and the headers that allow it to run only its own script.
 
 Owns page.html as it is served. The page is one file, fetches nothing from another host, and its policy names
 its script and its style by their hashes.
@@ -21,7 +21,7 @@ def page() -> bytes:
 
 
 def _hash(element: bytes) -> str:
-    """Return the source expression of the page's one inline element of this kind."""
+    """Return the hash that the page's policy names for its one inline element of this kind."""
     (content,) = re.findall(b"<" + element + b">(.*?)</" + element + b">", page(), re.S)
     return f"'sha256-{base64.b64encode(hashlib.sha256(content).digest()).decode()}'"
 
