@@ -176,7 +176,7 @@ def test_report_lists_what_an_adjustment_closed(table: Table) -> None:
         (
             "NVDA",
             {"ratio": "4:1"},
-            "bad_request: --ratio goes with --becomes; a split is told by --split NEW:OLD",
+            "bad_request: --ratio goes with --becomes; for a split give --split NEW:OLD",
         ),
         (
             "NVDA",

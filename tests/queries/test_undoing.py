@@ -326,4 +326,4 @@ def test_part_that_a_late_sale_took_is_named(desk: Desk) -> None:
     sold = buy(30, -10, contract=SPX, perm_id=302, request_id=900)
     desk.tell(sold, End(EndOf.EXECUTIONS, 900))
     (why,) = why_execution(desk.journal, exec_id(1), desk.names)["executions"]
-    assert why["ownership"][-1]["what"] == "a person gave a part of it to a/SPX, and nothing of it was left"
+    assert why["ownership"][-1]["what"] == "a person gave a part of it to a/SPX, but nothing of it was left"

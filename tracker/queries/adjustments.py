@@ -1,4 +1,4 @@
-"""What a person tells about a position that changed without an execution.
+"""Let a person say why a position changed without an execution.
 
 Owns which adjustments make sense, and the notes by which they are journalled (`core.ledger` reads them). It
 writes nothing itself.
@@ -26,32 +26,35 @@ _RATIO: Final = re.compile(r"(\d{1,6}):(\d{1,6})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Hold what a person says of a position: a split, a new contract, a new account, or only a note."""
+    """Hold a person's reason for a change: a split, a new contract, a new account, or only a note."""
 
     account: str = ""
     split: str = ""
     becomes: str = ""
     ratio: str = ""
-    """New units to old ones of what it becomes, as in 1:2; empty for 1:1."""
+    """New units to old units of the contract that it becomes, as in 1:2; empty for 1:1."""
     moved: str = ""
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """Hold an adjustment that makes sense, and the holding that it is about."""
+    """Hold an adjustment that passed all checks, and the holding that it is about."""
 
     key: str
     entry: AdjustmentTold
 
 
 def telling(state: LedgerState, contract: str, reason: Reason) -> Telling:
-    """Decide that a position changed for a reason; raises CommandError where it cannot have."""
+    """Return the adjustment for a reason; raises CommandError where the position cannot have changed so."""
     said = [name for name in ("split", "becomes", "moved") if getattr(reason, name)]
     if len(said) > 1:
-        raise CommandError("bad_request", f"say one of --{said[0]} and --{said[1]}, and then the other")
+        raise CommandError(
+            "bad_request",
+            f"--{said[0]} and --{said[1]} cannot go together; give one, then the other in a second command",
+        )
     if reason.ratio and not reason.becomes:
-        raise CommandError("bad_request", "--ratio goes with --becomes; a split is told by --split NEW:OLD")
+        raise CommandError("bad_request", "--ratio goes with --becomes; for a split give --split NEW:OLD")
     holding = holding_named(state, contract, reason.account)
     key = holding.key.text()
     settled = settled_of(state, key)
@@ -81,7 +84,9 @@ def telling(state: LedgerState, contract: str, reason: Reason) -> Telling:
 
 
 def _listed_contract(state: LedgerState, text: str, holding: Holding) -> str:
-    """Find what a contract became, in its account, by conId, symbol or local symbol; returns its key."""
+    """Find the contract that another one became, in its account, by conId, symbol or local symbol; returns
+    its key.
+    """
     wanted = " ".join(text.split()).casefold()
     listed = {row.position.contract.con_id: row.position.contract for row in state.every(POSITIONS)}
     filled = {row.contract.con_id: row.contract for row in state.every(HOLDINGS)}
@@ -128,7 +133,9 @@ def _onward(state: LedgerState, into: str, holding: Holding) -> str:
 
 
 def holding_named(state: LedgerState, text: str, account: str = "") -> Holding:
-    """Find what is held by conId, symbol or local symbol; raises CommandError unless it is exactly one."""
+    """Find the holding with this conId, symbol or local symbol; raises CommandError unless there is exactly
+    one.
+    """
     wanted = " ".join(text.split()).casefold()
     found = [
         holding
@@ -150,13 +157,13 @@ def holding_named(state: LedgerState, text: str, account: str = "") -> Holding:
 
 
 def told_result(state: LedgerState, one: Telling, *, dry_run: bool = False) -> Json:
-    """Return what the adjustment changed, or would: what is held, and what each alert has of it."""
+    """Return what the adjustment changed, or would change: what is held, and what each alert owns of it."""
     into = _as_json(_holding(state, one.entry.into)) if one.entry.into else None
     return {"done": not dry_run, "dry_run": dry_run, **_as_json(_holding(state, one.key)), "into": into}
 
 
 def open_difference(state: LedgerState, contract: str) -> list[Difference]:
-    """Return the difference of a contract that waits for a second answer, if there is one."""
+    """Return a contract's difference that waits for a second answer of the broker, if there is one."""
     row = _waiting(state, contract)
     return [] if row is None else [row]
 

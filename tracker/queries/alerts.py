@@ -1,4 +1,4 @@
-"""List the records of the alert store: what they show, what is held for them, and what they asked for.
+"""List the records of the alert store: what each shows, what is held for it, and which contract it asked for.
 
 Owns that list only; `why` accounts for one of them. It reads the store's last good state and the journal, and
 changes nothing.
@@ -29,7 +29,7 @@ def alerts(
 ) -> Json:
     """Return the store's records, those that show a position first; raises CommandError for a bad name.
 
-    `with_profit` adds what their fills made, for which the past of their contracts is folded again.
+    `with_profit` adds the profit of their fills, for which the past of their contracts is folded again.
     """
     if name:
         check_alert_name(name)
@@ -69,7 +69,7 @@ def _alert(alert: Alert, state: LedgerState, store: StoreNow) -> Json:
 
 
 def _profit(alert: Alert, state: LedgerState, names: AlerterNames) -> Json:
-    """Return what the fills of an alert made, and when it changed last."""
+    """Return the profit of an alert's fills, and when it last changed."""
     known = state.get(ALERTS, alert_text(alert.id))
     keys = known.contracts if known is not None else ()
     trips = [trip for key in keys for trip in round_trips(state, key, names) if trip.alert == alert.id]
@@ -84,7 +84,9 @@ def _profit(alert: Alert, state: LedgerState, names: AlerterNames) -> Json:
 
 
 def _holds(alert: Alert, state: LedgerState) -> list[Json]:
-    """Return what the alert has now, contract by contract; that may be another expiry than it asked for."""
+    """Return what the alert holds now, contract by contract; a contract may have another expiry than it asked
+    for.
+    """
     known = state.get(ALERTS, alert_text(alert.id))
     return [
         {

@@ -1,7 +1,7 @@
-"""Turn rows of the state into the JSON that every answer shares: fills, decisions, what an alert shows.
+"""Turn rows of the state into the JSON that all answers share: fills, decisions, what an alert shows.
 
 Owns those shapes (ANSWERS.md documents them). Numbers are JSON numbers, times ISO in UTC, alerts named
-ALERTER/TICKER with what tells their records apart.
+ALERTER/TICKER with the fields that distinguish their records.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from tracker.core.state_rows import Attention, BookedExecution
 from tracker.queries.rehearsal import FIRST_REHEARSED
 
 _LONGEST: Final = 10_000
-"""Characters of what a record shows, in an answer."""
+"""The longest text in characters of what a record shows, in an answer."""
 
 Json: TypeAlias = dict[str, Any]
-"""An object of an answer; JSON-ready."""
+"""An object of an answer, ready to be written as JSON."""
 
 
 def alert_json(alert: AlertId) -> Json:
-    """Name one record: its name, and what tells it from another one under the same name."""
+    """Name one record: its name, and the fields that distinguish it from another one of the same name."""
     return {"alert": alert.name, "created_at": alert.created_at, "option_conid": alert.option_conid}
 
 
@@ -68,13 +68,13 @@ def contract_words(contract: Contract) -> str:
 
 
 def is_managed(state: LedgerState, account: str) -> bool:
-    """Tell whether the newest login manages an account; of another one nothing is answered."""
+    """Tell whether the newest login manages an account; other accounts are left out of answers."""
     link = state.get(LINKS, "last")
     return link is None or link.manages(account)
 
 
 def fill_json(state: LedgerState, row: BookedExecution) -> Json:
-    """Describe one fill: what the broker said, and in short what the tracker made of it."""
+    """Describe one fill: what the broker said, and in short what the tracker decided."""
     execution = row.execution
     fee = state.get(FEES, execution.exec_id)
     return {
@@ -109,7 +109,7 @@ def fill_json(state: LedgerState, row: BookedExecution) -> Json:
 
 
 def _part_json(part: FillPart) -> Json:
-    """Describe a part; one that is only rehearsed has no ID."""
+    """Describe a part; a part of a dry run has no ID."""
     name = str(part.seq) if part.seq < FIRST_REHEARSED else None
     return {"alert": part.alert.name, "quantity": number(part.quantity), "id": name}
 
@@ -131,7 +131,7 @@ def outcome(row: BookedExecution) -> str:
         closed = f"{verb} {number(abs(row.closing))} of {touched}"
         return closed if touched else "closed a position that no alert opened"
     if not (isinstance(row.match, Matched) or row.divided):
-        # It may have touched an alert before a person took that back.
+        # A person may have taken back the assignment to an alert.
         given = ", ".join(f"{number(part.quantity)} given to {part.alert.name}" for part in row.parts)
         return f"{given}; the rest: {why_not(row.match)}" if given else why_not(row.match)
     if touched:
@@ -140,7 +140,7 @@ def outcome(row: BookedExecution) -> str:
 
 
 def _opened(row: BookedExecution) -> str:
-    """Name the alerts that have it and their rules; one that it was taken from since has none."""
+    """Name the alerts that own the fill, with their rules; an alert from which it was taken is left out."""
     rules = {owner: matched_by(row, owner) for owner in row.owners}
     bound = {owner: rule for owner, rule in rules.items() if rule != OWNERSHIP} or rules
     names = dict.fromkeys(owner.name for owner in bound)
@@ -160,7 +160,7 @@ def why_not(match: Match) -> str:
 
 
 def why_undecided(booked: BookedExecution) -> str:
-    """Say in one line why a fill needs a person; empty where it needs none."""
+    """Say in one line why a fill needs a person; empty where it does not."""
     match = booked.match
     if booked.attention is Attention.REOPENED:
         return "a correction opened its alert again, and the alert had been removed from the file"
@@ -184,7 +184,7 @@ def decision_json(match: Match) -> Json:
 
 
 def fill_decision_json(row: BookedExecution) -> Json:
-    """Describe the decision about a fill; one that only closed belongs to who owned the position."""
+    """Describe the decision about a fill; a fill that only closed belongs to the owners of the position."""
     if not (row.folded and row.closing and not row.opening):
         return decision_json(row.match)
     return {
@@ -207,12 +207,12 @@ def _parts(match: Match) -> tuple[str, Sequence[tuple[AlertId, Rule]], str | Non
 
 
 def rejection_json(rejection: Rejection) -> Json:
-    """Describe a candidate that is not meant."""
+    """Describe a candidate that was rejected, with the reason."""
     return {**alert_json(rejection.alert), "reason": rejection.reason, "near": rejection.near}
 
 
 def reads_as(alert: Alert) -> Json:
-    """Return what matching understands of a record of the store, and what it could not read."""
+    """Return what matching reads from a record of the store, and what it could not read."""
     return {
         "symbol": alert.symbol,
         "option": alert.is_option,
@@ -236,9 +236,9 @@ def update_json(update: AlertUpdate) -> Json:
 
 
 def plain_json(value: Mapping[str, object] | None) -> JsonValue:
-    """Return a copy that is certain to be JSON, whatever another program wrote.
+    """Return a copy that can always be written as JSON, whatever another program wrote.
 
-    NaN and infinity become texts; what is huge or nested too deeply becomes None.
+    NaN and infinity become texts; a value that is huge or nested too deeply becomes None.
     """
     if value is None:
         return None

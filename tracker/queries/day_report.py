@@ -1,7 +1,7 @@
 """Sum up a span of days: round trips, profit and fees by alerter and in all, what is open and unproven.
 
 Owns the answer of `report` and its CSV form. It reads the journal and changes nothing. A fill that several
-alerts share counts for each of them, and once in all.
+alerts share counts for each of them, and once in the total.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ _PLACES: Final = 8
 
 @dataclass(slots=True)
 class Sums:
-    """Sum up for one alerter, or for all."""
+    """Add up the steps of one alerter, or of all."""
 
     trips: int = 0
     won: int = 0
     judged: int = 0
-    """Round trips of which the profit is known."""
+    """Round trips with a known profit."""
     profit: Decimal = ZERO
     fees: Decimal = ZERO
 
     def add(self, steps: Iterable[TripStep | SharedStep], since: datetime, until: datetime) -> None:
-        """Add what the steps of a span of time made."""
+        """Add the steps of a span of time."""
         for step in steps:
             if since <= step.at < until:
                 self.profit += step.profit
@@ -99,7 +99,7 @@ def report(journal: Journal, names: AlerterNames, since: datetime, until: dateti
 
 
 def _contracts(journal: Journal, since: datetime, until: datetime) -> Iterable[ContractKey]:
-    """Return the contracts of which alerts bought or sold in that time, or that went without a fill then."""
+    """Return the contracts that alerts traded in that time, or that left their positions without a fill."""
     found: dict[ContractKey, None] = {}
     for day in days_since(journal.days(), since):
         for row in journal.state.find(EXECUTIONS, "day", day):

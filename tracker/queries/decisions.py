@@ -1,7 +1,7 @@
-"""What a person decides about a fill: assign it to an alert, or dismiss it.
+"""Let a person decide about a fill: assign it to an alert, or dismiss it.
 
-Owns which decisions make sense, and the note by which each is journalled (`core.ledger` reads it). It
-writes nothing itself: whoever holds the journal appends the note and has it pumped.
+Owns which decisions are possible, and the note by which each is journalled (`core.ledger` reads it). It
+writes nothing itself: the caller holds the journal, appends the note and runs the pump.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from tracker.status.protocol import CommandError, quoted
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Hold a decision that makes sense, and what it touches."""
+    """Hold a decision that passed all checks, and the records that it touches."""
 
     key: ExecutionKey
     entries: tuple[Assigned | PartAssigned | Dismissed, ...]
-    """What is to be journalled; empty where the decision was taken before and nothing is to be done."""
+    """The entries to journal; empty where the same decision was taken before."""
     alert: AlertId | None = None
     """The record that the fill is assigned to."""
     before: tuple[AlertId, ...] = ()
-    """The records that it touched until now."""
+    """The records that the fill touched until now."""
     quantity: Decimal | None = None
-    """How much of it is assigned, None for the whole order."""
+    """How much of the fill is assigned, None for its whole order."""
 
     @property
     def alerts(self) -> tuple[AlertId, ...]:
-        """The records that may show something else by it."""
+        """The records that may change by the decision."""
         assigned = () if self.alert is None else (self.alert,)
         return tuple(dict.fromkeys((*assigned, *self.before)))
 
@@ -66,9 +66,9 @@ def assignment(
     """Decide that a fill and its order belong to an alert of the store; raises CommandError.
 
     `exec_id` may be a number of the inbox, `order` is a permId in its place. With `quantity` it is that much
-    of the fill, or of what its order has filled. `watched` are the accounts of
-    the settings, empty for all. Another strike or expiry may be assigned; another symbol, kind or right may
-    not, as no rule crosses them either.
+    of the fill, or of what its order has filled. `watched` are the accounts of the settings, empty for all.
+    The contract may differ from the alert's in strike or expiry, but not in symbol, kind or right, as for
+    every rule.
     """
     row = fill_meant(state, exec_id, account, order)
     execution = row.execution
@@ -102,7 +102,7 @@ def assignment(
 def _part(
     state: LedgerState, row: BookedExecution, alert: AlertId, quantity: Decimal, *, whole: bool
 ) -> PartAssigned:
-    """Give a part of a fill, or of its whole order, to an alert; raises CommandError where less is left."""
+    """Assign a part of a fill, or of its whole order, to an alert; raises CommandError where less is left."""
     exec_id = row.execution.exec_id
     left_of = left_of_fills(state.get(HOLDINGS, row.contract_key.text()), owners_key(row.execution))
     left = sum(left_of.values(), ZERO) if whole else left_of.get(exec_id, ZERO)
@@ -117,8 +117,8 @@ def _part(
         )
         raise CommandError(
             "refused",
-            f"{number(quantity)} of {what} cannot be assigned: {number(left)} of it {_are(left)} left to give"
-            + parts,
+            f"{number(quantity)} of {what} cannot be assigned: {number(left)} of it {_are(left)} left to"
+            " assign" + parts,
         )
     if quantity % 1 and not row.execution.quantity % 1:
         raise CommandError(
@@ -132,7 +132,9 @@ def _are(quantity: Decimal) -> str:
 
 
 def dismissal(state: LedgerState, exec_id: str = "", account: str = "", order: str = "") -> Decision:
-    """Decide that a fill and its order need no decision any longer; raises CommandError where none do."""
+    """Decide that a fill and its order need no decision any longer; raises CommandError where they needed
+    none.
+    """
     row = fill_meant(state, exec_id, account, order)
     if row.dismissed:
         return Decision(row.key, ())
@@ -172,7 +174,7 @@ def _row(state: LedgerState, key: ExecutionKey) -> BookedExecution:
 
 
 def written_to(state: LedgerState, alerts: Iterable[AlertId]) -> bool:
-    """Tell whether the store was given, or refused, all that these records must show."""
+    """Tell whether the store has taken or refused everything that these records must show."""
     return all(delivery.state != "pending" for delivery in _deliveries(state, alerts))
 
 
@@ -182,7 +184,7 @@ def _deliveries(state: LedgerState, alerts: Iterable[AlertId]) -> list[Delivery]
 
 
 def deliveries_json(state: LedgerState, alerts: Iterable[AlertId], *, dry_run: bool) -> list[Json]:
-    """Describe what records must show and whether that was delivered; in a rehearsal nothing was."""
+    """Describe what records must show and whether that was delivered; in a dry run nothing is."""
     return [
         {**update_json(row.update), "delivery": None if dry_run else row.state}
         for row in _deliveries(state, alerts)
@@ -190,9 +192,9 @@ def deliveries_json(state: LedgerState, alerts: Iterable[AlertId], *, dry_run: b
 
 
 def decision_result(state: LedgerState, decision: Decision, *, dry_run: bool = False) -> Json:
-    """Return the fill as it stands now, and what each alert that the decision touched will show.
+    """Return the fill as it is now, and what each alert that the decision touched will show.
 
-    With `dry_run` the state is that of a rehearsal, and nothing was delivered.
+    With `dry_run` the state is a rehearsal's, and nothing was delivered.
     """
     row = _row(state, decision.key)
     order = [each for each in order_rows(state, row) if each.counted]

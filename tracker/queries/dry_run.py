@@ -1,7 +1,7 @@
-"""Try what a fill would do, without one: the real candidates and rules, a scratch ledger, nothing written.
+"""Try what a made-up fill would do: with the real candidates and rules, in an empty ledger, nothing written.
 
-Owns how a fill to try is read, the made-up execution and the answer to it. The live file and the journal are
-never touched; the copy that somebody may want to look at is made from the file's text, beside it.
+Owns how the made-up fill is read, its execution and the answer. It never changes the live file or the
+journal; a copy with the changes is made from the file's text, beside it, if asked for.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ class MadeUpFill:
     con_id: int = 0
     order_ref: str = ""
     chosen: str = ""
-    """What of the contract neither a person nor the alert named, in words."""
+    """What neither the person nor the alert said about the contract, in words."""
 
     def execution(self, now: datetime) -> Execution:
-        """Return the execution as the broker would report it; it costs 1.00."""
+        """Return the execution as the broker would report it, with a fee of 1.00."""
         is_option = self.strike is not None
         contract = Contract(
             self.con_id,
@@ -124,7 +124,7 @@ def dry_run(
     state = MemoryLedgerState()
     ledger = Ledger(state, lambda execution, now: match, policy=policy)
     frame = Frame(1, now, 1, Source.BROKER, ("11",))
-    # The fill is the whole order, so that it reads as filled.
+    # The fill is the whole order, so the order shows as filled.
     order = OpenOrder(
         *(execution.order_id, execution.client_id, execution.perm_id, execution.account, execution.contract),
         *(execution.side.value, execution.quantity, execution.order_ref, "Submitted"),
@@ -137,7 +137,7 @@ def dry_run(
 
 
 def dry_run_json(found: DryRun, copy: Path | None) -> Json:
-    """Return the answer; `payload` is what the first alert would show, `opens` says it for each."""
+    """Return the answer; `payload` is what the first alert would show, `opens` what each would show."""
     execution = found.execution
     rules = dict(found.match.alerts) if isinstance(found.match, Matched) else {}
     opens = [
@@ -207,16 +207,16 @@ def whole_text(store: AlertStore) -> str:
 
 
 def read_made_up_fill(given: Mapping[str, object], alert: Alert | None, today: date) -> MadeUpFill:
-    """Read what somebody typed into a fill to try; raises CommandError.
+    """Read the made-up fill that a person typed; raises CommandError.
 
     Keys: symbol; side BUY or SELL; quantity; strike, right (C or P) and expiry (as an alert's), all three or
     none; con_id; order_ref. A key that is absent, None or empty is taken from the alert, else has its
-    default. An option's alert that names no day is met by the next Friday, `today` included.
+    default. Where an option's alert names no day, the next Friday is taken, `today` included.
     """
     texts = {name: str(value).strip() for name, value in given.items() if value not in (None, "")}
     chosen = ""
     if alert is not None:
-        # A conid would outweigh what somebody typed.
+        # The alert's conid would override what the person typed.
         same = not any(name in texts for name in ("symbol", *_OPTION))
         texts = {**_contract_of(alert, with_con_id=same), **texts}
         if alert.is_option and "expiry" not in texts:
@@ -255,7 +255,7 @@ def read_made_up_fill(given: Mapping[str, object], alert: Alert | None, today: d
 
 
 def _contract_of(alert: Alert, *, with_con_id: bool) -> dict[str, str]:
-    """Return what an alert says of its contract, as somebody would type it."""
+    """Return what an alert says about its contract, as a person would type it."""
     day = alert.expiry.day if alert.expiry.kind is ExpiryKind.DAY else None
     said = {
         "symbol": alert.symbol,

@@ -31,12 +31,12 @@ CSV_COLUMNS: Final = (
     *("decision", "counted", "superseded_by", "received_at", "parts"),
 )
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a spreadsheet takes for a formula, the full-width signs included."""
+"""First characters that a spreadsheet reads as a formula, the full-width signs included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Say which fills are meant; empty fields select everything."""
+    """Say which fills to list; empty fields select everything."""
 
     since: datetime | None = None
     """Executed at or after this; aware."""
@@ -44,7 +44,7 @@ class Selection:
     """ALERTER/TICKER, in any spelling."""
     account: str = ""
     everything: bool = False
-    """Corrected versions and combos' own lines too, which are not counted."""
+    """Whether corrected versions and combos' own lines are listed too, which are not counted."""
 
 
 def fills(journal: Journal, selection: Selection, names: AlerterNames, limit: int | None = None) -> Json:
@@ -69,7 +69,7 @@ def fills(journal: Journal, selection: Selection, names: AlerterNames, limit: in
 
 
 def selected(journal: Journal, selection: Selection, names: AlerterNames) -> Iterator[BookedExecution]:
-    """Yield the fills selected, day of receipt by day of receipt; raises CommandError."""
+    """Yield the selected fills by their day of receipt; raises CommandError."""
     wanted = _filter(selection)
     if selection.alert:
         yield from filter(wanted, _of_alert(journal.state, selection.alert, names))

@@ -1,6 +1,6 @@
 """List the days on which fills may be missing, and let a person accept one.
 
-Owns the shape of `gaps`. It closes nothing itself: an acceptance is a note that the ledger reads.
+Owns the answer of `gaps`. It closes no gap itself: an acceptance is a note that the ledger reads.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tracker.core.state_rows import Gap
 from tracker.status.protocol import CommandError, quoted
 
 WARN_BEFORE: Final = timedelta(minutes=30)
-"""How long before midnight a warning is given for a day that is not complete."""
+"""How long before midnight to warn of a day that is not complete."""
 
 
 def gaps(
     state: LedgerState, *, everything: bool = False, seq: int | None = None, dry_run: bool = False
 ) -> dict[str, Any]:
-    """Return the open gaps, with `everything` the closed ones too, oldest first.
+    """Return the open gaps, oldest first, with `everything` the closed ones too.
 
     `seq` is the frame by which one was accepted just now.
     """
@@ -39,7 +39,7 @@ def gaps(
 
 
 def acceptance(state: LedgerState, day: str) -> GapAccepted:
-    """Return the note by which a person closes a gap; raises CommandError where there is none that day."""
+    """Return the note by which a person closes a gap; raises CommandError where that day has none."""
     try:
         wanted = date.fromisoformat(day)
     except ValueError:
@@ -51,7 +51,7 @@ def acceptance(state: LedgerState, day: str) -> GapAccepted:
 
 
 def warning(state: LedgerState, now: datetime, zone: tzinfo) -> str:
-    """Return the warning for a day that is about to end incomplete; empty while there is no need."""
+    """Return the warning for a day that is about to end incomplete; empty while none is needed."""
     local = now.astimezone(zone)
     midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     left = midnight.timestamp() - now.timestamp()

@@ -1,7 +1,7 @@
-"""Tell which fills need a person, apart from those that belong to no alert.
+"""List the fills that need a person, separate from those that belong to no alert.
 
 Owns what is in the inbox and how a combo's legs are gathered under it. It reads the journal and changes
-nothing. Most fills of a trader are not ours: those are counted, and listed only on demand.
+nothing. Most fills of a trader belong to no alert: those are counted, and listed only on demand.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def inbox(
     list_all: bool = False,
     limit: int | None = None,
 ) -> Json:
-    """Return what needs a person whatever its age, and count what is not ours since a moment.
+    """Return what needs a person, of any age, and count the fills of no alert since a moment.
 
-    `store_zone` is that of times in the stores. With `list_all` what is not ours is listed too. Of each list
-    the newest `limit` are shown; counts are of all.
+    `store_zone` is that of times in the stores. With `list_all` the fills of no alert are listed too. Each
+    list shows its newest `limit`; the counts are of all.
     """
     state = journal.state
     waiting = needing_decision(state)
@@ -89,9 +89,9 @@ def _combo_of(row: BookedExecution) -> Combo:
 def _combos(
     state: LedgerState, shown: Sequence[BookedExecution], days: Iterable[str]
 ) -> Mapping[Combo, list[BookedExecution]]:
-    """Return the executions of each combo order that a fill shown is a leg of, its own line first.
+    """Return the executions of each combo order that has a listed fill as a leg, the order's own line first.
 
-    Lines and legs share the permId; they are looked for on the days of receipt of what is shown.
+    Lines and legs share the permId; they are searched on the days on which the listed fills were received.
     """
     wanted = {_combo_of(row) for row in shown if row.execution.perm_id > 0}
     last = max((row.received_at for row in shown), default=None)
@@ -110,7 +110,7 @@ def _combos(
 
 
 def _orders(state: LedgerState, rows: Iterable[BookedExecution]) -> list[Json]:
-    """Gather fills by what is decided together, in the order of each first one."""
+    """Group the fills that are decided together, in the order of each group's first fill."""
     found: dict[int, list[BookedExecution]] = {}
     for row in rows:
         found.setdefault(item_number(state, row), []).append(row)

@@ -1,7 +1,7 @@
 """Find the execution, the alert or the moment that a person means.
 
-Owns how what somebody typed is read, and the words when it names nothing or too much. It decides nothing
-and changes nothing. All refusals are CommandError, with a message that says what to do.
+Owns how a typed name is read, and the words for a name that fits nothing or several things. It decides
+nothing and changes nothing. All refusals are CommandError, with a message that says what to do.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from tracker.status.protocol import CommandError, quoted
 from tracker.terminal import nearest
 
 REASONS: Final = tuple(attention for attention in Attention if attention is not Attention.NONE)
-"""Why a fill may need a person."""
+"""The reasons why a fill may need a person."""
 _DAYS: Final = re.compile(r"(\d{1,5})\s*d(ays?)?")
 _DAY: Final = timedelta(days=1)
 _DIGITS: Final = 15
-"""Digits that a number may have before and after its point; beyond them arithmetic could take for ever."""
+"""The most digits of a number before and after its point; with more, arithmetic could take very long."""
 
 
 def read_since(text: str, now: datetime, zone: tzinfo) -> datetime:
-    """Return the moment from which on fills are meant, aware UTC.
+    """Return the moment from which fills are wanted, aware UTC.
 
     `today`, `N days` (today and the N-1 days before it), or an ISO date or time; one without an offset is
     in `zone`, whose midnight begins a day. Raises CommandError.
@@ -53,7 +53,7 @@ def read_since(text: str, now: datetime, zone: tzinfo) -> datetime:
 
 
 def read_amount(name: str, text: str) -> Decimal:
-    """Read a number above 0; raises CommandError, with the name of what it is."""
+    """Read a number above 0; raises CommandError, which calls the number `name`."""
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -66,14 +66,16 @@ def read_amount(name: str, text: str) -> Decimal:
 def days_since(days: Iterable[str], since: datetime | None) -> list[str]:
     """Return those of the UTC days of receipt that can hold a fill executed since then.
 
-    A fill is received after it happened, but for the difference between two clocks.
+    A fill is received after it happened, give or take the difference between two clocks.
     """
     first = "" if since is None else (since.astimezone(UTC) - _DAY).date().isoformat()
     return [day for day in days if day >= first]
 
 
 def executions_named(state: LedgerState, exec_id: str, account: str = "") -> list[BookedExecution]:
-    """Return what is booked under an execId, one row per account; raises CommandError where nothing is."""
+    """Return the executions booked under an execId, one row per account; raises CommandError where there is
+    none.
+    """
     rows = [
         row
         for row in state.find(EXECUTIONS, "exec_id", exec_id.strip())
@@ -97,7 +99,7 @@ def executions_named(state: LedgerState, exec_id: str, account: str = "") -> lis
 
 
 def execution_named(state: LedgerState, exec_id: str, account: str = "") -> BookedExecution:
-    """Return the one execution that is meant; raises CommandError where several accounts have it."""
+    """Return the one execution with this execId; raises CommandError where several accounts have it."""
     rows = executions_named(state, exec_id, account)
     if len(rows) > 1:
         accounts = ", ".join(row.execution.account for row in rows)
@@ -130,9 +132,9 @@ def order_rows(state: LedgerState, row: BookedExecution) -> list[BookedExecution
 
 
 def fill_meant(state: LedgerState, text: str, account: str = "", order: str = "") -> BookedExecution:
-    """Return the fill that is meant by its execId, by a number of the inbox, or by its order's permId.
+    """Return the fill named by its execId, by a number of the inbox, or by its order's permId.
 
-    Of an order that waits for a decision it is the first fill that does. Raises CommandError.
+    For an order it is the first fill that waits for a decision. Raises CommandError.
     """
     if order:
         found = [row for row in _waiting(state, account) if str(row.execution.perm_id) == order.strip()]
@@ -168,7 +170,7 @@ def _is_number(text: str) -> bool:
 
 
 def is_alert_name(text: str) -> bool:
-    """Tell a name of an alert from an execId, which holds no slash."""
+    """Tell whether a text is the name of an alert: an execId contains no slash."""
     return "/" in text
 
 
@@ -186,7 +188,7 @@ def alerts_named(text: str, alerts: Iterable[AlertId], names: AlerterNames) -> l
 
 
 def alert_named(text: str, alerts: Sequence[Alert], names: AlerterNames) -> Alert:
-    """Return the one alert of the store that is meant; raises CommandError."""
+    """Return the one alert of the store with this name; raises CommandError."""
     check_alert_name(text)
     found = alerts_named(text, (alert.id for alert in alerts), names)
     if not found:
@@ -209,7 +211,7 @@ def check_alert_name(text: str) -> None:
 
 
 def no_such_alert(text: str, known: Iterable[str], where: str) -> CommandError:
-    """Return the refusal for a name that nothing has, with the nearest one that something has."""
+    """Return the refusal for an unknown name, with the nearest known one."""
     near = nearest(text, known, likeness=0.4)
     hint = f"; the nearest is {near}" if near else ""
     return CommandError("not_found", f"no alert {quoted(text)} is {where}{hint}")

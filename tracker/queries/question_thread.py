@@ -1,7 +1,7 @@
-"""Answer questions one after another in a thread of their own, so that none ever holds up a fill.
+"""Answer questions one after another in a thread of their own, so that none ever delays a fill.
 
-Owns one daemon thread and the order of what waits for it. The thread never keeps the process from ending: a
-question that is being answered then ends with the process.
+Owns one daemon thread and the order of the questions that wait for it. The thread never keeps the process
+from ending: the question that it answers at that moment gets no answer.
 """
 
 from __future__ import annotations
@@ -18,24 +18,26 @@ from typing import Any, Final, NamedTuple, TypeVar
 Reply = TypeVar("Reply")
 
 _REST: Final = 3.0
-"""After a question that is not urgent, so many times what it took is left to fills before the next one."""
+"""The pause after a question that is not urgent, as a multiple of the time it took, which is left to
+fills.
+"""
 _LONGEST_REST: Final = 2.0
-"""In seconds."""
+"""The longest such pause, in seconds."""
 _CLOSE: Final = -1
 
 
 class _Waiting(NamedTuple):
-    """Hold a question; the first two fields are its place in the queue."""
+    """Hold a question; the first two fields give its place in the queue."""
 
     rank: int
-    """0 for an urgent one, before 1."""
+    """0 for an urgent question, else 1."""
     number: int
     question: Callable[[], Any]
     answered: asyncio.Future[Any] | None
 
 
 class QuestionThread:
-    """Run one question at a time; what is urgent goes before what already waits."""
+    """Answer one question at a time; an urgent one goes before those that already wait."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -46,7 +48,7 @@ class QuestionThread:
         self._rests_until = 0.0
 
     async def run(self, question: Callable[[], Reply], *, urgent: bool = False) -> Reply:
-        """Return the answer to a question, and raise what it raises."""
+        """Return the answer to a question, or raise what it raises."""
         answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         if self._thread is None:
             self._thread = threading.Thread(target=self._answer, name=self._name, daemon=True)
@@ -77,7 +79,7 @@ class QuestionThread:
             rank, _, question, answered = self._next()
             if answered is None:
                 return
-            # Whoever asked may have gone away or waited too long.
+            # The client may have disconnected or waited too long.
             if answered.cancelled():
                 continue
             begun = time.monotonic()

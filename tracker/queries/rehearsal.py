@@ -1,7 +1,7 @@
-"""Try what a decision would change, on a copy of the rows that it touches; nothing is written.
+"""Try what a decision would change, in an overlay over the journal's rows; nothing is written.
 
-Owns the overlay over the journal's rows, and the run of the real ledger on it. What it answers is what the
-decision itself will do, as long as nothing else comes between.
+Owns the overlay over the journal's rows, and the run of the real ledger on it. The decision itself will do
+exactly the same, unless something else changes in between.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from tracker.core.state import LedgerState, MemoryLedgerState, Table
 
 Row = TypeVar("Row")
 FIRST_REHEARSED: Final = 2**62
-"""Number of the first frame of a rehearsal, behind every frame of a journal."""
+"""Number of the first frame of a rehearsal, higher than that of every frame of a journal."""
 
 
 class Overlay:
-    """Keep rows over those of another state, which stay as they are."""
+    """Hold changed rows in front of another state, whose rows stay unchanged."""
 
     def __init__(self, below: LedgerState) -> None:
         self._below = below
@@ -57,12 +57,12 @@ class Overlay:
         return any(state.has_key_from(table, prefix) for state in (self._above, self._below))
 
     def put(self, table: Table[Row], row: Row) -> None:
-        """Keep a row in the place of the one below."""
+        """Hold a row in place of the other state's."""
         self._changed.add((table.name, table.key(row)))
         self._above.put(table, row)
 
     def changed(self, table: Table[Row]) -> list[Row]:
-        """Return the rows of a table that were put over those below."""
+        """Return the changed rows of a table."""
         return list(self._above.every(table))
 
     def _unchanged(self, table: Table[Row], rows: Iterable[Row]) -> list[Row]:

@@ -1,6 +1,6 @@
 """Say alerts and reports in plain words, within 80 columns.
 
-Owns that text. It is given the answer as JSON has it, so the text can never say what the JSON does not.
+Owns that text. It receives the answer in its JSON form, so the text can never say what the JSON does not.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _asked(words: TextTable, row: Mapping[str, Any]) -> str:
 
 
 def report_text(words: TextTable, answer: Mapping[str, Any]) -> str:
-    """Write the sums, then each round trip, what is open, and the days that are not proven."""
+    """Write the sums, then each round trip, what is open, and the days that are not proven complete."""
     lines = wrap(f"From {words.time(answer['since'])} to {words.time(answer['until'])}")
     for each in answer["total"]:
         lines += wrap(f"{_sums(each)}{_in(each)}")
@@ -70,7 +70,7 @@ def report_text(words: TextTable, answer: Mapping[str, Any]) -> str:
 
 
 def report_line(answer: Mapping[str, Any], span: str) -> str:
-    """Sum a report up in one line; empty where nothing was traded and nothing wants a person."""
+    """Sum a report up in one line; empty where nothing was traded and nothing needs a person."""
     parts = [f"{_sums(each)}{_in(each)}" for each in answer["total"]]
     if len(answer["alerters"]) > 1:
         nets = [f"{each['alerter']} {price(each['net'])}" for each in answer["alerters"]]

@@ -1,9 +1,9 @@
-"""Follow what each alert had of a contract, from its first lot to its last, with price, fees and profit.
+"""Follow each alert's position in a contract, from its first lot to its last, with price, fees and profit.
 
-Owns that account of a contract's past: the ledger's own fold, watched entry by entry. It changes nothing.
-
-Profit is what the prices made of what was closed, before fees, in the contract's currency. What an adjustment
-or another alert's takeover moved has no price, so it makes none; an option that expired is worth nothing.
+Owns the history of a contract by alert: it runs the ledger's own fold and observes each entry. It changes
+nothing. Profit is the difference between the prices of opening and closing, before fees, in the contract's
+currency. A lot that an adjustment or a takeover by another alert moved has no price, so it makes no profit;
+an option that expired is worth nothing.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class TripStep:
 
     at: datetime
     quantity: Decimal
-    """How much it closed, positive; 0 where it opened."""
+    """The quantity that it closed, positive; 0 where it opened."""
     price: Decimal
     profit: Decimal
     fee: Decimal
-    """Negative where the lot became another's, whose fee it is from then on."""
+    """The fee; negative where the lot went to another alert, which bears its fee from then on."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedStep:
-    """Hold what one fill did for all alerts together, once for those that share its lots."""
+    """Hold what one fill did for all alerts together; lots that several alerts share count once."""
 
     at: datetime
     profit: Decimal
@@ -53,7 +53,7 @@ class SharedStep:
 
 @dataclass(slots=True)
 class ContractPast:
-    """Hold what alerts had of one contract in one account."""
+    """Hold the positions that alerts had in one contract of one account."""
 
     currency: str = ""
     trips: list[RoundTrip] = field(default_factory=list)
@@ -63,20 +63,20 @@ class ContractPast:
 
 @dataclass(slots=True)
 class RoundTrip:
-    """Hold what an alert had of one contract, until it was flat again."""
+    """Hold one position of an alert in a contract, from its first fill until it was flat again."""
 
     alert: AlertId
     account: str
     contract: Contract
     opened_at: datetime
     opened: Decimal = ZERO
-    """The most that it had, positive."""
+    """The largest quantity that it held, positive."""
     avg_price: Decimal = ZERO
-    """Of what was opened."""
+    """The average price of the opening fills."""
     long: bool = True
     closed_at: datetime | None = None
     priced: bool = True
-    """False where a part went without a price."""
+    """Whether the profit is known: False where a part left without a price."""
     steps: list[TripStep] = field(default_factory=list)
 
     @property
@@ -99,12 +99,12 @@ class RoundTrip:
 
 
 def round_trips(state: LedgerState, key: ContractKey, names: AlerterNames) -> list[RoundTrip]:
-    """Return what each alert had of a contract, in the order in which it began."""
+    """Return the round trips of a contract, in the order in which they began."""
     return contract_past(state, key, names).trips
 
 
 def contract_past(state: LedgerState, key: ContractKey, names: AlerterNames) -> ContractPast:
-    """Return what each alert had of a contract, and what that made in all."""
+    """Return the round trips of a contract, and their steps for all alerts together."""
     holding = state.get(HOLDINGS, key.text())
     if holding is None:
         return ContractPast()
@@ -132,7 +132,7 @@ def _fee_of_one(state: LedgerState, execution: Execution) -> Decimal:
 
 
 def multiplier_of(contract: Contract) -> Decimal:
-    """Return how many units one of a contract is of; 1 where it says none."""
+    """Return the multiplier of a contract; 1 where it names none."""
     try:
         found = Decimal(contract.multiplier or "1")
     except InvalidOperation:
@@ -141,7 +141,7 @@ def multiplier_of(contract: Contract) -> Decimal:
 
 
 def _gains(before: Iterable[Lot], after: Iterable[Lot]) -> dict[str, Decimal]:
-    """Return how much more there is of each execution's lot, negative where it is less."""
+    """Return the change of each execution's lot, negative where it became smaller."""
     found: dict[str, Decimal] = defaultdict(lambda: ZERO)
     for sign, lots in ((-1, before), (1, after)):
         for lot in lots:
@@ -150,7 +150,7 @@ def _gains(before: Iterable[Lot], after: Iterable[Lot]) -> dict[str, Decimal]:
 
 
 def _owned(holding: Holding) -> dict[tuple[object, ...], Lot]:
-    """Return the lots that alerts own, by what a fill leaves as it is."""
+    """Return the lots that alerts own, by the fields that a fill does not change."""
     return {(lot.exec_id, lot.opened, lot.owners, lot.part): lot for lot in holding.lots if lot.owners}
 
 
@@ -199,7 +199,9 @@ class _Trips:
     def _moved_in_all(
         self, entry: Movement, before: Holding, after: Holding, made_by_one: Mapping[AlertId, Decimal]
     ) -> None:
-        """Count each owned lot once; a shared one made the mean of what it made for its alerts."""
+        """Count each owned lot once; a shared one made the mean of the profits that its alerts made with
+        it.
+        """
         had, has = _owned(before), _owned(after)
         opened = sum((abs(lot.quantity) for key, lot in has.items() if key not in had), ZERO)
         all_closed = profit = ZERO
@@ -214,7 +216,7 @@ class _Trips:
     def _moved(
         self, entry: Movement, alert: AlertId, one: AlertPosition | None, other: AlertPosition | None
     ) -> Decimal:
-        """Follow one fill; return what it made of each one that it closed."""
+        """Follow one fill; return the profit for each lot that it closed."""
         was, now = one.quantity if one else ZERO, other.quantity if other else ZERO
         same_side = was * now > 0
         closed = abs(was) - (abs(now) if same_side else ZERO)
@@ -225,7 +227,7 @@ class _Trips:
             price = ZERO if entry.expired else entry.price
             made = (price - one.avg_price) * (1 if was > 0 else -1) * self._multiplier
             if entry.expired and entry.expired != _EXPIRED:
-                # Exercised or assigned: what it became has the price.
+                # Exercised or assigned: the contract that it became has the price.
                 trip.priced, made = False, ZERO
             trip.steps.append(TripStep(at, closed, price, made * closed, fee * closed))
             if not now or not same_side:
@@ -260,7 +262,9 @@ class _Trips:
         trip.steps.append(TripStep(at, ZERO, ZERO, ZERO, fees))
 
     def _taken(self, entry: OwnershipDecision | Adjustment, alert: AlertId, trip: RoundTrip) -> None:
-        """End what went without a fill; what was another's all along was none of its round trips."""
+        """End the round trips whose lots left without a fill. A lot that always belonged to another alert was
+        part of none of these.
+        """
         self._end(alert, entry.place.time)
         if isinstance(entry, Adjustment):
             trip.priced = False

@@ -28,7 +28,7 @@ class FillsArguments(CommandArguments, frozen=True):
 
 
 class InboxArguments(CommandArguments, frozen=True):
-    """Say from when on fills of no alert are counted, and whether they are listed."""
+    """Say from which moment on fills of no alert are counted, and whether they are listed."""
 
     since: Text = "today"
     all: Flag = False
@@ -68,7 +68,7 @@ class TestArguments(CommandArguments, frozen=True):
 class AssignArguments(CommandArguments, frozen=True):
     """Name a fill, by execId or number, or an order by its permId, and the alert that it belongs to.
 
-    With a quantity only so much of it does.
+    With a quantity only so much of the fill is assigned.
     """
 
     alert: AlertName
@@ -102,7 +102,7 @@ class AdjustArguments(CommandArguments, frozen=True):
 
 
 class UndoArguments(CommandArguments, frozen=True):
-    """Name a decision, or an adjustment, that is to be taken back: by its ID, or by what it was about."""
+    """Name a decision or an adjustment to take back: by its ID, or by what it was about."""
 
     id: Text
     account: Text = ""

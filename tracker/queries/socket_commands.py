@@ -1,8 +1,8 @@
 """The socket's commands that ask about fills and alerts, or decide about a fill.
 
-Owns the arguments of each, and where the work is done: questions are read in a thread of their own, from the
-journal as it is committed, so that a long list never holds up a fill; decisions are journalled on the loop
-and pumped like everything else.
+Owns where the work of each is done: a question is answered in a thread of its own, from the committed
+journal, so that a long list never delays a fill; a decision is journalled on the loop and pumped like any
+other frame.
 """
 
 from __future__ import annotations
@@ -67,30 +67,34 @@ Reply = TypeVar("Reply")
 
 @dataclass(frozen=True, slots=True)
 class QueryContext:
-    """Hold what the answers are about; plain values and read-only views."""
+    """Hold what answers are made from: plain values and read-only views."""
 
     store: AlertStore
     trouble: Callable[[], str]
-    """Why the alert store cannot be read now, empty while it can."""
+    """Returns why the alert store cannot be read now, empty while it can."""
     names: AlerterNames
     alerts_path: Path
-    """Beside which a copy of the alerts is written."""
+    """The path beside which a copy of the alerts is written."""
     store_zone: tzinfo
     login_zone: tzinfo
     early_fill: timedelta
     policy: ClosingPolicy
     now: Callable[[], datetime]
     copied_text: Callable[[], str] | None = None
-    """What is copied where the alerts are in no file."""
+    """Returns the text to copy where the alerts are not in a file."""
     all_seats: Callable[[], Mapping[AlertId, Json] | None] = lambda: None
-    """What the trackers of a shared store show together, None for a store of one tracker; asks its server."""
+    """Returns what all trackers of a shared store show together, by asking its server; None for the store of
+    one tracker.
+    """
 
     def store_now(self) -> StoreNow:
-        """Return the store's last good state; of a shared one, asks its server what all trackers show."""
+        """Return the store's last good state; for a shared store also ask its server what all trackers
+        show.
+        """
         return StoreNow(self.store.alerts(), self.store.shown, self.trouble(), self.all_seats())
 
     def rehearse(self, state: LedgerState, entries: Iterable[Entry]) -> Overlay:
-        """Return the rows as a person's decisions would leave them; nothing is written."""
+        """Return the rows as these entries would leave them; nothing is written."""
         return rehearse(
             state,
             entries,
@@ -131,7 +135,7 @@ class QueryContext:
 class SocketCommands:
     """Answer them beside a running pump.
 
-    `wake` tells the pump of new frames. Whoever runs this runs `failure` beside it.
+    `wake` tells the pump of new frames. The caller must also await `failure`.
     """
 
     def __init__(
@@ -193,7 +197,7 @@ class SocketCommands:
         raise self._journal_failure
 
     def close(self) -> None:
-        """Drop the questions that wait; one that is being read ends by itself."""
+        """Drop the waiting questions; the one that is being answered ends by itself."""
         self._thread.close()
         self._counting.close()
 
@@ -256,8 +260,8 @@ class SocketCommands:
     async def fills_today(self) -> tuple[int, int]:
         """Count the fills of the accounts' day, and those whose fee is pending.
 
-        Counted aside, since late on a busy day that takes longer than a fill may wait, and not again before
-        something was applied.
+        They are counted in the thread of questions, since late on a busy day that takes longer than a fill
+        may wait, and counted again only after something was applied.
         """
         asked = (self._journal.cursor, read_since("today", self._context.now(), self._context.login_zone))
         if self._counted is None or self._counted[0] != asked:
@@ -330,7 +334,7 @@ class SocketCommands:
             )
         state = self._journal.state
         one = adjustments.telling(state, asked.contract, reason)
-        # Which records it changes is known only once it is folded, so all that waits is waited for.
+        # Which records change is known only after the fold, so wait until the whole outbox is written.
         seq = await self._append([one.entry], lambda: not state.find(OUTBOX, "pending", "1"))
         return {**adjustments.told_result(state, one), "id": str(seq)}
 
@@ -361,7 +365,9 @@ class SocketCommands:
         return gaps(state, everything=asked.all, seq=seq)
 
     async def _decide(self, decide: Callable[[LedgerState], decisions.Decision], *, dry_run: bool) -> Answer:
-        """Journal a decision, and answer when the store shows it, or can be said not to yet."""
+        """Journal a decision, and answer when the store shows it, or when the time to wait for that is
+        over.
+        """
         if dry_run:
             return await self._read(
                 lambda journal: rehearsed_decision(self._context, journal.state, decide(journal.state))
@@ -436,7 +442,7 @@ def _is_open(state: LedgerState, day: str) -> bool:
 
 
 def ask_journal(path: Path, question: Callable[[Journal], Reply]) -> Reply:
-    """Answer a question from the journal as it is committed, beside whoever writes it.
+    """Answer a question from the committed journal, also while another process writes it.
 
     Raises JournalFailed, and what the question raises.
     """
@@ -450,7 +456,8 @@ def ask_journal(path: Path, question: Callable[[Journal], Reply]) -> Reply:
 
 
 def ask_for_client(path: Path, question: Callable[[Journal], Reply]) -> Reply:
-    """Answer a question as `ask_journal` does, for a client of the daemon: its trouble is no mistake of ours.
+    """Answer a question as `ask_journal` does, for a client of the daemon: a failed journal is refused, not
+    logged as a bug.
 
     Raises CommandError where the journal cannot be read, and what the question raises.
     """
@@ -461,7 +468,7 @@ def ask_for_client(path: Path, question: Callable[[Journal], Reply]) -> Reply:
 
 
 def missing_journal(path: Path) -> JournalFailed:
-    """Return the refusal where there is nothing to read; opening it would make an empty one."""
+    """Return the refusal where there is no journal; opening it would create an empty one."""
     return JournalFailed(
         f"the journal {path} does not exist; `tracker run` makes it, or correct stores.journal"
     )

@@ -1,7 +1,7 @@
 """Say answers in plain words, within 80 columns.
 
-Owns the text of fills, inbox, why, assign, dismiss and test. It is given the answer as JSON has it, so the
-text can never say what the JSON does not. What came from files and the broker is shown without its control
+Owns the text of fills, inbox, why, assign, dismiss and test. It receives the answer in its JSON form, so the
+text can never say what the JSON does not. Texts of files and of the broker are shown without control
 characters, since a terminal would obey them.
 """
 
@@ -77,7 +77,7 @@ class TextTable:
             )
         for each in answer.get("unexplained", []):
             lines += wrap(f"{each['contract']} in {each['account']}: {each['says']}")
-            cause = f"tell the cause with `tracker adjust {each['con_id']} --note TEXT`"
+            cause = f"name the cause with `tracker adjust {each['con_id']} --note TEXT`"
             lines += wrap(f"{cause}, or --split, --becomes, --moved; see --help", _INDENT)
         if items:
             lines += [
@@ -109,7 +109,7 @@ class TextTable:
             key = (fill["account"], item["combo"])
             order = orders.get(item.get("number") or 0)
             if item["combo"] is None and order is not None and len(order["fills"]) > 1:
-                # One line for all fills of an order, where its first one stands.
+                # One line for all fills of an order, in the place of its first.
                 if fill["exec_id"] == order["fills"][0]:
                     yield from self._order(order)
             elif item["combo"] is None:
@@ -190,7 +190,7 @@ class TextTable:
         yield from _listed("written", map(self._written_to_alert, row["written"]))
 
     def _owned(self, entry: Mapping[str, Any]) -> str:
-        """Say what was decided about a lot: behind which execution's time it stands, and when that was."""
+        """Say what was decided about a lot, after which execution in time, and when it was decided."""
         return f"{self._time(entry['place'])}  {entry['what']}"
 
     def _why_record(self, record: Mapping[str, Any]) -> Iterator[str]:
@@ -246,7 +246,7 @@ class TextTable:
     # Decisions and trials
 
     def assigned(self, answer: Mapping[str, Any]) -> str:
-        """Write what came of assigning a fill."""
+        """Write the result of assigning a fill."""
         fill = answer["fill"]
         lines = list(wrap(f"{_fills_of(answer)} {_verb(answer)} assigned to {answer['alert']}"))
         shows = answer["shows"]
@@ -261,7 +261,7 @@ class TextTable:
         return _page(lines)
 
     def dismissed(self, answer: Mapping[str, Any]) -> str:
-        """Write what came of dismissing a fill."""
+        """Write the result of dismissing a fill."""
         lines = [*wrap(f"{_fills_of(answer)} {_verb(answer)} dismissed; `tracker why` still shows it")]
         return _page([*lines, *_undo_hint(answer)])
 
@@ -307,7 +307,7 @@ class TextTable:
         elif not answer["gaps"]:
             lines.append("no gaps")
         if answer.get("dry_run"):
-            lines.append("That is what it would be; nothing was changed.")
+            lines.append("This is what would change; nothing was changed.")
         return _page([*lines, *_undo_hint(answer)])
 
     def dry_run(self, answer: Mapping[str, Any]) -> str:

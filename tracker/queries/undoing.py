@@ -1,4 +1,4 @@
-"""What a person takes back: an assignment, a dismissal, an accepted gap, or an adjustment.
+"""Let a person take back an assignment, a dismissal, an accepted gap, or an adjustment.
 
 Owns which of these can be taken back, by ID or by what it was about, and the notes by which that is
 journalled (`core.ledger` reads them). It writes nothing itself.
@@ -36,19 +36,19 @@ _UNKNOWN: Final = "`tracker why` and the answers of assign, dismiss, gaps accept
 
 @dataclass(frozen=True, slots=True)
 class Undoing:
-    """Hold what is taken back."""
+    """Hold a decision to take back."""
 
     id: str
-    """Of the decision."""
+    """The ID of the decision."""
     entries: tuple[Undone | GapReopened, ...]
     what: str
     """The decision in words."""
     alerts: tuple[AlertId, ...] = ()
-    """The records that show something else by it; known once it was rehearsed."""
+    """The records that change by taking it back; known after the rehearsal."""
 
 
 def undoing(journal: Journal, name: str, account: str = "") -> Undoing:
-    """Decide to take a decision back; raises CommandError where that cannot be done.
+    """Find the decision to take back; raises CommandError where that cannot be done.
 
     `name` is its ID, else an execId for the last decision about that fill's order, or a day for the
     acceptance of its gap.
@@ -96,18 +96,19 @@ class _Made:
         return [(seq, entry) for seq, entry in self._made.items() if entry.execution in keys]
 
     def undo(self, seq: int) -> Undoing:
-        """Take back what was decided with a frame; raises CommandError."""
+        """Take back the decision of one frame; raises CommandError."""
         if seq in self.undone:
             return Undoing(str(seq), (), f"decision {seq}")
         entry = self._made[seq]
         about = self.about(entry.execution)
         exec_id = entry.execution.exec_id
         if isinstance(entry, Dismissed):
-            # Those of one order were made at once, and go at once.
+            # The decisions about one order's fills were made together, and are taken back together.
             gone = [(one, each) for one, each in about if isinstance(each, Dismissed)]
             entries = tuple(Undone(one, each.execution) for one, each in gone)
             return Undoing(str(seq), entries, f"the dismissal of {exec_id}")
-        # Parts stand beside each other; the whole order's assignment and a part stand on what was before.
+        # Parts are independent of each other; an assignment of the whole order builds on the decisions before
+        # it.
         stands_on = Assigned if isinstance(entry, PartAssigned) else (Assigned, PartAssigned)
         later = [one for one, each in about if one > seq and isinstance(each, stands_on)]
         if later:

@@ -1,7 +1,7 @@
-"""Account for one fill or one alert: which rule, what was rejected, what was written, what others did since.
+"""Explain one fill or one alert: which rule, what was rejected, what was written, what others did since.
 
-Owns the gathering of evidence from the journal and the store. It decides nothing and changes nothing:
-what it tells is what was recorded when it was decided.
+Owns the gathering of evidence from the journal and the store. It decides nothing and changes nothing: it
+shows what was recorded at the time of the decision.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class StoreNow(NamedTuple):
     shown: Callable[[AlertId], Shown | None]
     trouble: str = ""
     all_seats: Mapping[AlertId, Json] | None = None
-    """What the trackers of a shared store show together; None for a store of one tracker."""
+    """What all trackers of a shared store show together; None for the store of one tracker."""
 
     def of_all_seats(self, alert: AlertId) -> Json:
         """Return what all trackers show of an alert, as a field of its own; null where it is not known."""
@@ -100,7 +100,7 @@ def why(journal: Journal, of: str, account: str, names: AlerterNames, store: Sto
 
 
 def why_execution(journal: Journal, exec_id: str, names: AlerterNames, account: str = "") -> Json:
-    """Account for an execution, in each account that has it; raises CommandError."""
+    """Explain an execution, in each account that has it; raises CommandError."""
     rows = executions_named(journal.state, exec_id, account)
     notes = journal.notes()
     return {
@@ -158,9 +158,10 @@ def _versions(state: LedgerState, row: BookedExecution) -> list[BookedExecution]
 
 
 def _ownership(state: LedgerState, row: BookedExecution, names: AlerterNames) -> list[Json]:
-    """Return whose lots an execution closed against its reference, and what was decided about its own lot.
+    """Return which lots an execution closed although its reference names another alert, and what was decided
+    about its own lot.
 
-    In the order of the decisions' places.
+    The decisions come in the order of their places in time.
     """
     if row.superseded_by:
         return []
@@ -183,7 +184,7 @@ def _ownership(state: LedgerState, row: BookedExecution, names: AlerterNames) ->
 
 
 def _closed_for_another(row: BookedExecution) -> str:
-    """Say that a sale closed lots of alerts that its order's reference does not name."""
+    """Say that an execution closed lots of alerts that its order's reference does not name."""
     names = " and ".join(alert.name for alert in row.foreign)
     return f"closed lots of {names}: {FOREIGN}"
 
@@ -200,13 +201,13 @@ def _opened(row: BookedExecution) -> str:
 
 
 def _decided(decision: OwnershipDecision, given: Decimal | None) -> str:
-    """Say what one decision did to one lot."""
+    """Say what one decision changed about one lot."""
     names = " and ".join(one.alert.name for one in decision.alerts) or "no alert"
     is_part = decision.kind is OwnershipKind.PART
     if given is None and is_part:
-        return f"a person gave a part of it to {names}, and nothing of it was left"
+        return f"a person gave a part of it to {names}, but nothing of it was left"
     if given is None:
-        return f"{names} was found for it, but it was closed before the alert was there"
+        return f"{names} was found for it, but it was closed before the alert existed"
     left = number(abs(given))
     match decision.kind:
         case OwnershipKind.MATCHED | OwnershipKind.YOUNGER:
@@ -225,9 +226,9 @@ def _decided(decision: OwnershipDecision, given: Decimal | None) -> str:
 
 
 def _about_execution(frame: Frame, row: BookedExecution, keys: Collection[ExecutionKey]) -> Json | None:
-    """Say what a note of ours did to the decision about a fill, None where it is about another.
+    """Say what a note of ours changed about a fill's decision, None where the note is about another fill.
 
-    `keys` are the executions of its order.
+    `keys` are the executions of the fill's order.
     """
     match read_entry(frame):
         case Assigned(key, alert) if key in keys:
@@ -251,7 +252,7 @@ def _about_execution(frame: Frame, row: BookedExecution, keys: Collection[Execut
 
 
 def why_alert(journal: Journal, name: str, names: AlerterNames, store: StoreNow, now: datetime) -> Json:
-    """Account for the records of that name, those that are gone included; raises CommandError."""
+    """Explain the records of that name, deleted ones included; raises CommandError."""
     check_alert_name(name)
     state = journal.state
     states = {alert_state.alert: alert_state for alert_state in states_named(state, name, names)}
@@ -345,7 +346,7 @@ def _state(alert_state: AlertState | None) -> str:
 
 
 def _in_store(alert: Alert | None, alert_state: AlertState | None, store: StoreNow) -> Json:
-    """Say what stands in the store now, and whether that is what was decided; null where it is not known."""
+    """Say what the store shows now, and whether that is what was decided; null where that is unknown."""
     if alert is None:
         return {
             "in_store": None if store.trouble else False,
@@ -364,7 +365,7 @@ def _in_store(alert: Alert | None, alert_state: AlertState | None, store: StoreN
 
 
 def _not_given(journal: Journal, alert: AlertId, read: Alert | None, now: datetime) -> Json:
-    """Return the newest fills that this record was considered for and did not get, with the reason."""
+    """Return the newest fills that considered this record and went elsewhere, with the reason."""
     created = read.created_at if read is not None and read.created_at is not None else now - _LOOK_BACK
     since = max(created, now - _LOOK_BACK)
     symbol = symbol_key(read.symbol if read is not None else alert.ticker)
@@ -391,7 +392,7 @@ def _against(row: BookedExecution, alert: AlertId) -> list[tuple[str, bool]]:
 
 
 def _about_alert(frame: Frame, alert: AlertId) -> Json | None:
-    """Say what became of a record in the store, None where a note is about another."""
+    """Say what a note reports of a record in the store, None where the note is about another record."""
     match read_entry(frame):
         case RecordGone(gone) if gone == alert:
             what = "another program took it out"
@@ -411,7 +412,7 @@ def _about_alert(frame: Frame, alert: AlertId) -> Json | None:
 
 
 def written_to(journal: Journal, alert: AlertId) -> list[Json]:
-    """Return what was done to a record in the store, oldest first.
+    """Return what was written to a record in the store, oldest first.
 
     `again` marks values that had been applied before: another program had undone them.
     """

@@ -1,6 +1,6 @@
-"""Tell from near misses that the stores' times are read in a wrong zone.
+"""Recognise by near misses that the stores' times are read in a wrong zone.
 
-Owns that one hint. Alerts that read as created a whole number of hours after fills which they name were most
+Owns that one hint. An alert whose time is a whole number of hours after a fill of its contract was most
 likely written by a clock in another zone. It changes nothing.
 """
 
@@ -19,14 +19,14 @@ from tracker.journal.journal import Journal
 _HOUR: Final = timedelta(hours=1)
 _MOST_HOURS: Final = 14
 _PROMPT: Final = timedelta(minutes=20)
-"""A fill follows its alert within this, or it tells nothing of the zone."""
+"""A fill that follows its alert later than this says nothing about the zone."""
 _EARLY: Final = timedelta(minutes=2)
 _SEVERAL: Final = 2
 _NEWEST: Final = 50
 
 
 def zone_hint(journal: Journal, waiting: Sequence[BookedExecution], zone: tzinfo) -> str:
-    """Say which setting to look at, empty where the near misses have other reasons.
+    """Say which setting to check, empty where the near misses have other reasons.
 
     `waiting` are the fills that need a person, `zone` is `stores.timezone`.
     """
@@ -50,12 +50,12 @@ def zone_hint(journal: Journal, waiting: Sequence[BookedExecution], zone: tzinfo
 def _hours_early(
     row: BookedExecution, alerts: Iterable[Alert], zone: tzinfo
 ) -> Iterable[tuple[int, datetime]]:
-    """Yield by how many whole hours an alert that names the contract reads as younger than the fill."""
+    """Yield by how many whole hours each alert of the contract appears younger than the fill."""
     rejected = {each.alert for each in row.match.rejected if each.near}
     for alert in alerts:
         if alert.id not in rejected or alert.created_at is None:
             continue
-        # The alert was read in the zone of its time; the setting may have been corrected since.
+        # The alert was read with the zone set at that time; the setting may have been corrected since.
         began = _read_in(zone, alert.id.created_at)
         if began is None:
             continue
