@@ -1,7 +1,7 @@
 """The terminal screen of `tracker watch`: its layout and its keys.
 
-Owns the layout, the colours (the terminal's own, so that they read on light and dark) and what a key does.
-Nothing here waits for the daemon: questions run as tasks, and what is painted is what the model holds.
+Owns the layout, the colours (the terminal's own, so that they are readable on light and dark) and what a key
+does. Nothing here waits for the daemon: questions run as tasks, and the screen shows what the model holds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tracker.watch.screen_rows import Candidate, FillRow, contract_text, distinc
 from tracker.watch.sync import DaemonSync
 
 _PAINT_SECONDS: Final = 0.1
-"""The shortest pause between two paints; a slow terminal line is sent the latest state only."""
+"""The shortest pause between two paints in seconds; a slow terminal gets only the latest state."""
 _MOST_RECORDS: Final = 1000
 
 
@@ -50,7 +50,7 @@ class Watch(App[None]):
         Binding("r", "refresh_all", "Refresh"),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "quit", "Quit"),
-        # Ctrl+C ends every other program, so it ends this one.
+        # Ctrl+C ends most programs, so it ends this one too.
         Binding("ctrl+c", "quit", show=False, priority=True),
     ]
 
@@ -64,7 +64,7 @@ class Watch(App[None]):
         self._lines = Lines(zone)
         self._words = TextTable(zone)
         self._last_decision = ""
-        """ID of what was decided last on this screen; empty before, and once that was taken back."""
+        """ID of the last decision on this screen; empty before one, and after it was taken back."""
         self._sync = DaemonSync(connection, self.model, now=now, changed=self._changed)
         self._dirty = True
         self._painted_at = 0
@@ -109,7 +109,7 @@ class Watch(App[None]):
         now = self._now()
         second = int(now.timestamp())
         painted = not self._dirty and second == self._painted_at
-        # While the app ends its timers go on for a moment without the widgets.
+        # While the app ends, its timers run for another moment without the widgets.
         if painted or not self._places["head"].is_attached:
             return
         self._dirty, self._painted_at = False, second
@@ -137,7 +137,7 @@ class Watch(App[None]):
     # Keys
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Ask why for the row on which Enter was pressed; dialogs handle their own lists."""
+        """Explain the row on which Enter was pressed; dialogs handle their own lists."""
         if isinstance(event.option_list, ListView):
             self.action_why()
 
@@ -192,7 +192,7 @@ class Watch(App[None]):
 
     @work
     async def action_assign(self) -> None:
-        """Ask which alert the fill under the cursor belongs to, and assign it."""
+        """Ask to which alert the fill under the cursor belongs, and assign it."""
         fill = self._fill()
         if fill is None:
             self._show_notice(self._nothing_chosen("fill"))
@@ -216,7 +216,7 @@ class Watch(App[None]):
                 )
 
     async def _confirms_assignment(self, fill: FillRow, alert: str) -> bool:
-        """Show what an assignment would do, and ask whether it is meant."""
+        """Show what an assignment would do, and ask for confirmation."""
         request = {"alert": alert, "dry_run": True}
         answer = await self._change("assign", fill, request, "Nothing was assigned")
         if answer is None:
@@ -234,7 +234,7 @@ class Watch(App[None]):
         return await self.push_screen_wait(page)
 
     def _remember(self, answer: dict[str, Any]) -> None:
-        """Keep what was decided, for `u`; what had been decided before has no ID."""
+        """Remember a decision for `u`; one that was already taken before has no ID."""
         self._last_decision = str(answer.get("id") or self._last_decision)
 
     @work
@@ -265,7 +265,9 @@ class Watch(App[None]):
         self._show_notice(f"taken back: {answer['what']}")
 
     async def _candidates(self, fill: FillRow) -> tuple[Candidate, ...]:
-        """Return the alerts that the decision named, then those of the same symbol; raises as `ask` does."""
+        """Return the alerts that the tracker's decision named, then those of the same symbol; raises as `ask`
+        does.
+        """
         waiting = next((each for each in self.model.waiting if each.key == fill.key), None)
         found = list(waiting.candidates) if waiting is not None else []
         answer = await self._connection.ask({"command": "alerts", "limit": _MOST_RECORDS})

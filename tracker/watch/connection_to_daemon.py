@@ -1,7 +1,7 @@
 """Ask the daemon one question, or follow its events, without blocking the screen.
 
-Owns the asyncio side of the status socket's client. It never retries, and of an answer it reads only whether
-it is a refusal.
+Owns the asyncio side of the status socket's client. It never retries, and reads of an answer only whether it
+is a refusal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Answer = dict[str, Any]
 
 ANSWER_SECONDS: Final = 10.0
 SILENCE_SECONDS: Final = 40.0
-"""After this silence a stream has ended: its heartbeat comes every 15 s."""
+"""Seconds of silence after which a stream counts as ended: its heartbeat comes every 15 s."""
 
 
 class DaemonConnection:
@@ -93,7 +93,7 @@ class DaemonConnection:
         request: Mapping[str, Any],
         seconds: float,
     ) -> Answer:
-        """Send one line and return the answer to it; who has the token is answered before others."""
+        """Send one line and return the answer to it; the daemon answers clients with the token first."""
         if "token" not in request and (token := read_token(self._token_file)) is not None:
             request = {**request, "token": token}
         writer.write(json.dumps(request).encode() + b"\n")

@@ -76,7 +76,7 @@ class _Title(Static):
 
 
 def _end(screen: ModalScreen[Result], result: Result) -> None:
-    """Close a screen with its result; a key that was pressed twice closes nothing below it."""
+    """Close a dialog with its result, once: a key pressed twice does not close the screen below."""
     if screen.is_current:
         screen.dismiss(result)
 
@@ -98,7 +98,7 @@ class Page(ModalScreen[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_resize(self) -> None:
-        """Count the lines again, once they are laid out."""
+        """Count the lines again after the new layout."""
         self.call_after_refresh(self.query_one(_Title).refresh)
 
     def show(self, text: str) -> None:
@@ -112,7 +112,7 @@ class Page(ModalScreen[None]):
 
 
 class ChoiceDialog(ModalScreen[str | None]):
-    """Choose the alert that a fill belongs to; returns its name, None for none."""
+    """Let a person choose the alert that a fill belongs to; returns its name, None for no choice."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *_CLOSE,
@@ -125,7 +125,7 @@ class ChoiceDialog(ModalScreen[str | None]):
         super().__init__()
 
     def compose(self) -> ComposeResult:
-        """Lay the page out: the fill, the alerts that may be meant, and a line to type another name."""
+        """Lay the dialog out: the fill, the alerts that it may belong to, and a line to type another name."""
         yield Static(Text(f"Which alert does this fill belong to?\n{printable(self._fill)}"), classes="title")
         options = [
             Option(Text(f"{number} {printable(each.alert)}\n  {printable(each.why)}"), id=each.alert)
@@ -168,7 +168,7 @@ class ChoiceDialog(ModalScreen[str | None]):
 
 
 class Confirmation(ModalScreen[bool]):
-    """Ask whether something is meant."""
+    """Ask for confirmation."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes"),

@@ -1,6 +1,6 @@
 """Lists whose cursor stays on its row while other rows come and go.
 
-Owns how rows are replaced and how a tone looks. It does not know what a row is about.
+Owns how rows are replaced and how each tone looks. It does not know what a row is about.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ListView(Choices):
     """A list with a cursor that stays on its row while others come and go."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        # The screen has this key; here it is only named in the footer.
+        # The screen handles this key; here it is only named for the footer.
         Binding("tab", "app.focus_next", "Next list", key_display="Tab"),
     ]
 
@@ -48,7 +48,7 @@ class ListView(Choices):
 
     @property
     def chosen(self) -> str:
-        """What identifies the row under the cursor, empty where there is none."""
+        """The key of the row under the cursor, empty where there is none."""
         option = self.highlighted_option
         return "" if option is None or option.disabled else str(option.id)
 

@@ -1,8 +1,8 @@
 """Write the model as lines of text for a width, 80 columns or more.
 
-Owns the columns, the headlines and what is left out where there is no room. It styles nothing: a line has a
-tone, and its words say the same. Texts of files and of the broker lose their control characters, since a
-terminal would obey them.
+Owns the columns, the headlines and what is left out where there is no room. It applies no style: a line only
+has a tone, and its words say the same. Texts of files and of the broker lose their control characters, since
+a terminal would obey them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tracker.watch.screen_rows import FillRow, OpenAlert, Waiting, instant, span
 
 HEAD_LINES: Final = 3
 _NAME: Final = 32
-"""Columns that most names of alerts need; the contract gets what is left on a wide terminal."""
+"""The width that most names of alerts need; on a wide terminal the contract gets the rest."""
 _CONTRACT: Final = 24
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _CUT: Final = "…"
 
 
 class Tone(StrEnum):
-    """Say how a line is to stand out."""
+    """Say how a line is highlighted."""
 
     PLAIN = "plain"
     GOOD = "good"
@@ -198,7 +198,7 @@ class Lines:
 
 
 def bars(samples: Sequence[float], width: int) -> str:
-    """Draw the latest samples, one column each, on a scale from 0 to the largest that is drawn."""
+    """Draw the latest samples, one column each, on a scale from 0 to the largest of them."""
     latest = samples[max(0, len(samples) - width) :] if width > 0 else ()
     most = max(latest, default=0.0)
     steps = len(_BARS) - 1
@@ -226,7 +226,7 @@ def fit(text: str, width: int) -> str:
 
 
 def spread(left: str, right: str, width: int) -> str:
-    """Put two texts at the ends of a line; without room for both the right one stays whole."""
+    """Put two texts at the two ends of a line; without room for both, the left one is cut."""
     room = width - len(right) - 1
     return f"{fit(left, room)} {right}" if right and room > 0 else fit(left, width)
 

@@ -1,7 +1,7 @@
-"""What the screen shows, folded from the daemon's answers and events.
+"""What the screen shows, built from the daemon's answers and events.
 
-Owns the rows and the numbers; memory is bounded whatever comes. It reads no clock and no socket, draws
-nothing, and takes answers of older and newer daemons: a field that is absent shows as unknown.
+Owns the rows and the numbers, in bounded memory. It reads no clock and no socket, draws nothing, and accepts
+answers of older and newer daemons: an absent field is shown as unknown.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ QUESTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "inbox": {"limit": FILLS_KEPT},
     "fills": {"limit": FILLS_KEPT},
 }
-"""What the screen asks, by command."""
+"""The screen's questions, by command."""
 _STALE_AFTER: Final[Mapping[str, frozenset[str]]] = {
     "fill": frozenset({"fills"}),
     "correction": frozenset({"fills", "alerts", "inbox"}),
@@ -56,13 +56,13 @@ _STALE_AFTER: Final[Mapping[str, frozenset[str]]] = {
     "link": frozenset({"status"}),
     "gap": frozenset({"status"}),
 }
-"""Event -> the answers that are stale after it; after an event that is not listed, all of them are."""
+"""Event -> the answers that are stale after it; an event that is not listed makes all answers stale."""
 _NOTICE_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerAway:
-    """Hold since when the daemon does not answer; the reason includes the next step."""
+    """Hold since when the daemon has not answered; the reason includes the next step."""
 
     since: datetime
     reason: str
@@ -107,7 +107,7 @@ class ScreenModel:
         self._started_at = started_at
         self._daemon_started_at = ""
         self._event_fills: deque[FillRow] = deque(maxlen=FILLS_KEPT)
-        """Fills that only events brought so far, oldest first."""
+        """Fills known only from events so far, oldest first."""
         self._ahead = timedelta(0)
         """How far the daemon's clock is ahead of ours."""
         self._notice: NoticeRow | None = None
@@ -141,7 +141,7 @@ class ScreenModel:
         return self.last_seq
 
     def on_lost(self, reason: str) -> None:
-        """Note that the daemon does not answer, since it was last heard."""
+        """Note that the daemon does not answer; it counts as away since its last message."""
         since = self.away.since if self.away is not None else self.heard_at or self._started_at
         self.away = TrackerAway(since, reason)
 
@@ -152,15 +152,17 @@ class ScreenModel:
     # Answers
 
     def before_question(self, command: str) -> int:
-        """Note that a question is asked now, so that later events make its answer stale again.
+        """Note that a question is being asked, so that later events make its answer stale again.
 
-        Returns the number of the latest event heard, for `on_answer`.
+        Returns the number of the latest event received, for `on_answer`.
         """
         self.stale.discard(command)
         return self.last_seq
 
     def on_answer(self, command: str, answer: Answer, now: datetime, asked_at_seq: int) -> None:
-        """Take the answer to one of QUESTIONS; events up to `asked_at_seq` were heard when it was asked."""
+        """Take in the answer to one of QUESTIONS; events up to `asked_at_seq` had been received when it was
+        asked.
+        """
         self.heard_at = now
         match command:
             case "status":
@@ -177,7 +179,7 @@ class ScreenModel:
                 self._list_fills(answer, asked_at_seq)
 
     def _list_waiting(self, answer: Answer) -> None:
-        """List the orders that wait for a person; an older daemon gathers no fills by order."""
+        """List the orders that wait for a person; an older daemon does not group fills by order."""
         counts = answer.get("counts", {})
         orders = answer.get("orders")
         items = answer["needs_you"] if orders is None else map(as_item, orders)

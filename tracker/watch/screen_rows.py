@@ -1,7 +1,7 @@
 """The rows of the screen, read from the daemon's answers and events.
 
-Owns what is taken from an answer, and that odd values of older daemons and other programs end no screen. It
-holds no state.
+Owns what is read from an answer, so that unexpected values of older daemons and other programs never crash
+the screen. It holds no state.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ Answer: TypeAlias = Mapping[str, Any]
 
 _EXPIRY: Final = 1
 _TERMS: Final = (_EXPIRY, 2, 3)
-"""Places of what an option is told apart by; a symbol may be spelled in several ways."""
+"""Places of the parts that identify an option; a symbol may be spelled in several ways."""
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _LONGEST_NUMBER: Final = 20
-"""Characters of what stands in the place of a number."""
+"""The longest text in characters that is shown in place of a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class FillRow:
-    """Hold one fill; until an answer lists it, what only answers contain is empty."""
+    """Hold one fill; fields that only answers contain are empty until an answer lists it."""
 
     account: str
     exec_id: str
@@ -41,7 +41,7 @@ class FillRow:
     needs: str = ""
     """ambiguous, near_miss or reopened while it waits for a person, else empty."""
     seq: int = 0
-    """The number of the event that brought it; 0 for one from an answer."""
+    """The number of the event that reported it; 0 for a fill from an answer."""
 
     @property
     def key(self) -> str:
@@ -55,7 +55,9 @@ class OpenAlert:
     name: str
     created_at: str
     contract: str
-    """What is held, with what was asked for where that differs; without a position what was asked for."""
+    """The contract held, with the one asked for where that differs; without a position only the one asked
+    for.
+    """
     quantity: str
     """Empty where the tracker knows of no position."""
     price: str
@@ -63,7 +65,7 @@ class OpenAlert:
     brief: str = ""
     """The contract where there is room for 24 characters only; empty where it is short enough."""
     copy: int = 0
-    """How many rows of the same name and creation time come before: two records may print alike."""
+    """How many rows of the same name and creation time come before: two records may look the same."""
 
     @property
     def key(self) -> str:
@@ -141,7 +143,7 @@ def fill_row(row: Answer) -> FillRow:
 
 
 def _outcome(row: Answer, waits: str) -> str:
-    """Return what became of a fill in a few words: the column is narrow."""
+    """Return the outcome of a fill in a few words: the column is narrow."""
     if waits:
         given = "".join(f", {_number(each['quantity'])} to {each['alert']}" for each in row.get("parts", ()))
         return f"NEEDS YOU: {waits.replace('_', ' ')}{given}"
@@ -186,7 +188,7 @@ def _open_alert(row: Answer) -> OpenAlert:
 
 
 def _held_and_asked(row: Answer) -> tuple[str, str]:
-    """Write what an alert holds and what else it asked for: in full, and the difference alone, briefly."""
+    """Write what an alert holds and asked for: once in full, once only the difference, in short."""
     asked = _contract_parts(row)
     held = [_contract_parts(each) for each in row.get("holds") or ()]
     if not held:
@@ -265,7 +267,7 @@ def waiting_row(item: Answer) -> Waiting:
 
 
 def distinct(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Return the first candidate of each name; which record of that name is meant, the daemon decides."""
+    """Return the first candidate of each name; the daemon decides which record of that name it is."""
     found: dict[str, Candidate] = {}
     for candidate in candidates:
         found.setdefault(candidate.alert, candidate)
@@ -273,5 +275,5 @@ def distinct(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 
 
 def unreadable_row(row: Answer) -> Waiting:
-    """Read one message that could not be read."""
+    """Read the row of one message that the tracker could not read."""
     return Waiting(f"frame {row['frame']}", None, f"{row['kind']} cannot be read: {row['reason']}")

@@ -1,7 +1,8 @@
-"""Keep the screen's model current: follow the events, ask again for what they made stale, reconnect.
+"""Keep the screen's model current: follow the events, ask again for stale answers, reconnect.
 
-Owns when what is asked, and the pauses between attempts. Questions are spaced by what they cost, so that a
-screen never slows the daemon down. Whatever fails is put into the model and raised to no one.
+Owns when each question is asked, and the pauses between attempts. The more a question costs, the longer the
+pause after it, so that a screen never slows the daemon down. A failure is put into the model and never
+raised.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from tracker.watch.screen_model import QUESTIONS, ScreenModel
 from tracker.watch.screen_rows import Answer
 
 _GATHER_SECONDS: Final = 0.1
-"""How long events are gathered before the answers that they made stale are asked for again."""
+"""Seconds in which events are gathered before the stale answers are asked for again."""
 _SHARE: Final = 4.0
 """The pause after questions, as a multiple of the time they took."""
 _STATUS_SECONDS: Final = 2.0
 _STATUS_SHARE: Final = 50.0
-"""`status` is answered on the loop that receives fills, so it is asked sparingly."""
+"""Seconds between questions for `status`, which is answered on the loop that receives fills."""
 _FULL_SECONDS: Final = 15.0
-"""How often everything is asked again: what other programs write into the store is not an event."""
+"""Seconds after which everything is asked again: what other programs write into the store is not an event."""
 _FULL_SHARE: Final = 50.0
 _RETRY_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 5.0)
 
@@ -97,7 +98,7 @@ class DaemonSync:
             if self._model.stale:
                 self._stale.set()
             self._changed()
-            # Lines that have arrived already come without a pause; the screen must stay alive meanwhile.
+            # Lines that have arrived already come without a pause; let the screen react in between.
             await asyncio.sleep(0)
 
     async def _keep_current(self) -> None:
