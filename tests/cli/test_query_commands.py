@@ -297,7 +297,7 @@ def test_part_is_assigned_in_words(folder: Path, capsys: pytest.CaptureFixture[s
     assert lines[0] == f"5 of {exec_id(4)} are now assigned to {NAME}"
     assert "8 held" in lines[1], "it had 3 of the other order"
     refused = ask(capsys, *words, "12341", code=1)
-    assert "12340 of it are left to give; 5 of it are given" in " ".join(refused.split())
+    assert "12340 of it are left to assign; 5 of it are assigned" in " ".join(refused.split())
     assert f"5 given to {NAME}; the rest:" in " ".join(ask(capsys, "inbox", *SINCE).split())
 
 

@@ -255,8 +255,12 @@ def test_parts_of_an_order_sum_to_it(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("of", "quantity", "refusal"),
     [
-        (exec_id(1), "5", f"5 of {exec_id(1)} cannot be assigned: 4 of it are left to give"),
-        (exec_id(2), "6", f"5 of it are left to give; 1 of it is given, which `tracker why {exec_id(2)}`"),
+        (exec_id(1), "5", f"5 of {exec_id(1)} cannot be assigned: 4 of it are left to assign"),
+        (
+            exec_id(2),
+            "6",
+            f"5 of it are left to assign; 1 of it is assigned already, which `tracker why {exec_id(2)}`",
+        ),
         (exec_id(1), "0", "quantity '0' is not a number above 0"),
         (exec_id(1), "-2", "quantity '-2' is not a number above 0"),
         (exec_id(1), "many", "quantity 'many' is not a number above 0"),

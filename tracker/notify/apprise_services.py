@@ -1,7 +1,7 @@
 """Open the messaging services that `notify.urls` name, through Apprise.
 
-Owns what is known of Apprise: it is an optional extra, loaded only where urls are set. A url is a secret,
-so no message, log line or exception of ours ever holds one, nor what Apprise logs about it.
+Owns all use of Apprise: it is an optional extra, loaded only where urls are set. A url is a secret, so no
+message, log line or exception of ours ever holds one, nor what Apprise logs about it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ class Service(Protocol):
 
     @property
     def label(self) -> str:
-        """Name the url without repeating it: its place in the list, and its scheme."""
+        """Return a name for the url without repeating it: its place in the list, and its scheme."""
         ...
 
     def send(self, title: str, body: str, *, urgent: bool) -> str:
-        """Block until it is sent; returns why it was not, empty where it was."""
+        """Send and wait for the result; returns why it failed, empty where it succeeded."""
         ...
 
 
 class _StatusListener(logging.Handler):
-    """Keep the HTTP status that Apprise last named on each thread; its other words may hold secrets."""
+    """Keep the HTTP status that Apprise last logged on each thread; the rest of its lines may hold
+    secrets.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -55,7 +57,7 @@ class _StatusListener(logging.Handler):
 
 
 class AppriseService:
-    """Send through Apprise; each url has an object of its own, so that one that hangs holds up no other."""
+    """Send through Apprise; each url has an object of its own, so that one that hangs delays no other."""
 
     def __init__(self, label: str, service: apprise.Apprise, listener: _StatusListener) -> None:
         self._label = label
@@ -106,7 +108,7 @@ def open_services(urls: Sequence[str]) -> list[Service]:
 
 
 def _listen() -> _StatusListener:
-    """Take over what Apprise logs; at lower levels it would say the urls."""
+    """Receive what Apprise logs instead of printing it; at lower levels it would log the urls."""
     log = logging.getLogger("apprise")
     log.setLevel(logging.WARNING)
     log.propagate = False

@@ -1,6 +1,6 @@
 """Look up what a notification says about an alert or a fill, beyond what its event carries.
 
-Owns the way from rows of the ledger's state to plain values. It reads and changes nothing.
+Turns rows of the ledger's state into plain values. It changes nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tracker.queries.report_text import span
 from tracker.queries.round_trips import round_trips
 
 _MOST_FILLS: Final = 200
-"""Of a contract, for its past to be folded again."""
+"""The most fills of a contract whose past is folded again for a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class FillDetails:
 
 @dataclass(frozen=True, slots=True)
 class AlertDetails:
-    """Hold what an alert shows by now, and the fill that its last change came from."""
+    """Hold what an alert shows now, and the fill that last changed it."""
 
     fill: FillDetails
     rule: str
@@ -43,15 +43,15 @@ class AlertDetails:
     held: str
     average: str
     closed: bool
-    """It is closed by now, so that fill is not the one that opened it."""
+    """Whether it is closed again, so that `fill` is not the one that opened it."""
     closed_by: str
     """`expired` where no fill closed it; empty otherwise."""
     realized: str
-    """Profit of the order as far as the broker has told it; empty before."""
+    """Profit of the order as far as the broker has reported it; empty before."""
     emptied: bool
-    """Its only fill was corrected, or assigned to another alert."""
+    """Whether its only fill was corrected, or assigned to another alert."""
     round_trip: str = ""
-    """Of a closed one: how much it had, its prices, what they made, and for how long; empty if not known."""
+    """For a closed alert: its quantity, prices, profit and duration in words; empty if not known."""
 
 
 class Details:
@@ -86,9 +86,9 @@ class Details:
         return None
 
     def _round_trip(self, alert_state: AlertState) -> str:
-        """Sum up the round trip that a record ended last; of a contract of very many fills nothing is said.
+        """Sum up the last round trip of a record; empty for a contract with very many fills.
 
-        Its past is folded again for it, on the loop that fills wait for.
+        The past of the contract is folded again for it, on the loop that also receives fills.
         """
         keys = [
             key
@@ -125,5 +125,5 @@ def _short(value: Decimal) -> str:
 
 
 def _plain(value: object) -> str:
-    """Write a number without the tail that binary fractions have."""
+    """Write a number without the rounding errors of binary fractions."""
     return f"{value:.10g}" if isinstance(value, int | float) else str(value)

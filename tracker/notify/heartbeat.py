@@ -1,8 +1,8 @@
 """Call `notify.heartbeat_url` each minute while capture is proven, so that its silence raises an alarm.
 
-Owns the pace, the call and what is known of it. A tracker that is dead, cut off or out of room cannot send a
-message; a service that expects a call each minute tells when none comes. The url is a secret: no message and
-no log line holds it.
+Owns when to call, the call and its result. A tracker that is dead, cut off or out of disk space cannot send a
+message; a service that expects a call each minute raises the alarm when none comes. The url is a secret: no
+message and no log line holds it.
 """
 
 from __future__ import annotations
@@ -25,22 +25,23 @@ from tracker.notify.thread_call import CallFailed, ThreadCall
 
 EVERY_SECONDS: Final = 60.0
 LONGEST_SILENCE: Final = timedelta(minutes=2)
-"""A link that brought nothing for so long proves nothing. With the minute after the last call, the service
-hears nothing within 3 minutes after a fault."""
+"""Seconds after which a silent link proves nothing. Together with the minute between calls, the calls stop at
+most 3 minutes after a fault.
+"""
 LEAST_ROOM: Final = 1_000_000
 """Bytes that must be free on each disk that a fill is written to."""
 _LOOK_SECONDS: Final = 1.0
-"""Until it is asked again whether capture is proven, where it was not."""
+"""Seconds until the next check whether capture is proven, after one that failed."""
 _CALL_SECONDS: Final = 20.0
 _SOCKET_SECONDS: Final = 10.0
 _AGENT: Final = "order-tracker"
 
 
 class Heartbeat:
-    """Call one url for ever, and only while `withheld` gives no reason not to.
+    """Call one url each minute, but only while `withheld` gives no reason not to.
 
-    `folders` are those that fills are written to; their disks are looked at beside the call, in its thread,
-    since a disk may hang.
+    `folders` are those that fills are written to; their disks are checked in the thread of the call, since a
+    disk may hang.
     """
 
     def __init__(
@@ -63,9 +64,9 @@ class Heartbeat:
         self._reason = "not proven yet"
         """Why capture is not proven now, empty while it is."""
         self._full = ""
-        """Which disk had no room when the last call was due."""
+        """Which disk was full when the last call was due."""
         self._trouble = ""
-        """Why the last call failed, empty once one went well."""
+        """Why the last call failed, empty after a success."""
 
     def figures(self) -> dict[str, Any]:
         """Return counts since the start, and why calls are withheld or fail."""
@@ -79,7 +80,7 @@ class Heartbeat:
         }
 
     async def run(self) -> None:
-        """Call for ever."""
+        """Call each minute; never returns."""
         while True:
             before, self._reason = self._reason, self._withheld(self._now())
             if bool(before) != bool(self._reason):
@@ -97,7 +98,7 @@ class Heartbeat:
         except CallFailed as error:
             self._failed += 1
             if not self._trouble:
-                logger.warning("notify.heartbeat_url: the call failed, it is made again: {}", error)
+                logger.warning("notify.heartbeat_url: the call failed and is made again: {}", error)
             self._trouble = str(error)
             return
         if bool(before) != bool(self._full):
@@ -105,7 +106,7 @@ class Heartbeat:
         if self._full:
             return
         if self._trouble:
-            logger.info("notify.heartbeat_url: it is called again")
+            logger.info("notify.heartbeat_url: calls succeed again")
         self._trouble = ""
         self._sent += 1
         self._last_sent_at = self._now()
@@ -116,7 +117,7 @@ class Heartbeat:
         if self._full:
             return ""
         if time.monotonic() - begun >= _CALL_SECONDS:
-            # What was proven when this call was due may not be proven now.
+            # Capture was proven when this call was due, but may not be any more.
             return "a disk did not answer in time"
         return get(self._url)
 
@@ -129,7 +130,7 @@ def _log_withheld(reason: str) -> None:
 
 
 def full_disk(folders: Sequence[Path]) -> str:
-    """Name a folder whose disk has no room for a fill; empty where all have."""
+    """Name a folder whose disk has no room for a fill; empty where all disks have room."""
     for folder in folders:
         try:
             found = os.statvfs(folder)
@@ -141,7 +142,7 @@ def full_disk(folders: Sequence[Path]) -> str:
 
 
 def get(url: str) -> str:
-    """Fetch an address, and return why that failed, empty where it did not; the address is never repeated."""
+    """Fetch an address, and return why that failed, empty for a success; the address is never repeated."""
     request = urllib.request.Request(url, headers={"User-Agent": _AGENT})
     try:
         with closing(urllib.request.urlopen(request, timeout=_SOCKET_SECONDS)):

@@ -1,6 +1,6 @@
 """Choose which events become notifications, and write each in one plain line.
 
-Owns the choice and the words. It does no I/O, has no clock and sends nothing: it is given the events of the
+Owns the choice and the words. It does no I/O, has no clock and sends nothing: it receives the events of the
 feed and the time, and returns the notifications to send.
 """
 
@@ -16,20 +16,22 @@ from tracker.notify.details import AlertDetails, FillDetails
 from tracker.terminal import printable
 
 LATE: Final = timedelta(minutes=2)
-"""A fill that is reported so long after it was executed is reported with its time."""
+"""The age from which a reported fill is shown with the time of its execution."""
 SETTLING: Final = timedelta(minutes=1)
 """How long a day must stay incomplete before it is reported: the first sweep of a start completes it."""
 OUTAGE: Final = timedelta(seconds=10)
-"""How long the alert store must stay unreadable: a program that rewrites it in place takes less."""
+"""How long the alert store must stay unreadable before it is reported: a program that rewrites it in place
+takes less.
+"""
 PAUSE: Final = timedelta(minutes=1)
-"""Between two notifications of messages that cannot be used: thousands may come at once."""
+"""The time between two notifications of messages that cannot be used: thousands may come at once."""
 LONGEST_LINE: Final = 500
-"""Characters of one notification; some services take little more."""
+"""The longest notification in characters; some services accept little more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """Hold one message; `urgent` where a person should do something."""
+    """Hold one message; it is `urgent` where a person should do something."""
 
     text: str
     urgent: bool = False
@@ -44,11 +46,11 @@ class Lookup(Protocol):
 
 
 class NotificationRules:
-    """Turn the events of one feed, in order, into notifications; most events need none.
+    """Turn the events of one feed, in order, into notifications; most events cause none.
 
-    `unproven` says why today is not complete, empty while it is or there is time; `planned` names the planned
-    reset of the broker that a moment lies in, empty outside of them. A link that stays down through a planned
-    reset is reported only when that is over.
+    `unproven` says why today is not complete, empty while it is or while there is still time. `planned` names
+    the broker's planned reset at a moment, empty if there is none. A link that is down during a planned reset
+    is reported only after the reset has ended.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class NotificationRules:
         self._undecodable_at: datetime | None = None
         """When the last message that cannot be used was reported."""
         self._undecodable_more = 0
-        """How many came since then."""
+        """How many such messages came since then."""
 
     def handle(self, event: Mapping[str, JsonValue], now: datetime) -> list[Notification]:
         """Return the notifications that an event calls for."""
@@ -264,13 +266,13 @@ def _unexplained(event: Mapping[str, JsonValue]) -> str:
     held = f"the broker holds {event.get('listed')}, {event.get('difference')} from what the fills make"
     if event.get("state") == "adjusted":
         return (
-            f"ADJUSTED: {what}: {held}, twice the same; alerts follow it, and"
+            f"ADJUSTED: {what}: {held}, confirmed by two answers; alerts follow it, and"
             f" `tracker undo {event.get('id')}` takes that back"
         )
     note = f"; {event['note']}" if event.get("note") else ""
     return (
         f"NEEDS YOU (unexplained): {what}: {held}{note}; a second answer settles it, and"
-        f" `tracker adjust {event.get('con_id')} --note TEXT` tells the cause"
+        f" `tracker adjust {event.get('con_id')} --note TEXT` names the cause"
     )
 
 

@@ -1,7 +1,7 @@
 """Send notifications without ever delaying anything else.
 
-Owns one queue and one task for each url, and the bounds on both. It never raises what a service does: a
-notification that cannot be sent is tried again, at last given up, counted and logged. Nothing is kept on
+Owns one queue and one task for each url, and the bounds on both. It never raises an error of a service: a
+notification that cannot be sent is tried again, finally given up, counted and logged. Nothing is kept on
 disk.
 """
 
@@ -40,31 +40,31 @@ class RetryLimits:
     """Bound what is kept and how long it is tried; times in seconds."""
 
     queue: int = 100
-    """Messages that wait for one url; of more the oldest are dropped."""
+    """How many messages may wait for one url; beyond that the oldest are dropped."""
     lines: int = 20
-    """Messages sent together, where several wait."""
+    """How many waiting messages are sent together."""
     attempt: float = 30.0
     retry_first: float = 2.0
     retry_most: float = 60.0
     give_up: float = 3600.0
     closing: float = 1.5
-    """How long the end of the tracker waits for what is still to be sent."""
+    """How long the end of the tracker waits for unsent messages."""
 
 
 class Sender:
-    """Call one service, each time within so many seconds."""
+    """Call one service, with a limit in seconds on each call."""
 
     def __init__(self, service: Service, seconds: float) -> None:
         self._service = service
         self._call = ThreadCall(f"notify {service.label}", seconds)
 
     async def send(self, title: str, body: str, *, urgent: bool) -> None:
-        """Send one message; raises CallFailed. While an attempt hangs no other is begun."""
+        """Send one message; raises CallFailed. While an attempt hangs, no other begins."""
         await self._call.run(partial(self._service.send, title, body, urgent=urgent))
 
 
 class Channel:
-    """Send to one url what it is given, oldest first, for ever."""
+    """Send the messages of one url, oldest first."""
 
     def __init__(self, service: Service, limits: RetryLimits, now: Callable[[], datetime]) -> None:
         self.label = service.label
@@ -80,11 +80,11 @@ class Channel:
         self.sent = self.given_up = self.dropped = 0
         self.last_sent_at: datetime | None = None
         self.trouble = ""
-        """Why the last attempt failed; empty once one went well."""
+        """Why the last attempt failed; empty after a success."""
 
     @property
     def waiting(self) -> int:
-        """Count what is not sent yet."""
+        """Return how many messages are not sent yet."""
         return len(self._waiting) + self._under_way
 
     def put(self, notification: Notification) -> None:
@@ -100,7 +100,7 @@ class Channel:
         self._arrived.set()
 
     async def run(self) -> None:
-        """Send for ever."""
+        """Send messages as they come; never returns."""
         while True:
             await self._arrived.wait()
             self._arrived.clear()
@@ -109,7 +109,9 @@ class Channel:
             self.idle.set()
 
     async def _send_some(self) -> None:
-        """Send what waits, up to so many lines at once; try until it is taken or it is time to give up."""
+        """Send waiting messages, up to the limit at once; try until the service accepts them or the time to
+        give up has come.
+        """
         count = min(len(self._waiting), self._limits.lines)
         batch = [self._waiting.popleft() for _ in range(count)]
         dropped, self._dropped_before = self._dropped_before, 0
@@ -167,7 +169,7 @@ class Notifier:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, events: AsyncIterator[Mapping[str, JsonValue]], last: int = 0) -> None:
-        """Begin to follow where somebody is to be notified; `events` send their number as `seq`.
+        """Begin to follow the events if there are urls; `events` yields each with its number as `seq`.
 
         `last` is the number before the first of them.
         """
@@ -185,7 +187,7 @@ class Notifier:
     async def close(self, last: int) -> None:
         """Send what is left of the events up to `last`, within a short bound, and end.
 
-        What does not go out by then is lost: it is counted in the log, and a later start does not repeat it.
+        Messages not sent by then are lost: the log says how many, and a later start does not repeat them.
         """
         if not self._tasks:
             return
@@ -195,7 +197,7 @@ class Notifier:
                     self._progress.clear()
                     await self._progress.wait()
                 for channel in self._channels:
-                    # One that has just failed is not worth the wait.
+                    # A service that has just failed is not worth waiting for.
                     if not channel.trouble:
                         await channel.idle.wait()
         for task in self._tasks:
@@ -236,8 +238,8 @@ class Notifier:
         try:
             chosen = choose(self._now())
         except Exception:
-            # A bug in the words must not end the messages that come after.
-            logger.exception("an event could not be put in words for a message")
+            # A bug in the wording must not stop later messages.
+            logger.exception("a bug: no message could be made of an event")
             return
         for notification in chosen:
             for channel in self._channels:
@@ -245,7 +247,7 @@ class Notifier:
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
-    """Say that a task ended by a bug: the fills go on without messages."""
+    """Log that a task ended by a bug; fills are processed without messages from then on."""
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.opt(exception=error).error("{} ended, no more messages are sent by it", task.get_name())
 

@@ -1,6 +1,7 @@
-"""Make a blocking call in a thread that nobody waits for at the end: it may hang for ever.
+"""Make a blocking call in a thread that the process does not wait for when it ends: the call may hang for
+ever.
 
-Owns that thread and the bound on one call. A call that hangs delays nothing but the next one of its kind.
+Owns that thread and the time limit of one call. A call that hangs delays only the next one of its kind.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ class CallFailed(Exception):
 
 
 class ThreadCall:
-    """Make calls one at a time, each within so many seconds."""
+    """Make calls one at a time, each with a limit in seconds."""
 
     def __init__(self, name: str, seconds: float) -> None:
         self._name = name
@@ -24,9 +25,9 @@ class ThreadCall:
         self._under_way = False
 
     async def run(self, call: Callable[[], str]) -> None:
-        """Make a call, which returns why it failed, empty where it did not; raises CallFailed.
+        """Make a call that returns why it failed, empty for a success; raises CallFailed.
 
-        While an earlier call hangs no other is begun.
+        While an earlier call hangs, no other begins.
         """
         if self._under_way:
             raise CallFailed("the attempt before this one still has no answer")
@@ -41,7 +42,7 @@ class ThreadCall:
             try:
                 reason = call()
             except Exception as error:
-                # Its text may hold a url, so only its kind is said.
+                # The error's text may hold a url, so only its type is named.
                 reason = f"it failed with {type(error).__name__}"
             self._under_way = False
             # The loop is closed where the tracker ended meanwhile.

@@ -111,7 +111,7 @@ def _part(
         rows = order_rows(state, row) if whole else [row]
         given = sum((part.quantity for each in rows for part in each.parts), ZERO)
         parts = (
-            f"; {number(given)} of it {_are(given)} given, which `tracker why {exec_id}` lists"
+            f"; {number(given)} of it {_are(given)} assigned already, which `tracker why {exec_id}` lists"
             if given
             else ""
         )

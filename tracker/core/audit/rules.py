@@ -231,7 +231,7 @@ def _position_differs(held: HeldView, quantity: Decimal, *, silent: bool) -> Dis
             DiscrepancyKind.POSITION_DIFFERS,
             _subject(held),
             f"the broker holds {quantity}, the fills add up to {held.quantity - held.pending}{whose}",
-            "alerts follow it once a second answer agrees; tell the cause with"
+            "alerts follow it once a second answer agrees; name the cause with"
             f" {_noted(held)} (--split, --becomes and --moved at any time), or bring"
             " missed fills with `tracker reconcile --flex FILE`",
         )
