@@ -19,14 +19,16 @@ _NOTHING_THERE: Final = object()
 
 
 def tracker_keys(file: DemoAlertFile, alert: AlertName) -> dict[str, JsonValue]:
-    """Return what a record shows of the tracker's keys, by dotted key; nothing where it is not there."""
+    """Return the tracker's keys of a record, by dotted key; an absent record has none."""
     return flatten(file.records.get(alert.alerter, {}).get(alert.ticker, {}), TRACKER_KEYS)
 
 
 def judge(
     outcome: RunOutcome, file: DemoAlertFile, stores: Mapping[str, str], wanted: Mapping[AlertName, Flat]
 ) -> None:
-    """Compare every store with what it must be at the end; `stores` is what they were, by file name."""
+    """Compare every store with what it must show at the end; `stores` holds their first content, by file
+    name.
+    """
     try:
         file.read()
     except (OSError, ValueError) as error:
@@ -50,7 +52,7 @@ def judge(
 
 
 def differences(wanted: Mapping[str, JsonValue], shown: Mapping[str, JsonValue]) -> list[str]:
-    """Say where a record shows something else than wanted."""
+    """Say where a record differs from what is expected."""
     return [
         f"{key} is {json.dumps(shown[key]) if key in shown else 'not there'}, expected {json.dumps(value)}"
         for key, value in wanted.items()
@@ -64,10 +66,10 @@ def _fits(wanted: JsonValue, shown: object) -> bool:
             return isinstance(shown, str) and datetime.fromisoformat(shown).tzinfo is not None
         except ValueError:
             return False
-    # True == 1 in Python, and 10 == 10.0: a reader of the file sees the difference of the first.
+    # True == 1 and 10 == 10.0 in Python; of these a reader of the file can tell only true from 1.
     return shown == wanted and isinstance(shown, bool) is isinstance(wanted, bool)
 
 
 def _others(record: Mapping[str, JsonValue]) -> str:
-    """Return what belongs to the alert writer, as text, so that the order of the keys counts."""
+    """Return the alert writer's keys as text, so that their order is compared too."""
     return json.dumps({key: value for key, value in record.items() if key not in TRACKER_KEYS})

@@ -1,7 +1,7 @@
-"""`tracker demo`: play a trading morning or a scenario to the real tracker, and check what it makes of it.
+"""`tracker demo`: play a trading morning or a scenario to the real tracker, and check the result.
 
-Owns the run from an empty folder to the exit code. What is played, and what is checked on the way, is the
-player's.
+Owns the run from an empty folder to the exit code. The player owns what is played and what is checked on the
+way.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tracker.paper.service import load_scenario
 
 
 class Player(Protocol):
-    """Play a story on processes."""
+    """Play a sequence of events to the demo's processes."""
 
     async def run(self) -> None:
         """Play it to its end. Raises DemoFailed."""
 
     def judge(self) -> None:
-        """Compare, also after a failure, and put what is found into the outcome."""
+        """Compare the stores, also after a failure, and put the differences into the outcome."""
 
 
 def run(
@@ -44,11 +44,12 @@ def run(
     seed: int = 1,
     tell: Callable[[datetime], Morning] = morning,
 ) -> int:
-    """Play the demo; returns 0 if every alert ended as it should, 1 if not, 2 for what cannot be used.
+    """Play the demo; returns 0 if every alert ended as it should, 1 if not, 2 for options that cannot be
+    used.
 
-    `keep` names an empty or new folder in which everything stays; else a temporary one is used, which stays
-    only after a failure. `scenario` is a file, or the name of a shipped one, `seed` its gateway's; without
-    one it is the morning, which `tell` makes.
+    `keep` names an empty or new folder in which all files stay; without it a temporary folder is used, which
+    stays only after a failure. `scenario` is a file or the name of an included one, and `seed` is the seed of
+    its gateway; without a scenario the morning is played.
     """
     try:
         read = load_scenario(scenario) if scenario else None
@@ -76,7 +77,7 @@ def run(
 
 
 async def _play(outcome: RunOutcome, play_on: Callable[[DemoProcesses], Player], report: TextReport) -> int:
-    """Play until the end or a signal; returns the exit code. Ctrl-C raises KeyboardInterrupt, as anywhere."""
+    """Play until the end or a signal; returns the exit code. Ctrl-C raises KeyboardInterrupt."""
     ended_by: list[signal.Signals] = []
     loop = asyncio.get_running_loop()
     async with DemoProcesses(outcome.folder) as processes:
@@ -100,7 +101,7 @@ async def _play(outcome: RunOutcome, play_on: Callable[[DemoProcesses], Player],
 
 
 async def _through(player: Player, processes: DemoProcesses, outcome: RunOutcome, report: TextReport) -> None:
-    """Play, stop the tracker, and compare; what was found is in the outcome."""
+    """Play, stop the tracker, and compare; the outcome holds the result."""
     try:
         await player.run()
         code = await processes.stop_tracker()

@@ -1,7 +1,7 @@
 """The alerts that fit a scenario, and what each must show at the end, from the paper gateway's own book.
 
-Owns the arithmetic of one alert per instrument. It is written on its own, without the tracker's core, so that
-the two check each other. It reads nothing.
+Owns the arithmetic of one alert per instrument. It does not use the tracker's core, so that the two check
+each other. It reads no file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tracker.demo.morning_script import A_TIME, AlertName, alert_record, stamp
 from tracker.demo.report import Flat
 
 _EIGHT_DIGITS = Context(prec=8)
-"""Averages are shown so."""
+"""The number of digits to which averages are shown."""
 _ZERO = Decimal(0)
 
 
@@ -34,7 +34,7 @@ class BookExecution(NamedTuple):
 
 
 class BookAdjustment(NamedTuple):
-    """Hold one change of a position that no execution brought."""
+    """Hold one change of a position that no execution caused."""
 
     account: str
     con_id: int
@@ -66,7 +66,8 @@ class GatewayBook(NamedTuple):
     def read(cls, answer: Mapping[str, Any], zone: str) -> GatewayBook:
         """Read the answer of a gateway whose login is in this zone.
 
-        From its expiry day on an option's position says nothing until the day is over, which no demo sees.
+        From its expiry day on an option's position proves nothing until the day has ended, which is after any
+        demo.
         """
         expiries = {one["con_id"]: one["expiry"] or "9" for one in answer["contracts"].values()}
         dated: list[tuple[datetime, BookExecution | BookAdjustment]] = [
@@ -99,7 +100,7 @@ class GatewayBook(NamedTuple):
 
 
 class OpeningPosition(NamedTuple):
-    """Hold what an account had of an instrument at the beginning."""
+    """Hold what an account held of an instrument at the beginning."""
 
     account: str
     con_id: int
@@ -150,8 +151,8 @@ def expected(
 ) -> dict[str, JsonValue]:
     """Return what the alert of an instrument must show, by dotted key.
 
-    `shown` only chooses the order whose sums are meant: a time that cannot be read leaves open which fill
-    was last. `fees` False leaves the commission open: it comes to another client.
+    `shown` only chooses the order whose sums are expected: a time that cannot be read leaves open which fill
+    was last. With `fees` False the commission is not checked, since it goes to another client.
     """
     mine = [one for one in book.executions if one.con_id == con_id]
     events = [one for one in book.events if one.con_id == con_id]
@@ -180,7 +181,9 @@ def expected(
 
 
 class _Holding:
-    """Hold what one account has: lots without owner that an adjustment brought, the alert's, the opening."""
+    """Hold one account's lots: those without an owner that an adjustment brought, the alert's, and the
+    opening balance.
+    """
 
     def __init__(self, base: Decimal) -> None:
         self.adjusted = _ZERO
@@ -201,7 +204,9 @@ class _Holding:
         return self.owned != before
 
     def adjust(self, change: BookAdjustment) -> None:
-        """Take in a change without an execution: what goes had no owner if possible, oldest first."""
+        """Take in a change without an execution: a decrease takes lots without an owner first, the oldest
+        first.
+        """
         if change.before * change.after < 0:
             self._close(abs(self.total), ("base", "adjusted", "owned"))
             self.adjusted += change.after
@@ -221,7 +226,7 @@ class _Holding:
 def _owned(
     events: Sequence[BookExecution | BookAdjustment], base: Mapping[str, Decimal]
 ) -> tuple[dict[str, Decimal], list[BookExecution]]:
-    """Return what the alert has in each account, and the executions that changed it."""
+    """Return what the alert holds in each account, and the executions that changed it."""
     held: dict[str, _Holding] = {}
     touched = []
     for one in events:

@@ -1,6 +1,6 @@
 """Play the morning step by step, each checked before the next.
 
-Owns the order of events and what is checked after each. It stops no process and prints no summary.
+Owns the order of events and the checks after each. It stops no process and prints no summary.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class MorningRun:
         self._fills = 0
 
     async def run(self) -> None:
-        """Play all of it, to the end or the first failure; what was found is in the outcome."""
+        """Play to the end or the first failure; the outcome holds the result."""
         processes = self._processes
         await processes.start_gateway()
         for name, contract in self._story.contracts.items():
@@ -61,7 +61,7 @@ class MorningRun:
                 milliseconds = (shown - written) / 1e6
         else:
             for _ in range(2):
-                # The second began after now.
+                # Two sweeps must end: the second one surely began after now.
                 await processes.until(processes.next_sweep(), "the tracker asks for the day again")
         self._fills += step.fills
         await processes.until(self._settled, f"the tracker has counted {self._fills} fills, each once")
@@ -101,6 +101,6 @@ class MorningRun:
         )
 
     def judge(self) -> None:
-        """Compare every store with what it must be at the end."""
+        """Compare every store with what it must show at the end."""
         wanted = {alert: self._story.expected(alert) for alert in ALERTS}
         judge(self._outcome, self._processes.file, self._story.stores, wanted)

@@ -1,6 +1,6 @@
-"""The morning that the demo plays: the stores as they are at its start, what trades, what must then be shown.
+"""The morning that the demo plays: the stores at its start, what is traded, and what must be shown then.
 
-Owns the story as data. It starts nothing and reads nothing: `tracker paper` does what the steps say,
+Owns the steps as data. It starts nothing and reads nothing: `tracker paper` does what the steps say,
 `morning_run` checks what they expect.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from tracker.core.model import JsonValue
 
 A_TIME: Final = "a time"
-"""Expected of a key that must hold an ISO time, whichever it is."""
+"""The expected value of a key that must hold any ISO time."""
 TRACKER_KEYS: Final = ("open", "last_order_update", "position")
 """The keys of a record that the tracker writes; all others belong to the alert writer."""
 
@@ -55,15 +55,15 @@ class Step:
     """What happens, as a person would say it."""
     acts: tuple[Act, ...]
     alert: AlertName | None = None
-    """Whose record changes; None: no byte of the file may."""
+    """The alert whose record changes; with None no byte of the file may change."""
     shows: Mapping[str, JsonValue] = field(default_factory=dict)
-    """What the record must show then, by dotted key; what is not named stays."""
+    """What the record must show after the step, by dotted key; keys that are not named stay."""
     why: str = ""
     """Why nothing changes."""
 
     @property
     def fills(self) -> int:
-        """How many executions it makes."""
+        """Return how many executions the step makes."""
         return sum(act["do"] == "fill" for act in self.acts)
 
 
@@ -91,18 +91,18 @@ def expiry_after(day: date) -> date:
 
 
 def morning(moment: datetime) -> Morning:
-    """Return the morning as it is at this moment, aware; the alerts are a minute old."""
+    """Return the morning for this moment (aware); the alerts are a minute old."""
     expiry = expiry_after(moment.date())
     return Morning(_stores(moment - timedelta(minutes=1), expiry), _contracts(expiry), _steps(expiry))
 
 
 def stamp(created: datetime) -> str:
-    """Return a time as the alert writer notes it, without a zone; the demo's settings say that it is UTC."""
+    """Return a time as the alert writer writes it, without a zone; the demo's settings say that it is UTC."""
     return created.astimezone(UTC).replace(tzinfo=None).isoformat()
 
 
 def _stores(created: datetime, expiry: date) -> dict[str, str]:
-    """Return what the alert writer and the alerters' programs have written so far, as they write it."""
+    """Return the stores as the alert writer and the alerters' programs have written them."""
     local = stamp(created)
     alerts = {
         AMD.alerter: {
@@ -184,7 +184,7 @@ def _option(symbol: str, expiry: str, right: str, strike: str, **more: JsonValue
 
 
 def _place(name: str, contract: str, side: str, quantity: int, limit: str, *, manual: bool = False) -> Act:
-    """An order comes into the market; `manual` means by hand in TWS, with orderId 0."""
+    """Place an order; `manual` means by hand in TWS, with orderId 0."""
     whose: dict[str, JsonValue] = {"manual": True} if manual else {"client_id": MEMBER}
     return {
         "do": "order", "name": name, "contract": contract, "side": side, "quantity": quantity, "limit": limit,
@@ -193,13 +193,13 @@ def _place(name: str, contract: str, side: str, quantity: int, limit: str, *, ma
 
 
 def _fill(order: str, quantity: int, price: str, *, unpaid: str = "") -> Act:
-    """Part of an order fills; with a name in `unpaid` its fee is still to come."""
+    """Fill a part of an order; with a name in `unpaid` its fee comes later."""
     act: dict[str, JsonValue] = {"do": "fill", "order": order, "quantity": quantity, "price": price}
     return act | {"fee": False, "name": unpaid} if unpaid else act
 
 
 def _fees(*unpaid: str) -> tuple[Act, ...]:
-    """The broker reports fees that were still to come."""
+    """Report fees that were held back."""
     return tuple({"do": "fee", "execution": name} for name in unpaid)
 
 

@@ -1,7 +1,7 @@
 """The demo's folder and processes: `tracker paper`, and the real tracker watching it.
 
-Owns their start, the waiting for what they do, and their end: whatever happens, no process outlives the
-demo. It knows no story and prints nothing.
+Owns their start, the waiting for what they do, and their end: whatever happens, no process outlives the demo.
+It does not know what is played and prints nothing.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from tracker.demo.report import LOG
 from tracker.status.client import NotReachable, ask
 
 STEP_SECONDS: Final = 10.0
-"""The most that the tracker may take for a step; it takes milliseconds."""
+"""The longest time in seconds that the tracker may take for a step; it takes milliseconds."""
 START_SECONDS: Final = 30.0
-"""The most that a process may take to be ready, on a machine that is busy otherwise."""
+"""The longest time in seconds for a process to become ready on a busy machine."""
 END_SECONDS: Final = 10.0
 MAX_ANSWER_BYTES: Final = 1 << 24
 LOOK_SECONDS: Final = 0.001
-"""Between two readings of the alert file."""
+"""Seconds between two readings of the alert file."""
 _PORTS: Final = range(22_000, 32_768)
-"""None that systems give away by themselves, since the tracker starts more than once on the same one."""
+"""Ports that no system assigns by itself, since the tracker starts more than once on the same one."""
 
 _SETTINGS: Final = """\
 # Written by `tracker demo`.
@@ -88,7 +88,7 @@ class DemoProcesses:
     """Hold the two processes; use it as a context manager."""
 
     def __init__(self, folder: Path) -> None:
-        """Take an empty folder."""
+        """Use an empty folder."""
         self.folder = folder
         self.log = folder / LOG
         self.file = DemoAlertFile(folder / "alerts.json")
@@ -169,16 +169,16 @@ class DemoProcesses:
     async def until(
         self, condition: Callable[[], object], what: str, seconds: float = STEP_SECONDS, look: float = 0.01
     ) -> int:
-        """Wait until a condition holds; returns when it did, in monotonic nanoseconds.
+        """Wait until a condition holds; returns the time at which it did, in monotonic nanoseconds.
 
-        Raises DemoFailed if the tracker ends or the time is over; `what` says what was waited for.
+        Raises DemoFailed if the tracker ends or the time runs out; `what` names the condition.
         """
         if not await self.wait_for(condition, seconds, look):
             raise DemoFailed(f"not within {seconds:g} s: {what}")
         return time.monotonic_ns()
 
     async def wait_for(self, condition: Callable[[], object], seconds: float, look: float = 0.01) -> bool:
-        """Wait until a condition holds; False if the time is over. Raises DemoFailed if a process ends."""
+        """Wait until a condition holds; False if the time runs out. Raises DemoFailed if a process ends."""
         deadline = time.monotonic() + seconds
         while not condition():
             for name, process, log in self._processes():
@@ -190,12 +190,12 @@ class DemoProcesses:
         return True
 
     def next_sweep(self) -> Callable[[], bool]:
-        """Return a condition: a sweep has ended since now."""
+        """Return a condition that holds once a sweep has ended after now."""
         before = self.status().get("last_polled_at")
         return lambda: self.status().get("last_polled_at") not in (None, before)
 
     async def stop_tracker(self) -> int:
-        """Tell the tracker to end as a service manager does; returns its exit code. Raises DemoFailed."""
+        """Stop the tracker as a service manager does; returns its exit code. Raises DemoFailed."""
         assert self._tracker is not None, "the processes is open"
         with suppress(ProcessLookupError):
             self._tracker.terminate()
@@ -230,7 +230,7 @@ class DemoProcesses:
                 stderr=file,
                 cwd=self.folder,
                 env=_environment(),
-                # Ctrl-C is for the demo, which then ends its processes in their order.
+                # Ctrl-C must reach only the demo, which then ends its processes in order.
                 start_new_session=True,
             )
         self._stack.push_async_callback(_end, process)

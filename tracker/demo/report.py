@@ -29,14 +29,14 @@ _LEFT_OUT: Final = frozenset(
     f"last_order_update.{key}"
     for key in ("order_id", "updated_at", "account", "perm_id", "con_id", "exec_id", "last_fill_price")
 ) | {"position.shared_with", "position.closed_by"}
-"""Keys that only programs ask for; --json has them."""
+"""Keys that only --json shows."""
 _BOLD, _DIM, _GREEN, _RED, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 _STYLES: Final = (_BOLD, _DIM, _GREEN, _RED, _PLAIN)
 
 
 @dataclass(frozen=True, slots=True)
 class ShownAlert:
-    """Hold what one step did to the file."""
+    """Hold what one step changed in the file."""
 
     at: datetime
     cue: str
@@ -46,7 +46,7 @@ class ShownAlert:
     before: Flat
     after: Flat
     milliseconds: float | None
-    """From frame to file; None where nothing was to change."""
+    """Milliseconds from frame to file; None where nothing was to change."""
 
     @property
     def changes(self) -> dict[str, tuple[JsonValue, JsonValue]]:
@@ -76,7 +76,7 @@ class Verdict:
 
 @dataclass(slots=True)
 class RunOutcome:
-    """Gather what happened."""
+    """Hold what happened in a run."""
 
     folder: Path
     kept: bool
@@ -85,7 +85,7 @@ class RunOutcome:
     problems: list[str] = field(default_factory=list)
     """What went wrong; empty where nothing did."""
     interrupted: bool = False
-    """The run was not played to its end, so that most alerts cannot be right."""
+    """Whether the run was cut short, so that most alerts cannot be right."""
 
     @property
     def ok(self) -> bool:
@@ -135,7 +135,7 @@ class TextReport:
         """Print one step: what happened when, and what the file shows now."""
         self.line(f"{self._in(_BOLD, f'{shown.at.astimezone():%H:%M:%S.%f}'[:-3])}  {shown.words}")
         if shown.alert is None and not shown.why:
-            # Something that the gateway did; its effect is printed when the file shows it.
+            # An action of the gateway; its effect is printed when the file shows it.
             return
         if shown.alert is None:
             self.line(f"    nothing changes: {shown.why}")

@@ -1,6 +1,6 @@
 """Play a scenario: `tracker paper` plays it, the tracker watches, the gateway's own book is the truth.
 
-Owns what is reported of it, as it happens, and the wait until the alerts agree with the book.
+Owns what is reported while the scenario runs, and the wait until the alerts agree with the book.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ from tracker.paper.scenario import Scenario
 from tracker.paper.service import DEFAULT_ZONE, shipped_scenarios
 
 REST_SECONDS: Final = 30.0
-"""How long the alerts may take to show the gateway's book once the scenario is over."""
+"""Seconds that the alerts may take to show the gateway's book after the scenario has ended."""
 ADJUSTMENT_SECONDS: Final = 360.0
 """The same where a position shrank without an execution: the tracker asks again for up to five minutes."""
 MOST_SWEEPS: Final = 8
-"""After so many complete answers of the broker an alert that disagrees is wrong, not late."""
+"""The number of complete answers of the broker after which an alert that disagrees is wrong, not late."""
 SWEEP_SECONDS: Final = 5.0
-"""The most to wait for another sweep at the end; where answers never end, there is none."""
+"""The longest time in seconds to wait for another sweep at the end; where answers never end, there is
+none.
+"""
 _BOOK: Final = {"do": "book"}
 _OVER: Final = "the scenario is over"
 
 
 class ScenarioChoice(NamedTuple):
-    """Hold a scenario with what it was called on the command line, and the gateway's seed."""
+    """Hold a scenario, its name on the command line, and the gateway's seed."""
 
     scenario: Scenario
     name: str
@@ -96,7 +98,8 @@ class ScenarioRun:
         shrank = any(not one.grew for one in self._book.adjustments)
         deadline = time.monotonic() + (ADJUSTMENT_SECONDS if shrank else REST_SECONDS)
         sweeps = 0
-        # Not the first moment at which they agree: what a sweep brings next may be unconfirmed for seconds.
+        # The first moment of agreement is not enough: what the next sweep brings may be unconfirmed for
+        # seconds.
         await self._wait_for_two_sweeps()
         while shrank or sweeps < MOST_SWEEPS:
             sweeps += 1
@@ -115,7 +118,7 @@ class ScenarioRun:
         return GatewayBook.read(await self._processes.control(_BOOK), self._zone)
 
     async def _wait_for_two_sweeps(self) -> None:
-        """Wait until two more answers ended: the second was asked for after now."""
+        """Wait until two more answers have ended: the second was surely requested after now."""
         for _ in range(2):
             await self._processes.wait_for(self._processes.next_sweep(), SWEEP_SECONDS)
 
@@ -156,7 +159,7 @@ class ScenarioRun:
         self._report.event(shown)
 
     def _expected(self) -> dict[AlertName, Flat]:
-        # The tracker of the demo is client 0, which hears of everybody's fees only as the master.
+        # The demo's tracker is client 0, which receives other clients' fees only as the master.
         fees = self._choice.scenario.gateway.master_client_id in (None, 0)
         file = self._processes.file
         return {
