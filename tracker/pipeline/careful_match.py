@@ -1,7 +1,7 @@
 """Match an execution although one of the records cannot be used.
 
-Owns finding the records that a match fails on; each is rejected by name, and hides no other. It decides no
-match itself.
+Owns finding the records that make matching fail; each is rejected by name, and all others still match. It
+decides no match itself.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class CarefulMatch:
         self._match = match_alerts
 
     def __call__(self, execution: Execution, candidates: Sequence[Alert], now: Circumstances) -> Match:
-        """Match; raises what the execution alone makes fail."""
+        """Match; raises an error that the execution causes without any record."""
         try:
             return self._matched(execution, candidates, now)
         except Exception:
@@ -54,12 +54,12 @@ class CarefulMatch:
     def tried(
         self, execution: Execution, candidates: Sequence[Alert]
     ) -> tuple[Sequence[Alert], Sequence[Rejection]]:
-        """Match each record by itself; return those that can be used, and the others with the reason."""
+        """Match each record by itself; return the usable ones, and the others with the reason."""
         usable: list[Alert] = []
         rejected: list[Rejection] = []
         for alert in candidates:
             try:
-                # What cannot be written into the journal cannot be used either.
+                # A record that cannot be written into the journal cannot be used either.
                 msgspec.json.encode((alert, self._matched(execution, [alert], Circumstances())))
             except Exception as error:
                 why = clean_text(f"the record cannot be used: {type(error).__name__}: {error}")
@@ -72,6 +72,6 @@ class CarefulMatch:
     def without(
         self, execution: Execution, usable: Sequence[Alert], rejected: Sequence[Rejection], now: Circumstances
     ) -> Match:
-        """Match the usable records, and name the others among the rejected ones."""
+        """Match the usable records, and list the others as rejected."""
         match = self._matched(execution, usable, now)
         return replace(match, rejected=(*match.rejected, *rejected))

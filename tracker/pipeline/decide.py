@@ -1,9 +1,9 @@
-"""Have the core decide frames in the transaction that commits its answer; a frame that fails stops no other.
+"""Have the core decide frames in the transaction that commits the result; a frame that fails stops no other.
 
-Owns what happens when deciding fails: what was changed is taken back, in the rows and in memory, the frames
-are decided again one by one, and the frame that fails is kept as undecodable, with the reason. It is decided
-again at the next start. Where a contract fails whose executions came earlier, that contract alone waits. A
-frame is never skipped silently, and nothing is half applied.
+Owns what happens when deciding fails: all changes are rolled back, in the rows and in memory; the frames are
+decided again one by one; and the frame that fails is kept as undecodable, with the reason, and decided again
+at the next start. If a contract fails because of earlier executions, only that contract waits. A frame is
+never skipped silently, and nothing is half applied.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ from tracker.pipeline.rollback import LedgerMemory
 
 Normalise = Callable[[Frame], BrokerFact | None]
 Candidates = Callable[[Execution], Sequence[Alert]]
-"""Return the records that an execution may belong to."""
+"""Returns the records that an execution may belong to."""
 
 _AGAIN: Final = 1000
-"""Frames that are decided again at a start, at most."""
+"""The most frames that are decided again at a start."""
 _KINDS: Final = (
     (Execution, "execution"),
     (CommissionReport, "commission"),
@@ -68,7 +68,7 @@ class LedgerRules(NamedTuple):
 class FrameDecider:
     """Decide frames of one journal against the records of one store.
 
-    `before_commit` is called with the number of frames when their rows are written and not yet committed.
+    `before_commit` is called with the number of frames after their rows are written and before the commit.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class FrameDecider:
         self._before_commit = before_commit
         self._deciding = 0
         self._suspicious = False
-        """Whether each record is tried before it is used."""
+        """Whether each record is tried by itself before it is used."""
         self._candidates = candidates
         self.ledger = Ledger(
             journal.state,
@@ -124,7 +124,7 @@ class FrameDecider:
     def step(self, frames: Sequence[Frame]) -> list[TrackerEvent]:
         """Decide journalled frames in one transaction, else one by one; returns the events.
 
-        Raises JournalFailed; what it did not commit is as if it had never been decided.
+        Raises JournalFailed; frames whose commit failed are as if they had never been decided.
         """
         try:
             return self._step(frames)
@@ -135,7 +135,7 @@ class FrameDecider:
         return [event for frame in frames for event in self._alone(frame)]
 
     def _alone(self, frame: Frame) -> list[TrackerEvent]:
-        """Decide one frame, trying each record before it is used; a frame that fails is kept."""
+        """Decide one frame, trying each record by itself before it is used; a frame that fails is kept."""
         self._suspicious = True
         try:
             return self._without_failing_contracts(frame)
@@ -149,7 +149,7 @@ class FrameDecider:
             self._suspicious = False
 
     def _without_failing_contracts(self, frame: Frame) -> list[TrackerEvent]:
-        """Decide one frame; contracts that cannot be folded are set aside where it concerns others too."""
+        """Decide one frame; if it concerns several contracts, those that cannot be folded are set aside."""
         aside: list[FoldFailed] = []
         while True:
             try:
@@ -163,17 +163,19 @@ class FrameDecider:
                 return events + (self._say_aside(frame, aside) if aside else [])
 
     def _is_about(self, frame: Frame, key: ContractKey) -> bool:
-        """Tell whether a frame concerns that contract alone, so that nothing else waits if it is refused."""
+        """Tell whether a frame concerns only that contract, so that nothing else waits if the frame is
+        refused.
+        """
         if frame.source not in (Source.BROKER, Source.LINK, Source.SENT):
             return True
         if self.ledger.waits(key):
-            # What fails came before it.
+            # The cause of the failure came before this frame.
             return False
         fact = self._fact(frame)
         return isinstance(fact, Execution) and (fact.account, fact.contract.con_id) == key
 
     def _say_aside(self, frame: Frame, aside: Sequence[FoldFailed]) -> list[TrackerEvent]:
-        """Keep that the executions of contracts wait, and why; returns the events."""
+        """Record that the executions of these contracts wait, and why; returns the events."""
         reason = clean_text("; ".join(f"{failed}; its executions wait" for failed in aside))
         logger.error("frame {}: {}", frame.seq, reason)
         with self._journal.step() as advance:
@@ -184,7 +186,7 @@ class FrameDecider:
         return events
 
     def decide_again(self, now: datetime) -> None:
-        """Journal that what could not be decided is to be decided again: this version may be able to."""
+        """Journal that undecodable frames are to be decided again: this version may be able to."""
         for row in self._journal.state.find(UNDECODED, "open", "1")[:_AGAIN]:
             frame = self._journal.frame(row.seq)
             if frame is not None and not isinstance(self._fact(frame), Undecodable):
@@ -200,7 +202,7 @@ class FrameDecider:
             raise
 
     def _decide_all(self, frames: Sequence[Frame], advance: Callable[[int], None]) -> list[TrackerEvent]:
-        """Apply frames in an open step; returns what is to be published once it is committed."""
+        """Apply frames in an open step; returns the events to publish after the commit."""
         for frame in frames:
             self._apply(frame)
         events = self.ledger.settle(frames[-1])
@@ -228,7 +230,7 @@ class FrameDecider:
         return self._journal.frame(entry.frame) if isinstance(entry, DecidedAgain) else None
 
     def _refuse(self, frame: Frame, error: Exception) -> list[TrackerEvent]:
-        """Keep a frame that cannot be decided, and go on behind it."""
+        """Keep a frame that cannot be decided, and continue after it."""
         logger.opt(exception=error).error("frame {} could not be decided; it is kept", frame.seq)
         try:
             return self._kept(frame, error, pass_over=True)
@@ -240,10 +242,10 @@ class FrameDecider:
             return self._kept(frame, error, pass_over=False)
 
     def _kept(self, frame: Frame, error: Exception, *, pass_over: bool) -> list[TrackerEvent]:
-        """Keep it; with `pass_over` the connection that it begins or ends does so all the same."""
+        """Keep the frame; with `pass_over` a connection that it begins or ends still begins or ends."""
         fact = self._fact(frame)
         with self._journal.step() as advance:
-            # What is decided again in vain stays as it was.
+            # A frame that fails again stays as it was.
             if self._decided_again(frame) is None:
                 if pass_over:
                     self.ledger.pass_over(frame)
@@ -256,7 +258,9 @@ class FrameDecider:
         return events
 
     def _is_new(self, refusal: Undecodable) -> bool:
-        """Tell whether nothing is kept for this reason; ends and notes of our own come every few seconds."""
+        """Tell whether no frame was kept for this reason yet; ends of answers and our own notes come every
+        few seconds.
+        """
         kept = self._journal.state.find(UNDECODED, "open", "1")
         return all((row.kind, row.reason) != (refusal.kind, refusal.reason) for row in kept)
 
@@ -266,7 +270,7 @@ class FrameDecider:
         try:
             return self._normalise(frame)
         except Exception as error:
-            # A frame that breaks the decoder must not stop those behind it; it stays, counted and shown.
+            # A frame that breaks the decoder must not stop later ones; it is kept, counted and shown.
             logger.exception("frame {} could not be decoded", frame.seq)
             return Undecodable("message " + frame.fields[0], f"{type(error).__name__}: {error}")
 

@@ -1,7 +1,7 @@
-"""Bring what was decided into the alert store: prepare, put in place once it is committed, confirm.
+"""Write what was decided into the alert store: prepare, put in place after the commit, confirm.
 
-Owns the outbox: which of its rows are pending, when they are written, and what is journalled of the outcome.
-It never applies what is not committed, and never forgets what is. It decides nothing.
+Owns the outbox: which of its rows are pending, when they are written, and how the outcome is journalled. It
+never applies a row that is not committed, and never forgets one that is. It decides nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tracker.journal.journal import KEPT, REMOVING, Journal
 from tracker.pipeline.store_watch import StoreWatch
 
 _WRITE_SECONDS: Final = 0.05
-"""How long other things wait for a write; a disk may hang."""
+"""Seconds that other work waits for a write; a disk may hang."""
 
 OnWritten = Callable[[Sequence[AlertUpdate], Sequence[Outcome], datetime], None]
 
@@ -45,14 +45,14 @@ class _Writing(NamedTuple):
     rows: list[Delivery]
     under_way: Future[tuple[Sequence[Outcome], datetime]]
     preparing: Future[bool] | None
-    """What was prepared before."""
+    """The updates that were prepared before."""
 
 
 class OutboxDelivery:
     """Deliver the outbox of one journal to one store.
 
     `worker` runs the store's I/O. `on_written` receives the outcomes and when the file was synced;
-    `compare_again` is called when a record went, since other fills may be clear then.
+    `compare_again` is called when a record was removed, since other fills may be unambiguous then.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class OutboxDelivery:
 
     @property
     def pending(self) -> list[Delivery]:
-        """Return what is not delivered yet, in the order of its decisions."""
+        """Return the rows that are not delivered yet, in the order of the decisions."""
         return sorted(self._state.find(OUTBOX, "pending", "1"), key=lambda row: row.seq)
 
     @property
@@ -91,19 +91,19 @@ class OutboxDelivery:
         return self._writing is not None
 
     def prepare(self) -> None:
-        """Have the store write what it will put in place once the step is committed."""
+        """Have the store write beside its file what it will put in place after the commit."""
         updates = [row.update for row in self.pending]
         if updates:
             self._preparing = self._worker.submit(self._store.prepare, updates)
 
     def forget_prepared(self) -> None:
-        """Let go of what was prepared by a step that was rolled back."""
+        """Discard what a step prepared that was rolled back."""
         self._preparing = None
 
     def begin(self) -> None:
         """Begin to put the outbox in place, right after its commit."""
         if self._preparing is not None:
-            # The loop has nothing better to do, and would only hold up the thread that writes.
+            # The loop has nothing else to do, and would only slow the writing thread down.
             wait([self._preparing], _WRITE_SECONDS)
         self._writing = self._begun()
 
@@ -116,12 +116,12 @@ class OutboxDelivery:
         preparing, self._preparing = self._preparing, None
         if preparing is None or not _is_prepared(preparing):
             return _Writing(rows, self._worker.submit(self._put_in_place, updates), preparing)
-        # A rename is all that is left to do: less than to wake the worker.
+        # Only a rename is left to do, which takes less time than waking the worker.
         done: Future[tuple[Sequence[Outcome], datetime]] = Future()
         try:
             done.set_result(self._put_in_place(updates))
         except Exception as error:
-            # Handed to whoever awaits it, as by the worker.
+            # Passed to the awaiting code, as the worker would.
             done.set_exception(error)
         return _Writing(rows, done, preparing)
 
@@ -129,37 +129,40 @@ class OutboxDelivery:
         return self._store.apply(updates), self._now()
 
     async def deliver(self, meanwhile: Callable[[], None]) -> bool:
-        """Apply the outbox; True when something was delivered, False when there is nothing or it cannot be.
+        """Apply the outbox; True when something was delivered, False when it is empty or the store cannot be
+        written.
 
-        `meanwhile` is called once, as soon as it does not hold up the thread that writes.
+        `meanwhile` is called once, as soon as it does not slow the writing thread down.
         """
         writing, self._writing = self._writing or self._begun(), None
         if writing is None:
             meanwhile()
             return False
         rows, under_way = writing.rows, asyncio.wrap_future(writing.under_way)
-        # Where a stop cancels this, nobody asks any more what came of the write.
+        # Where a stop cancels this, nobody needs the result of the write any more.
         under_way.add_done_callback(lambda done: done.cancelled() or done.exception())
-        # A disk that hangs must not hold up the others for long.
+        # A disk that hangs must not delay other work for long.
         await asyncio.wait([under_way], timeout=_WRITE_SECONDS)
         meanwhile()
         try:
             outcomes, now = await under_way
         except StoreUnavailable as error:
             self._watch.lost("written", error)
-            # Its traceback leads to this frame. Would that lead back to it, all that was read of the file in
-            # vain would stay in memory until the collector comes by: megabytes while a file is away.
+            # The error's traceback refers to this stack frame. If the frame also referred to the error, the
+            # file's content would stay in memory until the next garbage collection: megabytes while a file
+            # cannot be used.
             del writing, under_way
             return False
         if writing.preparing is not None:
-            # What a preparation meets, `apply` meets again; what is raised here is a mistake in it.
+            # An error of the store is raised again by `apply`; any other error here is a bug in the
+            # preparation.
             writing.preparing.result()
         self._watch.found("written")
         self._confirm(rows, outcomes, now)
         return True
 
     def _confirm(self, rows: Sequence[Delivery], outcomes: Sequence[Outcome], now: datetime) -> None:
-        """Journal what came of a write."""
+        """Journal the outcome of a write."""
         self._on_written([row.update for row in rows], outcomes, now)
         with self._journal.step():
             for row, outcome in zip(rows, outcomes, strict=True):
@@ -172,12 +175,12 @@ class OutboxDelivery:
             self._journal.log_store(now, entries + self._texts_to_keep(rows, outcomes))
         self.counts.alerts_updated += sum(outcome is Outcome.APPLIED for outcome in outcomes)
         self.counts.last_update = now
-        # A fill that could have belonged to a record that went may be clear now.
+        # A fill that could have belonged to a removed record may be unambiguous now.
         if Outcome.GONE in outcomes or any(row.update.remove for row in rows):
             self._compare_again()
 
     def apply_again(self, undone: Sequence[AlertState]) -> None:
-        """Put back into the outbox what a stale copy has undone."""
+        """Put back into the outbox what another program's stale copy has undone."""
         rows: list[Delivery] = []
         for state in undone:
             row = self._state.get(OUTBOX, alert_text(state.alert))
@@ -193,7 +196,7 @@ class OutboxDelivery:
             logger.info("another program undid {}; applying it again", row.update.alert.name)
 
     def _keep_whole(self, alerts: Sequence[AlertId]) -> None:
-        """Journal the records that are about to be taken out, before they are."""
+        """Journal the whole text of records before they are removed."""
         texts = [(alert, self._store.record(alert)) for alert in alerts]
         if texts:
             with self._journal.step():
@@ -203,7 +206,9 @@ class OutboxDelivery:
     def _texts_to_keep(
         self, rows: Sequence[Delivery], outcomes: Sequence[Outcome]
     ) -> list[tuple[str, str, bytes]]:
-        """Return each record that was written for the first time, so that an audit can put it back."""
+        """Return the text of each record that was written for the first time, so that an audit can put it
+        back.
+        """
         entries: list[tuple[str, str, bytes]] = []
         for row, outcome in zip(rows, outcomes, strict=True):
             key = alert_text(row.update.alert)
@@ -217,5 +222,5 @@ class OutboxDelivery:
 
 
 def _is_prepared(preparing: Future[bool]) -> bool:
-    """Tell whether a store did ahead all but a step as cheap as a rename."""
+    """Tell whether a store has prepared everything but a step as cheap as a rename."""
     return preparing.done() and preparing.exception() is None and preparing.result()

@@ -1,8 +1,8 @@
 """Read what was journalled, have the core decide it, and commit both together.
 
-Owns the order of things: frames after the cursor are decided and their state, outbox and cursor committed in
-one transaction, that of the frames themselves where they come alone. What follows a decision is `delivery`;
-what other programs do to the store is found by `store_changes`. It never skips a frame.
+Owns the order of steps: frames after the cursor are decided, and their state, outbox and cursor committed in
+one transaction, which also appends the frames themselves if no others wait. `delivery` writes the result;
+`store_changes` finds what other programs do to the store. It never skips a frame.
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ from tracker.pipeline.store_watch import OnStore, StoreOutage, StoreWatch
 _BATCH: Final = 3000
 """Most frames of one step."""
 _FIRST_BATCH: Final = 200
-"""Frames of a step of which nothing is known yet, and the fewest of any later one."""
+"""Frames of the first step, and the fewest of any later one."""
 _STEP_SECONDS: Final = 0.2
-"""How long one step may hold up a stop, the socket and the link: on a busy machine it takes fewer frames."""
+"""Seconds that one step may delay a stop, the socket and the link: on a busy machine it takes fewer
+frames.
+"""
 _FLOOD: Final = 50
-"""Frames in one step from which on more are likely to be on their way."""
+"""A step of so many frames means that more are likely to follow."""
 _GATHER_SECONDS: Final = 0.25
-"""How long a flood is decided before the alerts are written; a single fill waits for nothing."""
+"""Seconds for which a flood is decided before the alerts are written; a single fill is written at once."""
 _BUILT_IN_NAMES: Final = AlerterNames()
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -58,13 +60,12 @@ class PumpCounts:
 class Pump:
     """Drive one journal and one alert store.
 
-    `zone` is the accounts' own, in which days end, `store_zone` that in which records are dated.
-    `worker` runs the store's I/O, one call at a time.
-    `on_committed` receives the events of a decision at once after its commit, in the order of their
-    numbers; `on_event` each of them a little later, while the store is written; `on_written` what came of
-    updates, and when the file was synced, after the events that led to them; `on_outage` why the store
-    cannot be read, or None when it can again; `want_sweep` why the broker should be asked for the day's
-    executions, `want_positions` why for the positions.
+    `zone` is the accounts' zone, in which days end; `store_zone` is the zone in which records are dated.
+    `worker` runs the store's I/O, one call at a time. `on_committed` receives the events of a decision right
+    after its commit, in the order of their numbers; `on_event` each of them a little later, while the store
+    is written; `on_written` the outcomes of updates and when the file was synced, after the events that led
+    to them; `on_outage` why the store cannot be read, or None when it can again; `want_sweep` why the broker
+    should be asked for the day's executions, `want_positions` why for the positions.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class Pump:
             journal, store, worker, now=now, on_outage=on_outage, on_refresh=self._refreshed
         )
         self._compare, self._wake = asyncio.Event(), asyncio.Event()
-        """The first one is set while the store is to be compared with what it should show."""
+        """Set while the store must be compared with what it should show."""
         again = self._compare.set
         self._delivery = OutboxDelivery(
             journal, store, self._watch, worker, now=now, on_written=on_written, compare_again=again
@@ -123,7 +124,9 @@ class Pump:
         self._attempts = self._fills = 0
         self._batch = _FIRST_BATCH
         self._at_rest = self._compared_early = False
-        """Whether nothing is under way or left to do; whether frames waited as the store was compared."""
+        """Whether nothing is in progress or left to do; whether frames waited while the store was
+        compared.
+        """
         self._unpublished: list[TrackerEvent] = []
         self._failure: Exception | None = None
 
@@ -138,10 +141,10 @@ class Pump:
         return PumpCounts(self._fills, done.alerts_updated, done.reapplied, done.last_update)
 
     def append(self, connection_no: int, received_at: datetime, frames: Arriving) -> None:
-        """Journal frames that came; while nothing else is under way they are decided in the same commit.
+        """Journal new frames; while nothing else is in progress they are decided in the same commit.
 
-        A fill that comes alone waits for one commit less that way. Durable on return; `wake` has the rest
-        done. Raises JournalFailed.
+        That saves a single fill one commit. The frames are durable on return; `wake` starts the rest. Raises
+        JournalFailed.
         """
         if len(frames) >= _FLOOD or not self._can_decide_now():
             self._journal.append(connection_no, received_at, frames)
@@ -155,11 +158,12 @@ class Pump:
         try:
             self._delivery.begin()
         except Exception as error:
-            # The frames are durable, so nobody may say that they were not taken; the pump ends with this.
+            # The frames are durable, so the caller must not see a failed append; the pump raises this error
+            # instead.
             self._failure = error
 
     def _can_decide_now(self) -> bool:
-        """Tell whether what comes now can be decided on what the store was last seen to show."""
+        """Tell whether new frames can be decided on the last known state of the store."""
         if not self._at_rest or self.away or self._compare.is_set() or self._journal.waiting:
             return False
         return self._store.unchanged()
@@ -169,13 +173,13 @@ class Pump:
         self._wake.set()
 
     def write_again(self, alerts: Sequence[AlertId]) -> None:
-        """Have these records written as they were decided, and the whole store compared again."""
+        """Write these records again as decided, and compare the whole store again."""
         states = [self._state.get(ALERTS, alert_text(alert)) for alert in alerts]
         self._delivery.apply_again([state for state in states if state is not None])
         self._compare_soon()
 
     async def run(self) -> None:
-        """Pump for ever: after each commit, each change of the store, and each wait that is over."""
+        """Pump after each commit, each change of the store, and each wait that has ended; never returns."""
         watch = asyncio.create_task(self._watch.run(self._compare_soon))
         try:
             self._decider.decide_again(self._now())
@@ -187,14 +191,14 @@ class Pump:
             watch.cancel()
 
     async def pump(self) -> None:
-        """Do all there is to do now; returns when nothing is left, or the store is away."""
+        """Do everything that can be done now; returns when nothing is left, or the store cannot be used."""
         self._wake.clear()
         self._at_rest = False
         if self._failure is not None:
             raise self._failure
         if self._delivery.under_way:
             await self._deliver()
-        # What was decided as it came counts before the store is compared: a fill may have found no alert.
+        # First deliver what `append` decided, then compare: a fill may have found no alert.
         self._publish()
         while True:
             changed = await self._watch.refresh()
@@ -206,14 +210,14 @@ class Pump:
                 self._reconsider()
             elif self._clock.keep_due:
                 self._keep(self._clock.to_keep())
-            # Frames wait until the alerts were read once: decided before, a fill would belong to no alert.
+            # Frames wait until the alerts were read once: before that, every fill would belong to no alert.
             stepped = self._watch.looked and await self._catch_up()
             if await self._deliver() or stepped:
                 continue
             if not self._compared_early:
                 self._at_rest = True
                 return
-            # What waited as the store was compared may have found its alert there.
+            # Frames that waited while the store was compared may have found their alert there.
             self._compared_early = False
             self._compare.set()
 
@@ -230,12 +234,14 @@ class Pump:
     # Deciding
 
     async def _catch_up(self) -> bool:
-        """Decide what is journalled; in a flood what comes meanwhile too, so that one write serves all."""
+        """Decide all journalled frames; in a flood also those that come meanwhile, so that one write serves
+        all.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + _GATHER_SECONDS
         stepped = frames = self._step()
         while frames >= _FLOOD and loop.time() < end:
-            # Let the socket be read.
+            # Let the event loop read the socket.
             await asyncio.sleep(0)
             frames = self._step()
         return bool(stepped)
@@ -256,13 +262,13 @@ class Pump:
         self._unpublished += events
 
     def _decided(self, frames: int) -> None:
-        """Have the store prepare what a decision changed, once its rows are written."""
+        """Have the store prepare the changes of a decision, once its rows are written."""
         if frames < _FLOOD:
-            # Behind the rows: the worker would only wait for the interpreter while they are written.
+            # Only after the rows are written: before that the worker would just wait for the interpreter.
             self._delivery.prepare()
 
     def _publish(self) -> None:
-        """Publish what was decided since, all of it committed."""
+        """Publish the events since the last call; all of them are committed."""
         events, self._unpublished = self._unpublished, []
         for event in events:
             self._fills += event.kind is EventKind.FILL
@@ -285,17 +291,21 @@ class Pump:
         return self._ledger.skew
 
     def _candidates(self, execution: Execution) -> list[Alert]:
-        """Return the records that an execution may belong to, dated by us where they name no time."""
+        """Return the records that an execution may belong to; one without a time has that at which we first
+        saw it.
+        """
         return [self._seen.dated(alert) for alert in self._store.candidates(execution)]
 
     def _refreshed(self, readable: bool) -> None:
-        """Count the time that we ran, and have it kept now and then where the store does not change."""
+        """Count our running time, and store it now and then while the store does not change."""
         self._clock.tick(readable)
         if self._clock.keep_due:
             self._wake.set()
 
     def _keep(self, rows: Sequence[RetryWindow | RunTime | FirstSeen]) -> None:
-        """Keep which windows are over, how long we ran, and which records were seen for the first time."""
+        """Journal which retry windows have ended, how long we ran, and which records were seen for the first
+        time.
+        """
         if not rows:
             return
         with self._journal.step():
@@ -312,7 +322,7 @@ class Pump:
         self._wake.set()
 
     def _reconsider(self) -> None:
-        """Compare the store with what it should show, and decide again what found no alert."""
+        """Compare the store with what it should show, and match again the fills that found no alert."""
         self._keep([*self._clock.to_keep(), *self._seen.unseen()])
         found = self._comparison.find()
         if found.notes:
@@ -324,15 +334,15 @@ class Pump:
 
 
 def fitting_batch(frames: int, seconds: float) -> int:
-    """Return how many frames the next step takes, after one that took so long for so many."""
+    """Return how many frames the next step takes, given the time and the frames of the last one."""
     fitting = int(frames * _STEP_SECONDS / seconds) if seconds > 0 else _BATCH
     return min(_BATCH, max(_FIRST_BATCH, fitting))
 
 
 def retry_pause(attempts: int, draw: float) -> float:
-    """Return how many seconds to wait for a store that is away, after so many attempts in vain.
+    """Return how many seconds to wait for a store that cannot be used, after so many failed attempts.
 
-    `draw`, from 0 to 1, spreads them from three quarters to five quarters: trackers that lost one store
-    together do not all come back in the same moment.
+    `draw`, from 0 to 1, varies the result from three quarters to five quarters, so that trackers that lost
+    the same store do not all retry at the same moment.
     """
     return _RETRY_SECONDS[min(attempts, len(_RETRY_SECONDS) - 1)] * (0.75 + 0.5 * draw)

@@ -1,8 +1,8 @@
-"""Measure how long orders are matched again: time that we ran with a readable store.
+"""Measure how long an order without an alert is matched again, in time that we ran with a readable store.
 
-Owns the retry windows and the full look after a start or an absence of the store. Its clock is monotonic
-and goes on across restarts where it stood; a wall clock that jumps, a tracker that is down and a store that
-cannot be read use up nothing of a window.
+Owns the retry windows and the full look after a start or an outage of the store. Its clock is monotonic and
+continues after a restart from its last value. A wall clock that jumps, a tracker that is down and a store
+that cannot be read use up nothing of a window.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from tracker.core.stored_contracts import as_written, fill_in_again
 from tracker.core.succession import is_dated
 
 _KEEP_EVERY: Final = 15.0
-"""Seconds after which the time that we ran is kept, while a window is open; a crash loses no more of it."""
+"""Seconds after which our running time is journalled while a window is open; a crash loses no more than
+that.
+"""
 
 
 class RetryClock:
-    """Count for one ledger's state; `monotonic` is a clock in seconds that never jumps."""
+    """Count the running time for one ledger's state; `monotonic` is a clock in seconds that never jumps."""
 
     def __init__(
         self,
@@ -47,7 +49,7 @@ class RetryClock:
         newest = state.values(WINDOWS, "open")[-1:]
         began = [window.began for span in newest for window in state.find(WINDOWS, "open", span)]
         kept = state.get(RUN_TIME, "last")
-        # After a crash a window may have begun later than what was kept.
+        # After a crash a window may have begun later than the stored time.
         self._ran = max(began, default=0.0)
         if kept is not None:
             self._ran = max(self._ran, kept.seconds)
@@ -57,13 +59,15 @@ class RetryClock:
         self._full_look = True
 
     def ran(self) -> float:
-        """Return for how many seconds we ran with a readable store until now, over all starts."""
+        """Return for how many seconds we have run with a readable store, over all starts."""
         since = 0.0 if self._since is None else max(0.0, self._monotonic() - self._since)
         return self._ran + since
 
     @property
     def full_look_due(self) -> bool:
-        """Whether every order without an owner is to be looked at: we, or the store, were away."""
+        """Whether every order without an owner is to be matched again, since we were down or the store could
+        not be read.
+        """
         return self._full_look
 
     def tick(self, readable: bool) -> None:
@@ -76,7 +80,7 @@ class RetryClock:
         self._since = at if readable else None
 
     def take_full_look(self) -> bool:
-        """Return `full_look_due`, and take it for done."""
+        """Return `full_look_due`, and reset it."""
         due, self._full_look = self._full_look, False
         return due
 
@@ -89,11 +93,11 @@ class RetryClock:
 
     @property
     def keep_due(self) -> bool:
-        """Whether a window is open, and how long we ran was not kept for a while."""
+        """Whether a window is open and our running time was not journalled for a while."""
         return self._ran - self._kept >= _KEEP_EVERY and bool(self._state.values(WINDOWS, "open"))
 
     def to_keep(self) -> list[RetryWindow | RunTime]:
-        """Return the rows to be written: windows that are over, and now and then how long we ran."""
+        """Return the rows to write: ended windows, and now and then our running time."""
         spans = self._state.values(WINDOWS, "open")
         last = span_text(max(0.0, self._ran - self._retry_for))
         rows: list[RetryWindow | RunTime] = [
@@ -113,9 +117,9 @@ class RetryClock:
 
 
 class SeenRecords:
-    """Know when records that name no time of their creation were first seen; `zone` is their writers'.
+    """Know when records without a creation time were first seen; `zone` is the zone of their writer.
 
-    A time that is not to the second counts as none.
+    A time that is not exact to the second counts as none.
     """
 
     def __init__(
@@ -133,7 +137,7 @@ class SeenRecords:
         self._zone = zone
 
     def unseen(self) -> list[FirstSeen]:
-        """Return a row for each such record that has none yet."""
+        """Return a new row for each such record that has none yet."""
         at = self._now()
         undated = [alert for alert in self._store.alerts() if not is_dated(alert.id)]
         return [
@@ -143,9 +147,9 @@ class SeenRecords:
         ]
 
     def dated(self, alert: Alert) -> Alert:
-        """Return a record with the time at which it was first seen, where it names none itself.
+        """Return a record with the time at which it was first seen, if it has none itself.
 
-        Both are told as this host's clock is set now.
+        The time is given by this host's clock as it is set now.
         """
         clock, now = self._state.get(CLOCK, "last"), self._now()
         if alert.created_at is not None:
@@ -155,7 +159,7 @@ class SeenRecords:
         return replace(self._as_of(at, alert), first_seen=at)
 
     def _as_of(self, at: datetime, alert: Alert) -> Alert:
-        """Return a record without a time of its creation as it is to be read if it was written then."""
+        """Return a record without a creation time, read as if it was written at that moment."""
         written_on, alert = at.astimezone(self._zone).date(), as_written(alert)
         expiry = alert.expiry
         if not expiry.usable or expiry.day is None:
@@ -164,7 +168,9 @@ class SeenRecords:
         return fill_in_again(replace(alert, written_on=written_on, expiry=expiry))
 
     def _is_of(self, seen: FirstSeen, alert: Alert) -> bool:
-        """Tell whether a record is about the contract of one that was seen; an older version kept none."""
+        """Tell whether a record is about the same contract as the one that was seen; an older version stored
+        none.
+        """
         return seen.record is None or same_contract(
             self._as_of(seen.at, seen.record), self._as_of(seen.at, alert)
         )
@@ -177,7 +183,7 @@ class SeenRecords:
         return None if seen is None or not self._is_of(seen, alert) else seen.at
 
     def _seen_in_other_spelling(self, alert: Alert) -> datetime | None:
-        """Return when the same alert was first seen, which has gone from the store under that spelling."""
+        """Return when the same alert was first seen under another spelling that is no longer in the store."""
         found = [
             seen.at
             for seen in self._state.every(FIRST_SEEN)

@@ -1,7 +1,7 @@
-"""Take back what a failed decision changed in the ledger's memory.
+"""Roll back what a failed decision changed in the ledger's memory.
 
-Owns the copy of everything that the ledger and its parts keep between frames besides the journal's rows,
-which the journal takes back itself. It knows no field by name, so what is added to the core is covered too.
+Owns the copy of everything that the ledger and its parts keep between frames, except the journal's rows,
+which the journal rolls back itself. It knows no field by name, so a new field of the core is covered too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _PARTS_ARE_OF: Final = "tracker.core."
 
 
 class LedgerMemory:
-    """Keep one ledger's memory; `rows` is where its rows are, which are left alone."""
+    """Keep a copy of one ledger's memory; `rows` is its journal state, which is not copied."""
 
     def __init__(self, ledger: object, rows: object) -> None:
         self._parts = _parts_of(ledger, rows)
@@ -23,11 +23,11 @@ class LedgerMemory:
         self.keep()
 
     def keep(self) -> None:
-        """Remember the memory as it is now."""
+        """Copy the memory as it is now."""
         self._kept = [_copied(vars(part)) for part in self._parts]
 
     def put_back(self) -> None:
-        """Have the memory as it was when it was last kept."""
+        """Restore the memory from the last copy."""
         for part, kept in zip(self._parts, self._kept, strict=True):
             vars(part).update(_copied(kept))
 
@@ -44,13 +44,13 @@ def _parts_of(ledger: object, rows: object) -> list[object]:
 
 
 def _copied(value: Any) -> Any:
-    """Copy what can change; rows, texts and numbers never do."""
+    """Copy a value that can change; rows, texts and numbers never do."""
     if not _may_change(type(value)):  # type: ignore[arg-type]  # every class can be hashed
         return value
     if isinstance(value, dict):
         # A mapping of another kind (a defaultdict) keeps its kind.
         twin = value.copy()
-        # Every step copies all of them, and few of the large ones hold what can change.
+        # Every step copies all of them, and few of the large ones hold values that can change.
         if any(map(_may_change, {*map(type, value.values())})):
             twin.update((key, _copied(each)) for key, each in value.items())
         return twin

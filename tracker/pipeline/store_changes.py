@@ -1,4 +1,4 @@
-"""What other programs did to the alert store, found by comparing it with the ledger's state.
+"""Find what other programs did to the alert store, by comparing it with the ledger's state.
 
 Owns what each comparison looks for: records that no longer show what was decided, records that are gone, came
 back or have a successor, and orders whose alert has appeared since. It writes nothing and decides nothing:
@@ -46,11 +46,11 @@ from tracker.pipeline.retry_clock import RetryClock
 
 
 class StoreDifferences(NamedTuple):
-    """Hold what a comparison found."""
+    """Hold the result of a comparison."""
 
     notes: list[Entry]
     undone: list[AlertState]
-    """The records that show something else than was decided."""
+    """The records that do not show what was decided."""
 
 
 class _Left(NamedTuple):
@@ -64,8 +64,8 @@ class _Left(NamedTuple):
 class StoreChanges:
     """Compare one store with one ledger's state, each time it changed.
 
-    `ledger` says which executions are never matched, and what waits to be folded; `candidates` which records
-    an execution may belong to.
+    `ledger` says which executions are never matched, and what waits to be folded; `candidates` returns the
+    records that an execution may belong to.
     """
 
     def __init__(
@@ -87,16 +87,18 @@ class StoreChanges:
         self._names = names
         self._clock = clock
         self._noted: dict[str, tuple[Match, bool]] = {}
-        """Order -> the verdict for which it was noted last, and whether something of it was left."""
+        """Order -> the verdict that was last noted for it, and whether something of it was left."""
         self._waiting: list[Holding] = []
-        """What would be held of each contract of which something waits to be folded."""
+        """What would be held after folding, for each contract with executions that wait to be folded."""
         self._left: dict[ContractKey, _Left] = {}
-        """For the comparison under way."""
+        """Contract -> what its orders have in common, kept for the comparison in progress."""
         self._successions: dict[AlertId, object] = {}
-        """Record that is gone -> the succession that was noted last, and what the record owned then."""
+        """Deleted record -> the succession that was last noted, and what the record owned then."""
 
     def find(self) -> StoreDifferences:
-        """Compare every record that was ever written, and match again what may have found its alert."""
+        """Compare every record that was ever written, and match again the orders that may have found their
+        alert.
+        """
         back: list[Entry] = []
         left: list[Entry] = []
         undone: list[AlertState] = []
@@ -120,7 +122,7 @@ class StoreChanges:
             if shown is not None and alert_state.gone:
                 back += self._back(alert_state)
             elif shown is not None and alert_state.shown is not None and not shown.agrees(alert_state.shown):
-                # It had been removed, and a stale copy put it back.
+                # The record had been removed, and another program's stale copy put it back.
                 undone.append(alert_state)
             elif shown is None and alert_state.successor is None:
                 left += self._new_succession(alert_state)
@@ -134,9 +136,10 @@ class StoreChanges:
         return StoreDifferences(notes, undone)
 
     def _turn(self, entry: Entry) -> tuple[int, float]:
-        """Return the place of what became of a record: several hand over to one in this order.
+        """Return the sort key of a deleted record: where several have the same successor, they hand over in
+        this order.
 
-        First the one that is spelled as it, then the oldest.
+        First the one with the same spelling, then the oldest.
         """
         if not isinstance(entry, RecordReplaced):
             return 2, 0.0
@@ -145,14 +148,16 @@ class StoreChanges:
         return int(entry.old[:2] != entry.new[:2]), began.timestamp() if began is not None else 0.0
 
     def _awaited(self) -> Iterator[AlertState]:
-        """Yield the records that own something of what waits, and never showed anything."""
+        """Yield the records that own executions which wait to be folded, and that never showed anything."""
         for alert in dict.fromkeys(owner for holding in self._waiting for owner in holding.owners):
             row = self._state.get(ALERTS, alert_text(alert))
             if row is not None and row.shown is None and not row.gone and row.successor is None:
                 yield row
 
     def _owned(self, alert_state: AlertState) -> list[tuple[Holding, AlertPosition]]:
-        """Return what a record has or had, contract by contract, with what waits to be folded."""
+        """Return what a record owns or owned, contract by contract, including executions that wait to be
+        folded.
+        """
         ahead = {holding.key for holding in self._waiting}
         found = [each for each in positions_of(self._state, alert_state) if each[0].key not in ahead]
         for holding in self._waiting:
@@ -162,11 +167,13 @@ class StoreChanges:
     # Records that are gone
 
     def _missing(self, alert_state: AlertState) -> list[Entry]:
-        """Return what became of a record that is no longer there: it has a successor, or is gone."""
+        """Return the note about a record that is no longer there: it has a successor, or is gone."""
         return self._new_succession(alert_state) or [RecordGone(alert_state.alert)]
 
     def _new_succession(self, alert_state: AlertState) -> list[Entry]:
-        """Return a succession once: what took nothing over is not noted again while nothing has changed."""
+        """Return a succession only once: one that took nothing over is not noted again while nothing has
+        changed.
+        """
         notes = self._succession(alert_state)
         seen = (notes, [(holding.key, mine) for holding, mine in self._owned(alert_state)])
         if self._successions.get(alert_state.alert) == seen:
@@ -175,7 +182,7 @@ class StoreChanges:
         return notes
 
     def _succession(self, alert_state: AlertState) -> list[Entry]:
-        """Return who takes over what a record owns: all of it, or contract by contract."""
+        """Return the records that take over what a record owns: all of it, or contract by contract."""
         owned = self._owned(alert_state)
         live = [holding for holding, mine in owned if mine.quantity]
         last = [each for holding, _ in owned for each in self._last_executions(alert_state, holding)]
@@ -196,9 +203,9 @@ class StoreChanges:
         return notes
 
     def _newer_conid(self, alert_state: AlertState) -> AlertId | None:
-        """Return what the same alert was called since, where that is gone as well.
+        """Return the newer identity of the same alert, where that record is gone as well.
 
-        Fills were matched by its newer conid, and it was gone before the store could be compared.
+        Fills were matched by the newer conid, and the record was gone before the store could be compared.
         """
         if not is_dated(alert_state.alert):
             return None
@@ -208,17 +215,19 @@ class StoreChanges:
         return newest.alert if newest.alert != alert_state.alert else None
 
     def _back(self, alert_state: AlertState) -> list[Entry]:
-        """Return that a record is there again; one of another contract is another record of that identity."""
+        """Return the note that a record is there again; a record of another contract does not count as the
+        same.
+        """
         former = self._former(alert_state)
         if former is None:
             return [RecordBack(alert_state.alert)]
-        # Without a time of creation its contract belongs to its identity, and that is another now.
+        # Without a creation time the contract is part of the identity, and the contract is another now.
         there = RecordCopied if positions_of(self._state, alert_state) else RecordBack
         replaced = RecordReplaced(alert_state.alert, former, (), WHOLE)
         return [replaced, RecordGone(former), there(alert_state.alert)]
 
     def _former(self, alert_state: AlertState) -> AlertId | None:
-        """Return what to call a record whose identity another contract's record has by now."""
+        """Return the name of a former record whose identity another contract's record has now."""
         if alert_state.record is None or is_dated(alert_state.alert):
             return None
         owned = positions_of(self._state, alert_state)
@@ -234,7 +243,9 @@ class StoreChanges:
         return alert_state.alert._replace(created_at=f"{alert_state.alert.created_at} until {newest}".strip())
 
     def _records_like(self, alert_state: AlertState, executions: Iterable[Execution]) -> list[Alert]:
-        """Return the other records of the alerter and ticker: of the same spelling first, then the newest."""
+        """Return the other records of the alerter and ticker: those of the same spelling first, then the
+        newest.
+        """
         found: dict[Alert, None] = {}
         for execution in executions:
             for alert in self._candidates(execution):
@@ -254,7 +265,7 @@ class StoreChanges:
         return [] if booked is None else [booked.execution]
 
     def _last_shown(self, alert_state: AlertState) -> list[Execution]:
-        """Return the execution that a record shows which owns nothing any longer."""
+        """Return the execution that a record shows although it owns nothing any longer."""
         last = alert_state.shown.last_order_update if alert_state.shown is not None else None
         booked = self._state.get(EXECUTIONS, f"{last['account']} {last['exec_id']}") if last else None
         return [] if booked is None else [booked.execution]
@@ -265,10 +276,10 @@ class StoreChanges:
     # Records that show what is another's
 
     def _copies(self, known: Collection[AlertId]) -> Iterator[Entry]:
-        """Yield the new records that were written with the position of a former one.
+        """Yield the new records that another program wrote with the position of a former record.
 
-        That is one of their name, or of their alerter and time of creation, whose ticker was changed.
-        `known` are those that we ever showed something in.
+        The former record has the same name, or the same alerter and creation time and another ticker. `known`
+        are the records that we ever wrote to.
         """
         names = {self._name_key(*alert[:2]) for alert in known}
         times = {(self._names.key(alert.alerter), alert.created_at) for alert in known if is_dated(alert)}
@@ -287,9 +298,9 @@ class StoreChanges:
     # Orders that may have found their alert
 
     def _rematches(self) -> list[Entry]:
-        """Return the orders about which there is something new to decide, the oldest first.
+        """Return the orders with something new to decide, the oldest first.
 
-        What is older than a record's close stays out of it, so it comes before what opens it again.
+        An order older than a record's close must be decided before one that opens the record again.
         """
         self._left.clear()
         orders = dict.fromkeys(self._clock.open_orders())
@@ -305,7 +316,7 @@ class StoreChanges:
             yield from dict.fromkeys(lot.order for lot in holding.lots if not lot.owners and lot.order)
 
     def _look_at(self, order: str) -> BookedExecution | None:
-        """Return an order's first fill, where there is something new to decide about the order."""
+        """Return an order's first fill, if there is something new to decide about the order."""
         known = self._state.get(OWNERS, order)
         if known is None or known.settled:
             return None
@@ -315,7 +326,7 @@ class StoreChanges:
         if first is None or self._ledger.passes_over(first.execution):
             return None
         if owners_of(known.match) and not left:
-            # A late fill or a bust may leave something of it again.
+            # After a late fill or a bust something of the order may be left again.
             self._noted.pop(order, None)
             return None
         candidates = self._candidates(first.execution)
@@ -327,7 +338,7 @@ class StoreChanges:
         verdict = settle(before, match)
         if verdict is None or (not left and not isinstance(verdict, Matched)):
             return None
-        # What was noted once is not noted again, whatever the ledger made of it.
+        # The same verdict is noted only once, whatever the ledger decided.
         if self._noted.get(order) == (verdict, left):
             return None
         self._noted[order] = verdict, left
@@ -343,7 +354,7 @@ class StoreChanges:
         return found
 
     def _held(self, key: ContractKey) -> Holding | None:
-        """Return what is held of a contract, with what waits to be folded."""
+        """Return what is held of a contract, including executions that wait to be folded."""
         waiting = (holding for holding in self._waiting if holding.key == key)
         return next(waiting, None) or self._state.get(HOLDINGS, key.text())
 

@@ -1,8 +1,8 @@
-"""Whether the alert store is there and can be read and written, and when it changed.
+"""Watch whether the alert store is there, can be read and written, and has changed.
 
-Owns the refresh a few times a second, and since when, and why, the store is away. A store that has been there
-and is gone is away; one that was never there has no alerts yet. It takes no decision and writes nothing into
-the store: what changed is compared by others.
+Owns the refresh a few times a second, and since when and why the store cannot be used. A store that was there
+before and is gone now is an outage; one that was never there has no alerts yet. It decides nothing and writes
+nothing into the store: `store_changes` compares what changed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class StoreFull(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoreOutage:
-    """Say since when the store is away, and why."""
+    """Say since when the store cannot be used, and why."""
 
     since: datetime
     reason: str
@@ -46,8 +46,8 @@ OnStore = Callable[[StoreOutage | None], None]
 class StoreWatch:
     """Watch one alert store; `worker` runs its I/O, one call at a time.
 
-    `on_outage` receives why the store cannot be read, when that begins or changes, and None when it can
-    again; `on_refresh`, after each refresh, whether a store is there and could be read.
+    `on_outage` receives the reason when the store cannot be read or the reason changes, and None when it can
+    be read again; `on_refresh` receives after each refresh whether a store is there and could be read.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class StoreWatch:
         self._on_outage = on_outage
         self._on_refresh = on_refresh
         self.away: dict[str, StoreOutage] = {}
-        """`read` or `written`, whichever is not possible now -> since when, and why."""
+        """`read` or `written` -> since when that is not possible, and why."""
         self.looked = False
         """Whether the store was read once in this run, or is known to have no alerts yet."""
         self._is_read = False
@@ -80,7 +80,7 @@ class StoreWatch:
         return "read" not in self.away
 
     async def refresh(self) -> bool:
-        """Take in what other programs wrote; True when anything changed, or the store is back.
+        """Read what other programs wrote; True when anything changed, or the store is back.
 
         Raises StoreFull.
         """
@@ -97,7 +97,7 @@ class StoreWatch:
         return changed or back
 
     def _note_read(self) -> None:
-        """Take note of a refresh that succeeded; the first one says what there is."""
+        """Note a refresh that succeeded; the first one logs what the store holds."""
         store, absent = self._store, self._store.absent
         if absent and not self.looked:
             logger.warning("{} is not there; until it is, fills open no alert", store.name)
@@ -113,14 +113,18 @@ class StoreWatch:
         self.looked = True
 
     async def run(self, on_change: Callable[[], None]) -> None:
-        """Refresh for ever, a few times a second: a stat costs microseconds and works on every system."""
+        """Refresh a few times a second: a stat costs microseconds and works on every system. Never
+        returns.
+        """
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             if await self.refresh():
                 on_change()
 
     def lost(self, verb: str, error: StoreUnavailable) -> None:
-        """Note that the store cannot be `read` or `written`; raises StoreFull, which is not waited for."""
+        """Note that the store cannot be `read` or `written`; raises StoreFull for a full disk, which ends the
+        daemon.
+        """
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreFull(f"{error}; free space, then start the tracker again") from error
         before = self.away.get(verb)
