@@ -156,7 +156,7 @@ def test_pipe_as_lock_ends_with_reason(tmp_path: Path, name: str) -> None:
         os.mkfifo(tmp_path / name)
         await rig.start(ready=False)
         assert await rig.ended() == 5
-        assert f"{name} is no regular file; remove it" in rig.log()
+        assert f"{name} is not a regular file; remove it" in rig.log()
         assert "Traceback" not in rig.log()
 
     play(tmp_path, story)

@@ -138,7 +138,7 @@ def test_failing_service_is_logged_once() -> None:
         monitor.code = 503
         heartbeat, _ = play(2.5, monitor.url)
     assert len(monitor.calls) == 3
-    assert lines[1:] == ["notify.heartbeat_url: the call failed, it is made again: HTTP status 503\n"]
+    assert lines[1:] == ["notify.heartbeat_url: the call failed and is made again: HTTP status 503\n"]
     figures = heartbeat.figures()
     assert (figures["sent"], figures["failed"], figures["trouble"]) == (0, 3, "HTTP status 503")
     assert "sesame" not in f"{lines}{figures}"

@@ -255,7 +255,7 @@ def test_rules_bug_ends_nothing() -> None:
     with logged() as lines:
         asyncio.run(main())
     assert [line.split()[3] for line in post.lines] == ["a/2:"]
-    assert any("could not be put in words" in line for line in lines)
+    assert any("no message could be made of an event" in line for line in lines)
 
 
 def test_forgotten_events_are_counted() -> None:

@@ -171,7 +171,8 @@ def test_report_lists_what_an_adjustment_closed(table: Table) -> None:
         (
             "NVDA",
             {"split": "4:1", "moved": "DU1"},
-            "bad_request: --split and --moved cannot go together; give one, then the other in a second command",
+            "bad_request: --split and --moved cannot go together; give one, then the other in a second"
+            " command",
         ),
         (
             "NVDA",

@@ -326,7 +326,7 @@ def test_huge_numbers_hold_no_question(tmp_path: Path, command: dict[str, Any]) 
     details = old_record()["alert_details"] | {"strike": "1e400000"}
     with Desk(tmp_path, {ROBIN: {"NVDA": old_record(alert_details=details)}}) as desk:
         desk.run_pump()
-        assert "is no price" in json.dumps(asyncio.run(main(desk)))
+        assert "is not a price" in json.dumps(asyncio.run(main(desk)))
 
 
 def test_unreadable_journal_is_refused(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_bad_conid_is_a_problem(bad: Any) -> None:
     alert = read(record(option_conid=bad, option_conids=[bad]))
     assert (alert.con_ids, alert.id.option_conid) == (frozenset(), None)
     assert len(alert.problems) == 2
-    assert alert.problems[0].endswith("is no conId")
+    assert alert.problems[0].endswith("is not a conId")
 
 
 def test_time_keeps_its_own_zone() -> None:
@@ -104,7 +104,7 @@ def test_yearless_expiry_uses_writers_day() -> None:
 def test_an_unusable_expiry_is_a_problem() -> None:
     alert = read(with_details(expiry="11/31/2025"))
     assert alert.expiry.kind is ExpiryKind.UNUSABLE
-    assert alert.problems == ('expiry "11/31/2025" is no date that can be used',)
+    assert alert.problems == ('expiry "11/31/2025" is not a date that can be used',)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_strike_is_read_exactly(strike: Any, expected: str) -> None:
 
 @pytest.mark.parametrize("bad", ["high", "NaN", "Infinity", "-5", 0, True, {}, ["5"], float("inf"), "1_000x"])
 def test_bad_strike_is_a_problem(bad: Any) -> None:
-    """A strike that is no price is a problem."""
+    """A strike that is not a price is a problem."""
     alert = read(with_details(strike=bad))
     assert alert.strike is None
     assert alert.is_option

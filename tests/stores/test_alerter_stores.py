@@ -262,11 +262,11 @@ def test_removed_store_loses_its_contracts(stores: Stores) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "is empty, as while it is rewritten"),
+        ("", "is empty, probably since it is being rewritten"),
         ("  \n", "is empty"),
-        (json.dumps(CONTRACTS, indent=2)[:-40], "is no complete JSON"),
+        (json.dumps(CONTRACTS, indent=2)[:-40], "is not complete JSON"),
         ("[]", "holds no JSON object"),
-        ('"\ud800"', "is no complete JSON"),
+        ('"\ud800"', "is not complete JSON"),
         ('{"a":' * 100_000, "is nested too deeply"),
     ],
 )

@@ -105,7 +105,7 @@ def test_planted_link_is_not_followed(tmp_path: Path) -> None:
 
 def test_pipe_as_lock_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "journal.db.lock")
-    with pytest.raises(Locked, match="is no regular file; remove it"):
+    with pytest.raises(Locked, match="is not a regular file; remove it"):
         FileLock(tmp_path / "journal.db", "first")
 
 

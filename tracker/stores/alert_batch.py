@@ -1,6 +1,6 @@
-"""The updates of one write, put into the text of alerts.json.
+"""Put the updates of one write into the text of alerts.json.
 
-Owns what becomes of each update on one state of the file. It is pure: it reads and writes no file.
+Owns the outcome of each update on one state of the file. It is pure: it reads and writes no file.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Batch:
             if value is not None:
                 values[name] = dict(value)
         text = splice(piece.text, values, piece.before)
-        # A file that its other readers cannot load would cost them every alert, so look before it is written.
+        # A file that other programs cannot load would cost them every alert, so check the text before it is
+        # written.
         assert read_shown(fields_of(text)).agrees(update), f"{key} would not show what was asked"
         return document.changed(key, text), Outcome.APPLIED
 

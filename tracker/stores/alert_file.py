@@ -1,8 +1,8 @@
 """alerts.json: the alerts of another program, and the tracker's three fields in them.
 
-Owns reading the file when it changed, writing updates into exactly the records they name, and taking in what
+Owns reading the file when it changed, writing updates into exactly the records they name, and merging what
 the other program wrote into a file that had just been replaced. It never writes after a failed read, never
-makes the file, never changes a byte of a record that it was not asked to change, and never brings a deleted
+creates the file, never changes a byte of a record that it was not asked to change, and never brings a deleted
 record back by itself. Local POSIX file systems only.
 
 Rules that decide the steps:
@@ -50,21 +50,21 @@ _NOTHING: Final = Document.of((), "")
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """Hold what stands at the path, as last read or written."""
+    """Hold the file at the path, as last read or written."""
 
     path: Path
-    """Without symbolic links."""
+    """The path without symbolic links."""
     file: int
     """Open for reading."""
     stat: FileStat
     content: bytes
     document: Document | None
-    """None until the content was read as alerts and published."""
+    """The parsed content; None until it was read as alerts and published."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """Hold what is written and synced beside the file, and what it was made from."""
+    """Hold the new file, written and synced beside the old one, and what it was made from."""
 
     held: _Held
     before: Document
@@ -75,7 +75,7 @@ class _Written:
 
 
 class AlertFile:
-    """Keep one alerts.json; fulfils `core.ports.AlertStore`.
+    """Read and write one alerts.json; implements `core.ports.AlertStore`.
 
     `refresh`, `apply`, `settle`, `enrich_again` and `close` do I/O or long work and exclude one another; run
     them in a worker thread. The rest reads the last published state and may be called from any thread.
@@ -93,8 +93,8 @@ class AlertFile:
     ) -> None:
         """Take the path, and the zone in which created_at is written; `now` is aware UTC.
 
-        `enrich` adds to an alert what another store knows of it; it runs once per changed record. Nothing is
-        read before the first `refresh`.
+        `enrich` adds to an alert what another store knows about it; it runs once per changed record. Nothing
+        is read before the first `refresh`.
         """
         self.path = path
         self._zone = zone
@@ -104,20 +104,22 @@ class AlertFile:
         self._lock = threading.RLock()
         self._view = AlertIndex(names or AlerterNames())
         self._known = _NOTHING
-        """The last document that could be read; the view shows it."""
+        """The last document that could be read, which the view shows."""
         self._held: _Held | None = None
         self._expected = False
-        """Whether the file is known to have been there, so that its absence is an outage."""
+        """Whether the file existed before, so that its absence is an outage."""
         self.absent = False
         self._unreported = False
         """Whether a read before a write found a change that no `refresh` has returned yet."""
         self._fresh = False
         self._unsynced = True
-        """Whether the path's content may not be on the disk yet: at start, and when a folder sync failed."""
+        """Whether the content may not be synced to the disk yet: at the start, and after a folder sync
+        failed.
+        """
         self._backed_up = False
         self._late = LateWrites(self._disk)
         self._ahead: tuple[Batch, _Written] | None = None
-        """What `prepare` made; whatever writes beside the file, too, throws it away first."""
+        """What `prepare` made; everything else that writes beside the file discards it first."""
         self._removed: Mapping[AlertId, str] = {}
         self._troubles = Troubles(path, now)
 
@@ -139,7 +141,7 @@ class AlertFile:
 
     @property
     def removed(self) -> Mapping[AlertId, str]:
-        """Return the text of each record that the last `apply` took out, as it stood at that instant."""
+        """Return the text of each record that the last `apply` removed, as it was at that instant."""
         return self._removed
 
     @property
@@ -160,14 +162,16 @@ class AlertFile:
     # The file.
 
     def check(self) -> None:
-        """Prove at start that the file can be read and replaced; raises StoreRefused saying what to do."""
+        """Check at the start that the file can be read and replaced; raises StoreRefused, which says what to
+        do.
+        """
         check_replaceable(self._disk, self.path)
 
     def refresh(self) -> bool:
         """Take in what other programs wrote; True when anything changed since the last call.
 
-        What `apply` met counts too. Raises StoreUnavailable. A file that was never there is one without
-        alerts yet; one that is gone, empty or cut off is unreadable.
+        Changes that `apply` found count too. Raises StoreUnavailable. A file that never existed has no alerts
+        yet; one that is gone, empty or cut off is unreadable.
         """
         with self._lock:
             changed = self._look() or self._unreported
@@ -179,12 +183,14 @@ class AlertFile:
         return str(self.path)
 
     def expect(self) -> None:
-        """Take the file for one that has been there: from now on its absence is an outage."""
+        """Note that the file existed before: from now on its absence is an outage."""
         self._expected = True
         self.absent = False
 
     def unchanged(self) -> bool:
-        """Tell whether the file stands as it was last taken in; no in doubt, or while another works."""
+        """Tell whether the file is as it was last read; False in doubt, or while another thread works on
+        it.
+        """
         if not self._lock.acquire(blocking=False):
             return False
         try:
@@ -202,8 +208,9 @@ class AlertFile:
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
         """Write all updates in one replacement; one outcome for each, in order.
 
-        What is APPLIED or DUPLICATE is on the disk. Raises StoreUnavailable: nothing was written, or (if only
-        the last sync failed) all was and the next call answers DUPLICATE once the sync succeeds.
+        An update that is APPLIED or DUPLICATE is on the disk. Raises StoreUnavailable: then nothing was
+        written, or (if only the last sync failed) everything was, and the next call answers DUPLICATE once
+        the sync succeeds.
         """
         with self._lock, self._troubles.noting("written"):
             if self._late.crowded:
@@ -216,10 +223,11 @@ class AlertFile:
             return batch.outcomes
 
     def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
-        """Write the file that `apply` would put in place, beside the one that stands; nobody sees it.
+        """Write the file that `apply` would put in place beside the old one, where nobody reads it.
 
-        True when it is written, so that a rename is left. It is made from what was last read, without a look:
-        `apply` finds out whether that still stands. What fails here fails there again, and is raised.
+        True when it is written, so that only a rename is left. It is made from what was last read, without
+        reading the file again: `apply` checks whether that is still current. An error here occurs again in
+        `apply`, which raises it.
         """
         batch = Batch(updates)
         with self._lock, suppress(OSError, RecursionError):
@@ -232,7 +240,7 @@ class AlertFile:
         return False
 
     def restore(self, alert: AlertId, text: str) -> bool:
-        """Put a deleted record back, as its text was kept; False where something stands in its place.
+        """Put a deleted record back with its kept text; False where another record has its place.
 
         For an audit that a person asked for. Raises StoreUnavailable.
         """
@@ -250,7 +258,8 @@ class AlertFile:
             return self._rewrite(edit)
 
     def settle(self) -> bool:
-        """Merge what was written into replaced files since; True when anything was. Raises StoreUnavailable.
+        """Merge what was written into replaced files since then; True when there was anything. Raises
+        StoreUnavailable.
 
         Call it a few times a second after `apply`.
         """
@@ -258,7 +267,7 @@ class AlertFile:
             return self._settle()
 
     def enrich_again(self) -> None:
-        """Ask again what the other store adds to each alert, after that store changed."""
+        """Enrich every alert again, after the other store changed."""
         with self._lock:
             changes: dict[RecordKey, IndexedRecord | None] = {}
             for key, entry in self._view.entries.items():
@@ -269,7 +278,7 @@ class AlertFile:
                 self._view = self._view.with_changes(changes)
 
     def close(self) -> None:
-        """Look a last time at what was replaced, then let go of all files. Raises StoreUnavailable."""
+        """Read the replaced files a last time, then close all files. Raises StoreUnavailable."""
         with self._lock:
             try:
                 with self._troubles.noting("written"):
@@ -290,11 +299,11 @@ class AlertFile:
         try:
             found = self._disk.stat(path)
         except FileNotFoundError:
-            # A folder that is gone too is a store that is away (a mount), not one without alerts.
+            # If the folder is gone too, the store is unavailable (an unmounted disk), not empty.
             self._disk.stat(path.parent)
             if self._expected:
                 raise StoreUnavailable(
-                    f"{self.path} is not there, and it has been; put it back, or correct stores.alerts"
+                    f"{self.path} is gone; put it back, or correct stores.alerts"
                 ) from None
             self.absent = True
             return False
@@ -324,7 +333,7 @@ class AlertFile:
                     break
             else:
                 raise StoreUnavailable(
-                    f"{self.path} is written without a pause; it is read again in a moment"
+                    f"{self.path} changed each time while it was read; it is read again in a moment"
                 )
         except BaseException:
             if not known:
@@ -356,7 +365,7 @@ class AlertFile:
         return changed
 
     def _view_of(self, document: Document, keys: Iterable[Key]) -> AlertIndex:
-        """Show these records of the document, as far as they changed; a key that has none is gone."""
+        """Show the changed records of the document; a key without a record is removed."""
         entries = self._view.entries
         changes: dict[RecordKey, IndexedRecord | None] = {}
         for key in keys:
@@ -371,7 +380,7 @@ class AlertFile:
         return self._view.with_changes(changes) if changes else self._view
 
     def _entry(self, alerter: str, ticker: str, text: str) -> IndexedRecord | None:
-        """Read a record; None for one that cannot be used, which hides no other."""
+        """Read a record; None for one that cannot be used."""
         return usable(
             self.path,
             alerter,
@@ -387,15 +396,15 @@ class AlertFile:
     # Writing.
 
     def _rewrite(self, edit: Callable[[Document], Document]) -> bool:
-        """Replace the file by its edited self; False when the edit changes nothing.
+        """Replace the file by an edited version of itself; False when the edit changes nothing.
 
-        The edit may run several times, each time on what stands in the file then.
+        The edit may run several times, each time on the file's current content.
         """
         for _ in range(_TRIES):
             self._unreported |= self._look()
             held = self._held
             if held is None or held.document is None:
-                # An absent file is never made: the edit finds no record in it.
+                # An absent file is never created: the edit finds no record in it.
                 edit(_NOTHING)
                 return False
             document = edit(held.document)
@@ -409,7 +418,7 @@ class AlertFile:
         )
 
     def _finish(self, updates: Sequence[AlertUpdate]) -> Batch | None:
-        """Put in place what was made ahead for these updates; None where that is not to be had any more."""
+        """Put in place what `prepare` made for these updates; None where that is no longer current."""
         if self._ahead is None:
             return None
         batch, written = self._ahead
@@ -421,7 +430,7 @@ class AlertFile:
         return batch if self._put(dataclasses.replace(written, held=held)) else None
 
     def _drop(self) -> None:
-        """Throw away what was made ahead."""
+        """Discard what `prepare` made."""
         if self._ahead is not None:
             (_, written), self._ahead = self._ahead, None
             throw_away(self._disk, written.held.path, written.file)
@@ -437,7 +446,7 @@ class AlertFile:
         return _Written(held, before, document, content, file)
 
     def _put(self, written: _Written) -> bool:
-        """Put in place what was written; False where another program has written meanwhile."""
+        """Put the written file in place; False where another program has written meanwhile."""
         held, before, document, file = written.held, written.before, written.document, written.file
         if not put_in_place(self._disk, held.path, file, lambda: self._stands(held)):
             return False
@@ -455,14 +464,14 @@ class AlertFile:
         return True
 
     def _view_after(self, before: Document, document: Document) -> AlertIndex:
-        """Return what is to be shown once the document stands in the place of the one before."""
+        """Return the view to show once the document has replaced the one before."""
         if document.places is before.places:
             differ = map(is_not, before.pieces, document.pieces)
             return self._view_of(document, [piece.key for piece in compress(document.pieces, differ)])
         return self._view_of(document, dict.fromkeys(chain[Key](document.records, self._view.entries)))
 
     def _stands(self, held: _Held) -> bool:
-        """Tell whether the path still holds, byte for byte, what the edit was made from."""
+        """Tell whether the file still is, byte for byte, what the edit was made from."""
         try:
             found = self._disk.stat(held.path)
         except FileNotFoundError:
@@ -470,7 +479,7 @@ class AlertFile:
         return found.same_content == held.stat.same_content and self._disk.read(held.file) == held.content
 
     def _make_sure(self, held: _Held) -> None:
-        """See to it that what stands is on the disk: a run that crashed may have left it in memory only."""
+        """Sync the current file to the disk: a run that crashed may have left it in memory only."""
         if self._unsynced:
             self._disk.sync(held.file)
             self._disk.sync_folder(held.path.parent)

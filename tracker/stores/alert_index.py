@@ -1,7 +1,7 @@
-"""One state of the alerts, with the indexes by which a fill finds those it may belong to.
+"""One state of the alerts, with indexes to find those that a fill may belong to.
 
-Owns the entries and their indexes, all immutable once published: a reader holds one state and is never
-disturbed by the next. It never does I/O, and never visits all entries to answer for one fill.
+Owns the entries and their indexes, all immutable once published: a reader holds one state and is not affected
+by the next. It never does I/O, and never visits all entries for one fill.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from tracker.stores.alert_reader import read_alert, read_shown
 RecordKey: TypeAlias = tuple[str, str]
 """(alerter, ticker) as the store spells them."""
 Term: TypeAlias = tuple[str, object]
-"""One thing an alert is found by: its kind, and the con_id, the symbol or the name."""
+"""One key by which an alert is found: its kind, and the con_id, the symbol or the name."""
 
 NAMES_MAX: Final = 500
 _NO_NAME: Final = "\0\x1f"
-"""The journal's row keys are joined with the one, and SQLite's texts end at the other."""
+"""Characters not allowed in names: the journal joins row keys with one, and SQLite's texts end at the
+other.
+"""
 _ANSWERS_KEPT: Final = 256
 
 
@@ -38,16 +40,16 @@ class IndexedRecord(NamedTuple):
 
     text: str
     read: Alert
-    """As the record says."""
+    """The alert as the record says."""
     alert: Alert
-    """With what another store adds."""
+    """The alert with what another store adds."""
     shown: Shown
 
 
 def read_record(
     alerter: str, ticker: str, text: str, zone: tzinfo, enrich: Callable[[Alert], Alert]
 ) -> IndexedRecord:
-    """Read one record's text; raises ValueError and others for one that cannot be used."""
+    """Read one record's text; raises ValueError and other errors for a record that cannot be used."""
     fields = fields_of(text)
     read = read_alert(alerter, ticker, fields, zone)
     _check_names("/".join((alerter, ticker, read.id.created_at, read.symbol)))
@@ -57,11 +59,11 @@ def read_record(
 def usable(
     store: object, alerter: str, ticker: str, read: Callable[[], IndexedRecord]
 ) -> IndexedRecord | None:
-    """Return a record as `read` gives it; None, with a warning, for one that cannot be used."""
+    """Return a record as `read` returns it; None, with a warning, for one that cannot be used."""
     try:
         return read()
     except Exception as error:
-        # One careless record hides no other.
+        # One bad record must not hide the others.
         name = ascii(f"{alerter}/{ticker}"[:NAMES_MAX])
         why_not = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         logger.warning("{}: the record {} is not used: {}", store, name, why_not)
@@ -76,13 +78,13 @@ def _check_names(names: str) -> None:
     try:
         names.encode()
     except UnicodeEncodeError:
-        # Such a name can be neither stored nor shown.
+        # Such a name can neither be stored nor shown.
         raise ValueError("half a surrogate pair is in its name or its created_at") from None
 
 
 @dataclass(frozen=True)
 class AlertIndex:
-    """Hold one state; made by `with_changes`, starting from an empty one."""
+    """Hold one state; `with_changes` makes each from the one before, the first from an empty one."""
 
     names: AlerterNames = field(default_factory=AlerterNames)
     entries: Mapping[RecordKey, IndexedRecord] = field(default_factory=dict)
@@ -90,10 +92,10 @@ class AlertIndex:
     _found: dict[tuple[int, str, str], tuple[Alert, ...]] = field(
         default_factory=dict, init=False, compare=False
     )
-    """What was answered: the fills of one order ask the same."""
+    """Answers given so far: all fills of one order ask the same."""
 
     def with_changes(self, changes: Mapping[RecordKey, IndexedRecord | None]) -> AlertIndex:
-        """Return the state after these records changed, came, or (None) went."""
+        """Return the state after these records changed, were added, or (with None) were removed."""
         entries = dict(self.entries)
         gone: dict[Term, set[RecordKey]] = {}
         come: dict[Term, list[RecordKey]] = {}
@@ -136,7 +138,9 @@ class AlertIndex:
         return tuple(entry.alert for entry in self.entries.values())
 
     def candidates(self, execution: Execution) -> tuple[Alert, ...]:
-        """Return the alerts of the execution's con_id, of its symbol, and those its order_ref may name."""
+        """Return the alerts of the execution's con_id and of its symbol, and those that its order_ref may
+        name.
+        """
         contract = execution.contract
         asked = (contract.con_id, contract.symbol, execution.order_ref)
         found = self._found.get(asked)
@@ -152,7 +156,7 @@ class AlertIndex:
         return found
 
     def _named(self, order_ref: str, contract: Contract) -> Iterator[Term]:
-        """Yield where records stand that a reference names, under any ticker of the contract."""
+        """Yield the keys of records that a reference names, under any ticker of the contract."""
         for name in read_reference(order_ref, contract, self.names).keys:
             alerter, _, ticker = name.partition("/")
             tickers = tickers_of(contract) if ticker == symbol_key(contract.symbol) else (ticker,)
@@ -160,6 +164,6 @@ class AlertIndex:
                 yield ("name", (alerter, each))
 
     def entry(self, alert: AlertId) -> IndexedRecord | None:
-        """Return the record of exactly this identity."""
+        """Return the record with exactly this identity."""
         found = self.entries.get((alert.alerter, alert.ticker))
         return found if found and found.read.id == alert else None

@@ -1,7 +1,7 @@
-"""What one record of alerts.json says, as the core's types.
+"""Read one record of alerts.json into the core's types.
 
-Owns reading a record's fields leniently: what cannot be read becomes None with a problem in plain words, so
-that one careless record hides no other. It is pure and never changes a record.
+Owns reading a record's fields leniently: a field that cannot be read becomes None with a problem in plain
+words, so that one bad record does not hide the others. It is pure and never changes a record.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _PROBLEMS_MAX: Final = 10
 
 
 def read_id(alerter: str, ticker: str, record: Mapping[str, JsonValue]) -> AlertId:
-    """Return the identity of a record; what its two fields hold in another form is kept as text."""
+    """Return the identity of a record; a value of the wrong type in its two fields is kept as text."""
     created = record.get("created_at")
     text = created if isinstance(created, str) else "" if created is None else json.dumps(created)
     return AlertId(alerter, ticker, text, _con_id(record.get("option_conid")))
 
 
 def read_shown(record: Mapping[str, JsonValue]) -> Shown:
-    """Return what a record shows in the tracker's fields; only a real true is open."""
+    """Return what a record shows in the tracker's fields; only the JSON value true counts as open."""
     order, position = record.get("last_order_update"), record.get("position")
     return Shown(
         record.get("open") is True,
@@ -42,7 +42,7 @@ def read_shown(record: Mapping[str, JsonValue]) -> Shown:
 
 
 def read_alert(alerter: str, ticker: str, record: Mapping[str, JsonValue], zone: tzinfo) -> Alert:
-    """Read a record; `zone` is the one in which a created_at without an offset was written."""
+    """Read a record; `zone` is the zone of a created_at without an offset."""
     problems: list[str] = []
     identity = read_id(alerter, ticker, record)
     written = _written_at(identity.created_at, zone, problems)
@@ -54,7 +54,7 @@ def read_alert(alerter: str, ticker: str, record: Mapping[str, JsonValue], zone:
         details = {}
     expiry = read_bounded_expiry(details.get("expiry"), written.date() if written else None)
     if expiry.kind is ExpiryKind.UNUSABLE:
-        problems.append(f"expiry {_quoted(details.get('expiry'))} is no date that can be used")
+        problems.append(f"expiry {_quoted(details.get('expiry'))} is not a date that can be used")
     given = any(details.get(name) not in (None, "") for name in ("strike", "side", "expiry"))
     return Alert(
         id=identity,
@@ -72,12 +72,12 @@ def read_alert(alerter: str, ticker: str, record: Mapping[str, JsonValue], zone:
 
 
 def read_bounded_expiry(value: object, created: date | None) -> Expiry:
-    """Read an expiry, as `read_expiry` does, whose text the journal can keep."""
+    """Read an expiry as `read_expiry` does; only a text of a length that the journal can keep."""
     return read_expiry(clean_text(value) if isinstance(value, str) else value, created)
 
 
 def read_strike(text: str) -> Decimal | None:
-    """Read a strike as people write it (`$1,225.50`); None for what is no price."""
+    """Read a strike as people write it (`$1,225.50`); None for a text that is not a price."""
     try:
         strike = read_number(text.strip().lstrip("$").replace(",", ""))
     except OutOfBounds:
@@ -106,7 +106,7 @@ def _written_at(text: str, zone: tzinfo, problems: list[str]) -> datetime | None
             local = created if created.tzinfo else created.replace(tzinfo=zone)
             return local if created.tzinfo else local.astimezone(UTC).astimezone(zone)
     except ValueError:
-        pass  # Reported below, like a time that lies too far away.
+        pass  # Reported below, like a time too far away.
     problems.append(f"created_at {_quoted(text)} cannot be read as a time")
     return None
 
@@ -137,7 +137,7 @@ def _con_ids(record: Mapping[str, JsonValue], problems: list[str]) -> frozenset[
         if con_id is not None:
             found.add(con_id)
         elif value not in (None, "", 0):
-            problems.append(f"{name} {_quoted(value)} is no conId")
+            problems.append(f"{name} {_quoted(value)} is not a conId")
     return frozenset(found)
 
 
@@ -148,11 +148,11 @@ def _symbol(value: JsonValue) -> str:
 def _strike(value: JsonValue, problems: list[str]) -> Decimal | None:
     if value is None or value == "":
         return None
-    # A number's shortest text is what the writer wrote: 122.5, not its binary neighbour.
+    # The shortest text of a number is what the writer wrote: 122.5, without binary rounding.
     text = value if isinstance(value, str) else json.dumps(value)
     strike = read_strike(text)
     if strike is None:
-        problems.append(f"strike {_quoted(value)} is no price")
+        problems.append(f"strike {_quoted(value)} is not a price")
     return strike
 
 

@@ -1,7 +1,7 @@
-"""The alert store as one thing: alerts.json, with what the two alerter stores add to its records.
+"""The alert store as one object: alerts.json, with what the two alerter stores add to its records.
 
-Owns what a process needs of its alert store besides reading and writing alerts: the lock, the test at start,
-its name, its trouble, its figures, its end. It never decides what is written.
+Owns what a process needs of its alert store besides reading and writing alerts: the lock, the test at the
+start, its name, failures and figures, and closing it. It never decides what is written.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from tracker.stores.lock import FileLock
 
 
 class StoreHold(AbstractContextManager[object], Protocol):
-    """Hold a store for one process, until the block ends."""
+    """Hold the lock of a store for one process, until the block ends."""
 
     def keep(self) -> None:
-        """See that nobody else can take the store; raises Locked where another process has."""
+        """Make sure that nobody else can take the store; raises Locked where another process has taken it."""
         ...
 
 
 class StorePort(AlertStore, Protocol):
-    """What a process asks of its alert store, whatever keeps the records.
+    """Serve the records of an alert store, in a file or on a server.
 
     `refresh`, `apply`, `restore` and `close` do I/O and belong in a worker thread while others wait.
     """
@@ -39,12 +39,14 @@ class StorePort(AlertStore, Protocol):
 
     @property
     def figures(self) -> Mapping[str, int | str | None]:
-        """Return what `status` counts of the store, by field name."""
+        """Return the store's counts for `status`, by field name."""
         ...
 
     @property
     def looks(self) -> int:
-        """Return how often `refresh` has ended, well or not; a disk that hangs lets it stand."""
+        """Return how often `refresh` has ended, with or without success; it stops growing while a disk
+        hangs.
+        """
         ...
 
     def hold(self, holder: str) -> StoreHold:
@@ -52,15 +54,15 @@ class StorePort(AlertStore, Protocol):
         ...
 
     def vet(self, accounts: Sequence[str]) -> str | None:
-        """Return why a login with these accounts must not be used, None where it may; waits for nothing."""
+        """Return why a login with these accounts must not be used, None where it may be used; never waits."""
         ...
 
     def check(self) -> None:
-        """Prove at start that the store can be kept; raises StoreRefused saying what to do."""
+        """Check at the start that the store can be used; raises StoreRefused, which says what to do."""
         ...
 
     def restore(self, alert: AlertId, text: str) -> bool:
-        """Put a deleted record back as its text was kept; False where something stands in its place.
+        """Put a deleted record back with its kept text; False where another record has its place.
 
         Raises StoreUnavailable.
         """
@@ -69,17 +71,17 @@ class StorePort(AlertStore, Protocol):
     def all_seats(self) -> Mapping[AlertId, dict[str, JsonValue]] | None:
         """Return what the trackers of this store show together, by record; None where there is only one.
 
-        It asks a server, and returns nothing of a record while that is away.
+        It asks a server; while that cannot be reached, the result has no records.
         """
         ...
 
     def close(self) -> None:
-        """Take in what is late, and let go of everything. Raises StoreUnavailable."""
+        """Merge late writes of other programs, and close everything. Raises StoreUnavailable."""
         ...
 
 
 class AlertStores:
-    """Serve alerts.json with what the two read-only alerter stores add to it; fulfils `StorePort`."""
+    """Serve alerts.json with what the two read-only alerter stores add to it; implements `StorePort`."""
 
     def __init__(self, alerts: AlertFile, alerters: AlerterStores) -> None:
         self._alerts = alerts
@@ -114,7 +116,7 @@ class AlertStores:
         return FileLock(self._alerts.path, holder)
 
     def vet(self, accounts: Sequence[str]) -> str | None:
-        """A file has one tracker, whose accounts are its own affair."""
+        """Return None: a file has only one tracker, which may use any account."""
         return None
 
     def check(self) -> None:
@@ -136,7 +138,7 @@ class AlertStores:
         return self._alerts.refresh() or merged or added
 
     def unchanged(self) -> bool:
-        # A refresh that does not end means that the disk hangs, and this call would hang with it.
+        # A refresh that does not end means that the disk hangs, and then this call would hang too.
         return not self._looking and self._alerters.unchanged() and self._alerts.unchanged()
 
     def alerts(self) -> Sequence[Alert]:
@@ -158,7 +160,7 @@ class AlertStores:
         return self._alerts.record(alert)
 
     def all_seats(self) -> None:
-        """A file has one tracker."""
+        """Return None: a file has only one tracker."""
 
     def restore(self, alert: AlertId, text: str) -> bool:
         return self._alerts.restore(alert, text)

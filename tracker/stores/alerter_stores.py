@@ -1,9 +1,9 @@
-"""The two read-only alerter stores: what they know of the contracts that alerts mean.
+"""Read the two alerter stores, which know the contracts of alerts.
 
 Owns reading `alerter_contracts.json` and `alerter_stocks.json` when they changed. They belong to another
-program, which truncates and rewrites them in place: never written here, and what cannot be read leaves the
-last good content standing, with a note since when. Entries are free-form; one that names no option contract
-is passed over, and hides no other.
+program, which truncates and rewrites them in place. They are never written here, and while one cannot be
+read, its last good content still counts, with a note since when. Entries are free-form; one that names no
+option contract is skipped, and does not hide the others.
 
 Shapes:
     alerter_contracts.json  alerter -> {symbol, side: CALL|PUT, strike: 122.5, expiry: YYYYMMDD|null,
@@ -32,19 +32,21 @@ from tracker.stores.alert_reader import read_bounded_expiry, read_strike
 from tracker.stores.filesystem import Disk, FileStat, RealDisk
 
 _FRESH: Final = timedelta(seconds=2)
-"""A younger file is read again: two writes of one size within a tick of the clock look alike."""
+"""Seconds; a younger file is read again, since two writes of the same size within a tick of the clock look
+alike.
+"""
 _RIGHTS: Final = {"C": "C", "CALL": "C", "P": "P", "PUT": "P"}
 _CON_ID_DIGITS_MAX: Final = 18
 
 _Read: TypeAlias = Callable[[str, Mapping[str, object]], Iterator[StoredContract]]
-"""Reads one alerter's entry: its name as the store spells it, and what stands under it."""
+"""Reads one alerter's entry, given its name as the store spells it and the value under that name."""
 
 
 class AlerterStores:
     """Answer which contracts an alerter last named.
 
-    `refresh` does I/O and belongs into a worker thread; the rest reads what was last published, from any
-    thread.
+    `refresh` does I/O and belongs in a worker thread; the other methods read what was last published, from
+    any thread.
     """
 
     def __init__(
@@ -74,10 +76,10 @@ class AlerterStores:
         self._troubles: Mapping[Path, tuple[datetime, str]] = {}
 
     def refresh(self) -> bool:
-        """Read again what changed; True when any stored contract did.
+        """Read changed files again; True when any stored contract changed.
 
-        A file that is not there is an empty store. One that cannot be read raises nothing: what it last said
-        still counts, and `troubles` names it.
+        A file that is not there counts as an empty store. A file that cannot be read raises nothing: its last
+        content still counts, and `troubles` names it.
         """
         changed = [file.refresh() for file in self._files]
         self._troubles = {file.path: file.trouble for file in self._files if file.trouble is not None}
@@ -91,20 +93,20 @@ class AlerterStores:
         return True
 
     def unchanged(self) -> bool:
-        """Tell whether both files stand as they were last read; in doubt no. Raises nothing."""
+        """Tell whether both files are as they were last read; False in doubt. Raises nothing."""
         return all(file.unchanged() for file in self._files)
 
     @property
     def troubles(self) -> Mapping[Path, tuple[datetime, str]]:
-        """Return for each store that cannot be read since when, and why with the next step."""
+        """Return since when each unreadable store cannot be read, and why, with the next step."""
         return self._troubles
 
     def stored_contract(self, alerter: str, symbol: str) -> Sequence[StoredContract]:
-        """Return what the stores hold for an alerter, under any of its names, and a ticker."""
+        """Return the contract of an alerter, under any of its names, and a ticker."""
         return tuple(self._contracts.get(self._key(alerter, symbol), ()))
 
     def enrich(self, alert: Alert) -> Alert:
-        """Return the alert with what it lacks filled in, see `core.stored_contracts.fill_in`."""
+        """Return the alert with missing details filled in; see `core.stored_contracts.fill_in`."""
         return fill_in(alert, self.stored_contract(alert.id.alerter, alert.symbol))
 
     def _key(self, alerter: str, symbol: str) -> tuple[str, str]:
@@ -122,12 +124,12 @@ class _StoreFile:
         self._disk = disk
         self._now = now
         self._stat: FileStat | None = None
-        """Of the content last read, good or not; None where the next look must read."""
+        """The stat of the content last read, valid or not; None where the next look must read the file."""
         self._content: bytes | None = None
         """The last good content."""
 
     def refresh(self) -> bool:
-        """Look at the file; True when its contracts changed."""
+        """Read the file if it changed; True when its contracts changed."""
         before = self.contracts
         try:
             self._look()
@@ -140,7 +142,7 @@ class _StoreFile:
         return self.contracts != before
 
     def unchanged(self) -> bool:
-        """Tell whether the file stands as it was last read."""
+        """Tell whether the file is as it was last read."""
         try:
             return self._disk.stat(self.path) == self._stat
         except FileNotFoundError:
@@ -177,15 +179,16 @@ class _StoreFile:
 
     def _parse(self, content: bytes) -> Iterator[StoredContract]:
         if not content.strip():
-            raise ValueError("is empty, as while it is rewritten; it is read again")
+            raise ValueError("is empty, probably since it is being rewritten; it is read again")
         try:
-            # A number's own text, not its binary neighbour; and no integer is too long to be read.
+            # Decimal keeps a number as written, without binary rounding; and an integer of any length can be
+            # read.
             store = json.loads(content.decode("utf-8"), parse_float=str, parse_int=str)
         except RecursionError:
             raise ValueError("is nested too deeply to be read; it is read again when it changes") from None
         except ValueError as error:
             raise ValueError(
-                f"is no complete JSON ({error}), as while it is rewritten; it is read again"
+                f"is not complete JSON ({error}), probably since it is being rewritten; it is read again"
             ) from None
         if not isinstance(store, dict):
             raise ValueError("holds no JSON object; it is read again when it changes")
@@ -232,7 +235,7 @@ class _EntryReader:
         try:
             written = datetime.fromisoformat(_text(text))
         except ValueError:
-            # Only a date without a year needs it, and the store writes YYYYMMDD.
+            # Only a date without a year needs a reference date, and the store writes YYYYMMDD.
             return None
         if not is_plausible(written.date()):
             return None
@@ -244,7 +247,7 @@ def _object(value: object) -> Mapping[str, object]:
 
 
 def _text(value: object) -> str:
-    """Return a text within its bounds; a number stands as it was written."""
+    """Return a text within its length limit; a number as it was written."""
     return clean_text(value.strip()) if isinstance(value, str) else ""
 
 

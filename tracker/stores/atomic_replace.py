@@ -1,8 +1,8 @@
-"""Put a new file in an old one's place, so that every reader finds the old one or the new one, whole.
+"""Replace a file so that every reader finds either the whole old one or the whole new one.
 
-Owns the order of the steps: temp file beside the old one, same owner and mode, write, sync, last look,
-rename; the caller syncs the folder once it has taken note. Owns the backup before the first write and the
-test at start that all of this can be done. It never looks into the content.
+Owns the order of the steps: temp file beside the old one, same owner and mode, write, sync, last check,
+rename; the caller then syncs the folder. Owns also the backup before the first write, and the test at the
+start that all of this works. It never looks into the content.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from tracker.stores.filesystem import Disk, FileStat
 
 
 def temp_path(path: Path) -> Path:
-    """Return where the next content is written; a crash may leave it, the next write clears it."""
+    """Return the path of the temp file; a crash may leave one behind, which the next write removes."""
     return path.with_name(f".{path.name}.tracker-temp")
 
 
 def backup_path(path: Path) -> Path:
-    """Return where the content from before the tracker's first write is kept."""
+    """Return the path of the backup of the content before the tracker's first write."""
     return path.with_name(f"{path.name}.tracker-backup")
 
 
 def write_beside(disk: Disk, path: Path, content: bytes, old: int, like: FileStat) -> int:
-    """Write what is to stand at the path beside it; return that, open and synced.
+    """Write the new content into a file beside the path; return that file, open and synced.
 
     It gets owner and mode of `like`, and the access list and extended attributes of the open file `old`.
-    Nobody sees it there. It goes to `put_in_place` or `throw_away`. Raises OSError.
+    Other programs do not read it there. Pass it to `put_in_place` or `throw_away`. Raises OSError.
     """
     return _write_new(disk, temp_path(path), content, old, like)
 
 
 def put_in_place(disk: Disk, path: Path, file: int, unchanged: Callable[[], bool]) -> bool:
-    """Put what was written beside a file in its place.
+    """Rename the file written by `write_beside` over the old one.
 
-    `unchanged` has the last word before the rename; if it says no, the old file stands and the new one is
-    gone. Raises OSError, and then too the old file stands. The folder is not synced yet.
+    `unchanged` is called right before the rename; if it returns False, the old file stays and the new one is
+    removed. Raises OSError, and then the old file stays too. The folder is not synced yet.
     """
     renamed = False
     try:
@@ -54,12 +54,12 @@ def put_in_place(disk: Disk, path: Path, file: int, unchanged: Callable[[], bool
 
 
 def throw_away(disk: Disk, path: Path, file: int) -> None:
-    """Let go of what was written beside a file."""
+    """Close and remove the file written by `write_beside`."""
     _discard(disk, file, temp_path(path))
 
 
 def back_up(disk: Disk, path: Path, content: bytes, old: int, like: FileStat) -> None:
-    """Keep the content beside the file, once; a backup that is there already is never touched."""
+    """Keep a backup of the content beside the file; an existing backup is never changed."""
     backup = backup_path(path)
     try:
         disk.stat(backup)
@@ -74,9 +74,10 @@ def back_up(disk: Disk, path: Path, content: bytes, old: int, like: FileStat) ->
 
 
 def check_replaceable(disk: Disk, path: Path) -> None:
-    """Prove that the file can be replaced as its other users need it; raises StoreRefused.
+    """Check that the file can be replaced with the owner and mode that its other users need; raises
+    StoreRefused.
 
-    A file that is not there yet is well. A scratch file is made beside it and removed.
+    A file that does not exist yet is fine. A scratch file is made beside it and removed.
     """
     real = disk.real_path(path)
     try:
@@ -116,7 +117,7 @@ def _check_kind(path: Path, found: FileStat) -> None:
 
 
 def _try_out(disk: Disk, path: Path, real: Path, old: int | None, found: FileStat | None) -> None:
-    """Make a file beside the path as a write would, and throw it away."""
+    """Make a file beside the path as a write would, and remove it."""
     temp = temp_path(real)
     try:
         disk.remove(temp)
@@ -140,7 +141,7 @@ def _try_out(disk: Disk, path: Path, real: Path, old: int | None, found: FileSta
 
 
 def _take_after(disk: Disk, path: Path, file: int, old: int, found: FileStat) -> None:
-    """Give a new file what belongs to the old one besides its content; raises StoreRefused."""
+    """Give a new file the old one's owner, mode and attributes; raises StoreRefused."""
     try:
         disk.set_owner(file, found.user, found.group, stat.S_IMODE(found.mode))
     except OSError as error:
@@ -176,6 +177,6 @@ def _write_new(disk: Disk, path: Path, content: bytes, old: int, like: FileStat)
 
 def _discard(disk: Disk, file: int, path: Path) -> None:
     disk.close(file)
-    # What stays behind is cleared by the next write; the error that led here is the one to raise.
+    # A file left behind is removed by the next write; the original error is the one to raise.
     with suppress(OSError):
         disk.remove(path)

@@ -1,7 +1,7 @@
-"""The few calls to the operating system with which a file is read and replaced.
+"""The few calls to the operating system that read and replace a file.
 
-Owns the calls, one method each, so that a test can count them, order them and fail any of them. It decides
-nothing: the order of the steps is that of `atomic_replace`.
+Owns the calls, one method each, so that a test can count them, check their order and make any of them fail.
+It decides nothing: `atomic_replace` owns the order of the steps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KERNEL_OWN: Final = ("security.ima", "security.evm", "trusted.")
 _FULL_SYNC: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
 
 READ_LIMIT: Final = 128 << 20
-"""Longest file that is read, in bytes: a few hundred thousand records; more would fill the memory."""
+"""The longest file that is read, in bytes: a few hundred thousand records; more would fill the memory."""
 
 _ADVICE: Final = {
     errno.ENOSPC: "free some space on that disk; it is tried again",
@@ -30,7 +30,8 @@ _ADVICE: Final = {
     errno.EBUSY: "a file that is a mount of its own cannot be replaced, so mount its folder instead",
     errno.EACCES: "give the tracker's user access; it is tried again",
     errno.EPERM: "run the tracker as the file's owner, so that it can keep owner and mode; it is tried again",
-    errno.EFBIG: "more than 128 MiB is no file of alerts: see who wrote it; it is tried again",
+    errno.EFBIG: "a file of more than 128 MiB is not read: find out which program wrote it; it is tried"
+    " again",
     errno.EMFILE: "raise the limit of open files; it is tried again",
     errno.EISDIR: "remove the folder {where}; it is tried again",
     errno.ELOOP: "remove the link {where}; it is tried again",
@@ -38,12 +39,12 @@ _ADVICE: Final = {
 
 
 class FileStat(NamedTuple):
-    """Hold what stat says of a file; two equal ones are the same file, unchanged as far as times can tell."""
+    """Hold the stat of a file; two equal ones mean the same file, unchanged as far as times can show."""
 
     device: int
     inode: int
     mode: int
-    """With the bits that name the file's type."""
+    """Includes the bits of the file's type."""
     user: int
     group: int
     links: int
@@ -53,7 +54,7 @@ class FileStat(NamedTuple):
 
     @property
     def same_content(self) -> tuple[int, int, int, int]:
-        """Return what differs when the content was written; neither links nor owner."""
+        """Return the fields that change when the content is written: not links, not owner."""
         return (self.device, self.inode, self.size, self.modified_ns)
 
 
@@ -71,7 +72,7 @@ class Disk(Protocol):
         """Open for reading."""
 
     def open_new(self, path: Path) -> int:
-        """Make a file that must not be there yet, for writing and reading, readable by the owner only."""
+        """Create a file that must not exist yet, for writing and reading, readable by the owner only."""
 
     def set_owner(self, file: int, user: int, group: int, mode: int) -> None:
         """Give the file its owner, group and permission bits."""
@@ -83,23 +84,23 @@ class Disk(Protocol):
         """Return the whole content; raises OSError (EFBIG) beyond READ_LIMIT."""
 
     def write(self, file: int, content: bytes) -> None:
-        """Write all of it at the end of what was written before."""
+        """Append all of the data to what was written before."""
 
     def sync(self, file: int) -> None: ...
 
     def sync_folder(self, path: Path) -> None: ...
 
     def rename(self, old: Path, new: Path) -> None:
-        """Put one file in another's place, at once."""
+        """Replace one file by another, atomically."""
 
     def remove(self, path: Path) -> None:
-        """Remove a file; well if it is not there."""
+        """Remove a file; no error if it is not there."""
 
     def close(self, file: int) -> None: ...
 
 
 class RealDisk:
-    """The operating system's own."""
+    """Make the operating system's own calls."""
 
     def real_path(self, path: Path) -> Path:
         return Path(os.path.realpath(path))
@@ -128,7 +129,8 @@ class RealDisk:
         for name, value in wanted.items():
             if there.get(name) != value:
                 os.setxattr(new, name, value)
-        # A folder's default access list, which the old file lacks, would open or close the new one to others.
+        # A default access list of the folder, which the old file does not have, would change who can read the
+        # new one.
         if _ACCESS_LIST in there.keys() - wanted.keys():
             os.removexattr(new, _ACCESS_LIST)
 
@@ -150,7 +152,7 @@ class RealDisk:
 
     def sync(self, file: int) -> None:
         if _FULL_SYNC is not None:
-            # macOS: fsync leaves the data in the drive's own cache.
+            # macOS: fsync alone leaves the data in the drive's cache.
             fcntl.fcntl(file, _FULL_SYNC)
         else:
             os.fsync(file)
@@ -174,13 +176,13 @@ class RealDisk:
 
 
 def advice(error: OSError) -> str:
-    """Return the next step for a person after a call failed that will be tried again."""
+    """Return the next step for a person after a failed call that will be tried again."""
     where = error.filename or "that is in its way"
     return _ADVICE.get(error.errno or 0, "it is tried again").format(where=where)
 
 
 def _attributes(file: int) -> dict[str, bytes]:
-    """Return what belongs to a file besides mode and content, as far as it can be given to another."""
+    """Return the extended attributes and access list of a file, as far as they can be copied."""
     if not hasattr(os, "listxattr"):
         # macOS: Python has no call for them.
         return {}

@@ -1,8 +1,8 @@
-"""The text of alerts.json, cut into pieces so that one record can change and every other byte stays.
+"""Split the text of alerts.json into pieces, so that one record can change and every other byte stays.
 
-Owns reading a two-level JSON object (alerter, ticker, value) into pieces, and putting in, changing and taking
-out single values. Joined again, the pieces are the text that was read: formatting, key order, duplicate keys
-and number spellings survive. It is pure, and never rebuilds a value that it was not asked to change.
+Owns reading a two-level JSON object (alerter, ticker, value) into pieces, and adding, changing and removing
+single values. Joined again, the pieces are the text that was read: formatting, key order, duplicate keys and
+number spellings survive. It is pure, and never rebuilds a value that it was not asked to change.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _COLON: Final = re.compile(r"[ \t\n\r]*:[ \t\n\r]*\Z")
 
 
 class PieceKind(Enum):
-    """Tell the pieces apart."""
+    """Say which kind of piece it is."""
 
     GROUP = "group"
-    """An alerter's object; its text is the opening brace only, its members are pieces of their own."""
+    """An alerter's object; its text is only the opening brace, and its members are pieces of their own."""
     RECORD = "record"
     """An object under a ticker: an alert."""
     OTHER = "other"
-    """Anything else under an alerter or a ticker; kept, never read."""
+    """Any other value under an alerter or a ticker; kept, never read."""
 
 
 class Piece(NamedTuple):
-    """Hold one member's value with the text between it and the piece before it."""
+    """Hold one member's value, and the text between it and the piece before it."""
 
     kind: PieceKind
     key: Key
     before: str
-    """What closes the groups before it, the comma, the key and the colon."""
+    """The closing braces before it, the comma, the key and the colon."""
     text: str
 
 
@@ -53,7 +53,7 @@ class Document:
     pieces: tuple[Piece, ...]
     tail: str
     places: Mapping[Key, int] = field(repr=False)
-    """Where each key stands; of duplicate keys the last, which is the one that readers see."""
+    """Place of the piece of each key; of duplicate keys the last, which is the one that readers see."""
 
     @classmethod
     def of(cls, pieces: tuple[Piece, ...], tail: str) -> Document:
@@ -77,7 +77,9 @@ class Document:
 
     @cached_property
     def values(self) -> Mapping[Key, int]:
-        """Return the place of each value that a reader sees; of an alerter named twice it sees the last."""
+        """Return the place of each value that a reader sees; of an alerter that occurs twice it sees the
+        last.
+        """
         places = self.places
         if len(places) == len(self.pieces):
             return places
@@ -96,7 +98,7 @@ class Document:
         same_kind = pieces[place].kind is kind
         pieces[place] = pieces[place]._replace(kind=kind, text=text)
         changed = Document(tuple(pieces), self.tail, self.places)
-        # What was derived from a large file is handed on, or it would cost more than the write.
+        # Reuse what was derived from a large file; deriving it again would cost more than the write.
         derived = changed.__dict__
         parts = derived["_parts"] = self._parts
         parts[2 * place + 1] = text
@@ -106,9 +108,10 @@ class Document:
         return changed
 
     def without(self, key: Key) -> Document:
-        """Return the document without a ticker's member, one comma gone with it; raises KeyError.
+        """Return the document without a ticker's member and one comma; raises KeyError.
 
-        A ticker that stands twice under its alerter goes both times, else its older text would come back.
+        A ticker that occurs twice under its alerter is removed both times, or its older text would come
+        back.
         """
         document = self
         group = self.places[(key[0], None)]
@@ -119,23 +122,23 @@ class Document:
         return document
 
     def added(self, key: tuple[str, str], text: str) -> Document:
-        """Return the document with one more member at the end of its alerter, which is made when missing.
+        """Return the document with one more member at the end of its alerter, which is added if missing.
 
-        The spacing is that of the members beside it. Raises ValueError when the alerter is no object.
+        The spacing is that of its neighbours. Raises ValueError when the alerter is not an object.
         """
         document = self if (key[0], None) in self.values else _add_group(self, key[0])
         return _add_member(document, key, text)
 
 
 class NotAnObject(ValueError):
-    """Say that a text begins as something else than a JSON object."""
+    """Say that a text does not begin as a JSON object."""
 
 
 def parse(text: str, known: Document | None = None) -> Document:
-    """Cut a text into pieces; raises ValueError when it is not one JSON object from start to end.
+    """Split a text into pieces; raises ValueError when it is not exactly one JSON object.
 
-    Pieces of `known` that stand in the text unchanged are reused as the same objects, so a caller can tell
-    what changed by identity, and a small change to a large file costs little more than comparing it.
+    Pieces of `known` that the text contains unchanged are reused as the same objects, so a caller can find
+    changes by identity, and a small change to a large file costs little more than comparing it.
     """
     try:
         return _Walk(text, known).document()
@@ -146,9 +149,9 @@ def parse(text: str, known: Document | None = None) -> Document:
 class _Walk:
     """Go through a text once, member by member.
 
-    Where the walk stands at the same point of the grammar as the known document stood before a piece, and the
-    text goes on with that piece, reading it again would give the same piece: it is taken over. That holds for
-    values that end by themselves (a number may go on), from any piece that both documents have.
+    If the walk is at the same point of the grammar as the known document was before a piece, and the text
+    continues with that piece, reading it again would give the same piece, so it is reused. That holds for
+    values that mark their own end (a number could continue), from any piece that both documents have.
     """
 
     def __init__(self, text: str, known: Document | None) -> None:
@@ -162,7 +165,7 @@ class _Walk:
         self.depth = 1
         self.alerter = ""
         self.first = True
-        """Whether no member of the object at hand has been read yet."""
+        """Whether no member of the current object has been read yet."""
 
     def document(self) -> Document:
         text = self.text
@@ -186,7 +189,7 @@ class _Walk:
         return Document.of(tuple(self.pieces), text[self.mark :])
 
     def _take_over(self, at: int) -> int:
-        """Take over known pieces for as long as the text goes on with them; return where it stops."""
+        """Reuse known pieces as long as the text continues with them; return where it stops."""
         starts_with, known, pieces = self.text.startswith, self.known, self.pieces
         mark, place, last = self.mark, self.next_known, len(known)
         begun = place
@@ -200,7 +203,7 @@ class _Walk:
             pieces.append(piece)
             mark = value + len(piece.text)
             place += 1
-        # After a difference only a piece read afresh says where to go on.
+        # After a difference, only a newly read piece says where to continue.
         self.next_known = last
         if place == begun:
             return at
@@ -241,11 +244,12 @@ def _kind(text: str) -> PieceKind:
 
 
 def _take_out(document: Document, place: int) -> Document:
-    """Take one ticker's member out."""
+    """Remove one ticker's member."""
     pieces, tail = list(document.pieces), document.tail
     gone = pieces.pop(place)
     if pieces[place - 1].kind is PieceKind.GROUP:
-        # The first of its alerter: what follows moves up, without the comma or the space before the brace.
+        # The first member of its alerter: the next one moves up, without the comma or the space before the
+        # brace.
         after = pieces[place].before if place < len(pieces) else tail
         bare = after.lstrip(SPACE)
         if bare[0] == ",":

@@ -1,4 +1,4 @@
-"""Walk over JSON text without rebuilding it: white space, keys and values, and where each of them ends.
+"""Scan JSON text without rebuilding it: find white space, keys and values, and where each ends.
 
 Owns the only scanner of the alert file's text. It is pure and keeps nothing.
 """
@@ -18,7 +18,9 @@ _nesting: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL).finditer
 
 
 def _integer(text: str) -> int | float:
-    """Read an integer; one that is too long to be anything is infinite, and no reason to refuse the file."""
+    """Read an integer; one that is too long for Python becomes infinite, so that the file can still be
+    read.
+    """
     return int(text) if len(text) <= _DIGITS_MAX else float(text)
 
 
@@ -39,7 +41,7 @@ def scan_value(text: str, at: int) -> tuple[object, int]:
 
 
 def _end_of_nested(text: str, at: int) -> int:
-    """Return where an object or array ends, without reading what is in it; raises ValueError."""
+    """Return where an object or array ends, without reading its content; raises ValueError."""
     depth = 0
     for found in _nesting(text, at):
         sign = found[0]
@@ -57,7 +59,7 @@ def after_space(text: str, at: int) -> int:
 
 
 def after_sign(sign: str, text: str, at: int) -> int:
-    """Return the place behind a sign that must stand here; raises ValueError."""
+    """Return the place after a character that must be here; raises ValueError."""
     if text[at : at + 1] != sign:
         raise ValueError(f"not JSON: {sign!r} is missing at character {at}")
     return at + 1

@@ -1,7 +1,7 @@
-"""The text of one record: put the tracker's values in, and leave every other byte as it is.
+"""Put the tracker's values into the text of one record, and leave every other byte as it is.
 
-Owns splicing values into a JSON object's text in the style it is written in. It is pure, knows no field by
-name, and never parses and dumps a record as a whole.
+Owns splicing values into a JSON object's text in that text's own style. It is pure, knows no field by name,
+and never parses and dumps a record as a whole.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Style(NamedTuple):
     """Describe how an object's members are spaced."""
 
     lead: str
-    """The new line and indent in front of each key; empty where all stands in one line."""
+    """The new line and indent in front of each key; empty for an object on one line."""
     comma: str
-    """Between a value and the next lead."""
+    """The text between a value and the next lead."""
     colon: str
     indent: str | None
-    """One level of nesting; None when all stands in one line."""
+    """The indent of one level of nesting; None for an object on one line."""
 
 
 def members(record: str) -> list[Member]:
@@ -54,11 +54,11 @@ def members(record: str) -> list[Member]:
 
 
 def splice(record: str, values: Mapping[str, object], key_before: str = "") -> str:
-    """Return the record's text with these values: in place where present, else at its end in this order.
+    """Return the record's text with these values: replaced where present, else added at its end in this
+    order.
 
-    `key_before` is the text in front of the record; it gives the style where the record is empty. Of
-    duplicate keys the last, which readers see, gets the value. Raises ValueError for a value that JSON has
-    no form for.
+    `key_before` is the text in front of the record, from which an empty record takes its style. Of duplicate
+    keys the last, which readers see, gets the value. Raises ValueError for a value that JSON cannot express.
     """
     found = members(record)
     style = _style(record, found, key_before)
@@ -109,7 +109,7 @@ def _style(record: str, found: list[Member], key_before: str) -> Style:
 
 
 def _style_around(key_before: str) -> Style:
-    """Guess the style of an empty record from the indent of its own key, which stands two levels deep."""
+    """Guess the style of an empty record from the indent of its own key, which is two levels deep."""
     found = _LEAD(key_before)
     lead = found[1] if found else ""
     cut = lead.rfind("\n") + 1
@@ -131,7 +131,8 @@ def _dump(value: object, style: Style) -> str:
         separators = (",", ":") if style.colon == ":" else (", ", ": ")
         return json.dumps(value, separators=separators, allow_nan=False)
     if isinstance(value, dict) and value and not any(map(_nests, value.values())):
-        # With an indent json writes in Python, which costs a fill more than its write. C can do one level.
+        # With an indent, json encodes in Python, which costs a fill more time than its write. The C encoder
+        # can do one level.
         inner = style.lead + style.indent
         text = json.dumps(value, separators=("," + inner, ": "), allow_nan=False)
         return f"{{{inner}{text[1:-1]}{style.lead}}}"

@@ -1,7 +1,7 @@
-"""Files that the tracker has just replaced, watched for a moment longer.
+"""Watch files that the tracker has just replaced for a moment longer.
 
-Owns the open files and when each is read again: another program that opened one before the rename writes
-into it, where nobody else would ever see it. It never writes: it returns what is to be merged.
+Owns the open files and when each is read again: another program that opened a file before the rename writes
+into the replaced one, where nobody else would ever see it. It never writes: it returns what must be merged.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from tracker.stores.three_way_merge import Merge
 
 KEPT_OPEN: Final = timedelta(seconds=2)
 GIVEN_UP: Final = timedelta(seconds=10)
-"""How long a write that was begun may take; what is not whole by then is counted as lost."""
+"""Seconds that a write may take once it has begun; one that is not complete by then counts as lost."""
 _WATCHED_MAX: Final = 100
-"""Open files; beyond it the older half is read a last time, early."""
+"""The most open files; beyond that the older half is read a last time early."""
 
 
 @dataclass(eq=False)
@@ -34,7 +34,7 @@ class _Replaced:
 
 @dataclass(frozen=True, slots=True)
 class LateWrite:
-    """Hold one write to merge; give it back to `done`."""
+    """Hold one write to merge; pass it to `done` afterwards."""
 
     merge: Merge
     of: _Replaced
@@ -53,19 +53,20 @@ class LateWrites:
 
     @property
     def crowded(self) -> bool:
-        """Tell whether so many files are open that `due` should be asked before the next is watched."""
+        """Tell whether so many files are open that `due` should be called before the next one is watched."""
         return len(self._watched) >= _WATCHED_MAX
 
     def watch(
         self, file: int, seen: tuple[int, ...], base: Document, written: Document, now: datetime
     ) -> None:
-        """Take over an open file that held `base` and was replaced by `written`."""
+        """Watch an open file that held `base` and was replaced by `written`."""
         self._watched.append(_Replaced(file, now, seen, base, written))
 
     def due(self, now: datetime, *, last: bool = False) -> list[LateWrite]:
-        """Return what was written since, newest file first, so that of two late writes the later one wins.
+        """Return what was written since then, newest file first, so that of two late writes the later one
+        wins.
 
-        Files that were watched long enough are let go; with `last` all are. Raises OSError.
+        Files that were watched long enough are closed; with `last` all are. Raises OSError.
         """
         early = len(self._watched) - _WATCHED_MAX // 2 if self.crowded else 0
         found: list[LateWrite] = []
@@ -81,7 +82,7 @@ class LateWrites:
         seen = self._disk.stat_open(replaced.file).same_content
         if seen == replaced.seen and not over:
             return None
-        # At the end the content decides: two writes within one tick of the clock leave the same stat.
+        # The last time, compare the content: two writes within one tick of the clock leave the same stat.
         content = self._disk.read(replaced.file)
         if content == replaced.base.text.encode():
             replaced.seen = seen
@@ -99,7 +100,7 @@ class LateWrites:
         return LateWrite(Merge(replaced.base, replaced.written, theirs), replaced, seen, over)
 
     def done(self, write: LateWrite, current: Document) -> None:
-        """Note that a write stands in `current` now."""
+        """Note that a write is contained in `current` now."""
         self.merged += 1
         write.of.seen, write.of.base, write.of.written = write.seen, write.merge.theirs, current
         if write.over:
@@ -110,6 +111,6 @@ class LateWrites:
         self._disk.close(replaced.file)
 
     def close(self) -> None:
-        """Close what is still watched, unread."""
+        """Close the watched files without reading them."""
         while self._watched:
             self._disk.close(self._watched.pop().file)

@@ -1,8 +1,8 @@
-"""Keep a second tracker off the same files, by a lock beside each.
+"""Keep a second tracker from using the same files, by a lock file beside each.
 
 The lock is the kernel's (flock), so it ends with the process, however that ends; the text in the file only
-says to people who holds it. It never follows a link, and never writes into anything but a regular file.
-Where the file is removed a second process could lock a new one, so the holder looks after it: `keep`.
+tells people who holds it. It never follows a link, and only writes into a regular file. If the file is
+removed, a second process could lock a new one, so the holder checks it again and again: `keep`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NON
 _NEXT_STEP: Final = {
     errno.ELOOP: "it is a symbolic link; remove it",
     errno.ENOENT: "make its folder, or correct the setting or the link that leads there",
-    errno.ENXIO: "it is no regular file; remove it",
+    errno.ENXIO: "it is not a regular file; remove it",
     errno.EISDIR: "remove that folder",
     errno.EACCES: "let this user write in its folder, or remove the lock of another user",
     errno.EROFS: "mount that disk writable",
@@ -34,14 +34,16 @@ _NEXT_STEP: Final = {
 
 
 class Locked(Exception):
-    """Another process holds the lock, or it cannot be taken; the message says which, why and what to do."""
+    """Say that another process holds the lock, or that it cannot be taken; the message names the file, the
+    cause and what to do.
+    """
 
 
 class FileLock:
     """Hold `<path>.lock` while open; raises Locked at once when another process does."""
 
     def __init__(self, path: Path, holder: str) -> None:
-        # One lock for one file, by whichever of its names it is reached.
+        # One file has one lock, whichever of its names is used.
         # `Path.resolve` raises RuntimeError at a link that leads to itself, before Python 3.13.
         self._locked = Path(os.path.realpath(path))
         self._holder = holder
@@ -49,18 +51,20 @@ class FileLock:
         self._descriptor = self._open()
 
     def keep(self) -> None:
-        """Take the lock again where its file was removed or replaced; raises Locked where another has it."""
+        """Take the lock again if its file was removed or replaced; raises Locked where another process has
+        it.
+        """
         try:
             found = os.stat(self.path, follow_symlinks=False)
         except FileNotFoundError:
             found = None
         except OSError:
-            # Whether it is there cannot be seen; nobody else could take it either.
+            # Nobody can see whether it is there; so nobody else could take it either.
             return
         if found is not None and os.path.samestat(found, os.fstat(self._descriptor)):
             return
         if found is None and not self.path.parent.is_dir():
-            # With its folder the file that it guards is away too: an outage that ends by itself.
+            # If the folder is gone, the guarded file is gone too: an outage that ends by itself.
             return
         logger.warning("the lock {} was removed or replaced while it is held; taking it again", self.path)
         lost, self._descriptor = self._descriptor, self._open()
@@ -80,7 +84,7 @@ class FileLock:
 
     def _acquire(self, descriptor: int) -> None:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Locked(f"the lock {self.path} is no regular file; remove it, then start again")
+            raise Locked(f"the lock {self.path} is not a regular file; remove it, then start again")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -97,13 +101,13 @@ class FileLock:
             self._fail("written", error)
 
     def _fail(self, step: str, error: OSError) -> NoReturn:
-        next_step = _NEXT_STEP.get(error.errno or 0, "see to the disk")
+        next_step = _NEXT_STEP.get(error.errno or 0, "check the disk")
         raise Locked(
             f"the lock {self.path} cannot be {step}: {error.strerror or error}; {next_step}, then start again"
         ) from error
 
     def close(self) -> None:
-        """Let go; the file stays, since removing it would let two holders in."""
+        """Release the lock; the file stays, since removing it would allow two holders."""
         os.close(self._descriptor)
 
     def __enter__(self) -> FileLock:

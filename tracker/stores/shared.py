@@ -1,9 +1,9 @@
 """The alerts that several trackers share, in PostgreSQL.
 
-Owns when the server is read and written, and what of it is known here meanwhile. A tracker writes its own
-part of a record, absolute and as often as it likes; it never reads or adds up those of others, and counts
-nothing. What the server loses in a failover is read anew after any reconnect, found by the pump's comparison,
-and written again.
+Owns when the server is read and written, and what is known about it in between. A tracker writes only its own
+part of a record, as absolute values, so a repeated write changes nothing; it never reads or adds up the parts
+of others. After each reconnect everything is read again: the pump's comparison finds what the server lost in
+a failover, and writes it again.
 
 Two connections: one reads what changed each `poll_seconds`, in a thread of its own, and shows that the
 tracker is there; one writes, in the thread that calls `apply`. Questions are answered from memory.
@@ -50,26 +50,26 @@ from tracker.stores.shared_seat import HeldSeat
 
 _BEAT_SECONDS: Final = 15.0
 _FIRST_LOOK_SECONDS: Final = 4.0
-"""How long a start waits for the server: a seat that is taken is better known before anything begins."""
+"""How long a start waits for the server, so that a seat that is taken is noticed before anything begins."""
 _RETRY_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _NO_UPDATES: Final = "[]"
 
 
 @dataclass(frozen=True, slots=True)
 class SharedOptions:
-    """Say which store, and as whom."""
+    """Say which store to use, and under which seat."""
 
     url: str
-    """A secret."""
+    """The address of the database; a secret."""
     seat: str
     host: str
     zone_name: str
-    """`stores.timezone` as all trackers of the store have it."""
+    """`stores.timezone`, which is the same for all trackers of the store."""
     poll_seconds: float = 1.0
 
 
 class SharedAlerts:
-    """Keep this tracker's parts in one shared store; fulfils `StorePort`.
+    """Keep this tracker's parts in one shared store; implements `StorePort`.
 
     `refresh` reads the server only where no `hold` has started the reading thread. Raises Fenced (a Locked)
     from `hold`, `keep`, `refresh` and `apply` once another tracker has the seat or an account.
@@ -87,8 +87,8 @@ class SharedAlerts:
     ) -> None:
         """Take the zone in which a created_at without an offset was written.
 
-        `journal` is the journal's uuid, None where it has none and nothing will be written. Nothing is
-        read before the first `refresh` or `hold`. Raises StoreRefused for an address that is none.
+        `journal` is the journal's uuid, None where it has none and nothing will be written. Nothing is read
+        before the first `refresh` or `hold`. Raises StoreRefused for an invalid address.
         """
         self._options = options
         self._now = now
@@ -101,16 +101,16 @@ class SharedAlerts:
         self._memory = threading.Lock()
         """Held while `_records` changes, never while the server is asked."""
         self._parts = threading.Lock()
-        """Held while own parts are read or written, so that neither overtakes the other."""
+        """Held while own parts are read or written, so that the two never overlap."""
         self._mark = ""
         self._read_once = self._changed = False
         self._read_anew = threading.Event()
-        """Set while the server may have forgotten what is known here."""
+        """Set while the server may have lost what is known here."""
         self._beat_at = 0.0
         self._troubles: dict[str, tuple[datetime, str]] = {}
         self._not_set_up = ""
         self._ended_by: Exception | None = None
-        """Why this tracker may not use the store any more."""
+        """The error that says why this tracker may no longer use the store."""
         self._thread: threading.Thread | None = None
         self._looked, self._stop = threading.Event(), threading.Event()
         self.looks = 0
@@ -135,7 +135,7 @@ class SharedAlerts:
         return entry.text if entry else None
 
     def expect(self) -> None:
-        """A server that is not there is away, whether or not it was there before."""
+        """Do nothing: a server that cannot be reached is an outage, whether or not it was reached before."""
 
     @property
     def trouble(self) -> tuple[datetime, str] | None:
@@ -153,7 +153,7 @@ class SharedAlerts:
         }
 
     def vet(self, accounts: Sequence[str]) -> str | None:
-        """Return why a login with these accounts must not be used, as far as known; waits for nothing."""
+        """Return why a login with these accounts must not be used, as far as is known; never waits."""
         return self._seat.vet(accounts)
 
     def unchanged(self) -> bool:
@@ -161,7 +161,7 @@ class SharedAlerts:
         return held and self._read_once and not self._changed and not self._troubles
 
     def all_seats(self) -> Mapping[AlertId, dict[str, JsonValue]]:
-        """Return what all trackers show together; by a connection of its own, so that no fill waits."""
+        """Return what all trackers show together; uses a connection of its own, so that no fill waits."""
         connection = ServerConnection(self._options.url, self._deadlines)
         if self._troubles:
             return {}
@@ -172,7 +172,7 @@ class SharedAlerts:
                 " position ->> 'avg_price' FROM tracker.alerts"
             )
         except StoreUnavailable:
-            # The threads that read and write find out as well, and it is shown as theirs.
+            # The threads that read and write fail as well, and report the outage.
             return {}
         finally:
             connection.close()
@@ -189,7 +189,7 @@ class SharedAlerts:
     # Start and end.
 
     def hold(self, holder: str) -> SeatHold:
-        """Take the seat and start to read; where the server is away both happen once it is back.
+        """Take the seat and start to read; if the server cannot be reached, both happen once it can.
 
         Raises Fenced, StoreMisconfigured.
         """
@@ -200,12 +200,14 @@ class SharedAlerts:
         return SeatHold(self)
 
     def keep(self) -> None:
-        """Raise why this tracker may not use the store any more; nothing while it may."""
+        """Raise the error that says why this tracker may no longer use the store; do nothing while it may."""
         if self._ended_by is not None:
             raise self._ended_by
 
     def check(self) -> None:
-        """Raise StoreRefused where the server is there and lacks what does not come by itself."""
+        """Raise StoreRefused where the server can be reached and lacks something that a person must set
+        up.
+        """
         if self._not_set_up:
             raise StoreRefused(self._not_set_up)
 
@@ -233,7 +235,7 @@ class SharedAlerts:
         return changed
 
     def _read_on(self) -> None:
-        """Read what changed, for ever; in the reading thread."""
+        """Read changes until the store is closed; runs in the reading thread."""
         attempts = 0
         while not self._stop.is_set():
             try:
@@ -241,7 +243,7 @@ class SharedAlerts:
                 if time.monotonic() >= self._beat_at:
                     self._beat()
             except StoreUnavailable:
-                # `_look` noted it, and `refresh` raises it.
+                # `_look` noted the failure, and `refresh` raises it.
                 pause = _RETRY_SECONDS[min(attempts, len(_RETRY_SECONDS) - 1)]
                 attempts += 1
             except (Locked, StoreRefused) as error:
@@ -255,11 +257,13 @@ class SharedAlerts:
                 pause, attempts = self._options.poll_seconds, 0
             finally:
                 self._looked.set()
-            # A thousand trackers that lost one server together do not come back in the same moment.
+            # Vary the pause, so that many trackers that lost the same server do not all return at once.
             self._stop.wait(pause * (0.75 + 0.5 * random()))
 
     def _look(self) -> None:
-        """Read what changed since the last time, or all after a reconnect; raises what `refresh` raises."""
+        """Read what changed since the last time, or everything after a reconnect; raises what `refresh`
+        raises.
+        """
         with self._noting("read"):
             try:
                 self._look_once()
@@ -290,7 +294,7 @@ class SharedAlerts:
 
     def _take_all(self, connection: ServerConnection) -> None:
         with self._own_parts(CALL_SECONDS):
-            # Cleared first: what is lost from here on is another reason to read again.
+            # Cleared before reading: a loss from here on must cause another full read.
             self._read_anew.clear()
             try:
                 mark, current, _ = self._alerts_since(connection, "")
@@ -326,7 +330,7 @@ class SharedAlerts:
         }
 
     def _beat(self) -> None:
-        """Show that the tracker is there, and learn which accounts others count."""
+        """Tell the server that the tracker runs, and read which accounts others count."""
         with self._noting("read"):
             self._seat.write(self._reading, _NO_UPDATES)
             self._seat.read_others(self._reading)
@@ -335,7 +339,7 @@ class SharedAlerts:
     # Writing.
 
     def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
-        """All is done by `apply`, which is one round trip."""
+        """Do nothing: `apply` does everything in one round trip."""
         return False
 
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
@@ -348,12 +352,12 @@ class SharedAlerts:
 
     @contextmanager
     def _to_write(self) -> Iterator[None]:
-        """Give what is written 5 s in all, and note what comes of it."""
+        """Limit a write to 5 s in all, and note its outcome."""
         try:
             with (
                 self._noting("written"),
                 self._writing.within(CALL_SECONDS),
-                # So that what is left of the time is enough to connect.
+                # So that the rest of the time is enough to connect.
                 self._own_parts(CALL_SECONDS - CONNECT_SECONDS),
             ):
                 yield
@@ -381,7 +385,9 @@ class SharedAlerts:
         ]
 
     def _connect_to_write(self) -> None:
-        """Connect, and read what the server has of this seat: it may have lost or kept more than is known."""
+        """Connect, and read the server's parts of this seat: it may have lost some, or have more than is
+        known here.
+        """
         connection = self._writing
         connection.open()
         self._seat.take(connection)
@@ -391,11 +397,11 @@ class SharedAlerts:
         parts = self._read_parts(connection)
         with self._memory:
             self._changed |= self._records.replace_all(current, parts)
-        # What the reading thread took in meanwhile may have been newer.
+        # The reading thread may have read something newer meanwhile.
         self._read_anew.set()
 
     def restore(self, alert: AlertId, text: str) -> bool:
-        """Take back that this tracker had taken a record out; False where it is not out, or not there.
+        """Undo this tracker's removal of a record; False where it was not removed, or is not there.
 
         Raises StoreUnavailable.
         """
@@ -439,13 +445,13 @@ class SharedAlerts:
 
 
 class SeatHold:
-    """Hold the seat of one store until the block ends; the store's `close` lets go of its connections."""
+    """Hold the seat of one store until the block ends; the store's `close` closes the connections."""
 
     def __init__(self, store: SharedAlerts) -> None:
         self._store = store
 
     def keep(self) -> None:
-        """Raise Fenced where another tracker has the seat by now."""
+        """Raise Fenced where another tracker has taken the seat."""
         self._store.keep()
 
     def __enter__(self) -> SeatHold:
@@ -454,7 +460,7 @@ class SeatHold:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """The seat stays this journal's; whoever starts on it next takes it at once."""
+        """Keep the seat for this journal, so that its next start takes it at once."""
 
 
 def _number(text: str | None) -> int | float | None:

@@ -1,7 +1,7 @@
-"""What a person asks of the shared store: make it, list its seats, free one.
+"""Administer the shared store for a person: create it, list its seats, free one.
 
-Owns these few statements, run as the owner of the database, and the words for their failures. No tracker
-comes this way while it runs.
+Owns these few statements, run as the owner of the database, and the words for their failures. A running
+tracker never uses it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tracker.stores.shared_setup import OLDEST_SERVER, SchemaCreated, create_sch
 
 
 class StoreCommandFailed(Exception):
-    """The database was not reached, or refused; the message says what to do."""
+    """Say that the database could not be reached, or refused; the message says what to do."""
 
     def __init__(self, message: str, *, reached: bool) -> None:
         super().__init__(message)
@@ -26,11 +26,11 @@ class StoreCommandFailed(Exception):
 
 
 class Seat(NamedTuple):
-    """Hold one seat as the view shows it."""
+    """Hold one seat as the view `seats` shows it."""
 
     seat: str
     host: str
-    """Where its tracker runs; empty once it was freed."""
+    """The host on which its tracker runs; empty after it was freed."""
     accounts: Sequence[str]
     seen_at: datetime
     open_alerts: int
@@ -38,17 +38,17 @@ class Seat(NamedTuple):
 
 
 class Freed(NamedTuple):
-    """Say what became of a seat."""
+    """Say what happened to a freed seat."""
 
     host: str
-    """Who had it."""
+    """The host that had the seat."""
     seen_at: datetime
     open_alerts: int
-    """How many records are still open at it; 0 where it was forgotten."""
+    """How many records are still open at the seat; 0 where it was forgotten."""
     closed: int
-    """How many were closed because it was forgotten."""
+    """How many records were closed because the seat was forgotten."""
     accounts: Sequence[str]
-    """Those it gave back."""
+    """The accounts that it gave back."""
 
 
 def create(url: str, zone: str) -> SchemaCreated:
@@ -77,8 +77,8 @@ def seats(url: str) -> list[Seat]:
 def free(url: str, seat: str, *, forget: bool) -> Freed | None:
     """Let another journal take a seat; None where there is no such seat.
 
-    What it wrote stays, so that no alert closes by that, unless it is to be forgotten: then its accounts are
-    anybody's, and each of its parts is closed. Raises StoreCommandFailed, StoreRefused.
+    Its parts stay, so that no alert closes. With `forget` its accounts are released and each of its parts is
+    closed. Raises StoreCommandFailed, StoreRefused.
     """
     with _connected(url) as connection, connection.transaction():
         found = connection.execute(
@@ -94,7 +94,7 @@ def free(url: str, seat: str, *, forget: bool) -> Freed | None:
                 "DELETE FROM tracker.account WHERE seat = %s RETURNING account", (seat,)
             ).fetchall()
             accounts = sorted(row[0] for row in rows)
-            # Closed, not deleted: a mirror could not tell a record without parts from one that is new.
+            # Closed, not deleted: a mirror could not distinguish a record without parts from a new one.
             closed = connection.execute(
                 "UPDATE tracker.part SET open = false, changed = pg_current_xact_id(), position = position ||"
                 " jsonb_build_object('quantity', 0, 'closed_by', NULL, 'closed_at',"
@@ -119,7 +119,8 @@ def _connected(url: str) -> Iterator[psycopg.Connection]:
     except psycopg.OperationalError as error:
         words = " ".join(str(error).removeprefix("connection failed: ").split())
         raise StoreCommandFailed(
-            f"{name} cannot be reached: {words}; see to the server, or correct shared.url", reached=False
+            f"{name} cannot be reached: {words}; start or repair the server, or correct shared.url",
+            reached=False,
         ) from None
     except (
         psycopg.errors.InsufficientPrivilege,

@@ -1,11 +1,11 @@
-"""One connection to the shared store's server, whose calls end in time whatever the server does.
+"""One connection to the shared store's server, whose calls end within a time limit even if the server hangs.
 
-Owns connecting, the deadline of every call, and the words for what goes wrong. It sends nothing that is tied
-to a session (no SET, LISTEN, prepared statement, temporary table, session lock), so that PgBouncer in
-transaction mode may stand before the server. It never repeats the address with its password.
+Owns connecting, the deadline of every call, and the words for each failure. It sends nothing that is tied to
+a session (no SET, LISTEN, prepared statement, temporary table, session lock), so that PgBouncer in
+transaction mode may be in front of the server. It never shows the address with its password.
 
 A server that freezes keeps its sockets open, and psycopg's own timeouts wait for it (psycopg#1371). So a
-thread of its own shuts down the socket of a call that is overdue.
+separate thread shuts down the socket of a call that is overdue.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _NOT_SET_UP: Final = {
     "3F000": "run `tracker store create` as the owner of the database",
     "42P01": "run `tracker store create` as the owner of the database",
     "42883": "run `tracker store create` as the owner of the database",
-    "28000": "correct the user in shared.url, or let it in (pg_hba.conf)",
+    "28000": "correct the user in shared.url, or allow it to connect (pg_hba.conf)",
     "28P01": "correct the user or its password",
     "3D000": "make the database, or correct its name in shared.url",
     "08001": "correct sslmode and sslrootcert in shared.url, or the server's certificate",
 }
-"""SQLSTATE of what does not pass by itself -> what to do."""
+"""SQLSTATE of an error that does not pass by itself -> what to do."""
 _PASSES: Final = {
     "25006": "it is a replica; name the primary in shared.url, or wait until this one is promoted",
     "53300": "raise max_connections, or put PgBouncer before the server",
@@ -51,15 +51,17 @@ _PASSES: Final = {
 
 
 class StoreNotSetUp(StoreUnavailable):
-    """The server is there, and what it lacks does not come by itself; the message says what to do."""
+    """Say that the server can be reached but lacks something that a person must set up; the message says what
+    to do.
+    """
 
 
 class ConnectionLost(StoreUnavailable):
-    """The connection had ended, as after a restart of the server; a new one may serve at once."""
+    """Say that the connection had ended, as after a restart of the server; a new one may work at once."""
 
 
 class SeatLost(Exception):
-    """The server says that the seat is not this journal's in this epoch."""
+    """Say that, according to the server, the seat is not this journal's in this epoch."""
 
     def __init__(self, detail: str | None) -> None:
         super().__init__("the seat is another's")
@@ -67,7 +69,7 @@ class SeatLost(Exception):
         self.there: bool = found is not None
         found = found or {}
         self.ours: bool = found.get("ours", True)
-        """Whether the seat is this journal's, in whatever epoch; a seat that is not there is free."""
+        """Whether the seat is this journal's, in any epoch; a seat that does not exist is free."""
         self.epoch: int = found.get("epoch", 0)
         self.host: str = found.get("host", "")
         self.seen_at = datetime.fromisoformat(found["seen_at"]) if "seen_at" in found else None
@@ -75,31 +77,34 @@ class SeatLost(Exception):
 
 class _Call(NamedTuple):
     ends: float
-    """By the monotonic clock."""
+    """The time of the deadline, by the monotonic clock."""
     overdue: threading.Event
 
 
 class Deadlines:
-    """End the calls that are overdue, for any number of connections; its thread starts with the first."""
+    """End overdue calls of any number of connections; its thread starts with the first call."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._calls: dict[socket.socket, _Call] = {}
         self._thread: threading.Thread | None = None
         self._looks_at = math.inf
-        """When the thread looks next, by the monotonic clock."""
+        """When the thread checks next, by the monotonic clock."""
         self._closed = False
 
     @contextmanager
     def within(self, seconds: float, connected: socket.socket) -> Iterator[threading.Event]:
-        """Shut the socket down where the block takes longer; the event says that it was."""
+        """Shut the socket down if the block takes longer; the event that it yields says whether that
+        happened.
+        """
         call = _Call(time.monotonic() + seconds, threading.Event())
         with self._changed:
             self._calls[connected] = call
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="store deadlines", daemon=True)
                 self._thread.start()
-            # Else it looks early enough by itself: to wake it for each call would cost more than the call.
+            # Otherwise the thread checks early enough by itself: waking it for each call would cost more than
+            # the call.
             if call.ends < self._looks_at:
                 self._changed.notify()
         try:
@@ -109,7 +114,7 @@ class Deadlines:
                 self._calls.pop(connected, None)
 
     def close(self) -> None:
-        """Shut down every socket on which a call is under way, and end the thread."""
+        """Shut down every socket with a call in progress, and end the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -133,16 +138,16 @@ class Deadlines:
 
 
 def place_of(url: str) -> str:
-    """Return an address as people may read it, without user and password; raises StoreRefused.
+    """Return an address in a form for people, without user and password; raises StoreRefused.
 
-    It is anything that libpq understands: a url, or `service=NAME`.
+    The address is anything that libpq understands: a url, or `service=NAME`.
     """
     try:
         found = conninfo_to_dict(url)
     except (psycopg.Error, UnicodeError):
-        # Its message may repeat the address.
+        # The error's message may repeat the address.
         raise StoreRefused(
-            "shared.url is no address that PostgreSQL's clients understand; write it as"
+            "shared.url is not an address that PostgreSQL's clients understand; write it as"
             " postgresql://USER@HOST:PORT/DATABASE"
         ) from None
     if service := found.get("service"):
@@ -152,20 +157,20 @@ def place_of(url: str) -> str:
 
 
 class Way(NamedTuple):
-    """Say how a connection goes."""
+    """Say where a connection goes, and how it is protected."""
 
     address: str
-    """Of the server; empty for a socket of this machine."""
+    """The server's address; empty for a socket of this machine."""
     encrypted: bool
     verified: bool
     """Whether the server's name is checked against its certificate."""
 
 
 class ServerConnection:
-    """Hold one connection, made anew when it is asked for; one thread uses it at a time."""
+    """Hold one connection, opened again on request; one thread uses it at a time."""
 
     def __init__(self, url: str, deadlines: Deadlines) -> None:
-        """Take the address, which is a secret; raises StoreRefused where it is none."""
+        """Take the address, which is a secret; raises StoreRefused where it is invalid."""
         self.name = place_of(url)
         self._url = url
         self._deadlines = deadlines
@@ -176,7 +181,7 @@ class ServerConnection:
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Give all calls of the block so long together."""
+        """Limit all calls of the block together to so many seconds."""
         self._ends = time.monotonic() + seconds
         try:
             yield
@@ -189,7 +194,7 @@ class ServerConnection:
 
     @property
     def way(self) -> Way:
-        """Return how the open connection goes."""
+        """Return where the open connection goes, and how it is protected."""
         assert self._connection is not None, "it is open"
         info = self._connection.info
         socket_of_machine = info.host.startswith("/")
@@ -200,7 +205,7 @@ class ServerConnection:
         )
 
     def open(self) -> None:
-        """Connect anew; raises StoreUnavailable."""
+        """Connect again; raises StoreUnavailable."""
         self.close()
         try:
             self._connection = psycopg.connect(
@@ -209,7 +214,7 @@ class ServerConnection:
                 prepare_threshold=None,
                 connect_timeout=CONNECT_SECONDS,
                 fallback_application_name="tracker",
-                # A router that forgets an idle connection is noticed before the next fill.
+                # Keepalives notice a router that dropped the idle connection before the next fill needs it.
                 keepalives_idle=30,
                 keepalives_interval=10,
                 keepalives_count=3,
@@ -246,7 +251,7 @@ class ServerConnection:
                 raise self._unavailable(error) from error
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         connection, self._connection = self._connection, None
         connected, self._socket = self._socket, None
         if connection is not None:
@@ -256,7 +261,7 @@ class ServerConnection:
 
     def _unavailable(self, error: psycopg.Error) -> StoreUnavailable:
         state = error.sqlstate or ""
-        # A failed login has no SQLSTATE of its own, only the server's words.
+        # A failed login has no SQLSTATE of its own, only the server's text.
         words = error.diag.message_primary or str(error).removeprefix("connection failed: ")
         reason = " ".join(words.split())[:_LONGEST_REASON] or type(error).__name__
         if step := _NOT_SET_UP.get(state) or _login_step(reason):

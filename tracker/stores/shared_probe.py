@@ -1,7 +1,7 @@
-"""One look at the shared store for `tracker doctor`, as the user of this box would reach it.
+"""One look at the shared store for `tracker doctor`, as a tracker of this machine would reach it.
 
-Owns the questions that say whether a tracker could run on it. It writes nothing, takes no seat, and its
-answers are plain values.
+Owns the queries that show whether a tracker could run on it. It writes nothing, takes no seat, and returns
+plain values.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ _FUNCTIONS: Final = ("take_seat", "claim_accounts", "write_parts", "alerts_since
 
 
 class SeatFacts(NamedTuple):
-    """Hold what others see of a seat."""
+    """Hold the public facts of a seat."""
 
     host: str
-    """Empty where it is free."""
+    """The host of its tracker; empty for a free seat."""
     accounts: tuple[str, ...]
     seen_at: datetime
 
 
 class StoreFacts(NamedTuple):
-    """Hold what one look found; what comes behind a trouble is as it is by default."""
+    """Hold what one look found; fields that could not be read after a failure have their defaults."""
 
     name: str
-    """Without user and password."""
+    """The store's name, without user and password."""
     trouble: str = ""
-    """Why it was not reached, with the next step."""
+    """Why the server was not reached, with the next step."""
     user: str = ""
     address: str = ""
-    """Where the connection goes; empty for a socket of this machine."""
+    """The server's address; empty for a socket of this machine."""
     encrypted: bool = False
     verified: bool = False
     """Whether the server's name is checked against its certificate."""
@@ -44,14 +44,14 @@ class StoreFacts(NamedTuple):
     """Major and minor in one number, as PostgreSQL counts: 150018."""
     is_replica: bool = False
     schema: int = 0
-    """0 where there is none, or this user may not see it."""
+    """The schema's version; 0 where there is none, or this user may not see it."""
     newest_schema: int = 0
     functions: tuple[str, ...] = _FUNCTIONS
-    """What a tracker calls."""
+    """The functions that a tracker calls and the server has."""
     lacking: tuple[str, ...] = ()
-    """What of it this user may not call."""
+    """Those functions that this user may not call."""
     may_put: bool = False
-    """Whether it may put alerts, as a mirror does."""
+    """Whether this user may put alerts, as a mirror does."""
     zone: str = ""
     clock_ahead: timedelta = timedelta(0)
     """How far the server's clock is ahead of this host's."""
@@ -62,7 +62,7 @@ class StoreFacts(NamedTuple):
 
 
 def look_at_store(url: str, now: Callable[[], datetime]) -> StoreFacts:
-    """Connect once and ask; raises nothing for what is wrong."""
+    """Connect once and ask; a failure is part of the result and not raised."""
     try:
         name = place_of(url)
     except StoreRefused as error:

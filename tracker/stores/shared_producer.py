@@ -1,7 +1,8 @@
-"""What a producer of alerts does in the shared store: put records, retire them, read what became of them.
+"""Serve a producer of alerts: put records into the shared store, retire them, read what trackers say about
+them.
 
-Owns the calls of the role `tracker_producer` and the reading of the views. It writes no part: that is for
-trackers, each under its seat.
+Owns the calls of the role `tracker_producer` and the reading of the views. It writes no part of a record:
+only trackers do that, each under its seat.
 """
 
 from __future__ import annotations
@@ -22,33 +23,33 @@ _NO_RIGHT: Final = "42501"
 
 
 class RecordRefused(Exception):
-    """The store does not keep this record, however often it is put; the message says why."""
+    """Say that the store will never accept this record; the message says why."""
 
 
 class SummedRecord(NamedTuple):
-    """Hold one current record, and what the parts of all seats add up to."""
+    """Hold one current record, and the sum of the parts of all seats."""
 
     alert: AlertId
     source: str
-    """Who put it."""
+    """The source that put the record."""
     seats: Sequence[str]
-    """Where it is open."""
+    """The seats at which it is open."""
     open: bool
     last_order_update: Mapping[str, Value] | None
     position: Mapping[str, Value] | None
     doc: str
     """The producer's text, without the tracker's two objects."""
     removed: bool
-    """Whether every seat that had a part of it took it out (closing.policy = remove)."""
+    """Whether every seat with a part of it has removed it (closing.policy = remove)."""
 
     @property
     def has_part(self) -> bool:
-        """Tell whether any tracker has said anything about it."""
+        """Tell whether any tracker has written a part of it."""
         return self.open or self.last_order_update is not None or self.position is not None
 
 
 class SharedProducer:
-    """Speak to the store as one source of alerts; one thread uses it."""
+    """Use the store as one source of alerts; only one thread may use it."""
 
     def __init__(self, url: str, source: str) -> None:
         """Take the address, a secret, and the name under which records are put; raises StoreRefused."""
@@ -62,7 +63,7 @@ class SharedProducer:
         return self._connection.name
 
     def put(self, alert: AlertId, doc: str, hints: Sequence[StoredContract]) -> bool:
-        """Put a record; the same again changes nothing. False where another source has a newer one.
+        """Put a record; putting the same again changes nothing. False where another source has a newer one.
 
         Raises RecordRefused; StoreUnavailable, and then it is unknown whether it was put.
         """
@@ -78,12 +79,12 @@ class SharedProducer:
                 raise RecordRefused(_words(error.__cause__)) from None
             raise
         except (UnicodeEncodeError, psycopg.DataError) as error:
-            # A name with half a surrogate pair, or with NUL, cannot even be sent.
+            # A name with half a surrogate pair, or with NUL, cannot be sent at all.
             raise RecordRefused(str(error)) from None
         return rows[0][0] is not None
 
     def retire(self, alert: AlertId, why: str) -> bool:
-        """Take a record of exactly this identity out; False where it is not current.
+        """Retire the record with exactly this identity; False where it is not current.
 
         Raises StoreUnavailable.
         """
@@ -94,7 +95,7 @@ class SharedProducer:
         return bool(rows[0][0])
 
     def summed(self) -> Sequence[SummedRecord]:
-        """Return every current record, those that all seats took out included. Raises StoreUnavailable."""
+        """Return every current record, including those that all seats removed. Raises StoreUnavailable."""
         rows = self._call(
             "SELECT alerter, ticker, created_at, option_conid, source, seats, open,"
             " last_order_update, position, doc::text, false FROM tracker.alerts"
@@ -108,7 +109,8 @@ class SharedProducer:
         self._deadlines.close()
 
     def _call(self, query: LiteralString, *values: object) -> Sequence[tuple[Any, ...]]:
-        # Not again where the connection had ended: its user must know, since the server may have lost a put.
+        # No second attempt where the connection had ended: the caller must know, since the server may have
+        # lost a put.
         try:
             if not self._connection.is_open:
                 self._connection.open()
@@ -127,7 +129,7 @@ def _sqlstate(error: StoreUnavailable) -> str:
 
 
 def _words(cause: BaseException | None) -> str:
-    """Return the server's own words about a record, with what it says of the place in it."""
+    """Return the server's own words about a record, with the place in it if the server names one."""
     if not isinstance(cause, psycopg.Error):
         return "it cannot be kept"
     found = [text for text in (cause.diag.message_primary, cause.diag.message_detail) if text]

@@ -1,10 +1,10 @@
-"""What a tracker knows of the shared store: the alerts, and its own parts of them.
+"""The state of the shared store that a tracker knows: the alerts, and its own parts of them.
 
-Owns the state in memory from which questions are answered, and what becomes of each update on it. It reads
-and writes no server; readers of its index are never disturbed.
+Owns the state in memory from which questions are answered, and the outcome of each update on it. It does not
+use the server; a reader of its index is not affected by later changes.
 
-What a record shows here is this seat's own part, since that is what a tracker decided; what all parts add up
-to is the server's view.
+A record shows here only this seat's own part, which is what this tracker decided; the server's view adds all
+parts up.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class SharedRow(NamedTuple):
     doc: str
     """The producer's text, without the tracker's two objects."""
     hints: str
-    """Contracts that other stores of the producer's box name, as JSON."""
+    """Contracts that other stores of the producer's machine name, as JSON."""
 
 
 class SeatPart(NamedTuple):
-    """Hold what one seat says about one record."""
+    """Hold one seat's part of one record."""
 
     open: bool = False
     removed: bool = False
@@ -48,7 +48,7 @@ class SeatPart(NamedTuple):
     position: Mapping[str, object] | None = None
 
     def with_update(self, update: AlertUpdate) -> tuple[SeatPart, Outcome]:
-        """Return the part after an update, and what became of that."""
+        """Return the part after an update, and the update's outcome."""
         if self.removed:
             return self, Outcome.GONE
         if update.remove:
@@ -69,19 +69,19 @@ NO_PART: Final = SeatPart()
 
 
 class PlannedWrite(NamedTuple):
-    """Hold what a batch of updates comes to: the last word on each record that it changes."""
+    """Hold the result of a batch of updates: the final part of each record that it changes."""
 
     parts: Mapping[AlertId, SeatPart]
-    """Those to be sent; the other records show what was asked, or are out."""
+    """The parts to send; other records already show what was asked, or are not there."""
     outcomes: Sequence[Outcome]
-    """As they are where every record is there."""
+    """The outcomes, if every record is there."""
 
 
 Enrich: TypeAlias = Callable[[Alert], Alert]
 
 
 class SharedRecords:
-    """Hold one state of the store, for one seat; one thread changes it at a time."""
+    """Hold the state of the store for one seat; only one thread may change it at a time."""
 
     def __init__(self, place: str, *, zone: tzinfo, names: AlerterNames, enrich: Enrich) -> None:
         """Take the store's name, and the zone in which a created_at without an offset was written."""
@@ -93,15 +93,15 @@ class SharedRecords:
         self._parts: dict[int, SeatPart] = {}
 
     def replace_all(self, rows: Iterable[SharedRow], parts: Mapping[int, SeatPart]) -> bool:
-        """Take in all that the server has now; True when anything changed."""
+        """Take in everything that the server has now; True when anything changed."""
         known = self._parts
-        # What was written comes back with its keys in another order, which is no change.
+        # A written part comes back with its keys in another order, which is not a change.
         self._parts = {each: known[each] if known.get(each) == part else part for each, part in parts.items()}
         before, self._rows = self._rows, {row.alert[:2]: row for row in rows}
         return self._show({**before, **self._rows})
 
     def take(self, current: Iterable[SharedRow], retired: Iterable[SharedRow]) -> bool:
-        """Take in what changed; True when anything did."""
+        """Take in changes; True when anything changed."""
         keys: dict[RecordKey, None] = {}
         for row in retired:
             known = self._rows.get(row.alert[:2])
@@ -120,7 +120,7 @@ class SharedRecords:
         return None if row is None else self._parts.get(row.alert_id, NO_PART)
 
     def plan(self, updates: Sequence[AlertUpdate]) -> PlannedWrite:
-        """Return what a batch comes to."""
+        """Return the result of a batch, to be sent."""
         parts: dict[AlertId, SeatPart] = {}
         outcomes: list[Outcome] = []
         for update in updates:
@@ -128,13 +128,15 @@ class SharedRecords:
             before = parts.get(update.alert, NO_PART if known is None else known)
             part, outcome = before.with_update(update)
             outcomes.append(outcome)
-            # Whether a record is there that was not seen yet is for the server to say.
+            # Only the server knows whether a record that was not seen yet is there.
             if outcome is Outcome.APPLIED or known is None:
                 parts[update.alert] = part
         return PlannedWrite(parts, outcomes)
 
     def wrote(self, parts: Mapping[AlertId, SeatPart], found: Mapping[AlertId, int | None]) -> bool:
-        """Take in what was written, and which records were not there; True where one of these was known."""
+        """Take in what was written, and which records were missing; True where one of these was known
+        here.
+        """
         keys: dict[RecordKey, None] = {}
         lost = False
         for alert, part in parts.items():
@@ -154,7 +156,7 @@ class SharedRecords:
         return row if row is not None and row.alert == alert else None
 
     def _show(self, keys: Iterable[RecordKey]) -> bool:
-        """Have the index show these records as they are now; True when one looks different."""
+        """Update these records in the index; True when one looks different now."""
         changes: dict[RecordKey, IndexedRecord | None] = {}
         for key in keys:
             row = self._rows.get(key)
@@ -193,15 +195,17 @@ class SharedRecords:
 
 
 def hints_text(contracts: Sequence[StoredContract]) -> str:
-    """Return the contracts that other stores name for a record, as `put_alert` takes them."""
+    """Return the contracts that other stores name for a record, in the form that `put_alert` takes."""
     return msgspec.json.encode(contracts).decode()
 
 
 def text_of(row: SharedRow, part: SeatPart) -> str:
-    """Return a record's text with what a part shows in it; raises ValueError for one that cannot be read."""
+    """Return a record's text with a part's fields in it; raises ValueError for a record that cannot be
+    read.
+    """
     fields = fields_of(row.doc)
     if read_id(*row.alert[:2], fields) != row.alert:
-        # What the record is identified by is said beside it, whatever it repeats of that.
+        # The identity comes from the row's columns, whatever the text of the record says.
         fields["created_at"], fields["option_conid"] = row.alert.created_at, row.alert.option_conid
     shown: dict[str, object] = {"open": part.open}
     for name in ("last_order_update", "position"):
@@ -213,5 +217,5 @@ def text_of(row: SharedRow, part: SeatPart) -> str:
 
 
 def read_json_object(text: str | None) -> Mapping[str, JsonValue] | None:
-    """Read an object of a part."""
+    """Read one of the JSON objects of a part."""
     return None if text is None else fields_of(text)

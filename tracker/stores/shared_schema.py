@@ -4,7 +4,8 @@ Owns the tables, the views, the functions that are the only way to write, and th
 part of a record, under its seat; the view adds the parts up. It reads and writes nothing by itself.
 
 A migration is never edited once released; a change of the schema is a new one at the end. Trackers of an
-older version call the functions as they know them, so a new one takes a new name or parameters with defaults.
+older version call the functions that they know, so a new function gets a new name or parameters with
+defaults.
 
 Functions, each for the members of one role (every role may read the views):
     tracker_seat      take_seat, claim_accounts, write_parts, alerts_since, own_parts
@@ -41,7 +42,7 @@ BEGIN
     END LOOP;
 END $$;
 """
-"""Needs the right to make roles. They can log in once somebody gives them a password."""
+"""Creates the roles, which needs the right to do so. They can log in once they have a password."""
 
 GRANTS: Final = """
 DO $$
@@ -64,7 +65,7 @@ BEGIN
     END LOOP;
 END $$;
 """
-"""Gives the roles that are there their rights; run after every migration."""
+"""Grants the existing roles their rights; run after every migration."""
 
 _TABLES: Final = """
 CREATE SCHEMA tracker;

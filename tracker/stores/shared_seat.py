@@ -1,7 +1,7 @@
-"""A tracker's place in the shared store: its seat, its epoch, and the accounts that it counts.
+"""Hold a tracker's place in the shared store: its seat, its epoch, and the accounts that it counts.
 
-Owns what a tracker says about itself to the server, and in which words another one that has its place is
-named. One journal sits on a seat, and one account belongs to one seat.
+Owns what a tracker says about itself to the server, and the words about another tracker that has its place. A
+seat belongs to one journal, and an account to one seat.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from tracker.stores.shared_connection import SeatLost, ServerConnection
 
 
 class Fenced(Locked):
-    """Another tracker has this one's seat or account: it writes nothing more, and ends."""
+    """Say that another tracker has this one's seat or account, so that this one writes nothing more and
+    ends.
+    """
 
 
 class HeldSeat:
@@ -30,7 +32,7 @@ class HeldSeat:
         """Take the names of seat, host and `stores.timezone`; `journal` is the journal's uuid."""
         self.name = name
         self.epoch = 0
-        """0 until the seat was taken."""
+        """The epoch of the seat; 0 until the seat was taken."""
         self._host = host
         self._zone = zone
         self.journal = journal
@@ -39,12 +41,13 @@ class HeldSeat:
         self._accounts: tuple[str, ...] = ()
         self._claimed = False
         self.others: dict[str, str] = {}
-        """Accounts that other seats count -> whose they are, in words, as last read."""
+        """Account that another seat counts -> its tracker in words, as last read."""
 
     def take(self, connection: ServerConnection, lost: SeatLost | None = None, epoch: int = 0) -> None:
-        """Sit down, where this process has not; with `lost`, again after a failover that forgot the epoch.
+        """Take the seat, if this process has not taken it yet; with `lost`, take it again after a failover
+        that lost the epoch.
 
-        `epoch` is that of the call which met `lost`. Raises Fenced where another tracker has the seat,
+        `epoch` is that of the call that raised `lost`. Raises Fenced where another tracker has the seat,
         StoreMisconfigured, StoreUnavailable.
         """
         with self._lock:
@@ -71,7 +74,7 @@ class HeldSeat:
                 )
             if self.epoch:
                 logger.warning(
-                    "{} had forgotten who has the seat {}; taken again", connection.name, self.name
+                    "{} had lost who has the seat {}; it was taken again", connection.name, self.name
                 )
             self.epoch, self._claimed = found, False
 
@@ -89,7 +92,9 @@ class HeldSeat:
         )
 
     def write(self, connection: ServerConnection, updates: str) -> Sequence[tuple[Any, ...]]:
-        """Write parts, given as JSON; none shows that the tracker is there. Raises what `take` raises."""
+        """Write parts, given as JSON; without parts the call only shows that the tracker runs. Raises what
+        `take` raises.
+        """
         self.take(connection)
         self.claim(connection)
         return self._kept(
@@ -101,7 +106,9 @@ class HeldSeat:
         )
 
     def vet(self, accounts: Sequence[str]) -> str | None:
-        """Return why a login with these accounts must not be used; else they are claimed before any write."""
+        """Return why a login with these accounts must not be used; otherwise they will be claimed before any
+        write.
+        """
         for account in accounts:
             if owner := self.others.get(account):
                 return (
@@ -109,13 +116,13 @@ class HeldSeat:
                     " this tracker in gateway.accounts, or stop the other one and run `tracker store free`"
                     " with --forget"
                 )
-        # Without the lock, behind which a call may wait: the loop asks this.
+        # Without the lock, since a call may hold it for long and the event loop asks this.
         if set(accounts) != set(self._accounts):
             self._accounts, self._claimed = tuple(accounts), False
         return None
 
     def claim(self, connection: ServerConnection) -> None:
-        """Claim the accounts, where that was not done; raises Fenced where another seat counts one."""
+        """Claim the accounts, if that was not done yet; raises Fenced where another seat counts one."""
         if self._claimed or not self._accounts:
             return
         accounts = self._accounts
@@ -137,13 +144,15 @@ class HeldSeat:
         self.others = {account: _whose(seat, host) for seat, host, accounts in rows for account in accounts}
 
     def forget_claims(self) -> None:
-        """Have the accounts claimed again: the server may be another one, or have lost them."""
+        """Claim the accounts again before the next write: the server may be another one, or have lost
+        them.
+        """
         self._claimed = False
 
     def _kept(
         self, connection: ServerConnection, call: Callable[[], Sequence[tuple[Any, ...]]]
     ) -> Sequence[tuple[Any, ...]]:
-        """Call, and once more where the seat had to be taken again."""
+        """Make a call, and repeat it once if the seat had to be taken again."""
         epoch = self.epoch
         try:
             return call()

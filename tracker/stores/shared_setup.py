@@ -1,6 +1,6 @@
-"""Make the shared store's schema, or bring it to the newest version.
+"""Create the shared store's schema, or bring it to the newest version.
 
-Owns the order of migrations, roles and grants. It never takes anything away that a user put there.
+Owns the order of migrations, roles and grants. It never removes anything that a user added.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from tracker.stores.shared_schema import GRANTS, MAKE_ROLES, MIGRATIONS
 
 OLDEST_SERVER: Final = 15
 _LOCK: Final = 0x74726163
-"""Two that create at once: one waits for the other."""
+"""The advisory lock that makes two simultaneous calls wait for each other."""
 
 
 class SchemaCreated(NamedTuple):
     """Say what was done."""
 
     before: int
-    """The version that was there, 0 for none."""
+    """The version before, 0 for none."""
     version: int
     zone: str
-    """That of the store; one that was there stays."""
+    """The zone of the store; an existing one stays."""
     roles_refused: str
-    """Why the roles could not be made or changed, empty where they are as they should be."""
+    """Why the roles could not be created or changed, empty for a success."""
 
 
 def create_schema(connection: psycopg.Connection, zone: str) -> SchemaCreated:
-    """Bring the schema to the newest version, as its owner; the same again changes nothing.
+    """Bring the schema to the newest version, as its owner; a second call changes nothing.
 
     The connection is in autocommit. `zone` is `stores.timezone` by name. Raises psycopg.Error.
     """
@@ -57,7 +57,7 @@ def create_schema(connection: psycopg.Connection, zone: str) -> SchemaCreated:
 
 
 def schema_version(connection: psycopg.Connection) -> int:
-    """Return the version of the schema that is there, 0 for none. Raises psycopg.Error."""
+    """Return the version of the existing schema, 0 for none. Raises psycopg.Error."""
     there = connection.execute("SELECT to_regclass('tracker.meta') IS NOT NULL").fetchone()
     if there is None or not there[0]:
         return 0
@@ -66,5 +66,5 @@ def schema_version(connection: psycopg.Connection) -> int:
 
 
 def _run(connection: psycopg.Connection, script: str) -> None:
-    # As bytes, since psycopg takes a str only where it stands in the program as it is.
+    # As bytes, since psycopg's types accept a str only as a literal.
     connection.execute(script.encode())

@@ -1,8 +1,9 @@
-"""What becomes of a write that another program made into a file that the tracker had just replaced.
+"""Merge a write that another program made into a file that the tracker had just replaced.
 
-Owns the three-way merge: what the other program changed, against what it had before it, goes into what
-stands now. Its changes to other records and fields win; the tracker's fields win in the records it wrote.
-It is pure, takes nothing from a record that was changed again since, and brings no deleted record back.
+Owns the three-way merge: what the other program changed, compared with the file it had read, goes into the
+current file. Its changes to other records and fields win; the tracker's fields win in the records that the
+tracker wrote. It is pure, takes nothing from a record that was changed again since, and brings no deleted
+record back.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Merge:
     """What the other program wrote into the replaced file."""
 
     def into(self, current: Document) -> Document:
-        """Return what now stands with their changes in it; the same document where nothing is to change."""
+        """Return the current document with the other program's changes; the same object where nothing
+        changes.
+        """
         for key in dict.fromkeys((*self.base.values, *self.theirs.values)):
             current = self._one(key, current)
         return current
@@ -43,7 +46,7 @@ class Merge:
     def _one(self, key: Key, current: Document) -> Document:
         before, after, now = self.base.value(key), self.theirs.value(key), current.value(key)
         if key[1] is None or _text(before) == _text(after) or _text(after) == _text(now):
-            # A bare alerter has nothing of its own: its tickers come, go and change by themselves.
+            # An alerter's own piece has no content: its tickers are added, removed and changed one by one.
             return current
         if after is None:
             return current.without(key) if now is not None and self._goes(key, before, now) else current
@@ -54,7 +57,9 @@ class Merge:
         return current if text is None else current.changed(key, text)
 
     def _goes(self, key: Key, before: Piece | None, now: Piece) -> bool:
-        """Tell whether their deletion holds: not if the tracker opened the record, unseen by them."""
+        """Tell whether the other program's deletion holds: not if the tracker opened the record and they had
+        not seen that.
+        """
         if self._changed_since(key, now) or before is None:
             return False
         return not (_fields(now).get("open") is True and _fields(before).get("open") is not True)
@@ -63,14 +68,14 @@ class Merge:
         if after.kind is not PieceKind.RECORD or now.kind is not PieceKind.RECORD:
             return after.text if _text(self.written.value(key)) == now.text else None
         if _identity(after) != _identity(now):
-            # They put another alert there; what stands is either still the one it replaces, or newer.
+            # They wrote another alert there; the current one is either the one that it replaces, or newer.
             return after.text if before is not None and _identity(before) == _identity(now) else None
         if before is None or self._changed_since(key, now):
             return None
         return splice(after.text, self._ours(key, before, now), after.before)
 
     def _ours(self, key: Key, before: Piece, now: Piece) -> _Fields:
-        """Return those of the tracker's fields that it changed in this replacement or since."""
+        """Return the tracker's fields that the tracker changed in this replacement or later."""
         had, wrote, has = _fields(before), _fields(self.written.value(key)), _fields(now)
         return {
             name: has[name]
@@ -79,7 +84,7 @@ class Merge:
         }
 
     def _changed_since(self, key: Key, now: Piece) -> bool:
-        """Tell whether anything but the tracker's fields differs from what the tracker wrote."""
+        """Tell whether anything besides the tracker's fields differs from what the tracker wrote."""
         return not same_json(_rest(self.written.value(key)), _rest(now))
 
 

@@ -1,6 +1,6 @@
-"""Why a store's file cannot be read or written now, and since when.
+"""Keep why a store's file cannot be read or written now, and since when.
 
-Owns the words for each failure of the disk and for content that is no JSON, with the next step. It never
+Owns the words for each failure of the disk and for content that is not JSON, with the next step. It never
 retries and never hides a failure.
 """
 
@@ -18,9 +18,9 @@ from tracker.stores.json_document import NotAnObject
 
 
 def unreadable(content: bytes, error: ValueError) -> str:
-    """Return what is wrong with a file's content that raised this error, and what helps."""
+    """Return what is wrong with a file's content that raised this error, and the next step."""
     if content.startswith(codecs.BOM_UTF8):
-        return "starts with a byte order mark; it is left alone until its writer leaves that out"
+        return "starts with a byte order mark; it is not used until its writer leaves that out"
     if not content.strip():
         what = "is empty"
     elif isinstance(error, NotAnObject):
@@ -59,13 +59,13 @@ class Troubles:
             self._note(what, reason)
             raise StoreUnavailable(reason) from error
         except RecursionError as error:
-            # The text could be cut, but a value in it is nested deeper than the stack here allows.
+            # The text could be split, but a value in it is nested deeper than the stack allows here.
             reason = f"{self._path} cannot be {what}: a value is nested too deeply; take it out of the file"
             self._note(what, reason)
             raise StoreUnavailable(reason) from error
         self._found.pop(what, None)
 
     def _note(self, what: str, reason: str) -> None:
-        # What cannot be read is not written either; that is one trouble, not two.
+        # A file that cannot be read is not written either; that is one failure, not two.
         if "read" not in self._found:
             self._found[what] = (self._found.get(what, (self._now(),))[0], reason)
