@@ -477,7 +477,7 @@ def test_link_beside_journal_is_refused(tmp_path: Path, suffix: str) -> None:
     victim.write_text("precious")
     beside = tmp_path / f"journal.db{suffix}"
     beside.symlink_to(victim)
-    with pytest.raises(JournalFailed, match=f"{beside} is no regular file; remove it"):
+    with pytest.raises(JournalFailed, match=f"{beside} is not a regular file; remove it"):
         Journal(tmp_path / "journal.db")
     assert victim.read_text() == "precious"
 

@@ -1,4 +1,4 @@
-"""The journal: one SQLite file with every input as it came, and the state that was made of it.
+"""The journal: one SQLite file with every input unchanged, and the state made from it.
 
 Owns all SQL, the durability of a commit and the migrations of the schema. It decides nothing. The capture
 appends through `daemon.journal_sink`, the pump changes state rows inside `Journal.step`, and queries read

@@ -1,8 +1,9 @@
-"""Keep what happened, by number, so that a consumer goes on behind the last event it saw, whatever ended.
+"""Store events by number, so that a consumer can continue after the last event it saw, also after a restart
+of either side.
 
-Owns the table of events and their numbers. The events of a decision are kept in its own transaction: there is
-no decision without its events, nor an event without its decision. A number is given once, in all lives of a
-journal. It never decides what an event is.
+Owns the table of events and their numbers. The events of a decision are stored in the decision's transaction,
+so neither exists without the other. A number is given only once in the life of a journal. It never decides
+what an event is.
 """
 
 from __future__ import annotations
@@ -20,20 +21,22 @@ Event: TypeAlias = Mapping[str, Any]
 
 _EVENTS: Final = msgspec.json.Decoder(list[dict[str, Any]])
 _LIFE: Final = 1_000_000
-"""How far the numbers of a life begin behind the last one kept: those only in memory had numbers, too."""
+"""How far the numbers of a run begin after the last stored one: events that were only in memory had numbers,
+too.
+"""
 _FROM: Final = "events_from"
 _DROPPED: Final = "events_dropped"
 
 
 class KeptEvents(NamedTuple):
-    """Hold events by number, and the highest number that is kept no longer."""
+    """Hold events by number, and the highest number that is no longer stored."""
 
     dropped: int
     events: list[tuple[int, Event]]
 
 
 class EventLog:
-    """Number events, and keep those of decisions; `db` is the journal's own connection."""
+    """Number events, and store those of decisions; `db` is the journal's own connection."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -46,14 +49,14 @@ class EventLog:
         self._under_way = 0
 
     def begin_life(self, set_meta: Callable[[str, str], None]) -> None:
-        """Leave room for the numbers that an earlier life gave and did not keep; the first life has none."""
+        """Leave room for the numbers that an earlier run gave and did not store; the first run needs none."""
         life = select(self._db, "SELECT 1 FROM meta WHERE name = ?", (_FROM,))
         if life or self.last:
             self.last += _LIFE
         set_meta(_FROM, str(self.last))
 
     def keep(self, events: Sequence[Event], at: datetime) -> None:
-        """Keep events inside a step; their numbers follow the last one, in order."""
+        """Store events inside a step; their numbers follow the last one, in order."""
         if not events:
             return
         first = self.last + self._under_way + 1
@@ -64,20 +67,20 @@ class EventLog:
         )
 
     def skip(self) -> None:
-        """Give a number to an event that is not kept."""
+        """Give a number to an event that is not stored."""
         self.last += 1
 
     def committed(self) -> None:
-        """Take the numbers of what was kept as given."""
+        """Confirm the numbers of the stored events after the commit."""
         self.last += self._under_way
         self._under_way = 0
 
     def forget(self) -> None:
-        """Take back the numbers of a step that did not end well."""
+        """Take back the numbers of a step that was rolled back."""
         self._under_way = 0
 
     def after(self, number: int, limit: int) -> KeptEvents:
-        """Return kept events with higher numbers, in order, at least `limit` if there are so many.
+        """Return stored events with higher numbers, in order, at least `limit` if there are so many.
 
         Raises JournalFailed.
         """
@@ -96,7 +99,7 @@ class EventLog:
         return KeptEvents(gone, found)
 
     def drop(self, before: datetime, set_meta: Callable[[str, str], None]) -> None:
-        """Remove what is older; inside a transaction."""
+        """Delete older events; inside a transaction."""
         ((last,),) = select(self._db, "SELECT max(last) FROM events WHERE at < ?", (before.timestamp(),))
         if last is not None:
             self._db.execute("DELETE FROM events WHERE at < ?", (before.timestamp(),))

@@ -1,8 +1,8 @@
-"""Notice that the journal's file was swapped, removed or written by another program while it is open.
+"""Notice that another program replaced, removed or wrote the journal's file while it is open.
 
-Owns which file was opened, the number in SQLite's header (`application_id`) by which a run knows it, and the
-mark of a file that holds parts of two. `cp` over a file that is in place keeps path and inode, and SQLite
-goes on: its newest pages are in `-wal`, and go into the other file.
+Owns the identity of the opened file, the number in SQLite's header (`application_id`) by which a run
+recognises it, and the mark of a file that is a mixture of two. `cp` over an open file keeps path and inode,
+so SQLite continues: its newest pages are in `-wal`, and are written into the other file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from tracker.journal.journal_file import (
 )
 
 _OFFSET: Final = 68
-"""Of `application_id` in a database's header; see "The Database Header" in SQLite's file format."""
+"""The offset of `application_id` in a database's header; see "The Database Header" in SQLite's file
+format.
+"""
 _NO_NUMBER: Final = 0
 
 
@@ -40,12 +42,12 @@ class FileWatch:
         self._wal = identity(wal_of(path))
         self._number = _NO_NUMBER
         self._in_file = False
-        """Whether the number was found in the file: until a checkpoint it is in `-wal` alone."""
+        """Whether the number was found in the file: until a checkpoint it is only in `-wal`."""
         self._overwritten = False
         self._written_at = self._written()
 
     def stamp(self) -> None:
-        """Write a number of this run's own into the file. Raises JournalFailed."""
+        """Write a number for this run into the file. Raises JournalFailed."""
         number = secrets.randbelow(MIXED - 1) + 1
         try:
             self._db.execute(f"PRAGMA application_id = {number}")
@@ -56,7 +58,7 @@ class FileWatch:
         self._check_content()
 
     def check(self) -> None:
-        """Raise JournalFailed where the path no longer leads to the file as this run wrote it."""
+        """Raise JournalFailed if the path no longer leads to the file as this run wrote it."""
         check_in_place(self._db, self._path, self._file)
         check_wal_in_place(self._db, self._path, self._wal)
         self._check_content()
@@ -67,14 +69,14 @@ class FileWatch:
             self._check_content()
 
     def committed(self) -> None:
-        """Take what was written until now for ours."""
+        """Note that everything written until now is our own."""
         if self._number:
             self._written_at = self._written()
 
     def close(self) -> None:
-        """Close the journal; have no later start take an overwritten file for one.
+        """Close the journal; mark an overwritten file, so that no later start uses it.
 
-        Raises JournalFailed for such a file, in the place of what SQLite said when it read it.
+        Raises JournalFailed for such a file, instead of the error that SQLite raised while reading it.
         """
         try:
             self._check_content()
@@ -112,7 +114,7 @@ class FileWatch:
             )
 
     def _written(self) -> tuple[int, int]:
-        """Return the size, and the time of the last write."""
+        """Return the file's size and the time of its last write."""
         try:
             found = os.stat(self._path)
         except OSError:

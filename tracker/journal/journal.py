@@ -43,12 +43,12 @@ from tracker.journal.rows import JournalState
 
 _ALERTS: Final = msgspec.json.Decoder(tuple[Alert, ...])
 _TAIL_FRAMES: Final = 10_000
-"""Frames kept as they were appended, for the pump; when there are more it reads them from the file."""
+"""How many appended frames are kept in memory for the pump; it reads further ones from the file."""
 _CLOCKS_APART: Final = timedelta(hours=1)
-"""More than the broker's clock and ours can differ by."""
+"""A longer time than the broker's clock and ours can differ by."""
 
 Arriving = Sequence[ArrivingFrame]
-"""Frames that have no number yet."""
+"""Frames without a number, before they are appended."""
 
 KEPT: Final = "kept"
 """Outcome in the store's log under which a record's text is kept beside its first update."""
@@ -57,7 +57,7 @@ REMOVING: Final = "removing"
 
 
 class Journal:
-    """Hold the journal open.
+    """Read and write the open journal.
 
     `read_only` opens an existing file beside a running daemon. Raises JournalFailed.
     """
@@ -70,7 +70,7 @@ class Journal:
         self.events = EventLog(self._db)
         self._read_only = read_only
         self._cursor: int | None = None
-        """The last frame that was applied, as far as it is known; of another's file it may have grown."""
+        """The last applied frame that is known here; in another process's file it may be higher by now."""
         self._captured: dict[ExecutionKey, None] = {}
         try:
             self._last_seq = int(select(self._db, "SELECT coalesce(max(seq), 0) FROM frames")[0][0])
@@ -78,21 +78,23 @@ class Journal:
             self._db.close()
             raise
         self._tail: list[Frame] = []
-        """The newest frames, without a gap, as far back as the cursor or less."""
+        """The newest frames without a gap, back to the cursor at most."""
         self._considered: list[tuple[int, str, bytes]] = []
         self._dumped: tuple[Sequence[Alert], bytes] = ((), b"")
-        """What the last decision looked at, and its JSON: the fills of one order see the same alerts."""
+        """The alerts that the last decision looked at, and their JSON: all fills of one order see the same
+        alerts.
+        """
 
     def close(self) -> None:
         """Close the file; what was committed stays. Raises JournalFailed where the file was overwritten."""
         self._file.close()
 
     def stamp_file(self) -> None:
-        """Know the file from now on by a number of this run's own. Raises JournalFailed."""
+        """Mark the file with a number of this run, by which it is recognised. Raises JournalFailed."""
         self._file.stamp()
 
     def check_file(self) -> None:
-        """Check that the path still leads to the file that is open, as we wrote it. Raises JournalFailed."""
+        """Check that the path still leads to the open file, as we wrote it. Raises JournalFailed."""
         self._file.check()
 
     # Frames
@@ -111,8 +113,8 @@ class Journal:
     ) -> Iterator[tuple[Sequence[Frame], Callable[[int], None]]]:
         """Append frames and open a step over them, all in one commit; nothing else may wait to be applied.
 
-        Yields the frames, and what `step` yields. A block that fails takes back what it changed and nothing
-        else: the frames are durable when its error goes on. Raises JournalFailed, and then nothing is kept.
+        Yields the frames, and what `step` yields. If the block fails, only its own changes are rolled back:
+        the frames are durable when its error is raised. Raises JournalFailed, and then nothing is stored.
         """
         assert not self.waiting, "frames are applied in their order"
         arrived = self._numbered(connection_no, received_at, frames)
@@ -168,25 +170,25 @@ class Journal:
         return self._last_seq > self.cursor
 
     def contains(self, key: ExecutionKey) -> bool:
-        """Tell whether an execution is in the journal, booked or waiting to be."""
+        """Tell whether an execution is in the journal, booked or still waiting."""
         return key in self._captured or self.state.has(EXECUTIONS, f"{key.account} {key.exec_id}")
 
     def prefetch(self, messages: Sequence[Sequence[str]]) -> None:
-        """Look up at once what `contains` and the pump will ask about each of these messages.
+        """Look up together what `contains` and the pump will ask about each of these messages.
 
-        Outside a transaction each query takes and releases SQLite's locks, and in a stream of fills hardly
-        anything is in the file yet.
+        Outside a transaction each query takes and releases SQLite's locks, and in a stream of fills almost
+        none of them is in the file yet.
         """
         look_up(self.state, messages)
 
     def newest_fee(self, exec_id: str) -> CommissionReport | None:
-        """Return the report of an execution that was applied last, None where there is none."""
+        """Return the newest applied fee report of an execution, None where there is none."""
         return self.state.get(FEES, exec_id)
 
     def count_missing(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
-        """Count the account's executions since then that an answer did not list, in any version.
+        """Count the account's executions since a moment that an answer did not list in any version.
 
-        Those received after it was asked for need not be in it. Times are aware.
+        Executions received after the request need not be in the answer. Times are aware.
         """
         start = f"{account} "
         absent: list[str] = []
@@ -195,18 +197,18 @@ class Journal:
             absent += [key for key in keys if key.startswith(start) and key[len(start) :] not in listed]
         rows = [booked for key in absent if (booked := self.state.get(EXECUTIONS, key)) is not None]
         rows = [row for row in rows if row.received_at < asked]
-        # An answer names the version in force.
+        # An answer lists the version in force.
         replaced = {row.superseded_by for row in rows if row.superseded_by}.intersection(listed)
         rows = [row for row in rows if row.execution.time >= since and row.superseded_by not in replaced]
-        # On a busy day the roots of all listed ones cost time, and there is seldom a row to compare with.
+        # Computed only if needed: on a busy day the roots of all listed executions cost time.
         roots = {_root(exec_id) for exec_id in listed} if rows else set()
         return sum(_root(row.execution.exec_id) not in roots for row in rows)
 
     def fills_since(self, since: datetime) -> tuple[int, int]:
-        """Count the fills executed since then (aware), and those of them whose fee is not known yet.
+        """Count the fills executed since a moment (aware), and those of them whose fee is not known yet.
 
-        Neither a replaced version nor a combo's own line is one. Asked of the file, since on a busy day
-        decoding them all would hold up the fills that come meanwhile.
+        A replaced version and a combo's own line do not count. SQLite counts them, since on a busy day
+        decoding them all would delay the fills that come meanwhile.
         """
         since = since.astimezone(UTC)
         (found,) = select(
@@ -217,8 +219,8 @@ class Journal:
             " AND json_extract(CAST(e.body AS TEXT), '$.execution.time') >= ?"
             " AND json_extract(CAST(e.body AS TEXT), '$.superseded_by') = ''"
             " AND json_extract(CAST(e.body AS TEXT), '$.execution.contract.sec_type') <> 'BAG'",
-            # The day is that of the receipt, which comes after the execution but for the clocks' difference.
-            # Times are texts in UTC: what follows the seconds is greater than nothing.
+            # `day` is the day of the receipt, which is after the execution, give or take the clocks'
+            # difference. Times are texts in UTC, so a fraction of a second sorts after the whole second.
             ((since - _CLOCKS_APART).date().isoformat(), f"{since:%Y-%m-%dT%H:%M:%S}"),
         )
         return int(found[0]), int(found[1])
@@ -253,9 +255,10 @@ class Journal:
             raise damaged(self.path, f"frame {seq}", error) from error
 
     def notes(self) -> list[Frame]:
-        """Return what people decided and what the alert store's other users did, in order.
+        """Return the notes about what people decided and what other programs did to the alert store, in
+        order.
 
-        Those are the frames of `person` and `store`, as far as retention keeps them.
+        These are the frames of the sources `person` and `store`, as far as retention keeps them.
         """
         rows = select(
             self._db,
@@ -265,7 +268,7 @@ class Journal:
         return [self._frame(row) for row in rows]
 
     def flex_entries(self, containing: bytes) -> list[Entry]:
-        """Return the entries of Flex reports whose text contains this, as far as retention keeps them."""
+        """Return the entries of Flex reports that contain a text, as far as retention keeps them."""
         rows = select(
             self._db,
             "SELECT seq, received_at, session, source, fields FROM frames"
@@ -281,11 +284,11 @@ class Journal:
         return [str(row[0]) for row in found]
 
     def drop_frames(self, before: datetime, limit: int = 5000) -> int:
-        """Remove old frames, oldest first, at most `limit`; returns how many went.
+        """Delete old frames, oldest first, at most `limit`; returns how many.
 
-        Kept, however old: what was not applied yet, what could not be decoded, what people decided and
-        other programs did to records, and the frame at the cursor, without which its number would come
-        again. All state is in rows of its own and stays for ever, so dedup and `why` lose nothing.
+        These frames stay at any age: not applied yet, not decodable, notes of what people decided and other
+        programs did to records, and the frame at the cursor, without which its number would be given again.
+        The state has rows of its own, which stay for ever, so dedup and `why` lose nothing.
         """
         last_connection_no = self.last_connection_no
         with self._transaction():
@@ -301,7 +304,7 @@ class Journal:
         return gone
 
     def drop_events(self, before: datetime) -> None:
-        """Remove the events from before."""
+        """Delete the events before a moment."""
         with self._transaction():
             self.events.drop(before, self._set_meta)
 
@@ -324,10 +327,11 @@ class Journal:
 
     @contextmanager
     def step(self) -> Iterator[Callable[[int], None]]:
-        """Open the transaction in which frames change state; call what it yields with the new cursor.
+        """Open the transaction in which frames change state; call the function that it yields with the new
+        cursor.
 
-        With that call all changed rows are written; the commit is what the end of the block still does.
-        Nothing is kept unless the block ends well. Raises JournalFailed when the commit fails.
+        That call writes all changed rows; the end of the block commits. Nothing is stored if the block
+        raises. Raises JournalFailed when the commit fails.
         """
         with self._changing_rows() as cursor:
             yield partial(self._advance, cursor)
@@ -335,7 +339,7 @@ class Journal:
 
     @contextmanager
     def _changing_rows(self) -> Iterator[list[int]]:
-        """Open a transaction; take what is put into the list for the new cursor."""
+        """Open a transaction; the caller puts the new cursor into the list that it yields."""
         cursor: list[int] = []
         try:
             with self._transaction():
@@ -364,7 +368,7 @@ class Journal:
         self._considered.clear()
 
     def _applied(self, cursor: int) -> None:
-        """Drop what was kept until its frame was applied."""
+        """Drop from memory what was kept until its frame was applied."""
         if self._tail and self._tail[0].seq <= cursor:
             del self._tail[: cursor + 1 - self._tail[0].seq]
         if cursor >= self._last_seq:
@@ -387,7 +391,7 @@ class Journal:
             self._considered.clear()
 
     def was_considered(self, seq: int, key: ExecutionKey) -> tuple[Alert, ...]:
-        """Return the alerts that a decision looked at."""
+        """Return the recorded alerts that a decision looked at."""
         rows = select(
             self._db,
             "SELECT alerts FROM considered WHERE seq = ? AND execution = ?",
@@ -408,7 +412,7 @@ class Journal:
         )
 
     def store_log(self, alert: str, limit: int = 100) -> list[tuple[datetime, str, object]]:
-        """Return what was done to one record, oldest first: (when, outcome, update; None of a removal)."""
+        """Return what was done to one record, oldest first: (when, outcome, update; None for a removal)."""
         rows = select(
             self._db,
             f"SELECT at, outcome, body FROM store_log WHERE alert = ? AND outcome != '{KEPT}'"
@@ -424,7 +428,7 @@ class Journal:
             raise damaged(self.path, "what was written to an alert", error) from error
 
     def kept_record(self, alert: str) -> str | None:
-        """Return the newest whole text of one record that the log keeps, None where it keeps none."""
+        """Return the newest whole text of one record in the log, None where there is none."""
         rows = select(
             self._db,
             f"SELECT body FROM store_log WHERE alert = ? AND outcome IN ('{KEPT}', '{REMOVING}')"
@@ -443,7 +447,7 @@ class Journal:
         return self.meta("mode")
 
     def bind_login_kind(self, kind: str) -> None:
-        """Keep the kind of login that this journal belongs to from now on."""
+        """Store the kind of login that this journal belongs to from now on."""
         self.set_meta("mode", kind)
 
     # Single values
@@ -457,7 +461,7 @@ class Journal:
         return whole_number(self.path, f"the value {name!r}", self.meta(name) or "0")
 
     def set_meta(self, name: str, value: str) -> None:
-        """Keep a single value, in a commit of its own."""
+        """Store a single value, in a commit of its own."""
         with self._transaction():
             self._set_meta(name, value)
 
@@ -479,7 +483,7 @@ class Journal:
                 raise
         except sqlite3.Error as error:
             problem = failure(self.path, "written", error)
-            raise JournalFailed(f"{problem}, then start the tracker again: nothing is half done") from error
+            raise JournalFailed(f"{problem}, then start the tracker again: no change is half done") from error
 
 
 def _bytes(frame: Frame) -> bytes:

@@ -1,4 +1,4 @@
-"""The SQLite file itself: opening it durably, watching that it stays in place, and what can be wrong with it.
+"""The SQLite file itself: open it durably, check that it stays in place, and explain each failure.
 
 Owns the settings of SQLite, the modes of the file, the migration to the newest schema and the wording of
 every failure. It knows neither frames nor rows.
@@ -26,16 +26,17 @@ from tracker.journal.migrations import MIGRATIONS
 
 _BUSY_MILLISECONDS: Final = 5_000
 _WAL_KEPT_BYTES: Final = 16 << 20
-"""What SQLite leaves of the file beside the journal, `-wal`, once nobody reads it any more."""
+"""The size to which SQLite shortens the file `-wal` beside the journal when nobody reads it."""
 _CHECKPOINT_PAGES: Final = 4_000
-"""How many pages `-wal` gathers, 16 MB, before they are moved into the journal.
+"""How many pages `-wal` holds (16 MB) before they are moved into the journal.
 
-A stream of fills changes the same pages again and again: at 1,000, as SQLite does, each few commits do it.
+A stream of fills changes the same pages again and again: with SQLite's default of 1,000, every few commits
+would move them.
 """
 _WAL_LARGE_BYTES: Final = 64 << 20
 _INDEX: Final = "-shm"
 _BESIDE: Final = ("-wal", _INDEX, "-journal")
-"""What SQLite adds to the journal's name for files of its own."""
+"""The suffixes of SQLite's own files beside the journal."""
 _OWN_FILE_MODE: Final = 0o600
 _RESULT: Final = 0xFF
 """The primary result code within SQLite's extended one."""
@@ -60,15 +61,17 @@ MIXED_NEXT_STEP: Final = (
     " start the tracker again: it asks the gateway for the day's executions"
 )
 UNREADABLE: Final = (ValueError, TypeError, OverflowError, OSError)
-"""What a value raises that is not as it was written; a time too far away is an OSError."""
+"""The errors that decoding a damaged value raises; a time too far away raises OSError."""
 
 
 class JournalFailed(Exception):
-    """The journal cannot be opened, read or written; the message names the file, the cause and what to do."""
+    """Say that the journal cannot be opened, read or written; the message names the file, the cause and what
+    to do.
+    """
 
 
 class Upgrade(NamedTuple):
-    """Say that opening a journal changed its form, and where the old one is kept."""
+    """Say that opening a journal changed its form, and where the old file is kept."""
 
     before: int
     after: int
@@ -76,14 +79,14 @@ class Upgrade(NamedTuple):
 
 
 class FileIdentity(NamedTuple):
-    """Tell one file from another that has its path."""
+    """Identify a file, since another one may get the same path."""
 
     device: int
     inode: int
 
 
 def failure(path: str | Path, what: str, error: sqlite3.Error) -> JournalFailed:
-    """Return the error that says what failed, why, and what to do."""
+    """Return the error for a failure: what failed, why, and what to do."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR)
     step = _NEXT_STEPS.get(code & _RESULT, _CHECK_DISK)
     return JournalFailed(f"the journal {path} could not be {what}: {error}; {step}")
@@ -129,7 +132,7 @@ def open_file(path: Path, *, read_only: bool) -> tuple[sqlite3.Connection, Upgra
     An older file is copied before its form changes; the answer says so.
     """
     if path.exists() and not path.is_file():
-        # SQLite would say "disk I/O error" of a pipe or a device.
+        # For a pipe or a device SQLite would report "disk I/O error".
         raise JournalFailed(
             f"the journal {path} is not a regular file; set stores.journal to the file itself"
         )
@@ -155,7 +158,8 @@ def open_file(path: Path, *, read_only: bool) -> tuple[sqlite3.Connection, Upgra
 
 
 def _check_beside(path: Path) -> None:
-    """Refuse what stands in the place of a file of SQLite's own: it would be written through to another one.
+    """Refuse a link or a special file with the name of one of SQLite's own files: SQLite would write into
+    another file.
 
     Raises JournalFailed.
     """
@@ -163,17 +167,17 @@ def _check_beside(path: Path) -> None:
         beside = path.with_name(path.name + suffix)
         with suppress(FileNotFoundError, NotADirectoryError):
             found = beside.lstat()
-            # Of two names of a `-wal` either may be a backup's, and nothing of it may be lost.
+            # A hard link to `-wal` may be a backup, and no commit in it may be lost.
             linked = suffix == _INDEX and found.st_nlink > 1
             if not stat.S_ISREG(found.st_mode) or linked:
-                what = "a hard link" if linked else "no regular file"
+                what = "a hard link" if linked else "not a regular file"
                 raise JournalFailed(
-                    f"{beside} is {what}; remove it, then start again: the journal's own is made anew"
+                    f"{beside} is {what}; remove it, then start again: the journal makes a new one"
                 )
 
 
 def identity(path: Path) -> FileIdentity | None:
-    """Return which file a path leads to now, None where there is none."""
+    """Return the identity of the file at a path now, None where there is none."""
     try:
         found = path.stat()
     except OSError:
@@ -182,10 +186,10 @@ def identity(path: Path) -> FileIdentity | None:
 
 
 def check_in_place(db: sqlite3.Connection, path: Path, opened: FileIdentity | None) -> None:
-    """Raise JournalFailed where the path no longer leads to the file that is open.
+    """Raise JournalFailed if the path no longer leads to the open file.
 
-    What would be written from then on nobody would ever read. What is in the file until now is copied beside
-    its old place, since a deleted file goes for good when it is closed.
+    Nobody would ever read what is written from then on. The present content is copied beside the old path,
+    since a deleted file is lost when it is closed.
     """
     if what := _swapped(path, opened):
         raise JournalFailed(
@@ -195,7 +199,7 @@ def check_in_place(db: sqlite3.Connection, path: Path, opened: FileIdentity | No
 
 
 def check_wal_in_place(db: sqlite3.Connection, path: Path, opened: FileIdentity | None) -> None:
-    """Raise JournalFailed where the file `-wal`, which holds the newest commits, is no longer the open one.
+    """Raise JournalFailed if the file `-wal`, which holds the newest commits, is no longer the open one.
 
     No other process sees these commits, and a crash would lose them; closing moves them into the journal.
     """
@@ -208,7 +212,7 @@ def check_wal_in_place(db: sqlite3.Connection, path: Path, opened: FileIdentity 
 
 
 def _swapped(path: Path, opened: FileIdentity | None) -> str:
-    """Say what became of a file that is open, empty where its path still leads to it."""
+    """Say what happened to an open file, empty where its path still leads to it."""
     now = identity(path)
     if now == opened:
         return ""
@@ -216,12 +220,12 @@ def _swapped(path: Path, opened: FileIdentity | None) -> str:
 
 
 def wal_of(path: Path) -> Path:
-    """Return where SQLite keeps the newest commits of a journal."""
+    """Return the path where SQLite keeps the newest commits of a journal."""
     return path.with_name(f"{path.name}-wal")
 
 
 def large_wal(path: Path) -> int:
-    """Return the bytes of the file `-wal` where it has grown far beyond what is usual, else 0."""
+    """Return the size in bytes of a file `-wal` that has grown far beyond the usual, else 0."""
     with suppress(OSError):
         size = wal_of(path).stat().st_size
         return size if size > _WAL_LARGE_BYTES else 0
@@ -229,19 +233,19 @@ def large_wal(path: Path) -> int:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a journal, with those that SQLite keeps beside it for a while."""
+    """Return the size of a journal in bytes, including what SQLite keeps beside it for a while."""
     return sum(each.stat().st_size for each in (path, wal_of(path)) if each.exists())
 
 
 def _create(path: Path) -> None:
-    """Create a file that is not there yet, for its owner alone; SQLite gives `-wal` and `-shm` its mode."""
-    # What else may be wrong with the path is for SQLite to say.
+    """Create a new file that only its owner can read; SQLite gives `-wal` and `-shm` the same mode."""
+    # SQLite reports anything else that is wrong with the path.
     with suppress(OSError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, _OWN_FILE_MODE))
 
 
 def _copy(db: sqlite3.Connection, target: Path) -> None:
-    """Copy a journal into a new file, for its owner alone; raises OSError, sqlite3.Error."""
+    """Copy a journal into a new file that only its owner can read; raises OSError, sqlite3.Error."""
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, _OWN_FILE_MODE))
     with closing(sqlite3.connect(target)) as copy:
         db.backup(copy)
@@ -257,7 +261,7 @@ def _rescue(db: sqlite3.Connection, path: Path) -> str:
 
 
 def make_durable(db: sqlite3.Connection, path: Path) -> None:
-    """Have every commit survive a power cut; raises JournalFailed where SQLite cannot promise that."""
+    """Make every commit survive a power cut; raises JournalFailed where SQLite cannot promise that."""
     db.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
@@ -279,13 +283,14 @@ def _migrate(db: sqlite3.Connection, path: Path) -> Upgrade | None:
     if 0 < version < len(MIGRATIONS):
         upgrade = Upgrade(version, len(MIGRATIONS), _keep_old_form(db, path, version))
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        # One transaction each, the record of it included: a crash leaves the old version or the new.
+        # One transaction for each migration and its version number: a crash leaves the old version or the
+        # new.
         db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
     return upgrade
 
 
 def _keep_old_form(db: sqlite3.Connection, path: Path, version: int) -> Path:
-    """Copy a journal before its form changes; returns the copy. Raises JournalFailed."""
+    """Copy a journal before its form changes; returns the copy's path. Raises JournalFailed."""
     target = path.with_name(f"{path.name}.v{version}")
     number = 1
     while target.exists() or target.is_symlink():

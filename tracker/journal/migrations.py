@@ -62,14 +62,15 @@ MIGRATIONS: Final[tuple[str, ...]] = (
             _state("undecoded", "open"),
         )
     ),
-    # A decision names its kind, which version 1 left to be told by its keys.
+    # A decision names its kind, which version 1 only implied by its keys.
     """
     UPDATE executions SET body = CAST(json_set(CAST(body AS TEXT), '$.match.type', CASE
         WHEN json_type(CAST(body AS TEXT), '$.match.rule') IS NOT NULL THEN 'ambiguous'
         WHEN json_type(CAST(body AS TEXT), '$.match.reason') IS NOT NULL THEN 'unmatched'
         ELSE 'matched' END) AS BLOB);
     """,
-    # Orders that still work are found without reading all: an answer about open orders ends the others.
+    # Find the orders that still work without reading all orders: an answer about open orders ends those that
+    # it lacks.
     """
     ALTER TABLE orders RENAME TO orders_before;
     CREATE TABLE orders (key TEXT PRIMARY KEY, working TEXT, body BLOB NOT NULL);
@@ -79,12 +80,12 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     DROP TABLE orders_before;
     CREATE INDEX orders_working ON orders (working) WHERE working IS NOT NULL;
     """,
-    # What Flex reports brought is few among the broker's frames, and asked for by the next import.
+    # Find the few frames of Flex reports among the broker's, for the next import.
     """
     CREATE INDEX frames_flex ON frames (seq) WHERE source = 'flex';
     """,
-    # Lots are kept by execution, and who owns an order's lots is decided with a place of its own. What an
-    # older version kept for a set of owners is one lot; nothing is folded again.
+    # Lots are kept by execution, and the decision who owns an order's lots has a place in time of its own.
+    # The quantity that an older version kept for a set of owners becomes one lot; nothing is folded again.
     "\n".join(
         (
             "ALTER TABLE holdings RENAME TO holdings_before;",
@@ -100,7 +101,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
             _state("first_seen"),
         )
     ),
-    # Each lot is a row of its own, in the order of the entries: a fill writes those that it changed.
+    # Each lot is a row of its own, in the order of the entries, so that a fill writes only the lots that it
+    # changed.
     """
     CREATE TABLE lots (row TEXT NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL,
         PRIMARY KEY (row, number)) WITHOUT ROWID;
@@ -108,11 +110,11 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         FROM holdings AS h, json_each(CAST(h.body AS TEXT), '$.groups') AS one;
     UPDATE holdings SET body = CAST(json_set(CAST(body AS TEXT), '$.groups', json('[]')) AS BLOB);
     """,
-    # What certain answers about positions said, and what the broker's clock showed.
+    # What unambiguous answers about positions listed, and what the broker's clock showed.
     "\n".join((_state("answers"), _state("clock"))),
-    # Positions that no execution explains, and what came of them.
+    # Positions that no execution explains, and how each was settled.
     "\n".join((_state("adjustments", "contract", "name"), _state("differences", "open"))),
-    # What happened, by number: a consumer goes on behind the last event it saw.
+    # Events by number: a consumer continues after the last event it saw.
     """
     CREATE TABLE events (       -- those of one decision, numbered from `first` to `last`
         first INTEGER PRIMARY KEY,
@@ -122,7 +124,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     );
     CREATE INDEX events_at ON events (at);
     """,
-    # Open windows are found by the 10 seconds in which they began, not all of them at once.
+    # Find open retry windows by the 10 seconds in which they began, instead of reading all of them.
     """
     UPDATE windows
         SET open = printf('%010d', CAST(json_extract(CAST(body AS TEXT), '$.began') / 10 AS INTEGER))

@@ -1,6 +1,6 @@
-"""Which rows a packet's messages will ask for, so that one query finds out about all of them.
+"""Find the rows that a packet's messages will ask for, with one query for all of them.
 
-Owns which fields as they came make which row keys. A key that it gets wrong costs a query later, no more.
+Owns which raw fields make which row keys. A wrong key only costs one more query later.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from tracker.core.state_rows import root_text
 from tracker.journal.rows import JournalState
 
 _MANY: Final = 8
-"""Fills from which on they are looked up together."""
+"""The number of fills from which on they are looked up together."""
 
 
 class RowKeys(NamedTuple):
-    """Hold the keys of rows, and values of their indexes."""
+    """Hold keys of rows, and values of their indexes."""
 
     executions: set[str]
     roots: set[str]
     exec_ids: set[str]
-    """Those of executions and of fees."""
+    """Keys of executions and of fees."""
     orders: set[str]
     totals: set[str]
     owners: set[str]
-    """Those of owners and of windows."""
+    """Index values of owners and of windows."""
 
 
 def row_keys(messages: Sequence[Sequence[str]]) -> RowKeys:
-    """Return what deciding the executions and fees among these messages will look up.
+    """Return the rows that deciding the executions and fees among these messages will look up.
 
-    An order without a permId has another key and is looked up alone, as is one that has no fill here.
+    An order without a permId has another key and is looked up alone, and so is one without a fill here.
     """
     found = RowKeys(set(), set(), set(), set(), set(), set())
     for fields in messages:
@@ -56,7 +56,7 @@ def row_keys(messages: Sequence[Sequence[str]]) -> RowKeys:
 
 
 def look_up(state: JournalState, messages: Sequence[Sequence[str]]) -> None:
-    """Find out at once of which rows that these messages will ask for there is none, where they are many."""
+    """Find out with one query which of the rows that many messages will ask for do not exist."""
     keys = row_keys(messages)
     if len(keys.exec_ids) < _MANY:
         return

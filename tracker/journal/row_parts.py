@@ -1,6 +1,7 @@
-"""The items of a long field of a row, each kept in the file by itself.
+"""Store each item of a long field of a row by itself.
 
-Owns their numbers and which of them a change of the row writes. It never writes outside the caller's step.
+Owns the numbers of the items, and which of them a change of the row writes. It never writes outside the
+caller's step.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 
 
 class RowParts:
-    """Hold which items of each decoded row the file has, and under which numbers."""
+    """Hold which items of each decoded row are in the file, and under which numbers."""
 
     def __init__(self, parts: Parts, of: str) -> None:
         self._field = parts.field
@@ -31,28 +32,28 @@ class RowParts:
             f" (SELECT number, CAST(body AS TEXT) AS text FROM {parts.table}"
             f" WHERE {parts.table}.row = {of}.key ORDER BY number))"
         )
-        """What one query reads beside a row's body, so that both are of one commit."""
+        """The SQL that reads the items together with a row's body, so that both are of one commit."""
         self._insert = f"INSERT OR REPLACE INTO {parts.table} (row, number, body) VALUES (?, ?, ?)"
         self._delete = f"DELETE FROM {parts.table} WHERE row = ? AND number = ?"
         self._clear = f"DELETE FROM {parts.table} WHERE row = ?"
 
     def joined(self, key: str, row: Any, text: str) -> Any:
-        """Return a row with the items that were read beside it."""
+        """Return a row with the items that were read with it."""
         numbered = self._decode(text)
         items = self._pack(tuple([item for _, item in numbered]))
         self._written[key] = (items, array("q", [number for number, _ in numbered]))
         return msgspec.structs.replace(row, **{self._field: items})
 
     def without(self, row: Any) -> Any:
-        """Return a row as it is kept beside its items."""
+        """Return a row as it is stored, without its items."""
         return msgspec.structs.replace(row, **{self._field: ()})
 
     def forget(self) -> None:
-        """Forget what the file has."""
+        """Forget what is in the file."""
         self._written.clear()
 
     def write(self, db: sqlite3.Connection, rows: dict[str, Any]) -> None:
-        """Write the items of these rows that are not in the file as they are; drop those that are over.
+        """Write the new and changed items of these rows; delete those that no longer exist.
 
         Each row is replaced by one that holds the same items in less memory.
         """
@@ -69,7 +70,9 @@ class RowParts:
     def _changed(
         self, db: sqlite3.Connection, key: str, items: Sequence[Any]
     ) -> list[tuple[str, int, bytes]]:
-        """Return what is to be written of one row's items; those that are over are gone when it returns."""
+        """Return which items of one row must be written; those that no longer exist are deleted when it
+        returns.
+        """
         if key not in self._written:
             return self._all(db, key, items)
         before, numbers = self._written[key]
@@ -79,7 +82,7 @@ class RowParts:
         new = items[start : len(items) - end]
         old = numbers[start : len(numbers) - end]
         if end and len(new) > len(old):
-            # Something late stands among them.
+            # A late entry was inserted among them.
             return self._all(db, key, items)
         following = numbers[-1] + 1 if numbers else 0
         now = array("q", [*old[: len(new)], *range(following, following + len(new) - len(old))])

@@ -1,7 +1,7 @@
-"""State rows in the journal's file, and the decoded ones that are kept in memory.
+"""Store state rows in the journal's file, and keep decoded ones in memory.
 
-Owns reading, writing and finding state rows. Changed rows are written when the step commits, or before that
-where there are many, never outside a step. It reads no frame and decides nothing.
+Owns reading, writing and finding state rows. Changed rows are written when the step commits, or earlier if
+there are many, never outside a step. It reads no frame and decides nothing.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from tracker.journal.row_parts import RowParts
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _CACHED_ROWS: Final = 2_000
-"""Rows that one table keeps decoded; beyond that the cache begins again."""
+"""How many decoded rows of one table are kept; beyond that the cache is cleared."""
 _ABSENT_KEPT: Final = 30_000
-"""Keys and index values that one table is remembered to have no row of.
+"""How many absent keys and index values of one table are remembered.
 
-A fill has four of executions, and thousands of fills may be journalled ahead of what is decided.
+A fill has four of them in the table of executions, and thousands of fills may be journalled before they are
+decided.
 """
 
 
 class JournalState:
-    """Keep the ledger's state in the journal; changes are written within the step that makes them."""
+    """Keep the ledger's state in the journal; each change is written within the step that makes it."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -40,7 +41,7 @@ class JournalState:
         return kept.read(self._db, key) if row is None else row
 
     def has(self, table: Table[Row], key: str) -> bool:
-        """Tell whether a row is there, without decoding it."""
+        """Tell whether a row exists, without decoding it."""
         return self._tables[table.name].has(self._db, key)
 
     def keys(self, table: Table[Any], index: str, value: str) -> Iterator[str]:
@@ -49,14 +50,14 @@ class JournalState:
             yield key
 
     def has_key_from(self, table: Table[Any], prefix: str) -> bool:
-        """Tell whether the key of a row begins so, in the file or about to be written."""
+        """Tell whether the key of any row begins with a text, in the file or about to be written."""
         if any(key.startswith(prefix) for key in self._tables[table.name].rows):
             return True
         query = f"SELECT 1 FROM {table.name} WHERE key >= ? AND key < ? LIMIT 1"
         return bool(select(self._db, query, (prefix, f"{prefix}\U0010ffff")))
 
     def look_up(self, table: Table[Any], values: Collection[str], index: str = "key") -> None:
-        """Find out at once of which of these the file has no row; one by one that takes long."""
+        """Find out with one query which of these have no row in the file."""
         self._tables[table.name].look_up(self._db, values, index)
 
     def count(self, table: Table[Any], index: str, value: str) -> int:
@@ -86,35 +87,35 @@ class JournalState:
             kept.write(self._db)
 
     def committed(self) -> None:
-        """Drop decoded rows beyond the bound; all of them are in the file now."""
+        """Clear decoded rows beyond the limit; all of them are in the file now."""
         for kept in self._tables.values():
             if kept.size > _CACHED_ROWS:
                 kept.forget()
             kept.bound_absent()
 
     def forget(self) -> None:
-        """Drop what a failed step changed."""
+        """Drop the changes of a failed step."""
         for kept in self._tables.values():
             kept.forget()
-            # A value that led to no row within the step may lead to one again.
+            # A value without a row within the step may have one again after the rollback.
             kept.forget_absent()
 
 
 class _Index:
-    """Hold, for one index of a table, which rows its values lead to."""
+    """Hold which rows each value of one index of a table leads to."""
 
     def __init__(self, name: str, column: int) -> None:
         self.name = name
         self.column = column
         self.keys: dict[str, dict[str, None]] = {}
-        """Value -> keys of rows that are decoded."""
+        """Value -> keys of decoded rows."""
         self.complete: set[str] = set()
-        """Each value whose keys are all in `keys`, those of the file included."""
+        """Values whose keys are all in `keys`, including those in the file."""
         self.empty: set[str] = set()
-        """Each value of which nothing is here or in the file."""
+        """Values without any row, here or in the file."""
 
     def move(self, key: str, old: str | None, new: str | None) -> None:
-        """Have another value, or none, lead to a row."""
+        """Change the value that leads to a row; None for no value."""
         if old is not None and old in self.keys:
             self.keys[old].pop(key, None)
         if new is None:
@@ -128,20 +129,21 @@ class _Index:
             self.complete.add(new)
 
     def unknown(self, values: Collection[str]) -> set[str]:
-        """Return those of which it is not known whether they lead to a row."""
-        # What was put and not yet written is in `keys` alone.
+        """Return the values of which it is unknown whether they lead to a row."""
+        # Rows that were put and not written yet are only in `keys`.
         return {*values}.difference(self.empty, self.complete, self.keys)
 
     def forget(self) -> None:
-        """Forget all rows; of which values there is nothing stays known."""
+        """Forget all rows; values without rows stay known."""
         self.keys.clear()
         self.complete.clear()
 
 
 class _Rows:
-    """Hold the decoded rows of one table: which are not written yet, and which index values lead to them.
+    """Hold the decoded rows of one table, which of them are not written yet, and the index values that lead
+    to them.
 
-    Only this object writes the table, so what was looked up once need not be looked up again.
+    Only this object writes the table, so nothing must be looked up twice.
     """
 
     def __init__(self, table: Table[Any], path: str) -> None:
@@ -150,16 +152,16 @@ class _Rows:
         self.rows: dict[str, Any] = {}
         self.changed: dict[str, None] = {}
         self._values: dict[str, tuple[str | None, ...]] = {}
-        """Key -> the index values of a row that was put, in the table's order."""
+        """Key -> the index values of a changed row, in the table's order."""
         self._unplaced: dict[str, Any] = {}
-        """Key -> the row before it was put, of those put since an index was last asked."""
+        """Key -> the previous row, for rows that were put since an index was last used."""
         self._missing: set[str] = set()
         """Keys that are neither here nor in the file."""
         self._there: set[str] = set()
-        """Keys that were found in the file when many were looked up last; no row is ever removed."""
+        """Keys that the last lookup of many found in the file; no row is ever removed."""
         self._parts = RowParts(table.parts, table.name) if table.parts is not None else None
         self.columns = "body" if self._parts is None else f"body, {self._parts.column}"
-        """What a row is decoded from."""
+        """The columns from which a row is decoded."""
         self._by_key = f"SELECT {self.columns} FROM {table.name} WHERE key = ?"
         self._by_index = {
             index: f"SELECT key, {self.columns} FROM {table.name} WHERE {index} = ?"
@@ -179,11 +181,11 @@ class _Rows:
 
     @property
     def size(self) -> int:
-        """How much is kept, of whatever there is most."""
+        """The size of the largest cache of this table."""
         return max(len(self.rows), sum([len(index.complete) for index in self._indexes.values()]))
 
     def put(self, row: Any) -> None:
-        """Take a changed row."""
+        """Put a changed row."""
         key = self._key(row)
         rows = self.rows
         if self._indexes and key not in self._unplaced:
@@ -193,7 +195,7 @@ class _Rows:
         self._missing.discard(key)
 
     def _place(self) -> None:
-        """Note where the rows are found that were put since."""
+        """Update the indexes for the rows that were put since then."""
         for key, old in self._unplaced.items():
             row = self.rows[key]
             before = self._values.get(key)
@@ -229,7 +231,7 @@ class _Rows:
             self._make_room(db)
             keys = index.keys.setdefault(value, {})
             for key, *body in select(db, self._by_index[name], (value,)):
-                # What was put since says for itself where it is.
+                # The rows that were put since then are not in the indexes yet.
                 if key not in self._values or self._values[key][index.column] == value:
                     self.load(key, *body)
                     keys[key] = None
@@ -240,7 +242,7 @@ class _Rows:
     def values(self, db: sqlite3.Connection, name: str) -> list[str]:
         """Return each value of an index that leads to rows, in order."""
         self.write(db)
-        # Each is one step into the index, however many rows it leads to.
+        # Each value costs one step in the index, however many rows it leads to.
         query = f"SELECT min({name}) FROM {self._name} WHERE {name} > ?"
         found = [""]
         while (value := select(db, query, (found[-1],))[0][0]) is not None:
@@ -248,7 +250,7 @@ class _Rows:
         return found[1:]
 
     def read(self, db: sqlite3.Connection, key: str) -> Any:
-        """Return a row that is not decoded yet, None where there is none of that key."""
+        """Read a row that is not decoded yet; None where there is no such key."""
         if key in self._missing:
             return None
         self._make_room(db)
@@ -259,7 +261,7 @@ class _Rows:
         return None
 
     def has(self, db: sqlite3.Connection, key: str) -> bool:
-        """Tell whether there is a row of that key."""
+        """Tell whether there is a row with that key."""
         if key in self.rows or key in self._there:
             return True
         if key in self._missing:
@@ -270,7 +272,7 @@ class _Rows:
         return there
 
     def look_up(self, db: sqlite3.Connection, values: Collection[str], column: str) -> None:
-        """Find out of which of these keys, or index values, there is no row, here or in the file."""
+        """Find out which of these keys or index values have no row, here or in the file."""
         self._place()
         index = self._indexes.get(column)
         known_keys = (self._missing, self.rows)
@@ -285,7 +287,7 @@ class _Rows:
             index.empty |= asked - there
 
     def load(self, key: str, body: bytes, parts: str = "") -> Any:
-        """Return the row, decoded at most once while it is kept."""
+        """Return the row; it is decoded at most once while it is cached."""
         row = self.rows.get(key)
         if row is None:
             try:
@@ -316,7 +318,7 @@ class _Rows:
         self.changed.clear()
 
     def _make_room(self, db: sqlite3.Connection) -> None:
-        """Begin again where many rows are kept, before more are read.
+        """Clear the cache if it holds many rows, before more are read.
 
         A sweep reads each fee of the day, and a step after an outage the past of many contracts.
         """
@@ -325,7 +327,7 @@ class _Rows:
             self.forget()
 
     def bound_absent(self) -> None:
-        """Begin again where very many keys are known to be absent."""
+        """Clear the known absent keys if there are very many."""
         empty = [index.empty for index in self._indexes.values()]
         if len(self._missing) + sum(map(len, empty)) > _ABSENT_KEPT:
             self.forget_absent()
@@ -337,7 +339,7 @@ class _Rows:
             index.empty.clear()
 
     def forget(self) -> None:
-        """Drop all rows; which keys are absent stays known."""
+        """Drop all rows; absent keys stay known."""
         self.rows.clear()
         if self._parts is not None:
             self._parts.forget()
@@ -346,7 +348,7 @@ class _Rows:
             index.forget()
         self._values.clear()
         self._unplaced.clear()
-        # Some may have been written by a step that is taken back.
+        # Some may have been written by a step that is rolled back.
         self._there.clear()
 
 
