@@ -178,4 +178,4 @@ def test_check_says_that_no_day_is_proven(tmp_path: Path) -> None:
         "Transfers lacks Conid: tick it in the query's section, run it again",
     ]
     words = " ".join(in_words(answer).split())
-    assert "It proves no day, since something of the other sections cannot be read: Transfers lacks" in words
+    assert "It proves no day, since rows of the other sections cannot be read: Transfers lacks" in words

@@ -26,14 +26,14 @@ from tracker.reconcile.trades import MOST, trades
 from tracker.reconcile.views import Watched, ledger_view, moved_since, store_view
 
 FEE_GRACE: Final = timedelta(minutes=10)
-"""How long a fee may take before it counts as missing; IBKR sends most within seconds."""
+"""Seconds until a fee counts as missing; IBKR sends most within seconds."""
 GATEWAY: Final = "the gateway"
-"""Named as unanswered where it could not be asked at all."""
+"""The requests that are named as unanswered where the broker could not be asked at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """Hold one audit with the views that it compared."""
+    """Hold the result of one audit, with the views that it compared."""
 
     ledger: LedgerView
     store: StoreView
@@ -50,7 +50,7 @@ def examine(
     watched: Watched,
     now: datetime,
 ) -> AuditResult:
-    """Audit what is committed now; `snapshot` None says that the broker could not be asked.
+    """Audit the committed journal; `snapshot` None means that the broker could not be asked.
 
     `trouble` says why the store cannot be read, empty where it can. Raises JournalFailed.
     """
@@ -76,7 +76,7 @@ def answer(
     imported: FlexImport | None = None,
     dry_run: bool = False,
 ) -> Json:
-    """Return the answer: what disagrees still, and what was repaired of what disagreed before."""
+    """Return the answer: what still disagrees, and what was repaired."""
     left = after.found.discrepancies
     compared = trades(after.ledger, snapshot.view if snapshot else None)
     fixed = [each for each in before.found.discrepancies if not _among(each, left)] if apply else []
@@ -109,7 +109,7 @@ def answer(
 
 
 def _among(one: Discrepancy, others: Sequence[Discrepancy]) -> bool:
-    """Tell whether the same thing still disagrees, in whatever words."""
+    """Tell whether the same thing still disagrees, even if the words differ."""
     return any((one.kind, one.subject) == (each.kind, each.subject) for each in others)
 
 

@@ -1,12 +1,12 @@
-"""Find in the journal what a Flex report's bookings stand behind: cancelled trades, voids, earlier versions.
+"""Find in the journal what a Flex report's bookings refer to: cancelled trades, voids, earlier versions.
 
 Owns the comparison of one row with the executions that are booked. A trade date's report holds what was
 booked on that date, so a trade, its cancellation and its second booking may come in three reports, in any
 order.
 
-| the row | what is in the journal | what comes of it |
+| the row | what is in the journal | result |
 |---|---|---|
-| cancels a trade that the report lacks | that trade, by name or by all that both say | its void |
+| cancels a trade that the report lacks | that trade, by its id or by equal values | its void |
 | books an execution | its void, made by an earlier transaction | the same again, in force |
 | voids an execution | the same, booked again by a later transaction | nothing |
 """
@@ -33,14 +33,16 @@ class JournalBookings:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._unnamed: dict[str, bool] = {}
-        """Account -> whether the journal had a trade without execId of it when that was asked first."""
+        """Account -> whether the journal had a trade without execId of that account before this import."""
         self._met: list[str] = []
-        """Executions that rows without execId are known to be."""
+        """Executions that rows without execId were recognised as."""
         self._voided: dict[tuple[str, str], Row] = {}
         """The voids of trades that the report lacks, by account and root of the execution."""
 
     def void_by(self, cancel: Row) -> Row | None:
-        """Return the void of the trade that a row cancels; None where the journal is not sure of it."""
+        """Return the void of the trade that a row cancels; None where the journal does not clearly have that
+        trade.
+        """
         known = self._named(cancel) or self._alike(cancel)
         if known is None:
             return None
@@ -50,13 +52,13 @@ class JournalBookings:
         return void
 
     def placed(self, row: Row) -> Row | None:
-        """Return a row as the version that it is of its execution; None where a later one is known."""
+        """Return a row with its version of the execution; None where a later version is known."""
         versions = self._versions(row)
         made_now = self._voided.get((row["accountId"], root_of(row)))
         if not versions:
             return row
         newest = max(versions, key=lambda each: correction_version(each.execution.exec_id))
-        # The gateway may know the order where the report has no column for it.
+        # The execution from the gateway may name the order where the report has no column for it.
         row = {**row, "ibOrderID": str(newest.execution.perm_id or "")}
         number, version = transaction_of(row), correction_version(newest.execution.exec_id)
         if VOID in row:
@@ -72,7 +74,7 @@ class JournalBookings:
         return row
 
     def is_known_otherwise(self, row: Row) -> bool:
-        """Tell whether the journal has what a row books under another name: with an execId, or without."""
+        """Tell whether the journal has the booked trade under another id: with an execId, or without."""
         if row.get("ibExecID") and not self._has_unnamed(row["accountId"]):
             return False
         execution = execution_of(row)
@@ -88,7 +90,7 @@ class JournalBookings:
         return self._unnamed[account]
 
     def has_entry_of(self, row: Row) -> bool:
-        """Tell whether this very booking was journalled, or has no number to know it by."""
+        """Tell whether this booking was journalled already, or has no number by which to recognise it."""
         if not transaction_of(row):
             return True
         entries = self._journal.flex_entries(f'"{row.get("transactionID", "")}"'.encode())
@@ -99,7 +101,7 @@ class JournalBookings:
         )
 
     def _again(self, row: Row, before: str) -> Row:
-        """Return a booking as the version above the one that it stands behind."""
+        """Return a booking as the next version after the one that it follows."""
         parts = correction_parts(exec_id_of(row))
         assert parts is not None, "only such an id has versions"
         fee = self._journal.state.get(FEES, before)
@@ -121,7 +123,7 @@ class JournalBookings:
         return self._journal.state.find(EXECUTIONS, "root", f"{row['accountId']} {parts.root}")
 
     def _booked_again(self, void: Row, number: int) -> bool:
-        """Tell whether a report that is imported already has a later booking of a voided execution."""
+        """Tell whether an imported report already had a later booking of a voided execution."""
         for entry in self._journal.flex_entries(root_of(void).encode()):
             if isinstance(entry, FlexTrade):
                 row = read_row(entry.row)
@@ -136,7 +138,7 @@ class JournalBookings:
     # Whom a row cancels
 
     def _named(self, cancel: Row) -> BookedExecution | None:
-        """Return the execution of the report's row that a cancel row names."""
+        """Return the journal's execution that a cancel row names."""
         for orig, own in NAMES:
             name = cancel.get(orig)
             if not name:
@@ -148,7 +150,7 @@ class JournalBookings:
         return None
 
     def _alike(self, cancel: Row) -> BookedExecution | None:
-        """Return the one execution that is like the cancelled one in all that both say."""
+        """Return the one execution with the same values as the cancelled one, as far as both have them."""
         key = f"{cancel['accountId']} {contract_of(cancel).con_id}"
         rows = self._journal.state.find(EXECUTIONS, "contract", key)
         alike = {root_of({"ibExecID": row.execution.exec_id}): row for row in rows if _is_like(row, cancel)}
@@ -161,7 +163,7 @@ class JournalBookings:
 def _is_like(booked: BookedExecution, cancel: Row) -> bool:
     execution = booked.execution
     if booked.superseded_by and not has_exec_id(execution.exec_id) and has_exec_id(booked.superseded_by):
-        return False  # The execution in its place is like it.
+        return False  # The execution that replaced it has the same values.
     order = cancel.get("ibOrderID")
     return (
         execution.quantity == abs(Decimal(cancel["quantity"].replace(",", "")))
@@ -181,7 +183,7 @@ def _side_of(cancel: Row) -> str:
 
 
 def _booking_of(execution: Execution, cancel: Row) -> Row:
-    """Return an execution as the row that a report would have of it."""
+    """Return an execution as a report's row would show it."""
     quantity = execution.quantity * execution.side.sign
     return {
         **{name: value for name, value in cancel.items() if not is_cancel({name: value})},

@@ -1,16 +1,16 @@
-"""Say by a Flex report why a position changed that no execution explains.
+"""Find in a Flex report why a position changed that no execution explains.
 
-Owns which of a report's events are taken in, and how.
+Owns which events of a report are journalled, and how.
 
 | the event | what is journalled |
 |---|---|
-| the broker's answer shows just that change, and nobody has explained it | the cause of that difference |
+| the broker's answer shows exactly that change, and nobody has explained it | the cause of that difference |
 | the same, where it was settled as a change of unknown cause within `NEAR` of the event's day | its cause |
-| another one that fits what was held at its time, and is not known | the change, in its place |
+| another one that fits what was held at its time, and is not known | the change, at its time |
 | any other | nothing |
 
-Expiries, exercises and assignments stand among the trades as well, so in their place these count already. An
-older report, or one that comes twice, changes nothing.
+Expiries, exercises and assignments are also among the trades, so at their time they count already. An older
+report, or one imported twice, changes nothing.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ from tracker.gateway.flex_events import PositionEvent
 NEAR: Final = timedelta(days=5)
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 IN_PLACE: Final = (SPLIT, TRANSFERRED, ADJUSTED)
-"""The causes that no row of a trade tells as well."""
+"""The causes that are never also among the trades."""
 
 
 class EventPlan:
-    """Decide of each event of one report whether it is taken in, and behind which of the report's executions.
+    """Decide for each event of one report whether it is journalled, and after which of the report's
+    executions.
 
-    It receives the executions in their order, so that it needs none of them journalled: the plan of an import
+    It receives the executions in their order, so none of them has to be journalled: the plan of an import
     says what the import will do.
     """
 
@@ -51,7 +52,7 @@ class EventPlan:
             for key in (_key(event), _into_key(event)):
                 self._pasts.setdefault(key, PositionHistory(state, key))
         self.taken: list[tuple[PositionEvent, FlexAdjustment | PositionChanged]] = []
-        """What was decided to be taken in so far."""
+        """The events that are to be journalled so far."""
 
     @property
     def waits(self) -> bool:
@@ -59,22 +60,22 @@ class EventPlan:
         return bool(self._unshown)
 
     def until(self, at: datetime) -> Iterator[FlexAdjustment | PositionChanged]:
-        """Yield what stands before an execution of that moment."""
+        """Yield the entries that come before an execution at that moment."""
         while self._unshown and (event := self._unshown[0]).at is not None and event.at < at:
             if self._is_contained(event):
-                return  # What was held then is known once all executions behind it are.
+                return  # The quantity held then is known once all later executions are.
             yield from self._decide(self._unshown.pop(0))
 
     def booked(self, key: str, at: datetime, signed: Decimal) -> None:
-        """Take in an execution that the journal lacks, or what voids one."""
+        """Take in an execution that the journal lacks, or a void."""
         if key in self._pasts:
             self._pasts[key].traded(at, signed)
 
     def rest(self) -> Iterator[FlexAdjustment | PositionChanged]:
-        """Yield what is left, once all executions were received."""
+        """Yield the remaining entries, after all executions were received."""
         while self._unshown and not self._is_contained(self._unshown[0]):
             yield from self._decide(self._unshown.pop(0))
-        # What is held behind these is known, so the newest comes first.
+        # The quantity held after them is known, so go from the newest to the oldest.
         for event in reversed(self._unshown):
             yield from self._decide(event)
         self._unshown = []
@@ -82,7 +83,7 @@ class EventPlan:
         yield from (entry for _, entry in self._shown)
 
     def _may_count(self, event: PositionEvent) -> bool:
-        """Tell whether no trade reports an event as well, and nobody entered it already."""
+        """Tell whether an event is neither among the trades nor already entered."""
         unclear = event.cause == SPLIT and event.ratio is None
         return event.at is not None and event.cause in IN_PLACE and not unclear and not self._is_known(event)
 
@@ -115,7 +116,7 @@ class EventPlan:
         yield change
 
     def _is_known(self, event: PositionEvent) -> bool:
-        """Tell whether a person or a report gave it already, also where that was taken back."""
+        """Tell whether a person or a report entered it already, even if that was taken back."""
         rows = self._state.find(ADJUSTMENTS, "contract", _key(event))
         return any(row.told and _is_same(row, event) for row in rows)
 
@@ -125,7 +126,7 @@ def _is_same(row: Adjustment, event: PositionEvent) -> bool:
     if event.becomes is not None:
         return row.into == _into_key(event)
     if event.ratio is not None:
-        # However late it was given: a split that counts twice would be worse than one that is left out.
+        # At any time: a split that counts twice would be worse than one that is left out.
         return row.ratio == event.ratio and row.place.time >= event.at - NEAR
     return row.note == _text(event) and abs(row.place.time - event.at) <= NEAR
 
@@ -164,7 +165,7 @@ def _text(event: PositionEvent) -> str:
 
 
 def _into(state: LedgerState, event: PositionEvent) -> str:
-    """Return in what a contract goes on, where the broker's positions or fills name it."""
+    """Return the contract that another one became, if the broker's positions or fills contain it."""
     if event.becomes is None or event.ratio is None:
         return ""
     into = _into_key(event)
@@ -183,7 +184,7 @@ def _unexplained(state: LedgerState, key: str, day: date | None) -> Difference |
 
 
 def _fits(event: PositionEvent, waiting: Difference) -> bool:
-    """Tell whether an event brought just what the broker's answer showed."""
+    """Tell whether an event explains exactly the change that the broker's answer showed."""
     ours: Decimal = waiting.listed - waiting.amount
     if event.becomes is not None:
         return waiting.amount == event.quantity

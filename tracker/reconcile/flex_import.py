@@ -1,13 +1,13 @@
-"""Take a Flex report into the journal: what it holds and the journal does not, and the hours that it covers.
+"""Import a Flex report into the journal: what the journal lacks, and the hours that the report covers.
 
-Owns what of a report is journalled, and which gaps are closed. It decides nothing: the pump applies the
-frames like any others, so that importing a report twice changes nothing.
+Owns which parts of a report are journalled, and which gaps are closed. It decides nothing: the pump applies
+the frames like any others, so importing a report twice changes nothing.
 
 A trade date ends at 20:20 New York, so a day needs the report of the next one, too. The hours of each report
 are journalled, and a day's gap closes once those of all reports cover it for every account of the login.
 
-A row that cancels a trade which the report lacks voids it where `flex_cancels` finds it in the journal. Where
-not, the trade dates of that row are not proven.
+A row that cancels a trade which the report lacks voids that trade if `flex_cancels` finds it in the journal.
+Otherwise the trade dates of that row are not proven.
 """
 
 from __future__ import annotations
@@ -60,31 +60,31 @@ _BATCH: Final = 1000
 
 @dataclass(slots=True)
 class FlexImport:
-    """Hold what a report brings."""
+    """Hold the result of an import."""
 
     executions: int
-    """Of the report, known ones included."""
+    """The executions of the report, known ones included."""
     new: int = 0
     voided: int = 0
-    """Cancelled ones that were not yet."""
+    """The executions that the report voids now."""
     closes: list[date] = field(default_factory=list)
-    """The open gaps that are covered now."""
+    """The open gaps that are fully covered now."""
     waiting: list[date] = field(default_factory=list)
-    """The open gaps that it covers in part."""
+    """The open gaps that are partly covered."""
     unknown: list[Row] = field(default_factory=list)
     """The rows that cancel a trade which neither the report nor the journal has."""
     absent: tuple[str, ...] = ()
-    """The sections that it lacks."""
+    """The sections that the report lacks."""
     changes: list[Json] = field(default_factory=list)
-    """The first executions that it brings or voids."""
+    """The first executions that the report adds or voids."""
     more_changes: int = 0
     events: PositionEvents = field(default_factory=PositionEvents)
-    """What its other sections say about positions that changed without a trade."""
+    """The events in its other sections: positions that changed without a trade."""
     applied: list[tuple[PositionEvent, FlexAdjustment | PositionChanged]] = field(default_factory=list)
-    """Those that explain a position which no execution explains."""
+    """The events that explain a position which no execution explains."""
 
     def add(self, row: Row, what: str) -> None:
-        """Note an execution that it brings or voids."""
+        """Note an execution that the report adds or voids."""
         if len(self.changes) == _CHANGES_SHOWN:
             self.more_changes += 1
             return
@@ -104,7 +104,7 @@ class FlexImport:
         )
 
     def to_json(self) -> Json:
-        """Describe it."""
+        """Return the result as JSON."""
         applied = [event for event, _ in self.applied]
         return {
             "executions": self.executions,
@@ -150,7 +150,7 @@ def _cancel_json(row: Row) -> Json:
 
 
 class FlexImporter:
-    """Compare a report with a journal; what it has made is `result` once all batches were taken.
+    """Compare a report with a journal; `result` is complete once all batches were taken.
 
     `zone` is that of the login, in which days end.
     """
@@ -161,16 +161,16 @@ class FlexImporter:
         self._zone = zone
         self._bookings = JournalBookings(journal)
         self._terms: dict[int, Row] = {}
-        """What the journal knows of the options whose terms the report leaves out."""
+        """The journal's contracts of the options whose terms the report leaves out."""
         absent = dict.fromkeys(name for each in report.statements for name in each.absent)
         self.result = FlexImport(report.executions, absent=tuple(absent), events=read_events(report.others))
         self._events = EventPlan(journal.state, self.result.events.events)
 
     def batches(self) -> Iterator[list[Arriving]]:
-        """Yield what is to be journalled, each batch in one commit.
+        """Yield the entries to journal, each batch in one commit.
 
-        Whoever only wants to know the result takes the batches and journals nothing. Raises what `begin`
-        does, and FlexUnreadable where the file changes.
+        To learn only the result, take the batches and journal nothing. Raises what `begin` raises, and
+        FlexUnreadable if the file changes.
         """
         yield self.begin()
         rows = self._report.rows()
@@ -179,16 +179,16 @@ class FlexImporter:
         yield self.finish()
 
     def planned(self) -> FlexImport:
-        """Return what an import would bring, journalling nothing; raises what `batches` does."""
+        """Return the result of an import without journalling anything; raises what `batches` raises."""
         for _ in self.batches():
             pass
         return self.result
 
     def begin(self) -> list[Arriving]:
-        """Return what voids trades that the report lacks.
+        """Return the entries that void trades which the report lacks.
 
-        Raises CommandError where the report is another login's, or leaves out what only the journal could
-        know and does not.
+        Raises CommandError where the report is another login's, or lacks terms of an option that the journal
+        does not know either.
         """
         self._refuse_foreign()
         self._refuse_unnamed()
@@ -239,7 +239,7 @@ class FlexImporter:
                 }
 
     def take(self, rows: Sequence[Row]) -> list[Arriving]:
-        """Return what the journal lacks of the next rows of the report."""
+        """Return the entries for the next rows of the report that the journal lacks."""
         book = self._journal.state
         book.look_up(EXECUTIONS, [_key(row) for row in rows])
         book.look_up(EXECUTIONS, [f"{row['accountId']} {root_of(row)}" for row in rows], "root")
@@ -286,18 +286,19 @@ class FlexImporter:
             fee = self._journal.state.get(FEES, exec_id_of(row))
             if fee is None or fee.commission is None:
                 return False
-            # A trade that was booked again may cost something else than its first booking.
+            # A trade that was booked again may have another fee than its first booking.
             return REBOOKED not in row or fee.commission == -Decimal(row["ibCommission"])
         if not self._journal.state.has(EXECUTIONS, _key(row)):
             return False
-        # It is booked again; a cancellation of its first booking that is imported later must not void it.
+        # The trade is booked again, so a cancellation of its first booking that is imported later must not
+        # void it.
         return LATE not in row or self._bookings.has_entry_of(row)
 
     def finish(self) -> list[Arriving]:
-        """Return what the report proves, once all of its rows were taken."""
+        """Return the entries about the days that the report proves, after all of its rows were taken."""
         known = hours_covered(self._journal)
         unknown = self.result.unknown
-        # No day is proven with a row unread.
+        # With an unreadable row no day is proven.
         statements = () if self.result.events.problems else self._report.statements
         report = [
             entry
@@ -319,7 +320,7 @@ def hours_covered(journal: Journal) -> list[HoursCovered]:
 
 
 def _each_once(statements: Sequence[Statement]) -> list[Row]:
-    """Return the rows that cancel what is in no row, each once."""
+    """Return each row once that cancels a trade which no row has."""
     found: list[Row] = []
     for statement in statements:
         found += [row for row in statement.cancels if row not in found]
@@ -331,7 +332,7 @@ def _key(row: Row) -> str:
 
 
 class _Hours:
-    """Hold the hours that reports cover, by account; those that touch are one span."""
+    """Hold the hours that reports cover, by account; adjacent hours form one span."""
 
     def __init__(self, entries: Sequence[HoursCovered]) -> None:
         self._spans: dict[str, list[tuple[datetime, datetime]]] = {}
@@ -344,11 +345,11 @@ class _Hours:
                 spans.append((begins, ends))
 
     def cover(self, account: str, begins: datetime, ends: datetime) -> bool:
-        """Tell whether they cover all of a span."""
+        """Tell whether the reports cover a whole span of time."""
         return any(first <= begins and ends <= last for first, last in self._spans.get(account, ()))
 
     def meet(self, account: str, begins: datetime, ends: datetime) -> bool:
-        """Tell whether they cover a part of a span."""
+        """Tell whether the reports cover a part of a span of time."""
         return any(first < ends and begins < last for first, last in self._spans.get(account, ()))
 
 
@@ -357,7 +358,7 @@ def _span(entry: HoursCovered) -> tuple[datetime, datetime]:
 
 
 def _proven(statement: Statement, unknown: Sequence[Row]) -> Iterator[HoursCovered]:
-    """Yield the hours of a statement but for the trade dates of its rows that cancel an unknown trade.
+    """Yield the hours of a statement without the trade dates of its rows that cancel an unknown trade.
 
     Such a row of another time belongs to no trade date of the statement, so nothing of that one is proven.
     """
@@ -375,7 +376,9 @@ def _proven(statement: Statement, unknown: Sequence[Row]) -> Iterator[HoursCover
 
 
 def _gaps(journal: Journal, hours: _Hours, report: _Hours, zone: tzinfo) -> tuple[list[date], list[date]]:
-    """Return the open gaps that every account of the login is covered for, and those that wait for more."""
+    """Return the open gaps that are covered for every account of the login, and those that are partly
+    covered.
+    """
     link = journal.state.get(LINKS, "last")
     accounts: Collection[str] = link.accounts if link is not None else ()
     closes: list[date] = []

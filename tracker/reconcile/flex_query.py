@@ -1,4 +1,4 @@
-"""Say what a Flex report's query lacks, so that whoever made it knows which boxes to tick.
+"""Say what a Flex report's query lacks, so that its user knows which boxes to tick.
 
 Owns the answer of `tracker flex check`, as JSON and in words. It needs neither journal nor tracker.
 """
@@ -22,7 +22,7 @@ _INDENT: Final = "  "
 
 
 def check(path: Path, progress: Progress = lambda done, total: None) -> Json:
-    """Return what a report holds, and all that it lacks."""
+    """Return what a report holds, and everything that it lacks."""
     found = check_report(path, progress)
     report = found.report
     statements = () if report is None else report.statements
@@ -72,7 +72,7 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
         for each in answer["problems"]:
             yield from wrap(each["message"], _INDENT)
     if answer["unread_events"]:
-        yield from wrap("It proves no day, since something of the other sections cannot be read:")
+        yield from wrap("It proves no day, since rows of the other sections cannot be read:")
         for problem in answer["unread_events"]:
             yield from wrap(printable(problem), _INDENT)
     for each in answer["terms_left_out"]:
@@ -81,7 +81,8 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
             f" contract, tick {', '.join(each['tick'])}."
         )
     if answer["advisable"]:
-        yield from wrap(f"It would tell more with these fields of Trades: {', '.join(answer['advisable'])}.")
+        labels = ", ".join(answer["advisable"])
+        yield from wrap(f"With these fields of Trades the tracker could recognise more: {labels}.")
     if answer["absent_sections"]:
         absent = answer["absent_sections"]
         names = "; ".join(f"{each['section']} (which {each['tells']})" for each in absent)

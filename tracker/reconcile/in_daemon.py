@@ -1,7 +1,7 @@
 """The socket's `reconcile`: audit beside the running pump, with the daemon's own link.
 
-Owns the order of the steps and their bounds. The audit itself is read in a thread of its own, from the
-journal as it is committed, so that it never holds up a fill.
+Owns the order of the steps and their time limits. The audit itself runs in a thread of its own, on the
+committed journal, so that it never delays a fill.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from tracker.status.protocol import Answer, CommandError, Request, SocketCommand
 from tracker.stores.alert_stores import StorePort
 
 SNAPSHOT_SECONDS: Final = 60.0
-"""The most that the broker's answers are waited for; what is missing by then is said."""
+"""The longest time in seconds to wait for the broker's answers; the audit names what is missing then."""
 IMPORT_SECONDS: Final = 900.0
-"""The most that an import takes: a year of a busy account, while fills go first."""
+"""The longest time in seconds for an import: a year of a busy account, while fills go first."""
 _ROWS: Final = 400
 """Rows of a report that are journalled in one commit."""
 _SETTLE_SECONDS: Final = 5.0
@@ -44,7 +44,7 @@ _TICK: Final = 0.02
 
 
 class ReconcileArguments(CommandArguments, frozen=True):
-    """Say whether to repair, and which Flex report to import before, or only to compare."""
+    """Say whether to repair, and which Flex report to import first, or only to compare."""
 
     apply: Flag = False
     flex: FilePath = ""
@@ -112,7 +112,7 @@ class Reconciling:
         )
 
     async def import_report(self, path: Path) -> FlexImport:
-        """Import a Flex report beside everything else; raises CommandError."""
+        """Import a Flex report while the daemon works; raises CommandError."""
         async with self._turn:
             return await self._import(path, dry_run=False)
 
@@ -126,7 +126,7 @@ class Reconciling:
             self._append(importer.begin())
             rows = report.rows()
             taken = 0
-            # Few at a time, so that no fill waits for them.
+            # Few rows at a time, so that no fill waits for them.
             while batch := await self._thread.run(lambda: list(islice(rows, _ROWS)), urgent=True):
                 self._append(importer.take(batch))
                 taken += len(batch)
@@ -139,7 +139,9 @@ class Reconciling:
         return importer.result
 
     async def _plan(self, report: FlexReport) -> FlexImport:
-        """Return what an import would bring; compared in a thread of its own, with the committed journal."""
+        """Return the result that an import would have; compares in a thread of its own, with the committed
+        journal.
+        """
 
         def question(journal: Journal) -> FlexImport:
             return FlexImporter(journal, report, self._watched.zone).planned()
@@ -153,14 +155,14 @@ class Reconciling:
         try:
             self._journal.append(self._journal.last_connection_no, self._now(), frames)
         except JournalFailed as error:
-            # What the gateway sends next cannot be journalled either, and that ends the daemon.
+            # The gateway's next message cannot be journalled either, and that ends the daemon.
             raise CommandError("journal_failed", str(error)) from None
         self._pump.wake()
 
     async def _ask_broker(self) -> tuple[BrokerSnapshot | None, str]:
-        """Ask the broker, and say why not where that does not succeed.
+        """Ask the broker; return the reason where that fails.
 
-        A link that is down, or goes down meanwhile, is not waited for: the audit says so at once.
+        A link that is down, or goes down meanwhile, is not waited for: the reason is returned at once.
         """
         if self._link_is_down():
             return None, self._link_in_words()
@@ -210,12 +212,14 @@ class Reconciling:
         return await self._thread.run(lambda: ask_for_client(self._journal.path, question), urgent=True)
 
     def _settled(self) -> bool:
-        """Tell whether all that was journalled is decided, and all that was decided is written."""
+        """Tell whether everything journalled is decided, and everything decided is written."""
         behind = self._journal.frames_after(self._journal.cursor, 1)
         return not behind and not self._journal.state.find(OUTBOX, "pending", "1")
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition, but not for long: what is not so by then is part of the audit."""
+        """Wait for a condition for a short time; if it does not hold by then, the audit shows the
+        difference.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _SETTLE_SECONDS
         while not condition():

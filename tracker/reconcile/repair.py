@@ -1,7 +1,7 @@
-"""Repair what follows from facts alone: write again what was undone, put back what vanished while owned.
+"""Repair what needs no guess: write again what was undone, and put back deleted records that own a position.
 
-Owns which repairs there are. Executions that the journal lacked need none: they were journalled when the
-broker listed them. It never invents a fill, and never touches a record that took another one's place.
+Owns which repairs there are. Executions that the journal lacked need no repair: they were journalled when the
+broker listed them. It never invents a fill, and never touches a record that replaced another one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tracker.stores.alert_stores import StorePort
 
 
 async def repair(journal: Journal, store: StorePort, pump: Pump, found: AuditResult) -> list[AlertId]:
-    """Begin the repairs that an audit allows; the pump ends them. Returns the records concerned.
+    """Begin the repairs that an audit allows; the pump completes them. Returns the repaired records.
 
     Raises StoreUnavailable.
     """
@@ -39,7 +39,7 @@ async def _put_back(store: StorePort, alert: AlertId, text: str | None) -> bool:
 
 
 def repaired(journal: Journal, store: StorePort, alerts: Sequence[AlertId]) -> bool:
-    """Tell whether the store shows all of these as they were decided."""
+    """Tell whether the store shows all of these records as they were decided."""
     for alert in alerts:
         alert_state = journal.state.get(ALERTS, alert_text(alert))
         if alert_state is None or alert_state.gone or alert_state.shown is None:

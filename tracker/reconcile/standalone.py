@@ -1,7 +1,7 @@
-"""`reconcile` while no tracker runs: take both locks, connect to the gateway, audit, let go.
+"""`reconcile` while no tracker runs: take both locks, connect to the gateway, audit, close everything.
 
-Owns that one connection. Without `apply` nothing is written: what the gateway says is not journalled. With it
-the connection is journalled and pumped like any other connection, so that what it brought is taken in.
+Owns that one connection. Without `apply` nothing is written: what the gateway says is not journalled. With
+it, everything that the connection brings is journalled and decided as usual.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def reconcile(
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Json:
-    """Audit while no daemon runs; a Flex `report` is taken in before, or with `dry_run` only compared.
+    """Audit while no daemon runs; first import a Flex `report`, or with `dry_run` only compare it.
 
     Raises CommandError for a report that cannot be read, Locked where a daemon runs, JournalFailed,
     StoreRefused and StoreUnavailable for a store that cannot be written, FatalCapture.
@@ -68,7 +68,7 @@ def reconcile(
 
 
 class _StandaloneRun:
-    """Hold what one connection works with."""
+    """Hold the parts that one audit works with."""
 
     def __init__(self, files: OpenedFiles, progress: Progress, *, dry_run: bool) -> None:
         self._files = files
@@ -117,14 +117,14 @@ class _StandaloneRun:
     async def _import(self, flex: FlexReport) -> FlexImport:
         if self._dry_run:
             return FlexImporter(self._journal, flex, self._watched.zone).planned()
-        # What was journalled before the last tracker ended may be what a row cancels.
+        # First decide frames that the last tracker left undecided: a row may cancel one of their trades.
         pump = await self._apply_journalled()
         importer = FlexImporter(self._journal, flex, self._watched.zone)
         taken = 0
         for frames in importer.batches():
             if frames:
                 self._journal.append(self._journal.last_connection_no, now(), frames)
-                # What was looked up of these rows is not kept for a large report's whole.
+                # Clear what was looked up for these rows, since a large report would fill the memory.
                 await pump.pump()
             taken += len(frames)
             self._progress.at("taking in the Flex report", min(taken, flex.executions), flex.executions)
@@ -143,7 +143,7 @@ class _StandaloneRun:
         return self._examine(snapshot)
 
     async def _ask_broker(self, *, apply: bool) -> tuple[BrokerSnapshot | None, str]:
-        """Connect, look once, and leave; where the link cannot be made, say why."""
+        """Connect, ask once, and disconnect; return the reason where no link can be made."""
         self._progress.at("waiting for the broker's positions, executions and orders", 1, 2, "step")
         trouble: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -183,11 +183,11 @@ class _StandaloneRun:
         )
 
     def _patience(self) -> float:
-        """Return how long the whole may take: a login and the answers, each within its own bound."""
+        """Return the time limit for everything: a login and the answers, each within its own limit."""
         gateway = self._settings.gateway
         return gateway.connect_timeout + 6 * gateway.request_timeout
 
 
 def _first_try(reason: str) -> str:
-    """Leave out when the link would try again, since this one does not."""
+    """Remove from a reason when the link would try again, since this one does not."""
     return reason.rpartition("; retrying in")[0] or reason

@@ -1,6 +1,6 @@
 """Say an audit in plain words, within 80 columns.
 
-Owns the text of `tracker reconcile`. It is given the answer as JSON has it, so the text can never say what
+Owns the text of `tracker reconcile`. It receives the answer in its JSON form, so the text can never say what
 the JSON does not.
 """
 
@@ -13,7 +13,7 @@ from tracker.terminal import counted, wrap
 
 _INDENT: Final = "    "
 _AGREEING: Final = 10
-"""So many trades that agree are listed; those that differ are all."""
+"""How many trades that agree are listed; all that differ are listed."""
 
 
 def reconciled(answer: Mapping[str, Any]) -> str:
@@ -59,7 +59,9 @@ def _head(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _trades(answer: Mapping[str, Any]) -> Iterator[str]:
-    """Say of each trade that the broker lists whether the journal has it so; of many that agree only some."""
+    """Say for each trade that the broker lists whether the journal agrees; of many that agree list only
+    some.
+    """
     rows, differ = answer["trades"], answer["trades_differ"]
     total = len(rows) + answer["trades_left_out"]
     if not total:
@@ -108,7 +110,7 @@ def _imported(imported: Mapping[str, Any], *, dry_run: bool) -> list[str]:
         names = "; ".join(
             f"{each['section']} (which {each['tells']})" for each in imported["absent_sections"]
         )
-        lines += wrap(f"The report lacks sections, so it cannot tell what they would: {names}.")
+        lines += wrap(f"The report lacks these sections, so what they report is not known: {names}.")
     return lines
 
 

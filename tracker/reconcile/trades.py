@@ -1,7 +1,7 @@
-"""Set each order that the broker lists beside the journal: which fills, how many, at which price.
+"""Compare each order that the broker lists with the journal: which fills, how many, at which price.
 
 Owns that list of an audit. A trade is an order with its fills, as ib_insync's `ib.trades()` has it. Pure; it
-judges only whether both sides say the same, what follows from it are discrepancies.
+says only whether both sides agree. `core.audit` judges what a difference means.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST: Final = 1000
 
 
 class TradeKey(NamedTuple):
-    """Name an order in one account and contract; of one without a permId, its execution."""
+    """Name an order in one account and contract; an order without a permId by its execution."""
 
     account: str
     con_id: int
@@ -39,7 +39,7 @@ def trades(ledger: LedgerView, broker: BrokerView | None) -> list[Json]:
         view.execution
         for view in ledger.executions
         if not view.superseded
-        # An order may have fills of other days, which the broker lists no more.
+        # An order may have fills of earlier days, which the broker no longer lists.
         and (root(view.execution) in roots or (broker.covers(view.execution) and not view.imported))
     ]
     known = _by_trade(execution for execution in counted if _key(execution) in listed)
@@ -95,7 +95,7 @@ def _trade(broker: Sequence[Execution], journal: Sequence[Execution]) -> Json:
 
 
 def _sums(executions: Sequence[Execution]) -> Json:
-    """Return how many fills, of how much, at which average price."""
+    """Return the number of fills, their quantity and their average price."""
     quantity = sum((each.quantity for each in executions), ZERO)
     cost = sum((each.quantity * each.price for each in executions), ZERO)
     average = None if not quantity else round(cost / quantity, 8).normalize()

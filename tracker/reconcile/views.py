@@ -1,4 +1,4 @@
-"""Fill the frozen views of an audit from the state and the alert store.
+"""Make the frozen views of an audit from the state and the alert store.
 
 Owns how rows become views. It reads everything that was ever journalled, so it never runs on the fill path,
 and it changes nothing.
@@ -63,13 +63,13 @@ _UNPROVEN: Final = "the tracker was not connected through its end, so a fill may
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Say what an audit is of: the settings that decide it."""
+    """Say what is audited: the settings that decide it."""
 
     client_id: int
     accounts: tuple[str, ...] = ()
-    """Empty: all."""
+    """The accounts to audit; empty for all."""
     zone: tzinfo = UTC
-    """That of the accounts' midnight."""
+    """The zone of the accounts' midnight."""
 
 
 def ledger_view(journal: Journal, watched: Watched, now: datetime) -> LedgerView:
@@ -105,7 +105,7 @@ def store_view(store: AlertStore, trouble: str, name: str) -> StoreView:
 def _records(store: AlertStore, alerts: Iterable[Alert]) -> Iterable[RecordView]:
     for alert in alerts:
         shown = store.shown(alert.id)
-        # The store may have been read again between the two; then the record is gone.
+        # The store may have been read again in between; then the record is gone.
         if shown is not None:
             yield RecordView(alert, shown)
 
@@ -123,7 +123,8 @@ def _held(state: LedgerState, booked: Sequence[BookedExecution], now: datetime) 
             holding.contract,
             holding.held,
             holding.base,
-            # Departures and adjustments move what no execution says, so there the sum proves nothing.
+            # Expirations and adjustments change positions without an execution, so there the sum proves
+            # nothing.
             None if holding.key in departed or holding.pending else moved[holding.key],
             tuple(OwnedView(lot.owners, lot.quantity) for lot in holding.lots if lot.owners),
             certain=holding.baseline is Baseline.SNAPSHOT,
@@ -135,13 +136,13 @@ def _held(state: LedgerState, booked: Sequence[BookedExecution], now: datetime) 
 
 
 def _is_noticed(state: LedgerState, holding: Holding) -> bool:
-    """Tell whether an answer that was taken in shows what no execution explains."""
+    """Tell whether a difference that no execution explains was noticed already."""
     seen = state.get(DIFFERENCES, holding.key.text())
     return (seen is not None and not seen.over) or not_listed(state, holding) is not None
 
 
 def _departs(state: LedgerState, holding: Holding, now: datetime) -> bool:
-    """Tell whether one more complete answer that lacks the position takes it out (`core.departures`).
+    """Tell whether one more complete answer without the position ends it (`core.expirations`).
 
     `now` is in the accounts' zone, whose midnight ends the expiry day.
     """
@@ -199,7 +200,7 @@ def _orders(state: LedgerState, booked: Sequence[BookedExecution]) -> Iterable[O
 
 
 def _filled(order_state: OrderState, fills: Collection[Execution]) -> Decimal:
-    """Sum up an order's fills; for a combo in combos, by its own lines or by what its legs make."""
+    """Sum up an order's fills; for a combo in units of the combo, by its own lines or by its legs."""
     lines = [each.quantity for each in fills if each.contract.is_combo]
     if not lines and not order_state.legs:
         return sum((each.quantity for each in fills), ZERO)
@@ -224,7 +225,9 @@ def _gaps(state: LedgerState) -> Iterable[GapView]:
 
 
 def moved_since(state: LedgerState, asked_at: datetime, now: datetime) -> set[tuple[str, int]]:
-    """Return the contracts that the positions asked then need not show as they are now."""
+    """Return the contracts that traded around the request for positions, so that the answer need not show
+    their present quantity.
+    """
     days = {asked_at.date(), now.date()}
     rows = [row for day in days for row in state.find(EXECUTIONS, "day", day.isoformat())]
     return {
@@ -233,9 +236,9 @@ def moved_since(state: LedgerState, asked_at: datetime, now: datetime) -> set[tu
 
 
 def vanished(ledger: LedgerView, store: StoreView) -> list[AlertId]:
-    """Return the records that own something, are no longer in the store, and whose text the journal keeps.
+    """Return the records that own something and are no longer in the store, if the journal keeps their text.
 
-    One whose place a newer record has taken is not among them: that one is never overwritten.
+    A record that a newer one replaced is not among them: the newer one is never overwritten.
     """
     if store.records is None:
         return []
@@ -248,7 +251,7 @@ def vanished(ledger: LedgerView, store: StoreView) -> list[AlertId]:
 
 
 def undone(ledger: LedgerView, store: StoreView) -> list[AlertId]:
-    """Return the records that do not show what was decided and is not waiting to be written."""
+    """Return the records that do not show what was decided, although no update for them is waiting."""
     shown = {record.alert.id: record.shown for record in store.records or ()}
     return [
         view.update.alert
