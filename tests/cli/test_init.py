@@ -107,7 +107,7 @@ def test_without_terminal_it_does_not_ask(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "it asks questions and needs a terminal; without one give --yes, and flags" in done.stderr
+    assert "this command asks questions and needs a terminal; without one give --yes" in done.stderr
 
 
 def test_answers_become_settings(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def listener(*lines: bytes) -> Iterator[tuple[int, list[bytes]]]:
     [
         ([], "tracker: name a command (init, "),
         (["runn"], "tracker: there is no command 'runn'; the nearest one is 'run'"),
-        (["--settings", "x", "run"], "tracker: --settings stands before the command; write it after"),
+        (["--settings", "x", "run"], "tracker: --settings is written before the command; write it after"),
         (["status", "--jsn"], "tracker status: unknown flag --jsn; the nearest known one is --json; see"),
         (["status", "--js"], "unknown flag --js; the nearest known one is --json"),
         (["run", "--setings=x"], "tracker run: unknown flag --setings; the nearest known one is --settings"),

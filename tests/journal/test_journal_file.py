@@ -76,7 +76,9 @@ BIG = ("x" * 100_000,)
 def test_append_to_full_disk(journal: Journal) -> None:
     """An append to a full disk says so, and leaves nothing."""
     full(journal)
-    with pytest.raises(JournalFailed, match=r"journal\.db could not be written.*full.*nothing is half done"):
+    with pytest.raises(
+        JournalFailed, match=r"journal\.db could not be written.*full.*no change is half done"
+    ):
         journal.append(1, START, [executed(KEY), (Source.BROKER, BIG)])
     assert journal.frames_after(0, 10) == []
     assert not journal.contains(KEY)

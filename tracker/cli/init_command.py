@@ -256,7 +256,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "init": Command(
-        "ask some questions, make the settings file and folders, and check them",
+        "ask some questions, make settings file and folders, check them",
         _init,
         _declare,
         reads=True,
