@@ -86,7 +86,7 @@ def test_endless_progress_has_an_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("1003", "there is no statement for the query's period; see that its Period has a day that is over"),
+        ("1003", "there is no statement for the query's period; choose a Period with a day that has ended"),
         ("1010", "it is a legacy Flex query; create it again"),
         ("1011", "the Flex web service is not switched on; activate it"),
         ("1012", "the token has expired; make a new one in the Client Portal"),

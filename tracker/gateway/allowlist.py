@@ -1,7 +1,7 @@
-"""The only road out: every message to the gateway is checked against the allowlist.
+"""The only way out: every message to the gateway is checked against the allowlist.
 
-Owns the list of what may leave the process. It never lets an order message through, whoever calls, since it
-stands between ib_insync and the socket; a refused message is fatal to the daemon and is not sent.
+Owns the list of messages that may leave the process. It sits between ib_insync and the socket, so it never
+lets an order message through, whoever calls. A refused message is not sent and ends the daemon.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _GREETING: Final = re.compile(rb"API\0(?s:.{4})v\d+\.\.\d+")
 
 
 class RefusedMessage(Exception):
-    """A message that is not on the allow-list was about to leave; it was not sent."""
+    """Say that a message that is not on the allow-list was about to be sent; it was not sent."""
 
 
 class AllowList:
-    """Stand in for a connection's `sendMsg`: check, then send."""
+    """Replace a connection's `sendMsg`: check, then send."""
 
     def __init__(
         self, send: Callable[[bytes], None], on_refused: Callable[[RefusedMessage], None], may_bind: bool
@@ -36,7 +36,7 @@ class AllowList:
         self._greeted = False
 
     def __call__(self, data: bytes) -> None:
-        """Send bytes that hold whole allowed messages only; raise RefusedMessage for any others."""
+        """Send bytes that consist of whole allowed messages; raise RefusedMessage for any others."""
         if not self._greeted and _GREETING.fullmatch(data):
             self._greeted = True
         elif objection := self._objection(data):

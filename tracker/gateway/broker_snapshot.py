@@ -1,8 +1,8 @@
-"""What the gateway answers about its accounts at one moment, for an audit.
+"""Collect what the gateway answers about its accounts at one moment, for an audit.
 
-Owns what is collected while positions, the day's executions and orders are asked, repeats of what is
-journalled included, and its reading into a `BrokerView`. It sends nothing and journals nothing: every message
-goes its usual way too.
+Owns what is collected while positions, the day's executions and orders are requested, including repeats of
+journalled messages, and reads it into a `BrokerView`. It sends nothing and journals nothing: every message is
+also captured as usual.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _WANTED: Final = {
     Message.POSITION: POSITIONS,
     Message.COMPLETED_ORDER: COMPLETED_ORDERS,
 }
-"""Message -> the request that it answers; outside of that answer it is a push, which lists nothing."""
+"""Message -> the request that it answers; outside of such an answer it is a push and not part of a list."""
 
 Fact = TypeVar("Fact", bound=BrokerFact)
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerSnapshot:
-    """Hold what was answered."""
+    """Hold the answers."""
 
     view: BrokerView
     orders: frozenset[int]
@@ -40,18 +40,18 @@ class BrokerSnapshot:
     fills: int
     """Executions in the answers and in `ib.fills()`, each once."""
     refused: tuple[str, ...] = ()
-    """Requests that the gateway's settings forbid; they are no fault and nothing is concluded."""
+    """Requests that the gateway's settings forbid; that is not a fault, and nothing is concluded from it."""
 
 
 class SnapshotReader:
-    """Collect the answers to one round of requests; `begin_answer` and `end_answer` bracket each of them."""
+    """Collect the answers to one round of requests; `begin_answer` and `end_answer` enclose each of them."""
 
     def __init__(self, asked_at: datetime, options: LinkOptions, *, silent: bool = False) -> None:
-        """Begin one; `silent` says that the gateway did not answer what it was asked last."""
+        """Begin a round; `silent` says that the gateway did not answer the last request before."""
         self._asked_at = asked_at
         self._options = options
         self._silent = int(silent)
-        """How many questions in a row were not answered."""
+        """How many requests in a row were not answered."""
         self._kind = ""
         self._rows: dict[str, list[Fields]] = {POSITIONS: [], OPEN_ORDERS: [], COMPLETED_ORDERS: []}
         self._listed: list[Fields] = []
@@ -63,9 +63,9 @@ class SnapshotReader:
 
     @property
     def patience(self) -> float:
-        """Return for how many seconds the next answer is waited for; 0 where asking is of no use any more.
+        """Return how many seconds to wait for the next answer; 0 where asking is no longer useful.
 
-        One kind of answer that never ends leaves the others worth asking, but not for as long again.
+        After one answer that never ended the others are still requested, but with a shorter time limit.
         """
         full = self._options.request_timeout
         return (full, min(full, self._options.silent_timeout), 0.0)[min(self._silent, 2)]
@@ -83,7 +83,7 @@ class SnapshotReader:
         self._kind = ""
 
     def end_sweep(self, account: str, since: datetime, *, ended: bool) -> None:
-        """Take in how the sweep of one account went; `since` is how far back it reaches."""
+        """Take in the result of one account's sweep; `since` is how far back it reaches."""
         self._count_silence(answered=ended)
         if ended:
             self._since[account] = since
@@ -105,9 +105,10 @@ class SnapshotReader:
             self._rows[self._kind].append(fields)
 
     def result(self, ib: IB, *, severed: bool) -> BrokerSnapshot:
-        """Read what was collected, beside the trades and fills that ib_insync has gathered by itself.
+        """Return what was collected, together with the trades and fills that ib_insync has gathered by
+        itself.
 
-        `severed`: the gateway had lost IBKR meanwhile, so that it answered what it knew before. Then nothing
+        `severed`: the gateway had lost IBKR meanwhile and answered from what it knew before, so nothing
         counts as answered.
         """
         executions = list({each.key: each for each in self._facts(self._listed, Execution)}.values())
@@ -151,19 +152,23 @@ class SnapshotReader:
             yield f"{EXECUTIONS} of {account}"
 
     def _facts_of(self, request: str, kind: type[Fact]) -> tuple[Fact, ...] | None:
-        """Return the facts of an answer that ended; None where it did not: failed is not empty."""
+        """Return the facts of an answer that ended; None where it did not, since a failed answer is not an
+        empty one.
+        """
         return tuple(self._facts(self._rows[request], kind)) if self._ended.get(request) else None
 
     def _facts(self, rows: Collection[Fields], kind: type[Fact]) -> Iterator[Fact]:
         for fields in rows:
             fact = normalise(Frame(0, self._asked_at, 0, Source.BROKER, fields), self._options.login_zone)
-            # What cannot be read is in the journal, counted and shown; here it is as good as not listed.
+            # An unreadable message is in the journal, counted and shown; here it counts as not listed.
             if isinstance(fact, kind):
                 yield fact
 
 
 def _last_of_each(positions: Collection[Position]) -> tuple[Position, ...]:
-    """Return one row for each contract: a push during the answer comes behind the row that it replaces."""
+    """Return the last row for each contract: a push during the answer comes after the row that it
+    replaces.
+    """
     return tuple({(row.account, row.contract.con_id): row for row in positions}.values())
 
 

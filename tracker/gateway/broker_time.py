@@ -1,8 +1,8 @@
-"""Ask what the broker's clock shows, so that ours need not be right.
+"""Ask for the broker's time, so that our clock need not be right.
 
-Owns when the time is asked for (49): at the login, before each request for positions, every hour, and at once
-when the host's clock was set. The answers are journalled as they come; what follows from them the core
-decides. At most one request a second is sent: the answer to the one before tells as much.
+Owns when the time is requested (message 49): at the login, before each request for positions, every hour, and
+at once when the host's clock was set. The answers are journalled like any message; the core decides what
+follows from them. At most one request a second is sent, since the previous answer is as good.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, Final
 
 HOURLY: Final = 3600.0
 LOOK_SECONDS: Final = 1.0
-"""How often the host's clock is compared with the one that only runs forward."""
+"""Seconds between two comparisons of the host's clock with the monotonic one."""
 _JUMP_SECONDS: Final = 1.0
 _APART_SECONDS: Final = 1.0
-"""Least time between two requests: a gateway answers no second one before that."""
+"""The shortest time between two requests: a gateway does not answer a second one earlier."""
 
 
 class BrokerTimeRequests:
@@ -30,12 +30,12 @@ class BrokerTimeRequests:
         self._asked_at: float | None = None
 
     def ask(self) -> None:
-        """Ask for the time, unless that was done within the last second."""
+        """Ask for the time, unless it was requested within the last second."""
         if self._asked_at is None or self._loop.time() - self._asked_at >= _APART_SECONDS:
             self.probe()
 
     def probe(self) -> None:
-        """Ask for the time in any case; the answer shows that the other end still speaks."""
+        """Ask for the time in any case; the answer shows that the gateway still responds."""
         self._asked_at = self._loop.time()
         self._client.reqCurrentTime()
 
@@ -51,5 +51,5 @@ class BrokerTimeRequests:
                 self.ask()
 
     def _offset(self) -> float:
-        """Return how far the host's clock is from the one that only runs forward."""
+        """Return the difference between the host's clock and the monotonic one."""
         return self._now().timestamp() - self._loop.time()

@@ -1,12 +1,13 @@
-"""Frames from the socket into the journal, before anything can fail on them.
+"""Journal frames from the socket before anything can fail on them.
 
 Owns the taps on one ib_insync connection: the raw fields of every message, the packet boundary (one commit
 per network packet), the check of what leaves, and the cross-check that ib_insync's own events report nothing
-that was not captured here first. It never decides what a frame means, and passes a frame on, to ib_insync
-too, only once it is durable.
+that was not captured here first. It never decides what a frame means, and passes a frame on (also to
+ib_insync) only once it is durable.
 
-Why taps and not ib_insync's events: those are silent for a fill before its openOrder, for every answer to
-reqExecutions and for whatever its decoder cannot read, and they swallow the exceptions of their listeners.
+It does not use ib_insync's events: they are silent for a fill before its openOrder, for every answer to
+reqExecutions and for messages that its decoder cannot read, and they swallow the exceptions of their
+listeners.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from tracker.gateway.ib_insync_compat import IB, Contract, Execution, Fill, Orde
 from tracker.gateway.normalise import EXECUTION_FIELDS
 
 ORDER_IDENTITY_FIELDS: Final = 26
-"""openOrder up to its permId."""
+"""The number of fields of an openOrder up to its permId."""
 
 PEER_CLOSED: Final = "the gateway closed the connection"
 
@@ -37,30 +38,30 @@ _UNUSED_BY_LIBRARY: Final = frozenset(
         *(Message.POSITIONS_END, Message.COMPLETED_ORDER, Message.COMPLETED_ORDERS_END),
     }
 )
-"""Journalled messages that need not reach ib_insync: no event of its that we hook depends on them."""
+"""Journalled messages that ib_insync need not see: none of its events that we use depends on them."""
 _UNUSED_DUPLICATES: Final = frozenset(
     {*_UNUSED_BY_LIBRARY, Message.ORDER_STATUS, Message.OPEN_ORDER, Message.EXECUTION}
 )
-"""Of which it needs no duplicate either: leaving these out is what makes a sweep of known fills cheap."""
+"""Messages of which ib_insync needs no duplicate: leaving these out makes a sweep of known fills cheap."""
 
 _SHOWN: Final = 40
-"""Bytes of a login that cannot be read, for the reason."""
+"""How many bytes of an unreadable login the reason shows."""
 _LONGEST_REASON: Final = 250
-"""Characters: those bytes with each escaped, and the error that they led to."""
+"""The longest reason in characters: those bytes, each escaped, and the error."""
 
 _PRUNE_EVERY: Final = 2_000
-"""Messages passed to ib_insync between two prunings of what it keeps."""
+"""How many messages are passed to ib_insync between two prunings of what it keeps."""
 
 
 class Listener(Protocol):
-    """Receive what a connection brings; called on the loop's thread, and only with what is durable."""
+    """Receive the messages of a connection; called on the loop's thread, and only with durable ones."""
 
     def on_login(self, accounts: tuple[str, ...], server_version: int) -> str | None:
         """Check the login before its first frame is journalled; a text refuses it."""
         ...
 
     def on_packet(self, frames: Sequence[Fields]) -> None:
-        """Take in the messages of one packet, those that were not journalled included."""
+        """Take in the messages of one packet, including those that were not journalled."""
         ...
 
 
@@ -69,15 +70,17 @@ class Capture:
 
     def __init__(self, ib: IB, sink: CaptureSink, listener: Listener, *, may_bind: bool = False) -> None:
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        """Done with the reason when the connection is over, for whatever cause."""
+        """Done, with the reason, when the connection has ended for any cause."""
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the socket is closed."""
         self.refusal = ""
         """Why the login was refused; empty where it was not."""
         self.unfinished_since: float | None = None
-        """Loop time at which a message began to come that is not whole yet."""
+        """Loop time at which the beginning of a still unfinished message came."""
         self._ib = ib
-        self._client: Any = ib.client  # Its typing is partial, and methods of it are replaced below.
+        self._client: Any = (
+            ib.client
+        )  # The library is only partly typed, and some of its methods are replaced below.
         self._wrapper: Any = ib.wrapper
         self._sink = sink
         self._loop = asyncio.get_running_loop()
@@ -87,7 +90,7 @@ class Capture:
         self._packet: list[Fields] = []
         self._to_append: list[tuple[Source, Fields]] = []
         self._early: list[tuple[Source, Fields]] = []
-        """What came before the login was over; it is journalled behind the entry `LinkUp`."""
+        """Messages from before the end of the login; they are journalled after the entry `LinkUp`."""
         self._to_decode: list[Fields] = []
         self._current: Fields = ()
         """The message that ib_insync is decoding right now."""
@@ -97,15 +100,15 @@ class Capture:
         self._failure = ""
         self._until_prune = _PRUNE_EVERY
         self._framing: Framing | None = None
-        """What reads the socket once ib_insync is logged in."""
+        """Reads the socket once ib_insync is logged in."""
         self._install(may_bind)
 
     def forget_orders(self) -> None:
-        """Let the next answer about open orders be journalled whole."""
+        """Journal the next answer about open orders as a whole, without deduplication."""
         self._dedup.forget_orders()
 
     def close(self, reason: str) -> None:
-        """Close the connection; what comes after is dropped."""
+        """Close the connection; later messages are dropped."""
         self._stopped = True
         if not self.closed.done():
             self.closed.set_result(reason)
@@ -113,11 +116,11 @@ class Capture:
             # Not `ib.disconnect`, which raises while the login is not finished.
             self._client.disconnect()
         except OSError:
-            # Its write_eof found the socket broken, which nobody had noticed yet.
+            # `write_eof` found the socket broken, which nobody had noticed yet.
             self.abort()
 
     def abort(self) -> None:
-        """Drop the socket without waiting for a peer that reads nothing any more."""
+        """Drop the socket without waiting for a peer that no longer reads."""
         transport = self._client.conn.transport
         if transport is not None:
             transport.abort()
@@ -126,7 +129,7 @@ class Capture:
         client, decoder = self._client, self._client.decoder
         self._decode = decoder.interpret
         self._kinds = frozenset(map(str, decoder.handlers))
-        """Messages of the protocol; any other one says nothing, and ib_insync would only write to the log."""
+        """The message numbers of the protocol; for any other ib_insync would only write to the log."""
         decoder.interpret = self._on_message
         decoder.handlers[11] = self._pass_execution
         decoder.handlers[5] = self._pass_order
@@ -154,19 +157,19 @@ class Capture:
             else:
                 self._read(self._framing, data)
         except Exception as error:
-            # Whatever it is: not all of this packet is journalled.
+            # After any error, this packet is not journalled as a whole.
             self._fail_by_mistake(error)
         finally:
             self._finish_packet()
 
     def _log_in(self, data: bytes) -> None:
-        """Have ib_insync read the handshake, and the messages that it needs for the login."""
+        """Let ib_insync read the handshake, and the messages that it needs for the login."""
         client = self._client
         try:
             client._onSocketHasData(data)
         except Exception as error:
-            # It reads the handshake without guarding itself. That is the peer's fault, not capture's:
-            # the link ends, with the error in its reason, and is made again.
+            # ib_insync reads the handshake without checks. An error there is the peer's fault, not a fault of
+            # capture: the link ends with the error as its reason, and is made again.
             cause = f"{type(error).__name__}: {error}"
             self._unreadable(f"its login cannot be read: {data[:_SHOWN]!r}, {cause}")
             return
@@ -192,7 +195,7 @@ class Capture:
             self.unfinished_since = self._loop.time()
 
     def _fail_by_mistake(self, error: Exception) -> None:
-        """End capture at a mistake of ours, with this reason, rather than go on without a frame."""
+        """End capture because of a bug of ours, with this reason, rather than go on without a frame."""
         logger.exception("the capture ends because of a bug; every message before it is in the journal")
         self._fail(f"{type(error).__name__}: {error}")
 
@@ -202,7 +205,7 @@ class Capture:
             self.closed.set_result(f"the peer does not speak the TWS protocol ({what[:_LONGEST_REASON]})")
 
     def _finish_packet(self) -> None:
-        """Append what this packet brought, then pass it on; close where something went wrong in it."""
+        """Append the messages of this packet, then pass them on; close the connection if something failed."""
         packet, self._packet = self._packet, []
         to_append, self._to_append = self._to_append, []
         if self._stopped:
@@ -213,7 +216,7 @@ class Capture:
             self._prune()
             self._listener.on_packet(packet)
         except Exception as error:
-            # Whatever it is ends capture for good, with this reason; the next start asks for the day again.
+            # Any error ends capture for good, with this reason; the next start asks for the day again.
             if not isinstance(error, CaptureFailed):
                 logger.exception("the capture ends because of a bug; its packet is in the journal")
             self._failure = self._failure or f"{type(error).__name__}: {error}"
@@ -225,11 +228,11 @@ class Capture:
             self.close(self.refusal or "closed")
 
     def _on_message(self, fields: Sequence[str]) -> None:
-        """Take a message of the login, in place of `decoder.interpret`."""
+        """Take a message of the login, instead of `decoder.interpret`."""
         self._sort((tuple(fields),))
 
     def _sort(self, messages: Sequence[Fields]) -> None:
-        """Sort out what is to be journalled of each message in turn, and what ib_insync is to decode."""
+        """Decide for each message whether it is journalled, and whether ib_insync decodes it."""
         if self._stopped:
             return
         try:
@@ -249,14 +252,14 @@ class Capture:
                 if message not in unused:
                     self._to_decode.append(frame)
         except Exception as error:
-            # Whatever it is: the frame is not journalled.
+            # After any error the frame is not journalled.
             self._fail_by_mistake(error)
 
     def _pass_on(self) -> None:
-        """Have ib_insync decode what is durable now."""
+        """Let ib_insync decode the messages that are durable now."""
         to_decode, self._to_decode = self._to_decode, []
         self._until_prune -= len(to_decode)
-        # The time of what it is given now.
+        # The receipt time of the messages that ib_insync decodes now.
         self._wrapper.tcpDataArrived()
         for frame in to_decode:
             if self._stopped:
@@ -275,17 +278,19 @@ class Capture:
         if self.refusal:
             self._stopped = True
             return False
-        # A loss of IBKR that came ahead of it would otherwise be taken for that of an earlier link.
+        # Otherwise a notice of a lost IBKR that came first would count for an earlier link.
         self._to_append += [LinkUp(accounts, str(version)).arriving, *early]
         return True
 
     def _pass_execution(self, fields: list[str]) -> None:
-        """Make an execution known to ib_insync by its identity, past a decoder that chokes on its time.
+        """Make an execution known to ib_insync by its identity, without its decoder, which fails on some
+        times.
 
-        Its own way reads all fields into two objects, and drops the execution where one of them surprises it.
+        ib_insync itself would read all fields into two objects, and drop an execution with an unexpected
+        field.
         """
         if len(fields) < EXECUTION_FIELDS:
-            return  # Journalled as it came; `normalise` says what is wrong with it.
+            return  # The frame is journalled unchanged; `normalise` says what is wrong with it.
         perm_id = int(fields[ExecutionAt.PERM_ID] or 0)
         execution = Execution(
             execId=fields[ExecutionAt.EXEC_ID],
@@ -303,10 +308,11 @@ class Capture:
     def _pass_order(self, fields: list[str]) -> None:
         """Make an order known to ib_insync, which is all that its events need of an openOrder.
 
-        Its own way reads 136 fields into objects and copies them twice: most of the cost of a fill.
+        ib_insync itself would read 136 fields into objects and copy them twice, which is most of the cost of
+        a fill.
         """
         if len(fields) < ORDER_IDENTITY_FIELDS:
-            return  # Journalled as it came.
+            return  # The frame is journalled unchanged.
         order_id = int(fields[OpenOrderAt.ORDER_ID])
         client_id = int(fields[OpenOrderAt.CLIENT_ID] or 0)
         perm_id = int(fields[OpenOrderAt.PERM_ID] or 0)
@@ -318,13 +324,13 @@ class Capture:
             trade = wrapper.trades[key] = Trade(_instrument(fields, OpenOrderAt.CON_ID), order, status)
         trade.order.permId = perm_id
         if perm_id > 0:
-            # ib_insync itself takes 0 for a key, and a fill of one order for that of another.
+            # ib_insync itself uses 0 as a key, and so confuses the fills of different orders.
             wrapper.permId2Trade.setdefault(perm_id, trade)
 
     # Failures
 
     def _fail(self, reason: str) -> None:
-        """Stop for good; inside a packet only after what came before is committed."""
+        """Stop for good; inside a packet only after the earlier messages are committed."""
         self._stopped = True
         self._failure = self._failure or reason
         if not self._in_packet:
@@ -359,7 +365,7 @@ class Capture:
         self._fail(f"cross-check: ib_insync reports execution {execution.execId}, which was never captured")
 
     def _check_order_status(self, trade: Trade) -> None:
-        # 4: a message about an order makes ib_insync cancel it locally.
+        # Message 4: an error about an order makes ib_insync cancel it locally.
         if self._current[:1] in ((Message.ORDER_STATUS,), (Message.NOTICE,)):
             return
         self._fail(
@@ -368,9 +374,9 @@ class Capture:
         )
 
     def _prune(self) -> None:
-        """Drop what ib_insync keeps of the past, which would grow until the connection ends.
+        """Drop the past messages that ib_insync keeps, which would grow until the connection ends.
 
-        Nothing of ours reads it. A later message of a dropped order only makes its events silent.
+        We never read them. For a dropped order ib_insync only stops sending events.
         """
         if self._until_prune > 0:
             return
@@ -388,5 +394,7 @@ class Capture:
 
 
 def _instrument(fields: list[str], first: int) -> Contract:
-    """Name a contract for ib_insync, which only compares that of an execution with that of its order."""
+    """Name a contract for ib_insync, which only compares the contract of an execution with that of its
+    order.
+    """
     return Contract(conId=int(fields[first] or 0), symbol=fields[first + 1], secType=fields[first + 2])

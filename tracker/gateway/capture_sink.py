@@ -1,4 +1,4 @@
-"""Appending to the journal what one connection brings, and our own entries about the link.
+"""Append to the journal what one connection brings, and our own entries about the link.
 
 Owns the protocol by which the journal is reached (`Sink`), and the rule that a failed append ends the daemon:
 the failure is put into a future that `ReconnectingLink` awaits, because ib_insync's events swallow
@@ -17,7 +17,7 @@ from tracker.core.model import CommissionReport, ExecutionKey, Source
 
 
 class Sink(Protocol):
-    """Reach the journal."""
+    """Append to and ask the journal."""
 
     def append(
         self, connection_no: int, received_at: datetime, frames: Sequence[tuple[Source, Fields]]
@@ -26,7 +26,7 @@ class Sink(Protocol):
         ...
 
     def prefetch(self, messages: Sequence[Fields]) -> None:
-        """Look up what came in one packet, ahead of the questions about each message."""
+        """Look up all messages of one packet together, before the questions about each."""
         ...
 
     def contains(self, key: ExecutionKey) -> bool:
@@ -43,14 +43,14 @@ class Sink(Protocol):
     def count_missing(self, account: str, listed: Collection[str], since: datetime, asked: datetime) -> int:
         """Count the account's executions since then that an answer should have listed and did not.
 
-        Those received after it was asked for need not be in it. Any version of an execution stands for all:
+        Executions received after the request need not be in the answer. Any version of an execution counts:
         an answer may list only the one in force.
         """
         ...
 
 
 class NullSink:
-    """Keep nothing of a connection that must leave no trace; fulfils `Sink`."""
+    """Drop everything, for a connection that must leave no trace; implements `Sink`."""
 
     def append(
         self, connection_no: int, received_at: datetime, frames: Sequence[tuple[Source, Fields]]
@@ -58,7 +58,7 @@ class NullSink:
         """Drop the frames."""
 
     def prefetch(self, messages: Sequence[Fields]) -> None:
-        """Look nothing up."""
+        """Do nothing."""
 
     def contains(self, key: ExecutionKey) -> bool:
         return False
@@ -71,7 +71,9 @@ class NullSink:
 
 
 class CaptureFailed(Exception):
-    """What is received can no longer be made durable, or a message that is not allowed was about to leave."""
+    """Say that received messages can no longer be made durable, or that a forbidden message was about to be
+    sent.
+    """
 
 
 Fatal: TypeAlias = asyncio.Future[CaptureFailed]
@@ -104,7 +106,7 @@ class CaptureSink:
         try:
             self.journal.append(self.connection_no, received_at, frames)
         except Exception as error:
-            # Nothing may be decided, or sent, of which the journal does not know.
+            # Nothing may be decided or sent that the journal does not know.
             raise self.fail(f"the journal did not take {_count(frames)}: {error}") from error
         try:
             self._on_commit()
@@ -116,11 +118,11 @@ class CaptureSink:
             ) from error
 
     def append_entry(self, entry: Entry) -> None:
-        """Append an entry of our own: what is about to be sent, or what became of the link."""
+        """Append an entry of our own: what is about to be sent, or what happened to the link."""
         self.append(self.now(), (entry.arriving,))
 
     def fail(self, reason: str) -> CaptureFailed:
-        """End capture for good; return the error that says why, the first one if there were several."""
+        """End capture for good; return the error that says why, the first if there were several."""
         if not self.fatal.done():
             self.fatal.set_result(
                 CaptureFailed(

@@ -1,8 +1,8 @@
 """One connection to the gateway, from the opening of its socket to its end.
 
 Owns the life of one connection: the login, what runs while it is up, the notices that end it, and its close.
-When what is asked for is in `request_schedule.py`, how it is asked in `requests.py`; whether the other end
-still speaks in `probe.py`. It does not connect again (`reconnect.py`) and reads no fact: a message is in the
+`request_schedule.py` decides when to request what, `requests.py` sends it, `probe.py` checks whether the
+gateway still responds. It does not connect again (`reconnect.py`) and decodes no fact: a message is in the
 journal before it is looked at here.
 
 `IB.connectAsync` is never used: it binds manual orders as client 0 and gives up without execDetailsEnd.
@@ -41,13 +41,14 @@ from tracker.gateway.requests import IN_ANSWERS, Requests
 from tracker.gateway.upstream import Upstream
 
 _CLOSE_SECONDS: Final = 0.5
-"""How long a closing socket may take to close before it is dropped."""
+"""Seconds that a socket may take to close before it is dropped."""
 
 
 class BrokerConnection:
     """Make one connection and `serve` it until it ends, then `close` it.
 
-    `refuse_login` gets the managed accounts and returns why they must not be used, None where they may.
+    `refuse_login` receives the managed accounts and returns why they must not be used, None where they may
+    be.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class BrokerConnection:
         self._loop = asyncio.get_running_loop()
         ib = new_ib()
         ib.wrapper.clientId = options.client_id
-        self._client: Any = ib.client  # Its methods carry no types.
+        self._client: Any = ib.client  # The library's methods have no types.
         self.capture = Capture(ib, sink, self, may_bind=options.bind_manual_orders)
         self._broker_time = BrokerTimeRequests(self._client, sink.now)
         self._requests = Requests(self._client, sink, options, self._broker_time.ask)
@@ -75,10 +76,10 @@ class BrokerConnection:
             options, ib, sink, self.capture, self._requests, self._upstream, monitor, pending
         )
         self._answered = False
-        """Whether the other end sent anything at all."""
+        """Whether the gateway sent anything at all."""
         self.logged_in = False
         self.moved_to: int | None = None
-        """The port that 1300 named."""
+        """The new port that notice 1300 named."""
 
     async def serve(self, host: str, port: int) -> tuple[float, str]:
         """Connect and serve until the link ends; return for how long it was logged in, and why it ended."""
@@ -92,7 +93,7 @@ class BrokerConnection:
         return self._loop.time() - began, self.capture.closed.result()
 
     async def close(self) -> None:
-        """Close the socket, at most a moment after it was asked to, and journal the end of the link."""
+        """Close the socket within a moment, and journal the end of the link."""
         self.capture.close("the link was given up")
         if self._client.conn.transport is not None:
             await asyncio.wait({self.capture.gone}, timeout=_CLOSE_SECONDS)
@@ -132,7 +133,7 @@ class BrokerConnection:
         try:
             await job
         except ConnectionError:
-            # The link ended between two awaits and ib_insync refused to send; `closed` says why.
+            # The link ended between two awaits, so ib_insync refused to send; `closed` says why.
             self.capture.close("the link ended")
         except Exception:
             # Raised again by `_run`, which waits for the link to end.
@@ -140,7 +141,7 @@ class BrokerConnection:
             raise
 
     async def _end_after(self, silence: Coroutine[Any, Any, str]) -> None:
-        """Drop a connection whose other end takes nothing any more."""
+        """Drop a connection whose gateway no longer reads."""
         self.capture.close(await silence)
         self.capture.abort()
 
@@ -166,7 +167,7 @@ class BrokerConnection:
         return None
 
     def on_packet(self, frames: Sequence[Fields]) -> None:
-        """Take in what a packet brought, after it was committed."""
+        """Take in the messages of a packet, after they were committed."""
         self._answered = True
         if not frames:
             return

@@ -1,7 +1,7 @@
-"""One journalled frame into a fact of `core.model`, wherever it came from.
+"""Decode one journalled frame of any source into a fact of `core.model`.
 
-Owns the choice of the reader: messages of TWS are read in `normalise.py`, rows of a Flex report in
-`flex_rows.py`. A frame is decoded again whenever it is needed, so the same frame always gives the same fact.
+Owns the choice of the reader: `normalise.py` reads messages of TWS, `flex_rows.py` reads rows of a Flex
+report. A frame is decoded again whenever it is needed, so the same frame must always give the same fact.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Deduplication: which frames of a connection say something new, and so belong in the journal.
 
-Owns the memory of what this connection has brought, bounded whatever the gateway repeats. It never drops the
-first copy of anything: in doubt a duplicate is journalled, which the pump bears.
+Owns a bounded memory of the messages of this connection. It never drops the first copy of anything: in doubt
+a duplicate is journalled, which the pump ignores.
 
 | message | a duplicate is |
 |---|---|
@@ -34,7 +34,9 @@ from tracker.core.model import CommissionReport, ExecutionKey
 from tracker.gateway.normalise import read_fee
 
 DATA_FARM_CODES: Final = frozenset({"2103", "2104", "2105", "2106", "2107", "2108", "2119", "2157", "2158"})
-"""Notices about market-data farms, which concern neither orders nor the link to IBKR's order servers."""
+"""Codes of notices about market-data farms, which concern neither orders nor the link to IBKR's order
+servers.
+"""
 
 _ALWAYS: Final = frozenset(
     {
@@ -52,9 +54,9 @@ _FEES_KEPT: Final = 500_000
 
 
 class Deduplicator:
-    """Remember what one connection brought; ids and contents are kept as hashes of 61 bits, not as text.
+    """Remember the messages of one connection; ids and contents are kept as hashes of 61 bits, not as text.
 
-    `contains` and `newest_fee` ask the journal, for what an earlier connection brought.
+    `contains` and `newest_fee` ask the journal about earlier connections.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class Deduplicator:
             **dict.fromkeys(_ORDER_NAMED_BY, self._order_is_new),
         }
         self._last: dict[str, Fields] = {}
-        """Message -> the last one of that kind about an order, of which copies often follow at once."""
+        """Message -> the last one of that kind about an order; copies of it often follow at once."""
         self._orders: OrderedDict[int, int] = OrderedDict()
         """(message, ids of the order) -> the last content of that message for that order."""
         self._executions: OrderedDict[int, int] = OrderedDict()
@@ -79,13 +81,13 @@ class Deduplicator:
         self._fees: set[int] = set()
 
     def is_new(self, fields: Fields) -> bool:
-        """Return True for what is to be journalled, and remember it; False for a duplicate."""
+        """Return True for a message that must be journalled, and remember it; False for a duplicate."""
         message = fields[0] if fields else ""
         judge = self._judges.get(message)
         return message in _ALWAYS if judge is None else judge(fields)
 
     def forget_orders(self) -> None:
-        """Let the next open-order answer be journalled whole, so that it can be read as a snapshot."""
+        """Journal the next answer about open orders as a whole, so that it can be read as a snapshot."""
         self._orders.clear()
         self._last.clear()
 
@@ -93,28 +95,30 @@ class Deduplicator:
         key = execution_key(fields)
         if key is not None and self._contains(key):
             return False
-        # The request that it answers is not part of its content. Without this memory an execution that nobody
-        # can read would be journalled again by every sweep.
+        # The request id does not count as content. Without this memory an unreadable execution would be
+        # journalled again by every sweep.
         content = fields[ExecutionAt.REQUEST + 1 :]
         return _differs(self._executions, hash(key or content), hash(content), _EXECUTIONS_KEPT)
 
     def _fee_is_new(self, fields: Fields) -> bool:
-        # Sweeps repeat every fee report. A report that returned to an earlier content would be taken for a
-        # duplicate until the next connection; a dict per execId would cost twice the memory to tell.
+        # Sweeps repeat every fee report. A report that changes back to an earlier content counts as a
+        # duplicate until the next connection; detecting that would need a dict per execId, with twice the
+        # memory.
         content = hash(fields)
         if content in self._fees:
             return False
         if len(self._fees) >= _FEES_KEPT:
             self._fees.clear()
         self._fees.add(content)
-        # What an earlier connection brought is in the journal, not in this memory.
+        # Messages of earlier connections are in the journal, not in this memory.
         known = self._newest_fee(field_at(fields, FeeAt.EXEC_ID) or "")
         return known is None or read_fee(fields) != known
 
     def _order_is_new(self, fields: Fields) -> bool:
         message = fields[0]
         if self._last.get(message) is fields:
-            # The framing gives copies as one object; nothing else came about this order since.
+            # The framing returns a copy as the same object; no other message about this order came in
+            # between.
             return False
         self._last[message] = fields
         names = [field_at(fields, place) or "" for place in _ORDER_NAMED_BY[message]]

@@ -1,7 +1,7 @@
 """What the gateway's error codes and failures mean for the link, in plain words.
 
 Owns the table of codes that concern the link, IBKR's planned resets, the newest server version that can be
-read, and the reasons why a connection could not be made. It never acts; `connection.py` does.
+read, and the reasons why a connection failed. It never acts; `connection.py` does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ _FRIDAY: Final = 4
 _SATURDAY: Final = 5
 
 NEWEST_SERVER_VERSION: Final = 176
-"""What ib_insync 0.9.86 asks for at most, and what `normalise` reads; later ones move fields (error: 194)."""
+"""The newest version that ib_insync 0.9.86 requests and `normalise` reads; later ones move fields (error:
+194).
+"""
 
 
 class Effect(Enum):
@@ -79,7 +81,7 @@ def new_port(text: str) -> int | None:
 
 
 def planned_reset(now: datetime) -> str:
-    """Name the planned reset of IBKR that `now` (aware) lies in; empty outside of them."""
+    """Name the planned reset of IBKR at the moment `now` (aware); empty if there is none."""
     local = now.astimezone(_IBKR)
     clock, weekday = local.time(), local.weekday()
     if (weekday == _FRIDAY and clock >= time(23)) or (weekday == _SATURDAY and clock < time(3)):
@@ -98,11 +100,11 @@ class Reset(NamedTuple):
 
 
 def next_resets(now: datetime) -> tuple[Reset, Reset]:
-    """Return the nightly and the weekly reset that come next, or last now; `now` is aware."""
+    """Return the next or current nightly and weekly reset; `now` is aware."""
     today = now.astimezone(_IBKR).replace(hour=0, minute=0, second=0, microsecond=0)
 
     def reset(name: str, day: datetime, begins: time, ends: time) -> Reset:
-        # By the clock on the wall, which a night of changing clocks moves.
+        # By the local clock, so that a change to or from summer time is included.
         first = day.replace(hour=begins.hour, minute=begins.minute).astimezone(UTC)
         then = day + timedelta(days=1)
         return Reset(name, first, then.replace(hour=ends.hour, minute=ends.minute).astimezone(UTC))

@@ -1,7 +1,7 @@
-"""IBKR Flex reports: an XML file into its statements, hours and rows.
+"""Read an IBKR Flex report, an XML file, into its statements, hours and rows.
 
-Owns which rows of a report count and which hours it covers, and the refusal of a report that lacks something:
-nothing of such a file is taken in. The file is read twice, one row after the other: what it holds, then
+Owns which rows of a report count and which hours it covers, and refuses a report that lacks something:
+nothing of such a file is imported. The file is read twice, one row after the other: what it holds, then
 whether each row can be read; `flex_spool.py` keeps the rows, so a report may be larger than memory. Its XML
 is read in `flex_xml.py`, its dates in `flex_dates.py`, its bookings in `flex_bookings.py`, its rows in
 `flex_rows.py`; `flex_columns.py` says what is needed. It never asks IBKR for a report and decides nothing.
@@ -49,11 +49,11 @@ from tracker.gateway.flex_xml import STATEMENT, FlexUnreadable, FlexXml, Progres
 __all__ = ["FlexReport", "FlexUnreadable", "QueryCheck", "Statement", "check_report", "read_report"]
 
 _LATEST: Final = timedelta(minutes=15)
-"""The trades up to so long before a report of confirmations was made are in it; IBKR says 5 to 10 min."""
+"""A report of confirmations holds the trades up to so long before it was made; IBKR says 5 to 10 min."""
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _DATES: Final = ("dateTime", "tradeDate", "expiry")
 _IDS: Final = ("transactionID", "ibExecID", "tradeID")
-"""By what a row is named to a person, whichever it has first."""
+"""The attributes by which a message names a row; the first that it has is used."""
 _BROKEN_SHOWN: Final = 20
 _AGAIN: Final = "run it again and import the new file"
 
@@ -65,30 +65,30 @@ class Statement:
     account: str
     begins: datetime
     ends: datetime
-    """The hours whose executions it holds, in aware UTC; none where both are equal."""
+    """The hours whose executions it holds, in aware UTC; empty where both are equal."""
     absent: tuple[str, ...] = ()
-    """The sections that it lacks and that would tell something, as the XML spells them."""
+    """The useful sections that it lacks, as the XML spells them."""
     cancels: tuple[Row, ...] = ()
-    """Its rows that cancel a trade which is in no row of the report."""
+    """Its rows that cancel a trade which no row of the report has."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlexReport:
-    """Hold what a report says; it was found whole."""
+    """Hold the content of a report that lacks nothing."""
 
     path: Path
     statements: tuple[Statement, ...]
     executions: int
-    """How many it holds, those counted that are cancelled."""
+    """How many executions it holds, including cancelled ones."""
     left_out: Mapping[int, tuple[str, ...]]
-    """The options whose terms the query leaves out, by conid, with the labels of what is left out."""
+    """The options whose terms the query leaves out, by conid, with the labels of the missing fields."""
     others: tuple[tuple[str, Row], ...]
     """The rows of its other sections, each behind the section's name, with its day under `DAY`, and its time
     under `TIME` where it has one."""
     _reader: _ReportReader
 
     def rows(self) -> Iterator[Row]:
-        """Yield its executions that are in force in the order of time, attributes as text."""
+        """Yield its executions in force in the order of time, attributes as text."""
         return self._reader.rows()
 
 
@@ -102,18 +102,18 @@ def read_report(path: Path, progress: Progress = lambda done, total: None) -> Fl
 
 @dataclass(frozen=True, slots=True)
 class QueryCheck:
-    """Hold what is wrong with a report, so that its query can be mended at once."""
+    """Hold everything that is wrong with a report, so that its query can be corrected at once."""
 
     problems: tuple[FlexUnreadable, ...]
-    """What refuses it; of broken rows the first ones."""
+    """The reasons to refuse it; of broken rows only the first ones."""
     advisable: tuple[str, ...] = ()
-    """The labels of fields that it can do without, and that would tell something."""
+    """The labels of fields that are useful and not required."""
     report: FlexReport | None = None
     """None where there is a problem."""
 
 
 def check_report(path: Path, progress: Progress = lambda done, total: None) -> QueryCheck:
-    """Look for all that a report lacks, and for its broken rows."""
+    """Find everything that a report lacks, and its broken rows."""
     try:
         reader = _ReportReader(FlexXml(path, progress))
         problems = tuple(islice(reader.problems(), _BROKEN_SHOWN))
@@ -134,7 +134,7 @@ def _no_room(path: Path, error: OSError) -> FlexUnreadable:
 
 @dataclass(slots=True)
 class _StatementPart:
-    """Gather what one statement holds."""
+    """Gather the content of one statement."""
 
     head: Row
     sections: set[str] = field(default_factory=set)
@@ -143,7 +143,7 @@ class _StatementPart:
     ends: datetime = _NEVER
     levels: set[str] = field(default_factory=set)
     cancels: set[tuple[str, str]] = field(default_factory=set)
-    """The names of its rows that cancel something."""
+    """The names of its rows that cancel a trade."""
 
     @property
     def account(self) -> str:
@@ -168,7 +168,7 @@ class _ReportReader:
         self._others: list[tuple[str, Row]] = []
         self._executions = 0
         self._unnamed: dict[str, list[str]] = {}
-        """Trades without execId that say the same: the tradeIDs of each of them."""
+        """The tradeIDs of trades without execId that have equal values."""
         self._form = FORMATS[0]
 
     def report(self) -> FlexReport:
@@ -177,7 +177,7 @@ class _ReportReader:
         return self.made()
 
     def made(self) -> FlexReport:
-        """Return the report that `problems` found whole."""
+        """Return the report, for which `problems` yielded nothing."""
         left_out = {con_id: tuple(labels) for con_id, labels in self._left_out.items()}
         statements = tuple(
             Statement(
@@ -192,7 +192,7 @@ class _ReportReader:
         return FlexReport(self._path, statements, self._executions, left_out, tuple(self._others), self)
 
     def problems(self) -> Iterator[FlexUnreadable]:
-        """Yield what refuses the report, as far as it can be read at all; raises what ends the reading."""
+        """Yield the reasons to refuse the report; raises FlexUnreadable where the reading cannot go on."""
         self._survey()
         if not self._parts:
             raise FlexUnreadable(
@@ -208,7 +208,7 @@ class _ReportReader:
         yield from self._check()
 
     def advisable(self) -> list[str]:
-        """Return the labels of what no row has and what would tell something, though it is not needed."""
+        """Return the labels of useful fields that no row has and that are not required."""
         return [
             section.label_of(name)
             for section in (SECTIONS[name] for name in WITH_EXECUTIONS)
@@ -250,7 +250,7 @@ class _ReportReader:
             part.cancels.add(_name_of(of))
 
     def _lacks(self, part: _StatementPart) -> Iterator[FlexUnreadable]:
-        """Yield what a statement lacks; its rows are not looked at where there is anything."""
+        """Yield what a statement lacks; if it lacks anything, its rows are not checked."""
         name = part.account
         held = [SECTIONS[each] for each in WITH_EXECUTIONS if each in part.sections]
         if not name:
@@ -289,7 +289,7 @@ class _ReportReader:
     # Whether it can be read
 
     def _check(self) -> Iterator[FlexUnreadable]:
-        """Try every row; yields those that are broken."""
+        """Check every row; yields the broken ones."""
         apart: list[Row] = []
         for part, section, row in self._rows():
             if section.name not in WITH_EXECUTIONS:
@@ -340,7 +340,7 @@ class _ReportReader:
                 yield part, section, self._of(part, section, row)
 
     def _of(self, part: _StatementPart, section: FlexSection, row: Row) -> Row:
-        """Return a row with its account; raises FlexUnreadable for that of another statement."""
+        """Return a row with its account; raises FlexUnreadable for an account of another statement."""
         of = row.get("accountId") or part.account
         if of == row.get("accountId") == part.account:
             return row
@@ -352,7 +352,7 @@ class _ReportReader:
         return {**row, "accountId": of}
 
     def _dated(self, row: Row, part: _StatementPart) -> Row:
-        """Return a row with its time and expiry, each empty where it has none that can be read."""
+        """Return a row with its time and expiry, each empty where it cannot be read."""
         moment = self._moment(row)
         expiry = self._form.read_day(row.get("expiry", ""))
         dated = {
@@ -365,7 +365,7 @@ class _ReportReader:
         return dated
 
     def _numbered(self, row: Row) -> Row:
-        """Return a trade without execId with its number among those of the report that say the same."""
+        """Return a trade without execId with its number among the trades of the report with equal values."""
         if row.get("ibExecID") or is_cancel(row) or is_booked(row):
             return row
         ids = self._unnamed.setdefault(exec_id_of({**row, NUMBER: "1"}), [])
@@ -381,7 +381,7 @@ class _ReportReader:
         moment = None if day is None else read_time(day, row.get("tradeTime", ""))
         if day is None or moment is None:
             return None
-        # A trade date begins on the evening before.
+        # A trade date begins in the evening of the day before.
         return moment if moment < evening_of(day) else read_time(day - timedelta(days=1), row["tradeTime"])
 
     def _with_day(self, row: Row) -> Row:
@@ -410,7 +410,9 @@ def _name_of(cancel: Row) -> tuple[str, str]:
 
 
 def _form_of(path: Path, parts: Sequence[_StatementPart], dates: set[str]) -> DateFormat:
-    """Return the form of the report's dates: of those that read each statement's days, what reads most."""
+    """Return the form of the report's dates: of those that read each statement's days, the one that reads
+    most dates.
+    """
     if not all(text for part in parts for text in part.days()):
         raise FlexUnreadable(
             f"{path} does not say which days it covers; download an Activity Flex Query as XML"
@@ -418,7 +420,7 @@ def _form_of(path: Path, parts: Sequence[_StatementPart], dates: set[str]) -> Da
     heads = {text for part in parts for text in part.days()}
     heads |= {text for part in parts if (text := part.head.get("whenGenerated"))}
     read = formats_of(heads)
-    # A custom period may end behind the day on which the report was made.
+    # A custom period may end after the day on which the report was made.
     candidates = [form for form in read if all(_in_order(part, form) for part in parts)] or read
     reads = [sum(form.read_day(text) is not None for text in dates) for form in candidates]
     best = [form for form, count in zip(candidates, reads, strict=True) if count == max(reads)]

@@ -1,14 +1,14 @@
-"""What is in force of a Flex report's bookings: cancelled, booked again, corrected.
+"""Find which of a Flex report's bookings are in force: some are cancelled, booked again, corrected.
 
 Owns which rows of a report become executions. The broker's books are only ever added to: a trade that was
 wrong is cancelled by a row of its own (`Ca`), and may be booked again.
 
-| what the report holds of one execution | what comes of it |
+| what the report holds of one execution | result |
 |---|---|
-| one booking | it |
+| one booking | that booking |
 | a cancelled booking, and a later one under its execId or a corrected one | the later one |
-| a cancelled booking, and no other | it, and its correction to no quantity: a void |
-| a cancel row whose booking is in no row | it is left to whoever knows the journal |
+| a cancelled booking, and no other | that booking, and its correction to no quantity: a void |
+| a cancel row whose booking is in no row | left to the import, which knows the journal |
 | the same row again, in another statement | it counts once |
 
 The fees of all bookings of one execution add up: a second booking carries the difference. A void is the
@@ -30,12 +30,13 @@ from tracker.gateway.flex_rows import REBOOKED, VOID, exec_id_of, own_id_of
 
 IN_PLACE: Final = "yes"
 AFTER_ANOTHER: Final = "after"
-"""How a row is booked again: with its first booking in the report, or behind one of another report, whose fee
-adds to its own."""
+"""How a row is booked again: together with its first booking in the report, or after one of another report,
+whose fee is added to its own.
+"""
 _UNNUMBERED: Final = 999_999_999
 """Version of a void whose cancel row has no transactionID."""
 NAMES: Final = (("origTradeID", "tradeID"), ("origTransactionID", "transactionID"))
-"""By which attribute a cancel row names a booking, and by which the booking names itself."""
+"""The attribute by which a cancel row names a booking, and the booking's own attribute."""
 
 
 @dataclass(slots=True)
@@ -44,9 +45,9 @@ class _Bookings:
 
     in_force: list[Row] = field(default_factory=list)
     cancelled: list[tuple[Row, Row]] = field(default_factory=list)
-    """Each with the row that cancels it."""
+    """Cancelled bookings, each with the row that cancels it."""
     cancelled_before: bool = False
-    """A booking that is in no row was cancelled before the first that is."""
+    """Whether a booking that is in no row was cancelled before the first one that is."""
     fees: Decimal = ZERO
 
     def add_fee(self, row: Row) -> None:
@@ -54,7 +55,7 @@ class _Bookings:
 
 
 class Repeated:
-    """Find the rows that cannot be read alone, by looking at all of them once."""
+    """Find the rows that depend on others, by looking at all of them once."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[str, str]] = set()
@@ -72,7 +73,7 @@ class Repeated:
         self._seen.add(key)
 
     def __contains__(self, row: Row) -> bool:
-        """Tell whether others of the report bear on a row."""
+        """Tell whether other rows of the report affect a row."""
         account = row["accountId"]
         return (
             is_cancel(row)
@@ -85,17 +86,17 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Hold what is in force of rows that bear on one another."""
+    """Hold the rows in force of a group that depends on one another."""
 
     rows: tuple[Row, ...]
     cancels: tuple[Row, ...]
-    """The rows that cancel something which is in no row."""
+    """The rows that cancel a trade which is in no row."""
     executions: int
     """How many executions `rows` are of."""
 
 
 def settle(rows: list[Row]) -> Settled:
-    """Return what counts of rows that can each be read, of any accounts."""
+    """Return the rows in force among readable rows of any accounts."""
     executions: dict[tuple[str, str], _Bookings] = {}
     unknown: list[Row] = []
     for row in _once(rows):
@@ -104,7 +105,7 @@ def settle(rows: list[Row]) -> Settled:
             bookings = executions.setdefault((account, _own_root(row)), _Bookings())
             bookings.in_force.append(row)
             if before := [each for each in unknown if _names(each, row)]:
-                # The first booking is in another report, and this one stands behind its cancellation.
+                # The first booking is in another report, and this one follows its cancellation.
                 bookings.cancelled_before = True
                 unknown = [each for each in unknown if each not in before]
                 for each in before:
@@ -158,14 +159,14 @@ def transaction_of(row: Row) -> int:
 
 
 def root_of(row: Row) -> str:
-    """Return what names an execution in all its versions."""
+    """Return the name that all versions of an execution share."""
     exec_id = exec_id_of(row)
     parts = correction_parts(exec_id)
     return exec_id if parts is None else parts.root
 
 
 def _own_root(row: Row) -> str:
-    """Return what names an execution within its report, whose form of dates need not be known yet."""
+    """Return the name of an execution within its report; the report's form of dates need not be known yet."""
     return root_of(row) if row.get("ibExecID") else own_id_of(row)
 
 
@@ -203,5 +204,5 @@ def _counted(bookings: _Bookings) -> Iterator[Row]:
         how = IN_PLACE if bookings.cancelled else AFTER_ANOTHER
         yield {**bookings.in_force[-1], "ibCommission": str(bookings.fees), REBOOKED: how}
     else:
-        # Each version once; without a cancel row the same one twice is the same booking.
+        # Each version once: without a cancel row two equal ones are the same booking.
         yield from {exec_id_of(row): row for row in bookings.in_force}.values()

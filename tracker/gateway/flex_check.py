@@ -1,7 +1,7 @@
-"""Whether one row of a Flex report says all that its execution needs.
+"""Check whether one row of a Flex report has everything that its execution needs.
 
-Owns what makes a row broken, and which of an option's terms it leaves to be known from elsewhere. A broken
-row refuses its report, since no day is proven with a row unread. It reads no file and no journal.
+Owns what makes a row broken, and which of an option's terms must be known from elsewhere. A report with a
+broken row is refused, since it could not prove any day. It reads no file and no journal.
 """
 
 from __future__ import annotations

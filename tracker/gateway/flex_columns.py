@@ -1,8 +1,8 @@
-"""The sections and fields of a Flex query: what the tracker reads of them, and what it cannot do without.
+"""The sections and fields of a Flex query: which the tracker reads, and which it requires.
 
-Owns the names that the query's page shows, so that whoever lacks one knows which box to tick. The XML spells
-them otherwise, and the section of an Activity query otherwise than that of a Trade Confirmation query: rows
-of both are read under the names of the former.
+Owns the names that the query's page shows, so that the user of a query knows which box to tick. The XML
+spells them differently, and a Trade Confirmation query differently from an Activity query: rows of both are
+read under the names of the latter.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class FlexSection:
     """Describe one section of a query."""
 
     name: str
-    """As the XML spells it."""
+    """The section's name in the XML."""
     label: str
-    """As the query's page shows it."""
+    """The section's name on the query's page."""
     row: str
-    """The XML's name of its rows."""
+    """The name of its rows in the XML."""
     tells: str
-    """What only it tells, to follow `which`."""
+    """What only this section tells, as words that follow `which`."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Field, under its name in Trades -> its label in this section."""
     spelled: Mapping[str, str] = field(default_factory=dict)
@@ -159,18 +159,18 @@ ADVISABLE: Final = (
     *("ibCommission", "ibCommissionCurrency", "fifoPnlRealized", "ibOrderID", "orderReference", "notes"),
     *("transactionID", "tradeID", "origTradeID", "transactionType", "symbol", "underlyingSymbol", "ibExecID"),
 )
-"""What executions can do without, and what tells something."""
+"""Fields that executions can do without, but that are useful."""
 WITH_EXECUTIONS: Final = (TRADES, CONFIRMS)
 OTHERS: Final = (EXERCISES, ACTIONS, TRANSFERS)
 
 
 def row_text(row: Row) -> bytes:
-    """Return a row as it is kept, without its empty values."""
+    """Return a row as it is stored, without its empty values."""
     return msgspec.json.encode({name: value for name, value in row.items() if value})
 
 
 def read_row(text: str | bytes) -> Row:
-    """Read a row as it was kept."""
+    """Read a stored row."""
     return _ROW.decode(text)
 
 
@@ -192,7 +192,7 @@ def is_booked(row: Row) -> bool:
 
 
 def level_of(section: FlexSection, row: Row) -> str:
-    """Return the level of detail of a row; empty where it has none that is known."""
+    """Return the level of detail of a row; empty where it has no known one."""
     # A Trade Confirmation query need not write it; its orders are elements of another name.
     level = row.get("levelOfDetail", EXECUTION if section.name == CONFIRMS else "")
     return level if level == EXECUTION or level in _LEVELS or not row.get("ibExecID") else ""
@@ -200,13 +200,13 @@ def level_of(section: FlexSection, row: Row) -> str:
 
 @dataclass(slots=True)
 class Columns:
-    """Gather what the executions of one section have, to find out what they lack."""
+    """Gather which fields the executions of one section have, to find those that they lack."""
 
     there: set[str] = field(default_factory=set)
     unnamed: bool = False
-    """One of them that cancels nothing has no execId."""
+    """Whether one of them that cancels nothing has no execId."""
     unsaid: bool = False
-    """One of them has no execId, and neither a type nor codes, which would say why."""
+    """Whether one of them has no execId, and neither a type nor codes that would say why."""
     cancels: bool = False
 
     def add(self, row: Row) -> None:
@@ -218,7 +218,7 @@ class Columns:
             self.unsaid = self.unsaid or not row.get("transactionType")
 
     def missing(self) -> Iterator[str]:
-        """Yield what is needed and in no row."""
+        """Yield the required fields that no row has."""
         there = self.there
         if not there:
             return
@@ -236,7 +236,9 @@ class Columns:
 
 
 def _missing_of_cancels(there: Set[str]) -> Iterator[str]:
-    """Yield what tells which trade a row cancels, and whether it was booked again behind it."""
+    """Yield the missing fields that say which trade a row cancels, and whether it was booked again
+    afterwards.
+    """
     if "transactionID" not in there:
         yield "transactionID"
     if not ({"origTradeID", "tradeID"} <= there or {"origTransactionID", "transactionID"} <= there):

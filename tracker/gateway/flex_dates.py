@@ -40,7 +40,7 @@ class DateFormat:
     pattern: re.Pattern[str]
 
     def read_day(self, text: str) -> date | None:
-        """Read a date, with or without a time behind it; None where it is none of this form."""
+        """Read a date, with or without a time after it; None where it does not have this form."""
         found = self._read(text)
         return None if found is None else found[0]
 
@@ -100,12 +100,12 @@ FORMATS: Final = tuple(
 
 
 def evening_of(day: date) -> datetime:
-    """Return when a trade date ends, in aware UTC: what is executed later belongs to the next one."""
+    """Return when a trade date ends, in aware UTC: later executions belong to the next one."""
     return datetime.combine(day, EVENING, NEW_YORK).astimezone(UTC)
 
 
 def hours_of(first: date, last: date) -> tuple[datetime, datetime]:
-    """Return what hours the trade dates from first to last cover, in aware UTC; equal where none.
+    """Return the hours that the trade dates from first to last cover, in aware UTC; two equal times for none.
 
     Trade dates are weekdays: Monday's begins on Friday evening.
     """

@@ -1,7 +1,7 @@
-"""Fetch one address of a web service into a file, within a time that holds for all of it.
+"""Fetch one address of a web service into a file, within one time limit for everything.
 
-Owns one HTTP request and its bounds. A server that sends a byte now and then ends with the time, too. What it
-says of an address never holds the query behind it, in which the token stands.
+Owns one HTTP request and its limits. The time limit also ends a server that sends only a byte now and then.
+Its messages never show the query of an address, which holds the token.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import h11
 _BLOCK: Final = 1 << 16
 _OK: Final = 200
 Write = Callable[[bytes], object]
-"""Takes a piece of the body; raises OSError."""
+"""Writes a piece of the body; raises OSError."""
 LARGEST: Final = 1 << 30
-"""Bytes of the largest report that is taken."""
+"""The size in bytes of the largest report that is accepted."""
 
 
 class DownloadFailed(Exception):
-    """Nothing was fetched; the message says why, without the address's query."""
+    """Say why nothing was fetched, without the address's query."""
 
 
 async def download(address: str, write: Write, *, seconds: float, agent: str) -> None:
-    """Hand the body at an http or https address to `write`, piece by piece; raises DownloadFailed."""
+    """Pass the body at an http or https address to `write`, piece by piece; raises DownloadFailed."""
     parts = urlsplit(address)
     secure = parts.scheme == "https"
     host, port = parts.hostname or "", parts.port or (443 if secure else 80)
@@ -87,7 +87,7 @@ def _hand_over(data: bytes, write: Write) -> None:
 
 
 def _events(connection: h11.Connection) -> Iterator[object]:
-    """Yield what is complete of the answer."""
+    """Yield the complete parts of the answer."""
     while (event := connection.next_event()) is not h11.NEED_DATA:
         yield event
         if isinstance(event, h11.EndOfMessage):

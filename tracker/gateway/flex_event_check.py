@@ -1,8 +1,8 @@
-"""Whether the rows about positions that changed without a trade say all that they must.
+"""Check whether the rows about positions that changed without a trade are complete.
 
-Owns which columns the sections Option Exercises, Corporate Actions and Transfers cannot do without, and what
-makes one of their rows broken. Either proves no day: what such a row would tell is not known. It reads no
-file.
+Owns which columns the sections Option Exercises, Corporate Actions and Transfers require, and what makes one
+of their rows broken. With either fault a report proves no day, since what such a row reports is not known. It
+reads no file.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _NEEDED: Final[Mapping[str, Sequence[str]]] = {
     TRANSFERS: ("assetCategory", "conid", "quantity", "direction"),
 }
 _DATED: Final = {EXERCISES: "date", ACTIONS: "reportDate", TRANSFERS: "date"}
-"""The date to ask for where a section has none."""
+"""The date column to ask for where a section has none."""
 
 
 def lacking(rows: Mapping[str, Collection[Row]]) -> Iterator[str]:
-    """Yield what each section lacks, by the label of its query; a column that one row has is there."""
+    """Yield what each section lacks, by the query's labels; a column counts as there if one row has it."""
     for name in OTHERS:
         found = rows.get(name, ())
         there = {column for row in found for column in row}
@@ -46,7 +46,7 @@ def lacking(rows: Mapping[str, Collection[Row]]) -> Iterator[str]:
 def broken_event(section: str, row: Row) -> str:
     """Return what is wrong with a dated row, beginning with an attribute; empty where nothing is.
 
-    What the whole section lacks is not said of each row again.
+    A column that the whole section lacks is not reported again for each row.
     """
     try:
         if not number_in(row, "quantity"):

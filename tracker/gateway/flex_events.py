@@ -1,12 +1,12 @@
-"""What a Flex report says about positions that changed without a trade, and why.
+"""Read from a Flex report which positions changed without a trade, and why.
 
 Owns the reading of the sections Option Exercises, Assignments and Expirations, Corporate Actions, and
-Transfers into typed events. It decides nothing: what the events mean for a position is for its reader.
+Transfers into typed events. It decides nothing: the import decides what the events mean for a position.
 
-| the row | cause | what is told |
+| the row | cause | what it says |
 |---|---|---|
 | Exercise, Assignment, Expiration | `exercised`, `assigned`, `expired` | the change of the option |
-| Buy or Sell beside it | as the option's | the change of what it delivers |
+| Buy or Sell beside it | the same as the option's | the change of the delivered contract |
 | a split (FS, RS) of one contract | `split` | new units for one old unit, by the words `4 FOR 1` |
 | an action that takes one contract and brings another | `split`, `adjusted` | what it becomes, the ratio |
 | any other action | `adjusted` | the change |
@@ -36,28 +36,29 @@ _RATIO: Final = re.compile(
 )
 _CASH: Final = "CASH"
 _SUMMARIES: Final = ("SUMMARY", "LOT")
-"""Levels of detail that repeat others."""
+"""Levels of detail whose rows repeat others."""
 
 
 @dataclass(frozen=True, slots=True)
 class PositionEvent:
-    """Hold one change of a position that no trade brought."""
+    """Hold one change of a position that no trade caused."""
 
     account: str
     contract: Contract
     cause: str
     quantity: Decimal
-    """Signed change."""
+    """The change, signed."""
     day: date | None
     at: datetime | None = None
-    """When it happened, in aware UTC: what a row without a time brings stands at the beginning of its trade
-    date, what it takes at the end."""
+    """When it happened, in aware UTC. Without a time in the row, an increase counts at the beginning of its
+    trade date and a decrease at the end.
+    """
     ratio: Decimal | None = None
-    """New units for one old unit; None where the change alone is known."""
+    """New units for one old unit; None where only the change is known."""
     becomes: Contract | None = None
-    """The contract in its place."""
+    """The contract that replaces it."""
     other_account: str = ""
-    """From or to which it was transferred."""
+    """The account from or to which it was transferred."""
     transaction: str = ""
     text: str = ""
     """IBKR's own words."""
@@ -65,14 +66,14 @@ class PositionEvent:
 
 @dataclass(frozen=True, slots=True)
 class PositionEvents:
-    """Hold what a report's sections tell, and which of their rows cannot be read."""
+    """Hold the events of a report's sections, and which of their rows cannot be read."""
 
     events: tuple[PositionEvent, ...] = ()
     problems: tuple[str, ...] = ()
 
 
 def read_events(rows: Iterable[tuple[str, Row]]) -> PositionEvents:
-    """Read the rows of the other sections, each behind its section's name."""
+    """Read the rows of the other sections, each with its section's name."""
     by_section: dict[str, list[Row]] = defaultdict(list)
     for name, row in rows:
         if row.get("levelOfDetail") not in _SUMMARIES and row.get("assetCategory") != _CASH:
@@ -89,7 +90,7 @@ def read_events(rows: Iterable[tuple[str, Row]]) -> PositionEvents:
 
 
 def _is_event(section: str, row: Row, problems: list[str]) -> bool:
-    """Tell whether a row says that a position changed; what is wrong with it is added to `problems`."""
+    """Tell whether a row says that a position changed; its faults are added to `problems`."""
     reason = broken_event(section, row)
     if reason:
         name, _, rest = reason.partition(" ")
@@ -121,7 +122,7 @@ def _moment(row: Row, day: date | None, *, goes: bool) -> datetime | None:
 
 
 def _exercises(rows: Sequence[Row]) -> Iterator[PositionEvent]:
-    """Yield the options that went, each with what it delivered: the rows behind it that are no options."""
+    """Yield the options that ended, each with what it delivered: the rows after it that are not options."""
     cause = ""
     for row in rows:
         kind = row.get("transactionType", "")

@@ -1,16 +1,16 @@
-"""Rows of an IBKR Flex report into journal frames, and those frames into facts.
+"""Turn rows of an IBKR Flex report into journal frames, and those frames into facts.
 
-Owns how a row is read. A row is journalled as it came (its attributes as JSON), so that a later version can
-read it better, with what only the whole file shows added under names of our own: its time and expiry, since a
-file's date form is known from all of its dates (`flex_dates.py`), and what became of its booking
+Owns how a row is read. A row is journalled unchanged (its attributes as JSON), so that a later version can
+read it better. What only the whole file shows is added under our own names: its time and expiry, since a
+file's date form is known from all of its dates (`flex_dates.py`), and how its booking was changed
 (`flex_bookings.py`). It reads no file; `flex.py` does.
 
 Rules
 - The sign of the quantity is the direction.
-- A cancel row never comes here: what it cancels is voided (`flex_bookings.py`). Only a journal of an older
-  version holds one, as an execution with the opposite sign that belongs to no order.
+- A cancel row never comes here: the trade that it cancels is voided (`flex_bookings.py`). Only a journal of
+  an older version holds one, as an execution with the opposite sign that belongs to no order.
 - Expiry, exercise and assignment are BookTrade rows without an execId; they are named by their tradeID.
-- A trade without an execId is named by what it says, so that it is known again whatever names it elsewhere.
+- A trade without an execId is named by its values, so that it is recognised under another name.
 - Flex writes a cost as a negative commission, the API as a positive one.
 """
 
@@ -40,7 +40,7 @@ from tracker.gateway.flex_columns import Row, is_cancel, read_row, row_text
 from tracker.gateway.flex_dates import FORMATS
 
 IMPORTED: Final = 0
-"""Request number of an imported execution: neither a live push nor the answer to a sweep."""
+"""The request number of an imported execution, which is neither a live push nor the answer to a sweep."""
 
 TIME: Final = "tracker:time"
 DAY: Final = "tracker:day"
@@ -54,7 +54,7 @@ of before the trade dates of its report, in which it was booked. The number tell
 execId that say the same."""
 
 _OPTION: Final = re.compile(r"(\S{1,6})\s*(\d\d)(\d\d)(\d\d)([CP])(\d{8})", re.ASCII)
-"""An option's symbol as the OCC spells it: root, expiry, right, strike in thousandths."""
+"""An option's symbol in the form of the OCC: root, expiry, right, strike in thousandths."""
 OPTIONS: Final = ("OPT", "FOP")
 _CONTRACT: Final = (
     *("conid", "assetCategory", "symbol", "underlyingSymbol", "strike", EXPIRY, "expiry", "putCall"),
@@ -63,14 +63,14 @@ _CONTRACT: Final = (
 """The columns that describe a contract."""
 _THOUSANDTHS: Final = Decimal(1000)
 _PLAIN: Final = FORMATS[:2]
-"""The date forms that cannot be taken for one another."""
+"""The date forms that cannot be confused with one another."""
 
 _NOWHERE: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""Stands for the receipt of a row that is only tried."""
+"""Used as the receipt time of a row that is only checked."""
 
 
 class UnreadableRow(Exception):
-    """A row lacks what a fact cannot do without; the text says what."""
+    """Say which required value a row lacks."""
 
 
 def frames_of(row: Row) -> Iterator[FlexTrade | FlexFee]:
@@ -82,14 +82,14 @@ def frames_of(row: Row) -> Iterator[FlexTrade | FlexFee]:
 
 
 def exec_id_of(row: Row) -> str:
-    """Return the execId of a row; without one a booking is named by its tradeID, a trade by what it says."""
+    """Return the execId of a row; without one a booking is named by its tradeID, a trade by its values."""
     if row.get("ibExecID") or NUMBER not in row:
         return row.get("ibExecID") or own_id_of(row)
     return without_exec_id(_named(_NOWHERE, row, ""), int(row[NUMBER]))
 
 
 def own_id_of(row: Row) -> str:
-    """Return by what a row without execId is told from the others of its report."""
+    """Return an id that distinguishes a row without execId from the others of its report."""
     return f"flex-{row.get('tradeID') or row.get('transactionID') or ''}"
 
 
@@ -106,7 +106,9 @@ def fact_of_row(frame: Frame) -> BrokerFact | None:
 
 
 def try_row(row: Row) -> Execution | str:
-    """Return the execution of a row, or why it or its fee cannot be read, beginning with an attribute."""
+    """Return the execution of a row, or why it or its fee cannot be read; the reason begins with an
+    attribute.
+    """
     try:
         execution = _execution(_NOWHERE, row)
         if row.get("ibCommission"):
@@ -161,14 +163,14 @@ def _contract(row: Row) -> Contract:
 
 @lru_cache(4096)
 def _contract_of(values: tuple[str, ...]) -> Contract:
-    """Return the contract that these columns describe, of which a report has few beside its rows."""
+    """Return the contract that these columns describe; cached, since a report has few contracts."""
     row = dict(zip(_CONTRACT, values, strict=True))
     con_id = _integer(row.get("conid", ""))
     if con_id <= 0:
         raise UnreadableRow(f"conid is not an instrument: {limits.quoted(row.get('conid', ''))}")
     sec_type = _text(row, "assetCategory")
     symbol = _text(row, "symbol")
-    # What the query leaves out the symbol of an option holds; the conid is the identity in any case.
+    # An option's symbol holds the terms that the query leaves out; the conid is the identity in any case.
     option = sec_type in OPTIONS
     named = _OPTION.fullmatch(symbol) if option else None
     root, expiry, right, strike = ("", None, "", None) if named is None else _read_option(named)
@@ -198,7 +200,7 @@ def _fee(row: Row) -> CommissionReport:
         _exec_id(row),
         -_number(row, "ibCommission"),
         _text(row, "ibCommissionCurrency") or _text(row, "currency"),
-        # Flex writes 0 where an opening trade realizes nothing; the API leaves it unset.
+        # For an opening trade, which realizes nothing, Flex writes 0 and the API leaves the value unset.
         realized or None,
     )
 
@@ -251,7 +253,7 @@ def is_number(text: str) -> bool:
 
 
 def _integer(text: str) -> int:
-    """Read a number that only names something; 0 where it cannot be read."""
+    """Read a number that is only an id; 0 where it cannot be read."""
     try:
         return limits.read_integer(text)
     except limits.OutOfBounds:
@@ -263,9 +265,9 @@ def _day(text: str) -> date | None:
 
 
 def _moment(row: Row) -> datetime | None:
-    """Return when a row says that it was executed, in aware UTC; None where it does not."""
+    """Return the execution time of a row in aware UTC; None where it has none."""
     if row.get(TIME):
         return datetime.fromisoformat(row[TIME])
-    # A row that was journalled before the form of a whole file was looked at.
+    # An older version journalled rows without looking at the date form of the whole file.
     text = row.get("dateTime", "")
     return next((moment for form in _PLAIN if (moment := form.read_moment(text)) is not None), None)

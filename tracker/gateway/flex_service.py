@@ -1,8 +1,8 @@
-"""Fetch a Flex report by IBKR's web service: ask for it, then take it once it is made.
+"""Fetch a Flex report from IBKR's web service: request it, then download it once it is ready.
 
-Owns the two documented requests (SendRequest, GetStatement), how long each and all may take, and the errors
-of the service in plain words. The token is a secret: no message and no log line holds it, and it is sent
-nowhere but to the service's own address. Nothing is contacted before `fetch`.
+Owns the two documented requests (SendRequest, GetStatement), how long each and all of them may take, and the
+errors of the service in plain words. The token is a secret: no message and no log line holds it, and it is
+sent only to the service's own address. Nothing is contacted before `fetch`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from tracker.gateway.flex_download import DownloadFailed, download
 
 _VERSION: Final = "3"
 _AGENT: Final = f"Python/{platform.python_version()}"
-"""The service wants the technology by which it is asked."""
+"""The user agent: the service requires the name of the client's technology."""
 _HEAD: Final = 4096
-"""Bytes at the beginning of an answer that tell a report from an error."""
+"""How many bytes at the beginning of an answer distinguish a report from an error."""
 _RESPONSE: Final = b"<FlexStatementResponse"
 _NEW_TOKEN: Final = (
     "make a new one in the Client Portal (Performance & Reports, Flex Queries, Flex Web Service"
@@ -37,7 +37,7 @@ _QUERY: Final = "look the number up in the Client Portal (Flex Queries, the quer
 _LATER: Final = "try again in some minutes"
 _ERRORS: Final[Mapping[str, tuple[str, str]]] = {
     "1001": ("the statement could not be made just now", _LATER),
-    "1003": ("there is no statement for the query's period", "see that its Period has a day that is over"),
+    "1003": ("there is no statement for the query's period", "choose a Period with a day that has ended"),
     "1004": ("the statement is not complete yet", _LATER),
     "1005": ("settlement data is not there yet", _LATER),
     "1006": ("the profits by FIFO are not there yet", _LATER),
@@ -53,12 +53,15 @@ _ERRORS: Final[Mapping[str, tuple[str, str]]] = {
     "1013": ("the token is bound to another IP address", f"run it there, or {_NEW_TOKEN}"),
     "1014": ("there is no such query", _QUERY),
     "1015": ("the token is not valid", _NEW_TOKEN),
-    "1016": ("the account is not valid", "see which accounts the query names"),
-    "1017": ("the service does not know its own reference any more", _LATER),
-    "1018": ("too many requests were made with this token", "wait ten minutes, and let nothing else ask"),
+    "1016": ("the account is not valid", "check which accounts the query names"),
+    "1017": ("the service no longer knows its own reference", _LATER),
+    "1018": (
+        "too many requests were made with this token",
+        "wait ten minutes, and let no other program use the token",
+    ),
     "1019": ("the statement is still being made", _LATER),
     "1020": ("the request is not valid", "check flex.token and flex.query_id"),
-    "1021": ("the statement could not be taken just now", _LATER),
+    "1021": ("the statement could not be downloaded just now", _LATER),
 }
 """Code -> what it says, and what to do."""
 _BUSY: Final = ("1001", "1004", "1005", "1006", "1007", "1008", "1009", "1019", "1021")
@@ -66,11 +69,11 @@ _THROTTLED: Final = "1018"
 
 
 class FetchFailed(Exception):
-    """There is no report; the message says why and what to do, never the token."""
+    """Say why there is no report, and what to do; the message never holds the token."""
 
 
 class _NotYet(Exception):
-    """The service asks to come again."""
+    """Say that the service asks to try again later."""
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -79,22 +82,22 @@ class _NotYet(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FlexService:
-    """Say where the service is and what is asked of it; times in seconds."""
+    """Fetch reports of one query from one service; times in seconds."""
 
     base_url: str
     query_id: str
     token: str = field(repr=False)
     request_seconds: float = 60.0
-    """For one request, all of it."""
+    """The time limit of one request."""
     total_seconds: float = 600.0
-    """For all of them, waiting included."""
+    """The time limit of all requests, including the pauses."""
     pause: float = 5.0
-    """Between two requests while the statement is made, growing up to `longest_pause`."""
+    """The pause between two requests while the statement is being made, growing up to `longest_pause`."""
     longest_pause: float = 60.0
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def fetch(self, into: Path) -> None:
-        """Put the report in the place of a file, which only its owner can read; raises FetchFailed."""
+        """Replace a file by the report, readable only by its owner; raises FetchFailed."""
         busy = ""
         try:
             async with asyncio.timeout(self.total_seconds):
@@ -124,7 +127,7 @@ class FlexService:
             ) from None
 
     def _attempts(self) -> AsyncRetrying:
-        # Its end is that of `total_seconds`.
+        # This request must also end within `total_seconds`.
         return AsyncRetrying(
             retry=retry_if_exception_type(_NotYet), wait=self._wait, sleep=self.sleep, reraise=True
         )
@@ -136,7 +139,7 @@ class FlexService:
         return float(min(self.pause * 2 ** (state.attempt_number - 1), self.longest_pause))
 
     async def _ask(self) -> str:
-        """Ask for a report; returns the address at which it will be."""
+        """Request a report; returns the address at which it will be."""
         answer = io.BytesIO()
         address = f"{self.base_url}/SendRequest?{self._query(self.query_id)}"
         await download(address, answer.write, seconds=self.request_seconds, agent=_AGENT)
@@ -168,7 +171,7 @@ class FlexService:
         return urlencode({"t": self.token, "q": of, "v": _VERSION})
 
     def _place_of(self, url: str) -> str:
-        """Return where the statement is; only an address of the same server is told the token."""
+        """Return the address of the statement; the token is sent only to an address of the same server."""
         ours, theirs = urlsplit(self.base_url), urlsplit(url)
         same = (ours.scheme, ours.netloc) == (theirs.scheme, theirs.netloc)
         return f"{theirs.scheme}://{theirs.netloc}{theirs.path}" if same else f"{self.base_url}/GetStatement"
@@ -178,9 +181,7 @@ def _read(text: bytes) -> Element:
     try:
         return fromstring(text)
     except ParseError:
-        raise FetchFailed(
-            "the Flex web service answers with something else than XML; see that flex.base_url is right"
-        ) from None
+        raise FetchFailed("the answer of the Flex web service is not XML; check flex.base_url") from None
 
 
 def _refusal(response: Element) -> FetchFailed | _NotYet:
@@ -191,7 +192,7 @@ def _refusal(response: Element) -> FetchFailed | _NotYet:
 
 
 def _words(code: str, message: str) -> str:
-    """Say an error of the service; `message` is its own, for a code that is not known."""
+    """Return the text of a service error; `message` is the service's own text, for an unknown code."""
     if code not in _ERRORS:
         said = f"{code or 'an error without a code'}: {message[:200] or 'nothing more'}"
         return f"the Flex web service says {said}; try again later"

@@ -1,8 +1,8 @@
-"""Keep the rows of a Flex report on disk, and give them back in the order of their executions.
+"""Keep the rows of a Flex report on disk, and return them in the order of their executions.
 
-Owns one unnamed file, which is gone with the object. A report need not list its rows in the order of time,
-and an execution that comes behind later ones of its contract has them all folded again. Memory holds no more
-than the time and the place of each row.
+Owns one unnamed file, which is deleted with the object. A report may list its rows in any order, and
+importing an execution after later ones of its contract would fold all of these again. Memory holds only the
+time and the place of each row.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class RowSpool:
             self._write()
 
     def rows(self) -> Iterator[Row]:
-        """Yield the rows by the time of their execution, those of one second by their transaction."""
+        """Yield the rows in the order of their execution times; rows of the same second in the order of their
+        transaction numbers.
+        """
         self._write()
         self._places.sort()
         for place in self._places:

@@ -1,7 +1,7 @@
 """Read the elements of a Flex report one after the other, without holding the file.
 
-Owns the XML: it hands over each element that lies in a FlexStatement, with its attributes as text, and knows
-nothing of what they mean. Memory is that of one block of the file, however long it is.
+Owns the XML: it yields each element inside a FlexStatement, with its attributes as text, and knows nothing of
+their meaning. It keeps one block of the file in memory, however long the file is.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ STATEMENT: Final = "FlexStatement"
 
 _BLOCK: Final = 1 << 16
 _HEAD_OF_SECTION: Final = 2
-"""How deep the sections of a statement lie, itself at 1."""
+"""The depth of a statement's sections; the statement itself has depth 1."""
 _RESPONSE: Final = "FlexStatementResponse"
-"""What the web service sends in the place of a report that it has not made."""
+"""The element that the web service sends instead of a report that is not ready."""
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many bytes are read."""
+"""Receives how many of how many bytes have been read."""
 
 
 class FlexUnreadable(Exception):
-    """A file is no usable Flex report; the message names it, the cause and what to do.
+    """Say that a file is not a usable Flex report; the message names the file, the cause and what to do.
 
     `labels` are the boxes of the query's page that would correct it, none where it is not the query.
     """
@@ -49,7 +49,8 @@ class FlexElement(NamedTuple):
 class FlexXml:
     """Read one file, as often as asked and each time the same.
 
-    Raises FlexUnreadable where it cannot be read, is no XML, or was replaced since it was read first.
+    Raises FlexUnreadable where the file cannot be read, is not XML, or was replaced after the first
+    reading.
     """
 
     def __init__(self, path: Path, progress: Progress = lambda done, total: None) -> None:
@@ -60,7 +61,7 @@ class FlexXml:
     def elements(self) -> Iterator[FlexElement]:
         """Yield the elements of all statements in the order of the file."""
         try:
-            # A pipe would be waited for, and could not be read twice.
+            # Reading a pipe would block, and it could not be read twice.
             if not stat.S_ISREG(self.path.stat().st_mode):
                 raise FlexUnreadable(f"{self.path} is no file; name the report's file")
             with self.path.open("rb") as file:
@@ -80,7 +81,7 @@ class FlexXml:
                 f"{self.path} is no Flex report: {what} in line {error.lineno}; download it as XML"
             ) from None
         except (_NoReport, LookupError, ValueError) as error:
-            # The latter two where it declares an encoding that there is not, or of several bytes a sign.
+            # The last two are raised for an unknown encoding, or one with several bytes per character.
             raise FlexUnreadable(f"{self.path} is no Flex report: {error}") from None
 
     def _check(self, now: os.stat_result) -> int:
@@ -92,7 +93,7 @@ class FlexXml:
 
 
 class _NoReport(Exception):
-    """A file says something that no Flex report says."""
+    """Say that a file contains something that is never in a Flex report."""
 
 
 class _ElementParser:
@@ -105,7 +106,7 @@ class _ElementParser:
         self._parser.StartDoctypeDeclHandler = self._doctype
         self._found: list[FlexElement] = []
         self._depth = 0
-        """How deep below a statement; 0 outside of each."""
+        """The depth below a statement; 0 outside."""
         self._section = ""
 
     def read(self, block: bytes, *, last: bool = False) -> list[FlexElement]:
@@ -128,5 +129,5 @@ class _ElementParser:
             self._depth -= 1
 
     def _doctype(self, *declared: object) -> None:
-        # Entities that name one another make a small file endless.
+        # Entities that refer to each other could expand a small file without limit.
         raise _NoReport("it declares a document type; download it as XML")

@@ -1,8 +1,8 @@
-"""The bytes of one connection, once it is logged in, as messages and their fields.
+"""Split the bytes of one connection, after the login, into messages and their fields.
 
-Owns the length prefix and the split at NUL; a message that has not come whole waits for its rest. It does not
-interpret a field. ib_insync does the same until the login is over; after that it would copy what is left of
-its buffer for every message, and split the 150 fields of an order again each time they are repeated.
+Owns the length prefix and the split at NUL; an unfinished message waits for its rest. It does not interpret a
+field. Until the end of the login ib_insync does the same; after that it would copy the rest of its buffer for
+every message, and split the 150 fields of an order again each time they are repeated.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Final
 from tracker.core.journal_entries import Fields
 
 FRAME_LIMIT: Final = 0xFFFFFF
-"""Longest message that the official client takes, in bytes; a larger length is not this protocol."""
+"""The longest message that the official client accepts, in bytes; a larger length is not this protocol."""
 
 FIELDS_LIMIT: Final = 10_000
-"""Most fields of one message, far above what an order with many legs has; the rest is dropped."""
+"""The most fields of one message, far more than an order with many legs has; the rest is dropped."""
 
 _LENGTH: Final = 4
 _READ_LENGTH: Final = Struct(">I").unpack_from
 _REPEATED: Final = (b"5\0", b"3\0")
-"""openOrder and orderStatus: a gateway repeats those of an order with each of its fills."""
+"""openOrder and orderStatus, which a gateway repeats with each fill of the order."""
 _REPEATED_KEPT: Final = 64
 
 
 def announced(data: bytes, at: int = 0) -> int | None:
-    """Return the length of the message that begins there, None where too little of it has come."""
+    """Return the length of the message that begins there, None where its length has not come completely."""
     head = data[at : at + _LENGTH]
     return int.from_bytes(head, "big") if len(head) == _LENGTH else None
 
@@ -41,20 +41,20 @@ class Framing:
 
     def __init__(self, rest: bytes) -> None:
         self.broken = ""
-        """Why nothing more can be read; empty as long as something can."""
+        """Why nothing more can be read; empty while more can be."""
         self._rest = bytearray(rest)
         self._needed = 0
-        """Bytes from which on the first message of `_rest` may be whole."""
+        """The number of bytes that `_rest` needs before its first message can be whole."""
         self._known: dict[bytes, Fields] = {}
-        """Messages about orders as they came; a copy of one gives the very same object."""
+        """Raw messages about orders -> their fields; a repeated message returns the very same object."""
 
     @property
     def unfinished(self) -> bool:
-        """Whether the beginning of a message has come, and not all of it."""
+        """Whether a message has come only in part."""
         return bool(self._rest)
 
     def feed(self, data: bytes) -> list[Fields]:
-        """Return the messages that are whole now; one without a field says nothing and is left out."""
+        """Return the messages that are whole now; one without fields is left out."""
         if self._rest:
             self._rest += data
             if len(self._rest) < self._needed:
@@ -90,7 +90,7 @@ class Framing:
 
 
 def _split(body: bytes) -> Fields:
-    """Split as ib_insync does: what is no UTF-8 is spelled out, what follows the last NUL is no field."""
+    """Split as ib_insync does: invalid UTF-8 is escaped, and text after the last NUL is not a field."""
     fields = body.decode("utf-8", "backslashreplace").split("\0", FIELDS_LIMIT)
     fields.pop()
     return tuple(fields)

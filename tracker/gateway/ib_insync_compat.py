@@ -1,4 +1,4 @@
-"""ib_insync, imported in one place, made cheap and kept quiet.
+"""Import ib_insync in one place, make it cheap and keep it quiet.
 
 Owns the import (which asks for an event loop), the loop that the library works on, the short texts that
 replace its eager ones, and the routing of its log records into ours. It never changes what the library
@@ -17,7 +17,7 @@ from loguru import logger
 
 
 class _NoPolicy:
-    """Stand in for the event-loop policy while eventkit is imported."""
+    """Replace the event-loop policy while eventkit is imported."""
 
     def get_event_loop(self) -> None:
         """Return no loop: eventkit keeps it only for `emit_threadsafe`, which nobody here calls."""
@@ -25,7 +25,7 @@ class _NoPolicy:
 
 @contextmanager
 def _loopless_import() -> Iterator[None]:
-    """Let eventkit ask for an event loop at import, where none is running.
+    """Let eventkit ask for an event loop at its import, when none is running.
 
     It asks the policy. Without a current loop Python 3.12 and 3.13 warn, 3.14 raises, and 3.16 has no
     policies any more.
@@ -58,7 +58,7 @@ with _loopless_import():
 
 
 def _use_running_loop() -> None:
-    """Have both libraries take the running loop, whose name for it is their own function in each module.
+    """Make both libraries use the running loop; each of their modules has its own function to get it.
 
     Their functions ask the event-loop policy, which Python 3.14 deprecates and 3.16 removes. Here they are
     only called while a loop runs, so it is the same loop.
@@ -93,7 +93,7 @@ __all__ = [
 RECORDS_PER_MINUTE: Final = 50
 _MINUTE: Final = 60.0
 MESSAGE_LIMIT: Final = 400
-"""Longest text taken over from a library log record, in characters."""
+"""The longest text taken from a log record of the library, in characters."""
 
 
 def new_ib() -> IB:
@@ -110,7 +110,7 @@ def _short_repr(self: object) -> str:
 
 
 def _as_dict(holder: object) -> dict[str, Any]:
-    """Return what the library's own function does, without asking for each field."""
+    """Return the same as the library's own function, without a getattr for each field."""
     return dict(vars(holder))
 
 
@@ -124,7 +124,7 @@ def _share_events(trade: Trade) -> None:
 
 
 def make_cheap() -> None:
-    """Take the cost of unused things out of the library; process-wide, and safe to call again.
+    """Remove the cost of unused features from the library; process-wide, and safe to call again.
 
     Every orderStatus and execDetails formats the whole trade, with all its fills and its whole log, into an
     f-string even where logging is off, so the cost of a fill grows with the fills before it: texts become
@@ -156,7 +156,9 @@ def make_cheap() -> None:
 
 
 class _LoguruRoute(logging.Handler):
-    """Pass the library's log records on to loguru: so many a minute, at the level that they deserve here."""
+    """Pass the library's log records on to loguru: a limited number each minute, at the level that fits
+    here.
+    """
 
     def __init__(self) -> None:
         super().__init__()

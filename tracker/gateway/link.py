@@ -1,6 +1,6 @@
 """The state of the link, as `status` shows it, and the options that it is made with.
 
-Owns plain values only.
+It holds plain values only, and does nothing.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ class LinkPhase(StrEnum):
     WAITING = "waiting"
     """Down; the next attempt has a time."""
     REFUSED = "refused"
-    """The login does not belong to this journal; tried again slowly."""
+    """The login does not belong to this journal; tried again at long intervals."""
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """Say how the link stands; every time is aware UTC."""
+    """Say what state the link is in; every time is aware UTC."""
 
     state: LinkPhase
     since: datetime
     """When `state` began."""
     reason: str
-    """Plain words, with what happens next."""
+    """The reason in plain words, with what happens next."""
     next_attempt_at: datetime | None = None
     subscribed: bool = False
-    """The link is up and the first sweep of this connection was answered or timed out."""
+    """Whether the link is up and the first sweep of this connection was answered or timed out."""
     planned: bool = False
-    """The trouble lies within a planned reset of IBKR, so it is no error."""
+    """Whether the trouble is within a planned reset of IBKR, so that it is not an error."""
     accounts: tuple[str, ...] = ()
     """Managed accounts of the present or last login."""
     server_version: int = 0
     last_frame_at: datetime | None = None
     last_sweep_at: datetime | None = None
-    """End of the last sweep that ended, for all accounts."""
+    """When the last complete sweep of all accounts ended."""
     last_sweep_timed_out: bool = False
     attempts: int = 0
     """Attempts since the last link that lasted, the present one included."""
@@ -54,9 +54,11 @@ class LinkState:
 
 
 _SECONDS_PER_EXECUTION: Final = 0.005
-"""Two hundred times what it takes to find an execution known, so that sweeps take little of a busy day."""
+"""The seconds for each listed execution: two hundred times the time it takes to recognise a known one, so
+that sweeps take little of a busy day.
+"""
 _LONGEST_PAUSE: Final = 240.0
-"""A sweep proves the end of a day only in its last five minutes."""
+"""The longest pause between sweeps: a sweep proves the end of a day only in its last five minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +74,26 @@ class LinkOptions:
     connect_timeout: float = 10.0
     request_timeout: float = 20.0
     silent_timeout: float = 5.0
-    """Bounds the next answer of a broker snapshot once the gateway left one out; by request_timeout too."""
+    """The limit for the next answer of a broker snapshot after an unanswered request; `request_timeout`
+    limits it too.
+    """
     probe_seconds: float = 30.0
     probe_timeout: float = 10.0
-    """Bounded by request_timeout."""
+    """Never longer than `request_timeout`."""
     sweep_seconds: float = 15.0
     snapshot_seconds: float = 180.0
-    """Least time between two position snapshots that nobody asked for."""
+    """The time between two position snapshots on the timer."""
     gap_seconds: float = 1.0
-    """Least time between the end of a sweep, or of a snapshot, and the next one, whoever asks."""
+    """The shortest time between the end of a sweep or a snapshot and the next one, whoever requests it."""
     quiet_seconds: float = 2.0
-    """A sweep that brought executions and then nothing for so long is noted as quiet."""
+    """A sweep that brought executions, and then nothing for so long, is noted as quiet."""
     retry_first: float = 1.0
     retry_most: float = 60.0
     steady_seconds: float = 60.0
-    """A link that lived shorter counts as a failed attempt."""
+    """A link that lasted less than this counts as a failed attempt."""
     silent_upstream_seconds: float = 300.0
-    """So long after 2110 the link is made again, since no notice need ever take 2110 back."""
+    """So long after notice 2110 the link is made again, since no notice may ever revoke 2110."""
 
     def sweep_pause(self, listed: int) -> float:
-        """Return the seconds until the next sweep that nobody asks for, after one that listed so many."""
+        """Return the seconds until the next sweep on the timer, after one that listed so many executions."""
         return max(self.sweep_seconds, min(_LONGEST_PAUSE, listed * _SECONDS_PER_EXECUTION))

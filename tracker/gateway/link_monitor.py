@@ -1,7 +1,7 @@
-"""How the link stands, and what was requested of it.
+"""Keep the state of the link, and the requests that wait for it.
 
 Owns the current `LinkState` and the pending requests for sweeps, positions and broker snapshots, which
-outlive one connection. It neither connects nor asks.
+outlive one connection. It neither connects nor sends requests.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LinkMonitor:
         self._on_state = on_state
         self._state = LinkState(LinkPhase.CONNECTING, now(), "not started yet")
         self.last_frame_at: datetime | None = None
-        """Kept apart from the state, since it changes with every packet and is no change to emit."""
+        """Kept separate from the state, since it changes with every packet and is not published."""
 
     @property
     def state(self) -> LinkState:
@@ -50,7 +50,7 @@ class LinkMonitor:
 
 
 class PendingRequests:
-    """Hold what was requested of the link and not yet done; equal requests are one."""
+    """Hold the requests that are not done yet; equal requests count as one."""
 
     def __init__(self) -> None:
         self.sweep = asyncio.Event()
@@ -58,10 +58,10 @@ class PendingRequests:
         self.positions_added = asyncio.Event()
         """Set when `positions` becomes true."""
         self.snapshots: list[asyncio.Future[BrokerSnapshot]] = []
-        """Who waits for a broker snapshot; one answers all of them."""
+        """The futures that wait for a broker snapshot; one snapshot answers all of them."""
 
     def add_snapshot(self) -> asyncio.Future[BrokerSnapshot]:
-        """Return what will hold the next broker snapshot that begins from now on."""
+        """Return a future for the next broker snapshot that begins from now on."""
         snapshot: asyncio.Future[BrokerSnapshot] = asyncio.get_running_loop().create_future()
         self.snapshots.append(snapshot)
         self.sweep.set()

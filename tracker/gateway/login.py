@@ -1,7 +1,7 @@
-"""The login of one connection, from the opening of its socket to the managed accounts.
+"""Log one connection in, from the opening of its socket to the managed accounts.
 
-Owns the wait for it and the reason why it failed. Which login may be used is decided in
-`core/login_policy.py`. It asks for nothing after the login, and closes nothing: the caller does that.
+Owns the wait for the login and the reason why it failed. `core/login_policy.py` decides which login may be
+used. It requests nothing after the login, and closes nothing: the caller does that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CANCEL_AGAIN_SECONDS: Final = 0.05
 async def log_in(
     client: Any, capture: Capture, options: LinkOptions, host: str, port: int, *, answered: Callable[[], bool]
 ) -> str:
-    """Connect up to the end of the login; return why not, empty when it is done.
+    """Connect and log in; return why that failed, empty for a success.
 
     `client` is ib_insync's, whose methods carry no types; `answered` says whether the peer sent anything.
     """
@@ -28,17 +28,17 @@ async def log_in(
         client.connectAsync(host, port, options.client_id, options.connect_timeout)
     )
     try:
-        # 326 and a peer's close are known long before ib_insync's timeout is over.
+        # Notice 326 and a closed connection are known long before ib_insync's timeout.
         await asyncio.wait({connecting, capture.closed}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         sent = client.conn.numBytesSent > 0
         while not connecting.done():
-            # Again and again: `wait_for` of Python 3.11, which ib_insync uses, can lose a cancellation.
+            # In a loop, since `wait_for` of Python 3.11, which ib_insync uses, can lose a cancellation.
             connecting.cancel()
             await asyncio.wait({connecting}, timeout=_CANCEL_AGAIN_SECONDS)
         outcome = (await asyncio.gather(connecting, return_exceptions=True))[0]
     closed = capture.closed.done()
-    # ib_insync closes the socket itself when its time is up, which is not the peer's doing.
+    # After its timeout ib_insync closes the socket itself; then the peer did not close it.
     if isinstance(outcome, TimeoutError) or (isinstance(outcome, BaseException) and not closed):
         return why_not_connected(outcome, host, port, sent=sent, answered=answered())
     if not closed:

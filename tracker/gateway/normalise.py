@@ -1,4 +1,4 @@
-"""Raw TWS fields into the vocabulary of `core.model`.
+"""Turn raw TWS fields into the values of `core.model`.
 
 Owns every reading of a broker's field: unset spellings become None, numbers are Decimal from the text, times
 aware UTC, and the broker's camelCase ends here. It is a function of the frame and the login's zone, so a
@@ -62,9 +62,9 @@ _UNSET: Final = frozenset(
 _UNSET_DOUBLE: Final = 1.7976931348623157e308
 _UNSET_INTEGERS: Final = frozenset({2147483647, 9223372036854775807})
 _NOTICE_LENGTH: Final = 1_000
-"""Longest text of a notice that is kept, in characters."""
+"""The longest text of a notice that is kept, in characters."""
 _TIME_DIGITS: Final = 10
-"""Seconds since 1970, until 2286."""
+"""The number of digits of seconds since 1970, until the year 2286."""
 _CONTRACTS_KEPT: Final = 256
 _NUMBERS_KEPT: Final = 1024
 _PENDING_FEE: Final = Decimal(-1)
@@ -73,15 +73,15 @@ _RIGHTS: Final = {"C": "C", "CALL": "C", "P": "P", "PUT": "P"}
 
 
 class _Unreadable(Exception):
-    """A field that a fact cannot do without holds no usable value; the text says which."""
+    """Say which required field has no usable value."""
 
 
 def normalise(frame: Frame, login_zone: tzinfo) -> BrokerFact | None:
-    """Read one journalled broker frame; None where it carries no fact for us.
+    """Read one journalled broker frame; None where it holds no fact for us.
 
     `login_zone` is the zone of the TWS login, for execution times that name none. An execution whose time
-    cannot be read carries its receipt instead (`time_known` False); anything else that is needed and cannot
-    be read makes the whole frame Undecodable, with the execId where that can be made out.
+    cannot be read has its receipt time instead (`time_known` False); any other required field that cannot be
+    read makes the whole frame Undecodable, with the execId if that can be read.
     """
     if frame.source is not Source.BROKER or not frame.fields:
         return None
@@ -95,7 +95,7 @@ def normalise(frame: Frame, login_zone: tzinfo) -> BrokerFact | None:
     except IndexError:
         reason = f"it has only {len(frame.fields)} fields"
     except Exception as error:
-        # Whatever else a wire can hold: the frame is counted and shown as Undecodable, the pump goes on.
+        # For any other content the frame is counted and shown as Undecodable, and the pump goes on.
         reason = f"{type(error).__name__}: {error}"
     exec_id = frame.fields[reader.exec_id_at] if 0 < reader.exec_id_at < len(frame.fields) else ""
     return Undecodable(reader.kind, reason, limits.clean_text(exec_id))
@@ -132,7 +132,7 @@ def _needed_number(text: str, name: str, decimals: int = limits.DECIMALS) -> Dec
 
 
 def _number_if_readable(text: str) -> Decimal | None:
-    """Read a number that only describes: what cannot be read is as good as unset."""
+    """Read a number that is only descriptive: an unreadable one counts as unset."""
     try:
         return _number(text, "")
     except _Unreadable:
@@ -167,7 +167,8 @@ def _contract(fields: tuple[str, ...], first: int, after_multiplier: int) -> Con
 def _described(fields: tuple[str, ...]) -> Contract:
     """Read the ten fields of a contract, which every message about its orders and fills repeats.
 
-    conId is the identity and needed; the rest only describes, so what cannot be read there stays empty.
+    conId is the identity and required; the other fields are descriptive, and stay empty where they cannot be
+    read.
     """
     con_id = _integer(fields[0], "conId")
     if con_id is None or con_id <= 0:
@@ -200,7 +201,8 @@ def _execution(frame: Frame, login_zone: tzinfo) -> Execution:
         raise _Unreadable(f"side is neither BOT nor SLD: {limits.quoted(fields[18])}")
     exec_id = _id(fields[ExecutionAt.EXEC_ID], "execId")
     quantity = _needed_number(fields[19], "quantity", limits.QUANTITY_DECIMALS)
-    # A correction to no quantity voids the execution (a bust); a first version of no quantity is no trade.
+    # A correction to no quantity voids the execution (a bust); a first version without quantity is not a
+    # trade.
     if quantity < 0 or (quantity == 0 and correction_version(exec_id) <= 1):
         raise _Unreadable(f"quantity is not positive: {limits.quoted(fields[19])}")
     request_id = _integer(fields[ExecutionAt.REQUEST], "request id")
@@ -241,7 +243,7 @@ def _fee(fields: tuple[str, ...]) -> CommissionReport:
     commission = _number(fields[3], "commission")
     return CommissionReport(
         exec_id=_id(fields[FeeAt.EXEC_ID], "execId"),
-        # -1 has been used for "not known yet"; a rebate of exactly 1.00 is the price of reading it so.
+        # -1 has been used for "not known yet"; therefore a rebate of exactly 1.00 is not recognised.
         commission=None if commission == _PENDING_FEE else commission,
         currency=limits.clean_text(fields[4]),
         # A profit that cannot be read (NaN has been seen) must not cost the fee.
@@ -328,7 +330,7 @@ def _executions_end(frame: Frame, login_zone: tzinfo) -> End:
 
 def _broker_time(frame: Frame, login_zone: tzinfo) -> BrokerTime | None:
     text = frame.fields[2] if len(frame.fields) > 2 else ""
-    # One that cannot be read tells nothing of a fill, so nobody need look at it.
+    # An unreadable one says nothing about a fill, so nobody needs to look at it.
     readable = text.isascii() and text.isdigit() and len(text) <= _TIME_DIGITS
     return BrokerTime(datetime.fromtimestamp(int(text), UTC)) if readable else None
 
@@ -364,17 +366,19 @@ _READERS: Final[Mapping[str, _Reader]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Say where an order message begins to vary, and how many fields stand between the parts that vary."""
+    """Say where the variable part of an order message begins, and how many fields are between its variable
+    parts.
+    """
 
     neutral_at: int
-    """The delta-neutral order type; where it is set, `neutral_fields` more follow its price."""
+    """The index of the delta-neutral order type; if it is set, `neutral_fields` more follow its price."""
     neutral_fields: int
     to_legs: int
-    """From behind those to the number of legs."""
+    """Fields from after those to the number of legs."""
     to_contract: int
-    """From behind the hedge to the flag of a delta-neutral contract."""
+    """Fields from after the hedge to the flag of a delta-neutral contract."""
     to_status: int
-    """From behind the algorithm to the status."""
+    """Fields from after the algorithm to the status."""
 
 
 _OPEN_ORDER: Final = _Layout(neutral_at=62, neutral_fields=8, to_legs=7, to_contract=4, to_status=2)
@@ -382,28 +386,30 @@ _COMPLETED_ORDER: Final = _Layout(neutral_at=53, neutral_fields=4, to_legs=5, to
 _LEG_FIELDS: Final = 8
 _SCALE_FIELDS: Final = 7
 _STATUS_TO_CONDITIONS: Final = 3
-"""From a completed order's status to the number of its conditions; two flags stand between."""
+"""Fields from a completed order's status to the number of its conditions; two flags are between them."""
 _PEG_BENCH_FIELDS: Final = 5
 _CONDITION_FIELDS: Final = {"1": 6, "3": 3, "4": 3, "5": 4, "6": 5, "7": 5}
-"""Type of a condition (price, time, margin, execution, volume, percent change) -> the fields behind it."""
+"""Type of a condition (price, time, margin, execution, volume, percent change) -> the number of fields after
+it.
+"""
 _CONDITIONS_TO_FILLED: Final = 6
-"""From behind the conditions to filledQuantity: two prices, cashQty, two flags and autoCancelDate."""
+"""Fields from after the conditions to filledQuantity: two prices, cashQty, two flags and autoCancelDate."""
 
 
 class _Tail(Struct, frozen=True):
-    """Hold what lies behind the fixed part of openOrder and completedOrder."""
+    """Hold the values after the fixed part of openOrder and completedOrder."""
 
     status: str = ""
     legs: tuple[tuple[int, int], ...] = ()
     what_if: bool = False
     filled: Decimal | None = None
-    """What a completed order filled; None for an open one, and where it cannot be read."""
+    """The filled quantity of a completed order; None for an open one, and where it cannot be read."""
 
 
 def _tail(fields: tuple[str, ...], layout: _Layout) -> _Tail:
-    """Walk the part whose length varies; empty where that fails: the fixed part is worth having alone.
+    """Read the part of variable length; empty where that fails, since the fixed part is useful without it.
 
-    What later versions append lies behind everything read here, so a frame of any length fits.
+    Later versions append fields after everything read here, so a longer frame is fine.
     """
     try:
         at = layout.neutral_at + 2 + (layout.neutral_fields if fields[layout.neutral_at] else 0)
@@ -429,7 +435,7 @@ def _tail(fields: tuple[str, ...], layout: _Layout) -> _Tail:
 
 
 def _filled(fields: tuple[str, ...], status_at: int) -> Decimal | None:
-    """Read filledQuantity of a completed order; None where what precedes it cannot be walked."""
+    """Read filledQuantity of a completed order; None where the part before it cannot be read."""
     try:
         at = status_at + _STATUS_TO_CONDITIONS + (_PEG_BENCH_FIELDS if fields[14] == "PEG BENCH" else 0)
         conditions = _count(fields[at])
@@ -451,6 +457,6 @@ def _count(text: str) -> int:
 
 
 def _leg(fields: tuple[str, ...], at: int) -> tuple[int, int]:
-    """Return (con_id, ratio); the ratio of a leg that is sold is negative, as in comboLegsDescrip."""
+    """Return (con_id, ratio); the ratio of a sold leg is negative, as in comboLegsDescrip."""
     con_id, ratio = limits.read_integer(fields[at]), limits.read_integer(fields[at + 1])
     return con_id, -ratio if fields[at + 2] == "SELL" else ratio

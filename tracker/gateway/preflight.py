@@ -1,4 +1,4 @@
-"""A preflight check: one short connection to the gateway, to see before trading what a tracker would find.
+"""Make one short connection to the gateway, to find out before trading what a tracker would find.
 
 Owns the order of the requests (login, time, the day's executions, completed orders) and what is kept of the
 answers. It journals nothing, lets no order message out (the connection is the tracker's own, allow-list
@@ -27,14 +27,14 @@ from tracker.gateway.requests import COMPLETED_ORDERS, Requests
 
 _CLOSE_SECONDS: Final = 1.0
 _FEE_SECONDS: Final = 2.0
-"""How long a fee may follow the end of the answer that it belongs to."""
+"""Seconds that a fee may come after the end of the answer that it belongs to."""
 _GREETING_LIMIT: Final = 256
-"""Longest first message that is taken for the gateway's greeting, in bytes."""
+"""The longest first message that counts as the gateway's greeting, in bytes."""
 _IN_USE: Final = 326
 
 
 async def run_preflight(options: LinkOptions, *, now: Callable[[], datetime]) -> PreflightResult:
-    """Log in, ask, and disconnect; raises nothing that the gateway could cause.
+    """Log in, ask, and disconnect; a failure that the gateway causes is part of the result and not raised.
 
     Each answer is waited for at most `options.request_timeout`.
     """
@@ -42,7 +42,7 @@ async def run_preflight(options: LinkOptions, *, now: Callable[[], datetime]) ->
 
 
 class _Preflight:
-    """Make one connection and keep what was answered; fulfils `capture.Listener`."""
+    """Make one connection and keep the answers; implements `capture.Listener`."""
 
     def __init__(self, options: LinkOptions, now: Callable[[], datetime]) -> None:
         loop = asyncio.get_running_loop()
@@ -102,7 +102,7 @@ class _Preflight:
     # Requests
 
     async def _ask(self) -> PreflightResult:
-        """Ask everything; a link that ends in between leaves the rest unanswered."""
+        """Send all requests; if the link ends in between, the rest stays unanswered."""
         clocked: ClockReading | None = None
         listed = False
         read_only: bool | None = None
@@ -137,7 +137,7 @@ class _Preflight:
     async def _ask_time(self) -> ClockReading | None:
         self._asked_at = self._now()
         self._client.reqCurrentTime()
-        # The end of the connection is waited for too, since nothing ends this request then.
+        # Also wait for the end of the connection, since nothing else ends this request then.
         ends: set[asyncio.Future[Any]] = {self._time, self._capture.closed}
         limit = self._options.request_timeout
         await asyncio.wait(ends, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
@@ -153,7 +153,7 @@ class _Preflight:
     # Listener of the capture
 
     def on_login(self, accounts: tuple[str, ...], server_version: int) -> str | None:
-        """Accept any login that can be read; whether it is the right one is for `doctor` to say."""
+        """Accept any readable login; `doctor` judges whether it is the right one."""
         self._accounts = accounts
         self._version = server_version
         return unreadable_version(server_version) or None
@@ -178,7 +178,7 @@ class _Preflight:
 
     def _on_execution(self, fields: Fields) -> None:
         fact = normalise(self._frame(fields), self._options.login_zone)
-        # Client 0 stands for orders by hand, which client id 0 may receive whoever the master is.
+        # Client 0 means orders by hand, whose fees client id 0 may receive without being the master.
         if isinstance(fact, Execution) and fact.client_id not in (0, self._options.client_id):
             self._of_others.add(fact.exec_id)
 
@@ -213,7 +213,7 @@ class _Preflight:
             self._first += data[:_GREETING_LIMIT]
 
     def _greeting(self) -> str:
-        """Return the second field of the first message, empty where that is no greeting."""
+        """Return the second field of the first message, empty where it is not a greeting."""
         size = int.from_bytes(self._first[:4], "big")
         version, _, rest = self._first[4 : 4 + size].partition(b"\0")
         if size > _GREETING_LIMIT or not version.isdigit():

@@ -1,6 +1,6 @@
 """What a preflight check of the gateway found.
 
-Owns plain values only, so that judging them needs no client library.
+It holds plain values only, so that judging them needs no client library.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ class Reach(StrEnum):
     """Say how far the connection came."""
 
     NOWHERE = "nowhere"
-    """Nothing accepted the connection."""
+    """Nothing accepts connections."""
     SILENCE = "silence"
-    """Something accepted it and sent nothing."""
+    """Something accepts connections and sends nothing."""
     STRANGER = "stranger"
     """What answered does not speak this protocol."""
     ID_TAKEN = "id_taken"
     """Another program uses this client id (326)."""
     HALFWAY = "halfway"
-    """The gateway greeted, and the login was not finished."""
+    """The gateway greeted, but the login was not finished."""
     IN = "in"
 
 
@@ -37,22 +37,22 @@ class ClockReading:
 
 @dataclass(frozen=True, slots=True)
 class PreflightResult:
-    """Hold what was answered; None where there was no answer."""
+    """Hold the answers; None where there was none."""
 
     reach: Reach
     reason: str = ""
-    """Why it came no further, in plain words; empty when logged in."""
+    """Why the connection came no further, in plain words; empty after a login."""
     accounts: tuple[str, ...] = ()
     server_version: int = 0
     greeting: str = ""
-    """The time with which the gateway greets, and the zone that it was logged in with."""
+    """The time in the gateway's greeting, and the zone that it was logged in with."""
     clocked: ClockReading | None = None
     executions_listed: bool = False
-    """Whether the answers about the day's executions ended."""
+    """Whether the answers about the day's executions were complete."""
     of_others: int = 0
     """Executions of the day whose order came from another client, orders by hand left out."""
     of_others_with_fee: int = 0
     read_only: bool | None = None
     """Whether the gateway's Read-Only API is on: it refuses completed orders."""
     upstream: str = ""
-    """Why the gateway is without IBKR; empty where it has not said so."""
+    """Why the gateway has no link to IBKR; empty where it has not reported that."""

@@ -1,7 +1,8 @@
-"""Whether the other end of a connection still speaks: a probe of a quiet one, and a bound on half a message.
+"""Check whether the gateway still responds: probe a quiet connection, and limit the time of an unfinished
+message.
 
-Owns when the time is asked as a probe, and how long its answer and an unfinished message may take. It closes
-nothing: each wait returns the reason for which the connection has to end.
+Owns when a request for the time is sent as a probe, and how long its answer and an unfinished message may
+take. It closes nothing: each wait returns the reason why the connection has to end.
 
 | what is seen | what follows |
 |---|---|
@@ -9,7 +10,8 @@ nothing: each wait returns the reason for which the connection has to end.
 | no message 49 within `probe_timeout`, and `request_timeout` | the connection ends |
 | a message that is not whole after `request_timeout` | the connection ends |
 
-Bytes alone prove nothing: behind a wrong length prefix the unfinished message swallows every later one.
+Received bytes alone prove nothing: after a wrong length prefix the unfinished message swallows every later
+one.
 """
 
 from __future__ import annotations
@@ -23,15 +25,15 @@ from tracker.core.journal_entries import Fields, Message
 from tracker.gateway.link import LinkOptions
 
 _GAP_SECONDS: Final = 1.0
-"""Least time between two probes."""
+"""The shortest time between two probes."""
 _CHECKS: Final = 10
-"""How often an unfinished message is looked at within its bound."""
+"""How often an unfinished message is checked within its time limit."""
 
 
 class Probe:
     """Watch one connection; `ask_time` sends a probe.
 
-    `unfinished_since` returns the loop's time at which a message began to come that is not whole yet.
+    `unfinished_since` returns the loop's time at which the beginning of a still unfinished message came.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class Probe:
             self._answered.set()
 
     async def wait_for_silence(self) -> str:
-        """Probe whenever the connection is quiet; return why it has to end once a probe is not answered."""
+        """Probe whenever the connection is quiet; return the reason to end it once a probe is not
+        answered.
+        """
         options = self._options
         limit = min(options.request_timeout, options.probe_timeout)
         while True:
@@ -72,7 +76,7 @@ class Probe:
             await asyncio.sleep(_GAP_SECONDS)
 
     async def wait_for_half_message(self) -> str:
-        """Return why the connection has to end once a message stays unfinished for too long."""
+        """Return the reason to end the connection once a message stays unfinished for too long."""
         limit = self._options.request_timeout
         while True:
             since = self._unfinished_since()

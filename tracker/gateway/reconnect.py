@@ -1,8 +1,8 @@
-"""Reconnect: the one link to the gateway, made again for ever, with exponential backoff.
+"""Reconnect: keep the one link to the gateway, with exponential backoff between attempts.
 
 Owns the attempts to connect, the backoff between them, the numbers of the connections and the port that is
-tried. What one connection does is in `connection.py`. It never ceases to reconnect by
-itself: only `close` and a failure of capture end it.
+tried. `connection.py` is one connection. It never stops reconnecting by itself: only `close` and a failure of
+capture end it.
 
 | the last connection | when to reconnect |
 |---|---|
@@ -32,12 +32,12 @@ from tracker.gateway.link import LinkOptions, LinkPhase, LinkState
 from tracker.gateway.link_monitor import LinkMonitor, PendingRequests
 
 _CLOSE_SECONDS: Final = 1.0
-"""How long `close` waits for `run` to end."""
+"""Seconds that `close` waits for `run` to end."""
 _STOPPING: Final = "the tracker is stopping"
 
 
 class LinkLost(Exception):
-    """The link could not be made, or ended too soon: retried after the backoff."""
+    """Say that the link could not be made, or ended too soon; it is retried after the backoff."""
 
     def __init__(self, reason: str, *, refused: bool = False) -> None:
         super().__init__(reason)
@@ -83,18 +83,18 @@ class ReconnectingLink:
 
     @property
     def state(self) -> LinkState:
-        """Return how the link stands now."""
+        """Return the state of the link now."""
         return self._monitor.state
 
     async def run(self) -> None:
-        """Keep the link for ever; return after `close`, raises CaptureFailed when capture failed for good."""
+        """Keep the link until `close`; raises CaptureFailed when capture failed for good."""
         self._running = True
         fatal: Fatal = asyncio.get_running_loop().create_future()
         ending = _STOPPING
         try:
             while not self._closing.is_set():
                 self._monitor.update(attempts=0)
-                # One round ends when a link that lasted is lost; failures in between are retried inside.
+                # One round ends when a link that lasted is lost; failed attempts are retried inside.
                 await AsyncRetrying(
                     retry=retry_if_exception_type(LinkLost),
                     wait=self._backoff,
@@ -122,19 +122,19 @@ class ReconnectingLink:
                     await self._finished.wait()
 
     def request_sweep(self, reason: str) -> None:
-        """Ask for the day's executions soon; requests that come meanwhile are one."""
+        """Ask for the day's executions soon; requests until then count as one."""
         logger.debug("sweep requested: {}", reason)
         self._pending.add_sweep()
 
     def request_positions(self, reason: str) -> None:
-        """Ask for the positions soon; requests that come meanwhile are one."""
+        """Ask for the positions soon; requests until then count as one."""
         logger.debug("positions requested: {}", reason)
         self._pending.add_positions()
 
     async def broker_snapshot(self, within: float) -> BrokerSnapshot | None:
-        """Ask for positions, the day's executions and all orders again, and return what was answered.
+        """Ask for positions, the day's executions and all orders again, and return the answers.
 
-        None where that took more than so many seconds: the link is down, or slower than that.
+        Return None after so many seconds: the link is down, or slower than that.
         """
         logger.debug("broker snapshot requested")
         snapshot = self._pending.add_snapshot()

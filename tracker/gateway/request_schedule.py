@@ -1,22 +1,22 @@
-"""When one connection asks for what: the start-up, the sweeps, positions and broker snapshots.
+"""Decide when one connection requests what: the start-up, the sweeps, positions and broker snapshots.
 
-Owns the order and the timing of the requests of one connection; `requests.py` sends them. It reads no fact:
-what an answer brings is in the journal before anybody learns of it.
+Owns the order and the timing of the requests of one connection; `requests.py` sends them. It decodes no fact:
+an answer is in the journal before any other code sees it.
 
 Start-up: positions, then the day's executions of each account, then all open orders, each bounded. A missing
 end of an answer delays the start by its timeout and stops nothing.
 
 | request | when |
 |---|---|
-| positions | first of all, behind the first sweep, also that after 1101 or 1102; every `snapshot_seconds` |
-| sweep: executions of the day | behind the first positions, then every `sweep_seconds`, and as above |
-| open orders | behind the first sweep, and behind the first one after 1101 or 1102 |
-| completed orders | behind the first sweep: they say how an order ended that nobody here saw end |
+| positions | first of all; after the first sweep, also the one after 1101 or 1102; every `snapshot_seconds` |
+| sweep: executions of the day | after the first positions; every `sweep_seconds`; after 1101 or 1102 |
+| open orders | after the first sweep, and after the first one after 1101 or 1102 |
+| completed orders | after the first sweep: they say how orders ended while the tracker was not connected |
 | all of these | for a broker snapshot, on demand |
 
-Before the first sweep positions are asked again while live executions come in between, so that the first
-snapshot has a clean cut. The second ones are for certain: an answer asked for behind a sweep contains all
-that the sweep told (`core.certainty`).
+Before the first sweep positions are requested again if live executions came in between, so that it is clear
+which executions the first snapshot contains. The second request makes that certain: an answer requested after
+a sweep contains everything that the sweep listed (`core.certainty`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tracker.gateway.requests import COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS, R
 from tracker.gateway.upstream import Upstream
 
 _POSITIONS_AT_START: Final = 4
-"""Most positions requests before the first sweep, when live executions keep coming in between."""
+"""The most position requests before the first sweep, when live executions keep coming in between."""
 
 
 class RequestSchedule:
@@ -69,10 +69,10 @@ class RequestSchedule:
         self._first_sweep_over = asyncio.Event()
         self._orders_due = True
         self._certain_positions_due = True
-        """Whether no positions were asked for yet behind a sweep of this link to IBKR."""
+        """Whether no positions were requested yet after a sweep of this link to IBKR."""
         self._positions_asked_at = 0.0
         self._asking = {kind: asyncio.Lock() for kind in (POSITIONS, OPEN_ORDERS, COMPLETED_ORDERS)}
-        """Each is held while its kind of answer is outstanding: one request per kind at a time."""
+        """Locks, each held while its kind of answer is outstanding: one request of each kind at a time."""
         self._snapshot: SnapshotReader | None = None
 
     def begin(self, accounts: tuple[str, ...]) -> None:
@@ -86,7 +86,7 @@ class RequestSchedule:
                 self._snapshot.on_message(fields)
 
     def restart(self) -> None:
-        """Have everything asked again, since IBKR was away."""
+        """Request everything again, since the gateway had lost IBKR."""
         self._orders_due = True
         self._certain_positions_due = True
         self._pending.add_sweep()
@@ -114,7 +114,7 @@ class RequestSchedule:
                     await pending.sweep.wait()
 
     async def run_positions(self) -> None:
-        """Ask for positions on demand, once the start-up has asked for them itself."""
+        """Ask for positions on demand, after the start-up has requested them itself."""
         pending = self._pending
         await self._first_sweep_over.wait()
         while True:
@@ -128,13 +128,13 @@ class RequestSchedule:
                 await asyncio.sleep(barred or self._options.gap_seconds)
 
     async def run_completed_orders(self) -> None:
-        """Ask once for the orders that ended today, where the gateway allows it; without an answer go on."""
+        """Ask once for the orders that ended today, if the gateway allows it; continue without an answer."""
         await self._first_sweep_over.wait()
         async with self._asking[COMPLETED_ORDERS]:
             await self._requests.completed_orders()
 
     async def _first_positions(self) -> None:
-        """Ask positions until no live execution came while they were answered."""
+        """Ask for positions until no live execution came during the answer."""
         for _ in range(_POSITIONS_AT_START):
             before = self._requests.live_executions
             if not await self._positions() or self._requests.live_executions == before:
@@ -150,7 +150,7 @@ class RequestSchedule:
         return await self._requests.positions(within)
 
     async def _sweep(self) -> None:
-        """Ask for the whole day of every account, one after the other, and show how that went."""
+        """Ask for the whole day of every account, one after the other, and show the result."""
         self._pending.sweep.clear()
         interruptions = self._upstream.interruptions
         answers: list[bool] = []
@@ -185,7 +185,7 @@ class RequestSchedule:
         )
 
     async def _take_snapshot(self) -> None:
-        """Ask everything once, and hand what was answered to whoever waits for a broker snapshot."""
+        """Request everything once, and pass the answers to all who wait for a broker snapshot."""
         pending, requests = self._pending, self._requests
         waiting, pending.snapshots = pending.snapshots, []
         interruptions = self._upstream.interruptions

@@ -1,21 +1,21 @@
-"""The requests of one connection: sent over ib_insync's client, ended by what the capture sees.
+"""Send the requests of one connection with ib_insync's client, and end them by the messages that capture
+sees.
 
-Owns the pending requests of a connection and the journal's notes about them. When something is asked is
-decided in `request_schedule.py`. ib_insync's own futures are never used: a request that times out there
-stays behind and silences an event for as long as the connection lasts, and of two requests at once one never
-ends.
+Owns the pending requests of a connection and the journal's notes about them. `request_schedule.py` decides
+when to send them. ib_insync's own futures are never used: a request that times out there stays pending and
+silences an event until the connection ends, and of two simultaneous requests one never ends.
 
 - A note about a request is durable before the request leaves.
 - Each request waits for its End at most `within` seconds, `request_timeout` by default; a timeout is noted,
   and proves nothing.
 - An End that comes later than that finds no request here, and is ignored.
-- One request of each kind is outstanding at most.
+- At most one request of each kind is outstanding.
 - An error that names a request ends it without an answer.
 
-Messages about positions carry no request number, so an End cannot be told from that of an earlier request:
+Messages about positions carry no request number, so an End may belong to an earlier request:
 
-- Behind one request without an End the next may be sent at once: whichever of the two ends first, the rows
-  since the first one make a whole answer.
+- After one request without an End the next may be sent at once: whichever of the two ends first, the rows
+  since the first one form a whole answer.
 - Once one of two has ended, the next waits until the other's End came too, or three timeouts passed: it would
   end a third request before its rows.
 """
@@ -60,20 +60,20 @@ _ENDS: Final = {
     Message.COMPLETED_ORDERS_END: COMPLETED_ORDERS,
 }
 IN_ANSWERS: Final = frozenset({Message.EXECUTION, Message.FEE, Message.EXECUTIONS_END, *_ENDS})
-"""The messages that tell how far an answer has come."""
+"""The messages that show the progress of an answer."""
 _FIRST_REQUEST: Final = 900_000_000
 """Far from order ids, since a notice names either kind of id in one field."""
 _NO_REQUEST: Final = -1
 _LATEST_END: Final = 3
-"""An End that has not come after so many timeouts never will."""
+"""The number of timeouts after which a missing End is no longer expected."""
 
 _RequestKey: TypeAlias = tuple[str, int]
 
 
 class Requests:
-    """Ask positions, executions and orders over one connection; one of each kind at a time.
+    """Ask for positions, executions and orders over one connection; one of each kind at a time.
 
-    `ask_time` asks what the broker's clock shows.
+    `ask_time` asks for the broker's time.
     """
 
     def __init__(
@@ -93,22 +93,22 @@ class Requests:
         self._answered_at: float | None = None
         """Loop time of the last message that answered the pending executions request."""
         self._named: set[str] = set()
-        """execIds that the answer under way about executions has named."""
+        """The execIds that the current answer about executions has named."""
         self.listed = 0
-        """How many executions the last answer named."""
+        """How many executions the last answer listed."""
         self.forbidden: set[str] = set()
         """Kinds of request that the gateway's Read-Only API refuses; asking again changes nothing."""
         self._ends_owed = 0
-        """Positions requests whose End was not seen."""
+        """How many position requests are still without an End."""
         self._ambiguous_at: float | None = None
-        """Loop time of an End that left others owed."""
+        """Loop time of the last End after which others are still missing."""
         self.skew = timedelta(0)
         """How far our clock is ahead of the broker's."""
         self.live_executions = 0
         """Executions pushed by the gateway so far, repeats included."""
 
     async def positions(self, within: float | None = None) -> bool:
-        """Ask what is held; True when the answer ended, False when it timed out."""
+        """Ask for the positions; True when the answer ended, False when it timed out."""
         assert not self.positions_barred, "an earlier End would be taken for this one's"
         if self._ambiguous_at is not None:
             self._ambiguous_at = None
@@ -117,19 +117,21 @@ class Requests:
         return await self._ask((POSITIONS, _NO_REQUEST), PositionsAsked(), self._send_positions, within)
 
     def _send_positions(self) -> None:
-        """Ask what the broker's clock shows just before: it dates the answer."""
+        """Ask for the broker's time just before the positions, since it dates the answer."""
         self._ask_time()
         self._client.reqPositions()
 
     @property
     def positions_barred(self) -> float:
-        """Return for how many seconds a late End could be taken for that of a new request for positions."""
+        """Return for how many more seconds a late End could be mistaken for that of a new request for
+        positions.
+        """
         if self._ambiguous_at is None:
             return 0.0
         return max(0.0, self._ambiguous_at + _LATEST_END * self._options.request_timeout - self._loop.time())
 
     async def open_orders(self, within: float | None = None) -> bool:
-        """Ask for the open orders of all clients, which binds none; True when the answer ended."""
+        """Ask for the open orders of all clients, which binds no order; True when the answer ended."""
         key = (OPEN_ORDERS, _NO_REQUEST)
         return await self._ask(key, OpenOrdersAsked(), self._client.reqAllOpenOrders, within)
 
@@ -142,8 +144,9 @@ class Requests:
     async def executions(self, account: str, within: float | None = None) -> bool:
         """Ask for one account's executions of the whole day; True when the answer ended.
 
-        No time filter: a zone-less one is read in TWS's zone and would make a false proof. An answer that
-        ended is proof up to its request if it names all that is journalled for that day; a note says so.
+        It uses no time filter: a filter without a zone is read in TWS's zone and could lead to a wrong proof.
+        An answer that ended is proof up to its request if it lists everything journalled for that day; a note
+        says whether it does.
         """
         request = self._next_request
         self._next_request += 1
@@ -166,12 +169,14 @@ class Requests:
         return ended
 
     def midnight(self) -> datetime:
-        """Return when the account's day began by the broker's clock; an answer reaches back to it."""
+        """Return when the account's day began by the broker's clock, which is how far back an answer
+        reaches.
+        """
         local = (self._sink.now() - self.skew).astimezone(self._options.login_zone)
         return local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
 
     def on_message(self, fields: Fields) -> None:
-        """Take in a message that the connection brought; an End ends its request."""
+        """Take in a message of the connection; an End ends its request."""
         message = fields[0] if fields else ""
         if message == Message.EXECUTION:
             request = field_at(fields, ExecutionAt.REQUEST)
@@ -198,7 +203,7 @@ class Requests:
             return
         self._end(EXECUTIONS, str(notice.request_id), ended=False)
         if notice.code == 321 and notice.request_id == _NO_REQUEST:
-            # With the Read-Only API on, the refusal of completed orders names no request.
+            # With the Read-Only API on, the error about completed orders names no request.
             if any(of == COMPLETED_ORDERS for of, _ in self._pending):
                 self.forbidden.add(COMPLETED_ORDERS)
             self._end(COMPLETED_ORDERS, str(_NO_REQUEST), ended=False)
@@ -230,7 +235,7 @@ class Requests:
         return ended
 
     async def _answer(self, key: _RequestKey, answer: asyncio.Future[bool], within: float) -> bool:
-        """Wait for the End, no longer than `within`; note a sweep that fell quiet without one."""
+        """Wait for the End, at most `within` seconds; note a sweep that became quiet without one."""
         deadline = self._loop.time() + within
         quiet = self._options.quiet_seconds
         may_be_quiet = key[0] == EXECUTIONS

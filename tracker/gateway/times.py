@@ -1,8 +1,8 @@
-"""Execution times as the broker writes them, read into aware UTC.
+"""Read execution times, as the broker writes them, into aware UTC.
 
-Owns the forms of `execDetails` field 15 and the zone names that TWS versions put behind them. It never
-raises for a text: what cannot be read is None, since a time must not cost a fill (ib_insync drops the whole
-execution when the zone is unknown to it).
+Owns the forms of `execDetails` field 15 and the zone names that TWS versions put after them. It never raises
+for a text: an unreadable one gives None, since no fill may be lost for its time (ib_insync drops the whole
+execution when it does not know the zone).
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def zone_named(name: str) -> tzinfo | None:
     try:
         return ZoneInfo(key)
     except (LookupError, ValueError, OSError):
-        # Not found, not a key, or a folder of the zone database ("America").
+        # The zone does not exist, is not a valid key, or is a folder of the zone database ("America").
         return None
 
 
@@ -163,7 +163,7 @@ def execution_time(text: str, login_zone: tzinfo) -> datetime | None:
     """Read an execution time into aware UTC; None where the text cannot be read.
 
     Forms, as recorded: `20230224  12:04:56` is in the zone of the TWS login, which only the caller knows;
-    `20231116-12:15:35` is UTC; a zone behind either form rules; a bare number counts from the epoch.
+    `20231116-12:15:35` is UTC; a zone after either form overrides that; a bare number counts from the epoch.
     """
     match = _TIME.fullmatch(text.strip())
     if match is None:

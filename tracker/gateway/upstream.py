@@ -1,14 +1,15 @@
-"""Whether the gateway itself is linked to IBKR, as its notices say.
+"""Follow whether the gateway itself is linked to IBKR, by its notices.
 
-Owns what 1100, 1101, 1102 and 2110 change, for one connection. It neither closes the connection nor asks for
-anything.
+Owns what the notices 1100, 1101, 1102 and 2110 change, for one connection. It neither closes the connection
+nor sends a request.
 
 | notice | meaning |
 |---|---|
 | 1100, 2110 | the gateway has lost IBKR; the socket to it stays up |
-| 1101, 1102 | IBKR is back; what happened meanwhile has to be fetched |
+| 1101, 1102 | IBKR is back; executions in between have to be fetched |
 
-Nothing need ever take back 2110, so a connection that stays in it is made again (`wait_for_silence`).
+No notice may ever revoke 2110, so a connection that stays in that state is made again
+(`wait_for_silence`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Upstream:
         self._lost_at: float | None = None
         self._may_stay_silent = False
         self.interruptions = 0
-        """Counts all four notices, so that an answer can tell that one came in between."""
+        """Counts all four notices, to recognise that one came during an answer."""
 
     @property
     def lost(self) -> bool:
@@ -47,7 +48,7 @@ class Upstream:
         self._may_stay_silent = False
 
     async def wait_for_silence(self, seconds: float) -> None:
-        """Return once 2110 has stood for so long with neither 1101 nor 1102 behind it."""
+        """Return once so many seconds have passed after 2110 without 1101 or 1102."""
         while True:
             lost_at = self._lost_at
             if lost_at is None or not self._may_stay_silent:
