@@ -46,7 +46,7 @@ class LinkState:
     server_version: int = 0
     last_frame_at: datetime | None = None
     last_sweep_at: datetime | None = None
-    """When the last complete sweep of all accounts ended."""
+    """When a sweep of all accounts last ended."""
     last_sweep_timed_out: bool = False
     attempts: int = 0
     """Attempts since the last link that lasted, the present one included."""

@@ -81,9 +81,7 @@ class Journal:
         """The newest frames without a gap, back to the cursor at most."""
         self._considered: list[tuple[int, str, bytes]] = []
         self._dumped: tuple[Sequence[Alert], bytes] = ((), b"")
-        """The alerts that the last decision looked at, and their JSON: all fills of one order see the same
-        alerts.
-        """
+        """The alerts that the last decision looked at, and their JSON: the fills of one order share them."""
 
     def close(self) -> None:
         """Close the file; what was committed stays. Raises JournalFailed where the file was overwritten."""
@@ -255,8 +253,7 @@ class Journal:
             raise damaged(self.path, f"frame {seq}", error) from error
 
     def notes(self) -> list[Frame]:
-        """Return the notes about what people decided and what other programs did to the alert store, in
-        order.
+        """Return the notes about decisions of people and about the alert store's other users, in order.
 
         These are the frames of the sources `person` and `store`, as far as retention keeps them.
         """
@@ -327,8 +324,7 @@ class Journal:
 
     @contextmanager
     def step(self) -> Iterator[Callable[[int], None]]:
-        """Open the transaction in which frames change state; call the function that it yields with the new
-        cursor.
+        """Open the transaction in which frames change state; call what it yields with the new cursor.
 
         That call writes all changed rows; the end of the block commits. Nothing is stored if the block
         raises. Raises JournalFailed when the commit fails.

@@ -124,9 +124,7 @@ class Pump:
         self._attempts = self._fills = 0
         self._batch = _FIRST_BATCH
         self._at_rest = self._compared_early = False
-        """Whether nothing is in progress or left to do; whether frames waited while the store was
-        compared.
-        """
+        """Whether nothing is left to do; whether frames waited while the store was compared."""
         self._unpublished: list[TrackerEvent] = []
         self._failure: Exception | None = None
 
