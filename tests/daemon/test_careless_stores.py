@@ -55,7 +55,7 @@ def test_deleted_file_is_an_outage(tmp_path: Path) -> None:
 
         async def not_ready() -> bool:
             answer = await rig.ask("ready")
-            return not answer["ready"] and "is not there, and it has been" in str(answer["reasons"])
+            return not answer["ready"] and "is gone; put it back" in str(answer["reasons"])
 
         await rig.until(not_ready)
         buy(rig, 1)

@@ -94,7 +94,7 @@ def test_past_fills_are_one_line_a_contract() -> None:
         f"first sweep: 200 fills of NVDA 2025-11-21 122.5 C in {ACCOUNT}: 398 bought at 1.5, 8 sold at 3;"
         " fees 1.95",
         f"first sweep: 100 fills of AMD STK in {ACCOUNT}: 100 bought at 100",
-        "first sweep: 300 fills of 2 contracts from before the start, paper login DU***67; what comes now is"
+        "first sweep: 300 fills of 2 contracts from before the start, paper login DU***67; later fills are"
         " logged one by one",
     ]
     sweep.close("paper login DU***67")

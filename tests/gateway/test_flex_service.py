@@ -113,7 +113,7 @@ def test_unknown_error_is_repeated(tmp_path: Path) -> None:
     [
         (b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n", "answers with HTTP status 503"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://x/\r\nContent-Length: 0\r\n\r\n", "HTTP status 302"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "something else than XML"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "is not XML; check flex.base_url"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello", "does not answer as a web server"),
         (b"SSH-2.0-x\r\n", "does not answer as a web server"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n<a/>", "says an error without a code"),

@@ -98,7 +98,7 @@ def test_known_journal_waits_for_absent_file(tmp_path: Path) -> None:
         whole = desk.remove()
         desk.tell(buy(1, 4))
         assert desk.journal.waiting
-        assert "is not there, and it has been" in desk.pump.away["read"].reason
+        assert "is gone; put it back" in desk.pump.away["read"].reason
         desk.repair(whole, 2 * RETRY_FOR)
         assert held(desk) == 4
 

@@ -20,7 +20,7 @@ from tracker.stores.json_document import NotAnObject
 def unreadable(content: bytes, error: ValueError) -> str:
     """Return what is wrong with a file's content that raised this error, and the next step."""
     if content.startswith(codecs.BOM_UTF8):
-        return "starts with a byte order mark; it is not used until its writer leaves that out"
+        return "starts with a byte order mark; it is left alone until its writer leaves that out"
     if not content.strip():
         what = "is empty"
     elif isinstance(error, NotAnObject):
