@@ -1,12 +1,12 @@
 """Change lots and alert positions by a position adjustment.
 
-Owns the arithmetic of what no execution brought, as a pure function. It never looks anything up.
+Owns the arithmetic of a change that no execution caused, as a pure function. It never looks anything up.
 
-- More than was held: a lot without owner.
-- Less: the opening balance, then lots without owner, then owned ones, the oldest first.
-- A known ratio scales everything, prices with it.
-- The other side of zero: all goes, then a lot without owner.
-- Into another contract or account: all goes, and comes there in its lots with their owners.
+- An increase: a lot without owner.
+- A decrease: takes the opening balance, then lots without owner, then owned ones, the oldest first.
+- A known ratio scales everything, including prices.
+- A change to the other side of zero: all lots go, then a lot without owner comes.
+- A move into another contract or account: all lots go, and come there with their owners.
 
 An alert that reaches zero by it is closed by its cause. Until a second answer agrees one counts only where it
 brings more of the same side, or anything from nothing, than the executions up to its place.
@@ -27,7 +27,7 @@ from tracker.core.state_rows import AlertPosition, Holding
 
 
 def adjust(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, ...]]:
-    """Return the holding behind an adjustment, and the alerts that it touched."""
+    """Return the holding after an adjustment, and the alerts that it touched."""
     before = holding.held
     if not one.settled and not counts(before, one.held or ZERO):
         return holding, ()
@@ -82,7 +82,7 @@ def _joined(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, 
 
 
 def _with(here: AlertPosition | None, there: AlertPosition, ratio: Decimal) -> AlertPosition:
-    """Return an alert's position with what it had elsewhere: the average counts both."""
+    """Return an alert's position together with the one it had elsewhere; the average counts both."""
     came = replace(there, quantity=there.quantity * ratio, avg_price=there.avg_price / ratio)
     if here is None or not here.quantity:
         return came
@@ -98,7 +98,7 @@ def _with(here: AlertPosition | None, there: AlertPosition, ratio: Decimal) -> A
 
 
 def _brought_to(holding: Holding, one: Adjustment, held: Decimal) -> tuple[Holding, tuple[AlertId, ...]]:
-    """Bring a holding to what the broker said: first what goes, then what comes."""
+    """Change a holding to what the broker said: first take lots away, then add."""
     ours = holding.held
     kept = held if held * ours > 0 else ZERO
     touched: tuple[AlertId, ...] = ()

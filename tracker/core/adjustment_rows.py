@@ -17,21 +17,21 @@ from tracker.core.model import ZERO, Moment
 from tracker.core.state_rows import AlertPosition
 
 ADJUSTED: Final = "adjusted"
-"""The cause of an adjustment of which nobody knows more."""
+"""The cause of an adjustment whose real cause is unknown."""
 SPLIT: Final = "split"
 TRANSFERRED: Final = "transferred"
 
 
 class Adjustment(Struct, frozen=True):
-    """Say what the broker held at a place among the executions, which no execution brought.
+    """Say what the broker held at a place among the executions, where the executions do not explain it.
 
-    It is a word, not a delta: its size is what the executions before its place do not explain.
+    It holds a quantity, not a change: the change is what the executions before its place do not explain.
     """
 
     account: str
     con_id: int
     seq: int
-    """The frame with which it was made; it is named by that."""
+    """The frame with which it was made, which is also its ID."""
     place: Moment
     """Second behind which it stands, and the frame up to which executions of this very second stand before
     it, as of a decision."""
@@ -47,7 +47,7 @@ class Adjustment(Struct, frozen=True):
     """A person or a report gave its cause; else two answers of the broker agree."""
     undone: bool = False
     amount: Decimal | None = None
-    """By how much the broker's answer differed; None where nobody compared it."""
+    """By how much the broker's answer differed; None where none was compared."""
     replaced_by: str = ""
     """The adjustment that gives the cause, made after this one; empty while there is none."""
     into: str = ""
@@ -84,16 +84,16 @@ class Difference(Struct, frozen=True):
     listed: Decimal
     """What the broker held."""
     amount: Decimal
-    """That less ours, fills since included in both."""
+    """The broker's quantity less ours, later fills included in both."""
     place: Moment
     seen: Moment
     """The end of the answer, by the broker's clock."""
     vanished: bool = False
-    """All of it is gone."""
+    """Whether the whole position is gone."""
     after_gap: bool = False
-    """A day is unproven, so missed fills are the likely cause."""
+    """Whether a day is unproven, so that missed fills are the likely cause."""
     over: bool = False
-    """It was settled, or a later answer did not show it."""
+    """Whether it was settled, or a later answer did not show it."""
 
     @property
     def provisional(self) -> Adjustment:

@@ -55,7 +55,7 @@ from tracker.core.state_rows import (
 
 
 class ClosingPolicy(StrEnum):
-    """Say what becomes of an alert whose position is over."""
+    """Say what happens to an alert whose position has ended."""
 
     MARK = "mark"
     REMOVE = "remove"
@@ -88,22 +88,22 @@ class EventKind(StrEnum):
 
 
 class TrackerEvent(Struct, frozen=True):
-    """Tell one thing that happened, to an execution where `about` is one."""
+    """Report one thing that happened, to an execution if `about` is one."""
 
     kind: EventKind
     at: datetime
     about: BookedExecution | Mapping[str, str | int | float | None]
     note: str = ""
     fee: CommissionReport | None = None
-    """The fee that the execution has now, where that is the news."""
+    """The fee that the execution has now, if the event is about it."""
 
     @property
     def what(self) -> Mapping[str, str | int | float | None]:
-        """Return what happened, JSON-ready; made again each time it is asked for."""
+        """Return what happened, ready to be written as JSON; it is made again at each call."""
         return _described(self.about, self) if isinstance(self.about, BookedExecution) else self.about
 
     def as_json(self) -> dict[str, str | int | float | None]:
-        """Return the event as it is kept, and as followers get it."""
+        """Return the event as it is stored, and as followers receive it."""
         return {"event": self.kind.value, "at": instant(self.at), **self.what}
 
 
@@ -158,7 +158,7 @@ def _iso(value: datetime, zone: tzinfo | None) -> str:
 
 
 def positions_of(state: LedgerState, alert_state: AlertState) -> list[tuple[Holding, AlertPosition]]:
-    """Return what an alert has or had, contract by contract."""
+    """Return what an alert owns or owned, contract by contract."""
     found: list[tuple[Holding, AlertPosition]] = []
     for key in alert_state.contracts:
         holding = state.get(HOLDINGS, key.text())
@@ -193,7 +193,7 @@ def compose(
     closed: bool,
     updated_at: datetime,
 ) -> AlertUpdate:
-    """Return the absolute values for a record; `closed` says that its position is over.
+    """Return the absolute values for a record; `closed` says that its position has ended.
 
     `keep_open` and `remove` are the closing policies `keep` and `remove`.
     """
@@ -351,7 +351,7 @@ def order_shown(execution: Execution) -> str:
 def queue_update(
     state: LedgerState, alert: AlertId, touched: Iterable[ContractKey], policy: ClosingPolicy, frame: Frame
 ) -> list[TrackerEvent]:
-    """Put what an alert must show into the outbox; tell nothing where it shows that already.
+    """Put what an alert must show into the outbox; return nothing where it shows that already.
 
     `touched` are the contracts of this batch in which it has, or had, a position.
     """
@@ -405,7 +405,7 @@ def queue_update(
 
 
 def _is_news_of_another(booked: BookedExecution, alert: AlertId, before: AlertUpdate | None) -> bool:
-    """Tell whether the last update is a sale that was meant for another alert."""
+    """Tell whether the last update comes from a sale whose reference names another alert."""
     shown = before.last_order_update if before is not None else None
     return alert in booked.foreign and (shown or {}).get("exec_id") != booked.execution.exec_id
 
@@ -432,7 +432,7 @@ def _contradicted(state: LedgerState, holding: Holding, mine: AlertPosition) -> 
         return False
     snapshot = state.get(SNAPSHOTS, "last")
     if snapshot is not None and told.seq < snapshot.asked.seq:
-        # What was listed before is over where a complete answer no longer lists it.
+        # A position that was listed before has ended if a complete answer no longer lists it.
         return False
     booked = state.get(EXECUTIONS, holding.last_execution(mine))
     assert booked is not None, "a position names an execution of the state"

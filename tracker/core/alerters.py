@@ -1,4 +1,4 @@
-"""Says when two spellings mean the same alerter, or the same ticker.
+"""Tell when two spellings mean the same alerter, or the same ticker.
 
 Owns the built-in table of alerters, whose names differ from store to store, and what settings add to it.
 It never decides which alerters exist: any other name is an alerter too, known by its own spelling.
@@ -27,7 +27,7 @@ _ALWAYS_SPX: Final = frozenset({"demspxslayer", "demspxslayerandleaps"})
 
 @lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
-    """Reduce an alerter's name to what its spellings share.
+    """Reduce an alerter's name to the part that its spellings share.
 
     Letters and digits in lower case, without a trailing alert or alerts; a name that has nothing else, or
     no letter or digit at all, is kept so that two such names stay apart.
@@ -45,7 +45,7 @@ def symbol_key(symbol: str) -> str:
 
 
 class AlerterNames:
-    """Tell alerters apart by canonical name and explicit alias."""
+    """Recognise alerters by canonical name and explicit alias."""
 
     def __init__(self, entries: Iterable[AlerterEntry] = ()) -> None:
         """Take what settings add to the built-in table.

@@ -1,7 +1,7 @@
 """The rows of state about the broker's answers on positions.
 
-Owns the last certain answers of an account, and what they listed of contracts that were never traded. Rows
-are frozen, as those of `state_rows`; they decide nothing.
+Owns the last certain answers about each account, and what they listed for contracts that were never traded.
+Rows are frozen, as those of `state_rows`; they decide nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class PositionAnswer(Struct, frozen=True):
 
 
 class ListedChange(Struct, frozen=True):
-    """Hold what was listed of a contract before an answer that lists another quantity."""
+    """Hold the quantity listed for a contract before an answer that lists another one."""
 
     contract: str
     """As `ContractKey.text`."""

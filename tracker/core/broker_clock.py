@@ -1,4 +1,4 @@
-"""How far our clock is ahead of the broker's, and the broker's time of what we do.
+"""How far our clock is ahead of the broker's, and the broker's time for our own moments.
 
 Owns the skew: our time at the receipt of a current-time answer (49) less what it says. Execution times are
 the broker's; an alert's written time and the receipt of frames are ours, so they meet only through this.
@@ -98,7 +98,7 @@ def as_shown_now(written: datetime, clock: BrokerClock | None, now: datetime) ->
 
 
 def words_for(skew: timedelta) -> str:
-    """Say how this host's clock stands to the broker's."""
+    """Say how far this host's clock is from the broker's."""
     if abs(skew) < TOLD:
         return "this host's clock agrees with the broker's"
     word = "ahead of" if skew > timedelta(0) else "behind"

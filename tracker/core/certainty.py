@@ -43,7 +43,7 @@ KEPT: Final = 4
 
 
 class Certainty:
-    """Judge the answers of one ledger's state; `zone` is that of the accounts' days."""
+    """Judge the answers about positions for one ledger's state; `zone` is that of the accounts' days."""
 
     def __init__(self, state: LedgerState, zone: tzinfo) -> None:
         self._state = state
@@ -71,7 +71,7 @@ class Certainty:
             self._state.put(ANSWERS, replace(row, swept=swept, between=between))
 
     def lags(self, snapshot: Snapshot) -> bool:
-        """Tell whether an answer is behind the executions, so that it is to be asked for again."""
+        """Tell whether an answer lacks known executions, so that it must be requested again."""
         rows = [self._row(account) for account in snapshot.certain]
         lagging = any(
             quantity and text not in snapshot.disturbed and self._disagrees(text, snapshot)
@@ -105,7 +105,7 @@ class Certainty:
         return bool(difference) and (waiting is None or waiting.over or waiting.amount != difference)
 
     def remember(self, snapshot: Snapshot) -> None:
-        """Keep what an answer says of each account, and apart of those of which it is certain."""
+        """Keep what an answer says about each account, separately for those of which it is certain."""
         for account in sorted({key.partition(" ")[0] for key in snapshot.rows}):
             row, answer = self._row(account), _of_account(snapshot, account)
             if account not in snapshot.certain:
@@ -115,7 +115,7 @@ class Certainty:
             self._state.put(ANSWERS, replace(kept, changes=changes_with(self._state, row, answer)))
 
     def mistrust(self, began: int) -> None:
-        """Forget what was answered since that frame: the gateway had lost IBKR."""
+        """Forget the answers since that frame: the gateway had lost IBKR."""
         for row in list(self._state.every(ANSWERS)):
             kept = [one for one in row.all if one.asked.seq < began]
             newest, swept = (kept[0] if kept else None), (row.swept if row.swept in kept else None)

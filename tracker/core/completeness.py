@@ -1,7 +1,7 @@
-"""Prove, day by day, that no fill was missed; name the days for which that could not be done.
+"""Prove, day by day, that no fill was missed, and name the days for which that is not proven.
 
-Owns proofs and gaps. It follows what was asked of the broker, what ended and when the link to IBKR broke; it
-changes no quantity, and never takes silence for an answer.
+Owns proofs and gaps. It follows what was requested from the broker, which answers ended and when the link to
+IBKR broke. It changes no quantity, and never treats a missing answer as an empty one.
 
 Rules
 - A sweep of an account is proof up to the moment of its request, when it ended, contained every execution
@@ -178,7 +178,7 @@ class Completeness:
             del self._sweeps[account]
 
     def _broke(self) -> None:
-        """Let nothing that is under way prove anything."""
+        """Let no request in progress prove anything."""
         self._sweeps.clear()
         for proof in self._state.find(PROOFS, "whole", "1"):
             self._state.put(PROOFS, replace(proof, whole=False))

@@ -1,4 +1,4 @@
-"""What people call a contract: its tickers, the day on which it expires, whether it is an adjusted one.
+"""The names of a contract: its tickers, the day on which it expires, whether it is an adjusted one.
 
 Owns the one reader of names and the one reader of days, used for opening, closing, succession and audit alike
 (`MATCHING.md`, "Names and days"). Pure: it reads a contract as the broker described it, and no alert.
@@ -39,7 +39,7 @@ def tickers_of(contract: Contract) -> frozenset[str]:
 
 @lru_cache(4096)
 def days_of(contract: Contract) -> tuple[date, ...]:
-    """Return the days by which people call a contract's expiry, the one that is meant first.
+    """Return the days that people may name as a contract's expiry, the most likely one first.
 
     The day in the local symbol, where there is one; a last trade date before it is meant too (AM-settled
     contracts trade last on the evening before). Else the last trade date; without a local symbol the classes

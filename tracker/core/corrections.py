@@ -1,4 +1,4 @@
-"""Find the versions of an execution, and put the highest in force in the place of the first.
+"""Find the versions of an execution, and put the highest version in force, in the place of the first.
 
 Owns which rows are versions of one execution: four segments of the execId, alike but for the last, of the
 same order, contract and side. What follows for positions and sums the ledger decides.

@@ -1,7 +1,7 @@
-"""Write decisions about ownership down, each with its place among the executions, and apply them.
+"""Record decisions about ownership, each with its place among the executions, and apply them.
 
-Owns the place of a decision, its number, and what is kept of its alerts at that time. Which decision is made,
-`ownership` says.
+Owns the place of a decision, its number, and what is stored about its alerts at that time. `ownership`
+decides.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compare what the broker holds with what we have, and tell what no execution explains.
+"""Compare what the broker holds with our holdings, and find differences that no execution explains.
 
 Owns unexplained differences, and when one becomes a position adjustment: a second certain answer, at least
 `WITNESS` later with a sweep between, shows the same; `VANISHED` where a position went whole. An option goes

@@ -1,4 +1,4 @@
-"""Read from the state what a contract is folded of.
+"""Read from the state the entries of which a contract is folded.
 
 Owns which rows are entries of a contract: executions as movements, decisions, expirations and adjustments. It
 folds nothing.

@@ -1,11 +1,11 @@
-"""Take a position out of the ledger that went without executions: expired, exercised or assigned.
+"""End a position in the ledger that ended without executions: expired, exercised or assigned.
 
 Owns the two-witness rule. The broker sends no execution for these (a BookTrade is only in the Flex report),
 so the position is missing from its answers and nothing says why. It is believed when two complete snapshots
-at least `APART` from one another lack it, the ledger held the same at both, a sweep asked between them
-ended, the link to IBKR broke at no time from the first to the second, and the contract's expiry day is over.
-A contract without an expiry never departs by this rule: that is a discrepancy, for a person. What was taken
-out comes back when the contract trades later than that, or when an execution explains it.
+at least `APART` from one another lack it, the ledger held the same at both, a sweep asked between them ended,
+the link to IBKR broke at no time from the first to the second, and the contract's expiry day is over. A
+contract without an expiry never ends by this rule: that is a discrepancy, for a person. A position that was
+ended comes back when the contract trades later, or when an execution explains it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ APART: Final = timedelta(minutes=5)
 
 
 class Expirations:
-    """Watch complete snapshots for positions that are gone; `zone` says when an expiry day is over."""
+    """Watch complete snapshots for positions that are gone; `zone` says when an expiry day has ended."""
 
     def __init__(self, state: LedgerState, zone: tzinfo) -> None:
         self._state = state
@@ -41,7 +41,7 @@ class Expirations:
             self._put([])
 
     def snapshot(self, link: LoginState) -> list[ContractKey]:
-        """Compare the snapshot just taken with the ledger; return the contracts that departed.
+        """Compare the snapshot just taken with the ledger; return the contracts whose positions ended.
 
         None is taken while the gateway has lost IBKR.
         """

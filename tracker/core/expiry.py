@@ -1,4 +1,4 @@
-"""Reads the expiry that a person or a program wrote into an alert.
+"""Read the expiry that a person or a program wrote into an alert.
 
 Owns the forms people write (`1121`, `11/21`, `11/21/2025`, `20251121`, `OCT25`) and the year that a
 year-less date means. It never guesses beyond that: what names no day and no month is unusable, and the

@@ -1,6 +1,6 @@
 """Name the contract whose fold failed, so that no other contract waits for it.
 
-Owns that error alone; who catches it decides what becomes of the frame.
+Owns only that error; `pipeline.decide` catches it and decides what happens to the frame.
 """
 
 from __future__ import annotations

@@ -313,7 +313,7 @@ class Ledger:
         return self._state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
 
     def _touch(self, alerts: Iterable[AlertId], key: ContractKey | None = None) -> None:
-        """Have these alerts shown again when the batch ends."""
+        """Note that these alerts must be shown again when the batch ends."""
         for alert in alerts:
             contracts = self._dirty.setdefault(alert, {})
             if key is not None:
@@ -398,11 +398,13 @@ class Ledger:
         return self._positions.waiting()
 
     def set_aside(self, key: ContractKey) -> None:
-        """Have the executions of a contract wait whose fold failed, so that no other contract's do."""
+        """Let the executions of a contract wait whose fold failed, so that those of other contracts need
+        not.
+        """
         self._positions.set_aside(key)
 
     def heal(self, seq: int) -> None:
-        """Take a kept frame for settled, since it is about to be applied again."""
+        """Mark a kept frame as settled, since it is about to be applied again."""
         self._undecodables.heal(seq)
 
     # Notes of our own

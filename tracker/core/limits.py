@@ -2,7 +2,7 @@
 
 Owns how large each may be, and the reading of a number within those bounds. Every edge reads through here
 once, so that the core computes exactly (28 digits), a row written to the journal is read back, and whatever
-is stored can be printed in any time zone. It never decides what becomes of a value that is refused.
+is stored can be printed in any time zone. It never decides what happens to a refused value.
 
 | what | bound |
 |---|---|

@@ -1,6 +1,6 @@
 """Divide the lots of a fill into parts, and join parts to the rest again.
 
-Owns which lots become which, as pure functions; what alerts gain and lose by it is `lot_changes`'.
+Owns the lots that result, as pure functions; `lot_changes` changes what alerts own.
 
 - A part is cut from what is left of its fill and is no part yet; where less is left, it is that much.
 - A part that rejoins goes to who owned what it was cut from, and to its rest where that has the same owners.
@@ -28,7 +28,7 @@ class Moved(NamedTuple):
 
 
 def fill_name(exec_id: str) -> str:
-    """Return what all versions of an execution have in common."""
+    """Return the part of the execId that all versions of an execution share."""
     parts = correction_parts(exec_id)
     return exec_id if parts is None else parts.root
 

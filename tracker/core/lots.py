@@ -1,7 +1,7 @@
 """Fold the entries of one contract into what is held, in which lots, and who owns them.
 
-Owns the order of the entries, as a pure function of an opening balance and the entries. What each of them
-does to lots is `lot_changes`'. It never looks anything up.
+Owns the order of the entries, as a pure function of an opening balance and the entries; `lot_changes` owns
+what each entry does to lots. It never looks anything up.
 
 - An execution against the sign of what is held closes, as far as there is something to close; the rest opens.
 - An expiration takes all that is held; an adjustment brings it to what the broker said, see `adjusting`.
@@ -74,7 +74,7 @@ class PlaceInSecond(NamedTuple):
 
 @dataclass(slots=True)
 class Folded:
-    """Hold what came of a fold."""
+    """Hold the result of a fold."""
 
     holding: Holding
     splits: dict[str, Split] = field(default_factory=dict)

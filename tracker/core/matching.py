@@ -1,8 +1,8 @@
-"""Decides which alerts an opening fill belongs to.
+"""Decide which alerts an opening fill belongs to.
 
-Owns the rules below and the reason for every candidate that is not meant. Pure: it reads no store and no
-clock, and its answer does not depend on the order of the candidates. It never lets a fill cross into
-another symbol, from stock to option or from call to put, whatever an order's reference or a conid says.
+Owns the rules below and the reason for every rejected candidate. Pure: it reads no store and no clock, and
+its answer does not depend on the order of the candidates. It never lets a fill cross into another symbol,
+from stock to option or from call to put, whatever an order's reference or a conid says.
 
 | rule, strongest first | holds when |
 |---|---|

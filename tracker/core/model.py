@@ -90,7 +90,7 @@ class Source(StrEnum):
 
 
 class Frame(Struct, frozen=True):
-    """Hold one journalled input, as it came: the raw fields of a TWS message, or a note of our own.
+    """Hold one journalled input, unchanged: the raw fields of a TWS message, or a note of our own.
 
     For `broker` the fields are the message's, index 0 the message id. For `sent` they are the request
     (`positions`, or `executions`, reqId, account). For the other sources index 0 names the event and the
@@ -467,7 +467,7 @@ class AlertUpdate(Struct, frozen=True):
 
 
 class Outcome(StrEnum):
-    """Say what became of an AlertUpdate in the store."""
+    """Say what the store did with an AlertUpdate."""
 
     APPLIED = "applied"
     DUPLICATE = "duplicate"

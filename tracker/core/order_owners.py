@@ -1,4 +1,5 @@
-"""Keep whose each order is: the newest verdict about it, from when on its alerts own it, and what settles it.
+"""Keep which alerts own each order: the newest verdict, since when its alerts own it, and whether it is
+settled.
 
 Owns the rows of `OrderOwners` and what a new verdict changes of an older one. It matches nothing and writes
 no decision: that is `ownership`'s.

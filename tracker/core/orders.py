@@ -1,8 +1,8 @@
-"""Sum what is known of each order, and keep what the broker says of it.
+"""Sum the known fills of each order, and keep what the broker says about it.
 
 Owns totals, sizes, states and fees of orders. It moves no quantity of a position: an orderStatus opens and
-closes nothing, is not guaranteed and is repeated freely. What it is good for is to show, as cumQty does, that
-a fill was missed.
+closes nothing, is not guaranteed and is repeated freely. It only serves to show, as cumQty does, that a fill
+was missed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Decide whose an order's lots are: as its fills are booked, later, by a person, and by succession.
+"""Decide which alerts own an order's lots: when its fills are booked, later, by a person, and by succession.
 
-Owns which decisions about ownership are made. What a decision does to lots, `lots` says, when, `positions`;
-where it stands, `decision_log`.
+Owns which decisions about ownership are made. `lots` applies a decision to lots, `positions` says when,
+`decision_log` gives it its place.
 
 - Fills of one order stay together: a fill follows its order's owners, or a person's decision, else it is
   matched, judged by the order's first fill. An execution without a permId stands for itself.

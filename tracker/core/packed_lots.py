@@ -1,4 +1,4 @@
-"""The lots of one contract in runs, of which all but the newest can be packed.
+"""Keep the lots of one contract in runs, of which all but the newest can be compressed.
 
 Owns how thousands of lots are held in memory, and what is known of packed ones without unpacking them. Such a
 sequence holds the very lots that a tuple of them would, and never changes: a change makes another one, which

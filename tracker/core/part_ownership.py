@@ -1,7 +1,7 @@
-"""Give parts of fills to alerts as a person says, and take them back.
+"""Assign parts of fills to alerts by a person's decision, and take them back.
 
-Owns which fills of an order a quantity is taken from, and what is kept of it with each fill. What a part does
-to lots, `lot_parts` says. The rest of a fill goes on with its order, which is not matched again.
+Owns which fills of an order a quantity is taken from, and what is kept of it with each fill. `lot_parts`
+divides the lots. The rest of a fill stays with its order, which is not matched again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Fold a contract's past again without keeping it, to tell what each decision gave.
+"""Fold a contract's past again without keeping it, to find what each decision changed.
 
-Owns no row: what it finds is for `why` alone.
+It stores nothing: only `why` uses the result.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the daemon asks of an alert store, whatever keeps the records.
+"""The interface that every alert store implements for the daemon.
 
-Owns the protocol that every alert store fulfils, and what a record shows of the tracker's own three fields.
-It never says how records are stored, and never reads one itself.
+Owns the protocol of an alert store, and the values of the tracker's own three fields in a record. It never
+says how records are stored, and never reads one itself.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from tracker.core.model import Alert, AlertId, AlertUpdate, Execution, Outcome
 
 
 class StoreRefused(Exception):
-    """The alert store cannot be kept as its other users need it (owner, mode, links); do not start on it."""
+    """Say that the alert store cannot be written with the owner, mode or links that its other users need; do
+    not start.
+    """
 
 
 class StoreMisconfigured(StoreRefused):
-    """The settings contradict what all users of the store agreed on; correct them."""
+    """Say that the settings contradict what all users of the store agreed on."""
 
 
 class Shown(Struct, frozen=True):
@@ -108,7 +110,8 @@ class AlertStore(Protocol):
         """
 
     def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
-        """Do ahead what of `apply` nobody can see; True when a step as cheap as a rename is all that is left.
+        """Do in advance the part of `apply` that other programs cannot see; True when only a step as cheap as
+        a rename is left.
 
         `apply` may follow with these updates, others or never. Raises nothing for what goes wrong: `apply`
         meets it again. A store that does its work in `apply` alone, as over a network, returns False.

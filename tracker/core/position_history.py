@@ -1,4 +1,4 @@
-"""Tell what was held of a contract at a moment of its past, and whether a report's change fits there.
+"""Find what was held of a contract at a moment of its past, and whether a report's change fits there.
 
 Owns the arithmetic of one contract's entries, without lots and owners. It changes no state.
 

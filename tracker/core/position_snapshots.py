@@ -1,6 +1,6 @@
-"""Gather the broker's answers about positions, and tell which of them can be a contract's opening balance.
+"""Gather the broker's answers about positions, and decide which of them can be a contract's opening balance.
 
-Owns one answer under way. It folds nothing and knows no execution but that one came in between.
+Owns the answer in progress. It folds nothing, and knows of executions only whether one came in between.
 
 A contract's opening balance goes through these states:
 

@@ -1,7 +1,7 @@
-"""Apply what became of records in the store: replaced, gone, back, or copied.
+"""Apply what happened to records in the store: they were replaced, deleted, put back, or copied.
 
-Owns what that changes in the rows of alerts, and its events. Which record replaces another is found
-by `pipeline/store_changes`; what goes over with it, `ownership` decides.
+Owns what that changes in the rows of alerts, and its events. `pipeline/store_changes` finds which record
+replaces another; `ownership` decides which lots it takes over.
 """
 
 from __future__ import annotations

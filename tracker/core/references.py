@@ -1,7 +1,7 @@
 """Read the ALERTER/TICKER that an order's reference may carry.
 
-Owns the one reading of a reference, the same at an opening and at a close. It knows no record: which alert a
-reference names, if any, the caller finds by the keys.
+Owns the one reading of a reference, the same at an opening and at a close. It knows no record: the caller
+finds by the keys which alert a reference names, if any.
 """
 
 from __future__ import annotations

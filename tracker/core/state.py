@@ -236,7 +236,7 @@ TABLES: tuple[Table[Any], ...] = (
 
 
 class LedgerState(Protocol):
-    """Keep rows; what was put is found at once, and lasts when the caller's transaction commits."""
+    """Store rows; a row that was put is found at once, and lasts once the caller's transaction commits."""
 
     def get(self, table: Table[Row], key: str) -> Row | None:
         """Return the row of that key, None where there is none."""
@@ -259,7 +259,7 @@ class LedgerState(Protocol):
         ...
 
     def put(self, table: Table[Row], row: Row) -> None:
-        """Keep a row, in the place of the one with the same key."""
+        """Store a row, replacing the one with the same key."""
         ...
 
 

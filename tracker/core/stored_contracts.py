@@ -1,6 +1,6 @@
-"""Complete an alert from the contracts that its alerter's own stores keep.
+"""Complete an alert from the contracts in its alerter's own stores.
 
-Owns what may be taken over from a stored contract, and what may not. It overrides nothing that a record says.
+Owns which values of a stored contract may be used. It overrides nothing that a record says.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Tell which record of the store continues one that is gone.
+"""Find the record of the store that continues a deleted one.
 
 Owns identity and succession. Pure: it compares what records say, and reads no store.
 
 - The same alert is the same alerter (by names and aliases), the same ticker (any spelling) and the same
   `created_at` to the second or finer, whatever its conid or details say now. Where neither has such a
-  `created_at`, it is about the same contract. It keeps all that it had.
+  `created_at`, it is about the same contract. It keeps everything that it owned.
 - A successor is another record of the same alerter and ticker that is about a contract that the old record
   owns, or of the same contract as the old record did. It takes over what is left, each contract by itself.
 """

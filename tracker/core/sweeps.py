@@ -1,7 +1,7 @@
-"""Follow which sweeps are under way, and of which accounts one is over since the last break.
+"""Follow which sweeps are in progress, and for which accounts one has ended since the last break.
 
 Owns what was asked about the day's executions. A break is the end of a connection, or of the gateway's own
-link to IBKR: what was asked before it tells too little.
+link to IBKR: an answer requested before it may be incomplete.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Keep what could not be read or decided, until a later version of it can be.
+"""Keep frames that could not be read or decided, until a later version of the execution can be.
 
 Owns the rows of undecodable frames, and the memory by which the same execution is kept once. It reads no
 frame and decides none.

@@ -1,4 +1,4 @@
-"""Tell what was held of a contract that was never traded, before something came into it.
+"""Find what was held of a contract that was never traded, before a move brought lots into it.
 
 Owns what certain answers listed of such contracts one after the other. A merger or a new account number
 brings lots into a contract without any execution; it stands among the answers, and what was held before it is

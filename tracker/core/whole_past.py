@@ -1,6 +1,6 @@
-"""Gather what a contract is folded of from its beginning: opening balance, executions, expirations.
+"""Gather the entries of a contract from its beginning: opening balance, executions, expirations.
 
-Owns what stands before everything else of a contract. It keeps nothing, and puts nothing into the state.
+Owns the choice of those entries. It keeps nothing, and puts nothing into the state.
 """
 
 from __future__ import annotations

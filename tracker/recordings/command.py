@@ -32,7 +32,7 @@ class RecordOptions:
     made_by: str
     allow_orders: bool = False
     hidden: Sequence[str] = ()
-    """Words that must not be in the transcript, whatever they are."""
+    """Words that must not be in the transcript."""
     accounts: Sequence[str] = ()
 
 

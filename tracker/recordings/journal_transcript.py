@@ -1,8 +1,8 @@
 """The newest messages of the journal as a transcript, such as `tracker record` makes.
 
-Owns the way back from the tracker's own notes to the requests that they stand for. It reads the journal and
-changes nothing. What people and other programs did is no message and is left out; so are repeats in a sweep's
-answer, which are not journalled.
+Turns the tracker's own notes back into the requests that they describe. It reads the journal and changes
+nothing. Notes of what people and other programs did are not messages and are left out; so are repeats in a
+sweep's answer, which are not journalled.
 """
 
 from __future__ import annotations

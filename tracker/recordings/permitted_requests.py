@@ -1,7 +1,7 @@
 """Which requests of a client the recorder passes on to the gateway.
 
-Owns the list. It allows what is known to change nothing; an order, a setting, a login secret and whatever is
-not known stay here. Orders pass only when that was asked for.
+Owns the list. It allows requests that are known to change nothing; it blocks orders, settings, login secrets
+and unknown requests. Orders pass only with --allow-orders.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Owns the order of things, so that no name ever stands in a file that can be open
 twice: whole, in a file that has no name itself, and in `FILE.part` with their names replaced as they come,
 without texts that could hold one not known yet. At the end all names are known: the text without them goes
 into a second nameless file, that is read again and searched, and only then it is copied to where it belongs
-and the part removed. What is killed meanwhile leaves the part, which `complete` makes a transcript.
+and the part removed. A recorder that is killed leaves the part, which `complete` turns into a transcript.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COPIED_BYTES: Final = 1 << 20
 
 
 class RecordingNotWritten(Exception):
-    """A recording cannot be made, or is not left behind; the text says why."""
+    """Say why a recording cannot be made, or was not kept."""
 
 
 class Recording:
@@ -92,7 +92,7 @@ class Recording:
         return text
 
     def add(self, line: Line) -> bool:
-        """Gather one message; False once there are as many as may be. Raises OSError."""
+        """Gather one message; False once the recording has its largest size. Raises OSError."""
         self._writer.write(line)
         self._redactor.learn(line)
         # A message from which a name cannot be taken yet is in the whole recording only.

@@ -52,11 +52,13 @@ _BUILT_IN: Final = AlerterNames()
 _OURS: Final = "tracker:"
 _NOTHING: Final = re.compile(r"(?!)")
 LEFT_OUT: Final = "(left out)"
-"""What a text becomes that may hold a name that is not known yet."""
+"""Replaces a text that may hold a name that is not known yet."""
 
 
 class NameLeft(Exception):
-    """A name was found in what was to be written; the text says what kind of name and where, not which."""
+    """Say that a name was found in text that was to be written; the message names its kind and place, not the
+    name.
+    """
 
 
 class Redactor:

@@ -46,7 +46,7 @@ _NAMED: Final = 20
 
 
 class CannotReplay(Exception):
-    """A transcript cannot be replayed; the text says why."""
+    """Say why a transcript cannot be replayed."""
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ def replay(transcript: Transcript, path: Path, settings: Settings, client_id: in
 
 @dataclass(frozen=True, slots=True)
 class _Workplace:
-    """Hold what a replay works with, none of which outlives it."""
+    """Hold the files of a replay, which are removed with it."""
 
     journal: Journal
     store: AlertStores

@@ -1,4 +1,4 @@
-"""The transcript: what was said over TWS connections, one JSON line for each message.
+"""The transcript of TWS connections: one JSON line for each message.
 
 Owns the format and its check. It never looks at what a message means. The lines, each ended by `sum`, the
 beginning of the SHA-256 of everything up to it, so that a change is found in its own line:
@@ -48,7 +48,7 @@ _LATEST: Final = 366 * 86400.0
 
 
 class TranscriptUnusable(Exception):
-    """A transcript cannot be read; the text names the file, the line and the reason."""
+    """Say that a transcript cannot be read; the text names the file, the line and the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What an audit looks at: the ledger, the alert store and the broker, each as a frozen view.
 
-Owns the shapes only. Whoever composes an audit fills them from the state, the store and a snapshot; nothing
-here knows how. A part that could not be read is None, never empty: failed is not empty.
+Owns the shapes only; `reconcile.views` fills them from the state, the store and a snapshot. A part that could
+not be read is None, never empty: a failed answer is not an empty one.
 """
 
 from __future__ import annotations

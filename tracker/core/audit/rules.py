@@ -1,6 +1,6 @@
-"""Compares the ledger, the alert store and a snapshot of the broker, and lists where they disagree.
+"""Compare the ledger, the alert store and a snapshot of the broker, and list where they disagree.
 
-Owns what it takes to find each kind of discrepancy. Pure. It never invents a fill and repairs nothing;
+Owns the rule that finds each kind of discrepancy. Pure. It never invents a fill and repairs nothing;
 `repairable` says that a repair follows from facts alone, everything else waits for a person.
 
 Rules:
