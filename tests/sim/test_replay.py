@@ -65,6 +65,8 @@ from tracker.queries.why import StoreNow, why_alert, why_execution
 from tracker.stores.alert_file import AlertFile
 
 SEEDS: Final = range(20)
+STORED_SEED: Final = 997_000_022
+"""A life in which a stored contract fills in the expiry of a record that a fill belongs to."""
 ACTS_AT_FIRST: Final = 12
 NEW_PROCESS: Final = 0
 """Stands among the steps of a life for a new process, which remembers only the journal's rows."""
@@ -290,7 +292,7 @@ def written_anew(records: Records, journal: Journal) -> Records:
 # From nothing
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", [*SEEDS, STORED_SEED])
 def test_replayed_journal_gives_same_answers(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal played from nothing gives the same answers and store."""
     monkeypatch.setattr("tests.sim.world.draw", undisturbed)
@@ -308,7 +310,7 @@ def compare_from_nothing(world: World, before: Records, folder: Path) -> None:
     with journals(folder) as (lived, again):
         frames = frames_of(lived)
         assert not [frame for frame in frames if frame.source is Source.STORE], "nobody else wrote the store"
-        file = AlertFile(path, zone=NEW_YORK, now=world.clock.now)
+        file = AlertFile(path, zone=NEW_YORK, now=world.clock.now, enrich=world.stored.add)
         with again.step():
             # When a record without created_at was first seen, no frame says either.
             for row in lived.state.every(FIRST_SEEN):
