@@ -94,7 +94,7 @@ def test_runs_are_what_a_tuple_is(run: int, acts: list[object]) -> None:
             assert runs[::-1] == plain[::-1]
             for of in {each.order for each in plain}:
                 assert list(of_order(runs, of)) == [each for each in plain if each.order == of]
-                assert (of in LotsByOrder(runs)) is any(each.order == of for each in plain)
+                assert LotsByOrder(runs).of(of) == [each for each in plain if each.order == of]
             assert set(owner_sets(runs)) == {each.owners for each in plain}
             # What counts as alike is alike.
             start, end = alike_at_start(before, runs), alike_at_end(before, runs)

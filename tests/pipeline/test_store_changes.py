@@ -345,6 +345,25 @@ def test_alert_may_appear_behind_any_fill_of_its_order(tmp_path: Path) -> None:
         assert quantity(desk) == 6
 
 
+def test_new_alert_owns_what_its_former_found_too_late(tmp_path: Path) -> None:
+    """A late match opens a closed record with newer lots only; the new alert was never closed.
+
+    2 for nobody, then 1 with the alert's name, sold. As the conid is corrected, the alert has none of the 2,
+    and then the 3 that are bought. The alert that is written in its place owns all 5.
+    """
+    with Desk(tmp_path, {ROBIN: {"NVDA": loose(strike="130")}}) as desk:
+        name = f"{ROBIN}/NVDA"
+        desk.tell(execution(exec_id(1), 2, at=0, perm_id=902))
+        desk.tell(execution(exec_id(2), 1, at=5, perm_id=903, order_ref=name))
+        desk.tell(execution(exec_id(3), -1, at=9, perm_id=904, order_ref=name))
+        put(desk, record())
+        assert (read(desk)["open"], quantity(desk)) == (False, 0)
+        desk.tell(execution(exec_id(4), 3, at=12, perm_id=901))
+        assert quantity(desk) == 3
+        put(desk, record(created_at="2025-11-18T15:43:20.000001"))
+        assert quantity(desk) == 5
+
+
 def test_oldest_order_is_matched_first(tmp_path: Path) -> None:
     """A late match opens a closed record with newer lots only, so the older order must not follow the newer.
 

@@ -14,15 +14,14 @@ from msgspec.structs import replace
 
 from tracker.core.entries import current_record
 from tracker.core.lot_changes import second_of
+from tracker.core.lot_rows import Lot
 from tracker.core.matching import STRONG
 from tracker.core.model import AlertId, Ambiguous, Execution, ExecutionKey, Match, Matched, Rule
 from tracker.core.ownership_rows import Claim, OrderOwners
-from tracker.core.packed_lots import of_order
 from tracker.core.state import EXECUTIONS, OWNERS, LedgerState
 from tracker.core.state_rows import (
     Attention,
     BookedExecution,
-    Holding,
     attention_of,
     order_of,
     owners_key,
@@ -116,14 +115,23 @@ def _version_in_force(state: LedgerState, key: ExecutionKey) -> BookedExecution 
     return booked
 
 
-def is_left(held: Holding | None, order: OrderOwners) -> bool:
-    """Tell whether something of an order is left, of its contract with all that is booked."""
-    return held is not None and any(of_order(held.lots, order.order))
-
-
 def with_successors(state: LedgerState, match: Matched) -> Matched:
     """Name the records that took over in place of those that are gone."""
     alerts = {current_record(state, alert): rule for alert, rule in match.alerts}
+    return replace(match, alerts=tuple(alerts.items()))
+
+
+def owners_so_far(state: LedgerState, match: Matched, lots: Iterable[Lot]) -> Matched:
+    """Name who owns an order of which these lots are left, with successors in place of records that are gone.
+
+    A newer alert counts only where it took over lots of this order: it may own what the one before it, closed
+    by then, was found too late for.
+    """
+    owners = {owner for lot in lots for owner in lot.owners}
+    alerts: dict[AlertId, Rule] = {}
+    for alert, rule in match.alerts:
+        now = current_record(state, alert)
+        alerts[now if now in owners or now.created_at == alert.created_at else alert] = rule
     return replace(match, alerts=tuple(alerts.items()))
 
 

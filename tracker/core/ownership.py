@@ -16,7 +16,7 @@ Owns which decisions about ownership are made. `lots` applies a decision to lots
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeAlias
@@ -27,6 +27,7 @@ from tracker.core.decision_log import DecisionLog, Ruling
 from tracker.core.entries import current_record, in_every_account
 from tracker.core.journal_entries import WHOLE, PartAssigned
 from tracker.core.lot_changes import second_of
+from tracker.core.lot_rows import Lot
 from tracker.core.matching import nothing_owned_by
 from tracker.core.model import (
     LIVE,
@@ -46,7 +47,7 @@ from tracker.core.order_owners import (
     DISMISSED,
     PERSON,
     OrderOwnership,
-    is_left,
+    owners_so_far,
     settle,
     settled_by,
     with_successors,
@@ -257,14 +258,15 @@ class Ownership:
             return
         first = self._orders.in_force(order.first) or booked
         match = self._matched(first.dated)
+        held = self._positions.with_all_booked(order.contract)
+        left = list(of_order(held.lots, order.order)) if held is not None else []
         before = order.match
         if isinstance(before, Matched):
-            before = with_successors(self._state, before)
-        new = settle(before, self._without_successors(first.dated, order, match))
+            before = owners_so_far(self._state, before, left)
+        new = settle(before, self._without_successors(first.dated, left, match))
         if new is None:
             return
-        held = self._positions.with_all_booked(order.contract)
-        if isinstance(new, Matched) and not is_left(held, order):
+        if isinstance(new, Matched) and not left:
             self._note_in_vain(frame, order, new)
             return
         self._state.put(OWNERS, replace(order, match=new, settled=settled_by(new)))
@@ -275,14 +277,12 @@ class Ownership:
             self._orders.claim(order.order, [alert for alert, _ in more], place.time, decided=True)
         self._orders.show(order.order, booked, new)
 
-    def _without_successors(self, execution: Execution, order: OrderOwners, match: Match) -> Match:
+    def _without_successors(self, execution: Execution, left: Sequence[Lot], match: Match) -> Match:
         """Leave out the alerts that have the name of a lot's owner which the store no longer has.
 
         They take over from it, instead of sharing with it, as soon as the store is compared.
         """
-        holding = self._positions.with_all_booked(order.contract)
-        lots = holding.lots if holding is not None else ()
-        owners = {owner for lot in of_order(lots, order.order) for owner in lot.owners}
+        owners = {owner for lot in left for owner in lot.owners}
         gone = [owner for owner in owners if self._find_alert(execution, owner) is None]
         if not gone or not isinstance(match, Matched):
             return match

@@ -194,7 +194,7 @@ def of_order(lots: Sequence[Lot], order: str) -> Iterator[Lot]:
 
 
 class LotsByOrder:
-    """Find out of which orders there are lots, for callers that ask about many orders."""
+    """Find the lots of an order, for callers that ask about many orders."""
 
     __slots__ = ("_runs",)
 
@@ -206,8 +206,10 @@ class LotsByOrder:
             for number in hashes:
                 self._runs.setdefault(number, []).append(run)
 
-    def __contains__(self, order: str) -> bool:
-        return any(lot.order == order for run in self._runs.get(hash(order), ()) for lot in _lots_of(run))
+    def of(self, order: str) -> list[Lot]:
+        """Return the lots of one order."""
+        runs = self._runs.get(hash(order), ())
+        return [lot for run in runs for lot in _lots_of(run) if lot.order == order]
 
 
 def owner_sets(lots: Sequence[Lot]) -> Iterator[tuple[AlertId, ...]]:

@@ -26,7 +26,7 @@ from tracker.core.ledger import Ledger
 from tracker.core.lot_changes import second_of
 from tracker.core.matching import same_contract
 from tracker.core.model import Alert, AlertId, Contract, Execution, ExecutionKey, Match, Matched
-from tracker.core.order_owners import settle, with_successors
+from tracker.core.order_owners import owners_so_far, settle
 from tracker.core.ownership import Circumstances
 from tracker.core.packed_lots import LotsByOrder
 from tracker.core.ports import AlertStore
@@ -322,7 +322,7 @@ class StoreChanges:
             return None
         first = self._booked(known.first)
         there = self._left_of(known.contract)
-        left = known.order in there.orders
+        left = there.orders.of(known.order)
         if first is None or self._ledger.passes_over(first.execution):
             return None
         if owners_of(known.match) and not left:
@@ -334,14 +334,14 @@ class StoreChanges:
         match = self._match(first.dated, candidates, now)
         before = known.match
         if isinstance(before, Matched):
-            before = with_successors(self._state, before)
+            before = owners_so_far(self._state, before, left)
         verdict = settle(before, match)
         if verdict is None or (not left and not isinstance(verdict, Matched)):
             return None
         # The same verdict is noted only once, whatever the ledger decided.
-        if self._noted.get(order) == (verdict, left):
+        if self._noted.get(order) == (verdict, bool(left)):
             return None
-        self._noted[order] = verdict, left
+        self._noted[order] = verdict, bool(left)
         return first
 
     def _left_of(self, key: ContractKey) -> _Left:
