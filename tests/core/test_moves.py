@@ -291,6 +291,35 @@ def test_renumbered_account_keeps_the_alert_open() -> None:
     assert (quantity(story), shown(story).open) == (0, False)
 
 
+def renumbered() -> Moving:
+    """Return 10 in an account that the login has under another number since, which lists them."""
+    story = Moving(10)
+    story.note(Source.LINK, "down", "lost")
+    story.session += 1
+    story.note(Source.LINK, "up", OTHER_ACCOUNT, "176")
+    story.now += timedelta(seconds=90)
+    story.sweep(request=990, account=OTHER_ACCOUNT)
+    story.snapshot(position(10, contract=STOCK, account=OTHER_ACCOUNT))
+    return story
+
+
+def test_new_number_told_behind_its_answers() -> None:
+    """What they list is what came, so it is not held twice."""
+    story = renumbered()
+    story.say(MOVED)
+    assert (held(story), held(story, account=OTHER_ACCOUNT), quantity(story)) == (0, 10, 10)
+
+
+def test_new_number_told_behind_a_sale_there() -> None:
+    """4 of the alert's 10 were sold under the new number before a person said that it is one."""
+    story = renumbered()
+    story.sell(4, account=OTHER_ACCOUNT, contract=STOCK)
+    story.say(MOVED)
+    assert (held(story, account=OTHER_ACCOUNT), quantity(story)) == (6, 6)
+    story.sell(6, account=OTHER_ACCOUNT, contract=STOCK)
+    assert (quantity(story), shown(story).open) == (0, False)
+
+
 def test_move_behind_a_move() -> None:
     """First another account, then another contract there; a late sale at first lessens the last."""
     story = Moving(10)

@@ -111,12 +111,10 @@ class Differences:
         seen = waiting or (settled.as_difference if settled is not None else not_listed(self._state, holding))
         if ratio is None and seen is None and not entry.into:
             return
-        second = now.time.replace(microsecond=0)
-        newest = second if holding.newest is None else max(second, holding.newest)
         one = Adjustment(
             *holding.key,
             frame.seq,
-            seen.place if seen is not None else Moment(newest, frame.seq),
+            seen.place if seen is not None else self._behind_all(holding, frame, now),
             entry.cause,
             held=seen.listed if seen is not None and ratio is None else None,
             ratio=ratio,
@@ -133,6 +131,18 @@ class Differences:
             return
         self._state.put(ADJUSTMENTS, one)
         self._fold_again(holding.key)
+
+    def _behind_all(self, holding: Holding, frame: Frame, now: Moment) -> Moment:
+        """Return the place of what is told now and no answer showed.
+
+        Of an account that the login no longer manages nothing happened since, and what goes on under its new
+        number went on from there: the first answers about that contain it.
+        """
+        link = self._state.get(LINKS, "last")
+        if link is not None and holding.account not in link.accounts and holding.last is not None:
+            return holding.last
+        second = now.time.replace(microsecond=0)
+        return Moment(second if holding.newest is None else max(second, holding.newest), frame.seq)
 
     def reported(self, frame: Frame, entry: PositionChanged) -> None:
         """Make the adjustment that a report dates, in its place, where it fits what was held there."""
