@@ -364,6 +364,19 @@ def test_new_alert_owns_what_its_former_found_too_late(tmp_path: Path) -> None:
         assert quantity(desk) == 5
 
 
+def test_record_that_is_back_shares_again(tmp_path: Path) -> None:
+    """Another record of its alerter took over its share while it was away; each of the three has all 4 then."""
+    with Desk(tmp_path, {"demslayer": {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4))
+        mine = record(created_at="2025-11-18T15:43:20.000001")
+        put(desk, mine | {"created_at": "2025-11-18T15:43:10.000001"}, "robindahood")
+        put(desk, mine)
+        assert [quantity(desk, each) for each in ("demslayer", "robindahood", ROBIN)] == [4, 4, 4]
+        desk.change(lambda alerts: alerts.pop(ROBIN))
+        put(desk, mine)
+        assert [quantity(desk, each) for each in ("demslayer", "robindahood", ROBIN)] == [4, 4, 4]
+
+
 def test_oldest_order_is_matched_first(tmp_path: Path) -> None:
     """A late match opens a closed record with newer lots only, so the older order must not follow the newer.
 

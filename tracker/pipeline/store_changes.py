@@ -336,7 +336,11 @@ class StoreChanges:
         if isinstance(before, Matched):
             before = owners_so_far(self._state, before, left)
         verdict = settle(before, match)
-        if verdict is None or (not left and not isinstance(verdict, Matched)):
+        if verdict is None:
+            # A later look may lead to the verdict that was noted last, and it is new again then.
+            self._noted.pop(order, None)
+            return None
+        if not left and not isinstance(verdict, Matched):
             return None
         # The same verdict is noted only once, whatever the ledger decided.
         if self._noted.get(order) == (verdict, bool(left)):
