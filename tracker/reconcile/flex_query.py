@@ -81,8 +81,7 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
             f" contract, tick {', '.join(each['tick'])}."
         )
     if answer["advisable"]:
-        labels = ", ".join(answer["advisable"])
-        yield from wrap(f"With these fields of Trades the tracker could recognise more: {labels}.")
+        yield from wrap(f"It would tell more with these fields of Trades: {', '.join(answer['advisable'])}.")
     if answer["absent_sections"]:
         absent = answer["absent_sections"]
         names = "; ".join(f"{each['section']} (which {each['tells']})" for each in absent)
