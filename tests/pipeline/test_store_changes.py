@@ -365,7 +365,7 @@ def test_new_alert_owns_what_its_former_found_too_late(tmp_path: Path) -> None:
 
 
 def test_record_that_is_back_shares_again(tmp_path: Path) -> None:
-    """Another record of its alerter took over its share while it was away; each of the three has all 4 then."""
+    """Another record of its alerter took over its share while it was away; then each of them has all 4."""
     with Desk(tmp_path, {"demslayer": {"NVDA": record()}}) as desk:
         desk.tell(buy(1, 4))
         mine = record(created_at="2025-11-18T15:43:20.000001")

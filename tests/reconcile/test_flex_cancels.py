@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.flex_desk import FlexDesk
+from tests.support.flex_desk import OPENING, FlexDesk
 from tests.support.flex_report import cancel, statement, trade
 from tracker.core.state import EXECUTIONS
 from tracker.status.protocol import CommandError
@@ -29,7 +29,7 @@ OPEN, CLOSED = (True, 4, 4), (False, 0, 0)
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[FlexDesk]:
-    with FlexDesk(tmp_path) as desk:
+    with FlexDesk(tmp_path, began=OPENING) as desk:
         desk.connect()
         yield desk
 

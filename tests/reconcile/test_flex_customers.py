@@ -7,7 +7,7 @@ that trade date, which leaves the evening open.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -251,16 +251,20 @@ def test_assignment_has_its_cause(desk: FlexDesk) -> None:
 
 
 @pytest.mark.parametrize("listed", [4, 1], ids=["positions as before", "positions since"])
-def test_exercise_with_its_booking_counts_once(desk: FlexDesk, listed: int) -> None:
+def test_exercise_with_its_booking_counts_once(tmp_path: Path, listed: int) -> None:
     """Three of four are told by OptionEAE and booked as a trade without execId: one is left."""
-    desk.bought(FIRST, day=WEDNESDAY)
-    desk.connect(held=listed)
     about = {"accountId": ACCOUNT, "assetCategory": "OPT", "conid": "700100200", "tradeID": "9"}
     told = about | {"transactionType": "Exercise", "quantity": "-3", "date": "20251119"}
     kind = {"transactionType": "BookTrade", "ibExecID": "", "notes": "Ex", "tradePrice": "0"}
     booked = trade(**about, **kind, quantity="-3", buySell="SELL", dateTime="20251119;162000")
     others = f"<OptionEAE>{elements('OptionEAE', [told])}</OptionEAE>"
     made = statement(booked, first=WEDNESDAY, last=WEDNESDAY, others=others)
-    for _ in range(2):
-        desk.take_in(made)
-        assert desk.held() == (True, 1, 1)
+    with FlexDesk(tmp_path, began=datetime(2025, 11, 19, 14, 31, tzinfo=UTC)) as desk:
+        desk.connect()
+        desk.bought(FIRST, day=WEDNESDAY)
+        if listed == 1:
+            desk.pass_days()
+        desk.connect(held=listed)
+        for _ in range(2):
+            desk.take_in(made)
+            assert desk.held() == (True, 1, 1)

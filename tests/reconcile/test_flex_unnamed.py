@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.flex_desk import FlexDesk
+from tests.support.flex_desk import OPENING, FlexDesk
 from tests.support.flex_report import cancel, statement, trade
 from tracker.gateway.flex import FlexUnreadable
 
@@ -26,7 +26,7 @@ IDS = {"tradeID": ("transactionID",), "transactionID": ("tradeID",), "both": ()}
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[FlexDesk]:
-    with FlexDesk(tmp_path) as desk:
+    with FlexDesk(tmp_path, began=OPENING) as desk:
         desk.connect()
         yield desk
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +30,8 @@ from tracker.reconcile.flex_import import FlexImport, FlexImporter
 
 NEW_YORK = ZoneInfo("America/New_York")
 CON_ID = 700100200
+OPENING = datetime(2025, 11, 18, 14, 31, tzinfo=UTC)
+"""Before all fills: no answer about positions that is asked now contains them."""
 IMPORTED = datetime(2025, 11, 20, 12, tzinfo=UTC)
 """When the first import is made."""
 CREATED = "2025-11-18T15:30:00"
@@ -38,7 +40,9 @@ CREATED = "2025-11-18T15:30:00"
 class FlexDesk:
     """Hold one alert about the contract of `flex_report.trade`, and what is said about it."""
 
-    def __init__(self, folder: Path, *, created: str = CREATED, zone: tzinfo = NEW_YORK) -> None:
+    def __init__(
+        self, folder: Path, *, created: str = CREATED, zone: tzinfo = NEW_YORK, began: datetime = IMPORTED
+    ) -> None:
         self.folder = folder
         self._alerts = folder / "alerts.json"
         self._alerts.write_text(
@@ -48,7 +52,7 @@ class FlexDesk:
         self._settings = load({}, str(folder / "settings.toml"))
         self._names = wiring.names_of(self._settings)
         self._zone = zone
-        self._now = IMPORTED
+        self._now = began
         self._sweeps = 899
         self._worker = ThreadPoolExecutor(1)
         self.journal = Journal(folder / "journal.db")
@@ -87,14 +91,29 @@ class FlexDesk:
         other = f"61|3|{ACCOUNT}|756733|SPY|STK||0||||USD|SPY|SPY|1|600"
         rows.append((Source.BROKER, tuple(other.split("|"))))
         end = (Source.BROKER, ("62", "1"))
+        self.append(LinkUp((ACCOUNT,), "176").arriving, *self._swept())
+        self.append(PositionsAsked().arriving, *rows, end)
+
+    def pass_days(self) -> None:
+        """Let the days until the import go by; a sweep just before and one just after its end proves each."""
+        while self._now < IMPORTED:
+            next_day = self._now.astimezone(self._zone).date() + timedelta(days=1)
+            midnight = datetime.combine(next_day, time(), self._zone).astimezone(UTC)
+            if midnight > IMPORTED:
+                self._now = IMPORTED
+                return
+            for seconds in (-10, 1):
+                self._now = midnight + timedelta(seconds=seconds)
+                self.append(*self._swept())
+
+    def _swept(self) -> list[Arriving]:
+        """Return a sweep that ends without a fill."""
         self._sweeps += 1
-        sweep = [
+        return [
             ExecutionsAsked(self._sweeps, ACCOUNT).arriving,
             (Source.BROKER, ("55", "1", str(self._sweeps))),
             SweepChecked.of(self._sweeps, 0).arriving,
         ]
-        self.append(LinkUp((ACCOUNT,), "176").arriving, *sweep)
-        self.append(PositionsAsked().arriving, *rows, end)
 
     def bought(
         self,
@@ -115,11 +134,13 @@ class FlexDesk:
 
     def gap(self, day: date) -> None:
         """Leave a day unproven."""
+        self.pass_days()
         with self.journal.step():
             self.journal.state.put(GAPS, Gap(day, Moment(self._now, 1)))
 
     def importer(self, *statements: str) -> FlexImporter:
         """Return the import of a report of these statements, not yet made."""
+        self.pass_days()
         report = read_report(write_report(self.folder / "flex.xml", *statements))
         return FlexImporter(self.journal, report, self._zone)
 
