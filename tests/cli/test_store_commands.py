@@ -174,7 +174,7 @@ def test_malformed_url_is_not_repeated(run: Run) -> None:
     """libpq would quote it whole."""
     said = run("store", "seats", url=f"postgresql://me:{PASSWORD}@[::1/alerts")
     assert said.code == 2
-    assert "shared.url is no address" in said.err
+    assert "shared.url is not an address" in said.err
 
 
 def test_database_without_schema_is_told(run: Run) -> None:

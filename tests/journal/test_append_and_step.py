@@ -46,7 +46,7 @@ def test_failed_decision_keeps_its_frames(journal: Journal) -> None:
 def test_full_disk_takes_back_everything(journal: Journal) -> None:
     """Where the disk is full neither the decision nor its frames are kept."""
     full(journal)
-    with pytest.raises(JournalFailed, match="make room"):
+    with pytest.raises(JournalFailed, match="free space on its disk"):
         _decide_too_much(journal)
     assert (journal.cursor, journal.waiting, journal.frames_after(0, 10)) == (0, False, [])
     assert not journal.contains(KEY)

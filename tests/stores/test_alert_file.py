@@ -219,7 +219,7 @@ def test_symbolic_link_stays_one(bench: Bench, tmp_path: Path) -> None:
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
     bench.path.unlink()
     bench.path.symlink_to(folder / "nowhere.json")
-    with pytest.raises(StoreUnavailable, match="is not there"):
+    with pytest.raises(StoreUnavailable, match="is gone"):
         bench.store.refresh()
 
 

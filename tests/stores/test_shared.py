@@ -435,7 +435,7 @@ def test_place_shows_no_secret(url: str, expected: str) -> None:
 
 @pytest.mark.parametrize("url", ["postgresql://me:s%ecret@host/x", "secret", "postgresql://me:secret@[::1/x"])
 def test_unreadable_address_is_not_repeated(url: str) -> None:
-    with pytest.raises(StoreRefused, match=r"shared\.url is no address") as refused:
+    with pytest.raises(StoreRefused, match=r"shared\.url is not an address") as refused:
         place_of(url)
     assert "ecret" not in str(refused.value)
 

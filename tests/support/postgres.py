@@ -318,8 +318,10 @@ class Server:
 
     def encrypt(self) -> Path:
         """Have it take TLS too, under a certificate for 127.0.0.1 alone; returns what vouches for it."""
-        certificate, key = make_certificate(self.folder)
-        self._own(key)
+        certificate, key = made = make_certificate(self.folder)
+        # Both: the tests' own umask may be that of a tracker.
+        for path in made:
+            self._own(path)
         self._configure({"ssl": "on", "ssl_cert_file": str(certificate), "ssl_key_file": str(key)})
         self.restart()
         return certificate
