@@ -171,6 +171,18 @@ def take_over(story: Story, old: AlertId, new: AlertId, contracts: str = "", who
     story.note(Source.STORE, "replaced", *alert_fields(old), *alert_fields(new), contracts, whole)
 
 
+def test_successor_has_what_a_bust_opens_again() -> None:
+    """It took over 2 of one contract, when all 4 of the other were sold; that sale is busted afterwards."""
+    story = Story()
+    other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
+    sale = execution(exec_id(2), -4, at=9, perm_id=189)
+    story.tell(execution(exec_id(1), 4), sale, execution(exec_id(3), 2, at=9, perm_id=190, contract=other))
+    take_over(story, ALERT, SUCCESSOR)
+    assert quantity(story, SUCCESSOR) == 2
+    story.tell(replace(sale, exec_id=exec_id(2, 2), quantity=Decimal(0)))
+    assert quantity(story, SUCCESSOR) == 6
+
+
 def test_successor_keeps_the_average() -> None:
     """4 at 2.50, 1 sold: the successor has 3 at 2.50 since the first opening."""
     story = Story()
