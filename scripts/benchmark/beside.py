@@ -22,7 +22,7 @@ from tracker.status.client import ask
 _ASK_SECONDS = 0.2
 """Between two questions for the status."""
 PAUSE_SECONDS = 0.02
-"""Between single fills: what the tracker does behind the last one is over by then; no answer says when."""
+"""Between single fills: what the tracker does after the last one is done by then."""
 
 
 class Pair(NamedTuple):
@@ -83,6 +83,23 @@ def asking(tracker: Tracker, took: list[float]) -> Iterator[None]:
         asking.result()
 
 
+def alternate_with_floor(
+    fill: Callable[[], float], floor: Callable[[], float], times: int
+) -> Iterator[tuple[float, float]]:
+    """Measure single fills, each followed by the floor; yield the seconds of both."""
+    for _ in range(times):
+        took = fill()
+        # What the tracker does after a fill would burden the floor, and no answer says when it is done.
+        time.sleep(PAUSE_SECONDS)
+        yield took, floor()
+        come_at_any_moment()
+
+
 def come_at_any_moment() -> None:
-    """Keep fills from falling into step with the tracker's own rounds, which would flatter or slander it."""
+    """Keep fills from falling into step with the tracker's own rounds, which would distort the figures."""
     time.sleep(random.uniform(0, PAUSE_SECONDS))
+
+
+def wait_until_due(moment: float) -> None:
+    """Sleep until a moment of `time.perf_counter`: the rate of the fills is part of what is measured."""
+    time.sleep(max(0.0, moment - time.perf_counter()))

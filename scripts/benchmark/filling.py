@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from benchmark import streams
-from benchmark.beside import PAUSE_SECONDS, asking, beside, come_at_any_moment, single_fills
+from benchmark.beside import alternate_with_floor, asking, beside, come_at_any_moment, single_fills
 from benchmark.figures import Figure, interleaved, median_ratio, percentile
 from benchmark.floor import Floor
 from benchmark.place import Place, write_alerts
@@ -41,6 +41,7 @@ def _stream_once(place: Place, plan: Plan, *, tracked: bool) -> float:
             client = Process("bare", str(gateway.port), log=folder / "bare.log")
         stack.enter_context(running(client))
         client.hear("ready")
+        # The tracker has no answer that says it will ask nothing more.
         time.sleep(_SETTLED_SECONDS)
         shown = gateway.prepare("stream", plan)
         if isinstance(client, Tracker):
@@ -132,12 +133,10 @@ def _latencies(place: Place, alerts: int) -> _Latencies:
             single()
             with closing(Floor(folder, path.read_bytes(), streams.one_frame())) as floor:
                 floor.once()
-                for _ in range(max(place.sizes.latencies // repeats, 5)):
-                    found.ours.append(single())
-                    # What the tracker does behind a fill would burden the floor.
-                    time.sleep(PAUSE_SECONDS)
-                    found.floor.append(floor.once())
-                    come_at_any_moment()
+                times = max(place.sizes.latencies // repeats, 5)
+                for mine, least in alternate_with_floor(single, floor.once, times):
+                    found.ours.append(mine)
+                    found.floor.append(least)
     return found
 
 

@@ -23,7 +23,7 @@ from uuid import uuid4
 import psycopg
 
 from benchmark import streams
-from benchmark.beside import PAUSE_SECONDS, asking, come_at_any_moment, single_fills
+from benchmark.beside import alternate_with_floor, asking, single_fills, wait_until_due
 from benchmark.figures import Figure, percentile
 from benchmark.floor import OneCommit
 from benchmark.place import Place
@@ -92,11 +92,13 @@ def _latency(place: Place, server: Server) -> Iterator[Figure]:
     ):
         single = single_fills(gateway, tracker, place.sizes.alerts)
         single()
-        for _ in range(place.sizes.latencies):
-            ours.append(single())
-            time.sleep(PAUSE_SECONDS)
-            floor.append(commit.once() + one_update())
-            come_at_any_moment()
+
+        def both() -> float:
+            return commit.once() + one_update()
+
+        for took, least in alternate_with_floor(single, both, place.sizes.latencies):
+            ours.append(took)
+            floor.append(least)
     for part, name, target in ((0.5, "p50", 2.0), (0.99, "p99", 3.0)):
         mine, least = percentile(ours, part), percentile(floor, part)
         yield Figure(
@@ -171,7 +173,7 @@ def _fill_steadily(gateway: Gateway, seconds: float, first: int, alerts: int) ->
     began = time.perf_counter()
     for number in range(round(seconds * _FROZEN_FILLS)):
         gateway.prepare("steady", Plan(1, 1, alerts, first=first, alone=True))
-        time.sleep(max(0.0, began + number / _FROZEN_FILLS - time.perf_counter()))
+        wait_until_due(began + number / _FROZEN_FILLS)
         gateway.send("steady")
         first += 1
     return first
@@ -334,7 +336,7 @@ def _crowd(place: Place, server: Server) -> Figure:
         def fill(number: int) -> None:
             alert = _alert(number % place.sizes.alerts)
             for quantity, moment in enumerate(turns[number], 2):
-                time.sleep(max(0.0, began + moment - time.perf_counter()))
+                wait_until_due(began + moment)
                 stores[number].apply([update(alert, quantity)])
                 took.append(time.perf_counter() - began - moment)
 
