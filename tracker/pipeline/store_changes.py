@@ -53,7 +53,7 @@ class StoreDifferences(NamedTuple):
     """The records that do not show what was decided."""
 
 
-class _Left(NamedTuple):
+class _ContractLots(NamedTuple):
     """Hold what the look at an order asks about its contract, which is the same for all of its orders."""
 
     orders: LotsByOrder
@@ -90,7 +90,7 @@ class StoreChanges:
         """Order -> the verdict that was last noted for it, and whether something of it was left."""
         self._waiting: list[Holding] = []
         """What would be held after folding, for each contract with executions that wait to be folded."""
-        self._left: dict[ContractKey, _Left] = {}
+        self._contract_lots: dict[ContractKey, _ContractLots] = {}
         """Contract -> what its orders have in common, kept for the comparison in progress."""
         self._successions: dict[AlertId, object] = {}
         """Deleted record -> the succession that was last noted, and what the record owned then."""
@@ -302,7 +302,7 @@ class StoreChanges:
 
         An order older than a record's close must be decided before one that opens the record again.
         """
-        self._left.clear()
+        self._contract_lots.clear()
         orders = dict.fromkeys(self._clock.open_orders())
         if self._clock.take_full_look():
             orders.update(dict.fromkeys(self._unowned()))
@@ -321,7 +321,7 @@ class StoreChanges:
         if known is None or known.settled:
             return None
         first = self._booked(known.first)
-        there = self._left_of(known.contract)
+        there = self._lots_of(known.contract)
         left = there.orders.of(known.order)
         if first is None or self._ledger.passes_over(first.execution):
             return None
@@ -348,13 +348,15 @@ class StoreChanges:
         self._noted[order] = verdict, bool(left)
         return first
 
-    def _left_of(self, key: ContractKey) -> _Left:
-        found = self._left.get(key)
+    def _lots_of(self, key: ContractKey) -> _ContractLots:
+        found = self._contract_lots.get(key)
         if found is None:
             held = self._held(key)
             every = [self._held(each) for each in in_every_account(self._state, key)]
             owners = [owner for holding in every if holding is not None for owner in holding.owners]
-            found = self._left[key] = _Left(LotsByOrder(held.lots if held else ()), frozenset(owners))
+            found = self._contract_lots[key] = _ContractLots(
+                LotsByOrder(held.lots if held else ()), frozenset(owners)
+            )
         return found
 
     def _held(self, key: ContractKey) -> Holding | None:
