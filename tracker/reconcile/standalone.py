@@ -124,7 +124,7 @@ class _StandaloneRun:
         for frames in importer.batches():
             if frames:
                 self._journal.append(self._journal.last_connection_no, now(), frames)
-                # Clear what was looked up for these rows, since a large report would fill the memory.
+                # The journal remembers a limited number of lookups, so each batch is decided at once.
                 await pump.pump()
             taken += len(frames)
             self._progress.at("taking in the Flex report", min(taken, flex.executions), flex.executions)
