@@ -8,8 +8,8 @@ Owns the arithmetic of a change that no execution caused, as a pure function. It
 - A change to the other side of zero: all lots go, then a lot without owner comes.
 - A move into another contract or account: all lots go, and come there with their owners.
 
-An alert that reaches zero by it is closed by its cause. Until a second answer agrees one counts only where it
-brings more of the same side, or anything from nothing, than the executions up to its place.
+An adjustment that brings an alert to zero closes it with its cause. Until a second answer agrees, a
+difference counts only where it adds to the side that is held, or where nothing is held.
 """
 
 from __future__ import annotations

@@ -124,8 +124,8 @@ def with_successors(state: LedgerState, match: Matched) -> Matched:
 def owners_so_far(state: LedgerState, match: Matched, lots: Iterable[Lot]) -> Matched:
     """Name who owns an order of which these lots are left, with successors in place of records that are gone.
 
-    A newer alert counts only where it took over lots of this order: it may own what the one before it, closed
-    by then, was found too late for.
+    A newer alert counts only where it took over lots of this order. It may own the lots for which the alert
+    before it was matched too late, after it had been closed.
     """
     owners = {owner for lot in lots for owner in lot.owners}
     alerts: dict[AlertId, Rule] = {}
