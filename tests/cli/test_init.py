@@ -138,5 +138,13 @@ def test_answers_become_settings(tmp_path: Path) -> None:
     assert (found.gateway.accounts, found.stores.timezone) == (("DU7",), "")
 
 
+def test_gateway_that_does_not_run_yet_is_started_next(tmp_path: Path) -> None:
+    """Its port is the only fault of a new user, who has broken nothing."""
+    told = tracker(tmp_path, "init", "--yes", "--port", str(free_port()))
+    assert told.splitlines()[-1] == (
+        "Next: start TWS or IB Gateway, or correct its port (the one FAULT above), then tracker run"
+    )
+
+
 def test_run_without_settings_names_init(tmp_path: Path) -> None:
     assert "`tracker init` makes one" in tracker(tmp_path, "run", code=2)

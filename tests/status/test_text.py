@@ -81,7 +81,7 @@ def test_summary_of_working_tracker() -> None:
         "proven_until": STATUS["now"],
         "fills_today": 12,
         "fees_pending": 3,
-        "store": {"away": {}, "absent": False, "undelivered": 0},
+        "store": {"kind": "file", "away": {}, "absent": False, "undelivered": 0},
         "reapplied": 0,
         "journal": {"path": "journal.db", "bytes": 716_888, "mode": "paper", "cursor": 7},
         "setup": SETUP,
@@ -147,6 +147,17 @@ def test_summary_of_troubles() -> None:
         "late writes lost    1: another program began to write alerts.json and never",
         "                    finished; check that its records are there",
         "written again       1 update that other programs had undone",
+    ]
+
+
+def test_summary_of_shared_store() -> None:
+    """Its rows say what they are about; a figure of a newer tracker is shown by its own name."""
+    store = {"kind": "shared", "seat": "box-2", "epoch": 3, "seen_at": STATUS["now"], "lag_bytes": 12}
+    assert summarise({"now": STATUS["now"], "subscribed": True, "store": store}).splitlines()[1:] == [
+        "alert store         can be read and written; nothing waits to be written",
+        "seat                box-2, taken 3 times",
+        "server answered     2025-11-18 15:45:10 UTC (0 s ago)",
+        "store: lag bytes    12",
     ]
 
 

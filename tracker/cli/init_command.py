@@ -237,6 +237,9 @@ def _next(answer: Mapping[str, Any]) -> str:
     inside = "" if folder == Path.cwd() else f"cd {folder} && "
     if answer["doctor"]["well"]:
         return f"{inside}tracker run"
+    faults = [each["check"] for each in answer["doctor"]["findings"] if each["level"] == "fault"]
+    if faults == ["gateway_port"]:
+        return f"start TWS or IB Gateway, or correct its port (the one FAULT above), then {inside}tracker run"
     return f"fix what is marked FAULT, then {inside}tracker run"
 
 

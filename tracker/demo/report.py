@@ -164,7 +164,7 @@ class TextReport:
 
     def summary(self, outcome: RunOutcome) -> None:
         """Print how every alert ended, and how long the file took."""
-        self.line("How each alert ended; what was bought or sold is of its newest order:")
+        self.line("How each alert ended; the quantity bought or sold is that of its newest order:")
         rows = [("alert", "expected", "shown", "ok")]
         for verdict in outcome.verdicts:
             ok = "yes" if verdict.ok else "NO"

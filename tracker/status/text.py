@@ -136,7 +136,7 @@ def _started(at: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterat
 
 def _store(store: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
     """Say what is wrong with the alert store, how many updates wait for it, and which late writes of other
-    programs were lost.
+    programs were lost. The row `alerts` names the file or the shared store.
     """
     away = _mapping(store, "away")
     troubles = [_trouble(verb, each, now) for verb, each in away.items()]
@@ -151,10 +151,14 @@ def _store(store: Any, answer: Mapping[str, Any], now: datetime | None) -> Itera
             f"{lost}: another program began to write alerts.json and never finished; check that its"
             " records are there",
         )
+    if store.get("seat"):
+        yield "seat", f"{store['seat']}, taken {counted(store.get('epoch') or 0, 'time')}"
+    if store.get("seen_at"):
+        yield "server answered", _when(store["seen_at"], now)
     shown = ("away", "absent", "undelivered", "late_writes_lost", "late_writes_merged")
     for name, value in store.items():
-        if name not in shown and value not in (None, [], {}, ""):
-            yield _words(name), _plain(value, now)
+        if name not in (*shown, "kind", "seat", "epoch", "seen_at") and value not in (None, [], {}, ""):
+            yield f"store: {_words(name)}", _plain(value, now)
 
 
 def _trouble(verb: str, outage: Any, now: datetime | None) -> str:
