@@ -99,6 +99,18 @@ def test_disturbed_answer_shows_no_difference() -> None:
     assert not day.right().waiting("unexplained")
 
 
+def test_correction_disturbs_an_answer() -> None:
+    """While positions were told a correction came: whether they contain it nobody knows."""
+    day = bought_ten()
+    exec_id = day.fill(C95, 2)
+    day.sweep()
+    day.add(f.PositionsAsked(day.now, 1))
+    day.correct(exec_id, 1)
+    held = {(ACC, 7): Decimal(14), (ACC, 55): Decimal(1)}
+    day.add(f.PositionsAnswered(day.now, 1, held, broker_time=day.now))
+    assert not day.right().waiting("unexplained")
+
+
 def test_lacking_answer_that_lags_tells_nothing() -> None:
     """A sweep brought +3, three answers lack it: what is uncertain and lacks it says nothing of it."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})
@@ -325,7 +337,8 @@ def test_move_against_what_is_held_leaves_nobody_s() -> None:
     day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", None, moved_to=ACC2))
     right = day.right()
     assert seen(right.positions[ACC2, 7], right.unowned((ACC2, 7))) == (8, 8)
-    assert seen(right.alert(A).quantity, right.alert(A).open) == (0, False)
+    one = right.alert(A)
+    assert seen(one.quantity, one.open, one.avg_price, one.closed_by) == (0, False, 200, "transferred")
 
 
 def test_average_of_what_was_closed_before_a_split() -> None:

@@ -475,10 +475,9 @@ class Fact:
         """
         return min(version.time for version in self.versions.values())
 
-    @property
-    def was_pushed(self) -> bool:
-        """Tell whether it came as it happened, not by a sweep."""
-        return next(iter(self.versions.values())).live
+    def was_pushed_behind(self, arrived: int) -> bool:
+        """Tell whether a version of it was pushed behind so many arrivals."""
+        return any(self.versions[one].live and number > arrived for one, number in self.arrived.items())
 
     @property
     def time(self) -> datetime:

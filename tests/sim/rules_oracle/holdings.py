@@ -212,7 +212,7 @@ class Holdings:
             contained=asked.sums,
             second=None if event.broker_time is None else event.broker_time.replace(microsecond=0),
             disturbed=frozenset(
-                fact.order.holding for fact in self._facts[asked.number :] if fact.was_pushed
+                fact.order.holding for fact in self._facts if fact.was_pushed_behind(asked.arrived)
             ),
             gap_epoch=self._openings.gaps,
             unproven=self._openings.unproven,
