@@ -397,8 +397,11 @@ class _Fold:
                 continue
             price = lot.price / ratio if lot.price is not None else None
             moved.append(Lot(lot.quantity * ratio, price, lot.time, 0, None, lot.reference, dict(lot.owners)))
-            for alert in list(lot.owners):
-                self._disown(lot, alert)
+            for alert in lot.owners:
+                self._note(
+                    alert, Did.LEFT, -lot.quantity, None, adjustment.time, adjustment.cause, lot=lot.number
+                )
+            lot.owners = {}
             lot.quantity = ZERO
         self._out.outgoing.append((adjustment.target, Arrival(adjustment.place, moved, adjustment.cause)))
 

@@ -21,6 +21,7 @@ class Did(Enum):
     CLOSED = "closed"
     ADJUSTED = "adjusted"
     MOVED = "moved"
+    LEFT = "went on elsewhere"
     HANDED = "handed to a successor"
     SCALED = "scaled"
 
@@ -180,8 +181,8 @@ class Tally:
             return
         self.reduced = self.reduced or change.did in (Did.CLOSED, Did.ADJUSTED)
         if was_open and not self.open:
-            # What a successor took over was not closed.
-            self.emptied = not self.reduced or change.did is Did.HANDED
+            # What a successor took over was not closed; what went on elsewhere was, unless it comes there.
+            self.emptied = change.did is Did.HANDED or not (self.reduced or change.did is Did.LEFT)
             if not self.emptied:
                 self.closed_at, self.closed_by = change.time, change.cause or None
                 self.before = (change.holding, self.closed_at, self.closed_by)
