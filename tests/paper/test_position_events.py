@@ -130,8 +130,8 @@ def test_transfer_between_accounts_and_brokers() -> None:
         ]
         for keys, message in (
             ({"from_account": ACCOUNT, "quantity": 101}, "holds 100, so 101 cannot be transferred"),
-            ({"quantity": 1}, "needs from_account, to_account"),
-            ({"from_account": "U1", "quantity": 1}, "U1 is none of the accounts"),
+            ({"quantity": 1}, "needs from_account or to_account"),
+            ({"from_account": "U1", "quantity": 1}, "U1 is not one of the accounts"),
         ):
             with pytest.raises(ScenarioError, match=message):
                 await found.do("transfer", contract="stock", **keys)
@@ -209,7 +209,7 @@ def test_renumbered_account() -> None:
         assert await found.ask() == pushed
         async with raw_client(found.gateway, 5) as client:
             assert client.of("15")[0][2] == f"DU1111111,{OTHER}"
-        with pytest.raises(ScenarioError, match="must be a new one"):
+        with pytest.raises(ScenarioError, match="choose one that is not in use"):
             await found.do("renumber", account="DU1111111", into=OTHER)
 
     play(story)

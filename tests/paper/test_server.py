@@ -446,5 +446,5 @@ def test_time_form_function_and_unknown_name() -> None:
             assert (await client.until("11"))[0][15] == "at 17"
 
     asyncio.run(run())
-    with pytest.raises(ValueError, match="is none of zone"):
+    with pytest.raises(ValueError, match="is not one of zone"):
         make_gateway(time_form="nonsense")

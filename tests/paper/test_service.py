@@ -178,7 +178,7 @@ def test_bad_command_keeps_the_connection() -> None:
     async def run() -> None:
         async with served() as service:
             for line, message in (
-                ("fill", "no order works"),
+                ("fill", "there is no working order"),
                 ('{"do": "fill", "order": 5}', "there is no order 5"),
                 ('{"do": "fill", "quantity": 1e999999999}', "must be below 1,000,000,000"),
                 ('{"do": "fill", "quantity": 1e-999999999}', "at most 8 digits"),
@@ -194,7 +194,7 @@ def test_bad_command_keeps_the_connection() -> None:
                 assert message in answer["error"]["message"], line
             assert (await service.ask({"do": "notice", "code": 1100}))["ok"]
             answer = await service.ask("x" * 70_000)
-            assert answer["error"]["message"] == "a line has at most 65536 bytes"
+            assert answer["error"]["message"] == "the line is longer than 65536 bytes"
 
     asyncio.run(run())
 
@@ -202,11 +202,11 @@ def test_bad_command_keeps_the_connection() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("nonsense", "'nonsense' is not known"),
+        ("nonsense", "'nonsense' is not a command"),
         ("{", "not JSON"),
         ('{"do":' + "[" * 30_000, "not JSON"),
-        ('{"do": 5}', "'5' is not known"),
-        ("[1]", "'[1]' is not known"),
+        ('{"do": 5}', "'5' is not a command"),
+        ("[1]", "'[1]' is not a command"),
         ('{"do": "fill", "quantity": ' + "9" * 5_000 + "}", "not JSON"),
     ],
 )
@@ -295,7 +295,7 @@ def test_contract_and_book_commands() -> None:
                 ({"do": "contract", "kind": "stock", "symbol": "AMD"}, "name is missing"),
                 (
                     {"do": "contract", "name": "x", "kind": "bag", "symbol": "SPX"},
-                    "only be made by a scenario",
+                    "only a scenario file can make a combo",
                 ),
                 ({"do": "contract", "name": "x", "kind": "bond"}, "must be one of stock"),
             ):
@@ -353,7 +353,7 @@ def test_options_set_the_fill_policy() -> None:
         ({"control_port": -1}, "control port must be 0 to 65535"),
         ({"latency": -1.0}, "latency must be 0 or more"),
         ({"partials": 0}, "partials must be 1 to 1000"),
-        ({"time_form": "x"}, "time_form 'x' is none of zone"),
+        ({"time_form": "x"}, "time_form 'x' is not one of zone"),
         ({"zone": "Mars"}, "zone 'Mars' is not a time zone"),
         ({"accounts": ()}, "at least one account"),
     ],

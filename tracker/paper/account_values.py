@@ -1,6 +1,6 @@
-"""What an account is worth, as account updates and summaries say it.
+"""The account values that account updates and summaries report.
 
-Owns the tags and how they follow from cash and positions at their last prices. It changes nothing.
+Owns the tags and how they are computed from cash and positions at their last prices. It changes nothing.
 """
 
 from __future__ import annotations

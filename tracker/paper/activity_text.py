@@ -1,4 +1,4 @@
-"""What clients do on the paper gateway, as a person would say it: one line each.
+"""What clients do on the paper gateway, in one line of text each.
 
 Owns the wording of orders and fills. It changes nothing.
 """
@@ -12,7 +12,7 @@ from tracker.paper.model import PaperOrder
 
 
 def order_text(order: PaperOrder) -> str:
-    """Return what an order wants, `BUY 10 NVDA LMT 2.5: Submitted`."""
+    """Return an order in words and numbers, `BUY 10 NVDA LMT 2.5: Submitted`."""
     contract = order.contract
     name = f"{contract.symbol} combo" if contract.legs else contract.local_symbol or contract.symbol
     terms = [f"{order.action} {formats.plain(order.quantity)} {name} {order.order_type}"]
@@ -24,7 +24,7 @@ def order_text(order: PaperOrder) -> str:
 
 
 def fill_text(order: PaperOrder, quantity: Decimal, price: Decimal) -> str:
-    """Return what was filled, and how the order is now."""
+    """Return what was filled, and what is left of the order."""
     return f"{formats.plain(quantity)} filled at {formats.plain(price)}{_left(order)}"
 
 

@@ -20,7 +20,7 @@ _MONTH_FIRST: Final = re.compile(r"(\d{1,2})/(\d{1,2})(?:/(\d{4}|\d\d))?|(\d\d)(
 
 
 def contracts_of(text: str, today: date) -> list[PaperContract]:
-    """Return what the records of an alert file name by conId; ValueError for what is no alert file."""
+    """Return the instruments that an alert file names by conId; ValueError where it is no alert file."""
     table = json.loads(text)
     if not isinstance(table, dict):
         raise ValueError("the file is not a table of alerters")

@@ -1,9 +1,9 @@
-"""What the paper broker knows, and the only place where it changes.
+"""The paper broker's state, and the only place where it changes.
 
-Owns the orders, executions and positions that every answer is made from, and their ids, all from one seed. It
-never reads a clock (the moment is passed in), never touches a socket and writes no message. An order costs a
-bounded amount of memory; executions and finished orders of an earlier day are dropped, as the real gateway
-forgets them at midnight.
+Owns the orders, executions and positions that every answer is made from, and their ids, which follow from one
+seed. It never reads a clock (the time is passed in), never touches a socket and writes no message. An order
+takes a bounded amount of memory. Executions and finished orders of an earlier day are dropped, as the real
+gateway drops them at midnight.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Book:
         self.fees: dict[str, Fee] = {}
         self.positions: dict[tuple[str, int], PaperPosition] = {}
         self.adjustments: list[Adjustment] = []
-        """Changes of positions today that no execution brought, oldest first."""
+        """Today's changes of positions that no execution caused, oldest first."""
         self.prices: dict[int, Decimal] = {}
         """conId -> the price that a scenario or a command set; orders in it follow that price."""
         self.contracts: dict[int, PaperContract] = {}
@@ -64,7 +64,7 @@ class Book:
         return self._next_id.get(client_id, 1)
 
     def restart_order_ids(self) -> None:
-        """Forget the numbers used, so that they are used again, as after some Gateway restarts."""
+        """Forget the order numbers used, so that they are used again, as after some Gateway restarts."""
         self._next_id.clear()
 
     def next_perm_id(self) -> int:
@@ -94,11 +94,11 @@ class Book:
     # Orders.
 
     def add_order(self, order: PaperOrder) -> PaperOrder:
-        """Take in an order and number it where it has no number; ValueError for what no broker takes."""
+        """Add an order, and number it where it has no number; ValueError for an order no broker accepts."""
         if order.quantity <= 0:
-            raise ValueError(f"an order's quantity is positive, not {order.quantity}")
+            raise ValueError(f"an order's quantity must be above 0, not {order.quantity}")
         if order.account not in self.accounts:
-            raise ValueError(f"{order.account} is none of the accounts {', '.join(self.accounts)}")
+            raise ValueError(f"{order.account} is not one of the accounts {', '.join(self.accounts)}")
         order.perm_id = self.next_perm_id()
         order.contract = self.learn(order.contract)
         if order.manual:
@@ -135,7 +135,7 @@ class Book:
         return tuple(order for order in self.orders.values() if order.done)
 
     def finish(self, order: PaperOrder, status: str, now: datetime, reason: str) -> None:
-        """Let an order end."""
+        """End an order with a status."""
         order.status = status
         order.completed_at = now
         order.completed_status = reason
@@ -152,7 +152,7 @@ class Book:
         exec_id: str | None = None,
         time_text: str | None = None,
     ) -> PaperExecution:
-        """Fill part of an order; it moves the position, but a combo's legs move theirs instead.
+        """Fill part of an order and move its position; of a combo only the positions of its legs move.
 
         ValueError for more than is left.
         """
@@ -211,7 +211,7 @@ class Book:
         return executions
 
     def record(self, execution: PaperExecution) -> None:
-        """Take in an execution and move its position; ValueError where its execId is known."""
+        """Add an execution and move its position; ValueError where its execId is known."""
         if execution.exec_id in self.executions:
             raise ValueError(f"execution {execution.exec_id} is known already")
         self.roll(execution.time)
@@ -248,7 +248,7 @@ class Book:
         return corrected
 
     def charge(self, execution: PaperExecution, commission: Decimal | None, realized: Decimal | None) -> Fee:
-        """Set an execution's fee; made up where none is given, the realized profit less it likewise."""
+        """Set an execution's fee and realized profit; each is computed where it is not given."""
         amount = usual_fee(execution.contract, execution.quantity) if commission is None else commission
         gain = self._realized.get(execution.exec_id)
         if realized is None and gain is not None:

@@ -1,7 +1,7 @@
-"""What the paper broker knows to be true, as plain values: to compare a tracker with.
+"""The paper broker's state as plain values, to compare a tracker with.
 
-Owns the form. It changes nothing and leaves nothing out: an execution that a correction replaced stays
-listed, and is not in force.
+Owns the form. It changes nothing and leaves nothing out: an execution that was corrected stays listed, with
+`in_force` false.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Broadcaster:
         self.arrived = asyncio.Event()
         """Set once a client was let in."""
         self.tell: Callable[[str], object] = lambda line: None
-        """Gets a line for people about what clients do."""
+        """Called with a line for people about what clients do."""
         self._old_positions: dict[tuple[str, int], PaperPosition] | None = None
         """What is shown in place of the book's positions while they are held back."""
         self._timers: set[asyncio.TimerHandle] = set()
@@ -104,7 +104,7 @@ class Broadcaster:
         self._timers.add(handle)
 
     def cancel_timers(self) -> None:
-        """Forget whatever was to happen later."""
+        """Cancel everything that was to happen later."""
         for handle in self._timers:
             handle.cancel()
         self._timers.clear()
@@ -174,17 +174,17 @@ class Broadcaster:
             connection.push(encode_messages.commission_report(fee))
 
     def positions(self) -> tuple[PaperPosition, ...]:
-        """Return the positions that clients are shown, those of nothing included."""
+        """Return the positions that clients are shown, including those of quantity 0."""
         shown = self.book.positions if self._old_positions is None else self._old_positions
         missing = self.faults.missing_positions
         return tuple(held for held in shown.values() if held.contract.con_id not in missing)
 
     def hold_positions(self) -> None:
-        """Go on showing positions as they are now, as a Gateway whose account data lag behind its fills."""
+        """Show positions as they are now from here on, like a Gateway whose account data lag behind fills."""
         self._old_positions = {key: replace(held) for key, held in self.book.positions.items()}
 
     def release_positions(self) -> None:
-        """Show positions as they are, and push those that changed meanwhile."""
+        """Show the current positions again, and push those that changed meanwhile."""
         old, self._old_positions = self._old_positions or {}, None
         for key, held in tuple(self.book.positions.items()):
             if key not in old or old[key].quantity != held.quantity:

@@ -1,8 +1,8 @@
 """One client's socket: its handshake, its requests and what is sent to it.
 
-Owns the bytes in both directions and their bounds: a client that reads nothing is cut off, one that sends
-garbage is cut off, and neither holds up anybody else. It knows no book; what a request means is asked from
-the `answer` it was made with.
+Owns the bytes in both directions and their bounds: a client that reads nothing or sends garbage is cut off,
+and holds up nobody else. It knows nothing of orders; the function `answer`, which it is given, answers each
+request.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tracker.paper.faults import Faults
 from tracker.paper.framing import Fields
 
 MAX_BACKLOG_BYTES: Final = 16 << 20
-"""What may wait for a client that does not read; then it is cut off, as the real gateway does."""
+"""The most bytes that wait for a client that does not read; then it is cut off, as by the real gateway."""
 _CHUNK_BYTES: Final = 1 << 15
 _READ_BYTES: Final = 1 << 16
 

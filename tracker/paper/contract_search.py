@@ -1,8 +1,8 @@
 """Finding the instrument that a client means.
 
-Owns the search among what the book knows, and making up what is described completely, so that a person can
-trade on paper without any set-up. It never asks a market: what is described completely exists, unless it has
-expired or its date or symbol cannot be.
+Owns the search among the instruments of the book. An instrument that is described completely is made up, so
+that a person can trade on paper without any set-up. No market is asked: such an instrument exists unless it
+has expired or its date or symbol is impossible.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SYMBOL: Final = re.compile(r"(?!X{3,}$)[A-Z0-9][A-Z0-9 .\-/]{0,15}")
 
 
 def find(known: dict[int, PaperContract], asked: AskedContract, today: date) -> list[PaperContract]:
-    """Return the known instruments that fit all that was said; for a combo itself, if its legs are known.
+    """Return the known instruments that fit a description; for a combo itself, if its legs are known.
 
     A conId is enough by itself. What has expired by today, in the login's zone, is not found.
     """
@@ -52,7 +52,7 @@ def find(known: dict[int, PaperContract], asked: AskedContract, today: date) -> 
 
 
 def make_up(asked: AskedContract, today: date) -> PaperContract | None:
-    """Return an instrument of a complete description, None where it is not complete or not possible."""
+    """Return an instrument made from its description; None where that is incomplete or impossible."""
     if not _SYMBOL.fullmatch(asked.symbol):
         return None
     multiplier = formats.read_number(asked.multiplier) if asked.multiplier else Decimal(1)
@@ -116,7 +116,7 @@ def _third_friday(month: str) -> str:
 
 
 def _lives(expiry: str, today: date) -> bool:
-    """Return whether this is a day that can be, and not over."""
+    """Return whether this is a day of the calendar that is not over."""
     if not re.fullmatch(r"[0-9]{8}", expiry):
         return False
     try:

@@ -1,7 +1,7 @@
 """The instruments a paper gateway trades.
 
-Owns their description and the made-up conIds of those nobody numbered: a function of what they are, so that
-two runs agree. It never asks anyone and knows no order.
+Owns their descriptions, and makes up the conId of an instrument that has none. Such a conId is computed from
+the description, so that two runs agree. It knows no order.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PaperContract:
     trading_class: str = ""
     legs: tuple[PaperLeg, ...] = ()
     leg_contracts: tuple[PaperContract, ...] = ()
-    """What the legs are, in their order."""
+    """The instruments of the legs, in their order."""
 
     @property
     def factor(self) -> Decimal:
@@ -150,7 +150,7 @@ def bag(symbol: str, *legs: tuple[PaperContract, int, str]) -> PaperContract:
 
 
 def numbered(contract: PaperContract, con_id: int | None = None) -> PaperContract:
-    """Return the contract with this conId, or with one made from what it is."""
+    """Return the contract with this conId, or with one computed from its description."""
     if con_id is not None:
         return replace(contract, con_id=con_id)
     strike = "" if contract.strike is None else str(contract.strike.normalize())

@@ -1,8 +1,8 @@
 """The control socket of a running paper gateway: fill, cancel, drop and the like from a shell.
 
 Owns the line protocol: TCP on the loopback, one JSON object or bare word per line, one JSON line back. The
-keys are those of a scenario's events without `at`. A line that is no command ends the connection, so that the
-POST of a web page gets no further than its first line.
+keys are those of a scenario's events without `at`. A line that is no command ends the connection, so that a
+web page that sends a POST reaches no command.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COMMANDS: Final = ("help", "status", "orders", "book", "contract", *EVENTS)
 
 
 class NotACommand(Exception):
-    """A line is no command; the text says why."""
+    """Raised for a line that is no command; the text says why."""
 
 
 class ControlSocket:
@@ -64,7 +64,7 @@ class ControlSocket:
             await asyncio.wait(self._tasks)
 
     async def perform(self, table: dict[str, Any]) -> dict[str, Any]:
-        """Do one command; return what to answer, also where the book does not allow it."""
+        """Do one command; return the answer, which is a refusal where the book does not allow it."""
         try:
             match table.get("do"):
                 case "help":
@@ -86,7 +86,7 @@ class ControlSocket:
             return _refused(str(error))
 
     async def _happen(self, event: Event) -> dict[str, Any]:
-        """Do what a scenario could do, and say so where clients' orders are shown as they come."""
+        """Do what an event of a scenario does, and report it beside what clients do."""
         done = await self._player.perform(event)
         self._gateway.broadcast.tell(f"control port: {event_text(event)}")
         return done
@@ -105,9 +105,9 @@ class ControlSocket:
         values = {key: value for key, value in table.items() if key not in ("do", "name")}
         name = table.get("name")
         if not isinstance(name, str) or not name:
-            raise ScenarioError("command (contract): name is missing: what later commands call it")
+            raise ScenarioError("command (contract): name is missing; later commands use it")
         if values.get("kind") == "bag":
-            raise ScenarioError("command (contract): kind: a combo can only be made by a scenario")
+            raise ScenarioError("command (contract): kind: only a scenario file can make a combo")
         contract = self._player.learn(name, contract_of(values, "command (contract)"))
         return {"con_id": contract.con_id, "expiry": contract.expiry}
 
@@ -129,7 +129,7 @@ class ControlSocket:
         except ConnectionError as error:
             _log.info("paper gateway: a control connection went away: %s", error)
         except ValueError:
-            writer.write(_encoded(_refused(f"a line has at most {MAX_LINE_BYTES} bytes")))
+            writer.write(_encoded(_refused(f"the line is longer than {MAX_LINE_BYTES} bytes")))
         finally:
             writer.close()
             self._writers.discard(writer)
@@ -137,7 +137,7 @@ class ControlSocket:
 
 
 def command_of(line: str) -> dict[str, Any]:
-    """Return the table that a line stands for; NotACommand where it stands for none."""
+    """Return the table that a line means; NotACommand where it is no command."""
     table: Any = {"do": line}
     words = line.split()
     if len(words) == 3 and words[0] == "price":
@@ -150,12 +150,12 @@ def command_of(line: str) -> dict[str, Any]:
     do = table.get("do")
     if not isinstance(do, str) or do not in COMMANDS:
         shown = str(do)[:40]
-        raise NotACommand(f"do: {shown!r} is not known; known: {', '.join(COMMANDS)}")
+        raise NotACommand(f"do: {shown!r} is not a command; use one of: {', '.join(COMMANDS)}")
     return dict(table)
 
 
 def _usage() -> dict[str, str]:
-    """Return each command and its keys, those in brackets that it can do without."""
+    """Return each command and its keys; optional keys are in brackets."""
     usage = {
         "help": "this list; a command without keys can be a bare word, and `price CONTRACT PRICE` is one too",
         "status": "clients, accounts, and how many orders and executions there are",

@@ -1,7 +1,7 @@
 """Reading placeOrder (3) and cancelOrder (4) of the three clients at versions 157 to 178.
 
 Owns the place of every field, the blocks that are there only sometimes, and the many spellings of unset. It
-decides nothing: what an order means is `trading`'s.
+decides nothing: `order_rules` does.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tracker.paper.framing import Fields
 
 MOST_LEGS: Final = 32
 MOST_ITEMS: Final = 100
-"""Of order conditions, algo parameters, routing tags."""
+"""The most order conditions, algo parameters or routing tags of one order."""
 
 MOST_CHARACTERS: Final = 512
-"""Of one field, so that an order's memory is bounded."""
+"""The longest field, so that an order's memory is bounded."""
 
 _NOTHING: Final = formats.UNSET_TEXTS | {"0", "0.0", "-1"}
-"""What asks for nothing; openOrder then shows the gateway's own default."""
+"""Values by which a client leaves a field unset; openOrder then shows the gateway's own default."""
 _TEXTS: Final = frozenset(
     ("oca_group", "open_close", "good_after_time", "good_till_date", "fa_group", "fa_method", "fa_percentage")
 ) | {
@@ -105,7 +105,7 @@ def asked_contract(cursor: Cursor) -> AskedContract:
 
 
 def asked_order(fields: Fields, version: int) -> AskedOrder:
-    """Read placeOrder; RequestError, for the order's id once that is read, where it cannot be."""
+    """Read placeOrder; RequestError where it cannot be read, with the order's id once that is known."""
     cursor = Cursor(fields)
     order_id = cursor.for_request()
     if any(len(text) > MOST_CHARACTERS for text in fields):
@@ -197,7 +197,7 @@ def _allocation_to_hedge(cursor: Cursor, terms: dict[str, str], version: int) ->
 def _clearing_to_tail(
     cursor: Cursor, terms: dict[str, str], version: int, order_type: str
 ) -> tuple[bool, tuple[tuple[str, ...], ...]]:
-    """Read the rest; return whether it only asks what would be, and its conditions."""
+    """Read the rest; return whether the order is a whatIf, and its conditions."""
     _take(cursor, terms, "opt_out_smart_routing", "clearing_account", "clearing_intent", "not_held")
     cursor.skip(3 if cursor.flag() else 0)
     if _take(cursor, terms, "algo_strategy"):
@@ -242,7 +242,7 @@ def _conditions(cursor: Cursor, terms: dict[str, str]) -> tuple[tuple[str, ...],
 
 
 def _take(cursor: Cursor, terms: dict[str, str], *names: str) -> str:
-    """Read fields into the terms where they ask for something; return the last one as it came.
+    """Read fields, and keep those that are set as terms; return the last one unchanged.
 
     What openOrder echoes must be readable for every other client, so numbers are checked here.
     """

@@ -1,6 +1,6 @@
-"""Reading what clients send.
+"""Reading the requests that clients send.
 
-Owns how a request's fields are taken apart and what is wrong with a bad one. It answers nothing.
+Owns how the fields of a request are read, and the errors for those that cannot be. It answers nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_INTEGER: Final = 2**31 - 1
 
 
 class RequestError(Exception):
-    """A request cannot be served; carries the code and text of the error to answer with."""
+    """Raised where a request cannot be served; carries the code and text of the error to answer with."""
 
     def __init__(self, code: int, text: str, request_id: int = -1) -> None:
         super().__init__(text)
@@ -30,13 +30,13 @@ class RequestError(Exception):
 
 
 class Cursor:
-    """Take a request's fields one after another; RequestError where one is missing or no number."""
+    """Read a request's fields one after another; RequestError where one is missing or not a number."""
 
     def __init__(self, fields: Fields, start: int = 1) -> None:
         self._fields = fields
         self._at = start
         self.request_id = -1
-        """Whom errors are for, once known."""
+        """The request id that errors carry, once it is read."""
 
     @property
     def left(self) -> int:
@@ -55,7 +55,7 @@ class Cursor:
         return [self.text() for _ in range(count)]
 
     def skip(self, count: int) -> None:
-        """Pass over fields."""
+        """Skip fields."""
         self.texts(count)
 
     def integer(self) -> int:
@@ -82,7 +82,7 @@ class Cursor:
         return RequestError(320, cause, self.request_id)
 
     def count(self, most: int) -> int:
-        """Take how many items follow; a missing number is none, too many are refused."""
+        """Read how many items follow: 0 where the number is missing; RequestError for too many."""
         value = formats.read_integer(self.text()) or 0
         if not 0 <= value <= most:
             raise RequestError(
@@ -106,7 +106,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionFilter:
-    """Hold what a client wants of the day's executions; empty means any."""
+    """Hold which of the day's executions a client asks for; an empty field means any."""
 
     request_id: int
     client_id: int

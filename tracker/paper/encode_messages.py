@@ -1,7 +1,7 @@
 """The messages a gateway sends, in the layouts of server versions 157 to 178.
 
-Owns which field stands where, by the version agreed with the client, except the two order messages, which
-are in `order_messages`. It changes nothing: a book's object goes in, a tuple of texts comes out.
+Owns the place of each field, by the version agreed with the client; the two order messages are in
+`encode_orders`. It changes nothing: an object of the book goes in, a tuple of texts comes out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The two order messages, openOrder (5) and completedOrder (101), in the layouts of versions 157 to 178.
 
-Owns which of an order's fields stands where and what the real gateway writes where nothing was asked for, as
-seen in recordings. It changes nothing and decides nothing.
+Owns the place of each field of an order, and what the real gateway writes into unset ones, as seen in
+recordings. It changes nothing and decides nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The faults that a test or a scenario can switch on.
 
-Owns the switches and what each means; the broadcaster and the connections obey them. It never acts itself.
+Owns the switches and what each means; the broadcast, the responses and the connections obey them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Faults:
-    """Hold the switches; each may be changed at any time and counts from the next message on."""
+    """Hold the switches; each may be changed at any time and takes effect with the next message."""
 
     withhold_exec_end: bool = False
     """Never send execDetailsEnd (55), as TWS 10.25 and 10.30 do at times."""

@@ -1,6 +1,6 @@
 """How the real gateway writes numbers and times, and how clients write them.
 
-Owns the text forms only. It never reads a clock and knows no message.
+Owns these text forms alone. It never reads a clock and knows no message.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ UNSET_TEXTS: Final = frozenset(
 )
 """How clients spell a number they do not set, in lower case."""
 MAX_DIGITS: Final = 24
-"""A number of a client with more digits than this is no quantity and no price."""
+"""The most digits of a quantity or price of a client; a longer number is taken as unset."""
 
 DISPLAY_ZONES: Final = {
     "PST": "Etc/GMT+8",
@@ -30,7 +30,7 @@ DISPLAY_ZONES: Final = {
     "Greenwich Mean Time": "Etc/GMT",
     "British Summer Time": "Etc/GMT-1",
 }
-"""Display names seen behind times -> what they mean; no library knows them as zones."""
+"""Display names of zones seen in times -> the zone that each means; no library knows these names."""
 
 TimeForm: TypeAlias = str | Callable[[datetime], str]
 """`zone`, `utc_dash`, `naive`, or a function of the aware time."""
@@ -57,7 +57,7 @@ def double(value: Decimal) -> str:
 
 
 def average(cost: Decimal, quantity: Decimal, last: Decimal) -> Decimal:
-    """Return cost over quantity to eight digits; `last` itself where it is equal, for its trailing zeros."""
+    """Return cost over quantity to eight digits; where it equals `last`, `last` with its trailing zeros."""
     if not quantity:
         return Decimal(0)
     value = cost / quantity
@@ -65,9 +65,9 @@ def average(cost: Decimal, quantity: Decimal, last: Decimal) -> Decimal:
 
 
 def read_number(text: str) -> Decimal | None:
-    """Return the number a client wrote, None where it is unset or no usable number.
+    """Return the number a client wrote, None where it is unset or not usable.
 
-    Clients spell unset as nothing, as either sentinel with a small or capital e, or as infinity.
+    Clients write an unset number as nothing, as either sentinel with a small or capital e, or as infinity.
     """
     try:
         value = Decimal(text)
@@ -96,7 +96,7 @@ def read_flag(text: str) -> bool:
 def execution_time(moment: datetime, form: TimeForm, zone: ZoneInfo, version: int) -> str:
     """Return an execution's time as this form and server version write it.
 
-    Below 174 the gateway wrote the login's local time without a zone and with two spaces, whatever is set.
+    Below version 174 the gateway writes the login's local time, with two spaces and no zone, in every form.
     """
     if callable(form):
         return form(moment)
@@ -111,7 +111,7 @@ def execution_time(moment: datetime, form: TimeForm, zone: ZoneInfo, version: in
 def named_time(moment: datetime, name: str, zone: ZoneInfo) -> str:
     """Return a time with a display name for its zone, as some set-ups of TWS write it.
 
-    The clock is that zone's where we know what the name means, else the login's.
+    The time is in that zone where the name is known, else in the login's.
     """
     known = DISPLAY_ZONES.get(name)
     return f"{moment.astimezone(ZoneInfo(known) if known else zone):%Y%m%d %H:%M:%S} {name}"

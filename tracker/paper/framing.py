@@ -19,7 +19,7 @@ MIN_VERSION: Final = 157
 MAX_VERSION: Final = 178
 """The newest layout that all three known clients read; ibapi wants protobuf from 201 on."""
 MAX_REQUEST_BYTES: Final = 1 << 18
-"""A request of a client longer than this is garbage; a real placeOrder is a few kilobytes."""
+"""The longest request of a client; a real placeOrder is a few kilobytes."""
 
 _PREAMBLE: Final = b"API\0"
 _MAX_HELLO_BYTES: Final = 1024
@@ -27,7 +27,7 @@ _HELLO: Final = re.compile(r"v(\d{1,5})(?:\.\.(\d{1,5}))?(?: (.*))?")
 
 
 class WireError(Exception):
-    """The peer sent bytes that are not of this protocol; the connection cannot be read any further."""
+    """Raised where the peer sent bytes that are not of this protocol; nothing more can be read from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +106,13 @@ class HelloReader:
 
 
 def negotiate(hello: Hello, highest: int = MAX_VERSION) -> int | None:
-    """Return the version both sides speak, None where there is none (the client is too old or too new)."""
+    """Return the newest version that both sides speak; None where the client is too old or too new."""
     version = min(highest, hello.highest)
     return version if version >= max(MIN_VERSION, hello.lowest) else None
 
 
 def no_common_version(hello: Hello, highest: int) -> str:
-    """Return why a client cannot be served, and what helps."""
+    """Return why a client cannot be served, and the next step."""
     spoken = f"the client speaks server versions {hello.lowest} to {hello.highest}"
     if hello.lowest > highest:
         return (

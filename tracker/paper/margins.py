@@ -1,8 +1,8 @@
-"""What an order would cost in commission and margin, as whatIf asks.
+"""The commission and margin that an order would cost, which whatIf asks for.
 
 Owns one plain rule in place of the broker's. Of the value (quantity times price times multiplier) shares need
 50 % to open and 25 % to hold, futures 10 % and 8 %, a bought option all of its premium, a sold one 20 % and
-15 % of its strike's value, anything else all of it. A combo needs what its legs need.
+15 % of its strike's value, anything else all of it. A combo needs the sum of its legs.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Preview(NamedTuple):
 
 
 def preview(book: Book, order: PaperOrder, price: Decimal) -> Preview:
-    """Return what an order would cost if it filled whole at a price, a combo's net price."""
+    """Return what an order would cost if it filled whole at a price; a combo's is its net price."""
     held = [one for one in book.positions.values() if one.account == order.account and one.quantity]
     needed = [_needed(one.contract, one.quantity, one.last_price) for one in held]
     before = Margins(

@@ -1,6 +1,6 @@
 """What the paper broker's book holds: orders, executions, fees and positions.
 
-Owns their shapes and what follows from one of them alone. It never reads a clock and knows no client.
+Owns their fields, and what follows from one of them alone. It never reads a clock and knows no client.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Status(StrEnum):
 
 
 DONE: Final = frozenset({Status.FILLED, Status.CANCELLED, Status.INACTIVE})
-"""Statuses in which nothing works at the broker; a real one may revive Inactive, this one does not."""
+"""Statuses of an order that is over; a real broker may revive an Inactive order, this one does not."""
 
 
 @dataclass(slots=True, eq=False)
@@ -65,16 +65,16 @@ class PaperOrder:
     follows_market: bool = False
     """Placed by a client, so that it fills by the policy or at prices; others fill only when told to."""
     held: bool = False
-    """Works nowhere yet: not transmitted, or its parent is not filled."""
+    """Does not work yet: it is not transmitted, or its parent is not filled."""
     parent_of_others: bool = False
     triggered: bool = False
-    """A stop or touch that was reached."""
+    """Whether the price of a stop or touch was reached."""
     trail_stop: Decimal | None = None
-    """Where a trailing stop stands."""
+    """The present price of a trailing stop."""
     completed_at: datetime | None = None
     completed_status: str = ""
     terms: Mapping[str, str] = field(default_factory=dict)
-    """What else the client asked for and openOrder echoes, by the names of `order_messages`."""
+    """The other fields that the client set and openOrder echoes, by the names of `encode_orders`."""
     conditions: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -115,7 +115,7 @@ class PaperExecution:
     order_ref: str = ""
     liquidity: str = "2"
     time_text: str | None = None
-    """What to write instead of the time, for tests of unreadable ones."""
+    """A text to write instead of the time, for tests of unreadable times."""
     manual: bool = False
 
     @property
@@ -135,7 +135,7 @@ class Fee:
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """Hold a change of a position that no execution brought."""
+    """Hold a change of a position that no execution caused."""
 
     cause: str
     """split, merged, transferred, exercised, assigned, expired, renumbered or set."""
@@ -145,9 +145,9 @@ class Adjustment:
     after: Decimal
     time: datetime
     ratio: Decimal | None = None
-    """New for one old, of a split or merger."""
+    """How many new ones replace one old, in a split or merger."""
     into: int = 0
-    """The conId that replaced this one, of a merger."""
+    """The conId that replaced this one in a merger."""
 
 
 @dataclass(slots=True, eq=False)
@@ -163,7 +163,7 @@ class PaperPosition:
     last_price: Decimal = ZERO
 
     def add(self, signed: Decimal, price: Decimal) -> Decimal | None:
-        """Take in a fill; return what it realized before fees, None where it only opened."""
+        """Add a fill; return the profit it realized before fees, None where it only opened."""
         cost = price * self.contract.factor
         self.last_price = price
         closing = min(abs(signed), abs(self.quantity)) if signed * self.quantity < 0 else ZERO

@@ -1,6 +1,6 @@
-"""The texts of the codes a gateway sends without being asked, as recorded or documented.
+"""The texts of the notices that a gateway sends by itself, as recorded or documented.
 
-Owns texts only.
+Owns texts alone.
 """
 
 from __future__ import annotations

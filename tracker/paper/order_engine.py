@@ -1,7 +1,7 @@
-"""What happens to orders: placing, filling, correcting, cancelling, and filling by itself.
+"""The order engine: placing, filling, correcting and cancelling orders.
 
-Owns each change of the book together with what is pushed for it, and the policy by which orders of clients
-fill by themselves. It parses no request and reads no socket.
+Owns each change of the book together with the messages pushed for it, and the policy by which orders of
+clients fill by themselves. It parses no request and reads no socket.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_PARTIALS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class FillPolicy:
-    """Say how orders of clients fill; orders made by the Python API or a scenario fill only when told to."""
+    """Hold how orders of clients fill; those of the Python API or a scenario fill only on command."""
 
     latency_seconds: float = 0.05
     """How long a limit order rests before its first piece fills, and between pieces."""
@@ -42,10 +42,10 @@ class FillPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Say which clients a change is pushed to."""
+    """Hold which clients a change is pushed to."""
 
     push: bool = True
-    """False: to none, as if the frames were lost; answers to requests still have it."""
+    """False: to none, as if the messages were lost; answers to requests still contain the change."""
     to: Collection[int] | None = None
     """Only these client ids."""
 
@@ -70,7 +70,7 @@ class OrderEngine:
         return self.broadcast.now().astimezone(self.book.zone).date()
 
     def place(self, order: PaperOrder, audience: Audience = EVERYBODY) -> PaperOrder:
-        """Take in an order; ValueError for one that no broker takes."""
+        """Place an order; ValueError for one that no broker accepts."""
         self.book.roll(self.broadcast.now())
         self.book.add_order(order)
         if order.manual and any(connection.binds for connection in self.broadcast.ready((0,))):
@@ -130,7 +130,7 @@ class OrderEngine:
     def execute(
         self, execution: PaperExecution, *, audience: Audience, charge: bool, commission: Decimal | None
     ) -> PaperExecution:
-        """Take in an execution of an order that no client ever hears of."""
+        """Add an execution of an order that is shown to no client."""
         self.book.record(execution)
         if audience.push:
             self.broadcast.push_executions([execution], audience.to)
@@ -184,14 +184,14 @@ class OrderEngine:
         return held
 
     def push_positions(self, changed: Sequence[PaperPosition]) -> None:
-        """Push positions that changed without an execution."""
+        """Push positions that an event other than an execution changed."""
         for held in changed:
             self.broadcast.push_position(held.account, held.contract.con_id)
 
     # Orders of clients fill by themselves.
 
     def accept(self, order: PaperOrder) -> None:
-        """Take in a client's order, which from now on meets the market; ValueError as `place`."""
+        """Place a client's order, which fills by itself from now on; ValueError as `place`."""
         order.follows_market = True
         order.status = self._status_at_rest(order)
         self.place(order)
@@ -199,7 +199,7 @@ class OrderEngine:
         self.wake_in_time(order)
 
     def wake_in_time(self, order: PaperOrder) -> None:
-        """Look at an order again at each moment that it names, and after executions if it waits for one."""
+        """Check an order again at each time that it names, and after executions if it waits for one."""
         if any(fields[0] == triggers.EXECUTION for fields in order.conditions):
             self._waiting_for_executions[order.perm_id] = order
         now = self.broadcast.now()
@@ -207,19 +207,19 @@ class OrderEngine:
             self.broadcast.call_later(max((moment - now).total_seconds(), 0), lambda: self.work(order))
 
     def pause(self) -> None:
-        """Forget what was to happen later, as where the gateway stops."""
+        """Cancel what was to happen later, since the gateway stops."""
         self.broadcast.cancel_timers()
         self._filling.clear()
 
     def resume(self) -> None:
-        """Let clients' orders go on, as where the gateway starts again."""
+        """Continue clients' orders, since the gateway starts again."""
         for order in self.book.open_orders():
             if order.follows_market:
                 self.wake_in_time(order)
                 self.work(order)
 
     def set_price(self, contract: PaperContract, price: Decimal) -> None:
-        """Set what an instrument is worth, and let each order that follows this price meet it."""
+        """Set an instrument's price, and fill or trigger each order that follows it."""
         self.book.prices[contract.con_id] = price
         for held in self.book.positions.values():
             if held.contract.con_id == contract.con_id:
@@ -231,7 +231,7 @@ class OrderEngine:
         self._work_all({order.perm_id: order for order in concerned})
 
     def work(self, order: PaperOrder) -> None:
-        """Let a client's order meet the market, unless something keeps it waiting."""
+        """Let a client's order start to fill, unless something keeps it waiting."""
         if order.done or order.held or not order.follows_market:
             return
         end = triggers.ends_at(order, self.book.zone)
@@ -252,7 +252,7 @@ class OrderEngine:
         self._trade(order, price)
 
     def release(self, order: PaperOrder) -> None:
-        """Let an order that was held meet the market."""
+        """Let an order that was held start to fill."""
         if order.held and not order.done:
             order.held = False
             order.status = self._status_at_rest(order)
@@ -264,7 +264,7 @@ class OrderEngine:
         return Status.SUBMITTED if works else Status.PRE_SUBMITTED
 
     def _may_start(self, order: PaperOrder) -> bool:
-        """Return whether the time has come and the conditions hold; cancel where they say so."""
+        """Return whether the order's time has come and its conditions hold; cancel it where they say so."""
         start = triggers.starts_at(order, self.book.zone)
         if start is not None and self.broadcast.now() < start:
             return False
@@ -316,7 +316,7 @@ class OrderEngine:
                 self.work(order)
 
     def price_of(self, order: PaperOrder) -> Decimal:
-        """Return at what price an order fills: its limit, else the last one known, else one made up."""
+        """Return the price at which an order fills: its limit, else the last known, else a made-up one."""
         if order.limit is not None:
             return order.limit
         held = self.book.positions.get((order.account, order.contract.con_id))
@@ -406,7 +406,7 @@ def piece_of(remaining: Decimal, pieces: int) -> Decimal:
 
 
 def _made_up_price(contract: PaperContract) -> Decimal:
-    """Return a price for an instrument nobody traded yet, always the same one."""
+    """Return a price for an instrument that nobody traded yet; it is always the same."""
     cents = zlib.crc32(str(contract.con_id).encode()) % 10_000
     base = Decimal(50) if contract.sec_type == "STK" else Decimal(1)
     scale = Decimal("0.01") if contract.sec_type == "STK" else Decimal("0.001")

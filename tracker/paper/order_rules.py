@@ -1,7 +1,7 @@
-"""What clients do to orders: placing, changing, cancelling; and asking for contracts.
+"""Requests of clients to place, change and cancel orders and to look up contracts.
 
-Owns the rules by which a request is taken or refused, with the codes and texts of the real gateway. It reads
-requests with `order_requests` and acts through the engine.
+Owns the rules by which a request is accepted or refused, with the codes and texts of the real gateway. It
+reads requests with `decode_orders` and acts through the engine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _UNKNOWN_CONTRACT: Final = "No security definition has been found for the reques
 
 
 def place_order(engine: OrderEngine, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Take placeOrder (3): a new order, or the change of one that this client placed or bound."""
+    """Handle placeOrder (3): a new order, or the change of one that this client placed or bound."""
     asked = asked_order(fields, connection.version)
     _refuse_read_only(engine, asked.order_id)
     _check(asked)
@@ -46,7 +46,7 @@ def place_order(engine: OrderEngine, connection: Connection, fields: Fields) -> 
 
 
 def cancel_order(engine: OrderEngine, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Take cancelOrder (4): 10147 for an order that there is not, 10148 for one that is over.
+    """Handle cancelOrder (4): 10147 for an order that does not exist, 10148 for one that is over.
 
     A number that this client never used means the working order of another client: transcripts of the real
     Gateway show client 2 cancelling an order of client 1 with success.
@@ -69,7 +69,7 @@ def cancel_order(engine: OrderEngine, connection: Connection, fields: Fields) ->
 
 
 def global_cancel(engine: OrderEngine, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Take reqGlobalCancel (58): everybody's orders, those made by hand too."""
+    """Handle reqGlobalCancel (58): it cancels the orders of all clients, and those placed by hand."""
     _refuse_read_only(engine, -1)
     for order in engine.book.open_orders():
         if not order.done:
@@ -78,13 +78,13 @@ def global_cancel(engine: OrderEngine, connection: Connection, fields: Fields) -
 
 
 def contract_details(engine: OrderEngine, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Answer reqContractDetails (9): what fits of the known, else one made up; 200 where nothing can be."""
+    """Answer reqContractDetails (9): the known contracts that fit, else one made up, else error 200."""
     cursor = Cursor(fields)
     cursor.skip(1)
     request_id = cursor.for_request()
     asked = asked_contract(cursor)
     if asked.sec_type == "BAG" or not (asked.sec_type or asked.con_id):
-        # 200, since ib_async takes the real Gateway's 321 for a warning and waits for ever.
+        # Error 200, since ib_async takes the real Gateway's 321 for a warning and waits for ever.
         raise RequestError(200, _UNKNOWN_CONTRACT, request_id)
     found = contract_search.find(engine.book.contracts, asked, engine.today())
     if not found:
@@ -213,7 +213,7 @@ def _check(asked: AskedOrder) -> None:
 
 
 def _check_terms(engine: OrderEngine, order: PaperOrder) -> None:
-    """Refuse prices off the instrument's tick, a stop without its price, and times that are none."""
+    """Refuse prices off the instrument's tick, a stop without its price, and times that cannot be read."""
     for price in (order.limit, order.aux):
         if price is not None and price % _tick(order.contract, price):
             raise RequestError(110, _OFF_TICK, order.order_id)

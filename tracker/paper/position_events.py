@@ -1,8 +1,8 @@
 """Events that change positions without an execution: splits, mergers, transfers, assignment, expiry.
 
 Owns their arithmetic. Each function changes the book, notes what it did in `book.adjustments`, and returns
-the positions that changed, in the order in which they are pushed. The real Gateway sends positions alone for
-these events; only statements name a cause.
+the positions that changed, in the order in which they are pushed. For these events the real Gateway sends
+positions alone; the cause is named only in statements.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def split(
 def merge(
     book: Book, contract: PaperContract, into: PaperContract, new: Decimal, old: Decimal, now: datetime
 ) -> list[PaperPosition]:
-    """Turn each `old` of an instrument into `new` of another one; also a split that brings a new conId."""
+    """Turn each `old` of an instrument into `new` of another one: a merger, or a split with a new conId."""
     changed = []
     for held in _holders(book, contract):
         quantity, cost = held.quantity * new / old, held.average_cost * old / new
@@ -45,9 +45,11 @@ def merge(
 def transfer(
     book: Book, contract: PaperContract, quantity: Decimal, source: str, target: str, now: datetime
 ) -> list[PaperPosition]:
-    """Move part of a position; an empty `source` or `target` is another broker. ValueError for too much."""
+    """Move part of a position; an empty `source` or `target` is another broker. ValueError where too little
+    is held.
+    """
     if source == target:
-        raise ValueError("a transfer needs from_account, to_account, or two different ones")
+        raise ValueError("a transfer needs from_account or to_account; if both are given, they must differ")
     for account in filter(None, (source, target)):
         _known(book, account)
     given, cost = quantity, ZERO
@@ -88,13 +90,13 @@ def expire(book: Book, contract: PaperContract, now: datetime) -> list[PaperPosi
 
 
 def renumber(book: Book, account: str, into: str, now: datetime) -> list[PaperPosition]:
-    """Give an account another number: its positions, cash and working orders are the new number's.
+    """Give an account another number: its positions, cash and working orders go to the new number.
 
-    The day's executions keep the number they were dealt under.
+    The day's executions keep the old number.
     """
     _known(book, account)
     if into in book.accounts or not into:
-        raise ValueError(f"{into!r} cannot be the new number of {account}: it must be a new one")
+        raise ValueError(f"{into!r} cannot be the new number of {account}: choose one that is not in use")
     book.accounts = tuple(into if each == account else each for each in book.accounts)
     book.cash[into] = book.cash.pop(account)
     for order in book.open_orders():
@@ -115,7 +117,7 @@ def renumber(book: Book, account: str, into: str, now: datetime) -> list[PaperPo
 
 def _known(book: Book, account: str) -> None:
     if account not in book.accounts:
-        raise ValueError(f"{account} is none of the accounts {', '.join(book.accounts)}")
+        raise ValueError(f"{account} is not one of the accounts {', '.join(book.accounts)}")
 
 
 def _holders(book: Book, contract: PaperContract) -> list[PaperPosition]:

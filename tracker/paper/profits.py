@@ -1,7 +1,7 @@
-"""Profit and loss, of an account or of one position: sent once a second until it is cancelled.
+"""Profit and loss of an account or of one position, sent once a second until it is cancelled.
 
-Owns the subscriptions and their arithmetic. The day's profit is the unrealized one of what is held plus what
-the day's closing executions realized.
+Owns the subscriptions and their arithmetic. The day's profit is the unrealized profit of what is held plus
+the realized profit of the day's closing executions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST_SUBSCRIPTIONS: Final = 50
 
 
 def subscribe(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Take reqPnL (92) or reqPnLSingle (94)."""
+    """Handle reqPnL (92) or reqPnLSingle (94)."""
     cursor = Cursor(fields)
     request_id = cursor.for_request()
     account, _ = cursor.texts(2)
@@ -37,7 +37,7 @@ def subscribe(hub: Broadcaster, connection: Connection, fields: Fields) -> Itera
 
 
 def cancel(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Take cancelPnL (93) or cancelPnLSingle (95)."""
+    """Handle cancelPnL (93) or cancelPnLSingle (95)."""
     connection.profit_requests.pop(Cursor(fields).for_request(), None)
     return iter(())
 

@@ -1,7 +1,7 @@
-"""What the gateway answers to each request.
+"""The gateway's answer to each request.
 
-Owns the table from message id to answer. It parses with `requests`, reads the book, and lets `trading` do
-whatever changes an order. Everything it cannot serve is refused with an error; nothing a client sends raises.
+Owns the table from message id to answer. It parses with `decode_requests` and reads the book; `order_rules`
+does whatever changes an order. What it cannot serve it refuses with an error; no request raises an exception.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_SUBSCRIPTIONS: Final = 50
 
 
 def answer(engine: OrderEngine, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Return what a client gets for a request, once the answer is read to its end."""
+    """Return the messages that answer a request; it is carried out as the iterator is read."""
     hub = engine.broadcast
     hub.on_request(connection, fields)
     kind = fields[0]
@@ -58,7 +58,7 @@ def answer(engine: OrderEngine, connection: Connection, fields: Fields) -> Itera
 
 
 def start_api(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Let a client in (71): 15, 9 and the farm notices; 326 and the end where its id is taken."""
+    """Log a client in (71): send 15, 9 and the farm notices; 326 and the end where its id is taken."""
     cursor = Cursor(fields)
     cursor.skip(1)
     client_id = cursor.integer()
@@ -106,7 +106,7 @@ def all_open_orders(hub: Broadcaster, connection: Connection, fields: Fields) ->
 
 
 def auto_open_orders(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Take reqAutoOpenOrders (15): only client 0 may have manual orders bound; there is no answer."""
+    """Handle reqAutoOpenOrders (15): only client 0 may have manual orders bound; there is no answer."""
     cursor = Cursor(fields)
     cursor.skip(1)
     wanted = cursor.flag()
@@ -122,7 +122,7 @@ def auto_open_orders(hub: Broadcaster, connection: Connection, fields: Fields) -
 
 
 def executions(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Answer reqExecutions (7): the day's, of all clients; fees only of its own, the master gets all."""
+    """Answer reqExecutions (7): the day's, of all clients; fees of its own ones, for the master of all."""
     wanted = decode_requests.execution_filter(fields, hub.book.zone)
     found = [execution for execution in hub.book.today(hub.now()) if wanted.takes(execution)]
     for execution in found:
@@ -148,7 +148,7 @@ def completed_orders(hub: Broadcaster, connection: Connection, fields: Fields) -
 
 
 def positions(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Answer reqPositions (61) and go on audience."""
+    """Answer reqPositions (61), and push changes from then on."""
     connection.wants_positions = True
     for held in hub.positions():
         if held.quantity:
@@ -158,13 +158,13 @@ def positions(hub: Broadcaster, connection: Connection, fields: Fields) -> Itera
 
 
 def cancel_positions(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Take cancelPositions (64)."""
+    """Handle cancelPositions (64)."""
     connection.wants_positions = False
     return iter(())
 
 
 def positions_multi(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Answer reqPositionsMulti (74) and go on audience."""
+    """Answer reqPositionsMulti (74), and push changes from then on."""
     cursor = Cursor(fields)
     cursor.skip(1)
     request_id = cursor.for_request()
@@ -179,7 +179,7 @@ def positions_multi(hub: Broadcaster, connection: Connection, fields: Fields) ->
 
 
 def cancel_positions_multi(hub: Broadcaster, connection: Connection, fields: Fields) -> Iterator[Fields]:
-    """Take cancelPositionsMulti (75)."""
+    """Handle cancelPositionsMulti (75)."""
     cursor = Cursor(fields)
     cursor.skip(1)
     connection.position_requests.pop(cursor.for_request(), None)

@@ -1,8 +1,8 @@
 """Scenarios: a morning on the paper gateway, written down as timed events in TOML.
 
 Owns the format and its errors, each of which names the file, the event and the key. It is pure: it reads no
-file, no clock and no gateway; `scenario_player` does what an event says. `SCENARIOS.md` beside the shipped
-scenarios documents the format for people; `scenario_tables` has the keys.
+file, no clock and no gateway. `scenario_player` carries the events out, `scenario_tables` has the keys, and
+`SCENARIOS.md` beside the shipped scenarios documents the format for people.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOST_EVENTS: Final = 10_000
 
 
 class ScenarioError(Exception):
-    """A scenario cannot be used; the text says where and why."""
+    """Raised where a scenario cannot be used; the text says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Event:
     at: Decimal
     do: str
     values: Mapping[str, Any]
-    """The keys that were given, read as the table of `do` says."""
+    """The keys that were given, read by the table of `do`."""
     packet: bool = False
     """Sent in one packet with its neighbours that have the same time and this mark."""
     where: str = ""
@@ -59,7 +59,7 @@ class Scenario:
     positions: tuple[Mapping[str, Any], ...] = ()
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     begins_with_client: bool = True
-    """Time counts from the first client that is let in, else from the gateway's start."""
+    """Whether times count from the first client's login, and not from the gateway's start."""
 
 
 def parse(source: str, name: str) -> Scenario:
@@ -104,7 +104,7 @@ def event_of(item: object, where: str, *, timed: bool) -> Event:
 
 
 def contract_of(item: object, where: str) -> dict[str, Any]:
-    """Read what an instrument is, but for the legs of a combo."""
+    """Read an instrument, without the legs of a combo."""
     table = dict(item) if isinstance(item, dict) else _not_a_table(where)
     kind = table.pop("kind", None)
     if not isinstance(kind, str) or kind not in CONTRACTS:
@@ -183,7 +183,7 @@ def _checked(kind: type[T], table: object, where: str) -> T:
 
 
 def _given(table: Table) -> dict[str, Any]:
-    """Return the keys that were written, read."""
+    """Return the values of the keys that were given."""
     return table.model_dump(exclude_unset=True, by_alias=True)
 
 

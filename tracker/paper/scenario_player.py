@@ -1,7 +1,7 @@
-"""Doing what a scenario's events and the control socket's commands say.
+"""Carrying out the events of a scenario and the commands of the control socket.
 
-Owns the names that events give to orders and executions, and the player that keeps the time. It parses
-nothing; what was parsed is done to a gateway.
+Owns the names that events give to orders and executions, and the player that keeps the time. It receives
+parsed events and acts on a gateway; it parses nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ScenarioPlayer:
                 self.learn(name, values, scenario.legs.get(name, ()))
             for values in scenario.positions:
                 self._position({**values, "push": False})
-            # What was held before the beginning is no change.
+            # Opening positions are no adjustments.
             gateway.book.adjustments.clear()
 
     @property
@@ -59,14 +59,14 @@ class ScenarioPlayer:
         return made
 
     async def perform(self, event: Event) -> Answer:
-        """Do one thing; return what was made. ScenarioError where the book does not allow it."""
+        """Carry out one event; return what was made. ScenarioError where the book does not allow it."""
         if event.do == "restart":
             await self._restart(event.values)
             return {}
         return self.perform_at_once(event)
 
     def perform_at_once(self, event: Event) -> Answer:
-        """Do one thing that takes no time, which is any but a restart."""
+        """Carry out one event that takes no time, which is any but a restart."""
         try:
             return _DO[event.do](self, dict(event.values))
         except ValueError as error:
@@ -78,7 +78,7 @@ class ScenarioPlayer:
         if reference is None:
             for order in book.open_orders():
                 return order
-            raise ValueError("no order works")
+            raise ValueError("there is no working order")
         found = self._orders.get(reference) if isinstance(reference, str) else None
         if found is None and str(reference).isdecimal():
             found = book.orders.get(int(str(reference)))
@@ -162,7 +162,7 @@ class ScenarioPlayer:
         contract = self._named_contract(values["contract"])
         account = values.get("account") or self._gateway.book.accounts[0]
         if account not in self._gateway.book.accounts:
-            raise ValueError(f"{account} is none of the accounts")
+            raise ValueError(f"{account} is not one of the accounts {', '.join(self._gateway.book.accounts)}")
         push = values.get("push", True)
         self._gateway.set_position(account, contract, values["quantity"], values.get("cost", 0), push=push)
         return {"con_id": contract.con_id}
@@ -203,7 +203,7 @@ class ScenarioPlayer:
         return self._adjusted(values, changed)
 
     def _adjusted(self, values: dict[str, Any], changed: list[PaperPosition]) -> Answer:
-        """Push the positions that an event changed; answer how many."""
+        """Push the positions that an event changed; return how many."""
         if values.get("push", True):
             self._gateway.engine.push_positions(changed)
         return {"changed": len(changed)}
@@ -293,7 +293,7 @@ async def play(
     tell: Callable[[str], None],
     speed: float = 1.0,
 ) -> None:
-    """Do a scenario's events, `speed` times as fast; ScenarioError where one cannot be done."""
+    """Play a scenario, `speed` times as fast; ScenarioError where an event cannot be carried out."""
     loop = asyncio.get_running_loop()
     if scenario.begins_with_client:
         await gateway.broadcast.arrived.wait()

@@ -1,6 +1,6 @@
 """The tables of scenario files and commands: which keys each has, and what their values may be.
 
-Owns the form of each table as a pydantic model. It knows no other table: names are resolved by `scenario`.
+Owns each table as a pydantic model. Names that point to other tables are checked by `scenario`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pydantic import (
 MOST_SECONDS: Final = 86_400
 
 
-# What values may be. Each reading raises ValueError with a text that follows the key's name.
+# Readers of values. Each raises ValueError with a text that follows the key's name.
 
 
 def _between(least: int, most: int, unit: str = "") -> AfterValidator:
@@ -108,7 +108,7 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-# Tables. An event's keys are what is given to the player; None stands for a key that was left out.
+# Tables. The player receives an event's keys; None stands for a key that was left out.
 
 
 class _Pushed(Table):
@@ -303,7 +303,7 @@ EVENTS: Final[dict[str, type[Table]]] = {
     "raw": _RawEvent,
     "garbage": _GarbageEvent,
 }
-"""What can be done -> its keys."""
+"""The event's `do` -> the table of its keys."""
 
 
 class _Stock(Table):
@@ -360,7 +360,7 @@ class Timing(Table):
 
 
 class GatewaySettings(Table):
-    """Hold what a scenario says of its gateway; None leaves it to the command line or the default."""
+    """Hold a scenario's settings of the gateway; None leaves one to the command line or the default."""
 
     accounts: tuple[Text, ...] | None = Field(default=None, min_length=1)
     master_client_id: Whole | None = None

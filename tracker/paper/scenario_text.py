@@ -1,6 +1,6 @@
-"""What an event of a scenario does, as a person would say it.
+"""What an event of a scenario does, in one line of text.
 
-Owns the wording. It knows no gateway: quantities that only the book knows are left unsaid.
+Owns the wording. It knows no gateway, so quantities that only the book knows are left out.
 """
 
 from __future__ import annotations

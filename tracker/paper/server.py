@@ -1,8 +1,8 @@
 """The paper gateway: a TWS-protocol server that a test, a scenario or a person can trade on.
 
-Owns the listening socket and the Python API by which orders, fills and faults are made. It speaks the real
-protocol and imports no client library. Everything happens on the event loop that started it; the methods are
-plain functions and what they push is written before they return.
+Owns the listening socket and the Python API that makes orders, fills and faults. It speaks the real protocol
+and imports no client library. Everything happens on the event loop that started it. The methods are plain
+functions, and write what they push before they return.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tracker.paper.order_engine import Audience, FillPolicy, OrderEngine
 from tracker.paper.responses import answer
 
 MAX_CONNECTIONS: Final = 64
-"""More clients than this are turned away at the door; the real gateway takes 32."""
+"""The most clients; a further one is refused. The real gateway takes 32."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,10 +62,10 @@ class PaperGateway:
         `now` returns the aware UTC time. `master_client_id` is the Master API client of the gateway's
         settings: unlike a real one's it is 0 by default, so that a tracker sees everything; None for none.
         `zone` is the login's, in which days begin and times without a zone are meant. `fills` says how orders
-        of clients fill. ValueError for a time form or version that there is not.
+        of clients fill. ValueError for an unknown time form or version.
         """
         if isinstance(time_form, str) and time_form not in TIME_FORMS:
-            raise ValueError(f"time_form {time_form!r} is none of {', '.join(TIME_FORMS)}")
+            raise ValueError(f"time_form {time_form!r} is not one of {', '.join(TIME_FORMS)}")
         if not framing.MIN_VERSION <= max_version <= framing.MAX_VERSION:
             raise ValueError(
                 f"server version {max_version} is not within {framing.MIN_VERSION} to {framing.MAX_VERSION}"
@@ -118,7 +118,7 @@ class PaperGateway:
 
     @property
     def clients(self) -> tuple[int, ...]:
-        """The ids of the clients that are in, in the order they came."""
+        """The ids of the clients that are logged in, in the order they came."""
         return tuple(c.client_id for c in self.broadcast.ready() if c.client_id is not None)
 
     @property
@@ -220,7 +220,7 @@ class PaperGateway:
         fee: FeeChoice = True,
         to: Collection[int] | None = None,
     ) -> PaperExecution:
-        """Make an execution whose order no client ever hears of; by default one made by hand."""
+        """Make an execution whose order is shown to no client; by default one placed by hand."""
         amount, paid = Decimal(quantity), Decimal(price)
         execution = PaperExecution(
             exec_id or f"{self.book.next_exec_root()}.01.01",
@@ -307,9 +307,9 @@ class PaperGateway:
         self.broadcast.push_notice(code, notices.text_of(code, self.port) if text is None else text, to)
 
     def drop_connections(self, to: Collection[int] | None = None, *, reset: bool = False) -> None:
-        """Close connections from this side; those still shaking hands too, unless `to` names client ids.
+        """Close connections, also those still in the handshake unless `to` names client ids.
 
-        With `reset` they end as where a machine on the way forgot them: RST, and what was on its way is lost.
+        With `reset` they end by RST, and messages on their way are lost, as where a router dropped them.
         """
         for connection in tuple(self.broadcast.connections):
             if to is None or connection.client_id in to:

@@ -1,6 +1,6 @@
-"""`tracker paper`: a gateway with its scenario and its control socket, until somebody ends it.
+"""`tracker paper`: a gateway with its scenario and its control socket, until it is ended.
 
-Owns the options, how they and a scenario's own settings go together, and the run. It reads no settings file
+Owns the options, how they are combined with a scenario's own settings, and the run. It reads no settings file
 and no clock; the command line calls `serve`.
 """
 
@@ -33,12 +33,12 @@ MAX_SCENARIO_BYTES: Final = 1 << 20
 
 
 class OptionError(Exception):
-    """An option of `tracker paper` cannot be used; the text says which and why."""
+    """Raised where an option of `tracker paper` cannot be used; the text says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaperOptions:
-    """Hold what the command line may say; None leaves it to the scenario, else to the default."""
+    """Hold the options of the command line; None leaves one to the scenario, else to the default."""
 
     port: int = 4002
     """4002 is the real Gateway's paper port; 0 takes a free one."""
@@ -61,7 +61,7 @@ class PaperOptions:
     """An alerts.json whose conIds can be ordered; it is read once and never written."""
     server_version: int = framing.MAX_VERSION
     quiet: bool = False
-    """Tell nothing of what clients do."""
+    """Print nothing about what clients and the control port do."""
 
 
 def shipped_scenarios() -> tuple[str, ...]:
@@ -78,7 +78,7 @@ def load_scenario(name: str) -> Scenario:
         return parse(source, name)
     try:
         if path.stat().st_size > MAX_SCENARIO_BYTES:
-            raise ScenarioError(f"{name}: a scenario has at most {MAX_SCENARIO_BYTES} bytes")
+            raise ScenarioError(f"{name}: the file is longer than {MAX_SCENARIO_BYTES} bytes, the limit")
         source = path.read_text("utf-8")
     except UnicodeDecodeError as error:
         raise ScenarioError(f"{name}: this is not UTF-8 text: {error}") from None
@@ -104,7 +104,7 @@ def learn_alerts(gateway: PaperGateway, name: str, today: date) -> int:
 def make_gateway(
     options: PaperOptions, scenario: Scenario | None, now: Callable[[], datetime]
 ) -> PaperGateway:
-    """Return the gateway that options and scenario describe; OptionError for what cannot be."""
+    """Return the gateway that options and scenario describe; OptionError where they make none."""
     said = GatewaySettings() if scenario is None else scenario.gateway
     usual = FillPolicy()
     master = _first(options.master_client_id, said.master_client_id, 0)
@@ -143,10 +143,9 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, by default by SIGINT or SIGTERM.
 
-    `now` returns the aware UTC time; `tell` gets one line for people at a time, the ports first, and what
-    clients do after that unless `options` ask for quiet. OptionError
-    and ScenarioError for what cannot be used, OSError where a port is taken. A scenario that cannot be played
-    to its end raises, too.
+    `now` returns the aware UTC time. `tell` is called with each line for people: the ports first, then what
+    clients do, unless `options.quiet` is set. Raises OptionError and ScenarioError for what cannot be used or
+    played to its end, OSError where a port is taken.
     """
     scenario = load_scenario(options.scenario) if options.scenario else None
     gateway = make_gateway(options, scenario, now)
@@ -164,7 +163,7 @@ async def serve(
         if options.alerts is not None:
             tell(f"contracts of {options.alerts} that can be ordered by conId: {count}")
         if not options.quiet:
-            # Later, so that a line that cannot be written keeps no order from its end.
+            # Written later, so that a line that cannot be written stops no order half way.
             gateway.broadcast.tell = partial(_tell_later, tell)
         try:
             await _run(scenario, gateway, player, ending, tell)
@@ -212,7 +211,7 @@ def _tell_later(tell: Callable[[str], None], line: str) -> None:
 
 
 def stopped_by_signals() -> asyncio.Event:
-    """Return what is set by SIGINT and SIGTERM from now on."""
+    """Return an event that SIGINT and SIGTERM set."""
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

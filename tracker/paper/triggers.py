@@ -1,7 +1,7 @@
 """When an order that waits begins to work: stops, touches, trails, conditions and times.
 
-Owns the rules, and reads what orders say of them. It is pure: prices, times and executions are given; the
-order engine acts on what is returned.
+Owns the rules, and reads an order's fields for them. It is pure: prices, times and executions are passed in,
+and the order engine acts on what is returned.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tracker.paper.model import PaperExecution, PaperOrder
 STOPS: Final = frozenset({"STP", "STP LMT", "TRAIL", "TRAIL LIMIT"})
 TOUCHES: Final = frozenset({"MIT", "LIT"})
 LIMITED: Final = frozenset({"LMT", "STP LMT", "LIT", "TRAIL LIMIT"})
-"""What works as a limit order once it is triggered; a limit from the client for all but TRAIL LIMIT."""
+"""Types that work as a limit order once triggered; for all but TRAIL LIMIT the client sets the limit."""
 UNTRIGGERED: Final = frozenset({"MKT", "LMT"})
 RESTING: Final = frozenset(
     {"MOC", "LOC", "MTL", "REL", "PEG BENCH", "PEG MID", "PEG MKT", "PEG STK", "PEG BEST", "MIDPRICE"}
@@ -26,16 +26,16 @@ RESTING: Final = frozenset(
     *("VOL", "BOX TOP", "PASSV REL", "SNAP MID", "SNAP MKT", "SNAP PRIM", "LWH", "LMT + MKT"),
     *("REL + LMT", "REL + MKT", "STP PRT", "MKT PRT", "AUC"),
 }
-"""Types that are taken and only filled by hand."""
+"""Types that are accepted and filled by hand only."""
 ORDER_TYPES: Final = STOPS | TOUCHES | UNTRIGGERED | RESTING
 _PRICE: Final = "1"
 _TIME: Final = "3"
 EXECUTION: Final = "5"
-"""Types of conditions, as placeOrder has them."""
+"""Types of conditions, as placeOrder writes them."""
 
 
 def why_held(order: PaperOrder) -> str:
-    """Return what orderStatus says of an order that waits: child, trigger, both or nothing."""
+    """Return `whyHeld` of an order that waits: child, trigger, both or nothing."""
     parts = []
     if order.held and order.parent_id:
         parts.append("child")
@@ -61,7 +61,7 @@ def is_touched(order: PaperOrder, price: Decimal | None) -> bool:
 
 
 def _follow(order: PaperOrder, price: Decimal) -> None:
-    """Move a trailing stop after a price, never back."""
+    """Let a trailing stop follow a price; it never moves back."""
     percent = formats.read_number(order.terms.get("trailing_percent", ""))
     distance = order.aux if percent is None else price * percent / 100
     if order.trail_stop is None:
@@ -97,7 +97,7 @@ def conditions_met(
     now: datetime,
     zone: ZoneInfo,
 ) -> bool:
-    """Return whether an order's conditions hold, from left to right; each names how it joins the next.
+    """Return whether an order's conditions hold, from left to right; each says `and` or `or` to the next.
 
     Price, time and execution conditions are known; margin, volume and percent change never come true.
     """

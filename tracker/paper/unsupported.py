@@ -1,4 +1,4 @@
-"""What the paper gateway does not serve, and what it answers instead, so that no client waits.
+"""Requests that the paper gateway does not serve, and the answers that keep clients from waiting for them.
 
 Owns the table: an empty answer for requests without an id, an error with the id for the others. The codes are
 those that both Python libraries take for an error: ib_async takes 321 for a warning and would wait for ever.
@@ -63,7 +63,7 @@ QUIET: Final = frozenset(str(number) for number in _SILENT)
 
 
 def refusal(fields: Fields) -> RequestError:
-    """Return what to say to a request that has no answer here."""
+    """Return the answer to a request that is not served."""
     kind = fields[0]
     if kind not in REFUSED:
         return RequestError(320, f"Error reading request. Unknown message id {kind[:12]!r}.")
