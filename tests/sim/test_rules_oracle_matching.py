@@ -407,6 +407,22 @@ def test_undone_assignment_goes_to_the_successor() -> None:
     assert day.right().orphans == ()
 
 
+def test_undone_assignment_goes_to_a_record_that_is_there_again() -> None:
+    """A and B own 7, which were given to B; B went to a re-alert of A's name and is back: undone, both have 7."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    exec_id = day.fill(C95, 7, 6)
+    other = {"Real Day Trading": {"TSLA": alert(C95, created=day.ago(2))}}
+    day.read({"real-day-trading": {"TSLA": alert(C95)}, **other})
+    shows(day, "Real Day Trading/TSLA", 7)
+    day.decide("assign", exec_id, "Real Day Trading/TSLA", number=1)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}})
+    shows(day, A, 7)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}, **other})
+    day.decide("undo", exec_id, number=1)
+    shows(day, A, 7)
+    shows(day, "Real Day Trading/TSLA", 7)
+
+
 def test_record_named_at_a_close_makes_a_reference() -> None:
     """Rule 2.1: nobody lists the alerter, but its record is there: 2 sold are the free 1, then 1 of B's 3."""
     day = Day({"robindahood-alerts": {"TSLA": alert(C95)}, "somebody-else": {"TSLA": alert(C100)}})

@@ -398,7 +398,10 @@ class Replay:
             rules = {named.number: PERSON}
         if self.persons.take(order, event):
             place, number = self._behind_booked(order.holding), event.number
-            self._write(Decision(kind, event.at, order.holding, place, order, rules, number=number))
+            there = frozenset(alert.number for alert in self.registry.present)
+            self._write(
+                Decision(kind, event.at, order.holding, place, order, rules, number=number, present=there)
+            )
 
     def _one_ticker(self, keys: set[str]) -> bool:
         known = self.holdings.contracts.values()

@@ -55,6 +55,8 @@ class Decision:
     """A TAKEOVER's two alerts."""
     number: int = 0
     """A person's: its own, of an UNDO that of what it takes back, 0 for the last about the order."""
+    present: frozenset[int] = frozenset()
+    """Of an UNDO: the alerts whose records are in the store."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ It starts from nothing each time and keeps nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -43,8 +43,8 @@ class _Fold:
         self._written = {id(decision): number for number, decision in enumerate(given.decisions)}
         self._renamed: dict[int, list[tuple[int, int]]] = {}
         """alert -> number of a takeover and the successor, in the order in which they were written."""
-        self._before_person: dict[OrderKey, list[tuple[int, dict[int, str]]]] = {}
-        """Number of each decision of a person that stands, and who owned the order before it."""
+        self._before_person: dict[OrderKey, list[tuple[Decision, dict[int, str]]]] = {}
+        """Each decision of a person that stands, and who owned the order before it."""
         self._index = 0
         self._now = BEGINNING
         self._root = ""
@@ -230,15 +230,19 @@ class _Fold:
             return
         made = self._before_person.setdefault(decision.order, [])
         if decision.kind is Kind.UNDO:
-            numbers = [number for number, _ in made]
+            numbers = [taken.number for taken, _ in made]
             at = numbers.index(decision.number) if decision.number else len(made) - 1
-            _, previous = made.pop(at)
+            taken, before = made.pop(at)
+            previous: dict[int, str] = {}
+            for alert, rule in before.items():
+                # What a person takes back goes to the successor too, unless the record is there again.
+                previous.setdefault(self._now_called(alert, taken, decision.present), rule)
             if at < len(made):
                 # A later one stands; taken back too, it goes back to what was before both.
                 made[at] = (made[at][0], previous)
                 return
         else:
-            made.append((decision.number, dict(owners)))
+            made.append((decision, dict(owners)))
             previous = dict(decision.rules)
         self._out.owners[decision.order] = dict(previous)
         self._out.placed[decision.order] = set(previous)
@@ -261,10 +265,15 @@ class _Fold:
             return when == closed_at and lot.index > index
         return lot.time > closed_at
 
-    def _now_called(self, alert: int, decision: Decision) -> int:
-        """Follow an alert to its successor, as far as the takeover was written behind the decision."""
+    def _now_called(self, alert: int, decision: Decision, present: Collection[int] = ()) -> int:
+        """Follow an alert to its successor, as far as the takeover was written behind the decision.
+
+        One that is `present` needs none.
+        """
         since = self._written[id(decision)]
-        while later := [each for each in self._renamed.get(alert, ()) if each[0] > since]:
+        while alert not in present and (
+            later := [each for each in self._renamed.get(alert, ()) if each[0] > since]
+        ):
             since, alert = min(later)
         return alert
 
@@ -272,9 +281,7 @@ class _Fold:
         """Rule 2.4: the successor takes over what is left, with the average that was shown."""
         old, new = decision.old, decision.new
         self._renamed.setdefault(old, []).append((self._written[id(decision)], new))
-        # What a person takes back goes to the successor too.
-        before = [owners for made in self._before_person.values() for _, owners in made]
-        for owners in (*self._out.owners.values(), *before):
+        for owners in self._out.owners.values():
             if old in owners:
                 rule = owners.pop(old)
                 owners.setdefault(new, rule)
